@@ -1,0 +1,84 @@
+"""Tokens: verified locally, once per connection (RFC 7519, RFC 8725)."""
+
+from __future__ import annotations
+
+import re
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import jwt
+
+from rts_server.config import Settings
+from rts_server.errors import TokenExpired, Unauthorized
+
+ALGORITHM = "HS256"
+LEEWAY = 30
+LONGEST = 4_096
+USER_ID = re.compile(r"[!-~]{1,128}")
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Who a connection speaks for. `expires_at` is in seconds since 1970."""
+
+    user_id: str
+    expires_at: int
+    name: str | None = None
+    scope: str = ""
+
+
+def verify(settings: Settings, token: Any) -> Identity:
+    """Identity of a token. Raises Unauthorized or TokenExpired, one text for all that is wrong."""
+    if not isinstance(token, str) or not token or len(token) > LONGEST:
+        raise Unauthorized()
+    try:
+        claims = jwt.decode(
+            token,
+            settings.jwt_secret,
+            algorithms=[ALGORITHM],
+            audience=settings.jwt_audience,
+            issuer=settings.jwt_issuer,
+            leeway=LEEWAY,
+            options={
+                "require": ["sub", "exp", "iat"],
+                "verify_aud": settings.jwt_audience is not None,
+            },
+        )
+    except jwt.ExpiredSignatureError:
+        raise TokenExpired() from None
+    except (jwt.InvalidTokenError, ValueError, TypeError, OverflowError, RecursionError):
+        raise Unauthorized() from None
+    return _identity(claims)
+
+
+def _identity(claims: dict[str, Any]) -> Identity:
+    user_id, name = claims["sub"], claims.get("name")
+    if not isinstance(user_id, str) or not USER_ID.fullmatch(user_id):
+        raise Unauthorized()
+    if not isinstance(claims["exp"], int) or isinstance(claims["exp"], bool):
+        raise Unauthorized()
+    shown = name if isinstance(name, str) and 0 < len(name) <= 128 and name.isprintable() else None
+    scope = claims.get("scope")
+    return Identity(user_id, claims["exp"], shown, scope if isinstance(scope, str) else "")
+
+
+def issue(
+    settings: Settings,
+    user_id: str,
+    *,
+    name: str | None = None,
+    scope: str | None = None,
+    lifetime: int = 86_400,
+) -> str:
+    """A token of this deployment's secret; `lifetime` in seconds. For development and operators."""
+    now = int(time.time())
+    claims: dict[str, Any] = {"sub": user_id, "iat": now, "exp": now + lifetime}
+    optional = {
+        "name": name,
+        "scope": scope,
+        "iss": settings.jwt_issuer,
+        "aud": settings.jwt_audience,
+    }
+    claims.update({key: value for key, value in optional.items() if value})
+    return jwt.encode(claims, settings.jwt_secret, algorithm=ALGORITHM)

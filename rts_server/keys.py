@@ -1,0 +1,123 @@
+"""Every Redis key and channel, and the ids that are computed instead of looked up."""
+
+from __future__ import annotations
+
+from base64 import b32encode
+from hashlib import sha256
+from typing import NamedTuple
+from urllib.parse import quote
+from zlib import crc32
+
+PARTITIONS = 64
+
+
+def partition(room_id: str) -> int:
+    """The partition of a room, 0 ≤ p < 64: its script keys, outbox and head share one hash tag."""
+    return crc32(room_id.encode()) % PARTITIONS
+
+
+def outbox(part: int) -> str:
+    """Stream of records on their way to SQS."""
+    return f"{{p{part}}}:outbox"
+
+
+def lease(part: int) -> str:
+    """String: the relay that moves this partition's outbox."""
+    return f"{{p{part}}}:relay"
+
+
+RELAYS = "relays"
+"""Sorted set: relay → expiry (ms), so that relays share the partitions evenly."""
+
+
+class Room(NamedTuple):
+    """The keys of one room; all in one slot."""
+
+    head: str
+    members: str
+    cursors: str
+    log: str
+    seqs: str
+    changed: str
+    uncounted: str
+    claim: str
+    outbox: str
+    prefix: str
+
+    def idem(self, request_id: str) -> str:
+        """Hash: what an append of this id did. Lives 48 h."""
+        return f"{self.prefix}idem:{request_id}"
+
+
+def room(room_id: str) -> Room:
+    """The keys of a room."""
+    part = partition(room_id)
+    prefix = f"{{p{part}}}:room:{room_id}:"
+    return Room(
+        head=prefix + "head",
+        members=prefix + "members",
+        cursors=prefix + "cursors",
+        log=prefix + "log",
+        seqs=prefix + "seqs",
+        changed=prefix + "changed",
+        uncounted=prefix + "uncounted",
+        claim=prefix + "claim",
+        outbox=outbox(part),
+        prefix=prefix,
+    )
+
+
+def room_channel(room_id: str) -> str:
+    """Channel: every event of the room, in log order."""
+    return f"room:{room_id}"
+
+
+def _user(user_id: str) -> str:
+    """Ids of users are any printable ASCII; in a key all that could mean something is quoted."""
+    return quote(user_id, safe="")
+
+
+def user_rooms(user_id: str) -> str:
+    """Hash room → `epoch:offset:in|out`, with `#ver` and `#complete`."""
+    return f"user:{{{_user(user_id)}}}:rooms"
+
+
+def user_channel(user_id: str) -> str:
+    """Channel: what concerns one user on all his devices."""
+    return f"user:{_user(user_id)}"
+
+
+def instance_channel(instance_id: str) -> str:
+    """Channel: notices of the relay to the origin of an append, and the instance's own canary."""
+    return f"instance:{instance_id}"
+
+
+def _digest(*parts: str) -> str:
+    """26 characters of base32 over length-prefixed parts: no two lists collide by joining."""
+    text = "".join(f"{len(part)}:{part}" for part in parts)
+    return b32encode(sha256(text.encode()).digest())[:26].decode().lower()
+
+
+def message_id(room_id: str, sender_id: str, client_msg_id: str) -> str:
+    """The same send is the same message everywhere, without a store."""
+    return _digest("message", room_id, sender_id, client_msg_id)
+
+
+def direct_room_id(one: str, other: str) -> str:
+    """The same pair from either side is the same room."""
+    return _digest("direct", *sorted((one, other)))
+
+
+def external_room_id(external_id: str) -> str:
+    """The business key names the room."""
+    return _digest("external", external_id)
+
+
+def client_room_id(creator_id: str, client_id: str) -> str:
+    """A group made under a key of the client's own."""
+    return _digest("client", creator_id, client_id)
+
+
+def body_hash(*parts: str) -> str:
+    """What `conflict` compares: the same client id with another body."""
+    return _digest("body", *parts)
