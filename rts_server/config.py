@@ -57,7 +57,7 @@ def _count(variable: str, default: int, least: int = 1, most: int | None = None)
 
 @dataclass(frozen=True)
 class Settings:
-    """Everything a process is told. Times are in seconds; those marked (t) in the promises are here."""
+    """Everything a process is told. Times are in seconds; the promises' (t) are among them."""
 
     host: str = _text("RTS_HOST", "127.0.0.1")
     port: int = _count("RTS_PORT", 8000, 0, 65_535)
