@@ -1,0 +1,277 @@
+"""What this instance hears: rooms while a member is here, users while they are here, itself."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from rts_server import keys
+from rts_server.adapter.listener import Listener
+from rts_server.adapter.room import Reads, Room, Seat
+from rts_server.adapter.sequence import Position, parse
+from rts_server.adapter.subscriber import Subscriber
+from rts_server.config import Settings
+from rts_server.engine.packets import event_packet
+
+log = logging.getLogger(__name__)
+
+SLICE = 200
+
+RoomChange = Callable[[Listener, str], Awaitable[None]]
+
+
+@dataclass(frozen=True)
+class Replay:
+    """Where a listener's stream of a room begins: the events he missed, then what is live.
+
+    `recovered` is None without a cursor; `start` is None when he is no member.
+    """
+
+    start: Position | None
+    recovered: bool | None
+    events: list[bytes]
+
+
+class Hearing:
+    """Rooms and users of this instance; `added`, `removed`: a user's rooms changed."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        redis: Redis,
+        reads: Reads,
+        instance: Callable[[bytes], None],
+        instance_id: str,
+    ) -> None:
+        self._settings = settings
+        self._redis = redis
+        self._reads = reads
+        self._instance = instance
+        self._instance_channel = keys.instance_channel(instance_id)
+        self._rooms: dict[str, Room] = {}
+        self._users: dict[str, set[Listener]] = {}
+        self._by_channel: dict[str, Room] = {}
+        self._user_channels: dict[str, str] = {}
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._leaving: dict[str, asyncio.TimerHandle] = {}
+        self.subscriber = Subscriber(settings.redis_url, self._heard, self._resumed)
+        self.added: RoomChange | None = None
+        self.removed: RoomChange | None = None
+        self.changed: Callable[[str], Coroutine[Any, Any, None]] | None = None
+
+    def start(self) -> None:
+        """Begin to hear."""
+        self.subscriber.start()
+        self._keep(self.subscriber.subscribe([self._instance_channel]))
+        self._keep(self._check_heads_forever())
+
+    async def close(self) -> None:
+        """Stop hearing."""
+        await self.subscriber.close()
+        for handle in self._leaving.values():
+            handle.cancel()
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    @property
+    def room_count(self) -> int:
+        """Rooms this instance is subscribed to."""
+        return len(self._rooms)
+
+    # Listeners
+
+    async def enter(self, listener: Listener) -> None:
+        """Hear what concerns the listener's user, from now on."""
+        self._users.setdefault(listener.user_id, set()).add(listener)
+        channel = keys.user_channel(listener.user_id)
+        self._user_channels[channel] = listener.user_id
+        await self.subscriber.subscribe([channel])
+
+    def leave(self, listener: Listener) -> None:
+        """The socket is gone: everything of it goes in O(its rooms)."""
+        listener.closed = True
+        listener.greeted.set()
+        for room_id in list(listener.rooms):
+            self.part(listener, room_id)
+        others = self._users.get(listener.user_id)
+        if others is not None:
+            others.discard(listener)
+            if not others:
+                del self._users[listener.user_id]
+                self._linger(keys.user_channel(listener.user_id), self._drop_user)
+
+    async def join(
+        self, listener: Listener, room_ids: Sequence[str], cursors: dict[str, Position]
+    ) -> dict[str, Replay]:
+        """Subscribe first, then ask where the rooms stand: reading first loses events.
+
+        The listener hears nothing of a room before `settle`.
+        """
+        rooms = [self._seat(listener, room_id, cursors.get(room_id)) for room_id in room_ids]
+        await self.subscriber.subscribe(keys.room_channel(room_id) for room_id in room_ids)
+        standings = await self._reads.join_all([(r, [listener.user_id]) for r in room_ids])
+        replays: dict[str, Replay] = {}
+        for room, standing in zip(rooms, standings, strict=True):
+            room.opened(standing.position if standing else None)
+            if standing is None:
+                replays[room.room_id] = Replay((0, 0), None, [])
+            elif standing.seats[listener.user_id] is None:
+                replays[room.room_id] = Replay(None, None, [])
+                self.part(listener, room.room_id)
+            else:
+                replays[room.room_id] = Replay(standing.position, None, [])
+        return await self._with_missed(replays, cursors)
+
+    async def _with_missed(
+        self, replays: dict[str, Replay], cursors: dict[str, Position]
+    ) -> dict[str, Replay]:
+        """What was missed since the cursors, whole or not at all, within one budget of bytes."""
+        most = self._settings.limits.replay_events
+        asked = [r for r, replay in replays.items() if r in cursors and replay.start]
+        if not asked:
+            return replays
+        missed = await self._reads.since([(r, cursors[r], most + 1) for r in asked])
+        budget = self._settings.limits.answer_bytes
+        for room_id, since in zip(asked, missed, strict=True):
+            events, start = since.events, replays[room_id].start
+            size = sum(len(event) for event in events or ())
+            if events is None or since.position is None or len(events) > most or size > budget:
+                replays[room_id] = Replay(start, False, [])
+                continue
+            budget -= size
+            replays[room_id] = Replay(since.position, True, events)
+        return replays
+
+    def listeners_of(self, user_id: str) -> list[Listener]:
+        """The listeners of a user on this instance."""
+        return list(self._users.get(user_id, ()))
+
+    def settle(self, listener: Listener, room_id: str, start: Position) -> None:
+        """Let the room's stream run to the listener, from behind `start`."""
+        if room := self._rooms.get(room_id):
+            room.settle(listener, start)
+
+    def part(self, listener: Listener, room_id: str) -> None:
+        """The listener hears the room no more; the instance lingers before it unsubscribes."""
+        listener.rooms.discard(room_id)
+        room = self._rooms.get(room_id)
+        if room is None:
+            return
+        room.seats.pop(listener, None)
+        if not room.seats:
+            self._linger(keys.room_channel(room_id), self._drop_room)
+
+    def _seat(self, listener: Listener, room_id: str, cursor: Position | None) -> Room:
+        room = self._rooms.get(room_id)
+        channel = keys.room_channel(room_id)
+        if room is None:
+            room = self._rooms[room_id] = Room(room_id, self._reads, self._keep)
+            self._by_channel[channel] = room
+        if handle := self._leaving.pop(channel, None):
+            handle.cancel()
+        room.seats[listener] = Seat(cursor=cursor)
+        listener.rooms.add(room_id)
+        return room
+
+    # Leaving channels
+
+    def _linger(self, channel: str, drop: Callable[[str], None]) -> None:
+        if handle := self._leaving.pop(channel, None):
+            handle.cancel()
+        loop = asyncio.get_running_loop()
+        self._leaving[channel] = loop.call_later(self._settings.linger, drop, channel)
+
+    def _drop_room(self, channel: str) -> None:
+        self._leaving.pop(channel, None)
+        room = self._by_channel.get(channel)
+        if room is not None and not room.seats:
+            del self._by_channel[channel]
+            del self._rooms[room.room_id]
+            self.subscriber.unsubscribe([channel])
+
+    def _drop_user(self, channel: str) -> None:
+        self._leaving.pop(channel, None)
+        user_id = self._user_channels.get(channel)
+        if user_id is not None and user_id not in self._users:
+            del self._user_channels[channel]
+            self.subscriber.unsubscribe([channel])
+
+    # What is heard
+
+    def _heard(self, channel: str, data: bytes) -> None:
+        if room := self._by_channel.get(channel):
+            room.hear(parse(data))
+        elif channel == self._instance_channel:
+            self._instance(data)
+        elif user_id := self._user_channels.get(channel):
+            self._user_heard(user_id, orjson.loads(data))
+
+    def _user_heard(self, user_id: str, message: dict[str, Any]) -> None:
+        if message["kind"] == "event":
+            packet = event_packet(message["namespace"], message["type"], message["text"])
+            for listener in self._users.get(user_id, ()):
+                listener.write(packet)
+        elif message["kind"] == "room":
+            for listener in list(self._users.get(user_id, ())):
+                self._keep(self._room_changed(listener, message["room_id"], message["state"]))
+
+    async def _room_changed(self, listener: Listener, room_id: str, state: str) -> None:
+        await listener.greeted.wait()
+        if listener.closed:
+            return
+        if state == "in" and room_id not in listener.rooms and self.added:
+            await self.added(listener, room_id)
+        elif state == "out" and self.removed:
+            self.part(listener, room_id)
+            await self.removed(listener, room_id)
+
+    # What is missed
+
+    def _resumed(self) -> None:
+        self._keep(self._check_heads())
+        self._keep(self._check_users())
+
+    async def _check_users(self) -> None:
+        if self.changed:
+            for user_id in list(self._users):
+                await self.changed(user_id)
+
+    async def _check_heads_forever(self) -> None:
+        while True:
+            await asyncio.sleep(self._settings.head_check)
+            await self._check_heads()
+
+    async def _check_heads(self) -> None:
+        """Compare with the heads in Redis, in slices: a publish that nobody followed is noticed."""
+        rooms = list(self._rooms.values())
+        for i in range(0, len(rooms), SLICE):
+            part = rooms[i : i + SLICE]
+            try:
+                async with self._redis.pipeline(transaction=False) as pipe:
+                    for room in part:
+                        pipe.hmget(keys.room(room.room_id).head, "epoch", "offset")
+                    heads = await pipe.execute()
+            except (RedisError, OSError):
+                return
+            for room, (epoch, offset) in zip(part, heads, strict=True):
+                if epoch is not None and (int(epoch), int(offset)) > (room.position or (0, 0)):
+                    room.behind()
+
+    def _keep(self, work: Coroutine[Any, Any, Any]) -> None:
+        async def guarded() -> None:
+            try:
+                await work
+            except Exception:
+                log.exception("hearing failed")
+
+        task = asyncio.create_task(guarded())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)

@@ -1,0 +1,23 @@
+"""One socket as the adapter sees it: whose it is, what it hears, and how to write to it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from rts_server.engine.packets import Encoded
+
+
+@dataclass(eq=False)
+class Listener:
+    """A session on `/chat`. `write` never blocks; a packet may be shared between listeners.
+
+    `greeted`: `session.ready` is written, rooms may come and go.
+    """
+
+    user_id: str
+    write: Callable[[Encoded], None]
+    rooms: set[str] = field(default_factory=set)
+    greeted: asyncio.Event = field(default_factory=asyncio.Event)
+    closed: bool = False

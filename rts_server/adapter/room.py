@@ -1,0 +1,218 @@
+"""One room on one instance: its listeners, and its events in the order of the log."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import orjson
+
+from rts_server import metrics
+from rts_server.adapter.listener import Listener
+from rts_server.adapter.sequence import (
+    Heard,
+    Position,
+    Verdict,
+    continues,
+    judge,
+    parse_stored,
+)
+from rts_server.engine.packets import Encoded, event_packet
+from rts_server.protocol.event import ephemeral
+
+log = logging.getLogger(__name__)
+
+FILL = 300
+LONGEST_BACKOFF = 1.0
+
+
+class Standing(Protocol):
+    """Where a warm room stands; `seats` tells per user whether he is a member (None: not)."""
+
+    @property
+    def position(self) -> Position: ...
+    @property
+    def seats(self) -> dict[str, Any]: ...
+
+
+class Since(Protocol):
+    """Events behind a position; `events` None when they cannot all be had."""
+
+    @property
+    def position(self) -> Position | None: ...
+    @property
+    def events(self) -> list[bytes] | None: ...
+
+
+class Reads(Protocol):
+    """What the adapter asks of the room log; None for a room that is not in Redis."""
+
+    async def join_all(
+        self, asked: Sequence[tuple[str, Sequence[str]]]
+    ) -> Sequence[Standing | None]: ...
+    async def since(self, asked: Sequence[tuple[str, Position, int]]) -> Sequence[Since]: ...
+
+
+@dataclass(eq=False)
+class Seat:
+    """A listener's place in the stream. Until `start` is known his events wait in `backlog`."""
+
+    start: Position | None = None
+    cursor: Position | None = None
+    backlog: list[tuple[Position, Encoded]] = field(default_factory=list)
+
+
+class Room:
+    """Guarantee: a listener gets every event behind his start once, in order, or `sync.reset`.
+
+    While `held` is not None the room is opening or repairing: what is heard waits there.
+    """
+
+    def __init__(self, room_id: str, reads: Reads, keep: Callable[[Any], None]) -> None:
+        self.room_id = room_id
+        self.position: Position | None = None
+        self.seats: dict[Listener, Seat] = {}
+        self.held: deque[Heard] | None = deque()
+        self._reads = reads
+        self._keep = keep
+
+    def opened(self, position: Position | None) -> None:
+        """The first position is known (None: the room is cold); what was held goes on from it."""
+        if self.position is None and self.held is not None:
+            self.position = position
+            self._release()
+
+    def hear(self, heard: Heard) -> None:
+        """Take an event from the channel."""
+        if self.held is not None:
+            self.held.append(heard)
+        elif not self._take(heard):
+            self.held = deque([heard])
+            self._keep(self._repair())
+
+    def behind(self) -> None:
+        """The head is ahead of us although nothing was heard: repair."""
+        if self.held is None:
+            self.held = deque()
+            self._keep(self._repair())
+
+    def _take(self, heard: Heard) -> bool:
+        """Deliver what follows; False when something is missing before it."""
+        if self.position is None:
+            return False
+        verdict = judge(self.position, heard.position)
+        if verdict is Verdict.STALE:
+            return True
+        if verdict is Verdict.NEXT or (
+            verdict is Verdict.EPOCH and continues(self.position, heard)
+        ):
+            self._deliver(heard)
+            return True
+        return False
+
+    def _deliver(self, heard: Heard) -> None:
+        self.position = heard.position
+        packet = event_packet("/chat", heard.type, heard.text)
+        for listener, seat in self.seats.items():
+            if seat.start is None:
+                seat.backlog.append((heard.position, packet))
+            elif heard.position > seat.start:
+                listener.write(packet)
+        metrics.DELIVERIES.inc(len(self.seats))
+        if heard.type == "member.removed":
+            self._evict({m["user_id"] for m in orjson.loads(heard.text)["data"]["members"]})
+
+    def _evict(self, user_ids: set[str]) -> None:
+        """Out before any later event: the removal fence."""
+        for listener in [listener for listener in self.seats if listener.user_id in user_ids]:
+            del self.seats[listener]
+            listener.rooms.discard(self.room_id)
+
+    def settle(self, listener: Listener, start: Position) -> None:
+        """The listener's stream begins behind `start`; what waited is written first."""
+        seat = self.seats.get(listener)
+        if seat is None or seat.start is not None:
+            return
+        seat.start = start
+        for position, packet in seat.backlog:
+            if position > start:
+                listener.write(packet)
+        seat.backlog.clear()
+
+    def _release(self) -> None:
+        """Deliver what was held, as far as it follows; start a repair at the first gap."""
+        held, self.held = self.held or deque(), None
+        while held:
+            if self.position is None or not self._take(held[0]):
+                self.held = held
+                self._keep(self._repair())
+                return
+            held.popleft()
+
+    async def _repair(self) -> None:
+        """Fill the gap from the hot log before anything newer goes out, else start anew."""
+        wait = 0.05
+        while True:
+            try:
+                filled = await self._fill()
+                metrics.REPAIRS.labels("filled" if filled else "reset").inc()
+                break
+            except Exception as error:
+                log.warning(
+                    "repair waits", extra={"room_id": self.room_id, "error": type(error).__name__}
+                )
+                await asyncio.sleep(wait)
+                wait = min(wait * 2, LONGEST_BACKOFF)
+        self._release()
+
+    async def _fill(self) -> bool:
+        while self.position is not None:
+            if self.held and continues(self.position, self.held[0]):
+                return True
+            (since,) = await self._reads.since([(self.room_id, self.position, FILL)])
+            if since.events is None:
+                break
+            for data in since.events:
+                self._take(parse_stored(data))
+            if since.position is not None and self.position >= since.position:
+                return True
+        await self._start_anew()
+        return False
+
+    async def _start_anew(self) -> None:
+        """Ask who is a member and where the room stands before anything is delivered."""
+        users = {listener.user_id for listener in self.seats}
+        before = len(self.held or ())
+        (standing,) = await self._reads.join_all([(self.room_id, sorted(users))])
+        held, self.held = list(self.held or ()), deque()
+        if standing is None:
+            self.position = None
+            self.held.extend(held[before:])  # the room may have been opened meanwhile
+            return
+        opening = [h for h in held if h.type == "room.epoch" and h.position <= standing.position]
+        self._evict({user for user in users if standing.seats.get(user) is None})
+        self.position = standing.position
+        self._reset(opening)
+        self.held.extend(h for h in held if h.position > standing.position)
+
+    def _reset(self, opening: list[Heard]) -> None:
+        """Tell every listener whose stream broke; one that stood at the epoch's `prev` goes on."""
+        assert self.position is not None
+        packet = event_packet("/chat", "sync.reset", reset_text(self.room_id, self.position))
+        for listener, seat in self.seats.items():
+            for heard in opening:
+                listener.write(event_packet("/chat", heard.type, heard.text))
+            goes_on = bool(opening) and continues(seat.cursor, opening[-1])
+            if seat.start is not None and not (goes_on and self.position[1] == 1):
+                listener.write(packet)
+                seat.start = self.position
+            seat.cursor = None
+
+
+def reset_text(room_id: str, position: Position) -> str:
+    """The `sync.reset` event."""
+    return ephemeral("sync.reset", {"epoch": position[0], "offset": position[1]}, room_id)

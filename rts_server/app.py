@@ -1,0 +1,162 @@
+"""The only place that builds and connects objects."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import secrets
+import signal
+import sys
+from collections.abc import AsyncIterator
+
+import uvloop
+from aiohttp import web
+from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+
+from rts_server import logs
+from rts_server.adapter.hearing import Hearing
+from rts_server.adapter.manager import Manager
+from rts_server.config import Settings
+from rts_server.engine.server import Server
+from rts_server.namespaces.chat import Chat, Reads
+from rts_server.namespaces.greeting import Greeting
+from rts_server.persistence.archive import Archive
+from rts_server.persistence.quarantine import Quarantine
+from rts_server.persistence.relay import Relay
+from rts_server.persistence.user_rooms import UserRooms
+from rts_server.rest import demo, health
+from rts_server.rooms.appender import Appender
+from rts_server.rooms.chatlist import ChatLists
+from rts_server.rooms.cold import Loader
+from rts_server.rooms.fates import Fates, parse_notice
+from rts_server.rooms.history import History
+from rts_server.rooms.log import RoomLog
+from rts_server.rooms.members import Members
+from rts_server.rooms.rooms import Rooms
+from rts_server.rooms.standing import Standings
+
+log = logging.getLogger(__name__)
+
+
+class Parts:
+    """The room log and what follows from it, for one process."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.origin = secrets.token_hex(8)
+        self.redis = connect(settings, 32)
+        self.append_redis = connect(settings, 1)
+        self.archive = Archive(settings)
+        self.user_rooms = UserRooms(self.redis)
+        self.standings = Standings(self.redis)
+        self.appender = Appender(self.append_redis)
+        self.loader = Loader(settings, self.origin, self.redis, self.archive)
+        self.log = RoomLog(settings, self.origin, self.appender, self.archive, self.loader)
+        self.fates = Fates(settings, self.redis, self.archive, self.log)
+        self.chat_lists = ChatLists(self.archive, self.user_rooms, self.standings)
+        self.rooms = Rooms(self.redis, self.log, self.fates, self.user_rooms, self.chat_lists)
+        self.history = History(settings, self.redis, self.archive)
+        self.members = Members(self.redis, self.archive)
+
+    async def __aenter__(self) -> Parts:
+        """Start what runs in the background."""
+        self.appender.start()
+        self.fates.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Stop in the opposite order and close the connections."""
+        await self.fates.close()
+        await self.loader.close()
+        await self.appender.close()
+        await self.archive.close()
+        await self.append_redis.aclose()
+        await self.redis.aclose()
+
+
+def connect(settings: Settings, connections: int) -> Redis:
+    """A client that never repeats by itself: a script may have run although its answer is lost."""
+    pool = BlockingConnectionPool.from_url(
+        settings.redis_url,
+        max_connections=connections,
+        timeout=1.0,
+        protocol=2,
+        socket_connect_timeout=0.5,
+        socket_timeout=1.0,
+        socket_keepalive=True,
+        retry=Retry(NoBackoff(), 0),
+    )
+    return Redis(connection_pool=pool)
+
+
+def create_app(settings: Settings) -> web.Application:
+    """The web process: Socket.IO namespaces, health, and under dev the demo page."""
+    app = web.Application()
+    parts = Parts(settings)
+    hearing = Hearing(
+        settings,
+        parts.redis,
+        parts.standings,
+        lambda data: parts.fates.notice(parse_notice(data)),
+        parts.origin,
+    )
+    server = Server(settings, Manager())
+    chat = Chat(
+        settings,
+        server,
+        Greeting(settings, hearing, parts.chat_lists),
+        parts.rooms,
+        Reads(parts.chat_lists, parts.history, parts.members),
+    )
+    server.register_namespace(chat)
+    server.attach(app)
+    health.add_routes(app, lambda: [] if hearing.subscriber.heard_once else ["starting"])
+    if settings.dev:
+        demo.add_routes(app, settings)
+
+    async def lifespan(_: web.Application) -> AsyncIterator[None]:
+        async with parts:
+            hearing.start()
+            yield
+            await chat.close()
+            await hearing.close()
+
+    app.cleanup_ctx.append(lifespan)
+    return app
+
+
+def run_web(settings: Settings) -> None:
+    """Serve until SIGTERM."""
+    logs.configure(settings.log_level)
+    try:
+        web.run_app(
+            create_app(settings),
+            host=settings.host,
+            port=settings.port,
+            print=None,
+            access_log=None,
+            shutdown_timeout=1.0,
+            loop=uvloop.new_event_loop(),
+        )
+    except OSError as error:
+        sys.exit(f"Port {settings.port} of {settings.host} cannot be bound: {error.strerror}.")
+
+
+def run_relay(settings: Settings) -> None:
+    """Move outbox entries to SQS until SIGTERM."""
+    logs.configure(settings.log_level)
+    uvloop.run(_relay(settings))
+
+
+async def _relay(settings: Settings) -> None:
+    async with Parts(settings) as parts:
+        relay, quarantine = Relay(settings, parts.redis), Quarantine(settings, parts.rooms.fail)
+        task = asyncio.ensure_future(asyncio.gather(relay.run(), quarantine.run()))
+        loop = asyncio.get_running_loop()
+        for name in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(name, task.cancel)
+        with contextlib.suppress(asyncio.CancelledError):
+            await task

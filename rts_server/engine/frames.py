@@ -1,0 +1,51 @@
+"""Incoming Socket.IO packets (protocol v5), parsed strictly: bytes in, a decision out, no I/O."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+CONNECT, DISCONNECT, EVENT, ACK, CONNECT_ERROR, BINARY_EVENT, BINARY_ACK = range(7)
+LARGEST_ACK_ID = 2**31 - 1
+
+_PACKET = re.compile(
+    r"(?P<type>[0-6])(?:(?P<attachments>[0-9]{1,10})-)?"
+    r"(?:(?P<namespace>/[^,]{0,200})(?:,|\Z))?(?P<id>[0-9]{1,10})?(?P<data>[\[{\"ntf-].*)?\Z",
+    re.DOTALL | re.ASCII,
+)
+
+
+class Malformed(ValueError):
+    """Not a packet at all, or one nobody could be answered for."""
+
+
+@dataclass(frozen=True)
+class Frame:
+    """A packet. `data` is its JSON, parsed; `broken` when that JSON is not strict JSON."""
+
+    type: int
+    namespace: str
+    ack_id: int | None
+    data: Any
+    broken: bool = False
+
+
+def parse(text: str) -> Frame:
+    """The packet in the text of an Engine.IO MESSAGE. Raises Malformed."""
+    match = _PACKET.match(text)
+    if match is None:
+        raise Malformed
+    ack_id = int(match["id"]) if match["id"] else None
+    if ack_id is not None and ack_id > LARGEST_ACK_ID:
+        raise Malformed
+    namespace = (match["namespace"] or "/").partition("?")[0]
+    data, broken = None, False
+    if match["data"]:
+        try:
+            data = orjson.loads(match["data"])
+        except ValueError:
+            broken = True
+    return Frame(int(match["type"]), namespace, ack_id, data, broken)

@@ -1,0 +1,161 @@
+"""The Socket.IO server: python-socketio's handshake and namespaces, our parsing and writing."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Any, Protocol
+
+import engineio
+import socketio
+from aiohttp import web
+from engineio.async_drivers import aiohttp as stock
+
+from rts_server import metrics
+from rts_server.config import Settings
+from rts_server.engine import codec, frames
+from rts_server.engine.outgoing import Outgoing
+from rts_server.engine.packets import (
+    Encoded,
+    ack_packet,
+    connect_error_packet,
+)
+
+log = logging.getLogger(__name__)
+
+
+class Receiver(Protocol):
+    """A namespace as the engine sees it."""
+
+    def receive(self, sid: str, frame: frames.Frame) -> None:
+        """Take a command; the namespace answers every one that has an ack id."""
+
+
+class WebSocket(stock.WebSocket):  # type: ignore[misc]
+    """aiohttp's side of a connection: no permessage-deflate, and no session outlives its socket."""
+
+    async def __call__(self, environ: dict[str, Any]) -> Any:
+        """Serve one connection to its end."""
+        self._sock = web.WebSocketResponse(
+            max_msg_size=self.server.max_http_buffer_size + 1, compress=False
+        )
+        await self._sock.prepare(environ["aiohttp.request"])
+        self.environ = environ
+        socket = self.handler.__self__
+        try:
+            await self.handler(self)
+        except ValueError:
+            # a frame that is no Engine.IO packet: stock leaves a ghost until the ping timeout
+            metrics.DROPPED.labels("frame").inc()
+        finally:
+            socket.queue.put_nowait(None)
+            await socket.close(wait=False, abort=True, reason="transport error")
+            await self._sock.close()
+        return self._sock
+
+
+class Engine(engineio.AsyncServer):  # type: ignore[misc]
+    """Engine.IO with bounded queues and our WebSocket driver."""
+
+    def create_queue(self, *args: Any, **kwargs: Any) -> Outgoing:
+        """The outgoing queue of one connection."""
+        return Outgoing()
+
+
+class Server(socketio.AsyncServer):  # type: ignore[misc]
+    """Client events never reach the library's dispatch: `connect` from outside is just a name."""
+
+    def __init__(self, settings: Settings, manager: socketio.AsyncManager) -> None:
+        super().__init__(
+            client_manager=manager,
+            async_mode="aiohttp",
+            transports=["websocket"],
+            ping_interval=settings.ping_interval,
+            ping_timeout=settings.ping_timeout,
+            max_http_buffer_size=settings.limits.frame_bytes,
+            cors_allowed_origins=_origins(settings),
+            json=codec,
+            monitor_clients=False,
+            logger=False,
+            engineio_logger=False,
+        )
+        self.eio._async = {**self.eio._async, "websocket": WebSocket}
+        self._connect_deadline = settings.connect_deadline
+
+    def _engineio_server_class(self) -> type[Engine]:
+        return Engine
+
+    # Writing
+
+    def write(self, eio_sid: str, packet: Encoded) -> None:
+        """Queue a packet; never blocks. A reader too slow for 1 MiB is closed and comes back."""
+        socket = self.eio.sockets.get(eio_sid)
+        if socket is None or socket.closed:
+            return
+        if not socket.queue.offer(packet):
+            metrics.DROPPED.labels("slow_consumer").inc()
+            self.abort(eio_sid)
+
+    def abort(self, eio_sid: str) -> None:
+        """Drop the transport at once: the client reconnects. Never blocks."""
+        environ = self.environ.get(eio_sid)
+        if environ and (transport := environ["aiohttp.request"].transport):
+            transport.abort()
+
+    def ack(self, eio_sid: str, namespace: str, ack_id: int, answer: dict[str, Any]) -> None:
+        """Answer a command."""
+        self.write(eio_sid, ack_packet(namespace, ack_id, answer))
+
+    # Hearing
+
+    async def _handle_eio_connect(self, eio_sid: str, environ: dict[str, Any]) -> None:
+        await super()._handle_eio_connect(eio_sid, environ)
+        loop = asyncio.get_running_loop()
+        loop.call_later(self._connect_deadline, self._must_have_connected, eio_sid)
+
+    def _must_have_connected(self, eio_sid: str) -> None:
+        if not any(
+            self.manager.sid_from_eio_sid(eio_sid, namespace)
+            for namespace in self.namespace_handlers
+        ):
+            self.abort(eio_sid)
+
+    async def _handle_eio_message(self, eio_sid: str, data: Any) -> None:
+        try:
+            frame = frames.parse(data) if isinstance(data, str) else None
+        except frames.Malformed:
+            frame = None
+        if frame is None:
+            metrics.DROPPED.labels("packet").inc()
+        elif frame.type == frames.CONNECT:
+            await self._connect(eio_sid, frame)
+        elif frame.type == frames.DISCONNECT:
+            await self._handle_disconnect(eio_sid, frame.namespace)
+        elif frame.type in (frames.EVENT, frames.BINARY_EVENT):
+            self._receive(eio_sid, frame)
+        else:
+            metrics.DROPPED.labels("packet").inc()
+
+    async def _connect(self, eio_sid: str, frame: frames.Frame) -> None:
+        if frame.namespace not in self.namespace_handlers:
+            packet = connect_error_packet(frame.namespace, "No such namespace.", "not_found")
+            self.write(eio_sid, packet)
+        elif self.manager.sid_from_eio_sid(eio_sid, frame.namespace):
+            metrics.DROPPED.labels("connect_twice").inc()
+        else:
+            data = frame.data if isinstance(frame.data, dict) else {}
+            await self._handle_connect(eio_sid, frame.namespace, {"auth": data})
+
+    def _receive(self, eio_sid: str, frame: frames.Frame) -> None:
+        sid = self.manager.sid_from_eio_sid(eio_sid, frame.namespace)
+        if sid is None or not self.manager.is_connected(sid, frame.namespace):
+            metrics.DROPPED.labels("not_connected").inc()
+            return
+        receiver: Receiver = self.namespace_handlers[frame.namespace]
+        receiver.receive(sid, frame)
+
+
+def _origins(settings: Settings) -> list[str] | str | None:
+    """None: the page's own origin only. Tokens travel in `auth`, so `*` gives nothing away."""
+    origins = [origin.strip() for origin in settings.cors_origins.split(",") if origin.strip()]
+    return "*" if origins == ["*"] else origins or None

@@ -1,0 +1,280 @@
+"""What every namespace does: authenticate, take commands in order, validate, answer once."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+import secrets
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import dataclass
+from typing import Any, ClassVar, TypeVar
+
+import socketio
+from marshmallow import ValidationError
+from redis.exceptions import RedisError
+from socketio.exceptions import ConnectionRefusedError as Refused
+
+from rts_server import auth, errors, metrics
+from rts_server.config import Settings
+from rts_server.engine import frames
+from rts_server.engine.frames import Frame
+from rts_server.engine.server import Server
+from rts_server.namespaces.session import Asked, Session
+from rts_server.protocol.commands import Command
+
+log = logging.getLogger(__name__)
+
+MOST_WAITING = 1_000
+"""Commands in one connection's line; beyond it they are refused at once."""
+
+_ROOM_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+MARGIN = 0.5
+"""Seconds of the command's deadline kept for the ack itself."""
+
+
+@dataclass(frozen=True)
+class Durable:
+    """An ack's data whose `status` comes when the fate does, or `accepted` after durable_wait.
+
+    `late` is called with the fate when the ack could not wait for it.
+    """
+
+    data: dict[str, Any]
+    fate: asyncio.Future[str]
+    late: Callable[[str], Awaitable[None]] | None = None
+
+
+Answer = dict[str, Any] | Durable
+Handler = Callable[[Any, Session, dict[str, Any]], Awaitable[Answer]]
+H = TypeVar("H", bound=Handler)
+
+
+def command(name: str, schema: type[Command]) -> Callable[[H], H]:
+    """Register a method as a command: its return value is the ack, a Refusal the refusal."""
+
+    def register(method: H) -> H:
+        method.__command__ = (name, schema())  # type: ignore[attr-defined]
+        return method
+
+    return register
+
+
+class Namespace(socketio.AsyncNamespace):  # type: ignore[misc]
+    """An allow-list of commands. Nothing a client names can reach anything but these."""
+
+    commands: ClassVar[dict[str, tuple[Handler, Command]]]
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        marked = [m for m in vars(cls).values() if hasattr(m, "__command__")]
+        cls.commands = {m.__command__[0]: (m, m.__command__[1]) for m in marked}
+
+    def __init__(self, name: str, settings: Settings, server: Server) -> None:
+        super().__init__(name)
+        self._settings = settings
+        self._server = server
+        self._sessions: dict[str, Session] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    # Coming and going
+
+    async def trigger_event(self, event: str, *args: Any) -> Any:
+        """Lifecycle only, from the library's own path; a TypeError would make it call twice."""
+        try:
+            if event == "connect":
+                sid, environ, given = args
+                self._authenticate(sid, environ, given["auth"])
+            elif event == "disconnect":
+                self._disconnected(args[0])
+        except Refused:
+            raise
+        except Exception:
+            log.exception("%s failed", event)
+            raise Refused("Something went wrong here.", {"code": "internal"}) from None
+
+    def _authenticate(self, sid: str, environ: dict[str, Any], given: dict[str, Any]) -> None:
+        try:
+            identity = auth.verify(self._settings, given.get("token"))
+        except errors.Refusal as refusal:
+            raise Refused(refusal.message, {"code": refusal.code}) from None
+        eio_sid = self._server.manager.eio_sid_from_sid(sid, self.namespace)
+        cursors = read_cursors(given.get("cursors"), self._settings.limits.cursor_rooms)
+        self._sessions[sid] = Session(sid, eio_sid, identity, cursors)
+
+    def connected(self, sid: str) -> None:
+        """The CONNECT packet is out: open the session. Commands wait until it is open."""
+        session = self._sessions[sid]
+        metrics.CONNECTIONS.labels(self.namespace).inc()
+        session.opening = self._keep(self._open(session))
+
+    async def _open(self, session: Session) -> None:
+        await self.opened(session)
+        session.ready.set()
+
+    async def opened(self, session: Session) -> None:
+        """What a namespace does before commands are taken."""
+
+    def closed(self, session: Session) -> None:
+        """What a namespace does when a session is gone. Must not wait."""
+
+    def _disconnected(self, sid: str) -> None:
+        session = self._sessions.pop(sid, None)
+        if session is None:
+            return
+        session.closed = True
+        if session.opening is not None:
+            metrics.CONNECTIONS.labels(self.namespace).dec()
+            session.opening.cancel()
+        if session.worker is not None and not session.line:
+            session.worker = None
+        self.closed(session)
+
+    async def close(self) -> None:
+        """End everything that runs for sessions."""
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    # Commands
+
+    def receive(self, sid: str, frame: Frame) -> None:
+        """Put a command into the line of its connection."""
+        session = self._sessions.get(sid)
+        if session is None:
+            metrics.DROPPED.labels("no_session").inc()
+            return
+        if len(session.line) >= MOST_WAITING:
+            self._answer(session, frame, errors.RateLimited(retry_after_ms=1000))
+            return
+        session.line.append(Asked(frame, self._now()))
+        if session.worker is None or session.worker.done():
+            session.worker = self._keep(self._work(session))
+
+    async def _work(self, session: Session) -> None:
+        """Apply the commands of one connection in order; waiting for durability is elsewhere."""
+        while session.line:
+            asked = session.line.popleft()
+            deadline = asked.at + self._settings.command_deadline
+            try:
+                async with asyncio.timeout_at(deadline):
+                    await session.ready.wait()
+                    answer = await self._apply(session, asked.frame)
+            except TimeoutError:
+                answer = errors.Timeout() if session.ready.is_set() else errors.Unavailable()
+            if isinstance(answer, Durable):
+                self._keep(self._answer_when_durable(session, asked, answer))
+            else:
+                self._answer(session, asked.frame, answer, asked.at)
+
+    async def _apply(self, session: Session, frame: Frame) -> Answer | errors.Refusal:
+        try:
+            handler, data = self._parse(frame)
+            return await handler(self, session, data)
+        except errors.Refusal as refusal:
+            return refusal
+        except ValidationError as error:
+            return errors.InvalidParam(details=dict(error.normalized_messages()))  # type: ignore[no-untyped-call]
+        except (RedisError, OSError):
+            return errors.Unavailable()
+        except Exception:
+            request_id = secrets.token_hex(8)
+            log.exception("command failed", extra={"request_id": request_id})
+            return errors.Internal(details={"request_id": request_id})
+
+    def _parse(self, frame: Frame) -> tuple[Handler, dict[str, Any]]:
+        """The handler and its valid payload. Raises BadRequest, ValidationError."""
+        if frame.type == frames.BINARY_EVENT:
+            raise errors.UnsupportedType("Binary packets are not supported.")
+        if frame.broken or not isinstance(frame.data, list) or not frame.data:
+            raise errors.BadRequest("Not an event with a name and one object.")
+        name, *rest = frame.data
+        known = self.commands.get(name) if isinstance(name, str) else None
+        if known is None:
+            raise errors.BadRequest("Unknown event.")
+        if len(rest) > 1 or not all(isinstance(item, dict) for item in rest):
+            raise errors.BadRequest("The payload is one object.")
+        handler, schema = known
+        return handler, schema.load(rest[0] if rest else {})
+
+    async def _answer_when_durable(self, session: Session, asked: Asked, answer: Durable) -> None:
+        left = asked.at + self._settings.command_deadline - MARGIN - self._now()
+        patience = max(0.0, min(self._settings.durable_wait, left))
+        waited, _ = await asyncio.wait([answer.fate], timeout=patience)
+        if not waited:
+            self._answer(session, asked.frame, answer.data | {"status": "accepted"}, asked.at)
+            if answer.late:
+                await asyncio.wait([answer.fate])
+                await answer.late(answer.fate.result())
+        elif answer.fate.result() == "failed":
+            self._answer(session, asked.frame, failed(), asked.at)
+        else:
+            data = answer.data | {"status": answer.fate.result()}
+            self._answer(session, asked.frame, data, asked.at)
+
+    def _answer(
+        self,
+        session: Session,
+        frame: Frame,
+        answer: dict[str, Any] | errors.Refusal,
+        at: float | None = None,
+    ) -> None:
+        """The one ack of a command, and its line in the metrics."""
+        name = self._metric_name(frame)
+        refused = isinstance(answer, errors.Refusal)
+        metrics.COMMANDS.labels(name, answer.code if refused else "ok").inc()  # type: ignore[union-attr]
+        if at is not None:
+            metrics.COMMAND_SECONDS.labels(name).observe(self._now() - at)
+        if frame.ack_id is None:
+            return
+        body = (
+            {"ok": False, "error": answer.as_error()}
+            if isinstance(answer, errors.Refusal)
+            else {"ok": True, "data": answer}
+        )
+        self._server.ack(session.eio_sid, self.namespace, frame.ack_id, body)
+
+    @staticmethod
+    def _now() -> float:
+        return asyncio.get_running_loop().time()
+
+    def _metric_name(self, frame: Frame) -> str:
+        """Names of the catalogue only: a stranger must not invent labels."""
+        data = frame.data
+        named = isinstance(data, list) and data and isinstance(data[0], str)
+        return data[0] if named and data[0] in self.commands else "unknown"
+
+    def _keep(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+        return task
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()):
+            log.error("a session's task failed", exc_info=error)
+
+
+def failed() -> errors.Refusal:
+    """A message that the archive can never take; repeating it under the same id changes nothing."""
+    return errors.InvalidParam("The message could not be stored.")
+
+
+def read_cursors(given: Any, most: int) -> dict[str, tuple[int, int]]:
+    """`{room_id: [epoch, offset, …]}` as far as it makes sense; the rest is ignored."""
+    cursors: dict[str, tuple[int, int]] = {}
+    if not isinstance(given, dict):
+        return cursors
+    for room_id, cursor in given.items():
+        if len(cursors) >= most:
+            break
+        if not isinstance(room_id, str) or not _ROOM_ID.fullmatch(room_id):
+            continue
+        if (
+            isinstance(cursor, list)
+            and len(cursor) >= 2
+            and all(type(n) is int and 0 <= n < 10**10 for n in cursor[:2])
+        ):
+            cursors[room_id] = (cursor[0], cursor[1])
+    return cursors

@@ -1,0 +1,199 @@
+"""`/chat`: one short method per command. The return value is the ack, a Refusal the refusal."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+from rts_server import errors, keys
+from rts_server.adapter.listener import Listener
+from rts_server.config import Settings
+from rts_server.engine.server import Server
+from rts_server.namespaces import cursor
+from rts_server.namespaces.base import Answer, Durable, Namespace, command, failed
+from rts_server.namespaces.greeting import Greeting
+from rts_server.namespaces.session import Session
+from rts_server.protocol import commands
+from rts_server.rooms.chatlist import ChatLists
+from rts_server.rooms.history import History, Range
+from rts_server.rooms.members import Members
+from rts_server.rooms.rooms import Rooms
+
+
+@dataclass(frozen=True)
+class Reads:
+    """What the commands read."""
+
+    chat_lists: ChatLists
+    history: History
+    members: Members
+
+
+class Chat(Namespace):
+    """Rooms, members and messages."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        server: Server,
+        greeting: Greeting,
+        rooms: Rooms,
+        reads: Reads,
+    ) -> None:
+        super().__init__("/chat", settings, server)
+        self._greeting = greeting
+        self._rooms = rooms
+        self._chat_lists = reads.chat_lists
+        self._history = reads.history
+        self._members = reads.members
+        self._listeners: dict[Session, Listener] = {}
+
+    async def opened(self, session: Session) -> None:
+        """session.ready, what was missed, then live; all rooms of the user at once."""
+        listener = Listener(
+            session.user_id, lambda packet: self._server.write(session.eio_sid, packet)
+        )
+        self._listeners[session] = listener
+        await self._greeting.open(session, listener)
+
+    def closed(self, session: Session) -> None:
+        """Nothing of the session is left behind."""
+        if listener := self._listeners.pop(session, None):
+            self._greeting.leave(listener)
+
+    # Rooms
+
+    @command("room.create", commands.RoomCreate)
+    async def room_create(self, session: Session, asked: dict[str, Any]) -> Answer:
+        """Create a room, or get the one that is there under the same key."""
+        room_id, created, done = await self._rooms.create(session.identity, asked)
+        room = await self._shown(session, room_id)
+        return Durable({"room": room, "created": created}, done.fate)
+
+    @command("room.get", commands.RoomGet)
+    async def room_get(self, session: Session, asked: dict[str, Any]) -> Answer:
+        """One room, as it is to the user."""
+        await self._must_be_in(session, asked["room_id"])
+        return {"room": await self._shown(session, asked["room_id"])}
+
+    @command("room.list", commands.RoomList)
+    async def room_list(self, session: Session, asked: dict[str, Any]) -> Answer:
+        """The rooms of the user by last activity, and his totals."""
+        after = cursor.decode(asked["cursor"], int, str) if "cursor" in asked else None
+        chat_list = await self._chat_lists.of(session.user_id)
+        rows = chat_list.after((after[0], after[1]) if after else None)
+        page = rows[: asked["limit"]]
+        last = page[-1] if len(rows) > len(page) else None
+        return {
+            "rooms": await self._chat_lists.counted(page),
+            "next_cursor": cursor.encode([last.active_ms, last.room_id]) if last else None,
+            "unread": chat_list.unread,
+        }
+
+    # Members
+
+    @command("member.add", commands.MemberAdd)
+    async def member_add(self, session: Session, asked: dict[str, Any]) -> Answer:
+        """Add users to a group; those who are members already stay as they are."""
+        room_id, wanted = asked["room_id"], list(dict.fromkeys(asked["user_ids"]))
+        await self._must_be_in(session, room_id)
+        done = await self._rooms.add(room_id, session.user_id, wanted, asked["role"])
+        added = set(done.appended.added if done.appended else ())
+        members = await self._members.all(room_id, session.user_id)
+        data = {
+            "members": [member for member in members if member["user_id"] in wanted],
+            "already": [user_id for user_id in wanted if user_id not in added],
+        }
+        return Durable(data, done.fate)
+
+    @command("member.list", commands.MemberList)
+    async def member_list(self, session: Session, asked: dict[str, Any]) -> Answer:
+        """The members of a room, in order of user id."""
+        await self._must_be_in(session, asked["room_id"])
+        after = cursor.decode(asked["cursor"], str)[0] if "cursor" in asked else ""
+        members = await self._members.all(asked["room_id"], session.user_id)
+        rest = [member for member in members if member["user_id"] > after]
+        page = rest[: asked["limit"]]
+        more = len(rest) > len(page)
+        return {
+            "members": page,
+            "next_cursor": cursor.encode([page[-1]["user_id"]]) if more else None,
+        }
+
+    # Messages
+
+    @command("message.send", commands.MessageSend)
+    async def message_send(self, session: Session, asked: dict[str, Any]) -> Answer:
+        """Send a message: heard at once, `queued` when no single failure can lose it."""
+        room_id = asked["room_id"]
+        await self._must_be_in(session, room_id)
+        done = await self._rooms.send(room_id, session.user_id, asked)
+        appended = done.appended
+        assert appended is not None
+        if appended.status == "failed":
+            raise failed()
+        data = {
+            "message_id": keys.message_id(room_id, session.user_id, asked["client_msg_id"]),
+            "client_msg_id": asked["client_msg_id"],
+            "seq": appended.seq,
+            "epoch": appended.epoch,
+            "offset": appended.offset,
+            "created_at": appended.ts,
+        }
+        if appended.duplicate:
+            data["duplicate"] = True
+        return Durable(data, done.fate, self._late(session, room_id, data))
+
+    def _late(
+        self, session: Session, room_id: str, data: dict[str, Any]
+    ) -> Callable[[str], Awaitable[None]]:
+        """`message.status` once what was acked `accepted` is queued."""
+        names = ("message_id", "client_msg_id")
+
+        async def tell(fate: str) -> None:
+            if fate == "queued":
+                status = {name: data[name] for name in names} | {"status": fate}
+                await self._rooms.tell_sender(room_id, session.user_id, status)
+
+        return tell
+
+    @command("message.list", commands.MessageList)
+    async def message_list(self, session: Session, asked: dict[str, Any]) -> Answer:
+        """A page of history, ascending by seq."""
+        room_id, user_id, limit = asked["room_id"], session.user_id, asked["limit"]
+        await self._must_be_in(session, room_id)
+        if "around_seq" in asked:
+            found = await self._history.around(room_id, user_id, asked["around_seq"], limit)
+        elif "after_seq" in asked:
+            wanted = Range(asked["after_seq"], None, limit, "oldest")
+            found = await self._history.page(room_id, user_id, wanted)
+        else:
+            wanted = Range(0, asked.get("before_seq"), limit, "newest")
+            found = await self._history.page(room_id, user_id, wanted)
+        messages, more = found
+        return {"messages": messages, "has_more": more}
+
+    @command("message.get", commands.MessageGet)
+    async def message_get(self, session: Session, asked: dict[str, Any]) -> Answer:
+        """One message in its newest state."""
+        room_id = asked["room_id"]
+        await self._must_be_in(session, room_id)
+        message = await self._history.message(room_id, session.user_id, asked["message_id"])
+        return {"message": message}
+
+    # What several commands need
+
+    async def _must_be_in(self, session: Session, room_id: str) -> None:
+        """The connection's own set, then the index: not there is not_found, at one cost."""
+        listener = self._listeners.get(session)
+        if listener is not None and room_id in listener.rooms:
+            return
+        if not await self._chat_lists.is_member(session.user_id, room_id):
+            raise errors.NotFound()
+
+    async def _shown(self, session: Session, room_id: str) -> dict[str, Any]:
+        shown = await self._chat_lists.shown(session.user_id, [room_id])
+        if not shown.rows:
+            raise errors.NotFound()
+        return (await self._chat_lists.counted(shown.rows))[0]

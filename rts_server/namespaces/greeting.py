@@ -1,0 +1,143 @@
+"""How a session begins, and how it learns of rooms that come and go while it lives."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Any
+
+from redis.exceptions import RedisError
+
+from rts_server import errors
+from rts_server.adapter.hearing import Hearing, Replay
+from rts_server.adapter.listener import Listener
+from rts_server.adapter.sequence import parse_stored
+from rts_server.config import Settings
+from rts_server.engine.packets import event_packet
+from rts_server.namespaces.session import Session
+from rts_server.protocol.event import ephemeral, now
+from rts_server.rooms.chatlist import ChatLists
+
+log = logging.getLogger(__name__)
+
+LONGEST_BACKOFF = 1.0
+
+
+class Greeting:
+    """Order on the wire: session.ready, what was missed per room, then live events."""
+
+    def __init__(self, settings: Settings, hearing: Hearing, chat_lists: ChatLists) -> None:
+        self._settings = settings
+        self._hearing = hearing
+        self._chat_lists = chat_lists
+        hearing.added = self.added
+        hearing.removed = self.removed
+        hearing.changed = self.changed
+
+    async def open(self, session: Session, listener: Listener) -> None:
+        """Open until it works: CONNECT needs no Redis, temporary trouble only holds the session."""
+        wait = 0.05
+        while not session.closed:
+            try:
+                return await self._open(session, listener)
+            except (RedisError, OSError, errors.Unavailable) as error:
+                log.warning("session waits", extra={"error": type(error).__name__})
+            await asyncio.sleep(wait)
+            wait = min(wait * 2, LONGEST_BACKOFF)
+        return None
+
+    async def _open(self, session: Session, listener: Listener) -> None:
+        user_id = listener.user_id
+        await self._hearing.enter(listener)
+        rooms = [m.room_id for m in await self._chat_lists.rooms_of(user_id)]
+        cursors = {r: c for r, c in session.cursors.items() if r in set(rooms)}
+        replays = await self._hearing.join(listener, rooms, cursors)
+        chat_list = await self._chat_lists.shown(user_id, rooms, partly=True)
+        if session.closed:
+            self._hearing.leave(listener)
+            return
+        heads = {row.room_id: (row.shown["epoch"], row.shown["offset"]) for row in chat_list.rows}
+        recovered = {}
+        for room_id, cursor in cursors.items():
+            known = replays[room_id].recovered
+            recovered[room_id] = heads.get(room_id) == cursor if known is None else known
+        _write(listener, "session.ready", self._ready(session, chat_list.unread, recovered))
+        for room_id in session.cursors.keys() - set(rooms):
+            await self.removed(listener, room_id)
+        new = [row for row in chat_list.rows if session.cursors and row.room_id not in cursors]
+        for shown in await self._chat_lists.counted(new):
+            _write(listener, "room.added", {"room": shown}, shown["room_id"])
+        for room_id, replay in replays.items():
+            self._settle(listener, room_id, replay)
+        listener.greeted.set()
+
+    def _ready(
+        self, session: Session, unread: dict[str, int], recovered: dict[str, bool]
+    ) -> dict[str, Any]:
+        limits = self._settings.limits
+        return {
+            "user_id": session.user_id,
+            "session_id": session.session_id,
+            "expires_at": session.identity.expires_at,
+            "server_time": now(),
+            "limits": {
+                "text": limits.text_points,
+                "text_bytes": limits.text_bytes,
+                "metadata_bytes": limits.metadata_bytes,
+                "group_members": limits.group_members,
+                "user_rooms": limits.user_rooms,
+                "ids_per_call": limits.ids_per_call,
+                "mentions": limits.mentions,
+                "frame_bytes": limits.frame_bytes,
+            },
+            "unread": unread,
+            "recovered": recovered,
+        }
+
+    def _settle(self, listener: Listener, room_id: str, replay: Replay) -> None:
+        """What was missed, then the stream."""
+        if replay.start is None:
+            return
+        for data in replay.events:
+            heard = parse_stored(data)
+            listener.write(event_packet("/chat", heard.type, heard.text))
+        self._hearing.settle(listener, room_id, replay.start)
+
+    def leave(self, listener: Listener) -> None:
+        """The session is gone."""
+        self._hearing.leave(listener)
+
+    async def added(self, listener: Listener, room_id: str) -> None:
+        """The user became a member: the room, then its stream."""
+        replays = await self._hearing.join(listener, [room_id], {})
+        shown = await self._chat_lists.shown(listener.user_id, [room_id])
+        if not shown.rows or listener.closed:
+            self._hearing.part(listener, room_id)
+            return
+        room = (await self._chat_lists.counted(shown.rows))[0]
+        _write(listener, "room.added", {"room": room}, room_id)
+        self._settle(listener, room_id, replays[room_id])
+
+    async def removed(self, listener: Listener, room_id: str) -> None:
+        """The user is no member any more."""
+        _write(listener, "room.removed", {"reason": "removed"}, room_id)
+
+    async def changed(self, user_id: str) -> None:
+        """Something about the user may have been missed: compare his rooms with what is heard.
+
+        Only a room he is known to have left is taken away: an index just rebuilt may lack one.
+        """
+        await self._chat_lists.rooms_of(user_id)
+        for listener in self._hearing.listeners_of(user_id):
+            await listener.greeted.wait()
+            for membership in await self._chat_lists.known(user_id):
+                room_id = membership.room_id
+                if membership.state == "in" and room_id not in listener.rooms:
+                    await self.added(listener, room_id)
+                elif membership.state == "out" and room_id in listener.rooms:
+                    self._hearing.part(listener, room_id)
+                    await self.removed(listener, room_id)
+
+
+def _write(listener: Listener, kind: str, data: dict[str, Any], room_id: str | None = None) -> None:
+    listener.write(event_packet("/chat", kind, ephemeral(kind, data, room_id)))

@@ -1,0 +1,40 @@
+"""A connection to one namespace: who it is, what it has asked, and whether it may speak yet."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections import deque
+from dataclasses import dataclass, field
+
+from rts_server.auth import Identity
+from rts_server.engine.frames import Frame
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A command in the line of its connection; `at` in loop time."""
+
+    frame: Frame
+    at: float
+
+
+@dataclass(eq=False)
+class Session:
+    """Commands of a session are applied one at a time, in the order of arrival."""
+
+    sid: str
+    eio_sid: str
+    identity: Identity
+    cursors: dict[str, tuple[int, int]]
+    session_id: str = field(default_factory=lambda: secrets.token_hex(8))
+    line: deque[Asked] = field(default_factory=deque)
+    ready: asyncio.Event = field(default_factory=asyncio.Event)
+    worker: asyncio.Task[None] | None = None
+    opening: asyncio.Task[None] | None = None
+    closed: bool = False
+
+    @property
+    def user_id(self) -> str:
+        """Whose session it is."""
+        return self.identity.user_id

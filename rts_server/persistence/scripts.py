@@ -1,0 +1,50 @@
+"""Redis scripts: one Lua file each, run by hash, loaded where Redis does not have it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from hashlib import sha1
+from pathlib import Path
+from typing import Any
+
+from redis.asyncio import Redis
+from redis.exceptions import NoScriptError
+
+Call = tuple[Sequence[str], Sequence[str | int]]
+"""Keys and arguments of one run."""
+
+
+class Script:
+    """The source of one or more Lua files, joined in order."""
+
+    def __init__(self, *files: Path) -> None:
+        self.source = "".join(file.read_text() for file in files)
+        self.sha = sha1(self.source.encode(), usedforsecurity=False).hexdigest()
+
+    async def run(self, redis: Redis, keys: Sequence[str], args: Sequence[str | int]) -> Any:
+        """The answer of one run."""
+        return (await self.many(redis, [(keys, args)]))[0]
+
+    async def many(self, redis: Redis, calls: Sequence[Call]) -> list[Any]:
+        """The answers of several runs in one round trip, in order. Raises the first error.
+
+        A lost script did not run, so only those calls are repeated.
+        """
+        answers = await self._pipeline(redis, calls)
+        lost = [i for i, answer in enumerate(answers) if isinstance(answer, NoScriptError)]
+        if lost:
+            await redis.script_load(self.source)
+            for i, answer in zip(
+                lost, await self._pipeline(redis, [calls[i] for i in lost]), strict=True
+            ):
+                answers[i] = answer
+        for answer in answers:
+            if isinstance(answer, Exception):
+                raise answer
+        return answers
+
+    async def _pipeline(self, redis: Redis, calls: Sequence[Call]) -> list[Any]:
+        async with redis.pipeline(transaction=False) as pipe:
+            for keys, args in calls:
+                pipe.execute_command("EVALSHA", self.sha, len(keys), *keys, *args)
+            return list(await pipe.execute(raise_on_error=False))

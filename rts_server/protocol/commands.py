@@ -1,0 +1,122 @@
+"""The commands of `/chat`: one schema each. Unknown fields are ignored, never stored."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from marshmallow import EXCLUDE, Schema, ValidationError, fields, validates_schema
+from marshmallow.validate import Length
+
+from rts_server.protocol.fields import (
+    LARGEST_SEQ,
+    LIMITS,
+    Flag,
+    Metadata,
+    Whole,
+    choice,
+    identifier,
+    line,
+    text,
+    user,
+    users,
+)
+
+
+class Command(Schema):
+    """What every command has in common."""
+
+    class Meta:
+        """Unknown fields are left out."""
+
+        unknown = EXCLUDE
+
+
+class RoomCreate(Command):
+    """direct: the other member; group: external_id or client_room_id, and any first members."""
+
+    type = choice("direct", "group", required=True)
+    members = fields.List(user(), required=True, validate=Length(0, LIMITS.ids_per_call))
+    name = line(LIMITS.room_name)
+    external_id = user()
+    client_room_id = identifier()
+    metadata = Metadata()
+
+    @validates_schema
+    def _fits_its_type(self, data: dict[str, Any], **_: Any) -> None:
+        keys = [name for name in ("external_id", "client_room_id") if name in data]
+        if data["type"] == "direct":
+            if keys:
+                raise ValidationError("A direct room is named by its members.", keys[0])
+            if "name" in data:
+                raise ValidationError("A direct room has no name.", "name")
+        elif len(keys) != 1:
+            raise ValidationError("One of external_id and client_room_id.", "external_id")
+
+
+class RoomGet(Command):
+    """One room."""
+
+    room_id = identifier(required=True)
+
+
+class RoomList(Command):
+    """A page of the rooms of the user."""
+
+    limit = Whole(1, 50, load_default=50)
+    cursor = fields.String(validate=Length(1, 200))
+    hidden = Flag(load_default=False)
+
+
+class MemberAdd(Command):
+    """New members of a group."""
+
+    room_id = identifier(required=True)
+    user_ids = users(required=True)
+    role = choice("owner", "admin", "member", "readonly", load_default="member")
+
+
+class MemberList(Command):
+    """A page of a room's members, in order of user id."""
+
+    room_id = identifier(required=True)
+    cursor = fields.String(validate=Length(1, 400))
+    limit = Whole(1, 100, load_default=100)
+
+
+class MessageSend(Command):
+    """A message. `client_msg_id` is random and makes every repetition the same message."""
+
+    room_id = identifier(required=True)
+    client_msg_id = identifier(required=True)
+    text = text(required=True)
+    mentions = fields.List(user(), validate=Length(0, LIMITS.mentions))
+    reply_to = identifier()
+    metadata = Metadata()
+
+    @validates_schema
+    def _says_something(self, data: dict[str, Any], **_: Any) -> None:
+        if not data["text"].strip():
+            raise ValidationError("Not empty.", "text")
+
+
+class MessageList(Command):
+    """A page of history; without a bound the newest."""
+
+    room_id = identifier(required=True)
+    before_seq = Whole(1, LARGEST_SEQ)
+    after_seq = Whole(0, LARGEST_SEQ)
+    around_seq = Whole(0, LARGEST_SEQ)
+    limit = Whole(1, 100, load_default=50)
+
+    @validates_schema
+    def _one_bound(self, data: dict[str, Any], **_: Any) -> None:
+        bounds = [name for name in ("before_seq", "after_seq", "around_seq") if name in data]
+        if len(bounds) > 1:
+            raise ValidationError("Only one bound.", bounds[1])
+
+
+class MessageGet(Command):
+    """One message."""
+
+    room_id = identifier(required=True)
+    message_id = identifier(required=True)

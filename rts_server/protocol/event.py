@@ -1,0 +1,25 @@
+"""Events that never enter a log: their envelope is made here. Durable ones are made by the log."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+
+
+def now() -> str:
+    """RFC 3339, UTC, milliseconds."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def ephemeral(
+    kind: str, data: dict[str, Any], room_id: str | None = None, actor_id: str | None = None
+) -> str:
+    """The JSON text of an event without a position."""
+    event: dict[str, Any] = {"type": kind, "ts": now()}
+    if room_id is not None:
+        event["room_id"] = room_id
+    if actor_id is not None:
+        event["actor_id"] = actor_id
+    return orjson.dumps(event | {"data": data}).decode()

@@ -1,0 +1,175 @@
+-- The only way into a room's log. All reads and checks come first; nothing after the first write can fail.
+-- KEYS: 1-9 of fence.lua, 10 idempotency key of this request, 11 (message.failed) that of the message.
+-- ARGV[1]: the request as JSON, see append.py. Answer: a list that starts with the outcome.
+local req = cjson.decode(ARGV[1])
+local IDEM, FAILED = KEYS[10], KEYS[11]
+local now = clock()
+
+-- 1. the fence
+local state, head = fence(now)
+if state ~= 'warm' then
+  if redis.call('SET', CLAIM, req.nonce, 'NX', 'PX', req.claim_ttl) then return {'cold', now, state} end
+  return {'loading', now}
+end
+
+-- 2. idempotency: the first result, with its status as it is now
+local known = redis.pcall('HMGET', IDEM, 'epoch', 'offset', 'seq', 'ts', 'hash', 'entries', 'answer', 'failed')
+if known.err then return {'broken', now} end
+if known[1] then
+  if known[5] ~= req.hash then return {'conflict', now} end
+  local status = known[8] and 'failed' or 'queued'
+  for entry in string.gmatch(known[6], '%S+') do
+    if #redis.call('XRANGE', OUTBOX, entry, entry) > 0 then status = 'pending' end
+  end
+  return {'duplicate', now, known[1], known[2], known[3], known[4], known[6], known[7], status}
+end
+
+-- 3. guards
+local waiting = redis.pcall('XLEN', OUTBOX)
+if type(waiting) == 'table' then return {'broken', now} end
+if now > req.deadline then return {'late', now} end
+if waiting >= req.outbox_cap then return {'full', now} end
+if req.absent then
+  if head.room then
+    return {'exists', now, redis.call('HEXISTS', MEMBERS, req.actor)}
+  end
+elseif not head.room then
+  return {'not_found', now}
+end
+if req.roles then
+  local member = redis.call('HGET', MEMBERS, req.actor)
+  if not member then return {'not_found', now} end
+  local role = member:match('^%a+')
+  if not req.roles[role] then return {'forbidden', now} end
+  if head.frozen == '1' and role ~= 'owner' and role ~= 'admin' then return {'frozen', now} end
+end
+if req.group_only and cjson.decode(head.room).type ~= 'group' then return {'direct', now} end
+-- What this Redis cannot remember, because the room came from the archive, the archive must be asked.
+if req.ask_archive and now - tonumber(head.loaded) < req.idem_ttl then return {'ask', now} end
+
+local count = redis.call('HLEN', MEMBERS)
+local added, already = {}, {}
+for _, candidate in ipairs(req.members or {}) do
+  if redis.call('HEXISTS', MEMBERS, candidate.user_id) == 1 then
+    already[#already + 1] = candidate
+  else
+    added[#added + 1] = candidate
+  end
+end
+if req.members and #added == 0 then return {'nothing', now, head.epoch, head.offset, head.seq} end
+if count + #added > req.member_limit then return {'limit', now} end
+
+-- 4.-6. from here on: writes only
+local ts = rfc3339(now)
+local offset, seq, entries = head.offset, head.seq, {}
+local update = {}
+
+local function list(candidates, text)
+  local parts = {}
+  for i, candidate in ipairs(candidates) do parts[i] = text(candidate) end
+  return '[' .. table.concat(parts, ',') .. ']'
+end
+
+-- Pieces are literal text and the numbers of slots that only this script can fill.
+local slots = {}
+local function fill(pieces)
+  local parts = {}
+  for i, piece in ipairs(pieces) do
+    parts[i] = type(piece) == 'number' and slots[piece] or piece
+  end
+  return table.concat(parts)
+end
+local function refresh()
+  slots = {tostring(head.epoch), tostring(offset), tostring(seq), ts, tostring(count + #added)}
+  slots[6] = list(added, function(c) return fill(c.pieces) end)
+  slots[7] = list(added, function(c) return cjson.encode(c.user_id) end)
+end
+
+local function remember(event)
+  if event.counts == false then redis.call('ZADD', UNCOUNTED, seq, seq) end
+  if event.last then update.last, update.last_ms = fill(event.last), now end
+  if event.sender then
+    redis.call('HSET', CURSORS, 'r:' .. event.sender, seq, 'd:' .. event.sender, seq)
+  end
+  if event.room then update.room = fill(event.room) end
+  if event.joins then
+    for _, candidate in ipairs(added) do
+      redis.call('HSET', MEMBERS, candidate.user_id, candidate.role .. ' ' .. fill(candidate.stored))
+      redis.call('HSET', CURSORS, 'r:' .. candidate.user_id, seq, 'd:' .. candidate.user_id, seq)
+    end
+  end
+  if event.fails then
+    redis.call('ZADD', UNCOUNTED, event.fails.seq, event.fails.seq)
+    redis.call('HSET', CHANGED, event.fails.message_id, offset .. ' {"failed":true}')
+    if redis.call('EXISTS', FAILED) == 1 then redis.call('HSET', FAILED, 'failed', 1) end
+  end
+end
+
+local function write(event)
+  offset = offset + 1
+  if event.takes_seq then seq = seq + 1 end
+  refresh()
+  local text = fill(event.pieces)
+  remember(event)
+  local id = head.epoch .. '-' .. offset
+  if event.takes_seq then
+    redis.call('XADD', LOG, id, 'e', text, 't', now, 's', seq)
+    redis.call('ZADD', SEQS, seq, offset)
+  elseif event.fails then
+    redis.call('XADD', LOG, id, 'e', text, 't', now, 'm', event.fails.message_id)
+  else
+    redis.call('XADD', LOG, id, 'e', text, 't', now)
+  end
+  local record = '{"v":' .. (event.v or 1) .. ',' .. (event.extra or '') .. '"event":' .. text .. '}'
+  local fields = {'q', event.queue, 'r', req.room_id, 'e', head.epoch .. ':' .. offset,
+    'k', req.request_id, 'o', req.origin, 'd', record}
+  if event.joins then
+    fields[#fields + 1] = 'u'
+    fields[#fields + 1] = list(added, function(c) return '[' .. cjson.encode(c.user_id) .. ',"in"]' end)
+  end
+  entries[#entries + 1] = redis.call('XADD', OUTBOX, '*', unpack(fields))
+  redis.call('PUBLISH', req.channel, head.epoch .. ' ' .. offset .. ' ' .. event.type .. ' ' .. text)
+end
+
+-- Never inside the floor; beyond it, what is over the count or over the age.
+local function trim()
+  local length = redis.call('XLEN', LOG)
+  for _, entry in ipairs(redis.call('XRANGE', LOG, '-', '+', 'COUNT', 3)) do
+    local fields = {}
+    for i = 1, #entry[2], 2 do fields[entry[2][i]] = entry[2][i + 1] end
+    local age = now - tonumber(fields.t)
+    if age < req.log_floor or (length <= req.log_events and age < req.log_ttl) then break end
+    local at = entry[1]:match('-(%d+)$')
+    redis.call('XDEL', LOG, entry[1])
+    length = length - 1
+    if fields.s then redis.call('ZREM', SEQS, at) end
+    if fields.m then
+      local changed = redis.call('HGET', CHANGED, fields.m)
+      if changed and changed:match('^%d+') == at then redis.call('HDEL', CHANGED, fields.m) end
+    end
+  end
+end
+
+local function keep()
+  for _, key in ipairs({MEMBERS, CURSORS, LOG, SEQS, CHANGED, UNCOUNTED}) do
+    redis.call('PEXPIREAT', key, now + req.log_ttl)
+  end
+  redis.call('PEXPIRE', HEAD, req.head_ttl)
+end
+
+refresh()
+for _, event in ipairs(req.events) do write(event) end
+trim()
+keep()
+local fields = {'offset', offset, 'seq', seq, 'shape', shape(), 'touched', now, 'ttl', req.log_ttl}
+for name, value in pairs(update) do
+  fields[#fields + 1] = name
+  fields[#fields + 1] = value
+end
+redis.call('HSET', HEAD, unpack(fields))
+local answer = req.members and slots[7] or ''
+local ids = table.concat(entries, ' ')
+redis.call('HSET', IDEM, 'epoch', head.epoch, 'offset', offset, 'seq', seq, 'ts', ts,
+  'hash', req.hash, 'entries', ids, 'answer', answer)
+redis.call('PEXPIRE', IDEM, req.idem_ttl)
+return {'ok', now, head.epoch, offset, seq, ts, ids, answer, 'pending'}

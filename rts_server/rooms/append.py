@@ -1,0 +1,147 @@
+"""What is asked of append.lua, as data: one request, one or more events, all or none."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import orjson
+
+from rts_server import keys
+from rts_server.config import Settings
+from rts_server.persistence.scripts import Call
+from rts_server.rooms.template import Pieces, Slot, hole, pieces
+
+RECORD_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Event:
+    """One durable event: the client's event, its record, and what it does to the room's state."""
+
+    type: str
+    data: dict[str, Any]
+    queue: Literal["m", "r"]
+    actor_id: str | None = None
+    takes_seq: bool = False
+    counts: bool = True
+    sender: str | None = None
+    last: Pieces | None = None
+    room: Pieces | None = None
+    joins: bool = False
+    fails: dict[str, Any] | None = None
+    extra: dict[str, Any] = field(default_factory=dict)
+    version: int = RECORD_VERSION
+
+    def as_request(self, room_id: str) -> dict[str, Any]:
+        """The event as append.lua reads it."""
+        text: dict[str, Any] = {"type": self.type, "ts": hole(Slot.TS), "room_id": room_id}
+        if self.actor_id is not None:
+            text["actor_id"] = self.actor_id
+        text |= {"epoch": hole(Slot.EPOCH), "offset": hole(Slot.OFFSET), "data": self.data}
+        request: dict[str, Any] = {
+            "type": self.type,
+            "pieces": pieces(text),
+            "queue": self.queue,
+            "v": self.version,
+        }
+        if self.extra:
+            request["extra"] = orjson.dumps(self.extra).decode()[1:-1] + ","
+        if not self.counts:
+            request["counts"] = False
+        for name in ("takes_seq", "sender", "last", "room", "joins", "fails"):
+            if value := getattr(self, name):
+                request[name] = value
+        return request
+
+
+@dataclass(frozen=True)
+class Joining:
+    """A user who is to be a member; the script leaves out those who are already."""
+
+    user_id: str
+    role: str
+    name: str | None = None
+
+    def as_request(self) -> dict[str, Any]:
+        """The member as clients see it and as the member hash keeps it."""
+        stored = {"user_id": self.user_id, "role": self.role, "joined_at": hole(Slot.TS)}
+        if self.name:
+            stored["name"] = self.name
+        seen = stored | {"read_seq": hole(Slot.SEQ), "delivered_seq": hole(Slot.SEQ)}
+        return {
+            "user_id": self.user_id,
+            "role": self.role,
+            "pieces": pieces(seen),
+            "stored": pieces(stored),
+        }
+
+
+@dataclass(frozen=True)
+class Append:
+    """One call of the script. `roles` None: the system acts, nobody's membership is asked."""
+
+    room_id: str
+    request_id: str
+    events: tuple[Event, ...]
+    hash: str = ""
+    actor: str = ""
+    roles: frozenset[str] | None = None
+    joining: tuple[Joining, ...] = ()
+    absent: bool = False
+    group_only: bool = False
+    ask_archive: bool = False
+    fails: str | None = None
+
+    def call(
+        self, settings: Settings, origin: str, nonce: str, deadline_ms: int, asked: bool
+    ) -> Call:
+        """Keys and arguments. `deadline_ms` is in Redis' own time; `asked`: the archive was."""
+        names = keys.room(self.room_id)
+        request: dict[str, Any] = {
+            "room_id": self.room_id,
+            "channel": keys.room_channel(self.room_id),
+            "request_id": self.request_id,
+            "hash": self.hash,
+            "actor": self.actor,
+            "origin": origin,
+            "nonce": nonce,
+            "deadline": deadline_ms,
+            "claim_ttl": ms(settings.claim_ttl),
+            "outbox_cap": settings.outbox_cap,
+            "member_limit": settings.limits.group_members,
+            "log_floor": ms(settings.hot_log_floor),
+            "log_events": settings.hot_log_events,
+            "log_ttl": ms(settings.hot_log_ttl),
+            "head_ttl": ms(settings.head_ttl),
+            "idem_ttl": ms(settings.idempotency_ttl),
+            "absent": self.absent,
+            "group_only": self.group_only,
+            "ask_archive": not asked,
+            "events": [event.as_request(self.room_id) for event in self.events],
+        }
+        if self.roles is not None:
+            request["roles"] = dict.fromkeys(self.roles, True)
+        if self.joining:
+            request["members"] = [joining.as_request() for joining in self.joining]
+        failed = [names.idem(self.fails)] if self.fails else []
+        return [*names[:9], names.idem(self.request_id), *failed], [orjson.dumps(request).decode()]
+
+
+@dataclass(frozen=True)
+class Appended:
+    """What the log answered, at the call's last event; `entries` wait in the outbox."""
+
+    epoch: int
+    offset: int
+    seq: int
+    ts: str
+    entries: frozenset[str]
+    added: tuple[str, ...]
+    status: Literal["pending", "queued", "failed"]
+    duplicate: bool = False
+
+
+def ms(seconds: float) -> int:
+    """Milliseconds, as Redis wants them."""
+    return int(seconds * 1000)

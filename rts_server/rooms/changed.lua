@@ -1,0 +1,9 @@
+-- The newest state of messages that changed since the hot log began; reads only.
+-- KEYS: 1-9 of fence.lua. ARGV: message ids. Answer: state, then per id a text ('' when unchanged).
+local state = fence(clock())
+if state ~= 'warm' then return {state} end
+local answer = {state}
+for i, text in ipairs(redis.call('HMGET', CHANGED, unpack(ARGV))) do
+  answer[i + 1] = text and text:match('^%d+ (.*)$') or ''
+end
+return answer

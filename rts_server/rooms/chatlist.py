@@ -1,0 +1,166 @@
+"""The rooms of a user: which, how they stand, in order of activity; warm or from the archive."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from rts_server import errors
+from rts_server.persistence.archive import Archive, StoredMember, StoredRoom
+from rts_server.persistence.user_rooms import Membership, UserRooms
+from rts_server.rooms.cold import last_position, milliseconds
+from rts_server.rooms.standing import Seat, Standing, Standings, personal
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One room of the list: what sorts it, and what is shown."""
+
+    active_ms: int
+    room_id: str
+    shown: dict[str, Any]
+    counts: bool
+
+    @property
+    def unread(self) -> int:
+        """Unread messages that count in the totals."""
+        return int(self.shown["unread"]) if self.counts else 0
+
+
+@dataclass(frozen=True)
+class ChatList:
+    """All rooms of a user, newest activity first."""
+
+    rows: list[Row]
+
+    @property
+    def unread(self) -> dict[str, int]:
+        """`{total, rooms}` as in `session.ready`."""
+        counts = [row.unread for row in self.rows if row.unread > 0]
+        return {"total": sum(counts), "rooms": len(counts)}
+
+    def after(self, cursor: tuple[int, str] | None) -> list[Row]:
+        """Rows behind a cursor (active_ms, room_id)."""
+        return [row for row in self.rows if cursor is None or sort_key(row) > _key(*cursor)]
+
+
+def sort_key(row: Row) -> tuple[int, str]:
+    """Newest first, ties by id."""
+    return _key(row.active_ms, row.room_id)
+
+
+def _key(active_ms: int, room_id: str) -> tuple[int, str]:
+    return -active_ms, room_id
+
+
+class ChatLists:
+    """Reads: two round trips to Redis for warm rooms, batches of the archive for the others."""
+
+    def __init__(self, archive: Archive, user_rooms: UserRooms, standings: Standings) -> None:
+        self._archive = archive
+        self._user_rooms = user_rooms
+        self._standings = standings
+
+    async def rooms_of(self, user_id: str) -> list[Membership]:
+        """The rooms a user is in; an index that is not complete is rebuilt from the archive."""
+        known, complete = await self._user_rooms.all(user_id)
+        if not complete:
+            stored = await self._archive.rooms_of(user_id)
+            changes = [
+                (
+                    user_id,
+                    Membership(m.room_id, m.epoch, m.offset, "in" if m.state == "in" else "out"),
+                )
+                for m in stored
+            ]
+            await self._user_rooms.note_all(changes)
+            await self._user_rooms.complete(user_id)
+            known, _ = await self._user_rooms.all(user_id)
+        return [membership for membership in known if membership.state == "in"]
+
+    async def known(self, user_id: str) -> list[Membership]:
+        """What the index says, rooms left included."""
+        return (await self._user_rooms.all(user_id))[0]
+
+    async def is_member(self, user_id: str, room_id: str) -> bool:
+        """By the index alone, at one cost for every room there is or is not."""
+        state = await self._user_rooms.state(user_id, room_id)
+        if state is None:
+            _, complete = await self._user_rooms.all(user_id)
+            if not complete:
+                return any(m.room_id == room_id for m in await self.rooms_of(user_id))
+        return state == "in"
+
+    async def of(self, user_id: str, *, partly: bool = False) -> ChatList:
+        """Every room of the user. `partly`: rooms of an archive that is away are left out."""
+        memberships = await self.rooms_of(user_id)
+        return await self.shown(user_id, [m.room_id for m in memberships], partly=partly)
+
+    async def shown(self, user_id: str, room_ids: list[str], *, partly: bool = False) -> ChatList:
+        """Some rooms of the user, those he is not in left out."""
+        warm = await self._standings.join_all([(room_id, [user_id]) for room_id in room_ids])
+        rows = [
+            _warm_row(room_id, standing, user_id)
+            for room_id, standing in zip(room_ids, warm, strict=True)
+            if standing and standing.seats[user_id]
+        ]
+        cold = [room_id for room_id, standing in zip(room_ids, warm, strict=True) if not standing]
+        if cold:
+            try:
+                rows += await self._cold_rows(user_id, cold)
+            except errors.Unavailable:
+                if not partly:
+                    raise
+                log.warning("archive away: cold rooms left out", extra={"rooms": len(cold)})
+        return ChatList(sorted(rows, key=sort_key))
+
+    async def counted(self, rows: list[Row]) -> list[dict[str, Any]]:
+        """The rooms of some rows, complete: a cold room's members are counted in the archive."""
+        return list(await asyncio.gather(*(self._counted(row) for row in rows)))
+
+    async def _counted(self, row: Row) -> dict[str, Any]:
+        if "member_count" in row.shown:
+            return row.shown
+        members = await self._archive.members(row.room_id)
+        return row.shown | {"member_count": sum(member.state == "in" for member in members)}
+
+    async def _cold_rows(self, user_id: str, room_ids: Iterable[str]) -> list[Row]:
+        rooms = await self._archive.rooms(room_ids)
+        members = await self._archive.memberships(user_id, rooms)
+        rows = []
+        for room_id, stored in rooms.items():
+            member = members.get(room_id)
+            if stored.room is None or member is None or member.state != "in":
+                continue
+            skipped = 0
+            if stored.seq > member.read_seq:
+                uncounted = await self._archive.uncounted(room_id)
+                skipped = sum(seq > member.read_seq for seq in uncounted)
+            rows.append(_cold_row(stored, member, skipped))
+        return rows
+
+
+def _warm_row(room_id: str, standing: Standing, user_id: str) -> Row:
+    active = standing.last_ms or milliseconds(standing.room["created_at"])
+    return Row(active, room_id, standing.shown(user_id), True)
+
+
+def _cold_row(stored: StoredRoom, member: StoredMember, skipped: int) -> Row:
+    assert stored.room is not None
+    epoch, offset = last_position(stored, [member])
+    unread = max(0, stored.seq - member.read_seq - skipped)
+    seat = Seat(member.role, member.read_seq, member.delivered_seq, unread)
+    shown = stored.room | {
+        "seq": stored.seq,
+        "epoch": epoch,
+        "offset": offset,
+    }
+    if stored.last:
+        shown["last_message"] = stored.last
+    created = stored.last["created_at"] if stored.last else stored.room["created_at"]
+    return Row(milliseconds(created), stored.room_id, shown | personal(seat), True)

@@ -1,0 +1,240 @@
+"""Every append is followed until its fate is known: by notice, by asking, by repeating."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+import logging
+import secrets
+from collections.abc import Awaitable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import orjson
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from rts_server import errors, keys, metrics
+from rts_server.config import Settings
+from rts_server.persistence.archive import Archive
+from rts_server.persistence.scripts import Call, Script
+from rts_server.rooms.append import Append, Appended
+from rts_server.rooms.appender import FENCE
+from rts_server.rooms.log import RoomLog
+
+log = logging.getLogger(__name__)
+
+_FATE = Script(FENCE, Path(__file__).with_name("fate.lua"))
+
+ASK_AFTER = (0.25, 0.75, 2.0, 3.0)
+"""Seconds between questions when the relay's notice is missing; the last repeats."""
+STORED_AFTER = (0.03, 0.05, 0.1, 0.2, 0.4, 0.8, 1.5, 3.0)
+"""Seconds between looks at the table for changes of rooms and members; the last repeats."""
+
+Fate = str
+"""`queued` and `stored` are good; `failed`: the archive could never take it."""
+
+
+@dataclass(eq=False)
+class Pending:
+    """One append on its way. `done` resolves once, with its fate."""
+
+    request: Append
+    appended: Appended
+    done: asyncio.Future[Fate]
+    left: set[str]
+    asked: int = 0
+    due: float = 0.0
+
+
+class Fates:
+    """What this instance still answers for: at most `pending_cap`, beyond it sends are refused."""
+
+    def __init__(
+        self, settings: Settings, redis: Redis, archive: Archive, room_log: RoomLog
+    ) -> None:
+        self._settings = settings
+        self._redis = redis
+        self._archive = archive
+        self._log = room_log
+        self._pending: dict[tuple[str, str], Pending] = {}
+        self._early: dict[str, None] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def start(self) -> None:
+        """Begin to ask for what no notice came."""
+        self._keep(self._ask())
+
+    async def close(self) -> None:
+        """Stop asking; what is pending is in the outbox, and its client repeats."""
+        for task in list(self._tasks):
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+
+    def check_room(self) -> None:
+        """Refuse before anything is appended that could not be followed."""
+        if len(self._pending) >= self._settings.pending_cap:
+            raise errors.Unavailable("Too much is waiting for the queue.", retry_after_ms=1000)
+
+    def follow(self, request: Append, appended: Appended) -> asyncio.Future[Fate]:
+        """The fate of an append, once it is known."""
+        if known := self._pending.get((request.room_id, request.request_id)):
+            return known.done
+        done: asyncio.Future[Fate] = asyncio.get_running_loop().create_future()
+        if appended.status == "failed":
+            done.set_result("failed")
+            return done
+        left = set() if appended.status == "queued" else set(appended.entries)
+        pending = Pending(request, appended, done, left)
+        self._pending[request.room_id, request.request_id] = pending
+        self._schedule(pending)
+        metrics.PENDING.set(len(self._pending))
+        left.difference_update(self._early)
+        if not left:
+            self._queued(pending)
+        return done
+
+    def notice(self, queued: list[tuple[str, str, str]]) -> None:
+        """The relay's word that entries are in the queue: (room_id, request_id, entry)."""
+        for room_id, request_id, entry in queued:
+            pending = self._pending.get((room_id, request_id))
+            if pending is None:
+                self._remember_early(entry)
+                continue
+            pending.left.discard(entry)
+            if not pending.left and not pending.done.done():
+                self._queued(pending)
+
+    def _remember_early(self, entry: str) -> None:
+        """A notice may overtake the answer of the very append it is about."""
+        self._early[entry] = None
+        while len(self._early) > 4096:
+            del self._early[next(iter(self._early))]
+
+    def _queued(self, pending: Pending) -> None:
+        checks = stored_checks(pending.request, pending.appended)
+        if checks:
+            pending.due = float("inf")
+            self._keep(self._until_stored(pending, checks))
+        else:
+            self._resolve(pending, "queued")
+
+    def _resolve(self, pending: Pending, fate: Fate) -> None:
+        self._pending.pop((pending.request.room_id, pending.request.request_id), None)
+        metrics.PENDING.set(len(self._pending))
+        if not pending.done.done():
+            pending.done.set_result(fate)
+
+    def _schedule(self, pending: Pending) -> None:
+        wait = ASK_AFTER[min(pending.asked, len(ASK_AFTER) - 1)]
+        pending.due = asyncio.get_running_loop().time() + wait
+        pending.asked += 1
+
+    async def _ask(self) -> None:
+        """One round trip for all that are due; Redis away only means asking again."""
+        loop = asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(ASK_AFTER[0] / 2)
+            due = [p for p in self._pending.values() if p.due <= loop.time()]
+            if not due:
+                continue
+            for pending in due:
+                self._schedule(pending)
+            with contextlib.suppress(RedisError, OSError):
+                calls: list[Call] = [
+                    ([*names[:9], names.idem(p.request.request_id)], [])
+                    for p in due
+                    for names in (keys.room(p.request.room_id),)
+                ]
+                for pending, fate in zip(due, await _FATE.many(self._redis, calls), strict=True):
+                    self._decide(pending, fate.decode())
+
+    def _decide(self, pending: Pending, fate: str) -> None:
+        if pending.done.done() or pending.due == float("inf"):
+            return
+        if fate == "queued":
+            self._queued(pending)
+        elif fate == "failed":
+            self._resolve(pending, "failed")
+        elif fate == "lost":
+            pending.due = float("inf")
+            self._keep(self._repeat(pending, pending.request))
+
+    async def _repeat(self, pending: Pending, request: Append) -> None:
+        """Redis lost it: append it again, same ids, until it is in; a refusal now is its end."""
+        metrics.LOST.inc()
+        while True:
+            try:
+                appended = await self._log.append(request)
+                break
+            except errors.Refusal as refusal:
+                if not refusal.retryable:
+                    log.warning("a lost append is refused now", extra=_told(request, refusal.code))
+                    return self._resolve(pending, "failed")
+            except Exception as refusal:  # Exists: somebody else made the room meanwhile
+                log.warning("a lost append met another", extra=_told(request, str(refusal)))
+                return self._resolve(pending, "stored")
+            await asyncio.sleep(ASK_AFTER[0])
+        if appended is None:
+            return self._resolve(pending, "stored")
+        self._pending.pop((pending.request.room_id, pending.request.request_id), None)
+        self.follow(request, appended).add_done_callback(
+            lambda fate: self._resolve(pending, fate.result()) if not fate.cancelled() else None
+        )
+        return None
+
+    async def _until_stored(self, pending: Pending, checks: list[tuple[str, str, str]]) -> None:
+        """Rooms and members count when the table shows them; what it refused is repeated."""
+        looks = 0
+        while True:
+            await asyncio.sleep(STORED_AFTER[min(looks, len(STORED_AFTER) - 1)])
+            looks += 1
+            try:
+                room = await self._archive.room(pending.request.room_id)
+                if await self._archive.stored(checks):
+                    return self._resolve(pending, "stored")
+            except errors.Unavailable:
+                continue
+            if room is not None and room.epoch > pending.appended.epoch:
+                again = dataclasses.replace(
+                    pending.request, request_id=f"again:{secrets.token_hex(16)}"
+                )
+                return await self._repeat(pending, again)
+
+    def _keep(self, work: Awaitable[None]) -> None:
+        async def guarded() -> None:
+            try:
+                await work
+            except Exception:
+                log.exception("following an append failed")
+
+        task = asyncio.create_task(guarded())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+def _told(request: Append, why: str) -> dict[str, Any]:
+    return {"room_id": request.room_id, "request_id": request.request_id, "why": why}
+
+
+def stored_checks(request: Append, appended: Appended) -> list[tuple[str, str, str]]:
+    """(room_id, sort key, position) of the items an append of room and member events must leave."""
+    first = appended.offset - len(request.events) + 1
+    checks = []
+    for offset, event in enumerate(request.events, start=first):
+        position = f"{appended.epoch:010d}#{offset:010d}"
+        if event.room is not None:
+            checks.append((request.room_id, "ROOM", position))
+        if event.joins:
+            checks += [
+                (request.room_id, f"MEMBER#{user_id}", position) for user_id in appended.added
+            ]
+    return checks
+
+
+def parse_notice(data: bytes) -> list[tuple[str, str, str]]:
+    """The relay's notice on an instance's channel."""
+    return [(room, request, entry) for room, request, entry in orjson.loads(data)["queued"]]

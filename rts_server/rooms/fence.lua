@@ -1,0 +1,69 @@
+-- Prepended to every script of a room. KEYS 1-9 are, in this order:
+local HEAD, MEMBERS, CURSORS, LOG, SEQS, CHANGED, UNCOUNTED, CLAIM, OUTBOX =
+  KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[7], KEYS[8], KEYS[9]
+
+local function clock()
+  local t = redis.call('TIME')
+  return t[1] * 1000 + math.floor(t[2] / 1000)
+end
+
+-- The Redis that is speaking. run_id alone lets a fail-back A→B→A issue positions twice.
+local function identity()
+  local info = redis.call('INFO', 'server', 'replication')
+  return info:match('run_id:(%w+)') .. ':' .. info:match('master_replid:(%w+)')
+end
+
+-- Sizes of the six hot keys, as stored after every write; 'broken' when one is of another type.
+local function shape()
+  local sizes = {}
+  for i, probe in ipairs({
+    {'HLEN', MEMBERS}, {'HLEN', CURSORS}, {'XLEN', LOG},
+    {'ZCARD', SEQS}, {'HLEN', CHANGED}, {'ZCARD', UNCOUNTED},
+  }) do
+    local size = redis.pcall(probe[1], probe[2])
+    if type(size) == 'table' then return 'broken' end
+    sizes[i] = size
+  end
+  return table.concat(sizes, ':')
+end
+
+local EMPTY = '0:0:0:0:0:0'
+local FIELDS = {'epoch', 'offset', 'seq', 'fence', 'shape', 'touched', 'room', 'last', 'last_ms',
+  'frozen', 'loaded', 'starts', 'ttl'}
+
+-- 'warm': everything is here and from this Redis. 'quiet': only the hot keys expired, on time.
+-- 'cold': anything else, a lost or foreign key included; never half a room.
+local function fence(now)
+  local values = redis.pcall('HMGET', HEAD, unpack(FIELDS))
+  if values.err then return 'cold', {} end
+  local head = {}
+  for i, name in ipairs(FIELDS) do head[name] = values[i] or nil end
+  if not (head.epoch and head.offset and head.seq and head.fence and head.touched) then
+    return 'cold', {}
+  end
+  head.epoch, head.offset, head.seq = tonumber(head.epoch), tonumber(head.offset), tonumber(head.seq)
+  if head.fence ~= identity() then return 'cold', head end
+  local found = shape()
+  if found == head.shape then return 'warm', head end
+  if found == EMPTY and now >= tonumber(head.touched) + tonumber(head.ttl) - 1 then
+    return 'quiet', head
+  end
+  return 'cold', head
+end
+
+-- RFC 3339 of milliseconds since 1970 (days to civil date: Hinnant, chrono-compatible algorithms).
+local function rfc3339(ms)
+  local floor = math.floor
+  local z = floor(ms / 86400000) + 719468
+  local era = floor(z / 146097)
+  local doe = z - era * 146097
+  local yoe = floor((doe - floor(doe / 1460) + floor(doe / 36524) - floor(doe / 146096)) / 365)
+  local doy = doe - (365 * yoe + floor(yoe / 4) - floor(yoe / 100))
+  local mp = floor((5 * doy + 2) / 153)
+  local month = mp < 10 and mp + 3 or mp - 9
+  local year = yoe + era * 400 + (month <= 2 and 1 or 0)
+  local day = doy - floor((153 * mp + 2) / 5) + 1
+  local s = floor(ms / 1000) % 86400
+  return string.format('%04d-%02d-%02dT%02d:%02d:%02d.%03dZ', year, month, day,
+    floor(s / 3600), floor(s / 60) % 60, s % 60, ms % 1000)
+end

@@ -1,0 +1,190 @@
+"""History: the archive by position and the hot log, merged by message id; one page at a time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import orjson
+from redis.asyncio import Redis
+
+from rts_server import errors, keys
+from rts_server.config import Settings
+from rts_server.persistence.archive import Archive
+from rts_server.persistence.scripts import Script
+from rts_server.rooms.appender import FENCE
+from rts_server.rooms.standing import Position
+
+_HERE = Path(__file__).parent
+_PAGE = Script(FENCE, _HERE / "page.lua")
+_CHANGED = Script(FENCE, _HERE / "changed.lua")
+
+Message = dict[str, Any]
+Direction = Literal["newest", "oldest"]
+
+
+@dataclass(frozen=True)
+class Range:
+    """Messages with low < seq < high; `direction` is the end that a page starts from."""
+
+    low: int
+    high: int | None
+    limit: int
+    direction: Direction
+
+
+@dataclass(frozen=True)
+class _Hot:
+    """The hot log's part of a range, at the position where membership was checked.
+
+    `top` is the room's seq there; `first` the lowest seq in the hot log, `top` + 1 for none.
+    """
+
+    top: int
+    starts: list[Position]
+    first: int
+    messages: list[Message]
+
+
+class History:
+    """Reads of messages. Membership is checked at the position the page is bound by."""
+
+    def __init__(self, settings: Settings, redis: Redis, archive: Archive) -> None:
+        self._settings = settings
+        self._redis = redis
+        self._archive = archive
+
+    async def page(self, room_id: str, user_id: str, wanted: Range) -> tuple[list[Message], bool]:
+        """(messages ascending by seq, whether more lie beyond). Raises NotFound, Unavailable."""
+        found = await self._read(room_id, user_id, wanted)
+        found = found[: wanted.limit + 1]
+        more = len(found) > wanted.limit
+        kept = found[: wanted.limit]
+        fitting = fit(kept, self._settings.limits.answer_bytes)
+        more = more or len(fitting) < len(kept)
+        return (fitting[::-1] if wanted.direction == "newest" else fitting), more
+
+    async def around(
+        self, room_id: str, user_id: str, seq: int, limit: int
+    ) -> tuple[list[Message], bool]:
+        """Half a page on either side of a seq, itself included; more: on either side."""
+        before = limit // 2
+        older, more_older = await self.page(
+            room_id, user_id, Range(0, seq, max(before, 1), "newest")
+        )
+        newer, more_newer = await self.page(
+            room_id, user_id, Range(seq - 1, None, limit - before, "oldest")
+        )
+        messages = older[len(older) - before :] + newer
+        half = self._settings.limits.answer_bytes // 2
+        kept = fit(older[::-1], half)[::-1] + fit(newer, half)
+        return kept, more_older or more_newer or len(kept) < len(messages)
+
+    async def message(self, room_id: str, user_id: str, message_id: str) -> Message:
+        """One message in its newest state. Raises NotFound, Unavailable."""
+        hot = await self._hot(room_id, user_id, Range(0, 1, 1, "newest"))
+        if hot is None:
+            await self._must_be_member(room_id, user_id)
+        stored = await self._archive.message(room_id, message_id)
+        message = None if stored is None or stored.failed else stored.message
+        if hot is not None:
+            message = message or await self._hot_message(room_id, message_id)
+            changed = await self._overlay(room_id, [message] if message else [])
+            message = changed[0] if changed else None
+        if message is None:
+            raise errors.NotFound()
+        return message
+
+    async def _hot_message(self, room_id: str, message_id: str) -> Message | None:
+        """A message that is not in the archive yet: somewhere late in the hot log."""
+        names = keys.room(room_id)
+        needle = f'"message_id":"{message_id}"'.encode()
+        entries: Any = await self._redis.xrevrange(names.log)
+        for _, fields in entries:
+            if b"s" in fields and needle in fields[b"e"]:
+                message: Message = orjson.loads(fields[b"e"])["data"]["message"]
+                if message["message_id"] == message_id:
+                    return message
+        return None
+
+    async def _read(self, room_id: str, user_id: str, wanted: Range) -> list[Message]:
+        """At least limit + 1 messages from the wanted end, if there are as many."""
+        hot = await self._hot(room_id, user_id, wanted)
+        if hot is None:
+            await self._must_be_member(room_id, user_id)
+            return await self._archived(room_id, wanted, None)
+        found = hot.messages
+        high = hot.first if wanted.high is None else min(wanted.high, hot.first)
+        older = Range(wanted.low, high, wanted.limit, wanted.direction)
+        if wanted.direction == "newest" and len(found) <= wanted.limit and high > 1:
+            found = found + await self._archived(room_id, older, hot)
+        elif wanted.direction == "oldest" and wanted.low + 1 < high:
+            found = await self._archived(room_id, older, hot) + found
+        return await self._overlay(room_id, found)
+
+    async def _hot(self, room_id: str, user_id: str, wanted: Range) -> _Hot | None:
+        high = "+inf" if wanted.high is None else wanted.high
+        answer = await _PAGE.run(
+            self._redis,
+            keys.room(room_id)[:9],
+            [user_id, wanted.low, high, wanted.limit + 1, wanted.direction],
+        )
+        if answer[0] == b"not_found":
+            raise errors.NotFound()
+        if answer[0] != b"warm":
+            return None
+        _, _, top, starts, first, *texts = answer
+        messages = [orjson.loads(text)["data"]["message"] for text in texts]
+        return _Hot(top, [(e, s) for e, s in orjson.loads(starts)], first or top + 1, messages)
+
+    async def _must_be_member(self, room_id: str, user_id: str) -> None:
+        member = await self._archive.member(room_id, user_id)
+        if member is None or member.state != "in":
+            raise errors.NotFound()
+
+    async def _archived(self, room_id: str, wanted: Range, hot: _Hot | None) -> list[Message]:
+        starts = hot.starts if hot else await self._starts(room_id)
+        low, high = wanted.low, wanted.high
+        return await self._archive.page(
+            room_id,
+            low=(epoch_of(starts, low), low) if low else None,
+            high=None if high is None else (epoch_of(starts, high - 1), high),
+            limit=wanted.limit + 1,
+            newest_first=wanted.direction == "newest",
+        )
+
+    async def _starts(self, room_id: str) -> list[Position]:
+        stored = await self._archive.room(room_id)
+        return stored.starts if stored else []
+
+    async def _overlay(self, room_id: str, found: list[Message]) -> list[Message]:
+        """Each message once, in its newest state; what failed is left out."""
+        unique = list({message["message_id"]: message for message in found}.values())
+        if not unique:
+            return []
+        ids = [message["message_id"] for message in unique]
+        answer = await _CHANGED.run(self._redis, keys.room(room_id)[:9], ids)
+        if answer[0] != b"warm":
+            return unique
+        changed = [orjson.loads(text) if text else None for text in answer[1:]]
+        return [
+            new or old
+            for old, new in zip(unique, changed, strict=True)
+            if not (new and new.get("failed"))
+        ]
+
+
+def epoch_of(starts: list[Position], seq: int) -> int:
+    """The epoch in which a seq was given: the last that began below it."""
+    return max((epoch for epoch, start in starts if start < seq), default=0)
+
+
+def fit(messages: list[Message], budget: int) -> list[Message]:
+    """As many messages from the front as an answer of `budget` bytes holds, at least one."""
+    size = 0
+    for i, message in enumerate(messages):
+        size += len(orjson.dumps(message)) + 1
+        if size > budget and i:
+            return messages[:i]
+    return messages

@@ -1,0 +1,42 @@
+-- Put a loaded room into Redis, only while it is still cold and the claim is ours.
+-- KEYS: 1-9 of fence.lua. ARGV[1]: JSON, see cold.py. Outbox entries are never touched.
+local room = cjson.decode(ARGV[1])
+local now = clock()
+if redis.call('GET', CLAIM) ~= room.nonce then return 'stolen' end
+local state, head = fence(now)
+if state == 'warm' then
+  redis.call('DEL', CLAIM)
+  return 'warm'
+end
+if room.mode == 'quiet' and (state ~= 'quiet' or head.epoch ~= room.epoch
+    or tonumber(head.shape:match('^%d+')) ~= #room.members) then
+  return 'moved'
+end
+if room.mode ~= 'quiet' and head.epoch and head.epoch >= room.epoch then return 'moved' end
+
+redis.call('DEL', MEMBERS, CURSORS, LOG, SEQS, CHANGED, UNCOUNTED)
+for _, member in ipairs(room.members) do
+  redis.call('HSET', MEMBERS, member.user_id, member.stored)
+  redis.call('HSET', CURSORS, 'r:' .. member.user_id, member.read_seq, 'd:' .. member.user_id, member.delivered_seq)
+end
+for _, seq in ipairs(room.uncounted) do redis.call('ZADD', UNCOUNTED, seq, seq) end
+
+if room.mode ~= 'quiet' then
+  redis.call('DEL', HEAD)
+  redis.call('HSET', HEAD, 'epoch', room.epoch, 'offset', 0, 'seq', room.seq, 'starts', room.starts,
+    'loaded', room.mode == 'new' and 0 or now)
+  if room.mode == 'load' then
+    redis.call('HSET', HEAD, 'offset', 1, 'room', room.room, 'frozen', room.frozen and 1 or 0)
+    if room.last then redis.call('HSET', HEAD, 'last', room.last, 'last_ms', room.last_ms) end
+    local text = room.event[1] .. rfc3339(now) .. room.event[2]
+    redis.call('XADD', LOG, room.epoch .. '-1', 'e', text, 't', now)
+    redis.call('PUBLISH', room.channel, room.epoch .. ' 1 room.epoch ' .. text)
+  end
+end
+redis.call('HSET', HEAD, 'fence', identity(), 'shape', shape(), 'touched', now, 'ttl', room.log_ttl)
+for _, key in ipairs({MEMBERS, CURSORS, LOG, UNCOUNTED}) do
+  redis.call('PEXPIREAT', key, now + room.log_ttl)
+end
+redis.call('PEXPIRE', HEAD, room.head_ttl)
+redis.call('DEL', CLAIM)
+return 'ok'

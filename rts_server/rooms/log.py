@@ -1,0 +1,142 @@
+"""The room log: one way in, and one answer to every append."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from typing import Any, Literal, NoReturn
+
+import orjson
+from redis.exceptions import RedisError
+
+from rts_server import errors
+from rts_server.config import Settings
+from rts_server.persistence.archive import Archive
+from rts_server.rooms.append import Append, Appended
+from rts_server.rooms.appender import Appender
+from rts_server.rooms.cold import Loader
+
+RETRY = 0.05
+LOADING = 0.02
+
+_REFUSALS: dict[str, errors.Refusal] = {
+    "conflict": errors.Conflict("This id was used for another body."),
+    "not_found": errors.NotFound(),
+    "forbidden": errors.Forbidden(),
+    "frozen": errors.Forbidden("The room is frozen."),
+    "direct": errors.Conflict("A direct room stays with its two members."),
+    "limit": errors.LimitExceeded("The room has as many members as it may have."),
+    "full": errors.Unavailable("The queue is behind; repeat in a moment.", retry_after_ms=1000),
+    "late": errors.Unavailable(),
+    "broken": errors.Unavailable(),
+}
+
+
+class Exists(Exception):
+    """The room is there already; `is_member` tells whether the actor is in it."""
+
+    def __init__(self, is_member: bool) -> None:
+        super().__init__("the room exists")
+        self.is_member = is_member
+
+
+class RoomLog:
+    """Appends. Guarantee: an answer within `redis_deadline` seconds, or Unavailable."""
+
+    def __init__(
+        self, settings: Settings, origin: str, appender: Appender, archive: Archive, loader: Loader
+    ) -> None:
+        self._settings = settings
+        self._origin = origin
+        self._appender = appender
+        self._archive = archive
+        self._loader = loader
+
+    async def append(self, request: Append) -> Appended | None:
+        """What the log did; None when there was nothing to do (all are members already).
+
+        Raises Refusal, or Exists for a creation that met a room.
+        """
+        try:
+            async with asyncio.timeout(self._settings.redis_deadline):
+                return await self._until_answered(request)
+        except TimeoutError:
+            raise errors.Unavailable() from None
+
+    async def _until_answered(self, request: Append) -> Appended | None:
+        """Ask, and remove what is in the way, until there is an answer.
+
+        A call of unknown outcome is repeated under the same request id: it can only run once.
+        """
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + self._settings.redis_deadline
+        asked, uncertain = not request.ask_archive, False
+        while True:
+            nonce = secrets.token_hex(8)
+            answer = await self._call(request, asked, nonce, deadline - loop.time())
+            outcome = answer[0].decode()
+            if outcome in ("ok", "duplicate"):
+                return _appended(answer, outcome == "duplicate" and not uncertain)
+            if outcome == "nothing":
+                return None
+            if outcome == "cold":
+                quiet = answer[2] == b"quiet"
+                await self._loader.load(request.room_id, nonce, quiet=quiet, create=request.absent)
+            elif outcome == "loading":
+                await asyncio.sleep(LOADING)
+            elif outcome == "unknown":
+                uncertain = True
+                await asyncio.sleep(RETRY)
+            elif outcome == "ask":
+                if stored := await self._stored(request):
+                    return stored
+                asked = True
+            else:
+                _refuse(outcome, answer)
+
+    async def _call(self, request: Append, asked: bool, nonce: str, seconds: float) -> list[Any]:
+        """The script's answer; `unknown` when nobody can tell whether it ran."""
+        deadline_ms = self._appender.redis_ms(seconds)
+        try:
+            return await self._appender.call(
+                request.call(self._settings, self._origin, nonce, deadline_ms, asked)
+            )
+        except (RedisError, OSError):
+            return [b"unknown"]
+
+    async def _stored(self, request: Append) -> Appended | None:
+        """The first result of a message that this Redis does not remember."""
+        message = await self._archive.message(request.room_id, request.request_id)
+        if message is None:
+            return None
+        if message.hash != request.hash:
+            raise _REFUSALS["conflict"]
+        status: Literal["queued", "failed"] = "failed" if message.failed else "queued"
+        ts = str(message.message.get("created_at", ""))
+        none: frozenset[str] = frozenset()
+        return Appended(message.epoch, message.offset, message.seq, ts, none, (), status, True)
+
+
+def _appended(answer: list[Any], duplicate: bool) -> Appended:
+    _, _, epoch, offset, seq, ts, entries, added, status = answer
+    return Appended(
+        epoch=int(epoch),
+        offset=int(offset),
+        seq=int(seq),
+        ts=ts.decode(),
+        entries=frozenset(entries.decode().split()),
+        added=tuple(_user_ids(added)),
+        status=status.decode(),
+        duplicate=duplicate,
+    )
+
+
+def _user_ids(text: bytes) -> list[str]:
+    return list(orjson.loads(text)) if text else []
+
+
+def _refuse(outcome: str, answer: list[Any]) -> NoReturn:
+    if outcome == "exists":
+        raise Exists(bool(answer[2]))
+    refusal = _REFUSALS[outcome]
+    raise type(refusal)(refusal.message, retry_after_ms=refusal.retry_after_ms)

@@ -1,0 +1,130 @@
+"""Where rooms stand and what they are to users: many in one round trip."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import orjson
+from redis.asyncio import Redis
+
+from rts_server import keys
+from rts_server.persistence.scripts import Script
+from rts_server.rooms.appender import FENCE
+
+_HERE = Path(__file__).parent
+_JOIN = Script(FENCE, _HERE / "join.lua")
+_EVENTS = Script(FENCE, _HERE / "events.lua")
+
+Position = tuple[int, int]
+"""(epoch, offset)"""
+
+
+@dataclass(frozen=True)
+class Seat:
+    """What a room is to one member."""
+
+    role: str
+    read_seq: int
+    delivered_seq: int
+    unread: int
+
+
+@dataclass(frozen=True)
+class Standing:
+    """A warm room at one moment, and its seats of the users asked for (None: not a member)."""
+
+    position: Position
+    seq: int
+    room: dict[str, Any]
+    last: dict[str, Any] | None
+    last_ms: int
+    member_count: int
+    starts: list[Position]
+    seats: dict[str, Seat | None]
+
+    def shown(self, user_id: str) -> dict[str, Any]:
+        """The room as the protocol shows it to a member."""
+        seen = self.public()
+        if seat := self.seats.get(user_id):
+            seen |= personal(seat)
+        return seen
+
+    def public(self) -> dict[str, Any]:
+        """The room without a personal part."""
+        seen = self.room | {"member_count": self.member_count, "seq": self.seq}
+        seen |= {"epoch": self.position[0], "offset": self.position[1]}
+        if self.last:
+            seen["last_message"] = self.last
+        return seen
+
+
+def personal(seat: Seat) -> dict[str, Any]:
+    """The part of a room that is only the asking user's."""
+    return {
+        "role": seat.role,
+        "read_seq": seat.read_seq,
+        "delivered_seq": seat.delivered_seq,
+        "unread": seat.unread,
+        "muted": False,
+        "hidden": False,
+    }
+
+
+@dataclass(frozen=True)
+class Since:
+    """Events behind a position as they were published; None when the hot log cannot tell."""
+
+    position: Position | None
+    events: list[bytes] | None
+
+
+class Standings:
+    """Reads of warm rooms. A room that is not warm is None: its truth is in the archive."""
+
+    def __init__(self, redis: Redis) -> None:
+        self._redis = redis
+
+    async def join(self, room_id: str, user_ids: Sequence[str]) -> Standing | None:
+        """One room and some users' seats in it."""
+        return (await self.join_all([(room_id, user_ids)]))[0]
+
+    async def join_all(self, asked: Sequence[tuple[str, Sequence[str]]]) -> list[Standing | None]:
+        """Several rooms in one round trip, in the order asked."""
+        calls = [(keys.room(room_id)[:9], list(users)) for room_id, users in asked]
+        answers = await _JOIN.many(self._redis, calls)
+        return [_standing(a, users) for a, (_, users) in zip(answers, asked, strict=True)]
+
+    async def since(self, asked: Sequence[tuple[str, Position, int]]) -> list[Since]:
+        """Per (room_id, position, most): the events behind the position, oldest first."""
+        calls = [(keys.room(r)[:9], [epoch, offset, n]) for r, (epoch, offset), n in asked]
+        return [_since(answer) for answer in await _EVENTS.many(self._redis, calls)]
+
+
+def _standing(answer: list[Any], users: Sequence[str]) -> Standing | None:
+    if answer[0] != b"warm" or not answer[4]:
+        return None
+    _, epoch, offset, seq, room, last, last_ms, count, starts, *rest = answer
+    seats: dict[str, Seat | None] = {}
+    for i, user_id in enumerate(users):
+        member, read, delivered, unread = rest[4 * i : 4 * i + 4]
+        role = member.split(b" ", 1)[0].decode()
+        seats[user_id] = Seat(role, read, delivered, unread) if member else None
+    return Standing(
+        position=(epoch, offset),
+        seq=seq,
+        room=orjson.loads(room),
+        last=orjson.loads(last) if last else None,
+        last_ms=last_ms,
+        member_count=count,
+        starts=[(e, s) for e, s in orjson.loads(starts)],
+        seats=seats,
+    )
+
+
+def _since(answer: list[Any]) -> Since:
+    if answer[0] == b"warm":
+        return Since((answer[1], answer[2]), answer[3:])
+    return Since((answer[1], answer[2]) if answer[0] == b"gone" else None, None)
