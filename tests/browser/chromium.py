@@ -1,0 +1,158 @@
+"""A headless Chromium, driven over the DevTools protocol (chromedevtools.github.io)."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shutil
+from asyncio.subprocess import DEVNULL, Process
+from itertools import count
+from pathlib import Path
+from typing import Any, Self
+
+from aiohttp import ClientSession, ClientWebSocketResponse, WSMsgType
+
+NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+FLAGS = (
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--disable-dev-shm-usage",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+    "--remote-debugging-port=0",
+)
+PATIENCE = 15.0
+
+
+def executable() -> str | None:
+    """Path of a Chromium or Chrome on the PATH."""
+    return next((path for name in NAMES if (path := shutil.which(name))), None)
+
+
+class Chromium:
+    """One browser process with an empty profile; every page is a window of its own."""
+
+    def __init__(self, program: str, profile: Path) -> None:
+        self._program = program
+        self._profile = profile
+        self._ids = count(1)
+        self._answers: dict[int, asyncio.Future[dict[str, Any]]] = {}
+        self._process: Process
+        self._session: ClientSession
+        self._socket: ClientWebSocketResponse
+        self._reader: asyncio.Task[None]
+
+    async def __aenter__(self) -> Self:
+        profile = f"--user-data-dir={self._profile}"
+        self._process = await asyncio.create_subprocess_exec(
+            self._program, *FLAGS, profile, "about:blank", stdout=DEVNULL, stderr=DEVNULL
+        )
+        self._session = ClientSession()
+        try:
+            self._socket = await self._session.ws_connect(await self._address(), max_msg_size=0)
+        except BaseException:
+            await self._end()
+            raise
+        self._reader = asyncio.create_task(self._read())
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._socket.send_json({"id": next(self._ids), "method": "Browser.close"})
+        await self._end()
+        await self._reader
+
+    async def open(self, url: str) -> Page:
+        """A new window with this address."""
+        made = await self.call("Target.createTarget", {"url": url, "newWindow": True})
+        target = {"targetId": made["targetId"], "flatten": True}
+        return Page(self, (await self.call("Target.attachToTarget", target))["sessionId"])
+
+    async def call(
+        self, method: str, params: dict[str, Any], session_id: str | None = None
+    ) -> dict[str, Any]:
+        """The result of one DevTools command; raises RuntimeError with its error."""
+        number = next(self._ids)
+        self._answers[number] = asyncio.get_running_loop().create_future()
+        target = {"sessionId": session_id} if session_id else {}
+        await self._socket.send_json({"id": number, "method": method, "params": params, **target})
+        answer = await asyncio.wait_for(self._answers[number], PATIENCE)
+        if "error" in answer:
+            raise RuntimeError(f"{method}: {answer['error']['message']}")
+        result: dict[str, Any] = answer["result"]
+        return result
+
+    async def _address(self) -> str:
+        """Chromium writes port and path into a file once it listens."""
+        told = self._profile / "DevToolsActivePort"
+        async with asyncio.timeout(PATIENCE):
+            while True:
+                lines = told.read_text().split() if told.exists() else []
+                if len(lines) == 2:
+                    return f"ws://127.0.0.1:{lines[0]}{lines[1]}"
+                await asyncio.sleep(0.05)
+
+    async def _read(self) -> None:
+        async for frame in self._socket:
+            if frame.type is WSMsgType.TEXT:
+                answer = json.loads(frame.data)
+                waiting = self._answers.pop(answer.get("id", 0), None)
+                if waiting and not waiting.done():
+                    waiting.set_result(answer)
+
+    async def _end(self) -> None:
+        try:
+            await asyncio.wait_for(self._process.wait(), 5)
+        except TimeoutError:
+            self._process.kill()
+            await self._process.wait()
+        await self._session.close()
+
+
+class Page:
+    """One window: look at it with `js` and `until`, act on it with `click` and `type`."""
+
+    def __init__(self, chromium: Chromium, session_id: str) -> None:
+        self._chromium = chromium
+        self._session_id = session_id
+
+    async def call(self, method: str, **params: Any) -> dict[str, Any]:
+        """One DevTools command to this window."""
+        return await self._chromium.call(method, params, self._session_id)
+
+    async def js(self, expression: str) -> Any:
+        """The value of an expression in the page."""
+        answer = await self.call("Runtime.evaluate", expression=expression, returnByValue=True)
+        if "exceptionDetails" in answer:
+            raise RuntimeError(f"{expression}: {answer['exceptionDetails']}")
+        return answer["result"].get("value")
+
+    async def until(self, expression: str, timeout: float = PATIENCE) -> None:
+        """Wait until an expression is truthy; shows the page's text if it never is."""
+        try:
+            async with asyncio.timeout(timeout):
+                while True:
+                    if await self.js(f"Boolean({expression})"):
+                        return
+                    await asyncio.sleep(0.05)
+        except TimeoutError:
+            text = await self.js("document.body.innerText")
+            raise AssertionError(f"{expression} is not so on this page:\n{text}") from None
+
+    async def click(self, selector: str) -> None:
+        """Click an element once it is there."""
+        await self.until(f"document.querySelector({json.dumps(selector)})?.checkVisibility()")
+        await self.js(f"document.querySelector({json.dumps(selector)}).click()")
+
+    async def type(self, selector: str, text: str, *, enter: bool = False) -> None:
+        """Type into a field once it is there, and press Enter behind it if wanted."""
+        await self.until(f"document.querySelector({json.dumps(selector)})?.checkVisibility()")
+        await self.js(f"document.querySelector({json.dumps(selector)}).focus()")
+        await self.call("Input.insertText", text=text)
+        if enter:
+            key = {"key": "Enter", "code": "Enter", "windowsVirtualKeyCode": 13, "text": "\r"}
+            await self.call("Input.dispatchKeyEvent", type="keyDown", **key)
+            await self.call("Input.dispatchKeyEvent", type="keyUp", **key)

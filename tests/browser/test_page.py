@@ -1,0 +1,122 @@
+"""The demo page in two windows of a real browser, against the development stack."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from tests.browser.chromium import Chromium, Page, executable
+
+pytestmark = pytest.mark.skipif(executable() is None, reason="no chromium or chrome on the PATH")
+
+TEXTS = "[...document.querySelectorAll('#messages p')].map((p) => p.textContent)"
+
+
+@pytest.fixture
+async def chromium(tmp_path: Path) -> AsyncIterator[Chromium]:
+    async with Chromium(executable() or "", tmp_path / "profile") as browser:
+        yield browser
+
+
+@pytest.fixture
+def names() -> tuple[str, str]:
+    """Two users that no other test knows."""
+    run = secrets.token_hex(4)
+    return f"alice-{run}", f"bob-{run}"
+
+
+async def signed_in(chromium: Chromium, dev_url: str, user: str) -> Page:
+    page = await chromium.open(f"{dev_url}/?user={user}")
+    await page.until("document.querySelector('#state')?.textContent === 'connected'")
+    return page
+
+
+async def direct(page: Page, user: str) -> None:
+    await page.click("#new summary")
+    await page.type("#new-direct input", user, enter=True)
+    await page.until(f"document.querySelector('#title')?.textContent === {json.dumps(user)}")
+
+
+def shows(*texts: str) -> str:
+    """An expression: the open room shows exactly these texts, in this order."""
+    return f"JSON.stringify({TEXTS}) === JSON.stringify({json.dumps(texts)})"
+
+
+async def test_two_people_chat(chromium: Chromium, dev_url: str, names: tuple[str, str]) -> None:
+    """Two windows hear each other at once: room, name, unread, preview, clock and tick."""
+    alice_id, bob_id = names
+    alice = await signed_in(chromium, dev_url, alice_id)
+    bob = await signed_in(chromium, dev_url, bob_id)
+
+    await direct(alice, bob_id)
+    await alice.type("#compose textarea", "hello", enter=True)
+    await alice.until(shows("hello"))
+    await alice.until("document.querySelector('#messages .own .mark.queued')")
+
+    await bob.until("document.querySelector('#rooms .badge')?.textContent === '1'")
+    await bob.until(f"document.querySelector('#rooms .title').textContent === '{alice_id}'")
+    preview = await bob.js("document.querySelector('#rooms .preview').textContent")
+    assert preview == f"{alice_id}: hello"
+    await bob.click("#rooms li button")
+    await bob.until(shows("hello"))
+    await bob.until("document.querySelector('#rooms .badge').textContent === ''")
+
+    await bob.type("#compose textarea", "hi <b>alice</b>", enter=True)
+    await alice.until(shows("hello", "hi <b>alice</b>"))
+    assert await alice.js("document.querySelectorAll('#messages b').length") == 0
+
+
+async def test_group_gets_a_member(
+    chromium: Chromium, dev_url: str, names: tuple[str, str]
+) -> None:
+    """Who is added to a group sees it appear, and its history says so to all."""
+    alice_id, bob_id = names
+    alice = await signed_in(chromium, dev_url, alice_id)
+    bob = await signed_in(chromium, dev_url, bob_id)
+
+    await alice.click("#new summary")
+    await alice.type("#new-group [name=name]", "Team", enter=True)
+    await alice.until("document.querySelector('#title')?.textContent === 'Team'")
+    await alice.type("#add-member input", bob_id, enter=True)
+    said = f"{alice_id} added {bob_id}"
+    await alice.until(f"document.querySelector('#messages .system')?.textContent === '{said}'")
+
+    await bob.click("#rooms li button")
+    await bob.until(f"document.querySelector('#messages .system')?.textContent === '{said}'")
+    await bob.until(f"document.querySelector('#members').textContent.includes('{alice_id}')")
+
+
+async def test_history_pages_upwards(
+    chromium: Chromium, dev_url: str, names: tuple[str, str]
+) -> None:
+    """Older messages come page by page, without a hole and without a repetition."""
+    alice_id, bob_id = names
+    texts = [f"number {n}" for n in range(70)]
+    alice = await signed_in(chromium, dev_url, alice_id)
+    await direct(alice, bob_id)
+    await alice.js(
+        f"for (const text of {json.dumps(texts)}) {{"
+        "document.querySelector('#compose textarea').value = text;"
+        "document.querySelector('#compose').requestSubmit(); }"
+    )
+    await alice.until("document.querySelectorAll('#messages .mark.queued').length === 70")
+    await alice.until(shows(*texts))
+
+    bob = await signed_in(chromium, dev_url, bob_id)
+    await bob.click("#rooms li button")
+    await bob.until(shows(*texts[-50:]))
+    await bob.click("#earlier")
+    await bob.until(shows(*texts))
+    await bob.until("!document.querySelector('#earlier').checkVisibility()")
+
+
+async def test_sign_in(chromium: Chromium, dev_url: str, names: tuple[str, str]) -> None:
+    """Without a name in the address the page asks for one."""
+    page = await chromium.open(f"{dev_url}/")
+    await page.type("#sign-in input", names[0], enter=True)
+    await page.until("document.querySelector('#state')?.textContent === 'connected'")
+    assert await page.js("document.querySelector('#me').textContent") == names[0]

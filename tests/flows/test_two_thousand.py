@@ -1,0 +1,73 @@
+"""Two users write into one direct room as fast as acks come: issue 2, what must be seen, 2."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rts_server.dev import deploy
+from tests.node import ensure_modules, node
+from tests.world import World, name, until
+
+
+async def written(world: World, folder: Path, count: int) -> dict[str, Any]:
+    """What the Node script saw; it wrote `count` messages for each of two users."""
+    modules = await asyncio.to_thread(ensure_modules)
+    out = folder / "out.json"
+    tokens = [world.token(name("alice")), world.token(name("bob"))]
+    given = {"urls": [world.urls[0]] * 2, "tokens": tokens, "count": count}
+    process = await asyncio.create_subprocess_exec(
+        node(), "two_thousand.mjs", json.dumps(given), str(out), cwd=modules
+    )
+    assert await process.wait() == 0
+    seen: dict[str, Any] = json.loads(out.read_text())
+    return seen
+
+
+def check(seen: dict[str, Any], total: int) -> list[list[Any]]:
+    """One sequence for both, every ack queued, history complete: (epoch, seq, message_id)."""
+    assert seen["acks"] == {"queued": total}
+    assert seen["events_a"] == seen["events_b"]
+    assert [event[1] for event in seen["events_a"]] == list(range(3, total + 3))
+    history = [[epoch, seq, message_id] for epoch, seq, message_id, _ in seen["history"]]
+    assert [[e, seq, message_id] for e, _, seq, message_id in seen["events_a"]] == history
+    assert sorted(history) == history
+    assert sorted(item[:3] for item in seen["acked"]) == history
+    return history
+
+
+async def stored(world: World, seen: dict[str, Any], history: list[list[Any]]) -> None:
+    """Exactly the same messages at the same positions in DynamoDB."""
+    room_id = seen["room_id"]
+    await asyncio.to_thread(until, lambda: len(world.messages(room_id)) >= len(history), 60)
+    items = world.messages(room_id)
+    assert [[int(i["epoch"]), int(i["seq"]), i["message_id"]] for i in items] == history
+
+
+async def test_two_users_thousand_messages_each(world: World, tmp_path: Path) -> None:
+    """2 × 1,000 messages: one order live, in history right after the last ack, and in DynamoDB."""
+    seen = await written(world, tmp_path, 1_000)
+    print("2 x 1,000 messages in", seen["elapsed"], "s")
+    await stored(world, seen, check(seen, 2_000))
+
+
+async def test_history_is_complete_with_the_lambda_mapping_off(
+    world: World, tmp_path: Path
+) -> None:
+    """Persistence paused changes nothing for clients; afterwards everything is stored."""
+    settings = world.stack.settings
+    await asyncio.to_thread(deploy.switch, settings, "chat-message-to-db", on=False)
+    try:
+        seen = await written(world, tmp_path, 350)
+        history = check(seen, 700)
+        assert not world.messages(seen["room_id"])
+    finally:
+        await asyncio.to_thread(deploy.switch, settings, "chat-message-to-db", on=True)
+    await stored(world, seen, history)
+
+
+pytestmark = pytest.mark.timeout(180)

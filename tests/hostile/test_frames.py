@@ -1,0 +1,243 @@
+"""What no decent client would send: the clear error, exactly one ack, and nobody else notices."""
+
+from __future__ import annotations
+
+import json
+
+import aiohttp
+import pytest
+
+from tests.raw import QUERY, Raw
+from tests.world import World, name
+
+CASES = {
+    "reserved name connect": ('["connect",{"auth":{}}]', "bad_request"),
+    "reserved name disconnect": ('["disconnect","x"]', "bad_request"),
+    "unknown name": ('["message.sent",{}]', "bad_request"),
+    "method of the class": ('["on_message_send",{}]', "bad_request"),
+    "dunder": ('["__class__",{}]', "bad_request"),
+    "empty name": ('["",{}]', "bad_request"),
+    "empty list": ("[]", "bad_request"),
+    "number for a name": ("[1,{}]", "bad_request"),
+    "null for a name": ("[null,{}]", "bad_request"),
+    "object for a name": ("[{},{}]", "bad_request"),
+    "list for a name": ('[["message.send"],{}]', "bad_request"),
+    "data is an object": ('{"a":1}', "bad_request"),
+    "payload is a list": ('["message.send",[]]', "bad_request"),
+    "payload is null": ('["message.send",null]', "bad_request"),
+    "two payloads": ('["message.send",{},{}]', "bad_request"),
+    "NaN": ('["message.send",{"room_id":"r","client_msg_id":"m","text":NaN}]', "bad_request"),
+    "Infinity": ('["room.list",{"limit":Infinity}]', "bad_request"),
+    "overflow": ('["room.list",{"limit":1e400}]', "bad_request"),
+    "lone surrogate": (
+        '["message.send",{"room_id":"r","client_msg_id":"m","text":"\\ud800"}]',
+        "bad_request",
+    ),
+    "depth": ('["message.send",' + '{"a":' * 2000 + "1" + "}" * 2000 + "]", "bad_request"),
+    "no payload": ('["message.send"]', "invalid_param"),
+    "boolean for a number": ('["room.list",{"limit":true}]', "invalid_param"),
+    "float for a number": ('["room.list",{"limit":1.0}]', "invalid_param"),
+    "text for a number": ('["room.list",{"limit":"1"}]', "invalid_param"),
+    "number out of range": ('["room.list",{"limit":51}]', "invalid_param"),
+    "number for an id": ('["room.get",{"room_id":5}]', "invalid_param"),
+    "list for an id": ('["room.get",{"room_id":["x"]}]', "invalid_param"),
+    "key characters in an id": ('["room.get",{"room_id":"a:{b}*"}]', "invalid_param"),
+    "newline behind an id": ('["room.get",{"room_id":"abc\\n"}]', "invalid_param"),
+    "id too long": ('["room.get",{"room_id":"' + "x" * 65 + '"}]', "invalid_param"),
+    "foreign room": ('["room.get",{"room_id":"x"}]', "not_found"),
+}
+
+
+def send(text: str = "hi", **more: object) -> str:
+    """A message.send into a room that is not there."""
+    payload = {"room_id": "r", "client_msg_id": "m", "text": text} | more
+    return json.dumps(["message.send", payload], ensure_ascii=False)
+
+
+SIZES = {
+    "text of 4,001 code points": (send("x" * 4001), "message_too_large"),
+    "text of 16 KiB and more": (send("😀" * 4000 + "x"), "message_too_large"),
+    "text of 4,000 code points": (send("x" * 4000), "not_found"),
+    "text of 16,000 bytes": (send("😀" * 4000), "not_found"),
+    "text empty": (send(""), "invalid_param"),
+    "text of spaces": (send(" \n"), "invalid_param"),
+    "text with NUL": (send("a\x00b"), "invalid_param"),
+    "metadata too large": (send(metadata={"a": "x" * 4096}), "message_too_large"),
+    "metadata too deep": (
+        send(metadata={"a": {"a": {"a": {"a": {"a": {"a": {"a": {"a": 1}}}}}}}}),
+        "not_found",
+    ),
+    "metadata deeper": (
+        send(metadata={"a": {"a": {"a": {"a": {"a": {"a": {"a": {"a": {}}}}}}}}}),
+        "invalid_param",
+    ),
+    "metadata of 65 keys": (send(metadata={str(n): 1 for n in range(65)}), "invalid_param"),
+    "metadata with a prototype": (send(metadata={"__proto__": 1}), "invalid_param"),
+    "51 mentions": (send(mentions=["u"] * 51), "invalid_param"),
+    "101 ids": (
+        json.dumps(["member.add", {"room_id": "r", "user_ids": ["u"] * 101}]),
+        "invalid_param",
+    ),
+    "name of 201": (
+        json.dumps(
+            [
+                "room.create",
+                {"type": "group", "client_room_id": "g", "members": [], "name": "n" * 201},
+            ]
+        ),
+        "invalid_param",
+    ),
+    "user id with space": (
+        json.dumps(["room.create", {"type": "direct", "members": ["a b"]}]),
+        "invalid_param",
+    ),
+    "user id of 129": (
+        json.dumps(["room.create", {"type": "direct", "members": ["u" * 129]}]),
+        "invalid_param",
+    ),
+}
+
+
+@pytest.mark.parametrize(("text", "code"), [*CASES.values(), *SIZES.values()], ids=[*CASES, *SIZES])
+async def test_bad_command_gets_one_clear_error(world: World, text: str, code: str) -> None:
+    """A bad command is refused with its code, once, and the connection goes on."""
+    async with world.raw(name("mallory")) as m:
+        answer = await m.ask(7, text)
+        assert answer["ok"] is False
+        assert answer["error"]["code"] == code, answer
+        good = await m.ask(8, '["room.list",{}]')
+        assert good == {
+            "ok": True,
+            "data": {"rooms": [], "next_cursor": None, "unread": {"total": 0, "rooms": 0}},
+        }
+        assert len(m.acks[7]) == 1
+
+
+async def test_details_name_the_field(world: World) -> None:
+    """The error of a field says which and why, in the words of the protocol."""
+    async with world.raw(name("mallory")) as m:
+        answer = await m.ask(1, send("x" * 4001))
+        assert answer["error"]["details"] == {"text": ["Longer than maximum length 4000."]}
+
+
+async def test_unknown_fields_are_ignored(world: World) -> None:
+    """A field of tomorrow is neither refused nor stored."""
+    async with world.raw(name("alice")) as a:
+        group = {"type": "group", "client_room_id": "g", "members": [], "color": "red"}
+        answer = await a.ask(1, json.dumps(["room.create", group | {"created_by": "somebody"}]))
+        assert answer["ok"], answer
+        assert "color" not in answer["data"]["room"]
+        assert answer["data"]["room"]["created_by"] != "somebody"
+
+
+DROPPED = {
+    "event before CONNECT of a namespace": '42/other,1["message.send",{}]',
+    "event without namespace": '421["room.list",{}]',
+    "ack out of the blue": "43/chat,5[]",
+    "ack id of 20 digits": '42/chat,12345678901234567890["room.list",{}]',
+    "CONNECT_ERROR from a client": '44/chat,{"message":"x"}',
+    "packet type 9": "49",
+    "CONNECT twice": '40/chat,{"token":"x"}',
+    "superscript digit": "42/chat,²[]",
+    "pong nobody asked for": "3",
+}
+
+
+@pytest.mark.parametrize("frame", DROPPED.values(), ids=DROPPED.keys())
+async def test_unanswerable_packet_is_dropped(world: World, frame: str) -> None:
+    """What nobody can be answered for is dropped and counted; the connection goes on."""
+    async with world.raw(name("mallory")) as m:
+        before = list(m.packets)
+        await m.send(frame)
+        assert (await m.ask(9, '["room.list",{}]'))["ok"]
+        assert m.packets == before
+
+
+async def test_binary_packet_is_refused(world: World) -> None:
+    """A binary event is unsupported; its attachments are dropped."""
+    async with world.raw(name("mallory")) as m:
+        await m.send('451-/chat,5["message.send",{"_placeholder":true,"num":0}]')
+        await m.until(lambda: 5 in m.acks)
+        assert m.acks[5][0]["error"]["code"] == "unsupported_type"
+        await m.send(b"\x00\x01")
+        assert (await m.ask(6, '["room.list",{}]'))["ok"]
+
+
+@pytest.mark.parametrize("frame", ["x", "", "²"])
+async def test_broken_engine_frame_closes_at_once(world: World, frame: str) -> None:
+    """A frame that is no Engine.IO packet ends the connection."""
+    async with world.raw(name("mallory")) as m:
+        await m.send(frame)
+        await m.until(lambda: m.closed)
+
+
+@pytest.mark.parametrize("frame", ["b!!!", "9", "6"])
+async def test_useless_engine_frame_is_ignored(world: World, frame: str) -> None:
+    """An Engine.IO packet without meaning here is dropped; the connection goes on."""
+    async with world.raw(name("mallory")) as m:
+        await m.send(frame)
+        assert (await m.ask(1, '["room.list",{}]'))["ok"]
+
+
+async def test_frame_beyond_the_limit_closes(world: World) -> None:
+    """A frame of more than 64 KiB ends the connection with code 1009."""
+    async with world.raw(name("mallory")) as m:
+        await m.send("42/chat,1" + send("x" * 70_000))
+        await m.until(lambda: m.closed)
+        assert m._ws is not None
+        assert m._ws.close_code == aiohttp.WSCloseCode.MESSAGE_TOO_BIG
+
+
+async def test_polling_is_refused_with_the_reason(world: World) -> None:
+    """A polling request gets 400 and says why."""
+    address = world.urls[0] + "/socket.io/?EIO=4&transport=polling"
+    async with aiohttp.ClientSession() as http, http.get(address) as answer:
+        assert answer.status == 400
+        assert "transport" in (await answer.text()).lower()
+
+
+@pytest.mark.parametrize(
+    ("auth", "code"),
+    [
+        ({}, "unauthorized"),
+        ({"token": ""}, "unauthorized"),
+        ({"token": 5}, "unauthorized"),
+        ({"token": "x" * 5000}, "unauthorized"),
+        ({"token": "a.b.c"}, "unauthorized"),
+    ],
+)
+async def test_connect_without_a_good_token(world: World, auth: object, code: str) -> None:
+    """CONNECT_ERROR carries message and code; no session opens."""
+    async with Raw(world.urls[0]) as m:
+        await m.send("40/chat," + json.dumps(auth))
+        await m.until(lambda: len(m.packets) == 2)
+        assert m.packets[1].startswith("44/chat,")
+        error = json.loads(m.packets[1].removeprefix("44/chat,"))
+        assert error["data"] == {"code": code}
+        assert not m.events
+
+
+async def test_expired_token(world: World) -> None:
+    """A token past exp and leeway is token_expired."""
+    async with Raw(world.urls[0]) as m:
+        token = world.token("alice", lifetime=-31)
+        await m.send("40/chat," + json.dumps({"token": token}))
+        await m.until(lambda: len(m.packets) == 2)
+        assert '"code":"token_expired"' in m.packets[1]
+
+
+async def test_unknown_namespace(world: World) -> None:
+    """CONNECT to a namespace that is not there is not_found."""
+    async with Raw(world.urls[0]) as m:
+        await m.send("40/nothing,{}")
+        await m.until(lambda: len(m.packets) == 2)
+        assert '"code":"not_found"' in m.packets[1]
+
+
+async def test_no_deflate_is_offered(world: World) -> None:
+    """permessage-deflate is not negotiated even when the client offers it."""
+    async with (
+        aiohttp.ClientSession() as http,
+        http.ws_connect(world.urls[0] + QUERY, compress=15) as ws,
+    ):
+        assert ws.compress == 0

@@ -1,0 +1,372 @@
+// The rules for a client of the protocol, on web/state.js alone.
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { State } from "../../web/state.js";
+
+const T = "2030-01-01T00:00:00.000Z";
+
+const view = (more = {}) => ({
+  room_id: "r",
+  type: "group",
+  name: "Room",
+  metadata: {},
+  created_at: T,
+  created_by: "bob",
+  version: 1,
+  member_count: 2,
+  frozen: false,
+  seq: 0,
+  epoch: 1,
+  offset: 1,
+  role: "member",
+  read_seq: 0,
+  unread: 0,
+  ...more,
+});
+
+const event = (type, epoch, offset, data) => ({
+  type,
+  ts: T,
+  room_id: "r",
+  actor_id: "bob",
+  epoch,
+  offset,
+  data,
+});
+
+const message = (seq, more = {}) => ({
+  message_id: `m${seq}`,
+  client_msg_id: `c${seq}`,
+  room_id: "r",
+  seq,
+  epoch: 1,
+  sender_id: "bob",
+  type: "text",
+  text: `text ${seq}`,
+  attachments: [],
+  mentions: [],
+  reactions: {},
+  metadata: {},
+  version: 1,
+  created_at: T,
+  ...more,
+});
+
+const heard = (epoch, offset, seq, more = {}) =>
+  event("message.new", epoch, offset, { message: message(seq, { epoch, ...more }) });
+
+function opened(more) {
+  const state = new State("alice");
+  const room = state.learn(view(more));
+  room.hold();
+  room.page({ messages: [], has_more: false });
+  return { state, room };
+}
+
+const ids = (room) => room.rows("alice").map(({ message_id }) => message_id);
+const marks = (room) => room.rows("alice").map(({ mark }) => mark);
+
+test("an event at or below the held position is not applied", () => {
+  const { state, room } = opened();
+  state.apply(heard(1, 2, 1));
+  state.apply(heard(1, 2, 1, { text: "again" }));
+  state.apply(heard(1, 1, 9));
+  assert.deepEqual(ids(room), ["m1"]);
+  assert.equal(room.messages.get("m1").text, "text 1");
+  assert.equal(room.unread, 1);
+  assert.deepEqual(state.cursors(), { r: [1, 2] });
+});
+
+test("events that arrive before the room is known are applied above its snapshot", () => {
+  const state = new State("alice");
+  state.apply(heard(1, 2, 1));
+  state.apply(heard(1, 3, 2));
+  assert.deepEqual(state.cursors(), {});
+  const room = state.learn(view({ seq: 1, offset: 2, unread: 1 }));
+  assert.equal(room.unread, 2);
+  assert.deepEqual(state.cursors(), { r: [1, 3] });
+});
+
+test("a snapshot ahead of the events counts no message twice and lets none be skipped", () => {
+  const { state, room } = opened();
+  state.learn(view({ seq: 2, offset: 3, unread: 2 }));
+  assert.deepEqual(state.cursors(), { r: [1, 1] });
+  state.apply(heard(1, 2, 1));
+  state.apply(heard(1, 3, 2));
+  state.apply(heard(1, 4, 3));
+  assert.equal(room.unread, 3);
+  assert.deepEqual(ids(room), ["m1", "m2", "m3"]);
+});
+
+test("a snapshot behind the events changes nothing", () => {
+  const { state, room } = opened();
+  state.apply(heard(1, 2, 1));
+  state.learn(view());
+  assert.equal(room.unread, 1);
+  assert.equal(room.summary.last_message.preview, "text 1");
+});
+
+test("a room whose messages are not held goes on from its newest snapshot", () => {
+  const state = new State("alice");
+  state.learn(view());
+  state.learn(view({ seq: 4, offset: 5, unread: 4 }));
+  assert.deepEqual(state.cursors(), { r: [1, 5] });
+});
+
+test("unread counts what others say, above the read cursor, and no system message", () => {
+  const { state, room } = opened({ seq: 3, read_seq: 3 });
+  state.apply(heard(1, 2, 3));
+  assert.equal(room.unread, 0);
+  state.apply(heard(1, 3, 4));
+  state.apply(
+    heard(1, 4, 5, {
+      type: "system",
+      text: "",
+      metadata: { event: "member.added", user_ids: ["carol"] },
+    }),
+  );
+  assert.equal(room.unread, 1);
+  assert.equal(room.summary.last_message.seq, 4);
+  assert.equal(state.unread(), 1);
+});
+
+test("an own message reads everything before it", () => {
+  const { state, room } = opened();
+  state.apply(heard(1, 2, 1));
+  state.apply(heard(1, 3, 2, { sender_id: "alice" }));
+  assert.equal(room.unread, 0);
+});
+
+test("what was read here stays read under an older count of the server", () => {
+  const { state, room } = opened();
+  state.apply(heard(1, 2, 1));
+  room.read();
+  state.learn(view({ seq: 2, offset: 3, unread: 2 }));
+  assert.equal(room.unread, 1);
+});
+
+test("a failed message goes, and does not count", () => {
+  const { state, room } = opened();
+  state.apply(heard(1, 2, 1));
+  state.apply(heard(1, 3, 2));
+  state.apply(
+    event("message.failed", 1, 4, {
+      message_id: "m2",
+      client_msg_id: "c2",
+      seq: 2,
+      reason: "poison",
+    }),
+  );
+  assert.deepEqual(ids(room), ["m1"]);
+  assert.equal(room.unread, 1);
+  assert.deepEqual(state.stale(), [room]);
+});
+
+test("of one message_id the later position and the higher version count, in any order", () => {
+  const two = [message(1, { version: 2, text: "edited" }), message(7, { epoch: 2 })];
+  for (const order of [two, [...two].reverse()]) {
+    const { room } = opened();
+    for (const each of order) room.merge({ ...each, message_id: "m" });
+    const [row, ...none] = room.rows("alice");
+    assert.deepEqual([row.epoch, row.seq, row.text, none], [2, 7, "edited", []]);
+  }
+});
+
+test("messages are ordered by epoch and seq, pages and events together", () => {
+  const { state, room } = opened({ seq: 4, offset: 5 });
+  state.apply(heard(2, 2, 3));
+  room.page({ messages: [message(3), message(4)], has_more: true });
+  state.apply(heard(2, 3, 5));
+  room.page({ messages: [message(1), message(2)], has_more: false });
+  assert.deepEqual(
+    room.rows("alice").map(({ epoch, seq }) => [epoch, seq]),
+    [
+      [1, 1],
+      [1, 2],
+      [1, 4],
+      [2, 3],
+      [2, 5],
+    ],
+  );
+  assert.equal(room.has_more, false);
+});
+
+test("a new epoch goes on from prev, and from elsewhere only after sync.reset", () => {
+  const { state, room } = opened();
+  state.apply(heard(1, 2, 1));
+  state.apply(event("room.epoch", 2, 1, { prev: [1, 2] }));
+  assert.deepEqual(state.cursors(), { r: [2, 1] });
+  state.apply(event("room.epoch", 3, 1, { prev: [2, 4] }));
+  assert.deepEqual(state.cursors(), { r: [2, 1] });
+  state.apply({ type: "sync.reset", ts: T, room_id: "r", data: { epoch: 3, offset: 1 } });
+  assert.deepEqual(state.cursors(), { r: [3, 1] });
+  assert.deepEqual([ids(room), room.held, state.stale()], [[], false, [room]]);
+});
+
+test("a page that was asked for before a reset is not taken", () => {
+  const { room } = opened();
+  room.reset();
+  room.page({ messages: [message(1)], has_more: false });
+  assert.deepEqual(ids(room), []);
+});
+
+test("a room that was not recovered drops its messages and goes on from the next snapshot", () => {
+  const { state, room } = opened();
+  state.apply(heard(1, 2, 1));
+  state.apply({ type: "session.ready", ts: T, data: { recovered: { r: false, gone: false } } });
+  assert.deepEqual(ids(room), []);
+  state.learn(view({ seq: 9, epoch: 1, offset: 10, unread: 9 }));
+  assert.deepEqual(state.cursors(), { r: [1, 10] });
+});
+
+test("a room that is no longer ours is forgotten", () => {
+  const { state } = opened();
+  state.apply({ type: "room.removed", ts: T, room_id: "r", data: { reason: "removed" } });
+  assert.deepEqual([state.list(), state.cursors()], [[], {}]);
+});
+
+test("a new member is counted and named", () => {
+  const { state, room } = opened();
+  state.apply(
+    event("member.added", 1, 2, { members: [{ user_id: "carol", name: "Carol", role: "member" }] }),
+  );
+  assert.equal(room.summary.member_count, 3);
+  assert.equal(state.name("carol"), "Carol");
+});
+
+test("a direct room is called after the other person", () => {
+  const state = new State("alice");
+  const room = state.learn(view({ type: "direct", name: undefined }));
+  assert.deepEqual(state.nameless(), [room]);
+  state.meet("r", [
+    { user_id: "alice", name: "Alice" },
+    { user_id: "bob", name: "Bob" },
+  ]);
+  assert.equal(state.title(room), "Bob");
+  assert.deepEqual(state.nameless(), []);
+});
+
+test("rooms are ordered by last activity", () => {
+  const state = new State("alice");
+  for (const [room_id, created_at] of [
+    ["a", "2030-01-01"],
+    ["b", "2030-01-03"],
+    ["c", "2030-01-02"],
+  ]) {
+    state.learn(view({ room_id, created_at }));
+  }
+  state.apply({ ...heard(1, 2, 1, { created_at: "2030-01-04" }), room_id: "a" });
+  assert.deepEqual(
+    state.list().map(({ room_id }) => room_id),
+    ["a", "b", "c"],
+  );
+});
+
+test("an own message goes from clock to tick, whichever of event and ack comes first", () => {
+  const ack = {
+    message_id: "m1",
+    client_msg_id: "c1",
+    seq: 1,
+    epoch: 1,
+    offset: 2,
+    created_at: T,
+    status: "queued",
+  };
+  const own = heard(1, 2, 1, { sender_id: "alice" });
+  for (const eventFirst of [true, false]) {
+    const { state, room } = opened();
+    room.sends.add("c1", "text 1", T);
+    assert.deepEqual(marks(room), ["sending"]);
+    if (eventFirst) state.apply(own);
+    assert.deepEqual(marks(room), ["sending"]);
+    room.acked(room.sends.get("c1"), ack, "alice");
+    assert.deepEqual(marks(room), ["queued"]);
+    if (!eventFirst) state.apply(own);
+    assert.deepEqual([marks(room), ids(room)], [["queued"], ["m1"]]);
+  }
+});
+
+test("an accepted message keeps its clock until message.status says queued", () => {
+  const { state, room } = opened();
+  room.sends.add("c1", "text 1", T);
+  const ack = { message_id: "m1", seq: 1, epoch: 1, created_at: T, status: "accepted" };
+  room.acked(room.sends.get("c1"), ack, "alice");
+  assert.deepEqual(marks(room), ["accepted"]);
+  state.apply({
+    type: "message.status",
+    ts: T,
+    room_id: "r",
+    data: { message_id: "m1", client_msg_id: "c1", status: "queued" },
+  });
+  assert.deepEqual(marks(room), ["queued"]);
+});
+
+function typed(...texts) {
+  const { sends } = opened().room;
+  for (const text of texts) sends.add(text, text, T);
+  return sends;
+}
+
+function fly(sends, now) {
+  const due = sends.due(now);
+  for (const send of due) send.phase = "flying";
+  return due.map(({ client_msg_id }) => client_msg_id);
+}
+
+const AWAY = { code: "unavailable", message: "away", retryable: true };
+
+test("sends go out at once and in order, each once", () => {
+  const sends = typed("a", "b");
+  assert.deepEqual(fly(sends, 0), ["a", "b"]);
+  assert.deepEqual(fly(sends, 0), []);
+});
+
+test("a send refused as retryable is repeated, under its id, before any later message", () => {
+  const sends = typed("a");
+  fly(sends, 0);
+  sends.refuse(sends.get("a"), { ...AWAY, retry_after_ms: 300 }, 1000);
+  sends.add("b", "b", T);
+  assert.deepEqual(fly(sends, 1299), []);
+  assert.deepEqual(fly(sends, 1300), ["a"]);
+  assert.deepEqual(fly(sends, 1300), []);
+  sends.remove("a");
+  assert.deepEqual(fly(sends, 1300), ["b"]);
+});
+
+test("sends without an ack are repeated one after the other, in the order of typing", () => {
+  const sends = typed("a", "b", "c");
+  fly(sends, 0);
+  for (const send of sends.list)
+    sends.refuse(send, { code: "no_ack", retryable: true, retry_after_ms: 0 }, 10);
+  const order = [];
+  for (let due = fly(sends, 10); due.length; due = fly(sends, 10)) {
+    order.push(due);
+    sends.remove(due[0]);
+  }
+  assert.deepEqual(order, [["a"], ["b"], ["c"]]);
+});
+
+test("a send refused for good waits for the user and holds nobody up", () => {
+  const sends = typed("a", "b");
+  fly(sends, 0);
+  sends.refuse(sends.get("a"), { code: "forbidden", message: "no", retryable: false }, 0);
+  sends.remove("b");
+  sends.add("c", "c", T);
+  assert.deepEqual(fly(sends, 0), ["c"]);
+  sends.get("a").phase = "waiting";
+  assert.deepEqual(fly(sends, 0), ["a"]);
+});
+
+test("a refused send is shown as such", () => {
+  const { room } = opened();
+  room.sends.add("c1", "text", T);
+  room.sends.refuse(
+    room.sends.get("c1"),
+    { code: "forbidden", message: "no", retryable: false },
+    0,
+  );
+  assert.deepEqual(
+    room.rows("alice").map(({ mark, error }) => [mark, error.message]),
+    [["refused", "no"]],
+  );
+});

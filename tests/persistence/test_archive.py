@@ -1,0 +1,228 @@
+"""What the web reads back, and what it says when DynamoDB is slow, busy or away."""
+
+from __future__ import annotations
+
+import json
+import socket
+import time
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from lambdas import tables
+from lambdas.chat_message_to_db.handler import lambda_handler as message_handler
+from lambdas.chat_room_to_db.handler import lambda_handler as room_handler
+from rts_server.config import Settings
+from rts_server.errors import Unavailable
+from rts_server.persistence import records
+from rts_server.persistence.archive import Archive, between
+from tests.persistence import aws
+from tests.persistence.samples import TS, added, barrier, failed, new, room
+
+
+@pytest.fixture
+async def archive(tables: None) -> AsyncIterator[Archive]:
+    made = Archive(Settings())
+    yield made
+    await made.close()
+
+
+def put(table: str, **item: Any) -> None:
+    tables._client().put_item(TableName=table, Item=item)
+
+
+async def test_a_room_as_it_is_stored(archive: Archive) -> None:
+    """The item comes back as the protocol's room, with epoch, seq, last message and barrier."""
+    assert await archive.room("r1") is None
+    message_handler(aws.event(new(1, 3, 7, room_id="r1"), barrier("n", room_id="r1")), None)
+    early = await archive.room("r1")
+    assert early is not None
+    assert (early.room, early.seq, early.barrier, early.position) == (None, 7, "n", (0, 0))
+    room_handler(aws.event(room(1, 1, room_id="r1", external_id="case-7")), None)
+    stored = await archive.room("r1")
+    assert stored is not None
+    assert stored.room == {
+        "room_id": "r1",
+        "type": "group",
+        "name": "Ärzte",
+        "external_id": "case-7",
+        "metadata": {"case": 7},
+        "created_at": TS,
+        "created_by": "alice",
+        "version": 1,
+        "frozen": False,
+    }
+    assert stored.last is not None
+    assert (stored.last["message_id"], stored.last["preview"]) == ("m7", "text of m7")
+    assert (stored.position, stored.epoch, stored.starts) == ((1, 1), 0, [])
+
+
+async def test_members_and_their_effective_cursors(archive: Archive) -> None:
+    """In and out are members, a cursor alone is not; no cursor is below the seq of joining."""
+    room_handler(aws.event(added(1, 2, "alice", "bob", seq=5, room_id="r2")), None)
+    message_handler(
+        aws.event(new(1, 3, 9, room_id="r2"), new(1, 4, 10, room_id="r2", sender="eve")), None
+    )
+    found = {one.user_id: one for one in await archive.members("r2")}
+    assert set(found) == {"alice", "bob"}
+    assert (found["alice"].read_seq, found["alice"].delivered_seq) == (9, 5)
+    assert (found["bob"].read_seq, found["bob"].join_seq) == (5, 5)
+    assert (found["bob"].state, found["bob"].epoch, found["bob"].offset) == ("in", 1, 2)
+    assert await archive.member("r2", "alice") == found["alice"]
+    assert await archive.member("r2", "eve") is None
+    assert await archive.memberships("bob", ["r2", "nowhere"]) == {"r2": found["bob"]}
+    assert await archive.rooms_of("bob") == [found["bob"]]
+    assert await archive.rooms_of("eve") == []
+
+
+async def test_more_than_a_megabyte_of_members(archive: Archive) -> None:
+    """All pages of a query are read."""
+    for i in range(30):
+        put(
+            "chat-rooms",
+            **records.member_key("wide", f"u{i:02d}"),
+            user_id=f"u{i:02d}",
+            state="in",
+            name="n" * 50_000,
+            pos=records.position(1, 1),
+        )
+    assert len(await archive.members("wide")) == 30
+
+
+async def test_a_message_and_its_tombstone(archive: Archive) -> None:
+    """Message, hash and place come back; a failed one says so and has no text."""
+    batch = aws.event(
+        new(1, 1, 1, room_id="r3"), new(1, 2, 2, room_id="r3"), failed(1, 3, 2, "m2", "r3")
+    )
+    message_handler(batch, None)
+    first, second = await archive.message("r3", "m1"), await archive.message("r3", "m2")
+    assert first is not None
+    assert second is not None
+    assert (first.message["text"], first.hash, first.failed) == ("text of m1", "hash-m1", False)
+    assert (second.failed, second.seq, second.hash) == (True, 2, "hash-m2")
+    assert "text" not in second.message
+    assert await archive.message("r3", "m3") is None
+    assert await archive.uncounted("r3") == [2]
+
+
+async def test_uncounted_over_all_blocks(archive: Archive) -> None:
+    """Blocks of 1,000 are one ascending list."""
+    batch = [new(1, i, seq, room_id="r4", kind="system") for i, seq in enumerate((2_500, 3, 999))]
+    message_handler(aws.event(*batch), None)
+    assert await archive.uncounted("r4") == [3, 999, 2_500]
+
+
+async def test_pages_by_position(archive: Archive) -> None:
+    """Bounds are exclusive, both directions work, failed messages are passed over."""
+    sends = [(1, 1), (1, 2), (1, 3), (2, 3), (2, 4), (3, 5)]
+    batch = [new(e, i, s, f"m{e}-{s}", room_id="r5") for i, (e, s) in enumerate(sends)]
+    message_handler(aws.event(*batch, failed(3, 9, 2, "m1-2", "r5")), None)
+
+    async def page(**bounds: Any) -> list[tuple[int, int]]:
+        found = await archive.page("r5", **{"limit": 10, **bounds})
+        return [(one["epoch"], one["seq"]) for one in found]
+
+    assert await page() == [(1, 1), (1, 3), (2, 3), (2, 4), (3, 5)]
+    assert await page(newest_first=True, limit=2) == [(3, 5), (2, 4)]
+    assert await page(low=(1, 1), high=(2, 4)) == [(1, 3), (2, 3)]
+    assert await page(low=(2, 3), limit=1) == [(2, 4)]
+    assert await page(high=(2, 0)) == [(1, 1), (1, 3)]
+    assert await page(low=(3, 5)) == []
+    assert await page(low=(2, 3), high=(2, 4)) == []
+    assert await page(high=(0, 0)) == []
+
+
+def test_exclusive_bounds_as_text() -> None:
+    """No position outside the bounds is between the two texts."""
+    low, high = between((1, 9), (2, 0))
+    assert records.position(1, 9) < low <= records.position(1, 10)
+    assert records.position(1, records.LARGEST) <= high < records.position(2, 0)
+    assert between(None, None) == ("0", "~")
+
+
+async def test_stored_means_at_that_position_or_later(archive: Archive) -> None:
+    """More than 100 checks in one answer; a single one behind makes it false."""
+    users = [f"user-{i}" for i in range(120)]
+    room_handler(aws.event(added(1, 4, *users, room_id="r6")), None)
+    keys = [records.member_key("r6", user)["sk"] for user in users]
+    assert await archive.stored([("r6", key, records.position(1, 4)) for key in keys])
+    assert await archive.stored([("r6", keys[0], records.position(1, 3))])
+    assert not await archive.stored([("r6", keys[0], records.position(1, 5))])
+    pair = [records.position(1, 4), records.position(1, 5)]
+    assert not await archive.stored([("r6", keys[0], pos) for pos in pair])
+    assert not await archive.stored([("r6", "MEMBER#nobody", records.position(1, 1))])
+    assert await archive.stored([])
+
+
+async def test_several_rooms_at_once(archive: Archive) -> None:
+    """Rooms beyond one chunk of 100; absent ones are left out, doubles asked once."""
+    for i in range(105):
+        put("chat-rooms", **records.room_key(f"many-{i}"), epoch=i)
+    names = [f"many-{i}" for i in range(106)]
+    found = await archive.rooms([*names, "many-1"])
+    assert len(found) == 105
+    assert found["many-104"].epoch == 104
+
+
+async def test_an_epoch_opens_once(archive: Archive) -> None:
+    """Of two loaders with the same expectation one gets the epoch, the other is told to wait."""
+    assert await archive.open_epoch("r7", 0, 0) == 1
+    with pytest.raises(Unavailable):
+        await archive.open_epoch("r7", 0, 0)
+    assert await archive.open_epoch("r7", 1, 42) == 2
+    stored = await archive.room("r7")
+    assert stored is not None
+    assert (stored.epoch, stored.starts) == (2, [(1, 0), (2, 42)])
+
+
+async def test_unprocessed_keys_are_asked_again(archive: Archive) -> None:
+    """A throttled part of a batch is repeated, and at last given up as unavailable."""
+    put("chat-rooms", **records.room_key("r8"), epoch=3)
+    left = [2]
+
+    def half(parsed: dict[str, Any], **_: Any) -> None:
+        left[0] -= 1
+        if left[0] >= 0:
+            key = {"room_id": {"S": "r8"}, "sk": {"S": "ROOM"}}
+            parsed["Responses"] = {"chat-rooms": []}
+            parsed["UnprocessedKeys"] = {"chat-rooms": {"Keys": [key], "ConsistentRead": True}}
+
+    archive._client.meta.events.register_first("after-call.dynamodb.BatchGetItem", half)
+    assert (await archive.rooms(["r8"]))["r8"].epoch == 3
+    left[0] = 100
+    with pytest.raises(Unavailable):
+        await archive.rooms(["r8"])
+
+
+async def test_throttling_is_unavailable(archive: Archive) -> None:
+    """Whatever DynamoDB refuses with, the web says one retryable thing."""
+
+    def refuse(**_: Any) -> None:
+        raise ClientError({"Error": {"Code": "ThrottlingException", "Message": ""}}, "GetItem")
+
+    archive._client.meta.events.register_first("before-call.dynamodb.GetItem", refuse)
+    with pytest.raises(Unavailable):
+        await archive.room("r1")
+
+
+@pytest.mark.parametrize("listens", [True, False])
+async def test_dynamodb_away_is_unavailable_in_time(
+    listens: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A closed port and a silent one both end within the deadline of 4 s; the loop runs on."""
+    for name, value in aws.ENVIRONMENT.items():
+        monkeypatch.setenv(name, value)
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        if listens:
+            silent.listen()
+        address = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        archive = Archive(Settings(aws_endpoint_url=address))
+        started = time.monotonic()
+        with pytest.raises(Unavailable) as caught:
+            await archive.room("r1")
+        assert time.monotonic() - started < 4.5
+        assert json.dumps(caught.value.as_error())
+        await archive.close()

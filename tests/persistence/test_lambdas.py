@@ -1,0 +1,226 @@
+"""The two functions: partial failures, quarantine, conflicts, proof of the code that ran."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from botocore.exceptions import ClientError, EndpointConnectionError
+
+from lambdas import fingerprint, tables
+from lambdas.chat_message_to_db.handler import lambda_handler as message_handler
+from lambdas.chat_room_to_db.handler import lambda_handler as room_handler
+from rts_server.persistence import records
+from tests.persistence import aws
+from tests.persistence.samples import added, barrier, new, room
+
+pytestmark = pytest.mark.usefixtures("tables")
+OK = {"batchItemFailures": []}
+
+
+def failing(*numbers: int) -> dict[str, Any]:
+    return {"batchItemFailures": [{"itemIdentifier": f"m{i}"} for i in numbers]}
+
+
+def refusal(code: str, **more: Any) -> ClientError:
+    response: Any = {"Error": {"Code": code, "Message": "says DynamoDB"}, **more}
+    return ClientError(response, "UpdateItem")
+
+
+@contextmanager
+def fault(client: Any, call: str, error: Exception, when: Callable[[str], bool]) -> Iterator[None]:
+    """Calls whose body meets `when` fail at botocore's own edge."""
+
+    def fail(params: dict[str, Any], **_: Any) -> None:
+        body = params["body"]
+        if when(body.decode() if isinstance(body, bytes) else body):
+            raise error
+
+    client.meta.events.register_first(call, fail)
+    try:
+        yield
+    finally:
+        client.meta.events.unregister(call, fail)
+
+
+def dynamodb(error: Exception, when: Callable[[str], bool], call: str = "UpdateItem") -> Any:
+    return fault(tables._client(), f"before-call.dynamodb.{call}", error, when)
+
+
+def quarantined() -> list[dict[str, Any]]:
+    """Everything in the quarantine queue, taken out."""
+    sqs = boto3.client("sqs")
+    url = sqs.get_queue_url(QueueName="chat-quarantine-queue")["QueueUrl"]
+    found = []
+    while got := sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages"):
+        for one in got:
+            found.append(json.loads(one["Body"]))
+            sqs.delete_message(QueueUrl=url, ReceiptHandle=one["ReceiptHandle"])
+    return found
+
+
+def stored(room_id: str) -> set[str]:
+    return {item["message_id"] for item in aws.items("chat-messages", room_id)}
+
+
+def test_a_transient_fault_fails_the_rest_of_its_own_group_only() -> None:
+    """After a throttle its record and the later ones of the group return, others are stored."""
+    a, b = "group-a", "group-b"
+    batch = aws.event(
+        new(1, 1, 1, room_id=a),
+        new(1, 1, 1, room_id=b),
+        new(1, 2, 2, room_id=a),
+        new(1, 2, 2, room_id=b),
+        barrier("passed", room_id=b),
+    )
+    throttle = refusal("ThrottlingException")
+    with dynamodb(throttle, lambda body: b in body and '"chat-messages"' in body):
+        assert message_handler(batch, None) == failing(1, 3, 4)
+    assert stored(a) == {"m1", "m2"}
+    assert stored(b) == set()
+    assert "barrier" not in (aws.item("chat-rooms", b, "ROOM") or {})
+    assert message_handler(batch, None) == OK
+    assert stored(b) == {"m1", "m2"}
+
+
+def test_when_all_fail_all_return() -> None:
+    """Nothing applied is an answer, not a crash of the function."""
+    batch = aws.event(*(new(1, i, i, room_id="all") for i in (1, 2)))
+    with dynamodb(EndpointConnectionError(endpoint_url="x"), lambda _: True):
+        assert message_handler(batch, None) == failing(0, 1)
+    with dynamodb(EndpointConnectionError(endpoint_url="x"), lambda _: True):
+        assert room_handler(aws.event(room(1, 1, room_id="all")), None) == failing(0)
+
+
+def test_a_failed_lift_holds_the_messages_back() -> None:
+    """Without the lift the room's seq would be behind its messages when a barrier passes."""
+    batch = aws.event(new(1, 1, 1, room_id="lift"), barrier("n", room_id="lift"))
+    broken = refusal("ValidationException")
+    with dynamodb(broken, lambda body: "last_position" in body):
+        assert message_handler(batch, None) == failing(0, 1)
+    assert stored("lift") == set()
+    assert quarantined() == []
+
+
+def test_poison_goes_aside_and_its_room_goes_on(capsys: pytest.CaptureFixture[str]) -> None:
+    """Poison is in the quarantine with reason and position, counts as done, and is not logged."""
+    sick = new(1, 2, 2, room_id="sick").replace('"v": 1', '"v": 99')
+    batch = aws.event(
+        new(1, 1, 1, room_id="sick"),
+        sick,
+        "no json",
+        new(1, 3, 3, room_id="sick"),
+        groups=["g"] * 4,
+    )
+    assert message_handler(batch, None) == OK
+    assert stored("sick") == {"m1", "m3"}
+    first, second = quarantined()
+    assert first["record"] == sick
+    assert "v" in first["reason"]
+    assert (first["room_id"], first["epoch"], first["offset"]) == ("sick", 1, 2)
+    assert (first["message_id"], first["client_msg_id"], first["seq"]) == ("m2", "c-m2", 2)
+    assert second == {"reason": "not JSON: JSONDecodeError", "record": "no json"}
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [line["message"] for line in lines] == ["quarantined", "quarantined"]
+    assert "text of" not in json.dumps(lines)
+
+
+def test_poison_stays_while_the_quarantine_is_away() -> None:
+    """A record that can neither be applied nor put aside goes back to its queue."""
+    away = EndpointConnectionError(endpoint_url="x")
+    with fault(tables._sqs(), "before-call.sqs.SendMessage", away, lambda _: True):
+        assert room_handler(aws.event("no json"), None) == failing(0)
+    assert room_handler(aws.event("no json"), None) == OK
+    assert len(quarantined()) == 1
+
+
+def test_what_dynamodb_can_never_take_is_poison() -> None:
+    """A ValidationException on the record's own write puts it aside."""
+    batch = aws.event(new(1, 1, 1, room_id="big"), new(1, 2, 2, room_id="big"))
+    with dynamodb(
+        refusal("ValidationException"),
+        lambda body: '"message_id":{"S":"m1"}' in body.replace(" ", ""),
+    ):
+        assert message_handler(batch, None) == OK
+    assert stored("big") == {"m2"}
+    assert quarantined()[0]["reason"] == "ValidationException: says DynamoDB"
+
+
+def test_a_message_of_400_kilobytes_is_poison() -> None:
+    """What DynamoDB refuses for its size ends in the quarantine, the position known."""
+    batch = aws.event(new(1, 1, 1, room_id="huge", text="x" * 500_000))
+    assert message_handler(batch, None) == OK
+    (entry,) = quarantined()
+    assert (entry["room_id"], entry["message_id"], entry["truncated"]) == ("huge", "m1", True)
+
+
+def test_a_conflict_of_the_two_functions_passes_at_once() -> None:
+    """Both touch a room's item; a TransactionConflict is tried again within the invocation."""
+    left = [3]
+
+    def first_three(_: str) -> bool:
+        left[0] -= 1
+        return left[0] >= 0
+
+    with dynamodb(refusal("TransactionConflictException"), first_three):
+        assert message_handler(aws.event(new(1, 1, 1, room_id="busy")), None) == OK
+    left[0] = 3
+    reasons = [{"Code": "TransactionConflict"}, {"Code": "None"}]
+    cancelled = refusal("TransactionCanceledException", CancellationReasons=reasons)
+    with dynamodb(cancelled, first_three, "TransactWriteItems"):
+        assert room_handler(aws.event(added(1, 1, "alice", room_id="busy")), None) == OK
+    assert aws.item("chat-rooms", "busy", "MEMBER#alice")
+
+
+def test_a_conflict_that_stays_returns_the_record(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After its few tries the record goes back, with the rest of its group."""
+    monkeypatch.setattr(tables, "_pause", lambda attempt: None)
+    conflict = refusal("TransactionConflictException")
+    with dynamodb(conflict, lambda _: True):
+        batch = aws.event(new(1, 1, 1, room_id="jam"), new(1, 2, 2, room_id="jam"))
+        assert message_handler(batch, None) == failing(0, 1)
+
+
+def test_one_newer_member_does_not_stand_in_the_way_of_the_others() -> None:
+    """A chunk that one condition cancels is applied member by member."""
+    crowd = [f"user-{i:03d}" for i in range(70)]
+    assert room_handler(aws.event(added(1, 9, "user-007", room_id="crowd", seq=4)), None) == OK
+    assert room_handler(aws.event(added(1, 5, *crowd, room_id="crowd", seq=1)), None) == OK
+    found = {item["user_id"]: item for item in aws.items("chat-rooms", "crowd")}
+    assert set(found) == set(crowd)
+    assert (found["user-007"]["join_seq"], found["user-008"]["join_seq"]) == (4, 1)
+    assert found["user-007"]["pos"] == records.position(1, 9)
+
+
+@pytest.mark.parametrize(
+    ("codes", "meaning"),
+    [
+        (["ConditionalCheckFailed", "TransactionConflict"], "refused"),
+        (["None", "ConditionalCheckFailed", "None"], "older"),
+        (["None", "ConditionalCheckFailed", "TransactionConflict"], "again"),
+        (["None", "ValidationError"], "invalid"),
+        (["None", "ThrottlingError", "ValidationError"], "again"),
+    ],
+)
+def test_what_a_cancelled_transaction_means(codes: list[str], meaning: str) -> None:
+    """Only certainty is final: with a conflict among the reasons the chunk is tried again."""
+    assert records.verdict(codes) == meaning
+
+
+def test_the_probe_tells_which_code_runs(tmp_path: Path) -> None:
+    """Both functions answer with the hash of their own sources; one byte more is another hash."""
+    for package in fingerprint.PACKAGES:
+        source = fingerprint.HERE / package
+        shutil.copytree(source, tmp_path / package, ignore=shutil.ignore_patterns("__pycache__"))
+    expected = {"sha256": fingerprint.fingerprint(tmp_path)}
+    assert message_handler({"probe": True}, None) == expected
+    assert room_handler({"probe": True}, None) == expected
+    with (tmp_path / "lambdas" / "tables.py").open("a") as file:
+        file.write("\n")
+    assert fingerprint.fingerprint(tmp_path) != expected["sha256"]

@@ -1,0 +1,236 @@
+"""Entries and lanes: which records travel together, without any I/O."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from itertools import count
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rts_server.persistence import lanes, outbox
+from rts_server.persistence.lanes import Lanes
+from rts_server.persistence.outbox import Entry
+
+IDS = count(1)
+
+
+def entry(room: str, *, nonce: str | None = None, size: int = 10, part: int = 0) -> Entry:
+    number = next(IDS)
+    position = "" if nonce else f"1:{number}"
+    return Entry(part, f"{number}-0", "m", room, position, "k", "origin", "x" * size, nonce)
+
+
+def accept(batch: list[Entry]) -> set[str]:
+    return {one.entry_id for one in batch}
+
+
+def test_an_entry_of_the_stream() -> None:
+    """The fields of the contract become an entry whose body is ASCII and equal as JSON."""
+    record = '{"text":"Größe 😀 \\n \\u0041"}'
+    fields = {
+        b"q": b"r",
+        b"r": b"room",
+        b"e": b"3:14",
+        b"k": b"request",
+        b"o": b"me",
+        b"d": record.encode(),
+        b"u": b'[["alice","in"],["bob","out"]]',
+    }
+    one = outbox.parse(17, b"5-1", fields)
+    assert (one.part, one.entry_id, one.queue, one.dedup) == (17, "5-1", "r", "room:3:14")
+    assert one.users == (("alice", "in"), ("bob", "out"))
+    assert one.body.isascii()
+    assert json.loads(one.body) == json.loads(record)
+
+
+def test_a_barrier_has_a_dedup_id_of_its_own() -> None:
+    """A barrier has a nonce instead of a position."""
+    fields = {b"q": b"m", b"r": b"room", b"k": b"n", b"o": b"me", b"b": b"n", b"d": b"{}"}
+    assert outbox.parse(0, b"5-1", fields).dedup == "room:barrier:n"
+
+
+@pytest.mark.parametrize("without", [b"q", b"r", b"d", b"e"])
+def test_what_is_no_entry_is_told(without: bytes) -> None:
+    """A stream entry without one of its fields is a ValueError, not a KeyError."""
+    fields = {b"q": b"m", b"r": b"room", b"e": b"1:1", b"k": b"k", b"o": b"o", b"d": b"{}"}
+    del fields[without]
+    with pytest.raises(ValueError, match="not an outbox entry"):
+        outbox.parse(0, b"1-1", fields)
+
+
+@given(st.text())
+def test_ascii_json_is_the_same_json(text: str) -> None:
+    """Whatever the text, the escaped record reads as the original one."""
+    record = json.dumps({"text": text}, ensure_ascii=False)
+    try:
+        raw = record.encode()
+    except UnicodeEncodeError:
+        return
+    assert outbox.ascii_json(raw).isascii()
+    assert json.loads(outbox.ascii_json(raw)) == {"text": text}
+
+
+def test_a_batch_holds_ten_entries_and_a_mebibyte() -> None:
+    """Both bounds hold; an entry that is too large alone still gets its turn alone."""
+    lane = Lanes()
+    for _ in range(12):
+        lane.offer(entry("a"))
+    assert len(lane.take(0)) == 10
+    lane = Lanes()
+    for room in ("a", "a", "b", "c"):
+        lane.offer(entry(room, size=400_000))
+    assert [one.room_id for one in lane.take(0)] == ["a", "a"]
+    assert [one.room_id for one in lane.take(0)] == ["b", "c"]
+    lane = Lanes()
+    lane.offer(entry("big", size=2_000_000))
+    lane.offer(entry("small"))
+    assert [one.room_id for one in lane.take(0)] == ["big"]
+
+
+def test_a_barrier_waits_for_all_before_it_and_goes_alone() -> None:
+    """Nothing of its room is in the barrier's batch, and everything before it was accepted."""
+    lane = Lanes()
+    sent = [entry("a"), entry("a"), entry("a", nonce="n"), entry("a"), entry("b")]
+    for one in sent:
+        lane.offer(one)
+    first = lane.take(0)
+    assert first == [sent[0], sent[1], sent[4]]
+    assert lane.take(0) == []
+    lane.settle(first, {sent[0].entry_id, sent[4].entry_id}, 0)
+    assert lane.take(0) == []
+    again = lane.take(1)
+    assert again == [sent[1]]
+    lane.settle(again, accept(again), 1)
+    alone = lane.take(1)
+    assert alone == [sent[2]]
+    assert lane.take(1) == []
+    lane.settle(alone, accept(alone), 1)
+    assert lane.take(1) == [sent[3]]
+
+
+def test_a_refused_room_waits_longer_each_time_and_the_others_go_on() -> None:
+    """The backoff of a room doubles up to one second and holds nobody else."""
+    lane = Lanes()
+    lane.offer(entry("sick"))
+    now, waits = 0.0, []
+    for _ in range(7):
+        batch = lane.take(now)
+        lane.settle(batch, set(), now)
+        lane.offer(entry("well"))
+        well = lane.take(now)
+        assert [one.room_id for one in well] == ["well"]
+        lane.settle(well, accept(well), now)
+        due = lane.due(now)
+        assert due
+        waits.append(due)
+        now += due
+    assert waits == pytest.approx([0.05, 0.1, 0.2, 0.4, 0.8, 1.0, 1.0])
+
+
+def test_when_the_queue_is_away_one_batch_at_a_time_tries() -> None:
+    """A request that fails as a whole closes the queue; the first success opens it."""
+    lane = Lanes()
+    for i in range(40):
+        lane.offer(entry(f"room-{i}"))
+    flying = [lane.take(0), lane.take(0)]
+    for batch in flying:
+        lane.settle(batch, None, 0)
+    assert lane.take(0) == []
+    assert lane.due(0) == pytest.approx(0.1)
+    probe = lane.take(0.2)
+    assert len(probe) == 10
+    assert lane.take(0.2) == []
+    assert lane.due(0.2) is None
+    lane.settle(probe, accept(probe), 0.3)
+    assert lane.take(0.3)
+    assert lane.take(0.3)
+
+
+def test_a_room_that_stands_still_does_not_fill_the_memory() -> None:
+    """Beyond 200 entries a room's rest stays in the stream, until the lane asks for it again."""
+    lane = Lanes()
+    sent = [entry("a", part=5) for _ in range(300)]
+    assert [lane.offer(one) for one in sent] == [True] * 200 + [False] * 100
+    assert lane.cut(5)
+    assert lane.held == 200
+    while not lane.hungry:
+        batch = lane.take(0)
+        lane.settle(batch, accept(batch), 0)
+    assert lane.hungry == {5}
+    assert not lane.cut(5)
+    assert lane.held == 100
+    assert lane.offer(sent[200])
+
+
+def test_a_dropped_partition_leaves_only_what_is_on_its_way() -> None:
+    """After a lost lease nothing more is sent, and what lands is not ours to delete."""
+    lane = Lanes()
+    for _ in range(12):
+        lane.offer(entry("a", part=1))
+    lane.offer(entry("b", part=2))
+    batch = lane.take(0)
+    lane.drop(1)
+    again = entry("a", part=1)
+    lane.offer(again)
+    assert [one.room_id for one in lane.take(0)] == ["b"]
+    assert lane.settle(batch, accept(batch), 0) == []
+    assert lane.take(0) == [again]
+    assert lane.held == 2
+
+
+ROOMS = st.sampled_from("abcd")
+ENTRY = st.tuples(ROOMS, st.booleans(), st.sampled_from([10, 10, 10, 600_000]))
+
+
+@given(st.lists(ENTRY, max_size=60), st.data())
+def test_whatever_is_refused_the_rules_hold(
+    plan: list[tuple[str, bool, int]], data: st.DataObject
+) -> None:
+    """Order per room, one batch per room on its way, bounds, barriers; and at last all is sent."""
+    lane = Lanes()
+    waiting = [entry(room, nonce="n" if bar else None, size=size) for room, bar, size in plan]
+    order = {room: [one for one in waiting if one.room_id == room] for room in "abcd"}
+    gone: set[str] = set()
+    flying: list[list[Entry]] = []
+    now = 0.0
+    for step in count():
+        calm = step > 300
+        while waiting and (calm or data.draw(st.booleans())):
+            assert lane.offer(waiting.pop(0))
+        while batch := lane.take(now):
+            flying.append(batch)
+            _check(batch, flying, order, gone)
+        if flying:
+            landed = flying.pop(0 if calm else data.draw(st.integers(0, len(flying) - 1)))
+            fates = st.lists(st.booleans(), min_size=len(landed), max_size=len(landed))
+            fate = [True] * len(landed) if calm else data.draw(st.none() | fates)
+            got = (
+                None
+                if fate is None
+                else {one.entry_id for one, ok in zip(landed, fate, strict=True) if ok}
+            )
+            done = lane.settle(landed, got, now)
+            assert accept(done) == (got or set())
+            gone |= got or set()
+        now += lane.due(now) or 0.0
+        if not waiting and not flying and not lane.held:
+            break
+        assert step < 2_000
+    assert len(gone) == len(plan)
+
+
+def _check(
+    batch: list[Entry], flying: list[list[Entry]], order: dict[str, list[Entry]], gone: set[str]
+) -> None:
+    assert len(batch) <= lanes.BATCH_ENTRIES
+    assert len(batch) == 1 or sum(one.size for one in batch) <= lanes.BATCH_BYTES
+    rooms = Counter(room for one in flying for room in {entry.room_id for entry in one})
+    assert max(rooms.values()) == 1
+    for room in {one.room_id for one in batch}:
+        mine = [one for one in batch if one.room_id == room]
+        left = [one for one in order[room] if one.entry_id not in gone]
+        assert mine == left[: len(mine)]
+        assert len(mine) == 1 or not any(one.nonce for one in mine)

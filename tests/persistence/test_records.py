@@ -1,0 +1,231 @@
+"""Records through the real handlers: whatever the order and the repetitions, the same tables."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Iterable
+from itertools import count
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from lambdas.chat_message_to_db import handler as messages
+from lambdas.chat_room_to_db import handler as rooms
+from lambdas.tables import _client
+from rts_server.persistence import records
+from tests.persistence import aws, samples
+from tests.persistence.samples import added, barrier, failed, new, record, room
+
+STORY: list[tuple[str, str]] = [
+    ("r", room(2, 1)),
+    ("r", added(2, 2, "alice", "bob")),
+    ("m", new(1, 5, 1, "m1")),
+    ("m", new(1, 6, 2, "m2", sender="bob")),
+    ("m", new(1, 7, 3, "m3")),
+    ("m", new(2, 3, 4, "m3")),
+    ("m", barrier("nonce")),
+    ("m", new(2, 4, 5, "m5")),
+    ("m", failed(2, 9, 5, "m5")),
+    ("m", new(2, 5, 6, "m6", kind="system")),
+    ("m", new(2, 6, 7, "m7", sender="carol")),
+    ("m", failed(2, 10, 1_001, "never-seen")),
+    ("m", failed(2, 11, 1_002, "never-seen")),
+    ("r", added(2, 7, "bob", "carol", seq=6)),
+    ("r", added(1, 8, "dave")),
+    ("r", room(2, 8, "room.updated", name=None, version=2)),
+    ("r", room(1, 9, "room.updated", name="old", version=9)),
+]
+NAMES = count()
+
+
+def tell(told: Iterable[tuple[str, str]], room_id: str, size: int = 10) -> None:
+    """Both functions get these records in batches, the room named anew."""
+    lines = [(queue, body.replace(samples.ROOM, room_id)) for queue, body in told]
+    for queue, function in (("m", messages.lambda_handler), ("r", rooms.lambda_handler)):
+        bodies = [body for name, body in lines if name == queue]
+        for at in range(0, len(bodies), size):
+            answer = function(aws.event(*bodies[at : at + size]), None)
+            assert answer == {"batchItemFailures": []}
+
+
+def seen(room_id: str) -> str:
+    both = [aws.items(table, room_id) for table in ("chat-rooms", "chat-messages")]
+    text = json.dumps(both, default=_plain, sort_keys=True)
+    return text.replace(room_id, samples.ROOM)
+
+
+def _plain(value: Any) -> Any:
+    return sorted(map(int, value)) if isinstance(value, set) else int(value)
+
+
+def open_room(epoch: int = 2) -> str:
+    room_id = f"r{next(NAMES):05d}"
+    key = records.room_key(room_id)
+    _client().put_item(TableName="chat-rooms", Item={**key, "epoch": epoch})
+    return room_id
+
+
+@pytest.fixture(scope="module")
+def straight(tables: None) -> str:
+    room_id = open_room()
+    tell(STORY, room_id, size=1)
+    return seen(room_id)
+
+
+@settings(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    first=st.permutations(STORY),
+    again=st.lists(st.sampled_from(STORY), max_size=8),
+    size=st.integers(1, 10),
+)
+def test_any_order_and_repetition_gives_the_same_tables(
+    straight: str, first: list[tuple[str, str]], again: list[tuple[str, str]], size: int
+) -> None:
+    """Permutation, repetition and the cut into batches leave no trace in the tables."""
+    room_id = open_room()
+    tell([*first, *again], room_id, size)
+    assert seen(room_id) == straight
+
+
+def test_what_the_story_leaves(straight: str) -> None:
+    """Every rule of the story shows in the tables."""
+    room_items, message_items = json.loads(straight)
+    by_sk = {one["sk"]: one for one in room_items}
+    by_id = {one["message_id"]: one for one in message_items}
+    head = by_sk["ROOM"]
+    assert (head["seq"], head["epoch"], head["version"], head["barrier"]) == (1_002, 2, 2, "nonce")
+    assert "name" not in head
+    assert json.loads(head["last"])["message_id"] == "m7"
+    assert by_sk["DELETED#000000"]["seqs"] == [5, 6]
+    assert by_sk["DELETED#000001"]["seqs"] == [1_001, 1_002]
+    assert "MEMBER#dave" not in by_sk
+    bob, carol = by_sk["MEMBER#bob"], by_sk["MEMBER#carol"]
+    assert (bob["state"], bob["join_seq"], bob["read_seq"]) == ("in", 6, 2)
+    assert (carol["join_seq"], carol["read_seq"]) == (6, 7)
+    assert (by_id["m3"]["epoch"], by_id["m3"]["seq"]) == (2, 4)
+    assert by_id["m3"]["position"] == records.position(2, 4)
+    assert json.loads(by_id["m3"]["body"])["seq"] == 4
+    assert by_id["m5"]["failed"] is True
+    assert "position" not in by_id["m5"]
+    assert "text" not in json.loads(by_id["m5"]["body"])
+    assert (by_id["never-seen"]["failed"], by_id["never-seen"]["seq"]) == (True, 1_002)
+
+
+@pytest.mark.usefixtures("tables")
+def test_a_cursor_alone_makes_no_member() -> None:
+    """A sender's read cursor may come before his membership, and does not stand for it."""
+    room_id = open_room()
+    tell([("m", new(2, 1, 3, sender="eve"))], room_id)
+    item = aws.item("chat-rooms", room_id, "MEMBER#eve")
+    assert item is not None
+    assert int(item["read_seq"]) == 3
+    assert not {"user_id", "state"} & item.keys()
+
+
+@pytest.mark.usefixtures("tables")
+def test_rooms_and_members_of_an_older_epoch_are_refused() -> None:
+    """They were never acked, and their origin appends them again: dropped, and counted as done."""
+    room_id = open_room(epoch=3)
+    tell([("r", room(2, 1)), ("r", added(2, 2, "alice"))], room_id)
+    assert aws.items("chat-rooms", room_id) == [{**records.room_key(room_id), "epoch": 3}]
+
+
+@pytest.mark.usefixtures("tables")
+def test_the_lift_comes_before_the_first_message(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The room's seq and cursors are up before the first message of a batch, in one write each."""
+    done: list[tuple[str, str]] = []
+
+    def note(params: dict[str, Any], **_: Any) -> None:
+        body = json.loads(params["body"])
+        done.append((body["TableName"], body["Key"].get("sk", {"S": ""})["S"]))
+
+    room_id = open_room()
+    events = _client().meta.events
+    events.register("before-call.dynamodb.UpdateItem", note)
+    tell([("m", new(2, 1, 1)), ("m", new(2, 2, 2)), ("m", new(2, 3, 3))], room_id)
+    events.unregister("before-call.dynamodb.UpdateItem", note)
+    assert done[:2] == [("chat-rooms", "ROOM"), ("chat-rooms", "MEMBER#alice")]
+    assert done[2:] == [("chat-messages", "")] * 3
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda _: "{",
+        lambda _: "[]",
+        lambda _: "null",
+        lambda body: body.replace('"v": 1', '"v": 2'),
+        lambda body: body.replace("message.new", "message.sung"),
+        lambda body: body.replace('"seq": 1', '"seq": NaN'),
+        lambda body: body.replace('"seq": 1', '"seq": "1"'),
+        lambda body: body.replace('"seq": 1', f'"seq": {10**12}'),
+        lambda body: body.replace("text of m1", "\\ud800"),
+        lambda body: body.replace('"room_id": "room-1", "seq"', '"room_id": "room-2", "seq"'),
+        lambda body: body.replace('"room_id": "room-1"', '"room_id": "room 1"'),
+        lambda body: body.replace('"message_id"', '"massage_id"'),
+        lambda _: '{"v": 1}',
+        lambda _: '{"v": 1, "event": ' + "[" * 100_000 + "]" * 100_000 + "}",
+    ],
+)
+def test_what_no_retry_can_mend_is_poison(spoil: Callable[[str], str]) -> None:
+    """Broken JSON, unknown kinds and versions, wrong fields: poison, whose reason has no text."""
+    with pytest.raises(records.Poison) as caught:
+        records.parse(spoil(new(1, 1, 1)), records.MESSAGE_KINDS)
+    assert "text of" not in caught.value.reason
+
+
+def test_unknown_fields_are_kept() -> None:
+    """A record of a younger version with more fields applies, and its message is stored whole."""
+    body = new(1, 1, 1, later={"a": [1]}).replace('"v": 1', '"v": 1, "trace": "x"')
+    step = records.decide(records.parse(body, records.MESSAGE_KINDS), records.MESSAGE_KINDS)[0]
+    assert isinstance(step, records.Write)
+    stored = json.loads(step.given["ExpressionAttributeValues"][":body"])
+    assert stored["later"] == {"a": [1]}
+
+
+def test_a_kind_of_the_other_queue_is_poison() -> None:
+    """A message in the room queue would not lift its room, so it is not applied there."""
+    with pytest.raises(records.Poison):
+        records.parse(new(1, 1, 1), records.ROOM_KINDS)
+
+
+def test_quarantine_names_what_it_recognised() -> None:
+    """The entry carries reason, record and position, and stays below SQS's limit."""
+    entry = json.loads(records.quarantined(new(3, 4, 5, "m5"), "why"))
+    assert entry.pop("record") == new(3, 4, 5, "m5")
+    position = {"room_id": "room-1", "epoch": 3, "offset": 4, "seq": 5}
+    assert entry == {
+        "reason": "why",
+        **position,
+        "message_id": "m5",
+        "client_msg_id": "c-m5",
+    }
+    assert records.recognised(record("x", 1, 2, {"message": 3, "seq": True})) == {
+        "room_id": "room-1",
+        "epoch": 1,
+        "offset": 2,
+    }
+    assert len(records.quarantined("\U0001f600" * 10**6, "why")) < 2**20
+
+
+@given(st.tuples(st.integers(0, 10**10 - 1), st.integers(0, 10**10 - 1)))
+def test_positions_sort_as_pairs(place: tuple[int, int]) -> None:
+    """The text of a position sorts like the pair and leads back to it."""
+    assert records.pair(records.position(*place)) == place
+    assert records.position(*place) < records.final_key(0, 0)
+
+
+def test_records_needs_only_the_standard_library_and_marshmallow() -> None:
+    """The module that goes into the zips drags nothing else in."""
+    code = (
+        "import sys, rts_server.persistence.records as r;"
+        "print(sorted({n.split('.')[0] for n in sys.modules} & {'boto3', 'redis', 'aiohttp'}))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

@@ -1,0 +1,81 @@
+"""A Socket.IO client made of frames: it can say what no decent client would."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any, Self
+
+import aiohttp
+
+QUERY = "/socket.io/?EIO=4&transport=websocket"
+
+
+class Raw:
+    """One WebSocket. `acks` by id, `events` in order of arrival, `packets` everything else."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._http = aiohttp.ClientSession()
+        self.events: list[dict[str, Any]] = []
+        self.acks: dict[int, list[dict[str, Any]]] = {}
+        self.packets: list[str] = []
+        self._changed = asyncio.Event()
+        self._reader: asyncio.Task[None] | None = None
+        self._ws: aiohttp.ClientWebSocketResponse | None = None
+
+    async def __aenter__(self) -> Self:
+        self._ws = await self._http.ws_connect(self._url + QUERY, max_msg_size=0)
+        self._reader = asyncio.create_task(self._read(self._ws))
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._ws is not None:
+            await self._ws.close()
+        if self._reader is not None:
+            await self._reader
+        await self._http.close()
+
+    @property
+    def closed(self) -> bool:
+        """Whether the server has closed the transport."""
+        return self._reader is not None and self._reader.done()
+
+    async def send(self, frame: str | bytes) -> None:
+        """Send a frame as it is."""
+        assert self._ws is not None
+        await (self._ws.send_str(frame) if isinstance(frame, str) else self._ws.send_bytes(frame))
+
+    async def connect(self, token: str | None, **auth: Any) -> None:
+        """CONNECT to /chat, and wait for session.ready."""
+        await self.send("40/chat," + json.dumps({"token": token, **auth}))
+        await self.until(lambda: any(e["type"] == "session.ready" for e in self.events))
+
+    async def ask(self, ack_id: int, text: str) -> dict[str, Any]:
+        """Send an event whose JSON is `text`; its one ack."""
+        await self.send(f"42/chat,{ack_id}{text}")
+        await self.until(lambda: ack_id in self.acks)
+        (answer,) = self.acks[ack_id]
+        return answer
+
+    async def until(self, condition: Any, timeout: float = 7.0) -> None:
+        """Wait until a condition on what arrived holds."""
+        async with asyncio.timeout(timeout):
+            while not condition():
+                self._changed.clear()
+                await self._changed.wait()
+
+    async def _read(self, ws: aiohttp.ClientWebSocketResponse) -> None:
+        async for message in ws:
+            text = str(message.data)
+            if text == "2":
+                await ws.send_str("3")
+            elif text.startswith("42/chat,"):
+                self.events.append(json.loads(text.removeprefix("42/chat,"))[1])
+            elif text.startswith("43/chat,"):
+                head, _, body = text.removeprefix("43/chat,").partition("[")
+                self.acks.setdefault(int(head), []).extend(json.loads("[" + body))
+            else:
+                self.packets.append(text)
+            self._changed.set()
+        self._changed.set()

@@ -1,0 +1,171 @@
+"""A deployment on this machine: a stack, the relay, web instances, and clients of all of it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+from rts_server import auth
+from rts_server.dev import aws
+from rts_server.dev.stack import Stack
+from tests.js_client import JsClient
+from tests.raw import Raw
+
+_names = count(1)
+
+
+def free_port() -> int:
+    """A port nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+class Process:
+    """`python -m rts_server <what>` with an environment of its own; stderr in a file."""
+
+    def __init__(self, what: str, environment: dict[str, str], log: Path) -> None:
+        self._command = [sys.executable, "-m", "rts_server", what]
+        self._environment = environment
+        self.log = log
+        self._child: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start it, again if it was ended."""
+        with self.log.open("ab") as file:
+            self._child = subprocess.Popen(self._command, env=self._environment, stderr=file)
+
+    def signal(self, number: int) -> None:
+        """SIGSTOP, SIGCONT, …"""
+        assert self._child is not None
+        self._child.send_signal(number)
+
+    def kill(self) -> None:
+        """SIGKILL, and wait."""
+        assert self._child is not None
+        self._child.kill()
+        self._child.wait()
+
+    def stop(self) -> int:
+        """SIGTERM, and wait; the exit code."""
+        if self._child is None:
+            return 0
+        if self._child.poll() is None:
+            self._child.send_signal(signal.SIGCONT)
+            self._child.terminate()
+        try:
+            return self._child.wait(10)
+        except subprocess.TimeoutExpired:
+            self._child.kill()
+            return self._child.wait()
+
+
+class World:
+    """Everything that runs, by name. Start it on the main thread."""
+
+    def __init__(self, data: Path, *, instances: int = 1, **environment: str) -> None:
+        self.data = data
+        self.stack = Stack(data, environ=_clean(), parameters={"VisibilityTimeout": "3"})
+        self._more = environment
+        self._instances = instances
+        self.relay: Process
+        self.webs: list[Process] = []
+        self.urls: list[str] = []
+
+    def start(self) -> None:
+        """Stack, relay, web instances, until all are ready."""
+        self.stack.start()
+        os.environ.update(aws.CREDENTIALS)
+        given = {
+            name: v for name, v in self.stack.environment().items() if name != "PYTHONWARNINGS"
+        }
+        given |= {"RTS_LOG_LEVEL": "INFO"} | self._more
+        self.relay = Process("relay", given, self.data / "relay.log")
+        self.relay.start()
+        for number in range(self._instances):
+            port = free_port()
+            self.urls.append(f"http://127.0.0.1:{port}")
+            log = self.data / f"web{number}.log"
+            self.webs.append(Process("serve", given | {"RTS_PORT": str(port)}, log))
+            self.webs[-1].start()
+        for url in self.urls:
+            until(lambda url=url: ready(url), 15)  # type: ignore[misc]
+
+    def stop(self) -> None:
+        """End everything."""
+        for process in [*self.webs, self.relay]:
+            process.stop()
+        self.stack.stop()
+
+    def token(self, user_id: str, **claims: Any) -> str:
+        """A token of this deployment."""
+        return auth.issue(self.stack.settings, user_id, **claims)
+
+    @asynccontextmanager
+    async def js(self, user_id: str, instance: int = 0, **more: Any) -> AsyncIterator[JsClient]:
+        """The real socket.io-client, connected as a user, its session open."""
+        async with JsClient() as client:
+            await client.connect(self.urls[instance], self.token(user_id), **more)
+            await client.wait_for(lambda event: bool(event["type"] == "session.ready"))
+            yield client
+
+    @asynccontextmanager
+    async def raw(self, user_id: str | None, instance: int = 0, **auth: Any) -> AsyncIterator[Raw]:
+        """A client of frames; connected unless the user is None."""
+        async with Raw(self.urls[instance]) as client:
+            if user_id is not None:
+                await client.connect(self.token(user_id), **auth)
+            yield client
+
+    def messages(self, room_id: str) -> list[dict[str, Any]]:
+        """The items of a room in chat-messages, by position; those without one last."""
+        table = self.stack.settings.messages_table
+        client = aws.client(self.stack.settings, "dynamodb")
+        items: list[dict[str, Any]] = []
+        for page in client.get_paginator("query").paginate(
+            TableName=table,
+            KeyConditionExpression="room_id = :r",
+            ExpressionAttributeValues={":r": {"S": room_id}},
+            ConsistentRead=True,
+        ):
+            items += [{k: next(iter(v.values())) for k, v in i.items()} for i in page["Items"]]
+        return sorted(items, key=lambda item: item.get("position", "~"))
+
+
+def name(who: str) -> str:
+    """A user nobody else uses."""
+    return f"{who}-{os.getpid()}-{next(_names)}"
+
+
+def until(condition: Callable[[], object], within: float) -> None:
+    """Wait for a condition. Raises TimeoutError."""
+    deadline = time.monotonic() + within
+    while not condition():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"not within {within} s")
+        time.sleep(0.05)
+
+
+def ready(url: str) -> bool:
+    """Whether an instance says it is ready."""
+    try:
+        with urllib.request.urlopen(url + "/health/ready", timeout=1) as answer:
+            return bool(answer.status == 200)
+    except (urllib.error.URLError, OSError):
+        return False
+
+
+def _clean() -> dict[str, str]:
+    return {k: v for k, v in os.environ.items() if not k.startswith(("RTS_", "AWS_"))}

@@ -1,0 +1,182 @@
+// The demo page: one user in one window. Events go into the state, the state onto the page;
+// commands out of the page, their answers into the state.
+import { State } from "./state.js";
+import { View } from "./view.js";
+import { Wire } from "./wire.js";
+
+const PAGE = 50;
+const FRAME = 16;
+
+const randomId = () =>
+  [...crypto.getRandomValues(new Uint8Array(16))]
+    .map((n) => n.toString(16).padStart(2, "0"))
+    .join("");
+
+function start(user) {
+  const state = new State(user);
+  const busy = new Set();
+  let open = null;
+  let drawing = false;
+
+  const view = new View(state, {
+    open: show,
+    older,
+    send,
+    retry: (id) => again(open.sends.get(id)),
+    discard: (id) => (open.sends.remove(id), draw()),
+    direct: (other) => create({ type: "direct", members: [other] }),
+    group: (name, members) => create({ type: "group", name, members, client_room_id: randomId() }),
+    add,
+  });
+  const wire = new Wire(user, {
+    cursors: () => state.cursors(),
+    onEvent: (event) => {
+      state.apply(event);
+      if (event.type === "session.ready") session();
+      complete();
+    },
+    onState: (text, alive) => view.connection(text, alive),
+  });
+  document.addEventListener("visibilitychange", draw);
+
+  function draw() {
+    if (drawing) return;
+    drawing = true;
+    setTimeout(() => {
+      drawing = false;
+      if (open && !state.rooms.has(open.room_id)) open = null;
+      if (open && !open.held && wire.ready) newest(open);
+      if (open && !document.hidden) open.read();
+      view.render(open);
+    }, FRAME);
+  }
+
+  /** Run something that talks to the server, once at a time per key; tell the user if it fails. */
+  async function guarded(key, work) {
+    if (busy.has(key)) return;
+    busy.add(key);
+    try {
+      await work();
+    } catch (error) {
+      view.notice(error.message);
+    } finally {
+      busy.delete(key);
+      draw();
+    }
+  }
+
+  /** What every connect needs: first the sends that have no ack yet, then the list of rooms. */
+  function session() {
+    for (const room of state.rooms.values()) flush(room);
+    guarded("rooms", async () => {
+      let cursor;
+      do {
+        const page = await wire.command("room.list", { limit: PAGE, ...(cursor && { cursor }) });
+        page.rooms.forEach((room) => state.learn(room));
+        complete();
+        cursor = page.next_cursor;
+      } while (cursor);
+    });
+  }
+
+  /** Fetch what events and snapshots left open. */
+  function complete() {
+    state.stale().forEach(refresh);
+    state.nameless().forEach(members);
+    draw();
+  }
+
+  function refresh(room) {
+    guarded(`room ${room.room_id}`, async () => {
+      try {
+        state.learn((await wire.command("room.get", { room_id: room.room_id })).room);
+      } catch (error) {
+        if (error.code !== "not_found") throw error;
+        state.forget(room.room_id);
+      }
+    });
+  }
+
+  function members({ room_id }) {
+    guarded(`members ${room_id}`, async () => {
+      let cursor;
+      do {
+        const page = await wire.command("member.list", { room_id, ...(cursor && { cursor }) });
+        state.meet(room_id, page.members);
+        cursor = page.next_cursor;
+      } while (cursor);
+    });
+  }
+
+  function newest(room) {
+    guarded(`messages ${room.room_id}`, async () => {
+      room.hold();
+      try {
+        room.page(await wire.command("message.list", { room_id: room.room_id, limit: PAGE }));
+      } catch (error) {
+        room.reset();
+        if (open === room) open = null;
+        throw error;
+      }
+    });
+  }
+
+  function older() {
+    const room = open;
+    guarded(`messages ${room.room_id}`, async () => {
+      const bound = { before_seq: room.oldest().seq, limit: PAGE };
+      room.page(await wire.command("message.list", { room_id: room.room_id, ...bound }));
+    });
+  }
+
+  function show(room_id) {
+    open = state.rooms.get(room_id);
+    members(open);
+    draw();
+  }
+
+  function create(payload) {
+    guarded("create", async () => {
+      const { room } = await wire.command("room.create", payload);
+      state.learn(room);
+      complete();
+      show(room.room_id);
+    });
+  }
+
+  function add(user_id) {
+    const { room_id } = open;
+    guarded("add", () => wire.command("member.add", { room_id, user_ids: [user_id] }));
+  }
+
+  function send(text) {
+    open.sends.add(randomId(), text, new Date().toISOString());
+    flush(open);
+    draw();
+  }
+
+  function again(refused) {
+    refused.phase = "waiting";
+    flush(open);
+    draw();
+  }
+
+  function flush(room) {
+    if (wire.ready) room.sends.due(Date.now()).forEach((each) => fly(room, each));
+  }
+
+  async function fly(room, each) {
+    each.phase = "flying";
+    const { room_id } = room;
+    const { client_msg_id, text } = each;
+    const answer = await wire.ask("message.send", { room_id, client_msg_id, text });
+    if (answer.ok) room.acked(each, answer.data, user);
+    else room.sends.refuse(each, answer.error, Date.now());
+    setTimeout(() => flush(room), Math.max(0, each.not_before - Date.now()));
+    draw();
+  }
+}
+
+const user = new URLSearchParams(location.search).get("user");
+if (user) start(user);
+else document.getElementById("sign-in").hidden = false;

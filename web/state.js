@@ -1,0 +1,116 @@
+// All that one signed-in user knows, without DOM and without wire: events and answers go in,
+// what to show, what to fetch again and what to send comes out.
+import { Room } from "./room.js";
+
+const MOST_CURSORS = 500;
+
+export class State {
+  constructor(me) {
+    this.me = me;
+    this.rooms = new Map();
+    this.names = new Map();
+  }
+
+  /** Apply any event of the server. */
+  apply(event) {
+    const ephemeral = EPHEMERAL[event.type];
+    if (ephemeral) return void ephemeral(this, event);
+    for (const member of event.data.members ?? []) this.#meet(event.room_id, member);
+    if (event.offset !== undefined) this.#room(event.room_id).apply(event, this.me);
+  }
+
+  /** Take a room object of an answer or of room.added; returns the Room. */
+  learn(view) {
+    const room = this.#room(view.room_id);
+    room.learn(view, this.me);
+    return room;
+  }
+
+  /** Take a page of member.list. */
+  meet(room_id, members) {
+    for (const member of members) this.#meet(room_id, member);
+  }
+
+  /** Forget a room that is not, or no longer, ours. */
+  forget(room_id) {
+    this.rooms.delete(room_id);
+  }
+
+  /** Where a reconnect goes on: {room_id: [epoch, offset]}. */
+  cursors() {
+    return Object.fromEntries(
+      this.list()
+        .slice(0, MOST_CURSORS)
+        .map(({ room_id, cursor }) => [room_id, cursor]),
+    );
+  }
+
+  /** The known rooms, last activity first. */
+  list() {
+    const known = [...this.rooms.values()].filter(({ summary }) => summary);
+    return known.sort((one, other) => activity(other).localeCompare(activity(one)));
+  }
+
+  /** Rooms whose snapshot must be fetched again. */
+  stale() {
+    return this.list().filter(({ stale }) => stale);
+  }
+
+  /** Direct rooms whose other person is not known yet. */
+  nameless() {
+    return this.list().filter(
+      ({ summary, members }) => summary.type === "direct" && members.size < 2,
+    );
+  }
+
+  unread() {
+    return this.list().reduce((total, { unread }) => total + unread, 0);
+  }
+
+  /** The name of a user: what a member record said, else his id. */
+  name(user_id) {
+    return this.names.get(user_id) ?? user_id;
+  }
+
+  /** The name of a room: its own, or in a direct room the other person's. */
+  title({ summary, members }) {
+    if (summary.name) return summary.name;
+    const others = [...members.keys()].filter((user_id) => user_id !== this.me);
+    return others.map((user_id) => this.name(user_id)).join(", ") || "…";
+  }
+
+  #room(room_id) {
+    if (!this.rooms.has(room_id)) this.rooms.set(room_id, new Room(room_id));
+    return this.rooms.get(room_id);
+  }
+
+  #meet(room_id, member) {
+    this.#room(room_id).members.set(member.user_id, member);
+    if (member.name) this.names.set(member.user_id, member.name);
+  }
+}
+
+const activity = ({ summary }) => summary.last_message?.created_at ?? summary.created_at;
+
+const EPHEMERAL = {
+  "session.ready"(state, { data }) {
+    for (const [room_id, recovered] of Object.entries(data.recovered)) {
+      if (!recovered) state.rooms.get(room_id)?.reset();
+    }
+  },
+  "room.added"(state, { data }) {
+    state.learn(data.room);
+  },
+  "room.removed"(state, { room_id }) {
+    state.forget(room_id);
+  },
+  "sync.reset"(state, { room_id, data }) {
+    const room = state.rooms.get(room_id);
+    if (!room) return;
+    room.reset([data.epoch, data.offset]);
+    room.stale = true;
+  },
+  "message.status"(state, { room_id, data }) {
+    state.rooms.get(room_id)?.delivery.set(data.client_msg_id, data.status);
+  },
+};

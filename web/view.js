@@ -1,0 +1,211 @@
+// State → DOM. Everything that people typed goes in as textContent, never as HTML.
+
+const $ = (id) => document.getElementById(id);
+
+function element(tag, className, ...children) {
+  const node = document.createElement(tag);
+  node.className = className;
+  node.append(...children);
+  return node;
+}
+
+function icon(id) {
+  const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
+  const use = document.createElementNS("http://www.w3.org/2000/svg", "use");
+  use.setAttribute("href", `#${id}`);
+  svg.append(use);
+  return svg;
+}
+
+/** Make the children of a list those of `items`; nodes that stay are kept, so is a selection. */
+function reconcile(list, items, keyOf, draw) {
+  const old = new Map([...list.children].map((node) => [node.dataset.key, node]));
+  const nodes = items.map((item) => {
+    const key = keyOf(item);
+    const drawn = draw(item);
+    drawn.dataset.key = key;
+    const kept = old.get(key);
+    return kept?.isEqualNode(drawn) ? kept : drawn;
+  });
+  nodes.forEach((node, i) => {
+    if (list.children[i] !== node) list.insertBefore(node, list.children[i] ?? null);
+  });
+  while (list.children.length > nodes.length) list.lastChild.remove();
+}
+
+function clock(time) {
+  const date = new Date(time);
+  const today = date.toDateString() === new Date().toDateString();
+  const minute = date.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
+  return today
+    ? minute
+    : `${date.toLocaleDateString([], { day: "numeric", month: "short" })} ${minute}`;
+}
+
+const MARKS = {
+  sending: ["sending", "Sending"],
+  accepted: ["sending", "Heard by all, not yet durable"],
+  queued: ["queued", "Durable"],
+  refused: ["refused", "Refused"],
+};
+
+export class View {
+  #state;
+  #actions;
+  #shown = null;
+  #hiding;
+
+  /** `actions`: open, older, send, retry, discard, direct, group, add. */
+  constructor(state, actions) {
+    this.#state = state;
+    this.#actions = actions;
+    $("chat").hidden = false;
+    $("me").textContent = state.me;
+    const other = state.me === "bob" ? "alice" : "bob";
+    $("second").textContent = `open a second window as ${other}`;
+    $("second").href = `/?user=${other}`;
+    this.#listen();
+  }
+
+  /** Show a line about the connection; while it is away, what is typed waits. */
+  connection(text, alive) {
+    $("state").textContent = text;
+    $("state").className = alive ? "alive" : "";
+  }
+
+  /** Say what went wrong, for a few seconds. */
+  notice(text) {
+    $("notice").textContent = text;
+    $("notice").hidden = false;
+    clearTimeout(this.#hiding);
+    this.#hiding = setTimeout(() => ($("notice").hidden = true), 6000);
+  }
+
+  /** Bring the page up to date with the state and the open room (or null). */
+  render(open) {
+    const unread = this.#state.unread();
+    document.title = `${unread ? `(${unread}) ` : ""}${this.#state.me} · rts_server`;
+    reconcile(
+      $("rooms"),
+      this.#state.list(),
+      ({ room_id }) => room_id,
+      (room) => this.#roomItem(room, open),
+    );
+    $("nothing").hidden = Boolean(open);
+    $("room").hidden = !open;
+    if (open) this.#renderRoom(open);
+    this.#shown = open;
+  }
+
+  #renderRoom(room) {
+    const scroll = $("scroll");
+    const fresh = room !== this.#shown;
+    const fromBottom = scroll.scrollHeight - scroll.scrollTop;
+    const atBottom = fromBottom - scroll.clientHeight < 40;
+    const first = $("messages").firstChild;
+
+    const group = room.summary.type === "group";
+    $("title").textContent = this.#state.title(room);
+    $("members").textContent = group ? this.#people(room) : "";
+    $("add-member").hidden = !group;
+    $("earlier").hidden = !room.has_more;
+    reconcile(
+      $("messages"),
+      room.rows(this.#state.me),
+      ({ key }) => key,
+      (row) => this.#messageItem(row, group),
+    );
+
+    if (fresh) $("compose").text.focus();
+    if (fresh || atBottom) scroll.scrollTop = scroll.scrollHeight;
+    else if (first !== $("messages").firstChild)
+      scroll.scrollTop = scroll.scrollHeight - fromBottom;
+  }
+
+  #people({ members }) {
+    return [...members.keys()].map((user_id) => this.#state.name(user_id)).join(", ");
+  }
+
+  #roomItem(room, open) {
+    const last = room.summary.last_message;
+    const title = this.#state.title(room);
+    const who =
+      last && (last.sender_id === this.#state.me ? "you" : this.#state.name(last.sender_id));
+    const button = element(
+      "button",
+      "",
+      element("span", "title", title),
+      element("time", "", last ? clock(last.created_at) : ""),
+      element("span", "preview", last ? `${who}: ${last.preview}` : "No messages yet"),
+      element("span", "badge", room.unread ? String(room.unread) : ""),
+    );
+    const item = element("li", room === open ? "open" : "", button);
+    item.dataset.room = room.room_id;
+    return item;
+  }
+
+  #messageItem(row, group) {
+    if (row.type === "system") return element("li", "system", this.#sentence(row));
+    const own = row.mark !== undefined;
+    const foot = element("span", "foot", element("time", "", clock(row.created_at)));
+    const item = element("li", own ? `own ${row.mark}` : "other");
+    if (group && !own) item.append(element("span", "name", this.#state.name(row.sender_id)));
+    item.append(element("p", "", row.text), foot);
+    if (own) foot.append(this.#mark(row.mark));
+    if (row.mark === "refused") {
+      const [retry, discard] = [
+        element("button", "retry", "Retry"),
+        element("button", "discard", "Discard"),
+      ];
+      item.append(element("span", "error", row.error.message, retry, discard));
+    }
+    return item;
+  }
+
+  #mark(mark) {
+    const [id, title] = MARKS[mark];
+    const node = element("span", `mark ${mark}`, icon(id));
+    node.title = title;
+    return node;
+  }
+
+  #sentence({ sender_id, text, metadata }) {
+    const people = (metadata.user_ids ?? []).map((user_id) => this.#state.name(user_id)).join(", ");
+    if (metadata.event === "member.added") return `${this.#state.name(sender_id)} added ${people}`;
+    return text || `${metadata.event} ${people}`;
+  }
+
+  #listen() {
+    const { open, older, send, retry, discard, direct, group, add } = this.#actions;
+    $("rooms").addEventListener("click", ({ target }) => {
+      const item = target.closest("[data-room]");
+      if (item) open(item.dataset.room);
+    });
+    $("messages").addEventListener("click", ({ target }) => {
+      const act = { retry, discard }[target.className];
+      act?.(target.closest("li").dataset.key);
+    });
+    $("earlier").addEventListener("click", older);
+    $("scroll").addEventListener("scroll", () => {
+      if ($("scroll").scrollTop < 60 && !$("earlier").hidden) older();
+    });
+    this.#submit("compose", ({ text }) => text.trim() && send(text));
+    $("compose").addEventListener("keydown", (event) => {
+      if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
+      event.preventDefault();
+      $("compose").requestSubmit();
+    });
+    const names = (text) => text.split(/[\s,]+/).filter(Boolean);
+    this.#submit("new-direct", ({ user }) => direct(user));
+    this.#submit("new-group", ({ name, members }) => group(name, names(members)));
+    this.#submit("add-member", ({ user }) => add(user));
+  }
+
+  #submit(id, act) {
+    $(id).addEventListener("submit", (event) => {
+      event.preventDefault();
+      act(Object.fromEntries(new FormData($(id))));
+      $(id).reset();
+    });
+  }
+}

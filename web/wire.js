@@ -1,0 +1,73 @@
+// The connection: a socket.io-client, a fresh token and the current cursors at every connect,
+// and commands that are repeated while their refusal says that this may help.
+
+const ACK_TIMEOUT = 6000;
+const ATTEMPTS = 6;
+
+const pause = (ms) => new Promise((done) => setTimeout(done, ms));
+
+export class Refused extends Error {
+  constructor({ code, message }) {
+    super(message);
+    this.code = code;
+  }
+}
+
+async function token(user) {
+  const answer = await fetch(`/dev/token?${new URLSearchParams({ user })}`);
+  if (!answer.ok) throw new Error(`No token: the server answered ${answer.status}.`);
+  return (await answer.json()).token;
+}
+
+export class Wire {
+  #socket;
+
+  /** `cursors()` is asked at every connect; `onEvent(event)`, `onState(text, alive)` are told. */
+  constructor(user, { cursors, onEvent, onState }) {
+    this.ready = false;
+    const socket = (this.#socket = globalThis.io("/chat", {
+      transports: ["websocket"],
+      reconnectionDelay: 300,
+      reconnectionDelayMax: 5000,
+      auth: (done) => {
+        token(user).then(
+          (fresh) => done({ token: fresh, cursors: cursors() }),
+          () => socket.io.engine.close(), // which makes the client try again later
+        );
+      },
+    }));
+    socket.onAny((name, event) => {
+      if (name === "session.ready") this.ready = true;
+      onEvent(event);
+      if (name === "session.ready") onState("connected", true);
+    });
+    socket.on("disconnect", () => {
+      this.ready = false;
+      onState(socket.active ? "reconnecting …" : "closed by the server", false);
+    });
+    socket.on("connect_error", ({ message }) =>
+      onState(socket.active ? "no connection, trying again …" : `refused: ${message}`, false),
+    );
+    onState("connecting …", false);
+  }
+
+  /** One command, one answer as it came; no ack counts as a refusal that may be repeated. */
+  async ask(name, payload) {
+    try {
+      return await this.#socket.timeout(ACK_TIMEOUT).emitWithAck(name, payload);
+    } catch ({ message }) {
+      const error = { code: "no_ack", message, retryable: true, retry_after_ms: 0 };
+      return { ok: false, error };
+    }
+  }
+
+  /** The data of a command that is safe to repeat; throws Refused when repeating did not help. */
+  async command(name, payload) {
+    for (let attempt = 1; ; attempt += 1) {
+      const { ok, data, error } = await this.ask(name, payload);
+      if (ok) return data;
+      if (!error.retryable || attempt === ATTEMPTS) throw new Refused(error);
+      await pause(error.retry_after_ms ?? 250 * 2 ** attempt);
+    }
+  }
+}
