@@ -174,7 +174,7 @@ class Namespace(socketio.AsyncNamespace):  # type: ignore[misc]
         except errors.Refusal as refusal:
             return refusal
         except ValidationError as error:
-            return errors.InvalidParam(details=dict(error.normalized_messages()))  # type: ignore[no-untyped-call]
+            return errors.InvalidParam(details=details(error.messages))
         except (RedisError, OSError):
             return errors.Unavailable()
         except Exception:
@@ -254,6 +254,16 @@ class Namespace(socketio.AsyncNamespace):  # type: ignore[misc]
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()):
             log.error("a session's task failed", exc_info=error)
+
+
+def details(messages: Any, path: str = "") -> dict[str, list[str]]:
+    """Marshmallow's tree of messages as `{field: [text, …]}`; a place in a list is `field.0`."""
+    if not isinstance(messages, dict):
+        return {path: [str(text) for text in messages]}
+    flat: dict[str, list[str]] = {}
+    for key, value in messages.items():
+        flat |= details(value, f"{path}.{key}" if path else str(key))
+    return flat
 
 
 def failed() -> errors.Refusal:

@@ -39,11 +39,11 @@ end
 if req.roles then
   local member = redis.call('HGET', MEMBERS, req.actor)
   if not member then return {'not_found', now} end
+  if req.group_only and cjson.decode(head.room).type ~= 'group' then return {'direct', now} end
   local role = member:match('^%a+')
   if not req.roles[role] then return {'forbidden', now} end
   if head.frozen == '1' and role ~= 'owner' and role ~= 'admin' then return {'frozen', now} end
 end
-if req.group_only and cjson.decode(head.room).type ~= 'group' then return {'direct', now} end
 -- What this Redis cannot remember, because the room came from the archive, the archive must be asked.
 if req.ask_archive and now - tonumber(head.loaded) < req.idem_ttl then return {'ask', now} end
 

@@ -69,9 +69,12 @@ class Loader:
     async def _load(self, room_id: str, nonce: str, quiet: bool, create: bool) -> None:
         try:
             async with asyncio.timeout(PATIENCE):
-                if quiet and await self._wake(room_id, nonce):
+                found = await self._archive.room(room_id)
+                if quiet and found and await self._wake(room_id, nonce, found):
                     return
-                await self._drain(room_id, nonce)
+                if found and found.epoch:
+                    await self._drain(room_id, nonce)
+                # else no epoch was ever opened, so no record of the room can be on its way
                 await self._open(room_id, nonce, create)
         except (TimeoutError, RedisError, OSError):
             raise errors.Unavailable() from None
@@ -79,11 +82,8 @@ class Loader:
             await self._release(room_id, nonce)
             raise
 
-    async def _wake(self, room_id: str, nonce: str) -> bool:
+    async def _wake(self, room_id: str, nonce: str, stored: StoredRoom) -> bool:
         """Members and cursors back under the same epoch; False when the archive does not agree."""
-        stored = await self._archive.room(room_id)
-        if stored is None or stored.room is None:
-            return False
         members = await self._members(room_id)
         answer = await self._install(
             room_id, nonce, "quiet", stored, stored.epoch, members, await self._uncounted(stored)

@@ -76,10 +76,11 @@ class History:
         newer, more_newer = await self.page(
             room_id, user_id, Range(seq - 1, None, limit - before, "oldest")
         )
-        messages = older[len(older) - before :] + newer
+        older = older[len(older) - before :]
         half = self._settings.limits.answer_bytes // 2
         kept = fit(older[::-1], half)[::-1] + fit(newer, half)
-        return kept, more_older or more_newer or len(kept) < len(messages)
+        cut = len(kept) < len(older) + len(newer)
+        return kept, more_older or more_newer or cut
 
     async def message(self, room_id: str, user_id: str, message_id: str) -> Message:
         """One message in its newest state. Raises NotFound, Unavailable."""

@@ -49,7 +49,8 @@ class Dev:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                env=clean_environment(),
+                # A profile that does not exist: nothing here may look for the person's account.
+                env=clean_environment() | {"AWS_PROFILE": "nobody"},
                 start_new_session=True,
             )
         until(lambda: self.process is None or self.process.poll() is not None or self.up(), 60)

@@ -77,6 +77,8 @@ def test_compiled_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     """A dependency that brings a compiled file is refused by name."""
     about = tmp_path / "native-1.dist-info"
     about.mkdir()
+    (tmp_path / "native").mkdir()
+    (tmp_path / "native" / "fast.cpython-311.so").touch()
     (about / "METADATA").write_text("Metadata-Version: 2.1\nName: native\nVersion: 1\n")
     (about / "RECORD").write_text("native/fast.cpython-311.so,,\nnative-1.dist-info/METADATA,,\n")
     monkeypatch.syspath_prepend(tmp_path)

@@ -101,6 +101,7 @@ def test_what_the_story_leaves(straight: str) -> None:
     head = by_sk["ROOM"]
     assert (head["seq"], head["epoch"], head["version"], head["barrier"]) == (1_002, 2, 2, "nonce")
     assert "name" not in head
+    assert head["head"] == records.position(2, 11)
     assert json.loads(head["last"])["message_id"] == "m7"
     assert by_sk["DELETED#000000"]["seqs"] == [5, 6]
     assert by_sk["DELETED#000001"]["seqs"] == [1_001, 1_002]
