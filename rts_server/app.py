@@ -47,8 +47,8 @@ class Parts:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.origin = secrets.token_hex(8)
-        self.redis = connect(settings, 32)
-        self.append_redis = connect(settings, 1)
+        self.redis = connect(settings, 32, retries=1)
+        self.append_redis = connect(settings, 1, retries=0)
         self.archive = Archive(settings)
         self.user_rooms = UserRooms(self.redis)
         self.standings = Standings(self.redis)
@@ -77,8 +77,10 @@ class Parts:
         await self.redis.aclose()
 
 
-def connect(settings: Settings, connections: int) -> Redis:
-    """A client that never repeats by itself: a script may have run although its answer is lost."""
+def connect(settings: Settings, connections: int, retries: int) -> Redis:
+    """A client with short timeouts. One retry replaces connections that died with their Redis;
+    appends have none: a script may have run although its answer is lost.
+    """
     pool = BlockingConnectionPool.from_url(
         settings.redis_url,
         max_connections=connections,
@@ -87,9 +89,9 @@ def connect(settings: Settings, connections: int) -> Redis:
         socket_connect_timeout=0.5,
         socket_timeout=1.0,
         socket_keepalive=True,
-        retry=Retry(NoBackoff(), 0),
+        retry=Retry(NoBackoff(), retries),
     )
-    return Redis(connection_pool=pool)
+    return Redis.from_pool(pool)
 
 
 def create_app(settings: Settings) -> web.Application:

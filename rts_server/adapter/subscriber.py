@@ -116,7 +116,7 @@ class Subscriber:
                 self._maybe_resumed()
                 await self._listen(connection)
             except (RedisError, OSError, TimeoutError) as error:
-                log.warning("subscriber lost redis", extra={"error": type(error).__name__})
+                log.warning("subscriber lost redis", extra={"error": str(error)})
             finally:
                 self._connection = None
                 self._confirmed.clear()

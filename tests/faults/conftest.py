@@ -1,0 +1,20 @@
+"""A deployment whose parts are killed, paused and emptied."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.world import World
+
+
+@pytest.fixture(scope="module")
+def breakable(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """A world of this module's own. Every test leaves it whole."""
+    running = World(tmp_path_factory.mktemp("breakable"))
+    try:
+        running.start()
+        yield running
+    finally:
+        running.stop()

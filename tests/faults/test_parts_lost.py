@@ -1,0 +1,138 @@
+"""Parts stop, die and forget: issue 2, what must be seen, 3."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import signal
+from pathlib import Path
+
+import pytest
+from redis import Redis
+
+from tests.faults.sender import Sender, agrees, order_is_kept, positions_are_unique
+from tests.flows.test_commands import direct
+from tests.js_client import JsClient
+from tests.world import World, name, until
+
+pytestmark = pytest.mark.timeout(180)
+
+
+async def heard(client: JsClient, text: str, timeout: float = 5.0) -> None:
+    """The client has got the message with this text."""
+    await client.wait_for(
+        lambda e: e["type"] == "message.new" and e["data"]["message"]["text"] == text, timeout
+    )
+
+
+async def settled(world: World, sender: Sender, count: int) -> None:
+    """Everything is in the table; history, table and acks agree."""
+    placed = lambda: sum("position" in i for i in world.messages(sender.room_id))  # noqa: E731
+    await asyncio.to_thread(until, lambda: placed() >= count, 60)
+    await agrees(sender, world.messages(sender.room_id))
+
+
+async def test_aws_stopped(breakable: World) -> None:
+    """Without AWS live delivery goes on and no ack says queued; afterwards the tick follows."""
+    aws = breakable.stack.aws
+    assert aws is not None
+    async with breakable.js(name("alice")) as a, breakable.js(bob := name("bob")) as b:
+        sender = Sender(a, await direct(a, bob))
+        await sender.send("before")
+        aws.signal(signal.SIGSTOP)
+        try:
+            sends = [asyncio.create_task(sender.send(f"during {n}")) for n in range(20)]
+            await heard(b, "during 19", 2.0)
+            acks = [await send for send in sends]
+            assert {ack["status"] for ack in acks} == {"accepted"}
+            history = await sender.history()
+            assert [m["text"] for m in history][1:] == [f"during {n}" for n in range(20)]
+        finally:
+            aws.signal(signal.SIGCONT)
+        await a.until(lambda: len(a.of_type("message.status")) == 20, 20)
+        told = {e["data"]["message_id"] for e in a.of_type("message.status")}
+        assert told == {ack["message_id"] for ack in acks}
+        assert {e["data"]["status"] for e in a.of_type("message.status")} == {"queued"}
+        await settled(breakable, sender, 21)
+
+
+async def test_relay_killed(breakable: World) -> None:
+    """kill -9 of the relay again and again under load loses and doubles nothing."""
+    async with breakable.js(name("alice")) as a, breakable.js(bob := name("bob")) as b:
+        sender = Sender(a, await direct(a, bob))
+        for round_ in range(3):
+            sends = [asyncio.create_task(sender.send(f"{round_}.{n}")) for n in range(40)]
+            await heard(b, f"{round_}.5")
+            breakable.relay.kill()
+            breakable.relay.start()
+            await asyncio.gather(*sends)
+        await settled(breakable, sender, 120)
+        order_is_kept(b, sender.room_id)
+        positions_are_unique(a, b)
+
+
+async def test_relay_paused_for_ten_seconds(breakable: World) -> None:
+    """A relay that sleeps past its lease wakes as a stranger: nothing lost, nothing doubled."""
+    async with breakable.js(name("alice")) as a:
+        sender = Sender(a, await direct(a, name("bob")))
+        await sender.send("before")
+        sends = [asyncio.create_task(sender.send(f"{n}")) for n in range(30)]
+        breakable.relay.signal(signal.SIGSTOP)
+        acks = await asyncio.gather(*sends)
+        assert any(ack["status"] == "accepted" for ack in acks)
+        await asyncio.sleep(10)  # the pause itself is what is tested
+        breakable.relay.signal(signal.SIGCONT)
+        late = sum(ack["status"] == "accepted" for ack in acks)
+        await a.until(lambda: len(a.of_type("message.status")) == late, 20)
+        await settled(breakable, sender, 31)
+
+
+def restart_valkey(world: World, dump: Path | None) -> None:
+    """kill -9 of Valkey, and a new one with another memory (None: empty)."""
+    valkey = world.stack.valkey
+    assert valkey is not None
+    valkey.kill()
+    valkey.dump.unlink(missing_ok=True)
+    if dump is not None:
+        shutil.copy(dump, valkey.dump)
+    valkey.open()
+
+
+@pytest.mark.parametrize("memory", ["empty", "older dump"])
+async def test_valkey_loses_its_data(breakable: World, memory: str, tmp_path: Path) -> None:
+    """Redis dies with un-acked sends: no position twice, nothing acked lost, each id once."""
+    valkey = breakable.stack.valkey
+    assert valkey is not None
+    async with breakable.js(name("alice")) as a, breakable.js(bob := name("bob")) as b:
+        sender = Sender(a, await direct(a, bob))
+        for n in range(5):
+            await sender.send(f"first {n}")
+        dump = tmp_path / "dump.rdb"
+        with Redis.from_url(breakable.stack.settings.redis_url) as client:
+            client.save()
+        shutil.copy(valkey.dump, dump)
+        for n in range(5):
+            await sender.send(f"second {n}")
+        breakable.relay.signal(signal.SIGSTOP)
+        sends = [asyncio.create_task(sender.send(f"third {n}")) for n in range(8)]
+        await heard(b, "third 7")
+        older = dump if memory == "older dump" else None
+        restart_valkey(breakable, older)  # on the main thread: its end would end the child
+        breakable.relay.signal(signal.SIGCONT)
+        await asyncio.gather(*sends)
+        for n in range(3):
+            await sender.send(f"fourth {n}")
+        await heard(b, "fourth 2")
+        await settled(breakable, sender, 21)
+        positions_are_unique(a, b)
+        order_is_kept(a, sender.room_id)
+        order_is_kept(b, sender.room_id)
+        epochs = {message["epoch"] for message in await sender.history()}
+        assert len(epochs) == 2
+        texts = [m["text"] for m in await sender.history()]
+        wanted = [
+            f"{w} {n}"
+            for w, k in (("first", 5), ("second", 5), ("third", 8), ("fourth", 3))
+            for n in range(k)
+        ]
+        assert sorted(texts) == sorted(wanted)

@@ -1,0 +1,59 @@
+"""A message that the Lambda can never apply: issue 2, what must be seen, 5."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+from rts_server.app import Parts
+from rts_server.rooms import events
+from tests.faults.sender import Sender
+from tests.flows.test_commands import direct, ok
+from tests.world import World, name, until
+
+
+async def test_poison_fails_alone(world: World) -> None:
+    """The room and others go on; message.failed reaches who was there and who was offline."""
+    alice, bob, carol = name("alice"), name("bob"), name("carol")
+    async with world.js(alice) as a, world.js(carol) as c:
+        room_id = await direct(a, bob)
+        sender, other = Sender(a, room_id), Sender(c, await direct(c, bob))
+        await sender.send("before")
+        async with world.js(bob) as b:
+            await b.wait_for(lambda e: bool(e["type"] == "session.ready"))
+            (room,) = [
+                r for r in (await ok(b, "room.list", {}))["rooms"] if r["room_id"] == room_id
+            ]
+        cursors = {room_id: [room["epoch"], room["offset"]]}
+
+        async with Parts(world.stack.settings) as parts:
+            command = {"client_msg_id": "poison", "text": "poison"}
+            poison = events.message_new(room_id, alice, command, version=99)
+            appended = await parts.log.append(poison)
+        assert appended is not None
+        began = time.monotonic()
+        for n in range(5):
+            await sender.send(f"after {n}")
+            await other.send(f"elsewhere {n}")
+        failed = await a.wait_for(lambda e: bool(e["type"] == "message.failed"), 20)
+        print("poison told after", round(time.monotonic() - began, 2), "s")
+        assert failed["data"]["message_id"] == poison.request_id
+        assert failed["data"]["seq"] == appended.seq
+        assert "poison" not in failed["data"]["reason"]
+        for who, count in ((sender, 6), (other, 5)):
+            placed = lambda who=who: [m for m in world.messages(who.room_id) if "position" in m]  # noqa: E731
+            await asyncio.to_thread(until, lambda: len(placed()) == count, 20)  # noqa: B023
+        texts = [m["text"] for m in await sender.history()]
+        assert texts == ["before", *(f"after {n}" for n in range(5))]
+
+        async with world.js(bob, cursors=cursors) as b:
+            ready = b.of_type("session.ready")[0]["data"]
+            assert ready["recovered"] == {room_id: True}
+            told = await b.wait_for(lambda e: bool(e["type"] == "message.failed"))
+            assert told["data"] == failed["data"]
+            (room,) = [
+                r for r in (await ok(b, "room.list", {}))["rooms"] if r["room_id"] == room_id
+            ]
+            assert room["unread"] == 6
+        again = await a.emit("message.send", {"room_id": room_id, **command})
+        assert again["error"]["code"] == "invalid_param"
