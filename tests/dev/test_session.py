@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import time
-import urllib.request
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -102,8 +101,7 @@ def test_each_instance_answers_on_its_own_port(dev: Dev) -> None:
     assert [web["port"] for web in webs] == [dev.port, dev.port + 1]
     assert len({web["pid"] for web in webs}) == 2
     for web in webs:
-        with urllib.request.urlopen(f"{web['url']}/health/live", timeout=5) as answer:
-            assert answer.status == 200
+        assert ports.says_ok(f"{web['url']}/health/live")
 
 
 def test_the_terminal_shows_how_to_go_on(dev: Dev) -> None:
@@ -159,7 +157,7 @@ def test_what_dies_is_started_again(dev: Dev) -> None:
     assert now["valkey"]["url"] == before["valkey"]["url"]
     assert now["web"][0] == before["web"][0]
     url = now["web"][1]["url"]
-    until(lambda: _answers(url), 15)
+    until(lambda: ports.says_ok(f"{url}/health/live"), 15)
 
 
 def test_nothing_outlives_a_killed_parent_and_data_survive(dev: Dev) -> None:
@@ -187,9 +185,3 @@ def test_ctrl_c_ends_everything(dev: Dev) -> None:
     until_gone(pids, 1)
     assert time.monotonic() - started < 5
     assert not (dev.data / "stack.json").exists()
-
-
-def _answers(url: str) -> bool:
-    with suppress(OSError), urllib.request.urlopen(f"{url}/health/live", timeout=1) as answer:
-        return bool(answer.status == 200)
-    return False

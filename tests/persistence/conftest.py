@@ -38,6 +38,7 @@ def valkey_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     options = ["--port", str(port), "--bind", "127.0.0.1", "--save", "", "--loglevel", "warning"]
+    options += ["--enable-debug-command", "local"]
     child = subprocess.Popen(
         [os.fspath(get_binary_path()), *options],
         cwd=tmp_path_factory.mktemp("valkey"),

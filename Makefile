@@ -1,0 +1,55 @@
+# make run    start everything on this machine; ARGS="--instances 2 --port 8000 --fresh"
+# make test   all tests; ARGS="tests/dev -k zips"
+# make setup  prepare for both without starting
+# make check  format, lint, strict types, import rules, template
+# make lock   resolve the dependencies anew
+# make clean  remove what was built and installed; .rts, the data, stays
+
+PYTHON ?= $(shell for name in python3 python3.13 python3.12 python3.11; do \
+  $$name -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$name && break; \
+  done)
+UV_VERSION = 0.13.9
+ARGS ?=
+
+BIN = .venv/bin
+PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check
+UV = UV_PYTHON_DOWNLOADS=never VIRTUAL_ENV=.venv $(BIN)/uv --quiet pip
+INSTALLED = .venv/.installed
+
+.PHONY: run test setup check lock clean
+
+run: $(INSTALLED)
+	@exec $(BIN)/rts-server dev $(ARGS)
+
+test: $(INSTALLED)
+	@exec $(BIN)/python -m pytest $(ARGS)
+
+setup: $(INSTALLED)
+	@$(BIN)/python -c 'from tests.node import ensure_modules; ensure_modules()'
+
+check: $(INSTALLED)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/cfn-lint infra/template.yaml
+
+lock: $(INSTALLED)
+	$(UV) compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	  --no-header pyproject.toml --extra dev --extra test -o requirements.lock
+
+clean:
+	rm -rf .venv build tests/js/node_modules *.egg-info
+	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# setuptools, which builds the project, comes out of the lock too: nothing unhashed is installed.
+# Byte code is written once here, not by each of six processes at each start.
+$(INSTALLED): requirements.lock pyproject.toml
+	@test -n "$(PYTHON)" || { echo "No Python 3.11 or newer on the PATH; name one: make $(MAKECMDGOALS) PYTHON=…" >&2; exit 2; }
+	@test -x $(BIN)/python || { echo "Making .venv with $(PYTHON)"; $(PYTHON) -m venv .venv; }
+	@test -x $(BIN)/uv || { echo "Installing uv $(UV_VERSION)"; $(PIP) uv==$(UV_VERSION); }
+	@echo "Installing what requirements.lock names"
+	@$(UV) sync --require-hashes --compile-bytecode requirements.lock
+	@$(UV) install --no-deps --no-build-isolation --editable .
+	@touch $@

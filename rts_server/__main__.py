@@ -1,0 +1,118 @@
+"""The command line: `rts-server serve | relay | dev | token | config`."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import NoReturn
+
+import click
+
+from rts_server import auth, config
+from rts_server.config import ConfigError, Settings
+
+DATA = ".rts"
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="rts-server")
+def main() -> None:
+    """Real-time chat backend: Socket.IO in front, Redis between, DynamoDB behind."""
+
+
+@main.command()
+def serve() -> None:
+    """Run one web process: sockets, REST, health."""
+    settings = _deployed()
+    from rts_server.app import run_web
+
+    run_web(settings)
+
+
+@main.command()
+def relay() -> None:
+    """Run one relay: it moves records from Redis to SQS."""
+    settings = _deployed()
+    from rts_server.app import run_relay
+
+    run_relay(settings)
+
+
+@main.command()
+@click.option("--instances", type=click.IntRange(1, 64), default=1, help="Web processes.")
+@click.option(
+    "--port", type=click.IntRange(1, 65_535), help="Port of the first. [RTS_PORT or 8000]"
+)
+@click.option("--fresh", is_flag=True, help="Forget all data; the development secret stays.")
+@click.option("--limits", type=click.Choice(["standard", "relaxed"]), help="Rates. [relaxed]")
+@click.option("--data", type=click.Path(path_type=Path), default=DATA, show_default=True)
+def dev(instances: int, port: int | None, fresh: bool, limits: str | None, data: Path) -> None:
+    """Run everything on this machine: Valkey, a local AWS, relay, web."""
+    from rts_server.dev.session import Options, run
+    from rts_server.dev.trouble import Trouble
+
+    try:
+        run(Options(data, instances, port, fresh, limits))
+    except (Trouble, ConfigError) as error:
+        _fail(str(error), 1 if isinstance(error, Trouble) else 2)
+
+
+@main.command()
+@click.option("--user", required=True, help="The id of the user.")
+@click.option("--name", help="The name that others see.")
+@click.option("--scope", type=click.Choice(["operator"]), help="For the REST interface.")
+@click.option("--lifetime", type=click.IntRange(1), default=86_400, help="Seconds.")
+@click.option("--data", type=click.Path(path_type=Path), default=DATA, show_default=True)
+def token(user: str, name: str | None, scope: str | None, lifetime: int, data: Path) -> None:
+    """Print one token on standard output and nothing else."""
+    if not auth.USER_ID.fullmatch(user):
+        _fail("A user id is 1 to 128 printable ASCII characters without space.", 2)
+    settings = _settings()
+    if not settings.jwt_secret:
+        settings = replace(settings, jwt_secret=_dev_secret(data))
+    click.echo(auth.issue(settings, user, name=name, scope=scope, lifetime=lifetime))
+
+
+@main.command(name="config")
+def show_config() -> None:
+    """List the settings with their source; secrets are masked."""
+    rows = config.described(_settings())
+    widths = [max(len(row[column]) for row in rows) for column in range(2)]
+    for variable, value, source in rows:
+        click.echo(f"{variable:<{widths[0]}}  {value:<{widths[1]}}  {source}")
+
+
+def _settings() -> Settings:
+    try:
+        return config.load()
+    except ConfigError as error:
+        _fail(str(error), 2)
+
+
+def _deployed() -> Settings:
+    """Settings of a process that answers for others: without a secret anyone could sign."""
+    settings = _settings()
+    if not settings.jwt_secret:
+        _fail("RTS_JWT_SECRET is missing: it signs and verifies the users' tokens.", 2)
+    return settings
+
+
+def _dev_secret(data: Path) -> str:
+    try:
+        return (data / "secret").read_text().strip()
+    except OSError:
+        _fail(
+            f"RTS_JWT_SECRET is missing, and {data} holds no development secret; "
+            "run `rts-server dev` once or give the variable.",
+            2,
+        )
+
+
+def _fail(sentence: str, code: int) -> NoReturn:
+    click.echo(f"rts-server: {sentence}", err=True)
+    sys.exit(code)
+
+
+if __name__ == "__main__":
+    main(prog_name="rts-server")

@@ -1,0 +1,359 @@
+"""Reads of DynamoDB for the web: in a bounded pool of threads, under short deadlines."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from rts_server.config import Settings
+from rts_server.errors import Unavailable
+from rts_server.persistence import records
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+log = logging.getLogger(__name__)
+Answer = TypeVar("Answer")
+Item = dict[str, Any]
+Place = tuple[int, int]
+
+THREADS = 8
+WAITING = 512
+DEADLINE = 4.0
+BATCH = 100
+UNPROCESSED_TRIES = 5
+CONFIG = Config(
+    connect_timeout=0.5,
+    read_timeout=1.5,
+    retries={"total_max_attempts": 2, "mode": "standard"},
+    max_pool_connections=THREADS,
+)
+
+
+@dataclass(frozen=True)
+class StoredRoom:
+    """A room's item. `room` is the protocol's object without member_count, head and personal part.
+
+    `room` is None where only a seq, an epoch or a barrier is stored: no room exists then.
+    `starts` holds (epoch, seq after which it began); `position` is the last event known here.
+    """
+
+    room_id: str
+    room: dict[str, Any] | None
+    epoch: int = 0
+    starts: list[Place] = field(default_factory=list)
+    seq: int = 0
+    last: dict[str, Any] | None = None
+    barrier: str | None = None
+    position: Place = (0, 0)
+
+
+@dataclass(frozen=True)
+class StoredMember:
+    """One membership, in or out. The cursors are effective: never below the seq of joining.
+
+    (`epoch`, `offset`) is the position of the event that made it so.
+    """
+
+    room_id: str
+    user_id: str
+    state: str
+    role: str
+    name: str | None
+    joined_at: str
+    join_seq: int
+    read_seq: int
+    delivered_seq: int
+    epoch: int
+    offset: int
+
+
+@dataclass(frozen=True)
+class StoredMessage:
+    """A message, or the tombstone of a failed one; `epoch`, `seq`, `offset` are its place."""
+
+    message: dict[str, Any]
+    hash: str | None
+    failed: bool
+    epoch: int
+    seq: int
+    offset: int
+
+
+class Archive:
+    """DynamoDB as the web sees it. Every method raises Unavailable when AWS fails or is slow."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._rooms, self._messages = settings.rooms_table, settings.messages_table
+        self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="archive")
+        self._waiting = 0
+        session = boto3.session.Session(region_name=settings.aws_region)
+        resource = session.resource(
+            "dynamodb", endpoint_url=settings.aws_endpoint_url, config=CONFIG
+        )
+        # A client is safe to share between threads, a resource is not; this one speaks plain types.
+        self._client: DynamoDBClient = resource.meta.client
+
+    async def close(self) -> None:
+        """Give up what waits and close the connections."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        self._client.close()
+
+    async def room(self, room_id: str) -> StoredRoom | None:
+        """The room's item, read consistently."""
+        item = await self._run(self._get, self._rooms, records.room_key(room_id))
+        return None if item is None else _room(item)
+
+    async def member(self, room_id: str, user_id: str) -> StoredMember | None:
+        """One membership, read consistently; None where there never was one."""
+        item = await self._run(self._get, self._rooms, records.member_key(room_id, user_id))
+        return _member(item) if item and "state" in item else None
+
+    async def members(self, room_id: str) -> list[StoredMember]:
+        """Everybody who is or was in the room, read consistently."""
+        items = await self._run(self._under, room_id, records.MEMBER)
+        return [_member(item) for item in items if "state" in item]
+
+    async def uncounted(self, room_id: str) -> list[int]:
+        """The seqs that do not count as unread, ascending, read consistently."""
+        items = await self._run(self._under, room_id, records.DELETED)
+        return sorted(int(seq) for item in items for seq in item.get("seqs", ()))
+
+    async def message(self, room_id: str, message_id: str) -> StoredMessage | None:
+        """One message, read consistently."""
+        key = records.message_key(room_id, message_id)
+        item = await self._run(self._get, self._messages, key)
+        return None if item is None else _message(item)
+
+    async def page(
+        self,
+        room_id: str,
+        *,
+        low: Place | None = None,
+        high: Place | None = None,
+        limit: int,
+        newest_first: bool = False,
+    ) -> list[dict[str, Any]]:
+        """Up to `limit` messages with low < (epoch, seq) < high, in the order asked for.
+
+        An index answers: what was stored in the last second may still be missing.
+        """
+        first, last = between(low, high)
+        if first > last or limit < 1:
+            return []
+        query = {
+            "TableName": self._messages,
+            "IndexName": "by-position",
+            "KeyConditionExpression": "room_id = :room AND #position BETWEEN :first AND :last",
+            "ExpressionAttributeNames": {"#position": "position"},
+            "ExpressionAttributeValues": {":room": room_id, ":first": first, ":last": last},
+            "ScanIndexForward": not newest_first,
+            "Limit": limit,
+        }
+        items = await self._run(self._query, query, limit)
+        return [_message(item).message for item in items]
+
+    async def rooms_of(self, user_id: str) -> list[StoredMember]:
+        """All memberships of a user, in and out; from an index, so a moment late."""
+        query = {
+            "TableName": self._rooms,
+            "IndexName": "by-user",
+            "KeyConditionExpression": "user_id = :user",
+            "ExpressionAttributeValues": {":user": user_id},
+        }
+        items = await self._run(self._query, query)
+        return [_member(item) for item in items if "state" in item]
+
+    async def rooms(self, room_ids: Iterable[str]) -> dict[str, StoredRoom]:
+        """The items of several rooms, read consistently; absent ones are left out."""
+        keys = [records.room_key(room_id) for room_id in dict.fromkeys(room_ids)]
+        return {item["room_id"]: _room(item) for item in await self._run(self._batch, keys)}
+
+    async def memberships(self, user_id: str, room_ids: Iterable[str]) -> dict[str, StoredMember]:
+        """One user's membership in several rooms, read consistently; absent ones are left out."""
+        keys = [records.member_key(room_id, user_id) for room_id in dict.fromkeys(room_ids)]
+        items = await self._run(self._batch, keys)
+        return {item["room_id"]: _member(item) for item in items if "state" in item}
+
+    async def stored(self, checks: Sequence[tuple[str, str, str]]) -> bool:
+        """Whether every (room_id, sk, pos) is stored at that position or a later one."""
+        wanted: dict[tuple[str, str], str] = {}
+        for room_id, sk, pos in checks:
+            wanted[room_id, sk] = max(pos, wanted.get((room_id, sk), ""))
+        keys = [{"room_id": room_id, "sk": sk} for room_id, sk in wanted]
+        items = await self._run(self._batch, keys)
+        found = {(item["room_id"], item["sk"]): item.get("pos", "") for item in items}
+        return all(found.get(key, "") >= pos for key, pos in wanted.items())
+
+    async def open_epoch(self, room_id: str, expected: int, seq: int) -> int:
+        """Begin the epoch after `expected`, above `seq`; the new one.
+
+        Raises Unavailable also when another loader was faster.
+        """
+        return await self._run(self._open_epoch, room_id, expected, seq)
+
+    # In the pool's threads
+
+    def _open_epoch(self, room_id: str, expected: int, seq: int) -> int:
+        values: Item = {":one": 1, ":none": [], ":start": [f"{expected + 1}:{seq}"]}
+        update: Any = {
+            "TableName": self._rooms,
+            "Key": records.room_key(room_id),
+            "UpdateExpression": "ADD #epoch :one"
+            " SET #starts = list_append(if_not_exists(#starts, :none), :start)",
+            "ConditionExpression": "attribute_not_exists(#epoch)",
+            "ExpressionAttributeNames": {"#epoch": "epoch", "#starts": "starts"},
+            "ExpressionAttributeValues": values,
+        }
+        if expected:
+            update["ConditionExpression"] = "#epoch = :expected"
+            values[":expected"] = expected
+        self._client.update_item(**update)
+        return expected + 1
+
+    def _get(self, table: str, key: dict[str, str]) -> Item | None:
+        return self._client.get_item(TableName=table, Key=key, ConsistentRead=True).get("Item")
+
+    def _under(self, room_id: str, prefix: str) -> list[Item]:
+        query = {
+            "TableName": self._rooms,
+            "KeyConditionExpression": "room_id = :room AND begins_with(sk, :prefix)",
+            "ExpressionAttributeValues": {":room": room_id, ":prefix": prefix},
+            "ConsistentRead": True,
+        }
+        return self._query(query)
+
+    def _query(self, query: Item, limit: int | None = None) -> list[Item]:
+        """All pages, or as many as give `limit` items that count."""
+        items: list[Item] = []
+        while True:
+            answer = self._client.query(**cast(Any, query))
+            items += [item for item in answer["Items"] if not item.get("failed")]
+            after = answer.get("LastEvaluatedKey")
+            if not after or (limit is not None and len(items) >= limit):
+                return items[:limit]
+            query = {**query, "ExclusiveStartKey": after}
+
+    def _batch(self, keys: list[dict[str, str]]) -> list[Item]:
+        items: list[Item] = []
+        for at in range(0, len(keys), BATCH):
+            items += self._chunk(keys[at : at + BATCH])
+        return items
+
+    def _chunk(self, keys: list[dict[str, str]]) -> Iterator[Item]:
+        asked: Any = {self._rooms: {"Keys": keys, "ConsistentRead": True}}
+        for attempt in range(UNPROCESSED_TRIES):
+            answer = self._client.batch_get_item(RequestItems=asked)
+            yield from answer["Responses"].get(self._rooms, ())
+            asked = answer.get("UnprocessedKeys")
+            if not asked:
+                return
+            time.sleep(0.02 * 2**attempt)
+        raise Unavailable("The archive is too busy.")
+
+    # On the loop
+
+    async def _run(self, read: Callable[..., Answer], *given: Any) -> Answer:
+        if self._waiting >= WAITING:
+            raise Unavailable("The archive is too busy.")
+        loop = asyncio.get_running_loop()
+        self._waiting += 1
+        try:
+            async with asyncio.timeout(DEADLINE):
+                return await loop.run_in_executor(self._pool, read, *given)
+        except ClientError as error:
+            raise _refused(error) from error
+        except (BotoCoreError, TimeoutError) as error:
+            log.warning("archive failed", extra={"error": type(error).__name__})
+            raise Unavailable("The archive is away.") from error
+        finally:
+            self._waiting -= 1
+
+
+def _refused(error: ClientError) -> Unavailable:
+    code = error.response["Error"]["Code"]
+    if code == "ConditionalCheckFailedException":
+        return Unavailable("Another loader was faster.")
+    log.warning("archive refused", extra={"error": code})
+    return Unavailable("The archive refused.")
+
+
+def between(low: Place | None, high: Place | None) -> tuple[str, str]:
+    """First and last position text inside the exclusive bounds; first > last when none is."""
+    first = records.position(low[0], low[1] + 1) if low else ""
+    last = "~"
+    if high:
+        epoch, seq = high if high[1] else (high[0] - 1, records.LARGEST + 1)
+        last = records.position(epoch, seq - 1) if epoch >= 0 else ""
+    return first or "0", last
+
+
+def _room(item: Item) -> StoredRoom:
+    return StoredRoom(
+        room_id=item["room_id"],
+        room=_room_object(item) if "type" in item else None,
+        epoch=int(item.get("epoch", 0)),
+        starts=[_start(text) for text in item.get("starts", ())],
+        seq=int(item.get("seq", 0)),
+        last=json.loads(item["last"]) if "last" in item else None,
+        barrier=item.get("barrier"),
+        position=max(records.pair(item.get(name, "")) for name in ("pos", "head")),
+    )
+
+
+def _room_object(item: Item) -> dict[str, Any]:
+    room = {
+        "room_id": item["room_id"],
+        "type": item["type"],
+        "name": item.get("name"),
+        "metadata": json.loads(item.get("metadata", "{}")),
+        "created_at": item.get("created_at", ""),
+        "created_by": item.get("created_by"),
+        "version": int(item.get("version", 1)),
+        "frozen": bool(item.get("frozen", False)),
+    }
+    return room | ({"external_id": item["external_id"]} if "external_id" in item else {})
+
+
+def _start(text: str) -> Place:
+    epoch, _, seq = text.partition(":")
+    return int(epoch), int(seq)
+
+
+def _member(item: Item) -> StoredMember:
+    joined = int(item.get("join_seq", 0))
+    epoch, offset = records.pair(item.get("pos", ""))
+    return StoredMember(
+        room_id=item["room_id"],
+        user_id=item["user_id"],
+        state=item["state"],
+        role=item.get("role", "member"),
+        name=item.get("name"),
+        joined_at=item.get("joined_at", ""),
+        join_seq=joined,
+        read_seq=max(joined, int(item.get("read_seq", 0))),
+        delivered_seq=max(joined, int(item.get("delivered_seq", 0))),
+        epoch=epoch,
+        offset=offset,
+    )
+
+
+def _message(item: Item) -> StoredMessage:
+    place = {"epoch": int(item.get("epoch", 0)), "seq": int(item.get("seq", 0))}
+    return StoredMessage(
+        message={**json.loads(item["body"]), **place},
+        hash=item.get("hash"),
+        failed=bool(item.get("failed", False)),
+        offset=int(item.get("offset", 0)),
+        **place,
+    )

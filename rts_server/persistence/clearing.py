@@ -1,0 +1,105 @@
+"""The last step of the relay: what SQS accepted is noted, deleted from the outbox, and told."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import Callable
+from itertools import groupby
+from typing import Literal
+
+from redis.asyncio import Redis
+from redis.exceptions import RedisError, ResponseError
+
+from rts_server import keys
+from rts_server.persistence.complaints import Complaints
+from rts_server.persistence.lanes import LONGEST_BACKOFF, backoff
+from rts_server.persistence.outbox import Entry
+from rts_server.persistence.user_rooms import Membership, UserRooms
+
+log = logging.getLogger(__name__)
+
+
+class Clearing:
+    """Accepted entries, until Redis has forgotten them. `cleared` hears of each that is gone."""
+
+    def __init__(self, redis: Redis, cleared: Callable[[Entry], None]) -> None:
+        self._redis, self._cleared = redis, cleared
+        self._users = UserRooms(redis)
+        self._accepted: asyncio.Queue[list[Entry]] = asyncio.Queue()
+        self._complaints = Complaints(log)
+
+    def add(self, entries: list[Entry]) -> None:
+        """SQS has accepted these."""
+        self._accepted.put_nowait(entries)
+
+    async def done(self) -> None:
+        """Until nothing waits here."""
+        await self._accepted.join()
+
+    async def run(self) -> None:
+        """Clear until cancelled; each entry is tried until Redis agrees."""
+        while True:
+            batches = [await self._accepted.get()]
+            while not self._accepted.empty():
+                batches.append(self._accepted.get_nowait())
+            entries = [entry for batch in batches for entry in batch]
+            failures = 0
+            while True:
+                try:
+                    later = await self._clear(entries)
+                    break
+                except (RedisError, OSError) as error:
+                    failures += 1
+                    self._complaints.say("outbox cannot be cleared", error)
+                    await asyncio.sleep(backoff(failures))
+            if later:
+                asyncio.get_running_loop().call_later(LONGEST_BACKOFF, self.add, later)
+            for _ in batches:
+                self._accepted.task_done()
+
+    async def _clear(self, entries: list[Entry]) -> list[Entry]:
+        """Answers the entries that must stay, because their users could not be noted yet.
+
+        The user index comes before the deletion: a crash between leaves the entry to be sent again.
+        """
+        noted = [entry for entry in entries if not entry.users or await self._noted(entry)]
+        await self._delete(noted)
+        return [entry for entry in entries if entry not in noted]
+
+    async def _noted(self, entry: Entry) -> bool:
+        epoch, _, offset = entry.position.partition(":")
+        changes = [
+            (user, Membership(entry.room_id, int(epoch), int(offset), _state(state)))
+            for user, state in entry.users
+        ]
+        try:
+            await self._users.note_all(changes)
+        except ResponseError as error:
+            self._complaints.say("user index refuses", error)
+            return False
+        return True
+
+    async def _delete(self, entries: list[Entry]) -> None:
+        async with self._redis.pipeline(transaction=False) as pipe:
+            for part, group in groupby(sorted(entries, key=_part), key=_part):
+                pipe.xdel(keys.outbox(part), *(entry.entry_id for entry in group))
+            for origin, group in groupby(sorted(entries, key=_origin), key=_origin):
+                queued = [[entry.room_id, entry.request_id, entry.entry_id] for entry in group]
+                pipe.publish(keys.instance_channel(origin), json.dumps({"queued": queued}))
+            await pipe.execute()
+        for entry in entries:
+            self._cleared(entry)
+
+
+def _part(entry: Entry) -> int:
+    return entry.part
+
+
+def _origin(entry: Entry) -> str:
+    return entry.origin
+
+
+def _state(state: str) -> Literal["in", "out"]:
+    return "in" if state == "in" else "out"

@@ -1,0 +1,28 @@
+"""Log lines about trouble that repeats: the first at once, then one per interval with a count."""
+
+from __future__ import annotations
+
+import logging
+import time
+
+INTERVAL = 5.0
+
+
+class Complaints:
+    """One voice of a component; at most one line per subject and 5 s."""
+
+    def __init__(self, logger: logging.Logger) -> None:
+        self._log = logger
+        self._said: dict[str, float] = {}
+        self._kept: dict[str, int] = {}
+
+    def say(self, subject: str, error: BaseException | str) -> None:
+        """Warn about `subject`; of the error only its type or code, never a text."""
+        now = time.monotonic()
+        if now - self._said.get(subject, -INTERVAL) < INTERVAL:
+            self._kept[subject] = self._kept.get(subject, 0) + 1
+            return
+        self._said[subject] = now
+        what = error if isinstance(error, str) else type(error).__name__
+        more = self._kept.pop(subject, 0)
+        self._log.warning(subject, extra={"error": what, "not_said": more})
