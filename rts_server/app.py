@@ -37,6 +37,7 @@ from rts_server.rooms.log import RoomLog
 from rts_server.rooms.members import Members
 from rts_server.rooms.rooms import Rooms
 from rts_server.rooms.standing import Standings
+from rts_server.rooms.sync import Sync
 
 log = logging.getLogger(__name__)
 
@@ -60,6 +61,7 @@ class Parts:
         self.rooms = Rooms(self.redis, self.log, self.fates, self.user_rooms, self.chat_lists)
         self.history = History(settings, self.redis, self.archive)
         self.members = Members(self.redis, self.archive)
+        self.sync = Sync(settings, self.standings, self.chat_lists)
 
     async def __aenter__(self) -> Parts:
         """Start what runs in the background."""
@@ -111,11 +113,11 @@ def create_app(settings: Settings) -> web.Application:
         server,
         Greeting(settings, hearing, parts.chat_lists),
         parts.rooms,
-        Reads(parts.chat_lists, parts.history, parts.members),
+        Reads(parts.chat_lists, parts.history, parts.members, parts.sync),
     )
     server.register_namespace(chat)
     server.attach(app)
-    health.add_routes(app, lambda: [] if hearing.subscriber.heard_once else ["starting"])
+    health.add_routes(app, hearing.not_ready)
     if settings.dev:
         demo.add_routes(app, settings)
 

@@ -98,6 +98,8 @@ class Settings:
     pending_cap: int = _count("RTS_PENDING_CAP", 10_000)
     linger: float = _seconds("RTS_LINGER", 30.0)
     head_check: float = _seconds("RTS_HEAD_CHECK", 15.0, 0.1)
+    canary_interval: float = _seconds("RTS_CANARY_INTERVAL", 3.0, 0.05)
+    deaf_after: float = _seconds("RTS_DEAF_AFTER", 10.0, 0.1)
     limits: Limits = field(default_factory=Limits)
 
 

@@ -144,6 +144,11 @@ class World:
         return sorted(items, key=lambda item: item.get("position", "~"))
 
 
+def placed(world: World, room_id: str) -> int:
+    """How many messages of a room have their place in the archive."""
+    return sum("position" in item for item in world.messages(room_id))
+
+
 def name(who: str) -> str:
     """A user nobody else uses."""
     return f"{who}-{os.getpid()}-{next(_names)}"

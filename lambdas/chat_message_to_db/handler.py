@@ -36,4 +36,6 @@ def lambda_handler(event: dict[str, Any], context: Any) -> Any:
             tables.failed(record.body, error)
             raise
 
-    return process_partial_response(event, handle, processor, context)
+    answer = process_partial_response(event, handle, processor, context)
+    tables.summed_up(event, answer)
+    return answer

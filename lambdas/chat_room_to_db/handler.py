@@ -21,7 +21,9 @@ def lambda_handler(event: dict[str, Any], context: Any) -> Any:
     """A batch of SQS → `{"batchItemFailures": [{"itemIdentifier": …}]}`; a probe → its hash."""
     if proof := fingerprint.answer(event):
         return proof
-    return process_partial_response(event, handle, processor, context)
+    answer = process_partial_response(event, handle, processor, context)
+    tables.summed_up(event, answer)
+    return answer
 
 
 def handle(record: SQSRecord) -> None:

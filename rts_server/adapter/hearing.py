@@ -13,6 +13,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from rts_server import keys
+from rts_server.adapter.canary import SONG, Canary
 from rts_server.adapter.listener import Listener
 from rts_server.adapter.room import Reads, Room, Seat
 from rts_server.adapter.sequence import Position, parse
@@ -61,7 +62,15 @@ class Hearing:
         self._user_channels: dict[str, str] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
         self._leaving: dict[str, asyncio.TimerHandle] = {}
+        self._versions: dict[str, int] = {}
         self.subscriber = Subscriber(settings.redis_url, self._heard, self._resumed)
+        self.canary = Canary(
+            redis,
+            self.subscriber,
+            self._instance_channel,
+            settings.canary_interval,
+            settings.deaf_after,
+        )
         self.added: RoomChange | None = None
         self.removed: RoomChange | None = None
         self.changed: Callable[[str], Coroutine[Any, Any, None]] | None = None
@@ -70,7 +79,8 @@ class Hearing:
         """Begin to hear."""
         self.subscriber.start()
         self._keep(self.subscriber.subscribe([self._instance_channel]))
-        self._keep(self._check_heads_forever())
+        self._keep(self._check_forever())
+        self._keep(self.canary.run())
 
     async def close(self) -> None:
         """Stop hearing."""
@@ -86,6 +96,12 @@ class Hearing:
         """Rooms this instance is subscribed to."""
         return len(self._rooms)
 
+    def not_ready(self) -> list[str]:
+        """Why another instance would do better; Redis being away is no reason."""
+        if not self.subscriber.heard_once:
+            return ["starting"]
+        return ["deaf"] if self.canary.deaf else []
+
     # Listeners
 
     async def enter(self, listener: Listener) -> None:
@@ -94,6 +110,7 @@ class Hearing:
         channel = keys.user_channel(listener.user_id)
         self._user_channels[channel] = listener.user_id
         await self.subscriber.subscribe([channel])
+        (self._versions[listener.user_id],) = await self._user_versions([listener.user_id])
 
     def leave(self, listener: Listener) -> None:
         """The socket is gone: everything of it goes in O(its rooms)."""
@@ -106,6 +123,7 @@ class Hearing:
             others.discard(listener)
             if not others:
                 del self._users[listener.user_id]
+                self._versions.pop(listener.user_id, None)
                 self._linger(keys.user_channel(listener.user_id), self._drop_user)
 
     async def join(
@@ -210,7 +228,7 @@ class Hearing:
         if room := self._by_channel.get(channel):
             room.hear(parse(data))
         elif channel == self._instance_channel:
-            self._instance(data)
+            self.canary.heard() if data == SONG else self._instance(data)
         elif user_id := self._user_channels.get(channel):
             self._user_heard(user_id, orjson.loads(data))
 
@@ -220,6 +238,8 @@ class Hearing:
             for listener in self._users.get(user_id, ()):
                 listener.write(packet)
         elif message["kind"] == "room":
+            if self._versions.get(user_id, -1) == message["version"] - 1:
+                self._versions[user_id] = message["version"]
             for listener in list(self._users.get(user_id, ())):
                 self._keep(self._room_changed(listener, message["room_id"], message["state"]))
 
@@ -236,31 +256,45 @@ class Hearing:
     # What is missed
 
     def _resumed(self) -> None:
-        self._keep(self._check_heads())
-        self._keep(self._check_users())
+        self._keep(self._check())
 
-    async def _check_users(self) -> None:
-        if self.changed:
-            for user_id in list(self._users):
-                await self.changed(user_id)
-
-    async def _check_heads_forever(self) -> None:
+    async def _check_forever(self) -> None:
         while True:
             await asyncio.sleep(self._settings.head_check)
+            await self._check()
+
+    async def _check(self) -> None:
+        """A publish that nobody followed is noticed: of rooms by their heads, of users by #ver."""
+        try:
             await self._check_heads()
+            await self._check_users()
+        except (RedisError, OSError) as error:
+            log.warning("check waits", extra={"error": type(error).__name__})
+
+    async def _check_users(self) -> None:
+        users = list(self._users)
+        for i in range(0, len(users), SLICE):
+            part = users[i : i + SLICE]
+            for user_id, version in zip(part, await self._user_versions(part), strict=True):
+                if self._versions.get(user_id) != version and self.changed:
+                    self._versions[user_id] = version
+                    await self.changed(user_id)
+
+    async def _user_versions(self, user_ids: list[str]) -> list[int]:
+        async with self._redis.pipeline(transaction=False) as pipe:
+            for user_id in user_ids:
+                pipe.hget(keys.user_rooms(user_id), "#ver")
+            return [int(version or 0) for version in await pipe.execute()]
 
     async def _check_heads(self) -> None:
-        """Compare with the heads in Redis, in slices: a publish that nobody followed is noticed."""
+        """Compare with the heads in Redis, in slices."""
         rooms = list(self._rooms.values())
         for i in range(0, len(rooms), SLICE):
             part = rooms[i : i + SLICE]
-            try:
-                async with self._redis.pipeline(transaction=False) as pipe:
-                    for room in part:
-                        pipe.hmget(keys.room(room.room_id).head, "epoch", "offset")
-                    heads = await pipe.execute()
-            except (RedisError, OSError):
-                return
+            async with self._redis.pipeline(transaction=False) as pipe:
+                for room in part:
+                    pipe.hmget(keys.room(room.room_id).head, "epoch", "offset")
+                heads = await pipe.execute()
             for room, (epoch, offset) in zip(part, heads, strict=True):
                 if epoch is not None and (int(epoch), int(offset)) > (room.position or (0, 0)):
                     room.behind()

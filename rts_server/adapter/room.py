@@ -22,7 +22,7 @@ from rts_server.adapter.sequence import (
     parse_stored,
 )
 from rts_server.engine.packets import Encoded, event_packet
-from rts_server.protocol.event import ephemeral
+from rts_server.protocol.event import ephemeral, namespace_of
 
 log = logging.getLogger(__name__)
 
@@ -103,7 +103,9 @@ class Room:
     def _take(self, heard: Heard) -> bool:
         """Deliver what follows; False when something is missing before it."""
         if self.position is None:
-            return False
+            return not heard.durable
+        if not heard.durable:
+            return self._take_ephemeral(heard)
         verdict = judge(self.position, heard.position)
         if verdict is Verdict.STALE:
             return True
@@ -113,6 +115,17 @@ class Room:
             self._deliver(heard)
             return True
         return False
+
+    def _take_ephemeral(self, heard: Heard) -> bool:
+        """Told at a head we have not reached, it may concern who was removed before it: wait."""
+        assert self.position is not None
+        if heard.position > self.position:
+            return False
+        packet = event_packet(namespace_of(heard.type), heard.type, heard.text)
+        for listener, seat in self.seats.items():
+            if seat.start is not None:
+                listener.write(packet)
+        return True
 
     def _deliver(self, heard: Heard) -> None:
         self.position = heard.position

@@ -12,11 +12,15 @@ Position = tuple[int, int]
 
 
 class Heard(NamedTuple):
-    """An event as published: `epoch offset type json`. `text` is the client's event, untouched."""
+    """An event as published: `epoch offset type json`. `text` is the client's event, untouched.
+
+    An ephemeral one (`~type`) has no position of its own: it carries the head it was told at.
+    """
 
     position: Position
     type: str
     text: str
+    durable: bool = True
 
 
 class Verdict(Enum):
@@ -31,7 +35,8 @@ class Verdict(Enum):
 def parse(data: bytes) -> Heard:
     """The event in a published payload."""
     epoch, offset, kind, text = data.decode().split(" ", 3)
-    return Heard((int(epoch), int(offset)), kind, text)
+    durable = not kind.startswith("~")
+    return Heard((int(epoch), int(offset)), kind.removeprefix("~"), text, durable)
 
 
 def parse_stored(data: bytes) -> Heard:

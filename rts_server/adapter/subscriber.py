@@ -42,9 +42,11 @@ class Subscriber:
         self._task: asyncio.Task[None] | None = None
         self._commands: deque[tuple[str, list[str]]] = deque()
         self._speaker: asyncio.Task[None] | None = None
+        self._listening: asyncio.Task[None] | None = None
         self._resume_due = False
 
     heard_once = False
+    """Whether a subscription was ever confirmed."""
 
     @property
     def connected(self) -> bool:
@@ -85,6 +87,11 @@ class Subscriber:
         self._confirmed.difference_update(gone)
         self._say("UNSUBSCRIBE", gone)
 
+    def restart(self) -> None:
+        """Give the link up and take a new one: it stands, but nothing comes through."""
+        if self._listening is not None:
+            self._listening.cancel()
+
     def _say(self, verb: str, channels: list[str]) -> None:
         """Queue a command in order; without a link nothing is queued, a new one says all anyway."""
         if self._connection is None or not channels:
@@ -109,17 +116,22 @@ class Subscriber:
                     await connection.connect()  # type: ignore[no-untyped-call]
                 self._connection = connection
                 self._commands.clear()
+                self._speaker = None
                 self._say("SUBSCRIBE", sorted(self._wanted))
                 wait = 0.05
                 self._resume_due = not first
                 first = False
                 self._maybe_resumed()
-                await self._listen(connection)
+                self._listening = asyncio.create_task(self._listen(connection))
+                await asyncio.wait([self._listening])
+                if not self._listening.cancelled():
+                    self._listening.result()
             except (RedisError, OSError, TimeoutError) as error:
                 log.warning("subscriber lost redis", extra={"error": str(error)})
             finally:
                 self._connection = None
                 self._confirmed.clear()
+                self.restart()
                 with contextlib.suppress(RedisError, OSError):
                     await connection.disconnect()
             await asyncio.sleep(wait * random.uniform(0.5, 1.0))
@@ -135,9 +147,15 @@ class Subscriber:
         while True:
             kind, channel, data = await connection.read_response(timeout=math.inf)
             if kind == b"message":
-                self._heard(channel.decode(), data)
+                self._hear(channel.decode(), data)
             elif kind == b"subscribe":
                 self._confirm(channel.decode())
+
+    def _hear(self, channel: str, data: bytes) -> None:
+        try:
+            self._heard(channel, data)
+        except Exception:
+            log.exception("what was heard could not be taken", extra={"channel": channel})
 
     def _confirm(self, channel: str) -> None:
         self.heard_once = True

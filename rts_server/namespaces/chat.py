@@ -19,6 +19,7 @@ from rts_server.rooms.chatlist import ChatLists
 from rts_server.rooms.history import History, Range
 from rts_server.rooms.members import Members
 from rts_server.rooms.rooms import Rooms
+from rts_server.rooms.sync import Sync
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,7 @@ class Reads:
     chat_lists: ChatLists
     history: History
     members: Members
+    sync: Sync
 
 
 class Chat(Namespace):
@@ -47,6 +49,7 @@ class Chat(Namespace):
         self._chat_lists = reads.chat_lists
         self._history = reads.history
         self._members = reads.members
+        self._sync = reads.sync
         self._listeners: dict[Session, Listener] = {}
 
     async def opened(self, session: Session) -> None:
@@ -181,6 +184,12 @@ class Chat(Namespace):
         await self._must_be_in(session, room_id)
         message = await self._history.message(room_id, session.user_id, asked["message_id"])
         return {"message": message}
+
+    @command("sync", commands.Sync)
+    async def sync(self, session: Session, asked: dict[str, Any]) -> Answer:
+        """What was missed since the cursors, from the hot log."""
+        cursors = {room_id: (c[0], c[1]) for room_id, c in asked["cursors"].items()}
+        return {"rooms": await self._sync.since(session.user_id, cursors)}
 
     # What several commands need
 

@@ -115,6 +115,17 @@ class MessageList(Command):
             raise ValidationError("Only one bound.", bounds[1])
 
 
+class Sync(Command):
+    """What was missed since `{room_id: [epoch, offset, …]}`."""
+
+    cursors = fields.Dict(
+        keys=identifier(),
+        values=fields.List(Whole(0, LARGEST_SEQ), validate=Length(2, 4)),
+        required=True,
+        validate=Length(0, LIMITS.cursor_rooms),
+    )
+
+
 class MessageGet(Command):
     """One message."""
 

@@ -23,3 +23,9 @@ def ephemeral(
     if actor_id is not None:
         event["actor_id"] = actor_id
     return orjson.dumps(event | {"data": data}).decode()
+
+
+def namespace_of(kind: str) -> str:
+    """The namespace in which an ephemeral event is told."""
+    elsewhere = {"receipt": "/receipts", "typing": "/presence", "presence": "/presence"}
+    return elsewhere.get(kind.partition(".")[0], "/chat")

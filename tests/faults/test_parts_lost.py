@@ -13,7 +13,7 @@ from redis import Redis
 from tests.faults.sender import Sender, agrees, order_is_kept, positions_are_unique
 from tests.flows.test_commands import direct
 from tests.js_client import JsClient
-from tests.world import World, name, until
+from tests.world import World, name, placed, until
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -27,8 +27,7 @@ async def heard(client: JsClient, text: str, timeout: float = 5.0) -> None:
 
 async def settled(world: World, sender: Sender, count: int) -> None:
     """Everything is in the table; history, table and acks agree."""
-    placed = lambda: sum("position" in i for i in world.messages(sender.room_id))  # noqa: E731
-    await asyncio.to_thread(until, lambda: placed() >= count, 60)
+    await asyncio.to_thread(until, lambda: placed(world, sender.room_id) >= count, 60)
     await agrees(sender, world.messages(sender.room_id))
 
 

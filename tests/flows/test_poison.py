@@ -9,7 +9,7 @@ from rts_server.app import Parts
 from rts_server.rooms import events
 from tests.faults.sender import Sender
 from tests.flows.test_commands import direct, ok
-from tests.world import World, name, until
+from tests.world import World, name, placed, until
 
 
 async def test_poison_fails_alone(world: World) -> None:
@@ -41,8 +41,11 @@ async def test_poison_fails_alone(world: World) -> None:
         assert failed["data"]["seq"] == appended.seq
         assert "poison" not in failed["data"]["reason"]
         for who, count in ((sender, 6), (other, 5)):
-            placed = lambda who=who: [m for m in world.messages(who.room_id) if "position" in m]  # noqa: E731
-            await asyncio.to_thread(until, lambda: len(placed()) == count, 20)  # noqa: B023
+            await asyncio.to_thread(
+                until,
+                lambda who=who, count=count: placed(world, who.room_id) == count,  # type: ignore[misc]
+                20,
+            )
         texts = [m["text"] for m in await sender.history()]
         assert texts == ["before", *(f"after {n}" for n in range(5))]
 
