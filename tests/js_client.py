@@ -72,10 +72,12 @@ class JsClient:
         cursors: Mapping[str, Any] | None = None,
         namespace: str = "/chat",
         *,
+        follow: bool = False,
         timeout: float = 10.0,
         **options: Any,
     ) -> None:
-        """Connect and wait for the CONNECT packet. `options` are those of `io(url, options)`.
+        """Connect and wait for the CONNECT packet. `options` are those of `io(url, options)`;
+        `follow`: each reconnect sends the positions held then as cursors.
 
         Raises ConnectRefused on CONNECT_ERROR; trouble of the transport is retried by the client
         until TimeoutError.
@@ -83,7 +85,9 @@ class JsClient:
         start = len(self.lines)
         given = {"token": token, "cursors": cursors}
         auth = {name: value for name, value in given.items() if value is not None}
-        self._tell(op="connect", url=url, namespace=namespace, options=options, **auth)
+        self._tell(
+            op="connect", url=url, namespace=namespace, follow=follow, options=options, **auth
+        )
         await self.until(lambda: any(_is_answer(line) for line in self.lines[start:]), timeout)
         line = next(line for line in self.lines[start:] if _is_answer(line))
         if line["kind"] == "connect_error":

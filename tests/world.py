@@ -36,8 +36,9 @@ def free_port() -> int:
 class Process:
     """`python -m rts_server <what>` with an environment of its own; stderr in a file."""
 
-    def __init__(self, what: str, environment: dict[str, str], log: Path) -> None:
-        self._command = [sys.executable, "-m", "rts_server", what]
+    def __init__(self, what: str, environment: dict[str, str], log: Path, faults: str = "") -> None:
+        program = ["tests.faulty", faults] if faults else ["rts_server"]
+        self._command = [sys.executable, "-m", *program, what]
         self._environment = environment
         self.log = log
         self._child: subprocess.Popen[bytes] | None = None
@@ -75,11 +76,14 @@ class Process:
 class World:
     """Everything that runs, by name. Start it on the main thread."""
 
-    def __init__(self, data: Path, *, instances: int = 1, **environment: str) -> None:
+    def __init__(
+        self, data: Path, *, instances: int = 1, faults: str = "", **environment: str
+    ) -> None:
         self.data = data
         self.stack = Stack(data, environ=_clean(), parameters={"VisibilityTimeout": "3"})
         self._more = environment
         self._instances = instances
+        self._faults = faults
         self.relay: Process
         self.webs: list[Process] = []
         self.urls: list[str] = []
@@ -98,7 +102,7 @@ class World:
             port = free_port()
             self.urls.append(f"http://127.0.0.1:{port}")
             log = self.data / f"web{number}.log"
-            self.webs.append(Process("serve", given | {"RTS_PORT": str(port)}, log))
+            self.webs.append(Process("serve", given | {"RTS_PORT": str(port)}, log, self._faults))
             self.webs[-1].start()
         for url in self.urls:
             until(lambda url=url: ready(url), 15)  # type: ignore[misc]

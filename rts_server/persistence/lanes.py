@@ -8,7 +8,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from itertools import groupby, islice
 
-from rts_server.persistence.outbox import Entry
+from rts_server.persistence.outbox import Entry, Key
 
 BATCH_ENTRIES = 10
 BATCH_BYTES = 1024 * 1024
@@ -107,9 +107,9 @@ class Lanes:
         return batch
 
     def settle(
-        self, batch: list[Entry], accepted: Collection[str] | None, now: float
+        self, batch: list[Entry], accepted: Collection[Key] | None, now: float
     ) -> list[Entry]:
-        """What became of a batch: the ids that SQS accepted, None when the request itself failed.
+        """What became of a batch: the keys that SQS accepted, None when the request itself failed.
 
         Answers those accepted entries that are still ours to delete.
         """
@@ -122,7 +122,7 @@ class Lanes:
         return done
 
     def _land(
-        self, room_id: str, sent: list[Entry], accepted: Collection[str] | None, now: float
+        self, room_id: str, sent: list[Entry], accepted: Collection[Key] | None, now: float
     ) -> list[Entry]:
         lane = self._lanes[room_id]
         for entry in sent:
@@ -132,8 +132,8 @@ class Lanes:
         if orphaned:
             done, refused = [], []
         else:
-            done = [entry for entry in sent if accepted and entry.entry_id in accepted]
-            refused = [entry for entry in sent if not accepted or entry.entry_id not in accepted]
+            done = [entry for entry in sent if accepted and entry.key in accepted]
+            refused = [entry for entry in sent if not accepted or entry.key not in accepted]
         for entry in reversed(refused):
             lane.entries.appendleft(entry)
             self._count(1, entry.size)

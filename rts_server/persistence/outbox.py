@@ -14,6 +14,9 @@ MESSAGES, ROOMS = "m", "r"
 _FOREIGN = re.compile(r"[^\x00-\x7f]")
 
 
+Key = tuple[int, str]
+
+
 @dataclass(frozen=True, slots=True)
 class Entry:
     """One record on its way. `entry_id` is its id in the stream of partition `part`.
@@ -32,6 +35,11 @@ class Entry:
     body: str = field(repr=False)
     nonce: str | None = None
     users: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def key(self) -> Key:
+        """What names an entry: streams of two partitions may use the same entry id."""
+        return self.part, self.entry_id
 
     @property
     def dedup(self) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from rts_server import metrics
 from rts_server.persistence.complaints import Complaints
 from rts_server.persistence.lanes import Lanes
-from rts_server.persistence.outbox import Entry
+from rts_server.persistence.outbox import Entry, Key
 from rts_server.persistence.queues import Queue
 
 LINGER = 0.005
@@ -68,7 +68,7 @@ class Outlet:
         self._woken.clear()
 
     async def _fly(self, batch: list[Entry]) -> None:
-        accepted: set[str] | None = None
+        accepted: set[Key] | None = None
         try:
             accepted = await self._queue.send(batch)
         except Exception as error:

@@ -12,7 +12,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from rts_server.config import Settings
-from rts_server.persistence.outbox import Entry
+from rts_server.persistence.outbox import Entry, Key
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
@@ -39,18 +39,18 @@ class Queue:
         self._fifo = name.endswith(".fifo")
         self._url = ""
 
-    async def send(self, batch: Sequence[Entry]) -> set[str]:
-        """The entry ids that SQS accepted. Raises BotoCoreError, ClientError: none is known."""
+    async def send(self, batch: Sequence[Entry]) -> set[Key]:
+        """The keys of the entries that SQS accepted. Raises BotoCoreError, ClientError: none is known."""
         return await asyncio.get_running_loop().run_in_executor(self._pool, self._send, batch)
 
-    def _send(self, batch: Sequence[Entry]) -> set[str]:
+    def _send(self, batch: Sequence[Entry]) -> set[Key]:
         wires: list[Any] = [self._wire(str(i), entry) for i, entry in enumerate(batch)]
         try:
             answer = self._client.send_message_batch(QueueUrl=self.url(), Entries=wires)
         except ClientError:
             self._url = ""  # the queue may have been made anew elsewhere
             raise
-        return {batch[int(one["Id"])].entry_id for one in answer.get("Successful", ())}
+        return {batch[int(one["Id"])].key for one in answer.get("Successful", ())}
 
     def _wire(self, number: str, entry: Entry) -> dict[str, str]:
         wire = {"Id": number, "MessageBody": entry.body}

@@ -17,6 +17,7 @@ from rts_server.rooms.appender import FENCE
 _HERE = Path(__file__).parent
 _JOIN = Script(FENCE, _HERE / "join.lua")
 _EVENTS = Script(FENCE, _HERE / "events.lua")
+_EPHEMERAL = Script(FENCE, _HERE / "ephemeral.lua")
 
 Position = tuple[int, int]
 """(epoch, offset)"""
@@ -101,6 +102,12 @@ class Standings:
         """Per (room_id, position, most): the events behind the position, oldest first."""
         calls = [(keys.room(r)[:9], [epoch, offset, n]) for r, (epoch, offset), n in asked]
         return [_since(answer) for answer in await _EVENTS.many(self._redis, calls)]
+
+    async def tell(self, room_id: str, user_id: str, kind: str, text: str) -> bool:
+        """Publish an event that is never stored, at the room's head; False unless a member may."""
+        args = [user_id, keys.room_channel(room_id), kind, text]
+        answer = await _EPHEMERAL.run(self._redis, keys.room(room_id)[:9], args)
+        return bool(answer == b"warm")
 
 
 def _standing(answer: list[Any], users: Sequence[str]) -> Standing | None:

@@ -14,12 +14,14 @@ from tests.node import ensure_modules, node
 from tests.world import World, name, until
 
 
-async def written(world: World, folder: Path, count: int) -> dict[str, Any]:
+async def written(
+    world: World, folder: Path, count: int, urls: list[str] | None = None
+) -> dict[str, Any]:
     """What the Node script saw; it wrote `count` messages for each of two users."""
     modules = await asyncio.to_thread(ensure_modules)
     out = folder / "out.json"
     tokens = [world.token(name("alice")), world.token(name("bob"))]
-    given = {"urls": [world.urls[0]] * 2, "tokens": tokens, "count": count}
+    given = {"urls": urls or [world.urls[0]] * 2, "tokens": tokens, "count": count}
     process = await asyncio.create_subprocess_exec(
         node(), "two_thousand.mjs", json.dumps(given), str(out), cwd=modules
     )

@@ -1,7 +1,7 @@
 // The real socket.io-client, driven line by line: commands as JSON on stdin, everything that
 // happens as JSON on stdout, in the order in which the client saw it. Ends when stdin ends.
 //
-//   {op: "connect", url, namespace, token, cursors, options?}
+//   {op: "connect", url, namespace, token, cursors, follow?, options?}   follow: keep the cursors
 //   {op: "auth", token?, cursors?}             what the auth function answers at the next connect
 //   {op: "emit", id, event, data?, timeout}    timeout in ms
 //   {op: "drop"}                               break the transport; the client reconnects by itself
@@ -15,11 +15,21 @@ import { io } from "socket.io-client";
 let socket;
 let auth = {};
 
+// What a client that keeps the rules holds: the highest position of each room.
+function hold({ type, room_id, epoch, offset, data }) {
+  const [e, o] = type === "sync.reset" ? [data.epoch, data.offset]
+    : type === "room.added" ? [data.room.epoch, data.room.offset]
+    : [epoch, offset];
+  if (o === undefined || !room_id) return;
+  const held = auth.cursors[room_id] ?? [0, 0];
+  if (e > held[0] || (e === held[0] && o > held[1])) auth.cursors[room_id] = [e, o];
+}
+
 const tell = (line) => process.stdout.write(JSON.stringify(line) + "\n");
 
 const operations = {
-  connect({ url, namespace, token, cursors, options }) {
-    auth = { token, cursors };
+  connect({ url, namespace, token, cursors, follow, options }) {
+    auth = { token, cursors: follow ? { ...cursors } : cursors };
     socket = io(url + namespace, {
       transports: ["websocket"],
       forceNew: true,
@@ -33,7 +43,10 @@ const operations = {
       tell({ kind: "connect_error", message, data, final: !socket.active }),
     );
     socket.on("disconnect", (reason) => tell({ kind: "disconnect", reason }));
-    socket.onAny((name, data) => tell({ kind: "event", name, data }));
+    socket.onAny((name, data) => {
+      if (follow) hold(data);
+      tell({ kind: "event", name, data });
+    });
   },
   auth({ token = auth.token, cursors = auth.cursors }) {
     auth = { token, cursors };

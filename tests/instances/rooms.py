@@ -1,0 +1,58 @@
+"""What tests of several instances do with rooms."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+from tests.js_client import JsClient, Json
+from tests.raw import Raw
+
+
+async def group(client: JsClient, members: list[str]) -> str:
+    """A new group."""
+    asked = {"type": "group", "client_room_id": f"g{id(members)}", "name": "G", "members": members}
+    answer = await client.emit("room.create", asked)
+    assert answer["ok"], answer
+    room_id: str = answer["data"]["room"]["room_id"]
+    return room_id
+
+
+async def send(client: JsClient, room_id: str, text: str) -> Any:
+    """Send, without asserting anything; the ack."""
+    message = {"room_id": room_id, "client_msg_id": text, "text": text}
+    return await client.emit("message.send", message)
+
+
+async def burst(client: Raw, room_id: str, count: int, prefix: str = "m") -> None:
+    """Many sends without waiting in between; returns when all are acked."""
+    start = len(client.acks)
+    for n in range(count):
+        text = f"{prefix}{n}"
+        message = {"room_id": room_id, "client_msg_id": text, "text": text}
+        await client.send(f"42/chat,{start + n}" + json.dumps(["message.send", message]))
+    await client.until(lambda: len(client.acks) == start + count, 30)
+
+
+def durable(client: JsClient | Raw, room_id: str) -> list[Json]:
+    """The events of a room's log as a client got them."""
+    return [e for e in client.events if e.get("room_id") == room_id and "offset" in e]
+
+
+def positions(client: JsClient | Raw, room_id: str) -> list[tuple[int, int]]:
+    """(epoch, offset) in order of arrival."""
+    return [(e["epoch"], e["offset"]) for e in durable(client, room_id)]
+
+
+async def all_have(clients: list[JsClient], room_id: str, offset: int, timeout: float) -> None:
+    """Every client has got the event of this offset."""
+    await asyncio.gather(
+        *(
+            client.until(
+                lambda c=client: any(p[1] == offset for p in positions(c, room_id)),  # type: ignore[misc]
+                timeout,
+            )
+            for client in clients
+        )
+    )

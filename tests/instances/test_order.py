@@ -1,0 +1,104 @@
+"""One room on two instances: issue 3, what must be seen, 1 and 2."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from rts_server.app import Parts
+from tests.flows.test_two_thousand import check, stored, written
+from tests.instances.conftest import deployed
+from tests.instances.rooms import all_have, burst, durable, group, positions, send
+from tests.world import World, name
+
+pytestmark = pytest.mark.timeout(180)
+
+
+async def test_two_users_on_two_instances_thousand_each(pair: World, tmp_path: Path) -> None:
+    """2 × 1,000 messages over two instances: one order live, in history and in DynamoDB."""
+    seen = await written(pair, tmp_path, 1_000, pair.urls)
+    print("2 x 1,000 messages over two instances in", seen["elapsed"], "s")
+    await stored(pair, seen, check(seen, 2_000))
+
+
+async def four_writers(world: World, each: int = 60) -> list[list[tuple[int, int]]]:
+    """What two readers on two instances saw of four writers, as positions in order of arrival."""
+    users = [name("writer") for _ in range(4)]
+    async with contextlib.AsyncExitStack() as clients:
+        readers = [
+            await clients.enter_async_context(world.js(users[i], instance=i)) for i in range(2)
+        ]
+        room_id = await group(readers[0], users[1:])
+        writers = [
+            await clients.enter_async_context(world.raw(user, instance=i % 2))
+            for i, user in enumerate(users)
+        ]
+        await readers[1].wait_for(lambda e: bool(e["type"] == "room.added"))
+        await asyncio.gather(*(burst(w, room_id, each, f"{i}-") for i, w in enumerate(writers)))
+        with contextlib.suppress(TimeoutError):
+            await all_have(readers, room_id, 4 * each + 2, 5)
+        return [positions(reader, room_id) for reader in readers]
+
+
+async def test_four_writers_one_order(pair: World) -> None:
+    """All readers see the same events in offset order without sorting."""
+    first, second = await four_writers(pair)
+    assert first == second == [(1, offset) for offset in range(3, 243)]
+
+
+@pytest.fixture(scope="module")
+def losing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """One publish in ten goes to another channel."""
+    yield from deployed(tmp_path_factory, "lose_publishes")
+
+
+async def test_lost_publishes_are_repaired_before_the_next_event(losing: World) -> None:
+    """One publish in ten lost: nobody misses an event, and nobody sees a later one first."""
+    first, second = await four_writers(losing)
+    assert first == second == [(1, offset) for offset in range(3, 243)]
+
+
+async def test_lost_last_publish_is_repaired_by_the_head(losing: World) -> None:
+    """When the lost event was the last, it arrives within the head check (15 s / 10)."""
+    alice, bob = name("alice"), name("bob")
+    async with losing.js(alice) as a, losing.js(bob, instance=1) as b:
+        room_id = await group(a, [bob])
+        for offset in range(3, 8):
+            await send(a, room_id, f"m{offset}")
+        began = time.monotonic()
+        await all_have([a, b], room_id, 7, 3.0)
+        print("last lost event repaired after", round(time.monotonic() - began, 2), "s")
+        assert positions(b, room_id) == [(1, offset) for offset in range(3, 8)]
+
+
+async def test_without_ordering_the_loss_shows(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """With the ordering function replaced by identity the same run is red."""
+    worlds = deployed(tmp_path_factory, "lose_publishes,identity")
+    try:
+        first, second = await four_writers(next(worlds))
+        assert [(1, offset) for offset in range(3, 243)] not in (first, second)
+    finally:
+        next(worlds, None)
+
+
+async def test_ephemeral_waits_for_what_came_before_it(losing: World) -> None:
+    """An ephemeral event told at a head is delivered behind the repaired event of that head."""
+    alice, bob = name("alice"), name("bob")
+    async with losing.js(alice) as a, losing.js(bob, instance=1) as b:
+        room_id = await group(a, [bob])
+        for offset in range(3, 8):
+            await send(a, room_id, f"m{offset}")
+        async with Parts(losing.stack.settings) as parts:
+            text = '{"type":"probe","room_id":"' + room_id + '","data":{}}'
+            told = await parts.standings.tell(room_id, alice, "probe", text)
+            assert told
+            assert not await parts.standings.tell(room_id, "stranger", "probe", text)
+        await b.wait_for(lambda e: bool(e["type"] == "probe"))
+        seen = [e["type"] for e in b.events if e.get("room_id") == room_id]
+        assert seen[-2:] == ["message.new", "probe"]
+        assert len(durable(b, room_id)) == 5

@@ -1,0 +1,80 @@
+"""A TCP proxy that breaks on demand: links go silent, or die, all of them or only some."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import Self
+
+
+class Proxy:
+    """127.0.0.1:`port` in front of `target`. A link is a subscriber once it said SUBSCRIBE."""
+
+    def __init__(self, target: tuple[str, int], port: int = 0) -> None:
+        self.target = target
+        self.port = port
+        self._server: asyncio.Server | None = None
+        self._links: dict[asyncio.Task[None], set[str]] = {}
+        self._open = asyncio.Event()
+        self._open.set()
+
+    async def __aenter__(self) -> Self:
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
+        self.port = self._server.sockets[0].getsockname()[1]
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        assert self._server is not None
+        self._server.close()
+        for task in list(self._links):
+            task.cancel()
+        await asyncio.gather(*self._links, return_exceptions=True)
+
+    def cut(self) -> None:
+        """Subscribers' links go silent both ways: no byte, no FIN, no RST; new ones as well."""
+        self._open.clear()
+
+    def heal(self) -> None:
+        """Let everything through again."""
+        self._open.set()
+
+    def kill(self) -> None:
+        """End every link."""
+        for task in list(self._links):
+            task.cancel()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        kind: set[str] = set()
+        self._links[task] = kind
+        try:
+            there = await asyncio.open_connection(*self.target)
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._pump(reader, there[1], kind, True))
+                group.create_task(self._pump(there[0], writer, kind, False))
+        except* (OSError, asyncio.CancelledError, ConnectionError):
+            pass
+        finally:
+            self._links.pop(task, None)
+            for end in (writer, there[1] if "there" in locals() else None):
+                if end is not None:
+                    end.close()
+                    with contextlib.suppress(OSError):
+                        await end.wait_closed()
+
+    async def _pump(
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        kind: set[str],
+        outward: bool,
+    ) -> None:
+        while data := await reader.read(65536):
+            if outward and b"SUBSCRIBE" in data:
+                kind.add("subscriber")
+            if "subscriber" in kind:
+                await self._open.wait()
+            writer.write(data)
+            await writer.drain()
+        raise ConnectionError("one end closed")
