@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import secrets
 from typing import Any
 
 from tests.js_client import JsClient, Json
@@ -21,7 +22,7 @@ async def group(client: JsClient, members: list[str]) -> str:
 
 async def send(client: JsClient, room_id: str, text: str) -> Any:
     """Send, without asserting anything; the ack."""
-    message = {"room_id": room_id, "client_msg_id": text, "text": text}
+    message = {"room_id": room_id, "client_msg_id": secrets.token_hex(8), "text": text}
     return await client.emit("message.send", message)
 
 

@@ -1,0 +1,87 @@
+"""The pub/sub link alone is cut: issue 3, what must be seen, 5 (times ten times faster)."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+import urllib.error
+import urllib.request
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+
+from tests.instances.conftest import FAST
+from tests.instances.rooms import all_have, durable, group, positions, send
+from tests.proxy import Proxy
+from tests.world import Process, World, free_port, name, ready, until
+
+pytestmark = pytest.mark.timeout(120)
+
+
+def readiness(url: str) -> tuple[int, list[str]]:
+    """Status and reasons of /health/ready."""
+    try:
+        with urllib.request.urlopen(url + "/health/ready", timeout=2) as answer:
+            return answer.status, json.load(answer)["reasons"]
+    except urllib.error.HTTPError as error:
+        return error.code, json.load(error)["reasons"]
+
+
+async def eventually(condition: Any, within: float) -> float:
+    """Seconds until a blocking condition held."""
+    began = time.monotonic()
+    await asyncio.to_thread(until, condition, within)
+    return time.monotonic() - began
+
+
+async def test_cut_link_shows_as_deaf_and_is_repaired(pair: World, tmp_path_factory: Any) -> None:
+    """Deaf in readiness while commands go on; live again, without a gap, soon after the cut."""
+    where = urlsplit(pair.stack.settings.redis_url)
+    assert where.hostname is not None
+    assert where.port is not None
+    async with Proxy((where.hostname, where.port)) as proxy:
+        url = f"http://127.0.0.1:{(port := free_port())}"
+        environment = (
+            pair.stack.environment()
+            | FAST
+            | {
+                "RTS_PORT": str(port),
+                "RTS_REDIS_URL": f"redis://127.0.0.1:{proxy.port}/0",
+            }
+        )
+        deaf = Process("serve", environment, tmp_path_factory.mktemp("deaf") / "web.log")
+        deaf.start()
+        pair.urls.append(url)
+        try:
+            await eventually(lambda: ready(url), 15)
+            await cut_and_heal(pair, proxy, url)
+        finally:
+            pair.urls.remove(url)
+            await asyncio.to_thread(deaf.stop)
+
+
+async def cut_and_heal(pair: World, proxy: Proxy, url: str) -> None:
+    """The body of the test, with the third instance behind the proxy."""
+    alice, bob = name("alice"), name("bob")
+    async with pair.js(alice) as a, pair.js(bob, instance=2) as b:
+        room_id = await group(a, [bob])
+        await b.wait_for(lambda e: bool(e["type"] == "room.added"))
+        await send(a, room_id, "before")
+        await all_have([b], room_id, 3, 5)
+        proxy.cut()
+        took = await eventually(lambda: readiness(url) == (503, ["deaf"]), 5)
+        print("deaf after", round(took, 2), "s")
+        assert readiness(pair.urls[0]) == (200, [])
+        for n in range(30):
+            assert (await send(a, room_id, f"during {n}"))["ok"]
+        mine = await send(b, room_id, "by the deaf")
+        assert mine["ok"]
+        proxy.heal()
+        began = time.monotonic()
+        await all_have([a, b], room_id, 34, 5)
+        print("repaired after", round(time.monotonic() - began, 2), "s")
+        assert positions(b, room_id) == [(1, offset) for offset in range(3, 35)]
+        assert len(durable(a, room_id)) == 32
+        await eventually(lambda: readiness(url) == (200, []), 5)

@@ -1,0 +1,105 @@
+"""An instance is killed or sleeps while its clients write: issue 3, what must be seen, 3."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+
+from tests.faults.sender import Sender, agrees, order_is_kept, positions_are_unique
+from tests.instances.rooms import durable, group
+from tests.js_client import JsClient
+from tests.proxy import Proxy
+from tests.world import World, name, placed, until
+
+pytestmark = pytest.mark.timeout(120)
+
+
+def address(world: World, instance: int) -> tuple[str, int]:
+    """Host and port of an instance."""
+    return "127.0.0.1", int(world.urls[instance].rpartition(":")[2])
+
+
+@asynccontextmanager
+async def behind(world: World, balancer: Proxy, user_id: str) -> AsyncIterator[JsClient]:
+    """A client that keeps the rules, connected through a balancer."""
+    async with JsClient() as client:
+        url = f"http://127.0.0.1:{balancer.port}"
+        await client.connect(url, world.token(user_id), cursors={}, follow=True)
+        await client.wait_for(lambda e: bool(e["type"] == "session.ready"))
+        yield client
+
+
+async def whole(world: World, sender: Sender, readers: list[JsClient], count: int) -> None:
+    """Nothing lost, doubled or out of order, for anybody."""
+    await asyncio.to_thread(until, lambda: placed(world, sender.room_id) >= count, 30)
+    await agrees(sender, world.messages(sender.room_id))
+    positions_are_unique(*readers)
+    for reader in readers:
+        await reader.until(
+            lambda r=reader: (
+                r.of_type("sync.reset")  # type: ignore[misc]
+                or len([e for e in durable(r, sender.room_id) if e["type"] == "message.new"])
+                >= count
+            ),
+            10,
+        )
+        order_is_kept(reader, sender.room_id)
+
+
+async def test_killed_instance_loses_nothing(pair: World) -> None:
+    """kill -9 with un-acked sends: clients go to the other instance with cursors and repeat."""
+    alice, bob = name("alice"), name("bob")
+    async with (
+        Proxy(address(pair, 0)) as balancer,
+        behind(pair, balancer, alice) as a,
+        behind(pair, balancer, bob) as b,
+    ):
+        sender = Sender(a, await group(a, [bob]))
+        await b.wait_for(lambda e: bool(e["type"] == "room.added"))
+        await sender.send("before")
+        pair.relay.signal(signal.SIGSTOP)
+        sends = [asyncio.create_task(sender.send(f"during {n}")) for n in range(8)]
+        await b.until(lambda: len(durable(b, sender.room_id)) >= 6)
+        pair.webs[0].kill()
+        balancer.target = address(pair, 1)
+        pair.relay.signal(signal.SIGCONT)
+        await asyncio.gather(*sends)
+        for n in range(3):
+            await sender.send(f"after {n}")
+        await whole(pair, sender, [a, b], 12)
+        assert not b.of_type("sync.reset")
+    pair.webs[0].start()
+
+
+@pytest.mark.parametrize("seconds", [2, 6])
+async def test_sleeping_instance_loses_nothing(pair: World, seconds: int) -> None:
+    """SIGSTOP within and beyond the ping timeout (here 2 + 1 s), then SIGCONT: only lateness."""
+    alice, bob, carol = name("alice"), name("bob"), name("carol")
+    async with (
+        Proxy(address(pair, 0)) as balancer,
+        behind(pair, balancer, alice) as a,
+        behind(pair, balancer, bob) as b,
+        pair.js(carol, instance=1) as c,
+    ):
+        sender = Sender(a, await group(a, [bob, carol]))
+        other = Sender(c, sender.room_id)
+        await c.wait_for(lambda e: bool(e["type"] == "room.added"))
+        await sender.send("before")
+        pair.webs[0].signal(signal.SIGSTOP)
+        try:
+            sends = [asyncio.create_task(sender.send(f"during {n}")) for n in range(5)]
+            for n in range(5):
+                await other.send(f"elsewhere {n}")
+            if seconds > 3:
+                balancer.target = address(pair, 1)
+            await asyncio.sleep(seconds)  # the sleep itself is what is tested
+        finally:
+            pair.webs[0].signal(signal.SIGCONT)
+        await asyncio.gather(*sends)
+        await sender.send("after")
+        sender.acked |= other.acked
+        await whole(pair, sender, [a, b, c], 12)
