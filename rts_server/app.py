@@ -58,8 +58,8 @@ class Parts:
         self.log = RoomLog(settings, self.origin, self.appender, self.archive, self.loader)
         self.fates = Fates(settings, self.redis, self.archive, self.log)
         self.chat_lists = ChatLists(self.archive, self.user_rooms, self.standings)
-        self.rooms = Rooms(self.redis, self.log, self.fates, self.user_rooms, self.chat_lists)
         self.history = History(settings, self.redis, self.archive)
+        self.rooms = Rooms(self.redis, self.log, self.fates, self.user_rooms, self.history)
         self.members = Members(self.redis, self.archive)
         self.sync = Sync(settings, self.standings, self.chat_lists)
 

@@ -102,13 +102,22 @@ class Chat(Namespace):
         room_id, wanted = asked["room_id"], list(dict.fromkeys(asked["user_ids"]))
         await self._must_be_in(session, room_id)
         done = await self._rooms.add(room_id, session.user_id, wanted, asked["role"])
-        added = set(done.appended.added if done.appended else ())
+        added = set(done.appended.picked if done.appended else ())
         members = await self._members.all(room_id, session.user_id)
         data = {
             "members": [member for member in members if member["user_id"] in wanted],
             "already": [user_id for user_id in wanted if user_id not in added],
         }
         return Durable(data, done.fate)
+
+    @command("member.remove", commands.MemberRemove)
+    async def member_remove(self, session: Session, asked: dict[str, Any]) -> Answer:
+        """Remove users from a group; those who are no members are passed over."""
+        room_id, wanted = asked["room_id"], list(dict.fromkeys(asked["user_ids"]))
+        await self._must_be_in(session, room_id)
+        done = await self._rooms.remove(room_id, session.user_id, wanted)
+        removed = list(done.appended.picked) if done.appended else []
+        return Durable({"removed": removed}, done.fate)
 
     @command("member.list", commands.MemberList)
     async def member_list(self, session: Session, asked: dict[str, Any]) -> Answer:
@@ -160,6 +169,22 @@ class Chat(Namespace):
                 await self._rooms.tell_sender(room_id, session.user_id, status)
 
         return tell
+
+    @command("message.edit", commands.MessageEdit)
+    async def message_edit(self, session: Session, asked: dict[str, Any]) -> Answer:
+        """Change one's own message."""
+        room_id, message_id = asked.pop("room_id"), asked.pop("message_id")
+        await self._must_be_in(session, room_id)
+        message, done = await self._rooms.edit(room_id, session.user_id, message_id, asked)
+        return Durable({"message": message}, done.fate)
+
+    @command("message.delete", commands.MessageDelete)
+    async def message_delete(self, session: Session, asked: dict[str, Any]) -> Answer:
+        """Delete one's own message, or as owner or admin any."""
+        room_id = asked["room_id"]
+        await self._must_be_in(session, room_id)
+        message, done = await self._rooms.delete(room_id, session.user_id, asked["message_id"])
+        return Durable({"message": message}, done.fate)
 
     @command("message.list", commands.MessageList)
     async def message_list(self, session: Session, asked: dict[str, Any]) -> Answer:

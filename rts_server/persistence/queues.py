@@ -40,7 +40,7 @@ class Queue:
         self._url = ""
 
     async def send(self, batch: Sequence[Entry]) -> set[Key]:
-        """The keys of the entries that SQS accepted. Raises BotoCoreError, ClientError: none is known."""
+        """The keys of the accepted entries. Raises BotoCoreError, ClientError: none is known."""
         return await asyncio.get_running_loop().run_in_executor(self._pool, self._send, batch)
 
     def _send(self, batch: Sequence[Entry]) -> set[Key]:

@@ -182,6 +182,7 @@ class Record:
     offset: int
     data: dict[str, Any] = field(repr=False)
     hash: str | None = None
+    ts: str = ""
 
     @property
     def pos(self) -> str:
@@ -282,6 +283,7 @@ def _event(raw: dict[str, Any]) -> Record:
         event["offset"],
         event["data"],
         raw.get("hash"),
+        event.get("ts") or "",
     )
 
 
@@ -395,6 +397,23 @@ def _new_message(record: Record) -> list[Step]:
     return [*steps, _uncounted(record.room_id, message["seq"])] if _silent(message) else steps
 
 
+def _message_updated(record: Record) -> list[Step]:
+    return [_body(record, body_key(record.data["message"]["version"], record.epoch, record.offset))]
+
+
+def _message_deleted(record: Record) -> list[Step]:
+    """A tombstone that keeps its place; its seq does not count any more."""
+    tombstone = _body(record, final_key(record.epoch, record.offset))
+    return [tombstone, _uncounted(record.room_id, record.data["message"]["seq"])]
+
+
+def _body(record: Record, rank: str) -> Write:
+    message = record.data["message"]
+    values = {"body": _json(message), "body_key": rank}
+    key = message_key(record.room_id, message["message_id"])
+    return Write(MESSAGES, _update(key, values, above=["body_key"]))
+
+
 def _silent(message: Mapping[str, Any]) -> bool:
     return bool(message["type"] == "system")
 
@@ -434,8 +453,13 @@ def _room_state(record: Record) -> list[Step]:
 
 
 def _members_added(record: Record) -> list[Step]:
+    return _under_epoch(
+        record, [_member_added(record, member) for member in record.data["members"]]
+    )
+
+
+def _under_epoch(record: Record, updates: list[dict[str, Any]]) -> list[Step]:
     """Refused as a whole when the room has moved on to a later epoch (removal fence)."""
-    updates = [_member_added(record, member) for member in record.data["members"]]
     check = {
         "Key": room_key(record.room_id),
         "ConditionExpression": "attribute_not_exists(#epoch) OR #epoch <= :newest",
@@ -465,8 +489,23 @@ def _member_added(record: Record, member: dict[str, Any]) -> dict[str, Any]:
     )
 
 
+def _members_removed(record: Record) -> list[Step]:
+    """Items stay, as `out`, so that an older `in` can never come back."""
+    given = [
+        {"pos": record.pos, "user_id": member["user_id"], "state": "out", "left_at": record.ts}
+        for member in record.data["members"]
+    ]
+    updates = [
+        _update(member_key(record.room_id, values["user_id"]), values, above=["pos"])
+        for values in given
+    ]
+    return _under_epoch(record, updates)
+
+
 MESSAGE_KINDS: dict[str, Rule] = {
     "message.new": Rule(_ONE_MESSAGE, _new_message),
+    "message.updated": Rule(_ONE_MESSAGE, _message_updated),
+    "message.deleted": Rule(_ONE_MESSAGE, _message_deleted),
     "message.failed": Rule(_ONE_FAILURE, _failed_message),
     "barrier": Rule(_BARRIER, _barrier_passed),
 }
@@ -474,6 +513,7 @@ ROOM_KINDS: dict[str, Rule] = {
     "room.created": Rule(_ONE_ROOM, _room_state),
     "room.updated": Rule(_ONE_ROOM, _room_state),
     "member.added": Rule(_MEMBERS, _members_added),
+    "member.removed": Rule(_MEMBERS, _members_removed),
 }
 
 
@@ -505,9 +545,8 @@ def lifts(bodies: Iterable[str]) -> dict[str, list[Write]]:
 def _lifted(room_id: str, records: list[Record]) -> list[Write]:
     messages = [record.data["message"] for record in records if record.kind == "message.new"]
     heard = [message for message in messages if not _silent(message)]
-    seqs = [record.data["seq"] for record in records if record.kind == "message.failed"]
     top = {
-        "seq": max(seqs + [message["seq"] for message in messages]),
+        "seq": max(record.data.get("message", record.data)["seq"] for record in records),
         "head": max(record.pos for record in records),
     }
     read: dict[str, int] = {}

@@ -75,6 +75,13 @@ class MemberAdd(Command):
     role = choice("owner", "admin", "member", "readonly", load_default="member")
 
 
+class MemberRemove(Command):
+    """Members of a group who are to go."""
+
+    room_id = identifier(required=True)
+    user_ids = users(required=True)
+
+
 class MemberList(Command):
     """A page of a room's members, in order of user id."""
 
@@ -97,6 +104,30 @@ class MessageSend(Command):
     def _says_something(self, data: dict[str, Any], **_: Any) -> None:
         if not data["text"].strip():
             raise ValidationError("Not empty.", "text")
+
+
+class MessageEdit(Command):
+    """Another text or metadata; `version`: only if the message still has it."""
+
+    room_id = identifier(required=True)
+    message_id = identifier(required=True)
+    text = text()
+    metadata = Metadata()
+    version = Whole(1, LARGEST_SEQ)
+
+    @validates_schema
+    def _changes_something(self, data: dict[str, Any], **_: Any) -> None:
+        if "text" not in data and "metadata" not in data:
+            raise ValidationError("One of text and metadata.", "text")
+        if "text" in data and not data["text"].strip():
+            raise ValidationError("Not empty.", "text")
+
+
+class MessageDelete(Command):
+    """A message that is to go."""
+
+    room_id = identifier(required=True)
+    message_id = identifier(required=True)
 
 
 class MessageList(Command):

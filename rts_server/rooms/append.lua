@@ -36,28 +36,52 @@ if req.absent then
 elseif not head.room then
   return {'not_found', now}
 end
+local role
 if req.roles then
   local member = redis.call('HGET', MEMBERS, req.actor)
   if not member then return {'not_found', now} end
   if req.group_only and cjson.decode(head.room).type ~= 'group' then return {'direct', now} end
-  local role = member:match('^%a+')
+  role = member:match('^%a+')
   if not req.roles[role] then return {'forbidden', now} end
   if head.frozen == '1' and role ~= 'owner' and role ~= 'admin' then return {'frozen', now} end
 end
 -- What this Redis cannot remember, because the room came from the archive, the archive must be asked.
 if req.ask_archive and now - tonumber(head.loaded) < req.idem_ttl then return {'ask', now} end
 
-local count = redis.call('HLEN', MEMBERS)
-local added, already = {}, {}
-for _, candidate in ipairs(req.members or {}) do
-  if redis.call('HEXISTS', MEMBERS, candidate.user_id) == 1 then
-    already[#already + 1] = candidate
-  else
-    added[#added + 1] = candidate
+-- A change of a message builds on the state its author read.
+if req.change then
+  local changed = redis.call('HGET', CHANGED, req.change.message_id)
+  local version = changed and tonumber(changed:match('^%d+ (%d+)'))
+  if req.change.epoch ~= head.epoch or (version and version ~= req.change.version) then
+    return {'moved', now}
   end
 end
-if req.members and #added == 0 then return {'nothing', now, head.epoch, head.offset, head.seq} end
-if count + #added > req.member_limit then return {'limit', now} end
+
+-- Of the users named, those the request is about: who is to come and is not in, or to go and is.
+local count, picked = redis.call('HLEN', MEMBERS), {}
+for _, one in ipairs(req.members or {}) do
+  one.was = redis.call('HGET', MEMBERS, one.user_id)
+  if (req.going and one.was) or not (req.going or one.was) then picked[#picked + 1] = one end
+end
+if req.members and #picked == 0 then return {'nothing', now, head.epoch, head.offset, head.seq} end
+if req.going then
+  local owners = 0
+  for _, stored in ipairs(redis.call('HVALS', MEMBERS)) do
+    if stored:match('^owner ') then owners = owners + 1 end
+  end
+  local had_owner = owners > 0
+  for _, one in ipairs(picked) do
+    if one.was:match('^owner ') then
+      if role ~= 'owner' then return {'forbidden', now} end
+      owners = owners - 1
+    end
+  end
+  count = count - #picked
+  if had_owner and owners == 0 and count > 0 then return {'last_owner', now} end
+else
+  count = count + #picked
+  if count > req.member_limit then return {'limit', now} end
+end
 
 -- 4.-6. from here on: writes only
 local ts = rfc3339(now)
@@ -80,9 +104,14 @@ local function fill(pieces)
   return table.concat(parts)
 end
 local function refresh()
-  slots = {tostring(head.epoch), tostring(offset), tostring(seq), ts, tostring(count + #added)}
-  slots[6] = list(added, function(c) return fill(c.pieces) end)
-  slots[7] = list(added, function(c) return cjson.encode(c.user_id) end)
+  slots = {tostring(head.epoch), tostring(offset), tostring(seq), ts, tostring(count)}
+  slots[6] = list(picked, function(one)
+    if not req.going then return fill(one.pieces) end
+    local cursors = redis.call('HMGET', CURSORS, 'r:' .. one.user_id, 'd:' .. one.user_id)
+    return one.was:match('^%a+ (.*)}$') .. ',"read_seq":' .. (cursors[1] or 0)
+      .. ',"delivered_seq":' .. (cursors[2] or 0) .. '}'
+  end)
+  slots[7] = list(picked, function(one) return cjson.encode(one.user_id) end)
 end
 
 local function remember(event)
@@ -93,14 +122,28 @@ local function remember(event)
   end
   if event.room then update.room = fill(event.room) end
   if event.joins then
-    for _, candidate in ipairs(added) do
-      redis.call('HSET', MEMBERS, candidate.user_id, candidate.role .. ' ' .. fill(candidate.stored))
-      redis.call('HSET', CURSORS, 'r:' .. candidate.user_id, seq, 'd:' .. candidate.user_id, seq)
+    for _, one in ipairs(picked) do
+      redis.call('HSET', MEMBERS, one.user_id, one.role .. ' ' .. fill(one.stored))
+      redis.call('HSET', CURSORS, 'r:' .. one.user_id, seq, 'd:' .. one.user_id, seq)
     end
+  elseif event.parts then
+    for _, one in ipairs(picked) do
+      redis.call('HDEL', MEMBERS, one.user_id)
+      redis.call('HDEL', CURSORS, 'r:' .. one.user_id, 'd:' .. one.user_id)
+    end
+  end
+  if event.changes then
+    local change = event.changes
+    redis.call('HSET', CHANGED, change.message_id,
+      offset .. ' ' .. change.version .. ' ' .. fill(change.pieces))
+    if head.last and cjson.decode(head.last).message_id == change.message_id then
+      update.last = fill(change.last)
+    end
+    if change.uncounted then redis.call('ZADD', UNCOUNTED, change.uncounted, change.uncounted) end
   end
   if event.fails then
     redis.call('ZADD', UNCOUNTED, event.fails.seq, event.fails.seq)
-    redis.call('HSET', CHANGED, event.fails.message_id, offset .. ' {"failed":true}')
+    redis.call('HSET', CHANGED, event.fails.message_id, offset .. ' 0 {"failed":true}')
     if redis.call('EXISTS', FAILED) == 1 then redis.call('HSET', FAILED, 'failed', 1) end
   end
 end
@@ -115,17 +158,19 @@ local function write(event)
   if event.takes_seq then
     redis.call('XADD', LOG, id, 'e', text, 't', now, 's', seq)
     redis.call('ZADD', SEQS, seq, offset)
-  elseif event.fails then
-    redis.call('XADD', LOG, id, 'e', text, 't', now, 'm', event.fails.message_id)
+  elseif event.fails or event.changes then
+    local changed = (event.fails or event.changes).message_id
+    redis.call('XADD', LOG, id, 'e', text, 't', now, 'm', changed)
   else
     redis.call('XADD', LOG, id, 'e', text, 't', now)
   end
   local record = '{"v":' .. (event.v or 1) .. ',' .. (event.extra or '') .. '"event":' .. text .. '}'
   local fields = {'q', event.queue, 'r', req.room_id, 'e', head.epoch .. ':' .. offset,
     'k', req.request_id, 'o', req.origin, 'd', record}
-  if event.joins then
+  if event.joins or event.parts then
+    local state = event.joins and ',"in"]' or ',"out"]'
     fields[#fields + 1] = 'u'
-    fields[#fields + 1] = list(added, function(c) return '[' .. cjson.encode(c.user_id) .. ',"in"]' end)
+    fields[#fields + 1] = list(picked, function(one) return '[' .. cjson.encode(one.user_id) .. state end)
   end
   entries[#entries + 1] = redis.call('XADD', OUTBOX, '*', unpack(fields))
   redis.call('PUBLISH', req.channel, head.epoch .. ' ' .. offset .. ' ' .. event.type .. ' ' .. text)

@@ -29,6 +29,8 @@ class Event:
     last: Pieces | None = None
     room: Pieces | None = None
     joins: bool = False
+    parts: bool = False
+    changes: dict[str, Any] | None = None
     fails: dict[str, Any] | None = None
     extra: dict[str, Any] = field(default_factory=dict)
     version: int = RECORD_VERSION
@@ -49,7 +51,7 @@ class Event:
             request["extra"] = orjson.dumps(self.extra).decode()[1:-1] + ","
         if not self.counts:
             request["counts"] = False
-        for name in ("takes_seq", "sender", "last", "room", "joins", "fails"):
+        for name in ("takes_seq", "sender", "last", "room", "joins", "parts", "changes", "fails"):
             if value := getattr(self, name):
                 request[name] = value
         return request
@@ -57,7 +59,7 @@ class Event:
 
 @dataclass(frozen=True)
 class Joining:
-    """A user who is to be a member; the script leaves out those who are already."""
+    """A user who is to be a member; the script leaves out those who are one."""
 
     user_id: str
     role: str
@@ -88,6 +90,8 @@ class Append:
     actor: str = ""
     roles: frozenset[str] | None = None
     joining: tuple[Joining, ...] = ()
+    going: tuple[str, ...] = ()
+    change: dict[str, Any] | None = None
     absent: bool = False
     group_only: bool = False
     ask_archive: bool = False
@@ -124,20 +128,27 @@ class Append:
             request["roles"] = dict.fromkeys(self.roles, True)
         if self.joining:
             request["members"] = [joining.as_request() for joining in self.joining]
+        if self.going:
+            request |= {"going": True, "members": [{"user_id": user} for user in self.going]}
+        if self.change:
+            request["change"] = self.change
         failed = [names.idem(self.fails)] if self.fails else []
         return [*names[:9], names.idem(self.request_id), *failed], [orjson.dumps(request).decode()]
 
 
 @dataclass(frozen=True)
 class Appended:
-    """What the log answered, at the call's last event; `entries` wait in the outbox."""
+    """What the log answered, at the call's last event; `entries` wait in the outbox.
+
+    `picked`: of the users named, those who came in or went out.
+    """
 
     epoch: int
     offset: int
     seq: int
     ts: str
     entries: frozenset[str]
-    added: tuple[str, ...]
+    picked: tuple[str, ...]
     status: Literal["pending", "queued", "failed"]
     duplicate: bool = False
 

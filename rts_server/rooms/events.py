@@ -130,8 +130,90 @@ def room_created(
     )
 
 
+def message_edited(
+    message: dict[str, Any], epoch: int, actor_id: str, change: dict[str, Any]
+) -> Append:
+    """The message with another text or metadata."""
+    after = message | change | {"version": message["version"] + 1, "edited_at": hole(Slot.TS)}
+    return _changed("message.updated", message, after, epoch, actor_id, "message.edit")
+
+
+def message_deleted(message: dict[str, Any], epoch: int, actor_id: str) -> Append:
+    """A tombstone: ids, seq and times stay."""
+    after = message | {
+        "text": "",
+        "attachments": [],
+        "mentions": [],
+        "reactions": {},
+        "metadata": {},
+        "version": message["version"] + 1,
+        "deleted_at": hole(Slot.TS),
+        "deleted_by": actor_id,
+    }
+    own = message["sender_id"] == actor_id
+    needs = "message.delete" if own else "message.delete_any"
+    return _changed("message.deleted", message, after, epoch, actor_id, needs)
+
+
+def _changed(
+    kind: str, before: dict[str, Any], after: dict[str, Any], epoch: int, actor: str, needs: str
+) -> Append:
+    message_id = before["message_id"]
+    changes: dict[str, Any] = {
+        "message_id": message_id,
+        "version": after["version"],
+        "pieces": pieces(after),
+        "last": _last(after),
+    }
+    if kind == "message.deleted":
+        changes["uncounted"] = before["seq"]
+    return Append(
+        room_id=before["room_id"],
+        request_id=f"change:{secrets.token_hex(16)}",
+        actor=actor,
+        roles=roles_that(needs),
+        change={"message_id": message_id, "version": before["version"], "epoch": epoch},
+        events=(Event(kind, {"message": after}, "m", actor_id=actor, changes=changes),),
+    )
+
+
 def member_added(room_id: str, actor_id: str, user_ids: list[str], role: str) -> Append:
     """New members, and the line about it in the history."""
+    return Append(
+        room_id=room_id,
+        request_id=f"add:{secrets.token_hex(16)}",
+        actor=actor_id,
+        roles=roles_that_give(role),
+        group_only=True,
+        joining=tuple(Joining(user_id, role) for user_id in user_ids),
+        events=(_member_added(actor_id), _system(room_id, actor_id, "member.added")),
+    )
+
+
+def member_removed(room_id: str, actor_id: str, user_ids: list[str]) -> Append:
+    """Members go, and the line about it in the history."""
+    gone = Event(
+        "member.removed", {"members": hole(Slot.MEMBERS)}, "r", actor_id=actor_id, parts=True
+    )
+    return Append(
+        room_id=room_id,
+        request_id=f"remove:{secrets.token_hex(16)}",
+        actor=actor_id,
+        roles=roles_that("member.remove"),
+        group_only=True,
+        going=tuple(user_ids),
+        events=(gone, _system(room_id, actor_id, "member.removed")),
+    )
+
+
+def _member_added(actor_id: str) -> Event:
+    return Event(
+        "member.added", {"members": hole(Slot.MEMBERS)}, "r", actor_id=actor_id, joins=True
+    )
+
+
+def _system(room_id: str, actor_id: str, event: str) -> Event:
+    """A membership change as a message: it takes a seq and counts for nobody."""
     message_id = keys.message_id(room_id, "", secrets.token_hex(16))
     message = {
         "message_id": message_id,
@@ -145,38 +227,12 @@ def member_added(room_id: str, actor_id: str, user_ids: list[str], role: str) ->
         "attachments": [],
         "mentions": [],
         "reactions": {},
-        "metadata": {"event": "member.added", "user_ids": hole(Slot.ADDED_USER_IDS)},
+        "metadata": {"event": event, "user_ids": hole(Slot.USER_IDS)},
         "version": 1,
         "created_at": hole(Slot.TS),
     }
-    return Append(
-        room_id=room_id,
-        request_id=f"add:{secrets.token_hex(16)}",
-        actor=actor_id,
-        roles=roles_that_give(role),
-        group_only=True,
-        joining=tuple(Joining(user_id, role) for user_id in user_ids),
-        events=(
-            _member_added(actor_id),
-            Event(
-                "message.new",
-                {"message": message},
-                "m",
-                actor_id=actor_id,
-                takes_seq=True,
-                counts=False,
-            ),
-        ),
-    )
-
-
-def _member_added(actor_id: str) -> Event:
     return Event(
-        "member.added",
-        {"members": hole(Slot.ADDED_MEMBERS)},
-        "r",
-        actor_id=actor_id,
-        joins=True,
+        "message.new", {"message": message}, "m", actor_id=actor_id, takes_seq=True, counts=False
     )
 
 

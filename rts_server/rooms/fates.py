@@ -228,9 +228,9 @@ def stored_checks(request: Append, appended: Appended) -> list[tuple[str, str, s
         position = f"{appended.epoch:010d}#{offset:010d}"
         if event.room is not None:
             checks.append((request.room_id, "ROOM", position))
-        if event.joins:
+        if event.joins or event.parts:
             checks += [
-                (request.room_id, f"MEMBER#{user_id}", position) for user_id in appended.added
+                (request.room_id, f"MEMBER#{user_id}", position) for user_id in appended.picked
             ]
     return checks
 

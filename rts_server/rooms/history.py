@@ -19,6 +19,7 @@ from rts_server.rooms.standing import Position
 _HERE = Path(__file__).parent
 _PAGE = Script(FENCE, _HERE / "page.lua")
 _CHANGED = Script(FENCE, _HERE / "changed.lua")
+_MESSAGE = Script(FENCE, _HERE / "message.lua")
 
 Message = dict[str, Any]
 Direction = Literal["newest", "oldest"]
@@ -84,30 +85,32 @@ class History:
 
     async def message(self, room_id: str, user_id: str, message_id: str) -> Message:
         """One message in its newest state. Raises NotFound, Unavailable."""
-        hot = await self._hot(room_id, user_id, Range(0, 1, 1, "newest"))
-        if hot is None:
-            await self._must_be_member(room_id, user_id)
-        stored = await self._archive.message(room_id, message_id)
-        message = None if stored is None or stored.failed else stored.message
-        if hot is not None:
-            message = message or await self._hot_message(room_id, message_id)
-            changed = await self._overlay(room_id, [message] if message else [])
-            message = changed[0] if changed else None
-        if message is None:
-            raise errors.NotFound()
-        return message
+        return (await self.current(room_id, user_id, message_id))[0]
 
-    async def _hot_message(self, room_id: str, message_id: str) -> Message | None:
-        """A message that is not in the archive yet: somewhere late in the hot log."""
+    async def current(self, room_id: str, user_id: str, message_id: str) -> tuple[Message, int]:
+        """(message, epoch of the room in which it was read; 0 for a room that is not warm)."""
         names = keys.room(room_id)
-        needle = f'"message_id":"{message_id}"'.encode()
-        entries: Any = await self._redis.xrevrange(names.log)
-        for _, fields in entries:
-            if b"s" in fields and needle in fields[b"e"]:
-                message: Message = orjson.loads(fields[b"e"])["data"]["message"]
-                if message["message_id"] == message_id:
-                    return message
-        return None
+        answer = await _MESSAGE.run(
+            self._redis, [*names[:9], names.idem(message_id)], [user_id, message_id]
+        )
+        if answer[0] == b"not_found":
+            raise errors.NotFound()
+        epoch = 0
+        if answer[0] == b"warm":
+            epoch = answer[1]
+        else:
+            await self._must_be_member(room_id, user_id)
+        if len(answer) > 2:
+            found: Message = orjson.loads(answer[3])
+            message = found["data"]["message"] if answer[2] == b"new" else found
+        else:
+            stored = await self._archive.message(room_id, message_id)
+            if stored is None:
+                raise errors.NotFound()
+            message = stored.message | ({"failed": True} if stored.failed else {})
+        if message.get("failed"):
+            raise errors.NotFound()
+        return message, epoch
 
     async def _read(self, room_id: str, user_id: str, wanted: Range) -> list[Message]:
         """At least limit + 1 messages from the wanted end, if there are as many."""

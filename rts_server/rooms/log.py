@@ -25,6 +25,7 @@ _REFUSALS: dict[str, errors.Refusal] = {
     "forbidden": errors.Forbidden(),
     "frozen": errors.Forbidden("The room is frozen."),
     "direct": errors.Conflict("A direct room stays with its two members."),
+    "last_owner": errors.Conflict("A group keeps an owner."),
     "limit": errors.LimitExceeded("The room has as many members as it may have."),
     "full": errors.Unavailable("The queue is behind; repeat in a moment.", retry_after_ms=1000),
     "late": errors.Unavailable(),
@@ -40,6 +41,10 @@ class Exists(Exception):
         self.is_member = is_member
 
 
+class Moved(Exception):
+    """The message changed since it was read: read it again."""
+
+
 class RoomLog:
     """Appends. Guarantee: an answer within `redis_deadline` seconds, or Unavailable."""
 
@@ -53,9 +58,9 @@ class RoomLog:
         self._loader = loader
 
     async def append(self, request: Append) -> Appended | None:
-        """What the log did; None when there was nothing to do (all are members already).
+        """What the log did; None when nothing was to do (all are members, or none is).
 
-        Raises Refusal, or Exists for a creation that met a room.
+        Raises Refusal; Exists for a creation that met a room; Moved for a change that came late.
         """
         try:
             async with asyncio.timeout(self._settings.redis_deadline):
@@ -118,14 +123,14 @@ class RoomLog:
 
 
 def _appended(answer: list[Any], duplicate: bool) -> Appended:
-    _, _, epoch, offset, seq, ts, entries, added, status = answer
+    _, _, epoch, offset, seq, ts, entries, picked, status = answer
     return Appended(
         epoch=int(epoch),
         offset=int(offset),
         seq=int(seq),
         ts=ts.decode(),
         entries=frozenset(entries.decode().split()),
-        added=tuple(_user_ids(added)),
+        picked=tuple(_user_ids(picked)),
         status=status.decode(),
         duplicate=duplicate,
     )
@@ -138,5 +143,7 @@ def _user_ids(text: bytes) -> list[str]:
 def _refuse(outcome: str, answer: list[Any]) -> NoReturn:
     if outcome == "exists":
         raise Exists(bool(answer[2]))
+    if outcome == "moved":
+        raise Moved
     refusal = _REFUSALS[outcome]
     raise type(refusal)(refusal.message, retry_after_ms=refusal.retry_after_ms)

@@ -6,7 +6,11 @@ OWNER, ADMIN, MEMBER, READONLY = "owner", "admin", "member", "readonly"
 
 _TABLE: dict[str, frozenset[str]] = {
     "message.send": frozenset({OWNER, ADMIN, MEMBER}),
+    "message.edit": frozenset({OWNER, ADMIN, MEMBER}),
+    "message.delete": frozenset({OWNER, ADMIN, MEMBER, READONLY}),
+    "message.delete_any": frozenset({OWNER, ADMIN}),
     "member.add": frozenset({OWNER, ADMIN}),
+    "member.remove": frozenset({OWNER, ADMIN}),
 }
 
 

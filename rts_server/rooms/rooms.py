@@ -5,23 +5,27 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import orjson
 from redis.asyncio import Redis
+from redis.exceptions import RedisError
 
 from rts_server import errors, keys
 from rts_server.auth import Identity
-from rts_server.persistence.user_rooms import Membership, UserRooms
+from rts_server.persistence.user_rooms import Membership, State, UserRooms
 from rts_server.rooms import events
 from rts_server.rooms.append import Append, Appended, Joining
-from rts_server.rooms.chatlist import ChatLists
 from rts_server.rooms.fates import Fates
-from rts_server.rooms.log import Exists, RoomLog
+from rts_server.rooms.history import History, Message
+from rts_server.rooms.log import Exists, Moved, RoomLog
 from rts_server.rooms.roles import MEMBER, OWNER
 
 log = logging.getLogger(__name__)
+
+AGAIN = 0.01
 
 
 @dataclass(frozen=True)
@@ -41,13 +45,13 @@ class Rooms:
         room_log: RoomLog,
         fates: Fates,
         user_rooms: UserRooms,
-        chat_lists: ChatLists,
+        history: History,
     ) -> None:
         self._redis = redis
         self._log = room_log
         self._fates = fates
         self._user_rooms = user_rooms
-        self._chat_lists = chat_lists
+        self._history = history
 
     async def send(self, room_id: str, sender_id: str, command: dict[str, Any]) -> Done:
         """Append a message. Raises Refusal."""
@@ -82,6 +86,59 @@ class Rooms:
         """Append new members, if any are new. Raises Refusal."""
         return await self._append(events.member_added(room_id, actor_id, user_ids, role))
 
+    async def remove(self, room_id: str, actor_id: str, user_ids: list[str]) -> Done:
+        """Append that members go, if any are in. Raises Refusal."""
+        return await self._append(events.member_removed(room_id, actor_id, user_ids))
+
+    async def edit(
+        self, room_id: str, actor_id: str, message_id: str, change: dict[str, Any]
+    ) -> tuple[Message, Done]:
+        """Append the message with another text or metadata; `change` may hold a `version`."""
+        expected = change.pop("version", None)
+
+        def edited(message: Message, epoch: int) -> Append | None:
+            if message["sender_id"] != actor_id or message["type"] == "system":
+                raise errors.Forbidden()
+            if "deleted_at" in message:
+                raise errors.Gone()
+            if all(message[name] == value for name, value in change.items()):
+                return None
+            if expected not in (None, message["version"]):
+                raise errors.Conflict("The message changed.", details={"version": ["Moved."]})
+            return events.message_edited(message, epoch, actor_id, change)
+
+        return await self._change(room_id, actor_id, message_id, edited)
+
+    async def delete(self, room_id: str, actor_id: str, message_id: str) -> tuple[Message, Done]:
+        """Append the message's tombstone."""
+
+        def deleted(message: Message, epoch: int) -> Append | None:
+            if "deleted_at" in message:
+                return None
+            return events.message_deleted(message, epoch, actor_id)
+
+        return await self._change(room_id, actor_id, message_id, deleted)
+
+    async def _change(
+        self,
+        room_id: str,
+        actor_id: str,
+        message_id: str,
+        make: Callable[[Message, int], Append | None],
+    ) -> tuple[Message, Done]:
+        """Read, decide, append; again from the start when somebody else was faster."""
+        while True:
+            message, epoch = await self._history.current(room_id, actor_id, message_id)
+            request = make(message, epoch)
+            if request is None:
+                return message, _nothing("queued")
+            try:
+                done = await self._append(request)
+            except Moved:
+                await asyncio.sleep(AGAIN)
+                continue
+            return (await self._history.current(room_id, actor_id, message_id))[0], done
+
     async def tell_sender(self, room_id: str, user_id: str, data: dict[str, Any]) -> None:
         """`message.status` to the sender's devices on all instances."""
         text = events.message_status(room_id, data)
@@ -93,27 +150,28 @@ class Rooms:
         appended = await self._log.append(request)
         if appended is None:
             return _nothing()
-        if request.joining:
+        if request.joining or request.going:
             await self._index(request, appended)
         return Done(appended, self._fates.follow(request, appended))
 
     async def _index(self, request: Append, appended: Appended) -> None:
         """Before the ack; the relay does it again, so a failure here is only late, never lost."""
-        offset = appended.offset - len(request.events) + 1
-        joins = next(i for i, event in enumerate(request.events) if event.joins)
+        first = appended.offset - len(request.events) + 1
+        at = next(i for i, event in enumerate(request.events) if event.joins or event.parts)
+        state: State = "out" if request.going else "in"
         changes = [
-            (user_id, Membership(request.room_id, appended.epoch, offset + joins, "in"))
-            for user_id in appended.added
+            (user_id, Membership(request.room_id, appended.epoch, first + at, state))
+            for user_id in appended.picked
         ]
         try:
             await self._user_rooms.note_all(changes)
-        except Exception:
+        except (RedisError, OSError):
             log.warning("user index is late", extra={"room_id": request.room_id})
 
 
-def _nothing() -> Done:
+def _nothing(status: str = "stored") -> Done:
     fate: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-    fate.set_result("stored")
+    fate.set_result(status)
     return Done(None, fate)
 
 

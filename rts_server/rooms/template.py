@@ -24,8 +24,8 @@ class Slot(IntEnum):
     SEQ = 3
     TS = 4
     MEMBER_COUNT = 5
-    ADDED_MEMBERS = 6
-    ADDED_USER_IDS = 7
+    MEMBERS = 6
+    USER_IDS = 7
 
 
 def hole(slot: Slot) -> str:

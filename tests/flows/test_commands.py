@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from typing import Any
 
 from tests.js_client import JsClient
@@ -194,3 +195,76 @@ async def test_room_list_pages_by_last_activity(world: World) -> None:
         assert rest["next_cursor"] is None
         assert first["unread"] == {"total": 2, "rooms": 1}
         assert await refused(a, "room.list", {"cursor": "nonsense"}) == "invalid_param"
+
+
+async def test_edit_and_delete_show_everywhere(world: World) -> None:
+    """An edit raises the version, a delete leaves a tombstone: live, in history, list and table."""
+    alice, bob = name("alice"), name("bob")
+    async with world.js(alice) as a, world.js(bob) as b:
+        room_id = await direct(a, bob)
+        ids = []
+        for n in range(2):
+            send = {"room_id": room_id, "client_msg_id": f"m{n}", "text": f"old {n}"}
+            ids.append((await ok(a, "message.send", send))["message_id"])
+        at = [{"room_id": room_id, "message_id": message_id} for message_id in ids]
+        edited = await ok(a, "message.edit", at[0] | {"text": "new"})
+        assert (edited["message"]["version"], edited["status"]) == (2, "queued")
+        again = await ok(a, "message.edit", at[0] | {"text": "new"})
+        assert again["message"] == edited["message"]
+        assert await refused(a, "message.edit", at[0] | {"text": "x", "version": 1}) == "conflict"
+        assert await refused(b, "message.edit", at[0] | {"text": "x"}) == "forbidden"
+        assert await refused(b, "message.delete", at[1]) == "forbidden"
+        assert await refused(a, "message.edit", {**at[0], "message_id": "x", "text": "x"}) == (
+            "not_found"
+        )
+        assert (await ok(b, "room.get", {"room_id": room_id}))["room"]["unread"] == 2
+        for _ in range(2):
+            deleted = (await ok(a, "message.delete", at[1]))["message"]
+        assert deleted["text"] == ""
+        assert deleted["deleted_by"] == alice
+        assert await refused(a, "message.edit", at[1] | {"text": "x"}) == "gone"
+        await b.wait_for(lambda e: bool(e["type"] == "message.deleted"))
+        live = [e["data"]["message"] for e in b.of_type("message.updated", "message.deleted")]
+        assert live == [edited["message"], deleted]
+        page = await ok(b, "message.list", {"room_id": room_id})
+        assert page["messages"] == [edited["message"], deleted]
+        room = (await ok(b, "room.get", {"room_id": room_id}))["room"]
+        assert room["unread"] == 1
+        assert room["last_message"]["preview"] == ""
+
+        def bodies() -> list[str]:
+            kept = [json.loads(item["body"]) for item in world.messages(room_id)]
+            return [body["text"] for body in kept]
+
+        await asyncio.to_thread(until, lambda: bodies() == ["new", ""], 10)
+
+
+async def test_removed_member_is_out(world: World) -> None:
+    """Who is removed hears nothing more, finds nothing more, and comes back as a new member."""
+    alice, bob, carol = name("alice"), name("bob"), name("carol")
+    async with world.js(alice) as a, world.js(bob) as b, world.js(carol) as c:
+        key = {"type": "group", "client_room_id": "g", "members": [bob, carol]}
+        room_id = (await ok(a, "room.create", key))["room"]["room_id"]
+        await b.wait_for(lambda e: bool(e["type"] == "room.added"))
+        one = {"room_id": room_id, "user_ids": [carol]}
+        assert await refused(b, "member.remove", one) == "forbidden"
+        removed = await ok(a, "member.remove", one)
+        assert (removed["removed"], removed["status"]) == ([carol], "stored")
+        assert (await ok(a, "member.remove", one))["removed"] == []
+        alone = {"room_id": room_id, "user_ids": [alice]}
+        assert await refused(a, "member.remove", alone) == "conflict"
+        await c.wait_for(lambda e: bool(e["type"] == "room.removed"))
+        send = {"room_id": room_id, "client_msg_id": "m1", "text": "without carol"}
+        await ok(a, "message.send", send)
+        await b.wait_for(lambda e: e["type"] == "message.new" and e["data"]["message"]["text"])
+        assert await refused(c, "message.list", {"room_id": room_id}) == "not_found"
+        assert (await ok(c, "room.list", {}))["rooms"] == []
+        texts = [e["data"]["message"]["text"] for e in c.of_type("message.new")]
+        assert "without carol" not in texts
+        await ok(a, "member.add", one)
+        await c.until(lambda: len(c.of_type("room.added")) == 2)
+        assert c.of_type("room.added")[1]["data"]["room"]["unread"] == 0
+        await ok(a, "message.send", send | {"client_msg_id": "m2"})
+        await c.wait_for(
+            lambda e: e["type"] == "message.new" and e["data"]["message"]["client_msg_id"] == "m2"
+        )
