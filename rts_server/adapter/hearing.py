@@ -191,7 +191,7 @@ class Hearing:
         room = self._rooms.get(room_id)
         channel = keys.room_channel(room_id)
         if room is None:
-            room = self._rooms[room_id] = Room(room_id, self._reads, self._keep)
+            room = self._rooms[room_id] = Room(room_id, self._reads, self._keep, self._evicted)
             self._by_channel[channel] = room
         if handle := self._leaving.pop(channel, None):
             handle.cancel()
@@ -245,13 +245,19 @@ class Hearing:
 
     async def _room_changed(self, listener: Listener, room_id: str, state: str) -> None:
         await listener.greeted.wait()
-        if listener.closed:
-            return
-        if state == "in" and room_id not in listener.rooms and self.added:
-            await self.added(listener, room_id)
-        elif state == "out" and self.removed:
-            self.part(listener, room_id)
-            await self.removed(listener, room_id)
+        async with listener.changing:
+            if listener.closed:
+                return
+            if state == "in" and room_id not in listener.rooms and self.added:
+                await self.added(listener, room_id)
+            elif state == "out" and self.removed:
+                self.part(listener, room_id)
+                await self.removed(listener, room_id)
+
+    def _evicted(self, user_id: str) -> None:
+        """Out by the room's log; he may be in again already, told while the log was behind."""
+        if self.changed:
+            self._keep(self.changed(user_id))
 
     # What is missed
 

@@ -13,11 +13,12 @@ from rts_server.engine.packets import Encoded
 class Listener:
     """A session on `/chat`. `write` never blocks; a packet may be shared between listeners.
 
-    `greeted`: `session.ready` is written, rooms may come and go.
+    `greeted`: `session.ready` is written, rooms may come and go, one at a time (`changing`).
     """
 
     user_id: str
     write: Callable[[Encoded], None]
     rooms: set[str] = field(default_factory=set)
     greeted: asyncio.Event = field(default_factory=asyncio.Event)
+    changing: asyncio.Lock = field(default_factory=asyncio.Lock)
     closed: bool = False

@@ -72,13 +72,20 @@ class Room:
     While `held` is not None the room is opening or repairing: what is heard waits there.
     """
 
-    def __init__(self, room_id: str, reads: Reads, keep: Callable[[Any], None]) -> None:
+    def __init__(
+        self,
+        room_id: str,
+        reads: Reads,
+        keep: Callable[[Any], None],
+        evicted: Callable[[str], None] = lambda user_id: None,
+    ) -> None:
         self.room_id = room_id
         self.position: Position | None = None
         self.seats: dict[Listener, Seat] = {}
         self.held: deque[Heard] | None = deque()
         self._reads = reads
         self._keep = keep
+        self._evicted = evicted
 
     def opened(self, position: Position | None) -> None:
         """The first position is known (None: the room is cold); what was held goes on from it."""
@@ -141,9 +148,12 @@ class Room:
 
     def _evict(self, user_ids: set[str]) -> None:
         """Out before any later event: the removal fence."""
-        for listener in [listener for listener in self.seats if listener.user_id in user_ids]:
+        gone = [listener for listener in self.seats if listener.user_id in user_ids]
+        for listener in gone:
             del self.seats[listener]
             listener.rooms.discard(self.room_id)
+        for user_id in {listener.user_id for listener in gone}:
+            self._evicted(user_id)
 
     def settle(self, listener: Listener, start: Position) -> None:
         """The listener's stream begins behind `start`; what waited is written first."""

@@ -109,7 +109,12 @@ class Namespace(socketio.AsyncNamespace):  # type: ignore[misc]
         session.opening = self._keep(self._open(session))
 
     async def _open(self, session: Session) -> None:
-        await self.opened(session)
+        try:
+            await self.opened(session)
+        except Exception:
+            log.exception("session could not be opened")
+            self._server.abort(session.eio_sid)
+            return
         session.ready.set()
 
     async def opened(self, session: Session) -> None:

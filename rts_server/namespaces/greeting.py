@@ -11,10 +11,11 @@ from redis.exceptions import RedisError
 from rts_server import errors
 from rts_server.adapter.hearing import Hearing, Replay
 from rts_server.adapter.listener import Listener
-from rts_server.adapter.sequence import parse_stored
+from rts_server.adapter.sequence import Position, parse_stored
 from rts_server.config import Settings
 from rts_server.engine.packets import event_packet
 from rts_server.namespaces.session import Session
+from rts_server.persistence.user_rooms import Membership
 from rts_server.protocol.event import ephemeral, now
 from rts_server.rooms.chatlist import ChatLists
 
@@ -49,15 +50,16 @@ class Greeting:
     async def _open(self, session: Session, listener: Listener) -> None:
         user_id = listener.user_id
         await self._hearing.enter(listener)
-        rooms = [m.room_id for m in await self._chat_lists.rooms_of(user_id)]
-        cursors = {r: c for r, c in session.cursors.items() if r in set(rooms)}
+        memberships = await self._chat_lists.rooms_of(user_id)
+        rooms = [membership.room_id for membership in memberships]
+        cursors = standing_cursors(session.cursors, memberships)
         replays = await self._hearing.join(listener, rooms, cursors)
         chat_list = await self._chat_lists.shown(user_id, rooms, partly=True)
         if session.closed:
             self._hearing.leave(listener)
             return
         heads = {row.room_id: (row.shown["epoch"], row.shown["offset"]) for row in chat_list.rows}
-        recovered = {}
+        recovered = dict.fromkeys(session.cursors.keys() & set(rooms), False)
         for room_id, cursor in cursors.items():
             known = replays[room_id].recovered
             recovered[room_id] = heads.get(room_id) == cursor if known is None else known
@@ -130,13 +132,27 @@ class Greeting:
         await self._chat_lists.rooms_of(user_id)
         for listener in self._hearing.listeners_of(user_id):
             await listener.greeted.wait()
-            for membership in await self._chat_lists.known(user_id):
-                room_id = membership.room_id
-                if membership.state == "in" and room_id not in listener.rooms:
-                    await self.added(listener, room_id)
-                elif membership.state == "out" and room_id in listener.rooms:
-                    self._hearing.part(listener, room_id)
-                    await self.removed(listener, room_id)
+            async with listener.changing:
+                await self._compare(listener)
+
+    async def _compare(self, listener: Listener) -> None:
+        for membership in await self._chat_lists.known(listener.user_id):
+            room_id = membership.room_id
+            if listener.closed:
+                return
+            if membership.state == "in" and room_id not in listener.rooms:
+                await self.added(listener, room_id)
+            elif membership.state == "out" and room_id in listener.rooms:
+                self._hearing.part(listener, room_id)
+                await self.removed(listener, room_id)
+
+
+def standing_cursors(
+    given: dict[str, Position], memberships: list[Membership]
+) -> dict[str, Position]:
+    """The cursors that still stand: who joined again since is told the room anew."""
+    joined = {m.room_id: (m.epoch, m.offset) for m in memberships}
+    return {r: cursor for r, cursor in given.items() if r in joined and cursor >= joined[r]}
 
 
 def _write(listener: Listener, kind: str, data: dict[str, Any], room_id: str | None = None) -> None:

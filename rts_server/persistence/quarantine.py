@@ -42,8 +42,10 @@ class Quarantine:
     async def run(self) -> None:
         """Consume until cancelled. A message stays in the queue until it is handled."""
         failures = 0
+        this = asyncio.current_task()
         try:
-            while True:
+            # Asked again and again: on its way through `failed` a cancellation can get lost.
+            while this is None or not this.cancelling():
                 try:
                     for message in await self._in_thread(self._receive):
                         await self._consume(message)

@@ -429,7 +429,7 @@ def _failed_message(record: Record) -> list[Step]:
         "seq": data["seq"],
     }
     key = message_key(record.room_id, data["message_id"])
-    tombstone = _update(key, values, above=["body_key"], remove=["position"])
+    tombstone = _update(key, values, above=["body_key"], remove=["position", "offset"])
     return [Write(MESSAGES, tombstone), _uncounted(record.room_id, data["seq"])]
 
 

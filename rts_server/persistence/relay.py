@@ -239,6 +239,11 @@ def _streams(answer: Any) -> dict[bytes, list[tuple[bytes, Any]]]:
 
 
 async def _cancelled(*tasks: asyncio.Task[Any]) -> None:
-    for task in tasks:
-        task.cancel()
+    """Until all have ended. Once is not enough: redis-py sends under asyncio.wait_for, which
+    before Python 3.12 can swallow a cancellation (bpo-37658)."""
+    left = set(tasks)
+    while left:
+        for task in left:
+            task.cancel()
+        left = (await asyncio.wait(left, timeout=0.05))[1]
     await asyncio.gather(*tasks, return_exceptions=True)

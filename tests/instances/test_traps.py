@@ -1,0 +1,337 @@
+"""The traps of promises.md, 1–8, 10 and 12: each was a hole in an earlier draft of the log."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+from collections.abc import Iterator
+
+import pytest
+from redis import Redis
+
+from rts_server import keys
+from rts_server.dev import deploy
+from tests.faults.sender import Sender, positions_are_unique
+from tests.flows.test_commands import ok
+from tests.instances.conftest import deployed
+from tests.instances.rooms import burst, durable, group, positions, send
+from tests.js_client import JsClient
+from tests.world import World, name, placed, until
+
+pytestmark = pytest.mark.timeout(180)
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """Two instances of this module's own: their Redis loses its memory again and again."""
+    yield from deployed(tmp_path_factory)
+
+
+def redis(world: World) -> Redis:
+    """A client of the world's Redis."""
+    return Redis.from_url(world.stack.settings.redis_url)
+
+
+def wipe(world: World) -> None:
+    """FLUSHALL."""
+    with redis(world) as client:
+        client.flushall()
+
+
+def restart_empty(world: World) -> None:
+    """kill -9 of Valkey, and a new one with an empty memory. On the main thread."""
+    valkey = world.stack.valkey
+    assert valkey is not None
+    valkey.kill()
+    valkey.dump.unlink(missing_ok=True)
+    valkey.open()
+
+
+async def texts(client: JsClient, room_id: str) -> list[str]:
+    """The texts of the history."""
+    return [m["text"] for m in await Sender(client, room_id).history() if m["type"] == "text"]
+
+
+async def until_placed(world: World, room_id: str, count: int) -> None:
+    """So many messages have their place in the archive."""
+    await asyncio.to_thread(until, lambda: placed(world, room_id) >= count, 30)
+
+
+async def two_instances_flushall(world: World, rooms: int) -> tuple[JsClient, JsClient]:
+    """Trap 1: FLUSHALL, then 100 rooms touched by both instances at once."""
+    alice, bob = name("alice"), name("bob")
+    async with world.js(alice) as a, world.js(bob, instance=1) as b:
+        room_ids = []
+        for n in range(rooms):
+            asked = {"type": "group", "client_room_id": f"g{n}", "members": [bob]}
+            room_ids.append((await ok(a, "room.create", asked))["room"]["room_id"])
+        await asyncio.gather(*(Sender(a, room_id).send("before") for room_id in room_ids))
+        wipe(world)
+        senders = [Sender(client, room_id) for room_id in room_ids for client in (a, b)]
+        await asyncio.gather(*(sender.send("after") for sender in senders))
+        positions_are_unique(a, b)
+        for room_id in room_ids:
+            history = await Sender(a, room_id).history()
+            assert [m["text"] for m in history] == ["before", "after", "after"]
+            assert [m["epoch"] for m in history] == [1, 2, 2]
+        return a, b
+
+
+async def test_1_flushall_with_two_instances(pair: World) -> None:
+    """After FLUSHALL 100 rooms are opened once each, by one of two; no position is given twice."""
+    await two_instances_flushall(pair, 100)
+
+
+async def test_2_removed_member_stays_removed(pair: World) -> None:
+    """Remove, edit and send, then Redis dies with its data while the Lambda is paused."""
+    alice, bob, carol = name("alice"), name("bob"), name("carol")
+    async with pair.js(alice) as a, pair.js(bob, instance=1) as b, pair.js(carol) as c:
+        room_id = await group(a, [bob, carol])
+        await b.wait_for(lambda e: bool(e["type"] == "room.added"))
+        first = await Sender(a, room_id).send("first")
+        settings = pair.stack.settings
+        await asyncio.to_thread(deploy.switch, settings, "chat-message-to-db", on=False)
+        removed = await ok(a, "member.remove", {"room_id": room_id, "user_ids": [carol]})
+        assert removed["status"] == "stored"
+        edit = {"room_id": room_id, "message_id": first["message_id"], "text": "edited"}
+        assert (await ok(a, "message.edit", edit))["status"] == "queued"
+        assert (await Sender(a, room_id).send("second"))["status"] == "queued"
+        restart_empty(pair)
+        await asyncio.sleep(2)  # the pause of the Lambda is what is tested
+        await asyncio.to_thread(deploy.switch, settings, "chat-message-to-db", on=True)
+        await Sender(b, room_id).send("third", 30)
+        assert await texts(b, room_id) == ["edited", "second", "third"]
+        answer = await c.emit("message.list", {"room_id": room_id})
+        assert answer["error"]["code"] == "not_found"
+        heard = [e["data"].get("message", {}).get("text") for e in c.events]
+        assert "second" not in heard
+        assert "third" not in heard
+
+
+async def test_3_six_hundred_messages_with_persistence_paused(pair: World) -> None:
+    """600 messages nobody has stored yet: list, sync and an edit of the 50th are right."""
+    alice, bob = name("alice"), name("bob")
+    settings = pair.stack.settings
+    async with pair.js(alice) as a, pair.raw(bob, instance=1) as b:
+        room_id = await group(a, [bob])
+        await b.until(lambda: any(e["type"] == "room.added" for e in b.events))
+        await asyncio.to_thread(deploy.switch, settings, "chat-message-to-db", on=False)
+        try:
+            await burst(b, room_id, 600)
+            wanted = [f"m{n}" for n in range(600)]
+            assert await texts(a, room_id) == wanted
+            page = await ok(a, "message.list", {"room_id": room_id, "before_seq": 51, "limit": 1})
+            (fiftieth,) = page["messages"]
+            mine = {"room_id": room_id, "message_id": fiftieth["message_id"]}
+            answer = await b.ask(10_000, json.dumps(["message.edit", mine | {"text": "edited"}]))
+            assert answer["ok"], answer
+            wanted[49] = "edited"
+            assert await texts(a, room_id) == wanted
+            cursor, events = [1, 2], []
+            while True:
+                told = (await ok(a, "sync", {"cursors": {room_id: cursor}}))["rooms"][room_id]
+                assert told["recovered"]
+                assert len(told["events"]) <= 300
+                events += told["events"]
+                cursor = [told["epoch"], told["offset"]]
+                if not told["has_more"]:
+                    break
+            assert [e["offset"] for e in events] == list(range(3, 604))
+        finally:
+            await asyncio.to_thread(deploy.switch, settings, "chat-message-to-db", on=True)
+        await until_placed(pair, room_id, 600)
+        assert await texts(a, room_id) == wanted
+
+
+async def test_4_index_survives_its_writer(pair: World) -> None:
+    """Killed between append and index, the relay writes it; after FLUSHALL all rooms are there."""
+    alice, bob = name("alice"), name("bob")
+    async with pair.js(alice) as a:
+        first = await group(a, [bob])
+        with redis(pair) as client:
+            # What a killed origin leaves: the record in the outbox, nothing in the index.
+            client.hdel(keys.user_rooms(bob), first)
+            pair.relay.signal(signal.SIGSTOP)
+            adding = asyncio.create_task(
+                a.emit("room.create", {"type": "group", "client_room_id": "h", "members": [bob]})
+            )
+            await asyncio.to_thread(until, lambda: client.hlen(keys.user_rooms(bob)) > 1, 5)
+            second = next(
+                field.decode()
+                for field in client.hkeys(keys.user_rooms(bob))
+                if not field.startswith(b"#")
+            )
+            client.hdel(keys.user_rooms(bob), second)
+            pair.relay.signal(signal.SIGCONT)
+            await asyncio.to_thread(until, lambda: client.hexists(keys.user_rooms(bob), second), 15)
+            assert (await adding)["ok"]
+        wipe(pair)
+        third = {"room_id": first, "user_ids": [name("carol")]}
+        for _ in range(20):
+            if (await a.emit("member.add", third))["ok"]:
+                break
+        async with pair.js(bob, instance=1) as b:
+            rooms = (await ok(b, "room.list", {}))["rooms"]
+            assert {room["room_id"] for room in rooms} == {first, second}
+            await Sender(a, second).send("heard")
+            await b.wait_for(lambda e: bool(e["type"] == "message.new"))
+
+
+async def test_5_removal_in_a_loop_against_reconnects(pair: World) -> None:
+    """However removal and reconnect race, nothing behind the removal reaches the removed."""
+    alice, bob = name("alice"), name("bob")
+    async with pair.js(alice) as a, JsClient() as b:
+        await b.connect(pair.urls[1], pair.token(bob), cursors={}, follow=True)
+        room_id = await group(a, [bob])
+        one = {"room_id": room_id, "user_ids": [bob]}
+        for n in range(8):
+            await b.until(lambda n=n: len(b.of_type("room.added")) > n, 10)  # type: ignore[misc]
+            b.drop()
+            removing = asyncio.create_task(ok(a, "member.remove", one))
+            await Sender(a, room_id).send(f"racing {n}")
+            await removing
+            await Sender(a, room_id).send(f"behind {n}")
+            count = len(b.of_type("session.ready"))
+            await b.until(lambda c=count: len(b.of_type("session.ready")) >= c, 10)  # type: ignore[misc]
+            await ok(a, "member.add", one)
+        heard = [e["data"]["message"]["text"] for e in b.of_type("message.new")]
+        assert not [text for text in heard if text.startswith("behind")]
+        removals = {e["offset"] for e in durable(a, room_id) if e["type"] == "member.removed"}
+        assert len(removals) == 8
+
+
+async def test_6_redis_dies_right_after_a_publish(pair: World) -> None:
+    """The message was heard, Redis and the sender are gone: it is repeated by its origin."""
+    alice, bob = name("alice"), name("bob")
+    async with pair.js(bob, instance=1) as b:
+        async with pair.js(alice) as a:
+            room_id = await group(a, [bob])
+            await b.wait_for(lambda e: bool(e["type"] == "room.added"))
+            await Sender(a, room_id).send("before")
+            pair.relay.signal(signal.SIGSTOP)
+            sending = asyncio.create_task(send(a, room_id, "last words"))
+            await b.wait_for(
+                lambda e: (
+                    e["type"] == "message.new" and e["data"]["message"]["text"] == "last words"
+                )
+            )
+            restart_empty(pair)
+            sending.cancel()
+        pair.relay.signal(signal.SIGCONT)
+        await Sender(b, room_id).send("later", 30)
+        await until_placed(pair, room_id, 3)
+        assert sorted(await texts(b, room_id)) == ["before", "last words", "later"]
+
+
+async def test_7_fail_back_with_an_idle_room(pair: World) -> None:
+    """A→B→A: the first Redis comes back with its old memory, the room was written on the other."""
+    alice, bob = name("alice"), name("bob")
+    async with pair.js(alice) as a, pair.js(bob, instance=1) as b:
+        room_id = await group(a, [bob])
+        await Sender(a, room_id).send("on A")
+        with redis(pair) as client:
+            client.set("marker", "A")
+            assert client.info("replication")["master_replid"]
+            names = keys.room(room_id)
+            old = {key: client.dump(key) for key in names[:8] if client.exists(key)}
+        wipe(pair)
+        await Sender(a, room_id).send("on B", 30)
+        await until_placed(pair, room_id, 2)
+        with redis(pair) as client:
+            # A's memory again, under A's own run_id; only its replication id tells that it was away
+            client.flushall()
+            for key, value in old.items():
+                client.restore(key, 0, value)
+            client.execute_command("REPLICAOF", "127.0.0.1", "1")
+            client.execute_command("REPLICAOF", "NO", "ONE")
+        await Sender(b, room_id).send("on A again", 30)
+        positions_are_unique(a, b)
+        assert await texts(a, room_id) == ["on A", "on B", "on A again"]
+
+
+async def test_8_nobody_was_told_queued(pair: World) -> None:
+    """SQS away, origin killed, retry elsewhere, Redis dead: no ack said queued, one message."""
+    aws = pair.stack.aws
+    assert aws is not None
+    alice, bob = name("alice"), name("bob")
+    message = {"client_msg_id": "m1", "text": "only once"}
+    async with pair.js(alice) as a, pair.js(alice, instance=1) as other:
+        room_id = await group(a, [bob])
+        await Sender(a, room_id).send("before")
+        await until_placed(pair, room_id, 1)
+        aws.signal(signal.SIGSTOP)
+        try:
+            sending = asyncio.create_task(a.emit("message.send", {"room_id": room_id, **message}))
+            await other.wait_for(
+                lambda e: e["type"] == "message.new" and e["data"]["message"]["text"] == "only once"
+            )
+            pair.webs[0].kill()
+            sending.cancel()
+            again = await other.emit("message.send", {"room_id": room_id, **message})
+            assert again["data"]["status"] == "accepted"
+            restart_empty(pair)
+        finally:
+            aws.signal(signal.SIGCONT)
+            pair.webs[0].start()
+        await until_placed(pair, room_id, 2)
+        assert await texts(other, room_id) == ["before", "only once"]
+
+
+async def test_10_many_rooms_with_many_missed_events_converge(pair: World) -> None:
+    """More is missed than one answer may hold: connect says so once, sync ends, nothing loops."""
+    alice, bob = name("alice"), name("bob")
+    rooms, events = 40, 60
+    async with pair.js(bob) as b, pair.raw(alice) as a:
+        room_ids = []
+        for n in range(rooms):
+            asked = {"type": "group", "client_room_id": f"g{n}", "members": [alice]}
+            room_ids.append((await ok(b, "room.create", asked))["room"]["room_id"])
+        for room_id in room_ids:
+            await burst(a, room_id, events)
+        cursors = {room_id: [1, 2] for room_id in room_ids}
+        async with pair.js(bob, instance=1, cursors=cursors) as late:
+            recovered = late.events[0]["data"]["recovered"]
+            assert set(recovered) == set(room_ids)
+            assert set(recovered.values()) == {True, False}
+            await ok(late, "room.list", {"limit": 1})
+            for room_id in room_ids:
+                count = events if recovered[room_id] else 0
+                assert len(durable(late, room_id)) == count
+            calls, missing = 0, cursors
+            seen: dict[str, int] = dict.fromkeys(room_ids, 0)
+            while missing:
+                calls += 1
+                assert calls < 40
+                answer = (await ok(late, "sync", {"cursors": missing}))["rooms"]
+                missing = {}
+                for room_id, told in answer.items():
+                    assert told["recovered"]
+                    seen[room_id] += len(told["events"])
+                    if told["has_more"]:
+                        missing[room_id] = [told["epoch"], told["offset"]]
+            assert set(seen.values()) == {events}
+
+
+@pytest.mark.parametrize("part", ["head", "members", "cursors", "log", "seqs", "uncounted"])
+@pytest.mark.parametrize("harm", ["deleted", "wrong type"])
+async def test_12_each_key_of_a_room(pair: World, part: str, harm: str) -> None:
+    """A key of a room that is gone or of another type makes the room cold, never half."""
+    alice, bob, carol = name("alice"), name("bob"), name("carol")
+    async with pair.js(alice) as a, pair.js(bob, instance=1) as b:
+        room_id = await group(a, [bob])
+        await ok(a, "member.add", {"room_id": room_id, "user_ids": [carol]})
+        await Sender(a, room_id).send("before")
+        key = getattr(keys.room(room_id), part)
+        with redis(pair) as client:
+            assert client.delete(key) == 1
+            if harm == "wrong type":
+                client.set(key, "nonsense")
+        await Sender(b, room_id).send("after", 30)
+        assert await texts(a, room_id) == ["before", "after"]
+        members = (await ok(a, "member.list", {"room_id": room_id}))["members"]
+        assert [m["user_id"] for m in members] == sorted([alice, bob, carol])
+        assert (await ok(b, "room.get", {"room_id": room_id}))["room"]["unread"] == 0
+        assert (await ok(a, "room.get", {"room_id": room_id}))["room"]["unread"] == 1
+        positions_are_unique(a, b)
+        assert positions(a, room_id)[-1][0] == 2
