@@ -47,7 +47,7 @@ def verify(settings: Settings, token: Any) -> Identity:
         )
     except jwt.ExpiredSignatureError:
         raise TokenExpired() from None
-    except (jwt.InvalidTokenError, ValueError, TypeError, OverflowError, RecursionError):
+    except (jwt.PyJWTError, ValueError, TypeError, OverflowError, RecursionError):
         raise Unauthorized() from None
     return _identity(claims)
 

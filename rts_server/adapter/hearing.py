@@ -250,14 +250,21 @@ class Hearing:
                 return
             if state == "in" and room_id not in listener.rooms and self.added:
                 await self.added(listener, room_id)
-            elif state == "out" and self.removed:
+            elif state == "out" and room_id in listener.rooms and self.removed:
                 self.part(listener, room_id)
                 await self.removed(listener, room_id)
 
-    def _evicted(self, user_id: str) -> None:
+    def _evicted(self, listener: Listener, room_id: str) -> None:
+        self._keep(self._out(listener, room_id))
+
+    async def _out(self, listener: Listener, room_id: str) -> None:
         """Out by the room's log; he may be in again already, told while the log was behind."""
+        await listener.greeted.wait()
+        async with listener.changing:
+            if room_id not in listener.rooms and self.removed:
+                await self.removed(listener, room_id)
         if self.changed:
-            self._keep(self.changed(user_id))
+            await self.changed(listener.user_id)
 
     # What is missed
 

@@ -77,7 +77,7 @@ class Room:
         room_id: str,
         reads: Reads,
         keep: Callable[[Any], None],
-        evicted: Callable[[str], None] = lambda user_id: None,
+        evicted: Callable[[Listener, str], None] = lambda listener, room_id: None,
     ) -> None:
         self.room_id = room_id
         self.position: Position | None = None
@@ -148,12 +148,10 @@ class Room:
 
     def _evict(self, user_ids: set[str]) -> None:
         """Out before any later event: the removal fence."""
-        gone = [listener for listener in self.seats if listener.user_id in user_ids]
-        for listener in gone:
+        for listener in [listener for listener in self.seats if listener.user_id in user_ids]:
             del self.seats[listener]
             listener.rooms.discard(self.room_id)
-        for user_id in {listener.user_id for listener in gone}:
-            self._evicted(user_id)
+            self._evicted(listener, self.room_id)
 
     def settle(self, listener: Listener, start: Position) -> None:
         """The listener's stream begins behind `start`; what waited is written first."""

@@ -64,7 +64,8 @@ class Greeting:
             known = replays[room_id].recovered
             recovered[room_id] = heads.get(room_id) == cursor if known is None else known
         _write(listener, "session.ready", self._ready(session, chat_list.unread, recovered))
-        for room_id in session.cursors.keys() - set(rooms):
+        joined = {room_id for room_id, replay in replays.items() if replay.start}
+        for room_id in session.cursors.keys() - joined:
             await self.removed(listener, room_id)
         new = [row for row in chat_list.rows if session.cursors and row.room_id not in cursors]
         for shown in await self._chat_lists.counted(new):

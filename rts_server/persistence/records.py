@@ -83,8 +83,13 @@ def body_key(version: int, epoch: int, offset: int) -> str:
 
 
 def final_key(epoch: int, offset: int) -> str:
-    """Rank of a body that absorbs all others: `~` sorts above every digit."""
+    """Rank of a tombstone, which absorbs all bodies: `~` sorts above every digit."""
     return f"~{position(epoch, offset)}"
+
+
+def failure_key(epoch: int, offset: int) -> str:
+    """Rank of a failure, which absorbs tombstones too."""
+    return f"~{final_key(epoch, offset)}"
 
 
 # What a record may be
@@ -424,7 +429,7 @@ def _failed_message(record: Record) -> list[Step]:
     values = {
         "failed": True,
         "body": _json({**data, "room_id": record.room_id, "epoch": record.epoch}),
-        "body_key": final_key(record.epoch, record.offset),
+        "body_key": failure_key(record.epoch, record.offset),
         "epoch": record.epoch,
         "seq": data["seq"],
     }
@@ -485,18 +490,24 @@ def _member_added(record: Record, member: dict[str, Any]) -> dict[str, Any]:
         member_key(record.room_id, member["user_id"]),
         values,
         above=["pos"],
-        remove=[name for name in MEMBER_FIELDS if name not in state],
+        remove=["left_at", *(name for name in MEMBER_FIELDS if name not in state)],
     )
 
 
 def _members_removed(record: Record) -> list[Step]:
-    """Items stay, as `out`, so that an older `in` can never come back."""
+    """Items stay, as `out`, so that an older `in` can never come back; nothing else of it stays,
+    or the item would tell in which order the records came."""
     given = [
         {"pos": record.pos, "user_id": member["user_id"], "state": "out", "left_at": record.ts}
         for member in record.data["members"]
     ]
     updates = [
-        _update(member_key(record.room_id, values["user_id"]), values, above=["pos"])
+        _update(
+            member_key(record.room_id, values["user_id"]),
+            values,
+            above=["pos"],
+            remove=["join_seq", *MEMBER_FIELDS],
+        )
         for values in given
     ]
     return _under_epoch(record, updates)

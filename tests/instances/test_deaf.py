@@ -7,13 +7,15 @@ import json
 import time
 import urllib.error
 import urllib.request
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 
 from tests.instances.conftest import FAST
-from tests.instances.rooms import all_have, durable, group, positions, send
+from tests.instances.rooms import all_have, burst, durable, group, positions, send
 from tests.proxy import Proxy
 from tests.world import Process, World, free_port, name, ready, until
 
@@ -36,30 +38,56 @@ async def eventually(condition: Any, within: float) -> float:
     return time.monotonic() - began
 
 
-async def test_cut_link_shows_as_deaf_and_is_repaired(pair: World, tmp_path_factory: Any) -> None:
-    """Deaf in readiness while commands go on; live again, without a gap, soon after the cut."""
+@asynccontextmanager
+async def deaf_instance(pair: World, folder: Any) -> AsyncIterator[tuple[Proxy, str]]:
+    """A third instance, whose Redis is behind a proxy; it is `pair.urls[2]` meanwhile."""
     where = urlsplit(pair.stack.settings.redis_url)
     assert where.hostname is not None
     assert where.port is not None
     async with Proxy((where.hostname, where.port)) as proxy:
         url = f"http://127.0.0.1:{(port := free_port())}"
-        environment = (
-            pair.stack.environment()
-            | FAST
-            | {
-                "RTS_PORT": str(port),
-                "RTS_REDIS_URL": f"redis://127.0.0.1:{proxy.port}/0",
-            }
-        )
-        deaf = Process("serve", environment, tmp_path_factory.mktemp("deaf") / "web.log")
-        deaf.start()
+        own = {"RTS_PORT": str(port), "RTS_REDIS_URL": f"redis://127.0.0.1:{proxy.port}/0"}
+        environment = pair.stack.environment() | FAST | own
+        process = Process("serve", environment, folder.mktemp("deaf") / "web.log")
+        process.start()
         pair.urls.append(url)
         try:
             await eventually(lambda: ready(url), 15)
-            await cut_and_heal(pair, proxy, url)
+            yield proxy, url
         finally:
             pair.urls.remove(url)
-            await asyncio.to_thread(deaf.stop)
+            await asyncio.to_thread(process.stop)
+
+
+async def test_cut_link_shows_as_deaf_and_is_repaired(pair: World, tmp_path_factory: Any) -> None:
+    """Deaf in readiness while commands go on; live again, without a gap, soon after the cut."""
+    async with deaf_instance(pair, tmp_path_factory) as (proxy, url):
+        await cut_and_heal(pair, proxy, url)
+
+
+async def test_removal_inside_the_cut(pair: World, tmp_path_factory: Any) -> None:
+    """600 events and a removal while the link is cut: the removed hears nothing behind it."""
+    alice, bob, carol = name("alice"), name("bob"), name("carol")
+    async with (
+        deaf_instance(pair, tmp_path_factory) as (proxy, _),
+        pair.js(alice) as a,
+        pair.raw(alice) as writer,
+        pair.js(bob, instance=2) as b,
+        pair.js(carol, instance=2) as c,
+    ):
+        room_id = await group(a, [bob, carol])
+        await b.wait_for(lambda e: bool(e["type"] == "room.added"))
+        await c.wait_for(lambda e: bool(e["type"] == "room.added"))
+        proxy.cut()
+        await burst(writer, room_id, 300, "x")
+        removed = await a.emit("member.remove", {"room_id": room_id, "user_ids": [bob]})
+        assert removed["ok"], removed
+        await burst(writer, room_id, 300, "y")
+        proxy.heal()
+        await all_have([a, c], room_id, 604, 10)
+        assert positions(c, room_id) == [(1, offset) for offset in range(3, 605)]
+        await b.wait_for(lambda e: bool(e["type"] == "room.removed"), 10)
+        assert max(positions(b, room_id)) <= (1, 303)
 
 
 async def cut_and_heal(pair: World, proxy: Proxy, url: str) -> None:
