@@ -58,7 +58,7 @@ if req.change then
 end
 
 -- Of the users named, those the request is about: who is to come and is not in, or to go and is.
-local count, picked = redis.call('HLEN', MEMBERS), {}
+local count, picked = tonumber(head.shape:match('^%d+')), {}
 for _, one in ipairs(req.members or {}) do
   one.was = redis.call('HGET', MEMBERS, one.user_id)
   if (req.going and one.was) or not (req.going or one.was) then picked[#picked + 1] = one end
@@ -81,6 +81,18 @@ if req.going then
 else
   count = count + #picked
   if count > req.member_limit then return {'limit', now} end
+end
+
+-- Sizes of the hot keys as they will be: every write answers how much it added or took.
+local sizes = {}
+for size in head.shape:gmatch('%d+') do sizes[#sizes + 1] = tonumber(size) end
+local AT = {[MEMBERS] = 1, [CURSORS] = 2, [LOG] = 3, [SEQS] = 4, [CHANGED] = 5, [UNCOUNTED] = 6}
+local function put(command, key, ...)
+  local grown = redis.call(command, key, ...)
+  sizes[AT[key]] = sizes[AT[key]] + (command == 'XADD' and 1 or grown)
+end
+local function take(command, key, ...)
+  sizes[AT[key]] = sizes[AT[key]] - redis.call(command, key, ...)
 end
 
 -- 4.-6. from here on: writes only
@@ -115,35 +127,35 @@ local function refresh()
 end
 
 local function remember(event)
-  if event.counts == false then redis.call('ZADD', UNCOUNTED, seq, seq) end
+  if event.counts == false then put('ZADD', UNCOUNTED, seq, seq) end
   if event.last then update.last, update.last_ms = fill(event.last), now end
   if event.sender then
-    redis.call('HSET', CURSORS, 'r:' .. event.sender, seq, 'd:' .. event.sender, seq)
+    put('HSET', CURSORS, 'r:' .. event.sender, seq, 'd:' .. event.sender, seq)
   end
   if event.room then update.room = fill(event.room) end
   if event.joins then
     for _, one in ipairs(picked) do
-      redis.call('HSET', MEMBERS, one.user_id, one.role .. ' ' .. fill(one.stored))
-      redis.call('HSET', CURSORS, 'r:' .. one.user_id, seq, 'd:' .. one.user_id, seq)
+      put('HSET', MEMBERS, one.user_id, one.role .. ' ' .. fill(one.stored))
+      put('HSET', CURSORS, 'r:' .. one.user_id, seq, 'd:' .. one.user_id, seq)
     end
   elseif event.parts then
     for _, one in ipairs(picked) do
-      redis.call('HDEL', MEMBERS, one.user_id)
-      redis.call('HDEL', CURSORS, 'r:' .. one.user_id, 'd:' .. one.user_id)
+      take('HDEL', MEMBERS, one.user_id)
+      take('HDEL', CURSORS, 'r:' .. one.user_id, 'd:' .. one.user_id)
     end
   end
   if event.changes then
     local change = event.changes
-    redis.call('HSET', CHANGED, change.message_id,
+    put('HSET', CHANGED, change.message_id,
       offset .. ' ' .. change.version .. ' ' .. fill(change.pieces))
     if head.last and cjson.decode(head.last).message_id == change.message_id then
       update.last = fill(change.last)
     end
-    if change.uncounted then redis.call('ZADD', UNCOUNTED, change.uncounted, change.uncounted) end
+    if change.uncounted then put('ZADD', UNCOUNTED, change.uncounted, change.uncounted) end
   end
   if event.fails then
-    redis.call('ZADD', UNCOUNTED, event.fails.seq, event.fails.seq)
-    redis.call('HSET', CHANGED, event.fails.message_id, offset .. ' 0 {"failed":true}')
+    put('ZADD', UNCOUNTED, event.fails.seq, event.fails.seq)
+    put('HSET', CHANGED, event.fails.message_id, offset .. ' 0 {"failed":true}')
     if redis.call('EXISTS', FAILED) == 1 then redis.call('HSET', FAILED, 'failed', 1) end
   end
 end
@@ -156,13 +168,13 @@ local function write(event)
   remember(event)
   local id = head.epoch .. '-' .. offset
   if event.takes_seq then
-    redis.call('XADD', LOG, id, 'e', text, 't', now, 's', seq)
-    redis.call('ZADD', SEQS, seq, offset)
+    put('XADD', LOG, id, 'e', text, 't', now, 's', seq)
+    put('ZADD', SEQS, seq, offset)
   elseif event.fails or event.changes then
     local changed = (event.fails or event.changes).message_id
-    redis.call('XADD', LOG, id, 'e', text, 't', now, 'm', changed)
+    put('XADD', LOG, id, 'e', text, 't', now, 'm', changed)
   else
-    redis.call('XADD', LOG, id, 'e', text, 't', now)
+    put('XADD', LOG, id, 'e', text, 't', now)
   end
   local record = '{"v":' .. (event.v or 1) .. ',' .. (event.extra or '') .. '"event":' .. text .. '}'
   local fields = {'q', event.queue, 'r', req.room_id, 'e', head.epoch .. ':' .. offset,
@@ -178,35 +190,45 @@ end
 
 -- Never inside the floor; beyond it, what is over the count or over the age.
 local function trim()
-  local length = redis.call('XLEN', LOG)
   for _, entry in ipairs(redis.call('XRANGE', LOG, '-', '+', 'COUNT', 3)) do
     local fields = {}
     for i = 1, #entry[2], 2 do fields[entry[2][i]] = entry[2][i + 1] end
     local age = now - tonumber(fields.t)
-    if age < req.log_floor or (length <= req.log_events and age < req.log_ttl) then break end
+    if age < req.log_floor or (sizes[3] <= req.log_events and age < req.log_ttl) then break end
     local at = entry[1]:match('-(%d+)$')
-    redis.call('XDEL', LOG, entry[1])
-    length = length - 1
-    if fields.s then redis.call('ZREM', SEQS, at) end
+    take('XDEL', LOG, entry[1])
+    if fields.s then take('ZREM', SEQS, at) end
     if fields.m then
       local changed = redis.call('HGET', CHANGED, fields.m)
-      if changed and changed:match('^%d+') == at then redis.call('HDEL', CHANGED, fields.m) end
+      if changed and changed:match('^%d+') == at then take('HDEL', CHANGED, fields.m) end
     end
   end
 end
 
+-- All hot keys expire at one moment, a full time after the last touch; a touch is written once a
+-- minute, and for a key that is new.
+local touched = tonumber(head.touched)
 local function keep()
-  for _, key in ipairs({MEMBERS, CURSORS, LOG, SEQS, CHANGED, UNCOUNTED}) do
-    redis.call('PEXPIREAT', key, now + req.log_ttl)
+  local renew = now - touched > math.min(60000, req.log_ttl / 100)
+  if renew then
+    touched = now
+    redis.call('PEXPIRE', HEAD, req.head_ttl)
   end
-  redis.call('PEXPIRE', HEAD, req.head_ttl)
+  local i = 0
+  for before in head.shape:gmatch('%d+') do
+    i = i + 1
+    if renew or (before == '0' and sizes[i] > 0) then
+      redis.call('PEXPIREAT', HOT[i], touched + req.log_ttl)
+    end
+  end
 end
 
 refresh()
 for _, event in ipairs(req.events) do write(event) end
 trim()
 keep()
-local fields = {'offset', offset, 'seq', seq, 'shape', shape(), 'touched', now, 'ttl', req.log_ttl}
+local fields = {'offset', offset, 'seq', seq, 'shape', table.concat(sizes, ':'),
+  'touched', touched, 'ttl', req.log_ttl}
 for name, value in pairs(update) do
   fields[#fields + 1] = name
   fields[#fields + 1] = value

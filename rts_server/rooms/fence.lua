@@ -13,6 +13,8 @@ local function identity()
   return info:match('run_id:(%w+)') .. ':' .. info:match('master_replid:(%w+)')
 end
 
+local HOT = {MEMBERS, CURSORS, LOG, SEQS, CHANGED, UNCOUNTED}
+
 -- Sizes of the six hot keys, as stored after every write; 'broken' when one is of another type.
 local function shape()
   local sizes = {}
