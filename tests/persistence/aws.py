@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import boto3
+import pytest
+from moto import mock_aws
 
 from lambdas import tables
 
@@ -19,6 +22,20 @@ ENVIRONMENT = {
     "RTS_MESSAGES_TABLE": "chat-messages",
     "RTS_QUARANTINE_URL": "chat-quarantine-queue",
 }
+
+
+@contextmanager
+def pretended() -> Iterator[None]:
+    """AWS inside this process, with empty tables, for the length of the block."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in ENVIRONMENT.items():
+            patch.setenv(name, value)
+        patch.delenv("AWS_ENDPOINT_URL", raising=False)
+        with mock_aws():
+            create()
+            forget()
+            yield
+            forget()
 
 
 def create(endpoint: str | None = None) -> None:

@@ -49,6 +49,14 @@ def new(
     return record("message.new", epoch, offset, {"message": message}, room_id, **proof)
 
 
+def changed(
+    kind: str, epoch: int, offset: int, seq: int, message_id: str, version: int, **more: Any
+) -> str:
+    """`message.updated` or `message.deleted` of a message that stands at (epoch, seq)."""
+    whole = json.loads(new(epoch, offset, seq, message_id, version=version, **more))
+    return record(kind, epoch, offset, whole["event"]["data"])
+
+
 def failed(epoch: int, offset: int, seq: int, message_id: str, room_id: str = ROOM) -> str:
     data = {"message_id": message_id, "client_msg_id": "c", "seq": seq, "reason": "poison"}
     return record("message.failed", epoch, offset, data, room_id)
@@ -77,9 +85,16 @@ def room(epoch: int, offset: int, kind: str = "room.created", room_id: str = ROO
     return record(kind, epoch, offset, {"room": fields}, room_id)
 
 
-def added(epoch: int, offset: int, *users: str, seq: int = 0, room_id: str = ROOM) -> str:
+def added(
+    epoch: int,
+    offset: int,
+    *users: str,
+    seq: int = 0,
+    room_id: str = ROOM,
+    kind: str = "member.added",
+) -> str:
     members = [
         {"user_id": user, "role": "member", "joined_at": TS, "read_seq": seq, "delivered_seq": seq}
         for user in users
     ]
-    return record("member.added", epoch, offset, {"members": members}, room_id)
+    return record(kind, epoch, offset, {"members": members}, room_id)

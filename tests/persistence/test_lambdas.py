@@ -21,7 +21,7 @@ from tests.persistence import aws
 from tests.persistence.samples import added, barrier, new, room
 
 pytestmark = pytest.mark.usefixtures("tables")
-OK = {"batchItemFailures": []}
+OK: dict[str, Any] = {"batchItemFailures": []}
 
 
 def failing(*numbers: int) -> dict[str, Any]:
@@ -127,7 +127,7 @@ def test_poison_goes_aside_and_its_room_goes_on(capsys: pytest.CaptureFixture[st
     assert (first["message_id"], first["client_msg_id"], first["seq"]) == ("m2", "c-m2", 2)
     assert second == {"reason": "not JSON: JSONDecodeError", "record": "no json"}
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert [line["message"] for line in lines] == ["quarantined", "quarantined"]
+    assert [line["message"] for line in lines] == ["quarantined", "quarantined", "batch"]
     assert "text of" not in json.dumps(lines)
 
 

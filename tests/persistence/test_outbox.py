@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from rts_server.persistence import lanes, outbox
 from rts_server.persistence.lanes import Lanes
-from rts_server.persistence.outbox import Entry
+from rts_server.persistence.outbox import Entry, Key
 
 IDS = count(1)
 
@@ -23,8 +23,8 @@ def entry(room: str, *, nonce: str | None = None, size: int = 10, part: int = 0)
     return Entry(part, f"{number}-0", "m", room, position, "k", "origin", "x" * size, nonce)
 
 
-def accept(batch: list[Entry]) -> set[str]:
-    return {one.entry_id for one in batch}
+def accept(batch: list[Entry]) -> set[Key]:
+    return {one.key for one in batch}
 
 
 def test_an_entry_of_the_stream() -> None:
@@ -99,7 +99,7 @@ def test_a_barrier_waits_for_all_before_it_and_goes_alone() -> None:
     first = lane.take(0)
     assert first == [sent[0], sent[1], sent[4]]
     assert lane.take(0) == []
-    lane.settle(first, {sent[0].entry_id, sent[4].entry_id}, 0)
+    lane.settle(first, {sent[0].key, sent[4].key}, 0)
     assert lane.take(0) == []
     again = lane.take(1)
     assert again == [sent[1]]
@@ -181,6 +181,18 @@ def test_a_dropped_partition_leaves_only_what_is_on_its_way() -> None:
     assert lane.held == 2
 
 
+def test_the_same_entry_id_in_two_partitions() -> None:
+    """Ids are unique within a stream only: an accepted entry never stands for a refused one."""
+    lane = Lanes()
+    one, other = (
+        Entry(part, "5-0", "m", room, "1:1", "k", "o", "{}") for part, room in ((1, "a"), (2, "b"))
+    )
+    assert lane.offer(one)
+    assert lane.offer(other)
+    assert lane.settle(lane.take(0), {one.key}, 0) == [one]
+    assert lane.take(1) == [other]
+
+
 ROOMS = st.sampled_from("abcd")
 ENTRY = st.tuples(ROOMS, st.booleans(), st.sampled_from([10, 10, 10, 600_000]))
 
@@ -193,7 +205,7 @@ def test_whatever_is_refused_the_rules_hold(
     lane = Lanes()
     waiting = [entry(room, nonce="n" if bar else None, size=size) for room, bar, size in plan]
     order = {room: [one for one in waiting if one.room_id == room] for room in "abcd"}
-    gone: set[str] = set()
+    gone: set[Key] = set()
     flying: list[list[Entry]] = []
     now = 0.0
     for step in count():
@@ -210,7 +222,7 @@ def test_whatever_is_refused_the_rules_hold(
             got = (
                 None
                 if fate is None
-                else {one.entry_id for one, ok in zip(landed, fate, strict=True) if ok}
+                else {one.key for one, ok in zip(landed, fate, strict=True) if ok}
             )
             done = lane.settle(landed, got, now)
             assert accept(done) == (got or set())
@@ -223,7 +235,7 @@ def test_whatever_is_refused_the_rules_hold(
 
 
 def _check(
-    batch: list[Entry], flying: list[list[Entry]], order: dict[str, list[Entry]], gone: set[str]
+    batch: list[Entry], flying: list[list[Entry]], order: dict[str, list[Entry]], gone: set[Key]
 ) -> None:
     assert len(batch) <= lanes.BATCH_ENTRIES
     assert len(batch) == 1 or sum(one.size for one in batch) <= lanes.BATCH_BYTES
@@ -231,6 +243,6 @@ def _check(
     assert max(rooms.values()) == 1
     for room in {one.room_id for one in batch}:
         mine = [one for one in batch if one.room_id == room]
-        left = [one for one in order[room] if one.entry_id not in gone]
+        left = [one for one in order[room] if one.key not in gone]
         assert mine == left[: len(mine)]
         assert len(mine) == 1 or not any(one.nonce for one in mine)

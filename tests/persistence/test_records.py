@@ -18,7 +18,7 @@ from lambdas.chat_room_to_db import handler as rooms
 from lambdas.tables import _client
 from rts_server.persistence import records
 from tests.persistence import aws, samples
-from tests.persistence.samples import added, barrier, failed, new, record, room
+from tests.persistence.samples import added, barrier, changed, failed, new, record, room
 
 STORY: list[tuple[str, str]] = [
     ("r", room(2, 1)),
@@ -34,6 +34,18 @@ STORY: list[tuple[str, str]] = [
     ("m", new(2, 6, 7, "m7", sender="carol")),
     ("m", failed(2, 10, 1_001, "never-seen")),
     ("m", failed(2, 11, 1_002, "never-seen")),
+    ("m", new(2, 12, 8, "m8")),
+    ("m", changed("message.updated", 2, 13, 8, "m8", 2)),
+    ("m", changed("message.updated", 2, 14, 8, "m8", 3, text="third")),
+    ("m", new(2, 15, 9, "m9", sender="bob")),
+    ("m", changed("message.deleted", 2, 16, 9, "m9", 2, text="")),
+    ("m", changed("message.updated", 2, 17, 9, "m9", 3)),
+    ("m", failed(2, 18, 10, "m10")),
+    ("m", changed("message.deleted", 2, 19, 10, "m10", 2)),
+    ("r", added(2, 4, "bob", "frank", kind="member.removed")),
+    ("r", added(2, 3, "frank", "grace")),
+    ("r", added(2, 9, "grace", kind="member.removed")),
+    ("r", added(1, 99, "alice", kind="member.removed")),
     ("r", added(2, 7, "bob", "carol", seq=6)),
     ("r", added(1, 8, "dave")),
     ("r", room(2, 8, "room.updated", name=None, version=2)),
@@ -77,7 +89,7 @@ def straight(tables: None) -> str:
 
 
 @settings(
-    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(
     first=st.permutations(STORY),
@@ -101,18 +113,29 @@ def test_what_the_story_leaves(straight: str) -> None:
     head = by_sk["ROOM"]
     assert (head["seq"], head["epoch"], head["version"], head["barrier"]) == (1_002, 2, 2, "nonce")
     assert "name" not in head
-    assert head["head"] == records.position(2, 11)
-    assert json.loads(head["last"])["message_id"] == "m7"
-    assert by_sk["DELETED#000000"]["seqs"] == [5, 6]
+    assert head["head"] == records.position(2, 19)
+    assert json.loads(head["last"])["message_id"] == "m9"
+    assert by_sk["DELETED#000000"]["seqs"] == [5, 6, 9, 10]
     assert by_sk["DELETED#000001"]["seqs"] == [1_001, 1_002]
     assert "MEMBER#dave" not in by_sk
     bob, carol = by_sk["MEMBER#bob"], by_sk["MEMBER#carol"]
-    assert (bob["state"], bob["join_seq"], bob["read_seq"]) == ("in", 6, 2)
+    assert (bob["state"], bob["join_seq"], bob["read_seq"]) == ("in", 6, 9)
     assert (carol["join_seq"], carol["read_seq"]) == (6, 7)
     assert (by_id["m3"]["epoch"], by_id["m3"]["seq"]) == (2, 4)
     assert by_id["m3"]["position"] == records.position(2, 4)
     assert json.loads(by_id["m3"]["body"])["seq"] == 4
     assert by_id["m5"]["failed"] is True
+    assert json.loads(by_id["m8"]["body"])["text"] == "third"
+    assert (by_id["m9"]["position"], json.loads(by_id["m9"]["body"])["text"]) == (
+        records.position(2, 9),
+        "",
+    )
+    assert by_id["m10"]["failed"] is True
+    states = {sk: item["state"] for sk, item in by_sk.items() if "state" in item}
+    assert states == {
+        f"MEMBER#{user}": "out" if user in ("frank", "grace") else "in"
+        for user in ("alice", "bob", "carol", "frank", "grace")
+    }
     assert "position" not in by_id["m5"]
     assert "text" not in json.loads(by_id["m5"]["body"])
     assert (by_id["never-seen"]["failed"], by_id["never-seen"]["seq"]) == (True, 1_002)
