@@ -59,7 +59,10 @@ class Parts:
         self.fates = Fates(settings, self.redis, self.archive, self.log)
         self.chat_lists = ChatLists(self.archive, self.user_rooms, self.standings)
         self.history = History(settings, self.redis, self.archive)
-        self.rooms = Rooms(self.redis, self.log, self.fates, self.user_rooms, self.history)
+        self.rooms = Rooms(
+            self.redis, self.log, self.fates, self.user_rooms, self.archive, self.history
+        )
+        self.fates.index = self.rooms.index
         self.members = Members(self.redis, self.archive)
         self.sync = Sync(settings, self.standings, self.chat_lists)
 

@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import orjson
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
 
 from rts_server import keys
 from rts_server.adapter.canary import SONG, Canary
 from rts_server.adapter.listener import Listener
-from rts_server.adapter.room import Reads, Room, Seat
+from rts_server.adapter.room import COLD, Reads, Room, Seat
 from rts_server.adapter.sequence import Position, parse
 from rts_server.adapter.subscriber import Subscriber
 from rts_server.config import Settings
 from rts_server.engine.packets import event_packet
+from rts_server.tasks import Tasks
 
 log = logging.getLogger(__name__)
 
@@ -60,9 +61,9 @@ class Hearing:
         self._users: dict[str, set[Listener]] = {}
         self._by_channel: dict[str, Room] = {}
         self._user_channels: dict[str, str] = {}
-        self._tasks: set[asyncio.Task[Any]] = set()
+        self._tasks = Tasks()
         self._leaving: dict[str, asyncio.TimerHandle] = {}
-        self._versions: dict[str, int] = {}
+        self._versions: dict[str, str] = {}
         self.subscriber = Subscriber(settings.redis_url, self._heard, self._resumed)
         self.canary = Canary(
             redis,
@@ -78,18 +79,16 @@ class Hearing:
     def start(self) -> None:
         """Begin to hear."""
         self.subscriber.start()
-        self._keep(self.subscriber.subscribe([self._instance_channel]))
-        self._keep(self._check_forever())
-        self._keep(self.canary.run())
+        self._tasks.keep(self.subscriber.subscribe([self._instance_channel]))
+        self._tasks.keep(self._check_forever())
+        self._tasks.keep(self.canary.run())
 
     async def close(self) -> None:
         """Stop hearing."""
         await self.subscriber.close()
         for handle in self._leaving.values():
             handle.cancel()
-        for task in list(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._tasks.close()
 
     @property
     def room_count(self) -> int:
@@ -110,7 +109,8 @@ class Hearing:
         channel = keys.user_channel(listener.user_id)
         self._user_channels[channel] = listener.user_id
         await self.subscriber.subscribe([channel])
-        (self._versions[listener.user_id],) = await self._user_versions([listener.user_id])
+        (version,) = await self._user_versions([listener.user_id])
+        self._versions.setdefault(listener.user_id, version)
 
     def leave(self, listener: Listener) -> None:
         """The socket is gone: everything of it goes in O(its rooms)."""
@@ -140,32 +140,37 @@ class Hearing:
         for room, standing in zip(rooms, standings, strict=True):
             room.opened(standing.position if standing else None)
             if standing is None:
-                replays[room.room_id] = Replay((0, 0), None, [])
+                replays[room.room_id] = Replay(COLD, None, [])
             elif standing.seats[listener.user_id] is None:
                 replays[room.room_id] = Replay(None, None, [])
                 self.part(listener, room.room_id)
             else:
                 replays[room.room_id] = Replay(standing.position, None, [])
-        return await self._with_missed(replays, cursors)
+        return await self._with_missed(listener, replays, cursors)
 
     async def _with_missed(
-        self, replays: dict[str, Replay], cursors: dict[str, Position]
+        self, listener: Listener, replays: dict[str, Replay], cursors: dict[str, Position]
     ) -> dict[str, Replay]:
         """What was missed since the cursors, whole or not at all, within one budget of bytes."""
-        most = self._settings.limits.replay_events
+        limits = self._settings.limits
         asked = [r for r, replay in replays.items() if r in cursors and replay.start]
         if not asked:
             return replays
-        missed = await self._reads.since([(r, cursors[r], most + 1) for r in asked])
-        budget = self._settings.limits.answer_bytes
-        for room_id, since in zip(asked, missed, strict=True):
-            events, start = since.events, replays[room_id].start
-            size = sum(len(event) for event in events or ())
-            if events is None or since.position is None or len(events) > most or size > budget:
-                replays[room_id] = Replay(start, False, [])
-                continue
-            budget -= size
-            replays[room_id] = Replay(since.position, True, events)
+        questions = [(r, cursors[r], limits.replay_events) for r in asked]
+        missed = await self._reads.since(questions, listener.user_id, limits.answer_bytes)
+        budget = limits.answer_bytes
+        for room_id, since in zip(asked, missed, strict=False):
+            size = sum(len(event) for event in since.events or ())
+            if not since.member:
+                replays[room_id] = Replay(None, None, [])
+                self.part(listener, room_id)
+            elif since.whole and size <= budget:
+                budget -= size
+                replays[room_id] = Replay(since.position, True, since.events or [])
+            else:
+                replays[room_id] = replace(replays[room_id], recovered=False)
+        for room_id in asked[len(missed) :]:
+            replays[room_id] = replace(replays[room_id], recovered=False)
         return replays
 
     def listeners_of(self, user_id: str) -> list[Listener]:
@@ -191,7 +196,9 @@ class Hearing:
         room = self._rooms.get(room_id)
         channel = keys.room_channel(room_id)
         if room is None:
-            room = self._rooms[room_id] = Room(room_id, self._reads, self._keep, self._evicted)
+            room = self._rooms[room_id] = Room(
+                room_id, self._reads, self._tasks.keep, self._evicted
+            )
             self._by_channel[channel] = room
         if handle := self._leaving.pop(channel, None):
             handle.cancel()
@@ -238,10 +245,8 @@ class Hearing:
             for listener in self._users.get(user_id, ()):
                 listener.write(packet)
         elif message["kind"] == "room":
-            if self._versions.get(user_id, -1) == message["version"] - 1:
-                self._versions[user_id] = message["version"]
             for listener in list(self._users.get(user_id, ())):
-                self._keep(self._room_changed(listener, message["room_id"], message["state"]))
+                self._tasks.keep(self._room_changed(listener, message["room_id"], message["state"]))
 
     async def _room_changed(self, listener: Listener, room_id: str, state: str) -> None:
         await listener.greeted.wait()
@@ -255,7 +260,9 @@ class Hearing:
                 await self.removed(listener, room_id)
 
     def _evicted(self, listener: Listener, room_id: str) -> None:
-        self._keep(self._out(listener, room_id))
+        if (room := self._rooms.get(room_id)) and not room.seats:
+            self._linger(keys.room_channel(room_id), self._drop_room)
+        self._tasks.keep(self._out(listener, room_id))
 
     async def _out(self, listener: Listener, room_id: str) -> None:
         """Out by the room's log; he may be in again already, told while the log was behind."""
@@ -269,7 +276,9 @@ class Hearing:
     # What is missed
 
     def _resumed(self) -> None:
-        self._keep(self._check())
+        """The link was down, perhaps Redis is another: everybody's rooms are compared."""
+        self._versions = dict.fromkeys(self._users, "")
+        self._tasks.keep(self._check())
 
     async def _check_forever(self) -> None:
         while True:
@@ -278,11 +287,11 @@ class Hearing:
 
     async def _check(self) -> None:
         """A publish that nobody followed is noticed: of rooms by their heads, of users by #ver."""
-        try:
-            await self._check_heads()
-            await self._check_users()
-        except (RedisError, OSError) as error:
-            log.warning("check waits", extra={"error": type(error).__name__})
+        for check in (self._check_heads, self._check_users):
+            try:
+                await check()
+            except Exception as error:
+                log.warning("check waits", extra={"error": type(error).__name__})
 
     async def _check_users(self) -> None:
         users = list(self._users)
@@ -290,14 +299,16 @@ class Hearing:
             part = users[i : i + SLICE]
             for user_id, version in zip(part, await self._user_versions(part), strict=True):
                 if self._versions.get(user_id) != version and self.changed:
-                    self._versions[user_id] = version
                     await self.changed(user_id)
+                    self._versions[user_id] = version
 
-    async def _user_versions(self, user_ids: list[str]) -> list[int]:
+    async def _user_versions(self, user_ids: list[str]) -> list[str]:
+        """What moves when a user's rooms move, or when they are to be read from the archive."""
         async with self._redis.pipeline(transaction=False) as pipe:
             for user_id in user_ids:
-                pipe.hget(keys.user_rooms(user_id), "#ver")
-            return [int(version or 0) for version in await pipe.execute()]
+                pipe.hmget(keys.user_rooms(user_id), "#ver", "#complete")
+            answers = await pipe.execute()
+        return [f"{version!r} {index_state(mark)}" for version, mark in answers]
 
     async def _check_heads(self) -> None:
         """Compare with the heads in Redis, in slices."""
@@ -312,13 +323,10 @@ class Hearing:
                 if epoch is not None and (int(epoch), int(offset)) > (room.position or (0, 0)):
                     room.behind()
 
-    def _keep(self, work: Coroutine[Any, Any, Any]) -> None:
-        async def guarded() -> None:
-            try:
-                await work
-            except Exception:
-                log.exception("hearing failed")
 
-        task = asyncio.create_task(guarded())
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+def index_state(mark: bytes | None) -> str:
+    """`complete`, `young` (to be read again once more) or `missing`; see user_rooms_read.lua."""
+    if mark is None:
+        return "missing"
+    until = int(mark.rpartition(b" ")[2] or 0)
+    return "complete" if not until else "young" if until > time.time() * 1000 else "missing"

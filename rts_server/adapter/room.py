@@ -27,6 +27,8 @@ from rts_server.protocol.event import ephemeral, namespace_of
 log = logging.getLogger(__name__)
 
 FILL = 300
+COLD: Position = (0, 0)
+"""Start of a seat that was taken while nobody could say where the room stands."""
 LONGEST_BACKOFF = 1.0
 
 
@@ -46,6 +48,10 @@ class Since(Protocol):
     def position(self) -> Position | None: ...
     @property
     def events(self) -> list[bytes] | None: ...
+    @property
+    def member(self) -> bool: ...
+    @property
+    def whole(self) -> bool: ...
 
 
 class Reads(Protocol):
@@ -54,16 +60,22 @@ class Reads(Protocol):
     async def join_all(
         self, asked: Sequence[tuple[str, Sequence[str]]]
     ) -> Sequence[Standing | None]: ...
-    async def since(self, asked: Sequence[tuple[str, Position, int]]) -> Sequence[Since]: ...
+    async def since(
+        self, asked: Sequence[tuple[str, Position, int]], user_id: str = "", budget: int = ...
+    ) -> Sequence[Since]: ...
 
 
 @dataclass(eq=False)
 class Seat:
-    """A listener's place in the stream. Until `start` is known his events wait in `backlog`."""
+    """A listener's place in the stream. Until `start` is known his events wait in `backlog`.
+
+    `cursor`: where he says he stands. `reset`: where the stream began anew while he waited.
+    """
 
     start: Position | None = None
     cursor: Position | None = None
-    backlog: list[tuple[Position, Encoded]] = field(default_factory=list)
+    reset: Position | None = None
+    backlog: list[tuple[Heard, Encoded]] = field(default_factory=list)
 
 
 class Room:
@@ -76,7 +88,7 @@ class Room:
         self,
         room_id: str,
         reads: Reads,
-        keep: Callable[[Any], None],
+        keep: Callable[[Any], Any],
         evicted: Callable[[Listener, str], None] = lambda listener, room_id: None,
     ) -> None:
         self.room_id = room_id
@@ -139,9 +151,11 @@ class Room:
         packet = event_packet("/chat", heard.type, heard.text)
         for listener, seat in self.seats.items():
             if seat.start is None:
-                seat.backlog.append((heard.position, packet))
+                seat.backlog.append((heard, packet))
             elif heard.position > seat.start:
                 listener.write(packet)
+                if seat.start == COLD:
+                    self._begin(listener, seat, heard)
         metrics.DELIVERIES.inc(len(self.seats))
         if heard.type == "member.removed":
             self._evict({m["user_id"] for m in orjson.loads(heard.text)["data"]["members"]})
@@ -159,10 +173,22 @@ class Room:
         if seat is None or seat.start is not None:
             return
         seat.start = start
-        for position, packet in seat.backlog:
-            if position > start:
+        if seat.reset is not None and start < seat.reset:
+            seat.start = start = seat.reset
+            listener.write(event_packet("/chat", "sync.reset", reset_text(self.room_id, start)))
+        for heard, packet in seat.backlog:
+            if heard.position > start:
                 listener.write(packet)
+                if seat.start == COLD:
+                    self._begin(listener, seat, heard)
         seat.backlog.clear()
+
+    def _begin(self, listener: Listener, seat: Seat, heard: Heard) -> None:
+        """The first event for a seat of a cold room: only its own cursor told where it stands."""
+        if not continues(seat.cursor, heard):
+            text = reset_text(self.room_id, heard.position)
+            listener.write(event_packet("/chat", "sync.reset", text))
+        seat.start, seat.cursor = heard.position, None
 
     def _release(self) -> None:
         """Deliver what was held, as far as it follows; start a repair at the first gap."""
@@ -211,7 +237,7 @@ class Room:
         (standing,) = await self._reads.join_all([(self.room_id, sorted(users))])
         held, self.held = list(self.held or ()), deque()
         if standing is None:
-            self.position = None
+            self._gone_cold()
             self.held.extend(held[before:])  # the room may have been opened meanwhile
             return
         opening = [h for h in held if h.type == "room.epoch" and h.position <= standing.position]
@@ -220,18 +246,28 @@ class Room:
         self._reset(opening)
         self.held.extend(h for h in held if h.position > standing.position)
 
+    def _gone_cold(self) -> None:
+        """Everybody stands where he was; who stands at the next epoch's `prev` will go on."""
+        for seat in self.seats.values():
+            if self.position is not None and seat.start is not None:
+                seat.cursor = max(self.position, seat.start)
+        self.position = None
+
     def _reset(self, opening: list[Heard]) -> None:
         """Tell every listener whose stream broke; one that stood at the epoch's `prev` goes on."""
         assert self.position is not None
         packet = event_packet("/chat", "sync.reset", reset_text(self.room_id, self.position))
         for listener, seat in self.seats.items():
+            if seat.start is None:
+                seat.reset = self.position
+                seat.backlog.clear()
+                continue
             for heard in opening:
                 listener.write(event_packet("/chat", heard.type, heard.text))
             goes_on = bool(opening) and continues(seat.cursor, opening[-1])
-            if seat.start is not None and not (goes_on and self.position[1] == 1):
+            if not (goes_on and self.position[1] == 1):
                 listener.write(packet)
-                seat.start = self.position
-            seat.cursor = None
+            seat.start, seat.cursor = self.position, None
 
 
 def reset_text(room_id: str, position: Position) -> str:

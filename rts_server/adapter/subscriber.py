@@ -14,6 +14,8 @@ from redis.asyncio import ConnectionPool
 from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import RedisError
 
+from rts_server.tasks import cancelled
+
 log = logging.getLogger(__name__)
 
 CONNECT = 2.0
@@ -60,9 +62,7 @@ class Subscriber:
     async def close(self) -> None:
         """Stop listening."""
         if self._task:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
+            await cancelled(self._task)
 
     async def subscribe(self, channels: Iterable[str]) -> None:
         """Return once Redis confirmed all of the channels; wait for Redis if it is away."""

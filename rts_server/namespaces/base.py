@@ -6,7 +6,7 @@ import asyncio
 import logging
 import re
 import secrets
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar, TypeVar
 
@@ -22,6 +22,7 @@ from rts_server.engine.frames import Frame
 from rts_server.engine.server import Server
 from rts_server.namespaces.session import Asked, Session
 from rts_server.protocol.commands import Command
+from rts_server.tasks import Tasks
 
 log = logging.getLogger(__name__)
 
@@ -75,7 +76,7 @@ class Namespace(socketio.AsyncNamespace):  # type: ignore[misc]
         self._settings = settings
         self._server = server
         self._sessions: dict[str, Session] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = Tasks()
 
     # Coming and going
 
@@ -106,7 +107,7 @@ class Namespace(socketio.AsyncNamespace):  # type: ignore[misc]
         """The CONNECT packet is out: open the session. Commands wait until it is open."""
         session = self._sessions[sid]
         metrics.CONNECTIONS.labels(self.namespace).inc()
-        session.opening = self._keep(self._open(session))
+        session.opening = self._tasks.keep(self._open(session))
 
     async def _open(self, session: Session) -> None:
         try:
@@ -137,9 +138,7 @@ class Namespace(socketio.AsyncNamespace):  # type: ignore[misc]
 
     async def close(self) -> None:
         """End everything that runs for sessions."""
-        for task in list(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._tasks.close()
 
     # Commands
 
@@ -154,7 +153,7 @@ class Namespace(socketio.AsyncNamespace):  # type: ignore[misc]
             return
         session.line.append(Asked(frame, self._now()))
         if session.worker is None or session.worker.done():
-            session.worker = self._keep(self._work(session))
+            session.worker = self._tasks.keep(self._work(session))
 
     async def _work(self, session: Session) -> None:
         """Apply the commands of one connection in order; waiting for durability is elsewhere."""
@@ -168,7 +167,7 @@ class Namespace(socketio.AsyncNamespace):  # type: ignore[misc]
             except TimeoutError:
                 answer = errors.Timeout() if session.ready.is_set() else errors.Unavailable()
             if isinstance(answer, Durable):
-                self._keep(self._answer_when_durable(session, asked, answer))
+                self._tasks.keep(self._answer_when_durable(session, asked, answer))
             else:
                 self._answer(session, asked.frame, answer, asked.at)
 
@@ -248,17 +247,6 @@ class Namespace(socketio.AsyncNamespace):  # type: ignore[misc]
         data = frame.data
         named = isinstance(data, list) and data and isinstance(data[0], str)
         return data[0] if named and data[0] in self.commands else "unknown"
-
-    def _keep(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        task = asyncio.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._done)
-        return task
-
-    def _done(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()):
-            log.error("a session's task failed", exc_info=error)
 
 
 def details(messages: Any, path: str = "") -> dict[str, list[str]]:

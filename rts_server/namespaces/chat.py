@@ -155,7 +155,8 @@ class Chat(Namespace):
         }
         if appended.duplicate:
             data["duplicate"] = True
-        return Durable(data, done.fate, self._late(session, room_id, data))
+        late = self._late(session, room_id, data) if done.first else None
+        return Durable(data, done.fate, late)
 
     def _late(
         self, session: Session, room_id: str, data: dict[str, Any]

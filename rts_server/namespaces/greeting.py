@@ -6,6 +6,7 @@ import asyncio
 import logging
 from typing import Any
 
+import orjson
 from redis.exceptions import RedisError
 
 from rts_server import errors
@@ -16,7 +17,7 @@ from rts_server.config import Settings
 from rts_server.engine.packets import event_packet
 from rts_server.namespaces.session import Session
 from rts_server.persistence.user_rooms import Membership
-from rts_server.protocol.event import ephemeral, now
+from rts_server.protocol.event import ephemeral, now, rfc3339
 from rts_server.rooms.chatlist import ChatLists
 
 log = logging.getLogger(__name__)
@@ -58,17 +59,20 @@ class Greeting:
         if session.closed:
             self._hearing.leave(listener)
             return
+        limits = self._settings.limits
         heads = {row.room_id: (row.shown["epoch"], row.shown["offset"]) for row in chat_list.rows}
         recovered = dict.fromkeys(session.cursors.keys() & set(rooms), False)
         for room_id, cursor in cursors.items():
             known = replays[room_id].recovered
             recovered[room_id] = heads.get(room_id) == cursor if known is None else known
-        _write(listener, "session.ready", self._ready(session, chat_list.unread, recovered))
+        rows = [row for row in chat_list.rows if session.cursors and row.room_id not in cursors]
+        new, more = within(await self._chat_lists.counted(rows), limits.answer_bytes)
+        ready = self._ready(session, chat_list.unread, recovered)
+        _write(listener, "session.ready", ready | ({"more_rooms": True} if more else {}))
         joined = {room_id for room_id, replay in replays.items() if replay.start}
         for room_id in session.cursors.keys() - joined:
             await self.removed(listener, room_id)
-        new = [row for row in chat_list.rows if session.cursors and row.room_id not in cursors]
-        for shown in await self._chat_lists.counted(new):
+        for shown in new:
             _write(listener, "room.added", {"room": shown}, shown["room_id"])
         for room_id, replay in replays.items():
             self._settle(listener, room_id, replay)
@@ -81,7 +85,7 @@ class Greeting:
         return {
             "user_id": session.user_id,
             "session_id": session.session_id,
-            "expires_at": session.identity.expires_at,
+            "expires_at": rfc3339(session.identity.expires_at),
             "server_time": now(),
             "limits": {
                 "text": limits.text_points,
@@ -101,6 +105,8 @@ class Greeting:
         """What was missed, then the stream."""
         if replay.start is None:
             return
+        if room_id not in listener.rooms:
+            return
         for data in replay.events:
             heard = parse_stored(data)
             listener.write(event_packet("/chat", heard.type, heard.text))
@@ -111,7 +117,19 @@ class Greeting:
         self._hearing.leave(listener)
 
     async def added(self, listener: Listener, room_id: str) -> None:
-        """The user became a member: the room, then its stream."""
+        """The user became a member: the room, then its stream. Tried until it works."""
+        wait = 0.05
+        while not listener.closed:
+            try:
+                return await self._added(listener, room_id)
+            except (RedisError, OSError, errors.Unavailable) as error:
+                log.warning("joining waits", extra={"error": type(error).__name__})
+            self._hearing.part(listener, room_id)
+            await asyncio.sleep(wait)
+            wait = min(wait * 2, LONGEST_BACKOFF)
+        return None
+
+    async def _added(self, listener: Listener, room_id: str) -> None:
         replays = await self._hearing.join(listener, [room_id], {})
         shown = await self._chat_lists.shown(listener.user_id, [room_id])
         if not shown.rows or listener.closed:
@@ -146,6 +164,17 @@ class Greeting:
             elif membership.state == "out" and room_id in listener.rooms:
                 self._hearing.part(listener, room_id)
                 await self.removed(listener, room_id)
+
+
+def within(rooms: list[dict[str, Any]], budget: int) -> tuple[list[dict[str, Any]], bool]:
+    """As many rooms as fit into `budget` bytes; whether some did not (room.list has them)."""
+    fitting: list[dict[str, Any]] = []
+    for room in rooms:
+        budget -= len(orjson.dumps(room))
+        if budget < 0:
+            return fitting, True
+        fitting.append(room)
+    return fitting, False
 
 
 def standing_cursors(

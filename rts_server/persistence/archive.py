@@ -6,7 +6,7 @@ import asyncio
 import json
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar, cast
@@ -194,6 +194,16 @@ class Archive:
         items = await self._run(self._batch, keys)
         found = {(item["room_id"], item["sk"]): item.get("pos", "") for item in items}
         return all(found.get(key, "") >= pos for key, pos in wanted.items())
+
+    async def agrees(self, room_id: str, states: Mapping[str, str]) -> bool:
+        """Whether the room is stored and these users are `in` or not, as given."""
+        keys = [records.member_key(room_id, user_id) for user_id in states]
+        items = await self._run(self._batch, [records.room_key(room_id), *keys])
+        found = {item["sk"]: item for item in items}
+        return "type" in found.get(records.ROOM, {}) and all(
+            (found.get(records.MEMBER + user_id, {}).get("state") == "in") == (state == "in")
+            for user_id, state in states.items()
+        )
 
     async def open_epoch(self, room_id: str, expected: int, seq: int) -> int:
         """Begin the epoch after `expected`, above `seq`; the new one.

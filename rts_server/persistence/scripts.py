@@ -10,6 +10,8 @@ from typing import Any
 from redis.asyncio import Redis
 from redis.exceptions import NoScriptError
 
+IDENTITY = Path(__file__).with_name("identity.lua")
+
 Call = tuple[Sequence[str], Sequence[str | int]]
 """Keys and arguments of one run."""
 

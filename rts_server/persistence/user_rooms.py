@@ -8,12 +8,16 @@ from typing import Any, Literal, NamedTuple
 from redis.asyncio import Redis
 
 from rts_server import keys
-from rts_server.persistence.scripts import Call, Script
+from rts_server.persistence.scripts import IDENTITY, Call, Script
 
 State = Literal["in", "out"]
-_NOTE = Script(Path(__file__).with_name("user_rooms.lua"))
-_COMPLETE = b"#complete"
-_MARKS = (b"#ver", _COMPLETE)
+_HERE = Path(__file__).parent
+_NOTE = Script(_HERE / "user_rooms.lua")
+_READ = Script(IDENTITY, _HERE / "user_rooms_read.lua")
+_DONE = Script(IDENTITY, _HERE / "user_rooms_complete.lua")
+YOUNG = 60_000
+"""Milliseconds after which a rebuilt index is rebuilt once more: the queue may have been behind."""
+_MARKS = (b"#ver", b"#complete")
 
 
 class Membership(NamedTuple):
@@ -50,13 +54,21 @@ class UserRooms:
 
     async def all(self, user_id: str) -> tuple[list[Membership], bool]:
         """Everything known of the user's rooms, and whether that is complete."""
-        fields: Any = await self._redis.hgetall(keys.user_rooms(user_id))
-        known = [_parse(k.decode(), v) for k, v in fields.items() if k not in _MARKS]
-        return known, _COMPLETE in fields
+        complete, pairs = await _READ.run(self._redis, [keys.user_rooms(user_id)], [])
+        fields = zip(pairs[::2], pairs[1::2], strict=True)
+        return [_parse(k.decode(), v) for k, v in fields if k not in _MARKS], bool(complete)
+
+    async def sizes(self, user_ids: list[str]) -> list[int]:
+        """How many rooms each user is in, as far as the index knows."""
+        async with self._redis.pipeline(transaction=False) as pipe:
+            for user_id in user_ids:
+                pipe.hvals(keys.user_rooms(user_id))
+            answers = await pipe.execute()
+        return [sum(value.endswith(b":in") for value in values) for values in answers]
 
     async def complete(self, user_id: str) -> None:
         """Mark the hash as rebuilt: from now on what is not in it is not."""
-        await self._redis.hset(keys.user_rooms(user_id), "#complete", "1")
+        await _DONE.run(self._redis, [keys.user_rooms(user_id)], [YOUNG])
 
 
 def _parse(room_id: str, value: bytes) -> Membership:

@@ -7,10 +7,18 @@ from typing import Any
 
 import orjson
 
+LATEST = 253_402_300_799
+
 
 def now() -> str:
     """RFC 3339, UTC, milliseconds."""
-    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return rfc3339(datetime.now(UTC).timestamp())
+
+
+def rfc3339(seconds: float) -> str:
+    """Seconds since 1970 as the protocol shows times; year 9999 for what lies beyond."""
+    moment = datetime.fromtimestamp(min(max(seconds, 0), LATEST), UTC)
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def ephemeral(

@@ -74,7 +74,7 @@ class Metadata(fields.Dict):
     """Free JSON of the application: bounded in size, depth and keys."""
 
     def __init__(self, **more: Any) -> None:
-        super().__init__(keys=fields.String(), validate=[_small, _shallow], **more)
+        super().__init__(keys=fields.String(), validate=_bounded, **more)
 
 
 def _not_too_long(value: str) -> None:
@@ -96,6 +96,12 @@ def _one_line(value: str) -> None:
         raise ValidationError("Control and format characters are not allowed.")
     if not value.strip():
         raise ValidationError("Not only spaces.")
+
+
+def _bounded(value: dict[str, Any]) -> None:
+    """Depth first: only what is shallow can be measured."""
+    _shallow(value)
+    _small(value)
 
 
 def _small(value: dict[str, Any]) -> None:

@@ -8,13 +8,18 @@ local now = clock()
 -- 1. the fence
 local state, head = fence(now)
 if state ~= 'warm' then
-  if redis.call('SET', CLAIM, req.nonce, 'NX', 'PX', req.claim_ttl) then return {'cold', now, state} end
+  -- A claim that is ours already: the answer that gave it was lost.
+  if redis.call('SET', CLAIM, req.nonce, 'NX', 'PX', req.claim_ttl)
+    or redis.call('GET', CLAIM) == req.nonce then
+    return {'cold', now, state}
+  end
   return {'loading', now}
 end
 
 -- 2. idempotency: the first result, with its status as it is now
 local known = redis.pcall('HMGET', IDEM, 'epoch', 'offset', 'seq', 'ts', 'hash', 'entries', 'answer', 'failed')
 if known.err then return {'broken', now} end
+if FAILED and type(redis.pcall('HLEN', FAILED)) == 'table' then return {'broken', now} end
 if known[1] then
   if known[5] ~= req.hash then return {'conflict', now} end
   local status = known[8] and 'failed' or 'queued'
@@ -95,6 +100,8 @@ local function take(command, key, ...)
   sizes[AT[key]] = sizes[AT[key]] - redis.call(command, key, ...)
 end
 
+local last_id = (head.last or '') ~= '' and cjson.decode(head.last).message_id
+
 -- 4.-6. from here on: writes only
 local ts = rfc3339(now)
 local offset, seq, entries = head.offset, head.seq, {}
@@ -126,7 +133,7 @@ local function refresh()
   slots[7] = list(picked, function(one) return cjson.encode(one.user_id) end)
 end
 
-local function remember(event)
+local function remember(event, entry)
   if event.counts == false then put('ZADD', UNCOUNTED, seq, seq) end
   if event.last then update.last, update.last_ms = fill(event.last), now end
   if event.sender then
@@ -147,15 +154,14 @@ local function remember(event)
   if event.changes then
     local change = event.changes
     put('HSET', CHANGED, change.message_id,
-      offset .. ' ' .. change.version .. ' ' .. fill(change.pieces))
-    if head.last and cjson.decode(head.last).message_id == change.message_id then
-      update.last = fill(change.last)
-    end
+      offset .. ' ' .. change.version .. ' ' .. entry .. ' ' .. fill(change.pieces))
+    if last_id == change.message_id then update.last = fill(change.last) end
     if change.uncounted then put('ZADD', UNCOUNTED, change.uncounted, change.uncounted) end
   end
   if event.fails then
     put('ZADD', UNCOUNTED, event.fails.seq, event.fails.seq)
-    put('HSET', CHANGED, event.fails.message_id, offset .. ' 0 {"failed":true}')
+    put('HSET', CHANGED, event.fails.message_id, offset .. ' 0 ' .. entry .. ' {"failed":true}')
+    if last_id == event.fails.message_id then update.last = '' end
     if redis.call('EXISTS', FAILED) == 1 then redis.call('HSET', FAILED, 'failed', 1) end
   end
 end
@@ -165,7 +171,6 @@ local function write(event)
   if event.takes_seq then seq = seq + 1 end
   refresh()
   local text = fill(event.pieces)
-  remember(event)
   local id = head.epoch .. '-' .. offset
   if event.takes_seq then
     put('XADD', LOG, id, 'e', text, 't', now, 's', seq)
@@ -184,7 +189,9 @@ local function write(event)
     fields[#fields + 1] = 'u'
     fields[#fields + 1] = list(picked, function(one) return '[' .. cjson.encode(one.user_id) .. state end)
   end
-  entries[#entries + 1] = redis.call('XADD', OUTBOX, '*', unpack(fields))
+  local entry = redis.call('XADD', OUTBOX, '*', unpack(fields))
+  entries[#entries + 1] = entry
+  remember(event, entry)
   redis.call('PUBLISH', req.channel, head.epoch .. ' ' .. offset .. ' ' .. event.type .. ' ' .. text)
 end
 

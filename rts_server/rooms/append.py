@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -81,7 +82,10 @@ class Joining:
 
 @dataclass(frozen=True)
 class Append:
-    """One call of the script. `roles` None: the system acts, nobody's membership is asked."""
+    """One call of the script. `roles` None: the system acts, nobody's membership is asked.
+
+    `remake`: what to ask instead when this was lost and the room has moved on (None: nothing).
+    """
 
     room_id: str
     request_id: str
@@ -95,6 +99,7 @@ class Append:
     absent: bool = False
     group_only: bool = False
     ask_archive: bool = False
+    remake: Callable[[], Awaitable[Append | None]] | None = None
     fails: str | None = None
 
     def call(

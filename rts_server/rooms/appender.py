@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
 from pathlib import Path
 from typing import Any
@@ -11,11 +10,19 @@ from typing import Any
 from redis.asyncio import Redis
 from redis.exceptions import NoScriptError, RedisError
 
-from rts_server.persistence.scripts import Call, Script
+from rts_server.persistence.scripts import IDENTITY, Call, Script
+from rts_server.tasks import cancelled
 
 _HERE = Path(__file__).parent
 FENCE = _HERE / "fence.lua"
-APPEND = Script(FENCE, _HERE / "append.lua")
+
+
+def room_script(name: str) -> Script:
+    """A script of a room, behind the fence."""
+    return Script(IDENTITY, FENCE, _HERE / name)
+
+
+APPEND = room_script("append.lua")
 
 
 class Appender:
@@ -35,9 +42,7 @@ class Appender:
     async def close(self) -> None:
         """Stop sending; calls still waiting are cancelled."""
         if self._task:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
+            await cancelled(self._task)
         for _, answer in self._waiting:
             answer.cancel()
 

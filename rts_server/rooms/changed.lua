@@ -4,6 +4,6 @@ local state = fence(clock())
 if state ~= 'warm' then return {state} end
 local answer = {state}
 for i, text in ipairs(redis.call('HMGET', CHANGED, unpack(ARGV))) do
-  answer[i + 1] = text and text:match('^%d+ %d+ (.*)$') or ''
+  answer[i + 1] = text and text:match('^%d+ %d+ %S+ (.*)$') or ''
 end
 return answer

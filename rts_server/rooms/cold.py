@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 import orjson
@@ -15,16 +14,14 @@ from redis.exceptions import RedisError
 from rts_server import errors, keys, metrics
 from rts_server.config import Settings
 from rts_server.persistence.archive import Archive, StoredMember, StoredRoom
-from rts_server.persistence.scripts import Script
 from rts_server.rooms.append import ms
-from rts_server.rooms.appender import FENCE
+from rts_server.rooms.appender import room_script
 from rts_server.rooms.template import Slot, hole, pieces
 
 log = logging.getLogger(__name__)
 
-_HERE = Path(__file__).parent
-_BARRIER = Script(FENCE, _HERE / "barrier.lua")
-_INSTALL = Script(FENCE, _HERE / "install.lua")
+_BARRIER = room_script("barrier.lua")
+_INSTALL = room_script("install.lua")
 
 FIRST_LOOK, LONGEST_LOOK = 0.02, 0.25
 PATIENCE = 60.0
@@ -74,13 +71,14 @@ class Loader:
                     return
                 if found and found.epoch:
                     await self._drain(room_id, nonce)
+                elif not create:
+                    raise errors.NotFound()
                 # else no epoch was ever opened, so no record of the room can be on its way
                 await self._open(room_id, nonce, create)
         except (TimeoutError, RedisError, OSError):
             raise errors.Unavailable() from None
-        except BaseException:
+        finally:
             await self._release(room_id, nonce)
-            raise
 
     async def _wake(self, room_id: str, nonce: str, stored: StoredRoom) -> bool:
         """Members and cursors back under the same epoch; False when the archive does not agree."""
@@ -127,17 +125,22 @@ class Loader:
             pass  # it ends by itself
 
     async def _open(self, room_id: str, nonce: str, create: bool) -> None:
-        """A new epoch first: from then on the Lambda refuses older memberships. Then read."""
+        """A new epoch first: from then on the Lambda refuses older memberships. Then read.
+
+        A room whose members were never stored is no room yet: its creation is on its way again.
+        """
         found = await self._archive.room(room_id)
-        exists = found is not None and found.room is not None
-        if not exists and not create:
-            raise errors.NotFound()
+        if not create and (found is None or found.room is None):
+            raise errors.Unavailable()
         known, seq = (found.epoch, found.seq) if found else (0, 0)
         epoch = await self._archive.open_epoch(room_id, known, seq)
         stored = await self._archive.room(room_id)
+        members = await self._members(room_id)
         if stored is None:
             raise errors.Unavailable()
-        members = await self._members(room_id) if exists else []
+        exists = stored.room is not None and bool(members)
+        if not exists and not create:
+            raise errors.Unavailable()
         uncounted = await self._uncounted(stored) if exists else []
         mode = "load" if exists else "new"
         await self._install(room_id, nonce, mode, stored, epoch, members, uncounted)
@@ -229,4 +232,4 @@ def _epoch_event(room_id: str, epoch: int, prev: tuple[int, int]) -> list[str]:
 
 def milliseconds(time: str) -> int:
     """Milliseconds since 1970 of an RFC 3339 time."""
-    return int(datetime.fromisoformat(time).timestamp() * 1000)
+    return round(datetime.fromisoformat(time).timestamp() * 1000)

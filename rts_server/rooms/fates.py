@@ -7,9 +7,8 @@ import contextlib
 import dataclasses
 import logging
 import secrets
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import orjson
@@ -19,19 +18,23 @@ from redis.exceptions import RedisError
 from rts_server import errors, keys, metrics
 from rts_server.config import Settings
 from rts_server.persistence.archive import Archive
-from rts_server.persistence.scripts import Call, Script
+from rts_server.persistence.scripts import Call
 from rts_server.rooms.append import Append, Appended
-from rts_server.rooms.appender import FENCE
-from rts_server.rooms.log import RoomLog
+from rts_server.rooms.appender import room_script
+from rts_server.rooms.log import Exists, Moved, RoomLog
+from rts_server.tasks import Tasks
 
 log = logging.getLogger(__name__)
 
-_FATE = Script(FENCE, Path(__file__).with_name("fate.lua"))
+_FATE = room_script("fate.lua")
 
 ASK_AFTER = (0.25, 0.75, 2.0, 3.0)
 """Seconds between questions when the relay's notice is missing; the last repeats."""
 STORED_AFTER = (0.03, 0.05, 0.1, 0.2, 0.4, 0.8, 1.5, 3.0)
 """Seconds between looks at the table for changes of rooms and members; the last repeats."""
+
+PATIENCE = 900.0
+"""Seconds after which a change that never shows in the table counts as failed."""
 
 Fate = str
 """`queued` and `stored` are good; `failed`: the archive could never take it."""
@@ -55,46 +58,56 @@ class Fates:
     def __init__(
         self, settings: Settings, redis: Redis, archive: Archive, room_log: RoomLog
     ) -> None:
-        self._settings = settings
+        self.settings = settings
         self._redis = redis
         self._archive = archive
         self._log = room_log
         self._pending: dict[tuple[str, str], Pending] = {}
-        self._early: dict[str, None] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._early: dict[tuple[str, str, str], None] = {}
+        self._tasks = Tasks()
+        self.index: Callable[[Append, Appended], Awaitable[None]] | None = None
 
     def start(self) -> None:
         """Begin to ask for what no notice came."""
-        self._keep(self._ask())
+        self._tasks.keep(self._ask())
 
     async def close(self) -> None:
         """Stop asking; what is pending is in the outbox, and its client repeats."""
-        for task in list(self._tasks):
-            task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
+        await self._tasks.close()
 
     def check_room(self) -> None:
         """Refuse before anything is appended that could not be followed."""
-        if len(self._pending) >= self._settings.pending_cap:
+        if len(self._pending) >= self.settings.pending_cap:
             raise errors.Unavailable("Too much is waiting for the queue.", retry_after_ms=1000)
 
-    def follow(self, request: Append, appended: Appended) -> asyncio.Future[Fate]:
-        """The fate of an append, once it is known."""
-        if known := self._pending.get((request.room_id, request.request_id)):
-            return known.done
+    def follow(self, request: Append, appended: Appended) -> tuple[asyncio.Future[Fate], bool]:
+        """The fate of an append once it is known, and whether nobody followed it here before."""
+        key = (request.room_id, request.request_id)
+        if known := self._pending.get(key):
+            return known.done, False
         done: asyncio.Future[Fate] = asyncio.get_running_loop().create_future()
         if appended.status == "failed":
             done.set_result("failed")
-            return done
+            return done, True
         left = set() if appended.status == "queued" else set(appended.entries)
+        left = {entry for entry in left if (*key, entry) not in self._early}
         pending = Pending(request, appended, done, left)
-        self._pending[request.room_id, request.request_id] = pending
+        self._pending[key] = pending
         self._schedule(pending)
         metrics.PENDING.set(len(self._pending))
-        left.difference_update(self._early)
         if not left:
             self._queued(pending)
+        return done, True
+
+    def agree(
+        self, fate: Fate, holds: Callable[[], Awaitable[bool]] | None
+    ) -> asyncio.Future[Fate]:
+        """`fate` as soon as a condition holds (None: now); an ack waits so long, nobody longer."""
+        done: asyncio.Future[Fate] = asyncio.get_running_loop().create_future()
+        if holds is None:
+            done.set_result(fate)
+        else:
+            self._tasks.keep(_until(done, fate, holds))
         return done
 
     def notice(self, queued: list[tuple[str, str, str]]) -> None:
@@ -102,14 +115,17 @@ class Fates:
         for room_id, request_id, entry in queued:
             pending = self._pending.get((room_id, request_id))
             if pending is None:
-                self._remember_early(entry)
+                self._remember_early((room_id, request_id, entry))
                 continue
             pending.left.discard(entry)
             if not pending.left and not pending.done.done():
                 self._queued(pending)
 
-    def _remember_early(self, entry: str) -> None:
-        """A notice may overtake the answer of the very append it is about."""
+    def _remember_early(self, entry: tuple[str, str, str]) -> None:
+        """A notice may overtake the answer of the very append it is about.
+
+        Ids of entries are unique in a partition only: room and request belong to them.
+        """
         self._early[entry] = None
         while len(self._early) > 4096:
             del self._early[next(iter(self._early))]
@@ -118,7 +134,7 @@ class Fates:
         checks = stored_checks(pending.request, pending.appended)
         if checks:
             pending.due = float("inf")
-            self._keep(self._until_stored(pending, checks))
+            self._tasks.keep(self._until_stored(pending, checks))
         else:
             self._resolve(pending, "queued")
 
@@ -161,41 +177,64 @@ class Fates:
             self._resolve(pending, "failed")
         elif fate == "lost":
             pending.due = float("inf")
-            self._keep(self._repeat(pending, pending.request))
+            self._tasks.keep(self._repeat(pending, pending.request))
 
     async def _repeat(self, pending: Pending, request: Append) -> None:
-        """Redis lost it: append it again, same ids, until it is in; a refusal now is its end."""
+        """Redis lost it: append it again, same ids, until it is in or can never be."""
         metrics.LOST.inc()
-        while True:
+        again: Append | None = _as_heard(request)
+        appended = None
+        while again is not None:
             try:
-                appended = await self._log.append(request)
+                appended = await self._log.append(again)
                 break
+            except Moved:
+                again = await self._remade(pending, again)
+                if again is None:
+                    return None
+            except Exists as met:
+                return self._resolve(pending, "stored" if met.is_member else "failed")
             except errors.Refusal as refusal:
                 if not refusal.retryable:
-                    log.warning("a lost append is refused now", extra=_told(request, refusal.code))
+                    log.error("a lost append is refused", extra=_told(request, refusal.code))
                     return self._resolve(pending, "failed")
-            except Exception as refusal:  # Exists: somebody else made the room meanwhile
-                log.warning("a lost append met another", extra=_told(request, str(refusal)))
-                return self._resolve(pending, "stored")
             await asyncio.sleep(ASK_AFTER[0])
-        if appended is None:
+        if appended is None or again is None:
             return self._resolve(pending, "stored")
         self._pending.pop((pending.request.room_id, pending.request.request_id), None)
-        self.follow(request, appended).add_done_callback(
-            lambda fate: self._resolve(pending, fate.result()) if not fate.cancelled() else None
-        )
+        if self.index is not None and (again.joining or again.going):
+            await self.index(again, appended)
+        done, _ = self.follow(again, appended)
+        done.add_done_callback(lambda fate: self._resolve(pending, fate.result()))
         return None
+
+    async def _remade(self, pending: Pending, request: Append) -> Append | None:
+        """The same wish, built on what is there now; None when that is its end."""
+        assert request.remake is not None
+        try:
+            made = await request.remake()
+        except errors.Refusal as refusal:
+            if refusal.retryable:
+                return request
+            self._resolve(pending, "failed")
+            return None
+        except (RedisError, OSError):
+            return request
+        if made is None:
+            self._resolve(pending, "queued")
+            return None
+        return dataclasses.replace(made, remake=request.remake)
 
     async def _until_stored(self, pending: Pending, checks: list[tuple[str, str, str]]) -> None:
         """Rooms and members count when the table shows them; what it refused is repeated."""
-        looks = 0
-        while True:
+        looks, began = 0, asyncio.get_running_loop().time()
+        while asyncio.get_running_loop().time() - began < PATIENCE:
             await asyncio.sleep(STORED_AFTER[min(looks, len(STORED_AFTER) - 1)])
             looks += 1
             try:
                 room = await self._archive.room(pending.request.room_id)
                 if await self._archive.stored(checks):
-                    return self._resolve(pending, "stored")
+                    return await self._stored(pending)
             except errors.Unavailable:
                 continue
             if room is not None and room.epoch > pending.appended.epoch:
@@ -203,17 +242,31 @@ class Fates:
                     pending.request, request_id=f"again:{secrets.token_hex(16)}"
                 )
                 return await self._repeat(pending, again)
+        log.error("never stored", extra=_told(pending.request, "set aside or lost"))
+        return self._resolve(pending, "failed")
 
-    def _keep(self, work: Awaitable[None]) -> None:
-        async def guarded() -> None:
-            try:
-                await work
-            except Exception:
-                log.exception("following an append failed")
+    async def _stored(self, pending: Pending) -> None:
+        """Into the index once more: it may have been rebuilt from a table that was behind."""
+        if self.index is not None:
+            await self.index(pending.request, pending.appended)
+        self._resolve(pending, "stored")
 
-        task = asyncio.create_task(guarded())
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+
+async def _until(
+    done: asyncio.Future[Fate], fate: Fate, holds: Callable[[], Awaitable[bool]]
+) -> None:
+    for wait in (0.0, *STORED_AFTER):
+        await asyncio.sleep(wait)
+        with contextlib.suppress(errors.Refusal, RedisError, OSError):
+            if await holds():
+                done.set_result(fate)
+                return
+
+
+def _as_heard(request: Append) -> Append:
+    """A message that was in the log was heard: it comes back whatever its sender is now."""
+    sent = [event.type for event in request.events] == ["message.new"]
+    return dataclasses.replace(request, roles=None) if sent else request
 
 
 def _told(request: Append, why: str) -> dict[str, Any]:

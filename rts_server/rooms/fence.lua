@@ -1,17 +1,6 @@
--- Prepended to every script of a room. KEYS 1-9 are, in this order:
+-- Prepended, behind identity.lua, to every script of a room. KEYS 1-9 are, in this order:
 local HEAD, MEMBERS, CURSORS, LOG, SEQS, CHANGED, UNCOUNTED, CLAIM, OUTBOX =
   KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[7], KEYS[8], KEYS[9]
-
-local function clock()
-  local t = redis.call('TIME')
-  return t[1] * 1000 + math.floor(t[2] / 1000)
-end
-
--- The Redis that is speaking. run_id alone lets a fail-back A→B→A issue positions twice.
-local function identity()
-  local info = redis.call('INFO', 'server', 'replication')
-  return info:match('run_id:(%w+)') .. ':' .. info:match('master_replid:(%w+)')
-end
 
 local HOT = {MEMBERS, CURSORS, LOG, SEQS, CHANGED, UNCOUNTED}
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 
 import orjson
@@ -12,14 +11,12 @@ from redis.asyncio import Redis
 from rts_server import errors, keys
 from rts_server.config import Settings
 from rts_server.persistence.archive import Archive
-from rts_server.persistence.scripts import Script
-from rts_server.rooms.appender import FENCE
+from rts_server.rooms.appender import room_script
 from rts_server.rooms.standing import Position
 
-_HERE = Path(__file__).parent
-_PAGE = Script(FENCE, _HERE / "page.lua")
-_CHANGED = Script(FENCE, _HERE / "changed.lua")
-_MESSAGE = Script(FENCE, _HERE / "message.lua")
+_PAGE = room_script("page.lua")
+_CHANGED = room_script("changed.lua")
+_MESSAGE = room_script("message.lua")
 
 Message = dict[str, Any]
 Direction = Literal["newest", "oldest"]
@@ -46,6 +43,16 @@ class _Hot:
     starts: list[Position]
     first: int
     messages: list[Message]
+
+
+@dataclass(frozen=True)
+class Current:
+    """A message in its newest state, the room's epoch when it was read (0: the room is not warm),
+    and whether that state still waits for the queue."""
+
+    message: Message
+    epoch: int
+    waiting: bool
 
 
 class History:
@@ -77,7 +84,7 @@ class History:
         newer, more_newer = await self.page(
             room_id, user_id, Range(seq - 1, None, limit - before, "oldest")
         )
-        older = older[len(older) - before :]
+        older = older[max(len(older) - before, 0) :]
         half = self._settings.limits.answer_bytes // 2
         kept = fit(older[::-1], half)[::-1] + fit(newer, half)
         cut = len(kept) < len(older) + len(newer)
@@ -85,32 +92,35 @@ class History:
 
     async def message(self, room_id: str, user_id: str, message_id: str) -> Message:
         """One message in its newest state. Raises NotFound, Unavailable."""
-        return (await self.current(room_id, user_id, message_id))[0]
+        return (await self.current(room_id, user_id, message_id)).message
 
-    async def current(self, room_id: str, user_id: str, message_id: str) -> tuple[Message, int]:
-        """(message, epoch of the room in which it was read; 0 for a room that is not warm)."""
+    async def current(self, room_id: str, user_id: str, message_id: str) -> Current:
+        """One message and how firm it is. Raises NotFound, Unavailable."""
         names = keys.room(room_id)
         answer = await _MESSAGE.run(
             self._redis, [*names[:9], names.idem(message_id)], [user_id, message_id]
         )
         if answer[0] == b"not_found":
             raise errors.NotFound()
-        epoch = 0
-        if answer[0] == b"warm":
-            epoch = answer[1]
-        else:
+        if answer[0] != b"warm":
             await self._must_be_member(room_id, user_id)
+        epoch = answer[1] if answer[0] == b"warm" else 0
+        waiting = False
         if len(answer) > 2:
             found: Message = orjson.loads(answer[3])
             message = found["data"]["message"] if answer[2] == b"new" else found
+            waiting = bool(answer[4])
         else:
-            stored = await self._archive.message(room_id, message_id)
-            if stored is None:
-                raise errors.NotFound()
-            message = stored.message | ({"failed": True} if stored.failed else {})
+            message = await self._stored(room_id, message_id)
         if message.get("failed"):
             raise errors.NotFound()
-        return message, epoch
+        return Current(message, epoch, waiting)
+
+    async def _stored(self, room_id: str, message_id: str) -> Message:
+        stored = await self._archive.message(room_id, message_id)
+        if stored is None or stored.failed:
+            raise errors.NotFound()
+        return stored.message
 
     async def _read(self, room_id: str, user_id: str, wanted: Range) -> list[Message]:
         """At least limit + 1 messages from the wanted end, if there are as many."""

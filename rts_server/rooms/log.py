@@ -76,8 +76,8 @@ class RoomLog:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + self._settings.redis_deadline
         asked, uncertain = not request.ask_archive, False
+        nonce = secrets.token_hex(8)
         while True:
-            nonce = secrets.token_hex(8)
             answer = await self._call(request, asked, nonce, deadline - loop.time())
             outcome = answer[0].decode()
             if outcome in ("ok", "duplicate"):

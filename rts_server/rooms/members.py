@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import orjson
@@ -10,10 +9,9 @@ from redis.asyncio import Redis
 
 from rts_server import errors, keys
 from rts_server.persistence.archive import Archive
-from rts_server.persistence.scripts import Script
-from rts_server.rooms.appender import FENCE
+from rts_server.rooms.appender import room_script
 
-_MEMBERS = Script(FENCE, Path(__file__).with_name("members.lua"))
+_MEMBERS = room_script("members.lua")
 
 Member = dict[str, Any]
 

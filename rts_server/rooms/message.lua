@@ -1,15 +1,25 @@
 -- One message as the hot log knows it; reads only.
 -- KEYS: 1-9 of fence.lua, 10 idempotency key of its send. ARGV: user id, message id.
--- Answer: state, epoch, then 'changed' and its newest state, or 'new' and its message.new event, or
--- nothing: the archive knows. 'not_found' when the user is no member.
+-- Answer: state, epoch, then 'changed' and its newest state, or 'new' and its message.new event, and
+-- whether that still waits in the outbox (0|1); or nothing: the archive knows. 'not_found' when the
+-- user is no member.
 local state, head = fence(clock())
 if state ~= 'warm' then return {state} end
 if redis.call('HEXISTS', MEMBERS, ARGV[1]) == 0 then return {'not_found'} end
+local function waits(entries)
+  for entry in entries:gmatch('%S+') do
+    if #redis.call('XRANGE', OUTBOX, entry, entry) > 0 then return 1 end
+  end
+  return 0
+end
 local changed = redis.call('HGET', CHANGED, ARGV[2])
-if changed then return {state, head.epoch, 'changed', changed:match('^%d+ %d+ (.*)$')} end
-local sent = redis.pcall('HMGET', KEYS[10], 'epoch', 'offset')
+if changed then
+  local entry, text = changed:match('^%d+ %d+ (%S+) (.*)$')
+  return {state, head.epoch, 'changed', text, waits(entry)}
+end
+local sent = redis.pcall('HMGET', KEYS[10], 'epoch', 'offset', 'entries')
 if sent.err or sent[1] ~= tostring(head.epoch) then return {state, head.epoch} end
 local id = sent[1] .. '-' .. sent[2]
 local entry = redis.call('XRANGE', LOG, id, id)[1]
 if not entry then return {state, head.epoch} end
-return {state, head.epoch, 'new', entry[2][2]}
+return {state, head.epoch, 'new', entry[2][2], waits(sent[3])}

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import secrets
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import orjson
@@ -15,11 +15,12 @@ from redis.exceptions import RedisError
 
 from rts_server import errors, keys
 from rts_server.auth import Identity
+from rts_server.persistence.archive import Archive
 from rts_server.persistence.user_rooms import Membership, State, UserRooms
 from rts_server.rooms import events
 from rts_server.rooms.append import Append, Appended, Joining
 from rts_server.rooms.fates import Fates
-from rts_server.rooms.history import History, Message
+from rts_server.rooms.history import Current, History, Message
 from rts_server.rooms.log import Exists, Moved, RoomLog
 from rts_server.rooms.roles import MEMBER, OWNER
 
@@ -30,10 +31,14 @@ AGAIN = 0.01
 
 @dataclass(frozen=True)
 class Done:
-    """What was appended (None: nothing had to be) and what will become of it."""
+    """What was appended (None: nothing had to be) and what will become of it.
+
+    `first`: nobody else on this instance is told of that fate yet.
+    """
 
     appended: Appended | None
     fate: asyncio.Future[str]
+    first: bool = False
 
 
 class Rooms:
@@ -45,12 +50,14 @@ class Rooms:
         room_log: RoomLog,
         fates: Fates,
         user_rooms: UserRooms,
+        archive: Archive,
         history: History,
     ) -> None:
         self._redis = redis
         self._log = room_log
         self._fates = fates
         self._user_rooms = user_rooms
+        self._archive = archive
         self._history = history
 
     async def send(self, room_id: str, sender_id: str, command: dict[str, Any]) -> Done:
@@ -60,18 +67,30 @@ class Rooms:
     async def fail(
         self, room_id: str, message_id: str, client_msg_id: str | None, seq: int, reason: str
     ) -> None:
-        """Append `message.failed` for what a Lambda could never apply. Raises Refusal."""
+        """Append `message.failed` for what a Lambda could never apply, and see it queued.
+
+        A room that is not there has nobody to tell. Raises Refusal when it is to be tried again.
+        """
         failure = {
             "message_id": message_id,
             "client_msg_id": client_msg_id,
             "seq": seq,
             "reason": reason,
         }
-        await self._log.append(events.message_failed(failure, room_id))
+        try:
+            done = await self._append(events.message_failed(failure, room_id))
+        except errors.Refusal as refusal:
+            if refusal.retryable:
+                raise
+            log.error("nobody to tell of a failure", extra={"room_id": room_id, "seq": seq})
+            return
+        if await done.fate != "queued":
+            raise errors.Unavailable()
 
     async def create(self, creator: Identity, command: dict[str, Any]) -> tuple[str, bool, Done]:
         """(room_id, whether it is new, the append). Raises NotFound where one is not a member."""
         room, joining = _new_room(creator, command)
+        await self._must_have_room([one.user_id for one in joining])
         room_id: str = room["room_id"]
         request_id = f"create:{secrets.token_hex(16)}"
         request = events.room_created(room, creator.user_id, joining, request_id)
@@ -80,11 +99,18 @@ class Rooms:
         except Exists as met:
             if not met.is_member:
                 raise errors.NotFound() from None
-            return room_id, False, _nothing()
+            return room_id, False, self._nothing(replace(request, joining=request.joining[:1]))
 
     async def add(self, room_id: str, actor_id: str, user_ids: list[str], role: str) -> Done:
         """Append new members, if any are new. Raises Refusal."""
+        await self._must_have_room(user_ids)
         return await self._append(events.member_added(room_id, actor_id, user_ids, role))
+
+    async def _must_have_room(self, user_ids: list[str]) -> None:
+        """Nobody is put into more rooms than a user may be in, by whomever."""
+        most = self._fates.settings.limits.user_rooms
+        if any(size >= most for size in await self._user_rooms.sizes(user_ids)):
+            raise errors.LimitExceeded(f"A user is in at most {most} rooms.")
 
     async def remove(self, room_id: str, actor_id: str, user_ids: list[str]) -> Done:
         """Append that members go, if any are in. Raises Refusal."""
@@ -127,17 +153,30 @@ class Rooms:
         make: Callable[[Message, int], Append | None],
     ) -> tuple[Message, Done]:
         """Read, decide, append; again from the start when somebody else was faster."""
+
+        async def remake() -> Append | None:
+            current = await self._history.current(room_id, actor_id, message_id)
+            return make(current.message, current.epoch)
+
         while True:
-            message, epoch = await self._history.current(room_id, actor_id, message_id)
-            request = make(message, epoch)
+            current = await self._history.current(room_id, actor_id, message_id)
+            request = make(current.message, current.epoch)
             if request is None:
-                return message, _nothing("queued")
+                return current.message, self._as_it_is(room_id, actor_id, message_id, current)
             try:
-                done = await self._append(request)
+                done = await self._append(replace(request, remake=remake))
             except Moved:
                 await asyncio.sleep(AGAIN)
                 continue
-            return (await self._history.current(room_id, actor_id, message_id))[0], done
+            return (await self._history.current(room_id, actor_id, message_id)).message, done
+
+    def _as_it_is(self, room_id: str, actor_id: str, message_id: str, current: Current) -> Done:
+        """Nothing to change: as durable as what is there."""
+
+        async def queued() -> bool:
+            return not (await self._history.current(room_id, actor_id, message_id)).waiting
+
+        return Done(None, self._fates.agree("queued", None if not current.waiting else queued))
 
     async def tell_sender(self, room_id: str, user_id: str, data: dict[str, Any]) -> None:
         """`message.status` to the sender's devices on all instances."""
@@ -149,12 +188,23 @@ class Rooms:
         self._fates.check_room()
         appended = await self._log.append(request)
         if appended is None:
-            return _nothing()
+            return self._nothing(request)
         if request.joining or request.going:
-            await self._index(request, appended)
-        return Done(appended, self._fates.follow(request, appended))
+            await self.index(request, appended)
+        return Done(appended, *self._fates.follow(request, appended))
 
-    async def _index(self, request: Append, appended: Appended) -> None:
+    def _nothing(self, request: Append) -> Done:
+        """All is as it was asked for already; `stored` when the table says so too."""
+        wanted = {one.user_id: "in" for one in request.joining} | dict.fromkeys(
+            request.going, "out"
+        )
+
+        async def stored() -> bool:
+            return await self._archive.agrees(request.room_id, wanted)
+
+        return Done(None, self._fates.agree("stored", stored))
+
+    async def index(self, request: Append, appended: Appended) -> None:
         """Before the ack; the relay does it again, so a failure here is only late, never lost."""
         first = appended.offset - len(request.events) + 1
         at = next(i for i, event in enumerate(request.events) if event.joins or event.parts)
@@ -167,12 +217,6 @@ class Rooms:
             await self._user_rooms.note_all(changes)
         except (RedisError, OSError):
             log.warning("user index is late", extra={"room_id": request.room_id})
-
-
-def _nothing(status: str = "stored") -> Done:
-    fate: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-    fate.set_result(status)
-    return Done(None, fate)
 
 
 def _new_room(

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import orjson
 from redis.asyncio import Redis
 
 from rts_server import keys
-from rts_server.persistence.scripts import Script
-from rts_server.rooms.appender import FENCE
+from rts_server.persistence.scripts import Call
+from rts_server.rooms.appender import room_script
 
-_HERE = Path(__file__).parent
-_JOIN = Script(FENCE, _HERE / "join.lua")
-_EVENTS = Script(FENCE, _HERE / "events.lua")
-_EPHEMERAL = Script(FENCE, _HERE / "ephemeral.lua")
+_JOIN = room_script("join.lua")
+_EVENTS = room_script("events.lua")
+_EPHEMERAL = room_script("ephemeral.lua")
+
+SLICE = 10
+LARGE = 64 * 1024 * 1024
 
 Position = tuple[int, int]
 """(epoch, offset)"""
@@ -76,10 +77,25 @@ def personal(seat: Seat) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Since:
-    """Events behind a position as they were published; None when the hot log cannot tell."""
+    """Events behind a position as they were published, from the first on without a hole.
+
+    `position`: the room's head (None: not warm). `events` None: the hot log cannot tell.
+    `member` False: the user asked for is none.
+    """
 
     position: Position | None
     events: list[bytes] | None
+    member: bool = True
+
+    @property
+    def whole(self) -> bool:
+        """Whether the events reach the head."""
+        if self.events is None or self.position is None:
+            return False
+        if not self.events:
+            return True
+        epoch, offset, _ = self.events[-1].split(b" ", 2)
+        return (int(epoch), int(offset)) == self.position
 
 
 class Standings:
@@ -98,10 +114,27 @@ class Standings:
         answers = await _JOIN.many(self._redis, calls)
         return [_standing(a, users) for a, (_, users) in zip(answers, asked, strict=True)]
 
-    async def since(self, asked: Sequence[tuple[str, Position, int]]) -> list[Since]:
-        """Per (room_id, position, most): the events behind the position, oldest first."""
-        calls = [(keys.room(r)[:9], [epoch, offset, n]) for r, (epoch, offset), n in asked]
-        return [_since(answer) for answer in await _EVENTS.many(self._redis, calls)]
+    async def since(
+        self, asked: Sequence[tuple[str, Position, int]], user_id: str = "", budget: int = LARGE
+    ) -> list[Since]:
+        """Per (room_id, position, most): the events behind the position, oldest first.
+
+        Rooms are read in slices until about `budget` bytes are found; the answer may be shorter
+        than what was asked, but it holds the first room's first event.
+        """
+        found: list[Since] = []
+        for i in range(0, len(asked), SLICE):
+            if budget <= 0:
+                break
+            calls: list[Call] = [
+                (keys.room(r)[:9], [epoch, offset, most, budget, user_id])
+                for r, (epoch, offset), most in asked[i : i + SLICE]
+            ]
+            for answer in await _EVENTS.many(self._redis, calls):
+                since = _since(answer)
+                budget -= sum(len(event) for event in since.events or ())
+                found.append(since)
+        return found
 
     async def tell(self, room_id: str, user_id: str, kind: str, text: str) -> bool:
         """Publish an event that is never stored, at the room's head; False unless a member may."""
@@ -134,4 +167,6 @@ def _standing(answer: list[Any], users: Sequence[str]) -> Standing | None:
 def _since(answer: list[Any]) -> Since:
     if answer[0] == b"warm":
         return Since((answer[1], answer[2]), answer[3:])
+    if answer[0] == b"not_found":
+        return Since(None, None, member=False)
     return Since((answer[1], answer[2]) if answer[0] == b"gone" else None, None)

@@ -27,11 +27,17 @@ class Sync:
         heads = {row.room_id: (row.shown["epoch"], row.shown["offset"]) for row in shown.rows}
         mine = [room_id for room_id in cursors if room_id in heads]
         most = self._settings.limits.replay_events
-        missed = await self._standings.since([(r, cursors[r], most) for r in mine])
         budget = Budget(self._settings.limits.answer_bytes)
+        questions = [(r, cursors[r], most) for r in mine]
+        missed = await self._standings.since(questions, user_id, self._settings.limits.answer_bytes)
         answers: dict[str, Answer] = {r: {"removed": True} for r in cursors if r not in heads}
-        for room_id, since in zip(mine, missed, strict=True):
-            answers[room_id] = _answer(since, cursors[room_id], heads[room_id], budget)
+        for room_id, since in zip(mine, missed, strict=False):
+            if since.member:
+                answers[room_id] = _answer(since, cursors[room_id], heads[room_id], budget)
+            else:
+                answers[room_id] = {"removed": True}
+        for room_id in mine[len(missed) :]:
+            answers[room_id] = _state(True, [], cursors[room_id], True)
         return answers
 
 

@@ -108,6 +108,7 @@ async def test_valkey_loses_its_data(breakable: World, memory: str, tmp_path: Pa
             await sender.send(f"first {n}")
         dump = tmp_path / "dump.rdb"
         with Redis.from_url(breakable.stack.settings.redis_url) as client:
+            until(lambda: not client.info("persistence")["rdb_bgsave_in_progress"], 10)
             client.save()
         shutil.copy(valkey.dump, dump)
         for n in range(5):
