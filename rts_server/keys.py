@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from base64 import b32encode
 from hashlib import sha256
 from typing import NamedTuple
@@ -80,6 +81,15 @@ def _user(user_id: str) -> str:
 def user_rooms(user_id: str) -> str:
     """Hash room → `epoch:offset:in|out`, with `#ver` and `#complete`."""
     return f"user:{{{_user(user_id)}}}:rooms"
+
+
+def index_version(version: bytes | None, mark: bytes | None) -> str:
+    """What of `#ver` and `#complete` moves when a user's rooms move or are to be rebuilt."""
+    until = int(mark.rpartition(b" ")[2]) if mark else 0
+    state = "missing" if not mark else "complete"
+    if until:
+        state = "young" if until > time.time() * 1000 else "missing"
+    return f"{int(version or 0)} {state}"
 
 
 def user_channel(user_id: str) -> str:

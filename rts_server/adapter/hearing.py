@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -109,8 +108,10 @@ class Hearing:
         channel = keys.user_channel(listener.user_id)
         self._user_channels[channel] = listener.user_id
         await self.subscriber.subscribe([channel])
-        (version,) = await self._user_versions([listener.user_id])
-        self._versions.setdefault(listener.user_id, version)
+
+    def seen(self, user_id: str, version: str) -> None:
+        """The user's rooms were read in this version; another session's may be older."""
+        self._versions.setdefault(user_id, version)
 
     def leave(self, listener: Listener) -> None:
         """The socket is gone: everything of it goes in O(its rooms)."""
@@ -308,7 +309,7 @@ class Hearing:
             for user_id in user_ids:
                 pipe.hmget(keys.user_rooms(user_id), "#ver", "#complete")
             answers = await pipe.execute()
-        return [f"{version!r} {index_state(mark)}" for version, mark in answers]
+        return [keys.index_version(version, mark) for version, mark in answers]
 
     async def _check_heads(self) -> None:
         """Compare with the heads in Redis, in slices."""
@@ -322,11 +323,3 @@ class Hearing:
             for room, (epoch, offset) in zip(part, heads, strict=True):
                 if epoch is not None and (int(epoch), int(offset)) > (room.position or (0, 0)):
                     room.behind()
-
-
-def index_state(mark: bytes | None) -> str:
-    """`complete`, `young` (to be read again once more) or `missing`; see user_rooms_read.lua."""
-    if mark is None:
-        return "missing"
-    until = int(mark.rpartition(b" ")[2] or 0)
-    return "complete" if not until else "young" if until > time.time() * 1000 else "missing"

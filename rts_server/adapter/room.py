@@ -181,6 +181,9 @@ class Room:
                 listener.write(packet)
                 if seat.start == COLD:
                     self._begin(listener, seat, heard)
+                start = heard.position
+        if start != COLD:
+            seat.cursor = start
         seat.backlog.clear()
 
     def _begin(self, listener: Listener, seat: Seat, heard: Heard) -> None:
@@ -236,8 +239,8 @@ class Room:
         before = len(self.held or ())
         (standing,) = await self._reads.join_all([(self.room_id, sorted(users))])
         held, self.held = list(self.held or ()), deque()
+        self._gone_cold()
         if standing is None:
-            self._gone_cold()
             self.held.extend(held[before:])  # the room may have been opened meanwhile
             return
         opening = [h for h in held if h.type == "room.epoch" and h.position <= standing.position]
@@ -249,7 +252,7 @@ class Room:
     def _gone_cold(self) -> None:
         """Everybody stands where he was; who stands at the next epoch's `prev` will go on."""
         for seat in self.seats.values():
-            if self.position is not None and seat.start is not None:
+            if self.position is not None and seat.start is not None and seat.start != COLD:
                 seat.cursor = max(self.position, seat.start)
         self.position = None
 

@@ -132,6 +132,8 @@ class Subscriber:
                 self._connection = None
                 self._confirmed.clear()
                 self.restart()
+                if self._speaker is not None:  # it would open a link that was closed under it
+                    await cancelled(self._speaker)
                 with contextlib.suppress(RedisError, OSError):
                     await connection.disconnect()
             await asyncio.sleep(wait * random.uniform(0.5, 1.0))

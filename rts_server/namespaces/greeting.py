@@ -51,7 +51,8 @@ class Greeting:
     async def _open(self, session: Session, listener: Listener) -> None:
         user_id = listener.user_id
         await self._hearing.enter(listener)
-        memberships = await self._chat_lists.rooms_of(user_id)
+        memberships, version = await self._chat_lists.index(user_id)
+        self._hearing.seen(user_id, version)
         rooms = [membership.room_id for membership in memberships]
         cursors = standing_cursors(session.cursors, memberships)
         replays = await self._hearing.join(listener, rooms, cursors)

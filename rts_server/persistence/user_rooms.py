@@ -29,6 +29,14 @@ class Membership(NamedTuple):
     state: State
 
 
+class Index(NamedTuple):
+    """The rooms of a user, whether those are all, and the version they were read in."""
+
+    rooms: list[Membership]
+    complete: bool
+    version: str
+
+
 class UserRooms:
     """Reads and writes of the index. Guarantee: a field only ever moves to a newer position."""
 
@@ -52,11 +60,13 @@ class UserRooms:
         value: Any = await self._redis.hget(keys.user_rooms(user_id), room_id)
         return _parse(room_id, value).state if value else None
 
-    async def all(self, user_id: str) -> tuple[list[Membership], bool]:
-        """Everything known of the user's rooms, and whether that is complete."""
+    async def all(self, user_id: str) -> Index:
+        """Everything known of the user's rooms."""
         complete, pairs = await _READ.run(self._redis, [keys.user_rooms(user_id)], [])
-        fields = zip(pairs[::2], pairs[1::2], strict=True)
-        return [_parse(k.decode(), v) for k, v in fields if k not in _MARKS], bool(complete)
+        fields = dict(zip(pairs[::2], pairs[1::2], strict=True))
+        rooms = [_parse(k.decode(), v) for k, v in fields.items() if k not in _MARKS]
+        version = keys.index_version(fields.get(b"#ver"), fields.get(b"#complete"))
+        return Index(rooms, bool(complete), version)
 
     async def sizes(self, user_ids: list[str]) -> list[int]:
         """How many rooms each user is in, as far as the index knows."""

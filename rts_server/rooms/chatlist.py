@@ -10,7 +10,7 @@ from typing import Any
 
 from rts_server import errors
 from rts_server.persistence.archive import Archive, StoredMember, StoredRoom
-from rts_server.persistence.user_rooms import Membership, UserRooms
+from rts_server.persistence.user_rooms import Membership, State, UserRooms
 from rts_server.rooms.cold import last_position, milliseconds
 from rts_server.rooms.standing import Seat, Standing, Standings, personal
 
@@ -67,33 +67,28 @@ class ChatLists:
         self._standings = standings
 
     async def rooms_of(self, user_id: str) -> list[Membership]:
-        """The rooms a user is in; an index that is not complete is rebuilt from the archive."""
-        known, complete = await self._user_rooms.all(user_id)
-        if not complete:
+        """The rooms a user is in."""
+        return (await self.index(user_id))[0]
+
+    async def index(self, user_id: str) -> tuple[list[Membership], str]:
+        """The rooms a user is in and their version; what is not complete is rebuilt first."""
+        index = await self._user_rooms.all(user_id)
+        if not index.complete:
             stored = await self._archive.rooms_of(user_id)
-            changes = [
-                (
-                    user_id,
-                    Membership(m.room_id, m.epoch, m.offset, "in" if m.state == "in" else "out"),
-                )
-                for m in stored
-            ]
-            await self._user_rooms.note_all(changes)
+            await self._user_rooms.note_all([(user_id, _membership(one)) for one in stored])
             await self._user_rooms.complete(user_id)
-            known, _ = await self._user_rooms.all(user_id)
-        return [membership for membership in known if membership.state == "in"]
+            index = await self._user_rooms.all(user_id)
+        return [one for one in index.rooms if one.state == "in"], index.version
 
     async def known(self, user_id: str) -> list[Membership]:
         """What the index says, rooms left included."""
-        return (await self._user_rooms.all(user_id))[0]
+        return (await self._user_rooms.all(user_id)).rooms
 
     async def is_member(self, user_id: str, room_id: str) -> bool:
         """By the index alone, at one cost for every room there is or is not."""
         state = await self._user_rooms.state(user_id, room_id)
-        if state is None:
-            _, complete = await self._user_rooms.all(user_id)
-            if not complete:
-                return any(m.room_id == room_id for m in await self.rooms_of(user_id))
+        if state is None and not (await self._user_rooms.all(user_id)).complete:
+            return any(m.room_id == room_id for m in await self.rooms_of(user_id))
         return state == "in"
 
     async def of(self, user_id: str, *, partly: bool = False) -> ChatList:
@@ -143,6 +138,11 @@ class ChatLists:
                 skipped = sum(seq > member.read_seq for seq in uncounted)
             rows.append(_cold_row(stored, member, skipped))
         return rows
+
+
+def _membership(stored: StoredMember) -> Membership:
+    state: State = "in" if stored.state == "in" else "out"
+    return Membership(stored.room_id, stored.epoch, stored.offset, state)
 
 
 def _warm_row(room_id: str, standing: Standing, user_id: str) -> Row:

@@ -1,0 +1,152 @@
+"""The index of a user's rooms: only newer positions count, whatever order they come in."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import orjson
+import pytest
+from fakeredis import FakeAsyncRedis
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from redis.asyncio import Redis
+
+from rts_server import keys
+from rts_server.persistence import user_rooms
+from rts_server.persistence.user_rooms import Membership, UserRooms
+
+USER = "a{b}:*%"
+CHANGES = st.lists(
+    st.builds(
+        Membership,
+        st.sampled_from(["r1", "r2"]),
+        st.integers(1, 3),
+        st.integers(1, 4),
+        st.sampled_from(["in", "out"]),
+    ),
+    max_size=12,
+    unique_by=lambda change: change[:3],
+)
+
+
+@pytest.fixture
+async def fake() -> AsyncIterator[FakeAsyncRedis]:
+    """Small Redis logic needs no Redis."""
+    async with FakeAsyncRedis() as client:
+        yield client
+
+
+async def noted(changes: list[Membership]) -> tuple[dict[bytes, bytes], list[Any]]:
+    """The hash after some changes, and what the user's devices were told."""
+    async with FakeAsyncRedis() as client, client.pubsub() as channel:
+        await channel.subscribe(keys.user_channel(USER))
+        await channel.get_message()
+        index = UserRooms(client)
+        for change in changes:
+            await index.note(USER, *change)
+        told = []
+        while (message := await channel.get_message()) is not None:
+            told.append(message["data"])
+        return await client.hgetall(keys.user_rooms(USER)), told
+
+
+@settings(max_examples=40)
+@given(CHANGES, st.randoms(use_true_random=False))
+def test_any_order_gives_the_same_index(changes: list[Membership], random: Any) -> None:
+    """Permuted and repeated, the newest position of each room wins."""
+    newest = {c.room_id: c for c in sorted(changes, key=lambda c: (c.epoch, c.offset))}
+    shuffled = [*changes, *changes[:4]]
+    random.shuffle(shuffled)
+    for order in (changes, shuffled):
+        fields, told = asyncio.run(noted(order))
+        version = int(fields.pop(b"#ver", b"0"))
+        expected = {r: f"{c.epoch}:{c.offset}:{c.state}" for r, c in newest.items()}
+        assert {k.decode(): v.decode() for k, v in fields.items()} == expected
+        assert version == len(told)
+        assert len(newest) <= version <= len(changes)
+
+
+async def test_a_change_is_told_once_with_its_version(fake: FakeAsyncRedis) -> None:
+    """Devices hear room, position, state and #ver; an older or equal position is not told."""
+    index = UserRooms(fake)
+    async with fake.pubsub() as channel:
+        await channel.subscribe(keys.user_channel(USER))
+        assert (await channel.get_message())["type"] == "subscribe"
+        await index.note_all(
+            [
+                (USER, Membership("r", 1, 2, "in")),
+                (USER, Membership("r", 1, 2, "out")),
+                (USER, Membership("r", 1, 1, "out")),
+                (USER, Membership("r", 2, 1, "out")),
+                ("somebody else", Membership("r", 9, 9, "in")),
+            ]
+        )
+        heard = [await channel.get_message() for _ in range(3)]
+    assert heard[2] is None
+    told = [user_rooms_json(message["data"]) for message in heard[:2]]
+    assert [(t["room_id"], t["epoch"], t["offset"], t["state"], t["version"]) for t in told] == [
+        ("r", 1, 2, "in", 1),
+        ("r", 2, 1, "out", 2),
+    ]
+    assert {t["kind"] for t in told} == {"room"}
+
+
+def user_rooms_json(data: bytes) -> dict[str, Any]:
+    """A message on a user's channel."""
+    parsed: dict[str, Any] = orjson.loads(data)
+    return parsed
+
+
+async def test_what_the_index_knows_of_a_room(fake: FakeAsyncRedis) -> None:
+    """in, out, or nothing."""
+    index = UserRooms(fake)
+    await index.note(USER, "here", 1, 1, "in")
+    await index.note(USER, "gone", 1, 1, "out")
+    assert [await index.state(USER, r) for r in ("here", "gone", "other")] == ["in", "out", None]
+    assert await index.state("somebody else", "here") is None
+
+
+async def test_positions_are_compared_as_numbers(fake: FakeAsyncRedis) -> None:
+    """10 is newer than 9, in the epoch and in the offset."""
+    index = UserRooms(fake)
+    await index.note(USER, "r", 9, 9, "in")
+    await index.note(USER, "r", 9, 10, "out")
+    assert await index.state(USER, "r") == "out"
+    await index.note(USER, "r", 10, 1, "in")
+    assert await index.state(USER, "r") == "in"
+
+
+async def test_an_index_is_complete_when_it_was_rebuilt_here(redis: Redis) -> None:
+    """Notes alone do not make it complete; the marks are no rooms."""
+    index = UserRooms(redis)
+    assert (await index.all(USER))[:2] == ([], False)
+    await index.note(USER, "r", 1, 1, "in")
+    assert (await index.all(USER))[:2] == ([Membership("r", 1, 1, "in")], False)
+    await index.complete(USER)
+    assert (await index.all(USER))[:2] == ([Membership("r", 1, 1, "in")], True)
+    await index.note(USER, "s", 1, 1, "out")
+    known, complete, _ = await index.all(USER)
+    assert (sorted(one.room_id for one in known), complete) == (["r", "s"], True)
+
+
+async def test_a_young_index_is_rebuilt_once_more(
+    redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The queue may have been behind the first rebuild; the second one is final."""
+    monkeypatch.setattr(user_rooms, "YOUNG", 0)
+    index = UserRooms(redis)
+    await index.complete(USER)
+    assert (await index.all(USER))[1] is False
+    await index.complete(USER)
+    assert (await index.all(USER))[1] is True
+
+
+async def test_the_mark_of_another_redis_does_not_count(redis: Redis) -> None:
+    """What was complete in a Redis that is gone may lack what happened since."""
+    index = UserRooms(redis)
+    await index.complete(USER)
+    await index.complete(USER)
+    await redis.execute_command("DEBUG", "CHANGE-REPL-ID")  # type: ignore[no-untyped-call]
+    assert (await index.all(USER))[1] is False
