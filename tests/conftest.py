@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 
+import hypothesis
 import pytest
+from redis.asyncio import Redis
 
+from tests import valkey
 from tests.world import World
+
+hypothesis.settings.register_profile("shared-cores", deadline=None)
+hypothesis.settings.load_profile("shared-cores")
 
 
 @pytest.fixture(scope="session")
@@ -24,3 +30,19 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 def dev_url(world: World) -> str:
     """The address of an instance with the demo page."""
     return world.urls[0]
+
+
+@pytest.fixture(scope="session")
+def valkey_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A Valkey child for tests that need no more than Redis."""
+    with valkey.running(tmp_path_factory.mktemp("valkey")) as url:
+        yield url
+
+
+@pytest.fixture
+async def redis(valkey_url: str) -> AsyncIterator[Redis]:
+    """An empty Redis."""
+    client = Redis.from_url(valkey_url)
+    await client.flushall()
+    yield client
+    await client.aclose()

@@ -154,7 +154,9 @@ class Hearing:
     ) -> dict[str, Replay]:
         """What was missed since the cursors, whole or not at all, within one budget of bytes."""
         limits = self._settings.limits
-        asked = [r for r, replay in replays.items() if r in cursors and replay.start]
+        asked = [
+            r for r, replay in replays.items() if r in cursors and replay.start not in (None, COLD)
+        ]
         if not asked:
             return replays
         questions = [(r, cursors[r], limits.replay_events) for r in asked]

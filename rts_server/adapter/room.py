@@ -95,14 +95,15 @@ class Room:
         self.position: Position | None = None
         self.seats: dict[Listener, Seat] = {}
         self.held: deque[Heard] | None = deque()
+        self._opened = False
         self._reads = reads
         self._keep = keep
         self._evicted = evicted
 
     def opened(self, position: Position | None) -> None:
         """The first position is known (None: the room is cold); what was held goes on from it."""
-        if self.position is None and self.held is not None:
-            self.position = position
+        if not self._opened:
+            self._opened, self.position = True, position
             self._release()
 
     def hear(self, heard: Heard) -> None:
@@ -147,6 +148,8 @@ class Room:
         return True
 
     def _deliver(self, heard: Heard) -> None:
+        if begins := heard.type == "room.epoch":
+            self._note_cursors()
         self.position = heard.position
         packet = event_packet("/chat", heard.type, heard.text)
         for listener, seat in self.seats.items():
@@ -154,7 +157,7 @@ class Room:
                 seat.backlog.append((heard, packet))
             elif heard.position > seat.start:
                 listener.write(packet)
-                if seat.start == COLD:
+                if begins or seat.start == COLD:
                     self._begin(listener, seat, heard)
         metrics.DELIVERIES.inc(len(self.seats))
         if heard.type == "member.removed":
@@ -176,18 +179,18 @@ class Room:
         if seat.reset is not None and start < seat.reset:
             seat.start = start = seat.reset
             listener.write(event_packet("/chat", "sync.reset", reset_text(self.room_id, start)))
-        for heard, packet in seat.backlog:
-            if heard.position > start:
-                listener.write(packet)
-                if seat.start == COLD:
-                    self._begin(listener, seat, heard)
-                start = heard.position
         if start != COLD:
             seat.cursor = start
+        for heard, packet in seat.backlog:
+            if heard.position > seat.start:
+                listener.write(packet)
+                if heard.type == "room.epoch" or seat.start == COLD:
+                    self._begin(listener, seat, heard)
+                seat.cursor = heard.position
         seat.backlog.clear()
 
     def _begin(self, listener: Listener, seat: Seat, heard: Heard) -> None:
-        """The first event for a seat of a cold room: only its own cursor told where it stands."""
+        """An epoch begins, or a cold room wakes: only who stands just before it goes on."""
         if not continues(seat.cursor, heard):
             text = reset_text(self.room_id, heard.position)
             listener.write(event_packet("/chat", "sync.reset", text))
@@ -239,8 +242,9 @@ class Room:
         before = len(self.held or ())
         (standing,) = await self._reads.join_all([(self.room_id, sorted(users))])
         held, self.held = list(self.held or ()), deque()
-        self._gone_cold()
+        self._note_cursors()
         if standing is None:
+            self.position = None
             self.held.extend(held[before:])  # the room may have been opened meanwhile
             return
         opening = [h for h in held if h.type == "room.epoch" and h.position <= standing.position]
@@ -249,12 +253,11 @@ class Room:
         self._reset(opening)
         self.held.extend(h for h in held if h.position > standing.position)
 
-    def _gone_cold(self) -> None:
-        """Everybody stands where he was; who stands at the next epoch's `prev` will go on."""
+    def _note_cursors(self) -> None:
+        """Everybody stands where he is now; who stands at the next epoch's `prev` will go on."""
         for seat in self.seats.values():
             if self.position is not None and seat.start is not None and seat.start != COLD:
                 seat.cursor = max(self.position, seat.start)
-        self.position = None
 
     def _reset(self, opening: list[Heard]) -> None:
         """Tell every listener whose stream broke; one that stood at the epoch's `prev` goes on."""
@@ -267,8 +270,8 @@ class Room:
                 continue
             for heard in opening:
                 listener.write(event_packet("/chat", heard.type, heard.text))
-            goes_on = bool(opening) and continues(seat.cursor, opening[-1])
-            if not (goes_on and self.position[1] == 1):
+            last = opening[-1] if opening else None
+            if last is None or last.position != self.position or not continues(seat.cursor, last):
                 listener.write(packet)
             seat.start, seat.cursor = self.position, None
 

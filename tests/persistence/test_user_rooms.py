@@ -49,7 +49,8 @@ async def noted(changes: list[Membership]) -> tuple[dict[bytes, bytes], list[Any
         told = []
         while (message := await channel.get_message()) is not None:
             told.append(message["data"])
-        return await client.hgetall(keys.user_rooms(USER)), told
+        fields: Any = await client.hgetall(keys.user_rooms(USER))
+        return fields, told
 
 
 @settings(max_examples=40)

@@ -1,0 +1,56 @@
+"""The outgoing queue of a connection is bounded by bytes, and its count is always right."""
+
+from __future__ import annotations
+
+from engineio import packet as eio
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rts_server.engine.outgoing import MOST_BYTES, Outgoing, size
+from rts_server.engine.packets import Encoded, event_packet
+
+
+def packet(length: int) -> Encoded:
+    """A MESSAGE that holds so many characters."""
+    return eio.Packet(eio.MESSAGE, data="x" * length)
+
+
+STEPS = st.lists(st.sampled_from([0, 1, 60_000, 400_000, MOST_BYTES, MOST_BYTES + 1, -1, -2]))
+
+
+@given(STEPS)
+def test_the_bound_holds_and_the_count_is_right(steps: list[int]) -> None:
+    """At most 1 MiB is ever offered successfully; taking gives room; order is kept."""
+    queue = Outgoing()
+    held: list[Encoded | None] = []
+    for step in steps:
+        if step == -1 and held:
+            assert queue.get_nowait() is held.pop(0)
+        elif step == -2:
+            queue.put_nowait(None)  # the engine's own end mark always fits
+            held.append(None)
+        elif step >= 0:
+            offered, fits = packet(step), queue.bytes + step <= MOST_BYTES
+            assert queue.offer(offered) is fits
+            held += [offered] if fits else []
+        assert queue.bytes == sum(size(item) for item in held)
+        assert queue.qsize() == len(held)
+
+
+def test_a_shared_packet_counts_in_every_queue() -> None:
+    """One packet for many connections is one object, and each queue counts it for itself."""
+    shared = event_packet("/chat", "a", '{"x":1}')
+    queues = [Outgoing() for _ in range(3)]
+    assert all(queue.offer(shared) for queue in queues)
+    assert {queue.bytes for queue in queues} == {size(shared)}
+    assert len({id(queue.get_nowait()) for queue in queues}) == 1
+
+
+async def test_the_engine_waits_for_it_like_for_any_queue() -> None:
+    """get, task_done and join work: the writer of the engine relies on them."""
+    queue = Outgoing()
+    assert queue.offer(packet(5))
+    assert (await queue.get()).data == "xxxxx"
+    queue.task_done()
+    await queue.join()
+    assert queue.bytes == 0

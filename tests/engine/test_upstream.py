@@ -1,0 +1,199 @@
+"""What we override or lean on in other people's code is still the code that was read.
+
+Versions are pinned; this test speaks when a pin moves. A failure names the function: read its new
+source against ours, then put the new hash here.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from hashlib import sha256
+from typing import Any
+
+import engineio
+import pytest
+import redis.asyncio as redis
+import socketio
+from aiohttp import web
+from engineio import packet as eio_packet
+from engineio.async_drivers import aiohttp as driver
+from engineio.async_socket import AsyncSocket
+from engineio.base_socket import BaseSocket
+from redis.asyncio import connection
+from redis.asyncio.client import Pipeline
+from socketio.base_manager import BaseManager
+
+from rts_server.adapter.manager import Manager
+from rts_server.config import Settings
+from rts_server.engine import codec, server
+from rts_server.engine.outgoing import Outgoing
+
+REVIEWED: dict[str, tuple[Callable[..., Any], str]] = {
+    "socketio AsyncServer._engineio_server_class": (
+        socketio.AsyncServer._engineio_server_class,
+        "b71cc608ab9f0d0d",
+    ),
+    "socketio AsyncServer._handle_eio_connect": (
+        socketio.AsyncServer._handle_eio_connect,
+        "2c2f963d1d4925cf",
+    ),
+    "socketio AsyncServer._handle_eio_message": (
+        socketio.AsyncServer._handle_eio_message,
+        "723927bfa045c8b1",
+    ),
+    "socketio AsyncServer._handle_eio_disconnect": (
+        socketio.AsyncServer._handle_eio_disconnect,
+        "75dff0ca20979416",
+    ),
+    "socketio AsyncServer._handle_connect": (
+        socketio.AsyncServer._handle_connect,
+        "2495fd869fb1f453",
+    ),
+    "socketio AsyncServer._handle_disconnect": (
+        socketio.AsyncServer._handle_disconnect,
+        "ffadb99d0ee502e4",
+    ),
+    "socketio AsyncServer._trigger_event": (
+        socketio.AsyncServer._trigger_event,
+        "5070ed8d786a673e",
+    ),
+    "socketio AsyncServer._send_packet": (socketio.AsyncServer._send_packet, "5a1d3c56ab22afda"),
+    "socketio AsyncServer.attach": (socketio.AsyncServer.attach, "5ef360a11e819f76"),
+    "socketio AsyncNamespace.trigger_event": (
+        socketio.AsyncNamespace.trigger_event,
+        "270487981c73cb1a",
+    ),
+    "socketio AsyncManager.pre_connect": (socketio.AsyncManager.pre_connect, "4bbdfdc2e311f956"),
+    "socketio AsyncManager.connect": (socketio.AsyncManager.connect, "48eceeff58bc56b8"),
+    "socketio AsyncManager.disconnect": (socketio.AsyncManager.disconnect, "c5e33a25d8890571"),
+    "socketio AsyncManager.emit": (socketio.AsyncManager.emit, "726120933539c985"),
+    "socketio BaseManager.pre_disconnect": (BaseManager.pre_disconnect, "f9b233afdfcdaf18"),
+    "socketio BaseManager.is_connected": (BaseManager.is_connected, "2b6319867340cf77"),
+    "socketio BaseManager.is_pre_connected": (BaseManager.is_pre_connected, "ecc4ec349c5b5bd2"),
+    "socketio BaseManager.get_namespaces": (BaseManager.get_namespaces, "f2e576c9e5889a05"),
+    "socketio BaseManager.sid_from_eio_sid": (BaseManager.sid_from_eio_sid, "c138b070f26ad807"),
+    "socketio BaseManager.eio_sid_from_sid": (BaseManager.eio_sid_from_sid, "116a446d4a890fc6"),
+    "socketio BaseManager.initialize": (BaseManager.initialize, "89518f22a1b3801c"),
+    "engineio AsyncServer.create_queue": (engineio.AsyncServer.create_queue, "65103eeb6cba0157"),
+    "engineio AsyncServer.handle_request": (
+        engineio.AsyncServer.handle_request,
+        "1a599af57b230def",
+    ),
+    "engineio AsyncServer._handle_connect": (
+        engineio.AsyncServer._handle_connect,
+        "a3bc4bce3c42e29a",
+    ),
+    "engineio AsyncServer._trigger_event": (
+        engineio.AsyncServer._trigger_event,
+        "c69c6298fa03c031",
+    ),
+    "engineio AsyncServer.send": (engineio.AsyncServer.send, "00dfb2215a58babc"),
+    "engineio AsyncServer.send_packet": (engineio.AsyncServer.send_packet, "a15fcb1545c2dc58"),
+    "engineio BaseServer._get_socket": (engineio.AsyncServer._get_socket, "17b86295c8503e31"),
+    "engineio BaseSocket.__init__": (BaseSocket.__init__, "c515a4a579e7a5ff"),
+    "engineio AsyncSocket.poll": (AsyncSocket.poll, "49d219402ac7d557"),
+    "engineio AsyncSocket.receive": (AsyncSocket.receive, "9e53f5cf1eae4e49"),
+    "engineio AsyncSocket.send": (AsyncSocket.send, "570def1d9f157f01"),
+    "engineio AsyncSocket.check_ping_timeout": (AsyncSocket.check_ping_timeout, "30590777e44cc4a1"),
+    "engineio AsyncSocket.close": (AsyncSocket.close, "a389c32d61d16153"),
+    "engineio AsyncSocket.schedule_ping": (AsyncSocket.schedule_ping, "ad28edec571600f6"),
+    "engineio AsyncSocket._send_ping": (AsyncSocket._send_ping, "52fd7d95a0fa617b"),
+    "engineio AsyncSocket._upgrade_websocket": (AsyncSocket._upgrade_websocket, "abcb2895d04e7ced"),
+    "engineio AsyncSocket._websocket_handler": (AsyncSocket._websocket_handler, "dfa7a417e0e9828e"),
+    "engineio WebSocket.__init__": (driver.WebSocket.__init__, "bd554d05fb612962"),
+    "engineio WebSocket.__call__": (driver.WebSocket.__call__, "cd656702c8616854"),
+    "engineio WebSocket.close": (driver.WebSocket.close, "8a9e5f7a56bd5af4"),
+    "engineio WebSocket.send": (driver.WebSocket.send, "91282cd641992dd3"),
+    "engineio WebSocket.wait": (driver.WebSocket.wait, "2decc1cab6009f05"),
+    "engineio translate_request": (driver.translate_request, "8a41e35865d6cb1b"),
+    "engineio Packet.__init__": (eio_packet.Packet.__init__, "14eceb1051d352b1"),
+    "engineio Packet.encode": (eio_packet.Packet.encode, "8b983fb069cbd602"),
+    "engineio Packet.decode": (eio_packet.Packet.decode, "030aa5a6e2be73b6"),
+    "aiohttp WebSocketResponse.__init__": (web.WebSocketResponse.__init__, "b5b1945f819f044b"),
+    "aiohttp WebSocketResponse.prepare": (web.WebSocketResponse.prepare, "1083f794d85ce59c"),
+    "aiohttp WebSocketResponse.receive": (web.WebSocketResponse.receive, "225c9f3c5ae0985f"),
+    "aiohttp WebSocketResponse.close": (web.WebSocketResponse.close, "b616237ca2702000"),
+    "redis ConnectionPool.make_connection": (
+        redis.ConnectionPool.make_connection,
+        "16f943ce251faf1e",
+    ),
+    "redis AbstractConnection.connect": (connection.AbstractConnection.connect, "d53f8058bde61dbb"),
+    "redis AbstractConnection.disconnect": (
+        connection.AbstractConnection.disconnect,
+        "4959d1ce7f2d3580",
+    ),
+    "redis AbstractConnection.send_command": (
+        connection.AbstractConnection.send_command,
+        "71ac039a9527869d",
+    ),
+    "redis AbstractConnection.send_packed_command": (
+        connection.AbstractConnection.send_packed_command,
+        "76b13e05372f5c98",
+    ),
+    "redis AbstractConnection.read_response": (
+        connection.AbstractConnection.read_response,
+        "9654ecd91ebdfa6e",
+    ),
+    "redis Pipeline.execute": (Pipeline.execute, "733a86c6d341224f"),
+    "redis Pipeline._execute_pipeline": (Pipeline._execute_pipeline, "558f73fd1371d2c1"),
+    "redis Pipeline.pipeline_execute_command": (
+        Pipeline.pipeline_execute_command,
+        "8c36039ca0ccdd3d",
+    ),
+}
+
+
+def source_hash(function: Callable[..., Any]) -> str:
+    """16 hex digits over the source, without what a formatter may change at its ends."""
+    return sha256(inspect.getsource(function).strip().encode()).hexdigest()[:16]
+
+
+@pytest.mark.parametrize("name", REVIEWED)
+def test_upstream_is_what_was_reviewed(name: str) -> None:
+    """The function's source is the one that ours was written against."""
+    function, reviewed = REVIEWED[name]
+    assert source_hash(function) == reviewed, f"{name} changed: review what depends on it"
+
+
+def overridden(ours: type, theirs: type) -> set[str]:
+    """Names of functions of a class that its base has too."""
+    return {
+        name
+        for name, value in vars(ours).items()
+        if inspect.isfunction(value) and name != "__init__" and hasattr(theirs, name)
+    }
+
+
+PAIRS: list[tuple[type, type]] = [
+    (server.Server, socketio.AsyncServer),
+    (server.Engine, engineio.AsyncServer),
+    (server.WebSocket, driver.WebSocket),
+    (Manager, socketio.AsyncManager),
+]
+
+
+@pytest.mark.parametrize(("ours", "theirs"), PAIRS)
+def test_every_override_was_reviewed(ours: type, theirs: type) -> None:
+    """A method of ours that replaces one of theirs has theirs in the table above."""
+    known = {function for function, _ in REVIEWED.values()}
+    replaced = {getattr(theirs, name) for name in overridden(ours, theirs)}
+    assert {function.__qualname__ for function in replaced - known} == set()
+
+
+def test_the_engine_is_ours_where_it_matters() -> None:
+    """Queue, WebSocket driver and manager are in place, JSON is strict, and polling is off."""
+    made = server.Server(Settings(), Manager())
+    assert isinstance(made.eio, server.Engine)
+    assert made.eio._async["websocket"] is server.WebSocket
+    assert isinstance(made.eio.create_queue(), Outgoing)
+    assert made.eio.transports == ["websocket"]
+    assert made.packet_class.json is codec
+    assert isinstance(made.manager, Manager)
+    assert not made.eio.service_task_handle
+
+
+def test_their_defaults_are_untouched() -> None:
+    """Our driver is set on one server, not in the library's own table."""
+    server.Server(Settings(), Manager())
+    assert driver._async["websocket"] is driver.WebSocket

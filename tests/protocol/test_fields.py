@@ -1,0 +1,150 @@
+"""What may be in a field: stricter than JSON, never an error of another kind."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from marshmallow import Schema, ValidationError, fields
+
+from rts_server.errors import MessageTooLarge
+from rts_server.namespaces import cursor
+from rts_server.protocol import commands
+from rts_server.protocol import fields as ours
+from rts_server.protocol.commands import Command
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=12,
+)
+SCHEMAS = [
+    kind
+    for kind in vars(commands).values()
+    if isinstance(kind, type) and issubclass(kind, Command) and kind is not Command
+]
+
+
+def accepts(field: fields.Field[Any], value: Any) -> bool:
+    """Whether a field takes a value; its own two refusals mean no."""
+    try:
+        assert Schema.from_dict({"it": field})().load({"it": value}) == {"it": value}
+    except (ValidationError, MessageTooLarge):
+        return False
+    return True
+
+
+FIELDS: dict[str, tuple[fields.Field[Any], list[Any], list[Any]]] = {
+    "whole": (ours.Whole(1, 50), [1, 50], [0, 51, True, 1.0, "1", None, [], 2**70, float("nan")]),
+    "flag": (ours.Flag(), [True, False], [0, 1, "true", "yes", None, []]),
+    "identifier": (
+        ours.identifier(),
+        ["a", "A-_9", "x" * 64],
+        ["", "x" * 65, "a b", "a\n", "é", "a:b", "a{b}", 5, None, ["a"], "а"],
+    ),
+    "user": (
+        ours.user(),
+        ["a", "a@b.c", "{x}:*", "u" * 128],
+        ["", "u" * 129, "a b", "a\n", "é", "\x7f", "\x00", 5],
+    ),
+    "users": (ours.users(), [["a"], ["a"] * 100], [[], ["a"] * 101, "abc", [5], [""], None]),
+    "line": (
+        ours.line(5),
+        ["a", "äöü", "👍👍👍👍👍", " a "],
+        ["", "     ", "\u3000", "a\nb", "a\tb", "a\u202eb", "a\u2028", "\ufeffa", "abcdef", 5],
+    ),
+    "text": (
+        ours.text(),
+        ["a\nb\tc\r", "x" * 4000, "😀" * 4000, "\u202e", ""],
+        ["x" * 4001, "a\x00", "a\x1b[0m", "\x85", 5, None],
+    ),
+    "metadata": (
+        ours.Metadata(),
+        [{}, {"a": [1, {"b": None}]}, {str(n): 1 for n in range(64)}, {"a": "x" * 4080}],
+        [
+            [],
+            "a",
+            {str(n): 1 for n in range(65)},
+            {"a": "x" * 4090},
+            {"a": [{"b": {"constructor": 1}}]},
+            {"a": [[[[[[[[1]]]]]]]]},
+        ],
+    ),
+}
+CASES = [(name, value, True) for name, (_, good, _) in FIELDS.items() for value in good]
+CASES += [(name, value, False) for name, (_, _, bad) in FIELDS.items() for value in bad]
+
+
+@pytest.mark.parametrize(("name", "value", "good"), CASES)
+def test_a_field_takes_just_what_the_protocol_says(name: str, value: Any, good: bool) -> None:
+    """Bounds are inclusive, types exact, and what is taken is taken unchanged."""
+    assert accepts(FIELDS[name][0], value) is good
+
+
+def refused(schema: type[Command], value: dict[str, Any]) -> set[str] | None:
+    """The fields a command is refused by; None when it is valid."""
+    try:
+        assert "more" not in schema().load(value)
+    except ValidationError as error:
+        return set(error.normalized_messages())  # type: ignore[no-untyped-call]
+    except MessageTooLarge as error:
+        return set(error.details or ())
+    return None
+
+
+@pytest.mark.parametrize("schema", SCHEMAS)
+@settings(max_examples=25)
+@given(data=st.data())
+def test_a_command_is_valid_or_refused_by_field(schema: type[Command], data: st.DataObject) -> None:
+    """Any JSON object is a valid command or one of two refusals, whose texts name fields."""
+    names = list(schema().fields)
+    value = data.draw(st.dictionaries(st.sampled_from([*names, "more"]), VALUES, max_size=6))
+    assert (refused(schema, value) or set()) <= {*names, "_schema"}
+
+
+@given(st.text(max_size=30))
+def test_names_hold_nothing_invisible(text: str) -> None:
+    """A name that is taken has no control, format or separator character and is not blank."""
+    if accepts(ours.line(30), text):
+        assert text.strip()
+        kinds = {unicodedata.category(character) for character in text}
+        assert kinds.isdisjoint({"Cc", "Cf", "Zl", "Zp"})
+
+
+@given(VALUES)
+def test_metadata_that_is_taken_is_small_and_shallow(value: Any) -> None:
+    """Size, depth and keys hold for whatever is taken, counted another way."""
+    field = ours.Metadata()
+    if not isinstance(value, dict) or not accepts(field, value):
+        return
+    text = orjson.dumps(value)
+    assert len(text) <= ours.LIMITS.metadata_bytes
+    bare = re.sub(rb'"(?:[^"\\]|\\.)*"', b'""', text)
+    depth = deepest = 0
+    for byte in bare:
+        depth += (byte in b"[{") - (byte in b"]}")
+        deepest = max(deepest, depth)
+    assert deepest <= ours.LIMITS.metadata_depth
+    assert bare.count(b":") <= ours.LIMITS.metadata_keys
+
+
+def test_a_text_of_many_bytes_is_too_large() -> None:
+    """16 KiB is a limit of its own; below 4,001 code points UTF-8 can not exceed it."""
+    assert 4 * ours.LIMITS.text_points <= ours.LIMITS.text_bytes
+    with pytest.raises(MessageTooLarge) as caught:
+        ours._not_too_long("x" * 4001)
+    assert caught.value.details == {"text": ["Longer than maximum length 4000."]}
+
+
+def test_the_longest_cursors_fit_their_fields() -> None:
+    """A cursor made by us is one that the command takes back."""
+    rooms = cursor.encode([2**53, "r" * 64])
+    assert commands.RoomList().load({"cursor": rooms})["cursor"] == rooms
+    members = cursor.encode(['"' * 128])
+    loaded = commands.MemberList().load({"room_id": "r", "cursor": members})
+    assert loaded["cursor"] == members

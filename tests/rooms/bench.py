@@ -1,0 +1,141 @@
+"""Calls of the log's scripts as the code makes them, and the keys of a room as they are."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import orjson
+from redis.asyncio import Redis
+
+from rts_server import keys
+from rts_server.auth import Identity
+from rts_server.config import Settings
+from rts_server.persistence.archive import StoredMember, StoredRoom
+from rts_server.rooms import cold, events, rooms
+from rts_server.rooms.append import Append
+from rts_server.rooms.appender import APPEND, room_script
+from rts_server.rooms.standing import LARGE
+
+FAR = 2**52
+"""A deadline that never comes."""
+SCRIPTS = {
+    name: room_script(f"{name}.lua")
+    for name in ("barrier", "changed", "events", "fate", "install", "join", "members", "page")
+}
+HOT = ("members", "cursors", "log", "seqs", "changed", "uncounted")
+TS = "2026-11-23T10:00:00.000Z"
+
+
+def names(room_id: str) -> tuple[str, ...]:
+    """KEYS 1-9 of every script."""
+    return keys.room(room_id)[:9]
+
+
+def group(creator: str, *others: str, room: str = "g", **more: Any) -> Append:
+    """A request that creates a group; its room_id is in it."""
+    command = {"type": "group", "client_room_id": room, "members": list(others), **more}
+    made, joining = rooms._new_room(Identity(creator, 0), command)
+    return events.room_created(made, creator, joining, f"create:{secrets.token_hex(8)}")
+
+
+def message(room_id: str, sender: str, client_msg_id: str = "m", **more: Any) -> Append:
+    """A message that asks no archive."""
+    command = {"client_msg_id": client_msg_id, "text": "hi", **more}
+    return replace(events.message_new(room_id, sender, command), ask_archive=False)
+
+
+@dataclass
+class Bench:
+    """One Redis and what the scripts say there."""
+
+    redis: Redis
+    settings: Settings = field(default_factory=lambda: Settings(jwt_secret="x"))
+
+    async def append(
+        self, request: Append, *, deadline: int = FAR, asked: bool = True, nonce: str = "nonce"
+    ) -> list[Any]:
+        """The script's answer, the outcome as text."""
+        call = request.call(self.settings, "origin", nonce, deadline, asked)
+        answer: list[Any] = await APPEND.run(self.redis, *call)
+        return [answer[0].decode(), *answer[1:]]
+
+    async def outcome(self, request: Append, **more: Any) -> str:
+        """The first word of the answer."""
+        return str((await self.append(request, **more))[0])
+
+    async def run(self, script: str, room_id: str, *args: str | int, more: str = "") -> Any:
+        """The answer of any other script of a room."""
+        every = [*names(room_id), more] if more else names(room_id)
+        return await SCRIPTS[script].run(self.redis, every, args)
+
+    async def behind(self, room_id: str, epoch: int, offset: int, most: int = 100) -> list[Any]:
+        """What events.lua answers an instance."""
+        answer: list[Any] = await self.run("events", room_id, epoch, offset, most, LARGE, "")
+        return [answer[0].decode(), *answer[1:]]
+
+    async def state(self, room_id: str) -> str:
+        """warm, quiet or cold."""
+        return str((await self.run("join", room_id))[0].decode())
+
+    async def open(self, request: Append) -> str:
+        """Create the room of a request from nothing: claim, install, append."""
+        room_id = request.room_id
+        assert await self.outcome(request) == "cold"
+        assert await self.install(room_id, mode="new", epoch=1) == "ok"
+        assert await self.outcome(request) == "ok"
+        return room_id
+
+    async def group(self, creator: str, *others: str, room: str = "g", **more: Any) -> str:
+        """A new group; its id."""
+        return await self.open(group(creator, *others, room=room, **more))
+
+    async def install(
+        self,
+        room_id: str,
+        members: Sequence[str] = (),
+        *,
+        mode: str = "load",
+        epoch: int = 2,
+        nonce: str = "nonce",
+        seq: int = 0,
+        uncounted: Sequence[int] = (),
+    ) -> str:
+        """What install.lua answers to a room read from the archive."""
+        stored = StoredRoom(
+            room_id,
+            {"room_id": room_id, "type": "group", "name": "G", "created_at": TS},
+            epoch,
+            [(epoch, seq)],
+            seq,
+        )
+        read = [_member(room_id, user, seq) for user in members]
+        loader = cold.Loader(self.settings, "origin", self.redis, None)  # type: ignore[arg-type]
+        answer = await loader._install(room_id, nonce, mode, stored, epoch, read, list(uncounted))
+        return answer.decode()
+
+    async def dump(self) -> dict[bytes, bytes | None]:
+        """Every key of this Redis, byte by byte."""
+        found: Any = sorted(await self.redis.keys("*"))
+        return {key: await self.redis.dump(key) for key in found}
+
+    async def events(self, room_id: str) -> list[dict[str, Any]]:
+        """The hot log, oldest first."""
+        entries: Any = await self.redis.xrange(keys.room(room_id).log)
+        return [orjson.loads(fields[b"e"]) for _, fields in entries]
+
+    async def outbox(self, room_id: str) -> list[dict[bytes, bytes]]:
+        """What waits for the queue, oldest first."""
+        entries: Any = await self.redis.xrange(keys.room(room_id).outbox)
+        return [fields for _, fields in entries]
+
+    async def head(self, room_id: str) -> dict[bytes, bytes]:
+        """The room's head."""
+        found: Any = await self.redis.hgetall(keys.room(room_id).head)
+        return dict(found)
+
+
+def _member(room_id: str, user_id: str, seq: int) -> StoredMember:
+    return StoredMember(room_id, user_id, "in", "member", None, TS, seq, seq, seq, 1, 1)

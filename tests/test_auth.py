@@ -1,0 +1,152 @@
+"""Tokens: what opens a connection, and that nothing else does."""
+
+from __future__ import annotations
+
+import base64
+import json
+import time
+from dataclasses import replace
+from typing import Any
+
+import jwt
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rts_server import auth
+from rts_server.config import Settings
+from rts_server.errors import Refusal, TokenExpired, Unauthorized
+
+SETTINGS = Settings(jwt_secret="a secret of at least thirty-two bytes")
+BOUND = replace(SETTINGS, jwt_issuer="issuer", jwt_audience="chat")
+
+
+def signed(secret: str = SETTINGS.jwt_secret, algorithm: str = "HS256", **changes: Any) -> str:
+    """A token; a claim of None is left out."""
+    now = int(time.time())
+    claims = {"sub": "alice", "iat": now, "exp": now + 60} | changes
+    present = {name: value for name, value in claims.items() if value is not None}
+    return jwt.encode(present, secret, algorithm=algorithm)
+
+
+def forged(header: dict[str, Any], claims: str) -> str:
+    """A token of these texts, its signature empty."""
+    parts = (json.dumps(header), claims, "")
+    return ".".join(base64.urlsafe_b64encode(p.encode()).decode().rstrip("=") for p in parts)
+
+
+def hand_signed(claims: str) -> str:
+    """A good signature under claims that no library would write."""
+    key = SETTINGS.jwt_secret.encode()
+    return jwt.api_jws.encode(claims.encode(), key, algorithm="HS256")
+
+
+def test_an_issued_token_opens() -> None:
+    """What `issue` makes, `verify` reads back, issuer and audience included."""
+    for settings in (SETTINGS, BOUND):
+        token = auth.issue(settings, "alice", name="Alice Ä", scope="operator", lifetime=60)
+        found = auth.verify(settings, token)
+        assert (found.user_id, found.name, found.scope) == ("alice", "Alice Ä", "operator")
+        assert abs(found.expires_at - time.time() - 60) < 2
+
+
+NOT_SIGNED_BY_US = {
+    "nothing": None,
+    "number": 5,
+    "bytes": b"abc",
+    "empty": "",
+    "two dots": "a.b.c",
+    "lone surrogate": "a.\ud800.c",
+    "longer than 4,096": signed(pad="x" * 4096),
+    "another secret": signed("another secret of thirty-two bytes and more"),
+    "algorithm none": forged({"alg": "none"}, '{"sub":"a","iat":1,"exp":9999999999}'),
+    "algorithm nobody asked for": signed(SETTINGS.jwt_secret + "x" * 32, algorithm="HS512"),
+    "critical header": jwt.encode({"sub": "a"}, SETTINGS.jwt_secret, headers={"crit": ["x"]}),
+}
+WRONG_CLAIMS = {
+    "no sub": signed(sub=None),
+    "no exp": signed(exp=None),
+    "no iat": signed(iat=None),
+    "sub a number": hand_signed('{"sub":5,"iat":1,"exp":9999999999}'),
+    "sub a list": hand_signed('{"sub":["a"],"iat":1,"exp":9999999999}'),
+    "sub empty": signed(sub=""),
+    "sub with space": signed(sub="a b"),
+    "sub with newline": signed(sub="a\n"),
+    "sub not ASCII": signed(sub="ä"),
+    "sub of 129": signed(sub="a" * 129),
+    "exp a text": hand_signed('{"sub":"a","iat":1,"exp":"9999999999"}'),
+    "exp true": hand_signed('{"sub":"a","iat":1,"exp":true}'),
+    "exp a fraction": hand_signed('{"sub":"a","iat":1,"exp":9999999999.5}'),
+    "exp infinite": hand_signed('{"sub":"a","iat":1,"exp":Infinity}'),
+    "exp not a number": hand_signed('{"sub":"a","iat":1,"exp":NaN}'),
+    "exp null": hand_signed('{"sub":"a","iat":1,"exp":null}'),
+    "iat in an hour": signed(iat=int(time.time()) + 3600),
+    "nbf in an hour": signed(nbf=int(time.time()) + 3600),
+    "claims a list": hand_signed("[]"),
+    "claims deep": hand_signed("[" * 2000 + "]" * 2000),
+}
+
+
+@pytest.mark.parametrize(
+    "token",
+    [*NOT_SIGNED_BY_US.values(), *WRONG_CLAIMS.values()],
+    ids=[*NOT_SIGNED_BY_US, *WRONG_CLAIMS],
+)
+def test_what_is_wrong_has_one_face(token: Any) -> None:
+    """Whatever is wrong with a token, the refusal is the same and tells nothing of it."""
+    with pytest.raises(Refusal) as caught:
+        auth.verify(SETTINGS, token)
+    assert caught.value.code in ("unauthorized", "token_expired")
+    assert caught.value.message == type(caught.value).__doc__
+    assert caught.value.__suppress_context__ or caught.value.__context__ is None
+
+
+def test_issuer_and_audience_count_only_when_configured() -> None:
+    """A foreign issuer or audience is refused where ours is set, else it does not matter."""
+    good = {"iss": "issuer", "aud": "chat"}
+    assert auth.verify(BOUND, signed(**good)).user_id == "alice"
+    for wrong in ({"iss": "other"}, {"iss": None}, {"aud": "other"}, {"aud": None}):
+        with pytest.raises(Unauthorized):
+            auth.verify(BOUND, signed(**(good | wrong)))
+    assert auth.verify(SETTINGS, signed(iss="other", aud="other")).user_id == "alice"
+
+
+def test_an_expired_token_says_so_after_the_leeway() -> None:
+    """30 seconds of leeway, then token_expired; a bad signature is told first."""
+    now = int(time.time())
+    assert auth.verify(SETTINGS, signed(exp=now - 25)).expires_at == now - 25
+    with pytest.raises(TokenExpired):
+        auth.verify(SETTINGS, signed(exp=now - 31))
+    with pytest.raises(Unauthorized):
+        auth.verify(SETTINGS, signed("another secret of thirty-two bytes and more", exp=1))
+
+
+def test_without_a_secret_no_token_is_good() -> None:
+    """An empty secret is no secret that a stranger could sign with."""
+    token = forged({"alg": "HS256"}, '{"sub":"a","iat":1,"exp":9999999999}')
+    with pytest.raises(Refusal):
+        auth.verify(Settings(), token)
+
+
+@pytest.mark.parametrize("name", [5, "", "x" * 129, "a\nb", "\u202eevil", None, ["x"]])
+def test_a_name_that_cannot_be_shown_is_left_out(name: Any) -> None:
+    """A name is one printable line; otherwise the user has none, and still connects."""
+    assert auth.verify(SETTINGS, signed(name=name)).name is None
+
+
+def test_a_scope_is_a_text() -> None:
+    """Anything else is no scope."""
+    assert auth.verify(SETTINGS, signed(scope=["operator"])).scope == ""
+
+
+@given(st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1, max_size=128))
+def test_every_user_id_of_the_protocol_can_connect(user_id: str) -> None:
+    """1 to 128 printable ASCII characters without space."""
+    assert auth.verify(SETTINGS, auth.issue(SETTINGS, user_id)).user_id == user_id
+
+
+@given(st.text(max_size=200) | st.binary(max_size=50) | st.integers() | st.none())
+def test_nothing_else_opens(token: Any) -> None:
+    """Any other value is refused, never an error of another kind."""
+    with pytest.raises(Refusal):
+        auth.verify(SETTINGS, token)

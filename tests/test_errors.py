@@ -1,0 +1,50 @@
+"""The catalogue of refusals against the protocol's table."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from rts_server import errors
+from rts_server.errors import CATALOGUE, Refusal
+
+TABLE = {
+    "bad_request": (400, False),
+    "invalid_param": (400, False),
+    "unauthorized": (401, False),
+    "token_expired": (401, False),
+    "forbidden": (403, False),
+    "not_found": (404, False),
+    "conflict": (409, False),
+    "gone": (410, False),
+    "message_too_large": (413, False),
+    "unsupported_type": (415, False),
+    "limit_exceeded": (422, False),
+    "rate_limited": (429, True),
+    "internal": (500, True),
+    "unavailable": (503, True),
+    "timeout": (504, True),
+}
+
+
+def test_the_catalogue_is_the_protocol() -> None:
+    """Every code with its status and whether a repetition may help, and no other."""
+    assert {code: (kind.http, kind.retryable) for code, kind in CATALOGUE.items()} == TABLE
+    assert set(Refusal.__subclasses__()) == set(CATALOGUE.values())
+
+
+@pytest.mark.parametrize("kind", CATALOGUE.values(), ids=CATALOGUE.keys())
+def test_a_refusal_as_it_is_answered(kind: type[Refusal]) -> None:
+    """code, message and retryable always; the rest only where it was given."""
+    plain = kind().as_error()
+    assert plain == {"code": kind.code, "message": kind.__doc__, "retryable": kind.retryable}
+    full = kind("Why.", details={"a": ["b"]}, retry_after_ms=0).as_error()
+    assert full == plain | {"message": "Why.", "details": {"a": ["b"]}, "retry_after_ms": 0}
+    assert json.loads(json.dumps(full)) == full
+
+
+def test_absent_and_forbidden_rooms_are_alike() -> None:
+    """not_found has one text, which does not tell which of the two it is."""
+    assert errors.NotFound().as_error() == errors.NotFound().as_error()
+    assert "not yours" in errors.NotFound().message

