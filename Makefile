@@ -2,6 +2,7 @@
 # make test   all tests; ARGS="tests/dev -k zips"
 # make setup  prepare for both without starting
 # make check  format, lint, strict types, import rules, template
+# make bench  ours beside the peers, about six minutes; BENCH_ARGS="--room 200 --rounds 1"
 # make lock   resolve the dependencies anew
 # make clean  remove what was built and installed; .rts, the data, stays
 
@@ -10,13 +11,14 @@ PYTHON ?= $(shell for name in python3 python3.13 python3.12 python3.11; do \
   done)
 UV_VERSION = 0.13.9
 ARGS ?=
+BENCH_ARGS ?=
 
 BIN = .venv/bin
 PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 UV = UV_PYTHON_DOWNLOADS=never VIRTUAL_ENV=.venv $(BIN)/uv --quiet pip
 INSTALLED = .venv/.installed
 
-.PHONY: run test setup check lock clean
+.PHONY: run test setup check bench lock clean
 
 run: $(INSTALLED)
 	@exec $(BIN)/rts-server dev $(ARGS)
@@ -34,12 +36,15 @@ check: $(INSTALLED)
 	$(BIN)/lint-imports
 	$(BIN)/cfn-lint infra/template.yaml
 
+bench: $(INSTALLED)
+	@exec $(BIN)/python -m bench $(BENCH_ARGS)
+
 lock: $(INSTALLED)
 	$(UV) compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	  --no-header pyproject.toml --extra dev --extra test -o requirements.lock
 
 clean:
-	rm -rf .venv build tests/js/node_modules *.egg-info
+	rm -rf .venv build tests/js/node_modules bench/node_modules *.egg-info
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 

@@ -51,4 +51,5 @@ class Canary:
                 if not self.deaf:
                     log.error("deaf: the canary does not come back")
                 self.deaf = True
+                self._unheard_since = None  # the new link gets its time, or it is never heard
                 self._subscriber.restart()

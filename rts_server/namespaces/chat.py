@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
-from rts_server import errors, keys
+from rts_server import errors
 from rts_server.adapter.listener import Listener
 from rts_server.config import Settings
 from rts_server.engine.server import Server
@@ -146,7 +146,7 @@ class Chat(Namespace):
         if appended.status == "failed":
             raise failed()
         data = {
-            "message_id": keys.message_id(room_id, session.user_id, asked["client_msg_id"]),
+            "message_id": done.request_id,
             "client_msg_id": asked["client_msg_id"],
             "seq": appended.seq,
             "epoch": appended.epoch,

@@ -33,12 +33,13 @@ AGAIN = 0.01
 class Done:
     """What was appended (None: nothing had to be) and what will become of it.
 
-    `first`: nobody else on this instance is told of that fate yet.
+    `first`: nobody else on this instance is told of that fate yet; `request_id`: a message's id.
     """
 
     appended: Appended | None
     fate: asyncio.Future[str]
     first: bool = False
+    request_id: str = ""
 
 
 class Rooms:
@@ -191,7 +192,7 @@ class Rooms:
             return self._nothing(request)
         if request.joining or request.going:
             await self.index(request, appended)
-        return Done(appended, *self._fates.follow(request, appended))
+        return Done(appended, *self._fates.follow(request, appended), request.request_id)
 
     def _nothing(self, request: Append) -> Done:
         """All is as it was asked for already; `stored` when the table says so too."""

@@ -1,0 +1,175 @@
+"""One client: a WebSocket that speaks just enough Socket.IO to send, to count and to time."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from dataclasses import dataclass, field
+from typing import Any, Self, cast
+
+from bench import frames
+
+PATIENCE = 20.0
+SILENCE = 5.0
+ATTEMPTS = 10
+HOST = "127.0.0.1"
+_UPGRADE = (
+    f"GET /socket.io/?EIO=4&transport=websocket HTTP/1.1\r\nHost: {HOST}\r\n"
+    "Upgrade: websocket\r\nConnection: Upgrade\r\n"
+    "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+)
+_PONG = frames.text(b"3")
+_NEW = b'42/chat,["message.new"'
+_READY = b'42/chat,["session.ready"'
+_ACK = b"43/chat,"
+_DUE = b'"text":"@'
+PADDING = " the quick brown fox jumps over the lazy dog" * 3
+
+
+@dataclass
+class Seen:
+    """What all connections of a load have received; times in ns since the intended sending."""
+
+    deliveries: list[int] = field(default_factory=list)
+    acks: list[int] = field(default_factory=list)
+    refused: int = 0
+    accepted: int = 0
+
+    def clear(self) -> None:
+        """Begin anew."""
+        self.deliveries, self.acks = [], []
+        self.refused = self.accepted = 0
+
+    async def until(self, deliveries: int, acks: int) -> None:
+        """Wait until so many have arrived; not much longer than anything arrives at all."""
+        end, had = time.monotonic() + PATIENCE, -1
+        while len(self.deliveries) < deliveries or len(self.acks) < acks:
+            now, have = time.monotonic(), len(self.deliveries) + len(self.acks)
+            if have != had:
+                had, silent = have, now + SILENCE
+            if now > min(end, silent):
+                return
+            await asyncio.sleep(0.001)
+
+
+class Connection(asyncio.Protocol):
+    """A socket of one user, in `/chat`."""
+
+    def __init__(self, token: str, seen: Seen) -> None:
+        self._token = token
+        self._seen = seen
+        self._transport: asyncio.Transport | None = None
+        self._ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._upgraded = False
+        self._rest = b""
+        self._next_ack = 0
+        self._due: dict[int, int] = {}
+        self._asked: dict[int, asyncio.Future[Any]] = {}
+
+    @classmethod
+    async def open(cls, port: int, token: str, seen: Seen) -> Self:
+        """Connected, its session ready. Raises OSError, TimeoutError."""
+        loop = asyncio.get_running_loop()
+        async with asyncio.timeout(PATIENCE):
+            _, made = await loop.create_connection(lambda: cls(token, seen), HOST, port)
+            await made._ready
+        return made
+
+    def send(self, room_id: str, due: int) -> None:
+        """`message.send`, intended for `due` (monotonic ns); the text carries it to all readers."""
+        number = self._next_ack
+        body = (
+            f'{{"room_id":"{room_id}","client_msg_id":"{due}-{number}","text":"@{due};{PADDING}"}}'
+        )
+        self._emit("message.send", body, due)
+
+    def touch(self, due: int) -> None:
+        """The cheapest command there is: an event with an ack that concerns no room."""
+        self._emit("sync", '{"cursors":{}}', due)
+
+    async def ask(self, name: str, payload: dict[str, Any]) -> Any:
+        """A command that is safe to repeat; the data of its ack. Raises RuntimeError, refused."""
+        for attempt in range(1, ATTEMPTS + 1):
+            answer = await self._asked_once(name, payload)
+            if answer["ok"]:
+                return answer["data"]
+            if not answer["error"]["retryable"]:
+                break
+            await asyncio.sleep(0.1 * attempt)
+        raise RuntimeError(f"{name}: {answer['error']['message']}")
+
+    def close(self) -> None:
+        """Close the socket."""
+        if self._transport is not None:
+            self._transport.close()
+
+    async def _asked_once(self, name: str, payload: dict[str, Any]) -> Any:
+        future = asyncio.get_running_loop().create_future()
+        self._asked[self._next_ack] = future
+        self._emit(name, json.dumps(payload), time.monotonic_ns())
+        async with asyncio.timeout(PATIENCE):
+            return await future
+
+    def _emit(self, name: str, body: str, due: int) -> None:
+        assert self._transport is not None
+        self._due[self._next_ack] = due
+        packet = f'42/chat,{self._next_ack}["{name}",{body}]'
+        self._next_ack += 1
+        self._transport.write(frames.text(packet.encode()))
+
+    # asyncio.Protocol
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Ask for the upgrade."""
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's is none by name
+        self._transport.write(_UPGRADE.encode())
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """Nobody waits for what cannot come."""
+        for future in (self._ready, *self._asked.values()):
+            if not future.done():
+                future.set_exception(ConnectionError("the server closed the connection"))
+                future.exception()  # whoever waits sees it; nobody need
+
+    def data_received(self, data: bytes) -> None:
+        """Answer pings, count and time the rest."""
+        now = time.monotonic_ns()
+        data = self._rest + data if self._rest else data
+        if not self._upgraded:
+            head, end, data = data.partition(b"\r\n\r\n")
+            if not end:
+                self._rest = head
+                return
+            self._upgraded = head.startswith(b"HTTP/1.1 101")
+        payloads, self._rest = frames.split(data)
+        for payload in payloads:
+            if payload.startswith(_NEW):
+                _, _, text = payload.partition(_DUE)
+                if text:  # a system message has none
+                    self._seen.deliveries.append(now - int(text[: text.index(b";")]))
+            elif payload.startswith(_ACK):
+                self._acked(payload, now)
+            else:
+                self._other(payload)
+
+    def _acked(self, payload: bytes, now: int) -> None:
+        at = payload.index(b"[")
+        number = int(payload[len(_ACK) : at])
+        self._seen.acks.append(now - self._due.pop(number))
+        self._seen.refused += b'"ok":true' not in payload
+        self._seen.accepted += b'"status":"accepted"' in payload
+        if asked := self._asked.pop(number, None):
+            asked.set_result(json.loads(payload[at:])[0])
+
+    def _other(self, payload: bytes) -> None:
+        assert self._transport is not None
+        if payload == b"2":
+            self._transport.write(_PONG)
+        elif payload.startswith(b"0{"):
+            auth = json.dumps({"token": self._token})
+            self._transport.write(frames.text(f"40/chat,{auth}".encode()))
+        elif payload.startswith(_READY) and not self._ready.done():
+            self._ready.set_result(None)
+        elif not payload:
+            self._transport.close()

@@ -1,0 +1,104 @@
+"""The servers that are compared, and a few instances of one of them running."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.connection import HOST
+from bench.machine import cores, cpu_seconds, pinned, resident_bytes
+from rts_server.dev import ports
+from rts_server.dev.child import Child, end
+from rts_server.dev.stack import Stack
+from tests.node import _commands, node
+
+HERE = Path(__file__).parent
+READY_WITHIN = 20.0
+
+
+@dataclass(frozen=True)
+class Contender:
+    """A server program. `only_together`: on one instance it is another contender again."""
+
+    name: str
+    command: tuple[str, ...]
+    only_together: bool = False
+
+
+@dataclass(frozen=True)
+class Running:
+    """Instances of one contender, each on its port."""
+
+    ports: list[int]
+    pids: list[int]
+
+    def cpu(self) -> float:
+        """CPU seconds of all instances so far."""
+        return sum(map(cpu_seconds, self.pids))
+
+    async def memory(self) -> int:
+        """Resident bytes of all instances, at rest."""
+        await asyncio.sleep(1.0)
+        return sum(map(resident_bytes, self.pids))
+
+
+def contenders() -> list[Contender]:
+    """Ours first, then the peer that ratios are taken to, then the others."""
+    python = (sys.executable, "-m")
+    peer = (_node_with_modules(), str(HERE / "peers" / "node.mjs"))
+    return [
+        Contender("ours", (*python, "rts_server", "serve")),
+        Contender("Node", (*peer, "classic")),
+        Contender("Node sharded", (*peer, "sharded"), only_together=True),
+        Contender("stock Python", (*python, "bench.peers.stock")),
+    ]
+
+
+@asynccontextmanager
+async def running(contender: Contender, instances: int, stack: Stack) -> AsyncIterator[Running]:
+    """So many instances on the servers' core until left; all answer. Raises RuntimeError."""
+    numbers = [_free_port() for _ in range(instances)]
+    name = contender.name.replace(" ", "-")
+    log = stack.data / "logs" / f"{name}.log"
+    environment = stack.environment()
+    children = [
+        Child(name, contender.command, log=log, environment=environment | {"RTS_PORT": str(number)})
+        for number in numbers
+    ]
+    try:
+        with pinned(cores()[0]):
+            for child in children:
+                child.start()
+        deadline = time.monotonic() + READY_WITHIN
+        for number, child in zip(numbers, children, strict=True):
+            while not ports.says_ok(f"http://{HOST}:{number}/health/live"):
+                if not child.alive or time.monotonic() > deadline:
+                    raise RuntimeError(f"{name} does not start: {child.last_words()}")
+                await asyncio.sleep(0.05)
+        yield Running(numbers, [child.pid for child in children if child.pid])
+    finally:
+        end(children, 3.0)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _node_with_modules() -> str:
+    """Node, with what bench/package-lock.json names beside it."""
+    lock, installed = HERE / "package-lock.json", HERE / "node_modules" / ".package-lock.json"
+    if not installed.exists() or installed.stat().st_mtime < lock.stat().st_mtime:
+        npm = _commands()[1]
+        subprocess.run([*npm, "ci"], cwd=HERE, check=True, stdout=subprocess.DEVNULL)
+        installed.touch()
+    return node()

@@ -1,0 +1,147 @@
+"""What all contenders stand on: Valkey, the local AWS, the relay, the same users and rooms."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from itertools import chain
+from pathlib import Path
+
+import jwt
+
+from bench.connection import Connection, Seen
+from bench.contender import Contender, running
+from bench.machine import cores, cpu_seconds, pinned
+from rts_server.dev.child import Child, end
+from rts_server.dev.stack import Stack
+
+PER_CALL = 100
+AT_ONCE = 16
+POLITE = 10
+"""Niceness of what persists, so that it does not delay the load generator on the same core."""
+
+
+@dataclass(frozen=True)
+class User:
+    """A user, the rooms he is in, and a token that every contender accepts."""
+
+    user_id: str
+    rooms: tuple[str, ...]
+    token: str
+
+
+@dataclass
+class Ground:
+    """`crowd` is one room's members, `pairs` two users each; rooms by id."""
+
+    stack: Stack
+    relay: Child
+    room_id: str = ""
+    crowd: list[User] = field(default_factory=list)
+    pairs: list[tuple[User, User]] = field(default_factory=list)
+
+    def beside(self) -> dict[str, float]:
+        """CPU seconds so far of what works for the servers."""
+        valkey = self.stack.valkey
+        assert valkey is not None
+        assert valkey.pid is not None
+        assert self.relay.pid is not None
+        return {"Valkey": cpu_seconds(valkey.pid), "relay": cpu_seconds(self.relay.pid)}
+
+    async def quiet(self, patience: float = 20.0) -> None:
+        """Wait until persistence has caught up, at most so long (s)."""
+        assert self.stack.aws is not None
+        assert self.stack.aws.pid is not None
+        pids = (self.stack.aws.pid, self.relay.pid or 0)
+        deadline = time.monotonic() + patience
+        while time.monotonic() < deadline:
+            before = sum(map(cpu_seconds, pids))
+            await asyncio.sleep(0.3)
+            if sum(map(cpu_seconds, pids)) - before < 0.03:
+                return
+
+
+@asynccontextmanager
+async def ground(stack: Stack, ours: Contender, size: int, pairs: int) -> AsyncIterator[Ground]:
+    """The relay on a started stack; a room of `size` members and so many pairs, made by us."""
+    environment = stack.environment()
+    command = [sys.executable, "-m", "rts_server", "relay"]
+    log = stack.data / "logs" / "relay.log"
+    relay = Child("relay", command, log=log, environment=environment)
+    _, _, others = cores()
+    try:
+        with pinned(others):
+            relay.start()
+        for child in (stack.aws, relay):
+            assert child is not None
+            assert child.pid is not None
+            os.setpriority(os.PRIO_PGRP, child.pid, POLITE)
+        made = Ground(stack, relay)
+        await _found(made, ours, size, pairs)
+        await made.quiet()
+        yield made
+    finally:
+        end([relay], 2.0)
+
+
+async def _found(made: Ground, ours: Contender, size: int, pairs: int) -> None:
+    sign = _signer(made.stack.settings.jwt_secret)
+    names = [f"u{n}" for n in range(size)]
+    twos = [(f"a{n}", f"b{n}") for n in range(pairs)]
+    async with running(ours, 1, made.stack) as servers:
+        port = servers.ports[0]
+        owner = await Connection.open(port, sign(names[0], ()), Seen())
+        asked = {"type": "group", "client_room_id": "crowd", "name": "Crowd", "members": []}
+        made.room_id = (await owner.ask("room.create", asked))["room"]["room_id"]
+        for at in range(1, size, PER_CALL):
+            wanted = {"room_id": made.room_id, "user_ids": names[at : at + PER_CALL]}
+            await owner.ask("member.add", wanted)
+        limit = asyncio.Semaphore(AT_ONCE)
+
+        async def pair(a: str, b: str) -> tuple[User, User]:
+            async with limit:
+                client = await Connection.open(port, sign(a, ()), Seen())
+                answer = await client.ask("room.create", {"type": "direct", "members": [b]})
+                client.close()
+            rooms = (answer["room"]["room_id"],)
+            return User(a, rooms, sign(a, rooms)), User(b, rooms, sign(b, rooms))
+
+        made.pairs = list(await asyncio.gather(*(pair(a, b) for a, b in twos)))
+        owner.close()
+        rooms = (made.room_id,)
+        made.crowd = [User(name, rooms, sign(name, rooms)) for name in names]
+
+        async def visit(user: User) -> None:
+            async with limit:
+                (await Connection.open(port, user.token, Seen())).close()
+
+        # a user's first connection ever builds his index of rooms from the archive
+        everybody = (*made.crowd, *chain.from_iterable(made.pairs))
+        await asyncio.gather(*map(visit, everybody))
+
+
+def _signer(secret: str) -> Callable[[str, tuple[str, ...]], str]:
+    """Tokens; `rooms` is for the peers, who have no memory of who is where."""
+    now = int(time.time())
+
+    def sign(user_id: str, rooms: tuple[str, ...]) -> str:
+        claims = {"sub": user_id, "iat": now, "exp": now + 86_400, "rooms": rooms}
+        return jwt.encode(claims, secret, algorithm="HS256")
+
+    return sign
+
+
+def clean(environ: dict[str, str]) -> dict[str, str]:
+    """An environment without anybody's settings."""
+    return {name: v for name, v in environ.items() if not name.startswith(("RTS_", "AWS_"))}
+
+
+def stack_in(folder: Path) -> Stack:
+    """A stack that is not started yet."""
+    environ = clean(dict(os.environ)) | {"RTS_LOG_LEVEL": "WARNING", "RTS_PING_INTERVAL": "25"}
+    return Stack(folder, environ=environ, limits="relaxed")

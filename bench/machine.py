@@ -1,0 +1,85 @@
+"""What a process costs, which core is whose, and how to name this machine."""
+
+from __future__ import annotations
+
+import os
+import platform
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+FILES = 16_384
+_CPUCLOCK_SCHED = 2
+
+
+def cpu_seconds(pid: int) -> float:
+    """User and system time of all threads of a process, ended ones included.
+
+    Linux: the clock of clock_getcpuclockid(3), in ns where /proc/<pid>/stat has ticks of 10 ms.
+    """
+    if sys.platform == "linux":
+        return time.clock_gettime(~pid << 3 | _CPUCLOCK_SCHED)
+    seconds = 0.0
+    for part in _ps("time", pid).replace("-", ":").split(":"):
+        seconds = seconds * 60 + float(part)
+    return seconds
+
+
+def resident_bytes(pid: int) -> int:
+    """Memory of a process that is in RAM."""
+    return int(_ps("rss", pid)) * 1024
+
+
+def _ps(column: str, pid: int) -> str:
+    asked = ["ps", "-o", f"{column}=", "-p", str(pid)]
+    return subprocess.run(asked, capture_output=True, text=True, check=True).stdout.strip()
+
+
+def cores() -> tuple[set[int], set[int], set[int]]:
+    """(servers, load generator, everything else); empty where cores cannot be chosen."""
+    if not hasattr(os, "sched_setaffinity"):
+        return set(), set(), set()
+    mine = sorted(os.sched_getaffinity(0))
+    if len(mine) == 1:
+        return set(), set(), set()
+    return {mine[0]}, {mine[1]}, set(mine[2:] or mine[1:])
+
+
+@contextmanager
+def pinned(to: set[int]) -> Iterator[None]:
+    """What is started inside stays on these cores, all its threads."""
+    if not to:
+        yield
+        return
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, to)
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
+
+
+def allow_files() -> None:
+    """As many sockets as the system lets a process have; children inherit it."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = FILES if hard == resource.RLIM_INFINITY else min(FILES, hard)
+    if soft < most:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+
+
+def described() -> str:
+    """Cores and CPU model, system, Python; nothing that names the machine."""
+    system = f"{platform.system()} {platform.release().partition('-')[0]}"
+    return f"{os.cpu_count()} cores, {_cpu_model()}, {system}, Python {platform.python_version()}"
+
+
+def _cpu_model() -> str:
+    with suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()

@@ -1,0 +1,76 @@
+"""Rounds become medians, a table, and the newest section of RESULTS.md."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from math import isnan
+from pathlib import Path
+from statistics import median
+
+from bench.workloads import Measured, Row
+
+FILE = Path(__file__).parent / "RESULTS.md"
+TITLE = "# Results of `make bench`\n"
+WIDE = 0.25
+
+Rounds = Mapping[str, Sequence[Measured]]
+"""Contender → what its rounds measured. The first is ours, the second is what ratios go to."""
+
+
+def table(rows: Mapping[str, Row], rounds: Rounds) -> str:
+    """A Markdown table: medians, `~` where the rounds differ by more than a quarter."""
+    names = list(rounds)
+    lines = [
+        ["workload", "unit", *names, " : ".join(names[:2]), "wanted"],
+        ["---"] * 2 + ["---:"] * (len(names) + 1) + ["---"],
+    ]
+    for key, row in rows.items():
+        values = [_values(rounds[name], key) for name in names]
+        ratio = median(values[0]) / median(values[1]) if all(values[:2]) and values[1:] else None
+        lines.append(
+            [
+                row.name,
+                row.unit,
+                *(_cell(these, row.digits) for these in values),
+                f"{ratio:.2f}" if ratio is not None else "–",
+                row.wanted,
+            ]
+        )
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def beside(rounds: Rounds) -> str:
+    """What else a message of the pairs cost."""
+    parts = []
+    for name, measured in rounds.items():
+        for what in measured[0].beside if measured else ():
+            cost = median(one.beside[what] for one in measured)
+            if what == "Valkey" or name == "ours":
+                parts.append(f"{what} under {name} {cost:.0f}")
+    return f"Beside the servers, µs CPU per message of the pairs: {', '.join(parts)}."
+
+
+def troubles(rounds: Rounds) -> str:
+    """What was lost or late, one line each; empty when nothing was."""
+    lines = [line for measured in rounds.values() for one in measured for line in one.troubles]
+    return "\n".join(f"- {line}" for line in dict.fromkeys(lines))
+
+
+def write(text: str) -> None:
+    """Put a section first, dated today; older ones stay below."""
+    old = FILE.read_text().removeprefix(TITLE) if FILE.exists() else ""
+    FILE.write_text(f"{TITLE}\n## {datetime.now(UTC):%Y-%m-%d}\n\n{text}\n{old}")
+
+
+def _values(measured: Sequence[Measured], key: str) -> list[float]:
+    found = [one.figures[key] for one in measured if key in one.figures]
+    return [value for value in found if not isnan(value)]
+
+
+def _cell(values: Sequence[float], digits: int) -> str:
+    if not values:
+        return "–"
+    middle = median(values)
+    wide = max(values) - min(values) > WIDE * abs(middle)
+    return f"{'~' if wide else ''}{middle:,.{digits}f}"
