@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from typing import Self
 
 
@@ -59,9 +58,7 @@ class Proxy:
             self._links.pop(task, None)
             for end in (writer, there[1] if "there" in locals() else None):
                 if end is not None:
-                    end.close()
-                    with contextlib.suppress(OSError):
-                        await end.wait_closed()
+                    end.transport.abort()
 
     async def _pump(
         self,
