@@ -57,11 +57,6 @@ class Appender:
         self._wake.set()
         return await answer
 
-    async def measure_clock(self) -> None:
-        """Learn how far Redis' clock is ahead of ours."""
-        seconds, micros = await self._redis.time()
-        self._ahead_ms = int(seconds) * 1000 + int(micros) // 1000 - int(time.time() * 1000)
-
     async def _run(self) -> None:
         while True:
             await self._wake.wait()

@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 _BARRIER = room_script("barrier.lua")
 _INSTALL = room_script("install.lua")
 
-FIRST_LOOK, LONGEST_LOOK = 0.02, 0.25
+FIRST_LOOK, LONGEST_LOOK = 0.02, 1.0
 PATIENCE = 60.0
 """Seconds until a loader gives up; the next append that finds the room cold claims it again."""
 
@@ -98,7 +98,7 @@ class Loader:
         look = FIRST_LOOK
         while True:
             await asyncio.sleep(look)
-            look = min(look * 1.5, LONGEST_LOOK)
+            look = min(look * 2, LONGEST_LOOK)
             try:
                 stored = await self._archive.room(room_id)
             except errors.Unavailable:

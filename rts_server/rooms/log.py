@@ -28,7 +28,6 @@ _REFUSALS: dict[str, errors.Refusal] = {
     "last_owner": errors.Conflict("A group keeps an owner."),
     "limit": errors.LimitExceeded("The room has as many members as it may have."),
     "full": errors.Unavailable("The queue is behind; repeat in a moment.", retry_after_ms=1000),
-    "late": errors.Unavailable(),
     "broken": errors.Unavailable(),
 }
 
@@ -87,6 +86,8 @@ class RoomLog:
             if outcome == "cold":
                 quiet = answer[2] == b"quiet"
                 await self._loader.load(request.room_id, nonce, quiet=quiet, create=request.absent)
+            elif outcome == "late":
+                await asyncio.sleep(RETRY)  # it did not run; its answer has set our clock right
             elif outcome == "loading":
                 await asyncio.sleep(LOADING)
             elif outcome == "unknown":

@@ -58,14 +58,21 @@ async def until_placed(world: World, room_id: str, count: int) -> None:
     await asyncio.to_thread(until, lambda: placed(world, room_id) >= count, 30)
 
 
+async def created(client: JsClient, member: str, number: int) -> str:
+    """A new group with a member."""
+    asked = {"type": "group", "client_room_id": f"g{number}", "members": [member]}
+    room_id: str = (await ok(client, "room.create", asked))["room"]["room_id"]
+    return room_id
+
+
 async def two_instances_flushall(world: World, rooms: int) -> tuple[JsClient, JsClient]:
     """Trap 1: FLUSHALL, then 100 rooms touched by both instances at once."""
     alice, bob = name("alice"), name("bob")
     async with world.js(alice) as a, world.js(bob, instance=1) as b:
-        room_ids = []
-        for n in range(rooms):
-            asked = {"type": "group", "client_room_id": f"g{n}", "members": [bob]}
-            room_ids.append((await ok(a, "room.create", asked))["room"]["room_id"])
+        room_ids: list[str] = []
+        for i in range(0, rooms, 20):
+            made = await asyncio.gather(*(created(a, bob, n) for n in range(i, i + 20)))
+            room_ids += made
         await asyncio.gather(*(Sender(a, room_id).send("before") for room_id in room_ids))
         wipe(world)
         senders = [Sender(client, room_id) for room_id in room_ids for client in (a, b)]
