@@ -16,8 +16,8 @@ from rts_server.rooms.append import Append, Appended
 from rts_server.rooms.appender import Appender
 from rts_server.rooms.cold import Loader
 
-RETRY = 0.05
-LOADING = 0.02
+_WAITS = {"loading": 0.02, "unknown": 0.05, "late": 0.05}
+"""Seconds until the next try. A late call did not run, and its answer has set our clock right."""
 
 _REFUSALS: dict[str, errors.Refusal] = {
     "conflict": errors.Conflict("This id was used for another body."),
@@ -86,13 +86,9 @@ class RoomLog:
             if outcome == "cold":
                 quiet = answer[2] == b"quiet"
                 await self._loader.load(request.room_id, nonce, quiet=quiet, create=request.absent)
-            elif outcome == "late":
-                await asyncio.sleep(RETRY)  # it did not run; its answer has set our clock right
-            elif outcome == "loading":
-                await asyncio.sleep(LOADING)
-            elif outcome == "unknown":
-                uncertain = True
-                await asyncio.sleep(RETRY)
+            elif outcome in _WAITS:
+                uncertain = uncertain or outcome == "unknown"
+                await asyncio.sleep(_WAITS[outcome])
             elif outcome == "ask":
                 if stored := await self._stored(request):
                     return stored
