@@ -22,10 +22,11 @@ if known.err then return {'broken', now} end
 if FAILED and type(redis.pcall('HLEN', FAILED)) == 'table' then return {'broken', now} end
 if known[1] then
   if known[5] ~= req.hash then return {'conflict', now} end
-  local status = known[8] and 'failed' or 'queued'
+  local status = 'queued'
   for entry in string.gmatch(known[6], '%S+') do
     if #redis.call('XRANGE', OUTBOX, entry, entry) > 0 then status = 'pending' end
   end
+  if known[8] then status = 'failed' end
   return {'duplicate', now, known[1], known[2], known[3], known[4], known[6], known[7], status}
 end
 
