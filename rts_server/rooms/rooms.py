@@ -23,6 +23,7 @@ from rts_server.rooms.fates import Fates
 from rts_server.rooms.history import Current, History, Message
 from rts_server.rooms.log import Exists, Moved, RoomLog
 from rts_server.rooms.roles import MEMBER, OWNER
+from rts_server.rooms.template import stamped
 
 log = logging.getLogger(__name__)
 
@@ -169,7 +170,9 @@ class Rooms:
             except Moved:
                 await asyncio.sleep(AGAIN)
                 continue
-            return (await self._history.current(room_id, actor_id, message_id)).message, done
+            assert done.appended is not None
+            changed: Message = request.events[0].data["message"]
+            return stamped(changed, done.appended.ts), done
 
     def _as_it_is(self, room_id: str, actor_id: str, message_id: str, current: Current) -> Done:
         """Nothing to change: as durable as what is there."""

@@ -33,6 +33,14 @@ def hole(slot: Slot) -> str:
     return f"@{_NONCE}:{int(slot)}@"
 
 
+_TS = hole(Slot.TS)
+
+
+def stamped(value: dict[str, Any], ts: str) -> dict[str, Any]:
+    """A flat object as it is in the log, its only open hole being the time."""
+    return {name: ts if item == _TS else item for name, item in value.items()}
+
+
 def pieces(value: Any) -> Pieces:
     """The JSON of a value, cut at its holes. Times keep their quotes, all other slots lose them."""
     parts = _HOLE.split(orjson.dumps(value).decode())

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rts_server.rooms import template
-from rts_server.rooms.template import Slot, hole, pieces
+from rts_server.rooms.template import Slot, hole, pieces, stamped
 
 FILLED = {
     Slot.EPOCH: "3",
@@ -84,3 +84,10 @@ def test_the_nonce_is_never_written_out() -> None:
 def test_every_slot_is_one_digit(slot: Slot) -> None:
     """The pattern of a hole knows one digit."""
     assert pieces([hole(slot)])[1 if slot is not Slot.TS else 2] == slot
+
+
+def test_stamped_is_the_object_with_the_time_of_the_log() -> None:
+    """Only the hole of the time is filled; the object itself stays as it was."""
+    value = {"text": "a", "version": 2, "edited_at": hole(Slot.TS)}
+    assert stamped(value, "now") == {"text": "a", "version": 2, "edited_at": "now"}
+    assert value["edited_at"] == hole(Slot.TS)
