@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
-import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator
@@ -17,7 +15,8 @@ from bench.machine import cores, cpu_seconds, pinned, resident_bytes
 from rts_server.dev import ports
 from rts_server.dev.child import Child, end
 from rts_server.dev.stack import Stack
-from tests.node import _commands, node
+from tests.node import ensure_modules, node
+from tests.world import free_port
 
 HERE = Path(__file__).parent
 READY_WITHIN = 20.0
@@ -52,7 +51,7 @@ class Running:
 def contenders() -> list[Contender]:
     """Ours first, then the peer that ratios are taken to, then the others."""
     python = (sys.executable, "-m")
-    peer = (_node_with_modules(), str(HERE / "peers" / "node.mjs"))
+    peer = (node(), str(ensure_modules(HERE) / "peers" / "node.mjs"))
     return [
         Contender("ours", (*python, "rts_server", "serve")),
         Contender("Node", (*peer, "classic")),
@@ -64,7 +63,7 @@ def contenders() -> list[Contender]:
 @asynccontextmanager
 async def running(contender: Contender, instances: int, stack: Stack) -> AsyncIterator[Running]:
     """So many instances on the servers' core until left; all answer. Raises RuntimeError."""
-    numbers = [_free_port() for _ in range(instances)]
+    numbers = [free_port() for _ in range(instances)]
     name = contender.name.replace(" ", "-")
     log = stack.data / "logs" / f"{name}.log"
     environment = stack.environment()
@@ -85,20 +84,3 @@ async def running(contender: Contender, instances: int, stack: Stack) -> AsyncIt
         yield Running(numbers, [child.pid for child in children if child.pid])
     finally:
         end(children, 3.0)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-def _node_with_modules() -> str:
-    """Node, with what bench/package-lock.json names beside it."""
-    lock, installed = HERE / "package-lock.json", HERE / "node_modules" / ".package-lock.json"
-    if not installed.exists() or installed.stat().st_mtime < lock.stat().st_mtime:
-        npm = _commands()[1]
-        subprocess.run([*npm, "ci"], cwd=HERE, check=True, stdout=subprocess.DEVNULL)
-        installed.touch()
-    return node()

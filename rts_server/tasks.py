@@ -9,7 +9,7 @@ from typing import Any
 
 log = logging.getLogger(__name__)
 
-AGAIN = 0.5
+AGAIN = 0.05
 
 
 class Tasks:
@@ -36,9 +36,11 @@ class Tasks:
 
 
 async def cancelled(*tasks: asyncio.Task[Any]) -> None:
-    """Cancel until they are done: before Python 3.12 `wait_for` may swallow a cancellation."""
+    """Cancel until they are done. Once is not enough: redis-py sends under asyncio.wait_for,
+    which before Python 3.12 can swallow a cancellation (bpo-37658)."""
     left = {task for task in tasks if not task.done()}
     while left:
         for task in left:
             task.cancel()
         _, left = await asyncio.wait(left, timeout=AGAIN)
+    await asyncio.gather(*tasks, return_exceptions=True)

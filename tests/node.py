@@ -20,13 +20,13 @@ def node() -> str:
 
 
 @cache
-def ensure_modules() -> Path:
-    """The folder tests/js, with its packages installed as the lock says."""
-    lock, installed = JS / "package-lock.json", JS / "node_modules" / ".package-lock.json"
+def ensure_modules(folder: Path = JS) -> Path:
+    """The folder, with its packages installed as its lock says."""
+    lock, installed = folder / "package-lock.json", folder / "node_modules" / ".package-lock.json"
     if not installed.exists() or installed.stat().st_mtime < lock.stat().st_mtime:
-        subprocess.run([*_commands()[1], "ci"], cwd=JS, check=True, stdout=subprocess.DEVNULL)
+        subprocess.run([*_commands()[1], "ci"], cwd=folder, check=True, stdout=subprocess.DEVNULL)
         installed.touch()
-    return JS
+    return folder
 
 
 @cache

@@ -89,11 +89,6 @@ class Hearing:
             handle.cancel()
         await self._tasks.close()
 
-    @property
-    def room_count(self) -> int:
-        """Rooms this instance is subscribed to."""
-        return len(self._rooms)
-
     def not_ready(self) -> list[str]:
         """Why another instance would do better; Redis being away is no reason."""
         if not self.subscriber.heard_once:

@@ -50,11 +50,6 @@ class Subscriber:
     heard_once = False
     """Whether a subscription was ever confirmed."""
 
-    @property
-    def connected(self) -> bool:
-        """Whether the link stands and everything wanted is confirmed."""
-        return self._connection is not None and self._wanted <= self._confirmed
-
     def start(self) -> None:
         """Connect and listen until closed."""
         self._task = asyncio.create_task(self._run())

@@ -132,8 +132,6 @@ class Namespace(socketio.AsyncNamespace):  # type: ignore[misc]
         if session.opening is not None:
             metrics.CONNECTIONS.labels(self.namespace).dec()
             session.opening.cancel()
-        if session.worker is not None and not session.line:
-            session.worker = None
         self.closed(session)
 
     async def close(self) -> None:

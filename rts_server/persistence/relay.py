@@ -25,6 +25,7 @@ from rts_server.persistence.lease import Leases
 from rts_server.persistence.outbox import Entry
 from rts_server.persistence.outlet import Outlet
 from rts_server.persistence.queues import Queue, connect
+from rts_server.tasks import cancelled
 
 MESSAGE_SLOTS, ROOM_SLOTS = 4, 2
 SEND_TIMEOUT = 3.0
@@ -86,11 +87,11 @@ class Relay:
                 task.result()
         finally:
             tend, clearing, *senders = tasks
-            await _cancelled(stop, tend, *senders)
+            await cancelled(stop, tend, *senders)
             with suppress(TimeoutError):
                 async with asyncio.timeout(FAREWELL):
                     await self._farewell()
-            await _cancelled(clearing)
+            await cancelled(clearing)
             self._pool.shutdown(wait=False, cancel_futures=True)
             self._client.close()
 
@@ -236,14 +237,3 @@ def _streams(answer: Any) -> dict[bytes, list[tuple[bytes, Any]]]:
     if isinstance(answer, dict):
         return {name: [one for page in pages for one in page] for name, pages in answer.items()}
     return dict(answer or ())
-
-
-async def _cancelled(*tasks: asyncio.Task[Any]) -> None:
-    """Until all have ended. Once is not enough: redis-py sends under asyncio.wait_for, which
-    before Python 3.12 can swallow a cancellation (bpo-37658)."""
-    left = set(tasks)
-    while left:
-        for task in left:
-            task.cancel()
-        left = (await asyncio.wait(left, timeout=0.05))[1]
-    await asyncio.gather(*tasks, return_exceptions=True)
