@@ -24,6 +24,7 @@ from rts_server.engine.server import Server
 from rts_server.namespaces.chat import Chat, Reads
 from rts_server.namespaces.greeting import Greeting
 from rts_server.persistence.archive import Archive
+from rts_server.persistence.eviction import must_not_evict
 from rts_server.persistence.quarantine import Quarantine
 from rts_server.persistence.relay import Relay
 from rts_server.persistence.user_rooms import UserRooms
@@ -38,6 +39,7 @@ from rts_server.rooms.members import Members
 from rts_server.rooms.rooms import Rooms
 from rts_server.rooms.standing import Standings
 from rts_server.rooms.sync import Sync
+from rts_server.tasks import Tasks
 
 log = logging.getLogger(__name__)
 
@@ -65,9 +67,11 @@ class Parts:
         self.fates.index = self.rooms.index
         self.members = Members(self.redis, self.archive)
         self.sync = Sync(settings, self.standings, self.chat_lists)
+        self._tasks = Tasks()
 
     async def __aenter__(self) -> Parts:
         """Start what runs in the background."""
+        self._tasks.keep(must_not_evict(self.redis))
         self.appender.start()
         self.fates.start()
         return self
@@ -79,6 +83,7 @@ class Parts:
         await self.appender.close()
         await self.archive.close()
         await self.append_redis.aclose()
+        await self._tasks.close()
         await self.redis.aclose()
 
 

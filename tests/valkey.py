@@ -16,11 +16,11 @@ from tests.world import free_port
 
 
 @contextmanager
-def running(directory: Path) -> Iterator[str]:
+def running(directory: Path, port: int | None = None, policy: str = "noeviction") -> Iterator[str]:
     """The address of a Valkey that lives as long as the block. DEBUG is allowed from here."""
-    port = free_port()
+    port = port or free_port()
     options = ["--port", str(port), "--bind", "127.0.0.1", "--save", "", "--loglevel", "warning"]
-    options += ["--enable-debug-command", "local"]
+    options += ["--maxmemory-policy", policy, "--enable-debug-command", "local"]
     child = subprocess.Popen(
         [os.fspath(get_binary_path()), *options], cwd=directory, stdout=subprocess.DEVNULL
     )

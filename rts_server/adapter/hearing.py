@@ -172,8 +172,8 @@ class Hearing:
         return replays
 
     def listeners_of(self, user_id: str) -> list[Listener]:
-        """The listeners of a user on this instance."""
-        return list(self._users.get(user_id, ()))
+        """The listeners of a user on this instance whose sessions are open."""
+        return [one for one in self._users.get(user_id, ()) if one.greeted.is_set()]
 
     def settle(self, listener: Listener, room_id: str, start: Position) -> None:
         """Let the room's stream run to the listener, from behind `start`."""
@@ -296,9 +296,14 @@ class Hearing:
         for i in range(0, len(users), SLICE):
             part = users[i : i + SLICE]
             for user_id, version in zip(part, await self._user_versions(part), strict=True):
+                if not self._all_greeted(user_id):
+                    continue  # a session that is still opening must not hold up the others' check
                 if self._versions.get(user_id) != version and self.changed:
                     await self.changed(user_id)
                     self._versions[user_id] = version
+
+    def _all_greeted(self, user_id: str) -> bool:
+        return len(self.listeners_of(user_id)) == len(self._users.get(user_id, ()))
 
     async def _user_versions(self, user_ids: list[str]) -> list[str]:
         """What moves when a user's rooms move, or when they are to be read from the archive."""

@@ -92,7 +92,10 @@ class Namespace(socketio.AsyncNamespace):  # type: ignore[misc]
             raise
         except Exception:
             log.exception("%s failed", event)
-            raise Refused("Something went wrong here.", {"code": "internal"}) from None
+            if event == "connect":  # a CONNECT_ERROR is final for a client; this may pass
+                self._server.abort(self._server.manager.eio_sid_from_sid(args[0], self.namespace))
+                return False
+            return None
 
     def _authenticate(self, sid: str, environ: dict[str, Any], given: dict[str, Any]) -> None:
         try:
@@ -164,10 +167,12 @@ class Namespace(socketio.AsyncNamespace):  # type: ignore[misc]
                     answer = await self._apply(session, asked.frame)
             except TimeoutError:
                 answer = errors.Timeout() if session.ready.is_set() else errors.Unavailable()
-            if isinstance(answer, Durable):
-                self._tasks.keep(self._answer_when_durable(session, asked, answer))
-            else:
+            if not isinstance(answer, Durable):
                 self._answer(session, asked.frame, answer, asked.at)
+            elif answer.fate.done():
+                self._answer_fate(session, asked, answer)
+            else:
+                self._tasks.keep(self._answer_when_durable(session, asked, answer))
 
     async def _apply(self, session: Session, frame: Frame) -> Answer | errors.Refusal:
         try:
@@ -208,11 +213,13 @@ class Namespace(socketio.AsyncNamespace):  # type: ignore[misc]
             if answer.late:
                 await asyncio.wait([answer.fate])
                 await answer.late(answer.fate.result())
-        elif answer.fate.result() == "failed":
-            self._answer(session, asked.frame, failed(), asked.at)
         else:
-            data = answer.data | {"status": answer.fate.result()}
-            self._answer(session, asked.frame, data, asked.at)
+            self._answer_fate(session, asked, answer)
+
+    def _answer_fate(self, session: Session, asked: Asked, answer: Durable) -> None:
+        fate = answer.fate.result()
+        told = failed() if fate == "failed" else answer.data | {"status": fate}
+        self._answer(session, asked.frame, told, asked.at)
 
     def _answer(
         self,
@@ -223,8 +230,8 @@ class Namespace(socketio.AsyncNamespace):  # type: ignore[misc]
     ) -> None:
         """The one ack of a command, and its line in the metrics."""
         name = self._metric_name(frame)
-        refused = isinstance(answer, errors.Refusal)
-        metrics.COMMANDS.labels(name, answer.code if refused else "ok").inc()  # type: ignore[union-attr]
+        code = answer.code if isinstance(answer, errors.Refusal) else "ok"
+        metrics.COMMANDS.labels(name, code).inc()
         if at is not None:
             metrics.COMMAND_SECONDS.labels(name).observe(self._now() - at)
         if frame.ack_id is None:

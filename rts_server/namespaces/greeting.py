@@ -151,7 +151,6 @@ class Greeting:
         """
         await self._chat_lists.rooms_of(user_id)
         for listener in self._hearing.listeners_of(user_id):
-            await listener.greeted.wait()
             async with listener.changing:
                 await self._compare(listener)
 

@@ -68,17 +68,27 @@ class UserRooms:
         version = keys.index_version(fields.get(b"#ver"), fields.get(b"#complete"))
         return Index(rooms, bool(complete), version)
 
-    async def sizes(self, user_ids: list[str]) -> list[int]:
-        """How many rooms each user is in, as far as the index knows."""
+    async def full(self, room_id: str, user_ids: list[str], most: int) -> bool:
+        """Whether one of them is in `most` rooms already, and not in this one."""
         async with self._redis.pipeline(transaction=False) as pipe:
             for user_id in user_ids:
-                pipe.hvals(keys.user_rooms(user_id))
-            answers = await pipe.execute()
-        return [sum(value.endswith(b":in") for value in values) for values in answers]
+                pipe.hlen(keys.user_rooms(user_id))
+            sizes = await pipe.execute()
+            many = [user for user, size in zip(user_ids, sizes, strict=True) if size >= most]
+            for user_id in many:
+                pipe.hgetall(keys.user_rooms(user_id))
+            rooms = await pipe.execute()
+        return any(_full(one, room_id.encode(), most) for one in rooms)
 
     async def complete(self, user_id: str) -> None:
         """Mark the hash as rebuilt: from now on what is not in it is not."""
         await _DONE.run(self._redis, [keys.user_rooms(user_id)], [YOUNG])
+
+
+def _full(rooms: dict[bytes, bytes], room_id: bytes, most: int) -> bool:
+    if rooms.get(room_id, b"").endswith(b":in"):
+        return False
+    return sum(value.endswith(b":in") for value in rooms.values()) >= most
 
 
 def _parse(room_id: str, value: bytes) -> Membership:

@@ -92,8 +92,8 @@ class Rooms:
     async def create(self, creator: Identity, command: dict[str, Any]) -> tuple[str, bool, Done]:
         """(room_id, whether it is new, the append). Raises NotFound where one is not a member."""
         room, joining = _new_room(creator, command)
-        await self._must_have_room([one.user_id for one in joining])
         room_id: str = room["room_id"]
+        await self._must_have_room(room_id, [one.user_id for one in joining])
         request_id = f"create:{secrets.token_hex(16)}"
         request = events.room_created(room, creator.user_id, joining, request_id)
         try:
@@ -105,13 +105,13 @@ class Rooms:
 
     async def add(self, room_id: str, actor_id: str, user_ids: list[str], role: str) -> Done:
         """Append new members, if any are new. Raises Refusal."""
-        await self._must_have_room(user_ids)
+        await self._must_have_room(room_id, user_ids)
         return await self._append(events.member_added(room_id, actor_id, user_ids, role))
 
-    async def _must_have_room(self, user_ids: list[str]) -> None:
-        """Nobody is put into more rooms than a user may be in, by whomever."""
+    async def _must_have_room(self, room_id: str, user_ids: list[str]) -> None:
+        """Nobody is put into more rooms than a user may be in, by whomever; who is in stays."""
         most = self._fates.settings.limits.user_rooms
-        if any(size >= most for size in await self._user_rooms.sizes(user_ids)):
+        if await self._user_rooms.full(room_id, user_ids, most):
             raise errors.LimitExceeded(f"A user is in at most {most} rooms.")
 
     async def remove(self, room_id: str, actor_id: str, user_ids: list[str]) -> Done:

@@ -293,3 +293,28 @@ async def test_the_removed_are_told_although_they_were_not_asked(
     await instance.until(lambda: bool(instance.changes))
     assert instance.changes == [("removed", "bob", room_id)]
     assert [e["type"] for e in events] == ["member.removed"]
+
+
+async def test_a_session_that_is_still_opening_holds_up_nobodys_check(
+    instance: Instance, redis: Redis
+) -> None:
+    """Users are compared by #ver; who is being greeted is compared once that is done."""
+    late, _ = instance.socket("aaron")
+    late.greeted.clear()
+    alice, _ = instance.socket("alice")
+    compared: list[str] = []
+
+    async def changed(user_id: str) -> None:
+        compared.append(user_id)
+        await late.greeted.wait() if user_id == "aaron" else None
+        await instance._added(alice, "any")
+
+    instance.hearing.changed = changed
+    for listener in (late, alice):
+        await instance.hearing.enter(listener)
+        instance.hearing.seen(listener.user_id, "0 missing")
+        await redis.hset(keys.user_rooms(listener.user_id), "#ver", "7")
+    await instance.until(lambda: "alice" in compared)
+    assert "aaron" not in compared
+    late.greeted.set()
+    await instance.until(lambda: "aaron" in compared)

@@ -144,3 +144,15 @@ async def test_the_mark_of_another_redis_does_not_count(redis: Redis) -> None:
     await index.complete(USER)
     await redis.execute_command("DEBUG", "CHANGE-REPL-ID")  # type: ignore[no-untyped-call]
     assert (await index.all(USER))[1] is False
+
+
+async def test_only_who_is_in_too_many_other_rooms_is_full(fake: FakeAsyncRedis) -> None:
+    """Rooms left do not count, nor does the room that is asked about."""
+    rooms = UserRooms(fake)
+    await rooms.note("alice", "one", 1, 1, "in")
+    await rooms.note("alice", "two", 1, 1, "in")
+    await rooms.note("alice", "left", 1, 1, "out")
+    assert await rooms.full("three", ["bob", "alice"], 2)
+    assert not await rooms.full("three", ["bob", "alice"], 3)
+    assert not await rooms.full("two", ["alice"], 2)
+    assert await rooms.full("left", ["alice"], 2)

@@ -1,0 +1,28 @@
+"""Redis must refuse rather than forget: an evicted key is a promise broken."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Any
+
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+log = logging.getLogger(__name__)
+
+AGAIN = 1.0
+
+
+async def must_not_evict(redis: Redis) -> None:
+    """Ask Redis for its policy, until it answers. Raises SystemExit unless it is `noeviction`."""
+    while True:
+        try:
+            memory: dict[str, Any] = await redis.info("memory")
+            break
+        except (RedisError, OSError):
+            await asyncio.sleep(AGAIN)
+    policy = memory.get("maxmemory_policy")
+    if policy != "noeviction":
+        log.critical("redis evicts", extra={"maxmemory_policy": policy})
+        raise SystemExit(f"Redis has maxmemory-policy {policy}; it must be noeviction.")

@@ -1,0 +1,57 @@
+"""Processes as an operator starts them: what must stop them stops them with one sentence."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from rts_server.dev import ports
+from tests import valkey
+from tests.dev.processes import clean_environment, until
+from tests.world import free_port
+
+SENTENCE = "Redis has maxmemory-policy allkeys-lru; it must be noeviction."
+
+
+@pytest.fixture
+def evicting(tmp_path: Path) -> Iterator[str]:
+    """A Redis of its own that would forget keys."""
+    with valkey.running(tmp_path, policy="allkeys-lru") as url:
+        yield url
+
+
+def environment(redis_url: str, port: int) -> dict[str, str]:
+    """A process without anything else around it."""
+    given = {"RTS_REDIS_URL": redis_url, "RTS_PORT": str(port), "RTS_JWT_SECRET": "s" * 32}
+    given |= {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
+    return clean_environment() | given | {"AWS_ENDPOINT_URL": "http://127.0.0.1:1"}
+
+
+@pytest.mark.parametrize("what", ["serve", "relay"])
+def test_a_redis_that_evicts_is_refused(evicting: str, what: str) -> None:
+    """Neither process runs on a Redis that may forget."""
+    command = [sys.executable, "-m", "rts_server", what]
+    given = environment(evicting, free_port())
+    ended = subprocess.run(command, env=given, capture_output=True, text=True, timeout=20)
+    assert ended.returncode != 0
+    assert ended.stderr.splitlines()[-1] == SENTENCE
+
+
+def test_a_redis_that_comes_later_is_looked_at_then(tmp_path: Path, unused_tcp_port: int) -> None:
+    """Redis away is no reason to end, an evicting one is as soon as it answers."""
+    port = free_port()
+    given = environment(f"redis://127.0.0.1:{unused_tcp_port}/0", port)
+    command = [sys.executable, "-m", "rts_server", "serve"]
+    with subprocess.Popen(command, env=given, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            until(lambda: ports.says_ok(f"http://127.0.0.1:{port}/health/live"), 10)
+            with valkey.running(tmp_path, unused_tcp_port, "allkeys-lru"):
+                assert process.wait(20) != 0
+            assert process.stderr is not None
+            assert process.stderr.read().splitlines()[-1] == SENTENCE
+        finally:
+            process.kill()
