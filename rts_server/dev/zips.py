@@ -26,11 +26,8 @@ FUNCTIONS = {
 }
 """Function → its package in `lambdas/`."""
 DISTRIBUTIONS = ("aws-lambda-powertools", "jmespath", "marshmallow", "typing-extensions")
-OURS = (
-    "rts_server/__init__.py",
-    "rts_server/persistence/__init__.py",
-    "rts_server/persistence/records.py",
-)
+OURS = ("rts_server/__init__.py", "rts_server/persistence/__init__.py")
+RECORDS = "rts_server/persistence/records"
 FIXED_TIME = (1980, 1, 1, 0, 0, 0)
 _COMPILED = {".so", ".pyd", ".dylib", ".dll"}
 
@@ -60,6 +57,7 @@ def _sources(root: Path, package: str) -> dict[str, bytes]:
         *(root / "lambdas").glob("*.py"),
         *(root / "lambdas" / package).rglob("*.py"),
         *(root / name for name in OURS),
+        *(root / RECORDS).glob("*.py"),
     ]
     try:
         found = {path.relative_to(root).as_posix(): path.read_bytes() for path in paths}

@@ -1,0 +1,63 @@
+"""What a record means for the tables: parsed, judged, turned into conditional writes.
+
+Shared with the Lambdas and pure: the standard library and marshmallow, no I/O. Every write is safe
+to repeat and safe in any order: it only ever moves an attribute upwards.
+"""
+
+from rts_server.persistence.records.keys import (
+    DELETED,
+    LARGEST,
+    MEMBER,
+    MESSAGES,
+    ROOM,
+    ROOMS,
+    body_key,
+    final_key,
+    member_key,
+    message_key,
+    pair,
+    position,
+    room_key,
+)
+from rts_server.persistence.records.lifts import lifts, preview
+from rts_server.persistence.records.messages import MESSAGE_KINDS
+from rts_server.persistence.records.record import (
+    Poison,
+    Record,
+    decide,
+    parse,
+    quarantined,
+    recognised,
+)
+from rts_server.persistence.records.rooms import ROOM_KINDS
+from rts_server.persistence.records.write import Step, Transaction, Write, verdict
+
+__all__ = [
+    "DELETED",
+    "LARGEST",
+    "MEMBER",
+    "MESSAGES",
+    "MESSAGE_KINDS",
+    "ROOM",
+    "ROOMS",
+    "ROOM_KINDS",
+    "Poison",
+    "Record",
+    "Step",
+    "Transaction",
+    "Write",
+    "body_key",
+    "decide",
+    "final_key",
+    "lifts",
+    "member_key",
+    "message_key",
+    "pair",
+    "parse",
+    "position",
+    "preview",
+    "quarantined",
+    "recognised",
+    "room_key",
+    "verdict",
+]

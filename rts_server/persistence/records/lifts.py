@@ -1,0 +1,75 @@
+"""What messages do to their room and senders, once per batch instead of once per message."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from rts_server.persistence.records.keys import ROOMS, member_key, position, room_key
+from rts_server.persistence.records.messages import MESSAGE_KINDS, silent
+from rts_server.persistence.records.record import Poison, Record, parse
+from rts_server.persistence.records.write import Write, json_text, update
+
+PREVIEW = 200
+
+
+def lifts(bodies: Iterable[str]) -> dict[str, list[Write]]:
+    """Per room of a batch the writes that must come before its first message.
+
+    Too early is harmless, the records are still in the queue; too late would let a barrier pass
+    while the room's seq is behind. Poison is passed over, its own turn will find it.
+    """
+    grouped: dict[str, list[Record]] = {}
+    for body in bodies:
+        try:
+            record = parse(body, MESSAGE_KINDS)
+        except Poison:
+            continue
+        if record.kind != "barrier":
+            grouped.setdefault(record.room_id, []).append(record)
+    return {room_id: _lifted(room_id, records) for room_id, records in grouped.items()}
+
+
+def _lifted(room_id: str, records: list[Record]) -> list[Write]:
+    messages = [record.data["message"] for record in records if record.kind == "message.new"]
+    heard = [message for message in messages if not silent(message)]
+    top = {
+        "seq": max(record.data.get("message", record.data)["seq"] for record in records),
+        "head": max(record.pos for record in records),
+    }
+    read: dict[str, int] = {}
+    for message in heard:
+        if sender := message.get("sender_id"):
+            read[sender] = max(read.get(sender, 0), message["seq"])
+    return [_room_lift(room_id, top, heard), *(_read_lift(room_id, *one) for one in read.items())]
+
+
+def _room_lift(room_id: str, top: dict[str, Any], heard: list[dict[str, Any]]) -> Write:
+    """Seq, head and last message in one write; apart only where one of them is already higher."""
+    key = room_key(room_id)
+    lifted, last = [("seq", {"seq": top["seq"]}), ("head", {"head": top["head"]})], {}
+    if heard:
+        newest = max(heard, key=lambda message: (message["epoch"], message["seq"]))
+        last = {
+            "last": json_text(preview(newest)),
+            "last_position": position(newest["epoch"], newest["seq"]),
+        }
+        lifted.append(("last_position", last))
+    apart = tuple(Write(ROOMS, update(key, values, above=[name])) for name, values in lifted)
+    whole = update(key, {**top, **last}, above=[name for name, _ in lifted])
+    return Write(ROOMS, whole, apart)
+
+
+def preview(message: Mapping[str, Any]) -> dict[str, Any]:
+    """`last_message` of a room, without the rest of the text."""
+    shown = {name: message.get(name) for name in ("message_id", "seq", "sender_id", "type")}
+    return {
+        **shown,
+        "preview": (message.get("text") or "")[:PREVIEW],
+        "created_at": message["created_at"],
+    }
+
+
+def _read_lift(room_id: str, user_id: str, seq: int) -> Write:
+    read = update(member_key(room_id, user_id), {"read_seq": seq}, above=["read_seq"])
+    return Write(ROOMS, read)

@@ -1,0 +1,108 @@
+"""What message records and barriers do to the tables."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from rts_server.persistence.records import shapes
+from rts_server.persistence.records.keys import (
+    MESSAGES,
+    ROOMS,
+    body_key,
+    deleted_key,
+    failure_key,
+    final_key,
+    message_key,
+    position,
+    room_key,
+)
+from rts_server.persistence.records.record import Record, Rule
+from rts_server.persistence.records.write import Step, Write, json_text, update
+
+
+def uncounted(room_id: str, seq: int) -> Write:
+    """Note a seq as not counting for anybody."""
+    given = {
+        "Key": deleted_key(room_id, seq),
+        "UpdateExpression": "ADD #seqs :seqs",
+        "ExpressionAttributeNames": {"#seqs": "seqs"},
+        "ExpressionAttributeValues": {":seqs": {seq}},
+    }
+    return Write(ROOMS, given)
+
+
+def _new_message(record: Record) -> list[Step]:
+    """Alone in the common case; where the message is already there, each part by its own rank."""
+    message = record.data["message"]
+    key = message_key(record.room_id, message["message_id"])
+    place = {
+        "position": position(message["epoch"], message["seq"]),
+        "epoch": message["epoch"],
+        "seq": message["seq"],
+        "offset": record.offset,
+    }
+    body = {
+        "body": json_text(message),
+        "body_key": body_key(message["version"], record.epoch, record.offset),
+    }
+    proof = {} if record.hash is None else {"hash": record.hash}
+    parts = [
+        Write(MESSAGES, update(key, place, above=["position"], absent=["failed"])),
+        Write(MESSAGES, update(key, body, above=["body_key"])),
+    ]
+    if proof:
+        parts.append(Write(MESSAGES, update(key, proof, absent=["hash"])))
+    first = update(key, {**place, **body, **proof}, absent=["message_id"])
+    steps: list[Step] = [Write(MESSAGES, first, tuple(parts))]
+    return [*steps, uncounted(record.room_id, message["seq"])] if silent(message) else steps
+
+
+def _message_updated(record: Record) -> list[Step]:
+    return [_body(record, body_key(record.data["message"]["version"], record.epoch, record.offset))]
+
+
+def _message_deleted(record: Record) -> list[Step]:
+    """A tombstone that keeps its place; its seq does not count any more."""
+    tombstone = _body(record, final_key(record.epoch, record.offset))
+    return [tombstone, uncounted(record.room_id, record.data["message"]["seq"])]
+
+
+def _body(record: Record, rank: str) -> Write:
+    message = record.data["message"]
+    values = {"body": json_text(message), "body_key": rank}
+    key = message_key(record.room_id, message["message_id"])
+    return Write(MESSAGES, update(key, values, above=["body_key"]))
+
+
+def silent(message: Mapping[str, Any]) -> bool:
+    """Whether a message neither counts as unread nor moves its room in the list."""
+    return bool(message["type"] == "system")
+
+
+def _failed_message(record: Record) -> list[Step]:
+    """A tombstone without a place in the history; its seq stays taken and does not count."""
+    data = record.data
+    values = {
+        "failed": True,
+        "body": json_text({**data, "room_id": record.room_id, "epoch": record.epoch}),
+        "body_key": failure_key(record.epoch, record.offset),
+        "epoch": record.epoch,
+        "seq": data["seq"],
+    }
+    key = message_key(record.room_id, data["message_id"])
+    tombstone = update(key, values, above=["body_key"], remove=["position", "offset"])
+    return [Write(MESSAGES, tombstone), uncounted(record.room_id, data["seq"])]
+
+
+def _barrier_passed(record: Record) -> list[Step]:
+    return [Write(ROOMS, update(room_key(record.room_id), {"barrier": record.data["nonce"]}))]
+
+
+MESSAGE_KINDS: dict[str, Rule] = {
+    "message.new": Rule(shapes.ONE_MESSAGE, _new_message),
+    "message.updated": Rule(shapes.ONE_MESSAGE, _message_updated),
+    "message.deleted": Rule(shapes.ONE_MESSAGE, _message_deleted),
+    "message.failed": Rule(shapes.ONE_FAILURE, _failed_message),
+    "barrier": Rule(shapes.BARRIER, _barrier_passed),
+}

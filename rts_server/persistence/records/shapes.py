@@ -1,0 +1,94 @@
+"""What a record may be: the marshmallow schemas of both queues."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from marshmallow import EXCLUDE, Schema, fields
+from marshmallow.validate import Equal, Length, Range, Regexp
+
+from rts_server.persistence.records.keys import LARGEST
+
+VERSION = 1
+
+
+def _text(pattern: str, **more: Any) -> fields.String:
+    return fields.String(validate=Regexp(pattern + r"\Z"), **more)
+
+
+def _id(**more: Any) -> fields.String:
+    return _text(r"[A-Za-z0-9_-]{1,64}", **more)
+
+
+def _user(**more: Any) -> fields.String:
+    return _text(r"[!-~]{1,128}", **more)
+
+
+def _number(**more: Any) -> fields.Integer:
+    return fields.Integer(strict=True, validate=Range(0, LARGEST), **more)
+
+
+def _optional() -> fields.String:
+    return fields.String(allow_none=True)
+
+
+def _schema(**members: fields.Field[Any]) -> Schema:
+    return Schema.from_dict(members)(unknown=EXCLUDE)
+
+
+BARRIER = _schema(room_id=_id(required=True), nonce=_text(r"[!-~]{1,128}", required=True))
+EVENT = _schema(
+    type=fields.String(required=True),
+    ts=_optional(),
+    room_id=_id(required=True),
+    epoch=_number(required=True),
+    offset=_number(required=True),
+    data=fields.Dict(required=True),
+)
+RECORD = _schema(
+    v=fields.Integer(strict=True, required=True, validate=Equal(VERSION)),
+    event=fields.Nested(EVENT),
+    barrier=fields.Nested(BARRIER),
+    hash=_optional(),
+)
+_MESSAGE = _schema(
+    message_id=_id(required=True),
+    client_msg_id=_optional(),
+    room_id=_id(required=True),
+    seq=_number(required=True),
+    epoch=_number(required=True),
+    sender_id=_user(allow_none=True),
+    type=fields.String(required=True),
+    text=_optional(),
+    version=_number(required=True),
+    created_at=fields.String(required=True),
+)
+_ROOM = _schema(
+    room_id=_id(required=True),
+    type=fields.String(required=True),
+    name=_optional(),
+    external_id=_optional(),
+    metadata=fields.Dict(allow_none=True),
+    created_at=fields.String(required=True),
+    created_by=_user(allow_none=True),
+    version=_number(required=True),
+    frozen=fields.Boolean(truthy={True}, falsy={False}, allow_none=True),
+)
+_MEMBER = _schema(
+    user_id=_user(required=True),
+    name=_optional(),
+    role=fields.String(required=True),
+    joined_at=fields.String(required=True),
+    read_seq=_number(required=True),
+)
+ONE_MESSAGE = _schema(message=fields.Nested(_MESSAGE, required=True))
+ONE_FAILURE = _schema(
+    message_id=_id(required=True),
+    client_msg_id=_optional(),
+    seq=_number(required=True),
+    reason=_optional(),
+)
+ONE_ROOM = _schema(room=fields.Nested(_ROOM, required=True))
+MEMBERS = _schema(
+    members=fields.List(fields.Nested(_MEMBER), required=True, validate=Length(min=1))
+)
