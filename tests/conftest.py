@@ -11,6 +11,17 @@ from redis.asyncio import Redis
 from tests import valkey
 from tests.world import World
 
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Options of the tests of several instances."""
+    parser.addoption(
+        "--without", default="", help="protections to take away, see tests/faulty.py: must be red"
+    )
+    parser.addoption(
+        "--full", action="store_true", help="the protocol's own times and the promises' full sizes"
+    )
+
+
 hypothesis.settings.register_profile("shared-cores", deadline=None)
 hypothesis.settings.load_profile("shared-cores")
 

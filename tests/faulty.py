@@ -6,6 +6,7 @@ can show it was the protection that held.
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 from hashlib import sha1
@@ -13,8 +14,13 @@ from typing import Any
 
 from rts_server.__main__ import main
 from rts_server.adapter import room, sequence
+from rts_server.persistence.archive import Archive
+from rts_server.persistence.clearing import Clearing
+from rts_server.persistence.outbox import Entry
 from rts_server.persistence.scripts import Script
 from rts_server.rooms import appender, cold, fates, standing
+from rts_server.rooms.append import Append, Appended
+from rts_server.rooms.rooms import Rooms
 
 PUBLISH = "redis.call('PUBLISH', req.channel, head.epoch"
 LOSE = (
@@ -59,11 +65,99 @@ def no_shape() -> None:
     everywhere(SHAPE, "if true then return 'warm', head end")
 
 
+def die_before_index() -> None:
+    """A world's fault: the origin of a change of a doomed user dies before it writes the index."""
+    index = Rooms.index
+
+    async def dying(self: Rooms, request: Append, appended: Appended) -> None:
+        if any(user_id.startswith("doomed") for user_id in appended.picked):
+            os._exit(1)
+        await index(self, request, appended)
+
+    vars_of(Rooms, index=dying)
+
+
+def same_epoch() -> None:
+    """Trap 1: who opens a room after a loss takes the epoch that was there."""
+
+    def unmoved(self: Archive, room_id: str, expected: int, seq: int) -> int:
+        return max(expected, 1)
+
+    vars_of(Archive, _open_epoch=unmoved)
+
+
+def no_drain() -> None:
+    """Trap 2: what is still queued is not waited for."""
+
+    async def at_once(self: cold.Loader, room_id: str, nonce: str) -> None:
+        return None
+
+    vars_of(cold.Loader, _drain=at_once)
+
+
+def no_floor() -> None:
+    """Trap 3: the hot log is trimmed by count alone."""
+    rewrite(appender.APPEND, "age < req.log_floor or ", "")
+
+
+def no_second_index() -> None:
+    """Trap 4: the relay leaves the user index to the origin."""
+
+    async def not_noted(self: Clearing, entry: Entry) -> bool:
+        return True
+
+    vars_of(Clearing, _noted=not_noted)
+
+
+def no_eviction() -> None:
+    """Trap 5: the room's own log puts nobody out."""
+
+    def stay(self: room.Room, user_ids: set[str]) -> None:
+        return None
+
+    vars_of(room.Room, _evict=stay)
+
+
+def no_repeat() -> None:
+    """Trap 6: an append that Redis lost is not made again by its origin."""
+
+    async def given_up(self: fates.Fates, pending: fates.Pending, request: Append) -> None:
+        self._resolve(pending, "failed")
+
+    vars_of(fates.Fates, _repeat=given_up)
+
+
+def early_queued() -> None:
+    """Trap 8: what is in the outbox counts as queued."""
+    rewrite(appender.APPEND, "status = 'pending'", "status = 'queued'")
+
+
+def partly() -> None:
+    """Trap 10: a replay that did not fit counts as whole."""
+    vars_of(standing.Since, whole=property(lambda self: self.events is not None))
+
+
+def vars_of(kind: type, **changed: Any) -> None:
+    """Replace attributes of a class."""
+    for name, value in changed.items():
+        assert hasattr(kind, name), name
+        setattr(kind, name, value)
+
+
 FAULTS: dict[str, Callable[[], Any]] = {
     "lose_publishes": lose_publishes,
     "identity": identity,
     "no_fence": no_fence,
     "no_shape": no_shape,
+    "die_before_index": die_before_index,
+    "same_epoch": same_epoch,
+    "no_drain": no_drain,
+    "no_floor": no_floor,
+    "no_second_index": no_second_index,
+    "no_eviction": no_eviction,
+    "no_repeat": no_repeat,
+    "early_queued": early_queued,
+    "partly": partly,
 }
 
 if __name__ == "__main__":

@@ -53,6 +53,11 @@ class Process:
         assert self._child is not None
         self._child.send_signal(number)
 
+    @property
+    def ended(self) -> bool:
+        """Whether it ended by itself."""
+        return self._child is not None and self._child.poll() is not None
+
     def kill(self) -> None:
         """SIGKILL, and wait."""
         assert self._child is not None
@@ -96,7 +101,7 @@ class World:
             name: v for name, v in self.stack.environment().items() if name != "PYTHONWARNINGS"
         }
         given |= {"RTS_LOG_LEVEL": "INFO"} | self._more
-        self.relay = Process("relay", given, self.data / "relay.log")
+        self.relay = Process("relay", given, self.data / "relay.log", self._faults)
         self.relay.start()
         for number in range(self._instances):
             port = free_port()

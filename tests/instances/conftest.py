@@ -18,9 +18,10 @@ FAST = {
 }
 
 
-def deployed(folder: pytest.TempPathFactory, faults: str = "") -> Iterator[World]:
-    """A running world of two instances."""
-    running = World(folder.mktemp("pair"), instances=2, faults=faults, **FAST)
+def deployed(folder: pytest.TempPathFactory, *faults: str, full: bool = False) -> Iterator[World]:
+    """A running world of two instances; `full`: with the protocol's own times."""
+    times = {} if full else FAST
+    running = World(folder.mktemp("pair"), instances=2, faults=",".join(faults), **times)
     try:
         running.start()
         yield running
@@ -28,7 +29,15 @@ def deployed(folder: pytest.TempPathFactory, faults: str = "") -> Iterator[World
         running.stop()
 
 
+@pytest.fixture(scope="session")
+def full(pytestconfig: pytest.Config) -> bool:
+    """Whether times and sizes are not scaled down."""
+    return bool(pytestconfig.getoption("--full"))
+
+
 @pytest.fixture(scope="package")
-def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+def pair(
+    tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config, full: bool
+) -> Iterator[World]:
     """Two instances."""
-    yield from deployed(tmp_path_factory)
+    yield from deployed(tmp_path_factory, pytestconfig.getoption("--without"), full=full)

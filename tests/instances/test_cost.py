@@ -54,12 +54,12 @@ async def room_of_a_thousand(a: JsClient, users: list[str]) -> str:
     return room_id
 
 
-async def test_room_of_a_thousand(pair: World, tmp_path_factory: Any) -> None:
+async def test_room_of_a_thousand(pair: World, tmp_path_factory: Any, full: bool) -> None:
     """At most 12 commands a message in all; an instance without members hears nothing of it."""
     alice, *others = [name("member") for _ in range(MEMBERS)]
     stranger = name("stranger")
     async with (
-        deaf_instance(pair, tmp_path_factory),
+        deaf_instance(pair, tmp_path_factory, full),
         pair.js(alice) as a,
         pair.raw(stranger, instance=2),
         contextlib.AsyncExitStack() as stack,

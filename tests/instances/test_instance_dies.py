@@ -75,9 +75,10 @@ async def test_killed_instance_loses_nothing(pair: World) -> None:
     pair.webs[0].start()
 
 
-@pytest.mark.parametrize("seconds", [2, 6])
-async def test_sleeping_instance_loses_nothing(pair: World, seconds: int) -> None:
-    """SIGSTOP within and beyond the ping timeout (here 2 + 1 s), then SIGCONT: only lateness."""
+@pytest.mark.parametrize("beyond", [False, True])
+async def test_sleeping_instance_loses_nothing(pair: World, full: bool, beyond: bool) -> None:
+    """SIGSTOP within and beyond the ping timeout (2 + 1 s; 15 + 10 s), then SIGCONT: lateness."""
+    short, long = (5, 40) if full else (2, 6)
     alice, bob, carol = name("alice"), name("bob"), name("carol")
     async with (
         Proxy(address(pair, 0)) as balancer,
@@ -94,9 +95,9 @@ async def test_sleeping_instance_loses_nothing(pair: World, seconds: int) -> Non
             sends = [asyncio.create_task(sender.send(f"during {n}")) for n in range(5)]
             for n in range(5):
                 await other.send(f"elsewhere {n}")
-            if seconds > 3:
+            if beyond:
                 balancer.target = address(pair, 1)
-            await asyncio.sleep(seconds)  # the sleep itself is what is tested
+            await asyncio.sleep(long if beyond else short)  # the sleep itself is what is tested
         finally:
             pair.webs[0].signal(signal.SIGCONT)
         await asyncio.gather(*sends)
