@@ -1,0 +1,31 @@
+"""The removal fence by position: nothing behind a removal reaches the removed (promise A2)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.instances.conftest import deployed
+from tests.instances.removal import bounds, nothing_behind_a_removal, removal_loop
+from tests.world import World
+
+pytestmark = pytest.mark.timeout(120)
+
+ROUNDS = 8
+
+
+@pytest.fixture(scope="module")
+def losing(
+    tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config, full: bool
+) -> Iterator[World]:
+    """One publish in ten goes to another channel."""
+    off = pytestconfig.getoption("--without")
+    yield from deployed(tmp_path_factory, "lose_publishes", off, full=full)
+
+
+async def test_removal_fence_holds_while_publishes_are_lost(losing: World) -> None:
+    """Four writers, two instances, a removal in a loop against reconnects, one loss in ten."""
+    owner, room_id, devices = await removal_loop(losing, ROUNDS)
+    assert len(bounds(owner, room_id)) == ROUNDS
+    nothing_behind_a_removal(owner, room_id, devices)
