@@ -12,6 +12,9 @@ from rts_server.rooms.standing import Position, Since, Standings
 
 Answer = dict[str, Any]
 
+ROOM_BYTES = 120
+"""What a room takes in an answer beside its id and its events."""
+
 
 class Sync:
     """Reads from the hot log alone. What does not fit is asked for again from where it ended."""
@@ -27,7 +30,8 @@ class Sync:
         heads = {row.room_id: (row.shown["epoch"], row.shown["offset"]) for row in shown.rows}
         mine = [room_id for room_id in cursors if room_id in heads]
         most = self._settings.limits.replay_events
-        budget = Budget(self._settings.limits.answer_bytes)
+        rooms = sum(len(room_id) + ROOM_BYTES for room_id in cursors)
+        budget = Budget(self._settings.limits.answer_bytes - rooms)
         questions = [(r, cursors[r], most) for r in mine]
         missed = await self._standings.since(questions, user_id, self._settings.limits.answer_bytes)
         answers: dict[str, Answer] = {r: {"removed": True} for r in cursors if r not in heads}
@@ -64,7 +68,7 @@ def _answer(since: Since, cursor: Position, head: Position, budget: Budget) -> A
     events, end = [], cursor
     for data in since.events:
         epoch, offset, text = data.split(b" ", 2)
-        if not budget.take(len(text)):
+        if not budget.take(len(text) + 1):
             break
         events.append(orjson.loads(text))
         end = (int(epoch), int(offset))
