@@ -21,7 +21,8 @@ from rts_server.adapter.hearing import Hearing
 from rts_server.adapter.manager import Manager
 from rts_server.config import Settings
 from rts_server.engine.server import Server
-from rts_server.namespaces.chat import Chat, Reads
+from rts_server.namespaces.chat import Chat, Reads, Writes
+from rts_server.namespaces.connections import Connections
 from rts_server.namespaces.greeting import Greeting
 from rts_server.persistence.archive import Archive
 from rts_server.persistence.eviction import must_not_evict
@@ -30,12 +31,15 @@ from rts_server.persistence.relay import Relay
 from rts_server.persistence.user_rooms import UserRooms
 from rts_server.rest import demo, health
 from rts_server.rooms.appender import Appender
+from rts_server.rooms.appends import Appends
 from rts_server.rooms.chatlist import ChatLists
 from rts_server.rooms.cold import Loader
 from rts_server.rooms.fates import Fates, parse_notice
 from rts_server.rooms.history import History
 from rts_server.rooms.log import RoomLog
 from rts_server.rooms.members import Members
+from rts_server.rooms.memberships import Memberships
+from rts_server.rooms.messages import Messages
 from rts_server.rooms.rooms import Rooms
 from rts_server.rooms.standing import Standings
 from rts_server.rooms.sync import Sync
@@ -61,10 +65,11 @@ class Parts:
         self.fates = Fates(settings, self.redis, self.archive, self.log)
         self.chat_lists = ChatLists(self.archive, self.user_rooms, self.standings)
         self.history = History(settings, self.redis, self.archive)
-        self.rooms = Rooms(
-            self.redis, self.log, self.fates, self.user_rooms, self.archive, self.history
-        )
-        self.fates.index = self.rooms.index
+        self.appends = Appends(self.log, self.fates, self.user_rooms, self.archive)
+        self.fates.index = self.appends.index
+        self.messages = Messages(self.redis, self.appends, self.history)
+        self.memberships = Memberships(settings, self.appends, self.user_rooms, self.archive)
+        self.rooms = Rooms(self.appends, self.memberships, self.standings, self.archive)
         self.members = Members(self.redis, self.archive)
         self.sync = Sync(settings, self.standings, self.chat_lists)
         self._tasks = Tasks()
@@ -119,8 +124,9 @@ def create_app(settings: Settings) -> web.Application:
     chat = Chat(
         settings,
         server,
+        Connections(settings, server),
         Greeting(settings, hearing, parts.chat_lists),
-        parts.rooms,
+        Writes(parts.rooms, parts.memberships, parts.messages),
         Reads(parts.chat_lists, parts.history, parts.members, parts.sync),
     )
     server.register_namespace(chat)
@@ -165,7 +171,7 @@ def run_relay(settings: Settings) -> None:
 
 async def _relay(settings: Settings) -> None:
     async with Parts(settings) as parts:
-        relay, quarantine = Relay(settings, parts.redis), Quarantine(settings, parts.rooms.fail)
+        relay, quarantine = Relay(settings, parts.redis), Quarantine(settings, parts.messages.fail)
         task = asyncio.ensure_future(asyncio.gather(relay.run(), quarantine.run()))
         loop = asyncio.get_running_loop()
         for name in (signal.SIGTERM, signal.SIGINT):

@@ -20,10 +20,11 @@ USER_ID = re.compile(r"[!-~]{1,128}")
 
 @dataclass(frozen=True)
 class Identity:
-    """Who a connection speaks for. `expires_at` is in seconds since 1970."""
+    """Who a connection speaks for. Times are in seconds since 1970."""
 
     user_id: str
     expires_at: int
+    issued_at: int = 0
     name: str | None = None
     scope: str = ""
 
@@ -60,7 +61,13 @@ def _identity(claims: dict[str, Any]) -> Identity:
         raise Unauthorized()
     shown = name if isinstance(name, str) and 0 < len(name) <= 128 and name.isprintable() else None
     scope = claims.get("scope")
-    return Identity(user_id, claims["exp"], shown, scope if isinstance(scope, str) else "")
+    return Identity(
+        user_id,
+        claims["exp"],
+        int(claims["iat"]),
+        shown,
+        scope if isinstance(scope, str) else "",
+    )
 
 
 def issue(

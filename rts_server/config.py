@@ -34,6 +34,10 @@ class Limits:
     ids_per_call: int = 100
     mentions: int = 50
     attachments: int = 10
+    emoji: int = 20
+    emoji_points: int = 32
+    reactions: int = 500
+    reaction_users: int = 100
     answer_bytes: int = 256 * 1024
     cursor_rooms: int = 500
     replay_events: int = 300
@@ -84,6 +88,7 @@ class Settings:
     ping_interval: float = _seconds("RTS_PING_INTERVAL", 15.0, 1.0)
     ping_timeout: float = _seconds("RTS_PING_TIMEOUT", 10.0, 0.1)
     connect_deadline: float = _seconds("RTS_CONNECT_DEADLINE", 10.0, 0.1)
+    expiry_grace: float = _seconds("RTS_EXPIRY_GRACE", 30.0)
     command_deadline: float = _seconds("RTS_COMMAND_DEADLINE", 5.0, 0.1)
     redis_deadline: float = _seconds("RTS_REDIS_DEADLINE", 3.0, 0.1)
     durable_wait: float = _seconds("RTS_DURABLE_WAIT", 3.0)

@@ -20,7 +20,7 @@ from rts_server.persistence.outbox import Entry
 from rts_server.persistence.scripts import Script
 from rts_server.rooms import appender, cold, fates, standing
 from rts_server.rooms.append import Append, Appended
-from rts_server.rooms.rooms import Rooms
+from rts_server.rooms.appends import Appends
 
 PUBLISH = "redis.call('PUBLISH', req.channel, head.epoch"
 LOSE = (
@@ -67,14 +67,14 @@ def no_shape() -> None:
 
 def die_before_index() -> None:
     """A world's fault: the origin of a change of a doomed user dies before it writes the index."""
-    index = Rooms.index
+    index = Appends.index
 
-    async def dying(self: Rooms, request: Append, appended: Appended) -> None:
-        if any(user_id.startswith("doomed") for user_id in appended.picked):
+    async def dying(self: Appends, request: Append, appended: Appended) -> None:
+        if any(one.startswith("doomed") for users in appended.picked.values() for one in users):
             os._exit(1)
         await index(self, request, appended)
 
-    vars_of(Rooms, index=dying)
+    vars_of(Appends, index=dying)
 
 
 def same_epoch() -> None:

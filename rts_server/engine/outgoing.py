@@ -14,6 +14,7 @@ class Outgoing(asyncio.Queue[Any]):
     def _init(self, maxsize: int) -> None:
         super()._init(maxsize)
         self.bytes = 0
+        self.ended = False
 
     def offer(self, packet: Any) -> bool:
         """Queue a packet, unless more than 1 MiB would wait."""
@@ -21,6 +22,12 @@ class Outgoing(asyncio.Queue[Any]):
             return False
         self.put_nowait(packet)
         return True
+
+    def end(self, *last: Any) -> None:
+        """Last packets, whatever waits, then the end of the connection."""
+        self.ended = True
+        for packet in (*last, None):
+            self.put_nowait(packet)
 
     def _put(self, item: Any) -> None:
         self.bytes += size(item)

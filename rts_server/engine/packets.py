@@ -21,6 +21,11 @@ def ack_packet(namespace: str, ack_id: int, answer: dict[str, Any]) -> Encoded:
     return _message(f"3{_prefix(namespace)}{ack_id}[{orjson.dumps(answer).decode()}]")
 
 
+def disconnect_packet(namespace: str) -> Encoded:
+    """DISCONNECT: a client stays away from the namespace until it is told to come back."""
+    return _message(f"1{_prefix(namespace)}")
+
+
 def connect_error_packet(namespace: str, message: str, code: str) -> Encoded:
     """CONNECT_ERROR as the protocol has it: `{message, data: {code}}`."""
     data = orjson.dumps({"message": message, "data": {"code": code}}).decode()

@@ -14,14 +14,21 @@ from engineio.async_drivers import aiohttp as stock
 from rts_server import metrics
 from rts_server.config import Settings
 from rts_server.engine import codec, frames
+from rts_server.engine.closing import closing
 from rts_server.engine.outgoing import Outgoing
 from rts_server.engine.packets import (
     Encoded,
     ack_packet,
     connect_error_packet,
+    disconnect_packet,
+    event_packet,
 )
+from rts_server.protocol.event import ephemeral
 
 log = logging.getLogger(__name__)
+
+LAST_WORDS = 3.0
+"""Seconds for what waits to be written when a connection is closed."""
 
 
 class Receiver(Protocol):
@@ -90,11 +97,27 @@ class Server(socketio.AsyncServer):  # type: ignore[misc]
     def write(self, eio_sid: str, packet: Encoded) -> None:
         """Queue a packet; never blocks. A reader too slow for 1 MiB is closed and comes back."""
         socket = self.eio.sockets.get(eio_sid)
-        if socket is None or socket.closed:
+        if socket is None or socket.closed or socket.queue.ended:
             return
         if not socket.queue.offer(packet):
             metrics.DROPPED.labels("slow_consumer").inc()
-            self.abort(eio_sid)
+            self.close(eio_sid, "slow_consumer")
+
+    def close(self, eio_sid: str, code: str, retry_after_ms: int | None = None) -> None:
+        """Say why, then close: what waits is still written, but not for long. Never blocks."""
+        socket = self.eio.sockets.get(eio_sid)
+        if socket is None or socket.closed or socket.queue.ended:
+            return
+        told = closing(code, retry_after_ms)
+        last = []
+        here = [n for n in self.namespace_handlers if self.manager.sid_from_eio_sid(eio_sid, n)]
+        if "/chat" in here:
+            text = ephemeral("session.closing", told)
+            last.append(event_packet("/chat", "session.closing", text))
+        if not told["reconnect"]:
+            last += [disconnect_packet(namespace) for namespace in here]
+        socket.queue.end(*last)
+        asyncio.get_running_loop().call_later(LAST_WORDS, self.abort, eio_sid)
 
     def abort(self, eio_sid: str) -> None:
         """Drop the transport at once: the client reconnects. Never blocks."""

@@ -20,8 +20,10 @@ from rts_server.config import Settings
 from rts_server.engine import frames
 from rts_server.engine.frames import Frame
 from rts_server.engine.server import Server
+from rts_server.namespaces.connections import Connections
 from rts_server.namespaces.session import Asked, Session
-from rts_server.protocol.commands import Command
+from rts_server.protocol.commands import AuthRefresh, Command
+from rts_server.protocol.event import rfc3339
 from rts_server.tasks import Tasks
 
 log = logging.getLogger(__name__)
@@ -68,11 +70,15 @@ class Namespace(socketio.AsyncNamespace):  # type: ignore[misc]
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        marked = [m for m in vars(cls).values() if hasattr(m, "__command__")]
+        named = [*vars(Namespace).values(), *vars(cls).values()]
+        marked = [m for m in named if hasattr(m, "__command__")]
         cls.commands = {m.__command__[0]: (m, m.__command__[1]) for m in marked}
 
-    def __init__(self, name: str, settings: Settings, server: Server) -> None:
+    def __init__(
+        self, name: str, settings: Settings, server: Server, connections: Connections
+    ) -> None:
         super().__init__(name)
+        self._connections = connections
         self._settings = settings
         self._server = server
         self._sessions: dict[str, Session] = {}
@@ -98,12 +104,13 @@ class Namespace(socketio.AsyncNamespace):  # type: ignore[misc]
             return None
 
     def _authenticate(self, sid: str, environ: dict[str, Any], given: dict[str, Any]) -> None:
-        try:
-            identity = auth.verify(self._settings, given.get("token"))
-        except errors.Refusal as refusal:
-            raise Refused(refusal.message, {"code": refusal.code}) from None
         eio_sid = self._server.manager.eio_sid_from_sid(sid, self.namespace)
         cursors = read_cursors(given.get("cursors"), self._settings.limits.cursor_rooms)
+        try:
+            identity = auth.verify(self._settings, given.get("token"))
+            self._connections.enter(eio_sid, identity)
+        except errors.Refusal as refusal:
+            raise Refused(refusal.message, {"code": refusal.code}) from None
         self._sessions[sid] = Session(sid, eio_sid, identity, cursors)
 
     def connected(self, sid: str) -> None:
@@ -132,6 +139,7 @@ class Namespace(socketio.AsyncNamespace):  # type: ignore[misc]
         if session is None:
             return
         session.closed = True
+        self._connections.leave(session.eio_sid)
         if session.opening is not None:
             metrics.CONNECTIONS.labels(self.namespace).dec()
             session.opening.cancel()
@@ -142,6 +150,13 @@ class Namespace(socketio.AsyncNamespace):  # type: ignore[misc]
         await self._tasks.close()
 
     # Commands
+
+    @command("auth.refresh", AuthRefresh)
+    async def auth_refresh(self, session: Session, asked: dict[str, Any]) -> Answer:
+        """A newer token of the same user: the connection lives as long as it."""
+        identity = auth.verify(self._settings, asked["token"])
+        session.identity = self._connections.present(session.eio_sid, identity)
+        return {"expires_at": rfc3339(session.identity.expires_at)}
 
     def receive(self, sid: str, frame: Frame) -> None:
         """Put a command into the line of its connection."""

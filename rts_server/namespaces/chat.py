@@ -12,12 +12,15 @@ from rts_server.config import Settings
 from rts_server.engine.server import Server
 from rts_server.namespaces import cursor
 from rts_server.namespaces.base import Answer, Durable, Namespace, command, failed
+from rts_server.namespaces.connections import Connections
 from rts_server.namespaces.greeting import Greeting
 from rts_server.namespaces.session import Session
 from rts_server.protocol import commands
 from rts_server.rooms.chatlist import ChatLists
 from rts_server.rooms.history import History, Range
 from rts_server.rooms.members import Members
+from rts_server.rooms.memberships import Memberships
+from rts_server.rooms.messages import Messages
 from rts_server.rooms.rooms import Rooms
 from rts_server.rooms.sync import Sync
 
@@ -32,6 +35,15 @@ class Reads:
     sync: Sync
 
 
+@dataclass(frozen=True)
+class Writes:
+    """What the commands append."""
+
+    rooms: Rooms
+    memberships: Memberships
+    messages: Messages
+
+
 class Chat(Namespace):
     """Rooms, members and messages."""
 
@@ -39,13 +51,16 @@ class Chat(Namespace):
         self,
         settings: Settings,
         server: Server,
+        connections: Connections,
         greeting: Greeting,
-        rooms: Rooms,
+        writes: Writes,
         reads: Reads,
     ) -> None:
-        super().__init__("/chat", settings, server)
+        super().__init__("/chat", settings, server, connections)
         self._greeting = greeting
-        self._rooms = rooms
+        self._rooms = writes.rooms
+        self._memberships = writes.memberships
+        self._messages = writes.messages
         self._chat_lists = reads.chat_lists
         self._history = reads.history
         self._members = reads.members
@@ -85,7 +100,8 @@ class Chat(Namespace):
         """The rooms of the user by last activity, and his totals."""
         after = cursor.decode(asked["cursor"], int, str) if "cursor" in asked else None
         chat_list = await self._chat_lists.of(session.user_id)
-        rows = chat_list.after((after[0], after[1]) if after else None)
+        behind = (after[0], after[1]) if after else None
+        rows = chat_list.after(behind, hidden=asked["hidden"])
         page = rows[: asked["limit"]]
         last = page[-1] if len(rows) > len(page) else None
         return {
@@ -94,6 +110,39 @@ class Chat(Namespace):
             "unread": chat_list.unread,
         }
 
+    @command("room.update", commands.RoomUpdate)
+    async def room_update(self, session: Session, asked: dict[str, Any]) -> Answer:
+        """Another name or metadata, or frozen: then only owners and admins write."""
+        room_id = asked.pop("room_id")
+        await self._must_be_in(session, room_id)
+        done = await self._rooms.update(room_id, session.user_id, asked)
+        return Durable({"room": await self._shown(session, room_id)}, done.fate)
+
+    @command("room.leave", commands.RoomLeave)
+    async def room_leave(self, session: Session, asked: dict[str, Any]) -> Answer:
+        """Go by oneself; who is in no such room has left it."""
+        room_id, user_id = asked["room_id"], session.user_id
+        if await self._is_in(session, room_id):
+            done = await self._memberships.leave(room_id, user_id, asked.get("new_owner"))
+        else:
+            done = self._memberships.left(room_id, user_id)
+        return Durable({}, done.fate)
+
+    @command("room.hide", commands.RoomHide)
+    async def room_hide(self, session: Session, asked: dict[str, Any]) -> Answer:
+        """Leave the room out of one's list until a new message of another."""
+        return await self._set(session, asked.pop("room_id"), asked)
+
+    @command("room.mute", commands.RoomMute)
+    async def room_mute(self, session: Session, asked: dict[str, Any]) -> Answer:
+        """Leave the room out of one's totals."""
+        return await self._set(session, asked.pop("room_id"), asked)
+
+    async def _set(self, session: Session, room_id: str, settings: dict[str, bool]) -> Answer:
+        await self._must_be_in(session, room_id)
+        done = await self._rooms.set(room_id, session.user_id, settings)
+        return Durable({}, done.fate)
+
     # Members
 
     @command("member.add", commands.MemberAdd)
@@ -101,8 +150,8 @@ class Chat(Namespace):
         """Add users to a group; those who are members already stay as they are."""
         room_id, wanted = asked["room_id"], list(dict.fromkeys(asked["user_ids"]))
         await self._must_be_in(session, room_id)
-        done = await self._rooms.add(room_id, session.user_id, wanted, asked["role"])
-        added = set(done.appended.picked if done.appended else ())
+        done = await self._memberships.add(room_id, session.user_id, wanted, asked["role"])
+        added = set(done.picked("join"))
         members = await self._members.all(room_id, session.user_id)
         data = {
             "members": [member for member in members if member["user_id"] in wanted],
@@ -115,9 +164,20 @@ class Chat(Namespace):
         """Remove users from a group; those who are no members are passed over."""
         room_id, wanted = asked["room_id"], list(dict.fromkeys(asked["user_ids"]))
         await self._must_be_in(session, room_id)
-        done = await self._rooms.remove(room_id, session.user_id, wanted)
-        removed = list(done.appended.picked) if done.appended else []
-        return Durable({"removed": removed}, done.fate)
+        done = await self._memberships.remove(room_id, session.user_id, wanted)
+        return Durable({"removed": list(done.picked("go"))}, done.fate)
+
+    @command("member.update", commands.MemberUpdate)
+    async def member_update(self, session: Session, asked: dict[str, Any]) -> Answer:
+        """Another role for a member."""
+        room_id, user_id = asked["room_id"], asked["user_id"]
+        await self._must_be_in(session, room_id)
+        done = await self._memberships.give(room_id, session.user_id, user_id, asked["role"])
+        members = await self._members.all(room_id, session.user_id)
+        member = next((one for one in members if one["user_id"] == user_id), None)
+        if member is None:
+            raise errors.NotFound()
+        return Durable({"member": member}, done.fate)
 
     @command("member.list", commands.MemberList)
     async def member_list(self, session: Session, asked: dict[str, Any]) -> Answer:
@@ -140,7 +200,7 @@ class Chat(Namespace):
         """Send a message: heard at once, `queued` when no single failure can lose it."""
         room_id = asked["room_id"]
         await self._must_be_in(session, room_id)
-        done = await self._rooms.send(room_id, session.user_id, asked)
+        done = await self._messages.send(room_id, session.user_id, asked)
         appended = done.appended
         assert appended is not None
         if appended.status == "failed":
@@ -167,7 +227,7 @@ class Chat(Namespace):
         async def tell(fate: str) -> None:
             if fate == "queued":
                 status = {name: data[name] for name in names} | {"status": fate}
-                await self._rooms.tell_sender(room_id, session.user_id, status)
+                await self._messages.tell_sender(room_id, session.user_id, status)
 
         return tell
 
@@ -176,7 +236,7 @@ class Chat(Namespace):
         """Change one's own message."""
         room_id, message_id = asked.pop("room_id"), asked.pop("message_id")
         await self._must_be_in(session, room_id)
-        message, done = await self._rooms.edit(room_id, session.user_id, message_id, asked)
+        message, done = await self._messages.edit(room_id, session.user_id, message_id, asked)
         return Durable({"message": message}, done.fate)
 
     @command("message.delete", commands.MessageDelete)
@@ -184,7 +244,17 @@ class Chat(Namespace):
         """Delete one's own message, or as owner or admin any."""
         room_id = asked["room_id"]
         await self._must_be_in(session, room_id)
-        message, done = await self._rooms.delete(room_id, session.user_id, asked["message_id"])
+        message, done = await self._messages.delete(room_id, session.user_id, asked["message_id"])
+        return Durable({"message": message}, done.fate)
+
+    @command("message.react", commands.MessageReact)
+    async def message_react(self, session: Session, asked: dict[str, Any]) -> Answer:
+        """A reaction comes or goes."""
+        room_id = asked["room_id"]
+        await self._must_be_in(session, room_id)
+        message, done = await self._messages.react(
+            room_id, session.user_id, asked["message_id"], asked["emoji"], on=asked["on"]
+        )
         return Durable({"message": message}, done.fate)
 
     @command("message.list", commands.MessageList)
@@ -220,12 +290,15 @@ class Chat(Namespace):
     # What several commands need
 
     async def _must_be_in(self, session: Session, room_id: str) -> None:
+        if not await self._is_in(session, room_id):
+            raise errors.NotFound()
+
+    async def _is_in(self, session: Session, room_id: str) -> bool:
         """The connection's own set, then the index: not there is not_found, at one cost."""
         listener = self._listeners.get(session)
         if listener is not None and room_id in listener.rooms:
-            return
-        if not await self._chat_lists.is_member(session.user_id, room_id):
-            raise errors.NotFound()
+            return True
+        return await self._chat_lists.is_member(session.user_id, room_id)
 
     async def _shown(self, session: Session, room_id: str) -> dict[str, Any]:
         shown = await self._chat_lists.shown(session.user_id, [room_id])

@@ -26,6 +26,8 @@ log = logging.getLogger(__name__)
 Answer = TypeVar("Answer")
 Item = dict[str, Any]
 Place = tuple[int, int]
+Check = tuple[str, str, str, str]
+"""(room_id, sort key, attribute, position): the item has the attribute, there or later."""
 
 THREADS = 8
 WAITING = 512
@@ -76,6 +78,9 @@ class StoredMember:
     delivered_seq: int
     epoch: int
     offset: int
+    muted: bool = False
+    hidden: bool = False
+    settings_rev: int = 0
 
 
 @dataclass(frozen=True)
@@ -185,24 +190,32 @@ class Archive:
         items = await self._run(self._batch, keys)
         return {item["room_id"]: _member(item) for item in items if "state" in item}
 
-    async def stored(self, checks: Sequence[tuple[str, str, str]]) -> bool:
-        """Whether every (room_id, sk, pos) is stored at that position or a later one."""
-        wanted: dict[tuple[str, str], str] = {}
-        for room_id, sk, pos in checks:
-            wanted[room_id, sk] = max(pos, wanted.get((room_id, sk), ""))
-        keys = [{"room_id": room_id, "sk": sk} for room_id, sk in wanted]
+    async def stored(self, checks: Sequence[Check]) -> bool:
+        """Whether every check holds."""
+        places = dict.fromkeys((room_id, sk) for room_id, sk, _, _ in checks)
+        keys = [{"room_id": room_id, "sk": sk} for room_id, sk in places]
         items = await self._run(self._batch, keys)
-        found = {(item["room_id"], item["sk"]): item.get("pos", "") for item in items}
-        return all(found.get(key, "") >= pos for key, pos in wanted.items())
+        found = {(item["room_id"], item["sk"]): item for item in items}
+        return all(
+            found.get((room_id, sk), {}).get(attribute, "") >= pos
+            for room_id, sk, attribute, pos in checks
+        )
 
-    async def agrees(self, room_id: str, states: Mapping[str, str]) -> bool:
-        """Whether the room is stored and these users are `in` or not, as given."""
-        keys = [records.member_key(room_id, user_id) for user_id in states]
+    async def agrees(
+        self, room_id: str, states: Mapping[str, str], roles: Mapping[str, str]
+    ) -> bool:
+        """Whether the room is stored, and these users are `in` or not and have these roles."""
+        keys = [records.member_key(room_id, user_id) for user_id in {**states, **roles}]
         items = await self._run(self._batch, [records.room_key(room_id), *keys])
         found = {item["sk"]: item for item in items}
-        return "type" in found.get(records.ROOM, {}) and all(
-            (found.get(records.MEMBER + user_id, {}).get("state") == "in") == (state == "in")
-            for user_id, state in states.items()
+
+        def is_(user_id: str, name: str) -> Any:
+            return found.get(records.MEMBER + user_id, {}).get(name)
+
+        return (
+            "type" in found.get(records.ROOM, {})
+            and all((is_(user, "state") == "in") == (s == "in") for user, s in states.items())
+            and all(is_(user, "role") == role for user, role in roles.items())
         )
 
     async def open_epoch(self, room_id: str, expected: int, seq: int) -> int:
@@ -343,6 +356,8 @@ def _start(text: str) -> Place:
 def _member(item: Item) -> StoredMember:
     joined = int(item.get("join_seq", 0))
     epoch, offset = records.pair(item.get("pos", ""))
+    # what he had set before he left and came back counts no more
+    valid = item.get("settings_pos", "") > item.get("pos", "")
     return StoredMember(
         room_id=item["room_id"],
         user_id=item["user_id"],
@@ -355,6 +370,9 @@ def _member(item: Item) -> StoredMember:
         delivered_seq=max(joined, int(item.get("delivered_seq", 0))),
         epoch=epoch,
         offset=offset,
+        muted=valid and bool(item.get("muted")),
+        hidden=valid and bool(item.get("hidden")),
+        settings_rev=int(item.get("settings_pos", "0").rpartition("#")[2]),
     )
 
 

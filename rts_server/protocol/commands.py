@@ -14,8 +14,10 @@ from rts_server.protocol.fields import (
     Metadata,
     Whole,
     choice,
+    emoji,
     identifier,
     line,
+    role,
     text,
     user,
     users,
@@ -67,12 +69,56 @@ class RoomList(Command):
     hidden = Flag(load_default=False)
 
 
+class RoomUpdate(Command):
+    """Another name, metadata or frozen; `version`: only if the room still has it."""
+
+    room_id = identifier(required=True)
+    name = line(LIMITS.room_name)
+    metadata = Metadata()
+    frozen = Flag()
+    version = Whole(1, LARGEST_SEQ)
+
+    @validates_schema
+    def _changes_something(self, data: dict[str, Any], **_: Any) -> None:
+        if not {"name", "metadata", "frozen"} & set(data):
+            raise ValidationError("One of name, metadata and frozen.", "name")
+
+
+class RoomLeave(Command):
+    """Go by oneself; the last owner names another."""
+
+    room_id = identifier(required=True)
+    new_owner = user()
+
+
+class RoomHide(Command):
+    """Leave the room out of one's list until a new message of another."""
+
+    room_id = identifier(required=True)
+    hidden = Flag(required=True)
+
+
+class RoomMute(Command):
+    """Leave the room out of one's totals."""
+
+    room_id = identifier(required=True)
+    muted = Flag(required=True)
+
+
 class MemberAdd(Command):
     """New members of a group."""
 
     room_id = identifier(required=True)
     user_ids = users(required=True)
-    role = choice("owner", "admin", "member", "readonly", load_default="member")
+    role = role(load_default="member")
+
+
+class MemberUpdate(Command):
+    """Another role for a member."""
+
+    room_id = identifier(required=True)
+    user_id = user(required=True)
+    role = role(required=True)
 
 
 class MemberRemove(Command):
@@ -130,6 +176,15 @@ class MessageDelete(Command):
     message_id = identifier(required=True)
 
 
+class MessageReact(Command):
+    """A reaction that comes or goes."""
+
+    room_id = identifier(required=True)
+    message_id = identifier(required=True)
+    emoji = emoji(required=True)
+    on = Flag(required=True)
+
+
 class MessageList(Command):
     """A page of history; without a bound the newest."""
 
@@ -144,6 +199,12 @@ class MessageList(Command):
         bounds = [name for name in ("before_seq", "after_seq", "around_seq") if name in data]
         if len(bounds) > 1:
             raise ValidationError("Only one bound.", bounds[1])
+
+
+class AuthRefresh(Command):
+    """A newer token of the same user."""
+
+    token = fields.String(required=True)
 
 
 class Sync(Command):

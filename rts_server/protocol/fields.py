@@ -65,6 +65,16 @@ def choice(*values: str, **more: Any) -> fields.String:
     return fields.String(validate=OneOf(values), **more)
 
 
+def role(**more: Any) -> fields.String:
+    """What a member may be."""
+    return choice("owner", "admin", "member", "readonly", **more)
+
+
+def emoji(**more: Any) -> fields.String:
+    """An emoji or a short name of one, without spaces."""
+    return fields.String(validate=[Length(1, LIMITS.emoji_points), _no_space], **more)
+
+
 def text(**more: Any) -> fields.String:
     """The text of a message. Too long is an error of its own: `message_too_large`."""
     return fields.String(validate=[_not_too_long, _no_control], **more)
@@ -84,6 +94,11 @@ def _not_too_long(value: str) -> None:
         )
     if len(value.encode()) > LIMITS.text_bytes:
         raise MessageTooLarge(details={"text": [f"Larger than {LIMITS.text_bytes} bytes."]})
+
+
+def _no_space(value: str) -> None:
+    if any(c.isspace() or unicodedata.category(c) == "Cc" for c in value):
+        raise ValidationError("Spaces and control characters are not allowed.")
 
 
 def _no_control(value: str) -> None:

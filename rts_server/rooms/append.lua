@@ -30,6 +30,38 @@ if known[1] then
   return {'duplicate', now, known[1], known[2], known[3], known[4], known[6], known[7], status}
 end
 
+-- What a room is to one member beyond its log; kept as `rev muted hidden`.
+local function settings_of(user_id)
+  local kept = redis.call('HGET', CURSORS, 'x:' .. user_id) or '0 0 0'
+  local rev, muted, hidden = kept:match('^(%d+) (%d) (%d)$')
+  return {rev = tonumber(rev), muted = muted, hidden = hidden}
+end
+-- The settings after a change, nil when it changes nothing.
+local function changed_settings(user_id, change)
+  local now_, new = settings_of(user_id), {}
+  for _, name in ipairs({'muted', 'hidden'}) do
+    new[name] = now_[name]
+    if change[name] ~= nil then new[name] = change[name] and '1' or '0' end
+  end
+  new.rev = now_.rev + 1
+  if new.muted ~= now_.muted or new.hidden ~= now_.hidden then return new end
+end
+-- Who has hidden the room, as words in the head: a message must not look at every member.
+local function hide(user_id, hidden)
+  local words = {}
+  for word in (head.hidden or ''):gmatch('%S+') do
+    if word ~= user_id then words[#words + 1] = word end
+  end
+  if hidden then words[#words + 1] = user_id end
+  head.hidden = table.concat(words, ' ')
+end
+local function tell_state(user_id, user_role, one)
+  local event = cjson.encode({type = 'room.state', ts = rfc3339(now), room_id = req.room_id,
+    data = {muted = one.muted == '1', hidden = one.hidden == '1', role = user_role}})
+  redis.call('PUBLISH', user_channel(user_id), cjson.encode(
+    {kind = 'event', namespace = '/chat', type = 'room.state', text = event}))
+end
+
 -- 3. guards
 local waiting = redis.pcall('XLEN', OUTBOX)
 if type(waiting) == 'table' then return {'broken', now} end
@@ -49,7 +81,8 @@ if req.roles then
   if req.group_only and cjson.decode(head.room).type ~= 'group' then return {'direct', now} end
   role = member:match('^%a+')
   if not req.roles[role] then return {'forbidden', now} end
-  if head.frozen == '1' and role ~= 'owner' and role ~= 'admin' then return {'frozen', now} end
+  local held = head.frozen == '1' and not req.when_frozen
+  if held and role ~= 'owner' and role ~= 'admin' then return {'frozen', now} end
 end
 -- What this Redis cannot remember, because the room came from the archive, the archive must be asked.
 if req.ask_archive and now - tonumber(head.loaded) < req.idem_ttl then return {'ask', now} end
@@ -62,31 +95,53 @@ if req.change then
     return {'moved', now}
   end
 end
+-- So does a change of the room.
+if req.room_change then
+  local version = cjson.decode(head.room).version
+  if req.room_change.epoch ~= head.epoch or req.room_change.version ~= version then
+    return {'moved', now}
+  end
+end
 
--- Of the users named, those the request is about: who is to come and is not in, or to go and is.
-local count, picked = tonumber(head.shape:match('^%d+')), {}
+-- Of the users named, those the request is about: who is to come and is not in, to go and is, or to
+-- have another role. `picked` holds them by what is done to them.
+local function role_of(member) return member:match('^%a+') end
+local IS_ABOUT = {
+  join = function(one) return not one.was end,
+  go = function(one) return one.was end,
+  role = function(one) return one.was and role_of(one.was) ~= one.role end,
+}
+local count, picked = tonumber(head.shape:match('^%d+')), {join = {}, go = {}, role = {}}
 for _, one in ipairs(req.members or {}) do
   one.was = redis.call('HGET', MEMBERS, one.user_id)
-  if (req.going and one.was) or not (req.going or one.was) then picked[#picked + 1] = one end
+  if one.op == 'role' and not one.was then return {'no_member', now} end
+  if IS_ABOUT[one.op](one) then table.insert(picked[one.op], one) end
 end
-if req.members and #picked == 0 then return {'nothing', now, head.epoch, head.offset, head.seq} end
-if req.going then
-  local owners = 0
+count = count + #picked.join - #picked.go
+local settings
+if req.settings then settings = changed_settings(req.actor, req.settings) end
+if (req.members and #picked.join + #picked.go + #picked.role == 0) or (req.settings and not settings) then
+  return {'nothing', now, head.epoch, head.offset, head.seq}
+end
+if #picked.join > 0 and count > req.member_limit then return {'limit', now} end
+if #picked.go + #picked.role > 0 then
+  local owners, had = 0, false
   for _, stored in ipairs(redis.call('HVALS', MEMBERS)) do
-    if stored:match('^owner ') then owners = owners + 1 end
+    if role_of(stored) == 'owner' then owners, had = owners + 1, true end
   end
-  local had_owner = owners > 0
-  for _, one in ipairs(picked) do
-    if one.was:match('^owner ') then
+  for _, one in ipairs(picked.go) do
+    if role_of(one.was) == 'owner' then
       if role ~= 'owner' then return {'forbidden', now} end
       owners = owners - 1
     end
   end
-  count = count - #picked
-  if had_owner and owners == 0 and count > 0 then return {'last_owner', now} end
-else
-  count = count + #picked
-  if count > req.member_limit then return {'limit', now} end
+  for _, one in ipairs(picked.role) do
+    if (one.role == 'owner' or role_of(one.was) == 'owner') and role ~= 'owner' then
+      return {'forbidden', now}
+    end
+    owners = owners + (one.role == 'owner' and 1 or 0) - (role_of(one.was) == 'owner' and 1 or 0)
+  end
+  if had and owners == 0 and count > 0 then return {'last_owner', now} end
 end
 
 -- Sizes of the hot keys as they will be: every write answers how much it added or took.
@@ -123,34 +178,73 @@ local function fill(pieces)
   end
   return table.concat(parts)
 end
-local function refresh()
+local function user_ids(op)
+  return list(picked[op], function(one) return cjson.encode(one.user_id) end)
+end
+-- A member's stored text with another role: behind the word that leads it, it is in the JSON once.
+local function with_role(one)
+  if one.op ~= 'role' then return one.was end
+  return one.role .. ' ' .. one.was:match('^%a+ (.*)$'):gsub('"role":"%a+"', '"role":"' .. one.role .. '"', 1)
+end
+local function refresh(op)
   slots = {tostring(head.epoch), tostring(offset), tostring(seq), ts, tostring(count)}
-  slots[6] = list(picked, function(one)
-    if not req.going then return fill(one.pieces) end
+  if not op then return end
+  slots[6] = list(picked[op], function(one)
+    if op == 'join' then return fill(one.pieces) end
     local cursors = redis.call('HMGET', CURSORS, 'r:' .. one.user_id, 'd:' .. one.user_id)
-    return one.was:match('^%a+ (.*)}$') .. ',"read_seq":' .. (cursors[1] or 0)
+    return with_role(one):match('^%a+ (.*)}$') .. ',"read_seq":' .. (cursors[1] or 0)
       .. ',"delivered_seq":' .. (cursors[2] or 0) .. '}'
   end)
-  slots[7] = list(picked, function(one) return cjson.encode(one.user_id) end)
+  slots[7] = user_ids(op)
+end
+
+local apply = {}
+function apply.join(one)
+  put('HSET', MEMBERS, one.user_id, one.role .. ' ' .. fill(one.stored))
+  put('HSET', CURSORS, 'r:' .. one.user_id, seq, 'd:' .. one.user_id, seq)
+end
+function apply.go(one)
+  take('HDEL', MEMBERS, one.user_id)
+  take('HDEL', CURSORS, 'r:' .. one.user_id, 'd:' .. one.user_id, 'x:' .. one.user_id)
+  hide(one.user_id, false)
+end
+function apply.role(one)
+  put('HSET', MEMBERS, one.user_id, with_role(one))
+  tell_state(one.user_id, one.role, settings_of(one.user_id))
+end
+
+-- A member's settings change: the hash, the record, and a word to his devices. `rev` orders the changes
+-- between two events of the room.
+local function set(user_id, user_role, new)
+  put('HSET', CURSORS, 'x:' .. user_id, new.rev .. ' ' .. new.muted .. ' ' .. new.hidden)
+  hide(user_id, new.hidden == '1')
+  local record = '{"v":1,"settings":' .. cjson.encode({room_id = req.room_id, user_id = user_id,
+    epoch = head.epoch, offset = offset, rev = new.rev,
+    muted = new.muted == '1', hidden = new.hidden == '1'}) .. '}'
+  entries[#entries + 1] = redis.call('XADD', OUTBOX, '*', 'q', 'r', 'r', req.room_id,
+    'e', head.epoch .. ':' .. offset, 'k', req.request_id, 'o', req.origin, 'd', record)
+  tell_state(user_id, user_role, new)
+end
+-- A message of another brings a hidden room back.
+local function unhide(sender)
+  for user_id in (head.hidden or ''):gmatch('%S+') do
+    local member = user_id ~= sender and redis.call('HGET', MEMBERS, user_id)
+    if member then set(user_id, role_of(member), changed_settings(user_id, {hidden = false})) end
+  end
 end
 
 local function remember(event, entry)
   if event.counts == false then put('ZADD', UNCOUNTED, seq, seq) end
   if event.last then update.last, update.last_ms = fill(event.last), now end
   if event.sender then
+    unhide(event.sender)
     put('HSET', CURSORS, 'r:' .. event.sender, seq, 'd:' .. event.sender, seq)
   end
-  if event.room then update.room = fill(event.room) end
-  if event.joins then
-    for _, one in ipairs(picked) do
-      put('HSET', MEMBERS, one.user_id, one.role .. ' ' .. fill(one.stored))
-      put('HSET', CURSORS, 'r:' .. one.user_id, seq, 'd:' .. one.user_id, seq)
-    end
-  elseif event.parts then
-    for _, one in ipairs(picked) do
-      take('HDEL', MEMBERS, one.user_id)
-      take('HDEL', CURSORS, 'r:' .. one.user_id, 'd:' .. one.user_id)
-    end
+  if event.room then
+    update.room, update.frozen = fill(event.room), event.frozen and '1' or '0'
+  end
+  if event.op and not event.takes_seq then
+    for _, one in ipairs(picked[event.op]) do apply[event.op](one) end
   end
   if event.changes then
     local change = event.changes
@@ -170,7 +264,7 @@ end
 local function write(event)
   offset = offset + 1
   if event.takes_seq then seq = seq + 1 end
-  refresh()
+  refresh(event.op)
   local text = fill(event.pieces)
   local id = head.epoch .. '-' .. offset
   if event.takes_seq then
@@ -185,10 +279,11 @@ local function write(event)
   local record = '{"v":' .. (event.v or 1) .. ',' .. (event.extra or '') .. '"event":' .. text .. '}'
   local fields = {'q', event.queue, 'r', req.room_id, 'e', head.epoch .. ':' .. offset,
     'k', req.request_id, 'o', req.origin, 'd', record}
-  if event.joins or event.parts then
-    local state = event.joins and ',"in"]' or ',"out"]'
+  if (event.op == 'join' or event.op == 'go') and not event.takes_seq then
+    local state = event.op == 'join' and ',"in"]' or ',"out"]'
     fields[#fields + 1] = 'u'
-    fields[#fields + 1] = list(picked, function(one) return '[' .. cjson.encode(one.user_id) .. state end)
+    fields[#fields + 1] = list(picked[event.op],
+      function(one) return '[' .. cjson.encode(one.user_id) .. state end)
   end
   local entry = redis.call('XADD', OUTBOX, '*', unpack(fields))
   entries[#entries + 1] = entry
@@ -232,17 +327,24 @@ local function keep()
 end
 
 refresh()
-for _, event in ipairs(req.events) do write(event) end
+for _, event in ipairs(req.events) do
+  if not event.op or #picked[event.op] > 0 then write(event) end
+end
+if settings then set(req.actor, role, settings) end
 trim()
 keep()
 local fields = {'offset', offset, 'seq', seq, 'shape', table.concat(sizes, ':'),
-  'touched', touched, 'ttl', req.log_ttl}
+  'touched', touched, 'ttl', req.log_ttl, 'hidden', head.hidden or ''}
 for name, value in pairs(update) do
   fields[#fields + 1] = name
   fields[#fields + 1] = value
 end
 redis.call('HSET', HEAD, unpack(fields))
-local answer = req.members and slots[7] or ''
+local done = {}
+for op, users in pairs(picked) do
+  if #users > 0 then done[#done + 1] = '"' .. op .. '":' .. user_ids(op) end
+end
+local answer = '{' .. table.concat(done, ',') .. '}'
 local ids = table.concat(entries, ' ')
 redis.call('HSET', IDEM, 'epoch', head.epoch, 'offset', offset, 'seq', seq, 'ts', ts,
   'hash', req.hash, 'entries', ids, 'answer', answer)

@@ -15,10 +15,16 @@ from rts_server.rooms.template import Pieces, Slot, hole, pieces
 
 RECORD_VERSION = 1
 
+Op = Literal["join", "go", "role"]
+"""What is done to a member."""
+
 
 @dataclass(frozen=True)
 class Event:
-    """One durable event: the client's event, its record, and what it does to the room's state."""
+    """One durable event: the client's event, its record, and what it does to the room's state.
+
+    `op`: of the users named, the event is about those to whom this is done; left out for nobody.
+    """
 
     type: str
     data: dict[str, Any]
@@ -29,8 +35,8 @@ class Event:
     sender: str | None = None
     last: Pieces | None = None
     room: Pieces | None = None
-    joins: bool = False
-    parts: bool = False
+    frozen: bool = False
+    op: Op | None = None
     changes: dict[str, Any] | None = None
     fails: dict[str, Any] | None = None
     extra: dict[str, Any] = field(default_factory=dict)
@@ -52,7 +58,7 @@ class Event:
             request["extra"] = orjson.dumps(self.extra).decode()[1:-1] + ","
         if not self.counts:
             request["counts"] = False
-        for name in ("takes_seq", "sender", "last", "room", "joins", "parts", "changes", "fails"):
+        for name in ("takes_seq", "sender", "last", "room", "frozen", "op", "changes", "fails"):
             if value := getattr(self, name):
                 request[name] = value
         return request
@@ -73,6 +79,7 @@ class Joining:
             stored["name"] = self.name
         seen = stored | {"read_seq": hole(Slot.SEQ), "delivered_seq": hole(Slot.SEQ)}
         return {
+            "op": "join",
             "user_id": self.user_id,
             "role": self.role,
             "pieces": pieces(seen),
@@ -84,6 +91,9 @@ class Joining:
 class Append:
     """One call of the script. `roles` None: the system acts, nobody's membership is asked.
 
+    `giving`: (user, role) of members whose role is to change. `change`, `room_change`: the state
+    of the message or the room this was built on. `settings`: the actor's own, `muted`, `hidden`.
+    `after`: a changed message as clients will see it, its time a hole.
     `remake`: what to ask instead when this was lost and the room has moved on (None: nothing).
     """
 
@@ -95,12 +105,17 @@ class Append:
     roles: frozenset[str] | None = None
     joining: tuple[Joining, ...] = ()
     going: tuple[str, ...] = ()
+    giving: tuple[tuple[str, str], ...] = ()
     change: dict[str, Any] | None = None
+    room_change: dict[str, Any] | None = None
+    settings: dict[str, bool] | None = None
+    when_frozen: bool = False
     absent: bool = False
     group_only: bool = False
     ask_archive: bool = False
     remake: Callable[[], Awaitable[Append | None]] | None = None
     fails: str | None = None
+    after: dict[str, Any] = field(default_factory=dict)
 
     def call(
         self, settings: Settings, origin: str, nonce: str, deadline_ms: int, asked: bool
@@ -131,21 +146,28 @@ class Append:
         }
         if self.roles is not None:
             request["roles"] = dict.fromkeys(self.roles, True)
-        if self.joining:
-            request["members"] = [joining.as_request() for joining in self.joining]
-        if self.going:
-            request |= {"going": True, "members": [{"user_id": user} for user in self.going]}
-        if self.change:
-            request["change"] = self.change
+        if members := self._members():
+            request["members"] = members
+        for name in ("change", "room_change", "settings", "when_frozen"):
+            if value := getattr(self, name):
+                request[name] = value
         failed = [names.idem(self.fails)] if self.fails else []
         return [*names[:9], names.idem(self.request_id), *failed], [orjson.dumps(request).decode()]
+
+    def _members(self) -> list[dict[str, Any]]:
+        """Everybody named, with what is to be done to him."""
+        return [
+            *(joining.as_request() for joining in self.joining),
+            *({"op": "role", "user_id": user, "role": role} for user, role in self.giving),
+            *({"op": "go", "user_id": user} for user in self.going),
+        ]
 
 
 @dataclass(frozen=True)
 class Appended:
     """What the log answered, at the call's last event; `entries` wait in the outbox.
 
-    `picked`: of the users named, those who came in or went out.
+    `picked`: of the users named, those to whom something was done, by what it was.
     """
 
     epoch: int
@@ -153,9 +175,14 @@ class Appended:
     seq: int
     ts: str
     entries: frozenset[str]
-    picked: tuple[str, ...]
+    picked: dict[Op, tuple[str, ...]]
     status: Literal["pending", "queued", "failed"]
     duplicate: bool = False
+
+    def written(self, request: Append) -> list[tuple[int, Event]]:
+        """The events of the request that were written, each with its offset."""
+        events = [event for event in request.events if event.op is None or event.op in self.picked]
+        return list(enumerate(events, start=self.offset - len(events) + 1))
 
 
 def ms(seconds: float) -> int:

@@ -44,9 +44,13 @@ class ChatList:
         counts = [row.unread for row in self.rows if row.unread > 0]
         return {"total": sum(counts), "rooms": len(counts)}
 
-    def after(self, cursor: tuple[int, str] | None) -> list[Row]:
-        """Rows behind a cursor (active_ms, room_id)."""
-        return [row for row in self.rows if cursor is None or sort_key(row) > _key(*cursor)]
+    def after(self, cursor: tuple[int, str] | None, *, hidden: bool) -> list[Row]:
+        """Rows behind a cursor (active_ms, room_id): those he has hidden, or the others."""
+        return [
+            row
+            for row in self.rows
+            if row.shown["hidden"] == hidden and (cursor is None or sort_key(row) > _key(*cursor))
+        ]
 
 
 def sort_key(row: Row) -> tuple[int, str]:
@@ -147,14 +151,22 @@ def _membership(stored: StoredMember) -> Membership:
 
 def _warm_row(room_id: str, standing: Standing, user_id: str) -> Row:
     active = standing.last_ms or milliseconds(standing.room["created_at"])
-    return Row(active, room_id, standing.shown(user_id), True)
+    shown = standing.shown(user_id)
+    return Row(active, room_id, shown, counts(shown))
 
 
 def _cold_row(stored: StoredRoom, member: StoredMember, skipped: int) -> Row:
     assert stored.room is not None
     epoch, offset = last_position(stored, [member])
     unread = max(0, stored.seq - member.read_seq - skipped)
-    seat = Seat(member.role, member.read_seq, member.delivered_seq, unread)
+    seat = Seat(
+        member.role,
+        member.read_seq,
+        member.delivered_seq,
+        unread,
+        member.muted,
+        member.hidden,
+    )
     shown = stored.room | {
         "seq": stored.seq,
         "epoch": epoch,
@@ -163,4 +175,10 @@ def _cold_row(stored: StoredRoom, member: StoredMember, skipped: int) -> Row:
     if stored.last:
         shown["last_message"] = stored.last
     created = stored.last["created_at"] if stored.last else stored.room["created_at"]
-    return Row(milliseconds(created), stored.room_id, shown | personal(seat), True)
+    whole = shown | personal(seat)
+    return Row(milliseconds(created), stored.room_id, whole, counts(whole))
+
+
+def counts(room: dict[str, Any]) -> bool:
+    """Whether a room's unread messages are part of the totals."""
+    return not (room["muted"] or room["hidden"])

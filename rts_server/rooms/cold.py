@@ -169,6 +169,7 @@ class Loader:
             "starts": orjson.dumps(stored.starts).decode(),
             "channel": keys.room_channel(room_id),
             "members": [_member(member) for member in members if member.state == "in"],
+            "hidden": " ".join(m.user_id for m in members if m.state == "in" and m.hidden),
             "uncounted": uncounted,
             "log_ttl": ms(self._settings.hot_log_ttl),
             "head_ttl": ms(self._settings.head_ttl),
@@ -213,7 +214,15 @@ def _member(member: StoredMember) -> dict[str, Any]:
         "stored": f"{member.role} {orjson.dumps(kept).decode()}",
         "read_seq": member.read_seq,
         "delivered_seq": member.delivered_seq,
+        **({"settings": settings} if (settings := _settings(member)) else {}),
     }
+
+
+def _settings(member: StoredMember) -> str:
+    """As append.lua keeps them; nothing for who never set any."""
+    if not member.settings_rev:
+        return ""
+    return f"{member.settings_rev} {member.muted:d} {member.hidden:d}"
 
 
 def _epoch_event(room_id: str, epoch: int, prev: tuple[int, int]) -> list[str]:

@@ -9,8 +9,9 @@ import orjson
 
 from rts_server import keys
 from rts_server.protocol.event import ephemeral
-from rts_server.rooms.append import RECORD_VERSION, Append, Event, Joining
-from rts_server.rooms.roles import roles_that, roles_that_give
+from rts_server.rooms.append import RECORD_VERSION, Append, Event, Joining, Op
+from rts_server.rooms.reactions import counts, shown
+from rts_server.rooms.roles import OWNER, roles_that, roles_that_give
 from rts_server.rooms.template import Slot, hole, pieces
 
 PREVIEW = 200
@@ -111,12 +112,6 @@ def room_created(
         "version": 1,
         "frozen": False,
     }
-    seen = static | {
-        "member_count": hole(Slot.MEMBER_COUNT),
-        "seq": hole(Slot.SEQ),
-        "epoch": hole(Slot.EPOCH),
-        "offset": hole(Slot.OFFSET),
-    }
     return Append(
         room_id=room["room_id"],
         request_id=request_id,
@@ -124,9 +119,47 @@ def room_created(
         absent=True,
         joining=joining,
         events=(
-            Event("room.created", {"room": seen}, "r", actor_id=creator_id, room=pieces(static)),
-            _member_added(creator_id),
+            _room_event("room.created", static, creator_id),
+            _members("member.added", creator_id, "join"),
         ),
+    )
+
+
+def room_updated(room: dict[str, Any], epoch: int, actor_id: str, change: dict[str, Any]) -> Append:
+    """The room with another name, metadata or frozen."""
+    after = room | change | {"version": room["version"] + 1}
+    return Append(
+        room_id=room["room_id"],
+        request_id=f"room:{secrets.token_hex(16)}",
+        actor=actor_id,
+        roles=roles_that("room.update"),
+        room_change={"version": room["version"], "epoch": epoch},
+        events=(_room_event("room.updated", after, actor_id),),
+    )
+
+
+def _room_event(kind: str, room: dict[str, Any], actor_id: str) -> Event:
+    """The room as the protocol shows it without a personal part; kept without what moves."""
+    seen = room | {
+        "member_count": hole(Slot.MEMBER_COUNT),
+        "seq": hole(Slot.SEQ),
+        "epoch": hole(Slot.EPOCH),
+        "offset": hole(Slot.OFFSET),
+    }
+    frozen = bool(room["frozen"])
+    return Event(kind, {"room": seen}, "r", actor_id=actor_id, room=pieces(room), frozen=frozen)
+
+
+def settings_changed(room_id: str, user_id: str, settings: dict[str, bool]) -> Append:
+    """What the room is to the user himself; no event of the room."""
+    return Append(
+        room_id=room_id,
+        request_id=f"settings:{secrets.token_hex(16)}",
+        actor=user_id,
+        roles=roles_that("room.settings"),
+        when_frozen=True,
+        settings=settings,
+        events=(),
     )
 
 
@@ -135,7 +168,22 @@ def message_edited(
 ) -> Append:
     """The message with another text or metadata."""
     after = message | change | {"version": message["version"] + 1, "edited_at": hole(Slot.TS)}
-    return _changed("message.updated", message, after, epoch, actor_id, "message.edit")
+    data = {"message": shown(after)}
+    return _changed("message.updated", data, after, epoch, actor_id, "message.edit")
+
+
+def message_reacted(
+    message: dict[str, Any], epoch: int, actor_id: str, emoji: str, *, on: bool
+) -> Append:
+    """The message with its new reactions; clients hear the difference."""
+    after = message | {"version": message["version"] + 1}
+    data = {
+        "message_id": message["message_id"],
+        "version": after["version"],
+        "reaction": {"emoji": emoji, "user_id": actor_id, "on": on},
+        "counts": counts(message["reactions"]),
+    }
+    return _changed("message.updated", data, after, epoch, actor_id, "message.react")
 
 
 def message_deleted(message: dict[str, Any], epoch: int, actor_id: str) -> Append:
@@ -152,13 +200,14 @@ def message_deleted(message: dict[str, Any], epoch: int, actor_id: str) -> Appen
     }
     own = message["sender_id"] == actor_id
     needs = "message.delete" if own else "message.delete_any"
-    return _changed("message.deleted", message, after, epoch, actor_id, needs)
+    return _changed("message.deleted", {"message": after}, after, epoch, actor_id, needs)
 
 
 def _changed(
-    kind: str, before: dict[str, Any], after: dict[str, Any], epoch: int, actor: str, needs: str
+    kind: str, data: dict[str, Any], after: dict[str, Any], epoch: int, actor: str, needs: str
 ) -> Append:
-    message_id = before["message_id"]
+    """A message's next version. Where the event does not hold all of it, the record does."""
+    message_id = after["message_id"]
     changes: dict[str, Any] = {
         "message_id": message_id,
         "version": after["version"],
@@ -166,14 +215,16 @@ def _changed(
         "last": _last(after),
     }
     if kind == "message.deleted":
-        changes["uncounted"] = before["seq"]
+        changes["uncounted"] = after["seq"]
+    extra = {} if data.get("message") == after else {"message": after}
     return Append(
-        room_id=before["room_id"],
+        room_id=after["room_id"],
         request_id=f"change:{secrets.token_hex(16)}",
         actor=actor,
         roles=roles_that(needs),
-        change={"message_id": message_id, "version": before["version"], "epoch": epoch},
-        events=(Event(kind, {"message": after}, "m", actor_id=actor, changes=changes),),
+        change={"message_id": message_id, "version": after["version"] - 1, "epoch": epoch},
+        after=shown(after),
+        events=(Event(kind, data, "m", actor_id=actor, changes=changes, extra=extra),),
     )
 
 
@@ -186,15 +237,15 @@ def member_added(room_id: str, actor_id: str, user_ids: list[str], role: str) ->
         roles=roles_that_give(role),
         group_only=True,
         joining=tuple(Joining(user_id, role) for user_id in user_ids),
-        events=(_member_added(actor_id), _system(room_id, actor_id, "member.added")),
+        events=(
+            _members("member.added", actor_id, "join"),
+            _system(room_id, actor_id, "member.added", "join"),
+        ),
     )
 
 
 def member_removed(room_id: str, actor_id: str, user_ids: list[str]) -> Append:
     """Members go, and the line about it in the history."""
-    gone = Event(
-        "member.removed", {"members": hole(Slot.MEMBERS)}, "r", actor_id=actor_id, parts=True
-    )
     return Append(
         room_id=room_id,
         request_id=f"remove:{secrets.token_hex(16)}",
@@ -202,17 +253,50 @@ def member_removed(room_id: str, actor_id: str, user_ids: list[str]) -> Append:
         roles=roles_that("member.remove"),
         group_only=True,
         going=tuple(user_ids),
-        events=(gone, _system(room_id, actor_id, "member.removed")),
+        events=(
+            _members("member.removed", actor_id, "go"),
+            _system(room_id, actor_id, "member.removed", "go"),
+        ),
     )
 
 
-def _member_added(actor_id: str) -> Event:
-    return Event(
-        "member.added", {"members": hole(Slot.MEMBERS)}, "r", actor_id=actor_id, joins=True
+def member_left(room_id: str, user_id: str, new_owner: str | None) -> Append:
+    """A member goes by himself; an owner may hand the room over in the same moment."""
+    return Append(
+        room_id=room_id,
+        request_id=f"leave:{secrets.token_hex(16)}",
+        actor=user_id,
+        roles=roles_that("room.leave"),
+        group_only=True,
+        when_frozen=True,
+        giving=((new_owner, OWNER),) if new_owner else (),
+        going=(user_id,),
+        events=(
+            _members("member.updated", user_id, "role"),
+            _members("member.removed", user_id, "go"),
+            _system(room_id, user_id, "member.removed", "go"),
+        ),
     )
 
 
-def _system(room_id: str, actor_id: str, event: str) -> Event:
+def member_updated(room_id: str, actor_id: str, user_id: str, role: str) -> Append:
+    """A member has another role."""
+    return Append(
+        room_id=room_id,
+        request_id=f"role:{secrets.token_hex(16)}",
+        actor=actor_id,
+        roles=roles_that("member.update"),
+        group_only=True,
+        giving=((user_id, role),),
+        events=(_members("member.updated", actor_id, "role"),),
+    )
+
+
+def _members(kind: str, actor_id: str, op: Op) -> Event:
+    return Event(kind, {"members": hole(Slot.MEMBERS)}, "r", actor_id=actor_id, op=op)
+
+
+def _system(room_id: str, actor_id: str, event: str, op: Op) -> Event:
     """A membership change as a message: it takes a seq and counts for nobody."""
     message_id = keys.message_id(room_id, "", secrets.token_hex(16))
     message = {
@@ -232,7 +316,13 @@ def _system(room_id: str, actor_id: str, event: str) -> Event:
         "created_at": hole(Slot.TS),
     }
     return Event(
-        "message.new", {"message": message}, "m", actor_id=actor_id, takes_seq=True, counts=False
+        "message.new",
+        {"message": message},
+        "m",
+        actor_id=actor_id,
+        takes_seq=True,
+        counts=False,
+        op=op,
     )
 
 

@@ -17,9 +17,9 @@ from redis.exceptions import RedisError
 
 from rts_server import errors, keys, metrics
 from rts_server.config import Settings
-from rts_server.persistence.archive import Archive
+from rts_server.persistence.archive import Archive, Check
 from rts_server.persistence.scripts import Call
-from rts_server.rooms.append import Append, Appended
+from rts_server.rooms.append import Append, Appended, Op
 from rts_server.rooms.appender import room_script
 from rts_server.rooms.log import Exists, Moved, RoomLog
 from rts_server.tasks import Tasks
@@ -35,6 +35,9 @@ STORED_AFTER = (0.03, 0.05, 0.1, 0.2, 0.4, 0.8, 1.5, 3.0)
 
 PATIENCE = 900.0
 """Seconds after which a change that never shows in the table counts as failed."""
+
+PLACES: dict[Op, str] = {"join": "pos", "go": "pos", "role": "role_pos"}
+"""Attribute of a member's item that holds the position of what was done to him last."""
 
 Fate = str
 """`queued` and `stored` are good; `failed`: the archive could never take it."""
@@ -202,7 +205,7 @@ class Fates:
         if appended is None or again is None:
             return self._resolve(pending, "stored")
         self._pending.pop((pending.request.room_id, pending.request.request_id), None)
-        if self.index is not None and (again.joining or again.going):
+        if self.index is not None:
             await self.index(again, appended)
         done, _ = self.follow(again, appended)
         done.add_done_callback(lambda fate: self._resolve(pending, fate.result()))
@@ -225,7 +228,7 @@ class Fates:
             return None
         return dataclasses.replace(made, remake=request.remake)
 
-    async def _until_stored(self, pending: Pending, checks: list[tuple[str, str, str]]) -> None:
+    async def _until_stored(self, pending: Pending, checks: list[Check]) -> None:
         """Rooms and members count when the table shows them; what it refused is repeated."""
         looks, began = 0, asyncio.get_running_loop().time()
         while asyncio.get_running_loop().time() - began < PATIENCE:
@@ -273,17 +276,17 @@ def _told(request: Append, why: str) -> dict[str, Any]:
     return {"room_id": request.room_id, "request_id": request.request_id, "why": why}
 
 
-def stored_checks(request: Append, appended: Appended) -> list[tuple[str, str, str]]:
-    """(room_id, sort key, position) of the items an append of room and member events must leave."""
-    first = appended.offset - len(request.events) + 1
-    checks = []
-    for offset, event in enumerate(request.events, start=first):
+def stored_checks(request: Append, appended: Appended) -> list[Check]:
+    """Which items an append of room and member events must leave, and at which position."""
+    checks: list[Check] = []
+    for offset, event in appended.written(request):
         position = f"{appended.epoch:010d}#{offset:010d}"
         if event.room is not None:
-            checks.append((request.room_id, "ROOM", position))
-        if event.joins or event.parts:
+            checks.append((request.room_id, "ROOM", "pos", position))
+        if event.op is not None and not event.takes_seq:
             checks += [
-                (request.room_id, f"MEMBER#{user_id}", position) for user_id in appended.picked
+                (request.room_id, f"MEMBER#{user_id}", PLACES[event.op], position)
+                for user_id in appended.picked[event.op]
             ]
     return checks
 

@@ -20,7 +20,7 @@ end
 
 local EMPTY = '0:0:0:0:0:0'
 local FIELDS = {'epoch', 'offset', 'seq', 'fence', 'shape', 'touched', 'room', 'last', 'last_ms',
-  'frozen', 'loaded', 'starts', 'ttl'}
+  'frozen', 'loaded', 'starts', 'ttl', 'hidden'}
 
 -- 'warm': everything is here and from this Redis. 'quiet': only the hot keys expired, on time.
 -- 'cold': anything else, a lost or foreign key included; never half a room.
@@ -40,6 +40,11 @@ local function fence(now)
     return 'quiet', head
   end
   return 'cold', head
+end
+
+-- The channel of a user, as keys.py names it.
+local function user_channel(user_id)
+  return 'user:' .. user_id:gsub('[^%w_.~-]', function(char) return string.format('%%%02X', char:byte()) end)
 end
 
 -- RFC 3339 of milliseconds since 1970 (days to civil date: Hinnant, chrono-compatible algorithms).

@@ -12,6 +12,7 @@ from rts_server import errors, keys
 from rts_server.config import Settings
 from rts_server.persistence.archive import Archive
 from rts_server.rooms.appender import room_script
+from rts_server.rooms.reactions import shown
 from rts_server.rooms.standing import Position
 
 _PAGE = room_script("page.lua")
@@ -47,8 +48,8 @@ class _Hot:
 
 @dataclass(frozen=True)
 class Current:
-    """A message in its newest state, the room's epoch when it was read (0: the room is not warm),
-    and whether that state still waits for the queue."""
+    """A message in its newest state, whole; the room's epoch when it was read (0: not warm), and
+    whether that state still waits for the queue."""
 
     message: Message
     epoch: int
@@ -66,7 +67,7 @@ class History:
     async def page(self, room_id: str, user_id: str, wanted: Range) -> tuple[list[Message], bool]:
         """(messages ascending by seq, whether more lie beyond). Raises NotFound, Unavailable."""
         found = await self._read(room_id, user_id, wanted)
-        found = found[: wanted.limit + 1]
+        found = [shown(message) for message in found[: wanted.limit + 1]]
         more = len(found) > wanted.limit
         kept = found[: wanted.limit]
         fitting = fit(kept, self._settings.limits.answer_bytes)
@@ -92,7 +93,7 @@ class History:
 
     async def message(self, room_id: str, user_id: str, message_id: str) -> Message:
         """One message in its newest state. Raises NotFound, Unavailable."""
-        return (await self.current(room_id, user_id, message_id)).message
+        return shown((await self.current(room_id, user_id, message_id)).message)
 
     async def current(self, room_id: str, user_id: str, message_id: str) -> Current:
         """One message and how firm it is. Raises NotFound, Unavailable."""

@@ -18,6 +18,7 @@ redis.call('DEL', MEMBERS, CURSORS, LOG, SEQS, CHANGED, UNCOUNTED)
 for _, member in ipairs(room.members) do
   redis.call('HSET', MEMBERS, member.user_id, member.stored)
   redis.call('HSET', CURSORS, 'r:' .. member.user_id, member.read_seq, 'd:' .. member.user_id, member.delivered_seq)
+  if member.settings then redis.call('HSET', CURSORS, 'x:' .. member.user_id, member.settings) end
 end
 for _, seq in ipairs(room.uncounted) do redis.call('ZADD', UNCOUNTED, seq, seq) end
 
@@ -33,7 +34,8 @@ if room.mode ~= 'quiet' then
     redis.call('PUBLISH', room.channel, room.epoch .. ' 1 room.epoch ' .. text)
   end
 end
-redis.call('HSET', HEAD, 'fence', identity(), 'shape', shape(), 'touched', now, 'ttl', room.log_ttl)
+redis.call('HSET', HEAD, 'fence', identity(), 'shape', shape(), 'touched', now, 'ttl', room.log_ttl,
+  'hidden', room.hidden)
 for _, key in ipairs({MEMBERS, CURSORS, LOG, UNCOUNTED}) do
   redis.call('PEXPIREAT', key, now + room.log_ttl)
 end

@@ -19,12 +19,18 @@ from rts_server.rooms.cold import Loader
 _WAITS = {"loading": 0.02, "unknown": 0.05, "late": 0.05}
 """Seconds until the next try. A late call did not run, and its answer has set our clock right."""
 
+
+class NoMember(errors.NotFound):
+    """The user named is no member."""
+
+
 _REFUSALS: dict[str, errors.Refusal] = {
     "conflict": errors.Conflict("This id was used for another body."),
     "not_found": errors.NotFound(),
     "forbidden": errors.Forbidden(),
     "frozen": errors.Forbidden("The room is frozen."),
     "direct": errors.Conflict("A direct room stays with its two members."),
+    "no_member": NoMember(),
     "last_owner": errors.Conflict("A group keeps an owner."),
     "limit": errors.LimitExceeded("The room has as many members as it may have."),
     "full": errors.Unavailable("The queue is behind; repeat in a moment.", retry_after_ms=1000),
@@ -41,7 +47,7 @@ class Exists(Exception):
 
 
 class Moved(Exception):
-    """The message changed since it was read: read it again."""
+    """The message or the room changed since it was read: read it again."""
 
 
 class RoomLog:
@@ -59,7 +65,8 @@ class RoomLog:
     async def append(self, request: Append) -> Appended | None:
         """What the log did; None when nothing was to do (all are members, or none is).
 
-        Raises Refusal; Exists for a creation that met a room; Moved for a change that came late.
+        Raises Refusal; Exists for a creation that met a room; Moved for a change of what is not
+        the newest state any more.
         """
         try:
             async with asyncio.timeout(self._settings.redis_deadline):
@@ -116,7 +123,7 @@ class RoomLog:
         status: Literal["queued", "failed"] = "failed" if message.failed else "queued"
         ts = str(message.message.get("created_at", ""))
         none: frozenset[str] = frozenset()
-        return Appended(message.epoch, message.offset, message.seq, ts, none, (), status, True)
+        return Appended(message.epoch, message.offset, message.seq, ts, none, {}, status, True)
 
 
 def _appended(answer: list[Any], duplicate: bool) -> Appended:
@@ -127,14 +134,10 @@ def _appended(answer: list[Any], duplicate: bool) -> Appended:
         seq=int(seq),
         ts=ts.decode(),
         entries=frozenset(entries.decode().split()),
-        picked=tuple(_user_ids(picked)),
+        picked={op: tuple(users) for op, users in orjson.loads(picked).items()},
         status=status.decode(),
         duplicate=duplicate,
     )
-
-
-def _user_ids(text: bytes) -> list[str]:
-    return list(orjson.loads(text)) if text else []
 
 
 def _refuse(outcome: str, answer: list[Any]) -> NoReturn:

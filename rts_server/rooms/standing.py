@@ -32,6 +32,8 @@ class Seat:
     read_seq: int
     delivered_seq: int
     unread: int
+    muted: bool = False
+    hidden: bool = False
 
 
 @dataclass(frozen=True)
@@ -70,8 +72,8 @@ def personal(seat: Seat) -> dict[str, Any]:
         "read_seq": seat.read_seq,
         "delivered_seq": seat.delivered_seq,
         "unread": seat.unread,
-        "muted": False,
-        "hidden": False,
+        "muted": seat.muted,
+        "hidden": seat.hidden,
     }
 
 
@@ -149,9 +151,11 @@ def _standing(answer: list[Any], users: Sequence[str]) -> Standing | None:
     _, epoch, offset, seq, room, last, last_ms, count, starts, *rest = answer
     seats: dict[str, Seat | None] = {}
     for i, user_id in enumerate(users):
-        member, read, delivered, unread = rest[4 * i : 4 * i + 4]
+        member, read, delivered, unread, settings = rest[5 * i : 5 * i + 5]
         role = member.split(b" ", 1)[0].decode()
-        seats[user_id] = Seat(role, read, delivered, unread) if member else None
+        _, muted, hidden = (settings or b"0 0 0").split()
+        seat = Seat(role, read, delivered, unread, muted == b"1", hidden == b"1")
+        seats[user_id] = seat if member else None
     return Standing(
         position=(epoch, offset),
         seq=seq,

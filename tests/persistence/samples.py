@@ -57,6 +57,22 @@ def changed(
     return record(kind, epoch, offset, whole["event"]["data"])
 
 
+def reacted(epoch: int, offset: int, seq: int, message_id: str, version: int, **more: Any) -> str:
+    """A reaction: the event tells the difference, the record carries the message."""
+    whole = json.loads(new(epoch, offset, seq, message_id, version=version, **more))
+    data = {"message_id": message_id, "version": version, "reaction": {}, "counts": {}}
+    message = whole["event"]["data"]["message"]
+    return record("message.updated", epoch, offset, data, message=message)
+
+
+def settings(
+    epoch: int, offset: int, rev: int, user_id: str, *, muted: bool = False, hidden: bool = False
+) -> str:
+    """What a room is to one member."""
+    data = {"room_id": ROOM, "user_id": user_id, "epoch": epoch, "offset": offset, "rev": rev}
+    return json.dumps({"v": 1, "settings": {**data, "muted": muted, "hidden": hidden}})
+
+
 def failed(epoch: int, offset: int, seq: int, message_id: str, room_id: str = ROOM) -> str:
     data = {"message_id": message_id, "client_msg_id": "c", "seq": seq, "reason": "poison"}
     return record("message.failed", epoch, offset, data, room_id)
@@ -92,9 +108,10 @@ def added(
     seq: int = 0,
     room_id: str = ROOM,
     kind: str = "member.added",
+    role: str = "member",
 ) -> str:
     members = [
-        {"user_id": user, "role": "member", "joined_at": TS, "read_seq": seq, "delivered_seq": seq}
+        {"user_id": user, "role": role, "joined_at": TS, "read_seq": seq, "delivered_seq": seq}
         for user in users
     ]
     return record(kind, epoch, offset, {"members": members}, room_id)

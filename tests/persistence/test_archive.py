@@ -147,12 +147,14 @@ async def test_stored_means_at_that_position_or_later(archive: Archive) -> None:
     users = [f"user-{i}" for i in range(120)]
     room_handler(aws.event(added(1, 4, *users, room_id="r6")), None)
     keys = [records.member_key("r6", user)["sk"] for user in users]
-    assert await archive.stored([("r6", key, records.position(1, 4)) for key in keys])
-    assert await archive.stored([("r6", keys[0], records.position(1, 3))])
-    assert not await archive.stored([("r6", keys[0], records.position(1, 5))])
+    assert await archive.stored([("r6", key, "pos", records.position(1, 4)) for key in keys])
+    assert await archive.stored([("r6", keys[0], "pos", records.position(1, 3))])
+    assert not await archive.stored([("r6", keys[0], "pos", records.position(1, 5))])
     pair = [records.position(1, 4), records.position(1, 5)]
-    assert not await archive.stored([("r6", keys[0], pos) for pos in pair])
-    assert not await archive.stored([("r6", "MEMBER#nobody", records.position(1, 1))])
+    assert not await archive.stored([("r6", keys[0], "pos", pos) for pos in pair])
+    assert not await archive.stored([("r6", "MEMBER#nobody", "pos", records.position(1, 1))])
+    assert await archive.stored([("r6", keys[0], "role_pos", records.position(1, 4))])
+    assert not await archive.stored([("r6", keys[0], "settings_pos", records.position(1, 4))])
     assert await archive.stored([])
 
 

@@ -18,8 +18,9 @@ from lambdas.chat_room_to_db import handler as rooms
 from lambdas.tables import _client
 from rts_server.persistence import records
 from tests.persistence import aws, samples
-from tests.persistence.samples import added, barrier, changed, failed, new, record, room
+from tests.persistence.samples import added, barrier, changed, failed, new, reacted, record, room
 
+ONE = {"+": {"count": 1, "user_ids": ["bob"]}}
 STORY: list[tuple[str, str]] = [
     ("r", room(2, 1)),
     ("r", added(2, 2, "alice", "bob")),
@@ -50,6 +51,15 @@ STORY: list[tuple[str, str]] = [
     ("r", added(1, 8, "dave")),
     ("r", room(2, 8, "room.updated", name=None, version=2)),
     ("r", room(1, 9, "room.updated", name="old", version=9)),
+    ("m", reacted(2, 20, 8, "m8", 4, text="third", reactions=ONE)),
+    ("m", reacted(2, 21, 8, "m8", 5, text="third")),
+    ("r", added(2, 8, "bob", kind="member.updated", role="admin")),
+    ("r", added(2, 9, "carol", kind="member.updated", role="owner")),
+    ("r", added(2, 10, "carol", kind="member.updated", role="readonly")),
+    ("r", added(1, 50, "alice", kind="member.updated", role="owner")),
+    ("r", samples.settings(2, 9, 1, "bob", muted=True)),
+    ("r", samples.settings(2, 9, 2, "bob", hidden=True)),
+    ("r", samples.settings(2, 5, 7, "bob", muted=True)),
 ]
 NAMES = count()
 
@@ -113,19 +123,26 @@ def test_what_the_story_leaves(straight: str) -> None:
     head = by_sk["ROOM"]
     assert (head["seq"], head["epoch"], head["version"], head["barrier"]) == (1_002, 2, 2, "nonce")
     assert "name" not in head
-    assert head["head"] == records.position(2, 19)
-    assert json.loads(head["last"])["message_id"] == "m9"
+    assert head["head"] == records.position(2, 21)
+    assert json.loads(head["last"])["message_id"] == "m10"
     assert by_sk["DELETED#000000"]["seqs"] == [5, 6, 9, 10]
     assert by_sk["DELETED#000001"]["seqs"] == [1_001, 1_002]
     assert "MEMBER#dave" not in by_sk
     bob, carol = by_sk["MEMBER#bob"], by_sk["MEMBER#carol"]
     assert (bob["state"], bob["join_seq"], bob["read_seq"]) == ("in", 6, 9)
     assert (carol["join_seq"], carol["read_seq"]) == (6, 7)
+    assert [by_sk[f"MEMBER#{user}"]["role"] for user in ("alice", "bob", "carol")] == [
+        "member",
+        "admin",
+        "readonly",
+    ]
+    assert (bob["muted"], bob["hidden"]) == (False, True)
     assert (by_id["m3"]["epoch"], by_id["m3"]["seq"]) == (2, 4)
     assert by_id["m3"]["position"] == records.position(2, 4)
     assert json.loads(by_id["m3"]["body"])["seq"] == 4
     assert by_id["m5"]["failed"] is True
-    assert json.loads(by_id["m8"]["body"])["text"] == "third"
+    m8 = json.loads(by_id["m8"]["body"])
+    assert (m8["text"], m8["version"], m8["reactions"]) == ("third", 5, {})
     assert (by_id["m9"]["position"], json.loads(by_id["m9"]["body"])["text"]) == (
         records.position(2, 9),
         "",

@@ -37,7 +37,7 @@ def names(room_id: str) -> tuple[str, ...]:
 def group(creator: str, *others: str, room: str = "g", **more: Any) -> Append:
     """A request that creates a group; its room_id is in it."""
     command = {"type": "group", "client_room_id": room, "members": list(others), **more}
-    made, joining = rooms._new_room(Identity(creator, 0), command)
+    made, joining = rooms.new_room(Identity(creator, 0), command)
     return events.room_created(made, creator, joining, f"create:{secrets.token_hex(8)}")
 
 

@@ -16,7 +16,7 @@ from rts_server import keys
 from rts_server.app import Parts
 from rts_server.auth import Identity
 from rts_server.config import Settings
-from rts_server.rooms.rooms import Done
+from rts_server.rooms.appends import Done
 from tests.persistence import aws
 
 
@@ -47,7 +47,7 @@ class Deployed:
     async def send(self, room_id: str, sender: str, client_msg_id: str, text: str = "hi") -> Done:
         """A message."""
         command = {"client_msg_id": client_msg_id, "text": text}
-        return await self.parts.rooms.send(room_id, sender, command)
+        return await self.parts.messages.send(room_id, sender, command)
 
     async def outbox(self) -> list[tuple[str, Any, dict[bytes, bytes]]]:
         """(stream, entry, fields) of all partitions."""

@@ -45,7 +45,7 @@ async def test_what_redis_lost_comes_back_under_a_new_epoch(deployed: Deployed) 
     room_id = await deployed.group("alice", "bob")
     for n in range(3):
         await deployed.send(room_id, "alice", f"m{n}", f"text {n}")
-    await deployed.parts.rooms.add(room_id, "alice", ["carol"], "admin")
+    await deployed.parts.memberships.add(room_id, "alice", ["carol"], "admin")
     await deployed.store()
     before = await deployed.parts.standings.join(room_id, ["alice", "bob", "carol"])
     await deployed.redis.flushall()
@@ -201,7 +201,7 @@ async def test_a_quiet_room_wakes_as_it_was(redis: Redis, valkey_url: str, table
     async with Deployed(settings, redis) as deployed:
         room_id = await deployed.group("alice", "bob")
         await deployed.send(room_id, "alice", "m0")
-        await deployed.parts.rooms.add(room_id, "alice", ["carol"], "member")
+        await deployed.parts.memberships.add(room_id, "alice", ["carol"], "member")
         await deployed.store()
         before = await deployed.parts.standings.join(room_id, ["alice", "bob", "carol"])
         for name in HOT:

@@ -11,10 +11,11 @@ import pytest
 
 from rts_server import errors, keys
 from rts_server.auth import Identity
+from rts_server.persistence.archive import Check
 from rts_server.rooms import events, fates
-from rts_server.rooms.append import Appended
+from rts_server.rooms.append import Appended, Op
+from rts_server.rooms.appends import Done
 from rts_server.rooms.fates import parse_notice, stored_checks
-from rts_server.rooms.rooms import Done
 from tests.rooms.bench import Bench, group, message
 from tests.rooms.deployed import Deployed
 
@@ -139,7 +140,7 @@ async def test_a_creation_that_redis_lost_is_made_again(deployed: Deployed) -> N
 async def test_membership_counts_when_the_table_shows_it(deployed: Deployed) -> None:
     """In the queue is not enough for rooms and members: stored is when a read finds it."""
     room_id = await deployed.group("alice")
-    done = await deployed.parts.rooms.add(room_id, "alice", ["bob"], "member")
+    done = await deployed.parts.memberships.add(room_id, "alice", ["bob"], "member")
     waiting = await deployed.outbox()
     await deployed.redis.delete(keys.room(room_id).outbox)
     add = next(fields for _, _, fields in waiting if b"u" in fields)
@@ -153,7 +154,7 @@ async def test_membership_counts_when_the_table_shows_it(deployed: Deployed) -> 
 async def test_an_addition_of_an_older_epoch_is_repeated_in_the_newer(deployed: Deployed) -> None:
     """The Lambda refuses it, since a cold load may not have seen it; its origin adds again."""
     room_id = await deployed.group("alice")
-    done = await deployed.parts.rooms.add(room_id, "alice", ["bob"], "member")
+    done = await deployed.parts.memberships.add(room_id, "alice", ["bob"], "member")
     late = await deployed.outbox()
     await deployed.redis.flushall()
     async with deployed.relaying():
@@ -210,22 +211,28 @@ async def test_the_script_tells_what_became_of_an_append(bench: Bench) -> None:
 def test_what_must_be_stored_of_each_command() -> None:
     """The room's item and each member who came or went, at the position of his event."""
 
-    def checks(request: Any, picked: tuple[str, ...], offset: int) -> list[tuple[str, str, str]]:
+    def checks(request: Any, picked: dict[Op, tuple[str, ...]], offset: int) -> list[Check]:
         none: frozenset[str] = frozenset()
         return stored_checks(request, Appended(1, offset, 0, "", none, picked, "pending"))
 
     created = group("alice", "bob")
     room, one, two = (f"0000000001#000000000{n}" for n in (1, 2, 4))
-    assert checks(created, ("alice", "bob"), 2) == [
-        (created.room_id, "ROOM", room),
-        (created.room_id, "MEMBER#alice", one),
-        (created.room_id, "MEMBER#bob", one),
+    assert checks(created, {"join": ("alice", "bob")}, 2) == [
+        (created.room_id, "ROOM", "pos", room),
+        (created.room_id, "MEMBER#alice", "pos", one),
+        (created.room_id, "MEMBER#bob", "pos", one),
     ]
     add = events.member_added("r", "alice", ["bob", "carol"], "member")
-    assert checks(add, ("carol",), 5) == [("r", "MEMBER#carol", two)]
+    assert checks(add, {"join": ("carol",)}, 5) == [("r", "MEMBER#carol", "pos", two)]
+    leave = events.member_left("r", "alice", "bob")
+    assert checks(leave, {"role": ("bob",), "go": ("alice",)}, 4) == [
+        ("r", "MEMBER#bob", "role_pos", one),
+        ("r", "MEMBER#alice", "pos", "0000000001#0000000003"),
+    ]
+    assert checks(leave, {"go": ("alice",)}, 5) == [("r", "MEMBER#alice", "pos", two)]
     gone = events.member_removed("r", "alice", ["bob"])
-    assert checks(gone, ("bob",), 5) == [("r", "MEMBER#bob", two)]
-    assert checks(message("r", "alice"), (), 5) == []
+    assert checks(gone, {"go": ("bob",)}, 5) == [("r", "MEMBER#bob", "pos", two)]
+    assert checks(message("r", "alice"), {}, 5) == []
 
 
 def test_questions_come_less_and_less_often() -> None:

@@ -30,7 +30,7 @@ CASES = {
 async def filled(deployed: Deployed, case: dict[str, Any]) -> tuple[str, list[dict[str, Any]]]:
     """A room of 14 messages, one of them failed, one deleted, one edited; what is to be seen."""
     room_id = await deployed.group("alice", "bob")
-    send = deployed.parts.rooms.send
+    send = deployed.parts.messages.send
     for n in range(1, 15):
         await send(room_id, "alice" if n % 2 else "bob", {"client_msg_id": f"m{n}", "text": f"{n}"})
         if n == case["stored"]:
@@ -89,7 +89,7 @@ async def test_any_page_is_a_piece_of_one_sequence(
 @pytest.mark.parametrize("stored", ["nothing", "the message", "everything"])
 async def test_the_newest_state_of_a_message_is_seen(deployed: Deployed, stored: str) -> None:
     """Edited, deleted and failed show as what they are, before and after the archive knows."""
-    rooms, history = deployed.parts.rooms, deployed.parts.history
+    messages, history = deployed.parts.messages, deployed.parts.history
     room_id = await deployed.group("alice", "bob")
     ids = {}
     for name in ("edited", "deleted", "failed", "plain"):
@@ -97,8 +97,8 @@ async def test_the_newest_state_of_a_message_is_seen(deployed: Deployed, stored:
         ids[name] = keys.message_id(room_id, "alice", name)
     if stored != "nothing":
         await deployed.store()
-    await rooms.edit(room_id, "alice", ids["edited"], {"text": "better"})
-    await rooms.delete(room_id, "alice", ids["deleted"])
+    await messages.edit(room_id, "alice", ids["edited"], {"text": "better"})
+    await messages.delete(room_id, "alice", ids["deleted"])
     failure = {"message_id": ids["failed"], "client_msg_id": "failed", "seq": 3, "reason": "x"}
     await deployed.parts.log.append(events.message_failed(failure, room_id))
     if stored == "everything":
@@ -119,7 +119,7 @@ async def test_strangers_and_former_members_see_nothing(deployed: Deployed) -> N
     """not_found for a page and for a message, warm and cold, like for a room that is not there."""
     room_id = await deployed.group("alice", "bob")
     await deployed.send(room_id, "alice", "m")
-    await deployed.parts.rooms.remove(room_id, "alice", ["bob"])
+    await deployed.parts.memberships.remove(room_id, "alice", ["bob"])
     await deployed.store()
     message_id = keys.message_id(room_id, "alice", "m")
     for _ in ("warm", "cold"):

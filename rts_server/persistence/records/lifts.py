@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from rts_server.persistence.records.keys import ROOMS, member_key, position, room_key
-from rts_server.persistence.records.messages import MESSAGE_KINDS, silent
+from rts_server.persistence.records.messages import MESSAGE_KINDS, rank, silent
 from rts_server.persistence.records.record import Poison, Record, parse
 from rts_server.persistence.records.write import Write, json_text, update
 
@@ -31,33 +31,39 @@ def lifts(bodies: Iterable[str]) -> dict[str, list[Write]]:
 
 
 def _lifted(room_id: str, records: list[Record]) -> list[Write]:
-    messages = [record.data["message"] for record in records if record.kind == "message.new"]
-    heard = [message for message in messages if not silent(message)]
+    told = [r for r in records if "message" in r.data and not silent(r.data["message"])]
     top = {
         "seq": max(record.data.get("message", record.data)["seq"] for record in records),
         "head": max(record.pos for record in records),
     }
     read: dict[str, int] = {}
-    for message in heard:
-        if sender := message.get("sender_id"):
+    for record in told:
+        message = record.data["message"]
+        if record.kind == "message.new" and (sender := message.get("sender_id")):
             read[sender] = max(read.get(sender, 0), message["seq"])
-    return [_room_lift(room_id, top, heard), *(_read_lift(room_id, *one) for one in read.items())]
+    return [_room_lift(room_id, top, told), *(_read_lift(room_id, *one) for one in read.items())]
 
 
-def _room_lift(room_id: str, top: dict[str, Any], heard: list[dict[str, Any]]) -> Write:
+def _room_lift(room_id: str, top: dict[str, Any], told: list[Record]) -> Write:
     """Seq, head and last message in one write; apart only where one of them is already higher."""
     key = room_key(room_id)
     lifted, last = [("seq", {"seq": top["seq"]}), ("head", {"head": top["head"]})], {}
-    if heard:
-        newest = max(heard, key=lambda message: (message["epoch"], message["seq"]))
+    if told:
+        newest = max(told, key=_last_position)
         last = {
-            "last": json_text(preview(newest)),
-            "last_position": position(newest["epoch"], newest["seq"]),
+            "last": json_text(preview(newest.data["message"])),
+            "last_position": _last_position(newest),
         }
         lifted.append(("last_position", last))
     apart = tuple(Write(ROOMS, update(key, values, above=[name])) for name, values in lifted)
     whole = update(key, {**top, **last}, above=[name for name, _ in lifted])
     return Write(ROOMS, whole, apart)
+
+
+def _last_position(record: Record) -> str:
+    """The later message, and of one message the newest state."""
+    message = record.data["message"]
+    return f"{position(message['epoch'], message['seq'])}#{rank(record)}"
 
 
 def preview(message: Mapping[str, Any]) -> dict[str, Any]:

@@ -44,7 +44,7 @@ def _new_message(record: Record) -> list[Step]:
     }
     body = {
         "body": json_text(message),
-        "body_key": body_key(message["version"], record.epoch, record.offset),
+        "body_key": rank(record),
     }
     proof = {} if record.hash is None else {"hash": record.hash}
     parts = [
@@ -59,20 +59,26 @@ def _new_message(record: Record) -> list[Step]:
 
 
 def _message_updated(record: Record) -> list[Step]:
-    return [_body(record, body_key(record.data["message"]["version"], record.epoch, record.offset))]
+    return [_body(record)]
 
 
 def _message_deleted(record: Record) -> list[Step]:
     """A tombstone that keeps its place; its seq does not count any more."""
-    tombstone = _body(record, final_key(record.epoch, record.offset))
-    return [tombstone, uncounted(record.room_id, record.data["message"]["seq"])]
+    return [_body(record), uncounted(record.room_id, record.data["message"]["seq"])]
 
 
-def _body(record: Record, rank: str) -> Write:
+def _body(record: Record) -> Write:
     message = record.data["message"]
-    values = {"body": json_text(message), "body_key": rank}
+    values = {"body": json_text(message), "body_key": rank(record)}
     key = message_key(record.room_id, message["message_id"])
     return Write(MESSAGES, update(key, values, above=["body_key"]))
+
+
+def rank(record: Record) -> str:
+    """What makes one state of a message newer than another."""
+    if record.kind == "message.deleted":
+        return final_key(record.epoch, record.offset)
+    return body_key(record.data["message"]["version"], record.epoch, record.offset)
 
 
 def silent(message: Mapping[str, Any]) -> bool:

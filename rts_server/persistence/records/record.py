@@ -26,7 +26,8 @@ class Poison(Exception):
 
 @dataclass(frozen=True)
 class Record:
-    """A valid record. `data` is the event's own, unknown fields included."""
+    """A valid record. `data` is the event's own, unknown fields included; where the event tells
+    only what changed, it is the whole message."""
 
     kind: str
     room_id: str
@@ -54,7 +55,7 @@ def parse(body: str, kinds: Mapping[str, Rule]) -> Record:
     """The record in a message body. Raises Poison, naming the fields that are wrong."""
     raw = _decoded(body)
     _must(shapes.RECORD, raw)
-    record = _barrier(raw["barrier"]) if "barrier" in raw else _event(raw)
+    record = _alone(raw) or _event(raw)
     rule = kinds.get(record.kind)
     if rule is None:
         raise Poison(f"unknown kind {record.kind[:64]!a}")
@@ -87,20 +88,24 @@ def _must(schema: Schema, raw: dict[str, Any]) -> None:
         raise Poison(f"invalid: {json.dumps(error.messages, default=str)[:500]}") from None
 
 
-def _barrier(raw: dict[str, Any]) -> Record:
-    return Record("barrier", raw["room_id"], 0, 0, raw)
+def _alone(raw: dict[str, Any]) -> Record | None:
+    """A record that carries no event of a room's log."""
+    for kind in ("barrier", "settings"):
+        if data := raw.get(kind):
+            return Record(kind, data["room_id"], data.get("epoch", 0), data.get("offset", 0), data)
+    return None
 
 
 def _event(raw: dict[str, Any]) -> Record:
     event = raw.get("event")
     if event is None:
-        raise Poison("neither event nor barrier")
+        raise Poison("neither event nor barrier nor settings")
     return Record(
         event["type"],
         event["room_id"],
         event["epoch"],
         event["offset"],
-        event["data"],
+        {"message": raw["message"]} if "message" in raw else event["data"],
         raw.get("hash"),
         event.get("ts") or "",
     )
@@ -121,7 +126,7 @@ def recognised(body: str) -> dict[str, Any]:
         raw = json.loads(body)
     except (ValueError, RecursionError):
         return {}
-    outer = _object(raw, "event") or _object(raw, "barrier")
+    outer = _object(raw, "event") or _object(raw, "barrier") or _object(raw, "settings")
     data = _object(outer, "data")
     inner = _object(data, "message") or data
     found = {name: outer.get(name) for name in ("room_id", "epoch", "offset")}

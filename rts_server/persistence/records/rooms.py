@@ -20,7 +20,7 @@ ROOM_FIELDS = (
     "version",
     "frozen",
 )
-MEMBER_FIELDS = ("name", "role", "joined_at")
+MEMBER_FIELDS = ("name", "joined_at")
 
 
 def _room_state(record: Record) -> list[Step]:
@@ -39,9 +39,35 @@ def _room_state(record: Record) -> list[Step]:
 
 
 def _members_added(record: Record) -> list[Step]:
-    return _under_epoch(
-        record, [_member_added(record, member) for member in record.data["members"]]
-    )
+    """Roles first: whoever finds somebody in finds his role too."""
+    members = record.data["members"]
+    updates = [_member_added(record, member) for member in members]
+    return _members_updated(record) + _under_epoch(record, updates)
+
+
+def _members_updated(record: Record) -> list[Step]:
+    """A role has a position of its own, so that it and the membership may come in any order."""
+    updates = [
+        update(
+            member_key(record.room_id, member["user_id"]),
+            {"role_pos": record.pos, "role": member["role"]},
+            above=["role_pos"],
+        )
+        for member in record.data["members"]
+    ]
+    return _under_epoch(record, updates)
+
+
+def _settings(record: Record) -> list[Step]:
+    """What a room is to one member alone; the latest change counts."""
+    data = record.data
+    values = {
+        "settings_pos": f"{record.pos}#{data['rev']:010d}",
+        "muted": data["muted"],
+        "hidden": data["hidden"],
+    }
+    key = member_key(record.room_id, data["user_id"])
+    return [Write(ROOMS, update(key, values, above=["settings_pos"]))]
 
 
 def _under_epoch(record: Record, updates: list[dict[str, Any]]) -> list[Step]:
@@ -91,12 +117,23 @@ def _members_removed(record: Record) -> list[Step]:
         )
         for values in given
     ]
-    return _under_epoch(record, updates)
+    roles = [
+        update(
+            member_key(record.room_id, values["user_id"]),
+            {"role_pos": record.pos},
+            above=["role_pos"],
+            remove=["role"],
+        )
+        for values in given
+    ]
+    return _under_epoch(record, roles) + _under_epoch(record, updates)
 
 
 ROOM_KINDS: dict[str, Rule] = {
     "room.created": Rule(shapes.ONE_ROOM, _room_state),
     "room.updated": Rule(shapes.ONE_ROOM, _room_state),
     "member.added": Rule(shapes.MEMBERS, _members_added),
+    "member.updated": Rule(shapes.MEMBERS, _members_updated),
     "member.removed": Rule(shapes.MEMBERS, _members_removed),
+    "settings": Rule(shapes.SETTINGS, _settings),
 }

@@ -37,6 +37,15 @@ def _schema(**members: fields.Field[Any]) -> Schema:
 
 
 BARRIER = _schema(room_id=_id(required=True), nonce=_text(r"[!-~]{1,128}", required=True))
+SETTINGS = _schema(
+    room_id=_id(required=True),
+    user_id=_user(required=True),
+    epoch=_number(required=True),
+    offset=_number(required=True),
+    rev=_number(required=True),
+    muted=fields.Boolean(truthy={True}, falsy={False}, required=True),
+    hidden=fields.Boolean(truthy={True}, falsy={False}, required=True),
+)
 EVENT = _schema(
     type=fields.String(required=True),
     ts=_optional(),
@@ -49,6 +58,8 @@ RECORD = _schema(
     v=fields.Integer(strict=True, required=True, validate=Equal(VERSION)),
     event=fields.Nested(EVENT),
     barrier=fields.Nested(BARRIER),
+    settings=fields.Nested(SETTINGS),
+    message=fields.Dict(),
     hash=_optional(),
 )
 _MESSAGE = _schema(

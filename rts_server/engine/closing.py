@@ -1,0 +1,23 @@
+"""Why the server closes a connection, and whether its client may come back (protocol.md)."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+RECONNECT = frozenset({"draining", "slow_consumer", "lease_lost", "token_expired", "timeout"})
+"""The transport is closed: a JavaScript client comes back by itself."""
+FINAL = frozenset({"connection_limit", "revoked", "banned", "too_many_errors"})
+"""Every namespace is disconnected: it stays away."""
+
+SOON_MS = (500, 1_500)
+"""When to come back, drawn so that not all do at once."""
+
+
+def closing(code: str, retry_after_ms: int | None = None) -> dict[str, Any]:
+    """The data of `session.closing`."""
+    if code in FINAL:
+        return {"code": code, "reconnect": False, "retry_after_ms": None}
+    assert code in RECONNECT, code
+    soon = random.randint(*SOON_MS) if retry_after_ms is None else retry_after_ms
+    return {"code": code, "reconnect": True, "retry_after_ms": soon}

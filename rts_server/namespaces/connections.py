@@ -1,0 +1,75 @@
+"""Connections and the tokens they live by: one user each, closed a while after the token ends."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass
+
+from rts_server import errors
+from rts_server.auth import Identity
+from rts_server.config import Settings
+from rts_server.engine.server import Server
+
+LONGEST = 86_400.0
+"""Seconds that one timer may run; longer tokens are looked at again."""
+
+
+@dataclass
+class _Connection:
+    identity: Identity
+    namespaces: int = 0
+    timer: asyncio.TimerHandle | None = None
+
+
+class Connections:
+    """By Engine.IO session: all namespaces of a connection share one user and one newest token."""
+
+    def __init__(self, settings: Settings, server: Server) -> None:
+        self._grace = settings.expiry_grace
+        self._server = server
+        self._known: dict[str, _Connection] = {}
+
+    def enter(self, eio_sid: str, identity: Identity) -> None:
+        """A namespace was connected with a token. Raises Forbidden for another user."""
+        self.present(eio_sid, identity)
+        self._known[eio_sid].namespaces += 1
+
+    def present(self, eio_sid: str, identity: Identity) -> Identity:
+        """A token was shown; the identity that counts now. Raises Forbidden for another user."""
+        known = self._known.get(eio_sid)
+        if known is None:
+            known = self._known[eio_sid] = _Connection(identity)
+        elif known.identity.user_id != identity.user_id:
+            raise errors.Forbidden("This connection belongs to another user.")
+        elif identity.issued_at >= known.identity.issued_at:
+            known.identity = identity
+        self._arm(eio_sid, known)
+        return known.identity
+
+    def leave(self, eio_sid: str) -> None:
+        """A namespace was disconnected."""
+        known = self._known.get(eio_sid)
+        if known is None:
+            return
+        known.namespaces -= 1
+        if known.namespaces <= 0:
+            del self._known[eio_sid]
+            if known.timer is not None:
+                known.timer.cancel()
+
+    def _arm(self, eio_sid: str, known: _Connection) -> None:
+        if known.timer is not None:
+            known.timer.cancel()
+        left = min(known.identity.expires_at + self._grace - time.time(), LONGEST)
+        loop = asyncio.get_running_loop()
+        known.timer = loop.call_later(max(0.0, left), self._due, eio_sid)
+
+    def _due(self, eio_sid: str) -> None:
+        known = self._known.get(eio_sid)
+        if known is None:
+            return
+        if time.time() < known.identity.expires_at + self._grace:
+            self._arm(eio_sid, known)
+        else:
+            self._server.close(eio_sid, "token_expired")

@@ -1,0 +1,114 @@
+"""What every durable command does: an append, the user index before the ack, a fate to wait for."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+from typing import TypeVar
+
+from redis.exceptions import RedisError
+
+from rts_server.persistence.archive import Archive
+from rts_server.persistence.user_rooms import Membership, State, UserRooms
+from rts_server.rooms.append import Append, Appended, Op
+from rts_server.rooms.fates import Fates
+from rts_server.rooms.log import Moved, RoomLog
+
+log = logging.getLogger(__name__)
+
+AGAIN = 0.01
+
+_STATES: dict[Op, State] = {"join": "in", "go": "out"}
+
+S = TypeVar("S")
+
+
+@dataclass(frozen=True)
+class Done:
+    """What was appended (None: nothing had to be) and what will become of it.
+
+    `first`: nobody else on this instance is told of that fate yet; `request_id`: a message's id.
+    """
+
+    appended: Appended | None
+    fate: asyncio.Future[str]
+    first: bool = False
+    request_id: str = ""
+
+    def picked(self, op: Op) -> tuple[str, ...]:
+        """The users to whom something was done."""
+        return self.appended.picked.get(op, ()) if self.appended else ()
+
+
+class Appends:
+    """The log as commands use it. Every request is safe to repeat."""
+
+    def __init__(
+        self, room_log: RoomLog, fates: Fates, user_rooms: UserRooms, archive: Archive
+    ) -> None:
+        self._log = room_log
+        self._fates = fates
+        self._user_rooms = user_rooms
+        self._archive = archive
+
+    async def append(self, request: Append) -> Done:
+        """Append and follow. Raises Refusal, Exists, Moved."""
+        self._fates.check_room()
+        appended = await self._log.append(request)
+        if appended is None:
+            return self.nothing(request)
+        await self.index(request, appended)
+        return Done(appended, *self._fates.follow(request, appended), request.request_id)
+
+    async def change(
+        self, read: Callable[[], Awaitable[S]], make: Callable[[S], Append | None]
+    ) -> tuple[S, Append | None, Done | None]:
+        """Read, decide, append; again from the start when somebody else was faster.
+
+        The state it was decided on, and what was appended: None when nothing had to be.
+        """
+
+        async def remake() -> Append | None:
+            return make(await read())
+
+        while True:
+            state = await read()
+            request = make(state)
+            if request is None:
+                return state, None, None
+            try:
+                return state, request, await self.append(replace(request, remake=remake))
+            except Moved:
+                await asyncio.sleep(AGAIN)
+
+    def agree(self, fate: str, holds: Callable[[], Awaitable[bool]] | None) -> Done:
+        """Nothing to append: `fate` as soon as a condition holds (None: now)."""
+        return Done(None, self._fates.agree(fate, holds))
+
+    def nothing(self, request: Append) -> Done:
+        """All is as it was asked for already; `stored` when the table says so too."""
+        states = {one.user_id: "in" for one in request.joining} | dict.fromkeys(
+            request.going, "out"
+        )
+
+        async def stored() -> bool:
+            return await self._archive.agrees(request.room_id, states, dict(request.giving))
+
+        return self.agree("stored", stored)
+
+    async def index(self, request: Append, appended: Appended) -> None:
+        """Before the ack; the relay does it again, so a failure here is only late, never lost."""
+        changes = [
+            (user_id, Membership(request.room_id, appended.epoch, offset, _STATES[event.op]))
+            for offset, event in appended.written(request)
+            if event.op in _STATES and not event.takes_seq
+            for user_id in appended.picked[event.op]
+        ]
+        if not changes:
+            return
+        try:
+            await self._user_rooms.note_all(changes)
+        except (RedisError, OSError):
+            log.warning("user index is late", extra={"room_id": request.room_id})

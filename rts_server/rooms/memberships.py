@@ -1,0 +1,64 @@
+"""Durable commands on who is in a room, and as what."""
+
+from __future__ import annotations
+
+from rts_server import errors
+from rts_server.config import Settings
+from rts_server.persistence.archive import Archive
+from rts_server.persistence.user_rooms import UserRooms
+from rts_server.rooms import events
+from rts_server.rooms.appends import Appends, Done
+from rts_server.rooms.log import NoMember
+
+
+class Memberships:
+    """Come, go, change. Every command is safe to repeat."""
+
+    def __init__(
+        self, settings: Settings, appends: Appends, user_rooms: UserRooms, archive: Archive
+    ) -> None:
+        self._most = settings.limits.user_rooms
+        self._appends = appends
+        self._user_rooms = user_rooms
+        self._archive = archive
+
+    async def add(self, room_id: str, actor_id: str, user_ids: list[str], role: str) -> Done:
+        """Append new members, if any are new. Raises Refusal."""
+        await self.must_fit(room_id, user_ids)
+        return await self._appends.append(events.member_added(room_id, actor_id, user_ids, role))
+
+    async def remove(self, room_id: str, actor_id: str, user_ids: list[str]) -> Done:
+        """Append that members go, if any are in. Raises Refusal."""
+        return await self._appends.append(events.member_removed(room_id, actor_id, user_ids))
+
+    async def give(self, room_id: str, actor_id: str, user_id: str, role: str) -> Done:
+        """Append that a member has another role. Raises Refusal, NotFound for who is no member."""
+        return await self._appends.append(events.member_updated(room_id, actor_id, user_id, role))
+
+    async def leave(self, room_id: str, user_id: str, new_owner: str | None) -> Done:
+        """Append that a member goes by himself, first making another owner if he says whom.
+
+        Who is no member has left. Raises Conflict for the last owner and in a direct room.
+        """
+        if new_owner == user_id:
+            raise errors.InvalidParam(details={"new_owner": ["Somebody else."]})
+        try:
+            return await self._appends.append(events.member_left(room_id, user_id, new_owner))
+        except NoMember:
+            raise errors.InvalidParam(details={"new_owner": ["Not a member."]}) from None
+        except errors.NotFound:
+            return self.left(room_id, user_id)
+
+    def left(self, room_id: str, user_id: str) -> Done:
+        """He is in no such room, whether there is one or not; `stored` when the table says so."""
+
+        async def stored() -> bool:
+            member = await self._archive.member(room_id, user_id)
+            return member is None or member.state != "in"
+
+        return self._appends.agree("stored", stored)
+
+    async def must_fit(self, room_id: str, user_ids: list[str]) -> None:
+        """Nobody is put into more rooms than a user may be in, by whomever; who is in stays."""
+        if await self._user_rooms.full(room_id, user_ids, self._most):
+            raise errors.LimitExceeded(f"A user is in at most {self._most} rooms.")

@@ -1,0 +1,134 @@
+"""Durable commands on messages."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import orjson
+from redis.asyncio import Redis
+
+from rts_server import errors, keys
+from rts_server.rooms import events
+from rts_server.rooms.append import Append
+from rts_server.rooms.appends import Appends, Done
+from rts_server.rooms.history import Current, History, Message
+from rts_server.rooms.reactions import reacted
+from rts_server.rooms.template import stamped
+
+log = logging.getLogger(__name__)
+
+
+class Messages:
+    """Send and change. Every command is safe to repeat."""
+
+    def __init__(self, redis: Redis, appends: Appends, history: History) -> None:
+        self._redis = redis
+        self._appends = appends
+        self._history = history
+
+    async def send(self, room_id: str, sender_id: str, command: dict[str, Any]) -> Done:
+        """Append a message. Raises Refusal."""
+        return await self._appends.append(events.message_new(room_id, sender_id, command))
+
+    async def fail(
+        self, room_id: str, message_id: str, client_msg_id: str | None, seq: int, reason: str
+    ) -> None:
+        """Append `message.failed` for what a Lambda could never apply, and see it queued.
+
+        A room that is not there has nobody to tell. Raises Refusal when it is to be tried again.
+        """
+        failure = {
+            "message_id": message_id,
+            "client_msg_id": client_msg_id,
+            "seq": seq,
+            "reason": reason,
+        }
+        try:
+            done = await self._appends.append(events.message_failed(failure, room_id))
+        except errors.Refusal as refusal:
+            if refusal.retryable:
+                raise
+            log.error("nobody to tell of a failure", extra={"room_id": room_id, "seq": seq})
+            return
+        if await done.fate != "queued":
+            raise errors.Unavailable()
+
+    async def edit(
+        self, room_id: str, actor_id: str, message_id: str, change: dict[str, Any]
+    ) -> tuple[Message, Done]:
+        """Append the message with another text or metadata; `change` may hold a `version`."""
+        expected = change.pop("version", None)
+
+        def edited(current: Current) -> Append | None:
+            message = current.message
+            if message["sender_id"] != actor_id or message["type"] == "system":
+                raise errors.Forbidden()
+            if "deleted_at" in message:
+                raise errors.Gone()
+            if all(message[name] == value for name, value in change.items()):
+                return None
+            if expected not in (None, message["version"]):
+                raise errors.Conflict("The message changed.", details={"version": ["Moved."]})
+            return events.message_edited(message, current.epoch, actor_id, change)
+
+        return await self._change(room_id, actor_id, message_id, edited)
+
+    async def delete(self, room_id: str, actor_id: str, message_id: str) -> tuple[Message, Done]:
+        """Append the message's tombstone."""
+
+        def deleted(current: Current) -> Append | None:
+            if "deleted_at" in current.message:
+                return None
+            return events.message_deleted(current.message, current.epoch, actor_id)
+
+        return await self._change(room_id, actor_id, message_id, deleted)
+
+    async def react(
+        self, room_id: str, actor_id: str, message_id: str, emoji: str, *, on: bool
+    ) -> tuple[Message, Done]:
+        """Append that a reaction came or went. Raises Gone, LimitExceeded."""
+
+        def changed(current: Current) -> Append | None:
+            message = current.message
+            if "deleted_at" in message:
+                raise errors.Gone()
+            reactions = reacted(message["reactions"], emoji, actor_id, on=on)
+            if reactions is None:
+                return None
+            return events.message_reacted(
+                message | {"reactions": reactions}, current.epoch, actor_id, emoji, on=on
+            )
+
+        return await self._change(room_id, actor_id, message_id, changed)
+
+    async def _change(
+        self,
+        room_id: str,
+        actor_id: str,
+        message_id: str,
+        make: Callable[[Current], Append | None],
+    ) -> tuple[Message, Done]:
+        async def read() -> Current:
+            return await self._history.current(room_id, actor_id, message_id)
+
+        current, request, done = await self._appends.change(read, make)
+        if request is None or done is None:
+            return current.message, self._as_it_is(room_id, actor_id, message_id, current)
+        assert done.appended is not None
+        return stamped(request.after, done.appended.ts), done
+
+    def _as_it_is(self, room_id: str, actor_id: str, message_id: str, current: Current) -> Done:
+        """Nothing to change: as durable as what is there."""
+
+        async def queued() -> bool:
+            return not (await self._history.current(room_id, actor_id, message_id)).waiting
+
+        return self._appends.agree("queued", queued if current.waiting else None)
+
+    async def tell_sender(self, room_id: str, user_id: str, data: dict[str, Any]) -> None:
+        """`message.status` to the sender's devices on all instances."""
+        text = events.message_status(room_id, data)
+        message = {"kind": "event", "namespace": "/chat", "type": "message.status", "text": text}
+        await self._redis.publish(keys.user_channel(user_id), orjson.dumps(message))

@@ -1,0 +1,52 @@
+"""Reactions of a message: who gave which; pure.
+
+Kept whole inside (`user_ids` of all), shown with at most 100 users each.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rts_server.config import Limits
+from rts_server.errors import LimitExceeded
+
+LIMITS = Limits()
+
+Reactions = dict[str, dict[str, Any]]
+"""emoji → {count, user_ids}"""
+
+
+def reacted(reactions: Reactions, emoji: str, user_id: str, *, on: bool) -> Reactions | None:
+    """The reactions after a user gave or took one; None when they are so already.
+
+    Raises LimitExceeded beyond 20 emoji or 500 reactions on a message.
+    """
+    given = reactions.get(emoji, {}).get("user_ids", [])
+    if (user_id in given) == on:
+        return None
+    users = [*given, user_id] if on else [one for one in given if one != user_id]
+    after = {name: one for name, one in reactions.items() if name != emoji or users}
+    if users:
+        after[emoji] = {"count": len(users), "user_ids": users}
+    if on and len(after) > LIMITS.emoji:
+        raise LimitExceeded(f"A message has at most {LIMITS.emoji} different reactions.")
+    if on and sum(one["count"] for one in after.values()) > LIMITS.reactions:
+        raise LimitExceeded(f"A message has at most {LIMITS.reactions} reactions.")
+    return after
+
+
+def counts(reactions: Reactions) -> dict[str, int]:
+    """emoji → how many gave it."""
+    return {emoji: one["count"] for emoji, one in reactions.items()}
+
+
+def shown(message: dict[str, Any]) -> dict[str, Any]:
+    """A message as clients see it; the same object unless a reaction is too popular to list."""
+    reactions: Reactions = message.get("reactions") or {}
+    if all(one["count"] <= LIMITS.reaction_users for one in reactions.values()):
+        return message
+    cut = {
+        emoji: one | {"user_ids": one["user_ids"][: LIMITS.reaction_users]}
+        for emoji, one in reactions.items()
+    }
+    return message | {"reactions": cut}
