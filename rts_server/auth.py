@@ -13,7 +13,6 @@ from rts_server.config import Settings
 from rts_server.errors import TokenExpired, Unauthorized
 
 ALGORITHM = "HS256"
-LEEWAY = 30
 LONGEST = 4_096
 USER_ID = re.compile(r"[!-~]{1,128}")
 
@@ -40,7 +39,7 @@ def verify(settings: Settings, token: Any) -> Identity:
             algorithms=[ALGORITHM],
             audience=settings.jwt_audience,
             issuer=settings.jwt_issuer,
-            leeway=LEEWAY,
+            leeway=settings.expiry_grace,
             options={
                 "require": ["sub", "exp", "iat"],
                 "verify_aud": settings.jwt_audience is not None,

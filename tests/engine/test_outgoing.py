@@ -54,3 +54,14 @@ async def test_the_engine_waits_for_it_like_for_any_queue() -> None:
     queue.task_done()
     await queue.join()
     assert queue.bytes == 0
+
+
+def test_last_words_fit_whatever_waits() -> None:
+    """Behind a full queue come the reason and the end; the connection is marked as ended."""
+    queue = Outgoing()
+    full, last = packet(MOST_BYTES), packet(100)
+    assert queue.offer(full)
+    assert not queue.ended
+    queue.end(last)
+    assert queue.ended
+    assert [queue.get_nowait() for _ in range(3)] == [full, last, None]

@@ -15,6 +15,7 @@ FAST = {
     "RTS_LINGER": "1.0",
     "RTS_PING_INTERVAL": "2",
     "RTS_PING_TIMEOUT": "1",
+    "RTS_EXPIRY_GRACE": "1",
 }
 
 

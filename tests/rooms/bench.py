@@ -47,6 +47,12 @@ def message(room_id: str, sender: str, client_msg_id: str = "m", **more: Any) ->
     return replace(events.message_new(room_id, sender, command), ask_archive=False)
 
 
+def failed(room_id: str, message_id: str, seq: int) -> Append:
+    """The word that a message could never be stored."""
+    failure = {"message_id": message_id, "client_msg_id": "m", "seq": seq, "reason": "poison"}
+    return events.message_failed(failure, room_id)
+
+
 @dataclass
 class Bench:
     """One Redis and what the scripts say there."""
@@ -139,3 +145,8 @@ class Bench:
 
 def _member(room_id: str, user_id: str, seq: int) -> StoredMember:
     return StoredMember(room_id, user_id, "in", "member", None, TS, seq, seq, seq, 1, 1)
+
+
+async def relayed(bench: Bench, room_id: str) -> None:
+    """Everything in the outbox is in the queue."""
+    await bench.redis.delete(keys.room(room_id).outbox)

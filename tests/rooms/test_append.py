@@ -2,44 +2,27 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from itertools import pairwise
 from typing import Any
 
 import orjson
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
 from rts_server import keys
-from rts_server.config import Limits, Settings
 from rts_server.rooms import events
 from rts_server.rooms.append import Append
 from rts_server.rooms.standing import Standings
-from tests.rooms.bench import HOT, Bench, group, message
+from tests.rooms.bench import Bench, failed, group, message, relayed
 
 Harm = Callable[[Bench, str], Awaitable[Any]]
-
-
-def failed(room_id: str, message_id: str, seq: int) -> Append:
-    """The word that a message could never be stored."""
-    failure = {"message_id": message_id, "client_msg_id": "m", "seq": seq, "reason": "poison"}
-    return events.message_failed(failure, room_id)
 
 
 def system(request: Append) -> Append:
     """The request as the system makes it: nobody's membership is asked."""
     return replace(request, roles=None, group_only=False)
-
-
-async def relayed(bench: Bench, room_id: str) -> None:
-    """Everything in the outbox is in the queue."""
-    await bench.redis.delete(keys.room(room_id).outbox)
 
 
 # What an append does
@@ -230,144 +213,6 @@ async def test_a_room_from_the_archive_asks_it_for_what_it_does_not_remember(ben
     assert await bench.outcome(request, asked=False) == "duplicate"
 
 
-# Guards: refused, and not a byte moved
-
-
-async def _limit(bench: Bench, room_id: str) -> None:
-    bench.settings = replace(bench.settings, limits=Limits(group_members=3))
-
-
-async def _full(bench: Bench, room_id: str) -> None:
-    bench.settings = replace(bench.settings, outbox_cap=1)
-
-
-async def _frozen(bench: Bench, room_id: str) -> None:
-    await bench.redis.hset(keys.room(room_id).head, "frozen", 1)
-
-
-async def _nothing(bench: Bench, room_id: str) -> None:
-    pass
-
-
-async def _foreign_outbox(bench: Bench, room_id: str) -> None:
-    await bench.redis.set(keys.room(room_id).outbox, "x")
-
-
-async def _foreign_idem(bench: Bench, room_id: str) -> None:
-    await bench.redis.set(keys.room(room_id).idem(message(room_id, "alice").request_id), "x")
-
-
-REFUSED: dict[str, tuple[Harm, Callable[[str], Append], dict[str, Any], str]] = {
-    "a stranger sends": (_nothing, lambda r: message(r, "eve"), {}, "not_found"),
-    "a stranger adds himself": (
-        _nothing, lambda r: events.member_added(r, "eve", ["eve"], "owner"), {}, "not_found",
-    ),
-    "a member adds": (
-        _nothing, lambda r: events.member_added(r, "bob", ["x"], "member"), {}, "forbidden",
-    ),
-    "a member removes": (
-        _nothing, lambda r: events.member_removed(r, "bob", ["carol"]), {}, "forbidden",
-    ),
-    "the last owner goes": (
-        _nothing, lambda r: events.member_removed(r, "alice", ["alice"]), {}, "last_owner",
-    ),
-    "a frozen room": (_frozen, lambda r: message(r, "bob"), {}, "frozen"),
-    "more members than may be": (
-        _limit, lambda r: events.member_added(r, "alice", ["x"], "member"), {}, "limit",
-    ),
-    "nobody new": (
-        _nothing, lambda r: events.member_added(r, "alice", ["bob"], "member"), {}, "nothing",
-    ),
-    "nobody to go": (
-        _nothing, lambda r: events.member_removed(r, "alice", ["x"]), {}, "nothing",
-    ),
-    "the deadline passed": (_nothing, lambda r: message(r, "alice"), {"deadline": 1}, "late"),
-    "the outbox is full": (_full, lambda r: message(r, "alice"), {}, "full"),
-    "the outbox is no stream": (_foreign_outbox, lambda r: message(r, "alice"), {}, "broken"),
-    "the memory is no hash": (_foreign_idem, lambda r: message(r, "alice"), {}, "broken"),
-    "the room is there": (_nothing, lambda r: group("alice"), {}, "exists"),
-    "the room is there for others": (_nothing, lambda r: _as("eve"), {}, "exists"),
-    "a change of what moved": (_nothing, lambda r: _change(r, epoch=0), {}, "moved"),
-}  # fmt: skip
-
-
-def _as(actor: str) -> Append:
-    return replace(group("alice"), actor=actor)
-
-
-def _change(room_id: str, epoch: int) -> Append:
-    before = {"message_id": "x", "room_id": room_id, "version": 1, "sender_id": "alice", "seq": 1}
-    before |= {"type": "text", "text": "t", "created_at": "now"}
-    return events.message_edited(before, epoch, "alice", {"text": "u"})
-
-
-@pytest.mark.parametrize("case", REFUSED)
-async def test_a_refused_append_moves_no_byte(bench: Bench, case: str) -> None:
-    """Whatever the reason, every key is as it was, and nothing is published."""
-    harm, make, more, outcome = REFUSED[case]
-    room_id = await bench.group("alice", "bob", "carol")
-    await harm(bench, room_id)
-    before = await bench.dump()
-    async with bench.redis.pubsub() as channel:
-        await channel.subscribe(keys.room_channel(room_id))
-        assert await channel.get_message(timeout=1) is not None
-        assert await bench.outcome(make(room_id), **more) == outcome
-        await bench.redis.publish(keys.room_channel(room_id), "end")
-        heard = await channel.get_message(timeout=1)
-    assert heard is not None
-    assert heard["data"] == b"end"
-    assert await bench.dump() == before
-
-
-@pytest.mark.parametrize(("actor", "is_member"), [("alice", 1), ("eve", 0)])
-async def test_who_meets_a_room_learns_only_whether_it_is_his(
-    bench: Bench, actor: str, is_member: int
-) -> None:
-    """A creation that meets a room is told whether the actor is in it."""
-    await bench.group("alice", "bob")
-    answer = await bench.append(_as(actor))
-    assert (answer[0], answer[2]) == ("exists", is_member)
-
-
-async def test_a_direct_room_takes_nobody(bench: Bench) -> None:
-    """Adding to a pair is refused after membership was asked, so a stranger learns nothing."""
-    request = group("alice", "bob")
-    room: dict[str, Any] = {
-        "room_id": request.room_id,
-        "type": "direct",
-        "name": None,
-        "metadata": {},
-    }
-    pair = events.room_created(room, "alice", request.joining, request.request_id)
-    room_id = await bench.open(pair)
-    add = events.member_added(room_id, "alice", ["x"], "member")
-    assert await bench.outcome(add) == "direct"
-    assert await bench.outcome(replace(add, actor="eve")) == "not_found"
-
-
-async def test_an_owner_may_go_when_another_stays(bench: Bench) -> None:
-    """A group keeps an owner; an admin may not put one out."""
-    room_id = await bench.group("alice", "bob")
-    for user, role in (("olga", "owner"), ("adam", "admin")):
-        assert await bench.outcome(events.member_added(room_id, "alice", [user], role)) == "ok"
-    assert await bench.outcome(events.member_removed(room_id, "adam", ["olga"])) == "forbidden"
-    both = events.member_removed(room_id, "alice", ["alice", "olga"])
-    assert await bench.outcome(both) == "last_owner"
-    assert await bench.outcome(events.member_removed(room_id, "alice", ["alice"])) == "ok"
-
-
-@pytest.mark.parametrize("role", ["readonly", "member", "admin", "owner"])
-async def test_a_role_is_read_in_the_script(bench: Bench, role: str) -> None:
-    """Readonly members do not send; who may send in a frozen room leads it."""
-    room_id = await bench.group("alice")
-    assert await bench.outcome(events.member_added(room_id, "alice", ["u"], role)) == "ok"
-    expected = "forbidden" if role == "readonly" else "ok"
-    assert await bench.outcome(message(room_id, "u", "m")) == expected
-    await _frozen(bench, room_id)
-    frozen = {"readonly": "forbidden", "member": "frozen"}.get(role, "ok")
-    assert await bench.outcome(message(room_id, "u", "n")) == frozen
-
-
 async def test_deadlines_are_in_redis_time(bench: Bench) -> None:
     """A call that comes after its deadline by Redis' clock does nothing, one before it runs."""
     room_id = await bench.group("alice")
@@ -488,86 +333,3 @@ async def test_who_stands_before_the_floor_is_told_that_it_is_gone(bench: Bench)
     seqs = [orjson.loads(text)["data"]["message"]["seq"] for text in texts]
     assert seqs == [20, 19, 18, 17, 16]
     assert await bench.run("page", room_id, "eve", 0, "+inf", 9, "newest") == [b"not_found"]
-
-
-# Any sequence
-
-
-OPS = st.lists(
-    st.one_of(
-        st.tuples(st.just("send"), st.sampled_from("abcx"), st.integers(0, 5)),
-        st.tuples(st.just("add"), st.sampled_from("abx"), st.sets(st.sampled_from("bcde"))),
-        st.tuples(st.just("remove"), st.sampled_from("abx"), st.sets(st.sampled_from("abcde"))),
-        st.tuples(st.just("fail"), st.sampled_from("abc"), st.integers(0, 5)),
-        st.tuples(st.just("relay"), st.just(""), st.just(0)),
-    ),
-    max_size=25,
-)
-
-
-def made(room_id: str, op: tuple[str, str, Any]) -> Append | None:
-    """The request of a step; None for one that needs nobody."""
-    name, actor, what = op
-    if name == "send":
-        return message(room_id, actor, f"m{what}")
-    if name == "fail":
-        return failed(room_id, message(room_id, actor, f"m{what}").request_id, what + 1)
-    if not what:
-        return None
-    if name == "add":
-        return events.member_added(room_id, actor, sorted(what), "member")
-    return events.member_removed(room_id, actor, sorted(what))
-
-
-async def play(url: str, ops: list[tuple[str, str, Any]], log_events: int) -> None:
-    """Steps on a room; after each the room must be whole and its answer true."""
-    async with Redis.from_url(url) as redis:
-        await redis.flushall()
-        bench = Bench(redis, Settings(hot_log_events=log_events, hot_log_floor=0.0))
-        room_id = await bench.group("a", "b")
-        at, seq = 2, 0
-        for op in ops:
-            if op[0] == "relay":
-                await relayed(bench, room_id)
-            request = made(room_id, op)
-            if request is None:
-                continue
-            before = await bench.dump()
-            answer = await bench.append(request)
-            if answer[0] != "ok":
-                assert await bench.dump() == before
-                continue
-            at += len(request.events)
-            seq += sum(event.takes_seq for event in request.events)
-            assert [int(n) for n in answer[2:5]] == [1, at, seq]
-            await whole(bench, room_id, at, seq)
-
-
-async def whole(bench: Bench, room_id: str, at: int, seq: int) -> None:
-    """Head, hot log, indexes and the fence's sizes agree."""
-    head, room = await bench.head(room_id), keys.room(room_id)
-    assert [int(head[b"offset"]), int(head[b"seq"])] == [at, seq]
-    assert await bench.state(room_id) == "warm"
-    sizes = [await getattr(bench.redis, count)(getattr(room, name)) for name, count in zip(
-        HOT, ("hlen", "hlen", "xlen", "zcard", "hlen", "zcard"), strict=True
-    )]  # fmt: skip
-    assert head[b"shape"].decode() == ":".join(map(str, sizes))
-    kept = await bench.events(room_id)
-    assert kept[-1]["offset"] == at
-    assert all(b["offset"] == a["offset"] + 1 for a, b in pairwise(kept))
-    given_seqs: Any = await bench.redis.zrange(room.seqs, 0, -1, withscores=True)
-    new = {e["offset"]: e["data"]["message"]["seq"] for e in kept if e["type"] == "message.new"}
-    assert {int(offset): int(score) for offset, score in given_seqs} == new
-    expiries = [await bench.redis.pexpiretime(getattr(room, name)) for name in HOT]
-    assert {moment for moment in expiries if moment != -2} == {max(expiries)}
-    positions = [entry[b"e"] for entry in await bench.outbox(room_id)]
-    assert positions == sorted(positions, key=lambda p: int(p.split(b":")[1]))
-
-
-@settings(max_examples=40)
-@given(OPS, st.sampled_from([1, 3, 500]))
-def test_whatever_is_asked_the_room_stays_whole(
-    valkey_url: str, ops: list[tuple[str, str, Any]], log_events: int
-) -> None:
-    """Offsets and seqs are dense, sizes and expiries agree, refused calls move no byte."""
-    asyncio.run(play(valkey_url, ops, log_events))

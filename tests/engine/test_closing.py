@@ -1,0 +1,23 @@
+"""Codes of `session.closing`, as the protocol lists them."""
+
+from __future__ import annotations
+
+import pytest
+
+from rts_server.engine.closing import FINAL, RECONNECT, closing
+
+
+@pytest.mark.parametrize("code", sorted(RECONNECT))
+def test_who_may_come_back_is_told_when(code: str) -> None:
+    """A moment drawn for each, or the one that is given."""
+    told = closing(code)
+    assert (told["code"], told["reconnect"]) == (code, True)
+    assert 500 <= told["retry_after_ms"] <= 1_500
+    assert closing(code, 20_000)["retry_after_ms"] == 20_000
+    assert len({closing(code)["retry_after_ms"] for _ in range(50)}) > 1
+
+
+@pytest.mark.parametrize("code", sorted(FINAL))
+def test_who_is_to_stay_away_is_told_so(code: str) -> None:
+    """No moment to come back at."""
+    assert closing(code) == {"code": code, "reconnect": False, "retry_after_ms": None}

@@ -1,0 +1,74 @@
+"""How a connection ends with its token (protocol.md, Close or disconnect)."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import pytest
+
+from tests.flows.test_commands import ok
+from tests.js_client import ConnectRefused, JsClient
+from tests.world import World, name
+
+pytestmark = pytest.mark.timeout(60)
+
+GRACE = 1
+
+
+async def opened(world: World, client: JsClient, token: str) -> None:
+    """Connected, the session open."""
+    await client.connect(world.urls[0], token)
+    await client.wait_for(lambda e: bool(e["type"] == "session.ready"))
+
+
+def kinds(client: JsClient) -> list[str]:
+    """What happened to the connection, in order."""
+    return [line["kind"] for line in client.lines if line["kind"] not in ("event", "ack")]
+
+
+async def test_a_token_that_ends_ends_the_connection(pair: World) -> None:
+    """Announced, closed a while after `exp`; the same token is then refused for good."""
+    token = pair.token(name("alice"), lifetime=1)
+    async with JsClient() as client:
+        await opened(pair, client, token)
+        began = time.monotonic()
+        closing = await client.wait_for(lambda e: bool(e["type"] == "session.closing"))
+        assert 0.5 <= time.monotonic() - began <= 1 + GRACE + 1
+        assert closing["data"]["code"] == "token_expired"
+        assert closing["data"]["reconnect"]
+        assert closing["data"]["retry_after_ms"] > 0
+        await client.until(lambda: "connect_error" in kinds(client), 5)
+        assert kinds(client) == ["connect", "disconnect", "connect_error"]
+        error = client.lines[-1]
+        assert (error["data"], error["final"]) == ({"code": "token_expired"}, True)
+
+
+async def test_a_newer_token_keeps_the_connection(pair: World) -> None:
+    """auth.refresh: the newest counts, an older one or another user's does not."""
+    alice = name("alice")
+    async with JsClient() as client:
+        await opened(pair, client, pair.token(alice, lifetime=1))
+        older = pair.token(alice, lifetime=1)
+        await asyncio.sleep(1.1)  # `iat` is in seconds: only a later one is newer
+        newer = pair.token(alice, lifetime=3600)
+        expires = (await ok(client, "auth.refresh", {"token": newer}))["expires_at"]
+        assert (await ok(client, "auth.refresh", {"token": newer}))["expires_at"] == expires
+        for token, code in (
+            (pair.token(name("bob")), "forbidden"),
+            ("nonsense", "unauthorized"),
+        ):
+            answer = await client.emit("auth.refresh", {"token": token})
+            assert answer["error"]["code"] == code
+        assert (await ok(client, "auth.refresh", {"token": older}))["expires_at"] == expires
+        await asyncio.sleep(GRACE + 1)  # the first token is over by now
+        assert (await ok(client, "auth.refresh", {"token": newer}))["expires_at"] == expires
+        assert kinds(client) == ["connect"]
+
+
+async def test_a_token_that_was_over_never_connects(pair: World) -> None:
+    """Beyond the grace CONNECT is refused, and stays so."""
+    with pytest.raises(ConnectRefused) as refused:
+        async with JsClient() as client:
+            await client.connect(pair.urls[0], pair.token(name("alice"), lifetime=-GRACE - 1))
+    assert refused.value.data == {"code": "token_expired"}

@@ -1,0 +1,84 @@
+"""What a room is to one member: mute, hide, and the message that brings it back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+
+from rts_server import keys
+from rts_server.rooms import events
+from rts_server.rooms.standing import Seat, Standings
+from tests.rooms.bench import Bench, message
+
+
+def settings(user: str, room_id: str, **changed: bool) -> Any:
+    """A request."""
+    return events.settings_changed(room_id, user, changed)
+
+
+async def seat(bench: Bench, room_id: str, user: str) -> Seat:
+    """A member's seat."""
+    standing = await Standings(bench.redis).join(room_id, [user])
+    assert standing is not None
+    found = standing.seats[user]
+    assert found is not None
+    return found
+
+
+async def records(bench: Bench, room_id: str) -> list[dict[str, Any]]:
+    """The settings on their way to the archive."""
+    found = [orjson.loads(entry[b"d"]) for entry in await bench.outbox(room_id)]
+    return [record["settings"] for record in found if "settings" in record]
+
+
+async def test_settings_are_a_record_and_a_word_to_his_own_devices(bench: Bench) -> None:
+    """No event of the room; the next change has a higher rank."""
+    weird = 'b"%o/b'
+    room_id = await bench.group("alice", weird)
+    head = await bench.head(room_id)
+    async with bench.redis.pubsub() as channel:
+        await channel.subscribe(keys.user_channel(weird))
+        assert await channel.get_message(timeout=1) is not None
+        assert await bench.outcome(settings(weird, room_id, muted=True)) == "ok"
+        heard = await channel.get_message(timeout=1)
+    assert heard is not None
+    told = orjson.loads(heard["data"])
+    event = orjson.loads(told["text"])
+    assert (told["kind"], told["namespace"], told["type"]) == ("event", "/chat", event["type"])
+    assert event["data"] == {"muted": True, "hidden": False, "role": "member"}
+    assert await bench.outcome(settings(weird, room_id, hidden=True)) == "ok"
+    one, two = await records(bench, room_id)
+    shared = {"room_id": room_id, "user_id": weird, "epoch": 1, "offset": 2, "muted": True}
+    assert one == shared | {"rev": 1, "hidden": False}
+    assert two == shared | {"rev": 2, "hidden": True}
+    assert (await seat(bench, room_id, weird)).muted
+    after = await bench.head(room_id)
+    assert (after[b"offset"], after[b"seq"]) == (head[b"offset"], head[b"seq"])
+
+
+async def test_a_message_of_another_brings_a_hidden_room_back(bench: Bench) -> None:
+    """His own does not, nor does a system line; for who had not hidden it nothing is written."""
+    room_id = await bench.group("alice", "bob", "carol")
+    for user in ("bob", "carol"):
+        await bench.append(settings(user, room_id, hidden=True))
+    await bench.append(events.member_added(room_id, "alice", ["dave"], "member"))
+    await bench.append(message(room_id, "bob", "m1"))
+    assert (await seat(bench, room_id, "bob")).hidden
+    assert not (await seat(bench, room_id, "carol")).hidden
+    await bench.append(message(room_id, "alice", "m2"))
+    assert not (await seat(bench, room_id, "bob")).hidden
+    assert (await bench.head(room_id))[b"hidden"] == b""
+    told = [(one["user_id"], one["hidden"]) for one in await records(bench, room_id)]
+    assert told == [("bob", True), ("carol", True), ("carol", False), ("bob", False)]
+
+
+async def test_who_comes_back_starts_without_settings(bench: Bench) -> None:
+    """Leaving takes them away."""
+    room_id = await bench.group("alice", "bob")
+    await bench.append(settings("bob", room_id, muted=True, hidden=True))
+    await bench.append(events.member_left(room_id, "bob", None))
+    await bench.append(events.member_added(room_id, "alice", ["bob"], "member"))
+    mine = await seat(bench, room_id, "bob")
+    assert (mine.muted, mine.hidden) == (False, False)
+    assert (await bench.head(room_id))[b"hidden"] == b""
