@@ -16,6 +16,7 @@ function start(user) {
   const state = new State(user);
   const busy = new Set();
   let open = null;
+  let edited = null;
   let drawing = false;
 
   const view = new View(state, {
@@ -27,6 +28,14 @@ function start(user) {
     direct: (other) => create({ type: "direct", members: [other] }),
     group: (name, members) => create({ type: "group", name, members, client_room_id: randomId() }),
     add,
+    edit,
+    remove: (key) => change(key, (at) => wire.command("message.delete", at)),
+    react,
+    expel: (user_id) => member("member.remove", { user_ids: [user_id] }),
+    give: (user_id, role) => member("member.update", { user_id, role }),
+    leave: () => member("room.leave", {}),
+    mute: () => member("room.mute", { muted: !open.summary.muted }),
+    hide: () => member("room.hide", { hidden: true }),
   });
   const wire = new Wire(user, {
     cursors: () => state.cursors(),
@@ -44,7 +53,7 @@ function start(user) {
     drawing = true;
     setTimeout(() => {
       drawing = false;
-      if (open && !state.rooms.has(open.room_id)) open = null;
+      if (open && (!state.rooms.has(open.room_id) || open.summary.hidden)) open = null;
       if (open && !open.held && wire.ready) newest(open);
       if (open && !document.hidden) open.read();
       view.render(open);
@@ -130,6 +139,7 @@ function start(user) {
   }
 
   function show(room_id) {
+    if (edited !== null) edit(null);
     open = state.rooms.get(room_id);
     members(open);
     draw();
@@ -149,7 +159,37 @@ function start(user) {
     guarded("add", () => wire.command("member.add", { room_id, user_ids: [user_id] }));
   }
 
+  /** A command on the open room. */
+  function member(event, more) {
+    const { room_id } = open;
+    guarded(event, () => wire.command(event, { room_id, ...more }));
+  }
+
+  /** A command on a message of the open room, by the key of its row. */
+  function change(key, work) {
+    const { room_id } = open;
+    const { message_id } = open.rows(user).find((row) => row.key === key);
+    guarded(`change ${message_id}`, () => work({ room_id, message_id }));
+  }
+
+  function react(key, emoji) {
+    const { reactions } = open.rows(user).find((row) => row.key === key);
+    const on = !reactions[emoji]?.user_ids.includes(user);
+    change(key, (at) => wire.command("message.react", { ...at, emoji, on }));
+  }
+
+  /** From now on what is typed becomes the text of this message; null: a new one. */
+  function edit(key) {
+    edited = key;
+    view.editing(key && open.rows(user).find((row) => row.key === key));
+  }
+
   function send(text) {
+    if (edited !== null) {
+      const key = edited;
+      change(key, (at) => wire.command("message.edit", { ...at, text }));
+      return edit(null);
+    }
     open.sends.add(randomId(), text, new Date().toISOString());
     flush(open);
     draw();

@@ -82,6 +82,22 @@ export class Room {
     this.messages.set(message.message_id, { ...body, epoch, seq });
   }
 
+  /** One reaction came or went; `counts` are those of all of the message. */
+  react({ message_id, version, reaction: { emoji, user_id, on }, counts }) {
+    const message = this.messages.get(message_id);
+    if (!message || version <= message.version) return;
+    const users = (message.reactions[emoji]?.user_ids ?? []).filter((one) => one !== user_id);
+    const user_ids = on ? [...users, user_id] : users;
+    const reactions = { ...message.reactions, [emoji]: { count: counts[emoji], user_ids } };
+    if (!counts[emoji]) delete reactions[emoji];
+    this.messages.set(message_id, { ...message, version, reactions });
+  }
+
+  /** What the room is to this user alone. */
+  settle({ muted, hidden, role }) {
+    this.summary = { ...this.summary, muted, hidden, role };
+  }
+
   /** Everything up to `seq`, the newest, is read. */
   read(seq = this.summary.seq) {
     this.read_seq = Math.max(this.read_seq, seq);
@@ -94,7 +110,7 @@ export class Room {
     // A message.status that overtook the ack of a repeated send is not taken back.
     if (this.delivery.get(client_msg_id) !== "queued") this.delivery.set(client_msg_id, status);
     if (!this.held || this.messages.has(message_id)) return;
-    const mine = { sender_id: me, type: "text", text, metadata: {}, version: 0 };
+    const mine = { sender_id: me, type: "text", text, metadata: {}, reactions: {}, version: 0 };
     this.merge({ ...mine, message_id, client_msg_id, seq, epoch, created_at });
   }
 
@@ -145,10 +161,34 @@ const SUMMARY = {
     if (seq > room.read_seq) room.unread = Math.max(0, room.unread - 1);
     if (room.summary.last_message?.message_id === message_id) room.stale = true;
   },
+  "message.updated"(room, { message }) {
+    if (message) preview(room, message);
+  },
+  "message.deleted"(room, { message }, me) {
+    const counted = message.seq > room.read_seq && message.sender_id !== me;
+    if (counted && message.type !== "system") room.unread = Math.max(0, room.unread - 1);
+    preview(room, message);
+  },
+  "room.updated"(room, { room: { name, metadata, version, frozen } }) {
+    Object.assign(room.summary, { name, metadata, version, frozen });
+  },
   "member.added"(room, { members }) {
     room.summary.member_count += members.length;
   },
+  "member.removed"(room, { members }) {
+    room.summary.member_count -= members.length;
+  },
+  "member.updated"(room, { members }, me) {
+    const mine = members.find(({ user_id }) => user_id === me);
+    if (mine) room.summary.role = mine.role;
+  },
 };
+
+function preview(room, { message_id, text }) {
+  const last = room.summary.last_message;
+  if (last?.message_id !== message_id) return;
+  room.summary.last_message = { ...last, preview: text.slice(0, 200) };
+}
 
 const MESSAGES = {
   "message.new"(room, { message }) {
@@ -156,5 +196,12 @@ const MESSAGES = {
   },
   "message.failed"(room, { message_id }) {
     room.messages.delete(message_id);
+  },
+  "message.updated"(room, data) {
+    if (data.reaction) room.react(data);
+    else room.merge(data.message);
+  },
+  "message.deleted"(room, { message }) {
+    room.merge(message);
   },
 };

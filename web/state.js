@@ -15,7 +15,11 @@ export class State {
   apply(event) {
     const ephemeral = EPHEMERAL[event.type];
     if (ephemeral) return void ephemeral(this, event);
-    for (const member of event.data.members ?? []) this.#meet(event.room_id, member);
+    const gone = event.type === "member.removed";
+    for (const member of event.data.members ?? []) {
+      this.#meet(event.room_id, member);
+      if (gone) this.#room(event.room_id).members.delete(member.user_id);
+    }
     if (event.offset !== undefined) this.#room(event.room_id).apply(event, this.me);
   }
 
@@ -34,6 +38,11 @@ export class State {
   /** Forget a room that is not, or no longer, ours. */
   forget(room_id) {
     this.rooms.delete(room_id);
+  }
+
+  /** The rooms to show: those not hidden. */
+  shown() {
+    return this.list().filter(({ summary }) => !summary.hidden);
   }
 
   /** Where a reconnect goes on: {room_id: [epoch, offset]}. */
@@ -64,7 +73,8 @@ export class State {
   }
 
   unread() {
-    return this.list().reduce((total, { unread }) => total + unread, 0);
+    const heard = this.list().filter(({ summary }) => !summary.muted && !summary.hidden);
+    return heard.reduce((total, { unread }) => total + unread, 0);
   }
 
   /** The name of a user: what a member record said, else his id. */
@@ -103,6 +113,9 @@ const EPHEMERAL = {
   },
   "room.removed"(state, { room_id }) {
     state.forget(room_id);
+  },
+  "room.state"(state, { room_id, data }) {
+    state.rooms.get(room_id)?.settle(data);
   },
   "sync.reset"(state, { room_id, data }) {
     const room = state.rooms.get(room_id);

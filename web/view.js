@@ -49,13 +49,33 @@ const MARKS = {
   refused: ["refused", "Refused"],
 };
 
+const ROLES = ["owner", "admin", "member", "readonly"];
+const EMOJI = ["👍", "❤️", "😀"];
+
+/** Whether this user may change members and delete anybody's messages. */
+const leads = ({ summary }) => summary.role === "owner" || summary.role === "admin";
+
+/** What can be done to a message, shown when one points at it. */
+function tools(editable, deletable) {
+  const bar = element("span", "tools");
+  for (const emoji of EMOJI) {
+    const button = element("button", "react", emoji);
+    button.dataset.emoji = emoji;
+    bar.append(button);
+  }
+  if (editable) bar.append(element("button", "edit", "Edit"));
+  if (deletable) bar.append(element("button", "remove", "Delete"));
+  return bar;
+}
+
 export class View {
   #state;
   #actions;
   #shown = null;
   #hiding;
 
-  /** `actions`: open, older, send, retry, discard, direct, group, add. */
+  /** `actions`: open, older, send, retry, discard, direct, group, add, and on messages and members:
+   * edit, remove, react; expel, give, leave, mute, hide. */
   constructor(state, actions) {
     this.#state = state;
     this.#actions = actions;
@@ -87,7 +107,7 @@ export class View {
     document.title = `${unread ? `(${unread}) ` : ""}${this.#state.me} · rts_server`;
     reconcile(
       $("rooms"),
-      this.#state.list(),
+      this.#state.shown(),
       ({ room_id }) => room_id,
       (room) => this.#roomItem(room, open),
     );
@@ -107,13 +127,14 @@ export class View {
     const group = room.summary.type === "group";
     $("title").textContent = this.#state.title(room);
     $("members").textContent = group ? this.#people(room) : "";
-    $("add-member").hidden = !group;
+    $("add-member").hidden = !group || !leads(room);
+    this.#renderPeople(room, group);
     $("earlier").hidden = !room.has_more;
     reconcile(
       $("messages"),
       room.rows(this.#state.me),
       ({ key }) => key,
-      (row) => this.#messageItem(row, group),
+      (row) => this.#messageItem(row, room),
     );
 
     if (fresh) $("compose").text.focus();
@@ -126,6 +147,41 @@ export class View {
     return [...members.keys()].map((user_id) => this.#state.name(user_id)).join(", ");
   }
 
+  #renderPeople(room, group) {
+    $("leave").hidden = !group;
+    $("mute").textContent = room.summary.muted ? "Unmute" : "Mute";
+    reconcile(
+      $("people"),
+      group ? [...room.members.values()] : [],
+      ({ user_id }) => user_id,
+      (member) => this.#personItem(member, room),
+    );
+  }
+
+  #personItem({ user_id, role }, room) {
+    const item = element("li", "", element("span", "", this.#state.name(user_id)));
+    if (!leads(room) || user_id === this.#state.me) {
+      item.append(element("span", "role", role));
+      return item;
+    }
+    const roles = element("select", "role");
+    for (const one of ROLES) {
+      const option = element("option", "", one);
+      option.value = one;
+      if (one === role) option.setAttribute("selected", "");
+      roles.append(option);
+    }
+    item.append(roles, element("button", "expel", "Remove"));
+    return item;
+  }
+
+  /** Put a message's text where one types; the next send changes it. Null: no more. */
+  editing(message) {
+    $("compose").classList.toggle("editing", Boolean(message));
+    $("compose").text.value = message?.text ?? "";
+    $("compose").text.focus();
+  }
+
   #roomItem(room, open) {
     const last = room.summary.last_message;
     const title = this.#state.title(room);
@@ -136,7 +192,7 @@ export class View {
       "",
       element("span", "title", title),
       element("time", "", last ? clock(last.created_at) : ""),
-      element("span", "preview", last ? `${who}: ${last.preview}` : "No messages yet"),
+      element("span", "preview", last ? `${who}: ${last.preview || "deleted"}` : "No messages yet"),
       element("span", "badge", room.unread ? String(room.unread) : ""),
     );
     const item = element("li", room === open ? "open" : "", button);
@@ -144,14 +200,19 @@ export class View {
     return item;
   }
 
-  #messageItem(row, group) {
+  #messageItem(row, room) {
     if (row.type === "system") return element("li", "system", this.#sentence(row));
     const own = row.mark !== undefined;
+    const group = room.summary.type === "group";
     const foot = element("span", "foot", element("time", "", clock(row.created_at)));
     const item = element("li", own ? `own ${row.mark}` : "other");
     if (group && !own) item.append(element("span", "name", this.#state.name(row.sender_id)));
-    item.append(element("p", "", row.text), foot);
+    if (row.deleted_at) item.append(element("p", "deleted", "deleted"));
+    else item.append(element("p", "", row.text));
+    item.append(this.#reactions(row), foot);
+    if (row.edited_at && !row.deleted_at) foot.prepend(element("span", "edited", "edited"));
     if (own) foot.append(this.#mark(row.mark));
+    if (row.message_id && !row.deleted_at) item.append(tools(own, own || leads(room)));
     if (row.mark === "refused") {
       const [retry, discard] = [
         element("button", "retry", "Retry"),
@@ -160,6 +221,18 @@ export class View {
       item.append(element("span", "error", row.error.message, retry, discard));
     }
     return item;
+  }
+
+  #reactions({ reactions }) {
+    const list = element("span", "reactions");
+    for (const [emoji, { count, user_ids }] of Object.entries(reactions ?? {})) {
+      const mine = user_ids.includes(this.#state.me);
+      const button = element("button", mine ? "react mine" : "react", `${emoji} ${count}`);
+      button.dataset.emoji = emoji;
+      button.title = user_ids.map((user_id) => this.#state.name(user_id)).join(", ");
+      list.append(button);
+    }
+    return list;
   }
 
   #mark(mark) {
@@ -171,26 +244,40 @@ export class View {
 
   #sentence({ sender_id, text, metadata }) {
     const people = (metadata.user_ids ?? []).map((user_id) => this.#state.name(user_id)).join(", ");
-    if (metadata.event === "member.added") return `${this.#state.name(sender_id)} added ${people}`;
+    const who = this.#state.name(sender_id);
+    if (metadata.event === "member.added") return `${who} added ${people}`;
+    if (metadata.user_ids?.includes(sender_id)) return `${who} left`;
+    if (metadata.event === "member.removed") return `${who} removed ${people}`;
     return text || `${metadata.event} ${people}`;
   }
 
   #listen() {
     const { open, older, send, retry, discard, direct, group, add } = this.#actions;
+    const { edit, remove, react, expel, give, leave, mute, hide } = this.#actions;
     $("rooms").addEventListener("click", ({ target }) => {
       const item = target.closest("[data-room]");
       if (item) open(item.dataset.room);
     });
     $("messages").addEventListener("click", ({ target }) => {
-      const act = { retry, discard }[target.className];
-      act?.(target.closest("li").dataset.key);
+      const act = { retry, discard, edit, remove, react }[target.classList[0]];
+      act?.(target.closest("li").dataset.key, target.dataset.emoji);
     });
+    $("people").addEventListener("click", ({ target }) => {
+      if (target.className === "expel") expel(target.closest("li").dataset.key);
+    });
+    $("people").addEventListener("change", ({ target }) =>
+      give(target.closest("li").dataset.key, target.value),
+    );
+    for (const [id, act] of Object.entries({ leave, mute, hide })) {
+      $(id).addEventListener("click", act);
+    }
     $("earlier").addEventListener("click", older);
     $("scroll").addEventListener("scroll", () => {
       if ($("scroll").scrollTop < 60 && !$("earlier").hidden) older();
     });
     this.#submit("compose", ({ text }) => text.trim() && send(text));
     $("compose").addEventListener("keydown", (event) => {
+      if (event.key === "Escape") edit(null);
       if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
       event.preventDefault();
       $("compose").requestSubmit();

@@ -120,3 +120,73 @@ async def test_sign_in(chromium: Chromium, dev_url: str, names: tuple[str, str])
     await page.type("#sign-in input", names[0], enter=True)
     await page.until("document.querySelector('#state')?.textContent === 'connected'")
     assert await page.js("document.querySelector('#me').textContent") == names[0]
+
+
+async def test_edit_delete_and_react(
+    chromium: Chromium, dev_url: str, names: tuple[str, str]
+) -> None:
+    """A change in one window shows in the other: new text, reactions with counts, tombstones."""
+    alice_id, bob_id = names
+    alice = await signed_in(chromium, dev_url, alice_id)
+    bob = await signed_in(chromium, dev_url, bob_id)
+    await direct(alice, bob_id)
+    for text in ("helo", "second"):
+        await alice.type("#compose textarea", text, enter=True)
+    await alice.until("document.querySelectorAll('#messages .mark.queued').length === 2")
+    await bob.click("#rooms li button")
+    await bob.until(shows("helo", "second"))
+
+    await alice.js("document.querySelector('#messages .edit').click()")
+    assert await alice.js("document.querySelector('#compose textarea').value") == "helo"
+    await alice.js("document.querySelector('#compose textarea').value = ''")
+    await alice.type("#compose textarea", "hello", enter=True)
+    await bob.until(shows("hello", "second"))
+    await bob.until("document.querySelectorAll('#messages .edited').length === 1")
+
+    await bob.js("document.querySelector('#messages .tools .react').click()")
+    for page in (alice, bob):
+        await page.until(
+            "document.querySelector('#messages .reactions .react')?.textContent === '👍 1'"
+        )
+    assert await bob.js("document.querySelectorAll('#messages .react.mine').length") == 1
+    await bob.js("document.querySelector('#messages .reactions .react').click()")
+    await alice.until("!document.querySelector('#messages .reactions .react')")
+
+    await alice.js("[...document.querySelectorAll('#messages .remove')].at(-1).click()")
+    await bob.until(shows("hello", "deleted"))
+    await bob.until("document.querySelector('#rooms .preview').textContent.endsWith('deleted')")
+    assert await bob.js("document.querySelectorAll('#messages .edit').length") == 0
+
+
+async def test_members_of_a_group(chromium: Chromium, dev_url: str, names: tuple[str, str]) -> None:
+    """The owner gives a role, hands over and leaves; mute and hide are one's own."""
+    alice_id, bob_id = names
+    alice = await signed_in(chromium, dev_url, alice_id)
+    bob = await signed_in(chromium, dev_url, bob_id)
+    await alice.click("#new summary")
+    await alice.type("#new-group [name=name]", "Team")
+    await alice.type("#new-group [name=members]", bob_id, enter=True)
+    await alice.until("document.querySelector('#title')?.textContent === 'Team'")
+    await bob.click("#rooms li button")
+    await bob.until("document.querySelectorAll('#people li').length === 2")
+    role = f"document.querySelector('#people [data-key=\"{bob_id}\"] .role').textContent"
+    assert await bob.js(role) == "member"
+
+    select = f"document.querySelector('#people [data-key=\"{bob_id}\"] select')"
+    await alice.until(select)
+    give = (
+        f"{select}.value = 'owner'; {select}.dispatchEvent(new Event('change', {{bubbles: true}}))"
+    )
+    await alice.js(give)
+    await bob.until(f"{role} === 'owner'")
+    await alice.js("document.querySelector('#leave').click()")
+    await alice.until("document.querySelectorAll('#rooms li').length === 0")
+    await bob.until(
+        f"document.querySelector('#messages .system')?.textContent === '{alice_id} left'"
+    )
+    await bob.until("document.querySelectorAll('#people li').length === 1")
+
+    await bob.js("document.querySelector('#mute').click()")
+    await bob.until("document.querySelector('#mute').textContent === 'Unmute'")
+    await bob.js("document.querySelector('#hide').click()")
+    await bob.until("document.querySelectorAll('#rooms li').length === 0")
