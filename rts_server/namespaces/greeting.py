@@ -96,6 +96,8 @@ class Greeting:
                 "user_rooms": limits.user_rooms,
                 "ids_per_call": limits.ids_per_call,
                 "mentions": limits.mentions,
+                "emoji": limits.emoji,
+                "reactions": limits.reactions,
                 "frame_bytes": limits.frame_bytes,
             },
             "unread": unread,

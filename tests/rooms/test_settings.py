@@ -10,6 +10,7 @@ from rts_server import keys
 from rts_server.rooms import events
 from rts_server.rooms.standing import Seat, Standings
 from tests.rooms.bench import Bench, message
+from tests.rooms.deployed import Deployed
 
 
 def settings(user: str, room_id: str, **changed: bool) -> Any:
@@ -82,3 +83,33 @@ async def test_who_comes_back_starts_without_settings(bench: Bench) -> None:
     mine = await seat(bench, room_id, "bob")
     assert (mine.muted, mine.hidden) == (False, False)
     assert (await bench.head(room_id))[b"hidden"] == b""
+
+
+async def test_settings_and_roles_survive_the_loss_of_redis(deployed: Deployed) -> None:
+    """Loaded from the archive, for the list as for the room; the next change still ranks above."""
+    parts = deployed.parts
+    room_id = await deployed.group("alice", "bob", "carol")
+    await parts.rooms.set(room_id, "bob", {"muted": True})
+    await parts.rooms.set(room_id, "bob", {"hidden": True})
+    await parts.memberships.give(room_id, "alice", "bob", "admin")
+    await parts.rooms.update(room_id, "alice", {"name": "New", "frozen": True})
+    await deployed.store()
+    await deployed.redis.flushall()
+    (cold,) = (await parts.chat_lists.of("bob")).rows
+    await parts.user_rooms.complete("bob")
+    async with deployed.relaying():
+        await parts.rooms.set(room_id, "carol", {"muted": True})
+        standing = await parts.standings.join(room_id, ["alice", "bob", "carol"])
+    assert standing is not None
+    kept = ("muted", "hidden", "role", "name", "frozen", "version")
+    warm = standing.shown("bob")
+    assert {name: warm[name] for name in kept} == {name: cold.shown[name] for name in kept}
+    assert [warm[name] for name in kept] == [True, True, "admin", "New", True, 2]
+    assert not cold.counts
+    await parts.rooms.set(room_id, "bob", {"muted": False})
+    await deployed.store()
+    member = await parts.archive.member(room_id, "bob")
+    assert member is not None
+    assert (member.muted, member.hidden, member.role) == (False, True, "admin")
+    outcome = await Bench(deployed.redis).outcome(message(room_id, "carol"))
+    assert outcome == "frozen"
