@@ -24,6 +24,7 @@ from rts_server.engine.server import Server
 from rts_server.namespaces.chat import Chat, Reads, Writes
 from rts_server.namespaces.connections import Connections
 from rts_server.namespaces.greeting import Greeting
+from rts_server.namespaces.receipts import ReceiptsNamespace
 from rts_server.persistence.archive import Archive
 from rts_server.persistence.eviction import must_not_evict
 from rts_server.persistence.quarantine import Quarantine
@@ -40,6 +41,7 @@ from rts_server.rooms.log import RoomLog
 from rts_server.rooms.members import Members
 from rts_server.rooms.memberships import Memberships
 from rts_server.rooms.messages import Messages
+from rts_server.rooms.receipts import Receipts
 from rts_server.rooms.rooms import Rooms
 from rts_server.rooms.standing import Standings
 from rts_server.rooms.sync import Sync
@@ -71,6 +73,7 @@ class Parts:
         self.memberships = Memberships(settings, self.appends, self.user_rooms, self.archive)
         self.rooms = Rooms(self.appends, self.memberships, self.standings, self.archive)
         self.members = Members(self.redis, self.archive)
+        self.receipts = Receipts(settings, self.redis, self.log, self.chat_lists)
         self.sync = Sync(settings, self.standings, self.chat_lists)
         self._tasks = Tasks()
 
@@ -83,6 +86,7 @@ class Parts:
 
     async def __aexit__(self, *_: object) -> None:
         """Stop in the opposite order and close the connections."""
+        await self.receipts.close()
         await self.fates.close()
         await self.loader.close()
         await self.appender.close()
@@ -121,15 +125,19 @@ def create_app(settings: Settings) -> web.Application:
         parts.origin,
     )
     server = Server(settings, Manager())
+    connections = Connections(settings, server)
     chat = Chat(
         settings,
         server,
-        Connections(settings, server),
-        Greeting(settings, hearing, parts.chat_lists),
-        Writes(parts.rooms, parts.memberships, parts.messages),
+        connections,
+        Greeting(settings, hearing, parts.chat_lists, parts.receipts),
+        Writes(parts.rooms, parts.memberships, parts.messages, parts.receipts),
         Reads(parts.chat_lists, parts.history, parts.members, parts.sync),
     )
-    server.register_namespace(chat)
+    reads = (parts.chat_lists, parts.members)
+    receipts = ReceiptsNamespace(settings, server, connections, parts.receipts, reads)
+    for namespace in (chat, receipts):
+        server.register_namespace(namespace)
     server.attach(app)
     health.add_routes(app, hearing.not_ready)
     if settings.dev:
@@ -140,6 +148,7 @@ def create_app(settings: Settings) -> web.Application:
             hearing.start()
             yield
             await chat.close()
+            await receipts.close()
             await hearing.close()
 
     app.cleanup_ctx.append(lifespan)

@@ -38,6 +38,7 @@ class Limits:
     emoji_points: int = 32
     reactions: int = 500
     reaction_users: int = 100
+    receipt_members: int = 100
     answer_bytes: int = 256 * 1024
     cursor_rooms: int = 500
     replay_events: int = 300
@@ -101,6 +102,8 @@ class Settings:
     relay_lease: float = _seconds("RTS_RELAY_LEASE", 5.0, 0.5)
     outbox_cap: int = _count("RTS_OUTBOX_CAP", 100_000)
     pending_cap: int = _count("RTS_PENDING_CAP", 10_000)
+    cursor_flush: float = _seconds("RTS_CURSOR_FLUSH", 10.0)
+    receipt_interval: float = _seconds("RTS_RECEIPT_INTERVAL", 1.0, 0.01)
     linger: float = _seconds("RTS_LINGER", 30.0)
     head_check: float = _seconds("RTS_HEAD_CHECK", 15.0, 0.1)
     canary_interval: float = _seconds("RTS_CANARY_INTERVAL", 3.0, 0.05)

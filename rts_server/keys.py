@@ -22,6 +22,16 @@ def outbox(part: int) -> str:
     return f"{{p{part}}}:outbox"
 
 
+def dirty(part: int) -> str:
+    """Sorted set `room user` → ms: cursors that moved and are not on their way to SQS yet."""
+    return f"{{p{part}}}:dirty"
+
+
+def room_prefix(part: int) -> str:
+    """What the keys of every room of a partition begin with."""
+    return f"{{p{part}}}:room:"
+
+
 def lease(part: int) -> str:
     """String: the relay that moves this partition's outbox."""
     return f"{{p{part}}}:relay"
@@ -45,6 +55,11 @@ class Room(NamedTuple):
     outbox: str
     prefix: str
 
+    @property
+    def receipts(self) -> str:
+        """Hash: members whose cursors moved and the room is not told yet. Lives a minute."""
+        return f"{self.prefix}receipts"
+
     def idem(self, request_id: str) -> str:
         """Hash: what an append of this id did. Lives 48 h."""
         return f"{self.prefix}idem:{request_id}"
@@ -53,7 +68,7 @@ class Room(NamedTuple):
 def room(room_id: str) -> Room:
     """The keys of a room."""
     part = partition(room_id)
-    prefix = f"{{p{part}}}:room:{room_id}:"
+    prefix = f"{room_prefix(part)}{room_id}:"
     return Room(
         head=prefix + "head",
         members=prefix + "members",

@@ -13,11 +13,13 @@ from rts_server.engine.packets import Encoded
 class Listener:
     """A session on `/chat`. `write` never blocks; a packet may be shared between listeners.
 
+    `namespaces`: those its connection has joined, which may hear ephemeral events of theirs.
     `greeted`: `session.ready` is written, rooms may come and go, one at a time (`changing`).
     """
 
     user_id: str
     write: Callable[[Encoded], None]
+    namespaces: set[str] = field(default_factory=lambda: {"/chat"})
     rooms: set[str] = field(default_factory=set)
     greeted: asyncio.Event = field(default_factory=asyncio.Event)
     changing: asyncio.Lock = field(default_factory=asyncio.Lock)

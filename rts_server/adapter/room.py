@@ -141,9 +141,12 @@ class Room:
         assert self.position is not None
         if heard.position > self.position:
             return False
-        packet = event_packet(namespace_of(heard.type), heard.type, heard.text)
+        namespace = namespace_of(heard.type)
+        packet = event_packet(namespace, heard.type, heard.text)
         for listener, seat in self.seats.items():
-            if seat.start is not None:
+            if seat.start is None or namespace not in listener.namespaces:
+                continue
+            if heard.to is None or heard.to == listener.user_id:
                 listener.write(packet)
         return True
 

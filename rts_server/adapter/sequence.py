@@ -14,13 +14,15 @@ Position = tuple[int, int]
 class Heard(NamedTuple):
     """An event as published: `epoch offset type json`. `text` is the client's event, untouched.
 
-    An ephemeral one (`~type`) has no position of its own: it carries the head it was told at.
+    An ephemeral one (`~type`) has no position of its own: it carries the head it was told at;
+    `~type@user` is for one user's devices.
     """
 
     position: Position
     type: str
     text: str
     durable: bool = True
+    to: str | None = None
 
 
 class Verdict(Enum):
@@ -35,8 +37,11 @@ class Verdict(Enum):
 def parse(data: bytes) -> Heard:
     """The event in a published payload."""
     epoch, offset, kind, text = data.decode().split(" ", 3)
-    durable = not kind.startswith("~")
-    return Heard((int(epoch), int(offset)), kind.removeprefix("~"), text, durable)
+    position = (int(epoch), int(offset))
+    if not kind.startswith("~"):
+        return Heard(position, kind, text)
+    name, _, user_id = kind[1:].partition("@")
+    return Heard(position, name, text, False, user_id or None)
 
 
 def parse_stored(data: bytes) -> Heard:

@@ -108,10 +108,10 @@ class Namespace(socketio.AsyncNamespace):  # type: ignore[misc]
         cursors = read_cursors(given.get("cursors"), self._settings.limits.cursor_rooms)
         try:
             identity = auth.verify(self._settings, given.get("token"))
-            self._connections.enter(eio_sid, identity)
+            self._connections.enter(eio_sid, self.namespace, identity)
         except errors.Refusal as refusal:
             raise Refused(refusal.message, {"code": refusal.code}) from None
-        self._sessions[sid] = Session(sid, eio_sid, identity, cursors)
+        self._sessions[sid] = Session(sid, eio_sid, identity, *cursors)
 
     def connected(self, sid: str) -> None:
         """The CONNECT packet is out: open the session. Commands wait until it is open."""
@@ -139,7 +139,7 @@ class Namespace(socketio.AsyncNamespace):  # type: ignore[misc]
         if session is None:
             return
         session.closed = True
-        self._connections.leave(session.eio_sid)
+        self._connections.leave(session.eio_sid, self.namespace)
         if session.opening is not None:
             metrics.CONNECTIONS.labels(self.namespace).dec()
             session.opening.cancel()
@@ -284,20 +284,27 @@ def failed() -> errors.Refusal:
     return errors.InvalidParam("The message could not be stored.")
 
 
-def read_cursors(given: Any, most: int) -> dict[str, tuple[int, int]]:
-    """`{room_id: [epoch, offset, …]}` as far as it makes sense; the rest is ignored."""
-    cursors: dict[str, tuple[int, int]] = {}
-    if not isinstance(given, dict):
-        return cursors
-    for room_id, cursor in given.items():
-        if len(cursors) >= most:
+def read_cursors(
+    given: Any, most: int
+) -> tuple[dict[str, tuple[int, int]], dict[str, tuple[int, int]]]:
+    """Positions and receipts of `{room_id: [epoch, offset, read_seq?, delivered_seq?]}` as far as
+    it makes sense; the rest is ignored.
+    """
+    positions: dict[str, tuple[int, int]] = {}
+    receipts: dict[str, tuple[int, int]] = {}
+    for room_id, cursor in given.items() if isinstance(given, dict) else ():
+        if len(positions) >= most:
             break
         if not isinstance(room_id, str) or not _ROOM_ID.fullmatch(room_id):
             continue
-        if (
-            isinstance(cursor, list)
-            and len(cursor) >= 2
-            and all(type(n) is int and 0 <= n < 10**10 for n in cursor[:2])
-        ):
-            cursors[room_id] = (cursor[0], cursor[1])
-    return cursors
+        if not isinstance(cursor, list) or len(cursor) < 2 or not all(map(_is_number, cursor[:2])):
+            continue
+        positions[room_id] = (cursor[0], cursor[1])
+        if len(cursor) > 2 and all(map(_is_number, cursor[2:4])):
+            read, delivered = [*cursor[2:4], 0][:2]
+            receipts[room_id] = (read, delivered)
+    return positions, receipts
+
+
+def _is_number(value: Any) -> bool:
+    return type(value) is int and 0 <= value < 10**10

@@ -21,6 +21,7 @@ from rts_server.rooms.history import History, Range
 from rts_server.rooms.members import Members
 from rts_server.rooms.memberships import Memberships
 from rts_server.rooms.messages import Messages
+from rts_server.rooms.receipts import Receipts
 from rts_server.rooms.rooms import Rooms
 from rts_server.rooms.sync import Sync
 
@@ -42,6 +43,7 @@ class Writes:
     rooms: Rooms
     memberships: Memberships
     messages: Messages
+    receipts: Receipts
 
 
 class Chat(Namespace):
@@ -61,6 +63,7 @@ class Chat(Namespace):
         self._rooms = writes.rooms
         self._memberships = writes.memberships
         self._messages = writes.messages
+        self._receipts = writes.receipts
         self._chat_lists = reads.chat_lists
         self._history = reads.history
         self._members = reads.members
@@ -70,7 +73,9 @@ class Chat(Namespace):
     async def opened(self, session: Session) -> None:
         """session.ready, what was missed, then live; all rooms of the user at once."""
         listener = Listener(
-            session.user_id, lambda packet: self._server.write(session.eio_sid, packet)
+            session.user_id,
+            lambda packet: self._server.write(session.eio_sid, packet),
+            self._connections.namespaces(session.eio_sid),
         )
         self._listeners[session] = listener
         await self._greeting.open(session, listener)
@@ -141,6 +146,7 @@ class Chat(Namespace):
     async def _set(self, session: Session, room_id: str, settings: dict[str, bool]) -> Answer:
         await self._must_be_in(session, room_id)
         done = await self._rooms.set(room_id, session.user_id, settings)
+        self._receipts.tell_unread_soon(session.user_id, room_id)
         return Durable({}, done.fate)
 
     # Members
@@ -205,6 +211,8 @@ class Chat(Namespace):
         assert appended is not None
         if appended.status == "failed":
             raise failed()
+        if appended.read_on:
+            self._receipts.tell_unread_soon(session.user_id, room_id)
         data = {
             "message_id": done.request_id,
             "client_msg_id": asked["client_msg_id"],

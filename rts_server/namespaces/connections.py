@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from rts_server import errors
 from rts_server.auth import Identity
@@ -18,7 +18,7 @@ LONGEST = 86_400.0
 @dataclass
 class _Connection:
     identity: Identity
-    namespaces: int = 0
+    namespaces: set[str] = field(default_factory=set)
     timer: asyncio.TimerHandle | None = None
 
 
@@ -30,10 +30,14 @@ class Connections:
         self._server = server
         self._known: dict[str, _Connection] = {}
 
-    def enter(self, eio_sid: str, identity: Identity) -> None:
+    def enter(self, eio_sid: str, namespace: str, identity: Identity) -> None:
         """A namespace was connected with a token. Raises Forbidden for another user."""
         self.present(eio_sid, identity)
-        self._known[eio_sid].namespaces += 1
+        self._known[eio_sid].namespaces.add(namespace)
+
+    def namespaces(self, eio_sid: str) -> set[str]:
+        """The namespaces a connection is in; the set changes with them."""
+        return self._known[eio_sid].namespaces
 
     def present(self, eio_sid: str, identity: Identity) -> Identity:
         """A token was shown; the identity that counts now. Raises Forbidden for another user."""
@@ -47,13 +51,13 @@ class Connections:
         self._arm(eio_sid, known)
         return known.identity
 
-    def leave(self, eio_sid: str) -> None:
+    def leave(self, eio_sid: str, namespace: str) -> None:
         """A namespace was disconnected."""
         known = self._known.get(eio_sid)
         if known is None:
             return
-        known.namespaces -= 1
-        if known.namespaces <= 0:
+        known.namespaces.discard(namespace)
+        if not known.namespaces:
             del self._known[eio_sid]
             if known.timer is not None:
                 known.timer.cancel()

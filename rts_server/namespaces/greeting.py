@@ -18,7 +18,8 @@ from rts_server.engine.packets import event_packet
 from rts_server.namespaces.session import Session
 from rts_server.persistence.user_rooms import Membership
 from rts_server.protocol.event import ephemeral, now, rfc3339
-from rts_server.rooms.chatlist import ChatLists
+from rts_server.rooms.chatlist import ChatList, ChatLists
+from rts_server.rooms.receipts import Cursors, Receipts
 
 log = logging.getLogger(__name__)
 
@@ -28,7 +29,10 @@ LONGEST_BACKOFF = 1.0
 class Greeting:
     """Order on the wire: session.ready, what was missed per room, then live events."""
 
-    def __init__(self, settings: Settings, hearing: Hearing, chat_lists: ChatLists) -> None:
+    def __init__(
+        self, settings: Settings, hearing: Hearing, chat_lists: ChatLists, receipts: Receipts
+    ) -> None:
+        self._receipts = receipts
         self._settings = settings
         self._hearing = hearing
         self._chat_lists = chat_lists
@@ -57,6 +61,9 @@ class Greeting:
         cursors = standing_cursors(session.cursors, memberships)
         replays = await self._hearing.join(listener, rooms, cursors)
         chat_list = await self._chat_lists.shown(user_id, rooms, partly=True)
+        if ahead := ahead_of(chat_list, session.receipts):
+            await self._repeat(user_id, ahead)
+            chat_list = await self._chat_lists.shown(user_id, rooms, partly=True)
         if session.closed:
             self._hearing.leave(listener)
             return
@@ -78,6 +85,17 @@ class Greeting:
         for room_id, replay in replays.items():
             self._settle(listener, room_id, replay)
         listener.greeted.set()
+
+    async def _repeat(self, user_id: str, ahead: dict[str, Cursors]) -> None:
+        """The client knows better than Redis, which lost them: told as if moved now."""
+        try:
+            moved = await self._receipts.move(user_id, ahead)
+        except errors.Unavailable:
+            log.warning("cursors cannot be repeated", extra={"rooms": len(ahead)})
+            return
+        for room_id, cursors in moved.items():
+            if cursors.read:
+                self._receipts.tell_unread_soon(user_id, room_id)
 
     def _ready(
         self, session: Session, unread: dict[str, int], recovered: dict[str, bool]
@@ -143,8 +161,18 @@ class Greeting:
         self._settle(listener, room_id, replays[room_id])
 
     async def removed(self, listener: Listener, room_id: str) -> None:
-        """The user is no member any more."""
+        """The user is no member any more: the room goes, and with it what was unread there."""
         _write(listener, "room.removed", {"reason": "removed"}, room_id)
+        if "/receipts" not in listener.namespaces:
+            return
+        try:
+            unread = (await self._chat_lists.of(listener.user_id, partly=True)).unread
+        except (RedisError, OSError, errors.Unavailable) as error:
+            log.warning("totals are not told", extra={"error": type(error).__name__})
+            return
+        changed = {"unread": 0, "read_seq": 0, **unread}
+        text = ephemeral("unread.changed", changed, room_id)
+        listener.write(event_packet("/receipts", "unread.changed", text))
 
     async def changed(self, user_id: str) -> None:
         """Something about the user may have been missed: compare his rooms with what is heard.
@@ -166,6 +194,20 @@ class Greeting:
             elif membership.state == "out" and room_id in listener.rooms:
                 self._hearing.part(listener, room_id)
                 await self.removed(listener, room_id)
+
+
+def ahead_of(chat_list: ChatList, given: dict[str, Cursors]) -> dict[str, Cursors]:
+    """Of the cursors a client repeats, those that are further than what is known."""
+    known = {row.room_id: row.shown for row in chat_list.rows}
+    return {
+        room_id: (read, delivered)
+        for room_id, (read, delivered) in given.items()
+        if room_id in known
+        and (
+            known[room_id]["read_seq"] < min(read, known[room_id]["seq"])
+            or known[room_id]["delivered_seq"] < min(delivered, known[room_id]["seq"])
+        )
+    }
 
 
 def within(rooms: list[dict[str, Any]], budget: int) -> tuple[list[dict[str, Any]], bool]:

@@ -27,6 +27,7 @@ class Session:
     eio_sid: str
     identity: Identity
     cursors: dict[str, tuple[int, int]]
+    receipts: dict[str, tuple[int, int]]
     session_id: str = field(default_factory=lambda: secrets.token_hex(8))
     line: deque[Asked] = field(default_factory=deque)
     ready: asyncio.Event = field(default_factory=asyncio.Event)

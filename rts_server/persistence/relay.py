@@ -20,6 +20,7 @@ from rts_server.config import Settings
 from rts_server.persistence import outbox
 from rts_server.persistence.clearing import Clearing
 from rts_server.persistence.complaints import Complaints
+from rts_server.persistence.flush import Flush
 from rts_server.persistence.lanes import backoff
 from rts_server.persistence.lease import Leases
 from rts_server.persistence.outbox import Entry
@@ -66,6 +67,7 @@ class Relay:
             outbox.ROOMS: self._outlet(settings.room_queue, ROOM_SLOTS),
         }
         self._parts: dict[int, Partition] = {}
+        self._flush = Flush(redis, lambda: list(self._parts))
         self._fence = ""
         self._until = self._renew_at = self._check_at = 0.0
         self._relieved = asyncio.Event()
@@ -78,7 +80,8 @@ class Relay:
 
     async def run(self) -> None:
         """Relay until cancelled or stopped; then what is on its way may land for 1.5 s."""
-        work = [self._tend(), self._clearing.run(), *(one.run() for one in self._outlets.values())]
+        outlets = (one.run() for one in self._outlets.values())
+        work = [self._tend(), self._clearing.run(), self._flush.run(), *outlets]
         tasks = [asyncio.create_task(one) for one in work]
         stop = asyncio.create_task(self._stopping.wait())
         try:

@@ -201,6 +201,28 @@ class MessageList(Command):
             raise ValidationError("Only one bound.", bounds[1])
 
 
+class ReceiptRead(Command):
+    """Everything up to a seq is read."""
+
+    room_id = identifier(required=True)
+    up_to_seq = Whole(0, LARGEST_SEQ, required=True)
+
+
+class ReceiptDelivered(Command):
+    """Everything up to a seq has arrived: `{room_id: up_to_seq}`, all rooms at once."""
+
+    rooms = fields.Dict(
+        keys=identifier(),
+        values=Whole(0, LARGEST_SEQ),
+        required=True,
+        validate=Length(0, LIMITS.cursor_rooms),
+    )
+
+
+class Nothing(Command):
+    """No payload."""
+
+
 class AuthRefresh(Command):
     """A newer token of the same user."""
 

@@ -35,5 +35,10 @@ def ephemeral(
 
 def namespace_of(kind: str) -> str:
     """The namespace in which an ephemeral event is told."""
-    elsewhere = {"receipt": "/receipts", "typing": "/presence", "presence": "/presence"}
+    elsewhere = {
+        "receipt": "/receipts",
+        "unread": "/receipts",
+        "typing": "/presence",
+        "presence": "/presence",
+    }
     return elsewhere.get(kind.partition(".")[0], "/chat")

@@ -120,7 +120,8 @@ end
 count = count + #picked.join - #picked.go
 local settings
 if req.settings then settings = changed_settings(req.actor, req.settings) end
-if (req.members and #picked.join + #picked.go + #picked.role == 0) or (req.settings and not settings) then
+if (req.members and #picked.join + #picked.go + #picked.role == 0)
+  or (#req.events == 0 and not settings) then
   return {'nothing', now, head.epoch, head.offset, head.seq}
 end
 if #picked.join > 0 and count > req.member_limit then return {'limit', now} end
@@ -161,6 +162,7 @@ local last_id = (head.last or '') ~= '' and cjson.decode(head.last).message_id
 -- 4.-6. from here on: writes only
 local ts = rfc3339(now)
 local offset, seq, entries = head.offset, head.seq, {}
+local read_on = 0  -- whether the sender had something unread, which his own message reads
 local update = {}
 
 local function list(candidates, text)
@@ -238,6 +240,9 @@ local function remember(event, entry)
   if event.last then update.last, update.last_ms = fill(event.last), now end
   if event.sender then
     unhide(event.sender)
+    local read = tonumber(redis.call('HGET', CURSORS, 'r:' .. event.sender) or 0)
+    local behind = seq - 1 - read
+    if behind > 0 and behind > redis.call('ZCOUNT', UNCOUNTED, '(' .. read, seq - 1) then read_on = 1 end
     put('HSET', CURSORS, 'r:' .. event.sender, seq, 'd:' .. event.sender, seq)
   end
   if event.room then
@@ -349,4 +354,4 @@ local ids = table.concat(entries, ' ')
 redis.call('HSET', IDEM, 'epoch', head.epoch, 'offset', offset, 'seq', seq, 'ts', ts,
   'hash', req.hash, 'entries', ids, 'answer', answer)
 redis.call('PEXPIRE', IDEM, req.idem_ttl)
-return {'ok', now, head.epoch, offset, seq, ts, ids, answer, 'pending'}
+return {'ok', now, head.epoch, offset, seq, ts, ids, answer, 'pending', read_on}

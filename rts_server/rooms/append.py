@@ -167,7 +167,8 @@ class Append:
 class Appended:
     """What the log answered, at the call's last event; `entries` wait in the outbox.
 
-    `picked`: of the users named, those to whom something was done, by what it was.
+    `picked`: of the users named, those to whom something was done, by what it was. `read_on`: the
+    sender had something unread, which his own message reads.
     """
 
     epoch: int
@@ -178,6 +179,7 @@ class Appended:
     picked: dict[Op, tuple[str, ...]]
     status: Literal["pending", "queued", "failed"]
     duplicate: bool = False
+    read_on: bool = False
 
     def written(self, request: Append) -> list[tuple[int, Event]]:
         """The events of the request that were written, each with its offset."""

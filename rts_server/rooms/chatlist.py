@@ -19,12 +19,16 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Row:
-    """One room of the list: what sorts it, and what is shown."""
+    """One room of the list: what sorts it, and what is shown.
+
+    `uncounted`: messages behind read_seq that count for nobody.
+    """
 
     active_ms: int
     room_id: str
     shown: dict[str, Any]
     counts: bool
+    uncounted: int
 
     @property
     def unread(self) -> int:
@@ -151,8 +155,8 @@ def _membership(stored: StoredMember) -> Membership:
 
 def _warm_row(room_id: str, standing: Standing, user_id: str) -> Row:
     active = standing.last_ms or milliseconds(standing.room["created_at"])
-    shown = standing.shown(user_id)
-    return Row(active, room_id, shown, counts(shown))
+    shown, seat = standing.shown(user_id), standing.seats[user_id]
+    return Row(active, room_id, shown, counts(shown), seat.uncounted if seat else 0)
 
 
 def _cold_row(stored: StoredRoom, member: StoredMember, skipped: int) -> Row:
@@ -161,8 +165,8 @@ def _cold_row(stored: StoredRoom, member: StoredMember, skipped: int) -> Row:
     unread = max(0, stored.seq - member.read_seq - skipped)
     seat = Seat(
         member.role,
-        member.read_seq,
-        member.delivered_seq,
+        min(member.read_seq, stored.seq),
+        min(member.delivered_seq, stored.seq),
         unread,
         member.muted,
         member.hidden,
@@ -176,7 +180,7 @@ def _cold_row(stored: StoredRoom, member: StoredMember, skipped: int) -> Row:
         shown["last_message"] = stored.last
     created = stored.last["created_at"] if stored.last else stored.room["created_at"]
     whole = shown | personal(seat)
-    return Row(milliseconds(created), stored.room_id, whole, counts(whole))
+    return Row(milliseconds(created), stored.room_id, whole, counts(whole), skipped)
 
 
 def counts(room: dict[str, Any]) -> bool:

@@ -168,7 +168,7 @@ class Loader:
             "seq": stored.seq,
             "starts": orjson.dumps(stored.starts).decode(),
             "channel": keys.room_channel(room_id),
-            "members": [_member(member) for member in members if member.state == "in"],
+            "members": [_member(m, stored.seq) for m in members if m.state == "in"],
             "hidden": " ".join(m.user_id for m in members if m.state == "in" and m.hidden),
             "uncounted": uncounted,
             "log_ttl": ms(self._settings.hot_log_ttl),
@@ -201,7 +201,7 @@ def last_position(stored: StoredRoom, members: list[StoredMember]) -> tuple[int,
     return max(positions)
 
 
-def _member(member: StoredMember) -> dict[str, Any]:
+def _member(member: StoredMember, seq: int) -> dict[str, Any]:
     kept: dict[str, Any] = {
         "user_id": member.user_id,
         "role": member.role,
@@ -212,8 +212,8 @@ def _member(member: StoredMember) -> dict[str, Any]:
     return {
         "user_id": member.user_id,
         "stored": f"{member.role} {orjson.dumps(kept).decode()}",
-        "read_seq": member.read_seq,
-        "delivered_seq": member.delivered_seq,
+        "read_seq": min(member.read_seq, seq),
+        "delivered_seq": min(member.delivered_seq, seq),
         **({"settings": settings} if (settings := _settings(member)) else {}),
     }
 

@@ -1,7 +1,7 @@
 -- Where the room stands and what it is to some users; reads only.
 -- KEYS: 1-9 of fence.lua. ARGV: user ids.
 -- Answer: state, epoch, offset, seq, room, last, last_ms, members, starts, then per user
--- member text ('' when not one), read_seq, delivered_seq, unread, settings ('' or `rev muted hidden`).
+-- member text ('' when not one), read_seq, delivered_seq, how many seqs behind read_seq do not count, settings ('' or `rev muted hidden`).
 local state, head = fence(clock())
 if state ~= 'warm' then return {state} end
 local answer = {state, head.epoch, head.offset, head.seq, head.room or '', head.last or '',
@@ -10,11 +10,10 @@ for _, user_id in ipairs(ARGV) do
   local member = redis.call('HGET', MEMBERS, user_id)
   local cursors = redis.call('HMGET', CURSORS, 'r:' .. user_id, 'd:' .. user_id, 'x:' .. user_id)
   local read = tonumber(cursors[1] or 0)
-  local skipped = redis.call('ZCOUNT', UNCOUNTED, '(' .. read, '+inf')
   answer[#answer + 1] = member or ''
   answer[#answer + 1] = read
   answer[#answer + 1] = tonumber(cursors[2] or 0)
-  answer[#answer + 1] = math.max(0, head.seq - read - skipped)
+  answer[#answer + 1] = redis.call('ZCOUNT', UNCOUNTED, '(' .. read, '+inf')
   answer[#answer + 1] = cursors[3] or ''
 end
 return answer

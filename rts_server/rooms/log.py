@@ -127,7 +127,7 @@ class RoomLog:
 
 
 def _appended(answer: list[Any], duplicate: bool) -> Appended:
-    _, _, epoch, offset, seq, ts, entries, picked, status = answer
+    _, _, epoch, offset, seq, ts, entries, picked, status, *read_on = answer
     return Appended(
         epoch=int(epoch),
         offset=int(offset),
@@ -137,6 +137,7 @@ def _appended(answer: list[Any], duplicate: bool) -> Appended:
         picked={op: tuple(users) for op, users in orjson.loads(picked).items()},
         status=status.decode(),
         duplicate=duplicate,
+        read_on=read_on == [1],
     )
 
 

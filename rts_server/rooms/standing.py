@@ -34,6 +34,7 @@ class Seat:
     unread: int
     muted: bool = False
     hidden: bool = False
+    uncounted: int = 0
 
 
 @dataclass(frozen=True)
@@ -151,10 +152,11 @@ def _standing(answer: list[Any], users: Sequence[str]) -> Standing | None:
     _, epoch, offset, seq, room, last, last_ms, count, starts, *rest = answer
     seats: dict[str, Seat | None] = {}
     for i, user_id in enumerate(users):
-        member, read, delivered, unread, settings = rest[5 * i : 5 * i + 5]
+        member, read, delivered, uncounted, settings = rest[5 * i : 5 * i + 5]
+        unread = max(0, seq - read - uncounted)
         role = member.split(b" ", 1)[0].decode()
         _, muted, hidden = (settings or b"0 0 0").split()
-        seat = Seat(role, read, delivered, unread, muted == b"1", hidden == b"1")
+        seat = Seat(role, read, delivered, unread, muted == b"1", hidden == b"1", uncounted)
         seats[user_id] = seat if member else None
     return Standing(
         position=(epoch, offset),

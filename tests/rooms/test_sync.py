@@ -26,7 +26,7 @@ class Log:
     async def shown(self, user_id: str, room_ids: list[str]) -> ChatList:
         """Every room asked for that is there."""
         rows = [
-            Row(0, room_id, {"epoch": 1, "offset": len(self._rooms[room_id])}, True)
+            Row(0, room_id, {"epoch": 1, "offset": len(self._rooms[room_id])}, True, 0)
             for room_id in room_ids
             if room_id in self._rooms
         ]

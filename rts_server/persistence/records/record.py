@@ -90,7 +90,7 @@ def _must(schema: Schema, raw: dict[str, Any]) -> None:
 
 def _alone(raw: dict[str, Any]) -> Record | None:
     """A record that carries no event of a room's log."""
-    for kind in ("barrier", "settings"):
+    for kind in ("barrier", "settings", "cursors"):
         if data := raw.get(kind):
             return Record(kind, data["room_id"], data.get("epoch", 0), data.get("offset", 0), data)
     return None
@@ -99,7 +99,7 @@ def _alone(raw: dict[str, Any]) -> Record | None:
 def _event(raw: dict[str, Any]) -> Record:
     event = raw.get("event")
     if event is None:
-        raise Poison("neither event nor barrier nor settings")
+        raise Poison("neither event nor barrier, settings or cursors")
     return Record(
         event["type"],
         event["room_id"],
@@ -126,7 +126,8 @@ def recognised(body: str) -> dict[str, Any]:
         raw = json.loads(body)
     except (ValueError, RecursionError):
         return {}
-    outer = _object(raw, "event") or _object(raw, "barrier") or _object(raw, "settings")
+    parts = (_object(raw, name) for name in ("event", "barrier", "settings", "cursors"))
+    outer = next(filter(None, parts), {})
     data = _object(outer, "data")
     inner = _object(data, "message") or data
     found = {name: outer.get(name) for name in ("room_id", "epoch", "offset")}

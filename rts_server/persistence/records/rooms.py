@@ -129,6 +129,18 @@ def _members_removed(record: Record) -> list[Step]:
     return _under_epoch(record, roles) + _under_epoch(record, updates)
 
 
+def _cursors(record: Record) -> list[Step]:
+    """Each by its own height: a read cursor may have been lifted by a message meanwhile."""
+    return [
+        Write(
+            ROOMS,
+            update(member_key(record.room_id, one["user_id"]), {name: one[name]}, above=[name]),
+        )
+        for one in record.data["members"]
+        for name in ("read_seq", "delivered_seq")
+    ]
+
+
 ROOM_KINDS: dict[str, Rule] = {
     "room.created": Rule(shapes.ONE_ROOM, _room_state),
     "room.updated": Rule(shapes.ONE_ROOM, _room_state),
@@ -136,4 +148,5 @@ ROOM_KINDS: dict[str, Rule] = {
     "member.updated": Rule(shapes.MEMBERS, _members_updated),
     "member.removed": Rule(shapes.MEMBERS, _members_removed),
     "settings": Rule(shapes.SETTINGS, _settings),
+    "cursors": Rule(shapes.CURSORS, _cursors),
 }

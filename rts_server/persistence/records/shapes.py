@@ -46,6 +46,15 @@ SETTINGS = _schema(
     muted=fields.Boolean(truthy={True}, falsy={False}, required=True),
     hidden=fields.Boolean(truthy={True}, falsy={False}, required=True),
 )
+_CURSOR = _schema(
+    user_id=_user(required=True),
+    read_seq=_number(required=True),
+    delivered_seq=_number(required=True),
+)
+CURSORS = _schema(
+    room_id=_id(required=True),
+    members=fields.List(fields.Nested(_CURSOR), required=True, validate=Length(min=1)),
+)
 EVENT = _schema(
     type=fields.String(required=True),
     ts=_optional(),
@@ -59,6 +68,7 @@ RECORD = _schema(
     event=fields.Nested(EVENT),
     barrier=fields.Nested(BARRIER),
     settings=fields.Nested(SETTINGS),
+    cursors=fields.Nested(CURSORS),
     message=fields.Dict(),
     hash=_optional(),
 )

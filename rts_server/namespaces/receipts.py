@@ -1,0 +1,95 @@
+"""`/receipts`: who has read what, and what is unread."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rts_server import errors
+from rts_server.config import Settings
+from rts_server.engine.server import Server
+from rts_server.namespaces.base import Answer, Namespace, command
+from rts_server.namespaces.connections import Connections
+from rts_server.namespaces.session import Session
+from rts_server.protocol import commands
+from rts_server.rooms.chatlist import ChatLists, Row
+from rts_server.rooms.members import Members
+from rts_server.rooms.receipts import Receipts
+
+CURSOR = ("user_id", "read_seq", "delivered_seq")
+
+
+class ReceiptsNamespace(Namespace):
+    """Cursors move forward only; every command is safe to repeat."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        server: Server,
+        connections: Connections,
+        receipts: Receipts,
+        reads: tuple[ChatLists, Members],
+    ) -> None:
+        super().__init__("/receipts", settings, server, connections)
+        self._receipts = receipts
+        self._chat_lists, self._members = reads
+
+    @command("receipt.read", commands.ReceiptRead)
+    async def receipt_read(self, session: Session, asked: dict[str, Any]) -> Answer:
+        """Everything up to a seq is read."""
+        room_id, user_id = asked["room_id"], session.user_id
+        await self._must_be_in(user_id, room_id)
+        cursors = {room_id: (asked["up_to_seq"], 0)}
+        moved = (await self._receipts.move(user_id, cursors)).get(room_id)
+        if moved is None:
+            raise errors.NotFound()
+        if moved.read:
+            self._receipts.tell_unread_soon(user_id, room_id)
+        row = await self._row(user_id, room_id)
+        return {
+            "read_seq": moved.read_seq,
+            "delivered_seq": moved.delivered_seq,
+            "unread": row.shown["unread"],
+        }
+
+    @command("receipt.delivered", commands.ReceiptDelivered)
+    async def receipt_delivered(self, session: Session, asked: dict[str, Any]) -> Answer:
+        """Everything up to a seq has arrived, in several rooms at once; rooms of others are not."""
+        mine = {one.room_id for one in await self._chat_lists.rooms_of(session.user_id)}
+        cursors = {room_id: (0, seq) for room_id, seq in asked["rooms"].items() if room_id in mine}
+        if cursors:
+            await self._receipts.move(session.user_id, cursors)
+        return {}
+
+    @command("receipt.list", commands.RoomGet)
+    async def receipt_list(self, session: Session, asked: dict[str, Any]) -> Answer:
+        """The cursors of all members."""
+        await self._must_be_in(session.user_id, asked["room_id"])
+        members = await self._members.all(asked["room_id"], session.user_id)
+        return {"receipts": [{name: member[name] for name in CURSOR} for member in members]}
+
+    @command("unread.get", commands.Nothing)
+    async def unread_get(self, session: Session, asked: dict[str, Any]) -> Answer:
+        """The user's totals."""
+        return {"unread": (await self._chat_lists.of(session.user_id)).unread}
+
+    @command("unread.explain", commands.RoomGet)
+    async def unread_explain(self, session: Session, asked: dict[str, Any]) -> Answer:
+        """Why a room's unread is what it is: seq − read_seq − what does not count behind it."""
+        await self._must_be_in(session.user_id, asked["room_id"])
+        row = await self._row(session.user_id, asked["room_id"])
+        return {
+            "seq": row.shown["seq"],
+            "read_seq": row.shown["read_seq"],
+            "uncounted": row.uncounted,
+            "unread": row.shown["unread"],
+        }
+
+    async def _must_be_in(self, user_id: str, room_id: str) -> None:
+        if not await self._chat_lists.is_member(user_id, room_id):
+            raise errors.NotFound()
+
+    async def _row(self, user_id: str, room_id: str) -> Row:
+        rows = (await self._chat_lists.shown(user_id, [room_id])).rows
+        if not rows:
+            raise errors.NotFound()
+        return rows[0]

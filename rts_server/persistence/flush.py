@@ -1,0 +1,44 @@
+"""Cursors on their way to the table: gathered in Redis, written a while after they moved."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from rts_server import keys
+from rts_server.persistence.complaints import Complaints
+from rts_server.persistence.scripts import Call, Script
+
+_FLUSH = Script(Path(__file__).with_name("flush.lua"))
+
+EVERY = 1.0
+MOST = 500
+"""Cursors of one partition at once; what is left is due a second later."""
+
+log = logging.getLogger(__name__)
+
+
+class Flush:
+    """Looks every second at the partitions this relay holds."""
+
+    def __init__(self, redis: Redis, parts: Callable[[], Iterable[int]]) -> None:
+        self._redis, self._parts = redis, parts
+        self._complaints = Complaints(log)
+
+    async def run(self) -> None:
+        """Until cancelled; trouble is tried again a second later."""
+        while True:
+            await asyncio.sleep(EVERY)
+            calls: list[Call] = [
+                ([keys.dirty(part), keys.outbox(part)], [keys.room_prefix(part), MOST])
+                for part in self._parts()
+            ]
+            try:
+                await _FLUSH.many(self._redis, calls)
+            except (RedisError, OSError) as error:
+                self._complaints.say("cursors cannot be flushed", error)

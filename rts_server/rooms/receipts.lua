@@ -1,0 +1,55 @@
+-- Move a member's cursors forward; tell the room, at most once in a while, who moved.
+-- KEYS: 1-9 of fence.lua, 10 who moved and is not told yet, 11 cursors of the partition not stored yet.
+-- ARGV: user id ('' to tell only), read and delivered (0: as they are), room id, channel, ms until
+-- they are stored, ms between two tellings, most members of a room that is told.
+-- Answer: state, read, delivered, whether read moved (0|1), ms until the rest may be told (0: no rest);
+-- 'not_found' when the user is no member.
+local now = clock()
+local state, head = fence(now)
+if state ~= 'warm' then return {state} end
+local user, every = ARGV[1], tonumber(ARGV[7])
+local waiting, dirty = redis.pcall('HGETALL', KEYS[10]), redis.pcall('ZCARD', KEYS[11])
+if waiting.err or type(dirty) == 'table' then return {'broken'} end
+
+local read, delivered, moved = 0, 0, 0
+if user ~= '' then
+  local kept = redis.call('HMGET', CURSORS, 'r:' .. user, 'd:' .. user)
+  if redis.call('HEXISTS', MEMBERS, user) == 0 or not (kept[1] and kept[2]) then return {'not_found'} end
+  local old_read, old_delivered = tonumber(kept[1]), tonumber(kept[2])
+  read = math.max(old_read, math.min(tonumber(ARGV[2]), head.seq))
+  delivered = math.max(old_delivered, read, math.min(tonumber(ARGV[3]), head.seq))
+  moved = read > old_read and 1 or 0
+  if read > old_read or delivered > old_delivered then
+    redis.call('HSET', CURSORS, 'r:' .. user, read, 'd:' .. user, delivered)
+    redis.call('ZADD', KEYS[11], 'NX', now + ARGV[6], ARGV[4] .. ' ' .. user)
+    if redis.call('HLEN', MEMBERS) <= tonumber(ARGV[8]) then
+      waiting[#waiting + 1], waiting[#waiting + 2] = 'u:' .. user, '1'
+      redis.call('HSET', KEYS[10], 'u:' .. user, 1)
+      redis.call('PEXPIRE', KEYS[10], 60 * every)
+    end
+  end
+end
+
+local told, cursors, seen = 0, {}, {}
+for i = 1, #waiting, 2 do
+  local name = waiting[i]
+  local who = name:match('^u:(.*)$')
+  if name == 'told' then
+    told = tonumber(waiting[i + 1])
+  elseif not seen[who] then
+    seen[who] = true
+    local at = redis.call('HMGET', CURSORS, 'r:' .. who, 'd:' .. who)
+    if at[1] and at[2] then
+      cursors[#cursors + 1] = {user_id = who, read_seq = tonumber(at[1]), delivered_seq = tonumber(at[2])}
+    end
+  end
+end
+if #cursors == 0 then return {state, read, delivered, moved, 0} end
+if now < told + every then return {state, read, delivered, moved, told + every - now} end
+local event = cjson.encode({type = 'receipt.updated', ts = rfc3339(now), room_id = ARGV[4],
+  data = {cursors = cursors}})
+redis.call('DEL', KEYS[10])
+redis.call('HSET', KEYS[10], 'told', now)
+redis.call('PEXPIRE', KEYS[10], 60 * every)
+redis.call('PUBLISH', ARGV[5], head.epoch .. ' ' .. head.offset .. ' ~receipt.updated ' .. event)
+return {state, read, delivered, moved, 0}

@@ -1,0 +1,18 @@
+-- Tell a member's devices what is unread in a room at its head, in the order of the room's events.
+-- KEYS: 1-9 of fence.lua. ARGV: user id, room id, channel, unread and rooms with unread elsewhere.
+-- Answer: state, or 'not_found'.
+local now = clock()
+local state, head = fence(now)
+if state ~= 'warm' then return state end
+local user = ARGV[1]
+if redis.call('HEXISTS', MEMBERS, user) == 0 then return 'not_found' end
+local kept = redis.call('HMGET', CURSORS, 'r:' .. user, 'd:' .. user, 'x:' .. user)
+local read = tonumber(kept[1] or 0)
+local unread = math.max(0, head.seq - read - redis.call('ZCOUNT', UNCOUNTED, '(' .. read, '+inf'))
+local counts = unread > 0 and (not kept[3] or kept[3]:match(' 0 0$'))
+local event = cjson.encode({type = 'unread.changed', ts = rfc3339(now), room_id = ARGV[2], data = {
+  unread = unread, read_seq = read,
+  total = ARGV[4] + (counts and unread or 0), rooms = ARGV[5] + (counts and 1 or 0),
+}})
+redis.call('PUBLISH', ARGV[3], head.epoch .. ' ' .. head.offset .. ' ~unread.changed@' .. user .. ' ' .. event)
+return state
