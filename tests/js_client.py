@@ -93,6 +93,15 @@ class JsClient:
         if line["kind"] == "connect_error":
             raise ConnectRefused(line["message"], line.get("data"))
 
+    async def join(self, namespace: str) -> None:
+        """Another namespace on the same connection; commands go where their name belongs."""
+        self._tell(op="join", namespace=namespace)
+        await self.until(
+            lambda: any(
+                line["kind"] == "joined" and line["namespace"] == namespace for line in self.lines
+            )
+        )
+
     def auth(self, **changed: Any) -> None:
         """Change what the auth function answers at the next connect: `token=`, `cursors=`."""
         self._tell(op="auth", **changed)

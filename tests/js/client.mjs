@@ -3,16 +3,20 @@
 //
 //   {op: "connect", url, namespace, token, cursors, follow?, options?}   follow: keep the cursors
 //   {op: "auth", token?, cursors?}             what the auth function answers at the next connect
+//   {op: "join", namespace}                    another namespace on the same connection
 //   {op: "emit", id, event, data?, timeout}    timeout in ms
 //   {op: "drop"}                               break the transport; the client reconnects by itself
 //   {op: "close"}
 //
+//   {kind: "joined", namespace}
 //   {kind: "connect", sid} | {kind: "connect_error", message, data, final}
 //   {kind: "disconnect", reason} | {kind: "event", name, data} | {kind: "ack", id, answer | error}
 import { createInterface } from "node:readline";
 import { io } from "socket.io-client";
 
 let socket;
+const others = {};
+const NAMESPACES = { receipt: "/receipts", unread: "/receipts", presence: "/presence", typing: "/presence" };
 let auth = {};
 
 // What a client that keeps the rules holds: the highest position of each room.
@@ -48,12 +52,19 @@ const operations = {
       tell({ kind: "event", name, data });
     });
   },
+  join({ namespace }) {
+    const other = socket.io.socket(namespace, { auth: (done) => done({ token: auth.token }) });
+    others[namespace] = other;
+    other.on("connect", () => tell({ kind: "joined", namespace }));
+    other.onAny((name, data) => tell({ kind: "event", name, data }));
+    other.connect();
+  },
   auth({ token = auth.token, cursors = auth.cursors }) {
     auth = { token, cursors };
   },
   emit({ id, event, data, timeout }) {
     const args = data === undefined ? [] : [data];
-    socket
+    (others[NAMESPACES[event.split(".")[0]]] ?? socket)
       .timeout(timeout)
       .emit(event, ...args, (error, answer) =>
         tell(error ? { kind: "ack", id, error: error.message } : { kind: "ack", id, answer }),
@@ -71,4 +82,4 @@ for await (const line of createInterface({ input: process.stdin })) {
   const command = JSON.parse(line);
   operations[command.op](command);
 }
-socket?.close();
+for (const one of [socket, ...Object.values(others)]) one?.close();

@@ -73,6 +73,12 @@ def settings(
     return json.dumps({"v": 1, "settings": {**data, "muted": muted, "hidden": hidden}})
 
 
+def cursors(*members: tuple[str, int, int]) -> str:
+    """Read and delivered cursors of some members."""
+    moved = [{"user_id": u, "read_seq": r, "delivered_seq": d} for u, r, d in members]
+    return json.dumps({"v": 1, "cursors": {"room_id": ROOM, "members": moved}})
+
+
 def failed(epoch: int, offset: int, seq: int, message_id: str, room_id: str = ROOM) -> str:
     data = {"message_id": message_id, "client_msg_id": "c", "seq": seq, "reason": "poison"}
     return record("message.failed", epoch, offset, data, room_id)

@@ -60,6 +60,8 @@ STORY: list[tuple[str, str]] = [
     ("r", samples.settings(2, 9, 1, "bob", muted=True)),
     ("r", samples.settings(2, 9, 2, "bob", hidden=True)),
     ("r", samples.settings(2, 5, 7, "bob", muted=True)),
+    ("r", samples.cursors(("bob", 12, 13), ("alice", 1, 4))),
+    ("r", samples.cursors(("bob", 11, 14), ("carol", 2, 2))),
 ]
 NAMES = count()
 
@@ -129,7 +131,7 @@ def test_what_the_story_leaves(straight: str) -> None:
     assert by_sk["DELETED#000001"]["seqs"] == [1_001, 1_002]
     assert "MEMBER#dave" not in by_sk
     bob, carol = by_sk["MEMBER#bob"], by_sk["MEMBER#carol"]
-    assert (bob["state"], bob["join_seq"], bob["read_seq"]) == ("in", 6, 9)
+    assert (bob["state"], bob["join_seq"], bob["read_seq"]) == ("in", 6, 12)
     assert (carol["join_seq"], carol["read_seq"]) == (6, 7)
     assert [by_sk[f"MEMBER#{user}"]["role"] for user in ("alice", "bob", "carol")] == [
         "member",
@@ -137,6 +139,11 @@ def test_what_the_story_leaves(straight: str) -> None:
         "readonly",
     ]
     assert (bob["muted"], bob["hidden"]) == (False, True)
+    assert [by_sk[f"MEMBER#{user}"]["delivered_seq"] for user in ("alice", "bob", "carol")] == [
+        4,
+        14,
+        2,
+    ]
     assert (by_id["m3"]["epoch"], by_id["m3"]["seq"]) == (2, 4)
     assert by_id["m3"]["position"] == records.position(2, 4)
     assert json.loads(by_id["m3"]["body"])["seq"] == 4

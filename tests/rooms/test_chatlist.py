@@ -1,0 +1,74 @@
+"""The list of a user's rooms: by activity, with totals, in few round trips."""
+
+from __future__ import annotations
+
+from typing import cast
+
+import pytest
+from redis.asyncio import Redis
+from redis.asyncio.connection import AbstractConnection
+
+from rts_server.persistence.archive import Archive
+from rts_server.persistence.user_rooms import Membership, UserRooms
+from rts_server.rooms import events
+from rts_server.rooms.chatlist import ChatLists
+from rts_server.rooms.standing import Standings
+from tests.rooms.bench import Bench, message
+
+ROOMS = 500
+
+
+def lists(redis: Redis) -> ChatLists:
+    """Without an archive: all is warm."""
+    return ChatLists(cast(Archive, None), UserRooms(redis), Standings(redis))
+
+
+async def of_alice(bench: Bench, rooms: int) -> list[str]:
+    """Rooms of alice and bob, the index complete."""
+    room_ids = [await bench.group("alice", "bob", room=f"r{n}") for n in range(rooms)]
+    index = UserRooms(bench.redis)
+    await index.note_all([("alice", Membership(r, 1, 2, "in")) for r in room_ids])
+    await index.complete("alice")
+    return room_ids
+
+
+async def test_five_hundred_rooms_in_three_round_trips(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The index, then all rooms at once."""
+    room_ids = await of_alice(bench, ROOMS)
+    chat_lists = lists(bench.redis)
+    await chat_lists.of("alice")  # scripts are loaded now
+    trips = 0
+    send = AbstractConnection.send_packed_command
+
+    async def counted(self: AbstractConnection, *args: object, **kwargs: object) -> None:
+        nonlocal trips
+        trips += 1
+        await send(self, *args, **kwargs)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(AbstractConnection, "send_packed_command", counted)
+    found = await chat_lists.of("alice")
+    assert {row.room_id for row in found.rows} == set(room_ids)
+    assert trips <= 3
+
+
+async def test_the_list_is_by_activity_and_pages_by_cursor(bench: Bench) -> None:
+    """Newest first; hidden rooms are another list; muted and hidden ones count in no total."""
+    one, two, three = await of_alice(bench, 3)
+    for room_id in (two, one, three, two):
+        await bench.append(message(room_id, "bob", f"m-{await bench.redis.incr('n')}"))
+    chat_lists = lists(bench.redis)
+    found = await chat_lists.of("alice")
+    assert found.unread == {"total": 4, "rooms": 3}
+    order = [row.room_id for row in found.rows]
+    assert order[0] == two
+    first = found.rows[0]
+    rest = found.after((first.active_ms, first.room_id), hidden=False)
+    assert [row.room_id for row in rest] == order[1:]
+    await bench.append(events.settings_changed(two, "alice", {"muted": True}))
+    await bench.append(events.settings_changed(three, "alice", {"hidden": True}))
+    found = await chat_lists.of("alice")
+    assert found.unread == {"total": 1, "rooms": 1}
+    assert {row.room_id for row in found.after(None, hidden=False)} == {one, two}
+    assert [row.room_id for row in found.after(None, hidden=True)] == [three]

@@ -1,0 +1,147 @@
+"""receipts.lua, unread.lua and flush.lua on a real Valkey."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import orjson
+import pytest
+
+from rts_server import keys
+from rts_server.persistence.flush import _FLUSH
+from rts_server.rooms import events
+from rts_server.rooms.receipts import _RECEIPTS, _UNREAD
+from tests.rooms.bench import Bench, message
+
+EVERY = 50
+
+
+async def moved(
+    bench: Bench, room_id: str, user: str, read: int, delivered: int = 0, *, most: int = 100
+) -> list[Any]:
+    """The script's answer."""
+    names = keys.room(room_id)
+    dirty = keys.dirty(keys.partition(room_id))
+    channel = keys.room_channel(room_id)
+    args: list[str | int] = [user, read, delivered, room_id, channel, 0, EVERY, most]
+    answer: list[Any] = await _RECEIPTS.run(bench.redis, [*names[:9], names.receipts, dirty], args)
+    return answer
+
+
+async def room_of(bench: Bench, messages: int) -> str:
+    """A room of alice, bob and carol with some messages of alice."""
+    room_id = await bench.group("alice", "bob", "carol")
+    for n in range(messages):
+        await bench.append(message(room_id, "alice", f"m{n}"))
+    return room_id
+
+
+async def flushed(bench: Bench, room_id: str) -> list[dict[str, Any]]:
+    """The cursors on their way to the archive after a flush of the partition."""
+    part = keys.partition(room_id)
+    before = len(await bench.outbox(room_id))
+    await _FLUSH.run(
+        bench.redis, [keys.dirty(part), keys.outbox(part)], [keys.room_prefix(part), 9]
+    )
+    entries = (await bench.outbox(room_id))[before:]
+    return [orjson.loads(entry[b"d"])["cursors"] for entry in entries]
+
+
+async def test_cursors_move_forward_and_never_beyond(bench: Bench) -> None:
+    """Whatever is asked, 0 ≤ read ≤ delivered ≤ seq; the room stays warm."""
+    room_id = await room_of(bench, 5)
+    assert await moved(bench, room_id, "bob", 2) == [b"warm", 2, 2, 1, 0]
+    for read, delivered, wanted in ((1, 0, [2, 2, 0]), (0, 4, [2, 4, 0]), (9, 9, [5, 5, 1])):
+        answer = await moved(bench, room_id, "bob", read, delivered)
+        assert [answer[0], *answer[1:4]] == [b"warm", *wanted]
+    assert await moved(bench, room_id, "eve", 1) == [b"not_found"]
+    assert await bench.state(room_id) == "warm"
+
+
+async def test_the_room_is_told_together_and_not_too_often(bench: Bench) -> None:
+    """The first at once, the next ones in one word when the time has passed."""
+    room_id = await room_of(bench, 3)
+    async with bench.redis.pubsub() as channel:
+        await channel.subscribe(keys.room_channel(room_id))
+        assert await channel.get_message(timeout=1) is not None
+        await moved(bench, room_id, "bob", 1)
+        waits = [(await moved(bench, room_id, user, 2))[4] for user in ("bob", "carol")]
+        assert all(0 < wait <= EVERY for wait in waits)
+        await asyncio.sleep(EVERY / 1000)  # the interval itself is what is tested
+        assert (await moved(bench, room_id, "", 0))[4] == 0
+        assert (await moved(bench, room_id, "", 0))[4] == 0
+        words = [await channel.get_message(timeout=1) for _ in range(2)]
+        assert await channel.get_message(timeout=0.05) is None
+    told = [word["data"].decode().split(" ", 3) for word in words if word]
+    assert [kind for _, _, kind, _ in told] == ["~receipt.updated"] * 2
+    assert [(int(epoch), int(offset)) for epoch, offset, _, _ in told] == [(1, 5)] * 2
+    cursors = [orjson.loads(text)["data"]["cursors"] for *_, text in told]
+    assert [[c["user_id"] for c in one] for one in cursors] == [["bob"], ["bob", "carol"]]
+    assert cursors[1][0] == {"user_id": "bob", "read_seq": 2, "delivered_seq": 2}
+
+
+async def test_large_rooms_are_not_told(bench: Bench) -> None:
+    """Cursors move and are stored all the same."""
+    room_id = await room_of(bench, 3)
+    async with bench.redis.pubsub() as channel:
+        await channel.subscribe(keys.room_channel(room_id))
+        assert await channel.get_message(timeout=1) is not None
+        assert await moved(bench, room_id, "bob", 2, most=2) == [b"warm", 2, 2, 1, 0]
+        assert await channel.get_message(timeout=0.05) is None
+    (record,) = await flushed(bench, room_id)
+    assert record["members"] == [{"user_id": "bob", "read_seq": 2, "delivered_seq": 2}]
+
+
+async def test_what_moved_is_flushed_once(bench: Bench) -> None:
+    """One record for a room, the cursors as they are then; nothing when nothing moved since."""
+    room_id = await room_of(bench, 4)
+    await moved(bench, room_id, "bob", 1)
+    await moved(bench, room_id, "carol", 0, 2)
+    await moved(bench, room_id, "bob", 3)
+    (record,) = await flushed(bench, room_id)
+    assert record["room_id"] == room_id
+    assert {m["user_id"]: (m["read_seq"], m["delivered_seq"]) for m in record["members"]} == {
+        "bob": (3, 3),
+        "carol": (0, 2),
+    }
+    assert await flushed(bench, room_id) == []
+    await moved(bench, room_id, "bob", 3)
+    assert await flushed(bench, room_id) == []
+
+
+async def test_foreign_keys_break_nothing(bench: Bench) -> None:
+    """A key of another type is an answer, not half a write."""
+    room_id = await room_of(bench, 2)
+    await bench.redis.set(keys.room(room_id).receipts, "x")
+    before = await bench.dump()
+    assert await moved(bench, room_id, "bob", 1) == [b"broken"]
+    assert await bench.dump() == before
+
+
+@pytest.mark.parametrize(("muted", "totals"), [(False, (7, 3)), (True, (5, 2))])
+async def test_unread_is_told_at_the_head_to_one_user(
+    bench: Bench, muted: bool, totals: tuple[int, int]
+) -> None:
+    """With the totals of his other rooms; a muted room adds nothing to them."""
+    room_id = await room_of(bench, 2)
+    if muted:
+        await bench.append(events.settings_changed(room_id, "bob", {"muted": True}))
+    async with bench.redis.pubsub() as channel:
+        await channel.subscribe(keys.room_channel(room_id))
+        assert await channel.get_message(timeout=1) is not None
+        where = keys.room(room_id)[:9]
+        args: list[str | int] = ["bob", room_id, keys.room_channel(room_id), 5, 2]
+        assert await _UNREAD.run(bench.redis, where, args) == b"warm"
+        assert await _UNREAD.run(bench.redis, where, ["eve", *args[1:]]) == b"not_found"
+        word = await channel.get_message(timeout=1)
+    assert word is not None
+    epoch, offset, kind, text = word["data"].decode().split(" ", 3)
+    assert (epoch, offset, kind) == ("1", "4", "~unread.changed@bob")
+    total, rooms = totals
+    assert orjson.loads(text)["data"] == {
+        "unread": 2,
+        "read_seq": 0,
+        "total": total,
+        "rooms": rooms,
+    }
