@@ -6,6 +6,7 @@ import { Wire } from "./wire.js";
 
 const PAGE = 50;
 const FRAME = 16;
+const REPORT = 1000;
 
 const randomId = () =>
   [...crypto.getRandomValues(new Uint8Array(16))]
@@ -17,6 +18,7 @@ function start(user) {
   const busy = new Set();
   let open = null;
   let edited = null;
+  let reporting = false;
   let drawing = false;
 
   const view = new View(state, {
@@ -37,6 +39,7 @@ function start(user) {
     mute: () => member("room.mute", { muted: !open.summary.muted }),
     hide: () => member("room.hide", { hidden: true }),
   });
+  setInterval(report, REPORT);
   const wire = new Wire(user, {
     cursors: () => state.cursors(),
     onEvent: (event) => {
@@ -57,6 +60,7 @@ function start(user) {
       if (open && !open.held && wire.ready) newest(open);
       if (open && !document.hidden) open.read();
       view.render(open);
+      report();
     }, FRAME);
   }
 
@@ -86,6 +90,27 @@ function start(user) {
         cursor = page.next_cursor;
       } while (cursor);
     });
+  }
+
+  /** Say what has arrived and what was read; at most once a second. */
+  function report() {
+    if (reporting || !wire.ready) return;
+    reporting = true;
+    setTimeout(() => (reporting = false), REPORT);
+    const behind = state.list().filter((room) => room.summary.seq > room.delivered_seq);
+    const rooms = Object.fromEntries(behind.map((room) => [room.room_id, room.summary.seq]));
+    if (behind.length)
+      guarded("delivered", async () => {
+        await wire.command("receipt.delivered", { rooms });
+        for (const room of behind) room.delivered_seq = rooms[room.room_id];
+      });
+    if (open && open.read_seq > open.told_seq) {
+      const [room, up_to_seq] = [open, open.read_seq];
+      guarded("read", async () => {
+        await wire.command("receipt.read", { room_id: room.room_id, up_to_seq });
+        room.told_seq = Math.max(room.told_seq, up_to_seq);
+      });
+    }
   }
 
   /** Fetch what events and snapshots left open. */

@@ -17,6 +17,8 @@ export class Room {
     this.early = [];
     this.unread = 0;
     this.read_seq = 0;
+    this.delivered_seq = 0;
+    this.told_seq = 0;
     this.held = false;
     this.stale = false;
     this.has_more = false;
@@ -33,6 +35,8 @@ export class Room {
     if (!this.summary || compare(at, this.#summaryAt()) >= 0) {
       this.summary = { ...this.summary, ...view };
       this.read_seq = Math.max(this.read_seq, view.read_seq ?? 0);
+      this.told_seq = Math.max(this.told_seq, view.read_seq ?? 0);
+      this.delivered_seq = Math.max(this.delivered_seq, view.delivered_seq ?? 0);
       this.unread = Math.min(view.unread ?? this.unread, Math.max(0, view.seq - this.read_seq));
     }
     this.stale = false;
@@ -93,6 +97,24 @@ export class Room {
     this.messages.set(message_id, { ...message, version, reactions });
   }
 
+  /** Where other members are; a cursor only moves forward. */
+  receipts(cursors) {
+    for (const { user_id, read_seq, delivered_seq } of cursors) {
+      const member = this.members.get(user_id);
+      if (!member) continue;
+      member.read_seq = Math.max(member.read_seq, read_seq);
+      member.delivered_seq = Math.max(member.delivered_seq, delivered_seq);
+    }
+  }
+
+  /** How far a durable message has come with all others: queued, delivered or read. */
+  reached(seq, me) {
+    const others = [...this.members.values()].filter(({ user_id }) => user_id !== me);
+    if (!others.length) return "queued";
+    if (others.every(({ read_seq }) => read_seq >= seq)) return "read";
+    return others.every(({ delivered_seq }) => delivered_seq >= seq) ? "delivered" : "queued";
+  }
+
   /** What the room is to this user alone. */
   settle({ muted, hidden, role }) {
     this.summary = { ...this.summary, muted, hidden, role };
@@ -137,7 +159,9 @@ export class Room {
     }
     const { client_msg_id } = message;
     const status = this.sends.get(client_msg_id) ? "sending" : this.delivery.get(client_msg_id);
-    return { ...message, key: client_msg_id, mark: status ?? "queued" };
+    const durable = (status ?? "queued") === "queued";
+    const mark = durable ? this.reached(message.seq, me) : status;
+    return { ...message, key: client_msg_id, mark };
   }
 
   #sendRow({ client_msg_id, text, created_at, phase, error }, me) {

@@ -45,12 +45,15 @@ export class State {
     return this.list().filter(({ summary }) => !summary.hidden);
   }
 
-  /** Where a reconnect goes on: {room_id: [epoch, offset]}. */
+  /** Where a reconnect goes on: {room_id: [epoch, offset, read_seq, delivered_seq]}. */
   cursors() {
     return Object.fromEntries(
       this.list()
         .slice(0, MOST_CURSORS)
-        .map(({ room_id, cursor }) => [room_id, cursor]),
+        .map(({ room_id, cursor, read_seq, delivered_seq }) => [
+          room_id,
+          [...cursor, read_seq, delivered_seq],
+        ]),
     );
   }
 
@@ -116,6 +119,16 @@ const EPHEMERAL = {
   },
   "room.state"(state, { room_id, data }) {
     state.rooms.get(room_id)?.settle(data);
+  },
+  "receipt.updated"(state, { room_id, data }) {
+    state.rooms.get(room_id)?.receipts(data.cursors);
+  },
+  "unread.changed"(state, { room_id, data }) {
+    const room = state.rooms.get(room_id);
+    if (!room) return;
+    room.unread = data.unread;
+    room.read_seq = Math.max(room.read_seq, data.read_seq);
+    room.told_seq = Math.max(room.told_seq, data.read_seq);
   },
   "sync.reset"(state, { room_id, data }) {
     const room = state.rooms.get(room_id);

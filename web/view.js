@@ -46,6 +46,8 @@ const MARKS = {
   sending: ["sending", "Sending"],
   accepted: ["sending", "Heard by all, not yet durable"],
   queued: ["queued", "Durable"],
+  delivered: ["twice", "Delivered to all"],
+  read: ["twice", "Read by all"],
   refused: ["refused", "Refused"],
 };
 

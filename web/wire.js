@@ -21,21 +21,25 @@ async function token(user) {
 
 export class Wire {
   #socket;
+  #receipts;
 
   /** `cursors()` is asked at every connect; `onEvent(event)`, `onState(text, alive)` are told. */
   constructor(user, { cursors, onEvent, onState }) {
     this.ready = false;
+    const auth = (done) => {
+      token(user).then(
+        (fresh) => done({ token: fresh, cursors: cursors() }),
+        () => socket.io.engine.close(), // which makes the client try again later
+      );
+    };
     const socket = (this.#socket = globalThis.io("/chat", {
       transports: ["websocket"],
       reconnectionDelay: 300,
       reconnectionDelayMax: 5000,
-      auth: (done) => {
-        token(user).then(
-          (fresh) => done({ token: fresh, cursors: cursors() }),
-          () => socket.io.engine.close(), // which makes the client try again later
-        );
-      },
+      auth,
     }));
+    this.#receipts = socket.io.socket("/receipts", { auth });
+    this.#receipts.onAny((_, event) => onEvent(event));
     socket.onAny((name, event) => {
       if (name === "session.ready") this.ready = true;
       onEvent(event);
@@ -54,7 +58,8 @@ export class Wire {
   /** One command, one answer as it came; no ack counts as a refusal that may be repeated. */
   async ask(name, payload) {
     try {
-      return await this.#socket.timeout(ACK_TIMEOUT).emitWithAck(name, payload);
+      const socket = /^(receipt|unread)\./.test(name) ? this.#receipts : this.#socket;
+      return await socket.timeout(ACK_TIMEOUT).emitWithAck(name, payload);
     } catch ({ message }) {
       const error = { code: "no_ack", message, retryable: true, retry_after_ms: 0 };
       return { ok: false, error };

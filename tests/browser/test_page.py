@@ -55,7 +55,7 @@ async def test_two_people_chat(chromium: Chromium, dev_url: str, names: tuple[st
     await direct(alice, bob_id)
     await alice.type("#compose textarea", "hello", enter=True)
     await alice.until(shows("hello"))
-    await alice.until("document.querySelector('#messages .own .mark.queued')")
+    await alice.until("document.querySelector('#messages .own .mark.delivered')")
 
     await bob.until("document.querySelector('#rooms .badge')?.textContent === '1'")
     await bob.until(f"document.querySelector('#rooms .title').textContent === '{alice_id}'")
@@ -64,6 +64,7 @@ async def test_two_people_chat(chromium: Chromium, dev_url: str, names: tuple[st
     await bob.click("#rooms li button")
     await bob.until(shows("hello"))
     await bob.until("document.querySelector('#rooms .badge').textContent === ''")
+    await alice.until("document.querySelector('#messages .own .mark.read')")
 
     await bob.type("#compose textarea", "hi <b>alice</b>", enter=True)
     await alice.until(shows("hello", "hi <b>alice</b>"))
@@ -103,7 +104,7 @@ async def test_history_pages_upwards(
         "document.querySelector('#compose textarea').value = text;"
         "document.querySelector('#compose').requestSubmit(); }"
     )
-    await alice.until("document.querySelectorAll('#messages .mark.queued').length === 70")
+    await alice.until("document.querySelectorAll('#messages .mark:not(.sending)').length === 70")
     await alice.until(shows(*texts))
 
     bob = await signed_in(chromium, dev_url, bob_id)
@@ -132,7 +133,7 @@ async def test_edit_delete_and_react(
     await direct(alice, bob_id)
     for text in ("helo", "second"):
         await alice.type("#compose textarea", text, enter=True)
-    await alice.until("document.querySelectorAll('#messages .mark.queued').length === 2")
+    await alice.until("document.querySelectorAll('#messages .mark:not(.sending)').length === 2")
     await bob.click("#rooms li button")
     await bob.until(shows("helo", "second"))
 
