@@ -1,7 +1,8 @@
 # make run    start everything on this machine; ARGS="--instances 2 --port 8000 --fresh"
 # make test   all tests; ARGS="tests/dev -k zips"
 # make setup  prepare for both without starting
-# make check  format, lint, strict types, import rules, template
+# make check  format, lint, strict types, import rules, template, generated docs
+# make wire   write docs/protocol.md, docs/asyncapi.json and client/types.d.ts anew
 # make bench  ours beside the peers, about six minutes; BENCH_ARGS="--room 200 --rounds 1"
 # make lock   resolve the dependencies anew
 # make clean  remove what was built and installed; .rts, the data, stays
@@ -18,7 +19,7 @@ PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 UV = UV_PYTHON_DOWNLOADS=never VIRTUAL_ENV=.venv $(BIN)/uv --quiet pip
 INSTALLED = .venv/.installed
 
-.PHONY: run test setup check bench lock clean
+.PHONY: run test setup check bench wire lock clean
 
 run: $(INSTALLED)
 	@exec $(BIN)/rts-server dev $(ARGS)
@@ -35,9 +36,13 @@ check: $(INSTALLED)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/cfn-lint infra/template.yaml
+	$(BIN)/python -m scripts.wire --check
 
 bench: $(INSTALLED)
 	@exec $(BIN)/python -m bench $(BENCH_ARGS)
+
+wire: $(INSTALLED)
+	@$(BIN)/python -m scripts.wire
 
 lock: $(INSTALLED)
 	$(UV) compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url \

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from itertools import count
 from typing import Any, Self
 
+from rts_server.protocol.catalogue import wrong_answer, wrong_event
 from tests.node import ensure_modules, node
 
 LONGEST_LINE = 16 * 1024 * 1024
@@ -31,6 +32,7 @@ class JsClient:
         self.events: list[Json] = []
         self.lines: list[Json] = []
         """Everything that happened, as tests/js/client.mjs lists it."""
+        self.wrong: list[Json] = []
         self._acks: dict[int, asyncio.Future[Json]] = {}
         self._ids = count(1)
         self._changed = asyncio.Event()
@@ -53,7 +55,14 @@ class JsClient:
         self._reader = asyncio.create_task(self._read(self._process))
 
     async def close(self) -> None:
-        """Close the socket and end the process; safe to call twice."""
+        """Close the socket and end the process; safe to call twice.
+
+        Raises AssertionError when anything it got is not as the catalogue of the wire says.
+        """
+        await self._end()
+        assert self.wrong == []
+
+    async def _end(self) -> None:
         process, self._process = self._process, None
         if process is None or process.stdin is None or self._reader is None:
             return
@@ -119,6 +128,8 @@ class JsClient:
         if "error" in line:
             raise TimeoutError(f"{event}: {line['error']}")
         answer: Json = line["answer"]
+        if wrong := wrong_answer(event, answer):
+            self.wrong.append({event: wrong})
         return answer
 
     def drop(self) -> None:
@@ -174,6 +185,8 @@ class JsClient:
         self.lines.append(line)
         if line["kind"] == "event":
             self.events.append(line["data"])
+            if line["name"] != "probe" and (wrong := wrong_event(line["data"])):
+                self.wrong.append({line["name"]: wrong})
         elif line["kind"] == "ack":
             waiting = self._acks.pop(line["id"])
             if not waiting.done():

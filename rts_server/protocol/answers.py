@@ -1,0 +1,155 @@
+"""The data of the acks, one schema for each kind of answer."""
+
+from __future__ import annotations
+
+from marshmallow import fields
+from marshmallow.validate import OneOf
+
+from rts_server.protocol import objects
+from rts_server.protocol.objects import Shown, many, one
+
+
+class Empty(Shown):
+    """Done."""
+
+
+class Durable(Shown):
+    """`accepted`: heard by all, and on its way."""
+
+    status = fields.String(required=True, validate=OneOf(["queued", "stored", "accepted"]))
+
+
+class Created(Durable):
+    """The room, and whether it is new."""
+
+    room = one(objects.Room)
+    created = fields.Boolean(required=True)
+
+
+class ChangedRoom(Durable):
+    """The room after the change."""
+
+    room = one(objects.Room)
+
+
+class OneRoom(Shown):
+    """A room."""
+
+    room = one(objects.Room)
+
+
+class Rooms(Shown):
+    """A page of the list, and the user's totals."""
+
+    rooms = many(objects.Room)
+    next_cursor = fields.String(required=True, allow_none=True)
+    unread = one(objects.Totals)
+
+
+class Added(Durable):
+    """The members asked for, and who of them was one already."""
+
+    members = many(objects.Member)
+    already = fields.List(fields.String(), required=True)
+
+
+class Removed(Durable):
+    """Who went."""
+
+    removed = fields.List(fields.String(), required=True)
+
+
+class ChangedMember(Durable):
+    """The member after the change."""
+
+    member = one(objects.Member)
+
+
+class Members(Shown):
+    """A page of members."""
+
+    members = many(objects.Member)
+    next_cursor = fields.String(required=True, allow_none=True)
+
+
+class Sent(Durable):
+    """Where the message stands."""
+
+    message_id = fields.String(required=True)
+    client_msg_id = fields.String(required=True)
+    seq = fields.Integer(required=True)
+    epoch = fields.Integer(required=True)
+    offset = fields.Integer(required=True)
+    created_at = fields.String(required=True)
+    duplicate = fields.Boolean()
+
+
+class ChangedMessage(Durable):
+    """The message after the change."""
+
+    message = one(objects.Message)
+
+
+class OneMessage(Shown):
+    """A message."""
+
+    message = one(objects.Message)
+
+
+class Messages(Shown):
+    """A page of history, ascending by seq."""
+
+    messages = many(objects.Message)
+    has_more = fields.Boolean(required=True)
+
+
+class RoomSync(Shown):
+    """What was missed in one room, or that it is the user's no more."""
+
+    removed = fields.Boolean()
+    recovered = fields.Boolean()
+    events = fields.List(fields.Dict())
+    epoch = fields.Integer()
+    offset = fields.Integer()
+    has_more = fields.Boolean()
+
+
+class Synced(Shown):
+    """What was missed, by room."""
+
+    rooms = fields.Dict(keys=fields.String(), values=fields.Nested(RoomSync), required=True)
+
+
+class Refreshed(Shown):
+    """When the newest token ends."""
+
+    expires_at = fields.String(required=True)
+
+
+class Read(Shown):
+    """The user's cursors and what is left unread."""
+
+    read_seq = fields.Integer(required=True)
+    delivered_seq = fields.Integer(required=True)
+    unread = fields.Integer(required=True)
+
+
+class Receipts(Shown):
+    """The cursors of all members."""
+
+    receipts = many(objects.Cursor)
+
+
+class Unread(Shown):
+    """The user's totals."""
+
+    unread = one(objects.Totals)
+
+
+class Explained(Shown):
+    """unread = seq − read_seq − uncounted, never below 0."""
+
+    seq = fields.Integer(required=True)
+    read_seq = fields.Integer(required=True)
+    uncounted = fields.Integer(required=True)
+    unread = fields.Integer(required=True)

@@ -1,0 +1,183 @@
+"""What the server shows: the objects of answers and events, one schema each."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from marshmallow import RAISE, Schema, fields
+from marshmallow.validate import OneOf
+
+
+class Shown(Schema):
+    """Nothing that is not named here is shown."""
+
+    class Meta:
+        """Unknown fields are an error: tests hold every frame against these schemas."""
+
+        unknown = RAISE
+
+
+def _text(**more: Any) -> fields.String:
+    return fields.String(**{"required": True, **more})
+
+
+def _number(**more: Any) -> fields.Integer:
+    return fields.Integer(**{"required": True, "strict": True, **more})
+
+
+def _flag(**more: Any) -> fields.Boolean:
+    return fields.Boolean(**{"required": True, **more})
+
+
+def _names(**more: Any) -> fields.List[Any]:
+    return fields.List(fields.String(), **{"required": True, **more})
+
+
+def _free(**more: Any) -> fields.Dict:
+    return fields.Dict(**{"required": True, **more})
+
+
+def one(kind: type[Schema], **more: Any) -> fields.Nested:
+    """One object of a kind."""
+    return fields.Nested(kind, **{"required": True, **more})
+
+
+def many(kind: type[Schema], **more: Any) -> fields.List[Any]:
+    """A list of objects of a kind."""
+    return fields.List(fields.Nested(kind), **{"required": True, **more})
+
+
+def role(**more: Any) -> fields.String:
+    """What a member may be."""
+    return _text(validate=OneOf(["owner", "admin", "member", "readonly"]), **more)
+
+
+class Totals(Shown):
+    """Unread messages of all rooms, and rooms with any; muted and hidden rooms count in neither."""
+
+    total = _number()
+    rooms = _number()
+
+
+class LastMessage(Shown):
+    """What a list shows of a room's last message."""
+
+    message_id = _text()
+    seq = _number()
+    sender_id = _text()
+    type = _text()
+    preview = _text()
+    created_at = _text()
+
+
+class PublicRoom(Shown):
+    """A room as it is to all its members."""
+
+    room_id = _text()
+    type = _text(validate=OneOf(["direct", "group"]))
+    name = _text(allow_none=True)
+    external_id = _text(required=False)
+    metadata = _free()
+    created_at = _text()
+    created_by = _text()
+    version = _number()
+    member_count = _number()
+    frozen = _flag()
+    last_message = one(LastMessage, required=False)
+    seq = _number()
+    epoch = _number()
+    offset = _number()
+
+
+class Room(PublicRoom):
+    """A room as it is to the user who asks."""
+
+    role = role()
+    read_seq = _number()
+    delivered_seq = _number()
+    unread = _number()
+    muted = _flag()
+    hidden = _flag()
+
+
+class Cursor(Shown):
+    """How far a member has come."""
+
+    user_id = _text()
+    read_seq = _number()
+    delivered_seq = _number()
+
+
+class Member(Cursor):
+    """Somebody in a room."""
+
+    name = _text(required=False)
+    role = role()
+    joined_at = _text()
+
+
+class Reaction(Shown):
+    """Who gave one emoji; at most 100 users are named."""
+
+    count = _number()
+    user_ids = _names()
+
+
+class Attachment(Shown):
+    """A file of a message."""
+
+    attachment_id = _text()
+    name = _text()
+    size = _number()
+    content_type = _text()
+    checksum_sha256 = _text()
+    width = _number(required=False)
+    height = _number(required=False)
+
+
+class Message(Shown):
+    """A message; a deleted one keeps ids, seq and times."""
+
+    message_id = _text()
+    client_msg_id = _text()
+    room_id = _text()
+    seq = _number()
+    epoch = _number()
+    sender_id = _text()
+    type = _text(validate=OneOf(["text", "file", "system"]))
+    text = _text()
+    attachments = many(Attachment)
+    mentions = _names()
+    reply_to = _text(required=False)
+    reactions = fields.Dict(keys=fields.String(), values=fields.Nested(Reaction), required=True)
+    metadata = _free()
+    version = _number()
+    created_at = _text()
+    edited_at = _text(required=False)
+    deleted_at = _text(required=False)
+    deleted_by = _text(required=False)
+
+
+class Limits(Shown):
+    """Sizes that always hold."""
+
+    text = _number()
+    text_bytes = _number()
+    metadata_bytes = _number()
+    group_members = _number()
+    user_rooms = _number()
+    ids_per_call = _number()
+    mentions = _number()
+    emoji = _number()
+    reactions = _number()
+    frame_bytes = _number()
+
+
+class Error(Shown):
+    """Why a command was refused; `details` names fields."""
+
+    code = _text()
+    message = _text()
+    retryable = _flag()
+    retry_after_ms = _number(required=False)
+    details = _free(required=False)

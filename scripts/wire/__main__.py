@@ -1,0 +1,43 @@
+"""`python -m scripts.wire [--check]`: write the files, or fail when one is stale."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from scripts.wire import asyncapi, markdown, typescript
+from scripts.wire.schemas import schemas
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def files() -> dict[Path, str]:
+    """Path → what must be in it."""
+    known = schemas()
+    return {
+        ROOT / "docs" / "protocol.md": markdown.text(known),
+        ROOT / "docs" / "asyncapi.json": asyncapi.text(known),
+        ROOT / "client" / "types.d.ts": typescript.text(known),
+    }
+
+
+def main(arguments: list[str]) -> int:
+    """Exit status: 0, or 1 when a file is stale."""
+    stale = [path for path, text in files().items() if not _holds(path, text)]
+    if "--check" in arguments:
+        for path in stale:
+            print(f"{path.relative_to(ROOT)} is stale: run python -m scripts.wire", file=sys.stderr)
+        return 1 if stale else 0
+    for path in stale:
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(files()[path], encoding="utf-8")
+        print(path.relative_to(ROOT))
+    return 0
+
+
+def _holds(path: Path, text: str) -> bool:
+    return path.exists() and path.read_text(encoding="utf-8") == text
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,111 @@
+"""One source for the wire: what is written down is what is registered, and it is valid."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+
+from rts_server.namespaces.chat import Chat
+from rts_server.namespaces.receipts import ReceiptsNamespace
+from rts_server.protocol.catalogue import COMMANDS, REFRESH, wrong_answer, wrong_event
+from scripts.wire.__main__ import ROOT, files, main
+from tests.node import ensure_modules, node
+
+AT = {"epoch": 1, "offset": 1}
+TOTALS = {"total": 1, "rooms": 1}
+
+
+def test_what_is_registered_is_in_the_catalogue() -> None:
+    """Each namespace takes the commands listed for it, with the payloads listed."""
+    for namespace, kind in (("/chat", Chat), ("/receipts", ReceiptsNamespace)):
+        registered = {name: type(schema) for name, (_, schema) in kind.commands.items()}
+        listed = {name: c.payload for name, c in COMMANDS.items() if c.namespace == namespace}
+        assert registered == listed | {"auth.refresh": REFRESH.payload}
+
+
+def test_the_written_files_are_fresh(capsys: pytest.CaptureFixture[str]) -> None:
+    """What is committed is what the catalogue says; --check tells which file is not."""
+    assert main(["--check"]) == 0
+    assert capsys.readouterr().err == ""
+
+
+def test_a_stale_file_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """--check fails and writes nothing; without it the files are written."""
+    monkeypatch.setattr("scripts.wire.__main__.ROOT", tmp_path)
+    assert main(["--check"]) == 1
+    assert "docs/protocol.md is stale" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+    assert main([]) == 0
+    assert main(["--check"]) == 0
+
+
+def test_the_asyncapi_document_is_valid() -> None:
+    """Against the schema of AsyncAPI 3.0.0; every reference inside leads somewhere."""
+    document = json.loads(files()[ROOT / "docs" / "asyncapi.json"])
+    folder = ensure_modules() / "node_modules" / "@asyncapi" / "specs" / "schemas"
+    schema = json.loads((folder / "3.0.0-without-$id.json").read_text())
+    jsonschema.Draft7Validator(schema).validate(document)
+    for reference in references(document):
+        here: Any = document
+        for part in reference.removeprefix("#/").split("/"):
+            here = here[part]
+
+
+def references(value: Any) -> list[str]:
+    """All `$ref` of a document."""
+    if isinstance(value, list):
+        return [one for item in value for one in references(item)]
+    if not isinstance(value, dict):
+        return []
+    inner = [one for item in value.values() for one in references(item)]
+    return [*inner, value["$ref"]] if isinstance(value.get("$ref"), str) else inner
+
+
+def test_the_types_compile_with_the_real_client() -> None:
+    """What is right compiles, what is wrong does not."""
+    tsc = ensure_modules() / "node_modules" / "typescript" / "bin" / "tsc"
+    options = ["--noEmit", "--strict", "--skipLibCheck", "--target", "es2022"]
+    options += ["--module", "nodenext", "--moduleResolution", "nodenext"]
+    run = subprocess.run(
+        [node(), str(tsc), *options, "types.ts"],
+        cwd=ensure_modules(),
+        capture_output=True,
+        text=True,
+    )
+    assert run.returncode == 0, run.stdout
+
+
+@pytest.mark.parametrize(
+    ("event", "wrong"),
+    [
+        ({"type": "unread.changed", "data": {"unread": 1, "read_seq": 1, **TOTALS}}, []),
+        ({"type": "unread.changed", "data": {"unread": 1, "read_seq": 1, "total": 1}}, ["rooms"]),
+        ({"type": "sync.reset", "data": {"epoch": 1, "offset": 2, "more": 3}}, ["more"]),
+        ({"type": "sync.reset", "data": AT, **AT}, ["offset"]),
+        ({"type": "room.epoch", "data": {"prev": [1, 2]}}, ["offset"]),
+        ({"type": "no.such", "data": {}}, ["type"]),
+    ],
+)  # fmt: skip
+def test_an_event_is_held_against_its_schema(event: dict[str, Any], wrong: list[str]) -> None:
+    """Missing, unknown and misplaced fields are named."""
+    assert list(wrong_event(event)) == wrong
+
+
+def test_an_answer_is_held_against_its_schema() -> None:
+    """Refusals against one schema, data against that of the command."""
+    assert wrong_answer("unread.get", {"ok": True, "data": {"unread": TOTALS}}) == {}
+    assert list(wrong_answer("unread.get", {"ok": True, "data": {}})) == ["unread"]
+    assert list(wrong_answer("no.such", {"ok": True, "data": {}})) == ["no.such"]
+    error = {"code": "not_found", "message": "", "retryable": False}
+    assert wrong_answer("no.such", {"ok": False, "error": error}) == {}
+    assert list(wrong_answer("x", {"ok": False, "error": {"code": "x"}})) == [
+        "message",
+        "retryable",
+    ]
