@@ -15,6 +15,7 @@ class Raw:
     """One WebSocket. `acks` by id, `events` in order of arrival, `packets` everything else."""
 
     def __init__(self, url: str) -> None:
+        self.answers_pings = True
         self._url = url
         self._http = aiohttp.ClientSession()
         self.events: list[dict[str, Any]] = []
@@ -51,10 +52,19 @@ class Raw:
         await self.send("40/chat," + json.dumps({"token": token, **auth}))
         await self.until(lambda: any(e["type"] == "session.ready" for e in self.events))
 
-    async def ask(self, ack_id: int, text: str) -> dict[str, Any]:
+    async def join(self, token: str, namespace: str) -> None:
+        """CONNECT to another namespace, and wait for the answer."""
+        await self.send(f"40{namespace}," + json.dumps({"token": token}))
+        await self.until(
+            lambda: any(packet.startswith(f"40{namespace},") for packet in self.packets)
+        )
+
+    async def ask(self, ack_id: int, text: str, namespace: str = "/chat") -> dict[str, Any]:
         """Send an event whose JSON is `text`; its one ack."""
-        await self.send(f"42/chat,{ack_id}{text}")
-        await self.until(lambda: ack_id in self.acks)
+        await self.send(f"42{namespace},{ack_id}{text}")
+        await self.until(lambda: ack_id in self.acks or self.closed)
+        if ack_id not in self.acks:
+            raise ConnectionError("closed before the ack")
         (answer,) = self.acks[ack_id]
         return answer
 
@@ -69,11 +79,12 @@ class Raw:
         async for message in ws:
             text = str(message.data)
             if text == "2":
-                await ws.send_str("3")
-            elif text.startswith("42/chat,"):
-                self.events.append(json.loads(text.removeprefix("42/chat,"))[1])
-            elif text.startswith("43/chat,"):
-                head, _, body = text.removeprefix("43/chat,").partition("[")
+                if self.answers_pings:
+                    await ws.send_str("3")
+            elif text.startswith("42/"):
+                self.events.append(json.loads(text.partition(",")[2])[1])
+            elif text.startswith("43/"):
+                head, _, body = text.partition(",")[2].partition("[")
                 self.acks.setdefault(int(head), []).extend(json.loads("[" + body))
             else:
                 self.packets.append(text)

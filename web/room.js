@@ -117,6 +117,7 @@ export class Room {
 
   /** What the room is to this user alone. */
   settle({ muted, hidden, role }) {
+    if (!this.summary) return;
     this.summary = { ...this.summary, muted, hidden, role };
   }
 

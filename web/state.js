@@ -65,7 +65,8 @@ export class State {
 
   /** Rooms whose snapshot must be fetched again. */
   stale() {
-    return this.list().filter(({ stale }) => stale);
+    const unknown = [...this.rooms.values()].filter((room) => !room.summary && room.early.length);
+    return [...unknown, ...this.list().filter(({ stale }) => stale)];
   }
 
   /** Direct rooms whose other person is not known yet. */

@@ -240,7 +240,7 @@ class Hearing:
     def _user_heard(self, user_id: str, message: dict[str, Any]) -> None:
         if message["kind"] == "event":
             packet = event_packet(message["namespace"], message["type"], message["text"])
-            for listener in self._users.get(user_id, ()):
+            for listener in self.listeners_of(user_id):  # others read it with their session
                 listener.write(packet)
         elif message["kind"] == "room":
             for listener in list(self._users.get(user_id, ())):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from typing import Any, Protocol
 
 import engineio
@@ -144,6 +145,9 @@ class Server(socketio.AsyncServer):  # type: ignore[misc]
             self.abort(eio_sid)
 
     async def _handle_eio_message(self, eio_sid: str, data: Any) -> None:
+        if self._is_silent(eio_sid):
+            self.abort(eio_sid)
+            return
         try:
             frame = frames.parse(data) if isinstance(data, str) else None
         except frames.Malformed:
@@ -159,6 +163,12 @@ class Server(socketio.AsyncServer):  # type: ignore[misc]
         else:
             metrics.DROPPED.labels("packet").inc()
 
+    def _is_silent(self, eio_sid: str) -> bool:
+        """Whether pings go unanswered: who only talks is not there."""
+        socket = self.eio.sockets.get(eio_sid)
+        last = socket.last_ping if socket is not None else None
+        return bool(last and time.time() - last > self.eio.ping_timeout)
+
     async def _connect(self, eio_sid: str, frame: frames.Frame) -> None:
         if frame.namespace not in self.namespace_handlers:
             packet = connect_error_packet(frame.namespace, "No such namespace.", "not_found")
@@ -168,6 +178,9 @@ class Server(socketio.AsyncServer):  # type: ignore[misc]
         else:
             data = frame.data if isinstance(frame.data, dict) else {}
             await self._handle_connect(eio_sid, frame.namespace, {"auth": data})
+            socket = self.eio.sockets.get(eio_sid)
+            if socket is None or socket.closed:  # its end came while it was being connected
+                await self._handle_disconnect(eio_sid, frame.namespace)
 
     def _receive(self, eio_sid: str, frame: frames.Frame) -> None:
         sid = self.manager.sid_from_eio_sid(eio_sid, frame.namespace)

@@ -7,7 +7,7 @@ import logging
 import re
 import secrets
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, TypeVar
 
 import socketio
@@ -40,12 +40,14 @@ MARGIN = 0.5
 class Durable:
     """An ack's data whose `status` comes when the fate does, or `accepted` after durable_wait.
 
-    `late` is called with the fate when the ack could not wait for it.
+    `late` is called with the fate when the ack could not wait for it; `failed` is what the ack says
+    when it can never be.
     """
 
     data: dict[str, Any]
     fate: asyncio.Future[str]
     late: Callable[[str], Awaitable[None]] | None = None
+    failed: errors.Refusal = field(default_factory=errors.Unavailable)
 
 
 Answer = dict[str, Any] | Durable
@@ -233,7 +235,7 @@ class Namespace(socketio.AsyncNamespace):  # type: ignore[misc]
 
     def _answer_fate(self, session: Session, asked: Asked, answer: Durable) -> None:
         fate = answer.fate.result()
-        told = failed() if fate == "failed" else answer.data | {"status": fate}
+        told = answer.failed if fate == "failed" else answer.data | {"status": fate}
         self._answer(session, asked.frame, told, asked.at)
 
     def _answer(

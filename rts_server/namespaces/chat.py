@@ -224,7 +224,7 @@ class Chat(Namespace):
         if appended.duplicate:
             data["duplicate"] = True
         late = self._late(session, room_id, data) if done.first else None
-        return Durable(data, done.fate, late)
+        return Durable(data, done.fate, late, failed())
 
     def _late(
         self, session: Session, room_id: str, data: dict[str, Any]

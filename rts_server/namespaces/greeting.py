@@ -78,8 +78,12 @@ class Greeting:
         ready = self._ready(session, chat_list.unread, recovered)
         _write(listener, "session.ready", ready | ({"more_rooms": True} if more else {}))
         joined = {room_id for room_id, replay in replays.items() if replay.start}
+        for row in chat_list.rows:
+            if row.room_id in cursors and row.settled:
+                state = {name: row.shown[name] for name in ("muted", "hidden", "role")}
+                _write(listener, "room.state", state, row.room_id)
         for room_id in session.cursors.keys() - joined:
-            await self.removed(listener, room_id)
+            _write(listener, "room.removed", {"reason": "removed"}, room_id)
         for shown in new:
             _write(listener, "room.added", {"room": shown}, shown["room_id"])
         for room_id, replay in replays.items():

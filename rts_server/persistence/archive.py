@@ -218,6 +218,13 @@ class Archive:
             and all(is_(user, "role") == role for user, role in roles.items())
         )
 
+    async def set(self, room_id: str, user_id: str, settings: Mapping[str, bool]) -> bool:
+        """Whether a member's settings are these."""
+        member = await self.member(room_id, user_id)
+        return member is not None and all(
+            getattr(member, name) == value for name, value in settings.items()
+        )
+
     async def open_epoch(self, room_id: str, expected: int, seq: int) -> int:
         """Begin the epoch after `expected`, above `seq`; the new one.
 

@@ -114,18 +114,21 @@ local IS_ABOUT = {
 local count, picked = tonumber(head.shape:match('^%d+')), {join = {}, go = {}, role = {}}
 for _, one in ipairs(req.members or {}) do
   one.was = redis.call('HGET', MEMBERS, one.user_id)
-  if one.op == 'role' and not one.was then return {'no_member', now} end
+  if one.op == 'role' and not one.was and req.roles then return {'no_member', now} end
   if IS_ABOUT[one.op](one) then table.insert(picked[one.op], one) end
 end
 count = count + #picked.join - #picked.go
 local settings
-if req.settings then settings = changed_settings(req.actor, req.settings) end
+if req.settings and redis.call('HEXISTS', MEMBERS, req.actor) == 1 then
+  settings = changed_settings(req.actor, req.settings)
+end
 if (req.members and #picked.join + #picked.go + #picked.role == 0)
   or (#req.events == 0 and not settings) then
   return {'nothing', now, head.epoch, head.offset, head.seq}
 end
-if #picked.join > 0 and count > req.member_limit then return {'limit', now} end
-if #picked.go + #picked.role > 0 then
+if #picked.join > 0 and count > req.member_limit and (req.roles or req.absent) then return {'limit', now} end
+-- What the system repeats was judged when it was heard.
+if #picked.go + #picked.role > 0 and req.roles then
   local owners, had = 0, false
   for _, stored in ipairs(redis.call('HVALS', MEMBERS)) do
     if role_of(stored) == 'owner' then owners, had = owners + 1, true end
@@ -229,9 +232,15 @@ local function set(user_id, user_role, new)
 end
 -- A message of another brings a hidden room back.
 local function unhide(sender)
-  for user_id in (head.hidden or ''):gmatch('%S+') do
-    local member = user_id ~= sender and redis.call('HGET', MEMBERS, user_id)
-    if member then set(user_id, role_of(member), changed_settings(user_id, {hidden = false})) end
+  local hidden = head.hidden or ''
+  head.hidden = ''
+  for user_id in hidden:gmatch('%S+') do
+    local member = redis.call('HGET', MEMBERS, user_id)
+    if user_id == sender then
+      head.hidden = sender
+    elseif member then
+      set(user_id, role_of(member), changed_settings(user_id, {hidden = false}))
+    end
   end
 end
 
@@ -335,7 +344,7 @@ refresh()
 for _, event in ipairs(req.events) do
   if not event.op or #picked[event.op] > 0 then write(event) end
 end
-if settings then set(req.actor, role, settings) end
+if settings then set(req.actor, role_of(redis.call('HGET', MEMBERS, req.actor)), settings) end
 trim()
 keep()
 local fields = {'offset', offset, 'seq', seq, 'shape', table.concat(sizes, ':'),
@@ -354,4 +363,4 @@ local ids = table.concat(entries, ' ')
 redis.call('HSET', IDEM, 'epoch', head.epoch, 'offset', offset, 'seq', seq, 'ts', ts,
   'hash', req.hash, 'entries', ids, 'answer', answer)
 redis.call('PEXPIRE', IDEM, req.idem_ttl)
-return {'ok', now, head.epoch, offset, seq, ts, ids, answer, 'pending', read_on}
+return {'ok', now, head.epoch, offset, seq, ts, ids, answer, 'pending', read_on, settings and settings.rev or 0}

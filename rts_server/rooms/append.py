@@ -168,7 +168,7 @@ class Appended:
     """What the log answered, at the call's last event; `entries` wait in the outbox.
 
     `picked`: of the users named, those to whom something was done, by what it was. `read_on`: the
-    sender had something unread, which his own message reads.
+    sender had something unread, which his own message reads. `rev` ranks settings that changed.
     """
 
     epoch: int
@@ -180,11 +180,19 @@ class Appended:
     status: Literal["pending", "queued", "failed"]
     duplicate: bool = False
     read_on: bool = False
+    rev: int = 0
 
     def written(self, request: Append) -> list[tuple[int, Event]]:
         """The events of the request that were written, each with its offset."""
         events = [event for event in request.events if event.op is None or event.op in self.picked]
         return list(enumerate(events, start=self.offset - len(events) + 1))
+
+
+@dataclass(frozen=True)
+class Nothing:
+    """All was as it was asked for, in this epoch."""
+
+    epoch: int
 
 
 def ms(seconds: float) -> int:

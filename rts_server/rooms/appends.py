@@ -12,7 +12,7 @@ from redis.exceptions import RedisError
 
 from rts_server.persistence.archive import Archive
 from rts_server.persistence.user_rooms import Membership, State, UserRooms
-from rts_server.rooms.append import Append, Appended, Op
+from rts_server.rooms.append import Append, Appended, Nothing, Op
 from rts_server.rooms.fates import Fates
 from rts_server.rooms.log import Moved, RoomLog
 
@@ -57,7 +57,8 @@ class Appends:
         """Append and follow. Raises Refusal, Exists, Moved."""
         self._fates.check_room()
         appended = await self._log.append(request)
-        if appended is None:
+        self._fates.answered(request, appended.epoch)
+        if isinstance(appended, Nothing):
             return self.nothing(request)
         await self.index(request, appended)
         return Done(appended, *self._fates.follow(request, appended), request.request_id)
@@ -94,6 +95,8 @@ class Appends:
         )
 
         async def stored() -> bool:
+            if request.settings:
+                return await self._archive.set(request.room_id, request.actor, request.settings)
             return await self._archive.agrees(request.room_id, states, dict(request.giving))
 
         return self.agree("stored", stored)

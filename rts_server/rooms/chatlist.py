@@ -21,7 +21,8 @@ log = logging.getLogger(__name__)
 class Row:
     """One room of the list: what sorts it, and what is shown.
 
-    `uncounted`: messages behind read_seq that count for nobody.
+    `uncounted`: messages behind read_seq that count for nobody; `settled`: the user once muted or
+    hid it.
     """
 
     active_ms: int
@@ -29,6 +30,7 @@ class Row:
     shown: dict[str, Any]
     counts: bool
     uncounted: int
+    settled: bool = False
 
     @property
     def unread(self) -> int:
@@ -156,7 +158,8 @@ def _membership(stored: StoredMember) -> Membership:
 def _warm_row(room_id: str, standing: Standing, user_id: str) -> Row:
     active = standing.last_ms or milliseconds(standing.room["created_at"])
     shown, seat = standing.shown(user_id), standing.seats[user_id]
-    return Row(active, room_id, shown, counts(shown), seat.uncounted if seat else 0)
+    assert seat is not None
+    return Row(active, room_id, shown, counts(shown), seat.uncounted, seat.settled)
 
 
 def _cold_row(stored: StoredRoom, member: StoredMember, skipped: int) -> Row:
@@ -180,7 +183,14 @@ def _cold_row(stored: StoredRoom, member: StoredMember, skipped: int) -> Row:
         shown["last_message"] = stored.last
     created = stored.last["created_at"] if stored.last else stored.room["created_at"]
     whole = shown | personal(seat)
-    return Row(milliseconds(created), stored.room_id, whole, counts(whole), skipped)
+    return Row(
+        milliseconds(created),
+        stored.room_id,
+        whole,
+        counts(whole),
+        skipped,
+        member.settings_rev > 0,
+    )
 
 
 def counts(room: dict[str, Any]) -> bool:

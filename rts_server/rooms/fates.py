@@ -8,7 +8,7 @@ import dataclasses
 import logging
 import secrets
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
@@ -19,9 +19,10 @@ from rts_server import errors, keys, metrics
 from rts_server.config import Settings
 from rts_server.persistence.archive import Archive, Check
 from rts_server.persistence.scripts import Call
-from rts_server.rooms.append import Append, Appended, Op
+from rts_server.rooms.append import Append, Appended, Nothing, Op
 from rts_server.rooms.appender import room_script
 from rts_server.rooms.log import Exists, Moved, RoomLog
+from rts_server.rooms.overtaken import Target, places, targets, without
 from rts_server.tasks import Tasks
 
 log = logging.getLogger(__name__)
@@ -45,7 +46,10 @@ Fate = str
 
 @dataclass(eq=False)
 class Pending:
-    """One append on its way. `done` resolves once, with its fate."""
+    """One append on its way. `done` resolves once, with its fate.
+
+    `overtaken`: what a newer wish was answered about meanwhile; it is not repeated.
+    """
 
     request: Append
     appended: Appended
@@ -53,6 +57,7 @@ class Pending:
     left: set[str]
     asked: int = 0
     due: float = 0.0
+    overtaken: set[Target] = field(default_factory=set)
 
 
 class Fates:
@@ -101,6 +106,14 @@ class Fates:
         if not left:
             self._queued(pending)
         return done, True
+
+    def answered(self, request: Append, epoch: int) -> None:
+        """A wish was answered in an epoch: what was lost before it must not come back over it."""
+        if not (about := targets(request)):
+            return
+        for pending in self._pending.values():
+            if pending.request.room_id == request.room_id and pending.appended.epoch < epoch:
+                pending.overtaken |= about
 
     def agree(
         self, fate: Fate, holds: Callable[[], Awaitable[bool]] | None
@@ -183,18 +196,24 @@ class Fates:
             self._tasks.keep(self._repeat(pending, pending.request))
 
     async def _repeat(self, pending: Pending, request: Append) -> None:
-        """Redis lost it: append it again, same ids, until it is in or can never be."""
+        """Redis lost it: append it again, same ids, until it is in or can never be.
+
+        What a newer wish was answered about is left out.
+        """
         metrics.LOST.inc()
-        again: Append | None = _as_heard(request)
-        appended = None
-        while again is not None:
+        again = _as_heard(request)
+        while True:
             try:
-                appended = await self._log.append(again)
-                break
+                left = without(again, pending.overtaken | await self._newer(pending, again))
+                if left is None:
+                    return self._resolve(pending, "stored")
+                again = left
+                return await self._follow_on(pending, again, await self._log.append(again))
             except Moved:
-                again = await self._remade(pending, again)
-                if again is None:
+                made = await self._remade(pending, again)
+                if made is None:
                     return None
+                again = made
             except Exists as met:
                 return self._resolve(pending, "stored" if met.is_member else "failed")
             except errors.Refusal as refusal:
@@ -202,7 +221,12 @@ class Fates:
                     log.error("a lost append is refused", extra=_told(request, refusal.code))
                     return self._resolve(pending, "failed")
             await asyncio.sleep(ASK_AFTER[0])
-        if appended is None or again is None:
+
+    async def _follow_on(
+        self, pending: Pending, again: Append, appended: Appended | Nothing
+    ) -> None:
+        """The repetition has a fate of its own, which is that of the first."""
+        if isinstance(appended, Nothing):
             return self._resolve(pending, "stored")
         self._pending.pop((pending.request.room_id, pending.request.request_id), None)
         if self.index is not None:
@@ -210,6 +234,16 @@ class Fates:
         done, _ = self.follow(again, appended)
         done.add_done_callback(lambda fate: self._resolve(pending, fate.result()))
         return None
+
+    async def _newer(self, pending: Pending, request: Append) -> set[Target]:
+        """What the table has of a later epoch, by whomever. Raises Unavailable."""
+        position = f"{pending.appended.epoch + 1:010d}#"
+        newer = set()
+        for target in targets(request):
+            checks = [(request.room_id, *place, position) for place in places(target)]
+            if any([await self._archive.stored([check]) for check in checks]):
+                newer.add(target)
+        return newer
 
     async def _remade(self, pending: Pending, request: Append) -> Append | None:
         """The same wish, built on what is there now; None when that is its end."""
@@ -224,7 +258,7 @@ class Fates:
         except (RedisError, OSError):
             return request
         if made is None:
-            self._resolve(pending, "queued")
+            self._resolve(pending, "stored" if targets(request) else "queued")
             return None
         return dataclasses.replace(made, remake=request.remake)
 
@@ -267,9 +301,8 @@ async def _until(
 
 
 def _as_heard(request: Append) -> Append:
-    """A message that was in the log was heard: it comes back whatever its sender is now."""
-    sent = [event.type for event in request.events] == ["message.new"]
-    return dataclasses.replace(request, roles=None) if sent else request
+    """What was in the log was heard: it comes back whatever its actor is by now."""
+    return dataclasses.replace(request, roles=None)
 
 
 def _told(request: Append, why: str) -> dict[str, Any]:
@@ -288,6 +321,9 @@ def stored_checks(request: Append, appended: Appended) -> list[Check]:
                 (request.room_id, f"MEMBER#{user_id}", PLACES[event.op], position)
                 for user_id in appended.picked[event.op]
             ]
+    if request.settings and appended.rev:
+        position = f"{appended.epoch:010d}#{appended.offset:010d}#{appended.rev:010d}"
+        checks.append((request.room_id, f"MEMBER#{request.actor}", "settings_pos", position))
     return checks
 
 

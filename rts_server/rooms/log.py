@@ -12,7 +12,7 @@ from redis.exceptions import RedisError
 from rts_server import errors
 from rts_server.config import Settings
 from rts_server.persistence.archive import Archive
-from rts_server.rooms.append import Append, Appended
+from rts_server.rooms.append import Append, Appended, Nothing
 from rts_server.rooms.appender import Appender
 from rts_server.rooms.cold import Loader
 
@@ -62,8 +62,8 @@ class RoomLog:
         self._archive = archive
         self._loader = loader
 
-    async def append(self, request: Append) -> Appended | None:
-        """What the log did; None when nothing was to do (all are members, or none is).
+    async def append(self, request: Append) -> Appended | Nothing:
+        """What the log did, or that nothing was to do (all are members, or none is).
 
         Raises Refusal; Exists for a creation that met a room; Moved for a change of what is not
         the newest state any more.
@@ -74,7 +74,7 @@ class RoomLog:
         except TimeoutError:
             raise errors.Unavailable() from None
 
-    async def _until_answered(self, request: Append) -> Appended | None:
+    async def _until_answered(self, request: Append) -> Appended | Nothing:
         """Ask, and remove what is in the way, until there is an answer.
 
         A call of unknown outcome is repeated under the same request id: it can only run once.
@@ -89,7 +89,7 @@ class RoomLog:
             if outcome in ("ok", "duplicate"):
                 return _appended(answer, outcome == "duplicate" and not uncertain)
             if outcome == "nothing":
-                return None
+                return Nothing(int(answer[2]))
             if outcome == "cold":
                 quiet = answer[2] == b"quiet"
                 await self._loader.load(request.room_id, nonce, quiet=quiet, create=request.absent)
@@ -127,7 +127,8 @@ class RoomLog:
 
 
 def _appended(answer: list[Any], duplicate: bool) -> Appended:
-    _, _, epoch, offset, seq, ts, entries, picked, status, *read_on = answer
+    _, _, epoch, offset, seq, ts, entries, picked, status, *more = answer
+    read_on, rev = more or (0, 0)
     return Appended(
         epoch=int(epoch),
         offset=int(offset),
@@ -137,7 +138,8 @@ def _appended(answer: list[Any], duplicate: bool) -> Appended:
         picked={op: tuple(users) for op, users in orjson.loads(picked).items()},
         status=status.decode(),
         duplicate=duplicate,
-        read_on=read_on == [1],
+        read_on=bool(read_on),
+        rev=int(rev),
     )
 
 

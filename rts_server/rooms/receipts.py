@@ -26,6 +26,9 @@ _UNREAD = room_script("unread.lua")
 
 log = logging.getLogger(__name__)
 
+UNREAD_PAUSE = 0.1
+"""Seconds between two looks at all rooms of one user."""
+
 Cursors = tuple[int, int]
 """(read_seq, delivered_seq); 0 leaves one as it is."""
 
@@ -51,6 +54,7 @@ class Receipts:
         self._chat_lists = chat_lists
         self._tasks = Tasks()
         self._telling: set[str] = set()
+        self._untold: dict[str, dict[str, None]] = {}
 
     async def close(self) -> None:
         """What was to be told later is told with the next receipt of its room."""
@@ -86,8 +90,26 @@ class Receipts:
         await _UNREAD.run(self._redis, keys.room(room_id)[:9], args)
 
     def tell_unread_soon(self, user_id: str, room_id: str) -> None:
-        """The same, off the line of commands; trouble of Redis only loses the word."""
-        self._tasks.keep(self._quietly(self.tell_unread(user_id, room_id)))
+        """The same, off the line of commands, a user's rooms one after the other: what moves
+        meanwhile is told once. Trouble of Redis only loses the word.
+        """
+        waiting = self._untold.get(user_id)
+        if waiting is not None:
+            waiting[room_id] = None
+            return
+        self._untold[user_id] = {room_id: None}
+        self._tasks.keep(self._tell_all_unread(user_id))
+
+    async def _tell_all_unread(self, user_id: str) -> None:
+        waiting = self._untold[user_id]
+        try:
+            while waiting:
+                room_id = next(iter(waiting))
+                del waiting[room_id]
+                await self._quietly(self.tell_unread(user_id, room_id))
+                await asyncio.sleep(UNREAD_PAUSE)
+        finally:
+            del self._untold[user_id]
 
     async def _moved(self, user_id: str, cursors: Mapping[str, Cursors]) -> dict[str, Any]:
         calls = [self._call(room_id, user_id, *at) for room_id, at in cursors.items()]

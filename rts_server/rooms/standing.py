@@ -35,6 +35,7 @@ class Seat:
     muted: bool = False
     hidden: bool = False
     uncounted: int = 0
+    settled: bool = False
 
 
 @dataclass(frozen=True)
@@ -156,8 +157,8 @@ def _standing(answer: list[Any], users: Sequence[str]) -> Standing | None:
         unread = max(0, seq - read - uncounted)
         role = member.split(b" ", 1)[0].decode()
         _, muted, hidden = (settings or b"0 0 0").split()
-        seat = Seat(role, read, delivered, unread, muted == b"1", hidden == b"1", uncounted)
-        seats[user_id] = seat if member else None
+        own = (muted == b"1", hidden == b"1", uncounted, bool(settings))
+        seats[user_id] = Seat(role, read, delivered, unread, *own) if member else None
     return Standing(
         position=(epoch, offset),
         seq=seq,

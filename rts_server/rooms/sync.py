@@ -26,7 +26,9 @@ class Sync:
 
     async def since(self, user_id: str, cursors: dict[str, Position]) -> dict[str, Answer]:
         """Per room: `{recovered, events, epoch, offset, has_more}`, or `{removed: true}`."""
-        shown = await self._chat_lists.shown(user_id, list(cursors))
+        mine_at_all = {one.room_id for one in await self._chat_lists.rooms_of(user_id)}
+        known = [room_id for room_id in cursors if room_id in mine_at_all]
+        shown = await self._chat_lists.shown(user_id, known)
         heads = {row.room_id: (row.shown["epoch"], row.shown["offset"]) for row in shown.rows}
         mine = [room_id for room_id in cursors if room_id in heads]
         most = self._settings.limits.replay_events

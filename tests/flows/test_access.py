@@ -92,6 +92,7 @@ async def test_foreign_rooms_cost_what_absent_ones_cost(world: World) -> None:
             marker = secrets.token_hex(8)
             for n, (event, more) in enumerate(ASKED):
                 await e.ask(n, json.dumps([event, {"room_id": room_id} | more]))
+            await e.ask(99, json.dumps(["sync", {"cursors": {room_id: [1, 2]}}]))
             async with Redis.from_url(url) as other:
                 await other.get(marker)
             seen: list[str] = []

@@ -7,6 +7,7 @@ import time
 
 from rts_server.app import Parts
 from rts_server.rooms import events
+from rts_server.rooms.append import Appended
 from tests.faults.sender import Sender
 from tests.flows.test_commands import direct, ok
 from tests.world import World, name, placed, until
@@ -30,7 +31,7 @@ async def test_poison_fails_alone(world: World) -> None:
             command = {"client_msg_id": "poison", "text": "poison"}
             poison = events.message_new(room_id, alice, command, version=99)
             appended = await parts.log.append(poison)
-        assert appended is not None
+        assert isinstance(appended, Appended)
         began = time.monotonic()
         for n in range(5):
             await sender.send(f"after {n}")

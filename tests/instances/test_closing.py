@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 
 import pytest
 
 from tests.flows.test_commands import ok
+from tests.instances.rooms import group
 from tests.js_client import ConnectRefused, JsClient
 from tests.world import World, name
 
@@ -72,3 +74,32 @@ async def test_a_token_that_was_over_never_connects(pair: World) -> None:
         async with JsClient() as client:
             await client.connect(pair.urls[0], pair.token(name("alice"), lifetime=-GRACE - 1))
     assert refused.value.data == {"code": "token_expired"}
+
+
+async def test_who_only_talks_is_not_there(pair: World) -> None:
+    """Pings unanswered, commands all the same: closed after interval and timeout, nothing left."""
+    async with pair.raw(name("alice")) as talker:
+        talker.answers_pings = False
+        began = time.monotonic()
+        while not talker.closed:
+            with contextlib.suppress(ConnectionError):
+                await talker.send('42/chat,["room.list",{}]')
+            await asyncio.sleep(0.1)
+            assert time.monotonic() - began < 8
+        assert time.monotonic() - began > 2
+
+
+async def test_a_device_that_was_away_hears_what_was_set(pair: World) -> None:
+    """Mute and hide are no events of the room: they are told at connect beside the cursors."""
+    alice, bob = name("alice"), name("bob")
+    async with pair.js(alice) as a, pair.js(bob) as laptop:
+        room_id = await group(a, [bob])
+        await laptop.wait_for(lambda e: bool(e["type"] == "room.added"))
+        async with pair.js(bob, instance=1, cursors={room_id: [1, 2]}) as phone:
+            await ok(phone, "room.list", {})
+            assert phone.of_type("room.state") == []
+        await ok(laptop, "room.mute", {"room_id": room_id, "muted": True})
+        async with pair.js(bob, instance=1, cursors={room_id: [1, 2]}) as phone:
+            state = await phone.wait_for(lambda e: bool(e["type"] == "room.state"))
+            assert state["data"] == {"muted": True, "hidden": False, "role": "member"}
+            assert [e["type"] for e in phone.events[:2]] == ["session.ready", "room.state"]

@@ -8,6 +8,7 @@ import pytest
 from redis.asyncio import Redis
 from redis.asyncio.connection import AbstractConnection
 
+from rts_server import keys
 from rts_server.persistence.archive import Archive
 from rts_server.persistence.user_rooms import Membership, UserRooms
 from rts_server.rooms import events
@@ -56,13 +57,14 @@ async def test_five_hundred_rooms_in_three_round_trips(
 async def test_the_list_is_by_activity_and_pages_by_cursor(bench: Bench) -> None:
     """Newest first; hidden rooms are another list; muted and hidden ones count in no total."""
     one, two, three = await of_alice(bench, 3)
-    for room_id in (two, one, three, two):
-        await bench.append(message(room_id, "bob", f"m-{await bench.redis.incr('n')}"))
+    for n, room_id in enumerate((two, one, three, two)):
+        await bench.append(message(room_id, "bob", f"m-{n}"))
+        await bench.redis.hset(keys.room(room_id).head, "last_ms", n)
     chat_lists = lists(bench.redis)
     found = await chat_lists.of("alice")
     assert found.unread == {"total": 4, "rooms": 3}
     order = [row.room_id for row in found.rows]
-    assert order[0] == two
+    assert order == [two, three, one]
     first = found.rows[0]
     rest = found.after((first.active_ms, first.room_id), hidden=False)
     assert [row.room_id for row in rest] == order[1:]

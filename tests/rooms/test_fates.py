@@ -51,7 +51,7 @@ async def test_a_notice_may_come_before_the_answer(deployed: Deployed) -> None:
     room_id = await deployed.group("alice")
     request = message(room_id, "alice")
     appended = await deployed.parts.log.append(request)
-    assert appended is not None
+    assert isinstance(appended, Appended)
     early = notice(Done(appended, asyncio.Future()), room_id, request.request_id)
     deployed.parts.fates.notice(early)
     deployed.parts.fates.notice(early)
@@ -64,7 +64,7 @@ async def test_a_notice_of_another_room_says_nothing_of_ours(deployed: Deployed)
     one, other = await deployed.group("alice"), await deployed.group("alice")
     request = message(one, "alice")
     appended = await deployed.parts.log.append(request)
-    assert appended is not None
+    assert isinstance(appended, Appended)
     early = [(other, "some request", entry) for entry in appended.entries]
     deployed.parts.fates.notice(early)
     fate, _ = deployed.parts.fates.follow(request, appended)

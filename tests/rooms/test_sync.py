@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rts_server.config import Limits, Settings
+from rts_server.persistence.user_rooms import Membership
 from rts_server.rooms.chatlist import ChatList, ChatLists, Row
 from rts_server.rooms.standing import Position, Since, Standings
 from rts_server.rooms.sync import Sync
@@ -22,6 +23,10 @@ class Log:
 
     def __init__(self, rooms: dict[str, list[int]]) -> None:
         self._rooms = rooms
+
+    async def rooms_of(self, user_id: str) -> list[Membership]:
+        """All of them."""
+        return [Membership(room_id, 1, 1, "in") for room_id in self._rooms]
 
     async def shown(self, user_id: str, room_ids: list[str]) -> ChatList:
         """Every room asked for that is there."""

@@ -67,7 +67,7 @@ def _settings(record: Record) -> list[Step]:
         "hidden": data["hidden"],
     }
     key = member_key(record.room_id, data["user_id"])
-    return [Write(ROOMS, update(key, values, above=["settings_pos"]))]
+    return _under_epoch(record, [update(key, values, above=["settings_pos"])])
 
 
 def _under_epoch(record: Record, updates: list[dict[str, Any]]) -> list[Step]:
@@ -103,7 +103,7 @@ def _member_added(record: Record, member: dict[str, Any]) -> dict[str, Any]:
 
 def _members_removed(record: Record) -> list[Step]:
     """Items stay, as `out`, so that an older `in` can never come back; nothing else of it stays,
-    or the item would tell in which order the records came."""
+    or the item would tell in which order the records came. Roles last: who is in keeps his."""
     given = [
         {"pos": record.pos, "user_id": member["user_id"], "state": "out", "left_at": record.ts}
         for member in record.data["members"]
@@ -126,7 +126,7 @@ def _members_removed(record: Record) -> list[Step]:
         )
         for values in given
     ]
-    return _under_epoch(record, roles) + _under_epoch(record, updates)
+    return _under_epoch(record, updates) + _under_epoch(record, roles)
 
 
 def _cursors(record: Record) -> list[Step]:
