@@ -3,6 +3,7 @@
 # make setup  prepare for both without starting
 # make check  format, lint, strict types, import rules, template, generated docs
 # make wire   write docs/protocol.md, docs/asyncapi.json and client/types.d.ts anew
+# make soak   a thousand and more examples of the model-based test; ARGS="--soak 5000 --seed 7"
 # make bench  ours beside the peers, about six minutes; BENCH_ARGS="--room 200 --rounds 1"
 # make lock   resolve the dependencies anew
 # make clean  remove what was built and installed; .rts, the data, stays
@@ -19,7 +20,7 @@ PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 UV = UV_PYTHON_DOWNLOADS=never VIRTUAL_ENV=.venv $(BIN)/uv --quiet pip
 INSTALLED = .venv/.installed
 
-.PHONY: run test setup check bench wire lock clean
+.PHONY: run test setup check soak bench wire lock clean
 
 run: $(INSTALLED)
 	@exec $(BIN)/rts-server dev $(ARGS)
@@ -37,6 +38,9 @@ check: $(INSTALLED)
 	$(BIN)/lint-imports
 	$(BIN)/cfn-lint infra/template.yaml
 	$(BIN)/python -m scripts.wire --check
+
+soak: $(INSTALLED)
+	@exec $(BIN)/python -m pytest tests/model -x --soak 1000 --seed 1000 $(ARGS)
 
 bench: $(INSTALLED)
 	@exec $(BIN)/python -m bench $(BENCH_ARGS)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from typing import Any
+from typing import Any, Protocol
 
 from tests.js_client import JsClient
 
@@ -47,7 +47,14 @@ class Sender:
             after = messages[-1]["seq"]
 
 
-def positions_are_unique(*clients: JsClient) -> None:
+class Heard(Protocol):
+    """Whatever has heard events."""
+
+    @property
+    def events(self) -> list[dict[str, Any]]: ...
+
+
+def positions_are_unique(*clients: Heard) -> None:
     """No (room, epoch, offset) was ever given to two different events."""
     seen: dict[tuple[str, int, int], str] = {}
     for client in clients:

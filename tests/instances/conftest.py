@@ -21,10 +21,12 @@ FAST = {
 }
 
 
-def deployed(folder: pytest.TempPathFactory, *faults: str, full: bool = False) -> Iterator[World]:
+def deployed(
+    folder: pytest.TempPathFactory, *faults: str, full: bool = False, **more: str
+) -> Iterator[World]:
     """A running world of two instances; `full`: with the protocol's own times."""
     times = {} if full else FAST
-    running = World(folder.mktemp("pair"), instances=2, faults=",".join(faults), **times)
+    running = World(folder.mktemp("pair"), instances=2, faults=",".join(faults), **times | more)
     try:
         running.start()
         yield running

@@ -1,0 +1,298 @@
+"""Steps drawn from a seed, done on the real chat and on the model, and compared."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import Counter
+from typing import Any
+
+from redis import Redis
+
+from rts_server import keys
+from rts_server.dev import aws, deploy
+from tests.faults.sender import positions_are_unique
+from tests.model.chat import Chat
+from tests.model.device import Device
+from tests.world import World, name, ready, until
+
+ROLES = ("owner", "admin", "member", "readonly")
+EMOJI = ("+", "-")
+LAMBDAS = ("chat-message-to-db", "chat-room-to-db")
+
+
+class Play:
+    """Three users with two devices each, on two instances, and what they do."""
+
+    def __init__(self, world: World, seed: int) -> None:
+        self.world, self.chance, self.model = world, random.Random(seed), Chat()
+        self.users = [name(who) for who in ("alice", "bob", "carol")]
+        self.devices = {user: [Device(world, user, i) for i in range(2)] for user in self.users}
+        self.ids: dict[str, str] = {}
+        self.messages: dict[str, dict[int, str]] = {}
+        self.log: list[str] = []
+        self.paused = False
+
+    async def run(self, steps: int) -> None:
+        """So many steps, then everything is compared."""
+        try:
+            for number in range(steps):
+                await self.step(number)
+            await self.resume()
+            await self.compare()
+        finally:
+            await self.resume()
+            for devices in self.devices.values():
+                for device in devices:
+                    await device.close()
+
+    async def step(self, number: int) -> None:
+        """One command of anybody, or a fault."""
+        drawn = self.chance.random()
+        if drawn < 0.015 and not self.paused:
+            await self.wipe()
+        elif drawn < 0.03:
+            await (self.resume() if self.paused else self.pause())
+        elif drawn < 0.04:
+            await self.kill(self.chance.randrange(2))
+        elif len(self.model.rooms) < 2 or drawn < 0.08:
+            await self.create(number)
+        else:
+            await self.command(number)
+
+    # Faults
+
+    async def wipe(self) -> None:
+        """Redis loses everything; every user then repeats his cursors, as a client does."""
+        self.log.append("wipe")
+        await asyncio.to_thread(until, lambda: self.waiting("chat-room-queue") == 0, 20)
+        with Redis.from_url(self.world.stack.settings.redis_url) as client:
+            client.flushall()
+        for user, devices in self.devices.items():
+            for key, room in self.model.listed(user).items():
+                read = {"room_id": self.ids[key], "up_to_seq": room["read"]}
+                answer = await devices[0].do("receipt.read", read)
+                assert answer["ok"], answer
+
+    async def pause(self) -> None:
+        """The Lambdas stand still."""
+        self.log.append("pause")
+        for function in LAMBDAS:
+            await asyncio.to_thread(self.switch, function, False)
+        self.paused = True
+
+    async def resume(self) -> None:
+        """They go on, until all is stored."""
+        if self.paused:
+            self.log.append("resume")
+            for function in LAMBDAS:
+                await asyncio.to_thread(self.switch, function, True)
+            await asyncio.to_thread(until, lambda: self.waiting(*QUEUES) == 0, 30)
+            self.paused = False
+
+    async def kill(self, instance: int) -> None:
+        """kill -9, and started again."""
+        self.log.append(f"kill {instance}")
+        self.world.webs[instance].kill()
+        self.world.webs[instance].start()
+        await asyncio.to_thread(until, lambda: ready(self.world.urls[instance]), 15)
+
+    def switch(self, function: str, on: bool) -> None:
+        """Its event-source mapping."""
+        deploy.switch(self.world.stack.settings, function, on=on)
+
+    def waiting(self, *queues: str) -> int:
+        """Records in the outbox and in these queues."""
+        with Redis.from_url(self.world.stack.settings.redis_url) as client:
+            outbox = sum(int(client.xlen(keys.outbox(part))) for part in range(keys.PARTITIONS))
+        sqs = aws.client(self.world.stack.settings, "sqs")
+        names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+        for queue in queues:
+            url = sqs.get_queue_url(QueueName=queue)["QueueUrl"]
+            found = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=names)["Attributes"]
+            outbox += sum(int(found[one]) for one in names)
+        return outbox
+
+    # Commands
+
+    async def create(self, number: int) -> None:
+        """A direct room or a group."""
+        user, other = self.chance.sample(self.users, 2)
+        if self.chance.random() < 0.4:
+            key, outcome = self.model.direct(user, other), "ok"
+            asked: dict[str, Any] = {"type": "direct", "members": [other]}
+        else:
+            name_ = f"{self.users[0]}:{self.chance.randrange(3)}"
+            key, outcome = self.model.group(user, name_, [other])
+            asked = {"type": "group", "external_id": name_, "members": [other]}
+        data = await self.do(user, "room.create", asked, outcome)
+        if outcome == "ok":
+            self.ids.setdefault(key, data["room"]["room_id"])
+            assert self.ids[key] == data["room"]["room_id"]
+
+    async def command(self, number: int) -> None:
+        """A command on a room, from whoever, member or not."""
+        key = self.chance.choice(list(self.model.rooms))
+        room, at = self.model.rooms[key], {"room_id": self.ids[key]}
+        user, other = self.chance.choice(self.users), self.chance.choice(self.users)
+        seqs = [m.seq for m in room.messages if not m.system]
+        seq = self.chance.choice(seqs) if seqs else 0
+        message = at | {"message_id": self.messages.get(key, {}).get(seq, "none")}
+        role, on = self.chance.choice(ROLES), self.chance.random() < 0.6
+        text, emoji = f"text {number}", self.chance.choice(EMOJI)
+        upto = self.chance.randrange(room.seq + 2)
+        frozen = self.chance.random() < 0.3
+        member = at | {"user_ids": [other]}
+        made: dict[str, tuple[str, dict[str, Any], Any]] = {
+            "read": ("receipt.read", at | {"up_to_seq": upto}, lambda: room.read(user, upto)),
+            "mute": ("room.mute", at | {"muted": on}, lambda: room.set(user, "muted", on)),
+            "hide": ("room.hide", at | {"hidden": on}, lambda: room.set(user, "hidden", on)),
+            "add": ("member.add", member | {"role": role}, lambda: room.add(user, other, role)),
+            "remove": ("member.remove", member, lambda: room.remove(user, other)),
+            "leave": ("room.leave", at, lambda: room.leave(user)),
+            "role": (
+                "member.update",
+                at | {"user_id": other, "role": role},
+                lambda: room.give(user, other, role),
+            ),
+            "name": ("room.update", at | {"name": text}, lambda: room.update(user, name=text)),
+            "freeze": (
+                "room.update",
+                at | {"frozen": frozen},
+                lambda: room.update(user, frozen=frozen),
+            ),
+        }
+        if seq:
+            made |= {
+                "edit": (
+                    "message.edit",
+                    message | {"text": text},
+                    lambda: room.edit(user, seq, text),
+                ),
+                "delete": ("message.delete", message, lambda: room.delete(user, seq)),
+                "react": (
+                    "message.react",
+                    message | {"emoji": emoji, "on": on},
+                    lambda: room.react(user, seq, emoji, on),
+                ),
+            }
+        what = self.chance.choice([*made, *["send"] * len(made)])
+        if what == "send":
+            return await self.send(key, user, text, f"m{number}")
+        event, data, apply = made[what]
+        await self.do(user, event, data, apply())
+        return None
+
+    async def send(self, key: str, user: str, text: str, client_msg_id: str) -> None:
+        """A message, said twice: the second time from the other device."""
+        room = self.model.rooms[key]
+        outcome = room.send(user, text)
+        asked = {"room_id": self.ids[key], "client_msg_id": client_msg_id, "text": text}
+        data = await self.do(user, "message.send", asked, outcome)
+        if outcome == "ok":
+            assert data["seq"] == room.seq
+            self.messages.setdefault(key, {})[room.seq] = data["message_id"]
+
+    async def do(self, user: str, event: str, asked: dict[str, Any], wanted: str) -> Any:
+        """Say it from one device, perhaps again from the other: the outcome is the model's."""
+        self.log.append(f"{user} {event} {asked} → {wanted}")
+        first, second = self.chance.sample(self.devices[user], 2)
+        answer = await first.do(event, asked)
+        code = "ok" if answer["ok"] else answer["error"]["code"]
+        assert code == wanted, (self.log[-8:], answer)
+        if wanted == "ok" and self.chance.random() < 0.2:
+            again = await second.do(event, asked)
+            gone = event == "room.leave" or asked.get("user_ids") == [user]
+            assert again["ok"] or gone, (self.log[-8:], again)
+        return answer.get("data")
+
+    # What everybody sees
+
+    async def compare(self) -> None:
+        """History, list, unread and sync of every user are the model's, on both instances."""
+        for user, devices in self.devices.items():
+            for device in devices:
+                await self.lists(user, device)
+                for key in self.model.listed(user):
+                    await self.history(key, device)
+                await self.strangers(user, device)
+        self.live()
+
+    async def lists(self, user: str, device: Device) -> None:
+        """room.list with its totals, and unread.get."""
+        found: dict[str, dict[str, Any]] = {}
+        for hidden in (False, True):
+            data = (await device.do("room.list", {"hidden": hidden}))["data"]
+            assert data["unread"] == self.model.totals(user), self.log
+            found |= {room["room_id"]: room for room in data["rooms"]}
+        shown = {
+            "role": "role",
+            "name": "name",
+            "frozen": "frozen",
+            "seq": "seq",
+            "members": "member_count",
+            "read": "read_seq",
+            "unread": "unread",
+            "muted": "muted",
+            "hidden": "hidden",
+        }
+        seen = {
+            room_id: {mine: room[theirs] for mine, theirs in shown.items()}
+            for room_id, room in found.items()
+        }
+        wanted = {self.ids[key]: room for key, room in self.model.listed(user).items()}
+        assert seen == wanted, self.log
+        totals = (await device.do("unread.get", {}))["data"]["unread"]
+        assert totals == self.model.totals(user)
+
+    async def history(self, key: str, device: Device) -> None:
+        """Every message in its newest state; a sync from the beginning tells no other."""
+        at = {"room_id": self.ids[key]}
+        seen: list[dict[str, Any]] = []
+        while True:
+            after = {"after_seq": seen[-1]["seq"] if seen else 0, "limit": 40}
+            page = (await device.do("message.list", at | after))["data"]
+            seen += page["messages"]
+            if not page["has_more"]:
+                break
+        wanted = [message.shown() for message in self.model.rooms[key].messages]
+        assert [_shown(message) for message in seen] == wanted, self.log
+        room = (await device.do("room.get", at))["data"]["room"]
+        synced = await device.do("sync", {"cursors": {at["room_id"]: [room["epoch"], 1]}})
+        told = synced["data"]["rooms"][at["room_id"]]
+        offsets = [event["offset"] for event in told["events"]]
+        assert offsets == list(range(2, 2 + len(offsets))) or not told["recovered"]
+        ids = {message["message_id"] for message in seen}
+        new = [event for event in told["events"] if event["type"] == "message.new"]
+        assert {event["data"]["message"]["message_id"] for event in new} <= ids
+
+    async def strangers(self, user: str, device: Device) -> None:
+        """A room that is not his is not there."""
+        for key, room_id in self.ids.items():
+            if user not in self.model.rooms[key].seats:
+                answer = await device.do("message.list", {"room_id": room_id})
+                assert answer["error"]["code"] == "not_found", self.log
+
+    def live(self) -> None:
+        """What the devices heard: one position for one event, and no message twice."""
+        devices = [device for devices in self.devices.values() for device in devices]
+        positions_are_unique(*devices)
+        for device in devices:
+            new = Counter(
+                (e["room_id"], e["epoch"], e["offset"]) for e in device.events if "offset" in e
+            )
+            assert not [at for at, times in new.items() if times > 1], self.log
+
+
+QUEUES = ("chat-message-queue.fifo", "chat-room-queue")
+
+
+def _shown(message: dict[str, Any]) -> dict[str, Any]:
+    reactions = message["reactions"]
+    return {
+        "seq": message["seq"],
+        "sender": message["sender_id"],
+        "text": message["text"],
+        "deleted": "deleted_at" in message,
+        "reactions": {emoji: set(one["user_ids"]) for emoji, one in reactions.items()},
+    }

@@ -1,0 +1,33 @@
+"""Whatever three people do, and whatever dies meanwhile, every view is that of the model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.instances.conftest import deployed
+from tests.model.steps import Play
+from tests.world import World
+
+STEPS = 60
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """One test for each seed: `--soak 1000 --seed 20000` are a thousand others."""
+    if "seed" in metafunc.fixturenames:
+        config = metafunc.config
+        first, count = config.getoption("--seed"), config.getoption("--soak")
+        metafunc.parametrize("seed", range(first, first + count))
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """Two instances of this module's own."""
+    yield from deployed(tmp_path_factory, RTS_DURABLE_WAIT="0.3")
+
+
+@pytest.mark.timeout(120)
+async def test_every_view_is_that_of_the_model(shared: World, seed: int) -> None:
+    """History, chat list, unread and sync of every user on both instances, after 60 steps."""
+    await Play(shared, seed).run(STEPS)
