@@ -134,8 +134,14 @@ class Server(socketio.AsyncServer):  # type: ignore[misc]
 
     async def _handle_eio_connect(self, eio_sid: str, environ: dict[str, Any]) -> None:
         await super()._handle_eio_connect(eio_sid, environ)
-        loop = asyncio.get_running_loop()
-        loop.call_later(self._connect_deadline, self._must_have_connected, eio_sid)
+        self.expect_connect(eio_sid)
+
+    def expect_connect(self, eio_sid: str) -> None:
+        """A connection without a namespace, at first or again, may live so long."""
+        socket = self.eio.sockets.get(eio_sid)
+        if socket is not None and not socket.closing:
+            loop = asyncio.get_running_loop()
+            loop.call_later(self._connect_deadline, self._must_have_connected, eio_sid)
 
     def _must_have_connected(self, eio_sid: str) -> None:
         if not any(

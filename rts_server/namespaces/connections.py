@@ -61,6 +61,7 @@ class Connections:
             del self._known[eio_sid]
             if known.timer is not None:
                 known.timer.cancel()
+            self._server.expect_connect(eio_sid)
 
     def _arm(self, eio_sid: str, known: _Connection) -> None:
         if known.timer is not None:

@@ -48,7 +48,7 @@ Fate = str
 class Pending:
     """One append on its way. `done` resolves once, with its fate.
 
-    `overtaken`: what a newer wish was answered about meanwhile; it is not repeated.
+    `newer`: wishes about the same that were answered meanwhile; those win.
     """
 
     request: Append
@@ -57,7 +57,7 @@ class Pending:
     left: set[str]
     asked: int = 0
     due: float = 0.0
-    overtaken: set[Target] = field(default_factory=set)
+    newer: list[Append] = field(default_factory=list)
 
 
 class Fates:
@@ -112,8 +112,9 @@ class Fates:
         if not (about := targets(request)):
             return
         for pending in self._pending.values():
-            if pending.request.room_id == request.room_id and pending.appended.epoch < epoch:
-                pending.overtaken |= about
+            older = pending.appended.epoch < epoch and pending.request.room_id == request.room_id
+            if older and about & targets(pending.request):
+                pending.newer.append(request)
 
     def agree(
         self, fate: Fate, holds: Callable[[], Awaitable[bool]] | None
@@ -198,17 +199,23 @@ class Fates:
     async def _repeat(self, pending: Pending, request: Append) -> None:
         """Redis lost it: append it again, same ids, until it is in or can never be.
 
-        What a newer wish was answered about is left out.
+        What a newer wish was answered about is left out; one that was answered on the way is
+        appended once more behind it.
         """
         metrics.LOST.inc()
         again = _as_heard(request)
         while True:
             try:
-                left = without(again, pending.overtaken | await self._newer(pending, again))
+                known = await self._newer(pending, again)
+                seen = len(pending.newer)
+                left = without(again, known.union(*map(targets, pending.newer)))
                 if left is None:
                     return self._resolve(pending, "stored")
                 again = left
-                return await self._follow_on(pending, again, await self._log.append(again))
+                appended = await self._log.append(again)
+                for newer in pending.newer[seen:]:
+                    self._tasks.keep(self._insist(newer))
+                return await self._follow_on(pending, again, appended)
             except Moved:
                 made = await self._remade(pending, again)
                 if made is None:
@@ -221,6 +228,27 @@ class Fates:
                     log.error("a lost append is refused", extra=_told(request, refusal.code))
                     return self._resolve(pending, "failed")
             await asyncio.sleep(ASK_AFTER[0])
+
+    async def _insist(self, newer: Append) -> None:
+        """A wish that was answered just before an older one landed: it is the last word."""
+        again = dataclasses.replace(
+            newer, roles=None, request_id=f"again:{secrets.token_hex(16)}", remake=None
+        )
+        while True:
+            try:
+                appended = await self._log.append(again)
+            except errors.Refusal as refusal:
+                if not refusal.retryable:
+                    return
+                await asyncio.sleep(ASK_AFTER[0])
+            except (Moved, Exists):
+                return
+            else:
+                if isinstance(appended, Appended):
+                    if self.index is not None:
+                        await self.index(again, appended)
+                    self.follow(again, appended)
+                return
 
     async def _follow_on(
         self, pending: Pending, again: Append, appended: Appended | Nothing

@@ -16,6 +16,7 @@ FAST = {
     "RTS_PING_INTERVAL": "2",
     "RTS_PING_TIMEOUT": "1",
     "RTS_EXPIRY_GRACE": "1",
+    "RTS_CONNECT_DEADLINE": "1",
     "RTS_CURSOR_FLUSH": "1",
     "RTS_RECEIPT_INTERVAL": "0.2",
 }

@@ -103,3 +103,12 @@ async def test_a_device_that_was_away_hears_what_was_set(pair: World) -> None:
             state = await phone.wait_for(lambda e: bool(e["type"] == "room.state"))
             assert state["data"] == {"muted": True, "hidden": False, "role": "member"}
             assert [e["type"] for e in phone.events[:2]] == ["session.ready", "room.state"]
+
+
+async def test_without_a_namespace_no_connection_stays(pair: World) -> None:
+    """Whoever leaves the last one is closed like one who never came."""
+    async with pair.raw(name("alice")) as leaver:
+        began = time.monotonic()
+        await leaver.send("41/chat,")
+        await leaver.until(lambda: leaver.closed)
+        assert 0.9 < time.monotonic() - began < 4

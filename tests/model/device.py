@@ -10,6 +10,7 @@ from typing import Any
 
 import aiohttp
 
+from tests.model.view import View
 from tests.raw import Raw
 from tests.world import World
 
@@ -22,6 +23,7 @@ class Device:
     def __init__(self, world: World, user: str, instance: int) -> None:
         self.user, self.events = user, list[dict[str, Any]]()
         self.cursors: dict[str, list[int]] = {}
+        self.views: dict[str, View] = {}
         self._world, self._instance = world, instance
         self._ids = count()
         self._raw: Raw | None = None
@@ -49,12 +51,35 @@ class Device:
         assert self._raw is not None
         for event in self._raw.events[self._taken :]:
             self.events.append(event)
+            self._look(event)
             at = event["data"]["room"] if event["type"] == "room.added" else event
             at = event["data"] if event["type"] == "sync.reset" else at
             if "room_id" in event and "offset" in at:
                 held = self.cursors.setdefault(event["room_id"], [0, 0])
                 held[:2] = max(held[:2], [at["epoch"], at["offset"]])
         self._taken = len(self._raw.events)
+
+    def _look(self, event: dict[str, Any]) -> None:
+        """The views follow the events; what broke a stream is listed again."""
+        room_id = event.get("room_id", "")
+        if event["type"] == "room.added":
+            self.views[room_id] = View(self.user, event["data"]["room"])
+        elif event["type"] in ("room.removed", "sync.reset"):
+            self.views.pop(room_id, None)
+        elif view := self.views.get(room_id):
+            view.take(event)
+
+    async def agrees(self, room_id: str) -> None:
+        """Snapshot and events are the new snapshot, as soon as everything has arrived."""
+        room = (await self.do("room.get", {"room_id": room_id}))["data"]["room"]
+        if room_id not in self.views:
+            self.views[room_id] = View(self.user, room)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(5):
+                while self.views[room_id].room != room:
+                    await asyncio.sleep(0.02)
+                    self.take()
+        assert self.views[room_id].room == room
 
     async def _ask(self, event: str, data: dict[str, Any]) -> dict[str, Any]:
         raw = await self._open()
@@ -79,4 +104,18 @@ class Device:
             await raw.__aexit__()
             raise
         self._raw, self._taken = raw, 0
+        self.take()
+        await self._list(raw)
         return raw
+
+    async def _list(self, raw: Raw) -> None:
+        """What every connect needs: what no event tells who was away."""
+        for hidden in (False, True):
+            asked = json.dumps(["room.list", {"hidden": hidden}])
+            answer = await raw.ask(next(self._ids), asked)
+            if not answer["ok"]:
+                raise ConnectionError(answer)
+            self.take()
+            for room in answer["data"]["rooms"]:
+                view = self.views.setdefault(room["room_id"], View(self.user, room))
+                view.learn(room)

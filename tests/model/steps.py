@@ -215,6 +215,7 @@ class Play:
                 await self.lists(user, device)
                 for key in self.model.listed(user):
                     await self.history(key, device)
+                    await device.agrees(self.ids[key])
                 await self.strangers(user, device)
         self.live()
 
