@@ -69,7 +69,9 @@ async def until_placed(world: World, room_id: str, count: int) -> None:
 async def created(client: JsClient, member: str, number: int) -> str:
     """A new group with a member."""
     asked = {"type": "group", "client_room_id": f"g{number}", "members": [member]}
-    room_id: str = (await ok(client, "room.create", asked))["room"]["room_id"]
+    while not (answer := await client.emit("room.create", asked))["ok"]:
+        assert answer["error"]["retryable"], answer
+    room_id: str = answer["data"]["room"]["room_id"]
     return room_id
 
 
