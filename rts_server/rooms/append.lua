@@ -95,6 +95,31 @@ if req.change then
     return {'moved', now}
   end
 end
+-- What was wished of a member, of his settings or of the room, and answered in this epoch: an append
+-- that an earlier epoch lost (`again`) must not come back over it.
+local WISHES = (HEAD:gsub('head$', 'wishes'))
+local wishes, mine = {}, {}
+for _, one in ipairs(req.members or {}) do mine[#mine + 1] = 'member ' .. one.user_id end
+if req.settings then mine[#mine + 1] = 'settings ' .. req.actor end
+if req.room_change then mine[#mine + 1] = 'room' end
+if #mine > 0 then
+  local kept = redis.pcall('HMGET', WISHES, unpack(mine))
+  if kept.err then return {'broken', now} end
+  for i, target in ipairs(mine) do
+    wishes[target] = req.again and kept[i] == tostring(head.epoch)
+  end
+end
+local function answered()
+  if req.again or #mine == 0 then return end
+  for _, target in ipairs(mine) do redis.call('HSET', WISHES, target, head.epoch) end
+  redis.call('PEXPIRE', WISHES, 1000000)
+end
+local function nothing()
+  answered()
+  return {'nothing', now, head.epoch, head.offset, head.seq}
+end
+if wishes.room then return nothing() end
+
 -- So does a change of the room.
 if req.room_change then
   local version = cjson.decode(head.room).version
@@ -115,16 +140,16 @@ local count, picked = tonumber(head.shape:match('^%d+')), {join = {}, go = {}, r
 for _, one in ipairs(req.members or {}) do
   one.was = redis.call('HGET', MEMBERS, one.user_id)
   if one.op == 'role' and not one.was and req.roles then return {'no_member', now} end
-  if IS_ABOUT[one.op](one) then table.insert(picked[one.op], one) end
+  if IS_ABOUT[one.op](one) and not wishes['member ' .. one.user_id] then table.insert(picked[one.op], one) end
 end
 count = count + #picked.join - #picked.go
 local settings
-if req.settings and redis.call('HEXISTS', MEMBERS, req.actor) == 1 then
+if req.settings and not wishes['settings ' .. req.actor] and redis.call('HEXISTS', MEMBERS, req.actor) == 1 then
   settings = changed_settings(req.actor, req.settings)
 end
 if (req.members and #picked.join + #picked.go + #picked.role == 0)
   or (#req.events == 0 and not settings) then
-  return {'nothing', now, head.epoch, head.offset, head.seq}
+  return nothing()
 end
 if #picked.join > 0 and count > req.member_limit and (req.roles or req.absent) then return {'limit', now} end
 -- What the system repeats was judged when it was heard.
@@ -341,6 +366,7 @@ local function keep()
 end
 
 refresh()
+answered()
 for _, event in ipairs(req.events) do
   if not event.op or #picked[event.op] > 0 then write(event) end
 end

@@ -93,6 +93,7 @@ class Append:
 
     `giving`: (user, role) of members whose role is to change. `change`, `room_change`: the state
     of the message or the room this was built on. `settings`: the actor's own, `muted`, `hidden`.
+    `again`: an earlier epoch lost it; what was answered since about the same wins.
     `after`: a changed message as clients will see it, its time a hole.
     `remake`: what to ask instead when this was lost and the room has moved on (None: nothing).
     """
@@ -110,6 +111,7 @@ class Append:
     room_change: dict[str, Any] | None = None
     settings: dict[str, bool] | None = None
     when_frozen: bool = False
+    again: bool = False
     absent: bool = False
     group_only: bool = False
     ask_archive: bool = False
@@ -148,7 +150,7 @@ class Append:
             request["roles"] = dict.fromkeys(self.roles, True)
         if members := self._members():
             request["members"] = members
-        for name in ("change", "room_change", "settings", "when_frozen"):
+        for name in ("change", "room_change", "settings", "when_frozen", "again"):
             if value := getattr(self, name):
                 request[name] = value
         failed = [names.idem(self.fails)] if self.fails else []

@@ -57,7 +57,6 @@ class Appends:
         """Append and follow. Raises Refusal, Exists, Moved."""
         self._fates.check_room()
         appended = await self._log.append(request)
-        self._fates.answered(request, appended.epoch)
         if isinstance(appended, Nothing):
             return self.nothing(request)
         await self.index(request, appended)

@@ -16,6 +16,7 @@ from rts_server.config import Settings
 from rts_server.persistence.archive import Archive, StoredMember, StoredRoom
 from rts_server.rooms.append import ms
 from rts_server.rooms.appender import room_script
+from rts_server.rooms.barriers import Barriers
 from rts_server.rooms.template import Slot, hole, pieces
 
 log = logging.getLogger(__name__)
@@ -23,7 +24,8 @@ log = logging.getLogger(__name__)
 _BARRIER = room_script("barrier.lua")
 _INSTALL = room_script("install.lua")
 
-FIRST_LOOK, LONGEST_LOOK = 0.02, 1.0
+HOLD_EVERY = 1.0
+"""Seconds between two renewals of a claim."""
 PATIENCE = 60.0
 """Seconds until a loader gives up; the next append that finds the room cold claims it again."""
 
@@ -36,6 +38,7 @@ class Loader:
         self._origin = origin
         self._redis = redis
         self._archive = archive
+        self._barriers = Barriers(archive)
         self._loads: dict[str, asyncio.Task[None]] = {}
 
     async def load(self, room_id: str, nonce: str, *, quiet: bool, create: bool) -> None:
@@ -52,6 +55,7 @@ class Loader:
         """Give up what is still loading; claims end by themselves."""
         for task in list(self._loads.values()):
             task.cancel()
+        await self._barriers.close()
 
     def _ended(self, room_id: str, task: asyncio.Task[None]) -> None:
         if self._loads.get(room_id) is task:
@@ -95,18 +99,13 @@ class Loader:
         args: list[str | int] = [room_id, nonce, self._origin, record, ttl]
         if not await _BARRIER.run(self._redis, self._keys(room_id), args):
             raise errors.Unavailable()
-        look = FIRST_LOOK
-        while True:
-            await asyncio.sleep(look)
-            look = min(look * 2, LONGEST_LOOK)
-            try:
-                stored = await self._archive.room(room_id)
-            except errors.Unavailable:
-                stored = None
-            if stored is not None and stored.barrier == nonce:
-                return
-            if not await self._hold(room_id, nonce):
-                raise errors.Unavailable()
+        passed = self._barriers.passed(room_id, nonce)
+        try:
+            while not (await asyncio.wait([passed], timeout=HOLD_EVERY))[0]:
+                if not await self._hold(room_id, nonce):
+                    raise errors.Unavailable()
+        finally:
+            passed.cancel()
 
     async def _hold(self, room_id: str, nonce: str) -> bool:
         """Keep the claim while waiting; False when it is somebody else's."""

@@ -8,7 +8,7 @@ import dataclasses
 import logging
 import secrets
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import orjson
@@ -46,10 +46,7 @@ Fate = str
 
 @dataclass(eq=False)
 class Pending:
-    """One append on its way. `done` resolves once, with its fate.
-
-    `newer`: wishes about the same that were answered meanwhile; those win.
-    """
+    """One append on its way. `done` resolves once, with its fate."""
 
     request: Append
     appended: Appended
@@ -57,7 +54,6 @@ class Pending:
     left: set[str]
     asked: int = 0
     due: float = 0.0
-    newer: list[Append] = field(default_factory=list)
 
 
 class Fates:
@@ -106,15 +102,6 @@ class Fates:
         if not left:
             self._queued(pending)
         return done, True
-
-    def answered(self, request: Append, epoch: int) -> None:
-        """A wish was answered in an epoch: what was lost before it must not come back over it."""
-        if not (about := targets(request)):
-            return
-        for pending in self._pending.values():
-            older = pending.appended.epoch < epoch and pending.request.room_id == request.room_id
-            if older and about & targets(pending.request):
-                pending.newer.append(request)
 
     def agree(
         self, fate: Fate, holds: Callable[[], Awaitable[bool]] | None
@@ -199,28 +186,23 @@ class Fates:
     async def _repeat(self, pending: Pending, request: Append) -> None:
         """Redis lost it: append it again, same ids, until it is in or can never be.
 
-        What a newer wish was answered about is left out; one that was answered on the way is
-        appended once more behind it.
+        What a newer wish was answered about is left out: by the table here, where it shows a later
+        epoch, and by the script, which knows what was answered in the present one.
         """
         metrics.LOST.inc()
         again = _as_heard(request)
         while True:
             try:
-                known = await self._newer(pending, again)
-                seen = len(pending.newer)
-                left = without(again, known.union(*map(targets, pending.newer)))
+                left = without(again, await self._newer(pending, again))
                 if left is None:
                     return self._resolve(pending, "stored")
                 again = left
-                appended = await self._log.append(again)
-                for newer in pending.newer[seen:]:
-                    self._tasks.keep(self._insist(newer))
-                return await self._follow_on(pending, again, appended)
+                return await self._follow_on(pending, again, await self._log.append(again))
             except Moved:
                 made = await self._remade(pending, again)
                 if made is None:
                     return None
-                again = made
+                again = _as_heard(made)
             except Exists as met:
                 return self._resolve(pending, "stored" if met.is_member else "failed")
             except errors.Refusal as refusal:
@@ -228,27 +210,6 @@ class Fates:
                     log.error("a lost append is refused", extra=_told(request, refusal.code))
                     return self._resolve(pending, "failed")
             await asyncio.sleep(ASK_AFTER[0])
-
-    async def _insist(self, newer: Append) -> None:
-        """A wish that was answered just before an older one landed: it is the last word."""
-        again = dataclasses.replace(
-            newer, roles=None, request_id=f"again:{secrets.token_hex(16)}", remake=None
-        )
-        while True:
-            try:
-                appended = await self._log.append(again)
-            except errors.Refusal as refusal:
-                if not refusal.retryable:
-                    return
-                await asyncio.sleep(ASK_AFTER[0])
-            except (Moved, Exists):
-                return
-            else:
-                if isinstance(appended, Appended):
-                    if self.index is not None:
-                        await self.index(again, appended)
-                    self.follow(again, appended)
-                return
 
     async def _follow_on(
         self, pending: Pending, again: Append, appended: Appended | Nothing
@@ -330,7 +291,7 @@ async def _until(
 
 def _as_heard(request: Append) -> Append:
     """What was in the log was heard: it comes back whatever its actor is by now."""
-    return dataclasses.replace(request, roles=None)
+    return dataclasses.replace(request, roles=None, again=True)
 
 
 def _told(request: Append, why: str) -> dict[str, Any]:
