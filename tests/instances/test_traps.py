@@ -98,7 +98,7 @@ async def two_instances_flushall(world: World, rooms: int) -> tuple[JsClient, Js
         await asyncio.gather(*(Sender(a, room_id).send("before") for room_id in room_ids))
         wipe(world)
         senders = [Sender(client, room_id) for room_id in room_ids for client in (a, b)]
-        await asyncio.gather(*(sender.send("after") for sender in senders))
+        await asyncio.gather(*(sender.send("after", 150) for sender in senders))
         positions_are_unique(a, b)
         for room_id in room_ids:
             history = await Sender(a, room_id).history()
