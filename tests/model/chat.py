@@ -18,6 +18,7 @@ class Seat:
 
     role: str
     read: int
+    delivered: int
     muted: bool = False
     hidden: bool = False
 
@@ -77,7 +78,7 @@ class Room:
         if refused := self.refused(user, roles_that("message.send")):
             return refused
         self.messages.append(Message(self.seq + 1, user, text))
-        self.seats[user].read = self.seq
+        self.seats[user].read = self.seats[user].delivered = self.seq
         for other, seat in self.seats.items():
             seat.hidden = seat.hidden and other == user
         return "ok"
@@ -127,6 +128,13 @@ class Room:
             return "not_found"
         seat = self.seats[user]
         seat.read = max(seat.read, min(seq, self.seq))
+        seat.delivered = max(seat.delivered, seat.read)
+        return "ok"
+
+    def deliver(self, user: str, seq: int) -> Outcome:
+        if user in self.seats:
+            seat = self.seats[user]
+            seat.delivered = max(seat.delivered, min(seq, self.seq))
         return "ok"
 
     def set(self, user: str, name: str, value: bool) -> Outcome:
@@ -150,7 +158,7 @@ class Room:
         if refused := self.refused(actor, roles_that_give(role), group=True):
             return refused
         if user not in self.seats:
-            self.seats[user] = Seat(role, self.seq)
+            self.seats[user] = Seat(role, self.seq, self.seq)
             self._line(actor)
         return "ok"
 
@@ -212,7 +220,7 @@ class Chat:
     def direct(self, user: str, other: str) -> str:
         """The room of a pair."""
         key = "+".join(sorted((user, other)))
-        seats = {one: Seat("member", 0) for one in (user, other)}
+        seats = {one: Seat("member", 0, 0) for one in (user, other)}
         self.rooms.setdefault(key, Room(True, seats))
         return key
 
@@ -221,7 +229,8 @@ class Chat:
         room = self.rooms.get(key)
         if room is not None:
             return key, "ok" if user in room.seats else "not_found"
-        seats = {user: Seat("owner", 0)} | {m: Seat("member", 0) for m in members if m != user}
+        others = [member for member in members if member != user]
+        seats = {user: Seat("owner", 0, 0)} | {one: Seat("member", 0, 0) for one in others}
         self.rooms[key] = Room(False, seats)
         return key, "ok"
 
@@ -235,6 +244,7 @@ class Chat:
                 "seq": room.seq,
                 "members": len(room.seats),
                 "read": room.seats[user].read,
+                "delivered": room.seats[user].delivered,
                 "unread": room.unread(user),
                 "muted": room.seats[user].muted,
                 "hidden": room.seats[user].hidden,

@@ -70,9 +70,12 @@ class Play:
             client.flushall()
         for user, devices in self.devices.items():
             for key, room in self.model.listed(user).items():
-                read = {"room_id": self.ids[key], "up_to_seq": room["read"]}
-                answer = await devices[0].do("receipt.read", read)
-                assert answer["ok"], answer
+                room_id = self.ids[key]
+                read = {"room_id": room_id, "up_to_seq": room["read"]}
+                delivered = {"rooms": {room_id: room["delivered"]}}
+                for event, data in (("receipt.read", read), ("receipt.delivered", delivered)):
+                    answer = await devices[0].do(event, data)
+                    assert answer["ok"], answer
 
     async def pause(self) -> None:
         """The Lambdas stand still."""
@@ -145,6 +148,11 @@ class Play:
         member = at | {"user_ids": [other]}
         made: dict[str, tuple[str, dict[str, Any], Any]] = {
             "read": ("receipt.read", at | {"up_to_seq": upto}, lambda: room.read(user, upto)),
+            "deliver": (
+                "receipt.delivered",
+                {"rooms": {self.ids[key]: upto}},
+                lambda: room.deliver(user, upto),
+            ),
             "mute": ("room.mute", at | {"muted": on}, lambda: room.set(user, "muted", on)),
             "hide": ("room.hide", at | {"hidden": on}, lambda: room.set(user, "hidden", on)),
             "add": ("member.add", member | {"role": role}, lambda: room.add(user, other, role)),
@@ -215,6 +223,7 @@ class Play:
                 await self.lists(user, device)
                 for key in self.model.listed(user):
                     await self.history(key, device)
+                    await self.members(key, user, device)
                     await device.agrees(self.ids[key])
                 await self.strangers(user, device)
         self.live()
@@ -233,6 +242,7 @@ class Play:
             "seq": "seq",
             "members": "member_count",
             "read": "read_seq",
+            "delivered": "delivered_seq",
             "unread": "unread",
             "muted": "muted",
             "hidden": "hidden",
@@ -266,6 +276,22 @@ class Play:
         ids = {message["message_id"] for message in seen}
         new = [event for event in told["events"] if event["type"] == "message.new"]
         assert {event["data"]["message"]["message_id"] for event in new} <= ids
+
+    async def members(self, key: str, user: str, device: Device) -> None:
+        """member.list, receipt.list, unread.explain, and message.get of the last message."""
+        room, at = self.model.rooms[key], {"room_id": self.ids[key]}
+        members = (await device.do("member.list", at))["data"]["members"]
+        roles = {member["user_id"]: member["role"] for member in members}
+        assert roles == {one: seat.role for one, seat in room.seats.items()}, self.log
+        receipts = (await device.do("receipt.list", at))["data"]["receipts"]
+        cursors = {r["user_id"]: (r["read_seq"], r["delivered_seq"]) for r in receipts}
+        assert cursors == {u: (s.read, s.delivered) for u, s in room.seats.items()}, self.log
+        told = (await device.do("unread.explain", at))["data"]
+        assert told["unread"] == room.unread(user), self.log
+        assert told["unread"] == told["seq"] - told["read_seq"] - told["uncounted"]
+        for seq, message_id in list(self.messages.get(key, {}).items())[-1:]:
+            one = (await device.do("message.get", at | {"message_id": message_id}))["data"]
+            assert _shown(one["message"]) == room.messages[seq - 1].shown(), self.log
 
     async def strangers(self, user: str, device: Device) -> None:
         """A room that is not his is not there."""
