@@ -1,0 +1,67 @@
+"""Closing as the real socket.io-client sees it: who may come back does, who may not stays away."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+import socketio
+from aiohttp import web
+
+from rts_server.adapter.manager import Manager
+from rts_server.config import Settings
+from rts_server.engine.closing import FINAL, RECONNECT
+from rts_server.engine.server import Server
+from tests.js_client import JsClient
+from tests.world import free_port
+
+
+class Plain(socketio.AsyncNamespace):  # type: ignore[misc]
+    """A namespace that takes everybody."""
+
+    async def trigger_event(self, *_: Any) -> None:
+        """Nothing to do."""
+
+    def connected(self, sid: str) -> None:
+        """Nothing to do."""
+
+
+@pytest.fixture
+async def served() -> AsyncIterator[tuple[Server, str]]:
+    """A server with two namespaces, and its address."""
+    server, app, port = Server(Settings(), Manager()), web.Application(), free_port()
+    for name in ("/chat", "/receipts"):
+        server.register_namespace(Plain(name))
+    server.attach(app)
+    runner = web.AppRunner(app, shutdown_timeout=0.1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", port).start()
+    yield server, f"http://127.0.0.1:{port}"
+    await runner.cleanup()
+
+
+def happened(client: JsClient) -> list[str]:
+    """What became of the connection, in order."""
+    kinds = [str(line.get("reason") or line["kind"]) for line in client.lines]
+    return [kind for kind in kinds if kind not in ("event", "joined")]
+
+
+@pytest.mark.parametrize("code", sorted(RECONNECT | FINAL))
+async def test_each_code_closes_in_its_way(served: tuple[Server, str], code: str) -> None:
+    """session.closing comes first; then the transport goes, or every namespace is disconnected."""
+    server, url = served
+    async with JsClient() as client:
+        await client.connect(url, "any")
+        await client.join("/receipts")
+        (eio_sid,) = server.eio.sockets
+        server.close(eio_sid, code)
+        closing = await client.wait_for(lambda e: bool(e["type"] == "session.closing"))
+        assert (closing["data"]["code"], closing["data"]["reconnect"]) == (code, code in RECONNECT)
+        if code in RECONNECT:
+            await client.until(lambda: happened(client).count("connect") == 2)
+            assert happened(client) == ["connect", "transport close", "connect"]
+        else:
+            await client.until(lambda: "io server disconnect" in happened(client))
+            await client.until(lambda: not server.manager.sid_from_eio_sid(eio_sid, "/chat"))
+            assert happened(client) == ["connect", "io server disconnect"]
