@@ -12,7 +12,7 @@ from redis.exceptions import RedisError
 
 from rts_server import keys
 from rts_server.persistence.complaints import Complaints
-from rts_server.persistence.scripts import Call, Script
+from rts_server.persistence.scripts import Script
 
 _FLUSH = Script(Path(__file__).with_name("flush.lua"))
 
@@ -21,6 +21,13 @@ MOST = 500
 """Cursors of one partition at once; what is left is due a second later."""
 
 log = logging.getLogger(__name__)
+
+
+async def flush(redis: Redis, parts: Iterable[int]) -> int:
+    """One call for all partitions; how many cursors are on their way now."""
+    held = list(parts)
+    names = [name for part in held for name in (keys.dirty(part), keys.outbox(part))]
+    return int(await _FLUSH.run(redis, names, [MOST, *map(keys.room_prefix, held)]))
 
 
 class Flush:
@@ -34,11 +41,7 @@ class Flush:
         """Until cancelled; trouble is tried again a second later."""
         while True:
             await asyncio.sleep(EVERY)
-            calls: list[Call] = [
-                ([keys.dirty(part), keys.outbox(part)], [keys.room_prefix(part), MOST])
-                for part in self._parts()
-            ]
             try:
-                await _FLUSH.many(self._redis, calls)
+                await flush(self._redis, self._parts())
             except (RedisError, OSError) as error:
                 self._complaints.say("cursors cannot be flushed", error)

@@ -9,7 +9,7 @@ import orjson
 import pytest
 
 from rts_server import keys
-from rts_server.persistence.flush import _FLUSH
+from rts_server.persistence.flush import flush
 from rts_server.rooms import events
 from rts_server.rooms.receipts import _RECEIPTS, _UNREAD
 from tests.rooms.bench import Bench, message
@@ -41,9 +41,7 @@ async def flushed(bench: Bench, room_id: str) -> list[dict[str, Any]]:
     """The cursors on their way to the archive after a flush of the partition."""
     part = keys.partition(room_id)
     before = len(await bench.outbox(room_id))
-    await _FLUSH.run(
-        bench.redis, [keys.dirty(part), keys.outbox(part)], [keys.room_prefix(part), 9]
-    )
+    await flush(bench.redis, [0 if part else 1, part])
     entries = (await bench.outbox(room_id))[before:]
     return [orjson.loads(entry[b"d"])["cursors"] for entry in entries]
 
