@@ -127,8 +127,8 @@ def load(environ: Mapping[str, str] | None = None) -> Settings:
     try:
         return Settings(**_SCHEMA(unknown=EXCLUDE).load(_given(environ)))
     except ValidationError as error:
-        says: dict[str, list[str]] = error.normalized_messages()  # type: ignore[no-untyped-call]
-        text = "; ".join(f"{name}: {' '.join(lines)}" for name, lines in says.items())
+        says = error.messages_dict.items()
+        text = "; ".join(f"{name}: {' '.join(lines)}" for name, lines in says)
         raise ConfigError(text) from None
 
 

@@ -59,7 +59,7 @@ def command(name: str, schema: type[Command]) -> Callable[[H], H]:
     """Register a method as a command: its return value is the ack, a Refusal the refusal."""
 
     def register(method: H) -> H:
-        method.__command__ = (name, schema())  # type: ignore[attr-defined]
+        method.__dict__["__command__"] = (name, schema())
         return method
 
     return register

@@ -59,7 +59,8 @@ class Appends:
         appended = await self._log.append(request)
         if isinstance(appended, Nothing):
             return self.nothing(request)
-        await self.index(request, appended)
+        if request.joining or request.going:
+            await self.index(request, appended)
         return Done(appended, *self._fates.follow(request, appended), request.request_id)
 
     async def change(
