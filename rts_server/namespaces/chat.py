@@ -211,8 +211,9 @@ class Chat(Namespace):
         assert appended is not None
         if appended.status == "failed":
             raise failed()
-        if appended.read_on:
-            self._receipts.tell_unread_soon(session.user_id, room_id)
+        moved = (session.user_id, *appended.unhid) if appended.read_on else appended.unhid
+        for user_id in moved:
+            self._receipts.tell_unread_soon(user_id, room_id)
         data = {
             "message_id": done.request_id,
             "client_msg_id": asked["client_msg_id"],

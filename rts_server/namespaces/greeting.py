@@ -18,7 +18,7 @@ from rts_server.engine.packets import event_packet
 from rts_server.namespaces.session import Session
 from rts_server.persistence.user_rooms import Membership
 from rts_server.protocol.event import ephemeral, now, rfc3339
-from rts_server.rooms.chatlist import ChatList, ChatLists
+from rts_server.rooms.chatlist import ChatList, ChatLists, Row
 from rts_server.rooms.receipts import Cursors, Receipts
 
 log = logging.getLogger(__name__)
@@ -162,19 +162,27 @@ class Greeting:
             return
         room = (await self._chat_lists.counted(shown.rows))[0]
         _write(listener, "room.added", {"room": room}, room_id)
+        await self._tell_unread(listener, room_id, shown.rows[0])
         self._settle(listener, room_id, replays[room_id])
 
     async def removed(self, listener: Listener, room_id: str) -> None:
         """The user is no member any more: the room goes, and with it what was unread there."""
         _write(listener, "room.removed", {"reason": "removed"}, room_id)
+        await self._tell_unread(listener, room_id, None)
+
+    async def _tell_unread(self, listener: Listener, room_id: str, row: Row | None) -> None:
+        """A membership began or ended (None), and with it what counts in the totals."""
         if "/receipts" not in listener.namespaces:
             return
         try:
-            unread = (await self._chat_lists.of(listener.user_id, partly=True)).unread
+            rows = (await self._chat_lists.of(listener.user_id, partly=True)).rows
         except (RedisError, OSError, errors.Unavailable) as error:
             log.warning("totals are not told", extra={"error": type(error).__name__})
             return
-        changed = {"unread": 0, "read_seq": 0, **unread}
+        own = [row] if row else []
+        totals = ChatList(own + [other for other in rows if other.room_id != room_id]).unread
+        seat = row.shown if row else {"unread": 0, "read_seq": 0}
+        changed = {"unread": seat["unread"], "read_seq": seat["read_seq"], **totals}
         text = ephemeral("unread.changed", changed, room_id)
         listener.write(event_packet("/receipts", "unread.changed", text))
 

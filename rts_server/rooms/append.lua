@@ -191,6 +191,7 @@ local last_id = (head.last or '') ~= '' and cjson.decode(head.last).message_id
 local ts = rfc3339(now)
 local offset, seq, entries = head.offset, head.seq, {}
 local read_on = 0  -- whether the sender had something unread, which his own message reads
+local unhid = {}  -- whom his message brought the room back to
 local update = {}
 
 local function list(candidates, text)
@@ -265,6 +266,7 @@ local function unhide(sender)
       head.hidden = sender
     elseif member then
       set(user_id, role_of(member), changed_settings(user_id, {hidden = false}))
+      unhid[#unhid + 1] = user_id
     end
   end
 end
@@ -389,4 +391,5 @@ local ids = table.concat(entries, ' ')
 redis.call('HSET', IDEM, 'epoch', head.epoch, 'offset', offset, 'seq', seq, 'ts', ts,
   'hash', req.hash, 'entries', ids, 'answer', answer)
 redis.call('PEXPIRE', IDEM, req.idem_ttl)
-return {'ok', now, head.epoch, offset, seq, ts, ids, answer, 'pending', read_on, settings and settings.rev or 0}
+return {'ok', now, head.epoch, offset, seq, ts, ids, answer, 'pending', read_on,
+  settings and settings.rev or 0, table.concat(unhid, ' ')}

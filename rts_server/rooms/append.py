@@ -170,7 +170,8 @@ class Appended:
     """What the log answered, at the call's last event; `entries` wait in the outbox.
 
     `picked`: of the users named, those to whom something was done, by what it was. `read_on`: the
-    sender had something unread, which his own message reads. `rev` ranks settings that changed.
+    sender had something unread, which his own message reads; `unhid`: members to whom it brought
+    the hidden room back. `rev` ranks settings that changed.
     """
 
     epoch: int
@@ -183,6 +184,7 @@ class Appended:
     duplicate: bool = False
     read_on: bool = False
     rev: int = 0
+    unhid: tuple[str, ...] = ()
 
     def written(self, request: Append) -> list[tuple[int, Event]]:
         """The events of the request that were written, each with its offset."""

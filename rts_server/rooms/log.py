@@ -128,7 +128,7 @@ class RoomLog:
 
 def _appended(answer: list[Any], duplicate: bool) -> Appended:
     _, _, epoch, offset, seq, ts, entries, picked, status, *more = answer
-    read_on, rev = more or (0, 0)
+    read_on, rev, unhid = more or (0, 0, b"")
     return Appended(
         epoch=int(epoch),
         offset=int(offset),
@@ -140,6 +140,7 @@ def _appended(answer: list[Any], duplicate: bool) -> Appended:
         duplicate=duplicate,
         read_on=bool(read_on),
         rev=int(rev),
+        unhid=tuple(unhid.decode().split()),
     )
 
 

@@ -13,7 +13,12 @@ from tests.raw import Raw
 
 async def group(client: JsClient, members: list[str]) -> str:
     """A new group."""
-    asked = {"type": "group", "client_room_id": f"g{id(members)}", "name": "G", "members": members}
+    asked = {
+        "type": "group",
+        "client_room_id": secrets.token_hex(8),
+        "name": "G",
+        "members": members,
+    }
     answer = await client.emit("room.create", asked)
     assert answer["ok"], answer
     room_id: str = answer["data"]["room"]["room_id"]
