@@ -279,9 +279,52 @@ export interface OneMessageAnswer {
   message: Message;
 }
 
+/** The user's own presence. */
+export interface OnePresenceAnswer {
+  presence: Presence;
+}
+
 /** A room. */
 export interface OneRoomAnswer {
   room: Room;
+}
+
+/** How a user is, as it was told last. */
+export interface Presence {
+  user_id: string;
+  state: "online" | "away" | "offline";
+  last_active_at: string | null;
+  status_text: string | null;
+}
+
+/** How a user is; `error` for one with whom no room is shared, whether there is one or not. */
+export interface PresenceOrError {
+  user_id: string;
+  state?: "online" | "away" | "offline";
+  last_active_at?: string | null;
+  status_text?: string | null;
+  error?: "not_found";
+}
+
+/** How some users are. */
+export interface PresenceQueryPayload {
+  user_ids: string[];
+}
+
+/** What a user says of himself; a text of null is none, left out it stays as it is. */
+export interface PresenceSetPayload {
+  state: "online" | "away";
+  status_text?: string | null;
+}
+
+/** Whom this socket watches from now on; the list replaces the one before. */
+export interface PresenceWatchPayload {
+  user_ids: string[];
+}
+
+/** One for each user asked for, in the order asked. */
+export interface PresencesAnswer {
+  presences: PresenceOrError[];
 }
 
 /** A room as it is to all its members. */
@@ -524,6 +567,12 @@ export interface Totals {
   rooms: number;
 }
 
+/** Who is typing, the whole list: at most 10 are named, `count` counts all. */
+export interface TypingChangedData {
+  user_ids: string[];
+  count: number;
+}
+
 /** The user's totals. */
 export interface UnreadAnswer {
   unread: Totals;
@@ -579,6 +628,22 @@ export interface ChatEvents {
   "message.failed": (event: Event<"message.failed", MessageFailedData>) => void;
   "message.status": (event: Event<"message.status", MessageStatusData>) => void;
   "sync.reset": (event: Event<"sync.reset", SyncResetData>) => void;
+}
+
+/** Commands of /presence; every one is answered once. */
+export interface PresenceCommands {
+  "presence.set": (payload: PresenceSetPayload, ack: (ack: Ack<OnePresenceAnswer>) => void) => void;
+  "presence.query": (payload: PresenceQueryPayload, ack: (ack: Ack<PresencesAnswer>) => void) => void;
+  "presence.watch": (payload: PresenceWatchPayload, ack: (ack: Ack<PresencesAnswer>) => void) => void;
+  "typing.start": (payload: RoomGetPayload, ack: (ack: Ack<EmptyAnswer>) => void) => void;
+  "typing.stop": (payload: RoomGetPayload, ack: (ack: Ack<EmptyAnswer>) => void) => void;
+  "auth.refresh": (payload: AuthRefreshPayload, ack: (ack: Ack<RefreshedAnswer>) => void) => void;
+}
+
+/** Events of /presence. */
+export interface PresenceEvents {
+  "presence.changed": (event: Event<"presence.changed", Presence>) => void;
+  "typing.changed": (event: Event<"typing.changed", TypingChangedData>) => void;
 }
 
 /** Commands of /receipts; every one is answered once. */

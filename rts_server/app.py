@@ -15,6 +15,7 @@ from aiohttp import web
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
 
 from rts_server import logs
 from rts_server.adapter.hearing import Hearing
@@ -24,12 +25,19 @@ from rts_server.engine.server import Server
 from rts_server.namespaces.chat import Chat, Reads, Writes
 from rts_server.namespaces.connections import Connections
 from rts_server.namespaces.greeting import Greeting
+from rts_server.namespaces.presence import PresenceNamespace
 from rts_server.namespaces.receipts import ReceiptsNamespace
 from rts_server.persistence.archive import Archive
 from rts_server.persistence.eviction import must_not_evict
 from rts_server.persistence.quarantine import Quarantine
 from rts_server.persistence.relay import Relay
 from rts_server.persistence.user_rooms import UserRooms
+from rts_server.presence.lease import Lease
+from rts_server.presence.online import Online
+from rts_server.presence.presences import Presences
+from rts_server.presence.sweep import Sweep
+from rts_server.presence.watches import Watches
+from rts_server.protocol.event import now
 from rts_server.rest import demo, health
 from rts_server.rooms.appender import Appender
 from rts_server.rooms.appends import Appends
@@ -45,9 +53,12 @@ from rts_server.rooms.receipts import Receipts
 from rts_server.rooms.rooms import Rooms
 from rts_server.rooms.standing import Standings
 from rts_server.rooms.sync import Sync
+from rts_server.rooms.typing import Typing
 from rts_server.tasks import Tasks
 
 log = logging.getLogger(__name__)
+
+FAREWELL = 1.0
 
 
 class Parts:
@@ -74,6 +85,7 @@ class Parts:
         self.rooms = Rooms(self.appends, self.memberships, self.standings, self.archive)
         self.members = Members(self.redis, self.archive)
         self.receipts = Receipts(settings, self.redis, self.log, self.chat_lists)
+        self.typing = Typing(settings, self.redis)
         self.sync = Sync(settings, self.standings, self.chat_lists)
         self._tasks = Tasks()
 
@@ -86,6 +98,7 @@ class Parts:
 
     async def __aexit__(self, *_: object) -> None:
         """Stop in the opposite order and close the connections."""
+        await self.typing.close()
         await self.receipts.close()
         await self.fates.close()
         await self.loader.close()
@@ -94,6 +107,45 @@ class Parts:
         await self.append_redis.aclose()
         await self._tasks.close()
         await self.redis.aclose()
+
+
+class Presence:
+    """Who is here: this instance's lease, its users, and who watches whom."""
+
+    def __init__(self, settings: Settings, parts: Parts, hearing: Hearing) -> None:
+        redis = parts.redis
+        self._started = now()
+        self.lease = Lease(settings, redis, parts.origin, self._about)
+        self.online = Online(settings, redis, self.lease)
+        self.presences = Presences(settings, redis, self.lease, self.online)
+        self.watches = Watches(
+            hearing.subscriber, self.presences, parts.chat_lists.acquainted, settings.presence_check
+        )
+        self._sweep = Sweep(settings, redis, self.lease)
+        self._tasks = Tasks()
+        hearing.presence, hearing.resumed = self.watches.heard, self.watches.resumed
+        self.lease.gained = self._gained
+
+    def start(self) -> None:
+        """Take a lease and keep it."""
+        for part in (self.lease, self.online, self.watches, self._sweep):
+            self._tasks.keep(part.run())
+
+    async def close(self) -> None:
+        """Those who are gone are told so; their grace gives them time to come back elsewhere."""
+        await self._tasks.close()
+        await self.watches.close()
+        with contextlib.suppress(TimeoutError, RedisError, OSError):
+            async with asyncio.timeout(FAREWELL):
+                await self.online.flush()
+
+    def _about(self) -> dict[str, object]:
+        return {"started_at": self._started, "connections": self.online.connections}
+
+    def _gained(self) -> None:
+        """Everybody is announced; who does not come back after a loss is missed when it is calm."""
+        self.online.announce()
+        self.watches.check_soon(self.lease.calm - asyncio.get_running_loop().time())
 
 
 def connect(settings: Settings, connections: int, retries: int) -> Redis:
@@ -125,7 +177,15 @@ def create_app(settings: Settings) -> web.Application:
         parts.origin,
     )
     server = Server(settings, Manager())
-    connections = Connections(settings, server)
+    presence = Presence(settings, parts, hearing)
+    connections = Connections(settings, server, presence.online)
+
+    def give_up() -> None:
+        presence.online.forget()
+        for eio_sid in connections.all():
+            server.close(eio_sid, "lease_lost")
+
+    presence.lease.lost = give_up
     chat = Chat(
         settings,
         server,
@@ -136,7 +196,15 @@ def create_app(settings: Settings) -> web.Application:
     )
     reads = (parts.chat_lists, parts.members)
     receipts = ReceiptsNamespace(settings, server, connections, parts.receipts, reads)
-    for namespace in (chat, receipts):
+    here = PresenceNamespace(
+        settings,
+        server,
+        connections,
+        parts.chat_lists,
+        parts.typing,
+        (presence.presences, presence.watches),
+    )
+    for namespace in (chat, receipts, here):
         server.register_namespace(namespace)
     server.attach(app)
     health.add_routes(app, hearing.not_ready)
@@ -146,9 +214,13 @@ def create_app(settings: Settings) -> web.Application:
     async def lifespan(_: web.Application) -> AsyncIterator[None]:
         async with parts:
             hearing.start()
+            presence.start()
+            server.pressure.start()
             yield
-            await chat.close()
-            await receipts.close()
+            server.pressure.close()
+            await presence.close()
+            for namespace in (chat, receipts, here):
+                await namespace.close()
             await hearing.close()
 
     app.cleanup_ctx.append(lifespan)

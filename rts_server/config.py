@@ -39,6 +39,9 @@ class Limits:
     reactions: int = 500
     reaction_users: int = 100
     receipt_members: int = 100
+    typing_members: int = 100
+    status_text: int = 140
+    watched: int = 500
     answer_bytes: int = 256 * 1024
     cursor_rooms: int = 500
     replay_events: int = 300
@@ -108,7 +111,18 @@ class Settings:
     head_check: float = _seconds("RTS_HEAD_CHECK", 15.0, 0.1)
     canary_interval: float = _seconds("RTS_CANARY_INTERVAL", 3.0, 0.05)
     deaf_after: float = _seconds("RTS_DEAF_AFTER", 10.0, 0.1)
+    presence_lease: float = _seconds("RTS_PRESENCE_LEASE", 20.0, 0.5)
+    presence_sweep: float = _seconds("RTS_PRESENCE_SWEEP", 5.0, 0.05)
+    presence_grace: float = _seconds("RTS_PRESENCE_GRACE", 10.0)
+    presence_check: float = _seconds("RTS_PRESENCE_CHECK", 30.0, 0.1)
+    typing_ttl: float = _seconds("RTS_TYPING_TTL", 8.0, 0.1)
+    typing_interval: float = _seconds("RTS_TYPING_INTERVAL", 1.0, 0.01)
     limits: Limits = field(default_factory=Limits)
+
+
+def ms(seconds: float) -> int:
+    """Milliseconds, as Redis wants them."""
+    return int(seconds * 1000)
 
 
 _VARIABLES = {f.name: f for f in fields(Settings) if "env" in f.metadata}

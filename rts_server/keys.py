@@ -60,6 +60,16 @@ class Room(NamedTuple):
         """Hash: members whose cursors moved and the room is not told yet. Lives a minute."""
         return f"{self.prefix}receipts"
 
+    @property
+    def typing(self) -> str:
+        """Sorted set: who types, by the end of it (ms). Lives seconds."""
+        return f"{self.prefix}typing"
+
+    @property
+    def typing_told(self) -> str:
+        """Hash: when the room was told who types (ms), and whether something is not told yet."""
+        return f"{self.prefix}typing:told"
+
     def idem(self, request_id: str) -> str:
         """Hash: what an append of this id did. Lives 48 h."""
         return f"{self.prefix}idem:{request_id}"
@@ -110,6 +120,33 @@ def index_version(version: bytes | None, mark: bytes | None) -> str:
 def user_channel(user_id: str) -> str:
     """Channel: what concerns one user on all his devices."""
     return f"user:{_user(user_id)}"
+
+
+class Presence(NamedTuple):
+    """The keys of presence, all in one slot.
+
+    `fence`: the Redis they were made in; `instances`: lease → its end (ms); `due`: user → end of
+    his grace (ms); `about`: hash instance → what it tells about itself.
+    """
+
+    fence: str = "{presence}:fence"
+    instances: str = "{presence}:instances"
+    due: str = "{presence}:due"
+    about: str = "{presence}:about"
+
+
+PRESENCE = Presence()
+PRESENCE_USERS = "{presence}:user:"
+"""What the key of a user's entry begins with: a hash."""
+PRESENCE_OF = "{presence}:of:"
+"""What the key of an instance's users begins with: a set."""
+PRESENCE_CHANNELS = "presence:"
+"""What the channel of a user's transitions begins with."""
+
+
+def presence_channel(user_id: str) -> str:
+    """Channel: the transitions of one user, to instances where somebody watches him."""
+    return PRESENCE_CHANNELS + user_id
 
 
 def instance_channel(instance_id: str) -> str:

@@ -41,7 +41,9 @@ class Replay:
 
 
 class Hearing:
-    """Rooms and users of this instance; `added`, `removed`: a user's rooms changed."""
+    """Rooms and users of this instance; `added`, `removed`: a user's rooms changed; `presence`: a
+    word on the channel of somebody watched; `resumed`: the link was down.
+    """
 
     def __init__(
         self,
@@ -71,6 +73,8 @@ class Hearing:
             settings.canary_interval,
             settings.deaf_after,
         )
+        self.presence: Callable[[str, bytes], None] = lambda user_id, data: None
+        self.resumed: Callable[[], None] = lambda: None
         self.added: RoomChange | None = None
         self.removed: RoomChange | None = None
         self.changed: Callable[[str], Coroutine[Any, Any, None]] | None = None
@@ -87,6 +91,8 @@ class Hearing:
         await self.subscriber.close()
         for handle in self._leaving.values():
             handle.cancel()
+        for room in self._rooms.values():
+            room.close()
         await self._tasks.close()
 
     def not_ready(self) -> list[str]:
@@ -195,7 +201,11 @@ class Hearing:
         channel = keys.room_channel(room_id)
         if room is None:
             room = self._rooms[room_id] = Room(
-                room_id, self._reads, self._tasks.keep, self._evicted
+                room_id,
+                self._reads,
+                self._tasks.keep,
+                self._evicted,
+                self._settings.typing_interval,
             )
             self._by_channel[channel] = room
         if handle := self._leaving.pop(channel, None):
@@ -218,6 +228,7 @@ class Hearing:
         if room is not None and not room.seats:
             del self._by_channel[channel]
             del self._rooms[room.room_id]
+            room.close()
             self.subscriber.unsubscribe([channel])
 
     def _drop_user(self, channel: str) -> None:
@@ -236,6 +247,8 @@ class Hearing:
             self.canary.heard() if data == SONG else self._instance(data)
         elif user_id := self._user_channels.get(channel):
             self._user_heard(user_id, orjson.loads(data))
+        elif channel.startswith(keys.PRESENCE_CHANNELS):
+            self.presence(channel.removeprefix(keys.PRESENCE_CHANNELS), data)
 
     def _user_heard(self, user_id: str, message: dict[str, Any]) -> None:
         if message["kind"] == "event":
@@ -277,6 +290,7 @@ class Hearing:
         """The link was down, perhaps Redis is another: everybody's rooms are compared."""
         self._versions = dict.fromkeys(self._users, "")
         self._tasks.keep(self._check())
+        self.resumed()
 
     async def _check_forever(self) -> None:
         while True:

@@ -11,7 +11,8 @@ from rts_server.engine.packets import Encoded
 
 @dataclass(eq=False)
 class Listener:
-    """A session on `/chat`. `write` never blocks; a packet may be shared between listeners.
+    """A session on `/chat`. `write` never blocks; a packet may be shared between listeners; `spare`
+    drops the packet where the reader is slow.
 
     `namespaces`: those its connection has joined, which may hear ephemeral events of theirs.
     `greeted`: `session.ready` is written, rooms may come and go, one at a time (`changing`).
@@ -19,6 +20,7 @@ class Listener:
 
     user_id: str
     write: Callable[[Encoded], None]
+    spare: Callable[[Encoded], object]
     namespaces: set[str] = field(default_factory=lambda: {"/chat"})
     rooms: set[str] = field(default_factory=set)
     greeted: asyncio.Event = field(default_factory=asyncio.Event)

@@ -21,12 +21,15 @@ from rts_server.adapter.sequence import (
     judge,
     parse_stored,
 )
+from rts_server.adapter.typing import Typing
 from rts_server.engine.packets import Encoded, event_packet
 from rts_server.protocol.event import ephemeral, namespace_of
 
 log = logging.getLogger(__name__)
 
 FILL = 300
+TYPING = "typing.changed"
+TYPING_USERS = 10
 COLD: Position = (0, 0)
 """Start of a seat that was taken while nobody could say where the room stands."""
 LONGEST_BACKOFF = 1.0
@@ -90,6 +93,7 @@ class Room:
         reads: Reads,
         keep: Callable[[Any], Any],
         evicted: Callable[[Listener, str], None] = lambda listener, room_id: None,
+        typing_interval: float = 1.0,
     ) -> None:
         self.room_id = room_id
         self.position: Position | None = None
@@ -99,6 +103,11 @@ class Room:
         self._reads = reads
         self._keep = keep
         self._evicted = evicted
+        self._typing = Typing(self._tell_typing, typing_interval)
+
+    def close(self) -> None:
+        """Nobody listens any more."""
+        self._typing.close()
 
     def opened(self, position: Position | None) -> None:
         """The first position is known (None: the room is cold); what was held goes on from it."""
@@ -141,6 +150,9 @@ class Room:
         assert self.position is not None
         if heard.position > self.position:
             return False
+        if heard.type == TYPING:
+            self._typing.heard(orjson.loads(heard.text))
+            return True
         namespace = namespace_of(heard.type)
         packet = event_packet(namespace, heard.type, heard.text)
         for listener, seat in self.seats.items():
@@ -149,6 +161,13 @@ class Room:
             if heard.to is None or heard.to == listener.user_id:
                 listener.write(packet)
         return True
+
+    def _tell_typing(self, user_ids: list[str]) -> None:
+        data = {"user_ids": user_ids[:TYPING_USERS], "count": len(user_ids)}
+        packet = event_packet("/presence", TYPING, ephemeral(TYPING, data, self.room_id))
+        for listener, seat in self.seats.items():
+            if seat.start is not None and "/presence" in listener.namespaces:
+                listener.spare(packet)
 
     def _deliver(self, heard: Heard) -> None:
         if begins := heard.type == "room.epoch":
@@ -168,6 +187,7 @@ class Room:
 
     def _evict(self, user_ids: set[str]) -> None:
         """Out before any later event: the removal fence."""
+        self._typing.gone(user_ids)
         for listener in [listener for listener in self.seats if listener.user_id in user_ids]:
             del self.seats[listener]
             listener.rooms.discard(self.room_id)

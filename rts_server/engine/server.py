@@ -16,7 +16,7 @@ from rts_server import metrics
 from rts_server.config import Settings
 from rts_server.engine import codec, frames
 from rts_server.engine.closing import closing
-from rts_server.engine.outgoing import Outgoing
+from rts_server.engine.outgoing import MOST_BYTES, Outgoing
 from rts_server.engine.packets import (
     Encoded,
     ack_packet,
@@ -24,10 +24,13 @@ from rts_server.engine.packets import (
     disconnect_packet,
     event_packet,
 )
+from rts_server.engine.pressure import Pressure
 from rts_server.protocol.event import ephemeral
 
 log = logging.getLogger(__name__)
 
+SPARE_BYTES = MOST_BYTES // 16
+"""While more waits for a reader, what is only nice to know is not written."""
 LAST_WORDS = 3.0
 """Seconds for what waits to be written when a connection is closed."""
 
@@ -89,6 +92,7 @@ class Server(socketio.AsyncServer):  # type: ignore[misc]
         )
         self.eio._async = {**self.eio._async, "websocket": WebSocket}
         self._connect_deadline = settings.connect_deadline
+        self.pressure = Pressure()
 
     def _engineio_server_class(self) -> type[Engine]:
         return Engine
@@ -103,6 +107,15 @@ class Server(socketio.AsyncServer):  # type: ignore[misc]
         if not socket.queue.offer(packet):
             metrics.DROPPED.labels("slow_consumer").inc()
             self.close(eio_sid, "slow_consumer")
+
+    def spare(self, eio_sid: str, packet: Encoded) -> bool:
+        """Queue what a slow reader can do without; False when it was shed."""
+        socket = self.eio.sockets.get(eio_sid)
+        if socket is not None and socket.queue.bytes > SPARE_BYTES:
+            metrics.SHED.labels("packet").inc()
+            return False
+        self.write(eio_sid, packet)
+        return True
 
     def close(self, eio_sid: str, code: str, retry_after_ms: int | None = None) -> None:
         """Say why, then close: what waits is still written, but not for long. Never blocks."""

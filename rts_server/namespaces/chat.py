@@ -75,6 +75,7 @@ class Chat(Namespace):
         listener = Listener(
             session.user_id,
             lambda packet: self._server.write(session.eio_sid, packet),
+            lambda packet: self._server.spare(session.eio_sid, packet),
             self._connections.namespaces(session.eio_sid),
         )
         self._listeners[session] = listener

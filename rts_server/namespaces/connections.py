@@ -10,6 +10,7 @@ from rts_server import errors
 from rts_server.auth import Identity
 from rts_server.config import Settings
 from rts_server.engine.server import Server
+from rts_server.presence.online import Online
 
 LONGEST = 86_400.0
 """Seconds that one timer may run; longer tokens are looked at again."""
@@ -23,11 +24,15 @@ class _Connection:
 
 
 class Connections:
-    """By Engine.IO session: all namespaces of a connection share one user and one newest token."""
+    """By Engine.IO session: all namespaces of a connection share one user and one newest token.
 
-    def __init__(self, settings: Settings, server: Server) -> None:
+    A user is online while one of his connections is in any namespace.
+    """
+
+    def __init__(self, settings: Settings, server: Server, online: Online) -> None:
         self._grace = settings.expiry_grace
         self._server = server
+        self._online = online
         self._known: dict[str, _Connection] = {}
 
     def enter(self, eio_sid: str, namespace: str, identity: Identity) -> None:
@@ -44,12 +49,17 @@ class Connections:
         known = self._known.get(eio_sid)
         if known is None:
             known = self._known[eio_sid] = _Connection(identity)
+            self._online.entered(identity.user_id, eio_sid)
         elif known.identity.user_id != identity.user_id:
             raise errors.Forbidden("This connection belongs to another user.")
         elif identity.issued_at >= known.identity.issued_at:
             known.identity = identity
         self._arm(eio_sid, known)
         return known.identity
+
+    def all(self) -> list[str]:
+        """Every connection that is in a namespace."""
+        return list(self._known)
 
     def leave(self, eio_sid: str, namespace: str) -> None:
         """A namespace was disconnected."""
@@ -59,6 +69,7 @@ class Connections:
         known.namespaces.discard(namespace)
         if not known.namespaces:
             del self._known[eio_sid]
+            self._online.left(known.identity.user_id, eio_sid)
             if known.timer is not None:
                 known.timer.cancel()
             self._server.expect_connect(eio_sid)

@@ -13,11 +13,14 @@ from rts_server.persistence.scripts import IDENTITY, Call, Script
 State = Literal["in", "out"]
 _HERE = Path(__file__).parent
 _NOTE = Script(_HERE / "user_rooms.lua")
-_READ = Script(IDENTITY, _HERE / "user_rooms_read.lua")
+_MARK = _HERE / "user_rooms_mark.lua"
+_READ = Script(IDENTITY, _MARK, _HERE / "user_rooms_read.lua")
+_SHARED = Script(IDENTITY, _MARK, _HERE / "user_rooms_shared.lua")
 _DONE = Script(IDENTITY, _HERE / "user_rooms_complete.lua")
 YOUNG = 60_000
 """Milliseconds after which a rebuilt index is rebuilt once more: the queue may have been behind."""
 _MARKS = (b"#ver", b"#complete")
+SLICE = 100
 
 
 class Membership(NamedTuple):
@@ -79,6 +82,19 @@ class UserRooms:
                 pipe.hgetall(keys.user_rooms(user_id))
             rooms = await pipe.execute()
         return any(_full(one, room_id.encode(), most) for one in rooms)
+
+    async def shared(self, user_id: str, others: list[str]) -> dict[str, bool | None]:
+        """Whether the user is in a room together with others; None where the index cannot tell.
+
+        Cost: rooms of the user times others, in slices, so that nobody waits for all of it.
+        """
+        found: dict[str, bool | None] = {}
+        for i in range(0, len(others), SLICE):
+            part = others[i : i + SLICE]
+            names = [keys.user_rooms(one) for one in (user_id, *part)]
+            answers = await _SHARED.run(self._redis, names, [])
+            found |= {u: None if a < 0 else bool(a) for u, a in zip(part, answers, strict=True)}
+        return found
 
     async def complete(self, user_id: str) -> None:
         """Mark the hash as rebuilt: from now on what is not in it is not."""

@@ -140,6 +140,18 @@ class Receipts(Shown):
     receipts = many(objects.Cursor)
 
 
+class OnePresence(Shown):
+    """The user's own presence."""
+
+    presence = one(objects.Presence)
+
+
+class Presences(Shown):
+    """One for each user asked for, in the order asked."""
+
+    presences = many(objects.PresenceOrError)
+
+
 class Unread(Shown):
     """The user's totals."""
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from marshmallow import Schema
 
-from rts_server.protocol import answers, commands, events
+from rts_server.protocol import answers, commands, events, objects
 from rts_server.protocol.objects import Error
 
 
@@ -53,6 +53,11 @@ COMMANDS: dict[str, Command] = {
     "receipt.list": Command("/receipts", commands.RoomGet, answers.Receipts),
     "unread.get": Command("/receipts", commands.Nothing, answers.Unread),
     "unread.explain": Command("/receipts", commands.RoomGet, answers.Explained),
+    "presence.set": Command("/presence", commands.PresenceSet, answers.OnePresence),
+    "presence.query": Command("/presence", commands.PresenceQuery, answers.Presences),
+    "presence.watch": Command("/presence", commands.PresenceWatch, answers.Presences),
+    "typing.start": Command("/presence", commands.RoomGet, answers.Empty),
+    "typing.stop": Command("/presence", commands.RoomGet, answers.Empty),
 }
 """`auth.refresh` belongs to every namespace."""
 
@@ -78,6 +83,8 @@ EVENTS: dict[str, Event] = {
     "sync.reset": Event("/chat", events.SyncReset),
     "receipt.updated": Event("/receipts", events.ReceiptUpdated),
     "unread.changed": Event("/receipts", events.UnreadChanged),
+    "presence.changed": Event("/presence", objects.Presence),
+    "typing.changed": Event("/presence", events.TypingChanged),
 }
 
 

@@ -219,6 +219,25 @@ class ReceiptDelivered(Command):
     )
 
 
+class PresenceSet(Command):
+    """What a user says of himself; a text of null is none, left out it stays as it is."""
+
+    state = choice("online", "away", required=True)
+    status_text = line(LIMITS.status_text, allow_none=True)
+
+
+class PresenceQuery(Command):
+    """How some users are."""
+
+    user_ids = users(required=True)
+
+
+class PresenceWatch(Command):
+    """Whom this socket watches from now on; the list replaces the one before."""
+
+    user_ids = fields.List(user(), required=True, validate=Length(0, LIMITS.watched))
+
+
 class Nothing(Command):
     """No payload."""
 

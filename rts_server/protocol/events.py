@@ -129,3 +129,10 @@ class UnreadChanged(Shown):
     read_seq = fields.Integer(required=True)
     total = fields.Integer(required=True)
     rooms = fields.Integer(required=True)
+
+
+class TypingChanged(Shown):
+    """Who is typing, the whole list: at most 10 are named, `count` counts all."""
+
+    user_ids = fields.List(fields.String(), required=True)
+    count = fields.Integer(required=True)

@@ -158,6 +158,25 @@ class Message(Shown):
     deleted_by = _text(required=False)
 
 
+class Presence(Shown):
+    """How a user is, as it was told last."""
+
+    user_id = _text()
+    state = _text(validate=OneOf(["online", "away", "offline"]))
+    last_active_at = _text(allow_none=True)
+    status_text = _text(allow_none=True)
+
+
+class PresenceOrError(Shown):
+    """How a user is; `error` for one with whom no room is shared, whether there is one or not."""
+
+    user_id = _text()
+    state = _text(required=False, validate=OneOf(["online", "away", "offline"]))
+    last_active_at = _text(required=False, allow_none=True)
+    status_text = _text(required=False, allow_none=True)
+    error = _text(required=False, validate=OneOf(["not_found"]))
+
+
 class Limits(Shown):
     """Sizes that always hold."""
 

@@ -238,6 +238,7 @@ function apply.go(one)
   take('HDEL', MEMBERS, one.user_id)
   take('HDEL', CURSORS, 'r:' .. one.user_id, 'd:' .. one.user_id, 'x:' .. one.user_id)
   hide(one.user_id, false)
+  redis.call('PUBLISH', 'presence:' .. one.user_id, '-')  -- watches end with the last shared room
 end
 function apply.role(one)
   put('HSET', MEMBERS, one.user_id, with_role(one))

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import orjson
 
 from rts_server import keys
-from rts_server.config import Settings
+from rts_server.config import Settings, ms
 from rts_server.persistence.scripts import Call
 from rts_server.rooms.template import Pieces, Slot, hole, pieces
 
@@ -197,8 +197,3 @@ class Nothing:
     """All was as it was asked for, in this epoch."""
 
     epoch: int
-
-
-def ms(seconds: float) -> int:
-    """Milliseconds, as Redis wants them."""
-    return int(seconds * 1000)

@@ -16,6 +16,9 @@ from rts_server.rooms.standing import Seat, Standing, Standings, personal
 
 log = logging.getLogger(__name__)
 
+STRANGERS = 50
+"""Users of whom the archive is asked at once."""
+
 
 @dataclass(frozen=True)
 class Row:
@@ -100,6 +103,33 @@ class ChatLists:
         if state is None and not (await self._user_rooms.all(user_id)).complete:
             return any(m.room_id == room_id for m in await self.rooms_of(user_id))
         return state == "in"
+
+    async def acquainted(self, user_id: str, others: list[str]) -> set[str]:
+        """Those of `others` with whom the user shares a room; himself always.
+
+        For everybody else the archive is asked, whether the index knows them or not: a stranger
+        costs the time of somebody who never was. Raises Unavailable.
+        """
+        await self.rooms_of(user_id)
+        shared = await self._user_rooms.shared(user_id, others)
+        met = {other for other in others if shared[other] or other == user_id}
+        strangers = [other for other in others if other not in met]
+        for i in range(0, len(strangers), STRANGERS):
+            part = strangers[i : i + STRANGERS]
+            stored = await asyncio.gather(*(self._archive.rooms_of(other) for other in part))
+            unknown = dict(zip(part, stored, strict=True))
+            met |= await self._meeting(
+                user_id, {other: unknown[other] for other in part if shared[other] is None}
+            )
+        return met
+
+    async def _meeting(self, user_id: str, others: dict[str, list[StoredMember]]) -> set[str]:
+        mine = {one.room_id for one in await self.rooms_of(user_id)} if others else set()
+        return {
+            other
+            for other, rooms in others.items()
+            if any(one.state == "in" and one.room_id in mine for one in rooms)
+        }
 
     async def of(self, user_id: str, *, partly: bool = False) -> ChatList:
         """Every room of the user. `partly`: rooms of an archive that is away are left out."""

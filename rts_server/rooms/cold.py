@@ -12,9 +12,8 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from rts_server import errors, keys, metrics
-from rts_server.config import Settings
+from rts_server.config import Settings, ms
 from rts_server.persistence.archive import Archive, StoredMember, StoredRoom
-from rts_server.rooms.append import ms
 from rts_server.rooms.appender import room_script
 from rts_server.rooms.barriers import Barriers
 from rts_server.rooms.template import Slot, hole, pieces

@@ -12,10 +12,9 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from rts_server import errors, keys
-from rts_server.config import Settings
+from rts_server.config import Settings, ms
 from rts_server.persistence.scripts import Call
 from rts_server.rooms import events
-from rts_server.rooms.append import ms
 from rts_server.rooms.appender import room_script
 from rts_server.rooms.chatlist import ChatLists
 from rts_server.rooms.log import RoomLog

@@ -120,7 +120,7 @@ class Client:
     """
 
     def __init__(self, user_id: str) -> None:
-        self.listener = Listener(user_id, self.take)
+        self.listener = Listener(user_id, self.take, self.take)
         self.cursor: Position | None = None
         self.start: Position = (0, 0)
         self.position: Position | None = None

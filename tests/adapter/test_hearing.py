@@ -59,7 +59,7 @@ class Instance:
             events.append(json.loads(packet.data.removeprefix("2/chat,"))[1])
             self._changed.set()
 
-        listener = Listener(user_id, write)
+        listener = Listener(user_id, write, write)
         listener.greeted.set()
         return listener, events
 

@@ -1,0 +1,120 @@
+"""Who is connected here, told to Redis: numbers, not differences, so twice said is once said."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from rts_server.config import Settings, ms
+from rts_server.presence.lease import Lease
+from rts_server.presence.scripts import call, presence_script
+
+_COUNT = presence_script("count.lua")
+
+LINGER = 0.02
+SLICE = 200
+LONGEST_BACKOFF = 1.0
+
+log = logging.getLogger(__name__)
+
+
+class Online:
+    """Connections by user. `counted` hears how many connections a user has on all instances."""
+
+    def __init__(self, settings: Settings, redis: Redis, lease: Lease) -> None:
+        self._redis = redis
+        self._lease = lease
+        self._grace = settings.presence_grace
+        self._here: dict[str, set[str]] = {}
+        self._moved: dict[str, None] = {}
+        self._wake = asyncio.Event()
+        self._flushing = asyncio.Lock()
+        self.counted: Callable[[str, int], None] = lambda user_id, connections: None
+
+    @property
+    def connections(self) -> int:
+        """Of all users, here."""
+        return sum(map(len, self._here.values()))
+
+    def entered(self, user_id: str, connection: str) -> None:
+        """A connection of the user began."""
+        self._here.setdefault(user_id, set()).add(connection)
+        self._move(user_id)
+
+    def left(self, user_id: str, connection: str) -> None:
+        """It ended; one that was given up is not known any more."""
+        here = self._here.get(user_id)
+        if here is None or connection not in here:
+            return
+        here.discard(connection)
+        if not here:
+            del self._here[user_id]
+        self._move(user_id)
+
+    def forget(self) -> None:
+        """Everybody was given up: what is connected now counts for nobody."""
+        self._here.clear()
+        self._moved.clear()
+
+    def announce(self) -> None:
+        """Say everything again, under the lease that is held now."""
+        for user_id in self._here:
+            self._move(user_id)
+
+    def _move(self, user_id: str) -> None:
+        self._moved[user_id] = None
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Tell Redis what moved, a moment later and together, until cancelled."""
+        wait = 0.05
+        while True:
+            await self._wake.wait()
+            await asyncio.sleep(LINGER)
+            try:
+                await self._lease.registered.wait()
+                await self.flush()
+                wait = 0.05
+            except (RedisError, OSError) as error:
+                log.warning("presence waits", extra={"error": type(error).__name__})
+                await asyncio.sleep(wait)
+                wait = min(wait * 2, LONGEST_BACKOFF)
+
+    async def flush(self) -> None:
+        """Tell what moved, now. Raises RedisError; what was not told stays to be told."""
+        async with self._flushing:
+            self._wake.clear()
+            while self._moved:
+                part = list(self._moved)[:SLICE]
+                for user_id in part:
+                    del self._moved[user_id]
+                if not await self._told(part):
+                    return
+
+    async def _told(self, users: list[str]) -> bool:
+        lease, grace = self._lease, ms(self._grace)
+        calls = [
+            call(lease.instance, lease.token, user, len(self._here.get(user, ())), grace)
+            for user in users
+        ]
+        try:
+            answers = await _COUNT.many(self._redis, calls)
+        except BaseException:
+            self._again(users)
+            raise
+        refused = [u for u, (state, _) in zip(users, answers, strict=True) if state != b"ok"]
+        for user_id, (_, connections) in zip(users, answers, strict=True):
+            self.counted(user_id, connections)
+        if refused:
+            self._again(refused)
+            lease.doubt()
+        return not refused
+
+    def _again(self, users: list[str]) -> None:
+        for user_id in users:
+            self._moved[user_id] = None
+        self._wake.set()

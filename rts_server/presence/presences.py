@@ -1,0 +1,67 @@
+"""How users are: what was told of them last, and what they say of themselves."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from typing import Any
+
+from redis.asyncio import Redis
+
+from rts_server.config import Settings, ms
+from rts_server.presence.lease import Lease
+from rts_server.presence.online import Online
+from rts_server.presence.scripts import Presence, call, presence, presence_script
+
+_READ = presence_script("read.lua")
+_SET = presence_script("set.lua")
+
+SLICE = 100
+
+
+class Presences:
+    """Reads and writes of users' entries. Raises RedisError."""
+
+    def __init__(self, settings: Settings, redis: Redis, lease: Lease, online: Online) -> None:
+        self._redis = redis
+        self._lease, self._online = lease, online
+        self._lease_ms = ms(settings.presence_lease)
+
+    async def read(self, user_ids: Iterable[str]) -> dict[str, Presence]:
+        """What was told of each; who was never seen is offline."""
+        known = await self.known(user_ids)
+        return {user_id: found or Presence(0, "offline", 0, "") for user_id, found in known.items()}
+
+    async def known(self, user_ids: Iterable[str]) -> dict[str, Presence | None]:
+        """The same; None for who is missing while a loss is so recent that he may come back."""
+        users = list(dict.fromkeys(user_ids))
+        found: dict[str, Presence | None] = {}
+        for i in range(0, len(users), SLICE):
+            part = users[i : i + SLICE]
+            recent, *fields = await _READ.run(self._redis, *call(self._lease_ms, *part))
+            for at, user_id in enumerate(part):
+                found[user_id] = _read(fields[4 * at : 4 * at + 4], bool(recent))
+        return found
+
+    async def set(self, user_id: str, state: str | None, text: str | None) -> Presence:
+        """Online or away, and a status text ('' for none); None leaves either as it is."""
+        while True:
+            await self._lease.registered.wait()
+            await self._online.flush()
+            lease = self._lease
+            asked = (state or "", int(text is not None), text or "")
+            answer = await _SET.run(
+                self._redis, *call(lease.instance, lease.token, user_id, *asked)
+            )
+            if answer[0] == b"ok":
+                _, told, last, kept, v = answer
+                return presence(told, last, kept, v)
+            lease.doubt()
+            await asyncio.sleep(0)
+
+
+def _read(fields: list[Any], recent: bool) -> Presence | None:
+    state, last, text, v = fields
+    if state:
+        return presence(state, last, text, v)
+    return None if recent else Presence(v, "offline", last, text.decode())

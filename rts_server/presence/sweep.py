@@ -1,0 +1,54 @@
+"""Who is gone: users of instances that fell silent, and users whose grace is over."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from rts_server import metrics
+from rts_server.config import Settings, ms
+from rts_server.presence.lease import Lease
+from rts_server.presence.scripts import call, presence_script
+
+_SWEEP = presence_script("sweep.lua")
+
+MOST = 200
+"""Users in one call: nobody else waits long for Redis."""
+
+log = logging.getLogger(__name__)
+
+
+class Sweep:
+    """Every instance sweeps; whoever comes first tells."""
+
+    def __init__(self, settings: Settings, redis: Redis, lease: Lease) -> None:
+        self._redis, self._lease = redis, lease
+        self._every = settings.presence_sweep
+        self._times = ms(settings.presence_lease), ms(settings.presence_grace)
+
+    async def run(self) -> None:
+        """Until cancelled. Instances drift apart, so that their sweeps do not meet."""
+        while True:
+            await asyncio.sleep(self._every * random.uniform(0.9, 1.0))
+            try:
+                await self._lease.registered.wait()
+                while await self.once():
+                    pass
+            except (RedisError, OSError) as error:
+                log.warning("sweep waits", extra={"error": type(error).__name__})
+
+    async def once(self) -> bool:
+        """One call; whether there is more to do."""
+        lease = self._lease
+        state, told, more = await _SWEEP.run(
+            self._redis, *call(lease.instance, lease.token, *self._times, MOST)
+        )
+        metrics.OFFLINE.inc(told)
+        if state != b"ok":
+            lease.doubt()
+            return False
+        return bool(more)

@@ -1,0 +1,187 @@
+"""Presence of real clients on two instances: E1 to E3, five times faster unless --full."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import time
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
+
+import pytest
+from redis import Redis
+
+from tests.flows.test_commands import ok
+from tests.instances.rooms import group, send
+from tests.js_client import JsClient
+from tests.world import World, name, ready, until
+
+pytestmark = pytest.mark.timeout(180)
+
+
+@asynccontextmanager
+async def here(world: World, user: str, instance: int, **more: Any) -> AsyncIterator[JsClient]:
+    """A client in /chat and /presence."""
+    async with world.js(user, instance=instance, **more) as client:
+        await client.join("/presence")
+        yield client
+
+
+def states(client: JsClient, user: str) -> list[str]:
+    """What a client was told of a user, in order."""
+    told = [event["data"] for event in client.of_type("presence.changed")]
+    return [one["state"] for one in told if one["user_id"] == user]
+
+
+async def watched(client: JsClient, *users: str) -> dict[str, str]:
+    """Watch; the state of each, or its error."""
+    answer = await ok(client, "presence.watch", {"user_ids": list(users)})
+    assert [one["user_id"] for one in answer["presences"]] == list(users)
+    return {one["user_id"]: one.get("state", one.get("error")) for one in answer["presences"]}
+
+
+async def all_online(client: JsClient, *users: str) -> None:
+    """Watch until all are online; who has just come may be told a moment later. Forgets events."""
+    found = await watched(client, *users)
+    for user in users:
+        await client.until(lambda user=user: [found[user], *states(client, user)][-1] == "online")  # type: ignore[misc]
+    client.events.clear()
+
+
+def patience(full: bool) -> float:
+    """E1: lease + sweep + grace, and a second for the clients."""
+    return 36.0 if full else 8.0
+
+
+async def test_a_killed_instance_leaves_no_ghosts(pair: World, full: bool) -> None:
+    """E1: its users are offline within 35 s (7 s here), told once; who is elsewhere too stays."""
+    alice, bob, carol = name("alice"), name("bob"), name("carol")
+    async with AsyncExitStack() as stack:
+        a = await stack.enter_async_context(here(pair, alice, 1))
+        b = await stack.enter_async_context(here(pair, bob, 0, reconnection=False))
+        await stack.enter_async_context(here(pair, carol, 0, reconnection=False))
+        await stack.enter_async_context(here(pair, carol, 1))
+        await group(a, [bob, carol])
+        await all_online(a, bob, carol, alice)
+        pair.webs[0].kill()
+        began = time.monotonic()
+        try:
+            await a.until(lambda: states(a, bob) == ["offline"], patience(full))
+            print(f"\nE1: offline {time.monotonic() - began:.1f} s after kill -9")
+        finally:
+            pair.webs[0].start()
+            await asyncio.to_thread(until, lambda: ready(pair.urls[0]), 15)
+        answer = await ok(a, "presence.query", {"user_ids": [bob]})
+        assert answer["presences"][0]["state"] == "offline"
+        assert (states(a, bob), states(a, carol)) == (["offline"], [])
+        assert b.lines[-1]["kind"] == "disconnect"
+
+
+async def test_a_sleeper_resurrects_nobody(pair: World, full: bool) -> None:
+    """SIGSTOP beyond the lease, SIGCONT: its sockets are closed, its users stay offline."""
+    alice, bob = name("alice"), name("bob")
+    async with (
+        here(pair, alice, 1) as a,
+        pair.raw(bob, instance=0) as b,
+    ):
+        await group(a, [bob])
+        await all_online(a, bob)
+        pair.webs[0].signal(signal.SIGSTOP)
+        try:
+            await a.until(lambda: states(a, bob) == ["offline"], patience(full))
+        finally:
+            pair.webs[0].signal(signal.SIGCONT)
+        await b.until(lambda: b.closed, 15)
+        async with pair.js(name("dave"), instance=0):  # it takes part again
+            await asyncio.sleep(1)  # that nothing comes is what is tested
+        assert states(a, bob) == ["offline"]
+
+
+async def test_reconnects_within_the_grace_are_no_events(pair: World, full: bool) -> None:
+    """E2: a thousand (a hundred here) reconnects on either instance, nobody hears a thing."""
+    alice, bob = name("alice"), name("bob")
+    async with here(pair, alice, 1) as a:
+        await group(a, [bob])
+        assert await watched(a, bob) == {bob: "offline"}
+        times = 1000 if full else 100
+        for n in range(times):
+            async with pair.raw(bob, instance=n % 2):
+                if n == 0:
+                    await a.until(lambda: states(a, bob) == ["online"])
+        async with pair.raw(bob, instance=0):
+            assert states(a, bob) == ["online"]
+            print(f"\nE2: {times} reconnects, {len(states(a, bob)) - 1} events")
+
+
+async def test_a_flush_under_load_is_mended(pair: World, full: bool) -> None:
+    """E3: who is here is known again within 10 s, who was in his grace is missed within 30 s."""
+    alice, bob, carol, dave = (name(who) for who in ("alice", "bob", "carol", "dave"))
+    async with here(pair, alice, 1) as a, here(pair, bob, 0) as b, here(pair, dave, 0) as d:
+        room_id = await group(a, [bob, carol, dave])
+        async with here(pair, carol, 0):
+            await all_online(a, bob, carol, dave)
+        await d.wait_for(lambda e: bool(e["type"] == "room.added"))
+        load = asyncio.create_task(talk(b, room_id, 40))
+        with Redis.from_url(pair.stack.settings.redis_url) as client:
+            client.flushall()
+        began = time.monotonic()
+        known: dict[str, str] = {}
+        while known.get(bob) != "online" or known.get(dave) != "online":
+            answer = await a.emit("presence.query", {"user_ids": [bob, dave]})
+            if answer["ok"]:
+                known = {p["user_id"]: p.get("state", "") for p in answer["data"]["presences"]}
+            await asyncio.sleep(0.05)
+        found = time.monotonic() - began
+        assert found < (10 if full else 4)
+        await a.until(lambda: states(a, carol) == ["offline"], 31 if full else 8)
+        missed = time.monotonic() - began
+        print(f"\nE3: known again after {found:.1f} s, the one in his grace after {missed:.1f} s")
+        await load
+        assert (states(a, bob), states(a, dave)) == ([], [])
+
+
+async def talk(client: JsClient, room_id: str, count: int) -> None:
+    """Messages one after the other, whatever becomes of them."""
+    for n in range(count):
+        await send(client, room_id, f"m{n}")
+
+
+async def test_strangers_see_nothing_and_a_watch_ends_with_the_last_room(pair: World) -> None:
+    """not_found for who is nobody and for who shares no room; of two rooms either holds a watch."""
+    alice, bob, carol = name("alice"), name("bob"), name("carol")
+    async with here(pair, alice, 0) as a, here(pair, bob, 1) as b, here(pair, carol, 1) as c:
+        strangers = await watched(c, alice, "nobody")
+        assert strangers == {alice: "not_found", "nobody": "not_found"}
+        await all_online(c, carol)
+        rooms = [await group(a, [bob, carol]), await group(a, [bob, carol])]
+        await all_online(c, alice, bob)
+        out = {"user_ids": [carol]}
+        await ok(a, "member.remove", out | {"room_id": rooms[0]})
+        await ok(b, "presence.set", {"state": "away", "status_text": "☕ tea"})
+        told = await c.wait_for(lambda e: bool(e["type"] == "presence.changed"))
+        assert told["data"]["status_text"] == "☕ tea"
+        await ok(a, "member.remove", out | {"room_id": rooms[1]})
+        await ok(b, "presence.set", {"state": "online", "status_text": None})
+        await ok(c, "presence.set", {"state": "away"})
+        answer = await ok(c, "presence.query", {"user_ids": [bob, carol]})
+        assert answer["presences"][0] == {"user_id": bob, "error": "not_found"}
+        assert answer["presences"][1]["state"] == "away"
+        assert states(c, bob) == ["away"]
+
+
+async def test_bad_presence_is_refused(pair: World) -> None:
+    """Sizes and words of the protocol."""
+    async with here(pair, name("alice"), 0) as a:
+        for event, data in (
+            ("presence.set", {"state": "offline"}),
+            ("presence.set", {"state": "online", "status_text": "x" * 141}),
+            ("presence.set", {"state": "online", "status_text": "two\nlines"}),
+            ("presence.query", {"user_ids": ["x"] * 101}),
+            ("presence.watch", {"user_ids": [f"u{n}" for n in range(501)]}),
+            ("typing.start", {}),
+        ):
+            answer = await a.emit(event, data)
+            assert answer["error"]["code"] == "invalid_param", (event, answer)
+        answer = await a.emit("typing.start", {"room_id": "of-nobody"})
+        assert answer["error"]["code"] == "not_found"

@@ -1,0 +1,113 @@
+"""Who is typing, told to real clients on two instances: E4, five times faster unless --full."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Any
+
+import pytest
+from redis import Redis
+
+from rts_server import keys
+from tests.flows.test_commands import ok
+from tests.instances.rooms import group
+from tests.instances.test_presence import here
+from tests.js_client import JsClient
+from tests.world import World, name, ready, until
+
+pytestmark = pytest.mark.timeout(90)
+
+
+def lists(client: JsClient) -> list[list[str]]:
+    """The lists a client was told, in order."""
+    return [event["data"]["user_ids"] for event in client.of_type("typing.changed")]
+
+
+async def test_the_whole_list_is_told_and_ends_by_itself(pair: World, full: bool) -> None:
+    """E4: a name is gone within 8 s (1.6 s here) of its last start, a stop at once."""
+    alice, bob, carol = (name(who) for who in ("alice", "bob", "carol"))
+    async with here(pair, alice, 0) as a, here(pair, bob, 1) as b, here(pair, carol, 1) as c:
+        at = {"room_id": await group(a, [bob, carol])}
+        for one in (b, c):
+            await one.wait_for(lambda e: bool(e["type"] == "room.added"))
+        await ok(b, "typing.start", at)
+        await ok(c, "typing.start", at)
+        await a.until(lambda: lists(a)[-1:] == [[bob, carol]])
+        await ok(c, "typing.stop", at)
+        await a.until(lambda: lists(a)[-1:] == [[bob]])
+        await ok(b, "typing.start", at)
+        began = time.monotonic()
+        await a.until(lambda: lists(a)[-1:] == [[]], 9 if full else 3)
+        print(f"\nE4: over {time.monotonic() - began:.2f} s after the last start")
+        assert time.monotonic() - began <= (8.5 if full else 2.1)
+        await b.until(lambda: lists(b)[-1:] == [[]])
+        assert a.of_type("typing.changed")[-1]["data"]["count"] == 0
+
+
+async def test_typing_ends_whoever_dies(pair: World, full: bool) -> None:
+    """The typist's instance is killed and Redis forgets: every instance counts down by itself."""
+    alice, bob = name("alice"), name("bob")
+    async with here(pair, alice, 1) as a, here(pair, bob, 0, reconnection=False) as b:
+        at = {"room_id": await group(a, [bob])}
+        await b.wait_for(lambda e: bool(e["type"] == "room.added"))
+        await ok(b, "typing.start", at)
+        await a.until(lambda: lists(a) == [[bob]])
+        pair.webs[0].kill()
+        try:
+            with Redis.from_url(pair.stack.settings.redis_url) as client:
+                client.delete(keys.room(at["room_id"]).typing)
+            await a.until(lambda: lists(a) == [[bob], []], 9 if full else 3)
+        finally:
+            pair.webs[0].start()
+            await asyncio.to_thread(until, lambda: ready(pair.urls[0]), 15)
+
+
+async def test_many_starts_are_few_words(pair: World) -> None:
+    """At most one list in an interval, and none that says nothing new; nothing is stored."""
+    alice, bob = name("alice"), name("bob")
+    async with here(pair, alice, 0) as a, here(pair, bob, 1) as b:
+        at = {"room_id": await group(a, [bob])}
+        await b.wait_for(lambda e: bool(e["type"] == "room.added"))
+        for _ in range(60):
+            await ok(b, "typing.start", at)
+        await a.until(lambda: lists(a) == [[bob]])
+        for n in range(40):
+            await ok(b, "typing.start" if n % 2 else "typing.stop", at)
+        await a.until(lambda: lists(a)[-1:] == [[]], 9)
+        times = [event["ts"] for event in a.of_type("typing.changed")]
+        assert len(times) < 20
+        assert pair.messages(at["room_id"]) == []
+
+
+async def test_who_is_put_out_types_no_more(pair: World) -> None:
+    """His name leaves the list with him, and he is told nothing behind his removal."""
+    alice, bob, carol = (name(who) for who in ("alice", "bob", "carol"))
+    async with here(pair, alice, 0) as a, here(pair, bob, 1) as b, here(pair, carol, 1) as c:
+        at: dict[str, Any] = {"room_id": await group(a, [bob, carol])}
+        for one in (b, c):
+            await one.wait_for(lambda e: bool(e["type"] == "room.added"))
+        await ok(b, "typing.start", at)
+        await a.until(lambda: lists(a) == [[bob]])
+        await ok(a, "member.remove", at | {"user_ids": [bob]})
+        await a.until(lambda: lists(a) == [[bob], []])
+        heard = len(lists(b))
+        await ok(c, "typing.start", at)
+        await a.until(lambda: lists(a)[-1:] == [[carol]])
+        answer = await b.emit("typing.start", at)
+        assert answer["error"]["code"] == "not_found"
+        assert len(lists(b)) == heard
+
+
+async def test_a_large_room_is_not_told(pair: World) -> None:
+    """Above 100 members nobody hears who types; the command is answered all the same."""
+    alice, bob = name("alice"), name("bob")
+    async with here(pair, alice, 0) as a, here(pair, bob, 1) as b:
+        at = {"room_id": await group(a, [bob])}
+        many = [f"{name('m')}-{n}" for n in range(99)]
+        await ok(a, "member.add", at | {"user_ids": many})
+        await b.wait_for(lambda e: bool(e["type"] == "room.added"))
+        await ok(b, "typing.start", at)
+        await ok(a, "member.remove", at | {"user_ids": many[:1]})
+        await ok(a, "typing.start", at)
+        await b.until(lambda: lists(b)[:1] == [[alice]])

@@ -1,0 +1,116 @@
+"""The presence of one instance as app.py connects it, without sockets."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from types import TracebackType
+from typing import Any, Self
+
+import orjson
+from redis.asyncio import Redis
+
+from rts_server import keys
+from rts_server.adapter.subscriber import Subscriber
+from rts_server.config import Settings
+from rts_server.engine.packets import Encoded
+from rts_server.presence.lease import Lease
+from rts_server.presence.online import Online
+from rts_server.presence.presences import Presences
+from rts_server.presence.sweep import Sweep
+from rts_server.presence.watches import Watch, Watches
+from rts_server.tasks import Tasks
+
+TIMES: dict[str, Any] = {
+    "presence_lease": 1.0,
+    "presence_sweep": 0.1,
+    "presence_grace": 0.5,
+    "presence_check": 0.5,
+}
+
+
+class Instance:
+    """`friends`: pairs of users who share a room; `told`: (watcher, user, state)."""
+
+    def __init__(
+        self, redis: Redis, url: str, origin: str, friends: set[frozenset[str]], **times: Any
+    ) -> None:
+        settings = Settings(redis_url=url, **TIMES | times)
+        self.friends = friends
+        self.told: list[tuple[str, str, str]] = []
+        self.lost = 0
+        self.lease = Lease(settings, redis, origin, lambda: {"connections": 0})
+        self.online = Online(settings, redis, self.lease)
+        self.presences = Presences(settings, redis, self.lease, self.online)
+        self.subscriber = Subscriber(url, self._heard, lambda: self.watches.resumed())
+        self.watches = Watches(
+            self.subscriber, self.presences, self._acquainted, settings.presence_check
+        )
+        self.sweep = Sweep(settings, redis, self.lease)
+        self.lease.gained, self.lease.lost = self._gained, self._lost
+        self.tasks = Tasks()
+
+    async def __aenter__(self) -> Self:
+        self.subscriber.start()
+        self.resume()
+        await self.lease.registered.wait()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
+    ) -> None:
+        await self.tasks.close()
+        await self.watches.close()
+        await self.subscriber.close()
+
+    def resume(self) -> None:
+        """Everything that runs, runs."""
+        for part in (self.lease, self.online, self.watches, self.sweep):
+            self.tasks.keep(part.run())
+
+    async def stop(self) -> None:
+        """Nothing runs, and nothing is said: what SIGSTOP and SIGKILL look like to others."""
+        await self.tasks.close()
+
+    def watcher(self, user_id: str) -> Watch:
+        """A socket of a user."""
+
+        def write(packet: Encoded) -> bool:
+            event = orjson.loads(packet.data.partition(",")[2])[1]
+            self.told.append((user_id, event["data"]["user_id"], event["data"]["state"]))
+            return True
+
+        return Watch(user_id, write)
+
+    def states(self, user_id: str) -> list[str]:
+        """What was told of a user, in order."""
+        return [state for _, about, state in self.told if about == user_id]
+
+    def _heard(self, channel: str, data: bytes) -> None:
+        self.watches.heard(channel.removeprefix(keys.PRESENCE_CHANNELS), data)
+
+    async def _acquainted(self, user_id: str, others: list[str]) -> set[str]:
+        return {o for o in others if o == user_id or frozenset((user_id, o)) in self.friends}
+
+    def _gained(self) -> None:
+        self.online.announce()
+        self.watches.check_soon(self.lease.calm - asyncio.get_running_loop().time())
+
+    def _lost(self) -> None:
+        self.lost += 1
+        self.online.forget()
+
+
+async def soon(condition: Any, within: float = 10.0) -> float:
+    """Wait for a condition, perhaps asynchronous; the seconds it took. Raises TimeoutError."""
+    loop = asyncio.get_running_loop()
+    begun = loop.time()
+    async with asyncio.timeout(within):
+        while True:
+            holds = condition()
+            if await holds if inspect.isawaitable(holds) else holds:
+                return loop.time() - begun
+            await asyncio.sleep(0.01)

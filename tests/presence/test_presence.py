@@ -1,0 +1,257 @@
+"""Leases, grace, sweep and watches on a real Valkey, times ten and more times faster."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+from redis.asyncio import Redis
+
+from rts_server import keys
+from rts_server.presence.scripts import Presence
+from tests.presence.conftest import Start
+from tests.presence.instance import TIMES, soon
+
+
+async def test_a_user_is_online_while_any_of_his_connections_lives(start: Start) -> None:
+    """Told once when the first comes, and once, after the grace, when the last is gone."""
+    one, two = await start("one"), await start("two")
+    watcher = one.watcher("alice")
+    assert (await one.watches.watch(watcher, ["bob"]))["bob"].state == "offline"
+    two.online.entered("bob", "phone")
+    await soon(lambda: one.states("bob") == ["online"])
+    one.online.entered("bob", "laptop")
+    two.online.left("bob", "phone")
+    await two.online.flush()
+    await one.online.flush()
+    one.online.left("bob", "laptop")
+    gone = time.monotonic()
+    await soon(lambda: one.states("bob") == ["online", "offline"])
+    assert time.monotonic() - gone >= TIMES["presence_grace"]
+    found = (await two.presences.read(["bob", "nobody"]))["bob"]
+    assert (found.state, found.last > 0) == ("offline", True)
+
+
+async def test_a_reconnect_within_the_grace_is_no_event(start: Start) -> None:
+    """A thousand of them, from one instance to the other: nobody hears a thing."""
+    one, two = await start("one", presence_grace=5.0), await start("two", presence_grace=5.0)
+    await one.watches.watch(one.watcher("alice"), ["bob"])
+    one.online.entered("bob", "0")
+    await soon(lambda: one.states("bob") == ["online"])
+    for n in range(1000):
+        old, new = (one, two) if n % 2 == 0 else (two, one)
+        old.online.left("bob", str(n))
+        await old.online.flush()
+        new.online.entered("bob", str(n + 1))
+        await new.online.flush()
+    await asyncio.gather(one.sweep.once(), two.sweep.once())
+    assert one.states("bob") == ["online"]
+
+
+async def test_users_of_a_silent_instance_go_offline_once(start: Start) -> None:
+    """Whoever sweeps first tells, within lease, sweep and grace; two are told by one transition."""
+    one, two, dead = await start("one"), await start("two"), await start("dead")
+    for instance in (one, two):
+        await instance.watches.watch(instance.watcher("alice"), ["bob", "carol"])
+    dead.online.entered("bob", "phone")
+    dead.online.entered("carol", "phone")
+    two.online.entered("carol", "laptop")
+    await soon(lambda: len(one.told) == 2 == len(two.told))
+    await dead.stop()
+    took = await soon(lambda: one.states("bob")[1:] == ["offline"] == two.states("bob")[1:])
+    print(f"\noffline {took:.1f} s after the silence (lease 1, sweep 0.1, grace 0.5)")
+    assert one.states("carol") == ["online"] == two.states("carol")
+
+
+async def test_a_zombie_resurrects_nobody(start: Start) -> None:
+    """Who was given up while it slept comes back under another name, with none of its users."""
+    one, zombie = await start("one"), await start("zombie")
+    await one.watches.watch(one.watcher("alice"), ["bob"])
+    zombie.online.entered("bob", "phone")
+    await soon(lambda: one.states("bob") == ["online"])
+    await zombie.stop()
+    await soon(lambda: one.states("bob") == ["online", "offline"])
+    name = zombie.lease.instance
+    zombie.online.entered("bob", "laptop")  # said before it knows
+    zombie.resume()
+    await soon(lambda: zombie.lost == 1 and zombie.lease.registered.is_set())
+    assert zombie.lease.instance != name
+    await zombie.online.flush()
+    assert one.states("bob") == ["online", "offline"]
+
+
+async def test_a_late_renewal_that_nobody_noticed_is_no_loss(start: Start) -> None:
+    """Redis was away longer than a lease, for all: nobody loses his sockets."""
+    one = await start("one", presence_sweep=60.0)
+    one.online.entered("bob", "phone")
+    await one.online.flush()
+    await one.stop()
+    await asyncio.sleep(TIMES["presence_lease"] * 1.1)
+    await one.lease.renew()
+    assert (one.lost, one.lease.instance) == (0, "one.1")
+    assert not await one.sweep.once()
+    assert (await one.presences.read(["bob"]))["bob"].state == "online"
+
+
+async def test_after_a_flush_presence_is_right_again(start: Start, redis: Redis) -> None:
+    """Nobody who is here is told offline; who was in his grace then is missed once it is calm."""
+    one, two = await start("one"), await start("two")
+    watcher = one.watcher("alice")
+    await one.watches.watch(watcher, ["bob", "carol"])
+    two.online.entered("bob", "phone")
+    two.online.entered("carol", "phone")
+    await soon(lambda: len(one.told) == 2)
+    two.online.left("carol", "phone")
+    await two.online.flush()
+    await redis.flushall()
+
+    async def is_known() -> bool:
+        found = await two.presences.read(["bob"])
+        return bool(found["bob"].state == "online")
+
+    found = await soon(is_known)
+    missed = await soon(lambda: one.states("carol") == ["online", "offline"])
+    print(f"\nbob is found again after {found:.1f} s, carol missed after {missed:.1f} s (lease 1)")
+    assert one.states("bob") == ["online"]
+
+
+async def test_away_and_status_text_are_told_and_end_with_the_day(start: Start) -> None:
+    """Both are the user's, not a device's; away ends when he goes offline, the text stays."""
+    one = await start("one")
+    await one.watches.watch(one.watcher("alice"), ["bob"])
+    one.online.entered("bob", "phone")
+    first = await one.presences.set("bob", "away", "at lunch")
+    assert (first.state, first.text) == ("away", "at lunch")
+    await soon(lambda: one.states("bob")[-1:] == ["away"])
+    again = await one.presences.set("bob", None, None)
+    assert (again.state, again.text, again.v) == ("away", "at lunch", first.v)
+    assert (await one.presences.set("bob", "online", "")).text == ""
+    await one.presences.set("bob", "away", "gone")
+    one.online.left("bob", "phone")
+    await soon(lambda: one.states("bob")[-1:] == ["offline"])
+    one.online.entered("bob", "phone")
+    await soon(lambda: one.states("bob")[-1:] == ["online"])
+    assert (await one.presences.read(["bob"]))["bob"].text == "gone"
+
+
+async def test_a_watch_ends_with_the_last_shared_room(
+    start: Start, redis: Redis, friends: set[frozenset[str]]
+) -> None:
+    """Nothing is told between the word that somebody left and the answer whether a room is left."""
+    one = await start("one")
+    watcher = one.watcher("alice")
+    await one.watches.watch(watcher, ["bob", "carol"])
+    friends.discard(frozenset(("alice", "bob")))
+    async with redis.pipeline(transaction=True) as pipe:
+        for user_id in ("bob", "carol"):  # carol left one room of several
+            pipe.publish(keys.presence_channel(user_id), "-")
+        await pipe.execute()
+    one.online.entered("bob", "phone")
+    one.online.entered("carol", "phone")
+    await soon(lambda: one.states("carol") == ["online"])
+    await soon(lambda: watcher.targets == {"carol"})
+    assert one.states("bob") == []
+
+
+async def test_who_is_put_out_himself_watches_no_more(
+    start: Start, redis: Redis, friends: set[frozenset[str]]
+) -> None:
+    """The watcher's own leaving is heard on his own channel."""
+    one = await start("one")
+    watcher = one.watcher("alice")
+    await one.watches.watch(watcher, ["bob", "carol", "alice"])
+    friends.clear()
+    await redis.publish(keys.presence_channel("alice"), "-")
+    await soon(lambda: watcher.targets == {"alice"})
+    one.online.entered("bob", "phone")
+    one.online.entered("alice", "phone")
+    await soon(lambda: one.states("alice") == ["online"])
+    assert one.states("bob") == []
+
+
+async def test_strangers_are_left_out(start: Start) -> None:
+    """Of whom he shares no room with a watcher gets nothing."""
+    one = await start("one")
+    watcher = one.watcher("bob")
+    assert set(await one.watches.watch(watcher, ["alice", "carol"])) == {"alice"}
+    one.online.entered("carol", "phone")
+    one.online.entered("alice", "phone")
+    await soon(lambda: one.states("alice") == ["online"])
+    assert one.states("carol") == []
+
+
+async def test_a_list_replaces_the_one_before_and_ends_with_its_socket(
+    start: Start, redis: Redis
+) -> None:
+    """Nothing is kept of it, neither here nor in Redis."""
+    one = await start("one")
+    first, second = one.watcher("alice"), one.watcher("alice")
+    await one.watches.watch(first, ["bob", "carol"])
+    await one.watches.watch(first, ["carol", "dave"])
+    await one.watches.watch(second, ["dave"])
+    one.online.entered("bob", "phone")
+    one.online.entered("dave", "phone")
+    await soon(lambda: one.states("dave") == ["online", "online"])
+    assert one.states("bob") == []
+    one.watches.end(first)
+    one.watches.end(second)
+
+    async def is_quiet() -> bool:
+        return not await redis.pubsub_channels()
+
+    await soon(is_quiet)
+    assert not any(vars(one.watches)[name] for name in ("_watchers", "_told", "_own"))
+
+
+async def test_a_lost_publish_is_noticed_by_the_check(start: Start, redis: Redis) -> None:
+    """Only differences are told, and each once."""
+    one = await start("one")
+    await one.watches.watch(one.watcher("alice"), ["bob", "carol"])
+    soon_ms = int(time.time() * 1000) + 60_000
+    fields: list[str | int] = ["state", "online", "v", soon_ms, "last", 5]
+    await redis.hset(keys.PRESENCE_USERS + "bob", items=fields)
+    await soon(lambda: one.states("bob") == ["online"])
+    await one.watches.check()
+    assert one.told == [("alice", "bob", "online")]
+
+
+async def test_an_older_word_never_wins(start: Start) -> None:
+    """A publish that arrives behind a newer reading changes nothing."""
+    one = await start("one")
+    await one.watches.watch(one.watcher("alice"), ["bob"])
+    newer = int(time.time() * 1000) + 60_000
+    for v, state in ((newer, "away"), (newer - 1, "online")):
+        text = f'{{"v":{v},"state":"{state}","last":1,"text":""}}'
+        one.watches.heard("bob", text.encode())
+    assert one.states("bob") == ["away"]
+
+
+def test_only_state_and_text_are_news() -> None:
+    """A later last_active_at alone tells nobody anything."""
+    known = Presence(1, "online", 5, "")
+    assert not Presence(2, "online", 9, "").tells(known)
+    assert Presence(2, "away", 5, "").tells(known)
+    assert Presence(2, "online", 5, "x").tells(known)
+    assert known.shown("bob")["last_active_at"] == "1970-01-01T00:00:00.005Z"
+    assert Presence(0, "offline", 0, "").shown("bob")["last_active_at"] is None
+
+
+async def test_many_users_of_a_dead_instance_are_swept_in_slices(
+    start: Start, redis: Redis
+) -> None:
+    """Nothing of it is left: neither its lease nor its users."""
+    one, dead = await start("one", presence_sweep=60.0), await start("dead", presence_sweep=60.0)
+    for n in range(450):
+        dead.online.entered(f"user{n}", "phone")
+    await dead.online.flush()
+    await dead.stop()
+    await asyncio.sleep(TIMES["presence_lease"] + TIMES["presence_grace"])
+    calls = 1
+    while await one.sweep.once():
+        calls += 1
+    assert calls >= 3
+    assert await redis.zrange(keys.PRESENCE.instances, 0, -1) == [b"one.1"]
+    assert await redis.hkeys(keys.PRESENCE.about) == [b"one.1"]
+    assert not await redis.exists(keys.PRESENCE_OF + "dead.1")
+    states = await one.presences.read(f"user{n}" for n in range(450))
+    assert {found.state for found in states.values()} == {"offline"}
