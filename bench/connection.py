@@ -22,7 +22,7 @@ _UPGRADE = (
 _PONG = frames.text(b"3")
 _NEW = b'42/chat,["message.new"'
 _READY = b'42/chat,["session.ready"'
-_ACK = b"43/chat,"
+_ACKS = (b"43/chat,", b"43/presence,")
 _DUE = b'"text":"@'
 PADDING = " the quick brown fox jumps over the lazy dog" * 3
 
@@ -66,6 +66,7 @@ class Connection(asyncio.Protocol):
         self._next_ack = 0
         self._due: dict[int, int] = {}
         self._asked: dict[int, asyncio.Future[Any]] = {}
+        self._joined: dict[str, asyncio.Future[None]] = {}
 
     @classmethod
     async def open(cls, port: int, token: str, seen: Seen) -> Self:
@@ -99,6 +100,20 @@ class Connection(asyncio.Protocol):
             await asyncio.sleep(0.1 * attempt)
         raise RuntimeError(f"{name}: {answer['error']['message']}")
 
+    async def join(self, namespace: str) -> None:
+        """Another namespace. Raises TimeoutError."""
+        assert self._transport is not None
+        joined = self._joined[namespace] = asyncio.get_running_loop().create_future()
+        auth = json.dumps({"token": self._token})
+        self._transport.write(frames.text(f"40{namespace},{auth}".encode()))
+        async with asyncio.timeout(PATIENCE):
+            await joined
+
+    def say(self, namespace: str, name: str, body: str) -> None:
+        """A command whose answer nobody wants."""
+        assert self._transport is not None
+        self._transport.write(frames.text(f'42{namespace},["{name}",{body}]'.encode()))
+
     def close(self) -> None:
         """Close the socket."""
         if self._transport is not None:
@@ -114,7 +129,8 @@ class Connection(asyncio.Protocol):
     def _emit(self, name: str, body: str, due: int) -> None:
         assert self._transport is not None
         self._due[self._next_ack] = due
-        packet = f'42/chat,{self._next_ack}["{name}",{body}]'
+        namespace = "/presence" if name.startswith("presence.") else "/chat"
+        packet = f'42{namespace},{self._next_ack}["{name}",{body}]'
         self._next_ack += 1
         self._transport.write(frames.text(packet.encode()))
 
@@ -148,14 +164,14 @@ class Connection(asyncio.Protocol):
                 _, _, text = payload.partition(_DUE)
                 if text:  # a system message has none
                     self._seen.deliveries.append(now - int(text[: text.index(b";")]))
-            elif payload.startswith(_ACK):
+            elif payload.startswith(_ACKS):
                 self._acked(payload, now)
             else:
                 self._other(payload)
 
     def _acked(self, payload: bytes, now: int) -> None:
         at = payload.index(b"[")
-        number = int(payload[len(_ACK) : at])
+        number = int(payload[payload.index(b",") + 1 : at])
         self._seen.acks.append(now - self._due.pop(number))
         self._seen.refused += b'"ok":true' not in payload
         self._seen.accepted += b'"status":"accepted"' in payload
@@ -171,5 +187,9 @@ class Connection(asyncio.Protocol):
             self._transport.write(frames.text(f"40/chat,{auth}".encode()))
         elif payload.startswith(_READY) and not self._ready.done():
             self._ready.set_result(None)
+        elif payload.startswith(b"40/") and (
+            joined := self._joined.pop(payload[2:].partition(b",")[0].decode(), None)
+        ):
+            joined.set_result(None)
         elif not payload:
             self._transport.close()

@@ -161,7 +161,7 @@ class Round:
         figures = self._measured.figures
         figures[work.key] = (servers.cpu() - cpu) / counted * MICRO
         for percent in (50, 99):
-            figures[f"{work.key} p{percent}"] = _percentile(seen.deliveries, percent)
+            figures[f"{work.key} p{percent}"] = percentile(seen.deliveries, percent)
         self._judge(work)
         after = self._ground.beside()
         return {name: (after[name] - beside[name]) / plan.count * MICRO for name in after}
@@ -215,7 +215,7 @@ def _close(clients: Iterable[Connection]) -> None:
         client.close()
 
 
-def _percentile(values: list[int], percent: int) -> float:
+def percentile(values: list[int], percent: int) -> float:
     """In ms; nan without values."""
     if not values:
         return float("nan")

@@ -31,7 +31,8 @@ hypothesis.settings.load_profile("shared-cores")
 @pytest.fixture(scope="session")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """A stack, a relay and one web instance. Tests keep apart by their users."""
-    running = World(tmp_path_factory.mktemp("world"))
+    folder = tmp_path_factory.mktemp("world")
+    running = World(folder, RTS_PRESENCE_GRACE="1", RTS_PRESENCE_SWEEP="0.5")
     try:
         running.start()
         yield running

@@ -7,6 +7,7 @@ import { Wire } from "./wire.js";
 const PAGE = 50;
 const FRAME = 16;
 const REPORT = 1000;
+const TYPING = 3000;
 
 const randomId = () =>
   [...crypto.getRandomValues(new Uint8Array(16))]
@@ -20,6 +21,8 @@ function start(user) {
   let edited = null;
   let reporting = false;
   let drawing = false;
+  let watched = "";
+  let typed = { at: 0, room_id: null };
 
   const view = new View(state, {
     open: show,
@@ -38,6 +41,7 @@ function start(user) {
     leave: () => member("room.leave", {}),
     mute: () => member("room.mute", { muted: !open.summary.muted }),
     hide: () => member("room.hide", { hidden: true }),
+    types,
   });
   setInterval(report, REPORT);
   const wire = new Wire(user, {
@@ -61,6 +65,7 @@ function start(user) {
       if (open && !document.hidden) open.read();
       view.render(open);
       report();
+      watch();
     }, FRAME);
   }
 
@@ -81,6 +86,7 @@ function start(user) {
   /** What every connect needs: first the sends that have no ack yet, then the list of rooms. */
   function session() {
     for (const room of state.rooms.values()) flush(room);
+    watched = "";
     guarded("rooms", async () => {
       let cursor;
       do {
@@ -111,6 +117,31 @@ function start(user) {
         room.told_seq = Math.max(room.told_seq, up_to_seq);
       });
     }
+  }
+
+  /** Follow whoever is a member of a room; a watch ends with its connection. */
+  function watch() {
+    const user_ids = state.others();
+    const wanted = user_ids.join(" ");
+    if (wanted === watched || !wire.ready) return;
+    guarded("watch", async () => {
+      watched = wanted;
+      state.present((await wire.command("presence.watch", { user_ids })).presences);
+    });
+  }
+
+  /** Say that one types, again every 3 s while one does; nothing while away. */
+  function types() {
+    const { room_id } = open;
+    if (!wire.ready || (typed.room_id === room_id && Date.now() - typed.at < TYPING)) return;
+    typed = { at: Date.now(), room_id };
+    wire.ask("typing.start", { room_id });
+  }
+
+  function typesNoMore({ room_id }) {
+    if (typed.room_id !== room_id || !wire.ready) return;
+    typed = { at: 0, room_id: null };
+    wire.ask("typing.stop", { room_id });
   }
 
   /** Fetch what events and snapshots left open. */
@@ -217,6 +248,7 @@ function start(user) {
     }
     open.sends.add(randomId(), text, new Date().toISOString());
     flush(open);
+    typesNoMore(open);
     draw();
   }
 

@@ -3,12 +3,15 @@
 import { Room } from "./room.js";
 
 const MOST_CURSORS = 500;
+const MOST_WATCHED = 500;
 
 export class State {
   constructor(me) {
     this.me = me;
     this.rooms = new Map();
     this.names = new Map();
+    this.presences = new Map();
+    this.typing = new Map();
   }
 
   /** Apply any event of the server. */
@@ -81,6 +84,28 @@ export class State {
     return heard.reduce((total, { unread }) => total + unread, 0);
   }
 
+  /** Everybody else whose presence is of interest, as many as one may watch. */
+  others() {
+    const people = this.list().flatMap(({ members }) => [...members.keys()]);
+    return [...new Set(people)].filter((user_id) => user_id !== this.me).slice(0, MOST_WATCHED);
+  }
+
+  /** Take the answer of presence.watch. */
+  present(presences) {
+    for (const one of presences) if (!one.error) this.presences.set(one.user_id, one);
+  }
+
+  /** The other person of a direct room, as far as known. */
+  partner({ summary, members }) {
+    if (summary.type !== "direct") return undefined;
+    return [...members.keys()].find((user_id) => user_id !== this.me);
+  }
+
+  /** Who else is typing in a room. */
+  typists({ room_id }) {
+    return (this.typing.get(room_id) ?? []).filter((user_id) => user_id !== this.me);
+  }
+
   /** The name of a user: what a member record said, else his id. */
   name(user_id) {
     return this.names.get(user_id) ?? user_id;
@@ -130,6 +155,12 @@ const EPHEMERAL = {
     room.unread = data.unread;
     room.read_seq = Math.max(room.read_seq, data.read_seq);
     room.told_seq = Math.max(room.told_seq, data.read_seq);
+  },
+  "presence.changed"(state, { data }) {
+    state.presences.set(data.user_id, data);
+  },
+  "typing.changed"(state, { room_id, data }) {
+    state.typing.set(room_id, data.user_ids);
   },
   "sync.reset"(state, { room_id, data }) {
     const room = state.rooms.get(room_id);

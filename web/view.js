@@ -57,6 +57,18 @@ const EMOJI = ["👍", "❤️", "😀"];
 /** Whether this user may change members and delete anybody's messages. */
 const leads = ({ summary }) => summary.role === "owner" || summary.role === "admin";
 
+/** A dot for a presence; without one nothing is known. */
+function dot(presence) {
+  const node = element("span", `dot ${presence?.state ?? ""}`);
+  node.title = presence ? presenceLine(presence) : "";
+  return node;
+}
+
+function presenceLine({ state, status_text, last_active_at }) {
+  const seen = state === "offline" && last_active_at ? `last here ${clock(last_active_at)}` : state;
+  return status_text ? `${seen} · ${status_text}` : seen;
+}
+
 /** What can be done to a message, shown when one points at it. */
 function tools(editable, deletable) {
   const bar = element("span", "tools");
@@ -77,7 +89,7 @@ export class View {
   #hiding;
 
   /** `actions`: open, older, send, retry, discard, direct, group, add, and on messages and members:
-   * edit, remove, react; expel, give, leave, mute, hide. */
+   * edit, remove, react; expel, give, leave, mute, hide; types. */
   constructor(state, actions) {
     this.#state = state;
     this.#actions = actions;
@@ -128,7 +140,8 @@ export class View {
 
     const group = room.summary.type === "group";
     $("title").textContent = this.#state.title(room);
-    $("members").textContent = group ? this.#people(room) : "";
+    $("members").textContent = group ? this.#people(room) : this.#presence(room);
+    $("typing").textContent = this.#typing(room);
     $("add-member").hidden = !group || !leads(room);
     this.#renderPeople(room, group);
     $("earlier").hidden = !room.has_more;
@@ -143,6 +156,17 @@ export class View {
     if (fresh || atBottom) scroll.scrollTop = scroll.scrollHeight;
     else if (first !== $("messages").firstChild)
       scroll.scrollTop = scroll.scrollHeight - fromBottom;
+  }
+
+  #presence(room) {
+    const presence = this.#state.presences.get(this.#state.partner(room));
+    return presence ? presenceLine(presence) : "";
+  }
+
+  #typing(room) {
+    const names = this.#state.typists(room).map((user_id) => this.#state.name(user_id));
+    if (!names.length) return "";
+    return `${names.join(", ")} ${names.length > 1 ? "are" : "is"} typing …`;
   }
 
   #people({ members }) {
@@ -161,7 +185,9 @@ export class View {
   }
 
   #personItem({ user_id, role }, room) {
-    const item = element("li", "", element("span", "", this.#state.name(user_id)));
+    const name = element("span", "", this.#state.name(user_id));
+    if (user_id !== this.#state.me) name.prepend(dot(this.#state.presences.get(user_id)));
+    const item = element("li", "", name);
     if (!leads(room) || user_id === this.#state.me) {
       item.append(element("span", "role", role));
       return item;
@@ -189,10 +215,12 @@ export class View {
     const title = this.#state.title(room);
     const who =
       last && (last.sender_id === this.#state.me ? "you" : this.#state.name(last.sender_id));
+    const partner = this.#state.partner(room);
+    const mark = partner ? [dot(this.#state.presences.get(partner))] : [];
     const button = element(
       "button",
       "",
-      element("span", "title", title),
+      element("span", "title", ...mark, title),
       element("time", "", last ? clock(last.created_at) : ""),
       element("span", "preview", last ? `${who}: ${last.preview || "deleted"}` : "No messages yet"),
       element("span", "badge", room.unread ? String(room.unread) : ""),
@@ -255,7 +283,7 @@ export class View {
 
   #listen() {
     const { open, older, send, retry, discard, direct, group, add } = this.#actions;
-    const { edit, remove, react, expel, give, leave, mute, hide } = this.#actions;
+    const { edit, remove, react, expel, give, leave, mute, hide, types } = this.#actions;
     $("rooms").addEventListener("click", ({ target }) => {
       const item = target.closest("[data-room]");
       if (item) open(item.dataset.room);
@@ -284,6 +312,7 @@ export class View {
       event.preventDefault();
       $("compose").requestSubmit();
     });
+    $("compose").text.addEventListener("input", ({ target }) => target.value.trim() && types());
     const names = (text) => text.split(/[\s,]+/).filter(Boolean);
     this.#submit("new-direct", ({ user }) => direct(user));
     this.#submit("new-group", ({ name, members }) => group(name, names(members)));

@@ -3,6 +3,12 @@
 
 const ACK_TIMEOUT = 6000;
 const ATTEMPTS = 6;
+const NAMESPACES = {
+  receipt: "/receipts",
+  unread: "/receipts",
+  presence: "/presence",
+  typing: "/presence",
+};
 
 const pause = (ms) => new Promise((done) => setTimeout(done, ms));
 
@@ -21,7 +27,7 @@ async function token(user) {
 
 export class Wire {
   #socket;
-  #receipts;
+  #others = {};
 
   /** `cursors()` is asked at every connect; `onEvent(event)`, `onState(text, alive)` are told. */
   constructor(user, { cursors, onEvent, onState }) {
@@ -38,8 +44,10 @@ export class Wire {
       reconnectionDelayMax: 5000,
       auth,
     }));
-    this.#receipts = socket.io.socket("/receipts", { auth });
-    this.#receipts.onAny((_, event) => onEvent(event));
+    for (const namespace of ["/receipts", "/presence"]) {
+      const other = (this.#others[namespace] = socket.io.socket(namespace, { auth }));
+      other.onAny((_, event) => onEvent(event));
+    }
     socket.onAny((name, event) => {
       if (name === "session.ready") this.ready = true;
       onEvent(event);
@@ -58,7 +66,7 @@ export class Wire {
   /** One command, one answer as it came; no ack counts as a refusal that may be repeated. */
   async ask(name, payload) {
     try {
-      const socket = /^(receipt|unread)\./.test(name) ? this.#receipts : this.#socket;
+      const socket = this.#others[NAMESPACES[name.split(".")[0]]] ?? this.#socket;
       return await socket.timeout(ACK_TIMEOUT).emitWithAck(name, payload);
     } catch ({ message }) {
       const error = { code: "no_ack", message, retryable: true, retry_after_ms: 0 };

@@ -24,6 +24,7 @@ from rts_server.namespaces.connections import Connections
 from rts_server.namespaces.session import Asked, Session
 from rts_server.protocol.commands import AuthRefresh, Command
 from rts_server.protocol.event import rfc3339
+from rts_server.rooms.chatlist import ChatLists
 from rts_server.tasks import Tasks
 
 log = logging.getLogger(__name__)
@@ -77,9 +78,15 @@ class Namespace(socketio.AsyncNamespace):  # type: ignore[misc]
         cls.commands = {m.__command__[0]: (m, m.__command__[1]) for m in marked}
 
     def __init__(
-        self, name: str, settings: Settings, server: Server, connections: Connections
+        self,
+        name: str,
+        settings: Settings,
+        server: Server,
+        connections: Connections,
+        chat_lists: ChatLists,
     ) -> None:
         super().__init__(name)
+        self._chat_lists = chat_lists
         self._connections = connections
         self._settings = settings
         self._server = server
@@ -159,6 +166,16 @@ class Namespace(socketio.AsyncNamespace):  # type: ignore[misc]
         identity = auth.verify(self._settings, asked["token"])
         session.identity = self._connections.present(session.eio_sid, identity)
         return {"expires_at": rfc3339(session.identity.expires_at)}
+
+    async def _must_be_in(self, session: Session, room_id: str) -> None:
+        if not await self._is_in(session, room_id):
+            raise errors.NotFound()
+
+    async def _is_in(self, session: Session, room_id: str) -> bool:
+        """The connection's own set, then the index: not there is not_found, at one cost."""
+        if room_id in self._connections.rooms(session.eio_sid):
+            return True
+        return await self._chat_lists.is_member(session.user_id, room_id)
 
     def receive(self, sid: str, frame: Frame) -> None:
         """Put a command into the line of its connection."""

@@ -58,13 +58,12 @@ class Chat(Namespace):
         writes: Writes,
         reads: Reads,
     ) -> None:
-        super().__init__("/chat", settings, server, connections)
+        super().__init__("/chat", settings, server, connections, reads.chat_lists)
         self._greeting = greeting
         self._rooms = writes.rooms
         self._memberships = writes.memberships
         self._messages = writes.messages
         self._receipts = writes.receipts
-        self._chat_lists = reads.chat_lists
         self._history = reads.history
         self._members = reads.members
         self._sync = reads.sync
@@ -77,6 +76,7 @@ class Chat(Namespace):
             lambda packet: self._server.write(session.eio_sid, packet),
             lambda packet: self._server.spare(session.eio_sid, packet),
             self._connections.namespaces(session.eio_sid),
+            self._connections.rooms(session.eio_sid),
         )
         self._listeners[session] = listener
         await self._greeting.open(session, listener)
@@ -298,17 +298,6 @@ class Chat(Namespace):
         return {"rooms": await self._sync.since(session.user_id, cursors)}
 
     # What several commands need
-
-    async def _must_be_in(self, session: Session, room_id: str) -> None:
-        if not await self._is_in(session, room_id):
-            raise errors.NotFound()
-
-    async def _is_in(self, session: Session, room_id: str) -> bool:
-        """The connection's own set, then the index: not there is not_found, at one cost."""
-        listener = self._listeners.get(session)
-        if listener is not None and room_id in listener.rooms:
-            return True
-        return await self._chat_lists.is_member(session.user_id, room_id)
 
     async def _shown(self, session: Session, room_id: str) -> dict[str, Any]:
         shown = await self._chat_lists.shown(session.user_id, [room_id])

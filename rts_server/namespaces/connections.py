@@ -20,6 +20,7 @@ LONGEST = 86_400.0
 class _Connection:
     identity: Identity
     namespaces: set[str] = field(default_factory=set)
+    rooms: set[str] = field(default_factory=set)
     timer: asyncio.TimerHandle | None = None
 
 
@@ -43,6 +44,11 @@ class Connections:
     def namespaces(self, eio_sid: str) -> set[str]:
         """The namespaces a connection is in; the set changes with them."""
         return self._known[eio_sid].namespaces
+
+    def rooms(self, eio_sid: str) -> set[str]:
+        """The rooms a connection hears; empty outside `/chat`, and where it is gone."""
+        known = self._known.get(eio_sid)
+        return known.rooms if known else set()
 
     def present(self, eio_sid: str, identity: Identity) -> Identity:
         """A token was shown; the identity that counts now. Raises Forbidden for another user."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from rts_server import errors, metrics
+from rts_server import metrics
 from rts_server.config import Settings
 from rts_server.engine.server import Server
 from rts_server.namespaces.base import Answer, Namespace, command
@@ -31,8 +31,7 @@ class PresenceNamespace(Namespace):
         typing: Typing,
         parts: tuple[Presences, Watches],
     ) -> None:
-        super().__init__("/presence", settings, server, connections)
-        self._chat_lists = chat_lists
+        super().__init__("/presence", settings, server, connections, chat_lists)
         self._typing = typing
         self._presences, self._watches = parts
         self._watching: dict[Session, Watch] = {}
@@ -81,8 +80,7 @@ class PresenceNamespace(Namespace):
         if self._server.pressure.high:
             metrics.SHED.labels("typing").inc()
             return {}
-        if not await self._chat_lists.is_member(session.user_id, room_id):
-            raise errors.NotFound()
+        await self._must_be_in(session, room_id)
         await self._typing.set(room_id, session.user_id, on=on)
         return {}
 

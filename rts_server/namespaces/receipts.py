@@ -29,15 +29,15 @@ class ReceiptsNamespace(Namespace):
         receipts: Receipts,
         reads: tuple[ChatLists, Members],
     ) -> None:
-        super().__init__("/receipts", settings, server, connections)
+        chat_lists, self._members = reads
+        super().__init__("/receipts", settings, server, connections, chat_lists)
         self._receipts = receipts
-        self._chat_lists, self._members = reads
 
     @command("receipt.read", commands.ReceiptRead)
     async def receipt_read(self, session: Session, asked: dict[str, Any]) -> Answer:
         """Everything up to a seq is read."""
         room_id, user_id = asked["room_id"], session.user_id
-        await self._must_be_in(user_id, room_id)
+        await self._must_be_in(session, room_id)
         cursors = {room_id: (asked["up_to_seq"], 0)}
         moved = (await self._receipts.move(user_id, cursors)).get(room_id)
         if moved is None:
@@ -63,7 +63,7 @@ class ReceiptsNamespace(Namespace):
     @command("receipt.list", commands.RoomGet)
     async def receipt_list(self, session: Session, asked: dict[str, Any]) -> Answer:
         """The cursors of all members."""
-        await self._must_be_in(session.user_id, asked["room_id"])
+        await self._must_be_in(session, asked["room_id"])
         members = await self._members.all(asked["room_id"], session.user_id)
         return {"receipts": [{name: member[name] for name in CURSOR} for member in members]}
 
@@ -75,7 +75,7 @@ class ReceiptsNamespace(Namespace):
     @command("unread.explain", commands.RoomGet)
     async def unread_explain(self, session: Session, asked: dict[str, Any]) -> Answer:
         """Why a room's unread is what it is: seq − read_seq − what does not count behind it."""
-        await self._must_be_in(session.user_id, asked["room_id"])
+        await self._must_be_in(session, asked["room_id"])
         row = await self._row(session.user_id, asked["room_id"])
         return {
             "seq": row.shown["seq"],
@@ -83,10 +83,6 @@ class ReceiptsNamespace(Namespace):
             "uncounted": row.uncounted,
             "unread": row.shown["unread"],
         }
-
-    async def _must_be_in(self, user_id: str, room_id: str) -> None:
-        if not await self._chat_lists.is_member(user_id, room_id):
-            raise errors.NotFound()
 
     async def _row(self, user_id: str, room_id: str) -> Row:
         rows = (await self._chat_lists.shown(user_id, [room_id])).rows

@@ -191,3 +191,25 @@ async def test_members_of_a_group(chromium: Chromium, dev_url: str, names: tuple
     await bob.until("document.querySelector('#mute').textContent === 'Unmute'")
     await bob.js("document.querySelector('#hide').click()")
     await bob.until("document.querySelectorAll('#rooms li').length === 0")
+
+
+async def test_who_is_here_and_who_is_typing(
+    chromium: Chromium, dev_url: str, names: tuple[str, str]
+) -> None:
+    """A dot beside a name, a line while the other one types, and neither when he is gone."""
+    alice_id, bob_id = names
+    alice = await signed_in(chromium, dev_url, alice_id)
+    bob = await signed_in(chromium, dev_url, bob_id)
+    await direct(alice, bob_id)
+    await alice.until("document.querySelector('#rooms .dot.online')")
+    assert await alice.js("document.querySelector('#members').textContent") == "online"
+    await bob.click("#rooms li button")
+    await bob.type("#compose textarea", "h")
+    line = f"document.querySelector('#typing').textContent === '{bob_id} is typing …'"
+    await alice.until(line)
+    await bob.type("#compose textarea", "i", enter=True)
+    await alice.until("document.querySelector('#typing').textContent === ''")
+    await alice.until(shows("hi"))
+    await bob.call("Page.close")
+    await alice.until("document.querySelector('#rooms .dot.offline')", 20)
+    assert "last here" in await alice.js("document.querySelector('#members').textContent")

@@ -452,3 +452,22 @@ test("roles, names and hidden rooms follow their events", () => {
   assert.deepEqual(state.shown(), []);
   assert.equal(state.list().length, 1);
 });
+
+test("presence is kept by user, typing by room, and one is not told of oneself", () => {
+  const state = new State("alice");
+  state.learn(view());
+  state.learn(view({ room_id: "d", type: "direct", name: null }));
+  state.meet("r", [{ user_id: "alice" }, { user_id: "bob" }, { user_id: "carol" }]);
+  state.meet("d", [{ user_id: "alice" }, { user_id: "bob" }]);
+  assert.deepEqual(state.others().sort(), ["bob", "carol"]);
+  assert.equal(state.partner(state.rooms.get("d")), "bob");
+  assert.equal(state.partner(state.rooms.get("r")), undefined);
+  state.present([{ user_id: "bob", state: "online" }, { user_id: "eve", error: "not_found" }]);
+  state.apply({ type: "presence.changed", ts: T, data: { user_id: "bob", state: "away" } });
+  assert.equal(state.presences.get("bob").state, "away");
+  assert.equal(state.presences.has("eve"), false);
+  const data = { user_ids: ["alice", "bob"], count: 2 };
+  state.apply({ type: "typing.changed", ts: T, room_id: "r", data });
+  assert.deepEqual(state.typists(state.rooms.get("r")), ["bob"]);
+  assert.deepEqual(state.typists(state.rooms.get("d")), []);
+});
