@@ -21,6 +21,7 @@ from rts_server import logs
 from rts_server.adapter.hearing import Hearing
 from rts_server.adapter.manager import Manager
 from rts_server.config import Settings
+from rts_server.drain import Drain
 from rts_server.engine.server import Server
 from rts_server.namespaces.chat import Chat, Reads, Writes
 from rts_server.namespaces.connections import Connections
@@ -59,6 +60,9 @@ from rts_server.tasks import Tasks
 log = logging.getLogger(__name__)
 
 FAREWELL = 1.0
+DRAIN = web.AppKey("drain", Drain)
+END_WITHIN = 60.0
+"""Seconds after SIGTERM when the kernel ends a web process that has not ended itself."""
 
 
 class Parts:
@@ -207,7 +211,8 @@ def create_app(settings: Settings) -> web.Application:
     for namespace in (chat, receipts, here):
         server.register_namespace(namespace)
     server.attach(app)
-    health.add_routes(app, hearing.not_ready)
+    drain = app[DRAIN] = Drain(settings, server, (chat, receipts, here), parts.fates)
+    health.add_routes(app, lambda: drain.not_ready() + hearing.not_ready())
     if settings.dev:
         demo.add_routes(app, settings)
 
@@ -228,20 +233,30 @@ def create_app(settings: Settings) -> web.Application:
 
 
 def run_web(settings: Settings) -> None:
-    """Serve until SIGTERM."""
+    """Serve until SIGTERM, then drain."""
     logs.configure(settings.log_level)
     try:
-        web.run_app(
-            create_app(settings),
-            host=settings.host,
-            port=settings.port,
-            print=None,
-            access_log=None,
-            shutdown_timeout=1.0,
-            loop=uvloop.new_event_loop(),
-        )
+        uvloop.run(_web(settings))
     except OSError as error:
         sys.exit(f"Port {settings.port} of {settings.host} cannot be bound: {error.strerror}.")
+
+
+async def _web(settings: Settings) -> None:
+    """The listener stays until all are gone: readiness has to say why, and clients to hear 503."""
+    signals = asyncio.Semaphore(0)
+    for name in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(name, signals.release)
+    runner = web.AppRunner(create_app(settings), access_log=None, shutdown_timeout=1.0)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, settings.host, settings.port).start()
+        await signals.acquire()
+        signal.setitimer(signal.ITIMER_REAL, END_WITHIN)
+        again = asyncio.ensure_future(signals.acquire())
+        drained = runner.app[DRAIN].drain()
+        await asyncio.wait([drained, again], return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        await runner.cleanup()
 
 
 def run_relay(settings: Settings) -> None:

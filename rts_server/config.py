@@ -53,8 +53,8 @@ def _text(variable: str, default: str | None, valid: Any = None, **more: Any) ->
     )
 
 
-def _seconds(variable: str, default: float, least: float = 0.0) -> Any:
-    kind = wire.Float(validate=Range(least))
+def _seconds(variable: str, default: float, least: float = 0.0, most: float | None = None) -> Any:
+    kind = wire.Float(validate=Range(least, most))
     return field(default=default, metadata={"env": variable, "wire": kind})
 
 
@@ -91,6 +91,8 @@ class Settings:
     dev: str = _text("RTS_DEV", "", OneOf(["", "1"]))
     ping_interval: float = _seconds("RTS_PING_INTERVAL", 15.0, 1.0)
     ping_timeout: float = _seconds("RTS_PING_TIMEOUT", 10.0, 0.1)
+    drain_spread: float = _seconds("RTS_DRAIN_SPREAD", 20.0, 0.0, 40.0)
+    drain_deadline: float = _seconds("RTS_DRAIN_DEADLINE", 50.0, 0.0, 50.0)
     connect_deadline: float = _seconds("RTS_CONNECT_DEADLINE", 10.0, 0.1)
     expiry_grace: float = _seconds("RTS_EXPIRY_GRACE", 30.0)
     command_deadline: float = _seconds("RTS_COMMAND_DEADLINE", 5.0, 0.1)

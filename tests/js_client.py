@@ -136,6 +136,11 @@ class JsClient:
         """Break the transport; the client reconnects by itself, with what `auth` holds then."""
         self._tell(op="drop")
 
+    def signal(self, number: int) -> None:
+        """SIGSTOP, SIGCONT: a device that sleeps."""
+        assert self._process is not None
+        self._process.send_signal(number)
+
     def disconnect(self) -> None:
         """Close the socket for good; the process stays."""
         self._tell(op="close")

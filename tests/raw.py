@@ -16,6 +16,9 @@ class Raw:
 
     def __init__(self, url: str) -> None:
         self.answers_pings = True
+        self.reads = asyncio.Event()
+        """Cleared: what comes is left where it is, and the server feels it."""
+        self.reads.set()
         self._url = url
         self._http = aiohttp.ClientSession()
         self.events: list[dict[str, Any]] = []
@@ -31,6 +34,7 @@ class Raw:
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        self.reads.set()
         if self._ws is not None:
             await self._ws.close()
         if self._reader is not None:
@@ -77,6 +81,7 @@ class Raw:
 
     async def _read(self, ws: aiohttp.ClientWebSocketResponse) -> None:
         async for message in ws:
+            await self.reads.wait()
             text = str(message.data)
             if text == "2":
                 if self.answers_pings:

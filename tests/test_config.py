@@ -82,7 +82,7 @@ def _values(name: str) -> st.SearchStrategy[Any]:
     bounds = kind.validate
     if isinstance(kind, wire.Integer):
         return st.integers(bounds.min, bounds.max or 10**6)
-    return st.floats(bounds.min, 1e7)
+    return st.floats(bounds.min, 1e7 if bounds.max is None else bounds.max)
 
 
 NUMBERS = [

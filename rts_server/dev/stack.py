@@ -80,7 +80,7 @@ class Stack:
         self.template = template
         self.tell = tell
         self.settings: Settings = config.load(
-            {"RTS_LIMITS": "relaxed"}
+            {"RTS_LIMITS": "relaxed", "RTS_DRAIN_SPREAD": "0"}
             | self.environ
             | {"RTS_DEV": "1"}
             | ({"RTS_LIMITS": limits} if limits else {})

@@ -66,7 +66,19 @@ class WebSocket(stock.WebSocket):  # type: ignore[misc]
 
 
 class Engine(engineio.AsyncServer):  # type: ignore[misc]
-    """Engine.IO with bounded queues and our WebSocket driver."""
+    """Engine.IO with bounded queues and our WebSocket driver.
+
+    `refusing`: nobody new is taken, by 503, which a client and a balancer answer by trying again.
+    """
+
+    refusing = False
+
+    async def handle_request(self, request: web.Request) -> Any:
+        """A handshake, or a request of a polling client."""
+        if self.refusing and "sid" not in request.query:
+            text = "This instance is draining; connect again."
+            return web.Response(status=503, text=text, headers={"Retry-After": "1"})
+        return await super().handle_request(request)
 
     def create_queue(self, *args: Any, **kwargs: Any) -> Outgoing:
         """The outgoing queue of one connection."""

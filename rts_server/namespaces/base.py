@@ -154,6 +154,15 @@ class Namespace(socketio.AsyncNamespace):  # type: ignore[misc]
             session.opening.cancel()
         self.closed(session)
 
+    async def finish(self, eio_sid: str) -> None:
+        """Refuse what a connection asks from now on; return when all before is answered."""
+        sid = self._server.manager.sid_from_eio_sid(eio_sid, self.namespace)
+        session = self._sessions.get(sid) if sid else None
+        if session is not None:
+            session.last_answer = asyncio.Event()
+            if session.unanswered:
+                await session.last_answer.wait()
+
     async def close(self) -> None:
         """End everything that runs for sessions."""
         await self._tasks.close()
@@ -186,6 +195,11 @@ class Namespace(socketio.AsyncNamespace):  # type: ignore[misc]
         if len(session.line) >= MOST_WAITING:
             self._answer(session, frame, errors.RateLimited(retry_after_ms=1000))
             return
+        if session.last_answer is not None:
+            draining = errors.Unavailable("This instance is draining.", retry_after_ms=1000)
+            self._answer(session, frame, draining)
+            return
+        session.unanswered += 1
         session.line.append(Asked(frame, self._now()))
         if session.worker is None or session.worker.done():
             session.worker = self._tasks.keep(self._work(session))
@@ -267,6 +281,9 @@ class Namespace(socketio.AsyncNamespace):  # type: ignore[misc]
         code = answer.code if isinstance(answer, errors.Refusal) else "ok"
         metrics.COMMANDS.labels(name, code).inc()
         if at is not None:
+            session.unanswered -= 1
+            if session.last_answer is not None and not session.unanswered:
+                session.last_answer.set()
             metrics.COMMAND_SECONDS.labels(name).observe(self._now() - at)
         if frame.ack_id is None:
             return

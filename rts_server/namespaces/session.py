@@ -33,6 +33,9 @@ class Session:
     ready: asyncio.Event = field(default_factory=asyncio.Event)
     worker: asyncio.Task[None] | None = None
     opening: asyncio.Task[None] | None = None
+    unanswered: int = 0
+    last_answer: asyncio.Event | None = None
+    """Set when nothing is unanswered any more; while it is there no further command is taken."""
     closed: bool = False
 
     @property

@@ -79,6 +79,11 @@ class Fates:
         """Stop asking; what is pending is in the outbox, and its client repeats."""
         await self._tasks.close()
 
+    async def settled(self) -> None:
+        """Return when nothing is pending."""
+        while self._pending:
+            await asyncio.wait([pending.done for pending in self._pending.values()])
+
     def check_room(self) -> None:
         """Refuse before anything is appended that could not be followed."""
         if len(self._pending) >= self.settings.pending_cap:

@@ -1,0 +1,173 @@
+"""The end of an instance, seen by its clients: told why, in turn, and nothing unanswered."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+import time
+import urllib.error
+import urllib.request
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rts_server.drain import moments
+from tests.js_client import JsClient
+from tests.raw import QUERY, Raw
+from tests.world import Process, World, free_port, name, ready, until
+
+SPREAD = 1.5
+
+
+@asynccontextmanager
+async def instance(world: World, folder: Path, **more: str) -> AsyncIterator[tuple[Process, str]]:
+    """One more web process of a world, with a spread; its address."""
+    url = f"http://127.0.0.1:{(port := free_port())}"
+    own = {"RTS_PORT": str(port), "RTS_DRAIN_SPREAD": str(SPREAD), "RTS_LOG_LEVEL": "INFO"}
+    process = Process("serve", world.stack.environment() | own | more, folder / "web.log")
+    process.start()
+    try:
+        await asyncio.to_thread(until, lambda: ready(url), 15)
+        yield process, url
+    finally:
+        await asyncio.to_thread(process.stop)
+
+
+def fetch(url: str) -> tuple[int, str]:
+    """Status and body of a GET."""
+    try:
+        with urllib.request.urlopen(url, timeout=2) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as error:
+        return error.code, error.read().decode()
+
+
+@pytest.mark.parametrize(
+    ("count", "spread", "expected"),
+    [(0, 20.0, []), (1, 20.0, [0.0]), (3, 20.0, [0.0, 10.0, 20.0]), (3, 0.0, [0.0, 0.0, 0.0])],
+)
+def test_the_first_goes_at_once_the_last_after_the_spread(
+    count: int, spread: float, expected: list[float]
+) -> None:
+    """Moments are even, so that no more come back at once than must."""
+    assert moments(count, spread) == expected
+
+
+async def test_everybody_is_told_and_closed_in_his_turn(world: World, tmp_path: Path) -> None:
+    """503 for the balancer and for newcomers, `draining` for those here, spread; then the end."""
+    async with instance(world, tmp_path) as (process, url), AsyncExitStack() as stack:
+        clients = [await stack.enter_async_context(JsClient()) for _ in range(4)]
+        for client in clients:
+            await client.connect(url, world.token(name("alice")), reconnection=False)
+        began = time.monotonic()
+        process.signal(signal.SIGTERM)
+        await clients[0].until(lambda: process.ended or closings(clients) != [], 5)
+        status, body = await asyncio.to_thread(fetch, url + "/health/ready")
+        assert (status, "draining" in body) == (503, True)
+        assert (await asyncio.to_thread(fetch, url + "/health/live"))[0] == 200
+        status, body = await asyncio.to_thread(fetch, url + QUERY)
+        assert (status, "draining" in body) == (503, True)
+        gone = []
+        for client in clients:
+            await client.until(lambda c=client: ended(c) is not None)  # type: ignore[misc]
+            gone.append(ended(client))
+        assert gone == ["transport close"] * 4
+        assert time.monotonic() - began >= SPREAD
+        assert [data["code"] for data in closings(clients)] == ["draining"] * 4
+        delays = {data["retry_after_ms"] for data in closings(clients)}
+        assert len(delays) > 1
+        assert min(delays) > 0
+        await asyncio.to_thread(until, lambda: process.ended, 10)
+        assert process.stop() == 0
+
+
+def closings(clients: list[JsClient]) -> list[dict[str, Any]]:
+    """The data of every session.closing so far."""
+    return [event["data"] for c in clients for event in c.of_type("session.closing")]
+
+
+def ended(client: JsClient) -> str | None:
+    """Why its connection ended."""
+    reasons = [line["reason"] for line in client.lines if line["kind"] == "disconnect"]
+    return reasons[0] if reasons else None
+
+
+async def test_commands_in_flight_are_answered(world: World, tmp_path: Path) -> None:
+    """Sent before SIGTERM, acked before the close, though the queue is away for a while."""
+    alice, bob = name("alice"), name("bob")
+    async with (
+        instance(world, tmp_path, RTS_DRAIN_SPREAD="0") as (process, url),
+        Raw(url) as client,
+    ):
+        await client.connect(world.token(alice))
+        asked = {"type": "direct", "members": [bob]}
+        room_id = (await client.ask(1, json.dumps(["room.create", asked])))["data"]["room"][
+            "room_id"
+        ]
+        world.relay.signal(signal.SIGSTOP)
+        try:
+            for n in range(5):
+                sent = {"room_id": room_id, "client_msg_id": f"m{n}", "text": "hi"}
+                await client.send(f"42/chat,{10 + n}{json.dumps(['message.send', sent])}")
+            await client.until(lambda: len(news(client)) == 5)
+            process.signal(signal.SIGTERM)
+            until(lambda: not ready(url), 5)
+            await client.send('42/chat,20["room.list",{}]')
+            await client.until(lambda: 20 in client.acks)
+        finally:
+            world.relay.signal(signal.SIGCONT)
+        await client.until(lambda: client.closed)
+        (refused,) = client.acks[20]
+        assert refused["error"] == refused["error"] | {"code": "unavailable", "retryable": True}
+        statuses = [client.acks[10 + n][0]["data"]["status"] for n in range(5)]
+        assert statuses == ["queued"] * 5
+        await asyncio.to_thread(until, lambda: process.ended, 10)
+        assert process.stop() == 0
+
+
+def news(client: Raw) -> list[dict[str, Any]]:
+    """The messages it has heard."""
+    return [event for event in client.events if event["type"] == "message.new"]
+
+
+async def test_sockets_that_do_not_answer_hold_nobody(world: World, tmp_path: Path) -> None:
+    """A client that is stopped, and one that asks without reading, are dropped; exit code 0."""
+    asked = {"type": "group", "client_room_id": "big", "metadata": {"x": "x" * 4000}}
+    async with (
+        instance(world, tmp_path, RTS_DRAIN_SPREAD="0") as (process, url),
+        JsClient() as sleeper,
+        Raw(url) as deaf,
+    ):
+        await sleeper.connect(url, world.token(name("alice")))
+        await deaf.connect(world.token(name("bob")))
+        created = await deaf.ask(1, json.dumps(["room.create", asked | {"members": []}]))
+        room = {"room_id": created["data"]["room"]["room_id"]}
+        deaf.reads.clear()
+        for n in range(900):
+            await deaf.send(f"42/chat,{10 + n}{json.dumps(['room.get', room])}")
+        sleeper.signal(signal.SIGSTOP)
+        try:
+            process.signal(signal.SIGTERM)
+            await asyncio.to_thread(until, lambda: process.ended, 15)
+            assert process.stop() == 0
+        finally:
+            sleeper.signal(signal.SIGCONT)
+
+
+async def test_who_signals_twice_does_not_wait(world: World, tmp_path: Path) -> None:
+    """A second SIGTERM cuts the spread short."""
+    async with (
+        instance(world, tmp_path, RTS_DRAIN_SPREAD="40") as (process, url),
+        Raw(url) as one,
+        Raw(url) as other,
+    ):
+        await one.connect(world.token(name("alice")))
+        await other.connect(world.token(name("bob")))
+        process.signal(signal.SIGTERM)
+        await asyncio.to_thread(until, lambda: not ready(url), 5)
+        process.signal(signal.SIGTERM)
+        await asyncio.to_thread(until, lambda: process.ended, 10)
