@@ -223,6 +223,7 @@ def create_app(settings: Settings) -> web.Application:
             server.pressure.start()
             yield
             server.pressure.close()
+            await server.shutdown()
             await presence.close()
             for namespace in (chat, receipts, here):
                 await namespace.close()

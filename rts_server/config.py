@@ -86,6 +86,9 @@ class Settings:
     jwt_issuer: str | None = _text("RTS_JWT_ISSUER", None)
     jwt_audience: str | None = _text("RTS_JWT_AUDIENCE", None)
     cors_origins: str = _text("RTS_CORS_ORIGINS", "")
+    transports: str = _text(
+        "RTS_TRANSPORTS", "websocket", OneOf(["websocket", "polling,websocket"])
+    )
     rate_limits: str = _text("RTS_LIMITS", "standard", OneOf(["standard", "relaxed"]))
     log_level: str = _text("RTS_LOG_LEVEL", "INFO", OneOf(["DEBUG", "INFO", "WARNING", "ERROR"]))
     dev: str = _text("RTS_DEV", "", OneOf(["", "1"]))

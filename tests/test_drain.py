@@ -8,8 +8,7 @@ import signal
 import time
 import urllib.error
 import urllib.request
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
@@ -18,23 +17,9 @@ import pytest
 from rts_server.drain import moments
 from tests.js_client import JsClient
 from tests.raw import QUERY, Raw
-from tests.world import Process, World, free_port, name, ready, until
+from tests.world import World, name, ready, until
 
 SPREAD = 1.5
-
-
-@asynccontextmanager
-async def instance(world: World, folder: Path, **more: str) -> AsyncIterator[tuple[Process, str]]:
-    """One more web process of a world, with a spread; its address."""
-    url = f"http://127.0.0.1:{(port := free_port())}"
-    own = {"RTS_PORT": str(port), "RTS_DRAIN_SPREAD": str(SPREAD), "RTS_LOG_LEVEL": "INFO"}
-    process = Process("serve", world.stack.environment() | own | more, folder / "web.log")
-    process.start()
-    try:
-        await asyncio.to_thread(until, lambda: ready(url), 15)
-        yield process, url
-    finally:
-        await asyncio.to_thread(process.stop)
 
 
 def fetch(url: str) -> tuple[int, str]:
@@ -59,7 +44,10 @@ def test_the_first_goes_at_once_the_last_after_the_spread(
 
 async def test_everybody_is_told_and_closed_in_his_turn(world: World, tmp_path: Path) -> None:
     """503 for the balancer and for newcomers, `draining` for those here, spread; then the end."""
-    async with instance(world, tmp_path) as (process, url), AsyncExitStack() as stack:
+    async with (
+        world.instance(tmp_path, RTS_DRAIN_SPREAD=str(SPREAD)) as (process, url),
+        AsyncExitStack() as stack,
+    ):
         clients = [await stack.enter_async_context(JsClient()) for _ in range(4)]
         for client in clients:
             await client.connect(url, world.token(name("alice")), reconnection=False)
@@ -100,7 +88,7 @@ async def test_commands_in_flight_are_answered(world: World, tmp_path: Path) -> 
     """Sent before SIGTERM, acked before the close, though the queue is away for a while."""
     alice, bob = name("alice"), name("bob")
     async with (
-        instance(world, tmp_path, RTS_DRAIN_SPREAD="0") as (process, url),
+        world.instance(tmp_path, RTS_DRAIN_SPREAD="0") as (process, url),
         Raw(url) as client,
     ):
         await client.connect(world.token(alice))
@@ -138,7 +126,7 @@ async def test_sockets_that_do_not_answer_hold_nobody(world: World, tmp_path: Pa
     """A client that is stopped, and one that asks without reading, are dropped; exit code 0."""
     asked = {"type": "group", "client_room_id": "big", "metadata": {"x": "x" * 4000}}
     async with (
-        instance(world, tmp_path, RTS_DRAIN_SPREAD="0") as (process, url),
+        world.instance(tmp_path, RTS_DRAIN_SPREAD="0") as (process, url),
         JsClient() as sleeper,
         Raw(url) as deaf,
     ):
@@ -161,7 +149,7 @@ async def test_sockets_that_do_not_answer_hold_nobody(world: World, tmp_path: Pa
 async def test_who_signals_twice_does_not_wait(world: World, tmp_path: Path) -> None:
     """A second SIGTERM cuts the spread short."""
     async with (
-        instance(world, tmp_path, RTS_DRAIN_SPREAD="40") as (process, url),
+        world.instance(tmp_path, RTS_DRAIN_SPREAD="40") as (process, url),
         Raw(url) as one,
         Raw(url) as other,
     ):

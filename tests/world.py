@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import socket
@@ -137,6 +138,21 @@ class World:
             if user_id is not None:
                 await client.connect(self.token(user_id), **auth)
             yield client
+
+    @asynccontextmanager
+    async def instance(
+        self, folder: Path, **environment: str
+    ) -> AsyncIterator[tuple[Process, str]]:
+        """One more web process with settings of its own, and its address; its log is `web.log`."""
+        url = f"http://127.0.0.1:{(port := free_port())}"
+        own = {"RTS_PORT": str(port), "RTS_LOG_LEVEL": "INFO"} | environment
+        process = Process("serve", self.stack.environment() | own, folder / "web.log")
+        process.start()
+        try:
+            await asyncio.to_thread(until, lambda: ready(url), 15)
+            yield process, url
+        finally:
+            await asyncio.to_thread(process.stop)
 
     def messages(self, room_id: str) -> list[dict[str, Any]]:
         """The items of a room in chat-messages, by position; those without one last."""

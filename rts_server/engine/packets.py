@@ -32,6 +32,12 @@ def connect_error_packet(namespace: str, message: str, code: str) -> Encoded:
     return _message(f"4{_prefix(namespace)}{data}")
 
 
+def close_packet() -> Encoded:
+    """Engine.IO CLOSE: how a polling client hears that its session is over."""
+    packet: Encoded = eio.Packet(eio.CLOSE)
+    return packet
+
+
 def _prefix(namespace: str) -> str:
     return "" if namespace == "/" else namespace + ","
 

@@ -11,6 +11,7 @@ import engineio
 import socketio
 from aiohttp import web
 from engineio.async_drivers import aiohttp as stock
+from engineio.payload import Payload
 
 from rts_server import metrics
 from rts_server.config import Settings
@@ -20,17 +21,23 @@ from rts_server.engine.outgoing import MOST_BYTES, Outgoing
 from rts_server.engine.packets import (
     Encoded,
     ack_packet,
+    close_packet,
     connect_error_packet,
     disconnect_packet,
     event_packet,
 )
 from rts_server.engine.pressure import Pressure
 from rts_server.protocol.event import ephemeral
+from rts_server.tasks import Tasks
 
 log = logging.getLogger(__name__)
 
 SPARE_BYTES = MOST_BYTES // 16
 """While more waits for a reader, what is only nice to know is not written."""
+PROBE_WITHIN = 10.0
+"""Seconds for a polling client to become a WebSocket once it has opened one."""
+POST_PACKETS = 1_000
+"""Packets in one POST, which is no longer than a frame; the library's 16 a busy client exceeds."""
 LAST_WORDS = 3.0
 """Seconds for what waits to be written when a connection is closed."""
 
@@ -43,7 +50,10 @@ class Receiver(Protocol):
 
 
 class WebSocket(stock.WebSocket):  # type: ignore[misc]
-    """aiohttp's side of a connection: no permessage-deflate, and no session outlives its socket."""
+    """aiohttp's side of a connection: no permessage-deflate, and no session outlives its socket.
+
+    The Engine.IO socket's `carrier` is the request that became the WebSocket.
+    """
 
     async def __call__(self, environ: dict[str, Any]) -> Any:
         """Serve one connection to its end."""
@@ -53,16 +63,26 @@ class WebSocket(stock.WebSocket):  # type: ignore[misc]
         await self._sock.prepare(environ["aiohttp.request"])
         self.environ = environ
         socket = self.handler.__self__
+        socket.carrier = environ["aiohttp.request"]
+        if socket.connected:
+            asyncio.get_running_loop().call_later(PROBE_WITHIN, self._must_have_upgraded, socket)
         try:
             await self.handler(self)
         except ValueError:
             # a frame that is no Engine.IO packet: stock leaves a ghost until the ping timeout
             metrics.DROPPED.labels("frame").inc()
         finally:
-            socket.queue.put_nowait(None)
-            await socket.close(wait=False, abort=True, reason="transport error")
+            if socket.upgraded:
+                socket.queue.put_nowait(None)
+                await socket.close(wait=False, abort=True, reason="transport error")
+            socket.upgrading = False  # where a probe failed the client goes on polling
             await self._sock.close()
         return self._sock
+
+    @staticmethod
+    def _must_have_upgraded(socket: Any) -> None:
+        if socket.upgrading and socket.carrier.transport:
+            socket.carrier.transport.abort()
 
 
 class Engine(engineio.AsyncServer):  # type: ignore[misc]
@@ -78,7 +98,20 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]
         if self.refusing and "sid" not in request.query:
             text = "This instance is draining; connect again."
             return web.Response(status=503, text=text, headers={"Retry-After": "1"})
+        if (reason := self._unpolled(request)) is not None:
+            environ = self._async["translate_request"](request)
+            return await self._make_response(self._bad_request(reason), environ)
         return await super().handle_request(request)
+
+    def _unpolled(self, request: web.Request) -> str | None:
+        """Why a polling request is none for this instance."""
+        if request.query.get("transport", "polling") != "polling":
+            return None
+        if "polling" not in self.transports:
+            return 'This server speaks WebSocket only: io(url, {transports: ["websocket"]}).'
+        if (sid := request.query.get("sid")) is not None and sid not in self.sockets:
+            return "No such session here. Polling needs a balancer with sticky sessions."
+        return None
 
     def create_queue(self, *args: Any, **kwargs: Any) -> Outgoing:
         """The outgoing queue of one connection."""
@@ -89,20 +122,24 @@ class Server(socketio.AsyncServer):  # type: ignore[misc]
     """Client events never reach the library's dispatch: `connect` from outside is just a name."""
 
     def __init__(self, settings: Settings, manager: socketio.AsyncManager) -> None:
+        transports = settings.transports.split(",")
         super().__init__(
             client_manager=manager,
             async_mode="aiohttp",
-            transports=["websocket"],
+            transports=transports,
             ping_interval=settings.ping_interval,
             ping_timeout=settings.ping_timeout,
             max_http_buffer_size=settings.limits.frame_bytes,
             cors_allowed_origins=_origins(settings),
             json=codec,
-            monitor_clients=False,
+            monitor_clients="polling" in transports,  # nobody else notices who stops to poll
             logger=False,
             engineio_logger=False,
         )
         self.eio._async = {**self.eio._async, "websocket": WebSocket}
+        if "polling" in transports:
+            Payload.max_decode_packets = POST_PACKETS
+        self._tasks = Tasks()
         self._connect_deadline = settings.connect_deadline
         self.pressure = Pressure()
 
@@ -143,13 +180,25 @@ class Server(socketio.AsyncServer):  # type: ignore[misc]
         if not told["reconnect"]:
             last += [disconnect_packet(namespace) for namespace in here]
         socket.queue.end(*last)
+        if not socket.upgraded:  # by a poll of its own: a client drops what comes beside a CLOSE
+            socket.queue.end(close_packet())
         asyncio.get_running_loop().call_later(LAST_WORDS, self.abort, eio_sid)
 
     def abort(self, eio_sid: str) -> None:
         """Drop the transport at once: the client reconnects. Never blocks."""
-        environ = self.environ.get(eio_sid)
-        if environ and (transport := environ["aiohttp.request"].transport):
+        socket = self.eio.sockets.get(eio_sid)
+        if socket is None:
+            return
+        if not socket.upgraded:  # its requests may share their connection with other clients'
+            self._tasks.keep(self._end_polling(socket))
+        elif transport := socket.carrier.transport:
             transport.abort()
+
+    async def _end_polling(self, socket: Any) -> None:
+        if not socket.queue.ended:
+            socket.queue.end(close_packet())
+        await socket.close(wait=False, abort=True, reason=self.eio.reason.TRANSPORT_CLOSE)
+        self.eio.sockets.pop(socket.sid, None)
 
     def ack(self, eio_sid: str, namespace: str, ack_id: int, answer: dict[str, Any]) -> None:
         """Answer a command."""

@@ -20,6 +20,7 @@ from engineio import packet as eio_packet
 from engineio.async_drivers import aiohttp as driver
 from engineio.async_socket import AsyncSocket
 from engineio.base_socket import BaseSocket
+from engineio.payload import Payload
 from redis.asyncio import connection
 from redis.asyncio.client import Pipeline
 from socketio.base_manager import BaseManager
@@ -59,6 +60,7 @@ REVIEWED: dict[str, tuple[Callable[..., Any], str]] = {
         "5070ed8d786a673e",
     ),
     "socketio AsyncServer._send_packet": (socketio.AsyncServer._send_packet, "5a1d3c56ab22afda"),
+    "socketio AsyncServer.shutdown": (socketio.AsyncServer.shutdown, "c99c13cad77fb883"),
     "socketio AsyncServer.attach": (socketio.AsyncServer.attach, "5ef360a11e819f76"),
     "socketio AsyncNamespace.trigger_event": (
         socketio.AsyncNamespace.trigger_event,
@@ -90,11 +92,22 @@ REVIEWED: dict[str, tuple[Callable[..., Any], str]] = {
     ),
     "engineio AsyncServer.send": (engineio.AsyncServer.send, "00dfb2215a58babc"),
     "engineio AsyncServer.send_packet": (engineio.AsyncServer.send_packet, "a15fcb1545c2dc58"),
+    "engineio AsyncServer.shutdown": (engineio.AsyncServer.shutdown, "7980dff388f37bc5"),
+    "engineio AsyncServer._service_task": (engineio.AsyncServer._service_task, "87e2e4faa3c7020d"),
+    "engineio BaseServer._bad_request": (engineio.AsyncServer._bad_request, "e26b7f5351b4549b"),
     "engineio BaseServer._get_socket": (engineio.AsyncServer._get_socket, "17b86295c8503e31"),
     "engineio BaseSocket.__init__": (BaseSocket.__init__, "c515a4a579e7a5ff"),
     "engineio AsyncSocket.poll": (AsyncSocket.poll, "49d219402ac7d557"),
     "engineio AsyncSocket.receive": (AsyncSocket.receive, "9e53f5cf1eae4e49"),
     "engineio AsyncSocket.send": (AsyncSocket.send, "570def1d9f157f01"),
+    "engineio AsyncSocket.handle_get_request": (
+        AsyncSocket.handle_get_request,
+        "a9252ca4cf3ff083",
+    ),
+    "engineio AsyncSocket.handle_post_request": (
+        AsyncSocket.handle_post_request,
+        "3ae6667a3daf560e",
+    ),
     "engineio AsyncSocket.check_ping_timeout": (AsyncSocket.check_ping_timeout, "30590777e44cc4a1"),
     "engineio AsyncSocket.close": (AsyncSocket.close, "a389c32d61d16153"),
     "engineio AsyncSocket.schedule_ping": (AsyncSocket.schedule_ping, "ad28edec571600f6"),
@@ -106,6 +119,8 @@ REVIEWED: dict[str, tuple[Callable[..., Any], str]] = {
     "engineio WebSocket.close": (driver.WebSocket.close, "8a9e5f7a56bd5af4"),
     "engineio WebSocket.send": (driver.WebSocket.send, "91282cd641992dd3"),
     "engineio WebSocket.wait": (driver.WebSocket.wait, "2decc1cab6009f05"),
+    "engineio Payload.decode": (Payload.decode, "e72f56f7a61b9a99"),
+    "engineio Payload.encode": (Payload.encode, "1b1fc85bedddbf98"),
     "engineio translate_request": (driver.translate_request, "8a41e35865d6cb1b"),
     "engineio Packet.__init__": (eio_packet.Packet.__init__, "14eceb1051d352b1"),
     "engineio Packet.encode": (eio_packet.Packet.encode, "8b983fb069cbd602"),
