@@ -103,7 +103,7 @@ export interface LastMessage {
   created_at: string;
 }
 
-/** Sizes that always hold. */
+/** Sizes, which always hold, and rates; none where they are not limited. */
 export interface Limits {
   text: number;
   text_bytes: number;
@@ -115,6 +115,7 @@ export interface Limits {
   emoji: number;
   reactions: number;
   frame_bytes: number;
+  rates: Record<string, Rate>;
 }
 
 /** Somebody in a room. */
@@ -343,6 +344,12 @@ export interface PublicRoom {
   seq: number;
   epoch: number;
   offset: number;
+}
+
+/** So many a second in the long run, so many at once. */
+export interface Rate {
+  per_second: number;
+  burst: number;
 }
 
 /** Who gave one emoji; at most 100 users are named. */

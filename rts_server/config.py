@@ -11,6 +11,8 @@ from marshmallow import EXCLUDE, Schema, ValidationError
 from marshmallow import fields as wire
 from marshmallow.validate import OneOf, Range, Regexp
 
+from rts_server import rates
+
 MASK = "********"
 
 
@@ -63,6 +65,13 @@ def _count(variable: str, default: int, least: int = 1, most: int | None = None)
     return field(default=default, metadata={"env": variable, "wire": kind})
 
 
+def _rates(text: str) -> None:
+    try:
+        rates.parse(text)
+    except ValueError as error:
+        raise ValidationError(str(error)) from None
+
+
 @dataclass(frozen=True)
 class Settings:
     """Everything a process is told. Times are in seconds; the promises' (t) are among them."""
@@ -89,6 +98,11 @@ class Settings:
     transports: str = _text(
         "RTS_TRANSPORTS", "websocket", OneOf(["websocket", "polling,websocket"])
     )
+    rates: str = _text("RTS_RATES", "", lambda text: _rates(text))
+    user_connections: int = _count("RTS_USER_CONNECTIONS", 10)
+    address_connections: int = _count("RTS_ADDRESS_CONNECTIONS", 100)
+    commands_in_flight: int = _count("RTS_COMMANDS_IN_FLIGHT", 8)
+    trusted_proxies: int = _count("RTS_TRUSTED_PROXIES", 0, 0, 10)
     rate_limits: str = _text("RTS_LIMITS", "standard", OneOf(["standard", "relaxed"]))
     log_level: str = _text("RTS_LOG_LEVEL", "INFO", OneOf(["DEBUG", "INFO", "WARNING", "ERROR"]))
     dev: str = _text("RTS_DEV", "", OneOf(["", "1"]))
@@ -123,6 +137,11 @@ class Settings:
     typing_ttl: float = _seconds("RTS_TYPING_TTL", 8.0, 0.1)
     typing_interval: float = _seconds("RTS_TYPING_INTERVAL", 1.0, 0.01)
     limits: Limits = field(default_factory=Limits)
+
+    @property
+    def limited(self) -> bool:
+        """Whether rates and connection caps hold; sizes always do."""
+        return self.rate_limits == "standard"
 
 
 def ms(seconds: float) -> int:

@@ -17,4 +17,5 @@ RELAYED = Counter("rts_relayed_records_total", "Records handed to SQS", ["queue"
 RELAY_REFUSED = Counter("rts_relay_refused_total", "Records that SQS refused or never answered")
 QUARANTINED = Counter("rts_quarantined_total", "Records a Lambda could never apply")
 OFFLINE = Counter("rts_presence_offline_total", "Users told offline by this instance's sweep")
+LIMITED = Counter("rts_limited_total", "Commands and connections above a rate or cap", ["limit"])
 SHED = Counter("rts_shed_total", "Ephemeral work dropped to spare messages", ["kind"])

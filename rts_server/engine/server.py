@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Callable
 from typing import Any, Protocol
 
 import engineio
@@ -16,7 +17,9 @@ from engineio.payload import Payload
 from rts_server import metrics
 from rts_server.config import Settings
 from rts_server.engine import codec, frames
+from rts_server.engine.addresses import Addresses
 from rts_server.engine.closing import closing
+from rts_server.engine.flow import Flow
 from rts_server.engine.outgoing import MOST_BYTES, Outgoing
 from rts_server.engine.packets import (
     Encoded,
@@ -38,6 +41,7 @@ PROBE_WITHIN = 10.0
 """Seconds for a polling client to become a WebSocket once it has opened one."""
 POST_PACKETS = 1_000
 """Packets in one POST, which is no longer than a frame; the library's 16 a busy client exceeds."""
+MANY = 1_000_000
 LAST_WORDS = 3.0
 """Seconds for what waits to be written when a connection is closed."""
 
@@ -78,6 +82,13 @@ class WebSocket(stock.WebSocket):  # type: ignore[misc]
             socket.upgrading = False  # where a probe failed the client goes on polling
             await self._sock.close()
         return self._sock
+
+    async def wait(self) -> Any:
+        """The next packet; none is read while too many commands wait for their answer."""
+        flow = self.handler.__self__.flow
+        if flow is not None:
+            await flow.room()
+        return await super().wait()
 
     @staticmethod
     def _must_have_upgraded(socket: Any) -> None:
@@ -141,7 +152,12 @@ class Server(socketio.AsyncServer):  # type: ignore[misc]
             Payload.max_decode_packets = POST_PACKETS
         self._tasks = Tasks()
         self._connect_deadline = settings.connect_deadline
+        self._in_flight = settings.commands_in_flight if settings.limited else 0
+        self._addresses = Addresses(
+            settings.trusted_proxies, settings.address_connections if settings.limited else MANY
+        )
         self.pressure = Pressure()
+        self.junk: Callable[[str], None] = lambda eio_sid: None
 
     def _engineio_server_class(self) -> type[Engine]:
         return Engine
@@ -208,7 +224,28 @@ class Server(socketio.AsyncServer):  # type: ignore[misc]
 
     async def _handle_eio_connect(self, eio_sid: str, environ: dict[str, Any]) -> None:
         await super()._handle_eio_connect(eio_sid, environ)
+        flow = Flow(self._in_flight) if self._in_flight else None
+        self.eio.sockets[eio_sid].flow = flow
+        self._addresses.enter(eio_sid, environ["aiohttp.request"])
         self.expect_connect(eio_sid)
+
+    async def _handle_eio_disconnect(self, eio_sid: str, reason: str) -> None:
+        self._addresses.leave(eio_sid)
+        await super()._handle_eio_disconnect(eio_sid, reason)
+
+    def crowded(self, eio_sid: str) -> bool:
+        """Whether its address has more connections than it may."""
+        return self._addresses.crowded(eio_sid)
+
+    def begun(self, eio_sid: str) -> None:
+        """A command of a connection was taken."""
+        if (socket := self.eio.sockets.get(eio_sid)) and socket.flow is not None:
+            socket.flow.begun()
+
+    def ended(self, eio_sid: str) -> None:
+        """A command was answered."""
+        if (socket := self.eio.sockets.get(eio_sid)) and socket.flow is not None:
+            socket.flow.ended()
 
     def expect_connect(self, eio_sid: str) -> None:
         """A connection without a namespace, at first or again, may live so long."""
@@ -234,6 +271,7 @@ class Server(socketio.AsyncServer):  # type: ignore[misc]
             frame = None
         if frame is None:
             metrics.DROPPED.labels("packet").inc()
+            self.junk(eio_sid)
         elif frame.type == frames.CONNECT:
             await self._connect(eio_sid, frame)
         elif frame.type == frames.DISCONNECT:

@@ -8,6 +8,7 @@ import re
 import secrets
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from math import ceil
 from typing import Any, ClassVar, TypeVar
 
 import socketio
@@ -20,6 +21,7 @@ from rts_server.config import Settings
 from rts_server.engine import frames
 from rts_server.engine.frames import Frame
 from rts_server.engine.server import Server
+from rts_server.namespaces.charges import charges
 from rts_server.namespaces.connections import Connections
 from rts_server.namespaces.session import Asked, Session
 from rts_server.protocol.commands import AuthRefresh, Command
@@ -33,6 +35,10 @@ MOST_WAITING = 1_000
 """Commands in one connection's line; beyond it they are refused at once."""
 
 _ROOM_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+ITS_OWN_FAULT = frozenset(
+    {"bad_request", "invalid_param", "message_too_large", "unsupported_type", "rate_limited"}
+)
+"""Codes of refusals that no decent client collects by the hundred."""
 MARGIN = 0.5
 """Seconds of the command's deadline kept for the ack itself."""
 
@@ -125,6 +131,9 @@ class Namespace(socketio.AsyncNamespace):  # type: ignore[misc]
     def connected(self, sid: str) -> None:
         """The CONNECT packet is out: open the session. Commands wait until it is open."""
         session = self._sessions[sid]
+        if self._server.crowded(session.eio_sid):
+            metrics.LIMITED.labels("address_connections").inc()
+            self._server.close(session.eio_sid, "connection_limit")
         metrics.CONNECTIONS.labels(self.namespace).inc()
         session.opening = self._tasks.keep(self._open(session))
 
@@ -200,6 +209,7 @@ class Namespace(socketio.AsyncNamespace):  # type: ignore[misc]
             self._answer(session, frame, draining)
             return
         session.unanswered += 1
+        self._server.begun(session.eio_sid)
         session.line.append(Asked(frame, self._now()))
         if session.worker is None or session.worker.done():
             session.worker = self._tasks.keep(self._work(session))
@@ -225,6 +235,11 @@ class Namespace(socketio.AsyncNamespace):  # type: ignore[misc]
     async def _apply(self, session: Session, frame: Frame) -> Answer | errors.Refusal:
         try:
             handler, data = self._parse(frame)
+            if self._connections.limited:
+                try:
+                    await self._pay(frame.data[0], session, data)
+                except errors.RateLimited as refusal:
+                    return await self.too_fast(frame.data[0], session, refusal)
             return await handler(self, session, data)
         except errors.Refusal as refusal:
             return refusal
@@ -251,6 +266,23 @@ class Namespace(socketio.AsyncNamespace):  # type: ignore[misc]
             raise errors.BadRequest("The payload is one object.")
         handler, schema = known
         return handler, schema.load(rest[0] if rest else {})
+
+    async def _pay(self, name: str, session: Session, data: dict[str, Any]) -> None:
+        """Charge a command, and wait where it may. Raises RateLimited."""
+        for charge in charges(name, session, data):
+            rate, key, cost, patience = charge
+            wait = self._connections.buckets.take(rate, key, self._now(), cost, patience)
+            if wait > patience:
+                metrics.LIMITED.labels(rate).inc()
+                raise errors.RateLimited(retry_after_ms=ceil(wait * 1000))
+            if wait:
+                await asyncio.sleep(wait)
+
+    async def too_fast(
+        self, name: str, session: Session, refusal: errors.RateLimited
+    ) -> Answer | errors.Refusal:
+        """What a command above its rate is answered."""
+        return refusal
 
     async def _answer_when_durable(self, session: Session, asked: Asked, answer: Durable) -> None:
         left = asked.at + self._settings.command_deadline - MARGIN - self._now()
@@ -280,8 +312,11 @@ class Namespace(socketio.AsyncNamespace):  # type: ignore[misc]
         name = self._metric_name(frame)
         code = answer.code if isinstance(answer, errors.Refusal) else "ok"
         metrics.COMMANDS.labels(name, code).inc()
+        if code in ITS_OWN_FAULT:
+            self._connections.erred(session.eio_sid)
         if at is not None:
             session.unanswered -= 1
+            self._server.ended(session.eio_sid)
             if session.last_answer is not None and not session.unanswered:
                 session.last_answer.set()
             metrics.COMMAND_SECONDS.labels(name).observe(self._now() - at)

@@ -6,11 +6,12 @@ import asyncio
 import time
 from dataclasses import dataclass, field
 
-from rts_server import errors
+from rts_server import errors, metrics
 from rts_server.auth import Identity
 from rts_server.config import Settings
 from rts_server.engine.server import Server
 from rts_server.presence.online import Online
+from rts_server.rates import Buckets, parse
 
 LONGEST = 86_400.0
 """Seconds that one timer may run; longer tokens are looked at again."""
@@ -27,7 +28,8 @@ class _Connection:
 class Connections:
     """By Engine.IO session: all namespaces of a connection share one user and one newest token.
 
-    A user is online while one of his connections is in any namespace.
+    A user is online while one of his connections is in any namespace. `buckets`: what they and
+    their users have taken, where rates are `limited`.
     """
 
     def __init__(self, settings: Settings, server: Server, online: Online) -> None:
@@ -35,6 +37,12 @@ class Connections:
         self._server = server
         self._online = online
         self._known: dict[str, _Connection] = {}
+        self._most = settings.user_connections
+        self.limited = settings.limited
+        self.buckets = Buckets(parse(settings.rates))
+        if settings.limited:
+            online.counted = self._counted
+            server.junk = self.erred
 
     def enter(self, eio_sid: str, namespace: str, identity: Identity) -> None:
         """A namespace was connected with a token. Raises Forbidden for another user."""
@@ -79,6 +87,18 @@ class Connections:
             if known.timer is not None:
                 known.timer.cancel()
             self._server.expect_connect(eio_sid)
+
+    def erred(self, eio_sid: str) -> None:
+        """A connection did what only its own fault explains; again and again it is closed."""
+        if self.limited and self.buckets.take("errors", eio_sid, asyncio.get_running_loop().time()):
+            metrics.LIMITED.labels("errors").inc()
+            self._server.close(eio_sid, "too_many_errors")
+
+    def _counted(self, user_id: str, connections: int) -> None:
+        """Beyond the cap the oldest one here goes, for good: its client was left behind."""
+        if connections > self._most and (oldest := self._online.oldest(user_id)):
+            metrics.LIMITED.labels("user_connections").inc()
+            self._server.close(oldest, "connection_limit")
 
     def _arm(self, eio_sid: str, known: _Connection) -> None:
         if known.timer is not None:

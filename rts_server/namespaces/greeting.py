@@ -18,6 +18,7 @@ from rts_server.engine.packets import event_packet
 from rts_server.namespaces.session import Session
 from rts_server.persistence.user_rooms import Membership
 from rts_server.protocol.event import ephemeral, now, rfc3339
+from rts_server.rates import parse
 from rts_server.rooms.chatlist import ChatList, ChatLists, Row
 from rts_server.rooms.receipts import Cursors, Receipts
 
@@ -34,6 +35,9 @@ class Greeting:
     ) -> None:
         self._receipts = receipts
         self._settings = settings
+        self._rates = {name: rate._asdict() for name, rate in parse(settings.rates).items()}
+        if not settings.limited:
+            self._rates = {}
         self._hearing = hearing
         self._chat_lists = chat_lists
         hearing.added = self.added
@@ -121,6 +125,7 @@ class Greeting:
                 "emoji": limits.emoji,
                 "reactions": limits.reactions,
                 "frame_bytes": limits.frame_bytes,
+                "rates": self._rates,
             },
             "unread": unread,
             "recovered": recovered,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from rts_server import metrics
+from rts_server import errors, metrics
 from rts_server.config import Settings
 from rts_server.engine.server import Server
 from rts_server.namespaces.base import Answer, Namespace, command
@@ -40,6 +40,17 @@ class PresenceNamespace(Namespace):
         """A watch ends with its socket."""
         if watch := self._watching.pop(session, None):
             self._watches.end(watch)
+
+    async def too_fast(
+        self, name: str, session: Session, refusal: errors.RateLimited
+    ) -> Answer | errors.Refusal:
+        """Typing and one's own presence are dropped with ok."""
+        if name.startswith("typing."):
+            return {}
+        if name != "presence.set":
+            return refusal
+        found = await self._presences.read([session.user_id])
+        return {"presence": found[session.user_id].shown(session.user_id)}
 
     @command("presence.set", commands.PresenceSet)
     async def presence_set(self, session: Session, asked: dict[str, Any]) -> Answer:

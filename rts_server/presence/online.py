@@ -29,7 +29,7 @@ class Online:
         self._redis = redis
         self._lease = lease
         self._grace = settings.presence_grace
-        self._here: dict[str, set[str]] = {}
+        self._here: dict[str, dict[str, None]] = {}
         self._moved: dict[str, None] = {}
         self._wake = asyncio.Event()
         self._flushing = asyncio.Lock()
@@ -42,7 +42,7 @@ class Online:
 
     def entered(self, user_id: str, connection: str) -> None:
         """A connection of the user began."""
-        self._here.setdefault(user_id, set()).add(connection)
+        self._here.setdefault(user_id, {})[connection] = None
         self._move(user_id)
 
     def left(self, user_id: str, connection: str) -> None:
@@ -50,10 +50,14 @@ class Online:
         here = self._here.get(user_id)
         if here is None or connection not in here:
             return
-        here.discard(connection)
+        del here[connection]
         if not here:
             del self._here[user_id]
         self._move(user_id)
+
+    def oldest(self, user_id: str) -> str | None:
+        """The user's connection that began first, of those here."""
+        return next(iter(self._here.get(user_id, ())), None)
 
     def forget(self) -> None:
         """Everybody was given up: what is connected now counts for nobody."""

@@ -177,8 +177,15 @@ class PresenceOrError(Shown):
     error = _text(required=False, validate=OneOf(["not_found"]))
 
 
+class Rate(Shown):
+    """So many a second in the long run, so many at once."""
+
+    per_second = fields.Float(required=True)
+    burst = fields.Float(required=True)
+
+
 class Limits(Shown):
-    """Sizes that always hold."""
+    """Sizes, which always hold, and rates; none where they are not limited."""
 
     text = _number()
     text_bytes = _number()
@@ -190,6 +197,7 @@ class Limits(Shown):
     emoji = _number()
     reactions = _number()
     frame_bytes = _number()
+    rates = fields.Dict(keys=fields.String(), values=fields.Nested(Rate), required=True)
 
 
 class Error(Shown):

@@ -1,0 +1,63 @@
+"""What a command costs, and whom: one table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from rts_server.namespaces.session import Session
+
+PATIENCE = 2.0
+"""Seconds that message.send may be delayed before it is refused."""
+
+CHANGES = frozenset(
+    {
+        "room.create",
+        "room.update",
+        "room.leave",
+        "room.hide",
+        "room.mute",
+        "member.add",
+        "member.remove",
+        "member.update",
+        "message.edit",
+        "message.delete",
+        "message.react",
+    }
+)
+_ALSO = {
+    "room.create": "rooms",
+    "message.list": "history",
+    "sync": "history",
+    "presence.set": "presence",
+    "upload.request": "uploads",
+}
+_BY_ID = frozenset({"presence.query", "presence.watch"})
+
+
+class Charge(NamedTuple):
+    """So much of a rate under a key; `patience`: seconds the command may wait for it."""
+
+    rate: str
+    key: str
+    cost: float = 1.0
+    patience: float = 0.0
+
+
+def charges(name: str, session: Session, data: dict[str, Any]) -> Iterator[Charge]:
+    """Everything a valid command is charged for."""
+    user_id = session.user_id
+    yield Charge("commands", session.eio_sid)
+    if name == "message.send":
+        yield Charge("messages", user_id, patience=PATIENCE)
+        yield Charge("room", data["room_id"])
+    elif name in CHANGES:
+        yield Charge("changes", user_id)
+        if "room_id" in data:
+            yield Charge("room", data["room_id"])
+    if name in _ALSO:
+        yield Charge(_ALSO[name], user_id)
+    elif name in _BY_ID:
+        yield Charge("presence_ids", user_id, float(len(data["user_ids"])))
+    elif name == "typing.start":
+        yield Charge("typing", f"{user_id} {data['room_id']}")

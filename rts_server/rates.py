@@ -1,0 +1,79 @@
+"""Rates: how often somebody may, and what he has taken. RTS_LIMITS switches them, not sizes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import NamedTuple
+
+SWEEP = 10_000
+"""Keys after which those that owe nothing are forgotten."""
+
+
+class Rate(NamedTuple):
+    """So many a second in the long run, so many at once."""
+
+    per_second: float
+    burst: float
+
+
+RATES: dict[str, Rate] = {
+    "commands": Rate(20, 40),
+    "errors": Rate(10, 100),
+    "messages": Rate(5, 10),
+    "changes": Rate(5, 10),
+    "room": Rate(100, 200),
+    "rooms": Rate(10 / 60, 10),
+    "history": Rate(5, 10),
+    "typing": Rate(1 / 3, 1),
+    "presence": Rate(1 / 5, 1),
+    "presence_ids": Rate(50, 500),
+    "uploads": Rate(20 / 60, 20),
+    "operator": Rate(200, 400),
+}
+"""`commands` and `errors` of a connection; `messages`, `changes`, `rooms` (created), `history`,
+`presence`, `presence_ids` and `uploads` of a user; durable events of a `room`; `typing` of a user
+in a room; requests of an `operator`. Each instance counts for itself."""
+
+_ONE = re.compile(r"(?P<name>[a-z_]+)=(?P<rate>[0-9.]+)/(?P<burst>[0-9.]+)")
+
+
+def parse(text: str) -> dict[str, Rate]:
+    """The table with what `name=per_second/burst,…` changes. Raises ValueError."""
+    changed = {}
+    for one in filter(None, text.split(",")):
+        match = _ONE.fullmatch(one.strip())
+        if match is None or match["name"] not in RATES:
+            raise ValueError(f"{one}: not name=per_second/burst of {', '.join(RATES)}.")
+        changed[match["name"]] = Rate(float(match["rate"]), float(match["burst"]))
+        if min(changed[match["name"]]) <= 0:
+            raise ValueError(f"{one}: above 0.")
+    return RATES | changed
+
+
+class Buckets:
+    """Leaky buckets as one number for each key: when what it has taken is paid back (GCRA, ITU-T
+    I.371). Times are seconds of any monotonic clock.
+    """
+
+    def __init__(self, rates: Mapping[str, Rate]) -> None:
+        self._rates = rates
+        self._paid: dict[tuple[str, str], float] = {}
+
+    def take(
+        self, name: str, key: str, now: float, cost: float = 1.0, patience: float = 0.0
+    ) -> float:
+        """Take, and answer 0; or the seconds after which it may be. Up to `patience` of them it is
+        taken all the same: the caller waits.
+        """
+        rate = self._rates[name]
+        paid = max(now, self._paid.get((name, key), 0.0)) + cost / rate.per_second
+        wait = max(0.0, paid - now - rate.burst / rate.per_second)
+        if wait <= patience:
+            self._paid[name, key] = paid
+            if len(self._paid) > SWEEP:
+                self._forget(now)
+        return wait
+
+    def _forget(self, now: float) -> None:
+        self._paid = {key: paid for key, paid in self._paid.items() if paid > now}

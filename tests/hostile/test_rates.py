@@ -1,0 +1,155 @@
+"""RTS_LIMITS=standard: what is too fast is delayed, refused or dropped, and harms nobody else."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.flows.test_commands import ok
+from tests.instances.rooms import group
+from tests.raw import Raw
+from tests.world import Process, World, free_port, name, ready, until
+
+pytestmark = pytest.mark.timeout(90)
+
+
+@pytest.fixture(scope="module")
+def limited(world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+    """Another instance of the world, with limits; its number."""
+    url = f"http://127.0.0.1:{(port := free_port())}"
+    own = {"RTS_PORT": str(port), "RTS_LIMITS": "standard", "RTS_USER_CONNECTIONS": "3"}
+    own |= {"RTS_ADDRESS_CONNECTIONS": "30", "RTS_PRESENCE_GRACE": "1"}
+    log = tmp_path_factory.mktemp("limited") / "web.log"
+    process = Process("serve", world.stack.environment() | own, log)
+    process.start()
+    world.urls.append(url)
+    try:
+        until(lambda: ready(url), 15)
+        yield world.urls.index(url)
+    finally:
+        world.urls.remove(url)
+        process.stop()
+
+
+async def asked(client: Raw, first: int, event: str, data: dict[str, Any], times: int) -> None:
+    """The same command many times without waiting; returns when all are answered."""
+    for n in range(first, first + times):
+        more = {"client_msg_id": f"m{n}"} if event == "message.send" else {}
+        await client.send(f"42/chat,{n}" + json.dumps([event, data | more]))
+    await client.until(lambda: all(n in client.acks for n in range(first, first + times)), 20)
+
+
+def codes(client: Raw, first: int, times: int) -> list[str]:
+    """ok or the code of each ack."""
+    answers = [client.acks[n][0] for n in range(first, first + times)]
+    return ["ok" if answer["ok"] else answer["error"]["code"] for answer in answers]
+
+
+async def test_sends_are_delayed_and_nothing_is_lost(world: World, limited: int) -> None:
+    """20 sends at once from one connection all arrive, in order, at 5/s behind a burst of 10."""
+    alice, bob = name("alice"), name("bob")
+    async with world.js(alice) as a, world.js(bob) as b, world.raw(alice, limited) as fast:
+        ready_ = fast.events[0]["data"]
+        assert ready_["limits"]["rates"]["messages"] == {"per_second": 5.0, "burst": 10.0}
+        assert a.events[0]["data"]["limits"]["rates"] == {}
+        room_id = await group(a, [bob])
+        began = time.monotonic()
+        await asked(fast, 0, "message.send", {"room_id": room_id, "text": "x"}, 20)
+        print(f"\n20 sends in {time.monotonic() - began:.1f} s")
+        assert codes(fast, 0, 20) == ["ok"] * 20
+        await b.until(lambda: len(b.of_type("message.new")) == 20)
+        ids = [e["data"]["message"]["client_msg_id"] for e in b.of_type("message.new")]
+        assert ids == [f"m{n}" for n in range(20)]
+
+
+async def test_commands_above_the_rate_are_refused_with_a_time(world: World, limited: int) -> None:
+    """The refusal is retryable and says when; who waits that long is served."""
+    alice = name("alice")
+    async with world.raw(alice, limited) as fast:
+        await asked(fast, 0, "sync", {"cursors": {}}, 20)
+        refused = [fast.acks[n][0]["error"] for n in range(20) if not fast.acks[n][0]["ok"]]
+        assert 5 <= len(refused) <= 10
+        assert {(e["code"], e["retryable"]) for e in refused} == {("rate_limited", True)}
+        await asyncio.sleep(max(e["retry_after_ms"] for e in refused) / 1000)
+        await asked(fast, 100, "sync", {"cursors": {}}, 1)
+        assert codes(fast, 100, 1) == ["ok"]
+
+
+async def test_typing_and_presence_above_the_rate_are_dropped_with_ok(
+    world: World, limited: int
+) -> None:
+    """Nobody hears the rest; the answer is that of a command that was done."""
+    alice, bob = name("alice"), name("bob")
+    async with world.js(alice, limited) as a, world.js(bob) as b:
+        for one in (a, b):
+            await one.join("/presence")
+        at = {"room_id": await group(b, [alice])}
+        await a.wait_for(lambda e: bool(e["type"] == "room.added"))
+        for _ in range(3):
+            assert await ok(a, "typing.start", at) == {}
+        states = ["away", "online", "away"]
+        told = [await ok(a, "presence.set", {"state": state}) for state in states]
+        assert [one["presence"]["state"] for one in told] == ["away"] * 3
+        many = [f"u{n}" for n in range(500)]
+        await ok(a, "presence.watch", {"user_ids": many})
+        answer = await a.emit("presence.watch", {"user_ids": many})
+        assert answer["error"]["code"] == "rate_limited"
+        assert 5_000 < answer["error"]["retry_after_ms"] <= 10_000
+
+
+async def test_the_oldest_connection_beyond_the_cap_goes(world: World, limited: int) -> None:
+    """Of four connections where three may be, the first is told connection_limit and stays away."""
+    alice = name("alice")
+    async with (
+        world.js(alice, limited) as first,
+        world.raw(alice, limited),
+        world.raw(alice, limited) as third,
+        world.raw(alice, limited) as fourth,
+    ):
+        closing = await first.wait_for(lambda e: bool(e["type"] == "session.closing"))
+        assert closing["data"]["code"] == "connection_limit"
+        await first.until(lambda: first.lines[-1]["kind"] == "disconnect")
+        assert (third.closed, fourth.closed) == (False, False)
+
+
+async def test_an_address_has_so_many_connections(world: World, limited: int) -> None:
+    """The one too many is told so; another that leaves makes room."""
+    bare = [Raw(world.urls[limited]) for _ in range(30)]
+    for one in bare:
+        await one.__aenter__()
+    try:
+        async with world.raw(None, limited) as more:
+            await more.send("40/chat," + json.dumps({"token": world.token(name("alice"))}))
+            await more.until(lambda: more.closed)
+            codes_ = [e["data"]["code"] for e in more.events if e["type"] == "session.closing"]
+            assert codes_ == ["connection_limit"]
+    finally:
+        for one in bare:
+            await one.__aexit__()
+    async with world.raw(name("alice"), limited) as again:
+        assert not again.closed
+
+
+async def test_who_errs_by_the_hundred_is_closed_for_good(world: World, limited: int) -> None:
+    """Junk and unknown names are answered or dropped, then it is over; others do not notice."""
+    async with world.raw(name("alice"), limited) as bad, world.raw(name("bob"), limited) as good:
+        for n in range(120):
+            await bad.send("4{junk" if n % 2 else f'42/chat,{n}["no.such",{{}}]')
+        await bad.until(lambda: bad.closed)
+        assert any(e["data"].get("code") == "too_many_errors" for e in bad.events)
+        await asked(good, 0, "sync", {"cursors": {}}, 1)
+        assert codes(good, 0, 1) == ["ok"]
+
+
+async def test_reading_stops_while_eight_commands_wait(world: World, limited: int) -> None:
+    """A line of sends in standard limits never grows in the server: TCP waits, nothing is lost."""
+    alice = name("alice")
+    async with world.js(alice) as a, world.raw(alice, limited) as fast:
+        at = {"room_id": await group(a, [])}
+        await asked(fast, 0, "message.send", at | {"text": "y" * 3000}, 40)
+        assert set(codes(fast, 0, 40)) == {"ok"}

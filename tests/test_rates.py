@@ -1,0 +1,64 @@
+"""Buckets: pure arithmetic of who may how often."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rts_server.rates import RATES, SWEEP, Buckets, Rate, parse
+
+RATE = Rate(5, 10)
+
+
+@given(st.lists(st.floats(0, 2), max_size=60), st.floats(0, 2))
+def test_never_more_than_burst_and_rate(pauses: list[float], patience: float) -> None:
+    """In any stretch of time at most the burst, what the rate gives, and what waits is taken."""
+    buckets, now, taken = Buckets({"messages": RATE}), 0.0, list[float]()
+    for pause in pauses:
+        now += pause
+        wait = buckets.take("messages", "alice", now, patience=patience)
+        if wait <= patience:
+            taken.append(now + wait)
+    for first, begun in enumerate(taken):
+        for last in range(first, len(taken)):
+            span = taken[last] - begun
+            assert last - first + 1 <= RATE.burst + RATE.per_second * span + 1e-6
+
+
+@given(st.integers(1, 100))
+def test_whoever_waits_as_long_as_told_may(times: int) -> None:
+    """The seconds answered are enough, and not one taken in vain is counted."""
+    buckets, now = Buckets({"messages": RATE}), 0.0
+    for _ in range(times):
+        wait = buckets.take("messages", "alice", now)
+        if wait:
+            assert not buckets.take("messages", "alice", now + wait + 1e-9)
+            now += wait + 1e-9
+
+
+def test_each_key_has_its_own_and_a_cost_counts() -> None:
+    """Fifty ids at once are fifty; another user is not charged for them."""
+    buckets = Buckets({"presence_ids": Rate(50, 500)})
+    assert buckets.take("presence_ids", "alice", 0.0, 500) == 0
+    assert buckets.take("presence_ids", "alice", 0.0, 50) == pytest.approx(1.0)
+    assert buckets.take("presence_ids", "bob", 0.0, 500) == 0
+
+
+def test_who_owes_nothing_is_forgotten() -> None:
+    """However many strangers come, memory is bounded by those who come at once."""
+    buckets = Buckets({"commands": Rate(20, 40)})
+    for n in range(3 * SWEEP):
+        buckets.take("commands", str(n), n / 1000)
+    assert len(buckets._paid) <= SWEEP + 1
+
+
+def test_rates_are_changed_by_name() -> None:
+    """What is not named stays; nonsense names itself."""
+    assert parse("") == RATES
+    changed = parse("messages=2/4, history=0.5/1")
+    assert (changed["messages"], changed["history"]) == (Rate(2, 4), Rate(0.5, 1))
+    assert changed["commands"] == RATES["commands"]
+    for text in ("messages", "messages=5", "nobody=1/1", "messages=0/1", "messages=1/0"):
+        with pytest.raises(ValueError, match="="):
+            parse(text)
