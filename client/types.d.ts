@@ -340,6 +340,7 @@ export interface PublicRoom {
   version: number;
   member_count: number;
   frozen: boolean;
+  deleted_at?: string;
   last_message?: LastMessage;
   seq: number;
   epoch: number;
@@ -416,6 +417,7 @@ export interface Room {
   version: number;
   member_count: number;
   frozen: boolean;
+  deleted_at?: string;
   last_message?: LastMessage;
   seq: number;
   epoch: number;

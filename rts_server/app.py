@@ -39,11 +39,15 @@ from rts_server.presence.presences import Presences
 from rts_server.presence.sweep import Sweep
 from rts_server.presence.watches import Watches
 from rts_server.protocol.event import now
-from rts_server.rest import demo, health
+from rts_server.rest import demo, health, operators
+from rts_server.rest.members import MemberRoutes
+from rts_server.rest.messages import MessageRoutes
+from rts_server.rest.rooms import RoomRoutes
 from rts_server.rooms.appender import Appender
-from rts_server.rooms.appends import Appends
+from rts_server.rooms.appends import Appends, SystemAppends
 from rts_server.rooms.chatlist import ChatLists
 from rts_server.rooms.cold import Loader
+from rts_server.rooms.declared import Declarations
 from rts_server.rooms.fates import Fates, parse_notice
 from rts_server.rooms.history import History
 from rts_server.rooms.log import RoomLog
@@ -88,10 +92,23 @@ class Parts:
         self.memberships = Memberships(settings, self.appends, self.user_rooms, self.archive)
         self.rooms = Rooms(self.appends, self.memberships, self.standings, self.archive)
         self.members = Members(self.redis, self.archive)
+        self.system = SystemAppends(self.log, self.fates, self.user_rooms, self.archive)
+        self.declarations = Declarations(self.system, self.archive, self.memberships, self.members)
         self.receipts = Receipts(settings, self.redis, self.log, self.chat_lists)
         self.typing = Typing(settings, self.redis)
         self.sync = Sync(settings, self.standings, self.chat_lists)
         self._tasks = Tasks()
+
+    def for_operators(self) -> list[object]:
+        """The resources of REST. The system acts there, nobody's membership is asked."""
+        settings, declarations = self.settings, self.declarations
+        rooms = Rooms(self.system, self.memberships, self.standings, self.archive)
+        senders = (self.messages, Messages(self.redis, self.system, self.history))
+        return [
+            RoomRoutes(settings, rooms, declarations),
+            MemberRoutes(settings, rooms, self.members, declarations),
+            MessageRoutes(settings, rooms, senders, self.history, self.receipts),
+        ]
 
     async def __aenter__(self) -> Parts:
         """Start what runs in the background."""
@@ -213,6 +230,7 @@ def create_app(settings: Settings) -> web.Application:
     server.attach(app)
     drain = app[DRAIN] = Drain(settings, server, (chat, receipts, here), parts.fates)
     health.add_routes(app, lambda: drain.not_ready() + hearing.not_ready())
+    operators.add_routes(app, settings, parts.for_operators())
     if settings.dev:
         demo.add_routes(app, settings)
 

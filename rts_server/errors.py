@@ -51,6 +51,10 @@ class InvalidParam(Refusal):
     code, http = "invalid_param", 400
 
 
+class NeverStored(InvalidParam):
+    """The message could not be stored."""
+
+
 class Unauthorized(Refusal):
     """The token is missing or not valid."""
 
@@ -149,3 +153,13 @@ CATALOGUE: dict[str, type[Refusal]] = {
         Timeout,
     )
 }
+
+
+def details(messages: Any, path: str = "") -> dict[str, list[str]]:
+    """Marshmallow's tree of messages as `{field: [text, …]}`; a place in a list is `field.0`."""
+    if not isinstance(messages, dict):
+        return {path: [str(text) for text in messages]}
+    flat: dict[str, list[str]] = {}
+    for key, value in messages.items():
+        flat |= details(value, f"{path}.{key}" if path else str(key))
+    return flat

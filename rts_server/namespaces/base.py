@@ -244,7 +244,7 @@ class Namespace(socketio.AsyncNamespace):  # type: ignore[misc]
         except errors.Refusal as refusal:
             return refusal
         except ValidationError as error:
-            return errors.InvalidParam(details=details(error.messages))
+            return errors.InvalidParam(details=errors.details(error.messages))
         except (RedisError, OSError):
             return errors.Unavailable()
         except Exception:
@@ -338,21 +338,6 @@ class Namespace(socketio.AsyncNamespace):  # type: ignore[misc]
         data = frame.data
         named = isinstance(data, list) and data and isinstance(data[0], str)
         return data[0] if named and data[0] in self.commands else "unknown"
-
-
-def details(messages: Any, path: str = "") -> dict[str, list[str]]:
-    """Marshmallow's tree of messages as `{field: [text, …]}`; a place in a list is `field.0`."""
-    if not isinstance(messages, dict):
-        return {path: [str(text) for text in messages]}
-    flat: dict[str, list[str]] = {}
-    for key, value in messages.items():
-        flat |= details(value, f"{path}.{key}" if path else str(key))
-    return flat
-
-
-def failed() -> errors.Refusal:
-    """A message that the archive can never take; repeating it under the same id changes nothing."""
-    return errors.InvalidParam("The message could not be stored.")
 
 
 def read_cursors(

@@ -10,14 +10,13 @@ from rts_server import errors
 from rts_server.adapter.listener import Listener
 from rts_server.config import Settings
 from rts_server.engine.server import Server
-from rts_server.namespaces import cursor
-from rts_server.namespaces.base import Answer, Durable, Namespace, command, failed
+from rts_server.namespaces.base import Answer, Durable, Namespace, command
 from rts_server.namespaces.connections import Connections
 from rts_server.namespaces.greeting import Greeting
 from rts_server.namespaces.session import Session
-from rts_server.protocol import commands
+from rts_server.protocol import commands, cursor
 from rts_server.rooms.chatlist import ChatLists
-from rts_server.rooms.history import History, Range
+from rts_server.rooms.history import History
 from rts_server.rooms.members import Members
 from rts_server.rooms.memberships import Memberships
 from rts_server.rooms.messages import Messages
@@ -192,13 +191,7 @@ class Chat(Namespace):
         await self._must_be_in(session, asked["room_id"])
         after = cursor.decode(asked["cursor"], str)[0] if "cursor" in asked else ""
         members = await self._members.all(asked["room_id"], session.user_id)
-        rest = [member for member in members if member["user_id"] > after]
-        page = rest[: asked["limit"]]
-        more = len(rest) > len(page)
-        return {
-            "members": page,
-            "next_cursor": cursor.encode([page[-1]["user_id"]]) if more else None,
-        }
+        return cursor.page(members, "members", "user_id", after, asked["limit"])
 
     # Messages
 
@@ -211,7 +204,7 @@ class Chat(Namespace):
         appended = done.appended
         assert appended is not None
         if appended.status == "failed":
-            raise failed()
+            raise errors.NeverStored()
         moved = (session.user_id, *appended.unhid) if appended.read_on else appended.unhid
         for user_id in moved:
             self._receipts.tell_unread_soon(user_id, room_id)
@@ -226,7 +219,7 @@ class Chat(Namespace):
         if appended.duplicate:
             data["duplicate"] = True
         late = self._late(session, room_id, data) if done.first else None
-        return Durable(data, done.fate, late, failed())
+        return Durable(data, done.fate, late, errors.NeverStored())
 
     def _late(
         self, session: Session, room_id: str, data: dict[str, Any]
@@ -270,17 +263,9 @@ class Chat(Namespace):
     @command("message.list", commands.MessageList)
     async def message_list(self, session: Session, asked: dict[str, Any]) -> Answer:
         """A page of history, ascending by seq."""
-        room_id, user_id, limit = asked["room_id"], session.user_id, asked["limit"]
+        room_id = asked["room_id"]
         await self._must_be_in(session, room_id)
-        if "around_seq" in asked:
-            found = await self._history.around(room_id, user_id, asked["around_seq"], limit)
-        elif "after_seq" in asked:
-            wanted = Range(asked["after_seq"], None, limit, "oldest")
-            found = await self._history.page(room_id, user_id, wanted)
-        else:
-            wanted = Range(0, asked.get("before_seq"), limit, "newest")
-            found = await self._history.page(room_id, user_id, wanted)
-        messages, more = found
+        messages, more = await self._history.asked(room_id, session.user_id, asked)
         return {"messages": messages, "has_more": more}
 
     @command("message.get", commands.MessageGet)

@@ -48,6 +48,7 @@ class StoredRoom:
 
     `room` is None where only a seq, an epoch or a barrier is stored: no room exists then.
     `starts` holds (epoch, seq after which it began); `position` is the last event known here.
+    `empty`: the last event of the room itself found no members.
     """
 
     room_id: str
@@ -58,6 +59,7 @@ class StoredRoom:
     last: dict[str, Any] | None = None
     barrier: str | None = None
     position: Place = (0, 0)
+    empty: bool = False
 
 
 @dataclass(frozen=True)
@@ -338,6 +340,7 @@ def _room(item: Item) -> StoredRoom:
         last=json.loads(item["last"]) if "last" in item else None,
         barrier=item.get("barrier"),
         position=max(records.pair(item.get(name, "")) for name in ("pos", "head")),
+        empty=item.get("member_count") == 0,
     )
 
 
@@ -352,7 +355,8 @@ def _room_object(item: Item) -> dict[str, Any]:
         "version": int(item.get("version", 1)),
         "frozen": bool(item.get("frozen", False)),
     }
-    return room | ({"external_id": item["external_id"]} if "external_id" in item else {})
+    more = ("external_id", "deleted_at")
+    return room | {name: item[name] for name in more if name in item}
 
 
 def _start(text: str) -> Place:

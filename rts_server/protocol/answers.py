@@ -165,3 +165,29 @@ class Explained(Shown):
     read_seq = fields.Integer(required=True)
     uncounted = fields.Integer(required=True)
     unread = fields.Integer(required=True)
+
+
+class PublicRoom(Shown):
+    """A room as an operator sees it."""
+
+    room = one(objects.PublicRoom)
+
+
+class ChangedPublicRoom(Durable):
+    """The room after the change."""
+
+    room = one(objects.PublicRoom)
+
+
+class DeclaredRoom(ChangedPublicRoom):
+    """The room of a business key, and whether it is new."""
+
+    created = fields.Boolean(required=True)
+
+
+class ChangedMembers(Durable):
+    """Who came, went and has another role; who is named in none was so already."""
+
+    added = fields.List(fields.String(), required=True)
+    removed = fields.List(fields.String(), required=True)
+    updated = fields.List(fields.String(), required=True)

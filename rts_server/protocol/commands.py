@@ -33,6 +33,12 @@ class Command(Schema):
         unknown = EXCLUDE
 
 
+def says_something(data: dict[str, Any]) -> None:
+    """A message is not empty. Raises ValidationError."""
+    if not data["text"].strip():
+        raise ValidationError("Not empty.", "text")
+
+
 class RoomCreate(Command):
     """direct: the other member; group: external_id or client_room_id, and any first members."""
 
@@ -148,8 +154,7 @@ class MessageSend(Command):
 
     @validates_schema
     def _says_something(self, data: dict[str, Any], **_: Any) -> None:
-        if not data["text"].strip():
-            raise ValidationError("Not empty.", "text")
+        says_something(data)
 
 
 class MessageEdit(Command):

@@ -83,6 +83,7 @@ class PublicRoom(Shown):
     version = _number()
     member_count = _number()
     frozen = _flag()
+    deleted_at = _text(required=False)
     last_message = one(LastMessage, required=False)
     seq = _number()
     epoch = _number()

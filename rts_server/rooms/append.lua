@@ -78,8 +78,14 @@ local role
 if req.roles then
   local member = redis.call('HGET', MEMBERS, req.actor)
   if not member then return {'not_found', now} end
-  if req.group_only and cjson.decode(head.room).type ~= 'group' then return {'direct', now} end
   role = member:match('^%a+')
+elseif not (req.again or req.absent) and cjson.decode(head.room).deleted_at then
+  return {'not_found', now}
+end
+if req.group_only and not req.again and cjson.decode(head.room).type ~= 'group' then
+  return {'direct', now}
+end
+if req.roles then
   if not req.roles[role] then return {'forbidden', now} end
   local held = head.frozen == '1' and not req.when_frozen
   if held and role ~= 'owner' and role ~= 'admin' then return {'frozen', now} end
@@ -139,7 +145,7 @@ local IS_ABOUT = {
 local count, picked = tonumber(head.shape:match('^%d+')), {join = {}, go = {}, role = {}}
 for _, one in ipairs(req.members or {}) do
   one.was = redis.call('HGET', MEMBERS, one.user_id)
-  if one.op == 'role' and not one.was and req.roles then return {'no_member', now} end
+  if one.op == 'role' and not one.was and not req.again then return {'no_member', now} end
   if IS_ABOUT[one.op](one) and not wishes['member ' .. one.user_id] then table.insert(picked[one.op], one) end
 end
 count = count + #picked.join - #picked.go
@@ -151,7 +157,7 @@ if (req.members and #picked.join + #picked.go + #picked.role == 0)
   or (#req.events == 0 and not settings) then
   return nothing()
 end
-if #picked.join > 0 and count > req.member_limit and (req.roles or req.absent) then return {'limit', now} end
+if #picked.join > 0 and count > req.member_limit and not req.again then return {'limit', now} end
 -- What the system repeats was judged when it was heard.
 if #picked.go + #picked.role > 0 and req.roles then
   local owners, had = 0, false
@@ -277,10 +283,12 @@ local function remember(event, entry)
   if event.last then update.last, update.last_ms = fill(event.last), now end
   if event.sender then
     unhide(event.sender)
-    local read = tonumber(redis.call('HGET', CURSORS, 'r:' .. event.sender) or 0)
-    local behind = seq - 1 - read
-    if behind > 0 and behind > redis.call('ZCOUNT', UNCOUNTED, '(' .. read, seq - 1) then read_on = 1 end
-    put('HSET', CURSORS, 'r:' .. event.sender, seq, 'd:' .. event.sender, seq)
+    local read = tonumber(redis.call('HGET', CURSORS, 'r:' .. event.sender) or -1)
+    if read >= 0 then  -- an operator is no member, and has no cursor
+      local behind = seq - 1 - read
+      if behind > 0 and behind > redis.call('ZCOUNT', UNCOUNTED, '(' .. read, seq - 1) then read_on = 1 end
+      put('HSET', CURSORS, 'r:' .. event.sender, seq, 'd:' .. event.sender, seq)
+    end
   end
   if event.room then
     update.room, update.frozen = fill(event.room), event.frozen and '1' or '0'

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import orjson
 
@@ -14,6 +14,7 @@ from rts_server.persistence.scripts import Call
 from rts_server.rooms.template import Pieces, Slot, hole, pieces
 
 RECORD_VERSION = 1
+T = TypeVar("T")
 
 Op = Literal["join", "go", "role"]
 """What is done to a member."""
@@ -85,6 +86,32 @@ class Joining:
             "pieces": pieces(seen),
             "stored": pieces(stored),
         }
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is to become of members: who comes, who goes, who has another role."""
+
+    joining: tuple[Joining, ...] = ()
+    going: tuple[str, ...] = ()
+    giving: tuple[tuple[str, str], ...] = ()
+
+    def slices(self, most: int) -> Iterator[Wanted]:
+        """The same in parts of at most so many users, those who go first."""
+        for going in _slices(self.going, most):
+            yield Wanted(going=going)
+        for joining in _slices(self.joining, most):
+            yield Wanted(joining)
+        for giving in _slices(self.giving, most):
+            yield Wanted(giving=giving)
+
+    def __len__(self) -> int:
+        return len(self.joining) + len(self.going) + len(self.giving)
+
+
+def _slices(items: tuple[T, ...], most: int) -> Iterator[tuple[T, ...]]:
+    for i in range(0, len(items), most):
+        yield items[i : i + most]
 
 
 @dataclass(frozen=True)

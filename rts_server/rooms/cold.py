@@ -125,7 +125,8 @@ class Loader:
     async def _open(self, room_id: str, nonce: str, create: bool) -> None:
         """A new epoch first: from then on the Lambda refuses older memberships. Then read.
 
-        A room whose members were never stored is no room yet: its creation is on its way again.
+        A room whose members were never stored is no room yet, unless it began without any: its
+        creation is on its way again.
         """
         found = await self._archive.room(room_id)
         if not create and (found is None or found.room is None):
@@ -136,7 +137,7 @@ class Loader:
         members = await self._members(room_id)
         if stored is None:
             raise errors.Unavailable()
-        exists = stored.room is not None and bool(members)
+        exists = stored.room is not None and (bool(members) or stored.empty)
         if not exists and not create:
             raise errors.Unavailable()
         uncounted = await self._uncounted(stored) if exists else []

@@ -9,7 +9,7 @@ import orjson
 
 from rts_server import keys
 from rts_server.protocol.event import ephemeral
-from rts_server.rooms.append import RECORD_VERSION, Append, Event, Joining, Op
+from rts_server.rooms.append import RECORD_VERSION, Append, Event, Joining, Op, Wanted
 from rts_server.rooms.reactions import counts, shown
 from rts_server.rooms.roles import OWNER, roles_that, roles_that_give
 from rts_server.rooms.template import Slot, hole, pieces
@@ -301,6 +301,26 @@ def member_updated(room_id: str, actor_id: str, user_id: str, role: str) -> Appe
         group_only=True,
         giving=((user_id, role),),
         events=(_members("member.updated", actor_id, "role"),),
+    )
+
+
+def members_changed(room_id: str, actor_id: str, wanted: Wanted) -> Append:
+    """What an operator wants of many members at once: first who goes, then who comes."""
+    return Append(
+        room_id=room_id,
+        request_id=f"members:{secrets.token_hex(16)}",
+        actor=actor_id,
+        group_only=True,
+        joining=wanted.joining,
+        going=wanted.going,
+        giving=wanted.giving,
+        events=(
+            _members("member.removed", actor_id, "go"),
+            _system(room_id, actor_id, "member.removed", "go"),
+            _members("member.added", actor_id, "join"),
+            _system(room_id, actor_id, "member.added", "join"),
+            _members("member.updated", actor_id, "role"),
+        ),
     )
 
 

@@ -1,10 +1,10 @@
 -- Messages by seq from the hot log; reads only.
--- KEYS: 1-9 of fence.lua. ARGV: user id, low seq (exclusive), high seq (exclusive, or +inf), most, newest|oldest.
+-- KEYS: 1-9 of fence.lua. ARGV: user id ('' for an operator), low seq (exclusive), high seq (exclusive, or +inf), most, newest|oldest.
 -- Answer: state, epoch, seq of the head, starts, lowest seq in the hot log (0: none), then the
 -- texts of message.new events in the order asked. 'not_found' when the user is no member.
 local state, head = fence(clock())
 if state ~= 'warm' then return {state} end
-if redis.call('HEXISTS', MEMBERS, ARGV[1]) == 0 then return {'not_found'} end
+if ARGV[1] ~= '' and redis.call('HEXISTS', MEMBERS, ARGV[1]) == 0 then return {'not_found'} end
 local first = redis.call('ZRANGE', SEQS, 0, 0, 'WITHSCORES')
 local answer = {state, head.epoch, head.seq, head.starts or '[]', tonumber(first[2] or 0)}
 local low, high = '(' .. ARGV[2], ARGV[3] == '+inf' and '+inf' or '(' .. ARGV[3]

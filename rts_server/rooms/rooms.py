@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 from dataclasses import dataclass, replace
 from typing import Any
@@ -12,6 +13,7 @@ from rts_server.persistence.archive import Archive
 from rts_server.rooms import events
 from rts_server.rooms.append import Append, Joining
 from rts_server.rooms.appends import Appends, Done
+from rts_server.rooms.cold import last_position
 from rts_server.rooms.log import Exists
 from rts_server.rooms.memberships import Memberships
 from rts_server.rooms.roles import MEMBER, OWNER
@@ -51,6 +53,28 @@ class Rooms:
                 raise errors.NotFound() from None
             mine = replace(request, joining=request.joining[:1])
             return room_id, False, self._appends.nothing(mine)
+
+    async def public(self, room_id: str) -> dict[str, Any]:
+        """The room without a personal part. Raises NotFound also for one that was deleted."""
+        standing = await self._standings.join(room_id, ())
+        if standing is not None:
+            room = standing.public()
+        else:
+            room = await self._archived(room_id)
+        if "deleted_at" in room:
+            raise errors.NotFound()
+        return room
+
+    async def _archived(self, room_id: str) -> dict[str, Any]:
+        stored, members = await asyncio.gather(
+            self._archive.room(room_id), self._archive.members(room_id)
+        )
+        if stored is None or stored.room is None:
+            raise errors.NotFound()
+        epoch, offset = last_position(stored, members)
+        room = stored.room | {"member_count": sum(one.state == "in" for one in members)}
+        room |= {"seq": stored.seq, "epoch": epoch, "offset": offset}
+        return room | ({"last_message": stored.last} if stored.last else {})
 
     async def update(self, room_id: str, actor_id: str, change: dict[str, Any]) -> Done:
         """Append the room with another name, metadata or frozen; `change` may hold a `version`.

@@ -13,8 +13,7 @@ from hypothesis import strategies as st
 from marshmallow import Schema, ValidationError, fields
 
 from rts_server.errors import MessageTooLarge
-from rts_server.namespaces import cursor
-from rts_server.protocol import commands
+from rts_server.protocol import commands, cursor
 from rts_server.protocol import fields as ours
 from rts_server.protocol.commands import Command
 

@@ -18,6 +18,7 @@ from rts_server.auth import Identity
 from rts_server.config import Settings
 from rts_server.persistence.archive import StoredMember, StoredRoom
 from rts_server.rooms import cold
+from rts_server.rooms.append import Joining, Wanted
 from tests.rooms.bench import HOT, Bench
 from tests.rooms.deployed import Deployed
 
@@ -38,6 +39,22 @@ async def until_barrier(deployed: Deployed) -> str:
         continue
     (nonce,) = found
     return nonce
+
+
+async def test_a_group_without_members_is_a_room(deployed: Deployed) -> None:
+    """Declared without members it survives the loss of Redis, and takes its first one then."""
+    room_id, done = await deployed.parts.declarations.group("ops", "case-1", {"name": "Case"})
+    assert done is not None
+    await deployed.store()
+    assert await done.fate == "stored"
+    await deployed.redis.flushall()
+    async with deployed.relaying():
+        wanted = Wanted(joining=(Joining("alice", "owner"),))
+        changed = await deployed.parts.declarations.change(room_id, "ops", wanted)
+        assert [await one.fate for one in changed.done] == ["stored"]
+    stored = await deployed.parts.archive.room(room_id)
+    assert stored is not None
+    assert (stored.epoch, stored.room and stored.room["name"]) == (2, "Case")
 
 
 async def test_what_redis_lost_comes_back_under_a_new_epoch(deployed: Deployed) -> None:

@@ -19,6 +19,8 @@ ROOM_FIELDS = (
     "created_by",
     "version",
     "frozen",
+    "deleted_at",
+    "member_count",
 )
 MEMBER_FIELDS = ("name", "joined_at")
 

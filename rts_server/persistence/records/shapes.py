@@ -94,6 +94,8 @@ _ROOM = _schema(
     created_by=_user(allow_none=True),
     version=_number(required=True),
     frozen=fields.Boolean(truthy={True}, falsy={False}, allow_none=True),
+    deleted_at=_optional(),
+    member_count=_number(allow_none=True),
 )
 _MEMBER = _schema(
     user_id=_user(required=True),

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rts_server.errors import InvalidParam
-from rts_server.namespaces import cursor
+from rts_server.protocol import cursor
 
 INTS, TEXTS = st.integers(-(2**63), 2**63 - 1), st.text(st.characters(exclude_categories=["Cs"]))
 

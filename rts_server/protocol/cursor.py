@@ -25,3 +25,13 @@ def decode(text: str, *shape: type) -> list[Any]:
     if not isinstance(value, list) or [type(item) for item in value] != list(shape):
         raise InvalidParam(details={"cursor": ["Not a cursor of this list."]})
     return value
+
+
+def page(
+    items: list[dict[str, Any]], name: str, key: str, after: str, limit: int
+) -> dict[str, Any]:
+    """`{name: items behind `after` in order of their key, next_cursor}`."""
+    rest = [item for item in items if item[key] > after]
+    shown = rest[:limit]
+    more = len(rest) > len(shown)
+    return {name: shown, "next_cursor": encode([shown[-1][key]]) if more else None}

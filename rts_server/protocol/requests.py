@@ -1,0 +1,146 @@
+"""What app back ends and operators ask over REST: one schema for each body, query and header."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from marshmallow import Schema, ValidationError, fields, validates_schema
+from marshmallow.validate import Length, Range
+
+from rts_server.protocol.commands import Command, says_something
+from rts_server.protocol.fields import (
+    LARGEST_SEQ,
+    LIMITS,
+    Flag,
+    Metadata,
+    Whole,
+    identifier,
+    line,
+    role,
+    text,
+    user,
+)
+
+PLACES: dict[str, fields.Field[Any]] = {
+    "room_id": identifier(required=True),
+    "external_id": user(required=True),
+    "user_id": user(required=True),
+    "instance_id": identifier(required=True),
+    "path": fields.String(required=True),
+}
+"""What may stand in a path."""
+
+
+def place(*names: str) -> type[Schema]:
+    """The schema of a path with these places."""
+    return Schema.from_dict({name: PLACES[name] for name in names}, name="Place")
+
+
+def _whole(least: int, most: int, **more: Any) -> fields.Integer:
+    """A number in a query, where everything is text."""
+    return fields.Integer(validate=Range(least, most), **more)
+
+
+class NewMember(Command):
+    """Somebody who is to be a member."""
+
+    user_id = user(required=True)
+    role = role(load_default="member")
+    name = line(128)
+
+
+class NewRole(Command):
+    """Another role for a member."""
+
+    user_id = user(required=True)
+    role = role(required=True)
+
+
+def _members(most: int, **more: Any) -> fields.List[Any]:
+    return fields.List(fields.Nested(NewMember), validate=Length(0, most), **more)
+
+
+class ExternalRoom(Command):
+    """The group of a business key, made with these first members unless it is there."""
+
+    members = _members(LIMITS.ids_per_call)
+    name = line(LIMITS.room_name)
+    metadata = Metadata()
+
+
+class RoomChange(Command):
+    """Another name, metadata or frozen; `version`: only if the room still has it."""
+
+    name = line(LIMITS.room_name)
+    metadata = Metadata()
+    frozen = Flag()
+    version = Whole(1, LARGEST_SEQ)
+
+    @validates_schema
+    def _changes_something(self, data: dict[str, Any], **_: Any) -> None:
+        if not {"name", "metadata", "frozen"} & set(data):
+            raise ValidationError("One of name, metadata and frozen.", "name")
+
+
+class MemberSet(Command):
+    """All members of the group: who is not named goes."""
+
+    members = _members(LIMITS.group_members, required=True)
+
+
+class MemberBatch(Command):
+    """Members who come, go and have another role; at most 100 in all."""
+
+    add = _members(LIMITS.ids_per_call, load_default=list)
+    remove = fields.List(user(), validate=Length(0, LIMITS.ids_per_call), load_default=list)
+    update = fields.List(
+        fields.Nested(NewRole), validate=Length(0, LIMITS.ids_per_call), load_default=list
+    )
+
+    @validates_schema
+    def _fits(self, data: dict[str, Any], **_: Any) -> None:
+        count = len(data["add"]) + len(data["remove"]) + len(data["update"])
+        if not 1 <= count <= LIMITS.ids_per_call:
+            raise ValidationError(f"1 to {LIMITS.ids_per_call} users in all.", "add")
+
+
+class NewMessage(Command):
+    """A message of a member (`on_behalf_of`), or of the operator himself."""
+
+    text = text(required=True)
+    on_behalf_of = user()
+    mentions = fields.List(user(), validate=Length(0, LIMITS.mentions))
+    reply_to = identifier()
+    metadata = Metadata()
+
+    @validates_schema
+    def _says_something(self, data: dict[str, Any], **_: Any) -> None:
+        says_something(data)
+
+
+class IdempotencyKey(Command):
+    """The same key from the same sender is the same message, however often it is sent."""
+
+    client_msg_id = identifier(data_key="Idempotency-Key")
+
+
+class Page(Command):
+    """A page of a list."""
+
+    cursor = fields.String(validate=Length(1, 400))
+    limit = _whole(1, 100, load_default=100)
+
+
+class MessagePage(Command):
+    """A page of history; without a bound the newest."""
+
+    before_seq = _whole(1, LARGEST_SEQ)
+    after_seq = _whole(0, LARGEST_SEQ)
+    around_seq = _whole(0, LARGEST_SEQ)
+    limit = _whole(1, 100, load_default=50)
+
+    @validates_schema
+    def _one_bound(self, data: dict[str, Any], **_: Any) -> None:
+        bounds = [name for name in ("before_seq", "after_seq", "around_seq") if name in data]
+        if len(bounds) > 1:
+            raise ValidationError("Only one bound.", bounds[1])

@@ -1,0 +1,72 @@
+"""Members, for operators."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rts_server.auth import Identity
+from rts_server.config import Settings
+from rts_server.protocol import answers, cursor, requests
+from rts_server.rest.routes import Asked, route
+from rts_server.rest.settling import settled
+from rts_server.rooms.append import Wanted
+from rts_server.rooms.declared import Changed, Declarations, joins, must_differ
+from rts_server.rooms.members import Members
+from rts_server.rooms.rooms import Rooms
+
+
+class MemberRoutes:
+    """The whole set, or a few who come, go and change."""
+
+    def __init__(
+        self, settings: Settings, rooms: Rooms, members: Members, declarations: Declarations
+    ) -> None:
+        self._patience = settings.durable_wait
+        self._rooms = rooms
+        self._members = members
+        self._declarations = declarations
+
+    @route("GET", "/v1/rooms/{room_id}/members", answers.Members, query=requests.Page)
+    async def page(self, operator: Identity, asked: Asked) -> dict[str, Any]:
+        """The members of a room, in order of user id."""
+        await self._rooms.public(asked["room_id"])
+        after = cursor.decode(asked["cursor"], str)[0] if "cursor" in asked else ""
+        members = await self._members.anybody(asked["room_id"])
+        return cursor.page(members, "members", "user_id", after, asked["limit"])
+
+    @route("PUT", "/v1/rooms/{room_id}/members", answers.ChangedMembers, body=requests.MemberSet)
+    async def declare(self, operator: Identity, asked: Asked) -> dict[str, Any]:
+        """Declare all members of a group, with their roles: who is not named goes."""
+        room_id = asked["room_id"]
+        await self._rooms.public(room_id)
+        members = asked["members"]
+        return await self._told(
+            await self._declarations.members(room_id, operator.user_id, members)
+        )
+
+    @route(
+        "POST",
+        "/v1/rooms/{room_id}/members:batch",
+        answers.ChangedMembers,
+        body=requests.MemberBatch,
+    )
+    async def batch(self, operator: Identity, asked: Asked) -> dict[str, Any]:
+        """Members who come, go and have another role, all or none."""
+        room_id = asked["room_id"]
+        await self._rooms.public(room_id)
+        named = [*asked["remove"], *(one["user_id"] for one in asked["add"] + asked["update"])]
+        must_differ(named)
+        wanted = Wanted(
+            joins(asked["add"]),
+            tuple(asked["remove"]),
+            tuple((one["user_id"], one["role"]) for one in asked["update"]),
+        )
+        return await self._told(await self._declarations.change(room_id, operator.user_id, wanted))
+
+    async def _told(self, changed: Changed) -> dict[str, Any]:
+        return {
+            "added": changed.picked("join"),
+            "removed": changed.picked("go"),
+            "updated": changed.picked("role"),
+            "status": await settled(changed.done, self._patience),
+        }

@@ -1,0 +1,75 @@
+"""Messages, for operators."""
+
+from __future__ import annotations
+
+import secrets
+from typing import Any
+
+from rts_server import errors
+from rts_server.auth import Identity
+from rts_server.config import Settings
+from rts_server.protocol import answers, requests
+from rts_server.rest.routes import Asked, route
+from rts_server.rest.settling import settled
+from rts_server.rooms.history import ANYBODY, History
+from rts_server.rooms.messages import Messages
+from rts_server.rooms.receipts import Receipts
+from rts_server.rooms.rooms import Rooms
+
+
+class MessageRoutes:
+    """Write as a member or as oneself, and read."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        rooms: Rooms,
+        senders: tuple[Messages, Messages],
+        history: History,
+        receipts: Receipts,
+    ) -> None:
+        """`senders`: the first asks for the sender's role, the second for nobody's."""
+        self._patience = settings.durable_wait
+        self._rooms = rooms
+        self._as_member, self._as_system = senders
+        self._history = history
+        self._receipts = receipts
+
+    @route(
+        "POST",
+        "/v1/rooms/{room_id}/messages",
+        answers.Sent,
+        headers=requests.IdempotencyKey,
+        body=requests.NewMessage,
+    )
+    async def send(self, operator: Identity, asked: Asked) -> dict[str, Any]:
+        """Send a message: of a member, who must be allowed to, or of the operator himself."""
+        room_id, member = asked["room_id"], asked.pop("on_behalf_of", None)
+        await self._rooms.public(room_id)
+        client_msg_id = asked.setdefault("client_msg_id", secrets.token_hex(16))
+        sender, sender_id = self._as_system, operator.user_id
+        if member:
+            sender, sender_id = self._as_member, member
+        done = await sender.send(room_id, sender_id, asked)
+        appended = done.appended
+        assert appended is not None
+        for user_id in {*appended.unhid, *([member] if member and appended.read_on else [])}:
+            self._receipts.tell_unread_soon(user_id, room_id)
+        status = await settled([done], self._patience, errors.NeverStored)
+        data = {
+            "message_id": done.request_id,
+            "client_msg_id": client_msg_id,
+            "seq": appended.seq,
+            "epoch": appended.epoch,
+            "offset": appended.offset,
+            "created_at": appended.ts,
+            "status": status,
+        }
+        return data | ({"duplicate": True} if appended.duplicate else {})
+
+    @route("GET", "/v1/rooms/{room_id}/messages", answers.Messages, query=requests.MessagePage)
+    async def page(self, operator: Identity, asked: Asked) -> dict[str, Any]:
+        """A page of history, ascending by seq."""
+        await self._rooms.public(asked["room_id"])
+        messages, more = await self._history.asked(asked["room_id"], ANYBODY, asked)
+        return {"messages": messages, "has_more": more}

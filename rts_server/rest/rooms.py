@@ -1,0 +1,49 @@
+"""Rooms, for operators."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rts_server.auth import Identity
+from rts_server.config import Settings
+from rts_server.protocol import answers, requests
+from rts_server.rest.routes import Asked, route
+from rts_server.rest.settling import settled
+from rts_server.rooms.declared import Declarations
+from rts_server.rooms.rooms import Rooms
+
+
+class RoomRoutes:
+    """Get-or-create by a business key, read and change."""
+
+    def __init__(self, settings: Settings, rooms: Rooms, declarations: Declarations) -> None:
+        self._patience = settings.durable_wait
+        self._rooms = rooms
+        self._declarations = declarations
+
+    @route(
+        "PUT",
+        "/v1/external-rooms/{external_id}",
+        answers.DeclaredRoom,
+        body=requests.ExternalRoom,
+    )
+    async def declare(self, operator: Identity, asked: Asked) -> dict[str, Any]:
+        """Get or create the group of a business key; one that is there stays as it is."""
+        external_id = asked.pop("external_id")
+        room_id, done = await self._declarations.group(operator.user_id, external_id, asked)
+        room = await self._rooms.public(room_id)
+        status = await settled([done] if done else [], self._patience)
+        return {"room": room, "created": done is not None, "status": status}
+
+    @route("GET", "/v1/rooms/{room_id}", answers.PublicRoom)
+    async def get(self, operator: Identity, asked: Asked) -> dict[str, Any]:
+        """One room, without what it is to a member."""
+        return {"room": await self._rooms.public(asked["room_id"])}
+
+    @route("PATCH", "/v1/rooms/{room_id}", answers.ChangedPublicRoom, body=requests.RoomChange)
+    async def update(self, operator: Identity, asked: Asked) -> dict[str, Any]:
+        """Another name or metadata, or frozen: then only owners, admins and operators write."""
+        room_id = asked.pop("room_id")
+        done = await self._rooms.update(room_id, operator.user_id, asked)
+        room = await self._rooms.public(room_id)
+        return {"room": room, "status": await settled([done], self._patience)}

@@ -1,0 +1,192 @@
+"""What every route of operators does: authenticate, validate, answer in one shape."""
+
+from __future__ import annotations
+
+import logging
+import re
+import secrets
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import orjson
+from aiohttp import web
+from marshmallow import Schema
+from redis.exceptions import RedisError
+
+from rts_server import auth, errors, metrics
+from rts_server.auth import Identity
+from rts_server.config import Settings
+from rts_server.protocol import requests
+from rts_server.rest.parsing import Parser
+
+log = logging.getLogger(__name__)
+
+SCOPE = "operator"
+_PLACE = re.compile(r"{(\w+)}")
+_PARSER = Parser()
+
+Asked = dict[str, Any]
+Handler = Callable[[Any, Identity, Asked], Awaitable[Any]]
+H = TypeVar("H", bound=Handler)
+
+
+@dataclass(frozen=True)
+class Route:
+    """One route: where, what it takes, what it answers. Its handler's first line says what for."""
+
+    method: str
+    path: str
+    answer: type[Schema]
+    body: type[Schema] | None = None
+    query: type[Schema] | None = None
+    headers: type[Schema] | None = None
+
+    @property
+    def places(self) -> list[str]:
+        """The names in its path."""
+        return _PLACE.findall(self.path)
+
+    @property
+    def pattern(self) -> str:
+        """The path as aiohttp matches it: ids may hold anything printable."""
+        return _PLACE.sub(r"{\1:[^/]+}", self.path)
+
+    def locations(self) -> Iterator[tuple[str, type[Schema]]]:
+        """What is validated, in this order."""
+        yield "match_info", requests.place(*self.places)
+        for location, schema in (
+            ("query", self.query),
+            ("headers", self.headers),
+            ("json", self.body),
+        ):
+            if schema is not None:
+                yield location, schema
+
+
+def route(method: str, path: str, answer: type[Schema], **takes: type[Schema]) -> Callable[[H], H]:
+    """Mark a method as a route: its return value is the answer's data, a Refusal the refusal."""
+
+    def mark(handler: H) -> H:
+        handler.__dict__["__route__"] = Route(method, path, answer, **takes)
+        return handler
+
+    return mark
+
+
+def routes_of(resource: object) -> list[tuple[Route, Handler]]:
+    """The routes of a resource, in the order they are written."""
+    marked = vars(type(resource)).values()
+    return [
+        (m.__dict__["__route__"], m) for m in marked if "__route__" in getattr(m, "__dict__", ())
+    ]
+
+
+class Doors:
+    """Opens for operators' tokens alone."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+
+    def add(self, app: web.Application, resource: object) -> None:
+        """All routes of a resource."""
+        for one, handler in routes_of(resource):
+            app.router.add_route(one.method, one.pattern, self._door(one, handler, resource))
+
+    def close(self, app: web.Application, routes: list[Route]) -> None:
+        """Everything else under /v1 is answered in the same shape."""
+
+        async def nothing(_: object, __: Identity, asked: Asked) -> Any:
+            """No such route, or not by this method."""
+            path = asked["path"]
+            allowed = [one.method for one in routes if re.fullmatch(_as_regex(one), path)]
+            if allowed:
+                raise WrongMethod(sorted({*allowed}))
+            raise errors.NotFound("No such route.")
+
+        lost = Route("*", "/v1/{path}", Schema)
+        app.router.add_route("*", "/v1/{path:.*}", self._door(lost, nothing, None))
+
+    def _door(
+        self, one: Route, handler: Handler, resource: object
+    ) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+        places = [(location, schema()) for location, schema in one.locations()]
+        name = f"{one.method} {one.path}"
+
+        async def door(request: web.Request) -> web.StreamResponse:
+            began = time.perf_counter()
+            try:
+                operator = self._operator(request)
+                asked: Asked = {}
+                for location, schema in places:
+                    asked |= await _PARSER.parse(schema, request, location=location)
+                answer = await handler(resource, operator, asked)
+            except Exception as error:
+                answer = _refusal(error)
+            if isinstance(answer, web.StreamResponse):
+                code, response = "ok", answer
+            else:
+                code = answer.code if isinstance(answer, errors.Refusal) else "ok"
+                response = _response(answer)
+            metrics.COMMANDS.labels(name, code).inc()
+            metrics.COMMAND_SECONDS.labels(name).observe(time.perf_counter() - began)
+            return response
+
+        return door
+
+    def _operator(self, request: web.Request) -> Identity:
+        """Who asks. Raises Unauthorized, TokenExpired, Forbidden."""
+        kind, _, token = request.headers.get("Authorization", "").partition(" ")
+        identity = auth.verify(self._settings, token.strip() if kind.lower() == "bearer" else None)
+        if SCOPE not in identity.scope.split():
+            raise errors.Forbidden("This needs a token with scope operator.")
+        return identity
+
+
+class WrongMethod(errors.BadRequest):
+    """The route does not know this method."""
+
+    http = 405
+
+    def __init__(self, allowed: list[str]) -> None:
+        super().__init__()
+        self.allowed = allowed
+
+
+def _as_regex(one: Route) -> str:
+    """Against the path behind /v1/, as it was sent."""
+    parts = _PLACE.split(one.path.removeprefix("/v1/"))
+    return "[^/]+".join(re.escape(part) for part in parts[::2])
+
+
+def _refusal(error: Exception) -> errors.Refusal:
+    match error:
+        case errors.Refusal():
+            return error
+        case web.HTTPRequestEntityTooLarge():
+            return errors.MessageTooLarge("The body is too large.")
+        case RedisError() | OSError():
+            return errors.Unavailable()
+    request_id = secrets.token_hex(8)
+    log.error("route failed", extra={"request_id": request_id}, exc_info=error)
+    return errors.Internal(details={"request_id": request_id})
+
+
+def _response(answer: Asked | errors.Refusal) -> web.Response:
+    if not isinstance(answer, errors.Refusal):
+        return _json({"ok": True, "data": answer}, 200)
+    headers = {}
+    if answer.http == 401:
+        headers["WWW-Authenticate"] = "Bearer"
+    if answer.retry_after_ms is not None:
+        headers["Retry-After"] = str(-(-answer.retry_after_ms // 1000))
+    if isinstance(answer, WrongMethod):
+        headers["Allow"] = ", ".join(answer.allowed)
+    return _json({"ok": False, "error": answer.as_error()}, answer.http, headers)
+
+
+def _json(body: Asked, status: int, headers: dict[str, str] | None = None) -> web.Response:
+    return web.Response(
+        body=orjson.dumps(body), status=status, headers=headers, content_type="application/json"
+    )

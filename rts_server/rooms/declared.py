@@ -1,0 +1,117 @@
+"""What the back end of an application declares: groups by their business key, sets of members."""
+
+from __future__ import annotations
+
+import secrets
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+from rts_server import errors, keys
+from rts_server.persistence.archive import Archive
+from rts_server.rooms import events
+from rts_server.rooms.append import Joining, Op, Wanted
+from rts_server.rooms.appends import Done, SystemAppends
+from rts_server.rooms.log import Exists
+from rts_server.rooms.members import Member, Members
+from rts_server.rooms.memberships import Memberships
+
+SLICE = 100
+"""Members that one event names at most."""
+
+
+@dataclass(frozen=True)
+class Changed:
+    """What was appended, in order; nothing where all was as declared."""
+
+    done: tuple[Done, ...]
+
+    def picked(self, op: Op) -> list[str]:
+        """The users to whom something was done."""
+        return [user_id for done in self.done for user_id in done.picked(op)]
+
+
+class Declarations:
+    """Every declaration is safe to repeat. The system acts: nobody's role is asked."""
+
+    def __init__(
+        self,
+        appends: SystemAppends,
+        archive: Archive,
+        memberships: Memberships,
+        members: Members,
+    ) -> None:
+        self._appends = appends
+        self._archive = archive
+        self._memberships = memberships
+        self._members = members
+
+    async def group(
+        self, actor_id: str, external_id: str, wished: dict[str, Any]
+    ) -> tuple[str, Done | None]:
+        """(room_id, the append), None when the room is there already, which stays as it is."""
+        joining = joins(wished.get("members", ()))
+        room = {
+            "type": "group",
+            "name": wished.get("name"),
+            "metadata": wished.get("metadata", {}),
+            "external_id": external_id,
+            "room_id": keys.external_room_id(external_id),
+        }
+        room_id = str(room["room_id"])
+        await self._memberships.must_fit(room_id, [one.user_id for one in joining])
+        request = events.room_created(room, actor_id, joining, f"create:{secrets.token_hex(16)}")
+        try:
+            return room_id, await self._appends.append(request)
+        except Exists:
+            return room_id, None
+
+    async def members(self, room_id: str, actor_id: str, declared: list[dict[str, Any]]) -> Changed:
+        """Make these the members, with these roles. Raises Refusal, Conflict for a direct room."""
+        wanted = difference(await self._members.anybody(room_id), declared)
+        changed = await self.change(room_id, actor_id, wanted)
+        roles = {one["user_id"]: one["role"] for one in declared}
+
+        async def stored() -> bool:
+            kept = await self._archive.members(room_id)
+            return {one.user_id: one.role for one in kept if one.state == "in"} == roles
+
+        return Changed((*changed.done, self._appends.agree("stored", stored)))
+
+    async def change(self, room_id: str, actor_id: str, wanted: Wanted) -> Changed:
+        """Members come, go and change: all or none up to 100 of them, beyond it in parts."""
+        await self._memberships.must_fit(room_id, [one.user_id for one in wanted.joining])
+        if not len(wanted):
+            return Changed(())
+        parts = [wanted] if len(wanted) <= SLICE else wanted.slices(SLICE)
+        requests = [events.members_changed(room_id, actor_id, part) for part in parts]
+        return Changed(tuple([await self._appends.append(request) for request in requests]))
+
+
+def joins(members: Any) -> tuple[Joining, ...]:
+    """Members as declared. Raises InvalidParam for one who is named twice."""
+    must_differ([member["user_id"] for member in members])
+    return tuple(Joining(one["user_id"], one["role"], one.get("name")) for one in members)
+
+
+def must_differ(user_ids: list[str]) -> None:
+    """Nobody is named twice, as different things even. Raises InvalidParam."""
+    twice = [user_id for user_id, times in Counter(user_ids).items() if times > 1]
+    if twice:
+        raise errors.InvalidParam(details={"members": [f"Named twice: {twice[0]}"]})
+
+
+def difference(present: list[Member], declared: list[dict[str, Any]]) -> Wanted:
+    """What makes those present those declared; names of who is in stay."""
+    roles = {member["user_id"]: member["role"] for member in present}
+    wanted = joins(declared)
+    named = {one.user_id for one in wanted}
+    return Wanted(
+        joining=tuple(one for one in wanted if one.user_id not in roles),
+        going=tuple(user_id for user_id in roles if user_id not in named),
+        giving=tuple(
+            (one.user_id, one.role)
+            for one in wanted
+            if one.user_id in roles and roles[one.user_id] != one.role
+        ),
+    )

@@ -1,0 +1,74 @@
+"""A client of the REST routes; every answer is held against the schema of its route."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Self
+
+import aiohttp
+
+from rts_server.protocol.objects import Error
+from rts_server.rest.members import MemberRoutes
+from rts_server.rest.messages import MessageRoutes
+from rts_server.rest.rooms import RoomRoutes
+from rts_server.rest.routes import Route
+
+RESOURCES: list[type] = [RoomRoutes, MemberRoutes, MessageRoutes]
+ROUTES: list[Route] = [
+    member.__dict__["__route__"]
+    for resource in RESOURCES
+    for member in vars(resource).values()
+    if "__route__" in getattr(member, "__dict__", ())
+]
+
+
+class Rest:
+    """One token at one instance."""
+
+    def __init__(self, url: str, token: str | None) -> None:
+        self._url = url
+        self._token = token
+        self.status = 0
+        self.headers: dict[str, str] = {}
+
+    async def __aenter__(self) -> Self:
+        headers = {"Authorization": f"Bearer {self._token}"} if self._token else {}
+        self._session = aiohttp.ClientSession(self._url, headers=headers)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._session.close()
+
+    async def ask(self, method: str, path: str, body: Any = None, **more: Any) -> Any:
+        """The answer as it came; its status is kept beside."""
+        given = {} if body is None else {"json": body}
+        async with self._session.request(method, path, **given, **more) as response:
+            self.status, self.headers = response.status, dict(response.headers)
+            answer = await response.json()
+        wrong = wrong_answer(method, path.partition("?")[0], answer)
+        assert not wrong, (method, path, wrong)
+        return answer
+
+    async def ok(self, method: str, path: str, body: Any = None, **more: Any) -> Any:
+        """The data of an answer that is ok."""
+        answer = await self.ask(method, path, body, **more)
+        assert answer["ok"], answer
+        assert self.status == 200
+        return answer["data"]
+
+    async def refused(self, method: str, path: str, body: Any = None, **more: Any) -> str:
+        """The code of a refusal, which came with its own status."""
+        answer = await self.ask(method, path, body, **more)
+        assert not answer["ok"], answer
+        code: str = answer["error"]["code"]
+        return code
+
+
+def wrong_answer(method: str, path: str, answer: Any) -> Any:
+    """What of an answer is not as its route says."""
+    if not answer["ok"]:
+        return Error().validate(answer["error"])
+    for route in ROUTES:
+        if route.method == method and re.fullmatch(re.sub(r"{\w+}", "[^/]+", route.path), path):
+            return route.answer().validate(answer["data"])
+    return {path: "no such route"}

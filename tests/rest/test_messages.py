@@ -1,0 +1,74 @@
+"""Messages of operators and of members they speak for."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.flows.test_commands import ok
+from tests.rest.client import Rest
+from tests.rest.test_rooms import group, member
+from tests.world import World, name, until
+
+pytestmark = pytest.mark.timeout(60)
+
+
+async def test_a_key_makes_one_message(world: World, operator: Rest) -> None:
+    """The same Idempotency-Key is the same message; another text under it is a conflict."""
+    alice = name("alice")
+    room_id = await group(operator, member(alice, "owner"))
+    path, headers = f"/v1/rooms/{room_id}/messages", {"Idempotency-Key": "key-1"}
+    async with world.js(alice) as a:
+        first = await operator.ok("POST", path, {"text": "hello"}, headers=headers)
+        assert first["status"] == "queued"
+        again = await operator.ok("POST", path, {"text": "hello"}, headers=headers)
+        assert again == first | {"duplicate": True}
+        assert await operator.refused("POST", path, {"text": "x"}, headers=headers) == "conflict"
+        heard = await a.wait_for(lambda e: bool(e["type"] == "message.new"))
+        assert heard["actor_id"] == heard["data"]["message"]["sender_id"] == "ops"
+        room = (await ok(a, "room.get", {"room_id": room_id}))["room"]
+        assert (room["unread"], room["last_message"]["preview"]) == (1, "hello")
+    until(lambda: len(world.messages(room_id)) == 1, 10)
+
+
+async def test_on_behalf_of_a_member(world: World, operator: Rest) -> None:
+    """The message is the member's, under his own rights; who is no member has none."""
+    alice, bob, eve = name("alice"), name("bob"), name("eve")
+    room_id = await group(operator, member(alice, "owner"), member(bob, "readonly"))
+    path = f"/v1/rooms/{room_id}/messages"
+    async with world.js(alice) as a:
+        sent = await operator.ok("POST", path, {"text": "hi", "on_behalf_of": alice})
+        heard = await a.wait_for(lambda e: bool(e["type"] == "message.new"))
+        assert heard["data"]["message"]["sender_id"] == alice
+        assert heard["data"]["message"]["message_id"] == sent["message_id"]
+        room = (await ok(a, "room.get", {"room_id": room_id}))["room"]
+        assert (room["unread"], room["read_seq"]) == (0, sent["seq"])
+    quiet = {"text": "hi", "on_behalf_of": bob}
+    assert await operator.refused("POST", path, quiet) == "forbidden"
+    strange = {"text": "hi", "on_behalf_of": eve}
+    assert await operator.refused("POST", path, strange) == "not_found"
+
+
+async def test_operators_write_where_it_is_frozen(operator: Rest) -> None:
+    """A frozen room takes messages of operators, none of plain members."""
+    bob = name("bob")
+    room_id = await group(operator, member(bob))
+    await operator.ok("PATCH", f"/v1/rooms/{room_id}", {"frozen": True})
+    path = f"/v1/rooms/{room_id}/messages"
+    await operator.ok("POST", path, {"text": "notice"})
+    assert await operator.refused("POST", path, {"text": "x", "on_behalf_of": bob}) == "forbidden"
+
+
+async def test_history_is_read_by_bounds(operator: Rest) -> None:
+    """Pages of history, ascending by seq, without being a member."""
+    room_id = await group(operator, member(name("alice")))
+    path = f"/v1/rooms/{room_id}/messages"
+    for n in range(5):
+        await operator.ok("POST", path, {"text": f"m{n}"})
+    newest = await operator.ok("GET", path, params={"limit": "2"})
+    assert [one["text"] for one in newest["messages"]] == ["m3", "m4"]
+    assert newest["has_more"]
+    older = await operator.ok("GET", path, params={"before_seq": "4", "limit": "10"})
+    assert [one["text"] for one in older["messages"]] == ["m0", "m1", "m2"]
+    both = {"before_seq": "4", "after_seq": "1"}
+    assert await operator.refused("GET", path, params=both) == "invalid_param"
+    assert await operator.refused("GET", path, params={"limit": "x"}) == "invalid_param"

@@ -1,0 +1,180 @@
+"""What operators declare of rooms and members, as members hear it."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import pytest
+
+from tests.flows.test_commands import ok
+from tests.rest.client import Rest
+from tests.world import World, name
+
+pytestmark = pytest.mark.timeout(60)
+
+
+def member(user_id: str, role: str = "member") -> dict[str, Any]:
+    """A member as it is declared."""
+    return {"user_id": user_id, "role": role}
+
+
+async def test_a_business_key_is_one_room(world: World, operator: Rest) -> None:
+    """PUT makes the room once; its members hear it at once, with their roles and names."""
+    alice, bob, key = name("alice"), name("bob"), name("order/17:x")
+    wished = {
+        "name": "Order 17",
+        "metadata": {"order": 17},
+        "members": [member(alice, "owner"), member(bob) | {"name": "Bob"}],
+    }
+    path = f"/v1/external-rooms/{key.replace('/', '%2F')}"
+    async with world.js(bob) as b:
+        made = await operator.ok("PUT", path, wished)
+        assert made["created"]
+        assert made["status"] == "stored"
+        assert made["room"]["external_id"] == key
+        assert made["room"]["created_by"] == "ops"
+        room_id = made["room"]["room_id"]
+        told = await b.wait_for(lambda e: bool(e["type"] == "room.added"))
+        assert told["data"]["room"]["room_id"] == room_id
+        again = await operator.ok("PUT", path, {"name": "another"})
+        assert not again["created"]
+        assert again["room"]["name"] == "Order 17"
+        listed = await ok(b, "member.list", {"room_id": room_id})
+    roles = {one["user_id"]: one["role"] for one in listed["members"]}
+    assert roles == {alice: "owner", bob: "member"}
+    assert [one.get("name") for one in listed["members"] if one["user_id"] == bob] == ["Bob"]
+    shown = await operator.ok("GET", f"/v1/rooms/{room_id}")
+    assert shown["room"]["member_count"] == 2
+    assert "role" not in shown["room"]
+
+
+async def test_a_group_may_begin_without_members(operator: Rest) -> None:
+    """A room that is only declared is there; its members may come later."""
+    made = await operator.ok("PUT", f"/v1/external-rooms/{name('case')}", {})
+    room_id = made["room"]["room_id"]
+    assert made["room"]["member_count"] == 0
+    came = await operator.ok("PUT", f"/v1/rooms/{room_id}/members", {"members": [member("a")]})
+    assert came == {"added": ["a"], "removed": [], "updated": [], "status": "stored"}
+
+
+async def test_a_change_is_heard(world: World, operator: Rest) -> None:
+    """PATCH: name, metadata and frozen reach the members; an older version is a conflict."""
+    alice = name("alice")
+    room_id = await group(operator, member(alice, "owner"))
+    async with world.js(alice) as a:
+        path = f"/v1/rooms/{room_id}"
+        changed = await operator.ok("PATCH", path, {"name": "New", "frozen": True, "version": 1})
+        assert (changed["room"]["name"], changed["room"]["version"]) == ("New", 2)
+        told = await a.wait_for(lambda e: bool(e["type"] == "room.updated"))
+        assert told["actor_id"] == "ops"
+        assert told["data"]["room"]["frozen"]
+        assert await operator.refused("PATCH", path, {"name": "Old", "version": 1}) == "conflict"
+        assert operator.status == 409
+
+
+async def test_the_whole_set_is_declared(world: World, operator: Rest) -> None:
+    """PUT members: who is named is in as named, who is not is out, in one event each."""
+    alice, bob, carol, dave = (name(who) for who in ("alice", "bob", "carol", "dave"))
+    room_id = await group(operator, member(alice, "owner"), member(bob), member(dave))
+    path = f"/v1/rooms/{room_id}/members"
+    async with world.js(alice) as a, world.js(bob) as b:
+        wanted = {"members": [member(alice, "admin"), member(carol, "readonly"), member(dave)]}
+        changed = await operator.ok("PUT", path, wanted)
+        assert changed == {
+            "added": [carol],
+            "removed": [bob],
+            "updated": [alice],
+            "status": "stored",
+        }
+        await b.wait_for(lambda e: bool(e["type"] == "room.removed"))
+        await a.wait_for(lambda e: bool(e["type"] == "member.updated"))
+        kinds = [e["type"] for e in a.of_type("member.added", "member.removed", "member.updated")]
+        assert kinds == ["member.removed", "member.added", "member.updated"]
+        again = await operator.ok("PUT", path, wanted)
+        assert again == {"added": [], "removed": [], "updated": [], "status": "stored"}
+    first = await operator.ok("GET", path, params={"limit": "2"})
+    rest = await operator.ok("GET", path, params={"cursor": first["next_cursor"]})
+    assert [(m["user_id"], m["role"]) for m in first["members"] + rest["members"]] == sorted(
+        [(alice, "admin"), (carol, "readonly"), (dave, "member")]
+    )
+    assert rest["next_cursor"] is None
+
+
+async def test_a_batch_is_all_or_none(operator: Rest) -> None:
+    """members:batch adds, removes and changes; a stranger's role refuses all of it."""
+    alice, bob, carol = name("alice"), name("bob"), name("carol")
+    room_id = await group(operator, member(alice, "owner"), member(bob))
+    path = f"/v1/rooms/{room_id}/members:batch"
+    wrong = {"add": [member(carol)], "update": [member(name("eve"), "admin")]}
+    assert await operator.refused("POST", path, wrong) == "not_found"
+    shown = await operator.ok("GET", f"/v1/rooms/{room_id}/members")
+    assert [one["user_id"] for one in shown["members"]] == sorted([alice, bob])
+    right = {"add": [member(carol)], "remove": [bob], "update": [member(alice, "admin")]}
+    changed = await operator.ok("POST", path, right)
+    assert (changed["added"], changed["removed"], changed["updated"]) == ([carol], [bob], [alice])
+    twice = {"add": [member(carol)], "remove": [carol]}
+    assert await operator.refused("POST", path, twice) == "invalid_param"
+
+
+async def test_more_members_than_an_event_names(world: World, operator: Rest) -> None:
+    """A set of 250 comes in parts of 100; one of 1,001 is refused as it is."""
+    alice = name("alice")
+    room_id = await group(operator, member(alice, "owner"))
+    many = [member(alice, "owner"), *(member(f"{alice}-{n}") for n in range(250))]
+    path = f"/v1/rooms/{room_id}/members"
+    async with world.js(alice) as a:
+        changed = await operator.ok("PUT", path, {"members": many})
+        assert len(changed["added"]) == 250
+        await a.until(lambda: len(a.of_type("member.added")) == 3)
+        assert [len(e["data"]["members"]) for e in a.of_type("member.added")] == [100, 100, 50]
+    assert (await operator.ok("GET", f"/v1/rooms/{room_id}"))["room"]["member_count"] == 251
+    too_many = {"members": [member(f"{alice}-{n}") for n in range(1001)]}
+    assert await operator.refused("PUT", path, too_many) == "invalid_param"
+
+
+async def test_a_direct_room_stays_with_its_two(world: World, operator: Rest) -> None:
+    """Operators change no members of a direct room."""
+    alice, bob = name("alice"), name("bob")
+    async with world.js(alice) as a:
+        room_id = (await ok(a, "room.create", {"type": "direct", "members": [bob]}))["room"][
+            "room_id"
+        ]
+    path = f"/v1/rooms/{room_id}/members"
+    assert await operator.refused("PUT", path, {"members": [member(alice)]}) == "conflict"
+    batch = {"add": [member("x")]}
+    assert await operator.refused("POST", f"{path}:batch", batch) == "conflict"
+
+
+async def test_bad_input_is_named(operator: Rest) -> None:
+    """The answer names the fields that are wrong, and the room that is not there."""
+    answer = await operator.ask("PUT", "/v1/external-rooms/x", {"members": [{"role": "king"}]})
+    assert operator.status == 400
+    assert answer["error"]["code"] == "invalid_param"
+    assert set(answer["error"]["details"]) == {"members.0.user_id", "members.0.role"}
+    assert await operator.refused("GET", "/v1/rooms/nowhere") == "not_found"
+    assert operator.status == 404
+    assert await operator.refused("PUT", "/v1/external-rooms/x", [1]) == "bad_request"
+    json = {"Content-Type": "application/json"}
+    broken = {"data": b"{", "headers": json}
+    assert await operator.refused("PUT", "/v1/external-rooms/x", **broken) == "bad_request"
+    form = {"data": {"name": "x"}}
+    assert await operator.refused("PUT", "/v1/external-rooms/x", **form) == "unsupported_type"
+    assert operator.status == 415
+    large = {"metadata": {"x": "x" * 5_000}}
+    assert await operator.refused("PUT", "/v1/external-rooms/x", large) == "message_too_large"
+    huge = {"data": io.BytesIO(b'"' + b"x" * 2_000_000), "headers": json}
+    assert await operator.refused("PUT", "/v1/external-rooms/x", **huge) == "message_too_large"
+    assert operator.status == 413
+    assert await operator.refused("POST", "/v1/rooms/nowhere") == "bad_request"
+    assert operator.status == 405
+    assert operator.headers["Allow"] == "GET, PATCH"
+    assert await operator.refused("GET", "/v1/elsewhere") == "not_found"
+
+
+async def group(operator: Rest, *members: dict[str, Any]) -> str:
+    """A new group of these members."""
+    path = f"/v1/external-rooms/{name('group')}"
+    made = await operator.ok("PUT", path, {"name": "G", "members": list(members)})
+    room_id: str = made["room"]["room_id"]
+    return room_id
