@@ -1,7 +1,7 @@
 # make run    start everything on this machine; ARGS="--instances 2 --port 8000 --fresh"
 # make test   all tests; ARGS="tests/dev -k zips"
 # make setup  prepare for both without starting
-# make check  format, lint, strict types, import rules, template, generated docs
+# make check  format, lint, strict types, import rules, template, shell scripts, generated docs
 # make wire   write docs/protocol.md, docs/asyncapi.json and client/types.d.ts anew
 # make soak   a thousand and more examples of the model-based test; ARGS="--soak 5000 --seed 7"
 # make bench  ours beside the peers, about six minutes; BENCH_ARGS="--room 200 --rounds 1"
@@ -38,6 +38,7 @@ check: $(INSTALLED)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/cfn-lint infra/template.yaml
+	$(BIN)/shellcheck .ci/run $$(find .platform -name '*.sh')
 	$(BIN)/python -m scripts.wire --check
 
 soak: $(INSTALLED)

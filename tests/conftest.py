@@ -29,6 +29,12 @@ hypothesis.settings.load_profile("shared-cores")
 
 
 @pytest.fixture(scope="session")
+def full(pytestconfig: pytest.Config) -> bool:
+    """Whether times and sizes are not scaled down."""
+    return bool(pytestconfig.getoption("--full"))
+
+
+@pytest.fixture(scope="session")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """A stack, a relay and one web instance. Tests keep apart by their users."""
     folder = tmp_path_factory.mktemp("world")

@@ -41,12 +41,6 @@ def deployed(
         running.stop()
 
 
-@pytest.fixture(scope="session")
-def full(pytestconfig: pytest.Config) -> bool:
-    """Whether times and sizes are not scaled down."""
-    return bool(pytestconfig.getoption("--full"))
-
-
 @pytest.fixture(scope="package")
 def pair(
     tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config, full: bool

@@ -13,21 +13,12 @@
 //   {kind: "disconnect", reason} | {kind: "event", name, data} | {kind: "ack", id, answer | error}
 import { createInterface } from "node:readline";
 import { io } from "socket.io-client";
+import { hold } from "./cursors.mjs";
 
 let socket;
 const others = {};
 const NAMESPACES = { receipt: "/receipts", unread: "/receipts", presence: "/presence", typing: "/presence" };
 let auth = {};
-
-// What a client that keeps the rules holds: the highest position of each room.
-function hold({ type, room_id, epoch, offset, data }) {
-  const [e, o] = type === "sync.reset" ? [data.epoch, data.offset]
-    : type === "room.added" ? [data.room.epoch, data.room.offset]
-    : [epoch, offset];
-  if (o === undefined || !room_id) return;
-  const held = auth.cursors[room_id] ?? [0, 0];
-  if (e > held[0] || (e === held[0] && o > held[1])) auth.cursors[room_id] = [e, o];
-}
 
 const tell = (line) => process.stdout.write(JSON.stringify(line) + "\n");
 
@@ -48,7 +39,7 @@ const operations = {
     );
     socket.on("disconnect", (reason) => tell({ kind: "disconnect", reason }));
     socket.onAny((name, data) => {
-      if (follow) hold(data);
+      if (follow) hold(auth.cursors, data);
       tell({ kind: "event", name, data });
     });
   },

@@ -1,0 +1,68 @@
+"""`.ebextensions` against the settings it must fit."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import yaml
+
+from rts_server.config import Settings
+from tests.deployment.platform import ROOT
+
+
+def environment() -> tuple[dict[str, dict[str, Any]], dict[str, Any]]:
+    """Options by namespace, and resources, of all files in their order."""
+    options: dict[str, dict[str, Any]] = {}
+    resources: dict[str, Any] = {}
+    for path in sorted((ROOT / ".ebextensions").glob("*.config")):
+        parsed = yaml.safe_load(path.read_text())
+        for namespace, values in parsed.get("option_settings", {}).items():
+            assert not values.keys() & options.get(namespace, {}).keys(), namespace
+            options.setdefault(namespace, {}).update(values)
+        resources |= parsed.get("Resources", {})
+    return options, resources
+
+
+def test_times_fit_the_settings() -> None:
+    """Idle above a missed ping, deregistration above a drain, the health path is readiness."""
+    options, _ = environment()
+    settings = Settings()
+    process = options["aws:elasticbeanstalk:environment:process:default"]
+    idle = options["aws:elbv2:loadbalancer"]["IdleTimeout"]
+    assert idle > settings.ping_interval + settings.ping_timeout
+    assert process["DeregistrationDelay"] >= settings.drain_spread + 10
+    assert (process["HealthCheckPath"], process["Port"]) == ("/health/ready", 80)
+    nginx = (ROOT / ".platform" / "nginx" / "nginx.conf").read_text()
+    assert f"keepalive_timeout      {idle + 30}s" in nginx
+
+
+def test_the_default_needs_no_stickiness() -> None:
+    """WebSocket only, so no cookie; new instances before old ones go; logs are kept."""
+    options, _ = environment()
+    assert Settings().transports == "websocket"
+    assert not options["aws:elasticbeanstalk:environment:process:default"]["StickinessEnabled"]
+    assert options["aws:elasticbeanstalk:command"]["DeploymentPolicy"] == "Immutable"
+    assert options["aws:elasticbeanstalk:environment"]["LoadBalancerType"] == "application"
+    logs = options["aws:elasticbeanstalk:cloudwatch:logs"]
+    assert (logs["StreamLogs"], logs["DeleteOnTerminate"]) == (True, False)
+
+
+def test_the_process_listens_where_nginx_looks() -> None:
+    """Host and port of the environment are those of `.platform`."""
+    options, _ = environment()
+    given = options["aws:elasticbeanstalk:application:environment"]
+    ours = (ROOT / ".platform/nginx/conf.d/elasticbeanstalk/rts.conf").read_text()
+    assert f"proxy_pass            http://{given['RTS_HOST']}:{given['RTS_PORT']};" in ours
+
+
+def test_two_targets_scale_and_the_alarms_of_the_platform_do_not() -> None:
+    """Connections per instance and CPU; at least two instances."""
+    options, resources = environment()
+    group, trigger = options["aws:autoscaling:asg"], options["aws:autoscaling:trigger"]
+    assert 2 <= group["MinSize"] < group["MaxSize"]
+    assert trigger["UpperBreachScaleIncrement"] == trigger["LowerBreachScaleIncrement"] == 0
+    tracked = [one["Properties"]["TargetTrackingConfiguration"] for one in resources.values()]
+    assert tracked[0]["PredefinedMetricSpecification"] == {
+        "PredefinedMetricType": "ASGAverageCPUUtilization"
+    }
+    assert tracked[1]["CustomizedMetricSpecification"]["MetricName"] == "Connections"
