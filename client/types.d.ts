@@ -53,6 +53,11 @@ export interface ChangedRoomAnswer {
   room: Room;
 }
 
+/** The file as a message shows it. */
+export interface CompletedAnswer {
+  attachment: Attachment;
+}
+
 /** The room, and whether it is new. */
 export interface CreatedAnswer {
   status: "queued" | "stored" | "accepted";
@@ -93,6 +98,14 @@ export interface ExplainedAnswer {
   unread: number;
 }
 
+/** A signed form: POST `fields`, then the file under `file`, to `url` before it expires. */
+export interface GrantedAnswer {
+  attachment_id: string;
+  url: string;
+  fields: Record<string, string>;
+  expires_at: string;
+}
+
 /** What a list shows of a room's last message. */
 export interface LastMessage {
   message_id: string;
@@ -112,10 +125,19 @@ export interface Limits {
   user_rooms: number;
   ids_per_call: number;
   mentions: number;
+  attachments: number;
+  attachment_bytes: number;
+  file_name: number;
   emoji: number;
   reactions: number;
   frame_bytes: number;
   rates: Record<string, Rate>;
+}
+
+/** Where to download a file, until it expires. */
+export interface LinkAnswer {
+  url: string;
+  expires_at: string;
 }
 
 /** Somebody in a room. */
@@ -243,7 +265,8 @@ export interface MessageReactPayload {
 export interface MessageSendPayload {
   room_id: string;
   client_msg_id: string;
-  text: string;
+  text?: string;
+  attachments?: string[];
   mentions?: string[];
   reply_to?: string;
   metadata?: Record<string, unknown>;
@@ -595,6 +618,30 @@ export interface UnreadChangedData {
   rooms: number;
 }
 
+/** A file that was uploaded. */
+export interface UploadCompletePayload {
+  room_id: string;
+  attachment_id: string;
+}
+
+/** A file that is to be uploaded, its content already hashed; width and height of a picture. */
+export interface UploadRequestPayload {
+  room_id: string;
+  name: string;
+  size: number;
+  content_type: string;
+  checksum_sha256: string;
+  width?: number;
+  height?: number;
+}
+
+/** A file of a message that is to be downloaded. */
+export interface UploadUrlPayload {
+  room_id: string;
+  message_id: string;
+  attachment_id: string;
+}
+
 /** Commands of /chat; every one is answered once. */
 export interface ChatCommands {
   "room.create": (payload: RoomCreatePayload, ack: (ack: Ack<CreatedAnswer>) => void) => void;
@@ -614,6 +661,9 @@ export interface ChatCommands {
   "message.react": (payload: MessageReactPayload, ack: (ack: Ack<ChangedMessageAnswer>) => void) => void;
   "message.get": (payload: MessageGetPayload, ack: (ack: Ack<OneMessageAnswer>) => void) => void;
   "message.list": (payload: MessageListPayload, ack: (ack: Ack<MessagesAnswer>) => void) => void;
+  "upload.request": (payload: UploadRequestPayload, ack: (ack: Ack<GrantedAnswer>) => void) => void;
+  "upload.complete": (payload: UploadCompletePayload, ack: (ack: Ack<CompletedAnswer>) => void) => void;
+  "upload.url": (payload: UploadUrlPayload, ack: (ack: Ack<LinkAnswer>) => void) => void;
   "sync": (payload: SyncPayload, ack: (ack: Ack<SyncedAnswer>) => void) => void;
   "auth.refresh": (payload: AuthRefreshPayload, ack: (ack: Ack<RefreshedAnswer>) => void) => void;
 }

@@ -1,4 +1,4 @@
-"""The I/O of both functions: conditional writes, the quarantine queue, log lines without text."""
+"""The I/O of both functions: conditional writes, other queues, log lines without text."""
 
 from __future__ import annotations
 
@@ -14,9 +14,12 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
+from lambdas import files
 from rts_server.persistence.records import (
     MESSAGES,
     ROOMS,
+    Forward,
+    Objects,
     Poison,
     Step,
     Transaction,
@@ -52,8 +55,8 @@ def _sqs() -> SQSClient:
 
 
 @cache
-def _quarantine_url(given: str) -> str:
-    """RTS_QUARANTINE_URL holds the queue's URL or its name."""
+def _queue_url(given: str) -> str:
+    """RTS_QUARANTINE_URL and RTS_ROOM_QUEUE_URL hold a queue's URL or its name."""
     return given if "://" in given else _sqs().get_queue_url(QueueName=given)["QueueUrl"]
 
 
@@ -69,12 +72,17 @@ def apply(steps: Iterable[Step]) -> None:
 
 
 def lift(steps: Iterable[Step]) -> None:
-    """Do the writes in order; whatever DynamoDB says is raised, so that the record stays."""
+    """Do the writes in order; whatever AWS says is raised, so that the record stays."""
     for step in steps:
-        if isinstance(step, Transaction):
-            _transact(step)
-        else:
-            _write(step)
+        match step:
+            case Transaction():
+                _transact(step)
+            case Write():
+                _write(step)
+            case Forward():
+                _forward(step)
+            case Objects():
+                files.settle(step)
 
 
 def _write(write: Write) -> None:
@@ -91,6 +99,11 @@ def _write(write: Write) -> None:
             _pause(CONFLICTS - again)
     for other in write.otherwise:
         _write(other)
+
+
+def _forward(record: Forward) -> None:
+    queue = _queue_url(os.environ["RTS_ROOM_QUEUE_URL"])
+    _sqs().send_message(QueueUrl=queue, MessageBody=record.body)
 
 
 def _transact(transaction: Transaction) -> None:
@@ -135,7 +148,7 @@ def _pause(attempt: int) -> None:
 def quarantine(body: str, reason: str) -> None:
     """Put a record aside. Raises when the queue cannot be reached: the record then stays."""
     _sqs().send_message(
-        QueueUrl=_quarantine_url(os.environ["RTS_QUARANTINE_URL"]),
+        QueueUrl=_queue_url(os.environ["RTS_QUARANTINE_URL"]),
         MessageBody=quarantined(body, reason),
     )
     log("error", "quarantined", reason=reason, **recognised(body))

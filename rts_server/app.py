@@ -23,6 +23,8 @@ from rts_server.adapter.manager import Manager
 from rts_server.config import Settings
 from rts_server.drain import Drain
 from rts_server.engine.server import Server
+from rts_server.files.store import Store
+from rts_server.files.uploads import Uploads
 from rts_server.namespaces.chat import Chat, Reads, Writes
 from rts_server.namespaces.connections import Connections
 from rts_server.namespaces.greeting import Greeting
@@ -207,12 +209,19 @@ def create_app(settings: Settings) -> web.Application:
             server.close(eio_sid, "lease_lost")
 
     presence.lease.lost = give_up
+    store = Store(settings)
     chat = Chat(
         settings,
         server,
         connections,
         Greeting(settings, hearing, parts.chat_lists, parts.receipts),
-        Writes(parts.rooms, parts.memberships, parts.messages, parts.receipts),
+        Writes(
+            parts.rooms,
+            parts.memberships,
+            parts.messages,
+            parts.receipts,
+            Uploads(settings, store),
+        ),
         Reads(parts.chat_lists, parts.history, parts.members, parts.sync),
     )
     reads = (parts.chat_lists, parts.members)
@@ -246,6 +255,7 @@ def create_app(settings: Settings) -> web.Application:
             for namespace in (chat, receipts, here):
                 await namespace.close()
             await hearing.close()
+            await store.close()
 
     app.cleanup_ctx.append(lifespan)
     return app

@@ -36,6 +36,8 @@ class Limits:
     ids_per_call: int = 100
     mentions: int = 50
     attachments: int = 10
+    attachment_bytes: int = 25 * 1024 * 1024
+    file_name: int = 255
     emoji: int = 20
     emoji_points: int = 32
     reactions: int = 500
@@ -82,6 +84,7 @@ class Settings:
         "RTS_REDIS_URL", "redis://127.0.0.1:6379/0", Regexp(r"(rediss?|unix)://.+"), secret=True
     )
     aws_endpoint_url: str | None = _text("AWS_ENDPOINT_URL", None, Regexp(r"https?://.+"))
+    s3_endpoint_url: str | None = _text("AWS_ENDPOINT_URL_S3", None, Regexp(r"https?://.+"))
     aws_region: str = _text("AWS_REGION", "us-east-1")
     message_queue: str = _text(
         "RTS_MESSAGE_QUEUE", "chat-message-queue.fifo", Regexp(r"[\w-]+\.fifo$")
@@ -126,6 +129,9 @@ class Settings:
     pending_cap: int = _count("RTS_PENDING_CAP", 10_000)
     cursor_flush: float = _seconds("RTS_CURSOR_FLUSH", 10.0)
     receipt_interval: float = _seconds("RTS_RECEIPT_INTERVAL", 1.0, 0.01)
+    upload_types: str = _text("RTS_UPLOAD_TYPES", "*/*")
+    upload_ttl: int = _count("RTS_UPLOAD_TTL", 300, 1, 300)
+    download_ttl: int = _count("RTS_DOWNLOAD_TTL", 300, 1, 300)
     linger: float = _seconds("RTS_LINGER", 30.0)
     head_check: float = _seconds("RTS_HEAD_CHECK", 15.0, 0.1)
     canary_interval: float = _seconds("RTS_CANARY_INTERVAL", 3.0, 0.05)

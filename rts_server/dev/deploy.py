@@ -22,6 +22,8 @@ CODE_BUCKET = "chat-code"
 FINGERPRINT = "fingerprint"
 TEMPLATE = zips.ROOT / "infra" / "template.yaml"
 DEADLINE = 120.0
+ON_THIS_MACHINE = "http://127.0.0.1:*,http://localhost:*"
+"""Origins of the demo page."""
 
 _GOOD = {"CREATE_COMPLETE", "UPDATE_COMPLETE"}
 _STANDS = _GOOD | {"UPDATE_ROLLBACK_COMPLETE"}
@@ -205,6 +207,7 @@ def _names(settings: Settings) -> dict[str, str]:
         "RoomsTableName": settings.rooms_table,
         "MessagesTableName": settings.messages_table,
         "BucketName": settings.bucket,
+        "CorsOrigins": settings.cors_origins or ON_THIS_MACHINE,
     }
 
 

@@ -6,21 +6,24 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
-from rts_server import errors
+from rts_server import errors, keys
 from rts_server.adapter.listener import Listener
 from rts_server.config import Settings
 from rts_server.engine.server import Server
+from rts_server.files.uploads import Uploads
 from rts_server.namespaces.base import Answer, Durable, Namespace, command
 from rts_server.namespaces.connections import Connections
 from rts_server.namespaces.greeting import Greeting
 from rts_server.namespaces.session import Session
 from rts_server.protocol import commands, cursor
+from rts_server.rooms.appends import Done
 from rts_server.rooms.chatlist import ChatLists
 from rts_server.rooms.history import History
 from rts_server.rooms.members import Members
 from rts_server.rooms.memberships import Memberships
 from rts_server.rooms.messages import Messages
 from rts_server.rooms.receipts import Receipts
+from rts_server.rooms.roles import may_send
 from rts_server.rooms.rooms import Rooms
 from rts_server.rooms.sync import Sync
 
@@ -43,6 +46,7 @@ class Writes:
     memberships: Memberships
     messages: Messages
     receipts: Receipts
+    uploads: Uploads
 
 
 class Chat(Namespace):
@@ -63,6 +67,7 @@ class Chat(Namespace):
         self._memberships = writes.memberships
         self._messages = writes.messages
         self._receipts = writes.receipts
+        self._uploads = writes.uploads
         self._history = reads.history
         self._members = reads.members
         self._sync = reads.sync
@@ -200,7 +205,7 @@ class Chat(Namespace):
         """Send a message: heard at once, `queued` when no single failure can lose it."""
         room_id = asked["room_id"]
         await self._must_be_in(session, room_id)
-        done = await self._messages.send(room_id, session.user_id, asked)
+        done = await self._sent(room_id, session.user_id, asked)
         appended = done.appended
         assert appended is not None
         if appended.status == "failed":
@@ -233,6 +238,17 @@ class Chat(Namespace):
                 await self._messages.tell_sender(room_id, session.user_id, status)
 
         return tell
+
+    async def _sent(self, room_id: str, user_id: str, asked: dict[str, Any]) -> Done:
+        """Appended, its files bound to it before; or found, when they went with it since."""
+        if ids := asked.get("attachments"):
+            message_id = keys.message_id(room_id, user_id, asked["client_msg_id"])
+            cited = await self._uploads.cite(room_id, user_id, message_id, ids)
+            if cited is None:
+                named = [{"attachment_id": one} for one in ids]
+                return await self._messages.repeat(room_id, user_id, asked | {"attachments": named})
+            asked["attachments"] = cited
+        return await self._messages.send(room_id, user_id, asked)
 
     @command("message.edit", commands.MessageEdit)
     async def message_edit(self, session: Session, asked: dict[str, Any]) -> Answer:
@@ -275,6 +291,37 @@ class Chat(Namespace):
         await self._must_be_in(session, room_id)
         message = await self._history.message(room_id, session.user_id, asked["message_id"])
         return {"message": message}
+
+    # Files
+
+    @command("upload.request", commands.UploadRequest)
+    async def upload_request(self, session: Session, asked: dict[str, Any]) -> Answer:
+        """A signed form for one file, for who may write in the room."""
+        room_id = asked.pop("room_id")
+        await self._must_be_in(session, room_id)
+        room = await self._shown(session, room_id)
+        if not may_send(room["role"], frozen=room["frozen"]):
+            raise errors.Forbidden()
+        return await self._uploads.request(room_id, session.user_id, asked)
+
+    @command("upload.complete", commands.UploadComplete)
+    async def upload_complete(self, session: Session, asked: dict[str, Any]) -> Answer:
+        """The file is there: it is verified, and can be cited in a message."""
+        room_id = asked["room_id"]
+        await self._must_be_in(session, room_id)
+        done = await self._uploads.complete(room_id, session.user_id, asked["attachment_id"])
+        return {"attachment": done}
+
+    @command("upload.url", commands.UploadUrl)
+    async def upload_url(self, session: Session, asked: dict[str, Any]) -> Answer:
+        """Where to download a file of a message, for who is a member now."""
+        room_id, attachment_id = asked["room_id"], asked["attachment_id"]
+        await self._must_be_in(session, room_id)
+        message = await self._history.message(room_id, session.user_id, asked["message_id"])
+        for attachment in message["attachments"]:
+            if attachment["attachment_id"] == attachment_id:
+                return await self._uploads.link(room_id, attachment)
+        raise errors.NotFound()
 
     @command("sync", commands.Sync)
     async def sync(self, session: Session, asked: dict[str, Any]) -> Answer:

@@ -103,6 +103,30 @@ class Messages(Shown):
     has_more = fields.Boolean(required=True)
 
 
+class Granted(Shown):
+    """A signed form: POST `fields`, then the file under `file`, to `url` before it expires."""
+
+    attachment_id = fields.String(required=True)
+    url = fields.String(required=True)
+    fields_ = fields.Dict(
+        keys=fields.String(), values=fields.String(), required=True, data_key="fields"
+    )
+    expires_at = fields.String(required=True)
+
+
+class Completed(Shown):
+    """The file as a message shows it."""
+
+    attachment = one(objects.Attachment)
+
+
+class Link(Shown):
+    """Where to download a file, until it expires."""
+
+    url = fields.String(required=True)
+    expires_at = fields.String(required=True)
+
+
 class RoomSync(Shown):
     """What was missed in one room, or that it is the user's no more."""
 

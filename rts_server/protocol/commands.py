@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from marshmallow import EXCLUDE, Schema, ValidationError, fields, validates_schema
+from marshmallow import EXCLUDE, Schema, ValidationError, fields, post_load, validates_schema
 from marshmallow.validate import Length
 
 from rts_server.protocol.fields import (
@@ -14,14 +14,18 @@ from rts_server.protocol.fields import (
     Metadata,
     Whole,
     choice,
+    content_type,
     emoji,
     identifier,
     line,
     role,
+    sha256,
     text,
     user,
     users,
 )
+
+LARGEST_SIDE = 100_000
 
 
 class Command(Schema):
@@ -34,8 +38,11 @@ class Command(Schema):
 
 
 def says_something(data: dict[str, Any]) -> None:
-    """A message is not empty. Raises ValidationError."""
-    if not data["text"].strip():
+    """A message is not empty, and cites no file twice. Raises ValidationError."""
+    cited = data.get("attachments", [])
+    if len(set(cited)) < len(cited):
+        raise ValidationError("One of them twice.", "attachments")
+    if not data["text"].strip() and not cited:
         raise ValidationError("Not empty.", "text")
 
 
@@ -147,7 +154,8 @@ class MessageSend(Command):
 
     room_id = identifier(required=True)
     client_msg_id = identifier(required=True)
-    text = text(required=True)
+    text = text(load_default="")
+    attachments = fields.List(identifier(), validate=Length(0, LIMITS.attachments))
     mentions = fields.List(user(), validate=Length(0, LIMITS.mentions))
     reply_to = identifier()
     metadata = Metadata()
@@ -204,6 +212,37 @@ class MessageList(Command):
         bounds = [name for name in ("before_seq", "after_seq", "around_seq") if name in data]
         if len(bounds) > 1:
             raise ValidationError("Only one bound.", bounds[1])
+
+
+class UploadRequest(Command):
+    """A file that is to be uploaded, its content already hashed; width and height of a picture."""
+
+    room_id = identifier(required=True)
+    name = fields.String(required=True, validate=Length(1, LIMITS.file_name))
+    size = Whole(1, LIMITS.attachment_bytes, required=True)
+    content_type = content_type(required=True)
+    checksum_sha256 = sha256(required=True)
+    width = Whole(1, LARGEST_SIDE)
+    height = Whole(1, LARGEST_SIDE)
+
+    @post_load
+    def _one_spelling(self, data: dict[str, Any], **_: Any) -> dict[str, Any]:
+        return data | {"content_type": data["content_type"].lower()}
+
+
+class UploadComplete(Command):
+    """A file that was uploaded."""
+
+    room_id = identifier(required=True)
+    attachment_id = identifier(required=True)
+
+
+class UploadUrl(Command):
+    """A file of a message that is to be downloaded."""
+
+    room_id = identifier(required=True)
+    message_id = identifier(required=True)
+    attachment_id = identifier(required=True)
 
 
 class ReceiptRead(Command):

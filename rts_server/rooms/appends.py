@@ -63,6 +63,13 @@ class Appends:
             await self.index(request, appended)
         return Done(appended, *self._fates.follow(request, appended), request.request_id)
 
+    async def known(self, request: Append) -> Done | None:
+        """What became of a message that is in the archive; None where it is not."""
+        appended = await self._log.stored(request)
+        if appended is None:
+            return None
+        return Done(appended, *self._fates.follow(request, appended), request.request_id)
+
     async def change(
         self, read: Callable[[], Awaitable[S]], make: Callable[[S], Append | None]
     ) -> tuple[S, Append | None, Done | None]:

@@ -8,13 +8,12 @@ from typing import Any
 import orjson
 
 from rts_server import keys
+from rts_server.persistence.records import preview_text
 from rts_server.protocol.event import ephemeral
 from rts_server.rooms.append import RECORD_VERSION, Append, Event, Joining, Op, Wanted
 from rts_server.rooms.reactions import counts, shown
 from rts_server.rooms.roles import OWNER, roles_that, roles_that_give
 from rts_server.rooms.template import Slot, hole, pieces
-
-PREVIEW = 200
 
 
 def message_new(
@@ -23,7 +22,7 @@ def message_new(
     """A message: one event, durable once its record is in the queue."""
     client_msg_id = command["client_msg_id"]
     message_id = keys.message_id(room_id, sender_id, client_msg_id)
-    text = command.get("text", "")
+    text, attachments = command.get("text", ""), command.get("attachments", [])
     message: dict[str, Any] = {
         "message_id": message_id,
         "client_msg_id": client_msg_id,
@@ -31,9 +30,9 @@ def message_new(
         "seq": hole(Slot.SEQ),
         "epoch": hole(Slot.EPOCH),
         "sender_id": sender_id,
-        "type": "text",
+        "type": "file" if attachments else "text",
         "text": text,
-        "attachments": [],
+        "attachments": attachments,
         "mentions": command.get("mentions", []),
         "reactions": {},
         "metadata": command.get("metadata", {}),
@@ -42,11 +41,7 @@ def message_new(
     }
     if "reply_to" in command:
         message["reply_to"] = command["reply_to"]
-    body = orjson.dumps(
-        [text, message["mentions"], message["metadata"], message.get("reply_to")],
-        option=orjson.OPT_SORT_KEYS,
-    )
-    digest = keys.body_hash(body.decode())
+    digest = _digest(message)
     return Append(
         room_id=room_id,
         request_id=message_id,
@@ -70,6 +65,14 @@ def message_new(
     )
 
 
+def _digest(message: dict[str, Any]) -> str:
+    """What `conflict` compares; of attachments their ids, the rest is the store's word."""
+    body = [message["text"], message["mentions"], message["metadata"], message.get("reply_to")]
+    if message["attachments"]:
+        body.append([one["attachment_id"] for one in message["attachments"]])
+    return keys.body_hash(orjson.dumps(body, option=orjson.OPT_SORT_KEYS).decode())
+
+
 def _last(message: dict[str, Any]) -> list[str | int]:
     return pieces(
         {
@@ -77,7 +80,7 @@ def _last(message: dict[str, Any]) -> list[str | int]:
             "seq": message["seq"],
             "sender_id": message["sender_id"],
             "type": message["type"],
-            "preview": message["text"][:PREVIEW],
+            "preview": preview_text(message),
             "created_at": message["created_at"],
         }
     )
@@ -212,13 +215,24 @@ def message_deleted(message: dict[str, Any], epoch: int, actor_id: str) -> Appen
     }
     own = message["sender_id"] == actor_id
     needs = "message.delete" if own else "message.delete_any"
-    return _changed("message.deleted", {"message": after}, after, epoch, actor_id, needs)
+    erases = [one["attachment_id"] for one in message["attachments"]]
+    more = {"erases": erases} if erases else {}
+    return _changed("message.deleted", {"message": after}, after, epoch, actor_id, needs, more)
 
 
 def _changed(
-    kind: str, data: dict[str, Any], after: dict[str, Any], epoch: int, actor: str, needs: str
+    kind: str,
+    data: dict[str, Any],
+    after: dict[str, Any],
+    epoch: int,
+    actor: str,
+    needs: str,
+    more: dict[str, Any] | None = None,
 ) -> Append:
-    """A message's next version. Where the event does not hold all of it, the record does."""
+    """A message's next version. Where the event does not hold all of it, the record does.
+
+    `more`: what only the record holds.
+    """
     message_id = after["message_id"]
     changes: dict[str, Any] = {
         "message_id": message_id,
@@ -228,7 +242,7 @@ def _changed(
     }
     if kind == "message.deleted":
         changes["uncounted"] = after["seq"]
-    extra = {} if data.get("message") == after else {"message": after}
+    extra = (more or {}) | ({} if data.get("message") == after else {"message": after})
     return Append(
         room_id=after["room_id"],
         request_id=f"change:{secrets.token_hex(16)}",

@@ -97,7 +97,7 @@ class RoomLog:
                 uncertain = uncertain or outcome == "unknown"
                 await asyncio.sleep(_WAITS[outcome])
             elif outcome == "ask":
-                if stored := await self._stored(request):
+                if stored := await self.stored(request):
                     return stored
                 asked = True
             else:
@@ -113,8 +113,8 @@ class RoomLog:
         except (RedisError, OSError):
             return [b"unknown"]
 
-    async def _stored(self, request: Append) -> Appended | None:
-        """The first result of a message that this Redis does not remember."""
+    async def stored(self, request: Append) -> Appended | None:
+        """The first result of a message, as the archive has it. Raises Conflict, Unavailable."""
         message = await self._archive.message(request.room_id, request.request_id)
         if message is None:
             return None

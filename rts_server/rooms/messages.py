@@ -32,6 +32,16 @@ class Messages:
         """Append a message. Raises Refusal."""
         return await self._appends.append(events.message_new(room_id, sender_id, command))
 
+    async def repeat(self, room_id: str, sender_id: str, command: dict[str, Any]) -> Done:
+        """The first result of a message whose files are gone with it; nothing is appended.
+
+        `attachments` hold no more than their ids. Raises InvalidParam when there was none.
+        """
+        done = await self._appends.known(events.message_new(room_id, sender_id, command))
+        if done is None:
+            raise errors.InvalidParam(details={"attachments": ["They are gone."]})
+        return done
+
     async def fail(
         self, room_id: str, message_id: str, client_msg_id: str | None, seq: int, reason: str
     ) -> None:

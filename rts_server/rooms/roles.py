@@ -26,6 +26,11 @@ def roles_that(capability: str) -> frozenset[str]:
     return _TABLE[capability]
 
 
+def may_send(role: str, *, frozen: bool) -> bool:
+    """Whether a message would be taken; the append script decides when there is one."""
+    return role in (roles_that("room.update") if frozen else roles_that("message.send"))
+
+
 def roles_that_give(role: str) -> frozenset[str]:
     """The roles that may add a member with a role: only an owner makes owners."""
     return frozenset({OWNER}) if role == OWNER else roles_that("member.add")

@@ -11,7 +11,7 @@ import boto3
 import pytest
 from moto import mock_aws
 
-from lambdas import tables
+from lambdas import files, tables
 
 ENVIRONMENT = {
     "AWS_ACCESS_KEY_ID": "test",
@@ -21,6 +21,8 @@ ENVIRONMENT = {
     "RTS_ROOMS_TABLE": "chat-rooms",
     "RTS_MESSAGES_TABLE": "chat-messages",
     "RTS_QUARANTINE_URL": "chat-quarantine-queue",
+    "RTS_ROOM_QUEUE_URL": "chat-room-queue",
+    "RTS_BUCKET": "chat-files",
 }
 
 
@@ -62,7 +64,8 @@ def create(endpoint: str | None = None) -> None:
             BillingMode="PAY_PER_REQUEST",
         )
     sqs = boto3.client("sqs", endpoint_url=endpoint)
-    sqs.create_queue(QueueName="chat-quarantine-queue")
+    for name in ("chat-quarantine-queue", "chat-room-queue"):
+        sqs.create_queue(QueueName=name)
     dynamodb.close()
     sqs.close()
 
@@ -76,7 +79,7 @@ def _keys(partition: str, sort: str) -> list[Any]:
 
 def forget() -> None:
     """The functions make their clients anew."""
-    for made in (tables._dynamodb, tables._sqs, tables._quarantine_url):
+    for made in (tables._dynamodb, tables._sqs, tables._queue_url, files._s3):
         made.cache_clear()
 
 

@@ -12,6 +12,7 @@ from rts_server.persistence.records.keys import (
     ROOM,
     ROOMS,
     body_key,
+    file_key,
     final_key,
     member_key,
     message_key,
@@ -19,7 +20,7 @@ from rts_server.persistence.records.keys import (
     position,
     room_key,
 )
-from rts_server.persistence.records.lifts import lifts, preview
+from rts_server.persistence.records.lifts import lifts, preview, preview_text
 from rts_server.persistence.records.messages import MESSAGE_KINDS
 from rts_server.persistence.records.record import (
     Poison,
@@ -30,7 +31,7 @@ from rts_server.persistence.records.record import (
     recognised,
 )
 from rts_server.persistence.records.rooms import ROOM_KINDS
-from rts_server.persistence.records.write import Step, Transaction, Write, verdict
+from rts_server.persistence.records.write import Forward, Objects, Step, Transaction, Write, verdict
 
 __all__ = [
     "DELETED",
@@ -41,6 +42,8 @@ __all__ = [
     "ROOM",
     "ROOMS",
     "ROOM_KINDS",
+    "Forward",
+    "Objects",
     "Poison",
     "Record",
     "Step",
@@ -48,6 +51,7 @@ __all__ = [
     "Write",
     "body_key",
     "decide",
+    "file_key",
     "final_key",
     "lifts",
     "member_key",
@@ -56,6 +60,7 @@ __all__ = [
     "parse",
     "position",
     "preview",
+    "preview_text",
     "quarantined",
     "recognised",
     "room_key",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 ROOMS, MESSAGES = "rooms", "messages"
 ROOM, MEMBER, DELETED = "ROOM", "MEMBER#", "DELETED#"
+FILES = "files/"
 BLOCK = 1_000
 LARGEST = 10**10 - 1
 
@@ -26,6 +27,11 @@ def deleted_key(room_id: str, seq: int) -> dict[str, str]:
 def message_key(room_id: str, message_id: str) -> dict[str, str]:
     """Key of a message in chat-messages."""
     return {"room_id": room_id, "message_id": message_id}
+
+
+def file_key(room_id: str, attachment_id: str) -> str:
+    """Key of a verified file in the bucket. No grant for an upload reaches it."""
+    return f"{FILES}{room_id}/{attachment_id}"
 
 
 def position(epoch: int, number: int) -> str:

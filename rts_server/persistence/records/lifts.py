@@ -71,9 +71,17 @@ def preview(message: Mapping[str, Any]) -> dict[str, Any]:
     shown = {name: message.get(name) for name in ("message_id", "seq", "sender_id", "type")}
     return {
         **shown,
-        "preview": (message.get("text") or "")[:PREVIEW],
+        "preview": preview_text(message),
         "created_at": message["created_at"],
     }
+
+
+def preview_text(message: Mapping[str, Any]) -> str:
+    """The text's beginning, or the name of the first file where there is no text."""
+    if text := message.get("text"):
+        return str(text)[:PREVIEW]
+    names = [str(one.get("name", "")) for one in message.get("attachments", ())]
+    return names[0][:PREVIEW] if names else ""
 
 
 def _read_lift(room_id: str, user_id: str, seq: int) -> Write:

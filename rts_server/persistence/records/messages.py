@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from rts_server.persistence.records import shapes
+from rts_server.persistence.records.files import forwarded
 from rts_server.persistence.records.keys import (
     MESSAGES,
     ROOMS,
@@ -55,7 +56,10 @@ def _new_message(record: Record) -> list[Step]:
         parts.append(Write(MESSAGES, update(key, proof, absent=["hash"])))
     first = update(key, {**place, **body, **proof}, absent=["message_id"])
     steps: list[Step] = [Write(MESSAGES, first, tuple(parts))]
-    return [*steps, uncounted(record.room_id, message["seq"])] if silent(message) else steps
+    if silent(message):
+        steps.append(uncounted(record.room_id, message["seq"]))
+    cited = [one["attachment_id"] for one in message.get("attachments", ())]
+    return [*steps, forwarded(record.room_id, keep=cited)] if cited else steps
 
 
 def _message_updated(record: Record) -> list[Step]:
@@ -64,7 +68,9 @@ def _message_updated(record: Record) -> list[Step]:
 
 def _message_deleted(record: Record) -> list[Step]:
     """A tombstone that keeps its place; its seq does not count any more."""
-    return [_body(record), uncounted(record.room_id, record.data["message"]["seq"])]
+    steps = [_body(record), uncounted(record.room_id, record.data["message"]["seq"])]
+    erased = record.erases
+    return [*steps, forwarded(record.room_id, erase=erased)] if erased else [*steps]
 
 
 def _body(record: Record) -> Write:

@@ -27,7 +27,7 @@ class Poison(Exception):
 @dataclass(frozen=True)
 class Record:
     """A valid record. `data` is the event's own, unknown fields included; where the event tells
-    only what changed, it is the whole message."""
+    only what changed, it is the whole message. `erases`: attachments that go with a message."""
 
     kind: str
     room_id: str
@@ -36,6 +36,7 @@ class Record:
     data: dict[str, Any] = field(repr=False)
     hash: str | None = None
     ts: str = ""
+    erases: tuple[str, ...] = ()
 
     @property
     def pos(self) -> str:
@@ -90,7 +91,7 @@ def _must(schema: Schema, raw: dict[str, Any]) -> None:
 
 def _alone(raw: dict[str, Any]) -> Record | None:
     """A record that carries no event of a room's log."""
-    for kind in ("barrier", "settings", "cursors"):
+    for kind in ("barrier", "settings", "cursors", "files"):
         if data := raw.get(kind):
             return Record(kind, data["room_id"], data.get("epoch", 0), data.get("offset", 0), data)
     return None
@@ -99,7 +100,7 @@ def _alone(raw: dict[str, Any]) -> Record | None:
 def _event(raw: dict[str, Any]) -> Record:
     event = raw.get("event")
     if event is None:
-        raise Poison("neither event nor barrier, settings or cursors")
+        raise Poison("neither event nor barrier, settings, cursors or files")
     return Record(
         event["type"],
         event["room_id"],
@@ -108,6 +109,7 @@ def _event(raw: dict[str, Any]) -> Record:
         {"message": raw["message"]} if "message" in raw else event["data"],
         raw.get("hash"),
         event.get("ts") or "",
+        tuple(raw.get("erases", ())),
     )
 
 
@@ -126,7 +128,7 @@ def recognised(body: str) -> dict[str, Any]:
         raw = json.loads(body)
     except (ValueError, RecursionError):
         return {}
-    parts = (_object(raw, name) for name in ("event", "barrier", "settings", "cursors"))
+    parts = (_object(raw, name) for name in ("event", "barrier", "settings", "cursors", "files"))
     outer = next(filter(None, parts), {})
     data = _object(outer, "data")
     inner = _object(data, "message") or data

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from rts_server.persistence.records import shapes
+from rts_server.persistence.records.files import settled
 from rts_server.persistence.records.keys import ROOMS, member_key, room_key
 from rts_server.persistence.records.record import Record, Rule
 from rts_server.persistence.records.write import Step, Transaction, Write, json_text, update
@@ -151,4 +152,5 @@ ROOM_KINDS: dict[str, Rule] = {
     "member.removed": Rule(shapes.MEMBERS, _members_removed),
     "settings": Rule(shapes.SETTINGS, _settings),
     "cursors": Rule(shapes.CURSORS, _cursors),
+    "files": Rule(shapes.FILES, settled),
 }

@@ -55,6 +55,7 @@ CURSORS = _schema(
     room_id=_id(required=True),
     members=fields.List(fields.Nested(_CURSOR), required=True, validate=Length(min=1)),
 )
+FILES = _schema(room_id=_id(required=True), keep=fields.List(_id()), erase=fields.List(_id()))
 EVENT = _schema(
     type=fields.String(required=True),
     ts=_optional(),
@@ -69,9 +70,12 @@ RECORD = _schema(
     barrier=fields.Nested(BARRIER),
     settings=fields.Nested(SETTINGS),
     cursors=fields.Nested(CURSORS),
+    files=fields.Nested(FILES),
     message=fields.Dict(),
+    erases=fields.List(_id()),
     hash=_optional(),
 )
+_ATTACHMENT = _schema(attachment_id=_id(required=True))
 _MESSAGE = _schema(
     message_id=_id(required=True),
     client_msg_id=_optional(),
@@ -81,6 +85,7 @@ _MESSAGE = _schema(
     sender_id=_user(allow_none=True),
     type=fields.String(required=True),
     text=_optional(),
+    attachments=fields.List(fields.Nested(_ATTACHMENT)),
     version=_number(required=True),
     created_at=fields.String(required=True),
 )

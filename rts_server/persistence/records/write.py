@@ -35,7 +35,22 @@ class Transaction:
         return [Transaction(self.table, self.check, (each,)) for each in self.updates]
 
 
-Step = Write | Transaction
+@dataclass(frozen=True)
+class Forward:
+    """A record for the room queue: what only S3 can do must not hold up a room's messages."""
+
+    body: str
+
+
+@dataclass(frozen=True)
+class Objects:
+    """Keys in the bucket: files that stay because a message cites them, and files that go."""
+
+    keep: tuple[str, ...]
+    erase: tuple[str, ...]
+
+
+Step = Write | Transaction | Forward | Objects
 
 
 def update(

@@ -1,0 +1,215 @@
+"""S3 as the web sees it: in a bounded pool of threads, under short deadlines."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from base64 import b64encode
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import TYPE_CHECKING, TypeVar
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from rts_server.config import Settings
+from rts_server.errors import Unavailable
+from rts_server.files.upload import Upload
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+log = logging.getLogger(__name__)
+Answer = TypeVar("Answer")
+
+THREADS = 8
+WAITING = 128
+DEADLINE = 4.0
+CHUNK = 256 * 1024
+ABSENT = {"404", "NoSuchKey", "NotFound"}
+REFUSED = {"412", "PreconditionFailed", "ConditionalRequestConflict"}
+UNCITED = "state=uncited"
+"""What the lifecycle rule collects, until the room Lambda has heard of the message."""
+
+
+@dataclass(frozen=True)
+class Object:
+    """What HEAD tells. `checksum` is that of the whole object, None where the store keeps none."""
+
+    etag: str
+    size: int
+    checksum: str | None
+    upload: Upload | None
+
+
+class Store:
+    """The bucket. Every method raises Unavailable when S3 fails, is slow, or the object moved."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._bucket = settings.bucket
+        self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="files")
+        self._waiting = 0
+        endpoint = settings.s3_endpoint_url or settings.aws_endpoint_url
+        config = Config(
+            connect_timeout=0.5,
+            read_timeout=2.0,
+            retries={"total_max_attempts": 2, "mode": "standard"},
+            max_pool_connections=THREADS,
+            signature_version="s3v4",
+            # One address for all buckets where it was given; else the bucket's own in its region.
+            s3={"addressing_style": "path" if endpoint else "virtual"},
+        )
+        session = boto3.session.Session(region_name=settings.aws_region)
+        self._client: S3Client = session.client("s3", endpoint_url=endpoint, config=config)
+
+    async def close(self) -> None:
+        """Give up what waits and close the connections."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        self._client.close()
+
+    async def there(self) -> None:
+        """See that the bucket answers."""
+        await self._run(self._there)
+
+    async def grant(self, upload: Upload, seconds: int) -> tuple[str, dict[str, str]]:
+        """(address, fields of the form) of a signed POST."""
+        return await self._run(self._grant, upload, seconds)
+
+    async def link(self, key: str, content_type: str, disposition: str, seconds: int) -> str:
+        """A signed GET that serves the object as this type and under this disposition."""
+        return await self._run(self._link, key, content_type, disposition, seconds)
+
+    async def head(self, key: str) -> Object | None:
+        """What an object is; None where there is none."""
+        return await self._run(self._head, key)
+
+    async def beginning(self, key: str, etag: str, length: int) -> bytes:
+        """The first bytes of exactly this object."""
+        return await self._run(self._beginning, key, etag, length)
+
+    async def digest(self, key: str, etag: str) -> str:
+        """SHA-256 in base64 of exactly this object, read as a whole."""
+        return await self._run(self._digest, key, etag)
+
+    async def move(self, key: str, etag: str, target: str) -> None:
+        """Copy exactly this object, its metadata with it, as not cited; then delete the source."""
+        await self._run(self._move, key, etag, target)
+
+    async def delete(self, key: str) -> None:
+        """Delete an object, if there is one."""
+        await self._run(self._delete, key)
+
+    async def text(self, key: str) -> str | None:
+        """A small object as text; None where there is none."""
+        return await self._run(self._text, key)
+
+    async def write_once(self, key: str, text: str) -> bool:
+        """Make a small object, unless there is one: of all who try at once, one succeeds."""
+        return await self._run(self._write_once, key, text)
+
+    # In the pool's threads
+
+    def _there(self) -> None:
+        self._client.head_bucket(Bucket=self._bucket)
+
+    def _grant(self, upload: Upload, seconds: int) -> tuple[str, dict[str, str]]:
+        post = self._client.generate_presigned_post(
+            self._bucket,
+            upload.pending_key,
+            Fields=upload.fields(),
+            Conditions=upload.conditions(),
+            ExpiresIn=seconds,
+        )
+        return post["url"], post["fields"]
+
+    def _link(self, key: str, content_type: str, disposition: str, seconds: int) -> str:
+        asked = {
+            "Bucket": self._bucket,
+            "Key": key,
+            "ResponseContentType": content_type,
+            "ResponseContentDisposition": disposition,
+        }
+        return self._client.generate_presigned_url("get_object", Params=asked, ExpiresIn=seconds)
+
+    def _head(self, key: str) -> Object | None:
+        try:
+            found = self._client.head_object(Bucket=self._bucket, Key=key, ChecksumMode="ENABLED")
+        except ClientError as error:
+            if _code(error) in ABSENT:
+                return None
+            raise
+        upload = Upload.of_object(key.rpartition("/")[2], found["ContentType"], found["Metadata"])
+        return Object(found["ETag"], found["ContentLength"], found.get("ChecksumSHA256"), upload)
+
+    def _beginning(self, key: str, etag: str, length: int) -> bytes:
+        answer = self._client.get_object(
+            Bucket=self._bucket, Key=key, IfMatch=etag, Range=f"bytes=0-{length - 1}"
+        )
+        return answer["Body"].read()
+
+    def _digest(self, key: str, etag: str) -> str:
+        answer = self._client.get_object(Bucket=self._bucket, Key=key, IfMatch=etag)
+        digest = sha256()
+        for chunk in answer["Body"].iter_chunks(CHUNK):
+            digest.update(chunk)
+        return b64encode(digest.digest()).decode()
+
+    def _move(self, key: str, etag: str, target: str) -> None:
+        self._client.copy_object(
+            Bucket=self._bucket,
+            Key=target,
+            CopySource={"Bucket": self._bucket, "Key": key},
+            CopySourceIfMatch=etag,
+            MetadataDirective="COPY",
+            TaggingDirective="REPLACE",
+            Tagging=UNCITED,
+        )
+        self._delete(key)
+
+    def _delete(self, key: str) -> None:
+        self._client.delete_object(Bucket=self._bucket, Key=key)
+
+    def _text(self, key: str) -> str | None:
+        try:
+            return self._client.get_object(Bucket=self._bucket, Key=key)["Body"].read().decode()
+        except ClientError as error:
+            if _code(error) in ABSENT:
+                return None
+            raise
+
+    def _write_once(self, key: str, text: str) -> bool:
+        try:
+            self._client.put_object(
+                Bucket=self._bucket, Key=key, Body=text.encode(), IfNoneMatch="*"
+            )
+        except ClientError as error:
+            if _code(error) in REFUSED:
+                return False
+            raise
+        return True
+
+    # On the loop
+
+    async def _run(self, work: Callable[..., Answer], *given: object) -> Answer:
+        if self._waiting >= WAITING:
+            raise Unavailable("The store is too busy.")
+        loop = asyncio.get_running_loop()
+        self._waiting += 1
+        try:
+            async with asyncio.timeout(DEADLINE):
+                return await loop.run_in_executor(self._pool, work, *given)
+        except ClientError as error:
+            log.warning("store refused", extra={"error": _code(error)})
+            raise Unavailable("The store refused.") from error
+        except (BotoCoreError, TimeoutError) as error:
+            log.warning("store failed", extra={"error": type(error).__name__})
+            raise Unavailable("The store is away.") from error
+        finally:
+            self._waiting -= 1
+
+
+def _code(error: ClientError) -> str:
+    return error.response["Error"]["Code"]

@@ -1,0 +1,150 @@
+"""From a grant to a file that a message cites."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+from fnmatch import fnmatchcase
+from typing import Any
+
+from rts_server import errors, metrics
+from rts_server.config import Settings
+from rts_server.files import magic
+from rts_server.files.names import cleaned, disposition
+from rts_server.files.store import Object, Store
+from rts_server.files.upload import Upload, citation_key, pending_key
+from rts_server.persistence import records
+from rts_server.protocol.event import rfc3339
+
+Attachment = dict[str, Any]
+
+
+class Uploads:
+    """Grants, completions, citations, links. Membership is the caller's to check."""
+
+    def __init__(self, settings: Settings, store: Store) -> None:
+        self._settings = settings
+        self._store = store
+        self._types = [one.strip() for one in settings.upload_types.split(",") if one.strip()]
+
+    async def request(self, room_id: str, user_id: str, asked: dict[str, Any]) -> dict[str, Any]:
+        """A grant for one key, one size, one type and one content. Raises UnsupportedType."""
+        if not any(fnmatchcase(asked["content_type"], pattern) for pattern in self._types):
+            raise errors.UnsupportedType("Files of this type are not taken.")
+        known = {name: asked[name] for name in ("size", "content_type", "checksum_sha256")}
+        sides = {name: asked[name] for name in ("width", "height") if name in asked}
+        name, attachment_id = cleaned(asked["name"]), secrets.token_hex(16)
+        upload = Upload(room_id, attachment_id, user_id, name, **known, **sides)
+        await self._store.there()
+        seconds = self._settings.upload_ttl
+        expires_at = rfc3339(time.time() + seconds)
+        url, fields = await self._store.grant(upload, seconds)
+        metrics.UPLOADS.labels("granted").inc()
+        return {
+            "attachment_id": attachment_id,
+            "url": url,
+            "fields": fields,
+            "expires_at": expires_at,
+        }
+
+    async def complete(self, room_id: str, user_id: str, attachment_id: str) -> Attachment:
+        """Verify what arrived and move it to where no grant reaches.
+
+        Raises NotFound, and InvalidParam when it is not what was announced: it is deleted then.
+        """
+        target = records.file_key(room_id, attachment_id)
+        if done := await self._store.head(target):
+            return _own(done, room_id, user_id).shown()
+        if await self._store.text(citation_key(room_id, attachment_id)):
+            raise errors.NotFound()  # it was cited and erased: a late POST does not bring it back
+        key = pending_key(room_id, attachment_id)
+        arrived = await self._store.head(key)
+        upload = _own(arrived, room_id, user_id)
+        assert arrived is not None
+        if wrong := await self._wrong(key, arrived, upload):
+            await self._store.delete(key)
+            metrics.UPLOADS.labels("mismatched").inc()
+            raise errors.InvalidParam(
+                "The upload is not what was announced.", details={"attachment_id": [wrong]}
+            )
+        await self._store.move(key, arrived.etag, target)
+        metrics.UPLOADS.labels("completed").inc()
+        return upload.shown()
+
+    async def _wrong(self, key: str, arrived: Object, upload: Upload) -> str:
+        """What of an object differs from what was signed; empty when nothing does."""
+        if arrived.size != upload.size:
+            return "Another size."
+        checksum = arrived.checksum or await self._store.digest(key, arrived.etag)
+        if checksum != upload.checksum_sha256:
+            return "Other bytes."
+        head = await self._store.beginning(key, arrived.etag, magic.HEAD)
+        return "" if magic.fits(upload.content_type, head) else "Not a file of this type."
+
+    async def cite(
+        self, room_id: str, user_id: str, message_id: str, ids: list[str]
+    ) -> list[Attachment] | None:
+        """The attachments of a message, bound to it from now on. None: they were erased with it.
+
+        Raises InvalidParam for what is not the user's own, not complete, or cited by another.
+        """
+        looks = (self._look(room_id, user_id, message_id, one) for one in ids)
+        found = await asyncio.gather(*looks)
+        if None in found:
+            return None
+        for one in ids:
+            await self._bind(room_id, message_id, one)
+        return [attachment for attachment in found if attachment is not None]
+
+    async def _look(
+        self, room_id: str, user_id: str, message_id: str, attachment_id: str
+    ) -> Attachment | None:
+        """All are looked at before one is bound. None: erased, after this message had cited it."""
+        cited = await self._store.text(citation_key(room_id, attachment_id))
+        if cited not in (None, message_id):
+            raise _not_citable()
+        found = await self._store.head(records.file_key(room_id, attachment_id))
+        if found is None and cited:
+            return None
+        try:
+            return _own(found, room_id, user_id).shown()
+        except errors.NotFound:
+            raise _not_citable() from None
+
+    async def _bind(self, room_id: str, message_id: str, attachment_id: str) -> None:
+        """Written once, in the one place all instances share, before the message is in any log."""
+        key = citation_key(room_id, attachment_id)
+        if await self._store.write_once(key, message_id):
+            return
+        bound = await self._store.text(key)
+        if bound is None:
+            raise errors.Unavailable()  # somebody is just writing it
+        if bound != message_id:
+            raise _not_citable()
+
+    async def link(self, room_id: str, attachment: Attachment) -> dict[str, Any]:
+        """A download address that dies by itself."""
+        content_type, seconds = attachment["content_type"], self._settings.download_ttl
+        inline = magic.shown_inline(content_type)
+        expires_at = rfc3339(time.time() + seconds)
+        url = await self._store.link(
+            records.file_key(room_id, attachment["attachment_id"]),
+            content_type,
+            disposition(attachment["name"], inline=inline),
+            seconds,
+        )
+        return {"url": url, "expires_at": expires_at}
+
+
+def _own(found: Object | None, room_id: str, user_id: str) -> Upload:
+    """The upload, if it is there and this user's. Raises NotFound."""
+    upload = found.upload if found else None
+    if upload is None or (upload.room_id, upload.user_id) != (room_id, user_id):
+        raise errors.NotFound()
+    return upload
+
+
+def _not_citable() -> errors.InvalidParam:
+    said = "Not yours, not complete, or cited already."
+    return errors.InvalidParam(details={"attachments": [said]})

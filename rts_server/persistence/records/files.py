@@ -1,0 +1,25 @@
+"""What messages do to files: told by the message Lambda, done by the room Lambda."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rts_server.persistence.records.keys import file_key
+from rts_server.persistence.records.record import Record
+from rts_server.persistence.records.shapes import VERSION
+from rts_server.persistence.records.write import Forward, Objects, Step, json_text
+
+
+def forwarded(room_id: str, *, keep: Sequence[str] = (), erase: Sequence[str] = ()) -> Forward:
+    """The record `files` about attachments of one message."""
+    files = {"room_id": room_id, "keep": list(keep), "erase": list(erase)}
+    return Forward(json_text({"v": VERSION, "files": files}))
+
+
+def settled(record: Record) -> list[Step]:
+    """Order does not matter: what was erased cannot be kept any more."""
+    keep, erase = (
+        tuple(file_key(record.room_id, one) for one in record.data.get(name, ()))
+        for name in ("keep", "erase")
+    )
+    return [Objects(keep, erase)]

@@ -1,0 +1,82 @@
+"""The policy document of a grant: what the local store does not enforce is held here."""
+
+from __future__ import annotations
+
+import json
+from base64 import b64decode
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from rts_server.config import Settings
+from rts_server.files.store import Store
+from rts_server.files.upload import META, Upload
+
+LONGEST = Upload(
+    room_id="r" * 64,
+    attachment_id="a" * 32,
+    user_id="${filename}" + "~" * 117,
+    name="\U0001f389" * 255,
+    size=26_214_400,
+    content_type="application/" + "x" * 63,
+    checksum_sha256="+" * 43 + "=",
+    width=100_000,
+    height=100_000,
+)
+
+
+@pytest.fixture
+async def store(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Store]:
+    """A store that signs; nobody is asked for that."""
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    made = Store(Settings(aws_region="eu-central-1", bucket="chat-files"))
+    yield made
+    await made.close()
+
+
+async def policy(store: Store) -> tuple[str, dict[str, str], dict[str, Any]]:
+    url, fields = await store.grant(LONGEST, 300)
+    document: dict[str, Any] = json.loads(b64decode(fields["policy"]))
+    return url, fields, document
+
+
+async def test_every_field_is_signed_as_it_is(store: Store) -> None:
+    """One key, one size, one type, one content: the policy leaves no choice."""
+    url, fields, document = await policy(store)
+    assert url == "https://chat-files.s3.eu-central-1.amazonaws.com/"
+    ranges = [one for one in document["conditions"] if isinstance(one, list)]
+    assert ranges == [["content-length-range", LONGEST.size, LONGEST.size]]
+    exact: dict[str, str] = {}
+    for one in document["conditions"]:
+        exact |= one if isinstance(one, dict) else {}
+    assert exact.pop("bucket") == "chat-files"
+    assert exact == {n: v for n, v in fields.items() if n not in ("policy", "x-amz-signature")}
+    assert fields["key"] == f"pending/{LONGEST.room_id}/{LONGEST.attachment_id}"
+    assert fields["Content-Type"] == LONGEST.content_type
+    assert fields["x-amz-checksum-sha256"] == LONGEST.checksum_sha256
+    assert fields["x-amz-checksum-algorithm"] == "SHA256"
+
+
+async def test_a_grant_ends(store: Store) -> None:
+    """The policy expires after the seconds it was given."""
+    _, _, document = await policy(store)
+    left = datetime.fromisoformat(document["expiration"]) - datetime.now(UTC)
+    assert 290 < left.total_seconds() <= 300
+
+
+async def test_the_longest_names_fit(store: Store) -> None:
+    """Metadata are under S3's 2 KB, plain ASCII, without `$`, and say all that was signed."""
+    _, fields, _ = await policy(store)
+    kept = {n.removeprefix(META): v for n, v in fields.items() if n.startswith(META)}
+    assert sum(len(name) + len(value) for name, value in kept.items()) <= 2048
+    assert all(value.isascii() and "$" not in value for value in kept.values())
+    assert Upload.of_object(LONGEST.attachment_id, LONGEST.content_type, kept) == LONGEST
+
+
+def test_an_object_that_no_grant_made_is_no_upload() -> None:
+    """Whoever put it there, it has no owner and cannot be completed."""
+    assert Upload.of_object("a", "text/plain", {}) is None
+    assert Upload.of_object("a", "text/plain", LONGEST.metadata() | {"size": "x"}) is None

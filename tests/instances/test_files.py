@@ -1,0 +1,38 @@
+"""Files between instances, and when Redis has forgotten everything."""
+
+from __future__ import annotations
+
+from redis import Redis
+
+from tests.files.form import asking, citing, post
+from tests.files.samples import png
+from tests.flows.test_commands import ok, refused
+from tests.instances.rooms import group
+from tests.world import World, name
+
+PICTURE = png()
+
+
+async def test_a_citation_outlives_redis(pair: World) -> None:
+    """Granted, completed and cited on one instance; another one knows, with and without Redis."""
+    alice, bob = name("alice"), name("bob")
+    async with pair.js(alice) as one, pair.js(alice, 1) as other:
+        room_id = await group(one, [bob])
+        grant = await ok(one, "upload.request", asking(room_id, PICTURE))
+        assert await post(grant, PICTURE) == 204
+        named = {"room_id": room_id, "attachment_id": grant["attachment_id"]}
+        attachment = (await ok(other, "upload.complete", named))["attachment"]
+        first = await ok(one, "message.send", citing(room_id, attachment))
+        assert first["status"] == "queued"
+        second = citing(room_id, attachment, client_msg_id="another")
+        for forget in (False, True):
+            if forget:
+                with Redis.from_url(pair.stack.settings.redis_url) as redis:
+                    redis.flushall()
+            for client in (other, one):
+                again = await ok(client, "message.send", citing(room_id, attachment))
+                assert again["duplicate"]
+                assert (again["epoch"], again["seq"]) == (first["epoch"], first["seq"])
+                assert await refused(client, "message.send", second) == "invalid_param"
+        wanted = named | {"message_id": first["message_id"]}
+        await ok(other, "upload.url", wanted)
