@@ -28,6 +28,8 @@ WRONG = [
     ("RTS_HEAD_TTL", "inf"),
     ("RTS_COMMAND_DEADLINE", "soon"),
     ("RTS_OUTBOX_CAP", "0"),
+    ("RTS_UPLOAD_TTL", "0"),
+    ("RTS_DOWNLOAD_TTL", "301"),
 ]
 
 

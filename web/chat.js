@@ -1,5 +1,6 @@
 // The demo page: one user in one window. Events go into the state, the state onto the page;
 // commands out of the page, their answers into the state.
+import { Links, Transfer } from "./files.js";
 import { State } from "./state.js";
 import { View } from "./view.js";
 import { Wire } from "./wire.js";
@@ -23,13 +24,19 @@ function start(user) {
   let drawing = false;
   let watched = "";
   let typed = { at: 0, room_id: null };
+  let limits = null;
 
+  const links = new Links((wanted) => wire.command("upload.url", wanted));
   const view = new View(state, {
     open: show,
     older,
     send,
     retry: (id) => again(open.sends.get(id)),
-    discard: (id) => (open.sends.remove(id), draw()),
+    discard,
+    attach,
+    link: (wanted) => links.get(wanted, draw),
+    download,
+    broken: (attachment_id) => links.broken(attachment_id) && draw(),
     direct: (other) => create({ type: "direct", members: [other] }),
     group: (name, members) => create({ type: "group", name, members, client_room_id: randomId() }),
     add,
@@ -48,7 +55,10 @@ function start(user) {
     cursors: () => state.cursors(),
     onEvent: (event) => {
       state.apply(event);
-      if (event.type === "session.ready") session();
+      if (event.type === "session.ready") {
+        limits = event.data.limits;
+        session();
+      }
       complete();
     },
     onState: (text, alive) => view.connection(text, alive),
@@ -253,8 +263,50 @@ function start(user) {
   }
 
   function again(refused) {
+    if (refused.files.some(({ attachment }) => !attachment)) return void carry(open, refused);
     refused.phase = "waiting";
     flush(open);
+    draw();
+  }
+
+  function discard(id) {
+    open.sends.get(id).files.forEach((file) => file.stop());
+    open.sends.remove(id);
+    draw();
+  }
+
+  /** What the store serves inline gets a tab of its own, opened while the click still counts. */
+  function download(wanted, inline) {
+    const where = inline ? window.open() : window;
+    guarded("download", async () => (where.location = await links.fresh(wanted)));
+  }
+
+  /** Files that were chosen together become one message once all of them are in the store. */
+  function attach(chosen) {
+    const most = limits.attachment_bytes;
+    if (chosen.length > limits.attachments)
+      return view.notice(`At most ${limits.attachments} files in one message.`);
+    for (const { name, size } of chosen) {
+      if (!size) return view.notice(`${name} is empty.`);
+      if (size > most) return view.notice(`${name} is larger than ${most / 2 ** 20} MiB.`);
+    }
+    const id = randomId();
+    const files = chosen.map((file) => new Transfer(file));
+    open.sends.add(id, "", new Date().toISOString(), files);
+    carry(open, open.sends.get(id));
+  }
+
+  async function carry(room, each) {
+    each.phase = "uploading";
+    draw();
+    try {
+      await Promise.all(each.files.map((file) => file.run(wire, room.room_id, draw)));
+      for (const { attachment, url } of each.files) links.keep(attachment.attachment_id, url);
+      each.phase = "waiting";
+    } catch (error) {
+      [each.phase, each.error] = ["refused", error];
+    }
+    flush(room);
     draw();
   }
 
@@ -265,8 +317,10 @@ function start(user) {
   async function fly(room, each) {
     each.phase = "flying";
     const { room_id } = room;
-    const { client_msg_id, text } = each;
-    const answer = await wire.ask("message.send", { room_id, client_msg_id, text });
+    const { client_msg_id, text, files } = each;
+    const attachments = files.map(({ attachment }) => attachment.attachment_id);
+    const message = { room_id, client_msg_id, text, ...(files.length && { attachments }) };
+    const answer = await wire.ask("message.send", message);
     if (answer.ok) room.acked(each, answer.data, user);
     else room.sends.refuse(each, answer.error, Date.now());
     setTimeout(() => flush(room), Math.max(0, each.not_before - Date.now()));

@@ -128,13 +128,14 @@ export class Room {
   }
 
   /** The ack of message.send: the send becomes a message, which message.new may have brought. */
-  acked({ client_msg_id, text }, { message_id, seq, epoch, created_at, status }, me) {
+  acked({ client_msg_id, text, files }, { message_id, seq, epoch, created_at, status }, me) {
     this.sends.remove(client_msg_id);
     // A message.status that overtook the ack of a repeated send is not taken back.
     if (this.delivery.get(client_msg_id) !== "queued") this.delivery.set(client_msg_id, status);
     if (!this.held || this.messages.has(message_id)) return;
     const mine = { sender_id: me, type: "text", text, metadata: {}, reactions: {}, version: 0 };
-    this.merge({ ...mine, message_id, client_msg_id, seq, epoch, created_at });
+    const attachments = files.map(({ attachment }) => attachment);
+    this.merge({ ...mine, room_id: this.room_id, attachments, message_id, client_msg_id, seq, epoch, created_at });
   }
 
   /** What to show: messages in order, then sends not yet heard; `mark` only on own ones. */
@@ -165,19 +166,21 @@ export class Room {
     return { ...message, key: client_msg_id, mark };
   }
 
-  #sendRow({ client_msg_id, text, created_at, phase, error }, me) {
+  #sendRow({ client_msg_id, text, created_at, phase, error, files }, me) {
     const mark = phase === "refused" ? "refused" : "sending";
-    return { key: client_msg_id, sender_id: me, type: "text", text, created_at, mark, error };
+    const attachments = files.map((file) => file.shown());
+    const row = { key: client_msg_id, sender_id: me, type: "text", text, attachments };
+    return { ...row, created_at, mark, error, uploading: phase === "uploading" };
   }
 }
 
 // A durable event of another type only moves the positions.
 const SUMMARY = {
   "message.new"(room, { message }, me) {
-    const { message_id, seq, sender_id, type, text, created_at } = message;
+    const { message_id, seq, sender_id, type, text, attachments, created_at } = message;
     room.summary.seq = Math.max(room.summary.seq, seq);
     if (type === "system") return;
-    const preview = text.slice(0, 200);
+    const preview = (text || (attachments[0]?.name ?? "")).slice(0, 200);
     room.summary.last_message = { message_id, seq, sender_id, type, preview, created_at };
     if (sender_id === me) room.read(seq);
     else if (seq > room.read_seq) room.unread += 1;
@@ -209,10 +212,11 @@ const SUMMARY = {
   },
 };
 
-function preview(room, { message_id, text }) {
+function preview(room, { message_id, text, attachments }) {
   const last = room.summary.last_message;
   if (last?.message_id !== message_id) return;
-  room.summary.last_message = { ...last, preview: text.slice(0, 200) };
+  const seen = (text || (attachments[0]?.name ?? "")).slice(0, 200);
+  room.summary.last_message = { ...last, preview: seen };
 }
 
 const MESSAGES = {

@@ -1,5 +1,6 @@
 // What this user wants said in one room and the server has not acked yet, in the order of typing.
-// A send is "waiting", "flying" (un-acked) or "refused" (for good, until the user says retry).
+// A send is "uploading" (its files), "waiting", "flying" (un-acked) or "refused" (for good, until the
+// user says retry).
 
 const LONGEST_PAUSE = 10_000;
 
@@ -9,12 +10,14 @@ export class Sends {
   }
 
   /** Append a send; its client_msg_id is random, because a counter repeats after a reload. */
-  add(client_msg_id, text, created_at) {
+  add(client_msg_id, text, created_at, files = []) {
+    const phase = files.length ? "uploading" : "waiting";
     this.list.push({
       client_msg_id,
       text,
       created_at,
-      phase: "waiting",
+      files,
+      phase,
       attempts: 0,
       not_before: 0,
     });
@@ -24,10 +27,12 @@ export class Sends {
     return this.list.find((send) => send.client_msg_id === client_msg_id);
   }
 
-  /** Sends that may go out now (ms): in order, and nothing behind one that is being repeated. */
+  /** Sends that may go out now (ms): in order, and nothing behind one that is being repeated. Files
+   * that are still on their way hold up nobody. */
   due(now) {
     const due = [];
-    for (const send of this.list.filter(({ phase }) => phase !== "refused")) {
+    const ready = this.list.filter(({ phase }) => phase !== "refused" && phase !== "uploading");
+    for (const send of ready) {
       if (send.phase === "waiting") {
         if (send.not_before > now) break;
         due.push(send);

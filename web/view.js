@@ -51,6 +51,14 @@ const MARKS = {
   refused: ["refused", "Refused"],
 };
 
+const PICTURES = ["image/png", "image/jpeg", "image/gif", "image/webp"];
+const UNITS = ["B", "KB", "MB"];
+
+function bytes(count) {
+  const unit = Math.min(Math.floor(Math.log2(count) / 10), UNITS.length - 1);
+  return `${(count / 2 ** (10 * unit)).toFixed(unit && 1)} ${UNITS[unit]}`;
+}
+
 const ROLES = ["owner", "admin", "member", "readonly"];
 const EMOJI = ["👍", "❤️", "😀"];
 
@@ -88,8 +96,9 @@ export class View {
   #shown = null;
   #hiding;
 
-  /** `actions`: open, older, send, retry, discard, direct, group, add, and on messages and members:
-   * edit, remove, react; expel, give, leave, mute, hide; types. */
+  /** `actions`: open, older, send, retry, discard, direct, group, add; on messages and members:
+   * edit, remove, react; expel, give, leave, mute, hide, types; on files: attach, link, download,
+   * broken. */
   constructor(state, actions) {
     this.#state = state;
     this.#actions = actions;
@@ -238,17 +247,53 @@ export class View {
     const item = element("li", own ? `own ${row.mark}` : "other");
     if (group && !own) item.append(element("span", "name", this.#state.name(row.sender_id)));
     if (row.deleted_at) item.append(element("p", "deleted", "deleted"));
-    else item.append(element("p", "", row.text));
-    item.append(this.#reactions(row), foot);
+    else if (row.text || !row.attachments?.length) item.append(element("p", "", row.text));
+    item.append(this.#files(row), this.#reactions(row), foot);
     if (row.edited_at && !row.deleted_at) foot.prepend(element("span", "edited", "edited"));
     if (own) foot.append(this.#mark(row.mark));
     if (row.message_id && !row.deleted_at) item.append(tools(own, own || leads(room)));
+    if (row.uploading) item.append(element("span", "error", element("button", "discard", "Cancel")));
     if (row.mark === "refused") {
       const [retry, discard] = [
         element("button", "retry", "Retry"),
         element("button", "discard", "Discard"),
       ];
       item.append(element("span", "error", row.error.message, retry, discard));
+    }
+    return item;
+  }
+
+  #files(row) {
+    const list = element("div", "files");
+    for (const file of row.attachments ?? []) list.append(this.#file(row, file));
+    return list;
+  }
+
+  #file({ room_id, message_id, uploading }, file) {
+    const { attachment_id, name, size, content_type, width, height } = file;
+    const item = element("div", "file");
+    const wanted = { room_id, message_id, attachment_id };
+    const picture = PICTURES.includes(content_type);
+    Object.assign(item.dataset, wanted);
+    const inline = picture || content_type === "video/mp4";
+    if (inline) {
+      item.dataset.inline = "";
+      const url = file.url ?? this.#actions.link(wanted);
+      const shown = element(picture ? "img" : "video", "");
+      if (width) [shown.width, shown.height] = [width, height];
+      if (picture) shown.alt = name;
+      else shown.controls = true;
+      if (url) shown.src = url;
+      item.append(url ? shown : element("div", "loading"));
+    }
+    const caption = element("button", "download", name, " ", element("span", "size", bytes(size)));
+    caption.disabled = !message_id;
+    item.append(caption);
+    if (uploading) {
+      const bar = element("progress", "");
+      bar.setAttribute("max", size);
+      bar.setAttribute("value", file.sent);
+      item.append(bar);
     }
     return item;
   }
@@ -284,6 +329,7 @@ export class View {
   #listen() {
     const { open, older, send, retry, discard, direct, group, add } = this.#actions;
     const { edit, remove, react, expel, give, leave, mute, hide, types } = this.#actions;
+    const { download, broken } = this.#actions;
     $("rooms").addEventListener("click", ({ target }) => {
       const item = target.closest("[data-room]");
       if (item) open(item.dataset.room);
@@ -291,7 +337,18 @@ export class View {
     $("messages").addEventListener("click", ({ target }) => {
       const act = { retry, discard, edit, remove, react }[target.classList[0]];
       act?.(target.closest("li").dataset.key, target.dataset.emoji);
+      const file = target.closest(".download") && target.closest(".file");
+      if (file) {
+        const { inline, ...wanted } = file.dataset;
+        download(wanted, inline !== undefined);
+      }
     });
+    $("messages").addEventListener(
+      "error",
+      ({ target }) => broken(target.closest(".file")?.dataset.attachment_id),
+      true,
+    );
+    this.#listenForFiles();
     $("people").addEventListener("click", ({ target }) => {
       if (target.className === "expel") expel(target.closest("li").dataset.key);
     });
@@ -317,6 +374,28 @@ export class View {
     this.#submit("new-direct", ({ user }) => direct(user));
     this.#submit("new-group", ({ name, members }) => group(name, names(members)));
     this.#submit("add-member", ({ user }) => add(user));
+  }
+
+  /** Chosen, pasted or dropped. */
+  #listenForFiles() {
+    const attach = (files) => files.length && this.#actions.attach([...files]);
+    $("attach").addEventListener("click", () => $("files").click());
+    $("files").addEventListener("change", () => {
+      attach($("files").files);
+      $("files").value = "";
+    });
+    $("compose").addEventListener("paste", (event) => {
+      if (!event.clipboardData.files.length) return;
+      event.preventDefault();
+      attach(event.clipboardData.files);
+    });
+    for (const kind of ["dragover", "dragleave", "drop"]) {
+      $("room").addEventListener(kind, (event) => {
+        event.preventDefault();
+        $("room").classList.toggle("dropping", kind === "dragover");
+        if (kind === "drop") attach(event.dataTransfer.files);
+      });
+    }
   }
 
   #submit(id, act) {

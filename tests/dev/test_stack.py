@@ -99,7 +99,10 @@ def test_queues_and_tables_have_the_names_of_the_settings(stack: Stack) -> None:
     ):
         described = tables.describe_table(TableName=table)["Table"]
         assert [each["IndexName"] for each in described["GlobalSecondaryIndexes"]] == [index]
-    client(stack.settings, "s3").head_bucket(Bucket=defaults.bucket)
+    s3 = client(stack.settings, "s3")
+    assert "aws:SecureTransport" in s3.get_bucket_policy(Bucket=defaults.bucket)["Policy"]
+    (rule,) = s3.get_bucket_cors(Bucket=defaults.bucket)["CORSRules"]
+    assert rule["AllowedOrigins"] == ["http://127.0.0.1:*", "http://localhost:*"]
 
 
 def test_a_second_stack_on_the_same_data_is_refused(stack: Stack) -> None:

@@ -5,14 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 
 from tests.faults.sender import Sender
-from tests.flows.test_commands import direct
+from tests.files.form import citing, uploaded
+from tests.files.samples import png
+from tests.flows.test_commands import direct, ok
 from tests.world import World, name, placed, until
 
 CANARY = "a secret between two people"
+SIGNATURE = "X-Amz-Signature"
 
 
 async def test_no_text_and_no_token_in_any_log(world: World) -> None:
-    """Texts, tokens and the secret are in no log of web, relay, Lambdas, Redis or AWS."""
+    """Texts, tokens, signed links and the secret are in no log of web, relay, Lambdas or AWS."""
     alice, bob = name("alice"), name("bob")
     token = world.token(alice)
     async with world.js(alice) as a, world.raw(alice) as raw:
@@ -21,11 +24,17 @@ async def test_no_text_and_no_token_in_any_log(world: World) -> None:
         await raw.send(f'42/chat,1["message.send",{{"text":"{CANARY}"')
         await raw.ask(2, f'["message.send",{{"text":"{CANARY}","token":"{token}"}}]')
         until(lambda: placed(world, sender.room_id) == 1, 10)
+        attachment = await uploaded(a, sender.room_id, png())
+        sent = await ok(a, "message.send", citing(sender.room_id, attachment))
+        wanted = {"room_id": sender.room_id, "message_id": sent["message_id"]}
+        link = await ok(a, "upload.url", wanted | {"attachment_id": attachment["attachment_id"]})
+        assert SIGNATURE in link["url"]
     logs = written(world.data)
     assert len(logs) >= 4
     for log, text in logs.items():
         assert CANARY not in text, log
         assert token not in text, log
+        assert SIGNATURE not in text, log
         assert world.stack.settings.jwt_secret not in text, log
 
 

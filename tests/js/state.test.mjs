@@ -323,6 +323,32 @@ test("sends go out at once and in order, each once", () => {
   assert.deepEqual(fly(sends, 0), []);
 });
 
+test("files that are still on their way hold up nobody, and go out once they are in the store", () => {
+  const sends = typed("a");
+  const file = { attachment: null, shown: () => ({ name: "p.png", sent: 3 }) };
+  sends.add("f", "", T, [file]);
+  sends.add("b", "b", T);
+  assert.deepEqual(fly(sends, 0), ["a", "b"]);
+  assert.equal(sends.get("f").phase, "uploading");
+  sends.get("f").phase = "waiting";
+  assert.deepEqual(fly(sends, 0), ["f"]);
+});
+
+test("a message of files shows them, under way and acked, and its preview is the first name", () => {
+  const { state, room } = opened();
+  const attachment = { attachment_id: "a1", name: "p.png", size: 5, content_type: "image/png" };
+  const file = { attachment, shown: () => ({ ...attachment, sent: 3 }) };
+  room.hold();
+  room.sends.add("c1", "", T, [file]);
+  assert.deepEqual(room.rows("alice").map(({ uploading }) => uploading), [true]);
+  assert.equal(room.rows("alice")[0].attachments[0].sent, 3);
+  const ack = { message_id: "m1", client_msg_id: "c1", seq: 1, epoch: 1, created_at: T, status: "queued" };
+  room.acked(room.sends.get("c1"), ack, "alice");
+  assert.deepEqual(room.rows("alice")[0].attachments, [attachment]);
+  state.apply(heard(1, 2, 1, { sender_id: "alice", text: "", type: "file", attachments: [attachment] }));
+  assert.equal(room.summary.last_message.preview, "p.png");
+});
+
 test("a send refused as retryable is repeated, under its id, before any later message", () => {
   const sends = typed("a");
   fly(sends, 0);

@@ -1,0 +1,132 @@
+"""A file from one window to the other, straight through the store."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import secrets
+from pathlib import Path
+
+import pytest
+
+from tests.browser.chromium import Chromium, Page, executable
+from tests.browser.test_page import chromium, direct, names, signed_in
+from tests.files.samples import png
+from tests.world import until
+
+__all__ = ["chromium", "names"]
+pytestmark = pytest.mark.skipif(executable() is None, reason="no chromium or chrome on the PATH")
+
+MEGABYTE = 2**20
+IMAGE = "document.querySelector('#messages .file img')"
+LINE = {"offline": False, "latency": 0, "downloadThroughput": -1, "uploadThroughput": 10 * MEGABYTE}
+"""On this machine 20 MB are gone before a bar can be drawn."""
+WATCH = """
+window.seen = [];
+new MutationObserver(() => {
+  const bar = document.querySelector('#messages progress');
+  if (bar) seen.push(bar.value / bar.max);
+}).observe(document.querySelector('#messages'), {childList: true, subtree: true});
+"""
+
+
+async def choose(page: Page, *paths: Path) -> None:
+    """What a person does in the browser's dialogue."""
+    answer = await page.call("Runtime.evaluate", expression="document.querySelector('#files')")
+    await page.call(
+        "DOM.setFileInputFiles",
+        files=[str(path) for path in paths],
+        objectId=answer["result"]["objectId"],
+    )
+
+
+def downloaded(folder: Path) -> list[Path]:
+    """What the browser has saved, once it is whole."""
+    until(lambda: any(folder.glob("*.html")), 15)
+    return list(folder.iterdir())
+
+
+async def test_twenty_megabytes_with_a_progress_bar(
+    chromium: Chromium, dev_url: str, names: tuple[str, str], tmp_path: Path
+) -> None:
+    """The bar grows while the store takes 20 MB; the other member sees the picture."""
+    alice_id, bob_id = names
+    picture = tmp_path / "holiday.png"
+    picture.write_bytes(png(640, 360, blank=20 * MEGABYTE))
+    alice = await signed_in(chromium, dev_url, alice_id)
+    bob = await signed_in(chromium, dev_url, bob_id)
+    await direct(alice, bob_id)
+    await alice.js(WATCH)
+    await alice.call("Network.enable")
+    await alice.call("Network.emulateNetworkConditions", **LINE)
+    await choose(alice, picture)
+
+    await bob.click("#rooms li button")
+    await bob.until(f"{IMAGE}?.complete && {IMAGE}.naturalWidth === 640", 40)
+    shown = await bob.js("document.querySelector('#messages .file').innerText")
+    assert shown == "holiday.png 20.0 MB"
+    preview = await bob.js("document.querySelector('#rooms .preview').textContent")
+    assert preview == f"{alice_id}: holiday.png"
+    assert "X-Amz-Signature" in await bob.js(f"{IMAGE}.src")
+
+    await alice.until("document.querySelector('#messages .own .mark.read')")
+    bar = await alice.js("seen")
+    assert bar == sorted(bar)
+    assert any(0 < part < 1 for part in bar)
+    assert await alice.js("document.querySelectorAll('#messages progress').length") == 0
+    assert await alice.js(f"{IMAGE}.naturalWidth") == 640
+
+
+async def test_what_is_no_picture_is_a_download(
+    chromium: Chromium, dev_url: str, names: tuple[str, str], tmp_path: Path
+) -> None:
+    """Several files are one message, a page among them is never opened; deleted, they are gone."""
+    alice_id, bob_id = names
+    paths = [tmp_path / "<b>page.html", tmp_path / "notes.txt"]
+    secret = secrets.token_hex(8)
+    for path in paths:
+        path.write_text(f"<script>document.title = '{secret}'</script>")
+    alice = await signed_in(chromium, dev_url, alice_id)
+    bob = await signed_in(chromium, dev_url, bob_id)
+    await direct(alice, bob_id)
+    await choose(alice, *paths)
+    await bob.click("#rooms li button")
+    captions = "[...document.querySelectorAll('#messages .download')].map((b) => b.innerText)"
+    expected = json.dumps(["<b>page.html 52 B", "notes.txt 52 B"])
+    await bob.until(f"JSON.stringify({captions}) === JSON.stringify({expected})")
+    assert await bob.js("document.querySelectorAll('#messages li').length") == 1
+
+    await bob.call(
+        "Browser.setDownloadBehavior", behavior="allow", downloadPath=str(tmp_path / "got")
+    )
+    await bob.click("#messages .download")
+    (saved,) = await asyncio.to_thread(downloaded, tmp_path / "got")
+    assert saved.read_text() == paths[0].read_text()
+    assert await bob.js("document.title") != secret
+
+    await alice.js("document.querySelector('#messages .remove').click()")
+    await bob.until("document.querySelector('#messages .deleted')")
+    assert await bob.js("document.querySelectorAll('#messages .file').length") == 0
+
+
+async def test_a_refused_file_can_be_sent_again_or_dropped(
+    chromium: Chromium, dev_url: str, names: tuple[str, str], tmp_path: Path
+) -> None:
+    """A page that says it is a picture is refused in the sender's window and nowhere else."""
+    alice_id, bob_id = names
+    fake, empty = tmp_path / "fake.png", tmp_path / "empty.png"
+    fake.write_text("<html>")
+    empty.write_bytes(b"")
+    alice = await signed_in(chromium, dev_url, alice_id)
+    await direct(alice, bob_id)
+    await choose(alice, empty)
+    await alice.until("document.querySelector('#notice').textContent === 'empty.png is empty.'")
+    await choose(alice, fake)
+    said = "The upload is not what was announced."
+    await alice.until(f"document.querySelector('#messages .error')?.textContent.includes('{said}')")
+    await alice.js("document.querySelector('#messages .error').dataset.before = ''")
+    await alice.click("#messages .retry")
+    again = "document.querySelector('#messages .error:not([data-before])')"
+    await alice.until(f"{again}?.textContent.includes('{said}')")
+    await alice.click("#messages .discard")
+    await alice.until("!document.querySelector('#messages li')")
