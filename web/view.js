@@ -1,13 +1,7 @@
 // State → DOM. Everything that people typed goes in as textContent, never as HTML.
+import { element, fileItem } from "./element.js";
 
 const $ = (id) => document.getElementById(id);
-
-function element(tag, className, ...children) {
-  const node = document.createElement(tag);
-  node.className = className;
-  node.append(...children);
-  return node;
-}
 
 function icon(id) {
   const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
@@ -50,14 +44,6 @@ const MARKS = {
   read: ["twice", "Read by all"],
   refused: ["refused", "Refused"],
 };
-
-const PICTURES = ["image/png", "image/jpeg", "image/gif", "image/webp"];
-const UNITS = ["B", "KB", "MB"];
-
-function bytes(count) {
-  const unit = Math.min(Math.floor(Math.log2(count) / 10), UNITS.length - 1);
-  return `${(count / 2 ** (10 * unit)).toFixed(unit && 1)} ${UNITS[unit]}`;
-}
 
 const ROLES = ["owner", "admin", "member", "readonly"];
 const EMOJI = ["👍", "❤️", "😀"];
@@ -265,37 +251,8 @@ export class View {
 
   #files(row) {
     const list = element("div", "files");
-    for (const file of row.attachments ?? []) list.append(this.#file(row, file));
+    for (const file of row.attachments ?? []) list.append(fileItem(row, file, this.#actions.link));
     return list;
-  }
-
-  #file({ room_id, message_id, uploading }, file) {
-    const { attachment_id, name, size, content_type, width, height } = file;
-    const item = element("div", "file");
-    const wanted = { room_id, message_id, attachment_id };
-    const picture = PICTURES.includes(content_type);
-    Object.assign(item.dataset, wanted);
-    const inline = picture || content_type === "video/mp4";
-    if (inline) {
-      item.dataset.inline = "";
-      const url = file.url ?? this.#actions.link(wanted);
-      const shown = element(picture ? "img" : "video", "");
-      if (width) [shown.width, shown.height] = [width, height];
-      if (picture) shown.alt = name;
-      else shown.controls = true;
-      if (url) shown.src = url;
-      item.append(url ? shown : element("div", "loading"));
-    }
-    const caption = element("button", "download", name, " ", element("span", "size", bytes(size)));
-    caption.disabled = !message_id;
-    item.append(caption);
-    if (uploading) {
-      const bar = element("progress", "");
-      bar.setAttribute("max", size);
-      bar.setAttribute("value", file.sent);
-      item.append(bar);
-    }
-    return item;
   }
 
   #reactions({ reactions }) {

@@ -78,7 +78,6 @@ class Upload:
         """The form's fields; every one of them is signed as it is."""
         return {
             "Content-Type": self.content_type,
-            "x-amz-checksum-algorithm": "SHA256",
             "x-amz-checksum-sha256": self.checksum_sha256,
             **{META + name: value for name, value in self.metadata().items()},
         }

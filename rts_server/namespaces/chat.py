@@ -205,7 +205,8 @@ class Chat(Namespace):
         """Send a message: heard at once, `queued` when no single failure can lose it."""
         room_id = asked["room_id"]
         await self._must_be_in(session, room_id)
-        done = await self._sent(room_id, session.user_id, asked)
+        send = self._send_files if asked.get("attachments") else self._messages.send
+        done = await send(room_id, session.user_id, asked)
         appended = done.appended
         assert appended is not None
         if appended.status == "failed":
@@ -239,16 +240,15 @@ class Chat(Namespace):
 
         return tell
 
-    async def _sent(self, room_id: str, user_id: str, asked: dict[str, Any]) -> Done:
+    async def _send_files(self, room_id: str, user_id: str, asked: dict[str, Any]) -> Done:
         """Appended, its files bound to it before; or found, when they went with it since."""
-        if ids := asked.get("attachments"):
-            message_id = keys.message_id(room_id, user_id, asked["client_msg_id"])
-            cited = await self._uploads.cite(room_id, user_id, message_id, ids)
-            if cited is None:
-                named = [{"attachment_id": one} for one in ids]
-                return await self._messages.repeat(room_id, user_id, asked | {"attachments": named})
-            asked["attachments"] = cited
-        return await self._messages.send(room_id, user_id, asked)
+        ids = asked["attachments"]
+        message_id = keys.message_id(room_id, user_id, asked["client_msg_id"])
+        cited = await self._uploads.cite(room_id, user_id, message_id, ids)
+        if cited is None:
+            named = [{"attachment_id": one} for one in ids]
+            return await self._messages.repeat(room_id, user_id, asked | {"attachments": named})
+        return await self._messages.send(room_id, user_id, asked | {"attachments": cited})
 
     @command("message.edit", commands.MessageEdit)
     async def message_edit(self, session: Session, asked: dict[str, Any]) -> Answer:

@@ -202,9 +202,12 @@ async def test_a_file_is_cited_once_by_its_owner(world: World) -> None:
         assert again.pop("duplicate")
         assert again == first
         await invalid(a, attachment, room=room_id)
+        fresh = await uploaded(a, room_id, PICTURE)
+        await invalid(a, fresh, attachment, room=room_id)
+        await ok(a, "message.send", citing(room_id, fresh, client_msg_id="still-free"))
         changed = citing(room_id, attachment, text="there")
         assert await refused(a, "message.send", changed) == "conflict"
-        assert len((await ok(a, "message.list", {"room_id": room_id}))["messages"]) == 1
+        assert len((await ok(a, "message.list", {"room_id": room_id}))["messages"]) == 2
 
 
 async def test_of_two_sends_at_once_one_gets_the_file(world: World) -> None:

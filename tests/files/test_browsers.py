@@ -1,0 +1,110 @@
+"""The bucket and browsers, by a local AWS that was told to check signatures and origins."""
+
+from __future__ import annotations
+
+import json
+from base64 import b64encode
+from collections.abc import Iterator
+from dataclasses import replace
+from hashlib import sha256
+from typing import Any
+
+import pytest
+from aiohttp import ClientSession
+from cfnlint.decode import cfn_yaml
+
+from rts_server.config import Settings
+from rts_server.dev import aws
+from rts_server.dev.aws import CREDENTIALS, LocalAws
+from rts_server.dev.deploy import TEMPLATE
+from rts_server.files.store import Store
+from rts_server.files.upload import Upload
+from tests.files.form import post
+from tests.world import free_port
+
+PAGE = "https://chat.example.com"
+
+
+class StrictAws(LocalAws):
+    """Believes nobody: signatures are checked, and a bucket's own rules answer a browser."""
+
+    def _environment(self, region: str) -> dict[str, str]:
+        return super()._environment(region) | {"AUTH": "true"}
+
+
+def bucket_alone() -> str:
+    """The template with nothing but the bucket and its rules for browsers."""
+    whole: dict[str, Any] = cfn_yaml.load(str(TEMPLATE))
+    properties = whole["Resources"]["Files"]["Properties"]
+    kept = {name: properties[name] for name in ("BucketName", "CorsConfiguration")}
+    parameters = {name: whole["Parameters"][name] for name in ("BucketName", "CorsOrigins")}
+    return json.dumps(
+        {
+            "Parameters": parameters,
+            "Conditions": {"WithCors": whole["Conditions"]["WithCors"]},
+            "Resources": {"Files": {"Type": "AWS::S3::Bucket", "Properties": kept}},
+        }
+    )
+
+
+@pytest.fixture(scope="module")
+def strict(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
+    """Settings of a strict AWS with the bucket in it."""
+    folder = tmp_path_factory.mktemp("strict")
+    running = StrictAws(folder, free_port(), "us-east-1", log=folder / "log")
+    running.open()
+    settings = Settings(aws_endpoint_url=running.url, cors_origins=PAGE)
+    try:
+        formation = aws.client(settings, "cloudformation")
+        formation.create_stack(
+            StackName="bucket",
+            TemplateBody=bucket_alone(),
+            Parameters=[{"ParameterKey": "CorsOrigins", "ParameterValue": PAGE}],
+        )
+        formation.get_waiter("stack_create_complete").wait(
+            StackName="bucket", WaiterConfig={"Delay": 1}
+        )
+        yield settings
+    finally:
+        running.stop()
+
+
+@pytest.mark.parametrize(
+    ("origin", "method", "status"),
+    [
+        (PAGE, "POST", 200),
+        (PAGE, "GET", 200),
+        (PAGE, "DELETE", 403),
+        ("https://elsewhere.example.com", "POST", 403),
+    ],
+)
+async def test_only_configured_pages_may_ask(
+    strict: Settings, origin: str, method: str, status: int
+) -> None:
+    """A browser's preflight is answered for our own pages and methods only."""
+    asked = {"Origin": origin, "Access-Control-Request-Method": method}
+    url = f"{strict.aws_endpoint_url}/{strict.bucket}"
+    async with ClientSession() as http, http.options(url, headers=asked) as answer:
+        assert answer.status == status
+        allowed = answer.headers.get("Access-Control-Allow-Origin")
+        assert allowed == (PAGE if status == 200 else None)
+
+
+async def test_a_forged_form_is_refused(strict: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A form with our signature is taken, with another one or another policy it is not."""
+    for name, value in CREDENTIALS.items():
+        monkeypatch.setenv(name, value)
+    store, content = Store(strict), b"content"
+    checksum = b64encode(sha256(content).digest()).decode()
+    upload = Upload("room", "a1", "alice", "x.txt", len(content), "text/plain", checksum)
+    url, fields = await store.grant(upload, 300)
+    _, wider = await store.grant(replace(upload, user_id="eve", size=9), 300)
+    grant = {"url": url, "fields": fields}
+    forged = fields["x-amz-signature"].translate(str.maketrans("0123456789", "1234567890"))
+    assert await post(grant, content, **{"x-amz-signature": forged}) == 403
+    assert await post(grant, content, policy=wider["policy"]) == 403
+    assert await post(grant, content) == 204
+    found = await store.head(upload.pending_key)
+    assert found is not None
+    assert found.upload == upload
+    await store.close()
