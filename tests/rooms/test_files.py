@@ -1,0 +1,84 @@
+"""Messages with files in the room log: what they are, and what goes with them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+import pytest
+
+from rts_server import errors, keys
+from rts_server.rooms import events
+from tests.persistence.test_files import forwarded
+from tests.rooms.deployed import Deployed
+from tests.rooms.test_fates import end
+
+FILES = [{"attachment_id": one, "name": f"{one}.png", "size": 5} for one in ("a1", "a2")]
+SENT: dict[str, Any] = {"client_msg_id": "m", "text": "", "attachments": FILES}
+BARE = SENT | {"attachments": [{"attachment_id": one["attachment_id"]} for one in FILES]}
+ERASED = [{"keep": [], "erase": ["a1", "a2"]}]
+
+
+def told() -> list[dict[str, Any]]:
+    """What the room queue was told of files, without the room."""
+    return [{name: one[name] for name in ("keep", "erase")} for one in forwarded()]
+
+
+def test_what_makes_a_message_another() -> None:
+    """Other files are another body, other details of one are not; text alone is as ever."""
+    digest = events.message_new("r", "alice", SENT).hash
+    assert events.message_new("r", "alice", BARE).hash == digest
+    assert events.message_new("r", "alice", SENT | {"attachments": FILES[:1]}).hash != digest
+    plain = {"client_msg_id": "m", "text": "hi"}
+    before = orjson.dumps(["hi", [], {}, None]).decode()
+    assert events.message_new("r", "alice", plain).hash == keys.body_hash(before)
+
+
+async def test_an_erasure_that_redis_lost_is_made_again(deployed: Deployed) -> None:
+    """The ids of the files are told with the tombstone, also when it has to be built anew."""
+    room_id = await deployed.group("alice")
+    sent = await deployed.parts.messages.send(room_id, "alice", SENT)
+    await deployed.store()
+    assert await end(sent) == "queued"
+    assert told() == [{"keep": ["a1", "a2"], "erase": []}]
+    message, done = await deployed.parts.messages.delete(room_id, "alice", sent.request_id)
+    assert message["attachments"] == []
+    await deployed.redis.flushall()
+    async with deployed.relaying():
+        assert await end(done) == "queued"
+    assert told() == ERASED
+    _, again = await deployed.parts.messages.delete(room_id, "alice", sent.request_id)
+    assert await end(again) == "queued"
+    assert told() == []
+
+
+async def test_a_message_erased_with_its_files_keeps_its_first_result(deployed: Deployed) -> None:
+    """Sent again when the files are gone: as the archive has it, and nothing is appended."""
+    room_id = await deployed.group("alice")
+    sent = await deployed.parts.messages.send(room_id, "alice", SENT)
+    with pytest.raises(errors.InvalidParam):
+        await deployed.parts.messages.repeat(room_id, "alice", BARE)
+    await deployed.store()
+    await deployed.parts.messages.delete(room_id, "alice", sent.request_id)
+    await deployed.store()
+    again = await deployed.parts.messages.repeat(room_id, "alice", BARE)
+    assert again.appended is not None
+    assert sent.appended is not None
+    assert (again.appended.seq, again.appended.duplicate) == (sent.appended.seq, True)
+    assert await end(again) == "queued"
+    assert await deployed.outbox() == []
+    with pytest.raises(errors.Conflict):
+        await deployed.parts.messages.repeat(room_id, "alice", BARE | {"text": "other"})
+
+
+async def test_the_list_of_rooms_names_the_file(deployed: Deployed) -> None:
+    """Without a text the first file's name is the preview, warm and cold alike."""
+    room_id = await deployed.group("alice")
+    await deployed.parts.messages.send(room_id, "alice", SENT)
+    await deployed.store()
+    for cold in (False, True):
+        if cold:
+            await deployed.redis.flushall()
+        (row,) = (await deployed.parts.chat_lists.shown("alice", [room_id])).rows
+        last = row.shown["last_message"]
+        assert (last["type"], last["preview"]) == ("file", "a1.png")
