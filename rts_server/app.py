@@ -18,6 +18,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from rts_server import logs
+from rts_server.adapter.everywhere import Everywhere
 from rts_server.adapter.hearing import Hearing
 from rts_server.adapter.manager import Manager
 from rts_server.config import Settings
@@ -34,6 +35,7 @@ from rts_server.persistence.archive import Archive
 from rts_server.persistence.eviction import must_not_evict
 from rts_server.persistence.quarantine import Quarantine
 from rts_server.persistence.relay import Relay
+from rts_server.persistence.revocations import Revocations
 from rts_server.persistence.user_rooms import UserRooms
 from rts_server.presence.lease import Lease
 from rts_server.presence.online import Online
@@ -42,9 +44,11 @@ from rts_server.presence.sweep import Sweep
 from rts_server.presence.watches import Watches
 from rts_server.protocol.event import now
 from rts_server.rest import demo, health, operators
+from rts_server.rest.events import EventRoutes
 from rts_server.rest.members import MemberRoutes
 from rts_server.rest.messages import MessageRoutes
 from rts_server.rest.rooms import RoomRoutes
+from rts_server.rest.users import UserRoutes
 from rts_server.rooms.appender import Appender
 from rts_server.rooms.appends import Appends, SystemAppends
 from rts_server.rooms.chatlist import ChatLists
@@ -61,7 +65,7 @@ from rts_server.rooms.rooms import Rooms
 from rts_server.rooms.standing import Standings
 from rts_server.rooms.sync import Sync
 from rts_server.rooms.typing import Typing
-from rts_server.tasks import Tasks
+from rts_server.tasks import Tasks, cancelled
 
 log = logging.getLogger(__name__)
 
@@ -99,6 +103,7 @@ class Parts:
         self.receipts = Receipts(settings, self.redis, self.log, self.chat_lists)
         self.typing = Typing(settings, self.redis)
         self.sync = Sync(settings, self.standings, self.chat_lists)
+        self.revocations = Revocations(settings, self.redis, self.archive)
         self._tasks = Tasks()
 
     def for_operators(self) -> list[object]:
@@ -110,6 +115,8 @@ class Parts:
             RoomRoutes(settings, rooms, declarations),
             MemberRoutes(settings, rooms, self.members, declarations),
             MessageRoutes(settings, rooms, senders, self.history, self.receipts),
+            EventRoutes(settings, rooms, self.standings),
+            UserRoutes(self.chat_lists, Everywhere(self.redis), self.revocations),
         ]
 
     async def __aenter__(self) -> Parts:
@@ -201,7 +208,8 @@ def create_app(settings: Settings) -> web.Application:
     )
     server = Server(settings, Manager())
     presence = Presence(settings, parts, hearing)
-    connections = Connections(settings, server, presence.online)
+    connections = Connections(settings, server, presence.online, parts.revocations)
+    hearing.closed = connections.close
 
     def give_up() -> None:
         presence.online.forget()
@@ -238,14 +246,16 @@ def create_app(settings: Settings) -> web.Application:
         server.register_namespace(namespace)
     server.attach(app)
     drain = app[DRAIN] = Drain(settings, server, (chat, receipts, here), parts.fates)
-    health.add_routes(app, lambda: drain.not_ready() + hearing.not_ready())
-    operators.add_routes(app, settings, parts.for_operators())
+    starting = parts.revocations.not_ready
+    health.add_routes(app, lambda: drain.not_ready() + (hearing.not_ready() or starting()))
+    operators.add_routes(app, settings, parts.revocations, parts.for_operators())
     if settings.dev:
         demo.add_routes(app, settings)
 
     async def lifespan(_: web.Application) -> AsyncIterator[None]:
         async with parts:
             hearing.start()
+            revoking = asyncio.create_task(parts.revocations.run())
             presence.start()
             server.pressure.start()
             yield
@@ -254,6 +264,7 @@ def create_app(settings: Settings) -> web.Application:
             await presence.close()
             for namespace in (chat, receipts, here):
                 await namespace.close()
+            await cancelled(revoking)
             await hearing.close()
             await store.close()
 

@@ -49,10 +49,14 @@ def verify(settings: Settings, token: Any) -> Identity:
         raise TokenExpired() from None
     except (jwt.PyJWTError, ValueError, TypeError, OverflowError, RecursionError):
         raise Unauthorized() from None
-    return _identity(claims)
+    identity = _identity(claims, settings.longest_token)
+    if identity.expires_at + settings.expiry_grace < time.time():
+        raise TokenExpired()
+    return identity
 
 
-def _identity(claims: dict[str, Any]) -> Identity:
+def _identity(claims: dict[str, Any], longest: float) -> Identity:
+    """A token ends when it is as old as one may be: a revocation is kept no longer."""
     user_id, name = claims["sub"], claims.get("name")
     if not isinstance(user_id, str) or not USER_ID.fullmatch(user_id):
         raise Unauthorized()
@@ -60,10 +64,11 @@ def _identity(claims: dict[str, Any]) -> Identity:
         raise Unauthorized()
     shown = name if isinstance(name, str) and 0 < len(name) <= 128 and name.isprintable() else None
     scope = claims.get("scope")
+    issued_at = int(claims["iat"])
     return Identity(
         user_id,
-        claims["exp"],
-        int(claims["iat"]),
+        min(claims["exp"], issued_at + int(longest)),
+        issued_at,
         shown,
         scope if isinstance(scope, str) else "",
     )

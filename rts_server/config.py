@@ -115,6 +115,8 @@ class Settings:
     drain_deadline: float = _seconds("RTS_DRAIN_DEADLINE", 50.0, 0.0, 50.0)
     connect_deadline: float = _seconds("RTS_CONNECT_DEADLINE", 10.0, 0.1)
     expiry_grace: float = _seconds("RTS_EXPIRY_GRACE", 30.0)
+    longest_token: float = _seconds("RTS_LONGEST_TOKEN", 30 * 86_400.0, 1.0)
+    revocation_poll: float = _seconds("RTS_REVOCATION_POLL", 2.0, 0.05)
     command_deadline: float = _seconds("RTS_COMMAND_DEADLINE", 5.0, 0.1)
     redis_deadline: float = _seconds("RTS_REDIS_DEADLINE", 3.0, 0.1)
     durable_wait: float = _seconds("RTS_DURABLE_WAIT", 3.0)

@@ -41,6 +41,13 @@ RELAYS = "relays"
 """Sorted set: relay → expiry (ms), so that relays share the partitions evenly."""
 
 
+REVOKED = "revoked"
+"""Sorted set: user → seconds since 1970; his tokens up to then are void."""
+
+INSTANCES = "instances"
+"""Channel: what every instance is to do."""
+
+
 class Room(NamedTuple):
     """The keys of one room; all in one slot."""
 

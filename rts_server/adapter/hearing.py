@@ -75,6 +75,7 @@ class Hearing:
         )
         self.presence: Callable[[str, bytes], None] = lambda user_id, data: None
         self.resumed: Callable[[], None] = lambda: None
+        self.closed: Callable[[str, str], None] = lambda user_id, code: None
         self.added: RoomChange | None = None
         self.removed: RoomChange | None = None
         self.changed: Callable[[str], Coroutine[Any, Any, None]] | None = None
@@ -82,7 +83,8 @@ class Hearing:
     def start(self) -> None:
         """Begin to hear."""
         self.subscriber.start()
-        self._tasks.keep(self.subscriber.subscribe([self._instance_channel]))
+        own = [self._instance_channel, keys.INSTANCES]
+        self._tasks.keep(self.subscriber.subscribe(own))
         self._tasks.keep(self._check_forever())
         self._tasks.keep(self.canary.run())
 
@@ -245,6 +247,9 @@ class Hearing:
             room.hear(parse(data))
         elif channel == self._instance_channel:
             self.canary.heard() if data == SONG else self._instance(data)
+        elif channel == keys.INSTANCES:
+            asked = orjson.loads(data)
+            self.closed(asked["user_id"], asked["close"])
         elif user_id := self._user_channels.get(channel):
             self._user_heard(user_id, orjson.loads(data))
         elif channel.startswith(keys.PRESENCE_CHANNELS):

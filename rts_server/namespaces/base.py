@@ -106,6 +106,7 @@ class Namespace(socketio.AsyncNamespace):  # type: ignore[misc]
         try:
             if event == "connect":
                 sid, environ, given = args
+                await self._connections.may_be_judged()
                 self._authenticate(sid, environ, given["auth"])
             elif event == "disconnect":
                 self._disconnected(args[0])

@@ -108,17 +108,9 @@ class Chat(Namespace):
     @command("room.list", commands.RoomList)
     async def room_list(self, session: Session, asked: dict[str, Any]) -> Answer:
         """The rooms of the user by last activity, and his totals."""
-        after = cursor.decode(asked["cursor"], int, str) if "cursor" in asked else None
-        chat_list = await self._chat_lists.of(session.user_id)
-        behind = (after[0], after[1]) if after else None
-        rows = chat_list.after(behind, hidden=asked["hidden"])
-        page = rows[: asked["limit"]]
-        last = page[-1] if len(rows) > len(page) else None
-        return {
-            "rooms": await self._chat_lists.counted(page),
-            "next_cursor": cursor.encode([last.active_ms, last.room_id]) if last else None,
-            "unread": chat_list.unread,
-        }
+        return await self._chat_lists.page(
+            session.user_id, asked["limit"], asked.get("cursor"), hidden=asked["hidden"]
+        )
 
     @command("room.update", commands.RoomUpdate)
     async def room_update(self, session: Session, asked: dict[str, Any]) -> Answer:

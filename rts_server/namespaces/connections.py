@@ -10,6 +10,7 @@ from rts_server import errors, metrics
 from rts_server.auth import Identity
 from rts_server.config import Settings
 from rts_server.engine.server import Server
+from rts_server.persistence.revocations import Revocations, Revoked
 from rts_server.presence.online import Online
 from rts_server.rates import Buckets, parse
 
@@ -32,8 +33,12 @@ class Connections:
     their users have taken, where rates are `limited`.
     """
 
-    def __init__(self, settings: Settings, server: Server, online: Online) -> None:
+    def __init__(
+        self, settings: Settings, server: Server, online: Online, revocations: Revocations
+    ) -> None:
         self._grace = settings.expiry_grace
+        self._revocations = revocations
+        revocations.told = self.revoked
         self._server = server
         self._online = online
         self._known: dict[str, _Connection] = {}
@@ -58,8 +63,17 @@ class Connections:
         known = self._known.get(eio_sid)
         return known.rooms if known else set()
 
+    async def may_be_judged(self) -> None:
+        """Wait for the first look at the revocations: nobody enters before."""
+        if not self._revocations.known.is_set():
+            await self._revocations.known.wait()
+
     def present(self, eio_sid: str, identity: Identity) -> Identity:
-        """A token was shown; the identity that counts now. Raises Forbidden for another user."""
+        """A token was shown; the identity that counts now.
+
+        Raises Unauthorized for one that was revoked, Forbidden for another user.
+        """
+        self._revocations.check(identity)
         known = self._known.get(eio_sid)
         if known is None:
             known = self._known[eio_sid] = _Connection(identity)
@@ -70,6 +84,18 @@ class Connections:
             known.identity = identity
         self._arm(eio_sid, known)
         return known.identity
+
+    def revoked(self, revoked: Revoked) -> None:
+        """Close those who came with a token that is void now. Never blocks."""
+        for eio_sid, known in list(self._known.items()):
+            if known.identity.issued_at <= revoked.get(known.identity.user_id, -1):
+                self._server.close(eio_sid, "revoked")
+
+    def close(self, user_id: str, code: str) -> None:
+        """Close every connection of a user. Never blocks."""
+        for eio_sid, known in list(self._known.items()):
+            if known.identity.user_id == user_id:
+                self._server.close(eio_sid, code)
 
     def all(self) -> list[str]:
         """Every connection that is in a namespace."""

@@ -234,6 +234,10 @@ class Archive:
         """
         return await self._run(self._open_epoch, room_id, expected, seq)
 
+    async def call(self, work: Callable[[DynamoDBClient], Answer]) -> Answer:
+        """Anything else, in the same threads under the same deadline."""
+        return await self._run(work, self._client)
+
     # In the pool's threads
 
     def _open_epoch(self, room_id: str, expected: int, seq: int) -> int:

@@ -215,3 +215,39 @@ class ChangedMembers(Durable):
     added = fields.List(fields.String(), required=True)
     removed = fields.List(fields.String(), required=True)
     updated = fields.List(fields.String(), required=True)
+
+
+class Events(Shown):
+    """What happened in a room behind `after`; `recovered` false: more than the log still holds."""
+
+    events = fields.List(fields.Dict(), required=True)
+    after = fields.String(required=True)
+    has_more = fields.Boolean(required=True)
+    recovered = fields.Boolean(required=True)
+
+
+class ExplainedRoom(Explained):
+    """Why a room's unread is what it is; a muted or hidden one counts in no total."""
+
+    room_id = fields.String(required=True)
+    counts = fields.Boolean(required=True)
+
+
+class ExplainedUnread(Unread):
+    """The user's totals; explained, a page of the rooms they come from."""
+
+    rooms = many(ExplainedRoom, required=False)
+    next_cursor = fields.String(allow_none=True)
+
+
+class Told(Shown):
+    """How many instances were told."""
+
+    instances = fields.Integer(required=True)
+
+
+class Revoked(Shown):
+    """All tokens issued up to then are void."""
+
+    user_id = fields.String(required=True)
+    revoked_before = fields.String(required=True)

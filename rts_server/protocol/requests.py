@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from marshmallow import Schema, ValidationError, fields, validates_schema
-from marshmallow.validate import Length, Range
+from marshmallow.validate import Length, Range, Regexp
 
 from rts_server.protocol.commands import Command, says_something
 from rts_server.protocol.fields import (
@@ -129,6 +129,32 @@ class Page(Command):
 
     cursor = fields.String(validate=Length(1, 400))
     limit = _whole(1, 100, load_default=100)
+
+
+class RoomPage(Page):
+    """A page of a user's rooms: those he has hidden, or the others."""
+
+    limit = _whole(1, 50, load_default=50)
+    hidden = fields.Boolean(truthy={"1", "true"}, falsy={"0", "false"}, load_default=False)
+
+
+class UnreadPage(Page):
+    """`explain`: by room, too."""
+
+    explain = fields.Boolean(truthy={"1", "true"}, falsy={"0", "false"}, load_default=False)
+
+
+class EventPage(Command):
+    """Events behind `epoch:offset`; without it from the first of the present epoch."""
+
+    after = fields.String(validate=Regexp(r"\d{1,10}:\d{1,10}\Z"))
+    limit = _whole(1, LIMITS.replay_events, load_default=100)
+
+
+class Disconnect(Command):
+    """`reconnect`: the clients come back by themselves."""
+
+    reconnect = Flag(load_default=False)
 
 
 class MessagePage(Command):

@@ -5,12 +5,15 @@ from __future__ import annotations
 from aiohttp import web
 
 from rts_server.config import Settings
+from rts_server.persistence.revocations import Revocations
 from rts_server.rest.routes import Doors, routes_of
 
 
-def add_routes(app: web.Application, settings: Settings, resources: list[object]) -> None:
+def add_routes(
+    app: web.Application, settings: Settings, revocations: Revocations, resources: list[object]
+) -> None:
     """Add what the resources have, each for tokens with `scope: operator` alone."""
-    doors = Doors(settings)
+    doors = Doors(settings, revocations)
     for resource in resources:
         doors.add(app, resource)
     doors.close(app, [one for resource in resources for one, _ in routes_of(resource)])

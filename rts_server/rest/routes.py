@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import re
 import secrets
@@ -18,6 +19,7 @@ from redis.exceptions import RedisError
 from rts_server import auth, errors, metrics
 from rts_server.auth import Identity
 from rts_server.config import Settings
+from rts_server.persistence.revocations import Revocations
 from rts_server.protocol import requests
 from rts_server.rest.parsing import Parser
 
@@ -86,8 +88,9 @@ def routes_of(resource: object) -> list[tuple[Route, Handler]]:
 class Doors:
     """Opens for operators' tokens alone."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, revocations: Revocations) -> None:
         self._settings = settings
+        self._revocations = revocations
 
     def add(self, app: web.Application, resource: object) -> None:
         """All routes of a resource."""
@@ -117,7 +120,7 @@ class Doors:
         async def door(request: web.Request) -> web.StreamResponse:
             began = time.perf_counter()
             try:
-                operator = self._operator(request)
+                operator = await self._operator(request)
                 asked: Asked = {}
                 for location, schema in places:
                     asked |= await _PARSER.parse(schema, request, location=location)
@@ -135,10 +138,13 @@ class Doors:
 
         return door
 
-    def _operator(self, request: web.Request) -> Identity:
+    async def _operator(self, request: web.Request) -> Identity:
         """Who asks. Raises Unauthorized, TokenExpired, Forbidden."""
         kind, _, token = request.headers.get("Authorization", "").partition(" ")
         identity = auth.verify(self._settings, token.strip() if kind.lower() == "bearer" else None)
+        async with asyncio.timeout(self._settings.redis_deadline):
+            await self._revocations.known.wait()
+        self._revocations.check(identity)
         if SCOPE not in identity.scope.split():
             raise errors.Forbidden("This needs a token with scope operator.")
         return identity
@@ -166,7 +172,7 @@ def _refusal(error: Exception) -> errors.Refusal:
             return error
         case web.HTTPRequestEntityTooLarge():
             return errors.MessageTooLarge("The body is too large.")
-        case RedisError() | OSError():
+        case RedisError() | OSError():  # a TimeoutError is one
             return errors.Unavailable()
     request_id = secrets.token_hex(8)
     log.error("route failed", extra={"request_id": request_id}, exc_info=error)

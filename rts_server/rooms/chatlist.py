@@ -11,6 +11,7 @@ from typing import Any
 from rts_server import errors
 from rts_server.persistence.archive import Archive, StoredMember, StoredRoom
 from rts_server.persistence.user_rooms import Membership, State, UserRooms
+from rts_server.protocol import cursor
 from rts_server.rooms.cold import last_position, milliseconds
 from rts_server.rooms.standing import Seat, Standing, Standings, personal
 
@@ -153,6 +154,21 @@ class ChatLists:
                     raise
                 log.warning("archive away: cold rooms left out", extra={"rooms": len(cold)})
         return ChatList(sorted(rows, key=sort_key))
+
+    async def page(
+        self, user_id: str, limit: int, after: str | None, *, hidden: bool
+    ) -> dict[str, Any]:
+        """A page of the list by last activity, `after` a cursor, and the user's totals."""
+        behind = cursor.decode(after, int, str) if after is not None else None
+        chat_list = await self.of(user_id)
+        rows = chat_list.after((behind[0], behind[1]) if behind else None, hidden=hidden)
+        page = rows[:limit]
+        last = page[-1] if len(rows) > len(page) else None
+        return {
+            "rooms": await self.counted(page),
+            "next_cursor": cursor.encode([last.active_ms, last.room_id]) if last else None,
+            "unread": chat_list.unread,
+        }
 
     async def counted(self, rows: list[Row]) -> list[dict[str, Any]]:
         """The rooms of some rows, complete: a cold room's members are counted in the archive."""

@@ -8,12 +8,14 @@ from typing import Any, Self
 import aiohttp
 
 from rts_server.protocol.objects import Error
+from rts_server.rest.events import EventRoutes
 from rts_server.rest.members import MemberRoutes
 from rts_server.rest.messages import MessageRoutes
 from rts_server.rest.rooms import RoomRoutes
 from rts_server.rest.routes import Route
+from rts_server.rest.users import UserRoutes
 
-RESOURCES: list[type] = [RoomRoutes, MemberRoutes, MessageRoutes]
+RESOURCES: list[type] = [RoomRoutes, MemberRoutes, MessageRoutes, EventRoutes, UserRoutes]
 ROUTES: list[Route] = [
     member.__dict__["__route__"]
     for resource in RESOURCES

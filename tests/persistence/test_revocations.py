@@ -1,0 +1,174 @@
+"""Revocations: in the table before anybody is told, and never lost with Redis (promise A3)."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from redis.asyncio import Redis
+
+from rts_server import keys
+from rts_server.auth import Identity
+from rts_server.config import Settings
+from rts_server.errors import Unauthorized, Unavailable
+from rts_server.persistence.archive import Archive
+from rts_server.persistence.revocations import LISTED, Revocations
+from tests.world import free_port, name
+
+Make = Callable[..., Revocations]
+
+
+@pytest.fixture
+async def make(tables: None, redis: Redis) -> AsyncIterator[Make]:
+    """As many instances as a test wants, on one table and one Redis."""
+    archives: list[Archive] = []
+
+    def made(settings: Settings | None = None, at: Redis | None = None) -> Revocations:
+        archives.append(Archive(settings or Settings()))
+        return Revocations(settings or Settings(), at or redis, archives[-1])
+
+    yield made
+    for archive in archives:
+        await archive.close()
+
+
+def token(user_id: str, age: int = 0) -> Identity:
+    """A token issued so many seconds ago."""
+    now = int(time.time())
+    return Identity(user_id, now + 3600, now - age)
+
+
+def refuses(revocations: Revocations, identity: Identity) -> bool:
+    """Whether a token is refused."""
+    try:
+        revocations.check(identity)
+    except Unauthorized:
+        return True
+    return False
+
+
+async def test_all_instances_know_what_one_was_told(make: Make) -> None:
+    """Tokens up to the moment are void at once here, with the next look elsewhere; later ones not.
+
+    What is told is told once.
+    """
+    here, there = make(), make()
+    heard: list[dict[str, int]] = []
+    there.told = heard.append
+    await there.look()
+    eve, old = name("eve"), token("eve", 100)
+    old = replace(old, user_id=eve)
+    before = await here.revoke(eve)
+    assert refuses(here, old)
+    assert not refuses(there, old)
+    await there.look()
+    assert refuses(there, old)
+    assert heard[-1] == {eve: before}
+    told = len(heard)
+    await there.look()
+    assert len(heard) == told
+    assert refuses(there, replace(old, issued_at=before))
+    assert not refuses(there, replace(old, issued_at=before + 1))
+    assert not refuses(there, token(name("bob"), 100))
+
+
+async def marks(redis: Redis) -> list[bytes]:
+    """The marks that say the mirror is whole."""
+    names: Any = await redis.zrange(keys.REVOKED, 0, -1)
+    return [one for one in names if one.startswith(b"#complete ")]
+
+
+@pytest.mark.parametrize("loss", ["all", "set", "mark", "type"])
+async def test_what_redis_lost_comes_from_the_table(make: Make, redis: Redis, loss: str) -> None:
+    """A new instance refuses him whatever became of the mirror, which is whole afterwards."""
+    eve = name("eve")
+    await make().look()
+    before = await make().revoke(eve)
+    if loss == "all":
+        await redis.flushall()
+    elif loss == "mark":
+        await redis.zrem(keys.REVOKED, f"u:{eve}", *await marks(redis))
+    else:
+        await redis.delete(keys.REVOKED)
+        if loss == "type":
+            await redis.set(keys.REVOKED, "x")
+    late = make()
+    for _ in range(2):  # a key of a wrong type is only removed by the first look
+        await late.look()
+        assert refuses(late, Identity(eve, 0, before))
+    assert await redis.zscore(keys.REVOKED, f"u:{eve}") == before
+    assert len(await marks(redis)) == 1
+
+
+async def test_a_mirror_lost_while_it_is_rebuilt_is_not_whole(make: Make, redis: Redis) -> None:
+    """The table was read before he was revoked, Redis lost it since: no mark is set then."""
+    eve, rebuilding = name("eve"), make()
+    listed = rebuilding._listed
+
+    def slow(table: object) -> dict[str, int]:
+        return {user: at for user, at in listed(table).items() if user != eve}  # type: ignore[arg-type]
+
+    rebuilding._listed = slow  # type: ignore[method-assign]
+    await make().revoke(eve)
+    note = rebuilding._note
+
+    async def lost(*given: object) -> None:
+        await redis.flushall()
+        await note(*given)  # type: ignore[arg-type]
+
+    rebuilding._note = lost  # type: ignore[method-assign,assignment]
+    await rebuilding.look()
+    late = make()
+    await late.look()
+    assert refuses(late, token(eve, 1))
+
+
+async def test_without_redis_the_table_is_asked(make: Make) -> None:
+    """Redis away: a revocation is stored, not confirmed, and instances learn of it all the same."""
+    nowhere = Redis.from_url(f"redis://127.0.0.1:{free_port()}")
+    here, there = make(at=nowhere), make(at=nowhere)
+    eve = name("eve")
+    with pytest.raises(Unavailable):
+        await here.revoke(eve)
+    assert not there.known.is_set()
+    await there.look()
+    assert there.known.is_set()
+    assert refuses(there, token(eve, 1))
+    await nowhere.aclose()
+
+
+async def test_without_both_nobody_is_judged(tables: None) -> None:
+    """Neither Redis nor the table: not known, not revoked."""
+    port = free_port()
+    settings = Settings(aws_endpoint_url=f"http://127.0.0.1:{port}")
+    nowhere, archive = Redis.from_url(f"redis://127.0.0.1:{port}"), Archive(settings)
+    alone = Revocations(settings, nowhere, archive)
+    with pytest.raises(Unavailable):
+        await alone.look()
+    with pytest.raises(Unavailable):
+        await alone.revoke("eve")
+    assert not alone.known.is_set()
+    await archive.close()
+    await nowhere.aclose()
+
+
+async def test_what_no_token_is_as_old_as_is_forgotten(make: Make, redis: Redis) -> None:
+    """Behind the longest token an entry leaves memory and Redis; the table's has a time to live."""
+    settings = replace(Settings(), longest_token=1.0)
+    short, eve = make(settings), name("eve")
+    before = await short.revoke(eve)
+    assert refuses(short, Identity(eve, 0, before))
+    item: Any = await short._archive.call(
+        lambda table: table.get_item(
+            TableName="chat-rooms", Key={"room_id": LISTED, "sk": f"USER#{eve}"}
+        )["Item"]
+    )
+    assert item["expires_at"] == before + 2
+    await asyncio.sleep(before + 2.1 - time.time())
+    await short.revoke(name("other"))
+    assert not refuses(short, Identity(eve, 0, before))
+    assert await redis.zscore(keys.REVOKED, f"u:{eve}") is None

@@ -1,0 +1,99 @@
+"""What operators see and do of users."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from tests.flows.test_commands import ok
+from tests.js_client import ConnectRefused, JsClient
+from tests.rest.client import Rest
+from tests.rest.test_rooms import group, member
+from tests.world import World, name
+
+pytestmark = pytest.mark.timeout(60)
+
+
+async def test_rooms_and_unread_are_explained(world: World, operator: Rest) -> None:
+    """The list is the user's own; unread is told as totals and, explained, by room."""
+    alice, bob = name("alice"), name("bob")
+    rooms = [await group(operator, member(alice), member(bob)) for _ in range(3)]
+    for text in ("one", "two"):
+        await operator.ok("POST", f"/v1/rooms/{rooms[0]}/messages", {"text": text})
+    async with world.js(alice) as a:
+        await ok(a, "room.mute", {"room_id": rooms[0], "muted": True})
+    await operator.ok("POST", f"/v1/rooms/{rooms[1]}/messages", {"text": "three"})
+    path = f"/v1/users/{alice}"
+    first = await operator.ok("GET", f"{path}/rooms", params={"limit": "2"})
+    assert [room["room_id"] for room in first["rooms"]] == [rooms[1], rooms[0]]
+    assert first["unread"] == {"total": 1, "rooms": 1}
+    rest = await operator.ok("GET", f"{path}/rooms", params={"cursor": first["next_cursor"]})
+    assert [room["room_id"] for room in rest["rooms"]] == [rooms[2]]
+    assert (await operator.ok("GET", f"{path}/unread")) == {"unread": {"total": 1, "rooms": 1}}
+    told = await operator.ok("GET", f"{path}/unread", params={"explain": "1"})
+    parts = {room["room_id"]: (room["unread"], room["counts"]) for room in told["rooms"]}
+    assert parts == {rooms[0]: (2, False), rooms[1]: (1, True), rooms[2]: (0, True)}
+    nobody = await operator.ok("GET", f"/v1/users/{name('nobody')}/rooms")
+    assert (nobody["rooms"], nobody["next_cursor"]) == ([], None)
+    assert await operator.refused("GET", f"{path}/rooms", params={"cursor": "x"}) == "invalid_param"
+
+
+async def test_events_are_read_on(operator: Rest) -> None:
+    """events?after= walks the log; a position that is not in it is not recovered."""
+    room_id = await group(operator, member(name("alice")))
+    path = f"/v1/rooms/{room_id}/events"
+    for n in range(5):
+        await operator.ok("POST", f"/v1/rooms/{room_id}/messages", {"text": f"m{n}"})
+    seen, after, more = [], None, True
+    while more:
+        asked = {"limit": "2"} | ({"after": after} if after else {})
+        page = await operator.ok("GET", path, params=asked)
+        seen += [(event["type"], event["offset"]) for event in page["events"]]
+        after, more = page["after"], page["has_more"]
+        assert page["recovered"]
+    kinds = ["room.created", "member.added", *["message.new"] * 5]
+    assert seen == list(zip(kinds, range(1, 8), strict=True))
+    idle = await operator.ok("GET", path, params={"after": after})
+    assert idle == {"events": [], "after": after, "has_more": False, "recovered": True}
+    lost = await operator.ok("GET", path, params={"after": "7:1"})
+    assert (lost["events"], lost["recovered"], lost["after"]) == ([], False, after)
+
+
+async def test_disconnect_closes_and_lets_come_back(world: World, operator: Rest) -> None:
+    """For good (`banned`), or so that the client comes back by itself (`draining`)."""
+    alice = name("alice")
+    async with world.js(alice) as a:
+        told = await operator.ok("POST", f"/v1/users/{alice}:disconnect", {"reconnect": True})
+        assert told == {"instances": 1}
+        closing = await a.wait_for(lambda e: bool(e["type"] == "session.closing"))
+        assert (closing["data"]["code"], closing["data"]["reconnect"]) == ("draining", True)
+        await a.until(lambda: len(a.of_type("session.ready")) == 2, 10)
+        await operator.ok("POST", f"/v1/users/{alice}:disconnect")
+        await a.until(lambda: len(a.of_type("session.closing")) == 2)
+        last = a.of_type("session.closing")[-1]
+        assert (last["data"]["code"], last["data"]["reconnect"]) == ("banned", False)
+
+
+async def test_a_revoked_token_is_out(world: World, operator: Rest) -> None:
+    """Sockets close as `revoked`, CONNECT and auth.refresh are refused; a newer token is fine."""
+    alice = name("alice")
+    token, other = world.token(alice), world.token(alice, scope="operator")
+    async with JsClient() as a:
+        await a.connect(world.urls[0], token)
+        await a.wait_for(lambda e: bool(e["type"] == "session.ready"))
+        revoked = await operator.ok("POST", f"/v1/users/{alice}:revoke")
+        assert revoked["user_id"] == alice
+        closing = await a.wait_for(lambda e: bool(e["type"] == "session.closing"))
+        assert (closing["data"]["code"], closing["data"]["reconnect"]) == ("revoked", False)
+    async with JsClient() as a:
+        with pytest.raises(ConnectRefused) as refused:
+            await a.connect(world.urls[0], token)
+        assert refused.value.data == {"code": "unauthorized"}
+    async with Rest(world.urls[0], other) as client:
+        assert await client.refused("GET", "/v1/rooms/x") == "unauthorized"
+    await asyncio.sleep(1.1)  # `iat` is in seconds: only a later one is newer
+    async with world.js(alice) as a:
+        answer = await a.emit("auth.refresh", {"token": token})
+        assert answer["error"]["code"] == "unauthorized"
+        assert (await ok(a, "auth.refresh", {"token": world.token(alice)}))["expires_at"]
