@@ -77,7 +77,8 @@ def emoji(**more: Any) -> fields.String:
 
 def text(**more: Any) -> fields.String:
     """The text of a message. Too long is an error of its own: `message_too_large`."""
-    return fields.String(validate=[_not_too_long, _no_control], **more)
+    told = {"maxLength": LIMITS.text_points} | more.pop("metadata", {})
+    return fields.String(validate=[_not_too_long, _no_control], metadata=told, **more)
 
 
 class Metadata(fields.Dict):

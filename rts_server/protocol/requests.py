@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from marshmallow import Schema, ValidationError, fields, validates_schema
 from marshmallow.validate import Length, Range, Regexp
@@ -41,6 +41,11 @@ def _whole(least: int, most: int, **more: Any) -> fields.Integer:
     return fields.Integer(validate=Range(least, most), **more)
 
 
+def any_of(*names: str) -> dict[str, Any]:
+    """What a schema's `more` adds to its JSON Schema: one of these is there."""
+    return {"anyOf": [{"required": [name]} for name in names]}
+
+
 class NewMember(Command):
     """Somebody who is to be a member."""
 
@@ -71,6 +76,8 @@ class ExternalRoom(Command):
 class RoomChange(Command):
     """Another name, metadata or frozen; `version`: only if the room still has it."""
 
+    more: ClassVar[dict[str, Any]] = any_of("name", "metadata", "frozen")
+
     name = line(LIMITS.room_name)
     metadata = Metadata()
     frozen = Flag()
@@ -91,6 +98,12 @@ class MemberSet(Command):
 class MemberBatch(Command):
     """Members who come, go and have another role; at most 100 in all."""
 
+    more: ClassVar[dict[str, Any]] = {
+        "anyOf": [
+            {"required": [name], "properties": {name: {"minItems": 1}}}
+            for name in ("add", "remove", "update")
+        ]
+    }
     add = _members(LIMITS.ids_per_call, load_default=list)
     remove = fields.List(user(), validate=Length(0, LIMITS.ids_per_call), load_default=list)
     update = fields.List(
@@ -107,7 +120,7 @@ class MemberBatch(Command):
 class NewMessage(Command):
     """A message of a member (`on_behalf_of`), or of the operator himself."""
 
-    text = text(required=True)
+    text = text(required=True, metadata={"minLength": 1})
     on_behalf_of = user()
     mentions = fields.List(user(), validate=Length(0, LIMITS.mentions))
     reply_to = identifier()

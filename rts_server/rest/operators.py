@@ -6,6 +6,7 @@ from aiohttp import web
 
 from rts_server.config import Settings
 from rts_server.persistence.revocations import Revocations
+from rts_server.rest import openapi
 from rts_server.rest.routes import Doors, routes_of
 
 
@@ -16,4 +17,6 @@ def add_routes(
     doors = Doors(settings, revocations)
     for resource in resources:
         doors.add(app, resource)
-    doors.close(app, [one for resource in resources for one, _ in routes_of(resource)])
+    routes = [one for resource in resources for one in routes_of(resource)]
+    openapi.add_routes(app, routes)
+    doors.close(app, [route for route, _ in routes])

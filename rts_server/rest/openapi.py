@@ -1,0 +1,137 @@
+"""The document of the routes (OpenAPI 3.1), made from their schemas, and a page that shows it."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from pathlib import Path
+from typing import Any
+
+import orjson
+from aiohttp import web
+from apispec import APISpec
+from apispec.ext.marshmallow import MarshmallowPlugin
+from marshmallow import Schema
+
+from rts_server.protocol.objects import Error
+from rts_server.rest.routes import Handler, Route
+
+Json = dict[str, Any]
+
+PAGE = Path(__file__).with_name("docs.html")
+TITLE = "rts_server, for app back ends and operators"
+LOCATIONS = {"match_info": "path", "query": "query", "headers": "header"}
+POLICY = (
+    "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'"
+)
+SCOPE = "A token with `scope: operator`; a user's token opens nothing here."
+REFUSED = "Refused: the code says why. `retryable`: repeat it, every request is safe to repeat."
+
+
+def add_routes(app: web.Application, routes: list[tuple[Route, Handler]]) -> None:
+    """Add the document and the page. They tell nothing but what this program can, to anybody."""
+    text = orjson.dumps(document(routes))
+
+    async def openapi(_: web.Request) -> web.Response:
+        """The document."""
+        return web.Response(body=text, content_type="application/json")
+
+    async def docs(_: web.Request) -> web.FileResponse:
+        """A page that reads the document; it loads nothing from elsewhere."""
+        return web.FileResponse(PAGE, headers={"Content-Security-Policy": POLICY})
+
+    app.router.add_get("/v1/openapi.json", openapi)
+    app.router.add_get("/v1/docs", docs)
+
+
+def document(routes: list[tuple[Route, Handler]]) -> Json:
+    """OpenAPI 3.1 of these routes."""
+    plugin = MarshmallowPlugin(schema_name_resolver=_name)
+    spec = APISpec(TITLE, "1", "3.1.0", plugins=[plugin], security=[{"operator": []}])
+    spec.components.security_scheme(
+        "operator",
+        {"type": "http", "scheme": "bearer", "bearerFormat": "JWT", "description": SCOPE},
+    )
+    spec.components.schema("Error", schema=Error)
+    spec.components.response("Refused", _refused())
+    for route, handler in routes:
+        if route.body:
+            _bodies(spec, route.body)
+        spec.path(route.path, operations={route.method.lower(): _operation(route, handler)})
+    written: Json = _plain(spec.to_dict())
+    return written
+
+
+def _bodies(spec: APISpec, body: type[Schema]) -> None:
+    """What a schema tells only in words, see `requests`."""
+    if _name(body) not in spec.components.schemas:
+        spec.components.schema(_name(body), schema=body, component=getattr(body, "more", None))
+
+
+def _operation(route: Route, handler: Handler) -> Json:
+    summary, _, rest = inspect.getdoc(handler).partition("\n")  # type: ignore[union-attr]
+    operation: Json = {
+        "operationId": operation_id(route, handler),
+        "summary": summary,
+        "tags": [handler.__qualname__.partition("Routes.")[0].lower() + "s"],
+        "parameters": [
+            {"in": LOCATIONS[location], "schema": schema}
+            for location, schema in route.locations()
+            if location in LOCATIONS and schema().fields
+        ],
+        "responses": {
+            "200": _answered(route.answer),
+            **dict.fromkeys(("4XX", "5XX"), "Refused"),
+        },
+    }
+    if rest.strip():
+        operation["description"] = rest.strip()
+    if route.body:
+        must = [field.required for field in route.body().fields.values()]
+        required = any(must) or hasattr(route.body, "more")
+        content = {"application/json": {"schema": route.body}}
+        operation["requestBody"] = {"content": content, "required": required}
+    return operation
+
+
+def operation_id(route: Route, handler: Handler) -> str:
+    """`room.update`, `member.batch`: as commands are named."""
+    noun, _, verb = handler.__qualname__.partition("Routes.")
+    return f"{noun.lower()}.{verb}"
+
+
+def _answered(answer: type[Schema]) -> Json:
+    body = {
+        "type": "object",
+        "properties": {"ok": {"const": True}, "data": answer},
+        "required": ["ok", "data"],
+    }
+    return {"description": "Done.", "content": {"application/json": {"schema": body}}}
+
+
+def _refused() -> Json:
+    body = {
+        "type": "object",
+        "properties": {"ok": {"const": False}, "error": {"$ref": "#/components/schemas/Error"}},
+        "required": ["ok", "error"],
+    }
+    return {"description": REFUSED, "content": {"application/json": {"schema": body}}}
+
+
+def _name(schema: Any) -> str:
+    """The name of a schema; requests and answers may share one."""
+    kind = schema if isinstance(schema, type) else type(schema)
+    part = kind.__module__.rpartition(".")[2]
+    return kind.__name__ + {"requests": "Request", "answers": "Answer"}.get(part, "")
+
+
+def _plain(value: Any) -> Any:
+    """Patterns as every reader of JSON Schema takes them, not only Python."""
+    if isinstance(value, dict):
+        return {
+            key: re.sub(r"^\^?(.*?)(\\Z)?$", r"^\1$", it)
+            if key == "pattern" and isinstance(it, str)
+            else _plain(it)
+            for key, it in value.items()
+        }
+    return [_plain(one) for one in value] if isinstance(value, list) else value

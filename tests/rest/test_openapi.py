@@ -1,0 +1,77 @@
+"""The document and the page: valid, whole, offline; and the server does what the document says."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import sys
+from asyncio.subprocess import PIPE, STDOUT
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+from jsonschema import Draft202012Validator
+from openapi_spec_validator import validate
+
+from tests.rest.client import ROUTES
+from tests.world import World, name
+
+ROOT = Path(__file__).parents[2]
+
+
+async def fetched(world: World, path: str) -> tuple[Any, aiohttp.ClientResponse]:
+    """Text and answer, asked for without a token."""
+    async with aiohttp.ClientSession(world.urls[0]) as session, session.get(path) as answer:
+        json = answer.content_type == "application/json"
+        return (await answer.json() if json else await answer.text()), answer
+
+
+async def test_the_document_is_valid_and_whole(world: World) -> None:
+    """OpenAPI 3.1 by its validator; every route is in it, each by a name of its own."""
+    spec, _ = await fetched(world, "/v1/openapi.json")
+    validate(spec)
+    for schema in spec["components"]["schemas"].values():
+        Draft202012Validator.check_schema(schema)
+    told = {(m.upper(), path) for path, methods in spec["paths"].items() for m in methods}
+    assert told == {(route.method, route.path) for route in ROUTES}
+    names = [one["operationId"] for methods in spec["paths"].values() for one in methods.values()]
+    assert len(set(names)) == len(names) == len(ROUTES)
+
+
+async def test_the_page_loads_nothing_from_elsewhere(world: World) -> None:
+    """No address but the document's own, and the browser is told to allow none."""
+    page, answer = await fetched(world, "/v1/docs")
+    assert answer.content_type == "text/html"
+    assert answer.headers["Content-Security-Policy"].startswith("default-src 'none'")
+    assert re.findall(r"""(?:src|href)=["']?([^"'>\s]+)|fetch\("([^"]+)""", page) == [
+        ("openapi.json", ""),
+        ("", "openapi.json"),
+    ]
+
+
+@pytest.mark.timeout(60)
+async def test_schemathesis_finds_nothing(world: World) -> None:
+    """Its checks over all routes, as `st run` does them: no 5xx, no answer beside its schema."""
+    ran = [st(world), st(world, "--include-path", "/v1/users/{user_id}:revoke", alone=True)]
+    for code, output in await asyncio.gather(*ran):
+        assert code == 0, output
+
+
+async def st(world: World, *more: str, alone: bool = False) -> tuple[int | None, str]:
+    """Exit code and output of Schemathesis. `alone`: without what the configuration leaves out."""
+    token = world.token(name("st"), scope="operator")
+    options = ["--checks", "all", "--max-examples", "15", "--seed", "1", "--no-color", *more]
+    if alone:
+        options += ["--phases", "coverage,fuzzing"]
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "schemathesis.cli"),
+        *([] if alone else ["--config-file", str(ROOT / "schemathesis.toml")]),
+        *("run", f"{world.urls[0]}/v1/openapi.json", "-H", f"Authorization: Bearer {token}"),
+        *options,
+        cwd=world.data,
+        stdout=PIPE,
+        stderr=STDOUT,
+    )
+    output, _ = await process.communicate()
+    return process.returncode, output.decode()
