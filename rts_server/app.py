@@ -8,7 +8,7 @@ import logging
 import secrets
 import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 import uvloop
 from aiohttp import web
@@ -40,11 +40,13 @@ from rts_server.persistence.user_rooms import UserRooms
 from rts_server.presence.lease import Lease
 from rts_server.presence.online import Online
 from rts_server.presence.presences import Presences
+from rts_server.presence.roster import Roster
 from rts_server.presence.sweep import Sweep
 from rts_server.presence.watches import Watches
 from rts_server.protocol.event import now
 from rts_server.rest import demo, health, operators
 from rts_server.rest.events import EventRoutes
+from rts_server.rest.instances import InstanceRoutes, PresenceRoutes
 from rts_server.rest.members import MemberRoutes
 from rts_server.rest.messages import MessageRoutes
 from rts_server.rest.rooms import RoomRoutes
@@ -209,7 +211,6 @@ def create_app(settings: Settings) -> web.Application:
     server = Server(settings, Manager())
     presence = Presence(settings, parts, hearing)
     connections = Connections(settings, server, presence.online, parts.revocations)
-    hearing.closed = connections.close
 
     def give_up() -> None:
         presence.online.forget()
@@ -248,7 +249,14 @@ def create_app(settings: Settings) -> web.Application:
     drain = app[DRAIN] = Drain(settings, server, (chat, receipts, here), parts.fates)
     starting = parts.revocations.not_ready
     health.add_routes(app, lambda: drain.not_ready() + (hearing.not_ready() or starting()))
-    operators.add_routes(app, settings, parts.revocations, parts.for_operators())
+    hearing.told = _told(connections, presence, drain)
+    roster = Roster(parts.redis)
+    resources = [
+        *parts.for_operators(),
+        InstanceRoutes(roster, Everywhere(parts.redis)),
+        PresenceRoutes(presence.presences, roster),
+    ]
+    operators.add_routes(app, settings, parts.revocations, resources)
     if settings.dev:
         demo.add_routes(app, settings)
 
@@ -270,6 +278,20 @@ def create_app(settings: Settings) -> web.Application:
 
     app.cleanup_ctx.append(lifespan)
     return app
+
+
+def _told(
+    connections: Connections, presence: Presence, drain: Drain
+) -> Callable[[dict[str, str]], None]:
+    """What an operator told all instances."""
+
+    def told(message: dict[str, str]) -> None:
+        if "close" in message:
+            connections.close(message["user_id"], message["close"])
+        elif message.get("drain") == presence.lease.instance:
+            drain.drain()
+
+    return told
 
 
 def run_web(settings: Settings) -> None:

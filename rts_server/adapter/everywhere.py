@@ -16,5 +16,11 @@ class Everywhere:
 
     async def close(self, user_id: str, code: str) -> int:
         """Close a user's connections; how many instances were told. Raises RedisError."""
-        message = orjson.dumps({"user_id": user_id, "close": code})
-        return int(await self._redis.publish(keys.INSTANCES, message))
+        return await self._tell({"close": code, "user_id": user_id})
+
+    async def drain(self, instance_id: str) -> int:
+        """Begin the end of one instance; how many were told. Raises RedisError."""
+        return await self._tell({"drain": instance_id})
+
+    async def _tell(self, message: dict[str, str]) -> int:
+        return int(await self._redis.publish(keys.INSTANCES, orjson.dumps(message)))

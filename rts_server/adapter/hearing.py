@@ -75,7 +75,7 @@ class Hearing:
         )
         self.presence: Callable[[str, bytes], None] = lambda user_id, data: None
         self.resumed: Callable[[], None] = lambda: None
-        self.closed: Callable[[str, str], None] = lambda user_id, code: None
+        self.told: Callable[[dict[str, str]], None] = lambda message: None
         self.added: RoomChange | None = None
         self.removed: RoomChange | None = None
         self.changed: Callable[[str], Coroutine[Any, Any, None]] | None = None
@@ -248,8 +248,7 @@ class Hearing:
         elif channel == self._instance_channel:
             self.canary.heard() if data == SONG else self._instance(data)
         elif channel == keys.INSTANCES:
-            asked = orjson.loads(data)
-            self.closed(asked["user_id"], asked["close"])
+            self.told(orjson.loads(data))
         elif user_id := self._user_channels.get(channel):
             self._user_heard(user_id, orjson.loads(data))
         elif channel.startswith(keys.PRESENCE_CHANNELS):

@@ -251,3 +251,33 @@ class Revoked(Shown):
 
     user_id = fields.String(required=True)
     revoked_before = fields.String(required=True)
+
+
+class Instance(Shown):
+    """An instance as it last told of itself; its lease ends unless it is renewed."""
+
+    instance_id = fields.String(required=True)
+    expires_at = fields.String(required=True)
+    started_at = fields.String()
+    connections = fields.Integer()
+
+
+class Instances(Shown):
+    """The instances whose lease lives."""
+
+    instances = many(Instance)
+
+
+class Counted(Shown):
+    """Connections of a user at one instance; not alive: until the sweep."""
+
+    instance_id = fields.String(required=True)
+    connections = fields.Integer(required=True)
+    alive = fields.Boolean(required=True)
+
+
+class ExplainedPresence(Shown):
+    """How a user is; explained, where his connections are."""
+
+    presence = one(objects.Presence)
+    connections = many(Counted, required=False)

@@ -25,7 +25,7 @@ PLACES: dict[str, fields.Field[Any]] = {
     "room_id": identifier(required=True),
     "external_id": user(required=True),
     "user_id": user(required=True),
-    "instance_id": identifier(required=True),
+    "instance_id": fields.String(validate=Regexp(r"[A-Za-z0-9_.-]{1,64}\Z"), required=True),
     "path": fields.String(required=True),
 }
 """What may stand in a path."""
@@ -151,10 +151,14 @@ class RoomPage(Page):
     hidden = fields.Boolean(truthy={"1", "true"}, falsy={"0", "false"}, load_default=False)
 
 
-class UnreadPage(Page):
-    """`explain`: by room, too."""
+class Explain(Command):
+    """`explain`: the parts, too."""
 
     explain = fields.Boolean(truthy={"1", "true"}, falsy={"0", "false"}, load_default=False)
+
+
+class UnreadPage(Page, Explain):
+    """A page of the rooms that the totals come from."""
 
 
 class EventPage(Command):

@@ -9,13 +9,22 @@ import aiohttp
 
 from rts_server.protocol.objects import Error
 from rts_server.rest.events import EventRoutes
+from rts_server.rest.instances import InstanceRoutes, PresenceRoutes
 from rts_server.rest.members import MemberRoutes
 from rts_server.rest.messages import MessageRoutes
 from rts_server.rest.rooms import RoomRoutes
 from rts_server.rest.routes import Route
 from rts_server.rest.users import UserRoutes
 
-RESOURCES: list[type] = [RoomRoutes, MemberRoutes, MessageRoutes, EventRoutes, UserRoutes]
+RESOURCES: list[type] = [
+    RoomRoutes,
+    MemberRoutes,
+    MessageRoutes,
+    EventRoutes,
+    UserRoutes,
+    InstanceRoutes,
+    PresenceRoutes,
+]
 ROUTES: list[Route] = [
     member.__dict__["__route__"]
     for resource in RESOURCES

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 
@@ -97,3 +98,26 @@ async def test_a_revoked_token_is_out(world: World, operator: Rest) -> None:
         answer = await a.emit("auth.refresh", {"token": token})
         assert answer["error"]["code"] == "unauthorized"
         assert (await ok(a, "auth.refresh", {"token": world.token(alice)}))["expires_at"]
+
+
+async def test_presence_is_explained(world: World, operator: Rest) -> None:
+    """How he is told to be, and where his connections are counted."""
+    alice = name("alice")
+    path = f"/v1/users/{alice}/presence"
+    assert (await operator.ok("GET", path))["presence"]["state"] == "offline"
+    async with world.js(alice):
+        told = await seen(operator, alice)
+        (instance,) = (await operator.ok("GET", "/v1/instances"))["instances"]
+        here = {"instance_id": instance["instance_id"], "connections": 1, "alive": True}
+        assert told["connections"] == [here]
+
+
+async def seen(operator: Rest, user_id: str) -> Any:
+    """His presence, explained, once it is told where he is connected."""
+    path = f"/v1/users/{user_id}/presence"
+    for _ in range(200):
+        told = await operator.ok("GET", path, params={"explain": "1"})
+        if told["connections"] and told["presence"]["state"] == "online":
+            return told
+        await asyncio.sleep(0.05)
+    raise TimeoutError(told)

@@ -1,0 +1,35 @@
+"""What operators do with instances."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from tests.rest.client import Rest
+from tests.rest.test_users import seen
+from tests.world import World, name, ready, until
+
+pytestmark = pytest.mark.timeout(90)
+
+
+async def test_an_instance_is_drained(pair: World) -> None:
+    """The one named sends its clients away and is not ready; the other stays."""
+    alice, bob = name("alice"), name("bob")
+    ops = pair.token("ops", scope="operator")
+    async with Rest(pair.urls[0], ops) as operator:
+        assert await operator.refused("POST", "/v1/instances/nowhere.1:drain") == "not_found"
+        async with pair.js(alice, 0) as here, pair.js(bob, 1) as there:
+            (at,) = (await seen(operator, bob))["connections"]
+            known = (await operator.ok("GET", "/v1/instances"))["instances"]
+            assert at["instance_id"] in [one["instance_id"] for one in known]
+            await operator.ok("POST", f"/v1/instances/{at['instance_id']}:drain")
+            closing = await there.wait_for(lambda e: bool(e["type"] == "session.closing"), 10)
+            assert closing["data"]["code"] == "draining"
+            there.disconnect()
+            assert here.of_type("session.closing") == []
+        assert ready(pair.urls[0])
+        assert not ready(pair.urls[1])
+    pair.webs[1].kill()
+    pair.webs[1].start()
+    await asyncio.to_thread(until, lambda: ready(pair.urls[1]), 15)
