@@ -53,13 +53,16 @@ class Uploads:
 
         Raises NotFound, and InvalidParam when it is not what was announced: it is deleted then.
         """
-        target = records.file_key(room_id, attachment_id)
-        if done := await self._store.head(target):
+        key, target = pending_key(room_id, attachment_id), records.file_key(room_id, attachment_id)
+        arrived, done, cited = await asyncio.gather(
+            self._store.head(key),
+            self._store.head(target),
+            self._store.text(citation_key(room_id, attachment_id)),
+        )
+        if done:
             return _own(done, room_id, user_id).shown()
-        if await self._store.text(citation_key(room_id, attachment_id)):
-            raise errors.NotFound()  # it was cited and erased: a late POST does not bring it back
-        key = pending_key(room_id, attachment_id)
-        arrived = await self._store.head(key)
+        if cited:
+            raise errors.NotFound()  # erased with its message: a late POST does not bring it back
         upload = _own(arrived, room_id, user_id)
         assert arrived is not None
         if wrong := await self._wrong(key, arrived, upload):
