@@ -112,7 +112,15 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]
         if (reason := self._unpolled(request)) is not None:
             environ = self._async["translate_request"](request)
             return await self._make_response(self._bad_request(reason), environ)
+        if request.method == "POST":
+            await self._room(request)
         return await super().handle_request(request)
+
+    async def _room(self, request: web.Request) -> None:
+        """A polling client, too, is not read while too many commands wait for their answer."""
+        socket = self.sockets.get(request.query.get("sid"))
+        if socket is not None and socket.flow is not None:
+            await socket.flow.room()
 
     def _unpolled(self, request: web.Request) -> str | None:
         """Why a polling request is none for this instance."""

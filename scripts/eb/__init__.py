@@ -1,0 +1,1 @@
+"""Elastic Beanstalk: the bundle, and how it becomes the environment that clients meet."""
