@@ -160,11 +160,6 @@ def failed(body: str, error: Exception) -> None:
     log("warning", "returned to the queue", error=kind, **recognised(body))
 
 
-def summed_up(event: dict[str, Any], answer: Any) -> None:
-    """Log what became of a batch."""
-    log("info", "batch", records=len(event["Records"]), failed=len(answer["batchItemFailures"]))
-
-
 def log(level: str, message: str, **more: Any) -> None:
     """One line of JSON; positions and reasons only, never a text."""
     print(json.dumps({"level": level, "message": message, **more}), flush=True)

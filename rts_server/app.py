@@ -68,6 +68,7 @@ from rts_server.rooms.standing import Standings
 from rts_server.rooms.sync import Sync
 from rts_server.rooms.typing import Typing
 from rts_server.tasks import Tasks, cancelled
+from rts_server.watch import Watch
 
 log = logging.getLogger(__name__)
 
@@ -261,11 +262,12 @@ def create_app(settings: Settings) -> web.Application:
         demo.add_routes(app, settings)
 
     async def lifespan(_: web.Application) -> AsyncIterator[None]:
-        async with parts:
+        async with parts, Watch(settings, "web", parts.origin):
             hearing.start()
             revoking = asyncio.create_task(parts.revocations.run())
             presence.start()
             server.pressure.start()
+            log.info("started", extra={"instance": parts.origin})
             yield
             server.pressure.close()
             await server.shutdown()
@@ -296,7 +298,7 @@ def _told(
 
 def run_web(settings: Settings) -> None:
     """Serve until SIGTERM, then drain."""
-    logs.configure(settings.log_level)
+    logs.configure(settings.log_level, process="web")
     try:
         uvloop.run(_web(settings))
     except OSError as error:
@@ -323,12 +325,15 @@ async def _web(settings: Settings) -> None:
 
 def run_relay(settings: Settings) -> None:
     """Move outbox entries to SQS until SIGTERM."""
-    logs.configure(settings.log_level)
+    logs.configure(settings.log_level, process="relay")
     uvloop.run(_relay(settings))
 
 
 async def _relay(settings: Settings) -> None:
-    async with Parts(settings) as parts:
+    async with (
+        Parts(settings) as parts,
+        Watch(settings, "relay", parts.origin, settings.metrics_port),
+    ):
         relay, quarantine = Relay(settings, parts.redis), Quarantine(settings, parts.messages.fail)
         task = asyncio.ensure_future(asyncio.gather(relay.run(), quarantine.run()))
         loop = asyncio.get_running_loop()

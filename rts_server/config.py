@@ -144,6 +144,11 @@ class Settings:
     presence_check: float = _seconds("RTS_PRESENCE_CHECK", 30.0, 0.1)
     typing_ttl: float = _seconds("RTS_TYPING_TTL", 8.0, 0.1)
     typing_interval: float = _seconds("RTS_TYPING_INTERVAL", 1.0, 0.01)
+    metrics_port: int = _count("RTS_METRICS_PORT", 0, 0, 65_535)
+    emf_interval: float = _seconds("RTS_EMF_INTERVAL", 60.0)
+    emf_namespace: str = _text("RTS_EMF_NAMESPACE", "rts", Regexp(r"[\w./#:-]{1,255}$"))
+    emf_log_group: str = _text("RTS_EMF_LOG_GROUP", "/rts/metrics")
+    emf_agent: str | None = _text("RTS_EMF_AGENT", None, Regexp(r"udp://[\w.-]+(:\d+)?$"))
     limits: Limits = field(default_factory=Limits)
 
     @property

@@ -12,7 +12,14 @@ _STANDARD = set(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "ta
 
 
 class JsonFormatter(logging.Formatter):
-    """One line per record: time (RFC 3339, UTC), level, logger, message, the `extra` fields."""
+    """One line per record: time (RFC 3339, UTC), level, logger, message, the `extra` fields.
+
+    `fixed` are fields of every line.
+    """
+
+    def __init__(self, **fixed: str) -> None:
+        super().__init__()
+        self._fixed = fixed
 
     def format(self, record: logging.LogRecord) -> str:
         """The record as one line of JSON."""
@@ -22,6 +29,7 @@ class JsonFormatter(logging.Formatter):
             "level": record.levelname.lower(),
             "logger": record.name,
             "message": record.getMessage(),
+            **self._fixed,
         }
         line.update({k: v for k, v in record.__dict__.items() if k not in _STANDARD})
         if record.exc_info:
@@ -29,10 +37,10 @@ class JsonFormatter(logging.Formatter):
         return json.dumps(line, default=str)
 
 
-def configure(level: str) -> None:
-    """Send all logging of this process to standard error as JSON lines."""
+def configure(level: str, **fixed: str) -> None:
+    """Send all logging of this process to standard error as JSON lines with these fields."""
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(JsonFormatter())
+    handler.setFormatter(JsonFormatter(**fixed))
     logging.basicConfig(level=level, handlers=[handler], force=True)
     for chatty in ("botocore", "boto3", "urllib3", "aiohttp.access", "socketio", "engineio"):
         logging.getLogger(chatty).setLevel(max(logging.WARNING, logging.getLevelName(level)))

@@ -11,6 +11,7 @@ from aws_lambda_powertools.utilities.batch import (
 from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 
 from lambdas import fingerprint, tables
+from lambdas.batch import Batch
 from rts_server.persistence import records
 
 processor = SqsFifoPartialProcessor(skip_group_on_error=True)
@@ -22,6 +23,7 @@ def lambda_handler(event: dict[str, Any], context: Any) -> Any:
     """A batch of SQS → `{"batchItemFailures": [{"itemIdentifier": …}]}`; a probe → its hash."""
     if proof := fingerprint.answer(event):
         return proof
+    batch = Batch("chat-message-to-db", event, context)
     lifts = records.lifts(record["body"] for record in event["Records"])
 
     def handle(record: SQSRecord) -> None:
@@ -30,12 +32,14 @@ def lambda_handler(event: dict[str, Any], context: Any) -> Any:
             tables.lift(lifts.get(parsed.room_id, ()))
             lifts.pop(parsed.room_id, None)
             tables.apply(records.decide(parsed, records.MESSAGE_KINDS))
+            batch.applied(record, parsed)
         except records.Poison as poison:
             tables.quarantine(record.body, poison.reason)
+            batch.put_aside()
         except Exception as error:
             tables.failed(record.body, error)
             raise
 
     answer = process_partial_response(event, handle, processor, context)
-    tables.summed_up(event, answer)
+    batch.tell(answer)
     return answer

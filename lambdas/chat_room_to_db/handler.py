@@ -12,6 +12,7 @@ from aws_lambda_powertools.utilities.batch import (
 from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 
 from lambdas import fingerprint, tables
+from lambdas.batch import Batch
 from rts_server.persistence import records
 
 processor = BatchProcessor(event_type=EventType.SQS, raise_on_entire_batch_failure=False)
@@ -21,18 +22,20 @@ def lambda_handler(event: dict[str, Any], context: Any) -> Any:
     """A batch of SQS → `{"batchItemFailures": [{"itemIdentifier": …}]}`; a probe → its hash."""
     if proof := fingerprint.answer(event):
         return proof
+    batch = Batch("chat-room-to-db", event, context)
+
+    def handle(record: SQSRecord) -> None:
+        try:
+            parsed = records.parse(record.body, records.ROOM_KINDS)
+            tables.apply(records.decide(parsed, records.ROOM_KINDS))
+            batch.applied(record, parsed)
+        except records.Poison as poison:
+            tables.quarantine(record.body, poison.reason)
+            batch.put_aside()
+        except Exception as error:
+            tables.failed(record.body, error)
+            raise
+
     answer = process_partial_response(event, handle, processor, context)
-    tables.summed_up(event, answer)
+    batch.tell(answer)
     return answer
-
-
-def handle(record: SQSRecord) -> None:
-    """Apply one record; poison is put aside and counts as done."""
-    try:
-        parsed = records.parse(record.body, records.ROOM_KINDS)
-        tables.apply(records.decide(parsed, records.ROOM_KINDS))
-    except records.Poison as poison:
-        tables.quarantine(record.body, poison.reason)
-    except Exception as error:
-        tables.failed(record.body, error)
-        raise

@@ -8,6 +8,7 @@ import logging
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from rts_server import metrics
 from rts_server.adapter.subscriber import Subscriber
 
 log = logging.getLogger(__name__)
@@ -32,7 +33,9 @@ class Canary:
     def heard(self) -> None:
         """The echo."""
         self._unheard_since = None
-        self.deaf = False
+        if self.deaf:
+            self.deaf = False
+            metrics.DEAF.set(0)
 
     async def run(self) -> None:
         """Sing, and when the echo stays away take a new link until it is back."""
@@ -51,5 +54,6 @@ class Canary:
                 if not self.deaf:
                     log.error("deaf: the canary does not come back")
                 self.deaf = True
+                metrics.DEAF.set(1)
                 self._unheard_since = None  # the new link gets its time, or it is never heard
                 self._subscriber.restart()

@@ -236,6 +236,8 @@ class Room:
             try:
                 filled = await self._fill()
                 metrics.REPAIRS.labels("filled" if filled else "reset").inc()
+                if not filled:
+                    log.info("stream begins anew", extra={"room_id": self.room_id})
                 break
             except Exception as error:
                 log.warning(

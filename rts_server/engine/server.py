@@ -35,6 +35,8 @@ from rts_server.tasks import Tasks
 
 log = logging.getLogger(__name__)
 
+CLOSED_AS = "rts.closed_as"
+"""Key of a connection's environ: why the server closed it, for the log."""
 SPARE_BYTES = MOST_BYTES // 16
 """While more waits for a reader, what is only nice to know is not written."""
 PROBE_WITHIN = 10.0
@@ -178,7 +180,7 @@ class Server(socketio.AsyncServer):  # type: ignore[misc]
         if socket is None or socket.closed or socket.queue.ended:
             return
         if not socket.queue.offer(packet):
-            metrics.DROPPED.labels("slow_consumer").inc()
+            metrics.SLOW_CONSUMERS.inc()
             self.close(eio_sid, "slow_consumer")
 
     def spare(self, eio_sid: str, packet: Encoded) -> bool:
@@ -195,6 +197,7 @@ class Server(socketio.AsyncServer):  # type: ignore[misc]
         socket = self.eio.sockets.get(eio_sid)
         if socket is None or socket.closed or socket.queue.ended:
             return
+        self.environ.get(eio_sid, {})[CLOSED_AS] = code
         told = closing(code, retry_after_ms)
         last = []
         here = [n for n in self.namespace_handlers if self.manager.sid_from_eio_sid(eio_sid, n)]

@@ -18,12 +18,14 @@ from socketio.exceptions import ConnectionRefusedError as Refused
 
 from rts_server import auth, errors, metrics
 from rts_server.config import Settings
+from rts_server.emf import TROUBLE
 from rts_server.engine import frames
 from rts_server.engine.frames import Frame
 from rts_server.engine.server import Server
 from rts_server.namespaces.charges import charges
 from rts_server.namespaces.connections import Connections
 from rts_server.namespaces.session import Asked, Session
+from rts_server.persistence.complaints import Complaints
 from rts_server.protocol.commands import AuthRefresh, Command
 from rts_server.protocol.event import rfc3339
 from rts_server.rooms.chatlist import ChatLists
@@ -98,6 +100,7 @@ class Namespace(socketio.AsyncNamespace):  # type: ignore[misc]
         self._server = server
         self._sessions: dict[str, Session] = {}
         self._tasks = Tasks()
+        self._complaints = Complaints(log)
 
     # Coming and going
 
@@ -124,10 +127,10 @@ class Namespace(socketio.AsyncNamespace):  # type: ignore[misc]
         cursors = read_cursors(given.get("cursors"), self._settings.limits.cursor_rooms)
         try:
             identity = auth.verify(self._settings, given.get("token"))
-            self._connections.enter(eio_sid, self.namespace, identity)
+            session_id = self._connections.enter(eio_sid, self.namespace, identity)
         except errors.Refusal as refusal:
             raise Refused(refusal.message, {"code": refusal.code}) from None
-        self._sessions[sid] = Session(sid, eio_sid, identity, *cursors)
+        self._sessions[sid] = Session(sid, eio_sid, identity, *cursors, session_id)
 
     def connected(self, sid: str) -> None:
         """The CONNECT packet is out: open the session. Commands wait until it is open."""
@@ -142,7 +145,7 @@ class Namespace(socketio.AsyncNamespace):  # type: ignore[misc]
         try:
             await self.opened(session)
         except Exception:
-            log.exception("session could not be opened")
+            log.exception("session could not be opened", extra=session.named)
             self._server.abort(session.eio_sid)
             return
         session.ready.set()
@@ -250,7 +253,9 @@ class Namespace(socketio.AsyncNamespace):  # type: ignore[misc]
             return errors.Unavailable()
         except Exception:
             request_id = secrets.token_hex(8)
-            log.exception("command failed", extra={"request_id": request_id})
+            log.exception(
+                "command failed", extra={"request_id": request_id, **_told(session, frame)}
+            )
             return errors.Internal(details={"request_id": request_id})
 
     def _parse(self, frame: Frame) -> tuple[Handler, dict[str, Any]]:
@@ -320,7 +325,13 @@ class Namespace(socketio.AsyncNamespace):  # type: ignore[misc]
             self._server.ended(session.eio_sid)
             if session.last_answer is not None and not session.unanswered:
                 session.last_answer.set()
-            metrics.COMMAND_SECONDS.labels(name).observe(self._now() - at)
+            took = self._now() - at
+            metrics.COMMAND_SECONDS.labels(name).observe(took)
+            if log.isEnabledFor(logging.DEBUG):
+                ms = round(took * 1000, 1)
+                log.debug(name, extra={"code": code, "ms": ms, **_told(session, frame, answer)})
+        if code in TROUBLE:
+            self._complaints.say(f"{name} is answered {code}", code, **_told(session, frame))
         if frame.ack_id is None:
             return
         body = (
@@ -339,6 +350,18 @@ class Namespace(socketio.AsyncNamespace):  # type: ignore[misc]
         data = frame.data
         named = isinstance(data, list) and data and isinstance(data[0], str)
         return data[0] if named and data[0] in self.commands else "unknown"
+
+
+def _told(session: Session, frame: Frame, answer: object = None) -> dict[str, Any]:
+    """The ids of a command for the log: whose it is, and what the answer names if it was valid."""
+    told: dict[str, Any] = dict(session.named)
+    if isinstance(answer, dict):
+        asked = frame.data[1] if isinstance(frame.data, list) and len(frame.data) > 1 else {}
+        for name in ("room_id", "message_id"):
+            value = answer.get(name) or asked.get(name)
+            if isinstance(value, str):
+                told[name] = value
+    return told
 
 
 def read_cursors(

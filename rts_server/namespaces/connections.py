@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import secrets
 import time
 from dataclasses import dataclass, field
 
 from rts_server import errors, metrics
 from rts_server.auth import Identity
 from rts_server.config import Settings
-from rts_server.engine.server import Server
+from rts_server.engine.server import CLOSED_AS, Server
 from rts_server.persistence.revocations import Revocations, Revoked
 from rts_server.presence.online import Online
 from rts_server.rates import Buckets, parse
+
+log = logging.getLogger(__name__)
 
 LONGEST = 86_400.0
 """Seconds that one timer may run; longer tokens are looked at again."""
@@ -21,6 +25,8 @@ LONGEST = 86_400.0
 @dataclass
 class _Connection:
     identity: Identity
+    session_id: str = field(default_factory=lambda: secrets.token_hex(8))
+    since: float = field(default_factory=time.monotonic)
     namespaces: set[str] = field(default_factory=set)
     rooms: set[str] = field(default_factory=set)
     timer: asyncio.TimerHandle | None = None
@@ -49,10 +55,14 @@ class Connections:
             online.counted = self._counted
             server.junk = self.erred
 
-    def enter(self, eio_sid: str, namespace: str, identity: Identity) -> None:
-        """A namespace was connected with a token. Raises Forbidden for another user."""
+    def enter(self, eio_sid: str, namespace: str, identity: Identity) -> str:
+        """A namespace was connected with a token; the connection's id, which is that of
+        `session.ready` and of the log. Raises Forbidden for another user.
+        """
         self.present(eio_sid, identity)
-        self._known[eio_sid].namespaces.add(namespace)
+        known = self._known[eio_sid]
+        known.namespaces.add(namespace)
+        return known.session_id
 
     def namespaces(self, eio_sid: str) -> set[str]:
         """The namespaces a connection is in; the set changes with them."""
@@ -112,7 +122,18 @@ class Connections:
             self._online.left(known.identity.user_id, eio_sid)
             if known.timer is not None:
                 known.timer.cancel()
+            self._tell(eio_sid, known)
             self._server.expect_connect(eio_sid)
+
+    def _tell(self, eio_sid: str, known: _Connection) -> None:
+        """A connection is one line of the log, at its end; `closed_as` if the server ended it."""
+        told = {
+            "session_id": known.session_id,
+            "user_id": known.identity.user_id,
+            "seconds": round(time.monotonic() - known.since, 1),
+            "closed_as": self._server.environ.get(eio_sid, {}).get(CLOSED_AS),
+        }
+        log.info("connection ended", extra=told)
 
     def erred(self, eio_sid: str) -> None:
         """A connection did what only its own fault explains; again and again it is closed."""

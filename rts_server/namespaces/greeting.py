@@ -51,7 +51,7 @@ class Greeting:
             try:
                 return await self._open(session, listener)
             except (RedisError, OSError, errors.Unavailable) as error:
-                log.warning("session waits", extra={"error": type(error).__name__})
+                log.warning("session waits", extra={"error": type(error).__name__, **session.named})
             await asyncio.sleep(wait)
             wait = min(wait * 2, LONGEST_BACKOFF)
         return None

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
 from collections import deque
 from dataclasses import dataclass, field
+from typing import Any
 
 from rts_server.auth import Identity
 from rts_server.engine.frames import Frame
@@ -28,7 +28,7 @@ class Session:
     identity: Identity
     cursors: dict[str, tuple[int, int]]
     receipts: dict[str, tuple[int, int]]
-    session_id: str = field(default_factory=lambda: secrets.token_hex(8))
+    session_id: str
     line: deque[Asked] = field(default_factory=deque)
     ready: asyncio.Event = field(default_factory=asyncio.Event)
     worker: asyncio.Task[None] | None = None
@@ -42,3 +42,8 @@ class Session:
     def user_id(self) -> str:
         """Whose session it is."""
         return self.identity.user_id
+
+    @property
+    def named(self) -> dict[str, Any]:
+        """What names it in the log."""
+        return {"session_id": self.session_id, "user_id": self.user_id}

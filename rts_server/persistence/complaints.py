@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from typing import Any
 
 INTERVAL = 5.0
 
@@ -16,8 +17,11 @@ class Complaints:
         self._said: dict[str, float] = {}
         self._kept: dict[str, int] = {}
 
-    def say(self, subject: str, error: BaseException | str) -> None:
-        """Warn about `subject`; of the error only its type or code, never a text."""
+    def say(self, subject: str, error: BaseException | str, **ids: Any) -> None:
+        """Warn about `subject`; of the error only its type or code, never a text.
+
+        `ids` are those of the first one in the interval, as an example.
+        """
         now = time.monotonic()
         if now - self._said.get(subject, -INTERVAL) < INTERVAL:
             self._kept[subject] = self._kept.get(subject, 0) + 1
@@ -25,4 +29,4 @@ class Complaints:
         self._said[subject] = now
         what = error if isinstance(error, str) else type(error).__name__
         more = self._kept.pop(subject, 0)
-        self._log.warning(subject, extra={"error": what, "not_said": more})
+        self._log.warning(subject, extra={"error": what, "not_said": more, **ids})

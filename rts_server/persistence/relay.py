@@ -15,11 +15,12 @@ from typing import Any
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from rts_server import keys
+from rts_server import keys, metrics
 from rts_server.config import Settings
 from rts_server.persistence import outbox
 from rts_server.persistence.clearing import Clearing
 from rts_server.persistence.complaints import Complaints
+from rts_server.persistence.depth import Depth, accepted_ms
 from rts_server.persistence.flush import Flush
 from rts_server.persistence.lanes import backoff
 from rts_server.persistence.lease import Leases
@@ -37,6 +38,11 @@ SAFETY = 5.0
 LINGER = 0.005
 FAREWELL = 1.5
 START = "0-0"
+
+_QUEUED = {
+    outbox.MESSAGES: metrics.QUEUED_SECONDS.labels("messages"),
+    outbox.ROOMS: metrics.QUEUED_SECONDS.labels("rooms"),
+}
 
 log = logging.getLogger(__name__)
 
@@ -68,7 +74,8 @@ class Relay:
         }
         self._parts: dict[int, Partition] = {}
         self._flush = Flush(redis, lambda: list(self._parts))
-        self._fence = ""
+        self._depth = Depth(redis, lambda: list(self._parts))
+        self._fence, self._told = "", 0
         self._until = self._renew_at = self._check_at = 0.0
         self._relieved = asyncio.Event()
         self._stopping = asyncio.Event()
@@ -81,7 +88,8 @@ class Relay:
     async def run(self) -> None:
         """Relay until cancelled or stopped; then what is on its way may land for 1.5 s."""
         outlets = (one.run() for one in self._outlets.values())
-        work = [self._tend(), self._clearing.run(), self._flush.run(), *outlets]
+        beside = (self._flush.run(), self._depth.run())
+        work = [self._tend(), self._clearing.run(), *beside, *outlets]
         tasks = [asyncio.create_task(one) for one in work]
         stop = asyncio.create_task(self._stopping.wait())
         try:
@@ -133,6 +141,8 @@ class Relay:
         lost = set(self._parts) - held.parts
         if held.fence != self._fence:
             # Another Redis, or the same one with another past: what we hold may not be in it.
+            if self._fence:
+                log.warning("another Redis, or another past of it")
             self._fence, lost = held.fence, set(self._parts)
         for part in lost:
             del self._parts[part]
@@ -140,6 +150,9 @@ class Relay:
                 outlet.lanes.drop(part)
         for part in held.parts - set(self._parts):
             self._parts[part] = Partition(part)
+        if len(self._parts) != self._told:
+            self._told = len(self._parts)
+            log.info("partitions held", extra={"partitions": self._told})
         self._until = held.until
         self._renew_at = time.monotonic() + self._leases.every
         for outlet in self._outlets.values():
@@ -227,6 +240,9 @@ class Relay:
         return time.monotonic() < self._until
 
     def _landed(self, entries: list[Entry]) -> None:
+        now = self._depth.clock()
+        for entry in entries:
+            _QUEUED[entry.queue].observe(max(0.0, now - accepted_ms(entry.entry_id)) / 1000)
         self._clearing.add(entries)
         self._relieved.set()
 

@@ -63,7 +63,9 @@ class Loader:
             return
         error = task.exception()
         metrics.COLD_LOADS.labels(type(error).__name__ if error else "ok").inc()
-        if error and not isinstance(error, errors.Refusal):
+        if error is None:
+            log.info("room loaded", extra={"room_id": room_id})
+        elif not isinstance(error, errors.Refusal):
             log.error("cold load failed", extra={"room_id": room_id}, exc_info=error)
 
     async def _load(self, room_id: str, nonce: str, quiet: bool, create: bool) -> None:

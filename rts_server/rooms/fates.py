@@ -40,6 +40,8 @@ PATIENCE = 900.0
 PLACES: dict[Op, str] = {"join": "pos", "go": "pos", "role": "role_pos"}
 """Attribute of a member's item that holds the position of what was done to him last."""
 
+_SECONDS = {fate: metrics.FATE_SECONDS.labels(fate) for fate in ("queued", "stored", "failed")}
+
 Fate = str
 """`queued` and `stored` are good; `failed`: the archive could never take it."""
 
@@ -54,6 +56,7 @@ class Pending:
     left: set[str]
     asked: int = 0
     due: float = 0.0
+    began: float = 0.0
 
 
 class Fates:
@@ -100,7 +103,8 @@ class Fates:
             return done, True
         left = set() if appended.status == "queued" else set(appended.entries)
         left = {entry for entry in left if (*key, entry) not in self._early}
-        pending = Pending(request, appended, done, left)
+        now = asyncio.get_running_loop().time()
+        pending = Pending(request, appended, done, left, began=now)
         self._pending[key] = pending
         self._schedule(pending)
         metrics.PENDING.set(len(self._pending))
@@ -151,6 +155,8 @@ class Fates:
         self._pending.pop((pending.request.room_id, pending.request.request_id), None)
         metrics.PENDING.set(len(self._pending))
         if not pending.done.done():
+            took = asyncio.get_running_loop().time() - pending.began
+            _SECONDS.get(fate, _SECONDS["failed"]).observe(took)
             pending.done.set_result(fate)
 
     def _schedule(self, pending: Pending) -> None:
@@ -195,6 +201,7 @@ class Fates:
         epoch, and by the script, which knows what was answered in the present one.
         """
         metrics.LOST.inc()
+        log.warning("append is repeated", extra=_told(request, "lost with its Redis"))
         again = _as_heard(request)
         while True:
             try:

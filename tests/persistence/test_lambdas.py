@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +15,7 @@ import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
 
 from lambdas import fingerprint, tables
+from lambdas.batch import METRICS
 from lambdas.chat_message_to_db.handler import lambda_handler as message_handler
 from lambdas.chat_room_to_db.handler import lambda_handler as room_handler
 from rts_server.persistence import records
@@ -129,6 +131,31 @@ def test_poison_goes_aside_and_its_room_goes_on(capsys: pytest.CaptureFixture[st
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [line["message"] for line in lines] == ["quarantined", "quarantined", "batch"]
     assert "text of" not in json.dumps(lines)
+
+
+def test_a_batch_is_one_line_for_people_and_for_cloudwatch(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """It names what was applied and holds the lags, in the embedded metric format; no text."""
+    batch = aws.event(new(1, 1, 1, room_id="told"), barrier("n", room_id="told"), "no json")
+    for record in batch["Records"]:
+        record["attributes"]["SentTimestamp"] = str(int(time.time() * 1000) - 5_000)
+    assert message_handler(batch, None) == OK
+    line = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert line["applied"] == [
+        {"kind": "message.new", "room_id": "told", "epoch": 1, "offset": 1}
+        | {"message_id": "m1", "seq": 1},
+        {"kind": "barrier", "room_id": "told"},
+    ]
+    (directive,) = line["_aws"]["CloudWatchMetrics"]
+    assert {one["Name"]: one["Unit"] for one in directive["Metrics"]} == METRICS
+    assert directive["Dimensions"] == [["Process"]]
+    assert line["Process"] == "chat-message-to-db"
+    assert (line["Stored"], line["Quarantined"], line["Returned"]) == (2, 1, 0)
+    assert [5_000 <= lag < 60_000 for lag in line["QueuedToStored"]] == [True, True]
+    assert len(line["AcceptedToStored"]) == 1
+    assert "text of" not in json.dumps(line)
+    assert len(quarantined()) == 1
 
 
 def test_poison_stays_while_the_quarantine_is_away() -> None:

@@ -1,0 +1,130 @@
+"""CloudWatch's few metrics: read from the registry, told in its embedded metric format."""
+
+from __future__ import annotations
+
+import json
+from typing import get_args
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.registry import REGISTRY
+
+from rts_server import emf, metrics
+
+BOUNDS = [0.1, 0.5, 1.0, 5.0]
+LONGEST_LINE = 8 * 1024
+"""What the CloudWatch agent reads of one datagram."""
+
+
+class Registry:
+    """A registry of its own with one family of each kind."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.gauge = Gauge("g", "g", ["namespace"], registry=self.registry)
+        self.counter = Counter("c_total", "c", ["code"], registry=self.registry)
+        self.histogram = Histogram("h", "h", ["event"], registry=self.registry, buckets=BOUNDS)
+
+    def look(self) -> emf.Samples:
+        return emf.samples(self.registry.collect())
+
+
+def test_a_gauge_is_told_as_it_stands() -> None:
+    """Only the labels asked for count."""
+    one = Registry()
+    before = one.look()
+    one.gauge.labels("/chat").set(3)
+    one.gauge.labels("/receipts").set(2)
+    assert emf.now("g", namespace="/chat")(before, one.look()) == 3
+    assert emf.now("g")(before, one.look()) == 5
+
+
+def test_a_counter_is_told_by_what_it_gained() -> None:
+    """Each look counts from the one before, and a label may have several values."""
+    one = Registry()
+    one.counter.labels("internal").inc(7)
+    before = one.look()
+    one.counter.labels("internal").inc()
+    one.counter.labels("timeout").inc(2)
+    one.counter.labels("ok").inc(50)
+    assert emf.gained("c_total")(before, one.look()) == 53
+    assert emf.gained("c_total", code=emf.TROUBLE)(before, one.look()) == 3
+    assert emf.gained("c_total")(one.look(), one.look()) == 0
+
+
+def test_a_histogram_is_told_by_its_slowest() -> None:
+    """The quantile is that of what was observed meanwhile, over all labels, in milliseconds."""
+    one = Registry()
+    one.histogram.labels("a").observe(4.0)
+    before = one.look()
+    assert emf.slowest("h")(before, one.look()) is None
+    for _ in range(50):
+        one.histogram.labels("a").observe(0.05)
+        one.histogram.labels("b").observe(0.3)
+    assert emf.slowest("h", 0.5)(before, one.look()) == pytest.approx(100)
+    assert emf.slowest("h", 1.0)(before, one.look()) == pytest.approx(500)
+
+
+@given(st.lists(st.floats(0, 20), min_size=1), st.floats(0.01, 1))
+def test_a_quantile_lies_in_the_bucket_of_its_rank(values: list[float], share: float) -> None:
+    """As exact as buckets can be; above the highest bound it is that bound."""
+    counts = [(bound, sum(v <= bound for v in values)) for bound in [*BOUNDS, float("inf")]]
+    found = emf.quantile([(bound, float(count)) for bound, count in counts], share)
+    rank = share * len(values)
+    high = next(bound for bound, count in counts if count >= rank)
+    low = max([bound for bound, _ in counts if bound < high], default=0.0)
+    assert found is not None
+    assert low <= found <= min(high, BOUNDS[-1])
+
+
+@pytest.mark.parametrize("process", get_args(emf.Kind))
+def test_a_line_is_a_document_of_the_format(process: emf.Kind) -> None:
+    """What the directive names stands at the root as a number, with the dimension beside it."""
+    metrics.COMMAND_SECONDS.labels("message.send").observe(0.01)
+    before: emf.Samples = {}
+    after = emf.samples(REGISTRY.collect())
+    named = {"namespace": "rts", "log_group": "/rts/metrics", "instance": "i"}
+    line = emf.line(emf.FEW[process], before, after, ms=1_700_000_000_000, process=process, **named)
+    assert "\n" not in line
+    assert len(line) < LONGEST_LINE
+    told = json.loads(line)
+    (directive,) = told["_aws"]["CloudWatchMetrics"]
+    assert told["_aws"]["Timestamp"] == 1_700_000_000_000
+    assert directive["Namespace"] == "rts"
+    assert directive["Dimensions"] == [["Process"]]
+    assert told["Process"] == process
+    assert 0 < len(directive["Metrics"]) <= 100
+    for one in directive["Metrics"]:
+        assert one["Unit"] in ("Count", "Milliseconds", "Seconds")
+        assert isinstance(told[one["Name"]], int | float)
+
+
+def test_every_reading_finds_its_sample() -> None:
+    """A metric that was renamed in the registry is missed here, not in the alarm."""
+    for family in (metrics.COMMAND_SECONDS, metrics.QUEUED_SECONDS, metrics.LOOP_LAG):
+        (family.labels("x") if family._labelnames else family).observe(0.1)
+    metrics.COMMANDS.labels("x", "internal").inc()
+    metrics.CONNECTIONS.labels("/chat").inc()
+    metrics.REPAIRS.labels("reset").inc()
+    metrics.COLD_LOADS.labels("ok").inc()
+    metrics.RELAYED.labels("q").inc()
+    after = Seen(emf.samples(REGISTRY.collect()))
+    for told in {one for few in emf.FEW.values() for one in few}:
+        after.missed.clear()
+        told.reading(Seen({}), after)
+        assert after.missed == [], told.name
+
+
+class Seen(dict[str, dict[emf.Labels, float]]):
+    """Samples that remember what was asked for and is not there."""
+
+    def __init__(self, samples: emf.Samples) -> None:
+        super().__init__({name: dict(values) for name, values in samples.items()})
+        self.missed: list[str] = []
+
+    def get(self, key: str, default: object = None) -> dict[emf.Labels, float]:
+        if key not in self:
+            self.missed.append(key)
+        return super().get(key, {})
