@@ -118,6 +118,7 @@ FEW: dict[Kind, tuple[Told, ...]] = {
         Told("RelayPartitions", "Count", now("rts_relay_partitions")),
         Told("Relayed", "Count", gained("rts_relayed_records_total")),
         Told("RelayRefused", "Count", gained("rts_relay_refused_total")),
+        Told("Quarantined", "Count", gained("rts_quarantined_total")),
         Told("AcceptedToQueuedP99", "Milliseconds", slowest("rts_queued_seconds")),
         LOOP_LAG,
     ),

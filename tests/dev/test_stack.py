@@ -105,6 +105,15 @@ def test_queues_and_tables_have_the_names_of_the_settings(stack: Stack) -> None:
     assert rule["AllowedOrigins"] == ["http://127.0.0.1:*", "http://localhost:*"]
 
 
+def test_what_watches_is_deployed_too(stack: Stack) -> None:
+    """Alarms and dashboard stand in the local AWS; those of Redis and balancer need theirs."""
+    watch = client(stack.settings, "cloudwatch")
+    found = {alarm["MetricName"] for alarm in watch.describe_alarms()["MetricAlarms"]}
+    assert {"RelayPartitions", "Deaf", "AcceptedToStored"} <= found
+    assert not {"DatabaseMemoryUsagePercentage", "HTTPCode_Target_5XX_Count"} & found
+    assert len(watch.list_dashboards()["DashboardEntries"]) == 1
+
+
 def test_a_second_stack_on_the_same_data_is_refused(stack: Stack) -> None:
     """Two would save over each other; the first is not disturbed."""
     other = Stack(stack.data, environ=clean_environment())

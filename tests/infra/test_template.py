@@ -1,0 +1,278 @@
+"""What the template promises: least privilege, encryption, alarms on metrics that exist."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import botocore.session
+import pytest
+from botocore import xform_name
+
+from lambdas.batch import METRICS
+from rts_server import emf
+from tests.infra import template
+from tests.infra.template import PATH, Json, of_type, resources, statements
+
+ROOT = PATH.parents[1]
+LARGEST_BODY = 51_200
+"""Bytes of a template that need not be put into a bucket first (CloudFormation quotas)."""
+
+OF_AWS = {
+    "AWS/SQS": {"ApproximateNumberOfMessagesVisible", "ApproximateAgeOfOldestMessage"},
+    "AWS/Lambda": {"Errors"},
+    "AWS/ApplicationELB": {"HTTPCode_Target_5XX_Count"},
+    "AWS/ElastiCache": {"DatabaseMemoryUsagePercentage", "EngineCPUUtilization"},
+}
+"""From the metrics pages of each service's guide."""
+
+
+# Stars
+
+
+def unexplained(name: str, resource: Json) -> list[str]:
+    """Statements with a `*` that the resource's Metadata does not explain; reasons of nothing."""
+    reasons = dict(resource.get("Metadata", {}).get("Stars", {}))
+    found = []
+    for statement in statements(resource):
+        starred = [part for part in ("Action", "Resource", "Principal") if _star(statement, part)]
+        if starred and len(reasons.pop(statement.get("Sid"), "")) < 40:
+            found.append(f"{name}: {statement}")
+    return found + [f"{name}: {sid} has no star" for sid in reasons]
+
+
+def _star(statement: Json, part: str) -> bool:
+    given = statement.get(part, "")
+    texts = given if isinstance(given, list) else [given]
+    # The ARN of a log group ends in `:*`, which stands for its streams.
+    return any("*" in str(text) or re.search(r"\w+Log\W+Arn", str(text)) for text in texts)
+
+
+@pytest.mark.parametrize("name", [n for n, one in resources().items() if any(statements(one))])
+def test_every_star_is_explained(name: str) -> None:
+    """No role, policy or key says `*` without a reason beside it."""
+    assert unexplained(name, resources()[name]) == []
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        {"Action": "dynamodb:*", "Resource": "arn:x"},
+        {"Action": ["sqs:SendMessage"], "Resource": ["arn:x", {"Fn::Sub": "${Queue.Arn}/*"}]},
+        {"Action": "sqs:SendMessage", "Resource": "arn:x", "Principal": {"AWS": "*"}},
+    ],
+)
+def test_a_star_without_a_reason_is_found(statement: Json) -> None:
+    """Wherever it stands, also behind a condition; a reason for nothing is found too."""
+    policy = {"Fn::If": ["WithKey", {"Effect": "Allow", "Sid": "S", **statement}, {"Ref": "x"}]}
+    role: Json = {"Properties": {"Policies": [{"PolicyDocument": {"Statement": [policy]}}]}}
+    assert len(unexplained("Role", role)) == 1
+    reason = "It is a test, and its reason has more than forty letters."
+    assert unexplained("Role", role | {"Metadata": {"Stars": {"S": reason}}}) == []
+    assert len(unexplained("Role", {"Metadata": {"Stars": {"S": reason}}})) == 1
+
+
+# Least privilege
+
+ARCHIVE = "rts_server/persistence/archive.py"
+CALLS = {
+    "WebRole": [ARCHIVE, "rts_server/files/*.py"],
+    "RelayRole": [ARCHIVE, "rts_server/persistence/qu*.py"],
+    "MessageRole": ["lambdas/tables.py"],
+    "RoomRole": ["lambdas/tables.py"],
+}
+"""Role → the sources that call AWS under it."""
+
+MEANS = {
+    "transact_write_items": {"dynamodb:UpdateItem", "dynamodb:ConditionCheckItem"},
+    "send_message_batch": {"sqs:SendMessage"},
+    "head_object": {"s3:GetObject"},
+    "copy_object": {"s3:GetObject", "s3:PutObject"},
+    "generate_presigned_post": {"s3:PutObject"},
+    "generate_presigned_url": {"s3:GetObject"},
+}
+"""Where the permission has not the name of the call (Service Authorization Reference)."""
+
+MAPPING = {"sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"}
+"""What Lambda itself asks of a function's role to read its queue (SQS event source)."""
+
+AROUND = {"kms:Decrypt", "kms:GenerateDataKey", "logs:CreateLogStream", "logs:PutLogEvents"}
+"""What no source calls: encryption, and a function's log."""
+
+SIGNED = {"s3:GetObject", "s3:PutObject"}
+"""Grants for files are signed without a call, and carry the signer's permissions."""
+
+
+def called(sources: list[str]) -> set[str]:
+    """The permissions that these sources need by the calls they make."""
+    session = botocore.session.get_session()
+    known = {
+        xform_name(operation): {f"{service}:{operation}"}
+        for service in ("dynamodb", "sqs", "s3")
+        for operation in session.get_service_model(service).operation_names
+    } | MEANS
+    files = [path for pattern in sources for path in ROOT.glob(pattern)]
+    names = {name for path in files for name in re.findall(r"\.([a-z_]+)\(", path.read_text())}
+    return set().union(*(known[name] for name in names & known.keys()))
+
+
+@pytest.mark.parametrize("role", CALLS)
+def test_a_role_allows_what_its_process_calls(role: str) -> None:
+    """Neither less nor more; a call that is added to the sources shows here."""
+    needed, allowed = called(CALLS[role]), template.actions(role) - AROUND
+    if role in ("MessageRole", "RoomRole"):
+        needed |= MAPPING
+        needed -= {"sqs:GetQueueUrl"}  # the template gives the URL
+    if role == "MessageRole":
+        needed -= {"dynamodb:ConditionCheckItem"}  # transactions are those of members
+    if role == "WebRole":
+        needed |= SIGNED
+    assert allowed == needed
+
+
+def test_the_instance_may_become_a_process_and_little_else() -> None:
+    """No data is within reach of the instance's own role."""
+    allowed = template.actions("InstanceRole")
+    assert {action.partition(":")[0] for action in allowed} == {"elasticbeanstalk", "s3", "logs"}
+    (policy,) = of_type("IAM::Policy").values()
+    (statement,) = policy["PolicyDocument"]["Statement"]
+    targets = [target["Fn::GetAtt"][0] for target in statement["Resource"]]
+    assert (statement["Action"], targets) == ("sts:AssumeRole", ["WebRole", "RelayRole"])
+
+
+# Data
+
+ENCRYPTED = {
+    "SQS::Queue": "KmsMasterKeyId",
+    "SNS::Topic": "KmsMasterKeyId",
+    "DynamoDB::Table": "SSESpecification",
+    "S3::Bucket": "BucketEncryption",
+    "Logs::LogGroup": "KmsKeyId",
+    "SecretsManager::Secret": "KmsKeyId",
+    "ElastiCache::ReplicationGroup": "KmsKeyId",
+}
+
+
+@pytest.mark.parametrize("kind", ENCRYPTED)
+def test_what_rests_is_encrypted_with_our_key(kind: str) -> None:
+    """Queues, topic, tables, bucket, logs, secret and Redis."""
+    found = of_type(kind)
+    assert found
+    for name, properties in found.items():
+        assert re.search(r"'Key(Alias)?'", repr(properties[ENCRYPTED[kind]])), name
+
+
+def test_nothing_expires_unseen() -> None:
+    """Every queue keeps for 14 days, and what is read by a function has a DLQ of its kind."""
+    queues = of_type("SQS::Queue")
+    for name, queue in queues.items():
+        assert queue["MessageRetentionPeriod"] == 14 * 86_400, name
+    for mapping in of_type("Lambda::EventSourceMapping").values():
+        source = queues[mapping["EventSourceArn"]["Fn::GetAtt"][0]]
+        dead = queues[source["RedrivePolicy"]["deadLetterTargetArn"]["Fn::GetAtt"][0]]
+        assert dead.get("FifoQueue") == source.get("FifoQueue")
+        assert "sourceQueueArns" in dead["RedriveAllowPolicy"]
+        assert mapping["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+
+
+def test_fifo_queues_are_high_throughput() -> None:
+    """Both words are needed; one alone is the 300 calls a second of the queue as a whole."""
+    fifo = [queue for queue in of_type("SQS::Queue").values() if queue.get("FifoQueue")]
+    assert len(fifo) == 2
+    for queue in fifo:
+        assert queue["DeduplicationScope"] == "messageGroup"
+        assert queue["FifoThroughputLimit"] == "perMessageGroupId"
+
+
+def test_tables_can_be_restored_and_forget_on_time() -> None:
+    """Point-in-time recovery, and items with a `ttl` go by themselves."""
+    tables = of_type("DynamoDB::Table")
+    assert len(tables) == 2
+    for table in tables.values():
+        assert table["PointInTimeRecoverySpecification"]["PointInTimeRecoveryEnabled"] is True
+        assert table["TimeToLiveSpecification"] == {"AttributeName": "ttl", "Enabled": True}
+
+
+def test_redis_is_as_the_processes_want_it() -> None:
+    """TLS, a token, two zones, and no key is ever evicted."""
+    (redis,) = of_type("ElastiCache::ReplicationGroup").values()
+    (rules,) = of_type("ElastiCache::ParameterGroup").values()
+    assert rules["Properties"] == {"maxmemory-policy": "noeviction"}
+    assert rules["CacheParameterGroupFamily"].removeprefix("valkey") == redis["EngineVersion"][0]
+    for switch in (
+        "TransitEncryptionEnabled",
+        "AtRestEncryptionEnabled",
+        "MultiAZEnabled",
+        "AutomaticFailoverEnabled",
+    ):
+        assert redis[switch] is True
+    assert redis["TransitEncryptionMode"] == "required"
+    assert redis["AuthToken"] == {"Fn::Sub": "{{resolve:secretsmanager:${RedisToken}}}"}
+    assert redis["NumCacheClusters"] >= 2
+
+
+def test_the_template_travels_in_one_request() -> None:
+    """No bucket is needed for it."""
+    assert PATH.stat().st_size <= LARGEST_BODY
+
+
+# Alarms and dashboard
+
+OURS = {(kind, told.name) for kind, few in emf.FEW.items() for told in few} | {
+    (function, name) for function in ("chat-message-to-db", "chat-room-to-db") for name in METRICS
+}
+
+
+def exists(namespace: str, name: str, dimensions: dict[str, Any]) -> bool:
+    """Whether somebody publishes this metric."""
+    if namespace in ("rts", "{'Ref': 'MetricNamespace'}"):
+        return set(dimensions) == {"Process"} and (dimensions["Process"], name) in OURS
+    return name in OF_AWS[namespace]
+
+
+@pytest.mark.parametrize("name", of_type("CloudWatch::Alarm"))
+def test_every_metric_of_an_alarm_exists(name: str) -> None:
+    """It is one of those that web, relay and functions tell, or one of AWS' own."""
+    alarm = of_type("CloudWatch::Alarm")[name]
+    dimensions = {one["Name"]: one["Value"] for one in alarm["Dimensions"]}
+    assert exists(str(alarm["Namespace"]), alarm["MetricName"], dimensions)
+    assert alarm["AlarmActions"] == alarm["OKActions"] == [{"Ref": "Alarms"}]
+    assert alarm["AlarmDescription"].endswith((".", "accepted."))
+
+
+def test_every_metric_of_the_dashboard_exists() -> None:
+    """The same for each line of each graph."""
+    widgets = template.dashboard()["widgets"]
+    assert len(widgets) == 12
+    for widget in widgets:
+        for namespace, name, *dimensions, style in widget["properties"]["metrics"]:
+            named = dict(zip(dimensions[::2], dimensions[1::2], strict=True))
+            assert exists(namespace, name, named), name
+            assert "stat" in style
+
+
+def test_a_metric_nobody_tells_is_found() -> None:
+    """The check itself can fail: another name, another process."""
+    assert exists("rts", "Deaf", {"Process": "web"})
+    assert not exists("rts", "Deaf", {"Process": "relay"})
+    assert not exists("rts", "Blind", {"Process": "web"})
+    assert not exists("rts", "Deaf", {"Process": "web", "Instance": "i"})
+
+
+@pytest.mark.parametrize(
+    "metric",
+    [
+        "ApproximateNumberOfMessagesVisible",
+        "ApproximateAgeOfOldestMessage",
+        "AcceptedToStored",
+        "RelayPartitions",
+        "OutboxAge",
+        "Deaf",
+        "CommandErrors",
+        "HTTPCode_Target_5XX_Count",
+        "DatabaseMemoryUsagePercentage",
+    ],
+)
+def test_there_is_an_alarm_on(metric: str) -> None:
+    """Depths, ages, lag, a stalled relay, a deaf instance, errors, the memory of Redis."""
+    assert metric in {alarm["MetricName"] for alarm in of_type("CloudWatch::Alarm").values()}
