@@ -52,7 +52,7 @@ wire: $(INSTALLED)
 
 lock: $(INSTALLED)
 	$(UV) compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
-	  --no-header pyproject.toml --extra dev --extra test -o requirements.lock
+	  --no-header pyproject.toml --extra dev --extra otel --extra test -o requirements.lock
 
 clean:
 	rm -rf .venv build tests/js/node_modules bench/node_modules *.egg-info

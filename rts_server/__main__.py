@@ -1,16 +1,20 @@
-"""The command line: `rts-server serve | relay | dev | token | config`."""
+"""The command line: `rts-server serve | relay | dev | token | trace | config`."""
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
 
 import click
+from botocore.exceptions import BotoCoreError, ClientError
+from redis.exceptions import RedisError
 
 from rts_server import auth, config
 from rts_server.config import ConfigError, Settings
+from rts_server.errors import Unavailable
 
 DATA = ".rts"
 
@@ -72,6 +76,37 @@ def token(user: str, name: str | None, scope: str | None, lifetime: int, data: P
     if not settings.jwt_secret:
         settings = replace(settings, jwt_secret=_dev_secret(data))
     click.echo(auth.issue(settings, user, name=name, scope=scope, lifetime=lifetime))
+
+
+@main.command()
+@click.argument("message_id")
+@click.option("--room", help="Its room; without it the logs are asked.")
+@click.option("--hours", type=float, default=24.0, show_default=True, help="How far back.")
+@click.option("--log-group", "groups", multiple=True, help="More log groups of CloudWatch.")
+@click.option("--logs", type=click.Path(path_type=Path), help="Log files. [DATA/logs]")
+@click.option("--data", type=click.Path(path_type=Path), default=DATA, show_default=True)
+def trace(
+    message_id: str,
+    room: str | None,
+    hours: float,
+    groups: tuple[str, ...],
+    logs: Path | None,
+    data: Path,
+) -> None:
+    """Tell the story of a message from logs, Redis and tables, without its text."""
+    from rts_server.dev.running import reached
+    from rts_server.persistence.story import FUNCTIONS, Logs, Unknown, story
+
+    where = Logs(logs or data / "logs", (*FUNCTIONS, *groups), hours)
+    try:
+        steps = asyncio.run(story(reached(_settings(), data), message_id, where, room))
+    except Unknown:
+        _fail("No log of that time names this message; give its --room, or more --hours.", 1)
+    except (RedisError, BotoCoreError, ClientError, Unavailable) as error:
+        _fail(f"The story cannot be told: {type(error).__name__}.", 1)
+    for step in steps:
+        named = " ".join(f"{name}={value}" for name, value in step.ids.items())
+        click.echo(f"{step.at:<24}  {step.what}  {named}".rstrip())
 
 
 @main.command(name="config")

@@ -9,6 +9,7 @@ import secrets
 import signal
 import sys
 from collections.abc import AsyncIterator, Callable
+from typing import TYPE_CHECKING
 
 import uvloop
 from aiohttp import web
@@ -70,6 +71,9 @@ from rts_server.rooms.typing import Typing
 from rts_server.tasks import Tasks, cancelled
 from rts_server.watch import Watch
 
+if TYPE_CHECKING:
+    from rts_server.tracing import Tracing
+
 log = logging.getLogger(__name__)
 
 FAREWELL = 1.0
@@ -81,8 +85,9 @@ END_WITHIN = 60.0
 class Parts:
     """The room log and what follows from it, for one process."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, tracing: Tracing | None = None) -> None:
         self.settings = settings
+        self.tracing = tracing
         self.origin = secrets.token_hex(8)
         self.redis = connect(settings, 32, retries=1)
         self.append_redis = connect(settings, 1, retries=0)
@@ -91,7 +96,7 @@ class Parts:
         self.standings = Standings(self.redis)
         self.appender = Appender(self.append_redis)
         self.loader = Loader(settings, self.origin, self.redis, self.archive)
-        self.log = RoomLog(settings, self.origin, self.appender, self.archive, self.loader)
+        self.log = self._room_log()
         self.fates = Fates(settings, self.redis, self.archive, self.log)
         self.chat_lists = ChatLists(self.archive, self.user_rooms, self.standings)
         self.history = History(settings, self.redis, self.archive)
@@ -108,6 +113,14 @@ class Parts:
         self.sync = Sync(settings, self.standings, self.chat_lists)
         self.revocations = Revocations(settings, self.redis, self.archive)
         self._tasks = Tasks()
+
+    def _room_log(self) -> RoomLog:
+        parts = (self.settings, self.origin, self.appender, self.archive, self.loader)
+        if self.tracing is None:
+            return RoomLog(*parts)
+        from rts_server.tracing import TracedLog
+
+        return TracedLog(self.tracing.tracer, *parts)
 
     def for_operators(self) -> list[object]:
         """The resources of REST. The system acts there, nobody's membership is asked."""
@@ -140,6 +153,8 @@ class Parts:
         await self.append_redis.aclose()
         await self._tasks.close()
         await self.redis.aclose()
+        if self.tracing is not None:
+            await self.tracing.close()
 
 
 class Presence:
@@ -198,10 +213,22 @@ def connect(settings: Settings, connections: int, retries: int) -> Redis:
     return Redis.from_pool(pool)
 
 
+def start_tracing(settings: Settings, process: str) -> Tracing | None:
+    """OpenTelemetry where it is configured; elsewhere nothing of it is even imported."""
+    if not settings.trace_endpoint:
+        return None
+    try:
+        from rts_server.tracing import Tracing
+    except ImportError:
+        missing = "OTEL_EXPORTER_OTLP_ENDPOINT is given without the extra: rts-server[otel]."
+        raise SystemExit(missing) from None
+    return Tracing(process)
+
+
 def create_app(settings: Settings) -> web.Application:
     """The web process: Socket.IO namespaces, health, and under dev the demo page."""
     app = web.Application()
-    parts = Parts(settings)
+    parts = Parts(settings, start_tracing(settings, "rts-web"))
     hearing = Hearing(
         settings,
         parts.redis,
@@ -246,6 +273,8 @@ def create_app(settings: Settings) -> web.Application:
     )
     for namespace in (chat, receipts, here):
         server.register_namespace(namespace)
+    if parts.tracing is not None:
+        parts.tracing.follow_commands(chat, receipts)
     server.attach(app)
     drain = app[DRAIN] = Drain(settings, server, (chat, receipts, here), parts.fates)
     starting = parts.revocations.not_ready
@@ -330,11 +359,15 @@ def run_relay(settings: Settings) -> None:
 
 
 async def _relay(settings: Settings) -> None:
+    tracing = start_tracing(settings, "rts-relay")
     async with (
-        Parts(settings) as parts,
+        Parts(settings, tracing) as parts,
         Watch(settings, "relay", parts.origin, settings.metrics_port),
     ):
-        relay, quarantine = Relay(settings, parts.redis), Quarantine(settings, parts.messages.fail)
+        relay, quarantine = (
+            Relay(settings, parts.redis, tracing.landed if tracing else None),
+            Quarantine(settings, parts.messages.fail),
+        )
         task = asyncio.ensure_future(asyncio.gather(relay.run(), quarantine.run()))
         loop = asyncio.get_running_loop()
         for name in (signal.SIGTERM, signal.SIGINT):

@@ -148,6 +148,7 @@ class Settings:
     emf_interval: float = _seconds("RTS_EMF_INTERVAL", 60.0)
     emf_namespace: str = _text("RTS_EMF_NAMESPACE", "rts", Regexp(r"[\w./#:-]{1,255}$"))
     emf_log_group: str = _text("RTS_EMF_LOG_GROUP", "/rts/metrics")
+    trace_endpoint: str | None = _text("OTEL_EXPORTER_OTLP_ENDPOINT", None, Regexp(r"https?://.+"))
     emf_agent: str | None = _text("RTS_EMF_AGENT", None, Regexp(r"udp://[\w.-]+(:\d+)?$"))
     limits: Limits = field(default_factory=Limits)
 

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from rts_server import config
+from rts_server.app import start_tracing
 from rts_server.dev import ports
 from tests import valkey
 from tests.dev.processes import clean_environment, until
@@ -55,3 +57,22 @@ def test_a_redis_that_comes_later_is_looked_at_then(tmp_path: Path, unused_tcp_p
             assert process.stderr.read().splitlines()[-1] == SENTENCE
         finally:
             process.kill()
+
+
+def test_without_an_endpoint_nothing_of_opentelemetry_is_needed() -> None:
+    """It is an extra: web, relay and functions load where it is not installed."""
+    program = (
+        "import sys; sys.modules['opentelemetry'] = None\n"
+        "import rts_server.app, rts_server.__main__, lambdas.spans\n"
+        "print('rts_server.tracing' in sys.modules)"
+    )
+    asked = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert asked.stdout.strip() == "False", asked.stderr
+
+
+def test_an_endpoint_without_the_extra_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Spans that were asked for are not left out in silence."""
+    monkeypatch.setitem(sys.modules, "rts_server.tracing", None)
+    settings = config.load({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:4318"})
+    with pytest.raises(SystemExit, match=r"rts-server\[otel\]"):
+        start_tracing(settings, "rts-web")

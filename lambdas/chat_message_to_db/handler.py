@@ -10,7 +10,7 @@ from aws_lambda_powertools.utilities.batch import (
 )
 from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 
-from lambdas import fingerprint, tables
+from lambdas import fingerprint, spans, tables
 from lambdas.batch import Batch
 from rts_server.persistence import records
 
@@ -31,7 +31,8 @@ def lambda_handler(event: dict[str, Any], context: Any) -> Any:
             parsed = records.parse(record.body, records.MESSAGE_KINDS)
             tables.lift(lifts.get(parsed.room_id, ()))
             lifts.pop(parsed.room_id, None)
-            tables.apply(records.decide(parsed, records.MESSAGE_KINDS))
+            with spans.applying(parsed):
+                tables.apply(records.decide(parsed, records.MESSAGE_KINDS))
             batch.applied(record, parsed)
         except records.Poison as poison:
             tables.quarantine(record.body, poison.reason)
@@ -42,4 +43,5 @@ def lambda_handler(event: dict[str, Any], context: Any) -> Any:
 
     answer = process_partial_response(event, handle, processor, context)
     batch.tell(answer)
+    spans.flush()
     return answer

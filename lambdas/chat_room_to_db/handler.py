@@ -11,7 +11,7 @@ from aws_lambda_powertools.utilities.batch import (
 )
 from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 
-from lambdas import fingerprint, tables
+from lambdas import fingerprint, spans, tables
 from lambdas.batch import Batch
 from rts_server.persistence import records
 
@@ -27,7 +27,8 @@ def lambda_handler(event: dict[str, Any], context: Any) -> Any:
     def handle(record: SQSRecord) -> None:
         try:
             parsed = records.parse(record.body, records.ROOM_KINDS)
-            tables.apply(records.decide(parsed, records.ROOM_KINDS))
+            with spans.applying(parsed):
+                tables.apply(records.decide(parsed, records.ROOM_KINDS))
             batch.applied(record, parsed)
         except records.Poison as poison:
             tables.quarantine(record.body, poison.reason)
@@ -38,4 +39,5 @@ def lambda_handler(event: dict[str, Any], context: Any) -> Any:
 
     answer = process_partial_response(event, handle, processor, context)
     batch.tell(answer)
+    spans.flush()
     return answer

@@ -208,6 +208,7 @@ def _names(settings: Settings) -> dict[str, str]:
         "MessagesTableName": settings.messages_table,
         "BucketName": settings.bucket,
         "CorsOrigins": settings.cors_origins or ON_THIS_MACHINE,
+        "TraceEndpoint": settings.trace_endpoint or "",
     }
 
 

@@ -53,7 +53,6 @@ class Depth:
         oldest = [accepted_ms(first[0][0].decode()) for first in rest[1::2] if first]
         metrics.OUTBOX_ENTRIES.set(sum(rest[::2]))
         metrics.OUTBOX_AGE.set(max(0.0, now - min(oldest)) / 1000 if oldest else 0.0)
-        metrics.RELAY_PARTITIONS.set(len(parts))
 
 
 def accepted_ms(entry_id: str) -> float:

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import secrets
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -61,8 +61,15 @@ class Relay:
     """One relay process. Guarantee: an entry leaves the outbox only after SQS accepted it, and a
     member entry only after the user index knows it. Any number of relays may run."""
 
-    def __init__(self, settings: Settings, redis: Redis) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        redis: Redis,
+        landed: Callable[[list[Entry]], None] | None = None,
+    ) -> None:
+        """`landed` hears of what SQS accepted."""
         self._redis = redis
+        self._tell_landed = landed
         self._leases = Leases(redis, secrets.token_hex(8), settings.relay_lease)
         self._clearing = Clearing(redis, self._cleared)
         slots = MESSAGE_SLOTS + ROOM_SLOTS
@@ -77,6 +84,7 @@ class Relay:
         self._depth = Depth(redis, lambda: list(self._parts))
         self._fence, self._told = "", 0
         self._until = self._renew_at = self._check_at = 0.0
+        metrics.RELAY_PARTITIONS.set_function(lambda: len(self._parts) * self._leased())
         self._relieved = asyncio.Event()
         self._stopping = asyncio.Event()
         self._complaints = Complaints(log)
@@ -243,6 +251,8 @@ class Relay:
         now = self._depth.clock()
         for entry in entries:
             _QUEUED[entry.queue].observe(max(0.0, now - accepted_ms(entry.entry_id)) / 1000)
+        if self._tell_landed:
+            self._tell_landed(entries)
         self._clearing.add(entries)
         self._relieved.set()
 

@@ -37,6 +37,7 @@ class Record:
     hash: str | None = None
     ts: str = ""
     erases: tuple[str, ...] = ()
+    traceparent: str = ""
 
     @property
     def pos(self) -> str:
@@ -110,6 +111,7 @@ def _event(raw: dict[str, Any]) -> Record:
         raw.get("hash"),
         event.get("ts") or "",
         tuple(raw.get("erases", ())),
+        str(raw.get("traceparent") or ""),
     )
 
 

@@ -1,0 +1,223 @@
+"""A deployment that is watched: traces, metrics of every process, log lines, a message's story."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import aiohttp
+import pytest
+from click.testing import CliRunner, Result
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+from rts_server.__main__ import main
+from tests.faults.sender import Sender
+from tests.flows.test_commands import direct
+from tests.world import World, free_port, name, placed, until
+
+SECRET = "what two people said"
+
+
+class Collector(ThreadingHTTPServer):
+    """Takes spans over OTLP/HTTP. `spans` are dicts with `service`, `name`, ids, attributes."""
+
+    def __init__(self) -> None:
+        self.spans: list[dict[str, Any]] = []
+        self.raw = b""
+        collector = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                data = self.rfile.read(int(self.headers["Content-Length"]))
+                collector.take(data)
+                self.send_response(200)
+                self.end_headers()
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        super().__init__(("127.0.0.1", 0), Handler)
+
+    def take(self, data: bytes) -> None:
+        self.raw += data
+        asked = ExportTraceServiceRequest.FromString(data)
+        for part in asked.resource_spans:
+            service = next(
+                one.value.string_value
+                for one in part.resource.attributes
+                if one.key == "service.name"
+            )
+            for scope in part.scope_spans:
+                for span in scope.spans:
+                    given = {one.key: one.value.string_value for one in span.attributes}
+                    ids = {
+                        "trace": span.trace_id,
+                        "id": span.span_id,
+                        "parent": span.parent_span_id,
+                    }
+                    times = {"start": span.start_time_unix_nano, "end": span.end_time_unix_nano}
+                    self.spans.append(
+                        {"service": service, "name": span.name, **ids, **times, **given}
+                    )
+
+    def trace_of(self, message_id: str) -> list[dict[str, Any]]:
+        """The spans of the trace in which a message was sent."""
+        trace = next(
+            (s["trace"] for s in self.spans if s.get("rts.message_id") == message_id), None
+        )
+        return [span for span in self.spans if span["trace"] == trace]
+
+
+@pytest.fixture(scope="module")
+def collector() -> Iterator[Collector]:
+    with Collector() as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield server
+        server.shutdown()
+
+
+@pytest.fixture(scope="module")
+def relay_port() -> int:
+    return free_port()
+
+
+@pytest.fixture(scope="module")
+def watched(
+    tmp_path_factory: pytest.TempPathFactory, collector: Collector, relay_port: int
+) -> Iterator[World]:
+    with pytest.MonkeyPatch.context() as patch:
+        url = f"http://127.0.0.1:{collector.server_port}"
+        patch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", url)
+        patch.setenv("OTEL_BSP_SCHEDULE_DELAY", "100")
+        running = World(
+            tmp_path_factory.mktemp("watched"),
+            RTS_LOG_LEVEL="DEBUG",
+            RTS_EMF_INTERVAL="0.5",
+            RTS_METRICS_PORT=str(relay_port),
+        )
+        try:
+            running.start()
+            yield running
+        finally:
+            running.stop()
+
+
+async def sent(world: World) -> tuple[str, str]:
+    """Send a message and wait until it is stored: (room_id, message_id)."""
+    async with world.js(name("alice")) as a:
+        sender = Sender(a, await direct(a, name("bob")))
+        once = "11111111-1111-4111-8111-111111111111"
+        asked = {"room_id": sender.room_id, "client_msg_id": once, "text": SECRET}
+        first = await a.emit("message.send", asked)
+        again = await a.emit("message.send", asked)
+        assert again["data"]["duplicate"], "a trace is no part of what is compared"
+        until(lambda: placed(world, sender.room_id) == 1, 10)
+        return sender.room_id, first["data"]["message_id"]
+
+
+async def test_one_trace_from_the_command_to_the_table(
+    watched: World, collector: Collector
+) -> None:
+    """Web, relay and Lambda tell spans of one trace, in this order, without the text."""
+    room_id, message_id = await sent(watched)
+
+    def whole() -> bool:
+        return {"message.send", "room.append", "outbox", "store"} <= {
+            span["name"] for span in collector.trace_of(message_id)
+        }
+
+    until(whole, 10)
+    by_name = {span["name"]: span for span in reversed(collector.trace_of(message_id))}
+    assert {one: by_name[one]["service"] for one in by_name} == {
+        "message.send": "rts-web",
+        "room.append": "rts-web",
+        "outbox": "rts-relay",
+        "store": "chat-message-to-db",
+    }
+    append = by_name["room.append"]
+    assert append["parent"] == by_name["message.send"]["id"]
+    assert by_name["outbox"]["parent"] == by_name["store"]["parent"] == append["id"]
+    assert by_name["message.send"]["rts.status"] == "queued"
+    assert {span["rts.room_id"] for span in by_name.values()} == {room_id}
+    assert by_name["message.send"]["start"] <= by_name["store"]["start"] <= by_name["store"]["end"]
+    assert SECRET.encode() not in collector.raw
+
+
+async def test_the_story_of_a_message_is_told(watched: World) -> None:
+    """`rts-server trace` finds its room in the logs and tells accepted, queued and stored."""
+    room_id, message_id = await sent(watched)
+    told = await trace(watched, message_id)
+    assert told.exit_code == 0, told.output
+    assert SECRET not in told.output
+    lines = told.output.splitlines()
+    assert lines == sorted(lines)
+    for says in (
+        "accepted in the room's log",
+        "put into the outbox, and handed to SQS since",
+        "web0: message.send (ok)",
+        "chat-message-to-db: stored message.new",
+        "DynamoDB: there",
+    ):
+        assert any(says in line for line in lines), says
+    assert f"room_id={room_id}" in told.output
+    unknown = await trace(watched, "nobody-knows")
+    assert (unknown.exit_code, "give its --room" in unknown.output) == (1, True)
+    absent = await trace(watched, "nobody-knows", "--room", room_id)
+    assert (absent.exit_code, "DynamoDB: not there" in absent.output) == (0, True)
+
+
+async def trace(world: World, *arguments: str) -> Result:
+    """`rts-server trace` as an operator of this deployment calls it."""
+    given = ["trace", *arguments, "--logs", str(world.data)]
+    environment = world.stack.environment()
+    return await asyncio.to_thread(lambda: CliRunner().invoke(main, given, env=environment))
+
+
+async def test_every_process_tells_its_metrics(watched: World, relay_port: int) -> None:
+    """`/metrics` of both, and lines for CloudWatch from both and from the Lambda."""
+    await sent(watched)
+    web = await fetched(f"{watched.urls[0]}/metrics")
+    relay = await fetched(f"http://127.0.0.1:{relay_port}/metrics")
+    assert re.search(r'rts_commands_total\{code="ok",event="message.send"\} [1-9]', web)
+    assert re.search(r'rts_fate_seconds_count\{fate="queued"\} [1-9]', web)
+    assert re.search(r'rts_queued_seconds_count\{queue="messages"\} [1-9]', relay)
+    assert "rts_relay_partitions 64.0" in relay
+    until(lambda: told_by(watched, "relay", "AcceptedToQueuedP99"), 10)
+    until(lambda: told_by(watched, "web", "CommandP99"), 10)
+
+
+def told_by(world: World, process: str, metric: str) -> bool:
+    """Whether a process has told CloudWatch of this metric."""
+    log = world.relay.log if process == "relay" else world.webs[0].log
+    lines = [json.loads(line) for line in log.read_text().splitlines() if '"_aws"' in line]
+    return any(line["Process"] == process and metric in line for line in lines)
+
+
+async def fetched(url: str) -> str:
+    """The body behind a URL."""
+    async with aiohttp.ClientSession() as http, http.get(url) as answer:
+        return await answer.text()
+
+
+async def test_a_connection_is_one_line_with_its_ids(watched: World) -> None:
+    """At its end, with user and session; commands of it carry the same session at DEBUG."""
+    alice = name("alice")
+    async with watched.js(alice) as a:
+        (ready,) = a.of_type("session.ready")
+        await a.emit("room.list", {})
+
+    def lines(message: str) -> list[dict[str, Any]]:
+        every = map(json.loads, watched.webs[0].log.read_text().splitlines())
+        return [one for one in every if one.get("message") == message and one["user_id"] == alice]
+
+    until(lambda: lines("connection ended"), 5)
+    (ended,) = lines("connection ended")
+    (listed,) = lines("room.list")
+    assert ended["session_id"] == listed["session_id"] == ready["data"]["session_id"]
+    assert ended["process"] == "web"
+    assert SECRET not in watched.webs[0].log.read_text()
