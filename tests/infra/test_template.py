@@ -240,6 +240,15 @@ def test_every_metric_of_an_alarm_exists(name: str) -> None:
     assert alarm["AlarmDescription"].endswith((".", "accepted."))
 
 
+def test_every_alarm_has_its_chapter_in_the_runbook() -> None:
+    """Under the end of its name, and no chapter is about an alarm that is none."""
+    text = (ROOT / "docs" / "operations.md").read_text()
+    runbook = text.partition("## Runbook")[2].partition("\n## ")[0]
+    names = [alarm["AlarmName"]["Fn::Sub"] for alarm in of_type("CloudWatch::Alarm").values()]
+    ends = [name.removeprefix("${AWS::StackName}-") for name in names]
+    assert sorted(re.findall(r"^### (.+)$", runbook, re.MULTILINE)) == sorted(ends)
+
+
 def test_every_metric_of_the_dashboard_exists() -> None:
     """The same for each line of each graph."""
     widgets = template.dashboard()["widgets"]

@@ -1,0 +1,58 @@
+"""The Grafana dashboard asks for what `/metrics` has."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+import pytest
+from prometheus_client import REGISTRY
+
+from rts_server import metrics
+from tests.infra.template import PATH
+
+DASHBOARD: dict[str, Any] = json.loads((PATH.parent / "grafana.json").read_text())
+PANELS: list[dict[str, Any]] = DASHBOARD["panels"]
+WORD = re.compile(r"\b(rts|process)_\w+")
+LABELS = re.compile(r"by \(([\w, ]+)\)")
+OF_THE_SCRAPE = {"instance", "job"}
+
+
+def families() -> dict[str, set[str]]:
+    """Name of a sample → labels it may have."""
+    known: dict[str, set[str]] = {}
+    for name, one in vars(metrics).items():
+        if name.isupper() and hasattr(one, "_labelnames"):
+            (family,) = one.describe()
+            ends = {
+                "counter": ["_total"],
+                "gauge": [""],
+                "histogram": ["_bucket", "_sum", "_count"],
+            }
+            for end in ends[family.type]:
+                known[family.name + end] = {*one._labelnames, *(["le"] if end == "_bucket" else [])}
+    for family in REGISTRY.collect():
+        if family.name.startswith("process_"):
+            known |= {sample.name: set() for sample in family.samples}
+    return known
+
+
+@pytest.mark.parametrize("panel", PANELS, ids=lambda panel: panel["title"])
+def test_a_panel_asks_for_what_there_is(panel: dict[str, Any]) -> None:
+    """Every name and every label of its queries exists."""
+    known = families()
+    for target in panel["targets"]:
+        names = [match[0] for match in WORD.finditer(target["expr"])]
+        assert names, target["expr"]
+        assert set(names) <= known.keys()
+        labels = {label for by in LABELS.findall(target["expr"]) for label in by.split(", ")}
+        assert labels <= set().union(*(known[name] for name in names)) | OF_THE_SCRAPE
+
+
+def test_panels_have_their_own_place() -> None:
+    """No two lie on each other, and each goes to the data source that the reader chose."""
+    places = [(panel["gridPos"]["x"], panel["gridPos"]["y"]) for panel in PANELS]
+    assert len(set(places)) == len(PANELS) == len({panel["id"] for panel in PANELS})
+    for panel in PANELS:
+        assert panel["datasource"]["uid"] == "${source}"

@@ -1,0 +1,42 @@
+"""After a restore no position is issued twice."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from click.testing import CliRunner
+
+from lambdas.chat_message_to_db.handler import lambda_handler as message_handler
+from rts_server.config import Settings
+from rts_server.persistence.archive import Archive
+from scripts.raise_epochs import main
+from tests.persistence import aws
+from tests.persistence.samples import new
+
+
+@pytest.fixture
+def tables() -> Iterator[None]:
+    """Empty tables inside this process."""
+    with aws.pretended():
+        yield
+
+
+async def test_the_next_epoch_lies_above_all_that_was_issued(tables: None) -> None:
+    """Rooms go up by 1,000 and are else as they were; what never had an epoch has none."""
+    archive = Archive(Settings())
+    for room_id in ("r1", "r2"):
+        assert await archive.open_epoch(room_id, 0, 0) == 1
+    message_handler(aws.event(new(1, 2, 1, room_id="r1"), new(1, 2, 1, room_id="r3")), None)
+    before = await archive.room("r1")
+    told = CliRunner().invoke(main, ["chat-rooms"])
+    assert told.output == "2 rooms of chat-rooms raised by 1,000 epochs\n"
+    after = await archive.room("r1")
+    assert before is not None
+    assert after is not None
+    assert (after.epoch, after.seq, after.starts) == (1001, before.seq, before.starts)
+    assert await archive.open_epoch("r1", 1001, 1) == 1002
+    unopened = await archive.room("r3")
+    assert unopened is not None
+    assert unopened.epoch == 0
+    await archive.close()
