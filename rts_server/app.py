@@ -274,7 +274,7 @@ def create_app(settings: Settings) -> web.Application:
     for namespace in (chat, receipts, here):
         server.register_namespace(namespace)
     if parts.tracing is not None:
-        parts.tracing.follow_commands(chat, receipts)
+        parts.tracing.follow_commands(chat, receipts, here)
     server.attach(app)
     drain = app[DRAIN] = Drain(settings, server, (chat, receipts, here), parts.fates)
     starting = parts.revocations.not_ready

@@ -11,6 +11,27 @@ from typing import Any
 _STANDARD = set(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
 
 
+class Flow:
+    """Lines that strangers can cause: at most `most` a second, the rest is counted."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._second = self._said = self._left_out = 0
+
+    def admits(self) -> bool:
+        """Whether one more may be written now."""
+        if (second := int(time.monotonic())) != self._second:
+            self._second, self._said = second, 0
+        self._said += 1
+        self._left_out += self._said > self._most
+        return self._said <= self._most
+
+    def left_out(self) -> int:
+        """How many were not written since this was last asked."""
+        count, self._left_out = self._left_out, 0
+        return count
+
+
 class JsonFormatter(logging.Formatter):
     """One line per record: time (RFC 3339, UTC), level, logger, message, the `extra` fields.
 

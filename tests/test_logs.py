@@ -6,6 +6,7 @@ import io
 import json
 import logging
 import sys
+import time
 from datetime import datetime
 from typing import Any
 
@@ -71,3 +72,14 @@ def test_libraries_are_quiet(monkeypatch: pytest.MonkeyPatch) -> None:
             logging.getLogger(name).setLevel(level)
     (line,) = stream.getvalue().splitlines()
     assert json.loads(line)["message"] == "from rts_server"
+
+
+def test_lines_that_strangers_cause_are_few(monkeypatch: pytest.MonkeyPatch) -> None:
+    """At most so many a second, and how many were left out can be told with the next."""
+    now = [100.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    flow = logs.Flow(3)
+    assert [flow.admits() for _ in range(5)] == [True, True, True, False, False]
+    now[0] = 101.0
+    assert flow.admits()
+    assert (flow.left_out(), flow.left_out()) == (2, 0)

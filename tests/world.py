@@ -17,6 +17,8 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+import aiohttp
+
 from rts_server import auth
 from rts_server.dev import aws
 from rts_server.dev.stack import Stack
@@ -195,6 +197,12 @@ def ready(url: str) -> bool:
             return bool(answer.status == 200)
     except (urllib.error.URLError, OSError):
         return False
+
+
+async def fetched(url: str) -> str:
+    """The body behind a URL."""
+    async with aiohttp.ClientSession() as http, http.get(url) as answer:
+        return await answer.text()
 
 
 def _clean() -> dict[str, str]:

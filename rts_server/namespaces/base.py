@@ -8,6 +8,7 @@ import re
 import secrets
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from functools import cache
 from math import ceil
 from typing import Any, ClassVar, TypeVar
 
@@ -35,6 +36,10 @@ log = logging.getLogger(__name__)
 
 MOST_WAITING = 1_000
 """Commands in one connection's line; beyond it they are refused at once."""
+
+_counted = cache(metrics.COMMANDS.labels)
+_timed = cache(metrics.COMMAND_SECONDS.labels)
+"""Label sets are few and a look-up costs a µs, so each is bound once."""
 
 _ROOM_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 ITS_OWN_FAULT = frozenset(
@@ -317,7 +322,7 @@ class Namespace(socketio.AsyncNamespace):  # type: ignore[misc]
         """The one ack of a command, and its line in the metrics."""
         name = self._metric_name(frame)
         code = answer.code if isinstance(answer, errors.Refusal) else "ok"
-        metrics.COMMANDS.labels(name, code).inc()
+        _counted(name, code).inc()
         if code in ITS_OWN_FAULT:
             self._connections.erred(session.eio_sid)
         if at is not None:
@@ -326,7 +331,7 @@ class Namespace(socketio.AsyncNamespace):  # type: ignore[misc]
             if session.last_answer is not None and not session.unanswered:
                 session.last_answer.set()
             took = self._now() - at
-            metrics.COMMAND_SECONDS.labels(name).observe(took)
+            _timed(name).observe(took)
             if log.isEnabledFor(logging.DEBUG):
                 ms = round(took * 1000, 1)
                 log.debug(name, extra={"code": code, "ms": ms, **_told(session, frame, answer)})

@@ -12,12 +12,15 @@ from rts_server import errors, metrics
 from rts_server.auth import Identity
 from rts_server.config import Settings
 from rts_server.engine.server import CLOSED_AS, Server
+from rts_server.logs import Flow
 from rts_server.persistence.revocations import Revocations, Revoked
 from rts_server.presence.online import Online
 from rts_server.rates import Buckets, parse
 
 log = logging.getLogger(__name__)
 
+LINES = 200
+"""Connections per second whose end is logged."""
 LONGEST = 86_400.0
 """Seconds that one timer may run; longer tokens are looked at again."""
 
@@ -54,6 +57,7 @@ class Connections:
         if settings.limited:
             online.counted = self._counted
             server.junk = self.erred
+        self._flow = Flow(LINES)
 
     def enter(self, eio_sid: str, namespace: str, identity: Identity) -> str:
         """A namespace was connected with a token; the connection's id, which is that of
@@ -127,11 +131,14 @@ class Connections:
 
     def _tell(self, eio_sid: str, known: _Connection) -> None:
         """A connection is one line of the log, at its end; `closed_as` if the server ended it."""
+        if not self._flow.admits():
+            return
         told = {
             "session_id": known.session_id,
             "user_id": known.identity.user_id,
             "seconds": round(time.monotonic() - known.since, 1),
             "closed_as": self._server.environ.get(eio_sid, {}).get(CLOSED_AS),
+            "not_said": self._flow.left_out(),
         }
         log.info("connection ended", extra=told)
 

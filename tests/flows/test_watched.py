@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-import aiohttp
 import pytest
 from click.testing import CliRunner, Result
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
@@ -18,7 +17,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from rts_server.__main__ import main
 from tests.faults.sender import Sender
 from tests.flows.test_commands import direct
-from tests.world import World, free_port, name, placed, until
+from tests.world import World, fetched, free_port, name, placed, until
 
 SECRET = "what two people said"
 
@@ -196,12 +195,6 @@ def told_by(world: World, process: str, metric: str) -> bool:
     log = world.relay.log if process == "relay" else world.webs[0].log
     lines = [json.loads(line) for line in log.read_text().splitlines() if '"_aws"' in line]
     return any(line["Process"] == process and metric in line for line in lines)
-
-
-async def fetched(url: str) -> str:
-    """The body behind a URL."""
-    async with aiohttp.ClientSession() as http, http.get(url) as answer:
-        return await answer.text()
 
 
 async def test_a_connection_is_one_line_with_its_ids(watched: World) -> None:

@@ -17,7 +17,7 @@ import pytest
 from tests.instances.conftest import FAST
 from tests.instances.rooms import all_have, burst, durable, group, positions, send
 from tests.proxy import Proxy
-from tests.world import Process, World, free_port, name, ready, until
+from tests.world import Process, World, fetched, free_port, name, ready, until
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -104,6 +104,7 @@ async def cut_and_heal(pair: World, proxy: Proxy, url: str, full: bool) -> None:
         took = await eventually(lambda: readiness(url) == (503, ["deaf"]), 20 if full else 5)
         print("deaf after", round(took, 2), "s")
         assert readiness(pair.urls[0]) == (200, [])
+        assert "rts_deaf 1.0" in await fetched(f"{url}/metrics")
         for n in range(30):
             assert (await send(a, room_id, f"during {n}"))["ok"]
         await asyncio.sleep(20 - took if full else 0)  # the length of the cut is what is tested
@@ -116,3 +117,4 @@ async def cut_and_heal(pair: World, proxy: Proxy, url: str, full: bool) -> None:
         assert positions(b, room_id) == [(1, offset) for offset in range(3, 35)]
         assert len(durable(a, room_id)) == 32
         await eventually(lambda: readiness(url) == (200, []), 20 if full else 5)
+        assert "rts_deaf 0.0" in await fetched(f"{url}/metrics")
