@@ -54,10 +54,9 @@ class Uploads:
         Raises NotFound, and InvalidParam when it is not what was announced: it is deleted then.
         """
         key, target = pending_key(room_id, attachment_id), records.file_key(room_id, attachment_id)
-        arrived, done, cited = await asyncio.gather(
-            self._store.head(key),
-            self._store.head(target),
-            self._store.text(citation_key(room_id, attachment_id)),
+        arrived = await self._store.head(key)  # first: what is moved meanwhile is at the target
+        done, cited = await asyncio.gather(
+            self._store.head(target), self._store.text(citation_key(room_id, attachment_id))
         )
         if done:
             return _own(done, room_id, user_id).shown()
