@@ -79,7 +79,7 @@ CALLS = {
     "WebRole": [ARCHIVE, "rts_server/files/*.py"],
     "RelayRole": [ARCHIVE, "rts_server/persistence/qu*.py"],
     "MessageRole": ["lambdas/tables.py"],
-    "RoomRole": ["lambdas/tables.py"],
+    "RoomRole": ["lambdas/tables.py", "lambdas/files.py"],
 }
 """Role → the sources that call AWS under it."""
 
@@ -87,7 +87,10 @@ MEANS = {
     "transact_write_items": {"dynamodb:UpdateItem", "dynamodb:ConditionCheckItem"},
     "send_message_batch": {"sqs:SendMessage"},
     "head_object": {"s3:GetObject"},
-    "copy_object": {"s3:GetObject", "s3:PutObject"},
+    "copy_object": {"s3:GetObject", "s3:PutObject", "s3:PutObjectTagging"},
+    "head_bucket": {"s3:ListBucket"},
+    # Of what is not there, S3 says so only to those who may list.
+    "put_object_tagging": {"s3:PutObjectTagging", "s3:ListBucket"},
     "generate_presigned_post": {"s3:PutObject"},
     "generate_presigned_url": {"s3:GetObject"},
 }
