@@ -38,7 +38,7 @@ check: $(INSTALLED)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/cfn-lint infra/template.yaml
-	$(BIN)/shellcheck .ci/run scripts/bundle $$(find .platform -name '*.sh')
+	$(BIN)/shellcheck .ci/run scripts/bundle scripts/deploy $$(find .platform -name '*.sh')
 	$(BIN)/python -m scripts.wire --check
 
 soak: $(INSTALLED)
