@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import subprocess
+import time
 from collections.abc import Iterator
 from hashlib import sha256
+from pathlib import Path
 from typing import Any
 
 import boto3
 import pytest
-from aiohttp import web
 from botocore.stub import Stubber
 
 from scripts.eb.bundle import ROOT
@@ -19,7 +20,8 @@ from scripts.eb.deploy import Outside, Plan, deploy, name_of
 from scripts.eb.drain import Fleet
 from scripts.eb.environments import Environments, Unclear
 from scripts.eb.smoke import smoke
-from tests.world import World, free_port, name
+from tests.raw import Raw
+from tests.world import World, free_port, name, until
 
 APP = {"ApplicationName": "chat"}
 PLAN = Plan("chat-live", "chat-0123abcd", "0123abcd4567", "https://chat.example.com", timeout=30)
@@ -248,10 +250,11 @@ def test_names_do_not_grow(live: str, new: str) -> None:
     assert name_of(live, PLAN.label) == new
 
 
-def test_a_dry_run_prints_each_call(tmp_path: Any) -> None:
+def test_a_dry_run_prints_each_call(tmp_path: Path) -> None:
     """No credentials, no tokens, no call: the whole plan on standard output."""
     (tmp_path / "b.zip").write_bytes(b"zip")
-    command = [ROOT / "scripts" / "deploy", "chat", "chat-live", tmp_path / "b.zip", "--dry-run"]
+    program, bundle = str(ROOT / "scripts" / "deploy"), str(tmp_path / "b.zip")
+    command = [program, "chat", "chat-live", bundle, "--dry-run"]
     done = subprocess.run(
         [*command, "--url", "https://chat.example.com"], capture_output=True, text=True, check=True
     )
@@ -290,35 +293,25 @@ def test_the_smoke_test_is_a_user_and_says_what_failed(world: World) -> None:
         smoke(f"http://127.0.0.1:{free_port()}", "any")
 
 
-async def test_the_drain_asks_the_old_ones_and_waits() -> None:
-    """By the protocol's routes: listed page by page, asked once, looked at until empty."""
-    counts = {"old1": 5, "old2": 3, "new": 9}
-    asked: list[str] = []
-
-    async def listed(request: web.Request) -> web.Response:
-        assert request.headers["Authorization"] == "Bearer operator"
-        names = sorted(counts)
-        start = int(request.query.get("cursor", 0))
-        page = [{"instance_id": n, "connections": counts[n]} for n in names[start : start + 2]]
-        more = str(start + 2) if start + 2 < len(names) else None
-        for one in asked:
-            counts[one] = max(0, counts[one] - 2)
-        return web.json_response({"instances": page, "next_cursor": more})
-
-    async def drained(request: web.Request) -> web.Response:
-        asked.append(request.match_info["id"])
-        return web.json_response({})
-
-    app = web.Application()
-    app.router.add_get("/v1/instances", listed)
-    app.router.add_post("/v1/instances/{id}:drain", drained)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", port := free_port()).start()
-    fleet = Fleet(f"http://127.0.0.1:{port}", "operator", lambda _: None)
-    await asyncio.to_thread(fleet.drain, ["old1", "old2", "gone"])
-    assert asked == ["old1", "old2"]
-    assert counts == {"old1": 0, "old2": 0, "new": 9}
-    await runner.cleanup()
-    with pytest.raises(Failed):
-        await asyncio.to_thread(fleet.connections)
+async def test_the_drain_asks_the_old_ones_and_waits(world: World, tmp_path: Path) -> None:
+    """Over REST: the old one's clients are sent away and waited for, the others stay."""
+    operator = world.token("ops", scope="operator")
+    fleet = Fleet(world.urls[0], operator, time.sleep)
+    before = await asyncio.to_thread(fleet.connections)
+    more = {"RTS_DRAIN_SPREAD": "0", "RTS_PRESENCE_LEASE": "1"}
+    async with (
+        world.instance(tmp_path, **more) as (_, url),
+        Raw(url) as leaving,
+        world.raw(name("bob")) as staying,
+    ):
+        await leaving.connect(world.token(name("alice")))
+        (old,) = (await asyncio.to_thread(fleet.connections)).keys() - before.keys()
+        await asyncio.to_thread(until, lambda: fleet.connections()[old], 5)
+        await asyncio.to_thread(fleet.drain, [old, "gone"])
+        assert leaving.closed
+        assert [e["data"]["code"] for e in leaving.events if e["type"] == "session.closing"] == [
+            "draining"
+        ]
+        assert not staying.closed
+    with pytest.raises(Failed, match="401"):
+        await asyncio.to_thread(Fleet(world.urls[0], "nonsense", time.sleep).connections)
