@@ -1,0 +1,128 @@
+"""A Redis that speaks TLS, by the first that this machine can have.
+
+A redis-server or valkey-server on the PATH that was built with it; Debian's, unpacked from its
+packages without being installed; else nginx, which ends TLS in front of the Valkey of the wheel.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import trustme
+
+from rts_server.dev.ports import free
+from tests import valkey
+from tests.deployment import platform
+from tests.world import free_port, until
+
+ROOT = Path(__file__).parents[1]
+UNPACKED = ROOT / "build" / "redis-of-debian"
+PACKAGES = ("redis-tools", "libjemalloc2", "liblua5.1-0", "liblzf1", "lua-cjson", "lua-bitop")
+"""redis-server is in redis-tools, under the name of one of its checkers."""
+STREAM = """
+{user}worker_processes 1;
+error_log stderr warn;
+pid {folder}/nginx.pid;
+events {{ worker_connections 1024; }}
+stream {{
+    server {{
+        listen 127.0.0.1:{port} ssl;
+        ssl_certificate {folder}/server.pem;
+        ssl_certificate_key {folder}/server.pem;
+        proxy_pass 127.0.0.1:{behind};
+    }}
+}}
+"""
+
+
+@contextmanager
+def running(folder: Path) -> Iterator[tuple[str, Path, str]]:
+    """Address (rediss://…, no authority named), its authority's certificate, and what it is."""
+    authority, port = trustme.CA(), free_port()
+    authority.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(
+        str(folder / "server.pem")
+    )
+    authority.cert_pem.write_to_path(str(folder / "authority.pem"))
+    with ExitStack() as stack:
+        if (found := _server()) is not None:
+            what, environment = found
+            stack.enter_context(_redis(what, environment, folder, port))
+        else:
+            what = "nginx before Valkey"
+            stack.enter_context(_terminated(folder, port))
+        yield f"rediss://127.0.0.1:{port}/0", folder / "authority.pem", what
+
+
+@contextmanager
+def _redis(program: str, environment: Mapping[str, str], folder: Path, port: int) -> Iterator[None]:
+    pem = str(folder / "server.pem")
+    options = {"port": "0", "tls-port": str(port), "bind": "127.0.0.1", "save": ""}
+    options |= {"tls-cert-file": pem, "tls-key-file": pem, "tls-auth-clients": "no"}
+    options |= {"tls-ca-cert-file": str(folder / "authority.pem"), "loglevel": "warning"}
+    words = [word for name, value in options.items() for word in (f"--{name}", value)]
+    child = subprocess.Popen(
+        [program, *words], cwd=folder, env=environment, stdout=subprocess.DEVNULL
+    )
+    try:
+        until(lambda: not free(port), 5)
+        yield
+    finally:
+        child.terminate()
+        child.wait(10)
+
+
+@contextmanager
+def _terminated(folder: Path, port: int) -> Iterator[None]:
+    with valkey.running(folder) as url:
+        behind = url.removeprefix("redis://127.0.0.1:").partition("/")[0]
+        conf = folder / "nginx.conf"
+        conf.write_text(STREAM.format(user=platform.USER, folder=folder, port=port, behind=behind))
+        with platform.running({port: conf}):
+            yield
+
+
+def _server() -> tuple[str, dict[str, str]] | None:
+    """A program that speaks TLS and the environment it needs."""
+    environment = dict(os.environ)
+    for name in ("redis-server", "valkey-server"):
+        if (path := shutil.which(name)) and _speaks_tls(path, environment):
+            return path, environment
+    program = _of_debian()
+    if program is None:
+        return None
+    libraries = {str(path.parent) for path in UNPACKED.glob("usr/lib/**/*.so*")}
+    environment["LD_LIBRARY_PATH"] = ":".join(sorted(libraries))
+    return (program, environment) if _speaks_tls(program, environment) else None
+
+
+def _of_debian() -> str | None:
+    """The server of Debian's package, unpacked below build/ at the first use."""
+    if not UNPACKED.exists() and not (shutil.which("apt-get") and shutil.which("dpkg")):
+        return None
+    if not UNPACKED.exists():
+        fetched = UNPACKED.with_suffix(".fetched")
+        fetched.mkdir(parents=True, exist_ok=True)
+        got = subprocess.run(
+            ["apt-get", "download", *PACKAGES], cwd=fetched, capture_output=True, check=False
+        )
+        if got.returncode:
+            return None
+        for package in fetched.glob("*.deb"):
+            subprocess.run(["dpkg", "-x", package, fetched / "root"], check=True)
+        (fetched / "root" / "usr" / "bin" / "redis-server").symlink_to("redis-check-rdb")
+        (fetched / "root").rename(UNPACKED)
+        shutil.rmtree(fetched)
+    return str(UNPACKED / "usr" / "bin" / "redis-server")
+
+
+def _speaks_tls(program: str, environment: Mapping[str, str]) -> bool:
+    """With TLS it misses the certificate, without it does not know what that is."""
+    asked = [program, "--port", "0", "--tls-port", "1", "--tls-cert-file", "/nowhere"]
+    asked += ["--tls-key-file", "/nowhere", "--loglevel", "verbose"]
+    said = subprocess.run(asked, env=environment, capture_output=True, text=True, timeout=10)
+    return "Failed to configure TLS" in said.stdout
