@@ -34,7 +34,7 @@ def test_the_same_sources_are_the_same_bytes(tmp_path: Path) -> None:
     with zipfile.ZipFile(out) as archive:
         modes = {info.filename: info.external_attr >> 16 for info in archive.infolist()}
     executable = [name for name, mode in modes.items() if mode == 0o755]
-    assert executable == [".platform/hooks/prebuild/10_limits.sh"]
+    assert executable == [".platform/hooks/prebuild/10_units.sh"]
 
 
 def test_a_name_that_is_no_extra_is_a_mistake(tmp_path: Path) -> None:

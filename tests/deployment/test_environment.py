@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import yaml
 
+from rts_server import emf
 from rts_server.config import Settings
 from tests.deployment.platform import ROOT
 
@@ -65,4 +67,16 @@ def test_two_targets_scale_and_the_alarms_of_the_platform_do_not() -> None:
     assert tracked[0]["PredefinedMetricSpecification"] == {
         "PredefinedMetricType": "ASGAverageCPUUtilization"
     }
-    assert tracked[1]["CustomizedMetricSpecification"]["MetricName"] == "Connections"
+    metric = tracked[1]["CustomizedMetricSpecification"]
+    assert metric["Namespace"] == Settings().emf_namespace
+    assert metric["MetricName"] in [told.name for told in emf.FEW["web"]]
+    assert metric["Dimensions"] == [{"Name": "Process", "Value": "web"}]
+
+
+def test_the_agent_listens_where_metrics_are_sent() -> None:
+    """One address in the agent's configuration and in the processes' environment."""
+    options, _ = environment()
+    parsed = yaml.safe_load((ROOT / ".ebextensions" / "03-metrics.config").read_text())
+    (file,) = parsed["files"].values()
+    told = json.loads(file["content"])["logs"]["metrics_collected"]["emf"]["service_address"]
+    assert options["aws:elasticbeanstalk:application:environment"]["RTS_EMF_AGENT"] == told
