@@ -15,10 +15,14 @@ from click.testing import CliRunner, Result
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from rts_server.__main__ import main
+from rts_server.dev import aws
+from rts_server.persistence import story
 from tests.faults.sender import Sender
 from tests.flows.test_commands import direct
+from tests.infra import template
 from tests.world import World, fetched, free_port, name, placed, until
 
+GRAFANA = template.PATH.parent / "grafana.json"
 SECRET = "what two people said"
 
 
@@ -178,7 +182,7 @@ async def trace(world: World, *arguments: str) -> Result:
 
 
 async def test_every_process_tells_its_metrics(watched: World, relay_port: int) -> None:
-    """`/metrics` of both, and lines for CloudWatch from both and from the Lambda."""
+    """What has happened is in `/metrics` of web and relay."""
     await sent(watched)
     web = await fetched(f"{watched.urls[0]}/metrics")
     relay = await fetched(f"http://127.0.0.1:{relay_port}/metrics")
@@ -186,15 +190,46 @@ async def test_every_process_tells_its_metrics(watched: World, relay_port: int) 
     assert re.search(r'rts_fate_seconds_count\{fate="queued"\} [1-9]', web)
     assert re.search(r'rts_queued_seconds_count\{queue="messages"\} [1-9]', relay)
     assert "rts_relay_partitions 64.0" in relay
-    until(lambda: told_by(watched, "relay", "AcceptedToQueuedP99"), 10)
-    until(lambda: told_by(watched, "web", "CommandP99"), 10)
 
 
-def told_by(world: World, process: str, metric: str) -> bool:
-    """Whether a process has told CloudWatch of this metric."""
-    log = world.relay.log if process == "relay" else world.webs[0].log
-    lines = [json.loads(line) for line in log.read_text().splitlines() if '"_aws"' in line]
-    return any(line["Process"] == process and metric in line for line in lines)
+async def test_what_alarms_and_dashboards_name_is_really_told(
+    watched: World, relay_port: int
+) -> None:
+    """CloudWatch's in lines of the three kinds of process, Grafana's in `/metrics`."""
+    await sent(watched)
+    wanted = {
+        (one["Dimensions"][0]["Value"], one["MetricName"])
+        for one in template.of_type("CloudWatch::Alarm").values()
+        if one["Dimensions"][0]["Name"] == "Process"
+    } | {
+        (value, name)
+        for widget in template.dashboard()["widgets"]
+        for namespace, name, _, value, *_ in widget["properties"]["metrics"]
+        if namespace == "rts"
+    }
+    assert len(wanted) > 20
+    until(lambda: wanted <= told(watched), 15)
+    text = await fetched(f"{watched.urls[0]}/metrics")
+    text += await fetched(f"http://127.0.0.1:{relay_port}/metrics")
+    queries = " ".join(re.findall(r'"expr": "(.*)"', GRAFANA.read_text()))
+    for asked in re.findall(r"\b(?:rts|process)_\w+", queries):
+        assert re.search(rf"^(# HELP )?{asked.removesuffix('_bucket')}\b", text, re.M), asked
+
+
+def told(world: World) -> set[tuple[str, str]]:
+    """(process, metric) of every line of the embedded metric format so far."""
+    texts = [world.relay.log.read_text(), world.webs[0].log.read_text()]
+    logs = aws.client(world.stack.settings, "logs")
+    for group in story.FUNCTIONS:
+        pages = logs.get_paginator("filter_log_events").paginate(logGroupName=group)
+        texts += [event["message"] for page in pages for event in page["events"]]
+    lines = [json.loads(line) for t in texts for line in t.splitlines() if '"_aws"' in line]
+    return {
+        (line["Process"], metric["Name"])
+        for line in lines
+        for directive in line["_aws"]["CloudWatchMetrics"]
+        for metric in directive["Metrics"]
+    }
 
 
 async def test_a_connection_is_one_line_with_its_ids(watched: World) -> None:
