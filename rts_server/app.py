@@ -50,6 +50,7 @@ from rts_server.rest.events import EventRoutes
 from rts_server.rest.instances import InstanceRoutes, PresenceRoutes
 from rts_server.rest.members import MemberRoutes
 from rts_server.rest.messages import MessageRoutes
+from rts_server.rest.personal import PersonalRoutes
 from rts_server.rest.rooms import RoomRoutes
 from rts_server.rest.users import UserRoutes
 from rts_server.rooms.appender import Appender
@@ -63,6 +64,7 @@ from rts_server.rooms.log import RoomLog
 from rts_server.rooms.members import Members
 from rts_server.rooms.memberships import Memberships
 from rts_server.rooms.messages import Messages
+from rts_server.rooms.personal import PersonalData
 from rts_server.rooms.receipts import Receipts
 from rts_server.rooms.rooms import Rooms
 from rts_server.rooms.standing import Standings
@@ -107,6 +109,7 @@ class Parts:
         self.rooms = Rooms(self.appends, self.memberships, self.standings, self.archive)
         self.members = Members(self.redis, self.archive)
         self.system = SystemAppends(self.log, self.fates, self.user_rooms, self.archive)
+        self.operated = Rooms(self.system, self.memberships, self.standings, self.archive)
         self.declarations = Declarations(self.system, self.archive, self.memberships, self.members)
         self.receipts = Receipts(settings, self.redis, self.log, self.chat_lists)
         self.typing = Typing(settings, self.redis)
@@ -125,13 +128,15 @@ class Parts:
     def for_operators(self) -> list[object]:
         """The resources of REST. The system acts there, nobody's membership is asked."""
         settings, declarations = self.settings, self.declarations
-        rooms = Rooms(self.system, self.memberships, self.standings, self.archive)
-        senders = (self.messages, Messages(self.redis, self.system, self.history))
+        rooms = self.operated
+        messages = Messages(self.redis, self.system, self.history, system=True)
+        personal = PersonalData(self.system, messages, self.history, self.archive, self.user_rooms)
         return [
             RoomRoutes(settings, rooms, declarations),
             MemberRoutes(settings, rooms, self.members, declarations),
-            MessageRoutes(settings, rooms, senders, self.history, self.receipts),
+            MessageRoutes(settings, rooms, (self.messages, messages), self.history, self.receipts),
             EventRoutes(settings, rooms, self.standings),
+            PersonalRoutes(personal),
             UserRoutes(self.chat_lists, Everywhere(self.redis), self.revocations),
         ]
 

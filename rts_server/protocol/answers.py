@@ -281,3 +281,34 @@ class ExplainedPresence(Shown):
 
     presence = one(objects.Presence)
     connections = many(Counted, required=False)
+
+
+class Membership(Shown):
+    """A membership, past ones included."""
+
+    room_id = fields.String(required=True)
+    state = fields.String(required=True)
+    role = fields.String(required=True)
+    name = fields.String(required=True, allow_none=True)
+    joined_at = fields.String(required=True)
+    read_seq = fields.Integer(required=True)
+    muted = fields.Boolean(required=True)
+    hidden = fields.Boolean(required=True)
+
+
+class ExportLine(Shown):
+    """A membership, a message, or the end with the number of lines before it."""
+
+    kind = fields.String(required=True, validate=OneOf(["membership", "message", "end"]))
+    membership = one(Membership, required=False)
+    message = one(objects.Message, required=False)
+    lines = fields.Integer()
+
+
+class ErasedLine(Shown):
+    """A membership or a message that is no more, or the end with the number of lines before it."""
+
+    kind = fields.String(required=True, validate=OneOf(["membership", "message", "end"]))
+    room_id = fields.String()
+    message_id = fields.String()
+    lines = fields.Integer()

@@ -14,7 +14,7 @@ from apispec.ext.marshmallow import MarshmallowPlugin
 from marshmallow import Schema
 
 from rts_server.protocol.objects import Error
-from rts_server.rest.routes import Handler, Route
+from rts_server.rest.routes import LINES, Handler, Route
 
 Json = dict[str, Any]
 
@@ -80,7 +80,7 @@ def _operation(route: Route, handler: Handler) -> Json:
             if location in LOCATIONS and schema().fields
         ],
         "responses": {
-            "200": _answered(route.answer),
+            "200": _lines(route.answer) if route.lines else _answered(route.answer),
             **dict.fromkeys(("4XX", "5XX"), "Refused"),
         },
     }
@@ -98,6 +98,10 @@ def operation_id(route: Route, handler: Handler) -> str:
     """`room.update`, `member.batch`: as commands are named."""
     noun, _, verb = handler.__qualname__.partition("Routes.")
     return f"{noun.lower()}.{verb}"
+
+
+def _lines(line: type[Schema]) -> Json:
+    return {"description": "A line of JSON each.", "content": {LINES: {"schema": line}}}
 
 
 def _answered(answer: type[Schema]) -> Json:

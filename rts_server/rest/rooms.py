@@ -9,7 +9,7 @@ from rts_server.config import Settings
 from rts_server.protocol import answers, requests
 from rts_server.rest.routes import Asked, route
 from rts_server.rest.settling import settled
-from rts_server.rooms.declared import Declarations
+from rts_server.rooms.declared import Changed, Declarations
 from rts_server.rooms.rooms import Rooms
 
 
@@ -40,10 +40,24 @@ class RoomRoutes:
         """One room, without what it is to a member."""
         return {"room": await self._rooms.public(asked["room_id"])}
 
+    @route("DELETE", "/v1/rooms/{room_id}", answers.Removed)
+    async def delete(self, operator: Identity, asked: Asked) -> dict[str, Any]:
+        """Everybody goes, nobody comes back; a tombstone stays.
+
+        Its messages are kept for 30 days more.
+        """
+        room_id = asked["room_id"]
+        emptied = await self._declarations.empty(room_id, operator.user_id)
+        done = await self._rooms.delete(room_id, operator.user_id)
+        changed = Changed((*emptied.done, done))
+        status = await settled(changed.done, self._patience)
+        return {"removed": changed.picked("go"), "status": status}
+
     @route("PATCH", "/v1/rooms/{room_id}", answers.ChangedPublicRoom, body=requests.RoomChange)
     async def update(self, operator: Identity, asked: Asked) -> dict[str, Any]:
         """Another name or metadata, or frozen: then only owners, admins and operators write."""
         room_id = asked.pop("room_id")
+        await self._rooms.public(room_id)
         done = await self._rooms.update(room_id, operator.user_id, asked)
         room = await self._rooms.public(room_id)
         return {"room": room, "status": await settled([done], self._patience)}

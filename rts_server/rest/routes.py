@@ -7,7 +7,7 @@ import logging
 import re
 import secrets
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -29,7 +29,10 @@ SCOPE = "operator"
 _PLACE = re.compile(r"{(\w+)}")
 _PARSER = Parser()
 
+LINES = "application/x-ndjson"
+
 Asked = dict[str, Any]
+Line = dict[str, Any]
 Handler = Callable[[Any, Identity, Asked], Awaitable[Any]]
 H = TypeVar("H", bound=Handler)
 
@@ -44,6 +47,8 @@ class Route:
     body: type[Schema] | None = None
     query: type[Schema] | None = None
     headers: type[Schema] | None = None
+    lines: bool = False
+    """Whether the answer is many, a line of JSON each, instead of one."""
 
     @property
     def places(self) -> list[str]:
@@ -67,11 +72,11 @@ class Route:
                 yield location, schema
 
 
-def route(method: str, path: str, answer: type[Schema], **takes: type[Schema]) -> Callable[[H], H]:
+def route(method: str, path: str, answer: type[Schema], **more: Any) -> Callable[[H], H]:
     """Mark a method as a route: its return value is the answer's data, a Refusal the refusal."""
 
     def mark(handler: H) -> H:
-        handler.__dict__["__route__"] = Route(method, path, answer, **takes)
+        handler.__dict__["__route__"] = Route(method, path, answer, **more)
         return handler
 
     return mark
@@ -127,11 +132,9 @@ class Doors:
                 answer = await handler(resource, operator, asked)
             except Exception as error:
                 answer = _refusal(error)
-            if isinstance(answer, web.StreamResponse):
-                code, response = "ok", answer
-            else:
-                code = answer.code if isinstance(answer, errors.Refusal) else "ok"
-                response = _response(answer)
+            code = answer.code if isinstance(answer, errors.Refusal) else "ok"
+            streams = one.lines and code == "ok"
+            response = await _lines(request, answer) if streams else _response(answer)
             metrics.COMMANDS.labels(name, code).inc()
             metrics.COMMAND_SECONDS.labels(name).observe(time.perf_counter() - began)
             return response
@@ -190,6 +193,22 @@ def _response(answer: Asked | errors.Refusal) -> web.Response:
     if isinstance(answer, WrongMethod):
         headers["Allow"] = ", ".join(answer.allowed)
     return _json({"ok": False, "error": answer.as_error()}, answer.http, headers)
+
+
+async def _lines(request: web.Request, answer: AsyncIterator[Line]) -> web.StreamResponse:
+    """Line by line; what fails on the way is the last line, as an answer would have been."""
+    response = web.StreamResponse(headers={"Content-Type": LINES})
+    await response.prepare(request)
+    try:
+        async for line in answer:
+            await response.write(orjson.dumps(line) + b"\n")
+    except ConnectionError:
+        raise
+    except Exception as error:
+        refused = {"ok": False, "error": _refusal(error).as_error()}
+        await response.write(orjson.dumps(refused) + b"\n")
+    await response.write_eof()
+    return response
 
 
 def _json(body: Asked, status: int, headers: dict[str, str] | None = None) -> web.Response:

@@ -79,7 +79,7 @@ if req.roles then
   local member = redis.call('HGET', MEMBERS, req.actor)
   if not member then return {'not_found', now} end
   role = member:match('^%a+')
-elseif not (req.again or req.absent) and cjson.decode(head.room).deleted_at then
+elseif not (req.again or req.absent or req.change) and cjson.decode(head.room).deleted_at then
   return {'not_found', now}
 end
 if req.group_only and not req.again and cjson.decode(head.room).type ~= 'group' then
@@ -125,6 +125,7 @@ local function nothing()
   return {'nothing', now, head.epoch, head.offset, head.seq}
 end
 if wishes.room then return nothing() end
+if req.again and req.members and cjson.decode(head.room).deleted_at then return nothing() end
 
 -- So does a change of the room.
 if req.room_change then
@@ -147,6 +148,10 @@ for _, one in ipairs(req.members or {}) do
   one.was = redis.call('HGET', MEMBERS, one.user_id)
   if one.op == 'role' and not one.was and not req.again then return {'no_member', now} end
   if IS_ABOUT[one.op](one) and not wishes['member ' .. one.user_id] then table.insert(picked[one.op], one) end
+end
+if req.everybody then
+  local members = redis.call('HGETALL', MEMBERS)
+  for i = 1, #members, 2 do table.insert(picked.go, {user_id = members[i], was = members[i + 1]}) end
 end
 count = count + #picked.join - #picked.go
 local settings

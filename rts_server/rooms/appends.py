@@ -59,7 +59,7 @@ class Appends:
         appended = await self._log.append(request)
         if isinstance(appended, Nothing):
             return self.nothing(request)
-        if request.joining or request.going:
+        if request.joining or request.going or request.everybody:
             await self.index(request, appended)
         return Done(appended, *self._fates.follow(request, appended), request.request_id)
 

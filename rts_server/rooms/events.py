@@ -141,6 +141,22 @@ def room_updated(room: dict[str, Any], epoch: int, actor_id: str, change: dict[s
     )
 
 
+def room_deleted(room: dict[str, Any], epoch: int, actor_id: str) -> Append:
+    """Everybody goes, and what is left is a tombstone that nobody enters any more."""
+    after = room | {"version": room["version"] + 1, "frozen": True, "deleted_at": hole(Slot.TS)}
+    return Append(
+        room_id=room["room_id"],
+        request_id=f"delete:{secrets.token_hex(16)}",
+        actor=actor_id,
+        everybody=True,
+        room_change={"version": room["version"], "epoch": epoch},
+        events=(
+            _members("member.removed", actor_id, "go"),
+            _room_event("room.updated", after, actor_id),
+        ),
+    )
+
+
 def _room_event(kind: str, room: dict[str, Any], actor_id: str) -> Event:
     """The room as the protocol shows it without a personal part; kept without what moves."""
     seen = room | {
@@ -318,13 +334,15 @@ def member_updated(room_id: str, actor_id: str, user_id: str, role: str) -> Appe
     )
 
 
-def members_changed(room_id: str, actor_id: str, wanted: Wanted) -> Append:
+def members_changed(
+    room_id: str, actor_id: str, wanted: Wanted, *, group_only: bool = True
+) -> Append:
     """What an operator wants of many members at once: first who goes, then who comes."""
     return Append(
         room_id=room_id,
         request_id=f"members:{secrets.token_hex(16)}",
         actor=actor_id,
-        group_only=True,
+        group_only=group_only,
         joining=wanted.joining,
         going=wanted.going,
         giving=wanted.giving,

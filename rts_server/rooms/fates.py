@@ -230,7 +230,7 @@ class Fates:
         if isinstance(appended, Nothing):
             return self._resolve(pending, "stored")
         self._pending.pop((pending.request.room_id, pending.request.request_id), None)
-        if self.index is not None and (again.joining or again.going):
+        if self.index is not None and (again.joining or again.going or again.everybody):
             await self.index(again, appended)
         done, _ = self.follow(again, appended)
         done.add_done_callback(lambda fate: self._resolve(pending, fate.result()))

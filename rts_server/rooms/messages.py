@@ -13,7 +13,7 @@ from rts_server import errors, keys
 from rts_server.rooms import events
 from rts_server.rooms.append import Append
 from rts_server.rooms.appends import Appends, Done
-from rts_server.rooms.history import Current, History, Message
+from rts_server.rooms.history import ANYBODY, Current, History, Message
 from rts_server.rooms.reactions import reacted
 from rts_server.rooms.template import stamped
 
@@ -23,8 +23,12 @@ log = logging.getLogger(__name__)
 class Messages:
     """Send and change. Every command is safe to repeat."""
 
-    def __init__(self, redis: Redis, appends: Appends, history: History) -> None:
+    def __init__(
+        self, redis: Redis, appends: Appends, history: History, *, system: bool = False
+    ) -> None:
+        """`system`: whoever acts need not be a member, as in `SystemAppends`."""
         self._redis = redis
+        self._system = system
         self._appends = appends
         self._history = history
 
@@ -120,8 +124,10 @@ class Messages:
         message_id: str,
         make: Callable[[Current], Append | None],
     ) -> tuple[Message, Done]:
+        reader = ANYBODY if self._system else actor_id
+
         async def read() -> Current:
-            return await self._history.current(room_id, actor_id, message_id)
+            return await self._history.current(room_id, reader, message_id)
 
         current, request, done = await self._appends.change(read, make)
         if request is None or done is None:
@@ -133,7 +139,8 @@ class Messages:
         """Nothing to change: as durable as what is there."""
 
         async def queued() -> bool:
-            return not (await self._history.current(room_id, actor_id, message_id)).waiting
+            reader = ANYBODY if self._system else actor_id
+            return not (await self._history.current(room_id, reader, message_id)).waiting
 
         return self._appends.agree("queued", queued if current.waiting else None)
 

@@ -55,14 +55,14 @@ class Rooms:
             return room_id, False, self._appends.nothing(mine)
 
     async def public(self, room_id: str) -> dict[str, Any]:
-        """The room without a personal part. Raises NotFound also for one that was deleted."""
+        """The room without a personal part. Raises NotFound, Gone for one that was deleted."""
         standing = await self._standings.join(room_id, ())
         if standing is not None:
             room = standing.public()
         else:
             room = await self._archived(room_id)
         if "deleted_at" in room:
-            raise errors.NotFound()
+            raise errors.Gone("The room was deleted.")
         return room
 
     async def _archived(self, room_id: str) -> dict[str, Any]:
@@ -99,6 +99,24 @@ class Rooms:
             kept = await self._archive.room(room_id)
             return bool(kept and kept.room and kept.room["version"] >= state.room["version"])
 
+        return done or self._appends.agree("stored", stored)
+
+    async def delete(self, room_id: str, actor_id: str) -> Done:
+        """Append that everybody goes and the room is no more. Raises NotFound."""
+
+        async def read() -> RoomState:
+            return await self._state(room_id)
+
+        def deleted(state: RoomState) -> Append | None:
+            if "deleted_at" in state.room:
+                return None
+            return events.room_deleted(state.room, state.epoch, actor_id)
+
+        async def stored() -> bool:
+            kept = await self._archive.room(room_id)
+            return bool(kept and kept.room and "deleted_at" in kept.room)
+
+        _, _, done = await self._appends.change(read, deleted)
         return done or self._appends.agree("stored", stored)
 
     async def set(self, room_id: str, user_id: str, settings: dict[str, bool]) -> Done:

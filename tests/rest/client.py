@@ -6,12 +6,14 @@ import re
 from typing import Any, Self
 
 import aiohttp
+import orjson
 
 from rts_server.protocol.objects import Error
 from rts_server.rest.events import EventRoutes
 from rts_server.rest.instances import InstanceRoutes, PresenceRoutes
 from rts_server.rest.members import MemberRoutes
 from rts_server.rest.messages import MessageRoutes
+from rts_server.rest.personal import PersonalRoutes
 from rts_server.rest.rooms import RoomRoutes
 from rts_server.rest.routes import Route
 from rts_server.rest.users import UserRoutes
@@ -22,6 +24,7 @@ RESOURCES: list[type] = [
     MessageRoutes,
     EventRoutes,
     UserRoutes,
+    PersonalRoutes,
     InstanceRoutes,
     PresenceRoutes,
 ]
@@ -59,6 +62,16 @@ class Rest:
         wrong = wrong_answer(method, path.partition("?")[0], answer)
         assert not wrong, (method, path, wrong)
         return answer
+
+    async def lines(self, path: str) -> list[Any]:
+        """What a POST answers line by line, without its end, which it must have."""
+        async with self._session.post(path) as response:
+            assert response.status == 200
+            lines = [orjson.loads(line) async for line in response.content]
+        for line in lines:
+            assert not wrong_answer("POST", path, {"ok": True, "data": line}), line
+        assert lines[-1] == {"kind": "end", "lines": len(lines) - 1}
+        return lines[:-1]
 
     async def ok(self, method: str, path: str, body: Any = None, **more: Any) -> Any:
         """The data of an answer that is ok."""

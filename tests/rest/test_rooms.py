@@ -146,6 +146,45 @@ async def test_a_direct_room_stays_with_its_two(world: World, operator: Rest) ->
     assert await operator.refused("POST", f"{path}:batch", batch) == "conflict"
 
 
+async def test_a_deleted_room_is_left_by_all(world: World, operator: Rest) -> None:
+    """Members hear that they are out and find nothing; nobody enters it again, by whatever way."""
+    alice, key = name("alice"), name("case")
+    members = [member(alice, "owner"), *(member(f"{alice}-{n}") for n in range(150))]
+    room_id = (await operator.ok("PUT", f"/v1/external-rooms/{key}", {}))["room"]["room_id"]
+    path = f"/v1/rooms/{room_id}"
+    await operator.ok("PUT", f"{path}/members", {"members": members})
+    async with world.js(alice) as a:
+        deleted = await operator.ok("DELETE", path)
+        assert sorted(deleted["removed"]) == sorted(one["user_id"] for one in members)
+        assert deleted["status"] == "stored"
+        await a.wait_for(lambda e: bool(e["type"] == "room.removed"))
+        assert (await a.emit("room.get", {"room_id": room_id}))["error"]["code"] == "not_found"
+    assert await operator.ok("DELETE", path) == {"removed": [], "status": "stored"}
+    again = {"members": [member(alice)]}
+    for method, where, body in (
+        ("GET", path, None),
+        ("PATCH", path, {"name": "x"}),
+        ("PUT", f"/v1/external-rooms/{key}", again),
+        ("PUT", f"{path}/members", again),
+        ("POST", f"{path}/members:batch", {"add": [member(alice)]}),
+        ("POST", f"{path}/messages", {"text": "x"}),
+        ("GET", f"{path}/messages", None),
+    ):
+        assert await operator.refused(method, where, body) == "gone", (method, where)
+    assert await operator.refused("DELETE", "/v1/rooms/nowhere") == "not_found"
+
+
+async def test_a_direct_room_is_deleted_too(world: World, operator: Rest) -> None:
+    """Both are out, and from neither side it comes back."""
+    alice, bob = name("alice"), name("bob")
+    async with world.js(alice) as a:
+        asked = {"type": "direct", "members": [bob]}
+        room_id = (await ok(a, "room.create", asked))["room"]["room_id"]
+        deleted = await operator.ok("DELETE", f"/v1/rooms/{room_id}")
+        assert sorted(deleted["removed"]) == sorted([alice, bob])
+        assert (await a.emit("room.create", asked))["error"]["code"] == "not_found"
+
+
 async def test_bad_input_is_named(operator: Rest) -> None:
     """The answer names the fields that are wrong, and the room that is not there."""
     answer = await operator.ask("PUT", "/v1/external-rooms/x", {"members": [{"role": "king"}]})
@@ -168,7 +207,7 @@ async def test_bad_input_is_named(operator: Rest) -> None:
     assert operator.status == 413
     assert await operator.refused("POST", "/v1/rooms/nowhere") == "bad_request"
     assert operator.status == 405
-    assert operator.headers["Allow"] == "GET, PATCH"
+    assert operator.headers["Allow"] == "DELETE, GET, PATCH"
     assert await operator.refused("GET", "/v1/elsewhere") == "not_found"
 
 

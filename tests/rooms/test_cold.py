@@ -57,6 +57,23 @@ async def test_a_group_without_members_is_a_room(deployed: Deployed) -> None:
     assert (stored.epoch, stored.room and stored.room["name"]) == (2, "Case")
 
 
+async def test_a_deleted_room_stays_deleted(deployed: Deployed) -> None:
+    """After the loss of Redis too: no member of before, none who is added late."""
+    room_id = await deployed.group("alice", "bob")
+    done = await deployed.parts.operated.delete(room_id, "ops")
+    assert set(done.picked("go")) == {"alice", "bob"}
+    await deployed.store()
+    assert await done.fate == "stored"
+    await deployed.redis.flushall()
+    async with deployed.relaying():
+        wanted = Wanted(joining=(Joining("alice", "owner"),))
+        with pytest.raises(errors.NotFound):
+            await deployed.parts.declarations.change(room_id, "ops", wanted)
+    assert [one.state for one in await deployed.parts.archive.members(room_id)] == ["out", "out"]
+    with pytest.raises(errors.Gone):
+        await deployed.parts.operated.public(room_id)
+
+
 async def test_what_redis_lost_comes_back_under_a_new_epoch(deployed: Deployed) -> None:
     """Members, cursors, seq, last message and what does not count; room.epoch tells prev."""
     room_id = await deployed.group("alice", "bob")

@@ -1,0 +1,119 @@
+"""Everything of one user, in all rooms he is or was in: told, or taken away."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+from rts_server import errors
+from rts_server.persistence.archive import Archive, StoredMember
+from rts_server.persistence.user_rooms import UserRooms
+from rts_server.rooms import events
+from rts_server.rooms.append import Wanted
+from rts_server.rooms.appends import Done, SystemAppends
+from rts_server.rooms.history import ANYBODY, History, Message, Range
+from rts_server.rooms.messages import Messages
+
+Line = dict[str, Any]
+
+PAGE = 100
+PATIENCE = 10.0
+"""Seconds that a page of erasures waits for the queue, so that it does not run ahead of it."""
+
+
+class PersonalData:
+    """Both walk the whole history of each room: nothing says by whom a message is but itself."""
+
+    def __init__(
+        self,
+        appends: SystemAppends,
+        messages: Messages,
+        history: History,
+        archive: Archive,
+        user_rooms: UserRooms,
+    ) -> None:
+        """`messages`: those of the system."""
+        self._appends = appends
+        self._messages = messages
+        self._history = history
+        self._archive = archive
+        self._user_rooms = user_rooms
+
+    async def export(self, user_id: str) -> AsyncIterator[Line]:
+        """A line for each membership, past ones too, and for each message he sent."""
+        count = 0
+        for room_id in await self._rooms_of(user_id):
+            stored = await self._archive.member(room_id, user_id)
+            if stored is not None:
+                count += 1
+                yield {"kind": "membership", "membership": _told(stored)}
+            async for message in self._messages_of(room_id, user_id):
+                count += 1
+                yield {"kind": "message", "message": message}
+        yield {"kind": "end", "lines": count}
+
+    async def erase(self, actor_id: str, user_id: str) -> AsyncIterator[Line]:
+        """He leaves every room, then each of his messages becomes a tombstone; a line for each.
+
+        Safe to repeat, and to be repeated where it broke off.
+        """
+        count, rooms = 0, await self._rooms_of(user_id)
+        for room_id in rooms:
+            if await self._leave(room_id, actor_id, user_id):
+                count += 1
+                yield {"kind": "membership", "room_id": room_id}
+        for room_id in rooms:
+            waiting: list[Done] = []
+            async for message in self._messages_of(room_id, user_id):
+                if "deleted_at" in message or message["type"] == "system":
+                    continue
+                waiting.append(await self._erase(room_id, actor_id, message["message_id"]))
+                count += 1
+                yield {"kind": "message", "room_id": room_id, "message_id": message["message_id"]}
+                if len(waiting) >= PAGE:
+                    waiting = await self._settle(waiting)
+            await self._settle(waiting)
+        yield {"kind": "end", "lines": count}
+
+    async def _rooms_of(self, user_id: str) -> list[str]:
+        """Of the archive and of what is on its way there."""
+        stored = await self._archive.rooms_of(user_id)
+        fresh = (await self._user_rooms.all(user_id)).rooms
+        return sorted({one.room_id for one in stored} | {one.room_id for one in fresh})
+
+    async def _messages_of(self, room_id: str, user_id: str) -> AsyncIterator[Message]:
+        after, more = 0, True
+        while more:
+            wanted = Range(after, None, PAGE, "oldest")
+            messages, more = await self._history.page(room_id, ANYBODY, wanted)
+            for message in messages:
+                if message["sender_id"] == user_id:
+                    yield message
+            after = messages[-1]["seq"] if messages else after
+
+    async def _leave(self, room_id: str, actor_id: str, user_id: str) -> bool:
+        """Whether he was in. From a direct room too: what is left is the other's."""
+        wanted = Wanted(going=(user_id,))
+        try:
+            done = await self._appends.append(
+                events.members_changed(room_id, actor_id, wanted, group_only=False)
+            )
+        except (errors.NotFound, errors.Gone):
+            return False
+        await self._settle([done])
+        return bool(done.picked("go"))
+
+    async def _erase(self, room_id: str, actor_id: str, message_id: str) -> Done:
+        _, done = await self._messages.delete(room_id, actor_id, message_id)
+        return done
+
+    async def _settle(self, waiting: list[Done]) -> list[Done]:
+        if waiting:
+            await asyncio.wait([done.fate for done in waiting], timeout=PATIENCE)
+        return []
+
+
+def _told(stored: StoredMember) -> Line:
+    names = ("room_id", "state", "role", "name", "joined_at", "read_seq", "muted", "hidden")
+    return {name: getattr(stored, name) for name in names}

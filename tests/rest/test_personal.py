@@ -1,0 +1,69 @@
+"""A user's data, told and taken away."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from tests.flows.test_commands import ok
+from tests.instances.rooms import send
+from tests.rest.client import Rest
+from tests.rest.test_rooms import group, member
+from tests.world import World, name, until
+
+pytestmark = pytest.mark.timeout(60)
+
+
+def texts(lines: list[Any]) -> list[str]:
+    """What the messages say."""
+    return sorted(line["message"]["text"] for line in lines if line["kind"] == "message")
+
+
+async def test_all_of_a_user_is_told_and_taken_away(world: World, operator: Rest) -> None:
+    """Also of rooms he left, of direct rooms, and of rooms that were deleted; of nobody else."""
+    alice, bob = name("alice"), name("bob")
+    here, left, gone = [
+        await group(operator, member(alice, "owner"), member(bob)) for _ in range(3)
+    ]
+    async with world.js(alice) as a, world.js(bob) as b:
+        direct = await ok(b, "room.create", {"type": "direct", "members": [alice]})
+        between = direct["room"]["room_id"]
+        for room_id, text in ((here, "one"), (left, "two"), (gone, "three"), (between, "four")):
+            assert (await send(b, room_id, text))["ok"]
+            assert (await send(a, room_id, f"not {text}"))["ok"]
+        await ok(b, "room.leave", {"room_id": left})
+        await operator.ok("DELETE", f"/v1/rooms/{gone}")
+        exported = await operator.lines(f"/v1/users/{bob}:export")
+        assert texts(exported) == ["", "four", "one", "three", "two"]  # "" tells that he left
+        states = {
+            line["membership"]["room_id"]: line["membership"]["state"]
+            for line in exported
+            if line["kind"] == "membership"
+        }
+        assert states == {here: "in", between: "in", left: "out", gone: "out"}
+        erased = await operator.lines(f"/v1/users/{bob}:erase")
+        kinds = sorted((line["kind"], line["room_id"]) for line in erased)
+        assert kinds == sorted(
+            [
+                *(("membership", room_id) for room_id in (here, between)),
+                *(("message", room_id) for room_id in (here, left, gone, between)),
+            ]
+        )
+        heard = await a.wait_for(lambda e: bool(e["type"] == "message.deleted"))
+        assert heard["data"]["message"]["deleted_by"] == "ops"
+        await b.wait_for(lambda e: bool(e["type"] == "room.removed"))
+        kept = (await ok(a, "message.list", {"room_id": left}))["messages"]
+        assert [one["text"] for one in kept if one["type"] == "text"] == ["", "not two"]
+    assert await operator.lines(f"/v1/users/{bob}:erase") == []
+    assert set(texts(await operator.lines(f"/v1/users/{bob}:export"))) == {""}
+    assert texts(await operator.lines(f"/v1/users/{alice}:export")) == sorted(
+        f"not {text}" for text in ("one", "two", "three", "four")
+    )
+    until(lambda: "two" not in [body["text"] for body in bodies(world, left)], 10)
+
+
+def bodies(world: World, room_id: str) -> list[Any]:
+    """What the table has."""
+    return [json.loads(item["body"]) for item in world.messages(room_id)]
