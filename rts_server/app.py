@@ -33,6 +33,7 @@ from rts_server.namespaces.greeting import Greeting
 from rts_server.namespaces.presence import PresenceNamespace
 from rts_server.namespaces.receipts import ReceiptsNamespace
 from rts_server.persistence.archive import Archive
+from rts_server.persistence.backlog import Backlog
 from rts_server.persistence.eviction import must_not_evict
 from rts_server.persistence.quarantine import Quarantine
 from rts_server.persistence.relay import Relay
@@ -51,6 +52,7 @@ from rts_server.rest.instances import InstanceRoutes, PresenceRoutes
 from rts_server.rest.members import MemberRoutes
 from rts_server.rest.messages import MessageRoutes
 from rts_server.rest.personal import PersonalRoutes
+from rts_server.rest.queues import QueueRoutes
 from rts_server.rest.rooms import RoomRoutes
 from rts_server.rest.users import UserRoutes
 from rts_server.rooms.appender import Appender
@@ -70,6 +72,7 @@ from rts_server.rooms.rooms import Rooms
 from rts_server.rooms.standing import Standings
 from rts_server.rooms.sync import Sync
 from rts_server.rooms.typing import Typing
+from rts_server.rooms.verify import Verifier
 from rts_server.tasks import Tasks, cancelled
 from rts_server.watch import Watch
 
@@ -114,6 +117,8 @@ class Parts:
         self.receipts = Receipts(settings, self.redis, self.log, self.chat_lists)
         self.typing = Typing(settings, self.redis)
         self.sync = Sync(settings, self.standings, self.chat_lists)
+        self.verifier = Verifier(settings, self.redis, self.archive)
+        self.backlog = Backlog(settings)
         self.revocations = Revocations(settings, self.redis, self.archive)
         self._tasks = Tasks()
 
@@ -132,11 +137,12 @@ class Parts:
         messages = Messages(self.redis, self.system, self.history, system=True)
         personal = PersonalData(self.system, messages, self.history, self.archive, self.user_rooms)
         return [
-            RoomRoutes(settings, rooms, declarations),
+            RoomRoutes(settings, rooms, declarations, self.verifier),
             MemberRoutes(settings, rooms, self.members, declarations),
             MessageRoutes(settings, rooms, (self.messages, messages), self.history, self.receipts),
             EventRoutes(settings, rooms, self.standings),
             PersonalRoutes(personal),
+            QueueRoutes(self.backlog),
             UserRoutes(self.chat_lists, Everywhere(self.redis), self.revocations),
         ]
 
@@ -153,8 +159,10 @@ class Parts:
         await self.receipts.close()
         await self.fates.close()
         await self.loader.close()
+        await self.verifier.close()
         await self.appender.close()
         await self.archive.close()
+        await self.backlog.close()
         await self.append_redis.aclose()
         await self._tasks.close()
         await self.redis.aclose()

@@ -312,3 +312,55 @@ class ErasedLine(Shown):
     room_id = fields.String()
     message_id = fields.String()
     lines = fields.Integer()
+
+
+class DeadRecord(Shown):
+    """A record that was given up: where it belongs, as far as that can be made out."""
+
+    room_id = fields.String()
+    epoch = fields.Integer()
+    offset = fields.Integer()
+    message_id = fields.String()
+    client_msg_id = fields.String()
+    seq = fields.Integer()
+    receives = fields.Integer(required=True)
+    sent_ms = fields.Integer(required=True)
+
+
+class Queue(Shown):
+    """A queue, its counts being SQS's own guesses; of a DLQ some of its records."""
+
+    name = fields.String(required=True)
+    waiting = fields.Integer(required=True)
+    in_flight = fields.Integer(required=True)
+    delayed = fields.Integer(required=True)
+    records = many(DeadRecord, required=False)
+
+
+class Queues(Shown):
+    """All queues."""
+
+    queues = many(Queue)
+
+
+class Replayed(Shown):
+    """How many went back, and how many are left."""
+
+    replayed = fields.Integer(required=True)
+    left = fields.Integer(required=True)
+
+
+class Verified(Shown):
+    """What does not agree between Redis and the archive, and what was stored anew.
+
+    gaps: seqs without a message. duplicates: seqs with several. orphans: ids of messages in one
+    place only. changed: ids of messages with another state in the archive.
+    """
+
+    gaps = fields.List(fields.Integer(), required=True)
+    duplicates = fields.List(fields.Integer(), required=True)
+    orphans = fields.List(fields.String(), required=True)
+    changed = fields.List(fields.String(), required=True)
+    messages = fields.Integer(required=True)
+    warm = fields.Boolean(required=True)
+    repaired = fields.List(fields.String(), required=True)

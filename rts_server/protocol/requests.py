@@ -14,6 +14,7 @@ from rts_server.protocol.fields import (
     Flag,
     Metadata,
     Whole,
+    choice,
     identifier,
     line,
     role,
@@ -166,6 +167,25 @@ class EventPage(Command):
 
     after = fields.String(validate=Regexp(r"\d{1,10}:\d{1,10}\Z"))
     limit = _whole(1, LIMITS.replay_events, load_default=100)
+
+
+class Repair(Command):
+    """`repair`: what Redis has and the archive has not, or otherwise, is stored anew."""
+
+    repair = fields.Boolean(truthy={"1", "true"}, falsy={"0", "false"}, load_default=False)
+
+
+class Peek(Command):
+    """How many records of each DLQ to look at."""
+
+    peek = _whole(0, 10, load_default=10)
+
+
+class Replay(Command):
+    """Which DLQ, and how many of its records at most."""
+
+    queue = choice("messages", "rooms", required=True)
+    limit = Whole(1, 1_000, load_default=1_000)
 
 
 class Disconnect(Command):

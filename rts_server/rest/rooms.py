@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 from rts_server.auth import Identity
@@ -11,12 +12,20 @@ from rts_server.rest.routes import Asked, route
 from rts_server.rest.settling import settled
 from rts_server.rooms.declared import Changed, Declarations
 from rts_server.rooms.rooms import Rooms
+from rts_server.rooms.verify import Verified, Verifier
 
 
 class RoomRoutes:
     """Get-or-create by a business key, read and change."""
 
-    def __init__(self, settings: Settings, rooms: Rooms, declarations: Declarations) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        rooms: Rooms,
+        declarations: Declarations,
+        verifier: Verifier,
+    ) -> None:
+        self._verifier = verifier
         self._patience = settings.durable_wait
         self._rooms = rooms
         self._declarations = declarations
@@ -53,6 +62,16 @@ class RoomRoutes:
         status = await settled(changed.done, self._patience)
         return {"removed": changed.picked("go"), "status": status}
 
+    @route("POST", "/v1/rooms/{room_id}:verify", answers.Verified, query=requests.Repair)
+    async def verify(self, operator: Identity, asked: Asked) -> dict[str, Any]:
+        """Hold what Redis has of a room's messages against the archive; with `repair` mend it.
+
+        Gaps and duplicates are told only. `unavailable` while the queue is behind.
+        """
+        await self._rooms.public(asked["room_id"])
+        found = await self._verifier.verify(asked["room_id"], repair=asked["repair"])
+        return {**asdict(found.findings), **_summed(found)}
+
     @route("PATCH", "/v1/rooms/{room_id}", answers.ChangedPublicRoom, body=requests.RoomChange)
     async def update(self, operator: Identity, asked: Asked) -> dict[str, Any]:
         """Another name or metadata, or frozen: then only owners, admins and operators write."""
@@ -61,3 +80,7 @@ class RoomRoutes:
         done = await self._rooms.update(room_id, operator.user_id, asked)
         room = await self._rooms.public(room_id)
         return {"room": room, "status": await settled([done], self._patience)}
+
+
+def _summed(found: Verified) -> dict[str, Any]:
+    return {"messages": found.messages, "warm": found.warm, "repaired": found.repaired}

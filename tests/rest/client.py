@@ -14,6 +14,7 @@ from rts_server.rest.instances import InstanceRoutes, PresenceRoutes
 from rts_server.rest.members import MemberRoutes
 from rts_server.rest.messages import MessageRoutes
 from rts_server.rest.personal import PersonalRoutes
+from rts_server.rest.queues import QueueRoutes
 from rts_server.rest.rooms import RoomRoutes
 from rts_server.rest.routes import Route
 from rts_server.rest.users import UserRoutes
@@ -25,6 +26,7 @@ RESOURCES: list[type] = [
     EventRoutes,
     UserRoutes,
     PersonalRoutes,
+    QueueRoutes,
     InstanceRoutes,
     PresenceRoutes,
 ]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from tests.flows.test_commands import ok
@@ -72,3 +74,13 @@ async def test_history_is_read_by_bounds(operator: Rest) -> None:
     both = {"before_seq": "4", "after_seq": "1"}
     assert await operator.refused("GET", path, params=both) == "invalid_param"
     assert await operator.refused("GET", path, params={"limit": "x"}) == "invalid_param"
+
+
+async def test_a_room_is_verified(operator: Rest) -> None:
+    """Through the whole deployment: what is stored is what was heard."""
+    room_id = await group(operator, member(name("alice")))
+    for n in range(3):
+        await operator.ok("POST", f"/v1/rooms/{room_id}/messages", {"text": f"m{n}"})
+    found = await operator.ok("POST", f"/v1/rooms/{room_id}:verify", params={"repair": "1"})
+    empty: dict[str, Any] = {key: [] for key in ("gaps", "duplicates", "orphans", "changed")}
+    assert found == empty | {"messages": 3, "warm": True, "repaired": []}

@@ -1,0 +1,24 @@
+-- What the hot log says of messages; reads only, but for the barrier behind it.
+-- KEYS: 1-9 of fence.lua. ARGV: room id, nonce, record of the barrier ('' for none).
+-- Answer: state, epoch, offset, seq, then 'new' and an event, or 'changed' and [message id, offset, state], …
+local state, head = fence(clock())
+if state ~= 'warm' then return {state} end
+local answer = {state, head.epoch, head.offset, head.seq}
+for _, entry in ipairs(redis.call('XRANGE', LOG, '-', '+')) do
+  local fields = {}
+  for i = 1, #entry[2], 2 do fields[entry[2][i]] = entry[2][i + 1] end
+  if fields.s then
+    answer[#answer + 1] = 'new'
+    answer[#answer + 1] = fields.e
+  end
+end
+local changed = redis.call('HGETALL', CHANGED)
+for i = 1, #changed, 2 do
+  local offset, state_ = changed[i + 1]:match('^(%d+) %d+ %S+ (.*)$')
+  answer[#answer + 1] = 'changed'
+  answer[#answer + 1] = cjson.encode({changed[i], tonumber(offset), state_})
+end
+if ARGV[3] ~= '' then
+  redis.call('XADD', OUTBOX, '*', 'q', 'm', 'r', ARGV[1], 'k', ARGV[2], 'o', '', 'b', ARGV[2], 'd', ARGV[3])
+end
+return answer

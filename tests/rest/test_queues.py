@@ -1,0 +1,62 @@
+"""What operators see of the queues, and what they put back."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+import pytest
+
+from rts_server.dev import aws
+from rts_server.persistence.backlog import dead, in_order
+from tests.persistence.samples import new
+from tests.rest.client import Rest
+from tests.rest.test_rooms import group, member
+from tests.world import World, name, placed, until
+
+pytestmark = pytest.mark.timeout(60)
+
+
+def test_the_order_is_that_of_each_room() -> None:
+    """By epoch and offset; what has no position comes behind its room."""
+    given = [new(1, 3, 2), new(2, 1, 4, room_id="b"), new(1, 2, 1), "nonsense", new(1, 9, 3)]
+    batch: list[Any] = [{"Body": body} for body in given]
+    told = [json.loads(one["Body"])["event"] for one in in_order(batch) if "event" in one["Body"]]
+    assert [(e["room_id"], e["epoch"], e["offset"]) for e in told] == [
+        ("b", 2, 1),
+        ("room-1", 1, 2),
+        ("room-1", 1, 3),
+        ("room-1", 1, 9),
+    ]
+
+
+async def test_what_was_given_up_is_seen_and_put_back(world: World, operator: Rest) -> None:
+    """Records in the DLQ are told by position, without a text, and reach the table in the end."""
+    room_id = await group(operator, member(name("alice")))
+    settings = world.stack.settings
+    sqs = aws.client(settings, "sqs")
+    url = sqs.get_queue_url(QueueName=dead(settings.message_queue))["QueueUrl"]
+    for n in (2, 1, 3):
+        sqs.send_message(
+            QueueUrl=url,
+            MessageBody=new(1, 10 + n, 100 + n, room_id=room_id, text="secret words"),
+            MessageGroupId=room_id,
+            MessageDeduplicationId=f"{room_id}:{n}",
+        )
+    told = await operator.ok("GET", "/v1/queues")
+    queues = {queue["name"]: queue for queue in told["queues"]}
+    assert set(queues) >= {settings.message_queue, settings.room_queue, settings.quarantine_queue}
+    records = queues[dead(settings.message_queue)]["records"]
+    assert sorted(one["offset"] for one in records if one["room_id"] == room_id) == [11, 12, 13]
+    assert "secret" not in str(told)
+    replayed = await operator.ok("POST", "/v1/queues/dlq:replay", {"queue": "messages"})
+    assert replayed == {"replayed": 3, "left": 0}
+    await asyncio.to_thread(until, lambda: placed(world, room_id) == 3, 15)
+    again = await operator.ok("POST", "/v1/queues/dlq:replay", {"queue": "messages"})
+    assert again == {"replayed": 0, "left": 0}
+    rooms = await operator.ok("POST", "/v1/queues/dlq:replay", {"queue": "rooms"})
+    assert rooms == {"replayed": 0, "left": 0}
+    assert (
+        await operator.refused("POST", "/v1/queues/dlq:replay", {"queue": "x"}) == "invalid_param"
+    )
