@@ -1,4 +1,4 @@
-"""The command line: `rts-server serve | relay | dev | token | trace | config`."""
+"""The command line: `rts-server serve | relay | dev | token | trace | config | rooms`."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from redis.exceptions import RedisError
 
 from rts_server import auth, config
+from rts_server.cli.rooms import rooms
 from rts_server.config import ConfigError, Settings
 from rts_server.errors import Unavailable
 
@@ -116,6 +117,9 @@ def show_config() -> None:
     widths = [max(len(row[column]) for row in rows) for column in range(2)]
     for variable, value, source in rows:
         click.echo(f"{variable:<{widths[0]}}  {value:<{widths[1]}}  {source}")
+
+
+main.add_command(rooms)
 
 
 def _settings() -> Settings:
