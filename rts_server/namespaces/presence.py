@@ -92,7 +92,7 @@ class PresenceNamespace(Namespace):
             metrics.SHED.labels("typing").inc()
             return {}
         await self._must_be_in(session, room_id)
-        await self._typing.set(room_id, session.user_id, on=on)
+        self._typing.set(room_id, session.user_id, on=on)
         return {}
 
 

@@ -26,6 +26,8 @@ class Sync:
 
     async def since(self, user_id: str, cursors: dict[str, Position]) -> dict[str, Answer]:
         """Per room: `{recovered, events, epoch, offset, has_more}`, or `{removed: true}`."""
+        if not cursors:
+            return {}
         mine_at_all = {one.room_id for one in await self._chat_lists.rooms_of(user_id)}
         known = [room_id for room_id in cursors if room_id in mine_at_all]
         shown = await self._chat_lists.shown(user_id, known)

@@ -4,26 +4,31 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import Any
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from rts_server import errors, keys
+from rts_server import keys
 from rts_server.config import Settings, ms
+from rts_server.persistence.scripts import Call
 from rts_server.rooms.appender import room_script
 from rts_server.tasks import Tasks
 
 _TYPING = room_script("typing.lua")
 
+LINGER = 0.02
+
 log = logging.getLogger(__name__)
 
 
 class Typing:
-    """Starts and stops. A start ends by itself: instances count it down, whoever dies meanwhile."""
+    """Starts and stops, gathered for a moment so that many cost one call; trouble of Redis loses
+    them. A start ends by itself: instances count it down, whoever dies meanwhile.
+    """
 
     def __init__(self, settings: Settings, redis: Redis) -> None:
         self._redis = redis
+        self._said: dict[tuple[str, str], bool] = {}
         # The room may have been told just before a start ends: its end is told an interval later.
         self._lasts = ms(settings.typing_ttl - settings.typing_interval)
         self._every = ms(settings.typing_interval)
@@ -35,31 +40,42 @@ class Typing:
         """What was to be told later is not told."""
         await self._tasks.close()
 
-    async def set(self, room_id: str, user_id: str, *, on: bool) -> None:
-        """A member types, or does no more. Raises NotFound, RedisError.
+    def set(self, room_id: str, user_id: str, *, on: bool) -> None:
+        """A member types, or does no more: the last word of a moment counts.
 
         In a room that is not warm, or above 100 members, nobody is told.
         """
-        state, wait = await self._run(room_id, user_id, on)
-        if state == b"not_found":
-            raise errors.NotFound()
-        if wait and room_id not in self._telling:
-            self._telling.add(room_id)
-            self._tasks.keep(self._tell(room_id, wait))
+        if not self._said:
+            self._tasks.keep(self._say())
+        self._said[room_id, user_id] = on
+
+    async def _say(self) -> None:
+        await asyncio.sleep(LINGER)
+        said, self._said = self._said, {}
+        calls = [self._call(room_id, user_id, on) for (room_id, user_id), on in said.items()]
+        try:
+            answers = await _TYPING.many(self._redis, calls)
+        except (RedisError, OSError) as error:
+            log.warning("nobody is told who types", extra={"error": type(error).__name__})
+            return
+        for (room_id, _), (_, wait) in zip(said, answers, strict=True):
+            if wait and room_id not in self._telling:
+                self._telling.add(room_id)
+                self._tasks.keep(self._tell(room_id, wait))
 
     async def _tell(self, room_id: str, wait: int) -> None:
         """Once, for all that this instance is told meanwhile."""
         try:
             while wait:
                 await asyncio.sleep(wait / 1000)
-                _, wait = await self._run(room_id, "", False)
+                ((_, wait),) = await _TYPING.many(self._redis, [self._call(room_id, "", False)])
         except (RedisError, OSError) as error:
             log.warning("nobody is told who types", extra={"error": type(error).__name__})
         finally:
             self._telling.discard(room_id)
 
-    async def _run(self, room_id: str, user_id: str, on: bool) -> Any:
+    def _call(self, room_id: str, user_id: str, on: bool) -> Call:
         names = keys.room(room_id)
         channel = keys.room_channel(room_id)
         args: list[str | int] = [user_id, int(on), channel, self._lasts, self._every, self._most]
-        return await _TYPING.run(self._redis, [*names[:9], names.typing, names.typing_told], args)
+        return [*names[:9], names.typing, names.typing_told], args
