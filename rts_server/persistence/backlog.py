@@ -93,7 +93,7 @@ class Backlog:
     def _peeked(self, name: str, peek: int) -> Json:
         if not peek:
             return {}
-        found = self._receive(self._url(dead(name)), min(peek, BATCH), 0)
+        found = self._receive(self._url(dead(name)), min(peek, BATCH), 0, 0)
         return {"records": [position(one) for one in found]}
 
     def _replay(self, which: Which, most: int) -> tuple[int, int]:
@@ -101,7 +101,7 @@ class Backlog:
         source, target = self._url(dead(name)), self._url(name)
         done, until = 0, time.monotonic() + PATIENCE
         while done < most and time.monotonic() < until:
-            batch = self._receive(source, min(BATCH, most - done), HELD)
+            batch = self._receive(source, min(BATCH, most - done), HELD, 1)
             if not batch:
                 break
             sent = self._send(target, in_order(batch), fifo=name.endswith(".fifo"))
@@ -112,12 +112,12 @@ class Backlog:
                 break
         return done, self._counts(dead(name))["waiting"]
 
-    def _receive(self, url: str, most: int, held: int) -> list[MessageTypeDef]:
+    def _receive(self, url: str, most: int, held: int, wait: int) -> list[MessageTypeDef]:
         answer = self._sqs().receive_message(
             QueueUrl=url,
             MaxNumberOfMessages=most,
             VisibilityTimeout=held,
-            WaitTimeSeconds=1,
+            WaitTimeSeconds=wait,
             AttributeNames=["All"],
         )
         return answer.get("Messages", [])

@@ -57,8 +57,8 @@ class Route:
 
     @property
     def pattern(self) -> str:
-        """The path as aiohttp matches it: ids may hold anything printable."""
-        return _PLACE.sub(r"{\1:[^/]+}", self.path)
+        """The path as aiohttp matches it."""
+        return _PLACE.sub(lambda place: f"{{{place[1]}:{_within(place[1])}}}", self.path)
 
     def locations(self) -> Iterator[tuple[str, type[Schema]]]:
         """What is validated, in this order."""
@@ -166,7 +166,13 @@ class WrongMethod(errors.BadRequest):
 def _as_regex(one: Route) -> str:
     """Against the path behind /v1/, as it was sent."""
     parts = _PLACE.split(one.path.removeprefix("/v1/"))
-    return "[^/]+".join(re.escape(part) for part in parts[::2])
+    texts = [re.escape(part) if n % 2 == 0 else _within(part) for n, part in enumerate(parts)]
+    return "".join(texts)
+
+
+def _within(place: str) -> str:
+    """Ids of users and of things outside may hold anything printable, ours no colon."""
+    return "[^/]+" if place in ("user_id", "external_id") else "[^/:]+"
 
 
 def _refusal(error: Exception) -> errors.Refusal:
