@@ -15,9 +15,11 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from lambdas import files
+from lambdas.expiry import expire
 from rts_server.persistence.records import (
     MESSAGES,
     ROOMS,
+    Expire,
     Forward,
     Objects,
     Poison,
@@ -83,6 +85,9 @@ def lift(steps: Iterable[Step]) -> None:
                 _forward(step)
             case Objects():
                 files.settle(step)
+            case Expire():
+                if rest := expire(_client(), step):
+                    _forward(rest)
 
 
 def _write(write: Write) -> None:

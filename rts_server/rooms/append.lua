@@ -386,6 +386,10 @@ answered()
 for _, event in ipairs(req.events) do
   if not event.op or #picked[event.op] > 0 then write(event) end
 end
+if req.expiry then  -- behind all messages of the room, by the same way
+  entries[#entries + 1] = redis.call('XADD', OUTBOX, '*', 'q', 'm', 'r', req.room_id,
+    'e', head.epoch .. ':' .. offset, 'k', req.request_id, 'o', req.origin, 'd', req.expiry)
+end
 if settings then set(req.actor, role_of(redis.call('HGET', MEMBERS, req.actor)), settings) end
 trim()
 keep()

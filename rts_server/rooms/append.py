@@ -120,7 +120,7 @@ class Append:
 
     `giving`: (user, role) of members whose role is to change. `change`, `room_change`: the state
     of the message or the room this was built on. `settings`: the actor's own, `muted`, `hidden`.
-    `everybody`: all members go, whoever they are by then.
+    `everybody`: all members go, whoever they are by then. `expiry`: a record of its own.
     `again`: an earlier epoch lost it; what was answered since about the same wins.
     `after`: a changed message as clients will see it, its time a hole.
     `remake`: what to ask instead when this was lost and the room has moved on (None: nothing).
@@ -136,6 +136,7 @@ class Append:
     going: tuple[str, ...] = ()
     giving: tuple[tuple[str, str], ...] = ()
     everybody: bool = False
+    expiry: str = ""
     change: dict[str, Any] | None = None
     room_change: dict[str, Any] | None = None
     settings: dict[str, bool] | None = None
@@ -179,7 +180,15 @@ class Append:
             request["roles"] = dict.fromkeys(self.roles, True)
         if members := self._members():
             request["members"] = members
-        for name in ("everybody", "change", "room_change", "settings", "when_frozen", "again"):
+        for name in (
+            "everybody",
+            "expiry",
+            "change",
+            "room_change",
+            "settings",
+            "when_frozen",
+            "again",
+        ):
             if value := getattr(self, name):
                 request[name] = value
         failed = [names.idem(self.fails)] if self.fails else []

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import secrets
+import time
 from typing import Any
 
 import orjson
 
 from rts_server import keys
-from rts_server.persistence.records import preview_text
+from rts_server.persistence.records import expiry, preview_text
 from rts_server.protocol.event import ephemeral
 from rts_server.rooms.append import RECORD_VERSION, Append, Event, Joining, Op, Wanted
 from rts_server.rooms.reactions import counts, shown
 from rts_server.rooms.roles import OWNER, roles_that, roles_that_give
 from rts_server.rooms.template import Slot, hole, pieces
+
+KEPT = 30 * 86_400
+"""Seconds for which the messages of a deleted room are kept."""
 
 
 def message_new(
@@ -149,6 +153,7 @@ def room_deleted(room: dict[str, Any], epoch: int, actor_id: str) -> Append:
         request_id=f"delete:{secrets.token_hex(16)}",
         actor=actor_id,
         everybody=True,
+        expiry=expiry(room["room_id"], int(time.time()) + KEPT),
         room_change={"version": room["version"], "epoch": epoch},
         events=(
             _members("member.removed", actor_id, "go"),

@@ -76,12 +76,18 @@ def test_a_star_without_a_reason_is_found(statement: Json) -> None:
 
 ARCHIVE = "rts_server/persistence/archive.py"
 CALLS = {
-    "WebRole": [ARCHIVE, "rts_server/persistence/revocations.py", "rts_server/files/*.py"],
+    "WebRole": [
+        ARCHIVE,
+        "rts_server/persistence/revocations.py",
+        "rts_server/persistence/backlog.py",
+        "rts_server/files/*.py",
+    ],
     "RelayRole": [ARCHIVE, "rts_server/persistence/qu*.py"],
     "MessageRole": ["lambdas/tables.py"],
     "RoomRole": [
         "lambdas/tables.py",
         "lambdas/files.py",
+        "lambdas/expiry.py",
         "rts_server/persistence/records/write.py",
     ],
 }

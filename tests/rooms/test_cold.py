@@ -60,8 +60,11 @@ async def test_a_group_without_members_is_a_room(deployed: Deployed) -> None:
 async def test_a_deleted_room_stays_deleted(deployed: Deployed) -> None:
     """After the loss of Redis too: no member of before, none who is added late."""
     room_id = await deployed.group("alice", "bob")
+    await deployed.send(room_id, "alice", "m0")
     done = await deployed.parts.operated.delete(room_id, "ops")
     assert set(done.picked("go")) == {"alice", "bob"}
+    (told,) = [f[b"d"] for _, _, f in await deployed.outbox() if b"expiry" in f[b"d"]]
+    assert json.loads(told)["expiry"]["room_id"] == room_id
     await deployed.store()
     assert await done.fate == "stored"
     await deployed.redis.flushall()

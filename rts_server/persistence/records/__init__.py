@@ -4,6 +4,7 @@ Shared with the Lambdas and pure: the standard library and marshmallow, no I/O. 
 to repeat and safe in any order: it only ever moves an attribute upwards.
 """
 
+from rts_server.persistence.records.expiry import expiry
 from rts_server.persistence.records.keys import (
     DELETED,
     LARGEST,
@@ -31,7 +32,15 @@ from rts_server.persistence.records.record import (
     recognised,
 )
 from rts_server.persistence.records.rooms import ROOM_KINDS
-from rts_server.persistence.records.write import Forward, Objects, Step, Transaction, Write, verdict
+from rts_server.persistence.records.write import (
+    Expire,
+    Forward,
+    Objects,
+    Step,
+    Transaction,
+    Write,
+    verdict,
+)
 
 __all__ = [
     "DELETED",
@@ -42,6 +51,7 @@ __all__ = [
     "ROOM",
     "ROOMS",
     "ROOM_KINDS",
+    "Expire",
     "Forward",
     "Objects",
     "Poison",
@@ -51,6 +61,7 @@ __all__ = [
     "Write",
     "body_key",
     "decide",
+    "expiry",
     "file_key",
     "final_key",
     "lifts",

@@ -25,7 +25,7 @@ def lifts(bodies: Iterable[str]) -> dict[str, list[Write]]:
             record = parse(body, MESSAGE_KINDS)
         except Poison:
             continue
-        if record.kind != "barrier":
+        if record.kind not in ("barrier", "expiry"):
             grouped.setdefault(record.room_id, []).append(record)
     return {room_id: _lifted(room_id, records) for room_id, records in grouped.items()}
 

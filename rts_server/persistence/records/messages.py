@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from rts_server.persistence.records import shapes
+from rts_server.persistence.records.expiry import passed_on
 from rts_server.persistence.records.files import forwarded
 from rts_server.persistence.records.keys import (
     MESSAGES,
@@ -117,4 +118,5 @@ MESSAGE_KINDS: dict[str, Rule] = {
     "message.deleted": Rule(shapes.ONE_MESSAGE, _message_deleted),
     "message.failed": Rule(shapes.ONE_FAILURE, _failed_message),
     "barrier": Rule(shapes.BARRIER, _barrier_passed),
+    "expiry": Rule(shapes.EXPIRY, passed_on),
 }

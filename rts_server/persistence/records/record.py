@@ -13,6 +13,7 @@ from rts_server.persistence.records import shapes
 from rts_server.persistence.records.keys import LARGEST, position
 from rts_server.persistence.records.write import Step
 
+PARTS = ("event", "barrier", "settings", "cursors", "files", "expiry")
 QUARANTINED_CHARACTERS = 85_000
 
 
@@ -92,7 +93,7 @@ def _must(schema: Schema, raw: dict[str, Any]) -> None:
 
 def _alone(raw: dict[str, Any]) -> Record | None:
     """A record that carries no event of a room's log."""
-    for kind in ("barrier", "settings", "cursors", "files"):
+    for kind in ("barrier", "settings", "cursors", "files", "expiry"):
         if data := raw.get(kind):
             return Record(kind, data["room_id"], data.get("epoch", 0), data.get("offset", 0), data)
     return None
@@ -101,7 +102,7 @@ def _alone(raw: dict[str, Any]) -> Record | None:
 def _event(raw: dict[str, Any]) -> Record:
     event = raw.get("event")
     if event is None:
-        raise Poison("neither event nor barrier, settings, cursors or files")
+        raise Poison("neither event nor barrier, settings, cursors, files or expiry")
     return Record(
         event["type"],
         event["room_id"],
@@ -130,7 +131,7 @@ def recognised(body: str) -> dict[str, Any]:
         raw = json.loads(body)
     except (ValueError, RecursionError):
         return {}
-    parts = (_object(raw, name) for name in ("event", "barrier", "settings", "cursors", "files"))
+    parts = (_object(raw, name) for name in PARTS)
     outer = next(filter(None, parts), {})
     data = _object(outer, "data")
     inner = _object(data, "message") or data

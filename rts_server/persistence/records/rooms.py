@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from rts_server.persistence.records import shapes
+from rts_server.persistence.records.expiry import expired
 from rts_server.persistence.records.files import settled
 from rts_server.persistence.records.keys import ROOMS, member_key, room_key
 from rts_server.persistence.records.record import Record, Rule
@@ -153,4 +154,5 @@ ROOM_KINDS: dict[str, Rule] = {
     "settings": Rule(shapes.SETTINGS, _settings),
     "cursors": Rule(shapes.CURSORS, _cursors),
     "files": Rule(shapes.FILES, settled),
+    "expiry": Rule(shapes.EXPIRY, expired),
 }

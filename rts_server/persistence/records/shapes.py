@@ -56,6 +56,9 @@ CURSORS = _schema(
     members=fields.List(fields.Nested(_CURSOR), required=True, validate=Length(min=1)),
 )
 FILES = _schema(room_id=_id(required=True), keep=fields.List(_id()), erase=fields.List(_id()))
+EXPIRY = _schema(
+    room_id=_id(required=True), expires_at=_number(required=True), after=_id(allow_none=True)
+)
 EVENT = _schema(
     type=fields.String(required=True),
     ts=_optional(),
@@ -71,6 +74,7 @@ RECORD = _schema(
     settings=fields.Nested(SETTINGS),
     cursors=fields.Nested(CURSORS),
     files=fields.Nested(FILES),
+    expiry=fields.Nested(EXPIRY),
     message=fields.Dict(),
     erases=fields.List(_id()),
     hash=_optional(),

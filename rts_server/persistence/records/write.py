@@ -50,7 +50,16 @@ class Objects:
     erase: tuple[str, ...]
 
 
-Step = Write | Transaction | Forward | Objects
+@dataclass(frozen=True)
+class Expire:
+    """The messages of a room behind the id `after` end at a time (s since 1970)."""
+
+    room_id: str
+    expires_at: int
+    after: str | None
+
+
+Step = Write | Transaction | Forward | Objects | Expire
 
 
 def update(

@@ -1,0 +1,55 @@
+"""The messages of a deleted room end: told behind the last of them, page by page."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import boto3
+import pytest
+
+from lambdas import expiry
+from lambdas.chat_message_to_db.handler import lambda_handler as message_handler
+from lambdas.chat_room_to_db.handler import lambda_handler as room_handler
+from rts_server.persistence import records
+from tests.persistence import aws
+from tests.persistence.samples import new
+from tests.persistence.test_lambdas import OK
+
+pytestmark = pytest.mark.usefixtures("tables")
+
+
+def taken() -> list[str]:
+    """What was sent to the room queue, taken out."""
+    sqs = boto3.client("sqs")
+    url = sqs.get_queue_url(QueueName="chat-room-queue")["QueueUrl"]
+    found = []
+    while got := sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages", []):
+        for message in got:
+            found.append(message["Body"])
+            sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
+    return found
+
+
+def test_every_message_gets_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those before the record, over as many pages as it takes; nobody else's; twice is once."""
+    monkeypatch.setattr(expiry, "PAGE", 2)
+    told = records.expiry("gone", 2_000_000_000)
+    bodies = [new(1, n, n, room_id="gone") for n in range(1, 6)]
+    assert message_handler(aws.event(*bodies, told), None) == OK
+    assert message_handler(aws.event(new(1, 1, 1, room_id="stays")), None) == OK
+    pages, waiting = 0, taken() * 2
+    while waiting:
+        assert room_handler(aws.event(*waiting), None) == OK
+        pages, waiting = pages + 1, taken()
+    assert pages == 3
+    table = boto3.resource("dynamodb").Table("chat-messages")
+    kept: list[Any] = table.scan()["Items"]
+    ends = [(item["room_id"], item.get("expires_at")) for item in kept]
+    assert sorted(ends, key=str) == [("gone", 2_000_000_000)] * 5 + [("stays", None)]
+
+
+def test_a_record_that_is_none_is_put_aside() -> None:
+    """An expiry without a time is poison."""
+    assert message_handler(aws.event(json.dumps({"v": 1, "expiry": {"room_id": "x"}})), None) == OK
+    assert taken() == []
