@@ -306,9 +306,11 @@ class ExportLine(Shown):
 
 
 class ErasedLine(Shown):
-    """A membership or a message that is no more, or the end with the number of lines before it."""
+    """A membership, message or reaction that is no more, or the end with the number of lines."""
 
-    kind = fields.String(required=True, validate=OneOf(["membership", "message", "end"]))
+    kind = fields.String(
+        required=True, validate=OneOf(["membership", "message", "reaction", "end"])
+    )
     room_id = fields.String()
     message_id = fields.String()
     lines = fields.Integer()

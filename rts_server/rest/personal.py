@@ -25,6 +25,7 @@ class PersonalRoutes:
     async def erase(self, operator: Identity, asked: Asked) -> AsyncIterator[Line]:
         """Take a user out of all rooms and make each of his messages a tombstone, files included.
 
-        A line for each that was done. Safe to repeat, also where it broke off.
+        His reactions go too. A line for each that was done; safe to repeat, also where it broke
+        off.
         """
         return self._personal.erase(operator.user_id, asked["user_id"])

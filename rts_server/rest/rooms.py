@@ -39,10 +39,12 @@ class RoomRoutes:
     async def declare(self, operator: Identity, asked: Asked) -> dict[str, Any]:
         """Get or create the group of a business key; one that is there stays as it is."""
         external_id = asked.pop("external_id")
-        room_id, done = await self._declarations.group(operator.user_id, external_id, asked)
+        room_id, created, done = await self._declarations.group(
+            operator.user_id, external_id, asked
+        )
         room = await self._rooms.public(room_id)
-        status = await settled([done] if done else [], self._patience)
-        return {"room": room, "created": done is not None, "status": status}
+        status = await settled([done], self._patience)
+        return {"room": room, "created": created, "status": status}
 
     @route("GET", "/v1/rooms/{room_id}", answers.PublicRoom)
     async def get(self, operator: Identity, asked: Asked) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from rts_server import errors, keys
@@ -48,8 +48,8 @@ class Declarations:
 
     async def group(
         self, actor_id: str, external_id: str, wished: dict[str, Any]
-    ) -> tuple[str, Done | None]:
-        """(room_id, the append), None when the room is there already, which stays as it is."""
+    ) -> tuple[str, bool, Done]:
+        """(room_id, whether it is new, the append); one that is there already stays as it is."""
         joining = joins(wished.get("members", ()))
         room = {
             "type": "group",
@@ -62,9 +62,9 @@ class Declarations:
         await self._memberships.must_fit(room_id, [one.user_id for one in joining])
         request = events.room_created(room, actor_id, joining, f"create:{secrets.token_hex(16)}")
         try:
-            return room_id, await self._appends.append(request)
+            return room_id, True, await self._appends.append(request)
         except Exists:
-            return room_id, None
+            return room_id, False, self._appends.nothing(replace(request, joining=()))
 
     async def members(self, room_id: str, actor_id: str, declared: list[dict[str, Any]]) -> Changed:
         """Make these the members, with these roles. Raises Refusal, Conflict for a direct room."""

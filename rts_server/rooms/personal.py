@@ -48,15 +48,16 @@ class PersonalData:
             if stored is not None:
                 count += 1
                 yield {"kind": "membership", "membership": _told(stored)}
-            async for message in self._messages_of(room_id, user_id):
-                count += 1
-                yield {"kind": "message", "message": message}
+            async for message in self._all(room_id):
+                if message["sender_id"] == user_id:
+                    count += 1
+                    yield {"kind": "message", "message": message}
         yield {"kind": "end", "lines": count}
 
     async def erase(self, actor_id: str, user_id: str) -> AsyncIterator[Line]:
-        """He leaves every room, then each of his messages becomes a tombstone; a line for each.
+        """He leaves every room, each of his messages becomes a tombstone, his reactions go.
 
-        Safe to repeat, and to be repeated where it broke off.
+        A line for each. Safe to repeat, and to be repeated where it broke off.
         """
         count, rooms = 0, await self._rooms_of(user_id)
         for room_id in rooms:
@@ -65,12 +66,12 @@ class PersonalData:
                 yield {"kind": "membership", "room_id": room_id}
         for room_id in rooms:
             waiting: list[Done] = []
-            async for message in self._messages_of(room_id, user_id):
-                if "deleted_at" in message or message["type"] == "system":
-                    continue
-                waiting.append(await self._erase(room_id, actor_id, message["message_id"]))
-                count += 1
-                yield {"kind": "message", "room_id": room_id, "message_id": message["message_id"]}
+            async for message in self._all(room_id):
+                async for kind, done in self._erased(room_id, actor_id, user_id, message):
+                    waiting.append(done)
+                    count += 1
+                    told = {"room_id": room_id, "message_id": message["message_id"]}
+                    yield {"kind": kind, **told}
                 if len(waiting) >= PAGE:
                     waiting = await self._settle(waiting)
             await self._settle(waiting)
@@ -82,15 +83,31 @@ class PersonalData:
         fresh = (await self._user_rooms.all(user_id)).rooms
         return sorted({one.room_id for one in stored} | {one.room_id for one in fresh})
 
-    async def _messages_of(self, room_id: str, user_id: str) -> AsyncIterator[Message]:
+    async def _all(self, room_id: str) -> AsyncIterator[Message]:
         after, more = 0, True
         while more:
             wanted = Range(after, None, PAGE, "oldest")
             messages, more = await self._history.page(room_id, ANYBODY, wanted)
             for message in messages:
-                if message["sender_id"] == user_id:
-                    yield message
+                yield message
             after = messages[-1]["seq"] if messages else after
+
+    async def _erased(
+        self, room_id: str, actor_id: str, user_id: str, message: Message
+    ) -> AsyncIterator[tuple[str, Done]]:
+        """What a message has of the user: itself, or his reactions to it."""
+        if "deleted_at" in message or message["type"] == "system":
+            return
+        message_id = message["message_id"]
+        if message["sender_id"] == user_id:
+            _, done = await self._messages.delete(room_id, actor_id, message_id)
+            yield "message", done
+            return
+        for emoji, given in message["reactions"].items():
+            if user_id in given["user_ids"] or given["count"] > len(given["user_ids"]):
+                _, done = await self._messages.react(room_id, user_id, message_id, emoji, on=False)
+                if done.appended:
+                    yield "reaction", done
 
     async def _leave(self, room_id: str, actor_id: str, user_id: str) -> bool:
         """Whether he was in. From a direct room too: what is left is the other's."""
@@ -103,10 +120,6 @@ class PersonalData:
             return False
         await self._settle([done])
         return bool(done.picked("go"))
-
-    async def _erase(self, room_id: str, actor_id: str, message_id: str) -> Done:
-        _, done = await self._messages.delete(room_id, actor_id, message_id)
-        return done
 
     async def _settle(self, waiting: list[Done]) -> list[Done]:
         if waiting:

@@ -33,6 +33,9 @@ async def test_all_of_a_user_is_told_and_taken_away(world: World, operator: Rest
         for room_id, text in ((here, "one"), (left, "two"), (gone, "three"), (between, "four")):
             assert (await send(b, room_id, text))["ok"]
             assert (await send(a, room_id, f"not {text}"))["ok"]
+        liked = (await ok(a, "message.list", {"room_id": here}))["messages"][-1]["message_id"]
+        thumb = {"room_id": here, "message_id": liked, "emoji": "+1", "on": True}
+        await ok(b, "message.react", thumb)
         await ok(b, "room.leave", {"room_id": left})
         await operator.ok("DELETE", f"/v1/rooms/{gone}")
         exported = await operator.lines(f"/v1/users/{bob}:export")
@@ -49,11 +52,14 @@ async def test_all_of_a_user_is_told_and_taken_away(world: World, operator: Rest
             [
                 *(("membership", room_id) for room_id in (here, between)),
                 *(("message", room_id) for room_id in (here, left, gone, between)),
+                ("reaction", here),
             ]
         )
         heard = await a.wait_for(lambda e: bool(e["type"] == "message.deleted"))
         assert heard["data"]["message"]["deleted_by"] == "ops"
         await b.wait_for(lambda e: bool(e["type"] == "room.removed"))
+        message = (await ok(a, "message.get", {"room_id": here, "message_id": liked}))["message"]
+        assert message["reactions"] == {}
         kept = (await ok(a, "message.list", {"room_id": left}))["messages"]
         assert [one["text"] for one in kept if one["type"] == "text"] == ["", "not two"]
     assert await operator.lines(f"/v1/users/{bob}:erase") == []

@@ -43,8 +43,10 @@ async def until_barrier(deployed: Deployed) -> str:
 
 async def test_a_group_without_members_is_a_room(deployed: Deployed) -> None:
     """Declared without members it survives the loss of Redis, and takes its first one then."""
-    room_id, done = await deployed.parts.declarations.group("ops", "case-1", {"name": "Case"})
-    assert done is not None
+    room_id, created, done = await deployed.parts.declarations.group(
+        "ops", "case-1", {"name": "Case"}
+    )
+    assert created
     await deployed.store()
     assert await done.fate == "stored"
     await deployed.redis.flushall()

@@ -1,0 +1,30 @@
+"""The page of the REST routes in a real browser."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.browser.chromium import Chromium, executable
+from tests.rest.client import ROUTES
+
+pytestmark = pytest.mark.skipif(executable() is None, reason="no chromium or chrome on the PATH")
+
+SHOWN = (
+    "[...document.querySelectorAll('summary')]"
+    ".map((s) => s.children[0].textContent + ' ' + s.children[1].textContent)"
+)
+
+
+async def test_every_route_is_shown(tmp_path: Path, dev_url: str) -> None:
+    """Under its own policy the page renders the document: each route with its answer."""
+    routes = json.dumps(sorted(f"{route.method} {route.path}" for route in ROUTES))
+    async with Chromium(executable() or "", tmp_path / "profile") as browser:
+        page = await browser.open(f"{dev_url}/v1/docs")
+        await page.until(f"JSON.stringify({SHOWN}.sort()) === JSON.stringify({routes})")
+        await page.until(
+            f"[...document.querySelectorAll('details')].filter((d) => d.querySelector('pre')"
+            f".textContent.includes(':')).length === {len(ROUTES)}"
+        )
