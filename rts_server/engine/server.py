@@ -44,6 +44,8 @@ PROBE_WITHIN = 10.0
 POST_PACKETS = 1_000
 """Packets in one POST, which is no longer than a frame; the library's 16 a busy client exceeds."""
 MANY = 1_000_000
+BODY = "rts.body"
+"""Key of a request: its body, read and found to be packets."""
 LAST_WORDS = 3.0
 """Seconds for what waits to be written when a connection is closed."""
 
@@ -98,6 +100,26 @@ class WebSocket(stock.WebSocket):  # type: ignore[misc]
             socket.carrier.transport.abort()
 
 
+class Body:
+    """A body that was read, as the library reads one."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+
+    async def read(self, length: int) -> bytes:
+        """The first `length` bytes."""
+        return self._data[:length]
+
+
+def translate_request(request: web.Request) -> dict[str, Any]:
+    """The library's, for a request whose body we have read before it."""
+    environ: dict[str, Any] = stock.translate_request(request)
+    if BODY in request:
+        environ["wsgi.input"] = Body(request[BODY])
+        environ["CONTENT_LENGTH"] = str(len(request[BODY]))
+    return environ
+
+
 class Engine(engineio.AsyncServer):  # type: ignore[misc]
     """Engine.IO with bounded queues and our WebSocket driver.
 
@@ -112,17 +134,37 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]
             text = "This instance is draining; connect again."
             return web.Response(status=503, text=text, headers={"Retry-After": "1"})
         if (reason := self._unpolled(request)) is not None:
-            environ = self._async["translate_request"](request)
-            return await self._make_response(self._bad_request(reason), environ)
-        if request.method == "POST":
-            await self._room(request)
+            return await self._refuse(request, reason)
+        socket = self.sockets.get(request.query.get("sid"))
+        if request.method == "POST" and socket is not None:
+            return await self._posted(request, socket)
         return await super().handle_request(request)
 
-    async def _room(self, request: web.Request) -> None:
-        """A polling client, too, is not read while too many commands wait for their answer."""
-        socket = self.sockets.get(request.query.get("sid"))
-        if socket is not None and socket.flow is not None:
+    async def _posted(self, request: web.Request, socket: Any) -> Any:
+        """What a polling client sends is read, and refused, as what comes by a WebSocket."""
+        if socket.flow is not None:
             await socket.flow.room()
+        try:
+            if (request.content_length or 0) > self.max_http_buffer_size:
+                raise ValueError("longer than a frame")
+            request[BODY] = await request.read()
+            Payload(encoded_payload=request[BODY].decode())
+        except ValueError:  # stock answers 200 and logs how it failed
+            metrics.DROPPED.labels("frame").inc()
+            await self.end_polling(socket)
+            return await self._refuse(request, "Not a payload of Engine.IO packets.")
+        return await super().handle_request(request)
+
+    async def _refuse(self, request: web.Request, reason: str) -> Any:
+        environ = self._async["translate_request"](request)
+        return await self._make_response(self._bad_request(reason), environ)
+
+    async def end_polling(self, socket: Any) -> None:
+        """A session without a transport of its own is over; a poll that waits hears it."""
+        if not socket.queue.ended:
+            socket.queue.end(close_packet())
+        await socket.close(wait=False, abort=True, reason=self.reason.TRANSPORT_CLOSE)
+        self.sockets.pop(socket.sid, None)
 
     def _unpolled(self, request: web.Request) -> str | None:
         """Why a polling request is none for this instance."""
@@ -157,7 +199,8 @@ class Server(socketio.AsyncServer):  # type: ignore[misc]
             logger=False,
             engineio_logger=False,
         )
-        self.eio._async = {**self.eio._async, "websocket": WebSocket}
+        ours = {"websocket": WebSocket, "translate_request": translate_request}
+        self.eio._async = {**self.eio._async, **ours}
         if "polling" in transports:
             Payload.max_decode_packets = POST_PACKETS
         self._tasks = Tasks()
@@ -217,15 +260,9 @@ class Server(socketio.AsyncServer):  # type: ignore[misc]
         if socket is None:
             return
         if not socket.upgraded:  # its requests may share their connection with other clients'
-            self._tasks.keep(self._end_polling(socket))
+            self._tasks.keep(self.eio.end_polling(socket))
         elif transport := socket.carrier.transport:
             transport.abort()
-
-    async def _end_polling(self, socket: Any) -> None:
-        if not socket.queue.ended:
-            socket.queue.end(close_packet())
-        await socket.close(wait=False, abort=True, reason=self.eio.reason.TRANSPORT_CLOSE)
-        self.eio.sockets.pop(socket.sid, None)
 
     def ack(self, eio_sid: str, namespace: str, ack_id: int, answer: dict[str, Any]) -> None:
         """Answer a command."""

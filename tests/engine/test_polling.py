@@ -124,6 +124,21 @@ async def test_a_broken_probe_leaves_the_polling_session(
             assert (await answer.text()).startswith("40/chat,")
 
 
+@pytest.mark.parametrize("body", [b"nonsense", b"\xff\xfe", b"3\x1e" * 1_000, b"4" + b"x" * 70_000])
+async def test_a_body_that_is_no_packets_ends_the_session(
+    polled: tuple[Process, str], body: bytes
+) -> None:
+    """400, and the next poll is refused: as a WebSocket is closed for a frame that is none."""
+    _, url = polled
+    async with aiohttp.ClientSession() as http:
+        async with http.get(url + QUERY) as answer:
+            sid = (await answer.text()).split('"')[3]
+        async with http.post(f"{url}{QUERY}&sid={sid}", data=body) as posted:
+            assert (posted.status, "packets" in await posted.text()) == (400, True)
+        async with http.get(f"{url}{QUERY}&sid={sid}") as answer:
+            assert answer.status == 400
+
+
 async def test_an_instance_says_that_it_does_not_know_a_session(
     polled: tuple[Process, str],
 ) -> None:
