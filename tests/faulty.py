@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import Callable
 from hashlib import sha1
 from typing import Any
 
+from rts_server import app
 from rts_server.__main__ import main
 from rts_server.adapter import room, sequence
+from rts_server.drain import Drain
 from rts_server.persistence.archive import Archive
 from rts_server.persistence.clearing import Clearing
 from rts_server.persistence.outbox import Entry
@@ -146,6 +149,12 @@ def vars_of(kind: type, **changed: Any) -> None:
         setattr(kind, name, value)
 
 
+def hang_at_end() -> None:
+    """A drain that blocks the loop, in a process that may take 2 s instead of 60."""
+    vars(app)["END_WITHIN"] = 2.0
+    vars_of(Drain, drain=lambda self: time.sleep(1_000))
+
+
 FAULTS: dict[str, Callable[[], Any]] = {
     "lose_publishes": lose_publishes,
     "identity": identity,
@@ -160,6 +169,7 @@ FAULTS: dict[str, Callable[[], Any]] = {
     "no_repeat": no_repeat,
     "early_queued": early_queued,
     "partly": partly,
+    "hang_at_end": hang_at_end,
 }
 
 if __name__ == "__main__":

@@ -146,6 +146,14 @@ async def test_sockets_that_do_not_answer_hold_nobody(world: World, tmp_path: Pa
             sleeper.signal(signal.SIGCONT)
 
 
+async def test_a_process_that_hangs_is_ended_by_the_kernel(world: World, tmp_path: Path) -> None:
+    """The loop itself may be stuck: the timer that SIGTERM set needs it not."""
+    async with world.instance(tmp_path, "hang_at_end") as (process, _):
+        process.signal(signal.SIGTERM)
+        await asyncio.to_thread(until, lambda: process.ended, 8)
+        assert process.stop() == -signal.SIGALRM
+
+
 async def test_who_signals_twice_does_not_wait(world: World, tmp_path: Path) -> None:
     """A second SIGTERM cuts the spread short."""
     async with (

@@ -143,12 +143,13 @@ class World:
 
     @asynccontextmanager
     async def instance(
-        self, folder: Path, **environment: str
+        self, folder: Path, faults: str = "", **environment: str
     ) -> AsyncIterator[tuple[Process, str]]:
         """One more web process with settings of its own, and its address; its log is `web.log`."""
         url = f"http://127.0.0.1:{(port := free_port())}"
         own = {"RTS_PORT": str(port), "RTS_LOG_LEVEL": "INFO"} | environment
-        process = Process("serve", self.stack.environment() | own, folder / "web.log")
+        given = self.stack.environment() | own
+        process = Process("serve", given, folder / "web.log", faults)
         process.start()
         try:
             await asyncio.to_thread(until, lambda: ready(url), 15)
