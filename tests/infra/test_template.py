@@ -146,6 +146,18 @@ def test_a_role_allows_what_its_process_calls(role: str) -> None:
     assert allowed == needed
 
 
+def test_no_source_calls_aws_unseen() -> None:
+    """Whatever calls one of these services stands under a role, or is a tool of people."""
+    seen = {path for sources in CALLS.values() for one in sources for path in ROOT.glob(one)}
+    calling = {
+        path
+        for part in ("rts_server", "lambdas")
+        for path in (ROOT / part).rglob("*.py")
+        if called([str(path.relative_to(ROOT))]) and "dev" not in path.parts
+    }
+    assert calling <= seen
+
+
 def test_the_instance_may_become_a_process_and_little_else() -> None:
     """No data is within reach of the instance's own role."""
     allowed = template.actions("InstanceRole")
