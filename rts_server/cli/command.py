@@ -10,6 +10,7 @@ import functools
 import os
 import sys
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import click
@@ -18,6 +19,8 @@ from rts_server.cli.screen import Screen
 from rts_server.cli.server import Refused, Server
 
 FAILED = 1
+SETTINGS = {"help_option_names": ["-h", "--help"]}
+FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 Body = Callable[..., Awaitable[int | None]]
 
 OPTIONS = (

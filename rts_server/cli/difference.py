@@ -30,13 +30,15 @@ class Member(NamedTuple):
 class Declared:
     """A room as it is to be. What is not declared stays as it is.
 
-    `fields`: of name, metadata, frozen. `whole`: who is not among the members goes.
+    `fields`: of name, metadata, frozen. `whole`: who is not among the members goes. `create`: it
+    is made where it is not.
     """
 
     external_id: str
     fields: Mapping[str, Any] = field(default_factory=dict)
     members: tuple[Member, ...] | None = None
     whole: bool = True
+    create: bool = True
 
     @property
     def room_id(self) -> str:

@@ -23,9 +23,7 @@ STATUSES = ("accepted", "stored")
 
 @dataclass(frozen=True)
 class Outcome:
-    """What is to be done with a room, or was; or why it could not be. `status`: accepted is heard
-    by all and in the log, but not stored yet.
-    """
+    """What is to be done with a room, or was; or why it could not be."""
 
     declared: Declared
     present: Present | None = None
@@ -68,6 +66,8 @@ async def plan_one(server: Server, declared: Declared) -> Outcome:
     """What is to be done with a room; nothing is."""
     try:
         present = await read(server, declared.room_id, members=declared.members is not None)
+        if present is None and not declared.create:
+            raise Refused("not_found", "There is no such room.")
         return Outcome(declared, present, difference(present, declared))
     except Refused as refused:
         return Outcome(declared, error=refused)

@@ -2,41 +2,31 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import aclosing
 from pathlib import Path
 
 import click
 
-from rts_server.cli import shown
-from rts_server.cli.command import example, operators
+from rts_server.cli import lists, shown
+from rts_server.cli.command import FILE, SETTINGS, example, operators
 from rts_server.cli.difference import Declared
-from rts_server.cli.each import each
-from rts_server.cli.manifest import Manifest, Wrong, dumped, indented
-from rts_server.cli.present import Outcome, apply_one, plan_one, read
-from rts_server.cli.screen import Screen, added, removed
+from rts_server.cli.manifest import Manifest, dumped, indented
+from rts_server.cli.present import apply_one, plan_one, read
+from rts_server.cli.run import Result, Run, at_once, walk
+from rts_server.cli.screen import Screen
 from rts_server.cli.server import Server, place
-from rts_server.cli.tally import Tally
 from rts_server.keys import external_room_id
 
-AT_ONCE = 64
 SAME, DIFFERENT, TROUBLE = 0, 1, 2
-Act = Callable[[Server, Declared], Awaitable[Outcome]]
-VERBS: dict[Act, tuple[str, str]] = {
-    plan_one: ("to create", "to change"),
-    apply_one: ("created", "changed"),
-}
+AS_DECLARED = {"none": "as declared"}
+PLANNED = {"create": "to create", "change": "to change"} | AS_DECLARED
+APPLIED = {"create": "created", "change": "changed"} | AS_DECLARED
 
-manifest_file = click.argument(
-    "manifest", type=click.Path(exists=True, dir_okay=False, path_type=Path)
-)
-at_once = click.option(
-    "--at-once", type=click.IntRange(1, 1000), default=AT_ONCE, show_default=True, help="Rooms."
-)
+manifest_file = click.argument("manifest", type=FILE)
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(context_settings=SETTINGS)
 def rooms() -> None:
     """Rooms as code: plan, apply, diff, export."""
 
@@ -51,7 +41,11 @@ async def plan(server: Server, screen: Screen, manifest: Path, at_once: int) -> 
     Exit code 0, whether there is something to do or not; 1 when a room could not be read; 2 when
     the manifest is wrong.
     """
-    return await _run(server, screen, _checked(manifest), plan_one, at_once)
+
+    async def act(declared: Declared) -> Result:
+        return shown.result(await plan_one(server, declared))
+
+    return await Run(screen, lists.manifest(manifest), PLANNED, external_id).of(act, at_once)
 
 
 @rooms.command(epilog=example("python scripts/rooms.py apply rooms.yaml --json > applied.ndjson"))
@@ -66,7 +60,11 @@ async def apply(server: Server, screen: Screen, manifest: Path, at_once: int) ->
     Exit code 0 when all rooms are as declared; 1 when some are left, each with its reason; 2 when
     the manifest is wrong.
     """
-    return await _run(server, screen, _checked(manifest), apply_one, at_once)
+
+    async def act(declared: Declared) -> Result:
+        return shown.result(await apply_one(server, declared))
+
+    return await Run(screen, lists.manifest(manifest), APPLIED, external_id).of(act, at_once)
 
 
 @rooms.command(epilog=example("python scripts/rooms.py diff rooms.yaml || echo drifted"))
@@ -78,19 +76,26 @@ async def diff(server: Server, screen: Screen, manifest: Path, at_once: int) -> 
 
     Exit code as diff(1): 0 all as declared, 1 something differs, 2 trouble.
     """
-    checked, code = _checked(manifest), SAME
-    async for outcome in _walk(server, screen, checked, plan_one, at_once):
-        if outcome.error:
-            screen.say(f"{outcome.declared.external_id}: {outcome.error}")
-            code = TROUBLE
-        elif outcome.change:
-            screen.show(shown.row(outcome), *_unified(outcome))
-            code = max(code, DIFFERENT)
+
+    async def act(declared: Declared) -> Result:
+        return shown.compared(await plan_one(server, declared))
+
+    code = SAME
+    async with aclosing(walk(screen, lists.manifest(manifest), act, at_once)) as results:
+        async for result in results:
+            if result.error:
+                screen.say(f"{result.name}: {result.error}")
+                code = TROUBLE
+            elif result.action != "none":
+                screen.show(result.row, *result.lines)
+                code = max(code, DIFFERENT)
+            if result.hopeless:
+                break
     return code
 
 
 @rooms.command(epilog=example("python scripts/rooms.py export rooms.yaml > present.yaml"))
-@click.argument("manifest", required=False, type=click.Path(exists=True, path_type=Path))
+@click.argument("manifest", required=False, type=FILE)
 @click.option("--external-id", "ids", multiple=True, help="A room; may be given many times.")
 @click.option("--user", help="All groups with an external id that this user is in.")
 @operators
@@ -105,49 +110,20 @@ async def export(
         raise click.UsageError("Which rooms? A manifest, --external-id or --user.")
     missing = 0
     screen.show({"type": "manifest", "membership": "whole"}, "membership: whole", "rooms:")
-    async for external_id in _named(server, _checked(manifest) if manifest else (), ids, user):
-        present = await read(server, external_room_id(external_id))
+    async for name in _named(server, lists.manifest(manifest) if manifest else (), ids, user):
+        present = await read(server, external_room_id(name))
         if present is None:
-            screen.say(f"{external_id}: not there")
+            screen.say(f"{name}: not there")
             missing += 1
         else:
-            row = {"type": "room", "external_id": external_id, **present.fields}
-            screen.show(row | {"members": present.roles}, *indented(dumped(external_id, present)))
+            row = {"type": "room", "external_id": name, **present.fields}
+            screen.show(row | {"members": present.roles}, *indented(dumped(name, present)))
     return 1 if missing else 0
 
 
-async def _run(server: Server, screen: Screen, manifest: Manifest, act: Act, at_once: int) -> int:
-    tally = Tally(manifest)
-    try:
-        async with aclosing(_walk(server, screen, manifest, act, at_once)) as outcomes:
-            async for outcome in outcomes:
-                if not outcome.error and (outcome.change or screen.as_json):
-                    screen.show(shown.row(outcome), *shown.lines(outcome))
-                if not tally.note(outcome):
-                    break
-    finally:  # also when it is interrupted: what is left is said
-        code = tally.tell(screen, VERBS[act])
-    return code
-
-
-async def _walk(
-    server: Server, screen: Screen, manifest: Manifest, act: Act, at_once: int
-) -> AsyncGenerator[Outcome, None]:
-    async def one(declared: Declared) -> Outcome:
-        return await act(server, declared)
-
-    with screen.progress(len(manifest), "rooms") as advance:
-        async with aclosing(each(one, manifest, at_once)) as outcomes:
-            async for outcome in outcomes:
-                yield outcome
-                advance()
-
-
-def _checked(path: Path) -> Manifest:
-    try:
-        return Manifest(path)
-    except Wrong as wrong:
-        raise click.BadParameter("\n" + str(wrong), param_hint="MANIFEST") from None
+def external_id(declared: Declared) -> str:
+    """What a room is called."""
+    return declared.external_id
 
 
 async def _named(
@@ -155,18 +131,9 @@ async def _named(
 ) -> AsyncIterator[str]:
     for declared in manifest:
         yield declared.external_id
-    for external_id in ids:
-        yield external_id
+    for one in ids:
+        yield one
     if user:
         async for room in server.pages(f"/v1/users/{place(user)}/rooms", "rooms"):
             if room.get("external_id"):
                 yield room["external_id"]
-
-
-def _unified(outcome: Outcome) -> list[str]:
-    name = outcome.declared.external_id
-    before = dumped(name, outcome.present).splitlines() if outcome.present else []
-    after = dumped(name, outcome.after).splitlines()
-    colours = {"+": added, "-": removed}
-    plain = difflib.unified_diff(before, after, f"present/{name}", f"declared/{name}", lineterm="")
-    return [colours.get(text[0], str)(text) for text in plain]

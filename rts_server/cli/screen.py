@@ -22,12 +22,9 @@ class Screen:
 
     def show(self, row: dict[str, Any], *lines: str) -> None:
         """A result: the row for programs, or its lines for people."""
-        if self.as_json:
-            click.echo(orjson.dumps(row))
-            return
-        for one in lines:
+        for text in (orjson.dumps(row).decode(),) if self.as_json else lines:
             self._clear()
-            click.echo(one)
+            click.echo(text)
 
     def say(self, text: str) -> None:
         """A word to whoever sits there."""
@@ -47,14 +44,12 @@ class Screen:
             click.echo("  ".join(padded).rstrip())
 
     @contextmanager
-    def progress(self, total: int, label: str) -> Iterator[Callable[[], None]]:
+    def progress(self, total: int) -> Iterator[Callable[[], None]]:
         """A bar on a terminal, nothing elsewhere; call what it yields for each thing done."""
         if not sys.stderr.isatty():
             yield lambda: None
             return
-        shown = click.progressbar(
-            length=total, label=label, file=sys.stderr, show_pos=True, show_eta=True
-        )
+        shown = click.progressbar(length=total, file=sys.stderr, show_pos=True, show_eta=True)
         with shown as bar:
             self._bar_shown = True
             yield lambda: bar.update(1)

@@ -1,18 +1,35 @@
-"""A room's change as people and as programs read it."""
+"""What became of a room, as people and as programs read it."""
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterator
 from typing import Any
 
 import orjson
 
+from rts_server.cli.manifest import dumped
 from rts_server.cli.present import Outcome
+from rts_server.cli.run import Result
 from rts_server.cli.screen import added, changed, removed
 
 
-def row(outcome: Outcome) -> dict[str, Any]:
-    """For programs."""
+def result(outcome: Outcome) -> Result:
+    """With what was changed, or is to be: + comes, - goes, ~ changes."""
+    return _result(outcome, tuple(_lines(outcome)))
+
+
+def compared(outcome: Outcome) -> Result:
+    """As a unified diff from present to declared."""
+    return _result(outcome, tuple(_unified(outcome)))
+
+
+def _result(outcome: Outcome, lines: tuple[str, ...]) -> Result:
+    name = outcome.declared.external_id
+    return Result(name, outcome.action, _row(outcome), lines, outcome.status, outcome.error)
+
+
+def _row(outcome: Outcome) -> dict[str, Any]:
     change = outcome.change
     return {
         "type": "room",
@@ -27,25 +44,31 @@ def row(outcome: Outcome) -> dict[str, Any]:
     }
 
 
-def lines(outcome: Outcome) -> Iterator[str]:
-    """For people: + comes, - goes, ~ changes."""
+def _lines(outcome: Outcome) -> Iterator[str]:
     change, name = outcome.change, outcome.declared.external_id
     if not change:
         return
     yield added(f"+ {name}") if change.create else changed(f"~ {name}")
     for field, (old, new) in change.fields.items():
-        yield changed(f"    {field}: " + (_text(new) if change.create else _moved(old, new)))
+        before = "" if change.create else f"{_text(old)} → "
+        yield changed(f"    {field}: {before}{_text(new)}")
     for one in change.add:
         yield added(f"    + {one.user_id} ({one.role})")
     for user_id in change.remove:
         yield removed(f"    - {user_id}")
-    for user_id, (before, after) in change.roles.items():
-        yield changed(f"    ~ {user_id}: {before} → {after}")
-
-
-def _moved(old: Any, new: Any) -> str:
-    return f"{_text(old)} → {_text(new)}"
+    for user_id, (was, role) in change.roles.items():
+        yield changed(f"    ~ {user_id}: {was} → {role}")
 
 
 def _text(value: Any) -> str:
     return orjson.dumps(value).decode()
+
+
+def _unified(outcome: Outcome) -> Iterator[str]:
+    name = outcome.declared.external_id
+    before = dumped(name, outcome.present).splitlines() if outcome.present else []
+    after = dumped(name, outcome.after).splitlines()
+    colours = {"+": added, "-": removed}
+    plain = difflib.unified_diff(before, after, f"present/{name}", f"declared/{name}", lineterm="")
+    for text in plain:
+        yield colours.get(text[0], str)(text)

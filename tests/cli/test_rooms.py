@@ -46,7 +46,7 @@ async def test_plan_apply_and_again(world: World, ops: Operator, tmp_path: Path)
         assert [row.get("action") for row in planned] == ["create", "create", None]
     async with world.js(bob) as b:
         applied = await ops.rows(rooms, "apply", path)
-        assert [row.get("status") for row in applied] == ["stored", "stored", None]
+        assert [row.get("action") for row in applied] == ["create", "create", None]
         told = await b.wait_for(lambda e: bool(e["type"] == "room.added"))
         assert told["data"]["room"]["external_id"] == order
         again = await ops.rows(rooms, "apply", path)
@@ -128,7 +128,7 @@ async def test_three_hundred_rooms_cut_short(world: World, ops: Operator, tmp_pa
     rows += [json.loads(line) async for line in process.stdout]
     assert await process.wait() == 1
     done = [row["external_id"] for row in rows if row["type"] == "room"]
-    left = [row["external_id"] for row in rows if row["type"] == "left"]
+    left = [row["name"] for row in rows if row["type"] == "left"]
     assert done + left == keys
     assert rows[-1]["create"] + rows[-1]["none"] == len(done)
     assert rows[-1]["left"] == len(left)
