@@ -107,7 +107,7 @@ class Run(Generic[Item]):
         counts = {action: self._counts[action] for action in self._verbs}
         parts = [f"{counts[action]} {verb}" for action, verb in self._verbs.items()]
         parts += [f"{self._accepted} not stored yet"] if self._accepted else []
-        parts += [f"{left} left: run it again"] if left else []
+        parts += [f"{left} left"] if left else []
         total = {"type": "summary", **counts, "left": left, "accepted": self._accepted}
         self._screen.show(total, ", ".join(parts) + ".")
         return 1 if left else 0

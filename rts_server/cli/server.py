@@ -17,6 +17,7 @@ from yarl import URL
 from rts_server.rates import Buckets, Rate
 
 ONE_ANSWER = aiohttp.ClientTimeout(total=60)
+AS_LONG_AS_IT_COMES = aiohttp.ClientTimeout(total=None, sock_read=60)
 LONGEST_PAUSE = 5.0
 PROXY_SAYS_LATER = {429, 502, 503, 504}
 
@@ -97,6 +98,26 @@ class Server:
                 return
             query["cursor"] = page["next_cursor"]
 
+    async def lines(self, method: str, path: str) -> AsyncIterator[dict[str, Any]]:
+        """The objects of an answer that comes line by line, without its end.
+
+        Not repeated. Raises Refused, and Unreachable when it broke off.
+        """
+        await self._turn(asyncio.get_running_loop().time())
+        url = URL(self._url + path, encoded=True)
+        try:
+            async with self._session.request(method, url, timeout=AS_LONG_AS_IT_COMES) as response:
+                if response.content_type == "application/json":
+                    _data(response.status, await response.read())
+                async for line in response.content:
+                    one = orjson.loads(line)
+                    if one["kind"] == "end":
+                        return
+                    yield one
+        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
+            raise _away(error) from None
+        raise Unreachable("unreachable", "The answer broke off; run it again.")
+
     async def _turn(self, now: float) -> None:
         wait = self._buckets.take("asked", "", max(now, self._held_until), patience=float("inf"))
         wait += max(0.0, self._held_until - now)
@@ -110,8 +131,7 @@ class Server:
             async with self._session.request(method, url, headers=headers, **given) as response:
                 return _data(response.status, await response.read())
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            said = str(error) or type(error).__name__
-            raise Unreachable("unreachable", said, retryable=True) from None
+            raise _away(error) from None
 
 
 def pause_before(attempt: int, refused: Refused) -> float:
@@ -121,6 +141,10 @@ def pause_before(attempt: int, refused: Refused) -> float:
     if refused.retry_after is not None:
         return refused.retry_after
     return random.uniform(0.5, 1.0) * min(LONGEST_PAUSE, 0.25 * 2.0 ** min(attempt, 10))
+
+
+def _away(error: Exception) -> Unreachable:
+    return Unreachable("unreachable", str(error) or type(error).__name__, retryable=True)
 
 
 def place(name: str) -> str:

@@ -149,7 +149,7 @@ async def test_a_server_that_is_away_leaves_everything(world: World, tmp_path: P
     *left, summary = result.stdout.splitlines()
     assert [line.split()[1].rstrip(":") for line in left] == keys
     assert left[-1] == f"! {keys[-1]}: not tried"
-    assert summary == "0 created, 0 changed, 0 as declared, 100 left: run it again."
+    assert summary == "0 created, 0 changed, 0 as declared, 100 left."
     assert (await call(rooms, "diff", path, *options)).exit_code == 2
 
 
