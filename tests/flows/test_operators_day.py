@@ -1,0 +1,116 @@
+"""An operator's day, as one story against a deployment of its own: issue 8, what must be seen."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rts_server.cli.rooms import rooms
+from rts_server.dev import zips
+from rts_server.dev.deploy import deploy
+from rts_server.keys import external_room_id
+from scripts.notice import notice
+from scripts.queues import queues
+from scripts.verify import verify
+from tests.cli.operator import Operator, manifest
+from tests.flows.test_commands import ok
+from tests.world import World
+
+pytestmark = pytest.mark.timeout(120)
+
+HANDLER = "lambdas/chat_message_to_db/handler.py"
+BROKEN = b"def lambda_handler(event, context):\n    raise RuntimeError('a bad deploy')\n"
+
+
+@pytest.fixture
+def town(tmp_path: Path) -> Iterator[World]:
+    """Records that fail are given up after two tries, a second apart."""
+    running = World(tmp_path)
+    running.stack.parameters |= {"VisibilityTimeout": "1", "MaxReceiveCount": "2"}
+    try:
+        running.start()
+        yield running
+    finally:
+        running.stop()
+
+
+def broken(packed: bytes) -> bytes:
+    """The function's zip with a handler that fails of everything."""
+    whole = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(packed)) as old, zipfile.ZipFile(whole, "w") as new:
+        for entry in old.infolist():
+            new.writestr(entry, BROKEN if entry.filename == HANDLER else old.read(entry))
+    return whole.getvalue()
+
+
+async def deployed(world: World, packed: dict[str, bytes]) -> None:
+    """These zips, by the template as always."""
+    stack = world.stack
+    done = await asyncio.to_thread(deploy, stack.settings, packed, parameters=stack.parameters)
+    assert done == "updated"
+
+
+async def given_up(ops: Operator, wanted: set[str]) -> list[dict[str, Any]]:
+    """What the DLQ of messages shows, as soon as it is about these rooms."""
+    async with asyncio.timeout(30):
+        while True:
+            rows = await ops.rows(queues, "show", "messages", code=None)
+            if {row["room_id"] for row in rows} == wanted:
+                return rows
+
+
+async def test_a_day(town: World, tmp_path: Path) -> None:
+    """Rooms from a manifest, seen live; a bad deploy, its records found, replayed, verified."""
+    ops, path = Operator(town), tmp_path / "rooms.yaml"
+    declared = [
+        {"external_id": "order-1", "name": "Order 1", "members": ["bob"]},
+        {"external_id": "order-2", "members": [{"user_id": "alice", "role": "owner"}, "bob"]},
+    ]
+    ids = [external_room_id(one["external_id"]) for one in declared]
+    manifest(path, declared)
+    async with town.js("bob") as bob, town.js("alice") as alice:
+        assert (await ops.rows(rooms, "plan", path))[-1]["create"] == 2
+        assert (await ok(bob, "room.list", {}))["rooms"] == []
+        await ops.rows(rooms, "apply", path)
+        await bob.until(lambda: len(bob.of_type("room.added")) == 2)
+
+        declared[0] |= {"name": "Order 1, paid", "members": ["bob", "alice"]}
+        manifest(path, declared)
+        planned = await ops.run(rooms, "plan", path)
+        assert "+ alice (member)" in planned.stdout
+        assert (await ops.rows(rooms, "apply", path))[-1]["change"] == 1
+        await bob.wait_for(lambda e: bool(e["type"] == "member.added"))
+        await bob.wait_for(lambda e: bool(e["type"] == "room.updated"))
+        await alice.until(lambda: len(alice.of_type("room.added")) == 2)
+        assert (await ops.rows(rooms, "apply", path))[-1]["none"] == 2
+
+        good = await asyncio.to_thread(zips.build)
+        name = "chat-message-to-db"
+        await deployed(town, good | {name: broken(good[name])})
+        for n in range(3):
+            sent = await ops.rows(notice, f"Notice {n}", "--rooms", path)
+            assert sent[-1]["sent"] == 2
+        await alice.until(lambda: len(alice.of_type("message.new")) == 6)
+        found = await given_up(ops, set(ids))
+        assert "Notice" not in str(found)
+
+        await deployed(town, good)
+        await ops.run(queues, "redrive", "messages")
+        async with asyncio.timeout(30):
+            while (await ops.run(queues, "show", "messages")).exit_code:
+                await ops.run(queues, "redrive", "messages")
+        verified = await ops.rows(verify, "--rooms", path)
+        assert verified[-1]["sound"] == 2
+        heard = [e["data"]["message"] for e in alice.of_type("message.new")]
+        for room_id in ids:
+            history = (await ok(alice, "message.list", {"room_id": room_id}))["messages"]
+            texts = [one["text"] for one in history if one["type"] == "text"]
+            assert texts == ["Notice 0", "Notice 1", "Notice 2"]
+            stored = [i["message_id"] for i in town.messages(room_id) if i.get("position")]
+            assert {one["message_id"] for one in heard if one["room_id"] == room_id} <= {*stored}
