@@ -68,7 +68,7 @@ async def given_up(ops: Operator, wanted: set[str]) -> list[dict[str, Any]]:
 async def test_a_day(town: World, tmp_path: Path) -> None:
     """Rooms from a manifest, seen live; a bad deploy, its records found, replayed, verified."""
     ops, path = Operator(town), tmp_path / "rooms.yaml"
-    declared = [
+    declared: list[dict[str, Any]] = [
         {"external_id": "order-1", "name": "Order 1", "members": ["bob"]},
         {"external_id": "order-2", "members": [{"user_id": "alice", "role": "owner"}, "bob"]},
     ]

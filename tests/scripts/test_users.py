@@ -1,0 +1,118 @@
+"""Scripts about users and the instances they are connected to."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rts_server.cli.rooms import rooms
+from rts_server.keys import external_room_id
+from scripts.instances import instances
+from scripts.notice import notice
+from scripts.presence import presence
+from scripts.unread import unread
+from scripts.user import user
+from tests.cli.operator import Operator, call, manifest
+from tests.flows.test_commands import ok
+from tests.world import World, name
+
+pytestmark = pytest.mark.timeout(60)
+
+
+async def made(ops: Operator, folder: Path, *members: str, count: int = 1) -> list[str]:
+    """Rooms of these members; their external ids."""
+    found = [name("room") for _ in range(count)]
+    declared: list[dict[str, Any]] = [
+        {"external_id": key, "members": list(members)} for key in found
+    ]
+    await ops.rows(rooms, "apply", manifest(folder / "rooms.yaml", declared))
+    return found
+
+
+async def test_unread_is_explained_and_counted_again(
+    world: World, ops: Operator, tmp_path: Path
+) -> None:
+    """Deleted messages do not count, read ones neither; the history says the same."""
+    alice, bob = name("alice"), name("bob")
+    one, other = await made(ops, tmp_path, alice, bob, count=2)
+    for n in range(3):
+        await ops.rows(notice, f"m{n}", "--external-id", one)
+    room_id = external_room_id(one)
+    async with world.js(alice) as a:
+        await a.join("/receipts")
+        await ok(a, "receipt.read", {"room_id": room_id, "up_to_seq": 1})
+        sent = await ok(a, "room.get", {"room_id": room_id})
+        assert sent["room"]["unread"] == 2
+    *rows, total = await ops.rows(unread, "explain", alice)
+    (row,) = (row for row in rows if row["room_id"] == room_id)
+    assert (row["seq"], row["read_seq"], row["uncounted"], row["unread"]) == (3, 1, 0, 2)
+    assert (total["total"], total["rooms"]) == (2, 1)
+    counted = {row["room_id"]: row["counted"] for row in await ops.rows(unread, "recount", alice)}
+    assert counted == {room_id: 2, external_room_id(other): 0}
+
+
+async def test_presence_is_explained(world: World, ops: Operator) -> None:
+    """Online, and where; a stranger is offline, and nowhere."""
+    alice = name("alice")
+    async with world.js(alice) as a:
+        await a.join("/presence")
+        async with world.js(alice):
+            told, counted = await ops.rows(presence, alice)
+    assert told["state"] == "online"
+    assert (counted["connections"], counted["alive"]) == (2, True)
+    result = await ops.run(presence, name("nobody"))
+    assert result.stdout.endswith(": offline\n")
+
+
+async def test_a_users_data_is_told_and_taken_away(
+    world: World, ops: Operator, tmp_path: Path
+) -> None:
+    """export and erase name each membership and message, also of a room he left."""
+    alice, bob = name("alice"), name("bob")
+    one, other = await made(ops, tmp_path, alice, bob, count=2)
+    ids = {external_room_id(key) for key in (one, other)}
+    async with world.js(alice) as a:
+        for room_id in ids:
+            text = {"client_msg_id": name("m"), "text": "mine"}
+            await ok(a, "message.send", {"room_id": room_id, **text})
+        await ok(a, "room.leave", {"room_id": external_room_id(other)})
+    exported = await ops.rows(user, "export", alice)
+    assert "mine" in str(exported)
+    assert {r["message"]["room_id"] for r in exported if r["kind"] == "message"} == ids
+    assert {
+        r["membership"]["room_id"]: r["membership"]["state"]
+        for r in exported
+        if r["kind"] == "membership"
+    } == {external_room_id(one): "in", external_room_id(other): "out"}
+    *lines, total = await ops.rows(user, "erase", alice, "--yes")
+    assert {line["room_id"] for line in lines if line["kind"] == "message"} == ids
+    assert (total["memberships"], total["messages"]) == (1, 2)
+    assert (await ops.rows(user, "erase", alice, "--yes"))[-1]["messages"] == 0
+    assert "mine" not in str(await ops.rows(user, "export", alice))
+    refused = await ops.run(user, "erase", bob)
+    assert (refused.exit_code, "Aborted" in refused.stderr) == (1, True)
+
+
+async def test_connections_are_closed(world: World, ops: Operator) -> None:
+    """disconnect and revoke close what is open."""
+    for verb, code in (("disconnect", "banned"), ("revoke", "revoked")):
+        who = name("eve")
+        async with world.js(who) as e:
+            await ops.rows(user, verb, who)
+            closing = await e.wait_for(lambda e: bool(e["type"] == "session.closing"), 10)
+            assert closing["data"]["code"] == code
+
+
+async def test_an_instance_is_listed_and_drained(
+    world: World, ops: Operator, tmp_path: Path
+) -> None:
+    """The new one is there, drains, and says so; one that is not there is not found."""
+    before = {row["instance_id"] for row in await ops.rows(instances, "list")}
+    async with world.instance(tmp_path) as (_, url):
+        token = world.token("ops", scope="operator")
+        (new,) = {row["instance_id"] for row in await ops.rows(instances, "list")} - before
+        result = await call(instances, "drain", new, RTS_URL=url, RTS_TOKEN=token)
+        assert result.stdout == f"{new} drains.\n"
+        assert (await ops.run(instances, "drain", "gone.1")).exit_code == 1
