@@ -68,6 +68,7 @@ from rts_server.rooms.memberships import Memberships
 from rts_server.rooms.messages import Messages
 from rts_server.rooms.personal import PersonalData
 from rts_server.rooms.receipts import Receipts
+from rts_server.rooms.replays import Replays
 from rts_server.rooms.rooms import Rooms
 from rts_server.rooms.standing import Standings
 from rts_server.rooms.sync import Sync
@@ -142,7 +143,7 @@ class Parts:
             MessageRoutes(settings, rooms, (self.messages, messages), self.history, self.receipts),
             EventRoutes(settings, rooms, self.standings),
             PersonalRoutes(personal),
-            QueueRoutes(self.backlog),
+            QueueRoutes(self.backlog, Replays(settings, self.backlog, messages)),
             UserRoutes(self.chat_lists, Everywhere(self.redis), self.revocations),
         ]
 

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import secrets
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from botocore.exceptions import BotoCoreError, ClientError
 
 from rts_server import errors
 from rts_server.config import Settings
-from rts_server.persistence.queues import connect
+from rts_server.persistence.quarantine import parse
+from rts_server.persistence.queues import connect, dead, kept
 from rts_server.persistence.records import LARGEST, recognised
 
 if TYPE_CHECKING:
@@ -25,6 +28,8 @@ Json = dict[str, Any]
 T = TypeVar("T")
 
 BATCH = 10
+GLANCE = 3
+"""Seconds for which what is only looked at does not come again."""
 HELD = 60
 """Seconds for which what is being replayed is nobody else's."""
 PATIENCE = 20.0
@@ -34,6 +39,38 @@ COUNTS = {
     "in_flight": "ApproximateNumberOfMessagesNotVisible",
     "delayed": "ApproximateNumberOfMessagesDelayed",
 }
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A record that was quarantined; `record` is empty where it was too long to be kept whole."""
+
+    position: Json
+    reason: str
+    record: str = field(repr=False)
+    receipt: str = field(repr=False)
+
+    @classmethod
+    def of(cls, message: MessageTypeDef) -> Kept:
+        """As the relay kept it."""
+        body = message.get("Body", "")
+        try:
+            entry = json.loads(body)
+            whole = "" if entry.get("truncated") else str(entry["record"])
+        except (ValueError, RecursionError, KeyError, TypeError, AttributeError):
+            whole = ""
+        place, reason = parse(body)
+        return cls(place, reason, whole, message["ReceiptHandle"])
+
+    @property
+    def place(self) -> tuple[str, int, int]:
+        """Room, epoch and offset."""
+        told = self.position
+        return str(told.get("room_id", "")), told.get("epoch", LARGEST), told.get("offset", LARGEST)
+
+    def told(self) -> Json:
+        """For operators."""
+        return {**self.position, "reason": self.reason, "whole": bool(self.record)}
 
 
 class Backlog:
@@ -62,6 +99,27 @@ class Backlog:
         """Put up to `most` records of a DLQ back, in the order of each room; (how many, left)."""
         return await self._run(self._replay, which, most)
 
+    async def kept(self, most: int) -> list[Json]:
+        """Position and reason of up to `most` quarantined records; never what they say."""
+        return [one.told() for one in await self._run(self._keeping, most, GLANCE)]
+
+    async def take(self, most: int) -> list[Kept]:
+        """Up to `most` of them, in the order of each room; for a minute nobody else has them."""
+        return await self._run(self._keeping, most, HELD)
+
+    async def forget(self, one: Kept) -> None:
+        """It was sent again."""
+        await self._run(self._forget, one)
+
+    async def send(self, which: Which, room_id: str, body: str) -> None:
+        """A record into its queue once more. Raises Unavailable."""
+        await self._run(self._again, which, room_id, body)
+
+    async def keeping(self) -> int:
+        """How many are left, taken ones included; SQS's guess."""
+        counts = await self._run(self._counts, kept(self._settings.quarantine_queue))
+        return int(counts["waiting"]) + int(counts["in_flight"])
+
     async def _run(self, work: Callable[..., T], *given: Any) -> T:
         try:
             return await asyncio.get_running_loop().run_in_executor(self._pool, work, *given)
@@ -82,13 +140,14 @@ class Backlog:
         found = []
         for name in self._names.values():
             found += [self._counts(name), self._counts(dead(name)) | self._peeked(name, peek)]
-        return [*found, self._counts(self._settings.quarantine_queue)]
+        quarantine = self._settings.quarantine_queue
+        return [*found, self._counts(quarantine), self._counts(kept(quarantine))]
 
     def _counts(self, name: str) -> Json:
         names: Any = list(COUNTS.values())
         answer = self._sqs().get_queue_attributes(QueueUrl=self._url(name), AttributeNames=names)
-        kept: Any = answer["Attributes"]
-        return {"name": name, **{told: int(kept.get(it, 0)) for told, it in COUNTS.items()}}
+        known: Any = answer["Attributes"]
+        return {"name": name, **{told: int(known.get(it, 0)) for told, it in COUNTS.items()}}
 
     def _peeked(self, name: str, peek: int) -> Json:
         if not peek:
@@ -111,6 +170,28 @@ class Backlog:
             if len(sent) < len(batch):
                 break
         return done, self._counts(dead(name))["waiting"]
+
+    def _keeping(self, most: int, held: int) -> list[Kept]:
+        url, found = self._url(kept(self._settings.quarantine_queue)), dict[str, Kept]()
+        while len(found) < most:
+            batch = self._receive(url, min(BATCH, most - len(found)), held, 1)
+            new = {one["MessageId"]: Kept.of(one) for one in batch}
+            if new.keys() <= found.keys():
+                break
+            found |= new
+        return sorted(found.values(), key=lambda one: one.place)
+
+    def _forget(self, one: Kept) -> None:
+        url = self._url(kept(self._settings.quarantine_queue))
+        self._sqs().delete_message(QueueUrl=url, ReceiptHandle=one.receipt)
+
+    def _again(self, which: Which, room_id: str, body: str) -> None:
+        name = self._names[which]
+        more: Json = {}
+        if name.endswith(".fifo"):
+            dedup = f"{room_id}:replay:{secrets.token_hex(8)}"
+            more = {"MessageGroupId": room_id, "MessageDeduplicationId": dedup}
+        self._sqs().send_message(QueueUrl=self._url(name), MessageBody=body, **more)
 
     def _receive(self, url: str, most: int, held: int, wait: int) -> list[MessageTypeDef]:
         answer = self._sqs().receive_message(
@@ -145,12 +226,6 @@ class Backlog:
                 continue
             sent.append(one)
         return sent
-
-
-def dead(name: str) -> str:
-    """The DLQ of a queue, as the template names it."""
-    base, fifo, _ = name.partition(".fifo")
-    return f"{base}-dlq{fifo}"
 
 
 def position(message: MessageTypeDef) -> Json:

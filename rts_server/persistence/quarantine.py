@@ -13,7 +13,7 @@ from rts_server import metrics
 from rts_server.config import Settings
 from rts_server.persistence.complaints import Complaints
 from rts_server.persistence.lanes import backoff
-from rts_server.persistence.queues import Queue, connect
+from rts_server.persistence.queues import Queue, connect, kept
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs.type_defs import MessageTypeDef
@@ -37,6 +37,7 @@ class Quarantine:
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="quarantine")
         self._client = connect(settings, WAIT + 3.0, 1)
         self._queue = Queue(self._client, settings.quarantine_queue, self._pool)
+        self._kept = Queue(self._client, kept(settings.quarantine_queue), self._pool)
         self._complaints = Complaints(log)
 
     async def run(self) -> None:
@@ -72,9 +73,9 @@ class Quarantine:
             except Exception as error:
                 self._complaints.say("quarantined message cannot be failed yet", error)
                 return
+        await self._in_thread(self._keep, message)
         metrics.QUARANTINED.inc()
         log.error("record quarantined", extra={**place, "reason": reason})
-        await self._in_thread(self._delete, message["ReceiptHandle"])
 
     async def _in_thread(self, call: Callable[..., Any], *given: Any) -> Any:
         return await asyncio.get_running_loop().run_in_executor(self._pool, call, *given)
@@ -88,7 +89,10 @@ class Quarantine:
         )
         return answer.get("Messages", [])
 
-    def _delete(self, receipt: str) -> None:
+    def _keep(self, message: MessageTypeDef) -> None:
+        """Where operators find it, for as long as SQS keeps anything."""
+        url, receipt = self._kept.url(), message["ReceiptHandle"]
+        self._client.send_message(QueueUrl=url, MessageBody=message.get("Body") or "empty")
         self._client.delete_message(QueueUrl=self._queue.url(), ReceiptHandle=receipt)
 
 

@@ -30,6 +30,17 @@ def connect(settings: Settings, read_timeout: float, connections: int) -> SQSCli
     return session.client("sqs", endpoint_url=settings.aws_endpoint_url, config=config)
 
 
+def dead(name: str) -> str:
+    """The DLQ of a queue, as the template names it."""
+    base, fifo, _ = name.partition(".fifo")
+    return f"{base}-dlq{fifo}"
+
+
+def kept(name: str) -> str:
+    """Where what the quarantine held is kept once it was told, as the template names it."""
+    return f"{name}-kept"
+
+
 class Queue:
     """One queue by its name. A name that ends in .fifo gets a group per room and dedup ids."""
 

@@ -345,6 +345,25 @@ class Queues(Shown):
     queues = many(Queue)
 
 
+class QuarantinedRecord(Shown):
+    """A record that could never be applied; not whole: it was too long to be sent again."""
+
+    room_id = fields.String()
+    epoch = fields.Integer()
+    offset = fields.Integer()
+    message_id = fields.String()
+    client_msg_id = fields.String()
+    seq = fields.Integer()
+    reason = fields.String(required=True)
+    whole = fields.Boolean(required=True)
+
+
+class Quarantined(Shown):
+    """What the quarantine kept, in the order of each room."""
+
+    records = many(QuarantinedRecord)
+
+
 class Replayed(Shown):
     """How many went back, and how many are left."""
 

@@ -188,6 +188,18 @@ class Replay(Command):
     limit = Whole(1, 1_000, load_default=1_000)
 
 
+class Glance(Command):
+    """How many records to look at."""
+
+    limit = _whole(1, 100, load_default=100)
+
+
+class ReplayKept(Command):
+    """How many records at most."""
+
+    limit = Whole(1, 1_000, load_default=1_000)
+
+
 class Disconnect(Command):
     """`reconnect`: the clients come back by themselves."""
 

@@ -8,13 +8,15 @@ from rts_server.auth import Identity
 from rts_server.persistence.backlog import Backlog
 from rts_server.protocol import answers, requests
 from rts_server.rest.routes import Asked, route
+from rts_server.rooms.replays import Replays
 
 
 class QueueRoutes:
     """What waits, and what was given up."""
 
-    def __init__(self, backlog: Backlog) -> None:
+    def __init__(self, backlog: Backlog, replays: Replays) -> None:
         self._backlog = backlog
+        self._replays = replays
 
     @route("GET", "/v1/queues", answers.Queues, query=requests.Peek)
     async def all(self, operator: Identity, asked: Asked) -> dict[str, Any]:
@@ -28,4 +30,19 @@ class QueueRoutes:
         Replaying twice does no harm. Ask again while some are left.
         """
         replayed, left = await self._backlog.replay(asked["queue"], asked["limit"])
+        return {"replayed": replayed, "left": left}
+
+    @route("GET", "/v1/queues/quarantine", answers.Quarantined, query=requests.Glance)
+    async def quarantined(self, operator: Identity, asked: Asked) -> dict[str, Any]:
+        """Records that a Lambda could never apply: where they belong and why, never a text."""
+        return {"records": await self._backlog.kept(asked["limit"])}
+
+    @route("POST", "/v1/queues/quarantine:replay", answers.Replayed, body=requests.ReplayKept)
+    async def replay_kept(self, operator: Identity, asked: Asked) -> dict[str, Any]:
+        """Send them again, in the order of each room.
+
+        A message was told as failed and comes as a new one of its sender, at the end of its room;
+        any other record goes back into its queue.
+        """
+        replayed, left = await self._replays.quarantined(asked["limit"])
         return {"replayed": replayed, "left": left}

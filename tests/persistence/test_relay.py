@@ -348,6 +348,7 @@ def sqs(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     client.create_queue(QueueName=MESSAGES, Attributes={"FifoQueue": "true"})
     client.create_queue(QueueName=ROOMS)
     client.create_queue(QueueName="chat-quarantine-queue")
+    client.create_queue(QueueName="chat-quarantine-queue-kept")
     yield client
     client.close()
     server.stop()
@@ -407,3 +408,5 @@ async def test_the_quarantine_comes_back_through_the_room(
     assert calls == [("r", "m", "c", 3, "why")] * 2
     assert "secret" not in caplog.text + str([one.__dict__ for one in caplog.records])
     assert await asyncio.to_thread(received, sqs, "chat-quarantine-queue") == []
+    kept = await asyncio.to_thread(received, sqs, "chat-quarantine-queue-kept")
+    assert len(kept) == 3

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from rts_server.dev import aws
-from rts_server.persistence.backlog import dead, in_order
+from rts_server.persistence.backlog import in_order
+from rts_server.persistence.queues import dead
 from tests.persistence.samples import new
 from tests.rest.client import Rest
 from tests.rest.test_rooms import group, member

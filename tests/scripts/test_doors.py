@@ -16,6 +16,7 @@ from scripts.instances import instances
 from scripts.members import members
 from scripts.notice import notice
 from scripts.presence import presence
+from scripts.quarantine import quarantine
 from scripts.queues import queues
 from scripts.unread import unread
 from scripts.user import user
@@ -31,6 +32,7 @@ SCRIPTS = {
     "members": members,
     "notice": notice,
     "presence": presence,
+    "quarantine": quarantine,
     "queues": queues,
     "rooms": rooms,
     "unread": unread,

@@ -1,0 +1,52 @@
+"""Records that a Lambda could never apply, and a second chance for them."""
+
+from __future__ import annotations
+
+import click
+
+from rts_server.cli.command import SETTINGS, example, operators
+from rts_server.cli.screen import Screen
+from rts_server.cli.server import Server
+
+COLUMNS = ("room_id", "epoch", "offset", "seq", "message_id", "whole", "reason")
+
+
+@click.group(context_settings=SETTINGS)
+def quarantine() -> None:
+    """Quarantine: list, replay."""
+
+
+@quarantine.command("list", epilog=example("python scripts/quarantine.py list"))
+@operators
+async def list_(server: Server, screen: Screen) -> int:
+    """Up to 100 of them: where they belong and why they are here; never a text.
+
+    SQS keeps them for 14 days. One that is not whole was too long and cannot be sent again.
+    Exit code 1 when there is one.
+    """
+    found = (await server.ask("GET", "/v1/queues/quarantine"))["records"]
+    screen.table([{"type": "record", **one} for one in found], *COLUMNS)
+    return 1 if found else 0
+
+
+@quarantine.command(epilog=example("python scripts/quarantine.py replay"))
+@operators
+async def replay(server: Server, screen: Screen) -> int:
+    """Send them again, in the order of each room. First mend what they failed of.
+
+    A message was told as failed to its room; it comes as a new one of its sender, at the end. Any
+    other record goes back into its queue. Safe to run again. Exit code 1 when some are left.
+    """
+    total = 0
+    while True:
+        told = await server.ask("POST", "/v1/queues/quarantine:replay", {})
+        total += told["replayed"]
+        if not told["left"] or not told["replayed"]:
+            break
+    text = f"{total} replayed, {told['left']} left."
+    screen.show({"type": "summary", "replayed": total, "left": told["left"]}, text)
+    return 1 if told["left"] else 0
+
+
+if __name__ == "__main__":
+    quarantine()

@@ -1,0 +1,86 @@
+"""What a Lambda could never apply: found, and sent again."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rts_server.app import Parts
+from rts_server.cli.rooms import rooms
+from rts_server.dev import aws
+from rts_server.keys import external_room_id
+from rts_server.persistence.queues import kept
+from rts_server.rooms import events
+from rts_server.rooms.replays import parsed
+from scripts.quarantine import quarantine
+from scripts.queues import queues
+from tests.cli.operator import Operator, manifest
+from tests.flows.test_commands import ok
+from tests.world import World, name, placed, until
+
+pytestmark = pytest.mark.timeout(60)
+
+
+@pytest.mark.parametrize(
+    ("record", "kind", "is_message"),
+    [
+        ({"event": {"type": "member.added", "data": {}}}, "rooms", False),
+        ({"settings": {}}, "rooms", False),
+        ({"barrier": {}}, "messages", False),
+        ({"event": {"type": "message.deleted", "data": {}}}, "messages", False),
+        ({"event": {"type": "message.new", "data": {}}}, None, False),
+        ({"event": {"type": "message.new", "data": {"message": {"text": "x"}}}}, None, False),
+        ([], None, False),
+    ],
+)
+def test_each_record_has_its_queue(record: Any, kind: str | None, is_message: bool) -> None:
+    """By what it is about; half a message is no record."""
+    told, message = parsed(json.dumps(record))
+    assert (told, message is not None) == (kind, is_message)
+
+
+async def test_poison_gets_a_second_chance(world: World, ops: Operator, tmp_path: Path) -> None:
+    """A message that failed is listed without its text, comes again as its sender's, and lasts."""
+    alice, bob, key = name("alice"), name("bob"), name("room")
+    room_id = external_room_id(key)
+    declared = [{"external_id": key, "members": [alice, bob]}]
+    await ops.rows(rooms, "apply", manifest(tmp_path / "rooms.yaml", declared))
+    async with world.js(bob) as b:
+        await ok(b, "room.get", {"room_id": room_id})
+        async with Parts(world.stack.settings) as parts:
+            command = {"client_msg_id": "m1", "text": "well meant", "metadata": {"n": 1}}
+            await parts.log.append(events.message_new(room_id, alice, command, version=99))
+        failed = await b.wait_for(lambda e: bool(e["type"] == "message.failed"), 20)
+        message_id = failed["data"]["message_id"]
+
+        async def found() -> list[dict[str, Any]]:
+            rows = await ops.rows(quarantine, "list", code=None)
+            return [row for row in rows if row["room_id"] == room_id]
+
+        async with asyncio.timeout(20):
+            while not (rows := await found()):
+                pass
+        assert rows[0]["message_id"] == message_id
+        assert rows[0]["whole"]
+        assert "well meant" not in str(rows)
+        sqs = aws.client(world.stack.settings, "sqs")
+        url = sqs.get_queue_url(QueueName=kept(world.stack.settings.quarantine_queue))["QueueUrl"]
+        sqs.send_message(QueueUrl=url, MessageBody="no record at all")
+
+        replayed = await ops.rows(quarantine, "replay", code=1)
+        assert replayed[0]["left"] == 1
+        again = await b.wait_for(
+            lambda e: bool(e["type"] == "message.new" and e["data"]["message"]["seq"] == 2)
+        )
+        message = again["data"]["message"]
+        assert (message["sender_id"], message["text"]) == (alice, "well meant")
+        assert (message["metadata"], message["client_msg_id"]) == ({"n": 1}, f"replay-{message_id}")
+    await asyncio.to_thread(until, lambda: placed(world, room_id) == 1, 15)
+    listed = {row["name"]: row for row in await ops.rows(queues, "list")}
+    assert listed[kept(world.stack.settings.quarantine_queue)]["in_flight"] == 1
+    sqs.purge_queue(QueueUrl=url)
+    assert await ops.rows(quarantine, "list") == []
