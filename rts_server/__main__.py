@@ -30,7 +30,7 @@ def main() -> None:
 def serve() -> None:
     """Run one web process: sockets, REST, health."""
     settings = _deployed()
-    from rts_server.app import run_web
+    from rts_server.processes import run_web
 
     run_web(settings)
 
@@ -39,7 +39,7 @@ def serve() -> None:
 def relay() -> None:
     """Run one relay: it moves records from Redis to SQS."""
     settings = _deployed()
-    from rts_server.app import run_relay
+    from rts_server.processes import run_relay
 
     run_relay(settings)
 

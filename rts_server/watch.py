@@ -10,12 +10,10 @@ from urllib.parse import urlsplit
 
 from prometheus_client import REGISTRY, start_http_server
 
-from rts_server import emf, metrics
+from rts_server import emf
 from rts_server.config import Settings
+from rts_server.pressure import Pressure
 from rts_server.tasks import Tasks
-
-LOOK_EVERY = 0.25
-"""Seconds between two looks at the loop's clock."""
 
 
 class Watch:
@@ -29,19 +27,21 @@ class Watch:
         self._process: emf.Kind = process
         self._instance = instance
         self._port = port
+        self.pressure = Pressure()
         self._tasks = Tasks()
         self._server = start_http_server(port, settings.host)[0] if port else None
         self._agent = _agent(settings.emf_agent)
 
     async def __aenter__(self) -> Watch:
         """Begin to look."""
-        self._tasks.keep(look_at_loop())
+        self.pressure.start()
         if self._settings.emf_interval:
             self._tasks.keep(self._tell())
         return self
 
     async def __aexit__(self, *_: object) -> None:
         """End it."""
+        self.pressure.close()
         await self._tasks.close()
         if self._server is not None:
             await asyncio.to_thread(self._server.shutdown)
@@ -77,15 +77,6 @@ class Watch:
             self._agent.send(line.encode() + b"\n")
         except OSError:
             sys.stderr.write(line + "\n")
-
-
-async def look_at_loop() -> None:
-    """Observe how much later than asked the loop wakes; until cancelled."""
-    loop = asyncio.get_running_loop()
-    while True:
-        due = loop.time() + LOOK_EVERY
-        await asyncio.sleep(LOOK_EVERY)
-        metrics.LOOP_LAG.observe(max(0.0, loop.time() - due))
 
 
 def _agent(url: str | None) -> socket.socket | None:

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from hashlib import sha1
 from typing import Any
 
-from rts_server import app
+from rts_server import processes
 from rts_server.__main__ import main
 from rts_server.adapter import room, sequence
 from rts_server.drain import Drain
@@ -151,7 +151,7 @@ def vars_of(kind: type, **changed: Any) -> None:
 
 def hang_at_end() -> None:
     """A drain that blocks the loop, in a process that may take 2 s instead of 60."""
-    vars(app)["END_WITHIN"] = 2.0
+    vars(processes)["END_WITHIN"] = 2.0
     vars_of(Drain, drain=lambda self: time.sleep(1_000))
 
 

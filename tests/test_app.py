@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from rts_server import config
-from rts_server.app import start_tracing
 from rts_server.dev import ports
+from rts_server.parts import start_tracing
 from tests import valkey
 from tests.dev.processes import clean_environment, until
 from tests.world import free_port

@@ -29,7 +29,7 @@ from rts_server.engine.packets import (
     disconnect_packet,
     event_packet,
 )
-from rts_server.engine.pressure import Pressure
+from rts_server.pressure import Pressure
 from rts_server.protocol.event import ephemeral
 from rts_server.tasks import Tasks
 

@@ -9,6 +9,7 @@ import secrets
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass
+from math import ceil
 from typing import Any, TypeVar
 
 import orjson
@@ -21,6 +22,7 @@ from rts_server.auth import Identity
 from rts_server.config import Settings
 from rts_server.persistence.revocations import Revocations
 from rts_server.protocol import requests
+from rts_server.rates import Buckets, parse
 from rts_server.rest.parsing import Parser
 
 log = logging.getLogger(__name__)
@@ -96,6 +98,7 @@ class Doors:
     def __init__(self, settings: Settings, revocations: Revocations) -> None:
         self._settings = settings
         self._revocations = revocations
+        self._buckets = Buckets(parse(settings.rates))
 
     def add(self, app: web.Application, resource: object) -> None:
         """All routes of a resource."""
@@ -150,7 +153,14 @@ class Doors:
         self._revocations.check(identity)
         if SCOPE not in identity.scope.split():
             raise errors.Forbidden("This needs a token with scope operator.")
+        if self._settings.limited:
+            self._charge(identity.user_id)
         return identity
+
+    def _charge(self, operator_id: str) -> None:
+        if wait := self._buckets.take("operator", operator_id, time.monotonic()):
+            metrics.LIMITED.labels("operator").inc()
+            raise errors.RateLimited(retry_after_ms=ceil(wait * 1000))
 
 
 class WrongMethod(errors.BadRequest):

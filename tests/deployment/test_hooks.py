@@ -10,7 +10,7 @@ from pathlib import Path
 import botocore.session
 import pytest
 
-from rts_server.app import END_WITHIN
+from rts_server.processes import END_WITHIN
 from tests.deployment.platform import OURS
 
 HOOK = OURS.parent / "hooks" / "prebuild" / "10_units.sh"

@@ -11,7 +11,6 @@ import time
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +19,6 @@ import redis
 
 from rts_server.dev import ports
 from tests.dev.processes import clean_environment, group, until, until_gone
-
-pytestmark = pytest.mark.skipif(find_spec("rts_server.app") is None, reason="there is no app yet")
 
 
 def two_free_ports() -> int:

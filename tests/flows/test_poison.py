@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 
-from rts_server.app import Parts
+from rts_server.parts import Parts
 from rts_server.rooms import events
 from rts_server.rooms.append import Appended
 from tests.faults.sender import Sender

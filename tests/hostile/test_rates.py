@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
+import aiohttp
 import pytest
 
 from tests.flows.test_commands import ok
@@ -24,6 +25,7 @@ def limited(world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     url = f"http://127.0.0.1:{(port := free_port())}"
     own = {"RTS_PORT": str(port), "RTS_LIMITS": "standard", "RTS_USER_CONNECTIONS": "3"}
     own |= {"RTS_ADDRESS_CONNECTIONS": "30", "RTS_PRESENCE_GRACE": "1"}
+    own |= {"RTS_RATES": "operator=5/20"}
     log = tmp_path_factory.mktemp("limited") / "web.log"
     process = Process("serve", world.stack.environment() | own, log)
     process.start()
@@ -153,3 +155,21 @@ async def test_reading_stops_while_eight_commands_wait(world: World, limited: in
         at = {"room_id": await group(a, [])}
         await asked(fast, 0, "message.send", at | {"text": "y" * 3000}, 40)
         assert set(codes(fast, 0, 40)) == {"ok"}
+
+
+async def test_an_operator_is_bounded_too(world: World, limited: int) -> None:
+    """Beyond the burst (20 here) he is told when to come back; who obeys is served."""
+    headers = {"Authorization": f"Bearer {world.token(name('op'), scope='operator')}"}
+    url = f"{world.urls[limited]}/v1/rooms/none"
+    async with aiohttp.ClientSession(headers=headers) as http:
+
+        async def ask() -> tuple[int, dict[str, Any]]:
+            async with http.get(url) as answer:
+                return answer.status, await answer.json()
+
+        answers = await asyncio.gather(*(ask() for _ in range(60)))
+        refused = [body["error"] for status, body in answers if status == 429]
+        assert 0 < len(refused) <= 40
+        assert {error["code"] for error in refused} == {"rate_limited"}
+        await asyncio.sleep(max(error["retry_after_ms"] for error in refused) / 1000)
+        assert (await ask())[0] == 404

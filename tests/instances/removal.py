@@ -7,7 +7,7 @@ import contextlib
 import json
 from itertools import count
 
-from rts_server.app import Parts
+from rts_server.parts import Parts
 from tests.flows.test_commands import ok
 from tests.instances.rooms import durable, group, send
 from tests.js_client import JsClient

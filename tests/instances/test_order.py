@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from rts_server.app import Parts
+from rts_server.parts import Parts
 from tests.flows.test_two_thousand import check, stored, written
 from tests.instances.conftest import deployed
 from tests.instances.rooms import all_have, burst, durable, group, positions, send

@@ -13,8 +13,8 @@ import pytest
 from redis import Redis
 
 from rts_server import keys
-from rts_server.app import Parts
 from rts_server.dev import aws, deploy
+from rts_server.parts import Parts
 from rts_server.rooms import events as made
 from rts_server.rooms.appender import APPEND
 from tests.faults.sender import Sender, positions_are_unique

@@ -13,9 +13,9 @@ from redis.asyncio import Redis
 from lambdas.chat_message_to_db.handler import lambda_handler as message_handler
 from lambdas.chat_room_to_db.handler import lambda_handler as room_handler
 from rts_server import keys
-from rts_server.app import Parts
 from rts_server.auth import Identity
 from rts_server.config import Settings
+from rts_server.parts import Parts
 from rts_server.rooms.appends import Done
 from tests.persistence import aws
 

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from rts_server.app import Parts
 from rts_server.cli.rooms import rooms
 from rts_server.dev import aws
 from rts_server.keys import external_room_id
+from rts_server.parts import Parts
 from rts_server.persistence.queues import kept
 from rts_server.rooms import events
 from rts_server.rooms.replays import parsed

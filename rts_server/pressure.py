@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 
-EVERY = 0.05
+from rts_server import metrics
+
+EVERY = 0.1
 HIGH = 0.1
 SMOOTHING = 0.8
 
 
 class Pressure:
-    """The lag of a timer, in seconds, smoothed over about a quarter of a second."""
+    """The lag of a timer, in seconds: up at once, down within about half a second."""
 
     def __init__(self) -> None:
         self.lag = 0.0
@@ -35,5 +37,6 @@ class Pressure:
 
     def _measure(self) -> None:
         late = max(0.0, asyncio.get_running_loop().time() - self._due)
+        metrics.LOOP_LAG.observe(late)
         self.lag = max(late, SMOOTHING * self.lag + (1 - SMOOTHING) * late)
         self.start()

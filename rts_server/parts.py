@@ -1,0 +1,214 @@
+"""What a process is made of: the room log and what follows from it, and who is here."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import secrets
+from typing import TYPE_CHECKING
+
+from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+
+from rts_server.adapter.everywhere import Everywhere
+from rts_server.adapter.hearing import Hearing
+from rts_server.config import Settings
+from rts_server.persistence.archive import Archive
+from rts_server.persistence.backlog import Backlog
+from rts_server.persistence.eviction import must_not_evict
+from rts_server.persistence.revocations import Revocations
+from rts_server.persistence.user_rooms import UserRooms
+from rts_server.presence.lease import Lease
+from rts_server.presence.online import Online
+from rts_server.presence.presences import Presences
+from rts_server.presence.sweep import Sweep
+from rts_server.presence.watches import Watches
+from rts_server.protocol.event import now
+from rts_server.rest.events import EventRoutes
+from rts_server.rest.members import MemberRoutes
+from rts_server.rest.messages import MessageRoutes
+from rts_server.rest.personal import PersonalRoutes
+from rts_server.rest.queues import QueueRoutes
+from rts_server.rest.rooms import RoomRoutes
+from rts_server.rest.users import UserRoutes
+from rts_server.rooms.appender import Appender
+from rts_server.rooms.appends import Appends, SystemAppends
+from rts_server.rooms.chatlist import ChatLists
+from rts_server.rooms.cold import Loader
+from rts_server.rooms.declared import Declarations
+from rts_server.rooms.fates import Fates
+from rts_server.rooms.history import History
+from rts_server.rooms.log import RoomLog
+from rts_server.rooms.members import Members
+from rts_server.rooms.memberships import Memberships
+from rts_server.rooms.messages import Messages
+from rts_server.rooms.personal import PersonalData
+from rts_server.rooms.receipts import Receipts
+from rts_server.rooms.replays import Replays
+from rts_server.rooms.rooms import Rooms
+from rts_server.rooms.standing import Standings
+from rts_server.rooms.sync import Sync
+from rts_server.rooms.typing import Typing
+from rts_server.rooms.verify import Verifier
+from rts_server.tasks import Tasks
+
+if TYPE_CHECKING:
+    from rts_server.tracing import Tracing
+
+log = logging.getLogger(__name__)
+
+FAREWELL = 1.0
+
+
+class Parts:
+    """The room log and what follows from it, for one process."""
+
+    def __init__(self, settings: Settings, tracing: Tracing | None = None) -> None:
+        self.settings = settings
+        self.tracing = tracing
+        self.origin = secrets.token_hex(8)
+        self.redis = connect(settings, 32, retries=1)
+        self.append_redis = connect(settings, 1, retries=0)
+        self.archive = Archive(settings)
+        self.user_rooms = UserRooms(self.redis)
+        self.standings = Standings(self.redis)
+        self.appender = Appender(self.append_redis)
+        self.loader = Loader(settings, self.origin, self.redis, self.archive)
+        self.log = self._room_log()
+        self.fates = Fates(settings, self.redis, self.archive, self.log)
+        self.chat_lists = ChatLists(self.archive, self.user_rooms, self.standings)
+        self.history = History(settings, self.redis, self.archive)
+        self.appends = Appends(self.log, self.fates, self.user_rooms, self.archive)
+        self.fates.index = self.appends.index
+        self.messages = Messages(self.redis, self.appends, self.history)
+        self.memberships = Memberships(settings, self.appends, self.user_rooms, self.archive)
+        self.rooms = Rooms(self.appends, self.memberships, self.standings, self.archive)
+        self.members = Members(self.redis, self.archive)
+        self.system = SystemAppends(self.log, self.fates, self.user_rooms, self.archive)
+        self.operated = Rooms(self.system, self.memberships, self.standings, self.archive)
+        self.declarations = Declarations(self.system, self.archive, self.memberships, self.members)
+        self.receipts = Receipts(settings, self.redis, self.log, self.chat_lists)
+        self.typing = Typing(settings, self.redis)
+        self.sync = Sync(settings, self.standings, self.chat_lists)
+        self.verifier = Verifier(settings, self.redis, self.archive)
+        self.backlog = Backlog(settings)
+        self.revocations = Revocations(settings, self.redis, self.archive)
+        self._tasks = Tasks()
+
+    def _room_log(self) -> RoomLog:
+        parts = (self.settings, self.origin, self.appender, self.archive, self.loader)
+        if self.tracing is None:
+            return RoomLog(*parts)
+        from rts_server.tracing import TracedLog
+
+        return TracedLog(self.tracing.tracer, *parts)
+
+    def for_operators(self) -> list[object]:
+        """The resources of REST. The system acts there, nobody's membership is asked."""
+        settings, declarations = self.settings, self.declarations
+        rooms = self.operated
+        messages = Messages(self.redis, self.system, self.history, system=True)
+        personal = PersonalData(self.system, messages, self.history, self.archive, self.user_rooms)
+        return [
+            RoomRoutes(settings, rooms, declarations, self.verifier),
+            MemberRoutes(settings, rooms, self.members, declarations),
+            MessageRoutes(settings, rooms, (self.messages, messages), self.history, self.receipts),
+            EventRoutes(settings, rooms, self.standings),
+            PersonalRoutes(personal),
+            QueueRoutes(self.backlog, Replays(settings, self.backlog, messages)),
+            UserRoutes(self.chat_lists, Everywhere(self.redis), self.revocations),
+        ]
+
+    async def __aenter__(self) -> Parts:
+        """Start what runs in the background."""
+        self._tasks.keep(must_not_evict(self.redis))
+        self.appender.start()
+        self.fates.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Stop in the opposite order and close the connections."""
+        await self.typing.close()
+        await self.receipts.close()
+        await self.fates.close()
+        await self.loader.close()
+        await self.verifier.close()
+        await self.appender.close()
+        await self.archive.close()
+        await self.backlog.close()
+        await self.append_redis.aclose()
+        await self._tasks.close()
+        await self.redis.aclose()
+        if self.tracing is not None:
+            await self.tracing.close()
+
+
+class Presence:
+    """Who is here: this instance's lease, its users, and who watches whom."""
+
+    def __init__(self, settings: Settings, parts: Parts, hearing: Hearing) -> None:
+        redis = parts.redis
+        self._started = now()
+        self.lease = Lease(settings, redis, parts.origin, self._about)
+        self.online = Online(settings, redis, self.lease)
+        self.presences = Presences(settings, redis, self.lease, self.online)
+        self.watches = Watches(
+            hearing.subscriber, self.presences, parts.chat_lists.acquainted, settings.presence_check
+        )
+        self._sweep = Sweep(settings, redis, self.lease)
+        self._tasks = Tasks()
+        hearing.presence, hearing.resumed = self.watches.heard, self.watches.resumed
+        self.lease.gained = self._gained
+
+    def start(self) -> None:
+        """Take a lease and keep it."""
+        for part in (self.lease, self.online, self.watches, self._sweep):
+            self._tasks.keep(part.run())
+
+    async def close(self) -> None:
+        """Those who are gone are told so; their grace gives them time to come back elsewhere."""
+        await self._tasks.close()
+        await self.watches.close()
+        with contextlib.suppress(TimeoutError, RedisError, OSError):
+            async with asyncio.timeout(FAREWELL):
+                await self.online.flush()
+
+    def _about(self) -> dict[str, object]:
+        return {"started_at": self._started, "connections": self.online.connections}
+
+    def _gained(self) -> None:
+        """Everybody is announced; who does not come back after a loss is missed when it is calm."""
+        self.online.announce()
+        self.watches.check_soon(self.lease.calm - asyncio.get_running_loop().time())
+
+
+def connect(settings: Settings, connections: int, retries: int) -> Redis:
+    """A client with short timeouts. One retry replaces connections that died with their Redis;
+    appends have none: a script may have run although its answer is lost.
+    """
+    pool = BlockingConnectionPool.from_url(
+        settings.redis_url,
+        max_connections=connections,
+        timeout=1.0,
+        protocol=2,
+        socket_connect_timeout=0.5,
+        socket_timeout=1.0,
+        socket_keepalive=True,
+        retry=Retry(NoBackoff(), retries),
+    )
+    return Redis.from_pool(pool)
+
+
+def start_tracing(settings: Settings, process: str) -> Tracing | None:
+    """OpenTelemetry where it is configured; elsewhere nothing of it is even imported."""
+    if not settings.trace_endpoint:
+        return None
+    try:
+        from rts_server.tracing import Tracing
+    except ImportError:
+        missing = "OTEL_EXPORTER_OTLP_ENDPOINT is given without the extra: rts-server[otel]."
+        raise SystemExit(missing) from None
+    return Tracing(process)

@@ -1,0 +1,80 @@
+"""The life of a process: started by the command line, ended by SIGTERM."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+import sys
+from typing import TYPE_CHECKING
+
+import uvloop
+from aiohttp import web
+
+from rts_server import logs
+from rts_server.app import DRAIN, create_app
+from rts_server.config import Settings
+from rts_server.parts import Parts, start_tracing
+from rts_server.persistence.quarantine import Quarantine
+from rts_server.persistence.relay import Relay
+from rts_server.watch import Watch
+
+if TYPE_CHECKING:
+    pass
+
+log = logging.getLogger(__name__)
+
+END_WITHIN = 60.0
+"""Seconds after SIGTERM when the kernel ends a web process that has not ended itself."""
+
+
+def run_web(settings: Settings) -> None:
+    """Serve until SIGTERM, then drain."""
+    logs.configure(settings.log_level, process="web")
+    try:
+        uvloop.run(_web(settings))
+    except OSError as error:
+        sys.exit(f"Port {settings.port} of {settings.host} cannot be bound: {error.strerror}.")
+
+
+async def _web(settings: Settings) -> None:
+    """The listener stays until all are gone: readiness has to say why, and clients to hear 503."""
+    signals = asyncio.Semaphore(0)
+    for name in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(name, signals.release)
+    runner = web.AppRunner(create_app(settings), access_log=None, shutdown_timeout=1.0)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, settings.host, settings.port).start()
+        await signals.acquire()
+        signal.setitimer(signal.ITIMER_REAL, END_WITHIN)
+        again = asyncio.ensure_future(signals.acquire())
+        drained = runner.app[DRAIN].drain()
+        await asyncio.wait([drained, again], return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        await runner.cleanup()
+
+
+def run_relay(settings: Settings) -> None:
+    """Move outbox entries to SQS until SIGTERM."""
+    logs.configure(settings.log_level, process="relay")
+    uvloop.run(_relay(settings))
+
+
+async def _relay(settings: Settings) -> None:
+    tracing = start_tracing(settings, "rts-relay")
+    async with (
+        Parts(settings, tracing) as parts,
+        Watch(settings, "relay", parts.origin, settings.metrics_port),
+    ):
+        relay, quarantine = (
+            Relay(settings, parts.redis, tracing.landed if tracing else None),
+            Quarantine(settings, parts.messages.fail),
+        )
+        task = asyncio.ensure_future(asyncio.gather(relay.run(), quarantine.run()))
+        loop = asyncio.get_running_loop()
+        for name in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(name, task.cancel)
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
