@@ -46,9 +46,9 @@ CONFIG = Config(
 class StoredRoom:
     """A room's item. `room` is the protocol's object without member_count, head and personal part.
 
-    `room` is None where only a seq, an epoch or a barrier is stored: no room exists then.
-    `starts` holds (epoch, seq after which it began); `position` is the last event known here.
-    `empty`: the last event of the room itself found no members.
+    `room` is None where only a seq, an epoch or a barrier is stored: no room exists then. `starts`
+    holds (epoch, seq after which it began); `position` is the last event known here. `empty`: the
+    last event of the room itself found no members.
     """
 
     room_id: str
@@ -228,10 +228,7 @@ class Archive:
         )
 
     async def open_epoch(self, room_id: str, expected: int, seq: int) -> int:
-        """Begin the epoch after `expected`, above `seq`; the new one.
-
-        Raises Unavailable also when another loader was faster.
-        """
+        """The epoch after `expected`, begun above `seq`. Unavailable where another was faster."""
         return await self._run(self._open_epoch, room_id, expected, seq)
 
     async def call(self, work: Callable[[DynamoDBClient], Answer]) -> Answer:

@@ -9,15 +9,12 @@ from typing import Any
 import orjson
 
 from rts_server import keys
-from rts_server.persistence.records import expiry, preview_text
+from rts_server.persistence.records import KEPT, expiry, preview_text
 from rts_server.protocol.event import ephemeral
 from rts_server.rooms.append import RECORD_VERSION, Append, Event, Joining, Op, Wanted
 from rts_server.rooms.reactions import counts, shown
 from rts_server.rooms.roles import OWNER, roles_that, roles_that_give
 from rts_server.rooms.template import Slot, hole, pieces
-
-KEPT = 30 * 86_400
-"""Seconds for which the messages of a deleted room are kept."""
 
 
 def message_new(

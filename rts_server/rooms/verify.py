@@ -8,6 +8,7 @@ import secrets
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -141,7 +142,7 @@ class Verifier:
         Raises Unavailable while the queue is behind.
         """
         hot = await self._hot(room_id)
-        stored = await self._archive.call(lambda table: self._stored(table, room_id))
+        stored = await self._stored(room_id)
         if hot is None:
             room = await self._archive.room(room_id)
             findings = compare({}, stored, room.seq if room else 0)
@@ -186,22 +187,32 @@ class Verifier:
         await _REPAIR.run(self._redis, keys.room(room_id)[:9], args)
         await self._passed(room_id, nonce)
 
-    def _stored(self, table: DynamoDBClient, room_id: str) -> list[Seen]:
-        """Every item of the room, read consistently; failed ones have a seq and no place."""
+    async def _stored(self, room_id: str) -> list[Seen]:
+        """Every item of the room, read consistently, a page at a time."""
+        found: list[Seen] = []
+        after: Any = None
+        while True:
+            page = partial(self._page, room_id=room_id, after=after)
+            items, after = await self._archive.call(page)
+            found += map(_kept, items)
+            if not after:
+                return found
+
+    def _page(self, table: DynamoDBClient, room_id: str, after: Any) -> tuple[list[Any], Any]:
         query: Any = {
             "TableName": self._table,
             "KeyConditionExpression": "room_id = :room",
             "ExpressionAttributeValues": {":room": room_id},
             "ConsistentRead": True,
         }
-        found = []
-        for page in table.get_paginator("query").paginate(**query):
-            for item in page["Items"]:
-                body = json.loads(str(item["body"]))
-                seq = int(str(item.get("seq", 0)))
-                failed = bool(item.get("failed", False))
-                found.append(Seen(str(item["message_id"]), seq, body, failed))
-        return found
+        answer: Any = table.query(**query, **({"ExclusiveStartKey": after} if after else {}))
+        return answer["Items"], answer.get("LastEvaluatedKey")
+
+
+def _kept(item: Any) -> Seen:
+    """A stored message; a failed one has a seq and no place."""
+    body = json.loads(item["body"])
+    return Seen(item["message_id"], int(item.get("seq", 0)), body, bool(item.get("failed")))
 
 
 def seen(answer: Sequence[bytes]) -> dict[str, Seen]:

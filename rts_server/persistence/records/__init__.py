@@ -4,7 +4,7 @@ Shared with the Lambdas and pure: the standard library and marshmallow, no I/O. 
 to repeat and safe in any order: it only ever moves an attribute upwards.
 """
 
-from rts_server.persistence.records.expiry import expiry
+from rts_server.persistence.records.expiry import KEPT, expiry
 from rts_server.persistence.records.keys import (
     DELETED,
     LARGEST,
@@ -44,6 +44,7 @@ from rts_server.persistence.records.write import (
 
 __all__ = [
     "DELETED",
+    "KEPT",
     "LARGEST",
     "MEMBER",
     "MESSAGES",

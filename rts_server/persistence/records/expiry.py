@@ -6,6 +6,9 @@ from rts_server.persistence.records.record import Record
 from rts_server.persistence.records.shapes import VERSION
 from rts_server.persistence.records.write import Expire, Forward, Step, json_text
 
+KEPT = 30 * 86_400
+"""Seconds for which the messages of a deleted room are kept."""
+
 
 def passed_on(record: Record) -> list[Step]:
     """What takes long must not hold up the messages of other rooms."""
