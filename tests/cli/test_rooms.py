@@ -11,6 +11,8 @@ from asyncio.subprocess import PIPE
 from pathlib import Path
 from typing import Any
 
+import aiohttp
+import click
 import pytest
 import yaml
 
@@ -151,6 +153,40 @@ async def test_a_server_that_is_away_leaves_everything(world: World, tmp_path: P
     assert left[-1] == f"! {keys[-1]}: not tried"
     assert summary == "0 created, 0 changed, 0 as declared, 100 left."
     assert (await call(rooms, "diff", path, *options)).exit_code == 2
+
+
+async def test_the_servers_rate_is_kept(world: World, tmp_path: Path) -> None:
+    """A run that is too fast is told so, waits, and comes to its end with nothing left."""
+    path = manifest(tmp_path / "rooms.yaml", (room(name("room")) for _ in range(40)))
+    rates = {"RTS_LIMITS": "standard", "RTS_RATES": "operator=50/5"}
+    async with world.instance(tmp_path, **rates) as (_, url):
+        token = world.token("ops", scope="operator")
+        options = ["--url", url, "--token", token, "--rate", "1000"]
+        result = await call(rooms, "plan", path, *options)
+        assert result.exit_code == 0
+        assert result.stdout.splitlines()[-1] == "40 to create, 0 to change, 0 as declared."
+        async with aiohttp.ClientSession() as session, session.get(f"{url}/metrics") as response:
+            assert 'code="rate_limited"' in await response.text()
+
+
+async def test_on_a_terminal_there_are_colours_and_a_bar(world: World, tmp_path: Path) -> None:
+    """Green for what comes, and how far it is; neither of them in a pipe."""
+    path = manifest(tmp_path / "rooms.yaml", [room(key := name("room"))])
+    token = world.token("ops", scope="operator")
+    environment = {**os.environ, "RTS_URL": world.urls[0], "RTS_TOKEN": token, "TERM": "xterm"}
+    environment.pop("NO_COLOR", None)
+    ours, theirs = os.openpty()
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, SCRIPT, "plan", path), env=environment, stdout=theirs, stderr=theirs
+    )
+    os.close(theirs)
+    assert await process.wait() == 0
+    shown = os.read(ours, 65_536).decode()
+    os.close(ours)
+    assert click.style(f"+ {key}", "green") in shown
+    assert "1/1" in shown
+    piped = await call(rooms, "plan", path, RTS_URL=world.urls[0], RTS_TOKEN=token)
+    assert "\x1b" not in piped.output
 
 
 async def test_a_users_token_changes_nothing(world: World, tmp_path: Path) -> None:
