@@ -155,6 +155,22 @@ async def test_a_server_that_is_away_leaves_everything(world: World, tmp_path: P
     assert (await call(rooms, "diff", path, *options)).exit_code == 2
 
 
+async def test_one_that_cannot_be_leaves_the_others_alone(
+    world: World, ops: Operator, tmp_path: Path
+) -> None:
+    """A room that was deleted stays so: it is left with its reason, those around it are made."""
+    one, gone, other = (name("room") for _ in range(3))
+    path = manifest(tmp_path / "rooms.yaml", [room(gone)])
+    (made, _) = await ops.rows(rooms, "apply", path)
+    async with Rest(world.urls[0], world.token("ops", scope="operator")) as rest:
+        await rest.ok("DELETE", f"/v1/rooms/{made['room_id']}")
+    manifest(path, map(room, (one, gone, other)))
+    *done, left, total = await ops.rows(rooms, "apply", path, code=1)
+    assert [row["external_id"] for row in done] == [one, other]
+    assert (left["name"], left["reason"].partition(":")[0]) == (gone, "gone")
+    assert (total["create"], total["left"]) == (2, 1)
+
+
 async def test_the_servers_rate_is_kept(world: World, tmp_path: Path) -> None:
     """A run that is too fast is told so, waits, and comes to its end with nothing left."""
     path = manifest(tmp_path / "rooms.yaml", (room(name("room")) for _ in range(40)))
