@@ -145,7 +145,7 @@ class Doors:
         return door
 
     async def _operator(self, request: web.Request) -> Identity:
-        """Who asks. Raises Unauthorized, TokenExpired, Forbidden."""
+        """Who asks. Raises Unauthorized, TokenExpired, Forbidden, RateLimited."""
         kind, _, token = request.headers.get("Authorization", "").partition(" ")
         identity = auth.verify(self._settings, token.strip() if kind.lower() == "bearer" else None)
         async with asyncio.timeout(self._settings.redis_deadline):
