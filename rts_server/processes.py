@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+HEADERS_WITHIN = 75.0
+"""Seconds for the headers of a request, also the next one; a runner allows an hour by itself."""
 END_WITHIN = 60.0
 """Seconds after SIGTERM when the kernel ends a web process that has not ended itself."""
 
@@ -43,7 +45,12 @@ async def _web(settings: Settings) -> None:
     signals = asyncio.Semaphore(0)
     for name in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(name, signals.release)
-    runner = web.AppRunner(create_app(settings), access_log=None, shutdown_timeout=1.0)
+    runner = web.AppRunner(
+        create_app(settings),
+        access_log=None,
+        shutdown_timeout=1.0,
+        keepalive_timeout=HEADERS_WITHIN,
+    )
     await runner.setup()
     try:
         await web.TCPSite(runner, settings.host, settings.port).start()
