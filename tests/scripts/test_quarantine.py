@@ -14,12 +14,14 @@ from rts_server.dev import aws
 from rts_server.keys import external_room_id
 from rts_server.parts import Parts
 from rts_server.persistence.queues import kept
+from rts_server.persistence.records import quarantined
 from rts_server.rooms import events
 from rts_server.rooms.replays import parsed
 from scripts.quarantine import quarantine
 from scripts.queues import queues
 from tests.cli.operator import Operator, manifest
 from tests.flows.test_commands import ok
+from tests.persistence.samples import added
 from tests.world import World, name, placed, until
 
 pytestmark = pytest.mark.timeout(60)
@@ -43,8 +45,16 @@ def test_each_record_has_its_queue(record: Any, kind: str | None, is_message: bo
     assert (told, message is not None) == (kind, is_message)
 
 
+def stored(world: World, room_id: str, sk: str) -> bool:
+    """Whether an item of chat-rooms is there."""
+    client = aws.client(world.stack.settings, "dynamodb")
+    key: Any = {"room_id": {"S": room_id}, "sk": {"S": sk}}
+    table = world.stack.settings.rooms_table
+    return "Item" in client.get_item(TableName=table, Key=key, ConsistentRead=True)
+
+
 async def test_poison_gets_a_second_chance(world: World, ops: Operator, tmp_path: Path) -> None:
-    """A message that failed is listed without its text, comes again as its sender's, and lasts."""
+    """A failed message is listed without its text and comes again; so does a member's record."""
     alice, bob, key = name("alice"), name("bob"), name("room")
     room_id = external_room_id(key)
     declared = [{"external_id": key, "members": [alice, bob]}]
@@ -59,7 +69,7 @@ async def test_poison_gets_a_second_chance(world: World, ops: Operator, tmp_path
 
         async def found() -> list[dict[str, Any]]:
             rows = await ops.rows(quarantine, "list", code=None)
-            return [row for row in rows if row["room_id"] == room_id]
+            return [row for row in rows if row.get("room_id") == room_id]
 
         async with asyncio.timeout(20):
             while not (rows := await found()):
@@ -69,7 +79,10 @@ async def test_poison_gets_a_second_chance(world: World, ops: Operator, tmp_path
         assert "well meant" not in str(rows)
         sqs = aws.client(world.stack.settings, "sqs")
         url = sqs.get_queue_url(QueueName=kept(world.stack.settings.quarantine_queue))["QueueUrl"]
-        sqs.send_message(QueueUrl=url, MessageBody="no record at all")
+        carol = name("carol")
+        member = quarantined(added(1, 50, carol, room_id=room_id), "a bad day")
+        for body in (member, "no record at all"):
+            sqs.send_message(QueueUrl=url, MessageBody=body)
 
         replayed = await ops.rows(quarantine, "replay", code=1)
         assert replayed[0]["left"] == 1
@@ -80,6 +93,7 @@ async def test_poison_gets_a_second_chance(world: World, ops: Operator, tmp_path
         assert (message["sender_id"], message["text"]) == (alice, "well meant")
         assert (message["metadata"], message["client_msg_id"]) == ({"n": 1}, f"replay-{message_id}")
     await asyncio.to_thread(until, lambda: placed(world, room_id) == 1, 15)
+    await asyncio.to_thread(until, lambda: stored(world, room_id, f"MEMBER#{carol}"), 15)
     listed = {row["name"]: row for row in await ops.rows(queues, "list")}
     assert listed[kept(world.stack.settings.quarantine_queue)]["in_flight"] == 1
     sqs.purge_queue(QueueUrl=url)
