@@ -44,7 +44,7 @@ def chosen(
 ) -> list[Room]:
     """Each room once, in the order given. Raises click.UsageError when there is none."""
     keys = [*external_ids, *(one.strip() for one in ids or ())]
-    keys += [one.external_id for one in manifest(rooms)] if rooms else []
+    keys += [*manifest(rooms).ids()] if rooms else []
     found = [Room(key, external_room_id(key)) for key in keys if key]
     found += [Room(room_id, room_id) for room_id in room_ids]
     if not found:

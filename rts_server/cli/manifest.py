@@ -82,6 +82,10 @@ class Manifest:
     def __len__(self) -> int:
         return self.count
 
+    def ids(self) -> Iterator[str]:
+        """The business keys."""
+        return (declared.external_id for declared in self)
+
     def _items(self) -> Iterator[Any]:
         with self._path.open("rb") as file:
             yield from Loader(file).items("rooms")

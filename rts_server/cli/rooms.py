@@ -11,11 +11,11 @@ import click
 from rts_server.cli import lists, shown
 from rts_server.cli.command import FILE, SETTINGS, example, operators
 from rts_server.cli.difference import Declared
-from rts_server.cli.manifest import Manifest, dumped, indented
+from rts_server.cli.manifest import dumped, indented
 from rts_server.cli.present import apply_one, plan_one, read
 from rts_server.cli.run import Result, Run, at_once, walk
 from rts_server.cli.screen import Screen
-from rts_server.cli.server import Server, place
+from rts_server.cli.server import Refused, Server, place
 from rts_server.keys import external_room_id
 
 SAME, DIFFERENT, TROUBLE = 0, 1, 2
@@ -98,27 +98,42 @@ async def diff(server: Server, screen: Screen, manifest: Path, at_once: int) -> 
 @click.argument("manifest", required=False, type=FILE)
 @click.option("--external-id", "ids", multiple=True, help="A room; may be given many times.")
 @click.option("--user", help="All groups with an external id that this user is in.")
+@at_once
 @operators
 async def export(
-    server: Server, screen: Screen, manifest: Path | None, ids: tuple[str, ...], user: str | None
+    server: Server,
+    screen: Screen,
+    manifest: Path | None,
+    ids: tuple[str, ...],
+    user: str | None,
+    at_once: int,
 ) -> int:
     """Print a manifest of rooms as they are: those named in MANIFEST, by option, or of a user.
 
-    Exit code 1 when one of them is not there.
+    Exit code 1 when one of them is not there or could not be read.
     """
     if not (manifest or ids or user):
         raise click.UsageError("Which rooms? A manifest, --external-id or --user.")
-    missing = 0
-    screen.show({"type": "manifest", "membership": "whole"}, "membership: whole", "rooms:")
-    async for name in _named(server, lists.manifest(manifest) if manifest else (), ids, user):
+    named = [*(lists.manifest(manifest).ids() if manifest else ()), *ids]
+    named += [one async for one in _of(server, user)] if user else []
+
+    async def act(name: str) -> Result:
         present = await read(server, external_room_id(name))
         if present is None:
-            screen.say(f"{name}: not there")
-            missing += 1
-        else:
-            row = {"type": "room", "external_id": name, **present.fields}
-            screen.show(row | {"members": present.roles}, *indented(dumped(name, present)))
-    return 1 if missing else 0
+            return Result(name, error=Refused("not_found", "There is no such room."))
+        row = {"type": "room", "external_id": name, **present.fields, "members": present.roles}
+        return Result(name, row=row, lines=tuple(indented(dumped(name, present))))
+
+    code = 0
+    screen.show({"type": "manifest", "membership": "whole"}, "membership: whole", "rooms:")
+    async with aclosing(walk(screen, list(dict.fromkeys(named)), act, at_once)) as results:
+        async for result in results:
+            if result.error:
+                screen.say(f"{result.name}: {result.error}")
+                code = 1
+            else:
+                screen.show(result.row, *result.lines)
+    return code
 
 
 def external_id(declared: Declared) -> str:
@@ -126,14 +141,7 @@ def external_id(declared: Declared) -> str:
     return declared.external_id
 
 
-async def _named(
-    server: Server, manifest: Manifest | tuple[()], ids: tuple[str, ...], user: str | None
-) -> AsyncIterator[str]:
-    for declared in manifest:
-        yield declared.external_id
-    for one in ids:
-        yield one
-    if user:
-        async for room in server.pages(f"/v1/users/{place(user)}/rooms", "rooms"):
-            if room.get("external_id"):
-                yield room["external_id"]
+async def _of(server: Server, user: str) -> AsyncIterator[str]:
+    async for room in server.pages(f"/v1/users/{place(user)}/rooms", "rooms"):
+        if room.get("external_id"):
+            yield room["external_id"]

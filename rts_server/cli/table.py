@@ -32,7 +32,7 @@ def read(path: Path, *, whole: bool, create: bool) -> list[Declared]:
     """A declaration for each room, in order of appearance. Raises Wrong with line and reason."""
     rooms: dict[str, dict[str, Member]] = {}
     said: list[str] = []
-    for number, given in _rows(path):
+    for number, given in _decoded(path):
         try:
             row = Row().load(given)
         except ValidationError as error:
@@ -50,6 +50,13 @@ def read(path: Path, *, whole: bool, create: bool) -> list[Declared]:
         Declared(room_id, {}, tuple(members.values()), whole, create)
         for room_id, members in rooms.items()
     ]
+
+
+def _decoded(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
+    try:
+        yield from _rows(path)
+    except UnicodeDecodeError:
+        raise Wrong(f"{path}: not UTF-8") from None
 
 
 def _rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:

@@ -109,7 +109,10 @@ async def test_what_is_exported_is_as_declared(ops: Operator, tmp_path: Path) ->
         assert yaml.safe_load(exported.stdout)["rooms"][0]["external_id"] == key
         assert (await ops.run(rooms, "diff", copy)).exit_code == 0
     missing = await ops.run(rooms, "export", "--external-id", gone)
-    assert (missing.exit_code, missing.stderr) == (1, f"{gone}: not there\n")
+    assert (missing.exit_code, missing.stderr) == (
+        1,
+        f"{gone}: not_found: There is no such room.\n",
+    )
     assert (await ops.run(rooms, "export")).exit_code == 2
 
 

@@ -68,6 +68,8 @@ async def test_a_wrong_table_is_told_by_line(
     result = await ops.run(members, csv)
     assert result.exit_code == 2
     assert f"{csv}{said}" in result.stderr
+    csv.write_bytes(text.encode("utf-16"))
+    assert f"{csv}: not UTF-8" in (await ops.run(members, csv)).stderr
 
 
 async def test_a_notice_comes_once(world: World, ops: Operator, tmp_path: Path) -> None:
