@@ -7,7 +7,6 @@ import contextlib
 import logging
 import signal
 import sys
-from typing import TYPE_CHECKING
 
 import uvloop
 from aiohttp import web
@@ -19,9 +18,6 @@ from rts_server.parts import Parts, start_tracing
 from rts_server.persistence.quarantine import Quarantine
 from rts_server.persistence.relay import Relay
 from rts_server.watch import Watch
-
-if TYPE_CHECKING:
-    pass
 
 log = logging.getLogger(__name__)
 

@@ -125,7 +125,7 @@ local function nothing()
   return {'nothing', now, head.epoch, head.offset, head.seq}
 end
 if wishes.room then return nothing() end
-if req.again and req.members and cjson.decode(head.room).deleted_at then return nothing() end
+if req.again and req.members and head.room and cjson.decode(head.room).deleted_at then return nothing() end
 
 -- So does a change of the room.
 if req.room_change then

@@ -90,6 +90,7 @@ def test_queues_and_tables_have_the_names_of_the_settings(stack: Stack) -> None:
         defaults.message_queue,
         defaults.room_queue,
         defaults.quarantine_queue,
+        f"{defaults.quarantine_queue}-kept",
         "chat-message-queue-dlq.fifo",
         "chat-room-queue-dlq",
     }
