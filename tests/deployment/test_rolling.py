@@ -65,6 +65,10 @@ async def rolled(
     return json.loads(out.read_text()), ends
 
 
+LATE = 0.5
+"""Seconds that a client on a busy machine may see its close late."""
+
+
 async def test_rolling_restart(
     world: World, instances: Instances, tmp_path: Path, full: bool
 ) -> None:
@@ -90,7 +94,7 @@ async def test_rolling_restart(
         here = [one["at"] / 1000 for one in told if at <= one["at"] / 1000 <= at + took]
         spreads.append(max(here) - min(here))
         assert len(here) > 1
-        assert spreads[-1] >= spread * 0.99
+        assert spreads[-1] >= spread - LATE
         assert took <= 60
     print(
         f"{len(seen['acked'])} acked, none lost; refused and repeated: {seen['codes']};",

@@ -78,6 +78,7 @@ ARCHIVE = "rts_server/persistence/archive.py"
 CALLS = {
     "WebRole": [
         ARCHIVE,
+        "rts_server/rooms/verify.py",
         "rts_server/persistence/revocations.py",
         "rts_server/persistence/backlog.py",
         "rts_server/files/*.py",

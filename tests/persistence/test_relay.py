@@ -306,6 +306,7 @@ async def test_a_cut_connection_and_an_entry_below_the_cursor(
         first = await log.add("r")
         await until(log.empty)
         await redis.client_kill_filter(_type="normal", skipme=True)
+        await redis.connection_pool.disconnect()  # the others of this test are dead as well
         second = await log.add("r")
         await until(log.empty)
         key = keys.outbox(keys.partition("r"))
