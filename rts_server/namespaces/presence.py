@@ -70,6 +70,8 @@ class PresenceNamespace(Namespace):
     async def presence_watch(self, session: Session, asked: dict[str, Any]) -> Answer:
         """How some users are, and from now on every change, until the socket ends."""
         wanted = list(dict.fromkeys(asked["user_ids"]))
+        if session.closed:  # what was asked just before the end may come behind it
+            return {"presences": shown(wanted, {})}
         watch = self._watching.get(session)
         if watch is None:
             watch = self._watching[session] = Watch(

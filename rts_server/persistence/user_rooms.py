@@ -53,7 +53,10 @@ class UserRooms:
     async def note_all(self, changes: list[tuple[str, Membership]]) -> None:
         """Several changes in one round trip."""
         calls: list[Call] = [
-            ([keys.user_rooms(user_id)], [*change, keys.user_channel(user_id)])
+            (
+                [keys.user_rooms(user_id)],
+                [*change, keys.user_channel(user_id), keys.presence_channel(user_id)],
+            )
             for user_id, change in changes
         ]
         await _NOTE.many(self._redis, calls)

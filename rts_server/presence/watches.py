@@ -73,16 +73,24 @@ class Watches:
 
     async def watch(self, watch: Watch, user_ids: list[str]) -> dict[str, Presence]:
         """Watch these and nobody else; how they are. Strangers are left out."""
-        removals = self._removals
-        met = await self._acquainted(watch.user_id, user_ids)
-        self._replace(watch, met)
-        if removals != self._removals:
-            self._doubt(watch, met)
+        met = await self._look(watch, user_ids)
         if met:
             await self._subscriber.subscribe(map(keys.presence_channel, {*met, watch.user_id}))
+            met = await self._look(watch, sorted(met))  # who left before was told to nobody here
         for user_id, found in (await self._presences.read(met)).items():
             self._take(user_id, found)
         return {u: self._told[u] for u in user_ids if u in met and u in self._told}
+
+    async def _look(self, watch: Watch, user_ids: list[str]) -> set[str]:
+        """Watch those with whom a room is shared now; a socket that is gone watches nobody."""
+        removals = self._removals
+        met = await self._acquainted(watch.user_id, user_ids)
+        if watch.ended:
+            return set()
+        self._replace(watch, met)
+        if removals != self._removals:
+            self._doubt(watch, met)
+        return met
 
     def end(self, watch: Watch) -> None:
         """The socket is gone."""
@@ -92,8 +100,6 @@ class Watches:
     def _replace(self, watch: Watch, targets: set[str]) -> None:
         for user_id in watch.targets - targets:
             self._drop(watch, user_id)
-        if watch.ended:
-            return
         for user_id in targets - watch.targets:
             self._watchers.setdefault(user_id, set()).add(watch)
         watch.targets = set(targets)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import signal
 import time
 from collections.abc import AsyncIterator
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 from redis import Redis
 
+from rts_server import keys
 from tests.flows.test_commands import ok
 from tests.instances.rooms import group, send
 from tests.js_client import JsClient
@@ -168,6 +170,24 @@ async def test_strangers_see_nothing_and_a_watch_ends_with_the_last_room(pair: W
         assert answer["presences"][0] == {"user_id": bob, "error": "not_found"}
         assert answer["presences"][1]["state"] == "away"
         assert states(c, bob) == ["away"]
+
+
+async def test_a_watch_asked_for_just_before_the_end_is_not_kept(pair: World) -> None:
+    """Commands outlive their socket for a moment: nothing stays subscribed for it."""
+    alice, bob = name("alice"), name("bob")
+    async with pair.js(bob) as b:
+        await group(b, [alice])
+        async with pair.raw(alice, 1) as a:
+            await a.join(pair.token(alice), "/presence")
+            for n in range(30):
+                await a.send(
+                    f"42/presence,{n}" + json.dumps(["presence.watch", {"user_ids": [bob]}])
+                )
+        with Redis.from_url(pair.stack.settings.redis_url) as client:
+            quiet = client.pubsub_numsub
+            channels = [keys.presence_channel(user) for user in (alice, bob)]
+            await asyncio.sleep(1)  # that nothing comes back is what is tested
+            assert {count for _, count in quiet(*channels)} == {0}
 
 
 async def test_bad_presence_is_refused(pair: World) -> None:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Iterable
 
+import pytest
 from redis.asyncio import Redis
 
 from rts_server import keys
+from rts_server.persistence.user_rooms import UserRooms
 from rts_server.presence.scripts import Presence
 from tests.presence.conftest import Start
 from tests.presence.instance import TIMES, soon
@@ -201,6 +204,48 @@ async def test_a_list_replaces_the_one_before_and_ends_with_its_socket(
 
     await soon(is_quiet)
     assert not any(vars(one.watches)[name] for name in ("_watchers", "_told", "_own"))
+
+
+async def test_a_watch_of_a_socket_that_ended_meanwhile_keeps_nothing(
+    start: Start, redis: Redis
+) -> None:
+    """A command may outlive its socket: no channel stays subscribed for nobody."""
+    one = await start("one")
+    watcher = one.watcher("alice")
+    one.watches.end(watcher)
+    assert await one.watches.watch(watcher, ["bob"]) == {}
+    assert await redis.pubsub_channels() == []
+
+
+async def test_a_removal_before_the_channels_are_heard_is_noticed(
+    start: Start, friends: set[frozenset[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who left between the first look and the subscription: his word was published to nobody."""
+    one = await start("one")
+    subscribe = one.subscriber.subscribe
+
+    async def late(channels: Iterable[str]) -> None:
+        friends.discard(frozenset(("alice", "bob")))
+        await subscribe(channels)
+
+    monkeypatch.setattr(one.subscriber, "subscribe", late)
+    watcher = one.watcher("alice")
+    assert set(await one.watches.watch(watcher, ["bob", "carol"])) == {"carol"}
+    assert watcher.targets == {"carol"}
+
+
+async def test_a_removal_is_told_again_when_the_index_knows_it(
+    start: Start, redis: Redis, friends: set[frozenset[str]]
+) -> None:
+    """The room's own word comes first: who asks then is told that a room is still shared."""
+    one = await start("one")
+    watcher = one.watcher("alice")
+    await one.watches.watch(watcher, ["bob"])
+    await redis.publish(keys.presence_channel("bob"), "-")
+    await soon(lambda: watcher.round == 1 and not watcher.doubtful)
+    friends.clear()
+    await UserRooms(redis).note("bob", "room", 1, 5, "out")
+    await soon(lambda: not watcher.targets)
 
 
 async def test_a_lost_publish_is_noticed_by_the_check(start: Start, redis: Redis) -> None:
