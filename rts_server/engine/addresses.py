@@ -39,7 +39,8 @@ class Addresses:
         return eio_sid in self._crowded
 
     def _address(self, request: web.Request) -> str:
-        passed = [one.strip() for one in request.headers.get("X-Forwarded-For", "").split(",")]
+        told = ",".join(request.headers.getall("X-Forwarded-For", []))
+        passed = [one.strip() for one in told.split(",") if one.strip()]
         if self._proxies and len(passed) >= self._proxies:
             return passed[-self._proxies]
         return request.remote or ""
