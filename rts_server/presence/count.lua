@@ -1,5 +1,5 @@
 -- How many connections a user has on an instance. ARGV: 4 instance, 5 token, 6 user, 7 connections,
--- 8 grace (ms). Answer: state of entry.lua's `standing`, connections of the user on all instances.
+-- 8 grace (ms). Answer: state of entry.lua's `standing`, connections of the user on all instances that live.
 local now = clock()
 local instance, user, here = ARGV[4], ARGV[6], tonumber(ARGV[7])
 local state = standing(instance, ARGV[5], now)
@@ -23,8 +23,4 @@ else
   redis.call('PEXPIRE', key, 30 * DAY)
   if entry.state and entry.state ~= 'offline' then redis.call('ZADD', DUE, 'NX', now + ARGV[8], user) end
 end
-local all = 0
-for name, connections in pairs(entry) do
-  if name:match('^c:') then all = all + tonumber(connections) end
-end
-return {state, all}
+return {state, connections(entry, now)}

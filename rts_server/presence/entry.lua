@@ -13,15 +13,17 @@ local function entry_of(user)
   return entry
 end
 
--- Whether an instance with connections of the user lives.
-local function lives(entry, now)
-  for name in pairs(entry) do
+-- Connections of the user on instances that live.
+local function connections(entry, now)
+  local all = 0
+  for name, count in pairs(entry) do
     local instance = name:match('^c:(.*)$')
     local score = instance and redis.call('ZSCORE', INSTANCES, instance)
-    if score and tonumber(score) > now then return true end
+    if score and tonumber(score) > now then all = all + tonumber(count) end
   end
-  return false
+  return all
 end
+local function lives(entry, now) return connections(entry, now) > 0 end
 
 -- A transition: kept and told in one step, so that it is told once.
 local function tell(user, entry, state, now)

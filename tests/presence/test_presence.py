@@ -66,6 +66,20 @@ async def test_users_of_a_silent_instance_go_offline_once(start: Start) -> None:
     assert one.states("carol") == ["online"] == two.states("carol")
 
 
+async def test_connections_of_the_dead_are_not_counted(start: Start) -> None:
+    """Who comes back from a dead instance is not one too many because nobody swept it yet."""
+    one, dead = await start("one", presence_sweep=60.0), await start("dead")
+    counted: list[int] = []
+    one.online.counted = lambda user_id, connections: counted.append(connections)
+    for device in ("phone", "laptop"):
+        dead.online.entered("bob", device)
+    await dead.online.flush()
+    await dead.stop()
+    await asyncio.sleep(TIMES["presence_lease"] * 1.1)
+    one.online.entered("bob", "phone")
+    await soon(lambda: counted == [1])
+
+
 async def test_a_zombie_resurrects_nobody(start: Start) -> None:
     """Who was given up while it slept comes back under another name, with none of its users."""
     one, zombie = await start("one"), await start("zombie")
