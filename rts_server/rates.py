@@ -59,6 +59,7 @@ class Buckets:
     def __init__(self, rates: Mapping[str, Rate]) -> None:
         self._rates = rates
         self._paid: dict[tuple[str, str], float] = {}
+        self._most = SWEEP
 
     def take(
         self, name: str, key: str, now: float, cost: float = 1.0, patience: float = 0.0
@@ -71,9 +72,10 @@ class Buckets:
         wait = max(0.0, paid - now - rate.burst / rate.per_second)
         if wait <= patience:
             self._paid[name, key] = paid
-            if len(self._paid) > SWEEP:
+            if len(self._paid) > self._most:
                 self._forget(now)
         return wait
 
     def _forget(self, now: float) -> None:
         self._paid = {key: paid for key, paid in self._paid.items() if paid > now}
+        self._most = max(SWEEP, 2 * len(self._paid))

@@ -53,6 +53,22 @@ def test_who_owes_nothing_is_forgotten() -> None:
     assert len(buckets._paid) <= SWEEP + 1
 
 
+def test_many_who_owe_are_not_looked_through_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Twice as many owing at once cost twice as much, not four times."""
+    buckets, forget = Buckets({"typing": Rate(1 / 3, 1)}), Buckets._forget
+    swept = 0
+
+    def counted(self: Buckets, now: float) -> None:
+        nonlocal swept
+        swept += len(self._paid)
+        forget(self, now)
+
+    monkeypatch.setattr(Buckets, "_forget", counted)
+    for n in range(4 * SWEEP):
+        buckets.take("typing", str(n), n / 1e6)
+    assert swept <= 8 * SWEEP
+
+
 def test_rates_are_changed_by_name() -> None:
     """What is not named stays; nonsense names itself."""
     assert parse("") == RATES
