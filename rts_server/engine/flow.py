@@ -26,6 +26,11 @@ class Flow:
         if self._unanswered < self._most:
             self._open.set()
 
-    async def room(self) -> None:
-        """Wait until there is room for another."""
+    async def room(self) -> float:
+        """Wait until there is room for another; the seconds it took."""
+        if self._open.is_set():
+            return 0.0
+        loop = asyncio.get_running_loop()
+        began = loop.time()
         await self._open.wait()
+        return loop.time() - began

@@ -89,9 +89,11 @@ class WebSocket(stock.WebSocket):  # type: ignore[misc]
 
     async def wait(self) -> Any:
         """The next packet; none is read while too many commands wait for their answer."""
-        flow = self.handler.__self__.flow
-        if flow is not None:
-            await flow.room()
+        socket = self.handler.__self__
+        if socket.flow is not None:
+            unread = await socket.flow.room()
+            if unread and socket.last_ping:
+                socket.last_ping += unread  # the PONG may lie behind what was not read
         return await super().wait()
 
     @staticmethod
@@ -321,6 +323,7 @@ class Server(socketio.AsyncServer):  # type: ignore[misc]
             metrics.DROPPED.labels("packet").inc()
             self.junk(eio_sid)
         elif frame.type == frames.CONNECT:
+            self.junk(eio_sid)  # one a namespace is decent, a hundred are not
             await self._connect(eio_sid, frame)
         elif frame.type == frames.DISCONNECT:
             await self._handle_disconnect(eio_sid, frame.namespace)
@@ -328,6 +331,7 @@ class Server(socketio.AsyncServer):  # type: ignore[misc]
             self._receive(eio_sid, frame)
         else:
             metrics.DROPPED.labels("packet").inc()
+            self.junk(eio_sid)
 
     def _is_silent(self, eio_sid: str) -> bool:
         """Whether pings go unanswered: who only talks is not there."""
@@ -352,6 +356,7 @@ class Server(socketio.AsyncServer):  # type: ignore[misc]
         sid = self.manager.sid_from_eio_sid(eio_sid, frame.namespace)
         if sid is None or not self.manager.is_connected(sid, frame.namespace):
             metrics.DROPPED.labels("not_connected").inc()
+            self.junk(eio_sid)
             return
         receiver: Receiver = self.namespace_handlers[frame.namespace]
         receiver.receive(sid, frame)

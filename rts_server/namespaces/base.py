@@ -245,10 +245,9 @@ class Namespace(socketio.AsyncNamespace):  # type: ignore[misc]
         try:
             handler, data = self._parse(frame)
             if self._connections.limited:
-                try:
-                    await self._pay(frame.data[0], session, data)
-                except errors.RateLimited as refusal:
-                    return await self.too_fast(frame.data[0], session, refusal)
+                refused = await self._pay(frame.data[0], session, data)
+                if refused is not None:
+                    return refused
             return await handler(self, session, data)
         except errors.Refusal as refusal:
             return refusal
@@ -278,21 +277,26 @@ class Namespace(socketio.AsyncNamespace):  # type: ignore[misc]
         handler, schema = known
         return handler, schema.load(rest[0] if rest else {})
 
-    async def _pay(self, name: str, session: Session, data: dict[str, Any]) -> None:
-        """Charge a command, and wait where it may. Raises RateLimited."""
-        for charge in charges(name, session, data):
+    async def _pay(
+        self, name: str, session: Session, data: dict[str, Any]
+    ) -> Answer | errors.Refusal | None:
+        """Charge a command, and wait where it may; its answer when it is too fast."""
+        heard = self._connections.rooms(session.eio_sid)
+        for charge in charges(name, session, data, heard):
             rate, key, cost, patience = charge
             wait = self._connections.buckets.take(rate, key, self._now(), cost, patience)
             if wait > patience:
                 metrics.LIMITED.labels(rate).inc()
-                raise errors.RateLimited(retry_after_ms=ceil(wait * 1000))
+                refusal = errors.RateLimited(retry_after_ms=ceil(wait * 1000))
+                return await self.too_fast(rate, session, refusal)
             if wait:
                 await asyncio.sleep(wait)
+        return None
 
     async def too_fast(
-        self, name: str, session: Session, refusal: errors.RateLimited
+        self, rate: str, session: Session, refusal: errors.RateLimited
     ) -> Answer | errors.Refusal:
-        """What a command above its rate is answered."""
+        """What a command above a rate is answered."""
         return refusal
 
     async def _answer_when_durable(self, session: Session, asked: Asked, answer: Durable) -> None:

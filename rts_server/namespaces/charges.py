@@ -44,17 +44,18 @@ class Charge(NamedTuple):
     patience: float = 0.0
 
 
-def charges(name: str, session: Session, data: dict[str, Any]) -> Iterator[Charge]:
-    """Everything a valid command is charged for."""
-    user_id = session.user_id
+def charges(name: str, session: Session, data: dict[str, Any], heard: set[str]) -> Iterator[Charge]:
+    """Everything a valid command is charged for. `heard`: the rooms of its connection; a stranger
+    takes nothing of a room, and does not learn whether it is busy.
+    """
+    user_id, room_id = session.user_id, data.get("room_id")
     yield Charge("commands", session.eio_sid)
     if name == "message.send":
         yield Charge("messages", user_id, patience=PATIENCE)
-        yield Charge("room", data["room_id"])
     elif name in CHANGES:
         yield Charge("changes", user_id)
-        if "room_id" in data:
-            yield Charge("room", data["room_id"])
+    if room_id in heard and (name == "message.send" or name in CHANGES):
+        yield Charge("room", room_id)
     if name in _ALSO:
         yield Charge(_ALSO[name], user_id)
     elif name in _BY_ID:

@@ -42,12 +42,12 @@ class PresenceNamespace(Namespace):
             self._watches.end(watch)
 
     async def too_fast(
-        self, name: str, session: Session, refusal: errors.RateLimited
+        self, rate: str, session: Session, refusal: errors.RateLimited
     ) -> Answer | errors.Refusal:
-        """Typing and one's own presence are dropped with ok."""
-        if name.startswith("typing."):
+        """Typing and one's own presence are dropped with ok; all commands together are not."""
+        if rate == "typing":
             return {}
-        if name != "presence.set":
+        if rate != "presence":
             return refusal
         found = await self._presences.read([session.user_id])
         return {"presence": found[session.user_id].shown(session.user_id)}

@@ -25,7 +25,7 @@ def limited(world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     url = f"http://127.0.0.1:{(port := free_port())}"
     own = {"RTS_PORT": str(port), "RTS_LIMITS": "standard", "RTS_USER_CONNECTIONS": "3"}
     own |= {"RTS_ADDRESS_CONNECTIONS": "30", "RTS_PRESENCE_GRACE": "1"}
-    own |= {"RTS_RATES": "operator=5/20"}
+    own |= {"RTS_RATES": "operator=5/20", "RTS_PING_INTERVAL": "2", "RTS_PING_TIMEOUT": "1"}
     log = tmp_path_factory.mktemp("limited") / "web.log"
     process = Process("serve", world.stack.environment() | own, log)
     process.start()
@@ -148,8 +148,46 @@ async def test_who_errs_by_the_hundred_is_closed_for_good(world: World, limited:
         assert codes(good, 0, 1) == ["ok"]
 
 
+@pytest.mark.parametrize(
+    "frames",
+    [
+        ("40/nosuch,",),
+        ("40/chat,{}",),
+        ("43/chat,1[]",),
+        ('42/presence,["typing.stop",{}]',),
+        ('40/receipts,{"token":"junk"}',),
+        ("40/receipts,TOKEN", "41/receipts,"),
+    ],
+)
+async def test_frames_that_are_no_commands_are_counted_too(
+    world: World, limited: int, frames: tuple[str, ...]
+) -> None:
+    """Namespaces again and again, acks of nothing, events to where one is not: all end the same."""
+    alice = name("alice")
+    token = json.dumps({"token": world.token(alice)})
+    async with world.raw(alice, limited) as bad:
+        for _ in range(130):
+            for frame in frames:
+                await bad.send(frame.replace("TOKEN", token))
+        await bad.until(lambda: bad.closed)
+        assert any(e["data"].get("code") == "too_many_errors" for e in bad.events)
+
+
+async def test_what_is_dropped_with_ok_is_bounded_too(world: World, limited: int) -> None:
+    """Beyond 20 commands/s of a connection presence.set is refused like any other."""
+    alice = name("alice")
+    async with world.raw(alice, limited) as fast:
+        await fast.join(world.token(alice), "/presence")
+        for n in range(120):
+            await fast.send(f'42/presence,{n}["presence.set",{{"state":"away"}}]')
+        await fast.until(lambda: len(fast.acks) == 120, 20)
+        assert {"ok", "rate_limited"} == set(codes(fast, 0, 120))
+
+
 async def test_reading_stops_while_eight_commands_wait(world: World, limited: int) -> None:
-    """A line of sends in standard limits never grows in the server: TCP waits, nothing is lost."""
+    """A line of sends in standard limits never grows in the server: TCP waits, nothing is lost, and
+    whose PONG lies behind what is not read counts as there.
+    """
     alice = name("alice")
     async with world.js(alice) as a, world.raw(alice, limited) as fast:
         at = {"room_id": await group(a, [])}

@@ -1,0 +1,21 @@
+"""What a command costs, and whom."""
+
+from __future__ import annotations
+
+from rts_server.auth import Identity
+from rts_server.namespaces.charges import charges
+from rts_server.namespaces.session import Session
+
+
+def rates(name: str, *heard: str) -> set[str]:
+    """The rates a command on room `r` is charged for, on a connection that hears some rooms."""
+    identity = Identity("alice", 0)
+    session = Session("sid", "eio", identity, {}, {}, "session")
+    return {charge.rate for charge in charges(name, session, {"room_id": "r"}, set(heard))}
+
+
+def test_a_room_is_charged_by_its_members_only() -> None:
+    """A stranger neither uses up what a room may, nor learns from a refusal that it is busy."""
+    for name, of_user in (("message.send", "messages"), ("message.react", "changes")):
+        assert rates(name, "r") == {"commands", of_user, "room"}
+        assert rates(name, "other") == {"commands", of_user}
