@@ -61,7 +61,6 @@ class Watches:
         self._watchers: dict[str, set[Watch]] = {}
         self._told: dict[str, Presence] = {}
         self._own: dict[str, set[Watch]] = {}
-        self._removals = 0
         self._asking = asyncio.Semaphore(ASKING)
         self._tasks = Tasks()
 
@@ -73,24 +72,18 @@ class Watches:
 
     async def watch(self, watch: Watch, user_ids: list[str]) -> dict[str, Presence]:
         """Watch these and nobody else; how they are. Strangers are left out."""
-        met = await self._look(watch, user_ids)
+        met = await self._acquainted(watch.user_id, user_ids)
+        if watch.ended:
+            return {}
+        self._replace(watch, met)
         if met:
             await self._subscriber.subscribe(map(keys.presence_channel, {*met, watch.user_id}))
-            met = await self._look(watch, sorted(met))  # who left before was told to nobody here
+            # Who left before that was told to nobody here; who leaves now may be dropped already.
+            met = await self._acquainted(watch.user_id, sorted(met)) & watch.targets
+            self._replace(watch, met)
         for user_id, found in (await self._presences.read(met)).items():
             self._take(user_id, found)
         return {u: self._told[u] for u in user_ids if u in met and u in self._told}
-
-    async def _look(self, watch: Watch, user_ids: list[str]) -> set[str]:
-        """Watch those with whom a room is shared now; a socket that is gone watches nobody."""
-        removals = self._removals
-        met = await self._acquainted(watch.user_id, user_ids)
-        if watch.ended:
-            return set()
-        self._replace(watch, met)
-        if removals != self._removals:
-            self._doubt(watch, met)
-        return met
 
     def end(self, watch: Watch) -> None:
         """The socket is gone."""
@@ -152,7 +145,6 @@ class Watches:
 
     def _left(self, user_id: str) -> None:
         """His watches, and the watches of him, may have lost their last shared room."""
-        self._removals += 1
         for watch in self._watchers.get(user_id, ()):
             self._doubt(watch, {user_id})
         for watch in self._own.get(user_id, ()):
@@ -160,7 +152,6 @@ class Watches:
 
     def resumed(self) -> None:
         """The link was down: transitions and removals may have been missed."""
-        self._removals += 1
         for own in list(self._own.values()):
             for watch in own:
                 self._doubt(watch, watch.targets)

@@ -12,8 +12,10 @@ from aiohttp import web
 from rts_server.adapter.manager import Manager
 from rts_server.config import Settings
 from rts_server.engine.closing import FINAL, RECONNECT
-from rts_server.engine.server import Server
+from rts_server.engine.packets import Encoded, event_packet
+from rts_server.engine.server import SPARE_BYTES, Server
 from tests.js_client import JsClient
+from tests.raw import Raw
 from tests.world import free_port
 
 
@@ -65,3 +67,24 @@ async def test_each_code_closes_in_its_way(served: tuple[Server, str], code: str
             await client.until(lambda: "io server disconnect" in happened(client))
             await client.until(lambda: not server.manager.sid_from_eio_sid(eio_sid, "/chat"))
             assert happened(client) == ["connect", "io server disconnect"]
+
+
+async def test_a_slow_reader_is_spared_what_is_only_nice_to_know(
+    served: tuple[Server, str],
+) -> None:
+    """With 64 KiB waiting it is shed, and said so; what matters is still written."""
+    server, url = served
+    async with Raw(url) as client:
+        await client.join("any", "/chat")
+        (eio_sid,) = server.eio.sockets
+
+        def packet(kind: str, size: int = 0) -> Encoded:
+            return event_packet("/chat", kind, f'{{"type":"{kind}","data":"{"x" * size}"}}')
+
+        assert server.spare(eio_sid, packet("spared.first"))
+        server.write(eio_sid, packet("large", SPARE_BYTES))
+        assert not server.spare(eio_sid, packet("spared.second"))
+        server.write(eio_sid, packet("last"))
+        await client.until(lambda: len(client.events) >= 3)
+        assert [e["type"] for e in client.events] == ["spared.first", "large", "last"]
+        assert server.spare(eio_sid, packet("spared.third"))

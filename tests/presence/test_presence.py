@@ -12,6 +12,7 @@ from redis.asyncio import Redis
 from rts_server import keys
 from rts_server.persistence.user_rooms import UserRooms
 from rts_server.presence.scripts import Presence
+from rts_server.presence.watches import LEFT, Acquainted
 from tests.presence.conftest import Start
 from tests.presence.instance import TIMES, soon
 
@@ -97,6 +98,41 @@ async def test_a_zombie_resurrects_nobody(start: Start) -> None:
     assert one.states("bob") == ["online", "offline"]
 
 
+async def test_nothing_is_counted_under_a_lease_that_was_given_up(
+    start: Start, redis: Redis
+) -> None:
+    """What a sleeper says before it knows is refused, or nobody would ever take it away."""
+    one, zombie = await start("one"), await start("zombie")
+    await zombie.stop()
+
+    async def is_swept() -> bool:
+        return await redis.zrange(keys.PRESENCE.instances, 0, -1) == [b"one.1"]
+
+    await soon(is_swept)
+    zombie.online.entered("bob", "phone")
+    await zombie.online.flush()
+    assert not zombie.lease.registered.is_set()
+    assert not await redis.exists(keys.PRESENCE_OF + "zombie.1", keys.PRESENCE_USERS + "bob")
+    assert (await one.presences.read(["bob"]))["bob"].state == "offline"
+
+
+async def test_after_a_loss_nobody_is_given_up_for_one_lease(start: Start, redis: Redis) -> None:
+    """Whoever registers first does not sweep those who have not come back yet."""
+    one, two = await start("one", presence_sweep=60.0), await start("two", presence_sweep=60.0)
+    two.online.entered("bob", "phone")
+    await two.online.flush()
+    await two.stop()
+    await redis.zadd(keys.PRESENCE.instances, {"two.1": 1})  # Redis was away for long
+    await redis.delete(keys.PRESENCE.fence)
+    one.lease.doubt()
+    await soon(lambda: one.lease.instance == "one.2" and one.lease.registered.is_set())
+    assert not await one.sweep.once()
+    assert await redis.scard(keys.PRESENCE_OF + "two.1") == 1
+    await asyncio.sleep(TIMES["presence_lease"])
+    await one.sweep.once()
+    assert await redis.scard(keys.PRESENCE_OF + "two.1") == 0
+
+
 async def test_a_late_renewal_that_nobody_noticed_is_no_loss(start: Start) -> None:
     """Redis was away longer than a lease, for all: nobody loses his sockets."""
     one = await start("one", presence_sweep=60.0)
@@ -168,6 +204,60 @@ async def test_a_watch_ends_with_the_last_shared_room(
     await soon(lambda: one.states("carol") == ["online"])
     await soon(lambda: watcher.targets == {"carol"})
     assert one.states("bob") == []
+
+
+async def test_what_happens_in_doubt_is_told_when_it_is_known_to_whom(
+    start: Start, friends: set[frozenset[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing at all meanwhile; an answer from before another doubt decides nothing about it."""
+    one = await start("one")
+    watcher = one.watcher("alice")
+    await one.watches.watch(watcher, ["bob", "carol"])
+    ask: Acquainted = one.watches._acquainted
+    asked, answers = asyncio.Event(), asyncio.Event()
+
+    async def slow(user_id: str, others: list[str]) -> set[str]:
+        asked.set()
+        await answers.wait()
+        return await ask(user_id, others)
+
+    monkeypatch.setattr(one.watches, "_acquainted", slow)
+    friends.discard(frozenset(("alice", "bob")))
+    one.watches.heard("bob", LEFT)
+    await asked.wait()
+    one.watches.heard("carol", LEFT)  # of one room of several
+    for user_id in ("bob", "carol"):
+        later = int(time.time() * 1000) + 60_000
+        text = f'{{"v":{later},"state":"online","last":1,"text":""}}'
+        one.watches.heard(user_id, text.encode())
+    assert one.told == []
+    answers.set()
+    await soon(lambda: not watcher.doubtful)
+    assert (one.told, watcher.targets) == ([("alice", "carol", "online")], {"carol"})
+
+
+@pytest.mark.parametrize("during", [1, 2])
+async def test_a_removal_heard_during_a_look_is_not_undone_by_it(
+    start: Start, friends: set[frozenset[str]], monkeypatch: pytest.MonkeyPatch, during: int
+) -> None:
+    """The answer may be older than the word, and come behind what followed from it."""
+    one = await start("one")
+    ask: Acquainted = one.watches._acquainted
+    asked = 0
+
+    async def stale(user_id: str, others: list[str]) -> set[str]:
+        nonlocal asked
+        met, asked = await ask(user_id, others), asked + 1
+        if asked == during:
+            friends.discard(frozenset(("alice", "bob")))
+            one.watches.heard("bob", LEFT)
+            await soon(lambda: "bob" not in watcher.targets)
+        return met
+
+    monkeypatch.setattr(one.watches, "_acquainted", stale)
+    watcher = one.watcher("alice")
+    assert set(await one.watches.watch(watcher, ["bob", "carol"])) == {"carol"}
+    assert watcher.targets == {"carol"}
 
 
 async def test_who_is_put_out_himself_watches_no_more(
