@@ -19,6 +19,8 @@ log = logging.getLogger(__name__)
 
 STRANGERS = 50
 """Users of whom the archive is asked at once."""
+NOBODY = " "
+"""No user's id: what the archive is asked where its answer does not matter."""
 
 
 @dataclass(frozen=True)
@@ -108,8 +110,9 @@ class ChatLists:
     async def acquainted(self, user_id: str, others: list[str]) -> set[str]:
         """Those of `others` with whom the user shares a room; himself always.
 
-        For everybody else the archive is asked, whether the index knows them or not: a stranger
-        costs the time of somebody who never was. Raises Unavailable.
+        For everybody else the archive is asked, whether the index knows them or not, and of whom
+        it does not need to be, of nobody: a stranger costs the time of somebody who never was,
+        in however many rooms he is. Raises Unavailable.
         """
         await self.rooms_of(user_id)
         shared = await self._user_rooms.shared(user_id, others)
@@ -117,7 +120,8 @@ class ChatLists:
         strangers = [other for other in others if other not in met]
         for i in range(0, len(strangers), STRANGERS):
             part = strangers[i : i + STRANGERS]
-            stored = await asyncio.gather(*(self._archive.rooms_of(other) for other in part))
+            asked = [other if shared[other] is None else NOBODY for other in part]
+            stored = await asyncio.gather(*map(self._archive.rooms_of, asked))
             unknown = dict(zip(part, stored, strict=True))
             met |= await self._meeting(
                 user_id, {other: unknown[other] for other in part if shared[other] is None}

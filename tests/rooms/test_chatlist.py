@@ -9,12 +9,13 @@ from redis.asyncio import Redis
 from redis.asyncio.connection import AbstractConnection
 
 from rts_server import keys
-from rts_server.persistence.archive import Archive
+from rts_server.persistence.archive import Archive, StoredMember
 from rts_server.persistence.user_rooms import Membership, UserRooms
 from rts_server.rooms import events
-from rts_server.rooms.chatlist import ChatLists
+from rts_server.rooms.chatlist import NOBODY, ChatLists
 from rts_server.rooms.standing import Standings
 from tests.rooms.bench import Bench, message
+from tests.rooms.deployed import Deployed
 
 ROOMS = 500
 
@@ -74,3 +75,23 @@ async def test_the_list_is_by_activity_and_pages_by_cursor(bench: Bench) -> None
     assert found.unread == {"total": 1, "rooms": 1}
     assert {row.room_id for row in found.after(None, hidden=False)} == {one, two}
     assert [row.room_id for row in found.after(None, hidden=True)] == [three]
+
+
+async def test_a_stranger_costs_what_nobody_does(
+    deployed: Deployed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One question to the archive for each, whose answer is as long: his rooms are not read."""
+    parts = deployed.parts
+    asked: list[str] = []
+    ask = Archive.rooms_of
+
+    async def counted(self: Archive, user_id: str) -> list[StoredMember]:
+        asked.append(user_id)
+        return await ask(self, user_id)
+
+    monkeypatch.setattr(Archive, "rooms_of", counted)
+    for user_id in ("alice", "bob"):
+        await parts.user_rooms.note(user_id, f"room-of-{user_id}", 1, 1, "in")
+        await parts.user_rooms.complete(user_id)
+    assert await parts.chat_lists.acquainted("alice", ["bob", "nobody"]) == set()
+    assert asked == [NOBODY, "nobody"]
