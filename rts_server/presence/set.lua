@@ -13,6 +13,8 @@ local entry = entry_of(user)
 if lives(entry, now) then
   local wanted = entry.away and 'away' or 'online'
   if entry.state ~= wanted or (entry.text or '') ~= (before.text or '') then tell(user, entry, wanted, now) end
+else
+  redis.call('PEXPIRE', key, 30 * DAY)
 end
 local told = redis.call('HMGET', key, 'state', 'last', 'text', 'v')
 return {standing_, told[1] or 'offline', tonumber(told[2]), told[3] or '', tonumber(told[4] or 0)}

@@ -187,6 +187,13 @@ async def test_away_and_status_text_are_told_and_end_with_the_day(start: Start) 
     assert (await one.presences.read(["bob"]))["bob"].text == "gone"
 
 
+async def test_what_is_said_by_who_is_gone_ends_too(start: Start, redis: Redis) -> None:
+    """A command that outlives its socket leaves no entry for good."""
+    one = await start("one")
+    assert (await one.presences.set("bob", "away", "gone")).state == "offline"
+    assert await redis.pttl(keys.PRESENCE_USERS + "bob") > 0
+
+
 async def test_a_watch_ends_with_the_last_shared_room(
     start: Start, redis: Redis, friends: set[frozenset[str]]
 ) -> None:
