@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import boto3
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from rts_server.persistence.records import Objects
+from rts_server.persistence.records import Empty, Forward, Objects
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -22,6 +22,8 @@ CONFIG = Config(
     # The local AWS has one address for all buckets.
     s3={"addressing_style": "path" if "AWS_ENDPOINT_URL" in os.environ else "auto"},
 )
+
+PAGE = 1_000
 
 
 @cache
@@ -36,6 +38,25 @@ def settle(objects: Objects) -> None:
         _keep(bucket, key)
     for key in objects.erase:
         _s3().delete_object(Bucket=bucket, Key=key)
+
+
+def empty(step: Empty) -> Forward | None:
+    """Erase a page below each prefix; the record of the rest. Raises as `settle` does."""
+    bucket, more = os.environ["RTS_BUCKET"], False
+    for prefix in step.prefixes:
+        page = _s3().list_objects_v2(Bucket=bucket, Prefix=prefix, MaxKeys=PAGE)
+        if found := page.get("Contents"):
+            _erase(bucket, [one["Key"] for one in found])
+        more = more or page["IsTruncated"]
+    return step.again if more else None
+
+
+def _erase(bucket: str, keys: list[str]) -> None:
+    """In one call, whose answer may be a success that was none for some."""
+    objects: list[Any] = [{"Key": key} for key in keys]
+    answer = _s3().delete_objects(Bucket=bucket, Delete={"Objects": objects, "Quiet": True})
+    if errors := answer.get("Errors"):
+        raise ClientError({"Error": {"Code": errors[0].get("Code", "")}}, "DeleteObjects")
 
 
 def _keep(bucket: str, key: str) -> None:

@@ -19,6 +19,7 @@ from lambdas.expiry import expire
 from rts_server.persistence.records import (
     MESSAGES,
     ROOMS,
+    Empty,
     Expire,
     Forward,
     Objects,
@@ -85,9 +86,14 @@ def lift(steps: Iterable[Step]) -> None:
                 _forward(step)
             case Objects():
                 files.settle(step)
-            case Expire():
-                if rest := expire(_client(), step):
+            case Expire() | Empty():
+                if rest := _page(step):
                     _forward(rest)
+
+
+def _page(step: Expire | Empty) -> Forward | None:
+    """A part of what takes long; the record of the rest."""
+    return expire(_client(), step) if isinstance(step, Expire) else files.empty(step)
 
 
 def _write(write: Write) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
-PENDING, CITED = "pending/", "cited/"
+PENDING = "pending/"
 META = "x-amz-meta-"
 
 
@@ -91,11 +91,6 @@ class Upload:
 def pending_key(room_id: str, attachment_id: str) -> str:
     """Where an upload arrives; what stays here is collected after a day."""
     return f"{PENDING}{room_id}/{attachment_id}"
-
-
-def citation_key(room_id: str, attachment_id: str) -> str:
-    """Where it is written, once, which message cites a file."""
-    return f"{CITED}{room_id}/{attachment_id}"
 
 
 def _encoded(text: str) -> str:

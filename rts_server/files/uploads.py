@@ -13,7 +13,7 @@ from rts_server.config import Settings
 from rts_server.files import magic
 from rts_server.files.names import cleaned, disposition
 from rts_server.files.store import Object, Store
-from rts_server.files.upload import Upload, citation_key, pending_key
+from rts_server.files.upload import Upload, pending_key
 from rts_server.persistence import records
 from rts_server.protocol.event import rfc3339
 
@@ -56,7 +56,7 @@ class Uploads:
         key, target = pending_key(room_id, attachment_id), records.file_key(room_id, attachment_id)
         arrived = await self._store.head(key)  # first: what is moved meanwhile is at the target
         done, cited = await asyncio.gather(
-            self._store.head(target), self._store.text(citation_key(room_id, attachment_id))
+            self._store.head(target), self._store.text(records.citation_key(room_id, attachment_id))
         )
         if done:
             return _own(done, room_id, user_id).shown()
@@ -103,7 +103,7 @@ class Uploads:
         self, room_id: str, user_id: str, message_id: str, attachment_id: str
     ) -> Attachment | None:
         """All are looked at before one is bound. None: erased, after this message had cited it."""
-        cited = await self._store.text(citation_key(room_id, attachment_id))
+        cited = await self._store.text(records.citation_key(room_id, attachment_id))
         if cited not in (None, message_id):
             raise _not_citable()
         found = await self._store.head(records.file_key(room_id, attachment_id))
@@ -116,7 +116,7 @@ class Uploads:
 
     async def _bind(self, room_id: str, message_id: str, attachment_id: str) -> None:
         """Written once, in the one place all instances share, before the message is in any log."""
-        key = citation_key(room_id, attachment_id)
+        key = records.citation_key(room_id, attachment_id)
         if await self._store.write_once(key, message_id):
             return
         bound = await self._store.text(key)

@@ -82,6 +82,7 @@ CALLS = {
         "rts_server/persistence/revocations.py",
         "rts_server/persistence/backlog.py",
         "rts_server/files/*.py",
+        "rts_server/rooms/verify.py",
     ],
     "RelayRole": [ARCHIVE, "rts_server/persistence/qu*.py"],
     "MessageRole": ["lambdas/tables.py"],
@@ -100,6 +101,8 @@ MEANS = {
     "head_object": {"s3:GetObject"},
     "copy_object": {"s3:GetObject", "s3:PutObject", "s3:PutObjectTagging"},
     "head_bucket": {"s3:ListBucket"},
+    "delete_objects": {"s3:DeleteObject"},
+    "list_objects_v2": {"s3:ListBucket"},
     # Of what is not there, S3 says so only to those who may list.
     "put_object_tagging": {"s3:PutObjectTagging", "s3:ListBucket"},
     "generate_presigned_post": {"s3:PutObject"},

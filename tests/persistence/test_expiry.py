@@ -38,7 +38,7 @@ def test_every_message_gets_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
     bodies = [new(1, n, n, room_id="gone") for n in range(1, 6)]
     assert message_handler(aws.event(*bodies, told), None) == OK
     assert message_handler(aws.event(new(1, 1, 1, room_id="stays")), None) == OK
-    pages, waiting = 0, taken() * 2
+    pages, waiting = 0, [body for body in taken() if "expiry" in body] * 2
     while waiting:
         assert room_handler(aws.event(*waiting), None) == OK
         pages, waiting = pages + 1, taken()

@@ -17,6 +17,7 @@ from lambdas.chat_room_to_db.handler import lambda_handler as room_handler
 from rts_server.persistence import records
 from tests.persistence import aws
 from tests.persistence.samples import added, changed, new, reacted
+from tests.persistence.test_expiry import taken
 from tests.persistence.test_lambdas import OK, failing, fault, quarantined
 
 pytestmark = pytest.mark.usefixtures("bucket")
@@ -45,14 +46,7 @@ def told(files: dict[str, Any]) -> str:
 
 def forwarded() -> list[dict[str, Any]]:
     """What was sent to the room queue, taken out."""
-    sqs = boto3.client("sqs")
-    url = sqs.get_queue_url(QueueName="chat-room-queue")["QueueUrl"]
-    found = []
-    while got := sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages", []):
-        for message in got:
-            found.append(json.loads(message["Body"])["files"])
-            sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
-    return found
+    return [json.loads(body)["files"] for body in taken()]
 
 
 def upload(*attachment_ids: str) -> None:
@@ -126,10 +120,37 @@ def test_without_the_store_only_this_record_waits() -> None:
     assert "a1" not in states()
 
 
+def test_a_deleted_room_takes_its_files_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Cited, uncited, and who cites them, over as many pages as it takes; nobody else's; a file
+    that one could not erase is tried again."""
+    monkeypatch.setattr(files, "PAGE", 2)
+    s3, other = boto3.client("s3"), records.file_key("room-10", "a1")
+    upload("a1", "a2", "a3")
+    for key in (records.citation_key("room-1", "a1"), other):
+        s3.put_object(Bucket="chat-files", Key=key, Body=b"x")
+    assert message_handler(aws.event(records.expiry("room-1", 2_000_000_000)), None) == OK
+    waiting = [body for body in taken() if "files" in body]
+    away = ClientError({"Error": {"Code": "SlowDown"}}, "DeleteObjects")
+    with fault(files._s3(), "before-call.s3.DeleteObjects", away, lambda _: True):
+        assert room_handler(aws.event(*waiting), None) == failing(0)
+    refused = {"Errors": [{"Key": "x", "Code": "InternalError"}]}
+    with monkeypatch.context() as patch:
+        patch.setattr(files._s3(), "delete_objects", lambda **_: refused)
+        assert room_handler(aws.event(*waiting), None) == failing(0)
+    pages = 0
+    while waiting:
+        assert room_handler(aws.event(*waiting, told(KEEP)), None) == OK
+        pages, waiting = pages + 1, taken()
+    left = s3.list_objects_v2(Bucket="chat-files").get("Contents", [])
+    assert ([one["Key"] for one in left], pages) == ([other], 2)
+    s3.delete_object(Bucket="chat-files", Key=other)
+
+
 @pytest.mark.parametrize(
     "body",
     [
         told({"room_id": "room-1", "erase": ["../x"]}),
+        told({"room_id": "room-1", "whole_room": "no"}),
         told({"room_id": "a/b", "erase": ["a1"]}),
         told({"erase": ["a1"]}),
     ],

@@ -5,6 +5,7 @@ to repeat and safe in any order: it only ever moves an attribute upwards.
 """
 
 from rts_server.persistence.records.expiry import KEPT, expiry
+from rts_server.persistence.records.files import emptied
 from rts_server.persistence.records.keys import (
     DELETED,
     LARGEST,
@@ -13,6 +14,7 @@ from rts_server.persistence.records.keys import (
     ROOM,
     ROOMS,
     body_key,
+    citation_key,
     file_key,
     final_key,
     member_key,
@@ -33,6 +35,7 @@ from rts_server.persistence.records.record import (
 )
 from rts_server.persistence.records.rooms import ROOM_KINDS
 from rts_server.persistence.records.write import (
+    Empty,
     Expire,
     Forward,
     Objects,
@@ -52,6 +55,7 @@ __all__ = [
     "ROOM",
     "ROOMS",
     "ROOM_KINDS",
+    "Empty",
     "Expire",
     "Forward",
     "Objects",
@@ -61,7 +65,9 @@ __all__ = [
     "Transaction",
     "Write",
     "body_key",
+    "citation_key",
     "decide",
+    "emptied",
     "expiry",
     "file_key",
     "final_key",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from rts_server.persistence.records.files import emptied
 from rts_server.persistence.records.record import Record
 from rts_server.persistence.records.shapes import VERSION
 from rts_server.persistence.records.write import Expire, Forward, Step, json_text
@@ -11,8 +12,10 @@ KEPT = 30 * 86_400
 
 
 def passed_on(record: Record) -> list[Step]:
-    """What takes long must not hold up the messages of other rooms."""
-    return [Forward(expiry(record.room_id, record.data["expires_at"]))]
+    """What takes long must not hold up the messages of other rooms. Files go at once: the end of an
+    item tells nobody, and no member is left who could ask for one."""
+    room_id = record.room_id
+    return [Forward(expiry(room_id, record.data["expires_at"])), emptied(room_id)]
 
 
 def expired(record: Record) -> list[Step]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 ROOMS, MESSAGES = "rooms", "messages"
 ROOM, MEMBER, DELETED = "ROOM", "MEMBER#", "DELETED#"
-FILES = "files/"
+FILES, CITED = "files/", "cited/"
 BLOCK = 1_000
 LARGEST = 10**10 - 1
 
@@ -32,6 +32,16 @@ def message_key(room_id: str, message_id: str) -> dict[str, str]:
 def file_key(room_id: str, attachment_id: str) -> str:
     """Key of a verified file in the bucket. No grant for an upload reaches it."""
     return f"{FILES}{room_id}/{attachment_id}"
+
+
+def citation_key(room_id: str, attachment_id: str) -> str:
+    """Where it is written, once, which message cites a file."""
+    return f"{CITED}{room_id}/{attachment_id}"
+
+
+def prefixes(room_id: str) -> tuple[str, ...]:
+    """What the keys of a room's files, and of who cites them, begin with."""
+    return f"{FILES}{room_id}/", f"{CITED}{room_id}/"
 
 
 def position(epoch: int, number: int) -> str:

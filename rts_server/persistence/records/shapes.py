@@ -55,7 +55,12 @@ CURSORS = _schema(
     room_id=_id(required=True),
     members=fields.List(fields.Nested(_CURSOR), required=True, validate=Length(min=1)),
 )
-FILES = _schema(room_id=_id(required=True), keep=fields.List(_id()), erase=fields.List(_id()))
+FILES = _schema(
+    room_id=_id(required=True),
+    keep=fields.List(_id()),
+    erase=fields.List(_id()),
+    whole_room=fields.Boolean(truthy={True}, falsy={False}),
+)
 EXPIRY = _schema(
     room_id=_id(required=True), expires_at=_number(required=True), after=_id(allow_none=True)
 )

@@ -59,7 +59,15 @@ class Expire:
     after: str | None
 
 
-Step = Write | Transaction | Forward | Objects | Expire
+@dataclass(frozen=True)
+class Empty:
+    """Whatever in the bucket begins with one of these goes; `again` is the record of the rest."""
+
+    prefixes: tuple[str, ...]
+    again: Forward
+
+
+Step = Write | Transaction | Forward | Objects | Expire | Empty
 
 
 def update(
