@@ -151,7 +151,7 @@ class Verifier:
         lost = [one for one in findings.orphans if one in hot.messages]
         repaired = [*lost, *findings.changed] if repair else []
         if repaired:
-            await self._repair(room_id, hot, repaired, set(lost))
+            await self._repair(room_id, hot, repaired, {one.message_id: one for one in stored})
         return Verified(findings, len(stored), True, repaired)
 
     async def _hot(self, room_id: str) -> Hot | None:
@@ -173,16 +173,18 @@ class Verifier:
         finally:
             passed.cancel()
 
-    async def _repair(self, room_id: str, hot: Hot, ids: list[str], lost: set[str]) -> None:
+    async def _repair(
+        self, room_id: str, hot: Hot, ids: list[str], stored: Mapping[str, Seen]
+    ) -> None:
         """Their records once more through the room's group, and stored when this returns."""
         nonce, records = secrets.token_hex(8), []
         for message_id in ids:
             one = hot.messages[message_id]
-            if message_id in lost and one.event:
+            if message_id not in stored and one.event:
                 digest: Any = await self._redis.hget(keys.room(room_id).idem(message_id), "hash")
                 records.append(brought(one, digest.decode() if digest else None))
             if not one.failed:
-                records.append(stated(room_id, hot, one))
+                records.append(stated(room_id, hot, one, stored.get(message_id)))
         args = [room_id, nonce, *records, _barrier(room_id, nonce)]
         await _REPAIR.run(self._redis, keys.room(room_id)[:9], args)
         await self._passed(room_id, nonce)
@@ -246,8 +248,10 @@ def brought(one: Seen, digest: str | None) -> str:
     return json.dumps({"v": 1, **proof, "event": json.loads(one.event)})
 
 
-def stated(room_id: str, hot: Hot, one: Seen) -> str:
+def stated(room_id: str, hot: Hot, one: Seen, stored: Seen | None = None) -> str:
     """A record of a message's newest state that outranks whatever was stored for that state."""
+    erases = cited(one, stored) - attached(one.message)
+    more = {"erases": sorted(erases)} if erases else {}
     kind = "message.deleted" if "deleted_at" in one.message else "message.updated"
     event = {
         "type": kind,
@@ -256,7 +260,18 @@ def stated(room_id: str, hot: Hot, one: Seen) -> str:
         "offset": max(hot.offset, one.offset + 1),
         "data": {},
     }
-    return json.dumps({"v": 1, "event": event, "message": one.message})
+    return json.dumps({"v": 1, **more, "event": event, "message": one.message})
+
+
+def cited(one: Seen, stored: Seen | None) -> set[str]:
+    """The attachments a message is known to have come with: a tombstone shows none."""
+    came = json.loads(one.event)["data"]["message"] if one.event else {}
+    return attached(came) | (attached(stored.message) if stored else set())
+
+
+def attached(message: Message) -> set[str]:
+    """Ids of the attachments a state of a message shows."""
+    return {attachment["attachment_id"] for attachment in message.get("attachments", ())}
 
 
 def _barrier(room_id: str, nonce: str) -> str:

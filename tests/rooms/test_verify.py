@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import boto3
 import pytest
 
-from rts_server.rooms.verify import Findings, Seen, compare
+from rts_server.persistence.records import MESSAGE_KINDS, parse
+from rts_server.rooms.verify import Findings, Hot, Seen, compare, stated
 from tests.rooms.deployed import Deployed
 
 
@@ -90,6 +92,24 @@ async def test_what_the_archive_lost_is_mended(deployed: Deployed) -> None:
         assert json.loads(str(items[message_id]["body"])) == json.loads(str(before["body"]))
         assert items[message_id]["position"] == before["position"]
         assert items[message_id]["hash"] == before["hash"]
+
+
+@pytest.mark.parametrize("known", ["by the archive", "by the log"])
+def test_a_tombstone_that_is_mended_takes_the_files_with_it(known: str) -> None:
+    """Also where the deletion's own record, which names them, is what was lost."""
+    whole = message("one", 1, attachments=[{"attachment_id": "a2"}, {"attachment_id": "a1"}])
+    tombstone, stored = message("one", 1, deleted_at="x", attachments=[]), None
+    if known == "by the archive":
+        stored = whole
+    else:
+        event = json.dumps({"data": {"message": whole.message}})
+        tombstone = replace(tombstone, event=event)
+    record = json.loads(stated("room", Hot(1, 9, 1, {}), tombstone, stored))
+    assert (record["event"]["type"], record["erases"]) == ("message.deleted", ["a1", "a2"])
+    edited = json.loads(stated("room", Hot(1, 9, 1, {}), whole, whole))
+    assert (edited["event"]["type"], "erases" in edited) == ("message.updated", False)
+    more = {"message_id": "one", "room_id": "room", "sender_id": "alice", "type": "text"}
+    parse(json.dumps(record | {"message": record["message"] | more}), MESSAGE_KINDS)
 
 
 async def test_a_gap_is_told(deployed: Deployed) -> None:
