@@ -72,7 +72,7 @@ def create_app(settings: Settings) -> web.Application:
     roster = Roster(parts.redis)
     instances = InstanceRoutes(roster, Everywhere(parts.redis))
     whereabouts = PresenceRoutes(presence.presences, roster)
-    resources = [*parts.for_operators(), instances, whereabouts]
+    resources = [*parts.for_operators(store, presence.presences), instances, whereabouts]
     operators.add_routes(app, settings, parts.revocations, resources)
     if settings.dev:
         demo.add_routes(app, settings)

@@ -16,6 +16,8 @@ from redis.exceptions import RedisError
 from rts_server.adapter.everywhere import Everywhere
 from rts_server.adapter.hearing import Hearing
 from rts_server.config import Settings
+from rts_server.files.own import OwnFiles
+from rts_server.files.store import Store
 from rts_server.persistence.archive import Archive
 from rts_server.persistence.backlog import Backlog
 from rts_server.persistence.eviction import must_not_evict
@@ -106,12 +108,14 @@ class Parts:
 
         return TracedLog(self.tracing.tracer, *parts)
 
-    def for_operators(self) -> list[object]:
+    def for_operators(self, store: Store, presences: Presences) -> list[object]:
         """The resources of REST. The system acts there, nobody's membership is asked."""
         settings, declarations = self.settings, self.declarations
         rooms = self.operated
         messages = Messages(self.redis, self.system, self.history, system=True)
-        personal = PersonalData(self.system, messages, self.history, self.archive, self.user_rooms)
+        kept = (OwnFiles(store, self.backlog), presences)
+        reads = (self.history, self.archive, self.user_rooms)
+        personal = PersonalData(self.system, messages, reads, kept)
         return [
             RoomRoutes(settings, rooms, declarations, self.verifier),
             MemberRoutes(settings, rooms, self.members, declarations),
@@ -175,6 +179,7 @@ class Presence:
         with contextlib.suppress(TimeoutError, RedisError, OSError):
             async with asyncio.timeout(FAREWELL):
                 await self.online.flush()
+                await self.lease.leave()
 
     def _about(self) -> dict[str, object]:
         return {"started_at": self._started, "connections": self.online.connections}

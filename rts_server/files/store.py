@@ -102,6 +102,16 @@ class Store:
         """Delete an object, if there is one."""
         await self._run(self._delete, key)
 
+    async def keys(self, prefix: str) -> list[str]:
+        """Those that begin so."""
+        found: list[str] = []
+        after, more = "", True
+        while more:
+            page, more = await self._run(self._keys, prefix, after)
+            found += page
+            after = found[-1] if found else after
+        return found
+
     async def text(self, key: str) -> str | None:
         """A small object as text; None where there is none."""
         return await self._run(self._text, key)
@@ -171,6 +181,10 @@ class Store:
 
     def _delete(self, key: str) -> None:
         self._client.delete_object(Bucket=self._bucket, Key=key)
+
+    def _keys(self, prefix: str, after: str) -> tuple[list[str], bool]:
+        page = self._client.list_objects_v2(Bucket=self._bucket, Prefix=prefix, StartAfter=after)
+        return [one["Key"] for one in page.get("Contents", ())], page["IsTruncated"]
 
     def _text(self, key: str) -> str | None:
         try:

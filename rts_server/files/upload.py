@@ -88,9 +88,14 @@ class Upload:
         return [*exact, ["content-length-range", self.size, self.size]]
 
 
+def pending_prefix(room_id: str) -> str:
+    """Where the uploads of a room arrive; what stays here is collected after a day."""
+    return f"{PENDING}{room_id}/"
+
+
 def pending_key(room_id: str, attachment_id: str) -> str:
-    """Where an upload arrives; what stays here is collected after a day."""
-    return f"{PENDING}{room_id}/{attachment_id}"
+    """Where one arrives."""
+    return pending_prefix(room_id) + attachment_id
 
 
 def _encoded(text: str) -> str:

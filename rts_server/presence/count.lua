@@ -18,9 +18,9 @@ if lives(entry, now) then
   redis.call('PERSIST', key)
   local wanted = entry.away and 'away' or 'online'
   if entry.state ~= wanted then tell(user, entry, wanted, now) end
-else
+elseif entry.state then  -- of who was forgotten meanwhile nothing is kept
   redis.call('HSET', key, 'last', now)
   redis.call('PEXPIRE', key, 30 * DAY)
-  if entry.state and entry.state ~= 'offline' then redis.call('ZADD', DUE, 'NX', now + ARGV[8], user) end
+  if entry.state ~= 'offline' then redis.call('ZADD', DUE, 'NX', now + ARGV[8], user) end
 end
 return {state, connections(entry, now)}

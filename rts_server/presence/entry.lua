@@ -25,12 +25,15 @@ local function connections(entry, now)
 end
 local function lives(entry, now) return connections(entry, now) > 0 end
 
+local function publish(user, v, state, last, text)
+  redis.call('PUBLISH', CHANNEL .. user, cjson.encode({v = v, state = state, last = last, text = text}))
+end
+
 -- A transition: kept and told in one step, so that it is told once.
 local function tell(user, entry, state, now)
   local v = math.max(tonumber(entry.v or 0) + 1, now)
   redis.call('HSET', USERS .. user, 'state', state, 'v', v)
-  redis.call('PUBLISH', CHANNEL .. user, cjson.encode(
-    {v = v, state = state, last = tonumber(entry.last or 0), text = entry.text or ''}))
+  publish(user, v, state, tonumber(entry.last or 0), entry.text or '')
 end
 
 -- 'ok' for an instance whose lease lives in this Redis; 'anew' when Redis lost what it knew of us.

@@ -16,6 +16,7 @@ from rts_server.config import Settings, ms
 from rts_server.presence.scripts import call, presence_script
 
 _LEASE = presence_script("lease.lua")
+_LEAVE = presence_script("leave.lua")
 
 RENEW_SHARE = 0.35
 LONGEST_BACKOFF = 1.0
@@ -86,6 +87,11 @@ class Lease:
         if not self._held:
             self._held = True
             self.gained()
+
+    async def leave(self) -> None:
+        """Give it up, when it is renewed no more and our users were told."""
+        if self._held:
+            await _LEAVE.run(self._redis, *call(self.instance, self.token))
 
     def _call(self) -> Any:
         about = orjson.dumps(self._about()).decode()

@@ -15,6 +15,7 @@ from rts_server.presence.scripts import Presence, call, presence, presence_scrip
 
 _READ = presence_script("read.lua")
 _SET = presence_script("set.lua")
+_FORGET = presence_script("forget.lua")
 
 SLICE = 100
 
@@ -58,6 +59,10 @@ class Presences:
                 return presence(told, last, kept, v)
             lease.doubt()
             await asyncio.sleep(0)
+
+    async def forget(self, user_id: str) -> bool:
+        """Take away what is kept of a user, who is told as offline; whether there was anything."""
+        return bool(await _FORGET.run(self._redis, *call(user_id)))
 
 
 def _read(fields: list[Any], recent: bool) -> Presence | None:

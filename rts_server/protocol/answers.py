@@ -297,22 +297,31 @@ class Membership(Shown):
 
 
 class ExportLine(Shown):
-    """A membership, a message, or the end with the number of lines before it."""
+    """A membership, a message, a file (cited or not) in a room, how the user is, or the end with
+    the number of lines before it."""
 
-    kind = fields.String(required=True, validate=OneOf(["membership", "message", "end"]))
+    kind = fields.String(
+        required=True, validate=OneOf(["presence", "membership", "message", "file", "end"])
+    )
+    presence = one(objects.Presence, required=False)
     membership = one(Membership, required=False)
     message = one(objects.Message, required=False)
+    room_id = fields.String()
+    attachment = one(objects.Attachment, required=False)
     lines = fields.Integer()
 
 
 class ErasedLine(Shown):
-    """A membership, message or reaction that is no more, or the end with the number of lines."""
+    """A membership, message, reaction or file that is no more, how he was, or the end with the
+    number of lines."""
 
     kind = fields.String(
-        required=True, validate=OneOf(["membership", "message", "reaction", "end"])
+        required=True,
+        validate=OneOf(["membership", "message", "reaction", "file", "presence", "end"]),
     )
     room_id = fields.String()
     message_id = fields.String()
+    attachment_id = fields.String()
     lines = fields.Integer()
 
 

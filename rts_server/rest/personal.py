@@ -18,14 +18,14 @@ class PersonalRoutes:
 
     @route("POST", "/v1/users/{user_id}:export", answers.ExportLine, lines=True)
     async def export(self, operator: Identity, asked: Asked) -> AsyncIterator[Line]:
-        """Every membership and message of a user, in all rooms he is or was in."""
+        """Every membership, message and file of a user, in all rooms he is or was in."""
         return self._personal.export(asked["user_id"])
 
     @route("POST", "/v1/users/{user_id}:erase", answers.ErasedLine, lines=True)
     async def erase(self, operator: Identity, asked: Asked) -> AsyncIterator[Line]:
         """Take a user out of all rooms and make each of his messages a tombstone, files included.
 
-        His reactions go too. A line for each that was done; safe to repeat, also where it broke
-        off.
+        His reactions go too, his files that no message cites, and how he was. A line for each that
+        was done; safe to repeat, also where it broke off.
         """
         return self._personal.erase(operator.user_id, asked["user_id"])

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from typing import Any
+from collections.abc import AsyncIterator, Iterable, Mapping
+from typing import Any, Protocol
 
 from rts_server import errors
 from rts_server.persistence.archive import Archive, StoredMember
@@ -22,6 +22,37 @@ PATIENCE = 10.0
 """Seconds that a page of erasures waits for the queue, so that it does not run ahead of it."""
 
 
+class Files(Protocol):
+    """The files of a user in a room."""
+
+    async def told(self, room_id: str, user_id: str) -> list[Line]:
+        """The protocol's attachments."""
+
+    async def erase(self, room_id: str, user_id: str) -> list[str]:
+        """Their ids; they go."""
+
+
+class Shown(Protocol):
+    """How a user is to others."""
+
+    @property
+    def last(self) -> int:
+        """When he was here last (ms), 0 for never."""
+
+    def shown(self, user_id: str) -> Line:
+        """As the protocol shows it."""
+
+
+class Presences(Protocol):
+    """How users are."""
+
+    async def read(self, user_ids: Iterable[str]) -> Mapping[str, Shown]:
+        """What is kept of each."""
+
+    async def forget(self, user_id: str) -> bool:
+        """Whether there was anything; it is gone."""
+
+
 class PersonalData:
     """Both walk the whole history of each room: nothing says by whom a message is but itself."""
 
@@ -29,20 +60,23 @@ class PersonalData:
         self,
         appends: SystemAppends,
         messages: Messages,
-        history: History,
-        archive: Archive,
-        user_rooms: UserRooms,
+        reads: tuple[History, Archive, UserRooms],
+        kept: tuple[Files, Presences],
     ) -> None:
         """`messages`: those of the system."""
         self._appends = appends
         self._messages = messages
-        self._history = history
-        self._archive = archive
-        self._user_rooms = user_rooms
+        self._history, self._archive, self._user_rooms = reads
+        self._files, self._presences = kept
 
     async def export(self, user_id: str) -> AsyncIterator[Line]:
-        """A line for each membership, past ones too, and for each message he sent."""
+        """A line for each membership, past ones too, each message he sent, each file he uploaded,
+        and for how he is."""
         count = 0
+        presence = (await self._presences.read([user_id]))[user_id]
+        if presence.last:
+            count += 1
+            yield {"kind": "presence", "presence": presence.shown(user_id)}
         for room_id in await self._rooms_of(user_id):
             stored = await self._archive.member(room_id, user_id)
             if stored is not None:
@@ -52,10 +86,14 @@ class PersonalData:
                 if message["sender_id"] == user_id:
                     count += 1
                     yield {"kind": "message", "message": message}
+            for attachment in await self._files.told(room_id, user_id):
+                count += 1
+                yield {"kind": "file", "room_id": room_id, "attachment": attachment}
         yield {"kind": "end", "lines": count}
 
     async def erase(self, actor_id: str, user_id: str) -> AsyncIterator[Line]:
-        """He leaves every room, each of his messages becomes a tombstone, his reactions go.
+        """He leaves every room, each of his messages becomes a tombstone; his reactions, his files
+        and how he was go.
 
         A line for each. Safe to repeat, and to be repeated where it broke off.
         """
@@ -75,6 +113,12 @@ class PersonalData:
                 if len(waiting) >= PAGE:
                     waiting = await self._settle(waiting)
             await self._settle(waiting)
+            for attachment_id in await self._files.erase(room_id, user_id):
+                count += 1
+                yield {"kind": "file", "room_id": room_id, "attachment_id": attachment_id}
+        if await self._presences.forget(user_id):
+            count += 1
+            yield {"kind": "presence"}
         yield {"kind": "end", "lines": count}
 
     async def _rooms_of(self, user_id: str) -> list[str]:

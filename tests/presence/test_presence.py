@@ -11,6 +11,7 @@ from redis.asyncio import Redis
 
 from rts_server import keys
 from rts_server.persistence.user_rooms import UserRooms
+from rts_server.presence.roster import Roster
 from rts_server.presence.scripts import Presence
 from rts_server.presence.watches import LEFT, Acquainted
 from tests.presence.conftest import Start
@@ -411,3 +412,37 @@ async def test_many_users_of_a_dead_instance_are_swept_in_slices(
     assert not await redis.exists(keys.PRESENCE_OF + "dead.1")
     states = await one.presences.read(f"user{n}" for n in range(450))
     assert {found.state for found in states.values()} == {"offline"}
+
+
+async def test_nothing_is_kept_of_who_is_forgotten(start: Start, redis: Redis) -> None:
+    """Watchers hear that he is offline; what he has open ends unsaid, the next begins anew."""
+    one = await start("one")
+    await one.watches.watch(one.watcher("alice"), ["bob"])
+    one.online.entered("bob", "phone")
+    await one.presences.set("bob", "away", "at sea")
+    await soon(lambda: one.states("bob")[-1:] == ["away"])
+    assert await one.presences.forget("bob")
+    await soon(lambda: one.states("bob")[-1:] == ["offline"])
+    assert not await one.presences.forget("bob")
+    assert (await one.presences.read(["bob"]))["bob"][1:] == ("offline", 0, "")
+    one.online.left("bob", "phone")
+    await one.online.flush()
+    assert await redis.exists(f"{keys.PRESENCE_USERS}bob") == 0
+    one.online.entered("bob", "phone")
+    await soon(lambda: one.states("bob")[-1:] == ["online"])
+
+
+async def test_an_instance_that_ends_is_gone_at_once(start: Start, redis: Redis) -> None:
+    """Its lease does not have to run out; users it still had are given up by the others."""
+    one, two, three = await start("one"), await start("two"), await start("three")
+    await one.watches.watch(one.watcher("alice"), ["bob"])
+    three.online.entered("bob", "phone")
+    await soon(lambda: one.states("bob") == ["online"])
+    for ending in (two, three):
+        await ending.stop()
+        await ending.lease.leave()
+    living = await Roster(redis).instances()
+    assert [each["instance_id"] for each in living] == [one.lease.instance]
+    assert await redis.hexists(keys.PRESENCE.about, two.lease.instance) == 0
+    await soon(lambda: one.states("bob") == ["online", "offline"])
+    assert await redis.zcard(keys.PRESENCE.instances) == 1

@@ -6,7 +6,8 @@ import asyncio
 
 import pytest
 
-from tests.files.form import citing, uploaded
+from rts_server.dev import aws
+from tests.files.form import asking, citing, post, uploaded
 from tests.files.samples import png
 from tests.flows.test_commands import ok
 from tests.flows.test_files import keys
@@ -32,3 +33,34 @@ async def test_the_files_of_a_deleted_room_go_with_it(world: World, operator: Re
         await operator.ok("DELETE", f"/v1/rooms/{gone}")
         await asyncio.to_thread(until, lambda: keys(world, gone) == set(), 20)
         assert keys(world, stays) == {"files", "cited"}
+
+
+async def test_the_files_of_an_erased_user_go(world: World, operator: Rest) -> None:
+    """Cited, verified or only arrived: told by an export, gone after an erasure; others' stay."""
+    alice, bob = name("alice"), name("bob")
+    room_id = await group(operator, member(alice), member(bob))
+    async with world.js(alice) as a, world.js(bob) as b:
+        cited = await uploaded(b, room_id, PICTURE, name="cited.png")
+        await ok(b, "message.send", citing(room_id, cited))
+        uncited = await uploaded(b, room_id, PICTURE, name="uncited.png")
+        arrived = await ok(b, "upload.request", asking(room_id, PICTURE, name="arrived.png"))
+        assert await post(arrived, PICTURE) == 204
+        kept = await uploaded(a, room_id, PICTURE)
+    exported = await operator.lines(f"/v1/users/{bob}:export")
+    files = [line["attachment"] for line in exported if line["kind"] == "file"]
+    assert {one["name"] for one in files} == {"cited.png", "uncited.png", "arrived.png"}
+    assert uncited in files
+    erased = await operator.lines(f"/v1/users/{bob}:erase")
+    gone = {line["attachment_id"] for line in erased if line["kind"] == "file"}
+    assert {cited["attachment_id"], uncited["attachment_id"], arrived["attachment_id"]} >= gone
+    assert {uncited["attachment_id"], arrived["attachment_id"]} <= gone
+    left = {f"files/{room_id}/{kept['attachment_id']}"}
+    left |= {f"cited/{room_id}/{cited['attachment_id']}"}
+    await asyncio.to_thread(until, lambda: whole_keys(world, room_id) == left, 20)
+
+
+def whole_keys(world: World, room_id: str) -> set[str]:
+    """The keys of a room's objects."""
+    s3 = aws.client(world.stack.settings, "s3")
+    found = s3.list_objects_v2(Bucket=world.stack.settings.bucket).get("Contents", [])
+    return {one["Key"] for one in found if f"/{room_id}/" in one["Key"]}

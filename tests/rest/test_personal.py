@@ -15,6 +15,8 @@ from tests.world import World, name, until
 
 pytestmark = pytest.mark.timeout(60)
 
+NOTHING = ("offline", None, None)
+
 
 def texts(lines: list[Any]) -> list[str]:
     """What the messages say."""
@@ -36,10 +38,14 @@ async def test_all_of_a_user_is_told_and_taken_away(world: World, operator: Rest
         liked = (await ok(a, "message.list", {"room_id": here}))["messages"][-1]["message_id"]
         thumb = {"room_id": here, "message_id": liked, "emoji": "+1", "on": True}
         await ok(b, "message.react", thumb)
+        await b.join("/presence")
+        await ok(b, "presence.set", {"state": "online", "status_text": "at sea"})
         await ok(b, "room.leave", {"room_id": left})
         await operator.ok("DELETE", f"/v1/rooms/{gone}")
         exported = await operator.lines(f"/v1/users/{bob}:export")
         assert texts(exported) == ["", "four", "one", "three", "two"]  # "" tells that he left
+        (how,) = (line["presence"] for line in exported if line["kind"] == "presence")
+        assert (how["user_id"], how["state"], how["status_text"]) == (bob, "online", "at sea")
         states = {
             line["membership"]["room_id"]: line["membership"]["state"]
             for line in exported
@@ -47,12 +53,13 @@ async def test_all_of_a_user_is_told_and_taken_away(world: World, operator: Rest
         }
         assert states == {here: "in", between: "in", left: "out", gone: "out"}
         erased = await operator.lines(f"/v1/users/{bob}:erase")
-        kinds = sorted((line["kind"], line["room_id"]) for line in erased)
+        kinds = sorted((line["kind"], line.get("room_id", "")) for line in erased)
         assert kinds == sorted(
             [
                 *(("membership", room_id) for room_id in (here, between)),
                 *(("message", room_id) for room_id in (here, left, gone, between)),
                 ("reaction", here),
+                ("presence", ""),
             ]
         )
         heard = await a.wait_for(lambda e: bool(e["type"] == "message.deleted"))
@@ -60,6 +67,8 @@ async def test_all_of_a_user_is_told_and_taken_away(world: World, operator: Rest
         await b.wait_for(lambda e: bool(e["type"] == "room.removed"))
         message = (await ok(a, "message.get", {"room_id": here, "message_id": liked}))["message"]
         assert message["reactions"] == {}
+        shown = (await operator.ok("GET", f"/v1/users/{bob}/presence"))["presence"]
+        assert (shown["state"], shown["status_text"], shown["last_active_at"]) == NOTHING
         kept = (await ok(a, "message.list", {"room_id": left}))["messages"]
         assert [one["text"] for one in kept if one["type"] == "text"] == ["", "not two"]
     assert await operator.lines(f"/v1/users/{bob}:erase") == []

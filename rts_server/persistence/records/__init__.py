@@ -5,7 +5,7 @@ to repeat and safe in any order: it only ever moves an attribute upwards.
 """
 
 from rts_server.persistence.records.expiry import KEPT, expiry
-from rts_server.persistence.records.files import emptied
+from rts_server.persistence.records.files import emptied, forwarded
 from rts_server.persistence.records.keys import (
     DELETED,
     LARGEST,
@@ -16,6 +16,7 @@ from rts_server.persistence.records.keys import (
     body_key,
     citation_key,
     file_key,
+    files_prefix,
     final_key,
     member_key,
     message_key,
@@ -70,7 +71,9 @@ __all__ = [
     "emptied",
     "expiry",
     "file_key",
+    "files_prefix",
     "final_key",
+    "forwarded",
     "lifts",
     "member_key",
     "message_key",

@@ -11,7 +11,7 @@ from rts_server.persistence.records.write import Empty, Forward, Objects, Step, 
 
 
 def forwarded(room_id: str, *, keep: Sequence[str] = (), erase: Sequence[str] = ()) -> Forward:
-    """The record `files` about attachments of one message."""
+    """The record `files` about attachments of a room."""
     files = {"room_id": room_id, "keep": list(keep), "erase": list(erase)}
     return Forward(json_text({"v": VERSION, "files": files}))
 

@@ -31,7 +31,7 @@ def message_key(room_id: str, message_id: str) -> dict[str, str]:
 
 def file_key(room_id: str, attachment_id: str) -> str:
     """Key of a verified file in the bucket. No grant for an upload reaches it."""
-    return f"{FILES}{room_id}/{attachment_id}"
+    return files_prefix(room_id) + attachment_id
 
 
 def citation_key(room_id: str, attachment_id: str) -> str:
@@ -39,9 +39,14 @@ def citation_key(room_id: str, attachment_id: str) -> str:
     return f"{CITED}{room_id}/{attachment_id}"
 
 
+def files_prefix(room_id: str) -> str:
+    """What the keys of a room's verified files begin with."""
+    return f"{FILES}{room_id}/"
+
+
 def prefixes(room_id: str) -> tuple[str, ...]:
     """What the keys of a room's files, and of who cites them, begin with."""
-    return f"{FILES}{room_id}/", f"{CITED}{room_id}/"
+    return files_prefix(room_id), f"{CITED}{room_id}/"
 
 
 def position(epoch: int, number: int) -> str:
