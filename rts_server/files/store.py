@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from base64 import b64encode
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import TYPE_CHECKING, TypeVar
@@ -18,6 +16,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from rts_server.config import Settings
 from rts_server.errors import Unavailable
 from rts_server.files.upload import Upload
+from rts_server.persistence.threads import Threads
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -50,8 +49,7 @@ class Store:
 
     def __init__(self, settings: Settings) -> None:
         self._bucket = settings.bucket
-        self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="files")
-        self._waiting = 0
+        self._threads = Threads("store", THREADS, WAITING, DEADLINE)
         endpoint = settings.s3_endpoint_url or settings.aws_endpoint_url
         config = Config(
             connect_timeout=0.5,
@@ -67,7 +65,7 @@ class Store:
 
     async def close(self) -> None:
         """Give up what waits and close the connections."""
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        self._threads.close()
         self._client.close()
 
     async def there(self) -> None:
@@ -208,21 +206,14 @@ class Store:
     # On the loop
 
     async def _run(self, work: Callable[..., Answer], *given: object) -> Answer:
-        if self._waiting >= WAITING:
-            raise Unavailable("The store is too busy.")
-        loop = asyncio.get_running_loop()
-        self._waiting += 1
         try:
-            async with asyncio.timeout(DEADLINE):
-                return await loop.run_in_executor(self._pool, work, *given)
+            return await self._threads.run(work, *given)
         except ClientError as error:
             log.warning("store refused", extra={"error": _code(error)})
             raise Unavailable("The store refused.") from error
         except (BotoCoreError, TimeoutError) as error:
             log.warning("store failed", extra={"error": type(error).__name__})
             raise Unavailable("The store is away.") from error
-        finally:
-            self._waiting -= 1
 
 
 def _code(error: ClientError) -> str:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -18,6 +16,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from rts_server.config import Settings
 from rts_server.errors import Unavailable
 from rts_server.persistence import records
+from rts_server.persistence.threads import Threads
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -102,8 +101,7 @@ class Archive:
 
     def __init__(self, settings: Settings) -> None:
         self._rooms, self._messages = settings.rooms_table, settings.messages_table
-        self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="archive")
-        self._waiting = 0
+        self._threads = Threads("archive", THREADS, WAITING, DEADLINE)
         session = boto3.session.Session(region_name=settings.aws_region)
         resource = session.resource(
             "dynamodb", endpoint_url=settings.aws_endpoint_url, config=CONFIG
@@ -113,7 +111,7 @@ class Archive:
 
     async def close(self) -> None:
         """Give up what waits and close the connections."""
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        self._threads.close()
         self._client.close()
 
     async def room(self, room_id: str) -> StoredRoom | None:
@@ -297,20 +295,13 @@ class Archive:
     # On the loop
 
     async def _run(self, read: Callable[..., Answer], *given: Any) -> Answer:
-        if self._waiting >= WAITING:
-            raise Unavailable("The archive is too busy.")
-        loop = asyncio.get_running_loop()
-        self._waiting += 1
         try:
-            async with asyncio.timeout(DEADLINE):
-                return await loop.run_in_executor(self._pool, read, *given)
+            return await self._threads.run(read, *given)
         except ClientError as error:
             raise _refused(error) from error
         except (BotoCoreError, TimeoutError) as error:
             log.warning("archive failed", extra={"error": type(error).__name__})
             raise Unavailable("The archive is away.") from error
-        finally:
-            self._waiting -= 1
 
 
 def _refused(error: ClientError) -> Unavailable:
