@@ -7,7 +7,10 @@ import asyncio
 import pytest
 from redis import Redis
 
+from tests.instances.rooms import group
+from tests.instances.test_presence import all_online, states
 from tests.js_client import ConnectRefused, JsClient
+from tests.raw import Raw
 from tests.rest.client import Rest
 from tests.world import World, name, ready, until
 
@@ -46,3 +49,26 @@ async def test_revoked_is_revoked_everywhere_and_for_good(pair: World) -> None:
     pair.webs[1].start()
     await asyncio.to_thread(until, lambda: ready(pair.urls[1]), 15)
     assert await refused(pair, 1, token)
+
+
+@pytest.mark.parametrize("verb", ["revoke", "disconnect"])
+async def test_also_who_is_not_in_chat_is_closed_and_goes_offline(pair: World, verb: str) -> None:
+    """A connection of /presence or of /receipts alone, on either instance; watchers hear it."""
+    alice, eve = name("alice"), name("eve")
+    token = pair.token(eve)
+    async with (
+        pair.js(alice, 0) as a,
+        Raw(pair.urls[0]) as here,
+        Raw(pair.urls[1]) as there,
+        Rest(pair.urls[0], pair.token("ops", scope="operator")) as operator,
+    ):
+        await group(a, [eve])
+        await a.join("/presence")
+        await here.join(token, "/receipts")
+        await there.join(token, "/presence")
+        await all_online(a, eve)
+        await operator.ok("POST", f"/v1/users/{eve}:{verb}")
+        for client, namespace in ((here, "/receipts"), (there, "/presence")):
+            await client.until(lambda client=client: client.closed)
+            assert f"41{namespace}," in client.packets
+        await a.until(lambda: states(a, eve) == ["offline"], 15)
