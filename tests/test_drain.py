@@ -15,8 +15,11 @@ from typing import Any
 import pytest
 
 from rts_server.drain import moments
+from tests.flows.test_commands import ok
+from tests.instances.rooms import group
 from tests.js_client import JsClient
 from tests.raw import QUERY, Raw
+from tests.rest.client import Rest
 from tests.world import World, name, ready, until
 
 SPREAD = 1.5
@@ -115,6 +118,43 @@ async def test_commands_in_flight_are_answered(world: World, tmp_path: Path) -> 
         assert statuses == ["queued"] * 5
         await asyncio.to_thread(until, lambda: process.ended, 10)
         assert process.stop() == 0
+
+
+async def test_a_line_held_by_its_rate_is_answered_or_not_taken(
+    world: World, tmp_path: Path
+) -> None:
+    """Standard limits, 40 sends at once, a drain by an operator: what is stored was acked, all else
+    was refused as retryable or never read. Its process ended, the instance is listed no more."""
+    alice = name("alice")
+    async with (
+        world.js(alice) as a,
+        world.instance(tmp_path, RTS_DRAIN_SPREAD="0", RTS_LIMITS="standard") as (_, url),
+        Raw(url) as client,
+        Rest(url, world.token("ops", scope="operator")) as operator,
+    ):
+        room_id = await group(a, [])
+        await client.connect(world.token(alice))
+        at = (await operator.ok("GET", "/v1/instances"))["instances"]
+        newest = max(at, key=lambda one: str(one["started_at"]))["instance_id"]
+        for n in range(40):
+            sent = {"room_id": room_id, "client_msg_id": f"m{n}", "text": "hi"}
+            await client.send(f"42/chat,{n}{json.dumps(['message.send', sent])}")
+        await client.until(lambda: len(news(client)) > 4)
+        await operator.ok("POST", f"/v1/instances/{newest}:drain")
+        await client.until(lambda: client.closed, 15)
+        answers = {n: answer for n, (answer,) in client.acks.items()}
+        taken = {f"m{n}" for n, answer in answers.items() if answer["ok"]}
+        assert {
+            (answer["error"]["code"], answer["error"]["retryable"])
+            for answer in answers.values()
+            if not answer["ok"]
+        } <= {("unavailable", True)}
+        listed = (await ok(a, "message.list", {"room_id": room_id, "limit": 100}))["messages"]
+        assert {one["client_msg_id"] for one in listed if one["type"] == "text"} == taken
+        assert 4 < len(taken) < 40
+    async with Rest(world.urls[0], world.token("ops", scope="operator")) as operator:
+        living = (await operator.ok("GET", "/v1/instances"))["instances"]
+        assert newest not in [one["instance_id"] for one in living]
 
 
 def news(client: Raw) -> list[dict[str, Any]]:
