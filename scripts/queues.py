@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from rts_server.cli.command import SETTINGS, example, operators
+from rts_server.cli.replay import replay as sent_again
 from rts_server.cli.screen import Screen
 from rts_server.cli.server import Server
 
@@ -49,15 +50,7 @@ async def redrive(server: Server, screen: Screen, which: str) -> int:
 
     First mend what they failed of. Safe to run again. Exit code 1 when some are left.
     """
-    total = 0
-    while True:
-        told = await server.ask("POST", "/v1/queues/dlq:replay", {"queue": which})
-        total += told["replayed"]
-        if not told["left"] or not told["replayed"]:
-            break
-    text = f"{total} replayed, {told['left']} left."
-    screen.show({"type": "summary", "replayed": total, "left": told["left"]}, text)
-    return 1 if told["left"] else 0
+    return await sent_again(server, screen, "/v1/queues/dlq:replay", {"queue": which})
 
 
 if __name__ == "__main__":

@@ -10,6 +10,8 @@ from rts_server.cli.command import SETTINGS, example, operators
 from rts_server.cli.screen import Screen
 from rts_server.cli.server import Server, place
 
+NAMES = ("kind", "room_id", "message_id", "attachment_id")
+
 
 @click.group(context_settings=SETTINGS)
 def user() -> None:
@@ -20,7 +22,7 @@ def user() -> None:
 @click.argument("user")
 @operators
 async def export(server: Server, screen: Screen, user: str) -> None:
-    """Every membership and message of USER as NDJSON, rooms he left included."""
+    """Every membership, message and file of USER as NDJSON, rooms he left included."""
     screen.as_json = True
     async for one in server.lines("POST", f"/v1/users/{place(user)}:export"):
         screen.show(one)
@@ -33,15 +35,16 @@ async def export(server: Server, screen: Screen, user: str) -> None:
 async def erase(server: Server, screen: Screen, user: str, yes: bool) -> None:
     """Take USER out of all rooms and make each of his messages a tombstone, files included.
 
-    A line for each that was removed, rooms he left included. Safe to run again, also where it
-    broke off; his tokens stay good until you revoke them.
+    What no message cites and how he was go too. A line for each that was removed, rooms he left
+    included. Safe to run again, also where it broke off; his tokens stay good until
+    you revoke them.
     """
     if not yes:
         click.confirm(f"Erase {user} for good?", abort=True, err=True)
     removed: Counter[str] = Counter()
     async for one in server.lines("POST", f"/v1/users/{place(user)}:erase"):
         removed[one["kind"]] += 1
-        screen.show(one, " ".join(filter(None, map(one.get, ("kind", "room_id", "message_id")))))
+        screen.show(one, " ".join(filter(None, map(one.get, NAMES))))
     counts = {f"{kind}s": removed[kind] for kind in ("membership", "message")}
     text = f"{counts['memberships']} memberships and {counts['messages']} messages removed."
     screen.show({"type": "summary", **counts}, text)

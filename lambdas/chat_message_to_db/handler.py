@@ -8,10 +8,10 @@ from aws_lambda_powertools.utilities.batch import (
     SqsFifoPartialProcessor,
     process_partial_response,
 )
-from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 
 from lambdas import fingerprint, spans, tables
 from lambdas.batch import Batch
+from lambdas.handling import handling
 from rts_server.persistence import records
 
 processor = SqsFifoPartialProcessor(skip_group_on_error=True)
@@ -26,21 +26,11 @@ def lambda_handler(event: dict[str, Any], context: Any) -> Any:
     batch = Batch("chat-message-to-db", event, context)
     lifts = records.lifts(record["body"] for record in event["Records"])
 
-    def handle(record: SQSRecord) -> None:
-        try:
-            parsed = records.parse(record.body, records.MESSAGE_KINDS)
-            tables.lift(lifts.get(parsed.room_id, ()))
-            lifts.pop(parsed.room_id, None)
-            with spans.applying(parsed):
-                tables.apply(records.decide(parsed, records.MESSAGE_KINDS))
-            batch.applied(record, parsed)
-        except records.Poison as poison:
-            tables.quarantine(record.body, poison.reason)
-            batch.put_aside()
-        except Exception as error:
-            tables.failed(record.body, error)
-            raise
+    def lift(parsed: records.Record) -> None:
+        tables.lift(lifts.get(parsed.room_id, ()))
+        lifts.pop(parsed.room_id, None)
 
+    handle = handling(batch, records.MESSAGE_KINDS, lift)
     answer = process_partial_response(event, handle, processor, context)
     batch.tell(answer)
     spans.flush()
