@@ -121,9 +121,14 @@ export interface Limits {
   text: number;
   text_bytes: number;
   metadata_bytes: number;
+  metadata_depth: number;
+  metadata_keys: number;
+  room_name: number;
+  status_text: number;
   group_members: number;
   user_rooms: number;
   ids_per_call: number;
+  watched: number;
   mentions: number;
   attachments: number;
   attachment_bytes: number;

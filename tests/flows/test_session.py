@@ -22,7 +22,10 @@ async def test_ready_comes_first_and_tells_the_user(world: World) -> None:
         assert first["type"] == "session.ready"
         assert first["data"]["user_id"] == bob
         assert first["data"]["unread"] == {"total": 1, "rooms": 1}
-        assert first["data"]["limits"]["text"] == 4000
+        limits = first["data"]["limits"]
+        assert limits["text"] == 4000
+        told = {"metadata_depth": 8, "metadata_keys": 64, "room_name": 200}
+        assert limits | told | {"status_text": 140, "watched": 500} == limits
         assert first["data"]["recovered"] == {}
 
 
