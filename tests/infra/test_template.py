@@ -82,7 +82,6 @@ CALLS = {
         "rts_server/persistence/revocations.py",
         "rts_server/persistence/backlog.py",
         "rts_server/files/*.py",
-        "rts_server/rooms/verify.py",
     ],
     "RelayRole": [ARCHIVE, "rts_server/persistence/qu*.py"],
     "MessageRole": ["lambdas/tables.py"],
