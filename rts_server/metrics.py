@@ -20,6 +20,9 @@ PENDING = Gauge("rts_pending_appends", "Appends whose fate is not known yet")
 FATE_SECONDS = Histogram(
     "rts_fate_seconds", "From accepted in the log to a known fate", ["fate"], buckets=LONG
 )
+STORED_SECONDS = Histogram(
+    "rts_stored_seconds", "From accepted in the log to seen in the table, samples", buckets=LONG
+)
 LOST = Counter("rts_lost_appends_total", "Appends that Redis lost and their origin repeated")
 DEAF = Gauge("rts_deaf", "1 while what is published in Redis is not heard here")
 LOOP_LAG = Histogram("rts_loop_lag_seconds", "How late the event loop wakes", buckets=SHORT)

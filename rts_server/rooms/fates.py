@@ -21,6 +21,7 @@ from rts_server.persistence.archive import Archive, Check
 from rts_server.persistence.scripts import Call
 from rts_server.rooms.append import Append, Appended, Nothing, Op
 from rts_server.rooms.appender import room_script
+from rts_server.rooms.lag import StoredLag
 from rts_server.rooms.log import Exists, Moved, RoomLog
 from rts_server.rooms.overtaken import Target, places, targets, without
 from rts_server.tasks import Tasks
@@ -71,6 +72,7 @@ class Fates:
         self._log = room_log
         self._pending: dict[tuple[str, str], Pending] = {}
         self._early: dict[tuple[str, str, str], None] = {}
+        self._lag = StoredLag(archive)
         self._tasks = Tasks()
         self.index: Callable[[Append, Appended], Awaitable[None]] | None = None
 
@@ -81,6 +83,7 @@ class Fates:
     async def close(self) -> None:
         """Stop asking; what is pending is in the outbox, and its client repeats."""
         await self._tasks.close()
+        await self._lag.close()
 
     async def settled(self) -> None:
         """Return when nothing is pending."""
@@ -158,6 +161,8 @@ class Fates:
             took = asyncio.get_running_loop().time() - pending.began
             _SECONDS.get(fate, _SECONDS["failed"]).observe(took)
             pending.done.set_result(fate)
+            if fate == "queued" and pending.request.ask_archive:
+                self._lag.offer(pending.request.room_id, pending.request.request_id, pending.began)
 
     def _schedule(self, pending: Pending) -> None:
         wait = ASK_AFTER[min(pending.asked, len(ASK_AFTER) - 1)]

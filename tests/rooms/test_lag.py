@@ -1,0 +1,32 @@
+"""The lag of a message to the table, as an instance counts it."""
+
+from __future__ import annotations
+
+import asyncio
+
+from rts_server import metrics
+from rts_server.rooms import lag
+from tests.presence.instance import soon
+from tests.rooms.deployed import Deployed
+
+
+def counted() -> float:
+    """All observations, whichever bucket they fell into."""
+    return float(sum(bucket.get() for bucket in metrics.STORED_SECONDS._buckets))
+
+
+async def test_one_message_at_a_time_is_looked_for(deployed: Deployed) -> None:
+    """Told when the table shows it, not when the queue has it; others meanwhile are passed over."""
+    room_id = await deployed.group("alice")
+    before, seconds = counted(), metrics.STORED_SECONDS._sum.get()
+    done = [await deployed.send(room_id, "alice", f"m{n}") for n in range(3)]
+    waiting = await deployed.outbox()
+    for _, entry, fields in waiting:
+        notice = (fields[b"r"].decode(), fields[b"k"].decode(), entry.decode())
+        deployed.parts.fates.notice([notice])
+    assert [await one.fate for one in done] == ["queued"] * 3
+    await asyncio.sleep(3 * lag.LOOKS[0])
+    assert counted() == before
+    await deployed.store()
+    await soon(lambda: counted() == before + 1)
+    assert metrics.STORED_SECONDS._sum.get() - seconds >= 3 * lag.LOOKS[0]
