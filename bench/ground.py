@@ -141,7 +141,7 @@ def clean(environ: dict[str, str]) -> dict[str, str]:
     return {name: v for name, v in environ.items() if not name.startswith(("RTS_", "AWS_"))}
 
 
-def stack_in(folder: Path) -> Stack:
+def stack_in(folder: Path, limits: str = "relaxed", **settings: str) -> Stack:
     """A stack that is not started yet."""
     environ = clean(dict(os.environ)) | {"RTS_LOG_LEVEL": "WARNING", "RTS_PING_INTERVAL": "25"}
-    return Stack(folder, environ=environ, limits="relaxed")
+    return Stack(folder, environ=environ | settings, limits=limits)

@@ -27,6 +27,8 @@ from rts_server.dev.stack import Stack
 
 TIMES = (1, 10)
 WATCHED = 500
+ONE_ADDRESS = {"RTS_ADDRESS_CONNECTIONS": "10000", "RTS_RATES": "presence_ids=100000/100000"}
+"""All come from here, and watch again and again; the other limits are the protocol's."""
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
@@ -35,14 +37,15 @@ WATCHED = 500
 @click.option("--pairs", type=click.IntRange(2, 500), default=100)
 @click.option("--rate", type=click.FloatRange(1, 2_000), default=100, help="Messages/s.")
 @click.option("--typing", type=click.FloatRange(1, 500), default=30, help="Starts/s, and × 10.")
+@click.option("--limits", type=click.Choice(["standard", "relaxed"]), default="standard")
 @click.option("--moves", type=click.FloatRange(0.1, 100), default=5, help="presence.set/s, × 10.")
-def main(rounds: int, pairs: int, **given: float) -> None:
+def main(rounds: int, pairs: int, limits: str, **given: float) -> None:
     """Pairs of two instances write; beside them everybody types and moves, once and ten times."""
     allow_files()
     gc.disable()
     _, generator, others = cores()
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
-        stack = stack_in(Path(folder))
+        stack = stack_in(Path(folder), limits, **ONE_ADDRESS)
         with pinned(others):
             stack.start()
         try:
@@ -58,7 +61,7 @@ async def _run(stack: Stack, rounds: int, pairs: int, given: dict[str, float]) -
         ground(stack, ours, WATCHED + 1, pairs) as made,
         running(ours, 2, made.stack) as servers,
     ):
-        click.echo(described())
+        click.echo(f"{described()}; {stack.settings.rate_limits} limits")
         await _watch(made, servers)
         await _messages(made, servers, rounds, given)
 

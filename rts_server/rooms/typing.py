@@ -16,7 +16,7 @@ from rts_server.tasks import Tasks
 
 _TYPING = room_script("typing.lua")
 
-LINGER = 0.02
+LINGER = 0.05
 
 log = logging.getLogger(__name__)
 
@@ -33,11 +33,13 @@ class Typing:
         self._lasts = ms(settings.typing_ttl - settings.typing_interval)
         self._every = ms(settings.typing_interval)
         self._most = settings.limits.typing_members
-        self._telling: set[str] = set()
+        self._later: dict[str, asyncio.TimerHandle] = {}
         self._tasks = Tasks()
 
     async def close(self) -> None:
         """What was to be told later is not told."""
+        for timer in self._later.values():
+            timer.cancel()
         await self._tasks.close()
 
     def set(self, room_id: str, user_id: str, *, on: bool) -> None:
@@ -45,6 +47,9 @@ class Typing:
 
         In a room that is not warm, or above 100 members, nobody is told.
         """
+        self._put(room_id, user_id, on)
+
+    def _put(self, room_id: str, user_id: str, on: bool) -> None:
         if not self._said:
             self._tasks.keep(self._say())
         self._said[room_id, user_id] = on
@@ -59,20 +64,19 @@ class Typing:
             log.warning("nobody is told who types", extra={"error": type(error).__name__})
             return
         for (room_id, _), (_, wait) in zip(said, answers, strict=True):
-            if wait and room_id not in self._telling:
-                self._telling.add(room_id)
-                self._tasks.keep(self._tell(room_id, wait))
+            self._tell_later(room_id, wait)
 
-    async def _tell(self, room_id: str, wait: int) -> None:
-        """Once, for all that this instance is told meanwhile."""
-        try:
-            while wait:
-                await asyncio.sleep(wait / 1000)
-                ((_, wait),) = await _TYPING.many(self._redis, [self._call(room_id, "", False)])
-        except (RedisError, OSError) as error:
-            log.warning("nobody is told who types", extra={"error": type(error).__name__})
-        finally:
-            self._telling.discard(room_id)
+    def _tell_later(self, room_id: str, wait: int) -> None:
+        """The rest is told in so many ms, by this instance if no other; 0: there is none."""
+        if timer := self._later.pop(room_id, None):
+            timer.cancel()
+        if wait:
+            loop = asyncio.get_running_loop()
+            self._later[room_id] = loop.call_later(wait / 1000, self._tell, room_id)
+
+    def _tell(self, room_id: str) -> None:
+        del self._later[room_id]
+        self._put(room_id, "", False)
 
     def _call(self, room_id: str, user_id: str, on: bool) -> Call:
         names = keys.room(room_id)
