@@ -15,6 +15,7 @@ from rts_server.engine.closing import FINAL, RECONNECT
 from rts_server.engine.packets import Encoded, event_packet
 from rts_server.engine.server import SPARE_BYTES, Server
 from tests.js_client import JsClient
+from tests.presence.instance import soon
 from tests.raw import Raw
 from tests.world import free_port
 
@@ -65,7 +66,7 @@ async def test_each_code_closes_in_its_way(served: tuple[Server, str], code: str
             assert happened(client) == ["connect", "transport close", "connect"]
         else:
             await client.until(lambda: "io server disconnect" in happened(client))
-            await client.until(lambda: not server.manager.sid_from_eio_sid(eio_sid, "/chat"))
+            await soon(lambda: not server.manager.sid_from_eio_sid(eio_sid, "/chat"))
             assert happened(client) == ["connect", "io server disconnect"]
 
 
