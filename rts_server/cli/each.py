@@ -23,10 +23,16 @@ async def each(
         for item in items:
             under_way.append(asyncio.ensure_future(act(item)))
             if len(under_way) >= at_once:
-                yield await under_way.popleft()
+                yield await _first(under_way)
         while under_way:
-            yield await under_way.popleft()
+            yield await _first(under_way)
     finally:
         for future in under_way:
             future.cancel()
         await asyncio.gather(*under_way, return_exceptions=True)
+
+
+async def _first(under_way: deque[asyncio.Future[Result]]) -> Result:
+    """Waited for from outside: an interruption that went into it could be lost there."""
+    await asyncio.wait([under_way[0]])
+    return under_way.popleft().result()

@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Iterator
 from contextlib import aclosing
 
+import pytest
+
 from rts_server.cli.each import each
 
 
@@ -51,3 +53,27 @@ async def test_whoever_leaves_early_leaves_nothing_behind() -> None:
             break
     assert cancelled == [1, 2, 3]
     assert len(asyncio.all_tasks()) == 1
+
+
+async def test_an_interruption_is_not_lost_in_one_that_swallows_it() -> None:
+    """Whoever waits ends, whatever becomes of the cancellation inside what he waited for."""
+    begun = asyncio.Event()
+
+    async def stubborn(item: int) -> int:
+        begun.set()
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            return item
+        return item
+
+    async def all_of_them() -> None:
+        async with aclosing(each(stubborn, range(3), 2)) as results:
+            async for _ in results:
+                pass
+
+    waiting = asyncio.ensure_future(all_of_them())
+    await begun.wait()
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
