@@ -94,7 +94,7 @@ async def test_rolling_restart(
         here = [one["at"] / 1000 for one in told if at <= one["at"] / 1000 <= at + took]
         spreads.append(max(here) - min(here))
         assert len(here) > 1
-        assert spreads[-1] >= spread - LATE
+        assert spreads[-1] >= (spread * 0.99 if full else spread - LATE)
         assert took <= 60
     print(
         f"{len(seen['acked'])} acked, none lost; refused and repeated: {seen['codes']};",
