@@ -6,6 +6,7 @@ import logging
 from base64 import b64encode
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from hashlib import sha256
 from typing import TYPE_CHECKING, TypeVar
 
@@ -30,22 +31,35 @@ DEADLINE = 4.0
 CHUNK = 256 * 1024
 ABSENT = {"404", "NoSuchKey", "NotFound"}
 REFUSED = {"412", "PreconditionFailed", "ConditionalRequestConflict"}
+MOVED = REFUSED | {"NoSuchKey"}
+MADE_OF = "made-of"
+"""What a verified file keeps beside what was signed: the mark of the object it is a copy of."""
 UNCITED = "state=uncited"
 """What the lifecycle rule collects, until the room Lambda has heard of the message."""
 
 
 @dataclass(frozen=True)
 class Object:
-    """What HEAD tells. `checksum` is that of the whole object, None where the store keeps none."""
+    """What HEAD tells. `checksum` is that of the whole object, None where the store keeps none.
+
+    `mark` tells it from what is posted to the same key in another second, also from the same
+    bytes; `made_of` is the mark of what it was copied from.
+    """
 
     etag: str
     size: int
     checksum: str | None
     upload: Upload | None
+    mark: str
+    made_of: str | None
+
+
+class Moved(Unavailable):
+    """The object is not the one that was looked at, or not there any more; look again."""
 
 
 class Store:
-    """The bucket. Every method raises Unavailable when S3 fails, is slow, or the object moved."""
+    """The bucket. Every method raises Unavailable when S3 fails or is slow; Moved says why."""
 
     def __init__(self, settings: Settings) -> None:
         self._bucket = settings.bucket
@@ -92,9 +106,12 @@ class Store:
         """SHA-256 in base64 of exactly this object, read as a whole."""
         return await self._run(self._digest, key, etag)
 
-    async def move(self, key: str, etag: str, target: str) -> None:
-        """Copy exactly this object, its metadata with it, as not cited; then delete the source."""
-        await self._run(self._move, key, etag, target)
+    async def move(self, upload: Upload, arrived: Object, target: str) -> None:
+        """Copy exactly this object, as not cited, to where nothing is; then delete the source.
+
+        The copy says what it was made of, so that whoever comes between the two steps can finish.
+        """
+        await self._run(self._move, upload, arrived, target)
 
     async def delete(self, key: str) -> None:
         """Delete an object, if there is one."""
@@ -149,8 +166,15 @@ class Store:
             if _code(error) in ABSENT:
                 return None
             raise
-        upload = Upload.of_object(key.rpartition("/")[2], found["ContentType"], found["Metadata"])
-        return Object(found["ETag"], found["ContentLength"], found.get("ChecksumSHA256"), upload)
+        kept, etag = found["Metadata"], found["ETag"]
+        return Object(
+            etag,
+            found["ContentLength"],
+            found.get("ChecksumSHA256"),
+            Upload.of_object(key.rpartition("/")[2], found["ContentType"], kept),
+            mark(etag, found["LastModified"]),
+            kept.get(MADE_OF),
+        )
 
     def _beginning(self, key: str, etag: str, length: int) -> bytes:
         answer = self._client.get_object(
@@ -165,17 +189,20 @@ class Store:
             digest.update(chunk)
         return b64encode(digest.digest()).decode()
 
-    def _move(self, key: str, etag: str, target: str) -> None:
+    def _move(self, upload: Upload, arrived: Object, target: str) -> None:
         self._client.copy_object(
             Bucket=self._bucket,
             Key=target,
-            CopySource={"Bucket": self._bucket, "Key": key},
-            CopySourceIfMatch=etag,
-            MetadataDirective="COPY",
+            IfNoneMatch="*",
+            CopySource={"Bucket": self._bucket, "Key": upload.pending_key},
+            CopySourceIfMatch=arrived.etag,
+            MetadataDirective="REPLACE",
+            Metadata=upload.metadata() | {MADE_OF: arrived.mark},
+            ContentType=upload.content_type,
             TaggingDirective="REPLACE",
             Tagging=UNCITED,
         )
-        self._delete(key)
+        self._delete(upload.pending_key)
 
     def _delete(self, key: str) -> None:
         self._client.delete_object(Bucket=self._bucket, Key=key)
@@ -209,11 +236,18 @@ class Store:
         try:
             return await self._threads.run(work, *given)
         except ClientError as error:
+            if _code(error) in MOVED:
+                raise Moved() from error
             log.warning("store refused", extra={"error": _code(error)})
             raise Unavailable("The store refused.") from error
         except (BotoCoreError, TimeoutError) as error:
             log.warning("store failed", extra={"error": type(error).__name__})
             raise Unavailable("The store is away.") from error
+
+
+def mark(etag: str, modified: datetime) -> str:
+    """ETag and second: all by which S3 tells two objects of one key apart."""
+    return etag.strip('"') + f" {modified:%Y-%m-%dT%H:%M:%SZ}"
 
 
 def _code(error: ClientError) -> str:

@@ -12,7 +12,7 @@ from rts_server import errors, metrics
 from rts_server.config import Settings
 from rts_server.files import magic
 from rts_server.files.names import cleaned, disposition
-from rts_server.files.store import Object, Store
+from rts_server.files.store import Moved, Object, Store
 from rts_server.files.upload import Upload, pending_key
 from rts_server.persistence import records
 from rts_server.protocol.event import rfc3339
@@ -51,28 +51,43 @@ class Uploads:
     async def complete(self, room_id: str, user_id: str, attachment_id: str) -> Attachment:
         """Verify what arrived and move it to where no grant reaches.
 
-        Raises NotFound, and InvalidParam when it is not what was announced: it is deleted then.
+        Raises NotFound, and InvalidParam when it is not what was announced or was posted again
+        after it was complete: it is deleted then.
         """
+        try:
+            return await self._complete(room_id, user_id, attachment_id)
+        except Moved:  # by another request for the same: what that did is there at the second look
+            return await self._complete(room_id, user_id, attachment_id)
+
+    async def _complete(self, room_id: str, user_id: str, attachment_id: str) -> Attachment:
         key, target = pending_key(room_id, attachment_id), records.file_key(room_id, attachment_id)
         arrived = await self._store.head(key)  # first: what is moved meanwhile is at the target
         done, cited = await asyncio.gather(
             self._store.head(target), self._store.text(records.citation_key(room_id, attachment_id))
         )
+        upload = _own(done or arrived, room_id, user_id)
         if done:
-            return _own(done, room_id, user_id).shown()
-        if cited:
-            raise errors.NotFound()  # erased with its message: a late POST does not bring it back
-        upload = _own(arrived, room_id, user_id)
+            await self._left(key, arrived, done)
+            return upload.shown()
+        if cited:  # erased with its message: a late POST does not bring it back
+            await self._store.delete(key)
+            raise errors.NotFound()
         assert arrived is not None
         if wrong := await self._wrong(key, arrived, upload):
             await self._store.delete(key)
-            metrics.UPLOADS.labels("mismatched").inc()
-            raise errors.InvalidParam(
-                "The upload is not what was announced.", details={"attachment_id": [wrong]}
-            )
-        await self._store.move(key, arrived.etag, target)
+            raise _refused("mismatched", "The upload is not what was announced.", wrong)
+        await self._store.move(upload, arrived, target)
         metrics.UPLOADS.labels("completed").inc()
         return upload.shown()
+
+    async def _left(self, key: str, arrived: Object | None, done: Object) -> None:
+        """Delete what lies at the source of a file; raises InvalidParam unless it is just that."""
+        if arrived is None:
+            return
+        await self._store.delete(key)
+        if arrived.mark != done.made_of:
+            again = "Posted again after it was complete."
+            raise _refused("posted_again", "The upload was complete already.", again)
 
     async def _wrong(self, key: str, arrived: Object, upload: Upload) -> str:
         """What of an object differs from what was signed; empty when nothing does."""
@@ -145,6 +160,11 @@ def _own(found: Object | None, room_id: str, user_id: str) -> Upload:
     if upload is None or (upload.room_id, upload.user_id) != (room_id, user_id):
         raise errors.NotFound()
     return upload
+
+
+def _refused(result: str, message: str, why: str) -> errors.InvalidParam:
+    metrics.UPLOADS.labels(result).inc()
+    return errors.InvalidParam(message, details={"attachment_id": [why]})
 
 
 def _not_citable() -> errors.InvalidParam:

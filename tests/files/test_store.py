@@ -5,13 +5,19 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 
 from rts_server import errors
 from rts_server.config import Settings
 from rts_server.dev import aws
-from rts_server.files.store import Store
+from rts_server.files.store import MADE_OF, Moved, Object, Store, mark
+from rts_server.files.upload import Upload
+from tests.files.test_grant import LONGEST
 from tests.world import World, free_port
 
 
@@ -23,28 +29,84 @@ async def store(world: World) -> AsyncIterator[Store]:
     await made.close()
 
 
+def posted(world: World, upload: Upload, content: bytes) -> None:
+    """What a form would bring, whatever the store checks."""
+    aws.client(world.stack.settings, "s3").put_object(
+        Bucket=world.stack.settings.bucket,
+        Key=upload.pending_key,
+        Body=content,
+        ContentType=upload.content_type,
+        Metadata=upload.metadata(),
+    )
+
+
 async def test_only_what_was_looked_at_is_moved(world: World, store: Store) -> None:
     """A form posted between the look and the copy changes nothing: it has to be looked at anew."""
-    name = secrets.token_hex(8)
-    pending, target = f"pending/room/{name}", f"files/room/{name}"
-    s3 = aws.client(world.stack.settings, "s3")
-    s3.put_object(Bucket=world.stack.settings.bucket, Key=pending, Body=b"first")
+    upload = replace(LONGEST, attachment_id=secrets.token_hex(16))
+    pending, target = upload.pending_key, f"files/room/{upload.attachment_id}"
+    posted(world, upload, b"first")
     first = await store.head(pending)
     assert first is not None
-    s3.put_object(Bucket=world.stack.settings.bucket, Key=pending, Body=b"other")
+    posted(world, upload, b"other")
     for look in (
         store.digest(pending, first.etag),
         store.beginning(pending, first.etag, 4),
-        store.move(pending, first.etag, target),
+        store.move(upload, first, target),
     ):
-        with pytest.raises(errors.Unavailable):
+        with pytest.raises(Moved):
             await look
     assert await store.head(target) is None
     other = await store.head(pending)
     assert other is not None
-    await store.move(pending, other.etag, target)
+    await store.move(upload, other, target)
     assert await store.text(target) == "other"
     assert await store.head(pending) is None
+
+
+async def test_a_copy_says_what_it_was_made_of(world: World, store: Store) -> None:
+    """All that was signed stays with the file, and the mark of its source, in S3's 2 KB."""
+    upload = replace(LONGEST, attachment_id=secrets.token_hex(16))
+    target = f"files/room/{upload.attachment_id}"
+    posted(world, upload, b"content")
+    arrived = await store.head(upload.pending_key)
+    assert arrived is not None
+    assert arrived.made_of is None
+    await store.move(upload, arrived, target)
+    moved = await store.head(target)
+    assert moved is not None
+    assert (moved.upload, moved.made_of) == (upload, arrived.mark)
+    kept = upload.metadata() | {MADE_OF: arrived.mark}
+    assert sum(len(name) + len(value) for name, value in kept.items()) <= 2048
+
+
+def test_the_same_bytes_of_another_second_have_another_mark() -> None:
+    """The ETag alone says nothing of when; S3 tells seconds."""
+    at = datetime(2026, 11, 25, 5, 38, 7, tzinfo=UTC)
+    assert mark('"abc"', at) == "abc 2026-11-25T05:38:07Z"
+    assert mark('"abc"', at + timedelta(seconds=1)) != mark('"abc"', at)
+    assert mark('"abd"', at) != mark('"abc"', at)
+
+
+async def test_a_file_is_never_written_over() -> None:
+    """What the local store ignores: a copy asks that nothing is there, and hears 412 as Moved."""
+    asked: dict[str, str] = {}
+
+    async def occupied(request: web.Request) -> web.Response:
+        asked.update({name.lower(): value for name, value in request.headers.items()})
+        text = "<Error><Code>PreconditionFailed</Code></Error>"
+        return web.Response(status=412, text=text, content_type="application/xml")
+
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", occupied)
+    async with TestServer(app) as server:
+        store = Store(Settings(s3_endpoint_url=str(server.make_url(""))))
+        arrived = Object('"abc"', 7, None, LONGEST, "abc 2026-11-25T05:38:07Z", None)
+        with pytest.raises(Moved):
+            await store.move(LONGEST, arrived, "files/room/a")
+        await store.close()
+    assert asked["if-none-match"] == "*"
+    assert asked["x-amz-copy-source-if-match"] == '"abc"'
+    assert asked["x-amz-metadata-directive"] == "REPLACE"
 
 
 async def test_of_many_writers_one_succeeds(store: Store) -> None:

@@ -130,8 +130,8 @@ async def test_other_bytes_are_found_out(world: World) -> None:
             assert await refused(a, "upload.complete", named) == "not_found"
 
 
-async def test_a_grant_posted_again_changes_nothing(world: World) -> None:
-    """What was completed stays as it was verified, whatever the form brings later."""
+async def test_a_grant_posted_again_is_refused(world: World) -> None:
+    """What was completed stays as it was verified; what the form brings later is deleted."""
     async with world.js(name("alice")) as a:
         room_id = await direct(a, name("bob"))
         grant = await ok(a, "upload.request", asking(room_id, PICTURE))
@@ -139,6 +139,10 @@ async def test_a_grant_posted_again_changes_nothing(world: World) -> None:
         assert await post(grant, PICTURE) == 204
         first = await ok(a, "upload.complete", named)
         assert await post(grant, PICTURE[:-1] + b"?") == 204
+        answer = await a.emit("upload.complete", named)
+        assert answer["error"]["code"] == "invalid_param"
+        assert list(answer["error"]["details"]) == ["attachment_id"]
+        assert keys(world, room_id) == {"files"}
         assert await ok(a, "upload.complete", named) == first
         sent = await ok(a, "message.send", citing(room_id, first["attachment"]))
         link = await ok(a, "upload.url", named | {"message_id": sent["message_id"]})
@@ -308,6 +312,7 @@ async def test_erasing_a_message_erases_its_file(world: World) -> None:
         assert (again["seq"], again["duplicate"]) == (sent["seq"], True)
         assert await post(grant, PICTURE) == 204
         assert await refused(a, "upload.complete", named) == "not_found"
+        assert keys(world, room_id) == {"cited"}
         other = citing(room_id, attachment_id, client_msg_id="m2")
         assert await refused(a, "message.send", other) == "invalid_param"
 

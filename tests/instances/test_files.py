@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from redis import Redis
 
 from tests.files.form import asking, citing, post
@@ -36,3 +38,17 @@ async def test_a_citation_outlives_redis(pair: World) -> None:
                 assert await refused(client, "message.send", second) == "invalid_param"
         wanted = named | {"message_id": first["message_id"]}
         await ok(other, "upload.url", wanted)
+
+
+async def test_completions_on_two_instances_at_once(pair: World) -> None:
+    """One upload, completed by both at the same moment, again and again: both answer it."""
+    alice = name("alice")
+    async with pair.js(alice) as one, pair.js(alice, 1) as other:
+        room_id = await group(one, [])
+        for _ in range(5):
+            grant = await ok(one, "upload.request", asking(room_id, PICTURE))
+            assert await post(grant, PICTURE) == 204
+            named = {"room_id": room_id, "attachment_id": grant["attachment_id"]}
+            meeting = (ok(client, "upload.complete", named) for client in (one, other, one, other))
+            first, *more = await asyncio.gather(*meeting)
+            assert more == [first] * 3

@@ -1,0 +1,153 @@
+"""Completion: once, of exactly one object, whoever posts or asks how often."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from rts_server import errors
+from rts_server.files.store import Store
+from rts_server.files.upload import pending_key
+from rts_server.files.uploads import Uploads
+from rts_server.persistence.records import citation_key, file_key
+from tests.files.form import asking, post
+from tests.files.samples import png
+from tests.world import World
+
+PICTURE = png(blank=500)
+OTHER = PICTURE[:-1] + b"?"
+ALICE = "alice"
+SECOND = 1.1
+"""The store tells times by the second."""
+
+
+class Interrupted(Store):
+    """A process that ends between the copy and the deletion of its source."""
+
+    def _delete(self, key: str) -> None:
+        """Never reached."""
+
+
+class Room:
+    """A room of one's own, and its uploads by the deployment's bucket."""
+
+    def __init__(self, world: World, store: Store, interrupted: Store) -> None:
+        self.store = store
+        self.interrupted = Uploads(world.stack.settings, interrupted)
+        self.room_id = secrets.token_hex(8)
+        self.uploads = Uploads(world.stack.settings, store)
+
+    async def granted(self) -> dict[str, Any]:
+        """A grant for PICTURE."""
+        asked = asking(self.room_id, PICTURE)
+        return await self.uploads.request(self.room_id, ALICE, asked)
+
+    async def complete(self, grant: dict[str, Any], uploads: Uploads | None = None) -> Any:
+        """The attachment."""
+        by = uploads or self.uploads
+        return await by.complete(self.room_id, ALICE, grant["attachment_id"])
+
+    async def refused(self, grant: dict[str, Any]) -> dict[str, Any] | None:
+        """The details of the refusal of a completion."""
+        with pytest.raises(errors.InvalidParam) as raised:
+            await self.complete(grant)
+        return raised.value.details
+
+    async def pending(self, grant: dict[str, Any]) -> bool:
+        """Whether something lies where the form brings it."""
+        key = pending_key(self.room_id, grant["attachment_id"])
+        return await self.store.head(key) is not None
+
+
+@pytest.fixture
+async def room(world: World) -> AsyncIterator[Room]:
+    """One for each test."""
+    stores = Store(world.stack.settings), Interrupted(world.stack.settings)
+    yield Room(world, *stores)
+    for store in stores:
+        await store.close()
+
+
+@pytest.mark.parametrize("content", [PICTURE, OTHER], ids=["same bytes", "other bytes"])
+async def test_what_is_posted_again_is_refused(room: Room, content: bytes) -> None:
+    """Once: it is deleted, the file stays the very one it was, and asking again answers it."""
+    grant = await room.granted()
+    assert await post(grant, PICTURE) == 204
+    attachment = await room.complete(grant)
+    key = file_key(room.room_id, grant["attachment_id"])
+    file = await room.store.head(key)
+    await asyncio.sleep(SECOND)
+    assert await post(grant, content) == 204
+    assert await room.refused(grant) == {"attachment_id": ["Posted again after it was complete."]}
+    assert not await room.pending(grant)
+    assert await room.store.head(key) == file
+    assert await room.complete(grant) == attachment
+
+
+async def test_posted_twice_before_it_is_complete(room: Room) -> None:
+    """The answer to the first POST was lost: the second takes its place."""
+    grant = await room.granted()
+    assert await post(grant, PICTURE) == 204
+    await asyncio.sleep(SECOND)
+    assert await post(grant, PICTURE) == 204
+    attachment = await room.complete(grant)
+    assert not await room.pending(grant)
+    assert await room.complete(grant) == attachment
+
+
+async def test_a_completion_that_was_interrupted_is_finished(room: Room) -> None:
+    """Copied, and then the process ended: the source is found to be just that, and goes."""
+    grant = await room.granted()
+    assert await post(grant, PICTURE) == 204
+    await room.complete(grant, room.interrupted)
+    assert await room.pending(grant)
+    await asyncio.sleep(SECOND)
+    attachment = await room.complete(grant)
+    assert not await room.pending(grant)
+    assert await room.complete(grant) == attachment
+
+
+async def test_posted_again_after_an_interruption(room: Room) -> None:
+    """What lies there is not what the file was made of, though nobody had deleted that."""
+    grant = await room.granted()
+    assert await post(grant, PICTURE) == 204
+    await room.complete(grant, room.interrupted)
+    await asyncio.sleep(SECOND)
+    assert await post(grant, PICTURE) == 204
+    assert await room.refused(grant) is not None
+    assert not await room.pending(grant)
+
+
+async def test_nobody_but_its_owner_finds_what_was_posted_again(room: Room) -> None:
+    """Another member's completion is `not_found`, and deletes nothing."""
+    grant = await room.granted()
+    assert await post(grant, PICTURE) == 204
+    await room.complete(grant)
+    assert await post(grant, OTHER) == 204
+    with pytest.raises(errors.NotFound):
+        await room.uploads.complete(room.room_id, "bob", grant["attachment_id"])
+    assert await room.pending(grant)
+
+
+async def test_what_was_erased_is_not_posted_again(room: Room) -> None:
+    """Cited, and gone with its message: `not_found`, and what was posted goes too."""
+    grant = await room.granted()
+    assert await room.store.write_once(citation_key(room.room_id, grant["attachment_id"]), "m")
+    assert await post(grant, PICTURE) == 204
+    with pytest.raises(errors.NotFound):
+        await room.complete(grant)
+    assert not await room.pending(grant)
+
+
+async def test_completions_that_meet_all_answer_it(room: Room) -> None:
+    """Many at once of one upload, posted once: no well-behaved client is refused."""
+    for _ in range(5):
+        grant = await room.granted()
+        assert await post(grant, PICTURE) == 204
+        done = await asyncio.gather(*(room.complete(grant) for _ in range(6)))
+        assert [one["attachment_id"] for one in done] == [grant["attachment_id"]] * 6
+        assert not await room.pending(grant)
