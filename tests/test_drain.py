@@ -74,6 +74,44 @@ async def test_everybody_is_told_and_closed_in_his_turn(world: World, tmp_path: 
         assert min(delays) > 0
         await asyncio.to_thread(until, lambda: process.ended, 10)
         assert process.stop() == 0
+        (drain,) = process.said("drained")
+        assert drain["closed"] == 4
+        assert SPREAD <= drain["last_close"] <= drain["seconds"] + 0.1
+
+
+async def test_what_the_first_has_to_answer_does_not_shorten_the_spread(
+    world: World, tmp_path: Path
+) -> None:
+    """The first close waits for an ack: the last comes a spread after it, not after the signal."""
+    async with (
+        world.instance(tmp_path, RTS_DRAIN_SPREAD=str(SPREAD)) as (process, url),
+        Raw(url) as one,
+        Raw(url) as other,
+    ):
+        for client in (one, other):
+            await client.connect(world.token(name("alice")))
+            await client.ask(1, json.dumps(["room.create", created(name("bob"))]))
+        world.relay.signal(signal.SIGSTOP)
+        try:
+            for client in (one, other):
+                room_id = client.acks[1][0]["data"]["room"]["room_id"]
+                sent = {"room_id": room_id, "client_msg_id": "m", "text": "hi"}
+                await client.send(f"42/chat,2{json.dumps(['message.send', sent])}")
+                await client.until(lambda c=client: len(news(c)) == 1)
+            process.signal(signal.SIGTERM)
+            await asyncio.sleep(SPREAD / 3)
+        finally:
+            world.relay.signal(signal.SIGCONT)
+        await asyncio.to_thread(until, lambda: process.ended, 10)
+        (drain,) = process.said("drained")
+        assert drain["closed"] == 2
+        assert drain["first_close"] >= SPREAD / 3
+        assert drain["last_close"] - drain["first_close"] >= SPREAD * 0.99
+
+
+def created(other: str) -> dict[str, Any]:
+    """The payload of `room.create` for two."""
+    return {"type": "direct", "members": [other]}
 
 
 def closings(clients: list[JsClient]) -> list[dict[str, Any]]:
@@ -106,10 +144,8 @@ async def test_commands_in_flight_are_answered(world: World, tmp_path: Path) -> 
         Raw(url) as client,
     ):
         await client.connect(world.token(alice))
-        asked = {"type": "direct", "members": [bob]}
-        room_id = (await client.ask(1, json.dumps(["room.create", asked])))["data"]["room"][
-            "room_id"
-        ]
+        asked = json.dumps(["room.create", created(bob)])
+        room_id = (await client.ask(1, asked))["data"]["room"]["room_id"]
         world.relay.signal(signal.SIGSTOP)
         try:
             for n in range(5):

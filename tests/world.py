@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import socket
@@ -56,6 +57,11 @@ class Process:
         """Start it, again if it was ended."""
         with self.log.open("ab") as file:
             self._child = subprocess.Popen(self._command, env=self._environment, stderr=file)
+
+    def said(self, message: str) -> list[dict[str, Any]]:
+        """Its lines of the log with this message, each run's."""
+        lines = [line for line in self.log.read_text().splitlines() if line.startswith("{")]
+        return [one for one in map(json.loads, lines) if one.get("message") == message]
 
     def signal(self, number: int) -> None:
         """SIGSTOP, SIGCONT, …"""
