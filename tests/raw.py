@@ -51,6 +51,11 @@ class Raw:
         assert self._ws is not None
         await (self._ws.send_str(frame) if isinstance(frame, str) else self._ws.send_bytes(frame))
 
+    def send_together(self, *frames: str) -> None:
+        """Several short frames in one write."""
+        assert self._ws is not None
+        self._ws._writer.transport.write(b"".join(map(masked, frames)))
+
     async def connect(self, token: str | None, **auth: Any) -> None:
         """CONNECT to /chat, and wait for session.ready."""
         await self.send("40/chat," + json.dumps({"token": token, **auth}))
@@ -95,3 +100,10 @@ class Raw:
                 self.packets.append(text)
             self._changed.set()
         self._changed.set()
+
+
+def masked(text: str) -> bytes:
+    """A text frame of less than 126 bytes as a client sends it; the mask is zero."""
+    payload = text.encode()
+    assert len(payload) < 126
+    return bytes((0x81, 0x80 | len(payload), 0, 0, 0, 0)) + payload

@@ -14,23 +14,23 @@ class Flow:
         self._open = asyncio.Event()
         self._open.set()
 
+    @property
+    def full(self) -> bool:
+        """Whether nothing more may be read."""
+        return self._unanswered >= self._most
+
     def begun(self) -> None:
         """A command was taken."""
         self._unanswered += 1
-        if self._unanswered >= self._most:
+        if self.full:
             self._open.clear()
 
     def ended(self) -> None:
         """One was answered."""
         self._unanswered -= 1
-        if self._unanswered < self._most:
+        if not self.full:
             self._open.set()
 
-    async def room(self) -> float:
-        """Wait until there is room for another; the seconds it took."""
-        if self._open.is_set():
-            return 0.0
-        loop = asyncio.get_running_loop()
-        began = loop.time()
+    async def room(self) -> None:
+        """Wait until there is room for another."""
         await self._open.wait()
-        return loop.time() - began

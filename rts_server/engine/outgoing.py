@@ -1,9 +1,12 @@
-"""The outgoing queue of one connection, bounded by bytes."""
+"""What goes out of one connection, bounded by bytes: it waits for a poll, or leaves by a wire."""
 
 from __future__ import annotations
 
 import asyncio
 from typing import Any
+
+from rts_server.engine.packets import framed
+from rts_server.engine.wire import Wire
 
 MOST_BYTES = 1024 * 1024
 
@@ -13,8 +16,22 @@ class Outgoing(asyncio.Queue[Any]):
 
     def _init(self, maxsize: int) -> None:
         super()._init(maxsize)
-        self.bytes = 0
         self.ended = False
+        self._queued = 0
+        self._wire: Wire | None = None
+
+    @property
+    def bytes(self) -> int:
+        """That wait, in whatever buffer of this process."""
+        return self._queued if self._wire is None else self._wire.waiting
+
+    def carry(self, wire: Wire) -> None:
+        """Let all go out by this WebSocket from now on, first what waits."""
+        waited = [self.get_nowait() for _ in range(self.qsize())]
+        self._wire = wire
+        for packet in waited:
+            self.task_done()
+            self.put_nowait(packet)
 
     def offer(self, packet: Any) -> bool:
         """Queue a packet, unless more than 1 MiB would wait."""
@@ -29,13 +46,22 @@ class Outgoing(asyncio.Queue[Any]):
         for packet in (*last, None):
             self.put_nowait(packet)
 
+    def put_nowait(self, item: Any) -> None:
+        """Queue a packet, or the end (None)."""
+        if self._wire is None:
+            super().put_nowait(item)
+        elif item is None:
+            self._wire.end()
+        else:
+            self._wire.write(framed(item))
+
     def _put(self, item: Any) -> None:
-        self.bytes += size(item)
+        self._queued += size(item)
         super()._put(item)
 
     def _get(self) -> Any:
         item = super()._get()
-        self.bytes -= size(item)
+        self._queued -= size(item)
         return item
 
 

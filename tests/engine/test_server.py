@@ -3,45 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from typing import Any
 
 import pytest
-import socketio
-from aiohttp import web
 
-from rts_server.adapter.manager import Manager
-from rts_server.config import Settings
 from rts_server.engine.closing import FINAL, RECONNECT
 from rts_server.engine.packets import Encoded, event_packet
 from rts_server.engine.server import SPARE_BYTES, Server
+from tests.engine.serving import serving
 from tests.js_client import JsClient
 from tests.presence.instance import soon
 from tests.raw import Raw
-from tests.world import free_port
-
-
-class Plain(socketio.AsyncNamespace):  # type: ignore[misc]
-    """A namespace that takes everybody."""
-
-    async def trigger_event(self, *_: Any) -> None:
-        """Nothing to do."""
-
-    def connected(self, sid: str) -> None:
-        """Nothing to do."""
 
 
 @pytest.fixture
 async def served() -> AsyncIterator[tuple[Server, str]]:
     """A server with two namespaces, and its address."""
-    server, app, port = Server(Settings(), Manager()), web.Application(), free_port()
-    for name in ("/chat", "/receipts"):
-        server.register_namespace(Plain(name))
-    server.attach(app)
-    runner = web.AppRunner(app, shutdown_timeout=0.1)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", port).start()
-    yield server, f"http://127.0.0.1:{port}"
-    await runner.cleanup()
+    async with serving() as running:
+        yield running
 
 
 def happened(client: JsClient) -> list[str]:

@@ -16,6 +16,8 @@ import pytest
 import redis.asyncio as redis
 import socketio
 from aiohttp import web
+from aiohttp._websocket.reader_py import WebSocketDataQueue, WebSocketReader
+from aiohttp.web_protocol import RequestHandler
 from engineio import packet as eio_packet
 from engineio.async_drivers import aiohttp as driver
 from engineio.async_socket import AsyncSocket
@@ -27,7 +29,7 @@ from socketio.base_manager import BaseManager
 
 from rts_server.adapter.manager import Manager
 from rts_server.config import Settings
-from rts_server.engine import codec, server
+from rts_server.engine import codec, engine, server, socket, wire
 from rts_server.engine.outgoing import Outgoing
 
 REVIEWED: dict[str, tuple[Callable[..., Any], str]] = {
@@ -114,11 +116,6 @@ REVIEWED: dict[str, tuple[Callable[..., Any], str]] = {
     "engineio AsyncSocket._send_ping": (AsyncSocket._send_ping, "52fd7d95a0fa617b"),
     "engineio AsyncSocket._upgrade_websocket": (AsyncSocket._upgrade_websocket, "abcb2895d04e7ced"),
     "engineio AsyncSocket._websocket_handler": (AsyncSocket._websocket_handler, "dfa7a417e0e9828e"),
-    "engineio WebSocket.__init__": (driver.WebSocket.__init__, "bd554d05fb612962"),
-    "engineio WebSocket.__call__": (driver.WebSocket.__call__, "cd656702c8616854"),
-    "engineio WebSocket.close": (driver.WebSocket.close, "8a9e5f7a56bd5af4"),
-    "engineio WebSocket.send": (driver.WebSocket.send, "91282cd641992dd3"),
-    "engineio WebSocket.wait": (driver.WebSocket.wait, "2decc1cab6009f05"),
     "engineio Payload.decode": (Payload.decode, "e72f56f7a61b9a99"),
     "engineio Payload.encode": (Payload.encode, "1b1fc85bedddbf98"),
     "engineio translate_request": (driver.translate_request, "8a41e35865d6cb1b"),
@@ -127,8 +124,24 @@ REVIEWED: dict[str, tuple[Callable[..., Any], str]] = {
     "engineio Packet.decode": (eio_packet.Packet.decode, "030aa5a6e2be73b6"),
     "aiohttp WebSocketResponse.__init__": (web.WebSocketResponse.__init__, "b5b1945f819f044b"),
     "aiohttp WebSocketResponse.prepare": (web.WebSocketResponse.prepare, "1083f794d85ce59c"),
-    "aiohttp WebSocketResponse.receive": (web.WebSocketResponse.receive, "225c9f3c5ae0985f"),
-    "aiohttp WebSocketResponse.close": (web.WebSocketResponse.close, "b616237ca2702000"),
+    "aiohttp WebSocketResponse._start": (web.WebSocketResponse._start, "3bcecc4652caf76f"),
+    "aiohttp WebSocketResponse._post_start": (
+        web.WebSocketResponse._post_start,
+        "11cb304668b9d28a",
+    ),
+    "aiohttp WebSocketResponse.write_eof": (web.WebSocketResponse.write_eof, "05a53c5a85314114"),
+    "aiohttp RequestHandler.set_parser": (RequestHandler.set_parser, "cf0455c7b9d59b52"),
+    "aiohttp RequestHandler.data_received": (RequestHandler.data_received, "5a4ac2cd67f14448"),
+    "aiohttp RequestHandler.connection_lost": (RequestHandler.connection_lost, "5c21175ffe49e030"),
+    "aiohttp WebSocketDataQueue.feed_data": (WebSocketDataQueue.feed_data, "06bcac0535b987fc"),
+    "aiohttp WebSocketDataQueue.feed_eof": (WebSocketDataQueue.feed_eof, "f27982593cda6caa"),
+    "aiohttp WebSocketDataQueue.set_exception": (
+        WebSocketDataQueue.set_exception,
+        "e35709ede56bea6d",
+    ),
+    "aiohttp WebSocketReader.feed_data": (WebSocketReader.feed_data, "0b70284490230dd1"),
+    "aiohttp WebSocketReader._feed_data": (WebSocketReader._feed_data, "457c3382354b1aa8"),
+    "aiohttp WebSocketReader._handle_frame": (WebSocketReader._handle_frame, "b511d46625c8d55b"),
     "redis ConnectionPool.make_connection": (
         redis.ConnectionPool.make_connection,
         "16f943ce251faf1e",
@@ -182,8 +195,10 @@ def overridden(ours: type, theirs: type) -> set[str]:
 
 PAIRS: list[tuple[type, type]] = [
     (server.Server, socketio.AsyncServer),
-    (server.Engine, engineio.AsyncServer),
-    (server.WebSocket, driver.WebSocket),
+    (engine.Engine, engineio.AsyncServer),
+    (socket.Socket, AsyncSocket),
+    (socket.Upgrade, web.WebSocketResponse),
+    (wire.Wire, WebSocketDataQueue),
     (Manager, socketio.AsyncManager),
 ]
 
@@ -197,10 +212,9 @@ def test_every_override_was_reviewed(ours: type, theirs: type) -> None:
 
 
 def test_the_engine_is_ours_where_it_matters() -> None:
-    """Queue, WebSocket driver and manager are in place, JSON is strict, and polling is off."""
+    """Engine, queue and manager are in place, JSON is strict, and polling is off."""
     made = server.Server(Settings(), Manager())
-    assert isinstance(made.eio, server.Engine)
-    assert made.eio._async["websocket"] is server.WebSocket
+    assert isinstance(made.eio, engine.Engine)
     assert isinstance(made.eio.create_queue(), Outgoing)
     assert made.eio.transports == ["websocket"]
     assert made.packet_class.json is codec
@@ -209,6 +223,6 @@ def test_the_engine_is_ours_where_it_matters() -> None:
 
 
 def test_their_defaults_are_untouched() -> None:
-    """Our driver is set on one server, not in the library's own table."""
+    """What we replace is replaced on one server, not in the library's own table."""
     server.Server(Settings(), Manager())
-    assert driver._async["websocket"] is driver.WebSocket
+    assert driver._async["translate_request"] is driver.translate_request

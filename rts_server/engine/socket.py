@@ -1,0 +1,248 @@
+"""One Engine.IO session: its packets in order, its heartbeat, and the WebSocket it has or gets."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import deque
+from collections.abc import Coroutine
+from typing import TYPE_CHECKING, Any
+
+from aiohttp import web
+from aiohttp._websocket.reader import WebSocketReader
+from engineio import packet as eio
+from engineio.async_socket import AsyncSocket
+
+from rts_server import metrics
+from rts_server.engine import websocket
+from rts_server.engine.flow import Flow
+from rts_server.engine.wire import Wire
+
+if TYPE_CHECKING:
+    from rts_server.engine.engine import Engine
+
+log = logging.getLogger(__name__)
+
+CLOSE, PONG, MESSAGE, UPGRADE = "1", "3", "4", "5"
+USELESS = frozenset("026789b")
+"""Packets that mean nothing from a client, or nothing any more; `b` is for polling."""
+PROBE, PROBED = "2probe", "3probe"
+PROBE_WITHIN = 10.0
+"""Seconds for a polling client to become a WebSocket once it has opened one."""
+A_TURN = 64
+"""Packets of one connection in one turn of the loop: then it is everybody else's."""
+
+
+class Upgrade(web.WebSocketResponse):
+    """aiohttp's handshake, without permessage-deflate; its parser feeds a Wire, not a reader."""
+
+    def __init__(self, socket: Socket) -> None:
+        super().__init__(max_msg_size=socket.server.max_http_buffer_size + 1, compress=False)
+        self._socket = socket
+        self.wire: Wire
+
+    def _post_start(self, request: Any, protocol: str | None, writer: Any) -> None:
+        self._ws_protocol, self._writer = protocol, writer
+        self._reader = self.wire = Wire(request, self._socket, self._socket.server.tick)
+        self._parser = WebSocketReader(self.wire, self._max_msg_size, False, True)
+        self._socket.opened(request, self.wire)
+        request.protocol.set_parser(self._parser)
+        request.protocol.keep_alive(False)
+
+    async def write_eof(self, data: bytes = b"") -> None:
+        """Nothing is left to be written when the wire is gone."""
+
+
+class Socket(AsyncSocket):  # type: ignore[misc]
+    """The library's, with a WebSocket that needs no task for what it reads or writes.
+
+    `carrier`: the request that became the WebSocket. `flow`: bounds the commands in flight.
+    """
+
+    server: Engine
+    last_ping: float | None
+    connected: bool
+    upgrading: bool
+    upgraded: bool
+
+    def __init__(self, server: Engine, sid: str) -> None:
+        super().__init__(server, sid)
+        self.carrier: web.Request | None = None
+        self.flow: Flow | None = None
+        self._wire: Wire | None = None
+        self._probing: Wire | None = None
+        self._probed = False
+        self._beat: asyncio.TimerHandle | None = None
+        self._waiting: deque[str] = deque()
+        self._first: asyncio.Task[None] | None = None
+        self._turn = 0
+
+    # Heartbeat: the server pings, the client pongs
+
+    def schedule_ping(self) -> None:
+        """The client is there: ping it again after a while. A PONG nobody asked for is nothing."""
+        if self.last_ping is not None:
+            self.last_ping = None
+            self._after(self.server.ping_interval, self._ping)
+
+    def _ping(self) -> None:
+        self.last_ping = time.time()
+        self.queue.put_nowait(eio.Packet(eio.PING))
+        self._after(self.server.ping_timeout, self._unanswered)
+
+    def _unanswered(self) -> None:
+        if self._held:  # the PONG may lie behind what was not read
+            self._after(self.server.ping_timeout, self._unanswered)
+        else:
+            self.server.lose(self)
+
+    def _after(self, seconds: float, act: Any) -> None:
+        if self._beat is not None:
+            self._beat.cancel()
+        if not (self.closing or self.closed):
+            self._beat = asyncio.get_running_loop().call_later(seconds, act)
+
+    # What comes by the WebSocket
+
+    def take(self, text: str) -> None:
+        """A packet; it waits while an earlier one must be finished first."""
+        if not self.upgraded:
+            self._probe(text)
+            return
+        if self._turn == 0:
+            asyncio.get_running_loop().call_soon(self._next_turn)
+        if self._held:
+            self._waiting.append(text)
+            self._must_wait()
+        else:
+            self._packet(text)
+
+    def take_binary(self) -> None:
+        """Nothing of this protocol."""
+        self.server.hear(self.sid, b"")
+
+    def go_on(self) -> None:
+        """What held the packets up may be over; at once, so that none overtakes them."""
+        if not self._waiting:
+            return
+        while self._waiting and not self._held:
+            self._packet(self._waiting.popleft())
+        if not self._waiting and self._wire is not None:
+            self._wire.resume()
+            if self.last_ping is not None:  # its answer is only read now
+                self._after(self.server.ping_timeout, self._unanswered)
+
+    @property
+    def _held(self) -> bool:
+        full = self.flow is not None and self.flow.full
+        return full or self._first is not None or self._turn >= A_TURN
+
+    def _must_wait(self) -> None:
+        if self._wire is not None:
+            self._wire.pause()
+
+    def _next_turn(self) -> None:
+        self._turn = 0
+        if self._waiting:
+            asyncio.get_running_loop().call_soon(self._next_turn)
+            self.go_on()
+
+    def _packet(self, text: str) -> None:
+        self._turn += 1
+        kind = text[:1]
+        if kind == MESSAGE:
+            self._message(text[1:])
+        elif kind == PONG:
+            self.schedule_ping()
+        elif kind == CLOSE:
+            self._finish_first(self.close(False, True, self.server.reason.CLIENT_DISCONNECT))
+        elif kind == UPGRADE:
+            self.queue.put_nowait(eio.Packet(eio.NOOP))
+        elif kind in USELESS:
+            self.server.hear(self.sid, b"")
+        else:
+            self._no_packet()
+
+    def _message(self, text: str) -> None:
+        try:
+            work = self.server.hear(self.sid, text)
+        except Exception:  # those behind it are nobody's fault
+            log.exception("a message could not be handled")
+            return
+        if work is not None:
+            self._finish_first(work)
+
+    def _no_packet(self) -> None:
+        metrics.DROPPED.labels("frame").inc()
+        self.queue.end()
+
+    def _finish_first(self, work: Coroutine[Any, Any, None]) -> None:
+        """No packet is looked at before this is done."""
+        self._first = self.server.tasks.keep(work)
+        self._first.add_done_callback(self._finished)
+
+    def _finished(self, _: object) -> None:
+        self._first = None
+        self.go_on()
+
+    # The WebSocket
+
+    async def _upgrade_websocket(self, environ: dict[str, Any]) -> web.StreamResponse:
+        """Serve a connection to its end."""
+        if self.upgraded or self.upgrading:
+            raise OSError("upgraded already")
+        response = Upgrade(self)
+        await response.prepare(environ["aiohttp.request"])
+        try:
+            await response.wire.gone
+        finally:
+            if self.upgraded:
+                await self.close(False, True, self.server.reason.TRANSPORT_CLOSE)
+            self.upgrading = False  # where a probe failed the client goes on polling
+        return response
+
+    def opened(self, request: web.Request, wire: Wire) -> None:
+        """The handshake is written. A polling client must probe before it moves."""
+        self.carrier = request
+        if not self.connected:
+            self.connected = True
+            self._move(wire)
+            return
+        self.upgrading, self._probing, self._probed = True, wire, False
+        asyncio.get_running_loop().call_later(PROBE_WITHIN, self._must_have_upgraded, wire)
+
+    def _probe(self, text: str) -> None:
+        wire = self._probing
+        if wire is None:
+            return
+        if text == PROBE and not self._probed:
+            self._probed = True
+            wire.write(websocket.text(PROBED))
+            self.queue.put_nowait(eio.Packet(eio.NOOP))  # ends the poll that waits
+        elif text == UPGRADE and self._probed:
+            self.upgrading, self._probing = False, None
+            self._move(wire)
+        else:
+            self._probing = None
+            wire.end()
+
+    def _must_have_upgraded(self, wire: Wire) -> None:
+        if self._probing is wire:
+            self._probing = None
+            wire.abort()
+
+    def _move(self, wire: Wire) -> None:
+        self.upgraded = True
+        self._wire = wire
+        self.queue.carry(wire)
+
+    async def close(
+        self, wait: bool = True, abort: bool = False, reason: str | None = None
+    ) -> None:
+        """End the session; its WebSocket ends with it."""
+        if self._beat is not None:
+            self._beat.cancel()
+        await super().close(wait, abort, reason)
+        if self._wire is not None:
+            self._wire.end()

@@ -1,0 +1,68 @@
+"""The engine with a namespace that takes everybody, in this process."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import socketio
+from aiohttp import web
+
+from rts_server.adapter.manager import Manager
+from rts_server.config import Settings
+from rts_server.engine.frames import Frame
+from rts_server.engine.server import Server
+from tests.world import free_port
+
+
+class Plain(socketio.AsyncNamespace):  # type: ignore[misc]
+    """Takes everybody, and answers every command with its number; `heard` has them in order.
+
+    `bad` fails; `slow` is answered when `release` says so.
+    """
+
+    def __init__(self, name: str, server: Server) -> None:
+        super().__init__(name)
+        self.heard: list[tuple[str, Any]] = []
+        self._server = server
+        self._slow: list[str] = []
+
+    async def trigger_event(self, *_: Any) -> None:
+        """Nothing to do."""
+
+    def connected(self, sid: str) -> None:
+        """Nothing to do."""
+
+    def receive(self, sid: str, frame: Frame) -> None:
+        """Note it, and answer."""
+        name = frame.data[0]
+        if name == "bad":
+            raise RuntimeError("cannot")
+        self.heard.append((sid, name))
+        eio_sid = self._server.manager.eio_sid_from_sid(sid, self.namespace)
+        if name == "slow":
+            self._server.begun(eio_sid)
+            self._slow.append(eio_sid)
+        elif frame.ack_id is not None:
+            self._server.ack(eio_sid, self.namespace, frame.ack_id, {"ok": len(self.heard)})
+
+    def release(self) -> None:
+        """The first that is slow is answered."""
+        self._server.ended(self._slow.pop(0))
+
+
+@asynccontextmanager
+async def serving(**settings: Any) -> AsyncIterator[tuple[Server, str]]:
+    """A server with two namespaces, and its address."""
+    server, app, port = Server(Settings(**settings), Manager()), web.Application(), free_port()
+    for name in ("/chat", "/receipts"):
+        server.register_namespace(Plain(name, server))
+    server.attach(app)
+    runner = web.AppRunner(app, shutdown_timeout=0.1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", port).start()
+    try:
+        yield server, f"http://127.0.0.1:{port}"
+    finally:
+        await runner.cleanup()

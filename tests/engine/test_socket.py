@@ -1,0 +1,195 @@
+"""A session's packets are handled in order, everybody's turn kept short; who is silent is gone."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import aiohttp
+import pytest
+
+from rts_server.engine import socket
+from rts_server.engine.server import Server
+from tests.engine.serving import serving
+from tests.presence.instance import soon
+from tests.raw import QUERY, Raw
+
+POLLING = QUERY.replace("websocket", "polling")
+BOTH = "polling,websocket"
+CONNECT = "40/chat,{}"
+
+
+def command(number: int, name: str = "a") -> str:
+    """A command with its ack id."""
+    return f'42/chat,{number}["{name}"]'
+
+
+def heard(server: Server) -> list[str]:
+    """Names of the commands of /chat in the order they came."""
+    return [name for _, name in server.namespace_handlers["/chat"].heard]
+
+
+async def test_what_comes_behind_a_connect_waits_for_it() -> None:
+    """One write of a client: its commands are no strangers because authentication takes a while."""
+    async with serving() as (server, url), Raw(url) as client:
+        client.send_together(CONNECT, command(1), command(2, "b"), "40/receipts,{}", command(3))
+        await client.until(lambda: 3 in client.acks)
+        assert [client.acks[n][0]["ok"] for n in (1, 2, 3)] == [1, 2, 3]
+        assert heard(server) == ["a", "b", "a"]
+
+
+async def test_a_burst_lets_others_in_between() -> None:
+    """A thousand commands of one in one write: another's is answered long before the last."""
+    async with serving() as (server, url), Raw(url) as greedy, Raw(url) as other:
+        for client in (greedy, other):
+            await client.join("any", "/chat")
+        greedy.send_together(*(command(n, f"{n:03}") for n in range(1_000)))
+        other.send_together(command(1, "other"))
+        await greedy.until(lambda: len(greedy.acks) == 1_000)
+        names = heard(server)
+        assert names.index("other") < 200
+        names.remove("other")
+        assert names == [f"{n:03}" for n in range(1_000)]
+        assert list(greedy.acks) == list(range(1_000))
+
+
+async def test_nothing_behind_a_goodbye_is_heard() -> None:
+    """Engine.IO CLOSE ends the session, its WebSocket with it."""
+    async with serving() as (server, url), Raw(url) as client:
+        client.send_together(CONNECT, command(1, "before"), "1", command(2, "behind"))
+        await client.until(lambda: client.closed)
+        assert heard(server) == ["before"]
+        await soon(lambda: not server.eio.sockets)
+
+
+async def test_a_message_that_fails_is_logged_and_the_next_is_heard(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """An error of ours ends neither the connection nor what was held up behind it."""
+    async with serving() as (server, url), Raw(url) as client:
+        client.send_together(CONNECT, command(1, "bad"), command(2, "b"))
+        await client.until(lambda: 2 in client.acks)
+        client.send_together(command(3, "bad"), command(4, "d"))
+        await client.until(lambda: 4 in client.acks)
+        assert heard(server) == ["b", "d"]
+        assert caplog.messages == ["a message could not be handled"] * 2
+
+
+async def test_reading_stops_while_commands_wait_and_nobody_is_overtaken() -> None:
+    """Eight unanswered: the rest is not heard, the transport is not read, and who says nothing
+    meanwhile is not gone; each answer lets one more in.
+    """
+    async with (
+        serving(rate_limits="standard", ping_interval=1.0, ping_timeout=0.1) as (server, url),
+        Raw(url) as client,
+    ):
+        slow: Any = server.namespace_handlers["/chat"]
+        await client.join("any", "/chat")
+        (sid,) = server.eio.sockets
+        transport = server.eio.sockets[sid].carrier.transport
+        client.send_together(*[command(n, "slow") for n in range(9)], command(9, "last"))
+        await soon(lambda: len(slow.heard) == 8)
+        assert not transport.is_reading()
+        session = server.eio.sockets[sid]
+        await soon(lambda: session.last_ping is not None)
+        await asyncio.sleep(0.5)  # five times as long as a client may be silent
+        assert not client.closed
+        slow.release()
+        await soon(lambda: len(slow.heard) == 9)
+        assert not transport.is_reading()
+        gone_at = session._beat.when()
+        slow.release()
+        assert session._beat.when() > gone_at  # its PONG is only read now
+        await client.until(lambda: 9 in client.acks)
+        assert heard(server) == ["slow"] * 9 + ["last"]
+        assert transport.is_reading()
+
+
+async def test_who_does_not_answer_a_ping_is_gone() -> None:
+    """A PONG before its PING is none; who answers stays."""
+    async with (
+        serving(ping_interval=1.0, ping_timeout=1.0) as (_, url),
+        Raw(url) as silent,
+        Raw(url) as awake,
+    ):
+        silent.answers_pings = False
+        for client in (silent, awake):
+            await client.join("any", "/chat")
+        await silent.send("3")
+        await silent.until(lambda: silent.closed)
+        await awake.send(command(1))
+        await awake.until(lambda: 1 in awake.acks)
+
+
+async def session(http: aiohttp.ClientSession, url: str) -> str:
+    """A polling session's id."""
+    async with http.get(url + POLLING) as answer:
+        return (await answer.text()).split('"')[3]
+
+
+def upgrade(url: str, sid: str) -> str:
+    """Where its WebSocket goes."""
+    return f"{url}{QUERY}&sid={sid}"
+
+
+async def upgraded(ws: aiohttp.ClientWebSocketResponse) -> None:
+    """Probe and move."""
+    await ws.send_str("2probe")
+    assert (await ws.receive()).data == "3probe"
+    await ws.send_str("5")
+
+
+async def said(ws: aiohttp.ClientWebSocketResponse) -> str:
+    """The next packet that says something; a NOOP was meant for a poll."""
+    while (text := (await ws.receive()).data) == "6":
+        pass
+    assert isinstance(text, str)
+    return text
+
+
+async def test_a_probe_that_does_not_end_is_dropped_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its time is over; the session goes on polling, and a second probe may succeed."""
+    monkeypatch.setattr(socket, "PROBE_WITHIN", 0.05)
+    async with serving(transports=BOTH) as (server, url), aiohttp.ClientSession() as h:
+        sid = await session(h, url)
+        async with h.ws_connect(upgrade(url, sid)) as probe:
+            assert (await probe.receive()).type is aiohttp.WSMsgType.CLOSED
+        async with h.post(f"{url}{POLLING}&sid={sid}", data=CONNECT) as posted:
+            assert posted.status == 200
+        async with h.get(f"{url}{POLLING}&sid={sid}") as polled:
+            assert (await polled.text()).startswith("40/chat,")
+        monkeypatch.undo()
+        async with h.ws_connect(upgrade(url, sid)) as second:
+            await upgraded(second)
+            await second.send_str(command(1))
+            assert (await said(second)).startswith("43/chat,1[")
+        await soon(lambda: not server.eio.sockets)
+
+
+async def test_what_waited_for_a_poll_leaves_by_the_websocket_in_order() -> None:
+    """Written while the client moves: nothing is lost, doubled or overtaken."""
+    async with serving(transports=BOTH) as (server, url), aiohttp.ClientSession() as h:
+        sid = await session(h, url)
+        async with h.post(f"{url}{POLLING}&sid={sid}", data=CONNECT):
+            pass
+        async with h.get(f"{url}{POLLING}&sid={sid}") as polled:
+            assert (await polled.text()).startswith("40/chat,")
+        async with h.ws_connect(upgrade(url, sid)) as ws:
+            server.ack(sid, "/chat", 1, {})
+            await upgraded(ws)
+            server.ack(sid, "/chat", 2, {})
+            await ws.send_str(command(3))
+            texts = [await said(ws) for _ in range(3)]
+        assert [text[:9] for text in texts] == ["43/chat,1", "43/chat,2", "43/chat,3"]
+
+
+async def test_a_session_has_one_websocket() -> None:
+    """A second is refused by 400 the first does not notice."""
+    async with serving() as (server, url), Raw(url) as client, aiohttp.ClientSession() as http:
+        await client.join("any", "/chat")
+        (sid,) = server.eio.sockets
+        with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
+            await http.ws_connect(upgrade(url, sid))
+        assert refused.value.status == 400
+        await client.send(command(1))
+        await client.until(lambda: 1 in client.acks)

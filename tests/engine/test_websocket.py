@@ -1,0 +1,50 @@
+"""Frames as a server writes them, read back by aiohttp's own parser."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from aiohttp import WSMsgType
+from aiohttp._websocket.reader import WebSocketDataQueue, WebSocketReader
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rts_server.engine import websocket
+
+
+def read(data: bytes) -> list[tuple[WSMsgType, Any]]:
+    """The messages in these bytes, as aiohttp's client reads them."""
+    found: list[tuple[WSMsgType, Any]] = []
+
+    class Kept(WebSocketDataQueue):
+        def feed_data(self, data: Any, size: int) -> None:
+            found.append((data.type, data.data))
+
+    loop = asyncio.new_event_loop()
+    try:
+        kept = Kept(None, 1 << 20, loop=loop)  # type: ignore[arg-type]
+        WebSocketReader(kept, 0, False, True).feed_data(data)
+    finally:
+        loop.close()
+    return found
+
+
+@pytest.mark.parametrize("length", [0, 1, 125, 126, 127, 65_535, 65_536, 70_000])
+def test_every_form_of_length_is_read_back(length: int) -> None:
+    """7, 16 and 64 bits, at each edge."""
+    assert read(websocket.text("x" * length)) == [(WSMsgType.TEXT, "x" * length)]
+
+
+@given(st.lists(st.text(max_size=200)))
+def test_frames_in_a_row_are_their_texts(texts: list[str]) -> None:
+    """Any text, several in one write."""
+    written = b"".join(websocket.text(text) for text in texts)
+    assert read(written) == [(WSMsgType.TEXT, text) for text in texts]
+
+
+def test_a_close_says_why() -> None:
+    """The code of RFC 6455, and a PONG its payload."""
+    assert read(websocket.close(1009)) == [(WSMsgType.CLOSE, 1009)]
+    assert read(websocket.frame(websocket.PONG, b"abc")) == [(WSMsgType.PONG, b"abc")]

@@ -1,0 +1,196 @@
+"""One WebSocket: what is written in a turn is one write, what comes is handled where it is read."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from aiohttp import WebSocketError
+from aiohttp._websocket.reader import WebSocketReader
+from aiohttp.test_utils import make_mocked_request
+
+from rts_server.engine import websocket, wire
+from rts_server.engine.tick import Tick
+from rts_server.engine.wire import Wire
+
+
+class Transport(asyncio.Transport):
+    """Keeps what is written to it; the kernel takes nothing while `stuck`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.writes: list[bytes] = []
+        self.stuck = self.closed = self.aborted = False
+
+    def write(self, data: bytes | bytearray | memoryview[Any]) -> None:
+        """Keep it."""
+        self.writes.append(bytes(data))
+
+    def get_write_buffer_size(self) -> int:
+        """All of it, or nothing."""
+        return sum(map(len, self.writes)) if self.stuck else 0
+
+    def is_closing(self) -> bool:
+        """Whether it is closed or aborted."""
+        return self.closed or self.aborted
+
+    def close(self) -> None:
+        """Note it."""
+        self.closed = True
+
+    def abort(self) -> None:
+        """Note it."""
+        self.aborted = True
+
+
+class Taken:
+    """Whoever the messages are for."""
+
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+        self.binaries = 0
+
+    def take(self, text: str) -> None:
+        """Keep it."""
+        self.texts.append(text)
+
+    def take_binary(self) -> None:
+        """Count it."""
+        self.binaries += 1
+
+
+class Line:
+    """A wire, the transport under it, its taker, and aiohttp's parser in front of it."""
+
+    def __init__(self) -> None:
+        self.transport, self.taken = Transport(), Taken()
+        request = make_mocked_request("GET", "/", transport=self.transport)
+        self.wire = Wire(request, self.taken, Tick())
+        self.parser = WebSocketReader(self.wire, 1_000, False, True)
+
+    def comes(self, *frames: bytes) -> None:
+        """Bytes from the client, in one read."""
+        self.parser.feed_data(b"".join(frames))
+
+
+def of(code: int) -> bytes:
+    """A close frame."""
+    return websocket.close(code)
+
+
+async def turn() -> None:
+    """Let the loop go round once."""
+    await asyncio.sleep(0)
+
+
+async def test_a_turn_is_one_write() -> None:
+    """Whatever is written until the loop waits leaves together, in order; bytes count at once."""
+    line = Line()
+    for text in ("4a", "4b", "4c"):
+        line.wire.write(websocket.text(text))
+    assert (line.transport.writes, line.wire.waiting) == ([], 12)
+    await turn()
+    assert line.transport.writes == [b"\x81\x024a\x81\x024b\x81\x024c"]
+    assert line.wire.waiting == 0
+    line.transport.stuck = True
+    assert line.wire.waiting == 12
+    line.wire.abort()
+    assert line.wire.waiting == 0
+
+
+async def test_messages_are_handled_in_the_read_that_brought_them() -> None:
+    """Texts in order, binaries counted, a PING answered, a PONG nothing; no turn of the loop."""
+    line = Line()
+    line.comes(
+        websocket.text("41"),
+        websocket.frame(0x2, b"\x00"),
+        websocket.frame(0x9, b"here?"),
+        websocket.frame(websocket.PONG, b""),
+        websocket.text("42"),
+    )
+    assert (line.taken.texts, line.taken.binaries) == (["41", "42"], 1)
+    await turn()
+    assert line.transport.writes == [websocket.frame(websocket.PONG, b"here?")]
+
+
+async def test_a_clients_close_is_answered_and_the_transport_goes() -> None:
+    """What was written before is still sent, the answer last."""
+    line = Line()
+    line.wire.write(websocket.text("4a"))
+    line.comes(of(1001))
+    assert line.transport.writes == [websocket.text("4a") + of(1000)]
+    assert line.transport.closed
+
+
+async def test_an_end_says_close_once_and_waits_for_the_clients(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Behind all that waits; nothing is written after it, and its answer closes the transport."""
+    line = Line()
+    line.wire.write(websocket.text("4a"))
+    line.wire.end()
+    line.wire.end()
+    line.wire.write(websocket.text("4b"))
+    await turn()
+    assert line.transport.writes == [websocket.text("4a") + of(1000)]
+    assert not line.transport.is_closing()
+    line.comes(of(1000))
+    assert line.transport.writes == [websocket.text("4a") + of(1000)]
+    assert line.transport.closed
+
+
+async def test_who_never_says_close_is_aborted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three seconds for the last words, no more."""
+    monkeypatch.setattr(wire, "LAST_WORDS", 0.01)
+    line = Line()
+    line.wire.end()
+    async with asyncio.timeout(5):
+        while not line.transport.aborted:
+            await turn()
+
+
+@pytest.mark.parametrize(
+    ("frame", "code"),
+    [(websocket.text("x" * 1_001), 1009), (b"\x83\x00", 1002), (b"\x81\x02\xff\xff", 1007)],
+    ids=["too long", "an opcode of nobody", "text that is no UTF-8"],
+)
+async def test_what_is_no_websocket_ends_it_with_its_code(frame: bytes, code: int) -> None:
+    """Too large, no protocol, no UTF-8; nothing behind it is handled."""
+    line = Line()
+    line.comes(websocket.text("41"), frame, websocket.text("42"))
+    assert line.taken.texts == ["41"]
+    assert line.transport.writes == [of(code)]
+    assert line.transport.closed
+
+
+async def test_an_error_without_a_code_is_a_protocol_error() -> None:
+    """aiohttp tells of lost payloads so too."""
+    line, other = Line(), Line()
+    line.wire.set_exception(RuntimeError())
+    other.wire.set_exception(WebSocketError(1003, "no"))
+    assert (line.transport.writes, other.transport.writes) == ([of(1002)], [of(1003)])
+
+
+async def test_gone_is_done_when_the_transport_is_lost() -> None:
+    """Once, however often it is said."""
+    line = Line()
+    assert not line.wire.gone.done()
+    line.wire.feed_eof()
+    line.wire.feed_eof()
+    assert line.wire.gone.done()
+
+
+async def test_reading_is_paused_and_resumed() -> None:
+    """Twice is once."""
+    line = Line()
+    protocol: Any = line.wire._connection
+    protocol._reading_paused = False
+    for act, paused in [(line.wire.pause, 1), (line.wire.pause, 1)]:
+        act()
+        assert protocol.pause_reading.call_count == paused
+        protocol._reading_paused = True
+    for _ in range(2):
+        line.wire.resume()
+        assert protocol.resume_reading.call_count == 1
+        protocol._reading_paused = False
