@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import logging
 import signal
 import sys
@@ -50,6 +51,7 @@ async def _web(settings: Settings) -> None:
     await runner.setup()
     try:
         await web.TCPSite(runner, settings.host, settings.port).start()
+        _settle()
         await signals.acquire()
         signal.setitimer(signal.ITIMER_REAL, END_WITHIN)
         again = asyncio.ensure_future(signals.acquire())
@@ -79,5 +81,13 @@ async def _relay(settings: Settings) -> None:
         loop = asyncio.get_running_loop()
         for name in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(name, task.cancel)
+        _settle()
         with contextlib.suppress(asyncio.CancelledError):
             await task
+
+
+def _settle() -> None:
+    """What was loaded until now stays, so the collector need not look at it again: 200,000 objects,
+    0.1 to 0.2 s in which nobody is served."""
+    gc.collect()
+    gc.freeze()
