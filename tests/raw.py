@@ -51,6 +51,11 @@ class Raw:
         assert self._ws is not None
         await (self._ws.send_str(frame) if isinstance(frame, str) else self._ws.send_bytes(frame))
 
+    async def ping(self) -> None:
+        """A PING of WebSocket itself."""
+        assert self._ws is not None
+        await self._ws.ping()
+
     def send_together(self, *frames: str) -> None:
         """Several short frames in one write."""
         assert self._ws is not None

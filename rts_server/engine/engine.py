@@ -24,17 +24,20 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]
 
     `refusing`: nobody new is taken, by 503, which a client and a balancer answer by trying again.
     `hear`: told each message; what it returns is done before the connection's next one.
+    `junk`: told of what a client may send now and then, but not by the hundred.
     """
 
     refusing = False
     _async: dict[str, Any]
     hear: Callable[[str, str | bytes], Coroutine[Any, Any, None] | None]
+    junk: Callable[[str], None]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._async = {**self._async, "translate_request": translate_request}
         if "polling" in self.transports:
             Payload.max_decode_packets = POST_PACKETS
+        self.junk = lambda sid: None
         self.tasks = Tasks()
         self.tick = Tick()
 

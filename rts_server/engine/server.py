@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from typing import Any, Protocol
 
 import socketio
@@ -70,7 +70,6 @@ class Server(socketio.AsyncServer):  # type: ignore[misc]
             settings.trusted_proxies, settings.address_connections if settings.limited else MANY
         )
         self.pressure = Pressure()
-        self.junk: Callable[[str], None] = lambda eio_sid: None
 
     def _engineio_server_class(self) -> type[Engine]:
         return Engine
@@ -184,14 +183,14 @@ class Server(socketio.AsyncServer):  # type: ignore[misc]
         if frame is not None and frame.type in (frames.EVENT, frames.BINARY_EVENT):
             self._receive(eio_sid, frame)
         elif frame is not None and frame.type == frames.CONNECT:
-            self.junk(eio_sid)  # one a namespace is decent, a hundred are not
+            self.eio.junk(eio_sid)  # one a namespace is decent, a hundred are not
             return self._connect(eio_sid, frame)
         elif frame is not None and frame.type == frames.DISCONNECT:
             work: Coroutine[Any, Any, None] = self._handle_disconnect(eio_sid, frame.namespace)
             return work
         else:
             metrics.DROPPED.labels("packet").inc()
-            self.junk(eio_sid)
+            self.eio.junk(eio_sid)
         return None
 
     async def _connect(self, eio_sid: str, frame: frames.Frame) -> None:
@@ -211,7 +210,7 @@ class Server(socketio.AsyncServer):  # type: ignore[misc]
         sid = self.manager.sid_from_eio_sid(eio_sid, frame.namespace)
         if sid is None or not self.manager.is_connected(sid, frame.namespace):
             metrics.DROPPED.labels("not_connected").inc()
-            self.junk(eio_sid)
+            self.eio.junk(eio_sid)
             return
         receiver: Receiver = self.namespace_handlers[frame.namespace]
         receiver.receive(sid, frame)

@@ -122,6 +122,10 @@ class Socket(AsyncSocket):  # type: ignore[misc]
         """Nothing of this protocol."""
         self.server.hear(self.sid, b"")
 
+    def take_control(self) -> None:
+        """Decent in small numbers."""
+        self.server.junk(self.sid)
+
     def go_on(self) -> None:
         """What held the packets up may be over; at once, so that none overtakes them."""
         if not self._waiting:
@@ -243,6 +247,7 @@ class Socket(AsyncSocket):  # type: ignore[misc]
         """End the session; its WebSocket ends with it."""
         if self._beat is not None:
             self._beat.cancel()
+        self._waiting.clear()
         await super().close(wait, abort, reason)
         if self._wire is not None:
             self._wire.end()

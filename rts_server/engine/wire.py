@@ -14,6 +14,8 @@ from rts_server.engine.tick import Tick
 
 LAST_WORDS = 3.0
 """Seconds for what waits to be written when a connection is closed."""
+MOST_PONGS = 1 << 14
+"""While more bytes wait, a PING is not answered: who does not read could ask for any number."""
 _UNUSED = 1 << 16
 """The bound of the queue we stand in for: nothing is ever queued in it."""
 
@@ -26,6 +28,9 @@ class Taker(Protocol):
 
     def take_binary(self) -> None:
         """A binary message, which is nothing here."""
+
+    def take_control(self) -> None:
+        """A PING, which is answered, or a PONG."""
 
 
 class Wire(WebSocketDataQueue):
@@ -98,14 +103,18 @@ class Wire(WebSocketDataQueue):
     def feed_data(self, data: Any, size: int) -> None:
         """A message, as soon as its last byte is there."""
         kind = data.type
-        if kind is WSMsgType.TEXT:
+        if kind is WSMsgType.CLOSE:
+            self._closed()
+        elif self._ended:
+            return
+        elif kind is WSMsgType.TEXT:
             self._taker.take(data.data)
         elif kind is WSMsgType.BINARY:
             self._taker.take_binary()
-        elif kind is WSMsgType.PING:
-            self.write(websocket.frame(websocket.PONG, data.data))
-        elif kind is WSMsgType.CLOSE:
-            self._closed()
+        else:
+            if kind is WSMsgType.PING and self.waiting < MOST_PONGS:
+                self.write(websocket.frame(websocket.PONG, data.data))
+            self._taker.take_control()
 
     def set_exception(self, exc: BaseException, exc_cause: BaseException | None = None) -> None:
         """What came is no WebSocket, or too long."""

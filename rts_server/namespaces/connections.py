@@ -56,7 +56,7 @@ class Connections:
         self.buckets = Buckets(parse(settings.rates))
         if settings.limited:
             online.counted = self._counted
-            server.junk = self.erred
+            server.eio.junk = self.erred
         self._flow = Flow(LINES)
 
     def enter(self, eio_sid: str, namespace: str, identity: Identity) -> str:

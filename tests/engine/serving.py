@@ -19,7 +19,7 @@ from tests.world import free_port
 class Plain(socketio.AsyncNamespace):  # type: ignore[misc]
     """Takes everybody, and answers every command with its number; `heard` has them in order.
 
-    `bad` fails; `slow` is answered when `release` says so.
+    `bad` fails; `quit` drops its connection; `slow` is answered when `release` says so.
     """
 
     def __init__(self, name: str, server: Server) -> None:
@@ -41,7 +41,9 @@ class Plain(socketio.AsyncNamespace):  # type: ignore[misc]
             raise RuntimeError("cannot")
         self.heard.append((sid, name))
         eio_sid = self._server.manager.eio_sid_from_sid(sid, self.namespace)
-        if name == "slow":
+        if name == "quit":
+            self._server.abort(eio_sid)
+        elif name == "slow":
             self._server.begun(eio_sid)
             self._slow.append(eio_sid)
         elif frame.ack_id is not None:

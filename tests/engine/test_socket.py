@@ -8,6 +8,7 @@ from typing import Any
 import aiohttp
 import pytest
 
+from rts_server import metrics
 from rts_server.engine import socket
 from rts_server.engine.server import Server
 from tests.engine.serving import serving
@@ -103,6 +104,35 @@ async def test_reading_stops_while_commands_wait_and_nobody_is_overtaken() -> No
         await client.until(lambda: 9 in client.acks)
         assert heard(server) == ["slow"] * 9 + ["last"]
         assert transport.is_reading()
+
+
+async def test_pings_by_the_hundred_are_junk() -> None:
+    """Each is told, with its PONG; a text that is a packet is none."""
+    junk: list[str] = []
+    async with serving() as (server, url), Raw(url) as client:
+        server.eio.junk = junk.append
+        await client.join("any", "/chat")
+        junk.clear()
+        for _ in range(5):
+            await client.ping()
+        await client.send(command(1))
+        await client.until(lambda: 1 in client.acks)
+        assert junk == list(server.eio.sockets) * 5
+
+
+async def test_what_waited_of_one_who_is_gone_is_nobodys_work() -> None:
+    """His transport was dropped in the middle of a burst: the rest is not looked at."""
+    async with serving() as (server, url), Raw(url) as client:
+        await client.join("any", "/chat")
+        client.send_together(*[command(n) for n in range(10)], command(10, "quit"), *["4?"] * 900)
+        dropped = metrics.DROPPED.labels("packet")._value.get()
+        await client.until(lambda: client.closed)
+        await soon(lambda: not server.eio.sockets)
+        assert heard(server) == ["a"] * 10 + ["quit"]
+        for _ in range(900 // socket.A_TURN + 2):
+            await asyncio.sleep(0)
+        looked_at = metrics.DROPPED.labels("packet")._value.get() - dropped
+        assert looked_at <= 6 * socket.A_TURN  # the turns until his end is known
 
 
 async def test_who_does_not_answer_a_ping_is_gone() -> None:

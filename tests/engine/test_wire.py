@@ -49,7 +49,7 @@ class Taken:
 
     def __init__(self) -> None:
         self.texts: list[str] = []
-        self.binaries = 0
+        self.binaries = self.controls = 0
 
     def take(self, text: str) -> None:
         """Keep it."""
@@ -58,6 +58,10 @@ class Taken:
     def take_binary(self) -> None:
         """Count it."""
         self.binaries += 1
+
+    def take_control(self) -> None:
+        """Count it."""
+        self.controls += 1
 
 
 class Line:
@@ -100,7 +104,7 @@ async def test_a_turn_is_one_write() -> None:
 
 
 async def test_messages_are_handled_in_the_read_that_brought_them() -> None:
-    """Texts in order, binaries counted, a PING answered, a PONG nothing; no turn of the loop."""
+    """Texts in order, binaries and controls counted, a PING answered; no turn of the loop."""
     line = Line()
     line.comes(
         websocket.text("41"),
@@ -110,8 +114,31 @@ async def test_messages_are_handled_in_the_read_that_brought_them() -> None:
         websocket.text("42"),
     )
     assert (line.taken.texts, line.taken.binaries) == (["41", "42"], 1)
+    assert line.taken.controls == 2
     await turn()
     assert line.transport.writes == [websocket.frame(websocket.PONG, b"here?")]
+
+
+async def test_who_does_not_read_is_owed_no_pongs() -> None:
+    """A PING costs its sender nothing: what waits for one who sends them only is bounded."""
+    line = Line()
+    line.transport.stuck = True
+    ping = websocket.frame(0x9, b"x" * 125)
+    for _ in range(1_000):
+        line.comes(ping)
+        await turn()
+    assert line.wire.waiting < wire.MOST_PONGS + len(ping)
+    assert line.taken.controls == 1_000
+
+
+async def test_nothing_is_heard_behind_the_servers_close() -> None:
+    """Who was told to go says nothing more, however much he sends."""
+    line = Line()
+    line.wire.end()
+    line.comes(websocket.text("41"), websocket.frame(0x9, b""), websocket.frame(0x2, b""))
+    assert (line.taken.texts, line.taken.binaries, line.taken.controls) == ([], 0, 0)
+    line.comes(of(1000))
+    assert line.transport.closed
 
 
 async def test_a_clients_close_is_answered_and_the_transport_goes() -> None:
