@@ -194,6 +194,8 @@ class Server(socketio.AsyncServer):  # type: ignore[misc]
         return None
 
     async def _connect(self, eio_sid: str, frame: frames.Frame) -> None:
+        if eio_sid not in self.environ:  # its end came before its turn
+            return
         if frame.namespace not in self.namespace_handlers:
             packet = connect_error_packet(frame.namespace, "No such namespace.", "not_found")
             self.write(eio_sid, packet)

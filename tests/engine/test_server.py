@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from rts_server.engine import frames
 from rts_server.engine.closing import FINAL, RECONNECT
 from rts_server.engine.packets import Encoded, event_packet
 from rts_server.engine.server import SPARE_BYTES, Server
@@ -67,3 +68,10 @@ async def test_a_slow_reader_is_spared_what_is_only_nice_to_know(
         await client.until(lambda: len(client.events) >= 3)
         assert [e["type"] for e in client.events] == ["spared.first", "large", "last"]
         assert server.spare(eio_sid, packet("spared.third"))
+
+
+async def test_a_connect_of_one_who_is_gone_leaves_nothing(served: tuple[Server, str]) -> None:
+    """It waited behind another until the end of its connection."""
+    server, _ = served
+    await server._connect("gone", frames.parse("0/chat,{}"))
+    assert server.manager._sids == {}

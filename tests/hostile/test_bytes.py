@@ -1,0 +1,91 @@
+"""Whatever bytes a client writes once it is a WebSocket: it is closed or served, nobody notices."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from contextlib import suppress
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rts_server.engine import websocket
+from tests.engine.serving import serving
+from tests.presence.instance import soon
+from tests.raw import QUERY, Raw, masked
+
+COMMANDS = ["40/chat,{}", "41/chat,", '42/chat,1["a"]', '42/chat,["bad"]', "451-/chat,5[1]"]
+PACKETS = [
+    *COMMANDS,
+    "40/receipts,{}",
+    "43/chat,1[]",
+    "44/chat,{}",
+    *"123456bx",
+    "2probe",
+    "42",
+    "",
+]
+UPGRADE = (
+    f"GET {QUERY} HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+).encode()
+
+packets = st.sampled_from(PACKETS).map(masked)
+frames = st.builds(
+    lambda final, opcode, payload: (
+        bytes((final << 7 | opcode, 0x80 | len(payload), 0, 0, 0, 0)) + payload
+    ),
+    st.booleans(),
+    st.integers(0, 15),
+    st.binary(max_size=125),
+)
+unmasked = st.builds(websocket.frame, st.integers(0, 15), st.binary(max_size=200))
+pieces = st.lists(packets | frames | unmasked | st.binary(max_size=20), max_size=30)
+Stranger = tuple[list[bytes], list[float], bool]
+"""What he writes, where it is cut into several writes, and whether he leaves by a RST."""
+strangers = st.tuples(pieces, st.lists(st.floats(0, 1), max_size=4), st.booleans())
+
+
+@settings(max_examples=100)
+@given(st.lists(strangers, max_size=4))
+def test_any_bytes_harm_nobody_else(some: list[Stranger]) -> None:
+    """Others are answered meanwhile, nothing is left of them, no error is logged but their own."""
+    noted: list[str] = []
+    handler = logging.Handler(logging.WARNING)
+    handler.handle = lambda record: noted.append(record.getMessage())  # type: ignore[assignment, return-value]
+    logging.getLogger().addHandler(handler)
+    try:
+        asyncio.run(_others_notice_nothing(some))
+    finally:
+        logging.getLogger().removeHandler(handler)
+    assert set(noted) <= {"a message could not be handled"}  # of the command `bad`
+
+
+async def _others_notice_nothing(some: list[Stranger]) -> None:
+    async with serving() as (server, url), Raw(url) as decent:
+        await decent.join("any", "/chat")
+        (sid,) = server.eio.sockets
+        work = asyncio.gather(*(_write(url, *one) for one in some))
+        for number in range(3):
+            await decent.ask(number, '["a"]')
+        await work
+        await soon(lambda: set(server.eio.sockets) == {sid}, 5.0)
+        await soon(lambda: {eio_sid for _, eio_sid in server.manager._sids} == {sid}, 5.0)
+        assert set(server.environ) == {sid}
+        await decent.ask(9, '["a"]')
+
+
+async def _write(url: str, written: list[bytes], cuts: list[float], rudely: bool) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", int(url.rpartition(":")[2]))
+    data = b"".join(written)
+    ends = sorted(int(part * len(data)) for part in cuts)
+    with suppress(ConnectionError):
+        writer.write(UPGRADE)
+        await reader.readuntil(b"\r\n\r\n")
+        for start, end in zip([0, *ends], [*ends, len(data)], strict=True):
+            writer.write(data[start:end])
+            await asyncio.sleep(0)
+        if rudely:
+            writer.transport.abort()
+        writer.close()
+        await writer.wait_closed()
