@@ -192,14 +192,23 @@ class Archive:
 
     async def stored(self, checks: Sequence[Check]) -> bool:
         """Whether every check holds."""
+        return _hold(await self._found(checks), checks)
+
+    async def look(self, room_id: str, checks: Sequence[Check]) -> tuple[int, bool]:
+        """The room's epoch (0: none) and whether every check holds, in one request.
+
+        No snapshot: the epoch may be newer than the items that were checked.
+        """
+        key = records.room_key(room_id)
+        found = await self._found([(key["room_id"], key["sk"], "epoch", ""), *checks])
+        room = found.get((key["room_id"], key["sk"]), {})
+        return int(room.get("epoch", 0)), _hold(found, checks)
+
+    async def _found(self, checks: Sequence[Check]) -> dict[tuple[str, str], Item]:
         places = dict.fromkeys((room_id, sk) for room_id, sk, _, _ in checks)
         keys = [{"room_id": room_id, "sk": sk} for room_id, sk in places]
         items = await self._run(self._batch, keys)
-        found = {(item["room_id"], item["sk"]): item for item in items}
-        return all(
-            found.get((room_id, sk), {}).get(attribute, "") >= pos
-            for room_id, sk, attribute, pos in checks
-        )
+        return {(item["room_id"], item["sk"]): item for item in items}
 
     async def agrees(
         self, room_id: str, states: Mapping[str, str], roles: Mapping[str, str]
@@ -302,6 +311,13 @@ class Archive:
         except (BotoCoreError, TimeoutError) as error:
             log.warning("archive failed", extra={"error": type(error).__name__})
             raise Unavailable("The archive is away.") from error
+
+
+def _hold(found: Mapping[tuple[str, str], Item], checks: Sequence[Check]) -> bool:
+    return all(
+        found.get((room_id, sk), {}).get(attribute, "") >= position
+        for room_id, sk, attribute, position in checks
+    )
 
 
 def _refused(error: ClientError) -> Unavailable:

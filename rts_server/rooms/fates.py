@@ -275,12 +275,14 @@ class Fates:
             await asyncio.sleep(STORED_AFTER[min(looks, len(STORED_AFTER) - 1)])
             looks += 1
             try:
-                room = await self._archive.room(pending.request.room_id)
-                if await self._archive.stored(checks):
+                epoch, stored = await self._archive.look(pending.request.room_id, checks)
+                over = epoch > pending.appended.epoch
+                # Looked for once more before it is repeated: the epoch may have been read last.
+                if stored or (over and await self._archive.stored(checks)):
                     return await self._stored(pending)
             except errors.Unavailable:
                 continue
-            if room is not None and room.epoch > pending.appended.epoch:
+            if over:
                 again = dataclasses.replace(
                     pending.request, request_id=f"again:{secrets.token_hex(16)}"
                 )

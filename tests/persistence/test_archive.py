@@ -158,6 +158,19 @@ async def test_stored_means_at_that_position_or_later(archive: Archive) -> None:
     assert await archive.stored([])
 
 
+async def test_a_look_tells_the_epoch_too(archive: Archive) -> None:
+    """Epoch and checks in one request, also of the room itself; no room is epoch 0."""
+    position = records.position(1, 1)
+    room_check = ("look", records.room_key("look")["sk"], "pos", position)
+    assert await archive.look("look", [room_check]) == (0, False)
+    put("chat-rooms", **records.room_key("look"), epoch=3)
+    assert await archive.look("look", [room_check]) == (3, False)
+    room_handler(aws.event(added(3, 1, "alice", room_id="look")), None)
+    member = ("look", records.member_key("look", "alice")["sk"], "pos", position)
+    assert await archive.look("look", [member]) == (3, True)
+    assert await archive.look("look", [member, room_check]) == (3, False)
+
+
 async def test_several_rooms_at_once(archive: Archive) -> None:
     """Rooms beyond one chunk of 100; absent ones are left out, doubles asked once."""
     for i in range(105):

@@ -166,6 +166,26 @@ async def test_an_addition_of_an_older_epoch_is_repeated_in_the_newer(deployed: 
     assert (member.state, member.epoch) == ("in", 2)
 
 
+async def test_an_epoch_that_was_read_last_repeats_nothing(
+    deployed: Deployed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The look met the member before he was stored and the epoch after: he is looked for again."""
+    room_id = await deployed.group("alice")
+    archive = deployed.parts.archive
+
+    async def torn(room_id: str, checks: Any) -> tuple[int, bool]:
+        return 2, False
+
+    async def never(*given: Any) -> None:
+        raise AssertionError("repeated")
+
+    monkeypatch.setattr(archive, "look", torn)
+    monkeypatch.setattr(deployed.parts.fates, "_repeat", never)
+    done = await deployed.parts.memberships.add(room_id, "alice", ["bob"], "member")
+    await deployed.store()
+    assert await end(done) == "stored"
+
+
 async def test_too_much_waiting_is_refused_before_anything_is_appended(
     deployed: Deployed,
 ) -> None:
