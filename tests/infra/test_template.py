@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 from typing import Any
 
 import botocore.session
@@ -122,14 +123,20 @@ AROUND = {"kms:Decrypt", "kms:GenerateDataKey", "logs:CreateLogStream", "logs:Pu
 """What no source calls: encryption, and a function's log."""
 
 
-def called(sources: list[str]) -> set[str]:
-    """The permissions that these sources need by the calls they make."""
+@cache
+def permissions() -> dict[str, set[str]]:
+    """The permissions that a call of boto3 by this name needs."""
     session = botocore.session.get_session()
-    known = {
+    return {
         xform_name(operation): {f"{service}:{operation}"}
         for service in ("dynamodb", "sqs", "s3")
         for operation in session.get_service_model(service).operation_names
     } | MEANS
+
+
+def called(sources: list[str]) -> set[str]:
+    """The permissions that these sources need by the calls they make."""
+    known = permissions()
     files = [path for pattern in sources for path in ROOT.glob(pattern)]
     text = "".join(path.read_text() for path in files)
     names = set(re.findall(r"\.([a-z_]+)\(", text)) & known.keys()
