@@ -41,9 +41,9 @@ def deployed(
         running.stop()
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def pair(
     tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config, full: bool
 ) -> Iterator[World]:
-    """Two instances."""
+    """Two instances, for all whose tests leave them whole."""
     yield from deployed(tmp_path_factory, pytestconfig.getoption("--without"), full=full)
