@@ -20,14 +20,19 @@ PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 UV = UV_PYTHON_DOWNLOADS=never VIRTUAL_ENV=.venv $(BIN)/uv --quiet pip
 INSTALLED = .venv/.installed
 
+# Where byte code may not be written every process compiles all of ours at its start, a third of it.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: run test setup check soak bench wire lock clean
 
 run: $(INSTALLED)
 	@exec $(BIN)/rts-server dev $(ARGS)
 
-# Two at a time, a file always by one: much of a test is waiting for a real part.
+# Three at a time, a file always by one: much of a test is waiting for a real part. Files begin in
+# the order of tests/conftest.py.
 test: setup
-	@exec $(BIN)/python -m pytest $(if $(ARGS),$(ARGS),--numprocesses 2 --dist loadfile)
+	@exec $(BIN)/python -m pytest \
+	  $(if $(ARGS),$(ARGS),--numprocesses 3 --dist loadfile --no-loadscope-reorder)
 
 setup: $(INSTALLED)
 	@$(BIN)/python -c 'from tests.node import ensure_modules; ensure_modules()'

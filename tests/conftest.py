@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import hypothesis
 import pytest
@@ -10,6 +11,8 @@ from redis.asyncio import Redis
 
 from tests import valkey
 from tests.world import World
+
+HERE = Path(__file__).parent
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -22,6 +25,33 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--full", action="store_true", help="the protocol's own times and the promises' full sizes"
     )
+
+
+LONGEST = (
+    "instances/test_traps.py",
+    "model/test_model.py",
+    "rest/test_openapi.py",
+    "faults/test_parts_lost.py",
+    "browser/test_page.py",
+    "instances/test_order.py",
+    "instances/test_presence.py",
+    "deployment/test_nginx.py",
+    "engine/test_polling.py",
+    "flows/test_two_thousand.py",
+    "cli/test_rooms.py",
+    "instances/test_instance_dies.py",
+    "faults/test_fates.py",
+    "dev/test_session.py",
+    "test_drain.py",
+    "flows/test_files.py",
+)
+"""Files of more than 15 s. They begin first, so that no process ends long after the others."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest files first, the others as they come."""
+    order = {str(HERE / file): rank for rank, file in enumerate(LONGEST)}
+    items.sort(key=lambda item: order.get(str(item.path), len(LONGEST)))
 
 
 hypothesis.settings.register_profile("shared-cores", deadline=None)
