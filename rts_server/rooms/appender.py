@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import orjson
 from redis.asyncio import Redis
 from redis.exceptions import NoScriptError, RedisError
 
+from rts_server import keys
 from rts_server.persistence.scripts import IDENTITY, Call, Script
-from rts_server.tasks import cancelled
+from rts_server.tasks import Tasks, cancelled
 
 _HERE = Path(__file__).parent
 FENCE = _HERE / "fence.lua"
@@ -33,6 +36,7 @@ class Appender:
         self._waiting: list[tuple[Call, asyncio.Future[list[Any]]]] = []
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
+        self._tasks = Tasks()
         self._ahead_ms = 0
 
     def start(self) -> None:
@@ -43,6 +47,7 @@ class Appender:
         """Stop sending; calls still waiting are cancelled."""
         if self._task:
             await cancelled(self._task)
+        await self._tasks.close()
         for _, answer in self._waiting:
             answer.cancel()
 
@@ -77,8 +82,10 @@ class Appender:
                     answers[i] = answer
         except (RedisError, OSError) as error:
             answers = [error] * len(batch)
-        for (_, future), answer in zip(batch, answers, strict=True):
+        for (call, future), answer in zip(batch, answers, strict=True):
             if future.done():
+                if not isinstance(answer, Exception) and answer[0] == b"cold":
+                    self._tasks.keep(self._give_back(call))
                 continue
             if isinstance(answer, Exception):
                 future.set_exception(answer)
@@ -86,8 +93,16 @@ class Appender:
                 self._ahead_ms = int(answer[1]) - int(time.time() * 1000)
                 future.set_result(answer)
 
+    async def _give_back(self, call: Call) -> None:
+        """A claim whose command is gone by now: nobody would load, and everybody wait for it."""
+        request = orjson.loads(str(call[1][0]))
+        claim = keys.room(request["room_id"]).claim
+        with suppress(RedisError, OSError):
+            if await self._redis.get(claim) == request["nonce"].encode():
+                await self._redis.delete(claim)
+
     async def _pipeline(self, calls: list[Call]) -> list[Any]:
         async with self._redis.pipeline(transaction=False) as pipe:
-            for keys, args in calls:
-                pipe.execute_command("EVALSHA", APPEND.sha, len(keys), *keys, *args)
+            for names, args in calls:
+                pipe.execute_command("EVALSHA", APPEND.sha, len(names), *names, *args)
             return list(await pipe.execute(raise_on_error=False))

@@ -234,6 +234,19 @@ async def test_a_load_outlives_the_command_that_began_it(deployed: Deployed) -> 
     assert not await deployed.redis.exists(keys.room(room_id).claim)
 
 
+async def test_a_claim_of_a_command_that_is_gone_is_given_back(deployed: Deployed) -> None:
+    """Its deadline passed while Redis was slow: the next one loads, and need not wait for it."""
+    room_id = await deployed.group("alice")
+    await deployed.redis.flushall()
+    await deployed.redis.client_pause(200)
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.05):
+            await deployed.send(room_id, "alice", "late")
+    async with deployed.relaying():
+        done = await deployed.send(room_id, "alice", "next")
+        assert await done.fate == "queued"
+
+
 async def test_a_quiet_room_wakes_as_it_was(redis: Redis, valkey_url: str, tables: None) -> None:
     """Hot keys expired: members and cursors come back, no barrier, no epoch, no event."""
     settings = Settings(redis_url=valkey_url, hot_log_ttl=1.0, hot_log_floor=0.0)
