@@ -6,7 +6,8 @@ import asyncio
 import json
 import signal
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
+from itertools import cycle
 
 import orjson
 import pytest
@@ -100,8 +101,13 @@ async def two_instances_flushall(world: World, rooms: int) -> tuple[JsClient, Js
             room_ids += made
         await asyncio.gather(*(Sender(a, room_id).send("before") for room_id in room_ids))
         wipe(world)
-        senders = [Sender(client, room_id) for room_id in room_ids for client in (a, b)]
-        await asyncio.gather(*(sender.send("after", 150) for sender in senders))
+        async with AsyncExitStack() as stack:
+            senders = []
+            for instance, user in enumerate((alice, bob)):
+                # The commands of a connection go one by one: five of them touch five rooms at once.
+                five = [await stack.enter_async_context(world.js(user, instance)) for _ in range(5)]
+                senders += [Sender(one, room_id) for one, room_id in zip(cycle(five), room_ids)]
+            await asyncio.gather(*(sender.send("after", 150) for sender in senders))
         positions_are_unique(a, b)
         for room_id in room_ids:
             history = await Sender(a, room_id).history()
