@@ -22,6 +22,8 @@ CODE_BUCKET = "chat-code"
 FINGERPRINT = "fingerprint"
 TEMPLATE = zips.ROOT / "infra" / "template.yaml"
 DEADLINE = 120.0
+AT_ONCE = 2
+"""Batches of a queue at a time in a local AWS; the template's figure is for the real one."""
 ON_THIS_MACHINE = "http://127.0.0.1:*,http://localhost:*"
 """Origins of the demo page."""
 
@@ -57,10 +59,20 @@ def warm(settings: Settings, packed: Mapping[str, bytes]) -> None:
 
 def switch(settings: Settings, function: str, on: bool) -> None:
     """Let the function's queue flow or hold it back. A batch already taken is still finished."""
+    _change_mappings(settings, function, Enabled=on)
+
+
+def bound(settings: Settings) -> None:
+    """Few functions at a time: here each is a process, whose start costs more than its batch."""
+    for function in zips.FUNCTIONS:
+        _change_mappings(settings, function, ScalingConfig={"MaximumConcurrency": AT_ONCE})
+
+
+def _change_mappings(settings: Settings, function: str, **changes: Any) -> None:
     functions = client(settings, "lambda")
     mappings = functions.list_event_source_mappings(FunctionName=function)["EventSourceMappings"]
     for mapping in mappings:
-        functions.update_event_source_mapping(UUID=mapping["UUID"], Enabled=on)
+        functions.update_event_source_mapping(UUID=mapping["UUID"], **changes)
 
 
 def _probe(functions: Any, name: str, packed: bytes) -> None:

@@ -135,6 +135,8 @@ class Stack:
         done = deploy.deploy(
             self.settings, packed, template=self.template, parameters=self.parameters
         )
+        if self.aws is not None:
+            deploy.bound(self.settings)
         self.tell(f"queues, tables, bucket, functions: {done}")
         deploy.warm(self.settings, packed)
         self.tell("both functions are warm")

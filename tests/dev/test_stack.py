@@ -16,6 +16,7 @@ import redis
 from rts_server import config
 from rts_server.dev import deploy, zips
 from rts_server.dev.aws import client
+from rts_server.dev.deploy import AT_ONCE
 from rts_server.dev.stack import Stack
 from rts_server.dev.trouble import Trouble
 from tests.dev.processes import clean_environment, group, until, until_gone
@@ -104,6 +105,14 @@ def test_queues_and_tables_have_the_names_of_the_settings(stack: Stack) -> None:
     assert "aws:SecureTransport" in s3.get_bucket_policy(Bucket=defaults.bucket)["Policy"]
     (rule,) = s3.get_bucket_cors(Bucket=defaults.bucket)["CORSRules"]
     assert rule["AllowedOrigins"] == ["http://127.0.0.1:*", "http://localhost:*"]
+
+
+def test_a_burst_starts_few_functions(stack: Stack) -> None:
+    """The template's concurrency is AWS's; here each function at work is a process."""
+    functions = client(stack.settings, "lambda")
+    mappings = functions.list_event_source_mappings()["EventSourceMappings"]
+    allowed = [one["ScalingConfig"]["MaximumConcurrency"] for one in mappings]
+    assert allowed == [AT_ONCE, AT_ONCE]
 
 
 def test_what_watches_is_deployed_too(stack: Stack) -> None:
