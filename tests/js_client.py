@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import json
-from asyncio.subprocess import PIPE, Process
 from collections.abc import Callable, Mapping
 from itertools import count
 from typing import Any, Self
 
 from rts_server.protocol.catalogue import wrong_answer, wrong_event
-from tests.node import ensure_modules, node
+from tests.node_process import NodeProcess
 
-LONGEST_LINE = 16 * 1024 * 1024
-
+END_WITHIN = 5.0
 Json = dict[str, Any]
 
 
@@ -36,7 +33,7 @@ class JsClient:
         self._acks: dict[int, asyncio.Future[Json]] = {}
         self._ids = count(1)
         self._changed = asyncio.Event()
-        self._process: Process | None = None
+        self._process: NodeProcess | None = None
         self._reader: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
@@ -47,15 +44,12 @@ class JsClient:
         await self.close()
 
     async def start(self) -> None:
-        """Start Node; the packages are installed first where they are missing."""
-        folder = await asyncio.to_thread(ensure_modules)
-        self._process = await asyncio.create_subprocess_exec(
-            node(), "client.mjs", cwd=folder, stdin=PIPE, stdout=PIPE, limit=LONGEST_LINE
-        )
+        """Take a Node process, for itself alone until `close`."""
+        self._process = await NodeProcess.take()
         self._reader = asyncio.create_task(self._read(self._process))
 
     async def close(self) -> None:
-        """Close the socket and end the process; safe to call twice.
+        """Close the sockets and give the process back; safe to call twice.
 
         Raises AssertionError when anything it got is not as the catalogue of the wire says.
         """
@@ -64,15 +58,15 @@ class JsClient:
 
     async def _end(self) -> None:
         process, self._process = self._process, None
-        if process is None or process.stdin is None or self._reader is None:
+        if process is None or self._reader is None:
             return
-        process.stdin.close()
+        process.write({"op": "end"})
         try:
-            await asyncio.wait_for(process.wait(), 5)
+            await asyncio.wait_for(asyncio.shield(self._reader), END_WITHIN)
         except TimeoutError:
             process.kill()
-            await process.wait()
-        await self._reader
+            await self._reader
+        process.give_back()
 
     async def connect(
         self,
@@ -139,7 +133,7 @@ class JsClient:
     def signal(self, number: int) -> None:
         """SIGSTOP, SIGCONT: a device that sleeps."""
         assert self._process is not None
-        self._process.send_signal(number)
+        self._process.signal(number)
 
     def disconnect(self) -> None:
         """Close the socket for good; the process stays."""
@@ -173,14 +167,13 @@ class JsClient:
         await self._changed.wait()
 
     def _tell(self, **command: Any) -> None:
-        if self._process is None or self._process.stdin is None:
+        if self._process is None:
             raise ConnectionError("the Node process is not running")
-        self._process.stdin.write(json.dumps(command).encode() + b"\n")
+        self._process.write(command)
 
-    async def _read(self, process: Process) -> None:
-        assert process.stdout is not None
-        async for text in process.stdout:
-            self._note(json.loads(text))
+    async def _read(self, process: NodeProcess) -> None:
+        async for line in process.lines():
+            self._note(line)
         for future in self._acks.values():
             if not future.done():
                 future.set_exception(ConnectionError("the Node process has ended"))
