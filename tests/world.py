@@ -12,8 +12,8 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import AsyncIterator, Callable
-from contextlib import ExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -158,16 +158,31 @@ class World:
         self, folder: Path, faults: str = "", **environment: str
     ) -> AsyncIterator[tuple[Process, str]]:
         """One more web process with settings of its own, and its address; its log is `web.log`."""
-        url = f"http://127.0.0.1:{(port := free_port())}"
-        own = {"RTS_PORT": str(port), "RTS_LOG_LEVEL": "INFO"} | environment
-        given = self.stack.environment() | own
-        process = Process("serve", given, folder / "web.log", faults)
-        process.start()
+        process, url = self._another(folder, faults, environment)
         try:
             await asyncio.to_thread(until, lambda: ready(url), 15)
             yield process, url
         finally:
             await asyncio.to_thread(process.stop)
+
+    @contextmanager
+    def shared_instance(self, folder: Path, **environment: str) -> Iterator[tuple[Process, str]]:
+        """The same for a fixture of several tests, whose event loops are not one."""
+        process, url = self._another(folder, "", environment)
+        try:
+            until(lambda: ready(url), 15)
+            yield process, url
+        finally:
+            process.stop()
+
+    def _another(
+        self, folder: Path, faults: str, environment: dict[str, str]
+    ) -> tuple[Process, str]:
+        port = free_port()
+        own = {"RTS_PORT": str(port), "RTS_LOG_LEVEL": "INFO"} | environment
+        process = Process("serve", self.stack.environment() | own, folder / "web.log", faults)
+        process.start()
+        return process, f"http://127.0.0.1:{port}"
 
     def messages(self, room_id: str) -> list[dict[str, Any]]:
         """The items of a room in chat-messages, by position; those without one last."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -13,27 +14,32 @@ SHORT = {"RTS_PING_INTERVAL": "1", "RTS_PING_TIMEOUT": "1", "RTS_DRAIN_SPREAD": 
 Instances = list[tuple[Process, int]]
 
 
-async def two(world: World, folder: Path, **environment: str) -> AsyncIterator[Instances]:
+@contextmanager
+def two(world: World, folder: Path, **environment: str) -> Iterator[Instances]:
     """Two instances of their own and their ports."""
-    for n in range(2):
-        (folder / str(n)).mkdir()
-    async with (
-        world.instance(folder / "0", **environment) as one,
-        world.instance(folder / "1", **environment) as other,
-    ):
-        yield [(process, int(url.rpartition(":")[2])) for process, url in (one, other)]
-
-
-@pytest.fixture
-async def instances(world: World, tmp_path: Path, full: bool) -> AsyncIterator[Instances]:
-    """WebSocket only, as by default."""
-    own = {"RTS_DRAIN_SPREAD": "20"} if full else SHORT
-    async for both in two(world, tmp_path, **own):
+    with ExitStack() as stack:
+        both = []
+        for n in range(2):
+            (folder / str(n)).mkdir()
+            running = world.shared_instance(folder / str(n), **environment)
+            process, url = stack.enter_context(running)
+            both.append((process, int(url.rpartition(":")[2])))
         yield both
 
 
-@pytest.fixture
-async def polled(world: World, tmp_path: Path) -> AsyncIterator[Instances]:
+@pytest.fixture(scope="module")
+def instances(
+    world: World, tmp_path_factory: pytest.TempPathFactory, full: bool
+) -> Iterator[Instances]:
+    """WebSocket only, as by default."""
+    own = {"RTS_DRAIN_SPREAD": "20"} if full else SHORT
+    with two(world, tmp_path_factory.mktemp("instances"), **own) as both:
+        yield both
+
+
+@pytest.fixture(scope="module")
+def polled(world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Instances]:
     """With polling switched on."""
-    async for both in two(world, tmp_path, RTS_TRANSPORTS="polling,websocket", **SHORT):
+    folder = tmp_path_factory.mktemp("polled")
+    with two(world, folder, RTS_TRANSPORTS="polling,websocket", **SHORT) as both:
         yield both
