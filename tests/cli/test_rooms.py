@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 from asyncio.subprocess import PIPE
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -126,6 +127,8 @@ async def test_three_hundred_rooms_cut_short(world: World, ops: Operator, tmp_pa
         *(sys.executable, SCRIPT, "apply", path, "--json"),
         env={**os.environ, "RTS_URL": world.urls[0], "RTS_TOKEN": token},
         stdout=PIPE,
+        # A shell's background job ignores it, and so would this process.
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
     )
     assert process.stdout is not None
     rows = [json.loads(await process.stdout.readline()) for _ in range(10)]
