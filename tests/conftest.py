@@ -51,6 +51,8 @@ LONGEST = (
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The longest files first, the others as they come."""
     order = {str(HERE / file): rank for rank, file in enumerate(LONGEST)}
+    if gone := [file for file in order if not Path(file).exists()]:
+        raise pytest.UsageError(f"LONGEST names files that are not there: {gone}")
     items.sort(key=lambda item: order.get(str(item.path), len(LONGEST)))
 
 
