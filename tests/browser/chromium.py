@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 import shutil
-from asyncio.subprocess import DEVNULL, Process
 from itertools import count
 from pathlib import Path
+from subprocess import DEVNULL, Popen, TimeoutExpired
 from typing import Any, Self
 
 from aiohttp import ClientSession, ClientWebSocketResponse, WSMsgType
+
+from tests.world import until
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 FLAGS = (
@@ -33,43 +35,73 @@ def executable() -> str | None:
     return next((path for name in NAMES if (path := shutil.which(name))), None)
 
 
-class Chromium:
-    """One browser process with an empty profile; every page is a window of its own."""
+class Browser:
+    """One browser process with an empty profile."""
 
     def __init__(self, program: str, profile: Path) -> None:
-        self._program = program
         self._profile = profile
+        self._process = Popen(
+            [program, *FLAGS, f"--user-data-dir={profile}", "about:blank"],
+            stdout=DEVNULL,
+            stderr=DEVNULL,
+        )
+
+    @property
+    def address(self) -> str:
+        """Of its DevTools. Chromium writes port and path into a file once it listens."""
+        told = self._profile / "DevToolsActivePort"
+        until(lambda: told.exists() and len(told.read_text().split()) == 2, PATIENCE)
+        port, path = told.read_text().split()
+        return f"ws://127.0.0.1:{port}{path}"
+
+    def end(self) -> None:
+        """SIGTERM, and wait."""
+        self._process.terminate()
+        try:
+            self._process.wait(5)
+        except TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+
+class Chromium:
+    """A browser as if it were new: what it stores is its own. Every page is a window."""
+
+    def __init__(self, browser: Browser) -> None:
+        self._browser = browser
         self._ids = count(1)
         self._answers: dict[int, asyncio.Future[dict[str, Any]]] = {}
-        self._process: Process
+        self._context: dict[str, Any]
         self._session: ClientSession
         self._socket: ClientWebSocketResponse
         self._reader: asyncio.Task[None]
 
     async def __aenter__(self) -> Self:
-        profile = f"--user-data-dir={self._profile}"
-        self._process = await asyncio.create_subprocess_exec(
-            self._program, *FLAGS, profile, "about:blank", stdout=DEVNULL, stderr=DEVNULL
-        )
+        address = await asyncio.to_thread(lambda: self._browser.address)
         self._session = ClientSession()
-        try:
-            self._socket = await self._session.ws_connect(await self._address(), max_msg_size=0)
-        except BaseException:
-            await self._end()
-            raise
+        self._socket = await self._session.ws_connect(address, max_msg_size=0)
         self._reader = asyncio.create_task(self._read())
+        self._context = await self.call("Target.createBrowserContext", {})
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self._socket.send_json({"id": next(self._ids), "method": "Browser.close"})
-        await self._end()
+        await self.call("Target.disposeBrowserContext", self._context)
+        await self._socket.close()
         await self._reader
+        await self._session.close()
 
     async def open(self, url: str) -> Page:
         """A new window with this address."""
-        made = await self.call("Target.createTarget", {"url": url, "newWindow": True})
+        made = await self.call(
+            "Target.createTarget", {"url": url, "newWindow": True, **self._context}
+        )
         target = {"targetId": made["targetId"], "flatten": True}
         return Page(self, (await self.call("Target.attachToTarget", target))["sessionId"])
+
+    async def save_to(self, folder: Path) -> None:
+        """Downloads go there without a question."""
+        behaviour = {"behavior": "allow", "downloadPath": str(folder)}
+        await self.call("Browser.setDownloadBehavior", behaviour | self._context)
 
     async def call(
         self, method: str, params: dict[str, Any], session_id: str | None = None
@@ -85,16 +117,6 @@ class Chromium:
         result: dict[str, Any] = answer["result"]
         return result
 
-    async def _address(self) -> str:
-        """Chromium writes port and path into a file once it listens."""
-        told = self._profile / "DevToolsActivePort"
-        async with asyncio.timeout(PATIENCE):
-            while True:
-                lines = told.read_text().split() if told.exists() else []
-                if len(lines) == 2:
-                    return f"ws://127.0.0.1:{lines[0]}{lines[1]}"
-                await asyncio.sleep(0.05)
-
     async def _read(self) -> None:
         async for frame in self._socket:
             if frame.type is WSMsgType.TEXT:
@@ -102,14 +124,6 @@ class Chromium:
                 waiting = self._answers.pop(answer.get("id", 0), None)
                 if waiting and not waiting.done():
                     waiting.set_result(answer)
-
-    async def _end(self) -> None:
-        try:
-            await asyncio.wait_for(self._process.wait(), 5)
-        except TimeoutError:
-            self._process.kill()
-            await self._process.wait()
-        await self._session.close()
 
 
 class Page:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import pytest
 
@@ -18,13 +17,12 @@ SHOWN = (
 )
 
 
-async def test_every_route_is_shown(tmp_path: Path, dev_url: str) -> None:
+async def test_every_route_is_shown(chromium: Chromium, dev_url: str) -> None:
     """Under its own policy the page renders the document: each route with its answer."""
     routes = json.dumps(sorted(f"{route.method} {route.path}" for route in ROUTES))
-    async with Chromium(executable() or "", tmp_path / "profile") as browser:
-        page = await browser.open(f"{dev_url}/v1/docs")
-        await page.until(f"JSON.stringify({SHOWN}.sort()) === JSON.stringify({routes})")
-        await page.until(
-            f"[...document.querySelectorAll('details')].filter((d) => d.querySelector('pre')"
-            f".textContent.includes(':')).length === {len(ROUTES)}"
-        )
+    page = await chromium.open(f"{dev_url}/v1/docs")
+    await page.until(f"JSON.stringify({SHOWN}.sort()) === JSON.stringify({routes})")
+    await page.until(
+        f"[...document.querySelectorAll('details')].filter((d) => d.querySelector('pre')"
+        f".textContent.includes(':')).length === {len(ROUTES)}"
+    )

@@ -10,11 +10,10 @@ from pathlib import Path
 import pytest
 
 from tests.browser.chromium import Chromium, Page, executable
-from tests.browser.test_page import chromium, direct, names, signed_in
+from tests.browser.test_page import direct, signed_in
 from tests.files.samples import png
 from tests.world import until
 
-__all__ = ["chromium", "names"]
 pytestmark = pytest.mark.skipif(executable() is None, reason="no chromium or chrome on the PATH")
 
 MEGABYTE = 2**20
@@ -96,9 +95,7 @@ async def test_what_is_no_picture_is_a_download(
     await bob.until(f"JSON.stringify({captions}) === JSON.stringify({expected})")
     assert await bob.js("document.querySelectorAll('#messages li').length") == 1
 
-    await bob.call(
-        "Browser.setDownloadBehavior", behavior="allow", downloadPath=str(tmp_path / "got")
-    )
+    await chromium.save_to(tmp_path / "got")
     await bob.click("#messages .download")
     (saved,) = await asyncio.to_thread(downloaded, tmp_path / "got")
     assert saved.read_text() == paths[0].read_text()

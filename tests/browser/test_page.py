@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import secrets
-from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 
@@ -14,19 +11,6 @@ from tests.browser.chromium import Chromium, Page, executable
 pytestmark = pytest.mark.skipif(executable() is None, reason="no chromium or chrome on the PATH")
 
 TEXTS = "[...document.querySelectorAll('#messages p')].map((p) => p.textContent)"
-
-
-@pytest.fixture
-async def chromium(tmp_path: Path) -> AsyncIterator[Chromium]:
-    async with Chromium(executable() or "", tmp_path / "profile") as browser:
-        yield browser
-
-
-@pytest.fixture
-def names() -> tuple[str, str]:
-    """Two users that no other test knows."""
-    run = secrets.token_hex(4)
-    return f"alice-{run}", f"bob-{run}"
 
 
 async def signed_in(chromium: Chromium, dev_url: str, user: str) -> Page:
