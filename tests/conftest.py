@@ -70,7 +70,10 @@ def full(pytestconfig: pytest.Config) -> bool:
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """A stack, a relay and one web instance. Tests keep apart by their users."""
     folder = tmp_path_factory.mktemp("world")
-    running = World(folder, RTS_PRESENCE_GRACE="1", RTS_PRESENCE_SWEEP="0.5")
+    # A Redis that is new keeps everybody for the length of a lease.
+    running = World(
+        folder, RTS_PRESENCE_LEASE="10", RTS_PRESENCE_GRACE="1", RTS_PRESENCE_SWEEP="0.5"
+    )
     try:
         running.start()
         yield running
