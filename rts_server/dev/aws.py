@@ -7,21 +7,19 @@ import shutil
 import sys
 import time
 from collections.abc import Iterable
-from functools import cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import boto3
-import botocore.session
 from botocore.config import Config
-from botocore.loaders import Loader, create_loader
 
 from rts_server.config import Settings
 from rts_server.dev import ports
 from rts_server.dev.child import Child
 from rts_server.dev.ports import LOCAL
 from rts_server.dev.trouble import Trouble
+from rts_server.persistence.aws import core
 
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local"}
 """What the local AWS is told; it believes everyone."""
@@ -41,10 +39,8 @@ def client(settings: Settings, service: str) -> Any:
     An endpoint on this machine never sees the person's own account: neither profile nor keys.
     """
     local = on_this_machine(settings)
-    core = botocore.session.Session(_NO_PROFILE if local else None)
-    core.register_component("data_loader", _descriptions())
     session = boto3.session.Session(
-        botocore_session=core,
+        botocore_session=core(_NO_PROFILE if local else None),
         region_name=settings.aws_region,
         **({name.lower(): value for name, value in CREDENTIALS.items()} if local else {}),
     )
@@ -59,12 +55,6 @@ def client(settings: Settings, service: str) -> Any:
             proxies={} if local else None,
         ),
     )
-
-
-@cache
-def _descriptions() -> Loader:
-    """What botocore knows of the services: read once, it is most of the work of a new client."""
-    return create_loader()
 
 
 class LocalAws(Child):

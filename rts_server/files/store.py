@@ -10,13 +10,13 @@ from datetime import datetime
 from hashlib import sha256
 from typing import TYPE_CHECKING, TypeVar
 
-import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from rts_server.config import Settings
 from rts_server.errors import Unavailable
 from rts_server.files.upload import Upload
+from rts_server.persistence import aws
 from rts_server.persistence.threads import Threads
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ class Store:
             # One address for all buckets where it was given; else the bucket's own in its region.
             s3={"addressing_style": "path" if endpoint else "virtual"},
         )
-        session = boto3.session.Session(region_name=settings.aws_region)
+        session = aws.session(settings)
         self._client: S3Client = session.client("s3", endpoint_url=endpoint, config=config)
 
     async def close(self) -> None:

@@ -9,13 +9,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from rts_server.config import Settings
 from rts_server.errors import Unavailable
-from rts_server.persistence import records
+from rts_server.persistence import aws, records
 from rts_server.persistence.threads import Threads
 
 if TYPE_CHECKING:
@@ -102,8 +101,7 @@ class Archive:
     def __init__(self, settings: Settings) -> None:
         self._rooms, self._messages = settings.rooms_table, settings.messages_table
         self._threads = Threads("archive", THREADS, WAITING, DEADLINE)
-        session = boto3.session.Session(region_name=settings.aws_region)
-        resource = session.resource(
+        resource = aws.session(settings).resource(
             "dynamodb", endpoint_url=settings.aws_endpoint_url, config=CONFIG
         )
         # A client is safe to share between threads, a resource is not; this one speaks plain types.

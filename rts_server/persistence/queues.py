@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
-import boto3
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from rts_server.config import Settings
+from rts_server.persistence import aws
 from rts_server.persistence.outbox import Entry, Key
 
 if TYPE_CHECKING:
@@ -20,14 +20,15 @@ if TYPE_CHECKING:
 
 def connect(settings: Settings, read_timeout: float, connections: int) -> SQSClient:
     """A client that tries once: what failed is tried again by who knows the order."""
-    session = boto3.session.Session(region_name=settings.aws_region)
     config = Config(
         connect_timeout=0.5,
         read_timeout=read_timeout,
         retries={"total_max_attempts": 1, "mode": "standard"},
         max_pool_connections=connections,
     )
-    return session.client("sqs", endpoint_url=settings.aws_endpoint_url, config=config)
+    return aws.session(settings).client(
+        "sqs", endpoint_url=settings.aws_endpoint_url, config=config
+    )
 
 
 def dead(name: str) -> str:

@@ -12,11 +12,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import boto3
 from redis.asyncio import Redis
 
 from rts_server import keys
 from rts_server.config import Settings
+from rts_server.persistence import aws
 from rts_server.persistence.archive import Archive
 from rts_server.persistence.depth import accepted_ms
 
@@ -110,8 +110,7 @@ def room_of(steps: Iterable[Step]) -> str | None:
 
 def in_cloudwatch(settings: Settings, message_id: str, logs: Logs) -> Iterator[Step]:
     """Lines of the log groups that name the message; a group that is not there has none."""
-    session = boto3.session.Session(region_name=settings.aws_region)
-    client = session.client("logs", endpoint_url=settings.aws_endpoint_url)
+    client = aws.session(settings).client("logs", endpoint_url=settings.aws_endpoint_url)
     since = round((time.time() - logs.hours * 3600) * 1000)
     with closing(client):
         pages = client.get_paginator("filter_log_events")
