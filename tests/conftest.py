@@ -28,24 +28,28 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 LONGEST = (
-    "instances/test_traps.py",
-    "model/test_model.py",
     "rest/test_openapi.py",
-    "faults/test_parts_lost.py",
-    "browser/test_page.py",
+    "model/test_model.py",
+    "instances/test_traps.py",
     "instances/test_order.py",
-    "instances/test_presence.py",
-    "deployment/test_nginx.py",
-    "engine/test_polling.py",
+    "faults/test_parts_lost.py",
     "flows/test_two_thousand.py",
-    "cli/test_rooms.py",
-    "instances/test_instance_dies.py",
-    "faults/test_fates.py",
-    "dev/test_session.py",
+    "deployment/test_nginx.py",
+    "instances/test_presence.py",
     "test_drain.py",
+    "dev/test_session.py",
+    "dev/test_stack.py",
+    "instances/test_instance_dies.py",
+    "deployment/test_rolling.py",
+    "browser/test_page.py",
+    "engine/test_polling.py",
+    "cli/test_rooms.py",
     "flows/test_files.py",
+    "faults/test_fates.py",
+    "flows/test_operators_day.py",
+    "instances/test_removal.py",
 )
-"""Files of more than 15 s. They begin first, so that no process ends long after the others."""
+"""Files of more than 10 s. They begin first, so that no process ends long after the others."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
