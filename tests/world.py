@@ -68,6 +68,13 @@ class Process:
         assert self._child is not None
         self._child.send_signal(number)
 
+    def wake(self) -> None:
+        """Let it run again, stopped or ended."""
+        if self.ended:
+            self.start()
+        else:
+            self.signal(signal.SIGCONT)
+
     @property
     def ended(self) -> bool:
         """Whether it ended by itself."""
@@ -126,6 +133,15 @@ class World:
             self.webs[-1].start()
         for url in self.urls:
             until(lambda url=url: ready(url), 15)  # type: ignore[misc]
+
+    def mend(self) -> None:
+        """Start again whatever of ours was killed, stopped or drained."""
+        self.relay.wake()
+        for process, url in zip(self.webs, self.urls, strict=False):
+            if not ready(url):
+                process.kill()
+                process.start()
+                until(lambda url=url: ready(url), 15)  # type: ignore[misc]
 
     def stop(self) -> None:
         """End everything at once: nobody comes back to what it holds."""

@@ -42,8 +42,15 @@ def deployed(
 
 
 @pytest.fixture(scope="session")
-def pair(
+def shared(
     tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config, full: bool
 ) -> Iterator[World]:
-    """Two instances, for all whose tests leave them whole."""
+    """Two instances for all tests that do not take a part away for good."""
     yield from deployed(tmp_path_factory, pytestconfig.getoption("--without"), full=full)
+
+
+@pytest.fixture
+def pair(shared: World) -> Iterator[World]:
+    """Two instances, whole again for the next test whatever becomes of this one."""
+    yield shared
+    shared.mend()
