@@ -25,6 +25,7 @@ function start(user) {
   let watched = "";
   let typed = { at: 0, room_id: null };
   let limits = null;
+  let changes = Promise.resolve();
 
   const links = new Links((wanted) => wire.command("upload.url", wanted));
   const view = new View(state, {
@@ -231,11 +232,11 @@ function start(user) {
     guarded(event, () => wire.command(event, { room_id, ...more }));
   }
 
-  /** A command on a message of the open room, by the key of its row. */
+  /** A command on a message of the open room, by the key of its row; behind those before it. */
   function change(key, work) {
     const { room_id } = open;
     const { message_id } = open.rows(user).find((row) => row.key === key);
-    guarded(`change ${message_id}`, () => work({ room_id, message_id }));
+    changes = changes.then(() => guarded("change", () => work({ room_id, message_id })));
   }
 
   function react(key, emoji) {

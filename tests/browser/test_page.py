@@ -137,7 +137,9 @@ async def test_edit_delete_and_react(
     await bob.js("document.querySelector('#messages .reactions .react').click()")
     await alice.until("!document.querySelector('#messages .reactions .react')")
 
-    await alice.js("[...document.querySelectorAll('#messages .remove')].at(-1).click()")
+    # Two clicks in one moment: the second waits for the first.
+    last = "[...document.querySelectorAll('#messages .{}')].at(-1).click()"
+    await alice.js(f"{last.format('tools .react')}, {last.format('remove')}")
     await bob.until(shows("hello", "deleted"))
     await bob.until("document.querySelector('#rooms .preview').textContent.endsWith('deleted')")
     assert await bob.js("document.querySelectorAll('#messages .edit').length") == 0
