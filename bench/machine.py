@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 
 FILES = 16_384
@@ -39,8 +40,12 @@ def _ps(column: str, pid: int) -> str:
     return subprocess.run(asked, capture_output=True, text=True, check=True).stdout.strip()
 
 
+@cache
 def cores() -> tuple[set[int], set[int], set[int]]:
-    """(servers, load generator, everything else); empty where cores cannot be chosen."""
+    """(servers, load generator, everything else); empty where cores cannot be chosen.
+
+    As they are at the first call: inside `pinned` one would see that core alone.
+    """
     if not hasattr(os, "sched_setaffinity"):
         return set(), set(), set()
     mine = sorted(os.sched_getaffinity(0))

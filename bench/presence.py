@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import json
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
-from itertools import chain, count
+from itertools import chain, product
 from pathlib import Path
 from statistics import median
 
@@ -17,6 +17,7 @@ import click
 import uvloop
 from redis.asyncio import Redis
 
+from bench.beside import Beside
 from bench.connection import Connection, Seen
 from bench.contender import Running, contenders, running
 from bench.ground import AT_ONCE, Ground, User, ground, stack_in
@@ -34,13 +35,13 @@ ONE_ADDRESS = {"RTS_ADDRESS_CONNECTIONS": "10000", "RTS_RATES": "presence_ids=10
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
 @click.option("--rounds", type=click.IntRange(1, 50), default=5)
 @click.option("--seconds", type=click.FloatRange(1, 60), default=6.0, help="Of each measurement.")
-@click.option("--pairs", type=click.IntRange(2, 500), default=100)
+@click.option("--pairs", type=click.IntRange(2, 500), default=100, help="That write.")
 @click.option("--rate", type=click.FloatRange(1, 2_000), default=100, help="Messages/s.")
 @click.option("--typing", type=click.FloatRange(1, 500), default=30, help="Starts/s, and × 10.")
 @click.option("--limits", type=click.Choice(["standard", "relaxed"]), default="standard")
 @click.option("--moves", type=click.FloatRange(0.1, 100), default=5, help="presence.set/s, × 10.")
 def main(rounds: int, pairs: int, limits: str, **given: float) -> None:
-    """Pairs of two instances write; beside them everybody types and moves, once and ten times."""
+    """Pairs of two instances write; beside them others type and move, once and ten times."""
     allow_files()
     gc.disable()
     _, generator, others = cores()
@@ -58,7 +59,7 @@ def main(rounds: int, pairs: int, limits: str, **given: float) -> None:
 async def _run(stack: Stack, rounds: int, pairs: int, given: dict[str, float]) -> None:
     ours = contenders()[0]
     async with (
-        ground(stack, ours, WATCHED + 1, pairs) as made,
+        ground(stack, ours, WATCHED + 1, 2 * pairs) as made,
         running(ours, 2, made.stack) as servers,
     ):
         click.echo(f"{described()}; {stack.settings.rate_limits} limits")
@@ -105,67 +106,66 @@ async def _watch(made: Ground, servers: Running) -> None:
 
 
 async def _messages(made: Ground, servers: Running, rounds: int, given: dict[str, float]) -> None:
-    seen = Seen()
-    users = list(chain.from_iterable(made.pairs))
+    """Half of the pairs write; the others type and move, from a process of their own."""
+    half = len(made.pairs) // 2
+    writers, typists = made.pairs[:half], made.pairs[half:]
+    seen, users = Seen(), list(chain.from_iterable(writers))
     clients = await _connected(servers, users, seen)
-    for client, user in zip(clients, users, strict=True):
-        friends = [other.user_id for pair in made.pairs if user in pair for other in pair]
-        await client.ask("presence.watch", {"user_ids": friends})
     says = [partial(c.send, user.rooms[0]) for c, user in zip(clients, users, strict=True)]
-    found: dict[int, list[tuple[float, float, float]]] = {times: [] for times in TIMES}
-    for number in range(rounds + 1):  # the first warms up
-        for times in TIMES:
-            figures = await _round(clients, users, says, seen, given, times)
-            if number:
-                found[times].append(figures)
+    found: dict[int, list[Round]] = {times: [] for times in TIMES}
+    beside = await Beside.start(typists, servers.ports)
+    try:
+        for number in range(rounds + 1):  # the first warms up
+            for times in TIMES[:: -1 if number % 2 else 1]:
+                await made.quiet()  # what was written before is stored
+                figures = await _round(says, seen, beside, given, times)
+                if number:
+                    found[times].append(figures)
+    finally:
+        await beside.end()
     for times, rows in found.items():
-        p50, p99, acked = (median(row[n] for row in rows) for n in range(3))
-        each = ", ".join(f"{row[1]:.1f}" for row in rows)
-        click.echo(
-            f"{times:2} ×: heard p50 {p50:.2f} ms, p99 {p99:.2f} ms ({each}); ack p99 {acked:.1f}"
-        )
-    for n, what in ((0, "heard p50"), (1, "heard p99"), (2, "ack p99")):
-        base, ten = (median(row[n] for row in found[times]) for times in TIMES)
-        click.echo(f"ten times the load moves {what} by {(ten / base - 1) * 100:+.0f} %")
+        click.echo(f"{times:2} ×: " + "; ".join(_figures(rows)))
+    base, ten = (found[times] for times in TIMES)
+    for what, percent in product(("heard", "acked"), (50, 99)):
+        before, after = (percentile(_all(rows, what), percent) for rows in (base, ten))
+        moved = (after / before - 1) * 100
+        click.echo(f"ten times the load moves {what} p{percent} by {moved:+.1f} %")
+
+
+@dataclass(frozen=True)
+class Round:
+    """Times in ns since a message was intended; `late`, in ms: p99 of what was made beside."""
+
+    heard: list[int]
+    acked: list[int]
+    late: float
+
+
+def _all(rows: list[Round], what: str) -> list[int]:
+    return list(chain.from_iterable(getattr(row, what) for row in rows))
+
+
+def _figures(rows: list[Round]) -> Iterator[str]:
+    """All rounds of a kind as one sample, then each by itself."""
+    for what in ("heard", "acked"):
+        together = _all(rows, what)
+        each = ", ".join(f"{percentile(getattr(row, what), 99):.1f}" for row in rows)
+        p50, p99 = (percentile(together, percent) for percent in (50, 99))
+        yield f"{what} p50 {p50:.2f} ms, p99 {p99:.2f} ms ({each})"
+    yield f"made beside at most {max(row.late for row in rows):.0f} ms late (p99)"
 
 
 async def _round(
-    clients: list[Connection],
-    users: list[User],
-    says: Sequence[Act],
-    seen: Seen,
-    given: dict[str, float],
-    times: int,
-) -> tuple[float, float, float]:
-    """p50 and p99 of what is heard, p99 of the acks, ms.
-
-    An ack waits for relay and queue, which share a core with the load itself: what ten times the
-    load costs there is the generator's too.
-    """
-    rooms = [json.dumps({"room_id": user.rooms[0]}) for user in users]
-    turns = count()
-
-    def types(client: Connection, body: str, due: int) -> None:
-        client.say("/presence", "typing.start", body)
-
-    def moves(client: Connection, due: int) -> None:
-        state = "away" if next(turns) // len(clients) % 2 == 0 else "online"
-        client.say("/presence", "presence.set", json.dumps({"state": state}))
-
+    says: Sequence[Act], seen: Seen, beside: Beside, given: dict[str, float], times: int
+) -> Round:
     seen.clear()
-    seconds = given["seconds"]
-    plan = Plan(given["rate"], seconds)
-    typing = [partial(types, c, body) for c, body in zip(clients, rooms, strict=True)]
-    moving = [partial(moves, client) for client in clients]
-    await asyncio.gather(
-        play(plan, says),
-        play(Plan(given["typing"] * times, seconds), typing),
-        play(Plan(given["moves"] * times, seconds), moving),
-    )
+    plan = Plan(given["rate"], given["seconds"])
+    load = {name: given[name] * times for name in ("typing", "moves")}
+    made, _ = await asyncio.gather(beside.ask({**load, "seconds": plan.seconds}), play(plan, says))
     await seen.until(2 * plan.count, plan.count)
     assert (len(seen.acks), seen.refused) == (plan.count, 0)
-    heard, acked = seen.deliveries, seen.acks
-    return percentile(heard, 50), percentile(heard, 99), percentile(acked, 99)
+    assert len(seen.deliveries) == 2 * plan.count
+    return Round(seen.deliveries, seen.acks, made["late"])
 
 
 if __name__ == "__main__":

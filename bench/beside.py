@@ -1,0 +1,125 @@
+"""`python -m bench.beside`: typing and presence, made by a process of its own.
+
+It gives way to everybody, so that the work of making this load is in nobody's figure. On Linux it
+is SCHED_IDLE: a process of low priority alone would still finish its slice (sched(7)).
+First line of stdin: `{ports, users: [[token, room_id, [user_id…]]…]}`. It connects them, says
+`ready`, then for each line `{typing, moves, seconds}` (per second) plays that and says how many
+starts and moves it made and how late the 99th percentile of them was, in ms.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+from collections.abc import Callable
+from functools import partial
+from itertools import count
+from time import monotonic_ns
+from typing import Any
+
+import uvloop
+
+from bench.connection import Connection, Seen
+from bench.ground import AT_ONCE, User
+from bench.load import Plan, play
+from bench.workloads import percentile
+
+NICE = 19
+"""Where there is no SCHED_IDLE."""
+
+
+class Beside:
+    """The process, seen from the one that measures. Raises RuntimeError when it ends early."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self._process = process
+
+    @classmethod
+    async def start(cls, pairs: list[tuple[User, User]], ports: list[int]) -> Beside:
+        """Connected: these pairs, who watch each other."""
+        command, pipe = (sys.executable, "-m", "bench.beside"), asyncio.subprocess.PIPE
+        self = cls(await asyncio.create_subprocess_exec(*command, stdin=pipe, stdout=pipe))
+        users = [
+            (user.token, user.rooms[0], [one.user_id for one in pair])
+            for pair in pairs
+            for user in pair
+        ]
+        assert await self.ask({"ports": ports, "users": users}) == "ready"
+        return self
+
+    async def ask(self, asked: dict[str, Any]) -> Any:
+        """One line there, one back."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(json.dumps(asked).encode() + b"\n")
+        line = await self._process.stdout.readline()
+        if not line:
+            raise RuntimeError("the load beside has ended")
+        return json.loads(line)
+
+    async def end(self) -> None:
+        """End it."""
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        await self._process.wait()
+
+
+async def _serve() -> None:
+    if hasattr(os, "SCHED_IDLE"):
+        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+    else:
+        os.nice(NICE)
+    lines = asyncio.StreamReader(limit=1 << 24)
+    loop = asyncio.get_running_loop()
+    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(lines), sys.stdin)
+    given = json.loads(await lines.readline())
+    limit, ports = asyncio.Semaphore(AT_ONCE), given["ports"]
+
+    async def connect(number: int, token: str, friends: list[str]) -> Connection:
+        async with limit:
+            client = await Connection.open(ports[number % len(ports)], token, Seen())
+            await client.join("/presence")
+            await client.ask("presence.watch", {"user_ids": friends})
+            return client
+
+    clients = await asyncio.gather(
+        *(connect(n, token, friends) for n, (token, _, friends) in enumerate(given["users"]))
+    )
+    rooms = [json.dumps({"room_id": room_id}) for _, room_id, _ in given["users"]]
+    turns = count()
+    print('"ready"', flush=True)
+    while line := await lines.readline():
+        print(json.dumps(await _round(clients, rooms, turns, **json.loads(line))), flush=True)
+
+
+async def _round(
+    clients: list[Connection],
+    rooms: list[str],
+    turns: count[int],
+    typing: float,
+    moves: float,
+    seconds: float,
+) -> dict[str, float]:
+    late: list[int] = []
+
+    def types(client: Connection, body: str, due: int) -> None:
+        late.append(monotonic_ns() - due)
+        client.say("/presence", "typing.start", body)
+
+    def changes(client: Connection, due: int) -> None:
+        late.append(monotonic_ns() - due)
+        state = "away" if next(turns) // len(clients) % 2 == 0 else "online"
+        client.say("/presence", "presence.set", json.dumps({"state": state}))
+
+    starts, states = Plan(typing, seconds), Plan(moves, seconds)
+    acts: list[Callable[[int], None]] = [
+        partial(types, client, body) for client, body in zip(clients, rooms, strict=True)
+    ]
+    await asyncio.gather(play(starts, acts), play(states, [partial(changes, c) for c in clients]))
+    return {"starts": starts.count, "moves": states.count, "late": percentile(late, 99)}
+
+
+if __name__ == "__main__":
+    uvloop.run(_serve())
