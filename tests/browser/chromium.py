@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import shutil
+from contextlib import suppress
 from itertools import count
 from pathlib import Path
 from subprocess import DEVNULL, Popen, TimeoutExpired
@@ -64,6 +65,10 @@ class Browser:
             self._process.wait()
 
 
+class Navigated(RuntimeError):
+    """The page went elsewhere meanwhile."""
+
+
 class Chromium:
     """A browser as if it were new: what it stores is its own. Every page is a window."""
 
@@ -113,7 +118,8 @@ class Chromium:
         await self._socket.send_json({"id": number, "method": method, "params": params, **target})
         answer = await asyncio.wait_for(self._answers[number], PATIENCE)
         if "error" in answer:
-            raise RuntimeError(f"{method}: {answer['error']['message']}")
+            gone = answer["error"]["message"] == "Inspected target navigated or closed"
+            raise (Navigated if gone else RuntimeError)(f"{method}: {answer['error']['message']}")
         result: dict[str, Any] = answer["result"]
         return result
 
@@ -149,8 +155,9 @@ class Page:
         try:
             async with asyncio.timeout(timeout):
                 while True:
-                    if await self.js(f"Boolean({expression})"):
-                        return
+                    with suppress(Navigated):
+                        if await self.js(f"Boolean({expression})"):
+                            return
                     await asyncio.sleep(0.05)
         except TimeoutError:
             text = await self.js("document.body.innerText")

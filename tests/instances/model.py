@@ -91,7 +91,7 @@ class Model:
 
 
 def stored(world: World, room_id: str) -> dict[str, Any]:
-    """The same, as the tables have it."""
+    """The same, as far as the tables have it."""
     settings = world.stack.settings
     items = {item["sk"]: item for item in _items(world, settings.rooms_table, room_id)}
     room = items["ROOM"]
@@ -101,8 +101,8 @@ def stored(world: World, room_id: str) -> dict[str, Any]:
     bodies = {item["message_id"]: json.loads(item["body"]) for item in found}
     return {
         "room": {name: room.get(name) for name in ("version", "name", "frozen")}
-        | {"metadata": json.loads(room["metadata"])},
-        "seq": room["seq"],
+        | {"metadata": json.loads(room.get("metadata", "null"))},
+        "seq": room.get("seq"),
         "members": {
             user: {name: item[name] for name in kept if name in item}
             for user, item in members.items()
