@@ -86,11 +86,10 @@ def quantile(buckets: list[tuple[float, float]], share: float) -> float | None:
     rank = share * buckets[-1][1]
     for (low, below), (high, count) in pairwise([(0.0, 0.0), *buckets]):
         if count >= rank and count > below:
-            return (
-                low
-                if high == float("inf")
-                else low + (high - low) * (rank - below) / (count - below)
-            )
+            if high == float("inf"):
+                return low
+            # By rounding alone it could lie above the bound.
+            return min(high, low + (high - low) * (rank - below) / (count - below))
     return buckets[-2][0]
 
 

@@ -6,7 +6,7 @@ import json
 from typing import get_args
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.registry import REGISTRY
@@ -67,6 +67,7 @@ def test_a_histogram_is_told_by_its_slowest() -> None:
     assert emf.slowest("h", 1.0)(before, one.look()) == pytest.approx(500)
 
 
+@example([0.0, 0.0, 0.0], 1.0)
 @given(st.lists(st.floats(0, 20), min_size=1), st.floats(0.01, 1))
 def test_a_quantile_lies_in_the_bucket_of_its_rank(values: list[float], share: float) -> None:
     """As exact as buckets can be; above the highest bound it is that bound."""
