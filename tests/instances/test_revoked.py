@@ -58,17 +58,18 @@ async def test_also_who_is_not_in_chat_is_closed_and_goes_offline(pair: World, v
     token = pair.token(eve)
     async with (
         pair.js(alice, 0) as a,
-        Raw(pair.urls[0]) as here,
-        Raw(pair.urls[1]) as there,
         Rest(pair.urls[0], pair.token("ops", scope="operator")) as operator,
     ):
         await group(a, [eve])
         await a.join("/presence")
-        await here.join(token, "/receipts")
-        await there.join(token, "/presence")
-        await all_online(a, eve)
-        await operator.ok("POST", f"/v1/users/{eve}:{verb}")
-        for client, namespace in ((here, "/receipts"), (there, "/presence")):
-            await client.until(lambda client=client: client.closed)
-            assert f"41{namespace}," in client.packets
-        await a.until(lambda: states(a, eve) == ["offline"], 15)
+        # Who joins nothing within the connect deadline is dropped: so each joins at once.
+        async with Raw(pair.urls[0]) as here:
+            await here.join(token, "/receipts")
+            async with Raw(pair.urls[1]) as there:
+                await there.join(token, "/presence")
+                await all_online(a, eve)
+                await operator.ok("POST", f"/v1/users/{eve}:{verb}")
+                for client, namespace in ((here, "/receipts"), (there, "/presence")):
+                    await client.until(lambda client=client: client.closed)
+                    assert f"41{namespace}," in client.packets
+                await a.until(lambda: states(a, eve) == ["offline"], 15)
