@@ -46,7 +46,7 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]
         if self.refusing and "sid" not in request.query:
             text = "This instance is draining; connect again."
             return web.Response(status=503, text=text, headers={"Retry-After": "1"})
-        if (reason := self._unpolled(request)) is not None:
+        if (reason := self._unpolled(request) or self._no_handshake(request)) is not None:
             return await self._refuse(request, reason)
         socket = self.sockets.get(request.query.get("sid"))
         if request.method == "POST" and socket is not None:
@@ -67,7 +67,8 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]
             return self._ok(await socket.poll(), jsonp_index=jsonp_index)
         try:
             return await socket.handle_get_request(environ)
-        finally:
+        finally:  # also of one who was gone before the handshake was written
+            await socket.close(wait=False, abort=True, reason=self.reason.TRANSPORT_CLOSE)
             self.sockets.pop(socket.sid, None)
 
     def _opening(self, sid: str, transport: str) -> dict[str, Any]:
@@ -114,6 +115,14 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]
             socket.queue.end(close_packet())
         await socket.close(wait=False, abort=True, reason=self.reason.TRANSPORT_CLOSE)
         self.sockets.pop(socket.sid, None)
+
+    @staticmethod
+    def _no_handshake(request: web.Request) -> str | None:
+        """Why a WebSocket request is none: seen before there is a session that it would leave."""
+        if request.query.get("transport") != "websocket":
+            return None
+        possible = web.WebSocketResponse().can_prepare(request)
+        return None if possible else "Not the handshake of a WebSocket."
 
     def _unpolled(self, request: web.Request) -> str | None:
         """Why a polling request is none for this instance."""

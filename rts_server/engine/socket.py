@@ -198,12 +198,14 @@ class Socket(AsyncSocket):  # type: ignore[misc]
             raise OSError("upgraded already")
         response = Upgrade(self)
         await response.prepare(environ["aiohttp.request"])
+        wire = response.wire
         try:
-            await response.wire.gone
+            await wire.gone
         finally:
-            if self.upgraded:
+            if self._wire is wire:
                 await self.close(False, True, self.server.reason.TRANSPORT_CLOSE)
-            self.upgrading = False  # where a probe failed the client goes on polling
+            elif self._probing is wire:
+                self._probed_in_vain()
         return response
 
     def opened(self, request: web.Request, wire: Wire) -> None:
@@ -228,13 +230,17 @@ class Socket(AsyncSocket):  # type: ignore[misc]
             self.upgrading, self._probing = False, None
             self._move(wire)
         else:
-            self._probing = None
+            self._probed_in_vain()
             wire.end()
 
     def _must_have_upgraded(self, wire: Wire) -> None:
         if self._probing is wire:
-            self._probing = None
+            self._probed_in_vain()
             wire.abort()
+
+    def _probed_in_vain(self) -> None:
+        """The client goes on polling, at once; it may try again."""
+        self.upgrading, self._probing = False, None
 
     def _move(self, wire: Wire) -> None:
         self.upgraded = True

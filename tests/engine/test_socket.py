@@ -223,3 +223,40 @@ async def test_a_session_has_one_websocket() -> None:
         assert refused.value.status == 400
         await client.send(command(1))
         await client.until(lambda: 1 in client.acks)
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Upgrade": "websocket", "Connection": "Upgrade"},
+        {"Upgrade": "websocket", "Connection": "keep-alive", "Sec-WebSocket-Version": "13"},
+        {"Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Version": "99"},
+        {},
+    ],
+    ids=["no version", "no upgrade of the connection", "another version", "plain"],
+)
+async def test_what_is_no_handshake_leaves_no_session(headers: dict[str, str]) -> None:
+    """400, and neither a session nor a connection of that address is counted."""
+    async with serving() as (server, url), aiohttp.ClientSession() as http:
+        async with http.get(url + QUERY, headers=headers) as answer:
+            assert answer.status == 400
+        assert (server.eio.sockets, server.environ) == ({}, {})
+
+
+async def test_a_probe_that_failed_holds_up_nobody() -> None:
+    """While its WebSocket is still closing the client polls, and moves by another for good."""
+    async with serving(transports=BOTH) as (server, url), aiohttp.ClientSession() as h:
+        sid = await session(h, url)
+        async with h.ws_connect(upgrade(url, sid), autoclose=False) as broken:
+            await broken.send_str("nonsense")
+            assert (await broken.receive()).type is aiohttp.WSMsgType.CLOSE
+            async with h.post(f"{url}{POLLING}&sid={sid}", data=CONNECT):
+                pass
+            async with h.get(f"{url}{POLLING}&sid={sid}") as polled:
+                assert (await polled.text()).startswith("40/chat,")
+            async with h.ws_connect(upgrade(url, sid)) as second:
+                await upgraded(second)
+                await broken.close()
+                await second.send_str(command(1))
+                assert (await said(second)).startswith("43/chat,1[")
+                assert list(server.eio.sockets) == [sid]
