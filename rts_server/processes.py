@@ -50,8 +50,8 @@ async def _web(settings: Settings) -> None:
     )
     await runner.setup()
     try:
-        await web.TCPSite(runner, settings.host, settings.port).start()
         _settle()
+        await web.TCPSite(runner, settings.host, settings.port).start()
         await signals.acquire()
         signal.setitimer(signal.ITIMER_REAL, END_WITHIN)
         again = asyncio.ensure_future(signals.acquire())

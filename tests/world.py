@@ -14,6 +14,7 @@ import urllib.error
 import urllib.request
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack, asynccontextmanager, contextmanager
+from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -132,7 +133,7 @@ class World:
             self.webs.append(Process("serve", given | {"RTS_PORT": str(port)}, log, self._faults))
             self.webs[-1].start()
         for url in self.urls:
-            until(lambda url=url: ready(url), 15)  # type: ignore[misc]
+            until(partial(ready, url), 15)
 
     def mend(self) -> None:
         """Start again whatever of ours was killed, stopped or drained."""
@@ -141,7 +142,7 @@ class World:
             if not ready(url):
                 process.kill()
                 process.start()
-                until(lambda url=url: ready(url), 15)  # type: ignore[misc]
+                until(partial(ready, url), 15)
 
     def stop(self) -> None:
         """End everything at once: nobody comes back to what it holds."""

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from aiohttp import WSMsgType
 from aiohttp._websocket.reader import WebSocketDataQueue, WebSocketReader
+from aiohttp.base_protocol import BaseProtocol
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -24,7 +25,7 @@ def read(data: bytes) -> list[tuple[WSMsgType, Any]]:
 
     loop = asyncio.new_event_loop()
     try:
-        kept = Kept(None, 1 << 20, loop=loop)  # type: ignore[arg-type]
+        kept = Kept(BaseProtocol(loop), 1 << 20, loop=loop)
         WebSocketReader(kept, 0, False, True).feed_data(data)
     finally:
         loop.close()
