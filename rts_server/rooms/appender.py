@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +11,8 @@ import orjson
 from redis.asyncio import Redis
 from redis.exceptions import NoScriptError, RedisError
 
-from rts_server import keys
 from rts_server.persistence.scripts import IDENTITY, Call, Script
+from rts_server.rooms.claim import give_back
 from rts_server.tasks import Tasks, cancelled
 
 _HERE = Path(__file__).parent
@@ -96,10 +95,7 @@ class Appender:
     async def _give_back(self, call: Call) -> None:
         """A claim whose command is gone by now: nobody would load, and everybody wait for it."""
         request = orjson.loads(str(call[1][0]))
-        claim = keys.room(request["room_id"]).claim
-        with suppress(RedisError, OSError):
-            if await self._redis.get(claim) == request["nonce"].encode():
-                await self._redis.delete(claim)
+        await give_back(self._redis, request["room_id"], request["nonce"])
 
     async def _pipeline(self, calls: list[Call]) -> list[Any]:
         async with self._redis.pipeline(transaction=False) as pipe:

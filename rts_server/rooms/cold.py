@@ -16,6 +16,7 @@ from rts_server.config import Settings, ms
 from rts_server.persistence.archive import Archive, StoredMember, StoredRoom
 from rts_server.rooms.appender import room_script
 from rts_server.rooms.barriers import Barriers
+from rts_server.rooms.claim import give_back
 from rts_server.rooms.template import Slot, hole, pieces
 
 log = logging.getLogger(__name__)
@@ -83,7 +84,7 @@ class Loader:
         except (TimeoutError, RedisError, OSError):
             raise errors.Unavailable() from None
         finally:
-            await self._release(room_id, nonce)
+            await give_back(self._redis, room_id, nonce)
 
     async def _wake(self, room_id: str, nonce: str, stored: StoredRoom) -> bool:
         """Members and cursors back under the same epoch; False when the archive does not agree."""
@@ -115,14 +116,6 @@ class Loader:
             return False
         await self._redis.pexpire(claim, ms(self._settings.claim_ttl))
         return True
-
-    async def _release(self, room_id: str, nonce: str) -> None:
-        try:
-            claim = keys.room(room_id).claim
-            if await self._redis.get(claim) == nonce.encode():
-                await self._redis.delete(claim)
-        except (RedisError, OSError):
-            pass  # it ends by itself
 
     async def _open(self, room_id: str, nonce: str, create: bool) -> None:
         """A new epoch first: from then on the Lambda refuses older memberships. Then read.
