@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from botocore.config import Config
@@ -14,7 +12,8 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from rts_server.config import Settings
 from rts_server.errors import Unavailable
-from rts_server.persistence import aws, records
+from rts_server.persistence import aws, records, stored
+from rts_server.persistence.stored import Item, Place, StoredMember, StoredMessage, StoredRoom
 from rts_server.persistence.threads import Threads
 
 if TYPE_CHECKING:
@@ -22,8 +21,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 Answer = TypeVar("Answer")
-Item = dict[str, Any]
-Place = tuple[int, int]
 Check = tuple[str, str, str, str]
 """(room_id, sort key, attribute, position): the item has the attribute, there or later."""
 
@@ -38,61 +35,6 @@ CONFIG = Config(
     retries={"total_max_attempts": 2, "mode": "standard"},
     max_pool_connections=THREADS,
 )
-
-
-@dataclass(frozen=True)
-class StoredRoom:
-    """A room's item. `room` is the protocol's object without member_count, head and personal part.
-
-    `room` is None where only a seq, an epoch or a barrier is stored: no room exists then. `starts`
-    holds (epoch, seq after which it began); `position` is the last event known here. `empty`: the
-    last event of the room itself found no members.
-    """
-
-    room_id: str
-    room: dict[str, Any] | None
-    epoch: int = 0
-    starts: list[Place] = field(default_factory=list)
-    seq: int = 0
-    last: dict[str, Any] | None = None
-    barrier: str | None = None
-    position: Place = (0, 0)
-    empty: bool = False
-
-
-@dataclass(frozen=True)
-class StoredMember:
-    """One membership, in or out. The cursors are effective: never below the seq of joining.
-
-    (`epoch`, `offset`) is the position of the event that made it so.
-    """
-
-    room_id: str
-    user_id: str
-    state: str
-    role: str
-    name: str | None
-    joined_at: str
-    join_seq: int
-    read_seq: int
-    delivered_seq: int
-    epoch: int
-    offset: int
-    muted: bool = False
-    hidden: bool = False
-    settings_rev: int = 0
-
-
-@dataclass(frozen=True)
-class StoredMessage:
-    """A message, or the tombstone of a failed one; `epoch`, `seq`, `offset` are its place."""
-
-    message: dict[str, Any]
-    hash: str | None
-    failed: bool
-    epoch: int
-    seq: int
-    offset: int
 
 
 class Archive:
@@ -115,17 +57,17 @@ class Archive:
     async def room(self, room_id: str) -> StoredRoom | None:
         """The room's item, read consistently."""
         item = await self._run(self._get, self._rooms, records.room_key(room_id))
-        return None if item is None else _room(item)
+        return None if item is None else stored.room(item)
 
     async def member(self, room_id: str, user_id: str) -> StoredMember | None:
         """One membership, read consistently; None where there never was one."""
         item = await self._run(self._get, self._rooms, records.member_key(room_id, user_id))
-        return _member(item) if item and "state" in item else None
+        return stored.member(item) if item and "state" in item else None
 
     async def members(self, room_id: str) -> list[StoredMember]:
         """Everybody who is or was in the room, read consistently."""
         items = await self._run(self._under, room_id, records.MEMBER)
-        return [_member(item) for item in items if "state" in item]
+        return [stored.member(item) for item in items if "state" in item]
 
     async def uncounted(self, room_id: str) -> list[int]:
         """The seqs that do not count as unread, ascending, read consistently."""
@@ -136,7 +78,7 @@ class Archive:
         """One message, read consistently."""
         key = records.message_key(room_id, message_id)
         item = await self._run(self._get, self._messages, key)
-        return None if item is None else _message(item)
+        return None if item is None else stored.message(item)
 
     async def page(
         self,
@@ -164,7 +106,7 @@ class Archive:
             "Limit": limit,
         }
         items = await self._run(self._query, query, limit)
-        return [_message(item).message for item in items]
+        return [stored.message(item).message for item in items]
 
     async def rooms_of(self, user_id: str) -> list[StoredMember]:
         """All memberships of a user, in and out; from an index, so a moment late."""
@@ -175,18 +117,18 @@ class Archive:
             "ExpressionAttributeValues": {":user": user_id},
         }
         items = await self._run(self._query, query)
-        return [_member(item) for item in items if "state" in item]
+        return [stored.member(item) for item in items if "state" in item]
 
     async def rooms(self, room_ids: Iterable[str]) -> dict[str, StoredRoom]:
         """The items of several rooms, read consistently; absent ones are left out."""
         keys = [records.room_key(room_id) for room_id in dict.fromkeys(room_ids)]
-        return {item["room_id"]: _room(item) for item in await self._run(self._batch, keys)}
+        return {item["room_id"]: stored.room(item) for item in await self._run(self._batch, keys)}
 
     async def memberships(self, user_id: str, room_ids: Iterable[str]) -> dict[str, StoredMember]:
         """One user's membership in several rooms, read consistently; absent ones are left out."""
         keys = [records.member_key(room_id, user_id) for room_id in dict.fromkeys(room_ids)]
         items = await self._run(self._batch, keys)
-        return {item["room_id"]: _member(item) for item in items if "state" in item}
+        return {item["room_id"]: stored.member(item) for item in items if "state" in item}
 
     async def stored(self, checks: Sequence[Check]) -> bool:
         """Whether every check holds."""
@@ -334,71 +276,3 @@ def between(low: Place | None, high: Place | None) -> tuple[str, str]:
         epoch, seq = high if high[1] else (high[0] - 1, records.LARGEST + 1)
         last = records.position(epoch, seq - 1) if epoch >= 0 else ""
     return first or "0", last
-
-
-def _room(item: Item) -> StoredRoom:
-    return StoredRoom(
-        room_id=item["room_id"],
-        room=_room_object(item) if "type" in item else None,
-        epoch=int(item.get("epoch", 0)),
-        starts=[_start(text) for text in item.get("starts", ())],
-        seq=int(item.get("seq", 0)),
-        last=json.loads(item["last"]) if "last" in item else None,
-        barrier=item.get("barrier"),
-        position=max(records.pair(item.get(name, "")) for name in ("pos", "head")),
-        empty=item.get("member_count") == 0,
-    )
-
-
-def _room_object(item: Item) -> dict[str, Any]:
-    room = {
-        "room_id": item["room_id"],
-        "type": item["type"],
-        "name": item.get("name"),
-        "metadata": json.loads(item.get("metadata", "{}")),
-        "created_at": item.get("created_at", ""),
-        "created_by": item.get("created_by"),
-        "version": int(item.get("version", 1)),
-        "frozen": bool(item.get("frozen", False)),
-    }
-    more = ("external_id", "deleted_at")
-    return room | {name: item[name] for name in more if name in item}
-
-
-def _start(text: str) -> Place:
-    epoch, _, seq = text.partition(":")
-    return int(epoch), int(seq)
-
-
-def _member(item: Item) -> StoredMember:
-    joined = int(item.get("join_seq", 0))
-    epoch, offset = records.pair(item.get("pos", ""))
-    # what he had set before he left and came back counts no more
-    valid = item.get("settings_pos", "") > item.get("pos", "")
-    return StoredMember(
-        room_id=item["room_id"],
-        user_id=item["user_id"],
-        state=item["state"],
-        role=item.get("role", "member"),
-        name=item.get("name"),
-        joined_at=item.get("joined_at", ""),
-        join_seq=joined,
-        read_seq=max(joined, int(item.get("read_seq", 0))),
-        delivered_seq=max(joined, int(item.get("delivered_seq", 0))),
-        epoch=epoch,
-        offset=offset,
-        muted=valid and bool(item.get("muted")),
-        hidden=valid and bool(item.get("hidden")),
-        settings_rev=int(item.get("settings_pos", "0").rpartition("#")[2]),
-    )
-
-
-def _message(item: Item) -> StoredMessage:
-    place = {"epoch": int(item.get("epoch", 0)), "seq": int(item.get("seq", 0))}
-    return StoredMessage(
-        message={**json.loads(item["body"]), **place},
-        hash=item.get("hash"),
-        failed=bool(item.get("failed", False)),
-        offset=int(item.get("offset", 0)),
-        **place,
-    )

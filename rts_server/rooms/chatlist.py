@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from rts_server import errors
-from rts_server.persistence.archive import Archive, StoredMember, StoredRoom
+from rts_server.persistence.archive import Archive
+from rts_server.persistence.stored import StoredMember, StoredRoom
 from rts_server.persistence.user_rooms import Membership, State, UserRooms
 from rts_server.protocol import cursor
 from rts_server.rooms.cold import last_position, milliseconds

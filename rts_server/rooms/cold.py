@@ -13,7 +13,8 @@ from redis.exceptions import RedisError
 
 from rts_server import errors, keys, metrics
 from rts_server.config import Settings, ms
-from rts_server.persistence.archive import Archive, StoredMember, StoredRoom
+from rts_server.persistence.archive import Archive
+from rts_server.persistence.stored import StoredMember, StoredRoom
 from rts_server.rooms.appender import room_script
 from rts_server.rooms.barriers import Barriers
 from rts_server.rooms.claim import give_back

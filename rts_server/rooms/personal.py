@@ -7,7 +7,8 @@ from collections.abc import AsyncIterator, Iterable, Mapping
 from typing import Any, Protocol
 
 from rts_server import errors
-from rts_server.persistence.archive import Archive, StoredMember
+from rts_server.persistence.archive import Archive
+from rts_server.persistence.stored import StoredMember
 from rts_server.persistence.user_rooms import UserRooms
 from rts_server.rooms import events
 from rts_server.rooms.append import Wanted

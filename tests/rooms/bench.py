@@ -13,7 +13,7 @@ from redis.asyncio import Redis
 from rts_server import keys
 from rts_server.auth import Identity
 from rts_server.config import Settings
-from rts_server.persistence.archive import StoredMember, StoredRoom
+from rts_server.persistence.stored import StoredMember, StoredRoom
 from rts_server.rooms import cold, events, rooms
 from rts_server.rooms.append import Append
 from rts_server.rooms.appender import APPEND, room_script

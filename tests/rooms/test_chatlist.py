@@ -9,7 +9,8 @@ from redis.asyncio import Redis
 from redis.asyncio.connection import AbstractConnection
 
 from rts_server import keys
-from rts_server.persistence.archive import Archive, StoredMember
+from rts_server.persistence.archive import Archive
+from rts_server.persistence.stored import StoredMember
 from rts_server.persistence.user_rooms import Membership, UserRooms
 from rts_server.rooms import events
 from rts_server.rooms.chatlist import NOBODY, ChatLists

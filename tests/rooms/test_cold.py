@@ -16,7 +16,7 @@ from redis.asyncio import Redis
 from rts_server import errors, keys
 from rts_server.auth import Identity
 from rts_server.config import Settings
-from rts_server.persistence.archive import StoredMember, StoredRoom
+from rts_server.persistence.stored import StoredMember, StoredRoom
 from rts_server.rooms import cold
 from rts_server.rooms.append import Joining, Wanted
 from tests.rooms.bench import HOT, Bench
