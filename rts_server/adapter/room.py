@@ -172,14 +172,15 @@ class Room:
     def _deliver(self, heard: Heard) -> None:
         if begins := heard.type == "room.epoch":
             self._note_cursors()
-        self.position = heard.position
+        self.position = position = heard.position
         packet = event_packet("/chat", heard.type, heard.text)
         for listener, seat in self.seats.items():
-            if seat.start is None:
+            start = seat.start
+            if start is None:
                 seat.backlog.append((heard, packet))
-            elif heard.position > seat.start:
+            elif position > start:
                 listener.write(packet)
-                if begins or seat.start == COLD:
+                if begins or start == COLD:
                     self._begin(listener, seat, heard)
         metrics.DELIVERIES.inc(len(self.seats))
         if heard.type == "member.removed":

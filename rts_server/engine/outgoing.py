@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
-from rts_server.engine.packets import framed
-from rts_server.engine.wire import Wire
+from rts_server import metrics
+from rts_server.engine.packets import Encoded, framed
+from rts_server.engine.wire import MOST_BYTES, Wire
 
-MOST_BYTES = 1024 * 1024
+SPARE_BYTES = MOST_BYTES // 16
+"""While more waits for a reader, what is only nice to know is not written."""
 
 
 class Outgoing(asyncio.Queue[Any]):
-    """Packets on their way. Only what is offered is refused; the engine's own packets are tiny."""
+    """Packets on their way. The engine's own are tiny and always taken.
+
+    `slow`: told when a reader left 1 MiB waiting.
+    """
 
     def _init(self, maxsize: int) -> None:
         super()._init(maxsize)
         self.ended = False
+        self.slow: Callable[[], None] = lambda: None
         self._queued = 0
         self._wire: Wire | None = None
 
@@ -33,11 +40,26 @@ class Outgoing(asyncio.Queue[Any]):
             self.task_done()
             self.put_nowait(packet)
 
-    def offer(self, packet: Any) -> bool:
-        """Queue a packet, unless more than 1 MiB would wait."""
-        if self.bytes + size(packet) > MOST_BYTES:
+    def write(self, packet: Encoded) -> None:
+        """Send a packet, unless the end was said or more than 1 MiB would wait. Never blocks."""
+        if self.ended:
+            return
+        wire = self._wire
+        if not (self._offer(packet) if wire is None else wire.offer(packet.frame)):
+            self.slow()
+
+    def spare(self, packet: Encoded) -> bool:
+        """Send what a slow reader can do without; False when it was shed."""
+        if self.bytes > SPARE_BYTES:
+            metrics.SHED.labels("packet").inc()
             return False
-        self.put_nowait(packet)
+        self.write(packet)
+        return True
+
+    def _offer(self, packet: Encoded) -> bool:
+        if self._queued + size(packet) > MOST_BYTES:
+            return False
+        super().put_nowait(packet)
         return True
 
     def end(self, *last: Any) -> None:

@@ -11,18 +11,11 @@ from rts_server.engine import websocket
 
 
 class Encoded(eio.Packet):  # type: ignore[misc]
-    """An Engine.IO MESSAGE of text; its wire forms are cached, so sharing it shares them."""
+    """An Engine.IO MESSAGE of text; `frame`: the WebSocket's. Sharing it shares its wire forms."""
 
     def __init__(self, data: str) -> None:
         super().__init__(eio.MESSAGE, data=data)
-        self._frame: bytes | None = None
-
-    @property
-    def frame(self) -> bytes:
-        """As a WebSocket's frame."""
-        if self._frame is None:
-            self._frame = websocket.text(self.encode())
-        return self._frame
+        self.frame = websocket.text(self.encode())
 
 
 def framed(packet: Any) -> bytes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Coroutine
+from functools import partial
 from typing import Any, Protocol
 
 import socketio
@@ -16,10 +17,8 @@ from rts_server.engine.addresses import Addresses
 from rts_server.engine.closing import closing
 from rts_server.engine.engine import Engine
 from rts_server.engine.flow import Flow
-from rts_server.engine.outgoing import MOST_BYTES
+from rts_server.engine.outgoing import Outgoing
 from rts_server.engine.packets import (
-    Encoded,
-    ack_packet,
     close_packet,
     connect_error_packet,
     disconnect_packet,
@@ -33,8 +32,9 @@ log = logging.getLogger(__name__)
 
 CLOSED_AS = "rts.closed_as"
 """Key of a connection's environ: why the server closed it, for the log."""
-SPARE_BYTES = MOST_BYTES // 16
-"""While more waits for a reader, what is only nice to know is not written."""
+NOWHERE = Outgoing()
+NOWHERE.ended = True
+"""The way out of a connection that is gone."""
 MANY = 1_000_000
 
 
@@ -76,23 +76,15 @@ class Server(socketio.AsyncServer):  # type: ignore[misc]
 
     # Writing
 
-    def write(self, eio_sid: str, packet: Encoded) -> None:
-        """Queue a packet; never blocks. A reader too slow for 1 MiB is closed and comes back."""
+    def outgoing(self, eio_sid: str) -> Outgoing:
+        """Where what a connection is to hear is written."""
         socket = self.eio.sockets.get(eio_sid)
-        if socket is None or socket.closed or socket.queue.ended:
-            return
-        if not socket.queue.offer(packet):
-            metrics.SLOW_CONSUMERS.inc()
-            self.close(eio_sid, "slow_consumer")
+        return NOWHERE if socket is None else socket.queue
 
-    def spare(self, eio_sid: str, packet: Encoded) -> bool:
-        """Queue what a slow reader can do without; False when it was shed."""
-        socket = self.eio.sockets.get(eio_sid)
-        if socket is not None and socket.queue.bytes > SPARE_BYTES:
-            metrics.SHED.labels("packet").inc()
-            return False
-        self.write(eio_sid, packet)
-        return True
+    def _slow(self, eio_sid: str) -> None:
+        """A reader too slow for 1 MiB is closed and comes back."""
+        metrics.SLOW_CONSUMERS.inc()
+        self.close(eio_sid, "slow_consumer")
 
     def close(self, eio_sid: str, code: str, retry_after_ms: int | None = None) -> None:
         """Say why, then close: what waits is still written, but not for long. Never blocks."""
@@ -123,16 +115,13 @@ class Server(socketio.AsyncServer):  # type: ignore[misc]
         elif transport := socket.carrier.transport:
             transport.abort()
 
-    def ack(self, eio_sid: str, namespace: str, ack_id: int, answer: dict[str, Any]) -> None:
-        """Answer a command."""
-        self.write(eio_sid, ack_packet(namespace, ack_id, answer))
-
     # Hearing
 
     async def _handle_eio_connect(self, eio_sid: str, environ: dict[str, Any]) -> None:
         await super()._handle_eio_connect(eio_sid, environ)
-        flow = Flow(self._in_flight) if self._in_flight else None
-        self.eio.sockets[eio_sid].flow = flow
+        socket = self.eio.sockets[eio_sid]
+        socket.flow = Flow(self._in_flight) if self._in_flight else None
+        socket.queue.slow = partial(self._slow, eio_sid)
         self._addresses.enter(eio_sid, environ["aiohttp.request"])
         self.expect_connect(eio_sid)
 
@@ -198,7 +187,7 @@ class Server(socketio.AsyncServer):  # type: ignore[misc]
             return
         if frame.namespace not in self.namespace_handlers:
             packet = connect_error_packet(frame.namespace, "No such namespace.", "not_found")
-            self.write(eio_sid, packet)
+            self.outgoing(eio_sid).write(packet)
         elif self.manager.sid_from_eio_sid(eio_sid, frame.namespace):
             metrics.DROPPED.labels("connect_twice").inc()
         else:

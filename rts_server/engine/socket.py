@@ -254,6 +254,7 @@ class Socket(AsyncSocket):  # type: ignore[misc]
         if self._beat is not None:
             self._beat.cancel()
         self._waiting.clear()
+        self.queue.ended = True
         await super().close(wait, abort, reason)
         if self._wire is not None:
             self._wire.end()

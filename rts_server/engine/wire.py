@@ -16,6 +16,8 @@ LAST_WORDS = 3.0
 """Seconds for what waits to be written when a connection is closed."""
 MOST_PONGS = 1 << 14
 """While more bytes wait, a PING is not answered: who does not read could ask for any number."""
+MOST_BYTES = 1024 * 1024
+"""That may wait for a reader."""
 _UNUSED = 1 << 16
 """The bound of the queue we stand in for: nothing is ever queued in it."""
 
@@ -49,7 +51,7 @@ class Wire(WebSocketDataQueue):
         self._taker = taker
         self._tick = tick
         self._out: list[bytes] = []
-        self._out_bytes = 0
+        self._at_most = 0
         self._ended = False
 
     # Out
@@ -59,7 +61,7 @@ class Wire(WebSocketDataQueue):
         """Bytes that are not with the kernel yet."""
         if self._transport.is_closing():
             return 0
-        return self._out_bytes + self._transport.get_write_buffer_size()
+        return sum(map(len, self._out)) + self._transport.get_write_buffer_size()
 
     def write(self, frame: bytes) -> None:
         """Send a frame with all others of this turn. Never blocks."""
@@ -68,11 +70,23 @@ class Wire(WebSocketDataQueue):
         if not self._out:
             self._tick.soon(self)
         self._out.append(frame)
-        self._out_bytes += len(frame)
+
+    def offer(self, frame: bytes) -> bool:
+        """The same, unless more than 1 MiB would wait.
+
+        At most what was offered can be waiting: only when that is too much it is looked at.
+        """
+        self._at_most += len(frame)
+        if self._at_most > MOST_BYTES:
+            self._at_most = self.waiting + len(frame)
+            if self._at_most > MOST_BYTES:
+                return False
+        self.write(frame)
+        return True
 
     def flush(self) -> None:
         """Give the kernel what was collected."""
-        out, self._out, self._out_bytes = self._out, [], 0
+        out, self._out = self._out, []
         if out and not self._transport.is_closing():
             self._transport.write(out[0] if len(out) == 1 else b"".join(out))
 

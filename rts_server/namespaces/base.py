@@ -22,6 +22,7 @@ from rts_server.config import Settings
 from rts_server.emf import TROUBLE
 from rts_server.engine import frames
 from rts_server.engine.frames import Frame
+from rts_server.engine.packets import ack_packet
 from rts_server.engine.server import Server
 from rts_server.namespaces.charges import charges
 from rts_server.namespaces.connections import Connections
@@ -135,7 +136,8 @@ class Namespace(socketio.AsyncNamespace):  # type: ignore[misc]
             session_id = self._connections.enter(eio_sid, self.namespace, identity)
         except errors.Refusal as refusal:
             raise Refused(refusal.message, {"code": refusal.code}) from None
-        self._sessions[sid] = Session(sid, eio_sid, identity, *cursors, session_id)
+        out = self._server.outgoing(eio_sid)
+        self._sessions[sid] = Session(sid, eio_sid, identity, *cursors, session_id, out)
 
     def connected(self, sid: str) -> None:
         """The CONNECT packet is out: open the session. Commands wait until it is open."""
@@ -348,7 +350,7 @@ class Namespace(socketio.AsyncNamespace):  # type: ignore[misc]
             if isinstance(answer, errors.Refusal)
             else {"ok": True, "data": answer}
         )
-        self._server.ack(session.eio_sid, self.namespace, frame.ack_id, body)
+        session.out.write(ack_packet(self.namespace, frame.ack_id, body))
 
     @staticmethod
     def _now() -> float:

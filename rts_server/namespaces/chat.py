@@ -77,8 +77,8 @@ class Chat(Namespace):
         """session.ready, what was missed, then live; all rooms of the user at once."""
         listener = Listener(
             session.user_id,
-            lambda packet: self._server.write(session.eio_sid, packet),
-            lambda packet: self._server.spare(session.eio_sid, packet),
+            session.out.write,
+            session.out.spare,
             self._connections.namespaces(session.eio_sid),
             self._connections.rooms(session.eio_sid),
         )

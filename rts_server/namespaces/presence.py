@@ -74,9 +74,7 @@ class PresenceNamespace(Namespace):
             return {"presences": shown(wanted, {})}
         watch = self._watching.get(session)
         if watch is None:
-            watch = self._watching[session] = Watch(
-                session.user_id, lambda packet: self._server.spare(session.eio_sid, packet)
-            )
+            watch = self._watching[session] = Watch(session.user_id, session.out.spare)
         return {"presences": shown(wanted, await self._watches.watch(watch, wanted))}
 
     @command("typing.start", commands.RoomGet)

@@ -9,6 +9,7 @@ from typing import Any
 
 from rts_server.auth import Identity
 from rts_server.engine.frames import Frame
+from rts_server.engine.outgoing import Outgoing
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,7 @@ class Session:
     cursors: dict[str, tuple[int, int]]
     receipts: dict[str, tuple[int, int]]
     session_id: str
+    out: Outgoing
     line: deque[Asked] = field(default_factory=deque)
     ready: asyncio.Event = field(default_factory=asyncio.Event)
     worker: asyncio.Task[None] | None = None

@@ -12,6 +12,7 @@ from aiohttp import web
 from rts_server.adapter.manager import Manager
 from rts_server.config import Settings
 from rts_server.engine.frames import Frame
+from rts_server.engine.packets import ack_packet
 from rts_server.engine.server import Server
 from tests.world import free_port
 
@@ -47,7 +48,8 @@ class Plain(socketio.AsyncNamespace):  # type: ignore[misc]
             self._server.begun(eio_sid)
             self._slow.append(eio_sid)
         elif frame.ack_id is not None:
-            self._server.ack(eio_sid, self.namespace, frame.ack_id, {"ok": len(self.heard)})
+            answer = ack_packet(self.namespace, frame.ack_id, {"ok": len(self.heard)})
+            self._server.outgoing(eio_sid).write(answer)
 
     def release(self) -> None:
         """The first that is slow is answered."""

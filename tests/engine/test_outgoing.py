@@ -5,8 +5,9 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rts_server.engine.outgoing import MOST_BYTES, Outgoing, size
+from rts_server.engine.outgoing import Outgoing, size
 from rts_server.engine.packets import Encoded, event_packet
+from rts_server.engine.wire import MOST_BYTES
 
 
 def packet(length: int) -> Encoded:
@@ -14,13 +15,20 @@ def packet(length: int) -> Encoded:
     return Encoded("x" * length)
 
 
+def bounded() -> tuple[Outgoing, list[None]]:
+    """A queue, and what it refused."""
+    queue, refused = Outgoing(), list[None]()
+    queue.slow = lambda: refused.append(None)
+    return queue, refused
+
+
 STEPS = st.lists(st.sampled_from([0, 1, 60_000, 400_000, MOST_BYTES, MOST_BYTES + 1, -1, -2]))
 
 
 @given(STEPS)
 def test_the_bound_holds_and_the_count_is_right(steps: list[int]) -> None:
-    """At most 1 MiB is ever offered successfully; taking gives room; order is kept."""
-    queue = Outgoing()
+    """At most 1 MiB is ever taken, who reads no more is told of; taking gives room, in order."""
+    queue, refused = bounded()
     held: list[Encoded | None] = []
     for step in steps:
         if step == -1 and held:
@@ -30,7 +38,9 @@ def test_the_bound_holds_and_the_count_is_right(steps: list[int]) -> None:
             held.append(None)
         elif step >= 0:
             offered, fits = packet(step), queue.bytes + step <= MOST_BYTES
-            assert queue.offer(offered) is fits
+            queue.write(offered)
+            assert refused == ([] if fits else [None])
+            refused.clear()
             held += [offered] if fits else []
         assert queue.bytes == sum(size(item) for item in held)
         assert queue.qsize() == len(held)
@@ -40,7 +50,8 @@ def test_a_shared_packet_counts_in_every_queue() -> None:
     """One packet for many connections is one object, and each queue counts it for itself."""
     shared = event_packet("/chat", "a", '{"x":1}')
     queues = [Outgoing() for _ in range(3)]
-    assert all(queue.offer(shared) for queue in queues)
+    for queue in queues:
+        queue.write(shared)
     assert {queue.bytes for queue in queues} == {size(shared)}
     assert len({id(queue.get_nowait()) for queue in queues}) == 1
 
@@ -48,7 +59,7 @@ def test_a_shared_packet_counts_in_every_queue() -> None:
 async def test_the_engine_waits_for_it_like_for_any_queue() -> None:
     """get, task_done and join work: the writer of the engine relies on them."""
     queue = Outgoing()
-    assert queue.offer(packet(5))
+    queue.write(packet(5))
     assert (await queue.get()).data == "xxxxx"
     queue.task_done()
     await queue.join()
@@ -59,8 +70,9 @@ def test_last_words_fit_whatever_waits() -> None:
     """Behind a full queue come the reason and the end; the connection is marked as ended."""
     queue = Outgoing()
     full, last = packet(MOST_BYTES), packet(100)
-    assert queue.offer(full)
+    queue.write(full)
     assert not queue.ended
     queue.end(last)
     assert queue.ended
+    queue.write(packet(1))
     assert [queue.get_nowait() for _ in range(3)] == [full, last, None]

@@ -8,8 +8,9 @@ import pytest
 
 from rts_server.engine import frames
 from rts_server.engine.closing import FINAL, RECONNECT
+from rts_server.engine.outgoing import SPARE_BYTES
 from rts_server.engine.packets import Encoded, event_packet
-from rts_server.engine.server import SPARE_BYTES, Server
+from rts_server.engine.server import Server
 from tests.engine.serving import serving
 from tests.js_client import JsClient
 from tests.presence.instance import soon
@@ -61,13 +62,14 @@ async def test_a_slow_reader_is_spared_what_is_only_nice_to_know(
         def packet(kind: str, size: int = 0) -> Encoded:
             return event_packet("/chat", kind, f'{{"type":"{kind}","data":"{"x" * size}"}}')
 
-        assert server.spare(eio_sid, packet("spared.first"))
-        server.write(eio_sid, packet("large", SPARE_BYTES))
-        assert not server.spare(eio_sid, packet("spared.second"))
-        server.write(eio_sid, packet("last"))
+        out = server.outgoing(eio_sid)
+        assert out.spare(packet("spared.first"))
+        out.write(packet("large", SPARE_BYTES))
+        assert not out.spare(packet("spared.second"))
+        out.write(packet("last"))
         await client.until(lambda: len(client.events) >= 3)
         assert [e["type"] for e in client.events] == ["spared.first", "large", "last"]
-        assert server.spare(eio_sid, packet("spared.third"))
+        assert out.spare(packet("spared.third"))
 
 
 async def test_a_connect_of_one_who_is_gone_leaves_nothing(served: tuple[Server, str]) -> None:
@@ -75,3 +77,16 @@ async def test_a_connect_of_one_who_is_gone_leaves_nothing(served: tuple[Server,
     server, _ = served
     await server._connect("gone", frames.parse("0/chat,{}"))
     assert server.manager._sids == {}
+
+
+async def test_what_is_for_one_who_is_gone_goes_nowhere(served: tuple[Server, str]) -> None:
+    """Whoever still holds the way out of a connection may write to it."""
+    server, url = served
+    async with Raw(url) as client:
+        await client.join("any", "/chat")
+        (eio_sid,) = server.eio.sockets
+        out = server.outgoing(eio_sid)
+    await soon(lambda: not server.eio.sockets)
+    for way in (out, server.outgoing(eio_sid)):
+        way.write(event_packet("/chat", "late", "{}"))
+        assert way.bytes == 0

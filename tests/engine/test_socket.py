@@ -10,6 +10,7 @@ import pytest
 
 from rts_server import metrics
 from rts_server.engine import socket
+from rts_server.engine.packets import ack_packet
 from rts_server.engine.server import Server
 from tests.engine.serving import serving
 from tests.presence.instance import soon
@@ -205,9 +206,10 @@ async def test_what_waited_for_a_poll_leaves_by_the_websocket_in_order() -> None
         async with h.get(f"{url}{POLLING}&sid={sid}") as polled:
             assert (await polled.text()).startswith("40/chat,")
         async with h.ws_connect(upgrade(url, sid)) as ws:
-            server.ack(sid, "/chat", 1, {})
+            out = server.outgoing(sid)
+            out.write(ack_packet("/chat", 1, {}))
             await upgraded(ws)
-            server.ack(sid, "/chat", 2, {})
+            out.write(ack_packet("/chat", 2, {}))
             await ws.send_str(command(3))
             texts = [await said(ws) for _ in range(3)]
         assert [text[:9] for text in texts] == ["43/chat,1", "43/chat,2", "43/chat,3"]

@@ -9,10 +9,12 @@ import pytest
 from aiohttp import WebSocketError
 from aiohttp._websocket.reader import WebSocketReader
 from aiohttp.test_utils import make_mocked_request
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from rts_server.engine import websocket, wire
 from rts_server.engine.tick import Tick
-from rts_server.engine.wire import Wire
+from rts_server.engine.wire import MOST_BYTES, Wire
 
 
 class Transport(asyncio.Transport):
@@ -101,6 +103,28 @@ async def test_a_turn_is_one_write() -> None:
     assert line.wire.waiting == 12
     line.wire.abort()
     assert line.wire.waiting == 0
+
+
+@given(st.lists(st.sampled_from([1, 1_000, 300_000, MOST_BYTES, "turn", "read"]), max_size=30))
+@settings(deadline=None)
+def test_a_reader_may_leave_a_mebibyte_and_no_more(steps: list[int | str]) -> None:
+    """An offer is taken just when it fits beside what waits, wherever that waits."""
+
+    async def run() -> None:
+        line = Line()
+        line.transport.stuck = True
+        for step in steps:
+            if step == "turn":
+                await turn()
+            elif step == "read":
+                line.transport.writes.clear()
+            elif isinstance(step, int):
+                before = line.wire.waiting
+                fits = before + step <= MOST_BYTES
+                assert line.wire.offer(b"x" * step) is fits
+                assert line.wire.waiting == before + step * fits
+
+    asyncio.run(run())
 
 
 async def test_messages_are_handled_in_the_read_that_brought_them() -> None:

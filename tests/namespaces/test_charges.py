@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from rts_server.auth import Identity
+from rts_server.engine.outgoing import Outgoing
 from rts_server.namespaces.charges import charges
 from rts_server.namespaces.session import Session
 
@@ -10,7 +11,7 @@ from rts_server.namespaces.session import Session
 def rates(name: str, *heard: str) -> set[str]:
     """The rates a command on room `r` is charged for, on a connection that hears some rooms."""
     identity = Identity("alice", 0)
-    session = Session("sid", "eio", identity, {}, {}, "session")
+    session = Session("sid", "eio", identity, {}, {}, "session", Outgoing())
     return {charge.rate for charge in charges(name, session, {"room_id": "r"}, set(heard))}
 
 
