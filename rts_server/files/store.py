@@ -48,6 +48,7 @@ class Object:
 
     etag: str
     size: int
+    content_type: str
     checksum: str | None
     upload: Upload | None
     mark: str
@@ -170,8 +171,9 @@ class Store:
         return Object(
             etag,
             found["ContentLength"],
+            found["ContentType"],
             found.get("ChecksumSHA256"),
-            Upload.of_object(key.rpartition("/")[2], found["ContentType"], kept),
+            Upload.of_object(key.rpartition("/")[2], kept),
             mark(etag, found["LastModified"]),
             kept.get(MADE_OF),
         )

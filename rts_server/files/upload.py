@@ -49,15 +49,14 @@ class Upload:
             "user": _encoded(self.user_id),
             "name": _encoded(self.name),
             "size": str(self.size),
+            "type": self.content_type,
             "sha256": self.checksum_sha256,
             "width": str(self.width),
             "height": str(self.height),
         }
 
     @classmethod
-    def of_object(
-        cls, attachment_id: str, content_type: str, metadata: Mapping[str, str]
-    ) -> Self | None:
+    def of_object(cls, attachment_id: str, metadata: Mapping[str, str]) -> Self | None:
         """What an object says of itself; None where it was not put there by a grant."""
         try:
             return cls(
@@ -66,7 +65,7 @@ class Upload:
                 _decoded(metadata["user"]),
                 _decoded(metadata["name"]),
                 int(metadata["size"]),
-                content_type,
+                metadata["type"],
                 metadata["sha256"],
                 int(metadata["width"]),
                 int(metadata["height"]),

@@ -93,6 +93,8 @@ class Uploads:
         """What of an object differs from what was signed; empty when nothing does."""
         if arrived.size != upload.size:
             return "Another size."
+        if arrived.content_type != upload.content_type:
+            return "Another type."
         checksum = arrived.checksum or await self._store.digest(key, arrived.etag)
         if checksum != upload.checksum_sha256:
             return "Other bytes."

@@ -100,7 +100,7 @@ async def test_a_file_is_never_written_over() -> None:
     app.router.add_route("*", "/{path:.*}", occupied)
     async with TestServer(app) as server:
         store = Store(Settings(s3_endpoint_url=str(server.make_url(""))))
-        arrived = Object('"abc"', 7, None, LONGEST, "abc 2026-11-25T05:38:07Z", None)
+        arrived = Object('"abc"', 7, "x/y", None, LONGEST, "abc 2026-11-25T05:38:07Z", None)
         with pytest.raises(Moved):
             await store.move(LONGEST, arrived, "files/room/a")
         await store.close()

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from rts_server import errors
+from rts_server.dev import aws
 from rts_server.files.store import Store
-from rts_server.files.upload import pending_key
+from rts_server.files.upload import META, pending_key
 from rts_server.files.uploads import Uploads
 from rts_server.persistence.records import citation_key, file_key
 from tests.files.form import asking, post
@@ -70,6 +71,21 @@ async def room(world: World) -> AsyncIterator[Room]:
     yield Room(world, *stores)
     for store in stores:
         await store.close()
+
+
+async def test_another_type_than_was_signed_is_found_out(room: Room, world: World) -> None:
+    """Also where the store did not hold to the form: refused at completion, and deleted."""
+    grant = await room.granted()
+    signed = {n.removeprefix(META): v for n, v in grant["fields"].items() if n.startswith(META)}
+    aws.client(world.stack.settings, "s3").put_object(
+        Bucket=world.stack.settings.bucket,
+        Key=pending_key(room.room_id, grant["attachment_id"]),
+        Body=PICTURE,
+        ContentType="text/html",
+        Metadata=signed,
+    )
+    assert await room.refused(grant) == {"attachment_id": ["Another type."]}
+    assert not await room.pending(grant)
 
 
 @pytest.mark.parametrize("content", [PICTURE, OTHER], ids=["same bytes", "other bytes"])
