@@ -52,7 +52,7 @@ def create_app(settings: Settings) -> web.Application:
     presence.lease.lost = partial(_give_up, presence, connections, server)
     store = Store(settings)
     greeting = Greeting(settings, hearing, parts.chat_lists, parts.receipts)
-    uploads = Uploads(settings, store)
+    uploads = Uploads(settings, store, parts.redis)
     writes = Writes(parts.rooms, parts.memberships, parts.messages, parts.receipts, uploads)
     reads = Reads(parts.chat_lists, parts.history, parts.members, parts.sync)
     sockets = settings, server, connections

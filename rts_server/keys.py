@@ -37,6 +37,11 @@ def lease(part: int) -> str:
     return f"{{p{part}}}:relay"
 
 
+def moved(attachment_id: str) -> str:
+    """String: the upload is complete and nothing was left of it where it arrived. Lives 48 h."""
+    return f"moved:{attachment_id}"
+
+
 RELAYS = "relays"
 """Sorted set: relay → expiry (ms), so that relays share the partitions evenly."""
 

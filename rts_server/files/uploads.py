@@ -8,8 +8,10 @@ import time
 from fnmatch import fnmatchcase
 from typing import Any
 
-from rts_server import errors, metrics
-from rts_server.config import Settings
+from redis.asyncio import Redis
+
+from rts_server import errors, keys, metrics
+from rts_server.config import Settings, ms
 from rts_server.files import magic
 from rts_server.files.names import cleaned, disposition
 from rts_server.files.store import Moved, Object, Store
@@ -23,9 +25,10 @@ Attachment = dict[str, Any]
 class Uploads:
     """Grants, completions, citations, links. Membership is the caller's to check."""
 
-    def __init__(self, settings: Settings, store: Store) -> None:
+    def __init__(self, settings: Settings, store: Store, redis: Redis) -> None:
         self._settings = settings
         self._store = store
+        self._redis = redis
         self._types = [one.strip() for one in settings.upload_types.split(",") if one.strip()]
 
     async def request(self, room_id: str, user_id: str, asked: dict[str, Any]) -> dict[str, Any]:
@@ -67,7 +70,8 @@ class Uploads:
         )
         upload = _own(done or arrived, room_id, user_id)
         if done:
-            await self._left(key, arrived, done)
+            if arrived:
+                await self._left(key, arrived, done)
             return upload.shown()
         if cited:  # erased with its message: a late POST does not bring it back
             await self._store.delete(key)
@@ -77,17 +81,26 @@ class Uploads:
             await self._store.delete(key)
             raise _refused("mismatched", "The upload is not what was announced.", wrong)
         await self._store.move(upload, arrived, target)
+        await self._nothing_left(attachment_id)
         metrics.UPLOADS.labels("completed").inc()
         return upload.shown()
 
-    async def _left(self, key: str, arrived: Object | None, done: Object) -> None:
+    async def _left(self, key: str, arrived: Object, done: Object) -> None:
         """Delete what lies at the source of a file; raises InvalidParam unless it is just that."""
-        if arrived is None:
-            return
+        attachment_id = key.rpartition("/")[2]
+        if await self._redis.exists(keys.moved(attachment_id)):
+            again = await self._store.head(key) is not None  # or it was seen before it went
+        else:  # interrupted before that was said, or Redis has forgotten
+            again = arrived.mark != done.made_of
         await self._store.delete(key)
-        if arrived.mark != done.made_of:
-            again = "Posted again after it was complete."
-            raise _refused("posted_again", "The upload was complete already.", again)
+        await self._nothing_left(attachment_id)
+        if again:
+            why = "Posted again after it was complete."
+            raise _refused("posted_again", "The upload was complete already.", why)
+
+    async def _nothing_left(self, attachment_id: str) -> None:
+        """What lies there from now on was posted again; the store alone tells seconds only."""
+        await self._redis.set(keys.moved(attachment_id), "", px=ms(self._settings.idempotency_ttl))
 
     async def _wrong(self, key: str, arrived: Object, upload: Upload) -> str:
         """What of an object differs from what was signed; empty when nothing does."""

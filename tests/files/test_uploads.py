@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from typing import Any
 
 import pytest
+from botocore.exceptions import EndpointConnectionError
+from redis.asyncio import Redis
 
-from rts_server import errors
+from rts_server import errors, keys
+from rts_server.config import Settings
 from rts_server.dev import aws
-from rts_server.files.store import Store
+from rts_server.files.store import Object, Store
 from rts_server.files.upload import META, pending_key
 from rts_server.files.uploads import Uploads
 from rts_server.persistence.records import citation_key, file_key
@@ -27,20 +30,37 @@ SECOND = 1.1
 
 
 class Interrupted(Store):
-    """A process that ends between the copy and the deletion of its source."""
+    """A store that is away between the copy and the deletion of its source."""
 
     def _delete(self, key: str) -> None:
-        """Never reached."""
+        raise EndpointConnectionError(endpoint_url=key)
+
+
+class Overtaken(Store):
+    """Between its first look and its second, somebody else does all there is to do."""
+
+    meanwhile: Awaitable[object] | None = None
+
+    async def head(self, key: str) -> Object | None:
+        """As it was before."""
+        found = await super().head(key)
+        if self.meanwhile is not None:
+            other, self.meanwhile = self.meanwhile, None
+            await other
+        return found
 
 
 class Room:
     """A room of one's own, and its uploads by the deployment's bucket."""
 
-    def __init__(self, world: World, store: Store, interrupted: Store) -> None:
-        self.store = store
-        self.interrupted = Uploads(world.stack.settings, interrupted)
+    def __init__(self, settings: Settings, redis: Redis) -> None:
+        self.store, self.overtaken = Store(settings), Overtaken(settings)
+        self._interrupted = Interrupted(settings)
+        self.redis = redis
         self.room_id = secrets.token_hex(8)
-        self.uploads = Uploads(world.stack.settings, store)
+        self.uploads = Uploads(settings, self.store, redis)
+        self.late = Uploads(settings, self.overtaken, redis)
+        self.failing = Uploads(settings, self._interrupted, redis)
 
     async def granted(self) -> dict[str, Any]:
         """A grant for PICTURE."""
@@ -51,6 +71,12 @@ class Room:
         """The attachment."""
         by = uploads or self.uploads
         return await by.complete(self.room_id, ALICE, grant["attachment_id"])
+
+    async def interrupted(self, grant: dict[str, Any]) -> None:
+        """A completion that ends between the copy and the deletion of its source."""
+        with pytest.raises(errors.Unavailable):
+            await self.complete(grant, self.failing)
+        assert await self.pending(grant)
 
     async def refused(self, grant: dict[str, Any]) -> dict[str, Any] | None:
         """The details of the refusal of a completion."""
@@ -63,14 +89,19 @@ class Room:
         key = pending_key(self.room_id, grant["attachment_id"])
         return await self.store.head(key) is not None
 
+    async def close(self) -> None:
+        """Nobody asks any more."""
+        for store in (self.store, self.overtaken, self._interrupted):
+            await store.close()
+
 
 @pytest.fixture
 async def room(world: World) -> AsyncIterator[Room]:
     """One for each test."""
-    stores = Store(world.stack.settings), Interrupted(world.stack.settings)
-    yield Room(world, *stores)
-    for store in stores:
-        await store.close()
+    async with Redis.from_url(world.stack.settings.redis_url) as redis:
+        made = Room(world.stack.settings, redis)
+        yield made
+        await made.close()
 
 
 async def test_another_type_than_was_signed_is_found_out(room: Room, world: World) -> None:
@@ -88,15 +119,16 @@ async def test_another_type_than_was_signed_is_found_out(room: Room, world: Worl
     assert not await room.pending(grant)
 
 
+@pytest.mark.parametrize("pause", [0, SECOND], ids=["at once", "in another second"])
 @pytest.mark.parametrize("content", [PICTURE, OTHER], ids=["same bytes", "other bytes"])
-async def test_what_is_posted_again_is_refused(room: Room, content: bytes) -> None:
+async def test_what_is_posted_again_is_refused(room: Room, content: bytes, pause: float) -> None:
     """Once: it is deleted, the file stays the very one it was, and asking again answers it."""
     grant = await room.granted()
     assert await post(grant, PICTURE) == 204
     attachment = await room.complete(grant)
     key = file_key(room.room_id, grant["attachment_id"])
     file = await room.store.head(key)
-    await asyncio.sleep(SECOND)
+    await asyncio.sleep(pause)
     assert await post(grant, content) == 204
     assert await room.refused(grant) == {"attachment_id": ["Posted again after it was complete."]}
     assert not await room.pending(grant)
@@ -119,8 +151,7 @@ async def test_a_completion_that_was_interrupted_is_finished(room: Room) -> None
     """Copied, and then the process ended: the source is found to be just that, and goes."""
     grant = await room.granted()
     assert await post(grant, PICTURE) == 204
-    await room.complete(grant, room.interrupted)
-    assert await room.pending(grant)
+    await room.interrupted(grant)
     await asyncio.sleep(SECOND)
     attachment = await room.complete(grant)
     assert not await room.pending(grant)
@@ -131,11 +162,43 @@ async def test_posted_again_after_an_interruption(room: Room) -> None:
     """What lies there is not what the file was made of, though nobody had deleted that."""
     grant = await room.granted()
     assert await post(grant, PICTURE) == 204
-    await room.complete(grant, room.interrupted)
+    await room.interrupted(grant)
     await asyncio.sleep(SECOND)
     assert await post(grant, PICTURE) == 204
     assert await room.refused(grant) is not None
     assert not await room.pending(grant)
+
+
+async def test_posted_again_after_one_that_finished(room: Room) -> None:
+    """Whoever finishes for another says so too: at once is not too early to be refused."""
+    grant = await room.granted()
+    assert await post(grant, PICTURE) == 204
+    await room.interrupted(grant)
+    await room.complete(grant)
+    assert await post(grant, PICTURE) == 204
+    assert await room.refused(grant) is not None
+    assert not await room.pending(grant)
+
+
+async def test_posted_again_when_redis_has_forgotten(room: Room) -> None:
+    """Then the second in which it arrived tells."""
+    grant = await room.granted()
+    assert await post(grant, PICTURE) == 204
+    await room.complete(grant)
+    await room.redis.delete(keys.moved(grant["attachment_id"]))
+    await asyncio.sleep(SECOND)
+    assert await post(grant, PICTURE) == 204
+    assert await room.refused(grant) is not None
+    assert not await room.pending(grant)
+
+
+async def test_an_old_look_is_no_second_post(room: Room) -> None:
+    """Who saw the source, and then the file and that it is complete, is answered the file."""
+    grant = await room.granted()
+    assert await post(grant, PICTURE) == 204
+    room.overtaken.meanwhile = room.complete(grant)
+    assert (await room.complete(grant, room.late))["attachment_id"] == grant["attachment_id"]
+    assert room.overtaken.meanwhile is None
 
 
 async def test_nobody_but_its_owner_finds_what_was_posted_again(room: Room) -> None:
