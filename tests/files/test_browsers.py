@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from aiohttp import ClientSession
 from cfnlint.decode import cfn_yaml
+from yarl import URL
 
 from rts_server.config import Settings
 from rts_server.dev import aws
@@ -88,6 +89,37 @@ async def test_only_configured_pages_may_ask(
         assert answer.status == status
         allowed = answer.headers.get("Access-Control-Allow-Origin")
         assert allowed == (PAGE if status == 200 else None)
+
+
+async def test_a_link_is_for_one_file_as_it_is(
+    strict: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not shown instead of saved, not as another type, not longer; no other file, no other verb,
+    and nothing without a signature."""
+    for name, value in CREDENTIALS.items():
+        monkeypatch.setenv(name, value)
+    s3, store = aws.client(strict, "s3"), Store(strict)
+    for key in ("files/room/a", "files/room/b"):
+        s3.put_object(Bucket=strict.bucket, Key=key, Body=b"<html>")
+    link = await store.link("files/room/a", "text/html", 'attachment; filename="a"', 300)
+
+    async def status(url: str, method: str = "GET") -> int:
+        async with ClientSession() as http, http.request(method, URL(url, encoded=True)) as answer:
+            return answer.status
+
+    assert await status(link) == 200
+    for part, other in (
+        ("=attachment", "=inline"),
+        ("=text%2Fhtml", "=image%2Fpng"),
+        ("Expires=300", "Expires=3000"),
+        ("room/a?", "room/b?"),
+    ):
+        assert part in link
+        assert await status(link.replace(part, other)) == 403
+    for verb in ("PUT", "POST", "DELETE"):
+        assert await status(link, verb) == 403
+    assert await status(link.partition("?")[0]) == 403
+    await store.close()
 
 
 async def test_a_forged_form_is_refused(strict: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
