@@ -51,13 +51,14 @@ def create_app(settings: Settings) -> web.Application:
     connections = Connections(settings, server, presence.online, parts.revocations)
     presence.lease.lost = partial(_give_up, presence, connections, server)
     store = Store(settings)
-    greeting = Greeting(settings, hearing, parts.chat_lists, parts.receipts)
+    told = parts.receipts, parts.unread
+    greeting = Greeting(settings, hearing, parts.chat_lists, told)
     uploads = Uploads(settings, store, parts.redis)
-    writes = Writes(parts.rooms, parts.memberships, parts.messages, parts.receipts, uploads)
+    writes = Writes(parts.rooms, parts.memberships, parts.messages, parts.unread, uploads)
     reads = Reads(parts.chat_lists, parts.history, parts.members, parts.sync)
     sockets = settings, server, connections
     chat = Chat(*sockets, greeting, writes, reads)
-    receipts = ReceiptsNamespace(*sockets, parts.receipts, (parts.chat_lists, parts.members))
+    receipts = ReceiptsNamespace(*sockets, told, (parts.chat_lists, parts.members))
     watching = presence.presences, presence.watches
     here = PresenceNamespace(*sockets, parts.chat_lists, parts.typing, watching)
     for namespace in (chat, receipts, here):

@@ -54,6 +54,7 @@ from rts_server.rooms.rooms import Rooms
 from rts_server.rooms.standing import Standings
 from rts_server.rooms.sync import Sync
 from rts_server.rooms.typing import Typing
+from rts_server.rooms.unread import Unread
 from rts_server.rooms.verify import Verifier
 from rts_server.tasks import Tasks
 
@@ -92,7 +93,8 @@ class Parts:
         self.system = SystemAppends(self.log, self.fates, self.user_rooms, self.archive)
         self.operated = Rooms(self.system, self.memberships, self.standings, self.archive)
         self.declarations = Declarations(self.system, self.archive, self.memberships, self.members)
-        self.receipts = Receipts(settings, self.redis, self.log, self.chat_lists)
+        self.receipts = Receipts(settings, self.redis, self.log)
+        self.unread = Unread(self.redis, self.chat_lists)
         self.typing = Typing(settings, self.redis)
         self.sync = Sync(settings, self.standings, self.chat_lists)
         self.verifier = Verifier(settings, self.redis, self.archive)
@@ -119,7 +121,7 @@ class Parts:
         return [
             RoomRoutes(settings, rooms, declarations, self.verifier),
             MemberRoutes(settings, rooms, self.members, declarations),
-            MessageRoutes(settings, rooms, (self.messages, messages), self.history, self.receipts),
+            MessageRoutes(settings, rooms, (self.messages, messages), self.history, self.unread),
             EventRoutes(settings, rooms, self.standings),
             PersonalRoutes(personal),
             QueueRoutes(self.backlog, Replays(settings, self.backlog, messages)),
@@ -136,6 +138,7 @@ class Parts:
     async def __aexit__(self, *_: object) -> None:
         """Stop in the opposite order and close the connections."""
         await self.typing.close()
+        await self.unread.close()
         await self.receipts.close()
         await self.fates.close()
         await self.loader.close()

@@ -22,10 +22,10 @@ from rts_server.rooms.history import History
 from rts_server.rooms.members import Members
 from rts_server.rooms.memberships import Memberships
 from rts_server.rooms.messages import Messages
-from rts_server.rooms.receipts import Receipts
 from rts_server.rooms.roles import may_send
 from rts_server.rooms.rooms import Rooms
 from rts_server.rooms.sync import Sync
+from rts_server.rooms.unread import Unread
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Writes:
     rooms: Rooms
     memberships: Memberships
     messages: Messages
-    receipts: Receipts
+    unread: Unread
     uploads: Uploads
 
 
@@ -66,7 +66,7 @@ class Chat(Namespace):
         self._rooms = writes.rooms
         self._memberships = writes.memberships
         self._messages = writes.messages
-        self._receipts = writes.receipts
+        self._unread = writes.unread
         self._uploads = writes.uploads
         self._history = reads.history
         self._members = reads.members
@@ -143,7 +143,7 @@ class Chat(Namespace):
     async def _set(self, session: Session, room_id: str, settings: dict[str, bool]) -> Answer:
         await self._must_be_in(session, room_id)
         done = await self._rooms.set(room_id, session.user_id, settings)
-        self._receipts.tell_unread_soon(session.user_id, room_id)
+        self._unread.tell_soon(session.user_id, room_id)
         return Durable({}, done.fate)
 
     # Members
@@ -205,7 +205,7 @@ class Chat(Namespace):
             raise errors.NeverStored()
         moved = (session.user_id, *appended.unhid) if appended.read_on else appended.unhid
         for user_id in moved:
-            self._receipts.tell_unread_soon(user_id, room_id)
+            self._unread.tell_soon(user_id, room_id)
         data = {
             "message_id": done.request_id,
             "client_msg_id": asked["client_msg_id"],

@@ -21,6 +21,7 @@ from rts_server.protocol.event import ephemeral, now, rfc3339
 from rts_server.rates import parse
 from rts_server.rooms.chatlist import ChatList, ChatLists, Row
 from rts_server.rooms.receipts import Cursors, Receipts
+from rts_server.rooms.unread import Unread
 
 log = logging.getLogger(__name__)
 
@@ -31,9 +32,13 @@ class Greeting:
     """Order on the wire: session.ready, what was missed per room, then live events."""
 
     def __init__(
-        self, settings: Settings, hearing: Hearing, chat_lists: ChatLists, receipts: Receipts
+        self,
+        settings: Settings,
+        hearing: Hearing,
+        chat_lists: ChatLists,
+        writes: tuple[Receipts, Unread],
     ) -> None:
-        self._receipts = receipts
+        self._receipts, self._unread = writes
         self._settings = settings
         self._rates = {name: rate._asdict() for name, rate in parse(settings.rates).items()}
         if not settings.limited:
@@ -103,7 +108,7 @@ class Greeting:
             return
         for room_id, cursors in moved.items():
             if cursors.read:
-                self._receipts.tell_unread_soon(user_id, room_id)
+                self._unread.tell_soon(user_id, room_id)
 
     def _ready(
         self, session: Session, unread: dict[str, int], recovered: dict[str, bool]

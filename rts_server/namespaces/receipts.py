@@ -14,6 +14,7 @@ from rts_server.protocol import commands
 from rts_server.rooms.chatlist import ChatLists, Row
 from rts_server.rooms.members import Members
 from rts_server.rooms.receipts import Receipts
+from rts_server.rooms.unread import Unread
 
 CURSOR = ("user_id", "read_seq", "delivered_seq")
 
@@ -26,12 +27,12 @@ class ReceiptsNamespace(Namespace):
         settings: Settings,
         server: Server,
         connections: Connections,
-        receipts: Receipts,
+        writes: tuple[Receipts, Unread],
         reads: tuple[ChatLists, Members],
     ) -> None:
         chat_lists, self._members = reads
         super().__init__("/receipts", settings, server, connections, chat_lists)
-        self._receipts = receipts
+        self._receipts, self._unread = writes
 
     @command("receipt.read", commands.ReceiptRead)
     async def receipt_read(self, session: Session, asked: dict[str, Any]) -> Answer:
@@ -43,7 +44,7 @@ class ReceiptsNamespace(Namespace):
         if moved is None:
             raise errors.NotFound()
         if moved.read:
-            self._receipts.tell_unread_soon(user_id, room_id)
+            self._unread.tell_soon(user_id, room_id)
         row = await self._row(user_id, room_id)
         return {
             "read_seq": moved.read_seq,

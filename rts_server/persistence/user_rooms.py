@@ -68,11 +68,12 @@ class UserRooms:
 
     async def all(self, user_id: str) -> Index:
         """Everything known of the user's rooms."""
-        complete, pairs = await _READ.run(self._redis, [keys.user_rooms(user_id)], [])
-        fields = dict(zip(pairs[::2], pairs[1::2], strict=True))
-        rooms = [_parse(k.decode(), v) for k, v in fields.items() if k not in _MARKS]
-        version = keys.index_version(fields.get(b"#ver"), fields.get(b"#complete"))
-        return Index(rooms, bool(complete), version)
+        return (await self.all_of([user_id]))[0]
+
+    async def all_of(self, user_ids: list[str]) -> list[Index]:
+        """The same of several users, in one round trip."""
+        answers = await _READ.many(self._redis, [([keys.user_rooms(u)], []) for u in user_ids])
+        return [_index(complete, pairs) for complete, pairs in answers]
 
     async def full(self, room_id: str, user_ids: list[str], most: int) -> bool:
         """Whether one of them is in `most` rooms already, and not in this one."""
@@ -102,6 +103,13 @@ class UserRooms:
     async def complete(self, user_id: str) -> None:
         """Mark the hash as rebuilt: from now on what is not in it is not."""
         await _DONE.run(self._redis, [keys.user_rooms(user_id)], [YOUNG])
+
+
+def _index(complete: int, pairs: list[bytes]) -> Index:
+    fields = dict(zip(pairs[::2], pairs[1::2], strict=True))
+    rooms = [_parse(k.decode(), v) for k, v in fields.items() if k not in _MARKS]
+    version = keys.index_version(fields.get(b"#ver"), fields.get(b"#complete"))
+    return Index(rooms, bool(complete), version)
 
 
 def _full(rooms: dict[bytes, bytes], room_id: bytes, most: int) -> bool:

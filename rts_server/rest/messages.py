@@ -13,8 +13,8 @@ from rts_server.rest.routes import Asked, route
 from rts_server.rest.settling import settled
 from rts_server.rooms.history import ANYBODY, History
 from rts_server.rooms.messages import Messages
-from rts_server.rooms.receipts import Receipts
 from rts_server.rooms.rooms import Rooms
+from rts_server.rooms.unread import Unread
 
 
 class MessageRoutes:
@@ -26,14 +26,14 @@ class MessageRoutes:
         rooms: Rooms,
         senders: tuple[Messages, Messages],
         history: History,
-        receipts: Receipts,
+        unread: Unread,
     ) -> None:
         """`senders`: the first asks for the sender's role, the second for nobody's."""
         self._patience = settings.durable_wait
         self._rooms = rooms
         self._as_member, self._as_system = senders
         self._history = history
-        self._receipts = receipts
+        self._unread = unread
 
     @route(
         "POST",
@@ -54,7 +54,7 @@ class MessageRoutes:
         appended = done.appended
         assert appended is not None
         for user_id in {*appended.unhid, *([member] if member and appended.read_on else [])}:
-            self._receipts.tell_unread_soon(user_id, room_id)
+            self._unread.tell_soon(user_id, room_id)
         status = await settled([done], self._patience, errors.NeverStored)
         data = {
             "message_id": done.request_id,

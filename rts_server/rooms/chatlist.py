@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from rts_server import errors
 from rts_server.persistence.archive import Archive
 from rts_server.persistence.stored import StoredMember, StoredRoom
-from rts_server.persistence.user_rooms import Membership, State, UserRooms
+from rts_server.persistence.user_rooms import Index, Membership, State, UserRooms
 from rts_server.protocol import cursor
 from rts_server.rooms.cold import last_position, milliseconds
 from rts_server.rooms.standing import Seat, Standing, Standings, personal
@@ -20,6 +21,8 @@ log = logging.getLogger(__name__)
 
 STRANGERS = 50
 """Users of whom the archive is asked at once."""
+SLICE = 500
+"""Rooms asked for in one round trip, where those of many users are."""
 NOBODY = " "
 """No user's id: what the archive is asked where its answer does not matter."""
 
@@ -89,13 +92,16 @@ class ChatLists:
 
     async def index(self, user_id: str) -> tuple[list[Membership], str]:
         """The rooms a user is in and their version; what is not complete is rebuilt first."""
-        index = await self._user_rooms.all(user_id)
-        if not index.complete:
-            stored = await self._archive.rooms_of(user_id)
-            await self._user_rooms.note_all([(user_id, _membership(one)) for one in stored])
-            await self._user_rooms.complete(user_id)
-            index = await self._user_rooms.all(user_id)
-        return [one for one in index.rooms if one.state == "in"], index.version
+        index = await self._whole(user_id, await self._user_rooms.all(user_id))
+        return _in(index), index.version
+
+    async def _whole(self, user_id: str, index: Index) -> Index:
+        if index.complete:
+            return index
+        stored = await self._archive.rooms_of(user_id)
+        await self._user_rooms.note_all([(user_id, _membership(one)) for one in stored])
+        await self._user_rooms.complete(user_id)
+        return await self._user_rooms.all(user_id)
 
     async def known(self, user_id: str) -> list[Membership]:
         """What the index says, rooms left included."""
@@ -142,9 +148,36 @@ class ChatLists:
         memberships = await self.rooms_of(user_id)
         return await self.shown(user_id, [m.room_id for m in memberships], partly=partly)
 
+    async def of_all(self, user_ids: Collection[str]) -> dict[str, ChatList]:
+        """Every room of several users, in as many round trips as that of one while all is warm.
+
+        An archive that is away is left out, with the users whose rooms only it knows.
+        """
+        indexes = await self._user_rooms.all_of(list(user_ids))
+        rooms: dict[str, list[str]] = {}
+        for user_id, index in zip(user_ids, indexes, strict=True):
+            try:
+                rooms[user_id] = [m.room_id for m in _in(await self._whole(user_id, index))]
+            except errors.Unavailable:
+                log.warning("archive away: a user is left out", extra={"user_id": user_id})
+        asked = [(room_id, [user_id]) for user_id, ids in rooms.items() for room_id in ids]
+        warm: list[Standing | None] = []
+        for i in range(0, len(asked), SLICE):  # whoever has a thousand rooms holds nobody up
+            warm += await self._standings.join_all(asked[i : i + SLICE])
+        found = iter(warm)
+        return {
+            user_id: await self._listed(user_id, ids, list(islice(found, len(ids))), partly=True)
+            for user_id, ids in rooms.items()
+        }
+
     async def shown(self, user_id: str, room_ids: list[str], *, partly: bool = False) -> ChatList:
         """Some rooms of the user, those he is not in left out."""
         warm = await self._standings.join_all([(room_id, [user_id]) for room_id in room_ids])
+        return await self._listed(user_id, room_ids, warm, partly=partly)
+
+    async def _listed(
+        self, user_id: str, room_ids: list[str], warm: list[Standing | None], *, partly: bool
+    ) -> ChatList:
         rows = [
             _warm_row(room_id, standing, user_id)
             for room_id, standing in zip(room_ids, warm, strict=True)
@@ -199,6 +232,10 @@ class ChatLists:
                 skipped = sum(seq > member.read_seq for seq in uncounted)
             rows.append(_cold_row(stored, member, skipped))
         return rows
+
+
+def _in(index: Index) -> list[Membership]:
+    return [one for one in index.rooms if one.state == "in"]
 
 
 def _membership(stored: StoredMember) -> Membership:

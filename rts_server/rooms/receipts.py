@@ -16,17 +16,12 @@ from rts_server.config import Settings, ms
 from rts_server.persistence.scripts import Call
 from rts_server.rooms import events
 from rts_server.rooms.appender import room_script
-from rts_server.rooms.chatlist import ChatLists
 from rts_server.rooms.log import RoomLog
 from rts_server.tasks import Tasks
 
 _RECEIPTS = room_script("receipts.lua")
-_UNREAD = room_script("unread.lua")
 
 log = logging.getLogger(__name__)
-
-UNREAD_PAUSE = 0.1
-"""Seconds between two looks at all rooms of one user."""
 
 Cursors = tuple[int, int]
 """(read_seq, delivered_seq); 0 leaves one as it is."""
@@ -44,16 +39,12 @@ class Moved:
 class Receipts:
     """Every call is safe to repeat: a cursor only moves forward, never beyond the room's seq."""
 
-    def __init__(
-        self, settings: Settings, redis: Redis, room_log: RoomLog, chat_lists: ChatLists
-    ) -> None:
+    def __init__(self, settings: Settings, redis: Redis, room_log: RoomLog) -> None:
         self._settings = settings
         self._redis = redis
         self._log = room_log
-        self._chat_lists = chat_lists
         self._tasks = Tasks()
         self._telling: set[str] = set()
-        self._untold: dict[str, dict[str, None]] = {}
 
     async def close(self) -> None:
         """What was to be told later is told with the next receipt of its room."""
@@ -79,36 +70,6 @@ class Receipts:
             for room_id, answer in answers.items()
             if answer[0] == b"warm"
         }
-
-    async def tell_unread(self, user_id: str, room_id: str) -> None:
-        """`unread.changed` to his devices, at its place among the room's events."""
-        rows = (await self._chat_lists.of(user_id, partly=True)).rows
-        others = [row.unread for row in rows if row.room_id != room_id and row.unread > 0]
-        channel = keys.room_channel(room_id)
-        args: list[str | int] = [user_id, room_id, channel, sum(others), len(others)]
-        await _UNREAD.run(self._redis, keys.room(room_id)[:9], args)
-
-    def tell_unread_soon(self, user_id: str, room_id: str) -> None:
-        """The same, off the line of commands, a user's rooms one after the other: what moves
-        meanwhile is told once. Trouble of Redis only loses the word.
-        """
-        waiting = self._untold.get(user_id)
-        if waiting is not None:
-            waiting[room_id] = None
-            return
-        self._untold[user_id] = {room_id: None}
-        self._tasks.keep(self._tell_all_unread(user_id))
-
-    async def _tell_all_unread(self, user_id: str) -> None:
-        waiting = self._untold[user_id]
-        try:
-            while waiting:
-                room_id = next(iter(waiting))
-                del waiting[room_id]
-                await self._quietly(self.tell_unread(user_id, room_id))
-                await asyncio.sleep(UNREAD_PAUSE)
-        finally:
-            del self._untold[user_id]
 
     async def _moved(self, user_id: str, cursors: Mapping[str, Cursors]) -> dict[str, Any]:
         calls = [self._call(room_id, user_id, *at) for room_id, at in cursors.items()]

@@ -21,9 +21,9 @@ from tests.rooms.deployed import Deployed
 ROOMS = 500
 
 
-def lists(redis: Redis) -> ChatLists:
+def lists(redis: Redis, archive: object = None) -> ChatLists:
     """Without an archive: all is warm."""
-    return ChatLists(cast(Archive, None), UserRooms(redis), Standings(redis))
+    return ChatLists(cast(Archive, archive), UserRooms(redis), Standings(redis))
 
 
 async def of_alice(bench: Bench, rooms: int) -> list[str]:

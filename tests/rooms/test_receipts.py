@@ -1,4 +1,4 @@
-"""receipts.lua, unread.lua and flush.lua on a real Valkey."""
+"""receipts.lua and flush.lua on a real Valkey."""
 
 from __future__ import annotations
 
@@ -6,12 +6,10 @@ import asyncio
 from typing import Any
 
 import orjson
-import pytest
 
 from rts_server import keys
 from rts_server.persistence.flush import flush
-from rts_server.rooms import events
-from rts_server.rooms.receipts import _RECEIPTS, _UNREAD
+from rts_server.rooms.receipts import _RECEIPTS
 from tests.rooms.bench import Bench, message
 
 EVERY = 50
@@ -115,31 +113,3 @@ async def test_foreign_keys_break_nothing(bench: Bench) -> None:
     before = await bench.dump()
     assert await moved(bench, room_id, "bob", 1) == [b"broken"]
     assert await bench.dump() == before
-
-
-@pytest.mark.parametrize(("muted", "totals"), [(False, (7, 3)), (True, (5, 2))])
-async def test_unread_is_told_at_the_head_to_one_user(
-    bench: Bench, muted: bool, totals: tuple[int, int]
-) -> None:
-    """With the totals of his other rooms; a muted room adds nothing to them."""
-    room_id = await room_of(bench, 2)
-    if muted:
-        await bench.append(events.settings_changed(room_id, "bob", {"muted": True}))
-    async with bench.redis.pubsub() as channel:
-        await channel.subscribe(keys.room_channel(room_id))
-        assert await channel.get_message(timeout=1) is not None
-        where = keys.room(room_id)[:9]
-        args: list[str | int] = ["bob", room_id, keys.room_channel(room_id), 5, 2]
-        assert await _UNREAD.run(bench.redis, where, args) == b"warm"
-        assert await _UNREAD.run(bench.redis, where, ["eve", *args[1:]]) == b"not_found"
-        word = await channel.get_message(timeout=1)
-    assert word is not None
-    epoch, offset, kind, text = word["data"].decode().split(" ", 3)
-    assert (epoch, offset, kind) == ("1", "4", "~unread.changed@bob")
-    total, rooms = totals
-    assert orjson.loads(text)["data"] == {
-        "unread": 2,
-        "read_seq": 0,
-        "total": total,
-        "rooms": rooms,
-    }
