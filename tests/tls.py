@@ -43,11 +43,8 @@ stream {{
 @contextmanager
 def running(folder: Path) -> Iterator[tuple[str, Path, str]]:
     """Address (rediss://…, no authority named), its authority's certificate, and what it is."""
-    authority, port = trustme.CA(), free_port()
-    authority.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(
-        str(folder / "server.pem")
-    )
-    authority.cert_pem.write_to_path(str(folder / "authority.pem"))
+    _certified(folder)
+    port = free_port()
     with ExitStack() as stack:
         if (found := _server()) is not None:
             what, environment = found
@@ -80,10 +77,32 @@ def _redis(program: str, environment: Mapping[str, str], folder: Path, port: int
 def _terminated(folder: Path, port: int) -> Iterator[None]:
     with valkey.running(folder) as url:
         behind = url.removeprefix("redis://127.0.0.1:").partition("/")[0]
-        conf = folder / "nginx.conf"
-        conf.write_text(STREAM.format(user=platform.USER, folder=folder, port=port, behind=behind))
-        with platform.running({port: conf}):
+        with platform.running({port: _stream(folder, port, int(behind))}):
             yield
+
+
+@contextmanager
+def running_before(folder: Path, behind: int) -> Iterator[int]:
+    """The port of an nginx that ends TLS for 127.0.0.1 before a port; `authority.pem` is beside."""
+    _certified(folder)
+    port = free_port()
+    with platform.running({port: _stream(folder, port, behind)}):
+        yield port
+
+
+def _certified(folder: Path) -> None:
+    """A certificate for 127.0.0.1 and that of its authority."""
+    authority = trustme.CA()
+    authority.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(
+        str(folder / "server.pem")
+    )
+    authority.cert_pem.write_to_path(str(folder / "authority.pem"))
+
+
+def _stream(folder: Path, port: int, behind: int) -> Path:
+    conf = folder / "nginx.conf"
+    conf.write_text(STREAM.format(user=platform.USER, folder=folder, port=port, behind=behind))
+    return conf
 
 
 def _server() -> tuple[str, dict[str, str]] | None:

@@ -13,6 +13,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import click
+from botocore.exceptions import BotoCoreError
 
 from scripts.eb.calls import Calls, Failed
 from scripts.eb.drain import Fleet
@@ -50,7 +51,7 @@ def deploy(plan: Plan, bundle: bytes, environments: Environments, outside: Outsi
     """Clone, deploy, wait, test, swap, test, drain, end the old one; all undone on failure.
 
     Returns what was not done but harms nobody. Raises Failed once things are as before, Unclear
-    where nobody knows.
+    where they are not, or nobody knows.
     """
     live = environments.named(plan.live)
     if live.status != "Ready":
@@ -71,8 +72,8 @@ def _test(plan: Plan, environments: Environments, outside: Outside, made: str) -
     try:
         green = environments.healthy(made, plan.timeout)
         outside.test(green.cname)
-    except BaseException:
-        environments.terminate(made)
+    except BaseException as why:
+        environments.abandon(made, why)
         raise
 
 
@@ -84,10 +85,10 @@ def _take_over(
     try:
         outside.pause(plan.dns_ttl)
         outside.test(None)
-    except BaseException:
+    except BaseException as why:
         environments.swap(live.id, made, plan.timeout)
         outside.pause(plan.dns_ttl)
-        environments.terminate(made)
+        environments.abandon(made, why)
         raise
 
 
@@ -159,8 +160,11 @@ def main(
 def _clients(region: str | None) -> dict[str, object]:
     import boto3
 
-    session = boto3.Session(region_name=region or os.environ.get("AWS_REGION"))
-    return {name: session.client(name) for name in ("elasticbeanstalk", "s3")}
+    try:
+        session = boto3.Session(region_name=region or os.environ.get("AWS_REGION"))
+        return {name: session.client(name) for name in ("elasticbeanstalk", "s3")}
+    except BotoCoreError as error:
+        raise click.UsageError(str(error)) from None
 
 
 def _outside(plan: Plan) -> Outside:

@@ -14,7 +14,7 @@ LOOK_EVERY = 15.0
 
 
 class Unclear(Failed):
-    """What became of a call is for the operator to look at; nothing is undone then."""
+    """Things are not as before: what became of a call is for the operator to look at."""
 
 
 @dataclass(frozen=True)
@@ -59,9 +59,13 @@ class Environments:
     def clone(self, live: Environment, name: str, label: str) -> str:
         """A new environment with the configuration of `live`; its id."""
         self._call("create_configuration_template", TemplateName=name, EnvironmentId=live.id)
-        made = self._call(
-            "create_environment", EnvironmentName=name, TemplateName=name, VersionLabel=label
-        )
+        try:
+            made = self._call(
+                "create_environment", EnvironmentName=name, TemplateName=name, VersionLabel=label
+            )
+        except BaseException:
+            self.forget(name)
+            raise
         return str(made.get("EnvironmentId", f"<id of {name}>"))
 
     def healthy(self, environment_id: str, within: float) -> Environment:
@@ -86,9 +90,20 @@ class Environments:
         """End an environment; its instances drain at their SIGTERM."""
         self._calls(EB, "terminate_environment", EnvironmentId=environment_id)
 
+    def abandon(self, environment_id: str, why: BaseException) -> None:
+        """End a clone that will not serve. Raises Unclear when it runs on."""
+        try:
+            self.terminate(environment_id)
+        except Failed as failed:
+            left = f"Environment {environment_id} still runs and serves nobody."
+            raise Unclear(f"{why} {failed} {left}".strip()) from None
+
     def forget(self, template: str) -> None:
-        """Delete the configuration that was saved for a clone."""
-        self._call("delete_configuration_template", TemplateName=template)
+        """Delete the configuration that was saved for a clone; it harms nobody if it stays."""
+        try:
+            self._call("delete_configuration_template", TemplateName=template)
+        except Failed as failed:
+            self._calls.tell(f"Configuration {template} is left ({failed}): delete it.")
 
     def _until(
         self, environment_id: str, within: float, holds: Callable[[Environment], bool]

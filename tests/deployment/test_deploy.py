@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from hashlib import sha256
@@ -20,6 +22,7 @@ from scripts.eb.deploy import Outside, Plan, deploy, name_of
 from scripts.eb.drain import Fleet
 from scripts.eb.environments import Environments, Unclear
 from scripts.eb.smoke import smoke
+from tests import tls
 from tests.raw import Raw
 from tests.world import World, free_port, name, until
 
@@ -28,6 +31,7 @@ PLAN = Plan("chat-live", "chat-0123abcd", "0123abcd4567", "https://chat.example.
 VERSION = {"VersionLabels": ["0123abcd4567"]}
 SWAP = "swap_environment_cnames"
 GREEN, OLD = "e-green00000", "e-old0000000"
+SMOKE = "import sys; from scripts.eb.smoke import smoke; smoke(*sys.argv[1:])"
 
 
 class Aws:
@@ -58,8 +62,8 @@ class Aws:
         found = {"EnvironmentId": one, "CNAME": f"{one}.test", "Status": status, "Health": health}
         self.expect("describe_environments", {"Environments": [found]}, **APP, **which)
 
-    def until_cloned(self, *, published: bool = False) -> None:
-        """All that comes before the clone is looked at."""
+    def until_cloned(self, *, published: bool = False, refused: bool = False) -> None:
+        """All that comes before the clone is looked at; `refused`: it cannot be made."""
         self.look({"EnvironmentNames": ["chat-live"], "IncludeDeleted": False}, "Ready")
         versions = [{"VersionLabel": "0123abcd4567", "Status": "PROCESSED"}]
         known = {"ApplicationVersions": versions}
@@ -79,6 +83,9 @@ class Aws:
         self.expect(
             "create_configuration_template", **APP, TemplateName=PLAN.new, EnvironmentId=OLD
         )
+        if refused:
+            self.refuse("create_environment")
+            return
         self.expect(
             "create_environment",
             {"EnvironmentId": GREEN},
@@ -202,6 +209,45 @@ def test_an_unclear_swap_is_left_to_the_operator(aws: Aws) -> None:
         aws.run()
 
 
+def test_a_clone_that_cannot_be_made_leaves_nothing_behind(aws: Aws) -> None:
+    """The configuration that was saved for it goes, or the next deployment would meet it."""
+    aws.until_cloned(published=True, refused=True)
+    aws.forgets()
+    with pytest.raises(Failed, match="create_environment"):
+        aws.run()
+
+
+def test_a_clone_that_cannot_be_ended_is_told(aws: Aws) -> None:
+    """Why it had to end, and that it runs; nobody says that everything is as before."""
+    aws.until_cloned(published=True)
+    aws.look(IDS, "Ready")
+    aws.refuse("terminate_environment")
+    aws.forgets()
+    with pytest.raises(Unclear, match=f"broken.*terminate.*{GREEN} still runs"):
+        aws.run(broken=f"{GREEN}.test")
+
+
+def test_a_configuration_that_is_left_holds_nothing_up(aws: Aws) -> None:
+    """The new version serves by then: the old environment ends all the same, and it is said."""
+    aws.until_cloned(published=True)
+    aws.look(IDS, "Ready")
+    aws.swaps(GREEN, OLD)
+    aws.refuse("delete_configuration_template")
+    aws.expect("terminate_environment", EnvironmentId=OLD)
+    assert aws.run() is None
+    assert "Configuration" in aws.told
+
+
+def test_a_configuration_that_is_left_hides_no_failure(aws: Aws) -> None:
+    """What is raised is why the deployment failed."""
+    aws.until_cloned(published=True)
+    aws.look(IDS, "Ready")
+    aws.expect("terminate_environment", EnvironmentId=GREEN)
+    aws.refuse("delete_configuration_template")
+    with pytest.raises(Failed, match="broken"):
+        aws.run(broken=f"{GREEN}.test")
+
+
 def test_who_interrupts_leaves_nothing_behind(aws: Aws) -> None:
     """Ctrl-C while the clone is tested ends the clone."""
     aws.until_cloned(published=True)
@@ -284,6 +330,22 @@ def test_a_dry_run_prints_each_call(tmp_path: Path) -> None:
     ]
 
 
+def test_who_names_no_region_is_told(tmp_path: Path) -> None:
+    """Exit code 2 and a sentence, as for any other mistake in the call."""
+    (tmp_path / "b.zip").write_bytes(b"zip")
+    nowhere = {"PATH": os.environ["PATH"], "AWS_CONFIG_FILE": str(tmp_path / "none")}
+    command = [str(ROOT / "scripts" / "deploy"), "chat", "chat-live", str(tmp_path / "b.zip")]
+    done = subprocess.run(
+        [*command, "--url", "https://chat.example.com"],
+        env=nowhere | {"RTS_SMOKE_TOKEN": "x", "RTS_OPERATOR_TOKEN": "x"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, "region" in done.stderr) == (2, True)
+    assert "Traceback" not in done.stderr
+
+
 def test_the_smoke_test_is_a_user_and_says_what_failed(world: World) -> None:
     """Connect, room, message, event against a real instance; a wrong token is named."""
     smoke(world.urls[0], world.token(name("smoke")))
@@ -291,6 +353,20 @@ def test_the_smoke_test_is_a_user_and_says_what_failed(world: World) -> None:
         smoke(world.urls[0], "nonsense")
     with pytest.raises(Failed, match="does not serve"):
         smoke(f"http://127.0.0.1:{free_port()}", "any")
+
+
+@pytest.mark.parametrize(("host", "served"), [("127.0.0.1", True), ("chat.example.com", False)])
+def test_the_clone_has_the_certificate_of_the_live_address(
+    world: World, tmp_path: Path, host: str, served: bool
+) -> None:
+    """Reached by its own CNAME: what counts is the name in the certificate."""
+    with tls.running_before(tmp_path, int(world.urls[0].rpartition(":")[2])) as port:
+        url = f"https://localhost:{port}"
+        words = [sys.executable, "-c", SMOKE, url, world.token(name("smoke")), host]
+        # aiohttp reads the authorities when it is loaded.
+        trusting = os.environ | {"SSL_CERT_FILE": str(tmp_path / "authority.pem")}
+        done = subprocess.run(words, cwd=ROOT, env=trusting, capture_output=True, check=False)
+    assert (done.returncode == 0) is served, done.stderr
 
 
 async def test_the_drain_asks_the_old_ones_and_waits(world: World, tmp_path: Path) -> None:
