@@ -10,17 +10,12 @@ import zipfile
 from collections.abc import Iterable
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import click
 
 ROOT = Path(__file__).parents[2]
-PARTS = (
-    "Procfile",
-    ".platform/**/*",
-    ".ebextensions/*.config",
-    "rts_server/**/*.py",
-    "rts_server/**/*.lua",
-)
+PARTS = ("Procfile", ".platform/**/*", ".ebextensions/*.config", "rts_server/**/*.py")
 FIXED_TIME = (1980, 1, 1, 0, 0, 0)
 
 
@@ -42,7 +37,7 @@ def bundle(root: Path, extras: Iterable[str] = ()) -> bytes:
     """The bytes of the zip."""
     files = {
         path.relative_to(root).as_posix(): path
-        for part in PARTS
+        for part in (*PARTS, *read_at_run_time(root))
         for path in root.glob(part)
         if path.is_file()
     }
@@ -58,9 +53,15 @@ def bundle(root: Path, extras: Iterable[str] = ()) -> bytes:
     return whole.getvalue()
 
 
+def read_at_run_time(root: Path) -> list[str]:
+    """Patterns of what the package reads beside its sources, as pyproject.toml has them."""
+    data = _pyproject(root)["tool"]["setuptools"]["package-data"]["rts_server"]
+    return [f"rts_server/{pattern}" for pattern in data]
+
+
 def wanted(root: Path, extras: Iterable[str]) -> set[str]:
     """Names of what the project itself asks for, without dev and test."""
-    project = tomllib.loads((root / "pyproject.toml").read_text())["project"]
+    project = _pyproject(root)["project"]
     asked = [*project["dependencies"]]
     for extra in extras:
         if extra not in project["optional-dependencies"]:
@@ -83,6 +84,10 @@ def requirements(lock: str, names: set[str]) -> str:
     if missing:
         raise click.ClickException(f"The lock lacks {', '.join(sorted(missing))}: make lock.")
     return "\n".join(blocks[name] for name in sorted(kept)) + "\n"
+
+
+def _pyproject(root: Path) -> dict[str, Any]:
+    return tomllib.loads((root / "pyproject.toml").read_text())
 
 
 def _name(text: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import re
 import signal
 import subprocess
@@ -18,7 +19,7 @@ from click.testing import CliRunner
 from scripts.eb import bundle
 from tests.flows.test_commands import ok
 from tests.js_client import JsClient
-from tests.world import World, free_port, name, ready, until
+from tests.world import World, fetched, free_port, name, ready, until
 
 pytestmark = pytest.mark.timeout(180)
 LINE = re.compile(r"([A-Za-z0-9_-]+):\s*(\S.*)")
@@ -35,6 +36,15 @@ def test_the_same_sources_are_the_same_bytes(tmp_path: Path) -> None:
         modes = {info.filename: info.external_attr >> 16 for info in archive.infolist()}
     executable = [name for name, mode in modes.items() if mode == 0o755]
     assert executable == [".platform/hooks/prebuild/10_units.sh"]
+
+
+def test_the_whole_package_is_in_it() -> None:
+    """Its sources and what they read: scripts of Redis, the page of the REST documentation."""
+    with zipfile.ZipFile(io.BytesIO(bundle.bundle(bundle.ROOT))) as archive:
+        packed = {name for name in archive.namelist() if name.startswith("rts_server/")}
+    package = [path for path in (bundle.ROOT / "rts_server").rglob("*") if path.is_file()]
+    there = {p.relative_to(bundle.ROOT).as_posix() for p in package if p.suffix != ".pyc"}
+    assert packed == there
 
 
 def test_a_name_that_is_no_extra_is_a_mistake(tmp_path: Path) -> None:
@@ -114,6 +124,7 @@ async def test_the_procfile_starts_what_was_unpacked(world: World, tmp_path: Pat
     try:
         with processes(current, environment) as children:
             await asyncio.to_thread(until, lambda: ready(url), 30)
+            assert "<title>" in await fetched(f"{url}/v1/docs")
             async with JsClient() as client:
                 await client.connect(url, world.token(name("alice")), reconnection=False)
                 asked = {"type": "direct", "members": [name("bob")]}
