@@ -31,18 +31,23 @@ OF_AWS = {
 # Stars
 
 
+PARTS = ("Action", "Resource", "Principal", "NotAction", "NotResource", "NotPrincipal")
+
+
 def unexplained(name: str, resource: Json) -> list[str]:
     """Statements with a `*` that the resource's Metadata does not explain; reasons of nothing."""
     reasons = dict(resource.get("Metadata", {}).get("Stars", {}))
     found = []
     for statement in statements(resource):
-        starred = [part for part in ("Action", "Resource", "Principal") if _star(statement, part)]
+        starred = [part for part in PARTS if _star(statement, part)]
         if starred and len(reasons.pop(statement.get("Sid"), "")) < 40:
             found.append(f"{name}: {statement}")
     return found + [f"{name}: {sid} has no star" for sid in reasons]
 
 
 def _star(statement: Json, part: str) -> bool:
+    if part.startswith("Not"):  # everything but what it names
+        return part in statement
     given = statement.get(part, "")
     texts = given if isinstance(given, list) else [given]
     # The ARN of a log group ends in `:*`, which stands for its streams.
@@ -61,6 +66,7 @@ def test_every_star_is_explained(name: str) -> None:
         {"Action": "dynamodb:*", "Resource": "arn:x"},
         {"Action": ["sqs:SendMessage"], "Resource": ["arn:x", {"Fn::Sub": "${Queue.Arn}/*"}]},
         {"Action": "sqs:SendMessage", "Resource": "arn:x", "Principal": {"AWS": "*"}},
+        {"NotAction": "iam:PassRole", "Resource": "arn:x"},
     ],
 )
 def test_a_star_without_a_reason_is_found(statement: Json) -> None:
@@ -71,6 +77,12 @@ def test_a_star_without_a_reason_is_found(statement: Json) -> None:
     reason = "It is a test, and its reason has more than forty letters."
     assert unexplained("Role", role | {"Metadata": {"Stars": {"S": reason}}}) == []
     assert len(unexplained("Role", {"Metadata": {"Stars": {"S": reason}}})) == 1
+
+
+@pytest.mark.parametrize("name", of_type("IAM::Role"))
+def test_every_permission_stands_in_the_template(name: str) -> None:
+    """A policy from elsewhere would bring stars that nobody reads here."""
+    assert "ManagedPolicyArns" not in of_type("IAM::Role")[name]
 
 
 # Least privilege
