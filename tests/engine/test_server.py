@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from rts_server import metrics
 from rts_server.engine import frames
 from rts_server.engine.closing import FINAL, RECONNECT
 from rts_server.engine.outgoing import SPARE_BYTES
@@ -70,6 +71,22 @@ async def test_a_slow_reader_is_spared_what_is_only_nice_to_know(
         await client.until(lambda: len(client.events) >= 3)
         assert [e["type"] for e in client.events] == ["spared.first", "large", "last"]
         assert out.spare(packet("spared.third"))
+
+
+async def test_a_reader_too_slow_is_told_closed_and_counted(served: tuple[Server, str]) -> None:
+    """What does not fit into his queue any more is not written; he may come back."""
+    server, url = served
+    before = metrics.SLOW_CONSUMERS._value.get()
+    async with Raw(url) as client:
+        await client.join("any", "/chat")
+        (eio_sid,) = server.eio.sockets
+        large = event_packet("/chat", "large", f'{{"type":"large","data":"{"x" * 400_000}"}}')
+        for _ in range(3):
+            server.outgoing(eio_sid).write(large)
+        await client.until(lambda: client.closed)
+        assert [e["type"] for e in client.events] == ["large", "large", "session.closing"]
+        assert client.events[-1]["data"]["code"] == "slow_consumer"
+    assert metrics.SLOW_CONSUMERS._value.get() == before + 1
 
 
 async def test_a_connect_of_one_who_is_gone_leaves_nothing(served: tuple[Server, str]) -> None:

@@ -181,15 +181,40 @@ async def trace(world: World, *arguments: str) -> Result:
     return await asyncio.to_thread(lambda: CliRunner().invoke(main, given, env=environment))
 
 
+MOVES = {
+    "web": (
+        'rts_connections{namespace="/chat"}',
+        'rts_commands_total{code="ok",event="message.send"}',
+        'rts_command_seconds_count{event="message.send"}',
+        "rts_deliveries_total",
+        'rts_fate_seconds_count{fate="queued"}',
+        "rts_stored_seconds_count",
+        "rts_loop_lag_seconds_count",
+    ),
+    "relay": (
+        'rts_queued_seconds_count{queue="messages"}',
+        'rts_relayed_records_total{queue="chat-message-queue.fifo"}',
+        "rts_relay_partitions",
+        "rts_loop_lag_seconds_count",
+    ),
+}
+"""What one message moves; depth, age, repairs, cold loads and slow readers have their own tests."""
+
+
 async def test_every_process_tells_its_metrics(watched: World, relay_port: int) -> None:
     """What has happened is in `/metrics` of web and relay."""
-    await sent(watched)
-    web = await fetched(f"{watched.urls[0]}/metrics")
-    relay = await fetched(f"http://127.0.0.1:{relay_port}/metrics")
-    assert re.search(r'rts_commands_total\{code="ok",event="message.send"\} [1-9]', web)
-    assert re.search(r'rts_fate_seconds_count\{fate="queued"\} [1-9]', web)
-    assert re.search(r'rts_queued_seconds_count\{queue="messages"\} [1-9]', relay)
-    assert "rts_relay_partitions 64.0" in relay
+    asked = {"web": watched.urls[0], "relay": f"http://127.0.0.1:{relay_port}"}
+    async with watched.js(name("bob")), asyncio.timeout(15):
+        for process, wanted in MOVES.items():
+            while still := [one for one in wanted if not await value(asked[process], one)]:
+                await sent(watched)
+                print(process, "does not tell yet", still)
+
+
+async def value(url: str, sample: str) -> float:
+    """What `/metrics` says of a sample; 0 when nothing."""
+    lines = (await fetched(f"{url}/metrics")).splitlines()
+    return sum(float(line.rpartition(" ")[2]) for line in lines if line.startswith(f"{sample} "))
 
 
 async def test_what_alarms_and_dashboards_name_is_really_told(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import time
 import urllib.error
 import urllib.request
@@ -117,4 +118,6 @@ async def cut_and_heal(pair: World, proxy: Proxy, url: str, full: bool) -> None:
         assert positions(b, room_id) == [(1, offset) for offset in range(3, 35)]
         assert len(durable(a, room_id)) == 32
         await eventually(lambda: readiness(url) == (200, []), 20 if full else 5)
-        assert "rts_deaf 0.0" in await fetched(f"{url}/metrics")
+        told = await fetched(f"{url}/metrics")
+        assert "rts_deaf 0.0" in told
+        assert re.search(r'rts_gap_repairs_total\{result="filled"\} [1-9]', told)

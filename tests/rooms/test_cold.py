@@ -13,7 +13,7 @@ import pytest
 from botocore.exceptions import ClientError
 from redis.asyncio import Redis
 
-from rts_server import errors, keys
+from rts_server import errors, keys, metrics
 from rts_server.auth import Identity
 from rts_server.config import Settings
 from rts_server.persistence.stored import StoredMember, StoredRoom
@@ -87,6 +87,8 @@ async def test_what_redis_lost_comes_back_under_a_new_epoch(deployed: Deployed) 
     await deployed.parts.memberships.add(room_id, "alice", ["carol"], "admin")
     await deployed.store()
     before = await deployed.parts.standings.join(room_id, ["alice", "bob", "carol"])
+    loads = metrics.COLD_LOADS.labels("ok")._value
+    counted = loads.get()
     await deployed.redis.flushall()
     assert await deployed.parts.standings.join(room_id, ["alice"]) is None
     async with deployed.relaying():
@@ -106,6 +108,7 @@ async def test_what_redis_lost_comes_back_under_a_new_epoch(deployed: Deployed) 
     opened, _ = await Bench(deployed.redis).events(room_id)
     assert (opened["type"], opened["data"]) == ("room.epoch", {"prev": [1, 7]})
     assert {**before.room, "metadata": {}} == {**after.room, "metadata": {}}
+    assert loads.get() == counted + 1
 
 
 async def test_nothing_is_read_before_the_barrier_is_stored(deployed: Deployed) -> None:
