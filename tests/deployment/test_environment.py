@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import yaml
@@ -73,10 +74,27 @@ def test_two_targets_scale_and_the_alarms_of_the_platform_do_not() -> None:
     assert metric["Dimensions"] == [{"Name": "Process", "Value": "web"}]
 
 
+def agent() -> dict[str, Any]:
+    """What the CloudWatch agent is given beside the platform's own; functions are answered `?`."""
+    parsed = yaml.safe_load((ROOT / ".ebextensions" / "03-agent.config").read_text())
+    (file,) = parsed["files"].values()
+    logs: dict[str, Any] = json.loads(re.sub("`.*?`", "?", file["content"]))["logs"]
+    return logs
+
+
 def test_the_agent_listens_where_metrics_are_sent() -> None:
     """One address in the agent's configuration and in the processes' environment."""
     options, _ = environment()
-    parsed = yaml.safe_load((ROOT / ".ebextensions" / "03-metrics.config").read_text())
-    (file,) = parsed["files"].values()
-    told = json.loads(file["content"])["logs"]["metrics_collected"]["emf"]["service_address"]
+    told = agent()["metrics_collected"]["emf"]["service_address"]
     assert options["aws:elasticbeanstalk:application:environment"]["RTS_EMF_AGENT"] == told
+
+
+def test_the_lines_of_every_process_are_streamed() -> None:
+    """Those of web by the platform, those of the others by the agent; as long as those."""
+    options, _ = environment()
+    files = agent()["logs_collected"]["files"]["collect_list"]
+    lines = (ROOT / "Procfile").read_text().splitlines()
+    others = {line.partition(":")[0] for line in lines} - {"web"}
+    assert [one["file_path"] for one in files] == [f"/var/log/{one}.stdout.log" for one in others]
+    days = options["aws:elasticbeanstalk:cloudwatch:logs"]["RetentionInDays"]
+    assert {one["retention_in_days"] for one in files} == {days}
