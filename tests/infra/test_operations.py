@@ -1,0 +1,101 @@
+"""docs/operations.md: what it multiplies and sums, and what it says was measured."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from lambdas.batch import METRICS
+from rts_server import emf
+from tests.infra.template import PATH, of_type
+
+ROOT = PATH.parents[1]
+TEXT = (ROOT / "docs" / "operations.md").read_text()
+COST = TEXT.partition("## Cost of a million messages")[2]
+SIZING = TEXT.partition("## Sizing")[2].partition("\n## ")[0]
+NUMBER = r"\d[\d,]*(?:\.\d+)?"
+
+
+def tables(text: str) -> list[list[list[str]]]:
+    """Each table as rows of cells, without its head."""
+    found = re.findall(r"(?:^\|.*\n)+", text, re.MULTILINE)
+    return [
+        [[cell.strip(" *") for cell in row.strip("|").split("|")] for row in table.splitlines()[2:]]
+        for table in found
+    ]
+
+
+(LETTERS, MILLION, STANDING) = tables(COST)
+PRICES = {row[0]: float(row[2].removesuffix(" each")) for row in LETTERS}
+
+
+def value(formula: str) -> float:
+    """A sum of products and quotients; a letter is a price, ` each` and ` s` are words."""
+    total = 0.0
+    for product in formula.removesuffix(" each").split(" + "):
+        factors = re.findall(rf"(÷)? ?(?:({NUMBER})|\b([A-Z])\b)", product)
+        assert factors, formula
+        result = 1.0
+        for divided, number, letter in factors:
+            factor = PRICES[letter] if letter else float(number.replace(",", ""))
+            result = result / factor if divided else result * factor
+        total += result
+    return total
+
+
+@pytest.mark.parametrize("row", LETTERS, ids=lambda row: row[0])
+def test_a_price_has_its_source_and_date(row: list[str]) -> None:
+    """What it is, where it was read, as of when; every link leads somewhere."""
+    _, what, _, source, date = row
+    assert what
+    assert re.search(r"20\d\d$", date)
+    assert "list, " in source or "[" in source
+    for _, link in re.findall(r"\[([^]]+)\]\[(\w+)\]", source):
+        assert f"[{link}]: https://" in COST
+
+
+@pytest.mark.parametrize("row", MILLION[:-1], ids=lambda row: row[0])
+def test_a_row_is_the_product_of_its_factors(row: list[str]) -> None:
+    """Of a million messages, alone and in full batches."""
+    for formula, told in (row[1:3], row[3:5]):
+        assert value(formula) == pytest.approx(float(told), abs=0.0051)
+
+
+def test_the_rows_of_a_million_sum_up() -> None:
+    """As they stand there."""
+    for column in (2, 4):
+        rows = sum(float(row[column]) for row in MILLION[:-1])
+        assert rows == pytest.approx(float(MILLION[-1][column]), abs=0.001)
+
+
+def test_the_standing_rows_sum_up() -> None:
+    """Each is the product of its factors; together they are the sum, in whole dollars."""
+    total = 0.0
+    for _, formula, told in STANDING[:-1]:
+        for part, dollars in zip(formula.split(" + "), told.split(" + "), strict=True):
+            assert value(part) == pytest.approx(float(dollars.removesuffix(" each")), abs=0.0051)
+        total += value(formula)
+    assert round(total) == int(STANDING[-1][2])
+
+
+def test_what_is_paid_for_is_what_there_is() -> None:
+    """As many alarms as the template has, as many metrics as are told."""
+    told = {row[0].partition(":")[0]: row[1] for row in STANDING}
+    alarms = len(of_type("CloudWatch::Alarm"))
+    assert told[f"{alarms} alarms"] == f"{alarms} A"
+    assert told["metrics"] == f"{sum(map(len, emf.FEW.values())) + 2 * len(METRICS)} M"
+
+
+def test_what_was_measured_stands_in_the_results() -> None:
+    """Sizes are planned by the figures of `make bench`, rounded."""
+    results = re.findall(NUMBER, (ROOT / "bench" / "RESULTS.md").read_text())
+    known = {round(float(number.replace(",", ""))) for number in results}
+    measured = [cell for row in tables(SIZING)[0] for cell in (row[1], row[3])]
+    told = [
+        int(n.replace(",", ""))
+        for cell in measured
+        for n in re.findall(rf"{NUMBER}(?= µ| K)", cell)
+    ]
+    assert len(told) == 7
+    assert set(told) <= known
