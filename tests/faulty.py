@@ -24,6 +24,7 @@ from rts_server.persistence.scripts import Script
 from rts_server.rooms import appender, cold, fates, standing
 from rts_server.rooms.append import Append, Appended
 from rts_server.rooms.appends import Appends
+from rts_server.rooms.history import History
 
 PUBLISH = "redis.call('PUBLISH', req.channel, head.epoch"
 LOSE = (
@@ -149,6 +150,15 @@ def vars_of(kind: type, **changed: Any) -> None:
         setattr(kind, name, value)
 
 
+def mistaken() -> None:
+    """A mistake in the code: history is not read, but falls over what was asked."""
+
+    async def fall(self: History, room_id: str, user_id: str, asked: dict[str, Any]) -> Any:
+        return asked["nothing"]
+
+    vars_of(History, asked=fall)
+
+
 def hang_at_end() -> None:
     """A drain that blocks the loop, in a process that may take 2 s instead of 60."""
     vars(processes)["END_WITHIN"] = 2.0
@@ -170,6 +180,7 @@ FAULTS: dict[str, Callable[[], Any]] = {
     "early_queued": early_queued,
     "partly": partly,
     "hang_at_end": hang_at_end,
+    "mistaken": mistaken,
 }
 
 if __name__ == "__main__":

@@ -8,6 +8,8 @@ from tests.faults.sender import Sender
 from tests.files.form import citing, uploaded
 from tests.files.samples import png
 from tests.flows.test_commands import direct, ok
+from tests.js_client import JsClient
+from tests.rest.client import Rest
 from tests.world import World, name, placed, until
 
 CANARY = "a secret between two people"
@@ -36,6 +38,30 @@ async def test_no_text_and_no_token_in_any_log(world: World) -> None:
         assert token not in text, log
         assert SIGNATURE not in text, log
         assert world.stack.settings.jwt_secret not in text, log
+
+
+async def test_a_mistake_of_ours_is_found_by_what_the_client_was_told(
+    world: World, tmp_path: Path
+) -> None:
+    """`internal` names a request; its line has the traceback, user and connection, no text."""
+    async with (
+        world.instance(tmp_path, "mistaken") as (process, url),
+        JsClient() as a,
+        Rest(url, world.token("ops", scope="operator")) as operator,
+    ):
+        alice = name("alice")
+        await a.connect(url, world.token(alice))
+        session = await a.wait_for(lambda e: bool(e["type"] == "session.ready"))
+        sender = Sender(a, await direct(a, name("bob")))
+        await sender.send(CANARY)
+        error = (await a.emit("message.list", {"room_id": sender.room_id}))["error"]
+        refused = await operator.ask("GET", f"/v1/rooms/{sender.room_id}/messages")
+        (line,), (routed,) = process.said("command failed"), process.said("route failed")
+        assert (error["code"], error["details"]) == ("internal", {"request_id": line["request_id"]})
+        assert (line["user_id"], line["session_id"]) == (alice, session["data"]["session_id"])
+        assert refused["error"]["details"] == {"request_id": routed["request_id"]}
+        assert all("KeyError" in one["exception"] for one in (line, routed))
+        assert CANARY not in process.log.read_text()
 
 
 def written(folder: Path) -> dict[str, str]:
