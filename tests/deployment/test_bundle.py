@@ -34,8 +34,10 @@ def test_the_same_sources_are_the_same_bytes(tmp_path: Path) -> None:
     assert out.read_bytes() == bundle.bundle(bundle.ROOT)
     with zipfile.ZipFile(out) as archive:
         modes = {info.filename: info.external_attr >> 16 for info in archive.infolist()}
-    executable = [name for name, mode in modes.items() if mode == 0o755]
-    assert executable == [".platform/hooks/prebuild/10_units.sh"]
+        # New settings come without a deployment, and have hooks of their own.
+        hooks = [f".platform/{when}/prebuild/10_units.sh" for when in ("confighooks", "hooks")]
+        assert archive.read(hooks[0]) == archive.read(hooks[1])
+    assert [name for name, mode in modes.items() if mode == 0o755] == hooks
 
 
 def test_the_whole_package_is_in_it() -> None:
