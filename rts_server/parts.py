@@ -23,6 +23,7 @@ from rts_server.persistence.backlog import Backlog
 from rts_server.persistence.eviction import must_not_evict
 from rts_server.persistence.revocations import Revocations
 from rts_server.persistence.user_rooms import UserRooms
+from rts_server.pipe import Pipe
 from rts_server.presence.lease import Lease
 from rts_server.presence.online import Online
 from rts_server.presence.presences import Presences
@@ -73,12 +74,11 @@ class Parts:
         self.settings = settings
         self.tracing = tracing
         self.origin = secrets.token_hex(8)
-        self.redis = connect(settings, 32, retries=1)
-        self.append_redis = connect(settings, 1, retries=0)
+        self.redis = connect(settings, 32)
         self.archive = Archive(settings)
         self.user_rooms = UserRooms(self.redis)
         self.standings = Standings(self.redis)
-        self.appender = Appender(self.append_redis)
+        self.appender = Appender(Pipe(pool(settings, 1, retries=0)), self.redis)
         self.loader = Loader(settings, self.origin, self.redis, self.archive)
         self.log = self._room_log()
         self.fates = Fates(settings, self.redis, self.archive, self.log)
@@ -131,7 +131,6 @@ class Parts:
     async def __aenter__(self) -> Parts:
         """Start what runs in the background."""
         self._tasks.keep(must_not_evict(self.redis))
-        self.appender.start()
         self.fates.start()
         return self
 
@@ -146,7 +145,6 @@ class Parts:
         await self.appender.close()
         await self.archive.close()
         await self.backlog.close()
-        await self.append_redis.aclose()
         await self._tasks.close()
         await self.redis.aclose()
         if self.tracing is not None:
@@ -193,11 +191,14 @@ class Presence:
         self.watches.check_soon(self.lease.calm - asyncio.get_running_loop().time())
 
 
-def connect(settings: Settings, connections: int, retries: int) -> Redis:
-    """A client with short timeouts. One retry replaces connections that died with their Redis;
-    appends have none: a script may have run although its answer is lost.
-    """
-    pool = BlockingConnectionPool.from_url(
+def connect(settings: Settings, connections: int) -> Redis:
+    """A client. One retry replaces connections that died with their Redis."""
+    return Redis.from_pool(pool(settings, connections, retries=1))
+
+
+def pool(settings: Settings, connections: int, retries: int) -> BlockingConnectionPool:
+    """Connections with short timeouts."""
+    return BlockingConnectionPool.from_url(
         settings.redis_url,
         max_connections=connections,
         timeout=1.0,
@@ -207,7 +208,6 @@ def connect(settings: Settings, connections: int, retries: int) -> Redis:
         socket_keepalive=True,
         retry=Retry(NoBackoff(), retries),
     )
-    return Redis.from_pool(pool)
 
 
 def start_tracing(settings: Settings, process: str) -> Tracing | None:

@@ -61,7 +61,7 @@ async def test_a_stranger_is_not_believed(encrypted: tuple[str, Path]) -> None:
         (url, True),
         (url.replace("rediss", "redis"), True),
     ):
-        client = connect(load({"RTS_REDIS_URL": address}), 1, retries=0)
+        client = connect(load({"RTS_REDIS_URL": address}), 1)
         try:
             if refused:
                 with pytest.raises((Away, OSError)):

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
-import math
 import random
-from collections import deque
 from collections.abc import Callable, Iterable
+from typing import Any
 
 from redis.asyncio import ConnectionPool
-from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import RedisError
 
+from rts_server.link import Link
 from rts_server.tasks import cancelled
 
 log = logging.getLogger(__name__)
@@ -40,11 +38,8 @@ class Subscriber:
         self._wanted: set[str] = set()
         self._confirmed: set[str] = set()
         self._waiting: dict[str, list[asyncio.Future[None]]] = {}
-        self._connection: AbstractConnection | None = None
+        self._link: Link | None = None
         self._task: asyncio.Task[None] | None = None
-        self._commands: deque[tuple[str, list[str]]] = deque()
-        self._speaker: asyncio.Task[None] | None = None
-        self._listening: asyncio.Task[None] | None = None
         self._resume_due = False
 
     heard_once = False
@@ -84,53 +79,34 @@ class Subscriber:
 
     def restart(self) -> None:
         """Give the link up and take a new one: it stands, but nothing comes through."""
-        if self._listening is not None:
-            self._listening.cancel()
+        if self._link is not None:
+            self._link.close()
 
     def _say(self, verb: str, channels: list[str]) -> None:
-        """Queue a command in order; without a link nothing is queued, a new one says all anyway."""
-        if self._connection is None or not channels:
-            return
-        parts = [channels[i : i + BATCH] for i in range(0, len(channels), BATCH)]
-        self._commands.extend((verb, part) for part in parts)
-        if self._speaker is None or self._speaker.done():
-            self._speaker = asyncio.create_task(self._speak(self._connection))
-
-    async def _speak(self, connection: AbstractConnection) -> None:
-        with contextlib.suppress(RedisError, OSError):
-            while self._commands and connection is self._connection:
-                verb, channels = self._commands.popleft()
-                await connection.send_command(verb, *channels)
+        """In order; without a link nothing is said, a new one says all anyway."""
+        if self._link is not None:
+            for i in range(0, len(channels), BATCH):
+                self._link.send((verb, *channels[i : i + BATCH]))
 
     async def _run(self) -> None:
         wait, first = 0.05, True
         while True:
-            connection: AbstractConnection = self._pool.make_connection()  # type: ignore[no-untyped-call]
             try:
                 async with asyncio.timeout(CONNECT):
-                    await connection.connect()  # type: ignore[no-untyped-call]
-                self._connection = connection
-                self._commands.clear()
-                self._speaker = None
+                    self._link = await Link.open(self._pool, self._reply)
                 self._say("SUBSCRIBE", sorted(self._wanted))
                 wait = 0.05
                 self._resume_due = not first
                 first = False
                 self._maybe_resumed()
-                self._listening = asyncio.create_task(self._listen(connection))
-                await asyncio.wait([self._listening])
-                if not self._listening.cancelled():
-                    self._listening.result()
+                await asyncio.wait([self._link.gone])
+                log.warning("subscriber lost redis")
             except (RedisError, OSError, TimeoutError) as error:
-                log.warning("subscriber lost redis", extra={"error": str(error)})
+                log.warning("subscriber cannot reach redis", extra={"error": str(error)})
             finally:
-                self._connection = None
-                self._confirmed.clear()
                 self.restart()
-                if self._speaker is not None:  # it would open a link that was closed under it
-                    await cancelled(self._speaker)
-                with contextlib.suppress(RedisError, OSError):
-                    await connection.disconnect()
+                self._link = None
+                self._confirmed.clear()
             await asyncio.sleep(wait * random.uniform(0.5, 1.0))
             wait = min(wait * 2, LONGEST_BACKOFF)
 
@@ -140,13 +116,17 @@ class Subscriber:
             self._resume_due = False
             self._resumed()
 
-    async def _listen(self, connection: AbstractConnection) -> None:
-        while True:
-            kind, channel, data = await connection.read_response(timeout=math.inf)
-            if kind == b"message":
-                self._hear(channel.decode(), data)
-            elif kind == b"subscribe":
-                self._confirm(channel.decode())
+    def _reply(self, reply: Any) -> None:
+        """Messages, and confirmations one by one; an error closes the link."""
+        if isinstance(reply, Exception):
+            log.warning("subscriber is refused", extra={"error": str(reply)})
+            self.restart()
+            return
+        kind, channel, data = reply
+        if kind == b"message":
+            self._hear(channel.decode(), data)
+        elif kind == b"subscribe":
+            self._confirm(channel.decode())
 
     def _hear(self, channel: str, data: bytes) -> None:
         try:

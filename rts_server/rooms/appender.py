@@ -1,22 +1,27 @@
-"""Calls of the append script: one pipeline per tick, on a connection of its own."""
+"""Calls of the append script, in the order they were made."""
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import orjson
 from redis.asyncio import Redis
-from redis.exceptions import NoScriptError, RedisError
+from redis.exceptions import NoScriptError
 
 from rts_server.persistence.scripts import IDENTITY, Call, Script
+from rts_server.pipe import Pipe, settle
 from rts_server.rooms.claim import give_back
-from rts_server.tasks import Tasks, cancelled
+from rts_server.tasks import Tasks
 
 _HERE = Path(__file__).parent
 FENCE = _HERE / "fence.lua"
+
+log = logging.getLogger(__name__)
 
 
 def room_script(name: str) -> Script:
@@ -28,77 +33,51 @@ APPEND = room_script("append.lua")
 
 
 class Appender:
-    """Sends calls in the order they were made; only what a lost script refused is repeated."""
+    """On a link of its own, so that nothing else holds an append up."""
 
-    def __init__(self, redis: Redis) -> None:
+    def __init__(self, pipe: Pipe, redis: Redis) -> None:
+        self._pipe = pipe
         self._redis = redis
-        self._waiting: list[tuple[Call, asyncio.Future[list[Any]]]] = []
-        self._wake = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
         self._tasks = Tasks()
         self._ahead_ms = 0
 
-    def start(self) -> None:
-        """Begin to send."""
-        self._task = asyncio.create_task(self._run())
-
     async def close(self) -> None:
-        """Stop sending; calls still waiting are cancelled."""
-        if self._task:
-            await cancelled(self._task)
+        """Stop; whoever still waits hears that nobody knows."""
+        await self._pipe.close()
         await self._tasks.close()
-        for _, answer in self._waiting:
-            answer.cancel()
 
     def redis_ms(self, seconds_from_now: float) -> int:
         """A moment in Redis' own clock, in ms; host clocks may be off by minutes."""
         return int((time.time() + seconds_from_now) * 1000) + self._ahead_ms
 
-    async def call(self, call: Call) -> list[Any]:
+    def call(self, call: Call) -> asyncio.Future[list[Any]]:
         """The answer of append.lua. Raises RedisError when nobody knows whether it ran."""
         answer: asyncio.Future[list[Any]] = asyncio.get_running_loop().create_future()
-        self._waiting.append((call, answer))
-        self._wake.set()
-        return await answer
+        self._send(call, answer)
+        return answer
 
-    async def _run(self) -> None:
-        while True:
-            await self._wake.wait()
-            self._wake.clear()
-            batch, self._waiting = self._waiting, []
-            batch = [item for item in batch if not item[1].done()]
-            if batch:
-                await self._send(batch)
+    def _send(self, call: Call, answer: asyncio.Future[list[Any]]) -> None:
+        names, args = call
+        command = ("EVALSHA", APPEND.sha, len(names), *names, *args)
+        self._pipe.send(command, partial(self._heard, call, answer))
 
-    async def _send(self, batch: list[tuple[Call, asyncio.Future[list[Any]]]]) -> None:
-        try:
-            answers = await self._pipeline([call for call, _ in batch])
-            if any(isinstance(answer, NoScriptError) for answer in answers):
-                await self._redis.script_load(APPEND.source)
-                again = [i for i, a in enumerate(answers) if isinstance(a, NoScriptError)]
-                repeated = await self._pipeline([batch[i][0] for i in again])
-                for i, answer in zip(again, repeated, strict=True):
-                    answers[i] = answer
-        except (RedisError, OSError) as error:
-            answers = [error] * len(batch)
-        for (call, future), answer in zip(batch, answers, strict=True):
-            if future.done():
-                if not isinstance(answer, Exception) and answer[0] == b"cold":
-                    self._tasks.keep(self._give_back(call))
-                continue
-            if isinstance(answer, Exception):
-                future.set_exception(answer)
-            else:
-                self._ahead_ms = int(answer[1]) - int(time.time() * 1000)
-                future.set_result(answer)
+    def _heard(self, call: Call, answer: asyncio.Future[list[Any]], reply: Any) -> None:
+        if isinstance(reply, NoScriptError) and not answer.done():  # it did not run
+            self._pipe.send(("SCRIPT", "LOAD", APPEND.source), _loaded)
+            self._send(call, answer)
+            return
+        if isinstance(reply, list):
+            self._ahead_ms = int(reply[1]) - int(time.time() * 1000)
+            if answer.done() and reply[0] == b"cold":
+                self._tasks.keep(self._give_back(call))
+        settle(answer, reply)
 
     async def _give_back(self, call: Call) -> None:
         """A claim whose command is gone by now: nobody would load, and everybody wait for it."""
         request = orjson.loads(str(call[1][0]))
         await give_back(self._redis, request["room_id"], request["nonce"])
 
-    async def _pipeline(self, calls: list[Call]) -> list[Any]:
-        async with self._redis.pipeline(transaction=False) as pipe:
-            for names, args in calls:
-                pipe.execute_command("EVALSHA", APPEND.sha, len(names), *names, *args)
-            return list(await pipe.execute(raise_on_error=False))
+
+def _loaded(reply: Any) -> None:
+    if isinstance(reply, Exception):
+        log.warning("append.lua cannot be loaded", extra={"error": type(reply).__name__})

@@ -23,8 +23,8 @@ from engineio.async_drivers import aiohttp as driver
 from engineio.async_socket import AsyncSocket
 from engineio.base_socket import BaseSocket
 from engineio.payload import Payload
+from redis._parsers.base import BaseParser
 from redis.asyncio import connection
-from redis.asyncio.client import Pipeline
 from socketio.base_manager import BaseManager
 
 from rts_server.adapter.manager import Manager
@@ -151,24 +151,8 @@ REVIEWED: dict[str, tuple[Callable[..., Any], str]] = {
         connection.AbstractConnection.disconnect,
         "4959d1ce7f2d3580",
     ),
-    "redis AbstractConnection.send_command": (
-        connection.AbstractConnection.send_command,
-        "71ac039a9527869d",
-    ),
-    "redis AbstractConnection.send_packed_command": (
-        connection.AbstractConnection.send_packed_command,
-        "76b13e05372f5c98",
-    ),
-    "redis AbstractConnection.read_response": (
-        connection.AbstractConnection.read_response,
-        "9654ecd91ebdfa6e",
-    ),
-    "redis Pipeline.execute": (Pipeline.execute, "733a86c6d341224f"),
-    "redis Pipeline._execute_pipeline": (Pipeline._execute_pipeline, "558f73fd1371d2c1"),
-    "redis Pipeline.pipeline_execute_command": (
-        Pipeline.pipeline_execute_command,
-        "8c36039ca0ccdd3d",
-    ),
+    "redis AbstractConnection._close": (connection.AbstractConnection._close, "27e3ba5ad605e715"),
+    "redis BaseParser.parse_error": (BaseParser.parse_error, "cbe384d78b7bd005"),
 }
 
 

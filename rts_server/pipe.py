@@ -1,0 +1,120 @@
+"""Commands to Redis and their answers, pipelined on one link."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import Any
+
+from redis.asyncio import ConnectionPool
+from redis.exceptions import ConnectionError as Lost
+from redis.exceptions import RedisError
+
+from rts_server.link import Command, Link
+from rts_server.tasks import cancelled
+
+log = logging.getLogger(__name__)
+
+Heard = Callable[[Any], None]
+
+CONNECT = 1.0
+PATIENCE = 1.0
+"""Seconds without an answer after which the link is given up."""
+
+
+class Pipe:
+    """The link is opened when it is needed, and again when it was lost.
+
+    Every command is answered once, in order: by Redis, or by `Lost` when nobody knows whether it
+    ran.
+    """
+
+    def __init__(self, pool: ConnectionPool) -> None:
+        self._pool = pool
+        self._link: Link | None = None
+        self._opening: asyncio.Task[None] | None = None
+        self._unsent: list[tuple[Command, Heard]] = []
+        self._unanswered: deque[tuple[float, Heard]] = deque()
+        self._overdue: asyncio.TimerHandle | None = None
+
+    async def close(self) -> None:
+        """Give up what is not answered yet."""
+        if self._opening is not None:
+            await cancelled(self._opening)
+            _fail(heard for _, heard in self._unsent)
+        if self._link is not None:
+            self._link.close()
+            await self._link.gone
+
+    def call(self, *command: str | int | bytes) -> asyncio.Future[Any]:
+        """The answer. Raises RedisError."""
+        answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self.send(command, partial(settle, answer))
+        return answer
+
+    def send(self, command: Command, heard: Heard) -> None:
+        """Ask; `heard` is given the answer, an error as an exception. Never blocks."""
+        if self._link is None:
+            self._unsent.append((command, heard))
+            if self._opening is None:
+                self._opening = asyncio.create_task(self._open())
+            return
+        loop = asyncio.get_running_loop()
+        self._unanswered.append((loop.time() + PATIENCE, heard))
+        self._link.send(command)
+        if self._overdue is None:
+            self._overdue = loop.call_later(PATIENCE, self._look)
+
+    async def _open(self) -> None:
+        try:
+            async with asyncio.timeout(CONNECT):
+                self._link = await Link.open(self._pool, self._answered)
+        except (RedisError, OSError, TimeoutError) as error:
+            log.warning("redis cannot be reached", extra={"error": type(error).__name__})
+        finally:
+            self._opening = None
+        unsent, self._unsent = self._unsent, []
+        if self._link is None:
+            _fail(heard for _, heard in unsent)
+            return
+        self._link.gone.add_done_callback(self._lost)
+        for command, heard in unsent:
+            self.send(command, heard)
+
+    def _answered(self, reply: Any) -> None:
+        self._unanswered.popleft()[1](reply)
+
+    def _lost(self, _: object) -> None:
+        self._link = None
+        unanswered, self._unanswered = self._unanswered, deque()
+        _fail(heard for _, heard in unanswered)
+
+    def _look(self) -> None:
+        """One timer for all: set for the oldest that is unanswered, or not at all."""
+        self._overdue = None
+        if not self._unanswered or self._link is None:
+            return
+        loop = asyncio.get_running_loop()
+        left = self._unanswered[0][0] - loop.time()
+        if left <= 0:
+            self._link.close()
+        else:
+            self._overdue = loop.call_later(left, self._look)
+
+
+def _fail(waiting: Iterable[Heard]) -> None:
+    for heard in waiting:
+        heard(Lost("The link to Redis is lost."))
+
+
+def settle(answer: asyncio.Future[Any], reply: Any) -> None:
+    """Give a future its answer, if somebody still waits for it."""
+    if answer.done():
+        return
+    if isinstance(reply, Exception):
+        answer.set_exception(reply)
+    else:
+        answer.set_result(reply)

@@ -1,0 +1,105 @@
+"""Commands pipelined on one link to a real Valkey: each is answered once, in order, or lost."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable
+
+import pytest
+from redis.asyncio import BlockingConnectionPool, Redis
+from redis.exceptions import ConnectionError as Lost
+from redis.exceptions import NoScriptError, ResponseError
+
+from rts_server import pipe as module
+from rts_server.pipe import Pipe
+from tests.presence.instance import soon
+
+
+def to(url: str) -> Pipe:
+    """A pipe to an address."""
+    return Pipe(BlockingConnectionPool.from_url(url, protocol=2, socket_connect_timeout=0.5))
+
+
+@pytest.fixture
+async def pipe(redis: Redis, valkey_url: str) -> AsyncIterator[Pipe]:
+    """To an empty Redis."""
+    made = to(valkey_url)
+    yield made
+    await made.close()
+
+
+async def gathered(*answers: Awaitable[object]) -> list[object]:
+    """What each came to, an error as it is."""
+    async with asyncio.timeout(10):
+        return list(await asyncio.gather(*answers, return_exceptions=True))
+
+
+async def test_each_is_answered_in_order(pipe: Pipe) -> None:
+    """A thousand before there is a link, and as many behind; an error is its own command's."""
+    for _ in range(2):
+        before = int(await pipe.call("INCR", "n"))
+        answers = await gathered(*(pipe.call("INCR", "n") for _ in range(1_000)))
+        assert answers == list(range(before + 1, before + 1_001))
+    text, wrong, unknown, last = await gathered(
+        pipe.call("SET", "text", "x" * 100_000),
+        pipe.call("INCR", "text"),
+        pipe.call("EVALSHA", "0" * 40, 0),
+        pipe.call("STRLEN", "text"),
+    )
+    assert (text, last) == (b"OK", 100_000)
+    assert isinstance(wrong, ResponseError)
+    assert isinstance(unknown, NoScriptError)
+
+
+async def test_who_waits_no_more_takes_nobodys_answer(pipe: Pipe) -> None:
+    """A caller that was cancelled is passed over."""
+    answers = [pipe.call("ECHO", str(n)) for n in range(10)]
+    answers[3].cancel()
+    told = await gathered(*answers)
+    assert isinstance(told.pop(3), asyncio.CancelledError)
+    assert told == [str(n).encode() for n in range(10) if n != 3]
+
+
+async def test_a_lost_link_is_told_and_taken_anew(pipe: Pipe, redis: Redis) -> None:
+    """What was not answered is lost, for nobody knows; what is asked next finds a new link."""
+    await pipe.call("PING")
+    blocked = [pipe.call("BLPOP", "nothing", 0), pipe.call("INCR", "n")]
+    await soon(lambda: _blocked(redis))
+    await redis.client_kill_filter(_type="normal", skipme=True)
+    assert [type(one) for one in await gathered(*blocked)] == [Lost, Lost]
+    assert await pipe.call("EXISTS", "n") == 0
+
+
+async def _blocked(redis: Redis) -> bool:
+    return bool((await redis.info("clients"))["blocked_clients"])
+
+
+async def test_a_silent_redis_is_given_up(pipe: Pipe, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without an answer for so long the link is dropped; one that answers late enough is kept."""
+    monkeypatch.setattr(module, "PATIENCE", 0.6)
+    began = await pipe.call("CLIENT", "ID")
+    for _ in range(3):
+        assert await pipe.call("BLPOP", "nothing", "0.1") is None
+    assert await pipe.call("CLIENT", "ID") == began
+    assert [type(one) for one in await gathered(pipe.call("BLPOP", "nothing", 0))] == [Lost]
+    assert await pipe.call("CLIENT", "ID") != began
+
+
+async def test_nobody_there_is_told_at_once(unused_tcp_port: int) -> None:
+    """And asked again by who comes next."""
+    away = to(f"redis://127.0.0.1:{unused_tcp_port}/0")
+    for _ in range(2):
+        answers = await gathered(*(away.call("PING") for _ in range(3)))
+        assert [type(one) for one in answers] == [Lost] * 3
+    await away.close()
+
+
+async def test_an_end_tells_who_waits(valkey_url: str, redis: Redis) -> None:
+    """Before there is a link, and behind one."""
+    early, late = to(valkey_url), to(valkey_url)
+    asked = [early.call("PING")]
+    await early.close()
+    await late.call("PING")
+    asked.append(late.call("BLPOP", "nothing", 0))
+    await late.close()
+    assert [type(one) for one in await gathered(*asked)] == [Lost, Lost]
