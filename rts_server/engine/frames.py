@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -22,8 +21,7 @@ class Malformed(ValueError):
     """Not a packet at all, or one nobody could be answered for."""
 
 
-@dataclass(frozen=True)
-class Frame:
+class Frame(NamedTuple):
     """A packet. `data` is its JSON, parsed; `broken` when that JSON is not strict JSON."""
 
     type: int

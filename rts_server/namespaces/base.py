@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import re
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
 from functools import cache
 from math import ceil
@@ -26,6 +25,7 @@ from rts_server.engine.packets import ack_packet
 from rts_server.engine.server import Server
 from rts_server.namespaces.charges import charges
 from rts_server.namespaces.connections import Connections
+from rts_server.namespaces.cursors import read_cursors
 from rts_server.namespaces.session import Asked, Session
 from rts_server.persistence.complaints import Complaints
 from rts_server.protocol.commands import AuthRefresh, Command
@@ -42,7 +42,6 @@ _counted = cache(metrics.COMMANDS.labels)
 _timed = cache(metrics.COMMAND_SECONDS.labels)
 """Label sets are few and a look-up costs a µs, so each is bound once."""
 
-_ROOM_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 ITS_OWN_FAULT = frozenset(
     {"bad_request", "invalid_param", "message_too_large", "unsupported_type", "rate_limited"}
 )
@@ -61,7 +60,7 @@ class Durable:
 
     data: dict[str, Any]
     fate: asyncio.Future[str]
-    late: Callable[[str], Awaitable[None]] | None = None
+    late: Callable[[str], Coroutine[Any, Any, None]] | None = None
     failed: errors.Refusal = field(default_factory=errors.Unavailable)
 
 
@@ -229,19 +228,27 @@ class Namespace(socketio.AsyncNamespace):  # type: ignore[misc]
         """Apply the commands of one connection in order; waiting for durability is elsewhere."""
         while session.line:
             asked = session.line.popleft()
-            deadline = asked.at + self._settings.command_deadline
-            try:
-                async with asyncio.timeout_at(deadline):
-                    await session.ready.wait()
-                    answer = await self._apply(session, asked.frame)
-            except TimeoutError:
-                answer = errors.Timeout() if session.ready.is_set() else errors.Unavailable()
+            answer = await self._in_time(session, asked)
             if not isinstance(answer, Durable):
                 self._answer(session, asked.frame, answer, asked.at)
             elif answer.fate.done():
                 self._answer_fate(session, asked, answer)
             else:
-                self._tasks.keep(self._answer_when_durable(session, asked, answer))
+                self._answer_when_durable(session, asked, answer)
+
+    async def _in_time(self, session: Session, asked: Asked) -> Answer | errors.Refusal:
+        deadline = session.deadline
+        deadline.begin(asked.at + self._settings.command_deadline)
+        try:
+            if not session.ready.is_set():
+                await session.ready.wait()
+            answer = await self._apply(session, asked.frame)
+        except asyncio.CancelledError:
+            if not deadline.end():
+                raise
+            return errors.Timeout() if session.ready.is_set() else errors.Unavailable()
+        deadline.end()
+        return answer
 
     async def _apply(self, session: Session, frame: Frame) -> Answer | errors.Refusal:
         try:
@@ -301,17 +308,25 @@ class Namespace(socketio.AsyncNamespace):  # type: ignore[misc]
         """What a command above a rate is answered."""
         return refusal
 
-    async def _answer_when_durable(self, session: Session, asked: Asked, answer: Durable) -> None:
+    def _answer_when_durable(self, session: Session, asked: Asked, answer: Durable) -> None:
+        """With its fate, or after a while without: then the fate is told later."""
         left = asked.at + self._settings.command_deadline - MARGIN - self._now()
         patience = max(0.0, min(self._settings.durable_wait, left))
-        waited, _ = await asyncio.wait([answer.fate], timeout=patience)
-        if not waited:
-            self._answer(session, asked.frame, answer.data | {"status": "accepted"}, asked.at)
-            if answer.late:
-                await asyncio.wait([answer.fate])
-                await answer.late(answer.fate.result())
-        else:
-            self._answer_fate(session, asked, answer)
+        loop = asyncio.get_running_loop()
+        timer = loop.call_later(patience, self._accept, session, asked, answer)
+
+        def known(fate: asyncio.Future[str]) -> None:
+            timer.cancel()
+            if not asked.accepted:
+                self._answer_fate(session, asked, answer)
+            elif answer.late:
+                self._tasks.keep(answer.late(fate.result()))
+
+        answer.fate.add_done_callback(known)
+
+    def _accept(self, session: Session, asked: Asked, answer: Durable) -> None:
+        asked.accepted = True
+        self._answer(session, asked.frame, answer.data | {"status": "accepted"}, asked.at)
 
     def _answer_fate(self, session: Session, asked: Asked, answer: Durable) -> None:
         fate = answer.fate.result()
@@ -373,29 +388,3 @@ def _told(session: Session, frame: Frame, answer: object = None) -> dict[str, An
             if isinstance(value, str):
                 told[name] = value
     return told
-
-
-def read_cursors(
-    given: Any, most: int
-) -> tuple[dict[str, tuple[int, int]], dict[str, tuple[int, int]]]:
-    """Positions and receipts of `{room_id: [epoch, offset, read_seq?, delivered_seq?]}` as far as
-    it makes sense; the rest is ignored.
-    """
-    positions: dict[str, tuple[int, int]] = {}
-    receipts: dict[str, tuple[int, int]] = {}
-    for room_id, cursor in given.items() if isinstance(given, dict) else ():
-        if len(positions) >= most:
-            break
-        if not isinstance(room_id, str) or not _ROOM_ID.fullmatch(room_id):
-            continue
-        if not isinstance(cursor, list) or len(cursor) < 2 or not all(map(_is_number, cursor[:2])):
-            continue
-        positions[room_id] = (cursor[0], cursor[1])
-        if len(cursor) > 2 and all(map(_is_number, cursor[2:4])):
-            read, delivered = [*cursor[2:4], 0][:2]
-            receipts[room_id] = (read, delivered)
-    return positions, receipts
-
-
-def _is_number(value: Any) -> bool:
-    return type(value) is int and 0 <= value < 10**10

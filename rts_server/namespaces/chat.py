@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any
 
@@ -221,7 +221,7 @@ class Chat(Namespace):
 
     def _late(
         self, session: Session, room_id: str, data: dict[str, Any]
-    ) -> Callable[[str], Awaitable[None]]:
+    ) -> Callable[[str], Coroutine[Any, Any, None]]:
         """`message.status` once what was acked `accepted` is queued."""
         names = ("message_id", "client_msg_id")
 

@@ -10,14 +10,18 @@ from typing import Any
 from rts_server.auth import Identity
 from rts_server.engine.frames import Frame
 from rts_server.engine.outgoing import Outgoing
+from rts_server.namespaces.deadline import Deadline
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False, slots=True)
 class Asked:
-    """A command in the line of its connection; `at` in loop time."""
+    """A command in the line of its connection; `at` in loop time. `accepted`: so it was answered,
+    before it was known what becomes of it.
+    """
 
     frame: Frame
     at: float
+    accepted: bool = False
 
 
 @dataclass(eq=False)
@@ -34,6 +38,7 @@ class Session:
     line: deque[Asked] = field(default_factory=deque)
     ready: asyncio.Event = field(default_factory=asyncio.Event)
     worker: asyncio.Task[None] | None = None
+    deadline: Deadline = field(default_factory=Deadline)
     opening: asyncio.Task[None] | None = None
     unanswered: int = 0
     last_answer: asyncio.Event | None = None

@@ -1,0 +1,34 @@
+"""Where a client says it stands, as far as it makes sense."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+_ROOM_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+
+
+def read_cursors(
+    given: Any, most: int
+) -> tuple[dict[str, tuple[int, int]], dict[str, tuple[int, int]]]:
+    """Positions and receipts of `{room_id: [epoch, offset, read_seq?, delivered_seq?]}` as far as
+    it makes sense; the rest is ignored.
+    """
+    positions: dict[str, tuple[int, int]] = {}
+    receipts: dict[str, tuple[int, int]] = {}
+    for room_id, cursor in given.items() if isinstance(given, dict) else ():
+        if len(positions) >= most:
+            break
+        if not isinstance(room_id, str) or not _ROOM_ID.fullmatch(room_id):
+            continue
+        if not isinstance(cursor, list) or len(cursor) < 2 or not all(map(_is_number, cursor[:2])):
+            continue
+        positions[room_id] = (cursor[0], cursor[1])
+        if len(cursor) > 2 and all(map(_is_number, cursor[2:4])):
+            read, delivered = [*cursor[2:4], 0][:2]
+            receipts[room_id] = (read, delivered)
+    return positions, receipts
+
+
+def _is_number(value: Any) -> bool:
+    return type(value) is int and 0 <= value < 10**10
