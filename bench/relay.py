@@ -1,0 +1,180 @@
+"""`python -m bench.relay`: messages per CPU-second of the relay, from the outbox into SQS.
+
+SQS is a stub that accepts everything: the local AWS carries one or two thousand messages a second.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+import sys
+import tempfile
+import time
+from collections.abc import Awaitable, Callable
+from multiprocessing import Process
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import click
+import orjson
+import uvloop
+from aiohttp import web
+from redis.asyncio import Redis
+
+from bench.ground import clean
+from bench.machine import cores, cpu_seconds, described, pinned
+from rts_server import keys
+from rts_server.dev.aws import CREDENTIALS
+from rts_server.dev.child import Child, end
+from rts_server.dev.ports import LOCAL
+from rts_server.dev.valkey import Valkey
+from tests.world import free_port
+
+COMMAND = (sys.executable, "-m", "rts_server", "relay")
+ORIGINS = 4
+PIPELINE = 1_000
+WITHIN = 120.0
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
+@click.option("--messages", type=click.IntRange(100, 1_000_000), default=20_000)
+@click.option("--rooms", type=click.IntRange(1, 100_000), default=500)
+@click.option("--text", type=click.IntRange(1, 4_000), default=200, help="Characters of each.")
+@click.option("--rounds", type=click.IntRange(1, 20), default=3)
+def main(messages: int, rooms: int, text: int, rounds: int) -> None:
+    """Fill the outbox while the relay is stopped, let it go, see what it took."""
+    servers, generator, others = cores()
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+        data = Path(folder)
+        valkey, port = Valkey(data, free_port(), log=data / "valkey.log"), free_port()
+        queue = Process(target=_serve, args=(port,), daemon=True)
+        with pinned(others):
+            valkey.open()
+            queue.start()
+        environment = clean(dict(os.environ)) | CREDENTIALS
+        environment |= {
+            "RTS_REDIS_URL": valkey.url,
+            "AWS_ENDPOINT_URL": f"http://{LOCAL}:{port}",
+            "RTS_JWT_SECRET": secrets.token_hex(32),
+        }
+        relay = Child("relay", COMMAND, log=data / "relay.log", environment=environment)
+        try:
+            with pinned(generator):
+                records = _records(messages, rooms, text)
+                took = [_drained(valkey.url, relay, servers, records) for _ in range(rounds)]
+        finally:
+            end([relay, valkey], 2.0)
+            queue.kill()
+    cpu, seconds = median(cpu for cpu, _ in took), median(seconds for _, seconds in took)
+    click.echo(
+        f"{described()}. {messages:,} messages of {text} characters in {rooms:,} rooms, median of "
+        f"{rounds}: {messages / cpu:,.0f} messages per CPU-second of the relay, "
+        f"{cpu / messages * 1e6:.0f} µs each; the stub took {messages / seconds:,.0f}/s."
+    )
+
+
+def _records(messages: int, rooms: int, text: int) -> list[tuple[str, dict[str, str]]]:
+    """(stream, entry) as append.lua writes them."""
+    made = []
+    for n in range(messages):
+        room_id, offset = f"room-{n % rooms}", n // rooms + 1
+        message = {
+            "message_id": f"{n:032x}",
+            "client_msg_id": f"client-{n:024x}",
+            "room_id": room_id,
+            "seq": offset,
+            "epoch": 1,
+            "sender_id": "alice",
+            "type": "text",
+            "text": "x" * text,
+            "attachments": [],
+            "mentions": [],
+            "reactions": {},
+            "metadata": {},
+            "version": 1,
+            "created_at": "2026-11-25T10:00:00.000Z",
+        }
+        event = {"type": "message.new", "room_id": room_id, "data": {"message": message}}
+        record = orjson.dumps({"v": 1, "hash": f"{n:064x}", "event": event}).decode()
+        entry = {"q": "m", "r": room_id, "e": f"1:{offset}", "k": f"{n:032x}", "d": record}
+        entry["o"] = f"origin-{n % ORIGINS}"
+        made.append((keys.outbox(keys.partition(room_id)), entry))
+    return made
+
+
+def _drained(
+    url: str, relay: Child, core: set[int], records: list[tuple[str, dict[str, str]]]
+) -> tuple[float, float]:
+    """(CPU seconds, seconds) of a relay that runs already, from the first entry to the last."""
+    with pinned(core):
+        relay.start()
+    try:
+        return uvloop.run(_drain(url, relay, records))
+    finally:
+        end([relay], 2.0)
+
+
+async def _drain(
+    url: str, relay: Child, records: list[tuple[str, dict[str, str]]]
+) -> tuple[float, float]:
+    assert relay.pid is not None
+    async with Redis.from_url(url) as redis:
+        await _until(lambda: redis.zcard(keys.RELAYS), relay)
+        await asyncio.sleep(1.0)  # it holds its leases
+        before, began = cpu_seconds(relay.pid), time.monotonic()
+        for at in range(0, len(records), PIPELINE):
+            async with redis.pipeline(transaction=False) as pipe:
+                for stream, entry in records[at : at + PIPELINE]:
+                    pipe.xadd(stream, entry)  # type: ignore[arg-type]
+                await pipe.execute()
+        streams = sorted({stream for stream, _ in records})
+
+        async def empty() -> bool:
+            async with redis.pipeline(transaction=False) as pipe:
+                for stream in streams:
+                    pipe.xlen(stream)
+                return not any(await pipe.execute())
+
+        await _until(empty, relay)
+        return cpu_seconds(relay.pid) - before, time.monotonic() - began
+
+
+async def _until(holds: Callable[[], Awaitable[Any]], relay: Child) -> None:
+    deadline = time.monotonic() + WITHIN
+    while True:
+        if await holds():
+            return
+        if not relay.alive or time.monotonic() > deadline:
+            raise RuntimeError(f"The relay does not get on: {relay.last_words()}")
+        await asyncio.sleep(0.02)
+
+
+def _serve(port: int) -> None:
+    """SQS as far as the relay asks it: every record is accepted."""
+    app = web.Application(client_max_size=2**20)
+    app.router.add_post("/{path:.*}", _answer)
+    web.run_app(app, host=LOCAL, port=port, print=None, access_log=None)
+
+
+async def _answer(request: web.Request) -> web.Response:
+    action = request.headers["X-Amz-Target"].rpartition(".")[2]
+    asked = orjson.loads(await request.read())
+    answer: dict[str, object] = {}
+    if action == "GetQueueUrl":
+        answer = {"QueueUrl": f"http://{request.host}/{asked['QueueName']}"}
+    elif action == "SendMessageBatch":
+        accepted = [
+            {"Id": one["Id"], "MessageId": one["Id"], "MD5OfMessageBody": ""}
+            for one in asked["Entries"]
+        ]
+        answer = {"Successful": accepted, "Failed": []}
+    elif action == "ReceiveMessage":  # the quarantine is empty, and asked for as long as that takes
+        await asyncio.sleep(asked.get("WaitTimeSeconds", 0))
+    body = orjson.dumps(answer)
+    return web.Response(body=body, content_type="application/x-amz-json-1.0")
+
+
+if __name__ == "__main__":
+    main()
