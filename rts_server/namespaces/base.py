@@ -6,7 +6,7 @@ import asyncio
 import logging
 import secrets
 from collections.abc import Awaitable, Callable, Coroutine
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache
 from math import ceil
 from typing import Any, ClassVar, TypeVar
@@ -49,6 +49,8 @@ ITS_OWN_FAULT = frozenset(
 MARGIN = 0.5
 """Seconds of the command's deadline kept for the ack itself."""
 
+UNAVAILABLE = errors.Unavailable()
+
 
 @dataclass(frozen=True)
 class Durable:
@@ -61,7 +63,7 @@ class Durable:
     data: dict[str, Any]
     fate: asyncio.Future[str]
     late: Callable[[str], Coroutine[Any, Any, None]] | None = None
-    failed: errors.Refusal = field(default_factory=errors.Unavailable)
+    failed: errors.Refusal = UNAVAILABLE
 
 
 Answer = dict[str, Any] | Durable

@@ -27,6 +27,8 @@ from rts_server.rooms.rooms import Rooms
 from rts_server.rooms.sync import Sync
 from rts_server.rooms.unread import Unread
 
+NEVER_STORED = errors.NeverStored()
+
 
 @dataclass(frozen=True)
 class Reads:
@@ -202,7 +204,7 @@ class Chat(Namespace):
         appended = done.appended
         assert appended is not None
         if appended.status == "failed":
-            raise errors.NeverStored()
+            raise NEVER_STORED
         moved = (session.user_id, *appended.unhid) if appended.read_on else appended.unhid
         for user_id in moved:
             self._unread.tell_soon(user_id, room_id)
@@ -217,7 +219,7 @@ class Chat(Namespace):
         if appended.duplicate:
             data["duplicate"] = True
         late = self._late(session, room_id, data) if done.first else None
-        return Durable(data, done.fate, late, errors.NeverStored())
+        return Durable(data, done.fate, late, NEVER_STORED)
 
     def _late(
         self, session: Session, room_id: str, data: dict[str, Any]
