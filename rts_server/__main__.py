@@ -132,8 +132,8 @@ def _settings() -> Settings:
 def _deployed() -> Settings:
     """Settings of a process that answers for others: without a secret anyone could sign."""
     settings = _settings()
-    if not settings.jwt_secret:
-        _fail("RTS_JWT_SECRET is missing: it signs and verifies the users' tokens.", 2)
+    if not settings.jwt_secret and not settings.jwks_url:
+        _fail("RTS_JWT_SECRET or RTS_JWKS_URL is missing: by it users' tokens are verified.", 2)
     return settings
 
 

@@ -12,6 +12,7 @@ from aiohttp import web
 from rts_server.adapter.everywhere import Everywhere
 from rts_server.adapter.hearing import Hearing
 from rts_server.adapter.manager import Manager
+from rts_server.auth import Tokens
 from rts_server.config import Settings
 from rts_server.drain import Drain
 from rts_server.engine.server import Server
@@ -23,6 +24,7 @@ from rts_server.namespaces.greeting import Greeting
 from rts_server.namespaces.presence import PresenceNamespace
 from rts_server.namespaces.receipts import ReceiptsNamespace
 from rts_server.parts import Parts, Presence, start_tracing
+from rts_server.persistence.revocations import Revocations
 from rts_server.presence.roster import Roster
 from rts_server.rest import demo, health, operators
 from rts_server.rest.instances import InstanceRoutes, PresenceRoutes
@@ -48,7 +50,8 @@ def create_app(settings: Settings) -> web.Application:
     )
     server = Server(settings, Manager())
     presence = Presence(settings, parts, hearing)
-    connections = Connections(settings, server, presence.online, parts.revocations)
+    tokens = Tokens(settings)
+    connections = Connections(settings, server, presence.online, tokens, parts.revocations)
     presence.lease.lost = partial(_give_up, presence, connections, server)
     store = Store(settings)
     told = parts.receipts, parts.unread
@@ -67,14 +70,14 @@ def create_app(settings: Settings) -> web.Application:
         parts.tracing.follow_commands(chat, receipts, here)
     server.attach(app)
     drain = app[DRAIN] = Drain(settings, server, (chat, receipts, here), parts.fates)
-    starting = parts.revocations.not_ready
-    health.add_routes(app, lambda: drain.not_ready() + (hearing.not_ready() or starting()))
+    starting = parts.revocations, tokens
+    health.add_routes(app, partial(_not_ready, drain, hearing, starting))
     hearing.told = _told(connections, presence, drain)
     roster = Roster(parts.redis)
     instances = InstanceRoutes(roster, Everywhere(parts.redis))
     whereabouts = PresenceRoutes(presence.presences, roster)
     resources = [*parts.for_operators(store, presence.presences), instances, whereabouts]
-    operators.add_routes(app, settings, parts.revocations, resources)
+    operators.add_routes(app, settings, tokens, parts.revocations, resources)
     if settings.dev:
         demo.add_routes(app, settings)
 
@@ -83,6 +86,7 @@ def create_app(settings: Settings) -> web.Application:
             server.pressure = watch.pressure
             hearing.start()
             revoking = asyncio.create_task(parts.revocations.run())
+            tokens.start()
             presence.start()
             log.info("started", extra={"instance": parts.origin})
             yield
@@ -91,11 +95,18 @@ def create_app(settings: Settings) -> web.Application:
             for namespace in (chat, receipts, here):
                 await namespace.close()
             await cancelled(revoking)
+            await tokens.close()
             await hearing.close()
             await store.close()
 
     app.cleanup_ctx.append(lifespan)
     return app
+
+
+def _not_ready(drain: Drain, hearing: Hearing, starting: tuple[Revocations, Tokens]) -> list[str]:
+    """Why another instance would do better; what is missing at the start only when all is heard."""
+    missing = [reason for part in starting for reason in part.not_ready()]
+    return drain.not_ready() + (hearing.not_ready() or missing)
 
 
 def _give_up(presence: Presence, connections: Connections, server: Server) -> None:

@@ -11,6 +11,7 @@ import jwt
 
 from rts_server.config import Settings
 from rts_server.errors import TokenExpired, Unauthorized
+from rts_server.jwks import KeySet
 
 ALGORITHM = "HS256"
 LONGEST = 4_096
@@ -28,15 +29,63 @@ class Identity:
     scope: str = ""
 
 
-def verify(settings: Settings, token: Any) -> Identity:
-    """Identity of a token. Raises Unauthorized or TokenExpired, one text for all that is wrong."""
+class Tokens:
+    """Who a token is for: one that names a key is a provider's, any other is of our own secret."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        url = settings.jwks_url
+        self._keys = KeySet(url, settings.jwks_refresh) if url else None
+
+    def start(self) -> None:
+        """Fetch the provider's keys, if there is one, and keep them fresh."""
+        if self._keys is not None:
+            self._keys.start()
+
+    async def close(self) -> None:
+        """Stop."""
+        if self._keys is not None:
+            await self._keys.close()
+
+    def not_ready(self) -> list[str]:
+        """Why another instance would do better."""
+        return [] if self._keys is None else self._keys.not_ready()
+
+    async def identity(self, token: Any) -> Identity:
+        """Raises Unauthorized, TokenExpired; Unavailable while its key cannot be asked for."""
+        kid = _kid(token) if self._keys else None
+        key = await self._keys.key(kid) if self._keys and kid else None
+        return verify(self._settings, token, key)
+
+
+def _kid(token: Any) -> str | None:
+    _must_be_text(token)
+    try:
+        kid = jwt.get_unverified_header(token).get("kid")
+    except (jwt.PyJWTError, ValueError, RecursionError):
+        raise Unauthorized() from None
+    return kid if isinstance(kid, str) else None
+
+
+def _must_be_text(token: Any) -> None:
     if not isinstance(token, str) or not token or len(token) > LONGEST:
         raise Unauthorized()
+
+
+def verify(settings: Settings, token: Any, key: jwt.PyJWK | None = None) -> Identity:
+    """Identity of a token of this deployment's secret, or of a provider's key.
+
+    Raises Unauthorized or TokenExpired, one text for all that is wrong.
+    """
+    _must_be_text(token)
+    secret, algorithm = settings.jwt_secret, ALGORITHM
+    if key is not None:
+        secret, algorithm = key.key, key.algorithm_name
     try:
         claims = jwt.decode(
             token,
-            settings.jwt_secret,
-            algorithms=[ALGORITHM],
+            secret,
+            algorithms=[algorithm],
             audience=settings.jwt_audience,
             issuer=settings.jwt_issuer,
             leeway=settings.expiry_grace,

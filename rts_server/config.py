@@ -74,6 +74,10 @@ def _rates(text: str) -> None:
         raise ValidationError(str(error)) from None
 
 
+_ENCRYPTED = r"https://.+|http://(127\.0\.0\.1|localhost)[:/].*"
+"""Or on this machine."""
+
+
 @dataclass(frozen=True)
 class Settings:
     """Everything a process is told. Times are in seconds; the promises' (t) are among them."""
@@ -97,6 +101,8 @@ class Settings:
     jwt_secret: str = _text("RTS_JWT_SECRET", "", secret=True)
     jwt_issuer: str | None = _text("RTS_JWT_ISSUER", None)
     jwt_audience: str | None = _text("RTS_JWT_AUDIENCE", None)
+    jwks_url: str | None = _text("RTS_JWKS_URL", None, Regexp(_ENCRYPTED))
+    jwks_refresh: float = _seconds("RTS_JWKS_REFRESH", 3_600.0, 1.0)
     cors_origins: str = _text("RTS_CORS_ORIGINS", "")
     transports: str = _text(
         "RTS_TRANSPORTS", "websocket", OneOf(["websocket", "polling,websocket"])

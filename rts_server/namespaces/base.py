@@ -16,7 +16,7 @@ from marshmallow import ValidationError
 from redis.exceptions import RedisError
 from socketio.exceptions import ConnectionRefusedError as Refused
 
-from rts_server import auth, errors, metrics
+from rts_server import errors, metrics
 from rts_server.config import Settings
 from rts_server.emf import TROUBLE
 from rts_server.engine import frames
@@ -115,26 +115,30 @@ class Namespace(socketio.AsyncNamespace):  # type: ignore[misc]
         """Lifecycle only, from the library's own path; a TypeError would make it call twice."""
         try:
             if event == "connect":
-                sid, environ, given = args
+                sid, _, given = args
                 await self._connections.may_be_judged()
-                self._authenticate(sid, environ, given["auth"])
+                await self._authenticate(sid, given["auth"])
             elif event == "disconnect":
                 self._disconnected(args[0])
         except Refused:
             raise
-        except Exception:
-            log.exception("%s failed", event)
+        except Exception as error:
+            if not isinstance(error, errors.Unavailable):
+                log.exception("%s failed", event)
             if event == "connect":  # a CONNECT_ERROR is final for a client; this may pass
                 self._server.abort(self._server.manager.eio_sid_from_sid(args[0], self.namespace))
                 return False
             return None
 
-    def _authenticate(self, sid: str, environ: dict[str, Any], given: dict[str, Any]) -> None:
+    async def _authenticate(self, sid: str, given: dict[str, Any]) -> None:
+        """Raises Refused for what another try cannot mend, Unavailable for what it may."""
         eio_sid = self._server.manager.eio_sid_from_sid(sid, self.namespace)
         cursors = read_cursors(given.get("cursors"), self._settings.limits.cursor_rooms)
         try:
-            identity = auth.verify(self._settings, given.get("token"))
+            identity = await self._connections.tokens.identity(given.get("token"))
             session_id = self._connections.enter(eio_sid, self.namespace, identity)
+        except errors.Unavailable:
+            raise
         except errors.Refusal as refusal:
             raise Refused(refusal.message, {"code": refusal.code}) from None
         out = self._server.outgoing(eio_sid)
@@ -193,7 +197,7 @@ class Namespace(socketio.AsyncNamespace):  # type: ignore[misc]
     @command("auth.refresh", AuthRefresh)
     async def auth_refresh(self, session: Session, asked: dict[str, Any]) -> Answer:
         """A newer token of the same user: the connection lives as long as it."""
-        identity = auth.verify(self._settings, asked["token"])
+        identity = await self._connections.tokens.identity(asked["token"])
         session.identity = self._connections.present(session.eio_sid, identity)
         return {"expires_at": rfc3339(session.identity.expires_at)}
 

@@ -9,7 +9,7 @@ import time
 from dataclasses import dataclass, field
 
 from rts_server import errors, metrics
-from rts_server.auth import Identity
+from rts_server.auth import Identity, Tokens
 from rts_server.config import Settings
 from rts_server.engine.server import CLOSED_AS, Server
 from rts_server.logs import Flow
@@ -43,8 +43,14 @@ class Connections:
     """
 
     def __init__(
-        self, settings: Settings, server: Server, online: Online, revocations: Revocations
+        self,
+        settings: Settings,
+        server: Server,
+        online: Online,
+        tokens: Tokens,
+        revocations: Revocations,
     ) -> None:
+        self.tokens = tokens
         self._grace = settings.expiry_grace
         self._revocations = revocations
         revocations.told = self.revoked

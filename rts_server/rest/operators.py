@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from aiohttp import web
 
+from rts_server.auth import Tokens
 from rts_server.config import Settings
 from rts_server.persistence.revocations import Revocations
 from rts_server.rest import openapi
@@ -11,10 +12,14 @@ from rts_server.rest.routes import Doors, routes_of
 
 
 def add_routes(
-    app: web.Application, settings: Settings, revocations: Revocations, resources: list[object]
+    app: web.Application,
+    settings: Settings,
+    tokens: Tokens,
+    revocations: Revocations,
+    resources: list[object],
 ) -> None:
     """Add what the resources have, each for tokens with `scope: operator` alone."""
-    doors = Doors(settings, revocations)
+    doors = Doors(settings, tokens, revocations)
     for resource in resources:
         doors.add(app, resource)
     routes = [one for resource in resources for one in routes_of(resource)]

@@ -17,8 +17,8 @@ from aiohttp import web
 from marshmallow import Schema
 from redis.exceptions import RedisError
 
-from rts_server import auth, errors, metrics
-from rts_server.auth import Identity
+from rts_server import errors, metrics
+from rts_server.auth import Identity, Tokens
 from rts_server.config import Settings
 from rts_server.persistence.revocations import Revocations
 from rts_server.protocol import requests
@@ -95,8 +95,9 @@ def routes_of(resource: object) -> list[tuple[Route, Handler]]:
 class Doors:
     """Opens for operators' tokens alone."""
 
-    def __init__(self, settings: Settings, revocations: Revocations) -> None:
+    def __init__(self, settings: Settings, tokens: Tokens, revocations: Revocations) -> None:
         self._settings = settings
+        self._tokens = tokens
         self._revocations = revocations
         self._buckets = Buckets(parse(settings.rates))
 
@@ -147,7 +148,8 @@ class Doors:
     async def _operator(self, request: web.Request) -> Identity:
         """Who asks. Raises Unauthorized, TokenExpired, Forbidden, RateLimited."""
         kind, _, token = request.headers.get("Authorization", "").partition(" ")
-        identity = auth.verify(self._settings, token.strip() if kind.lower() == "bearer" else None)
+        given = token.strip() if kind.lower() == "bearer" else None
+        identity = await self._tokens.identity(given)
         async with asyncio.timeout(self._settings.redis_deadline):
             await self._revocations.known.wait()
         self._revocations.check(identity)

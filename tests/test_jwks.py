@@ -1,0 +1,223 @@
+"""Tokens of an identity provider, whose keys come and go, and who may be away."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hmac
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from typing import Any
+
+import jwt
+import pytest
+from aiohttp import web
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rts_server import auth, jwks
+from rts_server.auth import Tokens
+from rts_server.config import Settings
+from rts_server.errors import Refusal, Unauthorized, Unavailable
+from rts_server.jwks import usable
+from tests.presence.instance import soon
+from tests.provider import MAKE, Provider, provider, public
+
+SECRET = "a secret of at least thirty-two bytes"
+
+
+@asynccontextmanager
+async def of(one: Provider, secret: str = "", refresh: float = 3_600.0) -> AsyncIterator[Tokens]:
+    """Tokens of a provider, its keys fetched once."""
+    made = Tokens(Settings(jwt_secret=secret, jwks_url=one.url, jwks_refresh=refresh))
+    assert made.not_ready() == ["token keys"]
+    made.start()
+    await soon(lambda: made.not_ready() == [])
+    try:
+        yield made
+    finally:
+        await made.close()
+
+
+async def refused(tokens: Tokens, token: str) -> type[Refusal]:
+    """What a token is answered."""
+    with pytest.raises(Refusal) as caught:
+        await tokens.identity(token)
+    return caught.type
+
+
+@pytest.mark.parametrize("algorithm", MAKE)
+async def test_a_token_of_each_kind_of_key_opens(algorithm: str) -> None:
+    """By the key it names; a known one is asked for once."""
+    async with provider() as one:
+        one.make("other", algorithm)
+        async with of(one) as tokens:
+            for kid in ("other", "one", "other"):
+                found = await tokens.identity(one.token("alice", kid, scope="operator"))
+                assert (found.user_id, found.scope) == ("alice", "operator")
+        assert one.asked == 1
+
+
+async def test_the_secret_counts_beside_it_and_never_without_it() -> None:
+    """A token without a key's id is the secret's; where there is none it is nobody's."""
+    ours = auth.issue(Settings(jwt_secret=SECRET), "ops")
+    async with provider() as one:
+        async with of(one, SECRET) as tokens:
+            assert (await tokens.identity(ours)).user_id == "ops"
+            assert (await tokens.identity(one.token("alice", "one"))).user_id == "alice"
+        async with of(one) as tokens:
+            assert await refused(tokens, ours) is Unauthorized
+            assert await refused(tokens, _hs256(b"", ours.split(".")[1])) is Unauthorized
+
+
+async def test_a_key_signs_by_its_own_algorithm_only() -> None:
+    """Not by the one a token names: a public key is no shared secret, nor is another's kind."""
+    async with provider() as one:
+        one.make("rsa", "RS256")
+        one.make("ec", "ES256")
+        key: Any = one._keys["rsa"][0]
+        pem = key.public_key().public_bytes(
+            serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+        )
+        good = one.token("alice", "rsa").split(".")
+        async with of(one, SECRET) as tokens:
+            for kid, signed in [
+                ("rsa", _hs256(pem, good[1])),
+                ("ec", one.token("alice", "rsa")),
+                ("rsa", one.token("alice", "ec")),
+                ("one", auth.issue(Settings(jwt_secret=SECRET), "alice")),
+            ]:
+                assert await refused(tokens, _named(signed, kid)) is Unauthorized
+
+
+def _hs256(secret: bytes, claims: str) -> str:
+    """What PyJWT refuses to sign: with nothing, or with a public key as a shared secret."""
+    text = _text(b'{"alg":"HS256"}') + "." + claims
+    return f"{text}.{_text(hmac.digest(secret, text.encode(), 'sha256'))}"
+
+
+def _named(token: str, kid: str) -> str:
+    """The same token under the name of a key; only that key's own token stays good by it."""
+    header = jwt.get_unverified_header(token)
+    if header.get("kid") == kid:
+        return token
+    return ".".join([_text(json.dumps(header | {"kid": kid}).encode()), *token.split(".")[1:]])
+
+
+def _text(part: bytes) -> str:
+    return base64.urlsafe_b64encode(part).rstrip(b"=").decode()
+
+
+async def test_a_new_key_is_found_by_one_question_of_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever comes before the next may be asked is told to come back; then he is judged."""
+    async with provider() as one, of(one) as tokens:
+        assert await refused(tokens, _named(one.token("x", "one"), "nobody")) is Unavailable
+        assert one.asked == 1  # just asked, at its start
+        monkeypatch.setattr(tokens._keys, "_next_unknown", 0.0)
+        one.make("new")
+        token = one.token("alice", "new")
+        found = await asyncio.gather(*(tokens.identity(token) for _ in range(50)))
+        assert {identity.user_id for identity in found} == {"alice"}
+        assert one.asked == 2
+        stranger = _named(token, "nobody")
+        with pytest.raises(Unavailable) as early:
+            await tokens.identity(stranger)
+        assert 0 < (early.value.retry_after_ms or 0) <= jwks.UNKNOWN_EVERY * 1000
+        monkeypatch.setattr(tokens._keys, "_next_unknown", 0.0)
+        assert await refused(tokens, stranger) is Unauthorized
+        assert one.asked == 3
+
+
+async def test_a_key_that_was_withdrawn_opens_nothing() -> None:
+    """From the next refresh on."""
+    async with provider() as one:
+        one.make("stays")
+        old, new = one.token("alice", "one"), one.token("alice", "stays")
+        async with of(one, refresh=0.01) as tokens:
+            await tokens.identity(old)
+            del one.published["one"]
+            asked = one.asked
+            await soon(lambda: one.asked > asked + 1)
+            assert await refused(tokens, old) is Unavailable  # an id like any that nobody knows
+            await tokens.identity(new)
+
+
+FAILURES: dict[str, Any] = {
+    "an error": lambda: web.Response(status=500),
+    "elsewhere": lambda: web.Response(status=302, headers={"Location": "/elsewhere"}),
+    "no JSON": lambda: web.Response(text="<html>"),
+    "no keys": lambda: web.json_response({"keys": []}),
+    "too large": lambda: web.Response(body=b'{"keys":[],"x":"' + b"x" * jwks.MOST_BYTES + b'"}'),
+}
+
+
+@pytest.mark.parametrize("failure", FAILURES)
+async def test_known_keys_outlive_a_provider_in_trouble(
+    failure: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Their tokens open; of others nobody can tell, and when it is well again all is as before."""
+    monkeypatch.setattr(jwks, "UNKNOWN_EVERY", 0.0)
+    async with provider() as one, of(one, refresh=0.01) as tokens:
+        known, unknown = one.token("alice", "one"), _named(one.token("x", "one"), "nobody")
+        one.failing = FAILURES[failure]()
+        before = one.asked
+        await soon(lambda: one.asked > before)
+        assert (await tokens.identity(known)).user_id == "alice"
+        assert await refused(tokens, unknown) is Unavailable
+        one.failing = None
+        assert await refused(tokens, unknown) is Unauthorized
+
+
+async def test_a_silent_provider_is_waited_for_a_while(
+    monkeypatch: pytest.MonkeyPatch, unused_tcp_port: int
+) -> None:
+    """Nobody there, or nobody who answers: unavailable, and not ready before the first answer."""
+    monkeypatch.setattr(jwks, "WITHIN", 0.05)
+    async with provider() as one:
+        one.silent = True
+        for url in (f"http://127.0.0.1:{unused_tcp_port}/", one.url):
+            tokens = Tokens(Settings(jwks_url=url))
+            assert await refused(tokens, one.token("alice", "one")) is Unavailable
+            assert tokens.not_ready() == ["token keys"]
+            await tokens.close()
+
+
+GOOD = public(MAKE["ES256"](), "good", "ES256")
+UNUSABLE: dict[str, Any] = {
+    "a shared secret": {"kty": "oct", "k": "c2VjcmV0", "kid": "x", "alg": "HS256"},
+    "for encryption": GOOD | {"use": "enc"},
+    "without an id": {k: v for k, v in GOOD.items() if k != "kid"},
+    "of an algorithm nobody allowed": public(MAKE["RS256"](), "x", "RS256", alg="PS512"),
+    "short": public(rsa.generate_private_key(65537, 1024), "x", "RS256"),
+    "a private key": GOOD | {"d": "c2VjcmV0"},
+    "broken": {"kty": "EC", "crv": "P-256", "x": "?", "y": "?", "kid": "x"},
+    "nothing": 5,
+}
+
+
+@pytest.mark.parametrize("kind", UNUSABLE)
+def test_what_may_not_sign_is_left_out(kind: str) -> None:
+    """The others of the set stay usable; a set of nothing else is none."""
+    assert set(usable({"keys": [UNUSABLE[kind], GOOD]})) == {"good"}
+    with pytest.raises(ValueError, match="no key"):
+        usable({"keys": [UNUSABLE[kind]]})
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=8),
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(st.sampled_from(["keys", "kty", "kid", "crv", "x", "n", "e"]), inner)
+    ),
+    max_leaves=12,
+)
+
+
+@given(JSON)
+def test_no_document_is_worse_than_no_keys(document: Any) -> None:
+    """Whatever an address answers, it is keys or a ValueError."""
+    with suppress(ValueError):
+        assert usable(document)
