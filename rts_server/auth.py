@@ -18,7 +18,7 @@ LONGEST = 4_096
 USER_ID = re.compile(r"[!-~]{1,128}")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Identity:
     """Who a connection speaks for. Times are in seconds since 1970."""
 

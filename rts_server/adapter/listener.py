@@ -7,9 +7,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from rts_server.engine.packets import Encoded
+from rts_server.once import Once
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, slots=True)
 class Listener:
     """A session on `/chat`. `write` never blocks; a packet may be shared between listeners; `spare`
     drops the packet where the reader is slow.
@@ -23,6 +24,6 @@ class Listener:
     spare: Callable[[Encoded], object]
     namespaces: set[str] = field(default_factory=lambda: {"/chat"})
     rooms: set[str] = field(default_factory=set)
-    greeted: asyncio.Event = field(default_factory=asyncio.Event)
+    greeted: Once = field(default_factory=Once)
     changing: asyncio.Lock = field(default_factory=asyncio.Lock)
     closed: bool = False

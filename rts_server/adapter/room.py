@@ -68,7 +68,7 @@ class Reads(Protocol):
     ) -> Sequence[Since]: ...
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, slots=True)
 class Seat:
     """A listener's place in the stream. Until `start` is known his events wait in `backlog`.
 

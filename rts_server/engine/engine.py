@@ -11,6 +11,7 @@ from engineio import packet as eio
 from engineio.payload import Payload
 
 from rts_server import metrics
+from rts_server.engine.handshake import Handshake
 from rts_server.engine.outgoing import Outgoing
 from rts_server.engine.packets import close_packet
 from rts_server.engine.polling import BODY, POST_PACKETS, translate_request
@@ -24,13 +25,15 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]
 
     `refusing`: nobody new is taken, by 503, which a client and a balancer answer by trying again.
     `hear`: told each message; what it returns is done before the connection's next one.
-    `junk`: told of what a client may send now and then, but not by the hundred.
+    `junk`: told of what a client may send now and then, but not by the hundred. `slow`: told of
+    who reads so little that 1 MiB waits.
     """
 
     refusing = False
     _async: dict[str, Any]
     hear: Callable[[str, str | bytes], Coroutine[Any, Any, None] | None]
     junk: Callable[[str], None]
+    slow: Callable[[str], None]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -40,6 +43,11 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]
         self.junk = lambda sid: None
         self.tasks = Tasks()
         self.tick = Tick()
+
+    def attach(self, app: web.Application, engineio_path: str = "engine.io") -> None:
+        """Serve under a path. WebSockets end before aiohttp does, which knows nothing of them."""
+        super().attach(app, engineio_path)
+        app.on_shutdown.append(lambda _: self.shutdown())
 
     async def handle_request(self, request: web.Request) -> Any:
         """A handshake, or a request of a polling client."""
@@ -58,18 +66,19 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]
     ) -> Any:
         """A new session, served to its end by its WebSocket, or answered its first poll."""
         socket = Socket(self, self.generate_id())
+        request, handshake = environ["aiohttp.request"], Handshake()
+        if transport == "websocket":  # what is none is refused before there is a session
+            await handshake.answer(request)
         self.sockets[socket.sid] = socket
-        socket.queue.put_nowait(eio.Packet(eio.OPEN, self._opening(socket.sid, transport)))
         await self._trigger_event("connect", socket.sid, environ, run_async=False)
+        first = eio.Packet(eio.OPEN, self._opening(socket.sid, transport))
         socket.schedule_ping()
-        if transport == "polling":
-            socket.connected = True
-            return self._ok(await socket.poll(), jsonp_index=jsonp_index)
-        try:
-            return await socket.handle_get_request(environ)
-        finally:  # also of one who was gone before the handshake was written
-            await socket.close(wait=False, abort=True, reason=self.reason.TRANSPORT_CLOSE)
-            self.sockets.pop(socket.sid, None)
+        if transport == "websocket":
+            socket.open(request, first)
+            return handshake
+        socket.queue.put_nowait(first)
+        socket.connected = True
+        return self._ok(await socket.poll(), jsonp_index=jsonp_index)
 
     def _opening(self, sid: str, transport: str) -> dict[str, Any]:
         return {
@@ -79,6 +88,18 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]
             "pingInterval": int(self.ping_interval * 1000),
             "maxPayload": self.max_http_buffer_size,
         }
+
+    async def end(self, socket: Socket) -> None:
+        """The session of a WebSocket that is gone."""
+        await socket.close(False, True, self.reason.TRANSPORT_CLOSE)
+        self.sockets.pop(socket.sid, None)
+
+    async def shutdown(self) -> None:
+        """End every session that is left."""
+        await super().shutdown()
+        for socket in list(self.sockets.values()):
+            await self.end(socket)
+            socket.abort()
 
     def lose(self, socket: Socket) -> None:
         """Its client does not answer."""
@@ -118,11 +139,10 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]
 
     @staticmethod
     def _no_handshake(request: web.Request) -> str | None:
-        """Why a WebSocket request is none: seen before there is a session that it would leave."""
-        if request.query.get("transport") != "websocket":
+        """Why a polling client's WebSocket is none: the library would take it for a poll."""
+        if request.query.get("transport") != "websocket" or "sid" not in request.query:
             return None
-        possible = web.WebSocketResponse().can_prepare(request)
-        return None if possible else "Not the handshake of a WebSocket."
+        return None if Handshake().can_prepare(request) else "Not the handshake of a WebSocket."
 
     def _unpolled(self, request: web.Request) -> str | None:
         """Why a polling request is none for this instance."""

@@ -8,11 +8,12 @@ import asyncio
 class Flow:
     """Counts; `room` returns when another may be read."""
 
+    __slots__ = ("_most", "_open", "_unanswered")
+
     def __init__(self, most: int) -> None:
         self._most = most
         self._unanswered = 0
-        self._open = asyncio.Event()
-        self._open.set()
+        self._open: asyncio.Event | None = None
 
     @property
     def full(self) -> bool:
@@ -22,15 +23,16 @@ class Flow:
     def begun(self) -> None:
         """A command was taken."""
         self._unanswered += 1
-        if self.full:
-            self._open.clear()
 
     def ended(self) -> None:
         """One was answered."""
         self._unanswered -= 1
-        if not self.full:
+        if self._open is not None and not self.full:
             self._open.set()
+            self._open = None
 
     async def room(self) -> None:
         """Wait until there is room for another."""
-        await self._open.wait()
+        while self.full:
+            self._open = self._open or asyncio.Event()
+            await self._open.wait()

@@ -14,31 +14,57 @@ SPARE_BYTES = MOST_BYTES // 16
 """While more waits for a reader, what is only nice to know is not written."""
 
 
-class Outgoing(asyncio.Queue[Any]):
+class Waiting(asyncio.Queue[Any]):
+    """Packets for a poll. `bytes`: what they hold."""
+
+    def _init(self, maxsize: int) -> None:
+        super()._init(maxsize)
+        self.bytes = 0
+
+    def _put(self, item: Any) -> None:
+        self.bytes += size(item)
+        super()._put(item)
+
+    def _get(self) -> Any:
+        item = super()._get()
+        self.bytes -= size(item)
+        return item
+
+
+class Outgoing:
     """Packets on their way. The engine's own are tiny and always taken.
 
     `slow`: told when a reader left 1 MiB waiting.
     """
 
-    def _init(self, maxsize: int) -> None:
-        super()._init(maxsize)
+    __slots__ = ("_waiting", "_wire", "ended", "slow")
+
+    def __init__(self) -> None:
         self.ended = False
-        self.slow: Callable[[], None] = lambda: None
-        self._queued = 0
+        self.slow: Callable[[], None] = _nobody
         self._wire: Wire | None = None
+        self._waiting: Waiting | None = None
 
     @property
     def bytes(self) -> int:
         """That wait, in whatever buffer of this process."""
-        return self._queued if self._wire is None else self._wire.waiting
+        if self._wire is not None:
+            return self._wire.waiting
+        return 0 if self._waiting is None else self._waiting.bytes
 
     def carry(self, wire: Wire) -> None:
         """Let all go out by this WebSocket from now on, first what waits."""
-        waited = [self.get_nowait() for _ in range(self.qsize())]
         self._wire = wire
-        for packet in waited:
-            self.task_done()
-            self.put_nowait(packet)
+        while self._waiting is not None and not self._waiting.empty():
+            self.put_nowait(self._waiting.get_nowait())
+            self._waiting.task_done()
+
+    @property
+    def waiting(self) -> Waiting:
+        """What waits for a poll. Only a polling client has any: it is made when it is needed."""
+        if self._waiting is None:
+            self._waiting = Waiting()
+        return self._waiting
 
     def write(self, packet: Encoded) -> None:
         """Send a packet, unless the end was said or more than 1 MiB would wait. Never blocks."""
@@ -57,9 +83,9 @@ class Outgoing(asyncio.Queue[Any]):
         return True
 
     def _offer(self, packet: Encoded) -> bool:
-        if self._queued + size(packet) > MOST_BYTES:
+        if self.bytes + size(packet) > MOST_BYTES:
             return False
-        super().put_nowait(packet)
+        self.waiting.put_nowait(packet)
         return True
 
     def end(self, *last: Any) -> None:
@@ -71,20 +97,37 @@ class Outgoing(asyncio.Queue[Any]):
     def put_nowait(self, item: Any) -> None:
         """Queue a packet, or the end (None)."""
         if self._wire is None:
-            super().put_nowait(item)
+            self.waiting.put_nowait(item)
         elif item is None:
             self._wire.end()
         else:
             self._wire.write(framed(item))
 
-    def _put(self, item: Any) -> None:
-        self._queued += size(item)
-        super()._put(item)
+    # For the library, which takes it for a queue
 
-    def _get(self) -> Any:
-        item = super()._get()
-        self._queued -= size(item)
-        return item
+    async def put(self, item: Any) -> None:
+        """The same: there is always room."""
+        self.put_nowait(item)
+
+    async def get(self) -> Any:
+        """The next packet for a poll; it waits for one."""
+        return await self.waiting.get()
+
+    def get_nowait(self) -> Any:
+        """The next packet for a poll. Raises QueueEmpty."""
+        return self.waiting.get_nowait()
+
+    def task_done(self) -> None:
+        """A packet that was got is with the poll."""
+        self.waiting.task_done()
+
+    async def join(self) -> None:
+        """Return when all are."""
+        await self.waiting.join()
+
+
+def _nobody() -> None:
+    """Nobody is told."""
 
 
 def size(packet: Any) -> int:

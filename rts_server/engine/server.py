@@ -63,7 +63,7 @@ class Server(socketio.AsyncServer):  # type: ignore[misc]
             logger=False,
             engineio_logger=False,
         )
-        self.eio.hear = self._hear
+        self.eio.hear, self.eio.slow = self._hear, self._slow
         self._connect_deadline = settings.connect_deadline
         self._in_flight = settings.commands_in_flight if settings.limited else 0
         self._addresses = Addresses(
@@ -112,16 +112,16 @@ class Server(socketio.AsyncServer):  # type: ignore[misc]
             return
         if not socket.upgraded:  # its requests may share their connection with other clients'
             self.eio.tasks.keep(self.eio.end_polling(socket))
-        elif transport := socket.carrier.transport:
-            transport.abort()
+        else:
+            socket.abort()
 
     # Hearing
 
     async def _handle_eio_connect(self, eio_sid: str, environ: dict[str, Any]) -> None:
-        await super()._handle_eio_connect(eio_sid, environ)
+        await super()._handle_eio_connect(eio_sid, {})  # who connects needs nothing of the request
         socket = self.eio.sockets[eio_sid]
         socket.flow = Flow(self._in_flight) if self._in_flight else None
-        socket.queue.slow = partial(self._slow, eio_sid)
+        socket.queue.slow = partial(self.eio.slow, eio_sid)
         self._addresses.enter(eio_sid, environ["aiohttp.request"])
         self.expect_connect(eio_sid)
 

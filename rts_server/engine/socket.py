@@ -10,13 +10,13 @@ from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
-from aiohttp._websocket.reader import WebSocketReader
 from engineio import packet as eio
 from engineio.async_socket import AsyncSocket
 
 from rts_server import metrics
 from rts_server.engine import websocket
 from rts_server.engine.flow import Flow
+from rts_server.engine.handshake import Handshake, take_over
 from rts_server.engine.wire import Wire
 
 if TYPE_CHECKING:
@@ -34,30 +34,10 @@ A_TURN = 64
 """Packets of one connection in one turn of the loop: then it is everybody else's."""
 
 
-class Upgrade(web.WebSocketResponse):
-    """aiohttp's handshake, without permessage-deflate; its parser feeds a Wire, not a reader."""
-
-    def __init__(self, socket: Socket) -> None:
-        super().__init__(max_msg_size=socket.server.max_http_buffer_size + 1, compress=False)
-        self._socket = socket
-        self.wire: Wire
-
-    def _post_start(self, request: Any, protocol: str | None, writer: Any) -> None:
-        self._ws_protocol, self._writer = protocol, writer
-        self._reader = self.wire = Wire(request, self._socket, self._socket.server.tick)
-        self._parser = WebSocketReader(self.wire, self._max_msg_size, False, True)
-        self._socket.opened(request, self.wire)
-        request.protocol.set_parser(self._parser)
-        request.protocol.keep_alive(False)
-
-    async def write_eof(self, data: bytes = b"") -> None:
-        """Nothing is left to be written when the wire is gone."""
-
-
 class Socket(AsyncSocket):  # type: ignore[misc]
     """The library's, with a WebSocket that needs no task for what it reads or writes.
 
-    `carrier`: the request that became the WebSocket. `flow`: bounds the commands in flight.
+    `flow`: bounds the commands in flight.
     """
 
     server: Engine
@@ -68,13 +48,12 @@ class Socket(AsyncSocket):  # type: ignore[misc]
 
     def __init__(self, server: Engine, sid: str) -> None:
         super().__init__(server, sid)
-        self.carrier: web.Request | None = None
         self.flow: Flow | None = None
         self._wire: Wire | None = None
         self._probing: Wire | None = None
         self._probed = False
         self._beat: asyncio.TimerHandle | None = None
-        self._waiting: deque[str] = deque()
+        self._waiting: deque[str] | None = None
         self._first: asyncio.Task[None] | None = None
         self._turn = 0
 
@@ -113,8 +92,7 @@ class Socket(AsyncSocket):  # type: ignore[misc]
         if self._turn == 0:
             asyncio.get_running_loop().call_soon(self._next_turn)
         if self._held:
-            self._waiting.append(text)
-            self._must_wait()
+            self._must_wait(text)
         else:
             self._packet(text)
 
@@ -133,6 +111,7 @@ class Socket(AsyncSocket):  # type: ignore[misc]
         while self._waiting and not self._held:
             self._packet(self._waiting.popleft())
         if not self._waiting and self._wire is not None:
+            self._waiting = None
             self._wire.resume()
             if self.last_ping is not None:  # its answer is only read now
                 self._after(self.server.ping_timeout, self._unanswered)
@@ -142,7 +121,10 @@ class Socket(AsyncSocket):  # type: ignore[misc]
         full = self.flow is not None and self.flow.full
         return full or self._first is not None or self._turn >= A_TURN
 
-    def _must_wait(self) -> None:
+    def _must_wait(self, text: str) -> None:
+        if self._waiting is None:
+            self._waiting = deque()
+        self._waiting.append(text)
         if self._wire is not None:
             self._wire.pause()
 
@@ -192,31 +174,43 @@ class Socket(AsyncSocket):  # type: ignore[misc]
 
     # The WebSocket
 
-    async def _upgrade_websocket(self, environ: dict[str, Any]) -> web.StreamResponse:
-        """Serve a connection to its end."""
+    async def _upgrade_websocket(self, environ: dict[str, Any]) -> Handshake:
+        """A polling client's. It must probe before it moves."""
         if self.upgraded or self.upgrading:
             raise OSError("upgraded already")
-        response = Upgrade(self)
-        await response.prepare(environ["aiohttp.request"])
-        wire = response.wire
-        try:
-            await wire.gone
-        finally:
-            if self._wire is wire:
-                await self.close(False, True, self.server.reason.TRANSPORT_CLOSE)
-            elif self._probing is wire:
-                self._probed_in_vain()
-        return response
-
-    def opened(self, request: web.Request, wire: Wire) -> None:
-        """The handshake is written. A polling client must probe before it moves."""
-        self.carrier = request
-        if not self.connected:
-            self.connected = True
-            self._move(wire)
-            return
+        request, handshake = environ["aiohttp.request"], Handshake()
+        await handshake.answer(request)
+        wire, early = self._taken_over(request)
         self.upgrading, self._probing, self._probed = True, wire, False
         asyncio.get_running_loop().call_later(PROBE_WITHIN, self._must_have_upgraded, wire)
+        wire.data_received(early)
+        return handshake
+
+    def open(self, request: web.Request, first: eio.Packet) -> None:
+        """The WebSocket of a session that begins with it; its handshake is written."""
+        wire, early = self._taken_over(request)
+        self.connected = True
+        self._move(wire)
+        self.queue.put_nowait(first)
+        wire.data_received(early)
+
+    def _taken_over(self, request: web.Request) -> tuple[Wire, bytes]:
+        """The wire, and what it is to be fed when it is known."""
+        assert request.transport is not None
+        wire = Wire(request.transport, self, self.server.tick, self.server.max_http_buffer_size)
+        return wire, take_over(request, wire)
+
+    def lost(self, wire: Wire) -> None:
+        """A transport is lost: the session's, or that of a probe."""
+        if self._wire is wire:
+            self.server.tasks.keep(self.server.end(self))
+        elif self._probing is wire:
+            self._probed_in_vain()
+
+    def abort(self) -> None:
+        """Drop the transport at once."""
+        if self._wire is not None:
+            self._wire.abort()
 
     def _probe(self, text: str) -> None:
         wire = self._probing
@@ -253,7 +247,7 @@ class Socket(AsyncSocket):  # type: ignore[misc]
         """End the session; its WebSocket ends with it."""
         if self._beat is not None:
             self._beat.cancel()
-        self._waiting.clear()
+        self._waiting = None
         self.queue.ended = True
         await super().close(wait, abort, reason)
         if self._wire is not None:

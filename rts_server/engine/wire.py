@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import Any, Protocol
 
-from aiohttp import WebSocketError, WSCloseCode, WSMsgType, web
-from aiohttp._websocket.reader import WebSocketDataQueue
+from aiohttp import WebSocketError, WSCloseCode, WSMsgType
+from aiohttp._websocket.reader import WebSocketDataQueue, WebSocketReader
 
 from rts_server import metrics
 from rts_server.engine import websocket
@@ -18,8 +18,6 @@ MOST_PONGS = 1 << 14
 """While more bytes wait, a PING is not answered: who does not read could ask for any number."""
 MOST_BYTES = 1024 * 1024
 """That may wait for a reader."""
-_UNUSED = 1 << 16
-"""The bound of the queue we stand in for: nothing is ever queued in it."""
 
 
 class Taker(Protocol):
@@ -34,20 +32,23 @@ class Taker(Protocol):
     def take_control(self) -> None:
         """A PING, which is answered, or a PONG."""
 
+    def lost(self, wire: Wire) -> None:
+        """The transport is lost."""
 
-class Wire(WebSocketDataQueue):
-    """Stands where aiohttp's parser puts the messages for a reader; here is none, nor a task.
 
-    `gone` is done when the transport is lost.
+class Wire(WebSocketDataQueue, asyncio.Protocol):
+    """The protocol of a transport, and what aiohttp's parser takes for the queue of a reader: here
+    is none, nor a task. `most`: bytes of a message.
     """
 
-    def __init__(self, request: web.Request, taker: Taker, tick: Tick) -> None:
-        loop = asyncio.get_running_loop()
-        super().__init__(request.protocol, _UNUSED, loop=loop)
-        assert request.transport is not None
-        self.gone: asyncio.Future[None] = loop.create_future()
-        self._transport: asyncio.Transport = request.transport
-        self._connection = request.protocol
+    _size = _limit = 0
+    """Of a queue, which the parser looks at: nothing is ever queued, and none is made."""
+
+    def __init__(  # no queue is made either
+        self, transport: asyncio.Transport, taker: Taker, tick: Tick, most: int
+    ) -> None:
+        self._transport = transport
+        self._parser: WebSocketReader | None = WebSocketReader(self, most + 1, False, True)
         self._taker = taker
         self._tick = tick
         self._out: list[bytes] = []
@@ -104,13 +105,23 @@ class Wire(WebSocketDataQueue):
 
     def pause(self) -> None:
         """Read nothing more."""
-        if not self._connection._reading_paused:
-            self._connection.pause_reading()
+        self._transport.pause_reading()
 
     def resume(self) -> None:
         """Read on."""
-        if self._connection._reading_paused:
-            self._connection.resume_reading()
+        self._transport.resume_reading()
+
+    # In: called by the transport
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes; whole messages among them are fed back at once."""
+        if self._parser is not None:
+            self._parser.feed_data(data)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The end, however it came."""
+        self._parser = None
+        self._taker.lost(self)
 
     # In: called by aiohttp's parser
 
@@ -135,11 +146,6 @@ class Wire(WebSocketDataQueue):
         metrics.DROPPED.labels("frame").inc()
         self.end(exc.code if isinstance(exc, WebSocketError) else WSCloseCode.PROTOCOL_ERROR)
         self._close()
-
-    def feed_eof(self) -> None:
-        """The transport is lost."""
-        if not self.gone.done():
-            self.gone.set_result(None)
 
     def _closed(self) -> None:
         self.end()  # the answer, unless it is one itself

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
+from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from functools import cache
@@ -151,6 +152,7 @@ class Namespace(socketio.AsyncNamespace):  # type: ignore[misc]
             metrics.LIMITED.labels("address_connections").inc()
             self._server.close(session.eio_sid, "connection_limit")
         metrics.CONNECTIONS.labels(self.namespace).inc()
+        session.connected = True
         session.opening = self._tasks.keep(self._open(session))
 
     async def _open(self, session: Session) -> None:
@@ -161,6 +163,7 @@ class Namespace(socketio.AsyncNamespace):  # type: ignore[misc]
             self._server.abort(session.eio_sid)
             return
         session.ready.set()
+        session.opening = None
 
     async def opened(self, session: Session) -> None:
         """What a namespace does before commands are taken."""
@@ -174,8 +177,9 @@ class Namespace(socketio.AsyncNamespace):  # type: ignore[misc]
             return
         session.closed = True
         self._connections.leave(session.eio_sid, self.namespace)
-        if session.opening is not None:
+        if session.connected:
             metrics.CONNECTIONS.labels(self.namespace).dec()
+        if session.opening is not None:
             session.opening.cancel()
         self.closed(session)
 
@@ -217,6 +221,8 @@ class Namespace(socketio.AsyncNamespace):  # type: ignore[misc]
         if session is None:
             metrics.DROPPED.labels("no_session").inc()
             return
+        if session.line is None:
+            session.line = deque()
         if len(session.line) >= MOST_WAITING:
             self._answer(session, frame, errors.RateLimited(retry_after_ms=1000))
             return

@@ -25,7 +25,7 @@ LONGEST = 86_400.0
 """Seconds that one timer may run; longer tokens are looked at again."""
 
 
-@dataclass
+@dataclass(slots=True)
 class _Connection:
     identity: Identity
     session_id: str = field(default_factory=lambda: secrets.token_hex(8))

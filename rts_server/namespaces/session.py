@@ -11,6 +11,7 @@ from rts_server.auth import Identity
 from rts_server.engine.frames import Frame
 from rts_server.engine.outgoing import Outgoing
 from rts_server.namespaces.deadline import Deadline
+from rts_server.once import Once
 
 
 @dataclass(eq=False, slots=True)
@@ -24,7 +25,7 @@ class Asked:
     accepted: bool = False
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, slots=True)
 class Session:
     """Commands of a session are applied one at a time, in the order of arrival."""
 
@@ -35,14 +36,15 @@ class Session:
     receipts: dict[str, tuple[int, int]]
     session_id: str
     out: Outgoing
-    line: deque[Asked] = field(default_factory=deque)
-    ready: asyncio.Event = field(default_factory=asyncio.Event)
+    line: deque[Asked] | None = None
+    ready: Once = field(default_factory=Once)
     worker: asyncio.Task[None] | None = None
     deadline: Deadline = field(default_factory=Deadline)
     opening: asyncio.Task[None] | None = None
     unanswered: int = 0
     last_answer: asyncio.Event | None = None
     """Set when nothing is unanswered any more; while it is there no further command is taken."""
+    connected: bool = False
     closed: bool = False
 
     @property

@@ -16,6 +16,7 @@ from rts_server.adapter.hearing import Hearing
 from rts_server.adapter.listener import Listener
 from rts_server.config import Limits, Settings
 from rts_server.engine.packets import Encoded
+from rts_server.once import Once
 from rts_server.rooms import events as made
 from rts_server.rooms.append import Append
 from rts_server.rooms.appender import APPEND
@@ -300,7 +301,7 @@ async def test_a_session_that_is_still_opening_holds_up_nobodys_check(
 ) -> None:
     """Users are compared by #ver; who is being greeted is compared once that is done."""
     late, _ = instance.socket("aaron")
-    late.greeted.clear()
+    late.greeted = Once()
     alice, _ = instance.socket("alice")
     compared: list[str] = []
 

@@ -43,7 +43,7 @@ def test_the_bound_holds_and_the_count_is_right(steps: list[int]) -> None:
             refused.clear()
             held += [offered] if fits else []
         assert queue.bytes == sum(size(item) for item in held)
-        assert queue.qsize() == len(held)
+        assert queue.waiting.qsize() == len(held)
 
 
 def test_a_shared_packet_counts_in_every_queue() -> None:

@@ -88,7 +88,7 @@ async def test_reading_stops_while_commands_wait_and_nobody_is_overtaken() -> No
         slow: Any = server.namespace_handlers["/chat"]
         await client.join("any", "/chat")
         (sid,) = server.eio.sockets
-        transport = server.eio.sockets[sid].carrier.transport
+        transport = server.eio.sockets[sid]._wire._transport
         client.send_together(*[command(n, "slow") for n in range(9)], command(9, "last"))
         await soon(lambda: len(slow.heard) == 8)
         assert not transport.is_reading()

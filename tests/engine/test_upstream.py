@@ -17,6 +17,8 @@ import redis.asyncio as redis
 import socketio
 from aiohttp import web
 from aiohttp._websocket.reader_py import WebSocketDataQueue, WebSocketReader
+from aiohttp.base_protocol import BaseProtocol
+from aiohttp.http_writer import StreamWriter
 from aiohttp.web_protocol import RequestHandler
 from engineio import packet as eio_packet
 from engineio.async_drivers import aiohttp as driver
@@ -29,7 +31,7 @@ from socketio.base_manager import BaseManager
 
 from rts_server.adapter.manager import Manager
 from rts_server.config import Settings
-from rts_server.engine import codec, engine, server, socket, wire
+from rts_server.engine import codec, engine, handshake, server, socket, wire
 from rts_server.engine.outgoing import Outgoing
 
 REVIEWED: dict[str, tuple[Callable[..., Any], str]] = {
@@ -79,6 +81,7 @@ REVIEWED: dict[str, tuple[Callable[..., Any], str]] = {
     "socketio BaseManager.sid_from_eio_sid": (BaseManager.sid_from_eio_sid, "c138b070f26ad807"),
     "socketio BaseManager.eio_sid_from_sid": (BaseManager.eio_sid_from_sid, "116a446d4a890fc6"),
     "socketio BaseManager.initialize": (BaseManager.initialize, "89518f22a1b3801c"),
+    "engineio AsyncServer.attach": (engineio.AsyncServer.attach, "687701c4eeee314a"),
     "engineio AsyncServer.create_queue": (engineio.AsyncServer.create_queue, "65103eeb6cba0157"),
     "engineio AsyncServer.handle_request": (
         engineio.AsyncServer.handle_request,
@@ -130,11 +133,26 @@ REVIEWED: dict[str, tuple[Callable[..., Any], str]] = {
         "11cb304668b9d28a",
     ),
     "aiohttp WebSocketResponse.write_eof": (web.WebSocketResponse.write_eof, "05a53c5a85314114"),
-    "aiohttp RequestHandler.set_parser": (RequestHandler.set_parser, "cf0455c7b9d59b52"),
+    "aiohttp WebSocketResponse._pre_start": (web.WebSocketResponse._pre_start, "80d1d415c6b5464d"),
+    "aiohttp WebSocketResponse._handshake": (web.WebSocketResponse._handshake, "3c875f95e1aea353"),
+    "aiohttp WebSocketResponse.can_prepare": (
+        web.WebSocketResponse.can_prepare,
+        "aee0f97106381f7f",
+    ),
+    "aiohttp BaseProtocol.connection_lost": (BaseProtocol.connection_lost, "3160b2d93b2c1723"),
+    "aiohttp BaseProtocol._drain_helper": (BaseProtocol._drain_helper, "63b0565608b0c3b0"),
+    "aiohttp StreamWriter.drain": (StreamWriter.drain, "936da3704061ac5a"),
+    "aiohttp Server.connection_lost": (web.Server.connection_lost, "9c248e698e53ebab"),
+    "aiohttp RequestHandler.start": (RequestHandler.start, "86c9a780a36c867c"),
+    "aiohttp RequestHandler._handle_request": (RequestHandler._handle_request, "c5f48891eec2bcec"),
+    "aiohttp RequestHandler.finish_response": (RequestHandler.finish_response, "a6ad02088e0170c7"),
+    "aiohttp RequestHandler.force_close": (RequestHandler.force_close, "d8e91175cacfb643"),
+    "aiohttp BaseRequest._cancel": (web.BaseRequest._cancel, "56edead5cdfd9eaa"),
     "aiohttp RequestHandler.data_received": (RequestHandler.data_received, "5a4ac2cd67f14448"),
     "aiohttp RequestHandler.connection_lost": (RequestHandler.connection_lost, "5c21175ffe49e030"),
     "aiohttp WebSocketDataQueue.feed_data": (WebSocketDataQueue.feed_data, "06bcac0535b987fc"),
-    "aiohttp WebSocketDataQueue.feed_eof": (WebSocketDataQueue.feed_eof, "f27982593cda6caa"),
+    "aiohttp WebSocketDataQueue.__init__": (WebSocketDataQueue.__init__, "7b8b54491c276973"),
+    "aiohttp WebSocketReader.__init__": (WebSocketReader.__init__, "fc25fbcad825cf97"),
     "aiohttp WebSocketDataQueue.set_exception": (
         WebSocketDataQueue.set_exception,
         "e35709ede56bea6d",
@@ -181,7 +199,7 @@ PAIRS: list[tuple[type, type]] = [
     (server.Server, socketio.AsyncServer),
     (engine.Engine, engineio.AsyncServer),
     (socket.Socket, AsyncSocket),
-    (socket.Upgrade, web.WebSocketResponse),
+    (handshake.Handshake, web.WebSocketResponse),
     (wire.Wire, WebSocketDataQueue),
     (Manager, socketio.AsyncManager),
 ]

@@ -7,8 +7,6 @@ from typing import Any
 
 import pytest
 from aiohttp import WebSocketError
-from aiohttp._websocket.reader import WebSocketReader
-from aiohttp.test_utils import make_mocked_request
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -18,12 +16,13 @@ from rts_server.engine.wire import MOST_BYTES, Wire
 
 
 class Transport(asyncio.Transport):
-    """Keeps what is written to it; the kernel takes nothing while `stuck`."""
+    """Keeps what is written to it; the kernel takes nothing while `stuck`, gives while `read`."""
 
     def __init__(self) -> None:
         super().__init__()
         self.writes: list[bytes] = []
         self.stuck = self.closed = self.aborted = False
+        self.read = True
 
     def write(self, data: bytes | bytearray | memoryview[Any]) -> None:
         """Keep it."""
@@ -32,6 +31,14 @@ class Transport(asyncio.Transport):
     def get_write_buffer_size(self) -> int:
         """All of it, or nothing."""
         return sum(map(len, self.writes)) if self.stuck else 0
+
+    def pause_reading(self) -> None:
+        """Note it."""
+        self.read = False
+
+    def resume_reading(self) -> None:
+        """Note it."""
+        self.read = True
 
     def is_closing(self) -> bool:
         """Whether it is closed or aborted."""
@@ -52,6 +59,7 @@ class Taken:
     def __init__(self) -> None:
         self.texts: list[str] = []
         self.binaries = self.controls = 0
+        self.gone: list[Wire] = []
 
     def take(self, text: str) -> None:
         """Keep it."""
@@ -65,19 +73,21 @@ class Taken:
         """Count it."""
         self.controls += 1
 
+    def lost(self, wire: Wire) -> None:
+        """Keep it."""
+        self.gone.append(wire)
+
 
 class Line:
-    """A wire, the transport under it, its taker, and aiohttp's parser in front of it."""
+    """A wire, the transport under it, and its taker."""
 
     def __init__(self) -> None:
         self.transport, self.taken = Transport(), Taken()
-        request = make_mocked_request("GET", "/", transport=self.transport)
-        self.wire = Wire(request, self.taken, Tick())
-        self.parser = WebSocketReader(self.wire, 1_000, False, True)
+        self.wire = Wire(self.transport, self.taken, Tick(), 1_000)
 
     def comes(self, *frames: bytes) -> None:
         """Bytes from the client, in one read."""
-        self.parser.feed_data(b"".join(frames))
+        self.wire.data_received(b"".join(frames))
 
 
 def of(code: int) -> bytes:
@@ -223,25 +233,18 @@ async def test_an_error_without_a_code_is_a_protocol_error() -> None:
     assert (line.transport.writes, other.transport.writes) == ([of(1002)], [of(1003)])
 
 
-async def test_gone_is_done_when_the_transport_is_lost() -> None:
-    """Once, however often it is said."""
+async def test_a_lost_transport_is_told_and_nothing_more_is_heard() -> None:
+    """Not even what was read before and is fed later."""
     line = Line()
-    assert not line.wire.gone.done()
-    line.wire.feed_eof()
-    line.wire.feed_eof()
-    assert line.wire.gone.done()
+    line.wire.connection_lost(None)
+    line.comes(websocket.text("41"))
+    assert (line.taken.gone, line.taken.texts) == ([line.wire], [])
 
 
 async def test_reading_is_paused_and_resumed() -> None:
-    """Twice is once."""
+    """At the transport: what it has not read the client's kernel keeps."""
     line = Line()
-    protocol: Any = line.wire._connection
-    protocol._reading_paused = False
-    for act, paused in [(line.wire.pause, 1), (line.wire.pause, 1)]:
-        act()
-        assert protocol.pause_reading.call_count == paused
-        protocol._reading_paused = True
-    for _ in range(2):
-        line.wire.resume()
-        assert protocol.resume_reading.call_count == 1
-        protocol._reading_paused = False
+    line.wire.pause()
+    assert not line.transport.read
+    line.wire.resume()
+    assert line.transport.read
