@@ -15,7 +15,7 @@ from rts_server import keys
 from rts_server.adapter.canary import SONG, Canary
 from rts_server.adapter.listener import Listener
 from rts_server.adapter.room import COLD, Reads, Room, Seat
-from rts_server.adapter.sequence import Position, parse
+from rts_server.adapter.sequence import Position, parse, position_of
 from rts_server.adapter.subscriber import Subscriber
 from rts_server.config import Settings
 from rts_server.engine.packets import event_packet
@@ -32,12 +32,14 @@ RoomChange = Callable[[Listener, str], Awaitable[None]]
 class Replay:
     """Where a listener's stream of a room begins: the events he missed, then what is live.
 
-    `recovered` is None without a cursor; `start` is None when he is no member.
+    `recovered` is None without a cursor; `start` is None when he is no member. `standing`: the room
+    as it was read at `start` (None: it is cold), so that what is shown of it fits its stream.
     """
 
     start: Position | None
     recovered: bool | None
     events: list[bytes]
+    standing: Any = None
 
 
 class Hearing:
@@ -149,7 +151,7 @@ class Hearing:
                 replays[room.room_id] = Replay(None, None, [])
                 self.part(listener, room.room_id)
             else:
-                replays[room.room_id] = Replay(standing.position, None, [])
+                replays[room.room_id] = Replay(standing.position, None, [], standing)
         return await self._with_missed(listener, replays, cursors)
 
     async def _with_missed(
@@ -172,7 +174,8 @@ class Hearing:
                 self.part(listener, room_id)
             elif since.whole and size <= budget:
                 budget -= size
-                replays[room_id] = Replay(since.position, True, since.events or [])
+                events = _until(replays[room_id].start, since.events or [])
+                replays[room_id] = replace(replays[room_id], recovered=True, events=events)
             else:
                 replays[room_id] = replace(replays[room_id], recovered=False)
         for room_id in asked[len(missed) :]:
@@ -343,3 +346,10 @@ class Hearing:
             for room, (epoch, offset) in zip(part, heads, strict=True):
                 if epoch is not None and (int(epoch), int(offset)) > (room.position or (0, 0)):
                     room.behind()
+
+
+def _until(start: Position | None, events: list[bytes]) -> list[bytes]:
+    """Those that are not behind `start`, where the stream begins: it has what came since."""
+    if start is None or not events or position_of(events[-1]) <= start:
+        return events
+    return [event for event in events if position_of(event) <= start]

@@ -50,6 +50,12 @@ def parse_stored(data: bytes) -> Heard:
     return Heard((int(epoch), int(offset)), orjson.loads(text)["type"], text)
 
 
+def position_of(stored: bytes) -> Position:
+    """The position of an entry of the hot log."""
+    epoch, offset, _ = stored.split(b" ", 2)
+    return int(epoch), int(offset)
+
+
 def judge(stands: Position, heard: Position) -> Verdict:
     """NEXT is delivered, STALE dropped, GAP filled first, EPOCH asks for a new start."""
     if heard <= stands:

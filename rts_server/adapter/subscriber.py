@@ -68,7 +68,8 @@ class Subscriber:
         unsent = [channel for channel in fresh if channel not in self._wanted]
         self._wanted.update(fresh)
         self._say("SUBSCRIBE", unsent)
-        await asyncio.gather(*futures)
+        for future in futures:
+            await future
 
     def unsubscribe(self, channels: Iterable[str]) -> None:
         """Stop hearing the channels; a subscription asked for later is sent later."""

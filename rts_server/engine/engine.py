@@ -68,7 +68,7 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]
         socket = Socket(self, self.generate_id())
         request, handshake = environ["aiohttp.request"], Handshake()
         if transport == "websocket":  # what is none is refused before there is a session
-            await handshake.answer(request)
+            handshake.answer(request)
         self.sockets[socket.sid] = socket
         await self._trigger_event("connect", socket.sid, environ, run_async=False)
         first = eio.Packet(eio.OPEN, self._opening(socket.sid, transport))

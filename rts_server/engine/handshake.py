@@ -9,22 +9,25 @@ from aiohttp import web
 
 
 class Handshake(web.WebSocketResponse):
-    """101, without permessage-deflate."""
+    """101, without permessage-deflate: aiohttp judges the request, and writes nothing itself."""
 
     def __init__(self) -> None:
         super().__init__(compress=False)
 
-    async def answer(self, request: web.Request) -> None:
+    def answer(self, request: web.Request) -> None:
         """Write it. Raises HTTPBadRequest for what is none, ConnectionError for who is gone."""
-        await self.prepare(request)
-        if request.transport is None:
+        headers, *_ = self._handshake(request)
+        transport = request.transport
+        if transport is None or transport.is_closing():
             raise ConnectionResetError
+        lines = (f"{name}: {value}\r\n" for name, value in headers.items())
+        transport.write(f"HTTP/1.1 101 Switching Protocols\r\n{''.join(lines)}\r\n".encode())
 
-    def _post_start(self, *_: Any) -> None:
-        """aiohttp's reader and parser are not made."""
+    async def prepare(self, request: web.BaseRequest) -> Any:
+        """It is written already, and what follows is not aiohttp's."""
 
     async def write_eof(self, data: bytes = b"") -> None:
-        """What is written behind the handshake is not aiohttp's."""
+        """Nor is its end."""
 
 
 def take_over(request: web.Request, protocol: asyncio.Protocol) -> bytes:

@@ -179,7 +179,7 @@ class Socket(AsyncSocket):  # type: ignore[misc]
         if self.upgraded or self.upgrading:
             raise OSError("upgraded already")
         request, handshake = environ["aiohttp.request"], Handshake()
-        await handshake.answer(request)
+        handshake.answer(request)
         wire, early = self._taken_over(request)
         self.upgrading, self._probing, self._probed = True, wire, False
         asyncio.get_running_loop().call_later(PROBE_WITHIN, self._must_have_upgraded, wire)

@@ -40,9 +40,7 @@ class Greeting:
     ) -> None:
         self._receipts, self._unread = writes
         self._settings = settings
-        self._rates = {name: rate._asdict() for name, rate in parse(settings.rates).items()}
-        if not settings.limited:
-            self._rates = {}
+        self._limits = _limits(settings)
         self._hearing = hearing
         self._chat_lists = chat_lists
         hearing.added = self.added
@@ -69,7 +67,9 @@ class Greeting:
         rooms = [membership.room_id for membership in memberships]
         cursors = standing_cursors(session.cursors, memberships)
         replays = await self._hearing.join(listener, rooms, cursors)
-        chat_list = await self._chat_lists.shown(user_id, rooms, partly=True)
+        inside = {room_id: replay for room_id, replay in replays.items() if replay.start}
+        standings = [replay.standing for replay in inside.values()]
+        chat_list = await self._chat_lists.listed(user_id, list(inside), standings, partly=True)
         if ahead := ahead_of(chat_list, session.receipts):
             await self._repeat(user_id, ahead)
             chat_list = await self._chat_lists.shown(user_id, rooms, partly=True)
@@ -86,12 +86,11 @@ class Greeting:
         new, more = within(await self._chat_lists.counted(rows), limits.answer_bytes)
         ready = self._ready(session, chat_list.unread, recovered)
         _write(listener, "session.ready", ready | ({"more_rooms": True} if more else {}))
-        joined = {room_id for room_id, replay in replays.items() if replay.start}
         for row in chat_list.rows:
             if row.room_id in cursors and row.settled:
                 state = {name: row.shown[name] for name in ("muted", "hidden", "role")}
                 _write(listener, "room.state", state, row.room_id)
-        for room_id in session.cursors.keys() - joined:
+        for room_id in session.cursors.keys() - inside.keys():
             _write(listener, "room.removed", {"reason": "removed"}, room_id)
         for shown in new:
             _write(listener, "room.added", {"room": shown}, shown["room_id"])
@@ -113,33 +112,12 @@ class Greeting:
     def _ready(
         self, session: Session, unread: dict[str, int], recovered: dict[str, bool]
     ) -> dict[str, Any]:
-        limits = self._settings.limits
         return {
             "user_id": session.user_id,
             "session_id": session.session_id,
             "expires_at": rfc3339(session.identity.expires_at),
             "server_time": now(),
-            "limits": {
-                "text": limits.text_points,
-                "text_bytes": limits.text_bytes,
-                "metadata_bytes": limits.metadata_bytes,
-                "metadata_depth": limits.metadata_depth,
-                "metadata_keys": limits.metadata_keys,
-                "room_name": limits.room_name,
-                "status_text": limits.status_text,
-                "group_members": limits.group_members,
-                "user_rooms": limits.user_rooms,
-                "ids_per_call": limits.ids_per_call,
-                "watched": limits.watched,
-                "mentions": limits.mentions,
-                "attachments": limits.attachments,
-                "attachment_bytes": limits.attachment_bytes,
-                "file_name": limits.file_name,
-                "emoji": limits.emoji,
-                "reactions": limits.reactions,
-                "frame_bytes": limits.frame_bytes,
-                "rates": self._rates,
-            },
+            "limits": self._limits,
             "unread": unread,
             "recovered": recovered,
         }
@@ -261,3 +239,31 @@ def standing_cursors(
 
 def _write(listener: Listener, kind: str, data: dict[str, Any], room_id: str | None = None) -> None:
     listener.write(event_packet("/chat", kind, ephemeral(kind, data, room_id)))
+
+
+def _limits(settings: Settings) -> orjson.Fragment:
+    """`limits` of session.ready, the same for all."""
+    limits = settings.limits
+    rates = {name: rate._asdict() for name, rate in parse(settings.rates).items()}
+    told = {
+        "text": limits.text_points,
+        "text_bytes": limits.text_bytes,
+        "metadata_bytes": limits.metadata_bytes,
+        "metadata_depth": limits.metadata_depth,
+        "metadata_keys": limits.metadata_keys,
+        "room_name": limits.room_name,
+        "status_text": limits.status_text,
+        "group_members": limits.group_members,
+        "user_rooms": limits.user_rooms,
+        "ids_per_call": limits.ids_per_call,
+        "watched": limits.watched,
+        "mentions": limits.mentions,
+        "attachments": limits.attachments,
+        "attachment_bytes": limits.attachment_bytes,
+        "file_name": limits.file_name,
+        "emoji": limits.emoji,
+        "reactions": limits.reactions,
+        "frame_bytes": limits.frame_bytes,
+        "rates": rates if settings.limited else {},
+    }
+    return orjson.Fragment(orjson.dumps(told))

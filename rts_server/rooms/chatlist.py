@@ -166,18 +166,19 @@ class ChatLists:
             warm += await self._standings.join_all(asked[i : i + SLICE])
         found = iter(warm)
         return {
-            user_id: await self._listed(user_id, ids, list(islice(found, len(ids))), partly=True)
+            user_id: await self.listed(user_id, ids, list(islice(found, len(ids))), partly=True)
             for user_id, ids in rooms.items()
         }
 
     async def shown(self, user_id: str, room_ids: list[str], *, partly: bool = False) -> ChatList:
         """Some rooms of the user, those he is not in left out."""
         warm = await self._standings.join_all([(room_id, [user_id]) for room_id in room_ids])
-        return await self._listed(user_id, room_ids, warm, partly=partly)
+        return await self.listed(user_id, room_ids, warm, partly=partly)
 
-    async def _listed(
+    async def listed(
         self, user_id: str, room_ids: list[str], warm: list[Standing | None], *, partly: bool
     ) -> ChatList:
+        """The same of rooms that were read already; None for one that is cold."""
         rows = [
             _warm_row(room_id, standing, user_id)
             for room_id, standing in zip(room_ids, warm, strict=True)

@@ -14,6 +14,7 @@ from redis.asyncio import Redis
 from rts_server import keys
 from rts_server.adapter.hearing import Hearing
 from rts_server.adapter.listener import Listener
+from rts_server.adapter.sequence import position_of
 from rts_server.config import Limits, Settings
 from rts_server.engine.packets import Encoded
 from rts_server.once import Once
@@ -33,7 +34,8 @@ class Instance:
         self.notices: list[bytes] = []
         self.changes: list[tuple[str, str, str]] = []
         self._changed = asyncio.Event()
-        self.hearing = Hearing(settings, redis, Standings(redis), self.notices.append, "me")
+        self.reads = Standings(redis)
+        self.hearing = Hearing(settings, redis, self.reads, self.notices.append, "me")
         self.hearing.added = self._added
         self.hearing.removed = self._removed
 
@@ -143,6 +145,41 @@ async def test_joining_under_load_gets_every_event_behind_the_start(
     for start, events in joined:
         assert [e["offset"] for e in events] == list(range(start[1] + 1, 153))
     assert len(joined) > 3
+
+
+async def test_a_replay_ends_where_the_stream_begins_and_where_the_room_was_read(
+    instance: Instance, bench: Bench
+) -> None:
+    """Whatever comes while it is read: what is shown of the room, and what is said, fit."""
+    room_id = await bench.group("alice")
+
+    async def load() -> None:
+        for n in range(150):
+            await bench.append(message(room_id, "alice", f"m{n}"))
+
+    loading = asyncio.create_task(load())
+    cursor, found, joins = (1, 2), list[int](), 0
+    since = instance.reads.since
+
+    async def late(*asked: Any) -> Any:
+        """Something comes between the two reads."""
+        await bench.append(message(room_id, "alice", f"late{len(found)}"))
+        return await since(*asked)
+
+    instance.reads.since = late  # type: ignore[method-assign,assignment]
+    while not loading.done():
+        listener, _ = instance.socket("alice")
+        replay = (await instance.hearing.join(listener, [room_id], {room_id: cursor}))[room_id]
+        assert replay.start is not None
+        assert replay.recovered
+        assert replay.standing.position == replay.start
+        offsets = [position_of(event)[1] for event in replay.events]
+        assert offsets == list(range(cursor[1] + 1, replay.start[1] + 1))
+        cursor, joins = replay.start, joins + 1
+        found += offsets
+    await loading
+    assert found == list(range(3, cursor[1] + 1))
+    assert joins > 1
 
 
 @pytest.mark.parametrize(

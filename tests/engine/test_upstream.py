@@ -18,7 +18,6 @@ import socketio
 from aiohttp import web
 from aiohttp._websocket.reader_py import WebSocketDataQueue, WebSocketReader
 from aiohttp.base_protocol import BaseProtocol
-from aiohttp.http_writer import StreamWriter
 from aiohttp.web_protocol import RequestHandler
 from engineio import packet as eio_packet
 from engineio.async_drivers import aiohttp as driver
@@ -127,21 +126,13 @@ REVIEWED: dict[str, tuple[Callable[..., Any], str]] = {
     "engineio Packet.decode": (eio_packet.Packet.decode, "030aa5a6e2be73b6"),
     "aiohttp WebSocketResponse.__init__": (web.WebSocketResponse.__init__, "b5b1945f819f044b"),
     "aiohttp WebSocketResponse.prepare": (web.WebSocketResponse.prepare, "1083f794d85ce59c"),
-    "aiohttp WebSocketResponse._start": (web.WebSocketResponse._start, "3bcecc4652caf76f"),
-    "aiohttp WebSocketResponse._post_start": (
-        web.WebSocketResponse._post_start,
-        "11cb304668b9d28a",
-    ),
     "aiohttp WebSocketResponse.write_eof": (web.WebSocketResponse.write_eof, "05a53c5a85314114"),
-    "aiohttp WebSocketResponse._pre_start": (web.WebSocketResponse._pre_start, "80d1d415c6b5464d"),
     "aiohttp WebSocketResponse._handshake": (web.WebSocketResponse._handshake, "3c875f95e1aea353"),
     "aiohttp WebSocketResponse.can_prepare": (
         web.WebSocketResponse.can_prepare,
         "aee0f97106381f7f",
     ),
     "aiohttp BaseProtocol.connection_lost": (BaseProtocol.connection_lost, "3160b2d93b2c1723"),
-    "aiohttp BaseProtocol._drain_helper": (BaseProtocol._drain_helper, "63b0565608b0c3b0"),
-    "aiohttp StreamWriter.drain": (StreamWriter.drain, "936da3704061ac5a"),
     "aiohttp Server.connection_lost": (web.Server.connection_lost, "9c248e698e53ebab"),
     "aiohttp RequestHandler.start": (RequestHandler.start, "86c9a780a36c867c"),
     "aiohttp RequestHandler._handle_request": (RequestHandler._handle_request, "c5f48891eec2bcec"),
