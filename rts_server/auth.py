@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 import time
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import jwt
+from jwt.algorithms import HMACAlgorithm
 
 from rts_server.config import Settings
 from rts_server.errors import TokenExpired, Unauthorized
@@ -16,6 +18,16 @@ from rts_server.jwks import KeySet
 ALGORITHM = "HS256"
 LONGEST = 4_096
 USER_ID = re.compile(r"[!-~]{1,128}")
+
+
+class _Secret(HMACAlgorithm):
+    """PyJWT's, which makes sure at every token that the secret is no key of another kind: once."""
+
+    prepare_key = lru_cache(maxsize=2)(HMACAlgorithm.prepare_key)
+
+
+jwt.unregister_algorithm(ALGORITHM)
+jwt.register_algorithm(ALGORITHM, _Secret(HMACAlgorithm.SHA256))
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,6 +47,7 @@ async def _web(settings: Settings) -> None:
         access_log=None,
         shutdown_timeout=1.0,
         keepalive_timeout=HEADERS_WITHIN,
+        tcp_keepalive=False,  # sessions have their heartbeat
     )
     await runner.setup()
     try:

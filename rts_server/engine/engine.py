@@ -64,17 +64,17 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]
     async def _handle_connect(
         self, environ: dict[str, Any], transport: str, jsonp_index: int | None = None
     ) -> Any:
-        """A new session, served to its end by its WebSocket, or answered its first poll."""
-        socket = Socket(self, self.generate_id())
-        request, handshake = environ["aiohttp.request"], Handshake()
+        """A new session: it has its WebSocket at once, or is answered its first poll."""
+        handshake = None
         if transport == "websocket":  # what is none is refused before there is a session
-            handshake.answer(request)
+            handshake = Handshake(environ["aiohttp.request"])
+        socket = Socket(self, self.generate_id())
         self.sockets[socket.sid] = socket
         await self._trigger_event("connect", socket.sid, environ, run_async=False)
         first = eio.Packet(eio.OPEN, self._opening(socket.sid, transport))
         socket.schedule_ping()
-        if transport == "websocket":
-            socket.open(request, first)
+        if handshake is not None:
+            socket.open(handshake, first)
             return handshake
         socket.queue.put_nowait(first)
         socket.connected = True
@@ -142,7 +142,8 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]
         """Why a polling client's WebSocket is none: the library would take it for a poll."""
         if request.query.get("transport") != "websocket" or "sid" not in request.query:
             return None
-        return None if Handshake().can_prepare(request) else "Not the handshake of a WebSocket."
+        possible = web.WebSocketResponse().can_prepare(request)
+        return None if possible else "Not the handshake of a WebSocket."
 
     def _unpolled(self, request: web.Request) -> str | None:
         """Why a polling request is none for this instance."""

@@ -9,38 +9,37 @@ from aiohttp import web
 
 
 class Handshake(web.WebSocketResponse):
-    """101, without permessage-deflate: aiohttp judges the request, and writes nothing itself."""
+    """101, without permessage-deflate: aiohttp judges the request, and writes nothing itself.
 
-    def __init__(self) -> None:
+    `answer`: what is to be written. Raises HTTPBadRequest for what is no handshake, ConnectionError
+    for who is gone.
+    """
+
+    def __init__(self, request: web.Request) -> None:
         super().__init__(compress=False)
-
-    def answer(self, request: web.Request) -> None:
-        """Write it. Raises HTTPBadRequest for what is none, ConnectionError for who is gone."""
         headers, *_ = self._handshake(request)
-        transport = request.transport
-        if transport is None or transport.is_closing():
+        if request.transport is None:
             raise ConnectionResetError
-        lines = (f"{name}: {value}\r\n" for name, value in headers.items())
-        transport.write(f"HTTP/1.1 101 Switching Protocols\r\n{''.join(lines)}\r\n".encode())
+        self.transport = request.transport
+        self._handler = request.protocol
+        lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+        self.answer = f"HTTP/1.1 101 Switching Protocols\r\n{lines}\r\n".encode()
+
+    def take_over(self, protocol: asyncio.Protocol) -> bytes:
+        """Give the transport to another protocol; what has arrived behind the handshake.
+
+        To aiohttp the connection is lost with that: it lets go of all it kept for it, parser,
+        request and tasks.
+        """
+        handler, arrived = self._handler, self._handler._message_tail
+        self.transport.set_protocol(protocol)
+        handler.transport = None  # or aiohttp would close it
+        handler.connection_lost(None)
+        self.transport.resume_reading()
+        return arrived
 
     async def prepare(self, request: web.BaseRequest) -> Any:
-        """It is written already, and what follows is not aiohttp's."""
+        """The answer is not aiohttp's to write."""
 
     async def write_eof(self, data: bytes = b"") -> None:
-        """Nor is its end."""
-
-
-def take_over(request: web.Request, protocol: asyncio.Protocol) -> bytes:
-    """Give a request's transport to another protocol; what has arrived behind the handshake.
-
-    To aiohttp the connection is lost with that: it lets go of all it kept for it, parser, request
-    and tasks.
-    """
-    handler = request.protocol
-    transport, arrived = handler.transport, handler._message_tail
-    assert transport is not None
-    transport.set_protocol(protocol)
-    handler.transport = None  # or aiohttp would close it
-    handler.connection_lost(None)
-    transport.resume_reading()
-    return arrived
+        """Nor is what follows."""

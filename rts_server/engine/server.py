@@ -19,6 +19,7 @@ from rts_server.engine.engine import Engine
 from rts_server.engine.flow import Flow
 from rts_server.engine.outgoing import Outgoing
 from rts_server.engine.packets import (
+    Encoded,
     close_packet,
     connect_error_packet,
     disconnect_packet,
@@ -80,6 +81,10 @@ class Server(socketio.AsyncServer):  # type: ignore[misc]
         """Where what a connection is to hear is written."""
         socket = self.eio.sockets.get(eio_sid)
         return NOWHERE if socket is None else socket.queue
+
+    async def _send_packet(self, eio_sid: str, pkt: Any) -> None:
+        """The library's own answers leave by the same way."""
+        self.outgoing(eio_sid).write(Encoded(pkt.encode()))
 
     def _slow(self, eio_sid: str) -> None:
         """A reader too slow for 1 MiB is closed and comes back."""

@@ -9,14 +9,13 @@ from collections import deque
 from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any
 
-from aiohttp import web
 from engineio import packet as eio
 from engineio.async_socket import AsyncSocket
 
 from rts_server import metrics
 from rts_server.engine import websocket
 from rts_server.engine.flow import Flow
-from rts_server.engine.handshake import Handshake, take_over
+from rts_server.engine.handshake import Handshake
 from rts_server.engine.wire import Wire
 
 if TYPE_CHECKING:
@@ -178,27 +177,28 @@ class Socket(AsyncSocket):  # type: ignore[misc]
         """A polling client's. It must probe before it moves."""
         if self.upgraded or self.upgrading:
             raise OSError("upgraded already")
-        request, handshake = environ["aiohttp.request"], Handshake()
-        handshake.answer(request)
-        wire, early = self._taken_over(request)
+        handshake = Handshake(environ["aiohttp.request"])
+        wire, early = self._taken_over(handshake)
         self.upgrading, self._probing, self._probed = True, wire, False
         asyncio.get_running_loop().call_later(PROBE_WITHIN, self._must_have_upgraded, wire)
         wire.data_received(early)
         return handshake
 
-    def open(self, request: web.Request, first: eio.Packet) -> None:
-        """The WebSocket of a session that begins with it; its handshake is written."""
-        wire, early = self._taken_over(request)
+    def open(self, handshake: Handshake, first: eio.Packet) -> None:
+        """The WebSocket of a session that begins with it, and its first packet."""
+        wire, early = self._taken_over(handshake)
         self.connected = True
         self._move(wire)
         self.queue.put_nowait(first)
         wire.data_received(early)
 
-    def _taken_over(self, request: web.Request) -> tuple[Wire, bytes]:
+    def _taken_over(self, handshake: Handshake) -> tuple[Wire, bytes]:
         """The wire, and what it is to be fed when it is known."""
-        assert request.transport is not None
-        wire = Wire(request.transport, self, self.server.tick, self.server.max_http_buffer_size)
-        return wire, take_over(request, wire)
+        most = self.server.max_http_buffer_size
+        wire = Wire(handshake.transport, self, self.server.tick, most)
+        early = handshake.take_over(wire)
+        wire.write(handshake.answer)
+        return wire, early
 
     def lost(self, wire: Wire) -> None:
         """A transport is lost: the session's, or that of a probe."""

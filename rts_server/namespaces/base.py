@@ -107,6 +107,7 @@ class Namespace(socketio.AsyncNamespace):  # type: ignore[misc]
         self._settings = settings
         self._server = server
         self._sessions: dict[str, Session] = {}
+        self._connected = metrics.CONNECTIONS.labels(name)
         self._tasks = Tasks()
         self._complaints = Complaints(log)
 
@@ -151,7 +152,7 @@ class Namespace(socketio.AsyncNamespace):  # type: ignore[misc]
         if self._server.crowded(session.eio_sid):
             metrics.LIMITED.labels("address_connections").inc()
             self._server.close(session.eio_sid, "connection_limit")
-        metrics.CONNECTIONS.labels(self.namespace).inc()
+        self._connected.inc()
         session.connected = True
         session.opening = self._tasks.keep(self._open(session))
 
@@ -178,7 +179,7 @@ class Namespace(socketio.AsyncNamespace):  # type: ignore[misc]
         session.closed = True
         self._connections.leave(session.eio_sid, self.namespace)
         if session.connected:
-            metrics.CONNECTIONS.labels(self.namespace).dec()
+            self._connected.dec()
         if session.opening is not None:
             session.opening.cancel()
         self.closed(session)

@@ -24,6 +24,7 @@ from engineio.async_drivers import aiohttp as driver
 from engineio.async_socket import AsyncSocket
 from engineio.base_socket import BaseSocket
 from engineio.payload import Payload
+from jwt.algorithms import HMACAlgorithm
 from redis._parsers.base import BaseParser
 from redis.asyncio import connection
 from socketio.base_manager import BaseManager
@@ -151,6 +152,7 @@ REVIEWED: dict[str, tuple[Callable[..., Any], str]] = {
     "aiohttp WebSocketReader.feed_data": (WebSocketReader.feed_data, "0b70284490230dd1"),
     "aiohttp WebSocketReader._feed_data": (WebSocketReader._feed_data, "457c3382354b1aa8"),
     "aiohttp WebSocketReader._handle_frame": (WebSocketReader._handle_frame, "b511d46625c8d55b"),
+    "PyJWT HMACAlgorithm.prepare_key": (HMACAlgorithm.prepare_key, "6576e3aba0df3170"),
     "redis ConnectionPool.make_connection": (
         redis.ConnectionPool.make_connection,
         "16f943ce251faf1e",
