@@ -76,8 +76,9 @@ class Parts:
         self.origin = secrets.token_hex(8)
         self.redis = connect(settings, 32)
         self.archive = Archive(settings)
-        self.user_rooms = UserRooms(self.redis)
-        self.standings = Standings(self.redis)
+        self.pipe = Pipe(pool(settings, 1, retries=0))
+        self.user_rooms = UserRooms(self.redis, self.pipe)
+        self.standings = Standings(self.pipe)
         self.appender = Appender(Pipe(pool(settings, 1, retries=0)), self.redis)
         self.loader = Loader(settings, self.origin, self.redis, self.archive)
         self.log = self._room_log()
@@ -146,6 +147,7 @@ class Parts:
         await self.archive.close()
         await self.backlog.close()
         await self._tasks.close()
+        await self.pipe.close()
         await self.redis.aclose()
         if self.tracing is not None:
             await self.tracing.close()
@@ -158,7 +160,7 @@ class Presence:
         redis = parts.redis
         self._started = now()
         self.lease = Lease(settings, redis, parts.origin, self._about)
-        self.online = Online(settings, redis, self.lease)
+        self.online = Online(settings, parts.pipe, self.lease)
         self.presences = Presences(settings, redis, self.lease, self.online)
         self.watches = Watches(
             hearing.subscriber, self.presences, parts.chat_lists.acquainted, settings.presence_check

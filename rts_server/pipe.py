@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any
 
@@ -22,7 +22,7 @@ Heard = Callable[[Any], None]
 
 CONNECT = 1.0
 PATIENCE = 1.0
-"""Seconds without an answer after which the link is given up."""
+"""Seconds without any answer after which the link is given up: a long line alone is no silence."""
 
 
 class Pipe:
@@ -37,7 +37,8 @@ class Pipe:
         self._link: Link | None = None
         self._opening: asyncio.Task[None] | None = None
         self._unsent: list[tuple[Command, Heard]] = []
-        self._unanswered: deque[tuple[float, Heard]] = deque()
+        self._unanswered: deque[Heard] = deque()
+        self._answers = self._seen = 0
         self._overdue: asyncio.TimerHandle | None = None
 
     async def close(self) -> None:
@@ -55,6 +56,20 @@ class Pipe:
         self.send(command, partial(settle, answer))
         return answer
 
+    def all(self, commands: Sequence[Command]) -> asyncio.Future[list[Any]]:
+        """The answers of one command or more, an error as an exception."""
+        every: asyncio.Future[list[Any]] = asyncio.get_running_loop().create_future()
+        answers: list[Any] = []
+
+        def heard(reply: Any) -> None:
+            answers.append(reply)
+            if len(answers) == len(commands):
+                settle(every, answers)
+
+        for command in commands:
+            self.send(command, heard)
+        return every
+
     def send(self, command: Command, heard: Heard) -> None:
         """Ask; `heard` is given the answer, an error as an exception. Never blocks."""
         if self._link is None:
@@ -62,11 +77,10 @@ class Pipe:
             if self._opening is None:
                 self._opening = asyncio.create_task(self._open())
             return
-        loop = asyncio.get_running_loop()
-        self._unanswered.append((loop.time() + PATIENCE, heard))
+        self._unanswered.append(heard)
         self._link.send(command)
         if self._overdue is None:
-            self._overdue = loop.call_later(PATIENCE, self._look)
+            self._watch()
 
     async def _open(self) -> None:
         try:
@@ -85,24 +99,27 @@ class Pipe:
             self.send(command, heard)
 
     def _answered(self, reply: Any) -> None:
-        self._unanswered.popleft()[1](reply)
+        self._answers += 1
+        self._unanswered.popleft()(reply)
 
     def _lost(self, _: object) -> None:
         self._link = None
         unanswered, self._unanswered = self._unanswered, deque()
-        _fail(heard for _, heard in unanswered)
+        _fail(unanswered)
+
+    def _watch(self) -> None:
+        self._seen = self._answers
+        self._overdue = asyncio.get_running_loop().call_later(PATIENCE, self._look)
 
     def _look(self) -> None:
-        """One timer for all: set for the oldest that is unanswered, or not at all."""
+        """One timer for all, and none where nothing is unanswered."""
         self._overdue = None
         if not self._unanswered or self._link is None:
             return
-        loop = asyncio.get_running_loop()
-        left = self._unanswered[0][0] - loop.time()
-        if left <= 0:
+        if self._answers == self._seen:
             self._link.close()
         else:
-            self._overdue = loop.call_later(left, self._look)
+            self._watch()
 
 
 def _fail(waiting: Iterable[Heard]) -> None:

@@ -85,6 +85,24 @@ async def test_a_silent_redis_is_given_up(pipe: Pipe, monkeypatch: pytest.Monkey
     assert await pipe.call("CLIENT", "ID") != began
 
 
+async def test_a_long_line_is_no_silence(pipe: Pipe, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The last waits for seven others, longer than a silence may be: they are heard meanwhile."""
+    monkeypatch.setattr(module, "PATIENCE", 0.3)
+    began = await pipe.call("CLIENT", "ID")
+    line = await gathered(*(pipe.call("BLPOP", "nothing", "0.1") for _ in range(8)))
+    assert line == [None] * 8
+    assert await pipe.call("CLIENT", "ID") == began
+
+
+async def test_many_are_answered_together(pipe: Pipe) -> None:
+    """In their order, an error among them as it is; a caller that is gone is passed over."""
+    gone = pipe.all([("SET", "text", "x"), ("STRLEN", "text")])
+    gone.cancel()
+    text, wrong, size = await pipe.all([("GET", "text"), ("INCR", "text"), ("STRLEN", "text")])
+    assert (text, size) == (b"x", 1)
+    assert isinstance(wrong, ResponseError)
+
+
 async def test_nobody_there_is_told_at_once(unused_tcp_port: int) -> None:
     """And asked again by who comes next."""
     away = to(f"redis://127.0.0.1:{unused_tcp_port}/0")

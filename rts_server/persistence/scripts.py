@@ -10,6 +10,8 @@ from typing import Any
 from redis.asyncio import Redis
 from redis.exceptions import NoScriptError
 
+from rts_server.pipe import Pipe
+
 IDENTITY = Path(__file__).with_name("identity.lua")
 
 Call = tuple[Sequence[str], Sequence[str | int]]
@@ -23,11 +25,11 @@ class Script:
         self.source = "".join(file.read_text() for file in files)
         self.sha = sha1(self.source.encode(), usedforsecurity=False).hexdigest()
 
-    async def run(self, redis: Redis, keys: Sequence[str], args: Sequence[str | int]) -> Any:
+    async def run(self, redis: Redis | Pipe, keys: Sequence[str], args: Sequence[str | int]) -> Any:
         """The answer of one run."""
         return (await self.many(redis, [(keys, args)]))[0]
 
-    async def many(self, redis: Redis, calls: Sequence[Call]) -> list[Any]:
+    async def many(self, redis: Redis | Pipe, calls: Sequence[Call]) -> list[Any]:
         """The answers of several runs in one round trip, in order. Raises the first error.
 
         A lost script did not run, so only those calls are repeated.
@@ -35,7 +37,7 @@ class Script:
         answers = await self._pipeline(redis, calls)
         lost = [i for i, answer in enumerate(answers) if isinstance(answer, NoScriptError)]
         if lost:
-            await redis.script_load(self.source)
+            await self._load(redis)
             for i, answer in zip(
                 lost, await self._pipeline(redis, [calls[i] for i in lost]), strict=True
             ):
@@ -45,7 +47,18 @@ class Script:
                 raise answer
         return answers
 
-    async def _pipeline(self, redis: Redis, calls: Sequence[Call]) -> list[Any]:
+    async def _load(self, redis: Redis | Pipe) -> None:
+        if isinstance(redis, Pipe):
+            await redis.call("SCRIPT", "LOAD", self.source)
+        else:
+            await redis.script_load(self.source)
+
+    async def _pipeline(self, redis: Redis | Pipe, calls: Sequence[Call]) -> list[Any]:
+        if not calls:
+            return []
+        if isinstance(redis, Pipe):
+            commands = [("EVALSHA", self.sha, len(keys), *keys, *args) for keys, args in calls]
+            return await redis.all(commands)
         async with redis.pipeline(transaction=False) as pipe:
             for keys, args in calls:
                 pipe.execute_command("EVALSHA", self.sha, len(keys), *keys, *args)

@@ -9,6 +9,7 @@ from redis.asyncio import Redis
 
 from rts_server import keys
 from rts_server.persistence.scripts import IDENTITY, Call, Script
+from rts_server.pipe import Pipe
 
 State = Literal["in", "out"]
 _HERE = Path(__file__).parent
@@ -41,10 +42,14 @@ class Index(NamedTuple):
 
 
 class UserRooms:
-    """Reads and writes of the index. Guarantee: a field only ever moves to a newer position."""
+    """Reads and writes of the index. Guarantee: a field only ever moves to a newer position.
 
-    def __init__(self, redis: Redis) -> None:
+    `reads`: the way to the same Redis by which whole indexes are read; by default the same.
+    """
+
+    def __init__(self, redis: Redis, reads: Pipe | None = None) -> None:
         self._redis = redis
+        self._reads = reads or redis
 
     async def note(self, user_id: str, room_id: str, epoch: int, offset: int, state: State) -> None:
         """Set one room if the position is newer, and tell the user's devices."""
@@ -72,7 +77,7 @@ class UserRooms:
 
     async def all_of(self, user_ids: list[str]) -> list[Index]:
         """The same of several users, in one round trip."""
-        answers = await _READ.many(self._redis, [([keys.user_rooms(u)], []) for u in user_ids])
+        answers = await _READ.many(self._reads, [([keys.user_rooms(u)], []) for u in user_ids])
         return [_index(complete, pairs) for complete, pairs in answers]
 
     async def full(self, room_id: str, user_ids: list[str], most: int) -> bool:

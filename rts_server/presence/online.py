@@ -10,6 +10,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from rts_server.config import Settings, ms
+from rts_server.pipe import Pipe
 from rts_server.presence.lease import Lease
 from rts_server.presence.scripts import call, presence_script
 
@@ -25,7 +26,7 @@ log = logging.getLogger(__name__)
 class Online:
     """Connections by user. `counted` hears how many connections a user has on all instances."""
 
-    def __init__(self, settings: Settings, redis: Redis, lease: Lease) -> None:
+    def __init__(self, settings: Settings, redis: Redis | Pipe, lease: Lease) -> None:
         self._redis = redis
         self._lease = lease
         self._grace = settings.presence_grace

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +12,7 @@ from redis.asyncio import Redis
 
 from rts_server import keys
 from rts_server.persistence.scripts import Call
+from rts_server.pipe import Pipe
 from rts_server.rooms.appender import room_script
 
 _JOIN = room_script("join.lua")
@@ -18,6 +20,8 @@ _EVENTS = room_script("events.lua")
 _EPHEMERAL = room_script("ephemeral.lua")
 
 SLICE = 10
+AT_ONCE = 64
+"""Lists of rooms in one pipeline: when everybody comes back, the others wait in line, not in it."""
 LARGE = 64 * 1024 * 1024
 
 Position = tuple[int, int]
@@ -105,8 +109,9 @@ class Since:
 class Standings:
     """Reads of warm rooms. A room that is not warm is None: its truth is in the archive."""
 
-    def __init__(self, redis: Redis) -> None:
+    def __init__(self, redis: Redis | Pipe) -> None:
         self._redis = redis
+        self._at_once = asyncio.Semaphore(AT_ONCE)
 
     async def join(self, room_id: str, user_ids: Sequence[str]) -> Standing | None:
         """One room and some users' seats in it."""
@@ -115,7 +120,8 @@ class Standings:
     async def join_all(self, asked: Sequence[tuple[str, Sequence[str]]]) -> list[Standing | None]:
         """Several rooms in one round trip, in the order asked."""
         calls = [(keys.room(room_id)[:9], list(users)) for room_id, users in asked]
-        answers = await _JOIN.many(self._redis, calls)
+        async with self._at_once:
+            answers = await _JOIN.many(self._redis, calls)
         return [_standing(a, users) for a, (_, users) in zip(answers, asked, strict=True)]
 
     async def since(
