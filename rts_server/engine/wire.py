@@ -119,9 +119,10 @@ class Wire(WebSocketDataQueue, asyncio.Protocol):
             self._parser.feed_data(data)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """The end, however it came."""
-        self._parser = None
-        self._taker.lost(self)
+        """The end, however it came. Nobody is held any more, so that all of it is free at once."""
+        self._parser, taker = None, self._taker
+        del self._taker
+        taker.lost(self)
 
     # In: called by aiohttp's parser
 
