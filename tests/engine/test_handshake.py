@@ -1,0 +1,157 @@
+"""aiohttp answers for a connection until its handshake, and for nothing of it behind that."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import weakref
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+from aiohttp.web_protocol import RequestHandler
+from engineio import packet as eio
+
+from rts_server.engine.server import Server
+from tests.engine.serving import serving
+from tests.presence.instance import soon
+from tests.raw import QUERY, Raw, masked
+
+KEY = "dGhlIHNhbXBsZSBub25jZQ=="
+
+
+def handshake(path: str = QUERY) -> bytes:
+    """What a client sends first."""
+    return (
+        f"GET {path} HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        f"Sec-WebSocket-Key: {KEY}\r\nSec-WebSocket-Version: 13\r\n\r\n"
+    ).encode()
+
+
+async def opened(url: str, first: bytes) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """A connection that has said something."""
+    host, port = url.removeprefix("http://").split(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    writer.write(first)
+    return reader, writer
+
+
+async def test_the_handshake_is_that_of_the_standard() -> None:
+    """The accepted key is the example of RFC 6455, 1.3; the first packet comes right behind it."""
+    async with serving() as (_, url):
+        reader, writer = await opened(url, handshake())
+        head = (await reader.readuntil(b"\r\n\r\n")).decode()
+        assert head.startswith("HTTP/1.1 101 ")
+        told = dict(line.lower().split(": ") for line in head.split("\r\n")[1:] if line)
+        assert (told["upgrade"], told["connection"]) == ("websocket", "upgrade")
+        assert told["sec-websocket-accept"] == "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=".lower()
+        frame = await reader.readexactly(2)
+        first = eio.Packet(encoded_packet=(await reader.readexactly(frame[1])).decode())
+        assert first.packet_type == eio.OPEN
+        writer.close()
+
+
+async def test_what_comes_with_the_handshake_is_heard_behind_it() -> None:
+    """In one write with it, whole or in part: a client need not wait for an answer."""
+    hasty = masked('40/chat,{"token":"t"}') + masked('42/chat,1["early"]')
+    async with serving() as (server, url):
+        chat: Any = server.namespace_handlers["/chat"]
+        for cut in (len(hasty), 3, 0):
+            reader, writer = await opened(url, handshake() + hasty[:cut])
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(hasty[cut:])
+            await reader.readuntil(b'43/chat,1[{"ok":')
+            writer.close()
+        assert [name for _, name in chat.heard] == ["early"] * 3
+
+
+async def test_requests_before_it_are_answered_on_the_same_connection() -> None:
+    """A keep-alive connection becomes a WebSocket with its last request."""
+    async with serving() as (_, url):
+        plain = b"GET /nothing HTTP/1.1\r\nHost: localhost\r\n\r\n"
+        reader, writer = await opened(url, plain + handshake())
+        assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 404 ")
+        await reader.readuntil(b"HTTP/1.1 101 ")
+        await reader.readuntil(b'0{"sid":')
+        writer.close()
+
+
+async def test_aiohttp_keeps_nothing_of_a_websocket() -> None:
+    """No handler, no request and no task, as long as it lives."""
+    async with serving() as (_, url), Raw(url) as client:
+        before = len(asyncio.all_tasks())
+        await client.join("any", "/chat")
+        gc.collect()
+        assert not [one for one in gc.get_objects() if isinstance(one, RequestHandler)]
+        assert len(asyncio.all_tasks()) == before
+
+
+async def leaves(client: Raw, _: Server, __: str) -> None:
+    """CLOSE of the WebSocket."""
+    assert client._ws is not None
+    await client._ws.close()
+
+
+async def vanishes(client: Raw, _: Server, __: str) -> None:
+    """Its transport breaks."""
+    assert client._ws is not None
+    transport: Any = client._ws._writer.transport
+    transport.abort()
+
+
+async def says_goodbye(client: Raw, _: Server, __: str) -> None:
+    """CLOSE of Engine.IO."""
+    await client.send("1")
+
+
+async def talks_nonsense(client: Raw, _: Server, __: str) -> None:
+    """No frame of a WebSocket."""
+    assert client._ws is not None
+    transport: Any = client._ws._writer.transport
+    transport.write(b"\xff\xff\xff")
+
+
+async def is_told_to_go(client: Raw, server: Server, eio_sid: str) -> None:
+    """session.closing, and the client closes."""
+    server.close(eio_sid, "draining")
+    await client.until(lambda: client.closed)
+
+
+async def is_dropped(_: Raw, server: Server, eio_sid: str) -> None:
+    """Without a word."""
+    server.abort(eio_sid)
+
+
+ENDS = [leaves, vanishes, says_goodbye, talks_nonsense, is_told_to_go, is_dropped]
+
+
+@pytest.mark.parametrize("end", ENDS)
+async def test_nothing_is_left_of_a_connection_however_it_ends(
+    end: Callable[[Raw, Server, str], Awaitable[None]],
+) -> None:
+    """Its session, its wire and its way out are free, and no collector was needed."""
+    async with serving() as (server, url):
+        async with Raw(url) as client:
+            await client.join("any", "/chat")
+            (eio_sid,) = server.eio.sockets
+            left = weakref.ref(server.eio.sockets[eio_sid])
+            wire = weakref.ref(server.eio.sockets[eio_sid]._wire)
+            gc.disable()
+            try:
+                await end(client, server, eio_sid)
+                await soon(lambda: not server.eio.sockets)
+                await soon(lambda: left() is None and wire() is None)
+            finally:
+                gc.enable()
+        assert (server.environ, server.manager._sids) == ({}, {})
+
+
+async def test_a_shutdown_ends_who_is_left() -> None:
+    """Their namespaces are left before the server is gone."""
+    async with serving() as (server, url):
+        client = Raw(url)
+        await client.__aenter__()
+        await client.join("any", "/chat")
+    assert (server.eio.sockets, server.manager._sids) == ({}, {})
+    await client.until(lambda: client.closed)
+    await client.__aexit__()
