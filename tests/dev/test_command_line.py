@@ -40,7 +40,7 @@ def test_token_outside_takes_the_development_secret(tmp_path: Path) -> None:
     """Without RTS_JWT_SECRET the secret of the data directory signs."""
     result = call("token", "--user", "bob", "--data", str(tmp_path))
     assert (result.exit_code, result.stdout) == (2, "")
-    assert "RTS_JWT_SECRET is missing" in result.stderr
+    assert "RTS_JWT_SECRET or RTS_JWKS_URL is missing" in result.stderr
     known = config.load({"RTS_JWT_SECRET": secret(tmp_path)})
     result = call("token", "--user", "bob", "--data", str(tmp_path))
     assert auth.verify(known, result.stdout.strip()).user_id == "bob"
@@ -63,10 +63,10 @@ def test_token_refuses_what_no_server_accepts(user: str) -> None:
 
 @pytest.mark.parametrize("command", ["serve", "relay"])
 def test_without_a_secret_nothing_runs(command: str) -> None:
-    """Serving without a secret is one sentence on standard error and exit code 2."""
+    """Serving without a secret or keys is one sentence on standard error and exit code 2."""
     result = call(command)
     assert (result.exit_code, result.stdout, result.stderr.count("\n")) == (2, "", 1)
-    assert "RTS_JWT_SECRET is missing" in result.stderr
+    assert "RTS_JWT_SECRET or RTS_JWKS_URL is missing" in result.stderr
 
 
 @pytest.mark.parametrize("command", [["serve"], ["config"], ["dev"], ["token", "--user", "alice"]])
