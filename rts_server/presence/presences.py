@@ -9,6 +9,7 @@ from typing import Any
 from redis.asyncio import Redis
 
 from rts_server.config import Settings, ms
+from rts_server.pipe import Pipe
 from rts_server.presence.lease import Lease
 from rts_server.presence.online import Online
 from rts_server.presence.scripts import Presence, call, presence, presence_script
@@ -23,7 +24,9 @@ SLICE = 100
 class Presences:
     """Reads and writes of users' entries. Raises RedisError."""
 
-    def __init__(self, settings: Settings, redis: Redis, lease: Lease, online: Online) -> None:
+    def __init__(
+        self, settings: Settings, redis: Redis | Pipe, lease: Lease, online: Online
+    ) -> None:
         self._redis = redis
         self._lease, self._online = lease, online
         self._lease_ms = ms(settings.presence_lease)

@@ -19,6 +19,7 @@ from rts_server import errors, keys, metrics
 from rts_server.config import Settings
 from rts_server.persistence.archive import Archive, Check
 from rts_server.persistence.scripts import Call
+from rts_server.pipe import Pipe
 from rts_server.rooms.append import Append, Appended, Nothing, Op
 from rts_server.rooms.appender import room_script
 from rts_server.rooms.lag import StoredLag
@@ -64,7 +65,7 @@ class Fates:
     """What this instance still answers for: at most `pending_cap`, beyond it sends are refused."""
 
     def __init__(
-        self, settings: Settings, redis: Redis, archive: Archive, room_log: RoomLog
+        self, settings: Settings, redis: Redis | Pipe, archive: Archive, room_log: RoomLog
     ) -> None:
         self.settings = settings
         self._redis = redis

@@ -11,6 +11,7 @@ from redis.asyncio import Redis
 from rts_server import errors, keys
 from rts_server.config import Settings
 from rts_server.persistence.archive import Archive
+from rts_server.pipe import Pipe
 from rts_server.rooms.appender import room_script
 from rts_server.rooms.reactions import shown
 from rts_server.rooms.standing import Position
@@ -61,7 +62,7 @@ class History:
     """Reads of messages. Membership is checked at the position the page is bound by; an operator
     asks as nobody (`ANYBODY`), for a room that is known to be there."""
 
-    def __init__(self, settings: Settings, redis: Redis, archive: Archive) -> None:
+    def __init__(self, settings: Settings, redis: Redis | Pipe, archive: Archive) -> None:
         self._settings = settings
         self._redis = redis
         self._archive = archive

@@ -9,6 +9,7 @@ from redis.asyncio import Redis
 
 from rts_server import errors, keys
 from rts_server.persistence.archive import Archive
+from rts_server.pipe import Pipe
 from rts_server.rooms.appender import room_script
 
 _MEMBERS = room_script("members.lua")
@@ -19,7 +20,7 @@ Member = dict[str, Any]
 class Members:
     """Reads of memberships. Raises NotFound for who is not in the room himself."""
 
-    def __init__(self, redis: Redis, archive: Archive) -> None:
+    def __init__(self, redis: Redis | Pipe, archive: Archive) -> None:
         self._redis = redis
         self._archive = archive
 

@@ -14,6 +14,7 @@ from redis.exceptions import RedisError
 from rts_server import errors, keys
 from rts_server.config import Settings, ms
 from rts_server.persistence.scripts import Call
+from rts_server.pipe import Pipe
 from rts_server.rooms import events
 from rts_server.rooms.appender import room_script
 from rts_server.rooms.log import RoomLog
@@ -39,7 +40,7 @@ class Moved:
 class Receipts:
     """Every call is safe to repeat: a cursor only moves forward, never beyond the room's seq."""
 
-    def __init__(self, settings: Settings, redis: Redis, room_log: RoomLog) -> None:
+    def __init__(self, settings: Settings, redis: Redis | Pipe, room_log: RoomLog) -> None:
         self._settings = settings
         self._redis = redis
         self._log = room_log

@@ -11,6 +11,7 @@ from redis.exceptions import RedisError
 from rts_server import keys
 from rts_server.config import Settings, ms
 from rts_server.persistence.scripts import Call
+from rts_server.pipe import Pipe
 from rts_server.rooms.appender import room_script
 from rts_server.tasks import Tasks
 
@@ -26,7 +27,7 @@ class Typing:
     them. A start ends by itself: instances count it down, whoever dies meanwhile.
     """
 
-    def __init__(self, settings: Settings, redis: Redis) -> None:
+    def __init__(self, settings: Settings, redis: Redis | Pipe) -> None:
         self._redis = redis
         self._said: dict[tuple[str, str], bool] = {}
         # The room may have been told just before a start ends: its end is told an interval later.

@@ -10,6 +10,7 @@ from redis.exceptions import RedisError
 
 from rts_server import errors, keys
 from rts_server.persistence.scripts import Call
+from rts_server.pipe import Pipe
 from rts_server.rooms.appender import room_script
 from rts_server.rooms.chatlist import ChatList, ChatLists
 from rts_server.tasks import Tasks
@@ -25,7 +26,7 @@ log = logging.getLogger(__name__)
 class Unread:
     """Off the line of commands: a message that reads its sender's room on waits for none of it."""
 
-    def __init__(self, redis: Redis, chat_lists: ChatLists) -> None:
+    def __init__(self, redis: Redis | Pipe, chat_lists: ChatLists) -> None:
         self._redis = redis
         self._chat_lists = chat_lists
         self._moved: dict[tuple[str, str], None] = {}
