@@ -248,6 +248,7 @@ class Namespace(socketio.AsyncNamespace):  # type: ignore[misc]
                 self._answer_fate(session, asked, answer)
             else:
                 self._answer_when_durable(session, asked, answer)
+        session.line = session.worker = None  # a connection at rest keeps nothing
 
     async def _in_time(self, session: Session, asked: Asked) -> Answer | errors.Refusal:
         deadline = session.deadline
