@@ -28,7 +28,6 @@ from rts_server.persistence.revocations import Revocations
 from rts_server.presence.roster import Roster
 from rts_server.rest import demo, health, operators
 from rts_server.rest.instances import InstanceRoutes, PresenceRoutes
-from rts_server.rooms.fates import parse_notice
 from rts_server.tasks import cancelled
 from rts_server.watch import Watch
 
@@ -41,13 +40,7 @@ def create_app(settings: Settings) -> web.Application:
     """The web process: Socket.IO namespaces, health, and under dev the demo page."""
     app = web.Application()
     parts = Parts(settings, start_tracing(settings, "rts-web"))
-    hearing = Hearing(
-        settings,
-        parts.redis,
-        parts.standings,
-        lambda data: parts.fates.notice(parse_notice(data)),
-        parts.origin,
-    )
+    hearing = Hearing(settings, parts.redis, parts.standings, parts.fates.hear, parts.origin)
     server = Server(settings, Manager())
     presence = Presence(settings, parts, hearing)
     tokens = Tokens(settings)
@@ -70,8 +63,7 @@ def create_app(settings: Settings) -> web.Application:
         parts.tracing.follow_commands(chat, receipts, here)
     server.attach(app)
     drain = app[DRAIN] = Drain(settings, server, (chat, receipts, here), parts.fates)
-    starting = parts.revocations, tokens
-    health.add_routes(app, partial(_not_ready, drain, hearing, starting))
+    health.add_routes(app, partial(_not_ready, drain, hearing, (parts.revocations, tokens)))
     hearing.told = _told(connections, presence, drain)
     roster = Roster(parts.redis)
     instances = InstanceRoutes(roster, Everywhere(parts.redis))

@@ -23,7 +23,8 @@ from opentelemetry.trace import Span, SpanKind, Tracer
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from rts_server import errors
-from rts_server.namespaces.base import Answer, Durable, Handler, Namespace
+from rts_server.namespaces.answer import Answer, Durable, Handler
+from rts_server.namespaces.base import Namespace
 from rts_server.namespaces.session import Session
 from rts_server.persistence.depth import accepted_ms
 from rts_server.persistence.outbox import Entry

@@ -6,11 +6,9 @@ import asyncio
 import logging
 import secrets
 from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine
-from dataclasses import dataclass
 from functools import cache
 from math import ceil
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar
 
 import socketio
 from marshmallow import ValidationError
@@ -24,6 +22,7 @@ from rts_server.engine import frames
 from rts_server.engine.frames import Frame
 from rts_server.engine.packets import ack_packet
 from rts_server.engine.server import Server
+from rts_server.namespaces.answer import Answer, Durable, Handler, command
 from rts_server.namespaces.charges import charges
 from rts_server.namespaces.connections import Connections
 from rts_server.namespaces.cursors import read_cursors
@@ -49,37 +48,6 @@ ITS_OWN_FAULT = frozenset(
 """Codes of refusals that no decent client collects by the hundred."""
 MARGIN = 0.5
 """Seconds of the command's deadline kept for the ack itself."""
-
-UNAVAILABLE = errors.Unavailable()
-
-
-@dataclass(frozen=True)
-class Durable:
-    """An ack's data whose `status` comes when the fate does, or `accepted` after durable_wait.
-
-    `late` is called with the fate when the ack could not wait for it; `failed` is what the ack says
-    when it can never be.
-    """
-
-    data: dict[str, Any]
-    fate: asyncio.Future[str]
-    late: Callable[[str], Coroutine[Any, Any, None]] | None = None
-    failed: errors.Refusal = UNAVAILABLE
-
-
-Answer = dict[str, Any] | Durable
-Handler = Callable[[Any, Session, dict[str, Any]], Awaitable[Answer]]
-H = TypeVar("H", bound=Handler)
-
-
-def command(name: str, schema: type[Command]) -> Callable[[H], H]:
-    """Register a method as a command: its return value is the ack, a Refusal the refusal."""
-
-    def register(method: H) -> H:
-        method.__dict__["__command__"] = (name, schema())
-        return method
-
-    return register
 
 
 class Namespace(socketio.AsyncNamespace):  # type: ignore[misc]

@@ -11,7 +11,8 @@ from rts_server.adapter.listener import Listener
 from rts_server.config import Settings
 from rts_server.engine.server import Server
 from rts_server.files.uploads import Uploads
-from rts_server.namespaces.base import Answer, Durable, Namespace, command
+from rts_server.namespaces.answer import Answer, Durable, command
+from rts_server.namespaces.base import Namespace
 from rts_server.namespaces.connections import Connections
 from rts_server.namespaces.greeting import Greeting
 from rts_server.namespaces.session import Session

@@ -8,7 +8,8 @@ from typing import Any
 from rts_server import errors, metrics
 from rts_server.config import Settings
 from rts_server.engine.server import Server
-from rts_server.namespaces.base import Answer, Namespace, command
+from rts_server.namespaces.answer import Answer, command
+from rts_server.namespaces.base import Namespace
 from rts_server.namespaces.connections import Connections
 from rts_server.namespaces.session import Session
 from rts_server.presence.presences import Presences

@@ -127,6 +127,10 @@ class Fates:
             self._tasks.keep(_until(done, fate, holds))
         return done
 
+    def hear(self, data: bytes) -> None:
+        """The relay's word as it comes, on this instance's channel."""
+        self.notice(parse_notice(data))
+
     def notice(self, queued: list[tuple[str, str, str]]) -> None:
         """The relay's word that entries are in the queue: (room_id, request_id, entry)."""
         for room_id, request_id, entry in queued:

@@ -8,7 +8,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import orjson
+import pytest
 from redis.asyncio import Redis
+from redis.asyncio.connection import AbstractConnection
 
 from rts_server import keys
 from rts_server.auth import Identity
@@ -32,6 +34,19 @@ TS = "2026-11-23T10:00:00.000Z"
 def names(room_id: str) -> tuple[str, ...]:
     """KEYS 1-9 of every script."""
     return keys.room(room_id)[:9]
+
+
+def round_trips(monkeypatch: pytest.MonkeyPatch) -> list[None]:
+    """One more from now on for everything that is sent to Redis."""
+    trips: list[None] = []
+    send = AbstractConnection.send_packed_command
+
+    async def counted(self: AbstractConnection, *args: Any, **kwargs: Any) -> None:
+        trips.append(None)
+        await send(self, *args, **kwargs)
+
+    monkeypatch.setattr(AbstractConnection, "send_packed_command", counted)
+    return trips
 
 
 def group(creator: str, *others: str, room: str = "g", **more: Any) -> Append:

@@ -10,14 +10,13 @@ from typing import Any
 import orjson
 import pytest
 from redis.asyncio.client import PubSub
-from redis.asyncio.connection import AbstractConnection
 
 from rts_server import errors, keys
 from rts_server.persistence.user_rooms import Membership, UserRooms
 from rts_server.rooms import events, unread
 from rts_server.rooms.unread import _UNREAD, Unread
 from tests.presence.instance import soon
-from tests.rooms.bench import Bench, message
+from tests.rooms.bench import Bench, message, round_trips
 from tests.rooms.test_chatlist import lists
 
 USERS = [f"user-{n}" for n in range(20)]
@@ -88,27 +87,19 @@ async def test_what_moves_meanwhile_is_told_together(
 ) -> None:
     """Of twenty users in four round trips, and once however often it moved."""
     rooms = await rooms_of(bench, USERS)
-    trips = 0
-    send = AbstractConnection.send_packed_command
-
-    async def counted(self: AbstractConnection, *args: object, **kwargs: object) -> None:
-        nonlocal trips
-        trips += 1
-        await send(self, *args, **kwargs)  # type: ignore[arg-type]
-
     monkeypatch.setattr(unread, "PAUSE", 0.0)
     telling = Unread(bench.redis, lists(bench.redis))
     async with hearing(bench, *(first for first, _ in rooms.values())) as channel:
         telling.tell_soon(USERS[0], rooms[USERS[0]][0])
         assert (await heard(channel))[0] == USERS[0]  # scripts are loaded now
-        monkeypatch.setattr(AbstractConnection, "send_packed_command", counted)
+        trips = round_trips(monkeypatch)
         for user in USERS * 2:
             telling.tell_soon(user, rooms[user][0])
         told = [await heard(channel) for _ in USERS]
         assert [user for user, _ in told] == USERS
         assert await channel.get_message(timeout=0.01) is None
     assert all(e["data"] == {"unread": 1, "read_seq": 0, "total": 2, "rooms": 2} for _, e in told)
-    assert trips <= 4
+    assert len(trips) <= 4
     await telling.close()
 
 
