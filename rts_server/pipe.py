@@ -104,6 +104,9 @@ class Pipe:
 
     def _lost(self, _: object) -> None:
         self._link = None
+        if self._overdue is not None:  # the next link has a time of its own
+            self._overdue.cancel()
+            self._overdue = None
         unanswered, self._unanswered = self._unanswered, deque()
         _fail(unanswered)
 

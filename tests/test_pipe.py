@@ -103,6 +103,18 @@ async def test_many_are_answered_together(pipe: Pipe) -> None:
     assert isinstance(wrong, ResponseError)
 
 
+async def test_a_new_link_has_a_time_of_its_own(
+    pipe: Pipe, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was left of the lost one's does not end it: its first answer may take as long as any."""
+    monkeypatch.setattr(module, "PATIENCE", 0.6)
+    blocked = pipe.call("BLPOP", "nothing", 0)
+    await redis.blpop("a while", timeout=0.35)
+    await redis.client_kill_filter(_type="normal", skipme=True)
+    assert [type(one) for one in await gathered(blocked)] == [Lost]
+    assert await pipe.call("BLPOP", "nothing", "0.3") is None
+
+
 async def test_nobody_there_is_told_at_once(unused_tcp_port: int) -> None:
     """And asked again by who comes next."""
     away = to(f"redis://127.0.0.1:{unused_tcp_port}/0")
