@@ -88,8 +88,6 @@ class Socket(AsyncSocket):  # type: ignore[misc]
         if not self.upgraded:
             self._probe(text)
             return
-        if self._turn == 0:
-            asyncio.get_running_loop().call_soon(self._next_turn)
         if self._held:
             self._must_wait(text)
         else:
@@ -129,11 +127,11 @@ class Socket(AsyncSocket):  # type: ignore[misc]
 
     def _next_turn(self) -> None:
         self._turn = 0
-        if self._waiting:
-            asyncio.get_running_loop().call_soon(self._next_turn)
-            self.go_on()
+        self.go_on()
 
     def _packet(self, text: str) -> None:
+        if self._turn == 0:  # by a packet, never by what waits: that may wait for seconds
+            asyncio.get_running_loop().call_soon(self._next_turn)
         self._turn += 1
         kind = text[:1]
         if kind == MESSAGE:

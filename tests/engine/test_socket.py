@@ -107,6 +107,35 @@ async def test_reading_stops_while_commands_wait_and_nobody_is_overtaken() -> No
         assert transport.is_reading()
 
 
+async def test_what_is_held_up_costs_nothing_while_it_waits(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Sixty commands at once, eight taken: nobody looks at the rest before an answer goes out."""
+    looked: list[str] = []
+    go_on = socket.Socket.go_on
+
+    def counted(self: socket.Socket) -> None:
+        looked.append(self.sid)
+        go_on(self)
+
+    monkeypatch.setattr(socket.Socket, "go_on", counted)
+    async with serving(rate_limits="standard") as (server, url), Raw(url) as client:
+        slow: Any = server.namespace_handlers["/chat"]
+        await client.join("any", "/chat")
+        client.send_together(*[command(n, "slow") for n in range(60)], command(60))
+        await soon(lambda: len(slow.heard) == 8)
+        for _ in range(5):  # what has arrived is all held by now
+            await asyncio.sleep(0)
+        looked.clear()
+        for _ in range(500):
+            await asyncio.sleep(0)
+        assert not looked
+        for _ in range(60):
+            slow.release()
+        await client.until(lambda: 60 in client.acks)
+        assert len(looked) <= 150
+
+
 async def test_pings_by_the_hundred_are_junk() -> None:
     """Each is told, with its PONG; a text that is a packet is none."""
     junk: list[str] = []
