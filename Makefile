@@ -36,7 +36,7 @@ test: setup
 	  $(if $(ARGS),$(ARGS),--numprocesses 3 --dist loadfile --no-loadscope-reorder)
 
 setup: $(INSTALLED)
-	@$(BIN)/python -c 'from tests.node import ensure_modules; ensure_modules()'
+	@$(BIN)/python -m tests.browser.package
 
 check: $(INSTALLED)
 	$(BIN)/ruff format --check .

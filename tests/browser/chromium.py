@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import shutil
 from contextlib import suppress
 from itertools import count
 from pathlib import Path
@@ -13,9 +12,9 @@ from typing import Any, Self
 
 from aiohttp import ClientSession, ClientWebSocketResponse, WSMsgType
 
+from tests.browser.package import environment
 from tests.world import until
 
-NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 FLAGS = (
     "--headless",
     "--no-sandbox",
@@ -31,18 +30,14 @@ FLAGS = (
 PATIENCE = 15.0
 
 
-def executable() -> str | None:
-    """Path of a Chromium or Chrome on the PATH."""
-    return next((path for name in NAMES if (path := shutil.which(name))), None)
-
-
 class Browser:
     """One browser process with an empty profile."""
 
-    def __init__(self, program: str, profile: Path) -> None:
+    def __init__(self, program: Path, profile: Path) -> None:
         self._profile = profile
         self._process = Popen(
             [program, *FLAGS, f"--user-data-dir={profile}", "about:blank"],
+            env=environment(program),
             stdout=DEVNULL,
             stderr=DEVNULL,
         )

@@ -7,13 +7,14 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
-from tests.browser.chromium import Browser, Chromium, executable
+from tests.browser.chromium import Browser, Chromium
+from tests.browser.package import executable
 
 
 @pytest.fixture(scope="session")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
     """The process."""
-    running = Browser(executable() or "", tmp_path_factory.mktemp("browser"))
+    running = Browser(executable(), tmp_path_factory.mktemp("browser"))
     yield running
     running.end()
 

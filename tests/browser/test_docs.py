@@ -4,12 +4,8 @@ from __future__ import annotations
 
 import json
 
-import pytest
-
-from tests.browser.chromium import Chromium, executable
+from tests.browser.chromium import Chromium
 from tests.rest.client import ROUTES
-
-pytestmark = pytest.mark.skipif(executable() is None, reason="no chromium or chrome on the PATH")
 
 SHOWN = (
     "[...document.querySelectorAll('summary')]"

@@ -7,14 +7,10 @@ import json
 import secrets
 from pathlib import Path
 
-import pytest
-
-from tests.browser.chromium import Chromium, Page, executable
+from tests.browser.chromium import Chromium, Page
 from tests.browser.test_page import direct, signed_in
 from tests.files.samples import png
 from tests.world import until
-
-pytestmark = pytest.mark.skipif(executable() is None, reason="no chromium or chrome on the PATH")
 
 MEGABYTE = 2**20
 IMAGE = "document.querySelector('#messages .file img')"

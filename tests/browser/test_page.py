@@ -4,11 +4,7 @@ from __future__ import annotations
 
 import json
 
-import pytest
-
-from tests.browser.chromium import Chromium, Page, executable
-
-pytestmark = pytest.mark.skipif(executable() is None, reason="no chromium or chrome on the PATH")
+from tests.browser.chromium import Chromium, Page
 
 TEXTS = "[...document.querySelectorAll('#messages p')].map((p) => p.textContent)"
 
