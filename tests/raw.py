@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import struct
 from typing import Any, Self
 
 import aiohttp
+from aiohttp._websocket.helpers import websocket_mask
 
 QUERY = "/socket.io/?EIO=4&transport=websocket"
 
@@ -57,7 +59,7 @@ class Raw:
         await self._ws.ping()
 
     def send_together(self, *frames: str) -> None:
-        """Several short frames in one write."""
+        """Several frames in one write."""
         assert self._ws is not None
         self._ws._writer.transport.write(b"".join(map(masked, frames)))
 
@@ -108,7 +110,26 @@ class Raw:
 
 
 def masked(text: str) -> bytes:
-    """A text frame of less than 126 bytes as a client sends it; the mask is zero."""
-    payload = text.encode()
-    assert len(payload) < 126
-    return bytes((0x81, 0x80 | len(payload), 0, 0, 0, 0)) + payload
+    """A text frame as a client sends it; the mask is zero."""
+    return client_frame(0x1, text.encode())
+
+
+def client_frame(
+    opcode: int,
+    payload: bytes,
+    *,
+    final: bool = True,
+    reserved: int = 0,
+    mask: bytes = b"\x00\x00\x00\x00",
+) -> bytes:
+    """A frame as a client may write it; `reserved`: the three bits nobody may set."""
+    first, length = final << 7 | reserved << 4 | opcode, len(payload)
+    if length < 126:
+        header = struct.pack("!BB", first, 0x80 | length)
+    elif length < 1 << 16:
+        header = struct.pack("!BBH", first, 0x80 | 126, length)
+    else:
+        header = struct.pack("!BBQ", first, 0x80 | 127, length)
+    body = bytearray(payload)
+    websocket_mask(mask, body)
+    return header + mask + bytes(body)

@@ -7,7 +7,7 @@ from typing import Any
 
 RECONNECT = frozenset({"draining", "slow_consumer", "lease_lost", "token_expired", "timeout"})
 """The transport is closed: a JavaScript client comes back by itself."""
-FINAL = frozenset({"connection_limit", "revoked", "banned", "too_many_errors"})
+FINAL = frozenset({"connection_limit", "revoked", "banned", "too_many_errors", "frame_too_large"})
 """Every namespace is disconnected: it stays away."""
 
 SOON_MS = (500, 1_500)

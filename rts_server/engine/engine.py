@@ -26,7 +26,8 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]
     `refusing`: nobody new is taken, by 503, which a client and a balancer answer by trying again.
     `hear`: told each message; what it returns is done before the connection's next one.
     `junk`: told of what a client may send now and then, but not by the hundred. `slow`: told of
-    who reads so little that 1 MiB waits.
+    who reads so little that 1 MiB waits. `large`: told of a message that was too large, by the text
+    it begins with.
     """
 
     refusing = False
@@ -34,6 +35,7 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]
     hear: Callable[[str, str | bytes], Coroutine[Any, Any, None] | None]
     junk: Callable[[str], None]
     slow: Callable[[str], None]
+    large: Callable[[str, str], None]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

@@ -17,18 +17,28 @@ _PACKET = re.compile(
 )
 
 
+_HEAD = re.compile(
+    r"(?P<type>[25])(?:[0-9]{1,10}-)?(?:(?P<namespace>/[^,]{0,200}),)?(?P<id>[0-9]{1,10})"
+    r"\[(?:\"(?P<name>[a-z_.]{1,40})\")?",
+    re.ASCII,
+)
+
+
 class Malformed(ValueError):
     """Not a packet at all, or one nobody could be answered for."""
 
 
 class Frame(NamedTuple):
-    """A packet. `data` is its JSON, parsed; `broken` when that JSON is not strict JSON."""
+    """A packet. `data` is its JSON, parsed; `broken` when that JSON is not strict JSON; of one that
+    is `large` only the name of the event.
+    """
 
     type: int
     namespace: str
     ack_id: int | None
     data: Any
     broken: bool = False
+    large: bool = False
 
 
 def parse(text: str) -> Frame:
@@ -47,3 +57,13 @@ def parse(text: str) -> Frame:
         except ValueError:
             broken = True
     return Frame(int(match["type"]), namespace, ack_id, data, broken)
+
+
+def parse_head(text: str) -> Frame | None:
+    """The command whose text begins so, without its payload; None when nobody waits for its ack."""
+    match = _HEAD.match(text)
+    if match is None or int(match["id"]) > LARGEST_ACK_ID:
+        return None
+    namespace = (match["namespace"] or "/").partition("?")[0]
+    data = [match["name"]] if match["name"] else []
+    return Frame(int(match["type"]), namespace, int(match["id"]), data, large=True)

@@ -64,7 +64,7 @@ class Server(socketio.AsyncServer):  # type: ignore[misc]
             logger=False,
             engineio_logger=False,
         )
-        self.eio.hear, self.eio.slow = self._hear, self._slow
+        self.eio.hear, self.eio.slow, self.eio.large = self._hear, self._slow, self._large
         self._connect_deadline = settings.connect_deadline
         self._in_flight = settings.commands_in_flight if settings.limited else 0
         self._addresses = Addresses(
@@ -180,12 +180,26 @@ class Server(socketio.AsyncServer):  # type: ignore[misc]
             self.eio.junk(eio_sid)  # one a namespace is decent, a hundred are not
             return self._connect(eio_sid, frame)
         elif frame is not None and frame.type == frames.DISCONNECT:
+            if self.manager.sid_from_eio_sid(eio_sid, frame.namespace) is None:
+                self._useless(eio_sid, "not_connected")
+                return None
             work: Coroutine[Any, Any, None] = self._handle_disconnect(eio_sid, frame.namespace)
             return work
         else:
-            metrics.DROPPED.labels("packet").inc()
-            self.eio.junk(eio_sid)
+            self._useless(eio_sid, "packet")
         return None
+
+    def _large(self, eio_sid: str, head: str) -> None:
+        """A message too large: its sender is answered, or told before the end why it is one."""
+        metrics.DROPPED.labels("frame").inc()
+        if (frame := frames.parse_head(head)) is None:
+            self.close(eio_sid, "frame_too_large")
+        else:
+            self._receive(eio_sid, frame)
+
+    def _useless(self, eio_sid: str, reason: str) -> None:
+        metrics.DROPPED.labels(reason).inc()
+        self.eio.junk(eio_sid)
 
     async def _connect(self, eio_sid: str, frame: frames.Frame) -> None:
         if eio_sid not in self.environ:  # its end came before its turn
@@ -205,8 +219,7 @@ class Server(socketio.AsyncServer):  # type: ignore[misc]
     def _receive(self, eio_sid: str, frame: frames.Frame) -> None:
         sid = self.manager.sid_from_eio_sid(eio_sid, frame.namespace)
         if sid is None or not self.manager.is_connected(sid, frame.namespace):
-            metrics.DROPPED.labels("not_connected").inc()
-            self.eio.junk(eio_sid)
+            self._useless(eio_sid, "not_connected")
             return
         receiver: Receiver = self.namespace_handlers[frame.namespace]
         receiver.receive(sid, frame)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections import deque
 from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any
 
@@ -24,13 +23,11 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 CLOSE, PONG, MESSAGE, UPGRADE = "1", "3", "4", "5"
-USELESS = frozenset("026789b")
+USELESS = frozenset("0256789b")
 """Packets that mean nothing from a client, or nothing any more; `b` is for polling."""
 PROBE, PROBED = "2probe", "3probe"
 PROBE_WITHIN = 10.0
 """Seconds for a polling client to become a WebSocket once it has opened one."""
-A_TURN = 64
-"""Packets of one connection in one turn of the loop: then it is everybody else's."""
 
 
 class Socket(AsyncSocket):  # type: ignore[misc]
@@ -52,9 +49,7 @@ class Socket(AsyncSocket):  # type: ignore[misc]
         self._probing: Wire | None = None
         self._probed = False
         self._beat: asyncio.TimerHandle | None = None
-        self._waiting: deque[str] | None = None
         self._first: asyncio.Task[None] | None = None
-        self._turn = 0
 
     # Heartbeat: the server pings, the client pongs
 
@@ -70,7 +65,7 @@ class Socket(AsyncSocket):  # type: ignore[misc]
         self._after(self.server.ping_timeout, self._unanswered)
 
     def _unanswered(self) -> None:
-        if self._held:  # the PONG may lie behind what was not read
+        if self._unread:  # the PONG may lie behind it
             self._after(self.server.ping_timeout, self._unanswered)
         else:
             self.server.lose(self)
@@ -83,15 +78,37 @@ class Socket(AsyncSocket):  # type: ignore[misc]
 
     # What comes by the WebSocket
 
+    @property
+    def held(self) -> bool:
+        """Whether an earlier packet must be finished before another is looked at; a probe waits for
+        none.
+        """
+        return self.upgraded and self._busy
+
+    @property
+    def _busy(self) -> bool:
+        return self._first is not None or (self.flow is not None and self.flow.full)
+
+    @property
+    def _unread(self) -> bool:
+        return self._busy if self._wire is None else self._wire.stopped
+
     def take(self, text: str) -> None:
-        """A packet; it waits while an earlier one must be finished first."""
+        """A packet."""
         if not self.upgraded:
             self._probe(text)
             return
-        if self._held:
-            self._must_wait(text)
+        kind = text[:1]
+        if kind == MESSAGE:
+            self._message(text[1:])
+        elif kind == PONG and self.last_ping is not None:
+            self.schedule_ping()
+        elif kind == CLOSE:
+            self._finish_first(self.close(False, True, self.server.reason.CLIENT_DISCONNECT))
+        elif kind == PONG or kind in USELESS:
+            self.server.hear(self.sid, b"")
         else:
-            self._packet(text)
+            self._no_packet()
 
     def take_binary(self) -> None:
         """Nothing of this protocol."""
@@ -101,51 +118,23 @@ class Socket(AsyncSocket):  # type: ignore[misc]
         """Decent in small numbers."""
         self.server.junk(self.sid)
 
-    def go_on(self) -> None:
-        """What held the packets up may be over; at once, so that none overtakes them."""
-        if not self._waiting:
-            return
-        while self._waiting and not self._held:
-            self._packet(self._waiting.popleft())
-        if not self._waiting and self._wire is not None:
-            self._waiting = None
-            self._wire.resume()
-            if self.last_ping is not None:  # its answer is only read now
-                self._after(self.server.ping_timeout, self._unanswered)
-
-    @property
-    def _held(self) -> bool:
-        full = self.flow is not None and self.flow.full
-        return full or self._first is not None or self._turn >= A_TURN
-
-    def _must_wait(self, text: str) -> None:
-        if self._waiting is None:
-            self._waiting = deque()
-        self._waiting.append(text)
-        if self._wire is not None:
-            self._wire.pause()
-
-    def _next_turn(self) -> None:
-        self._turn = 0
-        self.go_on()
-
-    def _packet(self, text: str) -> None:
-        if self._turn == 0:  # by a packet, never by what waits: that may wait for seconds
-            asyncio.get_running_loop().call_soon(self._next_turn)
-        self._turn += 1
-        kind = text[:1]
-        if kind == MESSAGE:
-            self._message(text[1:])
-        elif kind == PONG:
-            self.schedule_ping()
-        elif kind == CLOSE:
-            self._finish_first(self.close(False, True, self.server.reason.CLIENT_DISCONNECT))
-        elif kind == UPGRADE:
-            self.queue.put_nowait(eio.Packet(eio.NOOP))
-        elif kind in USELESS:
-            self.server.hear(self.sid, b"")
+    def take_large(self, head: bytes) -> None:
+        """A packet that was too large; who waits for its answer gets one."""
+        text = head.decode(errors="replace")
+        if self.upgraded:
+            self.server.large(self.sid, text[1:] if text[:1] == MESSAGE else "")
         else:
-            self._no_packet()
+            self._probe(text)
+
+    def refuse_large(self) -> None:
+        """One that nobody reads."""
+        self.take_large(b"")
+
+    def go_on(self) -> None:
+        """What held packets up may be over; at once, so that none overtakes them."""
+        wire = self._wire
+        if wire is not None and wire.go_on() and self.last_ping is not None:
+            self._after(self.server.ping_timeout, self._unanswered)  # its answer is only read now
 
     def _message(self, text: str) -> None:
         try:
@@ -245,7 +234,6 @@ class Socket(AsyncSocket):  # type: ignore[misc]
         """End the session; its WebSocket ends with it."""
         if self._beat is not None:
             self._beat.cancel()
-        self._waiting = None
         self.queue.ended = True
         await super().close(wait, abort, reason)
         if self._wire is not None:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 from typing import Any, Protocol
 
-from aiohttp import WebSocketError, WSCloseCode, WSMsgType
-from aiohttp._websocket.reader import WebSocketDataQueue, WebSocketReader
+from aiohttp import WSCloseCode
 
 from rts_server import metrics
-from rts_server.engine import websocket
+from rts_server.engine import incoming, websocket
+from rts_server.engine.incoming import Broken, Incoming
 from rts_server.engine.tick import Tick
 
 LAST_WORDS = 3.0
@@ -18,10 +18,25 @@ MOST_PONGS = 1 << 14
 """While more bytes wait, a PING is not answered: who does not read could ask for any number."""
 MOST_BYTES = 1024 * 1024
 """That may wait for a reader."""
+A_TURN = 64
+"""Frames of one connection in one turn of the loop: then it is everybody else's."""
+BEHIND_END, A_FRAME = 1 << 16, 64
+"""Bytes looked at behind the end, for the client's CLOSE, where a frame costs so many more than its
+payload; then nothing more is read."""
+SMALL_PART = 128
+"""Bytes of a part of a message below which it is no more than a PING."""
+
+OPEN, HELD, NEXT_TURN, DEAF = range(4)
+"""What becomes of bytes that come: they are read; they wait for the taker, or for the next turn; or
+nothing is heard any more."""
 
 
 class Taker(Protocol):
     """Whoever a WebSocket brings its messages to."""
+
+    @property
+    def held(self) -> bool:
+        """Whether nothing more may be brought until `go_on`."""
 
     def take(self, text: str) -> None:
         """A text message. Must not fail."""
@@ -30,30 +45,46 @@ class Taker(Protocol):
         """A binary message, which is nothing here."""
 
     def take_control(self) -> None:
-        """A PING, which is answered, or a PONG."""
+        """A PING, which is answered, a PONG, or a tiny part of a message."""
+
+    def take_large(self, head: bytes) -> None:
+        """The first bytes of a text that was too large, but read to its end."""
+
+    def refuse_large(self) -> None:
+        """A message too large to be read: this is the end."""
 
     def lost(self, wire: Wire) -> None:
         """The transport is lost."""
 
 
-class Wire(WebSocketDataQueue, asyncio.Protocol):
-    """The protocol of a transport, and what aiohttp's parser takes for the queue of a reader: here
-    is none, nor a task. `most`: bytes of a message.
-    """
+class Wire(asyncio.Protocol):
+    """The protocol of a transport: no queue and no task. `most`: bytes of a message."""
 
-    _size = _limit = 0
-    """Of a queue, which the parser looks at: nothing is ever queued, and none is made."""
+    __slots__ = (
+        "__weakref__",
+        "_at_most",
+        "_behind_end",
+        "_code",
+        "_ended",
+        "_incoming",
+        "_out",
+        "_reads",
+        "_taker",
+        "_tick",
+        "_transport",
+    )
 
-    def __init__(  # no queue is made either
-        self, transport: asyncio.Transport, taker: Taker, tick: Tick, most: int
-    ) -> None:
+    def __init__(self, transport: asyncio.Transport, taker: Taker, tick: Tick, most: int) -> None:
         self._transport = transport
-        self._parser: WebSocketReader | None = WebSocketReader(self, most + 1, False, True)
+        self._incoming = Incoming(most)
         self._taker = taker
         self._tick = tick
         self._out: list[bytes] = []
         self._at_most = 0
+        self._reads = OPEN
         self._ended = False
+        self._code: int = WSCloseCode.OK
+        self._behind_end = BEHIND_END
 
     # Out
 
@@ -91,67 +122,131 @@ class Wire(WebSocketDataQueue, asyncio.Protocol):
         if out and not self._transport.is_closing():
             self._transport.write(out[0] if len(out) == 1 else b"".join(out))
 
-    def end(self, code: int = WSCloseCode.OK) -> None:
+    def end(self) -> None:
         """Say CLOSE behind all that was written; the transport goes when the client says it too."""
         if self._ended:
             return
-        self.write(websocket.close(code))
+        self.write(websocket.close(self._code))
         self._ended = True
+        if self._reads == HELD:  # whatever held it up: its CLOSE is to be heard
+            self._next_turn()
         asyncio.get_running_loop().call_later(LAST_WORDS, self._transport.abort)
 
     def abort(self) -> None:
         """Drop the transport at once."""
         self._transport.abort()
 
-    def pause(self) -> None:
-        """Read nothing more."""
-        self._transport.pause_reading()
-
-    def resume(self) -> None:
-        """Read on."""
-        self._transport.resume_reading()
-
     # In: called by the transport
 
     def data_received(self, data: bytes) -> None:
-        """Bytes; whole messages among them are fed back at once."""
-        if self._parser is not None:
-            self._parser.feed_data(data)
+        """Bytes; whole messages among them are handled at once, as many as a turn may."""
+        if self._reads == DEAF:
+            return
+        self._incoming.feed(data)
+        if self._reads == OPEN:
+            self._read()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The end, however it came. Nobody is held any more, so that all of it is free at once."""
-        self._parser, taker = None, self._taker
-        del self._taker
+        self._reads, taker = DEAF, self._taker
+        del self._taker, self._incoming
         taker.lost(self)
 
-    # In: called by aiohttp's parser
+    # In: one message after the other
 
-    def feed_data(self, data: Any, size: int) -> None:
-        """A message, as soon as its last byte is there."""
-        kind = data.type
-        if kind is WSMsgType.CLOSE:
+    @property
+    def stopped(self) -> bool:
+        """Whether something came that is not looked at yet."""
+        return self._reads in (HELD, NEXT_TURN)
+
+    def go_on(self) -> bool:
+        """Nothing holds the taker any more; whether all that is here was read with that."""
+        if self._reads != HELD or self._taker.held:
+            return False
+        return self._resumed()
+
+    def _resumed(self) -> bool:
+        self._reads = OPEN
+        self._read()
+        if self._reads != OPEN:
+            return False
+        if not self._transport.is_closing():
+            self._transport.resume_reading()
+        return True
+
+    def _read(self) -> None:
+        for _ in range(A_TURN):
+            if not self._incoming.ready:
+                return
+            if not self._ended and self._taker.held:
+                self._stop(HELD)
+                return
+            try:
+                message = self._incoming.next()
+            except Broken as broken:
+                self._broken(broken.code)
+                return
+            if message is None:
+                return
+            self._got(*message)
+            if self._reads == DEAF:
+                return
+        if self._incoming.ready:
+            self._next_turn()
+
+    def _stop(self, reads: int) -> None:
+        """Read nothing more for now: what is not read the client's kernel keeps."""
+        self._reads = reads
+        if not self._transport.is_closing():
+            self._transport.pause_reading()
+
+    def _next_turn(self) -> None:
+        self._stop(NEXT_TURN)
+        asyncio.get_running_loop().call_soon(self._turn)
+
+    def _turn(self) -> None:
+        if self._transport.is_closing():
+            self._reads = DEAF
+        elif self._reads == NEXT_TURN:
+            self._resumed()
+
+    def _got(self, kind: int, payload: Any) -> None:
+        if kind == incoming.CLOSE:
             self._closed()
         elif self._ended:
-            return
-        elif kind is WSMsgType.TEXT:
-            self._taker.take(data.data)
-        elif kind is WSMsgType.BINARY:
+            self._unheard(payload)
+        elif kind == incoming.TEXT:
+            self._taker.take(payload)
+        elif kind == incoming.CONTINUATION:
+            if payload < SMALL_PART:
+                self._taker.take_control()
+        elif kind == incoming.BINARY:
             self._taker.take_binary()
+        elif kind == incoming.TOO_LARGE:
+            self._taker.take_large(payload)
         else:
-            if kind is WSMsgType.PING and self.waiting < MOST_PONGS:
-                self.write(websocket.frame(websocket.PONG, data.data))
+            if kind == incoming.PING and self.waiting < MOST_PONGS:
+                self.write(websocket.frame(websocket.PONG, payload))
             self._taker.take_control()
 
-    def set_exception(self, exc: BaseException, exc_cause: BaseException | None = None) -> None:
-        """What came is no WebSocket, or too long."""
+    def _unheard(self, payload: Any) -> None:
+        """Whoever was told to go says more."""
+        self._behind_end -= A_FRAME + (0 if isinstance(payload, int) else len(payload))
+        if self._behind_end <= 0:
+            self._stop(DEAF)
+
+    def _broken(self, code: int) -> None:
+        """What came is no WebSocket, or too long to be read."""
         metrics.DROPPED.labels("frame").inc()
-        self.end(exc.code if isinstance(exc, WebSocketError) else WSCloseCode.PROTOCOL_ERROR)
-        self._close()
+        self._code = code
+        if code == WSCloseCode.MESSAGE_TOO_BIG and not self._ended:
+            self._stop(DEAF)  # not closed yet: a client still writes, and has to read why
+            self._taker.refuse_large()
+        else:
+            self._closed()
 
     def _closed(self) -> None:
         self.end()  # the answer, unless it is one itself
-        self._close()
-
-    def _close(self) -> None:
+        self._reads = DEAF
         self.flush()
         self._transport.close()

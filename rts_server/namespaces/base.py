@@ -257,6 +257,8 @@ class Namespace(socketio.AsyncNamespace):  # type: ignore[misc]
         """The handler and its valid payload. Raises BadRequest, ValidationError."""
         if frame.type == frames.BINARY_EVENT:
             raise errors.UnsupportedType("Binary packets are not supported.")
+        if frame.large:
+            raise errors.MessageTooLarge("The frame is too large.")
         if frame.broken or not isinstance(frame.data, list) or not frame.data:
             raise errors.BadRequest("Not an event with a name and one object.")
         name, *rest = frame.data

@@ -134,3 +134,25 @@ def test_the_codec_refuses_what_is_not_json(text: str) -> None:
     """RFC 8259, not what Python's own module would let pass."""
     with pytest.raises(ValueError, match=r"."):
         codec.loads(text)
+
+
+@given(st.sampled_from([2, 5]), NAMESPACES, ACK_IDS, st.text(max_size=20) | st.just("room.list"))
+def test_a_head_says_whose_answer_is_waited_for(
+    kind: int, namespace: str, ack_id: int | None, name: str
+) -> None:
+    """Namespace and ack id of a command whose payload is not there; else nobody is named."""
+    whole = wire(kind, namespace, ack_id, json.dumps([name, {"text": "x" * 1_000}]))
+    frame = frames.parse_head(whole[:512])
+    if ack_id is None:
+        assert frame is None
+    else:
+        assert frame is not None
+        assert frame[:3] == (kind, namespace, ack_id)
+        assert frame.large
+        assert frame.data in ([], [name])
+
+
+@pytest.mark.parametrize("text", ["", "0/chat,{", "3/chat,1[", "2/chat,99999999999[", "2/chat,1{"])
+def test_a_head_of_anything_else_is_nobodys(text: str) -> None:
+    """Acks, namespaces, broken ids."""
+    assert frames.parse_head(text) is None

@@ -12,6 +12,7 @@ from rts_server import metrics
 from rts_server.engine import socket
 from rts_server.engine.packets import ack_packet
 from rts_server.engine.server import Server
+from rts_server.engine.wire import A_TURN
 from tests.engine.serving import serving
 from tests.presence.instance import soon
 from tests.raw import QUERY, Raw
@@ -150,6 +151,19 @@ async def test_pings_by_the_hundred_are_junk() -> None:
         assert junk == list(server.eio.sockets) * 5
 
 
+async def test_an_upgrade_of_what_is_a_websocket_is_junk_without_an_answer() -> None:
+    """As a PONG nobody asked for, a DISCONNECT from where one is not: told, nothing is written."""
+    junk: list[str] = []
+    async with serving() as (server, url), Raw(url) as client:
+        server.eio.junk = junk.append
+        await client.join("any", "/chat")
+        junk.clear()
+        client.send_together("5", "3", "41/receipts,", "41", command(1))
+        await client.until(lambda: 1 in client.acks)
+        assert junk == list(server.eio.sockets) * 4
+        assert len(client.packets) == 2  # OPEN and CONNECT
+
+
 async def test_what_waited_of_one_who_is_gone_is_nobodys_work() -> None:
     """His transport was dropped in the middle of a burst: the rest is not looked at."""
     async with serving() as (server, url), Raw(url) as client:
@@ -159,10 +173,10 @@ async def test_what_waited_of_one_who_is_gone_is_nobodys_work() -> None:
         await client.until(lambda: client.closed)
         await soon(lambda: not server.eio.sockets)
         assert heard(server) == ["a"] * 10 + ["quit"]
-        for _ in range(900 // socket.A_TURN + 2):
+        for _ in range(900 // A_TURN + 2):
             await asyncio.sleep(0)
         looked_at = metrics.DROPPED.labels("packet")._value.get() - dropped
-        assert looked_at <= 6 * socket.A_TURN  # the turns until his end is known
+        assert looked_at <= 6 * A_TURN  # the turns until his end is known
 
 
 async def test_who_does_not_answer_a_ping_is_gone() -> None:

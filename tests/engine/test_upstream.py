@@ -16,7 +16,7 @@ import pytest
 import redis.asyncio as redis
 import socketio
 from aiohttp import web
-from aiohttp._websocket.reader_py import WebSocketDataQueue, WebSocketReader
+from aiohttp._websocket import helpers
 from aiohttp.base_protocol import BaseProtocol
 from aiohttp.web_protocol import RequestHandler
 from engineio import packet as eio_packet
@@ -31,7 +31,7 @@ from socketio.base_manager import BaseManager
 
 from rts_server.adapter.manager import Manager
 from rts_server.config import Settings
-from rts_server.engine import codec, engine, handshake, server, socket, wire
+from rts_server.engine import codec, engine, handshake, server, socket
 from rts_server.engine.outgoing import Outgoing
 
 REVIEWED: dict[str, tuple[Callable[..., Any], str]] = {
@@ -142,16 +142,7 @@ REVIEWED: dict[str, tuple[Callable[..., Any], str]] = {
     "aiohttp BaseRequest._cancel": (web.BaseRequest._cancel, "56edead5cdfd9eaa"),
     "aiohttp RequestHandler.data_received": (RequestHandler.data_received, "5a4ac2cd67f14448"),
     "aiohttp RequestHandler.connection_lost": (RequestHandler.connection_lost, "5c21175ffe49e030"),
-    "aiohttp WebSocketDataQueue.feed_data": (WebSocketDataQueue.feed_data, "06bcac0535b987fc"),
-    "aiohttp WebSocketDataQueue.__init__": (WebSocketDataQueue.__init__, "7b8b54491c276973"),
-    "aiohttp WebSocketReader.__init__": (WebSocketReader.__init__, "fc25fbcad825cf97"),
-    "aiohttp WebSocketDataQueue.set_exception": (
-        WebSocketDataQueue.set_exception,
-        "e35709ede56bea6d",
-    ),
-    "aiohttp WebSocketReader.feed_data": (WebSocketReader.feed_data, "0b70284490230dd1"),
-    "aiohttp WebSocketReader._feed_data": (WebSocketReader._feed_data, "457c3382354b1aa8"),
-    "aiohttp WebSocketReader._handle_frame": (WebSocketReader._handle_frame, "b511d46625c8d55b"),
+    "aiohttp _websocket_mask": (helpers._websocket_mask_python, "484c01f675d70741"),
     "PyJWT HMACAlgorithm.prepare_key": (HMACAlgorithm.prepare_key, "6576e3aba0df3170"),
     "redis ConnectionPool.make_connection": (
         redis.ConnectionPool.make_connection,
@@ -193,7 +184,6 @@ PAIRS: list[tuple[type, type]] = [
     (engine.Engine, engineio.AsyncServer),
     (socket.Socket, AsyncSocket),
     (handshake.Handshake, web.WebSocketResponse),
-    (wire.Wire, WebSocketDataQueue),
     (Manager, socketio.AsyncManager),
 ]
 

@@ -6,13 +6,13 @@ import asyncio
 from typing import Any
 
 import pytest
-from aiohttp import WebSocketError
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rts_server.engine import websocket, wire
+from rts_server.engine import incoming, websocket, wire
 from rts_server.engine.tick import Tick
-from rts_server.engine.wire import MOST_BYTES, Wire
+from rts_server.engine.wire import A_TURN, BEHIND_END, MOST_BYTES, Wire
+from tests.raw import client_frame, masked
 
 
 class Transport(asyncio.Transport):
@@ -58,8 +58,10 @@ class Taken:
 
     def __init__(self) -> None:
         self.texts: list[str] = []
-        self.binaries = self.controls = 0
+        self.heads: list[bytes] = []
+        self.binaries = self.controls = self.refused = 0
         self.gone: list[Wire] = []
+        self.held = False
 
     def take(self, text: str) -> None:
         """Keep it."""
@@ -72,6 +74,14 @@ class Taken:
     def take_control(self) -> None:
         """Count it."""
         self.controls += 1
+
+    def take_large(self, head: bytes) -> None:
+        """Keep it."""
+        self.heads.append(head)
+
+    def refuse_large(self) -> None:
+        """Count it."""
+        self.refused += 1
 
     def lost(self, wire: Wire) -> None:
         """Keep it."""
@@ -91,8 +101,13 @@ class Line:
 
 
 def of(code: int) -> bytes:
-    """A close frame."""
+    """The server's close frame."""
     return websocket.close(code)
+
+
+def bye(code: int) -> bytes:
+    """The client's."""
+    return client_frame(incoming.CLOSE, code.to_bytes(2, "big"))
 
 
 async def turn() -> None:
@@ -141,11 +156,11 @@ async def test_messages_are_handled_in_the_read_that_brought_them() -> None:
     """Texts in order, binaries and controls counted, a PING answered; no turn of the loop."""
     line = Line()
     line.comes(
-        websocket.text("41"),
-        websocket.frame(0x2, b"\x00"),
-        websocket.frame(0x9, b"here?"),
-        websocket.frame(websocket.PONG, b""),
-        websocket.text("42"),
+        masked("41"),
+        client_frame(incoming.BINARY, b"\x00"),
+        client_frame(incoming.PING, b"here?"),
+        client_frame(incoming.PONG, b""),
+        masked("42"),
     )
     assert (line.taken.texts, line.taken.binaries) == (["41", "42"], 1)
     assert line.taken.controls == 2
@@ -157,7 +172,7 @@ async def test_who_does_not_read_is_owed_no_pongs() -> None:
     """A PING costs its sender nothing: what waits for one who sends them only is bounded."""
     line = Line()
     line.transport.stuck = True
-    ping = websocket.frame(0x9, b"x" * 125)
+    ping = client_frame(incoming.PING, b"x" * 125)
     for _ in range(1_000):
         line.comes(ping)
         await turn()
@@ -169,17 +184,77 @@ async def test_nothing_is_heard_behind_the_servers_close() -> None:
     """Who was told to go says nothing more, however much he sends."""
     line = Line()
     line.wire.end()
-    line.comes(websocket.text("41"), websocket.frame(0x9, b""), websocket.frame(0x2, b""))
+    line.comes(masked("41"), client_frame(incoming.PING, b""), client_frame(incoming.BINARY, b""))
     assert (line.taken.texts, line.taken.binaries, line.taken.controls) == ([], 0, 0)
-    line.comes(of(1000))
+    line.comes(bye(1000))
     assert line.transport.closed
+
+
+@pytest.mark.parametrize("flood", [masked("3") * 100_000, masked("x" * 900) * 1_000])
+async def test_little_is_looked_at_behind_the_end(flood: bytes) -> None:
+    """As much as a decent client has on its way; then nothing is read, and it is aborted soon."""
+    line = Line()
+    line.wire.end()
+    line.comes(flood)
+    for _ in range(BEHIND_END // A_TURN):
+        await turn()
+    assert (line.transport.read, line.wire.stopped) == (False, False)
+    line.comes(bye(1000))
+    assert not line.transport.closed
+
+
+@pytest.mark.parametrize("frame", [masked("3"), masked(""), client_frame(incoming.PING, b"")])
+async def test_a_read_of_tiny_frames_is_many_turns(frame: bytes) -> None:
+    """So many a turn, in order, while nothing more is read; then it is read on."""
+    line, most = Line(), 10 * A_TURN + 1
+    line.comes(frame * most)
+    for turns in range(10):
+        taken = len(line.taken.texts) + line.taken.controls
+        assert (taken, line.transport.read, line.wire.stopped) == (
+            (turns + 1) * A_TURN,
+            False,
+            True,
+        )
+        await turn()
+    assert len(line.taken.texts) + line.taken.controls == most
+    assert (line.transport.read, line.wire.stopped) == (True, False)
+
+
+async def test_tiny_parts_of_a_message_are_as_good_as_pings() -> None:
+    """A message may come in parts, not in a thousand of a byte; large parts are decent."""
+    line = Line()
+    first, last = client_frame(1, b"4", final=False), client_frame(0, b"6")
+    line.comes(first, client_frame(0, b"5", final=False), last)
+    assert (line.taken.texts, line.taken.controls) == (["456"], 2)
+    line.comes(client_frame(1, b"x" * 500, final=False), client_frame(0, b"x" * 500))
+    assert (len(line.taken.texts), line.taken.controls) == (2, 2)
+
+
+async def test_a_text_too_large_is_told_by_its_head_and_the_next_is_heard() -> None:
+    """Read to its end, none of it kept."""
+    line = Line()
+    line.comes(masked("4" * 1_001), masked("41"))
+    assert (line.taken.heads, line.taken.texts) == ([b"4" * incoming.HEAD], ["41"])
+    assert line.transport.writes == []
+
+
+async def test_what_is_too_large_to_be_read_is_refused_and_nothing_more_is_read() -> None:
+    """Its sender still writes: there is time to say why, then the close frame with its code."""
+    line = Line()
+    line.comes(masked("4" * (incoming.READ_ON + 1))[:100], masked("41"))
+    assert (line.taken.refused, line.taken.texts, line.transport.read) == (1, [], False)
+    assert not line.transport.closed
+    line.wire.write(websocket.text("4why"))
+    line.wire.end()
+    await turn()
+    assert line.transport.writes == [websocket.text("4why") + of(1009)]
 
 
 async def test_a_clients_close_is_answered_and_the_transport_goes() -> None:
     """What was written before is still sent, the answer last."""
     line = Line()
     line.wire.write(websocket.text("4a"))
-    line.comes(of(1001))
+    line.comes(bye(1001))
     assert line.transport.writes == [websocket.text("4a") + of(1000)]
     assert line.transport.closed
 
@@ -196,7 +271,7 @@ async def test_an_end_says_close_once_and_waits_for_the_clients(
     await turn()
     assert line.transport.writes == [websocket.text("4a") + of(1000)]
     assert not line.transport.is_closing()
-    line.comes(of(1000))
+    line.comes(bye(1000))
     assert line.transport.writes == [websocket.text("4a") + of(1000)]
     assert line.transport.closed
 
@@ -213,38 +288,61 @@ async def test_who_never_says_close_is_aborted(monkeypatch: pytest.MonkeyPatch) 
 
 @pytest.mark.parametrize(
     ("frame", "code"),
-    [(websocket.text("x" * 1_001), 1009), (b"\x83\x00", 1002), (b"\x81\x02\xff\xff", 1007)],
-    ids=["too long", "an opcode of nobody", "text that is no UTF-8"],
+    [
+        (client_frame(0x3, b""), 1002),
+        (client_frame(0x1, b"\xff\xff"), 1007),
+        (websocket.text("42"), 1002),
+    ],
+    ids=["an opcode of nobody", "text that is no UTF-8", "no mask"],
 )
 async def test_what_is_no_websocket_ends_it_with_its_code(frame: bytes, code: int) -> None:
-    """Too large, no protocol, no UTF-8; nothing behind it is handled."""
+    """No protocol, no UTF-8, no mask; nothing behind it is handled."""
     line = Line()
-    line.comes(websocket.text("41"), frame, websocket.text("42"))
+    line.comes(masked("41"), frame, masked("42"))
     assert line.taken.texts == ["41"]
     assert line.transport.writes == [of(code)]
     assert line.transport.closed
-
-
-async def test_an_error_without_a_code_is_a_protocol_error() -> None:
-    """aiohttp tells of lost payloads so too."""
-    line, other = Line(), Line()
-    line.wire.set_exception(RuntimeError())
-    other.wire.set_exception(WebSocketError(1003, "no"))
-    assert (line.transport.writes, other.transport.writes) == ([of(1002)], [of(1003)])
 
 
 async def test_a_lost_transport_is_told_and_nothing_more_is_heard() -> None:
     """Not even what was read before and is fed later."""
     line = Line()
     line.wire.connection_lost(None)
-    line.comes(websocket.text("41"))
+    line.comes(masked("41"))
     assert (line.taken.gone, line.taken.texts) == ([line.wire], [])
 
 
-async def test_reading_is_paused_and_resumed() -> None:
-    """At the transport: what it has not read the client's kernel keeps."""
+async def test_who_is_held_is_brought_nothing_until_it_goes_on() -> None:
+    """What is there waits, what is not read the client's kernel keeps; then all of it, in order."""
     line = Line()
-    line.wire.pause()
-    assert not line.transport.read
-    line.wire.resume()
+    line.taken.held = True
     assert line.transport.read
+    line.comes(masked("41"), masked("42"))
+    assert (line.taken.texts, line.transport.read, line.wire.stopped) == ([], False, True)
+    assert not line.wire.go_on()
+    line.taken.held = False
+    assert line.wire.go_on()
+    assert (line.taken.texts, line.transport.read, line.wire.stopped) == (["41", "42"], True, False)
+    assert not line.wire.go_on()
+
+
+async def test_going_on_within_a_turn_takes_no_second_one() -> None:
+    """Whoever asks a connection to go on, again and again, makes its turn no longer."""
+    line = Line()
+    line.comes(masked("3") * (3 * A_TURN))
+    for _ in range(10):
+        assert not line.wire.go_on()
+    assert len(line.taken.texts) == A_TURN
+    await turn()
+    assert len(line.taken.texts) == 2 * A_TURN
+
+
+async def test_who_is_told_to_go_while_held_still_says_close() -> None:
+    """What held it is of no interest any more, nor what it says."""
+    line = Line()
+    line.taken.held = True
+    line.comes(masked("41"), bye(1000))
+    line.wire.end()
+    await turn()
+    await turn()
+    assert (line.taken.texts, line.transport.closed) == ([], True)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import aiohttp
 import pytest
 
+from rts_server.engine import websocket
 from tests.raw import QUERY, Raw
 from tests.world import World, name
 
@@ -140,6 +142,8 @@ DROPPED = {
     "CONNECT twice": '40/chat,{"token":"x"}',
     "superscript digit": "42/chat,²[]",
     "pong nobody asked for": "3",
+    "upgrade of what is a WebSocket": "5",
+    "DISCONNECT of a namespace one is not in": "41/receipts,",
 }
 
 
@@ -180,12 +184,66 @@ async def test_useless_engine_frame_is_ignored(world: World, frame: str) -> None
 
 
 async def test_frame_beyond_the_limit_closes(world: World) -> None:
-    """A frame of more than 64 KiB ends the connection with code 1009."""
+    """A frame of more than a mebibyte is not read: the reason, then code 1009."""
     async with world.raw(name("mallory")) as m:
-        await m.send("42/chat,1" + send("x" * 70_000))
+        await m.send("42/chat,1" + send("x" * 1_100_000))
         await m.until(lambda: m.closed)
         assert m._ws is not None
         assert m._ws.close_code == aiohttp.WSCloseCode.MESSAGE_TOO_BIG
+        assert [e["data"]["code"] for e in m.events[1:]] == ["frame_too_large"]
+
+
+LARGE = {
+    "a text": ("42/chat,1" + send("x" * 78_000), "message_too_large"),
+    "no JSON": ("42/chat,1[" + "x" * 78_000, "message_too_large"),
+    "binary": ("451-/chat,1[" + "x" * 78_000, "unsupported_type"),
+}
+
+
+@pytest.mark.parametrize(("frame", "code"), LARGE.values(), ids=LARGE.keys())
+async def test_command_beyond_the_frame_is_answered(world: World, frame: str, code: str) -> None:
+    """More than 64 KiB is read to its end and refused by its ack id, in its turn; it goes on."""
+    async with world.raw(name("mallory")) as m:
+        m.send_together('42/chat,0["room.list",{}]', frame, '42/chat,2["room.list",{}]')
+        await m.until(lambda: 2 in m.acks)
+        assert [m.acks[n][0]["ok"] for n in m.acks] == [True, False, True]
+        assert m.acks[1][0]["error"]["code"] == code
+
+
+@pytest.mark.parametrize(
+    "frame", ["42/chat,", "43/chat,1", "40/chat,", "2", "41/chat,"], ids=lambda text: text
+)
+async def test_a_large_frame_that_nobody_waits_for_is_the_end(world: World, frame: str) -> None:
+    """What cannot be answered is not dropped without a word."""
+    async with world.raw(name("mallory")) as m:
+        await m.send(frame + '["' + "x" * 70_000 + '"]')
+        await m.until(lambda: m.closed)
+        assert [e["data"]["code"] for e in m.events[1:]] == ["frame_too_large"]
+
+
+async def test_the_stock_client_hears_that_a_text_was_too_large(world: World) -> None:
+    """By the ack of the command; where it is not even read, for good, and it stays away."""
+    async with world.js(name("alice")) as a:
+        payload = {"room_id": "r", "client_msg_id": "m", "text": "x" * 78_000}
+        answer = await a.emit("message.send", payload)
+        assert answer["error"]["code"] == "message_too_large"
+        assert (await a.emit("room.list", {}))["ok"]
+        with pytest.raises(TimeoutError, match="disconnected"):
+            await a.emit("message.send", payload | {"text": "x" * 1_100_000}, timeout=30)
+        closing = await a.wait_for(lambda e: bool(e["type"] == "session.closing"))
+        assert (closing["data"]["code"], closing["data"]["reconnect"]) == ("frame_too_large", False)
+        ends = [line["reason"] for line in a.lines if line["kind"] == "disconnect"]
+        assert ends == ["io server disconnect"]
+
+
+async def test_a_frame_without_a_mask_is_the_end(world: World) -> None:
+    """RFC 6455, 5.1: 1002."""
+    async with world.raw(name("mallory")) as m:
+        assert m._ws is not None
+        transport: Any = m._ws._writer.transport
+        transport.write(websocket.text('42/chat,1["room.list",{}]'))
+        await m.until(lambda: m.closed)
+        assert (m._ws.close_code, m.acks) == (aiohttp.WSCloseCode.PROTOCOL_ERROR, {})
 
 
 async def test_polling_is_refused_with_the_reason(world: World) -> None:

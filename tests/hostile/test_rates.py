@@ -157,6 +157,11 @@ async def test_who_errs_by_the_hundred_is_closed_for_good(world: World, limited:
         ('42/presence,["typing.stop",{}]',),
         ('40/receipts,{"token":"junk"}',),
         ("40/receipts,TOKEN", "41/receipts,"),
+        ("41/receipts,",),
+        ("41",),
+        ("3",),
+        ("5",),
+        ("2",),
     ],
 )
 async def test_frames_that_are_no_commands_are_counted_too(
@@ -171,6 +176,18 @@ async def test_frames_that_are_no_commands_are_counted_too(
                 await bad.send(frame.replace("TOKEN", token))
         await bad.until(lambda: bad.closed)
         assert any(e["data"].get("code") == "too_many_errors" for e in bad.events)
+
+
+@pytest.mark.parametrize("frame", ["3", "5", "41", "41/chat,", "42[]", "40/nosuch,", "6", b""])
+async def test_junk_before_connect_is_counted_too(
+    world: World, limited: int, frame: str | bytes
+) -> None:
+    """Whoever is nobody yet is closed as soon as everybody else, and nothing waits for them."""
+    async with Raw(world.urls[limited]) as bad:
+        for _ in range(130):
+            await bad.send(frame)
+        await bad.until(lambda: bad.closed)
+        assert len([packet for packet in bad.packets if packet == "6"]) == 0
 
 
 async def test_what_is_dropped_with_ok_is_bounded_too(world: World, limited: int) -> None:
