@@ -25,7 +25,8 @@ frames = st.builds(
     final=st.booleans(),
     reserved=st.sampled_from([0, 0, 0, 0, 1, 2, 4]),
     mask=st.binary(min_size=4, max_size=4),
-)
+).filter(lambda frame: frame[0] >= 0x80 or frame[1] > 0x80)
+"""Without a first part of no bytes, which aiohttp takes for none."""
 Read = tuple[list[tuple[int, Any]], int | None]
 
 
@@ -77,6 +78,14 @@ def test_the_messages_are_those_that_aiohttp_reads(data: bytes, cuts: list[float
     said, code = read(cut(data, cuts))
     assert [(kind, None if kind == 8 else text) for kind, text in said] == oracle.said
     assert code == oracle.code
+
+
+@pytest.mark.parametrize("first", [b"", b"4"])
+def test_a_message_within_a_message_ends_it(first: bytes) -> None:
+    """RFC 6455, 5.4, also when what has begun has no byte yet; as does a part of nothing."""
+    begun = client_frame(incoming.TEXT, first, final=False)
+    assert read([begun + client_frame(incoming.TEXT, b"4")]) == ([], 1002)
+    assert read([client_frame(incoming.CONTINUATION, first)]) == ([], 1002)
 
 
 @given(st.binary(max_size=60), st.integers(0, 15))
