@@ -87,7 +87,7 @@ class TracedLog(RoomLog):
         super().__init__(*parts)
         self._tracer = tracer
 
-    async def append(self, request: Append) -> Appended | Nothing:
+    async def append(self, request: Append, since: int = 0) -> Appended | Nothing:
         """As RoomLog does. Neither ids nor hash of the request change."""
         with self._tracer.start_as_current_span(
             "room.append",
@@ -95,7 +95,8 @@ class TracedLog(RoomLog):
             record_exception=False,
             set_status_on_exception=False,
         ) as span:
-            appended = await super().append(_carrying(request) if span.is_recording() else request)
+            carrying = _carrying(request) if span.is_recording() else request
+            appended = await super().append(carrying, since)
             if isinstance(appended, Appended):
                 span.set_attribute("rts.position", f"{appended.epoch}:{appended.offset}")
                 span.set_attribute("rts.duplicate", appended.duplicate)

@@ -25,6 +25,7 @@ from rts_server.rooms import appender, cold, fates, standing
 from rts_server.rooms.append import Append, Appended
 from rts_server.rooms.appends import Appends
 from rts_server.rooms.history import History
+from rts_server.rooms.pending import Pending
 
 PUBLISH = "redis.call('PUBLISH', req.channel, head.epoch"
 LOSE = (
@@ -127,7 +128,7 @@ def no_eviction() -> None:
 def no_repeat() -> None:
     """Trap 6: an append that Redis lost is not made again by its origin."""
 
-    async def given_up(self: fates.Fates, pending: fates.Pending, request: Append) -> None:
+    async def given_up(self: fates.Fates, pending: Pending, request: Append) -> None:
         self._resolve(pending, "failed")
 
     vars_of(fates.Fates, _repeat=given_up)

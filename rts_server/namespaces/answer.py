@@ -19,13 +19,19 @@ class Durable:
     """An ack's data whose `status` comes when the fate does, or `accepted` after durable_wait.
 
     `late` is called with the fate when the ack could not wait for it; `failed` is what the ack says
-    when it can never be.
+    when it can never be; `place` gives what may move until the ack: where it is in the room.
     """
 
     data: dict[str, Any]
     fate: asyncio.Future[str]
     late: Callable[[str], Coroutine[Any, Any, None]] | None = None
     failed: errors.Refusal = UNAVAILABLE
+    place: Callable[[], dict[str, Any]] | None = None
+
+    def told(self, status: str) -> dict[str, Any]:
+        """The ack of now."""
+        place = {} if self.place is None else self.place()
+        return self.data | place | {"status": status}
 
 
 Answer = dict[str, Any] | Durable

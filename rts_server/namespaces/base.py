@@ -310,11 +310,11 @@ class Namespace(socketio.AsyncNamespace):  # type: ignore[misc]
 
     def _accept(self, session: Session, asked: Asked, answer: Durable) -> None:
         asked.accepted = True
-        self._answer(session, asked.frame, answer.data | {"status": "accepted"}, asked.at)
+        self._answer(session, asked.frame, answer.told("accepted"), asked.at)
 
     def _answer_fate(self, session: Session, asked: Asked, answer: Durable) -> None:
         fate = answer.fate.result()
-        told = answer.failed if fate == "failed" else answer.data | {"status": fate}
+        told = answer.failed if fate == "failed" else answer.told(fate)
         self._answer(session, asked.frame, told, asked.at)
 
     def _answer(

@@ -209,28 +209,18 @@ class Chat(Namespace):
         moved = (session.user_id, *appended.unhid) if appended.read_on else appended.unhid
         for user_id in moved:
             self._unread.tell_soon(user_id, room_id)
-        data = {
-            "message_id": done.request_id,
-            "client_msg_id": asked["client_msg_id"],
-            "seq": appended.seq,
-            "epoch": appended.epoch,
-            "offset": appended.offset,
-            "created_at": appended.ts,
-        }
-        if appended.duplicate:
-            data["duplicate"] = True
-        late = self._late(session, room_id, data) if done.first else None
-        return Durable(data, done.fate, late, NEVER_STORED)
+        data = {"message_id": done.request_id, "client_msg_id": asked["client_msg_id"]}
+        late = self._late(session, room_id, data, done)
+        return Durable(data, done.fate, late, NEVER_STORED, done.shown)
 
     def _late(
-        self, session: Session, room_id: str, data: dict[str, Any]
+        self, session: Session, room_id: str, data: dict[str, Any], done: Done
     ) -> Callable[[str], Coroutine[Any, Any, None]]:
-        """`message.status` once what was acked `accepted` is queued."""
-        names = ("message_id", "client_msg_id")
+        """`message.status` once what was acked `accepted` is queued; once, however often sent."""
 
         async def tell(fate: str) -> None:
-            if fate == "queued":
-                status = {name: data[name] for name in names} | {"status": fate}
+            if fate == "queued" and done.tells():
+                status = data | {"status": fate}
                 await self._messages.tell_sender(room_id, session.user_id, status)
 
         return tell
@@ -251,7 +241,7 @@ class Chat(Namespace):
         room_id, message_id = asked.pop("room_id"), asked.pop("message_id")
         await self._must_be_in(session, room_id)
         message, done = await self._messages.edit(room_id, session.user_id, message_id, asked)
-        return Durable({"message": message}, done.fate)
+        return Durable({"message": message}, done.fate, place=done.changed)
 
     @command("message.delete", commands.MessageDelete)
     async def message_delete(self, session: Session, asked: dict[str, Any]) -> Answer:
@@ -259,7 +249,7 @@ class Chat(Namespace):
         room_id = asked["room_id"]
         await self._must_be_in(session, room_id)
         message, done = await self._messages.delete(room_id, session.user_id, asked["message_id"])
-        return Durable({"message": message}, done.fate)
+        return Durable({"message": message}, done.fate, place=done.changed)
 
     @command("message.react", commands.MessageReact)
     async def message_react(self, session: Session, asked: dict[str, Any]) -> Answer:
@@ -269,7 +259,7 @@ class Chat(Namespace):
         message, done = await self._messages.react(
             room_id, session.user_id, asked["message_id"], asked["emoji"], on=asked["on"]
         )
-        return Durable({"message": message}, done.fate)
+        return Durable({"message": message}, done.fate, place=done.changed)
 
     @command("message.list", commands.MessageList)
     async def message_list(self, session: Session, asked: dict[str, Any]) -> Answer:

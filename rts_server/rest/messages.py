@@ -56,16 +56,8 @@ class MessageRoutes:
         for user_id in {*appended.unhid, *([member] if member and appended.read_on else [])}:
             self._unread.tell_soon(user_id, room_id)
         status = await settled([done], self._patience, errors.NeverStored)
-        data = {
-            "message_id": done.request_id,
-            "client_msg_id": client_msg_id,
-            "seq": appended.seq,
-            "epoch": appended.epoch,
-            "offset": appended.offset,
-            "created_at": appended.ts,
-            "status": status,
-        }
-        return data | ({"duplicate": True} if appended.duplicate else {})
+        named = {"message_id": done.request_id, "client_msg_id": client_msg_id}
+        return named | done.shown() | {"status": status}
 
     @route("GET", "/v1/rooms/{room_id}/messages", answers.Messages, query=requests.MessagePage)
     async def page(self, operator: Identity, asked: Asked) -> dict[str, Any]:

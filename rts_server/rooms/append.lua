@@ -17,7 +17,7 @@ if state ~= 'warm' then
 end
 
 -- 2. idempotency: the first result, with its status as it is now
-local known = redis.pcall('HMGET', IDEM, 'epoch', 'offset', 'seq', 'ts', 'hash', 'entries', 'answer', 'failed')
+local known = redis.pcall('HMGET', IDEM, 'epoch', 'offset', 'seq', 'ts', 'hash', 'entries', 'answer', 'failed', 'by')
 if known.err then return {'broken', now} end
 if FAILED and type(redis.pcall('HLEN', FAILED)) == 'table' then return {'broken', now} end
 if known[1] then
@@ -27,8 +27,12 @@ if known[1] then
     if #redis.call('XRANGE', OUTBOX, entry, entry) > 0 then status = 'pending' end
   end
   if known[8] then status = 'failed' end
-  return {'duplicate', now, known[1], known[2], known[3], known[4], known[6], known[7], status}
+  return {'duplicate', now, known[1], known[2], known[3], known[4], known[6], known[7], status,
+    known[9] or ''}
 end
+
+-- What its origin appended in an earlier epoch may be lost, and comes first.
+if req.since and req.since < head.epoch then return {'behind', now, head.epoch} end
 
 -- What a room is to one member beyond its log; kept as `rev muted hidden`.
 local function settings_of(user_id)
@@ -101,30 +105,45 @@ if req.change then
     return {'moved', now}
   end
 end
--- What was wished of a member, of his settings or of the room, and answered in this epoch: an append
--- that an earlier epoch lost (`again`) must not come back over it.
+-- What was wished of a member, of his settings, of the room or of a message, and answered: a lost
+-- append that comes back (`again`, where it was lost) must not do so over what was wished after it.
+-- Kept as `epoch:offset`, of members in a hash of the room, of messages in a key each.
 local WISHES = (HEAD:gsub('head$', 'wishes'))
-local wishes, mine = {}, {}
+local WISH_TTL = 1000000
+local wishes, mine, about = {}, {}, {}
 for _, one in ipairs(req.members or {}) do mine[#mine + 1] = 'member ' .. one.user_id end
 if req.settings then mine[#mine + 1] = 'settings ' .. req.actor end
 if req.room_change then mine[#mine + 1] = 'room' end
+for i, wish in ipairs(req.wishes or {}) do about[i] = (HEAD:gsub('head$', 'wish:')) .. wish end
+local function newer(kept)
+  if not (kept and req.again) then return false end
+  local epoch, offset = kept:match('^(%d+):(%d+)$')
+  epoch, offset = tonumber(epoch) or 0, tonumber(offset) or 0
+  return epoch > req.again[1] or (epoch == req.again[1] and offset > req.again[2])
+end
 if #mine > 0 then
   local kept = redis.pcall('HMGET', WISHES, unpack(mine))
   if kept.err then return {'broken', now} end
-  for i, target in ipairs(mine) do
-    wishes[target] = req.again and kept[i] == tostring(head.epoch)
-  end
+  for i, target in ipairs(mine) do wishes[target] = newer(kept[i]) end
+end
+for _, key in ipairs(req.again and about or {}) do
+  local kept = redis.pcall('GET', key)
+  if type(kept) == 'table' then return {'broken', now} end
+  wishes.message = wishes.message or newer(kept)
 end
 local function answered()
-  if req.again or #mine == 0 then return end
-  for _, target in ipairs(mine) do redis.call('HSET', WISHES, target, head.epoch) end
-  redis.call('PEXPIRE', WISHES, 1000000)
+  local rank = req.again and req.again[1] .. ':' .. req.again[2] or head.epoch .. ':' .. head.offset + 1
+  for _, target in ipairs(mine) do
+    if not wishes[target] then redis.call('HSET', WISHES, target, rank) end
+  end
+  if #mine > 0 then redis.call('PEXPIRE', WISHES, WISH_TTL) end
+  for _, key in ipairs(wishes.message and {} or about) do redis.call('SET', key, rank, 'PX', WISH_TTL) end
 end
 local function nothing()
   answered()
   return {'nothing', now, head.epoch, head.offset, head.seq}
 end
-if wishes.room then return nothing() end
+if wishes.room or wishes.message then return nothing() end
 if req.again and req.members and head.room and cjson.decode(head.room).deleted_at then return nothing() end
 
 -- So does a change of the room.
@@ -407,7 +426,7 @@ end
 local answer = '{' .. table.concat(done, ',') .. '}'
 local ids = table.concat(entries, ' ')
 redis.call('HSET', IDEM, 'epoch', head.epoch, 'offset', offset, 'seq', seq, 'ts', ts,
-  'hash', req.hash, 'entries', ids, 'answer', answer)
+  'hash', req.hash, 'entries', ids, 'answer', answer, 'by', req.nonce:sub(1, 8))
 redis.call('PEXPIRE', IDEM, req.idem_ttl)
 return {'ok', now, head.epoch, offset, seq, ts, ids, answer, 'pending', read_on,
   settings and settings.rev or 0, table.concat(unhid, ' ')}

@@ -121,7 +121,8 @@ class Append:
     `giving`: (user, role) of members whose role is to change. `change`, `room_change`: the state
     of the message or the room this was built on. `settings`: the actor's own, `muted`, `hidden`.
     `everybody`: all members go, whoever they are by then. `expiry`: a record of its own.
-    `again`: an earlier epoch lost it; what was answered since about the same wins.
+    `again`: (epoch, offset) where it was lost; what was answered since about the same wins.
+    `wishes`: what of a message the append is about, where a newer one outranks a lost older one.
     `after`: a changed message as clients will see it, its time a hole.
     `remake`: what to ask instead when this was lost and the room has moved on (None: nothing).
     """
@@ -141,7 +142,8 @@ class Append:
     room_change: dict[str, Any] | None = None
     settings: dict[str, bool] | None = None
     when_frozen: bool = False
-    again: bool = False
+    again: tuple[int, int] | None = None
+    wishes: tuple[str, ...] = ()
     absent: bool = False
     group_only: bool = False
     ask_archive: bool = False
@@ -150,9 +152,18 @@ class Append:
     after: dict[str, Any] = field(default_factory=dict)
 
     def call(
-        self, settings: Settings, origin: str, nonce: str, deadline_ms: int, asked: bool
+        self,
+        settings: Settings,
+        origin: str,
+        nonce: str,
+        deadline_ms: int,
+        asked: bool,
+        since: int = 0,
     ) -> Call:
-        """Keys and arguments. `deadline_ms` is in Redis' own time; `asked`: the archive was."""
+        """Keys and arguments. `deadline_ms` is in Redis' own time; `asked`: the archive was.
+
+        `since`: nothing is appended in a later epoch than this (0: in any).
+        """
         names = keys.room(self.room_id)
         request: dict[str, Any] = {
             "room_id": self.room_id,
@@ -176,6 +187,8 @@ class Append:
             "ask_archive": not asked,
             "events": [event.as_request(self.room_id) for event in self.events],
         }
+        if since:
+            request["since"] = since
         if self.roles is not None:
             request["roles"] = dict.fromkeys(self.roles, True)
         if members := self._members():
@@ -188,6 +201,7 @@ class Append:
             "settings",
             "when_frozen",
             "again",
+            "wishes",
         ):
             if value := getattr(self, name):
                 request[name] = value

@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from redis.exceptions import RedisError
 
@@ -14,7 +14,9 @@ from rts_server.persistence.archive import Archive
 from rts_server.persistence.user_rooms import Membership, State, UserRooms
 from rts_server.rooms.append import Append, Appended, Nothing, Op
 from rts_server.rooms.fates import Fates
-from rts_server.rooms.log import Moved, RoomLog
+from rts_server.rooms.log import Behind, Moved, RoomLog
+from rts_server.rooms.pending import Pending
+from rts_server.rooms.template import stamped
 
 log = logging.getLogger(__name__)
 
@@ -29,13 +31,44 @@ S = TypeVar("S")
 class Done:
     """What was appended (None: nothing had to be) and what will become of it.
 
-    `first`: nobody else on this instance is told of that fate yet; `request_id`: a message's id.
+    `request_id`: a message's id; `pending`: where it is followed.
     """
 
     appended: Appended | None
     fate: asyncio.Future[str]
-    first: bool = False
     request_id: str = ""
+    pending: Pending | None = None
+
+    @property
+    def newest(self) -> Appended | None:
+        """Where it is by now: what Redis lost was appended again, elsewhere."""
+        return self.appended if self.pending is None else self.pending.appended
+
+    def shown(self) -> dict[str, Any]:
+        """A message's place as an ack says it, and whether it had been sent before."""
+        newest = self.newest
+        assert self.appended is not None
+        assert newest is not None
+        place = {
+            "seq": newest.seq,
+            "epoch": newest.epoch,
+            "offset": newest.offset,
+            "created_at": newest.ts,
+        }
+        return place | ({"duplicate": True} if self.appended.duplicate else {})
+
+    def changed(self) -> dict[str, Any]:
+        """A changed message as it became; what Redis lost was built anew on what was there."""
+        if self.pending is None or not self.pending.request.after:
+            return {}
+        return {"message": stamped(self.pending.request.after, self.pending.appended.ts)}
+
+    def tells(self) -> bool:
+        """Whether it is this one that tells the sender of the fate; nobody does after him."""
+        if self.pending is None or self.pending.told:
+            return False
+        self.pending.told = True
+        return True
 
     def picked(self, op: Op) -> tuple[str, ...]:
         """The users to whom something was done."""
@@ -56,19 +89,31 @@ class Appends:
     async def append(self, request: Append) -> Done:
         """Append and follow. Raises Refusal, Exists, Moved."""
         self._fates.check_room()
-        appended = await self._log.append(request)
+        appended = await self._in_order(request)
         if isinstance(appended, Nothing):
             return self.nothing(request)
         if request.joining or request.going or request.everybody:
             await self.index(request, appended)
-        return Done(appended, *self._fates.follow(request, appended), request.request_id)
+        return self._followed(request, appended)
+
+    async def _in_order(self, request: Append) -> Appended | Nothing:
+        """Behind everything this instance appended to the room, also where Redis lost that."""
+        while True:
+            try:
+                return await self._log.append(request, self._fates.since(request.room_id))
+            except Behind as behind:
+                await self._fates.catch_up(request.room_id, behind.epoch)
+
+    def _followed(self, request: Append, appended: Appended) -> Done:
+        pending = self._fates.follow(request, appended)
+        return Done(appended, pending.done, request.request_id, pending)
 
     async def known(self, request: Append) -> Done | None:
         """What became of a message that is in the archive; None where it is not."""
         appended = await self._log.stored(request)
         if appended is None:
             return None
-        return Done(appended, *self._fates.follow(request, appended), request.request_id)
+        return self._followed(request, appended)
 
     async def change(
         self, read: Callable[[], Awaitable[S]], make: Callable[[S], Append | None]
@@ -96,7 +141,12 @@ class Appends:
         return Done(None, self._fates.agree(fate, holds))
 
     def nothing(self, request: Append) -> Done:
-        """All is as it was asked for already; `stored` when the table says so too."""
+        """All is as it was asked for already; `stored` when the table says so too.
+
+        Of a message its reader knows how firm its state is.
+        """
+        if request.change:
+            return self.agree("queued", None)
         states = {one.user_id: "in" for one in request.joining} | dict.fromkeys(
             request.going, "out"
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -202,7 +203,33 @@ def message_edited(
     """The message with another text or metadata."""
     after = message | change | {"version": message["version"] + 1, "edited_at": hole(Slot.TS)}
     data = {"message": shown(after)}
-    return _changed("message.updated", data, after, epoch, actor_id, "message.edit")
+    made = _changed("message.updated", data, after, epoch, actor_id, "message.edit")
+    return replace(made, wishes=edit_wishes(message["message_id"], change))
+
+
+def edit_wishes(message_id: str, change: dict[str, Any]) -> tuple[str, ...]:
+    """An edit outranks a lost older one of the same field."""
+    return tuple(f"edit {message_id} {name}" for name in change)
+
+
+def reaction_wishes(message_id: str, user_id: str, emoji: str) -> tuple[str, ...]:
+    """A reaction outranks a lost older word of the same user about the same emoji."""
+    return (f"react {message_id} {user_id} {emoji}",)
+
+
+def message_unchanged(
+    message: dict[str, Any], epoch: int, actor_id: str, wishes: tuple[str, ...]
+) -> Append:
+    """No event, only the wish: the message is so already, as the log knows it newest."""
+    message_id = message["message_id"]
+    return Append(
+        room_id=message["room_id"],
+        request_id=f"unchanged:{secrets.token_hex(16)}",
+        actor=actor_id,
+        change={"message_id": message_id, "version": message["version"], "epoch": epoch},
+        wishes=wishes,
+        events=(),
+    )
 
 
 def message_reacted(
@@ -216,7 +243,8 @@ def message_reacted(
         "reaction": {"emoji": emoji, "user_id": actor_id, "on": on},
         "counts": counts(message["reactions"]),
     }
-    return _changed("message.updated", data, after, epoch, actor_id, "message.react")
+    made = _changed("message.updated", data, after, epoch, actor_id, "message.react")
+    return replace(made, wishes=reaction_wishes(message["message_id"], actor_id, emoji))
 
 
 def message_deleted(message: dict[str, Any], epoch: int, actor_id: str) -> Append:

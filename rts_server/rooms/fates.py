@@ -7,8 +7,7 @@ import contextlib
 import dataclasses
 import logging
 import secrets
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import orjson
@@ -20,11 +19,12 @@ from rts_server.config import Settings
 from rts_server.persistence.archive import Archive, Check
 from rts_server.persistence.scripts import Call
 from rts_server.pipe import Pipe
-from rts_server.rooms.append import Append, Appended, Nothing, Op
+from rts_server.rooms.append import Append, Appended, Op
 from rts_server.rooms.appender import room_script
 from rts_server.rooms.lag import StoredLag
-from rts_server.rooms.log import Exists, Moved, RoomLog
-from rts_server.rooms.overtaken import Target, places, targets, without
+from rts_server.rooms.log import RoomLog
+from rts_server.rooms.pending import Fate, Lines, Pending
+from rts_server.rooms.repeats import Repeats
 from rts_server.tasks import Tasks
 
 log = logging.getLogger(__name__)
@@ -44,22 +44,6 @@ PLACES: dict[Op, str] = {"join": "pos", "go": "pos", "role": "role_pos"}
 
 _SECONDS = {fate: metrics.FATE_SECONDS.labels(fate) for fate in ("queued", "stored", "failed")}
 
-Fate = str
-"""`queued` and `stored` are good; `failed`: the archive could never take it."""
-
-
-@dataclass(eq=False)
-class Pending:
-    """One append on its way. `done` resolves once, with its fate."""
-
-    request: Append
-    appended: Appended
-    done: asyncio.Future[Fate]
-    left: set[str]
-    asked: int = 0
-    due: float = 0.0
-    began: float = 0.0
-
 
 class Fates:
     """What this instance still answers for: at most `pending_cap`, beyond it sends are refused."""
@@ -70,8 +54,10 @@ class Fates:
         self.settings = settings
         self._redis = redis
         self._archive = archive
-        self._log = room_log
         self._pending: dict[tuple[str, str], Pending] = {}
+        self._lines = Lines()
+        self._passes: dict[str, asyncio.Task[None]] = {}
+        self._repeats = Repeats(archive, room_log)
         self._early: dict[tuple[str, str, str], None] = {}
         self._lag = StoredLag(archive)
         self._tasks = Tasks()
@@ -96,25 +82,48 @@ class Fates:
         if len(self._pending) >= self.settings.pending_cap:
             raise errors.Unavailable("Too much is waiting for the queue.", retry_after_ms=1000)
 
-    def follow(self, request: Append, appended: Appended) -> tuple[asyncio.Future[Fate], bool]:
-        """The fate of an append once it is known, and whether nobody followed it here before."""
+    def follow(self, request: Append, appended: Appended) -> Pending:
+        """An append on its way to its fate; the same as before where it is followed already."""
         key = (request.room_id, request.request_id)
         if known := self._pending.get(key):
-            return known.done, False
-        done: asyncio.Future[Fate] = asyncio.get_running_loop().create_future()
+            return known
+        loop = asyncio.get_running_loop()
+        pending = Pending(request, appended, loop.create_future(), set(), began=loop.time())
         if appended.status == "failed":
-            done.set_result("failed")
-            return done, True
-        left = set() if appended.status == "queued" else set(appended.entries)
-        left = {entry for entry in left if (*key, entry) not in self._early}
-        now = asyncio.get_running_loop().time()
-        pending = Pending(request, appended, done, left, began=now)
+            pending.done.set_result("failed")
+            return pending
         self._pending[key] = pending
-        self._schedule(pending)
         metrics.PENDING.set(len(self._pending))
-        if not left:
+        self._wait(pending)
+        return pending
+
+    def _wait(self, pending: Pending) -> None:
+        """Until its entries, as they are now, are queued."""
+        room_id, request_id = pending.request.room_id, pending.request.request_id
+        appended = pending.appended
+        left = set() if appended.status == "queued" else set(appended.entries)
+        pending.left = {one for one in left if (room_id, request_id, one) not in self._early}
+        pending.asked, pending.held = 0, False
+        self._schedule(pending)
+        self._lines.add(pending)
+        if not pending.left:
             self._queued(pending)
-        return done, True
+
+    def since(self, room_id: str) -> int:
+        """What the room's next append is to say: see `Lines.since`."""
+        return self._lines.since(room_id)
+
+    async def catch_up(self, room_id: str, epoch: int) -> None:
+        """Return when what was lost before this epoch is in again, in the order it was heard in.
+
+        Raises Unavailable when that takes longer than an append may.
+        """
+        try:
+            async with asyncio.timeout(self.settings.redis_deadline):
+                await asyncio.shield(self._pass(room_id))
+        except TimeoutError:
+            raise errors.Unavailable() from None
+        self._lines.looked(room_id, epoch)
 
     def agree(
         self, fate: Fate, holds: Callable[[], Awaitable[bool]] | None
@@ -152,15 +161,17 @@ class Fates:
             del self._early[next(iter(self._early))]
 
     def _queued(self, pending: Pending) -> None:
+        self._lines.discard(pending)
         checks = stored_checks(pending.request, pending.appended)
         if checks:
-            pending.due = float("inf")
+            pending.held = True
             self._tasks.keep(self._until_stored(pending, checks))
         else:
             self._resolve(pending, "queued")
 
     def _resolve(self, pending: Pending, fate: Fate) -> None:
         self._pending.pop((pending.request.room_id, pending.request.request_id), None)
+        self._lines.discard(pending)
         metrics.PENDING.set(len(self._pending))
         if not pending.done.done():
             took = asyncio.get_running_loop().time() - pending.began
@@ -179,99 +190,83 @@ class Fates:
         loop = asyncio.get_running_loop()
         while True:
             await asyncio.sleep(ASK_AFTER[0] / 2)
-            due = [p for p in self._pending.values() if p.due <= loop.time()]
+            due = [p for p in self._pending.values() if not p.held and p.due <= loop.time()]
             if not due:
                 continue
             for pending in due:
                 self._schedule(pending)
             with contextlib.suppress(RedisError, OSError):
-                calls: list[Call] = [
-                    ([*names[:9], names.idem(p.request.request_id)], [])
-                    for p in due
-                    for names in (keys.room(p.request.room_id),)
-                ]
-                for pending, fate in zip(due, await _FATE.many(self._redis, calls), strict=True):
-                    self._decide(pending, fate.decode())
+                for pending, fate in zip(due, await self._fates(due), strict=True):
+                    self._decide(pending, fate)
+
+    async def _fates(self, pendings: Sequence[Pending]) -> list[str]:
+        """What Redis knows of each: pending, queued, failed or lost. Raises RedisError."""
+        calls: list[Call] = [
+            ([*names[:9], names.idem(p.request.request_id)], [])
+            for p in pendings
+            for names in (keys.room(p.request.room_id),)
+        ]
+        return [fate.decode() for fate in await _FATE.many(self._redis, calls)]
 
     def _decide(self, pending: Pending, fate: str) -> None:
-        if pending.done.done() or pending.due == float("inf"):
+        if pending.done.done() or pending.held:
             return
         if fate == "queued":
             self._queued(pending)
         elif fate == "failed":
             self._resolve(pending, "failed")
         elif fate == "lost":
-            pending.due = float("inf")
-            self._tasks.keep(self._repeat(pending, pending.request))
+            self._pass(pending.request.room_id)
 
-    async def _repeat(self, pending: Pending, request: Append) -> None:
-        """Redis lost it: append it again, same ids, until it is in or can never be.
+    def _pass(self, room_id: str) -> asyncio.Task[None]:
+        """One at a time looks what a room has lost and makes it again."""
+        running = self._passes.get(room_id)
+        if running is None:
+            running = self._passes[room_id] = self._tasks.keep(self._again(room_id))
+            running.add_done_callback(lambda _: self._passes.pop(room_id, None))
+        return running
 
-        What a newer wish was answered about is left out: by the table here, where it shows a later
-        epoch, and by the script, which knows what was answered in the present one.
-        """
-        metrics.LOST.inc()
-        log.warning("append is repeated", extra=_told(request, "lost with its Redis"))
-        again = _as_heard(request)
+    async def _again(self, room_id: str) -> None:
+        """The room's lost appends one by one, so that none overtakes another."""
+        pendings = self._lines.of(room_id)
+        for pending in pendings:
+            pending.held = True
+        try:
+            for pending, fate in zip(pendings, await self._asked(pendings), strict=True):
+                if pending.done.done() or not pending.left:
+                    continue
+                if fate == "lost":
+                    await self._repeat(pending, pending.request)
+                    continue
+                pending.held = False
+                self._decide(pending, fate)
+        finally:
+            for pending in self._lines.of(room_id):
+                pending.held = False
+
+    async def _asked(self, pendings: Sequence[Pending]) -> list[str]:
+        """As `_fates`, as soon as Redis is there."""
         while True:
-            try:
-                left = without(again, await self._newer(pending, again))
-                if left is None:
-                    return self._resolve(pending, "stored")
-                again = left
-                return await self._follow_on(pending, again, await self._log.append(again))
-            except Moved:
-                made = await self._remade(pending, again)
-                if made is None:
-                    return None
-                again = _as_heard(made)
-            except Exists as met:
-                return self._resolve(pending, "stored" if met.is_member else "failed")
-            except errors.Refusal as refusal:
-                if not refusal.retryable:
-                    log.error("a lost append is refused", extra=_told(request, refusal.code))
-                    return self._resolve(pending, "failed")
+            with contextlib.suppress(RedisError, OSError):
+                return await self._fates(pendings)
             await asyncio.sleep(ASK_AFTER[0])
 
-    async def _follow_on(
-        self, pending: Pending, again: Append, appended: Appended | Nothing
-    ) -> None:
-        """The repetition has a fate of its own, which is that of the first."""
-        if isinstance(appended, Nothing):
-            return self._resolve(pending, "stored")
+    async def _repeat(self, pending: Pending, request: Append) -> None:
+        """Return when a lost append is in again, or its fate is known."""
+        metrics.LOST.inc()
+        log.warning("append is repeated", extra=_told(request, "lost with its Redis"))
+        again = await self._repeats.repeat(request, pending.place)
+        if isinstance(again, str):
+            return self._resolve(pending, again)
         self._pending.pop((pending.request.room_id, pending.request.request_id), None)
-        if self.index is not None and (again.joining or again.going or again.everybody):
-            await self.index(again, appended)
-        done, _ = self.follow(again, appended)
-        done.add_done_callback(lambda fate: self._resolve(pending, fate.result()))
-        return None
-
-    async def _newer(self, pending: Pending, request: Append) -> set[Target]:
-        """What the table has of a later epoch, by whomever. Raises Unavailable."""
-        position = f"{pending.appended.epoch + 1:010d}#"
-        newer = set()
-        for target in targets(request):
-            checks = [(request.room_id, *place, position) for place in places(target)]
-            if any([await self._archive.stored([check]) for check in checks]):
-                newer.add(target)
-        return newer
-
-    async def _remade(self, pending: Pending, request: Append) -> Append | None:
-        """The same wish, built on what is there now; None when that is its end."""
-        assert request.remake is not None
-        try:
-            made = await request.remake()
-        except errors.Refusal as refusal:
-            if refusal.retryable:
-                return request
-            self._resolve(pending, "failed")
-            return None
-        except (RedisError, OSError):
-            return request
-        if made is None:
-            self._resolve(pending, "stored" if targets(request) else "queued")
-            return None
-        return dataclasses.replace(made, remake=request.remake)
+        self._lines.discard(pending)
+        pending.request, pending.appended = again
+        self._pending[pending.request.room_id, pending.request.request_id] = pending
+        if self.index is not None and _moves_members(pending.request):
+            await self.index(pending.request, pending.appended)
+        if pending.appended.status == "failed":
+            return self._resolve(pending, "failed")
+        return self._wait(pending)
 
     async def _until_stored(self, pending: Pending, checks: list[Check]) -> None:
         """Rooms and members count when the table shows them; what it refused is repeated."""
@@ -313,9 +308,8 @@ async def _until(
                 return
 
 
-def _as_heard(request: Append) -> Append:
-    """What was in the log was heard: it comes back whatever its actor is by now."""
-    return dataclasses.replace(request, roles=None, again=True)
+def _moves_members(request: Append) -> bool:
+    return bool(request.joining or request.going or request.everybody)
 
 
 def _told(request: Append, why: str) -> dict[str, Any]:

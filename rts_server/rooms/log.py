@@ -12,6 +12,7 @@ from redis.exceptions import RedisError
 from rts_server import errors
 from rts_server.config import Settings
 from rts_server.persistence.archive import Archive
+from rts_server.persistence.scripts import Call
 from rts_server.rooms.append import Append, Appended, Nothing
 from rts_server.rooms.appender import Appender
 from rts_server.rooms.cold import Loader
@@ -50,6 +51,14 @@ class Moved(Exception):
     """The message or the room changed since it was read: read it again."""
 
 
+class Behind(Exception):
+    """The room is in a later epoch, and something that was heard before may be lost."""
+
+    def __init__(self, epoch: int) -> None:
+        super().__init__("the room is in a later epoch")
+        self.epoch = epoch
+
+
 class RoomLog:
     """Appends. Guarantee: an answer within `redis_deadline` seconds, or Unavailable."""
 
@@ -62,39 +71,41 @@ class RoomLog:
         self._archive = archive
         self._loader = loader
 
-    async def append(self, request: Append) -> Appended | Nothing:
+    async def append(self, request: Append, since: int = 0) -> Appended | Nothing:
         """What the log did, or that nothing was to do (all are members, or none is).
 
         Raises Refusal; Exists for a creation that met a room; Moved for a change of what is not
-        the newest state any more.
+        the newest state any more; Behind in a later epoch than `since` (0: in none).
         """
         try:
             async with asyncio.timeout(self._settings.redis_deadline):
-                return await self._until_answered(request)
+                return await self._until_answered(request, since)
         except TimeoutError:
             raise errors.Unavailable() from None
 
-    async def _until_answered(self, request: Append) -> Appended | Nothing:
+    async def _until_answered(self, request: Append, since: int) -> Appended | Nothing:
         """Ask, and remove what is in the way, until there is an answer.
 
         A call of unknown outcome is repeated under the same request id: it can only run once.
         """
         loop = asyncio.get_running_loop()
         deadline = loop.time() + self._settings.redis_deadline
-        asked, uncertain = not request.ask_archive, False
+        asked = not request.ask_archive
         nonce = secrets.token_hex(8)
         while True:
-            answer = await self._call(request, asked, nonce, deadline - loop.time())
+            seconds = deadline - loop.time()
+            deadline_ms = self._appender.redis_ms(seconds)
+            call = request.call(self._settings, self._origin, nonce, deadline_ms, asked, since)
+            answer = await self._call(call)
             outcome = answer[0].decode()
             if outcome in ("ok", "duplicate"):
-                return _appended(answer, outcome == "duplicate" and not uncertain)
+                return _appended(answer, outcome == "duplicate", nonce)
             if outcome == "nothing":
                 return Nothing(int(answer[2]))
             if outcome == "cold":
                 quiet = answer[2] == b"quiet"
                 await self._loader.load(request.room_id, nonce, quiet=quiet, create=request.absent)
             elif outcome in _WAITS:
-                uncertain = uncertain or outcome == "unknown"
                 await asyncio.sleep(_WAITS[outcome])
             elif outcome == "ask":
                 if stored := await self.stored(request):
@@ -103,13 +114,10 @@ class RoomLog:
             else:
                 _refuse(outcome, answer)
 
-    async def _call(self, request: Append, asked: bool, nonce: str, seconds: float) -> list[Any]:
+    async def _call(self, call: Call) -> list[Any]:
         """The script's answer; `unknown` when nobody can tell whether it ran."""
-        deadline_ms = self._appender.redis_ms(seconds)
         try:
-            return await self._appender.call(
-                request.call(self._settings, self._origin, nonce, deadline_ms, asked)
-            )
+            return await self._appender.call(call)
         except (RedisError, OSError):
             return [b"unknown"]
 
@@ -126,9 +134,11 @@ class RoomLog:
         return Appended(message.epoch, message.offset, message.seq, ts, none, {}, status, True)
 
 
-def _appended(answer: list[Any], duplicate: bool) -> Appended:
+def _appended(answer: list[Any], known: bool, nonce: str) -> Appended:
+    """`known`: it had run before. Whose answer was lost has met himself: that is no duplicate."""
     _, _, epoch, offset, seq, ts, entries, picked, status, *more = answer
-    read_on, rev, unhid = more or (0, 0, b"")
+    duplicate = known and more[0] != nonce[:8].encode()
+    read_on, rev, unhid = (0, 0, b"") if known else more
     return Appended(
         epoch=int(epoch),
         offset=int(offset),
@@ -147,6 +157,8 @@ def _appended(answer: list[Any], duplicate: bool) -> Appended:
 def _refuse(outcome: str, answer: list[Any]) -> NoReturn:
     if outcome == "exists":
         raise Exists(bool(answer[2]))
+    if outcome == "behind":
+        raise Behind(int(answer[2]))
     if outcome == "moved":
         raise Moved
     refusal = _REFUSALS[outcome]

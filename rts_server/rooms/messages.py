@@ -82,7 +82,8 @@ class Messages:
             if "deleted_at" in message:
                 raise errors.Gone()
             if all(message[name] == value for name, value in change.items()):
-                return None
+                wishes = events.edit_wishes(message_id, change)
+                return events.message_unchanged(message, current.epoch, actor_id, wishes)
             if expected not in (None, message["version"]):
                 raise errors.Conflict("The message changed.", details={"version": ["Moved."]})
             return events.message_edited(message, current.epoch, actor_id, change)
@@ -110,7 +111,8 @@ class Messages:
                 raise errors.Gone()
             reactions = reacted(message["reactions"], emoji, actor_id, on=on)
             if reactions is None:
-                return None
+                wishes = events.reaction_wishes(message_id, actor_id, emoji)
+                return events.message_unchanged(message, current.epoch, actor_id, wishes)
             return events.message_reacted(
                 message | {"reactions": reactions}, current.epoch, actor_id, emoji, on=on
             )
@@ -130,9 +132,8 @@ class Messages:
             return await self._history.current(room_id, reader, message_id)
 
         current, request, done = await self._appends.change(read, make)
-        if request is None or done is None:
+        if request is None or done is None or done.appended is None:
             return current.message, self._as_it_is(room_id, actor_id, message_id, current)
-        assert done.appended is not None
         return stamped(request.after, done.appended.ts), done
 
     def _as_it_is(self, room_id: str, actor_id: str, message_id: str, current: Current) -> Done:

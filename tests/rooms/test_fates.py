@@ -55,8 +55,7 @@ async def test_a_notice_may_come_before_the_answer(deployed: Deployed) -> None:
     early = notice(Done(appended, asyncio.Future()), room_id, request.request_id)
     deployed.parts.fates.notice(early)
     deployed.parts.fates.notice(early)
-    fate, first = deployed.parts.fates.follow(request, appended)
-    assert (fate.result(), first) == ("queued", True)
+    assert deployed.parts.fates.follow(request, appended).done.result() == "queued"
 
 
 async def test_a_notice_of_another_room_says_nothing_of_ours(deployed: Deployed) -> None:
@@ -67,7 +66,7 @@ async def test_a_notice_of_another_room_says_nothing_of_ours(deployed: Deployed)
     assert isinstance(appended, Appended)
     early = [(other, "some request", entry) for entry in appended.entries]
     deployed.parts.fates.notice(early)
-    fate, _ = deployed.parts.fates.follow(request, appended)
+    fate = deployed.parts.fates.follow(request, appended).done
     assert not fate.done()
     deployed.parts.fates.notice([(one, request.request_id, entry) for _, _, entry in early])
     assert fate.result() == "queued"

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any
 
 import pytest
 
+from rts_server import errors
+from rts_server.parts import Parts
 from rts_server.rooms import events
 from rts_server.rooms.appends import Done
 from rts_server.rooms.overtaken import targets, without
@@ -61,6 +64,91 @@ async def test_the_newer_wish_stays(deployed: Deployed, case: str, elsewhere: bo
     standing = await deployed.parts.standings.join(room_id, [user])
     assert standing is not None
     assert (standing.seats[user] is None) == out
+
+
+Change = Callable[[Parts, str, str], Awaitable[tuple[Any, Done]]]
+
+
+def edits(text: str) -> Change:
+    """The sender gives the message another text."""
+    return lambda parts, room, message: parts.messages.edit(room, "alice", message, {"text": text})
+
+
+def reacts(on: bool) -> Change:
+    """Bob gives or takes a reaction."""
+    return lambda parts, room, message: parts.messages.react(room, "bob", message, "👍", on=on)
+
+
+def deletes() -> Change:
+    """The sender takes the message back."""
+    return lambda parts, room, message: parts.messages.delete(room, "alice", message)
+
+
+CHANGES: dict[str, tuple[Change, Change, dict[str, Any]]] = {
+    "edited, then otherwise": (edits("older"), edits("newer"), {"text": "newer"}),
+    "edited, then as it was": (edits("older"), edits("first"), {"text": "first"}),
+    "reacted, then not": (reacts(True), reacts(False), {"text": "first", "reactions": {}}),
+    "edited, then deleted": (edits("older"), deletes(), {"text": ""}),
+    "deleted, then edited by who had not heard": (deletes(), edits("newer"), {"text": ""}),
+    "edited, then a reaction": (
+        edits("older"),
+        reacts(True),
+        {"text": "older", "reactions": {"👍": {"count": 1, "user_ids": ["bob"]}}},
+    ),
+}
+
+
+@pytest.mark.parametrize("case", CHANGES)
+@pytest.mark.parametrize("elsewhere", [False, True])
+async def test_the_newer_change_of_a_message_stays(
+    deployed: Deployed, case: str, elsewhere: bool
+) -> None:
+    """Lost before the queue had it, then answered otherwise: here, or by another instance."""
+    first, second, wanted = CHANGES[case]
+    room_id = await deployed.group("alice", "bob")
+    sent = await deployed.send(room_id, "alice", "m", "first")
+    await deployed.store()
+    other = Deployed(deployed.settings, deployed.redis)
+    async with other:
+        _, lost = await first(deployed.parts, room_id, sent.request_id)
+        for pending in deployed.parts.fates._pending.values():
+            pending.due += 1.0
+        await deployed.redis.flushall()
+        async with deployed.relaying():
+            parts = other.parts if elsewhere else deployed.parts
+            with suppress(errors.Gone):
+                _, newer = await second(parts, room_id, sent.request_id)
+                assert await newer.fate == "queued"
+            assert await lost.fate in ("queued", "failed")
+    stored = await deployed.parts.archive.message(room_id, sent.request_id)
+    assert stored is not None
+    assert {name: stored.message[name] for name in wanted} == wanted
+
+
+@pytest.mark.parametrize("first", [0, 1])
+async def test_of_two_lost_changes_the_later_stays(deployed: Deployed, first: int) -> None:
+    """Two instances each lost one: whoever is the first to make his again."""
+    room_id = await deployed.group("alice", "bob")
+    sent = await deployed.send(room_id, "alice", "m", "first")
+    await deployed.store()
+    other = Deployed(deployed.settings, deployed.redis)
+    async with other:
+        _, older = await edits("older")(deployed.parts, room_id, sent.request_id)
+        _, newer = await edits("newer")(other.parts, room_id, sent.request_id)
+        added = await deployed.parts.memberships.add(room_id, "alice", ["eve"], "member")
+        gone = await other.parts.memberships.remove(room_id, "alice", ["eve"])
+        late = (deployed, other)[first].parts.fates._pending
+        for pending in late.values():
+            pending.due += 1.0
+        await deployed.redis.flushall()
+        async with deployed.relaying():
+            assert {await older.fate, await newer.fate} == {"queued"}
+            assert {await added.fate, await gone.fate} == {"stored"}
+    stored = await deployed.parts.archive.message(room_id, sent.request_id)
+    assert stored is not None
+    assert stored.message["text"] == "newer"
+    eve = await deployed.parts.archive.member(room_id, "eve")
+    assert eve is None or eve.state == "out"
 
 
 async def test_what_was_heard_comes_back_whoever_its_actor_is_by_then(deployed: Deployed) -> None:
