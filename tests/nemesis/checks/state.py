@@ -1,0 +1,97 @@
+"""D4, D8: cursors, unread, and that events lead to the snapshot."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+from tests.nemesis.recorder import Final, History, Json, Violation
+
+
+def cursors_move_forward(history: History, final: Final) -> list[Violation]:
+    """D8: as a session hears them; back only where Redis lost data meanwhile."""
+    found = []
+    known: dict[tuple[int, str, str], tuple[float, int, int]] = {}
+    for heard in history.heard:
+        if heard.type in ("room.added", "room.removed"):
+            for key in [k for k in known if k[:2] == (heard.session.number, heard.room_id)]:
+                del known[key]
+        if heard.type != "receipt.updated":
+            continue
+        for cursor in heard.event["data"]["cursors"]:
+            key = (heard.session.number, heard.room_id, cursor["user_id"])
+            read, delivered = cursor["read_seq"], cursor["delivered_seq"]
+            since, old_read, old_delivered = known.get(key, (heard.at, 0, 0))
+            back = read < old_read or delivered < old_delivered
+            if read > delivered or (back and not history.losses(since - 30)):
+                was, is_ = (old_read, old_delivered), (read, delivered)
+                text = f"{heard.session.device} heard {was}, then {is_} of {key[2]}"
+                found.append(Violation("D8", heard.room_id, text, heard.at))
+            known[key] = (heard.at, read, delivered)
+    for (room_id, user, instance), room in final.rooms.items():
+        read, delivered, seq = room["read_seq"], room["delivered_seq"], room["seq"]
+        if not 0 <= read <= delivered <= seq:
+            text = f"{user} on web{instance}: read {read}, delivered {delivered}, seq {seq}"
+            found.append(Violation("D8", room_id, text))
+    return found
+
+
+def unread_is_exact(history: History, final: Final) -> list[Violation]:
+    """D4: unread is what there is to read behind the cursor, on every instance."""
+    found = []
+    for (room_id, user, instance), room in final.rooms.items():
+        behind = [
+            m
+            for m in final.messages(room_id)
+            if m["seq"] > room["read_seq"] and m["type"] != "system" and "deleted_at" not in m
+        ]
+        if room["unread"] != len(behind):
+            text = (
+                f"{user} on web{instance}: unread {room['unread']} behind {room['read_seq']}, "
+                f"history has {[m['seq'] for m in behind]}"
+            )
+            found.append(Violation("unread", room_id, text))
+    return found
+
+
+def events_lead_to_the_snapshot(history: History, final: Final) -> list[Violation]:
+    """D4, D5: what a device holds by events is the room's history, and it stands at its head."""
+    found: list[Violation] = []
+    heads: dict[str, tuple[int, int]] = {}
+    for (room_id, _, _), room in final.rooms.items():
+        heads[room_id] = max(heads.get(room_id, (0, 0)), (room["epoch"], room["offset"]))
+    for (device, room_id), (at, messages) in final.held.items():
+        if at != heads.get(room_id, at):
+            text = f"{device} stands at {at}, the room at {heads[room_id]}"
+            found.append(Violation("D5", room_id, text))
+        if differ := _differences(messages, final.messages(room_id)):
+            text = f"{device} holds something else than history: {'; '.join(differ[:4])}"
+            found.append(Violation("D4", room_id, text))
+    return found
+
+
+def _differences(held: dict[str, Json], history: list[Json]) -> list[str]:
+    shown = {m["message_id"]: m for m in history}
+    lines = [f"not in history: {_brief(held[one])}" for one in held.keys() - shown.keys()]
+    lines += [f"missing: {_brief(shown[one])}" for one in shown.keys() - held.keys()]
+    for one in held.keys() & shown.keys():
+        if _essence(held[one]) != _essence(shown[one]):
+            lines.append(f"{_brief(held[one])} where history has {_brief(shown[one])}")
+    return sorted(lines)
+
+
+def _essence(message: Json) -> Json:
+    """What every client must agree on; the order of reactions says nothing."""
+    reactions: dict[str, set[str]] = defaultdict(set)
+    for emoji, one in message["reactions"].items():
+        reactions[emoji] |= set(one["user_ids"])
+    names = ("epoch", "seq", "text", "version", "type", "sender_id")
+    return {name: message[name] for name in names} | {
+        "deleted": "deleted_at" in message,
+        "reactions": dict(reactions),
+    }
+
+
+def _brief(message: Json) -> str:
+    names = ("epoch", "seq", "version", "text", "message_id")
+    told = " ".join(f"{name}={message[name]!r}" for name in names)
+    return f"({told}, reactions={ {e: r['user_ids'] for e, r in message['reactions'].items()} })"

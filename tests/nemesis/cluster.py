@@ -1,0 +1,239 @@
+"""A deployment of which every link goes through a proxy and every part can be broken."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import shutil
+import signal
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Self
+
+from redis import Redis
+
+from rts_server import auth, keys
+from rts_server.dev import aws, deploy
+from rts_server.dev.stack import Stack
+from rts_server.dev.valkey import Valkey
+from tests.instances.conftest import FAST
+from tests.nemesis.link import Link
+from tests.world import Process, World, fetched, free_port, ready, until
+
+QUEUES = ("chat-message-queue.fifo", "chat-room-queue")
+FUNCTIONS = ("chat-message-to-db", "chat-room-to-db")
+START_WITHIN = 60.0
+SETTLE_WITHIN = 90.0
+TIMES = FAST | {"RTS_DURABLE_WAIT": "1.5", "RTS_PING_INTERVAL": "3", "RTS_PING_TIMEOUT": "3"}
+
+
+class Cluster(World):
+    """Redis, a local AWS, a relay and web instances; `doors` are the addresses for clients.
+
+    Start it on the main thread. `without`: protections taken away, see tests/faulty.py.
+    """
+
+    def __init__(self, data: Path, instances: int = 2, without: str = "") -> None:
+        super().__init__(data, instances=instances, faults=without)
+        self.links: dict[str, Link] = {}
+        self.doors: list[str] = []
+        self._exits = AsyncExitStack()
+        self._dump = data / "older.rdb"
+
+    async def __aenter__(self) -> Self:
+        try:
+            await self._open()
+        except BaseException:
+            await self.__aexit__()
+            raise
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        for name in ("webs", "relay"):
+            for process in [getattr(self, name, [])] if name == "relay" else self.webs:
+                if isinstance(process, Process):
+                    process.kill()
+        await self._exits.aclose()
+        self.stack.stop(within=0)
+
+    @property
+    def valkey(self) -> Valkey:
+        assert self.stack.valkey is not None
+        return self.stack.valkey
+
+    async def _open(self) -> None:
+        self.stack.start()
+        assert self.stack.aws is not None
+        redis_port, aws_port = self.valkey.port, self.stack.aws.port
+        self.relay = await self._process("relay", "relay", redis_port, aws_port)
+        for number in range(self._instances):
+            port = free_port()
+            name = f"web{number}"
+            self.webs.append(await self._process("serve", name, redis_port, aws_port, port))
+            self.urls.append(f"http://127.0.0.1:{port}")
+            door = await self._link(f"{name}-door", port)
+            self.doors.append(f"http://127.0.0.1:{door.port}")
+        for process in (self.relay, *self.webs):
+            process.start()
+        await self._all_ready()
+
+    async def _process(
+        self, what: str, name: str, redis_port: int, aws_port: int, port: int = 0
+    ) -> Process:
+        redis = await self._link(f"{name}-redis", redis_port)
+        cloud = await self._link(f"{name}-aws", aws_port)
+        given = self.stack.environment() | TIMES
+        given.pop("PYTHONWARNINGS", None)
+        given |= {
+            "RTS_LOG_LEVEL": "INFO",
+            "RTS_REDIS_URL": f"redis://127.0.0.1:{redis.port}/0",
+            "AWS_ENDPOINT_URL": f"http://127.0.0.1:{cloud.port}",
+            "RTS_PORT": str(port),
+        }
+        return Process(what, given, self.data / f"{name}.log", self._faults)
+
+    async def _link(self, name: str, target: int) -> Link:
+        self.links[name] = await self._exits.enter_async_context(Link(target))
+        return self.links[name]
+
+    async def _all_ready(self) -> None:
+        for url in self.urls:
+            await asyncio.to_thread(until, lambda url=url: ready(url), START_WITHIN)  # type: ignore[misc]
+
+    def token_of(self, user: str) -> str:
+        """A token of this deployment."""
+        return auth.issue(self.stack.settings, user)
+
+    # Faults: each breaks now and answers what mends it.
+
+    async def break_(self, kind: str, target: str) -> Callable[[], Awaitable[None]]:
+        """Make it wrong; what is returned makes it right again."""
+        if target == "redis":
+            return await self._break_redis(kind)
+        if target == "aws":
+            return self._stop_aws()
+        if target in FUNCTIONS:
+            await self._switch(target, False)
+            return lambda: self._switch(target, True)
+        if target in self.links:
+            return self._break_link(self.links[target], kind)
+        return self._break_process(self._named(target), kind)
+
+    def _named(self, target: str) -> Process:
+        return self.relay if target == "relay" else self.webs[int(target.removeprefix("web"))]
+
+    def _break_process(self, process: Process, kind: str) -> Callable[[], Awaitable[None]]:
+        if kind == "kill":
+            process.kill()
+        else:
+            process.signal(signal.SIGSTOP)
+
+        async def mend() -> None:
+            process.wake()
+
+        return mend
+
+    def _break_link(self, link: Link, kind: str) -> Callable[[], Awaitable[None]]:
+        {
+            "drop": link.drop,
+            "refuse": link.refuse,
+            "stall": link.stall,
+            "stall-up": lambda: link.stall(down=False),
+            "stall-down": lambda: link.stall(up=False),
+            "slow": link.slow,
+        }[kind]()
+
+        async def mend() -> None:
+            link.heal()
+
+        return mend
+
+    def _stop_aws(self) -> Callable[[], Awaitable[None]]:
+        cloud = self.stack.aws
+        assert cloud is not None
+        cloud.signal(signal.SIGSTOP)
+
+        async def mend() -> None:
+            cloud.signal(signal.SIGCONT)
+
+        return mend
+
+    async def _break_redis(self, kind: str) -> Callable[[], Awaitable[None]]:
+        valkey = self.valkey
+        if kind == "stop":
+            valkey.signal(signal.SIGSTOP)
+        elif kind == "restart":
+            valkey.terminate()
+            valkey.wait(10)
+        elif kind == "demote":
+            self._redis("REPLICAOF", "127.0.0.1", "1")
+        elif kind == "lose-tail":
+            await asyncio.to_thread(self._save)
+            shutil.copy(valkey.dump, self._dump)
+        elif kind == "lose-all":
+            valkey.kill()
+
+        async def mend() -> None:
+            if kind == "stop":
+                valkey.signal(signal.SIGCONT)
+            elif kind == "demote":
+                self._redis("REPLICAOF", "NO", "ONE")
+            else:
+                self._reopen(kind)
+
+        return mend
+
+    def _reopen(self, kind: str) -> None:
+        """Valkey with the memory this fault leaves it; on the main thread (see Child)."""
+        self.valkey.kill()
+        if kind == "lose-all":
+            self.valkey.dump.unlink(missing_ok=True)
+        if kind == "lose-tail":
+            shutil.copy(self._dump, self.valkey.dump)
+        self.valkey.open()
+
+    def _save(self) -> None:
+        with Redis.from_url(self.stack.settings.redis_url) as client:
+            until(lambda: not client.info("persistence")["rdb_bgsave_in_progress"], 10)
+            client.save()
+
+    def _redis(self, *command: str) -> None:
+        with Redis.from_url(self.stack.settings.redis_url) as client:
+            client.execute_command(*command)
+
+    async def _switch(self, function: str, on: bool) -> None:
+        await asyncio.to_thread(deploy.switch, self.stack.settings, function, on=on)
+
+    # Rest
+
+    async def settle(self) -> None:
+        """All ready, nothing without a fate, outbox and queues empty. Raises TimeoutError."""
+        await self._all_ready()
+        async with asyncio.timeout(SETTLE_WITHIN):
+            while await self._pending() or await asyncio.to_thread(self._waiting):  # noqa: ASYNC110
+                await asyncio.sleep(0.1)
+
+    async def _pending(self) -> int:
+        """Appends whose fate some instance does not know yet."""
+        found = 0
+        for url in self.urls:
+            text = await fetched(url + "/metrics")
+            told = re.search(r"^rts_pending_appends (\S+)", text, re.MULTILINE)
+            found += int(float(told[1])) if told else 0
+        return found
+
+    def _waiting(self) -> int:
+        """Records in the outbox and in the queues."""
+        with Redis.from_url(self.stack.settings.redis_url) as client:
+            found = sum(int(client.xlen(keys.outbox(part))) for part in range(keys.PARTITIONS))
+        sqs = aws.client(self.stack.settings, "sqs")
+        names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+        for queue in QUEUES:
+            url = sqs.get_queue_url(QueueName=queue)["QueueUrl"]
+            told = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=names)["Attributes"]
+            found += sum(int(told[one]) for one in names)
+        return found
+
+
+__all__ = ["Cluster", "Stack"]

@@ -1,0 +1,188 @@
+"""A device that keeps the rules: it comes back with its cursors and repeats what got no answer."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Sequence
+from contextlib import suppress
+
+import aiohttp
+
+from tests.js_client import ConnectRefused
+from tests.nemesis.held import Held
+from tests.nemesis.recorder import Command, History, Json, Session
+from tests.nemesis.wire import Closed, Wire, wire
+
+PATIENCE = 6.0
+"""Seconds a client waits for an ack before it breaks the connection (ackTimeout ≥ 6 s)."""
+BACKOFF = (0.1, 0.5)
+PAGE = 100
+LOST = (OSError, TimeoutError, aiohttp.ClientError, Closed, ConnectRefused)
+
+
+class Device:
+    """One user's device on one instance. `rooms`: what it holds of each room it is in."""
+
+    def __init__(
+        self, history: History, name: str, user: str, door: str, token: str, kind: str, seed: str
+    ) -> None:
+        self.name, self.user = name, user
+        self.instance = 0
+        self.chance = random.Random(seed)
+        self.rooms: dict[str, Held] = {}
+        self.receipts: dict[str, list[int]] = {}
+        self._history, self._door, self._token, self._kind = history, door, token, kind
+        self._wire: Wire | None = None
+        self._session: Session | None = None
+        self._opening = asyncio.Lock()
+        self._stale: set[str] = set()
+
+    async def do(self, event: str, data: Json) -> Command:
+        """A command until its answer is final."""
+        return (await self.all([(event, data)]))[0]
+
+    async def all(self, commands: Sequence[tuple[str, Json]]) -> list[Command]:
+        """Commands at once, in order; then, in order again, what has to be repeated."""
+        said = await self._say(commands)
+        for number, (event, data) in enumerate(commands):
+            while not _final(said[number]):
+                await asyncio.sleep(self.chance.uniform(*BACKOFF))
+                said[number] = (await self._say([(event, data)]))[0]
+        return said
+
+    async def drop(self) -> None:
+        """Break the connection."""
+        async with self._opening:
+            await self._part()
+
+    async def close(self) -> None:
+        """Gone for good; what it holds stays."""
+        await self.drop()
+
+    async def fresh(self) -> None:
+        """Connected, and every room of which the messages were dropped is listed again."""
+        await self._connected()
+        for room_id in sorted(self._stale & self.rooms.keys()):
+            await self._list(room_id)
+
+    async def _say(self, commands: Sequence[tuple[str, Json]]) -> list[Command]:
+        """One try of each. A try without an answer in time breaks the connection."""
+        link, session = await self._connected()
+        said: list[Command] = []
+        waiting: list[asyncio.Future[None]] = []
+        for event, data in commands:
+            command = self._history.said(session, event, data)
+            done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+            def answered(
+                answer: Json, command: Command = command, done: asyncio.Future[None] = done
+            ) -> None:
+                command.answers.append((self._history.now(), answer))
+                if not done.done():
+                    done.set_result(None)
+
+            said.append(command)
+            waiting.append(done)
+            link.say(event, data, answered)
+        over = asyncio.create_task(link.ended.wait())
+        acked = asyncio.ensure_future(asyncio.gather(*waiting))
+        try:
+            await asyncio.wait(
+                (over, acked), timeout=self._patience(), return_when="FIRST_COMPLETED"
+            )
+            if not acked.done():
+                async with self._opening:
+                    await self._part(session)
+        finally:
+            over.cancel()
+            acked.cancel()
+            await asyncio.gather(over, acked, return_exceptions=True)
+        return said
+
+    def _patience(self) -> float:
+        """On a slow machine an answer in time may be read late."""
+        lag = max((lag for at, lag in self._history.lags[-100:]), default=0.0)
+        return PATIENCE + 4 * lag
+
+    async def _connected(self) -> tuple[Wire, Session]:
+        async with self._opening:
+            while self._wire is None or self._session is None or self._wire.ended.is_set():
+                await self._part()
+                try:
+                    await self._connect()
+                except LOST:
+                    await self._part()
+                    await asyncio.sleep(self.chance.uniform(*BACKOFF))
+            return self._wire, self._session
+
+    async def _connect(self) -> None:
+        cursors = {
+            room_id: [*held.cursor, *self.receipts.get(room_id, [])]
+            for room_id, held in self.rooms.items()
+        }
+        session = self._history.session(self.name, self.user, self.instance, cursors)
+        self._session = session
+        made = wire(self._kind, lambda event: self._hear(session, event))
+        self._wire = made
+        await made.open(self._door, self._token, cursors)
+
+    async def _part(self, session: Session | None = None) -> None:
+        """Let the connection go (only that of `session`, if one is named)."""
+        if session is not None and session is not self._session:
+            return
+        gone, self._wire = self._wire, None
+        if self._session is not None and self._session.ended is None:
+            self._session.ended = self._history.now()
+        if gone is not None:
+            with suppress(*LOST):
+                await gone.close()
+
+    def _hear(self, session: Session, event: Json) -> None:
+        if session.ended is not None:
+            return
+        self._history.hears(session, event)
+        kind, room_id, data = event["type"], event.get("room_id", ""), event["data"]
+        if kind == "session.ready":
+            for one in [one for one, recovered in data["recovered"].items() if not recovered]:
+                self._drop(one)
+        elif kind == "room.added":
+            held = self.rooms.setdefault(room_id, Held())
+            if not held.whole:
+                held.learn(data["room"])
+                self._stale.add(room_id)
+        elif kind == "room.removed":
+            self.rooms.pop(room_id, None)
+        elif kind == "sync.reset":
+            self._drop(room_id, (data["epoch"], data["offset"]))
+        elif "offset" in event and room_id in self.rooms:
+            self.rooms[room_id].take(event)
+
+    def _drop(self, room_id: str, cursor: tuple[int, int] | None = None) -> None:
+        if room_id in self.rooms:
+            self.rooms[room_id].reset(cursor)
+            self._stale.add(room_id)
+
+    async def _list(self, room_id: str) -> None:
+        """All pages, newest first, while events go on being applied."""
+        held = self.rooms[room_id]
+        self._stale.discard(room_id)
+        held.whole = True
+        before: Json = {}
+        while held.whole:
+            asked = {"room_id": room_id, "limit": PAGE} | before
+            page = (await self.do("message.list", asked)).ok
+            if page is None:  # no member any more; room.removed says so
+                break
+            if not held.whole:  # reset meanwhile: the page could leave a hole
+                break
+            held.page(page["messages"])
+            if not page["has_more"]:
+                break
+            before = {"before_seq": page["messages"][0]["seq"]}
+
+
+def _final(command: Command) -> bool:
+    """Whether a client stops repeating it."""
+    answer = command.answer
+    return answer is not None and (answer["ok"] or not answer["error"]["retryable"])

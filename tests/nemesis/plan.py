@@ -1,0 +1,124 @@
+"""Which faults, when: drawn from the seed and printed before anything runs.
+
+What a plan may combine is what the promises cover:
+
+* `queued` and `stored` hold over every plan here: one SIGKILL in a round, and never of SQS or
+  DynamoDB.
+* `accepted`, and what was heard live, are as safe as Redis or their origin: a round loses the data
+  of Redis or the memory of a web process, never both, and after each loss of data everything must
+  have reached the queue before the next round.
+* Links, stops, the relay, the Lambdas and SQS lose nothing and go with everything.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+LINKS = ("door", "redis", "aws")
+"""Of a web instance: clients to it, it to Redis, it to AWS. The relay has no door."""
+LOSSES = frozenset({"lose-all", "lose-tail"})
+KILLS = frozenset({"kill"})
+ROUND = (3.0, 5.5)
+"""Seconds of a round; its faults lie within."""
+CALM = (0.4, 1.2)
+"""Seconds without faults behind it."""
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One thing that is wrong with `target` from `at`, for `lasts` seconds of the round."""
+
+    at: float
+    lasts: float
+    kind: str
+    target: str
+
+    def __str__(self) -> str:
+        return f"{self.at:5.2f} s for {self.lasts:4.2f} s  {self.kind} {self.target}"
+
+
+@dataclass(frozen=True)
+class Round:
+    """Faults that overlap, and how long all is well behind them."""
+
+    faults: tuple[Fault, ...]
+    lasts: float
+    calm: float
+
+    @property
+    def loses(self) -> bool:
+        """Whether Redis forgets."""
+        return any(fault.kind in LOSSES for fault in self.faults)
+
+
+def plan(seed: int, seconds: float, instances: int = 2) -> list[Round]:
+    """Rounds of at least so many seconds together; the same seed gives the same ones."""
+    chance = random.Random(f"plan {seed}")
+    rounds: list[Round] = []
+    while sum(one.lasts + one.calm for one in rounds) < seconds:
+        lasts = chance.uniform(*ROUND)
+        faults = tuple(_faults(chance, lasts, instances))
+        rounds.append(Round(faults, lasts, chance.uniform(*CALM)))
+    return rounds
+
+
+def shown(rounds: list[Round]) -> str:
+    """The plan for people."""
+    lines = []
+    for number, one in enumerate(rounds, 1):
+        lines.append(f"round {number}, {one.lasts:.1f} s, then {one.calm:.1f} s of calm")
+        lines += [f"    {fault}" for fault in one.faults]
+    return "\n".join(lines)
+
+
+def _faults(chance: random.Random, lasts: float, instances: int) -> Iterator[Fault]:
+    taken: list[tuple[str, str]] = []
+    for _ in range(chance.choices((1, 2, 3), (3, 4, 2))[0]):
+        drawn = _draw(chance, instances)
+        if not all(_together(drawn, other) for other in taken):
+            continue
+        taken.append(drawn)
+        at = chance.uniform(0, lasts * 0.5)
+        yield Fault(at, chance.uniform(0.3, lasts - at), *drawn)
+
+
+def _draw(chance: random.Random, instances: int) -> tuple[str, str]:
+    webs = [f"web{number}" for number in range(instances)]
+    process = chance.choice([*webs, "relay"])
+    link = chance.choice([f"{web}-{link}" for web in webs for link in LINKS])
+    link = chance.choice((link, link, "relay-redis", "relay-aws"))
+    function = chance.choice(("chat-message-to-db", "chat-room-to-db"))
+    kinds = {
+        ("kill", process): 3,
+        ("stop", process): 2,
+        ("drop", link): 2,
+        ("refuse", link): 2,
+        ("stall", link): 2,
+        ("stall-up", link): 1,
+        ("stall-down", link): 1,
+        ("slow", link): 1,
+        ("stop", "redis"): 1,
+        ("restart", "redis"): 2,
+        ("demote", "redis"): 1,
+        ("lose-all", "redis"): 3,
+        ("lose-tail", "redis"): 2,
+        ("off", function): 2,
+        ("stop", "aws"): 1,
+    }
+    return chance.choices(list(kinds), list(kinds.values()))[0]
+
+
+def _together(one: tuple[str, str], other: tuple[str, str]) -> bool:
+    """Whether two faults of a round are still within the promises, and can both be made."""
+    kinds, targets = {one[0], other[0]}, {one[1], other[1]}
+    if len(targets) == 1 or kinds == {"kill"}:
+        return False
+    if kinds & LOSSES and _web_dies(one, other):
+        return False
+    return not ("off" in kinds and "aws" in targets)
+
+
+def _web_dies(*faults: tuple[str, str]) -> bool:
+    return any(kind == "kill" and target.startswith("web") for kind, target in faults)

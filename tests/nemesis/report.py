@@ -1,0 +1,101 @@
+"""A violation for people: what was said, answered, heard and broken around it, in order of time."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+from tests.nemesis.recorder import Command, Heard, History, Json, Violation
+
+AROUND = 12.0
+"""Seconds shown before and behind a violation that has a moment."""
+MOST = 120
+"""Lines of one timeline."""
+TEXT = 180
+
+
+def report(history: History, violations: list[Violation]) -> str:
+    """Every violation; the timeline of the first of each room and promise."""
+    lines: list[str] = []
+    seen: set[tuple[str, str]] = set()
+    for violation in violations:
+        at = "" if violation.at is None else f" at {violation.at:.3f} s"
+        lines.append(f"{violation.promise}{at}, room {violation.room_id}: {violation.text}")
+        key = (violation.promise, violation.room_id)
+        if key not in seen:
+            seen.add(key)
+            lines += [f"    {line}" for line in timeline(history, violation)]
+    return "\n".join(lines)
+
+
+def timeline(history: History, violation: Violation) -> list[str]:
+    """The room's lines around the violation, with all faults."""
+    entries = [*_faults(history), *_sessions(history)]
+    for command in history.commands:
+        if _concerns(command, violation.room_id):
+            entries += _command(command)
+    entries += [
+        (heard.at, f"{heard.session.device:10} heard  {_event(heard)}")
+        for heard in history.heard
+        if heard.room_id == violation.room_id
+    ]
+    at = violation.at
+    shown = [e for e in sorted(entries) if at is None or abs(e[0] - at) <= AROUND]
+    if len(shown) > MOST:
+        middle = len(shown) if at is None else sum(e[0] <= at for e in shown) + MOST // 4
+        shown = shown[max(0, middle - MOST) : middle]
+    return [f"{moment:8.3f}  {text}" for moment, text in shown]
+
+
+def _concerns(command: Command, room_id: str) -> bool:
+    return room_id in (command.room_id, "") or room_id in command.data.get("cursors", {})
+
+
+def _faults(history: History) -> Iterator[tuple[float, str]]:
+    for trouble in history.troubles:
+        yield trouble.began, f"---------- {trouble.kind} {trouble.target} begins"
+        if trouble.ended < float("inf"):
+            yield trouble.ended, f"---------- {trouble.kind} {trouble.target} ends"
+
+
+def _sessions(history: History) -> Iterator[tuple[float, str]]:
+    for session in history.sessions:
+        cursors = {room: cursor[:2] for room, cursor in session.cursors.items()}
+        yield session.at, f"{session.device:10} opens  session {session.number} {_short(cursors)}"
+        if session.ended is not None:
+            yield session.ended, f"{session.device:10} closed session {session.number}"
+    for heard in history.heard:
+        if heard.type == "session.ready":
+            told = heard.event["data"]["recovered"]
+            yield heard.at, f"{heard.session.device:10} ready  {_short(told)}"
+
+
+def _command(command: Command) -> Iterator[tuple[float, str]]:
+    who = f"{command.session.device:10}"
+    data = {k: v for k, v in command.data.items() if k != "room_id"}
+    yield command.at, f"{who} says   {command.event} {_short(data)}"
+    for at, answer in command.answers:
+        told = answer.get("data") if answer["ok"] else answer["error"]
+        yield at, f"{who} gets   {command.event} {_short(_brief(told or {}))}"
+
+
+def _brief(told: Json) -> Json:
+    if "messages" in told:
+        return {"messages": [f"{m['seq']} {m['text']}" for m in told["messages"]][-6:]}
+    if "message" in told and isinstance(told["message"], dict):
+        names = ("message_id", "version", "text")
+        return {n: told["message"].get(n) for n in names} | {"status": told.get("status")}
+    return told
+
+
+def _event(heard: Heard) -> str:
+    data = heard.event["data"]
+    if isinstance(data.get("message"), dict):
+        names = ("message_id", "seq", "version", "text", "sender_id")
+        data = {name: data["message"].get(name) for name in names}
+    return f"{heard.type} {heard.position or ''} {_short(data)}"
+
+
+def _short(data: Json) -> str:
+    text = json.dumps(data, ensure_ascii=False)
+    return text if len(text) <= TEXT else text[:TEXT] + "…"

@@ -1,0 +1,386 @@
+"""The checker finds each violation in a history made by hand, and none in a good one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from tests.nemesis.checks import check
+from tests.nemesis.recorder import (
+    Command,
+    Final,
+    Heard,
+    History,
+    Json,
+    Position,
+    Session,
+    Trouble,
+    Violation,
+)
+from tests.nemesis.report import report
+
+ROOM = "r"
+
+
+def message(seq: int, text: str = "", epoch: int = 1, **more: Any) -> Json:
+    """As history shows it; its ids come from its text."""
+    text = text or f"t{seq}"
+    plain: Json = {
+        "room_id": ROOM,
+        "sender_id": "alice",
+        "type": "text",
+        "version": 1,
+        "reactions": {},
+    }
+    ids = {"message_id": f"m-{text}", "client_msg_id": f"c-{text}"}
+    return plain | ids | {"seq": seq, "epoch": epoch, "text": text} | more
+
+
+@dataclass
+class Tale:
+    """A good history: alice sends three messages on web0, bob hears them on web1."""
+
+    history: History = field(default_factory=History)
+    final: Final = field(default_factory=Final)
+    clock: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.alice = self.session("alice0", "alice", 0)
+        self.bob = self.session("bob1", "bob", 1)
+        self.messages = [message(seq) for seq in (1, 2, 3)]
+        for one in self.messages:
+            self.send(one)
+        for instance in (0, 1):
+            self.final.histories[ROOM, instance] = [dict(one) for one in self.messages]
+            for user, read in (("alice", 3), ("bob", 0)):
+                self.final.rooms[ROOM, user, instance] = {
+                    "epoch": 1, "offset": 4, "seq": 3, "unread": 3 - read,
+                    "read_seq": read, "delivered_seq": read,
+                }  # fmt: skip
+        self.final.members[ROOM] = {"alice", "bob"}
+        self.final.stored[ROOM] = [one["message_id"] for one in self.messages]
+        held = {one["message_id"]: dict(one) for one in self.messages}
+        self.final.held["bob1", ROOM] = ((1, 4), held)
+
+    def tick(self) -> float:
+        self.clock += 0.1
+        return self.clock
+
+    def session(self, device: str, user: str, instance: int, **cursors: list[int]) -> Session:
+        made = Session(len(self.history.sessions), device, user, instance, self.tick(), cursors)
+        self.history.sessions.append(made)
+        return made
+
+    def say(self, session: Session, event: str, data: Json, answer: Json | None) -> Command:
+        made = Command(session, event, {"room_id": ROOM} | data, self.tick())
+        if answer is not None:
+            made.answers.append((self.tick(), answer))
+        self.history.commands.append(made)
+        return made
+
+    def send(self, one: Json, status: str = "queued", **more: Any) -> Command:
+        at = (one["epoch"], one["seq"] + 1)
+        data = {"client_msg_id": one["client_msg_id"], "text": one["text"]}
+        names = ("message_id", "client_msg_id", "seq", "epoch")
+        told = {name: one[name] for name in names} | {"status": status} | more
+        command = self.say(self.alice, "message.send", data, {"ok": True, "data": told})
+        for session in (self.alice, self.bob):
+            self.hear(session, "message.new", at, message=dict(one))
+        return command
+
+    def hear(self, session: Session, kind: str, at: Position | None, **data: Any) -> Heard:
+        event: Json = {"type": kind, "room_id": ROOM, "data": data}
+        event |= {"epoch": at[0], "offset": at[1]} if at else {}
+        self.history.heard.append(made := Heard(session, self.tick(), event))
+        return made
+
+    def stored(self, *messages: Json) -> None:
+        """History, in both instances and the table, is this."""
+        for key in self.final.histories:
+            self.final.histories[key] = [dict(one) for one in messages]
+        self.final.stored[ROOM] = [one["message_id"] for one in messages]
+        self.final.held.clear()
+        self.final.rooms.clear()
+
+    def ask(self, event: str, data: Json, code: str = "", **told: Any) -> Command:
+        answer = {"ok": False, "error": {"code": code}} if code else {"ok": True, "data": told}
+        return self.say(self.alice, event, data, answer)
+
+    def violations(self) -> list[Violation]:
+        return check(self.history, self.final)
+
+
+def lost(tale: Tale) -> None:
+    tale.stored(*tale.messages[:2])
+    tale.history.heard.clear()
+
+
+def twice(tale: Tale) -> None:
+    tale.stored(*tale.messages, tale.messages[2] | {"seq": 4, "message_id": "other"})
+
+
+def unstored(tale: Tale) -> None:
+    tale.final.stored[ROOM].pop()
+
+
+def heard_only(tale: Tale) -> None:
+    tale.hear(tale.bob, "message.new", (1, 5), message=message(4))
+    tale.final.held.clear()
+    tale.final.rooms.clear()
+
+
+def another_id(tale: Tale) -> None:
+    tale.send(tale.messages[2] | {"message_id": "m-other"}, duplicate=True)
+    del tale.history.heard[-2:]
+
+
+def no_duplicate(tale: Tale) -> None:
+    tale.send(tale.messages[2])
+    del tale.history.heard[-2:]
+
+
+def old_edit(tale: Tale) -> None:
+    for text in ("second", "third"):
+        tale.ask("message.edit", {"message_id": "m-t1", "text": text}, status="queued")
+    tale.stored(tale.messages[0] | {"text": "second", "version": 3}, *tale.messages[1:])
+
+
+def not_deleted(tale: Tale) -> None:
+    tale.ask("message.delete", {"message_id": "m-t1"}, status="queued")
+
+
+def reaction_lost(tale: Tale) -> None:
+    asked = {"message_id": "m-t1", "emoji": "+", "on": True}
+    tale.ask("message.react", asked, status="queued")
+
+
+def overtaken(tale: Tale) -> None:
+    one, two, three = tale.messages
+    tale.stored(one, two | {"seq": 3}, three | {"seq": 2})
+    for page in tale.final.histories.values():
+        page.sort(key=lambda m: int(m["seq"]))
+
+
+def two_histories(tale: Tale) -> None:
+    tale.final.histories[ROOM, 1][0]["text"] = "another"
+
+
+def seq_twice(tale: Tale) -> None:
+    tale.stored(*tale.messages[:2], tale.messages[2] | {"seq": 2})
+
+
+def hole(tale: Tale) -> None:
+    tale.hear(tale.bob, "room.updated", (1, 6))
+
+
+def again(tale: Tale) -> None:
+    tale.history.heard.append(tale.history.heard[-1])
+
+
+def stale_cursor(tale: Tale) -> None:
+    """The session said it recovered, and goes on elsewhere."""
+    later = tale.session("bob1", "bob", 1, r=[1, 4])
+    tale.history.heard.append(
+        Heard(later, tale.tick(), {"type": "session.ready", "data": {"recovered": {ROOM: True}}})
+    )
+    tale.hear(later, "room.updated", (1, 6))
+
+
+def behind_added(tale: Tale) -> None:
+    later = tale.session("bob1", "bob", 1)
+    tale.hear(later, "room.added", None, room={"epoch": 1, "offset": 2})
+    tale.hear(later, "message.new", (1, 4), message=tale.messages[2])
+
+
+def no_reset(tale: Tale) -> None:
+    tale.hear(tale.bob, "room.epoch", (2, 1), prev=[1, 3])
+    tale.hear(tale.bob, "room.updated", (2, 2))
+
+
+def position_twice(tale: Tale) -> None:
+    tale.ask(
+        "sync",
+        {"cursors": {}},
+        rooms={ROOM: {"events": [tale.history.heard[0].event | {"data": {"message": message(9)}}]}},
+    )
+
+
+def cursor_back(tale: Tale) -> None:
+    for read in (2, 1):
+        cursors = [{"user_id": "alice", "read_seq": read, "delivered_seq": 2}]
+        tale.hear(tale.bob, "receipt.updated", None, cursors=cursors)
+
+
+def read_above_delivered(tale: Tale) -> None:
+    tale.final.rooms[ROOM, "alice", 0]["delivered_seq"] = 0
+
+
+def unread_wrong(tale: Tale) -> None:
+    tale.final.rooms[ROOM, "bob", 1]["unread"] = 2
+
+
+def holds_less(tale: Tale) -> None:
+    tale.final.held["bob1", ROOM][1].popitem()
+
+
+def holds_old(tale: Tale) -> None:
+    tale.final.held["bob1", ROOM][1]["m-t1"]["text"] = "older"
+
+
+def deaf(tale: Tale) -> None:
+    tale.final.held["bob1", ROOM] = ((1, 3), tale.final.held["bob1", ROOM][1])
+
+
+def unlisted(tale: Tale) -> None:
+    tale.ask("message.list", {}, messages=tale.messages[:2], has_more=False)
+
+
+def not_found(tale: Tale) -> None:
+    tale.ask("message.edit", {"message_id": "m-t3", "text": "x"}, "not_found")
+
+
+def two_answers(tale: Tale) -> None:
+    command = tale.history.commands[0]
+    command.answers.append(command.answers[0])
+
+
+def late(tale: Tale) -> None:
+    tale.history.commands[2].answers[0] = (60.0, tale.history.commands[2].answers[0][1])
+
+
+def no_answer(tale: Tale) -> None:
+    tale.ask("room.get", {})
+    tale.history.commands[-1].answers.clear()
+    tale.history.began -= 60
+
+
+def behind_removal(tale: Tale) -> None:
+    tale.hear(tale.alice, "member.removed", (1, 5), members=[{"user_id": "bob"}])
+    for session in (tale.alice, tale.bob):
+        tale.hear(session, "room.updated", (1, 6))
+
+
+def ephemeral_outside(tale: Tale) -> None:
+    tale.hear(tale.bob, "room.removed", None, reason="removed")
+    tale.hear(tale.bob, "typing.changed", None, user_ids=[])
+
+
+def removal_forgotten(tale: Tale) -> None:
+    tale.ask("member.remove", {"user_ids": ["bob"]}, status="stored")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "promise"),
+    [
+        (lost, "D1"),
+        (twice, "D1"),
+        (unstored, "D1"),
+        (heard_only, "D2"),
+        (another_id, "D7"),
+        (no_duplicate, "D7"),
+        (old_edit, "D1/D8"),
+        (not_deleted, "D1/D8"),
+        (reaction_lost, "D1/D8"),
+        (overtaken, "D3"),
+        (two_histories, "D3"),
+        (seq_twice, "D3"),
+        (hole, "D4"),
+        (again, "D4"),
+        (stale_cursor, "D4"),
+        (behind_added, "D4"),
+        (no_reset, "D4"),
+        (position_twice, "D6"),
+        (cursor_back, "D8"),
+        (read_above_delivered, "D8"),
+        (unread_wrong, "unread"),
+        (holds_less, "D4"),
+        (holds_old, "D4"),
+        (deaf, "D5"),
+        (unlisted, "D9"),
+        (not_found, "D9"),
+        (two_answers, "D10"),
+        (late, "D10"),
+        (no_answer, "D10"),
+        (behind_removal, "A2"),
+        (ephemeral_outside, "A2"),
+        (removal_forgotten, "A2/D1"),
+    ],
+)
+def test_each_violation_is_found(spoil: Callable[[Tale], None], promise: str) -> None:
+    """A good history with one thing spoiled breaks that promise, and the report names it."""
+    tale = Tale()
+    spoil(tale)
+    found = tale.violations()
+    assert promise in {violation.promise for violation in found}
+    assert f"{promise}" in report(tale.history, found)
+
+
+def test_good_history_has_no_violation() -> None:
+    """What every tale above begins with is clean."""
+    assert Tale().violations() == []
+
+
+def excused_accepted(tale: Tale) -> None:
+    """Redis lost what was only accepted, before anybody heard it."""
+    tale.send(message(4), status="accepted")
+    del tale.history.heard[-2:]
+    tale.history.troubles.append(Trouble("lose-all", "redis", tale.clock, tale.tick()))
+
+
+def failed(tale: Tale) -> None:
+    tale.hear(tale.bob, "message.new", (1, 5), message=message(4))
+    tale.hear(tale.bob, "message.failed", (1, 6), message_id="m-t4")
+    tale.final.held.clear()
+    tale.final.rooms.clear()
+
+
+def reset(tale: Tale) -> None:
+    tale.hear(tale.bob, "room.epoch", (2, 1), prev=[1, 3])
+    tale.hear(tale.bob, "sync.reset", None, epoch=2, offset=1)
+    tale.hear(tale.bob, "room.updated", (2, 2))
+
+
+def continued(tale: Tale) -> None:
+    tale.hear(tale.bob, "room.epoch", (2, 1), prev=[1, 4])
+    tale.hear(tale.bob, "room.updated", (2, 2))
+
+
+def late_but_stopped(tale: Tale) -> None:
+    late(tale)
+    tale.history.troubles.append(Trouble("stop", "web0", 0.5, 59.0))
+
+
+def back_in(tale: Tale) -> None:
+    """Out, in again, and hearing."""
+    tale.hear(tale.alice, "member.removed", (1, 5), members=[{"user_id": "bob"}])
+    tale.hear(tale.bob, "room.removed", None, reason="removed")
+    tale.hear(tale.alice, "member.added", (1, 6), members=[{"user_id": "bob"}])
+    tale.hear(tale.bob, "room.added", None, room={"epoch": 1, "offset": 6})
+    for session in (tale.alice, tale.bob):
+        tale.hear(session, "room.updated", (1, 7))
+
+
+@pytest.mark.parametrize(
+    "more", [excused_accepted, failed, reset, continued, late_but_stopped, back_in]
+)
+def test_what_promises_allow_is_no_violation(more: Callable[[Tale], None]) -> None:
+    """What looks alike and is allowed stays clean."""
+    tale = Tale()
+    more(tale)
+    assert tale.violations() == []
+
+
+def test_timeline_shows_commands_answers_events_and_faults_in_order() -> None:
+    """A report has what was said, answered, heard and broken, each with its time."""
+    tale = Tale()
+    tale.history.troubles.append(Trouble("kill", "relay", 0.25, 0.75))
+    hole(tale)
+    lines = report(tale.history, tale.violations()).splitlines()
+    assert lines[0].startswith("D4 at ")
+    for word in ("says   message.send", "gets   message.send", "heard  message.new", "kill relay"):
+        assert any(word in line for line in lines), word
+    times = [float(line.split()[0]) for line in lines[1:]]
+    assert times == sorted(times)

@@ -1,0 +1,28 @@
+"""Anything at any time, at small size; `make nemesis` has the longer runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.nemesis.plan import plan, shown
+from tests.nemesis.report import report
+from tests.nemesis.run import once
+
+SECONDS = 9.0
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("seed", [56])
+async def test_no_promise_breaks_whatever_fails(
+    seed: int, tmp_path: Path, pytestconfig: pytest.Config
+) -> None:
+    """A seed's faults hit web, relay, Redis, links and Lambdas: what the clients saw is right."""
+    rounds = plan(seed, SECONDS)
+    print(shown(rounds))
+    without = pytestconfig.getoption("--without")
+    outcome = await once(tmp_path, rounds, seed, print, without)
+    again = f'again: make nemesis ARGS="--seed {seed} --seconds {SECONDS:g}"'
+    assert not outcome.violations, f"{report(outcome.history, outcome.violations)}\n{again}"
+    assert len(outcome.history.commands) > 50

@@ -1,0 +1,38 @@
+"""What the promises cover is all that a plan combines."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from tests.nemesis.plan import KILLS, LOSSES, plan, shown
+
+SEEDS = range(300)
+
+
+def test_same_seed_is_the_same_plan() -> None:
+    """A seed that was printed repeats its faults."""
+    assert [shown(plan(seed, 30)) for seed in SEEDS] == [shown(plan(seed, 30)) for seed in SEEDS]
+
+
+def test_no_round_loses_what_no_promise_keeps() -> None:
+    """One SIGKILL in a round; never the data of Redis together with the memory of an origin."""
+    for one in (one for seed in SEEDS for one in plan(seed, 60)):
+        kills = [fault for fault in one.faults if fault.kind in KILLS]
+        assert len(kills) <= 1
+        losses = [fault for fault in one.faults if fault.kind in LOSSES]
+        assert not (losses and any(kill.target.startswith("web") for kill in kills))
+        assert len(losses) <= 1
+
+
+def test_every_fault_lies_within_its_round() -> None:
+    """All is whole again when a round ends."""
+    for one in (one for seed in SEEDS for one in plan(seed, 60)):
+        assert all(0 < fault.at + fault.lasts <= one.lasts for fault in one.faults)
+
+
+def test_plans_have_every_kind_of_fault_and_several_at_once() -> None:
+    """Nothing that can be drawn is never drawn."""
+    rounds = [one for seed in SEEDS for one in plan(seed, 60)]
+    drawn = Counter((fault.kind, fault.target.split("-")[-1]) for r in rounds for fault in r.faults)
+    assert len(drawn) == 31, sorted(drawn)
+    assert any(len(one.faults) == 3 for one in rounds)
