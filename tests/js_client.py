@@ -9,8 +9,8 @@ from typing import Any, Self
 
 from rts_server.protocol.catalogue import wrong_answer, wrong_event
 from tests.node_process import NodeProcess
+from tests.waiting import PATIENCE
 
-END_WITHIN = 5.0
 Json = dict[str, Any]
 
 
@@ -62,7 +62,7 @@ class JsClient:
             return
         process.write({"op": "end"})
         try:
-            await asyncio.wait_for(asyncio.shield(self._reader), END_WITHIN)
+            await asyncio.wait_for(asyncio.shield(self._reader), PATIENCE)
         except TimeoutError:
             process.kill()
             await self._reader
@@ -76,7 +76,7 @@ class JsClient:
         namespace: str = "/chat",
         *,
         follow: bool = False,
-        timeout: float = 10.0,
+        timeout: float = PATIENCE,
         **options: Any,
     ) -> None:
         """Connect and wait for the CONNECT packet. `options` are those of `io(url, options)`;
@@ -109,7 +109,7 @@ class JsClient:
         """Change what the auth function answers at the next connect: `token=`, `cursors=`."""
         self._tell(op="auth", **changed)
 
-    async def emit(self, event: str, data: Any = None, *, timeout: float = 6.0) -> Json:
+    async def emit(self, event: str, data: Any = None, *, timeout: float = PATIENCE) -> Json:
         """Send a command (without a payload if `data` is None); the ack as it came.
 
         Raises TimeoutError when there was no ack within `timeout` seconds.
@@ -139,12 +139,12 @@ class JsClient:
         """Close the socket for good; the process stays."""
         self._tell(op="close")
 
-    async def wait_for(self, predicate: Callable[[Json], bool], timeout: float = 5.0) -> Json:
+    async def wait_for(self, predicate: Callable[[Json], bool], timeout: float = PATIENCE) -> Json:
         """The first event, also of those already here, that the predicate accepts."""
         await self.until(lambda: any(predicate(event) for event in self.events), timeout)
         return next(event for event in self.events if predicate(event))
 
-    async def until(self, condition: Callable[[], bool], timeout: float = 5.0) -> None:
+    async def until(self, condition: Callable[[], bool], timeout: float = PATIENCE) -> None:
         """Wait until a condition on this client's events or lines holds.
 
         Raises TimeoutError, which shows the last lines, or ConnectionError when Node has ended.

@@ -10,6 +10,8 @@ from typing import Any, Self
 import aiohttp
 from aiohttp._websocket.helpers import websocket_mask
 
+from tests.waiting import PATIENCE
+
 QUERY = "/socket.io/?EIO=4&transport=websocket"
 
 
@@ -75,16 +77,18 @@ class Raw:
             lambda: any(packet.startswith(f"40{namespace},") for packet in self.packets)
         )
 
-    async def ask(self, ack_id: int, text: str, namespace: str = "/chat") -> dict[str, Any]:
+    async def ask(
+        self, ack_id: int, text: str, namespace: str = "/chat", timeout: float = PATIENCE
+    ) -> dict[str, Any]:
         """Send an event whose JSON is `text`; its one ack."""
         await self.send(f"42{namespace},{ack_id}{text}")
-        await self.until(lambda: ack_id in self.acks or self.closed)
+        await self.until(lambda: ack_id in self.acks or self.closed, timeout)
         if ack_id not in self.acks:
             raise ConnectionError("closed before the ack")
         (answer,) = self.acks[ack_id]
         return answer
 
-    async def until(self, condition: Any, timeout: float = 7.0) -> None:
+    async def until(self, condition: Any, timeout: float = PATIENCE) -> None:
         """Wait until a condition on what arrived holds."""
         async with asyncio.timeout(timeout):
             while not condition():

@@ -13,7 +13,8 @@ from rts_server import config
 from rts_server.dev import ports
 from rts_server.parts import start_tracing
 from tests import valkey
-from tests.dev.processes import clean_environment, until
+from tests.dev.processes import clean_environment
+from tests.waiting import PATIENCE, until
 from tests.world import free_port
 
 SENTENCE = "Redis has maxmemory-policy allkeys-lru; it must be noeviction."
@@ -38,7 +39,7 @@ def test_a_redis_that_evicts_is_refused(evicting: str, what: str) -> None:
     """Neither process runs on a Redis that may forget."""
     command = [sys.executable, "-m", "rts_server", what]
     given = environment(evicting, free_port())
-    ended = subprocess.run(command, env=given, capture_output=True, text=True, timeout=20)
+    ended = subprocess.run(command, env=given, capture_output=True, text=True, timeout=PATIENCE)
     assert ended.returncode != 0
     assert ended.stderr.splitlines()[-1] == SENTENCE
 
@@ -50,7 +51,7 @@ def test_a_redis_that_comes_later_is_looked_at_then(tmp_path: Path, unused_tcp_p
     command = [sys.executable, "-m", "rts_server", "serve"]
     with subprocess.Popen(command, env=given, stderr=subprocess.PIPE, text=True) as process:
         try:
-            until(lambda: ports.says_ok(f"http://127.0.0.1:{port}/health/live"), 10)
+            until(lambda: ports.says_ok(f"http://127.0.0.1:{port}/health/live"))
             with valkey.running(tmp_path, unused_tcp_port, "allkeys-lru"):
                 assert process.wait(20) != 0
             assert process.stderr is not None

@@ -20,7 +20,8 @@ from tests.instances.rooms import group
 from tests.js_client import JsClient
 from tests.raw import QUERY, Raw
 from tests.rest.client import Rest
-from tests.world import World, name, ready, until
+from tests.waiting import until
+from tests.world import World, name, ready
 
 SPREAD = 1.5
 
@@ -56,7 +57,7 @@ async def test_everybody_is_told_and_closed_in_his_turn(world: World, tmp_path: 
             await client.connect(url, world.token(name("alice")), reconnection=False)
         began = time.monotonic()
         process.signal(signal.SIGTERM)
-        await clients[0].until(lambda: process.ended or closings(clients) != [], 5)
+        await clients[0].until(lambda: process.ended or closings(clients) != [])
         status, body = await asyncio.to_thread(fetch, url + "/health/ready")
         assert (status, "draining" in body) == (503, True)
         assert (await asyncio.to_thread(fetch, url + "/health/live"))[0] == 200
@@ -72,7 +73,7 @@ async def test_everybody_is_told_and_closed_in_his_turn(world: World, tmp_path: 
         delays = {data["retry_after_ms"] for data in closings(clients)}
         assert len(delays) > 1
         assert min(delays) > 0
-        await asyncio.to_thread(until, lambda: process.ended, 10)
+        await asyncio.to_thread(until, lambda: process.ended)
         assert process.stop() == 0
         (drain,) = process.said("drained")
         assert drain["closed"] == 4
@@ -102,7 +103,7 @@ async def test_what_the_first_has_to_answer_does_not_shorten_the_spread(
             await asyncio.sleep(SPREAD / 3)
         finally:
             world.relay.signal(signal.SIGCONT)
-        await asyncio.to_thread(until, lambda: process.ended, 10)
+        await asyncio.to_thread(until, lambda: process.ended)
         (drain,) = process.said("drained")
         assert drain["closed"] == 2
         assert drain["first_close"] >= SPREAD / 3
@@ -153,7 +154,7 @@ async def test_commands_in_flight_are_answered(world: World, tmp_path: Path) -> 
                 await client.send(f"42/chat,{10 + n}{json.dumps(['message.send', sent])}")
             await client.until(lambda: len(news(client)) == 5)
             process.signal(signal.SIGTERM)
-            until(lambda: not ready(url), 5)
+            until(lambda: not ready(url))
             error = await refused(client)
         finally:
             world.relay.signal(signal.SIGCONT)
@@ -161,7 +162,7 @@ async def test_commands_in_flight_are_answered(world: World, tmp_path: Path) -> 
         assert error == error | {"code": "unavailable", "retryable": True}
         statuses = [client.acks[10 + n][0]["data"]["status"] for n in range(5)]
         assert statuses == ["queued"] * 5
-        await asyncio.to_thread(until, lambda: process.ended, 10)
+        await asyncio.to_thread(until, lambda: process.ended)
         assert process.stop() == 0
 
 
@@ -186,7 +187,7 @@ async def test_a_line_held_by_its_rate_is_answered_or_not_taken(
             await client.send(f"42/chat,{n}{json.dumps(['message.send', sent])}")
         await client.until(lambda: len(news(client)) > 4)
         await operator.ok("POST", f"/v1/instances/{newest}:drain")
-        await client.until(lambda: client.closed, 15)
+        await client.until(lambda: client.closed)
         answers = {n: answer for n, (answer,) in client.acks.items()}
         taken = {f"m{n}" for n, answer in answers.items() if answer["ok"]}
         assert {
@@ -225,7 +226,7 @@ async def test_sockets_that_do_not_answer_hold_nobody(world: World, tmp_path: Pa
         sleeper.signal(signal.SIGSTOP)
         try:
             process.signal(signal.SIGTERM)
-            await asyncio.to_thread(until, lambda: process.ended, 15)
+            await asyncio.to_thread(until, lambda: process.ended)
             assert process.stop() == 0
         finally:
             sleeper.signal(signal.SIGCONT)
@@ -235,7 +236,7 @@ async def test_a_process_that_hangs_is_ended_by_the_kernel(world: World, tmp_pat
     """The loop itself may be stuck: the timer that SIGTERM set needs it not."""
     async with world.instance(tmp_path, "hang_at_end") as (process, _):
         process.signal(signal.SIGTERM)
-        await asyncio.to_thread(until, lambda: process.ended, 8)
+        await asyncio.to_thread(until, lambda: process.ended)
         assert process.stop() == -signal.SIGALRM
 
 
@@ -249,6 +250,6 @@ async def test_who_signals_twice_does_not_wait(world: World, tmp_path: Path) -> 
         await one.connect(world.token(name("alice")))
         await other.connect(world.token(name("bob")))
         process.signal(signal.SIGTERM)
-        await asyncio.to_thread(until, lambda: not ready(url), 5)
+        await asyncio.to_thread(until, lambda: not ready(url))
         process.signal(signal.SIGTERM)
-        await asyncio.to_thread(until, lambda: process.ended, 10)
+        await asyncio.to_thread(until, lambda: process.ended)

@@ -12,7 +12,7 @@ from redis.exceptions import NoScriptError, ResponseError
 
 from rts_server import pipe as module
 from rts_server.pipe import Pipe
-from tests.presence.instance import soon
+from tests.waiting import PATIENCE, eventually
 
 
 def to(url: str) -> Pipe:
@@ -30,7 +30,7 @@ async def pipe(redis: Redis, valkey_url: str) -> AsyncIterator[Pipe]:
 
 async def gathered(*answers: Awaitable[object]) -> list[object]:
     """What each came to, an error as it is."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         return list(await asyncio.gather(*answers, return_exceptions=True))
 
 
@@ -64,7 +64,7 @@ async def test_a_lost_link_is_told_and_taken_anew(pipe: Pipe, redis: Redis) -> N
     """What was not answered is lost, for nobody knows; what is asked next finds a new link."""
     await pipe.call("PING")
     blocked = [pipe.call("BLPOP", "nothing", 0), pipe.call("INCR", "n")]
-    await soon(lambda: _blocked(redis))
+    await eventually(lambda: _blocked(redis))
     await redis.client_kill_filter(_type="normal", skipme=True)
     assert [type(one) for one in await gathered(*blocked)] == [Lost, Lost]
     assert await pipe.call("EXISTS", "n") == 0

@@ -7,7 +7,7 @@ import time
 
 from rts_server import metrics
 from rts_server.pressure import EVERY, HIGH, Pressure
-from tests.presence.instance import soon
+from tests.waiting import eventually
 
 
 async def test_a_blocked_loop_shows_and_passes() -> None:
@@ -15,7 +15,7 @@ async def test_a_blocked_loop_shows_and_passes() -> None:
     pressure, before = Pressure(), metrics.LOOP_LAG._sum.get()
     pressure.start()
     asyncio.get_running_loop().call_soon(time.sleep, EVERY + 0.3)
-    await soon(lambda: pressure.high)
+    await eventually(lambda: pressure.high)
     assert metrics.LOOP_LAG._sum.get() - before >= 0.29
-    await soon(lambda: pressure.lag < HIGH)
+    await eventually(lambda: pressure.lag < HIGH)
     pressure.close()

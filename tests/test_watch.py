@@ -12,7 +12,8 @@ import pytest
 
 from rts_server.config import Settings
 from rts_server.watch import Watch
-from tests.world import free_port, until
+from tests.waiting import until
+from tests.world import free_port
 
 OFTEN = replace(Settings(), emf_interval=0.05)
 
@@ -38,7 +39,7 @@ async def test_without_an_agent_the_line_is_among_the_logs(
     heard: list[str] = []
     for settings in (OFTEN, replace(OFTEN, emf_agent=gone)):
         async with Watch(settings, "web", "i"):
-            await asyncio.to_thread(until, lambda: told(capsys, heard), 5)
+            await asyncio.to_thread(until, lambda: told(capsys, heard))
         assert json.loads(heard[0])["Process"] == "web"
         heard.clear()
 

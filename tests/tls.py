@@ -18,7 +18,8 @@ import trustme
 from rts_server.dev.ports import free
 from tests import valkey
 from tests.deployment import platform
-from tests.world import free_port, until
+from tests.waiting import PATIENCE, until
+from tests.world import free_port
 
 ROOT = Path(__file__).parents[1]
 UNPACKED = ROOT / "build" / "redis-of-debian"
@@ -66,7 +67,7 @@ def _redis(program: str, environment: Mapping[str, str], folder: Path, port: int
         [program, *words], cwd=folder, env=environment, stdout=subprocess.DEVNULL
     )
     try:
-        until(lambda: not free(port), 5)
+        until(lambda: not free(port))
         yield
     finally:
         child.terminate()
@@ -143,5 +144,5 @@ def _speaks_tls(program: str, environment: Mapping[str, str]) -> bool:
     """With TLS it misses the certificate, without it does not know what that is."""
     asked = [program, "--port", "0", "--tls-port", "1", "--tls-cert-file", "/nowhere"]
     asked += ["--tls-key-file", "/nowhere", "--loglevel", "verbose"]
-    said = subprocess.run(asked, env=environment, capture_output=True, text=True, timeout=10)
+    said = subprocess.run(asked, env=environment, capture_output=True, text=True, timeout=PATIENCE)
     return "Failed to configure TLS" in said.stdout

@@ -9,10 +9,9 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from functools import partial
 from itertools import count
@@ -26,6 +25,7 @@ from rts_server.dev import aws
 from rts_server.dev.stack import Stack
 from tests.js_client import JsClient
 from tests.raw import Raw
+from tests.waiting import PATIENCE, until
 
 _names = count(1)
 
@@ -95,7 +95,7 @@ class Process:
             self._child.send_signal(signal.SIGCONT)
             self._child.terminate()
         try:
-            return self._child.wait(10)
+            return self._child.wait(PATIENCE)
         except subprocess.TimeoutExpired:
             self._child.kill()
             return self._child.wait()
@@ -133,7 +133,7 @@ class World:
             self.webs.append(Process("serve", given | {"RTS_PORT": str(port)}, log, self._faults))
             self.webs[-1].start()
         for url in self.urls:
-            until(partial(ready, url), 15)
+            until(partial(ready, url))
 
     def mend(self) -> None:
         """Start again whatever of ours was killed, stopped or drained."""
@@ -142,7 +142,7 @@ class World:
             if not ready(url):
                 process.kill()
                 process.start()
-                until(partial(ready, url), 15)
+                until(partial(ready, url))
 
     def stop(self) -> None:
         """End everything at once: nobody comes back to what it holds."""
@@ -177,7 +177,7 @@ class World:
         """One more web process with settings of its own, and its address; its log is `web.log`."""
         process, url = self._another(folder, faults, environment)
         try:
-            await asyncio.to_thread(until, lambda: ready(url), 15)
+            await asyncio.to_thread(until, lambda: ready(url))
             yield process, url
         finally:
             await asyncio.to_thread(process.stop)
@@ -187,7 +187,7 @@ class World:
         """The same for a fixture of several tests, whose event loops are not one."""
         process, url = self._another(folder, "", environment)
         try:
-            until(lambda: ready(url), 15)
+            until(lambda: ready(url))
             yield process, url
         finally:
             process.stop()
@@ -226,19 +226,10 @@ def name(who: str) -> str:
     return f"{who}-{os.getpid()}-{next(_names)}"
 
 
-def until(condition: Callable[[], object], within: float) -> None:
-    """Wait for a condition. Raises TimeoutError."""
-    deadline = time.monotonic() + within
-    while not condition():
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"not within {within} s")
-        time.sleep(0.05)
-
-
 def ready(url: str) -> bool:
     """Whether an instance says it is ready."""
     try:
-        with urllib.request.urlopen(url + "/health/ready", timeout=1) as answer:
+        with urllib.request.urlopen(url + "/health/ready", timeout=5) as answer:
             return bool(answer.status == 200)
     except (urllib.error.URLError, OSError):
         return False

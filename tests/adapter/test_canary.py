@@ -15,6 +15,7 @@ from rts_server.adapter.canary import SONG, Canary
 from rts_server.adapter.subscriber import Subscriber
 from rts_server.tasks import cancelled
 from tests.proxy import Proxy
+from tests.waiting import PATIENCE
 
 CHANNEL = "instance:me"
 INTERVAL, DEAF_AFTER = 0.01, 0.05
@@ -40,7 +41,7 @@ class Link:
     async def hears(self) -> None:
         """Wait for an echo."""
         self.changed.clear()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             await self.changed.wait()
 
 
@@ -57,7 +58,7 @@ async def singing(link: Link) -> AsyncIterator[None]:
 
 async def until_deaf(link: Link) -> None:
     """Wait until the instance says it is deaf."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         while not link.canary.deaf:  # noqa: ASYNC110
             await asyncio.sleep(INTERVAL)
 

@@ -23,6 +23,7 @@ from rts_server.rooms.append import Append
 from rts_server.rooms.appender import APPEND
 from rts_server.rooms.standing import Standings
 from tests.rooms.bench import FAR, Bench, message
+from tests.waiting import PATIENCE
 
 LINGER = 0.03
 
@@ -49,7 +50,7 @@ class Instance:
 
     async def until(self, true: Callable[[], bool]) -> None:
         """Wait for something to be heard."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             while not true():
                 self._changed.clear()
                 await self._changed.wait()

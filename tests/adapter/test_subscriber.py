@@ -10,6 +10,7 @@ from redis.asyncio import Redis
 
 from rts_server.adapter import subscriber as module
 from rts_server.adapter.subscriber import Subscriber
+from tests.waiting import PATIENCE
 
 
 class Ear:
@@ -33,7 +34,7 @@ class Ear:
 
     async def until(self, true: Callable[[], bool]) -> None:
         """Wait for something that is said."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             while not true():
                 self._changed.clear()
                 await self._changed.wait()
@@ -67,7 +68,7 @@ async def test_what_is_published_after_subscribe_is_heard_in_order(ear: Ear, red
 async def test_many_channels_at_once(ear: Ear, redis: Redis) -> None:
     """More than one command's worth; asked by many at the same time, each is answered."""
     channels = [f"c{n}" for n in range(2 * module.BATCH + 10)]
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         await asyncio.gather(*(ear.subscriber.subscribe(channels) for _ in range(5)))
     assert len(await redis.pubsub_channels("c*")) == len(channels)
 
@@ -89,7 +90,7 @@ async def test_a_subscription_asked_for_during_a_break_is_kept(ear: Ear, redis: 
     """Who asks while the link is down is answered when it stands again."""
     await ear.subscriber.subscribe(["a"])
     await cut(redis)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         await ear.subscriber.subscribe(["b"])
     await redis.publish("b", "x")
     await ear.until(lambda: ("b", b"x") in ear.heard)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from rts_server.adapter.typing import Typing
-from tests.presence.instance import soon
+from tests.waiting import eventually
 
 
 async def test_a_name_ends_by_itself_and_no_later_than_it_should() -> None:
@@ -14,7 +14,7 @@ async def test_a_name_ends_by_itself_and_no_later_than_it_should() -> None:
     typing = Typing(told.append, 0.01)
     typing.heard({"carol": 200, "bob": 60})
     assert told == [["bob", "carol"]]
-    await soon(lambda: told[1:] == [["carol"], []])
+    await eventually(lambda: told[1:] == [["carol"], []])
 
 
 async def test_what_changes_too_fast_is_told_as_it_is_in_the_end() -> None:
@@ -26,6 +26,6 @@ async def test_what_changes_too_fast_is_told_as_it_is_in_the_end() -> None:
         typing.heard(dict.fromkeys(names, 60_000))
     typing.gone(["dave"])
     assert told == [["bob"]]
-    await soon(lambda: told == [["bob"], []])
+    await eventually(lambda: told == [["bob"], []])
     assert loop.time() - began >= 0.2
     typing.close()

@@ -13,7 +13,7 @@ from typing import Any, Self
 from aiohttp import ClientSession, ClientWebSocketResponse, WSMsgType
 
 from tests.browser.package import environment
-from tests.world import until
+from tests.waiting import PATIENCE, until
 
 FLAGS = (
     "--headless",
@@ -27,7 +27,6 @@ FLAGS = (
     "--no-first-run",
     "--remote-debugging-port=0",
 )
-PATIENCE = 15.0
 
 
 class Browser:

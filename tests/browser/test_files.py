@@ -10,7 +10,7 @@ from pathlib import Path
 from tests.browser.chromium import Chromium, Page
 from tests.browser.test_page import direct, signed_in
 from tests.files.samples import png
-from tests.world import until
+from tests.waiting import until
 
 MEGABYTE = 2**20
 IMAGE = "document.querySelector('#messages .file img')"
@@ -37,7 +37,7 @@ async def choose(page: Page, *paths: Path) -> None:
 
 def downloaded(folder: Path) -> list[Path]:
     """What the browser has saved, once it is whole."""
-    until(lambda: any(folder.glob("*.html")), 15)
+    until(lambda: any(folder.glob("*.html")))
     return list(folder.iterdir())
 
 
@@ -57,7 +57,7 @@ async def test_twenty_megabytes_with_a_progress_bar(
     await choose(alice, picture)
 
     await bob.click("#rooms li button")
-    await bob.until(f"{IMAGE}?.complete && {IMAGE}.naturalWidth === 640", 40)
+    await bob.until(f"{IMAGE}?.complete && {IMAGE}.naturalWidth === 640")
     shown = await bob.js("document.querySelector('#messages .file').innerText")
     assert shown == "holiday.png 20.0 MB"
     preview = await bob.js("document.querySelector('#rooms .preview').textContent")

@@ -193,5 +193,5 @@ async def test_who_is_here_and_who_is_typing(
     await alice.until("document.querySelector('#typing').textContent === ''")
     await alice.until(shows("hi"))
     await bob.call("Page.close")
-    await alice.until("document.querySelector('#rooms .dot.offline')", 20)
+    await alice.until("document.querySelector('#rooms .dot.offline')")
     assert "last here" in await alice.js("document.querySelector('#members').textContent")

@@ -14,15 +14,12 @@ from typing import Any
 
 import aiohttp
 import click
-import pytest
 import yaml
 
 from rts_server.cli.rooms import rooms
 from tests.cli.operator import Operator, call, manifest
 from tests.rest.client import Rest
 from tests.world import World, free_port, name
-
-pytestmark = pytest.mark.timeout(120)
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "rooms.py"
 

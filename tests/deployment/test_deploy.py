@@ -24,7 +24,8 @@ from scripts.eb.environments import Environments, Unclear
 from scripts.eb.smoke import smoke
 from tests import tls
 from tests.raw import Raw
-from tests.world import World, free_port, name, until
+from tests.waiting import until
+from tests.world import World, free_port, name
 
 APP = {"ApplicationName": "chat"}
 PLAN = Plan("chat-live", "chat-0123abcd", "0123abcd4567", "https://chat.example.com", timeout=30)
@@ -382,7 +383,7 @@ async def test_the_drain_asks_the_old_ones_and_waits(world: World, tmp_path: Pat
     ):
         await leaving.connect(world.token(name("alice")))
         (old,) = (await asyncio.to_thread(fleet.connections)).keys() - before.keys()
-        await asyncio.to_thread(until, lambda: fleet.connections()[old], 5)
+        await asyncio.to_thread(until, lambda: fleet.connections()[old])
         await asyncio.to_thread(fleet.drain, [old, "gone"])
         assert leaving.closed
         assert [e["data"]["code"] for e in leaving.events if e["type"] == "session.closing"] == [

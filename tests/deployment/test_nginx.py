@@ -18,8 +18,6 @@ from tests.flows.test_commands import ok
 from tests.js_client import JsClient
 from tests.world import World, free_port, free_ports, name
 
-pytestmark = pytest.mark.timeout(300)
-
 TIMEOUTS = ("proxy_read_timeout    60s", "proxy_send_timeout    60s")
 
 

@@ -11,14 +11,11 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from tests.deployment.conftest import Instances
 from tests.deployment.platform import before
 from tests.node import ensure_modules, node
-from tests.world import Process, World, name, ready, until
-
-pytestmark = pytest.mark.timeout(300)
+from tests.waiting import PATIENCE, until
+from tests.world import Process, World, name, ready
 
 CLIENTS = 20
 RETRYABLE = {"unavailable", "timeout", "internal", "rate_limited", "no_ack"}
@@ -28,11 +25,11 @@ async def restarted(process: Process, port: int) -> float:
     """Seconds from SIGTERM until the process had ended; it runs again."""
     began = time.monotonic()
     process.signal(signal.SIGTERM)
-    await asyncio.to_thread(until, lambda: process.ended, 60)
+    await asyncio.to_thread(until, lambda: process.ended)
     took = time.monotonic() - began
     assert process.stop() == 0
     process.start()
-    await asyncio.to_thread(until, lambda: ready(f"http://127.0.0.1:{port}"), 15)
+    await asyncio.to_thread(until, lambda: ready(f"http://127.0.0.1:{port}"))
     return took
 
 
@@ -51,12 +48,12 @@ async def rolled(
         assert script.stdin is not None
         assert script.stdout is not None
         try:
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(PATIENCE):
                 assert json.loads(await script.stdout.readline()) == {"ready": True}
             await asyncio.sleep(every / 1000)  # everybody has written by then
             ends = [await restarted(process, port) for process, port in instances]
             script.stdin.close()
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(PATIENCE):
                 assert await script.wait() == 0
         finally:
             if script.returncode is None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import subprocess
-import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
+
+from tests.waiting import until
 
 
 def running(pid: int) -> bool:
@@ -21,20 +22,10 @@ def group(leader: int) -> list[int]:
     return [int(pid) for pid, pgid in pairs if int(pgid) == leader]
 
 
-def until(condition: Callable[[], object], within: float) -> float:
-    """Seconds until the condition held. Raises TimeoutError."""
-    started = time.monotonic()
-    while not condition():
-        if time.monotonic() - started > within:
-            raise TimeoutError(f"not within {within} s")
-        time.sleep(0.02)
-    return time.monotonic() - started
-
-
-def until_gone(pids: Iterable[int], within: float) -> float:
+def until_gone(pids: Iterable[int]) -> float:
     """Seconds until none of them runs. Raises TimeoutError."""
     left = list(pids)
-    return until(lambda: not any(running(pid) for pid in left), within)
+    return until(lambda: not any(running(pid) for pid in left))
 
 
 def clean_environment() -> dict[str, str]:

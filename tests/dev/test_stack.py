@@ -19,7 +19,8 @@ from rts_server.dev.aws import client
 from rts_server.dev.deploy import AT_ONCE
 from rts_server.dev.stack import Stack
 from rts_server.dev.trouble import Trouble
-from tests.dev.processes import clean_environment, group, until, until_gone
+from tests.dev.processes import clean_environment, group, until_gone
+from tests.waiting import until
 
 QUEUE = "chat-message-queue.fifo"
 FUNCTION = "chat-message-to-db"
@@ -72,14 +73,14 @@ def quarantined(stack: Stack) -> list[str]:
 def test_a_record_goes_from_the_queue_into_the_table(stack: Stack) -> None:
     """The mapping runs the handler that was built: a barrier sent to the queue is stored."""
     send(stack, barrier("first"))
-    until(lambda: stored(stack) == "first", 10)
+    until(lambda: stored(stack) == "first")
 
 
 def test_poison_goes_to_quarantine(stack: Stack) -> None:
     """The function knows the quarantine queue, and what comes behind poison is applied."""
     send(stack, "not a record", barrier("behind"))
     assert [json.loads(body)["record"] for body in quarantined(stack)] == ["not a record"]
-    until(lambda: stored(stack) == "behind", 10)
+    until(lambda: stored(stack) == "behind")
 
 
 def test_queues_and_tables_have_the_names_of_the_settings(stack: Stack) -> None:
@@ -154,7 +155,7 @@ def test_everything_survives_a_restart(stack: Stack) -> None:
     assert redis.Redis.from_url(stack.settings.redis_url).get("kept") == b"yes"
     assert (stack.aws.url, stored(stack)) == (url, before)
     deploy.switch(stack.settings, FUNCTION, on=True)
-    until(lambda: stored(stack) == "waited", 10)
+    until(lambda: stored(stack) == "waited")
 
 
 def test_killing_the_local_aws_kills_the_functions(stack: Stack) -> None:
@@ -164,12 +165,12 @@ def test_killing_the_local_aws_kills_the_functions(stack: Stack) -> None:
     members = group(stack.aws.pid)
     assert len(members) > 1
     stack.aws.kill()
-    until_gone(members, 5)
+    until_gone(members)
     stack.aws.open()
     stack.deploy()
     deploy.switch(stack.settings, FUNCTION, on=True)
     send(stack, barrier("again"))
-    until(lambda: stored(stack) == "again", 10)
+    until(lambda: stored(stack) == "again")
 
 
 def test_a_template_with_an_error_is_one_sentence(stack: Stack, tmp_path: Path) -> None:
@@ -186,7 +187,7 @@ def test_a_template_with_an_error_is_one_sentence(stack: Stack, tmp_path: Path) 
         assert "\n" not in str(caught.value)
     stack.deploy()
     send(stack, barrier("corrected"))
-    until(lambda: stored(stack) == "corrected", 10)
+    until(lambda: stored(stack) == "corrected")
 
 
 def test_a_broken_template_leaves_nothing_running(tmp_path: Path) -> None:
@@ -238,4 +239,4 @@ def test_a_paused_local_aws_goes_on(stack: Stack) -> None:
     stack.aws.signal(signal.SIGSTOP)
     assert not stack.aws.answers()
     stack.aws.signal(signal.SIGCONT)
-    until(stack.aws.answers, 5)
+    until(stack.aws.answers)

@@ -14,8 +14,8 @@ from engineio import packet as eio
 
 from rts_server.engine.server import Server
 from tests.engine.serving import serving
-from tests.presence.instance import soon
 from tests.raw import QUERY, Raw, masked
+from tests.waiting import eventually
 
 KEY = "dGhlIHNhbXBsZSBub25jZQ=="
 
@@ -145,8 +145,8 @@ async def test_nothing_is_left_of_a_connection_however_it_ends(
             gc.disable()
             try:
                 await end(client, server, eio_sid)
-                await soon(lambda: not server.eio.sockets)
-                await soon(lambda: left() is None and wire() is None)
+                await eventually(lambda: not server.eio.sockets)
+                await eventually(lambda: left() is None and wire() is None)
             finally:
                 gc.enable()
         assert (server.environ, server.manager._sids) == ({}, {})

@@ -14,7 +14,8 @@ import pytest
 
 from tests.flows.test_commands import ok
 from tests.js_client import JsClient
-from tests.world import World, name, until
+from tests.waiting import until
+from tests.world import World, name
 
 POLLING: dict[str, Any] = {"transports": ["polling"], "upgrade": False}
 QUERY = "/socket.io/?EIO=4&transport=polling"
@@ -38,7 +39,7 @@ def polled(world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[s
 @pytest.fixture
 def empty(polled: str) -> str:
     """The same, as soon as nobody of the tests before is connected."""
-    until(lambda: not held(polled), 8)
+    until(lambda: not held(polled))
     return polled
 
 
@@ -72,7 +73,7 @@ async def test_a_session_over_polling_is_a_session(world: World, tmp_path: Path)
         assert closing["data"]["code"] == "draining"
         await a.until(lambda: bool(ends(a)))
         assert ends(a) == ["transport close"]
-        await asyncio.to_thread(until, lambda: process.ended, 10)
+        await asyncio.to_thread(until, lambda: process.ended)
         assert process.stop() == 0
 
 
@@ -107,7 +108,7 @@ async def test_who_stops_polling_is_gone(world: World, empty: str) -> None:
         assert await asyncio.to_thread(held, empty) == 1
         sleeper.signal(signal.SIGSTOP)
         try:
-            await asyncio.to_thread(until, lambda: not held(empty), 8)
+            await asyncio.to_thread(until, lambda: not held(empty))
         finally:
             sleeper.signal(signal.SIGCONT)
         async with http.get(f"{empty}{QUERY}&sid={sid}") as answer:

@@ -14,8 +14,8 @@ from rts_server.engine.packets import Encoded, event_packet
 from rts_server.engine.server import Server
 from tests.engine.serving import serving
 from tests.js_client import JsClient
-from tests.presence.instance import soon
 from tests.raw import Raw
+from tests.waiting import eventually
 
 
 @pytest.fixture
@@ -47,7 +47,7 @@ async def test_each_code_closes_in_its_way(served: tuple[Server, str], code: str
             assert happened(client) == ["connect", "transport close", "connect"]
         else:
             await client.until(lambda: "io server disconnect" in happened(client))
-            await soon(lambda: not server.manager.sid_from_eio_sid(eio_sid, "/chat"))
+            await eventually(lambda: not server.manager.sid_from_eio_sid(eio_sid, "/chat"))
             assert happened(client) == ["connect", "io server disconnect"]
 
 
@@ -103,7 +103,7 @@ async def test_what_is_for_one_who_is_gone_goes_nowhere(served: tuple[Server, st
         await client.join("any", "/chat")
         (eio_sid,) = server.eio.sockets
         out = server.outgoing(eio_sid)
-    await soon(lambda: not server.eio.sockets)
+    await eventually(lambda: not server.eio.sockets)
     for way in (out, server.outgoing(eio_sid)):
         way.write(event_packet("/chat", "late", "{}"))
         assert way.bytes == 0

@@ -14,8 +14,8 @@ from rts_server.engine.packets import ack_packet
 from rts_server.engine.server import Server
 from rts_server.engine.wire import A_TURN
 from tests.engine.serving import serving
-from tests.presence.instance import soon
 from tests.raw import QUERY, Raw
+from tests.waiting import eventually
 
 POLLING = QUERY.replace("websocket", "polling")
 BOTH = "polling,websocket"
@@ -62,7 +62,7 @@ async def test_nothing_behind_a_goodbye_is_heard() -> None:
         client.send_together(CONNECT, command(1, "before"), "1", command(2, "behind"))
         await client.until(lambda: client.closed)
         assert heard(server) == ["before"]
-        await soon(lambda: not server.eio.sockets)
+        await eventually(lambda: not server.eio.sockets)
 
 
 async def test_a_message_that_fails_is_logged_and_the_next_is_heard(
@@ -91,14 +91,14 @@ async def test_reading_stops_while_commands_wait_and_nobody_is_overtaken() -> No
         (sid,) = server.eio.sockets
         transport = server.eio.sockets[sid]._wire._transport
         client.send_together(*[command(n, "slow") for n in range(9)], command(9, "last"))
-        await soon(lambda: len(slow.heard) == 8)
+        await eventually(lambda: len(slow.heard) == 8)
         assert not transport.is_reading()
         session = server.eio.sockets[sid]
-        await soon(lambda: session.last_ping is not None)
+        await eventually(lambda: session.last_ping is not None)
         await asyncio.sleep(0.5)  # five times as long as a client may be silent
         assert not client.closed
         slow.release()
-        await soon(lambda: len(slow.heard) == 9)
+        await eventually(lambda: len(slow.heard) == 9)
         assert not transport.is_reading()
         gone_at = session._beat.when()
         slow.release()
@@ -124,7 +124,7 @@ async def test_what_is_held_up_costs_nothing_while_it_waits(
         slow: Any = server.namespace_handlers["/chat"]
         await client.join("any", "/chat")
         client.send_together(*[command(n, "slow") for n in range(60)], command(60))
-        await soon(lambda: len(slow.heard) == 8)
+        await eventually(lambda: len(slow.heard) == 8)
         for _ in range(5):  # what has arrived is all held by now
             await asyncio.sleep(0)
         looked.clear()
@@ -171,7 +171,7 @@ async def test_what_waited_of_one_who_is_gone_is_nobodys_work() -> None:
         client.send_together(*[command(n) for n in range(10)], command(10, "quit"), *["4?"] * 900)
         dropped = metrics.DROPPED.labels("packet")._value.get()
         await client.until(lambda: client.closed)
-        await soon(lambda: not server.eio.sockets)
+        await eventually(lambda: not server.eio.sockets)
         assert heard(server) == ["a"] * 10 + ["quit"]
         for _ in range(900 // A_TURN + 2):
             await asyncio.sleep(0)
@@ -237,7 +237,7 @@ async def test_a_probe_that_does_not_end_is_dropped_alone(monkeypatch: pytest.Mo
             await upgraded(second)
             await second.send_str(command(1))
             assert (await said(second)).startswith("43/chat,1[")
-        await soon(lambda: not server.eio.sockets)
+        await eventually(lambda: not server.eio.sockets)
 
 
 async def test_what_waited_for_a_poll_leaves_by_the_websocket_in_order() -> None:

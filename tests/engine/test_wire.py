@@ -13,6 +13,7 @@ from rts_server.engine import incoming, websocket, wire
 from rts_server.engine.tick import Tick
 from rts_server.engine.wire import A_TURN, BEHIND_END, MOST_BYTES, Wire
 from tests.raw import client_frame, masked
+from tests.waiting import PATIENCE
 
 
 class Transport(asyncio.Transport):
@@ -281,7 +282,7 @@ async def test_who_never_says_close_is_aborted(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(wire, "LAST_WORDS", 0.01)
     line = Line()
     line.wire.end()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         while not line.transport.aborted:
             await turn()
 

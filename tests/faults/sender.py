@@ -7,6 +7,7 @@ import secrets
 from typing import Any, Protocol
 
 from tests.js_client import JsClient
+from tests.waiting import NO_ACK, PATIENCE
 
 
 class Sender:
@@ -17,13 +18,13 @@ class Sender:
         self.room_id = room_id
         self.acked: dict[str, dict[str, Any]] = {}
 
-    async def send(self, text: str, patience: float = 60.0) -> dict[str, Any]:
+    async def send(self, text: str, patience: float = PATIENCE) -> dict[str, Any]:
         """Send until there is an ack that is final; its data. Asserts that it is ok."""
         message = {"room_id": self.room_id, "client_msg_id": secrets.token_hex(8), "text": text}
         async with asyncio.timeout(patience):
             while True:
                 try:
-                    answer = await self.client.emit("message.send", message)
+                    answer = await self.client.emit("message.send", message, timeout=NO_ACK)
                 except TimeoutError:
                     continue
                 if answer["ok"]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import signal
 
-import pytest
 from redis import Redis
 
 from rts_server import keys
@@ -14,9 +13,8 @@ from rts_server.dev import deploy
 from tests.faults.sender import Sender
 from tests.faults.test_parts_lost import restart_valkey
 from tests.flows.test_commands import direct, ok
-from tests.world import World, name, until
-
-pytestmark = pytest.mark.timeout(120)
+from tests.waiting import until
+from tests.world import World, name
 
 
 async def test_lost_edit_is_made_again(breakable: World) -> None:
@@ -63,7 +61,7 @@ async def test_room_of_an_older_redis_is_found(breakable: World, tmp_path: objec
         first = await direct(a, bob)
         await Sender(a, first).send("one")
         with Redis.from_url(breakable.stack.settings.redis_url) as client:
-            until(lambda: not client.info("persistence")["rdb_bgsave_in_progress"], 10)
+            until(lambda: not client.info("persistence")["rdb_bgsave_in_progress"])
             client.save()
         dump = valkey.dump.with_name("older.rdb")
         dump.write_bytes(valkey.dump.read_bytes())

@@ -13,21 +13,20 @@ from redis import Redis
 from tests.faults.sender import Sender, agrees, order_is_kept, positions_are_unique
 from tests.flows.test_commands import direct
 from tests.js_client import JsClient
-from tests.world import World, name, placed, until
+from tests.waiting import promised, until
+from tests.world import World, name, placed
 
-pytestmark = pytest.mark.timeout(180)
 
-
-async def heard(client: JsClient, text: str, timeout: float = 5.0) -> None:
+async def heard(client: JsClient, text: str) -> None:
     """The client has got the message with this text."""
     await client.wait_for(
-        lambda e: e["type"] == "message.new" and e["data"]["message"]["text"] == text, timeout
+        lambda e: e["type"] == "message.new" and e["data"]["message"]["text"] == text
     )
 
 
 async def settled(world: World, sender: Sender, count: int) -> None:
     """Everything is in the table; history, table and acks agree."""
-    await asyncio.to_thread(until, lambda: placed(world, sender.room_id) >= count, 60)
+    await asyncio.to_thread(until, lambda: placed(world, sender.room_id) >= count)
     await agrees(sender, world.messages(sender.room_id))
 
 
@@ -41,14 +40,15 @@ async def test_aws_stopped(breakable: World) -> None:
         aws.signal(signal.SIGSTOP)
         try:
             sends = [asyncio.create_task(sender.send(f"during {n}")) for n in range(20)]
-            await heard(b, "during 19", 2.0)
+            with promised(2):
+                await heard(b, "during 19")
             acks = [await send for send in sends]
             assert {ack["status"] for ack in acks} == {"accepted"}
             history = await sender.history()
             assert [m["text"] for m in history][1:] == [f"during {n}" for n in range(20)]
         finally:
             aws.signal(signal.SIGCONT)
-        await a.until(lambda: len(a.of_type("message.status")) == 20, 20)
+        await a.until(lambda: len(a.of_type("message.status")) == 20)
         told = {e["data"]["message_id"] for e in a.of_type("message.status")}
         assert told == {ack["message_id"] for ack in acks}
         assert {e["data"]["status"] for e in a.of_type("message.status")} == {"queued"}
@@ -82,7 +82,7 @@ async def test_relay_paused_for_ten_seconds(breakable: World) -> None:
         await asyncio.sleep(10)  # the pause itself is what is tested
         breakable.relay.signal(signal.SIGCONT)
         late = sum(ack["status"] == "accepted" for ack in acks)
-        await a.until(lambda: len(a.of_type("message.status")) == late, 20)
+        await a.until(lambda: len(a.of_type("message.status")) == late)
         await settled(breakable, sender, 31)
 
 
@@ -108,7 +108,7 @@ async def test_valkey_loses_its_data(breakable: World, memory: str, tmp_path: Pa
             await sender.send(f"first {n}")
         dump = tmp_path / "dump.rdb"
         with Redis.from_url(breakable.stack.settings.redis_url) as client:
-            until(lambda: not client.info("persistence")["rdb_bgsave_in_progress"], 10)
+            until(lambda: not client.info("persistence")["rdb_bgsave_in_progress"])
             client.save()
         shutil.copy(valkey.dump, dump)
         for n in range(5):

@@ -10,15 +10,13 @@ import time
 from statistics import median
 from typing import Any
 
-import pytest
 from redis.asyncio import Redis
 
 from tests.flows.test_commands import ok
 from tests.instances.rooms import group, send
 from tests.raw import Raw
+from tests.waiting import slowness
 from tests.world import World, name
-
-pytestmark = pytest.mark.timeout(60)
 
 ASKED: list[tuple[str, dict[str, Any]]] = [
     ("room.get", {}),
@@ -46,7 +44,7 @@ async def asked(client: Raw, ack_id: int, event: str, data: dict[str, Any]) -> t
 
 
 async def test_absent_and_foreign_are_alike(world: World) -> None:
-    """Every command: same answer, the same Redis commands, the same time (medians < 5 ms apart)."""
+    """Every command: same answer, same Redis commands, same time (medians < 5 ms apart)."""
     alice, eve = name("alice"), name("eve")
     async with world.js(alice) as a, world.raw(eve) as e, world.raw(alice) as writer:
         room_id = await group(a, [name("bob")])
@@ -68,7 +66,7 @@ async def test_absent_and_foreign_are_alike(world: World) -> None:
         with contextlib.suppress(asyncio.CancelledError):
             await busy
         print("not_found, ms:", {k: round(median(v), 2) for k, v in took.items()})
-        assert abs(median(took[True]) - median(took[False])) < 5
+        assert abs(median(took[True]) - median(took[False])) < 5 * slowness()
         left = [
             await asked(e, next(ids), "room.leave", {"room_id": r}) for r in (room_id, "x" * 26)
         ]

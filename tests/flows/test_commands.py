@@ -7,7 +7,8 @@ import json
 from typing import Any
 
 from tests.js_client import JsClient
-from tests.world import World, name, until
+from tests.waiting import until
+from tests.world import World, name
 
 
 async def ok(client: JsClient, event: str, data: dict[str, Any]) -> Any:
@@ -89,7 +90,7 @@ async def test_message_is_heard_answered_and_in_history(world: World) -> None:
         assert row["unread"] == 1
         mine = await ok(a, "room.get", {"room_id": room_id})
         assert mine["room"]["unread"] == 0
-        await asyncio.to_thread(until, lambda: len(world.messages(room_id)) == 1, 10)
+        await asyncio.to_thread(until, lambda: len(world.messages(room_id)) == 1)
         assert world.messages(room_id)[0]["message_id"] == sent["message_id"]
         archived = await ok(
             b, "message.get", {"room_id": room_id, "message_id": sent["message_id"]}
@@ -236,7 +237,7 @@ async def test_edit_and_delete_show_everywhere(world: World) -> None:
             kept = [json.loads(item["body"]) for item in world.messages(room_id)]
             return [body["text"] for body in kept]
 
-        await asyncio.to_thread(until, lambda: bodies() == ["new", ""], 10)
+        await asyncio.to_thread(until, lambda: bodies() == ["new", ""])
 
 
 async def test_removed_member_is_out(world: World) -> None:

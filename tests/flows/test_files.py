@@ -17,7 +17,8 @@ from tests.files.samples import png
 from tests.flows.test_commands import direct, ok, refused
 from tests.instances.rooms import group
 from tests.js_client import JsClient
-from tests.world import Process, World, free_port, name, ready, until
+from tests.waiting import PATIENCE, until
+from tests.world import Process, World, free_port, name, ready
 
 PICTURE = png(blank=500)
 
@@ -46,7 +47,7 @@ async def instance(world: World, folder: Path, **more: str) -> AsyncIterator[str
     process.start()
     url = f"http://127.0.0.1:{port}"
     try:
-        await asyncio.to_thread(until, lambda: ready(url), 15)
+        await asyncio.to_thread(until, lambda: ready(url))
         yield url
     finally:
         await asyncio.to_thread(process.stop)
@@ -298,7 +299,7 @@ async def test_erasing_a_message_erases_its_file(world: World) -> None:
         attachment_id = grant["attachment_id"]
         assert state(world, room_id, attachment_id) == "uncited"
         sent = await ok(a, "message.send", citing(room_id, attachment_id))
-        await asyncio.to_thread(until, lambda: state(world, room_id, attachment_id) == "cited", 20)
+        await asyncio.to_thread(until, lambda: state(world, room_id, attachment_id) == "cited")
         wanted = named | {"message_id": sent["message_id"]}
         link = await ok(a, "upload.url", wanted)
 
@@ -306,7 +307,7 @@ async def test_erasing_a_message_erases_its_file(world: World) -> None:
         deleted = await ok(a, "message.delete", message)
         assert deleted["message"]["attachments"] == []
         assert await refused(a, "upload.url", wanted) == "not_found"
-        await asyncio.to_thread(until, lambda: "files" not in keys(world, room_id), 20)
+        await asyncio.to_thread(until, lambda: "files" not in keys(world, room_id))
         assert (await get(link["url"]))[0] == 404
 
         again = await ok(a, "message.send", citing(room_id, attachment_id))
@@ -338,7 +339,7 @@ async def test_grants_and_links_end(world: World, tmp_path: Path) -> None:
 
         for of, alive in (("form", 204), ("link", 200)):
             seen = {alive}
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(PATIENCE):
                 while seen <= {alive}:
                     seen.add(await status(of))
             assert seen == {alive, 403}

@@ -13,7 +13,8 @@ import pytest
 from tests.flows.test_commands import ok
 from tests.js_client import ConnectRefused, JsClient
 from tests.provider import Provider, provider
-from tests.world import Process, World, free_port, name, ready, until
+from tests.waiting import until
+from tests.world import Process, World, free_port, name, ready
 
 
 @asynccontextmanager
@@ -30,7 +31,7 @@ async def instance(world: World, one: Provider, folder: Path) -> AsyncIterator[s
     web = Process("serve", environment, folder / "web.log")
     web.start()
     try:
-        await asyncio.to_thread(until, partial(ready, url), 15)
+        await asyncio.to_thread(until, partial(ready, url))
         yield url
     finally:
         await asyncio.to_thread(web.stop)
@@ -54,7 +55,7 @@ async def test_users_of_a_provider(world: World, tmp_path: Path) -> None:
         assert refused.value.data == {"code": "unauthorized"}
         one.make("new")
         new = one.published.pop("new")
-        connecting = asyncio.create_task(b.connect(url, one.token(bob, "new"), timeout=15.0))
+        connecting = asyncio.create_task(b.connect(url, one.token(bob, "new")))
         await b.until(lambda: any(line["kind"] == "disconnect" for line in b.lines))
         assert not connecting.done()
         one.published["new"] = new

@@ -20,9 +20,8 @@ from scripts.queues import queues
 from scripts.verify import verify
 from tests.cli.operator import Operator, manifest
 from tests.flows.test_commands import ok
+from tests.waiting import PATIENCE
 from tests.world import World
-
-pytestmark = pytest.mark.timeout(120)
 
 HANDLER = "lambdas/chat_message_to_db/handler.py"
 BROKEN = b"def lambda_handler(event, context):\n    raise RuntimeError('a bad deploy')\n"
@@ -58,7 +57,7 @@ async def deployed(world: World, packed: dict[str, bytes]) -> None:
 
 async def given_up(ops: Operator, wanted: set[str]) -> list[dict[str, Any]]:
     """What the DLQ of messages shows, as soon as it is about these rooms."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE):
         while True:
             rows = await ops.rows(queues, "show", "messages", code=None)
             if {row["room_id"] for row in rows} == wanted:
@@ -72,7 +71,7 @@ async def replayed(ops: Operator, world: World, heard: list[dict[str, Any]]) -> 
     """
     wanted = {event["data"]["message"]["message_id"] for event in heard}
     rooms = {event["data"]["message"]["room_id"] for event in heard}
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE):
         while (await ops.run(queues, "show", "messages")).exit_code or not wanted <= {
             item["message_id"] for room_id in rooms for item in world.messages(room_id)
         }:

@@ -10,7 +10,8 @@ from rts_server.rooms import events
 from rts_server.rooms.append import Appended
 from tests.faults.sender import Sender
 from tests.flows.test_commands import direct, ok
-from tests.world import World, name, placed, until
+from tests.waiting import until
+from tests.world import World, name, placed
 
 
 async def test_poison_fails_alone(world: World) -> None:

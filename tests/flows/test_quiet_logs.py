@@ -10,7 +10,8 @@ from tests.files.samples import png
 from tests.flows.test_commands import direct, ok
 from tests.js_client import JsClient
 from tests.rest.client import Rest
-from tests.world import World, name, placed, until
+from tests.waiting import until
+from tests.world import World, name, placed
 
 CANARY = "a secret between two people"
 SIGNATURE = "X-Amz-Signature"
@@ -25,7 +26,7 @@ async def test_no_text_and_no_token_in_any_log(world: World) -> None:
         await sender.send(CANARY)
         await raw.send(f'42/chat,1["message.send",{{"text":"{CANARY}"')
         await raw.ask(2, f'["message.send",{{"text":"{CANARY}","token":"{token}"}}]')
-        until(lambda: placed(world, sender.room_id) == 1, 10)
+        until(lambda: placed(world, sender.room_id) == 1)
         attachment = await uploaded(a, sender.room_id, png())
         sent = await ok(a, "message.send", citing(sender.room_id, attachment))
         wanted = {"room_id": sender.room_id, "message_id": sent["message_id"]}

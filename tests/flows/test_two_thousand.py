@@ -7,11 +7,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from rts_server.dev import deploy
 from tests.node import ensure_modules, node
-from tests.world import World, name, until
+from tests.waiting import until
+from tests.world import World, name
 
 
 async def written(
@@ -45,7 +44,7 @@ def check(seen: dict[str, Any], total: int) -> list[list[Any]]:
 async def stored(world: World, seen: dict[str, Any], history: list[list[Any]]) -> None:
     """Exactly the same messages at the same positions in DynamoDB."""
     room_id = seen["room_id"]
-    await asyncio.to_thread(until, lambda: len(world.messages(room_id)) >= len(history), 60)
+    await asyncio.to_thread(until, lambda: len(world.messages(room_id)) >= len(history))
     items = world.messages(room_id)
     assert [[int(i["epoch"]), int(i["seq"]), i["message_id"]] for i in items] == history
 
@@ -70,6 +69,3 @@ async def test_history_is_complete_with_the_lambda_mapping_off(
     finally:
         await asyncio.to_thread(deploy.switch, settings, "chat-message-to-db", on=True)
     await stored(world, seen, history)
-
-
-pytestmark = pytest.mark.timeout(180)

@@ -20,7 +20,8 @@ from rts_server.persistence import story
 from tests.faults.sender import Sender
 from tests.flows.test_commands import direct
 from tests.infra import template
-from tests.world import World, fetched, free_port, name, placed, until
+from tests.waiting import PATIENCE, until
+from tests.world import World, fetched, free_port, name, placed
 
 GRAFANA = template.PATH.parent / "grafana.json"
 SECRET = "what two people said"
@@ -119,7 +120,7 @@ async def sent(world: World) -> tuple[str, str]:
         first = await a.emit("message.send", asked)
         again = await a.emit("message.send", asked)
         assert again["data"]["duplicate"], "a trace is no part of what is compared"
-        until(lambda: placed(world, sender.room_id) == 1, 10)
+        until(lambda: placed(world, sender.room_id) == 1)
         return sender.room_id, first["data"]["message_id"]
 
 
@@ -134,7 +135,7 @@ async def test_one_trace_from_the_command_to_the_table(
             span["name"] for span in collector.trace_of(message_id)
         }
 
-    until(whole, 10)
+    until(whole)
     by_name = {span["name"]: span for span in reversed(collector.trace_of(message_id))}
     assert {one: by_name[one]["service"] for one in by_name} == {
         "message.send": "rts-web",
@@ -204,7 +205,7 @@ MOVES = {
 async def test_every_process_tells_its_metrics(watched: World, relay_port: int) -> None:
     """What has happened is in `/metrics` of web and relay."""
     asked = {"web": watched.urls[0], "relay": f"http://127.0.0.1:{relay_port}"}
-    async with watched.js(name("bob")), asyncio.timeout(15):
+    async with watched.js(name("bob")), asyncio.timeout(PATIENCE):
         for process, wanted in MOVES.items():
             while still := [one for one in wanted if not await value(asked[process], one)]:
                 await sent(watched)
@@ -233,7 +234,7 @@ async def test_what_alarms_and_dashboards_name_is_really_told(
         if namespace == "rts"
     }
     assert len(wanted) > 20
-    until(lambda: wanted <= told(watched), 15)
+    until(lambda: wanted <= told(watched))
     text = await fetched(f"{watched.urls[0]}/metrics")
     text += await fetched(f"http://127.0.0.1:{relay_port}/metrics")
     queries = " ".join(re.findall(r'"expr": "(.*)"', GRAFANA.read_text()))
@@ -268,7 +269,7 @@ async def test_a_connection_is_one_line_with_its_ids(watched: World) -> None:
         every = map(json.loads, watched.webs[0].log.read_text().splitlines())
         return [one for one in every if one.get("message") == message and one["user_id"] == alice]
 
-    until(lambda: lines("connection ended"), 5)
+    until(lambda: lines("connection ended"))
     (ended,) = lines("connection ended")
     (listed,) = lines("room.list")
     assert ended["session_id"] == listed["session_id"] == ready["data"]["session_id"]

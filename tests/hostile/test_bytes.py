@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from rts_server.engine import websocket
 from tests.engine.serving import serving
-from tests.presence.instance import soon
 from tests.raw import QUERY, Raw, masked
+from tests.waiting import eventually
 
 COMMANDS = ["40/chat,{}", "41/chat,", '42/chat,1["a"]', '42/chat,["bad"]', "451-/chat,5[1]"]
 PACKETS = [
@@ -79,8 +79,8 @@ async def _others_notice_nothing(some: list[Stranger]) -> None:
         for number in range(3):
             await decent.ask(number, '["a"]')
         await work
-        await soon(lambda: set(server.eio.sockets) == {sid}, 5.0)
-        await soon(lambda: {eio_sid for _, eio_sid in server.manager._sids} == {sid}, 5.0)
+        await eventually(lambda: set(server.eio.sockets) == {sid})
+        await eventually(lambda: {eio_sid for _, eio_sid in server.manager._sids} == {sid})
         assert set(server.environ) == {sid}
         await decent.ask(9, '["a"]')
 

@@ -39,7 +39,7 @@ async def removal_loop(world: World, rounds: int) -> tuple[JsClient, str, list[J
         marks = [0] * len(devices)
         for n in range(rounds):
             for device, mark in zip(devices, marks, strict=True):
-                await device.until(lambda d=device, m=mark: is_told(d, m), 15)  # type: ignore[misc]
+                await device.until(lambda d=device, m=mark: is_told(d, m))  # type: ignore[misc]
             one = {"room_id": room_id, "user_ids": [bob]}
             removing = asyncio.create_task(ok(a, "member.remove", one))
             if n % 2:

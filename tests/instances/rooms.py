@@ -9,6 +9,7 @@ from typing import Any
 
 from tests.js_client import JsClient, Json
 from tests.raw import Raw
+from tests.waiting import PATIENCE
 
 
 async def group(client: JsClient, members: list[str]) -> str:
@@ -38,7 +39,7 @@ async def burst(client: Raw, room_id: str, count: int, prefix: str = "m") -> Non
         text = f"{prefix}{n}"
         message = {"room_id": room_id, "client_msg_id": text, "text": text}
         await client.send(f"42/chat,{start + n}" + json.dumps(["message.send", message]))
-    await client.until(lambda: len(client.acks) == start + count, 30)
+    await client.until(lambda: len(client.acks) == start + count)
 
 
 def durable(client: JsClient | Raw, room_id: str) -> list[Json]:
@@ -51,7 +52,9 @@ def positions(client: JsClient | Raw, room_id: str) -> list[tuple[int, int]]:
     return [(e["epoch"], e["offset"]) for e in durable(client, room_id)]
 
 
-async def all_have(clients: list[JsClient], room_id: str, offset: int, timeout: float) -> None:
+async def all_have(
+    clients: list[JsClient], room_id: str, offset: int, timeout: float = PATIENCE
+) -> None:
     """Every client has got the event of this offset."""
     await asyncio.gather(
         *(

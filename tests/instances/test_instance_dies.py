@@ -13,9 +13,8 @@ from tests.faults.sender import Sender, agrees, order_is_kept, positions_are_uni
 from tests.instances.rooms import durable, group
 from tests.js_client import JsClient
 from tests.proxy import Proxy
-from tests.world import World, name, placed, until
-
-pytestmark = pytest.mark.timeout(120)
+from tests.waiting import until
+from tests.world import World, name, placed
 
 
 def address(world: World, instance: int) -> tuple[str, int]:
@@ -35,7 +34,7 @@ async def behind(world: World, balancer: Proxy, user_id: str) -> AsyncIterator[J
 
 async def whole(world: World, sender: Sender, readers: list[JsClient], count: int) -> None:
     """Nothing lost, doubled or out of order, for anybody."""
-    await asyncio.to_thread(until, lambda: placed(world, sender.room_id) >= count, 30)
+    await asyncio.to_thread(until, lambda: placed(world, sender.room_id) >= count)
     await agrees(sender, world.messages(sender.room_id))
     positions_are_unique(*readers)
     for reader in readers:

@@ -7,15 +7,12 @@ import secrets
 from contextlib import AsyncExitStack, suppress
 from typing import Any
 
-import pytest
-
 from tests.flows.test_commands import ok, refused
 from tests.instances.model import Model, stored
 from tests.instances.rooms import durable
 from tests.js_client import JsClient
-from tests.world import World, name, until
-
-pytestmark = pytest.mark.timeout(120)
+from tests.waiting import until
+from tests.world import World, name
 
 
 class Person:
@@ -202,5 +199,5 @@ async def test_lifecycle_of_a_chat(pair: World) -> None:
 def settled(world: World, walk: Walk) -> None:
     """The tables agree with the model as soon as everything is stored."""
     with suppress(TimeoutError):
-        until(lambda: stored(world, walk.room_id) == walk.model.seen(), 10)
+        until(lambda: stored(world, walk.room_id) == walk.model.seen())
     assert stored(world, walk.room_id) == walk.model.seen()

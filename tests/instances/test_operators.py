@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import asyncio
 
-import pytest
-
 from tests.rest.client import Rest
 from tests.rest.test_users import seen
-from tests.world import World, name, ready, until
-
-pytestmark = pytest.mark.timeout(90)
+from tests.waiting import until
+from tests.world import World, name, ready
 
 
 async def test_an_instance_is_drained(pair: World) -> None:
@@ -32,4 +29,4 @@ async def test_an_instance_is_drained(pair: World) -> None:
         assert not ready(pair.urls[1])
     pair.webs[1].kill()
     pair.webs[1].start()
-    await asyncio.to_thread(until, lambda: ready(pair.urls[1]), 15)
+    await asyncio.to_thread(until, lambda: ready(pair.urls[1]))

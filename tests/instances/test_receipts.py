@@ -9,7 +9,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-import pytest
 from redis import Redis
 
 from rts_server.dev import aws
@@ -17,9 +16,8 @@ from tests.flows.test_commands import ok
 from tests.instances.badge import counted
 from tests.instances.rooms import group, send
 from tests.js_client import JsClient
-from tests.world import World, name, until
-
-pytestmark = pytest.mark.timeout(90)
+from tests.waiting import until
+from tests.world import World, name
 
 
 @asynccontextmanager

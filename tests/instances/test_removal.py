@@ -10,8 +10,6 @@ from tests.instances.conftest import deployed
 from tests.instances.removal import bounds, nothing_behind_a_removal, removal_loop
 from tests.world import World
 
-pytestmark = pytest.mark.timeout(120)
-
 ROUNDS = 8
 
 

@@ -12,9 +12,8 @@ from tests.instances.test_presence import all_online, states
 from tests.js_client import ConnectRefused, JsClient
 from tests.raw import Raw
 from tests.rest.client import Rest
-from tests.world import World, name, ready, until
-
-pytestmark = pytest.mark.timeout(90)
+from tests.waiting import promised, until
+from tests.world import World, name, ready
 
 
 async def refused(world: World, instance: int, token: str) -> bool:
@@ -38,7 +37,8 @@ async def test_revoked_is_revoked_everywhere_and_for_good(pair: World) -> None:
     ):
         await operator.ok("POST", f"/v1/users/{eve}:revoke")
         for client in (here, there):
-            closing = await client.wait_for(lambda e: bool(e["type"] == "session.closing"), 5)
+            with promised(5):
+                closing = await client.wait_for(lambda e: bool(e["type"] == "session.closing"))
             assert closing["data"]["code"] == "revoked"
     assert await refused(pair, 0, token)
     assert await refused(pair, 1, token)
@@ -47,7 +47,7 @@ async def test_revoked_is_revoked_everywhere_and_for_good(pair: World) -> None:
     assert await refused(pair, 0, token)
     pair.webs[1].kill()
     pair.webs[1].start()
-    await asyncio.to_thread(until, lambda: ready(pair.urls[1]), 15)
+    await asyncio.to_thread(until, lambda: ready(pair.urls[1]))
     assert await refused(pair, 1, token)
 
 
@@ -72,4 +72,4 @@ async def test_also_who_is_not_in_chat_is_closed_and_goes_offline(pair: World, v
                 for client, namespace in ((here, "/receipts"), (there, "/presence")):
                     await client.until(lambda client=client: client.closed)
                     assert f"41{namespace}," in client.packets
-                await a.until(lambda: states(a, eve) == ["offline"], 15)
+                await a.until(lambda: states(a, eve) == ["offline"])

@@ -24,9 +24,8 @@ from tests.instances.conftest import deployed
 from tests.instances.removal import bounds, nothing_behind_a_removal, removal_loop
 from tests.instances.rooms import burst, durable, group, positions, send
 from tests.js_client import JsClient
-from tests.world import World, name, placed, ready, until
-
-pytestmark = pytest.mark.timeout(180)
+from tests.waiting import NO_ACK, until
+from tests.world import World, name, placed, ready
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +64,7 @@ async def texts(client: JsClient, room_id: str) -> list[str]:
 
 async def until_placed(world: World, room_id: str, count: int) -> None:
     """So many messages have their place in the archive."""
-    await asyncio.to_thread(until, lambda: placed(world, room_id) >= count, 30)
+    await asyncio.to_thread(until, lambda: placed(world, room_id) >= count)
 
 
 async def created(client: JsClient, member: str, number: int) -> str:
@@ -73,7 +72,7 @@ async def created(client: JsClient, member: str, number: int) -> str:
     asked = {"type": "group", "client_room_id": f"g{number}", "members": [member]}
     while True:  # a client repeats what had no ack, and what is refused as retryable
         with suppress(TimeoutError):
-            answer = await client.emit("room.create", asked)
+            answer = await client.emit("room.create", asked, timeout=NO_ACK)
             if answer["ok"]:
                 return str(answer["data"]["room"]["room_id"])
             assert answer["error"]["retryable"], answer
@@ -193,7 +192,7 @@ async def test_4_index_survives_its_writer(pair: World) -> None:
             pair.relay.signal(signal.SIGSTOP)
             asked = {"type": "group", "client_room_id": "h", "members": [bob, doomed]}
             creating = asyncio.create_task(dying.emit("room.create", asked))
-            await asyncio.to_thread(until, lambda: pair.webs[0].ended, 10)
+            await asyncio.to_thread(until, lambda: pair.webs[0].ended)
             creating.cancel()
             with redis(pair) as client:
                 assert not client.hexists(keys.user_rooms(bob), second)
@@ -202,7 +201,7 @@ async def test_4_index_survives_its_writer(pair: World) -> None:
                     until, lambda: client.hexists(keys.user_rooms(bob), second), 15
                 )
         pair.webs[0].start()
-        await asyncio.to_thread(until, lambda: members_stored(pair, second) == 3, 15)
+        await asyncio.to_thread(until, lambda: members_stored(pair, second) == 3)
         wipe(pair)
         third = {"room_id": first, "user_ids": [name("carol")]}
         for _ in range(20):
@@ -213,7 +212,7 @@ async def test_4_index_survives_its_writer(pair: World) -> None:
             assert {room["room_id"] for room in rooms} == {first, second}
             await Sender(a, second).send("heard")
             await b.wait_for(lambda e: bool(e["type"] == "message.new"))
-    await asyncio.to_thread(until, lambda: ready(pair.urls[0]), 15)
+    await asyncio.to_thread(until, lambda: ready(pair.urls[0]))
 
 
 async def test_5_removal_in_a_loop_against_reconnects(pair: World) -> None:

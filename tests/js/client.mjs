@@ -18,7 +18,7 @@ import { createInterface } from "node:readline";
 import { io } from "socket.io-client";
 import { hold } from "./cursors.mjs";
 
-const PATIENCE = 1000; // ms for the close of a connection to arrive
+const PATIENCE = 10000; // ms for the close of a connection to arrive
 
 let socket;
 let others = {};

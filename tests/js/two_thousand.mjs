@@ -15,7 +15,7 @@ import { io } from "socket.io-client";
 
 const ACK_TIMEOUT = 6000;
 const ATTEMPTS = 20;
-const PATIENCE = 10000;
+const PATIENCE = 60000;
 
 class Refused extends Error {}
 

@@ -12,6 +12,7 @@ import aiohttp
 
 from tests.model.view import View
 from tests.raw import Raw
+from tests.waiting import NO_ACK, PATIENCE
 from tests.world import World
 
 NAMESPACES = {"receipt": "/receipts", "unread": "/receipts"}
@@ -31,7 +32,7 @@ class Device:
 
     async def do(self, event: str, data: dict[str, Any]) -> dict[str, Any]:
         """The final answer of a command, however often it has to be said."""
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(PATIENCE):
             while True:
                 with suppress(TimeoutError, OSError, aiohttp.ClientError):
                     answer = await self._ask(event, data)
@@ -75,7 +76,7 @@ class Device:
         if room_id not in self.views:
             self.views[room_id] = View(self.user, room)
         with suppress(TimeoutError):
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(PATIENCE):
                 while self.views[room_id].room != room:
                     await asyncio.sleep(0.02)
                     self.take()
@@ -86,7 +87,7 @@ class Device:
         namespace = NAMESPACES.get(event.split(".")[0], "/chat")
         text = json.dumps([event, data])
         try:
-            return await raw.ask(next(self._ids), text, namespace)
+            return await raw.ask(next(self._ids), text, namespace, NO_ACK)
         finally:
             self.take()
 

@@ -14,7 +14,8 @@ from rts_server.dev import aws, deploy
 from tests.faults.sender import positions_are_unique
 from tests.model.chat import Chat
 from tests.model.device import Device
-from tests.world import World, name, ready, until
+from tests.waiting import until
+from tests.world import World, name, ready
 
 ROLES = ("owner", "admin", "member", "readonly")
 EMOJI = ("+", "-")
@@ -65,7 +66,7 @@ class Play:
     async def wipe(self) -> None:
         """Redis loses everything; every user then repeats his cursors, as a client does."""
         self.log.append("wipe")
-        await asyncio.to_thread(until, lambda: self.waiting("chat-room-queue") == 0, 20)
+        await asyncio.to_thread(until, lambda: self.waiting("chat-room-queue") == 0)
         with Redis.from_url(self.world.stack.settings.redis_url) as client:
             client.flushall()
         for user, devices in self.devices.items():
@@ -90,7 +91,7 @@ class Play:
             self.log.append("resume")
             for function in LAMBDAS:
                 await asyncio.to_thread(self.switch, function, True)
-            await asyncio.to_thread(until, lambda: self.waiting(*QUEUES) == 0, 30)
+            await asyncio.to_thread(until, lambda: self.waiting(*QUEUES) == 0)
             self.paused = False
 
     async def kill(self, instance: int) -> None:
@@ -98,7 +99,7 @@ class Play:
         self.log.append(f"kill {instance}")
         self.world.webs[instance].kill()
         self.world.webs[instance].start()
-        await asyncio.to_thread(until, lambda: ready(self.world.urls[instance]), 15)
+        await asyncio.to_thread(until, lambda: ready(self.world.urls[instance]))
 
     def switch(self, function: str, on: bool) -> None:
         """Its event-source mapping."""

@@ -27,7 +27,6 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     yield from deployed(tmp_path_factory, RTS_DURABLE_WAIT="0.3")
 
 
-@pytest.mark.timeout(120)
 async def test_every_view_is_that_of_the_model(shared: World, seed: int) -> None:
     """History, chat list, unread and sync of every user on both instances, after 60 steps."""
     await Play(shared, seed).run(STEPS)

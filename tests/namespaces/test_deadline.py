@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from rts_server.namespaces.deadline import Deadline
-from tests.presence.instance import soon
+from tests.waiting import eventually
 
 
 def now() -> float:
@@ -59,7 +59,7 @@ async def test_nobody_is_cancelled_between_two() -> None:
     deadline = Deadline()
     deadline.begin(now())
     deadline.end()
-    await soon(lambda: deadline._timer is None)
+    await eventually(lambda: deadline._timer is None)
     assert await past(deadline, now())
 
 

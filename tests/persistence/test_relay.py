@@ -10,7 +10,7 @@ import random
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -26,6 +26,7 @@ from rts_server.persistence.quarantine import Quarantine
 from rts_server.persistence.relay import Relay
 from tests.persistence import aws
 from tests.persistence.post import Post
+from tests.waiting import PATIENCE, eventually, promised
 
 LEASE = 1.0
 MESSAGES, ROOMS = "chat-message-queue.fifo", "chat-room-queue"
@@ -47,16 +48,6 @@ async def running(redis: Redis, **changes: Any) -> AsyncIterator[Relay]:
     finally:
         one.stop()
         await task
-
-
-async def until(true: Callable[[], bool | Awaitable[bool]], deadline: float = 8.0) -> None:
-    end = time.monotonic() + deadline
-    while True:
-        found = true()
-        if found if isinstance(found, bool) else await found:
-            return
-        assert time.monotonic() < end, "not in time"
-        await asyncio.sleep(0.005)
 
 
 class Log:
@@ -108,11 +99,13 @@ async def test_records_travel_in_order_in_batches_and_are_deleted_and_told(
     async with redis.pubsub() as heard:
         await heard.subscribe(keys.instance_channel("origin"))
         async with running(redis):
-            await until(log.empty)
+            await eventually(log.empty)
         told: list[Any] = []
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             while len(told) < 210:
-                if line := await heard.get_message(ignore_subscribe_messages=True, timeout=1.0):
+                if line := await heard.get_message(
+                    ignore_subscribe_messages=True, timeout=PATIENCE
+                ):
                     told += json.loads(line["data"])["queued"]
     assert {room: post.bodies(room) for room in rooms} == sent
     assert all(len(batch) <= 10 for _, batch in post.batches)
@@ -133,7 +126,7 @@ async def test_a_room_far_ahead_of_the_others(redis: Redis, log: Log, post: Post
     other = await log.many("trickle", 3)
     async with running(redis):
         sent += await log.many("flood", 40)
-        await until(log.empty)
+        await eventually(log.empty)
     assert post.bodies("flood") == sent
     assert post.bodies("trickle") == other
 
@@ -149,10 +142,10 @@ async def test_the_other_queue_and_the_user_index(redis: Redis, log: Log, post: 
         async def only_eve() -> bool:
             return await log.left() == {stuck}
 
-        await until(only_eve)
+        await eventually(only_eve)
         assert post.bodies("r2") == [free]
         await redis.delete(keys.user_rooms("eve"))
-        await until(log.empty)
+        await eventually(log.empty)
     assert await redis.hget(keys.user_rooms("alice"), "r1") == b"1:1:in"
     assert await redis.hget(keys.user_rooms("eve"), "r1") == b"1:2:out"
     names = [(name, set(one)) for name, batch in post.batches for one in batch]
@@ -170,7 +163,7 @@ async def test_a_barrier_passes_nothing(redis: Redis, log: Log, post: Post) -> N
     post.refuses = refuses
     sent = [*await log.many("r", 2), await log.add("r", nonce="n"), await log.add("r")]
     async with running(redis):
-        await until(log.empty)
+        await eventually(log.empty)
     ids = [one["MessageDeduplicationId"] for one in post.sent]
     assert sorted(ids[:2]) == ["r:1:1", "r:1:2"]
     assert ids[2:] == ["r:barrier:n", "r:1:4"]
@@ -183,17 +176,17 @@ async def test_sqs_refusing_one_room(redis: Redis, log: Log, post: Post) -> None
     post.refuses = lambda entry: entry["MessageGroupId"] == "sick"
     sick, well = await log.many("sick", 25), await log.many("well", 25)
     async with running(redis):
-        await until(lambda: post.bodies("well") == well)
+        await eventually(lambda: post.bodies("well") == well)
 
         async def only_sick() -> bool:
             return len(await log.left()) == 25
 
-        await until(only_sick)
+        await eventually(only_sick)
         well += await log.many("well", 5)
-        await until(lambda: post.bodies("well") == well)
+        await eventually(lambda: post.bodies("well") == well)
         post.refuses = lambda entry: False
-        await until(lambda: post.bodies("sick") == sick, 2.0)
-        await until(log.empty)
+        await eventually(lambda: post.bodies("sick") == sick)
+        await eventually(log.empty)
 
 
 async def test_sqs_away(
@@ -208,12 +201,12 @@ async def test_sqs_away(
         def held() -> int:
             return sum(outlet.lanes.held for outlet in one._outlets.values())
 
-        await until(lambda: held() >= 100)
-        await until(lambda: one._outlets["m"].lanes._failures >= 3)
+        await eventually(lambda: held() >= 100)
+        await eventually(lambda: one._outlets["m"].lanes._failures >= 3)
         assert held() < 100 + 64
         assert len(await log.left()) == 600
         post.away = False
-        await until(log.empty, 4.0)
+        await eventually(log.empty)
     assert {room: post.bodies(room) for room in sent} == sent
 
 
@@ -221,9 +214,9 @@ async def test_relays_share_the_partitions(redis: Redis, post: Post) -> None:
     """Two relays hold 32 partitions each, no partition twice; when one stops the other has all."""
     async with running(redis) as one:
         async with running(redis) as two:
-            await until(lambda: len(one._parts) == len(two._parts) == 32)
+            await eventually(lambda: len(one._parts) == len(two._parts) == 32)
             assert set(one._parts) | set(two._parts) == set(range(64))
-        await until(lambda: len(one._parts) == 64)
+        await eventually(lambda: len(one._parts) == 64)
     assert await redis.keys("*") == []
 
 
@@ -248,15 +241,14 @@ async def test_a_killed_relay_is_replaced_within_the_lease(
         return bool(await redis.exists(keys.lease(0)))
 
     sent = await log.many("r", 30)
-    await until(held)
+    await eventually(held)
     async with running(redis) as one:
-        await until(lambda: len(one._parts) == 32)
+        await eventually(lambda: len(one._parts) == 32)
         child.send_signal(signal.SIGKILL)
-        killed = time.monotonic()
-        await child.wait()
-        await until(lambda: len(one._parts) == 64 and post.bodies("r") == sent)
-        assert time.monotonic() - killed <= LEASE + 0.2
-        await until(log.empty)
+        with promised(LEASE + 0.2):
+            await child.wait()
+            await eventually(lambda: len(one._parts) == 64 and post.bodies("r") == sent)
+        await eventually(log.empty)
 
 
 async def test_nothing_is_lost_when_the_relay_is_cancelled_at_any_point(
@@ -275,7 +267,7 @@ async def test_nothing_is_lost_when_the_relay_is_cancelled_at_any_point(
         accepted = {one["MessageBody"] for one in post.sent}
         assert await log.left() | accepted == every
     async with running(redis):
-        await until(log.empty)
+        await eventually(log.empty)
     for room, records in sent.items():
         assert list(dict.fromkeys(post.bodies(room))) == records
 
@@ -285,14 +277,14 @@ async def test_another_redis_brings_its_own_outbox(redis: Redis, log: Log, post:
     post.away = True
     old = await log.many("r", 5)
     async with running(redis) as one:
-        await until(lambda: one._outlets["m"].lanes.held == 5)
+        await eventually(lambda: one._outlets["m"].lanes.held == 5)
         await redis.flushall()
         await redis.execute_command("DEBUG", "CHANGE-REPL-ID")  # type: ignore[no-untyped-call]
         fresh = await log.many("r", 5)
         fence = one._fence
-        await until(lambda: one._fence != fence)
+        await eventually(lambda: one._fence != fence)
         post.away = False
-        await until(log.empty)
+        await eventually(log.empty)
     assert post.bodies("r") == fresh
     assert not set(old) & set(post.bodies("r"))
 
@@ -304,16 +296,16 @@ async def test_a_cut_connection_and_an_entry_below_the_cursor(
     monkeypatch.setattr(relay, "SAFETY", 0.2)
     async with running(redis):
         first = await log.add("r")
-        await until(log.empty)
+        await eventually(log.empty)
         await redis.client_kill_filter(_type="normal", skipme=True)
         await redis.connection_pool.disconnect()  # the others of this test are dead as well
         second = await log.add("r")
-        await until(log.empty)
+        await eventually(log.empty)
         key = keys.outbox(keys.partition("r"))
         await redis.delete(key)
         low: Any = {"q": "m", "r": "r", "e": "1:9", "k": "k", "o": "o", "d": "{}"}
         await redis.xadd(key, low, id="2-0")
-        await until(log.empty)
+        await eventually(log.empty)
     assert post.bodies("r") == [first, second, "{}"]
 
 
@@ -325,12 +317,12 @@ async def test_an_unreadable_entry_stays_as_evidence(
     bad: Any = await redis.xadd(key, {"what": "a secret text"})
     good = await log.add("r")
     async with running(redis):
-        await until(lambda: post.bodies("r") == [good])
+        await eventually(lambda: post.bodies("r") == [good])
 
         async def only_bad() -> bool:
             return await redis.xrange(key) == [(bad, {b"what": b"a secret text"})]
 
-        await until(only_bad)
+        await eventually(only_bad)
     lines = [one for one in caplog.records if one.levelno >= logging.ERROR]
     assert [one.__dict__["entry"] for one in lines] == [bad.decode()]
     assert "secret" not in caplog.text
@@ -371,7 +363,7 @@ async def test_over_the_real_wire(redis: Redis, log: Log, sqs: Any) -> None:
     await log.add("r", d='{"at":"Größe 😀"}')
     other = await log.add("r", "r")
     async with running(redis, aws_endpoint_url=load().aws_endpoint_url):
-        await until(log.empty)
+        await eventually(log.empty)
     bodies = await asyncio.to_thread(received, sqs, MESSAGES)
     assert bodies[:25] == sent
     assert json.loads(bodies[25]) == {"at": "Größe 😀"}
@@ -403,7 +395,9 @@ async def test_the_quarantine_comes_back_through_the_room(
     consumer = Quarantine(load(), failed)
     with caplog.at_level(logging.ERROR):
         task = asyncio.create_task(consumer.run())
-        await until(lambda: sum(one.msg == "record quarantined" for one in caplog.records) == 3)
+        await eventually(
+            lambda: sum(one.msg == "record quarantined" for one in caplog.records) == 3
+        )
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
     assert calls == [("r", "m", "c", 3, "why")] * 2

@@ -16,6 +16,7 @@ from redis.asyncio import Redis
 from rts_server import keys
 from rts_server.persistence import user_rooms
 from rts_server.persistence.user_rooms import Membership, UserRooms
+from tests.waiting import PATIENCE
 
 USER = "a{b}:*%"
 CHANGES = st.lists(
@@ -67,7 +68,7 @@ async def test_a_change_is_told_once_with_its_version(fake: FakeAsyncRedis) -> N
     index = UserRooms(fake)
     async with fake.pubsub() as channel:
         await channel.subscribe(keys.user_channel(USER))
-        assert (await channel.get_message(timeout=1))["type"] == "subscribe"
+        assert (await channel.get_message(timeout=PATIENCE))["type"] == "subscribe"
         await index.note_all(
             [
                 (USER, Membership("r", 1, 2, "in")),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
 from types import TracebackType
 from typing import Any, Self
 
@@ -102,15 +101,3 @@ class Instance:
     def _lost(self) -> None:
         self.lost += 1
         self.online.forget()
-
-
-async def soon(condition: Any, within: float = 10.0) -> float:
-    """Wait for a condition, perhaps asynchronous; the seconds it took. Raises TimeoutError."""
-    loop = asyncio.get_running_loop()
-    begun = loop.time()
-    async with asyncio.timeout(within):
-        while True:
-            holds = condition()
-            if await holds if inspect.isawaitable(holds) else holds:
-                return loop.time() - begun
-            await asyncio.sleep(0.01)

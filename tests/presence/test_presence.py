@@ -15,7 +15,8 @@ from rts_server.presence.roster import Roster
 from rts_server.presence.scripts import Presence
 from rts_server.presence.watches import LEFT, Acquainted
 from tests.presence.conftest import Start
-from tests.presence.instance import TIMES, soon
+from tests.presence.instance import TIMES
+from tests.waiting import eventually
 
 
 async def test_a_user_is_online_while_any_of_his_connections_lives(start: Start) -> None:
@@ -24,14 +25,14 @@ async def test_a_user_is_online_while_any_of_his_connections_lives(start: Start)
     watcher = one.watcher("alice")
     assert (await one.watches.watch(watcher, ["bob"]))["bob"].state == "offline"
     two.online.entered("bob", "phone")
-    await soon(lambda: one.states("bob") == ["online"])
+    await eventually(lambda: one.states("bob") == ["online"])
     one.online.entered("bob", "laptop")
     two.online.left("bob", "phone")
     await two.online.flush()
     await one.online.flush()
     one.online.left("bob", "laptop")
     gone = time.monotonic()
-    await soon(lambda: one.states("bob") == ["online", "offline"])
+    await eventually(lambda: one.states("bob") == ["online", "offline"])
     assert time.monotonic() - gone >= TIMES["presence_grace"]
     found = (await two.presences.read(["bob", "nobody"]))["bob"]
     assert (found.state, found.last > 0) == ("offline", True)
@@ -42,7 +43,7 @@ async def test_a_reconnect_within_the_grace_is_no_event(start: Start) -> None:
     one, two = await start("one", presence_grace=5.0), await start("two", presence_grace=5.0)
     await one.watches.watch(one.watcher("alice"), ["bob"])
     one.online.entered("bob", "0")
-    await soon(lambda: one.states("bob") == ["online"])
+    await eventually(lambda: one.states("bob") == ["online"])
     for n in range(1000):
         old, new = (one, two) if n % 2 == 0 else (two, one)
         old.online.left("bob", str(n))
@@ -61,9 +62,9 @@ async def test_users_of_a_silent_instance_go_offline_once(start: Start) -> None:
     dead.online.entered("bob", "phone")
     dead.online.entered("carol", "phone")
     two.online.entered("carol", "laptop")
-    await soon(lambda: len(one.told) == 2 == len(two.told))
+    await eventually(lambda: len(one.told) == 2 == len(two.told))
     await dead.stop()
-    took = await soon(lambda: one.states("bob")[1:] == ["offline"] == two.states("bob")[1:])
+    took = await eventually(lambda: one.states("bob")[1:] == ["offline"] == two.states("bob")[1:])
     print(f"\noffline {took:.1f} s after the silence (lease 1, sweep 0.1, grace 0.5)")
     assert one.states("carol") == ["online"] == two.states("carol")
 
@@ -79,7 +80,7 @@ async def test_connections_of_the_dead_are_not_counted(start: Start) -> None:
     await dead.stop()
     await asyncio.sleep(TIMES["presence_lease"] * 1.1)
     one.online.entered("bob", "phone")
-    await soon(lambda: counted == [1])
+    await eventually(lambda: counted == [1])
 
 
 async def test_a_zombie_resurrects_nobody(start: Start) -> None:
@@ -87,13 +88,13 @@ async def test_a_zombie_resurrects_nobody(start: Start) -> None:
     one, zombie = await start("one"), await start("zombie")
     await one.watches.watch(one.watcher("alice"), ["bob"])
     zombie.online.entered("bob", "phone")
-    await soon(lambda: one.states("bob") == ["online"])
+    await eventually(lambda: one.states("bob") == ["online"])
     await zombie.stop()
-    await soon(lambda: one.states("bob") == ["online", "offline"])
+    await eventually(lambda: one.states("bob") == ["online", "offline"])
     name = zombie.lease.instance
     zombie.online.entered("bob", "laptop")  # said before it knows
     zombie.resume()
-    await soon(lambda: zombie.lost == 1 and zombie.lease.registered.is_set())
+    await eventually(lambda: zombie.lost == 1 and zombie.lease.registered.is_set())
     assert zombie.lease.instance != name
     await zombie.online.flush()
     assert one.states("bob") == ["online", "offline"]
@@ -109,7 +110,7 @@ async def test_nothing_is_counted_under_a_lease_that_was_given_up(
     async def is_swept() -> bool:
         return await redis.zrange(keys.PRESENCE.instances, 0, -1) == [b"one.1"]
 
-    await soon(is_swept)
+    await eventually(is_swept)
     zombie.online.entered("bob", "phone")
     await zombie.online.flush()
     assert not zombie.lease.registered.is_set()
@@ -126,7 +127,7 @@ async def test_after_a_loss_nobody_is_given_up_for_one_lease(start: Start, redis
     await redis.zadd(keys.PRESENCE.instances, {"two.1": 1})  # Redis was away for long
     await redis.delete(keys.PRESENCE.fence)
     one.lease.doubt()
-    await soon(lambda: one.lease.instance == "one.2" and one.lease.registered.is_set())
+    await eventually(lambda: one.lease.instance == "one.2" and one.lease.registered.is_set())
     assert not await one.sweep.once()
     assert await redis.scard(keys.PRESENCE_OF + "two.1") == 1
     await asyncio.sleep(TIMES["presence_lease"])
@@ -154,7 +155,7 @@ async def test_after_a_flush_presence_is_right_again(start: Start, redis: Redis)
     await one.watches.watch(watcher, ["bob", "carol"])
     two.online.entered("bob", "phone")
     two.online.entered("carol", "phone")
-    await soon(lambda: len(one.told) == 2)
+    await eventually(lambda: len(one.told) == 2)
     two.online.left("carol", "phone")
     await two.online.flush()
     await redis.flushall()
@@ -163,8 +164,8 @@ async def test_after_a_flush_presence_is_right_again(start: Start, redis: Redis)
         found = await two.presences.read(["bob"])
         return bool(found["bob"].state == "online")
 
-    found = await soon(is_known)
-    missed = await soon(lambda: one.states("carol") == ["online", "offline"])
+    found = await eventually(is_known)
+    missed = await eventually(lambda: one.states("carol") == ["online", "offline"])
     print(f"\nbob is found again after {found:.1f} s, carol missed after {missed:.1f} s (lease 1)")
     assert one.states("bob") == ["online"]
 
@@ -176,15 +177,15 @@ async def test_away_and_status_text_are_told_and_end_with_the_day(start: Start) 
     one.online.entered("bob", "phone")
     first = await one.presences.set("bob", "away", "at lunch")
     assert (first.state, first.text) == ("away", "at lunch")
-    await soon(lambda: one.states("bob")[-1:] == ["away"])
+    await eventually(lambda: one.states("bob")[-1:] == ["away"])
     again = await one.presences.set("bob", None, None)
     assert (again.state, again.text, again.v) == ("away", "at lunch", first.v)
     assert (await one.presences.set("bob", "online", "")).text == ""
     await one.presences.set("bob", "away", "gone")
     one.online.left("bob", "phone")
-    await soon(lambda: one.states("bob")[-1:] == ["offline"])
+    await eventually(lambda: one.states("bob")[-1:] == ["offline"])
     one.online.entered("bob", "phone")
-    await soon(lambda: one.states("bob")[-1:] == ["online"])
+    await eventually(lambda: one.states("bob")[-1:] == ["online"])
     assert (await one.presences.read(["bob"]))["bob"].text == "gone"
 
 
@@ -209,8 +210,8 @@ async def test_a_watch_ends_with_the_last_shared_room(
         await pipe.execute()
     one.online.entered("bob", "phone")
     one.online.entered("carol", "phone")
-    await soon(lambda: one.states("carol") == ["online"])
-    await soon(lambda: watcher.targets == {"carol"})
+    await eventually(lambda: one.states("carol") == ["online"])
+    await eventually(lambda: watcher.targets == {"carol"})
     assert one.states("bob") == []
 
 
@@ -240,7 +241,7 @@ async def test_what_happens_in_doubt_is_told_when_it_is_known_to_whom(
         one.watches.heard(user_id, text.encode())
     assert one.told == []
     answers.set()
-    await soon(lambda: not watcher.doubtful)
+    await eventually(lambda: not watcher.doubtful)
     assert (one.told, watcher.targets) == ([("alice", "carol", "online")], {"carol"})
 
 
@@ -259,7 +260,7 @@ async def test_a_removal_heard_during_a_look_is_not_undone_by_it(
         if asked == during:
             friends.discard(frozenset(("alice", "bob")))
             one.watches.heard("bob", LEFT)
-            await soon(lambda: "bob" not in watcher.targets)
+            await eventually(lambda: "bob" not in watcher.targets)
         return met
 
     monkeypatch.setattr(one.watches, "_acquainted", stale)
@@ -277,10 +278,10 @@ async def test_who_is_put_out_himself_watches_no_more(
     await one.watches.watch(watcher, ["bob", "carol", "alice"])
     friends.clear()
     await redis.publish(keys.presence_channel("alice"), "-")
-    await soon(lambda: watcher.targets == {"alice"})
+    await eventually(lambda: watcher.targets == {"alice"})
     one.online.entered("bob", "phone")
     one.online.entered("alice", "phone")
-    await soon(lambda: one.states("alice") == ["online"])
+    await eventually(lambda: one.states("alice") == ["online"])
     assert one.states("bob") == []
 
 
@@ -291,7 +292,7 @@ async def test_strangers_are_left_out(start: Start) -> None:
     assert set(await one.watches.watch(watcher, ["alice", "carol"])) == {"alice"}
     one.online.entered("carol", "phone")
     one.online.entered("alice", "phone")
-    await soon(lambda: one.states("alice") == ["online"])
+    await eventually(lambda: one.states("alice") == ["online"])
     assert one.states("carol") == []
 
 
@@ -306,7 +307,7 @@ async def test_a_list_replaces_the_one_before_and_ends_with_its_socket(
     await one.watches.watch(second, ["dave"])
     one.online.entered("bob", "phone")
     one.online.entered("dave", "phone")
-    await soon(lambda: one.states("dave") == ["online", "online"])
+    await eventually(lambda: one.states("dave") == ["online", "online"])
     assert one.states("bob") == []
     one.watches.end(first)
     one.watches.end(second)
@@ -314,7 +315,7 @@ async def test_a_list_replaces_the_one_before_and_ends_with_its_socket(
     async def is_quiet() -> bool:
         return not await redis.pubsub_channels()
 
-    await soon(is_quiet)
+    await eventually(is_quiet)
     assert not any(vars(one.watches)[name] for name in ("_watchers", "_told", "_own"))
 
 
@@ -354,10 +355,10 @@ async def test_a_removal_is_told_again_when_the_index_knows_it(
     watcher = one.watcher("alice")
     await one.watches.watch(watcher, ["bob"])
     await redis.publish(keys.presence_channel("bob"), "-")
-    await soon(lambda: watcher.round == 1 and not watcher.doubtful)
+    await eventually(lambda: watcher.round == 1 and not watcher.doubtful)
     friends.clear()
     await UserRooms(redis).note("bob", "room", 1, 5, "out")
-    await soon(lambda: not watcher.targets)
+    await eventually(lambda: not watcher.targets)
 
 
 async def test_a_lost_publish_is_noticed_by_the_check(start: Start, redis: Redis) -> None:
@@ -367,7 +368,7 @@ async def test_a_lost_publish_is_noticed_by_the_check(start: Start, redis: Redis
     soon_ms = int(time.time() * 1000) + 60_000
     fields: list[str | int] = ["state", "online", "v", soon_ms, "last", 5]
     await redis.hset(keys.PRESENCE_USERS + "bob", items=fields)
-    await soon(lambda: one.states("bob") == ["online"])
+    await eventually(lambda: one.states("bob") == ["online"])
     await one.watches.check()
     assert one.told == [("alice", "bob", "online")]
 
@@ -420,16 +421,16 @@ async def test_nothing_is_kept_of_who_is_forgotten(start: Start, redis: Redis) -
     await one.watches.watch(one.watcher("alice"), ["bob"])
     one.online.entered("bob", "phone")
     await one.presences.set("bob", "away", "at sea")
-    await soon(lambda: one.states("bob")[-1:] == ["away"])
+    await eventually(lambda: one.states("bob")[-1:] == ["away"])
     assert await one.presences.forget("bob")
-    await soon(lambda: one.states("bob")[-1:] == ["offline"])
+    await eventually(lambda: one.states("bob")[-1:] == ["offline"])
     assert not await one.presences.forget("bob")
     assert (await one.presences.read(["bob"]))["bob"][1:] == ("offline", 0, "")
     one.online.left("bob", "phone")
     await one.online.flush()
     assert await redis.exists(f"{keys.PRESENCE_USERS}bob") == 0
     one.online.entered("bob", "phone")
-    await soon(lambda: one.states("bob")[-1:] == ["online"])
+    await eventually(lambda: one.states("bob")[-1:] == ["online"])
 
 
 async def test_an_instance_that_ends_is_gone_at_once(start: Start, redis: Redis) -> None:
@@ -437,12 +438,12 @@ async def test_an_instance_that_ends_is_gone_at_once(start: Start, redis: Redis)
     one, two, three = await start("one"), await start("two"), await start("three")
     await one.watches.watch(one.watcher("alice"), ["bob"])
     three.online.entered("bob", "phone")
-    await soon(lambda: one.states("bob") == ["online"])
+    await eventually(lambda: one.states("bob") == ["online"])
     for ending in (two, three):
         await ending.stop()
         await ending.lease.leave()
     living = await Roster(redis).instances()
     assert [each["instance_id"] for each in living] == [one.lease.instance]
     assert await redis.hexists(keys.PRESENCE.about, two.lease.instance) == 0
-    await soon(lambda: one.states("bob") == ["online", "offline"])
+    await eventually(lambda: one.states("bob") == ["online", "offline"])
     assert await redis.zcard(keys.PRESENCE.instances) == 1

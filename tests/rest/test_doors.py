@@ -4,12 +4,8 @@ from __future__ import annotations
 
 import re
 
-import pytest
-
 from tests.rest.client import ROUTES, Rest
 from tests.world import World, name
-
-pytestmark = pytest.mark.timeout(60)
 
 ANYWHERE = [("GET", "/v1/"), ("POST", "/v1/rooms/x"), ("GET", "/v1/else")]
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 
-import pytest
-
 from rts_server.dev import aws
 from tests.files.form import asking, citing, post, uploaded
 from tests.files.samples import png
@@ -13,9 +11,8 @@ from tests.flows.test_commands import ok
 from tests.flows.test_files import keys
 from tests.rest.client import Rest
 from tests.rest.test_rooms import group, member
-from tests.world import World, name, until
-
-pytestmark = pytest.mark.timeout(60)
+from tests.waiting import until
+from tests.world import World, name
 
 PICTURE = png(blank=500)
 
@@ -31,7 +28,7 @@ async def test_the_files_of_a_deleted_room_go_with_it(world: World, operator: Re
             await uploaded(a, room_id, PICTURE, name="uncited.png")
         assert keys(world, gone) == {"files", "cited"}
         await operator.ok("DELETE", f"/v1/rooms/{gone}")
-        await asyncio.to_thread(until, lambda: keys(world, gone) == set(), 20)
+        await asyncio.to_thread(until, lambda: keys(world, gone) == set())
         assert keys(world, stays) == {"files", "cited"}
 
 
@@ -56,7 +53,7 @@ async def test_the_files_of_an_erased_user_go(world: World, operator: Rest) -> N
     assert {uncited["attachment_id"], arrived["attachment_id"]} <= gone
     left = {f"files/{room_id}/{kept['attachment_id']}"}
     left |= {f"cited/{room_id}/{cited['attachment_id']}"}
-    await asyncio.to_thread(until, lambda: whole_keys(world, room_id) == left, 20)
+    await asyncio.to_thread(until, lambda: whole_keys(world, room_id) == left)
 
 
 def whole_keys(world: World, room_id: str) -> set[str]:

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
-
 from tests.flows.test_commands import ok
 from tests.rest.client import Rest
 from tests.rest.test_rooms import group, member
-from tests.world import World, name, until
-
-pytestmark = pytest.mark.timeout(60)
+from tests.waiting import until
+from tests.world import World, name
 
 
 async def test_a_key_makes_one_message(world: World, operator: Rest) -> None:
@@ -29,7 +26,7 @@ async def test_a_key_makes_one_message(world: World, operator: Rest) -> None:
         assert heard["actor_id"] == heard["data"]["message"]["sender_id"] == "ops"
         room = (await ok(a, "room.get", {"room_id": room_id}))["room"]
         assert (room["unread"], room["last_message"]["preview"]) == (1, "hello")
-    until(lambda: len(world.messages(room_id)) == 1, 10)
+    until(lambda: len(world.messages(room_id)) == 1)
 
 
 async def test_on_behalf_of_a_member(world: World, operator: Rest) -> None:

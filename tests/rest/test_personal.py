@@ -5,15 +5,12 @@ from __future__ import annotations
 import json
 from typing import Any
 
-import pytest
-
 from tests.flows.test_commands import ok
 from tests.instances.rooms import send
 from tests.rest.client import Rest
 from tests.rest.test_rooms import group, member
-from tests.world import World, name, until
-
-pytestmark = pytest.mark.timeout(60)
+from tests.waiting import until
+from tests.world import World, name
 
 NOTHING = ("offline", None, None)
 
@@ -76,7 +73,7 @@ async def test_all_of_a_user_is_told_and_taken_away(world: World, operator: Rest
     assert texts(await operator.lines(f"/v1/users/{alice}:export")) == sorted(
         f"not {text}" for text in ("one", "two", "three", "four")
     )
-    until(lambda: "two" not in [body["text"] for body in bodies(world, left)], 10)
+    until(lambda: "two" not in [body["text"] for body in bodies(world, left)])
 
 
 def bodies(world: World, room_id: str) -> list[Any]:

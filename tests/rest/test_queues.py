@@ -6,17 +6,14 @@ import asyncio
 import json
 from typing import Any
 
-import pytest
-
 from rts_server.dev import aws
 from rts_server.persistence.backlog import in_order
 from rts_server.persistence.queues import dead
 from tests.persistence.samples import new
 from tests.rest.client import Rest
 from tests.rest.test_rooms import group, member
-from tests.world import World, name, placed, until
-
-pytestmark = pytest.mark.timeout(60)
+from tests.waiting import until
+from tests.world import World, name, placed
 
 
 def test_the_order_is_that_of_each_room() -> None:
@@ -53,7 +50,7 @@ async def test_what_was_given_up_is_seen_and_put_back(world: World, operator: Re
     assert "secret" not in str(told)
     replayed = await operator.ok("POST", "/v1/queues/dlq:replay", {"queue": "messages"})
     assert replayed == {"replayed": 3, "left": 0}
-    await asyncio.to_thread(until, lambda: placed(world, room_id) == 3, 15)
+    await asyncio.to_thread(until, lambda: placed(world, room_id) == 3)
     again = await operator.ok("POST", "/v1/queues/dlq:replay", {"queue": "messages"})
     assert again == {"replayed": 0, "left": 0}
     rooms = await operator.ok("POST", "/v1/queues/dlq:replay", {"queue": "rooms"})

@@ -5,13 +5,9 @@ from __future__ import annotations
 import io
 from typing import Any
 
-import pytest
-
 from tests.flows.test_commands import ok
 from tests.rest.client import Rest
 from tests.world import World, name
-
-pytestmark = pytest.mark.timeout(60)
 
 
 def member(user_id: str, role: str = "member") -> dict[str, Any]:

@@ -13,8 +13,6 @@ from tests.rest.client import Rest
 from tests.rest.test_rooms import group, member
 from tests.world import World, name
 
-pytestmark = pytest.mark.timeout(60)
-
 
 async def test_rooms_and_unread_are_explained(world: World, operator: Rest) -> None:
     """The list is the user's own; unread is told as totals and, explained, by room."""
@@ -69,7 +67,7 @@ async def test_disconnect_closes_and_lets_come_back(world: World, operator: Rest
         assert told == {"instances": 1}
         closing = await a.wait_for(lambda e: bool(e["type"] == "session.closing"))
         assert (closing["data"]["code"], closing["data"]["reconnect"]) == ("draining", True)
-        await a.until(lambda: len(a.of_type("session.ready")) == 2, 10)
+        await a.until(lambda: len(a.of_type("session.ready")) == 2)
         await operator.ok("POST", f"/v1/users/{alice}:disconnect")
         await a.until(lambda: len(a.of_type("session.closing")) == 2)
         last = a.of_type("session.closing")[-1]

@@ -16,6 +16,7 @@ from rts_server.rooms import events
 from rts_server.rooms.append import Append
 from rts_server.rooms.standing import Standings
 from tests.rooms.bench import Bench, failed, group, message, relayed
+from tests.waiting import PATIENCE
 
 Harm = Callable[[Bench, str], Awaitable[Any]]
 
@@ -33,10 +34,10 @@ async def test_one_event_is_the_same_everywhere(bench: Bench) -> None:
     room_id = await bench.group("alice", "bob")
     async with bench.redis.pubsub() as channel:
         await channel.subscribe(keys.room_channel(room_id))
-        assert (await channel.get_message(timeout=1))["type"] == "subscribe"
+        assert (await channel.get_message(timeout=PATIENCE))["type"] == "subscribe"
         text = 'hé "你" 😀 \\ \u2028 \x7f \n\t/ {} @'
         answer = await bench.append(message(room_id, "alice", "m1", text=text))
-        heard = await channel.get_message(timeout=1)
+        heard = await channel.get_message(timeout=PATIENCE)
     assert heard is not None
     assert answer[0] == "ok"
     published = heard["data"].decode()

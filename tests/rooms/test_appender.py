@@ -11,8 +11,8 @@ from redis.asyncio import BlockingConnectionPool, Redis
 from rts_server import keys
 from rts_server.pipe import Pipe
 from rts_server.rooms.appender import Appender
-from tests.presence.instance import soon
 from tests.rooms.bench import FAR, Bench, group, message
+from tests.waiting import eventually
 
 
 @pytest.fixture
@@ -46,7 +46,7 @@ async def test_a_claim_nobody_waits_for_is_given_back(bench: Bench, appender: Ap
     claim = keys.room(request.room_id).claim
     appender.call(call).cancel()
     await appender.call(message("other", "alice").call(bench.settings, "origin", "n", FAR, True))
-    await soon(lambda: _free(bench.redis, claim))
+    await eventually(lambda: _free(bench.redis, claim))
 
 
 async def _free(redis: Redis, claim: str) -> bool:

@@ -18,13 +18,12 @@ from rts_server.rooms.appends import Done
 from rts_server.rooms.fates import parse_notice, stored_checks
 from tests.rooms.bench import Bench, group, message
 from tests.rooms.deployed import Deployed
-
-SOON = 5.0
+from tests.waiting import PATIENCE
 
 
 async def end(done: Done) -> str:
     """The fate, in reasonable time."""
-    async with asyncio.timeout(SOON):
+    async with asyncio.timeout(PATIENCE):
         return await done.fate
 
 

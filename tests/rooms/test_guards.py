@@ -13,6 +13,7 @@ from rts_server.config import Limits
 from rts_server.rooms import events
 from rts_server.rooms.append import Append
 from tests.rooms.bench import Bench, group, message
+from tests.waiting import PATIENCE
 
 Harm = Callable[[Bench, str], Awaitable[Any]]
 
@@ -128,10 +129,10 @@ async def test_a_refused_append_moves_no_byte(bench: Bench, case: str) -> None:
     before = await bench.dump()
     async with bench.redis.pubsub() as channel:
         await channel.subscribe(keys.room_channel(room_id))
-        assert await channel.get_message(timeout=1) is not None
+        assert await channel.get_message(timeout=PATIENCE) is not None
         assert await bench.outcome(make(room_id), **more) == outcome
         await bench.redis.publish(keys.room_channel(room_id), "end")
-        heard = await channel.get_message(timeout=1)
+        heard = await channel.get_message(timeout=PATIENCE)
     assert heard is not None
     assert heard["data"] == b"end"
     assert await bench.dump() == before

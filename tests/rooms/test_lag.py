@@ -6,8 +6,8 @@ import asyncio
 
 from rts_server import metrics
 from rts_server.rooms import lag
-from tests.presence.instance import soon
 from tests.rooms.deployed import Deployed
+from tests.waiting import eventually
 
 
 def counted() -> float:
@@ -28,5 +28,5 @@ async def test_one_message_at_a_time_is_looked_for(deployed: Deployed) -> None:
     await asyncio.sleep(3 * lag.LOOKS[0])
     assert counted() == before
     await deployed.store()
-    await soon(lambda: counted() == before + 1)
+    await eventually(lambda: counted() == before + 1)
     assert metrics.STORED_SECONDS._sum.get() - seconds >= 3 * lag.LOOKS[0]

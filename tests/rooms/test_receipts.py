@@ -11,6 +11,7 @@ from rts_server import keys
 from rts_server.persistence.flush import flush
 from rts_server.rooms.receipts import _RECEIPTS
 from tests.rooms.bench import Bench, message
+from tests.waiting import PATIENCE
 
 EVERY = 50
 
@@ -60,14 +61,14 @@ async def test_the_room_is_told_together_and_not_too_often(bench: Bench) -> None
     room_id = await room_of(bench, 3)
     async with bench.redis.pubsub() as channel:
         await channel.subscribe(keys.room_channel(room_id))
-        assert await channel.get_message(timeout=1) is not None
+        assert await channel.get_message(timeout=PATIENCE) is not None
         await moved(bench, room_id, "bob", 1)
         waits = [(await moved(bench, room_id, user, 2))[4] for user in ("bob", "carol")]
         assert all(0 < wait <= EVERY for wait in waits)
         await asyncio.sleep(EVERY / 1000)  # the interval itself is what is tested
         assert (await moved(bench, room_id, "", 0))[4] == 0
         assert (await moved(bench, room_id, "", 0))[4] == 0
-        words = [await channel.get_message(timeout=1) for _ in range(2)]
+        words = [await channel.get_message(timeout=PATIENCE) for _ in range(2)]
         assert await channel.get_message(timeout=0.05) is None
     told = [word["data"].decode().split(" ", 3) for word in words if word]
     assert [kind for _, _, kind, _ in told] == ["~receipt.updated"] * 2
@@ -82,7 +83,7 @@ async def test_large_rooms_are_not_told(bench: Bench) -> None:
     room_id = await room_of(bench, 3)
     async with bench.redis.pubsub() as channel:
         await channel.subscribe(keys.room_channel(room_id))
-        assert await channel.get_message(timeout=1) is not None
+        assert await channel.get_message(timeout=PATIENCE) is not None
         assert await moved(bench, room_id, "bob", 2, most=2) == [b"warm", 2, 2, 1, 0]
         assert await channel.get_message(timeout=0.05) is None
     (record,) = await flushed(bench, room_id)

@@ -11,6 +11,7 @@ from rts_server.rooms import events
 from rts_server.rooms.standing import Seat, Standings
 from tests.rooms.bench import Bench, message
 from tests.rooms.deployed import Deployed
+from tests.waiting import PATIENCE
 
 
 def settings(user: str, room_id: str, **changed: bool) -> Any:
@@ -40,9 +41,9 @@ async def test_settings_are_a_record_and_a_word_to_his_own_devices(bench: Bench)
     head = await bench.head(room_id)
     async with bench.redis.pubsub() as channel:
         await channel.subscribe(keys.user_channel(weird))
-        assert await channel.get_message(timeout=1) is not None
+        assert await channel.get_message(timeout=PATIENCE) is not None
         assert await bench.outcome(settings(weird, room_id, muted=True)) == "ok"
-        heard = await channel.get_message(timeout=1)
+        heard = await channel.get_message(timeout=PATIENCE)
     assert heard is not None
     told = orjson.loads(heard["data"])
     event = orjson.loads(told["text"])

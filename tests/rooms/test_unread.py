@@ -15,9 +15,9 @@ from rts_server import errors, keys
 from rts_server.persistence.user_rooms import Membership, UserRooms
 from rts_server.rooms import events, unread
 from rts_server.rooms.unread import _UNREAD, Unread
-from tests.presence.instance import soon
 from tests.rooms.bench import Bench, message, round_trips
 from tests.rooms.test_chatlist import lists
+from tests.waiting import PATIENCE, eventually
 
 USERS = [f"user-{n}" for n in range(20)]
 
@@ -41,14 +41,14 @@ async def hearing(bench: Bench, *room_ids: str) -> AsyncIterator[PubSub]:
     async with bench.redis.pubsub() as channel:
         await channel.subscribe(*map(keys.room_channel, room_ids))
         for _ in room_ids:
-            assert await channel.get_message(timeout=1) is not None
+            assert await channel.get_message(timeout=PATIENCE) is not None
         yield channel
 
 
 async def heard(channel: PubSub) -> tuple[str, dict[str, Any]]:
     """Whom the next word is for, and what it says."""
-    async with asyncio.timeout(10):
-        while (word := await channel.get_message(timeout=1)) is None:
+    async with asyncio.timeout(PATIENCE):
+        while (word := await channel.get_message(timeout=PATIENCE)) is None:
             pass
     kind, text = word["data"].decode().split(" ", 3)[2:]
     return kind.removeprefix("~unread.changed@"), orjson.loads(text)
@@ -69,7 +69,7 @@ async def test_unread_is_told_at_the_head_to_one_user(
         args: list[str | int] = ["bob", room_id, keys.room_channel(room_id), 5, 2]
         assert await _UNREAD.run(bench.redis, where, args) == b"warm"
         assert await _UNREAD.run(bench.redis, where, ["eve", *args[1:]]) == b"not_found"
-        word = await channel.get_message(timeout=1)
+        word = await channel.get_message(timeout=PATIENCE)
     assert word is not None
     epoch, offset, kind, text = word["data"].decode().split(" ", 3)
     assert (epoch, offset, kind) == ("1", "4", "~unread.changed@bob")
@@ -118,7 +118,7 @@ async def test_who_cannot_be_read_keeps_nothing_from_others(
         await bench.redis.set(keys.user_rooms(USERS[0]), "no hash")
         telling.tell_soon(USERS[0], rooms[USERS[0]][0])
         telling.tell_soon(USERS[1], rooms[USERS[1]][0])
-        await soon(lambda: not telling._moved)
+        await eventually(lambda: not telling._moved)
         await bench.redis.delete(keys.user_rooms(USERS[0]))
         telling.tell_soon(USERS[1], rooms[USERS[1]][0])
         assert (await heard(channel))[0] == USERS[1]

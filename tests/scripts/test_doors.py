@@ -24,8 +24,6 @@ from scripts.verify import verify
 from tests.cli.operator import call, manifest
 from tests.world import World, name
 
-pytestmark = pytest.mark.timeout(60)
-
 FOLDER = Path(__file__).parents[2] / "scripts"
 SCRIPTS = {
     "instances": instances,

@@ -22,9 +22,8 @@ from scripts.queues import queues
 from tests.cli.operator import Operator, manifest
 from tests.flows.test_commands import ok
 from tests.persistence.samples import added
-from tests.world import World, name, placed, until
-
-pytestmark = pytest.mark.timeout(60)
+from tests.waiting import PATIENCE, until
+from tests.world import World, name, placed
 
 
 @pytest.mark.parametrize(
@@ -71,7 +70,7 @@ async def test_poison_gets_a_second_chance(world: World, ops: Operator, tmp_path
             rows = await ops.rows(quarantine, "list", code=None)
             return [row for row in rows if row.get("room_id") == room_id]
 
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE):
             while not (rows := await found()):
                 pass
         assert rows[0]["message_id"] == message_id
@@ -92,8 +91,8 @@ async def test_poison_gets_a_second_chance(world: World, ops: Operator, tmp_path
         message = again["data"]["message"]
         assert (message["sender_id"], message["text"]) == (alice, "well meant")
         assert (message["metadata"], message["client_msg_id"]) == ({"n": 1}, f"replay-{message_id}")
-    await asyncio.to_thread(until, lambda: placed(world, room_id) == 1, 15)
-    await asyncio.to_thread(until, lambda: stored(world, room_id, f"MEMBER#{carol}"), 15)
+    await asyncio.to_thread(until, lambda: placed(world, room_id) == 1)
+    await asyncio.to_thread(until, lambda: stored(world, room_id, f"MEMBER#{carol}"))
     listed = {row["name"]: row for row in await ops.rows(queues, "list")}
     assert listed[kept(world.stack.settings.quarantine_queue)]["in_flight"] == 1
     sqs.purge_queue(QueueUrl=url)

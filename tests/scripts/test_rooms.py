@@ -18,8 +18,6 @@ from scripts.verify import verify
 from tests.cli.operator import Operator, manifest
 from tests.world import World, name
 
-pytestmark = pytest.mark.timeout(60)
-
 
 async def test_members_out_of_a_table(ops: Operator, tmp_path: Path) -> None:
     """Each line is a member; rooms that are not there are left unless they are to be made."""

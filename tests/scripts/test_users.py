@@ -6,8 +6,6 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from rts_server.cli.rooms import rooms
 from rts_server.keys import external_room_id
 from scripts.instances import instances
@@ -17,9 +15,8 @@ from scripts.unread import unread
 from scripts.user import user
 from tests.cli.operator import Operator, call, manifest
 from tests.flows.test_commands import ok
+from tests.waiting import PATIENCE
 from tests.world import World, name
-
-pytestmark = pytest.mark.timeout(60)
 
 
 async def made(ops: Operator, folder: Path, *members: str, count: int = 1) -> list[str]:
@@ -60,7 +57,7 @@ async def test_presence_is_explained(world: World, ops: Operator) -> None:
     async with world.js(alice) as a:
         await a.join("/presence")
         rows = await ops.rows(presence, alice)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE):
             while (
                 rows[0]["state"] != "online" or len(rows) < 2
             ):  # connections are told a moment later, and together
