@@ -19,7 +19,8 @@ from rts_server.dev.stack import Stack
 from rts_server.dev.valkey import Valkey
 from tests.instances.conftest import FAST
 from tests.nemesis.link import Link
-from tests.world import Process, World, fetched, free_port, ready, until
+from tests.waiting import until
+from tests.world import Process, World, fetched, free_port, ready
 
 QUEUES = ("chat-message-queue.fifo", "chat-room-queue")
 FUNCTIONS = ("chat-message-to-db", "chat-room-to-db")

@@ -13,7 +13,6 @@ from tests.nemesis.run import once
 SECONDS = 9.0
 
 
-@pytest.mark.timeout(300)
 @pytest.mark.parametrize("seed", [56])
 async def test_no_promise_breaks_whatever_fails(
     seed: int, tmp_path: Path, pytestconfig: pytest.Config
