@@ -16,6 +16,7 @@ from redis.exceptions import RedisError
 from rts_server.adapter.everywhere import Everywhere
 from rts_server.adapter.hearing import Hearing
 from rts_server.config import Settings
+from rts_server.deadline import within
 from rts_server.files.own import OwnFiles
 from rts_server.files.store import Store
 from rts_server.persistence.archive import Archive
@@ -180,7 +181,7 @@ class Presence:
         await self._tasks.close()
         await self.watches.close()
         with contextlib.suppress(TimeoutError, RedisError, OSError):
-            async with asyncio.timeout(FAREWELL):
+            async with within(FAREWELL):
                 await self.online.flush()
                 await self.lease.leave()
 

@@ -13,6 +13,7 @@ from redis.asyncio import ConnectionPool
 from redis.exceptions import ConnectionError as Lost
 from redis.exceptions import RedisError
 
+from rts_server.deadline import within
 from rts_server.link import Command, Link
 from rts_server.tasks import cancelled
 
@@ -84,7 +85,7 @@ class Pipe:
 
     async def _open(self) -> None:
         try:
-            async with asyncio.timeout(CONNECT):
+            async with within(CONNECT):
                 self._link = await Link.open(self._pool, self._answered)
         except (RedisError, OSError, TimeoutError) as error:
             log.warning("redis cannot be reached", extra={"error": type(error).__name__})

@@ -11,6 +11,7 @@ from typing import Any
 from redis.asyncio import ConnectionPool
 from redis.exceptions import RedisError
 
+from rts_server.deadline import within
 from rts_server.link import Link
 from rts_server.tasks import cancelled
 
@@ -93,7 +94,7 @@ class Subscriber:
         wait, first = 0.05, True
         while True:
             try:
-                async with asyncio.timeout(CONNECT):
+                async with within(CONNECT):
                     self._link = await Link.open(self._pool, self._reply)
                 self._say("SUBSCRIBE", sorted(self._wanted))
                 wait = 0.05

@@ -46,8 +46,8 @@ ITS_OWN_FAULT = frozenset(
     {"bad_request", "invalid_param", "message_too_large", "unsupported_type", "rate_limited"}
 )
 """Codes of refusals that no decent client collects by the hundred."""
-MARGIN = 0.5
-"""Seconds of the command's deadline kept for the ack itself."""
+WORK_SHARE = 0.9
+"""Of a command's deadline; the rest is kept for the ack itself."""
 
 
 class Namespace(socketio.AsyncNamespace):  # type: ignore[misc]
@@ -219,8 +219,11 @@ class Namespace(socketio.AsyncNamespace):  # type: ignore[misc]
         session.line = session.worker = None  # a connection at rest keeps nothing
 
     async def _in_time(self, session: Session, asked: Asked) -> Answer | errors.Refusal:
-        deadline = session.deadline
-        deadline.begin(asked.at + self._settings.command_deadline)
+        """What is late already does not begin: those before it in the line took all its time."""
+        until, deadline = self._until(asked), session.deadline
+        if until <= self._now():
+            return self._too_late(session)
+        deadline.begin(until)
         try:
             if not session.ready.is_set():
                 await session.ready.wait()
@@ -228,9 +231,17 @@ class Namespace(socketio.AsyncNamespace):  # type: ignore[misc]
         except asyncio.CancelledError:
             if not deadline.end():
                 raise
-            return errors.Timeout() if session.ready.is_set() else errors.Unavailable()
+            return self._too_late(session)
         deadline.end()
         return answer
+
+    def _until(self, asked: Asked) -> float:
+        """When the work of a command must be over, in loop time."""
+        return asked.at + self._settings.command_deadline * WORK_SHARE
+
+    @staticmethod
+    def _too_late(session: Session) -> errors.Refusal:
+        return errors.Timeout() if session.ready.is_set() else errors.Unavailable()
 
     async def _apply(self, session: Session, frame: Frame) -> Answer | errors.Refusal:
         try:
@@ -294,8 +305,7 @@ class Namespace(socketio.AsyncNamespace):  # type: ignore[misc]
 
     def _answer_when_durable(self, session: Session, asked: Asked, answer: Durable) -> None:
         """With its fate, or after a while without: then the fate is told later."""
-        left = asked.at + self._settings.command_deadline - MARGIN - self._now()
-        patience = max(0.0, min(self._settings.durable_wait, left))
+        patience = max(0.0, min(self._settings.durable_wait, self._until(asked) - self._now()))
         loop = asyncio.get_running_loop()
         timer = loop.call_later(patience, self._accept, session, asked, answer)
 

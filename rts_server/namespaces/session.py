@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from rts_server.auth import Identity
+from rts_server.deadline import Deadline
 from rts_server.engine.frames import Frame
 from rts_server.engine.outgoing import Outgoing
-from rts_server.namespaces.deadline import Deadline
 from rts_server.once import Once
 
 

@@ -17,6 +17,7 @@ from redis.exceptions import RedisError
 
 from rts_server import keys, metrics
 from rts_server.config import Settings
+from rts_server.deadline import within
 from rts_server.persistence import outbox
 from rts_server.persistence.clearing import Clearing
 from rts_server.persistence.complaints import Complaints
@@ -108,7 +109,7 @@ class Relay:
             tend, clearing, *senders = tasks
             await cancelled(stop, tend, *senders)
             with suppress(TimeoutError):
-                async with asyncio.timeout(FAREWELL):
+                async with within(FAREWELL):
                     await self._farewell()
             await cancelled(clearing)
             self._pool.shutdown(wait=False, cancel_futures=True)

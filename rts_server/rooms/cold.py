@@ -13,12 +13,14 @@ from redis.exceptions import RedisError
 
 from rts_server import errors, keys, metrics
 from rts_server.config import Settings, ms
+from rts_server.deadline import within
 from rts_server.persistence.archive import Archive
 from rts_server.persistence.stored import StoredMember, StoredRoom
 from rts_server.rooms.appender import room_script
 from rts_server.rooms.barriers import Barriers
 from rts_server.rooms.claim import give_back
 from rts_server.rooms.template import Slot, hole, pieces
+from rts_server.tasks import cancelled
 
 log = logging.getLogger(__name__)
 
@@ -54,8 +56,7 @@ class Loader:
 
     async def close(self) -> None:
         """Give up what is still loading; claims end by themselves."""
-        for task in list(self._loads.values()):
-            task.cancel()
+        await cancelled(*self._loads.values())
         await self._barriers.close()
 
     def _ended(self, room_id: str, task: asyncio.Task[None]) -> None:
@@ -72,7 +73,7 @@ class Loader:
 
     async def _load(self, room_id: str, nonce: str, quiet: bool, create: bool) -> None:
         try:
-            async with asyncio.timeout(PATIENCE):
+            async with within(PATIENCE):
                 found = await self._archive.room(room_id)
                 if quiet and found and await self._wake(room_id, nonce, found):
                     return
