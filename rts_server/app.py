@@ -62,7 +62,7 @@ def create_app(settings: Settings) -> web.Application:
     if parts.tracing is not None:
         parts.tracing.follow_commands(chat, receipts, here)
     server.attach(app)
-    drain = app[DRAIN] = Drain(settings, server, (chat, receipts, here), parts.fates)
+    drain = app[DRAIN] = Drain(settings, server, (chat, receipts, here), parts)
     health.add_routes(app, partial(_not_ready, drain, hearing, (parts.revocations, tokens)))
     hearing.told = _told(connections, presence, drain)
     roster = Roster(parts.redis)

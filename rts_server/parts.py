@@ -23,6 +23,7 @@ from rts_server.persistence.archive import Archive
 from rts_server.persistence.backlog import Backlog
 from rts_server.persistence.eviction import must_not_evict
 from rts_server.persistence.revocations import Revocations
+from rts_server.persistence.statuses import Statuses
 from rts_server.persistence.user_rooms import UserRooms
 from rts_server.pipe import Pipe
 from rts_server.presence.lease import Lease
@@ -88,7 +89,8 @@ class Parts:
         self.history = History(settings, self.pipe, self.archive)
         self.appends = Appends(self.log, self.fates, self.user_rooms, self.archive)
         self.fates.index = self.appends.index
-        self.messages = Messages(self.redis, self.appends, self.history)
+        self.statuses = Statuses(self.redis)
+        self.messages = Messages(self.statuses, self.appends, self.history)
         self.memberships = Memberships(settings, self.appends, self.user_rooms, self.archive)
         self.rooms = Rooms(self.appends, self.memberships, self.standings, self.archive)
         self.members = Members(self.pipe, self.archive)
@@ -116,7 +118,7 @@ class Parts:
         """The resources of REST. The system acts there, nobody's membership is asked."""
         settings, declarations = self.settings, self.declarations
         rooms = self.operated
-        messages = Messages(self.redis, self.system, self.history, system=True)
+        messages = Messages(self.statuses, self.system, self.history, system=True)
         kept = (OwnFiles(store, self.backlog), presences)
         reads = (self.history, self.archive, self.user_rooms)
         personal = PersonalData(self.system, messages, reads, kept)
@@ -136,12 +138,19 @@ class Parts:
         self.fates.start()
         return self
 
+    async def settled(self) -> None:
+        """Return when nothing appended here is without a fate, and no fate untold."""
+        await self.fates.settled()
+        await asyncio.sleep(0)  # who waited for a fate hears of it in this turn
+        await self.statuses.settled()
+
     async def __aexit__(self, *_: object) -> None:
         """Stop in the opposite order and close the connections."""
         await self.typing.close()
         await self.unread.close()
         await self.receipts.close()
         await self.fates.close()
+        await self.statuses.close()
         await self.loader.close()
         await self.verifier.close()
         await self.appender.close()

@@ -221,7 +221,7 @@ class Chat(Namespace):
         async def tell(fate: str) -> None:
             if fate == "queued" and done.tells():
                 status = data | {"status": fate}
-                await self._messages.tell_sender(room_id, session.user_id, status)
+                self._messages.tell_sender(room_id, session.user_id, status)
 
         return tell
 

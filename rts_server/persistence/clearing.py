@@ -13,6 +13,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
 
 from rts_server import keys
+from rts_server.persistence import statuses
 from rts_server.persistence.complaints import Complaints
 from rts_server.persistence.lanes import LONGEST_BACKOFF, backoff
 from rts_server.persistence.outbox import Entry
@@ -22,10 +23,17 @@ log = logging.getLogger(__name__)
 
 
 class Clearing:
-    """Accepted entries, until Redis has forgotten them. `cleared` hears of each that is gone."""
+    """Accepted entries, until Redis has forgotten them. `cleared` hears of each that is gone.
 
-    def __init__(self, redis: Redis, cleared: Callable[[Entry], None]) -> None:
-        self._redis, self._cleared = redis, cleared
+    Where nobody hears the notice to an origin, the origin is gone: then the senders of what is
+    older than an ack waits are told here.
+    """
+
+    def __init__(
+        self, redis: Redis, cleared: Callable[[Entry], None], late: Callable[[Entry], bool]
+    ) -> None:
+        """`late`: whether an entry is so old that it was acked `accepted`."""
+        self._redis, self._cleared, self._late = redis, cleared, late
         self._users = UserRooms(redis)
         self._accepted: asyncio.Queue[list[Entry]] = asyncio.Queue()
         self._complaints = Complaints(log)
@@ -82,15 +90,30 @@ class Clearing:
         return True
 
     async def _delete(self, entries: list[Entry]) -> None:
+        by_origin = [
+            (origin, list(group))
+            for origin, group in groupby(sorted(entries, key=_origin), key=_origin)
+        ]
         async with self._redis.pipeline(transaction=False) as pipe:
             for part, group in groupby(sorted(entries, key=_part), key=_part):
                 pipe.xdel(keys.outbox(part), *(entry.entry_id for entry in group))
-            for origin, group in groupby(sorted(entries, key=_origin), key=_origin):
-                queued = [[entry.room_id, entry.request_id, entry.entry_id] for entry in group]
+            for origin, told in by_origin:
+                queued = [[entry.room_id, entry.request_id, entry.entry_id] for entry in told]
                 pipe.publish(keys.instance_channel(origin), json.dumps({"queued": queued}))
-            await pipe.execute()
+            heard = (await pipe.execute())[-len(by_origin) :]
+        for (_, told), ears in zip(by_origin, heard, strict=True):
+            if not ears:
+                await self._tell_senders(told)
         for entry in entries:
             self._cleared(entry)
+
+    async def _tell_senders(self, entries: list[Entry]) -> None:
+        """What their origin would tell, if it were still there."""
+        async with self._redis.pipeline(transaction=False) as pipe:
+            for entry in filter(self._late, entries):
+                if said := statuses.of(entry):
+                    pipe.publish(*said)
+            await pipe.execute()
 
 
 def _part(entry: Entry) -> int:

@@ -72,7 +72,8 @@ class Relay:
         self._redis = redis
         self._tell_landed = landed
         self._leases = Leases(redis, secrets.token_hex(8), settings.relay_lease)
-        self._clearing = Clearing(redis, self._cleared)
+        self._clearing = Clearing(redis, self._cleared, self._was_accepted)
+        self._ack_waits = 1000 * settings.durable_wait
         slots = MESSAGE_SLOTS + ROOM_SLOTS
         self._pool = ThreadPoolExecutor(slots, thread_name_prefix="relay")
         self._client = connect(settings, SEND_TIMEOUT, slots)
@@ -256,6 +257,10 @@ class Relay:
             self._tell_landed(entries)
         self._clearing.add(entries)
         self._relieved.set()
+
+    def _was_accepted(self, entry: Entry) -> bool:
+        """Older than any ack waits to say `queued`."""
+        return self._depth.clock() - accepted_ms(entry.entry_id) >= self._ack_waits
 
     def _cleared(self, entry: Entry) -> None:
         if entry.part in self._parts:

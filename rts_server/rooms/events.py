@@ -11,7 +11,6 @@ import orjson
 
 from rts_server import keys
 from rts_server.persistence.records import KEPT, expiry, preview_text
-from rts_server.protocol.event import ephemeral
 from rts_server.rooms.append import RECORD_VERSION, Append, Event, Joining, Op, Wanted
 from rts_server.rooms.reactions import counts, shown
 from rts_server.rooms.roles import OWNER, roles_that, roles_that_give
@@ -418,8 +417,3 @@ def _system(room_id: str, actor_id: str, event: str, op: Op) -> Event:
         counts=False,
         op=op,
     )
-
-
-def message_status(room_id: str, data: dict[str, Any]) -> str:
-    """The event that follows an ack `accepted`; ephemeral."""
-    return ephemeral("message.status", data, room_id)

@@ -6,10 +6,8 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
-import orjson
-from redis.asyncio import Redis
-
-from rts_server import errors, keys
+from rts_server import errors
+from rts_server.persistence.statuses import Statuses
 from rts_server.rooms import events
 from rts_server.rooms.append import Append
 from rts_server.rooms.appends import Appends, Done
@@ -24,10 +22,10 @@ class Messages:
     """Send and change. Every command is safe to repeat."""
 
     def __init__(
-        self, redis: Redis, appends: Appends, history: History, *, system: bool = False
+        self, statuses: Statuses, appends: Appends, history: History, *, system: bool = False
     ) -> None:
         """`system`: whoever acts need not be a member, as in `SystemAppends`."""
-        self._redis = redis
+        self._statuses = statuses
         self._system = system
         self._appends = appends
         self._history = history
@@ -145,8 +143,6 @@ class Messages:
 
         return self._appends.agree("queued", queued if current.waiting else None)
 
-    async def tell_sender(self, room_id: str, user_id: str, data: dict[str, Any]) -> None:
+    def tell_sender(self, room_id: str, user_id: str, data: dict[str, Any]) -> None:
         """`message.status` to the sender's devices on all instances."""
-        text = events.message_status(room_id, data)
-        message = {"kind": "event", "namespace": "/chat", "type": "message.status", "text": text}
-        await self._redis.publish(keys.user_channel(user_id), orjson.dumps(message))
+        self._statuses.tell(room_id, user_id, data)

@@ -103,3 +103,29 @@ async def test_sleeping_instance_loses_nothing(pair: World, full: bool, beyond: 
         await sender.send("after")
         sender.acked |= other.acked
         await whole(pair, sender, [a, b, c], 12)
+
+
+@pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGTERM])
+async def test_who_was_told_accepted_hears_the_rest_without_the_instance(
+    pair: World, end: signal.Signals
+) -> None:
+    """SQS is away, the origin ends, SQS is back: the sender's other device hears `queued`, once."""
+    aws = pair.stack.aws
+    assert aws is not None
+    alice = name("alice")
+    async with pair.js(alice, instance=1) as other, pair.js(alice) as a:
+        sender = Sender(a, await group(a, [name("bob")]))
+        await sender.send("before")
+        aws.signal(signal.SIGSTOP)
+        try:
+            assert (await sender.send("during"))["status"] == "accepted"
+            pair.webs[0].signal(end)
+            await asyncio.to_thread(until, lambda: pair.webs[0].ended, 60)
+        finally:
+            aws.signal(signal.SIGCONT)
+        await other.until(lambda: bool(other.of_type("message.status")), 30)
+        (told,) = other.of_type("message.status")
+        (during,) = (one for one in sender.acked.values() if one["status"] == "accepted")
+        assert told["data"]["message_id"] == during["message_id"]
+        assert told["data"]["status"] == "queued"
+    pair.webs[0].start()

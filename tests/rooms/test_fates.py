@@ -89,6 +89,7 @@ async def test_a_repeated_send_shares_the_fate(deployed: Deployed) -> None:
     assert first.appended.offset == second.appended.offset
     await deployed.store()
     assert {await end(first), await end(second)} == {"queued"}
+    assert [second.tells(), first.tells()] == [True, False]  # whoever was acked accepted, once
 
 
 async def test_a_message_that_can_never_be_stored_fails(deployed: Deployed) -> None:
