@@ -14,9 +14,11 @@ from jwt.algorithms import HMACAlgorithm
 from rts_server.config import Settings
 from rts_server.errors import TokenExpired, Unauthorized
 from rts_server.jwks import KeySet
+from rts_server.protocol.unicode import is_name
 
 ALGORITHM = "HS256"
 LONGEST = 4_096
+LONGEST_NAME = 128
 USER_ID = re.compile(r"[!-~]{1,128}")
 
 
@@ -123,7 +125,7 @@ def _identity(claims: dict[str, Any], longest: float) -> Identity:
         raise Unauthorized()
     if not isinstance(claims["exp"], int) or isinstance(claims["exp"], bool):
         raise Unauthorized()
-    shown = name if isinstance(name, str) and 0 < len(name) <= 128 and name.isprintable() else None
+    shown = name if is_name(name, LONGEST_NAME) else None
     scope = claims.get("scope")
     issued_at = int(claims["iat"])
     return Identity(

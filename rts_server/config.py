@@ -12,6 +12,7 @@ from marshmallow import fields as wire
 from marshmallow.validate import OneOf, Range, Regexp
 
 from rts_server import rates
+from rts_server.protocol.numbers import DecimalText, WholeText
 
 MASK = "********"
 
@@ -58,12 +59,12 @@ def _text(variable: str, default: str | None, valid: Any = None, **more: Any) ->
 
 
 def _seconds(variable: str, default: float, least: float = 0.0, most: float | None = None) -> Any:
-    kind = wire.Float(validate=Range(least, most))
+    kind = DecimalText(validate=Range(least, most))
     return field(default=default, metadata={"env": variable, "wire": kind})
 
 
 def _count(variable: str, default: int, least: int = 1, most: int | None = None) -> Any:
-    kind = wire.Integer(validate=Range(least, most))
+    kind = WholeText(validate=Range(least, most))
     return field(default=default, metadata={"env": variable, "wire": kind})
 
 

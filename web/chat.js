@@ -239,7 +239,8 @@ function start(user) {
     changes = changes.then(() => guarded("change", () => work({ room_id, message_id })));
   }
 
-  function react(key, emoji) {
+  function react(key, shown) {
+    const emoji = shown.replaceAll("\ufe0f", ""); // as the server keeps it
     const { reactions } = open.rows(user).find((row) => row.key === key);
     const on = !reactions[emoji]?.user_ids.includes(user);
     change(key, (at) => wire.command("message.react", { ...at, emoji, on }));

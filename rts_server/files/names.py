@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from urllib.parse import quote
 
+from rts_server.protocol import unicode
+
 NAMELESS = "file"
-_HIDDEN = {"Cc", "Cf", "Cs", "Zl", "Zp"}
 _NOT_ASCII = re.compile(r"[^ !#-\[\]-~]|%")
 
 
 def cleaned(name: str) -> str:
-    """The last part of a path, without control and format characters; never empty."""
+    """The last part of a path, without what no name may hold; never one that cannot be seen."""
     last = re.split(r"[/\\]", name)[-1]
-    seen = "".join(c for c in last if unicodedata.category(c) not in _HIDDEN).strip()
-    return seen if seen.strip(".") else NAMELESS
+    name = unicode.without_refused(last).strip()
+    return name if unicode.is_seen(name.replace(".", "")) else NAMELESS
 
 
 def disposition(name: str, *, inline: bool) -> str:

@@ -10,12 +10,12 @@ from marshmallow.validate import Length
 from rts_server.protocol.fields import (
     LARGEST_SEQ,
     LIMITS,
+    Emoji,
     Flag,
     Metadata,
     Whole,
     choice,
     content_type,
-    emoji,
     identifier,
     line,
     role,
@@ -42,7 +42,7 @@ def says_something(data: dict[str, Any]) -> None:
     cited = data.get("attachments", [])
     if len(set(cited)) < len(cited):
         raise ValidationError("One of them twice.", "attachments")
-    if not data["text"].strip() and not cited:
+    if not data["text"] and not cited:
         raise ValidationError("Not empty.", "text")
 
 
@@ -178,7 +178,7 @@ class MessageEdit(Command):
     def _changes_something(self, data: dict[str, Any], **_: Any) -> None:
         if "text" not in data and "metadata" not in data:
             raise ValidationError("One of text and metadata.", "text")
-        if "text" in data and not data["text"].strip():
+        if data.get("text") == "":
             raise ValidationError("Not empty.", "text")
 
 
@@ -194,7 +194,7 @@ class MessageReact(Command):
 
     room_id = identifier(required=True)
     message_id = identifier(required=True)
-    emoji = emoji(required=True)
+    emoji = Emoji(required=True)
     on = Flag(required=True)
 
 

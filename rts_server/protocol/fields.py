@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-import unicodedata
 from typing import Any
 
 import orjson
@@ -12,9 +10,9 @@ from marshmallow.validate import Length, OneOf, Range, Regexp
 
 from rts_server.config import Limits
 from rts_server.errors import MessageTooLarge
+from rts_server.protocol import unicode
 
 LIMITS = Limits()
-_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 _FORBIDDEN_KEYS = {"__proto__", "constructor", "prototype"}
 LARGEST_SEQ = 10**10 - 1
 
@@ -56,7 +54,7 @@ def users(**more: Any) -> fields.List[Any]:
 
 
 def line(most: int, **more: Any) -> fields.String:
-    """A name: one line, no control or format characters."""
+    """A name: one line that can be seen."""
     return fields.String(validate=[Length(1, most), _one_line], **more)
 
 
@@ -70,15 +68,21 @@ def role(**more: Any) -> fields.String:
     return choice("owner", "admin", "member", "readonly", **more)
 
 
-def emoji(**more: Any) -> fields.String:
-    """An emoji or a short name of one, without spaces."""
-    return fields.String(validate=[Length(1, LIMITS.emoji_points), _no_space], **more)
+class Emoji(fields.String):
+    """An emoji or a short name of one, without spaces; taken without VS16."""
+
+    def __init__(self, **more: Any) -> None:
+        super().__init__(validate=[Length(1, LIMITS.emoji_points), _an_emoji], **more)
+
+    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> Any:
+        written = super()._deserialize(value, *args, **kwargs)
+        return unicode.folded(written) if isinstance(written, str) else written
 
 
 def text(**more: Any) -> fields.String:
-    """The text of a message. Too long is an error of its own: `message_too_large`."""
+    """The text of a message, or none. Too long is an error of its own: `message_too_large`."""
     told = {"maxLength": LIMITS.text_points} | more.pop("metadata", {})
-    return fields.String(validate=[_not_too_long, _no_control], metadata=told, **more)
+    return fields.String(validate=[_not_too_long, _a_text], metadata=told, **more)
 
 
 class Metadata(fields.Dict):
@@ -108,21 +112,23 @@ def _not_too_long(value: str) -> None:
         raise MessageTooLarge(details={"text": [f"Larger than {LIMITS.text_bytes} bytes."]})
 
 
-def _no_space(value: str) -> None:
-    if any(c.isspace() or unicodedata.category(c) == "Cc" for c in value):
-        raise ValidationError("Spaces and control characters are not allowed.")
+def _an_emoji(value: str) -> None:
+    if not unicode.is_emoji(value):
+        raise ValidationError("Not an emoji.")
 
 
-def _no_control(value: str) -> None:
-    if _CONTROL.search(value):
-        raise ValidationError("Control characters are not allowed.")
+def _a_text(value: str) -> None:
+    if not unicode.fits_text(value):
+        raise ValidationError("Characters that control lines or direction are not allowed.")
+    if value and not unicode.is_seen(value):
+        raise ValidationError("Nothing of it can be seen.")
 
 
 def _one_line(value: str) -> None:
-    if any(unicodedata.category(c) in ("Cc", "Cf", "Zl", "Zp") for c in value):
-        raise ValidationError("Control and format characters are not allowed.")
-    if not value.strip():
-        raise ValidationError("Not only spaces.")
+    if not unicode.fits_line(value):
+        raise ValidationError("Characters that control lines or direction are not allowed.")
+    if not unicode.is_seen(value):
+        raise ValidationError("Nothing of it can be seen.")
 
 
 def _bounded(value: dict[str, Any]) -> None:

@@ -21,6 +21,7 @@ from rts_server.protocol.fields import (
     text,
     user,
 )
+from rts_server.protocol.numbers import WholeText
 
 PLACES: dict[str, fields.Field[Any]] = {
     "room_id": identifier(required=True),
@@ -39,7 +40,7 @@ def place(*names: str) -> type[Schema]:
 
 def _whole(least: int, most: int, **more: Any) -> fields.Integer:
     """A number in a query, where everything is text."""
-    return fields.Integer(validate=Range(least, most), **more)
+    return WholeText(validate=Range(least, most), **more)
 
 
 def any_of(*names: str) -> dict[str, Any]:
@@ -165,7 +166,7 @@ class UnreadPage(Page, Explain):
 class EventPage(Command):
     """Events behind `epoch:offset`; without it from the first of the present epoch."""
 
-    after = fields.String(validate=Regexp(r"\d{1,10}:\d{1,10}\Z"))
+    after = fields.String(validate=Regexp(r"[0-9]{1,10}:[0-9]{1,10}\Z"))
     limit = _whole(1, LIMITS.replay_events, load_default=100)
 
 
