@@ -32,6 +32,32 @@ class Flow:
         return count
 
 
+STRANGERS = 10
+"""Lines a second about requests that are none."""
+
+
+class Strangers(logging.Filter):
+    """Of aiohttp's own lines: it tells of each request that is none, as an error and with all that
+    was in it, a token too. What is told is that there was one, and so many a second at most.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._flow = Flow(STRANGERS)
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether the line is written; without the exception where that is about a request."""
+        error = record.exc_info[1] if record.exc_info else None
+        if error is None or not type(error).__module__.startswith("aiohttp."):
+            return True
+        if not self._flow.admits():
+            return False
+        record.exc_info = record.exc_text = None
+        record.levelno, record.levelname = logging.WARNING, "WARNING"
+        record.__dict__.update(error=type(error).__name__, not_said=self._flow.left_out())
+        return True
+
+
 class JsonFormatter(logging.Formatter):
     """One line per record: time (RFC 3339, UTC), level, logger, message, the `extra` fields.
 
@@ -63,5 +89,6 @@ def configure(level: str, **fixed: str) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter(**fixed))
     logging.basicConfig(level=level, handlers=[handler], force=True)
+    logging.getLogger("aiohttp.server").addFilter(Strangers())
     for chatty in ("botocore", "boto3", "urllib3", "aiohttp.access", "socketio", "engineio"):
         logging.getLogger(chatty).setLevel(max(logging.WARNING, logging.getLevelName(level)))

@@ -6,6 +6,8 @@ import re
 from collections.abc import Mapping
 from typing import NamedTuple
 
+ROUNDING = 1e-6
+"""Seconds that are none: a clock that has run for months leaves its sums so exact, not more."""
 SWEEP = 10_000
 """Keys after which those that owe nothing are forgotten."""
 
@@ -30,10 +32,12 @@ RATES: dict[str, Rate] = {
     "presence_ids": Rate(50, 500),
     "uploads": Rate(20 / 60, 20),
     "operator": Rate(200, 400),
+    "handshakes": Rate(20, 200),
 }
 """`commands` and `errors` of a connection; `messages`, `changes`, `rooms` (created), `history`,
 `presence`, `presence_ids` and `uploads` of a user; durable events of a `room`; `typing` of a user
-in a room; requests of an `operator`. Each instance counts for itself."""
+in a room; requests of an `operator`; `handshakes` of an address. Each instance counts for
+itself."""
 
 _ONE = re.compile(r"(?P<name>[a-z_]+)=(?P<rate>[0-9.]+)/(?P<burst>[0-9.]+)")
 
@@ -69,7 +73,9 @@ class Buckets:
         """
         rate = self._rates[name]
         paid = max(now, self._paid.get((name, key), 0.0)) + cost / rate.per_second
-        wait = max(0.0, paid - now - rate.burst / rate.per_second)
+        wait = paid - now - rate.burst / rate.per_second
+        if wait < ROUNDING:
+            wait = 0.0
         if wait <= patience:
             self._paid[name, key] = paid
             if len(self._paid) > self._most:

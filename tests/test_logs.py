@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 import logging
@@ -15,6 +16,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rts_server import logs
+from rts_server.adapter.manager import Manager
+from rts_server.config import Settings
+from rts_server.engine.server import Server
+from tests.engine.serving import serving
 
 
 def record(message: str, *args: Any, **more: Any) -> logging.LogRecord:
@@ -83,3 +88,66 @@ def test_lines_that_strangers_cause_are_few(monkeypatch: pytest.MonkeyPatch) -> 
     now[0] = 101.0
     assert flow.admits()
     assert (flow.left_out(), flow.left_out()) == (2, 0)
+
+
+def configured(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
+    """What is logged from now on; all as before when the test is over."""
+    stream, root = io.StringIO(), logging.getLogger()
+    monkeypatch.setattr(sys, "stderr", stream)
+    for name in ("", "aiohttp.server", "socketio", "engineio", "botocore", "boto3", "urllib3"):
+        logger = logging.getLogger(name)
+        for field in ("handlers", "filters"):
+            monkeypatch.setattr(logger, field, [*getattr(logger, field)])
+        monkeypatch.setattr(logger, "level", logger.level)
+    root.handlers = []
+    logs.configure("INFO")
+    return stream
+
+
+async def test_a_request_that_is_none_is_a_line_without_what_was_in_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Malformed headers, a forged line in a sid: no token, no forged line, few lines, and all of
+    them JSON.
+    """
+    stream = configured(monkeypatch)
+    query = "GET /socket.io/?EIO=4&transport=polling&sid=x%0A%7B%22forged%22:1%7D HTTP/1.1"
+    requests = [
+        "GET / HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer sec\x00ret\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: a\r\nAuthorization secret\r\n\r\n",
+        f"{query}\r\nHost: a\r\n\r\n",
+        f"{query.replace('GET', 'secret')}\r\nHost: a\r\nContent-Length: x\r\n\r\n",
+    ]
+    async with serving(transports="polling,websocket") as (_, url):
+        port = int(url.rpartition(":")[2])
+        for text in [*requests, *requests[:1] * 3 * logs.STRANGERS]:
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(text.encode())
+            assert (await reader.readline()).startswith(b"HTTP/1.")
+            writer.close()
+    lines = stream.getvalue().splitlines()
+    assert lines
+    assert len(lines) < len(requests) + 3 * logs.STRANGERS
+    assert {json.loads(line)["level"] for line in lines} == {"warning"}
+    assert not [word for word in ("secret", "sec\\", "forged") if word in stream.getvalue()]
+
+
+async def test_our_own_failures_are_told_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An error that no stranger made keeps its traceback."""
+    stream = configured(monkeypatch)
+    try:
+        raise RuntimeError("ours")
+    except RuntimeError:
+        logging.getLogger("aiohttp.server").exception("Error handling request")
+    told = json.loads(stream.getvalue())
+    assert (told["level"], "RuntimeError: ours" in told["exception"]) == ("error", True)
+
+
+def test_the_libraries_have_no_handlers_of_their_own() -> None:
+    """A plain line between those of JSON could be forged by whoever is quoted in it."""
+    for name in ("socketio", "socketio.server", "engineio", "engineio.server"):
+        logging.getLogger(name).handlers.clear()
+        logging.getLogger(name).setLevel(logging.NOTSET)
+    Server(Settings(), Manager())
+    for name in ("socketio", "socketio.server", "engineio", "engineio.server"):
+        assert logging.getLogger(name).handlers == []

@@ -37,6 +37,14 @@ def test_whoever_waits_as_long_as_told_may(times: int) -> None:
             now += wait + 1e-9
 
 
+@given(st.floats(0, 1e8))
+def test_a_whole_burst_may_be_taken_at_once_whatever_the_clock_says(now: float) -> None:
+    """Rounding refuses nobody."""
+    for rate in RATES.values():
+        buckets = Buckets({"messages": rate})
+        assert buckets.take("messages", "alice", now, rate.burst) == 0
+
+
 def test_each_key_has_its_own_and_a_cost_counts() -> None:
     """Fifty ids at once are fifty; another user is not charged for them."""
     buckets = Buckets({"presence_ids": Rate(50, 500)})

@@ -1,42 +1,56 @@
-"""How many connections an address has here."""
+"""How many connections an address has here, and how fast it opens them."""
 
 from __future__ import annotations
 
+import time
 from collections import Counter
+from collections.abc import Mapping
 
 from aiohttp import web
+
+from rts_server import metrics
+from rts_server.rates import Buckets, Rate
+
+FULL = 5.0
+"""Seconds after which one whose address has all it may is to try again."""
 
 
 class Addresses:
     """Counts connections by address. `proxies` stand between the client and us and are believed:
-    each adds, at the end of X-Forwarded-For, the address it was called from.
+    each adds, at the end of X-Forwarded-For, the address it was called from. `most`: connections
+    of an address, which are opened at the rate `handshakes`.
     """
 
-    def __init__(self, proxies: int, most: int) -> None:
+    def __init__(self, proxies: int, most: int, rates: Mapping[str, Rate]) -> None:
         self._proxies, self._most = proxies, most
+        self._buckets = Buckets(rates)
         self._count: Counter[str] = Counter()
         self._of: dict[str, str] = {}
-        self._crowded: set[str] = set()
+
+    def wait(self, request: web.Request) -> float:
+        """Take the right to open a connection, and answer 0; or the seconds after which there may
+        be one.
+        """
+        address = self._address(request)
+        if self._count[address] >= self._most:
+            metrics.LIMITED.labels("address_connections").inc()
+            return FULL
+        if wait := self._buckets.take("handshakes", address, time.monotonic()):
+            metrics.LIMITED.labels("handshakes").inc()
+        return wait
 
     def enter(self, eio_sid: str, request: web.Request) -> None:
         """A connection was opened."""
         address = self._address(request)
         self._of[eio_sid] = address
         self._count[address] += 1
-        if self._count[address] > self._most:
-            self._crowded.add(eio_sid)
 
     def leave(self, eio_sid: str) -> None:
         """It is gone."""
-        self._crowded.discard(eio_sid)
         if (address := self._of.pop(eio_sid, None)) is not None:
             self._count[address] -= 1
             if not self._count[address]:
                 del self._count[address]
-
-    def crowded(self, eio_sid: str) -> bool:
-        """Whether a connection is one too many."""
-        return eio_sid in self._crowded
 
     def _address(self, request: web.Request) -> str:
         told = ",".join(request.headers.getall("X-Forwarded-For", []))

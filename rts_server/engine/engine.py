@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Coroutine
+from math import ceil
 from typing import Any
 
 import engineio
 from aiohttp import web
 from engineio import packet as eio
-from engineio.payload import Payload
+from engineio.async_drivers.aiohttp import translate_request
 
 from rts_server import metrics
+from rts_server.engine import polling
 from rts_server.engine.handshake import Handshake
 from rts_server.engine.outgoing import Outgoing
 from rts_server.engine.packets import close_packet
-from rts_server.engine.polling import BODY, POST_PACKETS, translate_request
+from rts_server.engine.polling import Refused
 from rts_server.engine.socket import Socket
 from rts_server.engine.tick import Tick
 from rts_server.tasks import Tasks
@@ -27,60 +30,154 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]
     `hear`: told each message; what it returns is done before the connection's next one.
     `junk`: told of what a client may send now and then, but not by the hundred. `slow`: told of
     who reads so little that 1 MiB waits. `large`: told of a message that was too large, by the text
-    it begins with.
+    it begins with. `admit`: the seconds after which the sender of a handshake may have a session.
     """
 
     refusing = False
-    _async: dict[str, Any]
     hear: Callable[[str, str | bytes], Coroutine[Any, Any, None] | None]
     junk: Callable[[str], None]
     slow: Callable[[str], None]
     large: Callable[[str, str], None]
+    admit: Callable[[web.Request], float]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._async = {**self._async, "translate_request": translate_request}
-        if "polling" in self.transports:
-            Payload.max_decode_packets = POST_PACKETS
         self.junk = lambda sid: None
+        self.admit = lambda request: 0.0
         self.tasks = Tasks()
         self.tick = Tick()
 
     def attach(self, app: web.Application, engineio_path: str = "engine.io") -> None:
         """Serve under a path. WebSockets end before aiohttp does, which knows nothing of them."""
-        super().attach(app, engineio_path)
+        app.router.add_route("*", f"/{engineio_path.strip('/')}/", self.handle_request)
         app.on_shutdown.append(lambda _: self.shutdown())
 
-    async def handle_request(self, request: web.Request) -> Any:
-        """A handshake, or a request of a polling client."""
-        if self.refusing and "sid" not in request.query:
-            text = "This instance is draining; connect again."
-            return web.Response(status=503, text=text, headers={"Retry-After": "1"})
-        if (reason := self._unpolled(request) or self._no_handshake(request)) is not None:
-            return await self._refuse(request, reason)
-        socket = self.sockets.get(request.query.get("sid"))
-        if request.method == "POST" and socket is not None:
-            return await self._posted(request, socket)
-        return await super().handle_request(request)
+    async def handle_request(self, request: web.Request) -> web.StreamResponse:
+        """A handshake, or a request of a polling client; nothing of it is logged."""
+        try:
+            cors = self._cors(request)
+        except Refused as refused:
+            return refused.answer()
+        try:
+            answer = await self._answer(request)
+        except Refused as refused:
+            answer = refused.answer()
+        except ConnectionError:
+            answer = web.Response(status=400)  # to whom is gone: nothing to be logged
+        if not isinstance(answer, Handshake):
+            answer.headers.update(cors)
+        return answer
 
-    async def _handle_connect(
-        self, environ: dict[str, Any], transport: str, jsonp_index: int | None = None
-    ) -> Any:
+    def _cors(self, request: web.Request) -> dict[str, str]:
+        """The headers that let a page of another origin read the answer. Raises Refused for one
+        that may not; browsers apply CORS to no WebSocket, so this is asked of these too.
+        """
+        if (origin := request.headers.get("Origin")) is None:
+            return {}
+        environ = translate_request(request)
+        allowed = self._cors_allowed_origins(environ)
+        if allowed is not None and origin not in allowed:
+            raise Refused("This origin is not accepted.")
+        return dict(self._cors_headers(environ))
+
+    async def _answer(self, request: web.Request) -> web.StreamResponse:
+        if request.method == "OPTIONS":
+            return web.Response()
+        transport, sid = request.query.get("transport"), request.query.get("sid")
+        self._fit(request, transport)
+        if sid is None:
+            return await self._open(request, transport == "websocket")
+        socket = self.sockets.get(sid)
+        if socket is None or socket.closed or not socket.connected:
+            raise Refused("No such session here. Polling needs a balancer with sticky sessions.")
+        if transport == "websocket":
+            return self._upgraded(request, socket)
+        if socket.upgraded:
+            raise Refused("This session has a WebSocket.")
+        return await (self._poll if request.method == "GET" else self._post)(request, socket)
+
+    def _fit(self, request: web.Request, transport: str | None) -> None:
+        """Raises Refused for what is none of this protocol, or not of this instance."""
+        if transport == "polling" and "polling" not in self.transports:
+            only = 'io(url, {transports: ["websocket"]})'
+            raise Refused(f"This server speaks WebSocket only: {only}.")
+        if transport not in self.transports:
+            raise Refused("No such transport.")
+        if "j" in request.query:
+            raise Refused("JSONP is not spoken here.")
+        if request.method not in ("GET", "POST"):
+            raise Refused("By GET and POST only.")
+
+    async def _open(self, request: web.Request, websocket: bool) -> web.StreamResponse:
         """A new session: it has its WebSocket at once, or is answered its first poll."""
-        handshake = None
-        if transport == "websocket":  # what is none is refused before there is a session
-            handshake = Handshake(environ["aiohttp.request"])
+        if self.refusing:
+            raise Refused("This instance is draining; connect again.", 503, 1)
+        if request.method != "GET" or request.query.get("EIO") != "4":
+            raise Refused("Not a handshake of Engine.IO protocol 4.")
+        handshake = Handshake(request) if websocket else None
+        if wait := self.admit(request):  # what is no handshake takes nobody's share
+            raise Refused("Too many connections of your address.", 429, ceil(wait))
         socket = Socket(self, self.generate_id())
         self.sockets[socket.sid] = socket
-        await self._trigger_event("connect", socket.sid, environ, run_async=False)
+        told = {"aiohttp.request": request}
+        await self._trigger_event("connect", socket.sid, told, run_async=False)
+        transport = "websocket" if websocket else "polling"
         first = eio.Packet(eio.OPEN, self._opening(socket.sid, transport))
         socket.schedule_ping()
         if handshake is not None:
             socket.open(handshake, first)
             return handshake
-        socket.queue.put_nowait(first)
         socket.connected = True
-        return self._ok(await socket.poll(), jsonp_index=jsonp_index)
+        return polling.answer([first])
+
+    @staticmethod
+    def _upgraded(request: web.Request, socket: Socket) -> web.StreamResponse:
+        """The WebSocket of a polling client; a second one is closed, which the first survives."""
+        handshake = Handshake(request)
+        if socket.upgraded or socket.upgrading:
+            handshake.refuse()
+        else:
+            socket.probe(handshake)
+        return handshake
+
+    async def _poll(self, request: web.Request, socket: Socket) -> web.StreamResponse:
+        """What waits for a polling client, or comes. Two polls at once are one too many."""
+        if socket.polled:
+            await self.end_polling(socket)
+            raise Refused("Another poll is waiting.")
+        try:
+            async with asyncio.timeout(self.ping_interval + self.ping_timeout):
+                packets = await socket.poll()
+        except TimeoutError:
+            await self.end_polling(socket)
+            raise Refused("This session is over.") from None
+        gone = request.transport is None or request.transport.is_closing()
+        if gone or any(packet.packet_type == eio.CLOSE for packet in packets):
+            await self.end_polling(socket)
+        return polling.answer(packets)
+
+    async def _post(self, request: web.Request, socket: Socket) -> web.StreamResponse:
+        """What a polling client sends is read, and refused, as what comes by a WebSocket."""
+        if socket.posted:
+            await self.end_polling(socket)
+            raise Refused("Another POST is not answered yet.")
+        socket.posted = True
+        try:
+            await self._posted(request, socket)
+        except Refused:
+            metrics.DROPPED.labels("frame").inc()
+            await self.end_polling(socket)
+            raise
+        finally:
+            socket.posted = False
+        return web.Response(text="ok")
+
+    async def _posted(self, request: web.Request, socket: Socket) -> None:
+        body, large = await polling.read(request, self.max_http_buffer_size)
+        if large:
+            socket.large(body)
+        else:
+            await socket.take_all(polling.packets(body))
 
     def _opening(self, sid: str, transport: str) -> dict[str, Any]:
         return {
@@ -113,49 +210,12 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]
         else:
             await self.end_polling(socket)
 
-    async def _posted(self, request: web.Request, socket: Any) -> Any:
-        """What a polling client sends is read, and refused, as what comes by a WebSocket."""
-        if socket.flow is not None:
-            await socket.flow.room()
-        try:
-            if (request.content_length or 0) > self.max_http_buffer_size:
-                raise ValueError("longer than a frame")
-            request[BODY] = await request.read()
-            Payload(encoded_payload=request[BODY].decode())
-        except ValueError:  # stock answers 200 and logs how it failed
-            metrics.DROPPED.labels("frame").inc()
-            await self.end_polling(socket)
-            return await self._refuse(request, "Not a payload of Engine.IO packets.")
-        return await super().handle_request(request)
-
-    async def _refuse(self, request: web.Request, reason: str) -> Any:
-        environ = self._async["translate_request"](request)
-        return await self._make_response(self._bad_request(reason), environ)
-
     async def end_polling(self, socket: Any) -> None:
         """A session without a transport of its own is over; a poll that waits hears it."""
         if not socket.queue.ended:
             socket.queue.end(close_packet())
         await socket.close(wait=False, abort=True, reason=self.reason.TRANSPORT_CLOSE)
         self.sockets.pop(socket.sid, None)
-
-    @staticmethod
-    def _no_handshake(request: web.Request) -> str | None:
-        """Why a polling client's WebSocket is none: the library would take it for a poll."""
-        if request.query.get("transport") != "websocket" or "sid" not in request.query:
-            return None
-        possible = web.WebSocketResponse().can_prepare(request)
-        return None if possible else "Not the handshake of a WebSocket."
-
-    def _unpolled(self, request: web.Request) -> str | None:
-        """Why a polling request is none for this instance."""
-        if request.query.get("transport", "polling") != "polling":
-            return None
-        if "polling" not in self.transports:
-            return 'This server speaks WebSocket only: io(url, {transports: ["websocket"]}).'
-        if (sid := request.query.get("sid")) is not None and sid not in self.sockets:
-            return "No such session here. Polling needs a balancer with sticky sessions."
-        return None
 
     def create_queue(self, *args: Any, **kwargs: Any) -> Outgoing:
         """The outgoing queue of one connection."""

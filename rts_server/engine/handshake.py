@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from aiohttp import web
+from aiohttp import WSCloseCode, web
+
+from rts_server.engine import websocket
 
 
 class Handshake(web.WebSocketResponse):
@@ -37,6 +39,12 @@ class Handshake(web.WebSocketResponse):
         handler.connection_lost(None)
         self.transport.resume_reading()
         return arrived
+
+    def refuse(self) -> None:
+        """Complete it, and close at once: a client hears that better than a refusal."""
+        self.take_over(asyncio.Protocol())
+        self.transport.write(self.answer + websocket.close(WSCloseCode.POLICY_VIOLATION))
+        self.transport.close()
 
     async def prepare(self, request: web.BaseRequest) -> Any:
         """The answer is not aiohttp's to write."""

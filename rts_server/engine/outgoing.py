@@ -111,15 +111,15 @@ class Outgoing:
 
     async def get(self) -> Any:
         """The next packet for a poll; it waits for one."""
-        return await self.waiting.get()
+        packet = await self.waiting.get()
+        self.waiting.task_done()
+        return packet
 
     def get_nowait(self) -> Any:
         """The next packet for a poll. Raises QueueEmpty."""
-        return self.waiting.get_nowait()
-
-    def task_done(self) -> None:
-        """A packet that was got is with the poll."""
+        packet = self.waiting.get_nowait()
         self.waiting.task_done()
+        return packet
 
     async def join(self) -> None:
         """Return when all are."""

@@ -28,6 +28,7 @@ from rts_server.engine.packets import (
 from rts_server.engine.wire import LAST_WORDS
 from rts_server.pressure import Pressure
 from rts_server.protocol.event import ephemeral
+from rts_server.rates import parse
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +37,6 @@ CLOSED_AS = "rts.closed_as"
 NOWHERE = Outgoing()
 NOWHERE.ended = True
 """The way out of a connection that is gone."""
-MANY = 1_000_000
 
 
 class Receiver(Protocol):
@@ -61,15 +61,17 @@ class Server(socketio.AsyncServer):  # type: ignore[misc]
             cors_allowed_origins=_origins(settings),
             json=codec,
             monitor_clients=False,  # every session has a heartbeat of its own
-            logger=False,
-            engineio_logger=False,
+            logger=logging.getLogger("socketio"),  # or it would have a handler of its own
+            engineio_logger=logging.getLogger("engineio"),
         )
         self.eio.hear, self.eio.slow, self.eio.large = self._hear, self._slow, self._large
         self._connect_deadline = settings.connect_deadline
         self._in_flight = settings.commands_in_flight if settings.limited else 0
         self._addresses = Addresses(
-            settings.trusted_proxies, settings.address_connections if settings.limited else MANY
+            settings.trusted_proxies, settings.address_connections, parse(settings.rates)
         )
+        if settings.limited:
+            self.eio.admit = self._addresses.wait
         self.pressure = Pressure()
 
     def _engineio_server_class(self) -> type[Engine]:
@@ -134,10 +136,6 @@ class Server(socketio.AsyncServer):  # type: ignore[misc]
         self._addresses.leave(eio_sid)
         await super()._handle_eio_disconnect(eio_sid, reason)
 
-    def crowded(self, eio_sid: str) -> bool:
-        """Whether its address has more connections than it may."""
-        return self._addresses.crowded(eio_sid)
-
     def begun(self, eio_sid: str) -> None:
         """A command of a connection was taken."""
         if (socket := self.eio.sockets.get(eio_sid)) and socket.flow is not None:
@@ -173,9 +171,13 @@ class Server(socketio.AsyncServer):  # type: ignore[misc]
         try:
             frame = frames.parse(data) if isinstance(data, str) else None
         except frames.Malformed:
-            frame = None
+            self.eio.sockets[eio_sid].no_packet()
+            return None
         if frame is not None and frame.type in (frames.EVENT, frames.BINARY_EVENT):
-            self._receive(eio_sid, frame)
+            if frame.ack_id is None and not isinstance(frame.data, list):
+                self.eio.sockets[eio_sid].no_packet()  # nobody could be told that it is none
+            else:
+                self._receive(eio_sid, frame)
         elif frame is not None and frame.type == frames.CONNECT:
             self.eio.junk(eio_sid)  # one a namespace is decent, a hundred are not
             return self._connect(eio_sid, frame)

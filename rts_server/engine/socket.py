@@ -15,7 +15,8 @@ from rts_server import metrics
 from rts_server.engine import websocket
 from rts_server.engine.flow import Flow
 from rts_server.engine.handshake import Handshake
-from rts_server.engine.wire import Wire
+from rts_server.engine.packets import close_packet
+from rts_server.engine.wire import A_TURN, Wire
 
 if TYPE_CHECKING:
     from rts_server.engine.engine import Engine
@@ -33,7 +34,7 @@ PROBE_WITHIN = 10.0
 class Socket(AsyncSocket):  # type: ignore[misc]
     """The library's, with a WebSocket that needs no task for what it reads or writes.
 
-    `flow`: bounds the commands in flight.
+    `flow`: bounds the commands in flight. `polled`: a poll waits. `posted`: a POST is being read.
     """
 
     server: Engine
@@ -50,6 +51,7 @@ class Socket(AsyncSocket):  # type: ignore[misc]
         self._probed = False
         self._beat: asyncio.TimerHandle | None = None
         self._first: asyncio.Task[None] | None = None
+        self.polled = self.posted = False
 
     # Heartbeat: the server pings, the client pongs
 
@@ -95,20 +97,23 @@ class Socket(AsyncSocket):  # type: ignore[misc]
 
     def take(self, text: str) -> None:
         """A packet."""
-        if not self.upgraded:
+        if self.upgraded:
+            self._packet(text)
+        else:
             self._probe(text)
-            return
+
+    def _packet(self, text: str) -> None:
         kind = text[:1]
         if kind == MESSAGE:
             self._message(text[1:])
         elif kind == PONG and self.last_ping is not None:
             self.schedule_ping()
         elif kind == CLOSE:
-            self._finish_first(self.close(False, True, self.server.reason.CLIENT_DISCONNECT))
+            self._finish_first(self._left())
         elif kind == PONG or kind in USELESS:
             self.server.hear(self.sid, b"")
         else:
-            self._no_packet()
+            self.no_packet()
 
     def take_binary(self) -> None:
         """Nothing of this protocol."""
@@ -119,16 +124,20 @@ class Socket(AsyncSocket):  # type: ignore[misc]
         self.server.junk(self.sid)
 
     def take_large(self, head: bytes) -> None:
-        """A packet that was too large; who waits for its answer gets one."""
-        text = head.decode(errors="replace")
+        """A packet that was too large."""
         if self.upgraded:
-            self.server.large(self.sid, text[1:] if text[:1] == MESSAGE else "")
+            self.large(head)
         else:
-            self._probe(text)
+            self._probe("")
 
     def refuse_large(self) -> None:
         """One that nobody reads."""
         self.take_large(b"")
+
+    def large(self, head: bytes) -> None:
+        """One that was too large; who waits for its answer gets one."""
+        text = head.decode(errors="replace")
+        self.server.large(self.sid, text[1:] if text[:1] == MESSAGE else "")
 
     def go_on(self) -> None:
         """What held packets up may be over; at once, so that none overtakes them."""
@@ -145,9 +154,11 @@ class Socket(AsyncSocket):  # type: ignore[misc]
         if work is not None:
             self._finish_first(work)
 
-    def _no_packet(self) -> None:
+    def no_packet(self) -> None:
+        """What came is none of the protocol: no decent client goes on like that."""
         metrics.DROPPED.labels("frame").inc()
-        self.queue.end()
+        if not self.queue.ended:
+            self.queue.end(*([] if self.upgraded else [close_packet()]))
 
     def _finish_first(self, work: Coroutine[Any, Any, None]) -> None:
         """No packet is looked at before this is done."""
@@ -158,18 +169,57 @@ class Socket(AsyncSocket):  # type: ignore[misc]
         self._first = None
         self.go_on()
 
+    async def _left(self) -> None:
+        """The client says that it goes."""
+        self._end_poll()
+        await self.close(False, True, self.server.reason.CLIENT_DISCONNECT)
+        if self._wire is None:
+            self.server.sockets.pop(self.sid, None)
+
+    # What comes and goes by polling
+
+    async def take_all(self, texts: list[str]) -> None:
+        """The packets of a POST, each finished before the next, so many a turn."""
+        for number, text in enumerate(texts, 1):
+            if self.queue.ended:
+                return
+            if self.flow is not None:
+                await self.flow.room()
+            self._packet(text)
+            if self._first is not None:
+                await asyncio.wait([self._first])
+            if number % A_TURN == 0:
+                await asyncio.sleep(0)
+
+    async def poll(self) -> list[eio.Packet]:
+        """What waits for the client, as soon as there is anything; behind an end, by a poll of its
+        own. While the client moves to a WebSocket that is nothing.
+        """
+        if self._probed:
+            return [eio.Packet(eio.NOOP)]
+        self.polled = True
+        try:
+            while (first := await self.queue.get()) is None:
+                pass
+        finally:
+            self.polled = False
+        packets = [first]
+        while not self.queue.waiting.empty() and (more := self.queue.get_nowait()) is not None:
+            packets.append(more)
+        return packets
+
+    def _end_poll(self) -> None:
+        if self.polled:
+            self.queue.waiting.put_nowait(eio.Packet(eio.NOOP))
+
     # The WebSocket
 
-    async def _upgrade_websocket(self, environ: dict[str, Any]) -> Handshake:
-        """A polling client's. It must probe before it moves."""
-        if self.upgraded or self.upgrading:
-            raise OSError("upgraded already")
-        handshake = Handshake(environ["aiohttp.request"])
+    def probe(self, handshake: Handshake) -> None:
+        """The WebSocket of a polling client. It must probe before it moves."""
         wire, early = self._taken_over(handshake)
         self.upgrading, self._probing, self._probed = True, wire, False
         asyncio.get_running_loop().call_later(PROBE_WITHIN, self._must_have_upgraded, wire)
         wire.data_received(early)
-        return handshake
 
     def open(self, handshake: Handshake, first: eio.Packet) -> None:
         """The WebSocket of a session that begins with it, and its first packet."""
@@ -206,7 +256,7 @@ class Socket(AsyncSocket):  # type: ignore[misc]
         if text == PROBE and not self._probed:
             self._probed = True
             wire.write(websocket.text(PROBED))
-            self.queue.put_nowait(eio.Packet(eio.NOOP))  # ends the poll that waits
+            self._end_poll()
         elif text == UPGRADE and self._probed:
             self.upgrading, self._probing = False, None
             self._move(wire)
@@ -221,12 +271,13 @@ class Socket(AsyncSocket):  # type: ignore[misc]
 
     def _probed_in_vain(self) -> None:
         """The client goes on polling, at once; it may try again."""
-        self.upgrading, self._probing = False, None
+        self.upgrading, self._probing, self._probed = False, None, False
 
     def _move(self, wire: Wire) -> None:
         self.upgraded = True
         self._wire = wire
         self.queue.carry(wire)
+        self._end_poll()
 
     async def close(
         self, wait: bool = True, abort: bool = False, reason: str | None = None

@@ -117,9 +117,6 @@ class Namespace(socketio.AsyncNamespace):  # type: ignore[misc]
     def connected(self, sid: str) -> None:
         """The CONNECT packet is out: open the session. Commands wait until it is open."""
         session = self._sessions[sid]
-        if self._server.crowded(session.eio_sid):
-            metrics.LIMITED.labels("address_connections").inc()
-            self._server.close(session.eio_sid, "connection_limit")
         self._connected.inc()
         session.connected = True
         session.opening = self._tasks.keep(self._open(session))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from typing import Any, NoReturn
 
@@ -12,6 +13,9 @@ from webargs.aiohttpparser import AIOHTTPParser
 
 from rts_server import errors
 
+BODY_WITHIN = 10.0
+"""Seconds for a body to arrive."""
+
 
 class Parser(AIOHTTPParser):
     """Unknown fields are left out by the schemas, as for commands."""
@@ -20,7 +24,13 @@ class Parser(AIOHTTPParser):
 
     async def load_json(self, req: web.Request, schema: Schema) -> Any:
         """The body as strictly as a frame: no NaN, no half of a surrogate pair."""
-        body = await req.read()
+        try:
+            async with asyncio.timeout(BODY_WITHIN):
+                body = await req.read()
+        except web.RequestPayloadError:
+            raise errors.BadRequest("The body is broken, or not of its Content-Encoding.") from None
+        except TimeoutError:
+            raise errors.BadRequest("The body did not arrive.") from None
         if not body:
             return missing
         if req.content_type != "application/json":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import subprocess
 import urllib.error
 import urllib.request
@@ -12,6 +13,7 @@ import aiohttp
 import pytest
 
 from rts_server.config import Settings
+from rts_server.engine.incoming import READ_ON
 from tests.deployment.conftest import Instances
 from tests.deployment.platform import OURS, before, command, platform, running
 from tests.flows.test_commands import ok
@@ -50,8 +52,8 @@ def test_sizes_and_times_fit_the_settings() -> None:
     settings = Settings()
     assert all(timeout in text for timeout in TIMEOUTS)
     assert settings.ping_interval + settings.ping_timeout < 60
-    assert "client_max_body_size  128k" in text
-    assert settings.limits.frame_bytes <= 128 * 1024
+    assert "client_max_body_size  2m" in text
+    assert settings.limits.frame_bytes < READ_ON < 2 * 1024 * 1024
     assert "worker_connections  65536" in text
     assert "worker_rlimit_nofile  131072" in text
 
@@ -101,9 +103,9 @@ async def test_a_body_has_a_bound(instances: Instances, tmp_path: Path) -> None:
     with before(tmp_path, [port for _, port in instances]) as url:
         async with aiohttp.ClientSession() as http:
             address = url + "/socket.io/?EIO=4&transport=polling"
-            async with http.post(address, data=b"x" * 200_000) as answer:
+            async with http.post(address, data=io.BytesIO(b"x" * 2_200_000)) as answer:
                 assert answer.status == 413
-            async with http.post(address, data=b"x" * 100_000) as answer:
+            async with http.post(address, data=b"x" * 1_000_000) as answer:
                 assert (answer.status, "WebSocket only" in await answer.text()) == (400, True)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -57,11 +57,15 @@ class Plain(socketio.AsyncNamespace):  # type: ignore[misc]
 
 
 @asynccontextmanager
-async def serving(**settings: Any) -> AsyncIterator[tuple[Server, str]]:
-    """A server with two namespaces, and its address."""
+async def serving(
+    kind: Callable[[str, Server], socketio.AsyncNamespace] = Plain,
+    names: tuple[str, ...] = ("/chat", "/receipts"),
+    **settings: Any,
+) -> AsyncIterator[tuple[Server, str]]:
+    """A server with these namespaces, and its address."""
     server, app, port = Server(Settings(**settings), Manager()), web.Application(), free_port()
-    for name in ("/chat", "/receipts"):
-        server.register_namespace(Plain(name, server))
+    for name in names:
+        server.register_namespace(kind(name, server))
     server.attach(app)
     runner = web.AppRunner(app, shutdown_timeout=0.1)
     await runner.setup()

@@ -2,42 +2,68 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Iterable
+
+import pytest
+from aiohttp import web
 from aiohttp.test_utils import make_mocked_request
 from multidict import CIMultiDict
 
-from rts_server.engine.addresses import Addresses
+from rts_server.engine.addresses import FULL, Addresses
+from rts_server.rates import Rate
+
+OFTEN = {"handshakes": Rate(1_000, 1_000)}
 
 
-def request(*forwarded: str) -> object:
+def request(*forwarded: str) -> web.Request:
     """A handshake; its peer has no address here."""
     headers = CIMultiDict(("X-Forwarded-For", one) for one in forwarded)
     return make_mocked_request("GET", "/socket.io/", headers=headers)
 
 
-def test_the_one_too_many_is_crowded_until_another_leaves() -> None:
+def opened(addresses: Addresses, requests: Iterable[web.Request]) -> list[bool]:
+    """Whether each was let in, one after the other."""
+    may = []
+    for number, one in enumerate(requests):
+        may.append(not addresses.wait(one))
+        if may[-1]:
+            addresses.enter(str(number), one)
+    return may
+
+
+def test_the_one_too_many_waits_until_another_leaves() -> None:
     """Those who were first stay; nothing of a connection is kept when it is gone."""
-    addresses = Addresses(0, 2)
-    for n in range(3):
-        addresses.enter(str(n), request("9.9.9.9"))  # type: ignore[arg-type]
-    assert [addresses.crowded(str(n)) for n in range(3)] == [False, False, True]
-    for n in range(3):
-        addresses.leave(str(n))
+    addresses = Addresses(0, 2, OFTEN)
+    assert opened(addresses, [request("9.9.9.9")] * 3) == [True, True, False]
+    assert addresses.wait(request()) == FULL
+    addresses.leave("0")
+    assert addresses.wait(request()) == 0
+    addresses.leave("1")
     addresses.leave("never")
-    assert not any(vars(addresses)[name] for name in ("_count", "_of", "_crowded"))
+    assert not any(vars(addresses)[name] for name in ("_count", "_of"))
+
+
+def test_connections_are_opened_at_a_rate(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However fast they are closed; each address for itself, and later there is one again."""
+    now = [100.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    addresses = Addresses(1, 100, {"handshakes": Rate(2, 3)})
+    assert [addresses.wait(request("1.1.1.1")) for _ in range(4)] == [0, 0, 0, 0.5]
+    assert addresses.wait(request("2.2.2.2")) == 0
+    now[0] = 100.5
+    assert [addresses.wait(request("1.1.1.1")) for _ in range(2)] == [0, 0.5]
 
 
 def test_only_as_many_proxies_as_there_are_are_believed() -> None:
     """What a client writes into the header itself stands further left and is nobody's address."""
-    addresses = Addresses(2, 1)
-    addresses.enter("a", request("6.6.6.6, 1.1.1.1, 10.0.0.1"))  # type: ignore[arg-type]
-    addresses.enter("b", request("7.7.7.7, 1.1.1.1, 10.0.0.2"))  # type: ignore[arg-type]
-    addresses.enter("c", request("2.2.2.2, 10.0.0.1"))  # type: ignore[arg-type]
-    assert [addresses.crowded(one) for one in "abc"] == [False, True, False]
+    addresses = Addresses(2, 1, OFTEN)
+    told = ["6.6.6.6, 1.1.1.1, 10.0.0.1", "7.7.7.7, 1.1.1.1, 10.0.0.2", "2.2.2.2, 10.0.0.1"]
+    assert opened(addresses, map(request, told)) == [True, False, True]
 
 
 def test_a_header_said_several_times_is_one_list() -> None:
     """A proxy may add a line of its own behind the client's: the last one counts."""
-    addresses = Addresses(1, 1)
-    addresses.enter("a", request("6.6.6.6", "1.1.1.1"))  # type: ignore[arg-type]
-    addresses.enter("b", request("7.7.7.7", "1.1.1.1"))  # type: ignore[arg-type]
-    assert [addresses.crowded(one) for one in "ab"] == [False, True]
+    addresses = Addresses(1, 1, OFTEN)
+    requests = [request("6.6.6.6", "1.1.1.1"), request("7.7.7.7", "1.1.1.1")]
+    assert opened(addresses, requests) == [True, False]

@@ -126,12 +126,12 @@ async def test_a_broken_probe_leaves_the_polling_session(world: World, polled: s
             assert (await probe.receive()).type is aiohttp.WSMsgType.CLOSE
         body = f'40/chat,{{"token":"{world.token(name("alice"))}"}}'
         async with http.post(session, data=body) as posted:
-            assert (posted.status, await posted.text()) == (200, "OK")
+            assert (posted.status, await posted.text()) == (200, "ok")
         async with http.get(session) as answer:
             assert (await answer.text()).startswith("40/chat,")
 
 
-@pytest.mark.parametrize("body", [b"nonsense", b"\xff\xfe", b"3\x1e" * 1_000, b"4" + b"x" * 70_000])
+@pytest.mark.parametrize("body", [b"nonsense", b"", b"\xff\xfe", b"3\x1e" * 1_000])
 async def test_a_body_that_is_no_packets_ends_the_session(polled: str, body: bytes) -> None:
     """400, and the next poll is refused: as a WebSocket is closed for a frame that is none."""
     async with aiohttp.ClientSession() as http:

@@ -136,11 +136,8 @@ DROPPED = {
     "event before CONNECT of a namespace": '42/other,1["message.send",{}]',
     "event without namespace": '421["room.list",{}]',
     "ack out of the blue": "43/chat,5[]",
-    "ack id of 20 digits": '42/chat,12345678901234567890["room.list",{}]',
     "CONNECT_ERROR from a client": '44/chat,{"message":"x"}',
-    "packet type 9": "49",
     "CONNECT twice": '40/chat,{"token":"x"}',
-    "superscript digit": "42/chat,²[]",
     "pong nobody asked for": "3",
     "upgrade of what is a WebSocket": "5",
     "DISCONNECT of a namespace one is not in": "41/receipts,",
@@ -155,6 +152,26 @@ async def test_unanswerable_packet_is_dropped(world: World, frame: str) -> None:
         await m.send(frame)
         assert (await m.ask(9, '["room.list",{}]'))["ok"]
         assert m.packets == before
+
+
+BROKEN = {
+    "ack id of 20 digits": '42/chat,12345678901234567890["room.list",{}]',
+    "ack id of letters": '42/chat,abc["room.list",{}]',
+    "packet type 9": "49",
+    "superscript digit": "42/chat,²[]",
+    "an object for an event": "42/chat,{}",
+    "an event that is no JSON": "42/chat,[1,",
+    "no event": "42/chat",
+    "no packet": "4abc",
+}
+
+
+@pytest.mark.parametrize("frame", BROKEN.values(), ids=BROKEN.keys())
+async def test_packet_of_no_protocol_closes_at_once(world: World, frame: str) -> None:
+    """What is none, and nobody could be told so, ends the connection, as a frame that is none."""
+    async with world.raw(name("mallory")) as m:
+        await m.send(frame)
+        await m.until(lambda: m.closed)
 
 
 async def test_binary_packet_is_refused(world: World) -> None:

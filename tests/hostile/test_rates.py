@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Iterator
+from contextlib import AsyncExitStack
 from typing import Any
 
 import aiohttp
@@ -12,7 +13,7 @@ import pytest
 
 from tests.flows.test_commands import ok
 from tests.instances.rooms import group
-from tests.raw import Raw
+from tests.raw import QUERY, Raw
 from tests.waiting import until
 from tests.world import Process, World, free_port, name, ready
 
@@ -118,19 +119,16 @@ async def test_the_oldest_connection_beyond_the_cap_goes(world: World, limited: 
 
 
 async def test_an_address_has_so_many_connections(world: World, limited: int) -> None:
-    """The one too many is told so; another that leaves makes room."""
-    bare = [Raw(world.urls[limited]) for _ in range(30)]
-    for one in bare:
-        await one.__aenter__()
-    try:
-        async with world.raw(None, limited) as more:
-            await more.send("40/chat," + json.dumps({"token": world.token(name("alice"))}))
-            await more.until(lambda: more.closed)
-            codes_ = [e["data"]["code"] for e in more.events if e["type"] == "session.closing"]
-            assert codes_ == ["connection_limit"]
-    finally:
-        for one in bare:
-            await one.__aexit__()
+    """The one too many is refused at its handshake; another that leaves makes room."""
+    url = world.urls[limited]
+    async with AsyncExitStack() as open_, aiohttp.ClientSession() as http:
+        for _ in range(30):
+            await open_.enter_async_context(Raw(url))
+        with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
+            await http.ws_connect(url + QUERY)
+        assert refused.value.status == 429
+        assert refused.value.headers is not None
+        assert int(refused.value.headers["Retry-After"]) > 0
     async with world.raw(name("alice"), limited) as again:
         assert not again.closed
 
@@ -139,7 +137,7 @@ async def test_who_errs_by_the_hundred_is_closed_for_good(world: World, limited:
     """Junk and unknown names are answered or dropped, then it is over; others do not notice."""
     async with world.raw(name("alice"), limited) as bad, world.raw(name("bob"), limited) as good:
         for n in range(120):
-            await bad.send("4{junk" if n % 2 else f'42/chat,{n}["no.such",{{}}]')
+            await bad.send("43/chat,1[]" if n % 2 else f'42/chat,{n}["no.such",{{}}]')
         await bad.until(lambda: bad.closed)
         assert any(e["data"].get("code") == "too_many_errors" for e in bad.events)
         await asked(good, 0, "sync", {"cursors": {}}, 1)

@@ -1,0 +1,206 @@
+"""What a polling client posts, however it does, is answered soon; nothing of it is left."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import aiohttp
+import pytest
+
+from rts_server.engine import polling
+from rts_server.engine.incoming import READ_ON
+from rts_server.engine.server import Server
+from tests.engine.serving import serving
+from tests.raw import QUERY
+from tests.waiting import eventually
+
+POLLING = QUERY.replace("websocket", "polling")
+BOTH: dict[str, Any] = {"transports": "polling,websocket"}
+
+
+class Session:
+    """A polling session in /chat."""
+
+    def __init__(self, server: Server, url: str, http: aiohttp.ClientSession) -> None:
+        self.server, self.http = server, http
+        self.root, self.url = url, url
+
+    async def open(self) -> None:
+        """Handshake and CONNECT."""
+        async with self.http.get(self.root + POLLING) as answer:
+            sid = (await answer.text()).split('"')[3]
+        self.url = f"{self.root}{POLLING}&sid={sid}"
+        assert (await self.post("40/chat,{}")) == 200
+        assert (await self.poll()).startswith("40/chat,")
+
+    async def post(self, body: Any, **headers: str) -> int:
+        """The status of a POST."""
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        async with self.http.post(self.url, data=body, headers=named) as answer:
+            return answer.status
+
+    async def poll(self) -> str:
+        """What a poll brings; empty when it was refused."""
+        async with self.http.get(self.url) as answer:
+            return await answer.text() if answer.status == 200 else ""
+
+
+@pytest.fixture
+async def session() -> AsyncIterator[Session]:
+    """One."""
+    async with serving(**BOTH) as (server, url), aiohttp.ClientSession() as http:
+        opened = Session(server, url, http)
+        await opened.open()
+        yield opened
+
+
+async def endless() -> AsyncIterator[bytes]:
+    """A body that begins and never ends."""
+    yield b"4"
+    await asyncio.Event().wait()
+
+
+async def test_a_body_that_never_ends_is_given_up(
+    session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Chunked or announced: 408 within its time, and the session is over."""
+    monkeypatch.setattr(polling, "BODY_WITHIN", 0.2)
+    assert await session.post(endless()) == 408
+    assert session.server.eio.sockets == {}
+    await session.open()
+    assert await session.post(endless(), Content_Length="1000") == 408
+    assert session.server.eio.sockets == {}
+
+
+async def test_a_chunked_body_is_a_body(session: Session) -> None:
+    """In pieces that arrive one by one."""
+
+    async def pieces() -> AsyncIterator[bytes]:
+        for piece in (b"42/ch", b'at,7["a', b'"]'):
+            yield piece
+            await asyncio.sleep(0)
+
+    assert await session.post(pieces()) == 200
+    assert (await session.poll()).startswith("43/chat,7[")
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "deflate", "br", "junk", "gzip, identity"])
+async def test_an_encoded_body_is_refused(session: Session, encoding: str) -> None:
+    """415, or 400 where the library cannot even take it for a body; none is a failure of ours."""
+    text = b'42/chat,7["a"]'
+    assert await session.post(text, Content_Encoding=encoding) in (400, 415)
+    await session.open()
+    assert await session.post(text, Content_Encoding="identity") == 200
+
+
+async def test_a_command_too_large_is_answered_by_the_next_poll(session: Session) -> None:
+    """As by a WebSocket: the namespace is told whose answer is waited for, the session goes on."""
+    assert await session.post('42/chat,7["large","' + "x" * 78_000 + '"]') == 200
+    assert (await session.poll()).startswith("43/chat,7[")
+    assert session.server.namespace_handlers["/chat"].heard[-1][1] == "large"
+
+
+def chunks() -> Iterator[bytes]:
+    """More than is read, in pieces of 64 KiB."""
+    yield from [b"42/chat,7[" + b"x" * 65_526] * (READ_ON // 65_536 + 1)
+
+
+@pytest.mark.parametrize("how", ["announced", "chunked", "no command"])
+async def test_what_is_not_read_is_told_for_good(session: Session, how: str) -> None:
+    """The POST is taken, or the client would only repeat it; the polls bring the reason."""
+
+    async def pieces() -> AsyncIterator[bytes]:
+        for piece in chunks():
+            yield piece
+
+    bodies: dict[str, Any] = {
+        "announced": io.BytesIO(b"".join(chunks())),
+        "chunked": pieces(),
+        "no command": b"4x" * 40_000,
+    }
+    assert await session.post(bodies[how]) == 200
+    told = await session.poll()
+    assert '"code":"frame_too_large"' in told
+    assert told.endswith("\x1e41/chat,")
+    assert await session.poll() == "1"
+    assert await session.poll() == ""
+
+
+async def test_two_posts_at_once_are_one_too_many(session: Session) -> None:
+    """What is behind one another arrives in order; side by side it need not."""
+    first = asyncio.ensure_future(session.post(endless()))
+    (socket,) = session.server.eio.sockets.values()
+    await eventually(lambda: socket.posted)
+    assert await session.post("3") == 400
+    assert await session.poll() == ""
+    first.cancel()
+    await asyncio.wait([first])
+
+
+async def test_who_vanishes_within_a_body_is_no_error(
+    session: Session, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It ends the session, and nobody reads of it."""
+    first = asyncio.ensure_future(session.post(endless()))
+    (socket,) = session.server.eio.sockets.values()
+    await eventually(lambda: socket.posted)
+    first.cancel()
+    await asyncio.wait([first])
+    await eventually(lambda: not session.server.eio.sockets)
+    assert caplog.messages == []
+
+
+async def test_a_poll_that_nobody_waits_for_ends_the_session() -> None:
+    """What it would have brought is lost to the client: it has to come again."""
+    slow = BOTH | {"ping_interval": 1.0, "ping_timeout": 60.0}
+    async with serving(**slow) as (server, url), aiohttp.ClientSession() as http:
+        session = Session(server, url, http)
+        await session.open()
+        given_up = asyncio.ensure_future(session.poll())
+        (socket,) = server.eio.sockets.values()
+        await eventually(lambda: socket.polled)
+        given_up.cancel()
+        await asyncio.wait([given_up])
+        await eventually(lambda: not server.eio.sockets)
+
+
+async def test_a_poll_of_a_session_that_ends_in_silence_is_refused() -> None:
+    """It waits no longer than a heartbeat takes."""
+    hasty = BOTH | {"ping_interval": 60.0, "ping_timeout": 0.1}
+    async with serving(**hasty) as (server, url), aiohttp.ClientSession() as http:
+        session = Session(server, url, http)
+        await session.open()
+        server.eio.ping_interval = 0.1
+        async with http.get(session.url) as answer:
+            assert answer.status == 400
+        assert server.eio.sockets == {}
+
+
+async def test_the_one_too_many_of_an_address_may_come_later() -> None:
+    """By polling too; a page of another origin may read why."""
+    settings = BOTH | {"rate_limits": "standard", "address_connections": 1, "cors_origins": "*"}
+    headers = {"Origin": "http://elsewhere"}
+    async with serving(**settings) as (_, url), aiohttp.ClientSession(headers=headers) as http:
+        async with http.get(url + POLLING) as answer:
+            assert answer.status == 200
+        async with http.get(url + POLLING) as answer:
+            assert (answer.status, answer.headers["Retry-After"]) == (429, "5")
+            assert answer.headers["Access-Control-Allow-Origin"] == "http://elsewhere"
+
+
+@pytest.mark.parametrize("origin", ["http://elsewhere", "null"])
+async def test_a_page_of_another_origin_is_refused(origin: str) -> None:
+    """Where it was not named, by either transport; its own origin is served."""
+    async with serving(**BOTH) as (_, url), aiohttp.ClientSession() as http:
+        for query in (POLLING, QUERY):
+            async with http.get(url + query, headers={"Origin": origin}) as answer:
+                assert answer.status == 400
+        async with http.get(url + POLLING, headers={"Origin": url}) as answer:
+            assert answer.status == 200
+            assert answer.headers["Access-Control-Allow-Origin"] == url
+        async with http.options(url + POLLING, headers={"Origin": url}) as answer:
+            assert answer.status == 200
+            assert "POST" in answer.headers["Access-Control-Allow-Methods"]
