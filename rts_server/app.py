@@ -9,6 +9,7 @@ from functools import partial
 
 from aiohttp import web
 
+from rts_server import loops
 from rts_server.adapter.everywhere import Everywhere
 from rts_server.adapter.hearing import Hearing
 from rts_server.adapter.manager import Manager
@@ -40,7 +41,9 @@ def create_app(settings: Settings) -> web.Application:
     """The web process: Socket.IO namespaces, health, and under dev the demo page."""
     app = web.Application()
     parts = Parts(settings, start_tracing(settings, "rts-web"))
-    hearing = Hearing(settings, parts.redis, parts.standings, parts.fates.hear, parts.origin)
+    hearing = Hearing(
+        settings, parts.redis, parts.standings, parts.fates.hear, parts.origin, parts.primary
+    )
     server = Server(settings, Manager())
     presence = Presence(settings, parts, hearing)
     tokens = Tokens(settings)
@@ -98,7 +101,10 @@ def create_app(settings: Settings) -> web.Application:
 def _not_ready(drain: Drain, hearing: Hearing, starting: tuple[Revocations, Tokens]) -> list[str]:
     """Why another instance would do better; what is missing at the start only when all is heard."""
     missing = [reason for part in starting for reason in part.not_ready()]
-    return drain.not_ready() + (hearing.not_ready() or missing)
+    worse = hearing.not_ready() or missing
+    if hearing.canary.answered:  # Redis being away is no reason: it is away for all
+        worse = worse + [f"{name} fails" for name in loops.failing(hearing.deaf_after)]
+    return drain.not_ready() + worse
 
 
 def _give_up(presence: Presence, connections: Connections, server: Server) -> None:

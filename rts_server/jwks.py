@@ -10,9 +10,9 @@ import aiohttp
 import orjson
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from jwt import PyJWK
-from jwt.exceptions import PyJWTError
 
 from rts_server import errors
+from rts_server.loops import forever
 from rts_server.tasks import Tasks
 
 log = logging.getLogger(__name__)
@@ -43,11 +43,12 @@ class KeySet:
         self._keys: dict[str, PyJWK] = {}
         self._fetching: asyncio.Task[bool] | None = None
         self._next_unknown = 0.0
+        self._failures = 0
         self._tasks = Tasks()
 
     def start(self) -> None:
         """Fetch, and again and again."""
-        self._tasks.keep(self._run())
+        self._tasks.keep(forever("token keys", self._refresh))
 
     async def close(self) -> None:
         """Stop."""
@@ -73,13 +74,11 @@ class KeySet:
         if not await self._fetch():
             raise errors.Unavailable()
 
-    async def _run(self) -> None:
-        failures = 0
-        while True:
-            done = await self._fetch()
-            failures = 0 if done else failures + 1
-            wait = self._every if done else AGAIN[min(failures, len(AGAIN)) - 1]
-            await asyncio.sleep(wait)
+    async def _refresh(self) -> None:
+        done = await self._fetch()
+        self._failures = 0 if done else self._failures + 1
+        wait = self._every if done else AGAIN[min(self._failures, len(AGAIN)) - 1]
+        await asyncio.sleep(wait)
 
     async def _fetch(self) -> bool:
         if self._fetching is None:
@@ -90,7 +89,7 @@ class KeySet:
         self._next_unknown = asyncio.get_running_loop().time() + UNKNOWN_EVERY
         try:
             keys = usable(await self._get())
-        except (aiohttp.ClientError, OSError, ValueError) as error:
+        except Exception as error:  # whatever a provider answers, those who wait are told
             log.warning("token keys cannot be fetched", extra={"error": type(error).__name__})
             return False
         finally:
@@ -113,7 +112,8 @@ class KeySet:
 
 
 def usable(document: Any) -> dict[str, PyJWK]:
-    """By id: the keys that may sign a token, each with the one algorithm it may be used with.
+    """By id: the keys that may sign a token, each with the one algorithm it may be used with. What
+    is no such key, or none at all, is passed over.
 
     Raises ValueError when there is none: then it is no set of keys.
     """
@@ -134,7 +134,7 @@ def _signing(one: Any) -> PyJWK | None:
         return None
     try:
         key = PyJWK(one)
-    except (PyJWTError, ValueError, TypeError):
+    except Exception:  # strangers write it, and PyJWT raises NotImplementedError for `none`
         return None
     if key.algorithm_name not in ALGORITHMS:  # a shared secret is no public key
         return None

@@ -8,8 +8,10 @@ from typing import Any
 
 import hiredis
 from redis.asyncio import ConnectionPool
-from redis.asyncio.connection import AbstractConnection
+from redis.exceptions import ConnectionError as Lost
 from redis.exceptions import InvalidResponse
+
+from rts_server.transport import NotPrimary, SoundConnection, refusal
 
 Command = tuple[str | int | bytes, ...]
 
@@ -23,28 +25,32 @@ class Link(asyncio.Protocol):
     `gone`: done when the transport is lost.
     """
 
-    def __init__(self, connection: AbstractConnection, heard: Callable[[Any], None]) -> None:
+    def __init__(self, connection: SoundConnection, heard: Callable[[Any], None]) -> None:
         writer = connection._writer
         assert writer is not None
         self._connection = connection  # which would close its transport when it is collected
+        self._primary, self._generation = connection.primary, connection.generation
         self._stream = writer.transport.get_protocol()
         self._transport: asyncio.Transport = writer.transport  # type: ignore[assignment]
         self._transport.set_protocol(self)
         self._heard = heard
         self._replies = hiredis.Reader(
             protocolError=InvalidResponse,
-            replyError=connection._parser.parse_error,
+            replyError=self._refusal,
             notEnoughData=_NOTHING,
         )
         self._out: list[bytes] = []
         self.gone: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._primary.opened(self)
 
     @classmethod
     async def open(cls, pool: ConnectionPool, heard: Callable[[Any], None]) -> Link:
         """Connect as the pool says. Raises RedisError, OSError."""
-        connection: AbstractConnection = pool.make_connection()  # type: ignore[no-untyped-call]
+        connection: SoundConnection = pool.make_connection()  # type: ignore[no-untyped-call]
         try:
             await connection.connect()  # type: ignore[no-untyped-call]
+            if not await _stands(connection):
+                raise Lost("The link to Redis was lost while it was opened.")
         except BaseException:
             await connection.disconnect(nowait=True)
             raise
@@ -72,9 +78,26 @@ class Link(asyncio.Protocol):
         while (reply := replies.gets()) is not _NOTHING:
             self._heard(reply)
 
+    def _refusal(self, text: str) -> Exception:
+        """The error of a reply; who is no primary loses the link behind what was read of it."""
+        error = refusal(text)
+        if isinstance(error, NotPrimary):
+            self._primary.refused(self._generation, error.code)
+            self.close()
+        return error
+
     def connection_lost(self, exc: Exception | None) -> None:
         """The transport is gone; the library's stream is told too."""
+        self._primary.lost(self)
         self._stream.connection_lost(exc)
         self._connection._close()  # type: ignore[no-untyped-call]
         if not self.gone.done():
             self.gone.set_result(None)
+
+
+async def _stands(connection: SoundConnection) -> bool:
+    """Whether nothing happened to it while it was opened, which nobody would tell a link of it."""
+    writer = connection._writer
+    if writer is None or writer.transport.is_closing() or await connection.can_read():
+        return False
+    return connection.generation == connection.primary.generation

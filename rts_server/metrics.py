@@ -25,6 +25,12 @@ STORED_SECONDS = Histogram(
 )
 LOST = Counter("rts_lost_appends_total", "Appends that Redis lost and their origin repeated")
 DEAF = Gauge("rts_deaf", "1 while what is published in Redis is not heard here")
+LOOP_FAILURES = Counter(
+    "rts_loop_failures_total", "Steps of background loops that failed", ["loop"]
+)
+PRIMARY_REFUSALS = Counter(
+    "rts_primary_refusals_total", "Times all links ended as their Redis was not the primary"
+)
 LOOP_LAG = Histogram("rts_loop_lag_seconds", "How late the event loop wakes", buckets=SHORT)
 RELAYED = Counter("rts_relayed_records_total", "Records handed to SQS", ["queue"])
 RELAY_REFUSED = Counter("rts_relay_refused_total", "Records that SQS refused or never answered")

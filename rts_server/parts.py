@@ -31,6 +31,7 @@ from rts_server.presence.online import Online
 from rts_server.presence.presences import Presences
 from rts_server.presence.sweep import Sweep
 from rts_server.presence.watches import Watches
+from rts_server.primary import Primary
 from rts_server.protocol.event import now
 from rts_server.rest.events import EventRoutes
 from rts_server.rest.members import MemberRoutes
@@ -60,6 +61,7 @@ from rts_server.rooms.typing import Typing
 from rts_server.rooms.unread import Unread
 from rts_server.rooms.verify import Verifier
 from rts_server.tasks import Tasks
+from rts_server.transport import sound
 
 if TYPE_CHECKING:
     from rts_server.tracing import Tracing
@@ -76,12 +78,13 @@ class Parts:
         self.settings = settings
         self.tracing = tracing
         self.origin = secrets.token_hex(8)
-        self.redis = connect(settings, 32)
+        self.primary = Primary()
+        self.redis = connect(settings, 32, self.primary)
         self.archive = Archive(settings)
-        self.pipe = Pipe(pool(settings, 1, retries=0))
+        self.pipe = self._pipe()
         self.user_rooms = UserRooms(self.redis, self.pipe)
         self.standings = Standings(self.pipe)
-        self.appender = Appender(Pipe(pool(settings, 1, retries=0)), self.redis)
+        self.appender = Appender(self._pipe(), self.redis)
         self.loader = Loader(settings, self.origin, self.redis, self.archive)
         self.log = self._room_log()
         self.fates = Fates(settings, self.pipe, self.archive, self.log)
@@ -105,6 +108,9 @@ class Parts:
         self.backlog = Backlog(settings)
         self.revocations = Revocations(settings, self.redis, self.archive)
         self._tasks = Tasks()
+
+    def _pipe(self) -> Pipe:
+        return Pipe(pool(self.settings, 1, 0, self.primary), self.primary)
 
     def _room_log(self) -> RoomLog:
         parts = (self.settings, self.origin, self.appender, self.archive, self.loader)
@@ -203,14 +209,16 @@ class Presence:
         self.watches.check_soon(self.lease.calm - asyncio.get_running_loop().time())
 
 
-def connect(settings: Settings, connections: int) -> Redis:
+def connect(settings: Settings, connections: int, primary: Primary | None = None) -> Redis:
     """A client. One retry replaces connections that died with their Redis."""
-    return Redis.from_pool(pool(settings, connections, retries=1))
+    return Redis.from_pool(pool(settings, connections, 1, primary or Primary()))
 
 
-def pool(settings: Settings, connections: int, retries: int) -> BlockingConnectionPool:
+def pool(
+    settings: Settings, connections: int, retries: int, primary: Primary
+) -> BlockingConnectionPool:
     """Connections with short timeouts."""
-    return BlockingConnectionPool.from_url(
+    made = BlockingConnectionPool.from_url(
         settings.redis_url,
         max_connections=connections,
         timeout=1.0,
@@ -220,6 +228,8 @@ def pool(settings: Settings, connections: int, retries: int) -> BlockingConnecti
         socket_keepalive=True,
         retry=Retry(NoBackoff(), retries),
     )
+    sound(made, primary)
+    return made
 
 
 def start_tracing(settings: Settings, process: str) -> Tracing | None:

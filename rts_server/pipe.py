@@ -11,11 +11,13 @@ from typing import Any
 
 from redis.asyncio import ConnectionPool
 from redis.exceptions import ConnectionError as Lost
-from redis.exceptions import RedisError
 
+from rts_server.complaints import Complaints
 from rts_server.deadline import within
 from rts_server.link import Command, Link
+from rts_server.primary import Primary
 from rts_server.tasks import cancelled
+from rts_server.transport import sound
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +35,9 @@ class Pipe:
     ran.
     """
 
-    def __init__(self, pool: ConnectionPool) -> None:
+    def __init__(self, pool: ConnectionPool, primary: Primary | None = None) -> None:
+        self._primary = primary or Primary()
+        sound(pool, self._primary)
         self._pool = pool
         self._link: Link | None = None
         self._opening: asyncio.Task[None] | None = None
@@ -41,6 +45,7 @@ class Pipe:
         self._unanswered: deque[Heard] = deque()
         self._answers = self._seen = 0
         self._overdue: asyncio.TimerHandle | None = None
+        self._complaints = Complaints(log)
 
     async def close(self) -> None:
         """Give up what is not answered yet."""
@@ -86,9 +91,10 @@ class Pipe:
     async def _open(self) -> None:
         try:
             async with within(CONNECT):
+                await self._primary.settle()
                 self._link = await Link.open(self._pool, self._answered)
-        except (RedisError, OSError, TimeoutError) as error:
-            log.warning("redis cannot be reached", extra={"error": type(error).__name__})
+        except Exception as error:  # whatever it is: who waits must hear of it
+            self._complaints.say("redis cannot be reached", error)
         finally:
             self._opening = None
         unsent, self._unsent = self._unsent, []

@@ -12,6 +12,7 @@ from prometheus_client import REGISTRY, start_http_server
 
 from rts_server import emf
 from rts_server.config import Settings
+from rts_server.loops import forever
 from rts_server.pressure import Pressure
 from rts_server.tasks import Tasks
 
@@ -29,6 +30,7 @@ class Watch:
         self._port = port
         self.pressure = Pressure()
         self._tasks = Tasks()
+        self._before: emf.Samples = {}
         self._server = start_http_server(port, settings.host)[0] if port else None
         self._agent = _agent(settings.emf_agent)
 
@@ -36,7 +38,8 @@ class Watch:
         """Begin to look."""
         self.pressure.start()
         if self._settings.emf_interval:
-            self._tasks.keep(self._tell())
+            self._before = emf.samples(REGISTRY.collect())
+            self._tasks.keep(forever("metrics", self._tell))
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -50,23 +53,20 @@ class Watch:
             self._agent.close()
 
     async def _tell(self) -> None:
-        before = emf.samples(REGISTRY.collect())
-        while True:
-            await asyncio.sleep(self._settings.emf_interval)
-            after = emf.samples(REGISTRY.collect())
-            self._write(
-                emf.line(
-                    emf.FEW[self._process],
-                    before,
-                    after,
-                    ms=round(time.time() * 1000),
-                    namespace=self._settings.emf_namespace,
-                    log_group=self._settings.emf_log_group,
-                    process=self._process,
-                    instance=self._instance,
-                )
+        await asyncio.sleep(self._settings.emf_interval)
+        before, self._before = self._before, emf.samples(REGISTRY.collect())
+        self._write(
+            emf.line(
+                emf.FEW[self._process],
+                before,
+                self._before,
+                ms=round(time.time() * 1000),
+                namespace=self._settings.emf_namespace,
+                log_group=self._settings.emf_log_group,
+                process=self._process,
+                instance=self._instance,
             )
-            before = after
+        )
 
     def _write(self, line: str) -> None:
         """To the CloudWatch agent if there is one, else among the log lines."""

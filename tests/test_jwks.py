@@ -226,3 +226,26 @@ def test_no_document_is_worse_than_no_keys(document: Any) -> None:
     """Whatever an address answers, it is keys or a ValueError."""
     with suppress(ValueError):
         assert usable(document)
+
+
+MALFORMED: dict[str, dict[str, Any]] = {
+    "no algorithm": {"kty": "RSA", "alg": "none", "n": "AQAB", "e": "AQAB"},
+    "a secret without one": {"kty": "oct", "alg": "none", "k": "AQAB"},
+    "an algorithm that is a list": {"kty": "EC", "crv": "P-256", "alg": ["ES256"]},
+    "a number for a text": {"kty": "RSA", "n": 5, "e": {}},
+    "a type that is a list": {"kty": ["RSA"]},
+    "a point that is on no curve": {"kty": "EC", "crv": "P-256", "x": "AQAB", "y": "AQAB"},
+    "nothing": {},
+}
+
+
+@pytest.mark.parametrize("wrong", MALFORMED)
+async def test_a_malformed_key_is_passed_over_and_the_refresh_goes_on(wrong: str) -> None:
+    """The others open, at the start and when the provider publishes it later."""
+    async with provider() as one:
+        one.published["bad"] = MALFORMED[wrong] | {"kid": "bad"}
+        async with of(one, refresh=0.01) as tokens:
+            assert (await tokens.identity(one.token("alice", "one"))).user_id == "alice"
+            one.make("new")
+            await eventually(lambda: "new" in tokens._keys._keys)  # type: ignore[union-attr]
+            assert (await tokens.identity(one.token("bob", "new"))).user_id == "bob"

@@ -19,6 +19,8 @@ from rts_server.adapter.sequence import Position, parse, position_of
 from rts_server.adapter.subscriber import Subscriber
 from rts_server.config import Settings
 from rts_server.engine.packets import event_packet
+from rts_server.loops import forever
+from rts_server.primary import Primary
 from rts_server.tasks import Tasks
 
 log = logging.getLogger(__name__)
@@ -54,7 +56,9 @@ class Hearing:
         reads: Reads,
         instance: Callable[[bytes], None],
         instance_id: str,
+        primary: Primary | None = None,
     ) -> None:
+        primary = primary or Primary()
         self._settings = settings
         self._redis = redis
         self._reads = reads
@@ -67,13 +71,13 @@ class Hearing:
         self._tasks = Tasks()
         self._leaving: dict[str, asyncio.TimerHandle] = {}
         self._versions: dict[str, str] = {}
-        self.subscriber = Subscriber(settings.redis_url, self._heard, self._resumed)
+        self.subscriber = Subscriber(settings.redis_url, self._heard, self._resumed, primary)
         self.canary = Canary(
             redis,
             self.subscriber,
             self._instance_channel,
-            settings.canary_interval,
-            settings.deaf_after,
+            (settings.canary_interval, settings.deaf_after),
+            primary,
         )
         self.presence: Callable[[str, bytes], None] = lambda user_id, data: None
         self.resumed: Callable[[], None] = lambda: None
@@ -87,7 +91,7 @@ class Hearing:
         self.subscriber.start()
         own = [self._instance_channel, keys.INSTANCES]
         self._tasks.keep(self.subscriber.subscribe(own))
-        self._tasks.keep(self._check_forever())
+        self._tasks.keep(forever("check of heads", self._check_later))
         self._tasks.keep(self.canary.run())
 
     async def close(self) -> None:
@@ -99,11 +103,16 @@ class Hearing:
             room.close()
         await self._tasks.close()
 
+    @property
+    def deaf_after(self) -> float:
+        """Seconds after which what is missing counts."""
+        return self._settings.deaf_after
+
     def not_ready(self) -> list[str]:
         """Why another instance would do better; Redis being away is no reason."""
         if not self.subscriber.heard_once:
             return ["starting"]
-        return ["deaf"] if self.canary.deaf else []
+        return self.canary.not_ready()
 
     # Listeners
 
@@ -299,10 +308,9 @@ class Hearing:
         self._tasks.keep(self._check())
         self.resumed()
 
-    async def _check_forever(self) -> None:
-        while True:
-            await asyncio.sleep(self._settings.head_check)
-            await self._check()
+    async def _check_later(self) -> None:
+        await asyncio.sleep(self._settings.head_check)
+        await self._check()
 
     async def _check(self) -> None:
         """A publish that nobody followed is noticed: of rooms by their heads, of users by #ver."""

@@ -5,21 +5,28 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+import re
 from collections.abc import Callable, Iterable
 from typing import Any
 
 from redis.asyncio import ConnectionPool
-from redis.exceptions import RedisError
 
+from rts_server.complaints import Complaints
 from rts_server.deadline import within
 from rts_server.link import Link
+from rts_server.loops import Loop
+from rts_server.primary import Primary
 from rts_server.tasks import cancelled
+from rts_server.transport import sound
 
 log = logging.getLogger(__name__)
 
 CONNECT = 2.0
-LONGEST_BACKOFF = 1.0
+REST = 0.05
+"""Seconds, or half of it, before a link that was lost is followed by the next."""
 BATCH = 500
+
+_RUN_ID = re.compile(rb"run_id:(\w+)")
 
 Heard = Callable[[str, bytes], None]
 
@@ -28,14 +35,27 @@ class Subscriber:
     """Contract: messages of a channel reach `heard` in the order Redis published them, from the
     moment `subscribe` returned. After a break every channel is subscribed again, then `resumed`
     is called once: what was published in between was missed.
+
+    `server` is the run_id of the Redis that is heard, empty before it is known.
     """
 
-    def __init__(self, url: str, heard: Heard, resumed: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        url: str,
+        heard: Heard,
+        resumed: Callable[[], None],
+        primary: Primary | None = None,
+    ) -> None:
         self._pool = ConnectionPool.from_url(
             url, protocol=2, socket_timeout=None, socket_connect_timeout=0.5, socket_keepalive=True
         )
+        sound(self._pool, primary or Primary())
         self._heard = heard
         self._resumed = resumed
+        self._loop = Loop("subscriber")
+        self._complaints = Complaints(log)
+        self._first = True
+        self.server = ""
         self._wanted: set[str] = set()
         self._confirmed: set[str] = set()
         self._waiting: dict[str, list[asyncio.Future[None]]] = {}
@@ -48,7 +68,7 @@ class Subscriber:
 
     def start(self) -> None:
         """Connect and listen until closed."""
-        self._task = asyncio.create_task(self._run())
+        self._task = asyncio.create_task(self._loop.run(self._listen, self._rest))
 
     async def close(self) -> None:
         """Stop listening."""
@@ -90,27 +110,27 @@ class Subscriber:
             for i in range(0, len(channels), BATCH):
                 self._link.send((verb, *channels[i : i + BATCH]))
 
-    async def _run(self) -> None:
-        wait, first = 0.05, True
-        while True:
-            try:
-                async with within(CONNECT):
-                    self._link = await Link.open(self._pool, self._reply)
-                self._say("SUBSCRIBE", sorted(self._wanted))
-                wait = 0.05
-                self._resume_due = not first
-                first = False
-                self._maybe_resumed()
-                await asyncio.wait([self._link.gone])
-                log.warning("subscriber lost redis")
-            except (RedisError, OSError, TimeoutError) as error:
-                log.warning("subscriber cannot reach redis", extra={"error": str(error)})
-            finally:
-                self.restart()
-                self._link = None
-                self._confirmed.clear()
-            await asyncio.sleep(wait * random.uniform(0.5, 1.0))
-            wait = min(wait * 2, LONGEST_BACKOFF)
+    async def _listen(self) -> None:
+        """One link, from its opening to its end."""
+        try:
+            async with within(CONNECT):
+                self._link = await Link.open(self._pool, self._reply)
+            self._link.send(("INFO", "server"))
+            self._say("SUBSCRIBE", sorted(self._wanted))
+            self._loop.well()
+            self._resume_due, self._first = not self._first, False
+            self._maybe_resumed()
+            await asyncio.wait([self._link.gone])
+            self._complaints.say("subscriber lost redis", "closed")
+        finally:
+            self.restart()
+            self._link = None
+            self.server = ""
+            self._confirmed.clear()
+
+    async def _rest(self) -> None:
+        """Instances that were cut off together do not come back together."""
+        await asyncio.sleep(REST * random.uniform(0.5, 1.0))
 
     def _maybe_resumed(self) -> None:
         """Behind the last confirmation, so that nothing falls between."""
@@ -119,10 +139,14 @@ class Subscriber:
             self._resumed()
 
     def _reply(self, reply: Any) -> None:
-        """Messages, and confirmations one by one; an error closes the link."""
+        """Who speaks, messages, and confirmations one by one; an error closes the link."""
         if isinstance(reply, Exception):
-            log.warning("subscriber is refused", extra={"error": str(reply)})
+            self._complaints.say("subscriber is refused", reply)
             self.restart()
+            return
+        if isinstance(reply, bytes):
+            found = _RUN_ID.search(reply)
+            self.server = found[1].decode() if found else ""
             return
         kind, channel, data = reply
         if kind == b"message":

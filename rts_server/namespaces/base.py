@@ -16,6 +16,7 @@ from redis.exceptions import RedisError
 from socketio.exceptions import ConnectionRefusedError as Refused
 
 from rts_server import errors, metrics
+from rts_server.complaints import Complaints
 from rts_server.config import Settings
 from rts_server.emf import TROUBLE
 from rts_server.engine import frames
@@ -27,7 +28,6 @@ from rts_server.namespaces.charges import charges
 from rts_server.namespaces.connections import Connections
 from rts_server.namespaces.cursors import read_cursors
 from rts_server.namespaces.session import Asked, Session
-from rts_server.persistence.complaints import Complaints
 from rts_server.protocol.commands import AuthRefresh, Command
 from rts_server.protocol.event import rfc3339
 from rts_server.rooms.chatlist import ChatLists

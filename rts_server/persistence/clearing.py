@@ -10,12 +10,12 @@ from itertools import groupby
 from typing import Literal
 
 from redis.asyncio import Redis
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import ResponseError
 
 from rts_server import keys
+from rts_server.complaints import Complaints
+from rts_server.loops import LONGEST_BACKOFF, backoff
 from rts_server.persistence import statuses
-from rts_server.persistence.complaints import Complaints
-from rts_server.persistence.lanes import LONGEST_BACKOFF, backoff
 from rts_server.persistence.outbox import Entry
 from rts_server.persistence.user_rooms import Membership, UserRooms
 
@@ -58,7 +58,7 @@ class Clearing:
                 try:
                     later = await self._clear(entries)
                     break
-                except (RedisError, OSError) as error:
+                except Exception as error:  # they are cleared or come again, whatever it is
                     failures += 1
                     self._complaints.say("outbox cannot be cleared", error)
                     await asyncio.sleep(backoff(failures))

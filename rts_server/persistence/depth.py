@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from collections.abc import Callable, Iterable
+from functools import partial
 
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
 
 from rts_server import keys, metrics
-from rts_server.persistence.complaints import Complaints
+from rts_server.loops import forever
 
 EVERY = 5.0
-
-log = logging.getLogger(__name__)
 
 
 class Depth:
@@ -24,7 +21,6 @@ class Depth:
     def __init__(self, redis: Redis, parts: Callable[[], Iterable[int]]) -> None:
         self._redis, self._parts = redis, parts
         self._ahead_ms = 0.0
-        self._complaints = Complaints(log)
 
     def clock(self) -> float:
         """Milliseconds since 1970; entries carry Redis' time, and host clocks may differ."""
@@ -32,12 +28,7 @@ class Depth:
 
     async def run(self) -> None:
         """Until cancelled; what cannot be read is said and tried again."""
-        while True:
-            try:
-                await self.look()
-            except (RedisError, OSError) as error:
-                self._complaints.say("outbox cannot be measured", error)
-            await asyncio.sleep(EVERY)
+        await forever("outbox depth", self.look, partial(asyncio.sleep, EVERY))
 
     async def look(self) -> None:
         """Set the gauges."""

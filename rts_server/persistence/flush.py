@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
 
 from rts_server import keys
-from rts_server.persistence.complaints import Complaints
+from rts_server.loops import forever
 from rts_server.persistence.scripts import Script
 
 _FLUSH = Script(Path(__file__).with_name("flush.lua"))
@@ -19,8 +17,6 @@ _FLUSH = Script(Path(__file__).with_name("flush.lua"))
 EVERY = 1.0
 MOST = 500
 """Cursors of one partition at once; what is left is due a second later."""
-
-log = logging.getLogger(__name__)
 
 
 async def flush(redis: Redis, parts: Iterable[int]) -> int:
@@ -35,13 +31,11 @@ class Flush:
 
     def __init__(self, redis: Redis, parts: Callable[[], Iterable[int]]) -> None:
         self._redis, self._parts = redis, parts
-        self._complaints = Complaints(log)
 
     async def run(self) -> None:
         """Until cancelled; trouble is tried again a second later."""
-        while True:
-            await asyncio.sleep(EVERY)
-            try:
-                await flush(self._redis, self._parts())
-            except (RedisError, OSError) as error:
-                self._complaints.say("cursors cannot be flushed", error)
+        await forever("cursor flush", self._flush_later)
+
+    async def _flush_later(self) -> None:
+        await asyncio.sleep(EVERY)
+        await flush(self._redis, self._parts())

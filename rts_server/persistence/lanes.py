@@ -8,17 +8,12 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from itertools import groupby, islice
 
+from rts_server.loops import backoff
 from rts_server.persistence.outbox import Entry, Key
 
 BATCH_ENTRIES = 10
 BATCH_BYTES = 1024 * 1024
 LANE_ENTRIES = 200
-FIRST_BACKOFF, LONGEST_BACKOFF = 0.05, 1.0
-
-
-def backoff(failures: int) -> float:
-    """Seconds to wait after this many failures in a row."""
-    return min(LONGEST_BACKOFF, FIRST_BACKOFF * 2.0 ** min(failures - 1, 10))
 
 
 @dataclass

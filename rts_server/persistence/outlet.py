@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 
 from rts_server import metrics
-from rts_server.persistence.complaints import Complaints
+from rts_server.complaints import Complaints
 from rts_server.persistence.lanes import Lanes
 from rts_server.persistence.outbox import Entry, Key
 from rts_server.persistence.queues import Queue

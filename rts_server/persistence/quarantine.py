@@ -10,9 +10,9 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 from rts_server import metrics
+from rts_server.complaints import Complaints
 from rts_server.config import Settings
-from rts_server.persistence.complaints import Complaints
-from rts_server.persistence.lanes import backoff
+from rts_server.loops import backoff
 from rts_server.persistence.queues import Queue, connect, kept
 
 if TYPE_CHECKING:

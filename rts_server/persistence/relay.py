@@ -16,14 +16,14 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from rts_server import keys, metrics
+from rts_server.complaints import Complaints
 from rts_server.config import Settings
 from rts_server.deadline import within
+from rts_server.loops import backoff
 from rts_server.persistence import outbox
 from rts_server.persistence.clearing import Clearing
-from rts_server.persistence.complaints import Complaints
 from rts_server.persistence.depth import Depth, accepted_ms
 from rts_server.persistence.flush import Flush
-from rts_server.persistence.lanes import backoff
 from rts_server.persistence.lease import Leases
 from rts_server.persistence.outbox import Entry
 from rts_server.persistence.outlet import Outlet

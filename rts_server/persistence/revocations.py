@@ -8,6 +8,7 @@ import math
 import secrets
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,9 @@ from redis.exceptions import RedisError
 
 from rts_server import errors, keys
 from rts_server.auth import Identity
+from rts_server.complaints import Complaints
 from rts_server.config import Settings, ms
+from rts_server.loops import forever
 from rts_server.persistence.archive import Archive
 from rts_server.persistence.scripts import IDENTITY, Script
 
@@ -51,6 +54,7 @@ class Revocations:
         self._longest = settings.longest_token
         self._redis = redis
         self._archive = archive
+        self._complaints = Complaints(log)
         self._revoked: Revoked = {}
         self._version = ""
         self.known = asyncio.Event()
@@ -81,12 +85,7 @@ class Revocations:
 
     async def run(self) -> None:
         """Look for what is new until cancelled. Redis away: the table is asked itself."""
-        while True:
-            try:
-                await self.look()
-            except errors.Unavailable as error:
-                log.warning("revocations wait", extra={"error": error.message})
-            await asyncio.sleep(self._interval)
+        await forever("revocations", self.look, partial(asyncio.sleep, self._interval))
 
     async def look(self) -> None:
         """Once. Raises Unavailable when neither Redis nor the table can tell."""
@@ -111,8 +110,8 @@ class Revocations:
     async def _rebuild(self, stored: Revoked, word: str) -> None:
         try:
             await self._note(stored, ms(time.time() + COMPLETE), word)
-        except (RedisError, OSError):
-            log.warning("revocations are not mirrored yet")
+        except (RedisError, OSError) as error:
+            self._complaints.say("revocations are not mirrored yet", error)
 
     async def _note(self, revoked: Revoked, until: int = 0, word: str = "") -> None:
         named = [item for one in revoked.items() for item in one]

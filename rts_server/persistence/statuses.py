@@ -11,7 +11,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from rts_server import keys
-from rts_server.persistence.complaints import Complaints
+from rts_server.complaints import Complaints
 from rts_server.persistence.outbox import MESSAGES, Entry
 from rts_server.protocol.event import ephemeral
 from rts_server.tasks import Tasks

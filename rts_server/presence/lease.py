@@ -10,16 +10,15 @@ from typing import Any
 
 import orjson
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
 
 from rts_server.config import Settings, ms
+from rts_server.loops import forever
 from rts_server.presence.scripts import call, presence_script
 
 _LEASE = presence_script("lease.lua")
 _LEAVE = presence_script("leave.lua")
 
 RENEW_SHARE = 0.35
-LONGEST_BACKOFF = 1.0
 
 log = logging.getLogger(__name__)
 
@@ -60,16 +59,7 @@ class Lease:
 
     async def run(self) -> None:
         """Renew until cancelled; Redis away is waited for."""
-        wait = 0.05
-        while True:
-            try:
-                await self.renew()
-                wait = 0.05
-                await self._until_due()
-            except (RedisError, OSError) as error:
-                log.warning("lease waits", extra={"error": type(error).__name__})
-                await asyncio.sleep(wait)
-                wait = min(wait * 2, LONGEST_BACKOFF)
+        await forever("presence lease", self.renew, self._until_due)
 
     async def renew(self) -> None:
         """Once; a lease that is lost is followed by the next."""

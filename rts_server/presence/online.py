@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable
 
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
 
 from rts_server.config import Settings, ms
+from rts_server.loops import forever
 from rts_server.pipe import Pipe
 from rts_server.presence.lease import Lease
 from rts_server.presence.scripts import call, presence_script
@@ -18,9 +17,6 @@ _COUNT = presence_script("count.lua")
 
 LINGER = 0.02
 SLICE = 200
-LONGEST_BACKOFF = 1.0
-
-log = logging.getLogger(__name__)
 
 
 class Online:
@@ -76,18 +72,13 @@ class Online:
 
     async def run(self) -> None:
         """Tell Redis what moved, a moment later and together, until cancelled."""
-        wait = 0.05
-        while True:
-            await self._wake.wait()
-            await asyncio.sleep(LINGER)
-            try:
-                await self._lease.registered.wait()
-                await self.flush()
-                wait = 0.05
-            except (RedisError, OSError) as error:
-                log.warning("presence waits", extra={"error": type(error).__name__})
-                await asyncio.sleep(wait)
-                wait = min(wait * 2, LONGEST_BACKOFF)
+        await forever("presence counts", self._flush_soon)
+
+    async def _flush_soon(self) -> None:
+        await self._wake.wait()
+        await asyncio.sleep(LINGER)
+        await self._lease.registered.wait()
+        await self.flush()
 
     async def flush(self) -> None:
         """Tell what moved, now. Raises RedisError; what was not told stays to be told."""

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import random
 
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
 
 from rts_server import metrics
 from rts_server.config import Settings, ms
+from rts_server.loops import forever
 from rts_server.presence.lease import Lease
 from rts_server.presence.scripts import call, presence_script
 
@@ -18,8 +17,6 @@ _SWEEP = presence_script("sweep.lua")
 
 MOST = 200
 """Users in one call: nobody else waits long for Redis."""
-
-log = logging.getLogger(__name__)
 
 
 class Sweep:
@@ -32,14 +29,13 @@ class Sweep:
 
     async def run(self) -> None:
         """Until cancelled. Instances drift apart, so that their sweeps do not meet."""
-        while True:
-            await asyncio.sleep(self._every * random.uniform(0.9, 1.0))
-            try:
-                await self._lease.registered.wait()
-                while await self.once():
-                    pass
-            except (RedisError, OSError) as error:
-                log.warning("sweep waits", extra={"error": type(error).__name__})
+        await forever("presence sweep", self._sweep)
+
+    async def _sweep(self) -> None:
+        await asyncio.sleep(self._every * random.uniform(0.9, 1.0))
+        await self._lease.registered.wait()
+        while await self.once():
+            pass
 
     async def once(self) -> bool:
         """One call; whether there is more to do."""

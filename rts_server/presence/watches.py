@@ -6,13 +6,15 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from functools import partial
 
 import orjson
-from redis.exceptions import RedisError
 
-from rts_server import errors, keys
+from rts_server import keys
 from rts_server.adapter.subscriber import Subscriber
+from rts_server.complaints import Complaints
 from rts_server.engine.packets import Encoded, event_packet
+from rts_server.loops import backoff, forever
 from rts_server.presence.presences import Presences
 from rts_server.presence.scripts import Presence
 from rts_server.protocol.event import ephemeral
@@ -25,7 +27,6 @@ LEFT = b"-"
 SLICE = 500
 ASKING = 4
 """Watches that are looked into at once: all are, when the link was down."""
-LONGEST_BACKOFF = 1.0
 
 Acquainted = Callable[[str, list[str]], Awaitable[set[str]]]
 
@@ -62,6 +63,7 @@ class Watches:
         self._told: dict[str, Presence] = {}
         self._own: dict[str, set[Watch]] = {}
         self._asking = asyncio.Semaphore(ASKING)
+        self._complaints = Complaints(log)
         self._tasks = Tasks()
 
     async def close(self) -> None:
@@ -169,16 +171,16 @@ class Watches:
 
     async def _resolve(self, watch: Watch) -> None:
         """Ask until it is known with whom the watcher still shares a room."""
-        wait = 0.05
+        failures = 0
         while watch.doubtful and not watch.ended:
             asked, round_ = sorted(watch.doubtful), watch.round
             try:
                 async with self._asking:
                     met = await self._acquainted(watch.user_id, asked)
-            except (RedisError, OSError, errors.Refusal) as error:
-                log.warning("watches wait", extra={"error": type(error).__name__})
-                await asyncio.sleep(wait)
-                wait = min(wait * 2, LONGEST_BACKOFF)
+            except Exception as error:  # nothing is told before it is known, so it must become so
+                failures += 1
+                self._complaints.say("watches wait", error)
+                await asyncio.sleep(backoff(failures))
                 continue
             if round_ != watch.round:
                 continue
@@ -197,9 +199,7 @@ class Watches:
 
     async def run(self) -> None:
         """Compare with Redis again and again, until cancelled: publishes may have been lost."""
-        while True:
-            await asyncio.sleep(self._every)
-            await self.check()
+        await forever("check of watches", self.check, partial(asyncio.sleep, self._every))
 
     def check_soon(self, seconds: float = 0.0) -> None:
         """Compare once, in a while."""
@@ -207,17 +207,16 @@ class Watches:
 
     async def _check_after(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
-        await self.check()
+        try:
+            await self.check()
+        except Exception as error:
+            self._complaints.say("watches are not checked", error)
 
     async def check(self) -> None:
         """Everybody watched is read again; who is missing just after a loss may still come back."""
         users = list(self._told)
         for i in range(0, len(users), SLICE):
-            try:
-                found = await self._presences.known(users[i : i + SLICE])
-            except (RedisError, OSError) as error:
-                log.warning("check of watches waits", extra={"error": type(error).__name__})
-                return
+            found = await self._presences.known(users[i : i + SLICE])
             for user_id, one in found.items():
                 if one is not None:
                     self._take(user_id, one)

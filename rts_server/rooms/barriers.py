@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 
-from rts_server import errors
+from rts_server.complaints import Complaints
 from rts_server.persistence.archive import Archive
 
 FIRST_LOOK, LONGEST_LOOK = 0.02, 0.25
+
+log = logging.getLogger(__name__)
 
 
 class Barriers:
@@ -16,6 +19,7 @@ class Barriers:
     def __init__(self, archive: Archive) -> None:
         self._archive = archive
         self._waiting: dict[str, tuple[str, asyncio.Future[None]]] = {}
+        self._complaints = Complaints(log)
         self._task: asyncio.Task[None] | None = None
 
     def passed(self, room_id: str, nonce: str) -> asyncio.Future[None]:
@@ -38,7 +42,8 @@ class Barriers:
             look = min(look * 2, LONGEST_LOOK)
             try:
                 found = await self._archive.rooms(list(self._waiting))
-            except errors.Unavailable:
+            except Exception as error:  # rooms wait for the answer until it comes
+                self._complaints.say("barriers cannot be read", error)
                 continue
             for room_id, (nonce, future) in list(self._waiting.items()):
                 stored = found.get(room_id)

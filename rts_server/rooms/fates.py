@@ -16,6 +16,7 @@ from redis.exceptions import RedisError
 
 from rts_server import errors, keys, metrics
 from rts_server.config import Settings
+from rts_server.loops import forever
 from rts_server.persistence.archive import Archive, Check
 from rts_server.persistence.scripts import Call
 from rts_server.pipe import Pipe
@@ -65,7 +66,7 @@ class Fates:
 
     def start(self) -> None:
         """Begin to ask for what no notice came."""
-        self._tasks.keep(self._ask())
+        self._tasks.keep(forever("fates", self._ask))
 
     async def close(self) -> None:
         """Stop asking; what is pending is in the outbox, and its client repeats."""
@@ -187,17 +188,13 @@ class Fates:
 
     async def _ask(self) -> None:
         """One round trip for all that are due; Redis away only means asking again."""
-        loop = asyncio.get_running_loop()
-        while True:
-            await asyncio.sleep(ASK_AFTER[0] / 2)
-            due = [p for p in self._pending.values() if not p.held and p.due <= loop.time()]
-            if not due:
-                continue
-            for pending in due:
-                self._schedule(pending)
-            with contextlib.suppress(RedisError, OSError):
-                for pending, fate in zip(due, await self._fates(due), strict=True):
-                    self._decide(pending, fate)
+        await asyncio.sleep(ASK_AFTER[0] / 2)
+        now = asyncio.get_running_loop().time()
+        due = [p for p in self._pending.values() if not p.held and p.due <= now]
+        for pending in due:
+            self._schedule(pending)
+        for pending, fate in zip(due, await self._fates(due), strict=True):
+            self._decide(pending, fate)
 
     async def _fates(self, pendings: Sequence[Pending]) -> list[str]:
         """What Redis knows of each: pending, queued, failed or lost. Raises RedisError."""

@@ -35,12 +35,17 @@ class StoredLag:
             self._tasks.keep(self._look(room_id, message_id, began))
 
     async def _look(self, room_id: str, message_id: str, began: float) -> None:
+        try:
+            await self._until_stored(room_id, message_id, began)
+        finally:
+            self._next = asyncio.get_running_loop().time() + EVERY
+
+    async def _until_stored(self, room_id: str, message_id: str, began: float) -> None:
         loop, looks = asyncio.get_running_loop(), 0
         while loop.time() - began < PATIENCE and not await self._is_stored(room_id, message_id):
             await asyncio.sleep(LOOKS[min(looks, len(LOOKS) - 1)])
             looks += 1
         metrics.STORED_SECONDS.observe(loop.time() - began)
-        self._next = loop.time() + EVERY
 
     async def _is_stored(self, room_id: str, message_id: str) -> bool:
         try:

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import pytest
 from redis.asyncio import Redis
 
-from rts_server.adapter import subscriber as module
+from rts_server import loops
 from rts_server.adapter.canary import SONG, Canary
 from rts_server.adapter.subscriber import Subscriber
 from rts_server.tasks import cancelled
@@ -28,7 +28,7 @@ class Link:
         self.changed = asyncio.Event()
         self.resumed = 0
         self.subscriber = Subscriber(url, self._heard, self._resumed)
-        self.canary = Canary(redis, self.subscriber, CHANNEL, INTERVAL, DEAF_AFTER)
+        self.canary = Canary(redis, self.subscriber, CHANNEL, (INTERVAL, DEAF_AFTER))
 
     def _heard(self, channel: str, data: bytes) -> None:
         assert (channel, data) == (CHANNEL, SONG)
@@ -67,7 +67,7 @@ async def test_a_deaf_instance_takes_new_links_until_it_hears_again(
     redis: Redis, valkey_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each new link gets its time to be heard: the instance does not cut itself off for ever."""
-    monkeypatch.setattr(module, "LONGEST_BACKOFF", 0.01)
+    monkeypatch.setattr(loops, "LONGEST_BACKOFF", 0.01)
     where = urlsplit(valkey_url)
     assert where.hostname is not None
     assert where.port is not None

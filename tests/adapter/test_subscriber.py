@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable
 import pytest
 from redis.asyncio import Redis
 
+from rts_server import loops
 from rts_server.adapter import subscriber as module
 from rts_server.adapter.subscriber import Subscriber
 from tests.waiting import PATIENCE
@@ -43,7 +44,7 @@ class Ear:
 @pytest.fixture
 async def ear(redis: Redis, valkey_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Ear]:
     """Listening."""
-    monkeypatch.setattr(module, "LONGEST_BACKOFF", 0.05)
+    monkeypatch.setattr(loops, "LONGEST_BACKOFF", 0.05)
     made = Ear(valkey_url)
     made.subscriber.start()
     yield made

@@ -22,11 +22,21 @@ class Complaints:
 
         `ids` are those of the first one in the interval, as an example.
         """
+        if self._due(subject):
+            what = error if isinstance(error, str) else type(error).__name__
+            more = self._kept.pop(subject, 0)
+            self._log.warning(subject, extra={"error": what, "not_said": more, **ids})
+
+    def fault(self, subject: str, error: BaseException, **ids: Any) -> None:
+        """The same of what should never happen, as an error with its traceback."""
+        if self._due(subject):
+            more = self._kept.pop(subject, 0)
+            self._log.error(subject, exc_info=error, extra={"not_said": more, **ids})
+
+    def _due(self, subject: str) -> bool:
         now = time.monotonic()
         if now - self._said.get(subject, -INTERVAL) < INTERVAL:
             self._kept[subject] = self._kept.get(subject, 0) + 1
-            return
+            return False
         self._said[subject] = now
-        what = error if isinstance(error, str) else type(error).__name__
-        more = self._kept.pop(subject, 0)
-        self._log.warning(subject, extra={"error": what, "not_said": more, **ids})
+        return True

@@ -1,0 +1,158 @@
+"""A failover as ElastiCache does it: a name leads elsewhere, old links stay on a replica."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from redis import Redis
+
+from tests import valkey
+from tests.instances.conftest import FAST
+from tests.instances.rooms import group, send
+from tests.instances.test_deaf import readiness
+from tests.js_client import JsClient
+from tests.proxy import Proxy
+from tests.waiting import PATIENCE, until
+from tests.world import Process, World, name
+
+pytestmark = pytest.mark.timeout(180)
+
+
+def place(url: str) -> tuple[str, int]:
+    """Host and port of a Redis."""
+    where = urlsplit(url)
+    assert where.hostname is not None
+    assert where.port is not None
+    return where.hostname, where.port
+
+
+@pytest.fixture
+def servers(tmp_path: Path) -> Iterator[tuple[str, str]]:
+    """A primary and its replica."""
+    with valkey.running(tmp_path) as first, valkey.running(tmp_path) as second:
+        for one in (first, second):
+            with Redis.from_url(one) as redis:
+                redis.config_set("repl-diskless-sync-delay", 0)
+        follow(second, first)
+        yield first, second
+
+
+def follow(replica: str, primary: str | None) -> None:
+    """One becomes the replica of the other, in step with it; None: a primary."""
+    with Redis.from_url(replica) as redis:
+        if primary is None:
+            redis.replicaof("NO", "ONE")
+            return
+        redis.replicaof(*map(str, place(primary)))
+        while redis.info("replication")["master_link_status"] != "up":
+            pass
+
+
+def swap(old: str, new: str) -> None:
+    """The primary becomes the replica of its replica; whoever is connected stays so."""
+    follow(new, None)
+    follow(old, new)
+
+
+@asynccontextmanager
+async def behind(pair: World, folder: Path, url: str) -> AsyncIterator[tuple[Proxy, str]]:
+    """A relay and a web instance, `pair.urls[2]` meanwhile, whose Redis is behind a proxy."""
+    async with Proxy(place(url)) as proxy:
+        own = FAST | {"RTS_REDIS_URL": f"redis://127.0.0.1:{proxy.port}/0"}
+        relay = Process("relay", pair.stack.environment() | own, folder / "relay.log")
+        relay.start()
+        try:
+            async with pair.instance(folder, **own) as (_, address):
+                pair.urls.append(address)
+                try:
+                    yield proxy, address
+                finally:
+                    pair.urls.remove(address)
+        finally:
+            await asyncio.to_thread(relay.stop)
+
+
+async def until_queued(client: JsClient, room_id: str, text: str) -> int:
+    """How many sends were refused before one was acked, and a repetition of it `queued`."""
+    refused = 0
+    async with asyncio.timeout(PATIENCE):
+        while not (acked := await send(client, room_id, text))["ok"]:
+            assert acked["error"]["code"] == "unavailable", acked
+            refused += 1
+        while acked["data"]["status"] != "queued":
+            acked = await send(client, room_id, text)
+    return refused
+
+
+def links(url: str) -> list[dict[str, Any]]:
+    """Who is connected to a Redis, but for this test and replication."""
+    with Redis.from_url(url, client_name="test") as redis:
+        return [
+            one
+            for kind in ("normal", "pubsub")
+            for one in redis.client_list(_type=kind)
+            if one["name"] != "test"
+        ]
+
+
+async def test_after_a_failover_every_link_goes_to_the_new_primary(
+    pair: World, tmp_path: Path, servers: tuple[str, str]
+) -> None:
+    """Web and relay, commands and subscription, though none of their links was cut."""
+    old, new = servers
+    alice, bob = name("alice"), name("bob")
+    async with (
+        behind(pair, tmp_path, old) as (proxy, address),
+        pair.js(alice, 2) as a,
+        pair.js(bob, 2) as b,
+    ):
+        room_id = await group(a, [bob])
+        await until_queued(a, room_id, "before")
+        proxy.target = place(new)
+        await asyncio.to_thread(swap, old, new)
+        print("refused", await until_queued(a, room_id, "behind"))
+        await b.wait_for(lambda e: e["type"] == "message.new" and "behind" in str(e))
+        await asyncio.to_thread(until, lambda: not links(old))
+        await asyncio.to_thread(until, lambda: readiness(address) == (200, []))
+
+
+async def test_an_instance_without_a_primary_leaves_rotation_until_it_has_one(
+    pair: World, tmp_path: Path, servers: tuple[str, str]
+) -> None:
+    """The name still leads to the old one: its sends are refused, and others would do better."""
+    old, new = servers
+    alice, bob = name("alice"), name("bob")
+    async with (
+        behind(pair, tmp_path, old) as (proxy, address),
+        pair.js(alice, 2) as a,
+        pair.js(bob, 2) as b,
+    ):
+        room_id = await group(a, [bob])
+        await until_queued(a, room_id, "before")
+        await asyncio.to_thread(swap, old, new)
+        await asyncio.to_thread(until, lambda: readiness(address) == (503, ["no primary"]))
+        assert readiness(pair.urls[0]) == (200, [])
+        assert (await send(a, room_id, "meanwhile"))["error"]["code"] == "unavailable"
+        proxy.target = place(new)
+        await until_queued(a, room_id, "behind")
+        await b.wait_for(lambda e: e["type"] == "message.new" and "behind" in str(e))
+        await asyncio.to_thread(until, lambda: readiness(address) == (200, []))
+
+
+async def test_a_subscription_on_a_replica_is_noticed_without_a_word_of_it(
+    pair: World, tmp_path: Path, servers: tuple[str, str]
+) -> None:
+    """Nobody sends anything: a replica passes on what its primary publishes, so all seems well."""
+    old, new = servers
+    async with behind(pair, tmp_path, old) as (proxy, _):
+        await asyncio.to_thread(until, lambda: len(links(old)) > 2)
+        proxy.target = place(new)
+        await asyncio.to_thread(swap, old, new)
+        await asyncio.to_thread(until, lambda: not [one for one in links(old) if one["sub"] != "0"])
+        await asyncio.to_thread(until, lambda: [one for one in links(new) if one["sub"] != "0"])

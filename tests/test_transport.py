@@ -1,0 +1,154 @@
+"""Links that break while they are opened, on the loop of the processes: errors callers expect."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import struct
+import threading
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+import uvloop
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from rts_server.adapter.subscriber import Subscriber
+from rts_server.config import Settings
+from rts_server.link import Link
+from rts_server.parts import connect, pool
+from rts_server.pipe import Pipe
+from rts_server.primary import Primary
+from tests.waiting import eventually
+
+ASKED = 60
+
+Scenario = Callable[[str], Awaitable[None]]
+
+
+@contextmanager
+def hanging_up(replies: int, reset: bool) -> Iterator[str]:
+    """The address of what accepts, answers the handshake so far, and closes, in a thread."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(100)
+
+        def serve() -> None:
+            while True:
+                try:
+                    link, _ = listener.accept()
+                    if reset:
+                        now = struct.pack("ii", 1, 0)
+                        link.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, now)
+                    if replies and link.recv(1_000):
+                        link.sendall(b"+OK\r\n" * replies)
+                    link.close()
+                except ConnectionError:
+                    continue
+                except OSError:
+                    return
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        yield f"redis://127.0.0.1:{listener.getsockname()[1]}/0"
+        listener.shutdown(socket.SHUT_RDWR)
+    thread.join()
+
+
+async def by_pool(url: str) -> None:
+    """What a command on a pooled connection raises."""
+    redis = connect(Settings(redis_url=url), 4)
+    for _ in range(ASKED):
+        with pytest.raises((RedisError, OSError)):
+            await redis.ping()
+    await redis.aclose()
+
+
+async def by_link(url: str) -> None:
+    """What opening a link raises; one that opened is told to be gone."""
+    links = pool(Settings(redis_url=url), 1, 0, Primary())
+    for _ in range(ASKED):
+        try:
+            link = await Link.open(links, lambda reply: None)
+        except (RedisError, OSError):
+            continue
+        async with asyncio.timeout(10):
+            await link.gone
+
+
+async def by_pipe(url: str) -> None:
+    """What a command on a pipe raises."""
+    pipe = Pipe(pool(Settings(redis_url=url), 1, 0, Primary()))
+    for _ in range(ASKED):
+        with pytest.raises((RedisError, OSError)):
+            await pipe.call("PING")
+    await pipe.close()
+
+
+@pytest.mark.parametrize("way", [by_pool, by_link, by_pipe])
+@pytest.mark.parametrize("reset", [False, True], ids=["closed", "reset"])
+@pytest.mark.parametrize("replies", [0, 1, 2])
+def test_a_link_that_is_closed_in_its_handshake_raises_what_callers_expect(
+    way: Scenario, reset: bool, replies: int
+) -> None:
+    """uvloop raises a bare RuntimeError in some of these moments."""
+    with hanging_up(replies, reset) as url:
+        uvloop.run(way(url))  # type: ignore[arg-type]
+
+
+async def closed_before_use(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every connection is gone before its first word, which is met by chance otherwise."""
+    opened = asyncio.open_connection
+
+    async def gone(*given: Any, **named: Any) -> Any:
+        reader, writer = await opened(*given, **named)
+        writer.transport.abort()
+        await asyncio.sleep(0.01)
+        return reader, writer
+
+    monkeypatch.setattr(asyncio, "open_connection", gone)
+    await by_pool(url)
+    await by_pipe(url)
+
+
+def test_a_transport_that_is_closed_at_once_raises_what_callers_expect(
+    valkey_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each time, not by chance."""
+    monkeypatch.setattr("tests.test_transport.ASKED", 3)
+    uvloop.run(closed_before_use(valkey_url, monkeypatch))
+
+
+async def lost_in_the_handshake(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The subscriber comes through when the transports of its first links broke."""
+    opened, broken = asyncio.open_connection, 3
+
+    async def gone(*given: Any, **named: Any) -> Any:
+        nonlocal broken
+        reader, writer = await opened(*given, **named)
+        if broken:
+            broken -= 1
+            writer.transport.abort()
+            await asyncio.sleep(0.01)
+        return reader, writer
+
+    monkeypatch.setattr(asyncio, "open_connection", gone)
+    heard: list[bytes] = []
+    subscriber = Subscriber(url, lambda channel, data: heard.append(data), lambda: None)
+    subscriber.start()
+    async with asyncio.timeout(30):
+        await subscriber.subscribe(["a"])
+    monkeypatch.undo()
+    async with Redis.from_url(url) as redis:
+        await redis.publish("a", "x")
+        await eventually(lambda: heard == [b"x"])
+    await subscriber.close()
+
+
+def test_a_subscriber_survives_a_handshake_that_breaks(
+    valkey_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has no second task that would begin it again."""
+    uvloop.run(lost_in_the_handshake(valkey_url, monkeypatch))
