@@ -44,6 +44,7 @@ def create_app(settings: Settings) -> web.Application:
     hearing = Hearing(
         settings, parts.redis, parts.standings, parts.fates.hear, parts.origin, parts.primary
     )
+    hearing.lost.losses = parts.losses
     server = Server(settings, Manager())
     presence = Presence(settings, parts, hearing)
     tokens = Tokens(settings)

@@ -27,6 +27,11 @@ def dirty(part: int) -> str:
     return f"{{p{part}}}:dirty"
 
 
+def generation(part: int) -> str:
+    """String `identity born`: the Redis that has this partition, and since when (ms)."""
+    return f"{{p{part}}}:generation"
+
+
 def room_prefix(part: int) -> str:
     """What the keys of every room of a partition begin with."""
     return f"{{p{part}}}:room:"
@@ -81,6 +86,14 @@ class Room(NamedTuple):
     def typing_told(self) -> str:
         """Hash: when the room was told who types (ms), and whether something is not told yet."""
         return f"{self.prefix}typing:told"
+
+    @property
+    def settled(self) -> str:
+        """String: the generation in which the queue was drained of this cold room, or is being.
+
+        Ends with the next load.
+        """
+        return f"{self.prefix}settled"
 
     def idem(self, request_id: str) -> str:
         """Hash: what an append of this id did. Lives 48 h."""

@@ -45,9 +45,11 @@ from rts_server.rooms.appends import Appends, SystemAppends
 from rts_server.rooms.chatlist import ChatLists
 from rts_server.rooms.cold import Loader
 from rts_server.rooms.declared import Declarations
+from rts_server.rooms.drains import Drains
 from rts_server.rooms.fates import Fates
 from rts_server.rooms.history import History
 from rts_server.rooms.log import RoomLog
+from rts_server.rooms.losses import Losses
 from rts_server.rooms.members import Members
 from rts_server.rooms.memberships import Memberships
 from rts_server.rooms.messages import Messages
@@ -88,23 +90,26 @@ class Parts:
         self.loader = Loader(settings, self.origin, self.redis, self.archive)
         self.log = self._room_log()
         self.fates = Fates(settings, self.pipe, self.archive, self.log)
-        self.chat_lists = ChatLists(self.archive, self.user_rooms, self.standings)
-        self.history = History(settings, self.pipe, self.archive)
+        self.drains = Drains(settings, self.origin, self.pipe, self.archive)
+        self.chat_lists = ChatLists(self.archive, self.user_rooms, self.standings, self.drains)
+        self.history = History(settings, self.pipe, self.archive, self.drains)
         self.appends = Appends(self.log, self.fates, self.user_rooms, self.archive)
         self.fates.index = self.appends.index
         self.statuses = Statuses(self.redis)
         self.messages = Messages(self.statuses, self.appends, self.history)
         self.memberships = Memberships(settings, self.appends, self.user_rooms, self.archive)
-        self.rooms = Rooms(self.appends, self.memberships, self.standings, self.archive)
-        self.members = Members(self.pipe, self.archive)
+        reads = (self.standings, self.archive, self.drains)
+        self.losses = Losses(self.pipe, reads, self.log)
+        self.rooms = Rooms(self.appends, self.memberships, reads)
+        self.members = Members(self.pipe, self.archive, self.drains)
         self.system = SystemAppends(self.log, self.fates, self.user_rooms, self.archive)
-        self.operated = Rooms(self.system, self.memberships, self.standings, self.archive)
+        self.operated = Rooms(self.system, self.memberships, reads)
         self.declarations = Declarations(self.system, self.archive, self.memberships, self.members)
         self.receipts = Receipts(settings, self.pipe, self.log)
         self.unread = Unread(self.pipe, self.chat_lists)
         self.typing = Typing(settings, self.pipe)
         self.sync = Sync(settings, self.standings, self.chat_lists)
-        self.verifier = Verifier(settings, self.redis, self.archive)
+        self.verifier = Verifier(settings, self.redis, self.archive, self.drains)
         self.backlog = Backlog(settings)
         self.revocations = Revocations(settings, self.redis, self.archive)
         self._tasks = Tasks()
@@ -159,6 +164,7 @@ class Parts:
         await self.statuses.close()
         await self.loader.close()
         await self.verifier.close()
+        await self.drains.close()
         await self.appender.close()
         await self.archive.close()
         await self.backlog.close()

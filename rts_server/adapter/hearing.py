@@ -14,6 +14,7 @@ from redis.asyncio import Redis
 from rts_server import keys
 from rts_server.adapter.canary import SONG, Canary
 from rts_server.adapter.listener import Listener
+from rts_server.adapter.lost import Lost
 from rts_server.adapter.room import COLD, Reads, Room, Seat
 from rts_server.adapter.sequence import Position, parse, position_of
 from rts_server.adapter.subscriber import Subscriber
@@ -71,6 +72,7 @@ class Hearing:
         self._tasks = Tasks()
         self._leaving: dict[str, asyncio.TimerHandle] = {}
         self._versions: dict[str, str] = {}
+        self.lost = Lost(self._rooms, self._tasks.keep)
         self.subscriber = Subscriber(settings.redis_url, self._heard, self._resumed, primary)
         self.canary = Canary(
             redis,
@@ -195,10 +197,12 @@ class Hearing:
         """The listeners of a user on this instance whose sessions are open."""
         return [one for one in self._users.get(user_id, ()) if one.greeted.is_set()]
 
-    def settle(self, listener: Listener, room_id: str, start: Position) -> None:
-        """Let the room's stream run to the listener, from behind `start`."""
+    def settle(
+        self, listener: Listener, room_id: str, start: Position, *, stands: bool = True
+    ) -> None:
+        """Let the room's stream run to the listener, from behind `start`; `stands` as in `Room`."""
         if room := self._rooms.get(room_id):
-            room.settle(listener, start)
+            room.settle(listener, start, stands=stands)
 
     def part(self, listener: Listener, room_id: str) -> None:
         """The listener hears the room no more; the instance lingers before it unsubscribes."""
@@ -313,8 +317,9 @@ class Hearing:
         await self._check()
 
     async def _check(self) -> None:
-        """A publish that nobody followed is noticed: of rooms by their heads, of users by #ver."""
-        for check in (self._check_heads, self._check_users):
+        """A publish that nobody followed is noticed: of rooms by their heads, of users by #ver; and
+        that Redis lost its memory, by its generation."""
+        for check in (self._check_heads, self.lost.check, self._check_users):
             try:
                 await check()
             except Exception as error:

@@ -194,12 +194,18 @@ class Room:
             listener.rooms.discard(self.room_id)
             self._evicted(listener, self.room_id)
 
-    def settle(self, listener: Listener, start: Position) -> None:
-        """The listener's stream begins behind `start`; what waited is written first."""
+    def settle(self, listener: Listener, start: Position, *, stands: bool = True) -> None:
+        """The listener's stream begins behind `start`; what waited is written first.
+
+        `stands`: his cursor holds. Where it does not he reads anew, and is told when a cold room
+        wakes that what he read before that may be behind.
+        """
         seat = self.seats.get(listener)
         if seat is None or seat.start is not None:
             return
         seat.start = start
+        if not stands:
+            seat.cursor = None
         if seat.reset is not None and start < seat.reset:
             seat.start = start = seat.reset
             listener.write(event_packet("/chat", "sync.reset", reset_text(self.room_id, start)))
@@ -278,6 +284,12 @@ class Room:
         self.position = standing.position
         self._reset(opening)
         self.held.extend(h for h in held if h.position > standing.position)
+
+    def stands(self) -> set[Position]:
+        """Where the listeners are: the stream's position, in a cold room what each has told."""
+        if self.position is not None:
+            return {self.position}
+        return {seat.cursor for seat in self.seats.values() if seat.cursor is not None}
 
     def _note_cursors(self) -> None:
         """Everybody stands where he is now; who stands at the next epoch's `prev` will go on."""

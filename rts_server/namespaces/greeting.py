@@ -77,7 +77,7 @@ class Greeting:
             self._hearing.leave(listener)
             return
         limits = self._settings.limits
-        heads = {row.room_id: (row.shown["epoch"], row.shown["offset"]) for row in chat_list.rows}
+        heads = await self._chat_lists.heads(chat_list.rows, cursors)
         recovered = dict.fromkeys(session.cursors.keys() & set(rooms), False)
         for room_id, cursor in cursors.items():
             known = replays[room_id].recovered
@@ -95,7 +95,7 @@ class Greeting:
         for shown in new:
             _write(listener, "room.added", {"room": shown}, shown["room_id"])
         for room_id, replay in replays.items():
-            self._settle(listener, room_id, replay)
+            self._settle(listener, room_id, replay, stands=recovered.get(room_id, False))
         listener.greeted.set()
 
     async def _repeat(self, user_id: str, ahead: dict[str, Cursors]) -> None:
@@ -122,8 +122,12 @@ class Greeting:
             "recovered": recovered,
         }
 
-    def _settle(self, listener: Listener, room_id: str, replay: Replay) -> None:
-        """What was missed, then the stream."""
+    def _settle(
+        self, listener: Listener, room_id: str, replay: Replay, *, stands: bool = False
+    ) -> None:
+        """What was missed, then the stream. `stands`: he was told that his cursor holds; who was
+        not reads anew, and his cursor is no place to go on from when a cold room wakes.
+        """
         if replay.start is None:
             return
         if room_id not in listener.rooms:
@@ -131,7 +135,7 @@ class Greeting:
         for data in replay.events:
             heard = parse_stored(data)
             listener.write(event_packet("/chat", heard.type, heard.text))
-        self._hearing.settle(listener, room_id, replay.start)
+        self._hearing.settle(listener, room_id, replay.start, stands=stands)
 
     def leave(self, listener: Listener) -> None:
         """The session is gone."""

@@ -36,7 +36,8 @@ class StoredRoom:
 class StoredMember:
     """One membership, in or out. The cursors are effective: never below the seq of joining.
 
-    (`epoch`, `offset`) is the position of the event that made it so.
+    (`epoch`, `offset`) is the position of the event that made it so, `role_position` that of the
+    one which gave the role.
     """
 
     room_id: str
@@ -53,6 +54,7 @@ class StoredMember:
     muted: bool = False
     hidden: bool = False
     settings_rev: int = 0
+    role_position: Place = (0, 0)
 
 
 @dataclass(frozen=True)
@@ -105,6 +107,7 @@ def _start(text: str) -> Place:
 def member(item: Item) -> StoredMember:
     """A membership of its item."""
     joined = int(item.get("join_seq", 0))
+    read = max(joined, int(item.get("read_seq", 0)))
     epoch, offset = records.pair(item.get("pos", ""))
     # what he had set before he left and came back counts no more
     valid = item.get("settings_pos", "") > item.get("pos", "")
@@ -116,12 +119,14 @@ def member(item: Item) -> StoredMember:
         name=item.get("name"),
         joined_at=item.get("joined_at", ""),
         join_seq=joined,
-        read_seq=max(joined, int(item.get("read_seq", 0))),
-        delivered_seq=max(joined, int(item.get("delivered_seq", 0))),
+        read_seq=read,
+        # a message lifts what its sender has read alone, and cursors are stored one by one
+        delivered_seq=max(read, int(item.get("delivered_seq", 0))),
         epoch=epoch,
         offset=offset,
         muted=valid and bool(item.get("muted")),
         hidden=valid and bool(item.get("hidden")),
+        role_position=records.pair(item.get("role_pos", "")),
         settings_rev=int(item.get("settings_pos", "0").rpartition("#")[2]),
     )
 

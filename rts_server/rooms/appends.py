@@ -115,6 +115,10 @@ class Appends:
             return None
         return self._followed(request, appended)
 
+    async def warm(self, room_id: str) -> None:
+        """Load a cold room, all that was queued of it included. Raises Unavailable."""
+        await self._log.warm(room_id)
+
     async def change(
         self, read: Callable[[], Awaitable[S]], make: Callable[[S], Append | None]
     ) -> tuple[S, Append | None, Done | None]:

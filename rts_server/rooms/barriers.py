@@ -18,14 +18,14 @@ class Barriers:
 
     def __init__(self, archive: Archive) -> None:
         self._archive = archive
-        self._waiting: dict[str, tuple[str, asyncio.Future[None]]] = {}
+        self._waiting: dict[asyncio.Future[None], tuple[str, str]] = {}
         self._complaints = Complaints(log)
         self._task: asyncio.Task[None] | None = None
 
     def passed(self, room_id: str, nonce: str) -> asyncio.Future[None]:
         """Done as soon as the room's item shows the nonce; cancel it to stop waiting."""
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting[room_id] = (nonce, future)
+        self._waiting[future] = room_id, nonce
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._look_on())
         return future
@@ -41,14 +41,14 @@ class Barriers:
             await asyncio.sleep(look)
             look = min(look * 2, LONGEST_LOOK)
             try:
-                found = await self._archive.rooms(list(self._waiting))
+                found = await self._archive.rooms([room for room, _ in self._waiting.values()])
             except Exception as error:  # rooms wait for the answer until it comes
                 self._complaints.say("barriers cannot be read", error)
                 continue
-            for room_id, (nonce, future) in list(self._waiting.items()):
+            for future, (room_id, nonce) in list(self._waiting.items()):
                 stored = found.get(room_id)
                 if stored is not None and stored.barrier == nonce and not future.done():
                     future.set_result(None)
                     look = FIRST_LOOK
-                if future.done() and self._waiting.get(room_id) == (nonce, future):
-                    del self._waiting[room_id]
+                if future.done():
+                    del self._waiting[future]

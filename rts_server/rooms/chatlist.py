@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -14,8 +14,9 @@ from rts_server.persistence.archive import Archive
 from rts_server.persistence.stored import StoredMember, StoredRoom
 from rts_server.persistence.user_rooms import Index, Membership, State, UserRooms
 from rts_server.protocol import cursor
-from rts_server.rooms.cold import last_position, milliseconds
-from rts_server.rooms.standing import Seat, Standing, Standings, personal
+from rts_server.rooms.cold import changed_at, last_position, milliseconds
+from rts_server.rooms.drains import Drains, behind
+from rts_server.rooms.standing import Position, Seat, Standing, Standings, personal
 
 log = logging.getLogger(__name__)
 
@@ -23,6 +24,8 @@ STRANGERS = 50
 """Users of whom the archive is asked at once."""
 SLICE = 500
 """Rooms asked for in one round trip, where those of many users are."""
+PATIENCE, PARTLY = 3.0, 1.0
+"""Seconds that a list waits for the queue of cold rooms; where some may be left out."""
 NOBODY = " "
 """No user's id: what the archive is asked where its answer does not matter."""
 
@@ -32,7 +35,7 @@ class Row:
     """One room of the list: what sorts it, and what is shown.
 
     `uncounted`: messages behind read_seq that count for nobody; `settled`: the user once muted or
-    hid it.
+    hid it; `unsure`: the position is that of the archive, without what was done to other members.
     """
 
     active_ms: int
@@ -41,6 +44,7 @@ class Row:
     counts: bool
     uncounted: int
     settled: bool = False
+    unsure: bool = False
 
     @property
     def unread(self) -> int:
@@ -81,10 +85,13 @@ def _key(active_ms: int, room_id: str) -> tuple[int, str]:
 class ChatLists:
     """Reads: two round trips to Redis for warm rooms, batches of the archive for the others."""
 
-    def __init__(self, archive: Archive, user_rooms: UserRooms, standings: Standings) -> None:
+    def __init__(
+        self, archive: Archive, user_rooms: UserRooms, standings: Standings, drains: Drains
+    ) -> None:
         self._archive = archive
         self._user_rooms = user_rooms
         self._standings = standings
+        self._drains = drains
 
     async def rooms_of(self, user_id: str) -> list[Membership]:
         """The rooms a user is in."""
@@ -144,7 +151,8 @@ class ChatLists:
         }
 
     async def of(self, user_id: str, *, partly: bool = False) -> ChatList:
-        """Every room of the user. `partly`: rooms of an archive that is away are left out."""
+        """Every room of the user. `partly`: cold rooms are left out while the archive is away or
+        the queue behind."""
         memberships = await self.rooms_of(user_id)
         return await self.shown(user_id, [m.room_id for m in memberships], partly=partly)
 
@@ -187,7 +195,13 @@ class ChatLists:
         cold = [room_id for room_id, standing in zip(room_ids, warm, strict=True) if not standing]
         if cold:
             try:
-                rows += await self._cold_rows(user_id, cold)
+                heads = await self._drains.settled(cold, PARTLY if partly else PATIENCE)
+                if len(heads) < len(cold):
+                    if not partly:
+                        raise behind()
+                    left = len(cold) - len(heads)
+                    log.warning("queue behind: cold rooms left out", extra={"rooms": left})
+                rows += await self._cold_rows(user_id, heads)
             except errors.Unavailable:
                 if not partly:
                     raise
@@ -210,7 +224,10 @@ class ChatLists:
         }
 
     async def counted(self, rows: list[Row]) -> list[dict[str, Any]]:
-        """The rooms of some rows, complete: a cold room's members are counted in the archive."""
+        """The rooms of some rows, complete: a cold room's members are counted in the archive.
+
+        With them comes the room's position, which may be that of what was done to another member.
+        """
         if all("member_count" in row.shown for row in rows):
             return [row.shown for row in rows]
         return list(await asyncio.gather(*(self._counted(row) for row in rows)))
@@ -219,10 +236,27 @@ class ChatLists:
         if "member_count" in row.shown:
             return row.shown
         members = await self._archive.members(row.room_id)
-        return row.shown | {"member_count": sum(member.state == "in" for member in members)}
+        told = row.shown["epoch"], row.shown["offset"]
+        epoch, offset = max([told, *map(changed_at, members)])
+        count = sum(member.state == "in" for member in members)
+        return row.shown | {"member_count": count, "epoch": epoch, "offset": offset}
 
-    async def _cold_rows(self, user_id: str, room_ids: Iterable[str]) -> list[Row]:
-        rooms = await self._archive.rooms(room_ids)
+    async def heads(self, rows: list[Row], cursors: Mapping[str, Position]) -> dict[str, Position]:
+        """Where the rooms of some rows stand. Of a cold room the members are asked as well, unless
+        it is ahead of the cursor given anyhow: what was done to another is in his item alone.
+        """
+        found = {row.room_id: (row.shown["epoch"], row.shown["offset"]) for row in rows}
+        unsure = [
+            row
+            for row in rows
+            if row.unsure and found[row.room_id] <= cursors.get(row.room_id, (0, 0))
+        ]
+        for shown in await self.counted(unsure):
+            found[shown["room_id"]] = shown["epoch"], shown["offset"]
+        return found
+
+    async def _cold_rows(self, user_id: str, heads: Mapping[str, Position | None]) -> list[Row]:
+        rooms = await self._archive.rooms(heads)
         members = await self._archive.memberships(user_id, rooms)
         rows = []
         for room_id, stored in rooms.items():
@@ -233,7 +267,7 @@ class ChatLists:
             if stored.seq > member.read_seq:
                 uncounted = await self._archive.uncounted(room_id)
                 skipped = sum(seq > member.read_seq for seq in uncounted)
-            rows.append(_cold_row(stored, member, skipped))
+            rows.append(_cold_row(stored, member, skipped, heads[room_id]))
         return rows
 
 
@@ -253,9 +287,9 @@ def _warm_row(room_id: str, standing: Standing, user_id: str) -> Row:
     return Row(active, room_id, shown, counts(shown), seat.uncounted, seat.settled)
 
 
-def _cold_row(stored: StoredRoom, member: StoredMember, skipped: int) -> Row:
+def _cold_row(stored: StoredRoom, member: StoredMember, skipped: int, head: Position | None) -> Row:
     assert stored.room is not None
-    epoch, offset = last_position(stored, [member])
+    epoch, offset = head or last_position(stored, [member])
     unread = max(0, stored.seq - member.read_seq - skipped)
     seat = Seat(
         member.role,
@@ -281,6 +315,7 @@ def _cold_row(stored: StoredRoom, member: StoredMember, skipped: int) -> Row:
         counts(whole),
         skipped,
         member.settings_rev > 0,
+        unsure=head is None,
     )
 
 

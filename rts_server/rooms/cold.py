@@ -193,8 +193,12 @@ class Loader:
 
 def last_position(stored: StoredRoom, members: list[StoredMember]) -> tuple[int, int]:
     """The highest (epoch, offset) the archive knows: who stands there has missed nothing."""
-    positions = [stored.position, *((member.epoch, member.offset) for member in members)]
-    return max(positions)
+    return max([stored.position, *map(changed_at, members)])
+
+
+def changed_at(member: StoredMember) -> tuple[int, int]:
+    """The position of what was done to a member last."""
+    return max((member.epoch, member.offset), member.role_position)
 
 
 def _member(member: StoredMember, seq: int) -> dict[str, Any]:

@@ -171,15 +171,10 @@ def _room_event(kind: str, room: dict[str, Any], actor_id: str) -> Event:
     return Event(kind, {"room": seen}, "r", actor_id=actor_id, room=pieces(room), frozen=frozen)
 
 
-def touched(room_id: str, user_id: str) -> Append:
-    """Nothing but a member's wish that the room be warm."""
+def touched(room_id: str) -> Append:
+    """Nothing but the wish that the room be warm."""
     return Append(
-        room_id=room_id,
-        request_id=f"touch:{secrets.token_hex(16)}",
-        actor=user_id,
-        roles=roles_that("room.settings"),
-        when_frozen=True,
-        events=(),
+        room_id=room_id, request_id=f"touch:{secrets.token_hex(16)}", when_frozen=True, events=()
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -13,6 +14,7 @@ from rts_server.config import Settings
 from rts_server.persistence.archive import Archive
 from rts_server.pipe import Pipe
 from rts_server.rooms.appender import room_script
+from rts_server.rooms.drains import Drains
 from rts_server.rooms.reactions import shown
 from rts_server.rooms.standing import Position
 
@@ -62,10 +64,13 @@ class History:
     """Reads of messages. Membership is checked at the position the page is bound by; an operator
     asks as nobody (`ANYBODY`), for a room that is known to be there."""
 
-    def __init__(self, settings: Settings, redis: Redis | Pipe, archive: Archive) -> None:
+    def __init__(
+        self, settings: Settings, redis: Redis | Pipe, archive: Archive, drains: Drains
+    ) -> None:
         self._settings = settings
         self._redis = redis
         self._archive = archive
+        self._drains = drains
 
     async def asked(
         self, room_id: str, user_id: str, asked: dict[str, Any]
@@ -111,15 +116,26 @@ class History:
         """One message in its newest state. Raises NotFound, Unavailable."""
         return shown((await self.current(room_id, user_id, message_id)).message)
 
-    async def current(self, room_id: str, user_id: str, message_id: str) -> Current:
-        """One message and how firm it is. Raises NotFound, Unavailable."""
-        names = keys.room(room_id)
-        answer = await _MESSAGE.run(
-            self._redis, [*names[:9], names.idem(message_id)], [user_id, message_id]
-        )
+    async def current(
+        self,
+        room_id: str,
+        user_id: str,
+        message_id: str,
+        warm: Callable[[str], Awaitable[None]] | None = None,
+    ) -> Current:
+        """One message and how firm it is. Raises NotFound, Unavailable.
+
+        `warm` loads a cold room: who is about to change a message decides on what Redis has.
+        """
+        answer = await self._hot_message(room_id, user_id, message_id)
+        if answer[0] not in (b"warm", b"not_found"):
+            await (warm or self._drains.settle)(room_id)
+            answer = await self._hot_message(room_id, user_id, message_id)
         if answer[0] == b"not_found":
             raise errors.NotFound()
         if answer[0] != b"warm":
+            if warm is not None:  # lost again meanwhile
+                await self._drains.settle(room_id)
             await self._must_be_member(room_id, user_id)
         epoch = answer[1] if answer[0] == b"warm" else 0
         waiting = False
@@ -133,6 +149,12 @@ class History:
             raise errors.NotFound()
         return Current(message, epoch, waiting)
 
+    async def _hot_message(self, room_id: str, user_id: str, message_id: str) -> Any:
+        names = keys.room(room_id)
+        return await _MESSAGE.run(
+            self._redis, [*names[:9], names.idem(message_id)], [user_id, message_id]
+        )
+
     async def _stored(self, room_id: str, message_id: str) -> Message:
         stored = await self._archive.message(room_id, message_id)
         if stored is None or stored.failed:
@@ -143,6 +165,7 @@ class History:
         """At least limit + 1 messages from the wanted end, if there are as many."""
         hot = await self._hot(room_id, user_id, wanted)
         if hot is None:
+            await self._drains.settle(room_id)
             await self._must_be_member(room_id, user_id)
             return await self._archived(room_id, wanted, None)
         found = hot.messages

@@ -14,7 +14,19 @@ if room.mode == 'quiet' and (state ~= 'quiet' or head.epoch ~= room.epoch
 end
 if room.mode ~= 'quiet' and head.epoch and head.epoch >= room.epoch then return 'moved' end
 
-redis.call('DEL', MEMBERS, CURSORS, LOG, SEQS, CHANGED, UNCOUNTED)
+-- Cursors that are here may be ahead of the archive, which hears of them late; never beyond the seq.
+local function ahead(name, stored)
+  local here = redis.pcall('HGET', CURSORS, name)
+  here = type(here) == 'string' and tonumber(here) or 0
+  return math.max(stored, math.min(here, tonumber(room.seq)))
+end
+for _, member in ipairs(room.members) do
+  member.read_seq = ahead('r:' .. member.user_id, member.read_seq)
+  member.delivered_seq = math.max(member.read_seq, ahead('d:' .. member.user_id, member.delivered_seq))
+end
+
+-- What was drained while the room was cold holds no longer.
+redis.call('DEL', MEMBERS, CURSORS, LOG, SEQS, CHANGED, UNCOUNTED, (HEAD:gsub('head$', 'settled')))
 for _, member in ipairs(room.members) do
   redis.call('HSET', MEMBERS, member.user_id, member.stored)
   redis.call('HSET', CURSORS, 'r:' .. member.user_id, member.read_seq, 'd:' .. member.user_id, member.delivered_seq)

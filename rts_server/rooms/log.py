@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import secrets
 from typing import Any, Literal, NoReturn
 
@@ -13,6 +14,7 @@ from rts_server import errors
 from rts_server.config import Settings
 from rts_server.persistence.archive import Archive
 from rts_server.persistence.scripts import Call
+from rts_server.rooms import events
 from rts_server.rooms.append import Append, Appended, Nothing
 from rts_server.rooms.appender import Appender
 from rts_server.rooms.cold import Loader
@@ -82,6 +84,11 @@ class RoomLog:
                 return await self._until_answered(request, since)
         except TimeoutError:
             raise errors.Unavailable() from None
+
+    async def warm(self, room_id: str) -> None:
+        """Load a room that is cold; one that is not there stays so. Raises Unavailable."""
+        with contextlib.suppress(errors.NotFound):  # what was deleted says so too, once it is here
+            await self.append(events.touched(room_id))
 
     async def _until_answered(self, request: Append, since: int) -> Appended | Nothing:
         """Ask, and remove what is in the way, until there is an answer.

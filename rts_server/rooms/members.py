@@ -11,6 +11,7 @@ from rts_server import errors, keys
 from rts_server.persistence.archive import Archive
 from rts_server.pipe import Pipe
 from rts_server.rooms.appender import room_script
+from rts_server.rooms.drains import Drains
 
 _MEMBERS = room_script("members.lua")
 
@@ -20,9 +21,10 @@ Member = dict[str, Any]
 class Members:
     """Reads of memberships. Raises NotFound for who is not in the room himself."""
 
-    def __init__(self, redis: Redis | Pipe, archive: Archive) -> None:
+    def __init__(self, redis: Redis | Pipe, archive: Archive, drains: Drains) -> None:
         self._redis = redis
         self._archive = archive
+        self._drains = drains
 
     async def all(self, room_id: str, user_id: str) -> list[Member]:
         """Every member, in order of user id, for one of them."""
@@ -38,6 +40,7 @@ class Members:
         return sorted(members, key=lambda member: str(member["user_id"]))
 
     async def _archived(self, room_id: str) -> list[Member]:
+        await self._drains.settle(room_id)
         found = []
         for stored in await self._archive.members(room_id):
             if stored.state != "in":

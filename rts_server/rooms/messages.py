@@ -127,7 +127,7 @@ class Messages:
         reader = ANYBODY if self._system else actor_id
 
         async def read() -> Current:
-            return await self._history.current(room_id, reader, message_id)
+            return await self._history.current(room_id, reader, message_id, self._appends.warm)
 
         current, request, done = await self._appends.change(read, make)
         if request is None or done is None or done.appended is None:

@@ -15,7 +15,6 @@ from rts_server import errors, keys
 from rts_server.config import Settings, ms
 from rts_server.persistence.scripts import Call
 from rts_server.pipe import Pipe
-from rts_server.rooms import events
 from rts_server.rooms.appender import room_script
 from rts_server.rooms.log import RoomLog
 from rts_server.tasks import Tasks
@@ -59,7 +58,7 @@ class Receipts:
         answers = await self._moved(user_id, cursors)
         away = [r for r, answer in answers.items() if answer[0] in (b"cold", b"quiet")]
         if away:
-            await asyncio.gather(*(self._warm(room_id, user_id) for room_id in away))
+            await asyncio.gather(*map(self._log.warm, away))
             answers |= await self._moved(user_id, {room_id: cursors[room_id] for room_id in away})
         if any(answer[0] not in (b"warm", b"not_found") for answer in answers.values()):
             raise errors.Unavailable()
@@ -89,13 +88,6 @@ class Receipts:
             ms(settings.receipt_interval),
             settings.limits.receipt_members,
         ]
-
-    async def _warm(self, room_id: str, user_id: str) -> None:
-        """A member's touch loads the room."""
-        try:
-            await self._log.append(events.touched(room_id, user_id))
-        except errors.NotFound:
-            return
 
     def _tell_later(self, room_id: str, seconds: float) -> None:
         """Whoever waits is told together, once for all that this instance moves meanwhile."""

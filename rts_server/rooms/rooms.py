@@ -14,6 +14,7 @@ from rts_server.rooms import events
 from rts_server.rooms.append import Append, Joining
 from rts_server.rooms.appends import Appends, Done
 from rts_server.rooms.cold import last_position
+from rts_server.rooms.drains import Drains
 from rts_server.rooms.log import Exists
 from rts_server.rooms.memberships import Memberships
 from rts_server.rooms.roles import MEMBER, OWNER
@@ -32,12 +33,14 @@ class Rooms:
     """Create and change. Every command is safe to repeat."""
 
     def __init__(
-        self, appends: Appends, memberships: Memberships, standings: Standings, archive: Archive
+        self,
+        appends: Appends,
+        memberships: Memberships,
+        reads: tuple[Standings, Archive, Drains],
     ) -> None:
         self._appends = appends
         self._memberships = memberships
-        self._standings = standings
-        self._archive = archive
+        self._standings, self._archive, self._drains = reads
 
     async def create(self, creator: Identity, command: dict[str, Any]) -> tuple[str, bool, Done]:
         """(room_id, whether it is new, the append). Raises NotFound where one is not a member."""
@@ -66,6 +69,7 @@ class Rooms:
         return room
 
     async def _archived(self, room_id: str) -> dict[str, Any]:
+        await self._drains.settle(room_id)
         stored, members = await asyncio.gather(
             self._archive.room(room_id), self._archive.members(room_id)
         )
@@ -124,7 +128,11 @@ class Rooms:
         return await self._appends.append(events.settings_changed(room_id, user_id, settings))
 
     async def _state(self, room_id: str) -> RoomState:
+        """What a change is decided on: a cold room is loaded first."""
         standing = await self._standings.join(room_id, ())
+        if standing is None:
+            await self._appends.warm(room_id)
+            standing = await self._standings.join(room_id, ())
         if standing is not None:
             return RoomState(standing.room, standing.position[0])
         stored = await self._archive.room(room_id)

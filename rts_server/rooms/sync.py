@@ -31,7 +31,7 @@ class Sync:
         mine_at_all = {one.room_id for one in await self._chat_lists.rooms_of(user_id)}
         known = [room_id for room_id in cursors if room_id in mine_at_all]
         shown = await self._chat_lists.shown(user_id, known)
-        heads = {row.room_id: (row.shown["epoch"], row.shown["offset"]) for row in shown.rows}
+        heads = await self._chat_lists.heads(shown.rows, cursors)
         mine = [room_id for room_id in cursors if room_id in heads]
         most = self._settings.limits.replay_events
         rooms = sum(len(room_id) + ROOM_BYTES for room_id in cursors)

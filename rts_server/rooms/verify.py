@@ -19,6 +19,7 @@ from rts_server.config import Settings
 from rts_server.persistence.archive import Archive
 from rts_server.rooms.appender import room_script
 from rts_server.rooms.barriers import Barriers
+from rts_server.rooms.drains import Drains
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -126,11 +127,12 @@ class Verified:
 class Verifier:
     """Redis is looked at first; then the queue is drained, so that all of it must be stored."""
 
-    def __init__(self, settings: Settings, redis: Redis, archive: Archive) -> None:
+    def __init__(self, settings: Settings, redis: Redis, archive: Archive, drains: Drains) -> None:
         self._table = settings.messages_table
         self._redis = redis
         self._archive = archive
         self._barriers = Barriers(archive)
+        self._drains = drains
 
     async def close(self) -> None:
         """Wait for nothing any more."""
@@ -142,6 +144,8 @@ class Verifier:
         Raises Unavailable while the queue is behind.
         """
         hot = await self._hot(room_id)
+        if hot is None:
+            await self._drains.settle(room_id)
         stored = await self._stored(room_id)
         if hot is None:
             room = await self._archive.room(room_id)

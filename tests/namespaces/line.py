@@ -28,6 +28,7 @@ from rts_server.presence.lease import Lease
 from rts_server.presence.online import Online
 from rts_server.protocol import commands
 from rts_server.rooms.chatlist import ChatLists
+from rts_server.rooms.drains import Drains
 from rts_server.rooms.standing import Standings
 from tests.waiting import eventually
 
@@ -53,7 +54,9 @@ class Line(Namespace):
 
     def __init__(self, settings: Settings, connections: Connections, server: Server) -> None:
         pipe = Pipe(ConnectionPool())
-        lists = ChatLists(Archive(settings), UserRooms(Redis(), pipe), Standings(pipe))
+        archive = Archive(settings)
+        drains = Drains(settings, "origin", pipe, archive)
+        lists = ChatLists(archive, UserRooms(Redis(), pipe), Standings(pipe), drains)
         super().__init__("/chat", settings, server, connections, lists)
         self.began: list[str] = []
         self.deaf_to = 0

@@ -60,14 +60,15 @@ async def test_a_room_as_it_is_stored(archive: Archive) -> None:
 
 
 async def test_members_and_their_effective_cursors(archive: Archive) -> None:
-    """In and out are members, a cursor alone is not; no cursor is below the seq of joining."""
+    """In and out are members, a cursor alone is not; no cursor is below the seq of joining,
+    and what was read was delivered."""
     room_handler(aws.event(added(1, 2, "alice", "bob", seq=5, room_id="r2")), None)
     message_handler(
         aws.event(new(1, 3, 9, room_id="r2"), new(1, 4, 10, room_id="r2", sender="eve")), None
     )
     found = {one.user_id: one for one in await archive.members("r2")}
     assert set(found) == {"alice", "bob"}
-    assert (found["alice"].read_seq, found["alice"].delivered_seq) == (9, 5)
+    assert (found["alice"].read_seq, found["alice"].delivered_seq) == (9, 9)
     assert (found["bob"].read_seq, found["bob"].join_seq) == (5, 5)
     assert (found["bob"].state, found["bob"].epoch, found["bob"].offset) == ("in", 1, 2)
     assert await archive.member("r2", "alice") == found["alice"]

@@ -8,11 +8,13 @@ import pytest
 from redis.asyncio import Redis
 
 from rts_server import keys
+from rts_server.config import Settings
 from rts_server.persistence.archive import Archive
 from rts_server.persistence.stored import StoredMember
 from rts_server.persistence.user_rooms import Membership, UserRooms
 from rts_server.rooms import events
 from rts_server.rooms.chatlist import NOBODY, ChatLists
+from rts_server.rooms.drains import Drains
 from rts_server.rooms.standing import Standings
 from tests.rooms.bench import Bench, message, round_trips
 from tests.rooms.deployed import Deployed
@@ -22,7 +24,9 @@ ROOMS = 500
 
 def lists(redis: Redis, archive: object = None) -> ChatLists:
     """Without an archive: all is warm."""
-    return ChatLists(cast(Archive, archive), UserRooms(redis), Standings(redis))
+    kept = cast(Archive, archive)
+    drains = Drains(Settings(jwt_secret="x"), "origin", redis, kept)
+    return ChatLists(kept, UserRooms(redis), Standings(redis), drains)
 
 
 async def of_alice(bench: Bench, rooms: int) -> list[str]:

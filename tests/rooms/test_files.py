@@ -79,6 +79,7 @@ async def test_the_list_of_rooms_names_the_file(deployed: Deployed) -> None:
     for cold in (False, True):
         if cold:
             await deployed.redis.flushall()
-        (row,) = (await deployed.parts.chat_lists.shown("alice", [room_id])).rows
+        async with deployed.relaying():
+            (row,) = (await deployed.parts.chat_lists.shown("alice", [room_id])).rows
         last = row.shown["last_message"]
         assert (last["type"], last["preview"]) == ("file", "a1.png")

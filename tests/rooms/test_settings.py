@@ -96,7 +96,8 @@ async def test_settings_and_roles_survive_the_loss_of_redis(deployed: Deployed) 
     await parts.rooms.update(room_id, "alice", {"name": "New", "frozen": True})
     await deployed.store()
     await deployed.redis.flushall()
-    (cold,) = (await parts.chat_lists.of("bob")).rows
+    async with deployed.relaying():
+        (cold,) = (await parts.chat_lists.of("bob")).rows
     await parts.user_rooms.complete("bob")
     async with deployed.relaying():
         await parts.rooms.set(room_id, "carol", {"muted": True})

@@ -37,6 +37,10 @@ class Log:
         ]
         return ChatList(rows)
 
+    async def heads(self, rows: list[Row], cursors: dict[str, Position]) -> dict[str, Position]:
+        """All are warm."""
+        return {row.room_id: (row.shown["epoch"], row.shown["offset"]) for row in rows}
+
     async def since(
         self, asked: Sequence[tuple[str, Position, int]], user_id: str, budget: int
     ) -> list[Since]:

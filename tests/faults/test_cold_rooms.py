@@ -1,0 +1,205 @@
+"""Redis lost everything while acked messages are queued: nobody is told less than was acked."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from redis import Redis
+
+from rts_server import keys
+from rts_server.dev import deploy
+from rts_server.parts import Parts
+from rts_server.rooms import events as made
+from rts_server.rooms.appender import APPEND
+from tests.faults.sender import Sender
+from tests.faults.test_parts_lost import heard
+from tests.flows.test_commands import ok
+from tests.js_client import JsClient
+from tests.waiting import until
+from tests.world import World, name, placed
+
+pytestmark = pytest.mark.timeout(180)
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """A world of this module's own, which looks for what it missed once in a second."""
+    running = World(tmp_path_factory.mktemp("cold"), RTS_HEAD_CHECK="1")
+    try:
+        running.start()
+        yield running
+    finally:
+        running.stop()
+
+
+@asynccontextmanager
+async def stored_nothing(world: World) -> AsyncIterator[None]:
+    """Nobody takes messages out of the queue."""
+    settings = world.stack.settings
+    await asyncio.to_thread(deploy.switch, settings, "chat-message-to-db", on=False)
+    try:
+        yield
+    finally:
+        await asyncio.to_thread(deploy.switch, settings, "chat-message-to-db", on=True)
+
+
+def wipe(world: World) -> None:
+    """FLUSHALL."""
+    with Redis.from_url(world.stack.settings.redis_url) as client:
+        client.flushall()
+
+
+def waiting(world: World, outbox: str) -> int:
+    """How much is not in the queue yet."""
+    with Redis.from_url(world.stack.settings.redis_url) as client:
+        return int(client.xlen(outbox))
+
+
+async def group(client: JsClient, *members: str) -> str:
+    """A group that is in the archive."""
+    asked = {"type": "group", "client_room_id": secrets.token_hex(8), "members": list(members)}
+    while (made := await ok(client, "room.create", asked))["status"] != "stored":
+        continue
+    return str(made["room"]["room_id"])
+
+
+async def until_placed(world: World, room_id: str, count: int) -> None:
+    """So many messages have their place in the archive."""
+    await asyncio.to_thread(until, lambda: placed(world, room_id) >= count)
+
+
+async def patiently(client: JsClient, command: str, asked: dict[str, Any]) -> Any:
+    """The answer of a client that repeats what is retryable."""
+    async with asyncio.timeout(60):
+        while not (answer := await client.emit(command, asked))["ok"]:
+            assert answer["error"]["retryable"], answer
+        return answer["data"]
+
+
+async def texts(client: JsClient, room_id: str) -> list[str]:
+    """The texts of a page."""
+    page = await patiently(client, "message.list", {"room_id": room_id})
+    return [message["text"] for message in page["messages"]]
+
+
+def ready(client: JsClient) -> dict[str, Any]:
+    """`session.ready`."""
+    (told,) = client.of_type("session.ready")
+    data: dict[str, Any] = told["data"]
+    return data
+
+
+async def test_who_missed_what_is_queued_did_not_recover(world: World) -> None:
+    """A cursor that stands where the archive still stands is no proof: the queue is ahead of it."""
+    bob = name("bob")
+    async with world.js(name("alice")) as a:
+        room_id = await group(a, bob)
+        sender = Sender(a, room_id)
+        first = await sender.send("one")
+        await until_placed(world, room_id, 1)
+        cursors = {room_id: [first["epoch"], first["offset"]]}
+        async with stored_nothing(world):
+            assert (await sender.send("two"))["status"] == "queued"
+            wipe(world)
+            async with world.js(bob, cursors=cursors) as b:
+                assert ready(b)["recovered"] == {room_id: False}
+                for command in ("message.list", "room.get"):
+                    answer = await b.emit(command, {"room_id": room_id})
+                    assert answer["error"]["code"] == "unavailable", (command, answer)
+                    assert answer["error"]["retryable"]
+        async with world.js(bob, cursors=cursors) as b:
+            assert ready(b)["recovered"] == {room_id: False}
+            assert await texts(b, room_id) == ["one", "two"]
+
+
+async def test_who_read_anew_is_told_when_the_room_wakes(world: World) -> None:
+    """He stood at the last message, read while the queue was behind, and hears sync.reset."""
+    bob = name("bob")
+    async with world.js(name("alice")) as a:
+        room_id = await group(a, bob)
+        sender = Sender(a, room_id)
+        await sender.send("one")
+        await until_placed(world, room_id, 1)
+        async with stored_nothing(world):
+            await sender.send("two")
+            last = await sender.send("three")
+            wipe(world)
+            cursors = {room_id: [last["epoch"], last["offset"]]}
+            async with world.js(bob, cursors=cursors) as b:
+                assert ready(b)["recovered"] == {room_id: False}
+                reading = asyncio.create_task(texts(b, room_id))
+                await asyncio.to_thread(
+                    deploy.switch, world.stack.settings, "chat-message-to-db", on=True
+                )
+                assert await reading == ["one", "two", "three"]
+                await sender.send("four")
+                await heard(b, "four")
+                assert len(b.of_type("sync.reset")) == 1
+                assert await texts(b, room_id) == ["one", "two", "three", "four"]
+
+
+async def test_what_is_queued_can_be_changed(world: World) -> None:
+    """The author of a message acked `queued` edits it: done, or to be repeated, never not_found."""
+    async with world.js(name("alice")) as a:
+        room_id = await group(a)
+        async with stored_nothing(world):
+            sent = await Sender(a, room_id).send("one")
+            assert sent["status"] == "queued"
+            wipe(world)
+            edit = {"room_id": room_id, "message_id": sent["message_id"], "text": "better"}
+            answer = await a.emit("message.edit", edit)
+            assert answer["error"]["code"] == "unavailable", answer
+        await patiently(a, "message.edit", edit)
+        assert await texts(a, room_id) == ["better"]
+
+
+async def test_just_acked_messages_are_there_after_every_loss(world: World) -> None:
+    """With nothing behind but the function's own time, again and again."""
+    async with world.js(name("alice")) as a:
+        for _ in range(8):
+            room_id = await group(a)
+            sent = await Sender(a, room_id).send("one")
+            wipe(world)
+            assert await texts(a, room_id) == ["one"]
+            wipe(world)
+            edit = {"room_id": room_id, "message_id": sent["message_id"], "text": "better"}
+            await patiently(a, "message.edit", edit)
+            assert await texts(a, room_id) == ["better"]
+
+
+async def test_who_stays_connected_learns_what_was_lost_on_the_way(world: World) -> None:
+    """A publish is lost, then Redis with its memory, and nobody writes: told all the same."""
+    alice, bob = name("alice"), name("bob")
+    async with world.js(alice) as a, world.js(bob) as b:
+        room_id = await group(a, bob)
+        await b.wait_for(lambda e: bool(e["type"] == "room.added"))
+        await Sender(a, room_id).send("one")
+        await heard(b, "one")
+        async with Parts(world.stack.settings) as parts:
+            await unheard(parts, room_id, alice)
+            outbox = keys.room(room_id).outbox
+            await asyncio.to_thread(until, lambda: waiting(world, outbox) == 0)
+        wipe(world)
+        await b.until(lambda: bool(b.of_type("sync.reset")) or told(b, "unheard"))
+        assert await texts(b, room_id) == ["one", "unheard"]
+
+
+def told(client: JsClient, text: str) -> bool:
+    """Whether a message with this text was heard."""
+    return any(e["data"]["message"]["text"] == text for e in client.of_type("message.new"))
+
+
+async def unheard(parts: Parts, room_id: str, sender: str) -> None:
+    """A message by the real script whose publish is lost."""
+    old = "redis.call('PUBLISH', req.channel, "
+    assert old in APPEND.source
+    script = parts.redis.register_script(APPEND.source.replace(old, "tostring("))
+    request = made.message_new(room_id, sender, {"client_msg_id": "u", "text": "unheard"})
+    names, args = request.call(parts.settings, "test", "nonce", 2**52, True)
+    answer = await script(keys=names, args=args)
+    assert answer[0] == b"ok", answer
