@@ -356,7 +356,7 @@ export interface PresencesAnswer {
   presences: PresenceOrError[];
 }
 
-/** A room as it is to all its members. */
+/** A room as it is to all its members. `made_by`: a client gave it its external_id. */
 export interface PublicRoom {
   room_id: string;
   type: "direct" | "group";
@@ -365,6 +365,7 @@ export interface PublicRoom {
   metadata: Record<string, unknown>;
   created_at: string;
   created_by: string;
+  made_by?: "client";
   version: number;
   member_count: number;
   frozen: boolean;
@@ -442,6 +443,7 @@ export interface Room {
   metadata: Record<string, unknown>;
   created_at: string;
   created_by: string;
+  made_by?: "client";
   version: number;
   member_count: number;
   frozen: boolean;
@@ -468,7 +470,10 @@ export interface RoomChangedData {
   room: PublicRoom;
 }
 
-/** direct: the other member; group: external_id or client_room_id, and any first members. */
+/** direct: the other member; group: client_room_id, and any first members.
+
+    external_id instead where `RTS_CLIENT_EXTERNAL_IDS` is on, else `forbidden`.
+     */
 export interface RoomCreatePayload {
   type: "direct" | "group";
   members: string[];

@@ -112,6 +112,7 @@ class Settings:
     user_connections: int = _count("RTS_USER_CONNECTIONS", 10)
     address_connections: int = _count("RTS_ADDRESS_CONNECTIONS", 100)
     commands_in_flight: int = _count("RTS_COMMANDS_IN_FLIGHT", 8)
+    client_external_ids: str = _text("RTS_CLIENT_EXTERNAL_IDS", "off", OneOf(["on", "off"]))
     trusted_proxies: int = _count("RTS_TRUSTED_PROXIES", 0, 0, 10)
     rate_limits: str = _text("RTS_LIMITS", "standard", OneOf(["standard", "relaxed"]))
     log_level: str = _text("RTS_LOG_LEVEL", "INFO", OneOf(["DEBUG", "INFO", "WARNING", "ERROR"]))

@@ -29,6 +29,7 @@ from rts_server.rooms.sync import Sync
 from rts_server.rooms.unread import Unread
 
 NEVER_STORED = errors.NeverStored()
+NOT_THE_CLIENTS = errors.Forbidden("Rooms of an external_id are made by the operator.")
 
 
 @dataclass(frozen=True)
@@ -97,7 +98,13 @@ class Chat(Namespace):
 
     @command("room.create", commands.RoomCreate)
     async def room_create(self, session: Session, asked: dict[str, Any]) -> Answer:
-        """Create a room, or get the one that is there under the same key."""
+        """Create a room, or get the one that is there under the same key.
+
+        Business keys are the operator's: refused before anything is looked up, so that the answer
+        tells nothing.
+        """
+        if "external_id" in asked and self._settings.client_external_ids == "off":
+            raise NOT_THE_CLIENTS
         room_id, created, done = await self._rooms.create(session.identity, asked)
         room = await self._shown(session, room_id)
         return Durable({"room": room, "created": created}, done.fate)

@@ -95,7 +95,7 @@ def _room_object(item: Item) -> dict[str, Any]:
         "version": int(item.get("version", 1)),
         "frozen": bool(item.get("frozen", False)),
     }
-    more = ("external_id", "deleted_at")
+    more = ("external_id", "made_by", "deleted_at")
     return room | {name: item[name] for name in more if name in item}
 
 

@@ -47,7 +47,10 @@ def says_something(data: dict[str, Any]) -> None:
 
 
 class RoomCreate(Command):
-    """direct: the other member; group: external_id or client_room_id, and any first members."""
+    """direct: the other member; group: client_room_id, and any first members.
+
+    external_id instead where `RTS_CLIENT_EXTERNAL_IDS` is on, else `forbidden`.
+    """
 
     type = choice("direct", "group", required=True)
     members = fields.List(user(), required=True, validate=Length(0, LIMITS.ids_per_call))

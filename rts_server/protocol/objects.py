@@ -71,7 +71,7 @@ class LastMessage(Shown):
 
 
 class PublicRoom(Shown):
-    """A room as it is to all its members."""
+    """A room as it is to all its members. `made_by`: a client gave it its external_id."""
 
     room_id = _text()
     type = _text(validate=OneOf(["direct", "group"]))
@@ -80,6 +80,7 @@ class PublicRoom(Shown):
     metadata = _free()
     created_at = _text()
     created_by = _text()
+    made_by = _text(required=False, validate=OneOf(["client"]))
     version = _number()
     member_count = _number()
     frozen = _flag()

@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
+from rts_server import errors
 from rts_server.auth import Identity
 from rts_server.config import Settings
 from rts_server.protocol import answers, requests
 from rts_server.rest.routes import Asked, route
 from rts_server.rest.settling import settled
 from rts_server.rooms.declared import Changed, Declarations
-from rts_server.rooms.rooms import Rooms
+from rts_server.rooms.rooms import CLIENT, Rooms
 from rts_server.rooms.verify import Verified, Verifier
 
 
@@ -37,12 +38,17 @@ class RoomRoutes:
         body=requests.ExternalRoom,
     )
     async def declare(self, operator: Identity, asked: Asked) -> dict[str, Any]:
-        """Get or create the group of a business key; one that is there stays as it is."""
+        """Get or create the group of a business key; one that is there stays as it is.
+
+        `conflict` where a client made it: its owner and members are the client's.
+        """
         external_id = asked.pop("external_id")
         room_id, created, done = await self._declarations.group(
             operator.user_id, external_id, asked
         )
         room = await self._rooms.public(room_id)
+        if room.get("made_by") == CLIENT:
+            raise errors.Conflict("A client made the room of this external_id.")
         status = await settled([done], self._patience)
         return {"room": room, "created": created, "status": status}
 

@@ -20,6 +20,9 @@ from rts_server.rooms.memberships import Memberships
 from rts_server.rooms.roles import MEMBER, OWNER
 from rts_server.rooms.standing import Standings
 
+CLIENT = "client"
+"""`made_by` of a room whose business key a client gave; the operator's rooms have none."""
+
 
 @dataclass(frozen=True)
 class RoomState:
@@ -158,7 +161,7 @@ def new_room(
         room["room_id"] = keys.direct_room_id(me, others[0])
         return room, (Joining(me, MEMBER, creator.name), Joining(others[0], MEMBER))
     if "external_id" in command:
-        room["external_id"] = command["external_id"]
+        room |= {"external_id": command["external_id"], "made_by": CLIENT}
         room["room_id"] = keys.external_room_id(command["external_id"])
     else:
         room["room_id"] = keys.client_room_id(me, command["client_room_id"])

@@ -4,11 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 from tests.js_client import JsClient
+from tests.rest.client import Rest
 from tests.waiting import until
 from tests.world import World, name
+
+
+@asynccontextmanager
+async def client_at(url: str, token: str) -> AsyncIterator[JsClient]:
+    """The real socket.io-client at an instance of the test's own, its session open."""
+    async with JsClient() as client:
+        await client.connect(url, token)
+        await client.wait_for(lambda event: bool(event["type"] == "session.ready"))
+        yield client
 
 
 async def ok(client: JsClient, event: str, data: dict[str, Any]) -> Any:
@@ -46,10 +59,14 @@ async def test_direct_room_is_one_for_both_sides(world: World) -> None:
             assert added["data"]["room"]["room_id"] == first["room"]["room_id"]
 
 
-async def test_group_is_named_by_its_key(world: World) -> None:
+async def test_group_is_named_by_its_key(world: World, tmp_path: Path) -> None:
     """A group needs a key; the same key is the same room; who is not in it does not find it."""
     alice, bob, key = name("alice"), name("bob"), name("case")
-    async with world.js(alice) as a, world.js(bob) as b:
+    async with (
+        world.instance(tmp_path, RTS_CLIENT_EXTERNAL_IDS="on") as (_, url),
+        client_at(url, world.token(alice)) as a,
+        client_at(url, world.token(bob)) as b,
+    ):
         group = {"type": "group", "external_id": key, "name": "Case", "members": []}
         room = (await ok(a, "room.create", group))["room"]
         assert (room["name"], room["external_id"], room["role"]) == ("Case", key, "owner")
@@ -61,6 +78,28 @@ async def test_group_is_named_by_its_key(world: World) -> None:
         own = {"type": "group", "client_room_id": "mine", "members": []}
         ids = [(await ok(c, "room.create", own))["room"]["room_id"] for c in (a, b)]
         assert ids[0] != ids[1]
+        async with Rest(url, world.token("ops", scope="operator")) as operator:
+            path, wished = f"/v1/external-rooms/{key}", {"members": [{"user_id": bob}]}
+            assert await operator.refused("PUT", path, wished) == "conflict"
+
+
+async def test_business_keys_are_the_operators(world: World) -> None:
+    """A client can neither take a key nor learn of one; the operator's room is as declared."""
+    alice, bob, key, other = name("alice"), name("bob"), name("case"), name("other")
+    async with (
+        world.js(alice) as a,
+        Rest(world.urls[0], world.token("ops", scope="operator")) as operator,
+    ):
+        group = {"type": "group", "members": []}
+        answers = [await a.emit("room.create", group | {"external_id": key})]
+        made = await operator.ok(
+            "PUT", f"/v1/external-rooms/{key}", {"members": [{"user_id": bob}]}
+        )
+        assert made["created"]
+        assert "made_by" not in made["room"]
+        answers += [await a.emit("room.create", group | {"external_id": k}) for k in (key, other)]
+        assert {answer["error"]["code"] for answer in answers} == {"forbidden"}
+        assert answers[0] == answers[1] == answers[2]
 
 
 async def test_message_is_heard_answered_and_in_history(world: World) -> None:

@@ -19,6 +19,7 @@ ROOM_FIELDS = (
     "metadata",
     "created_at",
     "created_by",
+    "made_by",
     "version",
     "frozen",
     "deleted_at",

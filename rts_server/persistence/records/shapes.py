@@ -106,6 +106,7 @@ _ROOM = _schema(
     metadata=fields.Dict(allow_none=True),
     created_at=fields.String(required=True),
     created_by=_user(allow_none=True),
+    made_by=_optional(),
     version=_number(required=True),
     frozen=fields.Boolean(truthy={True}, falsy={False}, allow_none=True),
     deleted_at=_optional(),
