@@ -4,22 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import re
-import shutil
 import signal
-from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Self
 
-from redis import Redis
-
 from rts_server import auth, keys
 from rts_server.dev import aws, deploy
-from rts_server.dev.stack import Stack
-from rts_server.dev.valkey import Valkey
 from tests.instances.conftest import FAST
 from tests.nemesis.link import Link
-from tests.waiting import until
+from tests.nemesis.memory import Memory, Mend
+from tests.waiting import eventually, until
 from tests.world import Process, World, fetched, free_port, ready
 
 QUEUES = ("chat-message-queue.fifo", "chat-room-queue")
@@ -40,7 +35,7 @@ class Cluster(World):
         self.links: dict[str, Link] = {}
         self.doors: list[str] = []
         self._exits = AsyncExitStack()
-        self._dump = data / "older.rdb"
+        self.memory: Memory
 
     async def __aenter__(self) -> Self:
         try:
@@ -51,22 +46,20 @@ class Cluster(World):
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        for name in ("webs", "relay"):
-            for process in [getattr(self, name, [])] if name == "relay" else self.webs:
-                if isinstance(process, Process):
-                    process.kill()
+        for process in [*self.webs, *([self.relay] if hasattr(self, "relay") else [])]:
+            process.kill()
+        if hasattr(self, "memory"):
+            self.memory.stop()
         await self._exits.aclose()
         self.stack.stop(within=0)
 
-    @property
-    def valkey(self) -> Valkey:
-        assert self.stack.valkey is not None
-        return self.stack.valkey
-
     async def _open(self) -> None:
         self.stack.start()
-        assert self.stack.aws is not None
-        redis_port, aws_port = self.valkey.port, self.stack.aws.port
+        valkey, cloud = self.stack.valkey, self.stack.aws
+        assert valkey is not None
+        assert cloud is not None
+        self.memory = Memory(valkey, self.data)
+        redis_port, aws_port = valkey.port, cloud.port
         self.relay = await self._process("relay", "relay", redis_port, aws_port)
         for number in range(self._instances):
             port = free_port()
@@ -83,6 +76,7 @@ class Cluster(World):
         self, what: str, name: str, redis_port: int, aws_port: int, port: int = 0
     ) -> Process:
         redis = await self._link(f"{name}-redis", redis_port)
+        self.memory.links.append(redis)
         cloud = await self._link(f"{name}-aws", aws_port)
         given = self.stack.environment() | TIMES
         given.pop("PYTHONWARNINGS", None)
@@ -108,10 +102,10 @@ class Cluster(World):
 
     # Faults: each breaks now and answers what mends it.
 
-    async def break_(self, kind: str, target: str) -> Callable[[], Awaitable[None]]:
+    async def break_(self, kind: str, target: str) -> Mend:
         """Make it wrong; what is returned makes it right again."""
         if target == "redis":
-            return await self._break_redis(kind)
+            return await self.memory.break_(kind)
         if target == "aws":
             return self._stop_aws()
         if target in FUNCTIONS:
@@ -124,7 +118,7 @@ class Cluster(World):
     def _named(self, target: str) -> Process:
         return self.relay if target == "relay" else self.webs[int(target.removeprefix("web"))]
 
-    def _break_process(self, process: Process, kind: str) -> Callable[[], Awaitable[None]]:
+    def _break_process(self, process: Process, kind: str) -> Mend:
         if kind == "kill":
             process.kill()
         else:
@@ -135,7 +129,7 @@ class Cluster(World):
 
         return mend
 
-    def _break_link(self, link: Link, kind: str) -> Callable[[], Awaitable[None]]:
+    def _break_link(self, link: Link, kind: str) -> Mend:
         {
             "drop": link.drop,
             "refuse": link.refuse,
@@ -150,7 +144,7 @@ class Cluster(World):
 
         return mend
 
-    def _stop_aws(self) -> Callable[[], Awaitable[None]]:
+    def _stop_aws(self) -> Mend:
         cloud = self.stack.aws
         assert cloud is not None
         cloud.signal(signal.SIGSTOP)
@@ -160,49 +154,6 @@ class Cluster(World):
 
         return mend
 
-    async def _break_redis(self, kind: str) -> Callable[[], Awaitable[None]]:
-        valkey = self.valkey
-        if kind == "stop":
-            valkey.signal(signal.SIGSTOP)
-        elif kind == "restart":
-            valkey.terminate()
-            valkey.wait(10)
-        elif kind == "demote":
-            self._redis("REPLICAOF", "127.0.0.1", "1")
-        elif kind == "lose-tail":
-            await asyncio.to_thread(self._save)
-            shutil.copy(valkey.dump, self._dump)
-        elif kind == "lose-all":
-            valkey.kill()
-
-        async def mend() -> None:
-            if kind == "stop":
-                valkey.signal(signal.SIGCONT)
-            elif kind == "demote":
-                self._redis("REPLICAOF", "NO", "ONE")
-            else:
-                self._reopen(kind)
-
-        return mend
-
-    def _reopen(self, kind: str) -> None:
-        """Valkey with the memory this fault leaves it; on the main thread (see Child)."""
-        self.valkey.kill()
-        if kind == "lose-all":
-            self.valkey.dump.unlink(missing_ok=True)
-        if kind == "lose-tail":
-            shutil.copy(self._dump, self.valkey.dump)
-        self.valkey.open()
-
-    def _save(self) -> None:
-        with Redis.from_url(self.stack.settings.redis_url) as client:
-            until(lambda: not client.info("persistence")["rdb_bgsave_in_progress"], 10)
-            client.save()
-
-    def _redis(self, *command: str) -> None:
-        with Redis.from_url(self.stack.settings.redis_url) as client:
-            client.execute_command(*command)
-
     async def _switch(self, function: str, on: bool) -> None:
         await asyncio.to_thread(deploy.switch, self.stack.settings, function, on=on)
 
@@ -211,9 +162,10 @@ class Cluster(World):
     async def settle(self) -> None:
         """All ready, nothing without a fate, outbox and queues empty. Raises TimeoutError."""
         await self._all_ready()
-        async with asyncio.timeout(SETTLE_WITHIN):
-            while await self._pending() or await asyncio.to_thread(self._waiting):  # noqa: ASYNC110
-                await asyncio.sleep(0.1)
+        await eventually(self._quiet, SETTLE_WITHIN)
+
+    async def _quiet(self) -> bool:
+        return not (await self._pending() or await asyncio.to_thread(self._waiting))
 
     async def _pending(self) -> int:
         """Appends whose fate some instance does not know yet."""
@@ -226,8 +178,7 @@ class Cluster(World):
 
     def _waiting(self) -> int:
         """Records in the outbox and in the queues."""
-        with Redis.from_url(self.stack.settings.redis_url) as client:
-            found = sum(int(client.xlen(keys.outbox(part))) for part in range(keys.PARTITIONS))
+        found = self.memory.lengths(keys.outbox(part) for part in range(keys.PARTITIONS))
         sqs = aws.client(self.stack.settings, "sqs")
         names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
         for queue in QUEUES:
@@ -235,6 +186,3 @@ class Cluster(World):
             told = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=names)["Attributes"]
             found += sum(int(told[one]) for one in names)
         return found
-
-
-__all__ = ["Cluster", "Stack"]

@@ -37,6 +37,8 @@ class Device:
         self._session: Session | None = None
         self._opening = asyncio.Lock()
         self._stale: set[str] = set()
+        self._listed = -1
+        """The session whose chat list was read: without cursors nobody is told of rooms."""
 
     async def do(self, event: str, data: Json) -> Command:
         """A command until its answer is final."""
@@ -62,7 +64,10 @@ class Device:
 
     async def fresh(self) -> None:
         """Connected, and every room of which the messages were dropped is listed again."""
-        await self._connected()
+        _, session = await self._connected()
+        if not session.cursors and session.number != self._listed:
+            await self._list_rooms()
+            self._listed = session.number
         for room_id in sorted(self._stale & self.rooms.keys()):
             await self._list(room_id)
 
@@ -162,6 +167,14 @@ class Device:
         if room_id in self.rooms:
             self.rooms[room_id].reset(cursor)
             self._stale.add(room_id)
+
+    async def _list_rooms(self) -> None:
+        told = (await self.do("room.list", {"limit": 50})).ok or {}
+        for room in told.get("rooms", ()):
+            if room["room_id"] not in self.rooms:
+                self.rooms[room["room_id"]] = held = Held()
+                held.learn(room)
+                self._stale.add(room["room_id"])
 
     async def _list(self, room_id: str) -> None:
         """All pages, newest first, while events go on being applied."""

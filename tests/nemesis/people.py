@@ -11,6 +11,7 @@ from tests.nemesis.device import Device
 from tests.nemesis.recorder import Command, Json
 
 PAUSE = (0.02, 0.25)
+MOST_ROOMS = 4
 Act = Callable[[], Awaitable[Any]]
 
 
@@ -57,6 +58,7 @@ class Person:
             self.rooms: 1,
             self.sync: 2,
             self.drop: 1,
+            self.type_: 1,
         }
         await self.device.chance.choices(list(acts), list(acts.values()))[0]()
 
@@ -166,6 +168,10 @@ class Person:
         cursor = [epoch, max(1, offset - self.device.chance.randrange(12))]
         await self.device.do("sync", {"cursors": {room_id: cursor}})
 
+    async def type_(self) -> None:
+        """Fingers on the keys."""
+        await self.device.do("typing.start", {"room_id": self.room()})
+
     async def drop(self) -> None:
         """The train goes through a tunnel."""
         await self.device.drop()
@@ -174,15 +180,27 @@ class Person:
 class Owner(Person):
     """Also takes one member out and in again."""
 
-    def __init__(self, device: Device, emoji: str, room_id: str, guest: str) -> None:
+    def __init__(self, device: Device, emoji: str, others: list[str]) -> None:
         super().__init__(device, emoji)
-        self._member = {"room_id": room_id, "user_ids": [guest]}
-        self._in = True
+        self.made: list[str] = []
+        self._others, self._member, self._in = others, dict[str, Any](), True
+
+    async def create(self) -> str:
+        """A group with everybody."""
+        asked = {"type": "group", "client_room_id": f"g{len(self.made)}", "name": "G"}
+        told = (await self.device.do("room.create", asked | {"members": self._others})).ok
+        assert told is not None
+        self.made.append(told["room"]["room_id"])
+        self._member = self._member or {"room_id": self.made[0], "user_ids": self._others[-1:]}
+        return self.made[-1]
 
     async def one(self) -> None:
         """As everybody, and now and then a membership."""
-        if self.device.chance.random() < 0.12:
+        drawn = self.device.chance.random()
+        if drawn < 0.12:
             await self.device.do("member.remove" if self._in else "member.add", self._member)
             self._in = not self._in
+        elif drawn < 0.15 and len(self.made) < MOST_ROOMS:
+            await self.create()
         else:
             await super().one()

@@ -18,7 +18,8 @@ from dataclasses import dataclass
 
 LINKS = ("door", "redis", "aws")
 """Of a web instance: clients to it, it to Redis, it to AWS. The relay has no door."""
-LOSSES = frozenset({"lose-all", "lose-tail"})
+LOSSES = frozenset({"lose-all", "lose-tail", "failover"})
+"""A failover may lose what was written last: replication does not wait."""
 KILLS = frozenset({"kill"})
 ROUND = (3.0, 5.5)
 """Seconds of a round; its faults lie within."""
@@ -102,6 +103,7 @@ def _draw(chance: random.Random, instances: int) -> tuple[str, str]:
         ("stop", "redis"): 1,
         ("restart", "redis"): 2,
         ("demote", "redis"): 1,
+        ("failover", "redis"): 2,
         ("lose-all", "redis"): 3,
         ("lose-tail", "redis"): 2,
         ("off", function): 2,

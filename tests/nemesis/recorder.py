@@ -6,6 +6,8 @@ import time
 from dataclasses import dataclass, field
 from typing import Any
 
+from tests.nemesis.plan import LOSSES
+
 Json = dict[str, Any]
 Position = tuple[int, int]
 """(epoch, offset)"""
@@ -133,7 +135,7 @@ class History:
 
     def losses(self, since: float = 0.0) -> bool:
         """Whether Redis lost data after this time."""
-        return any(t.kind.startswith("lose") and t.ended >= since for t in self.troubles)
+        return any(t.kind in LOSSES and t.ended >= since for t in self.troubles)
 
 
 @dataclass

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import defaultdict
 from collections.abc import Iterator
 
 from tests.nemesis.recorder import Command, Heard, History, Json, Violation
@@ -12,20 +13,27 @@ AROUND = 12.0
 MOST = 120
 """Lines of one timeline."""
 TEXT = 180
+FEW = 4
 
 
 def report(history: History, violations: list[Violation]) -> str:
-    """Every violation; the timeline of the first of each room and promise."""
+    """A few violations of each promise and room, and the timeline of the first."""
     lines: list[str] = []
-    seen: set[tuple[str, str]] = set()
+    kinds: dict[tuple[str, str], list[Violation]] = defaultdict(list)
     for violation in violations:
-        at = "" if violation.at is None else f" at {violation.at:.3f} s"
-        lines.append(f"{violation.promise}{at}, room {violation.room_id}: {violation.text}")
-        key = (violation.promise, violation.room_id)
-        if key not in seen:
-            seen.add(key)
-            lines += [f"    {line}" for line in timeline(history, violation)]
+        kinds[violation.promise, violation.room_id].append(violation)
+    for same in kinds.values():
+        lines += [_sentence(violation) for violation in same[:FEW]]
+        if len(same) > FEW:
+            lines.append(f"{same[0].promise}: and {len(same) - FEW} more in this room")
+        lines += [f"    {line}" for line in timeline(history, same[0])]
     return "\n".join(lines)
+
+
+def _sentence(violation: Violation) -> str:
+    at = "" if violation.at is None else f" at {violation.at:.3f} s"
+    text = violation.text if len(violation.text) <= 5 * TEXT else violation.text[: 5 * TEXT] + "…"
+    return f"{violation.promise}{at}, room {violation.room_id}: {text}"
 
 
 def timeline(history: History, violation: Violation) -> list[str]:

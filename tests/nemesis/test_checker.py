@@ -157,6 +157,29 @@ def reaction_lost(tale: Tale) -> None:
     tale.ask("message.react", asked, status="queued")
 
 
+def moved(tale: Tale) -> None:
+    one, two, three = tale.messages
+    tale.stored(one, two, three | {"seq": 4})
+
+
+def half_sync(tale: Tale) -> None:
+    events = [heard.event for heard in tale.history.heard if heard.session is tale.bob]
+    told = {"recovered": True, "events": events[1:], "epoch": 1, "offset": 4, "has_more": False}
+    tale.ask("sync", {"cursors": {ROOM: [1, 1]}}, rooms={ROOM: told})
+
+
+def sync_ends_early(tale: Tale) -> None:
+    told = {"recovered": True, "events": [], "epoch": 1, "offset": 4, "has_more": False}
+    tale.ask("sync", {"cursors": {ROOM: [1, 3]}}, rooms={ROOM: told})
+
+
+def version_back(tale: Tale) -> None:
+    for offset, version in ((5, 3), (6, 2)):
+        changed = tale.messages[0] | {"version": version}
+        for session in (tale.alice, tale.bob):
+            tale.hear(session, "message.updated", (1, offset), message=changed)
+
+
 def overtaken(tale: Tale) -> None:
     one, two, three = tale.messages
     tale.stored(one, two | {"seq": 3}, three | {"seq": 2})
@@ -222,6 +245,10 @@ def unread_wrong(tale: Tale) -> None:
     tale.final.rooms[ROOM, "bob", 1]["unread"] = 2
 
 
+def lacks_room(tale: Tale) -> None:
+    tale.final.held["bob1", "other"] = tale.final.held.pop(("bob1", ROOM))
+
+
 def holds_less(tale: Tale) -> None:
     tale.final.held["bob1", ROOM][1].popitem()
 
@@ -285,6 +312,10 @@ def removal_forgotten(tale: Tale) -> None:
         (not_deleted, "D1/D8"),
         (reaction_lost, "D1/D8"),
         (overtaken, "D3"),
+        (moved, "D3/D7"),
+        (half_sync, "D4"),
+        (sync_ends_early, "D4"),
+        (version_back, "D8"),
         (two_histories, "D3"),
         (seq_twice, "D3"),
         (hole, "D4"),
@@ -296,6 +327,7 @@ def removal_forgotten(tale: Tale) -> None:
         (cursor_back, "D8"),
         (read_above_delivered, "D8"),
         (unread_wrong, "unread"),
+        (lacks_room, "D4/D5"),
         (holds_less, "D4"),
         (holds_old, "D4"),
         (deaf, "D5"),

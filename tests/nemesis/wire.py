@@ -17,7 +17,7 @@ QUERY = "/socket.io/?EIO=4&transport=websocket"
 OPEN_WITHIN = 6.0
 SILENCE = 7.0
 """Without a PING for so long the server is not there (3 + 3 s in the cluster)."""
-NAMESPACES = {"receipt": "/receipts", "unread": "/receipts"}
+NAMESPACES = {"receipt": "/receipts", "unread": "/receipts", "typing": "/presence"}
 Listener = Callable[[Json], None]
 Answered = Callable[[Json], None]
 
@@ -27,7 +27,7 @@ class Closed(Exception):
 
 
 class Wire(Protocol):
-    """A connection to `/chat` and `/receipts`. `ended` is set once it is over."""
+    """A connection to all three namespaces. `ended` is set once it is over."""
 
     ended: asyncio.Event
 
@@ -56,7 +56,8 @@ class Frames:
             self._ws = await self._http.ws_connect(url + QUERY, max_msg_size=0)
             self._task = asyncio.create_task(self._read(self._ws))
             auth = json.dumps({"token": token, "cursors": cursors})
-            await self._ws.send_str(f"40/receipts,{json.dumps({'token': token})}")
+            for namespace in sorted(set(NAMESPACES.values())):
+                await self._ws.send_str(f"40{namespace},{json.dumps({'token': token})}")
             await self._ws.send_str(f"40/chat,{auth}")
             await self._joined.wait()
         if self.ended.is_set():
@@ -140,7 +141,8 @@ class Stock:
             url, token, cursors=cursors, timeout=OPEN_WITHIN, reconnection=False
         )
         async with asyncio.timeout(OPEN_WITHIN):
-            await self._client.join("/receipts")
+            for namespace in sorted(set(NAMESPACES.values())):
+                await self._client.join(namespace)
 
     def say(self, event: str, data: Json, answered: Answered) -> None:
         """A command; frames leave in the order of the calls."""

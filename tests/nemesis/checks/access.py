@@ -13,31 +13,31 @@ PUBLISHED = ("receipt.updated", "typing.changed")
 def nothing_behind_a_removal(history: History, final: Final) -> list[Violation]:
     """No event between a removal and the next addition reaches the removed, on any device."""
     found: list[Violation] = []
-    logs = _logs(history)
+    found_logs = logs(history)
     for heard in history.heard:
         at, user = heard.position, heard.session.user
-        if at is None or at not in logs[heard.room_id]:
+        if at is None or at not in found_logs[heard.room_id]:
             continue
-        if heard.type == "member.removed" or _inside(logs[heard.room_id], at, user):
+        if heard.type == "member.removed" or _inside(found_logs[heard.room_id], at, user):
             continue
         text = f"{heard.session.device} heard {heard.type} {at}, where {user} was no member"
         found.append(Violation("A2", heard.room_id, text, heard.at))
     return found + _told_outside(history) + _removed_stay_out(history, final)
 
 
-def _logs(history: History) -> dict[str, dict[Position, Json]]:
+def logs(history: History) -> dict[str, dict[Position, Json]]:
     """Each room's log as anybody heard it, without the tails that a later epoch left behind."""
-    logs: dict[str, dict[Position, Json]] = defaultdict(dict)
+    found: dict[str, dict[Position, Json]] = defaultdict(dict)
     for heard in history.heard:
         if heard.position:
-            logs[heard.room_id][heard.position] = heard.event
-    for log in logs.values():
+            found[heard.room_id][heard.position] = heard.event
+    for log in found.values():
         epochs = sorted(at for at, event in log.items() if event["type"] == "room.epoch")
         for opening in epochs:
             prev = tuple(log[opening]["data"]["prev"])
             for at in [at for at in log if prev < at < opening]:
                 del log[at]
-    return logs
+    return found
 
 
 def _inside(log: dict[Position, Json], at: Position, user: str) -> bool:

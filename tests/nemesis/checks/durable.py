@@ -30,6 +30,25 @@ def acked_is_in_history(history: History, final: Final) -> list[Violation]:
     return found
 
 
+def queued_keeps_its_place(history: History, final: Final) -> list[Violation]:
+    """D3, D7: the place an ack `queued` tells is the message's place in history."""
+    found, told = [], set()
+    places = {
+        (room_id, m["message_id"]): (m["epoch"], m["seq"])
+        for (room_id, _), messages in final.histories.items()
+        for m in messages
+    }
+    for command in _oks(history, "message.send"):
+        data = _data(command)
+        key = (command.room_id, data["message_id"])
+        acked, stands = (data["epoch"], data["seq"]), places.get(key)
+        if data["status"] in DURABLE and stands not in (None, acked) and (key, acked) not in told:
+            told.add((key, acked))
+            text = f"{data['client_msg_id']} was acked queued at {acked} and stands at {stands}"
+            found.append(Violation("D3/D7", command.room_id, text, command.answered))
+    return found
+
+
 def live_is_in_history(history: History, final: Final) -> list[Violation]:
     """D2: what a device heard is in history, or it heard `message.failed` of it later."""
     found: list[Violation] = []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 
+from tests.nemesis.checks.access import logs
 from tests.nemesis.recorder import Final, History, Json, Violation
 
 
@@ -32,6 +33,24 @@ def cursors_move_forward(history: History, final: Final) -> list[Violation]:
         if not 0 <= read <= delivered <= seq:
             text = f"{user} on web{instance}: read {read}, delivered {delivered}, seq {seq}"
             found.append(Violation("D8", room_id, text))
+    return found
+
+
+def versions_move_forward(history: History, final: Final) -> list[Violation]:
+    """D8: along a room's log the version of a message only rises."""
+    found = []
+    for room_id, log in logs(history).items():
+        known: dict[str, int] = {}
+        for at in sorted(log):
+            data = log[at]["data"]
+            message = data if "reaction" in data else data.get("message", {})
+            if "version" not in message or log[at]["type"] == "message.new":
+                continue
+            one, version = message["message_id"], message["version"]
+            if version <= known.get(one, 0):
+                text = f"{one} has version {known[one]} before {at}, and {version} there"
+                found.append(Violation("D8", room_id, text))
+            known[one] = version
     return found
 
 
@@ -67,6 +86,18 @@ def events_lead_to_the_snapshot(history: History, final: Final) -> list[Violatio
             text = f"{device} holds something else than history: {'; '.join(differ[:4])}"
             found.append(Violation("D4", room_id, text))
     return found
+
+
+def nobody_lacks_a_room(history: History, final: Final) -> list[Violation]:
+    """D4, D5: every device of a member has the room, whatever it was told when."""
+    users = {s.device: s.user for s in history.sessions}
+    devices = {device for device, _ in final.held}
+    return [
+        Violation("D4/D5", room_id, f"{device} does not know that {user} is a member")
+        for room_id, user in sorted({(room_id, user) for room_id, user, _ in final.rooms})
+        for device in sorted(devices)
+        if users[device] == user and (device, room_id) not in final.held
+    ]
 
 
 def _differences(held: dict[str, Json], history: list[Json]) -> list[str]:

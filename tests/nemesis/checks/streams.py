@@ -111,6 +111,32 @@ class Stream:
         return f"{here} comes behind {self.at}: something is missing"
 
 
+def syncs_are_whole(history: History, final: Final) -> list[Violation]:
+    """D4: a sync that recovered has every event behind its cursor, up to where it says it came."""
+    found = []
+    for command in history.commands:
+        if command.event != "sync" or command.ok is None:
+            continue
+        for room_id, told in command.ok["rooms"].items():
+            if told.get("recovered") and (wrong := _hole(command.data["cursors"][room_id], told)):
+                found.append(
+                    Violation("D4", room_id, f"sync of {command.data}: {wrong}", command.at)
+                )
+    return found
+
+
+def _hole(cursor: list[int], told: Json) -> str | None:
+    at = (cursor[0], cursor[1])
+    for event in told["events"]:
+        here = (event["epoch"], event["offset"])
+        continues = event["type"] == "room.epoch" and tuple(event["data"]["prev"]) == at
+        if not continues and here != (at[0], at[1] + 1):
+            return f"{here} comes behind {at}"
+        at = here
+    end = (told["epoch"], told["offset"])
+    return f"it ends at {at} and says {end}" if at < end and not told["has_more"] else None
+
+
 def streams_have_no_hole(history: History, final: Final) -> list[Violation]:
     """D4: each session goes on where its cursors stood, event by event, or is told `sync.reset`."""
     found: list[Violation] = []

@@ -1,0 +1,122 @@
+"""The Redis of a cluster, and every way it fails: two Valkeys, of which one is the primary."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import signal
+from collections.abc import Awaitable, Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from redis import Redis
+
+from rts_server.dev.valkey import Valkey
+from tests.nemesis.link import Link
+from tests.waiting import until
+from tests.world import free_port
+
+WITHIN = 20.0
+Mend = Callable[[], Awaitable[None]]
+
+
+class Memory:
+    """`primary` answers now. After a failover the other one lives on as its replica, and links
+    that are open stay with it; new ones come to the primary, as behind ElastiCache's address.
+    """
+
+    def __init__(self, primary: Valkey, data: Path) -> None:
+        self.primary = primary
+        self.standby: Valkey | None = None
+        self.links: list[Link] = []
+        self._dump = data / "older.rdb"
+        self._data = data
+
+    def stop(self) -> None:
+        """End the second one; the first is the stack's."""
+        for valkey in (self.standby, self.primary):
+            if valkey is not None:
+                valkey.kill()
+
+    async def break_(self, kind: str) -> Mend:
+        """Make it wrong; what is returned makes it right again. On the main thread (see Child)."""
+        begin: dict[str, Mend] = {
+            "failover": self._fail_over,
+            "lose-tail": self._remember,
+            "restart": self._end,
+        }
+        if kind in begin:
+            await begin[kind]()
+        elif kind == "demote":
+            self.ask("REPLICAOF", "127.0.0.1", "1")
+        else:
+            self.primary.signal(signal.SIGSTOP if kind == "stop" else signal.SIGKILL)
+
+        async def mend() -> None:
+            if kind == "stop":
+                self.primary.signal(signal.SIGCONT)
+            elif kind == "demote":
+                self.ask("REPLICAOF", "NO", "ONE")
+            elif kind != "failover":
+                self._reopen(kind)
+
+        return mend
+
+    async def _end(self) -> None:
+        """As told to: it saves all it has."""
+        self.primary.terminate()
+        self.primary.wait(WITHIN)
+
+    async def _remember(self) -> None:
+        """The memory it will come back with."""
+        await asyncio.to_thread(self._save)
+        shutil.copy(self.primary.dump, self._dump)
+
+    def ask(self, *command: str) -> Any:
+        """A command to the primary, past every proxy."""
+        return _ask(self.primary, *command)
+
+    def lengths(self, streams: Iterable[str]) -> int:
+        """Entries of these streams together."""
+        with Redis.from_url(self.primary.url) as client:
+            return sum(int(client.xlen(name)) for name in streams)
+
+    def _reopen(self, kind: str) -> None:
+        """The memory that this fault leaves it."""
+        self.primary.kill()
+        if kind == "lose-all":
+            self.primary.dump.unlink(missing_ok=True)
+        if kind == "lose-tail":
+            shutil.copy(self._dump, self.primary.dump)
+        self.primary.open()
+
+    def _save(self) -> None:
+        with Redis.from_url(self.primary.url) as client:
+            until(lambda: not client.info("persistence")["rdb_bgsave_in_progress"], WITHIN)
+            client.save()
+
+    async def _fail_over(self) -> None:
+        """The standby takes over with all the data there was when it did."""
+        if self.standby is None:
+            log = self._data / "standby.log"
+            self.standby = Valkey(self._data / "standby", free_port(), log=log)
+        old, new = self.primary, self.standby
+        if not new.alive:
+            new.open()
+        _ask(new, "REPLICAOF", "127.0.0.1", str(old.port))
+        await asyncio.to_thread(until, lambda: _follows(new), WITHIN)
+        _ask(new, "REPLICAOF", "NO", "ONE")
+        _ask(old, "REPLICAOF", "127.0.0.1", str(new.port))
+        self.primary, self.standby = new, old
+        for link in self.links:
+            link.target = new.port
+
+
+def _ask(valkey: Valkey, *command: str) -> Any:
+    with Redis.from_url(valkey.url) as client:
+        return client.execute_command(*command)
+
+
+def _follows(valkey: Valkey) -> bool:
+    with Redis.from_url(valkey.url) as client:
+        return bool(client.info("replication").get("master_link_status") == "up")
