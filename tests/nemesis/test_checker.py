@@ -405,6 +405,13 @@ def test_what_promises_allow_is_no_violation(more: Callable[[Tale], None]) -> No
     assert tale.violations() == []
 
 
+def test_rooms_nobody_could_look_at_are_not_judged() -> None:
+    """Where no instance answered in the end, that is the violation, not what is missing."""
+    tale = Tale()
+    tale.final = Final()
+    assert tale.violations() == []
+
+
 def test_timeline_shows_commands_answers_events_and_faults_in_order() -> None:
     """A report has what was said, answered, heard and broken, each with its time."""
     tale = Tale()

@@ -16,6 +16,8 @@ def acked_is_in_history(history: History, final: Final) -> list[Violation]:
     times = _by_client_id(final)
     for command in _oks(history, "message.send"):
         room_id, one = command.room_id, command.data["client_msg_id"]
+        if room_id not in times:  # nobody could look
+            continue
         count = times[room_id][one]
         status = _best_status(history, command)
         if count > 1:
