@@ -24,11 +24,13 @@ class Parser(AIOHTTPParser):
 
     async def load_json(self, req: web.Request, schema: Schema) -> Any:
         """The body as strictly as a frame: no NaN, no half of a surrogate pair."""
+        if req.headers.get("Content-Encoding", "identity").lower() != "identity":
+            raise errors.UnsupportedType("The body has no Content-Encoding.")
         try:
             async with asyncio.timeout(BODY_WITHIN):
                 body = await req.read()
         except web.RequestPayloadError:
-            raise errors.BadRequest("The body is broken, or not of its Content-Encoding.") from None
+            raise errors.BadRequest("The body is broken.") from None
         except TimeoutError:
             raise errors.BadRequest("The body did not arrive.") from None
         if not body:

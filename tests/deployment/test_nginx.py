@@ -143,5 +143,5 @@ async def test_polling_without_stickiness_fails_clearly(polled: Instances, tmp_p
             for _ in range(2):
                 async with http.post(f"{address}&sid={sid}", data="3") as posted:
                     answers.append((posted.status, await posted.text()))
-        assert (200, "OK") in answers
+        assert (200, "ok") in answers
         assert [status for status, text in answers if "sticky sessions" in text] == [400]

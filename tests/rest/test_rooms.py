@@ -193,6 +193,11 @@ async def test_bad_input_is_named(operator: Rest) -> None:
     json = {"Content-Type": "application/json"}
     broken = {"data": b"{", "headers": json}
     assert await operator.refused("PUT", "/v1/external-rooms/x", **broken) == "bad_request"
+    for encoding in ("gzip", "deflate", "junk"):
+        encoded = {"data": b"{", "headers": json | {"Content-Encoding": encoding}}
+        assert (
+            await operator.refused("PUT", "/v1/external-rooms/x", **encoded) == "unsupported_type"
+        )
     form = {"data": {"name": "x"}}
     assert await operator.refused("PUT", "/v1/external-rooms/x", **form) == "unsupported_type"
     assert operator.status == 415
