@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import islice
 from typing import Any
 
 
@@ -155,11 +157,24 @@ CATALOGUE: dict[str, type[Refusal]] = {
 }
 
 
-def details(messages: Any, path: str = "") -> dict[str, list[str]]:
-    """Marshmallow's tree of messages as `{field: [text, …]}`; a place in a list is `field.0`."""
+MOST_DETAILS, LONGEST_DETAIL = 10, 200
+"""Fields that are told of, and characters of a name or a text: a stranger may err in thousands."""
+
+
+def details(messages: Any) -> dict[str, list[str]]:
+    """Marshmallow's tree of messages as `{field: [text, …]}`; a place in a list is `field.0`.
+
+    The first ten, each name and text cut at 200 characters.
+    """
+    return dict(islice(_flat(messages, ""), MOST_DETAILS))
+
+
+def _flat(messages: Any, path: str) -> Iterator[tuple[str, list[str]]]:
     if not isinstance(messages, dict):
-        return {path: [str(text) for text in messages]}
-    flat: dict[str, list[str]] = {}
+        yield (
+            path[:LONGEST_DETAIL],
+            [str(text)[:LONGEST_DETAIL] for text in messages[:MOST_DETAILS]],
+        )
+        return
     for key, value in messages.items():
-        flat |= details(value, f"{path}.{key}" if path else str(key))
-    return flat
+        yield from _flat(value, f"{path}.{key}" if path else str(key))

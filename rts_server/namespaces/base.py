@@ -6,6 +6,7 @@ import asyncio
 import logging
 import secrets
 from collections import deque
+from collections.abc import Iterable
 from functools import cache
 from math import ceil
 from typing import Any, ClassVar
@@ -24,7 +25,7 @@ from rts_server.engine.frames import Frame
 from rts_server.engine.packets import ack_packet
 from rts_server.engine.server import Server
 from rts_server.namespaces.answer import Answer, Durable, Handler, command
-from rts_server.namespaces.charges import charges
+from rts_server.namespaces.charges import Charge, charges, commands
 from rts_server.namespaces.connections import Connections
 from rts_server.namespaces.cursors import read_cursors
 from rts_server.namespaces.session import Asked, Session
@@ -207,7 +208,10 @@ class Namespace(socketio.AsyncNamespace):  # type: ignore[misc]
         while session.line:
             asked = session.line.popleft()
             answer = await self._in_time(session, asked)
-            if not isinstance(answer, Durable):
+            if isinstance(answer, errors.Refusal):
+                self._answer(session, asked.frame, answer, asked.at)
+                await asyncio.sleep(0)  # a line of what is refused at once is not everybody's wait
+            elif not isinstance(answer, Durable):
                 self._answer(session, asked.frame, answer, asked.at)
             elif answer.fate.done():
                 self._answer_fate(session, asked, answer)
@@ -242,10 +246,14 @@ class Namespace(socketio.AsyncNamespace):  # type: ignore[misc]
 
     async def _apply(self, session: Session, frame: Frame) -> Answer | errors.Refusal:
         try:
+            limited = self._connections.limited
+            if limited and (refused := await self._pay(session, [commands(session)])) is not None:
+                return refused
             handler, data = self._parse(frame)
-            if self._connections.limited:
-                refused = await self._pay(frame.data[0], session, data)
-                if refused is not None:
+            if limited:
+                heard = self._connections.rooms(session.eio_sid)
+                cost = charges(frame.data[0], session, data, heard)
+                if (refused := await self._pay(session, cost)) is not None:
                     return refused
             return await handler(self, session, data)
         except errors.Refusal as refusal:
@@ -279,12 +287,10 @@ class Namespace(socketio.AsyncNamespace):  # type: ignore[misc]
         return handler, schema.load(rest[0] if rest else {})
 
     async def _pay(
-        self, name: str, session: Session, data: dict[str, Any]
+        self, session: Session, charged: Iterable[Charge]
     ) -> Answer | errors.Refusal | None:
         """Charge a command, and wait where it may; its answer when it is too fast."""
-        heard = self._connections.rooms(session.eio_sid)
-        for charge in charges(name, session, data, heard):
-            rate, key, cost, patience = charge
+        for rate, key, cost, patience in charged:
             wait = self._connections.buckets.take(rate, key, self._now(), cost, patience)
             if wait > patience:
                 metrics.LIMITED.labels(rate).inc()

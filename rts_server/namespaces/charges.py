@@ -44,12 +44,16 @@ class Charge(NamedTuple):
     patience: float = 0.0
 
 
+def commands(session: Session) -> Charge:
+    """What a command is charged for whatever it is, before anybody looks at what it says."""
+    return Charge("commands", session.eio_sid)
+
+
 def charges(name: str, session: Session, data: dict[str, Any], heard: set[str]) -> Iterator[Charge]:
-    """Everything a valid command is charged for. `heard`: the rooms of its connection; a stranger
+    """What a valid command is charged for besides. `heard`: the rooms of its connection; a stranger
     takes nothing of a room, and does not learn whether it is busy.
     """
     user_id, room_id = session.user_id, data.get("room_id")
-    yield Charge("commands", session.eio_sid)
     if name == "message.send":
         yield Charge("messages", user_id, patience=PATIENCE)
     elif name in CHANGES:

@@ -11,7 +11,9 @@ from rts_server.protocol.fields import (
     LARGEST_SEQ,
     LIMITS,
     Emoji,
+    Entries,
     Flag,
+    Items,
     Metadata,
     Whole,
     choice,
@@ -53,7 +55,7 @@ class RoomCreate(Command):
     """
 
     type = choice("direct", "group", required=True)
-    members = fields.List(user(), required=True, validate=Length(0, LIMITS.ids_per_call))
+    members = Items(user(), 0, LIMITS.ids_per_call, required=True)
     name = line(LIMITS.room_name)
     external_id = user()
     client_room_id = identifier()
@@ -158,8 +160,8 @@ class MessageSend(Command):
     room_id = identifier(required=True)
     client_msg_id = identifier(required=True)
     text = text(load_default="")
-    attachments = fields.List(identifier(), validate=Length(0, LIMITS.attachments))
-    mentions = fields.List(user(), validate=Length(0, LIMITS.mentions))
+    attachments = Items(identifier(), 0, LIMITS.attachments)
+    mentions = Items(user(), 0, LIMITS.mentions)
     reply_to = identifier()
     metadata = Metadata()
 
@@ -258,11 +260,12 @@ class ReceiptRead(Command):
 class ReceiptDelivered(Command):
     """Everything up to a seq has arrived: `{room_id: up_to_seq}`, all rooms at once."""
 
-    rooms = fields.Dict(
+    rooms = Entries(
+        0,
+        LIMITS.cursor_rooms,
         keys=identifier(),
         values=Whole(0, LARGEST_SEQ),
         required=True,
-        validate=Length(0, LIMITS.cursor_rooms),
     )
 
 
@@ -282,7 +285,7 @@ class PresenceQuery(Command):
 class PresenceWatch(Command):
     """Whom this socket watches from now on; the list replaces the one before."""
 
-    user_ids = fields.List(user(), required=True, validate=Length(0, LIMITS.watched))
+    user_ids = Items(user(), 0, LIMITS.watched, required=True)
 
 
 class Nothing(Command):
@@ -298,11 +301,12 @@ class AuthRefresh(Command):
 class Sync(Command):
     """What was missed since `{room_id: [epoch, offset, …]}`."""
 
-    cursors = fields.Dict(
+    cursors = Entries(
+        0,
+        LIMITS.cursor_rooms,
         keys=identifier(),
-        values=fields.List(Whole(0, LARGEST_SEQ), validate=Length(2, 4)),
+        values=Items(Whole(0, LARGEST_SEQ), 2, 4),
         required=True,
-        validate=Length(0, LIMITS.cursor_rooms),
     )
 
 

@@ -38,6 +38,32 @@ class Flag(fields.Boolean):
         return value
 
 
+class Items(fields.List[Any]):
+    """A list whose length is looked at before its items: wrong ones each cost, and are told of."""
+
+    def __init__(self, kind: fields.Field[Any], least: int, most: int, **more: Any) -> None:
+        self._length = Length(least, most)
+        super().__init__(kind, validate=self._length, **more)
+
+    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> list[Any]:
+        if isinstance(value, list):
+            self._length(value)
+        return super()._deserialize(value, *args, **kwargs)
+
+
+class Entries(fields.Dict):
+    """The same for an object whose keys are a client's."""
+
+    def __init__(self, least: int, most: int, **more: Any) -> None:
+        self._length = Length(least, most)
+        super().__init__(validate=self._length, **more)
+
+    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> Any:
+        if isinstance(value, dict):
+            self._length(value)
+        return super()._deserialize(value, *args, **kwargs)  # type: ignore[no-untyped-call]
+
+
 def identifier(**more: Any) -> fields.String:
     """Id of a room, message or attachment, and a client's own id of a message."""
     return fields.String(validate=Regexp(r"[A-Za-z0-9_-]{1,64}\Z"), **more)
@@ -48,9 +74,9 @@ def user(**more: Any) -> fields.String:
     return fields.String(validate=Regexp(r"[!-~]{1,128}\Z"), **more)
 
 
-def users(**more: Any) -> fields.List[Any]:
+def users(**more: Any) -> Items:
     """Up to 100 user ids."""
-    return fields.List(user(), validate=Length(1, LIMITS.ids_per_call), **more)
+    return Items(user(), 1, LIMITS.ids_per_call, **more)
 
 
 def line(most: int, **more: Any) -> fields.String:
@@ -89,7 +115,12 @@ class Metadata(fields.Dict):
     """Free JSON of the application: bounded in size, depth and keys."""
 
     def __init__(self, **more: Any) -> None:
-        super().__init__(keys=fields.String(), validate=_bounded, **more)
+        super().__init__(keys=fields.String(), **more)
+
+    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> Any:
+        if isinstance(value, dict):
+            _bounded(value)
+        return super()._deserialize(value, *args, **kwargs)  # type: ignore[no-untyped-call]
 
 
 def content_type(**more: Any) -> fields.String:
@@ -139,7 +170,12 @@ def _bounded(value: dict[str, Any]) -> None:
 
 def _small(value: dict[str, Any]) -> None:
     if len(orjson.dumps(value)) > LIMITS.metadata_bytes:
-        raise MessageTooLarge(details={"metadata": [f"Larger than {LIMITS.metadata_bytes} bytes."]})
+        raise _too_much_metadata()
+
+
+def _too_much_metadata() -> MessageTooLarge:
+    told = f"Larger than {LIMITS.metadata_bytes} bytes."
+    return MessageTooLarge(details={"metadata": [told]})
 
 
 def _shallow(value: Any) -> None:
@@ -149,6 +185,8 @@ def _shallow(value: Any) -> None:
         depth += 1
         if depth > LIMITS.metadata_depth:
             raise ValidationError(f"Deeper than {LIMITS.metadata_depth} levels.")
+        if sum(map(len, level)) > LIMITS.metadata_bytes:  # each takes a byte at least
+            raise _too_much_metadata()
         keys += sum(len(item) for item in level if isinstance(item, dict))
         if keys > LIMITS.metadata_keys:
             raise ValidationError(f"More than {LIMITS.metadata_keys} keys.")

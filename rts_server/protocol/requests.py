@@ -12,6 +12,7 @@ from rts_server.protocol.fields import (
     LARGEST_SEQ,
     LIMITS,
     Flag,
+    Items,
     Metadata,
     Whole,
     choice,
@@ -63,8 +64,8 @@ class NewRole(Command):
     role = role(required=True)
 
 
-def _members(most: int, **more: Any) -> fields.List[Any]:
-    return fields.List(fields.Nested(NewMember), validate=Length(0, most), **more)
+def _members(most: int, **more: Any) -> Items:
+    return Items(fields.Nested(NewMember), 0, most, **more)
 
 
 class ExternalRoom(Command):
@@ -107,10 +108,8 @@ class MemberBatch(Command):
         ]
     }
     add = _members(LIMITS.ids_per_call, load_default=list)
-    remove = fields.List(user(), validate=Length(0, LIMITS.ids_per_call), load_default=list)
-    update = fields.List(
-        fields.Nested(NewRole), validate=Length(0, LIMITS.ids_per_call), load_default=list
-    )
+    remove = Items(user(), 0, LIMITS.ids_per_call, load_default=list)
+    update = Items(fields.Nested(NewRole), 0, LIMITS.ids_per_call, load_default=list)
 
     @validates_schema
     def _fits(self, data: dict[str, Any], **_: Any) -> None:
@@ -124,7 +123,7 @@ class NewMessage(Command):
 
     text = text(required=True, metadata={"minLength": 1})
     on_behalf_of = user()
-    mentions = fields.List(user(), validate=Length(0, LIMITS.mentions))
+    mentions = Items(user(), 0, LIMITS.mentions)
     reply_to = identifier()
     metadata = Metadata()
 

@@ -55,7 +55,7 @@ class Parser(AIOHTTPParser):
         error_headers: Mapping[str, str] | None,
     ) -> NoReturn:
         """Fields by name, whatever part of the request they were in."""
-        told: dict[str, Any] = {}
+        fields: dict[str, Any] = {}
         for messages in error.messages_dict.values():
-            told |= errors.details(messages)
-        raise errors.InvalidParam(details=told) from None
+            fields |= messages
+        raise errors.InvalidParam(details=errors.details(fields)) from None

@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
+from typing import Any
+
+import pytest
+
 from tests.namespaces.line import line
 
 SLOW = '["unread.get",{}]'
@@ -30,3 +36,56 @@ async def test_who_swallows_a_cancellation_is_cancelled_until_it_ends() -> None:
         one.ask(SLOW, SLOW)
         assert await one.answered(2) == ["timeout", "timeout"]
         assert one.deaf_to == -1
+
+
+MANY = 20_000
+WRONG = {
+    "items": {"room_id": "r", "user_ids": [5] * MANY},
+    "lists": {"room_id": "r", "user_ids": [[]] * MANY},
+    "fields": {"room_id": "r", "user_ids": ["a b"] * 100, "role": 5},
+    "keys": {"cursors": {f"a b{n}": n for n in range(MANY // 10)}},
+    "keys as long as a frame": {"cursors": {"k" * 60_000: 1}},
+    "values": {"cursors": {"r": [[]] * MANY}},
+    "metadata of lists": {"room_id": "r", "client_msg_id": "m", "metadata": {"a": [{}] * MANY}},
+    "metadata of keys": {
+        "room_id": "r",
+        "client_msg_id": "m",
+        "metadata": {f"{n}": n for n in range(MANY // 4)},
+    },
+}
+
+
+@pytest.mark.parametrize("payload", WRONG.values(), ids=WRONG.keys())
+async def test_a_frame_full_of_mistakes_has_a_short_answer(payload: dict[str, Any]) -> None:
+    """Ten details at most, 200 characters each, whatever there is of what."""
+    name = "sync" if "cursors" in payload else "message.send"
+    name = "member.add" if "user_ids" in payload else name
+    async with line() as one:
+        one.ask(json.dumps([name, payload]))
+        (code,) = await one.answered(1)
+        assert code in ("invalid_param", "message_too_large")
+        details = one.acks[0]["error"]["details"]
+        assert 1 <= len(details) <= 10
+        assert all(len(text) <= 200 for texts in details.values() for text in (*texts,))
+        assert one.out.bytes_of[0] < 4_096
+
+
+async def test_a_command_is_charged_before_it_is_read() -> None:
+    """What is wrong costs as much as what is right: beyond the burst nobody looks at it."""
+    wrong = json.dumps(["member.add", {"room_id": "r", "user_ids": [5]}])
+    async with line(rate_limits="standard", rates="commands=0.001/5") as one:
+        one.ask(*[wrong] * 4, '["no.such",{}]', wrong, '["no.such",{}]')
+        codes = await one.answered(7)
+        assert codes == ["invalid_param"] * 4 + ["bad_request"] + ["rate_limited"] * 2
+
+
+async def test_refused_commands_let_others_in_between() -> None:
+    """A line of them is not one turn of the loop."""
+    wrong = json.dumps(["member.add", {"room_id": "r", "user_ids": [5]}])
+    async with line() as one:
+        one.ask(*[wrong] * 200)
+        before, most = 0, 0
+        while len(one.acks) < 200:
+            await asyncio.sleep(0)
+            before, most = len(one.acks), max(most, len(one.acks) - before)
+        assert most <= 2

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from marshmallow import Schema, ValidationError, fields
 
 from rts_server.errors import MessageTooLarge
-from rts_server.protocol import commands, cursor
+from rts_server.protocol import commands, cursor, requests
 from rts_server.protocol import fields as ours
 from rts_server.protocol.commands import Command
 
@@ -147,3 +147,46 @@ def test_the_longest_cursors_fit_their_fields() -> None:
     members = cursor.encode(['"' * 128])
     loaded = commands.MemberList().load({"room_id": "r", "cursor": members})
     assert loaded["cursor"] == members
+
+
+def containers(field: object) -> list[object]:
+    """What of a field may hold many values of a client, inside it too."""
+    inner: list[object] = []
+    if isinstance(field, fields.List):
+        inner = [field.inner]
+    elif isinstance(field, fields.Dict):
+        inner = [field.key_field, field.value_field]
+    elif isinstance(field, fields.Nested):
+        inner = list(field.schema.fields.values())
+    own = [field] if isinstance(field, fields.List | fields.Dict) else []
+    return own + [found for one in inner for found in containers(one)]
+
+
+ASKED = [
+    kind
+    for module in (commands, requests)
+    for kind in vars(module).values()
+    if isinstance(kind, type) and issubclass(kind, Command) and kind is not Command
+]
+
+
+@pytest.mark.parametrize("kind", ASKED, ids=lambda kind: kind.__name__)
+def test_whatever_holds_many_is_bounded_before_it_is_read(kind: type[Schema]) -> None:
+    """Lists by their length, objects by their keys: nobody looks at 32,000 wrong items."""
+    found = [one for field in kind().fields.values() for one in containers(field)]
+    assert all(isinstance(one, ours.Items | ours.Entries | ours.Metadata) for one in found)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        (ours.users(), [5] * 101),
+        (ours.Entries(0, 2, keys=ours.identifier()), {"a b": 1, "c d": 2, "e f": 3}),
+    ],
+)
+def test_one_too_many_is_one_mistake(field: fields.Field[Any], value: object) -> None:
+    """However wrong the items are."""
+    with pytest.raises(ValidationError) as told:
+        field.deserialize(value)
+    assert isinstance(told.value.messages, list)
+    assert len(told.value.messages) == 1

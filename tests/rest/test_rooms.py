@@ -220,3 +220,19 @@ async def group(operator: Rest, *members: dict[str, Any]) -> str:
     made = await operator.ok("PUT", path, {"name": "G", "members": list(members)})
     room_id: str = made["room"]["room_id"]
     return room_id
+
+
+async def test_a_body_full_of_mistakes_has_a_short_answer(operator: Rest) -> None:
+    """Neither the server nor the answer has to do with each of them; the right size still fits."""
+    path = f"/v1/external-rooms/{name('case')}"
+    bodies: list[list[Any]] = [
+        [{}] * 250_000,
+        [{}] * 100,
+        [{"user_id": "a b", "role": [], "name": 5}] * 100,
+    ]
+    for members in bodies:
+        answer = await operator.ask("PUT", path, {"members": members})
+        assert (operator.status, answer["error"]["code"]) == (400, "invalid_param")
+        assert len(answer["error"]["details"]) <= 10
+        assert int(operator.headers["Content-Length"]) < 4_096
+    await operator.ok("PUT", path, {"members": [member(name("m")) for _ in range(100)]})
