@@ -221,11 +221,15 @@ export interface MessageDeletePayload {
   message_id: string;
 }
 
-/** Another text or metadata; `version`: only if the message still has it. */
+/** Another text, metadata or mentions; `version`: only if the message still has it.
+
+    The text may be empty where files remain.
+     */
 export interface MessageEditPayload {
   room_id: string;
   message_id: string;
   text?: string;
+  mentions?: string[];
   metadata?: Record<string, unknown>;
   version?: number;
 }

@@ -6,6 +6,7 @@ import re
 import time
 from dataclasses import dataclass
 from functools import lru_cache
+from math import isfinite
 from typing import Any
 
 import jwt
@@ -123,18 +124,23 @@ def _identity(claims: dict[str, Any], longest: float) -> Identity:
     user_id, name = claims["sub"], claims.get("name")
     if not isinstance(user_id, str) or not USER_ID.fullmatch(user_id):
         raise Unauthorized()
-    if not isinstance(claims["exp"], int) or isinstance(claims["exp"], bool):
+    if not (_is_date(claims["exp"]) and _is_date(claims["iat"])):
         raise Unauthorized()
     shown = name if is_name(name, LONGEST_NAME) else None
     scope = claims.get("scope")
     issued_at = int(claims["iat"])
     return Identity(
         user_id,
-        min(claims["exp"], issued_at + int(longest)),
+        min(int(claims["exp"]), issued_at + int(longest)),
         issued_at,
         shown,
         scope if isinstance(scope, str) else "",
     )
+
+
+def _is_date(claim: Any) -> bool:
+    """A NumericDate (RFC 7519): seconds since 1970, a fraction of one allowed."""
+    return type(claim) is int or (type(claim) is float and isfinite(claim))
 
 
 def issue(

@@ -23,7 +23,7 @@ export function fileItem({ room_id, message_id, uploading }, file, link) {
   const wanted = { room_id, message_id, attachment_id };
   const picture = PICTURES.includes(content_type);
   Object.assign(item.dataset, wanted);
-  const inline = picture || content_type === "video/mp4";
+  const inline = picture || content_type.split(";")[0] === "video/mp4";
   if (inline) {
     item.dataset.inline = "";
     const url = file.url ?? link(wanted);

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from rts_server.protocol.media import essence
+
 HEAD = 32
 """Bytes that are enough to tell."""
 
@@ -39,10 +41,10 @@ _KNOWN: dict[str, Callable[[bytes], bool]] = _INLINE | {
 
 def fits(content_type: str, head: bytes) -> bool:
     """Whether a file that begins so may be of this type; a type without a mark of its own may."""
-    known = _KNOWN.get(content_type)
+    known = _KNOWN.get(essence(content_type))
     return known is None or known(head)
 
 
 def shown_inline(content_type: str) -> bool:
     """Types a browser may show by itself, in a file that was found to be one."""
-    return content_type in _INLINE
+    return essence(content_type) in _INLINE

@@ -18,6 +18,7 @@ from rts_server.files.store import Moved, Object, Store
 from rts_server.files.upload import Upload, pending_key
 from rts_server.persistence import records
 from rts_server.protocol.event import rfc3339
+from rts_server.protocol.media import essence
 
 Attachment = dict[str, Any]
 
@@ -33,7 +34,7 @@ class Uploads:
 
     async def request(self, room_id: str, user_id: str, asked: dict[str, Any]) -> dict[str, Any]:
         """A grant for one key, one size, one type and one content. Raises UnsupportedType."""
-        if not any(fnmatchcase(asked["content_type"], pattern) for pattern in self._types):
+        if not any(fnmatchcase(essence(asked["content_type"]), pattern) for pattern in self._types):
             raise errors.UnsupportedType("Files of this type are not taken.")
         known = {name: asked[name] for name in ("size", "content_type", "checksum_sha256")}
         sides = {name: asked[name] for name in ("width", "height") if name in asked}

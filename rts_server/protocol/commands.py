@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import Any, ClassVar
 
 from marshmallow import EXCLUDE, Schema, ValidationError, fields, post_load, validates_schema
 from marshmallow.validate import Length
 
+from rts_server.protocol import media
 from rts_server.protocol.fields import (
     LARGEST_SEQ,
     LIMITS,
@@ -30,13 +32,37 @@ from rts_server.protocol.fields import (
 LARGEST_SIDE = 100_000
 
 
+NOT_TAKEN = "Not taken here."
+
+
 class Command(Schema):
-    """What every command has in common."""
+    """What every command has in common.
+
+    `elsewhere`: fields that others of its kind take. Whoever sends one here means something by it
+    that would not happen, so it is refused; what nobody knows is left out.
+    """
+
+    elsewhere: ClassVar[frozenset[str]] = frozenset()
 
     class Meta:
         """Unknown fields are left out."""
 
         unknown = EXCLUDE
+
+    def load(self, data: Any, **more: Any) -> Any:
+        """The valid payload. Raises ValidationError, MessageTooLarge."""
+        if isinstance(data, Mapping) and not self.elsewhere.isdisjoint(data):
+            told = sorted(self.elsewhere.intersection(data))
+            raise ValidationError({name: [NOT_TAKEN] for name in told})
+        return super().load(data, **more)
+
+
+def know(*kinds: type[Command], also: Iterable[str] = ()) -> None:
+    """These are of one kind: what one of them takes, or `also`, the others refuse."""
+    takes = {kind: frozenset(kind._declared_fields) for kind in kinds}
+    known = frozenset(also).union(*takes.values())
+    for kind, taken in takes.items():
+        kind.elsewhere = known - taken
 
 
 def says_something(data: dict[str, Any]) -> None:
@@ -171,20 +197,22 @@ class MessageSend(Command):
 
 
 class MessageEdit(Command):
-    """Another text or metadata; `version`: only if the message still has it."""
+    """Another text, metadata or mentions; `version`: only if the message still has it.
+
+    The text may be empty where files remain.
+    """
 
     room_id = identifier(required=True)
     message_id = identifier(required=True)
     text = text()
+    mentions = fields.List(user(), validate=Length(0, LIMITS.mentions))
     metadata = Metadata()
     version = Whole(1, LARGEST_SEQ)
 
     @validates_schema
     def _changes_something(self, data: dict[str, Any], **_: Any) -> None:
-        if "text" not in data and "metadata" not in data:
-            raise ValidationError("One of text and metadata.", "text")
-        if data.get("text") == "":
-            raise ValidationError("Not empty.", "text")
+        if not {"text", "metadata", "mentions"} & set(data):
+            raise ValidationError("One of text, metadata and mentions.", "text")
 
 
 class MessageDelete(Command):
@@ -232,7 +260,7 @@ class UploadRequest(Command):
 
     @post_load
     def _one_spelling(self, data: dict[str, Any], **_: Any) -> dict[str, Any]:
-        return data | {"content_type": data["content_type"].lower()}
+        return data | {"content_type": media.spelt(data["content_type"])}
 
 
 class UploadComplete(Command):
@@ -315,3 +343,11 @@ class MessageGet(Command):
 
     room_id = identifier(required=True)
     message_id = identifier(required=True)
+
+
+know(RoomCreate, RoomGet, RoomList, RoomUpdate, RoomLeave, RoomHide, RoomMute)
+know(MemberAdd, MemberUpdate, MemberRemove, MemberList)
+know(MessageSend, MessageEdit, MessageDelete, MessageReact, MessageList, MessageGet)
+know(UploadRequest, UploadComplete, UploadUrl)
+know(ReceiptRead, ReceiptDelivered)
+know(PresenceSet, PresenceQuery, PresenceWatch)

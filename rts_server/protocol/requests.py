@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 from marshmallow import Schema, ValidationError, fields, validates_schema
 from marshmallow.validate import Length, Range, Regexp
 
-from rts_server.protocol.commands import Command, says_something
+from rts_server.protocol.commands import Command, MessageEdit, MessageSend, know, says_something
 from rts_server.protocol.fields import (
     LARGEST_SEQ,
     LIMITS,
@@ -219,3 +219,9 @@ class MessagePage(Command):
         bounds = [name for name in ("before_seq", "after_seq", "around_seq") if name in data]
         if len(bounds) > 1:
             raise ValidationError("Only one bound.", bounds[1])
+
+
+know(ExternalRoom, RoomChange, also=("room_id", "external_id", "type"))
+know(MemberSet, MemberBatch, also=("room_id", "user_ids"))
+know(NewMember, NewRole)
+know(NewMessage, also=[*MessageSend().fields, *MessageEdit().fields])

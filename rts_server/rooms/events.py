@@ -194,8 +194,10 @@ def settings_changed(room_id: str, user_id: str, settings: dict[str, bool]) -> A
 def message_edited(
     message: dict[str, Any], epoch: int, actor_id: str, change: dict[str, Any]
 ) -> Append:
-    """The message with another text or metadata."""
-    after = message | change | {"version": message["version"] + 1, "edited_at": hole(Slot.TS)}
+    """The message with another text, metadata or mentions; `edited_at` moves with the text only."""
+    after = message | change | {"version": message["version"] + 1}
+    if after["text"] != message["text"]:
+        after["edited_at"] = hole(Slot.TS)
     data = {"message": shown(after)}
     made = _changed("message.updated", data, after, epoch, actor_id, "message.edit")
     return replace(made, wishes=edit_wishes(message["message_id"], change))

@@ -31,8 +31,21 @@ class Messages:
         self._history = history
 
     async def send(self, room_id: str, sender_id: str, command: dict[str, Any]) -> Done:
-        """Append a message. Raises Refusal."""
-        return await self._appends.append(events.message_new(room_id, sender_id, command))
+        """Append a message. Raises Refusal, InvalidParam for a reply to what is not in the room."""
+        request = events.message_new(room_id, sender_id, command)
+        if "reply_to" in command and not await self._there(room_id, sender_id, command["reply_to"]):
+            if done := await self._appends.known(request):  # sent when it was there
+                return done
+            raise errors.InvalidParam(details={"reply_to": ["No message of this room."]})
+        return await self._appends.append(request)
+
+    async def _there(self, room_id: str, sender_id: str, message_id: str) -> bool:
+        reader = ANYBODY if self._system else sender_id
+        try:
+            await self._history.current(room_id, reader, message_id)
+        except errors.NotFound:
+            return False
+        return True
 
     async def repeat(self, room_id: str, sender_id: str, command: dict[str, Any]) -> Done:
         """The first result of a message whose files are gone with it; nothing is appended.
@@ -70,7 +83,10 @@ class Messages:
     async def edit(
         self, room_id: str, actor_id: str, message_id: str, change: dict[str, Any]
     ) -> tuple[Message, Done]:
-        """Append the message with another text or metadata; `change` may hold a `version`."""
+        """Append the message with another text, metadata or mentions; `change` may hold `version`.
+
+        Raises InvalidParam for a text of nothing where no file remains.
+        """
         expected = change.pop("version", None)
 
         def edited(current: Current) -> Append | None:
@@ -79,6 +95,8 @@ class Messages:
                 raise errors.Forbidden()
             if "deleted_at" in message:
                 raise errors.Gone()
+            if change.get("text") == "" and not message["attachments"]:
+                raise errors.InvalidParam(details={"text": ["Not empty."]})
             if all(message[name] == value for name, value in change.items()):
                 wishes = events.edit_wishes(message_id, change)
                 return events.message_unchanged(message, current.epoch, actor_id, wishes)

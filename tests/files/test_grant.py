@@ -20,7 +20,7 @@ LONGEST = Upload(
     user_id="${filename}" + "~" * 117,
     name="\U0001f389" * 255,
     size=26_214_400,
-    content_type="a" * 63 + "/" + "x" * 63,
+    content_type="a" * 63 + "/" + "x" * 63 + ";codecs=" + "o" * 120,
     checksum_sha256="+" * 43 + "=",
     width=100_000,
     height=100_000,

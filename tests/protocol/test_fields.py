@@ -64,7 +64,13 @@ FIELDS: dict[str, tuple[fields.Field[Any], list[Any], list[Any]]] = {
     ),
     "metadata": (
         ours.Metadata(),
-        [{}, {"a": [1, {"b": None}]}, {str(n): 1 for n in range(64)}, {"a": "x" * 4080}],
+        [
+            {},
+            {"a": [1, {"b": None}]},
+            {str(n): 1 for n in range(64)},
+            {"a": "x" * 4080},
+            {"a": [2**53 - 1, -(2**53) + 1, 0.1, 1.0, -1e-300]},
+        ],
         [
             [],
             "a",
@@ -72,6 +78,13 @@ FIELDS: dict[str, tuple[fields.Field[Any], list[Any], list[Any]]] = {
             {"a": "x" * 4090},
             {"a": [{"b": {"constructor": 1}}]},
             {"a": [[[[[[[[1]]]]]]]]},
+            {"a": 2**53},
+            {"a": [{"b": -(2**53)}]},
+            {"a": float(2**64 + 1)},
+            {"a": [1e25]},
+            {"a": float("inf")},
+            {"a": [float("nan")]},
+            {"a": 2**70},
         ],
     ),
 }
@@ -130,6 +143,59 @@ def test_metadata_that_is_taken_is_small_and_shallow(value: Any) -> None:
         deepest = max(deepest, depth)
     assert deepest <= ours.LIMITS.metadata_depth
     assert bare.count(b":") <= ours.LIMITS.metadata_keys
+
+
+MEDIA = {
+    "audio/webm;codecs=opus": "audio/webm;codecs=opus",
+    "video/webm;codecs=vp8,opus": "video/webm;codecs=vp8,opus",
+    "Video/MP4; Codecs=avc1.42E01E,mp4a.40.2": "video/mp4;codecs=avc1.42E01E,mp4a.40.2",
+    'audio/ogg ; codecs="opus"': 'audio/ogg;codecs="opus"',
+    "text/plain;charset=UTF-8": "text/plain;charset=UTF-8",
+    "image/png": "image/png",
+    "audio/webm;": None,
+    "audio/webm;codecs": None,
+    "audio/webm;codecs=$key": None,
+    "audio/webm;codecs=a\r\nb": None,
+    'audio/webm;codecs="a': None,
+    "audio/webm;a=" + "x" * 255: None,
+    "audio": None,
+}
+
+
+@pytest.mark.parametrize(("said", "kept"), MEDIA.items())
+def test_a_content_type_is_taken_as_recorders_say_it(said: str, kept: str | None) -> None:
+    """With parameters, names in one spelling, values as they are."""
+    asked = {"room_id": "r", "name": "a", "size": 1, "checksum_sha256": "A" * 43 + "="}
+    if kept is None:
+        assert refused(commands.UploadRequest, asked | {"content_type": said}) == {"content_type"}
+    else:
+        loaded = commands.UploadRequest().load(asked | {"content_type": said})
+        assert loaded["content_type"] == kept
+
+
+NOT_HERE = [
+    (commands.MessageEdit, {"room_id": "r", "message_id": "m", "text": "a"}, "attachments"),
+    (commands.MessageEdit, {"room_id": "r", "message_id": "m", "text": "a"}, "reply_to"),
+    (commands.MessageSend, {"room_id": "r", "client_msg_id": "m", "text": "a"}, "version"),
+    (commands.RoomUpdate, {"room_id": "r", "name": "a"}, "members"),
+    (commands.RoomCreate, {"type": "group", "client_room_id": "r", "members": []}, "frozen"),
+    (commands.MemberRemove, {"room_id": "r", "user_ids": ["a"]}, "role"),
+    (commands.UploadComplete, {"room_id": "r", "attachment_id": "a"}, "size"),
+    (requests.NewMessage, {"text": "a"}, "attachments"),
+    (requests.NewMessage, {"text": "a"}, "client_msg_id"),
+    (requests.RoomChange, {"name": "a"}, "members"),
+    (requests.ExternalRoom, {"name": "a"}, "frozen"),
+]
+
+
+@pytest.mark.parametrize(("schema", "good", "field"), NOT_HERE)
+def test_a_known_field_where_it_is_not_taken_is_refused(
+    schema: type[Command], good: dict[str, Any], field: str
+) -> None:
+    """Ignored, it would be a wish that nobody hears of; what nobody knows is ignored."""
+    assert refused(schema, good) is None
+    assert refused(schema, good | {"more": 1}) is None
+    assert refused(schema, good | {field: "1"}) == {field}
 
 
 def test_a_text_of_many_bytes_is_too_large() -> None:

@@ -1,0 +1,76 @@
+"""What a message holds, through the real client: captions, edits, replies."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tests.files.form import citing, uploaded
+from tests.flows.test_commands import direct, ok, refused
+from tests.js_client import JsClient
+from tests.rest.client import Rest
+from tests.world import World, name
+
+
+async def sent(client: JsClient, room_id: str, client_msg_id: str, **more: Any) -> Any:
+    """The ack of a message."""
+    asked = {"room_id": room_id, "client_msg_id": client_msg_id, "text": client_msg_id} | more
+    return await ok(client, "message.send", asked)
+
+
+async def test_a_recording_keeps_its_type_and_may_lose_its_caption(world: World) -> None:
+    """`audio/webm;codecs=opus` goes up and comes down; the caption can be cleared, a text not."""
+    async with world.js(name("alice")) as a:
+        room_id = await direct(a, name("bob"))
+        kind = "audio/webm;codecs=opus"
+        file = await uploaded(a, room_id, b"sound", name="می‌خواهم.webm", content_type=kind)
+        assert (file["content_type"], file["name"]) == (kind, "می‌خواهم.webm")
+        message = await ok(a, "message.send", citing(room_id, file, text="a caption"))
+        at = {"room_id": room_id, "message_id": message["message_id"]}
+        cleared = (await ok(a, "message.edit", at | {"text": ""}))["message"]
+        assert (cleared["text"], cleared["attachments"]) == ("", [file])
+        plain = at | {"message_id": (await sent(a, room_id, "plain"))["message_id"]}
+        assert await refused(a, "message.edit", plain | {"text": ""}) == "invalid_param"
+
+
+async def test_an_edit_takes_mentions_and_its_time_is_the_texts(world: World) -> None:
+    """`edited_at` moves with the text only; a field that is not taken is refused."""
+    alice, bob = name("alice"), name("bob")
+    async with world.js(alice) as a, world.js(bob) as b:
+        room_id = await direct(a, bob)
+        at = {"room_id": room_id, "message_id": (await sent(a, room_id, "m1"))["message_id"]}
+        mentioned = await ok(a, "message.edit", at | {"mentions": [bob], "metadata": {"a": 1}})
+        assert mentioned["message"]["mentions"] == [bob]
+        assert mentioned["message"]["version"] == 2
+        assert "edited_at" not in mentioned["message"]
+        texted = (await ok(a, "message.edit", at | {"text": "other", "mentions": []}))["message"]
+        assert (texted["mentions"], texted["version"]) == ([], 3)
+        pinned = (await ok(a, "message.edit", at | {"metadata": {"a": 2}}))["message"]
+        assert pinned["edited_at"] == texted["edited_at"]
+        assert await refused(a, "message.edit", at | {"text": "x", "reply_to": "y"}) == (
+            "invalid_param"
+        )
+        await b.wait_for(lambda e: e["data"].get("message", {}).get("version") == 4)
+        (heard,) = (await ok(b, "message.list", {"room_id": room_id}))["messages"]
+        assert heard == pinned
+
+
+async def test_a_reply_is_to_a_message_of_the_room(world: World) -> None:
+    """To one of another room, or to none, it is refused; to a deleted one it is taken."""
+    alice, bob, carol = name("alice"), name("bob"), name("carol")
+    async with world.js(alice) as a:
+        room_id, other = await direct(a, bob), await direct(a, carol)
+        first = (await sent(a, room_id, "m1"))["message_id"]
+        reply = await sent(a, room_id, "m2", reply_to=first)
+        foreign = (await sent(a, other, "m1"))["message_id"]
+        for nowhere in (foreign, "nowhere", reply["message_id"][::-1]):
+            asked = {"room_id": room_id, "client_msg_id": "m3", "text": "x", "reply_to": nowhere}
+            answer = await a.emit("message.send", asked)
+            assert answer["error"]["code"] == "invalid_param"
+            assert set(answer["error"]["details"]) == {"reply_to"}
+        await ok(a, "message.delete", {"room_id": room_id, "message_id": first})
+        assert (await sent(a, room_id, "m2", reply_to=first))["duplicate"]
+        assert "duplicate" not in await sent(a, room_id, "m4", reply_to=first)
+        async with Rest(world.urls[0], world.token("ops", scope="operator")) as operator:
+            path, body = f"/v1/rooms/{room_id}/messages", {"text": "x", "reply_to": foreign}
+            assert await operator.refused("POST", path, body) == "invalid_param"
+            await operator.ok("POST", path, body | {"reply_to": first, "on_behalf_of": bob})
