@@ -52,8 +52,9 @@ class Loop:
         self._complaints = Complaints(log)
 
     def fails_since(self, moment: float) -> bool:
-        """Whether no step went well since that moment of the monotonic clock."""
-        return self._since is not None and self._since <= moment
+        """Whether steps, not just one that is seldom taken, only failed since that moment of the
+        monotonic clock."""
+        return self._failures > 1 and self._since is not None and self._since <= moment
 
     async def run(self, step: Step, pause: Step | None = None) -> None:
         """As `forever`. A step that takes long says itself when all is `well`."""

@@ -20,6 +20,7 @@ from rts_server.drain import Drain
 from rts_server.persistence.archive import Archive
 from rts_server.persistence.clearing import Clearing
 from rts_server.persistence.outbox import Entry
+from rts_server.persistence.revocations import Revocations
 from rts_server.persistence.scripts import Script
 from rts_server.rooms import appender, cold, fates, standing
 from rts_server.rooms.append import Append, Appended
@@ -160,6 +161,18 @@ def mistaken() -> None:
     vars_of(History, asked=fall)
 
 
+def revocations_fail() -> None:
+    """A mistake in the code: no look at the revocations once a doomed user is among them."""
+    real = Revocations.look
+
+    async def look(self: Revocations) -> None:
+        if any(one.startswith("doomed") for one in self._revoked):
+            raise RuntimeError("the handler is closed")
+        await real(self)
+
+    vars_of(Revocations, look=look)
+
+
 def hang_at_end() -> None:
     """A drain that blocks the loop, in a process that may take 2 s instead of 60."""
     vars(processes)["END_WITHIN"] = 2.0
@@ -182,6 +195,7 @@ FAULTS: dict[str, Callable[[], Any]] = {
     "partly": partly,
     "hang_at_end": hang_at_end,
     "mistaken": mistaken,
+    "revocations_fail": revocations_fail,
 }
 
 if __name__ == "__main__":

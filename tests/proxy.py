@@ -18,9 +18,19 @@ class Proxy:
         self._open.set()
 
     async def __aenter__(self) -> Self:
+        await self.listen()
+        return self
+
+    async def listen(self) -> None:
+        """Take links."""
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
         self.port = self._server.sockets[0].getsockname()[1]
-        return self
+
+    def leave(self) -> None:
+        """End every link and give the port to somebody else, until `listen`."""
+        assert self._server is not None
+        self._server.close()
+        self.kill()
 
     async def __aexit__(self, *_: object) -> None:
         assert self._server is not None

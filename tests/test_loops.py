@@ -113,12 +113,12 @@ async def test_who_does_nothing_but_fail_is_named(monkeypatch: pytest.MonkeyPatc
 async def test_a_long_step_says_that_all_is_well() -> None:
     """One that goes on for hours behind a failure is not counted as failing."""
     loop, again = Loop("of a test"), asyncio.Event()
-    failed = False
+    left = 2
 
     async def step() -> None:
-        nonlocal failed
-        if not failed:
-            failed = True
+        nonlocal left
+        if left:
+            left -= 1
             raise RuntimeError
         await again.wait()
         loop.well()
@@ -128,4 +128,13 @@ async def test_a_long_step_says_that_all_is_well() -> None:
     await eventually(lambda: loops.failing(0.0) == ["of a test"])
     again.set()
     await eventually(lambda: loops.failing(0.0) == [])
+    await cancelled(task)
+
+
+async def test_one_failure_of_what_is_seldom_done_is_none_of_the_loop() -> None:
+    """However long its next step is away."""
+    steps = Steps(RuntimeError())
+    task = asyncio.create_task(forever("of a test", steps.step))
+    await eventually(lambda: steps.taken == 1)
+    assert loops.failing(0.0) == []
     await cancelled(task)

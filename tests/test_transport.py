@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import socket
-import struct
-import threading
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -21,40 +17,12 @@ from rts_server.link import Link
 from rts_server.parts import connect, pool
 from rts_server.pipe import Pipe
 from rts_server.primary import Primary
+from tests.hangups import hanging_up
 from tests.waiting import eventually
 
 ASKED = 60
 
 Scenario = Callable[[str], Awaitable[None]]
-
-
-@contextmanager
-def hanging_up(replies: int, reset: bool) -> Iterator[str]:
-    """The address of what accepts, answers the handshake so far, and closes, in a thread."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        listener.listen(100)
-
-        def serve() -> None:
-            while True:
-                try:
-                    link, _ = listener.accept()
-                    if reset:
-                        now = struct.pack("ii", 1, 0)
-                        link.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, now)
-                    if replies and link.recv(1_000):
-                        link.sendall(b"+OK\r\n" * replies)
-                    link.close()
-                except ConnectionError:
-                    continue
-                except OSError:
-                    return
-
-        thread = threading.Thread(target=serve)
-        thread.start()
-        yield f"redis://127.0.0.1:{listener.getsockname()[1]}/0"
-        listener.shutdown(socket.SHUT_RDWR)
-    thread.join()
 
 
 async def by_pool(url: str) -> None:
@@ -94,8 +62,8 @@ def test_a_link_that_is_closed_in_its_handshake_raises_what_callers_expect(
     way: Scenario, reset: bool, replies: int
 ) -> None:
     """uvloop raises a bare RuntimeError in some of these moments."""
-    with hanging_up(replies, reset) as url:
-        uvloop.run(way(url))  # type: ignore[arg-type]
+    with hanging_up(replies, reset) as server:
+        uvloop.run(way(f"redis://127.0.0.1:{server.port}/0"))  # type: ignore[arg-type]
 
 
 async def closed_before_use(url: str, monkeypatch: pytest.MonkeyPatch) -> None:

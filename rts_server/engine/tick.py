@@ -30,7 +30,9 @@ class Tick:
         self._dirty.append(one)
 
     def _flush(self) -> None:
-        for _ in range(min(SLICE, len(self._dirty))):
-            self._dirty.popleft().flush()
-        if self._dirty:
-            asyncio.get_running_loop().call_soon(self._flush)
+        try:
+            for _ in range(min(SLICE, len(self._dirty))):
+                self._dirty.popleft().flush()
+        finally:  # one that cannot be flushed must not hold up all the others for good
+            if self._dirty:
+                asyncio.get_running_loop().call_soon(self._flush)

@@ -242,7 +242,7 @@ class Store:
                 raise Moved() from error
             log.warning("store refused", extra={"error": _code(error)})
             raise Unavailable("The store refused.") from error
-        except (BotoCoreError, TimeoutError) as error:
+        except (BotoCoreError, OSError) as error:  # a deadline is one too
             log.warning("store failed", extra={"error": type(error).__name__})
             raise Unavailable("The store is away.") from error
 

@@ -248,7 +248,7 @@ class Archive:
             return await self._threads.run(read, *given)
         except ClientError as error:
             raise _refused(error) from error
-        except (BotoCoreError, TimeoutError) as error:
+        except (BotoCoreError, OSError) as error:  # a deadline is one too
             log.warning("archive failed", extra={"error": type(error).__name__})
             raise Unavailable("The archive is away.") from error
 

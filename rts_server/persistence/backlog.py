@@ -123,7 +123,7 @@ class Backlog:
     async def _run(self, work: Callable[..., T], *given: Any) -> T:
         try:
             return await asyncio.get_running_loop().run_in_executor(self._pool, work, *given)
-        except (ClientError, BotoCoreError):
+        except (ClientError, BotoCoreError, OSError):
             raise errors.Unavailable("SQS does not answer.") from None
 
     # In the thread

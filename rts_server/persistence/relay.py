@@ -253,10 +253,10 @@ class Relay:
         now = self._depth.clock()
         for entry in entries:
             _QUEUED[entry.queue].observe(max(0.0, now - accepted_ms(entry.entry_id)) / 1000)
-        if self._tell_landed:
-            self._tell_landed(entries)
         self._clearing.add(entries)
         self._relieved.set()
+        if self._tell_landed:  # last: whatever it raises, they are cleared
+            self._tell_landed(entries)
 
     def _was_accepted(self, entry: Entry) -> bool:
         """Older than any ack waits to say `queued`."""

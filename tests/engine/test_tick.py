@@ -35,6 +35,28 @@ async def test_all_are_flushed_before_the_loop_waits_in_their_order() -> None:
     assert notes == [0, 1, 2]
 
 
+async def test_one_that_cannot_be_flushed_holds_up_nobody() -> None:
+    """Those behind it, and all who ask later; the loop is told of the error."""
+    notes: list[int | str] = []
+    told: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(
+        lambda _, context: told.append(context["exception"])
+    )
+    tick, broken = Tick(), RuntimeError("the handler is closed")
+
+    class Breaks(Noted):
+        def flush(self) -> None:
+            raise broken
+
+    for one in (Noted(1, notes), Breaks(2, notes), Noted(3, notes)):
+        tick.soon(one)
+    await two_turns()
+    tick.soon(Noted(4, notes))
+    await two_turns()
+    assert notes == [1, 3, 4]
+    assert told == [broken]
+
+
 async def test_a_large_room_lets_others_have_their_turn() -> None:
     """Between slices of connections whatever else is ready runs."""
     notes: list[int | str] = []

@@ -1,0 +1,63 @@
+"""Loops of an instance whose links to Redis end in their handshake, or that have a mistake."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from tests.hangups import hanging_up
+from tests.instances.conftest import FAST
+from tests.instances.rooms import group
+from tests.instances.test_deaf import deaf_instance, readiness
+from tests.instances.test_presence import all_online
+from tests.rest.client import Rest
+from tests.waiting import eventually, until
+from tests.world import World, name
+
+pytestmark = pytest.mark.timeout(180)
+
+HANG_UPS = 150
+
+
+async def test_every_loop_comes_through_links_that_end_in_their_handshake(
+    pair: World, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """It goes on hearing of revocations, counting connections and holding its lease."""
+    alice, bob, eve = name("alice"), name("bob"), name("eve")
+    async with (
+        deaf_instance(pair, tmp_path_factory, False) as (proxy, address),
+        Rest(pair.urls[0], pair.token("ops", scope="operator")) as operator,
+        pair.js(alice) as a,
+        pair.js(eve, 2) as here,
+    ):
+        await group(a, [bob])
+        await a.join("/presence")
+        proxy.leave()
+        with hanging_up(replies=0, reset=True, port=proxy.port) as server:
+            await eventually(lambda: server.count > HANG_UPS)
+        await proxy.listen()
+        await asyncio.to_thread(until, lambda: readiness(address) == (200, []))
+        await operator.ok("POST", f"/v1/users/{eve}:revoke")
+        closing = await here.wait_for(lambda e: bool(e["type"] == "session.closing"))
+        assert closing["data"]["code"] in ("revoked", "lease_lost")
+        async with pair.js(bob, 2):
+            await all_online(a, bob)
+        await asyncio.to_thread(until, lambda: readiness(address) == (200, []))
+
+
+async def test_a_loop_that_only_fails_takes_its_instance_out_of_rotation(
+    pair: World, tmp_path: Path
+) -> None:
+    """It would neither close a revoked user's sockets nor refuse the token; others do."""
+    doomed = name("doomed")
+    async with (
+        pair.instance(tmp_path, "revocations_fail", **FAST) as (process, address),
+        Rest(pair.urls[0], pair.token("ops", scope="operator")) as operator,
+    ):
+        await operator.ok("POST", f"/v1/users/{doomed}:revoke")
+        await asyncio.to_thread(until, lambda: readiness(address)[1] == ["revocations fails"])
+        assert readiness(address)[0] == 503
+        assert readiness(pair.urls[0]) == (200, [])
+        assert process.said("loop failed")[0]["loop"] == "revocations"
