@@ -15,6 +15,8 @@ from rts_server import rates
 from rts_server.protocol.numbers import DecimalText, WholeText
 
 MASK = "********"
+SECRET_BYTES = 32
+"""RFC 7518, 3.2: a key of HS256 is as long as its hash, or longer."""
 
 
 class ConfigError(Exception):
@@ -58,6 +60,11 @@ def _text(variable: str, default: str | None, valid: Any = None, **more: Any) ->
     )
 
 
+def _strong(secret: str) -> None:
+    if len(secret.encode()) < SECRET_BYTES:
+        raise ValidationError(f"Shorter than {SECRET_BYTES} bytes, which HS256 requires.")
+
+
 def _seconds(variable: str, default: float, least: float = 0.0, most: float | None = None) -> Any:
     kind = DecimalText(validate=Range(least, most))
     return field(default=default, metadata={"env": variable, "wire": kind})
@@ -99,7 +106,7 @@ class Settings:
     rooms_table: str = _text("RTS_ROOMS_TABLE", "chat-rooms")
     messages_table: str = _text("RTS_MESSAGES_TABLE", "chat-messages")
     bucket: str = _text("RTS_BUCKET", "chat-files")
-    jwt_secret: str = _text("RTS_JWT_SECRET", "", secret=True)
+    jwt_secret: str = _text("RTS_JWT_SECRET", "", lambda text: _strong(text), secret=True)
     jwt_issuer: str | None = _text("RTS_JWT_ISSUER", None)
     jwt_audience: str | None = _text("RTS_JWT_AUDIENCE", None)
     jwks_url: str | None = _text("RTS_JWKS_URL", None, Regexp(_ENCRYPTED))

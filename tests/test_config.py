@@ -58,6 +58,18 @@ def test_all_that_is_wrong_is_told_at_once_and_no_secret_with_it() -> None:
     assert caught.value.__suppress_context__
 
 
+@pytest.mark.parametrize(
+    ("secret", "good"), [("s" * 31, False), ("ß" * 16, True), ("s" * 32, True)]
+)
+def test_a_secret_is_as_long_as_its_hash(secret: str, good: bool) -> None:
+    """RFC 7518, 3.2: below 32 bytes no process starts, and the sentence says how many it wants."""
+    if good:
+        assert load({"RTS_JWT_SECRET": secret}).jwt_secret == secret
+        return
+    with pytest.raises(ConfigError, match=r"RTS_JWT_SECRET: Shorter than 32 bytes"):
+        load({"RTS_JWT_SECRET": secret})
+
+
 def test_the_region_by_either_of_its_names() -> None:
     """AWS_DEFAULT_REGION counts, AWS_REGION counts more."""
     assert load({"AWS_DEFAULT_REGION": "eu-west-1"}).aws_region == "eu-west-1"

@@ -2,30 +2,76 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_address
 from pathlib import Path
 
 from aiohttp import web
+from yarl import URL
 
 from rts_server import auth
 from rts_server.config import Settings
+from rts_server.rest.pages import sealed
 
 PAGE = Path(__file__).parents[2] / "web"
+S3 = "https://*.amazonaws.com"
 
 
 def add_routes(app: web.Application, settings: Settings) -> None:
     """Add `/`, `/web/…` and `/dev/token`."""
+    headers = sealed(_policy(settings))
+    files = {str(file.relative_to(PAGE)): file for file in PAGE.rglob("*") if file.is_file()}
 
     async def page(_: web.Request) -> web.FileResponse:
         """The chat page."""
-        return web.FileResponse(PAGE / "index.html")
+        return web.FileResponse(PAGE / "index.html", headers=headers)
+
+    async def part(request: web.Request) -> web.FileResponse:
+        """A file of the page; a path is a name in a list here, and none of the file system."""
+        file = files.get(request.match_info["path"])
+        if file is None:
+            raise web.HTTPNotFound
+        return web.FileResponse(file, headers=headers)
 
     async def token(request: web.Request) -> web.Response:
         """A token for anybody who asks: this is why it exists under dev only."""
+        if not _is_ours(request.host, settings):
+            return web.json_response({"error": "Host: not a name of this machine"}, status=403)
         user_id = request.query.get("user", "")
         if not auth.USER_ID.fullmatch(user_id):
             return web.json_response({"error": "user: 1-128 printable characters"}, status=400)
         return web.json_response({"token": auth.issue(settings, user_id)})
 
     app.router.add_get("/", page)
-    app.router.add_static("/web", PAGE)
+    app.router.add_get("/web/{path:.+}", part)
     app.router.add_get("/dev/token", token)
+
+
+def _policy(settings: Settings) -> str:
+    """Nothing from elsewhere but files of the rooms, which come from the store and go there."""
+    told = settings.s3_endpoint_url or settings.aws_endpoint_url
+    store = str(URL(told).origin()) if told else S3
+    return (
+        f"script-src 'self'; style-src 'self'; connect-src 'self' {store}; "
+        f"img-src 'self' data: blob: {store}; media-src blob: {store}"
+    )
+
+
+def _is_ours(host: str, settings: Settings) -> bool:
+    """Whether a Host header names this machine as it is, or an origin that was allowed.
+
+    A page of a stranger may have its own name point here (DNS rebinding); it cannot change what
+    the browser puts into this header.
+    """
+    try:
+        name = URL(f"http://{host}").host or ""
+    except ValueError:
+        return False
+    told = {settings.host, *(URL(origin).host for origin in settings.cors_origins.split(","))}
+    return name in told or name == "localhost" or name.endswith(".localhost") or _is_loopback(name)
+
+
+def _is_loopback(name: str) -> bool:
+    try:
+        return ip_address(name).is_loopback
+    except ValueError:
+        return False

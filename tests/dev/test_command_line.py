@@ -69,6 +69,15 @@ def test_without_a_secret_nothing_runs(command: str) -> None:
     assert "RTS_JWT_SECRET or RTS_JWKS_URL is missing" in result.stderr
 
 
+@pytest.mark.parametrize("command", ["serve", "relay", "dev"])
+def test_with_a_short_secret_nothing_runs(command: str) -> None:
+    """RFC 7518, 3.2: what can be guessed signs for everybody; one sentence without the secret."""
+    result = call(command, RTS_JWT_SECRET="hunter2")
+    assert (result.exit_code, result.stdout, result.stderr.count("\n")) == (2, "", 1)
+    assert "RTS_JWT_SECRET: Shorter than 32 bytes" in result.stderr
+    assert "hunter2" not in result.stderr
+
+
 @pytest.mark.parametrize("command", [["serve"], ["config"], ["dev"], ["token", "--user", "alice"]])
 def test_a_wrong_setting_is_named(command: list[str]) -> None:
     """Every command refuses a wrong setting in one sentence that names the variable."""

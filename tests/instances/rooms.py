@@ -39,7 +39,7 @@ async def burst(client: Raw, room_id: str, count: int, prefix: str = "m") -> Non
         text = f"{prefix}{n}"
         message = {"room_id": room_id, "client_msg_id": text, "text": text}
         await client.send(f"42/chat,{start + n}" + json.dumps(["message.send", message]))
-    await client.until(lambda: len(client.acks) == start + count)
+    await client.until(lambda: len(client.acks) == start + count, 5 * PATIENCE)  # all together
 
 
 def durable(client: JsClient | Raw, room_id: str) -> list[Json]:

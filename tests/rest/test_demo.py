@@ -1,0 +1,57 @@
+"""The pages: what they tell the browser, and the door that makes tokens under dev."""
+
+from __future__ import annotations
+
+import aiohttp
+import pytest
+from yarl import URL
+
+from rts_server.config import Settings
+from rts_server.rest.demo import _is_ours
+from tests.world import World
+
+PAGES = ("/", "/web/chat.js", "/v1/docs")
+DEEP = (
+    "/web/" + "a/" * 2_000,
+    "/web/" + "a" * 5_000,
+    "/web/..%2f..%2fetc/passwd",
+    "/web/%00",
+    "/web/",
+)
+
+
+@pytest.mark.parametrize("path", PAGES)
+async def test_a_page_is_sealed(world: World, path: str) -> None:
+    """It loads what it must and nothing else, and is shown in nobody's frame."""
+    async with aiohttp.ClientSession(world.urls[0]) as http, http.get(path) as answer:
+        assert answer.status == 200
+        policy = answer.headers["Content-Security-Policy"].split("; ")
+        assert {"default-src 'none'", "frame-ancestors 'none'", "base-uri 'none'"} <= set(policy)
+        assert answer.headers["X-Content-Type-Options"] == "nosniff"
+        assert answer.headers["Referrer-Policy"] == "no-referrer"
+
+
+@pytest.mark.parametrize("path", DEEP, ids=["deep", "long", "upwards", "zero", "none"])
+async def test_what_is_no_file_of_the_page_is_not_found(world: World, path: str) -> None:
+    """However a path looks, it is a name in a list: no question to the file system, no 500."""
+    url = URL(world.urls[0] + path, encoded=True)
+    async with aiohttp.ClientSession() as http, http.get(url) as answer:
+        assert answer.status == 404
+
+
+@pytest.mark.parametrize("host", ["rebound.example.com", "127.0.0.1.example.com", "[", ""])
+async def test_a_token_is_for_nobody_who_came_by_another_name(world: World, host: str) -> None:
+    """DNS rebinding: a stranger's name that points here is still a stranger's."""
+    url = world.urls[0] + "/dev/token?user=alice"
+    async with aiohttp.ClientSession() as http, http.get(url, headers={"Host": host}) as answer:
+        assert answer.status in (400, 403)
+        assert "token" not in await answer.text()
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["localhost:8000", "127.0.0.1", "127.0.0.2:80", "[::1]:9", "a.localhost", "told", "ui:3"],
+)
+def test_our_names_are_those_of_this_machine_and_what_we_were_told(host: str) -> None:
+    """RTS_HOST, and the origins that RTS_CORS_ORIGINS allows."""
+    assert _is_ours(host, Settings(host="told", cors_origins="https://ui:3,https://other"))
