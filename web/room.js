@@ -4,6 +4,9 @@
 //   the messages, while held, stand at `cursor`, which is what a reconnect sends.
 import { Sends } from "./sends.js";
 
+/** Reactions kept for messages that are not held yet. */
+const REACTED = 100;
+
 /** Order of two [epoch, offset]. */
 export const compare = (one, other) => one[0] - other[0] || one[1] - other[1];
 
@@ -15,6 +18,7 @@ export class Room {
     this.summary = null;
     this.cursor = null;
     this.early = [];
+    this.reacted = [];
     this.unread = 0;
     this.read_seq = 0;
     this.delivered_seq = 0;
@@ -63,6 +67,7 @@ export class Room {
   reset(cursor = this.cursor) {
     this.cursor = cursor;
     this.messages.clear();
+    this.reacted = [];
     this.held = false;
   }
 
@@ -75,6 +80,7 @@ export class Room {
   page({ messages, has_more }) {
     if (!this.held) return; // reset meanwhile: the page could leave a hole
     for (const message of messages) this.merge(message);
+    for (const data of this.reacted.splice(0)) this.react(data);
     this.has_more = has_more;
   }
 
@@ -87,9 +93,12 @@ export class Room {
   }
 
   /** One reaction came or went; `counts` are those of all of the message. */
-  react({ message_id, version, reaction: { emoji, user_id, on }, counts }) {
+  react(data) {
+    const { message_id, version, reaction: { emoji, user_id, on }, counts } = data;
     const message = this.messages.get(message_id);
-    if (!message || version <= message.version) return;
+    // The page that brings the message may be on its way, read before this.
+    if (!message) return void (this.reacted = [...this.reacted, data].slice(-REACTED));
+    if (version <= message.version) return;
     const users = (message.reactions[emoji]?.user_ids ?? []).filter((one) => one !== user_id);
     const user_ids = on ? [...users, user_id] : users;
     const reactions = { ...message.reactions, [emoji]: { count: counts[emoji], user_ids } };

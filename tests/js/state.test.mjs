@@ -440,6 +440,17 @@ test("a reaction is a difference, above the version that is held", () => {
   assert.deepEqual(room.messages.get("m1").reactions, {});
 });
 
+test("a reaction that overtakes the page with its message is not lost", () => {
+  const { state, room } = opened();
+  const reaction = { emoji: "+", user_id: "bob", on: true };
+  const data = { message_id: "m1", version: 2, reaction, counts: { "+": 1 } };
+  state.apply(event("message.updated", 1, 3, data));
+  room.page({ messages: [message(1)], has_more: false });
+  assert.deepEqual(room.messages.get("m1").reactions, { "+": { count: 1, user_ids: ["bob"] } });
+  room.page({ messages: [message(1)], has_more: false });
+  assert.equal(room.messages.get("m1").version, 2);
+});
+
 test("a message is delivered and read when all others say so", () => {
   const { state, room } = opened();
   const at = (user_id, read_seq, delivered_seq) => ({ user_id, read_seq, delivered_seq });

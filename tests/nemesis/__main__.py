@@ -10,6 +10,7 @@ import asyncio
 import sys
 import tempfile
 import time
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 from tests.nemesis.plan import plan, shown
@@ -25,9 +26,8 @@ def main() -> int:
         rounds = plan(seed, options.seconds)
         print(f"seed {seed}, {options.seconds:g} s\n{shown(rounds)}", flush=True)
         began = time.monotonic()
-        with tempfile.TemporaryDirectory(prefix="nemesis-") as folder:
-            where = Path(options.data or folder) / str(seed)
-            outcome = asyncio.run(once(where, rounds, seed, _tell, options.without))
+        with _folder(options.data, seed) as folder:
+            outcome = asyncio.run(once(Path(folder), rounds, seed, _tell, options.without))
         commands, heard = len(outcome.history.commands), len(outcome.history.heard)
         print(
             f"seed {seed}: {len(outcome.violations)} violations, {commands} commands, "
@@ -41,6 +41,14 @@ def main() -> int:
             args = f"--seed {seed} --seconds {options.seconds:g}{more}"
             print(f'again: make nemesis ARGS="{args}"', flush=True)
     return 1 if broken else 0
+
+
+def _folder(data: str, seed: int) -> AbstractContextManager[str]:
+    """A new one for each run: below `data` to be kept, else for as long as the run."""
+    if not data:
+        return tempfile.TemporaryDirectory(prefix="nemesis-")
+    Path(data).mkdir(parents=True, exist_ok=True)
+    return nullcontext(tempfile.mkdtemp(prefix=f"{seed}-", dir=data))
 
 
 def _tell(line: str) -> None:

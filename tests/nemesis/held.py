@@ -14,11 +14,14 @@ class Held:
     cursor: Position = (0, 0)
     whole: bool = False
     messages: dict[str, Json] = field(default_factory=dict)
+    early: list[Json] = field(default_factory=list)
+    """Reactions of messages that are not there yet: the page that is asked for may be older."""
 
     def reset(self, cursor: Position | None = None) -> None:
         """Drop the messages; `message.list` must be asked again."""
         self.cursor = cursor or self.cursor
         self.messages.clear()
+        self.early.clear()
         self.whole = False
 
     def learn(self, room: Json) -> None:
@@ -29,6 +32,9 @@ class Held:
         """A page of message.list."""
         for message in messages:
             self._merge(message)
+        early, self.early = self.early, []
+        for data in early:
+            self._react(data)
 
     def take(self, event: Json) -> None:
         """A durable event of the room."""
@@ -57,7 +63,10 @@ class Held:
 
     def _react(self, data: Json) -> None:
         message = self.messages.get(data["message_id"])
-        if message is None or data["version"] <= message["version"]:
+        if message is None:
+            self.early.append(data)
+            return
+        if data["version"] <= message["version"]:
             return
         emoji, user, on = (data["reaction"][name] for name in ("emoji", "user_id", "on"))
         users = [u for u in message["reactions"].get(emoji, {}).get("user_ids", []) if u != user]

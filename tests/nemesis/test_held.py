@@ -1,0 +1,68 @@
+"""A device holds what the log says, whatever comes first."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tests.nemesis.held import Held
+from tests.nemesis.recorder import Json
+
+
+def message(version: int = 1, **more: Any) -> Json:
+    """One message, at (1, 1)."""
+    plain = {"message_id": "m", "epoch": 1, "seq": 1, "reactions": {}, "text": f"v{version}"}
+    return plain | {"version": version} | more
+
+
+def event(kind: str, offset: int, epoch: int = 1, **data: Any) -> Json:
+    """A durable event."""
+    return {"type": kind, "epoch": epoch, "offset": offset, "data": data}
+
+
+def reaction(offset: int, version: int) -> Json:
+    """Bob reacts."""
+    told = {"emoji": "+", "user_id": "bob", "on": True}
+    more: Json = {"version": version, "reaction": told, "counts": {"+": 1}}
+    return event("message.updated", offset, message_id="m", **more)
+
+
+def test_reaction_that_overtakes_the_page_is_not_lost() -> None:
+    """A page read before the reaction arrives behind it."""
+    held = Held((1, 1), whole=True)
+    held.take(reaction(2, 2))
+    held.page([message(1)])
+    assert held.messages["m"]["reactions"] == {"+": {"count": 1, "user_ids": ["bob"]}}
+    assert held.messages["m"]["version"] == 2
+
+
+def test_reaction_that_the_page_has_already_is_not_taken_twice() -> None:
+    """A page read behind the reaction says the same version."""
+    held = Held((1, 1), whole=True)
+    held.take(reaction(2, 2))
+    held.page([message(2, reactions={"+": {"count": 1, "user_ids": ["bob"]}})])
+    assert held.messages["m"]["reactions"] == {"+": {"count": 1, "user_ids": ["bob"]}}
+
+
+def test_lower_versions_never_win() -> None:
+    """An old page changes nothing that an event brought."""
+    held = Held((1, 1), whole=True)
+    held.take(event("message.updated", 2, message=message(3)))
+    held.page([message(2)])
+    assert held.messages["m"]["text"] == "v3"
+
+
+def test_epoch_that_does_not_continue_is_left_to_the_reset() -> None:
+    """Who does not stand at `prev` keeps its cursor until `sync.reset` says where to stand."""
+    held = Held((1, 5))
+    held.take(event("room.epoch", 1, 2, prev=[1, 4]))
+    assert held.cursor == (1, 5)
+    held.take(event("room.epoch", 1, 2, prev=[1, 5]))
+    assert held.cursor == (2, 1)
+
+
+def test_failed_message_goes() -> None:
+    """`message.failed` takes it away."""
+    held = Held((1, 1), whole=True)
+    held.page([message()])
+    held.take(event("message.failed", 2, message_id="m"))
+    assert held.messages == {}
