@@ -324,7 +324,7 @@ class Chat(Namespace):
     # What several commands need
 
     async def _shown(self, session: Session, room_id: str) -> dict[str, Any]:
-        shown = await self._chat_lists.shown(session.user_id, [room_id])
+        shown = await self._chat_lists.room(session.user_id, room_id, self._rooms.warm)
         if not shown.rows:
             raise errors.NotFound()
         return (await self._chat_lists.counted(shown.rows))[0]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -183,6 +183,19 @@ class ChatLists:
         warm = await self._standings.join_all([(room_id, [user_id]) for room_id in room_ids])
         return await self.listed(user_id, room_ids, warm, partly=partly)
 
+    async def room(
+        self, user_id: str, room_id: str, warm: Callable[[str], Awaitable[None]]
+    ) -> ChatList:
+        """One room, where it stands now. What Redis lost is loaded by `warm`: a new epoch is above
+        all that was told of it, while the archive may lack events that were heard and lost.
+        """
+        asked = [(room_id, [user_id])]
+        standings = await self._standings.join_all(asked)
+        if standings[0] is None and not await self._drains.is_quiet(room_id):
+            await warm(room_id)
+            standings = await self._standings.join_all(asked)
+        return await self.listed(user_id, [room_id], standings, partly=False)
+
     async def listed(
         self, user_id: str, room_ids: list[str], warm: list[Standing | None], *, partly: bool
     ) -> ChatList:
@@ -195,13 +208,7 @@ class ChatLists:
         cold = [room_id for room_id, standing in zip(room_ids, warm, strict=True) if not standing]
         if cold:
             try:
-                heads = await self._drains.settled(cold, PARTLY if partly else PATIENCE)
-                if len(heads) < len(cold):
-                    if not partly:
-                        raise behind()
-                    left = len(cold) - len(heads)
-                    log.warning("queue behind: cold rooms left out", extra={"rooms": left})
-                rows += await self._cold_rows(user_id, heads)
+                rows += await self._drained_rows(user_id, cold, partly)
             except errors.Unavailable:
                 if not partly:
                     raise
@@ -254,6 +261,20 @@ class ChatLists:
         for shown in await self.counted(unsure):
             found[shown["room_id"]] = shown["epoch"], shown["offset"]
         return found
+
+    async def _drained_rows(self, user_id: str, cold: list[str], partly: bool) -> list[Row]:
+        """Rows of rooms that were cold; one that was loaded meanwhile stands where Redis says."""
+        heads = await self._drains.settled(cold, PARTLY if partly else PATIENCE)
+        if len(heads) < len(cold):
+            if not partly:
+                raise behind()
+            left = len(cold) - len(heads)
+            log.warning("queue behind: cold rooms left out", extra={"rooms": left})
+        loaded = await self._standings.join_all([(room_id, [user_id]) for room_id in heads])
+        warm = {r: one for r, one in zip(heads, loaded, strict=True) if one is not None}
+        rows = [_warm_row(r, one, user_id) for r, one in warm.items() if one.seats[user_id]]
+        still = {r: head for r, head in heads.items() if r not in warm}
+        return rows + await self._cold_rows(user_id, still)
 
     async def _cold_rows(self, user_id: str, heads: Mapping[str, Position | None]) -> list[Row]:
         rooms = await self._archive.rooms(heads)

@@ -73,6 +73,14 @@ class Drains:
         if room_id not in await self.settled([room_id], self._settings.redis_deadline):
             raise behind()
 
+    async def is_quiet(self, room_id: str) -> bool:
+        """Whether the room expired on time, and its head still tells where it stands."""
+        try:
+            answers = await self._ask({room_id: ""})
+        except (RedisError, OSError):
+            raise errors.Unavailable() from None
+        return bool(answers[room_id][0] == b"quiet")
+
     async def settled(
         self, room_ids: Collection[str], patience: float
     ) -> dict[str, Position | None]:

@@ -166,6 +166,8 @@ class History:
         hot = await self._hot(room_id, user_id, wanted)
         if hot is None:
             await self._drains.settle(room_id)
+            hot = await self._hot(room_id, user_id, wanted)  # it may be warm by now
+        if hot is None:
             await self._must_be_member(room_id, user_id)
             return await self._archived(room_id, wanted, None)
         found = hot.messages

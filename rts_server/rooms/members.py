@@ -35,12 +35,17 @@ class Members:
 
     async def anybody(self, room_id: str) -> list[Member]:
         """Every member, for an operator; none for a room that is not there."""
-        answer = await _MEMBERS.run(self._redis, keys.room(room_id)[:9], [])
+        answer = await self._look(room_id)
+        if answer[0] != b"warm":
+            await self._drains.settle(room_id)
+            answer = await self._look(room_id)  # it may be warm by now
         members = _hot(answer[1:]) if answer[0] == b"warm" else await self._archived(room_id)
         return sorted(members, key=lambda member: str(member["user_id"]))
 
+    async def _look(self, room_id: str) -> Any:
+        return await _MEMBERS.run(self._redis, keys.room(room_id)[:9], [])
+
     async def _archived(self, room_id: str) -> list[Member]:
-        await self._drains.settle(room_id)
         found = []
         for stored in await self._archive.members(room_id):
             if stored.state != "in":

@@ -63,16 +63,19 @@ class Rooms:
     async def public(self, room_id: str) -> dict[str, Any]:
         """The room without a personal part. Raises NotFound, Gone for one that was deleted."""
         standing = await self._standings.join(room_id, ())
-        if standing is not None:
-            room = standing.public()
-        else:
-            room = await self._archived(room_id)
+        if standing is None:
+            await self._drains.settle(room_id)
+            standing = await self._standings.join(room_id, ())  # it may be warm by now
+        room = standing.public() if standing is not None else await self._archived(room_id)
         if "deleted_at" in room:
             raise errors.Gone("The room was deleted.")
         return room
 
+    async def warm(self, room_id: str) -> None:
+        """Load a cold room. Raises Unavailable."""
+        await self._appends.warm(room_id)
+
     async def _archived(self, room_id: str) -> dict[str, Any]:
-        await self._drains.settle(room_id)
         stored, members = await asyncio.gather(
             self._archive.room(room_id), self._archive.members(room_id)
         )

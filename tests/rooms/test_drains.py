@@ -276,3 +276,34 @@ async def test_what_was_read_was_delivered(deployed: Deployed) -> None:
     stored = await deployed.parts.archive.member(room_id, "alice")
     assert stored is not None
     assert (stored.read_seq, stored.delivered_seq) == (2, 2)
+
+
+async def test_a_lost_room_stands_above_all_that_was_heard_of_it(deployed: Deployed) -> None:
+    """A message was heard, and lost with Redis and its origin: nobody goes back behind it."""
+    room_id = await deployed.group("alice", "bob")
+    async with Deployed(deployed.settings, deployed.redis) as other:
+        done = await other.send(room_id, "alice", "m1")
+    assert done.appended is not None
+    await deployed.redis.flushall()
+    async with deployed.relaying():
+        (row,) = (
+            await deployed.parts.chat_lists.room("bob", room_id, deployed.parts.rooms.warm)
+        ).rows
+    assert (row.shown["epoch"], row.shown["offset"]) == (2, 1)
+    assert (row.shown["epoch"], row.shown["offset"]) > (done.appended.epoch, done.appended.offset)
+
+
+async def test_a_room_loaded_while_it_is_drained_is_read_from_redis(deployed: Deployed) -> None:
+    """Whoever listens has heard its epoch: an answer from the archive would be behind that."""
+    room_id, waiting = await lost(deployed)
+    listing = asyncio.create_task(deployed.parts.chat_lists.shown("alice", [room_id]))
+    await until_barrier(deployed, listing)
+    sending = asyncio.create_task(deployed.send(room_id, "bob", "m3", "three"))
+    while await barriers(deployed) < 2:  # that of the load is behind the first
+        assert not listing.done()
+    deployed.deliver(waiting)
+    await deployed.store()
+    done = await sending
+    (row,) = (await listing).rows
+    assert done.appended is not None
+    assert row.shown["epoch"] == done.appended.epoch == 2
