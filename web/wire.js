@@ -1,6 +1,8 @@
 // The connection: a socket.io-client, a fresh token and the current cursors at every connect,
 // and commands that are repeated while their refusal says that this may help.
 
+import { io } from "./vendor/socket.io.min.js";
+
 const ACK_TIMEOUT = 6000;
 const ATTEMPTS = 6;
 const NAMESPACES = {
@@ -38,7 +40,7 @@ export class Wire {
         () => socket.io.engine.close(), // which makes the client try again later
       );
     };
-    const socket = (this.#socket = globalThis.io("/chat", {
+    const socket = (this.#socket = io("/chat", {
       transports: ["websocket"],
       reconnectionDelay: 300,
       reconnectionDelayMax: 5000,
