@@ -25,7 +25,7 @@ from tests.waiting import PATIENCE, eventually
 
 BOTH: dict[str, Any] = {"transports": "polling,websocket"}
 POLLING = QUERY.replace("websocket", "polling")
-HASTY: dict[str, Any] = BOTH | {"ping_interval": 1.0, "ping_timeout": 0.5}
+HASTY: dict[str, Any] = BOTH | {"ping_interval": 1.0, "ping_timeout": 2.0}
 Ws = aiohttp.ClientWebSocketResponse
 CLOSING = (aiohttp.WSMsgType.CLOSE, aiohttp.WSMsgType.CLOSED, aiohttp.WSMsgType.CLOSING)
 
@@ -67,8 +67,8 @@ class Mirror(socketio.AsyncNamespace):  # type: ignore[misc]
 class Client:
     """A client of HTTP and WebSockets at the server's address."""
 
-    def __init__(self, url: str, http: aiohttp.ClientSession) -> None:
-        self._url, self._http = url, http
+    def __init__(self, url: str, http: aiohttp.ClientSession, server: Server) -> None:
+        self._url, self._http, self._server = url, http, server
 
     async def ask(self, method: str, query: str, body: str | None = None) -> tuple[int, str]:
         """Status and body of a request."""
@@ -80,6 +80,11 @@ class Client:
         """The query of a polling session."""
         _, text = await self.ask("GET", "EIO=4&transport=polling")
         return f"EIO=4&transport=polling&sid={json.loads(text[1:])['sid']}"
+
+    async def waits(self) -> None:
+        """A poll has arrived and waits."""
+        sockets = self._server.eio.sockets
+        await eventually(lambda: any(socket.polled for socket in sockets.values()))
 
     async def websocket(self, query: str = "EIO=4&transport=websocket") -> Ws:
         """An open one."""
@@ -113,7 +118,7 @@ async def client_of(
     ):
         if echo:
             server.eio.hear = lambda sid, data: server.outgoing(sid).write(Encoded(str(data)))
-        yield Client(url, http), server
+        yield Client(url, http, server), server
 
 
 @pytest.fixture
@@ -125,7 +130,7 @@ async def engine() -> AsyncIterator[Client]:
 
 @pytest.fixture
 async def hasty() -> AsyncIterator[tuple[Client, Server]]:
-    """The same, with pings each second that are to be answered within half of one."""
+    """The same, with pings each second that are to be answered within two."""
     async for both in client_of(HASTY, echo=True):
         yield both
 
@@ -218,7 +223,7 @@ async def test_a_second_poll_ends_both_and_the_session(engine: Client) -> None:
     """The first hears CLOSE, the second is refused."""
     session = await engine.handshake()
     first = asyncio.ensure_future(engine.ask("GET", session))
-    await asyncio.sleep(0.1)
+    await engine.waits()
     second = await engine.ask("GET", session)
     assert sorted([await first, (second[0], "")]) == [(200, "1"), (400, "")]
     assert (await engine.ask("GET", session))[0] == 400
@@ -228,7 +233,7 @@ async def test_a_poll_that_was_given_up_ends_the_session(engine: Client) -> None
     """Nobody knows what it would have heard."""
     session = await engine.handshake()
     given_up = asyncio.ensure_future(engine.ask("GET", session))
-    await asyncio.sleep(0.1)
+    await engine.waits()
     given_up.cancel()
     await asyncio.wait([given_up])
     assert (await engine.ask("GET", session))[0] == 400
@@ -291,7 +296,7 @@ async def test_close_by_a_post_ends_the_poll_that_waits(engine: Client) -> None:
     """With a NOOP: it was the client that said it."""
     session = await engine.handshake()
     waiting = asyncio.ensure_future(engine.ask("GET", session))
-    await asyncio.sleep(0.1)
+    await engine.waits()
     assert await engine.ask("POST", session, "1") == (200, "ok")
     assert await waiting == (200, "6")
     assert (await engine.ask("GET", session))[0] == 400
@@ -319,7 +324,8 @@ async def test_an_upgrade_brings_no_noop_to_the_websocket(engine: Client, waits:
     """The poll that waits, or the next one, has it; the echo is the first message."""
     session = await engine.handshake()
     poll = asyncio.ensure_future(engine.ask("GET", session)) if waits else None
-    await asyncio.sleep(0.1)
+    if waits:
+        await engine.waits()
     ws = await upgraded(engine, session)
     if poll is not None:
         assert await poll == (200, "6")
