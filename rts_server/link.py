@@ -22,7 +22,7 @@ class Link(asyncio.Protocol):
     """A connection of redis-py behind its handshake: address, TLS and sign-in are the library's.
 
     `heard`: given each reply in order, an error as an exception; must not fail itself.
-    `gone`: done when the transport is lost.
+    `gone`: done when the transport is lost. `closing`: a moment before, when it was dropped here.
     """
 
     def __init__(self, connection: SoundConnection, heard: Callable[[Any], None]) -> None:
@@ -40,6 +40,7 @@ class Link(asyncio.Protocol):
             notEnoughData=_NOTHING,
         )
         self._out: list[bytes] = []
+        self.closing = False
         self.gone: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._primary.opened(self)
 
@@ -64,6 +65,7 @@ class Link(asyncio.Protocol):
 
     def close(self) -> None:
         """Drop the transport at once."""
+        self.closing = True
         self._transport.abort()
 
     def _flush(self) -> None:

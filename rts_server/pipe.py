@@ -78,7 +78,7 @@ class Pipe:
 
     def send(self, command: Command, heard: Heard) -> None:
         """Ask; `heard` is given the answer, an error as an exception. Never blocks."""
-        if self._link is None:
+        if self._link is None or self._link.closing:
             self._unsent.append((command, heard))
             if self._opening is None:
                 self._opening = asyncio.create_task(self._open())
@@ -98,7 +98,7 @@ class Pipe:
         finally:
             self._opening = None
         unsent, self._unsent = self._unsent, []
-        if self._link is None:
+        if self._link is None or self._link.closing:
             _fail(heard for _, heard in unsent)
             return
         self._link.gone.add_done_callback(self._lost)

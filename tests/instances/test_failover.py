@@ -50,8 +50,7 @@ def follow(replica: str, primary: str | None) -> None:
             redis.replicaof("NO", "ONE")
             return
         redis.replicaof(*map(str, place(primary)))
-        while redis.info("replication")["master_link_status"] != "up":
-            pass
+        until(lambda: redis.info("replication")["master_link_status"] == "up")
 
 
 def swap(old: str, new: str) -> None:
