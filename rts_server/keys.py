@@ -95,6 +95,11 @@ class Room(NamedTuple):
         """
         return f"{self.prefix}settled"
 
+    @property
+    def ids_claim(self) -> str:
+        """String: who reads the room's ids from the archive. Lives a minute."""
+        return f"{self.prefix}ids:claim"
+
     def idem(self, request_id: str) -> str:
         """Hash: what an append of this id did. Lives 48 h."""
         return f"{self.prefix}idem:{request_id}"

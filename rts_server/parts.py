@@ -48,6 +48,7 @@ from rts_server.rooms.declared import Declarations
 from rts_server.rooms.drains import Drains
 from rts_server.rooms.fates import Fates
 from rts_server.rooms.history import History
+from rts_server.rooms.ids import Ids
 from rts_server.rooms.log import RoomLog
 from rts_server.rooms.losses import Losses
 from rts_server.rooms.members import Members
@@ -88,6 +89,7 @@ class Parts:
         self.standings = Standings(self.pipe)
         self.appender = Appender(self._pipe(), self.redis)
         self.loader = Loader(settings, self.origin, self.redis, self.archive)
+        self.ids = Ids(self.redis, self.archive)
         self.log = self._room_log()
         self.fates = Fates(settings, self.pipe, self.archive, self.log)
         self.drains = Drains(settings, self.origin, self.pipe, self.archive)
@@ -118,7 +120,8 @@ class Parts:
         return Pipe(pool(self.settings, 1, 0, self.primary), self.primary)
 
     def _room_log(self) -> RoomLog:
-        parts = (self.settings, self.origin, self.appender, self.archive, self.loader)
+        stores = (self.appender, self.archive, self.loader, self.ids)
+        parts = (self.settings, self.origin, *stores)
         if self.tracing is None:
             return RoomLog(*parts)
         from rts_server.tracing import TracedLog
@@ -163,6 +166,7 @@ class Parts:
         await self.fates.close()
         await self.statuses.close()
         await self.loader.close()
+        await self.ids.close()
         await self.verifier.close()
         await self.drains.close()
         await self.appender.close()

@@ -108,6 +108,26 @@ class Archive:
         items = await self._run(self._query, query, limit)
         return [stored.message(item).message for item in items]
 
+    async def ids(
+        self, room_id: str, after: dict[str, Any] | None
+    ) -> tuple[list[tuple[str, int]], dict[str, Any] | None]:
+        """(message_id, seq) of a page of a room's messages, failed ones too; where the next begins.
+
+        Read consistently, in no order. A page is what one megabyte of items holds.
+        """
+        query: Item = {
+            "TableName": self._messages,
+            "KeyConditionExpression": "room_id = :room",
+            "ExpressionAttributeValues": {":room": room_id},
+            "ProjectionExpression": "message_id, seq",
+            "ConsistentRead": True,
+        }
+        if after is not None:
+            query["ExclusiveStartKey"] = after
+        answer = await self._run(self._query_page, query)
+        found = [(item["message_id"], int(item.get("seq", 0))) for item in answer["Items"]]
+        return found, answer.get("LastEvaluatedKey")
+
     async def rooms_of(self, user_id: str) -> list[StoredMember]:
         """All memberships of a user, in and out; from an index, so a moment late."""
         query = {
@@ -223,6 +243,9 @@ class Archive:
             if not after or (limit is not None and len(items) >= limit):
                 return items[:limit]
             query = {**query, "ExclusiveStartKey": after}
+
+    def _query_page(self, query: Item) -> Item:
+        return cast(Item, self._client.query(**cast(Any, query)))
 
     def _batch(self, keys: list[dict[str, str]]) -> list[Item]:
         items: list[Item] = []

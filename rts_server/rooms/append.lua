@@ -94,8 +94,11 @@ if req.roles then
   local held = head.frozen == '1' and not req.when_frozen
   if held and role ~= 'owner' and role ~= 'admin' then return {'frozen', now} end
 end
--- What this Redis cannot remember, because the room came from the archive, the archive must be asked.
-if req.ask_archive and now - tonumber(head.loaded) < req.idem_ttl then return {'ask', now} end
+-- The memory of ids ends, and begins with the room's load: what may be older is asked of the archive.
+if req.ask_archive and now >= tonumber(head.ids_until or 0) then
+  local seen = seen_id(req.request_id, head.seq)
+  if seen ~= 'new' then return {'ask', now, head.epoch, seen} end
+end
 
 -- A change of a message builds on the state its author read.
 if req.change then
@@ -306,6 +309,7 @@ local function remember(event, entry)
   if event.counts == false then put('ZADD', UNCOUNTED, seq, seq) end
   if event.last then update.last, update.last_ms = fill(event.last), now end
   if event.sender then
+    note_id(req.request_id, seq)
     unhide(event.sender)
     local read = tonumber(redis.call('HGET', CURSORS, 'r:' .. event.sender) or -1)
     if read >= 0 then  -- an operator is no member, and has no cursor
@@ -390,6 +394,7 @@ local function keep()
   if renew then
     touched = now
     redis.call('PEXPIRE', HEAD, req.head_ttl)
+    redis.call('PEXPIRE', IDS, req.head_ttl)
   end
   local i = 0
   for before in head.shape:gmatch('%d+') do

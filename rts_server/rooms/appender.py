@@ -24,12 +24,16 @@ FENCE = _HERE / "fence.lua"
 log = logging.getLogger(__name__)
 
 
-def room_script(name: str) -> Script:
+IDS = "ids.lua"
+"""What scripts about the ids of messages begin with."""
+
+
+def room_script(*names: str) -> Script:
     """A script of a room, behind the fence."""
-    return Script(IDENTITY, FENCE, _HERE / name)
+    return Script(IDENTITY, FENCE, *(_HERE / name for name in names))
 
 
-APPEND = room_script("append.lua")
+APPEND = room_script(IDS, "append.lua")
 
 
 class Appender:

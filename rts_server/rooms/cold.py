@@ -16,7 +16,7 @@ from rts_server.config import Settings, ms
 from rts_server.deadline import within
 from rts_server.persistence.archive import Archive
 from rts_server.persistence.stored import StoredMember, StoredRoom
-from rts_server.rooms.appender import room_script
+from rts_server.rooms.appender import IDS, room_script
 from rts_server.rooms.barriers import Barriers
 from rts_server.rooms.claim import give_back
 from rts_server.rooms.template import Slot, hole, pieces
@@ -25,7 +25,7 @@ from rts_server.tasks import cancelled
 log = logging.getLogger(__name__)
 
 _BARRIER = room_script("barrier.lua")
-_INSTALL = room_script("install.lua")
+_INSTALL = room_script(IDS, "install.lua")
 
 HOLD_EVERY = 1.0
 """Seconds between two renewals of a claim."""
@@ -169,6 +169,7 @@ class Loader:
             "uncounted": uncounted,
             "log_ttl": ms(self._settings.hot_log_ttl),
             "head_ttl": ms(self._settings.head_ttl),
+            "idem_ttl": ms(self._settings.idempotency_ttl),
         }
         if stored.room is not None:
             room |= {

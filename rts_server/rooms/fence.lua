@@ -20,7 +20,7 @@ end
 
 local EMPTY = '0:0:0:0:0:0'
 local FIELDS = {'epoch', 'offset', 'seq', 'fence', 'shape', 'touched', 'room', 'last', 'last_ms',
-  'frozen', 'loaded', 'starts', 'ttl', 'hidden'}
+  'frozen', 'ids_until', 'starts', 'ttl', 'hidden'}
 
 -- 'warm': everything is here and from this Redis. 'quiet': only the hot keys expired, on time.
 -- 'cold': anything else, a lost or foreign key included; never half a room.

@@ -36,8 +36,12 @@ for _, seq in ipairs(room.uncounted) do redis.call('ZADD', UNCOUNTED, seq, seq) 
 
 if room.mode ~= 'quiet' then
   redis.call('DEL', HEAD)
+  local first = room.mode == 'new' and room.epoch == 1  -- then no message of it is anywhere
   redis.call('HSET', HEAD, 'epoch', room.epoch, 'offset', 0, 'seq', room.seq, 'starts', room.starts,
-    'loaded', room.mode == 'new' and 0 or now)
+    'ids_until', first and now + room.idem_ttl or 0)
+  redis.call('DEL', IDS)
+  redis.call('BITFIELD', IDS, 'SET', 'u2', 0, first and COMPLETE or BEGUN)
+  redis.call('PEXPIRE', IDS, room.head_ttl)
   if room.mode == 'load' then
     redis.call('HSET', HEAD, 'offset', 1, 'room', room.room, 'frozen', room.frozen and 1 or 0)
     if room.last then redis.call('HSET', HEAD, 'last', room.last, 'last_ms', room.last_ms) end

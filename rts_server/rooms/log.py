@@ -18,6 +18,7 @@ from rts_server.rooms import events
 from rts_server.rooms.append import Append, Appended, Nothing
 from rts_server.rooms.appender import Appender
 from rts_server.rooms.cold import Loader
+from rts_server.rooms.ids import Ids
 
 _WAITS = {"loading": 0.02, "unknown": 0.05, "late": 0.05}
 """Seconds until the next try. A late call did not run, and its answer has set our clock right."""
@@ -65,13 +66,20 @@ class RoomLog:
     """Appends. Guarantee: an answer within `redis_deadline` seconds, or Unavailable."""
 
     def __init__(
-        self, settings: Settings, origin: str, appender: Appender, archive: Archive, loader: Loader
+        self,
+        settings: Settings,
+        origin: str,
+        appender: Appender,
+        archive: Archive,
+        loader: Loader,
+        ids: Ids,
     ) -> None:
         self._settings = settings
         self._origin = origin
         self._appender = appender
         self._archive = archive
         self._loader = loader
+        self._ids = ids
 
     async def append(self, request: Append, since: int = 0) -> Appended | Nothing:
         """What the log did, or that nothing was to do (all are members, or none is).
@@ -115,6 +123,8 @@ class RoomLog:
             elif outcome in _WAITS:
                 await asyncio.sleep(_WAITS[outcome])
             elif outcome == "ask":
+                if answer[3] == b"unknown":
+                    self._ids.read_soon(request.room_id, int(answer[2]))
                 if stored := await self.stored(request):
                     return stored
                 asked = True
