@@ -106,13 +106,14 @@ export interface GrantedAnswer {
   expires_at: string;
 }
 
-/** What a list shows of a room's last message. */
+/** What a list shows of a room's last message; `deleted`: there is no more of it. */
 export interface LastMessage {
   message_id: string;
   seq: number;
   sender_id: string;
   type: string;
   preview: string;
+  deleted: boolean;
   created_at: string;
 }
 

@@ -98,7 +98,8 @@ class Parts:
         self.appends = Appends(self.log, self.fates, self.user_rooms, self.archive)
         self.fates.index = self.appends.index
         self.statuses = Statuses(self.redis)
-        self.messages = Messages(self.statuses, self.appends, self.history)
+        self.typing = Typing(settings, self.pipe)
+        self.messages = Messages(self.statuses, self.appends, self.history, typing=self.typing)
         self.memberships = Memberships(settings, self.appends, self.user_rooms, self.archive)
         reads = (self.standings, self.archive, self.drains)
         self.losses = Losses(self.pipe, reads, self.log)
@@ -109,7 +110,6 @@ class Parts:
         self.declarations = Declarations(self.system, self.archive, self.memberships, self.members)
         self.receipts = Receipts(settings, self.pipe, self.log)
         self.unread = Unread(self.pipe, self.chat_lists)
-        self.typing = Typing(settings, self.pipe)
         self.sync = Sync(settings, self.standings, self.chat_lists)
         self.verifier = Verifier(settings, self.redis, self.archive, self.drains)
         self.backlog = Backlog(settings)

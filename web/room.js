@@ -190,7 +190,8 @@ const SUMMARY = {
     room.summary.seq = Math.max(room.summary.seq, seq);
     if (type === "system") return;
     const preview = (text || (attachments[0]?.name ?? "")).slice(0, 200);
-    room.summary.last_message = { message_id, seq, sender_id, type, preview, created_at };
+    const last = { message_id, seq, sender_id, type, preview, deleted: false, created_at };
+    room.summary.last_message = last;
     if (sender_id === me) room.read(seq);
     else if (seq > room.read_seq) room.unread += 1;
   },
@@ -221,11 +222,11 @@ const SUMMARY = {
   },
 };
 
-function preview(room, { message_id, text, attachments }) {
+function preview(room, { message_id, text, attachments, deleted_at }) {
   const last = room.summary.last_message;
   if (last?.message_id !== message_id) return;
   const seen = (text || (attachments[0]?.name ?? "")).slice(0, 200);
-  room.summary.last_message = { ...last, preview: seen };
+  room.summary.last_message = { ...last, preview: seen, deleted: Boolean(deleted_at) };
 }
 
 const MESSAGES = {

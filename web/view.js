@@ -217,7 +217,7 @@ export class View {
       "",
       element("span", "title", ...mark, title),
       element("time", "", last ? clock(last.created_at) : ""),
-      element("span", "preview", last ? `${who}: ${last.preview || "deleted"}` : "No messages yet"),
+      element("span", "preview", last ? `${who}: ${last.deleted ? "deleted" : last.preview}` : "No messages yet"),
       element("span", "badge", room.unread ? String(room.unread) : ""),
     );
     const item = element("li", room === open ? "open" : "", button);

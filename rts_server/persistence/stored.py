@@ -77,7 +77,7 @@ def room(item: Item) -> StoredRoom:
         epoch=int(item.get("epoch", 0)),
         starts=[_start(text) for text in item.get("starts", ())],
         seq=int(item.get("seq", 0)),
-        last=json.loads(item["last"]) if "last" in item else None,
+        last={"deleted": False} | json.loads(item["last"]) if "last" in item else None,
         barrier=item.get("barrier"),
         position=max(records.pair(item.get(name, "")) for name in ("pos", "head")),
         empty=item.get("member_count") == 0,

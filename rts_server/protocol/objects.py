@@ -60,13 +60,14 @@ class Totals(Shown):
 
 
 class LastMessage(Shown):
-    """What a list shows of a room's last message."""
+    """What a list shows of a room's last message; `deleted`: there is no more of it."""
 
     message_id = _text()
     seq = _number()
     sender_id = _text()
     type = _text()
     preview = _text()
+    deleted = _flag()
     created_at = _text()
 
 

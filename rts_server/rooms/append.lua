@@ -225,6 +225,8 @@ local ts = rfc3339(now)
 local offset, seq, entries = head.offset, head.seq, {}
 local read_on = 0  -- whether the sender had something unread, which his own message reads
 local unhid = {}  -- whom his message brought the room back to
+local typed = 0  -- whether the sender was typing, which his message ends; the room is to be told
+local TYPING = (HEAD:gsub('head$', 'typing'))
 local update = {}
 
 local function list(candidates, text)
@@ -311,6 +313,10 @@ local function remember(event, entry)
   if event.sender then
     note_id(req.request_id, seq)
     unhide(event.sender)
+    if redis.pcall('ZREM', TYPING, event.sender) == 1 then
+      typed = 1
+      redis.pcall('HSET', TYPING .. ':told', 'due', 1)
+    end
     local read = tonumber(redis.call('HGET', CURSORS, 'r:' .. event.sender) or -1)
     if read >= 0 then  -- an operator is no member, and has no cursor
       local behind = seq - 1 - read
@@ -434,4 +440,4 @@ redis.call('HSET', IDEM, 'epoch', head.epoch, 'offset', offset, 'seq', seq, 'ts'
   'hash', req.hash, 'entries', ids, 'answer', answer, 'by', req.nonce:sub(1, 8))
 redis.call('PEXPIRE', IDEM, req.idem_ttl)
 return {'ok', now, head.epoch, offset, seq, ts, ids, answer, 'pending', read_on,
-  settings and settings.rev or 0, table.concat(unhid, ' ')}
+  settings and settings.rev or 0, table.concat(unhid, ' '), typed}

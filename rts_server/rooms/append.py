@@ -223,7 +223,8 @@ class Appended:
 
     `picked`: of the users named, those to whom something was done, by what it was. `read_on`: the
     sender had something unread, which his own message reads; `unhid`: members to whom it brought
-    the hidden room back. `rev` ranks settings that changed.
+    the hidden room back. `rev` ranks settings that changed. `typed`: the message ended its sender's
+    typing, and the room is to be told.
     """
 
     epoch: int
@@ -237,6 +238,7 @@ class Appended:
     read_on: bool = False
     rev: int = 0
     unhid: tuple[str, ...] = ()
+    typed: bool = False
 
     def written(self, request: Append) -> list[tuple[int, Event]]:
         """The events of the request that were written, each with its offset."""

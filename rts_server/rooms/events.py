@@ -82,6 +82,7 @@ def _last(message: dict[str, Any]) -> list[str | int]:
             "sender_id": message["sender_id"],
             "type": message["type"],
             "preview": preview_text(message),
+            "deleted": "deleted_at" in message,
             "created_at": message["created_at"],
         }
     )

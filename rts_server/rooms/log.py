@@ -155,7 +155,7 @@ def _appended(answer: list[Any], known: bool, nonce: str) -> Appended:
     """`known`: it had run before. Whose answer was lost has met himself: that is no duplicate."""
     _, _, epoch, offset, seq, ts, entries, picked, status, *more = answer
     duplicate = known and more[0] != nonce[:8].encode()
-    read_on, rev, unhid = (0, 0, b"") if known else more
+    read_on, rev, unhid, typed = (0, 0, b"", 0) if known else more
     return Appended(
         epoch=int(epoch),
         offset=int(offset),
@@ -168,6 +168,7 @@ def _appended(answer: list[Any], known: bool, nonce: str) -> Appended:
         read_on=bool(read_on),
         rev=int(rev),
         unhid=tuple(unhid.decode().split()),
+        typed=bool(typed),
     )
 
 

@@ -14,6 +14,7 @@ from rts_server.rooms.appends import Appends, Done
 from rts_server.rooms.history import ANYBODY, Current, History, Message
 from rts_server.rooms.reactions import reacted
 from rts_server.rooms.template import stamped
+from rts_server.rooms.typing import Typing
 
 log = logging.getLogger(__name__)
 
@@ -22,9 +23,19 @@ class Messages:
     """Send and change. Every command is safe to repeat."""
 
     def __init__(
-        self, statuses: Statuses, appends: Appends, history: History, *, system: bool = False
+        self,
+        statuses: Statuses,
+        appends: Appends,
+        history: History,
+        *,
+        typing: Typing | None = None,
+        system: bool = False,
     ) -> None:
-        """`system`: whoever acts need not be a member, as in `SystemAppends`."""
+        """`system`: whoever acts need not be a member, as in `SystemAppends`.
+
+        `typing`: whom a message ends; None: nobody is told.
+        """
+        self._typing = typing
         self._statuses = statuses
         self._system = system
         self._appends = appends
@@ -37,7 +48,13 @@ class Messages:
             if done := await self._appends.known(request):  # sent when it was there
                 return done
             raise errors.InvalidParam(details={"reply_to": ["No message of this room."]})
-        return await self._appends.append(request)
+        if self._typing is None:
+            return await self._appends.append(request)
+        self._typing.sending(room_id, sender_id)
+        done = await self._appends.append(request)
+        if done.appended is not None and done.appended.typed:
+            self._typing.tell(room_id)
+        return done
 
     async def _there(self, room_id: str, sender_id: str, message_id: str) -> bool:
         reader = ANYBODY if self._system else sender_id

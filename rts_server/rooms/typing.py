@@ -30,6 +30,7 @@ class Typing:
     def __init__(self, settings: Settings, redis: Redis | Pipe) -> None:
         self._redis = redis
         self._said: dict[tuple[str, str], bool] = {}
+        self._saying: dict[tuple[str, str], bool] = {}
         # The room may have been told just before a start ends: its end is told an interval later.
         self._lasts = ms(settings.typing_ttl - settings.typing_interval)
         self._every = ms(settings.typing_interval)
@@ -50,6 +51,16 @@ class Typing:
         """
         self._put(room_id, user_id, on)
 
+    def sending(self, room_id: str, user_id: str) -> None:
+        """What was said of the user before a message of theirs does not outlive it."""
+        said = (room_id, user_id)
+        if said in self._said or said in self._saying:
+            self._put(room_id, user_id, False)
+
+    def tell(self, room_id: str) -> None:
+        """The list is another, by the append of a message."""
+        self._put(room_id, "", False)
+
     def _put(self, room_id: str, user_id: str, on: bool) -> None:
         if not self._said:
             self._tasks.keep(self._say())
@@ -58,12 +69,16 @@ class Typing:
     async def _say(self) -> None:
         await asyncio.sleep(LINGER)
         said, self._said = self._said, {}
+        self._saying = said
         calls = [self._call(room_id, user_id, on) for (room_id, user_id), on in said.items()]
         try:
             answers = await _TYPING.many(self._redis, calls)
         except (RedisError, OSError) as error:
             log.warning("nobody is told who types", extra={"error": type(error).__name__})
             return
+        finally:
+            if self._saying is said:
+                self._saying = {}
         for (room_id, _), (_, wait) in zip(said, answers, strict=True):
             self._tell_later(room_id, wait)
 
@@ -77,7 +92,7 @@ class Typing:
 
     def _tell(self, room_id: str) -> None:
         del self._later[room_id]
-        self._put(room_id, "", False)
+        self.tell(room_id)
 
     def _call(self, room_id: str, user_id: str, on: bool) -> Call:
         names = keys.room(room_id)

@@ -126,6 +126,7 @@ async def test_message_is_heard_answered_and_in_history(world: World) -> None:
         assert got["message"] == message
         (row,) = (await ok(b, "room.list", {}))["rooms"]
         assert row["last_message"]["preview"] == "hé 你"
+        assert row["last_message"]["deleted"] is False
         assert row["unread"] == 1
         mine = await ok(a, "room.get", {"room_id": room_id})
         assert mine["room"]["unread"] == 0
@@ -270,7 +271,7 @@ async def test_edit_and_delete_show_everywhere(world: World) -> None:
         assert page["messages"] == [edited["message"], deleted]
         room = (await ok(b, "room.get", {"room_id": room_id}))["room"]
         assert room["unread"] == 1
-        assert room["last_message"]["preview"] == ""
+        assert (room["last_message"]["preview"], room["last_message"]["deleted"]) == ("", True)
 
         def bodies() -> list[str]:
             kept = [json.loads(item["body"]) for item in world.messages(room_id)]

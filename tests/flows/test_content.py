@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
+from redis import Redis
+
+from rts_server import keys
+from rts_server.rooms.typing import LINGER
 from tests.files.form import citing, uploaded
 from tests.flows.test_commands import direct, ok, refused
+from tests.instances.test_presence import here
 from tests.js_client import JsClient
 from tests.rest.client import Rest
 from tests.world import World, name
@@ -74,3 +80,31 @@ async def test_a_reply_is_to_a_message_of_the_room(world: World) -> None:
             path, body = f"/v1/rooms/{room_id}/messages", {"text": "x", "reply_to": foreign}
             assert await operator.refused("POST", path, body) == "invalid_param"
             await operator.ok("POST", path, body | {"reply_to": first, "on_behalf_of": bob})
+
+
+async def test_a_message_ends_its_senders_typing(world: World) -> None:
+    """By whichever device, and also what was said just before it; others type on."""
+    alice, bob = name("alice"), name("bob")
+    async with here(world, alice, 0) as a, here(world, bob, 0) as b, world.js(bob) as phone:
+        at = {"room_id": await direct(a, bob)}
+        await ok(b, "typing.start", at)
+        await ok(a, "typing.start", at)
+        await a.until(lambda: lists(a)[-1:] == [sorted([alice, bob])])
+        with Redis.from_url(world.stack.settings.redis_url) as client:
+
+            def types() -> list[bytes]:
+                found: list[bytes] = client.zrange(keys.room(at["room_id"]).typing, 0, -1)
+                return found
+
+            await sent(phone, at["room_id"], "m1")
+            assert bob.encode() not in types()
+            await a.until(lambda: lists(a)[-1:] == [[alice]])
+            await ok(b, "typing.start", at)
+            await sent(b, at["room_id"], "m2")
+            await asyncio.sleep(4 * LINGER)
+            assert bob.encode() not in types()
+
+
+def lists(client: JsClient) -> list[list[str]]:
+    """The lists of who types that a client was told."""
+    return [event["data"]["user_ids"] for event in client.of_type("typing.changed")]

@@ -419,6 +419,10 @@ test("an edit changes text and preview, a deletion also the count", () => {
   state.apply(event("message.deleted", 1, 5, { message: gone }));
   assert.equal(room.unread, 1);
   assert.equal(room.messages.get("m1").deleted_at, T);
+  assert.equal(room.summary.last_message.deleted, false);
+  const last = message(2, { text: "", version: 3, deleted_at: T });
+  state.apply(event("message.deleted", 1, 6, { message: last }));
+  assert.equal(room.summary.last_message.deleted, true);
 });
 
 test("a reaction is a difference, above the version that is held", () => {

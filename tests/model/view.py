@@ -43,7 +43,7 @@ class View:
             return
         names = ("message_id", "seq", "sender_id", "type", "created_at")
         last = {name: message[name] for name in names}
-        self.room["last_message"] = last | {"preview": message["text"][:PREVIEW]}
+        self.room["last_message"] = last | _seen(message)
         if mine:
             self.room |= {"read_seq": seq, "delivered_seq": seq, "unread": 0}
         elif seq > self.room["read_seq"]:
@@ -63,7 +63,7 @@ class View:
     def _preview(self, message: Json) -> None:
         last = self.room.get("last_message")
         if last and last["message_id"] == message["message_id"]:
-            self.room["last_message"] = last | {"preview": message["text"][:PREVIEW]}
+            self.room["last_message"] = last | _seen(message)
 
     def _room_updated(self, data: Json) -> None:
         names = ("name", "metadata", "version", "frozen")
@@ -95,3 +95,7 @@ class View:
     def _forward(self, read: int, delivered: int) -> None:
         self.room["read_seq"] = max(self.room["read_seq"], read)
         self.room["delivered_seq"] = max(self.room["delivered_seq"], delivered)
+
+
+def _seen(message: Json) -> Json:
+    return {"preview": message["text"][:PREVIEW], "deleted": "deleted_at" in message}

@@ -56,6 +56,7 @@ async def test_a_room_as_it_is_stored(archive: Archive) -> None:
     }
     assert stored.last is not None
     assert (stored.last["message_id"], stored.last["preview"]) == ("m7", "text of m7")
+    assert stored.last["deleted"] is False
     assert (stored.position, stored.epoch, stored.starts) == ((1, 3), 0, [])
 
 

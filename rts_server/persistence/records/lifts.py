@@ -72,6 +72,7 @@ def preview(message: Mapping[str, Any]) -> dict[str, Any]:
     return {
         **shown,
         "preview": preview_text(message),
+        "deleted": bool(message.get("deleted_at")),
         "created_at": message["created_at"],
     }
 
