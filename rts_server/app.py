@@ -48,7 +48,10 @@ def create_app(settings: Settings) -> web.Application:
     server = Server(settings, Manager())
     presence = Presence(settings, parts, hearing)
     tokens = Tokens(settings)
-    connections = Connections(settings, server, presence.online, tokens, parts.revocations)
+    everywhere = Everywhere(parts.redis)
+    connections = Connections(
+        settings, server, presence.online, tokens, parts.revocations, everywhere
+    )
     presence.lease.lost = partial(_give_up, presence, connections, server)
     store = Store(settings)
     told = parts.receipts, parts.unread
@@ -70,7 +73,7 @@ def create_app(settings: Settings) -> web.Application:
     health.add_routes(app, partial(_not_ready, drain, hearing, (parts.revocations, tokens)))
     hearing.told = _told(connections, presence, drain)
     roster = Roster(parts.redis)
-    instances = InstanceRoutes(roster, Everywhere(parts.redis))
+    instances = InstanceRoutes(roster, everywhere)
     whereabouts = PresenceRoutes(presence.presences, roster)
     resources = [*parts.for_operators(store, presence.presences), instances, whereabouts]
     operators.add_routes(app, settings, tokens, parts.revocations, resources)
@@ -118,11 +121,13 @@ def _give_up(presence: Presence, connections: Connections, server: Server) -> No
 def _told(
     connections: Connections, presence: Presence, drain: Drain
 ) -> Callable[[dict[str, str]], None]:
-    """What an operator told all instances."""
+    """What an operator, or another instance, told all."""
 
     def told(message: dict[str, str]) -> None:
         if "close" in message:
             connections.close(message["user_id"], message["close"])
+        elif "check" in message:
+            connections.cap.check(message["check"])
         elif message.get("drain") == presence.lease.instance:
             drain.drain()
 

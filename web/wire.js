@@ -50,14 +50,21 @@ export class Wire {
       const other = (this.#others[namespace] = socket.io.socket(namespace, { auth }));
       other.onAny((_, event) => onEvent(event));
     }
+    let later = null; // ms, when the server closes for good as far as the client goes, but not as we do
+    const again = () => [socket, ...Object.values(this.#others)].forEach((one) => one.connect());
     socket.onAny((name, event) => {
       if (name === "session.ready") this.ready = true;
+      if (name === "session.closing") later = event.data.reconnect ? event.data.retry_after_ms : null;
       onEvent(event);
       if (name === "session.ready") onState("connected", true);
     });
     socket.on("disconnect", () => {
       this.ready = false;
-      onState(socket.active ? "reconnecting …" : "closed by the server", false);
+      const waits = !socket.active && later !== null;
+      if (waits) setTimeout(again, later);
+      const closed = waits ? "too many connections, trying again later …" : "closed by the server";
+      onState(socket.active ? "reconnecting …" : closed, false);
+      later = null;
     });
     socket.on("connect_error", ({ message }) =>
       onState(socket.active ? "no connection, trying again …" : `refused: ${message}`, false),

@@ -18,6 +18,10 @@ class Everywhere:
         """Close a user's connections; how many instances were told. Raises RedisError."""
         return await self._tell({"close": code, "user_id": user_id})
 
+    async def check(self, user_id: str) -> int:
+        """Ping a user's connections; how many instances were told. Raises RedisError."""
+        return await self._tell({"check": user_id})
+
     async def drain(self, instance_id: str) -> int:
         """Begin the end of one instance; how many were told. Raises RedisError."""
         return await self._tell({"drain": instance_id})

@@ -14,7 +14,7 @@ from rts_server import metrics
 from rts_server.config import Settings
 from rts_server.engine import codec, frames
 from rts_server.engine.addresses import Addresses
-from rts_server.engine.closing import closing
+from rts_server.engine.closing import AWAY, closing
 from rts_server.engine.engine import Engine
 from rts_server.engine.flow import Flow
 from rts_server.engine.outgoing import Outgoing
@@ -105,12 +105,17 @@ class Server(socketio.AsyncServer):  # type: ignore[misc]
         if "/chat" in here:
             text = ephemeral("session.closing", told)
             last.append(event_packet("/chat", "session.closing", text))
-        if not told["reconnect"]:
+        if code in AWAY:
             last += [disconnect_packet(namespace) for namespace in here]
         socket.queue.end(*last)
         if not socket.upgraded:  # by a poll of its own: a client drops what comes beside a CLOSE
             socket.queue.end(close_packet())
         asyncio.get_running_loop().call_later(LAST_WORDS, self.abort, eio_sid)
+
+    def check(self, eio_sid: str, within: float) -> None:
+        """Ping a client at once; who does not answer within so many seconds is lost."""
+        if (socket := self.eio.sockets.get(eio_sid)) is not None:
+            socket.check(within)
 
     def abort(self, eio_sid: str) -> None:
         """Drop the transport at once: the client reconnects. Never blocks."""

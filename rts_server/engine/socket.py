@@ -66,6 +66,14 @@ class Socket(AsyncSocket):  # type: ignore[misc]
         self.queue.put_nowait(eio.Packet(eio.PING))
         self._after(self.server.ping_timeout, self._unanswered)
 
+    def check(self, within: float) -> None:
+        """Ping now. An answer may take so many seconds, and never longer than it might already."""
+        if self.last_ping is None:
+            self._ping()
+        due = asyncio.get_running_loop().time() + within
+        if self._beat is not None and self._beat.when() > due:
+            self._after(within, self._unanswered)
+
     def _unanswered(self) -> None:
         if self._unread:  # the PONG may lie behind it
             self._after(self.server.ping_timeout, self._unanswered)

@@ -9,10 +9,12 @@ import time
 from dataclasses import dataclass, field
 
 from rts_server import errors, metrics
+from rts_server.adapter.everywhere import Everywhere
 from rts_server.auth import Identity, Tokens
 from rts_server.config import Settings
 from rts_server.engine.server import CLOSED_AS, Server
 from rts_server.logs import Flow
+from rts_server.namespaces.cap import Cap
 from rts_server.persistence.revocations import Revocations, Revoked
 from rts_server.presence.online import Online
 from rts_server.rates import Buckets, parse
@@ -49,6 +51,7 @@ class Connections:
         online: Online,
         tokens: Tokens,
         revocations: Revocations,
+        everywhere: Everywhere,
     ) -> None:
         self.tokens = tokens
         self._grace = settings.expiry_grace
@@ -57,11 +60,11 @@ class Connections:
         self._server = server
         self._online = online
         self._known: dict[str, _Connection] = {}
-        self._most = settings.user_connections
+        self.cap = Cap(settings.user_connections, online, server, everywhere)
         self.limited = settings.limited
         self.buckets = Buckets(parse(settings.rates))
         if settings.limited:
-            online.counted = self._counted
+            online.counted = self.cap.counted
             server.eio.junk = self.erred
         self._flow = Flow(LINES)
 
@@ -98,6 +101,8 @@ class Connections:
         if known is None:
             known = self._known[eio_sid] = _Connection(identity)
             self._online.entered(identity.user_id, eio_sid)
+            if self.limited:
+                self.cap.entered(identity.user_id, eio_sid)
         elif known.identity.user_id != identity.user_id:
             raise errors.Forbidden("This connection belongs to another user.")
         elif identity.issued_at >= known.identity.issued_at:
@@ -130,6 +135,7 @@ class Connections:
         if not known.namespaces:
             del self._known[eio_sid]
             self._online.left(known.identity.user_id, eio_sid)
+            self.cap.left(known.identity.user_id, eio_sid)
             if known.timer is not None:
                 known.timer.cancel()
             self._tell(eio_sid, known)
@@ -153,12 +159,6 @@ class Connections:
         if self.limited and self.buckets.take("errors", eio_sid, asyncio.get_running_loop().time()):
             metrics.LIMITED.labels("errors").inc()
             self._server.close(eio_sid, "too_many_errors")
-
-    def _counted(self, user_id: str, connections: int) -> None:
-        """Beyond the cap the oldest one here goes, for good: its client was left behind."""
-        if connections > self._most and (oldest := self._online.oldest(user_id)):
-            metrics.LIMITED.labels("user_connections").inc()
-            self._server.close(oldest, "connection_limit")
 
     def _arm(self, eio_sid: str, known: _Connection) -> None:
         if known.timer is not None:

@@ -20,7 +20,9 @@ SLICE = 200
 
 
 class Online:
-    """Connections by user. `counted` hears how many connections a user has on all instances."""
+    """Connections by user. `counted` hears which of a user's were counted here, oldest first, and
+    how many he has on all instances.
+    """
 
     def __init__(self, settings: Settings, redis: Redis | Pipe, lease: Lease) -> None:
         self._redis = redis
@@ -30,7 +32,7 @@ class Online:
         self._moved: dict[str, None] = {}
         self._wake = asyncio.Event()
         self._flushing = asyncio.Lock()
-        self.counted: Callable[[str, int], None] = lambda user_id, connections: None
+        self.counted: Callable[[str, list[str], int], None] = lambda user_id, here, all_: None
 
     @property
     def connections(self) -> int:
@@ -52,9 +54,13 @@ class Online:
             del self._here[user_id]
         self._move(user_id)
 
-    def oldest(self, user_id: str) -> str | None:
-        """The user's connection that began first, of those here."""
-        return next(iter(self._here.get(user_id, ())), None)
+    def here(self, user_id: str) -> list[str]:
+        """The user's connections on this instance, oldest first."""
+        return list(self._here.get(user_id, ()))
+
+    def again(self, user_id: str) -> None:
+        """Count the user's connections once more."""
+        self._move(user_id)
 
     def forget(self) -> None:
         """Everybody was given up: what is connected now counts for nobody."""
@@ -93,9 +99,10 @@ class Online:
 
     async def _told(self, users: list[str]) -> bool:
         lease, grace = self._lease, ms(self._grace)
+        here = [self.here(user) for user in users]
         calls = [
-            call(lease.instance, lease.token, user, len(self._here.get(user, ())), grace)
-            for user in users
+            call(lease.instance, lease.token, user, len(some), grace)
+            for user, some in zip(users, here, strict=True)
         ]
         try:
             answers = await _COUNT.many(self._redis, calls)
@@ -103,8 +110,9 @@ class Online:
             self._again(users)
             raise
         refused = [u for u, (state, _) in zip(users, answers, strict=True) if state != b"ok"]
-        for user_id, (_, connections) in zip(users, answers, strict=True):
-            self.counted(user_id, connections)
+        for user_id, some, (state, connections) in zip(users, here, answers, strict=True):
+            if state == b"ok":
+                self.counted(user_id, some, connections)
         if refused:
             self._again(refused)
             lease.doubt()

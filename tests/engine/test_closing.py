@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rts_server.engine.closing import FINAL, RECONNECT, closing
+from rts_server.engine.closing import FINAL, LATER, RECONNECT, closing
 
 
 @pytest.mark.parametrize("code", sorted(RECONNECT))
@@ -15,6 +15,14 @@ def test_who_may_come_back_is_told_when(code: str) -> None:
     assert 500 <= told["retry_after_ms"] <= 1_500
     assert closing(code, 20_000)["retry_after_ms"] == 20_000
     assert len({closing(code)["retry_after_ms"] for _ in range(50)}) > 1
+
+
+@pytest.mark.parametrize("code", sorted(LATER))
+def test_who_may_come_back_later_is_told_when(code: str) -> None:
+    """Not at once: what keeps them out now must have time to change."""
+    told = closing(code)
+    assert (told["code"], told["reconnect"]) == (code, True)
+    assert 10_000 <= told["retry_after_ms"] <= 20_000
 
 
 @pytest.mark.parametrize("code", sorted(FINAL))

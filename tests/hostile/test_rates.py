@@ -14,7 +14,7 @@ import pytest
 from tests.flows.test_commands import ok
 from tests.instances.rooms import group
 from tests.raw import QUERY, Raw
-from tests.waiting import until
+from tests.waiting import PATIENCE, eventually, until
 from tests.world import Process, World, free_port, name, ready
 
 
@@ -103,19 +103,66 @@ async def test_typing_and_presence_above_the_rate_are_dropped_with_ok(
         assert 5_000 < answer["error"]["retry_after_ms"] <= 10_000
 
 
-async def test_the_oldest_connection_beyond_the_cap_goes(world: World, limited: int) -> None:
-    """Of four connections where three may be, the first is told connection_limit and stays away."""
+def refused(client: Raw) -> list[dict[str, Any]]:
+    """What it was told at its end."""
+    return [event["data"] for event in client.events if event["type"] == "session.closing"]
+
+
+async def test_the_newest_connection_beyond_the_cap_is_refused(world: World, limited: int) -> None:
+    """Of four that answer where three may be, the last may come back later; the others stay."""
     alice = name("alice")
     async with (
-        world.js(alice, limited) as first,
-        world.raw(alice, limited),
+        world.raw(alice, limited) as first,
+        world.raw(alice, limited) as second,
         world.raw(alice, limited) as third,
-        world.raw(alice, limited) as fourth,
+        world.js(alice, limited) as fourth,
     ):
-        closing = await first.wait_for(lambda e: bool(e["type"] == "session.closing"))
+        closing = await fourth.wait_for(lambda e: bool(e["type"] == "session.closing"), PATIENCE)
         assert closing["data"]["code"] == "connection_limit"
-        await first.until(lambda: first.lines[-1]["kind"] == "disconnect")
-        assert (third.closed, fourth.closed) == (False, False)
+        assert closing["data"]["reconnect"]
+        assert 10_000 <= closing["data"]["retry_after_ms"] <= 20_000
+        await fourth.until(lambda: fourth.lines[-1]["kind"] == "disconnect")
+        assert [one.closed for one in (first, second, third)] == [False] * 3
+
+
+async def test_a_device_in_use_outlives_the_silent_on_any_instance(
+    world: World, limited: int
+) -> None:
+    """Half-open sockets count until they are asked: they go, the old and the new device stay."""
+    alice = name("alice")
+    async with (
+        world.raw(alice, limited) as desktop,
+        world.raw(alice) as lost,
+        world.raw(alice) as lost_too,
+    ):
+        lost.answers_pings = lost_too.answers_pings = False
+        async with world.raw(alice, limited) as phone:
+            await eventually(lambda: lost.closed and lost_too.closed)
+            assert not refused(lost)
+            async with world.raw(alice, limited) as third:
+                for number in range(5):  # longer than a trial
+                    await asyncio.sleep(1)
+                    for one in (desktop, phone, third):
+                        assert (await one.ask(number, '["room.list",{}]'))["ok"]
+                assert not refused(desktop) + refused(phone) + refused(third)
+
+
+async def test_the_cap_holds_for_all_at_once(world: World, limited: int) -> None:
+    """Of twenty opened together three are served, and no device that was there before goes."""
+    alice = name("alice")
+    connect = "40/chat," + json.dumps({"token": world.token(alice)})
+    async with AsyncExitStack() as stack:
+        first = await stack.enter_async_context(world.raw(alice, limited))
+        opening = (stack.enter_async_context(world.raw(None, limited)) for _ in range(20))
+        crowd = await asyncio.gather(*opening)
+        await asyncio.gather(*(one.send(connect) for one in crowd))
+        await eventually(lambda: sum(one.closed for one in crowd) == 18)
+        told = [one for client in crowd for one in refused(client)]
+        assert {(one["code"], one["reconnect"]) for one in told} == {("connection_limit", True)}
+        assert not first.closed
+        served = [one for one in crowd if not one.closed]
+        for one in (first, *served):
+            assert (await one.ask(1, '["room.list",{}]'))["ok"]
 
 
 async def test_an_address_has_so_many_connections(world: World, limited: int) -> None:

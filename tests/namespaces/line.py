@@ -10,6 +10,7 @@ from typing import Any
 
 from redis.asyncio import ConnectionPool, Redis
 
+from rts_server.adapter.everywhere import Everywhere
 from rts_server.adapter.manager import Manager
 from rts_server.auth import Identity, Tokens
 from rts_server.config import Settings
@@ -115,7 +116,8 @@ async def line(**given: Any) -> AsyncIterator[Line]:
     archive = Archive(settings)
     revocations = Revocations(settings, redis, archive)
     online = Online(settings, redis, lease)
-    connections = Connections(settings, server, online, Tokens(settings), revocations)
+    everywhere = Everywhere(redis)
+    connections = Connections(settings, server, online, Tokens(settings), revocations, everywhere)
     one = Line(settings, connections, server)
     try:
         yield one

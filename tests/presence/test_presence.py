@@ -73,7 +73,7 @@ async def test_connections_of_the_dead_are_not_counted(start: Start) -> None:
     """Who comes back from a dead instance is not one too many because nobody swept it yet."""
     one, dead = await start("one", presence_sweep=60.0), await start("dead")
     counted: list[int] = []
-    one.online.counted = lambda user_id, connections: counted.append(connections)
+    one.online.counted = lambda user_id, here, connections: counted.append(connections)
     for device in ("phone", "laptop"):
         dead.online.entered("bob", device)
     await dead.online.flush()
