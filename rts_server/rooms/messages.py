@@ -59,7 +59,7 @@ class Messages:
     async def _there(self, room_id: str, sender_id: str, message_id: str) -> bool:
         reader = ANYBODY if self._system else sender_id
         try:
-            await self._history.current(room_id, reader, message_id)
+            await self._history.current(room_id, reader, message_id, self._appends.warm)
         except errors.NotFound:
             return False
         return True

@@ -203,3 +203,36 @@ async def unheard(parts: Parts, room_id: str, sender: str) -> None:
     names, args = request.call(parts.settings, "test", "nonce", 2**52, True)
     answer = await script(keys=names, args=args)
     assert answer[0] == b"ok", answer
+
+
+async def test_cursors_do_not_go_back_with_a_redis_that_comes_back(world: World) -> None:
+    """Read and delivered were not stored yet when Redis restarted with its data."""
+    bob = name("bob")
+    async with world.js(name("alice")) as a, world.js(bob) as b:
+        for client in (a, b):
+            await client.join("/receipts")
+        room_id = await group(a, bob)
+        sender = Sender(a, room_id)
+        for text in ("one", "two"):
+            await sender.send(text)
+        read = await ok(b, "receipt.read", {"room_id": room_id, "up_to_seq": 2})
+        assert (read["read_seq"], read["delivered_seq"]) == (2, 2)
+        restart_with_data(world)
+        await sender.send("three")
+        told = await patiently(a, "receipt.list", {"room_id": room_id})
+        cursors = {
+            one["user_id"]: (one["read_seq"], one["delivered_seq"]) for one in told["receipts"]
+        }
+        assert cursors[bob] >= (2, 2)
+        assert all(read <= delivered for read, delivered in cursors.values())
+
+
+def restart_with_data(world: World) -> None:
+    """kill -9 of Valkey right after it saved, and a new one with its memory."""
+    valkey = world.stack.valkey
+    assert valkey is not None
+    with Redis.from_url(world.stack.settings.redis_url) as client:
+        until(lambda: not client.info("persistence")["rdb_bgsave_in_progress"])
+        client.save()
+    valkey.kill()
+    valkey.open()

@@ -307,3 +307,19 @@ async def test_a_room_loaded_while_it_is_drained_is_read_from_redis(deployed: De
     (row,) = (await listing).rows
     assert done.appended is not None
     assert row.shown["epoch"] == done.appended.epoch == 2
+
+
+async def test_what_is_queued_can_be_replied_to(deployed: Deployed) -> None:
+    """The message that is cited is in the queue only."""
+    room_id, waiting = await lost(deployed)
+    reply = {
+        "client_msg_id": "m3",
+        "text": "yes",
+        "reply_to": keys.message_id(room_id, "alice", "m2"),
+    }
+    sending = asyncio.create_task(deployed.parts.messages.send(room_id, "bob", reply))
+    await until_barrier(deployed, sending)
+    assert await barriers(deployed) == 1
+    deployed.deliver(waiting)
+    async with deployed.relaying():
+        assert await (await sending).fate == "queued"
