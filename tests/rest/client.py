@@ -7,6 +7,8 @@ from typing import Any, Self
 
 import aiohttp
 import orjson
+from aiohttp import web
+from aiohttp.test_utils import TestClient
 
 from rts_server.protocol.objects import Error
 from rts_server.rest.events import EventRoutes
@@ -37,28 +39,30 @@ ROUTES: list[Route] = [
     if "__route__" in getattr(member, "__dict__", ())
 ]
 
+Client = TestClient[web.Request, web.Application]
+
 
 class Rest:
-    """One token at one instance."""
+    """One token at one instance: of a process by its address, or of this one by its client."""
 
-    def __init__(self, url: str, token: str | None) -> None:
-        self._url = url
-        self._token = token
+    def __init__(self, instance: str | Client, token: str | None) -> None:
+        self._headers = {"Authorization": f"Bearer {token}"} if token else {}
+        self._own = aiohttp.ClientSession(instance) if isinstance(instance, str) else None
+        self._session: Any = self._own or instance
         self.status = 0
         self.headers: dict[str, str] = {}
 
     async def __aenter__(self) -> Self:
-        headers = {"Authorization": f"Bearer {self._token}"} if self._token else {}
-        self._session = aiohttp.ClientSession(self._url, headers=headers)
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self._session.close()
+        if self._own is not None:
+            await self._own.close()
 
     async def ask(self, method: str, path: str, body: Any = None, **more: Any) -> Any:
         """The answer as it came; its status is kept beside."""
         given = {} if body is None else {"json": body}
-        async with self._session.request(method, path, **given, **more) as response:
+        async with self.request(method, path, **given, **more) as response:
             self.status, self.headers = response.status, dict(response.headers)
             answer = await response.json()
         wrong = wrong_answer(method, path.partition("?")[0], answer)
@@ -67,13 +71,18 @@ class Rest:
 
     async def lines(self, path: str) -> list[Any]:
         """What a POST answers line by line, without its end, which it must have."""
-        async with self._session.post(path) as response:
+        async with self.request("POST", path) as response:
             assert response.status == 200
             lines = [orjson.loads(line) async for line in response.content]
         for line in lines:
             assert not wrong_answer("POST", path, {"ok": True, "data": line}), line
         assert lines[-1] == {"kind": "end", "lines": len(lines) - 1}
         return lines[:-1]
+
+    def request(self, method: str, path: str, **more: Any) -> Any:
+        """The request as aiohttp makes it, with the token."""
+        headers = self._headers | more.pop("headers", {})
+        return self._session.request(method, path, headers=headers, **more)
 
     async def ok(self, method: str, path: str, body: Any = None, **more: Any) -> Any:
         """The data of an answer that is ok."""

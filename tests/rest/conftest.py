@@ -1,17 +1,22 @@
-"""An operator at the one deployment."""
+"""An operator at a web instance of this process: aiohttp's test client serves the application."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-
 import pytest
+from pytest_aiohttp.plugin import AiohttpClient
 
-from tests.rest.client import Rest
+from rts_server.app import create_app
+from tests.rest.client import Client, Rest
 from tests.world import World
 
 
 @pytest.fixture
-async def operator(world: World) -> AsyncIterator[Rest]:
+async def client(world: World, aiohttp_client: AiohttpClient) -> Client:
+    """Of one more instance of the one deployment, with its Redis, queues and tables."""
+    return await aiohttp_client(create_app(world.stack.settings))
+
+
+@pytest.fixture
+def operator(world: World, client: Client) -> Rest:
     """A token with scope operator."""
-    async with Rest(world.urls[0], world.token("ops", scope="operator")) as client:
-        yield client
+    return Rest(client, world.token("ops", scope="operator"))

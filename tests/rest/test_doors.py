@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from tests.rest.client import ROUTES, Rest
+from tests.rest.client import ROUTES, Client, Rest
 from tests.world import World, name
 
 ANYWHERE = [("GET", "/v1/"), ("POST", "/v1/rooms/x"), ("GET", "/v1/else")]
@@ -16,28 +16,28 @@ def addresses() -> list[tuple[str, str]]:
     return [*filled, *ANYWHERE]
 
 
-async def test_no_door_opens_without_an_operators_token(world: World) -> None:
+async def test_no_door_opens_without_an_operators_token(world: World, client: Client) -> None:
     """All routes: without a token 401, with a user's or another scope's 403, whatever is asked."""
     user, other = world.token(name("eve")), world.token(name("eve"), scope="operators")
     tokens = [(None, "unauthorized", 401), ("x", "unauthorized", 401)]
     tokens += [(user, "forbidden", 403), (other, "forbidden", 403)]
     for token, code, status in tokens:
-        async with Rest(world.urls[0], token) as client:
+        async with Rest(client, token) as rest:
             for method, path in addresses():
-                assert await client.refused(method, path) == code, path
-                assert client.status == status
-                assert ("WWW-Authenticate" in client.headers) == (status == 401)
+                assert await rest.refused(method, path) == code, path
+                assert rest.status == status
+                assert ("WWW-Authenticate" in rest.headers) == (status == 401)
 
 
-async def test_an_expired_token_says_so(world: World) -> None:
+async def test_an_expired_token_says_so(world: World, client: Client) -> None:
     """Behind the grace an operator's token is token_expired."""
     old = world.token("ops", scope="operator", lifetime=-60)
-    async with Rest(world.urls[0], old) as client:
-        assert await client.refused("GET", "/v1/rooms/x") == "token_expired"
-        assert client.status == 401
+    async with Rest(client, old) as rest:
+        assert await rest.refused("GET", "/v1/rooms/x") == "token_expired"
+        assert rest.status == 401
 
 
-async def test_one_scope_of_several_is_enough(world: World) -> None:
+async def test_one_scope_of_several_is_enough(world: World, client: Client) -> None:
     """Scopes are words, as in OAuth."""
-    async with Rest(world.urls[0], world.token("ops", scope="read operator")) as client:
-        assert await client.refused("GET", "/v1/rooms/x") == "not_found"
+    async with Rest(client, world.token("ops", scope="read operator")) as rest:
+        assert await rest.refused("GET", "/v1/rooms/x") == "not_found"
