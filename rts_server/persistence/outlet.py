@@ -79,7 +79,7 @@ class Outlet:
         if refused and accepted is not None:
             self._complaints.say(f"{self._queue.name} refuses records", str(refused))
         done = self.lanes.settle(batch, accepted, time.monotonic())
+        self.wake()
         if done:
             metrics.RELAYED.labels(self._queue.name).inc(len(done))
             self._accepted(done)
-        self.wake()

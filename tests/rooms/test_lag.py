@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
 from rts_server import metrics
 from rts_server.rooms import lag
+from rts_server.rooms.lag import StoredLag
 from tests.rooms.deployed import Deployed
 from tests.waiting import eventually
 
@@ -13,6 +16,31 @@ from tests.waiting import eventually
 def counted() -> float:
     """All observations, whichever bucket they fell into."""
     return float(sum(bucket.get() for bucket in metrics.STORED_SECONDS._buckets))
+
+
+async def test_a_look_that_fails_is_not_the_last(
+    deployed: Deployed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever it raised: the next message is looked for."""
+    monkeypatch.setattr(lag, "EVERY", 0.0)
+    archive, asked = deployed.parts.archive, 0
+
+    async def message(room_id: str, message_id: str) -> object:
+        nonlocal asked
+        asked += 1
+        if asked == 1:
+            raise RuntimeError("cannot schedule new futures")
+        return object()
+
+    monkeypatch.setattr(archive, "message", message)
+    looking, before = StoredLag(archive), counted()
+
+    async def offered() -> bool:
+        looking.offer("room", "message", asyncio.get_running_loop().time())
+        return counted() > before
+
+    await eventually(offered)
+    await looking.close()
 
 
 async def test_one_message_at_a_time_is_looked_for(deployed: Deployed) -> None:
