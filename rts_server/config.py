@@ -36,6 +36,8 @@ class Limits:
     room_name: int = 200
     group_members: int = 1_000
     user_rooms: int = 1_000
+    put_rooms: int = 900
+    stranger_rooms: int = 500
     ids_per_call: int = 100
     mentions: int = 50
     attachments: int = 10

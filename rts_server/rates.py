@@ -26,6 +26,7 @@ RATES: dict[str, Rate] = {
     "changes": Rate(5, 10),
     "room": Rate(100, 200),
     "rooms": Rate(10 / 60, 10),
+    "members": Rate(5, 1000),
     "history": Rate(5, 10),
     "typing": Rate(1 / 3, 1),
     "presence": Rate(1 / 5, 1),
@@ -34,7 +35,8 @@ RATES: dict[str, Rate] = {
     "operator": Rate(200, 400),
     "handshakes": Rate(20, 200),
 }
-"""`commands` and `errors` of a connection; `messages`, `changes`, `rooms` (created), `history`,
+"""`commands` and `errors` of a connection; `messages`, `changes`, `rooms` (created), `members`
+(users named, each of them), `history`,
 `presence`, `presence_ids` and `uploads` of a user; durable events of a `room`; `typing` of a user
 in a room; requests of an `operator`; `handshakes` of an address. Each instance counts for
 itself."""

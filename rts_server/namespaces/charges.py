@@ -32,6 +32,8 @@ _ALSO = {
     "presence.set": "presence",
     "upload.request": "uploads",
 }
+_NAMES = {"room.create": "members", "member.add": "user_ids", "member.remove": "user_ids"}
+"""Commands that name members, and where: anybody can be named, so each name costs."""
 _BY_ID = frozenset({"presence.query", "presence.watch"})
 
 
@@ -58,6 +60,8 @@ def charges(name: str, session: Session, data: dict[str, Any], heard: set[str]) 
         yield Charge("messages", user_id, patience=PATIENCE)
     elif name in CHANGES:
         yield Charge("changes", user_id)
+    if name in _NAMES:
+        yield Charge("members", user_id, float(len(data[_NAMES[name]])))
     if room_id in heard and (name == "message.send" or name in CHANGES):
         yield Charge("room", room_id)
     if name in _ALSO:

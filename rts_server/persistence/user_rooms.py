@@ -13,13 +13,16 @@ from rts_server.pipe import Pipe
 
 State = Literal["in", "out"]
 _HERE = Path(__file__).parent
-_NOTE = Script(_HERE / "user_rooms.lua")
+_EXPIRE = _HERE / "user_rooms_expire.lua"
+_NOTE = Script(_EXPIRE, _HERE / "user_rooms.lua")
 _MARK = _HERE / "user_rooms_mark.lua"
 _READ = Script(IDENTITY, _MARK, _HERE / "user_rooms_read.lua")
 _SHARED = Script(IDENTITY, _MARK, _HERE / "user_rooms_shared.lua")
-_DONE = Script(IDENTITY, _HERE / "user_rooms_complete.lua")
+_DONE = Script(IDENTITY, _EXPIRE, _HERE / "user_rooms_complete.lua")
 YOUNG = 60_000
 """Milliseconds after which a rebuilt index is rebuilt once more: the queue may have been behind."""
+EMPTY = 86_400_000
+"""Milliseconds for which an index with no room "in" is kept."""
 _MARKS = (b"#ver", b"#complete")
 SLICE = 100
 
@@ -60,7 +63,7 @@ class UserRooms:
         calls: list[Call] = [
             (
                 [keys.user_rooms(user_id)],
-                [*change, keys.user_channel(user_id), keys.presence_channel(user_id)],
+                [*change, keys.user_channel(user_id), keys.presence_channel(user_id), EMPTY],
             )
             for user_id, change in changes
         ]
@@ -80,17 +83,19 @@ class UserRooms:
         answers = await _READ.many(self._reads, [([keys.user_rooms(u)], []) for u in user_ids])
         return [_index(complete, pairs) for complete, pairs in answers]
 
-    async def full(self, room_id: str, user_ids: list[str], most: int) -> bool:
-        """Whether one of them is in `most` rooms already, and not in this one."""
+    async def crowded(self, room_id: str, user_ids: list[str], least: int) -> dict[str, int]:
+        """Those of them who are in so many rooms or more, and not in this one: in how many."""
         async with self._redis.pipeline(transaction=False) as pipe:
             for user_id in user_ids:
                 pipe.hlen(keys.user_rooms(user_id))
             sizes = await pipe.execute()
-            many = [user for user, size in zip(user_ids, sizes, strict=True) if size >= most]
+            many = [user for user, size in zip(user_ids, sizes, strict=True) if size >= least]
             for user_id in many:
                 pipe.hgetall(keys.user_rooms(user_id))
             rooms = await pipe.execute()
-        return any(_full(one, room_id.encode(), most) for one in rooms)
+        here = room_id.encode()
+        counts = {user: _elsewhere(one, here) for user, one in zip(many, rooms, strict=True)}
+        return {user: count for user, count in counts.items() if count >= least}
 
     async def shared(self, user_id: str, others: list[str]) -> dict[str, bool | None]:
         """Whether the user is in a room together with others; None where the index cannot tell.
@@ -107,7 +112,7 @@ class UserRooms:
 
     async def complete(self, user_id: str) -> None:
         """Mark the hash as rebuilt: from now on what is not in it is not."""
-        await _DONE.run(self._redis, [keys.user_rooms(user_id)], [YOUNG])
+        await _DONE.run(self._redis, [keys.user_rooms(user_id)], [YOUNG, EMPTY])
 
 
 def _index(complete: int, pairs: list[bytes]) -> Index:
@@ -117,10 +122,11 @@ def _index(complete: int, pairs: list[bytes]) -> Index:
     return Index(rooms, bool(complete), version)
 
 
-def _full(rooms: dict[bytes, bytes], room_id: bytes, most: int) -> bool:
+def _elsewhere(rooms: dict[bytes, bytes], room_id: bytes) -> int:
+    """In how many rooms a user is; 0 for who is in this one: they stay."""
     if rooms.get(room_id, b"").endswith(b":in"):
-        return False
-    return sum(value.endswith(b":in") for value in rooms.values()) >= most
+        return 0
+    return sum(value.endswith(b":in") for value in rooms.values())
 
 
 def _parse(room_id: str, value: bytes) -> Membership:

@@ -17,14 +17,14 @@ class Memberships:
     def __init__(
         self, settings: Settings, appends: Appends, user_rooms: UserRooms, archive: Archive
     ) -> None:
-        self._most = settings.limits.user_rooms
+        self._limits = settings.limits
         self._appends = appends
         self._user_rooms = user_rooms
         self._archive = archive
 
     async def add(self, room_id: str, actor_id: str, user_ids: list[str], role: str) -> Done:
         """Append new members, if any are new. Raises Refusal."""
-        await self.must_fit(room_id, user_ids)
+        await self.must_fit(room_id, user_ids, actor_id)
         return await self._appends.append(events.member_added(room_id, actor_id, user_ids, role))
 
     async def remove(self, room_id: str, actor_id: str, user_ids: list[str]) -> Done:
@@ -58,7 +58,22 @@ class Memberships:
 
         return self._appends.agree("stored", stored)
 
-    async def must_fit(self, room_id: str, user_ids: list[str]) -> None:
-        """Nobody is put into more rooms than a user may be in, by whomever; who is in stays."""
-        if await self._user_rooms.full(room_id, user_ids, self._most):
-            raise errors.LimitExceeded(f"A user is in at most {self._most} rooms.")
+    async def must_fit(
+        self, room_id: str, user_ids: list[str], actor_id: str | None = None
+    ) -> None:
+        """Nobody is in more rooms than a user may be; who is in stays. Raises LimitExceeded.
+
+        The last of them are for the rooms of the user's own and those of operators (`actor_id`
+        None), and others with whom the user shares no room stop long before.
+        """
+        limits = self._limits
+        least = min(limits.user_rooms, limits.stranger_rooms)
+        crowded = await self._user_rooms.crowded(room_id, user_ids, least)
+        others = [user_id for user_id in crowded if actor_id not in (None, user_id)]
+        shared = await self._user_rooms.shared(actor_id, others) if actor_id and others else {}
+        for user_id, count in crowded.items():
+            most = limits.user_rooms
+            if user_id in others:
+                most = limits.put_rooms if shared[user_id] else limits.stranger_rooms
+            if count >= min(most, limits.user_rooms):
+                raise errors.LimitExceeded(f"A user is in at most {limits.user_rooms} rooms.")

@@ -49,7 +49,7 @@ class Rooms:
         """(room_id, whether it is new, the append). Raises NotFound where one is not a member."""
         room, joining = new_room(creator, command)
         room_id: str = room["room_id"]
-        await self._memberships.must_fit(room_id, [one.user_id for one in joining])
+        await self._memberships.must_fit(room_id, [one.user_id for one in joining], creator.user_id)
         request_id = f"create:{secrets.token_hex(16)}"
         request = events.room_created(room, creator.user_id, joining, request_id)
         try:

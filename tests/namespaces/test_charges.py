@@ -20,3 +20,16 @@ def test_a_room_is_charged_by_its_members_only() -> None:
     for name, of_user in (("message.send", "messages"), ("message.react", "changes")):
         assert rates(name, "r") == {of_user, "room"}
         assert rates(name, "other") == {of_user}
+
+
+def test_everybody_who_is_named_costs() -> None:
+    """Anybody can be named: a hundred names are a hundred of the rate, in every command."""
+    session = Session("sid", "eio", Identity("alice", 0), {}, {}, "session", Outgoing())
+    named = [f"u{n}" for n in range(100)]
+    for name, field in (
+        ("room.create", "members"),
+        ("member.add", "user_ids"),
+        ("member.remove", "user_ids"),
+    ):
+        found = {one.rate: one.cost for one in charges(name, session, {field: named}, set())}
+        assert found["members"] == 100

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -14,11 +15,15 @@ from hypothesis import strategies as st
 from redis.asyncio import Redis
 
 from rts_server import keys
+from rts_server.config import Limits, Settings
+from rts_server.errors import LimitExceeded
 from rts_server.persistence import user_rooms
-from rts_server.persistence.user_rooms import Membership, UserRooms
+from rts_server.persistence.user_rooms import EMPTY, Membership, UserRooms
+from rts_server.rooms.memberships import Memberships
 from tests.waiting import PATIENCE
 
 USER = "a{b}:*%"
+NOTHING: Any = None
 CHANGES = st.lists(
     st.builds(
         Membership,
@@ -153,7 +158,52 @@ async def test_only_who_is_in_too_many_other_rooms_is_full(fake: FakeAsyncRedis)
     await rooms.note("alice", "one", 1, 1, "in")
     await rooms.note("alice", "two", 1, 1, "in")
     await rooms.note("alice", "left", 1, 1, "out")
-    assert await rooms.full("three", ["bob", "alice"], 2)
-    assert not await rooms.full("three", ["bob", "alice"], 3)
-    assert not await rooms.full("two", ["alice"], 2)
-    assert await rooms.full("left", ["alice"], 2)
+    assert await rooms.crowded("three", ["bob", "alice"], 2) == {"alice": 2}
+    assert not await rooms.crowded("three", ["bob", "alice"], 3)
+    assert not await rooms.crowded("two", ["alice"], 2)
+    assert await rooms.crowded("left", ["alice"], 2)
+
+
+async def test_an_index_with_no_room_in_goes_by_itself(redis: Redis) -> None:
+    """Of who only came, or is out of all rooms; with a room it stays."""
+    index, key = UserRooms(redis), keys.user_rooms(USER)
+    await index.complete(USER)
+    assert 0 < await redis.pttl(key) <= EMPTY
+    await index.note(USER, "r", 1, 1, "in")
+    assert await redis.pttl(key) == -1
+    await index.complete(USER)
+    await index.note(USER, "other", 1, 1, "out")
+    assert await redis.pttl(key) == -1
+    await index.note(USER, "r", 1, 2, "out")
+    assert 0 < await redis.pttl(key) <= EMPTY
+
+
+async def test_others_cannot_fill_a_list(redis: Redis) -> None:
+    """Strangers stop first, people one shares a room with later, oneself and operators last."""
+    index = UserRooms(redis)
+    limits = replace(Limits(), user_rooms=6, put_rooms=4, stranger_rooms=2)
+    memberships = Memberships(Settings(limits=limits), NOTHING, index, NOTHING)
+    await index.note("friend", "r0", 1, 1, "in")
+
+    async def takes(actor: str | None) -> bool:
+        try:
+            await memberships.must_fit("new", [USER], actor)
+        except LimitExceeded:
+            return False
+        return True
+
+    found = []
+    for n in range(7):
+        found.append([await takes(actor) for actor in ("stranger", "friend", USER, None)])
+        await index.note(USER, f"r{n}", 1, 1, "in")
+    assert found == [
+        [True, True, True, True],
+        [True, True, True, True],
+        [False, True, True, True],
+        [False, True, True, True],
+        [False, False, True, True],
+        [False, False, True, True],
+        [False, False, False, False],
+    ]
+    await index.note(USER, "new", 1, 1, "in")
+    assert await takes("stranger")
