@@ -13,7 +13,7 @@ from redis.exceptions import ResponseError
 from rts_server import errors, loops
 from rts_server.loops import Loop, forever
 from rts_server.tasks import cancelled
-from tests.waiting import eventually
+from tests.waiting import PATIENCE, eventually
 
 
 class Steps:
@@ -72,7 +72,7 @@ async def test_a_cancellation_that_a_step_swallowed_ends_it_all_the_same() -> No
     task = asyncio.create_task(forever("of a test", swallow))
     await waiting.wait()
     task.cancel()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         await task
 
 

@@ -18,7 +18,7 @@ from rts_server.parts import connect, pool
 from rts_server.pipe import Pipe
 from rts_server.primary import Primary
 from tests.hangups import hanging_up
-from tests.waiting import eventually
+from tests.waiting import PATIENCE, eventually
 
 ASKED = 60
 
@@ -42,7 +42,7 @@ async def by_link(url: str) -> None:
             link = await Link.open(links, lambda reply: None)
         except (RedisError, OSError):
             continue
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE):
             await link.gone
 
 
@@ -106,7 +106,7 @@ async def lost_in_the_handshake(url: str, monkeypatch: pytest.MonkeyPatch) -> No
     heard: list[bytes] = []
     subscriber = Subscriber(url, lambda channel, data: heard.append(data), lambda: None)
     subscriber.start()
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE):
         await subscriber.subscribe(["a"])
     monkeypatch.undo()
     async with Redis.from_url(url) as redis:

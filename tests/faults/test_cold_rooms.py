@@ -20,10 +20,8 @@ from tests.faults.sender import Sender
 from tests.faults.test_parts_lost import heard
 from tests.flows.test_commands import ok
 from tests.js_client import JsClient
-from tests.waiting import until
+from tests.waiting import PATIENCE, until
 from tests.world import World, name, placed
-
-pytestmark = pytest.mark.timeout(180)
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +73,7 @@ async def until_placed(world: World, room_id: str, count: int) -> None:
 
 async def patiently(client: JsClient, command: str, asked: dict[str, Any]) -> Any:
     """The answer of a client that repeats what is retryable."""
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(PATIENCE):
         while not (answer := await client.emit(command, asked))["ok"]:
             assert answer["error"]["retryable"], answer
         return answer["data"]

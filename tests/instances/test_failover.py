@@ -21,8 +21,6 @@ from tests.proxy import Proxy
 from tests.waiting import PATIENCE, until
 from tests.world import Process, World, name
 
-pytestmark = pytest.mark.timeout(180)
-
 
 def place(url: str) -> tuple[str, int]:
     """Host and port of a Redis."""

@@ -123,7 +123,7 @@ async def test_who_was_told_accepted_hears_the_rest_without_the_instance(
             await asyncio.to_thread(until, lambda: pair.webs[0].ended, 60)
         finally:
             aws.signal(signal.SIGCONT)
-        await other.until(lambda: bool(other.of_type("message.status")), 30)
+        await other.until(lambda: bool(other.of_type("message.status")))
         (told,) = other.of_type("message.status")
         (during,) = (one for one in sender.acked.values() if one["status"] == "accepted")
         assert told["data"]["message_id"] == during["message_id"]

@@ -16,8 +16,6 @@ from tests.rest.client import Rest
 from tests.waiting import eventually, until
 from tests.world import World, name
 
-pytestmark = pytest.mark.timeout(180)
-
 HANG_UPS = 150
 
 

@@ -23,6 +23,7 @@ from rts_server.rooms.appender import APPEND
 from tests.persistence.post import Post
 from tests.proxy import Proxy
 from tests.rooms.bench import FAR, Bench
+from tests.waiting import PATIENCE
 from tests.world import free_port
 
 STATUS = {"message_id": "m", "client_msg_id": "c", "status": "queued"}
@@ -51,7 +52,7 @@ async def listening(redis: Redis, channel: str) -> AsyncIterator[list[dict[str, 
 
 async def something(heard: list[dict[str, Any]]) -> None:
     """Wait until something was heard."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE):
         while not heard:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
 
@@ -98,7 +99,7 @@ async def test_one_who_is_nowhere_is_not_waited_for(
     monkeypatch.setattr(statuses, "AGAIN", (0.0,))
     said = Statuses(redis)
     said.tell("r", "alice", STATUS)
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE):
         await said.settled()
     await said.close()
 
@@ -125,7 +126,7 @@ async def test_the_relay_tells_the_senders_of_an_origin_that_is_gone(
     async with listening(redis, keys.user_channel("alice")) as heard:
         one = Relay(Settings(relay_lease=1.0), redis)
         task = asyncio.create_task(one.run())
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE):
             while await redis.xlen(outbox):  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
         if age:

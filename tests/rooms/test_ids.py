@@ -17,6 +17,7 @@ from rts_server.persistence.scripts import IDENTITY, Script
 from rts_server.rooms.appender import FENCE
 from tests.rooms.bench import Bench, message
 from tests.rooms.deployed import Deployed
+from tests.waiting import PATIENCE
 
 WINDOW = 0.3
 
@@ -32,7 +33,7 @@ async def short(redis: Redis, valkey_url: str, tables: None) -> AsyncIterator[De
 async def forgotten(deployed: Deployed, room_id: str, sender: str, client_msg_id: str) -> str:
     """The id of a message once Redis' memory of it has ended."""
     message_id = keys.message_id(room_id, sender, client_msg_id)
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(PATIENCE):
         while await deployed.redis.exists(keys.room(room_id).idem(message_id)):  # noqa: ASYNC110
             await asyncio.sleep(0.01)
     return message_id
@@ -40,7 +41,7 @@ async def forgotten(deployed: Deployed, room_id: str, sender: str, client_msg_id
 
 async def complete(deployed: Deployed, room_id: str) -> None:
     """Wait until all ids of a room are known to Redis."""
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(PATIENCE):
         while not await deployed.redis.getbit(f"{keys.room(room_id).prefix}ids", 0):  # noqa: ASYNC110
             await asyncio.sleep(0.01)
 
