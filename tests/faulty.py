@@ -140,6 +140,11 @@ def early_queued() -> None:
     rewrite(appender.APPEND, "status = 'pending'", "status = 'queued'")
 
 
+def queued_at_once() -> None:
+    """A first answer says queued too: what is in the outbox is as safe as the queue."""
+    rewrite(appender.APPEND, "answer, 'pending', read_on", "answer, 'queued', read_on")
+
+
 def partly() -> None:
     """Trap 10: a replay that did not fit counts as whole."""
     vars_of(standing.Since, whole=property(lambda self: self.events is not None))
@@ -192,6 +197,7 @@ FAULTS: dict[str, Callable[[], Any]] = {
     "no_eviction": no_eviction,
     "no_repeat": no_repeat,
     "early_queued": early_queued,
+    "queued_at_once": queued_at_once,
     "partly": partly,
     "hang_at_end": hang_at_end,
     "mistaken": mistaken,

@@ -14,8 +14,10 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 from tests.nemesis.plan import plan, shown
-from tests.nemesis.report import report
+from tests.nemesis.report import everything, report
 from tests.nemesis.run import once
+
+HISTORY = "history.txt"
 
 
 def main() -> int:
@@ -28,6 +30,7 @@ def main() -> int:
         began = time.monotonic()
         with _folder(options.data, seed) as folder:
             outcome = asyncio.run(once(Path(folder), rounds, seed, _tell, options.without))
+            (Path(folder) / HISTORY).write_text(everything(outcome.history))
         commands, heard = len(outcome.history.commands), len(outcome.history.heard)
         print(
             f"seed {seed}: {len(outcome.violations)} violations, {commands} commands, "

@@ -177,17 +177,19 @@ class Device:
                 self._stale.add(room["room_id"])
 
     async def _list(self, room_id: str) -> None:
-        """All pages, newest first, while events go on being applied."""
-        held = self.rooms[room_id]
+        """Where the room stands, then all pages, newest first, while events go on being applied."""
         self._stale.discard(room_id)
+        told = (await self.do("room.get", {"room_id": room_id})).ok
+        held = self.rooms.get(room_id)
+        if told is None or held is None:  # no member any more; room.removed says so
+            return
+        held.learn(told["room"])
         held.whole = True
         before: Json = {}
         while held.whole:
             asked = {"room_id": room_id, "limit": PAGE} | before
             page = (await self.do("message.list", asked)).ok
-            if page is None:  # no member any more; room.removed says so
-                break
-            if not held.whole:  # reset meanwhile: the page could leave a hole
+            if page is None or not held.whole:  # reset meanwhile: the page could leave a hole
                 break
             held.page(page["messages"])
             if not page["has_more"]:

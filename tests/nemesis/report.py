@@ -14,6 +14,8 @@ MOST = 120
 """Lines of one timeline."""
 TEXT = 180
 FEW = 4
+OBSERVER = "?"
+"""In the name of a device that only looks in the end."""
 
 
 def report(history: History, violations: list[Violation]) -> str:
@@ -37,22 +39,38 @@ def _sentence(violation: Violation) -> str:
 
 
 def timeline(history: History, violation: Violation) -> list[str]:
-    """The room's lines around the violation, with all faults."""
+    """The room's lines around the violation (without a moment: the last ones), with all faults."""
+    entries = [e for e in _entries(history, violation.room_id) if OBSERVER not in e[1]]
+    at = violation.at
+    shown = [e for e in entries if at is None or abs(e[0] - at) <= AROUND]
+    if len(shown) > MOST:
+        middle = len(shown) if at is None else sum(e[0] <= at for e in shown) + MOST // 4
+        shown = shown[max(0, middle - MOST) : middle]
+    return [_line(entry) for entry in shown]
+
+
+def everything(history: History) -> str:
+    """All of it, to be kept beside the logs."""
+    rooms = sorted({heard.room_id for heard in history.heard if heard.room_id})
+    parts = [[f"room {room_id}", *map(_line, _entries(history, room_id))] for room_id in rooms]
+    return "\n".join(line for part in parts for line in part)
+
+
+def _line(entry: tuple[float, str]) -> str:
+    return f"{entry[0]:8.3f}  {entry[1]}"
+
+
+def _entries(history: History, room_id: str) -> list[tuple[float, str]]:
     entries = [*_faults(history), *_sessions(history)]
     for command in history.commands:
-        if _concerns(command, violation.room_id):
+        if _concerns(command, room_id):
             entries += _command(command)
     entries += [
         (heard.at, f"{heard.session.device:10} heard  {_event(heard)}")
         for heard in history.heard
-        if heard.room_id == violation.room_id
+        if heard.room_id == room_id
     ]
-    at = violation.at
-    shown = [e for e in sorted(entries) if at is None or abs(e[0] - at) <= AROUND]
-    if len(shown) > MOST:
-        middle = len(shown) if at is None else sum(e[0] <= at for e in shown) + MOST // 4
-        shown = shown[max(0, middle - MOST) : middle]
-    return [f"{moment:8.3f}  {text}" for moment, text in shown]
+    return sorted(entries)
 
 
 def _concerns(command: Command, room_id: str) -> bool:

@@ -15,6 +15,7 @@ from tests.nemesis.ending import look, rest
 from tests.nemesis.people import Owner, Person
 from tests.nemesis.plan import Fault, Round
 from tests.nemesis.recorder import Final, History, Violation
+from tests.nemesis.report import OBSERVER
 
 FINISH_WITHIN = 60.0
 """Seconds in which everything begun must have got its answer once all is well."""
@@ -101,7 +102,9 @@ class Game:
 
     def observer(self, user: str, instance: int) -> Device:
         """A new device that has heard nothing yet."""
-        self._observers.append(self._device(user, instance, f"{user}?{instance}", "frames"))
+        self._observers.append(
+            self._device(user, instance, f"{user}{OBSERVER}{instance}", "frames")
+        )
         return self._observers[-1]
 
     async def open(self) -> None:
