@@ -33,6 +33,7 @@ LONGEST = (
     "instances/test_traps.py",
     "instances/test_order.py",
     "faults/test_parts_lost.py",
+    "nemesis/test_nemesis.py",
     "flows/test_two_thousand.py",
     "deployment/test_nginx.py",
     "instances/test_presence.py",
