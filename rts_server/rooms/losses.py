@@ -42,8 +42,8 @@ class Losses:
 
     async def generations(self) -> list[str]:
         """The memory of Redis per partition: another one after every loss."""
-        calls = [([keys.generation(part)], ()) for part in range(keys.PARTITIONS)]
-        return [found.decode() for found in await _GENERATION.many(self._redis, calls)]
+        parts = [keys.generation(part) for part in range(keys.PARTITIONS)]
+        return [found.decode() for found in await _GENERATION.run(self._redis, parts, ())]
 
     async def recover(self, stands: Mapping[str, set[Position]]) -> set[str]:
         """Load every cold room whose archive stands elsewhere than its listeners; the rooms done.

@@ -10,7 +10,7 @@ if state == 'warm' then return {state} end
 if state == 'quiet' then return {state, head.epoch, head.offset} end
 
 -- No head, and longer in memory than one lives: nothing was written for as long.
-local memory, born = generation(KEYS[11], now)
+local memory, born = generation(KEYS[11], now, identity())
 if redis.call('EXISTS', HEAD) == 0 and now - born >= tonumber(ARGV[7]) then return {'settled'} end
 
 local known = redis.pcall('GET', KEYS[10])
