@@ -205,7 +205,7 @@ class MessageEdit(Command):
     room_id = identifier(required=True)
     message_id = identifier(required=True)
     text = text()
-    mentions = fields.List(user(), validate=Length(0, LIMITS.mentions))
+    mentions = Items(user(), 0, LIMITS.mentions)
     metadata = Metadata()
     version = Whole(1, LARGEST_SEQ)
 
