@@ -20,7 +20,7 @@ from bench.ground import ground, stack_in
 from bench.machine import allow_files, cores, described, pinned
 from bench.results import Rounds
 from bench.workloads import Measured, Round, Sizes, rows
-from rts_server.dev.stack import Stack
+from rts_server.tools.dev.stack import Stack
 from tests.node import node
 
 READING = (

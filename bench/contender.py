@@ -12,9 +12,9 @@ from pathlib import Path
 
 from bench.connection import HOST
 from bench.machine import cores, cpu_seconds, pinned, resident_bytes
-from rts_server.dev import ports
-from rts_server.dev.child import Child, end
-from rts_server.dev.stack import Stack
+from rts_server.tools.dev import ports
+from rts_server.tools.dev.managed_process import ManagedProcess, end
+from rts_server.tools.dev.stack import Stack
 from tests.node import ensure_modules, node
 from tests.world import free_port
 
@@ -68,7 +68,9 @@ async def running(contender: Contender, instances: int, stack: Stack) -> AsyncIt
     log = stack.data / "logs" / f"{name}.log"
     environment = stack.environment()
     children = [
-        Child(name, contender.command, log=log, environment=environment | {"RTS_PORT": str(number)})
+        ManagedProcess(
+            name, contender.command, log=log, environment=environment | {"RTS_PORT": str(number)}
+        )
         for number in numbers
     ]
     try:

@@ -17,8 +17,8 @@ import jwt
 from bench.connection import Connection, Seen
 from bench.contender import Contender, running
 from bench.machine import cores, cpu_seconds, pinned
-from rts_server.dev.child import Child, end
-from rts_server.dev.stack import Stack
+from rts_server.tools.dev.managed_process import ManagedProcess, end
+from rts_server.tools.dev.stack import Stack
 
 PER_CALL = 100
 AT_ONCE = 16
@@ -40,7 +40,7 @@ class Ground:
     """`crowd` is one room's members, `pairs` two users each; rooms by id."""
 
     stack: Stack
-    relay: Child
+    relay: ManagedProcess
     room_id: str = ""
     crowd: list[User] = field(default_factory=list)
     pairs: list[tuple[User, User]] = field(default_factory=list)
@@ -72,7 +72,7 @@ async def ground(stack: Stack, ours: Contender, size: int, pairs: int) -> AsyncI
     environment = stack.environment()
     command = [sys.executable, "-m", "rts_server", "relay"]
     log = stack.data / "logs" / "relay.log"
-    relay = Child("relay", command, log=log, environment=environment)
+    relay = ManagedProcess("relay", command, log=log, environment=environment)
     _, _, others = cores()
     try:
         with pinned(others):

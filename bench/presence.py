@@ -24,7 +24,7 @@ from bench.ground import AT_ONCE, Ground, User, ground, stack_in
 from bench.load import Act, Plan, play
 from bench.machine import allow_files, cores, described, pinned
 from bench.workloads import percentile
-from rts_server.dev.stack import Stack
+from rts_server.tools.dev.stack import Stack
 
 TIMES = (1, 10)
 WATCHED = 500

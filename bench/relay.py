@@ -26,10 +26,10 @@ from redis.asyncio import Redis
 from bench.ground import clean
 from bench.machine import cores, cpu_seconds, described, pinned
 from rts_server import keys
-from rts_server.dev.aws import CREDENTIALS
-from rts_server.dev.child import Child, end
-from rts_server.dev.ports import LOCAL
-from rts_server.dev.valkey import Valkey
+from rts_server.tools.dev.aws import CREDENTIALS
+from rts_server.tools.dev.managed_process import ManagedProcess, end
+from rts_server.tools.dev.ports import LOCAL
+from rts_server.tools.dev.valkey import Valkey
 from tests.world import free_port
 
 COMMAND = (sys.executable, "-m", "rts_server", "relay")
@@ -59,7 +59,7 @@ def main(messages: int, rooms: int, text: int, rounds: int) -> None:
             "AWS_ENDPOINT_URL": f"http://{LOCAL}:{port}",
             "RTS_JWT_SECRET": secrets.token_hex(32),
         }
-        relay = Child("relay", COMMAND, log=data / "relay.log", environment=environment)
+        relay = ManagedProcess("relay", COMMAND, log=data / "relay.log", environment=environment)
         try:
             with pinned(generator):
                 records = _records(messages, rooms, text)
@@ -105,7 +105,7 @@ def _records(messages: int, rooms: int, text: int) -> list[tuple[str, dict[str, 
 
 
 def _drained(
-    url: str, relay: Child, core: set[int], records: list[tuple[str, dict[str, str]]]
+    url: str, relay: ManagedProcess, core: set[int], records: list[tuple[str, dict[str, str]]]
 ) -> tuple[float, float]:
     """(CPU seconds, seconds) of a relay that runs already, from the first entry to the last."""
     with pinned(core):
@@ -117,7 +117,7 @@ def _drained(
 
 
 async def _drain(
-    url: str, relay: Child, records: list[tuple[str, dict[str, str]]]
+    url: str, relay: ManagedProcess, records: list[tuple[str, dict[str, str]]]
 ) -> tuple[float, float]:
     assert relay.pid is not None
     async with Redis.from_url(url) as redis:
@@ -141,7 +141,7 @@ async def _drain(
         return cpu_seconds(relay.pid) - before, time.monotonic() - began
 
 
-async def _until(holds: Callable[[], Awaitable[Any]], relay: Child) -> None:
+async def _until(holds: Callable[[], Awaitable[Any]], relay: ManagedProcess) -> None:
     deadline = time.monotonic() + WITHIN
     while True:
         if await holds():

@@ -19,8 +19,8 @@ from bench.contender import Contender, running
 from bench.ground import clean
 from bench.machine import allow_files, cpu_seconds, described, resident_bytes
 from rts_server import auth
-from rts_server.dev.child import Child, end
-from rts_server.dev.stack import Stack
+from rts_server.tools.dev.managed_process import ManagedProcess, end
+from rts_server.tools.dev.stack import Stack
 
 SCRIPT = Path(__file__).parents[1] / "scripts" / "rooms.py"
 LOOK = 0.5
@@ -57,7 +57,7 @@ async def _run(stack: Stack, rooms: int, members: int) -> None:
     _write(manifest, rooms, members)
     click.echo(f"{described()}. {rooms:,} rooms × {members} members.")
     log = stack.data / "logs" / "relay.log"
-    relay = Child("relay", [*PYTHON, "relay"], log=log, environment=stack.environment())
+    relay = ManagedProcess("relay", [*PYTHON, "relay"], log=log, environment=stack.environment())
     relay.start()
     try:
         async with running(Contender("ours", (*PYTHON, "serve")), 1, stack) as servers:

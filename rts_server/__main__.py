@@ -13,9 +13,9 @@ from botocore.exceptions import BotoCoreError, ClientError
 from redis.exceptions import RedisError
 
 from rts_server import auth, config
-from rts_server.cli.rooms import rooms
 from rts_server.config import ConfigError, Settings
 from rts_server.errors import Unavailable
+from rts_server.tools.cli.rooms import rooms
 
 DATA = ".rts"
 
@@ -54,13 +54,13 @@ def relay() -> None:
 @click.option("--data", type=click.Path(path_type=Path), default=DATA, show_default=True)
 def dev(instances: int, port: int | None, fresh: bool, limits: str | None, data: Path) -> None:
     """Run everything on this machine: Valkey, a local AWS, relay, web."""
-    from rts_server.dev.session import Options, run
-    from rts_server.dev.trouble import Trouble
+    from rts_server.tools.dev.session import Options, run
+    from rts_server.tools.dev.stack_error import StackError
 
     try:
         run(Options(data, instances, port, fresh, limits))
-    except (Trouble, ConfigError) as error:
-        _fail(str(error), 1 if isinstance(error, Trouble) else 2)
+    except (StackError, ConfigError) as error:
+        _fail(str(error), 1 if isinstance(error, StackError) else 2)
 
 
 @main.command()
@@ -95,13 +95,13 @@ def trace(
     data: Path,
 ) -> None:
     """Tell the story of a message from logs, Redis and tables, without its text."""
-    from rts_server.dev.running import reached
-    from rts_server.persistence.story import FUNCTIONS, Logs, Unknown, story
+    from rts_server.admin.message_timeline import FUNCTIONS, Logs, UnknownMessage, story
+    from rts_server.tools.dev.running import reached
 
     where = Logs(logs or data / "logs", (*FUNCTIONS, *groups), hours)
     try:
         steps = asyncio.run(story(reached(_settings(), data), message_id, where, room))
-    except Unknown:
+    except UnknownMessage:
         _fail("No log of that time names this message; give its --room, or more --hours.", 1)
     except (RedisError, BotoCoreError, ClientError, Unavailable) as error:
         _fail(f"The story cannot be told: {type(error).__name__}.", 1)

@@ -9,28 +9,28 @@ from functools import partial
 
 from aiohttp import web
 
-from rts_server import loops
-from rts_server.adapter.everywhere import Everywhere
-from rts_server.adapter.hearing import Hearing
-from rts_server.adapter.manager import Manager
 from rts_server.auth import Tokens
 from rts_server.config import Settings
 from rts_server.drain import Drain
 from rts_server.engine.server import Server
-from rts_server.files.store import Store
+from rts_server.files.store import ObjectStore
 from rts_server.files.uploads import Uploads
-from rts_server.namespaces.chat import Chat, Reads, Writes
+from rts_server.namespaces.chat import ChatNamespace, ChatReads, ChatWrites
 from rts_server.namespaces.connections import Connections
-from rts_server.namespaces.greeting import Greeting
 from rts_server.namespaces.presence import PresenceNamespace
 from rts_server.namespaces.receipts import ReceiptsNamespace
-from rts_server.parts import Parts, Presence, start_tracing
+from rts_server.namespaces.session_start import SessionStart
 from rts_server.persistence.revocations import Revocations
-from rts_server.presence.roster import Roster
+from rts_server.presence.instance_registry import InstanceRegistry
+from rts_server.realtime.control_channel import ControlChannel
+from rts_server.realtime.manager import ClientManager
+from rts_server.realtime.subscriptions import Subscriptions
 from rts_server.rest import demo, health, operators
 from rts_server.rest.instances import InstanceRoutes, PresenceRoutes
-from rts_server.tasks import cancelled
-from rts_server.watch import Watch
+from rts_server.runtime import loops
+from rts_server.runtime.process_monitor import ProcessMonitor
+from rts_server.runtime.tasks import cancelled
+from rts_server.services import PresenceServices, Services, start_tracing
 
 log = logging.getLogger(__name__)
 
@@ -40,27 +40,27 @@ DRAIN = web.AppKey("drain", Drain)
 def create_app(settings: Settings) -> web.Application:
     """The web process: Socket.IO namespaces, health, and under dev the demo page."""
     app = web.Application()
-    parts = Parts(settings, start_tracing(settings, "rts-web"))
-    hearing = Hearing(
+    parts = Services(settings, start_tracing(settings, "rts-web"))
+    hearing = Subscriptions(
         settings, parts.redis, parts.standings, parts.fates.hear, parts.origin, parts.primary
     )
     hearing.lost.losses = parts.losses
-    server = Server(settings, Manager())
-    presence = Presence(settings, parts, hearing)
+    server = Server(settings, ClientManager())
+    presence = PresenceServices(settings, parts, hearing)
     tokens = Tokens(settings)
-    everywhere = Everywhere(parts.redis)
+    everywhere = ControlChannel(parts.redis)
     connections = Connections(
         settings, server, presence.online, tokens, parts.revocations, everywhere
     )
     presence.lease.lost = partial(_give_up, presence, connections, server)
-    store = Store(settings)
+    store = ObjectStore(settings)
     told = parts.receipts, parts.unread
-    greeting = Greeting(settings, hearing, parts.chat_lists, told)
+    greeting = SessionStart(settings, hearing, parts.chat_lists, told)
     uploads = Uploads(settings, store, parts.redis)
-    writes = Writes(parts.rooms, parts.memberships, parts.messages, parts.unread, uploads)
-    reads = Reads(parts.chat_lists, parts.history, parts.members, parts.sync)
+    writes = ChatWrites(parts.rooms, parts.memberships, parts.messages, parts.unread, uploads)
+    reads = ChatReads(parts.chat_lists, parts.history, parts.members, parts.sync)
     sockets = settings, server, connections
-    chat = Chat(*sockets, greeting, writes, reads)
+    chat = ChatNamespace(*sockets, greeting, writes, reads)
     receipts = ReceiptsNamespace(*sockets, told, (parts.chat_lists, parts.members))
     watching = presence.presences, presence.watches
     here = PresenceNamespace(*sockets, parts.chat_lists, parts.typing, watching)
@@ -72,7 +72,7 @@ def create_app(settings: Settings) -> web.Application:
     drain = app[DRAIN] = Drain(settings, server, (chat, receipts, here), parts)
     health.add_routes(app, partial(_not_ready, drain, hearing, (parts.revocations, tokens)))
     hearing.told = _told(connections, presence, drain)
-    roster = Roster(parts.redis)
+    roster = InstanceRegistry(parts.redis)
     instances = InstanceRoutes(roster, everywhere)
     whereabouts = PresenceRoutes(presence.presences, roster)
     resources = [*parts.for_operators(store, presence.presences), instances, whereabouts]
@@ -81,7 +81,7 @@ def create_app(settings: Settings) -> web.Application:
         demo.add_routes(app, settings)
 
     async def lifespan(_: web.Application) -> AsyncIterator[None]:
-        async with parts, Watch(settings, "web", parts.origin) as watch:
+        async with parts, ProcessMonitor(settings, "web", parts.origin) as watch:
             server.pressure = watch.pressure
             hearing.start()
             revoking = asyncio.create_task(parts.revocations.run())
@@ -102,7 +102,9 @@ def create_app(settings: Settings) -> web.Application:
     return app
 
 
-def _not_ready(drain: Drain, hearing: Hearing, starting: tuple[Revocations, Tokens]) -> list[str]:
+def _not_ready(
+    drain: Drain, hearing: Subscriptions, starting: tuple[Revocations, Tokens]
+) -> list[str]:
     """Why another instance would do better; what is missing at the start only when all is heard."""
     missing = [reason for part in starting for reason in part.not_ready()]
     worse = hearing.not_ready() or missing
@@ -111,7 +113,7 @@ def _not_ready(drain: Drain, hearing: Hearing, starting: tuple[Revocations, Toke
     return drain.not_ready() + worse
 
 
-def _give_up(presence: Presence, connections: Connections, server: Server) -> None:
+def _give_up(presence: PresenceServices, connections: Connections, server: Server) -> None:
     """Others count our users as gone: those who are still here come back as somebody new."""
     presence.online.forget()
     for eio_sid in connections.all():
@@ -119,7 +121,7 @@ def _give_up(presence: Presence, connections: Connections, server: Server) -> No
 
 
 def _told(
-    connections: Connections, presence: Presence, drain: Drain
+    connections: Connections, presence: PresenceServices, drain: Drain
 ) -> Callable[[dict[str, str]], None]:
     """What an operator, or another instance, told all."""
 

@@ -11,7 +11,7 @@ from typing import Protocol
 
 from rts_server.config import Settings
 from rts_server.engine.server import CLOSED_AS, Server
-from rts_server.tasks import Tasks
+from rts_server.runtime.tasks import Tasks
 
 log = logging.getLogger(__name__)
 

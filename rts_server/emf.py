@@ -28,7 +28,7 @@ TROUBLE = ("internal", "timeout", "unavailable")
 
 
 @dataclass(frozen=True)
-class Told:
+class EmfMetric:
     """One metric of CloudWatch and how it is read from the registry."""
 
     name: str
@@ -93,32 +93,32 @@ def quantile(buckets: list[tuple[float, float]], share: float) -> float | None:
     return buckets[-2][0]
 
 
-LOOP_LAG = Told("LoopLagP99", "Milliseconds", slowest("rts_loop_lag_seconds"))
+LOOP_LAG = EmfMetric("LoopLagP99", "Milliseconds", slowest("rts_loop_lag_seconds"))
 
-FEW: dict[Kind, tuple[Told, ...]] = {
+FEW: dict[Kind, tuple[EmfMetric, ...]] = {
     "web": (
-        Told("Connections", "Count", now("rts_connections", namespace="/chat")),
-        Told("Commands", "Count", gained("rts_commands_total")),
-        Told("CommandErrors", "Count", gained("rts_commands_total", code=TROUBLE)),
-        Told("CommandP99", "Milliseconds", slowest("rts_command_seconds")),
-        Told("Deliveries", "Count", gained("rts_deliveries_total")),
-        Told("PendingAppends", "Count", now("rts_pending_appends")),
-        Told("LostAppends", "Count", gained("rts_lost_appends_total")),
-        Told("GapRepairs", "Count", gained("rts_gap_repairs_total")),
-        Told("GapResets", "Count", gained("rts_gap_repairs_total", result=("reset",))),
-        Told("ColdLoads", "Count", gained("rts_cold_loads_total")),
-        Told("SlowConsumers", "Count", gained("rts_slow_consumers_total")),
-        Told("Deaf", "Count", now("rts_deaf")),
+        EmfMetric("Connections", "Count", now("rts_connections", namespace="/chat")),
+        EmfMetric("Commands", "Count", gained("rts_commands_total")),
+        EmfMetric("CommandErrors", "Count", gained("rts_commands_total", code=TROUBLE)),
+        EmfMetric("CommandP99", "Milliseconds", slowest("rts_command_seconds")),
+        EmfMetric("Deliveries", "Count", gained("rts_deliveries_total")),
+        EmfMetric("PendingAppends", "Count", now("rts_pending_appends")),
+        EmfMetric("LostAppends", "Count", gained("rts_lost_appends_total")),
+        EmfMetric("GapRepairs", "Count", gained("rts_gap_repairs_total")),
+        EmfMetric("GapResets", "Count", gained("rts_gap_repairs_total", result=("reset",))),
+        EmfMetric("ColdLoads", "Count", gained("rts_cold_loads_total")),
+        EmfMetric("SlowConsumers", "Count", gained("rts_slow_consumers_total")),
+        EmfMetric("Deaf", "Count", now("rts_deaf")),
         LOOP_LAG,
     ),
     "relay": (
-        Told("OutboxEntries", "Count", now("rts_outbox_entries")),
-        Told("OutboxAge", "Seconds", now("rts_outbox_age_seconds")),
-        Told("RelayPartitions", "Count", now("rts_relay_partitions")),
-        Told("Relayed", "Count", gained("rts_relayed_records_total")),
-        Told("RelayRefused", "Count", gained("rts_relay_refused_total")),
-        Told("Quarantined", "Count", gained("rts_quarantined_total")),
-        Told("AcceptedToQueuedP99", "Milliseconds", slowest("rts_queued_seconds")),
+        EmfMetric("OutboxEntries", "Count", now("rts_outbox_entries")),
+        EmfMetric("OutboxAge", "Seconds", now("rts_outbox_age_seconds")),
+        EmfMetric("RelayPartitions", "Count", now("rts_relay_partitions")),
+        EmfMetric("Relayed", "Count", gained("rts_relayed_records_total")),
+        EmfMetric("RelayRefused", "Count", gained("rts_relay_refused_total")),
+        EmfMetric("Quarantined", "Count", gained("rts_quarantined_total")),
+        EmfMetric("AcceptedToQueuedP99", "Milliseconds", slowest("rts_queued_seconds")),
         LOOP_LAG,
     ),
 }
@@ -134,7 +134,9 @@ def samples(families: Iterable[Metric]) -> Samples:
     return found
 
 
-def line(told: Iterable[Told], before: Samples, after: Samples, *, ms: int, **named: str) -> str:
+def line(
+    told: Iterable[EmfMetric], before: Samples, after: Samples, *, ms: int, **named: str
+) -> str:
     """One document of the format. `named`: namespace, log_group, process, instance."""
     values = {one: one.reading(before, after) for one in told}
     values = {one: value for one, value in values.items() if value is not None}

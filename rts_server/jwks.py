@@ -12,8 +12,8 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from jwt import PyJWK
 
 from rts_server import errors
-from rts_server.loops import forever
-from rts_server.tasks import Tasks
+from rts_server.runtime.loops import forever
+from rts_server.runtime.tasks import Tasks
 
 log = logging.getLogger(__name__)
 

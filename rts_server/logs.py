@@ -11,7 +11,7 @@ from typing import Any
 _STANDARD = set(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
 
 
-class Flow:
+class LineRate:
     """Lines that strangers can cause: at most `most` a second, the rest is counted."""
 
     def __init__(self, most: int) -> None:
@@ -43,7 +43,7 @@ class Strangers(logging.Filter):
 
     def __init__(self) -> None:
         super().__init__()
-        self._flow = Flow(STRANGERS)
+        self._flow = LineRate(STRANGERS)
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Whether the line is written; without the exception where that is about a request."""

@@ -15,10 +15,10 @@ from aiohttp import web
 from rts_server import logs
 from rts_server.app import DRAIN, create_app
 from rts_server.config import Settings
-from rts_server.parts import Parts, start_tracing
-from rts_server.persistence.quarantine import Quarantine
-from rts_server.persistence.relay import Relay
-from rts_server.watch import Watch
+from rts_server.relay.quarantine import Quarantine
+from rts_server.relay.relay import Relay
+from rts_server.runtime.process_monitor import ProcessMonitor
+from rts_server.services import Services, start_tracing
 
 log = logging.getLogger(__name__)
 
@@ -71,8 +71,8 @@ def run_relay(settings: Settings) -> None:
 async def _relay(settings: Settings) -> None:
     tracing = start_tracing(settings, "rts-relay")
     async with (
-        Parts(settings, tracing) as parts,
-        Watch(settings, "relay", parts.origin, settings.metrics_port),
+        Services(settings, tracing) as parts,
+        ProcessMonitor(settings, "relay", parts.origin, settings.metrics_port),
     ):
         relay, quarantine = (
             Relay(settings, parts.redis, tracing.landed if tracing else None),

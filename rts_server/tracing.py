@@ -23,13 +23,13 @@ from opentelemetry.trace import Span, SpanKind, Tracer
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from rts_server import errors
-from rts_server.namespaces.answer import Answer, Durable, Handler
+from rts_server.namespaces.answer import Answer, DurableAnswer, Handler
 from rts_server.namespaces.base import Namespace
 from rts_server.namespaces.session import Session
-from rts_server.persistence.depth import accepted_ms
 from rts_server.persistence.outbox import Entry
-from rts_server.rooms.append import Append, Appended, Nothing
-from rts_server.rooms.log import RoomLog
+from rts_server.relay.outbox_metrics import accepted_ms
+from rts_server.roomlog.log import RoomLog
+from rts_server.roomlog.request import AppendRequest, AppendResult, NoOp
 
 FIELD = "traceparent"
 """Of a record and of W3C Trace Context, section 3.2: where a span says what it belongs to."""
@@ -87,7 +87,7 @@ class TracedLog(RoomLog):
         super().__init__(*parts)
         self._tracer = tracer
 
-    async def append(self, request: Append, since: int = 0) -> Appended | Nothing:
+    async def append(self, request: AppendRequest, since: int = 0) -> AppendResult | NoOp:
         """As RoomLog does. Neither ids nor hash of the request change."""
         with self._tracer.start_as_current_span(
             "room.append",
@@ -97,13 +97,13 @@ class TracedLog(RoomLog):
         ) as span:
             carrying = _carrying(request) if span.is_recording() else request
             appended = await super().append(carrying, since)
-            if isinstance(appended, Appended):
+            if isinstance(appended, AppendResult):
                 span.set_attribute("rts.position", f"{appended.epoch}:{appended.offset}")
                 span.set_attribute("rts.duplicate", appended.duplicate)
             return appended
 
 
-def _carrying(request: Append) -> Append:
+def _carrying(request: AppendRequest) -> AppendRequest:
     """The request with the current span in the records of its events, before all other fields."""
     carrier: dict[str, str] = {}
     _CONTEXT.inject(carrier)
@@ -143,10 +143,10 @@ def _code(error: BaseException) -> str:
 
 def _end(span: Span, answer: Answer) -> None:
     """Now, or when the fate of what was appended is known."""
-    data = answer.data if isinstance(answer, Durable) else answer
+    data = answer.data if isinstance(answer, DurableAnswer) else answer
     if isinstance(data.get("message_id"), str):
         span.set_attribute("rts.message_id", data["message_id"])
-    if not isinstance(answer, Durable):
+    if not isinstance(answer, DurableAnswer):
         span.end()
         return
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 import sys
 from hashlib import sha256
 
-from rts_server.dev import zips
-from rts_server.dev.trouble import Trouble
+from rts_server.tools.dev import zips
+from rts_server.tools.dev.stack_error import StackError
 
 TARGET = zips.ROOT / "build"
 
@@ -19,7 +19,7 @@ def main() -> int:
     """Exit status: 0, or 1 when a source is missing."""
     try:
         packed = zips.build()
-    except Trouble as trouble:
+    except StackError as trouble:
         print(trouble, file=sys.stderr)
         return 1
     TARGET.mkdir(exist_ok=True)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import click
 
-from rts_server.cli.command import SETTINGS, example, operators
-from rts_server.cli.screen import Screen
-from rts_server.cli.server import Server, place
+from rts_server.tools.cli.command import SETTINGS, example, operators
+from rts_server.tools.cli.console import Console
+from rts_server.tools.cli.server import Server, place
 
 
 @click.group(context_settings=SETTINGS)
@@ -16,7 +16,7 @@ def instances() -> None:
 
 @instances.command("list", epilog=example("python scripts/instances.py list"))
 @operators
-async def list_(server: Server, screen: Screen) -> None:
+async def list_(server: Server, screen: Console) -> None:
     """The instances whose lease lives."""
     found = (await server.ask("GET", "/v1/instances"))["instances"]
     screen.table(found, "instance_id", "connections", "started_at", "expires_at")
@@ -25,7 +25,7 @@ async def list_(server: Server, screen: Screen) -> None:
 @instances.command(epilog=example("python scripts/instances.py drain web-1a2b.3"))
 @click.argument("instance")
 @operators
-async def drain(server: Server, screen: Screen, instance: str) -> int:
+async def drain(server: Server, screen: Console, instance: str) -> int:
     """Let INSTANCE send its clients elsewhere. It takes nobody new and does not come back.
 
     Exit code 1 when nobody heard it: it is gone already.

@@ -6,15 +6,16 @@ from pathlib import Path
 
 import click
 
-from rts_server.cli import shown, table
-from rts_server.cli.command import FILE, SETTINGS, example, operators
-from rts_server.cli.difference import Declared
-from rts_server.cli.manifest import Wrong
-from rts_server.cli.present import apply_one, plan_one
-from rts_server.cli.rooms import APPLIED, PLANNED, external_id
-from rts_server.cli.run import Result, Run, at_once
-from rts_server.cli.screen import Screen
-from rts_server.cli.server import Server
+from rts_server.tools.cli import render as shown
+from rts_server.tools.cli import table
+from rts_server.tools.cli.command import FILE, SETTINGS, example, operators
+from rts_server.tools.cli.console import Console
+from rts_server.tools.cli.difference import Declared
+from rts_server.tools.cli.manifest import Wrong
+from rts_server.tools.cli.plan_apply import apply_one, plan_one
+from rts_server.tools.cli.rooms import APPLIED, PLANNED, external_id
+from rts_server.tools.cli.run import Result, Run, at_once
+from rts_server.tools.cli.server import Server
 
 
 @click.command(
@@ -35,7 +36,7 @@ python scripts/members.py members.csv
 @operators
 async def members(
     server: Server,
-    screen: Screen,
+    screen: Console,
     csv: Path,
     whole: bool,
     create: bool,

@@ -7,11 +7,11 @@ from typing import Any
 
 import click
 
-from rts_server.cli.command import SETTINGS, example, operators
-from rts_server.cli.lists import Room, chosen, which_rooms
-from rts_server.cli.run import Result, Run, at_once
-from rts_server.cli.screen import Screen
-from rts_server.cli.server import Refused, Server
+from rts_server.tools.cli.command import SETTINGS, example, operators
+from rts_server.tools.cli.console import Console
+from rts_server.tools.cli.lists import Room, chosen, which_rooms
+from rts_server.tools.cli.run import Result, Run, at_once
+from rts_server.tools.cli.server import Refused, Server
 
 SENT = {"sent": "sent", "repeated": "had it already"}
 
@@ -33,7 +33,7 @@ python scripts/notice.py "Welcome back." --external-id order-17 --key back-2026-
 @operators
 async def notice(
     server: Server,
-    screen: Screen,
+    screen: Console,
     text: str,
     key: str | None,
     on_behalf_of: str | None,

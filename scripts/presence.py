@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import click
 
-from rts_server.cli.command import SETTINGS, example, operators
-from rts_server.cli.screen import Screen
-from rts_server.cli.server import Server, place
+from rts_server.tools.cli.command import SETTINGS, example, operators
+from rts_server.tools.cli.console import Console
+from rts_server.tools.cli.server import Server, place
 
 
 @click.command(context_settings=SETTINGS, epilog=example("python scripts/presence.py alice"))
 @click.argument("user")
 @operators
-async def presence(server: Server, screen: Screen, user: str) -> None:
+async def presence(server: Server, screen: Console, user: str) -> None:
     """How USER is told to be, and the instances that count connections of his.
 
     Online while one of them is alive; a count of a dead one goes with the next sweep.

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import click
 
-from rts_server.cli.command import SETTINGS, example, operators
-from rts_server.cli.replay import replay as sent_again
-from rts_server.cli.screen import Screen
-from rts_server.cli.server import Server
+from rts_server.tools.cli.command import SETTINGS, example, operators
+from rts_server.tools.cli.console import Console
+from rts_server.tools.cli.replay import replay as sent_again
+from rts_server.tools.cli.server import Server
 
 COLUMNS = ("room_id", "epoch", "offset", "seq", "message_id", "whole", "reason")
 
@@ -19,7 +19,7 @@ def quarantine() -> None:
 
 @quarantine.command("list", epilog=example("python scripts/quarantine.py list"))
 @operators
-async def list_(server: Server, screen: Screen) -> int:
+async def list_(server: Server, screen: Console) -> int:
     """Up to 100 of them: where they belong and why they are here; never a text.
 
     SQS keeps them for 14 days. One that is not whole was too long and cannot be sent again.
@@ -32,7 +32,7 @@ async def list_(server: Server, screen: Screen) -> int:
 
 @quarantine.command(epilog=example("python scripts/quarantine.py replay"))
 @operators
-async def replay(server: Server, screen: Screen) -> int:
+async def replay(server: Server, screen: Console) -> int:
     """Send them again, in the order of each room. First mend what they failed of.
 
     A message was told as failed to its room; it comes as a new one of its sender, at the end. Any

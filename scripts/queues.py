@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import click
 
-from rts_server.cli.command import SETTINGS, example, operators
-from rts_server.cli.replay import replay as sent_again
-from rts_server.cli.screen import Screen
-from rts_server.cli.server import Server
+from rts_server.tools.cli.command import SETTINGS, example, operators
+from rts_server.tools.cli.console import Console
+from rts_server.tools.cli.replay import replay as sent_again
+from rts_server.tools.cli.server import Server
 
 DLQ = {"messages": "-dlq.fifo", "rooms": "-dlq"}
 """How its name ends."""
@@ -21,7 +21,7 @@ def queues() -> None:
 
 @queues.command("list", epilog=example("python scripts/queues.py list"))
 @operators
-async def list_(server: Server, screen: Screen) -> None:
+async def list_(server: Server, screen: Console) -> None:
     """All queues with SQS's own guesses of how many records they hold."""
     found = (await server.ask("GET", "/v1/queues", peek="0"))["queues"]
     screen.table(found, "name", "waiting", "in_flight", "delayed")
@@ -30,7 +30,7 @@ async def list_(server: Server, screen: Screen) -> None:
 @queues.command(epilog=example("python scripts/queues.py show messages"))
 @which
 @operators
-async def show(server: Server, screen: Screen, which: str) -> int:
+async def show(server: Server, screen: Console, which: str) -> int:
     """Some records of a DLQ: which room, which position, how often tried; never a text.
 
     Exit code 1 when there is one: what was given up waits for somebody.
@@ -45,7 +45,7 @@ async def show(server: Server, screen: Screen, which: str) -> int:
 @queues.command(epilog=example("python scripts/queues.py redrive messages"))
 @which
 @operators
-async def redrive(server: Server, screen: Screen, which: str) -> int:
+async def redrive(server: Server, screen: Console, which: str) -> int:
     """Put the records of a DLQ back into its queue, in the order of each room.
 
     First mend what they failed of. Safe to run again. Exit code 1 when some are left.

@@ -4,7 +4,7 @@ The same as `rts-server rooms`.
 docs/rooms.md is the tutorial, docs/rooms.yaml an example with comments.
 """
 
-from rts_server.cli.rooms import rooms
+from rts_server.tools.cli.rooms import rooms
 
 if __name__ == "__main__":
     rooms()

@@ -6,9 +6,9 @@ from typing import Any
 
 import click
 
-from rts_server.cli.command import SETTINGS, example, operators
-from rts_server.cli.screen import Screen, removed
-from rts_server.cli.server import Server, place
+from rts_server.tools.cli.command import SETTINGS, example, operators
+from rts_server.tools.cli.console import Console, removed
+from rts_server.tools.cli.server import Server, place
 
 COLUMNS = ("room_id", "seq", "read_seq", "uncounted", "unread", "counts")
 
@@ -21,7 +21,7 @@ def unread() -> None:
 @unread.command(epilog=example("python scripts/unread.py explain alice"))
 @click.argument("user")
 @operators
-async def explain(server: Server, screen: Screen, user: str) -> None:
+async def explain(server: Server, screen: Console, user: str) -> None:
     """unread = seq - read_seq - uncounted (deleted, failed and system messages), room by room.
 
     A muted or hidden room counts in no total.
@@ -37,7 +37,7 @@ async def explain(server: Server, screen: Screen, user: str) -> None:
 @unread.command(epilog=example("python scripts/unread.py recount alice"))
 @click.argument("user")
 @operators
-async def recount(server: Server, screen: Screen, user: str) -> int:
+async def recount(server: Server, screen: Console, user: str) -> int:
     """Count again what USER has not read, message by message in the history of each room.
 
     The counts are never stored, so there is nothing to set: a room that differs is told, and

@@ -6,9 +6,9 @@ from collections import Counter
 
 import click
 
-from rts_server.cli.command import SETTINGS, example, operators
-from rts_server.cli.screen import Screen
-from rts_server.cli.server import Server, place
+from rts_server.tools.cli.command import SETTINGS, example, operators
+from rts_server.tools.cli.console import Console
+from rts_server.tools.cli.server import Server, place
 
 NAMES = ("kind", "room_id", "message_id", "attachment_id")
 
@@ -21,7 +21,7 @@ def user() -> None:
 @user.command(epilog=example("python scripts/user.py export alice > alice.ndjson"))
 @click.argument("user")
 @operators
-async def export(server: Server, screen: Screen, user: str) -> None:
+async def export(server: Server, screen: Console, user: str) -> None:
     """Every membership, message and file of USER as NDJSON, rooms he left included."""
     screen.as_json = True
     async for one in server.lines("POST", f"/v1/users/{place(user)}:export"):
@@ -32,7 +32,7 @@ async def export(server: Server, screen: Screen, user: str) -> None:
 @click.argument("user")
 @click.option("--yes", is_flag=True, help="Do not ask whether you mean it.")
 @operators
-async def erase(server: Server, screen: Screen, user: str, yes: bool) -> None:
+async def erase(server: Server, screen: Console, user: str, yes: bool) -> None:
     """Take USER out of all rooms and make each of his messages a tombstone, files included.
 
     What no message cites and how he was go too. A line for each that was removed, rooms he left
@@ -54,7 +54,7 @@ async def erase(server: Server, screen: Screen, user: str, yes: bool) -> None:
 @click.argument("user")
 @click.option("--reconnect", is_flag=True, help="The clients come back by themselves.")
 @operators
-async def disconnect(server: Server, screen: Screen, user: str, reconnect: bool) -> None:
+async def disconnect(server: Server, screen: Console, user: str, reconnect: bool) -> None:
     """Close all connections of USER; his tokens stay good."""
     body = {"reconnect": reconnect}
     told = await server.ask("POST", f"/v1/users/{place(user)}:disconnect", body)
@@ -64,7 +64,7 @@ async def disconnect(server: Server, screen: Screen, user: str, reconnect: bool)
 @user.command(epilog=example("python scripts/user.py revoke alice"))
 @click.argument("user")
 @operators
-async def revoke(server: Server, screen: Screen, user: str) -> None:
+async def revoke(server: Server, screen: Console, user: str) -> None:
     """Void all tokens of USER issued up to now, and close his connections."""
     told = await server.ask("POST", f"/v1/users/{place(user)}:revoke")
     text = f"Tokens issued up to {told['revoked_before']} are void."

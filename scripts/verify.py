@@ -6,11 +6,11 @@ from typing import Any
 
 import click
 
-from rts_server.cli.command import SETTINGS, example, operators
-from rts_server.cli.lists import Room, chosen, which_rooms
-from rts_server.cli.run import Result, Run, at_once
-from rts_server.cli.screen import Screen
-from rts_server.cli.server import Refused, Server
+from rts_server.tools.cli.command import SETTINGS, example, operators
+from rts_server.tools.cli.console import Console
+from rts_server.tools.cli.lists import Room, chosen, which_rooms
+from rts_server.tools.cli.run import Result, Run, at_once
+from rts_server.tools.cli.server import Refused, Server
 
 FINDINGS = ("gaps", "duplicates", "orphans", "changed")
 AS_IT_SHOULD = {"sound": "sound", "mended": "mended"}
@@ -29,7 +29,7 @@ python scripts/verify.py --rooms rooms.yaml --repair
 @click.option("--repair", is_flag=True, help="Store anew what Redis has and the archive has not.")
 @at_once
 @operators
-async def verify(server: Server, screen: Screen, repair: bool, at_once: int, **which: Any) -> int:
+async def verify(server: Server, screen: Console, repair: bool, at_once: int, **which: Any) -> int:
     """Find gaps (a seq without a message), duplicates (a seq with two), orphans (a message in one
     place only) and messages that are another in the archive.
 

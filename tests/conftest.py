@@ -14,6 +14,8 @@ from tests.world import World
 
 HERE = Path(__file__).parent
 
+pytest_plugins = ["tests.room_fixtures"]
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Options of the tests of several instances."""
@@ -38,13 +40,13 @@ LONGEST = (
     "deployment/test_nginx.py",
     "instances/test_presence.py",
     "test_drain.py",
-    "dev/test_session.py",
-    "dev/test_stack.py",
+    "tools/dev/test_session.py",
+    "tools/dev/test_stack.py",
     "instances/test_instance_dies.py",
     "deployment/test_rolling.py",
     "browser/test_page.py",
     "engine/test_polling.py",
-    "cli/test_rooms.py",
+    "tools/cli/test_rooms.py",
     "flows/test_files.py",
     "faults/test_fates.py",
     "flows/test_operators_day.py",

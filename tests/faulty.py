@@ -15,18 +15,22 @@ from typing import Any
 
 from rts_server import processes
 from rts_server.__main__ import main
-from rts_server.adapter import room, sequence
 from rts_server.drain import Drain
 from rts_server.persistence.archive import Archive
-from rts_server.persistence.clearing import Clearing
 from rts_server.persistence.outbox import Entry
 from rts_server.persistence.revocations import Revocations
 from rts_server.persistence.scripts import Script
-from rts_server.rooms import appender, cold, fates, standing
-from rts_server.rooms.append import Append, Appended
-from rts_server.rooms.appends import Appends
-from rts_server.rooms.history import History
-from rts_server.rooms.pending import Pending
+from rts_server.realtime import room_feed as room
+from rts_server.realtime import sequence
+from rts_server.relay.ack_processor import AckProcessor
+from rts_server.roomlog import durability as fates
+from rts_server.roomlog import rehydrate as cold
+from rts_server.roomlog import script as appender
+from rts_server.roomlog.pending import PendingAppend
+from rts_server.roomlog.request import AppendRequest, AppendResult
+from rts_server.roomlog.writer import LogWriter
+from rts_server.views import snapshots as standing
+from rts_server.views.history import History
 
 PUBLISH = "redis.call('PUBLISH', req.channel, head.epoch"
 LOSE = (
@@ -73,14 +77,14 @@ def no_shape() -> None:
 
 def die_before_index() -> None:
     """A world's fault: the origin of a change of a doomed user dies before it writes the index."""
-    index = Appends.index
+    index = LogWriter.index
 
-    async def dying(self: Appends, request: Append, appended: Appended) -> None:
+    async def dying(self: LogWriter, request: AppendRequest, appended: AppendResult) -> None:
         if any(one.startswith("doomed") for users in appended.picked.values() for one in users):
             os._exit(1)
         await index(self, request, appended)
 
-    vars_of(Appends, index=dying)
+    vars_of(LogWriter, index=dying)
 
 
 def same_epoch() -> None:
@@ -97,10 +101,10 @@ def same_epoch() -> None:
 def no_drain() -> None:
     """Trap 2: what is still queued is not waited for."""
 
-    async def at_once(self: cold.Loader, room_id: str, nonce: str) -> None:
+    async def at_once(self: cold.RoomLoader, room_id: str, nonce: str) -> None:
         return None
 
-    vars_of(cold.Loader, _drain=at_once)
+    vars_of(cold.RoomLoader, _drain=at_once)
 
 
 def no_floor() -> None:
@@ -111,28 +115,30 @@ def no_floor() -> None:
 def no_second_index() -> None:
     """Trap 4: the relay leaves the user index to the origin."""
 
-    async def not_noted(self: Clearing, entry: Entry) -> bool:
+    async def not_noted(self: AckProcessor, entry: Entry) -> bool:
         return True
 
-    vars_of(Clearing, _noted=not_noted)
+    vars_of(AckProcessor, _noted=not_noted)
 
 
 def no_eviction() -> None:
     """Trap 5: the room's own log puts nobody out."""
 
-    def stay(self: room.Room, user_ids: set[str]) -> None:
+    def stay(self: room.RoomFeed, user_ids: set[str]) -> None:
         return None
 
-    vars_of(room.Room, _evict=stay)
+    vars_of(room.RoomFeed, _evict=stay)
 
 
 def no_repeat() -> None:
     """Trap 6: an append that Redis lost is not made again by its origin."""
 
-    async def given_up(self: fates.Fates, pending: Pending, request: Append) -> None:
+    async def given_up(
+        self: fates.DurabilityTracker, pending: PendingAppend, request: AppendRequest
+    ) -> None:
         self._resolve(pending, "failed")
 
-    vars_of(fates.Fates, _repeat=given_up)
+    vars_of(fates.DurabilityTracker, _repeat=given_up)
 
 
 def early_queued() -> None:
@@ -147,7 +153,7 @@ def queued_at_once() -> None:
 
 def partly() -> None:
     """Trap 10: a replay that did not fit counts as whole."""
-    vars_of(standing.Since, whole=property(lambda self: self.events is not None))
+    vars_of(standing.EventRange, whole=property(lambda self: self.events is not None))
 
 
 def vars_of(kind: type, **changed: Any) -> None:

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from rts_server import config
-from rts_server.dev import ports
-from rts_server.parts import start_tracing
+from rts_server.services import start_tracing
+from rts_server.tools.dev import ports
 from tests import valkey
-from tests.dev.processes import clean_environment
+from tests.tools.dev.processes import clean_environment
 from tests.waiting import PATIENCE, until
 from tests.world import free_port
 

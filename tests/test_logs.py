@@ -16,9 +16,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rts_server import logs
-from rts_server.adapter.manager import Manager
 from rts_server.config import Settings
 from rts_server.engine.server import Server
+from rts_server.realtime.manager import ClientManager
 from tests.engine.serving import serving
 
 
@@ -83,7 +83,7 @@ def test_lines_that_strangers_cause_are_few(monkeypatch: pytest.MonkeyPatch) -> 
     """At most so many a second, and how many were left out can be told with the next."""
     now = [100.0]
     monkeypatch.setattr(time, "monotonic", lambda: now[0])
-    flow = logs.Flow(3)
+    flow = logs.LineRate(3)
     assert [flow.admits() for _ in range(5)] == [True, True, True, False, False]
     now[0] = 101.0
     assert flow.admits()
@@ -148,6 +148,6 @@ def test_the_libraries_have_no_handlers_of_their_own() -> None:
     for name in ("socketio", "socketio.server", "engineio", "engineio.server"):
         logging.getLogger(name).handlers.clear()
         logging.getLogger(name).setLevel(logging.NOTSET)
-    Server(Settings(), Manager())
+    Server(Settings(), ClientManager())
     for name in ("socketio", "socketio.server", "engineio", "engineio.server"):
         assert logging.getLogger(name).handlers == []

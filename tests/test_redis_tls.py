@@ -9,7 +9,7 @@ import pytest
 from redis.exceptions import ConnectionError as Away
 
 from rts_server.config import load
-from rts_server.parts import connect
+from rts_server.services import connect
 from tests import tls
 from tests.flows.test_commands import ok
 from tests.js_client import JsClient

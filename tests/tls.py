@@ -15,7 +15,7 @@ from pathlib import Path
 
 import trustme
 
-from rts_server.dev.ports import free
+from rts_server.tools.dev.ports import free
 from tests import valkey
 from tests.deployment import platform
 from tests.waiting import PATIENCE, until

@@ -21,8 +21,8 @@ from typing import Any
 import aiohttp
 
 from rts_server import auth
-from rts_server.dev import aws
-from rts_server.dev.stack import Stack
+from rts_server.tools.dev import aws
+from rts_server.tools.dev.stack import Stack
 from tests.js_client import JsClient
 from tests.raw import Raw
 from tests.waiting import PATIENCE, until

@@ -15,12 +15,12 @@ from engineio.async_drivers.aiohttp import translate_request
 from rts_server import metrics
 from rts_server.engine import polling
 from rts_server.engine.handshake import Handshake
-from rts_server.engine.outgoing import Outgoing
+from rts_server.engine.outgoing import OutgoingQueue
 from rts_server.engine.packets import close_packet
 from rts_server.engine.polling import Refused
 from rts_server.engine.socket import Socket
-from rts_server.engine.tick import Tick
-from rts_server.tasks import Tasks
+from rts_server.engine.write_batcher import WriteBatcher
+from rts_server.runtime.tasks import Tasks
 
 
 class Engine(engineio.AsyncServer):  # type: ignore[misc]
@@ -45,7 +45,7 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]
         self.junk = lambda sid: None
         self.admit = lambda request: 0.0
         self.tasks = Tasks()
-        self.tick = Tick()
+        self.tick = WriteBatcher()
 
     def attach(self, app: web.Application, engineio_path: str = "engine.io") -> None:
         """Serve under a path. WebSockets end before aiohttp does, which knows nothing of them."""
@@ -217,6 +217,6 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]
         await socket.close(wait=False, abort=True, reason=self.reason.TRANSPORT_CLOSE)
         self.sockets.pop(socket.sid, None)
 
-    def create_queue(self, *args: Any, **kwargs: Any) -> Outgoing:
+    def create_queue(self, *args: Any, **kwargs: Any) -> OutgoingQueue:
         """The outgoing queue of one connection."""
-        return Outgoing()
+        return OutgoingQueue()

@@ -8,7 +8,7 @@ from typing import Any
 
 from rts_server import metrics
 from rts_server.engine.packets import Encoded, framed
-from rts_server.engine.wire import MOST_BYTES, Wire
+from rts_server.engine.transport import MOST_BYTES, WebSocketTransport
 
 SPARE_BYTES = MOST_BYTES // 16
 """While more waits for a reader, what is only nice to know is not written."""
@@ -31,7 +31,7 @@ class Waiting(asyncio.Queue[Any]):
         return item
 
 
-class Outgoing:
+class OutgoingQueue:
     """Packets on their way. The engine's own are tiny and always taken.
 
     `slow`: told when a reader left 1 MiB waiting.
@@ -42,7 +42,7 @@ class Outgoing:
     def __init__(self) -> None:
         self.ended = False
         self.slow: Callable[[], None] = _nobody
-        self._wire: Wire | None = None
+        self._wire: WebSocketTransport | None = None
         self._waiting: Waiting | None = None
 
     @property
@@ -52,7 +52,7 @@ class Outgoing:
             return self._wire.waiting
         return 0 if self._waiting is None else self._waiting.bytes
 
-    def carry(self, wire: Wire) -> None:
+    def carry(self, wire: WebSocketTransport) -> None:
         """Let all go out by this WebSocket from now on, first what waits."""
         self._wire = wire
         while self._waiting is not None and not self._waiting.empty():

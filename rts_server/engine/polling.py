@@ -8,7 +8,7 @@ from typing import Any
 
 from aiohttp import web
 
-from rts_server.engine.incoming import HEAD, READ_ON
+from rts_server.engine.message_reader import HEAD, READ_ON
 
 POST_PACKETS = 1_000
 """Packets in one POST, which is no longer than a frame."""

@@ -16,8 +16,8 @@ from rts_server.engine import codec, frames
 from rts_server.engine.addresses import Addresses
 from rts_server.engine.closing import AWAY, closing
 from rts_server.engine.engine import Engine
-from rts_server.engine.flow import Flow
-from rts_server.engine.outgoing import Outgoing
+from rts_server.engine.in_flight import InFlightLimit
+from rts_server.engine.outgoing import OutgoingQueue
 from rts_server.engine.packets import (
     Encoded,
     close_packet,
@@ -25,16 +25,16 @@ from rts_server.engine.packets import (
     disconnect_packet,
     event_packet,
 )
-from rts_server.engine.wire import LAST_WORDS
-from rts_server.pressure import Pressure
+from rts_server.engine.transport import LAST_WORDS
 from rts_server.protocol.event import ephemeral
 from rts_server.rates import parse
+from rts_server.runtime.load_shedding import LoadShedding
 
 log = logging.getLogger(__name__)
 
 CLOSED_AS = "rts.closed_as"
 """Key of a connection's environ: why the server closed it, for the log."""
-NOWHERE = Outgoing()
+NOWHERE = OutgoingQueue()
 NOWHERE.ended = True
 """The way out of a connection that is gone."""
 
@@ -72,14 +72,14 @@ class Server(socketio.AsyncServer):  # type: ignore[misc]
         )
         if settings.limited:
             self.eio.admit = self._addresses.wait
-        self.pressure = Pressure()
+        self.pressure = LoadShedding()
 
     def _engineio_server_class(self) -> type[Engine]:
         return Engine
 
     # Writing
 
-    def outgoing(self, eio_sid: str) -> Outgoing:
+    def outgoing(self, eio_sid: str) -> OutgoingQueue:
         """Where what a connection is to hear is written."""
         socket = self.eio.sockets.get(eio_sid)
         return NOWHERE if socket is None else socket.queue
@@ -132,7 +132,7 @@ class Server(socketio.AsyncServer):  # type: ignore[misc]
     async def _handle_eio_connect(self, eio_sid: str, environ: dict[str, Any]) -> None:
         await super()._handle_eio_connect(eio_sid, {})  # who connects needs nothing of the request
         socket = self.eio.sockets[eio_sid]
-        socket.flow = Flow(self._in_flight) if self._in_flight else None
+        socket.flow = InFlightLimit(self._in_flight) if self._in_flight else None
         socket.queue.slow = partial(self.eio.slow, eio_sid)
         self._addresses.enter(eio_sid, environ["aiohttp.request"])
         self.expect_connect(eio_sid)

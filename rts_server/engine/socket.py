@@ -13,10 +13,10 @@ from engineio.async_socket import AsyncSocket
 
 from rts_server import metrics
 from rts_server.engine import websocket
-from rts_server.engine.flow import Flow
 from rts_server.engine.handshake import Handshake
+from rts_server.engine.in_flight import InFlightLimit
 from rts_server.engine.packets import close_packet
-from rts_server.engine.wire import A_TURN, Wire
+from rts_server.engine.transport import A_TURN, WebSocketTransport
 
 if TYPE_CHECKING:
     from rts_server.engine.engine import Engine
@@ -45,9 +45,9 @@ class Socket(AsyncSocket):  # type: ignore[misc]
 
     def __init__(self, server: Engine, sid: str) -> None:
         super().__init__(server, sid)
-        self.flow: Flow | None = None
-        self._wire: Wire | None = None
-        self._probing: Wire | None = None
+        self.flow: InFlightLimit | None = None
+        self._wire: WebSocketTransport | None = None
+        self._probing: WebSocketTransport | None = None
         self._probed = False
         self._beat: asyncio.TimerHandle | None = None
         self._first: asyncio.Task[None] | None = None
@@ -237,15 +237,15 @@ class Socket(AsyncSocket):  # type: ignore[misc]
         self.queue.put_nowait(first)
         wire.data_received(early)
 
-    def _taken_over(self, handshake: Handshake) -> tuple[Wire, bytes]:
+    def _taken_over(self, handshake: Handshake) -> tuple[WebSocketTransport, bytes]:
         """The wire, and what it is to be fed when it is known."""
         most = self.server.max_http_buffer_size
-        wire = Wire(handshake.transport, self, self.server.tick, most)
+        wire = WebSocketTransport(handshake.transport, self, self.server.tick, most)
         early = handshake.take_over(wire)
         wire.write(handshake.answer)
         return wire, early
 
-    def lost(self, wire: Wire) -> None:
+    def lost(self, wire: WebSocketTransport) -> None:
         """A transport is lost: the session's, or that of a probe."""
         if self._wire is wire:
             self.server.tasks.keep(self.server.end(self))
@@ -272,7 +272,7 @@ class Socket(AsyncSocket):  # type: ignore[misc]
             self._probed_in_vain()
             wire.end()
 
-    def _must_have_upgraded(self, wire: Wire) -> None:
+    def _must_have_upgraded(self, wire: WebSocketTransport) -> None:
         if self._probing is wire:
             self._probed_in_vain()
             wire.abort()
@@ -281,7 +281,7 @@ class Socket(AsyncSocket):  # type: ignore[misc]
         """The client goes on polling, at once; it may try again."""
         self.upgrading, self._probing, self._probed = False, None, False
 
-    def _move(self, wire: Wire) -> None:
+    def _move(self, wire: WebSocketTransport) -> None:
         self.upgraded = True
         self._wire = wire
         self.queue.carry(wire)

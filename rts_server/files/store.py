@@ -55,11 +55,11 @@ class Object:
     made_of: str | None
 
 
-class Moved(Unavailable):
+class ObjectChanged(Unavailable):
     """The object is not the one that was looked at, or not there any more; look again."""
 
 
-class Store:
+class ObjectStore:
     """The bucket. Every method raises Unavailable when S3 fails or is slow; Moved says why."""
 
     def __init__(self, settings: Settings) -> None:
@@ -239,7 +239,7 @@ class Store:
             return await self._threads.run(work, *given)
         except ClientError as error:
             if _code(error) in MOVED:
-                raise Moved() from error
+                raise ObjectChanged() from error
             log.warning("store refused", extra={"error": _code(error)})
             raise Unavailable("The store refused.") from error
         except (BotoCoreError, OSError) as error:  # a deadline is one too

@@ -14,7 +14,7 @@ from rts_server import errors, keys, metrics
 from rts_server.config import Settings, ms
 from rts_server.files import magic
 from rts_server.files.names import cleaned, disposition
-from rts_server.files.store import Moved, Object, Store
+from rts_server.files.store import Object, ObjectChanged, ObjectStore
 from rts_server.files.upload import Upload, pending_key
 from rts_server.persistence import records
 from rts_server.protocol.event import rfc3339
@@ -26,7 +26,7 @@ Attachment = dict[str, Any]
 class Uploads:
     """Grants, completions, citations, links. Membership is the caller's to check."""
 
-    def __init__(self, settings: Settings, store: Store, redis: Redis) -> None:
+    def __init__(self, settings: Settings, store: ObjectStore, redis: Redis) -> None:
         self._settings = settings
         self._store = store
         self._redis = redis
@@ -60,7 +60,9 @@ class Uploads:
         """
         try:
             return await self._complete(room_id, user_id, attachment_id)
-        except Moved:  # by another request for the same: what that did is there at the second look
+        except (
+            ObjectChanged
+        ):  # by another request for the same: what that did is there at the second look
             return await self._complete(room_id, user_id, attachment_id)
 
     async def _complete(self, room_id: str, user_id: str, attachment_id: str) -> Attachment:

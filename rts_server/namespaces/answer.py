@@ -15,7 +15,7 @@ UNAVAILABLE = errors.Unavailable()
 
 
 @dataclass(frozen=True)
-class Durable:
+class DurableAnswer:
     """An ack's data whose `status` comes when the fate does, or `accepted` after durable_wait.
 
     `late` is called with the fate when the ack could not wait for it; `failed` is what the ack says
@@ -34,7 +34,7 @@ class Durable:
         return self.data | place | {"status": status}
 
 
-Answer = dict[str, Any] | Durable
+Answer = dict[str, Any] | DurableAnswer
 Handler = Callable[[Any, Session, dict[str, Any]], Awaitable[Answer]]
 H = TypeVar("H", bound=Handler)
 

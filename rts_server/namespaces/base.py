@@ -17,22 +17,22 @@ from redis.exceptions import RedisError
 from socketio.exceptions import ConnectionRefusedError as Refused
 
 from rts_server import errors, metrics
-from rts_server.complaints import Complaints
 from rts_server.config import Settings
 from rts_server.emf import TROUBLE
 from rts_server.engine import frames
 from rts_server.engine.frames import Frame
 from rts_server.engine.packets import ack_packet
 from rts_server.engine.server import Server
-from rts_server.namespaces.answer import Answer, Durable, Handler, command
+from rts_server.namespaces.answer import Answer, DurableAnswer, Handler, command
 from rts_server.namespaces.charges import Charge, charges, commands
 from rts_server.namespaces.connections import Connections
 from rts_server.namespaces.cursors import read_cursors
-from rts_server.namespaces.session import Asked, Session
+from rts_server.namespaces.session import QueuedCommand, Session
 from rts_server.protocol.commands import AuthRefresh, Command
 from rts_server.protocol.event import rfc3339
-from rts_server.rooms.chatlist import ChatLists
-from rts_server.tasks import Tasks
+from rts_server.runtime.tasks import Tasks
+from rts_server.runtime.throttled_log import ThrottledLog
+from rts_server.views.inbox import Inboxes
 
 log = logging.getLogger(__name__)
 
@@ -68,7 +68,7 @@ class Namespace(socketio.AsyncNamespace):  # type: ignore[misc]
         settings: Settings,
         server: Server,
         connections: Connections,
-        chat_lists: ChatLists,
+        chat_lists: Inboxes,
     ) -> None:
         super().__init__(name)
         self._chat_lists = chat_lists
@@ -78,7 +78,7 @@ class Namespace(socketio.AsyncNamespace):  # type: ignore[misc]
         self._sessions: dict[str, Session] = {}
         self._connected = metrics.CONNECTIONS.labels(name)
         self._tasks = Tasks()
-        self._complaints = Complaints(log)
+        self._complaints = ThrottledLog(log)
 
     # Coming and going
 
@@ -199,7 +199,7 @@ class Namespace(socketio.AsyncNamespace):  # type: ignore[misc]
             return
         session.unanswered += 1
         self._server.begun(session.eio_sid)
-        session.line.append(Asked(frame, self._now()))
+        session.line.append(QueuedCommand(frame, self._now()))
         if session.worker is None or session.worker.done():
             session.worker = self._tasks.keep(self._work(session))
 
@@ -211,7 +211,7 @@ class Namespace(socketio.AsyncNamespace):  # type: ignore[misc]
             if isinstance(answer, errors.Refusal):
                 self._answer(session, asked.frame, answer, asked.at)
                 await asyncio.sleep(0)  # a line of what is refused at once is not everybody's wait
-            elif not isinstance(answer, Durable):
+            elif not isinstance(answer, DurableAnswer):
                 self._answer(session, asked.frame, answer, asked.at)
             elif answer.fate.done():
                 self._answer_fate(session, asked, answer)
@@ -219,7 +219,7 @@ class Namespace(socketio.AsyncNamespace):  # type: ignore[misc]
                 self._answer_when_durable(session, asked, answer)
         session.line = session.worker = None  # a connection at rest keeps nothing
 
-    async def _in_time(self, session: Session, asked: Asked) -> Answer | errors.Refusal:
+    async def _in_time(self, session: Session, asked: QueuedCommand) -> Answer | errors.Refusal:
         """What is late already does not begin: those before it in the line took all its time."""
         until, deadline = self._until(asked), session.deadline
         if until <= self._now():
@@ -236,7 +236,7 @@ class Namespace(socketio.AsyncNamespace):  # type: ignore[misc]
         deadline.end()
         return answer
 
-    def _until(self, asked: Asked) -> float:
+    def _until(self, asked: QueuedCommand) -> float:
         """When the work of a command must be over, in loop time."""
         return asked.at + self._settings.command_deadline * WORK_SHARE
 
@@ -306,7 +306,9 @@ class Namespace(socketio.AsyncNamespace):  # type: ignore[misc]
         """What a command above a rate is answered."""
         return refusal
 
-    def _answer_when_durable(self, session: Session, asked: Asked, answer: Durable) -> None:
+    def _answer_when_durable(
+        self, session: Session, asked: QueuedCommand, answer: DurableAnswer
+    ) -> None:
         """With its fate, or after a while without: then the fate is told later."""
         patience = max(0.0, min(self._settings.durable_wait, self._until(asked) - self._now()))
         loop = asyncio.get_running_loop()
@@ -321,11 +323,11 @@ class Namespace(socketio.AsyncNamespace):  # type: ignore[misc]
 
         answer.fate.add_done_callback(known)
 
-    def _accept(self, session: Session, asked: Asked, answer: Durable) -> None:
+    def _accept(self, session: Session, asked: QueuedCommand, answer: DurableAnswer) -> None:
         asked.accepted = True
         self._answer(session, asked.frame, answer.told("accepted"), asked.at)
 
-    def _answer_fate(self, session: Session, asked: Asked, answer: Durable) -> None:
+    def _answer_fate(self, session: Session, asked: QueuedCommand, answer: DurableAnswer) -> None:
         fate = answer.fate.result()
         told = answer.failed if fate == "failed" else answer.told(fate)
         self._answer(session, asked.frame, told, asked.at)

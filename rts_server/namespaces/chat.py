@@ -7,53 +7,53 @@ from dataclasses import dataclass
 from typing import Any
 
 from rts_server import errors, keys
-from rts_server.adapter.listener import Listener
 from rts_server.config import Settings
+from rts_server.domain.roles import may_send
 from rts_server.engine.server import Server
 from rts_server.files.uploads import Uploads
-from rts_server.namespaces.answer import Answer, Durable, command
+from rts_server.namespaces.answer import Answer, DurableAnswer, command
 from rts_server.namespaces.base import Namespace
 from rts_server.namespaces.connections import Connections
-from rts_server.namespaces.greeting import Greeting
 from rts_server.namespaces.session import Session
+from rts_server.namespaces.session_start import SessionStart
 from rts_server.protocol import commands, cursor
-from rts_server.rooms.appends import Done
-from rts_server.rooms.chatlist import ChatLists
-from rts_server.rooms.history import History
-from rts_server.rooms.members import Members
+from rts_server.realtime.listener import Listener
+from rts_server.roomlog.writer import PendingWrite
 from rts_server.rooms.memberships import Memberships
 from rts_server.rooms.messages import Messages
-from rts_server.rooms.roles import may_send
 from rts_server.rooms.rooms import Rooms
-from rts_server.rooms.sync import Sync
-from rts_server.rooms.unread import Unread
+from rts_server.views.history import History
+from rts_server.views.inbox import Inboxes
+from rts_server.views.member_list import MemberList
+from rts_server.views.sync import SyncReader
+from rts_server.views.unread import UnreadPublisher
 
 NEVER_STORED = errors.NeverStored()
 NOT_THE_CLIENTS = errors.Forbidden("Rooms of an external_id are made by the operator.")
 
 
 @dataclass(frozen=True)
-class Reads:
+class ChatReads:
     """What the commands read."""
 
-    chat_lists: ChatLists
+    chat_lists: Inboxes
     history: History
-    members: Members
-    sync: Sync
+    members: MemberList
+    sync: SyncReader
 
 
 @dataclass(frozen=True)
-class Writes:
+class ChatWrites:
     """What the commands append."""
 
     rooms: Rooms
     memberships: Memberships
     messages: Messages
-    unread: Unread
+    unread: UnreadPublisher
     uploads: Uploads
 
 
-class Chat(Namespace):
+class ChatNamespace(Namespace):
     """Rooms, members and messages."""
 
     def __init__(
@@ -61,9 +61,9 @@ class Chat(Namespace):
         settings: Settings,
         server: Server,
         connections: Connections,
-        greeting: Greeting,
-        writes: Writes,
-        reads: Reads,
+        greeting: SessionStart,
+        writes: ChatWrites,
+        reads: ChatReads,
     ) -> None:
         super().__init__("/chat", settings, server, connections, reads.chat_lists)
         self._greeting = greeting
@@ -107,7 +107,7 @@ class Chat(Namespace):
             raise NOT_THE_CLIENTS
         room_id, created, done = await self._rooms.create(session.identity, asked)
         room = await self._shown(session, room_id)
-        return Durable({"room": room, "created": created}, done.fate)
+        return DurableAnswer({"room": room, "created": created}, done.fate)
 
     @command("room.get", commands.RoomGet)
     async def room_get(self, session: Session, asked: dict[str, Any]) -> Answer:
@@ -128,7 +128,7 @@ class Chat(Namespace):
         room_id = asked.pop("room_id")
         await self._must_be_in(session, room_id)
         done = await self._rooms.update(room_id, session.user_id, asked)
-        return Durable({"room": await self._shown(session, room_id)}, done.fate)
+        return DurableAnswer({"room": await self._shown(session, room_id)}, done.fate)
 
     @command("room.leave", commands.RoomLeave)
     async def room_leave(self, session: Session, asked: dict[str, Any]) -> Answer:
@@ -138,7 +138,7 @@ class Chat(Namespace):
             done = await self._memberships.leave(room_id, user_id, asked.get("new_owner"))
         else:
             done = self._memberships.left(room_id, user_id)
-        return Durable({}, done.fate)
+        return DurableAnswer({}, done.fate)
 
     @command("room.hide", commands.RoomHide)
     async def room_hide(self, session: Session, asked: dict[str, Any]) -> Answer:
@@ -154,7 +154,7 @@ class Chat(Namespace):
         await self._must_be_in(session, room_id)
         done = await self._rooms.set(room_id, session.user_id, settings)
         self._unread.tell_soon(session.user_id, room_id)
-        return Durable({}, done.fate)
+        return DurableAnswer({}, done.fate)
 
     # Members
 
@@ -170,7 +170,7 @@ class Chat(Namespace):
             "members": [member for member in members if member["user_id"] in wanted],
             "already": [user_id for user_id in wanted if user_id not in added],
         }
-        return Durable(data, done.fate)
+        return DurableAnswer(data, done.fate)
 
     @command("member.remove", commands.MemberRemove)
     async def member_remove(self, session: Session, asked: dict[str, Any]) -> Answer:
@@ -178,7 +178,7 @@ class Chat(Namespace):
         room_id, wanted = asked["room_id"], list(dict.fromkeys(asked["user_ids"]))
         await self._must_be_in(session, room_id)
         done = await self._memberships.remove(room_id, session.user_id, wanted)
-        return Durable({"removed": list(done.picked("go"))}, done.fate)
+        return DurableAnswer({"removed": list(done.picked("go"))}, done.fate)
 
     @command("member.update", commands.MemberUpdate)
     async def member_update(self, session: Session, asked: dict[str, Any]) -> Answer:
@@ -190,7 +190,7 @@ class Chat(Namespace):
         member = next((one for one in members if one["user_id"] == user_id), None)
         if member is None:
             raise errors.NotFound()
-        return Durable({"member": member}, done.fate)
+        return DurableAnswer({"member": member}, done.fate)
 
     @command("member.list", commands.MemberList)
     async def member_list(self, session: Session, asked: dict[str, Any]) -> Answer:
@@ -218,10 +218,10 @@ class Chat(Namespace):
             self._unread.tell_soon(user_id, room_id)
         data = {"message_id": done.request_id, "client_msg_id": asked["client_msg_id"]}
         late = self._late(session, room_id, data, done)
-        return Durable(data, done.fate, late, NEVER_STORED, done.shown)
+        return DurableAnswer(data, done.fate, late, NEVER_STORED, done.shown)
 
     def _late(
-        self, session: Session, room_id: str, data: dict[str, Any], done: Done
+        self, session: Session, room_id: str, data: dict[str, Any], done: PendingWrite
     ) -> Callable[[str], Coroutine[Any, Any, None]]:
         """`message.status` once what was acked `accepted` is queued; once, however often sent."""
 
@@ -232,7 +232,7 @@ class Chat(Namespace):
 
         return tell
 
-    async def _send_files(self, room_id: str, user_id: str, asked: dict[str, Any]) -> Done:
+    async def _send_files(self, room_id: str, user_id: str, asked: dict[str, Any]) -> PendingWrite:
         """Appended, its files bound to it before; or found, when they went with it since."""
         ids = asked["attachments"]
         message_id = keys.message_id(room_id, user_id, asked["client_msg_id"])
@@ -248,7 +248,7 @@ class Chat(Namespace):
         room_id, message_id = asked.pop("room_id"), asked.pop("message_id")
         await self._must_be_in(session, room_id)
         message, done = await self._messages.edit(room_id, session.user_id, message_id, asked)
-        return Durable({"message": message}, done.fate, place=done.changed)
+        return DurableAnswer({"message": message}, done.fate, place=done.changed)
 
     @command("message.delete", commands.MessageDelete)
     async def message_delete(self, session: Session, asked: dict[str, Any]) -> Answer:
@@ -256,7 +256,7 @@ class Chat(Namespace):
         room_id = asked["room_id"]
         await self._must_be_in(session, room_id)
         message, done = await self._messages.delete(room_id, session.user_id, asked["message_id"])
-        return Durable({"message": message}, done.fate, place=done.changed)
+        return DurableAnswer({"message": message}, done.fate, place=done.changed)
 
     @command("message.react", commands.MessageReact)
     async def message_react(self, session: Session, asked: dict[str, Any]) -> Answer:
@@ -266,7 +266,7 @@ class Chat(Namespace):
         message, done = await self._messages.react(
             room_id, session.user_id, asked["message_id"], asked["emoji"], on=asked["on"]
         )
-        return Durable({"message": message}, done.fate, place=done.changed)
+        return DurableAnswer({"message": message}, done.fate, place=done.changed)
 
     @command("message.list", commands.MessageList)
     async def message_list(self, session: Session, asked: dict[str, Any]) -> Answer:

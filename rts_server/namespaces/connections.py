@@ -9,15 +9,15 @@ import time
 from dataclasses import dataclass, field
 
 from rts_server import errors, metrics
-from rts_server.adapter.everywhere import Everywhere
 from rts_server.auth import Identity, Tokens
 from rts_server.config import Settings
 from rts_server.engine.server import CLOSED_AS, Server
-from rts_server.logs import Flow
-from rts_server.namespaces.cap import Cap
+from rts_server.logs import LineRate
+from rts_server.namespaces.connection_cap import ConnectionCap
 from rts_server.persistence.revocations import Revocations, Revoked
-from rts_server.presence.online import Online
+from rts_server.presence.connection_counts import ConnectionCounts
 from rts_server.rates import Buckets, parse
+from rts_server.realtime.control_channel import ControlChannel
 
 log = logging.getLogger(__name__)
 
@@ -48,10 +48,10 @@ class Connections:
         self,
         settings: Settings,
         server: Server,
-        online: Online,
+        online: ConnectionCounts,
         tokens: Tokens,
         revocations: Revocations,
-        everywhere: Everywhere,
+        everywhere: ControlChannel,
     ) -> None:
         self.tokens = tokens
         self._grace = settings.expiry_grace
@@ -60,13 +60,13 @@ class Connections:
         self._server = server
         self._online = online
         self._known: dict[str, _Connection] = {}
-        self.cap = Cap(settings.user_connections, online, server, everywhere)
+        self.cap = ConnectionCap(settings.user_connections, online, server, everywhere)
         self.limited = settings.limited
         self.buckets = Buckets(parse(settings.rates))
         if settings.limited:
             online.counted = self.cap.counted
             server.eio.junk = self.erred
-        self._flow = Flow(LINES)
+        self._flow = LineRate(LINES)
 
     def enter(self, eio_sid: str, namespace: str, identity: Identity) -> str:
         """A namespace was connected with a token; the connection's id, which is that of

@@ -12,12 +12,12 @@ from rts_server.namespaces.answer import Answer, command
 from rts_server.namespaces.base import Namespace
 from rts_server.namespaces.connections import Connections
 from rts_server.namespaces.session import Session
-from rts_server.presence.presences import Presences
+from rts_server.presence.presences import PresenceStore
 from rts_server.presence.scripts import Presence
-from rts_server.presence.watches import Watch, Watches
+from rts_server.presence.watches import PresenceWatch, PresenceWatches
 from rts_server.protocol import commands
-from rts_server.rooms.chatlist import ChatLists
-from rts_server.rooms.typing import Typing
+from rts_server.rooms.typing import TypingPublisher
+from rts_server.views.inbox import Inboxes
 
 
 class PresenceNamespace(Namespace):
@@ -28,14 +28,14 @@ class PresenceNamespace(Namespace):
         settings: Settings,
         server: Server,
         connections: Connections,
-        chat_lists: ChatLists,
-        typing: Typing,
-        parts: tuple[Presences, Watches],
+        chat_lists: Inboxes,
+        typing: TypingPublisher,
+        parts: tuple[PresenceStore, PresenceWatches],
     ) -> None:
         super().__init__("/presence", settings, server, connections, chat_lists)
         self._typing = typing
         self._presences, self._watches = parts
-        self._watching: dict[Session, Watch] = {}
+        self._watching: dict[Session, PresenceWatch] = {}
 
     def closed(self, session: Session) -> None:
         """A watch ends with its socket."""
@@ -75,7 +75,7 @@ class PresenceNamespace(Namespace):
             return {"presences": shown(wanted, {})}
         watch = self._watching.get(session)
         if watch is None:
-            watch = self._watching[session] = Watch(session.user_id, session.out.spare)
+            watch = self._watching[session] = PresenceWatch(session.user_id, session.out.spare)
         return {"presences": shown(wanted, await self._watches.watch(watch, wanted))}
 
     @command("typing.start", commands.RoomGet)

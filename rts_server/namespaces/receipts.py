@@ -12,10 +12,10 @@ from rts_server.namespaces.base import Namespace
 from rts_server.namespaces.connections import Connections
 from rts_server.namespaces.session import Session
 from rts_server.protocol import commands
-from rts_server.rooms.chatlist import ChatLists, Row
-from rts_server.rooms.members import Members
-from rts_server.rooms.receipts import Receipts
-from rts_server.rooms.unread import Unread
+from rts_server.rooms.receipts import ReceiptWriter
+from rts_server.views.inbox import Inboxes, InboxRow
+from rts_server.views.member_list import MemberList
+from rts_server.views.unread import UnreadPublisher
 
 CURSOR = ("user_id", "read_seq", "delivered_seq")
 
@@ -28,8 +28,8 @@ class ReceiptsNamespace(Namespace):
         settings: Settings,
         server: Server,
         connections: Connections,
-        writes: tuple[Receipts, Unread],
-        reads: tuple[ChatLists, Members],
+        writes: tuple[ReceiptWriter, UnreadPublisher],
+        reads: tuple[Inboxes, MemberList],
     ) -> None:
         chat_lists, self._members = reads
         super().__init__("/receipts", settings, server, connections, chat_lists)
@@ -86,7 +86,7 @@ class ReceiptsNamespace(Namespace):
             "unread": row.shown["unread"],
         }
 
-    async def _row(self, user_id: str, room_id: str) -> Row:
+    async def _row(self, user_id: str, room_id: str) -> InboxRow:
         rows = (await self._chat_lists.shown(user_id, [room_id])).rows
         if not rows:
             raise errors.NotFound()

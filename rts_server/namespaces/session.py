@@ -8,14 +8,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from rts_server.auth import Identity
-from rts_server.deadline import Deadline
 from rts_server.engine.frames import Frame
-from rts_server.engine.outgoing import Outgoing
-from rts_server.once import Once
+from rts_server.engine.outgoing import OutgoingQueue
+from rts_server.runtime.deadline import Deadline
+from rts_server.runtime.lazy_event import LazyEvent
 
 
 @dataclass(eq=False, slots=True)
-class Asked:
+class QueuedCommand:
     """A command in the line of its connection; `at` in loop time. `accepted`: so it was answered,
     before it was known what becomes of it.
     """
@@ -35,9 +35,9 @@ class Session:
     cursors: dict[str, tuple[int, int]]
     receipts: dict[str, tuple[int, int]]
     session_id: str
-    out: Outgoing
-    line: deque[Asked] | None = None
-    ready: Once = field(default_factory=Once)
+    out: OutgoingQueue
+    line: deque[QueuedCommand] | None = None
+    ready: LazyEvent = field(default_factory=LazyEvent)
     worker: asyncio.Task[None] | None = None
     deadline: Deadline = field(default_factory=Deadline)
     opening: asyncio.Task[None] | None = None

@@ -12,8 +12,9 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from rts_server.config import Settings
 from rts_server.errors import Unavailable
-from rts_server.persistence import aws, records, stored
-from rts_server.persistence.stored import Item, Place, StoredMember, StoredMessage, StoredRoom
+from rts_server.persistence import aws, records
+from rts_server.persistence import stored_items as stored
+from rts_server.persistence.stored_items import Item, Place, StoredMember, StoredMessage, StoredRoom
 from rts_server.persistence.threads import Threads
 
 if TYPE_CHECKING:

@@ -17,11 +17,11 @@ from redis.exceptions import RedisError
 
 from rts_server import errors, keys
 from rts_server.auth import Identity
-from rts_server.complaints import Complaints
 from rts_server.config import Settings, ms
-from rts_server.loops import forever
 from rts_server.persistence.archive import Archive
 from rts_server.persistence.scripts import IDENTITY, Script
+from rts_server.runtime.loops import forever
+from rts_server.runtime.throttled_log import ThrottledLog
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -54,7 +54,7 @@ class Revocations:
         self._longest = settings.longest_token
         self._redis = redis
         self._archive = archive
-        self._complaints = Complaints(log)
+        self._complaints = ThrottledLog(log)
         self._revoked: Revoked = {}
         self._version = ""
         self.known = asyncio.Event()

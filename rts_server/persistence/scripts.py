@@ -10,7 +10,7 @@ from typing import Any
 from redis.asyncio import Redis
 from redis.exceptions import NoScriptError
 
-from rts_server.pipe import Pipe
+from rts_server.redis_client.pipeline import RedisPipeline
 
 IDENTITY = Path(__file__).with_name("identity.lua")
 
@@ -25,11 +25,13 @@ class Script:
         self.source = "".join(file.read_text() for file in files)
         self.sha = sha1(self.source.encode(), usedforsecurity=False).hexdigest()
 
-    async def run(self, redis: Redis | Pipe, keys: Sequence[str], args: Sequence[str | int]) -> Any:
+    async def run(
+        self, redis: Redis | RedisPipeline, keys: Sequence[str], args: Sequence[str | int]
+    ) -> Any:
         """The answer of one run."""
         return (await self.many(redis, [(keys, args)]))[0]
 
-    async def many(self, redis: Redis | Pipe, calls: Sequence[Call]) -> list[Any]:
+    async def many(self, redis: Redis | RedisPipeline, calls: Sequence[Call]) -> list[Any]:
         """The answers of several runs in one round trip, in order. Raises the first error.
 
         A lost script did not run, so only those calls are repeated.
@@ -47,16 +49,16 @@ class Script:
                 raise answer
         return answers
 
-    async def _load(self, redis: Redis | Pipe) -> None:
-        if isinstance(redis, Pipe):
+    async def _load(self, redis: Redis | RedisPipeline) -> None:
+        if isinstance(redis, RedisPipeline):
             await redis.call("SCRIPT", "LOAD", self.source)
         else:
             await redis.script_load(self.source)
 
-    async def _pipeline(self, redis: Redis | Pipe, calls: Sequence[Call]) -> list[Any]:
+    async def _pipeline(self, redis: Redis | RedisPipeline, calls: Sequence[Call]) -> list[Any]:
         if not calls:
             return []
-        if isinstance(redis, Pipe):
+        if isinstance(redis, RedisPipeline):
             commands = [("EVALSHA", self.sha, len(keys), *keys, *args) for keys, args in calls]
             return await redis.all(commands)
         async with redis.pipeline(transaction=False) as pipe:

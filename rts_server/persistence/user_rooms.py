@@ -9,7 +9,7 @@ from redis.asyncio import Redis
 
 from rts_server import keys
 from rts_server.persistence.scripts import IDENTITY, Call, Script
-from rts_server.pipe import Pipe
+from rts_server.redis_client.pipeline import RedisPipeline
 
 State = Literal["in", "out"]
 _HERE = Path(__file__).parent
@@ -50,7 +50,7 @@ class UserRooms:
     `reads`: the way to the same Redis by which whole indexes are read; by default the same.
     """
 
-    def __init__(self, redis: Redis, reads: Pipe | None = None) -> None:
+    def __init__(self, redis: Redis, reads: RedisPipeline | None = None) -> None:
         self._redis = redis
         self._reads = reads or redis
 

@@ -9,10 +9,10 @@ from typing import Any
 from redis.asyncio import Redis
 
 from rts_server.config import Settings, ms
-from rts_server.pipe import Pipe
-from rts_server.presence.lease import Lease
-from rts_server.presence.online import Online
+from rts_server.presence.connection_counts import ConnectionCounts
+from rts_server.presence.instance_lease import InstanceLease
 from rts_server.presence.scripts import Presence, call, presence, presence_script
+from rts_server.redis_client.pipeline import RedisPipeline
 
 _READ = presence_script("read.lua")
 _SET = presence_script("set.lua")
@@ -21,11 +21,15 @@ _FORGET = presence_script("forget.lua")
 SLICE = 100
 
 
-class Presences:
+class PresenceStore:
     """Reads and writes of users' entries. Raises RedisError."""
 
     def __init__(
-        self, settings: Settings, redis: Redis | Pipe, lease: Lease, online: Online
+        self,
+        settings: Settings,
+        redis: Redis | RedisPipeline,
+        lease: InstanceLease,
+        online: ConnectionCounts,
     ) -> None:
         self._redis = redis
         self._lease, self._online = lease, online

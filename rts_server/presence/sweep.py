@@ -9,9 +9,9 @@ from redis.asyncio import Redis
 
 from rts_server import metrics
 from rts_server.config import Settings, ms
-from rts_server.loops import forever
-from rts_server.presence.lease import Lease
+from rts_server.presence.instance_lease import InstanceLease
 from rts_server.presence.scripts import call, presence_script
+from rts_server.runtime.loops import forever
 
 _SWEEP = presence_script("sweep.lua")
 
@@ -19,10 +19,10 @@ MOST = 200
 """Users in one call: nobody else waits long for Redis."""
 
 
-class Sweep:
+class LeaseSweep:
     """Every instance sweeps; whoever comes first tells."""
 
-    def __init__(self, settings: Settings, redis: Redis, lease: Lease) -> None:
+    def __init__(self, settings: Settings, redis: Redis, lease: InstanceLease) -> None:
         self._redis, self._lease = redis, lease
         self._every = settings.presence_sweep
         self._times = ms(settings.presence_lease), ms(settings.presence_grace)

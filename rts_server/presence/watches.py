@@ -11,14 +11,14 @@ from functools import partial
 import orjson
 
 from rts_server import keys
-from rts_server.adapter.subscriber import Subscriber
-from rts_server.complaints import Complaints
 from rts_server.engine.packets import Encoded, event_packet
-from rts_server.loops import backoff, forever
-from rts_server.presence.presences import Presences
+from rts_server.presence.presences import PresenceStore
 from rts_server.presence.scripts import Presence
 from rts_server.protocol.event import ephemeral
-from rts_server.tasks import Tasks
+from rts_server.realtime.subscriber import Subscriber
+from rts_server.runtime.loops import backoff, forever
+from rts_server.runtime.tasks import Tasks
+from rts_server.runtime.throttled_log import ThrottledLog
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +32,7 @@ Acquainted = Callable[[str, list[str]], Awaitable[set[str]]]
 
 
 @dataclass(eq=False)
-class Watch:
+class PresenceWatch:
     """One socket's list. `write` answers False when it shed the packet.
 
     `doubtful`: he may share no room with them any more, nothing is told before that is known.
@@ -48,22 +48,22 @@ class Watch:
     ended: bool = False
 
 
-class Watches:
+class PresenceWatches:
     """Guarantee: a watcher hears every transition of whom he watches, or the state it led to within
     one check; nothing of anybody with whom he shares no room."""
 
     def __init__(
-        self, subscriber: Subscriber, presences: Presences, acquainted: Acquainted, every: float
+        self, subscriber: Subscriber, presences: PresenceStore, acquainted: Acquainted, every: float
     ) -> None:
         self._subscriber = subscriber
         self._presences = presences
         self._acquainted = acquainted
         self._every = every
-        self._watchers: dict[str, set[Watch]] = {}
+        self._watchers: dict[str, set[PresenceWatch]] = {}
         self._told: dict[str, Presence] = {}
-        self._own: dict[str, set[Watch]] = {}
+        self._own: dict[str, set[PresenceWatch]] = {}
         self._asking = asyncio.Semaphore(ASKING)
-        self._complaints = Complaints(log)
+        self._complaints = ThrottledLog(log)
         self._tasks = Tasks()
 
     async def close(self) -> None:
@@ -72,7 +72,7 @@ class Watches:
 
     # What sockets ask
 
-    async def watch(self, watch: Watch, user_ids: list[str]) -> dict[str, Presence]:
+    async def watch(self, watch: PresenceWatch, user_ids: list[str]) -> dict[str, Presence]:
         """Watch these and nobody else; how they are. Strangers are left out."""
         met = await self._acquainted(watch.user_id, user_ids)
         if watch.ended:
@@ -87,12 +87,12 @@ class Watches:
             self._take(user_id, found)
         return {u: self._told[u] for u in user_ids if u in met and u in self._told}
 
-    def end(self, watch: Watch) -> None:
+    def end(self, watch: PresenceWatch) -> None:
         """The socket is gone."""
         watch.ended = True
         self._replace(watch, set())
 
-    def _replace(self, watch: Watch, targets: set[str]) -> None:
+    def _replace(self, watch: PresenceWatch, targets: set[str]) -> None:
         for user_id in watch.targets - targets:
             self._drop(watch, user_id)
         for user_id in targets - watch.targets:
@@ -101,7 +101,7 @@ class Watches:
         if targets:
             self._own.setdefault(watch.user_id, set()).add(watch)
 
-    def _drop(self, watch: Watch, user_id: str) -> None:
+    def _drop(self, watch: PresenceWatch, user_id: str) -> None:
         watch.targets.discard(user_id)
         watch.doubtful.discard(user_id)
         watch.owed.discard(user_id)
@@ -159,7 +159,7 @@ class Watches:
                 self._doubt(watch, watch.targets)
         self.check_soon()
 
-    def _doubt(self, watch: Watch, user_ids: set[str]) -> None:
+    def _doubt(self, watch: PresenceWatch, user_ids: set[str]) -> None:
         doubtful = user_ids - {watch.user_id}
         if not doubtful:
             return
@@ -169,7 +169,7 @@ class Watches:
         if begins:
             self._tasks.keep(self._resolve(watch))
 
-    async def _resolve(self, watch: Watch) -> None:
+    async def _resolve(self, watch: PresenceWatch) -> None:
         """Ask until it is known with whom the watcher still shares a room."""
         failures = 0
         while watch.doubtful and not watch.ended:
@@ -189,7 +189,7 @@ class Watches:
             watch.doubtful.clear()
             self._pay(watch)
 
-    def _pay(self, watch: Watch) -> None:
+    def _pay(self, watch: PresenceWatch) -> None:
         """What was not told is told as it is now."""
         for user_id in watch.owed - watch.doubtful:
             if watch.write(_packet(user_id, self._told[user_id])):

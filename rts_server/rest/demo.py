@@ -10,7 +10,7 @@ from yarl import URL
 
 from rts_server import auth
 from rts_server.config import Settings
-from rts_server.rest.pages import sealed
+from rts_server.rest.security_headers import sealed
 
 PAGE = Path(__file__).parents[2] / "web"
 S3 = "https://*.amazonaws.com"

@@ -11,13 +11,13 @@ from rts_server.config import Settings
 from rts_server.protocol import answers, requests
 from rts_server.rest.routes import Asked, route
 from rts_server.rooms.rooms import Rooms
-from rts_server.rooms.standing import Standings
+from rts_server.views.snapshots import SnapshotReader
 
 
 class EventRoutes:
     """What happened, in the order of the log."""
 
-    def __init__(self, settings: Settings, rooms: Rooms, standings: Standings) -> None:
+    def __init__(self, settings: Settings, rooms: Rooms, standings: SnapshotReader) -> None:
         self._most = settings.limits.answer_bytes
         self._rooms = rooms
         self._standings = standings

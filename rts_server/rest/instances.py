@@ -5,18 +5,18 @@ from __future__ import annotations
 from typing import Any
 
 from rts_server import errors
-from rts_server.adapter.everywhere import Everywhere
 from rts_server.auth import Identity
-from rts_server.presence.presences import Presences
-from rts_server.presence.roster import Roster
+from rts_server.presence.instance_registry import InstanceRegistry
+from rts_server.presence.presences import PresenceStore
 from rts_server.protocol import answers, requests
+from rts_server.realtime.control_channel import ControlChannel
 from rts_server.rest.routes import Asked, route
 
 
 class InstanceRoutes:
     """Which there are, and the end of one."""
 
-    def __init__(self, roster: Roster, everywhere: Everywhere) -> None:
+    def __init__(self, roster: InstanceRegistry, everywhere: ControlChannel) -> None:
         self._roster = roster
         self._everywhere = everywhere
 
@@ -41,7 +41,7 @@ class InstanceRoutes:
 class PresenceRoutes:
     """How users are."""
 
-    def __init__(self, presences: Presences, roster: Roster) -> None:
+    def __init__(self, presences: PresenceStore, roster: InstanceRegistry) -> None:
         self._presences = presences
         self._roster = roster
 

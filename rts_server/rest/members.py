@@ -8,18 +8,18 @@ from rts_server.auth import Identity
 from rts_server.config import Settings
 from rts_server.protocol import answers, cursor, requests
 from rts_server.rest.routes import Asked, route
-from rts_server.rest.settling import settled
-from rts_server.rooms.append import Wanted
-from rts_server.rooms.declared import Changed, Declarations, joins, must_differ
-from rts_server.rooms.members import Members
+from rts_server.rest.wait_durable import settled
+from rts_server.roomlog.request import MembershipChange
+from rts_server.rooms.provisioning import Provisioning, ProvisioningResult, joins, must_differ
 from rts_server.rooms.rooms import Rooms
+from rts_server.views.member_list import MemberList
 
 
 class MemberRoutes:
     """The whole set, or a few who come, go and change."""
 
     def __init__(
-        self, settings: Settings, rooms: Rooms, members: Members, declarations: Declarations
+        self, settings: Settings, rooms: Rooms, members: MemberList, declarations: Provisioning
     ) -> None:
         self._patience = settings.durable_wait
         self._rooms = rooms
@@ -56,14 +56,14 @@ class MemberRoutes:
         await self._rooms.public(room_id)
         named = [*asked["remove"], *(one["user_id"] for one in asked["add"] + asked["update"])]
         must_differ(named)
-        wanted = Wanted(
+        wanted = MembershipChange(
             joins(asked["add"]),
             tuple(asked["remove"]),
             tuple((one["user_id"], one["role"]) for one in asked["update"]),
         )
         return await self._told(await self._declarations.change(room_id, operator.user_id, wanted))
 
-    async def _told(self, changed: Changed) -> dict[str, Any]:
+    async def _told(self, changed: ProvisioningResult) -> dict[str, Any]:
         return {
             "added": changed.picked("join"),
             "removed": changed.picked("go"),

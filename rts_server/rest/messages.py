@@ -10,11 +10,11 @@ from rts_server.auth import Identity
 from rts_server.config import Settings
 from rts_server.protocol import answers, requests
 from rts_server.rest.routes import Asked, route
-from rts_server.rest.settling import settled
-from rts_server.rooms.history import ANYBODY, History
+from rts_server.rest.wait_durable import settled
 from rts_server.rooms.messages import Messages
 from rts_server.rooms.rooms import Rooms
-from rts_server.rooms.unread import Unread
+from rts_server.views.history import ANYBODY, History
+from rts_server.views.unread import UnreadPublisher
 
 
 class MessageRoutes:
@@ -26,7 +26,7 @@ class MessageRoutes:
         rooms: Rooms,
         senders: tuple[Messages, Messages],
         history: History,
-        unread: Unread,
+        unread: UnreadPublisher,
     ) -> None:
         """`senders`: the first asks for the sender's role, the second for nobody's."""
         self._patience = settings.durable_wait

@@ -14,8 +14,8 @@ from apispec.ext.marshmallow import MarshmallowPlugin
 from marshmallow import Schema
 
 from rts_server.protocol.objects import Error
-from rts_server.rest.pages import sealed
 from rts_server.rest.routes import LINES, Handler, Route
+from rts_server.rest.security_headers import sealed
 
 Json = dict[str, Any]
 

@@ -8,7 +8,7 @@ from rts_server.auth import Tokens
 from rts_server.config import Settings
 from rts_server.persistence.revocations import Revocations
 from rts_server.rest import openapi
-from rts_server.rest.routes import Doors, routes_of
+from rts_server.rest.routes import OperatorRouter, routes_of
 
 
 def add_routes(
@@ -19,7 +19,7 @@ def add_routes(
     resources: list[object],
 ) -> None:
     """Add what the resources have, each for tokens with `scope: operator` alone."""
-    doors = Doors(settings, tokens, revocations)
+    doors = OperatorRouter(settings, tokens, revocations)
     for resource in resources:
         doors.add(app, resource)
     routes = [one for resource in resources for one in routes_of(resource)]

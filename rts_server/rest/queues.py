@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
+from rts_server.admin.replays import Replays
 from rts_server.auth import Identity
-from rts_server.persistence.backlog import Backlog
 from rts_server.protocol import answers, requests
+from rts_server.relay.queue_admin import QueueAdmin
 from rts_server.rest.routes import Asked, route
-from rts_server.rooms.replays import Replays
 
 
 class QueueRoutes:
     """What waits, and what was given up."""
 
-    def __init__(self, backlog: Backlog, replays: Replays) -> None:
+    def __init__(self, backlog: QueueAdmin, replays: Replays) -> None:
         self._backlog = backlog
         self._replays = replays
 

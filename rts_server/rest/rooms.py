@@ -6,14 +6,14 @@ from dataclasses import asdict
 from typing import Any
 
 from rts_server import errors
+from rts_server.admin.verify import Verified, Verifier
 from rts_server.auth import Identity
 from rts_server.config import Settings
 from rts_server.protocol import answers, requests
 from rts_server.rest.routes import Asked, route
-from rts_server.rest.settling import settled
-from rts_server.rooms.declared import Changed, Declarations
+from rts_server.rest.wait_durable import settled
+from rts_server.rooms.provisioning import Provisioning, ProvisioningResult
 from rts_server.rooms.rooms import CLIENT, Rooms
-from rts_server.rooms.verify import Verified, Verifier
 
 
 class RoomRoutes:
@@ -23,7 +23,7 @@ class RoomRoutes:
         self,
         settings: Settings,
         rooms: Rooms,
-        declarations: Declarations,
+        declarations: Provisioning,
         verifier: Verifier,
     ) -> None:
         self._verifier = verifier
@@ -66,7 +66,7 @@ class RoomRoutes:
         room_id = asked["room_id"]
         emptied = await self._declarations.empty(room_id, operator.user_id)
         done = await self._rooms.delete(room_id, operator.user_id)
-        changed = Changed((*emptied.done, done))
+        changed = ProvisioningResult((*emptied.done, done))
         status = await settled(changed.done, self._patience)
         return {"removed": changed.picked("go"), "status": status}
 

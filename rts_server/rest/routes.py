@@ -92,7 +92,7 @@ def routes_of(resource: object) -> list[tuple[Route, Handler]]:
     ]
 
 
-class Doors:
+class OperatorRouter:
     """Opens for operators' tokens alone."""
 
     def __init__(self, settings: Settings, tokens: Tokens, revocations: Revocations) -> None:

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from typing import Any
 
-from rts_server.adapter.everywhere import Everywhere
 from rts_server.auth import Identity
 from rts_server.persistence.revocations import Revocations
 from rts_server.protocol import answers, cursor, requests
 from rts_server.protocol.event import rfc3339
+from rts_server.realtime.control_channel import ControlChannel
 from rts_server.rest.routes import Asked, route
-from rts_server.rooms.chatlist import ChatLists, Row
+from rts_server.views.inbox import Inboxes, InboxRow
 
 
 class UserRoutes:
     """What a user has, and his connections."""
 
     def __init__(
-        self, chat_lists: ChatLists, everywhere: Everywhere, revocations: Revocations
+        self, chat_lists: Inboxes, everywhere: ControlChannel, revocations: Revocations
     ) -> None:
         self._chat_lists = chat_lists
         self._everywhere = everywhere
@@ -54,7 +54,7 @@ class UserRoutes:
         return {"user_id": asked["user_id"], "revoked_before": rfc3339(before)}
 
 
-def _explained(row: Row) -> dict[str, Any]:
+def _explained(row: InboxRow) -> dict[str, Any]:
     return {
         "room_id": row.room_id,
         "seq": row.shown["seq"],

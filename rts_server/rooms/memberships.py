@@ -6,36 +6,38 @@ from rts_server import errors
 from rts_server.config import Settings
 from rts_server.persistence.archive import Archive
 from rts_server.persistence.user_rooms import UserRooms
-from rts_server.rooms import events
-from rts_server.rooms.appends import Appends, Done
-from rts_server.rooms.log import NoMember
+from rts_server.roomlog import events
+from rts_server.roomlog.log import NotAMember
+from rts_server.roomlog.writer import LogWriter, PendingWrite
 
 
 class Memberships:
     """Come, go, change. Every command is safe to repeat."""
 
     def __init__(
-        self, settings: Settings, appends: Appends, user_rooms: UserRooms, archive: Archive
+        self, settings: Settings, appends: LogWriter, user_rooms: UserRooms, archive: Archive
     ) -> None:
         self._limits = settings.limits
         self._appends = appends
         self._user_rooms = user_rooms
         self._archive = archive
 
-    async def add(self, room_id: str, actor_id: str, user_ids: list[str], role: str) -> Done:
+    async def add(
+        self, room_id: str, actor_id: str, user_ids: list[str], role: str
+    ) -> PendingWrite:
         """Append new members, if any are new. Raises Refusal."""
         await self.must_fit(room_id, user_ids, actor_id)
         return await self._appends.append(events.member_added(room_id, actor_id, user_ids, role))
 
-    async def remove(self, room_id: str, actor_id: str, user_ids: list[str]) -> Done:
+    async def remove(self, room_id: str, actor_id: str, user_ids: list[str]) -> PendingWrite:
         """Append that members go, if any are in. Raises Refusal."""
         return await self._appends.append(events.member_removed(room_id, actor_id, user_ids))
 
-    async def give(self, room_id: str, actor_id: str, user_id: str, role: str) -> Done:
+    async def give(self, room_id: str, actor_id: str, user_id: str, role: str) -> PendingWrite:
         """Append that a member has another role. Raises Refusal, NotFound for who is no member."""
         return await self._appends.append(events.member_updated(room_id, actor_id, user_id, role))
 
-    async def leave(self, room_id: str, user_id: str, new_owner: str | None) -> Done:
+    async def leave(self, room_id: str, user_id: str, new_owner: str | None) -> PendingWrite:
         """Append that a member goes by himself, first making another owner if he says whom.
 
         Who is no member has left. Raises Conflict for the last owner and in a direct room.
@@ -44,12 +46,12 @@ class Memberships:
             raise errors.InvalidParam(details={"new_owner": ["Somebody else."]})
         try:
             return await self._appends.append(events.member_left(room_id, user_id, new_owner))
-        except NoMember:
+        except NotAMember:
             raise errors.InvalidParam(details={"new_owner": ["Not a member."]}) from None
         except errors.NotFound:
             return self.left(room_id, user_id)
 
-    def left(self, room_id: str, user_id: str) -> Done:
+    def left(self, room_id: str, user_id: str) -> PendingWrite:
         """He is in no such room, whether there is one or not; `stored` when the table says so."""
 
         async def stored() -> bool:

@@ -7,14 +7,14 @@ from collections.abc import Callable
 from typing import Any
 
 from rts_server import errors
-from rts_server.persistence.statuses import Statuses
-from rts_server.rooms import events
-from rts_server.rooms.append import Append
-from rts_server.rooms.appends import Appends, Done
-from rts_server.rooms.history import ANYBODY, Current, History, Message
-from rts_server.rooms.reactions import reacted
-from rts_server.rooms.template import stamped
-from rts_server.rooms.typing import Typing
+from rts_server.domain.reactions import reacted
+from rts_server.persistence.message_status import StatusPublisher
+from rts_server.roomlog import events
+from rts_server.roomlog.request import AppendRequest
+from rts_server.roomlog.template import stamped
+from rts_server.roomlog.writer import LogWriter, PendingWrite
+from rts_server.rooms.typing import TypingPublisher
+from rts_server.views.history import ANYBODY, Current, History, Message
 
 log = logging.getLogger(__name__)
 
@@ -24,11 +24,11 @@ class Messages:
 
     def __init__(
         self,
-        statuses: Statuses,
-        appends: Appends,
+        statuses: StatusPublisher,
+        appends: LogWriter,
         history: History,
         *,
-        typing: Typing | None = None,
+        typing: TypingPublisher | None = None,
         system: bool = False,
     ) -> None:
         """`system`: whoever acts need not be a member, as in `SystemAppends`.
@@ -41,7 +41,7 @@ class Messages:
         self._appends = appends
         self._history = history
 
-    async def send(self, room_id: str, sender_id: str, command: dict[str, Any]) -> Done:
+    async def send(self, room_id: str, sender_id: str, command: dict[str, Any]) -> PendingWrite:
         """Append a message. Raises Refusal, InvalidParam for a reply to what is not in the room."""
         request = events.message_new(room_id, sender_id, command)
         if "reply_to" in command and not await self._there(room_id, sender_id, command["reply_to"]):
@@ -64,7 +64,7 @@ class Messages:
             return False
         return True
 
-    async def repeat(self, room_id: str, sender_id: str, command: dict[str, Any]) -> Done:
+    async def repeat(self, room_id: str, sender_id: str, command: dict[str, Any]) -> PendingWrite:
         """The first result of a message whose files are gone with it; nothing is appended.
 
         `attachments` hold no more than their ids. Raises InvalidParam when there was none.
@@ -99,14 +99,14 @@ class Messages:
 
     async def edit(
         self, room_id: str, actor_id: str, message_id: str, change: dict[str, Any]
-    ) -> tuple[Message, Done]:
+    ) -> tuple[Message, PendingWrite]:
         """Append the message with another text, metadata or mentions; `change` may hold `version`.
 
         Raises InvalidParam for a text of nothing where no file remains.
         """
         expected = change.pop("version", None)
 
-        def edited(current: Current) -> Append | None:
+        def edited(current: Current) -> AppendRequest | None:
             message = current.message
             if message["sender_id"] != actor_id or message["type"] == "system":
                 raise errors.Forbidden()
@@ -123,10 +123,12 @@ class Messages:
 
         return await self._change(room_id, actor_id, message_id, edited)
 
-    async def delete(self, room_id: str, actor_id: str, message_id: str) -> tuple[Message, Done]:
+    async def delete(
+        self, room_id: str, actor_id: str, message_id: str
+    ) -> tuple[Message, PendingWrite]:
         """Append the message's tombstone."""
 
-        def deleted(current: Current) -> Append | None:
+        def deleted(current: Current) -> AppendRequest | None:
             if "deleted_at" in current.message:
                 return None
             return events.message_deleted(current.message, current.epoch, actor_id)
@@ -135,10 +137,10 @@ class Messages:
 
     async def react(
         self, room_id: str, actor_id: str, message_id: str, emoji: str, *, on: bool
-    ) -> tuple[Message, Done]:
+    ) -> tuple[Message, PendingWrite]:
         """Append that a reaction came or went. Raises Gone, LimitExceeded."""
 
-        def changed(current: Current) -> Append | None:
+        def changed(current: Current) -> AppendRequest | None:
             message = current.message
             if "deleted_at" in message:
                 raise errors.Gone()
@@ -157,8 +159,8 @@ class Messages:
         room_id: str,
         actor_id: str,
         message_id: str,
-        make: Callable[[Current], Append | None],
-    ) -> tuple[Message, Done]:
+        make: Callable[[Current], AppendRequest | None],
+    ) -> tuple[Message, PendingWrite]:
         reader = ANYBODY if self._system else actor_id
 
         async def read() -> Current:
@@ -169,7 +171,9 @@ class Messages:
             return current.message, self._as_it_is(room_id, actor_id, message_id, current)
         return stamped(request.after, done.appended.ts), done
 
-    def _as_it_is(self, room_id: str, actor_id: str, message_id: str, current: Current) -> Done:
+    def _as_it_is(
+        self, room_id: str, actor_id: str, message_id: str, current: Current
+    ) -> PendingWrite:
         """Nothing to change: as durable as what is there."""
 
         async def queued() -> bool:

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from redis.asyncio import Redis
@@ -14,12 +15,12 @@ from redis.exceptions import RedisError
 from rts_server import errors, keys
 from rts_server.config import Settings, ms
 from rts_server.persistence.scripts import Call
-from rts_server.pipe import Pipe
-from rts_server.rooms.appender import room_script
-from rts_server.rooms.log import RoomLog
-from rts_server.tasks import Tasks
+from rts_server.redis_client.pipeline import RedisPipeline
+from rts_server.roomlog.log import RoomLog
+from rts_server.roomlog.script import room_script
+from rts_server.runtime.tasks import Tasks
 
-_RECEIPTS = room_script("receipts.lua")
+_RECEIPTS = room_script(Path(__file__).with_name("receipts.lua"))
 
 log = logging.getLogger(__name__)
 
@@ -28,7 +29,7 @@ Cursors = tuple[int, int]
 
 
 @dataclass(frozen=True)
-class Moved:
+class MovedCursors:
     """Where a member's cursors are now; `read` tells whether that one moved."""
 
     read_seq: int
@@ -36,10 +37,10 @@ class Moved:
     read: bool
 
 
-class Receipts:
+class ReceiptWriter:
     """Every call is safe to repeat: a cursor only moves forward, never beyond the room's seq."""
 
-    def __init__(self, settings: Settings, redis: Redis | Pipe, room_log: RoomLog) -> None:
+    def __init__(self, settings: Settings, redis: Redis | RedisPipeline, room_log: RoomLog) -> None:
         self._settings = settings
         self._redis = redis
         self._log = room_log
@@ -50,7 +51,7 @@ class Receipts:
         """What was to be told later is told with the next receipt of its room."""
         await self._tasks.close()
 
-    async def move(self, user_id: str, cursors: Mapping[str, Cursors]) -> dict[str, Moved]:
+    async def move(self, user_id: str, cursors: Mapping[str, Cursors]) -> dict[str, MovedCursors]:
         """Per room where he is a member: his cursors now. Cold rooms are loaded first.
 
         Raises Unavailable when one cannot be.
@@ -66,7 +67,7 @@ class Receipts:
             if answer[0] == b"warm" and answer[4]:
                 self._tell_later(room_id, answer[4] / 1000)
         return {
-            room_id: Moved(answer[1], answer[2], bool(answer[3]))
+            room_id: MovedCursors(answer[1], answer[2], bool(answer[3]))
             for room_id, answer in answers.items()
             if answer[0] == b"warm"
         }

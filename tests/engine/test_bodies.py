@@ -11,7 +11,7 @@ import aiohttp
 import pytest
 
 from rts_server.engine import polling
-from rts_server.engine.incoming import READ_ON
+from rts_server.engine.message_reader import READ_ON
 from rts_server.engine.server import Server
 from tests.engine.serving import serving
 from tests.raw import QUERY

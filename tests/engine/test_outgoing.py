@@ -5,9 +5,9 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rts_server.engine.outgoing import Outgoing, size
+from rts_server.engine.outgoing import OutgoingQueue, size
 from rts_server.engine.packets import Encoded, event_packet
-from rts_server.engine.wire import MOST_BYTES
+from rts_server.engine.transport import MOST_BYTES
 
 
 def packet(length: int) -> Encoded:
@@ -15,9 +15,9 @@ def packet(length: int) -> Encoded:
     return Encoded("x" * length)
 
 
-def bounded() -> tuple[Outgoing, list[None]]:
+def bounded() -> tuple[OutgoingQueue, list[None]]:
     """A queue, and what it refused."""
-    queue, refused = Outgoing(), list[None]()
+    queue, refused = OutgoingQueue(), list[None]()
     queue.slow = lambda: refused.append(None)
     return queue, refused
 
@@ -49,7 +49,7 @@ def test_the_bound_holds_and_the_count_is_right(steps: list[int]) -> None:
 def test_a_shared_packet_counts_in_every_queue() -> None:
     """One packet for many connections is one object, and each queue counts it for itself."""
     shared = event_packet("/chat", "a", '{"x":1}')
-    queues = [Outgoing() for _ in range(3)]
+    queues = [OutgoingQueue() for _ in range(3)]
     for queue in queues:
         queue.write(shared)
     assert {queue.bytes for queue in queues} == {size(shared)}
@@ -58,7 +58,7 @@ def test_a_shared_packet_counts_in_every_queue() -> None:
 
 async def test_the_engine_waits_for_it_like_for_any_queue() -> None:
     """get and join work: the library waits so for what was written last."""
-    queue = Outgoing()
+    queue = OutgoingQueue()
     queue.write(packet(5))
     assert (await queue.get()).data == "xxxxx"
     await queue.join()
@@ -67,7 +67,7 @@ async def test_the_engine_waits_for_it_like_for_any_queue() -> None:
 
 def test_last_words_fit_whatever_waits() -> None:
     """Behind a full queue come the reason and the end; the connection is marked as ended."""
-    queue = Outgoing()
+    queue = OutgoingQueue()
     full, last = packet(MOST_BYTES), packet(100)
     queue.write(full)
     assert not queue.ended

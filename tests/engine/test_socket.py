@@ -12,7 +12,7 @@ from rts_server import metrics
 from rts_server.engine import socket
 from rts_server.engine.packets import ack_packet
 from rts_server.engine.server import Server
-from rts_server.engine.wire import A_TURN
+from rts_server.engine.transport import A_TURN
 from tests.engine.serving import serving
 from tests.raw import QUERY, Raw
 from tests.waiting import eventually

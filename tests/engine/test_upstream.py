@@ -28,10 +28,10 @@ from redis._parsers.base import BaseParser
 from redis.asyncio import connection
 from socketio.base_manager import BaseManager
 
-from rts_server.adapter.manager import Manager
 from rts_server.config import Settings
 from rts_server.engine import codec, engine, handshake, server, socket
-from rts_server.engine.outgoing import Outgoing
+from rts_server.engine.outgoing import OutgoingQueue
+from rts_server.realtime.manager import ClientManager
 
 REVIEWED: dict[str, tuple[Callable[..., Any], str]] = {
     "socketio AsyncServer._engineio_server_class": (
@@ -175,7 +175,7 @@ PAIRS: list[tuple[type, type]] = [
     (engine.Engine, engineio.AsyncServer),
     (socket.Socket, AsyncSocket),
     (handshake.Handshake, web.WebSocketResponse),
-    (Manager, socketio.AsyncManager),
+    (ClientManager, socketio.AsyncManager),
 ]
 
 
@@ -189,10 +189,10 @@ def test_every_override_was_reviewed(ours: type, theirs: type) -> None:
 
 def test_the_engine_is_ours_where_it_matters() -> None:
     """Engine, queue and manager are in place, JSON is strict, and polling is off."""
-    made = server.Server(Settings(), Manager())
+    made = server.Server(Settings(), ClientManager())
     assert isinstance(made.eio, engine.Engine)
-    assert isinstance(made.eio.create_queue(), Outgoing)
+    assert isinstance(made.eio.create_queue(), OutgoingQueue)
     assert made.eio.transports == ["websocket"]
     assert made.packet_class.json is codec
-    assert isinstance(made.manager, Manager)
+    assert isinstance(made.manager, ClientManager)
     assert not made.eio.service_task_handle

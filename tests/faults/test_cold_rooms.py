@@ -12,10 +12,10 @@ import pytest
 from redis import Redis
 
 from rts_server import keys
-from rts_server.dev import deploy
-from rts_server.parts import Parts
-from rts_server.rooms import events as made
-from rts_server.rooms.appender import APPEND
+from rts_server.roomlog import events as made
+from rts_server.roomlog.script import APPEND
+from rts_server.services import Services
+from rts_server.tools.dev import deploy
 from tests.faults.sender import Sender
 from tests.faults.test_parts_lost import heard
 from tests.flows.test_commands import ok
@@ -178,7 +178,7 @@ async def test_who_stays_connected_learns_what_was_lost_on_the_way(world: World)
         await b.wait_for(lambda e: bool(e["type"] == "room.added"))
         await Sender(a, room_id).send("one")
         await heard(b, "one")
-        async with Parts(world.stack.settings) as parts:
+        async with Services(world.stack.settings) as parts:
             await unheard(parts, room_id, alice)
             outbox = keys.room(room_id).outbox
             await asyncio.to_thread(until, lambda: waiting(world, outbox) == 0)
@@ -192,7 +192,7 @@ def told(client: JsClient, text: str) -> bool:
     return any(e["data"]["message"]["text"] == text for e in client.of_type("message.new"))
 
 
-async def unheard(parts: Parts, room_id: str, sender: str) -> None:
+async def unheard(parts: Services, room_id: str, sender: str) -> None:
     """A message by the real script whose publish is lost."""
     old = "redis.call('PUBLISH', req.channel, "
     assert old in APPEND.source

@@ -8,8 +8,8 @@ import signal
 from redis import Redis
 
 from rts_server import keys
-from rts_server.dev import aws as local
-from rts_server.dev import deploy
+from rts_server.tools.dev import aws as local
+from rts_server.tools.dev import deploy
 from tests.faults.sender import Sender
 from tests.faults.test_parts_lost import restart_valkey
 from tests.flows.test_commands import direct, ok

@@ -15,11 +15,11 @@ from cfnlint.decode import cfn_yaml
 from yarl import URL
 
 from rts_server.config import Settings
-from rts_server.dev import aws
-from rts_server.dev.aws import CREDENTIALS, LocalAws
-from rts_server.dev.deploy import TEMPLATE
-from rts_server.files.store import Store
+from rts_server.files.store import ObjectStore
 from rts_server.files.upload import Upload
+from rts_server.tools.dev import aws
+from rts_server.tools.dev.aws import CREDENTIALS, LocalAws
+from rts_server.tools.dev.deploy import TEMPLATE
 from tests.files.form import post
 from tests.world import free_port
 
@@ -98,7 +98,7 @@ async def test_a_link_is_for_one_file_as_it_is(
     and nothing without a signature."""
     for name, value in CREDENTIALS.items():
         monkeypatch.setenv(name, value)
-    s3, store = aws.client(strict, "s3"), Store(strict)
+    s3, store = aws.client(strict, "s3"), ObjectStore(strict)
     for key in ("files/room/a", "files/room/b"):
         s3.put_object(Bucket=strict.bucket, Key=key, Body=b"<html>")
     link = await store.link("files/room/a", "text/html", 'attachment; filename="a"', 300)
@@ -126,7 +126,7 @@ async def test_a_forged_form_is_refused(strict: Settings, monkeypatch: pytest.Mo
     """A form with our signature is taken, with another one or another policy it is not."""
     for name, value in CREDENTIALS.items():
         monkeypatch.setenv(name, value)
-    store, content = Store(strict), b"content"
+    store, content = ObjectStore(strict), b"content"
     checksum = b64encode(sha256(content).digest()).decode()
     upload = Upload("room", "a1", "alice", "x.txt", len(content), "text/plain", checksum)
     url, fields = await store.grant(upload, 300)

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 from cfnlint.decode import cfn_yaml
 
-from rts_server.dev.deploy import TEMPLATE
 from rts_server.files.store import UNCITED
 from rts_server.files.upload import PENDING
 from rts_server.persistence.records import file_key
+from rts_server.tools.dev.deploy import TEMPLATE
 
 DAY = 86_400
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from rts_server.config import Settings
-from rts_server.files.store import Store
+from rts_server.files.store import ObjectStore
 from rts_server.files.upload import META, Upload
 
 LONGEST = Upload(
@@ -28,22 +28,22 @@ LONGEST = Upload(
 
 
 @pytest.fixture
-async def store(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Store]:
+async def store(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[ObjectStore]:
     """A store that signs; nobody is asked for that."""
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
-    made = Store(Settings(aws_region="eu-central-1", bucket="chat-files"))
+    made = ObjectStore(Settings(aws_region="eu-central-1", bucket="chat-files"))
     yield made
     await made.close()
 
 
-async def policy(store: Store) -> tuple[str, dict[str, str], dict[str, Any]]:
+async def policy(store: ObjectStore) -> tuple[str, dict[str, str], dict[str, Any]]:
     url, fields = await store.grant(LONGEST, 300)
     document: dict[str, Any] = json.loads(b64decode(fields["policy"]))
     return url, fields, document
 
 
-async def test_every_field_is_signed_as_it_is(store: Store) -> None:
+async def test_every_field_is_signed_as_it_is(store: ObjectStore) -> None:
     """One key, one size, one type, one content: the policy leaves no choice."""
     url, fields, document = await policy(store)
     assert url == "https://chat-files.s3.eu-central-1.amazonaws.com/"
@@ -59,14 +59,14 @@ async def test_every_field_is_signed_as_it_is(store: Store) -> None:
     assert fields["x-amz-checksum-sha256"] == LONGEST.checksum_sha256
 
 
-async def test_a_grant_ends(store: Store) -> None:
+async def test_a_grant_ends(store: ObjectStore) -> None:
     """The policy expires after the seconds it was given."""
     _, _, document = await policy(store)
     left = datetime.fromisoformat(document["expiration"]) - datetime.now(UTC)
     assert 290 < left.total_seconds() <= 300
 
 
-async def test_the_longest_names_fit(store: Store) -> None:
+async def test_the_longest_names_fit(store: ObjectStore) -> None:
     """Metadata are under S3's 2 KB, plain ASCII, without `$`, and say all that was signed."""
     _, fields, _ = await policy(store)
     kept = {n.removeprefix(META): v for n, v in fields.items() if n.startswith(META)}

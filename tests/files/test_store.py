@@ -14,17 +14,17 @@ from aiohttp.test_utils import TestServer
 
 from rts_server import errors
 from rts_server.config import Settings
-from rts_server.dev import aws
-from rts_server.files.store import MADE_OF, Moved, Object, Store, mark
+from rts_server.files.store import MADE_OF, Object, ObjectChanged, ObjectStore, mark
 from rts_server.files.upload import Upload
+from rts_server.tools.dev import aws
 from tests.files.test_grant import LONGEST
 from tests.world import World, free_port
 
 
 @pytest.fixture
-async def store(world: World) -> AsyncIterator[Store]:
+async def store(world: World) -> AsyncIterator[ObjectStore]:
     """The bucket of the deployment."""
-    made = Store(world.stack.settings)
+    made = ObjectStore(world.stack.settings)
     yield made
     await made.close()
 
@@ -40,7 +40,7 @@ def posted(world: World, upload: Upload, content: bytes) -> None:
     )
 
 
-async def test_only_what_was_looked_at_is_moved(world: World, store: Store) -> None:
+async def test_only_what_was_looked_at_is_moved(world: World, store: ObjectStore) -> None:
     """A form posted between the look and the copy changes nothing: it has to be looked at anew."""
     upload = replace(LONGEST, attachment_id=secrets.token_hex(16))
     pending, target = upload.pending_key, f"files/room/{upload.attachment_id}"
@@ -53,7 +53,7 @@ async def test_only_what_was_looked_at_is_moved(world: World, store: Store) -> N
         store.beginning(pending, first.etag, 4),
         store.move(upload, first, target),
     ):
-        with pytest.raises(Moved):
+        with pytest.raises(ObjectChanged):
             await look
     assert await store.head(target) is None
     other = await store.head(pending)
@@ -63,7 +63,7 @@ async def test_only_what_was_looked_at_is_moved(world: World, store: Store) -> N
     assert await store.head(pending) is None
 
 
-async def test_a_copy_says_what_it_was_made_of(world: World, store: Store) -> None:
+async def test_a_copy_says_what_it_was_made_of(world: World, store: ObjectStore) -> None:
     """All that was signed stays with the file, and the mark of its source, in S3's 2 KB."""
     upload = replace(LONGEST, attachment_id=secrets.token_hex(16))
     target = f"files/room/{upload.attachment_id}"
@@ -99,9 +99,9 @@ async def test_a_file_is_never_written_over() -> None:
     app = web.Application()
     app.router.add_route("*", "/{path:.*}", occupied)
     async with TestServer(app) as server:
-        store = Store(Settings(s3_endpoint_url=str(server.make_url(""))))
+        store = ObjectStore(Settings(s3_endpoint_url=str(server.make_url(""))))
         arrived = Object('"abc"', 7, "x/y", None, LONGEST, "abc 2026-11-25T05:38:07Z", None)
-        with pytest.raises(Moved):
+        with pytest.raises(ObjectChanged):
             await store.move(LONGEST, arrived, "files/room/a")
         await store.close()
     assert asked["if-none-match"] == "*"
@@ -109,7 +109,7 @@ async def test_a_file_is_never_written_over() -> None:
     assert asked["x-amz-metadata-directive"] == "REPLACE"
 
 
-async def test_of_many_writers_one_succeeds(store: Store) -> None:
+async def test_of_many_writers_one_succeeds(store: ObjectStore) -> None:
     """A small object is made once, whoever else tries at the same time."""
     key = f"cited/room/{secrets.token_hex(8)}"
     made = await asyncio.gather(*(store.write_once(key, str(n)) for n in range(12)))
@@ -120,7 +120,7 @@ async def test_of_many_writers_one_succeeds(store: Store) -> None:
 async def test_a_store_that_is_away_is_unavailable() -> None:
     """Nobody listens: every request ends in time, in the error that may be repeated."""
     settings = Settings(s3_endpoint_url=f"http://127.0.0.1:{free_port()}")
-    store = Store(settings)
+    store = ObjectStore(settings)
     for request in (store.there(), store.head("x"), store.write_once("x", "y")):
         with pytest.raises(errors.Unavailable):
             await request

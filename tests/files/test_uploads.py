@@ -13,11 +13,11 @@ from redis.asyncio import Redis
 
 from rts_server import errors, keys
 from rts_server.config import Settings
-from rts_server.dev import aws
-from rts_server.files.store import Object, Store
+from rts_server.files.store import Object, ObjectStore
 from rts_server.files.upload import META, pending_key
 from rts_server.files.uploads import Uploads
 from rts_server.persistence.records import citation_key, file_key
+from rts_server.tools.dev import aws
 from tests.files.form import asking, post
 from tests.files.samples import png
 from tests.world import World
@@ -29,14 +29,14 @@ SECOND = 1.1
 """The store tells times by the second."""
 
 
-class Interrupted(Store):
+class Interrupted(ObjectStore):
     """A store that is away between the copy and the deletion of its source."""
 
     def _delete(self, key: str) -> None:
         raise EndpointConnectionError(endpoint_url=key)
 
 
-class Overtaken(Store):
+class Overtaken(ObjectStore):
     """Between its first look and its second, somebody else does all there is to do."""
 
     meanwhile: Awaitable[object] | None = None
@@ -54,7 +54,7 @@ class Room:
     """A room of one's own, and its uploads by the deployment's bucket."""
 
     def __init__(self, settings: Settings, redis: Redis) -> None:
-        self.store, self.overtaken = Store(settings), Overtaken(settings)
+        self.store, self.overtaken = ObjectStore(settings), Overtaken(settings)
         self._interrupted = Interrupted(settings)
         self.redis = redis
         self.room_id = secrets.token_hex(8)

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from rts_server.dev import aws
+from rts_server.tools.dev import aws
 from tests.files.form import asking, citing, get, post, uploaded
 from tests.files.samples import png
 from tests.flows.test_commands import direct, ok, refused

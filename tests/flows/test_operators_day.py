@@ -11,15 +11,15 @@ from typing import Any
 
 import pytest
 
-from rts_server.cli.rooms import rooms
-from rts_server.dev import zips
-from rts_server.dev.deploy import deploy
 from rts_server.keys import external_room_id
+from rts_server.tools.cli.rooms import rooms
+from rts_server.tools.dev import zips
+from rts_server.tools.dev.deploy import deploy
 from scripts.notice import notice
 from scripts.queues import queues
 from scripts.verify import verify
-from tests.cli.operator import Operator, manifest
 from tests.flows.test_commands import ok
+from tests.tools.cli.operator import Operator, manifest
 from tests.waiting import PATIENCE
 from tests.world import World
 

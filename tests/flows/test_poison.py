@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import time
 
-from rts_server.parts import Parts
-from rts_server.rooms import events
-from rts_server.rooms.append import Appended
+from rts_server.roomlog import events
+from rts_server.roomlog.request import AppendResult
+from rts_server.services import Services
 from tests.faults.sender import Sender
 from tests.flows.test_commands import direct, ok
 from tests.waiting import until
@@ -28,11 +28,11 @@ async def test_poison_fails_alone(world: World) -> None:
             ]
         cursors = {room_id: [room["epoch"], room["offset"]]}
 
-        async with Parts(world.stack.settings) as parts:
+        async with Services(world.stack.settings) as parts:
             command = {"client_msg_id": "poison", "text": "poison"}
             poison = events.message_new(room_id, alice, command, version=99)
             appended = await parts.log.append(poison)
-        assert isinstance(appended, Appended)
+        assert isinstance(appended, AppendResult)
         began = time.monotonic()
         for n in range(5):
             await sender.send(f"after {n}")

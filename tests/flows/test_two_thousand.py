@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from rts_server.dev import deploy
+from rts_server.tools.dev import deploy
 from tests.node import ensure_modules, node
 from tests.waiting import until
 from tests.world import World, name

@@ -15,8 +15,8 @@ from click.testing import CliRunner, Result
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from rts_server.__main__ import main
-from rts_server.dev import aws
-from rts_server.persistence import story
+from rts_server.admin import message_timeline as story
+from rts_server.tools.dev import aws
 from tests.faults.sender import Sender
 from tests.flows.test_commands import direct
 from tests.infra import template

@@ -91,9 +91,9 @@ ARCHIVE = "rts_server/persistence/archive.py"
 CALLS = {
     "WebRole": [
         ARCHIVE,
-        "rts_server/rooms/verify.py",
+        "rts_server/admin/verify.py",
         "rts_server/persistence/revocations.py",
-        "rts_server/persistence/backlog.py",
+        "rts_server/relay/queue_admin.py",
         "rts_server/files/*.py",
     ],
     "RelayRole": [ARCHIVE, "rts_server/persistence/qu*.py"],

@@ -7,7 +7,7 @@ from typing import Any
 
 from boto3.dynamodb.types import TypeDeserializer
 
-from rts_server.dev import aws
+from rts_server.tools.dev import aws
 from tests.world import World
 
 Table = dict[str, dict[str, Any]]

@@ -7,7 +7,7 @@ import contextlib
 import json
 from itertools import count
 
-from rts_server.parts import Parts
+from rts_server.services import Services
 from tests.flows.test_commands import ok
 from tests.instances.rooms import durable, group, send
 from tests.js_client import JsClient
@@ -34,7 +34,7 @@ async def removal_loop(world: World, rounds: int) -> tuple[JsClient, str, list[J
             await clients.enter_async_context(world.raw(user, instance=i % 2))
             for i, user in enumerate(writers)
         ]
-        parts = await clients.enter_async_context(Parts(world.stack.settings))
+        parts = await clients.enter_async_context(Services(world.stack.settings))
         writing = [asyncio.create_task(write_on(raw, room_id)) for raw in raws]
         marks = [0] * len(devices)
         for n in range(rounds):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from rts_server.parts import Parts
+from rts_server.services import Services
 from tests.flows.test_two_thousand import check, stored, written
 from tests.instances.conftest import deployed
 from tests.instances.rooms import all_have, burst, durable, group, positions, send
@@ -92,7 +92,7 @@ async def test_ephemeral_waits_for_what_came_before_it(losing: World) -> None:
         room_id = await group(a, [bob])
         for offset in range(3, 8):
             await send(a, room_id, f"m{offset}")
-        async with Parts(losing.stack.settings) as parts:
+        async with Services(losing.stack.settings) as parts:
             text = '{"type":"probe","room_id":"' + room_id + '","data":{}}'
             told = await parts.standings.tell(room_id, alice, "probe", text)
             assert told

@@ -11,7 +11,7 @@ from typing import Any
 
 from redis import Redis
 
-from rts_server.dev import aws
+from rts_server.tools.dev import aws
 from tests.flows.test_commands import ok
 from tests.instances.badge import counted
 from tests.instances.rooms import group, send

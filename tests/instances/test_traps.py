@@ -14,10 +14,10 @@ import pytest
 from redis import Redis
 
 from rts_server import keys
-from rts_server.dev import aws, deploy
-from rts_server.parts import Parts
-from rts_server.rooms import events as made
-from rts_server.rooms.appender import APPEND
+from rts_server.roomlog import events as made
+from rts_server.roomlog.script import APPEND
+from rts_server.services import Services
+from rts_server.tools.dev import aws, deploy
 from tests.faults.sender import Sender, positions_are_unique
 from tests.flows.test_commands import ok
 from tests.instances.conftest import deployed
@@ -308,7 +308,7 @@ async def test_10_many_rooms_with_many_missed_events_converge(pair: World, full:
         for at in range(0, rooms, 20):
             part = range(at, min(at + 20, rooms))
             room_ids += await asyncio.gather(*(created(b, alice, n) for n in part))
-        async with Parts(pair.stack.settings) as parts:
+        async with Services(pair.stack.settings) as parts:
             await unqueued(parts, room_ids[0], alice, 310)  # more than one replay may hold
             for room_id in room_ids[1:]:
                 await unqueued(parts, room_id, alice, events)
@@ -327,7 +327,7 @@ async def test_10_many_rooms_with_many_missed_events_converge(pair: World, full:
             assert size <= 256 * 1024
 
 
-async def unqueued(parts: Parts, room_id: str, sender: str, count: int) -> None:
+async def unqueued(parts: Services, room_id: str, sender: str, count: int) -> None:
     """Messages in the hot log by the real script, except that the queue is spared them."""
     text = APPEND.source
     for old, new in (

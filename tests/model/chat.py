@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from rts_server.rooms.roles import roles_that, roles_that_give
+from rts_server.domain.roles import roles_that, roles_that_give
 
 LEADERS = ("owner", "admin")
 Outcome = str

@@ -10,7 +10,7 @@ from typing import Any
 from redis import Redis
 
 from rts_server import keys
-from rts_server.dev import aws, deploy
+from rts_server.tools.dev import aws, deploy
 from tests.faults.sender import positions_are_unique
 from tests.model.chat import Chat
 from tests.model.device import Device

@@ -10,12 +10,10 @@ from typing import Any
 
 from redis.asyncio import ConnectionPool, Redis
 
-from rts_server.adapter.everywhere import Everywhere
-from rts_server.adapter.manager import Manager
 from rts_server.auth import Identity, Tokens
 from rts_server.config import Settings
 from rts_server.engine import frames
-from rts_server.engine.outgoing import Outgoing
+from rts_server.engine.outgoing import OutgoingQueue
 from rts_server.engine.server import Server
 from rts_server.namespaces.answer import Answer, command
 from rts_server.namespaces.base import Namespace
@@ -24,17 +22,19 @@ from rts_server.namespaces.session import Session
 from rts_server.persistence.archive import Archive
 from rts_server.persistence.revocations import Revocations
 from rts_server.persistence.user_rooms import UserRooms
-from rts_server.pipe import Pipe
-from rts_server.presence.lease import Lease
-from rts_server.presence.online import Online
+from rts_server.presence.connection_counts import ConnectionCounts
+from rts_server.presence.instance_lease import InstanceLease
 from rts_server.protocol import commands
-from rts_server.rooms.chatlist import ChatLists
-from rts_server.rooms.drains import Drains
-from rts_server.rooms.standing import Standings
+from rts_server.realtime.control_channel import ControlChannel
+from rts_server.realtime.manager import ClientManager
+from rts_server.redis_client.pipeline import RedisPipeline
+from rts_server.roomlog.drains import RoomDrains
+from rts_server.views.inbox import Inboxes
+from rts_server.views.snapshots import SnapshotReader
 from tests.waiting import eventually
 
 
-class Out(Outgoing):
+class Out(OutgoingQueue):
     """The way out of a connection: packets are kept. Each ack id is answered once."""
 
     def __init__(self) -> None:
@@ -54,10 +54,10 @@ class Line(Namespace):
     """`unread.get` waits until it is cancelled so often; `member.add` notes that it began."""
 
     def __init__(self, settings: Settings, connections: Connections, server: Server) -> None:
-        pipe = Pipe(ConnectionPool())
+        pipe = RedisPipeline(ConnectionPool())
         archive = Archive(settings)
-        drains = Drains(settings, "origin", pipe, archive)
-        lists = ChatLists(archive, UserRooms(Redis(), pipe), Standings(pipe), drains)
+        drains = RoomDrains(settings, "origin", pipe, archive)
+        lists = Inboxes(archive, UserRooms(Redis(), pipe), SnapshotReader(pipe), drains)
         super().__init__("/chat", settings, server, connections, lists)
         self.began: list[str] = []
         self.deaf_to = 0
@@ -111,12 +111,12 @@ class Line(Namespace):
 async def line(**given: Any) -> AsyncIterator[Line]:
     """The namespace under some settings; nothing behind it is ever asked."""
     settings = Settings(**given)
-    server, redis = Server(settings, Manager()), Redis()
-    lease = Lease(settings, redis, "origin", dict)
+    server, redis = Server(settings, ClientManager()), Redis()
+    lease = InstanceLease(settings, redis, "origin", dict)
     archive = Archive(settings)
     revocations = Revocations(settings, redis, archive)
-    online = Online(settings, redis, lease)
-    everywhere = Everywhere(redis)
+    online = ConnectionCounts(settings, redis, lease)
+    everywhere = ControlChannel(redis)
     connections = Connections(settings, server, online, Tokens(settings), revocations, everywhere)
     one = Line(settings, connections, server)
     try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from rts_server.auth import Identity
-from rts_server.engine.outgoing import Outgoing
+from rts_server.engine.outgoing import OutgoingQueue
 from rts_server.namespaces.charges import charges
 from rts_server.namespaces.session import Session
 
@@ -11,7 +11,7 @@ from rts_server.namespaces.session import Session
 def rates(name: str, *heard: str) -> set[str]:
     """The rates a command on room `r` is charged for, on a connection that hears some rooms."""
     identity = Identity("alice", 0)
-    session = Session("sid", "eio", identity, {}, {}, "session", Outgoing())
+    session = Session("sid", "eio", identity, {}, {}, "session", OutgoingQueue())
     return {charge.rate for charge in charges(name, session, {"room_id": "r"}, set(heard))}
 
 
@@ -24,7 +24,7 @@ def test_a_room_is_charged_by_its_members_only() -> None:
 
 def test_everybody_who_is_named_costs() -> None:
     """Anybody can be named: a hundred names are a hundred of the rate, in every command."""
-    session = Session("sid", "eio", Identity("alice", 0), {}, {}, "session", Outgoing())
+    session = Session("sid", "eio", Identity("alice", 0), {}, {}, "session", OutgoingQueue())
     named = [f"u{n}" for n in range(100)]
     for name, field in (
         ("room.create", "members"),

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Self
 
 from rts_server import auth, keys
-from rts_server.dev import aws, deploy
+from rts_server.tools.dev import aws, deploy
 from tests.instances.conftest import FAST
 from tests.nemesis.link import Link
 from tests.nemesis.memory import Memory, Mend

@@ -11,7 +11,7 @@ from typing import Any
 
 from redis import Redis
 
-from rts_server.dev.valkey import Valkey
+from rts_server.tools.dev.valkey import Valkey
 from tests.nemesis.link import Link
 from tests.waiting import until
 from tests.world import free_port

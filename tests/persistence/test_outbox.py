@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rts_server.persistence import lanes, outbox
-from rts_server.persistence.lanes import Lanes
+from rts_server.persistence import outbox
 from rts_server.persistence.outbox import Entry, Key
+from rts_server.relay import room_queues as lanes
+from rts_server.relay.room_queues import RoomQueues
 
 IDS = count(1)
 
@@ -75,16 +76,16 @@ def test_ascii_json_is_the_same_json(text: str) -> None:
 
 def test_a_batch_holds_ten_entries_and_a_mebibyte() -> None:
     """Both bounds hold; an entry that is too large alone still gets its turn alone."""
-    lane = Lanes()
+    lane = RoomQueues()
     for _ in range(12):
         lane.offer(entry("a"))
     assert len(lane.take(0)) == 10
-    lane = Lanes()
+    lane = RoomQueues()
     for room in ("a", "a", "b", "c"):
         lane.offer(entry(room, size=400_000))
     assert [one.room_id for one in lane.take(0)] == ["a", "a"]
     assert [one.room_id for one in lane.take(0)] == ["b", "c"]
-    lane = Lanes()
+    lane = RoomQueues()
     lane.offer(entry("big", size=2_000_000))
     lane.offer(entry("small"))
     assert [one.room_id for one in lane.take(0)] == ["big"]
@@ -92,7 +93,7 @@ def test_a_batch_holds_ten_entries_and_a_mebibyte() -> None:
 
 def test_a_barrier_waits_for_all_before_it_and_goes_alone() -> None:
     """Nothing of its room is in the barrier's batch, and everything before it was accepted."""
-    lane = Lanes()
+    lane = RoomQueues()
     sent = [entry("a"), entry("a"), entry("a", nonce="n"), entry("a"), entry("b")]
     for one in sent:
         lane.offer(one)
@@ -113,7 +114,7 @@ def test_a_barrier_waits_for_all_before_it_and_goes_alone() -> None:
 
 def test_a_refused_room_waits_longer_each_time_and_the_others_go_on() -> None:
     """The backoff of a room doubles up to one second and holds nobody else."""
-    lane = Lanes()
+    lane = RoomQueues()
     lane.offer(entry("sick"))
     now, waits = 0.0, []
     for _ in range(7):
@@ -132,7 +133,7 @@ def test_a_refused_room_waits_longer_each_time_and_the_others_go_on() -> None:
 
 def test_when_the_queue_is_away_one_batch_at_a_time_tries() -> None:
     """A request that fails as a whole closes the queue; the first success opens it."""
-    lane = Lanes()
+    lane = RoomQueues()
     for i in range(40):
         lane.offer(entry(f"room-{i}"))
     flying = [lane.take(0), lane.take(0)]
@@ -151,7 +152,7 @@ def test_when_the_queue_is_away_one_batch_at_a_time_tries() -> None:
 
 def test_a_room_that_stands_still_does_not_fill_the_memory() -> None:
     """Beyond 200 entries a room's rest stays in the stream, until the lane asks for it again."""
-    lane = Lanes()
+    lane = RoomQueues()
     sent = [entry("a", part=5) for _ in range(300)]
     assert [lane.offer(one) for one in sent] == [True] * 200 + [False] * 100
     assert lane.cut(5)
@@ -167,7 +168,7 @@ def test_a_room_that_stands_still_does_not_fill_the_memory() -> None:
 
 def test_a_dropped_partition_leaves_only_what_is_on_its_way() -> None:
     """After a lost lease nothing more is sent, and what lands is not ours to delete."""
-    lane = Lanes()
+    lane = RoomQueues()
     for _ in range(12):
         lane.offer(entry("a", part=1))
     lane.offer(entry("b", part=2))
@@ -183,7 +184,7 @@ def test_a_dropped_partition_leaves_only_what_is_on_its_way() -> None:
 
 def test_the_same_entry_id_in_two_partitions() -> None:
     """Ids are unique within a stream only: an accepted entry never stands for a refused one."""
-    lane = Lanes()
+    lane = RoomQueues()
     one, other = (
         Entry(part, "5-0", "m", room, "1:1", "k", "o", "{}") for part, room in ((1, "a"), (2, "b"))
     )
@@ -202,7 +203,7 @@ def test_whatever_is_refused_the_rules_hold(
     plan: list[tuple[str, bool, int]], data: st.DataObject
 ) -> None:
     """Order per room, one batch per room on its way, bounds, barriers; and at last all is sent."""
-    lane = Lanes()
+    lane = RoomQueues()
     waiting = [entry(room, nonce="n" if bar else None, size=size) for room, bar, size in plan]
     order = {room: [one for one in waiting if one.room_id == room] for room in "abcd"}
     gone: set[Key] = set()

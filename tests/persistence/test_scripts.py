@@ -12,16 +12,16 @@ from redis.exceptions import ConnectionError as Lost
 from redis.exceptions import ResponseError
 
 from rts_server.persistence.scripts import Call, Script
-from rts_server.pipe import Pipe
+from rts_server.redis_client.pipeline import RedisPipeline
 
 
 @pytest.fixture(params=["client", "pipe"])
-async def way(request: Any, redis: Redis, valkey_url: str) -> AsyncIterator[Redis | Pipe]:
+async def way(request: Any, redis: Redis, valkey_url: str) -> AsyncIterator[Redis | RedisPipeline]:
     """Either way to the same Redis."""
     if request.param == "client":
         yield redis
         return
-    pipe = Pipe(BlockingConnectionPool.from_url(valkey_url, protocol=2))
+    pipe = RedisPipeline(BlockingConnectionPool.from_url(valkey_url, protocol=2))
     yield pipe
     await pipe.close()
 
@@ -40,7 +40,7 @@ def calls(*args: str) -> list[Call]:
 
 
 async def test_a_lost_script_is_loaded_and_run(
-    way: Redis | Pipe, redis: Redis, said: Script
+    way: Redis | RedisPipeline, redis: Redis, said: Script
 ) -> None:
     """As often as Redis loses it; answers come in order, and of nothing asked there are none."""
     for _ in range(2):
@@ -50,7 +50,7 @@ async def test_a_lost_script_is_loaded_and_run(
         assert await said.many(way, []) == []
 
 
-async def test_the_first_error_is_raised(way: Redis | Pipe, said: Script) -> None:
+async def test_the_first_error_is_raised(way: Redis | RedisPipeline, said: Script) -> None:
     """The others have run."""
     with pytest.raises(ResponseError, match="no"):
         await said.many(way, calls("1", "bad", "3"))
@@ -59,7 +59,7 @@ async def test_the_first_error_is_raised(way: Redis | Pipe, said: Script) -> Non
 
 async def test_a_lost_link_is_said(said: Script, unused_tcp_port: int) -> None:
     """By a pipe at once: whoever asked may ask again."""
-    pipe = Pipe(BlockingConnectionPool.from_url(f"redis://127.0.0.1:{unused_tcp_port}/0"))
+    pipe = RedisPipeline(BlockingConnectionPool.from_url(f"redis://127.0.0.1:{unused_tcp_port}/0"))
     with pytest.raises(Lost):
         await said.many(pipe, calls("1", "2"))
     await pipe.close()

@@ -10,15 +10,15 @@ import orjson
 from redis.asyncio import Redis
 
 from rts_server import keys
-from rts_server.adapter.subscriber import Subscriber
 from rts_server.config import Settings
 from rts_server.engine.packets import Encoded
-from rts_server.presence.lease import Lease
-from rts_server.presence.online import Online
-from rts_server.presence.presences import Presences
-from rts_server.presence.sweep import Sweep
-from rts_server.presence.watches import Watch, Watches
-from rts_server.tasks import Tasks
+from rts_server.presence.connection_counts import ConnectionCounts
+from rts_server.presence.instance_lease import InstanceLease
+from rts_server.presence.presences import PresenceStore
+from rts_server.presence.sweep import LeaseSweep
+from rts_server.presence.watches import PresenceWatch, PresenceWatches
+from rts_server.realtime.subscriber import Subscriber
+from rts_server.runtime.tasks import Tasks
 
 TIMES: dict[str, Any] = {
     "presence_lease": 1.0,
@@ -38,14 +38,14 @@ class Instance:
         self.friends = friends
         self.told: list[tuple[str, str, str]] = []
         self.lost = 0
-        self.lease = Lease(settings, redis, origin, lambda: {"connections": 0})
-        self.online = Online(settings, redis, self.lease)
-        self.presences = Presences(settings, redis, self.lease, self.online)
+        self.lease = InstanceLease(settings, redis, origin, lambda: {"connections": 0})
+        self.online = ConnectionCounts(settings, redis, self.lease)
+        self.presences = PresenceStore(settings, redis, self.lease, self.online)
         self.subscriber = Subscriber(url, self._heard, lambda: self.watches.resumed())
-        self.watches = Watches(
+        self.watches = PresenceWatches(
             self.subscriber, self.presences, self._acquainted, settings.presence_check
         )
-        self.sweep = Sweep(settings, redis, self.lease)
+        self.sweep = LeaseSweep(settings, redis, self.lease)
         self.lease.gained, self.lease.lost = self._gained, self._lost
         self.tasks = Tasks()
 
@@ -74,7 +74,7 @@ class Instance:
         """Nothing runs, and nothing is said: what SIGSTOP and SIGKILL look like to others."""
         await self.tasks.close()
 
-    def watcher(self, user_id: str) -> Watch:
+    def watcher(self, user_id: str) -> PresenceWatch:
         """A socket of a user."""
 
         def write(packet: Encoded) -> bool:
@@ -82,7 +82,7 @@ class Instance:
             self.told.append((user_id, event["data"]["user_id"], event["data"]["state"]))
             return True
 
-        return Watch(user_id, write)
+        return PresenceWatch(user_id, write)
 
     def states(self, user_id: str) -> list[str]:
         """What was told of a user, in order."""

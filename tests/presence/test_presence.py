@@ -11,7 +11,7 @@ from redis.asyncio import Redis
 
 from rts_server import keys
 from rts_server.persistence.user_rooms import UserRooms
-from rts_server.presence.roster import Roster
+from rts_server.presence.instance_registry import InstanceRegistry
 from rts_server.presence.scripts import Presence
 from rts_server.presence.watches import LEFT, Acquainted
 from tests.presence.conftest import Start
@@ -442,7 +442,7 @@ async def test_an_instance_that_ends_is_gone_at_once(start: Start, redis: Redis)
     for ending in (two, three):
         await ending.stop()
         await ending.lease.leave()
-    living = await Roster(redis).instances()
+    living = await InstanceRegistry(redis).instances()
     assert [each["instance_id"] for each in living] == [one.lease.instance]
     assert await redis.hexists(keys.PRESENCE.about, two.lease.instance) == 0
     await eventually(lambda: one.states("bob") == ["online", "offline"])

@@ -10,7 +10,7 @@ from typing import Any
 import jsonschema
 import pytest
 
-from rts_server.namespaces.chat import Chat
+from rts_server.namespaces.chat import ChatNamespace
 from rts_server.namespaces.receipts import ReceiptsNamespace
 from rts_server.protocol.catalogue import COMMANDS, REFRESH, wrong_answer, wrong_event
 from scripts.wire.__main__ import ROOT, files, main
@@ -22,7 +22,7 @@ TOTALS = {"total": 1, "rooms": 1}
 
 def test_what_is_registered_is_in_the_catalogue() -> None:
     """Each namespace takes the commands listed for it, with the payloads listed."""
-    for namespace, kind in (("/chat", Chat), ("/receipts", ReceiptsNamespace)):
+    for namespace, kind in (("/chat", ChatNamespace), ("/receipts", ReceiptsNamespace)):
         registered = {name: type(schema) for name, (_, schema) in kind.commands.items()}
         listed = {name: c.payload for name, c in COMMANDS.items() if c.namespace == namespace}
         assert registered == listed | {"auth.refresh": REFRESH.payload}

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from marshmallow import ValidationError
 
 from rts_server.auth import verify
-from rts_server.cli.manifest import DeclaredRoom
 from rts_server.files.names import cleaned
 from rts_server.protocol import commands, requests, unicode
+from rts_server.tools.cli.manifest import DeclaredRoom
 from tests.test_auth import SETTINGS, signed
 
 WRITTEN = {

@@ -11,11 +11,11 @@ from aiohttp import web
 from aiohttp.test_utils import TestClient
 
 from rts_server.protocol.objects import Error
+from rts_server.rest.data_requests import PersonalRoutes
 from rts_server.rest.events import EventRoutes
 from rts_server.rest.instances import InstanceRoutes, PresenceRoutes
 from rts_server.rest.members import MemberRoutes
 from rts_server.rest.messages import MessageRoutes
-from rts_server.rest.personal import PersonalRoutes
 from rts_server.rest.queues import QueueRoutes
 from rts_server.rest.rooms import RoomRoutes
 from rts_server.rest.routes import Route

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from rts_server.dev import aws
+from rts_server.tools.dev import aws
 from tests.files.form import asking, citing, post, uploaded
 from tests.files.samples import png
 from tests.flows.test_commands import ok

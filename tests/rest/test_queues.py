@@ -6,9 +6,9 @@ import asyncio
 import json
 from typing import Any
 
-from rts_server.dev import aws
-from rts_server.persistence.backlog import in_order
 from rts_server.persistence.queues import dead
+from rts_server.relay.queue_admin import in_order
+from rts_server.tools.dev import aws
 from tests.persistence.samples import new
 from tests.rest.client import Rest
 from tests.rest.test_rooms import group, member

@@ -8,10 +8,10 @@ import orjson
 import pytest
 
 from rts_server import errors, keys
-from rts_server.rooms import events
+from rts_server.roomlog import events
 from tests.persistence.test_files import forwarded
-from tests.rooms.deployed import Deployed
-from tests.rooms.test_fates import end
+from tests.roomlog.deployed import Deployed
+from tests.roomlog.test_durability import end
 
 FILES = [{"attachment_id": one, "name": f"{one}.png", "size": 5} for one in ("a1", "a2")]
 SENT: dict[str, Any] = {"client_msg_id": "m", "text": "", "attachments": FILES}

@@ -8,9 +8,9 @@ from typing import Any
 import orjson
 
 from rts_server import keys
-from rts_server.persistence.flush import flush
+from rts_server.relay.cursor_flush import flush
 from rts_server.rooms.receipts import _RECEIPTS
-from tests.rooms.bench import Bench, message
+from tests.roomlog.bench import Bench, message
 from tests.waiting import PATIENCE
 
 EVERY = 50

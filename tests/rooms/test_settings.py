@@ -7,10 +7,10 @@ from typing import Any
 import orjson
 
 from rts_server import keys
-from rts_server.rooms import events
-from rts_server.rooms.standing import Seat, Standings
-from tests.rooms.bench import Bench, message
-from tests.rooms.deployed import Deployed
+from rts_server.roomlog import events
+from rts_server.views.snapshots import MemberView, SnapshotReader
+from tests.roomlog.bench import Bench, message
+from tests.roomlog.deployed import Deployed
 from tests.waiting import PATIENCE
 
 
@@ -19,9 +19,9 @@ def settings(user: str, room_id: str, **changed: bool) -> Any:
     return events.settings_changed(room_id, user, changed)
 
 
-async def seat(bench: Bench, room_id: str, user: str) -> Seat:
+async def seat(bench: Bench, room_id: str, user: str) -> MemberView:
     """A member's seat."""
-    standing = await Standings(bench.redis).join(room_id, [user])
+    standing = await SnapshotReader(bench.redis).join(room_id, [user])
     assert standing is not None
     found = standing.seats[user]
     assert found is not None

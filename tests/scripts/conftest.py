@@ -1,5 +1,5 @@
 """An operator at the one deployment."""
 
-from tests.cli.conftest import ops
+from tests.tools.cli.conftest import ops
 
 __all__ = ["ops"]

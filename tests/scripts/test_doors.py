@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 import pytest
 
-from rts_server.cli.rooms import rooms
+from rts_server.tools.cli.rooms import rooms
 from scripts.instances import instances
 from scripts.members import members
 from scripts.notice import notice
@@ -21,7 +21,7 @@ from scripts.queues import queues
 from scripts.unread import unread
 from scripts.user import user
 from scripts.verify import verify
-from tests.cli.operator import call, manifest
+from tests.tools.cli.operator import call, manifest
 from tests.world import World, name
 
 FOLDER = Path(__file__).parents[2] / "scripts"

@@ -9,19 +9,19 @@ from typing import Any
 
 import pytest
 
-from rts_server.cli.rooms import rooms
-from rts_server.dev import aws
+from rts_server.admin.replays import parsed
 from rts_server.keys import external_room_id
-from rts_server.parts import Parts
 from rts_server.persistence.queues import kept
 from rts_server.persistence.records import quarantined
-from rts_server.rooms import events
-from rts_server.rooms.replays import parsed
+from rts_server.roomlog import events
+from rts_server.services import Services
+from rts_server.tools.cli.rooms import rooms
+from rts_server.tools.dev import aws
 from scripts.quarantine import quarantine
 from scripts.queues import queues
-from tests.cli.operator import Operator, manifest
 from tests.flows.test_commands import ok
 from tests.persistence.samples import added
+from tests.tools.cli.operator import Operator, manifest
 from tests.waiting import PATIENCE, until
 from tests.world import World, name, placed
 
@@ -60,7 +60,7 @@ async def test_poison_gets_a_second_chance(world: World, ops: Operator, tmp_path
     await ops.rows(rooms, "apply", manifest(tmp_path / "rooms.yaml", declared))
     async with world.js(bob) as b:
         await ok(b, "room.get", {"room_id": room_id})
-        async with Parts(world.stack.settings) as parts:
+        async with Services(world.stack.settings) as parts:
             command = {"client_msg_id": "m1", "text": "well meant", "metadata": {"n": 1}}
             await parts.log.append(events.message_new(room_id, alice, command, version=99))
         failed = await b.wait_for(lambda e: bool(e["type"] == "message.failed"), 20)

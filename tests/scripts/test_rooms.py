@@ -10,12 +10,12 @@ import pytest
 from redis.asyncio import Redis
 
 from rts_server import keys
-from rts_server.cli.rooms import rooms
-from rts_server.dev import aws
+from rts_server.tools.cli.rooms import rooms
+from rts_server.tools.dev import aws
 from scripts.members import members
 from scripts.notice import notice
 from scripts.verify import verify
-from tests.cli.operator import Operator, manifest
+from tests.tools.cli.operator import Operator, manifest
 from tests.world import World, name
 
 

@@ -6,15 +6,15 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
-from rts_server.cli.rooms import rooms
 from rts_server.keys import external_room_id
+from rts_server.tools.cli.rooms import rooms
 from scripts.instances import instances
 from scripts.notice import notice
 from scripts.presence import presence
 from scripts.unread import unread
 from scripts.user import user
-from tests.cli.operator import Operator, call, manifest
 from tests.flows.test_commands import ok
+from tests.tools.cli.operator import Operator, call, manifest
 from tests.waiting import PATIENCE
 from tests.world import World, name
 

@@ -24,7 +24,6 @@ from rts_server.persistence.records.keys import (
     position,
     room_key,
 )
-from rts_server.persistence.records.lifts import lifts, preview, preview_text
 from rts_server.persistence.records.messages import MESSAGE_KINDS
 from rts_server.persistence.records.record import (
     Poison,
@@ -35,6 +34,7 @@ from rts_server.persistence.records.record import (
     recognised,
 )
 from rts_server.persistence.records.rooms import ROOM_KINDS
+from rts_server.persistence.records.watermarks import lifts, preview, preview_text
 from rts_server.persistence.records.write import (
     Empty,
     Expire,

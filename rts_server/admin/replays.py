@@ -1,0 +1,79 @@
+"""What was quarantined once more, when those who could not apply it can."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import time
+from typing import Any
+
+from rts_server import errors
+from rts_server.config import Settings
+from rts_server.relay.queue_admin import QuarantinedRecord, QueueAdmin, Which
+from rts_server.rooms.messages import Messages
+
+log = logging.getLogger(__name__)
+
+BATCH = 10
+PATIENCE = 20.0
+"""Seconds after which a replay ends; what is left is asked for again."""
+SAID = ("text", "attachments", "mentions", "reply_to", "metadata")
+
+
+class Replays:
+    """Safe to repeat: the same record comes under the same id."""
+
+    def __init__(self, settings: Settings, backlog: QueueAdmin, messages: Messages) -> None:
+        """`messages`: those of the system; whether the sender still may is not asked."""
+        self._patience = settings.durable_wait
+        self._backlog = backlog
+        self._messages = messages
+
+    async def quarantined(self, most: int) -> tuple[int, int]:
+        """Up to `most` records, in the order of each room; (how many, left). Raises Unavailable."""
+        done, until = 0, time.monotonic() + PATIENCE
+        while done < most and time.monotonic() < until:
+            batch = await self._backlog.take(min(BATCH, most - done))
+            if not batch:
+                break
+            for one in batch:
+                if await self._again(one):
+                    await self._backlog.forget(one)
+                    done += 1
+        return done, await self._backlog.keeping()
+
+    async def _again(self, one: QuarantinedRecord) -> bool:
+        """Whether it is on its way again; what cannot be stays where it is."""
+        room_id = one.position.get("room_id")
+        kind, message = parsed(one.record)
+        if room_id is None or kind is None:
+            return False
+        if message is None:
+            await self._backlog.send(kind, room_id, one.record)
+            return True
+        command = {name: message[name] for name in SAID if message.get(name)}
+        command |= {"client_msg_id": f"replay-{message['message_id']}"}
+        try:
+            done = await self._messages.send(room_id, message["sender_id"], command)
+        except errors.Refusal as refusal:
+            if refusal.retryable:
+                raise
+            log.warning("not replayed", extra={**one.position, "code": refusal.code})
+            return False
+        await asyncio.wait([done.fate], timeout=self._patience)
+        return not (done.fate.done() and done.fate.result() == "failed")
+
+
+def parsed(record: str) -> tuple[Which | None, dict[str, Any] | None]:
+    """(the queue it came by, the message if it is a new one); (None, None): it is no record."""
+    try:
+        raw = json.loads(record)
+        event = raw.get("event", {})
+        kind = str(event.get("type", ""))
+        message = event["data"]["message"] if kind == "message.new" else None
+    except (ValueError, RecursionError, KeyError, TypeError, AttributeError):
+        return None, None
+    if message is not None and not {"message_id", "sender_id"} <= message.keys():
+        return None, None
+    return "messages" if kind.startswith("message.") or "barrier" in raw else "rooms", message

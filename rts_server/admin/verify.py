@@ -1,0 +1,285 @@
+"""Redis held against the archive, message by message: a pure comparison under a thin shell."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import secrets
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import orjson
+from redis.asyncio import Redis
+
+from rts_server import errors, keys
+from rts_server.config import Settings
+from rts_server.persistence.archive import Archive
+from rts_server.roomlog.barriers import Barriers
+from rts_server.roomlog.drains import RoomDrains
+from rts_server.roomlog.script import room_script
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+_VERIFY = room_script(Path(__file__).with_name("verify.lua"))
+_REPAIR = room_script(Path(__file__).with_name("repair.lua"))
+
+PATIENCE = 10.0
+"""Seconds for which the queue may be behind; then there is nothing to compare with yet."""
+PLACE = frozenset({"seq", "epoch", "created_at"})
+"""What a repeated send may change without being another message."""
+
+Message = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A message on one side. `failed`: it never was one.
+
+    In Redis also the offset of its newest state and, where the log still has it, the event that
+    brought it.
+    """
+
+    message_id: str
+    seq: int
+    message: Message
+    failed: bool = False
+    offset: int = 0
+    event: str = ""
+
+    @property
+    def version(self) -> int:
+        """Higher is newer; a tombstone is above all."""
+        return 10**9 if "deleted_at" in self.message else int(self.message.get("version", 0))
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What does not agree. All empty: every message is where it belongs."""
+
+    gaps: list[int] = field(default_factory=list)
+    duplicates: list[int] = field(default_factory=list)
+    orphans: list[str] = field(default_factory=list)
+    changed: list[str] = field(default_factory=list)
+
+
+def compare(hot: Mapping[str, Seen], stored: Sequence[Seen], top: int) -> Findings:
+    """Pure. `top`: the highest seq given away.
+
+    gaps: seqs that no message has on either side. duplicates: seqs that several messages have.
+    orphans: messages in one place only where they should be in both, or beyond `top`.
+    changed: the archive has another or an older state.
+    """
+    kept = {one.message_id: one for one in stored}
+    by_seq: dict[int, set[str]] = defaultdict(set)
+    for one in [*stored, *hot.values()]:
+        by_seq[one.seq].add(one.message_id)
+    orphans = [one.message_id for one in hot.values() if one.message_id not in kept]
+    orphans += [one.message_id for one in stored if one.seq > top]
+    return Findings(
+        gaps=[seq for seq in range(1, top + 1) if seq not in by_seq],
+        duplicates=sorted(seq for seq, ids in by_seq.items() if len(ids) > 1),
+        orphans=sorted(orphans),
+        changed=sorted(
+            one.message_id
+            for one in hot.values()
+            if one.message_id in kept and not _agree(one, kept[one.message_id])
+        ),
+    )
+
+
+def _agree(hot: Seen, stored: Seen) -> bool:
+    """The archive may be newer than the look at Redis, never older or another."""
+    if hot.failed or stored.failed:
+        return hot.failed == stored.failed
+    if stored.version != hot.version:
+        return stored.version > hot.version
+    return _body(hot.message) == _body(stored.message)
+
+
+def _body(message: Message) -> Message:
+    return {name: value for name, value in message.items() if name not in PLACE}
+
+
+@dataclass(frozen=True)
+class Hot:
+    """A warm room: its head, and the newest state of what is in its log."""
+
+    epoch: int
+    offset: int
+    top: int
+    messages: dict[str, Seen]
+
+
+@dataclass(frozen=True)
+class Verified:
+    """`messages`: how many the archive has; `warm`: Redis had a word in it; `repaired`: ids."""
+
+    findings: Findings
+    messages: int
+    warm: bool
+    repaired: list[str]
+
+
+class Verifier:
+    """Redis is looked at first; then the queue is drained, so that all of it must be stored."""
+
+    def __init__(
+        self, settings: Settings, redis: Redis, archive: Archive, drains: RoomDrains
+    ) -> None:
+        self._table = settings.messages_table
+        self._redis = redis
+        self._archive = archive
+        self._barriers = Barriers(archive)
+        self._drains = drains
+
+    async def close(self) -> None:
+        """Wait for nothing any more."""
+        await self._barriers.close()
+
+    async def verify(self, room_id: str, *, repair: bool) -> Verified:
+        """Compare; `repair`: what Redis has and the archive has not, or otherwise, is stored anew.
+
+        Raises Unavailable while the queue is behind.
+        """
+        hot = await self._hot(room_id)
+        if hot is None:
+            await self._drains.settle(room_id)
+        stored = await self._stored(room_id)
+        if hot is None:
+            room = await self._archive.room(room_id)
+            findings = compare({}, stored, room.seq if room else 0)
+            return Verified(findings, len(stored), False, [])
+        findings = compare(hot.messages, stored, hot.top)
+        lost = [one for one in findings.orphans if one in hot.messages]
+        repaired = [*lost, *findings.changed] if repair else []
+        if repaired:
+            await self._repair(room_id, hot, repaired, {one.message_id: one for one in stored})
+        return Verified(findings, len(stored), True, repaired)
+
+    async def _hot(self, room_id: str) -> Hot | None:
+        """What Redis has, once all of it has passed the queue; None: the room is not warm."""
+        nonce = secrets.token_hex(8)
+        record = _barrier(room_id, nonce)
+        answer = await _VERIFY.run(self._redis, keys.room(room_id)[:9], [room_id, nonce, record])
+        if answer[0] != b"warm":
+            return None
+        await self._passed(room_id, nonce)
+        _, epoch, offset, top, *rest = answer
+        return Hot(epoch, offset, top, seen(rest))
+
+    async def _passed(self, room_id: str, nonce: str) -> None:
+        passed = self._barriers.passed(room_id, nonce)
+        try:
+            if not (await asyncio.wait([passed], timeout=PATIENCE))[0]:
+                raise errors.Unavailable("The queue is behind.", retry_after_ms=5_000)
+        finally:
+            passed.cancel()
+
+    async def _repair(
+        self, room_id: str, hot: Hot, ids: list[str], stored: Mapping[str, Seen]
+    ) -> None:
+        """Their records once more through the room's group, and stored when this returns."""
+        nonce, records = secrets.token_hex(8), []
+        for message_id in ids:
+            one = hot.messages[message_id]
+            if message_id not in stored and one.event:
+                digest: Any = await self._redis.hget(keys.room(room_id).idem(message_id), "hash")
+                records.append(brought(one, digest.decode() if digest else None))
+            if not one.failed:
+                records.append(stated(room_id, hot, one, stored.get(message_id)))
+        args = [room_id, nonce, *records, _barrier(room_id, nonce)]
+        await _REPAIR.run(self._redis, keys.room(room_id)[:9], args)
+        await self._passed(room_id, nonce)
+
+    async def _stored(self, room_id: str) -> list[Seen]:
+        """Every item of the room, read consistently, a page at a time."""
+        found: list[Seen] = []
+        after: Any = None
+        while True:
+            page = partial(self._page, room_id=room_id, after=after)
+            items, after = await self._archive.call(page)
+            found += map(_kept, items)
+            if not after:
+                return found
+
+    def _page(self, table: DynamoDBClient, room_id: str, after: Any) -> tuple[list[Any], Any]:
+        query: Any = {
+            "TableName": self._table,
+            "KeyConditionExpression": "room_id = :room",
+            "ExpressionAttributeValues": {":room": room_id},
+            "ConsistentRead": True,
+        }
+        answer: Any = table.query(**query, **({"ExclusiveStartKey": after} if after else {}))
+        return answer["Items"], answer.get("LastEvaluatedKey")
+
+
+def _kept(item: Any) -> Seen:
+    """A stored message; a failed one has a seq and no place."""
+    body = json.loads(item["body"])
+    return Seen(item["message_id"], int(item.get("seq", 0)), body, bool(item.get("failed")))
+
+
+def seen(answer: Sequence[bytes]) -> dict[str, Seen]:
+    """The newest state of each message, as verify.lua lists them: first as they came."""
+    hot: dict[str, Seen] = {}
+    for kind, text in zip(answer[::2], answer[1::2], strict=True):
+        if kind == b"new":
+            event = orjson.loads(text)
+            message = event["data"]["message"]
+            hot[message["message_id"]] = Seen(
+                message["message_id"],
+                message["seq"],
+                message,
+                offset=event["offset"],
+                event=text.decode(),
+            )
+            continue
+        message_id, offset, state = orjson.loads(text)
+        message = orjson.loads(state)
+        known = hot.get(message_id)
+        if known or "seq" in message:
+            seq = known.seq if known else message["seq"]
+            failed, event_ = bool(message.get("failed")), known.event if known else ""
+            hot[message_id] = Seen(message_id, seq, message, failed, offset, event_)
+    return hot
+
+
+def brought(one: Seen, digest: str | None) -> str:
+    """The record of a message as it came."""
+    proof = {"hash": digest} if digest else {}
+    return json.dumps({"v": 1, **proof, "event": json.loads(one.event)})
+
+
+def stated(room_id: str, hot: Hot, one: Seen, stored: Seen | None = None) -> str:
+    """A record of a message's newest state that outranks whatever was stored for that state."""
+    erases = cited(one, stored) - attached(one.message)
+    more = {"erases": sorted(erases)} if erases else {}
+    kind = "message.deleted" if "deleted_at" in one.message else "message.updated"
+    event = {
+        "type": kind,
+        "room_id": room_id,
+        "epoch": hot.epoch,
+        "offset": max(hot.offset, one.offset + 1),
+        "data": {},
+    }
+    return json.dumps({"v": 1, **more, "event": event, "message": one.message})
+
+
+def cited(one: Seen, stored: Seen | None) -> set[str]:
+    """The attachments a message is known to have come with: a tombstone shows none."""
+    came = json.loads(one.event)["data"]["message"] if one.event else {}
+    return attached(came) | (attached(stored.message) if stored else set())
+
+
+def attached(message: Message) -> set[str]:
+    """Ids of the attachments a state of a message shows."""
+    return {attachment["attachment_id"] for attachment in message.get("attachments", ())}
+
+
+def _barrier(room_id: str, nonce: str) -> str:
+    return json.dumps({"v": 1, "barrier": {"room_id": room_id, "nonce": nonce}})

@@ -1,7 +1,0 @@
-"""What keeps the stack from starting."""
-
-from __future__ import annotations
-
-
-class Trouble(Exception):
-    """One sentence for the person at the terminal."""

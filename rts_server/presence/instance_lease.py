@@ -1,0 +1,97 @@
+"""This instance's lease in Redis: its users count as here for as long as it lives."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+from collections.abc import Callable
+from typing import Any
+
+import orjson
+from redis.asyncio import Redis
+
+from rts_server.config import Settings, ms
+from rts_server.presence.scripts import call, presence_script
+from rts_server.runtime.loops import forever
+
+_LEASE = presence_script("lease.lua")
+_LEAVE = presence_script("leave.lua")
+
+RENEW_SHARE = 0.35
+
+log = logging.getLogger(__name__)
+
+
+class InstanceLease:
+    """Guarantee: what was given up under a lease never comes back under the same name.
+
+    `instance` is the origin and a number that grows whenever the lease is lost; `token` names the
+    Redis and its memory. `lost` is called when others have given our users up, `gained` whenever
+    a lease begins: everybody is to be announced under it. `calm` is in loop time: before it, who
+    is not known may still come back.
+    """
+
+    def __init__(
+        self, settings: Settings, redis: Redis, origin: str, about: Callable[[], dict[str, Any]]
+    ) -> None:
+        self._redis = redis
+        self._origin, self._number = origin, 1
+        self._seconds = settings.presence_lease
+        self._about = about
+        self._held = False
+        self._doubted = asyncio.Event()
+        self.token = ""
+        self.calm = 0.0
+        self.registered = asyncio.Event()
+        self.lost: Callable[[], None] = lambda: None
+        self.gained: Callable[[], None] = lambda: None
+
+    @property
+    def instance(self) -> str:
+        """The name of this lease."""
+        return f"{self._origin}.{self._number}"
+
+    def doubt(self) -> None:
+        """A script did not find our lease: ask at once."""
+        self.registered.clear()
+        self._doubted.set()
+
+    async def run(self) -> None:
+        """Renew until cancelled; Redis away is waited for."""
+        await forever("presence lease", self.renew, self._until_due)
+
+    async def renew(self) -> None:
+        """Once; a lease that is lost is followed by the next."""
+        while True:
+            state, token, recent = await _LEASE.run(self._redis, *self._call())
+            if state == b"ok":
+                break
+            if state == b"lapsed":
+                log.error("lease lost", extra={"instance": self.instance})
+                self.lost()
+            self._number += bool(self.token)
+            self._held, self.token = False, token.decode()
+        self.calm = asyncio.get_running_loop().time() + recent / 1000
+        self.registered.set()
+        if not self._held:
+            self._held = True
+            self.gained()
+
+    async def leave(self) -> None:
+        """Give it up, when it is renewed no more and our users were told."""
+        if self._held:
+            await _LEAVE.run(self._redis, *call(self.instance, self.token))
+
+    def _call(self) -> Any:
+        about = orjson.dumps(self._about()).decode()
+        fresh = secrets.token_hex(8)
+        return call(self.instance, self.token, ms(self._seconds), int(not self._held), fresh, about)
+
+    async def _until_due(self) -> None:
+        self._doubted.clear()
+        try:
+            async with asyncio.timeout(self._seconds * RENEW_SHARE):
+                await self._doubted.wait()
+        except TimeoutError:
+            return

@@ -1,0 +1,170 @@
+"""The one subscribing connection of an instance: confirmed, and told after each break."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import re
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from redis.asyncio import ConnectionPool
+
+from rts_server.redis_client.connection import RedisConnection
+from rts_server.redis_client.primary import Primary
+from rts_server.redis_client.transport import sound
+from rts_server.runtime.deadline import within
+from rts_server.runtime.loops import Loop
+from rts_server.runtime.tasks import cancelled
+from rts_server.runtime.throttled_log import ThrottledLog
+
+log = logging.getLogger(__name__)
+
+CONNECT = 2.0
+REST = 0.05
+"""Seconds, or half of it, before a link that was lost is followed by the next."""
+BATCH = 500
+
+_RUN_ID = re.compile(rb"run_id:(\w+)")
+
+Heard = Callable[[str, bytes], None]
+
+
+class Subscriber:
+    """Contract: messages of a channel reach `heard` in the order Redis published them, from the
+    moment `subscribe` returned. After a break every channel is subscribed again, then `resumed`
+    is called once: what was published in between was missed.
+
+    `server` is the run_id of the Redis that is heard, empty before it is known.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        heard: Heard,
+        resumed: Callable[[], None],
+        primary: Primary | None = None,
+    ) -> None:
+        self._pool = ConnectionPool.from_url(
+            url, protocol=2, socket_timeout=None, socket_connect_timeout=0.5, socket_keepalive=True
+        )
+        sound(self._pool, primary or Primary())
+        self._heard = heard
+        self._resumed = resumed
+        self._loop = Loop("subscriber")
+        self._complaints = ThrottledLog(log)
+        self._first = True
+        self.server = ""
+        self._wanted: set[str] = set()
+        self._confirmed: set[str] = set()
+        self._waiting: dict[str, list[asyncio.Future[None]]] = {}
+        self._link: RedisConnection | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._resume_due = False
+
+    heard_once = False
+    """Whether a subscription was ever confirmed."""
+
+    def start(self) -> None:
+        """Connect and listen until closed."""
+        self._task = asyncio.create_task(self._loop.run(self._listen, self._rest))
+
+    async def close(self) -> None:
+        """Stop listening."""
+        if self._task:
+            await cancelled(self._task)
+
+    async def subscribe(self, channels: Iterable[str]) -> None:
+        """Return once Redis confirmed all of the channels; wait for Redis if it is away."""
+        fresh = [channel for channel in channels if channel not in self._confirmed]
+        if not fresh:
+            return
+        loop = asyncio.get_running_loop()
+        futures = []
+        for channel in fresh:
+            future = loop.create_future()
+            self._waiting.setdefault(channel, []).append(future)
+            futures.append(future)
+        unsent = [channel for channel in fresh if channel not in self._wanted]
+        self._wanted.update(fresh)
+        self._say("SUBSCRIBE", unsent)
+        for future in futures:
+            await future
+
+    def unsubscribe(self, channels: Iterable[str]) -> None:
+        """Stop hearing the channels; a subscription asked for later is sent later."""
+        gone = [channel for channel in channels if channel in self._wanted]
+        self._wanted.difference_update(gone)
+        self._confirmed.difference_update(gone)
+        self._say("UNSUBSCRIBE", gone)
+
+    def restart(self) -> None:
+        """Give the link up and take a new one: it stands, but nothing comes through."""
+        if self._link is not None:
+            self._link.close()
+
+    def _say(self, verb: str, channels: list[str]) -> None:
+        """In order; without a link nothing is said, a new one says all anyway."""
+        if self._link is not None:
+            for i in range(0, len(channels), BATCH):
+                self._link.send((verb, *channels[i : i + BATCH]))
+
+    async def _listen(self) -> None:
+        """One link, from its opening to its end."""
+        try:
+            async with within(CONNECT):
+                self._link = await RedisConnection.open(self._pool, self._reply)
+            self._link.send(("INFO", "server"))
+            self._say("SUBSCRIBE", sorted(self._wanted))
+            self._loop.well()
+            self._resume_due, self._first = not self._first, False
+            self._maybe_resumed()
+            await asyncio.wait([self._link.gone])
+            self._complaints.say("subscriber lost redis", "closed")
+        finally:
+            self.restart()
+            self._link = None
+            self.server = ""
+            self._confirmed.clear()
+
+    async def _rest(self) -> None:
+        """Instances that were cut off together do not come back together."""
+        await asyncio.sleep(REST * random.uniform(0.5, 1.0))
+
+    def _maybe_resumed(self) -> None:
+        """Behind the last confirmation, so that nothing falls between."""
+        if self._resume_due and self._wanted <= self._confirmed:
+            self._resume_due = False
+            self._resumed()
+
+    def _reply(self, reply: Any) -> None:
+        """Who speaks, messages, and confirmations one by one; an error closes the link."""
+        if isinstance(reply, Exception):
+            self._complaints.say("subscriber is refused", reply)
+            self.restart()
+            return
+        if isinstance(reply, bytes):
+            found = _RUN_ID.search(reply)
+            self.server = found[1].decode() if found else ""
+            return
+        kind, channel, data = reply
+        if kind == b"message":
+            self._hear(channel.decode(), data)
+        elif kind == b"subscribe":
+            self._confirm(channel.decode())
+
+    def _hear(self, channel: str, data: bytes) -> None:
+        try:
+            self._heard(channel, data)
+        except Exception:
+            log.exception("what was heard could not be taken", extra={"channel": channel})
+
+    def _confirm(self, channel: str) -> None:
+        self.heard_once = True
+        if channel in self._wanted:
+            self._confirmed.add(channel)
+        for future in self._waiting.pop(channel, ()):
+            if not future.done():
+                future.set_result(None)
+        self._maybe_resumed()

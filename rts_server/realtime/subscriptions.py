@@ -1,0 +1,368 @@
+"""What this instance hears: rooms while a member is here, users while they are here, itself."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import orjson
+from redis.asyncio import Redis
+
+from rts_server import keys
+from rts_server.config import Settings
+from rts_server.engine.packets import event_packet
+from rts_server.realtime.canary import SONG, Canary
+from rts_server.realtime.listener import Listener
+from rts_server.realtime.lost_rooms import LostRooms
+from rts_server.realtime.room_feed import COLD, Reads, RoomFeed, Subscription
+from rts_server.realtime.sequence import Position, parse, position_of
+from rts_server.realtime.subscriber import Subscriber
+from rts_server.redis_client.primary import Primary
+from rts_server.runtime.loops import forever
+from rts_server.runtime.tasks import Tasks
+
+log = logging.getLogger(__name__)
+
+SLICE = 200
+
+RoomChange = Callable[[Listener, str], Awaitable[None]]
+
+
+@dataclass(frozen=True)
+class Replay:
+    """Where a listener's stream of a room begins: the events he missed, then what is live.
+
+    `recovered` is None without a cursor; `start` is None when he is no member. `standing`: the room
+    as it was read at `start` (None: it is cold), so that what is shown of it fits its stream.
+    """
+
+    start: Position | None
+    recovered: bool | None
+    events: list[bytes]
+    standing: Any = None
+
+
+class Subscriptions:
+    """Rooms and users of this instance; `added`, `removed`: a user's rooms changed; `presence`: a
+    word on the channel of somebody watched; `resumed`: the link was down.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        redis: Redis,
+        reads: Reads,
+        instance: Callable[[bytes], None],
+        instance_id: str,
+        primary: Primary | None = None,
+    ) -> None:
+        primary = primary or Primary()
+        self._settings = settings
+        self._redis = redis
+        self._reads = reads
+        self._instance = instance
+        self._instance_channel = keys.instance_channel(instance_id)
+        self._rooms: dict[str, RoomFeed] = {}
+        self._users: dict[str, set[Listener]] = {}
+        self._by_channel: dict[str, RoomFeed] = {}
+        self._user_channels: dict[str, str] = {}
+        self._tasks = Tasks()
+        self._leaving: dict[str, asyncio.TimerHandle] = {}
+        self._versions: dict[str, str] = {}
+        self.lost = LostRooms(self._rooms, self._tasks.keep)
+        self.subscriber = Subscriber(settings.redis_url, self._heard, self._resumed, primary)
+        self.canary = Canary(
+            redis,
+            self.subscriber,
+            self._instance_channel,
+            (settings.canary_interval, settings.deaf_after),
+            primary,
+        )
+        self.presence: Callable[[str, bytes], None] = lambda user_id, data: None
+        self.resumed: Callable[[], None] = lambda: None
+        self.told: Callable[[dict[str, str]], None] = lambda message: None
+        self.added: RoomChange | None = None
+        self.removed: RoomChange | None = None
+        self.changed: Callable[[str], Coroutine[Any, Any, None]] | None = None
+
+    def start(self) -> None:
+        """Begin to hear."""
+        self.subscriber.start()
+        own = [self._instance_channel, keys.INSTANCES]
+        self._tasks.keep(self.subscriber.subscribe(own))
+        self._tasks.keep(forever("check of heads", self._check_later))
+        self._tasks.keep(self.canary.run())
+
+    async def close(self) -> None:
+        """Stop hearing."""
+        await self.subscriber.close()
+        for handle in self._leaving.values():
+            handle.cancel()
+        for room in self._rooms.values():
+            room.close()
+        await self._tasks.close()
+
+    @property
+    def deaf_after(self) -> float:
+        """Seconds after which what is missing counts."""
+        return self._settings.deaf_after
+
+    def not_ready(self) -> list[str]:
+        """Why another instance would do better; Redis being away is no reason."""
+        if not self.subscriber.heard_once:
+            return ["starting"]
+        return self.canary.not_ready()
+
+    # Listeners
+
+    async def enter(self, listener: Listener) -> None:
+        """Hear what concerns the listener's user, from now on."""
+        self._users.setdefault(listener.user_id, set()).add(listener)
+        channel = keys.user_channel(listener.user_id)
+        self._user_channels[channel] = listener.user_id
+        await self.subscriber.subscribe([channel])
+
+    def seen(self, user_id: str, version: str) -> None:
+        """The user's rooms were read in this version; another session's may be older."""
+        self._versions.setdefault(user_id, version)
+
+    def leave(self, listener: Listener) -> None:
+        """The socket is gone: everything of it goes in O(its rooms)."""
+        listener.closed = True
+        listener.greeted.set()
+        for room_id in list(listener.rooms):
+            self.part(listener, room_id)
+        others = self._users.get(listener.user_id)
+        if others is not None:
+            others.discard(listener)
+            if not others:
+                del self._users[listener.user_id]
+                self._versions.pop(listener.user_id, None)
+                self._linger(keys.user_channel(listener.user_id), self._drop_user)
+
+    async def join(
+        self, listener: Listener, room_ids: Sequence[str], cursors: dict[str, Position]
+    ) -> dict[str, Replay]:
+        """Subscribe first, then ask where the rooms stand: reading first loses events.
+
+        The listener hears nothing of a room before `settle`.
+        """
+        rooms = [self._seat(listener, room_id, cursors.get(room_id)) for room_id in room_ids]
+        await self.subscriber.subscribe(keys.room_channel(room_id) for room_id in room_ids)
+        standings = await self._reads.join_all([(r, [listener.user_id]) for r in room_ids])
+        replays: dict[str, Replay] = {}
+        for room, standing in zip(rooms, standings, strict=True):
+            room.opened(standing.position if standing else None)
+            if standing is None:
+                replays[room.room_id] = Replay(COLD, None, [])
+            elif standing.seats[listener.user_id] is None:
+                replays[room.room_id] = Replay(None, None, [])
+                self.part(listener, room.room_id)
+            else:
+                replays[room.room_id] = Replay(standing.position, None, [], standing)
+        return await self._with_missed(listener, replays, cursors)
+
+    async def _with_missed(
+        self, listener: Listener, replays: dict[str, Replay], cursors: dict[str, Position]
+    ) -> dict[str, Replay]:
+        """What was missed since the cursors, whole or not at all, within one budget of bytes."""
+        limits = self._settings.limits
+        asked = [
+            r for r, replay in replays.items() if r in cursors and replay.start not in (None, COLD)
+        ]
+        if not asked:
+            return replays
+        questions = [(r, cursors[r], limits.replay_events) for r in asked]
+        missed = await self._reads.since(questions, listener.user_id, limits.answer_bytes)
+        budget = limits.answer_bytes
+        for room_id, since in zip(asked, missed, strict=False):
+            size = sum(len(event) for event in since.events or ())
+            if not since.member:
+                replays[room_id] = Replay(None, None, [])
+                self.part(listener, room_id)
+            elif since.whole and size <= budget:
+                budget -= size
+                events = _until(replays[room_id].start, since.events or [])
+                replays[room_id] = replace(replays[room_id], recovered=True, events=events)
+            else:
+                replays[room_id] = replace(replays[room_id], recovered=False)
+        for room_id in asked[len(missed) :]:
+            replays[room_id] = replace(replays[room_id], recovered=False)
+        return replays
+
+    def listeners_of(self, user_id: str) -> list[Listener]:
+        """The listeners of a user on this instance whose sessions are open."""
+        return [one for one in self._users.get(user_id, ()) if one.greeted.is_set()]
+
+    def settle(
+        self, listener: Listener, room_id: str, start: Position, *, stands: bool = True
+    ) -> None:
+        """Let the room run to the listener, from behind `start`. `stands`: see RoomFeed."""
+        if room := self._rooms.get(room_id):
+            room.settle(listener, start, stands=stands)
+
+    def part(self, listener: Listener, room_id: str) -> None:
+        """The listener hears the room no more; the instance lingers before it unsubscribes."""
+        listener.rooms.discard(room_id)
+        room = self._rooms.get(room_id)
+        if room is None:
+            return
+        room.seats.pop(listener, None)
+        if not room.seats:
+            self._linger(keys.room_channel(room_id), self._drop_room)
+
+    def _seat(self, listener: Listener, room_id: str, cursor: Position | None) -> RoomFeed:
+        room = self._rooms.get(room_id)
+        channel = keys.room_channel(room_id)
+        if room is None:
+            room = self._rooms[room_id] = RoomFeed(
+                room_id,
+                self._reads,
+                self._tasks.keep,
+                self._evicted,
+                self._settings.typing_interval,
+            )
+            self._by_channel[channel] = room
+        if handle := self._leaving.pop(channel, None):
+            handle.cancel()
+        room.seats[listener] = Subscription(cursor=cursor)
+        listener.rooms.add(room_id)
+        return room
+
+    # Leaving channels
+
+    def _linger(self, channel: str, drop: Callable[[str], None]) -> None:
+        if handle := self._leaving.pop(channel, None):
+            handle.cancel()
+        loop = asyncio.get_running_loop()
+        self._leaving[channel] = loop.call_later(self._settings.linger, drop, channel)
+
+    def _drop_room(self, channel: str) -> None:
+        self._leaving.pop(channel, None)
+        room = self._by_channel.get(channel)
+        if room is not None and not room.seats:
+            del self._by_channel[channel]
+            del self._rooms[room.room_id]
+            room.close()
+            self.subscriber.unsubscribe([channel])
+
+    def _drop_user(self, channel: str) -> None:
+        self._leaving.pop(channel, None)
+        user_id = self._user_channels.get(channel)
+        if user_id is not None and user_id not in self._users:
+            del self._user_channels[channel]
+            self.subscriber.unsubscribe([channel])
+
+    # What is heard
+
+    def _heard(self, channel: str, data: bytes) -> None:
+        if room := self._by_channel.get(channel):
+            room.hear(parse(data))
+        elif channel == self._instance_channel:
+            self.canary.heard() if data == SONG else self._instance(data)
+        elif channel == keys.INSTANCES:
+            self.told(orjson.loads(data))
+        elif user_id := self._user_channels.get(channel):
+            self._user_heard(user_id, orjson.loads(data))
+        elif channel.startswith(keys.PRESENCE_CHANNELS):
+            self.presence(channel.removeprefix(keys.PRESENCE_CHANNELS), data)
+
+    def _user_heard(self, user_id: str, message: dict[str, Any]) -> None:
+        if message["kind"] == "event":
+            packet = event_packet(message["namespace"], message["type"], message["text"])
+            for listener in self.listeners_of(user_id):  # others read it with their session
+                listener.write(packet)
+        elif message["kind"] == "room":
+            for listener in list(self._users.get(user_id, ())):
+                self._tasks.keep(self._room_changed(listener, message["room_id"], message["state"]))
+
+    async def _room_changed(self, listener: Listener, room_id: str, state: str) -> None:
+        await listener.greeted.wait()
+        async with listener.changing:
+            if listener.closed:
+                return
+            if state == "in" and room_id not in listener.rooms and self.added:
+                await self.added(listener, room_id)
+            elif state == "out" and room_id in listener.rooms and self.removed:
+                self.part(listener, room_id)
+                await self.removed(listener, room_id)
+
+    def _evicted(self, listener: Listener, room_id: str) -> None:
+        if (room := self._rooms.get(room_id)) and not room.seats:
+            self._linger(keys.room_channel(room_id), self._drop_room)
+        self._tasks.keep(self._out(listener, room_id))
+
+    async def _out(self, listener: Listener, room_id: str) -> None:
+        """Out by the room's log; he may be in again already, told while the log was behind."""
+        await listener.greeted.wait()
+        async with listener.changing:
+            if room_id not in listener.rooms and self.removed:
+                await self.removed(listener, room_id)
+        if self.changed:
+            await self.changed(listener.user_id)
+
+    # What is missed
+
+    def _resumed(self) -> None:
+        """The link was down, perhaps Redis is another: everybody's rooms are compared."""
+        self._versions = dict.fromkeys(self._users, "")
+        self._tasks.keep(self._check())
+        self.resumed()
+
+    async def _check_later(self) -> None:
+        await asyncio.sleep(self._settings.head_check)
+        await self._check()
+
+    async def _check(self) -> None:
+        """A publish that nobody followed is noticed: of rooms by their heads, of users by #ver; and
+        that Redis lost its memory, by its generation."""
+        for check in (self._check_heads, self.lost.check, self._check_users):
+            try:
+                await check()
+            except Exception as error:
+                log.warning("check waits", extra={"error": type(error).__name__})
+
+    async def _check_users(self) -> None:
+        users = list(self._users)
+        for i in range(0, len(users), SLICE):
+            part = users[i : i + SLICE]
+            for user_id, version in zip(part, await self._user_versions(part), strict=True):
+                if not self._all_greeted(user_id):
+                    continue  # a session that is still opening must not hold up the others' check
+                if self._versions.get(user_id) != version and self.changed:
+                    await self.changed(user_id)
+                    self._versions[user_id] = version
+
+    def _all_greeted(self, user_id: str) -> bool:
+        return len(self.listeners_of(user_id)) == len(self._users.get(user_id, ()))
+
+    async def _user_versions(self, user_ids: list[str]) -> list[str]:
+        """What moves when a user's rooms move, or when they are to be read from the archive."""
+        async with self._redis.pipeline(transaction=False) as pipe:
+            for user_id in user_ids:
+                pipe.hmget(keys.user_rooms(user_id), "#ver", "#complete")
+            answers = await pipe.execute()
+        return [keys.index_version(version, mark) for version, mark in answers]
+
+    async def _check_heads(self) -> None:
+        """Compare with the heads in Redis, in slices."""
+        rooms = list(self._rooms.values())
+        for i in range(0, len(rooms), SLICE):
+            part = rooms[i : i + SLICE]
+            async with self._redis.pipeline(transaction=False) as pipe:
+                for room in part:
+                    pipe.hmget(keys.room(room.room_id).head, "epoch", "offset")
+                heads = await pipe.execute()
+            for room, (epoch, offset) in zip(part, heads, strict=True):
+                if epoch is not None and (int(epoch), int(offset)) > (room.position or (0, 0)):
+                    room.behind()
+
+
+def _until(start: Position | None, events: list[bytes]) -> list[bytes]:
+    """Those that are not behind `start`, where the stream begins: it has what came since."""
+    if start is None or not events or position_of(events[-1]) <= start:
+        return events
+    return [event for event in events if position_of(event) <= start]

@@ -1,0 +1,54 @@
+"""Waiting for barriers: one batched read for all rooms of this instance that are being drained."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from rts_server.persistence.archive import Archive
+from rts_server.runtime.throttled_log import ThrottledLog
+
+FIRST_LOOK, LONGEST_LOOK = 0.02, 0.25
+
+log = logging.getLogger(__name__)
+
+
+class Barriers:
+    """Rooms whose barrier is on its way through the queue. Nobody waiting costs nothing."""
+
+    def __init__(self, archive: Archive) -> None:
+        self._archive = archive
+        self._waiting: dict[asyncio.Future[None], tuple[str, str]] = {}
+        self._complaints = ThrottledLog(log)
+        self._task: asyncio.Task[None] | None = None
+
+    def passed(self, room_id: str, nonce: str) -> asyncio.Future[None]:
+        """Done as soon as the room's item shows the nonce; cancel it to stop waiting."""
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting[future] = room_id, nonce
+        if self._task is None or self._task.done():
+            self._task = asyncio.create_task(self._look_on())
+        return future
+
+    async def close(self) -> None:
+        """Stop looking."""
+        if self._task is not None:
+            self._task.cancel()
+
+    async def _look_on(self) -> None:
+        look = FIRST_LOOK
+        while self._waiting:
+            await asyncio.sleep(look)
+            look = min(look * 2, LONGEST_LOOK)
+            try:
+                found = await self._archive.rooms([room for room, _ in self._waiting.values()])
+            except Exception as error:  # rooms wait for the answer until it comes
+                self._complaints.say("barriers cannot be read", error)
+                continue
+            for future, (room_id, nonce) in list(self._waiting.items()):
+                stored = found.get(room_id)
+                if stored is not None and stored.barrier == nonce and not future.done():
+                    future.set_result(None)
+                    look = FIRST_LOOK
+                if future.done():
+                    del self._waiting[future]

@@ -1,0 +1,78 @@
+"""Which messages a room ever had: what Redis does not know of that is read from the archive."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from rts_server import errors, keys
+from rts_server.persistence.archive import Archive
+from rts_server.roomlog.script import IDS, LUA, room_script
+from rts_server.runtime.tasks import Tasks
+
+log = logging.getLogger(__name__)
+
+_FILL = room_script(IDS, LUA / "ids_fill.lua")
+
+BATCH = 500
+"""Ids in one call of the script."""
+MOST = 2
+"""Rooms that are read at a time."""
+WAITING = 1_000
+"""Rooms that wait for their turn."""
+ALONE = 60_000
+"""Milliseconds for which no other instance begins with the same room."""
+
+
+class MessageIds:
+    """Fills the filters of rooms that came from the archive, a few at a time, in the background.
+
+    Until a room's filter is complete each new id is looked for in the archive.
+    """
+
+    def __init__(self, redis: Redis, archive: Archive) -> None:
+        self._redis = redis
+        self._archive = archive
+        self._tasks = Tasks()
+        self._reading: set[str] = set()
+        self._slots = asyncio.Semaphore(MOST)
+
+    def read_soon(self, room_id: str, epoch: int) -> None:
+        """The room's filter is not complete; its next new id says so again."""
+        if room_id not in self._reading and len(self._reading) < WAITING:
+            self._reading.add(room_id)
+            task = self._tasks.keep(self._read(room_id, epoch))
+            task.add_done_callback(lambda _: self._reading.discard(room_id))
+
+    async def close(self) -> None:
+        """Stop; another instance goes on from the start."""
+        await self._tasks.close()
+
+    async def _read(self, room_id: str, epoch: int) -> None:
+        claim = keys.room(room_id).ids_claim
+        async with self._slots:
+            try:
+                if await self._redis.set(claim, "", nx=True, px=ALONE):
+                    await self._fill(room_id, epoch)
+            except (RedisError, OSError, errors.Unavailable) as error:
+                told = {"room_id": room_id, "error": type(error).__name__}
+                log.warning("ids of a room cannot be read", extra=told)
+
+    async def _fill(self, room_id: str, epoch: int) -> None:
+        """Page by page; nothing is complete before the last one is in."""
+        names, after = keys.room(room_id)[:9], None
+        while True:
+            found, after = await self._archive.ids(room_id, after)
+            for at in range(0, max(len(found), 1), BATCH):
+                part = found[at : at + BATCH]
+                last = after is None and at + BATCH >= len(found)
+                args: list[str | int] = [epoch, int(last)]
+                for message_id, seq in part:
+                    args += [message_id, seq]
+                if not await _FILL.run(self._redis, names, args):
+                    return
+            if after is None:
+                return

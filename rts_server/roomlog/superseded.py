@@ -1,0 +1,55 @@
+"""What of a lost append still stands when a newer wish about the same was answered; pure."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import replace
+
+from rts_server.roomlog.request import AppendRequest
+
+Target = tuple[str, str]
+"""(`member` | `settings` | `room`, user or empty): what of a room an append is about."""
+
+ROOM: Target = ("room", "")
+_TABLE: dict[str, tuple[str, ...]] = {
+    "member": ("pos", "role_pos"),
+    "settings": ("settings_pos",),
+    "room": ("pos",),
+}
+
+
+def targets(request: AppendRequest) -> frozenset[Target]:
+    """Nothing for messages: they have ids and versions of their own. A creation meets its room."""
+    if request.absent or (request.events and request.events[0].queue == "m"):
+        return frozenset()
+    users = [one.user_id for one in request.joining]
+    users += [*request.going, *(user_id for user_id, _ in request.giving)]
+    found: set[Target] = {("member", user_id) for user_id in users}
+    if request.settings:
+        found.add(("settings", request.actor))
+    if any(event.room is not None for event in request.events):
+        found.add(ROOM)
+    return frozenset(found)
+
+
+def without(request: AppendRequest, gone: Collection[Target]) -> AppendRequest | None:
+    """The request as far as it was not overtaken; None when nothing of it is left."""
+    about = targets(request)
+    if not about & set(gone):
+        return request
+    left = about - set(gone)
+    if not left or ROOM in gone or request.settings:
+        return None
+    return replace(
+        request,
+        joining=tuple(one for one in request.joining if ("member", one.user_id) in left),
+        going=tuple(user_id for user_id in request.going if ("member", user_id) in left),
+        giving=tuple(one for one in request.giving if ("member", one[0]) in left),
+    )
+
+
+def places(target: Target) -> list[tuple[str, str]]:
+    """(sort key, attribute) of the table where a newer wish shows."""
+    kind, user_id = target
+    key = "ROOM" if target == ROOM else f"MEMBER#{user_id}"
+    return [(key, attribute) for attribute in _TABLE[kind]]

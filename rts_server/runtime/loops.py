@@ -1,0 +1,96 @@
+"""What runs for the life of a process: whatever a step raises, the next step comes."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable
+
+from redis.exceptions import RedisError, ResponseError
+
+from rts_server import metrics
+from rts_server.errors import Refusal
+from rts_server.runtime.throttled_log import ThrottledLog
+
+log = logging.getLogger(__name__)
+
+FIRST_BACKOFF, LONGEST_BACKOFF = 0.05, 1.0
+
+Step = Callable[[], Awaitable[object]]
+
+_running: set[Loop] = set()
+"""Those of this process, as the registry of metrics is."""
+
+
+def backoff(failures: int) -> float:
+    """Seconds to wait after this many failures in a row."""
+    return min(LONGEST_BACKOFF, FIRST_BACKOFF * 2.0 ** min(failures - 1, 10))
+
+
+def failing(seconds: float) -> list[str]:
+    """The loops of this process that have done nothing but fail for so long, and alone.
+
+    What Redis or the archive answers everybody is no failure of this instance.
+    """
+    before = time.monotonic() - seconds
+    return sorted({loop.name for loop in _running if loop.fails_since(before)})
+
+
+async def forever(name: str, step: Step, pause: Step | None = None) -> None:
+    """Run `step`, then wait for `pause`, until cancelled. Raises nothing else."""
+    await Loop(name).run(step, pause)
+
+
+class Loop:
+    """One of them. `name` stands in log lines, in the metric and in readiness."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self._failures = 0
+        self._since: float | None = None
+        self._complaints = ThrottledLog(log)
+
+    def fails_since(self, moment: float) -> bool:
+        """Whether steps, not just one that is seldom taken, only failed since that moment of the
+        monotonic clock."""
+        return self._failures > 1 and self._since is not None and self._since <= moment
+
+    async def run(self, step: Step, pause: Step | None = None) -> None:
+        """As `forever`. A step that takes long says itself when all is `well`."""
+        this = asyncio.current_task()
+        assert this is not None
+        _running.add(self)
+        try:
+            # Asked each time: redis-py can swallow a cancellation before Python 3.12.
+            while not this.cancelling():
+                try:
+                    await step()
+                    self.well()
+                    if pause is not None:
+                        await pause()
+                except asyncio.CancelledError as error:
+                    if this.cancelling():
+                        raise
+                    await self._failed(error)  # of something it waited for, not of the loop
+                except Exception as error:
+                    await self._failed(error)
+        finally:
+            _running.discard(self)
+
+    def well(self) -> None:
+        """Nothing of what failed before counts any more."""
+        self._failures, self._since = 0, None
+
+    async def _failed(self, error: BaseException) -> None:
+        self._failures += 1
+        metrics.LOOP_FAILURES.labels(self.name).inc()
+        if isinstance(error, (ResponseError, Refusal)):
+            self._since = None
+        elif self._since is None:
+            self._since = time.monotonic()
+        if isinstance(error, (RedisError, OSError, Refusal)):
+            self._complaints.say("loop waits", error, loop=self.name)
+        else:
+            self._complaints.fault("loop failed", error, loop=self.name)
+        await asyncio.sleep(backoff(self._failures))

@@ -1,0 +1,90 @@
+"""What looks at a process from inside: how late its loop is, and the line to CloudWatch."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import sys
+import time
+from urllib.parse import urlsplit
+
+from prometheus_client import REGISTRY, start_http_server
+
+from rts_server import emf
+from rts_server.config import Settings
+from rts_server.runtime.load_shedding import LoadShedding
+from rts_server.runtime.loops import forever
+from rts_server.runtime.tasks import Tasks
+
+
+class ProcessMonitor:
+    """Two background tasks. Nothing of a message's way comes by here.
+
+    `port`: where a process without REST serves `/metrics` (0: nowhere).
+    """
+
+    def __init__(self, settings: Settings, process: emf.Kind, instance: str, port: int = 0) -> None:
+        self._settings = settings
+        self._process: emf.Kind = process
+        self._instance = instance
+        self._port = port
+        self.pressure = LoadShedding()
+        self._tasks = Tasks()
+        self._before: emf.Samples = {}
+        self._server = start_http_server(port, settings.host)[0] if port else None
+        self._agent = _agent(settings.emf_agent)
+
+    async def __aenter__(self) -> ProcessMonitor:
+        """Begin to look."""
+        self.pressure.start()
+        if self._settings.emf_interval:
+            self._before = emf.samples(REGISTRY.collect())
+            self._tasks.keep(forever("metrics", self._tell))
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """End it."""
+        self.pressure.close()
+        await self._tasks.close()
+        if self._server is not None:
+            await asyncio.to_thread(self._server.shutdown)
+            self._server.server_close()
+        if self._agent is not None:
+            self._agent.close()
+
+    async def _tell(self) -> None:
+        await asyncio.sleep(self._settings.emf_interval)
+        before, self._before = self._before, emf.samples(REGISTRY.collect())
+        self._write(
+            emf.line(
+                emf.FEW[self._process],
+                before,
+                self._before,
+                ms=round(time.time() * 1000),
+                namespace=self._settings.emf_namespace,
+                log_group=self._settings.emf_log_group,
+                process=self._process,
+                instance=self._instance,
+            )
+        )
+
+    def _write(self, line: str) -> None:
+        """To the CloudWatch agent if there is one, else among the log lines."""
+        if self._agent is None:
+            sys.stderr.write(line + "\n")
+            return
+        try:
+            self._agent.send(line.encode() + b"\n")
+        except OSError:
+            sys.stderr.write(line + "\n")
+
+
+def _agent(url: str | None) -> socket.socket | None:
+    """A datagram socket to the CloudWatch agent; it listens for this format on port 25888."""
+    if not url:
+        return None
+    where = urlsplit(url)
+    agent = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    agent.connect((where.hostname or "127.0.0.1", where.port or 25888))
+    agent.setblocking(False)
+    return agent

@@ -1,0 +1,254 @@
+"""What a process is made of: the room log and what follows from it, and who is here."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import secrets
+from typing import TYPE_CHECKING
+
+from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+
+from rts_server.admin.data_requests import DataRequests
+from rts_server.admin.replays import Replays
+from rts_server.admin.verify import Verifier
+from rts_server.config import Settings
+from rts_server.files.store import ObjectStore
+from rts_server.files.user_files import UserFiles
+from rts_server.persistence.archive import Archive
+from rts_server.persistence.eviction_policy import must_not_evict
+from rts_server.persistence.message_status import StatusPublisher
+from rts_server.persistence.revocations import Revocations
+from rts_server.persistence.user_rooms import UserRooms
+from rts_server.presence.connection_counts import ConnectionCounts
+from rts_server.presence.instance_lease import InstanceLease
+from rts_server.presence.presences import PresenceStore
+from rts_server.presence.sweep import LeaseSweep
+from rts_server.presence.watches import PresenceWatches
+from rts_server.protocol.event import now
+from rts_server.realtime.control_channel import ControlChannel
+from rts_server.realtime.subscriptions import Subscriptions
+from rts_server.redis_client.pipeline import RedisPipeline
+from rts_server.redis_client.primary import Primary
+from rts_server.redis_client.transport import sound
+from rts_server.relay.queue_admin import QueueAdmin
+from rts_server.rest.data_requests import PersonalRoutes
+from rts_server.rest.events import EventRoutes
+from rts_server.rest.members import MemberRoutes
+from rts_server.rest.messages import MessageRoutes
+from rts_server.rest.queues import QueueRoutes
+from rts_server.rest.rooms import RoomRoutes
+from rts_server.rest.users import UserRoutes
+from rts_server.roomlog.drains import RoomDrains
+from rts_server.roomlog.durability import DurabilityTracker
+from rts_server.roomlog.log import RoomLog
+from rts_server.roomlog.message_ids import MessageIds
+from rts_server.roomlog.rehydrate import RoomLoader
+from rts_server.roomlog.script import AppendScript
+from rts_server.roomlog.writer import LogWriter, SystemLogWriter
+from rts_server.rooms.memberships import Memberships
+from rts_server.rooms.messages import Messages
+from rts_server.rooms.provisioning import Provisioning
+from rts_server.rooms.receipts import ReceiptWriter
+from rts_server.rooms.recovery import RoomRecovery
+from rts_server.rooms.rooms import Rooms
+from rts_server.rooms.typing import TypingPublisher
+from rts_server.runtime.deadline import within
+from rts_server.runtime.tasks import Tasks
+from rts_server.views.history import History
+from rts_server.views.inbox import Inboxes
+from rts_server.views.member_list import MemberList
+from rts_server.views.snapshots import SnapshotReader
+from rts_server.views.sync import SyncReader
+from rts_server.views.unread import UnreadPublisher
+
+if TYPE_CHECKING:
+    from rts_server.tracing import Tracing
+
+log = logging.getLogger(__name__)
+
+FAREWELL = 1.0
+
+
+class Services:
+    """The room log and what follows from it, for one process."""
+
+    def __init__(self, settings: Settings, tracing: Tracing | None = None) -> None:
+        self.settings = settings
+        self.tracing = tracing
+        self.origin = secrets.token_hex(8)
+        self.primary = Primary()
+        self.redis = connect(settings, 32, self.primary)
+        self.archive = Archive(settings)
+        self.pipe = self._pipe()
+        self.user_rooms = UserRooms(self.redis, self.pipe)
+        self.standings = SnapshotReader(self.pipe)
+        self.appender = AppendScript(self._pipe(), self.redis)
+        self.loader = RoomLoader(settings, self.origin, self.redis, self.archive)
+        self.ids = MessageIds(self.redis, self.archive)
+        self.log = self._room_log()
+        self.fates = DurabilityTracker(settings, self.pipe, self.archive, self.log)
+        self.drains = RoomDrains(settings, self.origin, self.pipe, self.archive)
+        self.chat_lists = Inboxes(self.archive, self.user_rooms, self.standings, self.drains)
+        self.history = History(settings, self.pipe, self.archive, self.drains)
+        self.appends = LogWriter(self.log, self.fates, self.user_rooms, self.archive)
+        self.fates.index = self.appends.index
+        self.statuses = StatusPublisher(self.redis)
+        self.typing = TypingPublisher(settings, self.pipe)
+        self.messages = Messages(self.statuses, self.appends, self.history, typing=self.typing)
+        self.memberships = Memberships(settings, self.appends, self.user_rooms, self.archive)
+        reads = (self.standings, self.archive, self.drains)
+        self.losses = RoomRecovery(self.pipe, reads, self.log)
+        self.rooms = Rooms(self.appends, self.memberships, reads)
+        self.members = MemberList(self.pipe, self.archive, self.drains)
+        self.system = SystemLogWriter(self.log, self.fates, self.user_rooms, self.archive)
+        self.operated = Rooms(self.system, self.memberships, reads)
+        self.declarations = Provisioning(self.system, self.archive, self.memberships, self.members)
+        self.receipts = ReceiptWriter(settings, self.pipe, self.log)
+        self.unread = UnreadPublisher(self.pipe, self.chat_lists)
+        self.sync = SyncReader(settings, self.standings, self.chat_lists)
+        self.verifier = Verifier(settings, self.redis, self.archive, self.drains)
+        self.backlog = QueueAdmin(settings)
+        self.revocations = Revocations(settings, self.redis, self.archive)
+        self._tasks = Tasks()
+
+    def _pipe(self) -> RedisPipeline:
+        return RedisPipeline(pool(self.settings, 1, 0, self.primary), self.primary)
+
+    def _room_log(self) -> RoomLog:
+        stores = (self.appender, self.archive, self.loader, self.ids)
+        parts = (self.settings, self.origin, *stores)
+        if self.tracing is None:
+            return RoomLog(*parts)
+        from rts_server.tracing import TracedLog
+
+        return TracedLog(self.tracing.tracer, *parts)
+
+    def for_operators(self, store: ObjectStore, presences: PresenceStore) -> list[object]:
+        """The resources of REST. The system acts there, nobody's membership is asked."""
+        settings, declarations = self.settings, self.declarations
+        rooms = self.operated
+        messages = Messages(self.statuses, self.system, self.history, system=True)
+        kept = (UserFiles(store, self.backlog), presences)
+        reads = (self.history, self.archive, self.user_rooms)
+        personal = DataRequests(self.system, messages, reads, kept)
+        return [
+            RoomRoutes(settings, rooms, declarations, self.verifier),
+            MemberRoutes(settings, rooms, self.members, declarations),
+            MessageRoutes(settings, rooms, (self.messages, messages), self.history, self.unread),
+            EventRoutes(settings, rooms, self.standings),
+            PersonalRoutes(personal),
+            QueueRoutes(self.backlog, Replays(settings, self.backlog, messages)),
+            UserRoutes(self.chat_lists, ControlChannel(self.redis), self.revocations),
+        ]
+
+    async def __aenter__(self) -> Services:
+        """Start what runs in the background."""
+        self._tasks.keep(must_not_evict(self.redis))
+        self.fates.start()
+        return self
+
+    async def settled(self) -> None:
+        """Return when nothing appended here is without a fate, and no fate untold."""
+        await self.fates.settled()
+        await asyncio.sleep(0)  # who waited for a fate hears of it in this turn
+        await self.statuses.settled()
+
+    async def __aexit__(self, *_: object) -> None:
+        """Stop in the opposite order and close the connections."""
+        await self.typing.close()
+        await self.unread.close()
+        await self.receipts.close()
+        await self.fates.close()
+        await self.statuses.close()
+        await self.loader.close()
+        await self.ids.close()
+        await self.verifier.close()
+        await self.drains.close()
+        await self.appender.close()
+        await self.archive.close()
+        await self.backlog.close()
+        await self._tasks.close()
+        await self.pipe.close()
+        await self.redis.aclose()
+        if self.tracing is not None:
+            await self.tracing.close()
+
+
+class PresenceServices:
+    """Who is here: this instance's lease, its users, and who watches whom."""
+
+    def __init__(self, settings: Settings, parts: Services, hearing: Subscriptions) -> None:
+        redis = parts.redis
+        self._started = now()
+        self.lease = InstanceLease(settings, redis, parts.origin, self._about)
+        self.online = ConnectionCounts(settings, parts.pipe, self.lease)
+        self.presences = PresenceStore(settings, parts.pipe, self.lease, self.online)
+        self.watches = PresenceWatches(
+            hearing.subscriber, self.presences, parts.chat_lists.acquainted, settings.presence_check
+        )
+        self._sweep = LeaseSweep(settings, redis, self.lease)
+        self._tasks = Tasks()
+        hearing.presence, hearing.resumed = self.watches.heard, self.watches.resumed
+        self.lease.gained = self._gained
+
+    def start(self) -> None:
+        """Take a lease and keep it."""
+        for part in (self.lease, self.online, self.watches, self._sweep):
+            self._tasks.keep(part.run())
+
+    async def close(self) -> None:
+        """Those who are gone are told so; their grace gives them time to come back elsewhere."""
+        await self._tasks.close()
+        await self.watches.close()
+        with contextlib.suppress(TimeoutError, RedisError, OSError):
+            async with within(FAREWELL):
+                await self.online.flush()
+                await self.lease.leave()
+
+    def _about(self) -> dict[str, object]:
+        return {"started_at": self._started, "connections": self.online.connections}
+
+    def _gained(self) -> None:
+        """Everybody is announced; who does not come back after a loss is missed when it is calm."""
+        self.online.announce()
+        self.watches.check_soon(self.lease.calm - asyncio.get_running_loop().time())
+
+
+def connect(settings: Settings, connections: int, primary: Primary | None = None) -> Redis:
+    """A client. One retry replaces connections that died with their Redis."""
+    return Redis.from_pool(pool(settings, connections, 1, primary or Primary()))
+
+
+def pool(
+    settings: Settings, connections: int, retries: int, primary: Primary
+) -> BlockingConnectionPool:
+    """Connections with short timeouts."""
+    made = BlockingConnectionPool.from_url(
+        settings.redis_url,
+        max_connections=connections,
+        timeout=1.0,
+        protocol=2,
+        socket_connect_timeout=0.5,
+        socket_timeout=1.0,
+        socket_keepalive=True,
+        retry=Retry(NoBackoff(), retries),
+    )
+    sound(made, primary)
+    return made
+
+
+def start_tracing(settings: Settings, process: str) -> Tracing | None:
+    """OpenTelemetry where it is configured; elsewhere nothing of it is even imported."""
+    if not settings.trace_endpoint:
+        return None
+    try:
+        from rts_server.tracing import Tracing
+    except ImportError:
+        missing = "OTEL_EXPORTER_OTLP_ENDPOINT is given without the extra: rts-server[otel]."
+        raise SystemExit(missing) from None
+    return Tracing(process)

@@ -1,0 +1,70 @@
+"""Who is in a room: from the member hash, or from the archive where the room is not warm."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import orjson
+from redis.asyncio import Redis
+
+from rts_server import errors, keys
+from rts_server.persistence.archive import Archive
+from rts_server.redis_client.pipeline import RedisPipeline
+from rts_server.roomlog.drains import RoomDrains
+from rts_server.roomlog.script import room_script
+
+_MEMBERS = room_script(Path(__file__).with_name("member_list.lua"))
+
+Member = dict[str, Any]
+
+
+class MemberList:
+    """Reads of memberships. Raises NotFound for who is not in the room himself."""
+
+    def __init__(self, redis: Redis | RedisPipeline, archive: Archive, drains: RoomDrains) -> None:
+        self._redis = redis
+        self._archive = archive
+        self._drains = drains
+
+    async def all(self, room_id: str, user_id: str) -> list[Member]:
+        """Every member, in order of user id, for one of them."""
+        members = await self.anybody(room_id)
+        if all(member["user_id"] != user_id for member in members):
+            raise errors.NotFound()
+        return members
+
+    async def anybody(self, room_id: str) -> list[Member]:
+        """Every member, for an operator; none for a room that is not there."""
+        answer = await self._look(room_id)
+        if answer[0] != b"warm":
+            await self._drains.settle(room_id)
+            answer = await self._look(room_id)  # it may be warm by now
+        members = _hot(answer[1:]) if answer[0] == b"warm" else await self._archived(room_id)
+        return sorted(members, key=lambda member: str(member["user_id"]))
+
+    async def _look(self, room_id: str) -> Any:
+        return await _MEMBERS.run(self._redis, keys.room(room_id)[:9], [])
+
+    async def _archived(self, room_id: str) -> list[Member]:
+        found = []
+        for stored in await self._archive.members(room_id):
+            if stored.state != "in":
+                continue
+            member: Member = {
+                "user_id": stored.user_id,
+                "role": stored.role,
+                "joined_at": stored.joined_at,
+                "read_seq": stored.read_seq,
+                "delivered_seq": stored.delivered_seq,
+            }
+            found.append(member | ({"name": stored.name} if stored.name else {}))
+        return found
+
+
+def _hot(answer: list[Any]) -> list[Member]:
+    members = []
+    for text, read, delivered in zip(answer[::3], answer[1::3], answer[2::3], strict=True):
+        member: Member = orjson.loads(text.split(b" ", 1)[1])
+        members.append(member | {"read_seq": read, "delivered_seq": delivered})
+    return members

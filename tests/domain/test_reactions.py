@@ -1,0 +1,51 @@
+"""Reactions: pure."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rts_server.domain.reactions import LIMITS, Reactions, counts, reacted, shown
+from rts_server.errors import LimitExceeded
+
+STEPS = st.lists(st.tuples(st.sampled_from("+-!"), st.sampled_from("abcd"), st.booleans()))
+
+
+@given(STEPS)
+def test_reactions_are_a_set_of_pairs(steps: list[tuple[str, str, bool]]) -> None:
+    """Giving twice is giving once, taking what was not given changes nothing."""
+    reactions: Reactions = {}
+    model: set[tuple[str, str]] = set()
+    for emoji, user, on in steps:
+        after = reacted(reactions, emoji, user, on=on)
+        assert (after is None) == (((emoji, user) in model) == on)
+        model = model | {(emoji, user)} if on else model - {(emoji, user)}
+        reactions = reactions if after is None else after
+        assert {(e, u) for e, one in reactions.items() for u in one["user_ids"]} == model
+        assert counts(reactions) == {
+            e: sum(pair[0] == e for pair in model) for e in {pair[0] for pair in model}
+        }
+
+
+def test_a_message_has_so_many_reactions_and_no_more() -> None:
+    """20 emoji, 500 reactions; what is too much may still be taken back."""
+    many: Reactions = {f"e{n}": {"count": 1, "user_ids": ["a"]} for n in range(LIMITS.emoji)}
+    with pytest.raises(LimitExceeded):
+        reacted(many, "one more", "a", on=True)
+    assert reacted(many, "e0", "b", on=True) is not None
+    users = [f"u{n}" for n in range(LIMITS.reactions)]
+    full: Reactions = {"+": {"count": len(users), "user_ids": users}}
+    with pytest.raises(LimitExceeded):
+        reacted(full, "+", "one more", on=True)
+    assert reacted(full, "+", "u0", on=False) is not None
+
+
+def test_popular_reactions_are_counted_but_not_all_listed() -> None:
+    """At most 100 users; a message without such a reaction is shown as it is."""
+    users = [f"u{n}" for n in range(LIMITS.reaction_users + 1)]
+    message = {"text": "t", "reactions": {"+": {"count": len(users), "user_ids": users}}}
+    seen = shown(message)["reactions"]["+"]
+    assert (seen["count"], len(seen["user_ids"])) == (101, 100)
+    plain = {"text": "t", "reactions": {"+": {"count": 1, "user_ids": ["a"]}}}
+    assert shown(plain) is plain

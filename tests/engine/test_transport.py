@@ -1,0 +1,351 @@
+"""One WebSocket: what is written in a turn is one write, what comes is handled where it is read."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rts_server.engine import message_reader as incoming
+from rts_server.engine import transport as wire
+from rts_server.engine import websocket
+from rts_server.engine.transport import A_TURN, BEHIND_END, MOST_BYTES, WebSocketTransport
+from rts_server.engine.write_batcher import WriteBatcher
+from tests.raw import client_frame, masked
+from tests.waiting import PATIENCE
+
+
+class Transport(asyncio.Transport):
+    """Keeps what is written to it; the kernel takes nothing while `stuck`, gives while `read`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.writes: list[bytes] = []
+        self.stuck = self.closed = self.aborted = False
+        self.read = True
+
+    def write(self, data: bytes | bytearray | memoryview[Any]) -> None:
+        """Keep it."""
+        self.writes.append(bytes(data))
+
+    def get_write_buffer_size(self) -> int:
+        """All of it, or nothing."""
+        return sum(map(len, self.writes)) if self.stuck else 0
+
+    def pause_reading(self) -> None:
+        """Note it."""
+        self.read = False
+
+    def resume_reading(self) -> None:
+        """Note it."""
+        self.read = True
+
+    def is_closing(self) -> bool:
+        """Whether it is closed or aborted."""
+        return self.closed or self.aborted
+
+    def close(self) -> None:
+        """Note it."""
+        self.closed = True
+
+    def abort(self) -> None:
+        """Note it."""
+        self.aborted = True
+
+
+class Taken:
+    """Whoever the messages are for."""
+
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+        self.heads: list[bytes] = []
+        self.binaries = self.controls = self.refused = 0
+        self.gone: list[WebSocketTransport] = []
+        self.held = False
+
+    def take(self, text: str) -> None:
+        """Keep it."""
+        self.texts.append(text)
+
+    def take_binary(self) -> None:
+        """Count it."""
+        self.binaries += 1
+
+    def take_control(self) -> None:
+        """Count it."""
+        self.controls += 1
+
+    def take_large(self, head: bytes) -> None:
+        """Keep it."""
+        self.heads.append(head)
+
+    def refuse_large(self) -> None:
+        """Count it."""
+        self.refused += 1
+
+    def lost(self, wire: WebSocketTransport) -> None:
+        """Keep it."""
+        self.gone.append(wire)
+
+
+class Line:
+    """A wire, the transport under it, and its taker."""
+
+    def __init__(self) -> None:
+        self.transport, self.taken = Transport(), Taken()
+        self.wire = WebSocketTransport(self.transport, self.taken, WriteBatcher(), 1_000)
+
+    def comes(self, *frames: bytes) -> None:
+        """Bytes from the client, in one read."""
+        self.wire.data_received(b"".join(frames))
+
+
+def of(code: int) -> bytes:
+    """The server's close frame."""
+    return websocket.close(code)
+
+
+def bye(code: int) -> bytes:
+    """The client's."""
+    return client_frame(incoming.CLOSE, code.to_bytes(2, "big"))
+
+
+async def turn() -> None:
+    """Let the loop go round once."""
+    await asyncio.sleep(0)
+
+
+async def test_a_turn_is_one_write() -> None:
+    """Whatever is written until the loop waits leaves together, in order; bytes count at once."""
+    line = Line()
+    for text in ("4a", "4b", "4c"):
+        line.wire.write(websocket.text(text))
+    assert (line.transport.writes, line.wire.waiting) == ([], 12)
+    await turn()
+    assert line.transport.writes == [b"\x81\x024a\x81\x024b\x81\x024c"]
+    assert line.wire.waiting == 0
+    line.transport.stuck = True
+    assert line.wire.waiting == 12
+    line.wire.abort()
+    assert line.wire.waiting == 0
+
+
+@given(st.lists(st.sampled_from([1, 1_000, 300_000, MOST_BYTES, "turn", "read"]), max_size=30))
+@settings(deadline=None)
+def test_a_reader_may_leave_a_mebibyte_and_no_more(steps: list[int | str]) -> None:
+    """An offer is taken just when it fits beside what waits, wherever that waits."""
+
+    async def run() -> None:
+        line = Line()
+        line.transport.stuck = True
+        for step in steps:
+            if step == "turn":
+                await turn()
+            elif step == "read":
+                line.transport.writes.clear()
+            elif isinstance(step, int):
+                before = line.wire.waiting
+                fits = before + step <= MOST_BYTES
+                assert line.wire.offer(b"x" * step) is fits
+                assert line.wire.waiting == before + step * fits
+
+    asyncio.run(run())
+
+
+async def test_messages_are_handled_in_the_read_that_brought_them() -> None:
+    """Texts in order, binaries and controls counted, a PING answered; no turn of the loop."""
+    line = Line()
+    line.comes(
+        masked("41"),
+        client_frame(incoming.BINARY, b"\x00"),
+        client_frame(incoming.PING, b"here?"),
+        client_frame(incoming.PONG, b""),
+        masked("42"),
+    )
+    assert (line.taken.texts, line.taken.binaries) == (["41", "42"], 1)
+    assert line.taken.controls == 2
+    await turn()
+    assert line.transport.writes == [websocket.frame(websocket.PONG, b"here?")]
+
+
+async def test_who_does_not_read_is_owed_no_pongs() -> None:
+    """A PING costs its sender nothing: what waits for one who sends them only is bounded."""
+    line = Line()
+    line.transport.stuck = True
+    ping = client_frame(incoming.PING, b"x" * 125)
+    for _ in range(1_000):
+        line.comes(ping)
+        await turn()
+    assert line.wire.waiting < wire.MOST_PONGS + len(ping)
+    assert line.taken.controls == 1_000
+
+
+async def test_nothing_is_heard_behind_the_servers_close() -> None:
+    """Who was told to go says nothing more, however much he sends."""
+    line = Line()
+    line.wire.end()
+    line.comes(masked("41"), client_frame(incoming.PING, b""), client_frame(incoming.BINARY, b""))
+    assert (line.taken.texts, line.taken.binaries, line.taken.controls) == ([], 0, 0)
+    line.comes(bye(1000))
+    assert line.transport.closed
+
+
+@pytest.mark.parametrize("flood", [masked("3") * 100_000, masked("x" * 900) * 1_000])
+async def test_little_is_looked_at_behind_the_end(flood: bytes) -> None:
+    """As much as a decent client has on its way; then nothing is read, and it is aborted soon."""
+    line = Line()
+    line.wire.end()
+    line.comes(flood)
+    for _ in range(BEHIND_END // A_TURN):
+        await turn()
+    assert (line.transport.read, line.wire.stopped) == (False, False)
+    line.comes(bye(1000))
+    assert not line.transport.closed
+
+
+@pytest.mark.parametrize("frame", [masked("3"), masked(""), client_frame(incoming.PING, b"")])
+async def test_a_read_of_tiny_frames_is_many_turns(frame: bytes) -> None:
+    """So many a turn, in order, while nothing more is read; then it is read on."""
+    line, most = Line(), 10 * A_TURN + 1
+    line.comes(frame * most)
+    for turns in range(10):
+        taken = len(line.taken.texts) + line.taken.controls
+        assert (taken, line.transport.read, line.wire.stopped) == (
+            (turns + 1) * A_TURN,
+            False,
+            True,
+        )
+        await turn()
+    assert len(line.taken.texts) + line.taken.controls == most
+    assert (line.transport.read, line.wire.stopped) == (True, False)
+
+
+async def test_tiny_parts_of_a_message_are_as_good_as_pings() -> None:
+    """A message may come in parts, not in a thousand of a byte; large parts are decent."""
+    line = Line()
+    first, last = client_frame(1, b"4", final=False), client_frame(0, b"6")
+    line.comes(first, client_frame(0, b"5", final=False), last)
+    assert (line.taken.texts, line.taken.controls) == (["456"], 2)
+    line.comes(client_frame(1, b"x" * 500, final=False), client_frame(0, b"x" * 500))
+    assert (len(line.taken.texts), line.taken.controls) == (2, 2)
+
+
+async def test_a_text_too_large_is_told_by_its_head_and_the_next_is_heard() -> None:
+    """Read to its end, none of it kept."""
+    line = Line()
+    line.comes(masked("4" * 1_001), masked("41"))
+    assert (line.taken.heads, line.taken.texts) == ([b"4" * incoming.HEAD], ["41"])
+    assert line.transport.writes == []
+
+
+async def test_what_is_too_large_to_be_read_is_refused_and_nothing_more_is_read() -> None:
+    """Its sender still writes: there is time to say why, then the close frame with its code."""
+    line = Line()
+    line.comes(masked("4" * (incoming.READ_ON + 1))[:100], masked("41"))
+    assert (line.taken.refused, line.taken.texts, line.transport.read) == (1, [], False)
+    assert not line.transport.closed
+    line.wire.write(websocket.text("4why"))
+    line.wire.end()
+    await turn()
+    assert line.transport.writes == [websocket.text("4why") + of(1009)]
+
+
+async def test_a_clients_close_is_answered_and_the_transport_goes() -> None:
+    """What was written before is still sent, the answer last."""
+    line = Line()
+    line.wire.write(websocket.text("4a"))
+    line.comes(bye(1001))
+    assert line.transport.writes == [websocket.text("4a") + of(1000)]
+    assert line.transport.closed
+
+
+async def test_an_end_says_close_once_and_waits_for_the_clients(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Behind all that waits; nothing is written after it, and its answer closes the transport."""
+    line = Line()
+    line.wire.write(websocket.text("4a"))
+    line.wire.end()
+    line.wire.end()
+    line.wire.write(websocket.text("4b"))
+    await turn()
+    assert line.transport.writes == [websocket.text("4a") + of(1000)]
+    assert not line.transport.is_closing()
+    line.comes(bye(1000))
+    assert line.transport.writes == [websocket.text("4a") + of(1000)]
+    assert line.transport.closed
+
+
+async def test_who_never_says_close_is_aborted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three seconds for the last words, no more."""
+    monkeypatch.setattr(wire, "LAST_WORDS", 0.01)
+    line = Line()
+    line.wire.end()
+    async with asyncio.timeout(PATIENCE):
+        while not line.transport.aborted:
+            await turn()
+
+
+@pytest.mark.parametrize(
+    ("frame", "code"),
+    [
+        (client_frame(0x3, b""), 1002),
+        (client_frame(0x1, b"\xff\xff"), 1007),
+        (websocket.text("42"), 1002),
+    ],
+    ids=["an opcode of nobody", "text that is no UTF-8", "no mask"],
+)
+async def test_what_is_no_websocket_ends_it_with_its_code(frame: bytes, code: int) -> None:
+    """No protocol, no UTF-8, no mask; nothing behind it is handled."""
+    line = Line()
+    line.comes(masked("41"), frame, masked("42"))
+    assert line.taken.texts == ["41"]
+    assert line.transport.writes == [of(code)]
+    assert line.transport.closed
+
+
+async def test_a_lost_transport_is_told_and_nothing_more_is_heard() -> None:
+    """Not even what was read before and is fed later."""
+    line = Line()
+    line.wire.connection_lost(None)
+    line.comes(masked("41"))
+    assert (line.taken.gone, line.taken.texts) == ([line.wire], [])
+
+
+async def test_who_is_held_is_brought_nothing_until_it_goes_on() -> None:
+    """What is there waits, what is not read the client's kernel keeps; then all of it, in order."""
+    line = Line()
+    line.taken.held = True
+    assert line.transport.read
+    line.comes(masked("41"), masked("42"))
+    assert (line.taken.texts, line.transport.read, line.wire.stopped) == ([], False, True)
+    assert not line.wire.go_on()
+    line.taken.held = False
+    assert line.wire.go_on()
+    assert (line.taken.texts, line.transport.read, line.wire.stopped) == (["41", "42"], True, False)
+    assert not line.wire.go_on()
+
+
+async def test_going_on_within_a_turn_takes_no_second_one() -> None:
+    """Whoever asks a connection to go on, again and again, makes its turn no longer."""
+    line = Line()
+    line.comes(masked("3") * (3 * A_TURN))
+    for _ in range(10):
+        assert not line.wire.go_on()
+    assert len(line.taken.texts) == A_TURN
+    await turn()
+    assert len(line.taken.texts) == 2 * A_TURN
+
+
+async def test_who_is_told_to_go_while_held_still_says_close() -> None:
+    """What held it is of no interest any more, nor what it says."""
+    line = Line()
+    line.taken.held = True
+    line.comes(masked("41"), bye(1000))
+    line.wire.end()
+    await turn()
+    await turn()
+    assert (line.taken.texts, line.transport.closed) == ([], True)

@@ -1,0 +1,83 @@
+"""What is written in one turn of the loop is flushed in it, everybody's turn kept short."""
+
+from __future__ import annotations
+
+import asyncio
+
+from rts_server.engine.write_batcher import SLICE, WriteBatcher
+
+
+class Noted:
+    """Writes its name into a list."""
+
+    def __init__(self, name: int, notes: list[int | str]) -> None:
+        self._name, self._notes = name, notes
+
+    def flush(self) -> None:
+        """Note it."""
+        self._notes.append(self._name)
+
+
+async def two_turns() -> None:
+    """Let the loop go round twice."""
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+
+
+async def test_all_are_flushed_before_the_loop_waits_in_their_order() -> None:
+    """Nothing is written while the turn lasts, everything at its end."""
+    notes: list[int | str] = []
+    tick = WriteBatcher()
+    for n in range(3):
+        tick.soon(Noted(n, notes))
+    assert notes == []
+    await asyncio.sleep(0)
+    assert notes == [0, 1, 2]
+
+
+async def test_one_that_cannot_be_flushed_holds_up_nobody() -> None:
+    """Those behind it, and all who ask later; the loop is told of the error."""
+    notes: list[int | str] = []
+    told: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(
+        lambda _, context: told.append(context["exception"])
+    )
+    tick, broken = WriteBatcher(), RuntimeError("the handler is closed")
+
+    class Breaks(Noted):
+        def flush(self) -> None:
+            raise broken
+
+    for one in (Noted(1, notes), Breaks(2, notes), Noted(3, notes)):
+        tick.soon(one)
+    await two_turns()
+    tick.soon(Noted(4, notes))
+    await two_turns()
+    assert notes == [1, 3, 4]
+    assert told == [broken]
+
+
+async def test_a_large_room_lets_others_have_their_turn() -> None:
+    """Between slices of connections whatever else is ready runs."""
+    notes: list[int | str] = []
+    tick, loop = WriteBatcher(), asyncio.get_running_loop()
+    for n in range(SLICE + 2):
+        tick.soon(Noted(n, notes))
+    loop.call_soon(notes.append, "somebody else")
+    await two_turns()
+    assert notes == [*range(SLICE), "somebody else", SLICE, SLICE + 1]
+
+
+async def test_who_asks_while_others_are_flushed_is_flushed_too() -> None:
+    """A flush that makes another write is no loss."""
+    notes: list[int | str] = []
+    tick = WriteBatcher()
+
+    class Asks(Noted):
+        def flush(self) -> None:
+            super().flush()
+            tick.soon(Noted(2, notes))
+
+    tick.soon(Asks(1, notes))
+    await two_turns()
+    assert notes == [1, 2]

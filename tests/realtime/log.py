@@ -1,0 +1,181 @@
+"""A room log by script: what Redis would answer, and the channel that loses what it likes."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from rts_server.engine.packets import Encoded
+from rts_server.realtime.listener import Listener
+from rts_server.realtime.sequence import Position, parse_stored
+from rts_server.views.snapshots import EventRange
+
+ROOM = "room"
+
+
+@dataclass(frozen=True)
+class Standing:
+    """As the room log answers `join`."""
+
+    position: Position
+    seats: dict[str, Any]
+
+
+@dataclass
+class Log:
+    """The truth. `events`: what the hot log still has; `stored`: the last offset that cannot be
+    lost; `delay`: ticks until an answer; `failures`: what the next answers are instead.
+    """
+
+    epoch: int = 1
+    offset: int = 0
+    events: dict[Position, bytes] = field(default_factory=dict)
+    members: set[str] = field(default_factory=set)
+    cold: bool = False
+    prev: Position = (0, 0)
+    stored: int = 0
+    delay: int = 0
+    reads: int = 0
+    failures: list[Exception] = field(default_factory=list)
+
+    @property
+    def head(self) -> Position:
+        """The last position."""
+        return self.epoch, self.offset
+
+    def append(self, kind: str = "message.new", **data: Any) -> bytes:
+        """The next event, as it is published."""
+        self.offset += 1
+        event = {"type": kind, "epoch": self.epoch, "offset": self.offset, "data": data}
+        text = json.dumps(event)
+        self.events[self.head] = f"{self.epoch} {self.offset} {text}".encode()
+        return f"{self.epoch} {self.offset} {kind} {text}".encode()
+
+    def remove(self, user_id: str) -> bytes:
+        """A member goes, and that is stored."""
+        self.members.discard(user_id)
+        removal = self.append("member.removed", members=[{"user_id": user_id}])
+        self.stored = self.offset
+        return removal
+
+    def trim(self, keep: int) -> None:
+        """Only the newest events stay."""
+        self.events = dict(sorted(self.events.items())[-keep:]) if keep else {}
+
+    def wipe(self, lost: int) -> None:
+        """Redis forgets; of the newest events so many had not reached the archive."""
+        self.cold, self.events = True, {}
+        self.prev = (self.epoch, max(self.stored, self.offset - lost))
+
+    def open(self) -> bytes:
+        """A new epoch behind what the archive knows."""
+        self.cold, self.epoch, self.offset, self.stored = False, self.epoch + 1, 0, 0
+        return self.append("room.epoch", prev=list(self.prev))
+
+    async def join_all(
+        self, asked: Sequence[tuple[str, Sequence[str]]]
+    ) -> Sequence[Standing | None]:
+        """Position and seats, read now, answered later."""
+        standing = None
+        if not self.cold:
+            (users,) = [users for _, users in asked]
+            seats = {user: (user in self.members) or None for user in users}
+            standing = Standing(self.head, seats)
+        await self._answer()
+        return [standing]
+
+    async def since(
+        self, asked: Sequence[tuple[str, Position, int]], user_id: str = "", budget: int = 0
+    ) -> Sequence[EventRange]:
+        """Events behind a position, whole or not at all."""
+        ((_, position, most),) = asked
+        found = EventRange(None if self.cold else self.head, self._behind(position, most))
+        await self._answer()
+        return [found]
+
+    def _behind(self, position: Position, most: int) -> list[bytes] | None:
+        if self.cold or position[0] != self.epoch or position > self.head:
+            return None
+        if position == self.head:
+            return []
+        if (position[0], position[1] + 1) not in self.events:
+            return None
+        return [text for at, text in sorted(self.events.items()) if at > position][:most]
+
+    async def _answer(self) -> None:
+        self.reads += 1
+        if self.failures:
+            raise self.failures.pop()
+        for _ in range(self.delay):
+            await asyncio.sleep(0)
+
+
+class Client:
+    """A listener that keeps the rules of the protocol, and complains when they are broken.
+
+    `loose`: he joined a cold room; until its next epoch begins he stands where the archive said.
+    """
+
+    def __init__(self, user_id: str) -> None:
+        self.listener = Listener(user_id, self.take, self.take)
+        self.cursor: Position | None = None
+        self.start: Position = (0, 0)
+        self.position: Position | None = None
+        self.loose = False
+        self.packets: list[str] = []
+        self.resets = 0
+        self.broken = False
+        self.removed_at: Position | None = None
+        self.complaints: list[str] = []
+
+    @property
+    def offsets(self) -> list[int]:
+        """Offsets of the events that were written."""
+        return [e["offset"] for e in map(_event, self.packets) if e["type"] != "sync.reset"]
+
+    def take(self, packet: Encoded) -> None:
+        """An event for the socket: the one after the last, or the start of something new."""
+        self.packets.append(packet.data)
+        event = _event(packet.data)
+        try:
+            if event["type"] == "sync.reset":
+                self._reset((event["data"]["epoch"], event["data"]["offset"]))
+            else:
+                self.follow((event["epoch"], event["offset"]), event)
+        except AssertionError as broken:  # a socket never raises into the room
+            self.complaints.append(str(broken))
+
+    def _reset(self, at: Position) -> None:
+        assert self.position is not None, "a reset before the stream began"
+        assert at >= self.position, f"a reset from {self.position} back to {at}"
+        self.position, self.broken, self.loose = at, False, False
+        self.resets += 1
+
+    def follow(self, at: Position, event: dict[str, Any]) -> None:
+        """One event of the log."""
+        assert self.position is not None, f"{at} before the stream began"
+        assert self.removed_at is None or at <= self.removed_at, f"{at} after the removal"
+        if event["type"] == "room.epoch":
+            stood = self.cursor if self.loose else self.position
+            self.broken = self.broken or tuple(event["data"]["prev"]) != stood
+            self.loose = False
+        elif not self.loose:
+            assert not self.broken, f"{at} although the stream was broken"
+            assert at == (self.position[0], self.position[1] + 1), f"{at} after {self.position}"
+        if not self.broken:
+            self.position = at
+
+
+def _event(packet: str) -> dict[str, Any]:
+    event: dict[str, Any] = json.loads(packet.removeprefix("2/chat,"))[1]
+    return event
+
+
+def replay(client: Client, stored: list[bytes]) -> None:
+    """What a greeting writes before the stream: the events that were missed."""
+    for data in stored:
+        heard = parse_stored(data)
+        client.follow(heard.position, json.loads(heard.text))

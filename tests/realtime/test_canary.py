@@ -1,0 +1,95 @@
+"""The canary: an instance that does not hear itself is deaf, and hears again by itself."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from urllib.parse import urlsplit
+
+import pytest
+from redis.asyncio import Redis
+
+from rts_server.realtime.canary import SONG, Canary
+from rts_server.realtime.subscriber import Subscriber
+from rts_server.runtime import loops
+from rts_server.runtime.tasks import cancelled
+from tests.proxy import Proxy
+from tests.waiting import PATIENCE
+
+CHANNEL = "instance:me"
+INTERVAL, DEAF_AFTER = 0.01, 0.05
+
+
+class Link:
+    """A subscriber behind a proxy that can go silent, and the canary that sings past it."""
+
+    def __init__(self, url: str, redis: Redis) -> None:
+        self.changed = asyncio.Event()
+        self.resumed = 0
+        self.subscriber = Subscriber(url, self._heard, self._resumed)
+        self.canary = Canary(redis, self.subscriber, CHANNEL, (INTERVAL, DEAF_AFTER))
+
+    def _heard(self, channel: str, data: bytes) -> None:
+        assert (channel, data) == (CHANNEL, SONG)
+        self.canary.heard()
+        self.changed.set()
+
+    def _resumed(self) -> None:
+        self.resumed += 1
+
+    async def hears(self) -> None:
+        """Wait for an echo."""
+        self.changed.clear()
+        async with asyncio.timeout(PATIENCE):
+            await self.changed.wait()
+
+
+@asynccontextmanager
+async def singing(link: Link) -> AsyncIterator[None]:
+    """While the canary sings."""
+    link.subscriber.start()
+    await link.subscriber.subscribe([CHANNEL])
+    song = asyncio.create_task(link.canary.run())
+    yield
+    await cancelled(song)
+    await link.subscriber.close()
+
+
+async def until_deaf(link: Link) -> None:
+    """Wait until the instance says it is deaf."""
+    async with asyncio.timeout(PATIENCE):
+        while not link.canary.deaf:  # noqa: ASYNC110
+            await asyncio.sleep(INTERVAL)
+
+
+async def test_a_deaf_instance_takes_new_links_until_it_hears_again(
+    redis: Redis, valkey_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each new link gets its time to be heard: the instance does not cut itself off for ever."""
+    monkeypatch.setattr(loops, "LONGEST_BACKOFF", 0.01)
+    where = urlsplit(valkey_url)
+    assert where.hostname is not None
+    assert where.port is not None
+    async with Proxy((where.hostname, where.port)) as proxy:
+        link = Link(f"redis://127.0.0.1:{proxy.port}/0", redis)
+        async with singing(link):
+            for _ in range(5):
+                await link.hears()
+                assert not link.canary.deaf
+                proxy.cut()
+                await until_deaf(link)
+                proxy.heal()
+                await link.hears()
+                assert not link.canary.deaf
+        assert link.resumed >= 5
+
+
+async def test_redis_away_is_not_deaf(valkey_url: str) -> None:
+    """As long as publishing fails nobody can say who is deaf."""
+    async with Redis.from_url("redis://127.0.0.1:1/0") as away:
+        link = Link(valkey_url, away)
+        async with singing(link):
+            await asyncio.sleep(4 * DEAF_AFTER)  # the time itself is what is tested
+            assert not link.canary.deaf
+            assert link.resumed == 0

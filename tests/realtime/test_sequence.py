@@ -1,0 +1,73 @@
+"""Positions: what may go out next, judged without any I/O."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rts_server.realtime.sequence import (
+    Position,
+    PublishedEvent,
+    Verdict,
+    continues,
+    judge,
+    parse,
+    parse_stored,
+)
+
+POSITIONS = st.tuples(st.integers(0, 5), st.integers(0, 5))
+
+
+@pytest.mark.parametrize(
+    ("stands", "heard", "verdict"),
+    [
+        ((1, 5), (1, 6), Verdict.NEXT),
+        ((1, 5), (1, 5), Verdict.STALE),
+        ((1, 5), (1, 1), Verdict.STALE),
+        ((1, 5), (1, 7), Verdict.GAP),
+        ((2, 1), (1, 9), Verdict.STALE),
+        ((1, 5), (2, 1), Verdict.EPOCH),
+        ((1, 5), (3, 6), Verdict.EPOCH),
+        ((0, 0), (1, 1), Verdict.EPOCH),
+    ],
+)
+def test_what_a_position_means(stands: Position, heard: Position, verdict: Verdict) -> None:
+    """Next is delivered, stale dropped, a gap filled, another epoch is a new start."""
+    assert judge(stands, heard) is verdict
+
+
+@given(POSITIONS, POSITIONS)
+def test_only_what_is_newer_moves_on(stands: Position, heard: Position) -> None:
+    """Stale is everything at or below; only the very next offset of the epoch is next."""
+    verdict = judge(stands, heard)
+    assert (verdict is Verdict.STALE) == (heard <= stands)
+    assert (verdict is Verdict.NEXT) == (heard == (stands[0], stands[1] + 1))
+
+
+def opening(position: Position, prev: list[int], kind: str = "room.epoch") -> PublishedEvent:
+    """A first event of an epoch."""
+    return PublishedEvent(position, kind, json.dumps({"type": kind, "data": {"prev": prev}}))
+
+
+def test_an_epoch_follows_only_on_its_prev() -> None:
+    """Who stands exactly at prev goes on; for anybody else something may be lost."""
+    assert continues((1, 5), opening((2, 1), [1, 5]))
+    assert not continues((1, 6), opening((2, 1), [1, 5]))
+    assert not continues((1, 4), opening((2, 1), [1, 5]))
+    assert not continues(None, opening((2, 1), [1, 5]))
+    assert not continues((1, 5), opening((2, 2), [1, 5]))
+    assert not continues((1, 5), opening((2, 1), [1, 5], kind="room.created"))
+
+
+@given(st.integers(0, 10**10), st.integers(0, 10**10), st.text("ab ~\n", max_size=8))
+def test_an_event_as_published_and_as_stored(epoch: int, offset: int, text: str) -> None:
+    """Spaces and newlines of the JSON stay what they are; ephemerals are told by their mark."""
+    body = json.dumps({"type": "message.new", "text": text}, ensure_ascii=False)
+    durable = parse(f"{epoch} {offset} message.new {body}".encode())
+    assert durable == PublishedEvent((epoch, offset), "message.new", body)
+    assert parse_stored(f"{epoch} {offset} {body}".encode()) == durable
+    passing = parse(f"{epoch} {offset} ~typing.changed {body}".encode())
+    assert passing == PublishedEvent((epoch, offset), "typing.changed", body, durable=False)

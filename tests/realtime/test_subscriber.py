@@ -1,0 +1,143 @@
+"""The subscribing link on a real Valkey: confirmed, in order, and told after a break."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+
+import pytest
+from redis.asyncio import Redis
+
+from rts_server.realtime import subscriber as module
+from rts_server.realtime.subscriber import Subscriber
+from rts_server.runtime import loops
+from tests.waiting import PATIENCE
+
+
+class Ear:
+    """A subscriber, and everything it said."""
+
+    def __init__(self, url: str) -> None:
+        self.heard: list[tuple[str, bytes]] = []
+        self.resumed = 0
+        self._changed = asyncio.Event()
+        self.subscriber = Subscriber(url, self._hear, self._resume)
+
+    def _hear(self, channel: str, data: bytes) -> None:
+        self.heard.append((channel, data))
+        self._changed.set()
+        if data == b"bad":
+            raise ValueError(data)
+
+    def _resume(self) -> None:
+        self.resumed += 1
+        self._changed.set()
+
+    async def until(self, true: Callable[[], bool]) -> None:
+        """Wait for something that is said."""
+        async with asyncio.timeout(PATIENCE):
+            while not true():
+                self._changed.clear()
+                await self._changed.wait()
+
+
+@pytest.fixture
+async def ear(redis: Redis, valkey_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Ear]:
+    """Listening."""
+    monkeypatch.setattr(loops, "LONGEST_BACKOFF", 0.05)
+    made = Ear(valkey_url)
+    made.subscriber.start()
+    yield made
+    await made.subscriber.close()
+
+
+async def cut(redis: Redis) -> None:
+    """Redis drops every subscriber."""
+    await redis.client_kill_filter(_type="pubsub")
+
+
+async def test_what_is_published_after_subscribe_is_heard_in_order(ear: Ear, redis: Redis) -> None:
+    """From the moment subscribe returned nothing is missed."""
+    await ear.subscriber.subscribe(["a", "b"])
+    for n in range(200):
+        await redis.publish("ab"[n % 2], str(n))
+    await ear.until(lambda: len(ear.heard) == 200)
+    assert ear.heard == [("ab"[n % 2], str(n).encode()) for n in range(200)]
+    assert ear.resumed == 0
+
+
+async def test_many_channels_at_once(ear: Ear, redis: Redis) -> None:
+    """More than one command's worth; asked by many at the same time, each is answered."""
+    channels = [f"c{n}" for n in range(2 * module.BATCH + 10)]
+    async with asyncio.timeout(PATIENCE):
+        await asyncio.gather(*(ear.subscriber.subscribe(channels) for _ in range(5)))
+    assert len(await redis.pubsub_channels("c*")) == len(channels)
+
+
+async def test_after_a_break_all_is_subscribed_again_and_then_told_once(
+    ear: Ear, redis: Redis
+) -> None:
+    """Three breaks are three words, each behind the last confirmation."""
+    await ear.subscriber.subscribe([f"c{n}" for n in range(50)])
+    for round_ in range(1, 4):
+        await cut(redis)
+        await ear.until(lambda wanted=round_: ear.resumed == wanted)  # type: ignore[misc]
+        assert len(await redis.pubsub_channels("c*")) == 50
+        await redis.publish("c7", str(round_))
+        await ear.until(lambda wanted=round_: len(ear.heard) == wanted)  # type: ignore[misc]
+
+
+async def test_a_subscription_asked_for_during_a_break_is_kept(ear: Ear, redis: Redis) -> None:
+    """Who asks while the link is down is answered when it stands again."""
+    await ear.subscriber.subscribe(["a"])
+    await cut(redis)
+    async with asyncio.timeout(PATIENCE):
+        await ear.subscriber.subscribe(["b"])
+    await redis.publish("b", "x")
+    await ear.until(lambda: ("b", b"x") in ear.heard)
+
+
+async def test_a_restart_takes_a_new_link(ear: Ear, redis: Redis) -> None:
+    """Given up from our side, it is a break like any other."""
+    await ear.subscriber.subscribe(["a"])
+    ear.subscriber.restart()
+    await ear.until(lambda: ear.resumed == 1)
+    await redis.publish("a", "x")
+    await ear.until(lambda: ear.heard == [("a", b"x")])
+
+
+async def test_unsubscribed_is_not_heard_and_subscribed_again_is(ear: Ear, redis: Redis) -> None:
+    """Commands keep their order, also without waiting in between."""
+    await ear.subscriber.subscribe(["a", "end"])
+    ear.subscriber.unsubscribe(["a", "never asked for"])
+    await ear.subscriber.subscribe(["other"])
+    assert await redis.publish("a", "lost") == 0
+    ear.subscriber.unsubscribe(["other"])
+    await ear.subscriber.subscribe(["a"])
+    await redis.publish("a", "heard")
+    await ear.until(lambda: bool(ear.heard))
+    assert ear.heard == [("a", b"heard")]
+
+
+async def test_a_message_that_cannot_be_taken_stops_nothing(ear: Ear, redis: Redis) -> None:
+    """An error of the listener is logged; the next message comes."""
+    await ear.subscriber.subscribe(["a"])
+    for data in ("bad", "good"):
+        await redis.publish("a", data)
+    await ear.until(lambda: len(ear.heard) == 2)
+    assert ear.resumed == 0
+
+
+async def test_redis_away_from_the_start_is_waited_for(
+    tmp_path: object, unused_tcp_port: int
+) -> None:
+    """Closing while there is nothing to connect to leaves nothing behind."""
+    lonely = Ear(f"redis://127.0.0.1:{unused_tcp_port}/0")
+    lonely.subscriber.start()
+    asking = asyncio.create_task(lonely.subscriber.subscribe(["a"]))
+    await asyncio.sleep(0)
+    assert not lonely.subscriber.heard_once
+    await lonely.subscriber.close()
+    asking.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asking

@@ -1,0 +1,359 @@
+"""What an instance hears, on a real Valkey: joins without a gap, lingering, and what was missed."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import orjson
+import pytest
+from redis.asyncio import Redis
+
+from rts_server import keys
+from rts_server.config import Limits, Settings
+from rts_server.engine.packets import Encoded
+from rts_server.realtime.listener import Listener
+from rts_server.realtime.sequence import position_of
+from rts_server.realtime.subscriptions import Subscriptions
+from rts_server.roomlog import events as made
+from rts_server.roomlog.request import AppendRequest
+from rts_server.roomlog.script import APPEND
+from rts_server.runtime.lazy_event import LazyEvent
+from rts_server.views.snapshots import SnapshotReader
+from tests.roomlog.bench import FAR, Bench, message
+from tests.waiting import PATIENCE
+
+LINGER = 0.03
+
+
+class Instance:
+    """A Hearing and the sockets behind it."""
+
+    def __init__(self, settings: Settings, redis: Redis) -> None:
+        self.notices: list[bytes] = []
+        self.changes: list[tuple[str, str, str]] = []
+        self._changed = asyncio.Event()
+        self.reads = SnapshotReader(redis)
+        self.hearing = Subscriptions(settings, redis, self.reads, self.notices.append, "me")
+        self.hearing.added = self._added
+        self.hearing.removed = self._removed
+
+    async def _added(self, listener: Listener, room_id: str) -> None:
+        self.changes.append(("added", listener.user_id, room_id))
+        self._changed.set()
+
+    async def _removed(self, listener: Listener, room_id: str) -> None:
+        self.changes.append(("removed", listener.user_id, room_id))
+        self._changed.set()
+
+    async def until(self, true: Callable[[], bool]) -> None:
+        """Wait for something to be heard."""
+        async with asyncio.timeout(PATIENCE):
+            while not true():
+                self._changed.clear()
+                await self._changed.wait()
+
+    def socket(self, user_id: str) -> tuple[Listener, list[dict[str, Any]]]:
+        """A listener, and the events written to it."""
+        events: list[dict[str, Any]] = []
+
+        def write(packet: Encoded) -> None:
+            events.append(json.loads(packet.data.removeprefix("2/chat,"))[1])
+            self._changed.set()
+
+        listener = Listener(user_id, write, write)
+        listener.greeted.set()
+        return listener, events
+
+
+@pytest.fixture
+async def instance(redis: Redis, valkey_url: str) -> AsyncIterator[Instance]:
+    """Listening."""
+    settings = Settings(
+        redis_url=valkey_url, linger=LINGER, head_check=0.1, limits=Limits(replay_events=20)
+    )
+    made = Instance(settings, redis)
+    made.hearing.start()
+    yield made
+    await made.hearing.close()
+
+
+async def subscribed(redis: Redis, room_id: str) -> bool:
+    """Whether anybody hears the room's channel."""
+    return bool(await redis.pubsub_channels(keys.room_channel(room_id)))
+
+
+async def unheard(bench: Bench, request: AppendRequest) -> None:
+    """An append whose publish nobody follows."""
+    names, (text, *_) = request.call(bench.settings, "origin", "nonce", FAR, True)
+    lost = orjson.loads(str(text)) | {"channel": "nowhere"}
+    answer = await APPEND.run(bench.redis, names, [orjson.dumps(lost).decode()])
+    assert answer[0] == b"ok"
+
+
+def seqs(events: list[dict[str, Any]]) -> list[int]:
+    """Seqs of the messages among some events."""
+    return [e["data"]["message"]["seq"] for e in events if e["type"] == "message.new"]
+
+
+async def test_between_joining_and_settling_nothing_is_written_and_nothing_lost(
+    instance: Instance, bench: Bench
+) -> None:
+    """What comes before the stream begins waits; then it comes once and in order."""
+    room_id = await bench.group("alice")
+    alice, events = instance.socket("alice")
+    await bench.append(message(room_id, "alice", "before"))
+    replay = (await instance.hearing.join(alice, [room_id], {}))[room_id]
+    assert (replay.start, replay.recovered, replay.events) == ((1, 3), None, [])
+    other, others = instance.socket("alice")
+    instance.hearing.settle(other, room_id, (1, 3))
+    joined = (await instance.hearing.join(other, [room_id], {}))[room_id]
+    assert joined.start is not None
+    instance.hearing.settle(other, room_id, joined.start)
+    for n in range(5):
+        await bench.append(message(room_id, "alice", f"m{n}"))
+    await instance.until(lambda: len(others) == 5)
+    assert events == []
+    assert replay.start is not None
+    instance.hearing.settle(alice, room_id, replay.start)
+    assert seqs(events) == seqs(others) == [2, 3, 4, 5, 6]
+
+
+async def test_joining_under_load_gets_every_event_behind_the_start(
+    instance: Instance, bench: Bench
+) -> None:
+    """Subscribed first, read then: whenever a socket joins, its events follow on its start."""
+    room_id = await bench.group("alice")
+
+    async def load() -> None:
+        for n in range(150):
+            await bench.append(message(room_id, "alice", f"m{n}"))
+
+    loading = asyncio.create_task(load())
+    joined = []
+    while not loading.done():
+        listener, events = instance.socket("alice")
+        replay = (await instance.hearing.join(listener, [room_id], {}))[room_id]
+        assert replay.start is not None
+        instance.hearing.settle(listener, room_id, replay.start)
+        joined.append((replay.start, events))
+    await loading
+    await instance.until(
+        lambda: all(s == (1, 152) or (e and e[-1]["offset"] == 152) for s, e in joined)
+    )
+    for start, events in joined:
+        assert [e["offset"] for e in events] == list(range(start[1] + 1, 153))
+    assert len(joined) > 3
+
+
+async def test_a_replay_ends_where_the_stream_begins_and_where_the_room_was_read(
+    instance: Instance, bench: Bench
+) -> None:
+    """Whatever comes while it is read: what is shown of the room, and what is said, fit."""
+    room_id = await bench.group("alice")
+
+    async def load() -> None:
+        for n in range(150):
+            await bench.append(message(room_id, "alice", f"m{n}"))
+
+    loading = asyncio.create_task(load())
+    cursor, found, joins = (1, 2), list[int](), 0
+    since = instance.reads.since
+
+    async def late(*asked: Any) -> Any:
+        """Something comes between the two reads."""
+        await bench.append(message(room_id, "alice", f"late{len(found)}"))
+        return await since(*asked)
+
+    instance.reads.since = late  # type: ignore[method-assign,assignment]
+    while not loading.done():
+        listener, _ = instance.socket("alice")
+        replay = (await instance.hearing.join(listener, [room_id], {room_id: cursor}))[room_id]
+        assert replay.start is not None
+        assert replay.recovered
+        assert replay.standing.position == replay.start
+        offsets = [position_of(event)[1] for event in replay.events]
+        assert offsets == list(range(cursor[1] + 1, replay.start[1] + 1))
+        cursor, joins = replay.start, joins + 1
+        found += offsets
+    await loading
+    assert found == list(range(3, cursor[1] + 1))
+    assert joins > 1
+
+
+@pytest.mark.parametrize(
+    ("cursor", "recovered", "count"),
+    [((1, 32), True, 0), ((1, 12), True, 20), ((1, 11), False, 0), ((1, 33), False, 0),
+     ((2, 1), False, 0), ((0, 0), False, 0)],
+)  # fmt: skip
+async def test_what_was_missed_is_replayed_whole_or_not_at_all(
+    instance: Instance, bench: Bench, cursor: tuple[int, int], recovered: bool, count: int
+) -> None:
+    """At most 20 events here; one more, or a cursor that is not of this log, is not recovered."""
+    room_id = await bench.group("alice")
+    for n in range(30):
+        await bench.append(message(room_id, "alice", f"m{n}"))
+    alice, _ = instance.socket("alice")
+    replay = (await instance.hearing.join(alice, [room_id], {room_id: cursor}))[room_id]
+    assert (replay.start, replay.recovered, len(replay.events)) == ((1, 32), recovered, count)
+
+
+async def test_replays_share_one_budget_of_bytes(
+    redis: Redis, valkey_url: str, bench: Bench
+) -> None:
+    """Rooms whose events do not fit any more are not recovered; those before them are, whole."""
+    rooms = [await bench.group("alice", room=f"g{n}") for n in range(30)]
+    for room_id in rooms:
+        await bench.append(message(room_id, "alice", "m", text="x" * 1_000))
+    limits = Limits(answer_bytes=20_000)
+    instance = Instance(Settings(redis_url=valkey_url, limits=limits), redis)
+    instance.hearing.start()
+    alice, _ = instance.socket("alice")
+    replays = await instance.hearing.join(alice, rooms, dict.fromkeys(rooms, (1, 2)))
+    told = [replays[room_id] for room_id in rooms]
+    assert sum(len(event) for replay in told for event in replay.events) <= 20_000
+    recovered = [bool(replay.recovered) for replay in told]
+    assert recovered == sorted(recovered, reverse=True)
+    assert 10 <= sum(recovered) < 20
+    assert all(r.start == (1, 3) for r in told)
+    await instance.hearing.close()
+
+
+async def test_who_is_no_member_is_not_seated(instance: Instance, bench: Bench) -> None:
+    """A stranger's join says so, and he hears nothing; a cold room has no position yet."""
+    room_id = await bench.group("alice")
+    eve, events = instance.socket("eve")
+    replays = await instance.hearing.join(eve, [room_id, "cold"], {"cold": (1, 5)})
+    assert replays[room_id].start is None
+    assert (replays["cold"].start, replays["cold"].recovered) == ((0, 0), None)
+    assert eve.rooms == {"cold"}
+    await bench.append(message(room_id, "alice"))
+    assert events == []
+
+
+async def test_the_channel_is_kept_a_while_after_the_last_socket(
+    instance: Instance, bench: Bench
+) -> None:
+    """A rejoin within the time finds it subscribed; without one it goes, and all of the user."""
+    room_id = await bench.group("alice")
+    alice, _ = instance.socket("alice")
+    await instance.hearing.enter(alice)
+    await instance.hearing.join(alice, [room_id], {})
+    instance.hearing.leave(alice)
+    assert await subscribed(bench.redis, room_id)
+    again, events = instance.socket("alice")
+    replay = (await instance.hearing.join(again, [room_id], {}))[room_id]
+    assert replay.start is not None
+    instance.hearing.settle(again, room_id, replay.start)
+    await asyncio.sleep(2 * LINGER)  # the time itself is what is tested
+    await bench.append(message(room_id, "alice"))
+    await instance.until(lambda: seqs(events) == [1])
+    instance.hearing.leave(again)
+    while await subscribed(bench.redis, room_id):
+        continue
+    assert await bench.redis.pubsub_channels(keys.user_channel("alice")) == []
+    assert instance.hearing.listeners_of("alice") == []
+
+
+async def test_a_publish_nobody_heard_is_noticed_by_the_heads(
+    instance: Instance, bench: Bench
+) -> None:
+    """Compared every head_check seconds: the lost event comes although nothing follows it."""
+    room_id = await bench.group("alice")
+    alice, events = instance.socket("alice")
+    replay = (await instance.hearing.join(alice, [room_id], {}))[room_id]
+    assert replay.start is not None
+    instance.hearing.settle(alice, room_id, replay.start)
+    await unheard(bench, message(room_id, "alice"))
+    await instance.until(lambda: seqs(events) == [1])
+
+
+async def test_a_lost_publish_comes_before_the_next_event(instance: Instance, bench: Bench) -> None:
+    """The gap is filled from the hot log, then what was heard goes out."""
+    room_id = await bench.group("alice")
+    alice, events = instance.socket("alice")
+    replay = (await instance.hearing.join(alice, [room_id], {}))[room_id]
+    assert replay.start is not None
+    instance.hearing.settle(alice, room_id, replay.start)
+    for n in range(3):
+        await unheard(bench, message(room_id, "alice", f"lost{n}"))
+    await bench.append(message(room_id, "alice", "heard"))
+    await instance.until(lambda: len(events) == 4)
+    assert seqs(events) == [1, 2, 3, 4]
+
+
+async def test_a_user_hears_what_concerns_him_on_all_his_sockets(
+    instance: Instance, bench: Bench
+) -> None:
+    """Events of his own, and rooms that come and go; nobody else's."""
+    (one, first), (two, second), (bob, third) = (instance.socket(u) for u in ("a", "a", "b"))
+    for listener in (one, two, bob):
+        await instance.hearing.enter(listener)
+    told = {"kind": "event", "namespace": "/chat", "type": "message.status", "text": '{"x":1}'}
+    await bench.redis.publish(keys.user_channel("a"), orjson.dumps(told))
+    await instance.until(lambda: first == second == [{"x": 1}])
+    change = {"kind": "room", "room_id": "r", "epoch": 1, "offset": 2, "state": "in", "version": 1}
+    await bench.redis.publish(keys.user_channel("a"), orjson.dumps(change))
+    await instance.until(lambda: len(instance.changes) == 2)
+    assert instance.changes == [("added", "a", "r")] * 2
+    assert third == []
+
+
+async def test_the_instance_hears_its_own_notices(instance: Instance, redis: Redis) -> None:
+    """The relay's word for this origin; its own canary is no notice."""
+    alice, events = instance.socket("alice")
+    await instance.hearing.enter(alice)
+    channel = keys.instance_channel("me")
+    while not await redis.pubsub_channels(channel):
+        continue
+    await redis.publish(channel, "canary")
+    await redis.publish(channel, "notice")
+    await redis.publish(keys.user_channel("alice"), orjson.dumps(
+        {"kind": "event", "namespace": "/chat", "type": "x", "text": "{}"}
+    ))  # fmt: skip
+    await instance.until(lambda: events == [{}])
+    assert instance.notices == [b"notice"]
+    assert instance.hearing.not_ready() == []
+
+
+async def test_the_removed_are_told_although_they_were_not_asked(
+    instance: Instance, bench: Bench
+) -> None:
+    """Put out by the room's own log, a socket hears of it even when no notice comes."""
+    room_id = await bench.group("alice", "bob")
+    bob, events = instance.socket("bob")
+    replay = (await instance.hearing.join(bob, [room_id], {}))[room_id]
+    assert replay.start is not None
+    instance.hearing.settle(bob, room_id, replay.start)
+    await bench.append(made.member_removed(room_id, "alice", ["bob"]))
+    await bench.append(message(room_id, "alice"))
+    await instance.until(lambda: bool(instance.changes))
+    assert instance.changes == [("removed", "bob", room_id)]
+    assert [e["type"] for e in events] == ["member.removed"]
+
+
+async def test_a_session_that_is_still_opening_holds_up_nobodys_check(
+    instance: Instance, redis: Redis
+) -> None:
+    """Users are compared by #ver; who is being greeted is compared once that is done."""
+    late, _ = instance.socket("aaron")
+    late.greeted = LazyEvent()
+    alice, _ = instance.socket("alice")
+    compared: list[str] = []
+
+    async def changed(user_id: str) -> None:
+        compared.append(user_id)
+        await late.greeted.wait() if user_id == "aaron" else None
+        await instance._added(alice, "any")
+
+    instance.hearing.changed = changed
+    for listener in (late, alice):
+        await instance.hearing.enter(listener)
+        instance.hearing.seen(listener.user_id, "0 missing")
+        await redis.hset(keys.user_rooms(listener.user_id), "#ver", "7")
+    await instance.until(lambda: "alice" in compared)
+    assert "aaron" not in compared
+    late.greeted.set()
+    await instance.until(lambda: "aaron" in compared)

@@ -1,0 +1,160 @@
+"""Replies that say "not the primary": their link ends, and every other of the process with it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from redis import Redis as Blocking
+from redis.exceptions import RedisError, ResponseError
+
+from rts_server.config import Settings
+from rts_server.redis_client.pipeline import RedisPipeline
+from rts_server.redis_client.primary import Primary
+from rts_server.redis_client.transport import UNFIT, NotPrimary, refusal
+from rts_server.services import connect, pool
+from tests import valkey
+from tests.instances.test_failover import place
+from tests.proxy import Proxy
+from tests.waiting import eventually
+
+NOWHERE = ("127.0.0.1", "1")
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[str]:
+    """A Redis that may be made unfit."""
+    with valkey.running(tmp_path) as url:
+        yield url
+
+
+class Links:
+    """A pool and two pipes of one process."""
+
+    def __init__(self, url: str) -> None:
+        self.primary = Primary()
+        settings = Settings(redis_url=url)
+        self.redis = connect(settings, 4, self.primary)
+        self.pipes = [
+            RedisPipeline(pool(settings, 1, 0, self.primary), self.primary) for _ in ("one", "two")
+        ]
+
+    async def ids(self) -> list[int]:
+        """Of each link, as Redis counts them."""
+        pipes = [pipe.call("CLIENT", "ID") for pipe in self.pipes]
+        return [await self.redis.client_id(), *[await answer for answer in pipes]]
+
+    async def close(self) -> None:
+        """End them."""
+        for pipe in self.pipes:
+            await pipe.close()
+        await self.redis.aclose()
+
+
+@pytest.fixture
+async def links(server: str) -> AsyncIterator[Links]:
+    """To one Redis."""
+    made = Links(server)
+    yield made
+    await made.close()
+
+
+def make_unfit(url: str, code: str) -> None:
+    """Let a Redis refuse writes with this code."""
+    with Blocking.from_url(url) as redis:
+        if code == "NOREPLICAS":
+            redis.config_set("min-replicas-to-write", 1)
+            return
+        if code == "MASTERDOWN":
+            redis.config_set("replica-serve-stale-data", "no")
+        redis.replicaof(*NOWHERE)
+
+
+def make_fit(url: str) -> None:
+    """Let it take writes again."""
+    with Blocking.from_url(url) as redis:
+        redis.config_set("min-replicas-to-write", 0)
+        redis.replicaof("NO", "ONE")
+
+
+REFUSED = ["READONLY", "NOREPLICAS", "MASTERDOWN"]
+
+
+@pytest.mark.parametrize("way", ["pool", "pipe", "script"])
+@pytest.mark.parametrize("code", REFUSED)
+async def test_one_refusal_ends_every_link_of_the_process(
+    server: str, links: Links, code: str, way: str
+) -> None:
+    """As RedisError; afterwards each leads wherever the address does by then."""
+    before = await links.ids()
+    assert await links.ids() == before
+    make_unfit(server, code)
+    command = ("GET", "a") if code == "MASTERDOWN" else ("SET", "a", "x")
+    script = f"return redis.call({', '.join(map(repr, command))})"
+    ask: dict[str, Any] = {
+        "pool": lambda: links.redis.execute_command(*command),  # type: ignore[no-untyped-call]
+        "pipe": lambda: links.pipes[0].call(*command),
+        "script": lambda: links.pipes[0].call("EVAL", script, 0),
+    }
+    with pytest.raises(NotPrimary, match=f"^{code}"):
+        await ask[way]()
+    assert links.primary.missing(0)
+    make_fit(server)
+    after = await links.ids()
+    assert not set(before) & set(after)
+    assert await links.ids() == after
+    assert await links.redis.set("a", "x")
+
+
+async def test_many_refusals_of_one_link_are_one(server: str, links: Links) -> None:
+    """Else the last replies of an old link would end the new ones."""
+    await links.ids()
+    make_unfit(server, "READONLY")
+    asked = [links.pipes[0].call("SET", "a", n) for n in range(50)]
+    answers = await asyncio.gather(*asked, return_exceptions=True)
+    assert all(isinstance(answer, RedisError) for answer in answers)
+    assert links.primary.generation == 1
+
+
+async def test_a_blocking_read_whose_server_becomes_a_replica_ends_its_link(
+    server: str, links: Links
+) -> None:
+    """Redis says UNBLOCKED: the relay reads its outboxes so."""
+    before = await links.ids()
+    reading = links.pipes[0].call("XREAD", "BLOCK", 0, "STREAMS", "outbox", "$")
+    with Blocking.from_url(server) as redis:
+        await eventually(lambda: redis.info("clients")["blocked_clients"])
+    make_unfit(server, "READONLY")
+    with pytest.raises(RedisError):
+        await reading
+    make_fit(server)
+    assert not set(before) & set(await links.ids())
+
+
+async def test_a_pooled_command_is_repeated_where_the_address_leads_now(
+    server: str, tmp_path: Path
+) -> None:
+    """Nobody hears of the failover who only has the pool."""
+    with valkey.running(tmp_path) as other:
+        async with Proxy(place(server)) as proxy:
+            redis = connect(Settings(redis_url=f"redis://127.0.0.1:{proxy.port}/0"), 4)
+            assert await redis.set("a", "before")
+            proxy.target = place(other)
+            make_unfit(server, "READONLY")
+            assert await redis.set("a", "after")
+            async with redis.pipeline(transaction=False) as pipe:
+                pipe.get("a")
+                assert await pipe.execute() == [b"after"]
+            await redis.aclose()
+
+
+def test_any_other_reply_is_the_error_it_was() -> None:
+    """By its code alone."""
+    for code in UNFIT:
+        assert isinstance(refusal(f"{code} whatever it says"), NotPrimary)
+    for text in ("ERR READONLY", "WRONGTYPE x", "NOSCRIPT x", "OOM x", "", "READONLYX y"):
+        assert not isinstance(refusal(text), NotPrimary)
+        assert isinstance(refusal(text), ResponseError)

@@ -1,0 +1,408 @@
+"""The relay on a real Valkey: order, exact deletes, notices, leases, and every kind of trouble."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import random
+import signal
+import sys
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import boto3
+import pytest
+from moto.server import ThreadedMotoServer
+from redis.asyncio import Redis
+
+from rts_server import keys
+from rts_server.config import Settings, load
+from rts_server.relay import quarantine, relay
+from rts_server.relay import room_queues as lanes
+from rts_server.relay.quarantine import Quarantine
+from rts_server.relay.relay import Relay
+from tests.persistence import aws
+from tests.persistence.post import Post
+from tests.waiting import PATIENCE, eventually, promised
+
+LEASE = 1.0
+MESSAGES, ROOMS = "chat-message-queue.fifo", "chat-room-queue"
+
+
+@pytest.fixture
+def post(monkeypatch: pytest.MonkeyPatch) -> Post:
+    made = Post()
+    monkeypatch.setattr(relay, "connect", lambda *_: made)
+    return made
+
+
+@asynccontextmanager
+async def running(redis: Redis, **changes: Any) -> AsyncIterator[Relay]:
+    one = Relay(Settings(**{"relay_lease": LEASE, **changes}), redis)
+    task = asyncio.create_task(one.run())
+    try:
+        yield one
+    finally:
+        one.stop()
+        await task
+
+
+class Log:
+    """Writes outbox entries as `append` does."""
+
+    def __init__(self, redis: Redis) -> None:
+        self.redis = redis
+        self.offsets: dict[str, int] = {}
+        self.ids: dict[str, Any] = {}
+
+    async def add(self, room: str, queue: str = "m", nonce: str = "", **more: str) -> str:
+        """One entry; its record, which names room and offset."""
+        offset = self.offsets[room] = self.offsets.get(room, 0) + 1
+        record = f'{{"at":"{room}:{offset}"}}'
+        fields = {"q": queue, "r": room, "k": f"k{offset}", "o": "origin", "d": record, **more}
+        fields |= {"b": nonce} if nonce else {"e": f"1:{offset}"}
+        key = keys.outbox(keys.partition(room))
+        self.ids[record] = await self.redis.xadd(key, fields)  # type: ignore[arg-type]
+        return record
+
+    async def many(self, room: str, number: int) -> list[str]:
+        return [await self.add(room) for _ in range(number)]
+
+    async def left(self) -> set[str]:
+        """The records that are still in the outbox."""
+        async with self.redis.pipeline(transaction=False) as pipe:
+            for part in range(keys.PARTITIONS):
+                pipe.xrange(keys.outbox(part))
+            streams = await pipe.execute()
+        return {fields[b"d"].decode() for entries in streams for _, fields in entries}
+
+    async def empty(self) -> bool:
+        return not await self.left()
+
+
+@pytest.fixture
+def log(redis: Redis) -> Log:
+    return Log(redis)
+
+
+async def test_records_travel_in_order_in_batches_and_are_deleted_and_told(
+    redis: Redis, log: Log, post: Post
+) -> None:
+    """Every record arrives once and in order, batches are full, origins hear of each entry."""
+    rooms = [f"room-{i}" for i in range(7)]
+    sent: dict[str, list[str]] = {room: [] for room in rooms}
+    for i in range(210):
+        sent[rooms[i % 7]].append(await log.add(rooms[i % 7]))
+    async with redis.pubsub() as heard:
+        await heard.subscribe(keys.instance_channel("origin"))
+        async with running(redis):
+            await eventually(log.empty)
+        told: list[Any] = []
+        async with asyncio.timeout(PATIENCE):
+            while len(told) < 210:
+                if line := await heard.get_message(
+                    ignore_subscribe_messages=True, timeout=PATIENCE
+                ):
+                    told += json.loads(line["data"])["queued"]
+    assert {room: post.bodies(room) for room in rooms} == sent
+    assert all(len(batch) <= 10 for _, batch in post.batches)
+    assert len(post.batches) <= 40
+    assert {one["MessageDeduplicationId"] for one in post.sent} == {
+        f"{room}:1:{i}" for room in rooms for i in range(1, 31)
+    }
+    assert {tuple(one) for one in told} == {
+        (room, f"k{i}", log.ids[record].decode())
+        for room in rooms
+        for i, record in enumerate(sent[room], 1)
+    }
+
+
+async def test_a_room_far_ahead_of_the_others(redis: Redis, log: Log, post: Post) -> None:
+    """More entries of one room than the relay holds keep their order and stop nobody."""
+    sent = await log.many("flood", lanes.LANE_ENTRIES * 2 + 50)
+    other = await log.many("trickle", 3)
+    async with running(redis):
+        sent += await log.many("flood", 40)
+        await eventually(log.empty)
+    assert post.bodies("flood") == sent
+    assert post.bodies("trickle") == other
+
+
+async def test_the_other_queue_and_the_user_index(redis: Redis, log: Log, post: Post) -> None:
+    """A member record goes to the standard queue, and its users are noted before it is deleted."""
+    await redis.set(keys.user_rooms("eve"), "not a hash")
+    await log.add("r1", "r", u='[["alice","in"]]')
+    stuck = await log.add("r1", "r", u='[["eve","out"]]')
+    free = await log.add("r2")
+    async with running(redis):
+
+        async def only_eve() -> bool:
+            return await log.left() == {stuck}
+
+        await eventually(only_eve)
+        assert post.bodies("r2") == [free]
+        await redis.delete(keys.user_rooms("eve"))
+        await eventually(log.empty)
+    assert await redis.hget(keys.user_rooms("alice"), "r1") == b"1:1:in"
+    assert await redis.hget(keys.user_rooms("eve"), "r1") == b"1:2:out"
+    names = [(name, set(one)) for name, batch in post.batches for one in batch]
+    assert names.count((ROOMS, {"Id", "MessageBody"})) == 2
+
+
+async def test_a_barrier_passes_nothing(redis: Redis, log: Log, post: Post) -> None:
+    """Records before a barrier that were refused at first are accepted before the barrier is."""
+    left = [3]
+
+    def refuses(entry: dict[str, Any]) -> bool:
+        left[0] -= 1
+        return left[0] >= 0
+
+    post.refuses = refuses
+    sent = [*await log.many("r", 2), await log.add("r", nonce="n"), await log.add("r")]
+    async with running(redis):
+        await eventually(log.empty)
+    ids = [one["MessageDeduplicationId"] for one in post.sent]
+    assert sorted(ids[:2]) == ["r:1:1", "r:1:2"]
+    assert ids[2:] == ["r:barrier:n", "r:1:4"]
+    assert len(sent) == len(ids)
+    assert all(len(batch) <= 1 for _, batch in post.batches[-2:])
+
+
+async def test_sqs_refusing_one_room(redis: Redis, log: Log, post: Post) -> None:
+    """The refused room waits in order, others go on, and soon after it is whole again."""
+    post.refuses = lambda entry: entry["MessageGroupId"] == "sick"
+    sick, well = await log.many("sick", 25), await log.many("well", 25)
+    async with running(redis):
+        await eventually(lambda: post.bodies("well") == well)
+
+        async def only_sick() -> bool:
+            return len(await log.left()) == 25
+
+        await eventually(only_sick)
+        well += await log.many("well", 5)
+        await eventually(lambda: post.bodies("well") == well)
+        post.refuses = lambda entry: False
+        await eventually(lambda: post.bodies("sick") == sick)
+        await eventually(log.empty)
+
+
+async def test_sqs_away(
+    redis: Redis, log: Log, post: Post, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is deleted, what is held is bounded, and all goes out soon after the return."""
+    monkeypatch.setattr(relay, "HELD_ENTRIES", 100)
+    post.away = True
+    sent = {room: await log.many(room, 30) for room in (f"room-{i}" for i in range(20))}
+    async with running(redis) as one:
+
+        def held() -> int:
+            return sum(outlet.lanes.held for outlet in one._outlets.values())
+
+        await eventually(lambda: held() >= 100)
+        await eventually(lambda: one._outlets["m"].lanes._failures >= 3)
+        assert held() < 100 + 64
+        assert len(await log.left()) == 600
+        post.away = False
+        await eventually(log.empty)
+    assert {room: post.bodies(room) for room in sent} == sent
+
+
+async def test_relays_share_the_partitions(redis: Redis, post: Post) -> None:
+    """Two relays hold 32 partitions each, no partition twice; when one stops the other has all."""
+    async with running(redis) as one:
+        async with running(redis) as two:
+            await eventually(lambda: len(one._parts) == len(two._parts) == 32)
+            assert set(one._parts) | set(two._parts) == set(range(64))
+        await eventually(lambda: len(one._parts) == 64)
+    assert await redis.keys("*") == []
+
+
+async def test_a_killed_relay_is_replaced_within_the_lease(
+    redis: Redis, log: Log, post: Post, valkey_url: str
+) -> None:
+    """SIGKILL: what it held is with SQS at most one lease later, and nothing is lost."""
+    code = (
+        "import asyncio; from redis.asyncio import Redis; from rts_server.config import load;"
+        "from rts_server.relay.relay import Relay; s = load();"
+        "asyncio.run(Relay(s, Redis.from_url(s.redis_url)).run())"
+    )
+    nowhere = {"AWS_ENDPOINT_URL": "http://127.0.0.1:9", "RTS_RELAY_LEASE": str(LEASE)}
+    child = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-c",
+        code,
+        env={**os.environ, **aws.ENVIRONMENT, **nowhere, "RTS_REDIS_URL": valkey_url},
+    )
+
+    async def held() -> bool:
+        return bool(await redis.exists(keys.lease(0)))
+
+    sent = await log.many("r", 30)
+    await eventually(held)
+    async with running(redis) as one:
+        await eventually(lambda: len(one._parts) == 32)
+        child.send_signal(signal.SIGKILL)
+        with promised(LEASE + 0.2):
+            await child.wait()
+            await eventually(lambda: len(one._parts) == 64 and post.bodies("r") == sent)
+        await eventually(log.empty)
+
+
+async def test_nothing_is_lost_when_the_relay_is_cancelled_at_any_point(
+    redis: Redis, log: Log, post: Post
+) -> None:
+    """Whenever it ends, each record is with SQS or still in the outbox; at last all are sent."""
+    sent = {room: await log.many(room, 60) for room in ("a", "b", "c")}
+    every = set(log.ids)
+    chance = random.Random(7)
+    post.before = lambda: time.sleep(0.004)
+    for _ in range(25):
+        task = asyncio.create_task(Relay(Settings(relay_lease=LEASE), redis).run())
+        await asyncio.sleep(chance.random() * 0.03)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        accepted = {one["MessageBody"] for one in post.sent}
+        assert await log.left() | accepted == every
+    async with running(redis):
+        await eventually(log.empty)
+    for room, records in sent.items():
+        assert list(dict.fromkeys(post.bodies(room))) == records
+
+
+async def test_another_redis_brings_its_own_outbox(redis: Redis, log: Log, post: Post) -> None:
+    """When the fence changed, what was held of the old Redis is dropped and the new one is read."""
+    post.away = True
+    old = await log.many("r", 5)
+    async with running(redis) as one:
+        await eventually(lambda: one._outlets["m"].lanes.held == 5)
+        await redis.flushall()
+        await redis.execute_command("DEBUG", "CHANGE-REPL-ID")  # type: ignore[no-untyped-call]
+        fresh = await log.many("r", 5)
+        fence = one._fence
+        await eventually(lambda: one._fence != fence)
+        post.away = False
+        await eventually(log.empty)
+    assert post.bodies("r") == fresh
+    assert not set(old) & set(post.bodies("r"))
+
+
+async def test_a_cut_connection_and_an_entry_below_the_cursor(
+    redis: Redis, log: Log, post: Post, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The relay reconnects and goes on; what it never saw is found by reading again."""
+    monkeypatch.setattr(relay, "SAFETY", 0.2)
+    async with running(redis):
+        first = await log.add("r")
+        await eventually(log.empty)
+        await redis.client_kill_filter(_type="normal", skipme=True)
+        await redis.connection_pool.disconnect()  # the others of this test are dead as well
+        second = await log.add("r")
+        await eventually(log.empty)
+        key = keys.outbox(keys.partition("r"))
+        await redis.delete(key)
+        low: Any = {"q": "m", "r": "r", "e": "1:9", "k": "k", "o": "o", "d": "{}"}
+        await redis.xadd(key, low, id="2-0")
+        await eventually(log.empty)
+    assert post.bodies("r") == [first, second, "{}"]
+
+
+async def test_an_unreadable_entry_stays_as_evidence(
+    redis: Redis, log: Log, post: Post, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is named once in the log and does not stop its partition."""
+    key = keys.outbox(keys.partition("r"))
+    bad: Any = await redis.xadd(key, {"what": "a secret text"})
+    good = await log.add("r")
+    async with running(redis):
+        await eventually(lambda: post.bodies("r") == [good])
+
+        async def only_bad() -> bool:
+            return await redis.xrange(key) == [(bad, {b"what": b"a secret text"})]
+
+        await eventually(only_bad)
+    lines = [one for one in caplog.records if one.levelno >= logging.ERROR]
+    assert [one.__dict__["entry"] for one in lines] == [bad.decode()]
+    assert "secret" not in caplog.text
+
+
+@pytest.fixture
+def sqs(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """The real wire: moto's server, with the three queues."""
+    for name, value in aws.ENVIRONMENT.items():
+        monkeypatch.setenv(name, value)
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
+    client = boto3.client("sqs", endpoint_url=f"http://{host}:{port}")
+    client.create_queue(QueueName=MESSAGES, Attributes={"FifoQueue": "true"})
+    client.create_queue(QueueName=ROOMS)
+    client.create_queue(QueueName="chat-quarantine-queue")
+    client.create_queue(QueueName="chat-quarantine-queue-kept")
+    yield client
+    client.close()
+    server.stop()
+
+
+def received(sqs: Any, name: str) -> list[str]:
+    url = sqs.get_queue_url(QueueName=name)["QueueUrl"]
+    found = []
+    while got := sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages"):
+        for one in got:
+            found.append(one["Body"])
+            sqs.delete_message(QueueUrl=url, ReceiptHandle=one["ReceiptHandle"])
+    return found
+
+
+async def test_over_the_real_wire(redis: Redis, log: Log, sqs: Any) -> None:
+    """boto3 and SQS's protocol agree with what the relay believes."""
+    sent = await log.many("r", 25)
+    await log.add("r", d='{"at":"Größe 😀"}')
+    other = await log.add("r", "r")
+    async with running(redis, aws_endpoint_url=load().aws_endpoint_url):
+        await eventually(log.empty)
+    bodies = await asyncio.to_thread(received, sqs, MESSAGES)
+    assert bodies[:25] == sent
+    assert json.loads(bodies[25]) == {"at": "Größe 😀"}
+    assert bodies[25].isascii()
+    assert await asyncio.to_thread(received, sqs, ROOMS) == [other]
+
+
+async def test_the_quarantine_comes_back_through_the_room(
+    sqs: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Each message is told as failed, again after trouble; others are logged, never with a text."""
+    monkeypatch.setattr(quarantine, "WAIT", 1)
+    monkeypatch.setattr(quarantine, "AGAIN", 1)
+    calls: list[tuple[object, ...]] = []
+
+    async def failed(*given: object) -> None:
+        calls.append(given)
+        if len(calls) == 1:
+            raise RuntimeError("the room is loading")
+
+    entry = {"room_id": "r", "epoch": 1, "offset": 2, "message_id": "m", "seq": 3}
+    url = sqs.get_queue_url(QueueName="chat-quarantine-queue")["QueueUrl"]
+    for body in (
+        {**entry, "client_msg_id": "c", "reason": "why", "record": "a secret text"},
+        {"room_id": "r", "reason": "no message", "record": "a secret text"},
+    ):
+        sqs.send_message(QueueUrl=url, MessageBody=json.dumps(body))
+    sqs.send_message(QueueUrl=url, MessageBody="not json, a secret text")
+    consumer = Quarantine(load(), failed)
+    with caplog.at_level(logging.ERROR):
+        task = asyncio.create_task(consumer.run())
+        await eventually(
+            lambda: sum(one.msg == "record quarantined" for one in caplog.records) == 3
+        )
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+    assert calls == [("r", "m", "c", 3, "why")] * 2
+    assert "secret" not in caplog.text + str([one.__dict__ for one in caplog.records])
+    assert await asyncio.to_thread(received, sqs, "chat-quarantine-queue") == []
+    kept = await asyncio.to_thread(received, sqs, "chat-quarantine-queue-kept")
+    assert len(kept) == 3

@@ -1,0 +1,33 @@
+"""The room log on a real Valkey, with an archive inside this process."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+from redis.asyncio import Redis
+
+from rts_server.config import Settings
+from tests.persistence import aws
+from tests.roomlog.bench import Bench
+from tests.roomlog.deployed import Deployed
+
+
+@pytest.fixture(scope="module")
+def tables() -> Iterator[None]:
+    """Empty tables for a module; tests keep apart by their rooms."""
+    with aws.pretended():
+        yield
+
+
+@pytest.fixture
+def bench(redis: Redis) -> Bench:
+    """Scripts of the room log on an empty Redis, no archive behind them."""
+    return Bench(redis)
+
+
+@pytest.fixture
+async def deployed(redis: Redis, valkey_url: str, tables: None) -> AsyncIterator[Deployed]:
+    """One process of the room log between an empty Redis and the archive."""
+    async with Deployed(Settings(redis_url=valkey_url), redis) as made:
+        yield made

@@ -1,0 +1,186 @@
+"""Calls of the log's scripts as the code makes them, and the keys of a room as they are."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+from redis.asyncio import Redis
+from redis.asyncio.connection import AbstractConnection
+
+import rts_server
+from rts_server import keys
+from rts_server.auth import Identity
+from rts_server.config import Settings
+from rts_server.persistence.stored_items import StoredMember, StoredRoom
+from rts_server.roomlog import events
+from rts_server.roomlog import rehydrate as cold
+from rts_server.roomlog.request import AppendRequest
+from rts_server.roomlog.script import APPEND, room_script
+from rts_server.rooms import rooms
+from rts_server.views.snapshots import LARGE
+
+PACKAGE = Path(rts_server.__file__).parent
+FAR = 2**52
+"""A deadline that never comes."""
+SCRIPTS = {
+    name: room_script(next(PACKAGE.rglob(f"{name}.lua")))
+    for name in (
+        "barrier",
+        "changed",
+        "events",
+        "durability",
+        "install",
+        "join",
+        "member_list",
+        "page",
+    )
+}
+HOT = ("members", "cursors", "log", "seqs", "changed", "uncounted")
+TS = "2026-11-23T10:00:00.000Z"
+
+
+def names(room_id: str) -> tuple[str, ...]:
+    """KEYS 1-9 of every script."""
+    return keys.room(room_id)[:9]
+
+
+def round_trips(monkeypatch: pytest.MonkeyPatch) -> list[None]:
+    """One more from now on for everything that is sent to Redis."""
+    trips: list[None] = []
+    send = AbstractConnection.send_packed_command
+
+    async def counted(self: AbstractConnection, *args: Any, **kwargs: Any) -> None:
+        trips.append(None)
+        await send(self, *args, **kwargs)
+
+    monkeypatch.setattr(AbstractConnection, "send_packed_command", counted)
+    return trips
+
+
+def group(creator: str, *others: str, room: str = "g", **more: Any) -> AppendRequest:
+    """A request that creates a group; its room_id is in it."""
+    command = {"type": "group", "client_room_id": room, "members": list(others), **more}
+    made, joining = rooms.new_room(Identity(creator, 0), command)
+    return events.room_created(made, creator, joining, f"create:{secrets.token_hex(8)}")
+
+
+def message(room_id: str, sender: str, client_msg_id: str = "m", **more: Any) -> AppendRequest:
+    """A message that asks no archive."""
+    command = {"client_msg_id": client_msg_id, "text": "hi", **more}
+    return replace(events.message_new(room_id, sender, command), ask_archive=False)
+
+
+def failed(room_id: str, message_id: str, seq: int) -> AppendRequest:
+    """The word that a message could never be stored."""
+    failure = {"message_id": message_id, "client_msg_id": "m", "seq": seq, "reason": "poison"}
+    return events.message_failed(failure, room_id)
+
+
+@dataclass
+class Bench:
+    """One Redis and what the scripts say there."""
+
+    redis: Redis
+    settings: Settings = field(default_factory=lambda: Settings(jwt_secret="x"))
+
+    async def append(
+        self,
+        request: AppendRequest,
+        *,
+        deadline: int = FAR,
+        asked: bool = True,
+        nonce: str = "nonce",
+    ) -> list[Any]:
+        """The script's answer, the outcome as text."""
+        call = request.call(self.settings, "origin", nonce, deadline, asked)
+        answer: list[Any] = await APPEND.run(self.redis, *call)
+        return [answer[0].decode(), *answer[1:]]
+
+    async def outcome(self, request: AppendRequest, **more: Any) -> str:
+        """The first word of the answer."""
+        return str((await self.append(request, **more))[0])
+
+    async def run(self, script: str, room_id: str, *args: str | int, more: str = "") -> Any:
+        """The answer of any other script of a room."""
+        every = [*names(room_id), more] if more else names(room_id)
+        return await SCRIPTS[script].run(self.redis, every, args)
+
+    async def behind(self, room_id: str, epoch: int, offset: int, most: int = 100) -> list[Any]:
+        """What events.lua answers an instance."""
+        answer: list[Any] = await self.run("events", room_id, epoch, offset, most, LARGE, "")
+        return [answer[0].decode(), *answer[1:]]
+
+    async def state(self, room_id: str) -> str:
+        """warm, quiet or cold."""
+        return str((await self.run("join", room_id))[0].decode())
+
+    async def open(self, request: AppendRequest) -> str:
+        """Create the room of a request from nothing: claim, install, append."""
+        room_id = request.room_id
+        assert await self.outcome(request) == "cold"
+        assert await self.install(room_id, mode="new", epoch=1) == "ok"
+        assert await self.outcome(request) == "ok"
+        return room_id
+
+    async def group(self, creator: str, *others: str, room: str = "g", **more: Any) -> str:
+        """A new group; its id."""
+        return await self.open(group(creator, *others, room=room, **more))
+
+    async def install(
+        self,
+        room_id: str,
+        members: Sequence[str] = (),
+        *,
+        mode: str = "load",
+        epoch: int = 2,
+        nonce: str = "nonce",
+        seq: int = 0,
+        uncounted: Sequence[int] = (),
+    ) -> str:
+        """What install.lua answers to a room read from the archive."""
+        stored = StoredRoom(
+            room_id,
+            {"room_id": room_id, "type": "group", "name": "G", "created_at": TS},
+            epoch,
+            [(epoch, seq)],
+            seq,
+        )
+        read = [_member(room_id, user, seq) for user in members]
+        loader = cold.RoomLoader(self.settings, "origin", self.redis, None)  # type: ignore[arg-type]
+        answer = await loader._install(room_id, nonce, mode, stored, epoch, read, list(uncounted))
+        return answer.decode()
+
+    async def dump(self) -> dict[bytes, bytes | None]:
+        """Every key of this Redis, byte by byte; what was only answered is noted elsewhere."""
+        found: Any = sorted(await self.redis.keys("*"))
+        return {k: await self.redis.dump(k) for k in found if not k.endswith(b":wishes")}
+
+    async def events(self, room_id: str) -> list[dict[str, Any]]:
+        """The hot log, oldest first."""
+        entries: Any = await self.redis.xrange(keys.room(room_id).log)
+        return [orjson.loads(fields[b"e"]) for _, fields in entries]
+
+    async def outbox(self, room_id: str) -> list[dict[bytes, bytes]]:
+        """What waits for the queue, oldest first."""
+        entries: Any = await self.redis.xrange(keys.room(room_id).outbox)
+        return [fields for _, fields in entries]
+
+    async def head(self, room_id: str) -> dict[bytes, bytes]:
+        """The room's head."""
+        found: Any = await self.redis.hgetall(keys.room(room_id).head)
+        return dict(found)
+
+
+def _member(room_id: str, user_id: str, seq: int) -> StoredMember:
+    return StoredMember(room_id, user_id, "in", "member", None, TS, seq, seq, seq, 1, 1)
+
+
+async def relayed(bench: Bench, room_id: str) -> None:
+    """Everything in the outbox is in the queue."""
+    await bench.redis.delete(keys.room(room_id).outbox)

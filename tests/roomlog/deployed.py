@@ -1,0 +1,101 @@
+"""The room log as `app` wires it, with a relay and Lambdas that run when a test says so."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import secrets
+from collections.abc import AsyncIterator, Iterable
+from typing import Any, Self
+
+from redis.asyncio import Redis
+
+from lambdas.chat_message_to_db.handler import lambda_handler as message_handler
+from lambdas.chat_room_to_db.handler import lambda_handler as room_handler
+from rts_server import keys
+from rts_server.auth import Identity
+from rts_server.config import Settings
+from rts_server.roomlog.writer import PendingWrite
+from rts_server.services import Services
+from tests.persistence import aws
+
+
+class Deployed:
+    """`parts` is one process. Nothing leaves the outbox but by `store`."""
+
+    def __init__(self, settings: Settings, redis: Redis) -> None:
+        self.settings = settings
+        self.redis = redis
+        self.parts = Services(settings)
+
+    async def __aenter__(self) -> Self:
+        await self.parts.__aenter__()
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        await self.parts.__aexit__(*error)
+
+    async def group(self, creator: str, *members: str, key: str = "") -> str:
+        """A stored group."""
+        key = key or secrets.token_hex(8)
+        command = {"type": "group", "client_room_id": key, "members": list(members)}
+        room_id, _, done = await self.parts.rooms.create(Identity(creator, 0), command)
+        await self.store()
+        assert await done.fate == "stored"
+        return room_id
+
+    async def send(
+        self, room_id: str, sender: str, client_msg_id: str, text: str = "hi"
+    ) -> PendingWrite:
+        """A message."""
+        command = {"client_msg_id": client_msg_id, "text": text}
+        return await self.parts.messages.send(room_id, sender, command)
+
+    async def outbox(self) -> list[tuple[str, Any, dict[bytes, bytes]]]:
+        """(stream, entry, fields) of all partitions."""
+        waiting = []
+        for part in range(keys.PARTITIONS):
+            entries: Any = await self.redis.xrange(keys.outbox(part))
+            waiting += [(keys.outbox(part), entry, fields) for entry, fields in entries]
+        return waiting
+
+    async def store(self, *, told: bool = True) -> int:
+        """What waits in the outbox goes through the queues into the tables; how much it was.
+
+        `told`: its origin gets the relay's notice.
+        """
+        waiting = await self.outbox()
+        self.deliver(fields for _, _, fields in waiting)
+        for stream, entry, fields in waiting:
+            await self.redis.xdel(stream, entry)
+            if told:
+                notice = (fields[b"r"].decode(), fields[b"k"].decode(), entry.decode())
+                self.parts.fates.notice([notice])
+        return len(waiting)
+
+    @staticmethod
+    def deliver(waiting: Iterable[dict[bytes, bytes]]) -> None:
+        """Records as the queues deliver them."""
+        for fields in waiting:
+            handler = message_handler if fields[b"q"] == b"m" else room_handler
+            group = fields[b"r"].decode()
+            answer = handler(aws.event(fields[b"d"].decode(), groups=[group]), None)
+            assert not answer["batchItemFailures"]
+
+    @contextlib.asynccontextmanager
+    async def relaying(self) -> AsyncIterator[None]:
+        """Records are stored as they come, for the length of the block."""
+
+        stop = asyncio.Event()
+
+        async def relay() -> None:
+            while not stop.is_set():
+                await self.store()
+                await asyncio.sleep(0.002)
+
+        task = asyncio.create_task(relay())
+        try:
+            yield
+        finally:
+            stop.set()
+            await task

@@ -1,0 +1,325 @@
+"""Rooms that are not in Redis: what is still queued is drained before anything is decided."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from typing import Any
+
+import orjson
+import pytest
+from redis.asyncio import Redis
+
+from rts_server import errors, keys
+from rts_server.config import Settings
+from rts_server.views import inbox as chatlist
+from rts_server.views.history import ANYBODY, Range
+from tests.roomlog.bench import HOT, Bench
+from tests.roomlog.deployed import Deployed
+
+PAGE = Range(0, None, 10, "newest")
+Queued = list[dict[bytes, bytes]]
+
+
+async def lost(deployed: Deployed) -> tuple[str, Queued]:
+    """A room of which Redis knows nothing more, and its second message, which is in the queue."""
+    room_id = await deployed.group("alice", "bob")
+    await deployed.send(room_id, "alice", "m1", "one")
+    await deployed.store()
+    await deployed.send(room_id, "alice", "m2", "two")
+    waiting = await queued(deployed)
+    await deployed.redis.flushall()
+    return room_id, waiting
+
+
+async def queued(deployed: Deployed) -> Queued:
+    """What waits goes into the queue, as its origin is told, and no further."""
+    waiting = await deployed.outbox()
+    for stream, entry, fields in waiting:
+        await deployed.redis.xdel(stream, entry)
+        notice = (fields[b"r"].decode(), fields[b"k"].decode(), entry.decode())
+        deployed.parts.fates.notice([notice])
+    return [fields for _, _, fields in waiting]
+
+
+async def barriers(deployed: Deployed) -> int:
+    """How many wait in the outbox."""
+    return sum(b"b" in fields for _, _, fields in await deployed.outbox())
+
+
+async def until_barrier(deployed: Deployed, waits: asyncio.Future[Any] | None = None) -> None:
+    """Return when a barrier waits in the outbox; `waits`: who must not be answered before."""
+    while not await barriers(deployed):
+        assert waits is None or not waits.done(), waits
+
+
+READS: dict[str, Callable[[Deployed, str], Awaitable[Any]]] = {
+    "a page": lambda d, r: d.parts.history.page(r, "alice", PAGE),
+    "a message": lambda d, r: d.parts.history.message(
+        r, "alice", keys.message_id(r, "alice", "m2")
+    ),
+    "the list": lambda d, r: d.parts.chat_lists.shown("alice", [r]),
+    "the members": lambda d, r: d.parts.members.all(r, "alice"),
+    "an operator's room": lambda d, r: d.parts.operated.public(r),
+    "an operator's page": lambda d, r: d.parts.history.page(r, ANYBODY, PAGE),
+    "sync": lambda d, r: d.parts.sync.since("alice", {r: (1, 4)}),
+    "verify": lambda d, r: d.parts.verifier.verify(r, repair=False),
+}
+
+
+@pytest.mark.parametrize("read", READS)
+async def test_a_cold_room_is_not_read_ahead_of_its_queue(deployed: Deployed, read: str) -> None:
+    """The answer comes when what was queued is stored, and has it."""
+    room_id, waiting = await lost(deployed)
+    reading = asyncio.ensure_future(READS[read](deployed, room_id))
+    await until_barrier(deployed, reading)
+    deployed.deliver(waiting)  # then, in its turn, the barrier
+    await deployed.store()
+    told = orjson.dumps(await reading, default=str).decode()
+    for two in {"a page": ['"two"'], "a message": ['"two"'], "the list": ['"two"', '"unread"']}.get(
+        read, []
+    ):
+        assert two in told
+    if read in ("the list", "an operator's room"):
+        assert '"offset":4' in told
+    if read == "sync":
+        assert '"recovered":true' in told
+    assert await barriers(deployed) == 0
+
+
+@pytest.mark.parametrize("read", READS)
+async def test_a_queue_that_stands_still_is_unavailable(
+    deployed: Deployed, read: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Retryable, and the next read waits for the same barrier."""
+    monkeypatch.setattr(chatlist, "PATIENCE", 0.1)
+    room_id, _ = await lost(deployed)
+    deployed.parts.drains._settings = replace(deployed.settings, redis_deadline=0.1)
+    for _ in range(2):
+        with pytest.raises(errors.Unavailable) as refused:
+            await READS[read](deployed, room_id)
+        assert refused.value.retryable
+        assert await barriers(deployed) == 1
+
+
+async def test_a_room_is_drained_once(deployed: Deployed) -> None:
+    """Two readers share a barrier; later ones send none until Redis is another again."""
+    room_id, waiting = await lost(deployed)
+    history = deployed.parts.history
+    reads = [asyncio.create_task(history.page(room_id, u, PAGE)) for u in ("alice", "bob")]
+    await until_barrier(deployed)
+    deployed.deliver(waiting)
+    async with deployed.relaying():
+        pages = await asyncio.gather(*reads)
+    assert [[m["text"] for m in page] for page, _ in pages] == [["one", "two"]] * 2
+    await deployed.parts.history.page(room_id, "alice", PAGE)
+    await deployed.parts.members.all(room_id, "alice")
+    assert await deployed.outbox() == []
+    assert await deployed.parts.archive.room(room_id) is not None
+    await deployed.redis.flushall()
+    async with deployed.relaying():
+        await deployed.parts.history.page(room_id, "alice", PAGE)
+    kept = await deployed.redis.get(keys.room(room_id).settled)
+    assert kept == await deployed.redis.get(keys.generation(keys.partition(room_id)))
+
+
+async def test_a_load_ends_what_was_known_of_the_cold_room(deployed: Deployed) -> None:
+    """What is written after it may be queued when a key of the room is lost: drained once more."""
+    room_id, waiting = await lost(deployed)
+    deployed.deliver(waiting)
+    async with deployed.relaying():
+        await deployed.parts.history.page(room_id, "alice", PAGE)
+        await deployed.send(room_id, "bob", "m3", "three")
+    await deployed.send(room_id, "bob", "m4", "four")
+    waiting = await queued(deployed)
+    await deployed.redis.delete(keys.room(room_id).members)
+    reading = asyncio.create_task(deployed.parts.history.page(room_id, "alice", PAGE))
+    await until_barrier(deployed)
+    deployed.deliver(waiting)
+    await deployed.store()
+    page, _ = await reading
+    assert [m["text"] for m in page] == ["one", "two", "three", "four"]
+
+
+async def test_a_room_that_expired_needs_no_barrier(deployed: Deployed) -> None:
+    """Its hot keys, later its head went on time, long after its last record: read at once."""
+    room_id = await deployed.group("alice", "bob")
+    await deployed.send(room_id, "alice", "m1", "one")
+    await deployed.store()
+    names = keys.room(room_id)
+    for name in HOT:
+        await deployed.redis.delete(getattr(names, name))
+    await deployed.redis.hset(names.head, "touched", 1)
+    (row,) = (await deployed.parts.chat_lists.shown("alice", [room_id])).rows
+    assert (row.shown["epoch"], row.shown["offset"], row.unsure) == (1, 3, False)
+    await deployed.redis.delete(names.head)
+    generation = keys.generation(keys.partition(room_id))
+    (born,) = [await deployed.parts.losses.generations()]
+    identity = born[keys.partition(room_id)].split(" ")[0]
+    await deployed.redis.set(generation, f"{identity} 1")  # this Redis is older than a head gets
+    page, _ = await deployed.parts.history.page(room_id, "alice", PAGE)
+    assert [m["text"] for m in page] == ["one"]
+    assert await deployed.outbox() == []
+
+
+async def test_a_room_that_never_was_needs_no_barrier(deployed: Deployed) -> None:
+    """An operator's question about any id leaves nothing behind."""
+    with pytest.raises(errors.NotFound):
+        await deployed.parts.operated.public("nowhere")
+    assert await deployed.outbox() == []
+    assert await deployed.parts.archive.room("nowhere") is None
+
+
+async def test_a_loader_is_not_hidden_from_its_barrier(deployed: Deployed) -> None:
+    """While somebody loads a room a read sends no barrier of its own, which would overwrite his."""
+    room_id, waiting = await lost(deployed)
+    sending = asyncio.create_task(deployed.send(room_id, "bob", "m3", "three"))
+    await until_barrier(deployed)
+    reading = asyncio.create_task(deployed.parts.history.page(room_id, "alice", PAGE))
+    for _ in range(10):
+        await asyncio.sleep(0.01)
+    assert await barriers(deployed) == 1
+    deployed.deliver(waiting)
+    async with deployed.relaying():
+        await sending
+        page, _ = await reading
+    assert [m["text"] for m in page][:2] == ["one", "two"]
+
+
+CHANGES: dict[str, Callable[[Deployed, str, str], Awaitable[Any]]] = {
+    "edit": lambda d, r, m: d.parts.messages.edit(r, "alice", m, {"text": "better"}),
+    "delete": lambda d, r, m: d.parts.messages.delete(r, "alice", m),
+    "react": lambda d, r, m: d.parts.messages.react(r, "bob", m, "👍", on=True),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+async def test_a_message_that_is_queued_can_be_changed(deployed: Deployed, change: str) -> None:
+    """Its author was told `queued`: after a loss it is no reason to say `not_found`."""
+    room_id, waiting = await lost(deployed)
+    message_id = keys.message_id(room_id, "alice", "m2")
+    changing = asyncio.ensure_future(CHANGES[change](deployed, room_id, message_id))
+    await until_barrier(deployed, changing)
+    deployed.deliver(waiting)
+    async with deployed.relaying():
+        message, done = await changing
+        assert message["version"] == 2 or message["reactions"]
+        assert await done.fate == "queued"
+
+
+async def test_what_is_taken_back_while_it_is_queued_is_gone(deployed: Deployed) -> None:
+    """A reaction and an edit are in the queue: taking them back after a loss does something."""
+    room_id = await deployed.group("alice", "bob")
+    done = await deployed.send(room_id, "alice", "m1", "one")
+    message_id = done.request_id
+    await deployed.store()
+    messages = deployed.parts.messages
+    await messages.react(room_id, "bob", message_id, "👍", on=True)
+    await messages.edit(room_id, "alice", message_id, {"text": "other"})
+    waiting = await queued(deployed)
+    await deployed.redis.flushall()
+    taking = asyncio.gather(
+        messages.react(room_id, "bob", message_id, "👍", on=False),
+        messages.edit(room_id, "alice", message_id, {"text": "one"}),
+    )
+    await until_barrier(deployed, taking)
+    deployed.deliver(waiting)
+    async with deployed.relaying():
+        for _, one in await taking:
+            assert await one.fate == "queued"
+    stored = await deployed.parts.archive.message(room_id, message_id)
+    assert stored is not None
+    assert (stored.message["text"], stored.message["reactions"]) == ("one", {})
+
+
+async def test_what_was_done_to_another_member_moves_a_cold_room_on(deployed: Deployed) -> None:
+    """Its position is that of all members, so who missed it is not told that he recovered."""
+    room_id = await deployed.group("alice", "bob", "carol")
+    done = await deployed.parts.memberships.give(room_id, "alice", "carol", "admin")
+    await deployed.store()
+    await deployed.redis.flushall()
+    assert done.appended is not None
+    head = (done.appended.epoch, done.appended.offset)
+    async with deployed.relaying():
+        told = await deployed.parts.sync.since("bob", {room_id: (1, 2)})
+        assert (told[room_id]["recovered"], told[room_id]["offset"]) == (False, head[1])
+        told = await deployed.parts.sync.since("bob", {room_id: head})
+        assert told[room_id]["recovered"]
+        await deployed.send(room_id, "alice", "m")
+    opened, _ = await Bench(deployed.redis).events(room_id)
+    assert opened["data"] == {"prev": list(head)}
+
+
+async def test_cursors_never_go_back(redis: Redis, valkey_url: str, tables: None) -> None:
+    """Redis is another with the memory of the first: what the archive has not heard yet stays."""
+    async with Deployed(Settings(redis_url=valkey_url), redis) as deployed:
+        room_id = await deployed.group("alice", "bob")
+        for n in range(3):
+            await deployed.send(room_id, "alice", f"m{n}")
+        await deployed.store()
+        await deployed.parts.receipts.move("bob", {room_id: (2, 3)})
+        await redis.hset(keys.room(room_id).head, "fence", "another:one")
+        async with deployed.relaying():
+            moved = await deployed.parts.receipts.move("bob", {room_id: (1, 0)})
+        assert (moved[room_id].read_seq, moved[room_id].delivered_seq) == (2, 3)
+        members = {m["user_id"]: m for m in await deployed.parts.members.all(room_id, "alice")}
+        assert (members["alice"]["read_seq"], members["alice"]["delivered_seq"]) == (3, 3)
+
+
+async def test_what_was_read_was_delivered(deployed: Deployed) -> None:
+    """A message lifts what its sender has read: never above what was delivered to him."""
+    room_id = await deployed.group("alice", "bob")
+    for n in range(2):
+        await deployed.send(room_id, "alice", f"m{n}")
+    await deployed.store()
+    stored = await deployed.parts.archive.member(room_id, "alice")
+    assert stored is not None
+    assert (stored.read_seq, stored.delivered_seq) == (2, 2)
+
+
+async def test_a_lost_room_stands_above_all_that_was_heard_of_it(deployed: Deployed) -> None:
+    """A message was heard, and lost with Redis and its origin: nobody goes back behind it."""
+    room_id = await deployed.group("alice", "bob")
+    async with Deployed(deployed.settings, deployed.redis) as other:
+        done = await other.send(room_id, "alice", "m1")
+    assert done.appended is not None
+    await deployed.redis.flushall()
+    async with deployed.relaying():
+        (row,) = (
+            await deployed.parts.chat_lists.room("bob", room_id, deployed.parts.rooms.warm)
+        ).rows
+    assert (row.shown["epoch"], row.shown["offset"]) == (2, 1)
+    assert (row.shown["epoch"], row.shown["offset"]) > (done.appended.epoch, done.appended.offset)
+
+
+async def test_a_room_loaded_while_it_is_drained_is_read_from_redis(deployed: Deployed) -> None:
+    """Whoever listens has heard its epoch: an answer from the archive would be behind that."""
+    room_id, waiting = await lost(deployed)
+    listing = asyncio.create_task(deployed.parts.chat_lists.shown("alice", [room_id]))
+    await until_barrier(deployed, listing)
+    sending = asyncio.create_task(deployed.send(room_id, "bob", "m3", "three"))
+    while await barriers(deployed) < 2:  # that of the load is behind the first
+        assert not listing.done()
+    deployed.deliver(waiting)
+    await deployed.store()
+    done = await sending
+    (row,) = (await listing).rows
+    assert done.appended is not None
+    assert row.shown["epoch"] == done.appended.epoch == 2
+
+
+async def test_what_is_queued_can_be_replied_to(deployed: Deployed) -> None:
+    """The message that is cited is in the queue only."""
+    room_id, waiting = await lost(deployed)
+    reply = {
+        "client_msg_id": "m3",
+        "text": "yes",
+        "reply_to": keys.message_id(room_id, "alice", "m2"),
+    }
+    sending = asyncio.create_task(deployed.parts.messages.send(room_id, "bob", reply))
+    await until_barrier(deployed, sending)
+    assert await barriers(deployed) == 1
+    deployed.deliver(waiting)
+    async with deployed.relaying():
+        assert await (await sending).fate == "queued"

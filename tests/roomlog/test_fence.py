@@ -1,0 +1,224 @@
+"""The fence: a room is served whole and by the Redis that wrote it, or it is cold."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from redis import Redis as Blocking
+from redis.asyncio import Redis
+from redis.exceptions import ResponseError
+
+from rts_server import keys
+from rts_server.persistence.scripts import IDENTITY, Script
+from rts_server.roomlog import events
+from rts_server.roomlog.script import FENCE
+from tests.roomlog.bench import HOT, Bench, message
+
+REQUIRED = ["epoch", "offset", "seq", "fence", "touched", "shape"]
+
+
+async def full(bench: Bench, room: str = "g") -> str:
+    """A room in which every hot key holds something."""
+    room_id = await bench.group("alice", "bob", room=room)
+    sent = message(room_id, "alice")
+    assert await bench.outcome(sent) == "ok"
+    failure = {"message_id": sent.request_id, "client_msg_id": "m", "seq": 1, "reason": "poison"}
+    assert await bench.outcome(events.message_failed(failure, room_id)) == "ok"
+    assert await bench.redis.exists(*(getattr(keys.room(room_id), name) for name in HOT)) == 6
+    return room_id
+
+
+async def is_cold(bench: Bench, room_id: str) -> None:
+    """Cold for every reader, and for the writers one claim, which its owner may repeat."""
+    assert await bench.state(room_id) == "cold"
+    assert await bench.run("member_list", room_id) == [b"cold"]
+    assert await bench.behind(room_id, 1, 0) == ["cold"]
+    assert await bench.run("page", room_id, "alice", 0, "+inf", 10, "newest") == [b"cold"]
+    assert await bench.run("changed", room_id, "m") == [b"cold"]
+    before = {k: v for k, v in (await bench.dump()).items() if not k.endswith(b":claim")}
+    send = message(room_id, "alice", "n")
+    answers = [await bench.outcome(send, nonce=nonce) for nonce in "abca"]
+    assert answers == ["cold", "loading", "loading", "cold"]
+    after = {k: v for k, v in (await bench.dump()).items() if not k.endswith(b":claim")}
+    assert after == before
+
+
+async def test_a_whole_room_is_warm(bench: Bench) -> None:
+    """With nothing missing the fence lets everything through."""
+    room_id = await full(bench)
+    assert await bench.state(room_id) == "warm"
+    assert await bench.outcome(message(room_id, "bob", "n")) == "ok"
+
+
+@pytest.mark.parametrize("harm", ["deleted", "string", "set"])
+@pytest.mark.parametrize("name", ["head", *HOT])
+async def test_any_key_lost_or_foreign_is_cold(bench: Bench, name: str, harm: str) -> None:
+    """Each key deleted or of another type: cold, never half (trap 12)."""
+    room_id = await full(bench)
+    key = getattr(keys.room(room_id), name)
+    await bench.redis.delete(key)
+    if harm == "string":
+        await bench.redis.set(key, "x")
+    elif harm == "set":
+        await bench.redis.sadd(key, "x")
+    await is_cold(bench, room_id)
+
+
+@pytest.mark.parametrize("name", HOT)
+async def test_a_key_that_lost_or_gained_an_element_is_cold(bench: Bench, name: str) -> None:
+    """Sizes are part of the fence: one element more or less is another key."""
+    room_id = await full(bench)
+    key = getattr(keys.room(room_id), name)
+    kind: Any = await bench.redis.type(key)
+    if kind == b"hash":
+        await bench.redis.hset(key, "foreign", "x")
+    elif kind == b"zset":
+        await bench.redis.zadd(key, {"foreign": 1})
+    else:
+        await bench.redis.xtrim(key, maxlen=1, approximate=False)
+    await is_cold(bench, room_id)
+
+
+@pytest.mark.parametrize("field", REQUIRED)
+async def test_a_head_without_one_of_its_fields_is_cold(bench: Bench, field: str) -> None:
+    """A head is whole or no head."""
+    room_id = await full(bench)
+    await bench.redis.hdel(keys.room(room_id).head, field)
+    await is_cold(bench, room_id)
+
+
+@pytest.mark.parametrize("half", [0, 1])
+async def test_another_redis_is_cold(bench: Bench, half: int) -> None:
+    """run_id and master_replid both count: one alone would let a fail-back repeat positions."""
+    room_id = await full(bench)
+    head = keys.room(room_id).head
+    identity = (await bench.head(room_id))[b"fence"].decode().split(":")
+    assert all(len(part) == 40 for part in identity)
+    identity[half] = "0" * 40
+    await bench.redis.hset(head, "fence", ":".join(identity))
+    await is_cold(bench, room_id)
+
+
+async def test_a_replica_that_took_over_is_cold(bench: Bench) -> None:
+    """The same process under a new replication id, as after a fail-over, serves nothing old."""
+    room_id = await full(bench)
+    await bench.redis.execute_command("DEBUG", "CHANGE-REPL-ID")  # type: ignore[no-untyped-call]
+    await is_cold(bench, room_id)
+
+
+async def test_keys_of_another_partition_of_the_room_do_not_matter(bench: Bench) -> None:
+    """Two rooms have nothing in common but the outbox: harm to one leaves the other warm."""
+    one, other = await full(bench), await full(bench, "h")
+    await bench.redis.delete(keys.room(one).members)
+    assert await bench.state(one) == "cold"
+    assert await bench.state(other) == "warm"
+
+
+async def expired(redis: Redis, room_id: str, *, head: bool = False) -> None:
+    """Until Redis itself has let the hot keys go."""
+    room = keys.room(room_id)
+    watched = [getattr(room, name) for name in HOT] + ([room.head] if head else [])
+    while await redis.exists(*watched):
+        continue
+
+
+async def test_hot_keys_that_expired_in_time_make_the_room_quiet(bench: Bench) -> None:
+    """After log_ttl only the head is left; a load brings it back under the same epoch."""
+    bench.settings = replace(bench.settings, hot_log_ttl=0.2, hot_log_floor=0.0)
+    room_id = await full(bench)
+    epoch, offset, seq = [
+        int((await bench.head(room_id))[n]) for n in (b"epoch", b"offset", b"seq")
+    ]
+    await expired(bench.redis, room_id)
+    answer = await bench.append(message(room_id, "alice", "n"))
+    assert (answer[0], answer[2]) == ("cold", b"quiet")
+    bench.settings = replace(bench.settings, hot_log_ttl=60.0)
+    members = ["alice", "bob"]
+    assert await bench.install(room_id, members, mode="quiet", epoch=epoch, seq=seq) == "ok"
+    assert await bench.state(room_id) == "warm"
+    woken = await bench.append(message(room_id, "alice", "n"))
+    assert woken[0] == "ok"
+    assert [int(n) for n in woken[2:5]] == [epoch, offset + 1, seq + 1]
+
+
+@pytest.mark.parametrize("moved", ["members", "epoch", "too early"])
+async def test_a_quiet_room_whose_archive_disagrees_is_not_woken(bench: Bench, moved: str) -> None:
+    """Other members, another epoch, or hot keys gone before their time: a new epoch is due."""
+    ttl = 60.0 if moved == "too early" else 0.2
+    bench.settings = replace(bench.settings, hot_log_ttl=ttl, hot_log_floor=0.0)
+    room_id = await full(bench)
+    if moved == "too early":
+        await bench.redis.delete(*(getattr(keys.room(room_id), name) for name in HOT))
+    else:
+        await expired(bench.redis, room_id)
+    state = (await bench.append(message(room_id, "alice", "n")))[2]
+    assert state == (b"cold" if moved == "too early" else b"quiet")
+    members = ["alice"] if moved == "members" else ["alice", "bob"]
+    epoch = 2 if moved == "epoch" else 1
+    assert await bench.install(room_id, members, mode="quiet", epoch=epoch) == "moved"
+    assert await bench.state(room_id) == state.decode()
+
+
+async def test_the_head_outlives_its_hot_keys_and_then_the_room_is_cold(bench: Bench) -> None:
+    """Without a head nothing is known, quietly expired or not."""
+    bench.settings = replace(
+        bench.settings, hot_log_ttl=0.05, head_ttl=0.05, idempotency_ttl=0.05, hot_log_floor=0.0
+    )
+    room_id = await full(bench)
+    await expired(bench.redis, room_id, head=True)
+    answer = await bench.append(message(room_id, "alice", "n"))
+    assert (answer[0], answer[2]) == ("cold", b"cold")
+
+
+async def test_a_claim_ends_by_itself(bench: Bench) -> None:
+    """A loader that died holds a room for claim_ttl, then the next append claims it."""
+    bench.settings = replace(bench.settings, claim_ttl=0.05)
+    request = message("r" * 26, "alice")
+    assert await bench.outcome(request) == "cold"
+    while await bench.redis.exists(keys.room(request.room_id).claim):
+        continue
+    assert await bench.outcome(request) == "cold"
+
+
+async def test_a_claim_of_another_type_harms_nothing(bench: Bench) -> None:
+    """A warm room does not look at it; an install refuses without a trace."""
+    room_id = await full(bench)
+    await bench.redis.sadd(keys.room(room_id).claim, "x")
+    assert await bench.outcome(message(room_id, "alice", "n")) == "ok"
+    before = await bench.dump()
+    with pytest.raises(ResponseError):
+        await bench.install(room_id, ["alice"])
+    assert await bench.dump() == before
+
+
+@pytest.fixture(scope="module")
+def clock(valkey_url: str) -> Any:
+    """rfc3339 of fence.lua."""
+    with Blocking.from_url(valkey_url) as client:
+        fence = Script(IDENTITY, FENCE).source
+        yield client.register_script(fence + "return rfc3339(tonumber(ARGV[1]))")
+
+
+MOST = int(datetime(9999, 12, 31, 23, 59, 59, 999000, tzinfo=UTC).timestamp() * 1000)
+
+
+@given(st.integers(0, MOST) | st.integers(0, 4_102_444_800_000))
+def test_times_in_lua_are_times_in_python(clock: Any, ms: int) -> None:
+    """RFC 3339 of any millisecond from 1970 to 9999 is what Python says."""
+    moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=ms)
+    expected = moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    assert clock(args=[ms]).decode() == expected
+
+
+@pytest.mark.parametrize(
+    "day", ["1970-01-01", "2000-02-29", "2024-02-29", "2100-02-28", "2100-03-01"]
+)
+def test_days_at_the_edges_of_the_calendar(clock: Any, day: str) -> None:
+    """Leap days, and the century that has none."""
+    moment = datetime.fromisoformat(day + "T23:59:59.999+00:00")
+    assert clock(args=[int(moment.timestamp() * 1000)]).decode() == day + "T23:59:59.999Z"

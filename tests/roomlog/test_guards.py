@@ -1,0 +1,187 @@
+"""Guards of append.lua: refused, and not a byte moved."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from rts_server import keys
+from rts_server.config import Limits
+from rts_server.roomlog import events
+from rts_server.roomlog.request import AppendRequest
+from tests.roomlog.bench import Bench, group, message
+from tests.waiting import PATIENCE
+
+Harm = Callable[[Bench, str], Awaitable[Any]]
+
+
+async def _limit(bench: Bench, room_id: str) -> None:
+    bench.settings = replace(bench.settings, limits=Limits(group_members=3))
+
+
+async def _full(bench: Bench, room_id: str) -> None:
+    bench.settings = replace(bench.settings, outbox_cap=1)
+
+
+async def _frozen(bench: Bench, room_id: str) -> None:
+    await bench.redis.hset(keys.room(room_id).head, "frozen", 1)
+
+
+async def _nothing(bench: Bench, room_id: str) -> None:
+    pass
+
+
+async def _foreign_outbox(bench: Bench, room_id: str) -> None:
+    await bench.redis.set(keys.room(room_id).outbox, "x")
+
+
+async def _foreign_idem(bench: Bench, room_id: str) -> None:
+    await bench.redis.set(keys.room(room_id).idem(message(room_id, "alice").request_id), "x")
+
+
+REFUSED: dict[str, tuple[Harm, Callable[[str], AppendRequest], dict[str, Any], str]] = {
+    "a stranger sends": (_nothing, lambda r: message(r, "eve"), {}, "not_found"),
+    "a stranger adds himself": (
+        _nothing, lambda r: events.member_added(r, "eve", ["eve"], "owner"), {}, "not_found",
+    ),
+    "a member adds": (
+        _nothing, lambda r: events.member_added(r, "bob", ["x"], "member"), {}, "forbidden",
+    ),
+    "a member removes": (
+        _nothing, lambda r: events.member_removed(r, "bob", ["carol"]), {}, "forbidden",
+    ),
+    "the last owner goes": (
+        _nothing, lambda r: events.member_removed(r, "alice", ["alice"]), {}, "last_owner",
+    ),
+    "a frozen room": (_frozen, lambda r: message(r, "bob"), {}, "frozen"),
+    "more members than may be": (
+        _limit, lambda r: events.member_added(r, "alice", ["x"], "member"), {}, "limit",
+    ),
+    "nobody new": (
+        _nothing, lambda r: events.member_added(r, "alice", ["bob"], "member"), {}, "nothing",
+    ),
+    "nobody to go": (
+        _nothing, lambda r: events.member_removed(r, "alice", ["x"]), {}, "nothing",
+    ),
+    "the deadline passed": (_nothing, lambda r: message(r, "alice"), {"deadline": 1}, "late"),
+    "the outbox is full": (_full, lambda r: message(r, "alice"), {}, "full"),
+    "the outbox is no stream": (_foreign_outbox, lambda r: message(r, "alice"), {}, "broken"),
+    "the memory is no hash": (_foreign_idem, lambda r: message(r, "alice"), {}, "broken"),
+    "the room is there": (_nothing, lambda r: group("alice"), {}, "exists"),
+    "the room is there for others": (_nothing, lambda r: _as("eve"), {}, "exists"),
+    "a change of what moved": (_nothing, lambda r: _change(r, epoch=0), {}, "moved"),
+    "a room changed by a member": (_nothing, lambda r: _update(r, "bob", 1), {}, "forbidden"),
+    "a room that moved": (_nothing, lambda r: _update(r, "alice", 2), {}, "moved"),
+    "a role given by a member": (
+        _nothing, lambda r: events.member_updated(r, "bob", "carol", "admin"), {}, "forbidden",
+    ),
+    "a role for a stranger": (
+        _nothing, lambda r: events.member_updated(r, "alice", "eve", "admin"), {}, "no_member",
+    ),
+    "the role that was": (
+        _nothing, lambda r: events.member_updated(r, "alice", "bob", "member"), {}, "nothing",
+    ),
+    "the last owner steps down": (
+        _nothing, lambda r: events.member_updated(r, "alice", "alice", "admin"), {}, "last_owner",
+    ),
+    "the last owner leaves": (
+        _nothing, lambda r: events.member_left(r, "alice", None), {}, "last_owner",
+    ),
+    "the owner names a stranger": (
+        _nothing, lambda r: events.member_left(r, "alice", "eve"), {}, "no_member",
+    ),
+    "a member hands the room over": (
+        _nothing, lambda r: events.member_left(r, "bob", "carol"), {}, "forbidden",
+    ),
+    "settings of a stranger": (
+        _nothing, lambda r: events.settings_changed(r, "eve", {"muted": True}), {}, "not_found",
+    ),
+    "settings as they are": (
+        _nothing, lambda r: events.settings_changed(r, "bob", {"muted": False}), {}, "nothing",
+    ),
+}  # fmt: skip
+
+
+def _as(actor: str) -> AppendRequest:
+    return replace(group("alice"), actor=actor)
+
+
+def _update(room_id: str, actor: str, version: int) -> AppendRequest:
+    room = {"room_id": room_id, "type": "group", "version": version, "frozen": False, "name": "G"}
+    return events.room_updated(room, 1, actor, {"name": "H"})
+
+
+def _change(room_id: str, epoch: int) -> AppendRequest:
+    before = {"message_id": "x", "room_id": room_id, "version": 1, "sender_id": "alice", "seq": 1}
+    before |= {"type": "text", "text": "t", "created_at": "now"}
+    return events.message_edited(before, epoch, "alice", {"text": "u"})
+
+
+@pytest.mark.parametrize("case", REFUSED)
+async def test_a_refused_append_moves_no_byte(bench: Bench, case: str) -> None:
+    """Whatever the reason, every key is as it was, and nothing is published."""
+    harm, make, more, outcome = REFUSED[case]
+    room_id = await bench.group("alice", "bob", "carol")
+    await harm(bench, room_id)
+    before = await bench.dump()
+    async with bench.redis.pubsub() as channel:
+        await channel.subscribe(keys.room_channel(room_id))
+        assert await channel.get_message(timeout=PATIENCE) is not None
+        assert await bench.outcome(make(room_id), **more) == outcome
+        await bench.redis.publish(keys.room_channel(room_id), "end")
+        heard = await channel.get_message(timeout=PATIENCE)
+    assert heard is not None
+    assert heard["data"] == b"end"
+    assert await bench.dump() == before
+
+
+@pytest.mark.parametrize(("actor", "is_member"), [("alice", 1), ("eve", 0)])
+async def test_who_meets_a_room_learns_only_whether_it_is_his(
+    bench: Bench, actor: str, is_member: int
+) -> None:
+    """A creation that meets a room is told whether the actor is in it."""
+    await bench.group("alice", "bob")
+    answer = await bench.append(_as(actor))
+    assert (answer[0], answer[2]) == ("exists", is_member)
+
+
+async def test_a_direct_room_takes_nobody(bench: Bench) -> None:
+    """Adding to a pair is refused after membership was asked, so a stranger learns nothing."""
+    request = group("alice", "bob")
+    room: dict[str, Any] = {
+        "room_id": request.room_id,
+        "type": "direct",
+        "name": None,
+        "metadata": {},
+    }
+    pair = events.room_created(room, "alice", request.joining, request.request_id)
+    room_id = await bench.open(pair)
+    add = events.member_added(room_id, "alice", ["x"], "member")
+    assert await bench.outcome(add) == "direct"
+    assert await bench.outcome(replace(add, actor="eve")) == "not_found"
+
+
+async def test_an_owner_may_go_when_another_stays(bench: Bench) -> None:
+    """A group keeps an owner; an admin may not put one out."""
+    room_id = await bench.group("alice", "bob")
+    for user, role in (("olga", "owner"), ("adam", "admin")):
+        assert await bench.outcome(events.member_added(room_id, "alice", [user], role)) == "ok"
+    assert await bench.outcome(events.member_removed(room_id, "adam", ["olga"])) == "forbidden"
+    both = events.member_removed(room_id, "alice", ["alice", "olga"])
+    assert await bench.outcome(both) == "last_owner"
+    assert await bench.outcome(events.member_removed(room_id, "alice", ["alice"])) == "ok"
+
+
+@pytest.mark.parametrize("role", ["readonly", "member", "admin", "owner"])
+async def test_a_role_is_read_in_the_script(bench: Bench, role: str) -> None:
+    """Readonly members do not send; who may send in a frozen room leads it."""
+    room_id = await bench.group("alice")
+    assert await bench.outcome(events.member_added(room_id, "alice", ["u"], role)) == "ok"
+    expected = "forbidden" if role == "readonly" else "ok"
+    assert await bench.outcome(message(room_id, "u", "m")) == expected
+    await _frozen(bench, room_id)
+    frozen = {"readonly": "forbidden", "member": "frozen"}.get(role, "ok")
+    assert await bench.outcome(message(room_id, "u", "n")) == frozen

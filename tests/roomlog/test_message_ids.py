@@ -1,0 +1,148 @@
+"""A message is sent once, however long ago that was, and Redis alone knows a new one."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from redis.asyncio import Redis
+
+from rts_server import errors, keys
+from rts_server.config import Settings
+from rts_server.persistence.scripts import IDENTITY, Script
+from rts_server.roomlog.script import FENCE
+from tests.roomlog.bench import Bench, message
+from tests.roomlog.deployed import Deployed
+from tests.waiting import PATIENCE
+
+WINDOW = 0.3
+
+
+@pytest.fixture
+async def short(redis: Redis, valkey_url: str, tables: None) -> AsyncIterator[Deployed]:
+    """A process whose memory of ids is a moment."""
+    settings = replace(Settings(redis_url=valkey_url), idempotency_ttl=WINDOW)
+    async with Deployed(settings, redis) as made:
+        yield made
+
+
+async def forgotten(deployed: Deployed, room_id: str, sender: str, client_msg_id: str) -> str:
+    """The id of a message once Redis' memory of it has ended."""
+    message_id = keys.message_id(room_id, sender, client_msg_id)
+    async with asyncio.timeout(PATIENCE):
+        while await deployed.redis.exists(keys.room(room_id).idem(message_id)):  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+    return message_id
+
+
+async def complete(deployed: Deployed, room_id: str) -> None:
+    """Wait until all ids of a room are known to Redis."""
+    async with asyncio.timeout(PATIENCE):
+        while not await deployed.redis.getbit(f"{keys.room(room_id).prefix}ids", 0):  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+
+
+@contextmanager
+def no_archive(deployed: Deployed, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Whoever looks for a message in the archive hears that it is away."""
+
+    async def away(*_: object) -> None:
+        raise errors.Unavailable()
+
+    with monkeypatch.context() as patched:
+        patched.setattr(deployed.parts.archive, "message", away)
+        yield
+
+
+async def test_a_send_repeated_after_the_window_is_the_first_result(
+    short: Deployed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The room stayed hot all the while; another body under the id is still a conflict."""
+    room_id = await short.group("alice", "bob")
+    first = await short.send(room_id, "alice", "m")
+    await short.store()
+    await forgotten(short, room_id, "alice", "m")
+    head = await short.redis.hgetall(keys.room(room_id).head)
+    again = await short.send(room_id, "alice", "m")
+    assert again.shown() == first.shown() | {"duplicate": True}
+    assert await short.redis.hgetall(keys.room(room_id).head) == head
+    assert await again.fate == "queued"
+    assert not await short.outbox()
+    with pytest.raises(errors.Conflict):
+        await short.send(room_id, "alice", "m", "another body")
+    with no_archive(short, monkeypatch):
+        new = await short.send(room_id, "alice", "new")
+        assert new.shown()["seq"] == 2
+        with pytest.raises(errors.Unavailable):
+            await short.send(room_id, "alice", "m")
+    await short.store()
+
+
+async def test_a_room_from_the_archive_learns_its_ids_and_asks_no_more(
+    short: Deployed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Until all are read each new id is looked for; then only what looks like an old one."""
+    room_id = await short.group("alice", "bob")
+    sent = [await short.send(room_id, "alice", f"m{n}") for n in range(30)]
+    await short.store()
+    await short.redis.flushall()
+    async with short.relaying():
+        await short.send(room_id, "alice", "first of the new epoch")
+        await complete(short, room_id)
+    await forgotten(short, room_id, "alice", "first of the new epoch")
+    with no_archive(short, monkeypatch):
+        assert (await short.send(room_id, "alice", "new")).shown()["epoch"] == 2
+    for n, one in enumerate(sent):
+        again = (await short.send(room_id, "alice", f"m{n}")).shown()
+        assert again == one.shown() | {"duplicate": True}
+    assert (await short.send(room_id, "alice", "first of the new epoch")).shown()["duplicate"]
+    await short.store()
+
+
+async def test_ids_that_were_lost_are_looked_for_in_the_archive(short: Deployed) -> None:
+    """Half of a filter counts for nothing, however much is added to it later."""
+    room_id = await short.group("alice", "bob")
+    first = await short.send(room_id, "alice", "m")
+    await short.store()
+    await short.redis.delete(f"{keys.room(room_id).prefix}ids")
+    await short.send(room_id, "alice", "n")
+    await short.store()
+    await forgotten(short, room_id, "alice", "m")
+    await forgotten(short, room_id, "alice", "n")
+    for _ in range(2):
+        again = await short.send(room_id, "alice", "m")
+        assert again.shown() == first.shown() | {"duplicate": True}
+
+
+async def test_the_filter_never_forgets_and_seldom_errs(redis: Redis, tmp_path: Path) -> None:
+    """3,000 messages and as many new ones: all of the first are known, 1 in 100 of the others."""
+    bench = Bench(redis)
+    room_id = await bench.group("alice")
+    here = Path(FENCE).parent
+    source = tmp_path / "probe.lua"
+    source.write_text(
+        "for seq = 1, 3000 do note_id(ARGV[seq], seq) end "
+        "local known = {0, 0} "
+        "for i = 1, 6000 do if seen_id(ARGV[i], 3000) == 'known' then "
+        "local at = i > 3000 and 2 or 1; known[at] = known[at] + 1 end end return known"
+    )
+    probe = Script(IDENTITY, FENCE, here / "ids.lua", source)
+    ids = [keys.message_id(room_id, "alice", f"{n}") for n in range(6000)]
+    known, wrong = await probe.run(redis, keys.room(room_id)[:9], ids)
+    assert known == 3000
+    assert wrong < 60
+    assert await redis.strlen(f"{keys.room(room_id).prefix}ids") < 12_000
+
+
+async def test_a_young_room_asks_nothing_and_costs_one_command(bench: Bench) -> None:
+    """Within the window the memory of ids is all there is; the filter is written behind it."""
+    room_id = await bench.group("alice")
+    before = (await bench.redis.info("commandstats")).get("cmdstat_bitfield", {"calls": 0})
+    request = replace(message(room_id, "alice"), ask_archive=True)
+    assert await bench.outcome(request, asked=False) == "ok"
+    after = (await bench.redis.info("commandstats"))["cmdstat_bitfield"]
+    assert after["calls"] == before["calls"] + 1

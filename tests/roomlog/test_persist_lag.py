@@ -1,0 +1,60 @@
+"""The lag of a message to the table, as an instance counts it."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from rts_server import metrics
+from rts_server.roomlog import persist_lag as lag
+from rts_server.roomlog.persist_lag import PersistLag
+from tests.roomlog.deployed import Deployed
+from tests.waiting import eventually
+
+
+def counted() -> float:
+    """All observations, whichever bucket they fell into."""
+    return float(sum(bucket.get() for bucket in metrics.STORED_SECONDS._buckets))
+
+
+async def test_a_look_that_fails_is_not_the_last(
+    deployed: Deployed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever it raised: the next message is looked for."""
+    monkeypatch.setattr(lag, "EVERY", 0.0)
+    archive, asked = deployed.parts.archive, 0
+
+    async def message(room_id: str, message_id: str) -> object:
+        nonlocal asked
+        asked += 1
+        if asked == 1:
+            raise RuntimeError("cannot schedule new futures")
+        return object()
+
+    monkeypatch.setattr(archive, "message", message)
+    looking, before = PersistLag(archive), counted()
+
+    async def offered() -> bool:
+        looking.offer("room", "message", asyncio.get_running_loop().time())
+        return counted() > before
+
+    await eventually(offered)
+    await looking.close()
+
+
+async def test_one_message_at_a_time_is_looked_for(deployed: Deployed) -> None:
+    """Told when the table shows it, not when the queue has it; others meanwhile are passed over."""
+    room_id = await deployed.group("alice")
+    before, seconds = counted(), metrics.STORED_SECONDS._sum.get()
+    done = [await deployed.send(room_id, "alice", f"m{n}") for n in range(3)]
+    waiting = await deployed.outbox()
+    for _, entry, fields in waiting:
+        notice = (fields[b"r"].decode(), fields[b"k"].decode(), entry.decode())
+        deployed.parts.fates.notice([notice])
+    assert [await one.fate for one in done] == ["queued"] * 3
+    await asyncio.sleep(3 * lag.LOOKS[0])
+    assert counted() == before
+    await deployed.store()
+    await eventually(lambda: counted() == before + 1)
+    assert metrics.STORED_SECONDS._sum.get() - seconds >= 3 * lag.LOOKS[0]

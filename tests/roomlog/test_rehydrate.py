@@ -1,0 +1,349 @@
+"""Cold loads: drained first, once, under one claim, and never half."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+from redis.asyncio import Redis
+
+from rts_server import errors, keys, metrics
+from rts_server.auth import Identity
+from rts_server.config import Settings
+from rts_server.persistence.stored_items import StoredMember, StoredRoom
+from rts_server.roomlog import rehydrate as cold
+from rts_server.roomlog.request import MembershipChange, NewMember
+from tests.roomlog.bench import HOT, Bench
+from tests.roomlog.deployed import Deployed
+
+
+def seqs(standing: Any) -> dict[str, tuple[int, int]]:
+    """(read_seq, unread) per user."""
+    return {user: (seat.read_seq, seat.unread) for user, seat in standing.seats.items()}
+
+
+async def barriers(deployed: Deployed) -> list[str]:
+    """Nonces of the barriers that wait."""
+    return [fields[b"b"].decode() for _, _, fields in await deployed.outbox() if b"b" in fields]
+
+
+async def until_barrier(deployed: Deployed) -> str:
+    """The nonce of the one barrier, as soon as it is there."""
+    while not (found := await barriers(deployed)):
+        continue
+    (nonce,) = found
+    return nonce
+
+
+async def test_a_group_without_members_is_a_room(deployed: Deployed) -> None:
+    """Declared without members it survives the loss of Redis, and takes its first one then."""
+    room_id, created, done = await deployed.parts.declarations.group(
+        "ops", "case-1", {"name": "Case"}
+    )
+    assert created
+    await deployed.store()
+    assert await done.fate == "stored"
+    await deployed.redis.flushall()
+    async with deployed.relaying():
+        wanted = MembershipChange(joining=(NewMember("alice", "owner"),))
+        changed = await deployed.parts.declarations.change(room_id, "ops", wanted)
+        assert [await one.fate for one in changed.done] == ["stored"]
+    stored = await deployed.parts.archive.room(room_id)
+    assert stored is not None
+    assert (stored.epoch, stored.room and stored.room["name"]) == (2, "Case")
+
+
+async def test_a_deleted_room_stays_deleted(deployed: Deployed) -> None:
+    """After the loss of Redis too: no member of before, none who is added late."""
+    room_id = await deployed.group("alice", "bob")
+    await deployed.send(room_id, "alice", "m0")
+    done = await deployed.parts.operated.delete(room_id, "ops")
+    assert set(done.picked("go")) == {"alice", "bob"}
+    (told,) = [f[b"d"] for _, _, f in await deployed.outbox() if b"expiry" in f[b"d"]]
+    assert json.loads(told)["expiry"]["room_id"] == room_id
+    await deployed.store()
+    assert await done.fate == "stored"
+    await deployed.redis.flushall()
+    async with deployed.relaying():
+        wanted = MembershipChange(joining=(NewMember("alice", "owner"),))
+        with pytest.raises(errors.NotFound):
+            await deployed.parts.declarations.change(room_id, "ops", wanted)
+    assert [one.state for one in await deployed.parts.archive.members(room_id)] == ["out", "out"]
+    with pytest.raises(errors.Gone):
+        await deployed.parts.operated.public(room_id)
+
+
+async def test_what_redis_lost_comes_back_under_a_new_epoch(deployed: Deployed) -> None:
+    """Members, cursors, seq, last message and what does not count; room.epoch tells prev."""
+    room_id = await deployed.group("alice", "bob")
+    for n in range(3):
+        await deployed.send(room_id, "alice", f"m{n}", f"text {n}")
+    await deployed.parts.memberships.add(room_id, "alice", ["carol"], "admin")
+    await deployed.store()
+    before = await deployed.parts.standings.join(room_id, ["alice", "bob", "carol"])
+    loads = metrics.COLD_LOADS.labels("ok")._value
+    counted = loads.get()
+    await deployed.redis.flushall()
+    assert await deployed.parts.standings.join(room_id, ["alice"]) is None
+    async with deployed.relaying():
+        done = await deployed.send(room_id, "bob", "m3")
+    assert done.appended is not None
+    assert (done.appended.epoch, done.appended.offset, done.appended.seq) == (2, 2, 5)
+    after = await deployed.parts.standings.join(room_id, ["alice", "bob", "carol"])
+    assert before is not None
+    assert after is not None
+    assert seqs(before) == {"alice": (3, 0), "bob": (0, 3), "carol": (3, 0)}
+    assert seqs(after) == {"alice": (3, 1), "bob": (5, 0), "carol": (3, 1)}
+    assert {user: seat and seat.role for user, seat in after.seats.items()} == {
+        "alice": "owner", "bob": "member", "carol": "admin",
+    }  # fmt: skip
+    assert before.position == (1, 7)
+    assert after.starts == [(1, 0), (2, 4)]
+    opened, _ = await Bench(deployed.redis).events(room_id)
+    assert (opened["type"], opened["data"]) == ("room.epoch", {"prev": [1, 7]})
+    assert {**before.room, "metadata": {}} == {**after.room, "metadata": {}}
+    assert loads.get() == counted + 1
+
+
+async def test_nothing_is_read_before_the_barrier_is_stored(deployed: Deployed) -> None:
+    """What was queued before the loss is in the loaded room: drain, then load."""
+    room_id = await deployed.group("alice", "bob")
+    await deployed.send(room_id, "alice", "late")
+    in_flight = await deployed.outbox()
+    await deployed.redis.flushall()
+    sending = asyncio.create_task(deployed.send(room_id, "bob", "m"))
+    await until_barrier(deployed)
+    assert await Bench(deployed.redis).state(room_id) == "cold"
+    stored = await deployed.parts.archive.room(room_id)
+    assert stored is not None
+    assert stored.epoch == 1
+    deployed.deliver(fields for _, _, fields in in_flight)  # then, in its turn, the barrier
+    await deployed.store()
+    done = await sending
+    assert done.appended is not None
+    assert (done.appended.epoch, done.appended.seq) == (2, 2)
+    assert [e["type"] for e in await Bench(deployed.redis).events(room_id)] == [
+        "room.epoch", "message.new",
+    ]  # fmt: skip
+
+
+async def test_one_loader_works_and_the_others_wait(deployed: Deployed) -> None:
+    """Many commands of two processes on a cold room: one barrier, one epoch, all answered."""
+    room_id = await deployed.group("alice", "bob")
+    await deployed.redis.flushall()
+    async with Deployed(deployed.settings, deployed.redis) as other:
+        sends = [
+            asyncio.create_task(one.send(room_id, "alice", f"{name}{n}"))
+            for name, one in (("a", deployed), ("b", other))
+            for n in range(5)
+        ]
+        await until_barrier(deployed)
+        async with deployed.relaying():
+            done = await asyncio.gather(*sends)
+    places = sorted((d.appended.epoch, d.appended.offset) for d in done if d.appended)
+    assert places == [(2, offset) for offset in range(2, 12)]
+    stored = await deployed.parts.archive.room(room_id)
+    assert stored is not None
+    assert stored.epoch == 2
+
+
+async def test_a_room_that_is_nowhere_opens_no_epoch(deployed: Deployed) -> None:
+    """not_found leaves no claim behind and nothing in the archive."""
+    with pytest.raises(errors.NotFound):
+        await deployed.send("nowhere", "alice", "m")
+    assert await deployed.parts.archive.room("nowhere") is None
+    assert await deployed.redis.keys("*nowhere*") == []
+    assert await deployed.outbox() == []
+
+
+async def test_a_new_room_needs_no_barrier(deployed: Deployed) -> None:
+    """Creation works while nothing is stored: no epoch was ever opened, nothing can be queued."""
+    command = {"type": "group", "client_room_id": "new", "members": ["bob"]}
+    room_id, created, done = await deployed.parts.rooms.create(Identity("alice", 0), command)
+    assert created
+    assert await barriers(deployed) == []
+    assert done.appended is not None
+    assert (done.appended.epoch, done.appended.offset) == (1, 2)
+    assert not done.fate.done()
+    await deployed.store()
+    assert await done.fate == "stored"
+    again = await deployed.parts.rooms.create(Identity("alice", 0), command)
+    assert again[:2] == (room_id, False)
+
+
+@asynccontextmanager
+async def refusing(deployed: Deployed) -> AsyncIterator[None]:
+    """DynamoDB throttles every read."""
+    hooks = deployed.parts.archive._client.meta.events
+
+    def refuse(**_: Any) -> None:
+        raise ClientError({"Error": {"Code": "ThrottlingException", "Message": ""}}, "GetItem")
+
+    hooks.register_first("before-call.dynamodb.GetItem", refuse)
+    try:
+        yield
+    finally:
+        hooks.unregister("before-call.dynamodb.GetItem", refuse)
+
+
+async def test_an_archive_that_is_away_is_unavailable_and_the_claim_is_free(
+    deployed: Deployed,
+) -> None:
+    """Nothing is installed without the archive; the next command tries at once."""
+    room_id = await deployed.group("alice")
+    await deployed.redis.flushall()
+    async with refusing(deployed):
+        with pytest.raises(errors.Unavailable):
+            await deployed.send(room_id, "alice", "m")
+        assert await deployed.redis.keys("*") == []
+    async with deployed.relaying():
+        assert (await deployed.send(room_id, "alice", "m")).appended is not None
+
+
+async def test_a_lost_claim_installs_nothing(deployed: Deployed) -> None:
+    """Whoever lost his claim while he waited gives up; the new claimant loads."""
+    room_id = await deployed.group("alice")
+    await deployed.redis.flushall()
+    sending = asyncio.create_task(deployed.send(room_id, "alice", "m"))
+    nonce = await until_barrier(deployed)
+    await deployed.redis.set(keys.room(room_id).claim, "somebody else")
+    with pytest.raises(errors.Unavailable):
+        await sending
+    assert await deployed.redis.get(keys.room(room_id).claim) == b"somebody else"
+    await deployed.store()
+    stored = await deployed.parts.archive.room(room_id)
+    assert stored is not None
+    assert (stored.barrier, stored.epoch) == (nonce, 1)
+
+
+async def test_a_load_outlives_the_command_that_began_it(deployed: Deployed) -> None:
+    """A client that goes away does not leave the room half loaded."""
+    room_id = await deployed.group("alice")
+    await deployed.redis.flushall()
+    sending = asyncio.create_task(deployed.send(room_id, "alice", "m"))
+    await until_barrier(deployed)
+    sending.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await sending
+    await deployed.store()
+    while await Bench(deployed.redis).state(room_id) != "warm":
+        continue
+    assert not await deployed.redis.exists(keys.room(room_id).claim)
+
+
+async def test_a_claim_of_a_command_that_is_gone_is_given_back(deployed: Deployed) -> None:
+    """Its deadline passed while Redis was slow: the next one loads, and need not wait for it."""
+    room_id = await deployed.group("alice")
+    await deployed.redis.flushall()
+    await deployed.redis.client_pause(200)
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.05):
+            await deployed.send(room_id, "alice", "late")
+    async with deployed.relaying():
+        done = await deployed.send(room_id, "alice", "next")
+        assert await done.fate == "queued"
+
+
+async def test_a_quiet_room_wakes_as_it_was(redis: Redis, valkey_url: str, tables: None) -> None:
+    """Hot keys expired: members and cursors come back, no barrier, no epoch, no event."""
+    settings = Settings(redis_url=valkey_url, hot_log_ttl=1.0, hot_log_floor=0.0)
+    async with Deployed(settings, redis) as deployed:
+        room_id = await deployed.group("alice", "bob")
+        await deployed.send(room_id, "alice", "m0")
+        await deployed.parts.memberships.add(room_id, "alice", ["carol"], "member")
+        await deployed.store()
+        before = await deployed.parts.standings.join(room_id, ["alice", "bob", "carol"])
+        for name in HOT:
+            await redis.pexpire(getattr(keys.room(room_id), name), 0)
+        await redis.hset(keys.room(room_id).head, "touched", 1)  # long ago
+        deployed.settings = replace(settings, hot_log_ttl=60.0)
+        done = await deployed.send(room_id, "bob", "m1")
+        assert done.appended is not None
+        assert before is not None
+        assert (done.appended.epoch, done.appended.offset) == (1, before.position[1] + 1)
+        after = await deployed.parts.standings.join(room_id, ["alice", "bob", "carol"])
+        assert seqs(before) == {"alice": (1, 0), "bob": (0, 1), "carol": (1, 0)}
+        assert seqs(after) == {"alice": (1, 1), "bob": (3, 0), "carol": (1, 1)}
+        assert await barriers(deployed) == []
+
+
+async def test_installing_leaves_the_outbox_alone(bench: Bench) -> None:
+    """What waits for the queue is not the loader's: entries stay, also of the room itself."""
+    room_id = await bench.group("alice")
+    waiting = await bench.outbox(room_id)
+    await bench.redis.delete(keys.room(room_id).members)
+    await bench.redis.set(keys.room(room_id).claim, "nonce")
+    assert await bench.install(room_id, ["alice"]) == "ok"
+    assert await bench.outbox(room_id) == waiting
+
+
+@pytest.mark.parametrize(
+    ("harm", "answer"), [("claim", "stolen"), ("warm", "warm"), ("epoch", "moved")]
+)
+async def test_an_install_that_comes_late_changes_nothing(
+    bench: Bench, harm: str, answer: str
+) -> None:
+    """The claim is another's, the room is warm again, or its epoch is not behind."""
+    room_id = await bench.group("alice")
+    claim = keys.room(room_id).claim
+    await bench.redis.set(claim, "other" if harm == "claim" else "nonce")
+    if harm == "epoch":
+        await bench.redis.delete(keys.room(room_id).members)
+    before = {k: v for k, v in (await bench.dump()).items() if k != claim.encode()}
+    assert await bench.install(room_id, ["alice"], epoch=1 if harm == "epoch" else 2) == answer
+    assert {k: v for k, v in (await bench.dump()).items() if k != claim.encode()} == before
+
+
+async def test_a_barrier_needs_the_claim(bench: Bench) -> None:
+    """Without it nothing is queued; with it the claim lives on."""
+    claim = keys.room("room").claim
+    args: list[str | int] = ["room", "nonce", "origin", "{}", 60_000]
+    assert await bench.run("barrier", "room", *args) == 0
+    await bench.redis.set(claim, "other")
+    assert await bench.run("barrier", "room", *args) == 0
+    assert await bench.outbox("room") == []
+    await bench.redis.set(claim, "nonce", px=1_000)
+    assert await bench.run("barrier", "room", *args) == 1
+    assert await bench.redis.pttl(claim) > 1_000
+    assert [entry[b"b"] for entry in await bench.outbox("room")] == [b"nonce"]
+
+
+async def test_a_barrier_on_a_foreign_outbox_leaves_the_claim_as_it_was(bench: Bench) -> None:
+    """A script that cannot queue its barrier has written nothing before."""
+    claim = keys.room("room").claim
+    await bench.redis.set(claim, "nonce", px=5_000)
+    await bench.redis.set(keys.room("room").outbox, "x")
+    with pytest.raises(Exception, match="WRONGTYPE"):
+        await bench.run("barrier", "room", "room", "nonce", "origin", "{}", 60_000)
+    assert await bench.redis.pttl(claim) <= 5_000
+
+
+def test_the_position_before_is_the_highest_that_is_known() -> None:
+    """Events of members count as well as those of the room."""
+
+    def member(epoch: int, offset: int) -> StoredMember:
+        return StoredMember("r", "u", "out", "member", None, "", 0, 0, 0, epoch, offset)
+
+    stored = StoredRoom("r", {}, position=(2, 5))
+    assert cold.last_position(stored, []) == (2, 5)
+    assert cold.last_position(stored, [member(2, 6), member(1, 9)]) == (2, 6)
+
+
+def test_the_first_event_of_an_epoch_is_json() -> None:
+    """Two halves around the time, whatever the room is called."""
+    first, second = cold._epoch_event("r-_0", 7, (6, 5))
+    assert json.loads(f"{first}2026-11-23T10:00:00.000Z{second}") == {
+        "type": "room.epoch",
+        "ts": "2026-11-23T10:00:00.000Z",
+        "room_id": "r-_0",
+        "epoch": 7,
+        "offset": 1,
+        "data": {"prev": [6, 5]},
+    }
+    assert cold.milliseconds("1970-01-01T00:00:01.005Z") == 1005

@@ -1,0 +1,55 @@
+"""Calls of append.lua, on a real Valkey that forgets its scripts."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+from redis.asyncio import BlockingConnectionPool, Redis
+
+from rts_server import keys
+from rts_server.redis_client.pipeline import RedisPipeline
+from rts_server.roomlog.script import AppendScript
+from tests.roomlog.bench import FAR, Bench, group, message
+from tests.waiting import eventually
+
+
+@pytest.fixture
+async def appender(redis: Redis, valkey_url: str) -> AsyncIterator[AppendScript]:
+    """On a link of its own."""
+    made = AppendScript(
+        RedisPipeline(BlockingConnectionPool.from_url(valkey_url, protocol=2)), redis
+    )
+    yield made
+    await made.close()
+
+
+async def test_a_lost_script_is_loaded_and_each_call_runs_once(
+    bench: Bench, appender: AppendScript
+) -> None:
+    """A hundred calls of one turn, none of which ran; then as many that find it."""
+    room_id = await bench.group("alice", "bob")
+    seqs = []
+    for half in ("a", "b"):
+        await bench.redis.script_flush()
+        requests = [message(room_id, "alice", f"{half}-{n}") for n in range(100)]
+        calls = [one.call(bench.settings, "origin", "nonce", FAR, True) for one in requests]
+        answers = await asyncio.gather(*map(appender.call, calls))
+        assert {answer[0] for answer in answers} == {b"ok"}
+        seqs += [answer[4] for answer in answers]
+    assert seqs == list(range(1, 201))
+
+
+async def test_a_claim_nobody_waits_for_is_given_back(bench: Bench, appender: AppendScript) -> None:
+    """The command is gone before its answer `cold`: who comes next loads the room."""
+    request = group("alice")
+    call = request.call(bench.settings, "origin", "gone", FAR, True)
+    claim = keys.room(request.room_id).claim
+    appender.call(call).cancel()
+    await appender.call(message("other", "alice").call(bench.settings, "origin", "n", FAR, True))
+    await eventually(lambda: _free(bench.redis, claim))
+
+
+async def _free(redis: Redis, claim: str) -> bool:
+    return await redis.get(claim) is None

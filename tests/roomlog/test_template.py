@@ -1,0 +1,93 @@
+"""Texts with holes: only our own holes are holes, whatever a user writes."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rts_server.roomlog import template
+from rts_server.roomlog.template import Slot, hole, pieces, stamped
+
+FILLED = {
+    Slot.EPOCH: "3",
+    Slot.OFFSET: "14",
+    Slot.SEQ: "159",
+    Slot.TS: "2026-11-23T10:00:00.000Z",
+    Slot.MEMBER_COUNT: "2",
+    Slot.MEMBERS: '[{"user_id":"a"}]',
+    Slot.USER_IDS: '["a","b"]',
+}
+LOOKALIKE = st.sampled_from(
+    ["@0123456789abcdef:3@", '"@x:1@"', '\\"@', "@:1@", "@", '"', "\\", ":1@", "\u2028", "\x00"]
+)
+TEXTS = st.text(st.characters(exclude_categories=["Cs"])) | LOOKALIKE
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**63), 2**63 - 1) | TEXTS | st.sampled_from(Slot),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(TEXTS, inner, max_size=4),
+    max_leaves=12,
+)
+
+
+def filled(cut: list[str | int]) -> str:
+    """What append.lua makes of pieces."""
+    return "".join(FILLED[Slot(p)] if isinstance(p, int) else p for p in cut)
+
+
+def with_holes(value: Any) -> Any:
+    """The value with a hole for each slot in it."""
+    if isinstance(value, Slot):
+        return hole(value)
+    if isinstance(value, dict):
+        return {key: with_holes(item) for key, item in value.items()}
+    return [with_holes(item) for item in value] if isinstance(value, list) else value
+
+
+def meant(value: Any) -> Any:
+    """The value with each slot as the script fills it."""
+    if isinstance(value, Slot):
+        return FILLED[value] if value is Slot.TS else json.loads(FILLED[value])
+    if isinstance(value, dict):
+        return {key: meant(item) for key, item in value.items()}
+    return [meant(item) for item in value] if isinstance(value, list) else value
+
+
+@given(JSON)
+def test_filled_pieces_are_the_value(value: Any) -> None:
+    """Whatever JSON surrounds the holes, the filled text is that JSON with the slots' values."""
+    cut = pieces(with_holes(value))
+    assert orjson.loads(filled(cut)) == meant(value)
+    assert all(isinstance(piece, str) or piece in set(Slot) for piece in cut)
+
+
+@given(TEXTS, st.sampled_from(Slot))
+def test_a_users_text_makes_no_hole(text: str, slot: Slot) -> None:
+    """What looks like a hole, but was written outside this process, stays text."""
+    other = hole(slot).replace(template._NONCE, "0" * len(template._NONCE))
+    for written in (text, other, text + other, other + text, f'"{other}"'):
+        assert pieces({"text": written}) == [orjson.dumps({"text": written}).decode()]
+        assert pieces({written: written}) == [orjson.dumps({written: written}).decode()]
+
+
+def test_the_nonce_is_never_written_out() -> None:
+    """Literals that leave this process do not tell what a hole looks like."""
+    cut = pieces({"a": [hole(slot) for slot in Slot], "b": hole(Slot.TS)})
+    assert template._NONCE not in "".join(str(piece) for piece in cut)
+    assert [piece for piece in cut if isinstance(piece, int)] == [*Slot, Slot.TS]
+
+
+@pytest.mark.parametrize("slot", Slot)
+def test_every_slot_is_one_digit(slot: Slot) -> None:
+    """The pattern of a hole knows one digit."""
+    assert pieces([hole(slot)])[1 if slot is not Slot.TS else 2] == slot
+
+
+def test_stamped_is_the_object_with_the_time_of_the_log() -> None:
+    """Only the hole of the time is filled; the object itself stays as it was."""
+    value = {"text": "a", "version": 2, "edited_at": hole(Slot.TS)}
+    assert stamped(value, "now") == {"text": "a", "version": 2, "edited_at": "now"}
+    assert value["edited_at"] == hole(Slot.TS)

@@ -1,0 +1,102 @@
+"""Processes that end with their parent."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from rts_server.tools.dev.managed_process import BY_SIGNAL, ManagedProcess
+from tests.tools.dev.processes import running, until_gone
+from tests.waiting import until
+
+BONDS = [
+    pytest.param(True, id="signal", marks=pytest.mark.skipif(not BY_SIGNAL, reason="Linux")),
+    pytest.param(False, id="pipe"),
+]
+POLITE = """
+import signal, sys, time
+def end(*_):
+    print("saved", flush=True)
+    sys.exit(3)
+signal.signal(signal.SIGTERM, end)
+print("up", flush=True)
+while True: time.sleep(0.02)
+"""
+STUBBORN = """
+import signal, subprocess, sys, time
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+print(subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"]).pid, flush=True)
+while True: time.sleep(0.02)
+"""
+PARENT = """
+import sys, time
+from pathlib import Path
+from rts_server.tools.dev.managed_process import Child
+child = Child("x", [sys.executable, "-c", {code!r}], log=Path({log!r}), environment={{}})
+child.start(by_signal={by_signal})
+print(child.pid, flush=True)
+time.sleep(60)
+"""
+
+
+def child_of(code: str, tmp_path: Path) -> ManagedProcess:
+    command = [sys.executable, "-c", code]
+    return ManagedProcess("x", command, log=tmp_path / "log", environment=dict(os.environ))
+
+
+@pytest.fixture
+def polite(tmp_path: Path) -> Iterator[ManagedProcess]:
+    child = child_of(POLITE, tmp_path)
+    yield child
+    child.kill()
+
+
+@pytest.mark.parametrize("by_signal", BONDS)
+def test_stop_lets_it_save(polite: ManagedProcess, by_signal: bool) -> None:
+    """SIGTERM comes first, and the exit status is the child's own."""
+    polite.start(by_signal=by_signal)
+    until(lambda: polite.last_words() == "up")
+    polite.stop(4)
+    assert not polite.alive
+    assert (polite.status, polite.last_words()) == (3, "saved")
+
+
+def test_stopped_ones_end_too(polite: ManagedProcess) -> None:
+    """A child under SIGSTOP is woken so that it can save."""
+    polite.start()
+    until(lambda: polite.last_words() == "up")
+    polite.signal(signal.SIGSTOP)
+    polite.stop(4)
+    assert polite.last_words() == "saved"
+
+
+@pytest.mark.parametrize("by_signal", BONDS)
+def test_stubborn_ones_are_killed_with_their_own(tmp_path: Path, by_signal: bool) -> None:
+    """What ignores SIGTERM is killed at the deadline, and so is all that it started."""
+    child = child_of(STUBBORN, tmp_path)
+    child.start(by_signal=by_signal)
+    until(child.last_words)
+    grandchild = int(child.last_words())
+    child.stop(0.3)
+    until_gone([grandchild])
+
+
+@pytest.mark.parametrize("by_signal", BONDS)
+def test_it_saves_and_ends_when_the_parent_is_killed(tmp_path: Path, by_signal: bool) -> None:
+    """SIGKILL of the parent is SIGTERM for the child."""
+    log = tmp_path / "log"
+    code = PARENT.format(code=POLITE, log=str(log), by_signal=by_signal)
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as parent:
+        assert parent.stdout is not None
+        pid = int(parent.stdout.readline())
+        until(lambda: log.exists() and "up" in log.read_text())
+        assert running(pid)
+        parent.kill()
+    until_gone([pid])
+    assert "saved" in log.read_text()

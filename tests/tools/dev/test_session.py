@@ -1,0 +1,183 @@
+"""`rts-server dev` as a person runs it: a process of its own, with two web instances."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+
+from rts_server.tools.dev import ports
+from tests.tools.dev.processes import clean_environment, group, until_gone
+from tests.waiting import PATIENCE, promised, until
+
+
+def two_free_ports() -> int:
+    """The first of two consecutive free ports, where no system puts outgoing connections."""
+    return next(port for port in range(18_000, 20_000) if ports.free(port) and ports.free(port + 1))
+
+
+@dataclass
+class Dev:
+    """One data directory and the run on it."""
+
+    data: Path
+    port: int = field(default_factory=two_free_ports)
+    process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Until both web processes are there."""
+        self.data.mkdir(exist_ok=True)
+        options = ["--instances=2", f"--port={self.port}", f"--data={self.data}"]
+        with self.output.open("wb") as output:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "rts_server", "dev", *options],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                # A profile that does not exist: nothing here may look for the person's account.
+                env=clean_environment() | {"AWS_PROFILE": "nobody"},
+                start_new_session=True,
+            )
+        until(lambda: self.process is None or self.process.poll() is not None or self.up())
+        assert self.up(), self.output.read_text()
+
+    @property
+    def output(self) -> Path:
+        return self.data / "terminal.txt"
+
+    def up(self) -> bool:
+        return "web" in self.parts()
+
+    def parts(self) -> dict[str, Any]:
+        """`stack.json` of this run."""
+        with suppress(OSError):
+            noted: dict[str, Any] = json.loads((self.data / "stack.json").read_text())
+            if self.process and noted["pid"] == self.process.pid:
+                return noted
+        return {}
+
+    def pids(self) -> list[int]:
+        """All processes below this one, the functions of the local AWS too."""
+        parts = self.parts()
+        leaders = [parts[name]["pid"] for name in ("valkey", "aws", "relay")]
+        leaders += [web["pid"] for web in parts["web"]]
+        return [pid for leader in leaders for pid in group(leader)]
+
+    def redis(self) -> redis.Redis:
+        return redis.Redis.from_url(self.parts()["valkey"]["url"])
+
+    def kill(self) -> None:
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+
+
+@pytest.fixture(scope="module")
+def dev(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dev]:
+    dev = Dev(tmp_path_factory.mktemp("dev"))
+    dev.start()
+    yield dev
+    dev.kill()
+
+
+def test_each_instance_answers_on_its_own_port(dev: Dev) -> None:
+    """Two web processes on consecutive ports, each its own process."""
+    webs = dev.parts()["web"]
+    assert [web["port"] for web in webs] == [dev.port, dev.port + 1]
+    assert len({web["pid"] for web in webs}) == 2
+    for web in webs:
+        assert ports.says_ok(f"{web['url']}/health/live")
+
+
+def test_the_terminal_shows_how_to_go_on(dev: Dev) -> None:
+    """Address, two tokens that are valid here, and a client to paste."""
+    shown = dev.output.read_text()
+    assert f"http://127.0.0.1:{dev.port}" in shown
+    assert "/chat" in shown
+    assert "socket.io-client" in shown
+    for user in ("alice", "bob"):
+        line = next(line for line in shown.splitlines() if line.strip().startswith(user))
+        assert line.split()[1].count(".") == 2
+
+
+def test_only_this_machine_is_served(dev: Dev) -> None:
+    """Every listener of the stack is bound to 127.0.0.1."""
+    parts = dev.parts()
+    for url in (parts["valkey"]["url"], parts["aws"]["url"], *(w["url"] for w in parts["web"])):
+        assert "//127.0.0.1:" in url
+    assert dev.redis().config_get("bind") == {"bind": "127.0.0.1"}
+    assert dev.redis().config_get("maxmemory-policy") == {"maxmemory-policy": "noeviction"}
+
+
+def test_a_second_run_is_refused(dev: Dev) -> None:
+    """On the same ports or the same data: one sentence, exit code 1, the first run untouched."""
+    for port, says in ((dev.port, f"Port {dev.port}"), (two_free_ports(), "already running")):
+        second = subprocess.run(
+            [sys.executable, "-m", "rts_server", "dev", f"--port={port}", f"--data={dev.data}"],
+            env=clean_environment(),
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE,
+        )
+        assert second.returncode == 1
+        assert says in second.stderr
+        assert second.stderr.count("\n") == 1
+    assert dev.up()
+
+
+def test_what_dies_is_started_again(dev: Dev) -> None:
+    """A killed web process, the relay and Valkey are back on their ports, each a new process."""
+    before = dev.parts()
+    victims = [before["web"][1]["pid"], before["relay"]["pid"], before["valkey"]["pid"]]
+    for pid in victims:
+        os.kill(pid, signal.SIGKILL)
+
+    def back() -> bool:
+        now = dev.parts()
+        return not {now["web"][1]["pid"], now["relay"]["pid"], now["valkey"]["pid"]} & set(victims)
+
+    took = until(back)
+    assert took >= 1.8, "2 s between death and start"
+    now = dev.parts()
+    assert now["valkey"]["url"] == before["valkey"]["url"]
+    assert now["web"][0] == before["web"][0]
+    url = now["web"][1]["url"]
+    until(lambda: ports.says_ok(f"{url}/health/live"))
+
+
+def test_nothing_outlives_a_killed_parent_and_data_survive(dev: Dev) -> None:
+    """SIGKILL of the parent ends every child in 5 s; the next start has the data, in 10 s."""
+    dev.redis().set("kept", "yes")
+    secret = (dev.data / "secret").read_text()
+    pids = dev.pids()
+    assert len(pids) >= 6
+    dev.kill()
+    with promised(5):
+        until_gone(pids)
+    with promised(10):
+        dev.start()
+    assert dev.redis().get("kept") == b"yes"
+    assert (dev.data / "secret").read_text() == secret
+    assert "unchanged" in dev.output.read_text()
+
+
+def test_ctrl_c_ends_everything(dev: Dev) -> None:
+    """Ctrl-C ends all in 5 s with exit code 0, also with a part that hangs."""
+    assert dev.process is not None
+    pids = dev.pids()
+    os.kill(dev.parts()["web"][0]["pid"], signal.SIGSTOP)
+    with promised(5):
+        dev.process.send_signal(signal.SIGINT)
+        assert dev.process.wait(PATIENCE) == 0
+        until_gone(pids)
+    assert not (dev.data / "stack.json").exists()

@@ -1,0 +1,93 @@
+"""The list of a user's rooms: by activity, with totals, in few round trips."""
+
+from __future__ import annotations
+
+from typing import cast
+
+import pytest
+from redis.asyncio import Redis
+
+from rts_server import keys
+from rts_server.config import Settings
+from rts_server.persistence.archive import Archive
+from rts_server.persistence.stored_items import StoredMember
+from rts_server.persistence.user_rooms import Membership, UserRooms
+from rts_server.roomlog import events
+from rts_server.roomlog.drains import RoomDrains
+from rts_server.views.inbox import NOBODY, Inboxes
+from rts_server.views.snapshots import SnapshotReader
+from tests.roomlog.bench import Bench, message, round_trips
+from tests.roomlog.deployed import Deployed
+
+ROOMS = 500
+
+
+def lists(redis: Redis, archive: object = None) -> Inboxes:
+    """Without an archive: all is warm."""
+    kept = cast(Archive, archive)
+    drains = RoomDrains(Settings(jwt_secret="x"), "origin", redis, kept)
+    return Inboxes(kept, UserRooms(redis), SnapshotReader(redis), drains)
+
+
+async def of_alice(bench: Bench, rooms: int) -> list[str]:
+    """Rooms of alice and bob, the index complete."""
+    room_ids = [await bench.group("alice", "bob", room=f"r{n}") for n in range(rooms)]
+    index = UserRooms(bench.redis)
+    await index.note_all([("alice", Membership(r, 1, 2, "in")) for r in room_ids])
+    await index.complete("alice")
+    return room_ids
+
+
+async def test_five_hundred_rooms_in_three_round_trips(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The index, then all rooms at once."""
+    room_ids = await of_alice(bench, ROOMS)
+    chat_lists = lists(bench.redis)
+    await chat_lists.of("alice")  # scripts are loaded now
+    trips = round_trips(monkeypatch)
+    found = await chat_lists.of("alice")
+    assert {row.room_id for row in found.rows} == set(room_ids)
+    assert len(trips) <= 3
+
+
+async def test_the_list_is_by_activity_and_pages_by_cursor(bench: Bench) -> None:
+    """Newest first; hidden rooms are another list; muted and hidden ones count in no total."""
+    one, two, three = await of_alice(bench, 3)
+    for n, room_id in enumerate((two, one, three, two)):
+        await bench.append(message(room_id, "bob", f"m-{n}"))
+        await bench.redis.hset(keys.room(room_id).head, "last_ms", n)
+    chat_lists = lists(bench.redis)
+    found = await chat_lists.of("alice")
+    assert found.unread == {"total": 4, "rooms": 3}
+    order = [row.room_id for row in found.rows]
+    assert order == [two, three, one]
+    first = found.rows[0]
+    rest = found.after((first.active_ms, first.room_id), hidden=False)
+    assert [row.room_id for row in rest] == order[1:]
+    await bench.append(events.settings_changed(two, "alice", {"muted": True}))
+    await bench.append(events.settings_changed(three, "alice", {"hidden": True}))
+    found = await chat_lists.of("alice")
+    assert found.unread == {"total": 1, "rooms": 1}
+    assert {row.room_id for row in found.after(None, hidden=False)} == {one, two}
+    assert [row.room_id for row in found.after(None, hidden=True)] == [three]
+
+
+async def test_a_stranger_costs_what_nobody_does(
+    deployed: Deployed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One question to the archive for each, whose answer is as long: his rooms are not read."""
+    parts = deployed.parts
+    asked: list[str] = []
+    ask = Archive.rooms_of
+
+    async def counted(self: Archive, user_id: str) -> list[StoredMember]:
+        asked.append(user_id)
+        return await ask(self, user_id)
+
+    monkeypatch.setattr(Archive, "rooms_of", counted)
+    for user_id in ("alice", "bob"):
+        await parts.user_rooms.note(user_id, f"room-of-{user_id}", 1, 1, "in")
+        await parts.user_rooms.complete(user_id)
+    assert await parts.chat_lists.acquainted("alice", ["bob", "nobody"]) == set()
+    assert asked == [NOBODY, "nobody"]

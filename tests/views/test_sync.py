@@ -1,0 +1,100 @@
+"""The answer to `sync`: whole pieces, within one budget of bytes, and every call gets on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, cast
+
+import orjson
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rts_server.config import Limits, Settings
+from rts_server.persistence.user_rooms import Membership
+from rts_server.views.inbox import Inbox, Inboxes, InboxRow
+from rts_server.views.snapshots import EventRange, Position, SnapshotReader
+from rts_server.views.sync import SyncReader
+
+BYTES = 2_000
+
+
+class Log:
+    """Rooms of one epoch whose events have the sizes given, as the hot log would tell them."""
+
+    def __init__(self, rooms: dict[str, list[int]]) -> None:
+        self._rooms = rooms
+
+    async def rooms_of(self, user_id: str) -> list[Membership]:
+        """All of them."""
+        return [Membership(room_id, 1, 1, "in") for room_id in self._rooms]
+
+    async def shown(self, user_id: str, room_ids: list[str]) -> Inbox:
+        """Every room asked for that is there."""
+        rows = [
+            InboxRow(0, room_id, {"epoch": 1, "offset": len(self._rooms[room_id])}, True, 0)
+            for room_id in room_ids
+            if room_id in self._rooms
+        ]
+        return Inbox(rows)
+
+    async def heads(
+        self, rows: list[InboxRow], cursors: dict[str, Position]
+    ) -> dict[str, Position]:
+        """All are warm."""
+        return {row.room_id: (row.shown["epoch"], row.shown["offset"]) for row in rows}
+
+    async def since(
+        self, asked: Sequence[tuple[str, Position, int]], user_id: str, budget: int
+    ) -> list[EventRange]:
+        """What lies behind each position, at most as many as asked."""
+        return [
+            EventRange((1, len(self._rooms[room_id])), self._events(room_id, position[1])[:most])
+            for room_id, position, most in asked
+        ]
+
+    def _events(self, room_id: str, offset: int) -> list[bytes]:
+        return [
+            b"1 %d " % at + orjson.dumps({"offset": at, "pad": "x" * size})
+            for at, size in enumerate(self._rooms[room_id], start=1)
+            if at > offset
+        ]
+
+
+def syncing(rooms: dict[str, list[int]]) -> SyncReader:
+    """The command over a log."""
+    settings = Settings(limits=Limits(answer_bytes=BYTES, replay_events=4))
+    fake = Log(rooms)
+    return SyncReader(settings, cast(SnapshotReader, fake), cast(Inboxes, fake))
+
+
+ROOMS = st.dictionaries(
+    st.text("abc", min_size=1, max_size=8), st.lists(st.integers(0, 700), max_size=12), max_size=6
+)
+
+
+@given(ROOMS)
+async def test_asking_on_brings_every_event_once(rooms: dict[str, list[int]]) -> None:
+    """From where an answer ended the next goes on; no answer is larger than its budget."""
+    sync = syncing(rooms)
+    missing: dict[str, Position] = dict.fromkeys(rooms, (1, 0))
+    seen: dict[str, list[int]] = {room_id: [] for room_id in rooms}
+    while missing:
+        answer = await sync.since("alice", missing)
+        assert set(answer) == set(missing)
+        assert len(orjson.dumps(answer)) <= BYTES
+        assert sum(len(told["events"]) for told in answer.values()) > 0 or not any(
+            told["has_more"] for told in answer.values()
+        )
+        missing = {}
+        for room_id, told in answer.items():
+            seen[room_id] += [event["offset"] for event in told["events"]]
+            if told["has_more"]:
+                missing[room_id] = (told["epoch"], told["offset"])
+    assert seen == {room_id: list(range(1, len(sizes) + 1)) for room_id, sizes in rooms.items()}
+
+
+async def test_a_room_that_is_not_his_is_removed() -> None:
+    """Absent and left look alike."""
+    answer: Any = await syncing({"a": []}).since("alice", {"a": (1, 0), "b": (1, 0)})
+    assert answer["b"] == {"removed": True}
+    assert answer["a"]["recovered"]

@@ -1,0 +1,134 @@
+"""Unread counts told to a user's devices, on a real Valkey."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import orjson
+import pytest
+from redis.asyncio.client import PubSub
+
+from rts_server import errors, keys
+from rts_server.persistence.user_rooms import Membership, UserRooms
+from rts_server.roomlog import events
+from rts_server.views import unread
+from rts_server.views.unread import _UNREAD, UnreadPublisher
+from tests.roomlog.bench import Bench, message, round_trips
+from tests.views.test_inbox import lists
+from tests.waiting import PATIENCE, eventually
+
+USERS = [f"user-{n}" for n in range(20)]
+
+
+async def rooms_of(bench: Bench, users: list[str]) -> dict[str, list[str]]:
+    """Two rooms for each user, in each a message of alice that he has not read."""
+    rooms: dict[str, list[str]] = {}
+    index = UserRooms(bench.redis)
+    for user in users:
+        rooms[user] = [await bench.group("alice", user, room=f"{user}-{n}") for n in (1, 2)]
+        for room_id in rooms[user]:
+            await bench.append(message(room_id, "alice", "m"))
+            await index.note_all([(user, Membership(room_id, 1, 2, "in"))])
+        await index.complete(user)
+    return rooms
+
+
+@asynccontextmanager
+async def hearing(bench: Bench, *room_ids: str) -> AsyncIterator[PubSub]:
+    """The channels of some rooms."""
+    async with bench.redis.pubsub() as channel:
+        await channel.subscribe(*map(keys.room_channel, room_ids))
+        for _ in room_ids:
+            assert await channel.get_message(timeout=PATIENCE) is not None
+        yield channel
+
+
+async def heard(channel: PubSub) -> tuple[str, dict[str, Any]]:
+    """Whom the next word is for, and what it says."""
+    async with asyncio.timeout(PATIENCE):
+        while (word := await channel.get_message(timeout=PATIENCE)) is None:
+            pass
+    kind, text = word["data"].decode().split(" ", 3)[2:]
+    return kind.removeprefix("~unread.changed@"), orjson.loads(text)
+
+
+@pytest.mark.parametrize(("muted", "totals"), [(False, (7, 3)), (True, (5, 2))])
+async def test_unread_is_told_at_the_head_to_one_user(
+    bench: Bench, muted: bool, totals: tuple[int, int]
+) -> None:
+    """With the totals of his other rooms; a muted room adds nothing to them."""
+    room_id = await bench.group("alice", "bob")
+    for n in range(2):
+        await bench.append(message(room_id, "alice", f"m{n}"))
+    if muted:
+        await bench.append(events.settings_changed(room_id, "bob", {"muted": True}))
+    async with hearing(bench, room_id) as channel:
+        where = keys.room(room_id)[:9]
+        args: list[str | int] = ["bob", room_id, keys.room_channel(room_id), 5, 2]
+        assert await _UNREAD.run(bench.redis, where, args) == b"warm"
+        assert await _UNREAD.run(bench.redis, where, ["eve", *args[1:]]) == b"not_found"
+        word = await channel.get_message(timeout=PATIENCE)
+    assert word is not None
+    epoch, offset, kind, text = word["data"].decode().split(" ", 3)
+    assert (epoch, offset, kind) == ("1", "4", "~unread.changed@bob")
+    total, rooms = totals
+    assert orjson.loads(text)["data"] == {
+        "unread": 2,
+        "read_seq": 0,
+        "total": total,
+        "rooms": rooms,
+    }
+
+
+async def test_what_moves_meanwhile_is_told_together(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of twenty users in four round trips, and once however often it moved."""
+    rooms = await rooms_of(bench, USERS)
+    monkeypatch.setattr(unread, "PAUSE", 0.0)
+    telling = UnreadPublisher(bench.redis, lists(bench.redis))
+    async with hearing(bench, *(first for first, _ in rooms.values())) as channel:
+        telling.tell_soon(USERS[0], rooms[USERS[0]][0])
+        assert (await heard(channel))[0] == USERS[0]  # scripts are loaded now
+        trips = round_trips(monkeypatch)
+        for user in USERS * 2:
+            telling.tell_soon(user, rooms[user][0])
+        told = [await heard(channel) for _ in USERS]
+        assert [user for user, _ in told] == USERS
+        assert await channel.get_message(timeout=0.01) is None
+    assert all(e["data"] == {"unread": 1, "read_seq": 0, "total": 2, "rooms": 2} for _, e in told)
+    assert len(trips) <= 4
+    await telling.close()
+
+
+async def test_who_cannot_be_read_keeps_nothing_from_others(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The rooms of one are in an archive that is away, or Redis was: the next word is told."""
+    rooms = await rooms_of(bench, USERS[:2])
+    await bench.redis.delete(keys.user_rooms(USERS[0]))
+    monkeypatch.setattr(unread, "PAUSE", 0.0)
+    telling = UnreadPublisher(bench.redis, lists(bench.redis, Away()))
+    async with hearing(bench, rooms[USERS[1]][0]) as channel:
+        for user in USERS[:2]:
+            telling.tell_soon(user, rooms[user][0])
+        assert (await heard(channel))[0] == USERS[1]
+        await bench.redis.set(keys.user_rooms(USERS[0]), "no hash")
+        telling.tell_soon(USERS[0], rooms[USERS[0]][0])
+        telling.tell_soon(USERS[1], rooms[USERS[1]][0])
+        await eventually(lambda: not telling._moved)
+        await bench.redis.delete(keys.user_rooms(USERS[0]))
+        telling.tell_soon(USERS[1], rooms[USERS[1]][0])
+        assert (await heard(channel))[0] == USERS[1]
+    await telling.close()
+
+
+class Away:
+    """An archive nobody reaches."""
+
+    async def rooms_of(self, user_id: str) -> list[Any]:
+        """Raises Unavailable."""
+        raise errors.Unavailable()
