@@ -42,9 +42,9 @@ def create_app(settings: Settings) -> web.Application:
     app = web.Application()
     parts = Services(settings, start_tracing(settings, "rts-web"))
     hearing = Subscriptions(
-        settings, parts.redis, parts.standings, parts.fates.hear, parts.origin, parts.primary
+        settings, parts.redis, parts.snapshots, parts.fates.hear, parts.origin, parts.primary
     )
-    hearing.lost.losses = parts.losses
+    hearing.lost.losses = parts.recovery
     server = Server(settings, ClientManager())
     presence = PresenceServices(settings, parts, hearing)
     tokens = Tokens(settings)
@@ -55,15 +55,15 @@ def create_app(settings: Settings) -> web.Application:
     presence.lease.lost = partial(_give_up, presence, connections, server)
     store = ObjectStore(settings)
     told = parts.receipts, parts.unread
-    greeting = SessionStart(settings, hearing, parts.chat_lists, told)
+    greeting = SessionStart(settings, hearing, parts.inboxes, told)
     uploads = Uploads(settings, store, parts.redis)
     writes = ChatWrites(parts.rooms, parts.memberships, parts.messages, parts.unread, uploads)
-    reads = ChatReads(parts.chat_lists, parts.history, parts.members, parts.sync)
+    reads = ChatReads(parts.inboxes, parts.history, parts.members, parts.sync)
     sockets = settings, server, connections
     chat = ChatNamespace(*sockets, greeting, writes, reads)
-    receipts = ReceiptsNamespace(*sockets, told, (parts.chat_lists, parts.members))
+    receipts = ReceiptsNamespace(*sockets, told, (parts.inboxes, parts.members))
     watching = presence.presences, presence.watches
-    here = PresenceNamespace(*sockets, parts.chat_lists, parts.typing, watching)
+    here = PresenceNamespace(*sockets, parts.inboxes, parts.typing, watching)
     for namespace in (chat, receipts, here):
         server.register_namespace(namespace)
     if parts.tracing is not None:

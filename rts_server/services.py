@@ -60,7 +60,7 @@ from rts_server.rooms.typing import TypingPublisher
 from rts_server.runtime.deadline import within
 from rts_server.runtime.tasks import Tasks
 from rts_server.views.history import History
-from rts_server.views.inbox import Inboxes
+from rts_server.views.inbox import InboxReader
 from rts_server.views.member_list import MemberList
 from rts_server.views.snapshots import SnapshotReader
 from rts_server.views.sync import SyncReader
@@ -86,14 +86,14 @@ class Services:
         self.archive = Archive(settings)
         self.pipe = self._pipe()
         self.user_rooms = UserRooms(self.redis, self.pipe)
-        self.standings = SnapshotReader(self.pipe)
+        self.snapshots = SnapshotReader(self.pipe)
         self.appender = AppendScript(self._pipe(), self.redis)
         self.loader = RoomLoader(settings, self.origin, self.redis, self.archive)
         self.ids = MessageIds(self.redis, self.archive)
         self.log = self._room_log()
         self.fates = DurabilityTracker(settings, self.pipe, self.archive, self.log)
         self.drains = RoomDrains(settings, self.origin, self.pipe, self.archive)
-        self.chat_lists = Inboxes(self.archive, self.user_rooms, self.standings, self.drains)
+        self.inboxes = InboxReader(self.archive, self.user_rooms, self.snapshots, self.drains)
         self.history = History(settings, self.pipe, self.archive, self.drains)
         self.appends = LogWriter(self.log, self.fates, self.user_rooms, self.archive)
         self.fates.index = self.appends.index
@@ -101,16 +101,16 @@ class Services:
         self.typing = TypingPublisher(settings, self.pipe)
         self.messages = Messages(self.statuses, self.appends, self.history, typing=self.typing)
         self.memberships = Memberships(settings, self.appends, self.user_rooms, self.archive)
-        reads = (self.standings, self.archive, self.drains)
-        self.losses = RoomRecovery(self.pipe, reads, self.log)
+        reads = (self.snapshots, self.archive, self.drains)
+        self.recovery = RoomRecovery(self.pipe, reads, self.log)
         self.rooms = Rooms(self.appends, self.memberships, reads)
         self.members = MemberList(self.pipe, self.archive, self.drains)
         self.system = SystemLogWriter(self.log, self.fates, self.user_rooms, self.archive)
         self.operated = Rooms(self.system, self.memberships, reads)
-        self.declarations = Provisioning(self.system, self.archive, self.memberships, self.members)
+        self.provisioning = Provisioning(self.system, self.archive, self.memberships, self.members)
         self.receipts = ReceiptWriter(settings, self.pipe, self.log)
-        self.unread = UnreadPublisher(self.pipe, self.chat_lists)
-        self.sync = SyncReader(settings, self.standings, self.chat_lists)
+        self.unread = UnreadPublisher(self.pipe, self.inboxes)
+        self.sync = SyncReader(settings, self.snapshots, self.inboxes)
         self.verifier = Verifier(settings, self.redis, self.archive, self.drains)
         self.backlog = QueueAdmin(settings)
         self.revocations = Revocations(settings, self.redis, self.archive)
@@ -130,7 +130,7 @@ class Services:
 
     def for_operators(self, store: ObjectStore, presences: PresenceStore) -> list[object]:
         """The resources of REST. The system acts there, nobody's membership is asked."""
-        settings, declarations = self.settings, self.declarations
+        settings, declarations = self.settings, self.provisioning
         rooms = self.operated
         messages = Messages(self.statuses, self.system, self.history, system=True)
         kept = (UserFiles(store, self.backlog), presences)
@@ -140,10 +140,10 @@ class Services:
             RoomRoutes(settings, rooms, declarations, self.verifier),
             MemberRoutes(settings, rooms, self.members, declarations),
             MessageRoutes(settings, rooms, (self.messages, messages), self.history, self.unread),
-            EventRoutes(settings, rooms, self.standings),
+            EventRoutes(settings, rooms, self.snapshots),
             PersonalRoutes(personal),
             QueueRoutes(self.backlog, Replays(settings, self.backlog, messages)),
-            UserRoutes(self.chat_lists, ControlChannel(self.redis), self.revocations),
+            UserRoutes(self.inboxes, ControlChannel(self.redis), self.revocations),
         ]
 
     async def __aenter__(self) -> Services:
@@ -189,7 +189,7 @@ class PresenceServices:
         self.online = ConnectionCounts(settings, parts.pipe, self.lease)
         self.presences = PresenceStore(settings, parts.pipe, self.lease, self.online)
         self.watches = PresenceWatches(
-            hearing.subscriber, self.presences, parts.chat_lists.acquainted, settings.presence_check
+            hearing.subscriber, self.presences, parts.inboxes.share_room, settings.presence_check
         )
         self._sweep = LeaseSweep(settings, redis, self.lease)
         self._tasks = Tasks()

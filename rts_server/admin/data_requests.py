@@ -14,7 +14,7 @@ from rts_server.roomlog import events
 from rts_server.roomlog.request import MembershipChange
 from rts_server.roomlog.writer import PendingWrite, SystemLogWriter
 from rts_server.rooms.messages import Messages
-from rts_server.views.history import ANYBODY, History, Message, Range
+from rts_server.views.history import AS_OPERATOR, History, Message, Range
 
 Line = dict[str, Any]
 
@@ -132,7 +132,7 @@ class DataRequests:
         after, more = 0, True
         while more:
             wanted = Range(after, None, PAGE, "oldest")
-            messages, more = await self._history.page(room_id, ANYBODY, wanted)
+            messages, more = await self._history.page(room_id, AS_OPERATOR, wanted)
             for message in messages:
                 yield message
             after = messages[-1]["seq"] if messages else after

@@ -83,15 +83,15 @@ class ObjectStore:
         self._threads.close()
         self._client.close()
 
-    async def there(self) -> None:
+    async def check_reachable(self) -> None:
         """See that the bucket answers."""
         await self._run(self._there)
 
-    async def grant(self, upload: Upload, seconds: int) -> tuple[str, dict[str, str]]:
+    async def presign_post(self, upload: Upload, seconds: int) -> tuple[str, dict[str, str]]:
         """(address, fields of the form) of a signed POST."""
         return await self._run(self._grant, upload, seconds)
 
-    async def link(self, key: str, content_type: str, disposition: str, seconds: int) -> str:
+    async def presign_get(self, key: str, content_type: str, disposition: str, seconds: int) -> str:
         """A signed GET that serves the object as this type and under this disposition."""
         return await self._run(self._link, key, content_type, disposition, seconds)
 
@@ -99,7 +99,7 @@ class ObjectStore:
         """What an object is; None where there is none."""
         return await self._run(self._head, key)
 
-    async def beginning(self, key: str, etag: str, length: int) -> bytes:
+    async def first_bytes(self, key: str, etag: str, length: int) -> bytes:
         """The first bytes of exactly this object."""
         return await self._run(self._beginning, key, etag, length)
 
@@ -118,7 +118,7 @@ class ObjectStore:
         """Delete an object, if there is one."""
         await self._run(self._delete, key)
 
-    async def keys(self, prefix: str) -> list[str]:
+    async def list_keys(self, prefix: str) -> list[str]:
         """Those that begin so."""
         found: list[str] = []
         after, more = "", True
@@ -128,7 +128,7 @@ class ObjectStore:
             after = found[-1] if found else after
         return found
 
-    async def text(self, key: str) -> str | None:
+    async def read_text(self, key: str) -> str | None:
         """A small object as text; None where there is none."""
         return await self._run(self._text, key)
 

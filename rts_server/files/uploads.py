@@ -40,10 +40,10 @@ class Uploads:
         sides = {name: asked[name] for name in ("width", "height") if name in asked}
         name, attachment_id = cleaned(asked["name"]), secrets.token_hex(16)
         upload = Upload(room_id, attachment_id, user_id, name, **known, **sides)
-        await self._store.there()
+        await self._store.check_reachable()
         seconds = self._settings.upload_ttl
         expires_at = rfc3339(time.time() + seconds)
-        url, fields = await self._store.grant(upload, seconds)
+        url, fields = await self._store.presign_post(upload, seconds)
         metrics.UPLOADS.labels("granted").inc()
         return {
             "attachment_id": attachment_id,
@@ -69,7 +69,8 @@ class Uploads:
         key, target = pending_key(room_id, attachment_id), records.file_key(room_id, attachment_id)
         arrived = await self._store.head(key)  # first: what is moved meanwhile is at the target
         done, cited = await asyncio.gather(
-            self._store.head(target), self._store.text(records.citation_key(room_id, attachment_id))
+            self._store.head(target),
+            self._store.read_text(records.citation_key(room_id, attachment_id)),
         )
         upload = _own(done or arrived, room_id, user_id)
         if done:
@@ -114,10 +115,10 @@ class Uploads:
         checksum = arrived.checksum or await self._store.digest(key, arrived.etag)
         if checksum != upload.checksum_sha256:
             return "Other bytes."
-        head = await self._store.beginning(key, arrived.etag, magic.HEAD)
+        head = await self._store.first_bytes(key, arrived.etag, magic.HEAD)
         return "" if magic.fits(upload.content_type, head) else "Not a file of this type."
 
-    async def cite(
+    async def bind(
         self, room_id: str, user_id: str, message_id: str, ids: list[str]
     ) -> list[Attachment] | None:
         """The attachments of a message, bound to it from now on. None: they were erased with it.
@@ -129,14 +130,14 @@ class Uploads:
         if None in found:
             return None
         for one in ids:
-            await self._bind(room_id, message_id, one)
+            await self._bind_one(room_id, message_id, one)
         return [attachment for attachment in found if attachment is not None]
 
     async def _look(
         self, room_id: str, user_id: str, message_id: str, attachment_id: str
     ) -> Attachment | None:
         """All are looked at before one is bound. None: erased, after this message had cited it."""
-        cited = await self._store.text(records.citation_key(room_id, attachment_id))
+        cited = await self._store.read_text(records.citation_key(room_id, attachment_id))
         if cited not in (None, message_id):
             raise _not_citable()
         found = await self._store.head(records.file_key(room_id, attachment_id))
@@ -147,23 +148,23 @@ class Uploads:
         except errors.NotFound:
             raise _not_citable() from None
 
-    async def _bind(self, room_id: str, message_id: str, attachment_id: str) -> None:
+    async def _bind_one(self, room_id: str, message_id: str, attachment_id: str) -> None:
         """Written once, in the one place all instances share, before the message is in any log."""
         key = records.citation_key(room_id, attachment_id)
         if await self._store.write_once(key, message_id):
             return
-        bound = await self._store.text(key)
+        bound = await self._store.read_text(key)
         if bound is None:
             raise errors.Unavailable()  # somebody is just writing it
         if bound != message_id:
             raise _not_citable()
 
-    async def link(self, room_id: str, attachment: Attachment) -> dict[str, Any]:
+    async def download_url(self, room_id: str, attachment: Attachment) -> dict[str, Any]:
         """A download address that dies by itself."""
         content_type, seconds = attachment["content_type"], self._settings.download_ttl
         inline = magic.shown_inline(content_type)
         expires_at = rfc3339(time.time() + seconds)
-        url = await self._store.link(
+        url = await self._store.presign_get(
             records.file_key(room_id, attachment["attachment_id"]),
             content_type,
             disposition(attachment["name"], inline=inline),

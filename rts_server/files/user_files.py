@@ -41,7 +41,7 @@ class UserFiles:
         """By key: uploads that were verified, and those that only arrived."""
         found: dict[str, Upload] = {}
         for prefix in (pending_prefix(room_id), records.files_prefix(room_id)):
-            names = await self._store.keys(prefix)
+            names = await self._store.list_keys(prefix)
             for at in range(0, len(names), AT_ONCE):
                 part = names[at : at + AT_ONCE]
                 heads = await asyncio.gather(*map(self._store.head, part))

@@ -32,7 +32,7 @@ from rts_server.protocol.commands import AuthRefresh, Command
 from rts_server.protocol.event import rfc3339
 from rts_server.runtime.tasks import Tasks
 from rts_server.runtime.throttled_log import ThrottledLog
-from rts_server.views.inbox import Inboxes
+from rts_server.views.inbox import InboxReader
 
 log = logging.getLogger(__name__)
 
@@ -68,10 +68,10 @@ class Namespace(socketio.AsyncNamespace):  # type: ignore[misc]
         settings: Settings,
         server: Server,
         connections: Connections,
-        chat_lists: Inboxes,
+        inboxes: InboxReader,
     ) -> None:
         super().__init__(name)
-        self._chat_lists = chat_lists
+        self._inboxes = inboxes
         self._connections = connections
         self._settings = settings
         self._server = server
@@ -180,7 +180,7 @@ class Namespace(socketio.AsyncNamespace):  # type: ignore[misc]
         """The connection's own set, then the index: not there is not_found, at one cost."""
         if room_id in self._connections.rooms(session.eio_sid):
             return True
-        return await self._chat_lists.is_member(session.user_id, room_id)
+        return await self._inboxes.is_member(session.user_id, room_id)
 
     def receive(self, sid: str, frame: Frame) -> None:
         """Put a command into the line of its connection."""

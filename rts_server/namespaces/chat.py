@@ -23,7 +23,7 @@ from rts_server.rooms.memberships import Memberships
 from rts_server.rooms.messages import Messages
 from rts_server.rooms.rooms import Rooms
 from rts_server.views.history import History
-from rts_server.views.inbox import Inboxes
+from rts_server.views.inbox import InboxReader
 from rts_server.views.member_list import MemberList
 from rts_server.views.sync import SyncReader
 from rts_server.views.unread import UnreadPublisher
@@ -36,7 +36,7 @@ NOT_THE_CLIENTS = errors.Forbidden("Rooms of an external_id are made by the oper
 class ChatReads:
     """What the commands read."""
 
-    chat_lists: Inboxes
+    inboxes: InboxReader
     history: History
     members: MemberList
     sync: SyncReader
@@ -65,7 +65,7 @@ class ChatNamespace(Namespace):
         writes: ChatWrites,
         reads: ChatReads,
     ) -> None:
-        super().__init__("/chat", settings, server, connections, reads.chat_lists)
+        super().__init__("/chat", settings, server, connections, reads.inboxes)
         self._greeting = greeting
         self._rooms = writes.rooms
         self._memberships = writes.memberships
@@ -118,7 +118,7 @@ class ChatNamespace(Namespace):
     @command("room.list", commands.RoomList)
     async def room_list(self, session: Session, asked: dict[str, Any]) -> Answer:
         """The rooms of the user by last activity, and his totals."""
-        return await self._chat_lists.page(
+        return await self._inboxes.page(
             session.user_id, asked["limit"], asked.get("cursor"), hidden=asked["hidden"]
         )
 
@@ -137,7 +137,7 @@ class ChatNamespace(Namespace):
         if await self._is_in(session, room_id):
             done = await self._memberships.leave(room_id, user_id, asked.get("new_owner"))
         else:
-            done = self._memberships.left(room_id, user_id)
+            done = self._memberships.already_left(room_id, user_id)
         return DurableAnswer({}, done.fate)
 
     @command("room.hide", commands.RoomHide)
@@ -152,8 +152,8 @@ class ChatNamespace(Namespace):
 
     async def _set(self, session: Session, room_id: str, settings: dict[str, bool]) -> Answer:
         await self._must_be_in(session, room_id)
-        done = await self._rooms.set(room_id, session.user_id, settings)
-        self._unread.tell_soon(session.user_id, room_id)
+        done = await self._rooms.change_settings(room_id, session.user_id, settings)
+        self._unread.publish_soon(session.user_id, room_id)
         return DurableAnswer({}, done.fate)
 
     # Members
@@ -165,7 +165,7 @@ class ChatNamespace(Namespace):
         await self._must_be_in(session, room_id)
         done = await self._memberships.add(room_id, session.user_id, wanted, asked["role"])
         added = set(done.picked("join"))
-        members = await self._members.all(room_id, session.user_id)
+        members = await self._members.for_member(room_id, session.user_id)
         data = {
             "members": [member for member in members if member["user_id"] in wanted],
             "already": [user_id for user_id in wanted if user_id not in added],
@@ -185,8 +185,8 @@ class ChatNamespace(Namespace):
         """Another role for a member."""
         room_id, user_id = asked["room_id"], asked["user_id"]
         await self._must_be_in(session, room_id)
-        done = await self._memberships.give(room_id, session.user_id, user_id, asked["role"])
-        members = await self._members.all(room_id, session.user_id)
+        done = await self._memberships.set_role(room_id, session.user_id, user_id, asked["role"])
+        members = await self._members.for_member(room_id, session.user_id)
         member = next((one for one in members if one["user_id"] == user_id), None)
         if member is None:
             raise errors.NotFound()
@@ -197,7 +197,7 @@ class ChatNamespace(Namespace):
         """The members of a room, in order of user id."""
         await self._must_be_in(session, asked["room_id"])
         after = cursor.decode(asked["cursor"], str)[0] if "cursor" in asked else ""
-        members = await self._members.all(asked["room_id"], session.user_id)
+        members = await self._members.for_member(asked["room_id"], session.user_id)
         return cursor.page(members, "members", "user_id", after, asked["limit"])
 
     # Messages
@@ -215,7 +215,7 @@ class ChatNamespace(Namespace):
             raise NEVER_STORED
         moved = (session.user_id, *appended.unhid) if appended.read_on else appended.unhid
         for user_id in moved:
-            self._unread.tell_soon(user_id, room_id)
+            self._unread.publish_soon(user_id, room_id)
         data = {"message_id": done.request_id, "client_msg_id": asked["client_msg_id"]}
         late = self._late(session, room_id, data, done)
         return DurableAnswer(data, done.fate, late, NEVER_STORED, done.shown)
@@ -228,7 +228,7 @@ class ChatNamespace(Namespace):
         async def tell(fate: str) -> None:
             if fate == "queued" and done.tells():
                 status = data | {"status": fate}
-                self._messages.tell_sender(room_id, session.user_id, status)
+                self._messages.publish_status(room_id, session.user_id, status)
 
         return tell
 
@@ -236,10 +236,12 @@ class ChatNamespace(Namespace):
         """Appended, its files bound to it before; or found, when they went with it since."""
         ids = asked["attachments"]
         message_id = keys.message_id(room_id, user_id, asked["client_msg_id"])
-        cited = await self._uploads.cite(room_id, user_id, message_id, ids)
+        cited = await self._uploads.bind(room_id, user_id, message_id, ids)
         if cited is None:
             named = [{"attachment_id": one} for one in ids]
-            return await self._messages.repeat(room_id, user_id, asked | {"attachments": named})
+            return await self._messages.first_result(
+                room_id, user_id, asked | {"attachments": named}
+            )
         return await self._messages.send(room_id, user_id, asked | {"attachments": cited})
 
     @command("message.edit", commands.MessageEdit)
@@ -273,7 +275,7 @@ class ChatNamespace(Namespace):
         """A page of history, ascending by seq."""
         room_id = asked["room_id"]
         await self._must_be_in(session, room_id)
-        messages, more = await self._history.asked(room_id, session.user_id, asked)
+        messages, more = await self._history.list_page(room_id, session.user_id, asked)
         return {"messages": messages, "has_more": more}
 
     @command("message.get", commands.MessageGet)
@@ -312,19 +314,19 @@ class ChatNamespace(Namespace):
         message = await self._history.message(room_id, session.user_id, asked["message_id"])
         for attachment in message["attachments"]:
             if attachment["attachment_id"] == attachment_id:
-                return await self._uploads.link(room_id, attachment)
+                return await self._uploads.download_url(room_id, attachment)
         raise errors.NotFound()
 
     @command("sync", commands.Sync)
     async def sync(self, session: Session, asked: dict[str, Any]) -> Answer:
         """What was missed since the cursors, from the hot log."""
         cursors = {room_id: (c[0], c[1]) for room_id, c in asked["cursors"].items()}
-        return {"rooms": await self._sync.since(session.user_id, cursors)}
+        return {"rooms": await self._sync.events_since(session.user_id, cursors)}
 
     # What several commands need
 
     async def _shown(self, session: Session, room_id: str) -> dict[str, Any]:
-        shown = await self._chat_lists.room(session.user_id, room_id, self._rooms.warm)
+        shown = await self._inboxes.read_room(session.user_id, room_id, self._rooms.warm)
         if not shown.rows:
             raise errors.NotFound()
-        return (await self._chat_lists.counted(shown.rows))[0]
+        return (await self._inboxes.with_member_counts(shown.rows))[0]

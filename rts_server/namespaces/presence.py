@@ -17,7 +17,7 @@ from rts_server.presence.scripts import Presence
 from rts_server.presence.watches import PresenceWatch, PresenceWatches
 from rts_server.protocol import commands
 from rts_server.rooms.typing import TypingPublisher
-from rts_server.views.inbox import Inboxes
+from rts_server.views.inbox import InboxReader
 
 
 class PresenceNamespace(Namespace):
@@ -28,11 +28,11 @@ class PresenceNamespace(Namespace):
         settings: Settings,
         server: Server,
         connections: Connections,
-        chat_lists: Inboxes,
+        inboxes: InboxReader,
         typing: TypingPublisher,
         parts: tuple[PresenceStore, PresenceWatches],
     ) -> None:
-        super().__init__("/presence", settings, server, connections, chat_lists)
+        super().__init__("/presence", settings, server, connections, inboxes)
         self._typing = typing
         self._presences, self._watches = parts
         self._watching: dict[Session, PresenceWatch] = {}
@@ -64,7 +64,7 @@ class PresenceNamespace(Namespace):
     async def presence_query(self, session: Session, asked: dict[str, Any]) -> Answer:
         """How some users are, once."""
         wanted = list(dict.fromkeys(asked["user_ids"]))
-        met = await self._chat_lists.acquainted(session.user_id, wanted)
+        met = await self._inboxes.share_room(session.user_id, wanted)
         return {"presences": shown(wanted, await self._presences.read(met))}
 
     @command("presence.watch", commands.PresenceWatch)
@@ -93,7 +93,7 @@ class PresenceNamespace(Namespace):
             metrics.SHED.labels("typing").inc()
             return {}
         await self._must_be_in(session, room_id)
-        self._typing.set(room_id, session.user_id, on=on)
+        self._typing.set_typing(room_id, session.user_id, on=on)
         return {}
 
 

@@ -13,7 +13,7 @@ from rts_server.namespaces.connections import Connections
 from rts_server.namespaces.session import Session
 from rts_server.protocol import commands
 from rts_server.rooms.receipts import ReceiptWriter
-from rts_server.views.inbox import Inboxes, InboxRow
+from rts_server.views.inbox import InboxReader, InboxRow
 from rts_server.views.member_list import MemberList
 from rts_server.views.unread import UnreadPublisher
 
@@ -29,10 +29,10 @@ class ReceiptsNamespace(Namespace):
         server: Server,
         connections: Connections,
         writes: tuple[ReceiptWriter, UnreadPublisher],
-        reads: tuple[Inboxes, MemberList],
+        reads: tuple[InboxReader, MemberList],
     ) -> None:
-        chat_lists, self._members = reads
-        super().__init__("/receipts", settings, server, connections, chat_lists)
+        inboxes, self._members = reads
+        super().__init__("/receipts", settings, server, connections, inboxes)
         self._receipts, self._unread = writes
 
     @command("receipt.read", commands.ReceiptRead)
@@ -45,18 +45,18 @@ class ReceiptsNamespace(Namespace):
         if moved is None:
             raise errors.NotFound()
         if moved.read:
-            self._unread.tell_soon(user_id, room_id)
+            self._unread.publish_soon(user_id, room_id)
         row = await self._row(user_id, room_id)
         return {
             "read_seq": moved.read_seq,
             "delivered_seq": moved.delivered_seq,
-            "unread": row.shown["unread"],
+            "unread": row.room["unread"],
         }
 
     @command("receipt.delivered", commands.ReceiptDelivered)
     async def receipt_delivered(self, session: Session, asked: dict[str, Any]) -> Answer:
         """Everything up to a seq has arrived, in several rooms at once; rooms of others are not."""
-        mine = {one.room_id for one in await self._chat_lists.rooms_of(session.user_id)}
+        mine = {one.room_id for one in await self._inboxes.memberships(session.user_id)}
         cursors = {room_id: (0, seq) for room_id, seq in asked["rooms"].items() if room_id in mine}
         if cursors:
             await self._receipts.move(session.user_id, cursors)
@@ -66,13 +66,13 @@ class ReceiptsNamespace(Namespace):
     async def receipt_list(self, session: Session, asked: dict[str, Any]) -> Answer:
         """The cursors of all members."""
         await self._must_be_in(session, asked["room_id"])
-        members = await self._members.all(asked["room_id"], session.user_id)
+        members = await self._members.for_member(asked["room_id"], session.user_id)
         return {"receipts": [{name: member[name] for name in CURSOR} for member in members]}
 
     @command("unread.get", commands.Nothing)
     async def unread_get(self, session: Session, asked: dict[str, Any]) -> Answer:
         """The user's totals."""
-        return {"unread": (await self._chat_lists.of(session.user_id)).unread}
+        return {"unread": (await self._inboxes.read(session.user_id)).unread}
 
     @command("unread.explain", commands.RoomGet)
     async def unread_explain(self, session: Session, asked: dict[str, Any]) -> Answer:
@@ -80,14 +80,14 @@ class ReceiptsNamespace(Namespace):
         await self._must_be_in(session, asked["room_id"])
         row = await self._row(session.user_id, asked["room_id"])
         return {
-            "seq": row.shown["seq"],
-            "read_seq": row.shown["read_seq"],
+            "seq": row.room["seq"],
+            "read_seq": row.room["read_seq"],
             "uncounted": row.uncounted,
-            "unread": row.shown["unread"],
+            "unread": row.room["unread"],
         }
 
     async def _row(self, user_id: str, room_id: str) -> InboxRow:
-        rows = (await self._chat_lists.shown(user_id, [room_id])).rows
+        rows = (await self._inboxes.read_rooms(user_id, [room_id])).rows
         if not rows:
             raise errors.NotFound()
         return rows[0]

@@ -20,7 +20,7 @@ from rts_server.realtime.listener import Listener
 from rts_server.realtime.sequence import Position, parse_stored
 from rts_server.realtime.subscriptions import Replay, Subscriptions
 from rts_server.rooms.receipts import Cursors, ReceiptWriter
-from rts_server.views.inbox import Inbox, Inboxes, InboxRow
+from rts_server.views.inbox import Inbox, InboxReader, InboxRow
 from rts_server.views.unread import UnreadPublisher
 
 log = logging.getLogger(__name__)
@@ -35,14 +35,14 @@ class SessionStart:
         self,
         settings: Settings,
         hearing: Subscriptions,
-        chat_lists: Inboxes,
+        inboxes: InboxReader,
         writes: tuple[ReceiptWriter, UnreadPublisher],
     ) -> None:
         self._receipts, self._unread = writes
         self._settings = settings
         self._limits = _limits(settings)
         self._hearing = hearing
-        self._chat_lists = chat_lists
+        self._inboxes = inboxes
         hearing.added = self.added
         hearing.removed = self.removed
         hearing.changed = self.changed
@@ -62,33 +62,33 @@ class SessionStart:
     async def _open(self, session: Session, listener: Listener) -> None:
         user_id = listener.user_id
         await self._hearing.enter(listener)
-        memberships, version = await self._chat_lists.index(user_id)
+        memberships, version = await self._inboxes.index(user_id)
         self._hearing.seen(user_id, version)
         rooms = [membership.room_id for membership in memberships]
         cursors = standing_cursors(session.cursors, memberships)
         replays = await self._hearing.join(listener, rooms, cursors)
         inside = {room_id: replay for room_id, replay in replays.items() if replay.start}
         standings = [replay.standing for replay in inside.values()]
-        chat_list = await self._chat_lists.listed(user_id, list(inside), standings, partly=True)
-        if ahead := ahead_of(chat_list, session.receipts):
+        inbox = await self._inboxes.from_snapshots(user_id, list(inside), standings, partly=True)
+        if ahead := ahead_of(inbox, session.receipts):
             await self._repeat(user_id, ahead)
-            chat_list = await self._chat_lists.shown(user_id, rooms, partly=True)
+            inbox = await self._inboxes.read_rooms(user_id, rooms, partly=True)
         if session.closed:
             self._hearing.leave(listener)
             return
         limits = self._settings.limits
-        heads = await self._chat_lists.heads(chat_list.rows, cursors)
+        heads = await self._inboxes.positions(inbox.rows, cursors)
         recovered = dict.fromkeys(session.cursors.keys() & set(rooms), False)
         for room_id, cursor in cursors.items():
             known = replays[room_id].recovered
             recovered[room_id] = heads.get(room_id) == cursor if known is None else known
-        rows = [row for row in chat_list.rows if session.cursors and row.room_id not in cursors]
-        new, more = within(await self._chat_lists.counted(rows), limits.answer_bytes)
-        ready = self._ready(session, chat_list.unread, recovered)
+        rows = [row for row in inbox.rows if session.cursors and row.room_id not in cursors]
+        new, more = within(await self._inboxes.with_member_counts(rows), limits.answer_bytes)
+        ready = self._ready(session, inbox.unread, recovered)
         _write(listener, "session.ready", ready | ({"more_rooms": True} if more else {}))
-        for row in chat_list.rows:
+        for row in inbox.rows:
             if row.room_id in cursors and row.settled:
-                state = {name: row.shown[name] for name in ("muted", "hidden", "role")}
+                state = {name: row.room[name] for name in ("muted", "hidden", "role")}
                 _write(listener, "room.state", state, row.room_id)
         for room_id in session.cursors.keys() - inside.keys():
             _write(listener, "room.removed", {"reason": "removed"}, room_id)
@@ -107,7 +107,7 @@ class SessionStart:
             return
         for room_id, cursors in moved.items():
             if cursors.read:
-                self._unread.tell_soon(user_id, room_id)
+                self._unread.publish_soon(user_id, room_id)
 
     def _ready(
         self, session: Session, unread: dict[str, int], recovered: dict[str, bool]
@@ -156,11 +156,11 @@ class SessionStart:
 
     async def _added(self, listener: Listener, room_id: str) -> None:
         replays = await self._hearing.join(listener, [room_id], {})
-        shown = await self._chat_lists.shown(listener.user_id, [room_id])
+        shown = await self._inboxes.read_rooms(listener.user_id, [room_id])
         if not shown.rows or listener.closed:
             self._hearing.part(listener, room_id)
             return
-        room = (await self._chat_lists.counted(shown.rows))[0]
+        room = (await self._inboxes.with_member_counts(shown.rows))[0]
         _write(listener, "room.added", {"room": room}, room_id)
         await self._tell_unread(listener, room_id, shown.rows[0])
         self._settle(listener, room_id, replays[room_id])
@@ -175,13 +175,13 @@ class SessionStart:
         if "/receipts" not in listener.namespaces:
             return
         try:
-            rows = (await self._chat_lists.of(listener.user_id, partly=True)).rows
+            rows = (await self._inboxes.read(listener.user_id, partly=True)).rows
         except (RedisError, OSError, errors.Unavailable) as error:
             log.warning("totals are not told", extra={"error": type(error).__name__})
             return
         own = [row] if row else []
         totals = Inbox(own + [other for other in rows if other.room_id != room_id]).unread
-        seat = row.shown if row else {"unread": 0, "read_seq": 0}
+        seat = row.room if row else {"unread": 0, "read_seq": 0}
         changed = {"unread": seat["unread"], "read_seq": seat["read_seq"], **totals}
         text = ephemeral("unread.changed", changed, room_id)
         listener.write(event_packet("/receipts", "unread.changed", text))
@@ -191,13 +191,13 @@ class SessionStart:
 
         Only a room he is known to have left is taken away: an index just rebuilt may lack one.
         """
-        await self._chat_lists.rooms_of(user_id)
+        await self._inboxes.memberships(user_id)
         for listener in self._hearing.listeners_of(user_id):
             async with listener.changing:
                 await self._compare(listener)
 
     async def _compare(self, listener: Listener) -> None:
-        for membership in await self._chat_lists.known(listener.user_id):
+        for membership in await self._inboxes.known_memberships(listener.user_id):
             room_id = membership.room_id
             if listener.closed:
                 return
@@ -208,9 +208,9 @@ class SessionStart:
                 await self.removed(listener, room_id)
 
 
-def ahead_of(chat_list: Inbox, given: dict[str, Cursors]) -> dict[str, Cursors]:
+def ahead_of(inbox: Inbox, given: dict[str, Cursors]) -> dict[str, Cursors]:
     """Of the cursors a client repeats, those that are further than what is known."""
-    known = {row.room_id: row.shown for row in chat_list.rows}
+    known = {row.room_id: row.room for row in inbox.rows}
     return {
         room_id: (read, delivered)
         for room_id, (read, delivered) in given.items()

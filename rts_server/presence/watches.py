@@ -28,7 +28,7 @@ SLICE = 500
 ASKING = 4
 """Watches that are looked into at once: all are, when the link was down."""
 
-Acquainted = Callable[[str, list[str]], Awaitable[set[str]]]
+ShareRoom = Callable[[str, list[str]], Awaitable[set[str]]]
 
 
 @dataclass(eq=False)
@@ -53,11 +53,11 @@ class PresenceWatches:
     one check; nothing of anybody with whom he shares no room."""
 
     def __init__(
-        self, subscriber: Subscriber, presences: PresenceStore, acquainted: Acquainted, every: float
+        self, subscriber: Subscriber, presences: PresenceStore, share_room: ShareRoom, every: float
     ) -> None:
         self._subscriber = subscriber
         self._presences = presences
-        self._acquainted = acquainted
+        self._share_room = share_room
         self._every = every
         self._watchers: dict[str, set[PresenceWatch]] = {}
         self._told: dict[str, Presence] = {}
@@ -74,14 +74,14 @@ class PresenceWatches:
 
     async def watch(self, watch: PresenceWatch, user_ids: list[str]) -> dict[str, Presence]:
         """Watch these and nobody else; how they are. Strangers are left out."""
-        met = await self._acquainted(watch.user_id, user_ids)
+        met = await self._share_room(watch.user_id, user_ids)
         if watch.ended:
             return {}
         self._replace(watch, met)
         if met:
             await self._subscriber.subscribe(map(keys.presence_channel, {*met, watch.user_id}))
             # Who left before that was told to nobody here; who leaves now may be dropped already.
-            met = await self._acquainted(watch.user_id, sorted(met)) & watch.targets
+            met = await self._share_room(watch.user_id, sorted(met)) & watch.targets
             self._replace(watch, met)
         for user_id, found in (await self._presences.read(met)).items():
             self._take(user_id, found)
@@ -176,7 +176,7 @@ class PresenceWatches:
             asked, round_ = sorted(watch.doubtful), watch.round
             try:
                 async with self._asking:
-                    met = await self._acquainted(watch.user_id, asked)
+                    met = await self._share_room(watch.user_id, asked)
             except Exception as error:  # nothing is told before it is known, so it must become so
                 failures += 1
                 self._complaints.say("watches wait", error)

@@ -36,12 +36,12 @@ LONGEST_BACKOFF = 1.0
 
 
 class Standing(Protocol):
-    """Where a warm room stands; `seats` tells per user whether he is a member (None: not)."""
+    """Where a warm room stands; `members` tells per user whether he is a member (None: not)."""
 
     @property
     def position(self) -> Position: ...
     @property
-    def seats(self) -> dict[str, Any]: ...
+    def members(self) -> dict[str, Any]: ...
 
 
 class Since(Protocol):
@@ -60,10 +60,10 @@ class Since(Protocol):
 class Reads(Protocol):
     """What the adapter asks of the room log; None for a room that is not in Redis."""
 
-    async def join_all(
+    async def read_many(
         self, asked: Sequence[tuple[str, Sequence[str]]]
     ) -> Sequence[Standing | None]: ...
-    async def since(
+    async def events_since(
         self, asked: Sequence[tuple[str, Position, int]], user_id: str = "", budget: int = ...
     ) -> Sequence[Since]: ...
 
@@ -258,7 +258,7 @@ class RoomFeed:
         while self.position is not None:
             if self.held and continues(self.position, self.held[0]):
                 return True
-            (since,) = await self._reads.since([(self.room_id, self.position, FILL)])
+            (since,) = await self._reads.events_since([(self.room_id, self.position, FILL)])
             if since.events is None:
                 break
             for data in since.events:
@@ -272,7 +272,7 @@ class RoomFeed:
         """Ask who is a member and where the room stands before anything is delivered."""
         users = {listener.user_id for listener in self.seats}
         before = len(self.held or ())
-        (standing,) = await self._reads.join_all([(self.room_id, sorted(users))])
+        (standing,) = await self._reads.read_many([(self.room_id, sorted(users))])
         held, self.held = list(self.held or ()), deque()
         self._note_cursors()
         if standing is None:
@@ -280,7 +280,7 @@ class RoomFeed:
             self.held.extend(held[before:])  # the room may have been opened meanwhile
             return
         opening = [h for h in held if h.type == "room.epoch" and h.position <= standing.position]
-        self._evict({user for user in users if standing.seats.get(user) is None})
+        self._evict({user for user in users if standing.members.get(user) is None})
         self.position = standing.position
         self._reset(opening)
         self.held.extend(h for h in held if h.position > standing.position)

@@ -152,13 +152,13 @@ class Subscriptions:
         """
         rooms = [self._seat(listener, room_id, cursors.get(room_id)) for room_id in room_ids]
         await self.subscriber.subscribe(keys.room_channel(room_id) for room_id in room_ids)
-        standings = await self._reads.join_all([(r, [listener.user_id]) for r in room_ids])
+        standings = await self._reads.read_many([(r, [listener.user_id]) for r in room_ids])
         replays: dict[str, Replay] = {}
         for room, standing in zip(rooms, standings, strict=True):
             room.opened(standing.position if standing else None)
             if standing is None:
                 replays[room.room_id] = Replay(COLD, None, [])
-            elif standing.seats[listener.user_id] is None:
+            elif standing.members[listener.user_id] is None:
                 replays[room.room_id] = Replay(None, None, [])
                 self.part(listener, room.room_id)
             else:
@@ -176,7 +176,7 @@ class Subscriptions:
         if not asked:
             return replays
         questions = [(r, cursors[r], limits.replay_events) for r in asked]
-        missed = await self._reads.since(questions, listener.user_id, limits.answer_bytes)
+        missed = await self._reads.events_since(questions, listener.user_id, limits.answer_bytes)
         budget = limits.answer_bytes
         for room_id, since in zip(asked, missed, strict=False):
             size = sum(len(event) for event in since.events or ())

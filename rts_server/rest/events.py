@@ -20,7 +20,7 @@ class EventRoutes:
     def __init__(self, settings: Settings, rooms: Rooms, standings: SnapshotReader) -> None:
         self._most = settings.limits.answer_bytes
         self._rooms = rooms
-        self._standings = standings
+        self._snapshots = standings
 
     @route("GET", "/v1/rooms/{room_id}/events", answers.Events, query=requests.EventPage)
     async def page(self, operator: Identity, asked: Asked) -> dict[str, Any]:
@@ -30,7 +30,7 @@ class EventRoutes:
         head = (room["epoch"], room["offset"])
         epoch, offset = map(int, asked.get("after", f"{head[0]}:0").split(":"))
         question = (room_id, (epoch, offset), asked["limit"])
-        (since,) = await self._standings.since([question], budget=self._most)
+        (since,) = await self._snapshots.events_since([question], budget=self._most)
         events = [orjson.loads(event.split(b" ", 2)[2]) for event in since.events or ()]
         end = (events[-1]["epoch"], events[-1]["offset"]) if events else since.position or head
         recovered = since.events is not None or head == (epoch, offset)

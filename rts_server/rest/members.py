@@ -24,14 +24,14 @@ class MemberRoutes:
         self._patience = settings.durable_wait
         self._rooms = rooms
         self._members = members
-        self._declarations = declarations
+        self._provisioning = declarations
 
     @route("GET", "/v1/rooms/{room_id}/members", answers.Members, query=requests.Page)
     async def page(self, operator: Identity, asked: Asked) -> dict[str, Any]:
         """The members of a room, in order of user id."""
         await self._rooms.public(asked["room_id"])
         after = cursor.decode(asked["cursor"], str)[0] if "cursor" in asked else ""
-        members = await self._members.anybody(asked["room_id"])
+        members = await self._members.for_operator(asked["room_id"])
         return cursor.page(members, "members", "user_id", after, asked["limit"])
 
     @route("PUT", "/v1/rooms/{room_id}/members", answers.ChangedMembers, body=requests.MemberSet)
@@ -41,7 +41,7 @@ class MemberRoutes:
         await self._rooms.public(room_id)
         members = asked["members"]
         return await self._told(
-            await self._declarations.members(room_id, operator.user_id, members)
+            await self._provisioning.declare_members(room_id, operator.user_id, members)
         )
 
     @route(
@@ -61,7 +61,9 @@ class MemberRoutes:
             tuple(asked["remove"]),
             tuple((one["user_id"], one["role"]) for one in asked["update"]),
         )
-        return await self._told(await self._declarations.change(room_id, operator.user_id, wanted))
+        return await self._told(
+            await self._provisioning.change_members(room_id, operator.user_id, wanted)
+        )
 
     async def _told(self, changed: ProvisioningResult) -> dict[str, Any]:
         return {

@@ -13,7 +13,7 @@ from rts_server.rest.routes import Asked, route
 from rts_server.rest.wait_durable import settled
 from rts_server.rooms.messages import Messages
 from rts_server.rooms.rooms import Rooms
-from rts_server.views.history import ANYBODY, History
+from rts_server.views.history import AS_OPERATOR, History
 from rts_server.views.unread import UnreadPublisher
 
 
@@ -54,7 +54,7 @@ class MessageRoutes:
         appended = done.appended
         assert appended is not None
         for user_id in {*appended.unhid, *([member] if member and appended.read_on else [])}:
-            self._unread.tell_soon(user_id, room_id)
+            self._unread.publish_soon(user_id, room_id)
         status = await settled([done], self._patience, errors.NeverStored)
         named = {"message_id": done.request_id, "client_msg_id": client_msg_id}
         return named | done.shown() | {"status": status}
@@ -63,5 +63,5 @@ class MessageRoutes:
     async def page(self, operator: Identity, asked: Asked) -> dict[str, Any]:
         """A page of history, ascending by seq."""
         await self._rooms.public(asked["room_id"])
-        messages, more = await self._history.asked(asked["room_id"], ANYBODY, asked)
+        messages, more = await self._history.list_page(asked["room_id"], AS_OPERATOR, asked)
         return {"messages": messages, "has_more": more}

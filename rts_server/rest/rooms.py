@@ -29,7 +29,7 @@ class RoomRoutes:
         self._verifier = verifier
         self._patience = settings.durable_wait
         self._rooms = rooms
-        self._declarations = declarations
+        self._provisioning = declarations
 
     @route(
         "PUT",
@@ -43,7 +43,7 @@ class RoomRoutes:
         `conflict` where a client made it: its owner and members are the client's.
         """
         external_id = asked.pop("external_id")
-        room_id, created, done = await self._declarations.group(
+        room_id, created, done = await self._provisioning.get_or_create_group(
             operator.user_id, external_id, asked
         )
         room = await self._rooms.public(room_id)
@@ -64,7 +64,7 @@ class RoomRoutes:
         Its messages are kept for 30 days more.
         """
         room_id = asked["room_id"]
-        emptied = await self._declarations.empty(room_id, operator.user_id)
+        emptied = await self._provisioning.remove_most_members(room_id, operator.user_id)
         done = await self._rooms.delete(room_id, operator.user_id)
         changed = ProvisioningResult((*emptied.done, done))
         status = await settled(changed.done, self._patience)

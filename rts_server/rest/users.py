@@ -10,23 +10,23 @@ from rts_server.protocol import answers, cursor, requests
 from rts_server.protocol.event import rfc3339
 from rts_server.realtime.control_channel import ControlChannel
 from rts_server.rest.routes import Asked, route
-from rts_server.views.inbox import Inboxes, InboxRow
+from rts_server.views.inbox import InboxReader, InboxRow
 
 
 class UserRoutes:
     """What a user has, and his connections."""
 
     def __init__(
-        self, chat_lists: Inboxes, everywhere: ControlChannel, revocations: Revocations
+        self, inboxes: InboxReader, everywhere: ControlChannel, revocations: Revocations
     ) -> None:
-        self._chat_lists = chat_lists
+        self._inboxes = inboxes
         self._everywhere = everywhere
         self._revocations = revocations
 
     @route("GET", "/v1/users/{user_id}/rooms", answers.Rooms, query=requests.RoomPage)
     async def rooms(self, operator: Identity, asked: Asked) -> dict[str, Any]:
         """A page of the user's rooms by last activity, as they are to him."""
-        return await self._chat_lists.page(
+        return await self._inboxes.page(
             asked["user_id"], asked["limit"], asked.get("cursor"), hidden=asked["hidden"]
         )
 
@@ -34,11 +34,11 @@ class UserRoutes:
     async def unread(self, operator: Identity, asked: Asked) -> dict[str, Any]:
         """The user's totals; explained, the parts of each room in order of its id."""
         after = cursor.decode(asked["cursor"], str)[0] if "cursor" in asked else ""
-        chat_list = await self._chat_lists.of(asked["user_id"])
-        totals: dict[str, Any] = {"unread": chat_list.unread}
+        inbox = await self._inboxes.read(asked["user_id"])
+        totals: dict[str, Any] = {"unread": inbox.unread}
         if not asked["explain"]:
             return totals
-        rooms = sorted(map(_explained, chat_list.rows), key=lambda room: str(room["room_id"]))
+        rooms = sorted(map(_explained, inbox.rows), key=lambda room: str(room["room_id"]))
         return totals | cursor.page(rooms, "rooms", "room_id", after, asked["limit"])
 
     @route("POST", "/v1/users/{user_id}:disconnect", answers.Told, body=requests.Disconnect)
@@ -57,9 +57,9 @@ class UserRoutes:
 def _explained(row: InboxRow) -> dict[str, Any]:
     return {
         "room_id": row.room_id,
-        "seq": row.shown["seq"],
-        "read_seq": row.shown["read_seq"],
+        "seq": row.room["seq"],
+        "read_seq": row.room["read_seq"],
         "uncounted": row.uncounted,
-        "unread": row.shown["unread"],
+        "unread": row.room["unread"],
         "counts": row.counts,
     }

@@ -26,14 +26,14 @@ class Memberships:
         self, room_id: str, actor_id: str, user_ids: list[str], role: str
     ) -> PendingWrite:
         """Append new members, if any are new. Raises Refusal."""
-        await self.must_fit(room_id, user_ids, actor_id)
+        await self.check_room_limit(room_id, user_ids, actor_id)
         return await self._appends.append(events.member_added(room_id, actor_id, user_ids, role))
 
     async def remove(self, room_id: str, actor_id: str, user_ids: list[str]) -> PendingWrite:
         """Append that members go, if any are in. Raises Refusal."""
         return await self._appends.append(events.member_removed(room_id, actor_id, user_ids))
 
-    async def give(self, room_id: str, actor_id: str, user_id: str, role: str) -> PendingWrite:
+    async def set_role(self, room_id: str, actor_id: str, user_id: str, role: str) -> PendingWrite:
         """Append that a member has another role. Raises Refusal, NotFound for who is no member."""
         return await self._appends.append(events.member_updated(room_id, actor_id, user_id, role))
 
@@ -49,9 +49,9 @@ class Memberships:
         except NotAMember:
             raise errors.InvalidParam(details={"new_owner": ["Not a member."]}) from None
         except errors.NotFound:
-            return self.left(room_id, user_id)
+            return self.already_left(room_id, user_id)
 
-    def left(self, room_id: str, user_id: str) -> PendingWrite:
+    def already_left(self, room_id: str, user_id: str) -> PendingWrite:
         """He is in no such room, whether there is one or not; `stored` when the table says so."""
 
         async def stored() -> bool:
@@ -60,7 +60,7 @@ class Memberships:
 
         return self._appends.agree("stored", stored)
 
-    async def must_fit(
+    async def check_room_limit(
         self, room_id: str, user_ids: list[str], actor_id: str | None = None
     ) -> None:
         """Nobody is in more rooms than a user may be; who is in stays. Raises LimitExceeded.

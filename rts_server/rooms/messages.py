@@ -14,7 +14,7 @@ from rts_server.roomlog.request import AppendRequest
 from rts_server.roomlog.template import stamped
 from rts_server.roomlog.writer import LogWriter, PendingWrite
 from rts_server.rooms.typing import TypingPublisher
-from rts_server.views.history import ANYBODY, Current, History, Message
+from rts_server.views.history import AS_OPERATOR, Current, History, Message
 
 log = logging.getLogger(__name__)
 
@@ -57,14 +57,16 @@ class Messages:
         return done
 
     async def _there(self, room_id: str, sender_id: str, message_id: str) -> bool:
-        reader = ANYBODY if self._system else sender_id
+        reader = AS_OPERATOR if self._system else sender_id
         try:
             await self._history.current(room_id, reader, message_id, self._appends.warm)
         except errors.NotFound:
             return False
         return True
 
-    async def repeat(self, room_id: str, sender_id: str, command: dict[str, Any]) -> PendingWrite:
+    async def first_result(
+        self, room_id: str, sender_id: str, command: dict[str, Any]
+    ) -> PendingWrite:
         """The first result of a message whose files are gone with it; nothing is appended.
 
         `attachments` hold no more than their ids. Raises InvalidParam when there was none.
@@ -161,7 +163,7 @@ class Messages:
         message_id: str,
         make: Callable[[Current], AppendRequest | None],
     ) -> tuple[Message, PendingWrite]:
-        reader = ANYBODY if self._system else actor_id
+        reader = AS_OPERATOR if self._system else actor_id
 
         async def read() -> Current:
             return await self._history.current(room_id, reader, message_id, self._appends.warm)
@@ -177,11 +179,11 @@ class Messages:
         """Nothing to change: as durable as what is there."""
 
         async def queued() -> bool:
-            reader = ANYBODY if self._system else actor_id
+            reader = AS_OPERATOR if self._system else actor_id
             return not (await self._history.current(room_id, reader, message_id)).waiting
 
         return self._appends.agree("queued", queued if current.waiting else None)
 
-    def tell_sender(self, room_id: str, user_id: str, data: dict[str, Any]) -> None:
+    def publish_status(self, room_id: str, user_id: str, data: dict[str, Any]) -> None:
         """`message.status` to the sender's devices on all instances."""
         self._statuses.tell(room_id, user_id, data)

@@ -46,7 +46,7 @@ class Provisioning:
         self._memberships = memberships
         self._members = members
 
-    async def group(
+    async def get_or_create_group(
         self, actor_id: str, external_id: str, wished: dict[str, Any]
     ) -> tuple[str, bool, PendingWrite]:
         """(room_id, whether it is new, the append); one that is there already stays as it is."""
@@ -59,19 +59,19 @@ class Provisioning:
             "room_id": keys.external_room_id(external_id),
         }
         room_id = str(room["room_id"])
-        await self._memberships.must_fit(room_id, [one.user_id for one in joining])
+        await self._memberships.check_room_limit(room_id, [one.user_id for one in joining])
         request = events.room_created(room, actor_id, joining, f"create:{secrets.token_hex(16)}")
         try:
             return room_id, True, await self._appends.append(request)
         except RoomExists:
             return room_id, False, self._appends.nothing(replace(request, joining=()))
 
-    async def members(
+    async def declare_members(
         self, room_id: str, actor_id: str, declared: list[dict[str, Any]]
     ) -> ProvisioningResult:
         """Make these the members, with these roles. Raises Refusal, Conflict for a direct room."""
-        wanted = difference(await self._members.anybody(room_id), declared)
-        changed = await self.change(room_id, actor_id, wanted)
+        wanted = difference(await self._members.for_operator(room_id), declared)
+        changed = await self.change_members(room_id, actor_id, wanted)
         roles = {one["user_id"]: one["role"] for one in declared}
 
         async def stored() -> bool:
@@ -80,18 +80,20 @@ class Provisioning:
 
         return ProvisioningResult((*changed.done, self._appends.agree("stored", stored)))
 
-    async def empty(self, room_id: str, actor_id: str) -> ProvisioningResult:
+    async def remove_most_members(self, room_id: str, actor_id: str) -> ProvisioningResult:
         """Let most of a large group go, so that no event names more than 100 who go with it."""
-        going = [member["user_id"] for member in await self._members.anybody(room_id)]
+        going = [member["user_id"] for member in await self._members.for_operator(room_id)]
         if len(going) <= SLICE:
             return ProvisioningResult(())
-        return await self.change(room_id, actor_id, MembershipChange(going=tuple(going[:-SLICE])))
+        return await self.change_members(
+            room_id, actor_id, MembershipChange(going=tuple(going[:-SLICE]))
+        )
 
-    async def change(
+    async def change_members(
         self, room_id: str, actor_id: str, wanted: MembershipChange
     ) -> ProvisioningResult:
         """Members come, go and change: all or none up to 100 of them, beyond it in parts."""
-        await self._memberships.must_fit(room_id, [one.user_id for one in wanted.joining])
+        await self._memberships.check_room_limit(room_id, [one.user_id for one in wanted.joining])
         if not len(wanted):
             return ProvisioningResult(())
         parts = [wanted] if len(wanted) <= SLICE else [*wanted.slices(SLICE)]

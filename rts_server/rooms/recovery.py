@@ -36,7 +36,7 @@ class RoomRecovery:
         room_log: RoomLog,
     ) -> None:
         self._redis = redis
-        self._standings, self._archive, self._drains = reads
+        self._snapshots, self._archive, self._drains = reads
         self._log = room_log
         self._loads = asyncio.Semaphore(LOADS)
 
@@ -50,7 +50,7 @@ class RoomRecovery:
 
         A warm room's head is compared by who listens. Raises Unavailable.
         """
-        warm = await self._standings.join_all([(room_id, ()) for room_id in stands])
+        warm = await self._snapshots.read_many([(room_id, ()) for room_id in stands])
         cold = [room_id for room_id, one in zip(stands, warm, strict=True) if one is None]
         heads = await self._drains.settled(cold, PATIENCE)
         told = {room_id: head for room_id, head in heads.items() if head is not None}

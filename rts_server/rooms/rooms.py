@@ -43,7 +43,7 @@ class Rooms:
     ) -> None:
         self._appends = appends
         self._memberships = memberships
-        self._standings, self._archive, self._drains = reads
+        self._snapshots, self._archive, self._drains = reads
 
     async def create(
         self, creator: Identity, command: dict[str, Any]
@@ -51,7 +51,9 @@ class Rooms:
         """(room_id, whether it is new, the append). Raises NotFound where one is not a member."""
         room, joining = new_room(creator, command)
         room_id: str = room["room_id"]
-        await self._memberships.must_fit(room_id, [one.user_id for one in joining], creator.user_id)
+        await self._memberships.check_room_limit(
+            room_id, [one.user_id for one in joining], creator.user_id
+        )
         request_id = f"create:{secrets.token_hex(16)}"
         request = events.room_created(room, creator.user_id, joining, request_id)
         try:
@@ -64,10 +66,10 @@ class Rooms:
 
     async def public(self, room_id: str) -> dict[str, Any]:
         """The room without a personal part. Raises NotFound, Gone for one that was deleted."""
-        standing = await self._standings.join(room_id, ())
+        standing = await self._snapshots.read(room_id, ())
         if standing is None:
             await self._drains.settle(room_id)
-            standing = await self._standings.join(room_id, ())  # it may be warm by now
+            standing = await self._snapshots.read(room_id, ())  # it may be warm by now
         room = standing.public() if standing is not None else await self._archived(room_id)
         if "deleted_at" in room:
             raise errors.Gone("The room was deleted.")
@@ -131,16 +133,18 @@ class Rooms:
         _, _, done = await self._appends.change(read, deleted)
         return done or self._appends.agree("stored", stored)
 
-    async def set(self, room_id: str, user_id: str, settings: dict[str, bool]) -> PendingWrite:
+    async def change_settings(
+        self, room_id: str, user_id: str, settings: dict[str, bool]
+    ) -> PendingWrite:
         """Append the user's own `muted` or `hidden`; told to his devices alone."""
         return await self._appends.append(events.settings_changed(room_id, user_id, settings))
 
     async def _state(self, room_id: str) -> RoomState:
         """What a change is decided on: a cold room is loaded first."""
-        standing = await self._standings.join(room_id, ())
+        standing = await self._snapshots.read(room_id, ())
         if standing is None:
             await self._appends.warm(room_id)
-            standing = await self._standings.join(room_id, ())
+            standing = await self._snapshots.read(room_id, ())
         if standing is not None:
             return RoomState(standing.room, standing.position[0])
         stored = await self._archive.room(room_id)

@@ -45,7 +45,7 @@ class TypingPublisher:
             timer.cancel()
         await self._tasks.close()
 
-    def set(self, room_id: str, user_id: str, *, on: bool) -> None:
+    def set_typing(self, room_id: str, user_id: str, *, on: bool) -> None:
         """A member types, or does no more: the last word of a moment counts.
 
         In a room that is not warm, or above 100 members, nobody is told.

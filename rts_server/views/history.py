@@ -23,7 +23,7 @@ _PAGE = room_script(Path(__file__).with_name("page.lua"))
 _CHANGED = room_script(Path(__file__).with_name("changed.lua"))
 _MESSAGE = room_script(Path(__file__).with_name("message.lua"))
 
-ANYBODY = ""
+AS_OPERATOR = ""
 Message = dict[str, Any]
 Direction = Literal["newest", "oldest"]
 
@@ -63,7 +63,7 @@ class Current:
 
 class History:
     """Reads of messages. Membership is checked at the position the page is bound by; an operator
-    asks as nobody (`ANYBODY`), for a room that is known to be there."""
+    asks as nobody (`AS_OPERATOR`), for a room that is known to be there."""
 
     def __init__(
         self, settings: Settings, redis: Redis | RedisPipeline, archive: Archive, drains: RoomDrains
@@ -73,7 +73,7 @@ class History:
         self._archive = archive
         self._drains = drains
 
-    async def asked(
+    async def list_page(
         self, room_id: str, user_id: str, asked: dict[str, Any]
     ) -> tuple[list[Message], bool]:
         """The page of a `message.list`: by one of `around_seq`, `after_seq`, `before_seq`."""
@@ -196,7 +196,7 @@ class History:
         return _Hot(top, [(e, s) for e, s in orjson.loads(starts)], first or top + 1, messages)
 
     async def _must_be_member(self, room_id: str, user_id: str) -> None:
-        if user_id == ANYBODY:
+        if user_id == AS_OPERATOR:
             return
         member = await self._archive.member(room_id, user_id)
         if member is None or member.state != "in":

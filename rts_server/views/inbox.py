@@ -40,7 +40,7 @@ class InboxRow:
 
     active_ms: int
     room_id: str
-    shown: dict[str, Any]
+    room: dict[str, Any]
     counts: bool
     uncounted: int
     settled: bool = False
@@ -49,7 +49,7 @@ class InboxRow:
     @property
     def unread(self) -> int:
         """Unread messages that count in the totals."""
-        return int(self.shown["unread"]) if self.counts else 0
+        return int(self.room["unread"]) if self.counts else 0
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ class Inbox:
         return [
             row
             for row in self.rows
-            if row.shown["hidden"] == hidden and (cursor is None or sort_key(row) > _key(*cursor))
+            if row.room["hidden"] == hidden and (cursor is None or sort_key(row) > _key(*cursor))
         ]
 
 
@@ -82,7 +82,7 @@ def _key(active_ms: int, room_id: str) -> tuple[int, str]:
     return -active_ms, room_id
 
 
-class Inboxes:
+class InboxReader:
     """Reads: two round trips to Redis for warm rooms, batches of the archive for the others."""
 
     def __init__(
@@ -90,10 +90,10 @@ class Inboxes:
     ) -> None:
         self._archive = archive
         self._user_rooms = user_rooms
-        self._standings = standings
+        self._snapshots = standings
         self._drains = drains
 
-    async def rooms_of(self, user_id: str) -> list[Membership]:
+    async def memberships(self, user_id: str) -> list[Membership]:
         """The rooms a user is in."""
         return (await self.index(user_id))[0]
 
@@ -110,7 +110,7 @@ class Inboxes:
         await self._user_rooms.complete(user_id)
         return await self._user_rooms.all(user_id)
 
-    async def known(self, user_id: str) -> list[Membership]:
+    async def known_memberships(self, user_id: str) -> list[Membership]:
         """What the index says, rooms left included."""
         return (await self._user_rooms.all(user_id)).rooms
 
@@ -118,17 +118,17 @@ class Inboxes:
         """By the index alone, at one cost for every room there is or is not."""
         state = await self._user_rooms.state(user_id, room_id)
         if state is None and not (await self._user_rooms.all(user_id)).complete:
-            return any(m.room_id == room_id for m in await self.rooms_of(user_id))
+            return any(m.room_id == room_id for m in await self.memberships(user_id))
         return state == "in"
 
-    async def acquainted(self, user_id: str, others: list[str]) -> set[str]:
+    async def share_room(self, user_id: str, others: list[str]) -> set[str]:
         """Those of `others` with whom the user shares a room; himself always.
 
         For everybody else the archive is asked, whether the index knows them or not, and of whom
         it does not need to be, of nobody: a stranger costs the time of somebody who never was,
         in however many rooms he is. Raises Unavailable.
         """
-        await self.rooms_of(user_id)
+        await self.memberships(user_id)
         shared = await self._user_rooms.shared(user_id, others)
         met = {other for other in others if shared[other] or other == user_id}
         strangers = [other for other in others if other not in met]
@@ -143,20 +143,20 @@ class Inboxes:
         return met
 
     async def _meeting(self, user_id: str, others: dict[str, list[StoredMember]]) -> set[str]:
-        mine = {one.room_id for one in await self.rooms_of(user_id)} if others else set()
+        mine = {one.room_id for one in await self.memberships(user_id)} if others else set()
         return {
             other
             for other, rooms in others.items()
             if any(one.state == "in" and one.room_id in mine for one in rooms)
         }
 
-    async def of(self, user_id: str, *, partly: bool = False) -> Inbox:
+    async def read(self, user_id: str, *, partly: bool = False) -> Inbox:
         """Every room of the user. `partly`: cold rooms are left out while the archive is away or
         the queue behind."""
-        memberships = await self.rooms_of(user_id)
-        return await self.shown(user_id, [m.room_id for m in memberships], partly=partly)
+        memberships = await self.memberships(user_id)
+        return await self.read_rooms(user_id, [m.room_id for m in memberships], partly=partly)
 
-    async def of_all(self, user_ids: Collection[str]) -> dict[str, Inbox]:
+    async def read_many(self, user_ids: Collection[str]) -> dict[str, Inbox]:
         """Every room of several users, in as many round trips as that of one while all is warm.
 
         An archive that is away is left out, with the users whose rooms only it knows.
@@ -171,39 +171,41 @@ class Inboxes:
         asked = [(room_id, [user_id]) for user_id, ids in rooms.items() for room_id in ids]
         warm: list[RoomSnapshot | None] = []
         for i in range(0, len(asked), SLICE):  # whoever has a thousand rooms holds nobody up
-            warm += await self._standings.join_all(asked[i : i + SLICE])
+            warm += await self._snapshots.read_many(asked[i : i + SLICE])
         found = iter(warm)
         return {
-            user_id: await self.listed(user_id, ids, list(islice(found, len(ids))), partly=True)
+            user_id: await self.from_snapshots(
+                user_id, ids, list(islice(found, len(ids))), partly=True
+            )
             for user_id, ids in rooms.items()
         }
 
-    async def shown(self, user_id: str, room_ids: list[str], *, partly: bool = False) -> Inbox:
+    async def read_rooms(self, user_id: str, room_ids: list[str], *, partly: bool = False) -> Inbox:
         """Some rooms of the user, those he is not in left out."""
-        warm = await self._standings.join_all([(room_id, [user_id]) for room_id in room_ids])
-        return await self.listed(user_id, room_ids, warm, partly=partly)
+        warm = await self._snapshots.read_many([(room_id, [user_id]) for room_id in room_ids])
+        return await self.from_snapshots(user_id, room_ids, warm, partly=partly)
 
-    async def room(
+    async def read_room(
         self, user_id: str, room_id: str, warm: Callable[[str], Awaitable[None]]
     ) -> Inbox:
         """One room, where it stands now. What Redis lost is loaded by `warm`: a new epoch is above
         all that was told of it, while the archive may lack events that were heard and lost.
         """
         asked = [(room_id, [user_id])]
-        standings = await self._standings.join_all(asked)
+        standings = await self._snapshots.read_many(asked)
         if standings[0] is None and not await self._drains.is_quiet(room_id):
             await warm(room_id)
-            standings = await self._standings.join_all(asked)
-        return await self.listed(user_id, [room_id], standings, partly=False)
+            standings = await self._snapshots.read_many(asked)
+        return await self.from_snapshots(user_id, [room_id], standings, partly=False)
 
-    async def listed(
+    async def from_snapshots(
         self, user_id: str, room_ids: list[str], warm: list[RoomSnapshot | None], *, partly: bool
     ) -> Inbox:
         """The same of rooms that were read already; None for one that is cold."""
         rows = [
             _warm_row(room_id, standing, user_id)
             for room_id, standing in zip(room_ids, warm, strict=True)
-            if standing and standing.seats[user_id]
+            if standing and standing.members[user_id]
         ]
         cold = [room_id for room_id, standing in zip(room_ids, warm, strict=True) if not standing]
         if cold:
@@ -220,47 +222,47 @@ class Inboxes:
     ) -> dict[str, Any]:
         """A page of the list by last activity, `after` a cursor, and the user's totals."""
         behind = cursor.decode(after, int, str) if after is not None else None
-        chat_list = await self.of(user_id)
-        rows = chat_list.after((behind[0], behind[1]) if behind else None, hidden=hidden)
+        inbox = await self.read(user_id)
+        rows = inbox.after((behind[0], behind[1]) if behind else None, hidden=hidden)
         page = rows[:limit]
         last = page[-1] if len(rows) > len(page) else None
         return {
-            "rooms": await self.counted(page),
+            "rooms": await self.with_member_counts(page),
             "next_cursor": cursor.encode([last.active_ms, last.room_id]) if last else None,
-            "unread": chat_list.unread,
+            "unread": inbox.unread,
         }
 
-    async def counted(self, rows: list[InboxRow]) -> list[dict[str, Any]]:
+    async def with_member_counts(self, rows: list[InboxRow]) -> list[dict[str, Any]]:
         """The rooms of some rows, complete: a cold room's members are counted in the archive.
 
         With them comes the room's position, which may be that of what was done to another member.
         """
-        if all("member_count" in row.shown for row in rows):
-            return [row.shown for row in rows]
+        if all("member_count" in row.room for row in rows):
+            return [row.room for row in rows]
         return list(await asyncio.gather(*(self._counted(row) for row in rows)))
 
     async def _counted(self, row: InboxRow) -> dict[str, Any]:
-        if "member_count" in row.shown:
-            return row.shown
+        if "member_count" in row.room:
+            return row.room
         members = await self._archive.members(row.room_id)
-        told = row.shown["epoch"], row.shown["offset"]
+        told = row.room["epoch"], row.room["offset"]
         epoch, offset = max([told, *map(changed_at, members)])
         count = sum(member.state == "in" for member in members)
-        return row.shown | {"member_count": count, "epoch": epoch, "offset": offset}
+        return row.room | {"member_count": count, "epoch": epoch, "offset": offset}
 
-    async def heads(
+    async def positions(
         self, rows: list[InboxRow], cursors: Mapping[str, Position]
     ) -> dict[str, Position]:
         """Where the rooms of some rows stand. Of a cold room the members are asked as well, unless
         it is ahead of the cursor given anyhow: what was done to another is in his item alone.
         """
-        found = {row.room_id: (row.shown["epoch"], row.shown["offset"]) for row in rows}
+        found = {row.room_id: (row.room["epoch"], row.room["offset"]) for row in rows}
         unsure = [
             row
             for row in rows
             if row.unsure and found[row.room_id] <= cursors.get(row.room_id, (0, 0))
         ]
-        for shown in await self.counted(unsure):
+        for shown in await self.with_member_counts(unsure):
             found[shown["room_id"]] = shown["epoch"], shown["offset"]
         return found
 
@@ -272,9 +274,9 @@ class Inboxes:
                 raise behind()
             left = len(cold) - len(heads)
             log.warning("queue behind: cold rooms left out", extra={"rooms": left})
-        loaded = await self._standings.join_all([(room_id, [user_id]) for room_id in heads])
+        loaded = await self._snapshots.read_many([(room_id, [user_id]) for room_id in heads])
         warm = {r: one for r, one in zip(heads, loaded, strict=True) if one is not None}
-        rows = [_warm_row(r, one, user_id) for r, one in warm.items() if one.seats[user_id]]
+        rows = [_warm_row(r, one, user_id) for r, one in warm.items() if one.members[user_id]]
         still = {r: head for r, head in heads.items() if r not in warm}
         return rows + await self._cold_rows(user_id, still)
 
@@ -307,7 +309,7 @@ def _membership(stored: StoredMember) -> Membership:
 
 def _warm_row(room_id: str, standing: RoomSnapshot, user_id: str) -> InboxRow:
     active = standing.last_ms or milliseconds(standing.room["created_at"])
-    shown, seat = standing.shown(user_id), standing.seats[user_id]
+    shown, seat = standing.for_member(user_id), standing.members[user_id]
     assert seat is not None
     return InboxRow(active, room_id, shown, counts(shown), seat.uncounted, seat.settled)
 

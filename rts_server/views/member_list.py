@@ -27,14 +27,14 @@ class MemberList:
         self._archive = archive
         self._drains = drains
 
-    async def all(self, room_id: str, user_id: str) -> list[Member]:
+    async def for_member(self, room_id: str, user_id: str) -> list[Member]:
         """Every member, in order of user id, for one of them."""
-        members = await self.anybody(room_id)
+        members = await self.for_operator(room_id)
         if all(member["user_id"] != user_id for member in members):
             raise errors.NotFound()
         return members
 
-    async def anybody(self, room_id: str) -> list[Member]:
+    async def for_operator(self, room_id: str) -> list[Member]:
         """Every member, for an operator; none for a room that is not there."""
         answer = await self._look(room_id)
         if answer[0] != b"warm":

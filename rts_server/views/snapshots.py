@@ -54,12 +54,12 @@ class RoomSnapshot:
     last_ms: int
     member_count: int
     starts: list[Position]
-    seats: dict[str, MemberView | None]
+    members: dict[str, MemberView | None]
 
-    def shown(self, user_id: str) -> dict[str, Any]:
+    def for_member(self, user_id: str) -> dict[str, Any]:
         """The room as the protocol shows it to a member."""
         seen = self.public()
-        if seat := self.seats.get(user_id):
+        if seat := self.members.get(user_id):
             seen |= personal(seat)
         return seen
 
@@ -114,20 +114,20 @@ class SnapshotReader:
         self._redis = redis
         self._at_once = asyncio.Semaphore(AT_ONCE)
 
-    async def join(self, room_id: str, user_ids: Sequence[str]) -> RoomSnapshot | None:
+    async def read(self, room_id: str, user_ids: Sequence[str]) -> RoomSnapshot | None:
         """One room and some users' seats in it."""
-        return (await self.join_all([(room_id, user_ids)]))[0]
+        return (await self.read_many([(room_id, user_ids)]))[0]
 
-    async def join_all(
+    async def read_many(
         self, asked: Sequence[tuple[str, Sequence[str]]]
     ) -> list[RoomSnapshot | None]:
         """Several rooms in one round trip, in the order asked."""
         calls = [(keys.room(room_id)[:9], list(users)) for room_id, users in asked]
         async with self._at_once:
             answers = await _JOIN.many(self._redis, calls)
-        return [_standing(a, users) for a, (_, users) in zip(answers, asked, strict=True)]
+        return [_snapshot(a, users) for a, (_, users) in zip(answers, asked, strict=True)]
 
-    async def since(
+    async def events_since(
         self, asked: Sequence[tuple[str, Position, int]], user_id: str = "", budget: int = LARGE
     ) -> list[EventRange]:
         """Per (room_id, position, most): the events behind the position, oldest first.
@@ -156,18 +156,18 @@ class SnapshotReader:
         return bool(answer == b"warm")
 
 
-def _standing(answer: list[Any], users: Sequence[str]) -> RoomSnapshot | None:
+def _snapshot(answer: list[Any], users: Sequence[str]) -> RoomSnapshot | None:
     if answer[0] != b"warm" or not answer[4]:
         return None
     _, epoch, offset, seq, room, last, last_ms, count, starts, *rest = answer
-    seats: dict[str, MemberView | None] = {}
+    members: dict[str, MemberView | None] = {}
     for i, user_id in enumerate(users):
         member, read, delivered, uncounted, settings = rest[5 * i : 5 * i + 5]
         unread = max(0, seq - read - uncounted)
         role = member.split(b" ", 1)[0].decode()
         _, muted, hidden = (settings or b"0 0 0").split()
         own = (muted == b"1", hidden == b"1", uncounted, bool(settings))
-        seats[user_id] = MemberView(role, read, delivered, unread, *own) if member else None
+        members[user_id] = MemberView(role, read, delivered, unread, *own) if member else None
     return RoomSnapshot(
         position=(epoch, offset),
         seq=seq,
@@ -176,7 +176,7 @@ def _standing(answer: list[Any], users: Sequence[str]) -> RoomSnapshot | None:
         last_ms=last_ms,
         member_count=count,
         starts=[(e, s) for e, s in orjson.loads(starts)],
-        seats=seats,
+        members=members,
     )
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 
 from rts_server.config import Settings
-from rts_server.views.inbox import Inboxes
+from rts_server.views.inbox import InboxReader
 from rts_server.views.snapshots import EventRange, Position, SnapshotReader
 
 Answer = dict[str, Any]
@@ -19,25 +19,27 @@ ROOM_BYTES = 120
 class SyncReader:
     """Reads from the hot log alone. What does not fit is asked for again from where it ended."""
 
-    def __init__(self, settings: Settings, standings: SnapshotReader, chat_lists: Inboxes) -> None:
+    def __init__(self, settings: Settings, standings: SnapshotReader, inboxes: InboxReader) -> None:
         self._settings = settings
-        self._standings = standings
-        self._chat_lists = chat_lists
+        self._snapshots = standings
+        self._inboxes = inboxes
 
-    async def since(self, user_id: str, cursors: dict[str, Position]) -> dict[str, Answer]:
+    async def events_since(self, user_id: str, cursors: dict[str, Position]) -> dict[str, Answer]:
         """Per room: `{recovered, events, epoch, offset, has_more}`, or `{removed: true}`."""
         if not cursors:
             return {}
-        mine_at_all = {one.room_id for one in await self._chat_lists.rooms_of(user_id)}
+        mine_at_all = {one.room_id for one in await self._inboxes.memberships(user_id)}
         known = [room_id for room_id in cursors if room_id in mine_at_all]
-        shown = await self._chat_lists.shown(user_id, known)
-        heads = await self._chat_lists.heads(shown.rows, cursors)
+        shown = await self._inboxes.read_rooms(user_id, known)
+        heads = await self._inboxes.positions(shown.rows, cursors)
         mine = [room_id for room_id in cursors if room_id in heads]
         most = self._settings.limits.replay_events
         rooms = sum(len(room_id) + ROOM_BYTES for room_id in cursors)
         budget = Budget(self._settings.limits.answer_bytes - rooms)
         questions = [(r, cursors[r], most) for r in mine]
-        missed = await self._standings.since(questions, user_id, self._settings.limits.answer_bytes)
+        missed = await self._snapshots.events_since(
+            questions, user_id, self._settings.limits.answer_bytes
+        )
         answers: dict[str, Answer] = {r: {"removed": True} for r in cursors if r not in heads}
         for room_id, since in zip(mine, missed, strict=False):
             if since.member:

@@ -101,7 +101,7 @@ async def test_a_link_is_for_one_file_as_it_is(
     s3, store = aws.client(strict, "s3"), ObjectStore(strict)
     for key in ("files/room/a", "files/room/b"):
         s3.put_object(Bucket=strict.bucket, Key=key, Body=b"<html>")
-    link = await store.link("files/room/a", "text/html", 'attachment; filename="a"', 300)
+    link = await store.presign_get("files/room/a", "text/html", 'attachment; filename="a"', 300)
 
     async def status(url: str, method: str = "GET") -> int:
         async with ClientSession() as http, http.request(method, URL(url, encoded=True)) as answer:
@@ -129,8 +129,8 @@ async def test_a_forged_form_is_refused(strict: Settings, monkeypatch: pytest.Mo
     store, content = ObjectStore(strict), b"content"
     checksum = b64encode(sha256(content).digest()).decode()
     upload = Upload("room", "a1", "alice", "x.txt", len(content), "text/plain", checksum)
-    url, fields = await store.grant(upload, 300)
-    _, wider = await store.grant(replace(upload, user_id="eve", size=9), 300)
+    url, fields = await store.presign_post(upload, 300)
+    _, wider = await store.presign_post(replace(upload, user_id="eve", size=9), 300)
     grant = {"url": url, "fields": fields}
     forged = fields["x-amz-signature"].translate(str.maketrans("0123456789", "1234567890"))
     assert await post(grant, content, **{"x-amz-signature": forged}) == 403

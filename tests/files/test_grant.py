@@ -38,7 +38,7 @@ async def store(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[ObjectStore]:
 
 
 async def policy(store: ObjectStore) -> tuple[str, dict[str, str], dict[str, Any]]:
-    url, fields = await store.grant(LONGEST, 300)
+    url, fields = await store.presign_post(LONGEST, 300)
     document: dict[str, Any] = json.loads(b64decode(fields["policy"]))
     return url, fields, document
 

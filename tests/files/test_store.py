@@ -50,7 +50,7 @@ async def test_only_what_was_looked_at_is_moved(world: World, store: ObjectStore
     posted(world, upload, b"other")
     for look in (
         store.digest(pending, first.etag),
-        store.beginning(pending, first.etag, 4),
+        store.first_bytes(pending, first.etag, 4),
         store.move(upload, first, target),
     ):
         with pytest.raises(ObjectChanged):
@@ -59,7 +59,7 @@ async def test_only_what_was_looked_at_is_moved(world: World, store: ObjectStore
     other = await store.head(pending)
     assert other is not None
     await store.move(upload, other, target)
-    assert await store.text(target) == "other"
+    assert await store.read_text(target) == "other"
     assert await store.head(pending) is None
 
 
@@ -114,14 +114,14 @@ async def test_of_many_writers_one_succeeds(store: ObjectStore) -> None:
     key = f"cited/room/{secrets.token_hex(8)}"
     made = await asyncio.gather(*(store.write_once(key, str(n)) for n in range(12)))
     assert sum(made) == 1
-    assert await store.text(key) == str(made.index(True))
+    assert await store.read_text(key) == str(made.index(True))
 
 
 async def test_a_store_that_is_away_is_unavailable() -> None:
     """Nobody listens: every request ends in time, in the error that may be repeated."""
     settings = Settings(s3_endpoint_url=f"http://127.0.0.1:{free_port()}")
     store = ObjectStore(settings)
-    for request in (store.there(), store.head("x"), store.write_once("x", "y")):
+    for request in (store.check_reachable(), store.head("x"), store.write_once("x", "y")):
         with pytest.raises(errors.Unavailable):
             await request
     await store.close()

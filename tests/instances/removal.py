@@ -46,7 +46,7 @@ async def removal_loop(world: World, rounds: int) -> tuple[JsClient, str, list[J
                 devices[0].drop()
             await removing
             probe = json.dumps({"type": "probe", "room_id": room_id, "data": {"round": n}})
-            assert await parts.standings.tell(room_id, alice, "probe", probe)
+            assert await parts.snapshots.tell(room_id, alice, "probe", probe)
             marks = [len(device.events) for device in devices]
             await ok(a, "member.add", one)
         for task in writing:

@@ -94,9 +94,9 @@ async def test_ephemeral_waits_for_what_came_before_it(losing: World) -> None:
             await send(a, room_id, f"m{offset}")
         async with Services(losing.stack.settings) as parts:
             text = '{"type":"probe","room_id":"' + room_id + '","data":{}}'
-            told = await parts.standings.tell(room_id, alice, "probe", text)
+            told = await parts.snapshots.tell(room_id, alice, "probe", text)
             assert told
-            assert not await parts.standings.tell(room_id, "stranger", "probe", text)
+            assert not await parts.snapshots.tell(room_id, "stranger", "probe", text)
         await b.wait_for(lambda e: bool(e["type"] == "probe"))
         seen = [e["type"] for e in b.events if e.get("room_id") == room_id]
         assert seen[-2:] == ["message.new", "probe"]

@@ -29,7 +29,7 @@ from rts_server.realtime.control_channel import ControlChannel
 from rts_server.realtime.manager import ClientManager
 from rts_server.redis_client.pipeline import RedisPipeline
 from rts_server.roomlog.drains import RoomDrains
-from rts_server.views.inbox import Inboxes
+from rts_server.views.inbox import InboxReader
 from rts_server.views.snapshots import SnapshotReader
 from tests.waiting import eventually
 
@@ -57,7 +57,7 @@ class Line(Namespace):
         pipe = RedisPipeline(ConnectionPool())
         archive = Archive(settings)
         drains = RoomDrains(settings, "origin", pipe, archive)
-        lists = Inboxes(archive, UserRooms(Redis(), pipe), SnapshotReader(pipe), drains)
+        lists = InboxReader(archive, UserRooms(Redis(), pipe), SnapshotReader(pipe), drains)
         super().__init__("/chat", settings, server, connections, lists)
         self.began: list[str] = []
         self.deaf_to = 0

@@ -187,7 +187,7 @@ async def test_others_cannot_fill_a_list(redis: Redis) -> None:
 
     async def takes(actor: str | None) -> bool:
         try:
-            await memberships.must_fit("new", [USER], actor)
+            await memberships.check_room_limit("new", [USER], actor)
         except LimitExceeded:
             return False
         return True

@@ -43,7 +43,7 @@ class Instance:
         self.presences = PresenceStore(settings, redis, self.lease, self.online)
         self.subscriber = Subscriber(url, self._heard, lambda: self.watches.resumed())
         self.watches = PresenceWatches(
-            self.subscriber, self.presences, self._acquainted, settings.presence_check
+            self.subscriber, self.presences, self._share_room, settings.presence_check
         )
         self.sweep = LeaseSweep(settings, redis, self.lease)
         self.lease.gained, self.lease.lost = self._gained, self._lost
@@ -91,7 +91,7 @@ class Instance:
     def _heard(self, channel: str, data: bytes) -> None:
         self.watches.heard(channel.removeprefix(keys.PRESENCE_CHANNELS), data)
 
-    async def _acquainted(self, user_id: str, others: list[str]) -> set[str]:
+    async def _share_room(self, user_id: str, others: list[str]) -> set[str]:
         return {o for o in others if o == user_id or frozenset((user_id, o)) in self.friends}
 
     def _gained(self) -> None:

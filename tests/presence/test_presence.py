@@ -13,7 +13,7 @@ from rts_server import keys
 from rts_server.persistence.user_rooms import UserRooms
 from rts_server.presence.instance_registry import InstanceRegistry
 from rts_server.presence.scripts import Presence
-from rts_server.presence.watches import LEFT, Acquainted
+from rts_server.presence.watches import LEFT, ShareRoom
 from tests.presence.conftest import Start
 from tests.presence.instance import TIMES
 from tests.waiting import eventually
@@ -222,7 +222,7 @@ async def test_what_happens_in_doubt_is_told_when_it_is_known_to_whom(
     one = await start("one")
     watcher = one.watcher("alice")
     await one.watches.watch(watcher, ["bob", "carol"])
-    ask: Acquainted = one.watches._acquainted
+    ask: ShareRoom = one.watches._share_room
     asked, answers = asyncio.Event(), asyncio.Event()
 
     async def slow(user_id: str, others: list[str]) -> set[str]:
@@ -230,7 +230,7 @@ async def test_what_happens_in_doubt_is_told_when_it_is_known_to_whom(
         await answers.wait()
         return await ask(user_id, others)
 
-    monkeypatch.setattr(one.watches, "_acquainted", slow)
+    monkeypatch.setattr(one.watches, "_share_room", slow)
     friends.discard(frozenset(("alice", "bob")))
     one.watches.heard("bob", LEFT)
     await asked.wait()
@@ -251,7 +251,7 @@ async def test_a_removal_heard_during_a_look_is_not_undone_by_it(
 ) -> None:
     """The answer may be older than the word, and come behind what followed from it."""
     one = await start("one")
-    ask: Acquainted = one.watches._acquainted
+    ask: ShareRoom = one.watches._share_room
     asked = 0
 
     async def stale(user_id: str, others: list[str]) -> set[str]:
@@ -263,7 +263,7 @@ async def test_a_removal_heard_during_a_look_is_not_undone_by_it(
             await eventually(lambda: "bob" not in watcher.targets)
         return met
 
-    monkeypatch.setattr(one.watches, "_acquainted", stale)
+    monkeypatch.setattr(one.watches, "_share_room", stale)
     watcher = one.watcher("alice")
     assert set(await one.watches.watch(watcher, ["bob", "carol"])) == {"carol"}
     assert watcher.targets == {"carol"}

@@ -18,10 +18,10 @@ ROOM = "room"
 
 @dataclass(frozen=True)
 class Standing:
-    """As the room log answers `join`."""
+    """As `SnapshotReader.read` answers."""
 
     position: Position
-    seats: dict[str, Any]
+    members: dict[str, Any]
 
 
 @dataclass
@@ -75,7 +75,7 @@ class Log:
         self.cold, self.epoch, self.offset, self.stored = False, self.epoch + 1, 0, 0
         return self.append("room.epoch", prev=list(self.prev))
 
-    async def join_all(
+    async def read_many(
         self, asked: Sequence[tuple[str, Sequence[str]]]
     ) -> Sequence[Standing | None]:
         """Position and seats, read now, answered later."""
@@ -87,7 +87,7 @@ class Log:
         await self._answer()
         return [standing]
 
-    async def since(
+    async def events_since(
         self, asked: Sequence[tuple[str, Position, int]], user_id: str = "", budget: int = 0
     ) -> Sequence[EventRange]:
         """Events behind a position, whole or not at all."""

@@ -40,13 +40,13 @@ class Stage:
         self.log.members.add(client.listener.user_id)
         self.room.seats[client.listener] = Subscription(cursor=cursor)
         self.clients.append(client)
-        (standing,) = await self.log.join_all([(ROOM, [client.listener.user_id])])
+        (standing,) = await self.log.read_many([(ROOM, [client.listener.user_id])])
         self.room.opened(standing.position if standing else None)
         client.start = standing.position if standing else (0, 0)
         client.cursor = cursor
         missed: list[bytes] = []
         if standing and cursor is not None:
-            (since,) = await self.log.since([(ROOM, cursor, 301)])
+            (since,) = await self.log.events_since([(ROOM, cursor, 301)])
             if since.events is not None and since.position is not None:
                 missed = since.events
                 client.start = since.position

@@ -160,14 +160,14 @@ async def test_a_replay_ends_where_the_stream_begins_and_where_the_room_was_read
 
     loading = asyncio.create_task(load())
     cursor, found, joins = (1, 2), list[int](), 0
-    since = instance.reads.since
+    since = instance.reads.events_since
 
     async def late(*asked: Any) -> Any:
         """Something comes between the two reads."""
         await bench.append(message(room_id, "alice", f"late{len(found)}"))
         return await since(*asked)
 
-    instance.reads.since = late  # type: ignore[method-assign,assignment]
+    instance.reads.events_since = late  # type: ignore[method-assign,assignment]
     while not loading.done():
         listener, _ = instance.socket("alice")
         replay = (await instance.hearing.join(listener, [room_id], {room_id: cursor}))[room_id]

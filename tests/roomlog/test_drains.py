@@ -14,7 +14,7 @@ from redis.asyncio import Redis
 from rts_server import errors, keys
 from rts_server.config import Settings
 from rts_server.views import inbox as chatlist
-from rts_server.views.history import ANYBODY, Range
+from rts_server.views.history import AS_OPERATOR, Range
 from tests.roomlog.bench import HOT, Bench
 from tests.roomlog.deployed import Deployed
 
@@ -59,11 +59,11 @@ READS: dict[str, Callable[[Deployed, str], Awaitable[Any]]] = {
     "a message": lambda d, r: d.parts.history.message(
         r, "alice", keys.message_id(r, "alice", "m2")
     ),
-    "the list": lambda d, r: d.parts.chat_lists.shown("alice", [r]),
-    "the members": lambda d, r: d.parts.members.all(r, "alice"),
+    "the list": lambda d, r: d.parts.inboxes.read_rooms("alice", [r]),
+    "the members": lambda d, r: d.parts.members.for_member(r, "alice"),
     "an operator's room": lambda d, r: d.parts.operated.public(r),
-    "an operator's page": lambda d, r: d.parts.history.page(r, ANYBODY, PAGE),
-    "sync": lambda d, r: d.parts.sync.since("alice", {r: (1, 4)}),
+    "an operator's page": lambda d, r: d.parts.history.page(r, AS_OPERATOR, PAGE),
+    "sync": lambda d, r: d.parts.sync.events_since("alice", {r: (1, 4)}),
     "verify": lambda d, r: d.parts.verifier.verify(r, repair=False),
 }
 
@@ -114,7 +114,7 @@ async def test_a_room_is_drained_once(deployed: Deployed) -> None:
         pages = await asyncio.gather(*reads)
     assert [[m["text"] for m in page] for page, _ in pages] == [["one", "two"]] * 2
     await deployed.parts.history.page(room_id, "alice", PAGE)
-    await deployed.parts.members.all(room_id, "alice")
+    await deployed.parts.members.for_member(room_id, "alice")
     assert await deployed.outbox() == []
     assert await deployed.parts.archive.room(room_id) is not None
     await deployed.redis.flushall()
@@ -151,11 +151,11 @@ async def test_a_room_that_expired_needs_no_barrier(deployed: Deployed) -> None:
     for name in HOT:
         await deployed.redis.delete(getattr(names, name))
     await deployed.redis.hset(names.head, "touched", 1)
-    (row,) = (await deployed.parts.chat_lists.shown("alice", [room_id])).rows
-    assert (row.shown["epoch"], row.shown["offset"], row.unsure) == (1, 3, False)
+    (row,) = (await deployed.parts.inboxes.read_rooms("alice", [room_id])).rows
+    assert (row.room["epoch"], row.room["offset"], row.unsure) == (1, 3, False)
     await deployed.redis.delete(names.head)
     generation = keys.generation(keys.partition(room_id))
-    (born,) = [await deployed.parts.losses.generations()]
+    (born,) = [await deployed.parts.recovery.generations()]
     identity = born[keys.partition(room_id)].split(" ")[0]
     await deployed.redis.set(generation, f"{identity} 1")  # this Redis is older than a head gets
     page, _ = await deployed.parts.history.page(room_id, "alice", PAGE)
@@ -236,15 +236,15 @@ async def test_what_is_taken_back_while_it_is_queued_is_gone(deployed: Deployed)
 async def test_what_was_done_to_another_member_moves_a_cold_room_on(deployed: Deployed) -> None:
     """Its position is that of all members, so who missed it is not told that he recovered."""
     room_id = await deployed.group("alice", "bob", "carol")
-    done = await deployed.parts.memberships.give(room_id, "alice", "carol", "admin")
+    done = await deployed.parts.memberships.set_role(room_id, "alice", "carol", "admin")
     await deployed.store()
     await deployed.redis.flushall()
     assert done.appended is not None
     head = (done.appended.epoch, done.appended.offset)
     async with deployed.relaying():
-        told = await deployed.parts.sync.since("bob", {room_id: (1, 2)})
+        told = await deployed.parts.sync.events_since("bob", {room_id: (1, 2)})
         assert (told[room_id]["recovered"], told[room_id]["offset"]) == (False, head[1])
-        told = await deployed.parts.sync.since("bob", {room_id: head})
+        told = await deployed.parts.sync.events_since("bob", {room_id: head})
         assert told[room_id]["recovered"]
         await deployed.send(room_id, "alice", "m")
     opened, _ = await Bench(deployed.redis).events(room_id)
@@ -263,7 +263,9 @@ async def test_cursors_never_go_back(redis: Redis, valkey_url: str, tables: None
         async with deployed.relaying():
             moved = await deployed.parts.receipts.move("bob", {room_id: (1, 0)})
         assert (moved[room_id].read_seq, moved[room_id].delivered_seq) == (2, 3)
-        members = {m["user_id"]: m for m in await deployed.parts.members.all(room_id, "alice")}
+        members = {
+            m["user_id"]: m for m in await deployed.parts.members.for_member(room_id, "alice")
+        }
         assert (members["alice"]["read_seq"], members["alice"]["delivered_seq"]) == (3, 3)
 
 
@@ -287,16 +289,16 @@ async def test_a_lost_room_stands_above_all_that_was_heard_of_it(deployed: Deplo
     await deployed.redis.flushall()
     async with deployed.relaying():
         (row,) = (
-            await deployed.parts.chat_lists.room("bob", room_id, deployed.parts.rooms.warm)
+            await deployed.parts.inboxes.read_room("bob", room_id, deployed.parts.rooms.warm)
         ).rows
-    assert (row.shown["epoch"], row.shown["offset"]) == (2, 1)
-    assert (row.shown["epoch"], row.shown["offset"]) > (done.appended.epoch, done.appended.offset)
+    assert (row.room["epoch"], row.room["offset"]) == (2, 1)
+    assert (row.room["epoch"], row.room["offset"]) > (done.appended.epoch, done.appended.offset)
 
 
 async def test_a_room_loaded_while_it_is_drained_is_read_from_redis(deployed: Deployed) -> None:
     """Whoever listens has heard its epoch: an answer from the archive would be behind that."""
     room_id, waiting = await lost(deployed)
-    listing = asyncio.create_task(deployed.parts.chat_lists.shown("alice", [room_id]))
+    listing = asyncio.create_task(deployed.parts.inboxes.read_rooms("alice", [room_id]))
     await until_barrier(deployed, listing)
     sending = asyncio.create_task(deployed.send(room_id, "bob", "m3", "three"))
     while await barriers(deployed) < 2:  # that of the load is behind the first
@@ -306,7 +308,7 @@ async def test_a_room_loaded_while_it_is_drained_is_read_from_redis(deployed: De
     done = await sending
     (row,) = (await listing).rows
     assert done.appended is not None
-    assert row.shown["epoch"] == done.appended.epoch == 2
+    assert row.room["epoch"] == done.appended.epoch == 2
 
 
 async def test_what_is_queued_can_be_replied_to(deployed: Deployed) -> None:

@@ -25,7 +25,7 @@ from tests.roomlog.deployed import Deployed
 
 def seqs(standing: Any) -> dict[str, tuple[int, int]]:
     """(read_seq, unread) per user."""
-    return {user: (seat.read_seq, seat.unread) for user, seat in standing.seats.items()}
+    return {user: (seat.read_seq, seat.unread) for user, seat in standing.members.items()}
 
 
 async def barriers(deployed: Deployed) -> list[str]:
@@ -43,7 +43,7 @@ async def until_barrier(deployed: Deployed) -> str:
 
 async def test_a_group_without_members_is_a_room(deployed: Deployed) -> None:
     """Declared without members it survives the loss of Redis, and takes its first one then."""
-    room_id, created, done = await deployed.parts.declarations.group(
+    room_id, created, done = await deployed.parts.provisioning.get_or_create_group(
         "ops", "case-1", {"name": "Case"}
     )
     assert created
@@ -52,7 +52,7 @@ async def test_a_group_without_members_is_a_room(deployed: Deployed) -> None:
     await deployed.redis.flushall()
     async with deployed.relaying():
         wanted = MembershipChange(joining=(NewMember("alice", "owner"),))
-        changed = await deployed.parts.declarations.change(room_id, "ops", wanted)
+        changed = await deployed.parts.provisioning.change_members(room_id, "ops", wanted)
         assert [await one.fate for one in changed.done] == ["stored"]
     stored = await deployed.parts.archive.room(room_id)
     assert stored is not None
@@ -73,7 +73,7 @@ async def test_a_deleted_room_stays_deleted(deployed: Deployed) -> None:
     async with deployed.relaying():
         wanted = MembershipChange(joining=(NewMember("alice", "owner"),))
         with pytest.raises(errors.NotFound):
-            await deployed.parts.declarations.change(room_id, "ops", wanted)
+            await deployed.parts.provisioning.change_members(room_id, "ops", wanted)
     assert [one.state for one in await deployed.parts.archive.members(room_id)] == ["out", "out"]
     with pytest.raises(errors.Gone):
         await deployed.parts.operated.public(room_id)
@@ -86,21 +86,21 @@ async def test_what_redis_lost_comes_back_under_a_new_epoch(deployed: Deployed) 
         await deployed.send(room_id, "alice", f"m{n}", f"text {n}")
     await deployed.parts.memberships.add(room_id, "alice", ["carol"], "admin")
     await deployed.store()
-    before = await deployed.parts.standings.join(room_id, ["alice", "bob", "carol"])
+    before = await deployed.parts.snapshots.read(room_id, ["alice", "bob", "carol"])
     loads = metrics.COLD_LOADS.labels("ok")._value
     counted = loads.get()
     await deployed.redis.flushall()
-    assert await deployed.parts.standings.join(room_id, ["alice"]) is None
+    assert await deployed.parts.snapshots.read(room_id, ["alice"]) is None
     async with deployed.relaying():
         done = await deployed.send(room_id, "bob", "m3")
     assert done.appended is not None
     assert (done.appended.epoch, done.appended.offset, done.appended.seq) == (2, 2, 5)
-    after = await deployed.parts.standings.join(room_id, ["alice", "bob", "carol"])
+    after = await deployed.parts.snapshots.read(room_id, ["alice", "bob", "carol"])
     assert before is not None
     assert after is not None
     assert seqs(before) == {"alice": (3, 0), "bob": (0, 3), "carol": (3, 0)}
     assert seqs(after) == {"alice": (3, 1), "bob": (5, 0), "carol": (3, 1)}
-    assert {user: seat and seat.role for user, seat in after.seats.items()} == {
+    assert {user: seat and seat.role for user, seat in after.members.items()} == {
         "alice": "owner", "bob": "member", "carol": "admin",
     }  # fmt: skip
     assert before.position == (1, 7)
@@ -258,7 +258,7 @@ async def test_a_quiet_room_wakes_as_it_was(redis: Redis, valkey_url: str, table
         await deployed.send(room_id, "alice", "m0")
         await deployed.parts.memberships.add(room_id, "alice", ["carol"], "member")
         await deployed.store()
-        before = await deployed.parts.standings.join(room_id, ["alice", "bob", "carol"])
+        before = await deployed.parts.snapshots.read(room_id, ["alice", "bob", "carol"])
         for name in HOT:
             await redis.pexpire(getattr(keys.room(room_id), name), 0)
         await redis.hset(keys.room(room_id).head, "touched", 1)  # long ago
@@ -267,7 +267,7 @@ async def test_a_quiet_room_wakes_as_it_was(redis: Redis, valkey_url: str, table
         assert done.appended is not None
         assert before is not None
         assert (done.appended.epoch, done.appended.offset) == (1, before.position[1] + 1)
-        after = await deployed.parts.standings.join(room_id, ["alice", "bob", "carol"])
+        after = await deployed.parts.snapshots.read(room_id, ["alice", "bob", "carol"])
         assert seqs(before) == {"alice": (1, 0), "bob": (0, 1), "carol": (1, 0)}
         assert seqs(after) == {"alice": (1, 1), "bob": (3, 0), "carol": (1, 1)}
         assert await barriers(deployed) == []

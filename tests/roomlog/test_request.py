@@ -124,17 +124,19 @@ async def test_unread_from_the_inputs_that_append_keeps(bench: Bench) -> None:
         await bench.append(one)
     await bench.append(events.member_added(room_id, "alice", ["carol"], "member"))
     await bench.append(failed(room_id, sent[1].request_id, 2))
-    standing = await SnapshotReader(bench.redis).join(room_id, ["alice", "bob", "carol", "eve"])
+    standing = await SnapshotReader(bench.redis).read(room_id, ["alice", "bob", "carol", "eve"])
     assert standing is not None
-    unread = {user: seat and (seat.read_seq, seat.unread) for user, seat in standing.seats.items()}
+    unread = {
+        user: seat and (seat.read_seq, seat.unread) for user, seat in standing.members.items()
+    }
     assert unread == {"alice": (3, 0), "bob": (0, 2), "carol": (3, 0), "eve": None}
     assert (standing.seq, standing.member_count) == (4, 3)
     assert standing.last is not None
     assert standing.last["seq"] == 3
     await bench.append(message(room_id, "bob", "b"))
-    standing = await SnapshotReader(bench.redis).join(room_id, ["alice", "bob"])
+    standing = await SnapshotReader(bench.redis).read(room_id, ["alice", "bob"])
     assert standing is not None
-    assert [s and s.unread for s in standing.seats.values()] == [1, 0]
+    assert [s and s.unread for s in standing.members.values()] == [1, 0]
 
 
 # Idempotency

@@ -61,9 +61,9 @@ async def test_the_newer_wish_stays(deployed: Deployed, case: str, elsewhere: bo
     member = await deployed.parts.archive.member(room_id, user)
     # never in, or in and out again: the older wish may have landed before the newer was made
     assert (member is None and out) or {n: getattr(member, n) for n in wanted} == wanted
-    standing = await deployed.parts.standings.join(room_id, [user])
+    standing = await deployed.parts.snapshots.read(room_id, [user])
     assert standing is not None
-    assert (standing.seats[user] is None) == out
+    assert (standing.members[user] is None) == out
 
 
 Change = Callable[[Services, str, str], Awaitable[tuple[Any, PendingWrite]]]

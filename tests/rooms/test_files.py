@@ -57,18 +57,18 @@ async def test_a_message_erased_with_its_files_keeps_its_first_result(deployed: 
     room_id = await deployed.group("alice")
     sent = await deployed.parts.messages.send(room_id, "alice", SENT)
     with pytest.raises(errors.InvalidParam):
-        await deployed.parts.messages.repeat(room_id, "alice", BARE)
+        await deployed.parts.messages.first_result(room_id, "alice", BARE)
     await deployed.store()
     await deployed.parts.messages.delete(room_id, "alice", sent.request_id)
     await deployed.store()
-    again = await deployed.parts.messages.repeat(room_id, "alice", BARE)
+    again = await deployed.parts.messages.first_result(room_id, "alice", BARE)
     assert again.appended is not None
     assert sent.appended is not None
     assert (again.appended.seq, again.appended.duplicate) == (sent.appended.seq, True)
     assert await end(again) == "queued"
     assert await deployed.outbox() == []
     with pytest.raises(errors.Conflict):
-        await deployed.parts.messages.repeat(room_id, "alice", BARE | {"text": "other"})
+        await deployed.parts.messages.first_result(room_id, "alice", BARE | {"text": "other"})
 
 
 async def test_the_list_of_rooms_names_the_file(deployed: Deployed) -> None:
@@ -80,6 +80,6 @@ async def test_the_list_of_rooms_names_the_file(deployed: Deployed) -> None:
         if cold:
             await deployed.redis.flushall()
         async with deployed.relaying():
-            (row,) = (await deployed.parts.chat_lists.shown("alice", [room_id])).rows
-        last = row.shown["last_message"]
+            (row,) = (await deployed.parts.inboxes.read_rooms("alice", [room_id])).rows
+        last = row.room["last_message"]
         assert (last["type"], last["preview"]) == ("file", "a1.png")

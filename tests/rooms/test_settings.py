@@ -21,9 +21,9 @@ def settings(user: str, room_id: str, **changed: bool) -> Any:
 
 async def seat(bench: Bench, room_id: str, user: str) -> MemberView:
     """A member's seat."""
-    standing = await SnapshotReader(bench.redis).join(room_id, [user])
+    standing = await SnapshotReader(bench.redis).read(room_id, [user])
     assert standing is not None
-    found = standing.seats[user]
+    found = standing.members[user]
     assert found is not None
     return found
 
@@ -90,25 +90,25 @@ async def test_settings_and_roles_survive_the_loss_of_redis(deployed: Deployed) 
     """Loaded from the archive, for the list as for the room; the next change still ranks above."""
     parts = deployed.parts
     room_id = await deployed.group("alice", "bob", "carol")
-    await parts.rooms.set(room_id, "bob", {"muted": True})
-    await parts.rooms.set(room_id, "bob", {"hidden": True})
-    await parts.memberships.give(room_id, "alice", "bob", "admin")
+    await parts.rooms.change_settings(room_id, "bob", {"muted": True})
+    await parts.rooms.change_settings(room_id, "bob", {"hidden": True})
+    await parts.memberships.set_role(room_id, "alice", "bob", "admin")
     await parts.rooms.update(room_id, "alice", {"name": "New", "frozen": True})
     await deployed.store()
     await deployed.redis.flushall()
     async with deployed.relaying():
-        (cold,) = (await parts.chat_lists.of("bob")).rows
+        (cold,) = (await parts.inboxes.read("bob")).rows
     await parts.user_rooms.complete("bob")
     async with deployed.relaying():
-        await parts.rooms.set(room_id, "carol", {"muted": True})
-        standing = await parts.standings.join(room_id, ["alice", "bob", "carol"])
+        await parts.rooms.change_settings(room_id, "carol", {"muted": True})
+        standing = await parts.snapshots.read(room_id, ["alice", "bob", "carol"])
     assert standing is not None
     kept = ("muted", "hidden", "role", "name", "frozen", "version")
-    warm = standing.shown("bob")
-    assert {name: warm[name] for name in kept} == {name: cold.shown[name] for name in kept}
+    warm = standing.for_member("bob")
+    assert {name: warm[name] for name in kept} == {name: cold.room[name] for name in kept}
     assert [warm[name] for name in kept] == [True, True, "admin", "New", True, 2]
     assert not cold.counts
-    await parts.rooms.set(room_id, "bob", {"muted": False})
+    await parts.rooms.change_settings(room_id, "bob", {"muted": False})
     await deployed.store()
     member = await parts.archive.member(room_id, "bob")
     assert member is not None

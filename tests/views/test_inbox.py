@@ -14,7 +14,7 @@ from rts_server.persistence.stored_items import StoredMember
 from rts_server.persistence.user_rooms import Membership, UserRooms
 from rts_server.roomlog import events
 from rts_server.roomlog.drains import RoomDrains
-from rts_server.views.inbox import NOBODY, Inboxes
+from rts_server.views.inbox import NOBODY, InboxReader
 from rts_server.views.snapshots import SnapshotReader
 from tests.roomlog.bench import Bench, message, round_trips
 from tests.roomlog.deployed import Deployed
@@ -22,11 +22,11 @@ from tests.roomlog.deployed import Deployed
 ROOMS = 500
 
 
-def lists(redis: Redis, archive: object = None) -> Inboxes:
+def lists(redis: Redis, archive: object = None) -> InboxReader:
     """Without an archive: all is warm."""
     kept = cast(Archive, archive)
     drains = RoomDrains(Settings(jwt_secret="x"), "origin", redis, kept)
-    return Inboxes(kept, UserRooms(redis), SnapshotReader(redis), drains)
+    return InboxReader(kept, UserRooms(redis), SnapshotReader(redis), drains)
 
 
 async def of_alice(bench: Bench, rooms: int) -> list[str]:
@@ -43,10 +43,10 @@ async def test_five_hundred_rooms_in_three_round_trips(
 ) -> None:
     """The index, then all rooms at once."""
     room_ids = await of_alice(bench, ROOMS)
-    chat_lists = lists(bench.redis)
-    await chat_lists.of("alice")  # scripts are loaded now
+    inboxes = lists(bench.redis)
+    await inboxes.read("alice")  # scripts are loaded now
     trips = round_trips(monkeypatch)
-    found = await chat_lists.of("alice")
+    found = await inboxes.read("alice")
     assert {row.room_id for row in found.rows} == set(room_ids)
     assert len(trips) <= 3
 
@@ -57,8 +57,8 @@ async def test_the_list_is_by_activity_and_pages_by_cursor(bench: Bench) -> None
     for n, room_id in enumerate((two, one, three, two)):
         await bench.append(message(room_id, "bob", f"m-{n}"))
         await bench.redis.hset(keys.room(room_id).head, "last_ms", n)
-    chat_lists = lists(bench.redis)
-    found = await chat_lists.of("alice")
+    inboxes = lists(bench.redis)
+    found = await inboxes.read("alice")
     assert found.unread == {"total": 4, "rooms": 3}
     order = [row.room_id for row in found.rows]
     assert order == [two, three, one]
@@ -67,7 +67,7 @@ async def test_the_list_is_by_activity_and_pages_by_cursor(bench: Bench) -> None
     assert [row.room_id for row in rest] == order[1:]
     await bench.append(events.settings_changed(two, "alice", {"muted": True}))
     await bench.append(events.settings_changed(three, "alice", {"hidden": True}))
-    found = await chat_lists.of("alice")
+    found = await inboxes.read("alice")
     assert found.unread == {"total": 1, "rooms": 1}
     assert {row.room_id for row in found.after(None, hidden=False)} == {one, two}
     assert [row.room_id for row in found.after(None, hidden=True)] == [three]
@@ -89,5 +89,5 @@ async def test_a_stranger_costs_what_nobody_does(
     for user_id in ("alice", "bob"):
         await parts.user_rooms.note(user_id, f"room-of-{user_id}", 1, 1, "in")
         await parts.user_rooms.complete(user_id)
-    assert await parts.chat_lists.acquainted("alice", ["bob", "nobody"]) == set()
+    assert await parts.inboxes.share_room("alice", ["bob", "nobody"]) == set()
     assert asked == [NOBODY, "nobody"]

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from rts_server.config import Limits, Settings
 from rts_server.persistence.user_rooms import Membership
-from rts_server.views.inbox import Inbox, Inboxes, InboxRow
+from rts_server.views.inbox import Inbox, InboxReader, InboxRow
 from rts_server.views.snapshots import EventRange, Position, SnapshotReader
 from rts_server.views.sync import SyncReader
 
@@ -24,11 +24,11 @@ class Log:
     def __init__(self, rooms: dict[str, list[int]]) -> None:
         self._rooms = rooms
 
-    async def rooms_of(self, user_id: str) -> list[Membership]:
+    async def memberships(self, user_id: str) -> list[Membership]:
         """All of them."""
         return [Membership(room_id, 1, 1, "in") for room_id in self._rooms]
 
-    async def shown(self, user_id: str, room_ids: list[str]) -> Inbox:
+    async def read_rooms(self, user_id: str, room_ids: list[str]) -> Inbox:
         """Every room asked for that is there."""
         rows = [
             InboxRow(0, room_id, {"epoch": 1, "offset": len(self._rooms[room_id])}, True, 0)
@@ -37,13 +37,13 @@ class Log:
         ]
         return Inbox(rows)
 
-    async def heads(
+    async def positions(
         self, rows: list[InboxRow], cursors: dict[str, Position]
     ) -> dict[str, Position]:
         """All are warm."""
-        return {row.room_id: (row.shown["epoch"], row.shown["offset"]) for row in rows}
+        return {row.room_id: (row.room["epoch"], row.room["offset"]) for row in rows}
 
-    async def since(
+    async def events_since(
         self, asked: Sequence[tuple[str, Position, int]], user_id: str, budget: int
     ) -> list[EventRange]:
         """What lies behind each position, at most as many as asked."""
@@ -64,7 +64,7 @@ def syncing(rooms: dict[str, list[int]]) -> SyncReader:
     """The command over a log."""
     settings = Settings(limits=Limits(answer_bytes=BYTES, replay_events=4))
     fake = Log(rooms)
-    return SyncReader(settings, cast(SnapshotReader, fake), cast(Inboxes, fake))
+    return SyncReader(settings, cast(SnapshotReader, fake), cast(InboxReader, fake))
 
 
 ROOMS = st.dictionaries(
@@ -79,7 +79,7 @@ async def test_asking_on_brings_every_event_once(rooms: dict[str, list[int]]) ->
     missing: dict[str, Position] = dict.fromkeys(rooms, (1, 0))
     seen: dict[str, list[int]] = {room_id: [] for room_id in rooms}
     while missing:
-        answer = await sync.since("alice", missing)
+        answer = await sync.events_since("alice", missing)
         assert set(answer) == set(missing)
         assert len(orjson.dumps(answer)) <= BYTES
         assert sum(len(told["events"]) for told in answer.values()) > 0 or not any(
@@ -95,6 +95,6 @@ async def test_asking_on_brings_every_event_once(rooms: dict[str, list[int]]) ->
 
 async def test_a_room_that_is_not_his_is_removed() -> None:
     """Absent and left look alike."""
-    answer: Any = await syncing({"a": []}).since("alice", {"a": (1, 0), "b": (1, 0)})
+    answer: Any = await syncing({"a": []}).events_since("alice", {"a": (1, 0), "b": (1, 0)})
     assert answer["b"] == {"removed": True}
     assert answer["a"]["recovered"]

@@ -91,11 +91,11 @@ async def test_what_moves_meanwhile_is_told_together(
     monkeypatch.setattr(unread, "PAUSE", 0.0)
     telling = UnreadPublisher(bench.redis, lists(bench.redis))
     async with hearing(bench, *(first for first, _ in rooms.values())) as channel:
-        telling.tell_soon(USERS[0], rooms[USERS[0]][0])
+        telling.publish_soon(USERS[0], rooms[USERS[0]][0])
         assert (await heard(channel))[0] == USERS[0]  # scripts are loaded now
         trips = round_trips(monkeypatch)
         for user in USERS * 2:
-            telling.tell_soon(user, rooms[user][0])
+            telling.publish_soon(user, rooms[user][0])
         told = [await heard(channel) for _ in USERS]
         assert [user for user, _ in told] == USERS
         assert await channel.get_message(timeout=0.01) is None
@@ -114,14 +114,14 @@ async def test_who_cannot_be_read_keeps_nothing_from_others(
     telling = UnreadPublisher(bench.redis, lists(bench.redis, Away()))
     async with hearing(bench, rooms[USERS[1]][0]) as channel:
         for user in USERS[:2]:
-            telling.tell_soon(user, rooms[user][0])
+            telling.publish_soon(user, rooms[user][0])
         assert (await heard(channel))[0] == USERS[1]
         await bench.redis.set(keys.user_rooms(USERS[0]), "no hash")
-        telling.tell_soon(USERS[0], rooms[USERS[0]][0])
-        telling.tell_soon(USERS[1], rooms[USERS[1]][0])
+        telling.publish_soon(USERS[0], rooms[USERS[0]][0])
+        telling.publish_soon(USERS[1], rooms[USERS[1]][0])
         await eventually(lambda: not telling._moved)
         await bench.redis.delete(keys.user_rooms(USERS[0]))
-        telling.tell_soon(USERS[1], rooms[USERS[1]][0])
+        telling.publish_soon(USERS[1], rooms[USERS[1]][0])
         assert (await heard(channel))[0] == USERS[1]
     await telling.close()
 
