@@ -75,7 +75,7 @@ async def _relay(settings: Settings) -> None:
         ProcessMonitor(settings, "relay", parts.origin, settings.metrics_port),
     ):
         relay, quarantine = (
-            Relay(settings, parts.redis, tracing.landed if tracing else None),
+            Relay(settings, parts.redis, tracing.accepted_by_sqs if tracing else None),
             Quarantine(settings, parts.messages.fail),
         )
         task = asyncio.ensure_future(asyncio.gather(relay.run(), quarantine.run()))

@@ -64,7 +64,7 @@ class Tracing:
                 for name, (handler, schema) in namespace.commands.items()
             }
 
-    def landed(self, entries: Iterable[Entry]) -> None:
+    def accepted_by_sqs(self, entries: Iterable[Entry]) -> None:
         """A span for each record that SQS accepted: from accepted in the log until now."""
         now = time.time_ns()
         for entry in entries:

@@ -115,10 +115,10 @@ def no_floor() -> None:
 def no_second_index() -> None:
     """Trap 4: the relay leaves the user index to the origin."""
 
-    async def not_noted(self: AckProcessor, entry: Entry) -> bool:
+    async def not_updated(self: AckProcessor, entry: Entry) -> bool:
         return True
 
-    vars_of(AckProcessor, _noted=not_noted)
+    vars_of(AckProcessor, _update_user_index=not_updated)
 
 
 def no_eviction() -> None:

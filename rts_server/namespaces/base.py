@@ -78,7 +78,7 @@ class Namespace(socketio.AsyncNamespace):  # type: ignore[misc]
         self._sessions: dict[str, Session] = {}
         self._connected = metrics.CONNECTIONS.labels(name)
         self._tasks = Tasks()
-        self._complaints = ThrottledLog(log)
+        self._throttled_log = ThrottledLog(log)
 
     # Coming and going
 
@@ -356,7 +356,7 @@ class Namespace(socketio.AsyncNamespace):  # type: ignore[misc]
                 ms = round(took * 1000, 1)
                 log.debug(name, extra={"code": code, "ms": ms, **_told(session, frame, answer)})
         if code in TROUBLE:
-            self._complaints.say(f"{name} is answered {code}", code, **_told(session, frame))
+            self._throttled_log.warning(f"{name} is answered {code}", code, **_told(session, frame))
         if frame.ack_id is None:
             return
         body = (

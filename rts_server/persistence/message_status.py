@@ -34,7 +34,7 @@ class StatusPublisher:
         self._redis = redis
         self._tasks = Tasks()
         self._telling: set[asyncio.Task[None]] = set()
-        self._complaints = ThrottledLog(log)
+        self._throttled_log = ThrottledLog(log)
 
     def tell(self, room_id: str, user_id: str, data: dict[str, Any]) -> None:
         """Say `{message_id, client_msg_id, status}` soon, and again while nobody hears it."""
@@ -62,7 +62,7 @@ class StatusPublisher:
                     return
                 trouble = not heard  # behind trouble once more: others may still be coming back
             except (RedisError, OSError) as error:
-                self._complaints.say("a status is not told", error)
+                self._throttled_log.warning("a status is not told", error)
                 trouble = True
             await asyncio.sleep(AGAIN[min(tries, len(AGAIN) - 1)])
             tries += 1

@@ -1,4 +1,4 @@
-"""An entry of a partition's outbox stream, and the bytes it becomes in SQS."""
+"""Entries of the outbox streams, and the messages of SQS that are made of them."""
 
 from __future__ import annotations
 
@@ -19,13 +19,14 @@ Key = tuple[int, str]
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One record on its way. `entry_id` is its id in the stream of partition `part`.
+    """One record that waits to be sent. `entry_id` is its id in the stream of `partition`.
 
-    `position` is `epoch:offset`, empty for a barrier; `users` are the (user, in|out) of a member
-    event, for the user index; `body` is ASCII JSON.
+    `position` is `epoch:offset`, empty for a barrier. `users` holds the (user id, "in" or "out") of
+    a membership event, for the user index. `body` is the record as ASCII JSON. `nonce` marks a
+    barrier.
     """
 
-    part: int
+    partition: int
     entry_id: str
     queue: str
     room_id: str
@@ -38,27 +39,30 @@ class Entry:
 
     @property
     def key(self) -> Key:
-        """What names an entry: streams of two partitions may use the same entry id."""
-        return self.part, self.entry_id
+        """The id of an entry over all partitions: two streams may use the same entry id."""
+        return self.partition, self.entry_id
 
     @property
     def dedup(self) -> str:
-        """The same record sent twice within 5 minutes is one message of the FIFO queue."""
+        """The MessageDeduplicationId: SQS drops the same record sent twice within 5 minutes.
+
+        Source: Amazon SQS Developer Guide, "Exactly-once processing".
+        """
         if self.nonce is not None:
             return f"{self.room_id}:barrier:{self.nonce}"
         return f"{self.room_id}:{self.position}"
 
     @property
     def size(self) -> int:
-        """Bytes in a SendMessageBatch, the ids counted in to be on the safe side."""
+        """Bytes in a SendMessageBatch. Ids are included, to stay below the limit in any case."""
         return len(self.body) + len(self.dedup) + len(self.room_id)
 
 
-def parse(part: int, entry_id: bytes, fields: Mapping[bytes, bytes]) -> Entry:
-    """The entry behind the fields of a stream entry. Raises ValueError when it is none of ours."""
+def parse(partition: int, entry_id: bytes, fields: Mapping[bytes, bytes]) -> Entry:
+    """Return the entry of a stream entry's fields. Raises ValueError if it is not one of ours."""
     try:
         entry = Entry(
-            part=part,
+            partition=partition,
             entry_id=entry_id.decode(),
             queue=fields[QUEUE].decode(),
             room_id=fields[ROOM].decode(),
@@ -83,11 +87,14 @@ def _users(value: bytes | None) -> tuple[tuple[str, str], ...]:
 
 
 def ascii_json(record: bytes) -> str:
-    """The same JSON in ASCII: what SQS charges and limits, and no character it could refuse."""
+    """Return the same JSON in ASCII.
+
+    SQS counts bytes and refuses some characters; in ASCII both are known beforehand.
+    """
     return record.decode() if record.isascii() else _FOREIGN.sub(_escaped, record.decode())
 
 
 def _escaped(match: re.Match[str]) -> str:
-    """RFC 8259, section 7: outside the Basic Multilingual Plane a pair of surrogates."""
+    """Escape a character; outside the Basic Multilingual Plane as surrogates (RFC 8259, 7)."""
     units = match[0].encode("utf-16-be")
     return "".join(f"\\u{units[at : at + 2].hex()}" for at in range(0, len(units), 2))

@@ -54,7 +54,7 @@ class Revocations:
         self._longest = settings.longest_token
         self._redis = redis
         self._archive = archive
-        self._complaints = ThrottledLog(log)
+        self._throttled_log = ThrottledLog(log)
         self._revoked: Revoked = {}
         self._version = ""
         self.known = asyncio.Event()
@@ -111,7 +111,7 @@ class Revocations:
         try:
             await self._note(stored, ms(time.time() + COMPLETE), word)
         except (RedisError, OSError) as error:
-            self._complaints.say("revocations are not mirrored yet", error)
+            self._throttled_log.warning("revocations are not mirrored yet", error)
 
     async def _note(self, revoked: Revoked, until: int = 0, word: str = "") -> None:
         named = [item for one in revoked.items() for item in one]

@@ -63,7 +63,7 @@ class PresenceWatches:
         self._told: dict[str, Presence] = {}
         self._own: dict[str, set[PresenceWatch]] = {}
         self._asking = asyncio.Semaphore(ASKING)
-        self._complaints = ThrottledLog(log)
+        self._throttled_log = ThrottledLog(log)
         self._tasks = Tasks()
 
     async def close(self) -> None:
@@ -179,7 +179,7 @@ class PresenceWatches:
                     met = await self._share_room(watch.user_id, asked)
             except Exception as error:  # nothing is told before it is known, so it must become so
                 failures += 1
-                self._complaints.say("watches wait", error)
+                self._throttled_log.warning("watches wait", error)
                 await asyncio.sleep(backoff(failures))
                 continue
             if round_ != watch.round:
@@ -210,7 +210,7 @@ class PresenceWatches:
         try:
             await self.check()
         except Exception as error:
-            self._complaints.say("watches are not checked", error)
+            self._throttled_log.warning("watches are not checked", error)
 
     async def check(self) -> None:
         """Everybody watched is read again; who is missing just after a loss may still come back."""

@@ -53,7 +53,7 @@ class Subscriber:
         self._heard = heard
         self._resumed = resumed
         self._loop = Loop("subscriber")
-        self._complaints = ThrottledLog(log)
+        self._throttled_log = ThrottledLog(log)
         self._first = True
         self.server = ""
         self._wanted: set[str] = set()
@@ -121,7 +121,7 @@ class Subscriber:
             self._resume_due, self._first = not self._first, False
             self._maybe_resumed()
             await asyncio.wait([self._link.gone])
-            self._complaints.say("subscriber lost redis", "closed")
+            self._throttled_log.warning("subscriber lost redis", "closed")
         finally:
             self.restart()
             self._link = None
@@ -141,7 +141,7 @@ class Subscriber:
     def _reply(self, reply: Any) -> None:
         """Who speaks, messages, and confirmations one by one; an error closes the link."""
         if isinstance(reply, Exception):
-            self._complaints.say("subscriber is refused", reply)
+            self._throttled_log.warning("subscriber is refused", reply)
             self.restart()
             return
         if isinstance(reply, bytes):

@@ -45,7 +45,7 @@ class RedisPipeline:
         self._unanswered: deque[Heard] = deque()
         self._answers = self._seen = 0
         self._overdue: asyncio.TimerHandle | None = None
-        self._complaints = ThrottledLog(log)
+        self._throttled_log = ThrottledLog(log)
 
     async def close(self) -> None:
         """Give up what is not answered yet."""
@@ -94,7 +94,7 @@ class RedisPipeline:
                 await self._primary.settle()
                 self._link = await RedisConnection.open(self._pool, self._answered)
         except Exception as error:  # whatever it is: who waits must hear of it
-            self._complaints.say("redis cannot be reached", error)
+            self._throttled_log.warning("redis cannot be reached", error)
         finally:
             self._opening = None
         unsent, self._unsent = self._unsent, []

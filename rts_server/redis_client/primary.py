@@ -38,7 +38,7 @@ class Primary:
         self._links: set[Ending] = set()
         self._refused_at = -RECENT
         self._since: float | None = None
-        self._complaints = ThrottledLog(log)
+        self._throttled_log = ThrottledLog(log)
 
     def opened(self, link: Ending) -> None:
         """It ends with the next refusal; what opens again goes on being told."""
@@ -61,7 +61,7 @@ class Primary:
             return
         self.generation += 1
         metrics.PRIMARY_REFUSALS.inc()
-        self._complaints.say("redis is not the primary: all links end", why)
+        self._throttled_log.warning("redis is not the primary: all links end", why)
         for link in list(self._links):
             link.close()
 

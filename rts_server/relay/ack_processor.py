@@ -1,4 +1,4 @@
-"""The last step of the relay: what SQS accepted is noted, deleted from the outbox, and told."""
+"""The last step of the relay: accepted entries leave the outbox, and their origins are notified."""
 
 from __future__ import annotations
 
@@ -23,60 +23,73 @@ log = logging.getLogger(__name__)
 
 
 class AckProcessor:
-    """Accepted entries, until Redis has forgotten them. `cleared` hears of each that is gone.
+    """Processes accepted entries until Redis has deleted them.
 
-    Where nobody hears the notice to an origin, the origin is gone: then the senders of what is
-    older than an ack waits are told here.
+    `on_deleted`: called with each entry that was deleted. `was_acked_accepted`: whether an entry is
+    so old that its sender was answered `accepted`.
+
+    The origin of an entry is notified that it is `queued`. If the origin is gone, nobody else would
+    notify the senders that were answered `accepted`; then it is done here.
     """
 
     def __init__(
-        self, redis: Redis, cleared: Callable[[Entry], None], late: Callable[[Entry], bool]
+        self,
+        redis: Redis,
+        on_deleted: Callable[[Entry], None],
+        was_acked_accepted: Callable[[Entry], bool],
     ) -> None:
-        """`late`: whether an entry is so old that it was acked `accepted`."""
-        self._redis, self._cleared, self._late = redis, cleared, late
+        self._redis = redis
+        self._on_deleted, self._was_acked_accepted = on_deleted, was_acked_accepted
         self._users = UserRooms(redis)
         self._accepted: asyncio.Queue[list[Entry]] = asyncio.Queue()
-        self._complaints = ThrottledLog(log)
+        self._throttled_log = ThrottledLog(log)
 
     def add(self, entries: list[Entry]) -> None:
-        """SQS has accepted these."""
+        """Process entries that SQS accepted. Never blocks."""
         self._accepted.put_nowait(entries)
 
-    async def done(self) -> None:
-        """Until nothing waits here."""
+    async def wait_idle(self) -> None:
+        """Return when every entry that was added has been processed."""
         await self._accepted.join()
 
     async def run(self) -> None:
-        """Clear until cancelled; each entry is tried until Redis agrees."""
+        """Process until cancelled. Each entry is tried until Redis confirms it."""
         while True:
             batches = [await self._accepted.get()]
             while not self._accepted.empty():
                 batches.append(self._accepted.get_nowait())
             entries = [entry for batch in batches for entry in batch]
-            failures = 0
-            while True:
-                try:
-                    later = await self._clear(entries)
-                    break
-                except Exception as error:  # they are cleared or come again, whatever it is
-                    failures += 1
-                    self._complaints.say("outbox cannot be cleared", error)
-                    await asyncio.sleep(backoff(failures))
-            if later:
-                asyncio.get_running_loop().call_later(LONGEST_BACKOFF, self.add, later)
+            postponed = await self._process_until_done(entries)
+            if postponed:
+                asyncio.get_running_loop().call_later(LONGEST_BACKOFF, self.add, postponed)
             for _ in batches:
                 self._accepted.task_done()
 
-    async def _clear(self, entries: list[Entry]) -> list[Entry]:
-        """Answers the entries that must stay, because their users could not be noted yet.
+    async def _process_until_done(self, entries: list[Entry]) -> list[Entry]:
+        failures = 0
+        while True:
+            try:
+                return await self._process(entries)
+            except Exception as error:  # an entry that is not deleted would be sent again for ever
+                failures += 1
+                self._throttled_log.warning("outbox cannot be cleared", error)
+                await asyncio.sleep(backoff(failures))
 
-        The user index comes before the deletion: a crash between leaves the entry to be sent again.
+    async def _process(self, entries: list[Entry]) -> list[Entry]:
+        """Return the entries that must stay, because the user index refused them for now.
+
+        The order is: SQS accepted, user index, deletion, notice. The entry is the only durable note
+        that the index must change, so it is deleted after the index was updated (T4). A crash in
+        between sends the record a second time, which is harmless (Q2, D8); the other order would
+        lose the index entry, or the record itself (D1).
         """
-        noted = [entry for entry in entries if not entry.users or await self._noted(entry)]
-        await self._delete(noted)
-        return [entry for entry in entries if entry not in noted]
+        indexed = [
+            entry for entry in entries if not entry.users or await self._update_user_index(entry)
+        ]
+        await self._delete(indexed)
+        return [entry for entry in entries if entry not in indexed]
 
-    async def _noted(self, entry: Entry) -> bool:
+    async def _update_user_index(self, entry: Entry) -> bool:
         epoch, _, offset = entry.position.partition(":")
         changes = [
             (user, Membership(entry.room_id, int(epoch), int(offset), _state(state)))
@@ -85,39 +98,43 @@ class AckProcessor:
         try:
             await self._users.note_all(changes)
         except ResponseError as error:
-            self._complaints.say("user index refuses", error)
+            self._throttled_log.warning("user index refuses", error)
             return False
         return True
 
     async def _delete(self, entries: list[Entry]) -> None:
+        """Delete entries and notify their origins in one round trip.
+
+        The notice comes after the deletion: SQS has the record by then, so `queued` is true (T8).
+        """
         by_origin = [
             (origin, list(group))
             for origin, group in groupby(sorted(entries, key=_origin), key=_origin)
         ]
         async with self._redis.pipeline(transaction=False) as pipe:
-            for part, group in groupby(sorted(entries, key=_part), key=_part):
-                pipe.xdel(keys.outbox(part), *(entry.entry_id for entry in group))
-            for origin, told in by_origin:
-                queued = [[entry.room_id, entry.request_id, entry.entry_id] for entry in told]
-                pipe.publish(keys.instance_channel(origin), json.dumps({"queued": queued}))
-            heard = (await pipe.execute())[-len(by_origin) :]
-        for (_, told), ears in zip(by_origin, heard, strict=True):
-            if not ears:
-                await self._tell_senders(told)
+            for partition, group in groupby(sorted(entries, key=_partition), key=_partition):
+                pipe.xdel(keys.outbox(partition), *(entry.entry_id for entry in group))
+            for origin, queued in by_origin:
+                notice = [[entry.room_id, entry.request_id, entry.entry_id] for entry in queued]
+                pipe.publish(keys.instance_channel(origin), json.dumps({"queued": notice}))
+            subscribers = (await pipe.execute())[-len(by_origin) :]
+        for (_, queued), count in zip(by_origin, subscribers, strict=True):
+            if not count:
+                await self._notify_senders(queued)
         for entry in entries:
-            self._cleared(entry)
+            self._on_deleted(entry)
 
-    async def _tell_senders(self, entries: list[Entry]) -> None:
-        """What their origin would tell, if it were still there."""
+    async def _notify_senders(self, entries: list[Entry]) -> None:
+        """Publish what the origin would publish if it were still running."""
         async with self._redis.pipeline(transaction=False) as pipe:
-            for entry in filter(self._late, entries):
-                if said := statuses.of(entry):
-                    pipe.publish(*said)
+            for entry in filter(self._was_acked_accepted, entries):
+                if status := statuses.of(entry):
+                    pipe.publish(*status)
             await pipe.execute()
 
 
-def _part(entry: Entry) -> int:
-    return entry.part
+def _partition(entry: Entry) -> int:
+    return entry.partition
 
 
 def _origin(entry: Entry) -> str:

@@ -1,4 +1,4 @@
-"""Cursors on their way to the table: gathered in Redis, written a while after they moved."""
+"""Moves read and delivered cursors from Redis to the outbox, a while after they changed."""
 
 from __future__ import annotations
 
@@ -14,28 +14,32 @@ from rts_server.runtime.loops import forever
 
 _FLUSH = Script(Path(__file__).with_name("cursor_flush.lua"))
 
-EVERY = 1.0
-MOST = 500
-"""Cursors of one partition at once; what is left is due a second later."""
+FLUSH_SECONDS = 1.0
+"""Time between two flushes."""
+MAX_CURSORS = 500
+"""Cursors of one partition in one flush; the rest is due at the next."""
 
 
-async def flush(redis: Redis, parts: Iterable[int]) -> int:
-    """One call for all partitions; how many cursors are on their way now."""
-    held = list(parts)
-    names = [name for part in held for name in (keys.dirty(part), keys.outbox(part))]
-    return int(await _FLUSH.run(redis, names, [MOST, *map(keys.room_prefix, held)]))
+async def flush(redis: Redis, partitions: Iterable[int]) -> int:
+    """Write the cursors that are due to the outboxes, with one script call for all partitions.
+
+    Return how many were written. Raises RedisError.
+    """
+    held = list(partitions)
+    names = [name for one in held for name in (keys.dirty(one), keys.outbox(one))]
+    return int(await _FLUSH.run(redis, names, [MAX_CURSORS, *map(keys.room_prefix, held)]))
 
 
 class CursorFlush:
-    """Looks every second at the partitions this relay holds."""
+    """Flushes the partitions of this relay every second. `partitions` returns their numbers."""
 
-    def __init__(self, redis: Redis, parts: Callable[[], Iterable[int]]) -> None:
-        self._redis, self._parts = redis, parts
+    def __init__(self, redis: Redis, partitions: Callable[[], Iterable[int]]) -> None:
+        self._redis, self._partitions = redis, partitions
 
     async def run(self) -> None:
-        """Until cancelled; trouble is tried again a second later."""
-        await forever("cursor flush", self._flush_later)
+        """Flush until cancelled. A failed flush is repeated."""
+        await forever("cursor flush", self._wait_and_flush)
 
-    async def _flush_later(self) -> None:
-        await asyncio.sleep(EVERY)
-        await flush(self._redis, self._parts())
+    async def _wait_and_flush(self) -> None:
+        await asyncio.sleep(FLUSH_SECONDS)
+        await flush(self._redis, self._partitions())

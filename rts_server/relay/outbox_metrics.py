@@ -1,4 +1,4 @@
-"""How much waits in the outboxes and for how long, in Redis' own time."""
+"""Measures how many records wait in the outboxes and for how long, by the clock of Redis."""
 
 from __future__ import annotations
 
@@ -12,40 +12,44 @@ from redis.asyncio import Redis
 from rts_server import keys, metrics
 from rts_server.runtime.loops import forever
 
-EVERY = 5.0
+MEASURE_SECONDS = 5.0
+"""Time between two measurements."""
 
 
 class OutboxMetrics:
-    """Looks every 5 s at the partitions this relay holds. `clock`: now as Redis sees it, in ms."""
+    """Measures the partitions of this relay every 5 s. `partitions` returns their numbers."""
 
-    def __init__(self, redis: Redis, parts: Callable[[], Iterable[int]]) -> None:
-        self._redis, self._parts = redis, parts
-        self._ahead_ms = 0.0
+    def __init__(self, redis: Redis, partitions: Callable[[], Iterable[int]]) -> None:
+        self._redis, self._partitions = redis, partitions
+        self._redis_ahead_ms = 0.0
 
-    def clock(self) -> float:
-        """Milliseconds since 1970; entries carry Redis' time, and host clocks may differ."""
-        return time.time() * 1000 + self._ahead_ms
+    def redis_time_ms(self) -> float:
+        """Return the time of Redis in ms since 1970, as estimated at the last measurement.
+
+        The ids of entries carry this time, and the clock of this host may differ (R9).
+        """
+        return time.time() * 1000 + self._redis_ahead_ms
 
     async def run(self) -> None:
-        """Until cancelled; what cannot be read is said and tried again."""
-        await forever("outbox depth", self.look, partial(asyncio.sleep, EVERY))
+        """Measure until cancelled. A failed measurement is logged and repeated."""
+        await forever("outbox depth", self.measure, partial(asyncio.sleep, MEASURE_SECONDS))
 
-    async def look(self) -> None:
-        """Set the gauges."""
-        parts = list(self._parts())
+    async def measure(self) -> None:
+        """Set the gauges `rts_outbox_entries` and `rts_outbox_age_seconds`. Raises RedisError."""
+        partitions = list(self._partitions())
         async with self._redis.pipeline(transaction=False) as pipe:
             pipe.time()
-            for part in parts:
-                pipe.xlen(keys.outbox(part))
-                pipe.xrange(keys.outbox(part), count=1)
+            for one in partitions:
+                pipe.xlen(keys.outbox(one))
+                pipe.xrange(keys.outbox(one), count=1)
             (seconds, micros), *rest = await pipe.execute()
         now = seconds * 1000 + micros / 1000
-        self._ahead_ms = now - time.time() * 1000
+        self._redis_ahead_ms = now - time.time() * 1000
         oldest = [accepted_ms(first[0][0].decode()) for first in rest[1::2] if first]
         metrics.OUTBOX_ENTRIES.set(sum(rest[::2]))
         metrics.OUTBOX_AGE.set(max(0.0, now - min(oldest)) / 1000 if oldest else 0.0)
 
 
 def accepted_ms(entry_id: str) -> float:
-    """When an entry was accepted: the time in its id."""
+    """Return when an entry was accepted, in ms since 1970: a stream id begins with its time."""
     return float(entry_id.partition("-")[0])

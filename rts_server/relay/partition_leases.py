@@ -1,4 +1,4 @@
-"""Leases on partitions: plain, renewed, taken over when their relay falls silent."""
+"""Leases on partitions: renewed by their relay, taken over by another when they expire."""
 
 from __future__ import annotations
 
@@ -12,35 +12,44 @@ from rts_server import keys
 from rts_server.persistence.scripts import Script
 
 _LEASE = Script(Path(__file__).with_name("partition_lease.lua"))
-_KEYS = [keys.RELAYS, *(keys.lease(part) for part in range(keys.PARTITIONS))]
+_KEYS = [keys.RELAYS, *(keys.lease(one) for one in range(keys.PARTITIONS))]
 
 TTL_SHARE, RENEW_SHARE = 0.6, 0.2
-"""Of the take-over time: dead after 0.6, noticed 0.2 later, the rest is for the first reading."""
+"""Shares of the take-over time: a lease lives for 0.6 of it and is renewed every 0.2 of it, so that
+another relay notices within 0.2 more, and the rest is left for its first read."""
 
 
 @dataclass(frozen=True)
-class HeldLease:
-    """What one renewal brought. `until` is monotonic seconds, on the safe side."""
+class HeldLeases:
+    """The result of one renewal.
 
-    parts: frozenset[int]
+    `fence` identifies the Redis that granted the leases, and its data. `until` is monotonic
+    seconds; it counts from before the request, so it is never later than the expiry in Redis.
+    """
+
+    partitions: frozenset[int]
     fence: str
     until: float
 
 
 class PartitionLeases:
-    """The partitions of one relay. `take_over` is in seconds."""
+    """The leases of one relay. `take_over`: seconds after which a dead relay is replaced."""
 
     def __init__(self, redis: Redis, relay: str, take_over: float) -> None:
         self._redis, self._relay = redis, relay
-        self._ttl = take_over * TTL_SHARE
-        self.every = take_over * RENEW_SHARE
+        self._ttl_seconds = take_over * TTL_SHARE
+        self.renew_seconds = take_over * RENEW_SHARE
 
-    async def renew(self) -> HeldLease:
-        """Renew, take what is free up to a fair share, give back what is above it."""
-        asked = time.monotonic()
-        answer = await _LEASE.run(self._redis, _KEYS, [self._relay, round(self._ttl * 1000)])
-        return HeldLease(frozenset(answer[1:]), answer[0].decode(), asked + self._ttl)
+    async def renew(self) -> HeldLeases:
+        """Renew the leases, take free ones up to a fair share, release those above it.
+
+        Raises RedisError.
+        """
+        requested_at = time.monotonic()
+        ttl_ms = round(self._ttl_seconds * 1000)
+        fence, *partitions = await _LEASE.run(self._redis, _KEYS, [self._relay, ttl_ms])
+        return HeldLeases(frozenset(partitions), fence.decode(), requested_at + self._ttl_seconds)
 
     async def release(self) -> None:
-        """Give all back, so that nobody has to wait."""
+        """Release all leases, so that no other relay waits for their expiry. Raises RedisError."""
         await _LEASE.run(self._redis, _KEYS, [self._relay, 0])

@@ -1,4 +1,4 @@
-"""What a Lambda could never apply comes back: each such message is told as failed to its room."""
+"""Consumes the quarantine queue: reports each message in it as failed to its room (Q1)."""
 
 from __future__ import annotations
 
@@ -18,34 +18,37 @@ from rts_server.runtime.throttled_log import ThrottledLog
 if TYPE_CHECKING:
     from mypy_boto3_sqs.type_defs import MessageTypeDef
 
-WAIT = 2
-AGAIN = 10
-BATCH = 10
-POSITION = ("room_id", "epoch", "offset", "message_id", "client_msg_id", "seq")
+POLL_SECONDS = 2
+"""How long one ReceiveMessage waits for a message (long polling)."""
+VISIBILITY_SECONDS = 10
+"""After this time a message that could not be handled is received again."""
+MAX_BATCH = 10
+"""Messages of one ReceiveMessage (Amazon SQS quotas)."""
+POSITION_FIELDS = ("room_id", "epoch", "offset", "message_id", "client_msg_id", "seq")
 
-Failed = Callable[[str, str, str | None, int, str], Awaitable[object]]
-"""failed(room_id, message_id, client_msg_id, seq, reason). Raises on temporary trouble."""
+ReportFailed = Callable[[str, str, str | None, int, str], Awaitable[object]]
+"""Called with (room_id, message_id, client_msg_id, seq, reason). Raises on a temporary error."""
 
 log = logging.getLogger(__name__)
 
 
 class Quarantine:
-    """Consumer of the quarantine queue, in one thread of its own: polling must not stop sending."""
+    """The consumer. It polls in a thread of its own, so that polling never delays the relay."""
 
-    def __init__(self, settings: Settings, failed: Failed) -> None:
-        self._failed = failed
+    def __init__(self, settings: Settings, report_failed: ReportFailed) -> None:
+        self._report_failed = report_failed
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="quarantine")
-        self._client = connect(settings, WAIT + 3.0, 1)
+        self._client = connect(settings, POLL_SECONDS + 3.0, 1)
         self._queue = Queue(self._client, settings.quarantine_queue, self._pool)
         self._kept = Queue(self._client, kept(settings.quarantine_queue), self._pool)
-        self._complaints = ThrottledLog(log)
+        self._throttled_log = ThrottledLog(log)
 
     async def run(self) -> None:
-        """Consume until cancelled. A message stays in the queue until it is handled."""
+        """Consume until cancelled. A message stays in the queue until it was handled."""
         failures = 0
         this = asyncio.current_task()
         try:
-            # Asked again and again: on its way through `failed` a cancellation can get lost.
+            # Checked in each round: redis-py, below `report_failed`, can swallow a cancellation.
             while this is None or not this.cancelling():
                 try:
                     for message in await self._in_thread(self._receive):
@@ -53,53 +56,65 @@ class Quarantine:
                     failures = 0
                 except Exception as error:
                     failures += 1
-                    self._complaints.say("quarantine cannot be read", error)
+                    self._throttled_log.warning("quarantine cannot be read", error)
                     await asyncio.sleep(backoff(failures))
         finally:
             self._pool.shutdown(wait=False, cancel_futures=True)
             self._client.close()
 
     async def _consume(self, message: MessageTypeDef) -> None:
-        place, reason = parse(message.get("Body", ""))
-        if {"room_id", "message_id", "seq"} <= place.keys():
+        """Report a message as failed, then keep it for operators.
+
+        In this order: if the report fails, the message is received again (T9).
+        """
+        position, reason = parse(message.get("Body", ""))
+        if {"room_id", "message_id", "seq"} <= position.keys():
             try:
-                await self._failed(
-                    place["room_id"],
-                    place["message_id"],
-                    place.get("client_msg_id"),
-                    place["seq"],
+                await self._report_failed(
+                    position["room_id"],
+                    position["message_id"],
+                    position.get("client_msg_id"),
+                    position["seq"],
                     reason,
                 )
             except Exception as error:
-                self._complaints.say("quarantined message cannot be failed yet", error)
+                self._throttled_log.warning("quarantined message cannot be failed yet", error)
                 return
         await self._in_thread(self._keep, message)
         metrics.QUARANTINED.inc()
-        log.error("record quarantined", extra={**place, "reason": reason})
+        log.error("record quarantined", extra={**position, "reason": reason})
 
-    async def _in_thread(self, call: Callable[..., Any], *given: Any) -> Any:
-        return await asyncio.get_running_loop().run_in_executor(self._pool, call, *given)
+    async def _in_thread(self, function: Callable[..., Any], *args: Any) -> Any:
+        return await asyncio.get_running_loop().run_in_executor(self._pool, function, *args)
 
     def _receive(self) -> list[MessageTypeDef]:
         answer = self._client.receive_message(
             QueueUrl=self._queue.url(),
-            MaxNumberOfMessages=BATCH,
-            WaitTimeSeconds=WAIT,
-            VisibilityTimeout=AGAIN,
+            MaxNumberOfMessages=MAX_BATCH,
+            WaitTimeSeconds=POLL_SECONDS,
+            VisibilityTimeout=VISIBILITY_SECONDS,
         )
         return answer.get("Messages", [])
 
     def _keep(self, message: MessageTypeDef) -> None:
-        """Where operators find it, for as long as SQS keeps anything."""
+        """Move a message to the queue where operators find it, for as long as SQS retains it.
+
+        It is sent before it is deleted: a crash in between doubles it, and loses nothing (Q2).
+        """
         url, receipt = self._kept.url(), message["ReceiptHandle"]
         self._client.send_message(QueueUrl=url, MessageBody=message.get("Body") or "empty")
         self._client.delete_message(QueueUrl=self._queue.url(), ReceiptHandle=receipt)
 
 
 def parse(body: str) -> tuple[dict[str, Any], str]:
-    """Position and reason of what a Lambda put aside; an empty position for anything else."""
+    """Return the position fields and the reason of a quarantined record.
+
+    A body that no Lambda wrote yields no fields and the reason `unreadable`.
+    """
     try:
         entry = json.loads(body)
-        return {name: entry[name] for name in POSITION if name in entry}, str(entry["reason"])
+        return {name: entry[name] for name in POSITION_FIELDS if name in entry}, str(
+            entry["reason"]
+        )
     except (ValueError, RecursionError, KeyError, TypeError):
         return {}, "unreadable"

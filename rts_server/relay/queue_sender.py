@@ -1,4 +1,4 @@
-"""One queue's sending side: takes batches from the lanes, keeps a bounded number on their way."""
+"""Sends the batches of one queue to SQS, with a bounded number of requests in flight."""
 
 from __future__ import annotations
 
@@ -13,73 +13,83 @@ from rts_server.persistence.queues import Queue
 from rts_server.relay.room_queues import RoomQueues
 from rts_server.runtime.throttled_log import ThrottledLog
 
-LINGER = 0.005
+BATCH_LINGER_SECONDS = 0.005
+"""How long a batch that is not full waits for more entries: fuller batches cost fewer requests."""
 
 log = logging.getLogger(__name__)
 
 
 class QueueSender:
-    """Sends what is in `lanes`. `accepted` gets the entries that may now leave the outbox."""
+    """Sends the entries of `room_queues`.
+
+    `slots`: requests in flight at most. `may_send`: whether the relay's leases are still valid;
+    it is asked before each batch. `on_accepted`: called with the entries that SQS accepted and
+    that may now leave the outbox.
+    """
 
     def __init__(
         self,
         queue: Queue,
         slots: int,
-        allowed: Callable[[], bool],
-        accepted: Callable[[list[Entry]], None],
+        may_send: Callable[[], bool],
+        on_accepted: Callable[[list[Entry]], None],
     ) -> None:
-        self.lanes = RoomQueues()
+        self.room_queues = RoomQueues()
         self._queue, self._slots = queue, slots
-        self._allowed, self._accepted = allowed, accepted
-        self._flights: set[asyncio.Task[None]] = set()
+        self._may_send, self._on_accepted = may_send, on_accepted
+        self._in_flight: set[asyncio.Task[None]] = set()
         self._woken = asyncio.Event()
-        self._complaints = ThrottledLog(log)
+        self._throttled_log = ThrottledLog(log)
 
     def wake(self) -> None:
-        """Something was offered, or the lease is good again."""
+        """Look for a batch again: an entry was offered, or the leases were renewed."""
         self._woken.set()
 
     async def run(self) -> None:
-        """Send until cancelled; batches on their way then still land, see `landed`."""
+        """Send until cancelled. Requests in flight then go on; `wait_in_flight` awaits them."""
         while True:
-            await self._due()
-            if not self.lanes.full():
-                await asyncio.sleep(LINGER)
-            while self._allowed() and len(self._flights) < self._slots:
-                batch = self.lanes.take(time.monotonic())
+            await self._wait_until_due()
+            if not self.room_queues.has_full_batch():
+                await asyncio.sleep(BATCH_LINGER_SECONDS)
+            while self._may_send() and len(self._in_flight) < self._slots:
+                batch = self.room_queues.take(time.monotonic())
                 if not batch:
                     break
-                flight = asyncio.create_task(self._fly(batch))
-                self._flights.add(flight)
-                flight.add_done_callback(self._flights.discard)
+                task = asyncio.create_task(self._send(batch))
+                self._in_flight.add(task)
+                task.add_done_callback(self._in_flight.discard)
 
-    async def landed(self) -> None:
-        """Wait for what is on its way."""
-        await asyncio.gather(*self._flights)
+    async def wait_in_flight(self) -> None:
+        """Return when no request is in flight."""
+        await asyncio.gather(*self._in_flight)
 
-    async def _due(self) -> None:
-        """Until an offer, a landing or the end of a backoff; without a free slot only a landing."""
-        idle = not self._allowed() or len(self._flights) >= self._slots
+    async def _wait_until_due(self) -> None:
+        """Wait for a new entry, the result of a batch, or the end of a backoff.
+
+        Without a free slot only a result can help.
+        """
+        blocked = not self._may_send() or len(self._in_flight) >= self._slots
+        timeout = None if blocked else self.room_queues.seconds_until_due(time.monotonic())
         try:
-            async with asyncio.timeout(None if idle else self.lanes.due(time.monotonic())):
+            async with asyncio.timeout(timeout):
                 await self._woken.wait()
         except TimeoutError:
             pass
         self._woken.clear()
 
-    async def _fly(self, batch: list[Entry]) -> None:
+    async def _send(self, batch: list[Entry]) -> None:
         accepted: set[Key] | None = None
         try:
             accepted = await self._queue.send(batch)
         except Exception as error:
-            self._complaints.say(f"{self._queue.name} does not answer", error)
+            self._throttled_log.warning(f"{self._queue.name} does not answer", error)
         refused = len(batch) - len(accepted or ())
         if refused:
             metrics.RELAY_REFUSED.inc(refused)
         if refused and accepted is not None:
-            self._complaints.say(f"{self._queue.name} refuses records", str(refused))
-        done = self.lanes.settle(batch, accepted, time.monotonic())
+            self._throttled_log.warning(f"{self._queue.name} refuses records", str(refused))
+        done = self.room_queues.settle(batch, accepted, time.monotonic())
         self.wake()
         if done:
             metrics.RELAYED.labels(self._queue.name).inc(len(done))
-            self._accepted(done)
+            self._on_accepted(done)

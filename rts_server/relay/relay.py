@@ -1,4 +1,8 @@
-"""The relay: moves every outbox entry to SQS in the order of its room, then deletes exactly it."""
+"""The relay moves outbox entries to SQS in the order of their rooms, then deletes them.
+
+The path of an entry: `Relay._read` (Redis stream) → `RoomQueues` (order) → `QueueSender` (SQS) →
+`AckProcessor` (user index, deletion, `queued` notice to the origin).
+"""
 
 from __future__ import annotations
 
@@ -30,15 +34,26 @@ from rts_server.runtime.loops import backoff
 from rts_server.runtime.tasks import cancelled
 from rts_server.runtime.throttled_log import ThrottledLog
 
-MESSAGE_SLOTS, ROOM_SLOTS = 4, 2
-SEND_TIMEOUT = 3.0
-HELD_ENTRIES, HELD_BYTES = 5_000, 32 * 1024 * 1024
-READ_ENTRIES = 200
-BLOCK = 0.5
-SAFETY = 5.0
-LINGER = 0.005
-FAREWELL = 1.5
-START = "0-0"
+MESSAGE_QUEUE_SLOTS, ROOM_QUEUE_SLOTS = 4, 2
+"""Requests to SQS in flight at most, per queue. Each has a thread."""
+SEND_TIMEOUT_SECONDS = 3.0
+"""How long one request to SQS may take."""
+MAX_HELD_ENTRIES = 5_000
+"""Entries in memory at most: while SQS is away the rest stays in Redis (Q5)."""
+MAX_HELD_BYTES = 32 * 1024 * 1024
+"""Bytes of these entries at most."""
+MAX_READ_ENTRIES = 200
+"""Entries of one partition that one XREAD returns at most."""
+READ_BLOCK_SECONDS = 0.5
+"""How long one XREAD waits for an entry."""
+RECHECK_SECONDS = 5.0
+"""Time between two checks that no entry of an idle partition was missed."""
+READ_LINGER_SECONDS = 0.005
+"""Pause after a read that found entries, so that the next one finds more."""
+SHUTDOWN_SECONDS = 1.5
+"""How long requests in flight may still be answered when the relay stops."""
+STREAM_START = "0-0"
+"""The stream id before the first entry."""
 
 _QUEUED = {
     outbox.MESSAGES: metrics.QUEUED_SECONDS.labels("messages"),
@@ -50,56 +65,71 @@ log = logging.getLogger(__name__)
 
 @dataclass
 class Partition:
-    """What the relay knows of a stream. `known`: ids held, or accepted and not deleted yet."""
+    """What the relay knows of one outbox stream.
 
-    part: int
-    cursor: str = START
+    `cursor`: id of the last entry that was read. `known`: ids of entries that are held in memory,
+    or that SQS accepted and that are not deleted yet. `idle`: the last read found nothing.
+    """
+
+    partition: int
+    cursor: str = STREAM_START
     known: set[str] = field(default_factory=set)
     idle: bool = False
 
 
 class Relay:
-    """One relay process. Guarantee: an entry leaves the outbox only after SQS accepted it, and a
-    member entry only after the user index knows it. Any number of relays may run."""
+    """One relay process. Any number of relays may run; leases share the partitions between them.
+
+    Guarantees: an entry leaves the outbox only after SQS accepted it (D1, Q2), and the entry of a
+    membership change only after the user index was updated (T4).
+    """
 
     def __init__(
         self,
         settings: Settings,
         redis: Redis,
-        landed: Callable[[list[Entry]], None] | None = None,
+        on_accepted: Callable[[list[Entry]], None] | None = None,
     ) -> None:
-        """`landed` hears of what SQS accepted."""
+        """`on_accepted` is called with the entries that SQS accepted (for tracing)."""
         self._redis = redis
-        self._tell_landed = landed
+        self._on_accepted = on_accepted
         self._leases = PartitionLeases(redis, secrets.token_hex(8), settings.relay_lease)
-        self._clearing = AckProcessor(redis, self._cleared, self._was_accepted)
-        self._ack_waits = 1000 * settings.durable_wait
-        slots = MESSAGE_SLOTS + ROOM_SLOTS
+        self._ack_processor = AckProcessor(
+            redis, on_deleted=self._deleted, was_acked_accepted=self._was_acked_accepted
+        )
+        self._ack_wait_ms = 1000 * settings.durable_wait
+        slots = MESSAGE_QUEUE_SLOTS + ROOM_QUEUE_SLOTS
         self._pool = ThreadPoolExecutor(slots, thread_name_prefix="relay")
-        self._client = connect(settings, SEND_TIMEOUT, slots)
-        self._outlets = {
-            outbox.MESSAGES: self._outlet(settings.message_queue, MESSAGE_SLOTS),
-            outbox.ROOMS: self._outlet(settings.room_queue, ROOM_SLOTS),
+        self._client = connect(settings, SEND_TIMEOUT_SECONDS, slots)
+        self._senders = {
+            outbox.MESSAGES: self._sender(settings.message_queue, MESSAGE_QUEUE_SLOTS),
+            outbox.ROOMS: self._sender(settings.room_queue, ROOM_QUEUE_SLOTS),
         }
-        self._parts: dict[int, Partition] = {}
-        self._flush = CursorFlush(redis, lambda: list(self._parts))
-        self._depth = OutboxMetrics(redis, lambda: list(self._parts))
-        self._fence, self._told = "", 0
-        self._until = self._renew_at = self._check_at = 0.0
-        metrics.RELAY_PARTITIONS.set_function(lambda: len(self._parts) * self._leased())
-        self._relieved = asyncio.Event()
+        self._partitions: dict[int, Partition] = {}
+        self._cursor_flush = CursorFlush(redis, lambda: list(self._partitions))
+        self._outbox_metrics = OutboxMetrics(redis, lambda: list(self._partitions))
+        self._fence, self._logged_partitions = "", 0
+        self._leased_until = self._renew_at = self._recheck_at = 0.0
+        metrics.RELAY_PARTITIONS.set_function(lambda: len(self._partitions) * self._is_leased())
+        self._has_space = asyncio.Event()
         self._stopping = asyncio.Event()
-        self._complaints = ThrottledLog(log)
+        self._throttled_log = ThrottledLog(log)
 
-    def _outlet(self, name: str, slots: int) -> QueueSender:
+    def _sender(self, name: str, slots: int) -> QueueSender:
         queue = Queue(self._client, name, self._pool)
-        return QueueSender(queue, slots, self._leased, self._landed)
+        return QueueSender(
+            queue, slots, may_send=self._is_leased, on_accepted=self._accepted_by_sqs
+        )
 
     async def run(self) -> None:
-        """Relay until cancelled or stopped; then what is on its way may land for 1.5 s."""
-        outlets = (one.run() for one in self._outlets.values())
-        beside = (self._flush.run(), self._depth.run())
-        work = [self._tend(), self._clearing.run(), *beside, *outlets]
+        """Relay until cancelled or stopped.
+
+        Then no further request is started; those in flight have 1.5 s to be answered, and the
+        leases are released.
+        """
+        senders = (one.run() for one in self._senders.values())
+        beside = (self._cursor_flush.run(), self._outbox_metrics.run())
+        work = [self._renew_and_read(), self._ack_processor.run(), *beside, *senders]
         tasks = [asyncio.create_task(one) for one in work]
         stop = asyncio.create_task(self._stopping.wait())
         try:
@@ -107,12 +137,13 @@ class Relay:
             for task in ended - {stop}:
                 task.result()
         finally:
-            tend, clearing, *senders = tasks
-            await cancelled(stop, tend, *senders)
+            # The ack processor ends last: what SQS accepts meanwhile is still deleted.
+            reading, acks, *others = tasks
+            await cancelled(stop, reading, *others)
             with suppress(TimeoutError):
-                async with within(FAREWELL):
-                    await self._farewell()
-            await cancelled(clearing)
+                async with within(SHUTDOWN_SECONDS):
+                    await self._finish_in_flight()
+            await cancelled(acks)
             self._pool.shutdown(wait=False, cancel_futures=True)
             self._client.close()
 
@@ -120,17 +151,24 @@ class Relay:
         """Let `run` end."""
         self._stopping.set()
 
-    async def _farewell(self) -> None:
-        for outlet in self._outlets.values():
-            await outlet.landed()
-        await self._clearing.done()
+    async def _finish_in_flight(self) -> None:
+        """Release the leases last: the next relay must not send what is still in flight here."""
+        for sender in self._senders.values():
+            await sender.wait_in_flight()
+        await self._ack_processor.wait_idle()
         with suppress(RedisError, OSError):
             await self._leases.release()
 
     # Leases and reading
 
-    async def _tend(self) -> None:
-        """One loop for leases and reading, so that after any trouble the fence is seen first."""
+    async def _renew_and_read(self) -> None:
+        """Renew the leases and read, in one loop.
+
+        The lease comes before the read, also after any error: the renewal tells whether this is
+        still the Redis we read before (its fence), and only entries of partitions under a valid
+        lease may be sent in order (D3). After an error every partition is read from its start,
+        because the reply that was lost may have moved the cursor past entries nobody holds.
+        """
         failures = 0
         while True:
             try:
@@ -140,135 +178,147 @@ class Relay:
                 failures = 0
             except Exception as error:
                 failures += 1
-                self._complaints.say("outbox cannot be read", error)
+                self._throttled_log.warning("outbox cannot be read", error)
                 self._renew_at = 0.0
-                for partition in self._parts.values():
-                    partition.cursor = START
+                for partition in self._partitions.values():
+                    partition.cursor = STREAM_START
                 await asyncio.sleep(backoff(failures))
 
     async def _renew(self) -> None:
-        held = await self._leases.renew()
-        lost = set(self._parts) - held.parts
-        if held.fence != self._fence:
-            # Another Redis, or the same one with another past: what we hold may not be in it.
+        leases = await self._leases.renew()
+        lost = set(self._partitions) - leases.partitions
+        if leases.fence != self._fence:
+            # Another Redis, or the same one restored from an older state: the entries we hold may
+            # not be in it, and its entries may have ids that we know. Everything is read again.
             if self._fence:
-                log.warning("another Redis, or another past of it")
-            self._fence, lost = held.fence, set(self._parts)
-        for part in lost:
-            del self._parts[part]
-            for outlet in self._outlets.values():
-                outlet.lanes.drop(part)
-        for part in held.parts - set(self._parts):
-            self._parts[part] = Partition(part)
-        if len(self._parts) != self._told:
-            self._told = len(self._parts)
-            log.info("partitions held", extra={"partitions": self._told})
-        self._until = held.until
-        self._renew_at = time.monotonic() + self._leases.every
-        for outlet in self._outlets.values():
-            outlet.wake()
+                log.warning("redis was replaced or lost data")
+            self._fence, lost = leases.fence, set(self._partitions)
+        for number in lost:
+            del self._partitions[number]
+            for sender in self._senders.values():
+                sender.room_queues.drop(number)
+        for number in leases.partitions - set(self._partitions):
+            self._partitions[number] = Partition(number)
+        if len(self._partitions) != self._logged_partitions:
+            self._logged_partitions = len(self._partitions)
+            log.info("partitions held", extra={"partitions": self._logged_partitions})
+        self._leased_until = leases.until
+        self._renew_at = time.monotonic() + self._leases.renew_seconds
+        for sender in self._senders.values():
+            sender.wake()
 
     async def _read(self) -> None:
-        """One XREAD over all partitions, from where each was left."""
-        count = self._room_left()
-        if not self._parts or count < 1:
-            await self._pause()
+        """Read all partitions with one XREAD, each from its cursor."""
+        count = self._entries_to_read()
+        if not self._partitions or count < 1:
+            await self._wait_for_space()
             return
-        if time.monotonic() >= self._check_at:
-            await self._check()
-            self._check_at = time.monotonic() + SAFETY
-        self._rewind()
-        streams: Any = {keys.outbox(one.part): one.cursor for one in self._parts.values()}
-        wait = max(1, round(1000 * min(BLOCK, self._renew_at - time.monotonic())))
-        answer: Any = await self._redis.xread(streams, count=count, block=wait)
-        hungry = self._hungry()
-        found = _streams(answer)
-        for partition in self._parts.values():
-            entries = found.get(keys.outbox(partition.part).encode(), [])
+        if time.monotonic() >= self._recheck_at:
+            await self._recheck()
+            self._recheck_at = time.monotonic() + RECHECK_SECONDS
+        self._start_rescans()
+        streams: Any = {keys.outbox(one.partition): one.cursor for one in self._partitions.values()}
+        until_renewal = self._renew_at - time.monotonic()
+        block_ms = max(1, round(1000 * min(READ_BLOCK_SECONDS, until_renewal)))
+        reply: Any = await self._redis.xread(streams, count=count, block=block_ms)
+        rescan = self._partitions_to_rescan()
+        found = _streams(reply)
+        for partition in self._partitions.values():
+            entries = found.get(keys.outbox(partition.partition).encode(), [])
             partition.idle = not entries
-            # A lane that found room meanwhile wants what lies before these entries first.
-            if partition.part not in hungry:
-                self._keep(partition, entries)
+            # A truncated room got space while XREAD waited: the entries that were left behind come
+            # before these, so these are dropped and the partition is read from its start (D3).
+            if partition.partition not in rescan:
+                self._hold(partition, entries)
         if found:
-            await asyncio.sleep(LINGER)
+            await asyncio.sleep(READ_LINGER_SECONDS)
 
-    def _keep(self, partition: Partition, entries: Iterable[tuple[bytes, Any]]) -> None:
+    def _hold(self, partition: Partition, entries: Iterable[tuple[bytes, Any]]) -> None:
         for entry_id, fields in entries:
             name = partition.cursor = entry_id.decode()
             if name in partition.known:
                 continue
             try:
-                entry = outbox.parse(partition.part, entry_id, fields)
+                entry = outbox.parse(partition.partition, entry_id, fields)
             except ValueError as error:
-                # Left in the stream as evidence, and looked at once.
+                # It stays in the stream as evidence, and is not read again by this process.
                 log.error("outbox entry unreadable", extra={"entry": name, "error": str(error)})
                 partition.known.add(name)
                 continue
-            outlet = self._outlets[entry.queue]
-            if outlet.lanes.offer(entry):
+            sender = self._senders[entry.queue]
+            if sender.room_queues.offer(entry):
                 partition.known.add(name)
-                outlet.wake()
+                sender.wake()
 
-    async def _check(self) -> None:
-        """Read a partition again from its start if it holds what we never saw."""
-        quiet = [one for one in self._parts.values() if one.idle]
+    async def _recheck(self) -> None:
+        """Read an idle partition again from its start if it holds entries we never saw.
+
+        An id before the cursor appears after a failover to a replica that was behind, or if the
+        stream was deleted: Redis continues from the last id that it still knows.
+        """
+        idle = [one for one in self._partitions.values() if one.idle]
         async with self._redis.pipeline(transaction=False) as pipe:
-            for partition in quiet:
-                pipe.xlen(keys.outbox(partition.part))
+            for partition in idle:
+                pipe.xlen(keys.outbox(partition.partition))
             lengths = await pipe.execute()
-        for partition, length in zip(quiet, lengths, strict=True):
-            cut = any(one.lanes.cut(partition.part) for one in self._outlets.values())
-            if length > len(partition.known) and not cut:
-                partition.cursor = START
+        for partition, length in zip(idle, lengths, strict=True):
+            truncated = any(
+                one.room_queues.is_truncated(partition.partition) for one in self._senders.values()
+            )
+            if length > len(partition.known) and not truncated:
+                partition.cursor = STREAM_START
 
-    def _room_left(self) -> int:
-        """How many entries per partition the next reading may bring; 0 when we hold enough."""
-        held = sum(outlet.lanes.held for outlet in self._outlets.values())
-        size = sum(outlet.lanes.size for outlet in self._outlets.values())
-        if held >= HELD_ENTRIES or size >= HELD_BYTES:
+    def _entries_to_read(self) -> int:
+        """Return how many entries per partition the next read may bring; 0 while memory is full."""
+        held = sum(one.room_queues.held for one in self._senders.values())
+        held_bytes = sum(one.room_queues.held_bytes for one in self._senders.values())
+        if held >= MAX_HELD_ENTRIES or held_bytes >= MAX_HELD_BYTES:
             return 0
-        return min(READ_ENTRIES, max(1, (HELD_ENTRIES - held) // max(1, len(self._parts))))
+        share = (MAX_HELD_ENTRIES - held) // max(1, len(self._partitions))
+        return min(MAX_READ_ENTRIES, max(1, share))
 
-    def _hungry(self) -> set[int]:
-        return set().union(*(outlet.lanes.hungry for outlet in self._outlets.values()))
+    def _partitions_to_rescan(self) -> set[int]:
+        return set().union(*(one.room_queues.rescan for one in self._senders.values()))
 
-    def _rewind(self) -> None:
-        for part in self._hungry() & set(self._parts):
-            self._parts[part].cursor = START
-        for outlet in self._outlets.values():
-            outlet.lanes.hungry.clear()
+    def _start_rescans(self) -> None:
+        for number in self._partitions_to_rescan() & set(self._partitions):
+            self._partitions[number].cursor = STREAM_START
+        for sender in self._senders.values():
+            sender.room_queues.rescan.clear()
 
-    async def _pause(self) -> None:
-        self._relieved.clear()
+    async def _wait_for_space(self) -> None:
+        """Wait until SQS accepted something, or the leases must be renewed."""
+        self._has_space.clear()
         with suppress(TimeoutError):
             async with asyncio.timeout(max(0.0, self._renew_at - time.monotonic())):
-                await self._relieved.wait()
+                await self._has_space.wait()
 
-    # What the outlets ask and tell
+    # Callbacks of the senders and the ack processor
 
-    def _leased(self) -> bool:
-        return time.monotonic() < self._until
+    def _is_leased(self) -> bool:
+        return time.monotonic() < self._leased_until
 
-    def _landed(self, entries: list[Entry]) -> None:
-        now = self._depth.clock()
+    def _accepted_by_sqs(self, entries: list[Entry]) -> None:
+        now = self._outbox_metrics.redis_time_ms()
         for entry in entries:
             _QUEUED[entry.queue].observe(max(0.0, now - accepted_ms(entry.entry_id)) / 1000)
-        self._clearing.add(entries)
-        self._relieved.set()
-        if self._tell_landed:  # last: whatever it raises, they are cleared
-            self._tell_landed(entries)
+        self._ack_processor.add(entries)
+        self._has_space.set()
+        if self._on_accepted:  # last: if it raises, the entries are acknowledged all the same
+            self._on_accepted(entries)
 
-    def _was_accepted(self, entry: Entry) -> bool:
-        """Older than any ack waits to say `queued`."""
-        return self._depth.clock() - accepted_ms(entry.entry_id) >= self._ack_waits
+    def _was_acked_accepted(self, entry: Entry) -> bool:
+        """Return whether the sender's ack said `accepted`: it waits no longer for `queued`."""
+        age_ms = self._outbox_metrics.redis_time_ms() - accepted_ms(entry.entry_id)
+        return age_ms >= self._ack_wait_ms
 
-    def _cleared(self, entry: Entry) -> None:
-        if entry.part in self._parts:
-            self._parts[entry.part].known.discard(entry.entry_id)
+    def _deleted(self, entry: Entry) -> None:
+        if entry.partition in self._partitions:
+            self._partitions[entry.partition].known.discard(entry.entry_id)
 
 
-def _streams(answer: Any) -> dict[bytes, list[tuple[bytes, Any]]]:
-    """The answer of XREAD in either protocol: a list of pairs, or a map of lists of pages."""
-    if isinstance(answer, dict):
-        return {name: [one for page in pages for one in page] for name, pages in answer.items()}
-    return dict(answer or ())
+def _streams(reply: Any) -> dict[bytes, list[tuple[bytes, Any]]]:
+    """Return the reply of XREAD by stream: a list of pairs in RESP2, a map of pages in RESP3."""
+    if isinstance(reply, dict):
+        return {name: [one for page in pages for one in page] for name, pages in reply.items()}
+    return dict(reply or ())

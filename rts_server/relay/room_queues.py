@@ -1,4 +1,7 @@
-"""Which entries travel next: pure decisions about the order of rooms within one queue."""
+"""Decides which outbox entries of one queue are sent next, and keeps each room in log order.
+
+Pure: no I/O and no clock, so that every interleaving can be tested.
+"""
 
 from __future__ import annotations
 
@@ -11,183 +14,206 @@ from itertools import groupby, islice
 from rts_server.persistence.outbox import Entry, Key
 from rts_server.runtime.loops import backoff
 
-BATCH_ENTRIES = 10
-BATCH_BYTES = 1024 * 1024
-LANE_ENTRIES = 200
+MAX_BATCH_ENTRIES = 10
+"""Entries of one SendMessageBatch (Amazon SQS quotas)."""
+MAX_BATCH_BYTES = 1024 * 1024
+"""Bytes of one SendMessageBatch, all entries together (Amazon SQS quotas)."""
+MAX_ROOM_ENTRIES = 200
+"""Entries of one room that are held in memory; the rest of its entries stays in the stream."""
 
 
 @dataclass
 class RoomQueue:
-    """The entries of one room in log order. The first `flying` of them are on their way.
+    """The entries of one room in log order. The first `in_flight` of them are being sent.
 
-    `cut`: the reader had to leave later entries of the room in the stream, so that one room that
-    stands still does not fill the memory; they are read again when the lane has room.
-    `orphaned`: what flies belongs to somebody else by now.
+    `truncated`: the reader left later entries of this room in the stream, so that a room whose
+    entries are refused does not fill the memory. The partition is read again when there is space.
+    `orphaned`: the partition was lost while entries were in flight; another relay owns them now.
     """
 
-    part: int
+    partition: int
     entries: deque[Entry] = field(default_factory=deque)
-    flying: int = 0
+    in_flight: int = 0
     failures: int = 0
-    cut: bool = False
+    truncated: bool = False
     orphaned: bool = False
 
-    def head(self, count: int, size: int, forced: bool) -> list[Entry]:
-        """What may go next within `count` entries and `size` bytes; `forced`: at least one.
+    def head(self, max_entries: int, max_bytes: int, at_least_one: bool) -> list[Entry]:
+        """Return the entries that may be sent next, without removing them.
 
-        A barrier goes alone: everything of its room before it has been accepted by then.
+        `at_least_one`: the first entry is returned even if it is larger than `max_bytes`.
+        A barrier is sent alone: everything queued before it in its room is accepted by then, which
+        is what it proves.
         """
         chosen: list[Entry] = []
-        for entry in islice(self.entries, count):
-            size -= entry.size
-            if (size < 0 and not (forced and not chosen)) or (chosen and entry.nonce is not None):
+        bytes_left = max_bytes
+        for entry in islice(self.entries, max_entries):
+            bytes_left -= entry.size
+            is_barrier = entry.nonce is not None
+            if (bytes_left < 0 and not (at_least_one and not chosen)) or (chosen and is_barrier):
                 break
             chosen.append(entry)
-            if entry.nonce is not None:
+            if is_barrier:
                 break
         return chosen
 
 
 class RoomQueues:
-    """All rooms of one queue. Guarantee: a room has at most one batch on its way, in log order.
+    """The entries of all rooms of one queue.
 
-    `now` is any monotonic time in seconds. `hungry` collects the partitions that must be read again
-    from the start, because a lane that was cut has room again.
+    Guarantee: a room has at most one batch in flight, and its entries are sent in log order (D3).
+
+    `now` parameters are monotonic seconds. `held` and `held_bytes` count the entries in memory.
+    `rescan` collects the partitions that must be read again from the start, because a truncated
+    room has space again.
     """
 
     def __init__(self) -> None:
-        self._lanes: dict[str, RoomQueue] = {}
+        self._rooms: dict[str, RoomQueue] = {}
         self._ready: dict[str, None] = {}
         self._waiting: list[tuple[float, str]] = []
-        self._batches = 0
+        self._batches_in_flight = 0
         self._failures = 0
         self._closed_until = 0.0
         self.held = 0
-        self.size = 0
-        self.hungry: set[int] = set()
+        self.held_bytes = 0
+        self.rescan: set[int] = set()
 
     def offer(self, entry: Entry) -> bool:
-        """Put an entry behind the others of its room; False when the reader must leave it."""
-        lane = self._lanes.setdefault(entry.room_id, RoomQueue(entry.part))
-        if lane.cut or len(lane.entries) >= LANE_ENTRIES:
-            lane.cut = True
+        """Append an entry to its room's queue. Return False if it must stay in the stream.
+
+        Once one entry of a room was left behind, all later ones are too: taking a later one would
+        send it before the one left behind.
+        """
+        room = self._rooms.setdefault(entry.room_id, RoomQueue(entry.partition))
+        if room.truncated or len(room.entries) >= MAX_ROOM_ENTRIES:
+            room.truncated = True
             return False
-        lane.entries.append(entry)
+        room.entries.append(entry)
         self._count(1, entry.size)
-        if not lane.flying and not lane.failures:
+        if not room.in_flight and not room.failures:
             self._ready[entry.room_id] = None
         return True
 
     def take(self, now: float) -> list[Entry]:
-        """The next batch, empty when nothing may go; `settle` must follow for it.
+        """Return the next batch, empty if nothing may be sent. `settle` must be called with it.
 
-        After a request failed as a whole one batch at a time tries, until one gets through.
+        After a request failed as a whole, one batch at a time is tried until one succeeds.
         """
-        self._rouse(now)
-        if now < self._closed_until or (self._failures and self._batches):
+        self._wake_due_rooms(now)
+        if now < self._closed_until or (self._failures and self._batches_in_flight):
             return []
         batch: list[Entry] = []
-        room_left = BATCH_BYTES
-        while self._ready and len(batch) < BATCH_ENTRIES:
+        bytes_left = MAX_BATCH_BYTES
+        while self._ready and len(batch) < MAX_BATCH_ENTRIES:
             room_id = next(iter(self._ready))
-            lane = self._lanes[room_id]
-            chosen = lane.head(BATCH_ENTRIES - len(batch), room_left, forced=not batch)
+            room = self._rooms[room_id]
+            max_entries = MAX_BATCH_ENTRIES - len(batch)
+            chosen = room.head(max_entries, bytes_left, at_least_one=not batch)
             if not chosen:
                 break
             del self._ready[room_id]
-            lane.flying = len(chosen)
+            room.in_flight = len(chosen)
             batch += chosen
-            room_left -= sum(entry.size for entry in chosen)
-        self._batches += bool(batch)
+            bytes_left -= sum(entry.size for entry in chosen)
+        self._batches_in_flight += bool(batch)
         return batch
 
     def settle(
         self, batch: list[Entry], accepted: Collection[Key] | None, now: float
     ) -> list[Entry]:
-        """What became of a batch: the keys that SQS accepted, None when the request itself failed.
+        """Record the result of a batch: the keys SQS accepted, or None if the request failed.
 
-        Answers those accepted entries that are still ours to delete.
+        Return the accepted entries that this relay still owns and may delete from the outbox.
         """
-        self._batches -= 1
+        self._batches_in_flight -= 1
         self._failures = self._failures + 1 if accepted is None else 0
         self._closed_until = now + backoff(self._failures) if self._failures else 0.0
         done: list[Entry] = []
         for room_id, sent in groupby(batch, key=lambda entry: entry.room_id):
-            done += self._land(room_id, list(sent), accepted, now)
+            done += self._settle_room(room_id, list(sent), accepted, now)
         return done
 
-    def _land(
+    def _settle_room(
         self, room_id: str, sent: list[Entry], accepted: Collection[Key] | None, now: float
     ) -> list[Entry]:
-        lane = self._lanes[room_id]
+        room = self._rooms[room_id]
         for entry in sent:
-            lane.entries.popleft()
+            room.entries.popleft()
             self._count(-1, entry.size)
-        lane.flying, orphaned, lane.orphaned = 0, lane.orphaned, False
+        room.in_flight, orphaned, room.orphaned = 0, room.orphaned, False
         if orphaned:
             done, refused = [], []
         else:
             done = [entry for entry in sent if accepted and entry.key in accepted]
             refused = [entry for entry in sent if not accepted or entry.key not in accepted]
+        # Refused entries go back to the front, in their old order: nothing of the room may
+        # overtake them. A record that SQS already had is deduplicated or is harmless (D8).
         for entry in reversed(refused):
-            lane.entries.appendleft(entry)
+            room.entries.appendleft(entry)
             self._count(1, entry.size)
-        lane.failures = lane.failures + 1 if refused and accepted is not None else 0
-        self._park(room_id, lane, now)
+        room.failures = room.failures + 1 if refused and accepted is not None else 0
+        self._reschedule(room_id, room, now)
         return done
 
-    def _park(self, room_id: str, lane: RoomQueue, now: float) -> None:
-        """Where a lane waits after its batch; a lane with nothing left is forgotten."""
-        if lane.cut and len(lane.entries) <= LANE_ENTRIES // 2:
-            lane.cut = False
-            self.hungry.add(lane.part)
-        if not lane.entries:
-            del self._lanes[room_id]
-        elif lane.failures:
-            heapq.heappush(self._waiting, (now + backoff(lane.failures), room_id))
+    def _reschedule(self, room_id: str, room: RoomQueue, now: float) -> None:
+        """Put a room where it waits after its batch; forget it if it is empty."""
+        if room.truncated and len(room.entries) <= MAX_ROOM_ENTRIES // 2:
+            room.truncated = False
+            self.rescan.add(room.partition)
+        if not room.entries:
+            del self._rooms[room_id]
+        elif room.failures:
+            heapq.heappush(self._waiting, (now + backoff(room.failures), room_id))
         else:
             self._ready[room_id] = None
 
-    def drop(self, part: int) -> None:
-        """Forget a partition; what is on its way stays until it is settled, so that nothing of
-        the same room overtakes it."""
-        for room_id, lane in [one for one in self._lanes.items() if one[1].part == part]:
-            while len(lane.entries) > lane.flying:
-                self._count(-1, lane.entries.pop().size)
-            lane.cut, lane.failures, lane.orphaned = False, 0, bool(lane.flying)
-            self._ready.pop(room_id, None)
-            if not lane.flying:
-                del self._lanes[room_id]
-        self.hungry.discard(part)
+    def drop(self, partition: int) -> None:
+        """Forget a partition that was lost.
 
-    def due(self, now: float) -> float | None:
-        """Seconds until something may go; None when only an offer or a settled batch can help."""
-        if self._failures and self._batches:
+        Entries in flight stay until they are settled: if the partition comes back before that,
+        nothing of the same room may overtake them.
+        """
+        for room_id, room in [one for one in self._rooms.items() if one[1].partition == partition]:
+            while len(room.entries) > room.in_flight:
+                self._count(-1, room.entries.pop().size)
+            room.truncated, room.failures, room.orphaned = False, 0, bool(room.in_flight)
+            self._ready.pop(room_id, None)
+            if not room.in_flight:
+                del self._rooms[room_id]
+        self.rescan.discard(partition)
+
+    def seconds_until_due(self, now: float) -> float | None:
+        """Return the seconds until something may be sent.
+
+        None: only a new entry or the result of a batch in flight can change that.
+        """
+        if self._failures and self._batches_in_flight:
             return None
         times = [self._closed_until] if self._ready else []
         times += [max(self._waiting[0][0], self._closed_until)] if self._waiting else []
         return max(0.0, min(times) - now) if times else None
 
-    def full(self) -> bool:
-        """Whether a batch would be full: lingering could not add to it."""
+    def has_full_batch(self) -> bool:
+        """Return whether the next batch is full already, so that waiting cannot add to it."""
         found = 0
         for room_id in self._ready:
-            found += len(self._lanes[room_id].entries)
-            if found >= BATCH_ENTRIES:
+            found += len(self._rooms[room_id].entries)
+            if found >= MAX_BATCH_ENTRIES:
                 return True
         return False
 
-    def cut(self, part: int) -> bool:
-        """Whether entries of this partition were left in the stream on purpose."""
-        return any(lane.cut for lane in self._lanes.values() if lane.part == part)
+    def is_truncated(self, partition: int) -> bool:
+        """Return whether entries of this partition were left in the stream on purpose."""
+        return any(room.truncated for room in self._rooms.values() if room.partition == partition)
 
-    def _rouse(self, now: float) -> None:
+    def _wake_due_rooms(self, now: float) -> None:
         while self._waiting and self._waiting[0][0] <= now:
             room_id = heapq.heappop(self._waiting)[1]
-            lane = self._lanes.get(room_id)
-            if lane and lane.entries and not lane.flying:
+            room = self._rooms.get(room_id)
+            if room and room.entries and not room.in_flight:
                 self._ready[room_id] = None
 
     def _count(self, entries: int, size: int) -> None:
         self.held += entries
-        self.size += entries * size
+        self.held_bytes += entries * size

@@ -19,7 +19,7 @@ class Barriers:
     def __init__(self, archive: Archive) -> None:
         self._archive = archive
         self._waiting: dict[asyncio.Future[None], tuple[str, str]] = {}
-        self._complaints = ThrottledLog(log)
+        self._throttled_log = ThrottledLog(log)
         self._task: asyncio.Task[None] | None = None
 
     def passed(self, room_id: str, nonce: str) -> asyncio.Future[None]:
@@ -43,7 +43,7 @@ class Barriers:
             try:
                 found = await self._archive.rooms([room for room, _ in self._waiting.values()])
             except Exception as error:  # rooms wait for the answer until it comes
-                self._complaints.say("barriers cannot be read", error)
+                self._throttled_log.warning("barriers cannot be read", error)
                 continue
             for future, (room_id, nonce) in list(self._waiting.items()):
                 stored = found.get(room_id)

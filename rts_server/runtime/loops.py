@@ -49,7 +49,7 @@ class Loop:
         self.name = name
         self._failures = 0
         self._since: float | None = None
-        self._complaints = ThrottledLog(log)
+        self._throttled_log = ThrottledLog(log)
 
     def fails_since(self, moment: float) -> bool:
         """Whether steps, not just one that is seldom taken, only failed since that moment of the
@@ -90,7 +90,7 @@ class Loop:
         elif self._since is None:
             self._since = time.monotonic()
         if isinstance(error, (RedisError, OSError, Refusal)):
-            self._complaints.say("loop waits", error, loop=self.name)
+            self._throttled_log.warning("loop waits", error, loop=self.name)
         else:
-            self._complaints.fault("loop failed", error, loop=self.name)
+            self._throttled_log.exception("loop failed", error, loop=self.name)
         await asyncio.sleep(backoff(self._failures))

@@ -1,4 +1,4 @@
-"""Log lines about trouble that repeats: the first at once, then one per interval with a count."""
+"""Log lines about errors that repeat: the first at once, then one per interval with a count."""
 
 from __future__ import annotations
 
@@ -6,37 +6,41 @@ import logging
 import time
 from typing import Any
 
-INTERVAL = 5.0
+INTERVAL_SECONDS = 5.0
+"""Time between two lines about the same subject."""
 
 
 class ThrottledLog:
-    """One voice of a component; at most one line per subject and 5 s."""
+    """Writes at most one line per subject and 5 s, so that an outage does not fill the log (R10).
+
+    The field `not_said` of a line is the number of lines that were left out before it.
+    """
 
     def __init__(self, logger: logging.Logger) -> None:
         self._log = logger
-        self._said: dict[str, float] = {}
-        self._kept: dict[str, int] = {}
+        self._written_at: dict[str, float] = {}
+        self._left_out: dict[str, int] = {}
 
-    def say(self, subject: str, error: BaseException | str, **ids: Any) -> None:
-        """Warn about `subject`; of the error only its type or code, never a text.
+    def warning(self, subject: str, error: BaseException | str, **fields: Any) -> None:
+        """Log a warning with the type or code of the error, never its text.
 
-        `ids` are those of the first one in the interval, as an example.
+        `fields` are ids; the line shows those of the first occurrence in the interval.
         """
-        if self._due(subject):
-            what = error if isinstance(error, str) else type(error).__name__
-            more = self._kept.pop(subject, 0)
-            self._log.warning(subject, extra={"error": what, "not_said": more, **ids})
+        if self._is_due(subject):
+            name = error if isinstance(error, str) else type(error).__name__
+            extra = {"error": name, "not_said": self._left_out.pop(subject, 0), **fields}
+            self._log.warning(subject, extra=extra)
 
-    def fault(self, subject: str, error: BaseException, **ids: Any) -> None:
-        """The same of what should never happen, as an error with its traceback."""
-        if self._due(subject):
-            more = self._kept.pop(subject, 0)
-            self._log.error(subject, exc_info=error, extra={"not_said": more, **ids})
+    def exception(self, subject: str, error: BaseException, **fields: Any) -> None:
+        """Log an error that should never happen, with its traceback."""
+        if self._is_due(subject):
+            extra = {"not_said": self._left_out.pop(subject, 0), **fields}
+            self._log.error(subject, exc_info=error, extra=extra)
 
-    def _due(self, subject: str) -> bool:
+    def _is_due(self, subject: str) -> bool:
         now = time.monotonic()
-        if now - self._said.get(subject, -INTERVAL) < INTERVAL:
-            self._kept[subject] = self._kept.get(subject, 0) + 1
+        if now - self._written_at.get(subject, -INTERVAL_SECONDS) < INTERVAL_SECONDS:
+            self._left_out[subject] = self._left_out.get(subject, 0) + 1
             return False
-        self._said[subject] = now
+        self._written_at[subject] = now
         return True

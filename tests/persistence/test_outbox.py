@@ -1,4 +1,4 @@
-"""Entries and lanes: which records travel together, without any I/O."""
+"""Outbox entries and room queues: which records are sent together, without any I/O."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from rts_server.persistence import outbox
 from rts_server.persistence.outbox import Entry, Key
-from rts_server.relay import room_queues as lanes
+from rts_server.relay import room_queues
 from rts_server.relay.room_queues import RoomQueues
 
 IDS = count(1)
@@ -41,7 +41,7 @@ def test_an_entry_of_the_stream() -> None:
         b"u": b'[["alice","in"],["bob","out"]]',
     }
     one = outbox.parse(17, b"5-1", fields)
-    assert (one.part, one.entry_id, one.queue, one.dedup) == (17, "5-1", "r", "room:3:14")
+    assert (one.partition, one.entry_id, one.queue, one.dedup) == (17, "5-1", "r", "room:3:14")
     assert one.users == (("alice", "in"), ("bob", "out"))
     assert one.body.isascii()
     assert json.loads(one.body) == json.loads(record)
@@ -54,7 +54,7 @@ def test_a_barrier_has_a_dedup_id_of_its_own() -> None:
 
 
 @pytest.mark.parametrize("without", [b"q", b"r", b"d", b"e"])
-def test_what_is_no_entry_is_told(without: bytes) -> None:
+def test_a_stream_entry_without_a_field_is_refused(without: bytes) -> None:
     """A stream entry without one of its fields is a ValueError, not a KeyError."""
     fields = {b"q": b"m", b"r": b"room", b"e": b"1:1", b"k": b"k", b"o": b"o", b"d": b"{}"}
     del fields[without]
@@ -75,56 +75,56 @@ def test_ascii_json_is_the_same_json(text: str) -> None:
 
 
 def test_a_batch_holds_ten_entries_and_a_mebibyte() -> None:
-    """Both bounds hold; an entry that is too large alone still gets its turn alone."""
-    lane = RoomQueues()
+    """Both bounds hold; an entry that is too large alone is still sent, alone."""
+    queues = RoomQueues()
     for _ in range(12):
-        lane.offer(entry("a"))
-    assert len(lane.take(0)) == 10
-    lane = RoomQueues()
+        queues.offer(entry("a"))
+    assert len(queues.take(0)) == 10
+    queues = RoomQueues()
     for room in ("a", "a", "b", "c"):
-        lane.offer(entry(room, size=400_000))
-    assert [one.room_id for one in lane.take(0)] == ["a", "a"]
-    assert [one.room_id for one in lane.take(0)] == ["b", "c"]
-    lane = RoomQueues()
-    lane.offer(entry("big", size=2_000_000))
-    lane.offer(entry("small"))
-    assert [one.room_id for one in lane.take(0)] == ["big"]
+        queues.offer(entry(room, size=400_000))
+    assert [one.room_id for one in queues.take(0)] == ["a", "a"]
+    assert [one.room_id for one in queues.take(0)] == ["b", "c"]
+    queues = RoomQueues()
+    queues.offer(entry("big", size=2_000_000))
+    queues.offer(entry("small"))
+    assert [one.room_id for one in queues.take(0)] == ["big"]
 
 
 def test_a_barrier_waits_for_all_before_it_and_goes_alone() -> None:
     """Nothing of its room is in the barrier's batch, and everything before it was accepted."""
-    lane = RoomQueues()
+    queues = RoomQueues()
     sent = [entry("a"), entry("a"), entry("a", nonce="n"), entry("a"), entry("b")]
     for one in sent:
-        lane.offer(one)
-    first = lane.take(0)
+        queues.offer(one)
+    first = queues.take(0)
     assert first == [sent[0], sent[1], sent[4]]
-    assert lane.take(0) == []
-    lane.settle(first, {sent[0].key, sent[4].key}, 0)
-    assert lane.take(0) == []
-    again = lane.take(1)
+    assert queues.take(0) == []
+    queues.settle(first, {sent[0].key, sent[4].key}, 0)
+    assert queues.take(0) == []
+    again = queues.take(1)
     assert again == [sent[1]]
-    lane.settle(again, accept(again), 1)
-    alone = lane.take(1)
+    queues.settle(again, accept(again), 1)
+    alone = queues.take(1)
     assert alone == [sent[2]]
-    assert lane.take(1) == []
-    lane.settle(alone, accept(alone), 1)
-    assert lane.take(1) == [sent[3]]
+    assert queues.take(1) == []
+    queues.settle(alone, accept(alone), 1)
+    assert queues.take(1) == [sent[3]]
 
 
 def test_a_refused_room_waits_longer_each_time_and_the_others_go_on() -> None:
     """The backoff of a room doubles up to one second and holds nobody else."""
-    lane = RoomQueues()
-    lane.offer(entry("sick"))
+    queues = RoomQueues()
+    queues.offer(entry("sick"))
     now, waits = 0.0, []
     for _ in range(7):
-        batch = lane.take(now)
-        lane.settle(batch, set(), now)
-        lane.offer(entry("well"))
-        well = lane.take(now)
+        batch = queues.take(now)
+        queues.settle(batch, set(), now)
+        queues.offer(entry("well"))
+        well = queues.take(now)
         assert [one.room_id for one in well] == ["well"]
-        lane.settle(well, accept(well), now)
-        due = lane.due(now)
+        queues.settle(well, accept(well), now)
+        due = queues.seconds_until_due(now)
         assert due
         waits.append(due)
         now += due
@@ -132,66 +132,66 @@ def test_a_refused_room_waits_longer_each_time_and_the_others_go_on() -> None:
 
 
 def test_when_the_queue_is_away_one_batch_at_a_time_tries() -> None:
-    """A request that fails as a whole closes the queue; the first success opens it."""
-    lane = RoomQueues()
+    """A request that fails as a whole closes the queue; the first success reopens it."""
+    queues = RoomQueues()
     for i in range(40):
-        lane.offer(entry(f"room-{i}"))
-    flying = [lane.take(0), lane.take(0)]
-    for batch in flying:
-        lane.settle(batch, None, 0)
-    assert lane.take(0) == []
-    assert lane.due(0) == pytest.approx(0.1)
-    probe = lane.take(0.2)
+        queues.offer(entry(f"room-{i}"))
+    in_flight = [queues.take(0), queues.take(0)]
+    for batch in in_flight:
+        queues.settle(batch, None, 0)
+    assert queues.take(0) == []
+    assert queues.seconds_until_due(0) == pytest.approx(0.1)
+    probe = queues.take(0.2)
     assert len(probe) == 10
-    assert lane.take(0.2) == []
-    assert lane.due(0.2) is None
-    lane.settle(probe, accept(probe), 0.3)
-    assert lane.take(0.3)
-    assert lane.take(0.3)
+    assert queues.take(0.2) == []
+    assert queues.seconds_until_due(0.2) is None
+    queues.settle(probe, accept(probe), 0.3)
+    assert queues.take(0.3)
+    assert queues.take(0.3)
 
 
-def test_a_room_that_stands_still_does_not_fill_the_memory() -> None:
-    """Beyond 200 entries a room's rest stays in the stream, until the lane asks for it again."""
-    lane = RoomQueues()
+def test_a_refused_room_does_not_fill_the_memory() -> None:
+    """Beyond 200 entries a room's rest stays in the stream, until it has space again."""
+    queues = RoomQueues()
     sent = [entry("a", part=5) for _ in range(300)]
-    assert [lane.offer(one) for one in sent] == [True] * 200 + [False] * 100
-    assert lane.cut(5)
-    assert lane.held == 200
-    while not lane.hungry:
-        batch = lane.take(0)
-        lane.settle(batch, accept(batch), 0)
-    assert lane.hungry == {5}
-    assert not lane.cut(5)
-    assert lane.held == 100
-    assert lane.offer(sent[200])
+    assert [queues.offer(one) for one in sent] == [True] * 200 + [False] * 100
+    assert queues.is_truncated(5)
+    assert queues.held == 200
+    while not queues.rescan:
+        batch = queues.take(0)
+        queues.settle(batch, accept(batch), 0)
+    assert queues.rescan == {5}
+    assert not queues.is_truncated(5)
+    assert queues.held == 100
+    assert queues.offer(sent[200])
 
 
-def test_a_dropped_partition_leaves_only_what_is_on_its_way() -> None:
-    """After a lost lease nothing more is sent, and what lands is not ours to delete."""
-    lane = RoomQueues()
+def test_a_dropped_partition_leaves_only_what_is_in_flight() -> None:
+    """After a lost lease nothing more is sent, and what SQS accepts then is not ours to delete."""
+    queues = RoomQueues()
     for _ in range(12):
-        lane.offer(entry("a", part=1))
-    lane.offer(entry("b", part=2))
-    batch = lane.take(0)
-    lane.drop(1)
+        queues.offer(entry("a", part=1))
+    queues.offer(entry("b", part=2))
+    batch = queues.take(0)
+    queues.drop(1)
     again = entry("a", part=1)
-    lane.offer(again)
-    assert [one.room_id for one in lane.take(0)] == ["b"]
-    assert lane.settle(batch, accept(batch), 0) == []
-    assert lane.take(0) == [again]
-    assert lane.held == 2
+    queues.offer(again)
+    assert [one.room_id for one in queues.take(0)] == ["b"]
+    assert queues.settle(batch, accept(batch), 0) == []
+    assert queues.take(0) == [again]
+    assert queues.held == 2
 
 
 def test_the_same_entry_id_in_two_partitions() -> None:
     """Ids are unique within a stream only: an accepted entry never stands for a refused one."""
-    lane = RoomQueues()
+    queues = RoomQueues()
     one, other = (
         Entry(part, "5-0", "m", room, "1:1", "k", "o", "{}") for part, room in ((1, "a"), (2, "b"))
     )
-    assert lane.offer(one)
-    assert lane.offer(other)
-    assert lane.settle(lane.take(0), {one.key}, 0) == [one]
-    assert lane.take(1) == [other]
+    assert queues.offer(one)
+    assert queues.offer(other)
+    assert queues.settle(queues.take(0), {one.key}, 0) == [one]
+    assert queues.take(1) == [other]
 
 
 ROOMS = st.sampled_from("abcd")
@@ -202,45 +202,45 @@ ENTRY = st.tuples(ROOMS, st.booleans(), st.sampled_from([10, 10, 10, 600_000]))
 def test_whatever_is_refused_the_rules_hold(
     plan: list[tuple[str, bool, int]], data: st.DataObject
 ) -> None:
-    """Order per room, one batch per room on its way, bounds, barriers; and at last all is sent."""
-    lane = RoomQueues()
+    """Order per room, one batch per room in flight, bounds, barriers; and at last all is sent."""
+    queues = RoomQueues()
     waiting = [entry(room, nonce="n" if bar else None, size=size) for room, bar, size in plan]
     order = {room: [one for one in waiting if one.room_id == room] for room in "abcd"}
     gone: set[Key] = set()
-    flying: list[list[Entry]] = []
+    in_flight: list[list[Entry]] = []
     now = 0.0
     for step in count():
         calm = step > 300
         while waiting and (calm or data.draw(st.booleans())):
-            assert lane.offer(waiting.pop(0))
-        while batch := lane.take(now):
-            flying.append(batch)
-            _check(batch, flying, order, gone)
-        if flying:
-            landed = flying.pop(0 if calm else data.draw(st.integers(0, len(flying) - 1)))
-            fates = st.lists(st.booleans(), min_size=len(landed), max_size=len(landed))
-            fate = [True] * len(landed) if calm else data.draw(st.none() | fates)
+            assert queues.offer(waiting.pop(0))
+        while batch := queues.take(now):
+            in_flight.append(batch)
+            _check(batch, in_flight, order, gone)
+        if in_flight:
+            answered = in_flight.pop(0 if calm else data.draw(st.integers(0, len(in_flight) - 1)))
+            fates = st.lists(st.booleans(), min_size=len(answered), max_size=len(answered))
+            fate = [True] * len(answered) if calm else data.draw(st.none() | fates)
             got = (
                 None
                 if fate is None
-                else {one.key for one, ok in zip(landed, fate, strict=True) if ok}
+                else {one.key for one, ok in zip(answered, fate, strict=True) if ok}
             )
-            done = lane.settle(landed, got, now)
+            done = queues.settle(answered, got, now)
             assert accept(done) == (got or set())
             gone |= got or set()
-        now += lane.due(now) or 0.0
-        if not waiting and not flying and not lane.held:
+        now += queues.seconds_until_due(now) or 0.0
+        if not waiting and not in_flight and not queues.held:
             break
         assert step < 2_000
     assert len(gone) == len(plan)
 
 
 def _check(
-    batch: list[Entry], flying: list[list[Entry]], order: dict[str, list[Entry]], gone: set[Key]
+    batch: list[Entry], in_flight: list[list[Entry]], order: dict[str, list[Entry]], gone: set[Key]
 ) -> None:
-    assert len(batch) <= lanes.BATCH_ENTRIES
-    assert len(batch) == 1 or sum(one.size for one in batch) <= lanes.BATCH_BYTES
-    rooms = Counter(room for one in flying for room in {entry.room_id for entry in one})
+    assert len(batch) <= room_queues.MAX_BATCH_ENTRIES
+    assert len(batch) == 1 or sum(one.size for one in batch) <= room_queues.MAX_BATCH_BYTES
+    rooms = Counter(room for one in in_flight for room in {entry.room_id for entry in one})
     assert max(rooms.values()) == 1
     for room in {one.room_id for one in batch}:
         mine = [one for one in batch if one.room_id == room]

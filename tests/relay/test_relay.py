@@ -21,8 +21,7 @@ from redis.asyncio import Redis
 
 from rts_server import keys
 from rts_server.config import Settings, load
-from rts_server.relay import quarantine, relay
-from rts_server.relay import room_queues as lanes
+from rts_server.relay import quarantine, relay, room_queues
 from rts_server.relay.quarantine import Quarantine
 from rts_server.relay.relay import Relay
 from tests.persistence import aws
@@ -123,7 +122,7 @@ async def test_records_travel_in_order_in_batches_and_are_deleted_and_told(
 
 async def test_a_room_far_ahead_of_the_others(redis: Redis, log: Log, post: Post) -> None:
     """More entries of one room than the relay holds keep their order and stop nobody."""
-    sent = await log.many("flood", lanes.LANE_ENTRIES * 2 + 50)
+    sent = await log.many("flood", room_queues.MAX_ROOM_ENTRIES * 2 + 50)
     other = await log.many("trickle", 3)
     async with running(redis):
         sent += await log.many("flood", 40)
@@ -194,16 +193,16 @@ async def test_sqs_away(
     redis: Redis, log: Log, post: Post, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nothing is deleted, what is held is bounded, and all goes out soon after the return."""
-    monkeypatch.setattr(relay, "HELD_ENTRIES", 100)
+    monkeypatch.setattr(relay, "MAX_HELD_ENTRIES", 100)
     post.away = True
     sent = {room: await log.many(room, 30) for room in (f"room-{i}" for i in range(20))}
     async with running(redis) as one:
 
         def held() -> int:
-            return sum(outlet.lanes.held for outlet in one._outlets.values())
+            return sum(sender.room_queues.held for sender in one._senders.values())
 
         await eventually(lambda: held() >= 100)
-        await eventually(lambda: one._outlets["m"].lanes._failures >= 3)
+        await eventually(lambda: one._senders["m"].room_queues._failures >= 3)
         assert held() < 100 + 64
         assert len(await log.left()) == 600
         post.away = False
@@ -215,9 +214,9 @@ async def test_relays_share_the_partitions(redis: Redis, post: Post) -> None:
     """Two relays hold 32 partitions each, no partition twice; when one stops the other has all."""
     async with running(redis) as one:
         async with running(redis) as two:
-            await eventually(lambda: len(one._parts) == len(two._parts) == 32)
-            assert set(one._parts) | set(two._parts) == set(range(64))
-        await eventually(lambda: len(one._parts) == 64)
+            await eventually(lambda: len(one._partitions) == len(two._partitions) == 32)
+            assert set(one._partitions) | set(two._partitions) == set(range(64))
+        await eventually(lambda: len(one._partitions) == 64)
     assert await redis.keys("*") == []
 
 
@@ -244,11 +243,11 @@ async def test_a_killed_relay_is_replaced_within_the_lease(
     sent = await log.many("r", 30)
     await eventually(held)
     async with running(redis) as one:
-        await eventually(lambda: len(one._parts) == 32)
+        await eventually(lambda: len(one._partitions) == 32)
         child.send_signal(signal.SIGKILL)
         with promised(LEASE + 0.2):
             await child.wait()
-            await eventually(lambda: len(one._parts) == 64 and post.bodies("r") == sent)
+            await eventually(lambda: len(one._partitions) == 64 and post.bodies("r") == sent)
         await eventually(log.empty)
 
 
@@ -278,7 +277,7 @@ async def test_another_redis_brings_its_own_outbox(redis: Redis, log: Log, post:
     post.away = True
     old = await log.many("r", 5)
     async with running(redis) as one:
-        await eventually(lambda: one._outlets["m"].lanes.held == 5)
+        await eventually(lambda: one._senders["m"].room_queues.held == 5)
         await redis.flushall()
         await redis.execute_command("DEBUG", "CHANGE-REPL-ID")  # type: ignore[no-untyped-call]
         fresh = await log.many("r", 5)
@@ -294,7 +293,7 @@ async def test_a_cut_connection_and_an_entry_below_the_cursor(
     redis: Redis, log: Log, post: Post, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The relay reconnects and goes on; what it never saw is found by reading again."""
-    monkeypatch.setattr(relay, "SAFETY", 0.2)
+    monkeypatch.setattr(relay, "RECHECK_SECONDS", 0.2)
     async with running(redis):
         first = await log.add("r")
         await eventually(log.empty)
@@ -376,8 +375,8 @@ async def test_the_quarantine_comes_back_through_the_room(
     sqs: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Each message is told as failed, again after trouble; others are logged, never with a text."""
-    monkeypatch.setattr(quarantine, "WAIT", 1)
-    monkeypatch.setattr(quarantine, "AGAIN", 1)
+    monkeypatch.setattr(quarantine, "POLL_SECONDS", 1)
+    monkeypatch.setattr(quarantine, "VISIBILITY_SECONDS", 1)
     calls: list[tuple[object, ...]] = []
 
     async def failed(*given: object) -> None:
