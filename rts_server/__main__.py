@@ -111,12 +111,14 @@ def trace(
 
 
 @main.command(name="config")
-def show_config() -> None:
+@click.option("--describe", is_flag=True, help="Add what each setting means.")
+def show_config(describe: bool) -> None:
     """List the settings with their source; secrets are masked."""
     rows = config.described(_settings())
-    widths = [max(len(row[column]) for row in rows) for column in range(2)]
-    for variable, value, source in rows:
-        click.echo(f"{variable:<{widths[0]}}  {value:<{widths[1]}}  {source}")
+    widths = [max(len(row[column]) for row in rows) for column in range(3)]
+    for *columns, description in rows:
+        cells = [f"{text:<{width}}" for text, width in zip(columns, widths, strict=True)]
+        click.echo("  ".join([*cells, description] if describe else cells).rstrip())
 
 
 main.add_command(rooms)

@@ -84,11 +84,19 @@ def test_secrets_are_masked_in_the_listing() -> None:
         "RTS_REDIS_URL": "redis://:pw@host/0",
         "AWS_DEFAULT_REGION": "eu-west-1",
     }
-    rows = {row[0]: row[1:] for row in described(load(given_), given_)}
+    listing = described(load(given_), given_)
+    rows = {row[0]: row[1:3] for row in listing}
     assert rows["RTS_JWT_SECRET"] == rows["RTS_REDIS_URL"] == (MASK, "environment")
     assert rows["AWS_REGION"] == ("eu-west-1", "environment")
     assert rows["RTS_PORT"] == ("8000", "default")
     assert len(rows) == len(described(Settings(), {}))
+
+
+def test_every_setting_has_a_description() -> None:
+    """Each is one sentence, and no two settings share one."""
+    descriptions = [description for *_, description in described(Settings(), {})]
+    assert all(one.endswith(".") and ". " not in one for one in descriptions)
+    assert len(set(descriptions)) == len(descriptions)
 
 
 def _values(name: str) -> st.SearchStrategy[Any]:

@@ -97,6 +97,8 @@ def test_config_names_the_source_and_masks_secrets() -> None:
     assert rows["RTS_JWT_SECRET"] == [config.MASK, "environment"]
     assert "hidden" not in result.stdout
     assert SECRET not in result.stdout
+    assert "Address on which" not in result.stdout
+    assert "default  Address on which" in call("config", "--describe").stdout
 
 
 def test_a_busy_port_is_one_sentence_before_anything_starts(tmp_path: Path) -> None:
