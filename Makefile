@@ -62,7 +62,7 @@ wire: $(INSTALLED)
 	@$(BIN)/python -m scripts.wire
 
 vendor: setup
-	@cd tests/js && $$(PYTHONPATH=../.. ../../$(BIN)/python -c 'from tests.node import node; print(node())') vendor.mjs \
+	@cd tests/js && $$(PYTHONPATH=../.. ../../$(BIN)/python -c 'from tests.helpers.node import node; print(node())') vendor.mjs \
 	  > ../../web/vendor/socket.io.min.js
 
 lock: $(INSTALLED)

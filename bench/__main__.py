@@ -21,7 +21,7 @@ from bench.machine import allow_files, cores, described, pinned
 from bench.results import Rounds
 from bench.workloads import Measured, Round, Sizes, rows
 from rts_server.tools.dev.stack import Stack
-from tests.node import node
+from tests.helpers.node import node
 
 READING = (
     "How to read it: the ratios count, absolute times of a shared machine do not. All took turns "

@@ -15,8 +15,8 @@ from bench.machine import cores, cpu_seconds, pinned, resident_bytes
 from rts_server.tools.dev import ports
 from rts_server.tools.dev.managed_process import ManagedProcess, end
 from rts_server.tools.dev.stack import Stack
-from tests.node import ensure_modules, node
-from tests.world import free_port
+from tests.helpers.node import ensure_modules, node
+from tests.helpers.world import free_port
 
 HERE = Path(__file__).parent
 READY_WITHIN = 20.0

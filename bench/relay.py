@@ -30,7 +30,7 @@ from rts_server.tools.dev.aws import CREDENTIALS
 from rts_server.tools.dev.managed_process import ManagedProcess, end
 from rts_server.tools.dev.ports import LOCAL
 from rts_server.tools.dev.valkey import Valkey
-from tests.world import free_port
+from tests.helpers.world import free_port
 
 COMMAND = (sys.executable, "-m", "rts_server", "relay")
 ORIGINS = 4

@@ -9,12 +9,13 @@ import hypothesis
 import pytest
 from redis.asyncio import Redis
 
-from tests import valkey
-from tests.world import World
+from tests.helpers import valkey
+from tests.helpers.operator import Operator
+from tests.helpers.world import World
 
 HERE = Path(__file__).parent
 
-pytest_plugins = ["tests.room_fixtures"]
+pytest_plugins = ["tests.helpers.room_fixtures"]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -108,3 +109,9 @@ async def redis(valkey_url: str) -> AsyncIterator[Redis]:
     await client.flushall()
     yield client
     await client.aclose()
+
+
+@pytest.fixture
+def ops(world: World) -> Operator:
+    """An operator; their commands find server and token in the environment."""
+    return Operator(world)

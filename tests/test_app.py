@@ -12,10 +12,10 @@ import pytest
 from rts_server import config
 from rts_server.services import start_tracing
 from rts_server.tools.dev import ports
-from tests import valkey
-from tests.tools.dev.processes import clean_environment
-from tests.waiting import PATIENCE, until
-from tests.world import free_port
+from tests.helpers import valkey
+from tests.helpers.processes import clean_environment
+from tests.helpers.waiting import PATIENCE, until
+from tests.helpers.world import free_port
 
 SENTENCE = "Redis has maxmemory-policy allkeys-lru; it must be noeviction."
 

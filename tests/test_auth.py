@@ -16,17 +16,9 @@ from hypothesis import strategies as st
 from rts_server import auth
 from rts_server.config import Settings
 from rts_server.errors import Refusal, TokenExpired, Unauthorized
+from tests.helpers.tokens import SETTINGS, signed
 
-SETTINGS = Settings(jwt_secret="a secret of at least thirty-two bytes")
 BOUND = replace(SETTINGS, jwt_issuer="issuer", jwt_audience="chat")
-
-
-def signed(secret: str = SETTINGS.jwt_secret, algorithm: str = "HS256", **changes: Any) -> str:
-    """A token; a claim of None is left out."""
-    now = int(time.time())
-    claims = {"sub": "alice", "iat": now, "exp": now + 60} | changes
-    present = {name: value for name, value in claims.items() if value is not None}
-    return jwt.encode(present, secret, algorithm=algorithm)
 
 
 def forged(header: dict[str, Any], claims: str) -> str:

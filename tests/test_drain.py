@@ -15,13 +15,13 @@ from typing import Any
 import pytest
 
 from rts_server.drain import moments
-from tests.flows.test_commands import ok
-from tests.instances.rooms import group
-from tests.js_client import JsClient
-from tests.raw import QUERY, Raw
-from tests.rest.client import Rest
-from tests.waiting import until
-from tests.world import World, name, ready
+from tests.helpers.commands import ok
+from tests.helpers.js_client import JsClient
+from tests.helpers.raw import QUERY, Raw
+from tests.helpers.rest import Rest
+from tests.helpers.rooms import group
+from tests.helpers.waiting import until
+from tests.helpers.world import World, name, ready
 
 SPREAD = 1.5
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from contextlib import suppress
 
-from tests.world import World, name
+from tests.helpers.world import World, name
 
 
 async def test_the_next_client_of_a_process_is_a_new_one(world: World) -> None:

@@ -23,8 +23,8 @@ from rts_server.auth import Tokens
 from rts_server.config import Settings
 from rts_server.errors import Refusal, Unauthorized, Unavailable
 from rts_server.jwks import usable
-from tests.provider import MAKE, Provider, provider, public
-from tests.waiting import eventually
+from tests.helpers.provider import MAKE, Provider, provider, public
+from tests.helpers.waiting import eventually
 
 SECRET = "a secret of at least thirty-two bytes"
 

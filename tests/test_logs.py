@@ -19,7 +19,7 @@ from rts_server import logs
 from rts_server.config import Settings
 from rts_server.engine.server import Server
 from rts_server.realtime.manager import ClientManager
-from tests.engine.serving import serving
+from tests.helpers.serving import serving
 
 
 def record(message: str, *args: Any, **more: Any) -> logging.LogRecord:

@@ -10,10 +10,10 @@ from redis.exceptions import ConnectionError as Away
 
 from rts_server.config import load
 from rts_server.services import connect
-from tests import tls
-from tests.flows.test_commands import ok
-from tests.js_client import JsClient
-from tests.world import Process, World, name
+from tests.helpers import tls
+from tests.helpers.commands import ok
+from tests.helpers.js_client import JsClient
+from tests.helpers.world import Process, World, name
 
 
 @pytest.fixture

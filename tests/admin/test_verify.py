@@ -11,7 +11,7 @@ import pytest
 
 from rts_server.admin.verify import Findings, Hot, Seen, compare, stated
 from rts_server.persistence.records import MESSAGE_KINDS, parse
-from tests.roomlog.deployed import Deployed
+from tests.helpers.deployed import Deployed
 
 
 def message(message_id: str, seq: int, **more: Any) -> Seen:

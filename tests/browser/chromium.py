@@ -13,7 +13,7 @@ from typing import Any, Self
 from aiohttp import ClientSession, ClientWebSocketResponse, WSMsgType
 
 from tests.browser.package import environment
-from tests.waiting import PATIENCE, until
+from tests.helpers.waiting import PATIENCE, until
 
 FLAGS = (
     "--headless",

@@ -11,7 +11,7 @@ from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from tests.node import ensure_modules, node
+from tests.helpers.node import ensure_modules, node
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 INFLATE = "(await import('@sparticuz/chromium')).default.executablePath()"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from tests.browser.chromium import Chromium
-from tests.rest.client import ROUTES
+from tests.helpers.rest import ROUTES
 
 SHOWN = (
     "[...document.querySelectorAll('summary')]"

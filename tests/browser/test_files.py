@@ -8,9 +8,9 @@ import secrets
 from pathlib import Path
 
 from tests.browser.chromium import Chromium, Page
-from tests.browser.test_page import direct, signed_in
-from tests.files.samples import png
-from tests.waiting import until
+from tests.browser.session import direct, signed_in
+from tests.helpers.file_samples import png
+from tests.helpers.waiting import until
 
 MEGABYTE = 2**20
 IMAGE = "document.querySelector('#messages .file img')"

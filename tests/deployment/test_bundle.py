@@ -16,10 +16,10 @@ from pathlib import Path
 from click.testing import CliRunner
 
 from scripts.eb import bundle
-from tests.flows.test_commands import ok
-from tests.js_client import JsClient
-from tests.waiting import until
-from tests.world import World, fetched, free_port, name, ready
+from tests.helpers.commands import ok
+from tests.helpers.js_client import JsClient
+from tests.helpers.waiting import until
+from tests.helpers.world import World, fetched, free_port, name, ready
 
 LINE = re.compile(r"([A-Za-z0-9_-]+):\s*(\S.*)")
 """docs.aws.amazon.com/elasticbeanstalk/latest/dg, platforms-linux-extend.build-proc."""

@@ -22,10 +22,10 @@ from scripts.eb.deploy import Outside, Plan, deploy, name_of
 from scripts.eb.drain import Fleet
 from scripts.eb.environments import Environments, Unclear
 from scripts.eb.smoke import smoke
-from tests import tls
-from tests.raw import Raw
-from tests.waiting import until
-from tests.world import World, free_port, name
+from tests.helpers import tls
+from tests.helpers.raw import Raw
+from tests.helpers.waiting import until
+from tests.helpers.world import World, free_port, name
 
 APP = {"ApplicationName": "chat"}
 PLAN = Plan("chat-live", "chat-0123abcd", "0123abcd4567", "https://chat.example.com", timeout=30)

@@ -14,11 +14,11 @@ import pytest
 
 from rts_server.config import Settings
 from rts_server.engine.message_reader import READ_ON
-from tests.deployment.conftest import Instances
+from tests.deployment.instances import Instances
 from tests.deployment.platform import OURS, before, command, platform, running
-from tests.flows.test_commands import ok
-from tests.js_client import JsClient
-from tests.world import World, free_port, free_ports, name
+from tests.helpers.commands import ok
+from tests.helpers.js_client import JsClient
+from tests.helpers.world import World, free_port, free_ports, name
 
 TIMEOUTS = ("proxy_read_timeout    60s", "proxy_send_timeout    60s")
 

@@ -11,11 +11,11 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from tests.deployment.conftest import Instances
+from tests.deployment.instances import Instances
 from tests.deployment.platform import before
-from tests.node import ensure_modules, node
-from tests.waiting import PATIENCE, until
-from tests.world import Process, World, name, ready
+from tests.helpers.node import ensure_modules, node
+from tests.helpers.waiting import PATIENCE, until
+from tests.helpers.world import Process, World, name, ready
 
 CLIENTS = 20
 RETRYABLE = {"unavailable", "timeout", "internal", "rate_limited", "no_ack"}

@@ -13,9 +13,9 @@ import pytest
 from rts_server.engine import polling
 from rts_server.engine.message_reader import READ_ON
 from rts_server.engine.server import Server
-from tests.engine.serving import serving
-from tests.raw import QUERY
-from tests.waiting import eventually
+from tests.helpers.raw import QUERY
+from tests.helpers.serving import serving
+from tests.helpers.waiting import eventually
 
 POLLING = QUERY.replace("websocket", "polling")
 BOTH: dict[str, Any] = {"transports": "polling,websocket"}

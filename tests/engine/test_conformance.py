@@ -19,9 +19,9 @@ import socketio
 from rts_server.engine.frames import Frame
 from rts_server.engine.packets import Encoded, ack_packet
 from rts_server.engine.server import Server
-from tests.engine.serving import serving
-from tests.raw import QUERY
-from tests.waiting import PATIENCE, eventually
+from tests.helpers.raw import QUERY
+from tests.helpers.serving import serving
+from tests.helpers.waiting import PATIENCE, eventually
 
 BOTH: dict[str, Any] = {"transports": "polling,websocket"}
 POLLING = QUERY.replace("websocket", "polling")

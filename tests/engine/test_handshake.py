@@ -13,9 +13,9 @@ from aiohttp.web_protocol import RequestHandler
 from engineio import packet as eio
 
 from rts_server.engine.server import Server
-from tests.engine.serving import serving
-from tests.raw import QUERY, Raw, masked
-from tests.waiting import eventually
+from tests.helpers.raw import QUERY, Raw, masked
+from tests.helpers.serving import serving
+from tests.helpers.waiting import eventually
 
 KEY = "dGhlIHNhbXBsZSBub25jZQ=="
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from rts_server.engine import message_reader as incoming
 from rts_server.engine import websocket
 from rts_server.engine.message_reader import HEAD, READ_ON, MessageReader, ProtocolViolation
-from tests.raw import client_frame
+from tests.helpers.raw import client_frame
 
 MOST = 1_000
 KINDS = {incoming.TEXT, incoming.BINARY, incoming.CLOSE, incoming.PING, incoming.PONG}

@@ -12,10 +12,10 @@ from typing import Any
 import aiohttp
 import pytest
 
-from tests.flows.test_commands import ok
-from tests.js_client import JsClient
-from tests.waiting import until
-from tests.world import World, name
+from tests.helpers.commands import ok
+from tests.helpers.js_client import JsClient
+from tests.helpers.waiting import until
+from tests.helpers.world import World, name
 
 POLLING: dict[str, Any] = {"transports": ["polling"], "upgrade": False}
 QUERY = "/socket.io/?EIO=4&transport=polling"

@@ -12,10 +12,10 @@ from rts_server.engine.closing import FINAL, RECONNECT
 from rts_server.engine.outgoing import SPARE_BYTES
 from rts_server.engine.packets import Encoded, event_packet
 from rts_server.engine.server import Server
-from tests.engine.serving import serving
-from tests.js_client import JsClient
-from tests.raw import Raw
-from tests.waiting import eventually
+from tests.helpers.js_client import JsClient
+from tests.helpers.raw import Raw
+from tests.helpers.serving import serving
+from tests.helpers.waiting import eventually
 
 
 @pytest.fixture

@@ -13,9 +13,9 @@ from rts_server.engine import socket
 from rts_server.engine.packets import ack_packet
 from rts_server.engine.server import Server
 from rts_server.engine.transport import A_TURN
-from tests.engine.serving import serving
-from tests.raw import QUERY, Raw
-from tests.waiting import eventually
+from tests.helpers.raw import QUERY, Raw
+from tests.helpers.serving import serving
+from tests.helpers.waiting import eventually
 
 POLLING = QUERY.replace("websocket", "polling")
 BOTH = "polling,websocket"

@@ -14,8 +14,8 @@ from rts_server.engine import transport as wire
 from rts_server.engine import websocket
 from rts_server.engine.transport import A_TURN, BEHIND_END, MOST_BYTES, WebSocketTransport
 from rts_server.engine.write_batcher import WriteBatcher
-from tests.raw import client_frame, masked
-from tests.waiting import PATIENCE
+from tests.helpers.raw import client_frame, masked
+from tests.helpers.waiting import PATIENCE
 
 
 class Transport(asyncio.Transport):

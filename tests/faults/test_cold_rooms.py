@@ -16,12 +16,11 @@ from rts_server.roomlog import events as made
 from rts_server.roomlog.script import APPEND
 from rts_server.services import Services
 from rts_server.tools.dev import deploy
-from tests.faults.sender import Sender
-from tests.faults.test_parts_lost import heard
-from tests.flows.test_commands import ok
-from tests.js_client import JsClient
-from tests.waiting import PATIENCE, until
-from tests.world import World, name, placed
+from tests.helpers.commands import heard, ok
+from tests.helpers.js_client import JsClient
+from tests.helpers.sender import Sender
+from tests.helpers.waiting import PATIENCE, until
+from tests.helpers.world import World, name, placed
 
 
 @pytest.fixture(scope="module")

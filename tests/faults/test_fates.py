@@ -10,11 +10,11 @@ from redis import Redis
 from rts_server import keys
 from rts_server.tools.dev import aws as local
 from rts_server.tools.dev import deploy
-from tests.faults.sender import Sender
-from tests.faults.test_parts_lost import restart_valkey
-from tests.flows.test_commands import direct, ok
-from tests.waiting import until
-from tests.world import World, name
+from tests.helpers.commands import direct, ok
+from tests.helpers.restarts import restart_valkey
+from tests.helpers.sender import Sender
+from tests.helpers.waiting import until
+from tests.helpers.world import World, name
 
 
 async def test_lost_edit_is_made_again(breakable: World) -> None:

@@ -10,18 +10,11 @@ from pathlib import Path
 import pytest
 from redis import Redis
 
-from tests.faults.sender import Sender, agrees, order_is_kept, positions_are_unique
-from tests.flows.test_commands import direct
-from tests.js_client import JsClient
-from tests.waiting import promised, until
-from tests.world import World, name, placed
-
-
-async def heard(client: JsClient, text: str) -> None:
-    """The client has got the message with this text."""
-    await client.wait_for(
-        lambda e: e["type"] == "message.new" and e["data"]["message"]["text"] == text
-    )
+from tests.helpers.commands import direct, heard
+from tests.helpers.restarts import restart_valkey
+from tests.helpers.sender import Sender, agrees, order_is_kept, positions_are_unique
+from tests.helpers.waiting import promised, until
+from tests.helpers.world import World, name, placed
 
 
 async def settled(world: World, sender: Sender, count: int) -> None:
@@ -84,17 +77,6 @@ async def test_relay_paused_for_ten_seconds(breakable: World) -> None:
         late = sum(ack["status"] == "accepted" for ack in acks)
         await a.until(lambda: len(a.of_type("message.status")) == late)
         await settled(breakable, sender, 31)
-
-
-def restart_valkey(world: World, dump: Path | None) -> None:
-    """kill -9 of Valkey, and a new one with another memory (None: empty)."""
-    valkey = world.stack.valkey
-    assert valkey is not None
-    valkey.kill()
-    valkey.dump.unlink(missing_ok=True)
-    if dump is not None:
-        shutil.copy(dump, valkey.dump)
-    valkey.open()
 
 
 @pytest.mark.parametrize("memory", ["empty", "older dump"])

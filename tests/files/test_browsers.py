@@ -20,8 +20,8 @@ from rts_server.files.upload import Upload
 from rts_server.tools.dev import aws
 from rts_server.tools.dev.aws import CREDENTIALS, LocalAws
 from rts_server.tools.dev.deploy import TEMPLATE
-from tests.files.form import post
-from tests.world import free_port
+from tests.helpers.upload_form import post
+from tests.helpers.world import free_port
 
 PAGE = "https://chat.example.com"
 

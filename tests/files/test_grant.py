@@ -13,18 +13,7 @@ import pytest
 from rts_server.config import Settings
 from rts_server.files.store import ObjectStore
 from rts_server.files.upload import META, Upload
-
-LONGEST = Upload(
-    room_id="r" * 64,
-    attachment_id="a" * 32,
-    user_id="${filename}" + "~" * 117,
-    name="\U0001f389" * 255,
-    size=26_214_400,
-    content_type="a" * 63 + "/" + "x" * 63 + ";codecs=" + "o" * 120,
-    checksum_sha256="+" * 43 + "=",
-    width=100_000,
-    height=100_000,
-)
+from tests.helpers.file_samples import LONGEST
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from rts_server.files import magic
-from tests.files.samples import FILES
+from tests.helpers.file_samples import FILES
 
 HTML = b"<html><script>alert(1)</script></html>"
 

@@ -17,8 +17,8 @@ from rts_server.config import Settings
 from rts_server.files.store import MADE_OF, Object, ObjectChanged, ObjectStore, mark
 from rts_server.files.upload import Upload
 from rts_server.tools.dev import aws
-from tests.files.test_grant import LONGEST
-from tests.world import World, free_port
+from tests.helpers.file_samples import LONGEST
+from tests.helpers.world import World, free_port
 
 
 @pytest.fixture

@@ -18,9 +18,9 @@ from rts_server.files.upload import META, pending_key
 from rts_server.files.uploads import Uploads
 from rts_server.persistence.records import citation_key, file_key
 from rts_server.tools.dev import aws
-from tests.files.form import asking, post
-from tests.files.samples import png
-from tests.world import World
+from tests.helpers.file_samples import png
+from tests.helpers.upload_form import asking, post
+from tests.helpers.world import World
 
 PICTURE = png(blank=500)
 OTHER = PICTURE[:-1] + b"?"

@@ -12,11 +12,11 @@ from typing import Any
 
 from redis.asyncio import Redis
 
-from tests.flows.test_commands import ok
-from tests.instances.rooms import group, send
-from tests.raw import Raw
-from tests.waiting import slowness
-from tests.world import World, name
+from tests.helpers.commands import ok
+from tests.helpers.raw import Raw
+from tests.helpers.rooms import group, send
+from tests.helpers.waiting import slowness
+from tests.helpers.world import World, name
 
 ASKED: list[tuple[str, dict[str, Any]]] = [
     ("room.get", {}),

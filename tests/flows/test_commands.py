@@ -7,12 +7,12 @@ import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
-from tests.js_client import JsClient
-from tests.rest.client import Rest
-from tests.waiting import until
-from tests.world import World, name
+from tests.helpers.commands import direct, ok, refused
+from tests.helpers.js_client import JsClient
+from tests.helpers.rest import Rest
+from tests.helpers.waiting import until
+from tests.helpers.world import World, name
 
 
 @asynccontextmanager
@@ -22,26 +22,6 @@ async def client_at(url: str, token: str) -> AsyncIterator[JsClient]:
         await client.connect(url, token)
         await client.wait_for(lambda event: bool(event["type"] == "session.ready"))
         yield client
-
-
-async def ok(client: JsClient, event: str, data: dict[str, Any]) -> Any:
-    """The data of an ack that must be ok."""
-    answer = await client.emit(event, data)
-    assert answer["ok"], answer
-    return answer["data"]
-
-
-async def refused(client: JsClient, event: str, data: dict[str, Any]) -> str:
-    """The code of an ack that must be an error."""
-    answer = await client.emit(event, data)
-    assert not answer["ok"], answer
-    return str(answer["error"]["code"])
-
-
-async def direct(client: JsClient, other: str) -> str:
-    """A direct room with somebody."""
-    data = await ok(client, "room.create", {"type": "direct", "members": [other]})
-    return str(data["room"]["room_id"])
 
 
 async def test_direct_room_is_one_for_both_sides(world: World) -> None:

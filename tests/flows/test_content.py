@@ -9,12 +9,12 @@ from redis import Redis
 
 from rts_server import keys
 from rts_server.rooms.typing import LINGER
-from tests.files.form import citing, uploaded
-from tests.flows.test_commands import direct, ok, refused
-from tests.instances.test_presence import here
-from tests.js_client import JsClient
-from tests.rest.client import Rest
-from tests.world import World, name
+from tests.helpers.commands import direct, ok, refused
+from tests.helpers.js_client import JsClient
+from tests.helpers.presence import here
+from tests.helpers.rest import Rest
+from tests.helpers.upload_form import citing, uploaded
+from tests.helpers.world import World, name
 
 
 async def sent(client: JsClient, room_id: str, client_msg_id: str, **more: Any) -> Any:

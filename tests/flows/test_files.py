@@ -12,22 +12,16 @@ from typing import Any
 import pytest
 
 from rts_server.tools.dev import aws
-from tests.files.form import asking, citing, get, post, uploaded
-from tests.files.samples import png
-from tests.flows.test_commands import direct, ok, refused
-from tests.instances.rooms import group
-from tests.js_client import JsClient
-from tests.waiting import PATIENCE, until
-from tests.world import Process, World, free_port, name, ready
+from tests.helpers.commands import direct, ok, refused
+from tests.helpers.file_samples import png
+from tests.helpers.js_client import JsClient
+from tests.helpers.objects import keys
+from tests.helpers.rooms import group
+from tests.helpers.upload_form import asking, citing, get, post, uploaded
+from tests.helpers.waiting import PATIENCE, until
+from tests.helpers.world import Process, World, free_port, name, ready
 
 PICTURE = png(blank=500)
-
-
-def keys(world: World, room_id: str) -> set[str]:
-    """The first parts of the keys of a room's objects: pending, files, cited."""
-    s3 = aws.client(world.stack.settings, "s3")
-    found = s3.list_objects_v2(Bucket=world.stack.settings.bucket).get("Contents", [])
-    return {one["Key"].split("/")[0] for one in found if f"/{room_id}/" in one["Key"]}
 
 
 def state(world: World, room_id: str, attachment_id: str) -> str:

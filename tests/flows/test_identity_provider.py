@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.flows.test_commands import ok
-from tests.js_client import ConnectRefused, JsClient
-from tests.provider import Provider, provider
-from tests.waiting import until
-from tests.world import Process, World, free_port, name, ready
+from tests.helpers.commands import ok
+from tests.helpers.js_client import ConnectRefused, JsClient
+from tests.helpers.provider import Provider, provider
+from tests.helpers.waiting import until
+from tests.helpers.world import Process, World, free_port, name, ready
 
 
 @asynccontextmanager

@@ -18,10 +18,10 @@ from rts_server.tools.dev.deploy import deploy
 from scripts.notice import notice
 from scripts.queues import queues
 from scripts.verify import verify
-from tests.flows.test_commands import ok
-from tests.tools.cli.operator import Operator, manifest
-from tests.waiting import PATIENCE
-from tests.world import World
+from tests.helpers.commands import ok
+from tests.helpers.operator import Operator, manifest
+from tests.helpers.waiting import PATIENCE
+from tests.helpers.world import World
 
 HANDLER = "lambdas/chat_message_to_db/handler.py"
 BROKEN = b"def lambda_handler(event, context):\n    raise RuntimeError('a bad deploy')\n"

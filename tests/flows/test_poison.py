@@ -8,10 +8,10 @@ import time
 from rts_server.roomlog import events
 from rts_server.roomlog.request import AppendResult
 from rts_server.services import Services
-from tests.faults.sender import Sender
-from tests.flows.test_commands import direct, ok
-from tests.waiting import until
-from tests.world import World, name, placed
+from tests.helpers.commands import direct, ok
+from tests.helpers.sender import Sender
+from tests.helpers.waiting import until
+from tests.helpers.world import World, name, placed
 
 
 async def test_poison_fails_alone(world: World) -> None:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.faults.sender import Sender
-from tests.files.form import citing, uploaded
-from tests.files.samples import png
-from tests.flows.test_commands import direct, ok
-from tests.js_client import JsClient
-from tests.rest.client import Rest
-from tests.waiting import until
-from tests.world import World, name, placed
+from tests.helpers.commands import direct, ok
+from tests.helpers.file_samples import png
+from tests.helpers.js_client import JsClient
+from tests.helpers.rest import Rest
+from tests.helpers.sender import Sender
+from tests.helpers.upload_form import citing, uploaded
+from tests.helpers.waiting import until
+from tests.helpers.world import World, name, placed
 
 CANARY = "a secret between two people"
 SIGNATURE = "X-Amz-Signature"

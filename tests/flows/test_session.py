@@ -7,8 +7,8 @@ import json
 
 import pytest
 
-from tests.flows.test_commands import direct, ok
-from tests.world import World, name
+from tests.helpers.commands import direct, ok
+from tests.helpers.world import World, name
 
 
 async def test_ready_comes_first_and_tells_the_user(world: World) -> None:

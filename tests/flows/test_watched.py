@@ -17,11 +17,11 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from rts_server.__main__ import main
 from rts_server.admin import message_timeline as story
 from rts_server.tools.dev import aws
-from tests.faults.sender import Sender
-from tests.flows.test_commands import direct
-from tests.infra import template
-from tests.waiting import PATIENCE, until
-from tests.world import World, fetched, free_port, name, placed
+from tests.helpers import template
+from tests.helpers.commands import direct
+from tests.helpers.sender import Sender
+from tests.helpers.waiting import PATIENCE, until
+from tests.helpers.world import World, fetched, free_port, name, placed
 
 GRAFANA = template.PATH.parent / "grafana.json"
 SECRET = "what two people said"

@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rts_server.engine import websocket
-from tests.engine.serving import serving
-from tests.raw import QUERY, Raw, masked
-from tests.waiting import eventually
+from tests.helpers.raw import QUERY, Raw, masked
+from tests.helpers.serving import serving
+from tests.helpers.waiting import eventually
 
 COMMANDS = ["40/chat,{}", "41/chat,", '42/chat,1["a"]', '42/chat,["bad"]', "451-/chat,5[1]"]
 PACKETS = [

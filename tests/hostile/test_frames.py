@@ -9,8 +9,8 @@ import aiohttp
 import pytest
 
 from rts_server.engine import websocket
-from tests.raw import QUERY, Raw
-from tests.world import World, name
+from tests.helpers.raw import QUERY, Raw
+from tests.helpers.world import World, name
 
 CASES = {
     "reserved name connect": ('["connect",{"auth":{}}]', "bad_request"),

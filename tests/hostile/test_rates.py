@@ -11,11 +11,11 @@ from typing import Any
 import aiohttp
 import pytest
 
-from tests.flows.test_commands import ok
-from tests.instances.rooms import group
-from tests.raw import QUERY, Raw
-from tests.waiting import PATIENCE, eventually, until
-from tests.world import Process, World, free_port, name, ready
+from tests.helpers.commands import ok
+from tests.helpers.raw import QUERY, Raw
+from tests.helpers.rooms import group
+from tests.helpers.waiting import PATIENCE, eventually, until
+from tests.helpers.world import Process, World, free_port, name, ready
 
 
 @pytest.fixture(scope="module")

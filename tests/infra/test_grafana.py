@@ -10,7 +10,7 @@ import pytest
 from prometheus_client import REGISTRY
 
 from rts_server import metrics
-from tests.infra.template import PATH
+from tests.helpers.template import PATH
 
 DASHBOARD: dict[str, Any] = json.loads((PATH.parent / "grafana.json").read_text())
 PANELS: list[dict[str, Any]] = DASHBOARD["panels"]

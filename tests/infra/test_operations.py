@@ -8,7 +8,7 @@ import pytest
 
 from lambdas.batch import METRICS
 from rts_server import emf
-from tests.infra.template import PATH, of_type
+from tests.helpers.template import PATH, of_type
 
 ROOT = PATH.parents[1]
 TEXT = (ROOT / "docs" / "operations.md").read_text()

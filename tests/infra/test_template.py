@@ -12,8 +12,8 @@ from botocore import xform_name
 
 from lambdas.batch import METRICS
 from rts_server import emf
-from tests.infra import template
-from tests.infra.template import PATH, Json, of_type, resources, statements
+from tests.helpers import template
+from tests.helpers.template import PATH, Json, of_type, resources, statements
 
 ROOT = PATH.parents[1]
 LARGEST_BODY = 51_200

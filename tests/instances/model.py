@@ -8,7 +8,7 @@ from typing import Any
 from boto3.dynamodb.types import TypeDeserializer
 
 from rts_server.tools.dev import aws
-from tests.world import World
+from tests.helpers.world import World
 
 Table = dict[str, dict[str, Any]]
 

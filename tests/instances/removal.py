@@ -8,11 +8,11 @@ import json
 from itertools import count
 
 from rts_server.services import Services
-from tests.flows.test_commands import ok
-from tests.instances.rooms import durable, group, send
-from tests.js_client import JsClient
-from tests.raw import Raw
-from tests.world import World, name
+from tests.helpers.commands import ok
+from tests.helpers.js_client import JsClient
+from tests.helpers.raw import Raw
+from tests.helpers.rooms import durable, group, send
+from tests.helpers.world import World, name
 
 Bounds = list[tuple[int, int]]
 """(offset of a removal, offset of the addition after it)"""

@@ -8,11 +8,11 @@ import time
 
 import pytest
 
-from tests.flows.test_commands import ok
-from tests.instances.rooms import group
-from tests.js_client import ConnectRefused, JsClient
-from tests.waiting import promised
-from tests.world import World, name
+from tests.helpers.commands import ok
+from tests.helpers.js_client import ConnectRefused, JsClient
+from tests.helpers.rooms import group
+from tests.helpers.waiting import promised
+from tests.helpers.world import World, name
 
 GRACE = 1
 

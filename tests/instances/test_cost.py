@@ -12,12 +12,12 @@ from redis.asyncio import Redis as Redis_
 from redis.asyncio.client import Monitor
 
 from rts_server import keys
-from tests.faults.sender import Sender
-from tests.flows.test_commands import ok
-from tests.instances.test_deaf import deaf_instance
-from tests.js_client import JsClient
-from tests.raw import Raw
-from tests.world import World, name
+from tests.helpers.commands import ok
+from tests.helpers.deaf import deaf_instance
+from tests.helpers.js_client import JsClient
+from tests.helpers.raw import Raw
+from tests.helpers.sender import Sender
+from tests.helpers.world import World, name
 
 MEMBERS = 1_000
 SOCKETS = 200

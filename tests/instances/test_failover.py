@@ -7,27 +7,19 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import pytest
 from redis import Redis
 
-from tests import valkey
-from tests.instances.conftest import FAST
-from tests.instances.rooms import group, send
-from tests.instances.test_deaf import readiness
-from tests.js_client import JsClient
-from tests.proxy import Proxy
-from tests.waiting import PATIENCE, until
-from tests.world import Process, World, name
-
-
-def place(url: str) -> tuple[str, int]:
-    """Host and port of a Redis."""
-    where = urlsplit(url)
-    assert where.hostname is not None
-    assert where.port is not None
-    return where.hostname, where.port
+from tests.helpers import valkey
+from tests.helpers.deaf import readiness
+from tests.helpers.js_client import JsClient
+from tests.helpers.pair import FAST
+from tests.helpers.proxy import Proxy
+from tests.helpers.rooms import group, send
+from tests.helpers.valkey import place
+from tests.helpers.waiting import PATIENCE, until
+from tests.helpers.world import Process, World, name
 
 
 @pytest.fixture

@@ -6,11 +6,11 @@ import asyncio
 
 from redis import Redis
 
-from tests.files.form import asking, citing, post
-from tests.files.samples import png
-from tests.flows.test_commands import ok, refused
-from tests.instances.rooms import group
-from tests.world import World, name
+from tests.helpers.commands import ok, refused
+from tests.helpers.file_samples import png
+from tests.helpers.rooms import group
+from tests.helpers.upload_form import asking, citing, post
+from tests.helpers.world import World, name
 
 PICTURE = png()
 

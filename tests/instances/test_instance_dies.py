@@ -9,12 +9,12 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from tests.faults.sender import Sender, agrees, order_is_kept, positions_are_unique
-from tests.instances.rooms import durable, group
-from tests.js_client import JsClient
-from tests.proxy import Proxy
-from tests.waiting import until
-from tests.world import World, name, placed
+from tests.helpers.js_client import JsClient
+from tests.helpers.proxy import Proxy
+from tests.helpers.rooms import durable, group
+from tests.helpers.sender import Sender, agrees, order_is_kept, positions_are_unique
+from tests.helpers.waiting import until
+from tests.helpers.world import World, name, placed
 
 
 def address(world: World, instance: int) -> tuple[str, int]:

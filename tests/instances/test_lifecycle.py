@@ -7,12 +7,12 @@ import secrets
 from contextlib import AsyncExitStack, suppress
 from typing import Any
 
-from tests.flows.test_commands import ok, refused
+from tests.helpers.commands import ok, refused
+from tests.helpers.js_client import JsClient
+from tests.helpers.rooms import durable
+from tests.helpers.waiting import until
+from tests.helpers.world import World, name
 from tests.instances.model import Model, stored
-from tests.instances.rooms import durable
-from tests.js_client import JsClient
-from tests.waiting import until
-from tests.world import World, name
 
 
 class Person:

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.hangups import hanging_up
-from tests.instances.conftest import FAST
-from tests.instances.rooms import group
-from tests.instances.test_deaf import deaf_instance, readiness
-from tests.instances.test_presence import all_online
-from tests.rest.client import Rest
-from tests.waiting import eventually, until
-from tests.world import World, name
+from tests.helpers.deaf import deaf_instance, readiness
+from tests.helpers.hangups import hanging_up
+from tests.helpers.pair import FAST
+from tests.helpers.presence import all_online
+from tests.helpers.rest import Rest
+from tests.helpers.rooms import group
+from tests.helpers.waiting import eventually, until
+from tests.helpers.world import World, name
 
 HANG_UPS = 150
 

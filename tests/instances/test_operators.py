@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import asyncio
 
-from tests.rest.client import Rest
-from tests.rest.test_users import seen
-from tests.waiting import until
-from tests.world import World, name, ready
+from tests.helpers.rest import Rest, seen
+from tests.helpers.waiting import until
+from tests.helpers.world import World, name, ready
 
 
 async def test_an_instance_is_drained(pair: World) -> None:

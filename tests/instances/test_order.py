@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from rts_server.services import Services
-from tests.flows.test_two_thousand import check, stored, written
-from tests.instances.conftest import deployed
-from tests.instances.rooms import all_have, burst, durable, group, positions, send
-from tests.waiting import PATIENCE, promised
-from tests.world import World, name
+from tests.helpers.pair import deployed
+from tests.helpers.rooms import all_have, burst, durable, group, positions, send
+from tests.helpers.two_thousand import check, stored, written
+from tests.helpers.waiting import PATIENCE, promised
+from tests.helpers.world import World, name
 
 
 async def test_two_users_on_two_instances_thousand_each(pair: World, tmp_path: Path) -> None:

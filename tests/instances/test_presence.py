@@ -5,47 +5,17 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
-from typing import Any
+from contextlib import AsyncExitStack
 
 from redis import Redis
 
 from rts_server import keys
-from tests.flows.test_commands import ok
-from tests.instances.rooms import group, send
-from tests.js_client import JsClient
-from tests.waiting import promised, until
-from tests.world import World, name, ready
-
-
-@asynccontextmanager
-async def here(world: World, user: str, instance: int, **more: Any) -> AsyncIterator[JsClient]:
-    """A client in /chat and /presence."""
-    async with world.js(user, instance=instance, **more) as client:
-        await client.join("/presence")
-        yield client
-
-
-def states(client: JsClient, user: str) -> list[str]:
-    """What a client was told of a user, in order."""
-    told = [event["data"] for event in client.of_type("presence.changed")]
-    return [one["state"] for one in told if one["user_id"] == user]
-
-
-async def watched(client: JsClient, *users: str) -> dict[str, str]:
-    """Watch; the state of each, or its error."""
-    answer = await ok(client, "presence.watch", {"user_ids": list(users)})
-    assert [one["user_id"] for one in answer["presences"]] == list(users)
-    return {one["user_id"]: one.get("state", one.get("error")) for one in answer["presences"]}
-
-
-async def all_online(client: JsClient, *users: str) -> None:
-    """Watch until all are online; who has just come may be told a moment later. Forgets events."""
-    found = await watched(client, *users)
-    for user in users:
-        await client.until(lambda user=user: [found[user], *states(client, user)][-1] == "online")  # type: ignore[misc]
-    client.events.clear()
+from tests.helpers.commands import ok
+from tests.helpers.js_client import JsClient
+from tests.helpers.presence import all_online, here, states, watched
+from tests.helpers.rooms import group, send
+from tests.helpers.waiting import promised, until
+from tests.helpers.world import World, name, ready
 
 
 def patience(full: bool) -> float:

@@ -12,12 +12,12 @@ from typing import Any
 from redis import Redis
 
 from rts_server.tools.dev import aws
-from tests.flows.test_commands import ok
+from tests.helpers.commands import ok
+from tests.helpers.js_client import JsClient
+from tests.helpers.rooms import group, send
+from tests.helpers.waiting import until
+from tests.helpers.world import World, name
 from tests.instances.badge import counted
-from tests.instances.rooms import group, send
-from tests.js_client import JsClient
-from tests.waiting import until
-from tests.world import World, name
 
 
 @asynccontextmanager

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.instances.conftest import deployed
+from tests.helpers.pair import deployed
+from tests.helpers.world import World
 from tests.instances.removal import bounds, nothing_behind_a_removal, removal_loop
-from tests.world import World
 
 ROUNDS = 8
 

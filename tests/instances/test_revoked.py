@@ -7,13 +7,13 @@ import asyncio
 import pytest
 from redis import Redis
 
-from tests.instances.rooms import group
-from tests.instances.test_presence import all_online, states
-from tests.js_client import ConnectRefused, JsClient
-from tests.raw import Raw
-from tests.rest.client import Rest
-from tests.waiting import promised, until
-from tests.world import World, name, ready
+from tests.helpers.js_client import ConnectRefused, JsClient
+from tests.helpers.presence import all_online, states
+from tests.helpers.raw import Raw
+from tests.helpers.rest import Rest
+from tests.helpers.rooms import group
+from tests.helpers.waiting import promised, until
+from tests.helpers.world import World, name, ready
 
 
 async def refused(world: World, instance: int, token: str) -> bool:

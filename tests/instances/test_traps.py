@@ -18,14 +18,14 @@ from rts_server.roomlog import events as made
 from rts_server.roomlog.script import APPEND
 from rts_server.services import Services
 from rts_server.tools.dev import aws, deploy
-from tests.faults.sender import Sender, positions_are_unique
-from tests.flows.test_commands import ok
-from tests.instances.conftest import deployed
+from tests.helpers.commands import ok
+from tests.helpers.js_client import JsClient
+from tests.helpers.pair import deployed
+from tests.helpers.rooms import burst, durable, group, positions, send
+from tests.helpers.sender import Sender, positions_are_unique
+from tests.helpers.waiting import NO_ACK, until
+from tests.helpers.world import World, name, placed, ready
 from tests.instances.removal import bounds, nothing_behind_a_removal, removal_loop
-from tests.instances.rooms import burst, durable, group, positions, send
-from tests.js_client import JsClient
-from tests.waiting import NO_ACK, until
-from tests.world import World, name, placed, ready
 
 
 @pytest.fixture(scope="module")

@@ -9,12 +9,12 @@ from redis import Redis
 
 from rts_server import keys
 from rts_server.rooms.typing import LINGER
-from tests.flows.test_commands import ok
-from tests.instances.rooms import group
-from tests.instances.test_presence import here
-from tests.js_client import JsClient
-from tests.waiting import promised, until
-from tests.world import World, name, ready
+from tests.helpers.commands import ok
+from tests.helpers.js_client import JsClient
+from tests.helpers.presence import here
+from tests.helpers.rooms import group
+from tests.helpers.waiting import promised, until
+from tests.helpers.world import World, name, ready
 
 
 def lists(client: JsClient) -> list[list[str]]:

@@ -10,10 +10,10 @@ from typing import Any
 
 import aiohttp
 
+from tests.helpers.raw import Raw
+from tests.helpers.waiting import NO_ACK, PATIENCE
+from tests.helpers.world import World
 from tests.model.view import View
-from tests.raw import Raw
-from tests.waiting import NO_ACK, PATIENCE
-from tests.world import World
 
 NAMESPACES = {"receipt": "/receipts", "unread": "/receipts"}
 

@@ -11,11 +11,11 @@ from redis import Redis
 
 from rts_server import keys
 from rts_server.tools.dev import aws, deploy
-from tests.faults.sender import positions_are_unique
+from tests.helpers.sender import positions_are_unique
+from tests.helpers.waiting import until
+from tests.helpers.world import World, name, ready
 from tests.model.chat import Chat
 from tests.model.device import Device
-from tests.waiting import until
-from tests.world import World, name, ready
 
 ROLES = ("owner", "admin", "member", "readonly")
 EMOJI = ("+", "-")

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.instances.conftest import deployed
+from tests.helpers.pair import deployed
+from tests.helpers.world import World
 from tests.model.steps import Play
-from tests.world import World
 
 STEPS = 60
 

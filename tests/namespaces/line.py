@@ -31,7 +31,7 @@ from rts_server.redis_client.pipeline import RedisPipeline
 from rts_server.roomlog.drains import RoomDrains
 from rts_server.views.inbox import InboxReader
 from rts_server.views.snapshots import SnapshotReader
-from tests.waiting import eventually
+from tests.helpers.waiting import eventually
 
 
 class Out(OutgoingQueue):

@@ -11,11 +11,11 @@ from typing import Self
 
 from rts_server import auth, keys
 from rts_server.tools.dev import aws, deploy
-from tests.instances.conftest import FAST
+from tests.helpers.pair import FAST
+from tests.helpers.waiting import eventually, until
+from tests.helpers.world import Process, World, fetched, free_port, ready
 from tests.nemesis.link import Link
 from tests.nemesis.memory import Memory, Mend
-from tests.waiting import eventually, until
-from tests.world import Process, World, fetched, free_port, ready
 
 QUEUES = ("chat-message-queue.fifo", "chat-room-queue")
 FUNCTIONS = ("chat-message-to-db", "chat-room-to-db")

@@ -9,7 +9,7 @@ from contextlib import suppress
 
 import aiohttp
 
-from tests.js_client import ConnectRefused
+from tests.helpers.js_client import ConnectRefused
 from tests.nemesis.held import Held
 from tests.nemesis.recorder import Command, History, Json, Session
 from tests.nemesis.wire import Closed, Wire, wire

@@ -12,9 +12,9 @@ from typing import Any
 from redis import Redis
 
 from rts_server.tools.dev.valkey import Valkey
+from tests.helpers.waiting import until
+from tests.helpers.world import free_port
 from tests.nemesis.link import Link
-from tests.waiting import until
-from tests.world import free_port
 
 WITHIN = 20.0
 Mend = Callable[[], Awaitable[None]]

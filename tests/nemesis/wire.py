@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 import aiohttp
 
-from tests.js_client import JsClient, Json
+from tests.helpers.js_client import JsClient, Json
 
 QUERY = "/socket.io/?EIO=4&transport=websocket"
 OPEN_WITHIN = 6.0

@@ -17,9 +17,9 @@ from rts_server.config import Settings
 from rts_server.errors import Unavailable
 from rts_server.persistence import records
 from rts_server.persistence.archive import Archive, between
-from tests.persistence import aws
-from tests.persistence.samples import TS, added, barrier, failed, new, room
-from tests.waiting import promised
+from tests.helpers import aws
+from tests.helpers.record_samples import TS, added, barrier, failed, new, room
+from tests.helpers.waiting import promised
 
 
 @pytest.fixture

@@ -12,23 +12,11 @@ from lambdas import expiry
 from lambdas.chat_message_to_db.handler import lambda_handler as message_handler
 from lambdas.chat_room_to_db.handler import lambda_handler as room_handler
 from rts_server.persistence import records
-from tests.persistence import aws
-from tests.persistence.samples import new
-from tests.persistence.test_lambdas import OK
+from tests.helpers import aws
+from tests.helpers.lambda_batches import OK, taken
+from tests.helpers.record_samples import new
 
 pytestmark = pytest.mark.usefixtures("tables")
-
-
-def taken() -> list[str]:
-    """What was sent to the room queue, taken out."""
-    sqs = boto3.client("sqs")
-    url = sqs.get_queue_url(QueueName="chat-room-queue")["QueueUrl"]
-    found = []
-    while got := sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages", []):
-        for message in got:
-            found.append(message["Body"])
-            sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
-    return found
 
 
 def test_every_message_gets_its_end(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,10 +15,9 @@ from lambdas import files, tables
 from lambdas.chat_message_to_db.handler import lambda_handler as message_handler
 from lambdas.chat_room_to_db.handler import lambda_handler as room_handler
 from rts_server.persistence import records
-from tests.persistence import aws
-from tests.persistence.samples import added, changed, new, reacted
-from tests.persistence.test_expiry import taken
-from tests.persistence.test_lambdas import OK, failing, fault, quarantined
+from tests.helpers import aws
+from tests.helpers.lambda_batches import OK, failing, fault, forwarded, quarantined, taken
+from tests.helpers.record_samples import added, changed, new, reacted
 
 pytestmark = pytest.mark.usefixtures("bucket")
 
@@ -42,11 +41,6 @@ def deleted(*erased: str) -> str:
 def told(files: dict[str, Any]) -> str:
     """A record `files`."""
     return json.dumps({"v": 1, "files": files})
-
-
-def forwarded() -> list[dict[str, Any]]:
-    """What was sent to the room queue, taken out."""
-    return [json.loads(body)["files"] for body in taken()]
 
 
 def upload(*attachment_ids: str) -> None:

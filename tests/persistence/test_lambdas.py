@@ -5,12 +5,10 @@ from __future__ import annotations
 import json
 import shutil
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import boto3
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
 
@@ -19,15 +17,11 @@ from lambdas.batch import METRICS
 from lambdas.chat_message_to_db.handler import lambda_handler as message_handler
 from lambdas.chat_room_to_db.handler import lambda_handler as room_handler
 from rts_server.persistence import records
-from tests.persistence import aws
-from tests.persistence.samples import added, barrier, new, room
+from tests.helpers import aws
+from tests.helpers.lambda_batches import OK, failing, fault, quarantined
+from tests.helpers.record_samples import added, barrier, new, room
 
 pytestmark = pytest.mark.usefixtures("tables")
-OK: dict[str, Any] = {"batchItemFailures": []}
-
-
-def failing(*numbers: int) -> dict[str, Any]:
-    return {"batchItemFailures": [{"itemIdentifier": f"m{i}"} for i in numbers]}
 
 
 def refusal(code: str, **more: Any) -> ClientError:
@@ -35,36 +29,8 @@ def refusal(code: str, **more: Any) -> ClientError:
     return ClientError(response, "UpdateItem")
 
 
-@contextmanager
-def fault(client: Any, call: str, error: Exception, when: Callable[[str], bool]) -> Iterator[None]:
-    """Calls whose body meets `when` fail at botocore's own edge."""
-
-    def fail(params: dict[str, Any], **_: Any) -> None:
-        body = params["body"]
-        if when(body.decode() if isinstance(body, bytes) else body):
-            raise error
-
-    client.meta.events.register_first(call, fail)
-    try:
-        yield
-    finally:
-        client.meta.events.unregister(call, fail)
-
-
 def dynamodb(error: Exception, when: Callable[[str], bool], call: str = "UpdateItem") -> Any:
     return fault(tables._client(), f"before-call.dynamodb.{call}", error, when)
-
-
-def quarantined() -> list[dict[str, Any]]:
-    """Everything in the quarantine queue, taken out."""
-    sqs = boto3.client("sqs")
-    url = sqs.get_queue_url(QueueName="chat-quarantine-queue")["QueueUrl"]
-    found = []
-    while got := sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages"):
-        for one in got:
-            found.append(json.loads(one["Body"]))
-            sqs.delete_message(QueueUrl=url, ReceiptHandle=one["ReceiptHandle"])
-    return found
 
 
 def stored(room_id: str) -> set[str]:

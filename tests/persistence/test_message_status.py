@@ -21,11 +21,11 @@ from rts_server.relay.relay import Relay
 from rts_server.roomlog import events
 from rts_server.roomlog.script import APPEND
 from rts_server.services import connect
-from tests.persistence.post import Post
-from tests.proxy import Proxy
-from tests.roomlog.bench import FAR, Bench
-from tests.waiting import PATIENCE
-from tests.world import free_port
+from tests.helpers.bench import FAR, Bench
+from tests.helpers.post import Post
+from tests.helpers.proxy import Proxy
+from tests.helpers.waiting import PATIENCE
+from tests.helpers.world import free_port
 
 STATUS = {"message_id": "m", "client_msg_id": "c", "status": "queued"}
 

@@ -17,8 +17,9 @@ from lambdas.chat_message_to_db import handler as messages
 from lambdas.chat_room_to_db import handler as rooms
 from lambdas.tables import _client
 from rts_server.persistence import records
-from tests.persistence import aws, samples
-from tests.persistence.samples import added, barrier, changed, failed, new, reacted, record, room
+from tests.helpers import aws
+from tests.helpers import record_samples as samples
+from tests.helpers.record_samples import added, barrier, changed, failed, new, reacted, record, room
 
 ONE = {"+": {"count": 1, "user_ids": ["bob"]}}
 STORY: list[tuple[str, str]] = [

@@ -17,7 +17,7 @@ from rts_server.config import Settings
 from rts_server.errors import Unauthorized, Unavailable
 from rts_server.persistence.archive import Archive
 from rts_server.persistence.revocations import LISTED, Revocations
-from tests.world import free_port, name
+from tests.helpers.world import free_port, name
 
 Make = Callable[..., Revocations]
 

@@ -20,7 +20,7 @@ from rts_server.errors import LimitExceeded
 from rts_server.persistence import user_rooms
 from rts_server.persistence.user_rooms import EMPTY, Membership, UserRooms
 from rts_server.rooms.memberships import Memberships
-from tests.waiting import PATIENCE
+from tests.helpers.waiting import PATIENCE
 
 USER = "a{b}:*%"
 NOTHING: Any = None

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from typing import Any
 
 import pytest
 from redis.asyncio import Redis
 
-from tests.presence.instance import Instance
-
-Start = Callable[..., Any]
+from tests.presence.instance import Instance, Start
 
 
 @pytest.fixture

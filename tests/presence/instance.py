@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Self
 
@@ -101,3 +102,6 @@ class Instance:
     def _lost(self) -> None:
         self.lost += 1
         self.online.forget()
+
+
+Start = Callable[..., Any]

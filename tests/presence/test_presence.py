@@ -14,9 +14,8 @@ from rts_server.persistence.user_rooms import UserRooms
 from rts_server.presence.instance_registry import InstanceRegistry
 from rts_server.presence.scripts import Presence
 from rts_server.presence.watches import LEFT, ShareRoom
-from tests.presence.conftest import Start
-from tests.presence.instance import TIMES
-from tests.waiting import eventually
+from tests.helpers.waiting import eventually
+from tests.presence.instance import TIMES, Start
 
 
 async def test_a_user_is_online_while_any_of_his_connections_lives(start: Start) -> None:

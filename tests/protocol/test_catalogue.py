@@ -14,7 +14,7 @@ from rts_server.namespaces.chat import ChatNamespace
 from rts_server.namespaces.receipts import ReceiptsNamespace
 from rts_server.protocol.catalogue import COMMANDS, REFRESH, wrong_answer, wrong_event
 from scripts.wire.__main__ import ROOT, files, main
-from tests.node import ensure_modules, node
+from tests.helpers.node import ensure_modules, node
 
 AT = {"epoch": 1, "offset": 1}
 TOTALS = {"total": 1, "rooms": 1}

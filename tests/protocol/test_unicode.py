@@ -13,7 +13,7 @@ from rts_server.auth import verify
 from rts_server.files.names import cleaned
 from rts_server.protocol import commands, requests, unicode
 from rts_server.tools.cli.manifest import DeclaredRoom
-from tests.test_auth import SETTINGS, signed
+from tests.helpers.tokens import SETTINGS, signed
 
 WRITTEN = {
     "family of joiners": "Family 👨‍👩‍👧",

@@ -14,8 +14,8 @@ from rts_server.realtime.canary import SONG, Canary
 from rts_server.realtime.subscriber import Subscriber
 from rts_server.runtime import loops
 from rts_server.runtime.tasks import cancelled
-from tests.proxy import Proxy
-from tests.waiting import PATIENCE
+from tests.helpers.proxy import Proxy
+from tests.helpers.waiting import PATIENCE
 
 CHANNEL = "instance:me"
 INTERVAL, DEAF_AFTER = 0.01, 0.05

@@ -11,7 +11,7 @@ from redis.asyncio import Redis
 from rts_server.realtime import subscriber as module
 from rts_server.realtime.subscriber import Subscriber
 from rts_server.runtime import loops
-from tests.waiting import PATIENCE
+from tests.helpers.waiting import PATIENCE
 
 
 class Ear:

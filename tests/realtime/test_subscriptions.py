@@ -22,8 +22,8 @@ from rts_server.roomlog.request import AppendRequest
 from rts_server.roomlog.script import APPEND
 from rts_server.runtime.lazy_event import LazyEvent
 from rts_server.views.snapshots import SnapshotReader
-from tests.roomlog.bench import FAR, Bench, message
-from tests.waiting import PATIENCE
+from tests.helpers.bench import FAR, Bench, message
+from tests.helpers.waiting import PATIENCE
 
 LINGER = 0.03
 

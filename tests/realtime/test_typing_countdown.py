@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from rts_server.realtime.typing_countdown import TypingCountdown
-from tests.waiting import eventually
+from tests.helpers.waiting import eventually
 
 
 async def test_a_name_ends_by_itself_and_no_later_than_it_should() -> None:

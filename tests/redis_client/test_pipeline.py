@@ -12,7 +12,7 @@ from redis.exceptions import NoScriptError, ResponseError
 
 from rts_server.redis_client import pipeline as module
 from rts_server.redis_client.pipeline import RedisPipeline
-from tests.waiting import PATIENCE, eventually
+from tests.helpers.waiting import PATIENCE, eventually
 
 
 def to(url: str) -> RedisPipeline:

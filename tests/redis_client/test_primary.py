@@ -16,10 +16,10 @@ from rts_server.redis_client.pipeline import RedisPipeline
 from rts_server.redis_client.primary import Primary
 from rts_server.redis_client.transport import UNFIT, NotPrimary, refusal
 from rts_server.services import connect, pool
-from tests import valkey
-from tests.instances.test_failover import place
-from tests.proxy import Proxy
-from tests.waiting import eventually
+from tests.helpers import valkey
+from tests.helpers.proxy import Proxy
+from tests.helpers.valkey import place
+from tests.helpers.waiting import eventually
 
 NOWHERE = ("127.0.0.1", "1")
 

@@ -17,8 +17,8 @@ from rts_server.redis_client.connection import RedisConnection
 from rts_server.redis_client.pipeline import RedisPipeline
 from rts_server.redis_client.primary import Primary
 from rts_server.services import connect, pool
-from tests.hangups import hanging_up
-from tests.waiting import PATIENCE, eventually
+from tests.helpers.hangups import hanging_up
+from tests.helpers.waiting import PATIENCE, eventually
 
 ASKED = 60
 

@@ -24,9 +24,9 @@ from rts_server.config import Settings, load
 from rts_server.relay import quarantine, relay, room_queues
 from rts_server.relay.quarantine import Quarantine
 from rts_server.relay.relay import Relay
-from tests.persistence import aws
-from tests.persistence.post import Post
-from tests.waiting import PATIENCE, eventually, promised
+from tests.helpers import aws
+from tests.helpers.post import Post
+from tests.helpers.waiting import PATIENCE, eventually, promised
 
 LEASE = 1.0
 MESSAGES, ROOMS = "chat-message-queue.fifo", "chat-room-queue"

@@ -6,8 +6,8 @@ import pytest
 from pytest_aiohttp.plugin import AiohttpClient
 
 from rts_server.app import create_app
-from tests.rest.client import Client, Rest
-from tests.world import World
+from tests.helpers.rest import Client, Rest
+from tests.helpers.world import World
 
 
 @pytest.fixture

@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from tests.flows.test_commands import ok
-from tests.instances.rooms import send
-from tests.rest.client import Rest
-from tests.rest.test_rooms import group, member
-from tests.waiting import until
-from tests.world import World, name
+from tests.helpers.commands import ok
+from tests.helpers.rest import Rest, group, member
+from tests.helpers.rooms import send
+from tests.helpers.waiting import until
+from tests.helpers.world import World, name
 
 NOTHING = ("offline", None, None)
 

@@ -8,7 +8,7 @@ from yarl import URL
 
 from rts_server.config import Settings
 from rts_server.rest.demo import _is_ours
-from tests.world import World
+from tests.helpers.world import World
 
 PAGES = ("/", "/web/chat.js", "/v1/docs")
 DEEP = (

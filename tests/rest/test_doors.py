@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
-from tests.rest.client import ROUTES, Client, Rest
-from tests.world import World, name
+from tests.helpers.rest import ROUTES, Client, Rest
+from tests.helpers.world import World, name
 
 ANYWHERE = [("GET", "/v1/"), ("POST", "/v1/rooms/x"), ("GET", "/v1/else")]
 

@@ -5,14 +5,13 @@ from __future__ import annotations
 import asyncio
 
 from rts_server.tools.dev import aws
-from tests.files.form import asking, citing, post, uploaded
-from tests.files.samples import png
-from tests.flows.test_commands import ok
-from tests.flows.test_files import keys
-from tests.rest.client import Rest
-from tests.rest.test_rooms import group, member
-from tests.waiting import until
-from tests.world import World, name
+from tests.helpers.commands import ok
+from tests.helpers.file_samples import png
+from tests.helpers.objects import keys
+from tests.helpers.rest import Rest, group, member
+from tests.helpers.upload_form import asking, citing, post, uploaded
+from tests.helpers.waiting import until
+from tests.helpers.world import World, name
 
 PICTURE = png(blank=500)
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.flows.test_commands import ok
-from tests.rest.client import Rest
-from tests.rest.test_rooms import group, member
-from tests.waiting import until
-from tests.world import World, name
+from tests.helpers.commands import ok
+from tests.helpers.rest import Rest, group, member
+from tests.helpers.waiting import until
+from tests.helpers.world import World, name
 
 
 async def test_a_key_makes_one_message(world: World, operator: Rest) -> None:

@@ -13,8 +13,8 @@ import aiohttp
 from jsonschema import Draft202012Validator
 from openapi_spec_validator import validate
 
-from tests.rest.client import ROUTES
-from tests.world import World, name
+from tests.helpers.rest import ROUTES
+from tests.helpers.world import World, name
 
 ROOT = Path(__file__).parents[2]
 

@@ -9,11 +9,10 @@ from typing import Any
 from rts_server.persistence.queues import dead
 from rts_server.relay.queue_admin import in_order
 from rts_server.tools.dev import aws
-from tests.persistence.samples import new
-from tests.rest.client import Rest
-from tests.rest.test_rooms import group, member
-from tests.waiting import until
-from tests.world import World, name, placed
+from tests.helpers.record_samples import new
+from tests.helpers.rest import Rest, group, member
+from tests.helpers.waiting import until
+from tests.helpers.world import World, name, placed
 
 
 def test_the_order_is_that_of_each_room() -> None:

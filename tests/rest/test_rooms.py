@@ -5,14 +5,9 @@ from __future__ import annotations
 import io
 from typing import Any
 
-from tests.flows.test_commands import ok
-from tests.rest.client import Rest
-from tests.world import World, name
-
-
-def member(user_id: str, role: str = "member") -> dict[str, Any]:
-    """A member as it is declared."""
-    return {"user_id": user_id, "role": role}
+from tests.helpers.commands import ok
+from tests.helpers.rest import Rest, group, member
+from tests.helpers.world import World, name
 
 
 async def test_a_business_key_is_one_room(world: World, operator: Rest) -> None:
@@ -212,14 +207,6 @@ async def test_bad_input_is_named(operator: Rest) -> None:
     assert operator.status == 405
     assert operator.headers["Allow"] == "DELETE, GET, PATCH"
     assert await operator.refused("GET", "/v1/elsewhere") == "not_found"
-
-
-async def group(operator: Rest, *members: dict[str, Any]) -> str:
-    """A new group of these members."""
-    path = f"/v1/external-rooms/{name('group')}"
-    made = await operator.ok("PUT", path, {"name": "G", "members": list(members)})
-    room_id: str = made["room"]["room_id"]
-    return room_id
 
 
 async def test_a_body_full_of_mistakes_has_a_short_answer(operator: Rest) -> None:

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
 
 import pytest
 
-from tests.flows.test_commands import ok
-from tests.js_client import ConnectRefused, JsClient
-from tests.rest.client import Rest
-from tests.rest.test_rooms import group, member
-from tests.waiting import eventually
-from tests.world import World, name
+from tests.helpers.commands import ok
+from tests.helpers.js_client import ConnectRefused, JsClient
+from tests.helpers.rest import Rest, group, member, seen
+from tests.helpers.world import World, name
 
 
 async def test_rooms_and_unread_are_explained(world: World, operator: Rest) -> None:
@@ -110,16 +107,3 @@ async def test_presence_is_explained(world: World, operator: Rest) -> None:
         assert (here["connections"], here["alive"]) == (1, True)
         known = (await operator.ok("GET", "/v1/instances"))["instances"]
         assert here["instance_id"] in [one["instance_id"] for one in known]
-
-
-async def seen(operator: Rest, user_id: str) -> Any:
-    """His presence, explained, once it is told where he is connected."""
-    path = f"/v1/users/{user_id}/presence"
-    told: Any = {}
-
-    async def is_online() -> bool:
-        told.update(await operator.ok("GET", path, params={"explain": "1"}))
-        return bool(told["connections"]) and told["presence"]["state"] == "online"
-
-    await eventually(is_online)
-    return told

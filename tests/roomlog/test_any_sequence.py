@@ -15,7 +15,7 @@ from rts_server import keys
 from rts_server.config import Settings
 from rts_server.roomlog import events
 from rts_server.roomlog.request import AppendRequest
-from tests.roomlog.bench import HOT, Bench, failed, message, relayed
+from tests.helpers.bench import HOT, Bench, failed, message, relayed
 
 USERS = st.sampled_from("abcde")
 ROLES = st.sampled_from(["owner", "admin", "member", "readonly"])

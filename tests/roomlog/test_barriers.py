@@ -8,8 +8,8 @@ from dataclasses import replace
 import pytest
 
 from rts_server.roomlog.barriers import Barriers
-from tests.roomlog.deployed import Deployed
-from tests.waiting import PATIENCE
+from tests.helpers.deployed import Deployed
+from tests.helpers.waiting import PATIENCE
 
 
 async def test_a_look_that_fails_is_not_the_last(

@@ -15,8 +15,8 @@ from rts_server import errors, keys
 from rts_server.config import Settings
 from rts_server.views import inbox as chatlist
 from rts_server.views.history import AS_OPERATOR, Range
-from tests.roomlog.bench import HOT, Bench
-from tests.roomlog.deployed import Deployed
+from tests.helpers.bench import HOT, Bench
+from tests.helpers.deployed import Deployed
 
 PAGE = Range(0, None, 10, "newest")
 Queued = list[dict[bytes, bytes]]

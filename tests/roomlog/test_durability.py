@@ -17,15 +17,8 @@ from rts_server.roomlog import events
 from rts_server.roomlog.durability import parse_notice, stored_checks
 from rts_server.roomlog.request import AppendResult, Op
 from rts_server.roomlog.writer import PendingWrite
-from tests.roomlog.bench import Bench, group, message
-from tests.roomlog.deployed import Deployed
-from tests.waiting import PATIENCE
-
-
-async def end(done: PendingWrite) -> str:
-    """The fate, in reasonable time."""
-    async with asyncio.timeout(PATIENCE):
-        return await done.fate
+from tests.helpers.bench import Bench, group, message
+from tests.helpers.deployed import Deployed, end
 
 
 def notice(done: PendingWrite, room_id: str, request_id: str) -> list[tuple[str, str, str]]:

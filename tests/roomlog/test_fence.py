@@ -17,7 +17,7 @@ from rts_server import keys
 from rts_server.persistence.scripts import IDENTITY, Script
 from rts_server.roomlog import events
 from rts_server.roomlog.script import FENCE
-from tests.roomlog.bench import HOT, Bench, message
+from tests.helpers.bench import HOT, Bench, message
 
 REQUIRED = ["epoch", "offset", "seq", "fence", "touched", "shape"]
 

@@ -12,8 +12,8 @@ from rts_server import keys
 from rts_server.config import Limits
 from rts_server.roomlog import events
 from rts_server.roomlog.request import AppendRequest
-from tests.roomlog.bench import Bench, group, message
-from tests.waiting import PATIENCE
+from tests.helpers.bench import Bench, group, message
+from tests.helpers.waiting import PATIENCE
 
 Harm = Callable[[Bench, str], Awaitable[Any]]
 

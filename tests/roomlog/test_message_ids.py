@@ -15,9 +15,9 @@ from rts_server import errors, keys
 from rts_server.config import Settings
 from rts_server.persistence.scripts import IDENTITY, Script
 from rts_server.roomlog.script import FENCE
-from tests.roomlog.bench import Bench, message
-from tests.roomlog.deployed import Deployed
-from tests.waiting import PATIENCE
+from tests.helpers.bench import Bench, message
+from tests.helpers.deployed import Deployed
+from tests.helpers.waiting import PATIENCE
 
 WINDOW = 0.3
 

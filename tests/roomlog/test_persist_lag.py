@@ -9,8 +9,8 @@ import pytest
 from rts_server import metrics
 from rts_server.roomlog import persist_lag as lag
 from rts_server.roomlog.persist_lag import PersistLag
-from tests.roomlog.deployed import Deployed
-from tests.waiting import eventually
+from tests.helpers.deployed import Deployed
+from tests.helpers.waiting import eventually
 
 
 def counted() -> float:

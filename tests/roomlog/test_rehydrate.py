@@ -19,8 +19,8 @@ from rts_server.config import Settings
 from rts_server.persistence.stored_items import StoredMember, StoredRoom
 from rts_server.roomlog import rehydrate as cold
 from rts_server.roomlog.request import MembershipChange, NewMember
-from tests.roomlog.bench import HOT, Bench
-from tests.roomlog.deployed import Deployed
+from tests.helpers.bench import HOT, Bench
+from tests.helpers.deployed import Deployed
 
 
 def seqs(standing: Any) -> dict[str, tuple[int, int]]:

@@ -9,7 +9,7 @@ import pytest
 
 from rts_server.persistence.scripts import Call
 from rts_server.roomlog.writer import PendingWrite
-from tests.roomlog.deployed import Deployed
+from tests.helpers.deployed import Deployed
 
 PATIENCE = 30.0
 

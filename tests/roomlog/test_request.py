@@ -15,8 +15,8 @@ from rts_server import keys
 from rts_server.roomlog import events
 from rts_server.roomlog.request import AppendRequest
 from rts_server.views.snapshots import SnapshotReader
-from tests.roomlog.bench import Bench, failed, group, message, relayed
-from tests.waiting import PATIENCE
+from tests.helpers.bench import Bench, failed, group, message, relayed
+from tests.helpers.waiting import PATIENCE
 
 Harm = Callable[[Bench, str], Awaitable[Any]]
 

@@ -11,8 +11,8 @@ from redis.asyncio import BlockingConnectionPool, Redis
 from rts_server import keys
 from rts_server.redis_client.pipeline import RedisPipeline
 from rts_server.roomlog.script import AppendScript
-from tests.roomlog.bench import FAR, Bench, group, message
-from tests.waiting import eventually
+from tests.helpers.bench import FAR, Bench, group, message
+from tests.helpers.waiting import eventually
 
 
 @pytest.fixture

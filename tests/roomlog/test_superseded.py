@@ -13,8 +13,8 @@ from rts_server.roomlog import events
 from rts_server.roomlog.superseded import targets, without
 from rts_server.roomlog.writer import PendingWrite
 from rts_server.services import Services
-from tests.roomlog.bench import message
-from tests.roomlog.deployed import Deployed
+from tests.helpers.bench import message
+from tests.helpers.deployed import Deployed
 
 Wish = Callable[[Any, str], Awaitable[PendingWrite]]
 

@@ -9,9 +9,8 @@ import pytest
 
 from rts_server import errors, keys
 from rts_server.roomlog import events
-from tests.persistence.test_files import forwarded
-from tests.roomlog.deployed import Deployed
-from tests.roomlog.test_durability import end
+from tests.helpers.deployed import Deployed, end
+from tests.helpers.lambda_batches import forwarded
 
 FILES = [{"attachment_id": one, "name": f"{one}.png", "size": 5} for one in ("a1", "a2")]
 SENT: dict[str, Any] = {"client_msg_id": "m", "text": "", "attachments": FILES}

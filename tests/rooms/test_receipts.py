@@ -10,8 +10,8 @@ import orjson
 from rts_server import keys
 from rts_server.relay.cursor_flush import flush
 from rts_server.rooms.receipts import _RECEIPTS
-from tests.roomlog.bench import Bench, message
-from tests.waiting import PATIENCE
+from tests.helpers.bench import Bench, message
+from tests.helpers.waiting import PATIENCE
 
 EVERY = 50
 

@@ -9,9 +9,9 @@ import orjson
 from rts_server import keys
 from rts_server.roomlog import events
 from rts_server.views.snapshots import MemberView, SnapshotReader
-from tests.roomlog.bench import Bench, message
-from tests.roomlog.deployed import Deployed
-from tests.waiting import PATIENCE
+from tests.helpers.bench import Bench, message
+from tests.helpers.deployed import Deployed
+from tests.helpers.waiting import PATIENCE
 
 
 def settings(user: str, room_id: str, **changed: bool) -> Any:

@@ -9,7 +9,7 @@ import pytest
 from redis.asyncio import Redis
 
 from rts_server.runtime.deadline import Deadline, within
-from tests.waiting import eventually
+from tests.helpers.waiting import eventually
 
 
 def now() -> float:

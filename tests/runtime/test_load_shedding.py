@@ -7,7 +7,7 @@ import time
 
 from rts_server import metrics
 from rts_server.runtime.load_shedding import EVERY, HIGH, LoadShedding
-from tests.waiting import eventually
+from tests.helpers.waiting import eventually
 
 
 async def test_a_blocked_loop_shows_and_passes() -> None:

@@ -14,7 +14,7 @@ from rts_server import errors
 from rts_server.runtime import loops
 from rts_server.runtime.loops import Loop, forever
 from rts_server.runtime.tasks import cancelled
-from tests.waiting import PATIENCE, eventually
+from tests.helpers.waiting import PATIENCE, eventually
 
 
 class Steps:

@@ -12,8 +12,8 @@ import pytest
 
 from rts_server.config import Settings
 from rts_server.runtime.process_monitor import ProcessMonitor
-from tests.waiting import until
-from tests.world import free_port
+from tests.helpers.waiting import until
+from tests.helpers.world import free_port
 
 OFTEN = replace(Settings(), emf_interval=0.05)
 

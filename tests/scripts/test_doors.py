@@ -21,8 +21,8 @@ from scripts.queues import queues
 from scripts.unread import unread
 from scripts.user import user
 from scripts.verify import verify
-from tests.tools.cli.operator import call, manifest
-from tests.world import World, name
+from tests.helpers.operator import call, manifest
+from tests.helpers.world import World, name
 
 FOLDER = Path(__file__).parents[2] / "scripts"
 SCRIPTS = {

@@ -19,11 +19,11 @@ from rts_server.tools.cli.rooms import rooms
 from rts_server.tools.dev import aws
 from scripts.quarantine import quarantine
 from scripts.queues import queues
-from tests.flows.test_commands import ok
-from tests.persistence.samples import added
-from tests.tools.cli.operator import Operator, manifest
-from tests.waiting import PATIENCE, until
-from tests.world import World, name, placed
+from tests.helpers.commands import ok
+from tests.helpers.operator import Operator, manifest
+from tests.helpers.record_samples import added
+from tests.helpers.waiting import PATIENCE, until
+from tests.helpers.world import World, name, placed
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,8 @@ from lambdas.chat_message_to_db.handler import lambda_handler as message_handler
 from rts_server.config import Settings
 from rts_server.persistence.archive import Archive
 from scripts.raise_epochs import main
-from tests.persistence import aws
-from tests.persistence.samples import new
+from tests.helpers import aws
+from tests.helpers.record_samples import new
 
 
 @pytest.fixture

@@ -15,8 +15,8 @@ from rts_server.tools.dev import aws
 from scripts.members import members
 from scripts.notice import notice
 from scripts.verify import verify
-from tests.tools.cli.operator import Operator, manifest
-from tests.world import World, name
+from tests.helpers.operator import Operator, manifest
+from tests.helpers.world import World, name
 
 
 async def test_members_out_of_a_table(ops: Operator, tmp_path: Path) -> None:

@@ -13,10 +13,10 @@ from scripts.notice import notice
 from scripts.presence import presence
 from scripts.unread import unread
 from scripts.user import user
-from tests.flows.test_commands import ok
-from tests.tools.cli.operator import Operator, call, manifest
-from tests.waiting import PATIENCE
-from tests.world import World, name
+from tests.helpers.commands import ok
+from tests.helpers.operator import Operator, call, manifest
+from tests.helpers.waiting import PATIENCE
+from tests.helpers.world import World, name
 
 
 async def made(ops: Operator, folder: Path, *members: str, count: int = 1) -> list[str]:

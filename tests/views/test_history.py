@@ -15,7 +15,7 @@ from rts_server import errors, keys
 from rts_server.config import Limits, Settings
 from rts_server.roomlog import events
 from rts_server.views.history import Range, epoch_of, fit
-from tests.roomlog.deployed import Deployed
+from tests.helpers.deployed import Deployed
 
 CASES = {
     "all hot": {"stored": 0, "hot": 500, "lost": False},

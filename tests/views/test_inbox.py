@@ -2,31 +2,19 @@
 
 from __future__ import annotations
 
-from typing import cast
-
 import pytest
-from redis.asyncio import Redis
 
 from rts_server import keys
-from rts_server.config import Settings
 from rts_server.persistence.archive import Archive
 from rts_server.persistence.stored_items import StoredMember
 from rts_server.persistence.user_rooms import Membership, UserRooms
 from rts_server.roomlog import events
-from rts_server.roomlog.drains import RoomDrains
-from rts_server.views.inbox import NOBODY, InboxReader
-from rts_server.views.snapshots import SnapshotReader
-from tests.roomlog.bench import Bench, message, round_trips
-from tests.roomlog.deployed import Deployed
+from rts_server.views.inbox import NOBODY
+from tests.helpers.bench import Bench, message, round_trips
+from tests.helpers.deployed import Deployed
+from tests.views.inboxes import lists
 
 ROOMS = 500
-
-
-def lists(redis: Redis, archive: object = None) -> InboxReader:
-    """Without an archive: all is warm."""
-    kept = cast(Archive, archive)
-    drains = RoomDrains(Settings(jwt_secret="x"), "origin", redis, kept)
-    return InboxReader(kept, UserRooms(redis), SnapshotReader(redis), drains)
 
 
 async def of_alice(bench: Bench, rooms: int) -> list[str]:

@@ -16,9 +16,9 @@ from rts_server.persistence.user_rooms import Membership, UserRooms
 from rts_server.roomlog import events
 from rts_server.views import unread
 from rts_server.views.unread import _UNREAD, UnreadPublisher
-from tests.roomlog.bench import Bench, message, round_trips
-from tests.views.test_inbox import lists
-from tests.waiting import PATIENCE, eventually
+from tests.helpers.bench import Bench, message, round_trips
+from tests.helpers.waiting import PATIENCE, eventually
+from tests.views.inboxes import lists
 
 USERS = [f"user-{n}" for n in range(20)]
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import subprocess
 
-from tests.node import JS, node
-from tests.waiting import PATIENCE
+from tests.helpers.node import JS, node
+from tests.helpers.waiting import PATIENCE
 
 
 def test_rules_for_a_client() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
-from tests.node import ensure_modules, node
+from tests.helpers.node import ensure_modules, node
 
 VENDORED = Path(__file__).parents[2] / "web" / "vendor" / "socket.io.min.js"
 

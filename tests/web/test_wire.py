@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 
-from tests.engine.serving import serving
-from tests.node import JS, node
-from tests.waiting import eventually
+from tests.helpers.node import JS, node
+from tests.helpers.serving import serving
+from tests.helpers.waiting import eventually
 
 
 async def test_who_is_one_too_many_comes_back_later() -> None:

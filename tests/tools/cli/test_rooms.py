@@ -17,9 +17,9 @@ import click
 import yaml
 
 from rts_server.tools.cli.rooms import rooms
-from tests.rest.client import Rest
-from tests.tools.cli.operator import Operator, call, manifest
-from tests.world import World, free_port, name
+from tests.helpers.operator import Operator, call, manifest
+from tests.helpers.rest import Rest
+from tests.helpers.world import World, free_port, name
 
 SCRIPT = Path(__file__).parents[3] / "scripts" / "rooms.py"
 

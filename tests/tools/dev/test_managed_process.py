@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from rts_server.tools.dev.managed_process import BY_SIGNAL, ManagedProcess
-from tests.tools.dev.processes import running, until_gone
-from tests.waiting import until
+from tests.helpers.processes import running, until_gone
+from tests.helpers.waiting import until
 
 BONDS = [
     pytest.param(True, id="signal", marks=pytest.mark.skipif(not BY_SIGNAL, reason="Linux")),

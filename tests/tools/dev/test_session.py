@@ -17,8 +17,8 @@ import pytest
 import redis
 
 from rts_server.tools.dev import ports
-from tests.tools.dev.processes import clean_environment, group, until_gone
-from tests.waiting import PATIENCE, promised, until
+from tests.helpers.processes import clean_environment, group, until_gone
+from tests.helpers.waiting import PATIENCE, promised, until
 
 
 def two_free_ports() -> int:

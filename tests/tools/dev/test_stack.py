@@ -19,8 +19,8 @@ from rts_server.tools.dev.aws import client
 from rts_server.tools.dev.deploy import AT_ONCE
 from rts_server.tools.dev.stack import Stack
 from rts_server.tools.dev.stack_error import StackError
-from tests.tools.dev.processes import clean_environment, group, until_gone
-from tests.waiting import until
+from tests.helpers.processes import clean_environment, group, until_gone
+from tests.helpers.waiting import until
 
 QUEUE = "chat-message-queue.fifo"
 FUNCTION = "chat-message-to-db"

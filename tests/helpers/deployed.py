@@ -17,7 +17,8 @@ from rts_server.auth import Identity
 from rts_server.config import Settings
 from rts_server.roomlog.writer import PendingWrite
 from rts_server.services import Services
-from tests.persistence import aws
+from tests.helpers import aws
+from tests.helpers.waiting import PATIENCE
 
 
 class Deployed:
@@ -99,3 +100,9 @@ class Deployed:
         finally:
             stop.set()
             await task
+
+
+async def end(done: PendingWrite) -> str:
+    """The fate, in reasonable time."""
+    async with asyncio.timeout(PATIENCE):
+        return await done.fate

@@ -7,9 +7,9 @@ import json
 import secrets
 from typing import Any
 
-from tests.js_client import JsClient, Json
-from tests.raw import Raw
-from tests.waiting import PATIENCE
+from tests.helpers.js_client import JsClient, Json
+from tests.helpers.raw import Raw
+from tests.helpers.waiting import PATIENCE
 
 
 async def group(client: JsClient, members: list[str]) -> str:

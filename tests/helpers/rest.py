@@ -20,6 +20,8 @@ from rts_server.rest.queues import QueueRoutes
 from rts_server.rest.rooms import RoomRoutes
 from rts_server.rest.routes import Route
 from rts_server.rest.users import UserRoutes
+from tests.helpers.waiting import eventually
+from tests.helpers.world import name
 
 RESOURCES: list[type] = [
     RoomRoutes,
@@ -107,3 +109,29 @@ def wrong_answer(method: str, path: str, answer: Any) -> Any:
         if route.method == method and re.fullmatch(re.sub(r"{\w+}", "[^/]+", route.path), path):
             return route.answer().validate(answer["data"])
     return {path: "no such route"}
+
+
+def member(user_id: str, role: str = "member") -> dict[str, Any]:
+    """A member as it is declared."""
+    return {"user_id": user_id, "role": role}
+
+
+async def group(operator: Rest, *members: dict[str, Any]) -> str:
+    """A new group of these members."""
+    path = f"/v1/external-rooms/{name('group')}"
+    made = await operator.ok("PUT", path, {"name": "G", "members": list(members)})
+    room_id: str = made["room"]["room_id"]
+    return room_id
+
+
+async def seen(operator: Rest, user_id: str) -> Any:
+    """His presence, explained, once it is told where he is connected."""
+    path = f"/v1/users/{user_id}/presence"
+    told: Any = {}
+
+    async def is_online() -> bool:
+        told.update(await operator.ok("GET", path, params={"explain": "1"}))
+        return bool(told["connections"]) and told["presence"]["state"] == "online"
+
+    await eventually(is_online)
+    return told

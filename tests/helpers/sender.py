@@ -6,8 +6,8 @@ import asyncio
 import secrets
 from typing import Any, Protocol
 
-from tests.js_client import JsClient
-from tests.waiting import NO_ACK, PATIENCE
+from tests.helpers.js_client import JsClient
+from tests.helpers.waiting import NO_ACK, PATIENCE
 
 
 class Sender:

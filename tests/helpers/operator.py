@@ -12,7 +12,7 @@ import click
 import yaml
 from click.testing import CliRunner, Result
 
-from tests.world import World
+from tests.helpers.world import World
 
 
 async def call(command: click.Command, *arguments: object, **environment: str) -> Result:

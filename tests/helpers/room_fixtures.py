@@ -8,9 +8,9 @@ import pytest
 from redis.asyncio import Redis
 
 from rts_server.config import Settings
-from tests.persistence import aws
-from tests.roomlog.bench import Bench
-from tests.roomlog.deployed import Deployed
+from tests.helpers import aws
+from tests.helpers.bench import Bench
+from tests.helpers.deployed import Deployed
 
 
 @pytest.fixture(scope="module")

@@ -8,8 +8,8 @@ from itertools import count
 from typing import Any, Self
 
 from rts_server.protocol.catalogue import wrong_answer, wrong_event
-from tests.node_process import NodeProcess
-from tests.waiting import PATIENCE
+from tests.helpers.node_process import NodeProcess
+from tests.helpers.waiting import PATIENCE
 
 Json = dict[str, Any]
 

@@ -10,7 +10,7 @@ from typing import Any, Self
 import aiohttp
 from aiohttp._websocket.helpers import websocket_mask
 
-from tests.waiting import PATIENCE
+from tests.helpers.waiting import PATIENCE
 
 QUERY = "/socket.io/?EIO=4&transport=websocket"
 

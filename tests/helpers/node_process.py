@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Mapping
 from subprocess import PIPE, Popen
 from typing import Any
 
-from tests.node import ensure_modules, node
+from tests.helpers.node import ensure_modules, node
 
 LONGEST_LINE = 16 * 1024 * 1024
 ENDED = "ended"

@@ -5,6 +5,8 @@ from __future__ import annotations
 import struct
 import zlib
 
+from rts_server.files.upload import Upload
+
 
 def png(width: int = 8, height: int = 6, blank: int = 0) -> bytes:
     """A picture of one colour; `blank` bytes of a chunk that nobody shows make it larger."""
@@ -33,3 +35,16 @@ FILES: dict[str, bytes] = {
     "application/zip": b"PK\x05\x06" + bytes(18),
     "application/gzip": b"\x1f\x8b\x08\x00",
 }
+
+
+LONGEST = Upload(
+    room_id="r" * 64,
+    attachment_id="a" * 32,
+    user_id="${filename}" + "~" * 117,
+    name="\U0001f389" * 255,
+    size=26_214_400,
+    content_type="a" * 63 + "/" + "x" * 63 + ";codecs=" + "o" * 120,
+    checksum_sha256="+" * 43 + "=",
+    width=100_000,
+    height=100_000,
+)

@@ -8,8 +8,8 @@ from typing import Any
 
 from aiohttp import ClientSession, FormData
 
-from tests.flows.test_commands import ok
-from tests.js_client import JsClient
+from tests.helpers.commands import ok
+from tests.helpers.js_client import JsClient
 
 
 def asking(room_id: str, content: bytes, **more: Any) -> dict[str, Any]:

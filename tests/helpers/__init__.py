@@ -1,0 +1,1 @@
+"""What several test modules share: worlds, clients, waits, and steps of a chat."""

@@ -1,0 +1,41 @@
+"""Worlds of two instances, whose times are ten times shorter than the protocol's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.helpers.world import World
+
+FAST = {
+    "RTS_HEAD_CHECK": "1.5",
+    "RTS_CANARY_INTERVAL": "0.3",
+    "RTS_DEAF_AFTER": "1.0",
+    "RTS_LINGER": "1.0",
+    "RTS_PING_INTERVAL": "2",
+    "RTS_PING_TIMEOUT": "1",
+    "RTS_EXPIRY_GRACE": "1",
+    "RTS_CONNECT_DEADLINE": "1",
+    "RTS_CURSOR_FLUSH": "1",
+    "RTS_RECEIPT_INTERVAL": "0.2",
+    "RTS_PRESENCE_LEASE": "4",
+    "RTS_PRESENCE_SWEEP": "1",
+    "RTS_PRESENCE_GRACE": "2",
+    "RTS_PRESENCE_CHECK": "6",
+    "RTS_TYPING_TTL": "1.6",
+    "RTS_TYPING_INTERVAL": "0.2",
+}
+
+
+def deployed(
+    folder: pytest.TempPathFactory, *faults: str, full: bool = False, **more: str
+) -> Iterator[World]:
+    """A running world of two instances; `full`: with the protocol's own times."""
+    times = {} if full else FAST
+    running = World(folder.mktemp("pair"), instances=2, faults=",".join(faults), **times | more)
+    try:
+        running.start()
+        yield running
+    finally:
+        running.stop()

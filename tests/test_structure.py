@@ -1,0 +1,42 @@
+"""The structure of the tests: which file may import which, and which test mirrors a module."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+TEST_FILES = sorted((ROOT / "tests").rglob("test_*.py"))
+
+
+def imported_modules(file: Path) -> set[str]:
+    """Every module and name that a file imports from, with dots."""
+    found = set()
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+def test_no_file_imports_a_test_module_or_a_conftest() -> None:
+    """What two test modules need stands in tests/helpers, or in a module beside them."""
+    of_tests = {".".join(file.relative_to(ROOT).with_suffix("").parts) for file in TEST_FILES}
+    files = [file for name in ("tests", "bench", "scripts") for file in (ROOT / name).rglob("*.py")]
+    guilty = [
+        f"{file.relative_to(ROOT)} imports {module}"
+        for file in files
+        if "node_modules" not in file.parts
+        for module in imported_modules(file)
+        if module in of_tests or module.split(".")[-1] == "conftest"
+    ]
+    assert guilty == []
+
+
+@pytest.mark.parametrize("folder", ["tests/helpers"])
+def test_helpers_hold_no_tests(folder: str) -> None:
+    """A test that stood among the helpers would not be found by its module's name."""
+    assert list((ROOT / folder).rglob("test_*.py")) == []
