@@ -1,11 +1,10 @@
-"""The web process: the one place where its objects are connected."""
+"""The web process: the one place where its objects are built and connected."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable
-from functools import partial
+from collections.abc import AsyncIterator
 
 from aiohttp import web
 
@@ -15,19 +14,20 @@ from rts_server.drain import Drain
 from rts_server.engine.server import Server
 from rts_server.files.store import ObjectStore
 from rts_server.files.uploads import Uploads
+from rts_server.namespaces.base import Namespace, NamespaceContext
 from rts_server.namespaces.chat import ChatNamespace, ChatReads, ChatWrites
 from rts_server.namespaces.connections import Connections
 from rts_server.namespaces.presence import PresenceNamespace
 from rts_server.namespaces.receipts import ReceiptsNamespace
 from rts_server.namespaces.session_start import SessionStart
-from rts_server.persistence.revocations import Revocations
 from rts_server.presence.instance_registry import InstanceRegistry
 from rts_server.realtime.control_channel import ControlChannel
 from rts_server.realtime.manager import ClientManager
-from rts_server.realtime.subscriptions import Subscriptions
+from rts_server.realtime.subscriptions import SubscriptionHandlers, Subscriptions
 from rts_server.rest import demo, health, operators
 from rts_server.rest.instances import InstanceRoutes, PresenceRoutes
 from rts_server.runtime import loops
+from rts_server.runtime.load_shedding import LoadShedding
 from rts_server.runtime.process_monitor import ProcessMonitor
 from rts_server.runtime.tasks import cancelled
 from rts_server.services import PresenceServices, Services, start_tracing
@@ -38,99 +38,185 @@ DRAIN = web.AppKey("drain", Drain)
 
 
 def create_app(settings: Settings) -> web.Application:
-    """The web process: Socket.IO namespaces, health, and under dev the demo page."""
-    app = web.Application()
-    parts = Services(settings, start_tracing(settings, "rts-web"))
-    hearing = Subscriptions(
-        settings, parts.redis, parts.snapshots, parts.fates.hear, parts.origin, parts.primary
-    )
-    hearing.lost.losses = parts.recovery
-    server = Server(settings, ClientManager())
-    presence = PresenceServices(settings, parts, hearing)
-    tokens = Tokens(settings)
-    everywhere = ControlChannel(parts.redis)
-    connections = Connections(
-        settings, server, presence.online, tokens, parts.revocations, everywhere
-    )
-    presence.lease.lost = partial(_give_up, presence, connections, server)
-    store = ObjectStore(settings)
-    told = parts.receipts, parts.unread
-    greeting = SessionStart(settings, hearing, parts.inboxes, told)
-    uploads = Uploads(settings, store, parts.redis)
-    writes = ChatWrites(parts.rooms, parts.memberships, parts.messages, parts.unread, uploads)
-    reads = ChatReads(parts.inboxes, parts.history, parts.members, parts.sync)
-    sockets = settings, server, connections
-    chat = ChatNamespace(*sockets, greeting, writes, reads)
-    receipts = ReceiptsNamespace(*sockets, told, (parts.inboxes, parts.members))
-    watching = presence.presences, presence.watches
-    here = PresenceNamespace(*sockets, parts.inboxes, parts.typing, watching)
-    for namespace in (chat, receipts, here):
-        server.register_namespace(namespace)
-    if parts.tracing is not None:
-        parts.tracing.follow_commands(chat, receipts, here)
-    server.attach(app)
-    drain = app[DRAIN] = Drain(settings, server, (chat, receipts, here), parts)
-    health.add_routes(app, partial(_not_ready, drain, hearing, (parts.revocations, tokens)))
-    hearing.told = _told(connections, presence, drain)
-    roster = InstanceRegistry(parts.redis)
-    instances = InstanceRoutes(roster, everywhere)
-    whereabouts = PresenceRoutes(presence.presences, roster)
-    resources = [*parts.for_operators(store, presence.presences), instances, whereabouts]
-    operators.add_routes(app, settings, tokens, parts.revocations, resources)
-    if settings.dev:
-        demo.add_routes(app, settings)
+    """Return the web process: Socket.IO, REST and health checks, under `dev` also the demo page."""
+    return WebProcess(settings).app
 
-    async def lifespan(_: web.Application) -> AsyncIterator[None]:
-        async with parts, ProcessMonitor(settings, "web", parts.origin) as watch:
-            server.pressure = watch.pressure
-            hearing.start()
-            revoking = asyncio.create_task(parts.revocations.run())
-            tokens.start()
-            presence.start()
-            log.info("started", extra={"instance": parts.origin})
+
+class WebProcess:
+    """Builds the objects of a web process and connects them.
+
+    Every object gets its collaborators and callbacks by its constructor. Where two objects need
+    each other, the first one gets a lambda that looks the second one up when it is called: nothing
+    is called before `_lifespan` starts the process, and then all of them exist.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._load_shedding = LoadShedding()
+        self._services = services = Services(
+            settings,
+            start_tracing(settings, "rts-web"),
+            on_revoked=lambda revoked: self._connections.revoked(revoked),
+        )
+        self._server = Server(
+            settings,
+            ClientManager(),
+            on_protocol_error=lambda eio_sid: self._connections.count_error(eio_sid),
+        )
+        self._subscriptions = Subscriptions(
+            settings,
+            services.redis,
+            services.snapshots,
+            instance_id=services.origin,
+            handlers=self._subscription_handlers(),
+            losses=services.recovery,
+            primary=services.primary,
+        )
+        self._presence = PresenceServices(
+            settings,
+            services,
+            self._subscriptions.subscriber,
+            on_lease_lost=self._on_lease_lost,
+            on_counted=lambda *counted: self._connections.counted(*counted),
+        )
+        self._tokens = Tokens(settings)
+        self._control_channel = ControlChannel(services.redis)
+        self._connections = Connections(
+            settings,
+            self._server,
+            connection_counts=self._presence.online,
+            tokens=self._tokens,
+            revocations=services.revocations,
+            control_channel=self._control_channel,
+        )
+        self._session_start = SessionStart(
+            settings,
+            subscriptions=self._subscriptions,
+            inboxes=services.inboxes,
+            receipts=services.receipts,
+            unread=services.unread,
+        )
+        self._store = ObjectStore(settings)
+        self._namespaces = self._build_namespaces()
+        for namespace in self._namespaces:
+            self._server.register_namespace(namespace)
+        self._drain = Drain(settings, self._server, self._namespaces, services)
+        self.app = self._build_app()
+
+    def _subscription_handlers(self) -> SubscriptionHandlers:
+        return SubscriptionHandlers(
+            on_notices=self._services.fates.hear,
+            on_control=self._on_control,
+            on_presence=lambda user_id, data: self._presence.watches.heard(user_id, data),
+            on_resumed=lambda: self._presence.watches.resumed(),
+            room_added=lambda listener, room_id: self._session_start.added(listener, room_id),
+            room_removed=lambda listener, room_id: self._session_start.removed(listener, room_id),
+            rooms_changed=lambda user_id: self._session_start.changed(user_id),
+        )
+
+    def _build_namespaces(self) -> tuple[Namespace, ...]:
+        services, presence = self._services, self._presence
+        context = NamespaceContext(
+            self._settings,
+            self._server,
+            self._connections,
+            services.inboxes,
+            services.tracing.instrument if services.tracing is not None else None,
+        )
+        chat = ChatNamespace(
+            context,
+            session_start=self._session_start,
+            writes=ChatWrites(
+                rooms=services.rooms,
+                memberships=services.memberships,
+                messages=services.messages,
+                unread=services.unread,
+                uploads=Uploads(self._settings, self._store, services.redis),
+            ),
+            reads=ChatReads(services.history, services.members, services.sync),
+        )
+        receipts = ReceiptsNamespace(
+            context, receipts=services.receipts, unread=services.unread, members=services.members
+        )
+        online = PresenceNamespace(
+            context,
+            typing=services.typing,
+            presences=presence.presences,
+            watches=presence.watches,
+            load_shedding=self._load_shedding,
+        )
+        return chat, receipts, online
+
+    def _build_app(self) -> web.Application:
+        settings, services = self._settings, self._services
+        app = web.Application()
+        self._server.attach(app)
+        app[DRAIN] = self._drain
+        health.add_routes(app, self._not_ready)
+        presences, registry = self._presence.presences, InstanceRegistry(services.redis)
+        resources = [
+            *services.for_operators(self._store, presences),
+            InstanceRoutes(registry, self._control_channel),
+            PresenceRoutes(presences, registry),
+        ]
+        operators.add_routes(app, settings, self._tokens, services.revocations, resources)
+        if settings.dev:
+            demo.add_routes(app, settings)
+        app.cleanup_ctx.append(self._lifespan)
+        return app
+
+    async def _lifespan(self, _: web.Application) -> AsyncIterator[None]:
+        """Run the background work of the process.
+
+        It ends from the outside in: first the sockets, then presence, which reports that their
+        users left, then the namespaces whose commands are still being executed, then what they use.
+        """
+        services = self._services
+        monitor = ProcessMonitor(
+            self._settings, "web", services.origin, load_shedding=self._load_shedding
+        )
+        async with services, monitor:
+            self._subscriptions.start()
+            revocations = asyncio.create_task(services.revocations.run())
+            self._tokens.start()
+            self._presence.start()
+            log.info("started", extra={"instance": services.origin})
             yield
-            await server.shutdown()
-            await presence.close()
-            for namespace in (chat, receipts, here):
+            await self._server.shutdown()
+            await self._presence.close()
+            for namespace in self._namespaces:
                 await namespace.close()
-            await cancelled(revoking)
-            await tokens.close()
-            await hearing.close()
-            await store.close()
+            await cancelled(revocations)
+            await self._tokens.close()
+            await self._subscriptions.close()
+            await self._store.close()
 
-    app.cleanup_ctx.append(lifespan)
-    return app
+    def _not_ready(self) -> list[str]:
+        """Return the reasons why this instance is not ready, for /health/ready (R8).
 
+        Redis being away is none of them: it is away for every instance.
+        """
+        if not (reasons := self._subscriptions.not_ready()):
+            reasons = self._services.revocations.not_ready() + self._tokens.not_ready()
+        if self._subscriptions.canary.answered:
+            failing = loops.failing(self._subscriptions.deaf_after)
+            reasons = reasons + [f"{name} fails" for name in failing]
+        return self._drain.not_ready() + reasons
 
-def _not_ready(
-    drain: Drain, hearing: Subscriptions, starting: tuple[Revocations, Tokens]
-) -> list[str]:
-    """Why another instance would do better; what is missing at the start only when all is heard."""
-    missing = [reason for part in starting for reason in part.not_ready()]
-    worse = hearing.not_ready() or missing
-    if hearing.canary.answered:  # Redis being away is no reason: it is away for all
-        worse = worse + [f"{name} fails" for name in loops.failing(hearing.deaf_after)]
-    return drain.not_ready() + worse
+    def _on_lease_lost(self) -> None:
+        """Close all connections, so that clients register again.
 
+        Our lease expired, so the other instances have announced our users as offline (E1).
+        """
+        self._presence.online.forget()
+        for eio_sid in self._connections.eio_sids():
+            self._server.close(eio_sid, "lease_lost")
 
-def _give_up(presence: PresenceServices, connections: Connections, server: Server) -> None:
-    """Others count our users as gone: those who are still here come back as somebody new."""
-    presence.online.forget()
-    for eio_sid in connections.all():
-        server.close(eio_sid, "lease_lost")
-
-
-def _told(
-    connections: Connections, presence: PresenceServices, drain: Drain
-) -> Callable[[dict[str, str]], None]:
-    """What an operator, or another instance, told all."""
-
-    def told(message: dict[str, str]) -> None:
+    def _on_control(self, message: dict[str, str]) -> None:
+        """Do what an operator or another instance asks of all instances; see `ControlChannel`."""
         if "close" in message:
-            connections.close(message["user_id"], message["close"])
+            self._connections.close(message["user_id"], message["close"])
         elif "check" in message:
-            connections.cap.check(message["check"])
-        elif message.get("drain") == presence.lease.instance:
-            drain.drain()
-
-    return told
+            self._connections.cap.check(message["check"])
+        elif message.get("drain") == self._presence.lease.instance:
+            self._drain.drain()

@@ -1,4 +1,4 @@
-"""What a process is made of: the room log and what follows from it, and who is here."""
+"""What a process is made of: the room log with what builds on it, and presence."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import secrets
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from redis.asyncio import BlockingConnectionPool, Redis
@@ -22,7 +23,7 @@ from rts_server.files.user_files import UserFiles
 from rts_server.persistence.archive import Archive
 from rts_server.persistence.eviction_policy import must_not_evict
 from rts_server.persistence.message_status import StatusPublisher
-from rts_server.persistence.revocations import Revocations
+from rts_server.persistence.revocations import Revocations, Revoked
 from rts_server.persistence.user_rooms import UserRooms
 from rts_server.presence.connection_counts import ConnectionCounts
 from rts_server.presence.instance_lease import InstanceLease
@@ -31,7 +32,7 @@ from rts_server.presence.sweep import LeaseSweep
 from rts_server.presence.watches import PresenceWatches
 from rts_server.protocol.event import now
 from rts_server.realtime.control_channel import ControlChannel
-from rts_server.realtime.subscriptions import Subscriptions
+from rts_server.realtime.subscriber import Subscriber
 from rts_server.redis_client.pipeline import RedisPipeline
 from rts_server.redis_client.primary import Primary
 from rts_server.redis_client.transport import sound
@@ -48,6 +49,7 @@ from rts_server.roomlog.durability import DurabilityTracker
 from rts_server.roomlog.log import RoomLog
 from rts_server.roomlog.message_ids import MessageIds
 from rts_server.roomlog.rehydrate import RoomLoader
+from rts_server.roomlog.request import AppendRequest, AppendResult
 from rts_server.roomlog.script import AppendScript
 from rts_server.roomlog.writer import LogWriter, SystemLogWriter
 from rts_server.rooms.memberships import Memberships
@@ -71,13 +73,21 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-FAREWELL = 1.0
+SHUTDOWN_SECONDS = 1.0
+"""Seconds to report the end of our connections; Redis may be away."""
 
 
 class Services:
-    """The room log and what follows from it, for one process."""
+    """The room log and what builds on it, for one process."""
 
-    def __init__(self, settings: Settings, tracing: Tracing | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        tracing: Tracing | None = None,
+        *,
+        on_revoked: Callable[[Revoked], None] = lambda revoked: None,
+    ) -> None:
+        """`on_revoked` is called with users whose tokens were revoked."""
         self.settings = settings
         self.tracing = tracing
         self.origin = secrets.token_hex(8)
@@ -91,12 +101,13 @@ class Services:
         self.loader = RoomLoader(settings, self.origin, self.redis, self.archive)
         self.ids = MessageIds(self.redis, self.archive)
         self.log = self._room_log()
-        self.fates = DurabilityTracker(settings, self.pipe, self.archive, self.log)
+        self.fates = DurabilityTracker(
+            settings, self.pipe, self.archive, self.log, index=self._index
+        )
         self.drains = RoomDrains(settings, self.origin, self.pipe, self.archive)
         self.inboxes = InboxReader(self.archive, self.user_rooms, self.snapshots, self.drains)
         self.history = History(settings, self.pipe, self.archive, self.drains)
         self.appends = LogWriter(self.log, self.fates, self.user_rooms, self.archive)
-        self.fates.index = self.appends.index
         self.statuses = StatusPublisher(self.redis)
         self.typing = TypingPublisher(settings, self.pipe)
         self.messages = Messages(self.statuses, self.appends, self.history, typing=self.typing)
@@ -113,8 +124,12 @@ class Services:
         self.sync = SyncReader(settings, self.snapshots, self.inboxes)
         self.verifier = Verifier(settings, self.redis, self.archive, self.drains)
         self.backlog = QueueAdmin(settings)
-        self.revocations = Revocations(settings, self.redis, self.archive)
+        self.revocations = Revocations(settings, self.redis, self.archive, on_revoked)
         self._tasks = Tasks()
+
+    async def _index(self, request: AppendRequest, appended: AppendResult) -> None:
+        """Update the room indexes of users; the tracker exists before the writer that does it."""
+        await self.appends.index(request, appended)
 
     def _pipe(self) -> RedisPipeline:
         return RedisPipeline(pool(self.settings, 1, 0, self.primary), self.primary)
@@ -129,7 +144,7 @@ class Services:
         return TracedLog(self.tracing.tracer, *parts)
 
     def for_operators(self, store: ObjectStore, presences: PresenceStore) -> list[object]:
-        """The resources of REST. The system acts there, nobody's membership is asked."""
+        """Return the REST resources. Operators act as the system, without a membership."""
         settings, declarations = self.settings, self.provisioning
         rooms = self.operated
         messages = Messages(self.statuses, self.system, self.history, system=True)
@@ -147,19 +162,19 @@ class Services:
         ]
 
     async def __aenter__(self) -> Services:
-        """Start what runs in the background."""
+        """Start the background tasks."""
         self._tasks.keep(must_not_evict(self.redis))
         self.fates.start()
         return self
 
     async def settled(self) -> None:
-        """Return when nothing appended here is without a fate, and no fate untold."""
+        """Return when the durability of every append of this process is known and published."""
         await self.fates.settled()
-        await asyncio.sleep(0)  # who waited for a fate hears of it in this turn
+        await asyncio.sleep(0)  # callbacks of the last one run in this turn
         await self.statuses.settled()
 
     async def __aexit__(self, *_: object) -> None:
-        """Stop in the opposite order and close the connections."""
+        """Stop in the opposite order, then close the connections."""
         await self.typing.close()
         await self.unread.close()
         await self.receipts.close()
@@ -180,54 +195,72 @@ class Services:
 
 
 class PresenceServices:
-    """Who is here: this instance's lease, its users, and who watches whom."""
+    """Presence on this instance: its lease, its connections, and the watches of its users."""
 
-    def __init__(self, settings: Settings, parts: Services, hearing: Subscriptions) -> None:
-        redis = parts.redis
+    def __init__(
+        self,
+        settings: Settings,
+        services: Services,
+        subscriber: Subscriber,
+        *,
+        on_lease_lost: Callable[[], None],
+        on_counted: Callable[[str, list[str], int], None],
+    ) -> None:
+        """See `InstanceLease` and `ConnectionCounts` for the callbacks."""
+        redis = services.redis
         self._started = now()
-        self.lease = InstanceLease(settings, redis, parts.origin, self._about)
-        self.online = ConnectionCounts(settings, parts.pipe, self.lease)
-        self.presences = PresenceStore(settings, parts.pipe, self.lease, self.online)
+        self.lease = InstanceLease(
+            settings,
+            redis,
+            services.origin,
+            self._about,
+            on_gained=self._lease_gained,
+            on_lost=on_lease_lost,
+        )
+        self.online = ConnectionCounts(settings, services.pipe, self.lease, on_counted)
+        self.presences = PresenceStore(settings, services.pipe, self.lease, self.online)
         self.watches = PresenceWatches(
-            hearing.subscriber, self.presences, parts.inboxes.share_room, settings.presence_check
+            subscriber, self.presences, services.inboxes.share_room, settings.presence_check
         )
         self._sweep = LeaseSweep(settings, redis, self.lease)
         self._tasks = Tasks()
-        hearing.presence, hearing.resumed = self.watches.heard, self.watches.resumed
-        self.lease.gained = self._gained
 
     def start(self) -> None:
-        """Take a lease and keep it."""
+        """Start renewing the lease, counting, sweeping and checking watches."""
         for part in (self.lease, self.online, self.watches, self._sweep):
             self._tasks.keep(part.run())
 
     async def close(self) -> None:
-        """Those who are gone are told so; their grace gives them time to come back elsewhere."""
+        """Report the end of our connections, then give up the lease.
+
+        In this order: a lease that ends with users left must be swept by others (E1), and users
+        who are reported keep their grace to reconnect elsewhere (E2).
+        """
         await self._tasks.close()
         await self.watches.close()
         with contextlib.suppress(TimeoutError, RedisError, OSError):
-            async with within(FAREWELL):
+            async with within(SHUTDOWN_SECONDS):
                 await self.online.flush()
                 await self.lease.leave()
 
     def _about(self) -> dict[str, object]:
         return {"started_at": self._started, "connections": self.online.connections}
 
-    def _gained(self) -> None:
-        """Everybody is announced; who does not come back after a loss is missed when it is calm."""
+    def _lease_gained(self) -> None:
+        """Announce all users; check the watches when those of other instances had the time to."""
         self.online.announce()
-        self.watches.check_soon(self.lease.calm - asyncio.get_running_loop().time())
+        self.watches.check_soon(self.lease.settled_at - asyncio.get_running_loop().time())
 
 
 def connect(settings: Settings, connections: int, primary: Primary | None = None) -> Redis:
-    """A client. One retry replaces connections that died with their Redis."""
+    """Return a client. One retry replaces pooled connections that a dead Redis left."""
     return Redis.from_pool(pool(settings, connections, 1, primary or Primary()))
 
 
 def pool(
     settings: Settings, connections: int, retries: int, primary: Primary
 ) -> BlockingConnectionPool:
-    """Connections with short timeouts."""
+    """Return a pool of connections with short timeouts."""
     made = BlockingConnectionPool.from_url(
         settings.redis_url,
         max_connections=connections,
@@ -243,7 +276,7 @@ def pool(
 
 
 def start_tracing(settings: Settings, process: str) -> Tracing | None:
-    """OpenTelemetry where it is configured; elsewhere nothing of it is even imported."""
+    """Return tracing if an endpoint is configured; else OpenTelemetry is not even imported."""
     if not settings.trace_endpoint:
         return None
     try:

@@ -24,7 +24,6 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 
 from rts_server import errors
 from rts_server.namespaces.answer import Answer, DurableAnswer, Handler
-from rts_server.namespaces.base import Namespace
 from rts_server.namespaces.session import Session
 from rts_server.persistence.outbox import Entry
 from rts_server.relay.outbox_metrics import accepted_ms
@@ -56,13 +55,9 @@ class Tracing:
         """Send what is left."""
         await asyncio.to_thread(self._provider.shutdown)
 
-    def follow_commands(self, *namespaces: Namespace) -> None:
-        """Every command of these becomes a span that ends with the fate of what it appended."""
-        for namespace in namespaces:
-            type(namespace).commands = {
-                name: (_followed(self.tracer, name, handler), schema)
-                for name, (handler, schema) in namespace.commands.items()
-            }
+    def instrument(self, name: str, handler: Handler) -> Handler:
+        """Wrap a handler in a span that ends when the durability of its append is known."""
+        return _followed(self.tracer, name, handler)
 
     def accepted_by_sqs(self, entries: Iterable[Entry]) -> None:
         """A span for each record that SQS accepted: from accepted in the log until now."""
@@ -113,10 +108,10 @@ def _carrying(request: AppendRequest) -> AppendRequest:
 
 
 def _followed(tracer: Tracer, name: str, handler: Handler) -> Handler:
-    async def follow(namespace: Any, session: Session, asked: dict[str, Any]) -> Answer:
+    async def follow(namespace: Any, session: Session, payload: dict[str, Any]) -> Answer:
         named = {"rts.session_id": session.session_id, "rts.user_id": session.user_id}
-        if isinstance(asked.get("room_id"), str):
-            named["rts.room_id"] = asked["room_id"]
+        if isinstance(payload.get("room_id"), str):
+            named["rts.room_id"] = payload["room_id"]
         with tracer.start_as_current_span(
             name,
             kind=SpanKind.SERVER,
@@ -126,7 +121,7 @@ def _followed(tracer: Tracer, name: str, handler: Handler) -> Handler:
             end_on_exit=False,
         ) as span:
             try:
-                answer = await handler(namespace, session, asked)
+                answer = await handler(namespace, session, payload)
             except BaseException as error:
                 span.set_attribute("rts.code", _code(error))
                 span.end()
@@ -154,4 +149,4 @@ def _end(span: Span, answer: Answer) -> None:
         span.set_attribute("rts.status", "cancelled" if fate.cancelled() else fate.result())
         span.end()
 
-    answer.fate.add_done_callback(ended)
+    answer.durability.add_done_callback(ended)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import Any, Protocol
 
@@ -28,7 +28,6 @@ from rts_server.engine.packets import (
 from rts_server.engine.transport import LAST_WORDS
 from rts_server.protocol.event import ephemeral
 from rts_server.rates import parse
-from rts_server.runtime.load_shedding import LoadShedding
 
 log = logging.getLogger(__name__)
 
@@ -49,7 +48,13 @@ class Receiver(Protocol):
 class Server(socketio.AsyncServer):  # type: ignore[misc]
     """Client events never reach the library's dispatch: `connect` from outside is just a name."""
 
-    def __init__(self, settings: Settings, manager: socketio.AsyncManager) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        manager: socketio.AsyncManager,
+        on_protocol_error: Callable[[str], None] | None = None,
+    ) -> None:
+        """`on_protocol_error` gets the eio_sid of a client that broke the protocol."""
         transports = settings.transports.split(",")
         super().__init__(
             client_manager=manager,
@@ -65,6 +70,8 @@ class Server(socketio.AsyncServer):  # type: ignore[misc]
             engineio_logger=logging.getLogger("engineio"),
         )
         self.eio.hear, self.eio.slow, self.eio.large = self._hear, self._slow, self._large
+        if on_protocol_error is not None:
+            self.eio.junk = on_protocol_error
         self._connect_deadline = settings.connect_deadline
         self._in_flight = settings.commands_in_flight if settings.limited else 0
         self._addresses = Addresses(
@@ -72,7 +79,6 @@ class Server(socketio.AsyncServer):  # type: ignore[misc]
         )
         if settings.limited:
             self.eio.admit = self._addresses.wait
-        self.pressure = LoadShedding()
 
     def _engineio_server_class(self) -> type[Engine]:
         return Engine

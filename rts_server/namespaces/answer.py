@@ -1,4 +1,4 @@
-"""What a command answers, and how a method becomes one."""
+"""The answer of a command handler, and the decorator that registers a method as a command."""
 
 from __future__ import annotations
 
@@ -11,27 +11,33 @@ from rts_server import errors
 from rts_server.namespaces.session import Session
 from rts_server.protocol.commands import Command
 
-UNAVAILABLE = errors.Unavailable()
-
 
 @dataclass(frozen=True)
 class DurableAnswer:
-    """An ack's data whose `status` comes when the fate does, or `accepted` after durable_wait.
+    """The data of an ack whose `status` is the durability of an append.
 
-    `late` is called with the fate when the ack could not wait for it; `failed` is what the ack says
-    when it can never be; `place` gives what may move until the ack: where it is in the room.
+    The ack is sent when `durability` is resolved (`queued`, `stored` or `failed`), or with the
+    status `accepted` after `durable_wait` seconds.
+
+    Attributes:
+        data: The `data` object of the ack, without `status`.
+        durability: Resolved by the durability tracker.
+        on_late: Called with the durability if the ack was sent before it was known.
+        failed: The error to answer when the append failed.
+        position: Returns the fields that may still change until the ack is sent: an append that is
+            repeated after a loss of Redis gets another position.
     """
 
     data: dict[str, Any]
-    fate: asyncio.Future[str]
-    late: Callable[[str], Coroutine[Any, Any, None]] | None = None
-    failed: errors.Refusal = UNAVAILABLE
-    place: Callable[[], dict[str, Any]] | None = None
+    durability: asyncio.Future[str]
+    on_late: Callable[[str], Coroutine[Any, Any, None]] | None = None
+    failed: type[errors.Refusal] = errors.Unavailable
+    position: Callable[[], dict[str, Any]] | None = None
 
-    def told(self, status: str) -> dict[str, Any]:
-        """The ack of now."""
-        place = {} if self.place is None else self.place()
-        return self.data | place | {"status": status}
+    def with_status(self, status: str) -> dict[str, Any]:
+        """Return the data of an ack that is sent now."""
+        position = {} if self.position is None else self.position()
+        return self.data | position | {"status": status}
 
 
 Answer = dict[str, Any] | DurableAnswer
@@ -40,7 +46,11 @@ H = TypeVar("H", bound=Handler)
 
 
 def command(name: str, schema: type[Command]) -> Callable[[H], H]:
-    """Register a method as a command: its return value is the ack, a Refusal the refusal."""
+    """Register a method as the handler of a command.
+
+    The handler receives the validated payload. Its return value is the `data` of the ack; a raised
+    `Refusal` is the `error` of the ack.
+    """
 
     def register(method: H) -> H:
         method.__dict__["__command__"] = (name, schema())

@@ -1,4 +1,4 @@
-"""`/chat`: one short method per command. The return value is the ack, a Refusal the refusal."""
+"""`/chat`: one short method per command. It returns the data of the ack or raises a Refusal."""
 
 from __future__ import annotations
 
@@ -7,13 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from rts_server import errors, keys
-from rts_server.config import Settings
 from rts_server.domain.roles import may_send
-from rts_server.engine.server import Server
 from rts_server.files.uploads import Uploads
 from rts_server.namespaces.answer import Answer, DurableAnswer, command
-from rts_server.namespaces.base import Namespace
-from rts_server.namespaces.connections import Connections
+from rts_server.namespaces.base import Namespace, NamespaceContext
 from rts_server.namespaces.session import Session
 from rts_server.namespaces.session_start import SessionStart
 from rts_server.protocol import commands, cursor
@@ -23,20 +20,15 @@ from rts_server.rooms.memberships import Memberships
 from rts_server.rooms.messages import Messages
 from rts_server.rooms.rooms import Rooms
 from rts_server.views.history import History
-from rts_server.views.inbox import InboxReader
 from rts_server.views.member_list import MemberList
 from rts_server.views.sync import SyncReader
 from rts_server.views.unread import UnreadPublisher
 
-NEVER_STORED = errors.NeverStored()
-NOT_THE_CLIENTS = errors.Forbidden("Rooms of an external_id are made by the operator.")
-
 
 @dataclass(frozen=True)
 class ChatReads:
-    """What the commands read."""
+    """The read models that the commands use."""
 
-    inboxes: InboxReader
     history: History
     members: MemberList
     sync: SyncReader
@@ -44,7 +36,7 @@ class ChatReads:
 
 @dataclass(frozen=True)
 class ChatWrites:
-    """What the commands append."""
+    """The domain commands that append to room logs, and what follows from them."""
 
     rooms: Rooms
     memberships: Memberships
@@ -54,19 +46,18 @@ class ChatWrites:
 
 
 class ChatNamespace(Namespace):
-    """Rooms, members and messages."""
+    """Rooms, members, messages and files. One method per command."""
 
     def __init__(
         self,
-        settings: Settings,
-        server: Server,
-        connections: Connections,
-        greeting: SessionStart,
+        context: NamespaceContext,
+        *,
+        session_start: SessionStart,
         writes: ChatWrites,
         reads: ChatReads,
     ) -> None:
-        super().__init__("/chat", settings, server, connections, reads.inboxes)
-        self._greeting = greeting
+        super().__init__("/chat", context)
+        self._session_start = session_start
         self._rooms = writes.rooms
         self._memberships = writes.memberships
         self._messages = writes.messages
@@ -78,7 +69,7 @@ class ChatNamespace(Namespace):
         self._listeners: dict[Session, Listener] = {}
 
     async def opened(self, session: Session) -> None:
-        """session.ready, what was missed, then live; all rooms of the user at once."""
+        """Write session.ready, then the missed events of each room, then live events (D4)."""
         listener = Listener(
             session.user_id,
             session.out.write,
@@ -87,71 +78,73 @@ class ChatNamespace(Namespace):
             self._connections.rooms(session.eio_sid),
         )
         self._listeners[session] = listener
-        await self._greeting.open(session, listener)
+        await self._session_start.open(session, listener)
 
     def closed(self, session: Session) -> None:
-        """Nothing of the session is left behind."""
+        """Unsubscribe the session from everything."""
         if listener := self._listeners.pop(session, None):
-            self._greeting.leave(listener)
+            self._session_start.leave(listener)
 
     # Rooms
 
     @command("room.create", commands.RoomCreate)
-    async def room_create(self, session: Session, asked: dict[str, Any]) -> Answer:
-        """Create a room, or get the one that is there under the same key.
+    async def room_create(self, session: Session, payload: dict[str, Any]) -> Answer:
+        """Create a room, or return the existing one with the same key.
 
-        Business keys are the operator's: refused before anything is looked up, so that the answer
-        tells nothing.
+        An `external_id` may be reserved to the operator. Then it is refused before any lookup, so
+        that the answer does not reveal whether the room exists (A4).
         """
-        if "external_id" in asked and self._settings.client_external_ids == "off":
-            raise NOT_THE_CLIENTS
-        room_id, created, done = await self._rooms.create(session.identity, asked)
-        room = await self._shown(session, room_id)
+        if "external_id" in payload and self._settings.client_external_ids == "off":
+            raise errors.Forbidden("Rooms of an external_id are made by the operator.")
+        room_id, created, done = await self._rooms.create(session.identity, payload)
+        room = await self._room_view(session, room_id)
         return DurableAnswer({"room": room, "created": created}, done.fate)
 
     @command("room.get", commands.RoomGet)
-    async def room_get(self, session: Session, asked: dict[str, Any]) -> Answer:
-        """One room, as it is to the user."""
-        await self._must_be_in(session, asked["room_id"])
-        return {"room": await self._shown(session, asked["room_id"])}
+    async def room_get(self, session: Session, payload: dict[str, Any]) -> Answer:
+        """Return one room as the user sees it."""
+        await self._require_member(session, payload["room_id"])
+        return {"room": await self._room_view(session, payload["room_id"])}
 
     @command("room.list", commands.RoomList)
-    async def room_list(self, session: Session, asked: dict[str, Any]) -> Answer:
-        """The rooms of the user by last activity, and his totals."""
+    async def room_list(self, session: Session, payload: dict[str, Any]) -> Answer:
+        """Return a page of the user's rooms by last activity, and their unread totals."""
         return await self._inboxes.page(
-            session.user_id, asked["limit"], asked.get("cursor"), hidden=asked["hidden"]
+            session.user_id, payload["limit"], payload.get("cursor"), hidden=payload["hidden"]
         )
 
     @command("room.update", commands.RoomUpdate)
-    async def room_update(self, session: Session, asked: dict[str, Any]) -> Answer:
-        """Another name or metadata, or frozen: then only owners and admins write."""
-        room_id = asked.pop("room_id")
-        await self._must_be_in(session, room_id)
-        done = await self._rooms.update(room_id, session.user_id, asked)
-        return DurableAnswer({"room": await self._shown(session, room_id)}, done.fate)
+    async def room_update(self, session: Session, payload: dict[str, Any]) -> Answer:
+        """Change name or metadata, or freeze: then only owners and admins may write."""
+        room_id = payload.pop("room_id")
+        await self._require_member(session, room_id)
+        done = await self._rooms.update(room_id, session.user_id, payload)
+        return DurableAnswer({"room": await self._room_view(session, room_id)}, done.fate)
 
     @command("room.leave", commands.RoomLeave)
-    async def room_leave(self, session: Session, asked: dict[str, Any]) -> Answer:
-        """Go by oneself; who is in no such room has left it."""
-        room_id, user_id = asked["room_id"], session.user_id
-        if await self._is_in(session, room_id):
-            done = await self._memberships.leave(room_id, user_id, asked.get("new_owner"))
+    async def room_leave(self, session: Session, payload: dict[str, Any]) -> Answer:
+        """Leave a room. Idempotent: leaving a room one is not in succeeds."""
+        room_id, user_id = payload["room_id"], session.user_id
+        if await self._is_member(session, room_id):
+            done = await self._memberships.leave(room_id, user_id, payload.get("new_owner"))
         else:
             done = self._memberships.already_left(room_id, user_id)
         return DurableAnswer({}, done.fate)
 
     @command("room.hide", commands.RoomHide)
-    async def room_hide(self, session: Session, asked: dict[str, Any]) -> Answer:
-        """Leave the room out of one's list until a new message of another."""
-        return await self._set(session, asked.pop("room_id"), asked)
+    async def room_hide(self, session: Session, payload: dict[str, Any]) -> Answer:
+        """Hide a room from the user's list until somebody else sends a message."""
+        return await self._update_settings(session, payload.pop("room_id"), payload)
 
     @command("room.mute", commands.RoomMute)
-    async def room_mute(self, session: Session, asked: dict[str, Any]) -> Answer:
-        """Leave the room out of one's totals."""
-        return await self._set(session, asked.pop("room_id"), asked)
+    async def room_mute(self, session: Session, payload: dict[str, Any]) -> Answer:
+        """Leave a room out of the user's unread totals."""
+        return await self._update_settings(session, payload.pop("room_id"), payload)
 
-    async def _set(self, session: Session, room_id: str, settings: dict[str, bool]) -> Answer:
-        await self._must_be_in(session, room_id)
+    async def _update_settings(
+        self, session: Session, room_id: str, settings: dict[str, bool]
+    ) -> Answer:
+        await self._require_member(session, room_id)
         done = await self._rooms.change_settings(room_id, session.user_id, settings)
         self._unread.publish_soon(session.user_id, room_id)
         return DurableAnswer({}, done.fate)
@@ -159,11 +152,11 @@ class ChatNamespace(Namespace):
     # Members
 
     @command("member.add", commands.MemberAdd)
-    async def member_add(self, session: Session, asked: dict[str, Any]) -> Answer:
-        """Add users to a group; those who are members already stay as they are."""
-        room_id, wanted = asked["room_id"], list(dict.fromkeys(asked["user_ids"]))
-        await self._must_be_in(session, room_id)
-        done = await self._memberships.add(room_id, session.user_id, wanted, asked["role"])
+    async def member_add(self, session: Session, payload: dict[str, Any]) -> Answer:
+        """Add users to a group; existing members are left as they are."""
+        room_id, wanted = payload["room_id"], list(dict.fromkeys(payload["user_ids"]))
+        await self._require_member(session, room_id)
+        done = await self._memberships.add(room_id, session.user_id, wanted, payload["role"])
         added = set(done.picked("join"))
         members = await self._members.for_member(room_id, session.user_id)
         data = {
@@ -173,19 +166,19 @@ class ChatNamespace(Namespace):
         return DurableAnswer(data, done.fate)
 
     @command("member.remove", commands.MemberRemove)
-    async def member_remove(self, session: Session, asked: dict[str, Any]) -> Answer:
-        """Remove users from a group; those who are no members are passed over."""
-        room_id, wanted = asked["room_id"], list(dict.fromkeys(asked["user_ids"]))
-        await self._must_be_in(session, room_id)
+    async def member_remove(self, session: Session, payload: dict[str, Any]) -> Answer:
+        """Remove users from a group; users who are not members are ignored."""
+        room_id, wanted = payload["room_id"], list(dict.fromkeys(payload["user_ids"]))
+        await self._require_member(session, room_id)
         done = await self._memberships.remove(room_id, session.user_id, wanted)
         return DurableAnswer({"removed": list(done.picked("go"))}, done.fate)
 
     @command("member.update", commands.MemberUpdate)
-    async def member_update(self, session: Session, asked: dict[str, Any]) -> Answer:
-        """Another role for a member."""
-        room_id, user_id = asked["room_id"], asked["user_id"]
-        await self._must_be_in(session, room_id)
-        done = await self._memberships.set_role(room_id, session.user_id, user_id, asked["role"])
+    async def member_update(self, session: Session, payload: dict[str, Any]) -> Answer:
+        """Change the role of a member."""
+        room_id, user_id = payload["room_id"], payload["user_id"]
+        await self._require_member(session, room_id)
+        done = await self._memberships.set_role(room_id, session.user_id, user_id, payload["role"])
         members = await self._members.for_member(room_id, session.user_id)
         member = next((one for one in members if one["user_id"] == user_id), None)
         if member is None:
@@ -193,139 +186,148 @@ class ChatNamespace(Namespace):
         return DurableAnswer({"member": member}, done.fate)
 
     @command("member.list", commands.MemberList)
-    async def member_list(self, session: Session, asked: dict[str, Any]) -> Answer:
-        """The members of a room, in order of user id."""
-        await self._must_be_in(session, asked["room_id"])
-        after = cursor.decode(asked["cursor"], str)[0] if "cursor" in asked else ""
-        members = await self._members.for_member(asked["room_id"], session.user_id)
-        return cursor.page(members, "members", "user_id", after, asked["limit"])
+    async def member_list(self, session: Session, payload: dict[str, Any]) -> Answer:
+        """Return a page of the members of a room, in order of user id."""
+        await self._require_member(session, payload["room_id"])
+        after = cursor.decode(payload["cursor"], str)[0] if "cursor" in payload else ""
+        members = await self._members.for_member(payload["room_id"], session.user_id)
+        return cursor.page(members, "members", "user_id", after, payload["limit"])
 
     # Messages
 
     @command("message.send", commands.MessageSend)
-    async def message_send(self, session: Session, asked: dict[str, Any]) -> Answer:
-        """Send a message: heard at once, `queued` when no single failure can lose it."""
-        room_id = asked["room_id"]
-        await self._must_be_in(session, room_id)
-        send = self._send_files if asked.get("attachments") else self._messages.send
-        done = await send(room_id, session.user_id, asked)
+    async def message_send(self, session: Session, payload: dict[str, Any]) -> Answer:
+        """Send a message: delivered at once, `queued` when no single failure loses it (D1)."""
+        room_id = payload["room_id"]
+        await self._require_member(session, room_id)
+        send = self._send_files if payload.get("attachments") else self._messages.send
+        done = await send(room_id, session.user_id, payload)
         appended = done.appended
         assert appended is not None
         if appended.status == "failed":
-            raise NEVER_STORED
+            raise errors.NeverStored()
         moved = (session.user_id, *appended.unhid) if appended.read_on else appended.unhid
         for user_id in moved:
             self._unread.publish_soon(user_id, room_id)
-        data = {"message_id": done.request_id, "client_msg_id": asked["client_msg_id"]}
-        late = self._late(session, room_id, data, done)
-        return DurableAnswer(data, done.fate, late, NEVER_STORED, done.shown)
+        data = {"message_id": done.request_id, "client_msg_id": payload["client_msg_id"]}
+        late = self._status_update(session, room_id, data, done)
+        return DurableAnswer(data, done.fate, late, errors.NeverStored, done.shown)
 
-    def _late(
+    def _status_update(
         self, session: Session, room_id: str, data: dict[str, Any], done: PendingWrite
     ) -> Callable[[str], Coroutine[Any, Any, None]]:
-        """`message.status` once what was acked `accepted` is queued; once, however often sent."""
+        """Return what sends `message.status` when a message acked `accepted` becomes `queued`.
 
-        async def tell(fate: str) -> None:
-            if fate == "queued" and done.tells():
-                status = data | {"status": fate}
+        It is sent once, however often the client retried.
+        """
+
+        async def send_status(durability: str) -> None:
+            if durability == "queued" and done.tells():
+                status = data | {"status": durability}
                 self._messages.publish_status(room_id, session.user_id, status)
 
-        return tell
+        return send_status
 
-    async def _send_files(self, room_id: str, user_id: str, asked: dict[str, Any]) -> PendingWrite:
-        """Appended, its files bound to it before; or found, when they went with it since."""
-        ids = asked["attachments"]
-        message_id = keys.message_id(room_id, user_id, asked["client_msg_id"])
+    async def _send_files(
+        self, room_id: str, user_id: str, payload: dict[str, Any]
+    ) -> PendingWrite:
+        """Bind the files to the message, then append it.
+
+        Binding comes first: a message must never refer to a file that another message took. If the
+        files are bound to this very message already, this is a retry, and the append is looked up.
+        """
+        ids = payload["attachments"]
+        message_id = keys.message_id(room_id, user_id, payload["client_msg_id"])
         cited = await self._uploads.bind(room_id, user_id, message_id, ids)
         if cited is None:
             named = [{"attachment_id": one} for one in ids]
             return await self._messages.first_result(
-                room_id, user_id, asked | {"attachments": named}
+                room_id, user_id, payload | {"attachments": named}
             )
-        return await self._messages.send(room_id, user_id, asked | {"attachments": cited})
+        return await self._messages.send(room_id, user_id, payload | {"attachments": cited})
 
     @command("message.edit", commands.MessageEdit)
-    async def message_edit(self, session: Session, asked: dict[str, Any]) -> Answer:
-        """Change one's own message."""
-        room_id, message_id = asked.pop("room_id"), asked.pop("message_id")
-        await self._must_be_in(session, room_id)
-        message, done = await self._messages.edit(room_id, session.user_id, message_id, asked)
-        return DurableAnswer({"message": message}, done.fate, place=done.changed)
+    async def message_edit(self, session: Session, payload: dict[str, Any]) -> Answer:
+        """Edit one's own message."""
+        room_id, message_id = payload.pop("room_id"), payload.pop("message_id")
+        await self._require_member(session, room_id)
+        message, done = await self._messages.edit(room_id, session.user_id, message_id, payload)
+        return DurableAnswer({"message": message}, done.fate, position=done.changed)
 
     @command("message.delete", commands.MessageDelete)
-    async def message_delete(self, session: Session, asked: dict[str, Any]) -> Answer:
-        """Delete one's own message, or as owner or admin any."""
-        room_id = asked["room_id"]
-        await self._must_be_in(session, room_id)
-        message, done = await self._messages.delete(room_id, session.user_id, asked["message_id"])
-        return DurableAnswer({"message": message}, done.fate, place=done.changed)
+    async def message_delete(self, session: Session, payload: dict[str, Any]) -> Answer:
+        """Delete one's own message, or any as an owner or admin."""
+        room_id = payload["room_id"]
+        await self._require_member(session, room_id)
+        message, done = await self._messages.delete(room_id, session.user_id, payload["message_id"])
+        return DurableAnswer({"message": message}, done.fate, position=done.changed)
 
     @command("message.react", commands.MessageReact)
-    async def message_react(self, session: Session, asked: dict[str, Any]) -> Answer:
-        """A reaction comes or goes."""
-        room_id = asked["room_id"]
-        await self._must_be_in(session, room_id)
+    async def message_react(self, session: Session, payload: dict[str, Any]) -> Answer:
+        """Add or remove a reaction."""
+        room_id = payload["room_id"]
+        await self._require_member(session, room_id)
         message, done = await self._messages.react(
-            room_id, session.user_id, asked["message_id"], asked["emoji"], on=asked["on"]
+            room_id, session.user_id, payload["message_id"], payload["emoji"], on=payload["on"]
         )
-        return DurableAnswer({"message": message}, done.fate, place=done.changed)
+        return DurableAnswer({"message": message}, done.fate, position=done.changed)
 
     @command("message.list", commands.MessageList)
-    async def message_list(self, session: Session, asked: dict[str, Any]) -> Answer:
-        """A page of history, ascending by seq."""
-        room_id = asked["room_id"]
-        await self._must_be_in(session, room_id)
-        messages, more = await self._history.list_page(room_id, session.user_id, asked)
+    async def message_list(self, session: Session, payload: dict[str, Any]) -> Answer:
+        """Return a page of history, ascending by seq."""
+        room_id = payload["room_id"]
+        await self._require_member(session, room_id)
+        messages, more = await self._history.list_page(room_id, session.user_id, payload)
         return {"messages": messages, "has_more": more}
 
     @command("message.get", commands.MessageGet)
-    async def message_get(self, session: Session, asked: dict[str, Any]) -> Answer:
-        """One message in its newest state."""
-        room_id = asked["room_id"]
-        await self._must_be_in(session, room_id)
-        message = await self._history.message(room_id, session.user_id, asked["message_id"])
+    async def message_get(self, session: Session, payload: dict[str, Any]) -> Answer:
+        """Return the newest version of one message."""
+        room_id = payload["room_id"]
+        await self._require_member(session, room_id)
+        message = await self._history.message(room_id, session.user_id, payload["message_id"])
         return {"message": message}
 
     # Files
 
     @command("upload.request", commands.UploadRequest)
-    async def upload_request(self, session: Session, asked: dict[str, Any]) -> Answer:
-        """A signed form for one file, for who may write in the room."""
-        room_id = asked.pop("room_id")
-        await self._must_be_in(session, room_id)
-        room = await self._shown(session, room_id)
+    async def upload_request(self, session: Session, payload: dict[str, Any]) -> Answer:
+        """Return a presigned upload form for one file, to members who may send."""
+        room_id = payload.pop("room_id")
+        await self._require_member(session, room_id)
+        room = await self._room_view(session, room_id)
         if not may_send(room["role"], frozen=room["frozen"]):
             raise errors.Forbidden()
-        return await self._uploads.request(room_id, session.user_id, asked)
+        return await self._uploads.request(room_id, session.user_id, payload)
 
     @command("upload.complete", commands.UploadComplete)
-    async def upload_complete(self, session: Session, asked: dict[str, Any]) -> Answer:
-        """The file is there: it is verified, and can be cited in a message."""
-        room_id = asked["room_id"]
-        await self._must_be_in(session, room_id)
-        done = await self._uploads.complete(room_id, session.user_id, asked["attachment_id"])
+    async def upload_complete(self, session: Session, payload: dict[str, Any]) -> Answer:
+        """Verify an uploaded file, so that a message can attach it."""
+        room_id = payload["room_id"]
+        await self._require_member(session, room_id)
+        done = await self._uploads.complete(room_id, session.user_id, payload["attachment_id"])
         return {"attachment": done}
 
     @command("upload.url", commands.UploadUrl)
-    async def upload_url(self, session: Session, asked: dict[str, Any]) -> Answer:
-        """Where to download a file of a message, for who is a member now."""
-        room_id, attachment_id = asked["room_id"], asked["attachment_id"]
-        await self._must_be_in(session, room_id)
-        message = await self._history.message(room_id, session.user_id, asked["message_id"])
+    async def upload_url(self, session: Session, payload: dict[str, Any]) -> Answer:
+        """Return a download URL for a file of a message, to current members only (A6)."""
+        room_id, attachment_id = payload["room_id"], payload["attachment_id"]
+        await self._require_member(session, room_id)
+        message = await self._history.message(room_id, session.user_id, payload["message_id"])
         for attachment in message["attachments"]:
             if attachment["attachment_id"] == attachment_id:
                 return await self._uploads.download_url(room_id, attachment)
         raise errors.NotFound()
 
     @command("sync", commands.Sync)
-    async def sync(self, session: Session, asked: dict[str, Any]) -> Answer:
-        """What was missed since the cursors, from the hot log."""
-        cursors = {room_id: (c[0], c[1]) for room_id, c in asked["cursors"].items()}
+    async def sync(self, session: Session, payload: dict[str, Any]) -> Answer:
+        """Return the events after the cursors, from the hot log."""
+        cursors = {room_id: (c[0], c[1]) for room_id, c in payload["cursors"].items()}
         return {"rooms": await self._sync.events_since(session.user_id, cursors)}
 
-    # What several commands need
+    # Shared by several commands
 
-    async def _shown(self, session: Session, room_id: str) -> dict[str, Any]:
+    async def _room_view(self, session: Session, room_id: str) -> dict[str, Any]:
         shown = await self._inboxes.read_room(session.user_id, room_id, self._rooms.warm)
         if not shown.rows:
             raise errors.NotFound()

@@ -1,4 +1,4 @@
-"""Connections and the tokens they live by: one user each, closed a while after the token ends."""
+"""The connections of this instance and their tokens: one user each, closed when the token ends."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from rts_server.realtime.control_channel import ControlChannel
 
 log = logging.getLogger(__name__)
 
-LINES = 200
+LOGGED_ENDS_PER_SECOND = 200
 """Connections per second whose end is logged."""
-LONGEST = 86_400.0
-"""Seconds that one timer may run; longer tokens are looked at again."""
+MAX_TIMER_SECONDS = 86_400.0
+"""Seconds that one timer runs at most; for a token that lives longer it is armed again."""
 
 
 @dataclass(slots=True)
@@ -38,140 +38,155 @@ class _Connection:
 
 
 class Connections:
-    """By Engine.IO session: all namespaces of a connection share one user and one newest token.
+    """The connections that are in a namespace, by their Engine.IO id.
 
-    A user is online while one of his connections is in any namespace. `buckets`: what they and
-    their users have taken, where rates are `limited`.
+    All namespaces of a connection share one user and one token, the newest that was sent. A user is
+    online while one of their connections is in any namespace.
+
+    Attributes:
+        tokens: Verifies tokens.
+        limited: Whether rates and the number of connections are limited.
+        buckets: What connections and users have taken of the rates.
+        cap: The limit of connections per user.
     """
 
     def __init__(
         self,
         settings: Settings,
         server: Server,
-        online: ConnectionCounts,
+        *,
+        connection_counts: ConnectionCounts,
         tokens: Tokens,
         revocations: Revocations,
-        everywhere: ControlChannel,
+        control_channel: ControlChannel,
     ) -> None:
         self.tokens = tokens
         self._grace = settings.expiry_grace
         self._revocations = revocations
-        revocations.told = self.revoked
         self._server = server
-        self._online = online
-        self._known: dict[str, _Connection] = {}
-        self.cap = ConnectionCap(settings.user_connections, online, server, everywhere)
+        self._counts = connection_counts
+        self._connections: dict[str, _Connection] = {}
+        self.cap = ConnectionCap(
+            settings.user_connections, connection_counts, server, control_channel
+        )
         self.limited = settings.limited
         self.buckets = Buckets(parse(settings.rates))
-        if settings.limited:
-            online.counted = self.cap.counted
-            server.eio.junk = self.erred
-        self._flow = LineRate(LINES)
+        self._logged_ends = LineRate(LOGGED_ENDS_PER_SECOND)
 
     def enter(self, eio_sid: str, namespace: str, identity: Identity) -> str:
-        """A namespace was connected with a token; the connection's id, which is that of
-        `session.ready` and of the log. Raises Forbidden for another user.
+        """Add a namespace to a connection; return the connection's id in `session.ready` and logs.
+
+        Raises:
+            Unauthorized: The token was revoked.
+            Forbidden: The connection belongs to another user.
         """
-        self.present(eio_sid, identity)
-        known = self._known[eio_sid]
-        known.namespaces.add(namespace)
-        return known.session_id
+        self.update_token(eio_sid, identity)
+        connection = self._connections[eio_sid]
+        connection.namespaces.add(namespace)
+        return connection.session_id
 
     def namespaces(self, eio_sid: str) -> set[str]:
-        """The namespaces a connection is in; the set changes with them."""
-        return self._known[eio_sid].namespaces
+        """Return the live set of namespaces that a connection is in."""
+        return self._connections[eio_sid].namespaces
 
     def rooms(self, eio_sid: str) -> set[str]:
-        """The rooms a connection hears; empty outside `/chat`, and where it is gone."""
-        known = self._known.get(eio_sid)
-        return known.rooms if known else set()
+        """Return the rooms a connection is subscribed to; empty outside `/chat`."""
+        connection = self._connections.get(eio_sid)
+        return connection.rooms if connection else set()
 
-    async def may_be_judged(self) -> None:
-        """Wait for the first look at the revocations: nobody enters before."""
+    async def revocations_loaded(self) -> None:
+        """Wait until the revocations were loaded: before, no token can be trusted (A3)."""
         if not self._revocations.known.is_set():
             await self._revocations.known.wait()
 
-    def present(self, eio_sid: str, identity: Identity) -> Identity:
-        """A token was shown; the identity that counts now.
+    def update_token(self, eio_sid: str, identity: Identity) -> Identity:
+        """Note a token that a connection sent; return the identity of its newest token.
 
-        Raises Unauthorized for one that was revoked, Forbidden for another user.
+        Raises:
+            Unauthorized: The token was revoked.
+            Forbidden: The connection belongs to another user.
         """
         self._revocations.check(identity)
-        known = self._known.get(eio_sid)
-        if known is None:
-            known = self._known[eio_sid] = _Connection(identity)
-            self._online.entered(identity.user_id, eio_sid)
+        connection = self._connections.get(eio_sid)
+        if connection is None:
+            connection = self._connections[eio_sid] = _Connection(identity)
+            self._counts.entered(identity.user_id, eio_sid)
             if self.limited:
                 self.cap.entered(identity.user_id, eio_sid)
-        elif known.identity.user_id != identity.user_id:
+        elif connection.identity.user_id != identity.user_id:
             raise errors.Forbidden("This connection belongs to another user.")
-        elif identity.issued_at >= known.identity.issued_at:
-            known.identity = identity
-        self._arm(eio_sid, known)
-        return known.identity
+        elif identity.issued_at >= connection.identity.issued_at:
+            connection.identity = identity
+        self._arm(eio_sid, connection)
+        return connection.identity
 
     def revoked(self, revoked: Revoked) -> None:
-        """Close those who came with a token that is void now. Never blocks."""
-        for eio_sid, known in list(self._known.items()):
-            if known.identity.issued_at <= revoked.get(known.identity.user_id, -1):
+        """Close the connections whose token was revoked (A3). Never blocks."""
+        for eio_sid, connection in list(self._connections.items()):
+            if connection.identity.issued_at <= revoked.get(connection.identity.user_id, -1):
                 self._server.close(eio_sid, "revoked")
 
     def close(self, user_id: str, code: str) -> None:
-        """Close every connection of a user. Never blocks."""
-        for eio_sid, known in list(self._known.items()):
-            if known.identity.user_id == user_id:
+        """Close every connection of a user with a reason of the protocol. Never blocks."""
+        for eio_sid, connection in list(self._connections.items()):
+            if connection.identity.user_id == user_id:
                 self._server.close(eio_sid, code)
 
-    def all(self) -> list[str]:
-        """Every connection that is in a namespace."""
-        return list(self._known)
+    def eio_sids(self) -> list[str]:
+        """Return the ids of all connections that are in a namespace."""
+        return list(self._connections)
 
     def leave(self, eio_sid: str, namespace: str) -> None:
-        """A namespace was disconnected."""
-        known = self._known.get(eio_sid)
-        if known is None:
+        """Remove a namespace from a connection; the last one ends it for its user."""
+        connection = self._connections.get(eio_sid)
+        if connection is None:
             return
-        known.namespaces.discard(namespace)
-        if not known.namespaces:
-            del self._known[eio_sid]
-            self._online.left(known.identity.user_id, eio_sid)
-            self.cap.left(known.identity.user_id, eio_sid)
-            if known.timer is not None:
-                known.timer.cancel()
-            self._tell(eio_sid, known)
+        connection.namespaces.discard(namespace)
+        if not connection.namespaces:
+            del self._connections[eio_sid]
+            self._counts.left(connection.identity.user_id, eio_sid)
+            self.cap.left(connection.identity.user_id, eio_sid)
+            if connection.timer is not None:
+                connection.timer.cancel()
+            self._log_end(eio_sid, connection)
             self._server.expect_connect(eio_sid)
 
-    def _tell(self, eio_sid: str, known: _Connection) -> None:
-        """A connection is one line of the log, at its end; `closed_as` if the server ended it."""
-        if not self._flow.admits():
+    def _log_end(self, eio_sid: str, connection: _Connection) -> None:
+        """Log the end of a connection; `closed_as` is set if the server ended it."""
+        if not self._logged_ends.admits():
             return
-        told = {
-            "session_id": known.session_id,
-            "user_id": known.identity.user_id,
-            "seconds": round(time.monotonic() - known.since, 1),
+        context = {
+            "session_id": connection.session_id,
+            "user_id": connection.identity.user_id,
+            "seconds": round(time.monotonic() - connection.since, 1),
             "closed_as": self._server.environ.get(eio_sid, {}).get(CLOSED_AS),
-            "not_said": self._flow.left_out(),
+            "not_said": self._logged_ends.left_out(),
         }
-        log.info("connection ended", extra=told)
+        log.info("connection ended", extra=context)
 
-    def erred(self, eio_sid: str) -> None:
-        """A connection did what only its own fault explains; again and again it is closed."""
+    def counted(self, user_id: str, here: list[str], everywhere: int) -> None:
+        """Apply the limit of connections per user to new counts; see `ConnectionCap.counted`."""
+        if self.limited:
+            self.cap.counted(user_id, here, everywhere)
+
+    def count_error(self, eio_sid: str) -> None:
+        """Count an error that is the client's fault; too many close its connection (R2)."""
         if self.limited and self.buckets.take("errors", eio_sid, asyncio.get_running_loop().time()):
             metrics.LIMITED.labels("errors").inc()
             self._server.close(eio_sid, "too_many_errors")
 
-    def _arm(self, eio_sid: str, known: _Connection) -> None:
-        if known.timer is not None:
-            known.timer.cancel()
-        left = min(known.identity.expires_at + self._grace - time.time(), LONGEST)
+    def _arm(self, eio_sid: str, connection: _Connection) -> None:
+        if connection.timer is not None:
+            connection.timer.cancel()
+        left = min(connection.identity.expires_at + self._grace - time.time(), MAX_TIMER_SECONDS)
         loop = asyncio.get_running_loop()
-        known.timer = loop.call_later(max(0.0, left), self._due, eio_sid)
+        connection.timer = loop.call_later(max(0.0, left), self._due, eio_sid)
 
     def _due(self, eio_sid: str) -> None:
-        known = self._known.get(eio_sid)
-        if known is None:
+        connection = self._connections.get(eio_sid)
+        if connection is None:
             return
-        if time.time() < known.identity.expires_at + self._grace:
-            self._arm(eio_sid, known)
+        if time.time() < connection.identity.expires_at + self._grace:
+            self._arm(eio_sid, connection)
         else:
             self._server.close(eio_sid, "token_expired")

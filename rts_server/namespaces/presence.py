@@ -1,4 +1,4 @@
-"""`/presence`: who is here, and who is typing."""
+"""`/presence`: presence of users, and typing."""
 
 from __future__ import annotations
 
@@ -6,46 +6,45 @@ from collections.abc import Mapping
 from typing import Any
 
 from rts_server import errors, metrics
-from rts_server.config import Settings
-from rts_server.engine.server import Server
 from rts_server.namespaces.answer import Answer, command
-from rts_server.namespaces.base import Namespace
-from rts_server.namespaces.connections import Connections
+from rts_server.namespaces.base import Namespace, NamespaceContext
 from rts_server.namespaces.session import Session
 from rts_server.presence.presences import PresenceStore
 from rts_server.presence.scripts import Presence
 from rts_server.presence.watches import PresenceWatch, PresenceWatches
 from rts_server.protocol import commands
 from rts_server.rooms.typing import TypingPublisher
-from rts_server.views.inbox import InboxReader
+from rts_server.runtime.load_shedding import LoadShedding
 
 
 class PresenceNamespace(Namespace):
-    """Nothing here is stored, and it is dropped first when there is too much to do."""
+    """Nothing here is stored, and it is dropped first under load (E5)."""
 
     def __init__(
         self,
-        settings: Settings,
-        server: Server,
-        connections: Connections,
-        inboxes: InboxReader,
+        context: NamespaceContext,
+        *,
         typing: TypingPublisher,
-        parts: tuple[PresenceStore, PresenceWatches],
+        presences: PresenceStore,
+        watches: PresenceWatches,
+        load_shedding: LoadShedding,
     ) -> None:
-        super().__init__("/presence", settings, server, connections, inboxes)
+        super().__init__("/presence", context)
         self._typing = typing
-        self._presences, self._watches = parts
+        self._presences = presences
+        self._watches = watches
+        self._load_shedding = load_shedding
         self._watching: dict[Session, PresenceWatch] = {}
 
     def closed(self, session: Session) -> None:
-        """A watch ends with its socket."""
+        """End the watch of the session."""
         if watch := self._watching.pop(session, None):
             self._watches.end(watch)
 
-    async def too_fast(
+    async def rate_limited(
         self, rate: str, session: Session, refusal: errors.RateLimited
     ) -> Answer | errors.Refusal:
-        """Typing and one's own presence are dropped with ok; all commands together are not."""
+        """Answer typing and presence updates above their rate with ok, and drop them."""
         if rate == "typing":
             return {}
         if rate != "presence":
@@ -54,54 +53,54 @@ class PresenceNamespace(Namespace):
         return {"presence": found[session.user_id].shown(session.user_id)}
 
     @command("presence.set", commands.PresenceSet)
-    async def presence_set(self, session: Session, asked: dict[str, Any]) -> Answer:
-        """Online or away, and a status text, for all devices of the user."""
-        text = (asked["status_text"] or "") if "status_text" in asked else None
-        presence = await self._presences.set(session.user_id, asked["state"], text)
+    async def presence_set(self, session: Session, payload: dict[str, Any]) -> Answer:
+        """Set online or away and a status text, for all devices of the user."""
+        text = (payload["status_text"] or "") if "status_text" in payload else None
+        presence = await self._presences.set(session.user_id, payload["state"], text)
         return {"presence": presence.shown(session.user_id)}
 
     @command("presence.query", commands.PresenceQuery)
-    async def presence_query(self, session: Session, asked: dict[str, Any]) -> Answer:
-        """How some users are, once."""
-        wanted = list(dict.fromkeys(asked["user_ids"]))
-        met = await self._inboxes.share_room(session.user_id, wanted)
-        return {"presences": shown(wanted, await self._presences.read(met))}
+    async def presence_query(self, session: Session, payload: dict[str, Any]) -> Answer:
+        """Return the presence of some users."""
+        requested = list(dict.fromkeys(payload["user_ids"]))
+        visible = await self._inboxes.share_room(session.user_id, requested)
+        return {"presences": shown(requested, await self._presences.read(visible))}
 
     @command("presence.watch", commands.PresenceWatch)
-    async def presence_watch(self, session: Session, asked: dict[str, Any]) -> Answer:
-        """How some users are, and from now on every change, until the socket ends."""
-        wanted = list(dict.fromkeys(asked["user_ids"]))
-        if session.closed:  # what was asked just before the end may come behind it
-            return {"presences": shown(wanted, {})}
+    async def presence_watch(self, session: Session, payload: dict[str, Any]) -> Answer:
+        """Return the presence of some users and send every change until the session ends."""
+        requested = list(dict.fromkeys(payload["user_ids"]))
+        if session.closed:  # a command may be executed after its session ended
+            return {"presences": shown(requested, {})}
         watch = self._watching.get(session)
         if watch is None:
             watch = self._watching[session] = PresenceWatch(session.user_id, session.out.spare)
-        return {"presences": shown(wanted, await self._watches.watch(watch, wanted))}
+        return {"presences": shown(requested, await self._watches.watch(watch, requested))}
 
     @command("typing.start", commands.RoomGet)
-    async def typing_start(self, session: Session, asked: dict[str, Any]) -> Answer:
-        """The user types; to be said again within 8 s while he does."""
-        return await self._set(session, asked["room_id"], on=True)
+    async def typing_start(self, session: Session, payload: dict[str, Any]) -> Answer:
+        """Report that the user types; the client repeats it within 8 s while they do (E4)."""
+        return await self._set_typing(session, payload["room_id"], on=True)
 
     @command("typing.stop", commands.RoomGet)
-    async def typing_stop(self, session: Session, asked: dict[str, Any]) -> Answer:
-        """The user types no more."""
-        return await self._set(session, asked["room_id"], on=False)
+    async def typing_stop(self, session: Session, payload: dict[str, Any]) -> Answer:
+        """Report that the user stopped typing."""
+        return await self._set_typing(session, payload["room_id"], on=False)
 
-    async def _set(self, session: Session, room_id: str, *, on: bool) -> Answer:
-        if self._server.pressure.high:
+    async def _set_typing(self, session: Session, room_id: str, *, on: bool) -> Answer:
+        if self._load_shedding.high:
             metrics.SHED.labels("typing").inc()
             return {}
-        await self._must_be_in(session, room_id)
+        await self._require_member(session, room_id)
         self._typing.set_typing(room_id, session.user_id, on=on)
         return {}
 
 
-def shown(wanted: list[str], found: Mapping[str, Presence]) -> list[dict[str, Any]]:
-    """One for each asked for; whom one may not see is like who is not there."""
+def shown(requested: list[str], found: Mapping[str, Presence]) -> list[dict[str, Any]]:
+    """Return one entry per requested user; hidden and unknown users look alike (A4)."""
     return [
         found[user_id].shown(user_id)
         if user_id in found
         else {"user_id": user_id, "error": "not_found"}
-        for user_id in wanted
+        for user_id in requested
     ]

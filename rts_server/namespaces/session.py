@@ -1,4 +1,4 @@
-"""A connection to one namespace: who it is, what it has asked, and whether it may speak yet."""
+"""The state of one connection in one namespace."""
 
 from __future__ import annotations
 
@@ -16,18 +16,40 @@ from rts_server.runtime.lazy_event import LazyEvent
 
 @dataclass(eq=False, slots=True)
 class QueuedCommand:
-    """A command in the line of its connection; `at` in loop time. `accepted`: so it was answered,
-    before it was known what becomes of it.
+    """A command that waits for its turn, or for the durability of what it appended.
+
+    Attributes:
+        frame: The packet of the client.
+        received_at: Loop time at which it arrived.
+        acked: Whether it was answered with `accepted`, before its durability was known.
     """
 
     frame: Frame
-    at: float
-    accepted: bool = False
+    received_at: float
+    acked: bool = False
 
 
 @dataclass(eq=False, slots=True)
 class Session:
-    """Commands of a session are applied one at a time, in the order of arrival."""
+    """One connection in one namespace. Its commands are executed one at a time, in order.
+
+    What only a busy session needs (`queue`, `worker`) is made for its first command and dropped
+    after its last one: most sessions are idle most of the time.
+
+    Attributes:
+        sid: The id of python-socketio.
+        eio_sid: The id of the Engine.IO connection, shared by all namespaces.
+        identity: The newest token's user.
+        cursors: Room id → (epoch, offset) up to which the client has the room.
+        receipts: Room id → (read_seq, delivered_seq) that the client repeats.
+        session_id: The id in `session.ready` and in the log.
+        out: The packets of the connection.
+        ready: Set when commands may be executed; in `/chat`, when `session.ready` is written.
+        opening: The task that opens the session, while it does.
+        unanswered: Commands that were queued and have no ack yet.
+        all_answered: Exists while the session is draining; set when nothing is unanswered.
+        connected: Whether the CONNECT packet was sent.
+    """
 
     sid: str
     eio_sid: str
@@ -36,23 +58,22 @@ class Session:
     receipts: dict[str, tuple[int, int]]
     session_id: str
     out: OutgoingQueue
-    line: deque[QueuedCommand] | None = None
-    ready: LazyEvent = field(default_factory=LazyEvent)
+    queue: deque[QueuedCommand] | None = None
     worker: asyncio.Task[None] | None = None
     deadline: Deadline = field(default_factory=Deadline)
+    ready: LazyEvent = field(default_factory=LazyEvent)
     opening: asyncio.Task[None] | None = None
     unanswered: int = 0
-    last_answer: asyncio.Event | None = None
-    """Set when nothing is unanswered any more; while it is there no further command is taken."""
+    all_answered: asyncio.Event | None = None
     connected: bool = False
     closed: bool = False
 
     @property
     def user_id(self) -> str:
-        """Whose session it is."""
+        """The user the session belongs to."""
         return self.identity.user_id
 
     @property
-    def named(self) -> dict[str, Any]:
-        """What names it in the log."""
+    def log_context(self) -> dict[str, Any]:
+        """The fields that identify the session in log lines."""
         return {"session_id": self.session_id, "user_id": self.user_id}

@@ -34,18 +34,18 @@ class SessionStart:
     def __init__(
         self,
         settings: Settings,
-        hearing: Subscriptions,
+        *,
+        subscriptions: Subscriptions,
         inboxes: InboxReader,
-        writes: tuple[ReceiptWriter, UnreadPublisher],
+        receipts: ReceiptWriter,
+        unread: UnreadPublisher,
     ) -> None:
-        self._receipts, self._unread = writes
+        self._receipts = receipts
+        self._unread = unread
         self._settings = settings
         self._limits = _limits(settings)
-        self._hearing = hearing
+        self._subscriptions = subscriptions
         self._inboxes = inboxes
-        hearing.added = self.added
-        hearing.removed = self.removed
-        hearing.changed = self.changed
 
     async def open(self, session: Session, listener: Listener) -> None:
         """Open until it works: CONNECT needs no Redis, temporary trouble only holds the session."""
@@ -54,27 +54,29 @@ class SessionStart:
             try:
                 return await self._open(session, listener)
             except (RedisError, OSError, errors.Unavailable) as error:
-                log.warning("session waits", extra={"error": type(error).__name__, **session.named})
+                log.warning(
+                    "session waits", extra={"error": type(error).__name__, **session.log_context}
+                )
             await asyncio.sleep(wait)
             wait = min(wait * 2, LONGEST_BACKOFF)
         return None
 
     async def _open(self, session: Session, listener: Listener) -> None:
         user_id = listener.user_id
-        await self._hearing.enter(listener)
+        await self._subscriptions.enter(listener)
         memberships, version = await self._inboxes.index(user_id)
-        self._hearing.seen(user_id, version)
+        self._subscriptions.seen(user_id, version)
         rooms = [membership.room_id for membership in memberships]
         cursors = standing_cursors(session.cursors, memberships)
-        replays = await self._hearing.join(listener, rooms, cursors)
+        replays = await self._subscriptions.join(listener, rooms, cursors)
         inside = {room_id: replay for room_id, replay in replays.items() if replay.start}
-        standings = [replay.standing for replay in inside.values()]
-        inbox = await self._inboxes.from_snapshots(user_id, list(inside), standings, partly=True)
+        snapshots = [replay.standing for replay in inside.values()]
+        inbox = await self._inboxes.from_snapshots(user_id, list(inside), snapshots, partly=True)
         if ahead := ahead_of(inbox, session.receipts):
             await self._repeat(user_id, ahead)
             inbox = await self._inboxes.read_rooms(user_id, rooms, partly=True)
         if session.closed:
-            self._hearing.leave(listener)
+            self._subscriptions.leave(listener)
             return
         limits = self._settings.limits
         heads = await self._inboxes.positions(inbox.rows, cursors)
@@ -135,11 +137,11 @@ class SessionStart:
         for data in replay.events:
             heard = parse_stored(data)
             listener.write(event_packet("/chat", heard.type, heard.text))
-        self._hearing.settle(listener, room_id, replay.start, stands=stands)
+        self._subscriptions.settle(listener, room_id, replay.start, stands=stands)
 
     def leave(self, listener: Listener) -> None:
         """The session is gone."""
-        self._hearing.leave(listener)
+        self._subscriptions.leave(listener)
 
     async def added(self, listener: Listener, room_id: str) -> None:
         """The user became a member: the room, then its stream. Tried until it works."""
@@ -149,16 +151,16 @@ class SessionStart:
                 return await self._added(listener, room_id)
             except (RedisError, OSError, errors.Unavailable) as error:
                 log.warning("joining waits", extra={"error": type(error).__name__})
-            self._hearing.part(listener, room_id)
+            self._subscriptions.part(listener, room_id)
             await asyncio.sleep(wait)
             wait = min(wait * 2, LONGEST_BACKOFF)
         return None
 
     async def _added(self, listener: Listener, room_id: str) -> None:
-        replays = await self._hearing.join(listener, [room_id], {})
+        replays = await self._subscriptions.join(listener, [room_id], {})
         shown = await self._inboxes.read_rooms(listener.user_id, [room_id])
         if not shown.rows or listener.closed:
-            self._hearing.part(listener, room_id)
+            self._subscriptions.part(listener, room_id)
             return
         room = (await self._inboxes.with_member_counts(shown.rows))[0]
         _write(listener, "room.added", {"room": room}, room_id)
@@ -192,7 +194,7 @@ class SessionStart:
         Only a room he is known to have left is taken away: an index just rebuilt may lack one.
         """
         await self._inboxes.memberships(user_id)
-        for listener in self._hearing.listeners_of(user_id):
+        for listener in self._subscriptions.listeners_of(user_id):
             async with listener.changing:
                 await self._compare(listener)
 
@@ -204,7 +206,7 @@ class SessionStart:
             if membership.state == "in" and room_id not in listener.rooms:
                 await self.added(listener, room_id)
             elif membership.state == "out" and room_id in listener.rooms:
-                self._hearing.part(listener, room_id)
+                self._subscriptions.part(listener, room_id)
                 await self.removed(listener, room_id)
 
 

@@ -45,10 +45,16 @@ Revoked = dict[str, int]
 class Revocations:
     """Guarantee: who was revoked is refused, on every instance, whatever Redis lost.
 
-    Until the first look nobody is judged (`known`). `told` hears of those who are new.
+    Until the first look (`known`) nobody is judged. `on_revoked` is called with new revocations.
     """
 
-    def __init__(self, settings: Settings, redis: Redis, archive: Archive) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        redis: Redis,
+        archive: Archive,
+        on_revoked: Callable[[Revoked], None] = lambda revoked: None,
+    ) -> None:
         self._table = settings.rooms_table
         self._interval = settings.revocation_poll
         self._longest = settings.longest_token
@@ -58,7 +64,7 @@ class Revocations:
         self._revoked: Revoked = {}
         self._version = ""
         self.known = asyncio.Event()
-        self.told: Callable[[Revoked], None] = lambda revoked: None
+        self._on_revoked = on_revoked
 
     def not_ready(self) -> list[str]:
         """Why another instance would do better."""
@@ -124,7 +130,7 @@ class Revocations:
         kept = {u: before for u, before in self._revoked.items() if before >= oldest}
         self._revoked = kept | {u: before for u, before in new.items() if before >= oldest}
         if new:
-            self.told(new)
+            self._on_revoked(new)
 
     def _oldest(self) -> int:
         return math.floor(time.time() - self._longest)

@@ -20,12 +20,18 @@ SLICE = 200
 
 
 class ConnectionCounts:
-    """Connections by user. `counted` hears which of a user's were counted here, oldest first, and
-    how many he has on all instances.
+    """The connections of each user on this instance, and their number in Redis.
+
+    `on_counted` is called with the user, the user's connections here that were counted, oldest
+    first, and the number of their connections on all instances.
     """
 
     def __init__(
-        self, settings: Settings, redis: Redis | RedisPipeline, lease: InstanceLease
+        self,
+        settings: Settings,
+        redis: Redis | RedisPipeline,
+        lease: InstanceLease,
+        on_counted: Callable[[str, list[str], int], None] = lambda user_id, here, everywhere: None,
     ) -> None:
         self._redis = redis
         self._lease = lease
@@ -34,7 +40,7 @@ class ConnectionCounts:
         self._moved: dict[str, None] = {}
         self._wake = asyncio.Event()
         self._flushing = asyncio.Lock()
-        self.counted: Callable[[str, list[str], int], None] = lambda user_id, here, all_: None
+        self._on_counted = on_counted
 
     @property
     def connections(self) -> int:
@@ -60,7 +66,7 @@ class ConnectionCounts:
         """The user's connections on this instance, oldest first."""
         return list(self._here.get(user_id, ()))
 
-    def again(self, user_id: str) -> None:
+    def recount(self, user_id: str) -> None:
         """Count the user's connections once more."""
         self._move(user_id)
 
@@ -114,7 +120,7 @@ class ConnectionCounts:
         refused = [u for u, (state, _) in zip(users, answers, strict=True) if state != b"ok"]
         for user_id, some, (state, connections) in zip(users, here, answers, strict=True):
             if state == b"ok":
-                self.counted(user_id, some, connections)
+                self._on_counted(user_id, some, connections)
         if refused:
             self._again(refused)
             lease.doubt()

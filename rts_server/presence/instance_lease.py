@@ -27,13 +27,20 @@ class InstanceLease:
     """Guarantee: what was given up under a lease never comes back under the same name.
 
     `instance` is the origin and a number that grows whenever the lease is lost; `token` names the
-    Redis and its memory. `lost` is called when others have given our users up, `gained` whenever
-    a lease begins: everybody is to be announced under it. `calm` is in loop time: before it, who
-    is not known may still come back.
+    Redis and its memory. `on_lost` is called when others have given our users up, `on_gained`
+    whenever a lease begins: all users are to be announced under it. `settled_at` is in loop time:
+    until then, a user whom Redis does not know may still come back.
     """
 
     def __init__(
-        self, settings: Settings, redis: Redis, origin: str, about: Callable[[], dict[str, Any]]
+        self,
+        settings: Settings,
+        redis: Redis,
+        origin: str,
+        about: Callable[[], dict[str, Any]],
+        *,
+        on_gained: Callable[[], None] = lambda: None,
+        on_lost: Callable[[], None] = lambda: None,
     ) -> None:
         self._redis = redis
         self._origin, self._number = origin, 1
@@ -42,10 +49,10 @@ class InstanceLease:
         self._held = False
         self._doubted = asyncio.Event()
         self.token = ""
-        self.calm = 0.0
+        self.settled_at = 0.0
         self.registered = asyncio.Event()
-        self.lost: Callable[[], None] = lambda: None
-        self.gained: Callable[[], None] = lambda: None
+        self._on_gained = on_gained
+        self._on_lost = on_lost
 
     @property
     def instance(self) -> str:
@@ -69,14 +76,14 @@ class InstanceLease:
                 break
             if state == b"lapsed":
                 log.error("lease lost", extra={"instance": self.instance})
-                self.lost()
+                self._on_lost()
             self._number += bool(self.token)
             self._held, self.token = False, token.decode()
-        self.calm = asyncio.get_running_loop().time() + recent / 1000
+        self.settled_at = asyncio.get_running_loop().time() + recent / 1000
         self.registered.set()
         if not self._held:
             self._held = True
-            self.gained()
+            self._on_gained()
 
     async def leave(self) -> None:
         """Give it up, when it is renewed no more and our users were told."""

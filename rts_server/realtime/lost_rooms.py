@@ -30,9 +30,11 @@ class Losses(Protocol):
 class LostRooms:
     """A lost head tells nothing, so heads alone do not show what was missed before the loss."""
 
-    def __init__(self, rooms: Mapping[str, RoomFeed], keep: Callable[[Any], Any]) -> None:
-        """`rooms`: those that are heard, as they come and go."""
-        self.losses: Losses | None = None
+    def __init__(
+        self, rooms: Mapping[str, RoomFeed], losses: Losses | None, keep: Callable[[Any], Any]
+    ) -> None:
+        """`rooms` is the live mapping of the rooms that are subscribed to."""
+        self._losses = losses
         self._rooms = rooms
         self._keep = keep
         self._generations: Sequence[str] = ()
@@ -41,16 +43,16 @@ class LostRooms:
 
     async def check(self) -> None:
         """Every room of a partition that is another one now is compared, until that is done."""
-        if self.losses is None:
+        if self._losses is None:
             return
-        found = await self.losses.generations()
+        found = await self._losses.generations()
         before, self._generations = self._generations or found, found
         changed = {part for part, was in enumerate(before) if was != found[part]}
         if changed:
             self._lost |= dict.fromkeys(r for r in self._rooms if keys.partition(r) in changed)
         if self._lost and not self._busy:
             self._busy = True
-            self._keep(self._recover(self.losses))
+            self._keep(self._recover(self._losses))
 
     async def _recover(self, losses: Losses) -> None:
         """What cannot be compared now is at the next check. A room lost once more meanwhile is in

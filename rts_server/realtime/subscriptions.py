@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,7 +16,7 @@ from rts_server.config import Settings
 from rts_server.engine.packets import event_packet
 from rts_server.realtime.canary import SONG, Canary
 from rts_server.realtime.listener import Listener
-from rts_server.realtime.lost_rooms import LostRooms
+from rts_server.realtime.lost_rooms import Losses, LostRooms
 from rts_server.realtime.room_feed import COLD, Reads, RoomFeed, Subscription
 from rts_server.realtime.sequence import Position, parse, position_of
 from rts_server.realtime.subscriber import Subscriber
@@ -45,25 +45,56 @@ class Replay:
     standing: Any = None
 
 
-class Subscriptions:
-    """Rooms and users of this instance; `added`, `removed`: a user's rooms changed; `presence`: a
-    word on the channel of somebody watched; `resumed`: the link was down.
+async def _no_change(listener: Listener, room_id: str) -> None:
+    """Nobody follows a user's rooms."""
+
+
+async def _no_comparison(user_id: str) -> None:
+    """Nobody follows a user's rooms."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SubscriptionHandlers:
+    """What is called with messages that do not belong to a room.
+
+    Attributes:
+        on_notices: Durability notices for this instance.
+        on_control: A message of the control channel.
+        on_presence: A user id, and what was published on the channel of their presence.
+        on_resumed: The link to Redis was down; publishes may have been missed.
+        room_added: A listener's user became a member of a room.
+        room_removed: A listener's user is no longer a member of a room.
+        rooms_changed: Changes of a user's rooms may have been missed: compare them.
     """
+
+    on_notices: Callable[[bytes], None] = lambda data: None
+    on_control: Callable[[dict[str, str]], None] = lambda message: None
+    on_presence: Callable[[str, bytes], None] = lambda user_id, data: None
+    on_resumed: Callable[[], None] = lambda: None
+    room_added: RoomChange = _no_change
+    room_removed: RoomChange = _no_change
+    rooms_changed: Callable[[str], Awaitable[None]] = _no_comparison
+
+
+class Subscriptions:
+    """The subscriptions of this instance: its own channels, and those of its users and rooms."""
 
     def __init__(
         self,
         settings: Settings,
         redis: Redis,
         reads: Reads,
-        instance: Callable[[bytes], None],
+        *,
         instance_id: str,
+        handlers: SubscriptionHandlers,
+        losses: Losses | None = None,
         primary: Primary | None = None,
     ) -> None:
         primary = primary or Primary()
         self._settings = settings
         self._redis = redis
         self._reads = reads
-        self._instance = instance
+        self._handlers = handlers
         self._instance_channel = keys.instance_channel(instance_id)
         self._rooms: dict[str, RoomFeed] = {}
         self._users: dict[str, set[Listener]] = {}
@@ -72,7 +103,7 @@ class Subscriptions:
         self._tasks = Tasks()
         self._leaving: dict[str, asyncio.TimerHandle] = {}
         self._versions: dict[str, str] = {}
-        self.lost = LostRooms(self._rooms, self._tasks.keep)
+        self.lost = LostRooms(self._rooms, losses, self._tasks.keep)
         self.subscriber = Subscriber(settings.redis_url, self._heard, self._resumed, primary)
         self.canary = Canary(
             redis,
@@ -81,12 +112,6 @@ class Subscriptions:
             (settings.canary_interval, settings.deaf_after),
             primary,
         )
-        self.presence: Callable[[str, bytes], None] = lambda user_id, data: None
-        self.resumed: Callable[[], None] = lambda: None
-        self.told: Callable[[dict[str, str]], None] = lambda message: None
-        self.added: RoomChange | None = None
-        self.removed: RoomChange | None = None
-        self.changed: Callable[[str], Coroutine[Any, Any, None]] | None = None
 
     def start(self) -> None:
         """Begin to hear."""
@@ -262,13 +287,13 @@ class Subscriptions:
         if room := self._by_channel.get(channel):
             room.hear(parse(data))
         elif channel == self._instance_channel:
-            self.canary.heard() if data == SONG else self._instance(data)
+            self.canary.heard() if data == SONG else self._handlers.on_notices(data)
         elif channel == keys.INSTANCES:
-            self.told(orjson.loads(data))
+            self._handlers.on_control(orjson.loads(data))
         elif user_id := self._user_channels.get(channel):
             self._user_heard(user_id, orjson.loads(data))
         elif channel.startswith(keys.PRESENCE_CHANNELS):
-            self.presence(channel.removeprefix(keys.PRESENCE_CHANNELS), data)
+            self._handlers.on_presence(channel.removeprefix(keys.PRESENCE_CHANNELS), data)
 
     def _user_heard(self, user_id: str, message: dict[str, Any]) -> None:
         if message["kind"] == "event":
@@ -284,11 +309,11 @@ class Subscriptions:
         async with listener.changing:
             if listener.closed:
                 return
-            if state == "in" and room_id not in listener.rooms and self.added:
-                await self.added(listener, room_id)
-            elif state == "out" and room_id in listener.rooms and self.removed:
+            if state == "in" and room_id not in listener.rooms:
+                await self._handlers.room_added(listener, room_id)
+            elif state == "out" and room_id in listener.rooms:
                 self.part(listener, room_id)
-                await self.removed(listener, room_id)
+                await self._handlers.room_removed(listener, room_id)
 
     def _evicted(self, listener: Listener, room_id: str) -> None:
         if (room := self._rooms.get(room_id)) and not room.seats:
@@ -299,10 +324,9 @@ class Subscriptions:
         """Out by the room's log; he may be in again already, told while the log was behind."""
         await listener.greeted.wait()
         async with listener.changing:
-            if room_id not in listener.rooms and self.removed:
-                await self.removed(listener, room_id)
-        if self.changed:
-            await self.changed(listener.user_id)
+            if room_id not in listener.rooms:
+                await self._handlers.room_removed(listener, room_id)
+        await self._handlers.rooms_changed(listener.user_id)
 
     # What is missed
 
@@ -310,7 +334,7 @@ class Subscriptions:
         """The link was down, perhaps Redis is another: everybody's rooms are compared."""
         self._versions = dict.fromkeys(self._users, "")
         self._tasks.keep(self._check())
-        self.resumed()
+        self._handlers.on_resumed()
 
     async def _check_later(self) -> None:
         await asyncio.sleep(self._settings.head_check)
@@ -332,8 +356,8 @@ class Subscriptions:
             for user_id, version in zip(part, await self._user_versions(part), strict=True):
                 if not self._all_greeted(user_id):
                     continue  # a session that is still opening must not hold up the others' check
-                if self._versions.get(user_id) != version and self.changed:
-                    await self.changed(user_id)
+                if self._versions.get(user_id) != version:
+                    await self._handlers.rooms_changed(user_id)
                     self._versions[user_id] = version
 
     def _all_greeted(self, user_id: str) -> bool:

@@ -50,7 +50,12 @@ class DurabilityTracker:
     """What this instance still answers for: at most `pending_cap`, beyond it sends are refused."""
 
     def __init__(
-        self, settings: Settings, redis: Redis | RedisPipeline, archive: Archive, room_log: RoomLog
+        self,
+        settings: Settings,
+        redis: Redis | RedisPipeline,
+        archive: Archive,
+        room_log: RoomLog,
+        index: Callable[[AppendRequest, AppendResult], Awaitable[None]] | None = None,
     ) -> None:
         self.settings = settings
         self._redis = redis
@@ -62,7 +67,7 @@ class DurabilityTracker:
         self._early: dict[tuple[str, str, str], None] = {}
         self._lag = PersistLag(archive)
         self._tasks = Tasks()
-        self.index: Callable[[AppendRequest, AppendResult], Awaitable[None]] | None = None
+        self._index = index
 
     def start(self) -> None:
         """Begin to ask for what no notice came."""
@@ -259,8 +264,8 @@ class DurabilityTracker:
         self._lines.discard(pending)
         pending.request, pending.appended = again
         self._pending[pending.request.room_id, pending.request.request_id] = pending
-        if self.index is not None and _moves_members(pending.request):
-            await self.index(pending.request, pending.appended)
+        if self._index is not None and _moves_members(pending.request):
+            await self._index(pending.request, pending.appended)
         if pending.appended.status == "failed":
             return self._resolve(pending, "failed")
         return self._wait(pending)
@@ -289,8 +294,8 @@ class DurabilityTracker:
 
     async def _stored(self, pending: PendingAppend) -> None:
         """Into the index once more: it may have been rebuilt from a table that was behind."""
-        if self.index is not None:
-            await self.index(pending.request, pending.appended)
+        if self._index is not None:
+            await self._index(pending.request, pending.appended)
         self._resolve(pending, "stored")
 
 

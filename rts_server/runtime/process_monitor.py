@@ -23,12 +23,19 @@ class ProcessMonitor:
     `port`: where a process without REST serves `/metrics` (0: nowhere).
     """
 
-    def __init__(self, settings: Settings, process: emf.Kind, instance: str, port: int = 0) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        process: emf.Kind,
+        instance: str,
+        port: int = 0,
+        load_shedding: LoadShedding | None = None,
+    ) -> None:
         self._settings = settings
         self._process: emf.Kind = process
         self._instance = instance
         self._port = port
-        self.pressure = LoadShedding()
+        self._load_shedding = load_shedding or LoadShedding()
         self._tasks = Tasks()
         self._before: emf.Samples = {}
         self._server = start_http_server(port, settings.host)[0] if port else None
@@ -36,7 +43,7 @@ class ProcessMonitor:
 
     async def __aenter__(self) -> ProcessMonitor:
         """Begin to look."""
-        self.pressure.start()
+        self._load_shedding.start()
         if self._settings.emf_interval:
             self._before = emf.samples(REGISTRY.collect())
             self._tasks.keep(forever("metrics", self._tell))
@@ -44,7 +51,7 @@ class ProcessMonitor:
 
     async def __aexit__(self, *_: object) -> None:
         """End it."""
-        self.pressure.close()
+        self._load_shedding.close()
         await self._tasks.close()
         if self._server is not None:
             await asyncio.to_thread(self._server.shutdown)

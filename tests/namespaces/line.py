@@ -16,7 +16,7 @@ from rts_server.engine import frames
 from rts_server.engine.outgoing import OutgoingQueue
 from rts_server.engine.server import Server
 from rts_server.namespaces.answer import Answer, command
-from rts_server.namespaces.base import Namespace
+from rts_server.namespaces.base import Namespace, NamespaceContext
 from rts_server.namespaces.connections import Connections
 from rts_server.namespaces.session import Session
 from rts_server.persistence.archive import Archive
@@ -58,7 +58,7 @@ class Line(Namespace):
         archive = Archive(settings)
         drains = RoomDrains(settings, "origin", pipe, archive)
         lists = InboxReader(archive, UserRooms(Redis(), pipe), SnapshotReader(pipe), drains)
-        super().__init__("/chat", settings, server, connections, lists)
+        super().__init__("/chat", NamespaceContext(settings, server, connections, lists))
         self.began: list[str] = []
         self.deaf_to = 0
         self.out = Out()
@@ -80,7 +80,7 @@ class Line(Namespace):
         return ["ok" if one["ok"] else one["error"]["code"] for one in answers]
 
     @command("unread.get", commands.Nothing)
-    async def slow(self, session: Session, asked: dict[str, Any]) -> Answer:
+    async def slow(self, session: Session, payload: dict[str, Any]) -> Answer:
         """Never done by itself; passes over its first cancellations."""
         while True:
             try:
@@ -91,25 +91,25 @@ class Line(Namespace):
                     raise
 
     @command("member.add", commands.MemberAdd)
-    async def add(self, session: Session, asked: dict[str, Any]) -> Answer:
+    async def add(self, session: Session, payload: dict[str, Any]) -> Answer:
         """Done at once."""
-        self.began.append(asked["room_id"])
+        self.began.append(payload["room_id"])
         return {}
 
     @command("message.send", commands.MessageSend)
-    async def send(self, session: Session, asked: dict[str, Any]) -> Answer:
+    async def send(self, session: Session, payload: dict[str, Any]) -> Answer:
         """Done at once."""
         return {}
 
     @command("sync", commands.Sync)
-    async def sync(self, session: Session, asked: dict[str, Any]) -> Answer:
+    async def sync(self, session: Session, payload: dict[str, Any]) -> Answer:
         """Done at once."""
         return {}
 
 
 @asynccontextmanager
 async def line(**given: Any) -> AsyncIterator[Line]:
-    """The namespace under some settings; nothing behind it is ever asked."""
+    """The namespace under some settings; nothing behind it is ever payload."""
     settings = Settings(**given)
     server, redis = Server(settings, ClientManager()), Redis()
     lease = InstanceLease(settings, redis, "origin", dict)
@@ -117,7 +117,14 @@ async def line(**given: Any) -> AsyncIterator[Line]:
     revocations = Revocations(settings, redis, archive)
     online = ConnectionCounts(settings, redis, lease)
     everywhere = ControlChannel(redis)
-    connections = Connections(settings, server, online, Tokens(settings), revocations, everywhere)
+    connections = Connections(
+        settings,
+        server,
+        connection_counts=online,
+        tokens=Tokens(settings),
+        revocations=revocations,
+        control_channel=everywhere,
+    )
     one = Line(settings, connections, server)
     try:
         yield one

@@ -27,9 +27,11 @@ async def make(tables: None, redis: Redis) -> AsyncIterator[Make]:
     """As many instances as a test wants, on one table and one Redis."""
     archives: list[Archive] = []
 
-    def made(settings: Settings | None = None, at: Redis | None = None) -> Revocations:
+    def made(
+        settings: Settings | None = None, at: Redis | None = None, **given: Any
+    ) -> Revocations:
         archives.append(Archive(settings or Settings()))
-        return Revocations(settings or Settings(), at or redis, archives[-1])
+        return Revocations(settings or Settings(), at or redis, archives[-1], **given)
 
     yield made
     for archive in archives:
@@ -56,9 +58,8 @@ async def test_all_instances_know_what_one_was_told(make: Make) -> None:
 
     What is told is told once.
     """
-    here, there = make(), make()
     heard: list[dict[str, int]] = []
-    there.told = heard.append
+    here, there = make(), make(on_revoked=heard.append)
     await there.look()
     eve, old = name("eve"), token("eve", 100)
     old = replace(old, user_id=eve)

@@ -39,7 +39,14 @@ class Instance:
         self.friends = friends
         self.told: list[tuple[str, str, str]] = []
         self.lost = 0
-        self.lease = InstanceLease(settings, redis, origin, lambda: {"connections": 0})
+        self.lease = InstanceLease(
+            settings,
+            redis,
+            origin,
+            lambda: {"connections": 0},
+            on_gained=self._gained,
+            on_lost=self._lost,
+        )
         self.online = ConnectionCounts(settings, redis, self.lease)
         self.presences = PresenceStore(settings, redis, self.lease, self.online)
         self.subscriber = Subscriber(url, self._heard, lambda: self.watches.resumed())
@@ -47,7 +54,6 @@ class Instance:
             self.subscriber, self.presences, self._share_room, settings.presence_check
         )
         self.sweep = LeaseSweep(settings, redis, self.lease)
-        self.lease.gained, self.lease.lost = self._gained, self._lost
         self.tasks = Tasks()
 
     async def __aenter__(self) -> Self:
@@ -97,7 +103,7 @@ class Instance:
 
     def _gained(self) -> None:
         self.online.announce()
-        self.watches.check_soon(self.lease.calm - asyncio.get_running_loop().time())
+        self.watches.check_soon(self.lease.settled_at - asyncio.get_running_loop().time())
 
     def _lost(self) -> None:
         self.lost += 1

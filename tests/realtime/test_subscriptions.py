@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import orjson
@@ -16,7 +16,7 @@ from rts_server.config import Limits, Settings
 from rts_server.engine.packets import Encoded
 from rts_server.realtime.listener import Listener
 from rts_server.realtime.sequence import position_of
-from rts_server.realtime.subscriptions import Subscriptions
+from rts_server.realtime.subscriptions import SubscriptionHandlers, Subscriptions
 from rts_server.roomlog import events as made
 from rts_server.roomlog.request import AppendRequest
 from rts_server.roomlog.script import APPEND
@@ -36,9 +36,20 @@ class Instance:
         self.changes: list[tuple[str, str, str]] = []
         self._changed = asyncio.Event()
         self.reads = SnapshotReader(redis)
-        self.hearing = Subscriptions(settings, redis, self.reads, self.notices.append, "me")
-        self.hearing.added = self._added
-        self.hearing.removed = self._removed
+        self.compare: Callable[[str], Awaitable[None]] | None = None
+        handlers = SubscriptionHandlers(
+            on_notices=self.notices.append,
+            room_added=self._added,
+            room_removed=self._removed,
+            rooms_changed=self._compare,
+        )
+        self.subscriptions = Subscriptions(
+            settings, redis, self.reads, instance_id="me", handlers=handlers
+        )
+
+    async def _compare(self, user_id: str) -> None:
+        if self.compare is not None:
+            await self.compare(user_id)
 
     async def _added(self, listener: Listener, room_id: str) -> None:
         self.changes.append(("added", listener.user_id, room_id))
@@ -75,9 +86,9 @@ async def instance(redis: Redis, valkey_url: str) -> AsyncIterator[Instance]:
         redis_url=valkey_url, linger=LINGER, head_check=0.1, limits=Limits(replay_events=20)
     )
     made = Instance(settings, redis)
-    made.hearing.start()
+    made.subscriptions.start()
     yield made
-    await made.hearing.close()
+    await made.subscriptions.close()
 
 
 async def subscribed(redis: Redis, room_id: str) -> bool:
@@ -105,19 +116,19 @@ async def test_between_joining_and_settling_nothing_is_written_and_nothing_lost(
     room_id = await bench.group("alice")
     alice, events = instance.socket("alice")
     await bench.append(message(room_id, "alice", "before"))
-    replay = (await instance.hearing.join(alice, [room_id], {}))[room_id]
+    replay = (await instance.subscriptions.join(alice, [room_id], {}))[room_id]
     assert (replay.start, replay.recovered, replay.events) == ((1, 3), None, [])
     other, others = instance.socket("alice")
-    instance.hearing.settle(other, room_id, (1, 3))
-    joined = (await instance.hearing.join(other, [room_id], {}))[room_id]
+    instance.subscriptions.settle(other, room_id, (1, 3))
+    joined = (await instance.subscriptions.join(other, [room_id], {}))[room_id]
     assert joined.start is not None
-    instance.hearing.settle(other, room_id, joined.start)
+    instance.subscriptions.settle(other, room_id, joined.start)
     for n in range(5):
         await bench.append(message(room_id, "alice", f"m{n}"))
     await instance.until(lambda: len(others) == 5)
     assert events == []
     assert replay.start is not None
-    instance.hearing.settle(alice, room_id, replay.start)
+    instance.subscriptions.settle(alice, room_id, replay.start)
     assert seqs(events) == seqs(others) == [2, 3, 4, 5, 6]
 
 
@@ -135,9 +146,9 @@ async def test_joining_under_load_gets_every_event_behind_the_start(
     joined = []
     while not loading.done():
         listener, events = instance.socket("alice")
-        replay = (await instance.hearing.join(listener, [room_id], {}))[room_id]
+        replay = (await instance.subscriptions.join(listener, [room_id], {}))[room_id]
         assert replay.start is not None
-        instance.hearing.settle(listener, room_id, replay.start)
+        instance.subscriptions.settle(listener, room_id, replay.start)
         joined.append((replay.start, events))
     await loading
     await instance.until(
@@ -170,7 +181,9 @@ async def test_a_replay_ends_where_the_stream_begins_and_where_the_room_was_read
     instance.reads.events_since = late  # type: ignore[method-assign,assignment]
     while not loading.done():
         listener, _ = instance.socket("alice")
-        replay = (await instance.hearing.join(listener, [room_id], {room_id: cursor}))[room_id]
+        replay = (await instance.subscriptions.join(listener, [room_id], {room_id: cursor}))[
+            room_id
+        ]
         assert replay.start is not None
         assert replay.recovered
         assert replay.standing.position == replay.start
@@ -196,7 +209,7 @@ async def test_what_was_missed_is_replayed_whole_or_not_at_all(
     for n in range(30):
         await bench.append(message(room_id, "alice", f"m{n}"))
     alice, _ = instance.socket("alice")
-    replay = (await instance.hearing.join(alice, [room_id], {room_id: cursor}))[room_id]
+    replay = (await instance.subscriptions.join(alice, [room_id], {room_id: cursor}))[room_id]
     assert (replay.start, replay.recovered, len(replay.events)) == ((1, 32), recovered, count)
 
 
@@ -209,23 +222,23 @@ async def test_replays_share_one_budget_of_bytes(
         await bench.append(message(room_id, "alice", "m", text="x" * 1_000))
     limits = Limits(answer_bytes=20_000)
     instance = Instance(Settings(redis_url=valkey_url, limits=limits), redis)
-    instance.hearing.start()
+    instance.subscriptions.start()
     alice, _ = instance.socket("alice")
-    replays = await instance.hearing.join(alice, rooms, dict.fromkeys(rooms, (1, 2)))
+    replays = await instance.subscriptions.join(alice, rooms, dict.fromkeys(rooms, (1, 2)))
     told = [replays[room_id] for room_id in rooms]
     assert sum(len(event) for replay in told for event in replay.events) <= 20_000
     recovered = [bool(replay.recovered) for replay in told]
     assert recovered == sorted(recovered, reverse=True)
     assert 10 <= sum(recovered) < 20
     assert all(r.start == (1, 3) for r in told)
-    await instance.hearing.close()
+    await instance.subscriptions.close()
 
 
 async def test_who_is_no_member_is_not_seated(instance: Instance, bench: Bench) -> None:
     """A stranger's join says so, and he hears nothing; a cold room has no position yet."""
     room_id = await bench.group("alice")
     eve, events = instance.socket("eve")
-    replays = await instance.hearing.join(eve, [room_id, "cold"], {"cold": (1, 5)})
+    replays = await instance.subscriptions.join(eve, [room_id, "cold"], {"cold": (1, 5)})
     assert replays[room_id].start is None
     assert (replays["cold"].start, replays["cold"].recovered) == ((0, 0), None)
     assert eve.rooms == {"cold"}
@@ -239,22 +252,22 @@ async def test_the_channel_is_kept_a_while_after_the_last_socket(
     """A rejoin within the time finds it subscribed; without one it goes, and all of the user."""
     room_id = await bench.group("alice")
     alice, _ = instance.socket("alice")
-    await instance.hearing.enter(alice)
-    await instance.hearing.join(alice, [room_id], {})
-    instance.hearing.leave(alice)
+    await instance.subscriptions.enter(alice)
+    await instance.subscriptions.join(alice, [room_id], {})
+    instance.subscriptions.leave(alice)
     assert await subscribed(bench.redis, room_id)
     again, events = instance.socket("alice")
-    replay = (await instance.hearing.join(again, [room_id], {}))[room_id]
+    replay = (await instance.subscriptions.join(again, [room_id], {}))[room_id]
     assert replay.start is not None
-    instance.hearing.settle(again, room_id, replay.start)
+    instance.subscriptions.settle(again, room_id, replay.start)
     await asyncio.sleep(2 * LINGER)  # the time itself is what is tested
     await bench.append(message(room_id, "alice"))
     await instance.until(lambda: seqs(events) == [1])
-    instance.hearing.leave(again)
+    instance.subscriptions.leave(again)
     while await subscribed(bench.redis, room_id):
         continue
     assert await bench.redis.pubsub_channels(keys.user_channel("alice")) == []
-    assert instance.hearing.listeners_of("alice") == []
+    assert instance.subscriptions.listeners_of("alice") == []
 
 
 async def test_a_publish_nobody_heard_is_noticed_by_the_heads(
@@ -263,9 +276,9 @@ async def test_a_publish_nobody_heard_is_noticed_by_the_heads(
     """Compared every head_check seconds: the lost event comes although nothing follows it."""
     room_id = await bench.group("alice")
     alice, events = instance.socket("alice")
-    replay = (await instance.hearing.join(alice, [room_id], {}))[room_id]
+    replay = (await instance.subscriptions.join(alice, [room_id], {}))[room_id]
     assert replay.start is not None
-    instance.hearing.settle(alice, room_id, replay.start)
+    instance.subscriptions.settle(alice, room_id, replay.start)
     await unheard(bench, message(room_id, "alice"))
     await instance.until(lambda: seqs(events) == [1])
 
@@ -274,9 +287,9 @@ async def test_a_lost_publish_comes_before_the_next_event(instance: Instance, be
     """The gap is filled from the hot log, then what was heard goes out."""
     room_id = await bench.group("alice")
     alice, events = instance.socket("alice")
-    replay = (await instance.hearing.join(alice, [room_id], {}))[room_id]
+    replay = (await instance.subscriptions.join(alice, [room_id], {}))[room_id]
     assert replay.start is not None
-    instance.hearing.settle(alice, room_id, replay.start)
+    instance.subscriptions.settle(alice, room_id, replay.start)
     for n in range(3):
         await unheard(bench, message(room_id, "alice", f"lost{n}"))
     await bench.append(message(room_id, "alice", "heard"))
@@ -290,7 +303,7 @@ async def test_a_user_hears_what_concerns_him_on_all_his_sockets(
     """Events of his own, and rooms that come and go; nobody else's."""
     (one, first), (two, second), (bob, third) = (instance.socket(u) for u in ("a", "a", "b"))
     for listener in (one, two, bob):
-        await instance.hearing.enter(listener)
+        await instance.subscriptions.enter(listener)
     told = {"kind": "event", "namespace": "/chat", "type": "message.status", "text": '{"x":1}'}
     await bench.redis.publish(keys.user_channel("a"), orjson.dumps(told))
     await instance.until(lambda: first == second == [{"x": 1}])
@@ -304,7 +317,7 @@ async def test_a_user_hears_what_concerns_him_on_all_his_sockets(
 async def test_the_instance_hears_its_own_notices(instance: Instance, redis: Redis) -> None:
     """The relay's word for this origin; its own canary is no notice."""
     alice, events = instance.socket("alice")
-    await instance.hearing.enter(alice)
+    await instance.subscriptions.enter(alice)
     channel = keys.instance_channel("me")
     while not await redis.pubsub_channels(channel):
         continue
@@ -315,7 +328,7 @@ async def test_the_instance_hears_its_own_notices(instance: Instance, redis: Red
     ))  # fmt: skip
     await instance.until(lambda: events == [{}])
     assert instance.notices == [b"notice"]
-    assert instance.hearing.not_ready() == []
+    assert instance.subscriptions.not_ready() == []
 
 
 async def test_the_removed_are_told_although_they_were_not_asked(
@@ -324,9 +337,9 @@ async def test_the_removed_are_told_although_they_were_not_asked(
     """Put out by the room's own log, a socket hears of it even when no notice comes."""
     room_id = await bench.group("alice", "bob")
     bob, events = instance.socket("bob")
-    replay = (await instance.hearing.join(bob, [room_id], {}))[room_id]
+    replay = (await instance.subscriptions.join(bob, [room_id], {}))[room_id]
     assert replay.start is not None
-    instance.hearing.settle(bob, room_id, replay.start)
+    instance.subscriptions.settle(bob, room_id, replay.start)
     await bench.append(made.member_removed(room_id, "alice", ["bob"]))
     await bench.append(message(room_id, "alice"))
     await instance.until(lambda: bool(instance.changes))
@@ -348,10 +361,10 @@ async def test_a_session_that_is_still_opening_holds_up_nobodys_check(
         await late.greeted.wait() if user_id == "aaron" else None
         await instance._added(alice, "any")
 
-    instance.hearing.changed = changed
+    instance.compare = changed
     for listener in (late, alice):
-        await instance.hearing.enter(listener)
-        instance.hearing.seen(listener.user_id, "0 missing")
+        await instance.subscriptions.enter(listener)
+        instance.subscriptions.seen(listener.user_id, "0 missing")
         await redis.hset(keys.user_rooms(listener.user_id), "#ver", "7")
     await instance.until(lambda: "alice" in compared)
     assert "aaron" not in compared
