@@ -98,7 +98,7 @@ class ChatNamespace(Namespace):
             raise errors.Forbidden("Rooms of an external_id are made by the operator.")
         room_id, created, done = await self._rooms.create(session.identity, payload)
         room = await self._room_view(session, room_id)
-        return DurableAnswer({"room": room, "created": created}, done.fate)
+        return _room_answer(room, done, {"created": created})
 
     @command("room.get", commands.RoomGet)
     async def room_get(self, session: Session, payload: dict[str, Any]) -> Answer:
@@ -119,7 +119,7 @@ class ChatNamespace(Namespace):
         room_id = payload.pop("room_id")
         await self._require_member(session, room_id)
         done = await self._rooms.update(room_id, session.user_id, payload)
-        return DurableAnswer({"room": await self._room_view(session, room_id)}, done.fate)
+        return _room_answer(await self._room_view(session, room_id), done)
 
     @command("room.leave", commands.RoomLeave)
     async def room_leave(self, session: Session, payload: dict[str, Any]) -> Answer:
@@ -332,3 +332,15 @@ class ChatNamespace(Namespace):
         if not shown.rows:
             raise errors.NotFound()
         return (await self._inboxes.with_member_counts(shown.rows))[0]
+
+
+def _room_answer(
+    room: dict[str, Any], done: PendingWrite, more: dict[str, Any] | None = None
+) -> DurableAnswer:
+    """Answer with a room after a change of it, and with the fields of `more`.
+
+    The position is read when the ack is written, not at the append: after a loss of Redis the
+    append stands elsewhere (D4).
+    """
+    data = {"room": room, **(more or {})}
+    return DurableAnswer(data, done.fate, position=lambda: {"room": done.placed(room)})

@@ -57,6 +57,16 @@ class PendingWrite:
         }
         return place | ({"duplicate": True} if self.appended.duplicate else {})
 
+    def placed(self, room: dict[str, Any]) -> dict[str, Any]:
+        """A room as it was shown behind the append, where that is by now."""
+        newest = self.newest
+        if newest is None or (newest.epoch, newest.offset) <= (room["epoch"], room["offset"]):
+            return room
+        change = self.pending.request.room_change if self.pending else None
+        version = {"version": change["version"] + 1} if change else {}
+        place = {"epoch": newest.epoch, "offset": newest.offset, "seq": newest.seq}
+        return room | place | version
+
     def changed(self) -> dict[str, Any]:
         """A changed message as it became; what Redis lost was built anew on what was there."""
         if self.pending is None or not self.pending.request.after:
@@ -120,15 +130,16 @@ class LogWriter:
         await self._log.warm(room_id)
 
     async def change(
-        self, read: Callable[[], Awaitable[S]], make: Callable[[S], AppendRequest | None]
+        self,
+        read: Callable[[], Awaitable[S]],
+        make: Callable[[S], AppendRequest | None],
+        remake: Callable[[], Awaitable[AppendRequest | None]],
     ) -> tuple[S, AppendRequest | None, PendingWrite | None]:
         """Read, decide, append; again from the start when somebody else was faster.
 
-        The state it was decided on, and what was appended: None when nothing had to be.
+        The state it was decided on, and what was appended: None when nothing had to be. `remake`:
+        the same for what was heard and lost, whoever its actor is by then.
         """
-
-        async def remake() -> AppendRequest | None:
-            return make(await read())
 
         while True:
             state = await read()

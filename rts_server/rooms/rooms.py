@@ -100,14 +100,17 @@ class Rooms:
         async def read() -> RoomState:
             return await self._state(room_id)
 
-        def updated(state: RoomState) -> AppendRequest | None:
+        def updated(state: RoomState, *, heard: bool = False) -> AppendRequest | None:
             if all(state.room[name] == value for name, value in change.items()):
                 return None
-            if expected not in (None, state.room["version"]):
+            if not heard and expected not in (None, state.room["version"]):
                 raise errors.Conflict("The room changed.", details={"version": ["Moved."]})
             return events.room_updated(state.room, state.epoch, actor_id, change)
 
-        state, _, done = await self._appends.change(read, updated)
+        async def remake() -> AppendRequest | None:
+            return updated(await read(), heard=True)
+
+        state, _, done = await self._appends.change(read, updated, remake)
 
         async def stored() -> bool:
             kept = await self._archive.room(room_id)
@@ -130,7 +133,10 @@ class Rooms:
             kept = await self._archive.room(room_id)
             return bool(kept and kept.room and "deleted_at" in kept.room)
 
-        _, _, done = await self._appends.change(read, deleted)
+        async def remake() -> AppendRequest | None:
+            return deleted(await read())
+
+        _, _, done = await self._appends.change(read, deleted, remake)
         return done or self._appends.agree("stored", stored)
 
     async def change_settings(

@@ -6,7 +6,9 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
+from unittest.mock import patch
 
 from redis.asyncio import ConnectionPool, Redis
 
@@ -15,10 +17,11 @@ from rts_server.config import Settings
 from rts_server.engine import frames
 from rts_server.engine.outgoing import OutgoingQueue
 from rts_server.engine.server import Server
+from rts_server.namespaces import dispatcher
 from rts_server.namespaces.answer import Answer, command
 from rts_server.namespaces.base import Namespace, NamespaceContext
 from rts_server.namespaces.connections import Connections
-from rts_server.namespaces.session import Session
+from rts_server.namespaces.session import QueuedCommand, Session
 from rts_server.persistence.archive import Archive
 from rts_server.persistence.revocations import Revocations
 from rts_server.persistence.user_rooms import UserRooms
@@ -68,9 +71,12 @@ class Line(Namespace):
         self._sessions["sid"] = self.session
 
     def ask(self, *texts: str) -> None:
-        """Commands in one turn; ack ids in their order from 0."""
-        for number, text in enumerate(texts, len(self.acks)):
-            self.receive("sid", frames.parse(f"2/chat,{number}{text}"))
+        """Commands that arrive at one moment; ack ids in their order from 0."""
+        moment = asyncio.get_running_loop().time()
+        arrived = partial(QueuedCommand, received_at=moment)
+        with patch.object(dispatcher, "QueuedCommand", lambda frame, _: arrived(frame)):
+            for number, text in enumerate(texts, len(self.acks)):
+                self.receive("sid", frames.parse(f"2/chat,{number}{text}"))
 
     async def answered(self, count: int) -> list[str]:
         """`ok` or the code of each ack, when there are so many."""
