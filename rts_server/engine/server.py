@@ -123,6 +123,10 @@ class Server(socketio.AsyncServer):  # type: ignore[misc]
         if (socket := self.eio.sockets.get(eio_sid)) is not None:
             socket.check(within)
 
+    def refuse_new_connections(self) -> None:
+        """Answer handshakes with 503 from now on."""
+        self.eio.refusing = True
+
     def abort(self, eio_sid: str) -> None:
         """Drop the transport at once: the client reconnects. Never blocks."""
         socket = self.eio.sockets.get(eio_sid)
