@@ -1,4 +1,4 @@
-"""One room on two instances: issue 3, what must be seen, 1 and 2."""
+"""One room on two instances has one order for all (D3), whatever publishes are lost (D5)."""
 
 from __future__ import annotations
 
