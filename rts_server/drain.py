@@ -1,4 +1,4 @@
-"""The end of an instance: nobody new, everybody told and closed one by one, nothing left open."""
+"""The drain of an instance: it refuses new connections and closes its own, spread over time."""
 
 from __future__ import annotations
 
@@ -15,55 +15,55 @@ from rts_server.runtime.tasks import Tasks
 
 log = logging.getLogger(__name__)
 
-LOOK_EVERY = 0.05
-"""Seconds between two looks at who is still there."""
+POLL_SECONDS = 0.05
+"""Seconds between two checks whether connections are left."""
 
 
 class Finishing(Protocol):
-    """Whatever takes commands."""
+    """A namespace, as far as the drain needs it."""
 
     def finish(self, eio_sid: str) -> Awaitable[None]:
-        """Take no more of a connection; done when all before is answered."""
+        """Refuse further commands of a connection; done when all before are answered."""
 
 
 class Settling(Protocol):
-    """Whatever this process still answers for when nobody is connected."""
+    """The appends of this process whose durability is not known yet."""
 
     def settled(self) -> Awaitable[None]:
-        """Done when nothing is pending."""
+        """Done when none is left."""
 
 
 class Drain:
-    """Begun once, by SIGTERM or by an operator; it cannot be taken back."""
+    """Begins once, by SIGTERM or by an operator, and cannot be undone (R6)."""
 
     def __init__(
         self,
         settings: Settings,
         server: Server,
         namespaces: Sequence[Finishing],
-        fates: Settling,
+        appends: Settling,
     ) -> None:
         self._settings = settings
         self._server = server
         self._namespaces = namespaces
-        self._fates = fates
+        self._appends = appends
         self._tasks = Tasks()
         self._drained: asyncio.Task[None] | None = None
         self._began = 0.0
         self._closes: list[float] = []
 
     def not_ready(self) -> list[str]:
-        """The reason for /health/ready."""
+        """Return the reason for /health/ready."""
         return ["draining"] if self._drained is not None else []
 
     def drain(self) -> asyncio.Task[None]:
-        """Begin, or find what was begun: done when every connection is closed.
+        """Begin to drain; return the task, the same for every call, that ends with the drain.
 
-        Each is closed at its own moment, the last `drain_spread` after the first; those that do
-        not answer are dropped, at `drain_deadline` at the latest.
+        Each connection is closed at its own moment, the last one `drain_spread` seconds after the
+        first. Connections that are left after `drain_deadline` are dropped.
         """
         if self._drained is None:
-            self._server.eio.refusing = True
+            self._server.refuse_new_connections()
             self._drained = self._tasks.keep(self._run())
         return self._drained
 
@@ -75,16 +75,16 @@ class Drain:
                 await self._close_all()
                 with suppress(TimeoutError):
                     async with asyncio.timeout(self._settings.durable_wait):
-                        await self._fates.settled()
+                        await self._appends.settled()
         except TimeoutError:
             for eio_sid in list(self._server.eio.sockets):
                 self._server.abort(eio_sid)
-        log.info("drained", extra=self._told())
+        log.info("drained", extra=self._summary())
 
-    def _told(self) -> dict[str, int | float | None]:
-        """What the drain was: connections it closed, seconds to the first, to the last, to its end.
+    def _summary(self) -> dict[str, int | float | None]:
+        """Return the number of closed connections, and seconds to the first, the last and the end.
 
-        Who left by himself or was dropped is not among them.
+        Connections that clients ended or that were dropped are not included.
         """
         since = [round(at - self._began, 3) for at in self._closes]
         return {
@@ -95,7 +95,7 @@ class Drain:
         }
 
     async def _close_all(self) -> None:
-        """In an order of chance: neighbours of the handshake do not come back together."""
+        """Close in random order: clients that connected together must not reconnect together."""
         here = list(self._server.eio.sockets)
         random.shuffle(here)
         for eio_sid, moment in zip(
@@ -103,19 +103,19 @@ class Drain:
         ):
             await self._until(moment)
             self._tasks.keep(self._close(eio_sid))
-        while self._server.eio.sockets:  # noqa: ASYNC110  (the library tells nobody)
-            await asyncio.sleep(LOOK_EVERY)
+        while self._server.eio.sockets:  # noqa: ASYNC110  (engineio has no event for it)
+            await asyncio.sleep(POLL_SECONDS)
 
     async def _until(self, moment: float) -> None:
-        """Moments count from the first close: what it had to answer must not shorten the spread."""
-        while (left := self._first() + moment - self._now()) > 0:  # noqa: ASYNC110  (it may move)
+        """Wait; moments count from the first close, whose answers must not shorten the spread."""
+        while (left := self._first() + moment - self._now()) > 0:  # noqa: ASYNC110  (the first close may come later)
             await asyncio.sleep(left)
 
     def _first(self) -> float:
         return min(self._closes, default=self._began)
 
     async def _close(self, eio_sid: str) -> None:
-        """What arrived before is answered before the transport goes."""
+        """Answer what was received, then close: in the other order the acks would be lost (D10)."""
         with suppress(TimeoutError):
             async with asyncio.timeout(self._settings.command_deadline):
                 await asyncio.gather(*(n.finish(eio_sid) for n in self._namespaces))
@@ -129,5 +129,5 @@ class Drain:
 
 
 def moments(count: int, spread: float) -> list[float]:
-    """Seconds after which each of `count` is closed: the first at once, the last after `spread`."""
+    """Return the seconds after which each of `count` connections is closed, the first at once."""
     return [spread * n / max(1, count - 1) for n in range(count)]

@@ -1,4 +1,4 @@
-"""The life of a process: started by the command line, ended by SIGTERM."""
+"""The processes: started by the command line, ended by SIGTERM."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from rts_server.services import Services, start_tracing
 
 log = logging.getLogger(__name__)
 
-HEADERS_WITHIN = 75.0
-"""Seconds for the headers of a request, also the next one; a runner allows an hour by itself."""
-END_WITHIN = 60.0
-"""Seconds after SIGTERM when the kernel ends a web process that has not ended itself."""
+KEEPALIVE_SECONDS = 75.0
+"""Seconds to wait for the headers of a connection's next request; aiohttp's default is an hour."""
+KILL_AFTER_SECONDS = 60.0
+"""Seconds after SIGTERM after which the kernel ends a web process that is still there (R6)."""
 
 
 def run_web(settings: Settings) -> None:
@@ -38,7 +38,7 @@ def run_web(settings: Settings) -> None:
 
 
 async def _web(settings: Settings) -> None:
-    """The listener stays until all are gone: readiness has to say why, and clients to hear 503."""
+    """Keep listening while draining: readiness must give the reason, handshakes must get 503."""
     signals = asyncio.Semaphore(0)
     for name in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(name, signals.release)
@@ -46,18 +46,18 @@ async def _web(settings: Settings) -> None:
         create_app(settings),
         access_log=None,
         shutdown_timeout=1.0,
-        keepalive_timeout=HEADERS_WITHIN,
-        tcp_keepalive=False,  # sessions have their heartbeat
+        keepalive_timeout=KEEPALIVE_SECONDS,
+        tcp_keepalive=False,  # Engine.IO has a heartbeat
     )
     await runner.setup()
     try:
-        _settle()
+        _freeze_objects()
         await web.TCPSite(runner, settings.host, settings.port).start()
         await signals.acquire()
-        signal.setitimer(signal.ITIMER_REAL, END_WITHIN)
-        again = asyncio.ensure_future(signals.acquire())
+        signal.setitimer(signal.ITIMER_REAL, KILL_AFTER_SECONDS)
+        second_signal = asyncio.ensure_future(signals.acquire())
         drained = runner.app[DRAIN].drain()
-        await asyncio.wait([drained, again], return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait([drained, second_signal], return_when=asyncio.FIRST_COMPLETED)
     finally:
         await runner.cleanup()
 
@@ -82,13 +82,16 @@ async def _relay(settings: Settings) -> None:
         loop = asyncio.get_running_loop()
         for name in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(name, task.cancel)
-        _settle()
+        _freeze_objects()
         with contextlib.suppress(asyncio.CancelledError):
             await task
 
 
-def _settle() -> None:
-    """What was loaded until now stays, so the collector need not look at it again: 200,000 objects,
-    0.1 to 0.2 s in which nobody is served."""
+def _freeze_objects() -> None:
+    """Exclude what was loaded so far from garbage collection.
+
+    It is never freed, and a full collection of its 200,000 objects would stop the loop for 0.1 to
+    0.2 s.
+    """
     gc.collect()
     gc.freeze()

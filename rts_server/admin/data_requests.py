@@ -14,7 +14,7 @@ from rts_server.roomlog import events
 from rts_server.roomlog.request import MembershipChange
 from rts_server.roomlog.writer import PendingWrite, SystemLogWriter
 from rts_server.rooms.messages import Messages
-from rts_server.views.history import AS_OPERATOR, History, Message, Range
+from rts_server.views.history import AS_OPERATOR, History, Message, SeqRange
 
 Line = dict[str, Any]
 
@@ -131,7 +131,7 @@ class DataRequests:
     async def _all(self, room_id: str) -> AsyncIterator[Message]:
         after, more = 0, True
         while more:
-            wanted = Range(after, None, PAGE, "oldest")
+            wanted = SeqRange(after, None, PAGE, "oldest")
             messages, more = await self._history.page(room_id, AS_OPERATOR, wanted)
             for message in messages:
                 yield message

@@ -1,4 +1,4 @@
-"""How many connections an address has here, and how fast it opens them."""
+"""Limits the connections of a client address, and the rate at which it opens them."""
 
 from __future__ import annotations
 
@@ -12,64 +12,65 @@ from aiohttp import web
 from rts_server import metrics
 from rts_server.rates import Buckets, Rate
 
-FULL = 5.0
-"""Seconds after which one whose address has all it may is to try again."""
+FULL_RETRY_SECONDS = 5.0
+"""Retry-After of a client whose address has all the connections it may have."""
 
 
 class Addresses:
-    """Counts connections by address. `proxies` stand between the client and us and are believed:
-    each adds, at the end of X-Forwarded-For, the address it was called from. `most`: connections
-    of an address, which are opened at the rate `handshakes`. A network of IPv6 that one subscriber
-    has (/64) is one address: there are as many others in it as anybody likes.
+    """Counts the connections of this instance by client address.
+
+    `trusted_proxies`: proxies in front of us; each appends the address of its client to
+    X-Forwarded-For, so that entry from the end is the client's. `limit`: connections of an address.
+    They may be opened at the rate `handshakes`.
+    A network of IPv6 that one subscriber has (/64, RFC 6177) is one address: otherwise one client
+    would have as many addresses as they like.
     """
 
-    def __init__(self, proxies: int, most: int, rates: Mapping[str, Rate]) -> None:
-        self._proxies, self._most = proxies, most
+    def __init__(self, trusted_proxies: int, limit: int, rates: Mapping[str, Rate]) -> None:
+        self._trusted_proxies, self._limit = trusted_proxies, limit
         self._buckets = Buckets(rates)
         self._count: Counter[str] = Counter()
-        self._of: dict[str, str] = {}
+        self._address_of: dict[str, str] = {}
 
-    def wait(self, request: web.Request) -> float:
-        """Take the right to open a connection, and answer 0; or the seconds after which there may
-        be one.
-        """
+    def admission_delay(self, request: web.Request) -> float:
+        """Return 0 and count a handshake, or the seconds after which the client may try again."""
         address = self._address(request)
-        if self._count[address] >= self._most:
+        if self._count[address] >= self._limit:
             metrics.LIMITED.labels("address_connections").inc()
-            return FULL
+            return FULL_RETRY_SECONDS
         if wait := self._buckets.take("handshakes", address, time.monotonic()):
             metrics.LIMITED.labels("handshakes").inc()
         return wait
 
-    def enter(self, eio_sid: str, request: web.Request) -> None:
-        """A connection was opened."""
+    def connection_opened(self, eio_sid: str, request: web.Request) -> None:
+        """Count a connection."""
         address = self._address(request)
-        self._of[eio_sid] = address
+        self._address_of[eio_sid] = address
         self._count[address] += 1
 
-    def leave(self, eio_sid: str) -> None:
-        """It is gone."""
-        if (address := self._of.pop(eio_sid, None)) is not None:
+    def connection_closed(self, eio_sid: str) -> None:
+        """Forget a connection; an unknown one is ignored."""
+        if (address := self._address_of.pop(eio_sid, None)) is not None:
             self._count[address] -= 1
             if not self._count[address]:
                 del self._count[address]
 
     def _address(self, request: web.Request) -> str:
-        told = ",".join(request.headers.getall("X-Forwarded-For", []))
-        passed = [one.strip() for one in told.split(",") if one.strip()]
-        if self._proxies and len(passed) >= self._proxies:
-            return _subscriber(passed[-self._proxies])
+        forwarded = ",".join(request.headers.getall("X-Forwarded-For", []))
+        hops = [one.strip() for one in forwarded.split(",") if one.strip()]
+        if self._trusted_proxies and len(hops) >= self._trusted_proxies:
+            return _subscriber(hops[-self._trusted_proxies])
         return _subscriber(request.remote or "")
 
 
 def _subscriber(address: str) -> str:
-    """Whom an address belongs to: of IPv6 the network, of all else the address as it is told."""
+    """Return the /64 network of an IPv6 address, and any other address as it is."""
     if ":" not in address:
         return address
     try:
-        whole = IPv6Address(address)
+        ip = IPv6Address(address)
     except ValueError:  # a proxy may write what it likes
         return address
-    if whole.ipv4_mapped is not None:
-        return str(whole.ipv4_mapped)
-    return f"{IPv6Address(int(whole) >> 64 << 64)}/64"
+    if ip.ipv4_mapped is not None:
+        return str(ip.ipv4_mapped)
+    return f"{IPv6Address(int(ip) >> 64 << 64)}/64"

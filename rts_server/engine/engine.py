@@ -1,9 +1,10 @@
-"""The Engine.IO server: the library's handshake, our sessions, polling only where it may work."""
+"""The Engine.IO server (protocol 4): the library's handshake, our sessions and our transports."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
 from math import ceil
 from typing import Any
 
@@ -23,37 +24,54 @@ from rts_server.engine.write_batcher import WriteBatcher
 from rts_server.runtime.tasks import Tasks
 
 
-class Engine(engineio.AsyncServer):  # type: ignore[misc]
-    """Engine.IO with sessions of our own.
+@dataclass(frozen=True, slots=True)
+class EngineCallbacks:
+    """What the engine calls, each with the id of the session.
 
-    `refusing`: nobody new is taken, by 503, which a client and a balancer answer by trying again.
-    `hear`: told each message; what it returns is done before the connection's next one.
-    `junk`: told of what a client may send now and then, but not by the hundred. `slow`: told of
-    who reads so little that 1 MiB waits. `large`: told of a message that was too large, by the text
-    it begins with. `admit`: the seconds after which the sender of a handshake may have a session.
+    `on_message(sid, message)`: a message; the coroutine it returns is finished before the next
+    message of the session is handled. `on_protocol_error(sid)`: something useless that clients may
+    send now and then, but not by the hundred. `on_slow_consumer(sid)`: 1 MiB waits for the reader.
+    `on_oversize_message(sid, head)`: a message was too large; `head` is the text it begins with.
+    `admission_delay(request)`: the seconds after which a client may open a session; 0 admits it.
     """
 
-    refusing = False
-    hear: Callable[[str, str | bytes], Coroutine[Any, Any, None] | None]
-    junk: Callable[[str], None]
-    slow: Callable[[str], None]
-    large: Callable[[str, str], None]
-    admit: Callable[[web.Request], float]
+    on_message: Callable[[str, str | bytes], Coroutine[Any, Any, None] | None]
+    on_protocol_error: Callable[[str], None]
+    on_slow_consumer: Callable[[str], None]
+    on_oversize_message: Callable[[str, str], None]
+    admission_delay: Callable[[web.Request], float]
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.junk = lambda sid: None
-        self.admit = lambda request: 0.0
+
+class Engine(engineio.AsyncServer):  # type: ignore[misc]
+    """An Engine.IO 4 server with sessions of our own.
+
+    `max_in_flight`: unanswered commands of a session at which reading stops; 0 for no limit.
+    """
+
+    def __init__(
+        self, *args: Any, callbacks: EngineCallbacks, max_in_flight: int = 0, **kwargs: Any
+    ) -> None:
+        self.callbacks = callbacks
+        self.max_in_flight = max_in_flight
+        self._refusing = False
         self.tasks = Tasks()
-        self.tick = WriteBatcher()
+        self.batcher = WriteBatcher()
+        super().__init__(*args, **kwargs)
+
+    def refuse_handshakes(self) -> None:
+        """Answer every new session with 503 from now on; clients and balancers try elsewhere."""
+        self._refusing = True
 
     def attach(self, app: web.Application, engineio_path: str = "engine.io") -> None:
-        """Serve under a path. WebSockets end before aiohttp does, which knows nothing of them."""
+        """Serve under a path.
+
+        WebSockets are closed on shutdown here, as aiohttp does not know that they exist.
+        """
         app.router.add_route("*", f"/{engineio_path.strip('/')}/", self.handle_request)
         app.on_shutdown.append(lambda _: self.shutdown())
 
     async def handle_request(self, request: web.Request) -> web.StreamResponse:
-        """A handshake, or a request of a polling client; nothing of it is logged."""
+        """Serve a handshake or a request of a polling client. Nothing of it is logged (R10)."""
         try:
             cors = self._cors(request)
         except Refused as refused:
@@ -63,14 +81,16 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]
         except Refused as refused:
             answer = refused.answer()
         except ConnectionError:
-            answer = web.Response(status=400)  # to whom is gone: nothing to be logged
+            answer = web.Response(status=400)  # the client is gone: nothing to log
         if not isinstance(answer, Handshake):
             answer.headers.update(cors)
         return answer
 
     def _cors(self, request: web.Request) -> dict[str, str]:
-        """The headers that let a page of another origin read the answer. Raises Refused for one
-        that may not; browsers apply CORS to no WebSocket, so this is asked of these too.
+        """Return the headers that let a page of another origin read the answer.
+
+        Raises Refused for an origin that is not allowed. This includes WebSockets, to which
+        browsers do not apply CORS.
         """
         if (origin := request.headers.get("Origin")) is None:
             return {}
@@ -84,7 +104,7 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]
         if request.method == "OPTIONS":
             return web.Response()
         transport, sid = request.query.get("transport"), request.query.get("sid")
-        self._fit(request, transport)
+        self._check_request(request, transport)
         if sid is None:
             return await self._open(request, transport == "websocket")
         socket = self.sockets.get(sid)
@@ -96,8 +116,8 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]
             raise Refused("This session has a WebSocket.")
         return await (self._poll if request.method == "GET" else self._post)(request, socket)
 
-    def _fit(self, request: web.Request, transport: str | None) -> None:
-        """Raises Refused for what is none of this protocol, or not of this instance."""
+    def _check_request(self, request: web.Request, transport: str | None) -> None:
+        """Raises Refused for requests that are not of this protocol, or not served here."""
         if transport == "polling" and "polling" not in self.transports:
             only = 'io(url, {transports: ["websocket"]})'
             raise Refused(f"This server speaks WebSocket only: {only}.")
@@ -109,18 +129,19 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]
             raise Refused("By GET and POST only.")
 
     async def _open(self, request: web.Request, websocket: bool) -> web.StreamResponse:
-        """A new session: it has its WebSocket at once, or is answered its first poll."""
-        if self.refusing:
+        """Open a session, with its WebSocket or with the answer to its first poll."""
+        if self._refusing:
             raise Refused("This instance is draining; connect again.", 503, 1)
         if request.method != "GET" or request.query.get("EIO") != "4":
             raise Refused("Not a handshake of Engine.IO protocol 4.")
         handshake = Handshake(request) if websocket else None
-        if wait := self.admit(request):  # what is no handshake takes nobody's share
+        # Last: an invalid handshake must not use up the share of its address.
+        if wait := self.callbacks.admission_delay(request):
             raise Refused("Too many connections of your address.", 429, ceil(wait))
         socket = Socket(self, self.generate_id())
         self.sockets[socket.sid] = socket
-        told = {"aiohttp.request": request}
-        await self._trigger_event("connect", socket.sid, told, run_async=False)
+        environ = {"aiohttp.request": request}
+        await self._trigger_event("connect", socket.sid, environ, run_async=False)
         transport = "websocket" if websocket else "polling"
         first = eio.Packet(eio.OPEN, self._opening(socket.sid, transport))
         socket.schedule_ping()
@@ -132,7 +153,7 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]
 
     @staticmethod
     def _upgraded(request: web.Request, socket: Socket) -> web.StreamResponse:
-        """The WebSocket of a polling client; a second one is closed, which the first survives."""
+        """Take the WebSocket of a polling client; a second one is closed and harms nothing."""
         handshake = Handshake(request)
         if socket.upgraded or socket.upgrading:
             handshake.refuse()
@@ -141,7 +162,10 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]
         return handshake
 
     async def _poll(self, request: web.Request, socket: Socket) -> web.StreamResponse:
-        """What waits for a polling client, or comes. Two polls at once are one too many."""
+        """Answer a poll with the packets that wait, or with the next one.
+
+        A second poll beside it ends the session, as the protocol requires.
+        """
         if socket.polled:
             await self.end_polling(socket)
             raise Refused("Another poll is waiting.")
@@ -157,7 +181,7 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]
         return polling.answer(packets)
 
     async def _post(self, request: web.Request, socket: Socket) -> web.StreamResponse:
-        """What a polling client sends is read, and refused, as what comes by a WebSocket."""
+        """Handle the packets of a POST, under the same limits as those of a WebSocket."""
         if socket.posted:
             await self.end_polling(socket)
             raise Refused("Another POST is not answered yet.")
@@ -175,9 +199,9 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]
     async def _posted(self, request: web.Request, socket: Socket) -> None:
         body, large = await polling.read(request, self.max_http_buffer_size)
         if large:
-            socket.large(body)
+            socket.oversize_message(body)
         else:
-            await socket.take_all(polling.packets(body))
+            await socket.packets_received(polling.packets(body))
 
     def _opening(self, sid: str, transport: str) -> dict[str, Any]:
         return {
@@ -189,19 +213,19 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]
         }
 
     async def end(self, socket: Socket) -> None:
-        """The session of a WebSocket that is gone."""
+        """End the session of a WebSocket that was lost."""
         await socket.close(False, True, self.reason.TRANSPORT_CLOSE)
         self.sockets.pop(socket.sid, None)
 
     async def shutdown(self) -> None:
-        """End every session that is left."""
+        """End every session."""
         await super().shutdown()
         for socket in list(self.sockets.values()):
             await self.end(socket)
             socket.abort()
 
     def lose(self, socket: Socket) -> None:
-        """Its client does not answer."""
+        """End a session whose client did not answer a ping. Never blocks."""
         self.tasks.keep(self._lose(socket))
 
     async def _lose(self, socket: Socket) -> None:
@@ -211,12 +235,12 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]
             await self.end_polling(socket)
 
     async def end_polling(self, socket: Any) -> None:
-        """A session without a transport of its own is over; a poll that waits hears it."""
+        """End a session that has no WebSocket; a waiting poll is answered with CLOSE."""
         if not socket.queue.ended:
             socket.queue.end(close_packet())
         await socket.close(wait=False, abort=True, reason=self.reason.TRANSPORT_CLOSE)
         self.sockets.pop(socket.sid, None)
 
     def create_queue(self, *args: Any, **kwargs: Any) -> OutgoingQueue:
-        """The outgoing queue of one connection."""
+        """Return a queue for the library; `Socket` replaces it with one that reports overflow."""
         return OutgoingQueue()

@@ -1,4 +1,4 @@
-"""Commands of one connection that are not answered yet: at a number of them reading stops."""
+"""Limits the unanswered commands of one connection: at the limit, reading from it stops."""
 
 from __future__ import annotations
 
@@ -6,33 +6,33 @@ import asyncio
 
 
 class InFlightLimit:
-    """Counts; `room` returns when another may be read."""
+    """Counts the unanswered commands of a connection, at most `limit`."""
 
-    __slots__ = ("_most", "_open", "_unanswered")
+    __slots__ = ("_count", "_has_room", "_limit")
 
-    def __init__(self, most: int) -> None:
-        self._most = most
-        self._unanswered = 0
-        self._open: asyncio.Event | None = None
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._count = 0
+        self._has_room: asyncio.Event | None = None
 
     @property
     def full(self) -> bool:
-        """Whether nothing more may be read."""
-        return self._unanswered >= self._most
+        """Whether no further command may be read."""
+        return self._count >= self._limit
 
-    def begun(self) -> None:
-        """A command was taken."""
-        self._unanswered += 1
+    def command_started(self) -> None:
+        """Count a command that was read."""
+        self._count += 1
 
-    def ended(self) -> None:
-        """One was answered."""
-        self._unanswered -= 1
-        if self._open is not None and not self.full:
-            self._open.set()
-            self._open = None
+    def command_answered(self) -> None:
+        """Count the answer of a command."""
+        self._count -= 1
+        if self._has_room is not None and not self.full:
+            self._has_room.set()
+            self._has_room = None
 
-    async def room(self) -> None:
-        """Wait until there is room for another."""
+    async def wait_for_room(self) -> None:
+        """Return when another command may be read."""
         while self.full:
-            self._open = self._open or asyncio.Event()
-            await self._open.wait()
+            self._has_room = self._has_room or asyncio.Event()
+            await self._has_room.wait()

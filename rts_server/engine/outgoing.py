@@ -1,4 +1,4 @@
-"""What goes out of one connection, bounded by bytes: it waits for a poll, or leaves by a wire."""
+"""The outgoing packets of one connection, bounded by bytes: for a poll or for a WebSocket."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import Any
 
 from rts_server import metrics
 from rts_server.engine.packets import Encoded, framed
-from rts_server.engine.transport import MOST_BYTES, WebSocketTransport
+from rts_server.engine.transport import MAX_PENDING_BYTES, WebSocketTransport
 
-SPARE_BYTES = MOST_BYTES // 16
-"""While more waits for a reader, what is only nice to know is not written."""
+MAX_DROPPABLE_PENDING_BYTES = MAX_PENDING_BYTES // 16
+"""While more bytes than this wait for a reader, ephemeral packets to it are dropped."""
 
 
-class Waiting(asyncio.Queue[Any]):
-    """Packets for a poll. `bytes`: what they hold."""
+class PollQueue(asyncio.Queue[Any]):
+    """Packets that wait for a poll. `bytes`: their size."""
 
     def _init(self, maxsize: int) -> None:
         super()._init(maxsize)
@@ -31,106 +31,111 @@ class Waiting(asyncio.Queue[Any]):
         return item
 
 
-class OutgoingQueue:
-    """Packets on their way. The engine's own are tiny and always taken.
+def _ignore() -> None:
+    """Do nothing."""
 
-    `slow`: told when a reader left 1 MiB waiting.
+
+class OutgoingQueue:
+    """The packets that a connection is sent. Never blocks; memory is bounded (R1).
+
+    `on_overflow`: called when a packet does not fit, because 1 MiB waits for the reader.
+    The engine's own packets are tiny, and are always taken.
     """
 
-    __slots__ = ("_waiting", "_wire", "ended", "slow")
+    __slots__ = ("_on_overflow", "_poll_queue", "_transport", "ended")
 
-    def __init__(self) -> None:
+    def __init__(self, on_overflow: Callable[[], None] = _ignore) -> None:
         self.ended = False
-        self.slow: Callable[[], None] = _nobody
-        self._wire: WebSocketTransport | None = None
-        self._waiting: Waiting | None = None
+        self._on_overflow = on_overflow
+        self._transport: WebSocketTransport | None = None
+        self._poll_queue: PollQueue | None = None
 
     @property
     def bytes(self) -> int:
-        """That wait, in whatever buffer of this process."""
-        if self._wire is not None:
-            return self._wire.waiting
-        return 0 if self._waiting is None else self._waiting.bytes
+        """Bytes that wait in the buffers of this process."""
+        if self._transport is not None:
+            return self._transport.pending_bytes
+        return 0 if self._poll_queue is None else self._poll_queue.bytes
 
-    def carry(self, wire: WebSocketTransport) -> None:
-        """Let all go out by this WebSocket from now on, first what waits."""
-        self._wire = wire
-        while self._waiting is not None and not self._waiting.empty():
-            self.put_nowait(self._waiting.get_nowait())
-            self._waiting.task_done()
+    def attach(self, transport: WebSocketTransport) -> None:
+        """Send everything by this WebSocket from now on.
+
+        What waits for a poll is sent first, so that an upgrade keeps the order of packets (D3).
+        """
+        self._transport = transport
+        while self._poll_queue is not None and not self._poll_queue.empty():
+            self.put_nowait(self._poll_queue.get_nowait())
+            self._poll_queue.task_done()
 
     @property
-    def waiting(self) -> Waiting:
-        """What waits for a poll. Only a polling client has any: it is made when it is needed."""
-        if self._waiting is None:
-            self._waiting = Waiting()
-        return self._waiting
+    def waiting(self) -> PollQueue:
+        """The packets that wait for a poll; created on first use, as few clients poll."""
+        if self._poll_queue is None:
+            self._poll_queue = PollQueue()
+        return self._poll_queue
 
     def write(self, packet: Encoded) -> None:
-        """Send a packet, unless the end was said or more than 1 MiB would wait. Never blocks."""
+        """Send a packet, unless the connection has ended or more than 1 MiB would wait."""
         if self.ended:
             return
-        wire = self._wire
-        if not (self._offer(packet) if wire is None else wire.offer(packet.frame)):
-            self.slow()
+        transport = self._transport
+        taken = self._offer(packet) if transport is None else transport.try_write(packet.frame)
+        if not taken:
+            self._on_overflow()
 
-    def spare(self, packet: Encoded) -> bool:
-        """Send what a slow reader can do without; False when it was shed."""
-        if self.bytes > SPARE_BYTES:
+    def write_droppable(self, packet: Encoded) -> bool:
+        """Send an ephemeral packet; return False if it was dropped because the reader is slow."""
+        if self.bytes > MAX_DROPPABLE_PENDING_BYTES:
             metrics.SHED.labels("packet").inc()
             return False
         self.write(packet)
         return True
 
     def _offer(self, packet: Encoded) -> bool:
-        if self.bytes + size(packet) > MOST_BYTES:
+        if self.bytes + size(packet) > MAX_PENDING_BYTES:
             return False
         self.waiting.put_nowait(packet)
         return True
 
-    def end(self, *last: Any) -> None:
-        """Last packets, whatever waits, then the end of the connection."""
+    def end(self, *last_packets: Any) -> None:
+        """Send these packets behind everything that waits, then close the connection."""
         self.ended = True
-        for packet in (*last, None):
+        for packet in (*last_packets, None):
             self.put_nowait(packet)
 
     def put_nowait(self, item: Any) -> None:
-        """Queue a packet, or the end (None)."""
-        if self._wire is None:
+        """Send a packet without a bound, or the end of the connection (None)."""
+        if self._transport is None:
             self.waiting.put_nowait(item)
         elif item is None:
-            self._wire.end()
+            self._transport.close()
         else:
-            self._wire.write(framed(item))
+            self._transport.write(framed(item))
 
-    # For the library, which takes it for a queue
+    # The interface of asyncio.Queue, as which python-engineio uses it
 
     async def put(self, item: Any) -> None:
-        """The same: there is always room."""
+        """Send a packet without a bound. Never waits."""
         self.put_nowait(item)
 
     async def get(self) -> Any:
-        """The next packet for a poll; it waits for one."""
+        """Return the next packet for a poll; wait for it if there is none."""
         packet = await self.waiting.get()
         self.waiting.task_done()
         return packet
 
     def get_nowait(self) -> Any:
-        """The next packet for a poll. Raises QueueEmpty."""
+        """Return the next packet for a poll. Raises QueueEmpty."""
         packet = self.waiting.get_nowait()
         self.waiting.task_done()
         return packet
 
     async def join(self) -> None:
-        """Return when all are."""
+        """Return when every packet was taken by a poll."""
         await self.waiting.join()
 
 
-def _nobody() -> None:
-    """Nobody is told."""
-
-
 def size(packet: Any) -> int:
-    """Bytes a packet holds, by its text (a character counts as one: the encoding is shared)."""
+    """Return the bytes of a packet by its text; one per character, as the text is shared."""
     data = getattr(packet, "data", None)
     return len(data) if isinstance(data, str | bytes) else 2

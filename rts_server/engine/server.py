@@ -1,4 +1,4 @@
-"""The Socket.IO server: python-socketio's handshake and namespaces, our parsing and writing."""
+"""The Socket.IO server (protocol v5): python-socketio's namespaces, our parsing and writing."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from functools import partial
 from typing import Any, Protocol
 
 import socketio
+from aiohttp import web
 
 from rts_server import metrics
 from rts_server.config import Settings
 from rts_server.engine import codec, frames
 from rts_server.engine.addresses import Addresses
 from rts_server.engine.closing import AWAY, closing
-from rts_server.engine.engine import Engine
-from rts_server.engine.in_flight import InFlightLimit
+from rts_server.engine.engine import Engine, EngineCallbacks
 from rts_server.engine.outgoing import OutgoingQueue
 from rts_server.engine.packets import (
     Encoded,
@@ -25,28 +25,31 @@ from rts_server.engine.packets import (
     disconnect_packet,
     event_packet,
 )
-from rts_server.engine.transport import LAST_WORDS
+from rts_server.engine.transport import CLOSE_GRACE_SECONDS
 from rts_server.protocol.event import ephemeral
 from rts_server.rates import parse
 
 log = logging.getLogger(__name__)
 
 CLOSED_AS = "rts.closed_as"
-"""Key of a connection's environ: why the server closed it, for the log."""
-NOWHERE = OutgoingQueue()
-NOWHERE.ended = True
-"""The way out of a connection that is gone."""
+"""Key of a connection's environ: the code with which the server closed it, for the log."""
+NULL_OUTGOING = OutgoingQueue()
+NULL_OUTGOING.ended = True
+"""The queue of connections that are gone: it drops everything."""
 
 
 class Receiver(Protocol):
-    """A namespace as the engine sees it."""
+    """The namespace handlers, as far as this server uses them."""
 
     def receive(self, sid: str, frame: frames.Frame) -> None:
-        """Take a command; the namespace answers every one that has an ack id."""
+        """Handle a command. Every one that has an ack id must be answered (D10)."""
 
 
 class Server(socketio.AsyncServer):  # type: ignore[misc]
-    """Client events never reach the library's dispatch: `connect` from outside is just a name."""
+    """A Socket.IO server whose client events never reach the library's dispatch.
+
+    An event named `connect` from a client is thus an unknown command, and no lifecycle event.
+    """
 
     def __init__(
         self,
@@ -54,8 +57,15 @@ class Server(socketio.AsyncServer):  # type: ignore[misc]
         manager: socketio.AsyncManager,
         on_protocol_error: Callable[[str], None] | None = None,
     ) -> None:
-        """`on_protocol_error` gets the eio_sid of a client that broke the protocol."""
+        """`on_protocol_error` is called with the eio_sid for each error that a client caused."""
         transports = settings.transports.split(",")
+        self._connect_deadline = settings.connect_deadline
+        self._limited = settings.limited
+        self._on_protocol_error = on_protocol_error or _ignore
+        self._addresses = Addresses(
+            settings.trusted_proxies, settings.address_connections, parse(settings.rates)
+        )
+        self._max_in_flight = settings.commands_in_flight if settings.limited else 0
         super().__init__(
             client_manager=manager,
             async_mode="aiohttp",
@@ -69,97 +79,105 @@ class Server(socketio.AsyncServer):  # type: ignore[misc]
             logger=logging.getLogger("socketio"),  # or it would have a handler of its own
             engineio_logger=logging.getLogger("engineio"),
         )
-        self.eio.hear, self.eio.slow, self.eio.large = self._hear, self._slow, self._large
-        if on_protocol_error is not None:
-            self.eio.junk = on_protocol_error
-        self._connect_deadline = settings.connect_deadline
-        self._in_flight = settings.commands_in_flight if settings.limited else 0
-        self._addresses = Addresses(
-            settings.trusted_proxies, settings.address_connections, parse(settings.rates)
-        )
-        if settings.limited:
-            self.eio.admit = self._addresses.wait
 
-    def _engineio_server_class(self) -> type[Engine]:
-        return Engine
+    def _engineio_server_class(self) -> Callable[..., Engine]:
+        """The library calls the result with its own options; ours are bound beforehand."""
+        callbacks = EngineCallbacks(
+            on_message=self._message_received,
+            on_protocol_error=self._on_protocol_error,
+            on_slow_consumer=self._close_slow_consumer,
+            on_oversize_message=self._oversize_message_received,
+            admission_delay=self._admission_delay,
+        )
+        return partial(Engine, callbacks=callbacks, max_in_flight=self._max_in_flight)
+
+    def _admission_delay(self, request: web.Request) -> float:
+        return self._addresses.admission_delay(request) if self._limited else 0.0
 
     # Writing
 
     def outgoing(self, eio_sid: str) -> OutgoingQueue:
-        """Where what a connection is to hear is written."""
+        """Return the queue of packets for a connection; one that drops them if it is gone."""
         socket = self.eio.sockets.get(eio_sid)
-        return NOWHERE if socket is None else socket.queue
+        return NULL_OUTGOING if socket is None else socket.queue
 
     async def _send_packet(self, eio_sid: str, pkt: Any) -> None:
-        """The library's own answers leave by the same way."""
+        """Send a packet of the library by the same queue, so that the order is kept."""
         self.outgoing(eio_sid).write(Encoded(pkt.encode()))
 
-    def _slow(self, eio_sid: str) -> None:
-        """A reader too slow for 1 MiB is closed and comes back."""
+    def _close_slow_consumer(self, eio_sid: str) -> None:
+        """Close a connection for which 1 MiB waits (R1); the client reconnects with cursors."""
         metrics.SLOW_CONSUMERS.inc()
         self.close(eio_sid, "slow_consumer")
 
     def close(self, eio_sid: str, code: str, retry_after_ms: int | None = None) -> None:
-        """Say why, then close: what waits is still written, but not for long. Never blocks."""
+        """Send the reason, then close. Never blocks.
+
+        What waits is still sent, for 3 s at most. The order is: `session.closing`, DISCONNECT of
+        each namespace (so that a client does not reconnect where it must not), end of transport.
+        """
         socket = self.eio.sockets.get(eio_sid)
         if socket is None or socket.closed or socket.queue.ended:
             return
         self.environ.get(eio_sid, {})[CLOSED_AS] = code
-        told = closing(code, retry_after_ms)
+        reason = closing(code, retry_after_ms)
         last = []
-        here = [n for n in self.namespace_handlers if self.manager.sid_from_eio_sid(eio_sid, n)]
-        if "/chat" in here:
-            text = ephemeral("session.closing", told)
+        connected = [
+            n for n in self.namespace_handlers if self.manager.sid_from_eio_sid(eio_sid, n)
+        ]
+        if "/chat" in connected:
+            text = ephemeral("session.closing", reason)
             last.append(event_packet("/chat", "session.closing", text))
         if code in AWAY:
-            last += [disconnect_packet(namespace) for namespace in here]
+            last += [disconnect_packet(namespace) for namespace in connected]
         socket.queue.end(*last)
-        if not socket.upgraded:  # by a poll of its own: a client drops what comes beside a CLOSE
+        if not socket.upgraded:  # by the next poll: a client drops packets that come with a CLOSE
             socket.queue.end(close_packet())
-        asyncio.get_running_loop().call_later(LAST_WORDS, self.abort, eio_sid)
+        asyncio.get_running_loop().call_later(CLOSE_GRACE_SECONDS, self.abort, eio_sid)
 
-    def check(self, eio_sid: str, within: float) -> None:
-        """Ping a client at once; who does not answer within so many seconds is lost."""
+    def check_alive(self, eio_sid: str, within: float) -> None:
+        """Ping a client at once; it is lost if it does not answer within `within` seconds."""
         if (socket := self.eio.sockets.get(eio_sid)) is not None:
-            socket.check(within)
+            socket.check_alive(within)
+
+    def refuse_new_connections(self) -> None:
+        """Answer handshakes with 503 from now on; clients and balancers try another instance."""
+        self.eio.refuse_handshakes()
 
     def abort(self, eio_sid: str) -> None:
         """Drop the transport at once: the client reconnects. Never blocks."""
         socket = self.eio.sockets.get(eio_sid)
         if socket is None:
             return
-        if not socket.upgraded:  # its requests may share their connection with other clients'
+        if not socket.upgraded:  # a proxy may share its TCP connection between clients
             self.eio.tasks.keep(self.eio.end_polling(socket))
         else:
             socket.abort()
 
-    # Hearing
+    # Reading
 
     async def _handle_eio_connect(self, eio_sid: str, environ: dict[str, Any]) -> None:
-        await super()._handle_eio_connect(eio_sid, {})  # who connects needs nothing of the request
-        socket = self.eio.sockets[eio_sid]
-        socket.flow = InFlightLimit(self._in_flight) if self._in_flight else None
-        socket.queue.slow = partial(self.eio.slow, eio_sid)
-        self._addresses.enter(eio_sid, environ["aiohttp.request"])
+        await super()._handle_eio_connect(eio_sid, {})  # the request is not kept
+        self._addresses.connection_opened(eio_sid, environ["aiohttp.request"])
         self.expect_connect(eio_sid)
 
     async def _handle_eio_disconnect(self, eio_sid: str, reason: str) -> None:
-        self._addresses.leave(eio_sid)
+        self._addresses.connection_closed(eio_sid)
         await super()._handle_eio_disconnect(eio_sid, reason)
 
-    def begun(self, eio_sid: str) -> None:
-        """A command of a connection was taken."""
-        if (socket := self.eio.sockets.get(eio_sid)) and socket.flow is not None:
-            socket.flow.begun()
+    def command_started(self, eio_sid: str) -> None:
+        """Count a command of a connection as in flight."""
+        if (socket := self.eio.sockets.get(eio_sid)) and socket.in_flight is not None:
+            socket.in_flight.command_started()
 
-    def ended(self, eio_sid: str) -> None:
-        """A command was answered."""
-        if (socket := self.eio.sockets.get(eio_sid)) and socket.flow is not None:
-            socket.flow.ended()
-            socket.go_on()
+    def command_answered(self, eio_sid: str) -> None:
+        """Count a command as answered, and read on if the connection was at its limit."""
+        if (socket := self.eio.sockets.get(eio_sid)) and socket.in_flight is not None:
+            socket.in_flight.command_answered()
+            socket.resume_reading()
 
     def expect_connect(self, eio_sid: str) -> None:
-        """A connection without a namespace, at first or again, may live so long."""
+        """Abort a connection that is in no namespace after RTS_CONNECT_DEADLINE."""
         socket = self.eio.sockets.get(eio_sid)
         if socket is not None and not socket.closing:
             loop = asyncio.get_running_loop()
@@ -173,49 +191,55 @@ class Server(socketio.AsyncServer):  # type: ignore[misc]
             self.abort(eio_sid)
 
     async def _handle_eio_message(self, eio_sid: str, data: Any) -> None:
-        """What came by a POST; a WebSocket's messages are heard where they arrive."""
-        if (work := self._hear(eio_sid, data)) is not None:
+        """Handle a message for the library; both transports call `_message_received` themselves."""
+        if (work := self._message_received(eio_sid, data)) is not None:
             await work
 
-    def _hear(self, eio_sid: str, data: Any) -> Coroutine[Any, Any, None] | None:
-        """A message; the work that must be done before the next one of its connection."""
+    def _message_received(self, eio_sid: str, data: Any) -> Coroutine[Any, Any, None] | None:
+        """Handle a message; return work that must be done before the connection's next one.
+
+        CONNECT and DISCONNECT are such work: a command behind a CONNECT must find its session, and
+        none behind a DISCONNECT may be executed.
+        """
         try:
             frame = frames.parse(data) if isinstance(data, str) else None
         except frames.Malformed:
-            self.eio.sockets[eio_sid].no_packet()
+            self.eio.sockets[eio_sid].protocol_error()
             return None
         if frame is not None and frame.type in (frames.EVENT, frames.BINARY_EVENT):
             if frame.ack_id is None and not isinstance(frame.data, list):
-                self.eio.sockets[eio_sid].no_packet()  # nobody could be told that it is none
+                self.eio.sockets[
+                    eio_sid
+                ].protocol_error()  # without an ack id no error can be answered
             else:
                 self._receive(eio_sid, frame)
         elif frame is not None and frame.type == frames.CONNECT:
-            self.eio.junk(eio_sid)  # one a namespace is decent, a hundred are not
+            self._on_protocol_error(eio_sid)  # one per namespace is normal, a hundred are not
             return self._connect(eio_sid, frame)
         elif frame is not None and frame.type == frames.DISCONNECT:
             if self.manager.sid_from_eio_sid(eio_sid, frame.namespace) is None:
-                self._useless(eio_sid, "not_connected")
+                self._drop_useless(eio_sid, "not_connected")
                 return None
             work: Coroutine[Any, Any, None] = self._handle_disconnect(eio_sid, frame.namespace)
             return work
         else:
-            self._useless(eio_sid, "packet")
+            self._drop_useless(eio_sid, "packet")
         return None
 
-    def _large(self, eio_sid: str, head: str) -> None:
-        """A message too large: its sender is answered, or told before the end why it is one."""
+    def _oversize_message_received(self, eio_sid: str, head: str) -> None:
+        """Answer a command that was too large; close the connection where none can be answered."""
         metrics.DROPPED.labels("frame").inc()
         if (frame := frames.parse_head(head)) is None:
             self.close(eio_sid, "frame_too_large")
         else:
             self._receive(eio_sid, frame)
 
-    def _useless(self, eio_sid: str, reason: str) -> None:
+    def _drop_useless(self, eio_sid: str, reason: str) -> None:
         metrics.DROPPED.labels(reason).inc()
-        self.eio.junk(eio_sid)
+        self._on_protocol_error(eio_sid)
 
     async def _connect(self, eio_sid: str, frame: frames.Frame) -> None:
-        if eio_sid not in self.environ:  # its end came before its turn
+        if eio_sid not in self.environ:  # it was closed before this task ran
             return
         if frame.namespace not in self.namespace_handlers:
             packet = connect_error_packet(frame.namespace, "No such namespace.", "not_found")
@@ -226,19 +250,26 @@ class Server(socketio.AsyncServer):  # type: ignore[misc]
             data = frame.data if isinstance(frame.data, dict) else {}
             await self._handle_connect(eio_sid, frame.namespace, {"auth": data})
             socket = self.eio.sockets.get(eio_sid)
-            if socket is None or socket.closed:  # its end came while it was being connected
+            if socket is None or socket.closed:  # it was closed meanwhile: undo the connect
                 await self._handle_disconnect(eio_sid, frame.namespace)
 
     def _receive(self, eio_sid: str, frame: frames.Frame) -> None:
         sid = self.manager.sid_from_eio_sid(eio_sid, frame.namespace)
         if sid is None or not self.manager.is_connected(sid, frame.namespace):
-            self._useless(eio_sid, "not_connected")
+            self._drop_useless(eio_sid, "not_connected")
             return
         receiver: Receiver = self.namespace_handlers[frame.namespace]
         receiver.receive(sid, frame)
 
 
+def _ignore(_: str) -> None:
+    """Do nothing."""
+
+
 def _origins(settings: Settings) -> list[str] | str | None:
-    """None: the page's own origin only. Tokens travel in `auth`, so `*` gives nothing away."""
+    """Return the allowed origins; None allows the page's own only.
+
+    Tokens travel in the `auth` payload and not in cookies, so `*` exposes no session (no CSRF).
+    """
     origins = [origin.strip() for origin in settings.cors_origins.split(",") if origin.strip()]
     return "*" if origins == ["*"] else origins or None

@@ -1,4 +1,8 @@
-"""The WebSocket of one connection: what comes is handled as it is parsed, what goes once a turn."""
+"""The WebSocket of one connection (RFC 6455), on an asyncio transport: no queue and no task.
+
+Messages are handled in the read that brought them; frames that are written in one turn of the loop
+leave in one write.
+"""
 
 from __future__ import annotations
 
@@ -13,243 +17,262 @@ from rts_server.engine import websocket
 from rts_server.engine.message_reader import MessageReader, ProtocolViolation
 from rts_server.engine.write_batcher import WriteBatcher
 
-LAST_WORDS = 3.0
-"""Seconds for what waits to be written when a connection is closed."""
-MOST_PONGS = 1 << 14
-"""While more bytes wait, a PING is not answered: who does not read could ask for any number."""
-MOST_BYTES = 1024 * 1024
-"""That may wait for a reader."""
-A_TURN = 64
-"""Frames of one connection in one turn of the loop: then it is everybody else's."""
-BEHIND_END, A_FRAME = 1 << 16, 64
-"""Bytes looked at behind the end, for the client's CLOSE, where a frame costs so many more than its
-payload; then nothing more is read."""
-SMALL_PART = 128
-"""Bytes of a part of a message below which it is no more than a PING."""
+CLOSE_GRACE_SECONDS = 3.0
+"""How long a connection that was closed may take to send what waits and to answer the CLOSE."""
+MAX_PENDING_BYTES = 1024 * 1024
+"""Bytes that may wait for a slow reader (R1)."""
+MAX_PENDING_PONG_BYTES = 1 << 14
+"""While more bytes wait, a PING is not answered: a client that does not read could request any
+number of PONGs."""
+MAX_FRAMES_PER_TURN = 64
+"""Frames of one connection handled in one turn of the loop; then the others have theirs (R2)."""
+MAX_BYTES_AFTER_CLOSE = 1 << 16
+"""Bytes read behind our CLOSE in search of the client's; then reading stops for good."""
+FRAME_OVERHEAD_BYTES = 64
+"""What each of these frames counts beyond its payload, as it costs work too."""
+MIN_PART_BYTES = 128
+"""A smaller part of a fragmented message counts as a control frame, so that a message cannot be
+sent byte by byte."""
 
-OPEN, HELD, NEXT_TURN, DEAF = range(4)
-"""What becomes of bytes that come: they are read; they wait for the taker, or for the next turn; or
-nothing is heard any more."""
+READING, PAUSED_BY_HANDLER, PAUSED_UNTIL_NEXT_TURN, STOPPED = range(4)
+"""States of reading: bytes are handled as they arrive; they wait for the handler; they wait for the
+next turn; or nothing is read any more."""
 
 
 class MessageHandler(Protocol):
-    """Whoever a WebSocket brings its messages to."""
+    """The receiver of the messages of a WebSocket. Its methods must not raise."""
 
     @property
-    def held(self) -> bool:
-        """Whether nothing more may be brought until `go_on`."""
+    def paused(self) -> bool:
+        """Whether no further message may be delivered until `resume_reading` is called."""
 
-    def take(self, text: str) -> None:
-        """A text message. Must not fail."""
+    def text_received(self, text: str) -> None:
+        """Handle a text message."""
 
-    def take_binary(self) -> None:
-        """A binary message, which is nothing here."""
+    def binary_received(self) -> None:
+        """Handle a binary message, which Socket.IO clients of this server never send."""
 
-    def take_control(self) -> None:
-        """A PING, which is answered, a PONG, or a tiny part of a message."""
+    def control_received(self) -> None:
+        """Handle a PING (answered already), a PONG, or a tiny part of a fragmented message."""
 
-    def take_large(self, head: bytes) -> None:
-        """The first bytes of a text that was too large, but read to its end."""
+    def oversize_text_received(self, head: bytes) -> None:
+        """Handle the first bytes of a text that was too large, but was read to its end."""
 
-    def refuse_large(self) -> None:
-        """A message too large to be read: this is the end."""
+    def message_refused(self) -> None:
+        """Handle a message that is too large to be read: the connection ends."""
 
-    def lost(self, wire: WebSocketTransport) -> None:
-        """The transport is lost."""
+    def transport_lost(self, transport: WebSocketTransport) -> None:
+        """Handle the loss of the transport."""
 
 
 class WebSocketTransport(asyncio.Protocol):
-    """The protocol of a transport: no queue and no task. `most`: bytes of a message."""
+    """A WebSocket without queue and task.
+
+    `max_message_bytes`: a longer text is reported by its head. `batcher`: flushes what is written
+    at the end of the turn.
+    """
 
     __slots__ = (
         "__weakref__",
-        "_at_most",
-        "_behind_end",
-        "_code",
-        "_ended",
+        "_batcher",
+        "_bytes_left_after_close",
+        "_close_code",
+        "_closed",
+        "_handler",
         "_incoming",
         "_out",
-        "_reads",
-        "_taker",
-        "_tick",
+        "_pending_at_most",
+        "_read_state",
         "_transport",
     )
 
     def __init__(
-        self, transport: asyncio.Transport, taker: MessageHandler, tick: WriteBatcher, most: int
+        self,
+        transport: asyncio.Transport,
+        handler: MessageHandler,
+        batcher: WriteBatcher,
+        max_message_bytes: int,
     ) -> None:
         self._transport = transport
-        self._incoming = MessageReader(most)
-        self._taker = taker
-        self._tick = tick
+        self._incoming = MessageReader(max_message_bytes)
+        self._handler = handler
+        self._batcher = batcher
         self._out: list[bytes] = []
-        self._at_most = 0
-        self._reads = OPEN
-        self._ended = False
-        self._code: int = WSCloseCode.OK
-        self._behind_end = BEHIND_END
+        self._pending_at_most = 0
+        self._read_state = READING
+        self._closed = False
+        self._close_code: int = WSCloseCode.OK
+        self._bytes_left_after_close = MAX_BYTES_AFTER_CLOSE
 
-    # Out
+    # Writing
 
     @property
-    def waiting(self) -> int:
-        """Bytes that are not with the kernel yet."""
+    def pending_bytes(self) -> int:
+        """Bytes that were written and are not with the kernel yet."""
         if self._transport.is_closing():
             return 0
         return sum(map(len, self._out)) + self._transport.get_write_buffer_size()
 
     def write(self, frame: bytes) -> None:
-        """Send a frame with all others of this turn. Never blocks."""
-        if self._ended:
+        """Send a frame together with all others of this turn. Never blocks."""
+        if self._closed:
             return
         if not self._out:
-            self._tick.soon(self)
+            self._batcher.schedule(self)
         self._out.append(frame)
 
-    def offer(self, frame: bytes) -> bool:
-        """The same, unless more than 1 MiB would wait.
+    def try_write(self, frame: bytes) -> bool:
+        """Send a frame, or return False if more than 1 MiB would wait.
 
-        At most what was offered can be waiting: only when that is too much it is looked at.
+        `_pending_at_most` bounds the pending bytes from above: it is increased by each frame, and
+        recomputed only when it exceeds the limit.
         """
-        self._at_most += len(frame)
-        if self._at_most > MOST_BYTES:
-            self._at_most = self.waiting + len(frame)
-            if self._at_most > MOST_BYTES:
+        self._pending_at_most += len(frame)
+        if self._pending_at_most > MAX_PENDING_BYTES:
+            self._pending_at_most = self.pending_bytes + len(frame)
+            if self._pending_at_most > MAX_PENDING_BYTES:
                 return False
         self.write(frame)
         return True
 
     def flush(self) -> None:
-        """Give the kernel what was collected."""
+        """Give the collected frames to the kernel."""
         out, self._out = self._out, []
         if out and not self._transport.is_closing():
             self._transport.write(out[0] if len(out) == 1 else b"".join(out))
 
-    def end(self) -> None:
-        """Say CLOSE behind all that was written; the transport goes when the client says it too."""
-        if self._ended:
+    def close(self) -> None:
+        """Send CLOSE behind everything that was written.
+
+        The client answers with its own CLOSE, and only then the TCP connection is closed (RFC 6455,
+        7.1.1): closed earlier, an RST could take what the client has not read yet.
+        """
+        if self._closed:
             return
-        self.write(websocket.close(self._code))
-        self._ended = True
-        if self._reads == HELD:  # whatever held it up: its CLOSE is to be heard
-            self._next_turn()
-        asyncio.get_running_loop().call_later(LAST_WORDS, self._transport.abort)
+        self.write(websocket.close(self._close_code))
+        self._closed = True
+        if self._read_state == PAUSED_BY_HANDLER:  # the client's CLOSE must be read
+            self._continue_next_turn()
+        asyncio.get_running_loop().call_later(CLOSE_GRACE_SECONDS, self._transport.abort)
 
     def abort(self) -> None:
-        """Drop the transport at once."""
+        """Drop the connection at once."""
         self._transport.abort()
 
-    # In: called by the transport
+    # Callbacks of the asyncio transport
 
     def data_received(self, data: bytes) -> None:
-        """Bytes; whole messages among them are handled at once, as many as a turn may."""
-        if self._reads == DEAF:
+        """Handle the whole messages among the bytes, as many as one turn may."""
+        if self._read_state == STOPPED:
             return
         self._incoming.feed(data)
-        if self._reads == OPEN:
+        if self._read_state == READING:
             self._read()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """The end, however it came. Nobody is held any more, so that all of it is free at once."""
-        self._reads, taker = DEAF, self._taker
-        del self._taker, self._incoming
-        taker.lost(self)
+        """Report the loss. References are dropped here, so that memory is freed at once."""
+        self._read_state, handler = STOPPED, self._handler
+        del self._handler, self._incoming
+        handler.transport_lost(self)
 
-    # In: one message after the other
+    # Reading, one message after the other
 
     @property
-    def stopped(self) -> bool:
-        """Whether something came that is not looked at yet."""
-        return self._reads in (HELD, NEXT_TURN)
+    def reading_paused(self) -> bool:
+        """Whether bytes may have arrived that were not handled yet."""
+        return self._read_state in (PAUSED_BY_HANDLER, PAUSED_UNTIL_NEXT_TURN)
 
-    def go_on(self) -> bool:
-        """Nothing holds the taker any more; whether all that is here was read with that."""
-        if self._reads != HELD or self._taker.held:
+    def resume_reading(self) -> bool:
+        """Continue after the handler was paused; return whether everything here was handled."""
+        if self._read_state != PAUSED_BY_HANDLER or self._handler.paused:
             return False
-        return self._resumed()
+        return self._continue()
 
-    def _resumed(self) -> bool:
-        self._reads = OPEN
+    def _continue(self) -> bool:
+        # Buffered messages are handled before the kernel delivers more, so their order is kept.
+        self._read_state = READING
         self._read()
-        if self._reads != OPEN:
+        if self._read_state != READING:
             return False
         if not self._transport.is_closing():
             self._transport.resume_reading()
         return True
 
     def _read(self) -> None:
-        for _ in range(A_TURN):
+        for _ in range(MAX_FRAMES_PER_TURN):
             if not self._incoming.ready:
                 return
-            if not self._ended and self._taker.held:
-                self._stop(HELD)
+            if not self._closed and self._handler.paused:
+                self._pause(PAUSED_BY_HANDLER)
                 return
             try:
                 message = self._incoming.next()
-            except ProtocolViolation as broken:
-                self._broken(broken.code)
+            except ProtocolViolation as violation:
+                self._fail(violation.code)
                 return
             if message is None:
                 return
-            self._got(*message)
-            if self._reads == DEAF:
+            self._dispatch(*message)
+            if self._read_state == STOPPED:
                 return
         if self._incoming.ready:
-            self._next_turn()
+            self._continue_next_turn()
 
-    def _stop(self, reads: int) -> None:
-        """Read nothing more for now: what is not read the client's kernel keeps."""
-        self._reads = reads
+    def _pause(self, state: int) -> None:
+        """Stop reading; unread bytes stay in the kernel, which slows the client down (TCP)."""
+        self._read_state = state
         if not self._transport.is_closing():
             self._transport.pause_reading()
 
-    def _next_turn(self) -> None:
-        self._stop(NEXT_TURN)
+    def _continue_next_turn(self) -> None:
+        self._pause(PAUSED_UNTIL_NEXT_TURN)
         asyncio.get_running_loop().call_soon(self._turn)
 
     def _turn(self) -> None:
         if self._transport.is_closing():
-            self._reads = DEAF
-        elif self._reads == NEXT_TURN:
-            self._resumed()
+            self._read_state = STOPPED
+        elif self._read_state == PAUSED_UNTIL_NEXT_TURN:
+            self._continue()
 
-    def _got(self, kind: int, payload: Any) -> None:
+    def _dispatch(self, kind: int, payload: Any) -> None:
         if kind == incoming.CLOSE:
-            self._closed()
-        elif self._ended:
-            self._unheard(payload)
+            self._close_received()
+        elif self._closed:
+            self._discard(payload)
         elif kind == incoming.TEXT:
-            self._taker.take(payload)
+            self._handler.text_received(payload)
         elif kind == incoming.CONTINUATION:
-            if payload < SMALL_PART:
-                self._taker.take_control()
+            if payload < MIN_PART_BYTES:
+                self._handler.control_received()
         elif kind == incoming.BINARY:
-            self._taker.take_binary()
+            self._handler.binary_received()
         elif kind == incoming.TOO_LARGE:
-            self._taker.take_large(payload)
+            self._handler.oversize_text_received(payload)
         else:
-            if kind == incoming.PING and self.waiting < MOST_PONGS:
+            if kind == incoming.PING and self.pending_bytes < MAX_PENDING_PONG_BYTES:
                 self.write(websocket.frame(websocket.PONG, payload))
-            self._taker.take_control()
+            self._handler.control_received()
 
-    def _unheard(self, payload: Any) -> None:
-        """Whoever was told to go says more."""
-        self._behind_end -= A_FRAME + (0 if isinstance(payload, int) else len(payload))
-        if self._behind_end <= 0:
-            self._stop(DEAF)
+    def _discard(self, payload: Any) -> None:
+        """Discard a message behind our CLOSE; stop reading when there are too many."""
+        length = 0 if isinstance(payload, int) else len(payload)
+        self._bytes_left_after_close -= FRAME_OVERHEAD_BYTES + length
+        if self._bytes_left_after_close <= 0:
+            self._pause(STOPPED)
 
-    def _broken(self, code: int) -> None:
-        """What came is no WebSocket, or too long to be read."""
+    def _fail(self, code: int) -> None:
+        """Close with a code, because the bytes violate RFC 6455 or a message is too long."""
         metrics.DROPPED.labels("frame").inc()
-        self._code = code
-        if code == WSCloseCode.MESSAGE_TOO_BIG and not self._ended:
-            self._stop(DEAF)  # not closed yet: a client still writes, and has to read why
-            self._taker.refuse_large()
+        self._close_code = code
+        if code == WSCloseCode.MESSAGE_TOO_BIG and not self._closed:
+            # Not closed at once: the client is still writing, and must be able to read the reason.
+            self._pause(STOPPED)
+            self._handler.message_refused()
         else:
-            self._closed()
+            self._close_received()
 
-    def _closed(self) -> None:
-        self.end()  # the answer, unless it is one itself
-        self._reads = DEAF
+    def _close_received(self) -> None:
+        self.close()  # our CLOSE is the answer, unless the client's was (RFC 6455, 5.5.1)
+        self._read_state = STOPPED
         self.flush()
         self._transport.close()

@@ -73,7 +73,7 @@ class ChatNamespace(Namespace):
         listener = Listener(
             session.user_id,
             session.out.write,
-            session.out.spare,
+            session.out.write_droppable,
             self._connections.namespaces(session.eio_sid),
             self._connections.rooms(session.eio_sid),
         )

@@ -77,7 +77,7 @@ class ConnectionCap:
     def check(self, user_id: str) -> None:
         """Ping the user's connections here; those that do not answer are dropped. Never blocks."""
         for one in self._counts.here(user_id):
-            self._server.check(one, PONG_SECONDS)
+            self._server.check_alive(one, PONG_SECONDS)
 
     async def _check_all(self, user_id: str) -> None:
         self.check(user_id)

@@ -77,7 +77,7 @@ class Dispatcher:
         except errors.Refusal as refusal:
             self._acks.write(session, frame, refusal)
             return
-        self._server.begun(session.eio_sid)
+        self._server.command_started(session.eio_sid)
 
     async def drain(self, session: Session) -> None:
         """Refuse further commands of a session; return when all before are answered."""
@@ -101,7 +101,7 @@ class Dispatcher:
         self, session: Session, command: QueuedCommand, answer: dict[str, Any] | errors.Refusal
     ) -> None:
         self._queue.answered(session)
-        self._server.ended(session.eio_sid)
+        self._server.command_answered(session.eio_sid)
         self._acks.write(session, command.frame, answer, command.received_at)
 
     async def _apply(self, session: Session, frame: Frame) -> Answer | errors.Refusal:

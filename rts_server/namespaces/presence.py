@@ -74,7 +74,9 @@ class PresenceNamespace(Namespace):
             return {"presences": shown(requested, {})}
         watch = self._watching.get(session)
         if watch is None:
-            watch = self._watching[session] = PresenceWatch(session.user_id, session.out.spare)
+            watch = self._watching[session] = PresenceWatch(
+                session.user_id, session.out.write_droppable
+            )
         return {"presences": shown(requested, await self._watches.watch(watch, requested))}
 
     @command("typing.start", commands.RoomGet)

@@ -89,7 +89,7 @@ class SessionStart:
         ready = self._ready(session, inbox.unread, recovered)
         _write(listener, "session.ready", ready | ({"more_rooms": True} if more else {}))
         for row in inbox.rows:
-            if row.room_id in cursors and row.settled:
+            if row.room_id in cursors and row.has_settings:
                 state = {name: row.room[name] for name in ("muted", "hidden", "role")}
                 _write(listener, "room.state", state, row.room_id)
         for room_id in session.cursors.keys() - inside.keys():

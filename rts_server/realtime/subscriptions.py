@@ -205,10 +205,10 @@ class Subscriptions:
         budget = limits.answer_bytes
         for room_id, since in zip(asked, missed, strict=False):
             size = sum(len(event) for event in since.events or ())
-            if not since.member:
+            if not since.is_member:
                 replays[room_id] = Replay(None, None, [])
                 self.part(listener, room_id)
-            elif since.whole and size <= budget:
+            elif since.reaches_head and size <= budget:
                 budget -= size
                 events = _until(replays[room_id].start, since.events or [])
                 replays[room_id] = replace(replays[room_id], recovered=True, events=events)

@@ -1,4 +1,4 @@
-"""Durable commands on who is in a room, and as what."""
+"""Commands on the members of a room and their roles."""
 
 from __future__ import annotations
 
@@ -12,7 +12,12 @@ from rts_server.roomlog.writer import LogWriter, PendingWrite
 
 
 class Memberships:
-    """Come, go, change. Every command is safe to repeat."""
+    """Add, remove and change members. Every command is safe to repeat (D7).
+
+    All commands raise Refusal: `forbidden` if the actor's role is not enough, `not_found` if the
+    actor is not a member, `conflict` for a direct room or the last owner, `unavailable` if it is to
+    be tried again.
+    """
 
     def __init__(
         self, settings: Settings, appends: LogWriter, user_rooms: UserRooms, archive: Archive
@@ -25,25 +30,26 @@ class Memberships:
     async def add(
         self, room_id: str, actor_id: str, user_ids: list[str], role: str
     ) -> PendingWrite:
-        """Append new members, if any are new. Raises Refusal."""
+        """Add users; those who are members already stay as they are. Raises LimitExceeded too."""
         await self.check_room_limit(room_id, user_ids, actor_id)
         return await self._appends.append(events.member_added(room_id, actor_id, user_ids, role))
 
     async def remove(self, room_id: str, actor_id: str, user_ids: list[str]) -> PendingWrite:
-        """Append that members go, if any are in. Raises Refusal."""
+        """Remove members; users who are not members are ignored."""
         return await self._appends.append(events.member_removed(room_id, actor_id, user_ids))
 
     async def set_role(self, room_id: str, actor_id: str, user_id: str, role: str) -> PendingWrite:
-        """Append that a member has another role. Raises Refusal, NotFound for who is no member."""
+        """Change the role of a member. Raises NotFound if the user is not a member."""
         return await self._appends.append(events.member_updated(room_id, actor_id, user_id, role))
 
     async def leave(self, room_id: str, user_id: str, new_owner: str | None) -> PendingWrite:
-        """Append that a member goes by himself, first making another owner if he says whom.
+        """Leave a room; idempotent. `new_owner`: a member who becomes an owner in the same step.
 
-        Who is no member has left. Raises Conflict for the last owner and in a direct room.
+        Raises Conflict for the last owner and in a direct room, InvalidParam for a `new_owner` who
+        is not another member.
         """
         if new_owner == user_id:
-            raise errors.InvalidParam(details={"new_owner": ["Somebody else."]})
+            raise errors.InvalidParam(details={"new_owner": ["Must be another user."]})
         try:
             return await self._appends.append(events.member_left(room_id, user_id, new_owner))
         except NotAMember:
@@ -52,7 +58,10 @@ class Memberships:
             return self.already_left(room_id, user_id)
 
     def already_left(self, room_id: str, user_id: str) -> PendingWrite:
-        """He is in no such room, whether there is one or not; `stored` when the table says so."""
+        """The answer for a user who is not a member, whether or not the room exists (A4).
+
+        It is `stored` once the archive has no current membership either.
+        """
 
         async def stored() -> bool:
             member = await self._archive.member(room_id, user_id)
@@ -63,19 +72,20 @@ class Memberships:
     async def check_room_limit(
         self, room_id: str, user_ids: list[str], actor_id: str | None = None
     ) -> None:
-        """Nobody is in more rooms than a user may be; who is in stays. Raises LimitExceeded.
+        """Raise LimitExceeded if the room is one too many for any of the users.
 
-        The last of them are for the rooms of the user's own and those of operators (`actor_id`
-        None), and others with whom the user shares no room stop long before.
+        Members of the room already are not counted. The full limit (`user_rooms`) holds for rooms
+        that a user creates and for operators (`actor_id` None). Another user who shares a room with
+        them can add them to `put_rooms` rooms, a stranger only to `stranger_rooms`.
         """
         limits = self._limits
-        least = min(limits.user_rooms, limits.stranger_rooms)
-        crowded = await self._user_rooms.crowded(room_id, user_ids, least)
+        lowest = min(limits.user_rooms, limits.stranger_rooms)
+        crowded = await self._user_rooms.crowded(room_id, user_ids, lowest)
         others = [user_id for user_id in crowded if actor_id not in (None, user_id)]
         shared = await self._user_rooms.shared(actor_id, others) if actor_id and others else {}
         for user_id, count in crowded.items():
-            most = limits.user_rooms
+            limit = limits.user_rooms
             if user_id in others:
-                most = limits.put_rooms if shared[user_id] else limits.stranger_rooms
-            if count >= min(most, limits.user_rooms):
+                limit = limits.put_rooms if shared[user_id] else limits.stranger_rooms
+            if count >= min(limit, limits.user_rooms):
                 raise errors.LimitExceeded(f"A user is in at most {limits.user_rooms} rooms.")

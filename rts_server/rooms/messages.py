@@ -1,4 +1,4 @@
-"""Durable commands on messages."""
+"""Commands on messages: send, edit, delete, react."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from rts_server.roomlog.request import AppendRequest
 from rts_server.roomlog.template import stamped
 from rts_server.roomlog.writer import LogWriter, PendingWrite
 from rts_server.rooms.typing import TypingPublisher
-from rts_server.views.history import AS_OPERATOR, Current, History, Message
+from rts_server.views.history import AS_OPERATOR, History, Message, MessageState
 
 log = logging.getLogger(__name__)
 
 
 class Messages:
-    """Send and change. Every command is safe to repeat."""
+    """Sends and changes messages. Every command is safe to repeat (D7)."""
 
     def __init__(
         self,
@@ -32,9 +32,9 @@ class Messages:
         typing: TypingPublisher | None = None,
         system: bool = False,
     ) -> None:
-        """`system`: whoever acts need not be a member, as in `SystemAppends`.
+        """`system`: the actor need not be a member, as with `SystemLogWriter`.
 
-        `typing`: whom a message ends; None: nobody is told.
+        `typing`: where a message ends its sender's typing; None for senders who do not type.
         """
         self._typing = typing
         self._statuses = statuses
@@ -43,21 +43,26 @@ class Messages:
         self._history = history
 
     async def send(self, room_id: str, sender_id: str, command: dict[str, Any]) -> PendingWrite:
-        """Append a message. Raises Refusal, InvalidParam for a reply to what is not in the room."""
+        """Append a message.
+
+        `command`: `client_msg_id` and any of `text`, `attachments` (complete objects), `reply_to`,
+        `mentions`, `metadata`. Raises InvalidParam if `reply_to` is not a message of the room.
+        """
         request = events.message_new(room_id, sender_id, command)
-        if "reply_to" in command and not await self._there(room_id, sender_id, command["reply_to"]):
-            if done := await self._appends.known(request):  # sent when it was there
+        if "reply_to" in command and not await self._found(room_id, sender_id, command["reply_to"]):
+            if done := await self._appends.known(request):  # a retry of a send
                 return done
             raise errors.InvalidParam(details={"reply_to": ["No message of this room."]})
         if self._typing is None:
             return await self._appends.append(request)
+        # Before the append: a start that still waits to be published must not follow the message.
         self._typing.sending(room_id, sender_id)
         done = await self._appends.append(request)
         if done.appended is not None and done.appended.typed:
             self._typing.tell(room_id)
         return done
 
-    async def _there(self, room_id: str, sender_id: str, message_id: str) -> bool:
+    async def _found(self, room_id: str, sender_id: str, message_id: str) -> bool:
         reader = AS_OPERATOR if self._system else sender_id
         try:
             await self._history.current(room_id, reader, message_id, self._appends.warm)
@@ -68,21 +73,23 @@ class Messages:
     async def first_result(
         self, room_id: str, sender_id: str, command: dict[str, Any]
     ) -> PendingWrite:
-        """The first result of a message whose files are gone with it; nothing is appended.
+        """The first result of a message whose files were erased since; appends nothing.
 
-        `attachments` hold no more than their ids. Raises InvalidParam when there was none.
+        The `attachments` of the command are ids only, as the files no longer exist. Raises
+        InvalidParam if no such message was sent.
         """
         done = await self._appends.known(events.message_new(room_id, sender_id, command))
         if done is None:
-            raise errors.InvalidParam(details={"attachments": ["They are gone."]})
+            raise errors.InvalidParam(details={"attachments": ["The files no longer exist."]})
         return done
 
     async def fail(
         self, room_id: str, message_id: str, client_msg_id: str | None, seq: int, reason: str
     ) -> None:
-        """Append `message.failed` for what a Lambda could never apply, and see it queued.
+        """Append `message.failed` for a message that a Lambda could never apply; wait until queued.
 
-        A room that is not there has nobody to tell. Raises Refusal when it is to be tried again.
+        A room that does not exist has no members to notify. Raises Refusal if the caller must try
+        again.
         """
         failure = {
             "message_id": message_id,
@@ -95,7 +102,9 @@ class Messages:
         except errors.Refusal as refusal:
             if refusal.retryable:
                 raise
-            log.error("nobody to tell of a failure", extra={"room_id": room_id, "seq": seq})
+            log.error(
+                "failed message not reported: no such room", extra={"room_id": room_id, "seq": seq}
+            )
             return
         if await done.fate != "queued":
             raise errors.Unavailable()
@@ -103,25 +112,30 @@ class Messages:
     async def edit(
         self, room_id: str, actor_id: str, message_id: str, change: dict[str, Any]
     ) -> tuple[Message, PendingWrite]:
-        """Append the message with another text, metadata or mentions; `change` may hold `version`.
+        """Change text, metadata or mentions. Returns (the message, the pending write).
 
-        Raises InvalidParam for a text of nothing where no file remains.
+        `change` may contain the expected `version`. Raises Forbidden unless the actor is the
+        sender, Gone for a deleted message, Conflict for another version, InvalidParam for an empty
+        text without attachments.
         """
         expected = change.pop("version", None)
 
-        def edited(current: Current, *, heard: bool = False) -> AppendRequest | None:
+        def edited(current: MessageState, *, heard: bool = False) -> AppendRequest | None:
             message = current.message
             if message["sender_id"] != actor_id or message["type"] == "system":
                 raise errors.Forbidden()
             if "deleted_at" in message:
                 raise errors.Gone()
             if change.get("text") == "" and not message["attachments"]:
-                raise errors.InvalidParam(details={"text": ["Not empty."]})
+                raise errors.InvalidParam(details={"text": ["Must not be empty."]})
             if all(message[name] == value for name, value in change.items()):
                 wishes = events.edit_wishes(message_id, change)
                 return events.message_unchanged(message, current.epoch, actor_id, wishes)
             if not heard and expected not in (None, message["version"]):
-                raise errors.Conflict("The message changed.", details={"version": ["Moved."]})
+                raise errors.Conflict(
+                    "The message changed.",
+                    details={"version": ["Not the current version."]},
+                )
             return events.message_edited(message, current.epoch, actor_id, change)
 
         heard = partial(edited, heard=True)
@@ -130,9 +144,9 @@ class Messages:
     async def delete(
         self, room_id: str, actor_id: str, message_id: str
     ) -> tuple[Message, PendingWrite]:
-        """Append the message's tombstone."""
+        """Replace the message by its tombstone. Returns (the tombstone, the pending write)."""
 
-        def deleted(current: Current) -> AppendRequest | None:
+        def deleted(current: MessageState) -> AppendRequest | None:
             if "deleted_at" in current.message:
                 return None
             return events.message_deleted(current.message, current.epoch, actor_id)
@@ -142,9 +156,12 @@ class Messages:
     async def react(
         self, room_id: str, actor_id: str, message_id: str, emoji: str, *, on: bool
     ) -> tuple[Message, PendingWrite]:
-        """Append that a reaction came or went. Raises Gone, LimitExceeded."""
+        """Add or remove a reaction. Returns (the message, the pending write).
 
-        def changed(current: Current) -> AppendRequest | None:
+        Raises Gone for a deleted message, LimitExceeded for too many reactions.
+        """
+
+        def changed(current: MessageState) -> AppendRequest | None:
             message = current.message
             if "deleted_at" in message:
                 raise errors.Gone()
@@ -163,12 +180,12 @@ class Messages:
         room_id: str,
         actor_id: str,
         message_id: str,
-        make: Callable[[Current], AppendRequest | None],
-        heard: Callable[[Current], AppendRequest | None],
+        make: Callable[[MessageState], AppendRequest | None],
+        heard: Callable[[MessageState], AppendRequest | None],
     ) -> tuple[Message, PendingWrite]:
         """`heard`: like `make`, for a change that was published and lost; not judged again."""
 
-        async def read(reader: str) -> Current:
+        async def read(reader: str) -> MessageState:
             return await self._history.current(room_id, reader, message_id, self._appends.warm)
 
         async def remake() -> AppendRequest | None:
@@ -177,13 +194,13 @@ class Messages:
         reader = partial(read, AS_OPERATOR if self._system else actor_id)
         current, request, done = await self._appends.change(reader, make, remake)
         if request is None or done is None or done.appended is None:
-            return current.message, self._as_it_is(room_id, actor_id, message_id, current)
+            return current.message, self._unchanged(room_id, actor_id, message_id, current)
         return stamped(request.after, done.appended.ts), done
 
-    def _as_it_is(
-        self, room_id: str, actor_id: str, message_id: str, current: Current
+    def _unchanged(
+        self, room_id: str, actor_id: str, message_id: str, current: MessageState
     ) -> PendingWrite:
-        """Nothing to change: as durable as what is there."""
+        """A change that changes nothing is as durable as the state it found."""
 
         async def queued() -> bool:
             reader = AS_OPERATOR if self._system else actor_id
@@ -192,5 +209,5 @@ class Messages:
         return self._appends.agree("queued", queued if current.waiting else None)
 
     def publish_status(self, room_id: str, user_id: str, data: dict[str, Any]) -> None:
-        """`message.status` to the sender's devices on all instances."""
+        """Publish `message.status` to the sender's devices on all instances."""
         self._statuses.tell(room_id, user_id, data)

@@ -1,4 +1,4 @@
-"""Durable commands on rooms themselves, and on what a room is to one member."""
+"""Commands on rooms, and on a member's own settings of a room."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ from rts_server.rooms.memberships import Memberships
 from rts_server.views.snapshots import SnapshotReader
 
 CLIENT = "client"
-"""`made_by` of a room whose business key a client gave; the operator's rooms have none."""
+"""`made_by` of a room that a client created under a business key; operators' rooms have none."""
 
 
 @dataclass(frozen=True)
 class RoomState:
-    """A room's own fields, and its epoch when they were read (0: the room is not warm)."""
+    """A room's own fields, and its epoch when they were read (0 if the room is not warm)."""
 
     room: dict[str, Any]
     epoch: int
 
 
 class Rooms:
-    """Create and change. Every command is safe to repeat."""
+    """Creates and changes rooms. Every command is safe to repeat (D7)."""
 
     def __init__(
         self,
@@ -48,7 +48,11 @@ class Rooms:
     async def create(
         self, creator: Identity, command: dict[str, Any]
     ) -> tuple[str, bool, PendingWrite]:
-        """(room_id, whether it is new, the append). Raises NotFound where one is not a member."""
+        """Create a room, or get the one that exists under the same key.
+
+        Returns (room_id, whether it is new, the pending write). Raises NotFound if the room exists
+        and the creator is not a member (A4), LimitExceeded.
+        """
         room, joining = new_room(creator, command)
         room_id: str = room["room_id"]
         await self._memberships.check_room_limit(
@@ -65,12 +69,12 @@ class Rooms:
             return room_id, False, self._appends.nothing(mine)
 
     async def public(self, room_id: str) -> dict[str, Any]:
-        """The room without a personal part. Raises NotFound, Gone for one that was deleted."""
-        standing = await self._snapshots.read(room_id, ())
-        if standing is None:
+        """The room without the fields of a member. Raises NotFound, Gone if it was deleted."""
+        snapshot = await self._snapshots.read(room_id, ())
+        if snapshot is None:
             await self._drains.settle(room_id)
-            standing = await self._snapshots.read(room_id, ())  # it may be warm by now
-        room = standing.public() if standing is not None else await self._archived(room_id)
+            snapshot = await self._snapshots.read(room_id, ())  # it may be warm by now
+        room = snapshot.public() if snapshot is not None else await self._archived(room_id)
         if "deleted_at" in room:
             raise errors.Gone("The room was deleted.")
         return room
@@ -91,9 +95,9 @@ class Rooms:
         return room | ({"last_message": stored.last} if stored.last else {})
 
     async def update(self, room_id: str, actor_id: str, change: dict[str, Any]) -> PendingWrite:
-        """Append the room with another name, metadata or frozen; `change` may hold a `version`.
+        """Change name, metadata or frozen; `change` may contain the expected `version`.
 
-        Raises Refusal, Conflict when the room has another version.
+        Raises Conflict if the room has another version, Forbidden, NotFound.
         """
         expected = change.pop("version", None)
 
@@ -104,7 +108,10 @@ class Rooms:
             if all(state.room[name] == value for name, value in change.items()):
                 return None
             if not heard and expected not in (None, state.room["version"]):
-                raise errors.Conflict("The room changed.", details={"version": ["Moved."]})
+                raise errors.Conflict(
+                    "The room changed.",
+                    details={"version": ["Not the current version."]},
+                )
             return events.room_updated(state.room, state.epoch, actor_id, change)
 
         async def remake() -> AppendRequest | None:
@@ -119,7 +126,7 @@ class Rooms:
         return done or self._appends.agree("stored", stored)
 
     async def delete(self, room_id: str, actor_id: str) -> PendingWrite:
-        """Append that everybody goes and the room is no more. Raises NotFound."""
+        """Remove all members and leave a tombstone of the room. Raises NotFound."""
 
         async def read() -> RoomState:
             return await self._state(room_id)
@@ -142,17 +149,17 @@ class Rooms:
     async def change_settings(
         self, room_id: str, user_id: str, settings: dict[str, bool]
     ) -> PendingWrite:
-        """Append the user's own `muted` or `hidden`; told to his devices alone."""
+        """Set the user's own `muted` or `hidden`; only the user's devices receive the event."""
         return await self._appends.append(events.settings_changed(room_id, user_id, settings))
 
     async def _state(self, room_id: str) -> RoomState:
-        """What a change is decided on: a cold room is loaded first."""
-        standing = await self._snapshots.read(room_id, ())
-        if standing is None:
+        """The state a change is decided on. A cold room is loaded first."""
+        snapshot = await self._snapshots.read(room_id, ())
+        if snapshot is None:
             await self._appends.warm(room_id)
-            standing = await self._snapshots.read(room_id, ())
-        if standing is not None:
-            return RoomState(standing.room, standing.position[0])
+            snapshot = await self._snapshots.read(room_id, ())
+        if snapshot is not None:
+            return RoomState(snapshot.room, snapshot.position[0])
         stored = await self._archive.room(room_id)
         if stored is None or stored.room is None:
             raise errors.NotFound()
@@ -162,7 +169,10 @@ class Rooms:
 def new_room(
     creator: Identity, command: dict[str, Any]
 ) -> tuple[dict[str, Any], tuple[NewMember, ...]]:
-    """The room's own fields and its first members, the creator first."""
+    """The fields and the first members (the creator first) of a `room.create`.
+
+    Raises InvalidParam unless a direct room has exactly one other user.
+    """
     me = creator.user_id
     others = [user_id for user_id in dict.fromkeys(command["members"]) if user_id != me]
     room: dict[str, Any] = {

@@ -1,5 +1,5 @@
--- The newest state of messages that changed since the hot log began; reads only.
--- KEYS: 1-9 of fence.lua. ARGV: message ids. Answer: state, then per id a text ('' when unchanged).
+-- The newest states of messages that were changed within the hot log; reads only.
+-- KEYS: 1-9 of fence.lua. ARGV: message ids. Answer: state, then per id its state as JSON ('' if unchanged).
 local state = fence(clock())
 if state ~= 'warm' then return {state} end
 local answer = {state}

@@ -1,4 +1,4 @@
-"""History: the archive by position and the hot log, merged by message id; one page at a time."""
+"""Message history: pages merged from the archive and the hot log by message id."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from redis.asyncio import Redis
 
 from rts_server import errors, keys
 from rts_server.config import Settings
+from rts_server.domain.byte_budget import fitting_items
 from rts_server.domain.reactions import shown
 from rts_server.persistence.archive import Archive
 from rts_server.redis_client.pipeline import RedisPipeline
@@ -24,13 +25,14 @@ _CHANGED = room_script(Path(__file__).with_name("changed.lua"))
 _MESSAGE = room_script(Path(__file__).with_name("message.lua"))
 
 AS_OPERATOR = ""
+"""Instead of a user id: membership is not checked. The room must be known to exist."""
 Message = dict[str, Any]
 Direction = Literal["newest", "oldest"]
 
 
 @dataclass(frozen=True)
-class Range:
-    """Messages with low < seq < high; `direction` is the end that a page starts from."""
+class SeqRange:
+    """Messages with low < seq < high, at most `limit`, counted from the `direction` end."""
 
     low: int
     high: int | None
@@ -40,9 +42,10 @@ class Range:
 
 @dataclass(frozen=True)
 class _Hot:
-    """The hot log's part of a range, at the position where membership was checked.
+    """The part of a range that the hot log has, read in the same step as the membership.
 
-    `top` is the room's seq there; `first` the lowest seq in the hot log, `top` + 1 for none.
+    `top`: the room's seq. `first`: the lowest seq in the hot log, `top` + 1 if it holds none.
+    `starts`: (epoch, seq before its first message) of each epoch.
     """
 
     top: int
@@ -52,9 +55,12 @@ class _Hot:
 
 
 @dataclass(frozen=True)
-class Current:
-    """A message in its newest state, whole; the room's epoch when it was read (0: not warm), and
-    whether that state still waits for the queue."""
+class MessageState:
+    """A message in its newest state, with all users of its reactions.
+
+    `epoch`: the room's epoch when it was read, 0 if the room is not warm. `waiting`: this state is
+    still in the outbox, not yet queued.
+    """
 
     message: Message
     epoch: int
@@ -62,8 +68,11 @@ class Current:
 
 
 class History:
-    """Reads of messages. Membership is checked at the position the page is bound by; an operator
-    asks as nobody (`AS_OPERATOR`), for a room that is known to be there."""
+    """Reads messages of a room for one of its members, or for an operator (`AS_OPERATOR`).
+
+    Membership is checked in the step that reads the hot log (A1). All methods raise NotFound for
+    users who are not members, and Unavailable if the archive or the queue is.
+    """
 
     def __init__(
         self, settings: Settings, redis: Redis | RedisPipeline, archive: Archive, drains: RoomDrains
@@ -74,47 +83,56 @@ class History:
         self._drains = drains
 
     async def list_page(
-        self, room_id: str, user_id: str, asked: dict[str, Any]
+        self, room_id: str, user_id: str, query: dict[str, Any]
     ) -> tuple[list[Message], bool]:
-        """The page of a `message.list`: by one of `around_seq`, `after_seq`, `before_seq`."""
-        limit = asked["limit"]
-        if "around_seq" in asked:
-            return await self.around(room_id, user_id, asked["around_seq"], limit)
-        if "after_seq" in asked:
-            wanted = Range(asked["after_seq"], None, limit, "oldest")
+        """The page of a `message.list`.
+
+        `query`: `limit`, and one of `around_seq`, `after_seq`, `before_seq` or none.
+        Returns (messages ascending by seq, whether there are more).
+        """
+        limit = query["limit"]
+        if "around_seq" in query:
+            return await self.around(room_id, user_id, query["around_seq"], limit)
+        if "after_seq" in query:
+            wanted = SeqRange(query["after_seq"], None, limit, "oldest")
         else:
-            wanted = Range(0, asked.get("before_seq"), limit, "newest")
+            wanted = SeqRange(0, query.get("before_seq"), limit, "newest")
         return await self.page(room_id, user_id, wanted)
 
-    async def page(self, room_id: str, user_id: str, wanted: Range) -> tuple[list[Message], bool]:
-        """(messages ascending by seq, whether more lie beyond). Raises NotFound, Unavailable."""
+    async def page(
+        self, room_id: str, user_id: str, wanted: SeqRange
+    ) -> tuple[list[Message], bool]:
+        """Returns (messages ascending by seq, whether the range holds more)."""
         found = await self._read(room_id, user_id, wanted)
         found = [shown(message) for message in found[: wanted.limit + 1]]
         more = len(found) > wanted.limit
         kept = found[: wanted.limit]
-        fitting = fit(kept, self._settings.limits.answer_bytes)
+        fitting = fitting_items(kept, self._settings.limits.answer_bytes)
         more = more or len(fitting) < len(kept)
         return (fitting[::-1] if wanted.direction == "newest" else fitting), more
 
     async def around(
         self, room_id: str, user_id: str, seq: int, limit: int
     ) -> tuple[list[Message], bool]:
-        """Half a page on either side of a seq, itself included; more: on either side."""
+        """Half a page on either side of a seq, which is included.
+
+        Returns (messages ascending by seq, whether there are more on either side).
+        """
         before = limit // 2
         older, more_older = await self.page(
-            room_id, user_id, Range(0, seq, max(before, 1), "newest")
+            room_id, user_id, SeqRange(0, seq, max(before, 1), "newest")
         )
         newer, more_newer = await self.page(
-            room_id, user_id, Range(seq - 1, None, limit - before, "oldest")
+            room_id, user_id, SeqRange(seq - 1, None, limit - before, "oldest")
         )
         older = older[max(len(older) - before, 0) :]
         half = self._settings.limits.answer_bytes // 2
-        kept = fit(older[::-1], half)[::-1] + fit(newer, half)
+        kept = fitting_items(older[::-1], half)[::-1] + fitting_items(newer, half)
         cut = len(kept) < len(older) + len(newer)
         return kept, more_older or more_newer or cut
 
     async def message(self, room_id: str, user_id: str, message_id: str) -> Message:
-        """One message in its newest state. Raises NotFound, Unavailable."""
+        """One message in its newest state, as clients see it."""
         return shown((await self.current(room_id, user_id, message_id)).message)
 
     async def current(
@@ -123,10 +141,11 @@ class History:
         user_id: str,
         message_id: str,
         warm: Callable[[str], Awaitable[None]] | None = None,
-    ) -> Current:
-        """One message and how firm it is. Raises NotFound, Unavailable.
+    ) -> MessageState:
+        """One message in its newest state, with what a change needs to know.
 
-        `warm` loads a cold room: who is about to change a message decides on what Redis has.
+        `warm`: loads a cold room before the read, for callers that are about to change the message:
+        a change must be decided on the state Redis has, not on an older one in the archive.
         """
         answer = await self._hot_message(room_id, user_id, message_id)
         if answer[0] not in (b"warm", b"not_found"):
@@ -135,7 +154,7 @@ class History:
         if answer[0] == b"not_found":
             raise errors.NotFound()
         if answer[0] != b"warm":
-            if warm is not None:  # lost again meanwhile
+            if warm is not None:  # the room became cold again meanwhile
                 await self._drains.settle(room_id)
             await self._must_be_member(room_id, user_id)
         epoch = answer[1] if answer[0] == b"warm" else 0
@@ -148,7 +167,7 @@ class History:
             message = await self._stored(room_id, message_id)
         if message.get("failed"):
             raise errors.NotFound()
-        return Current(message, epoch, waiting)
+        return MessageState(message, epoch, waiting)
 
     async def _hot_message(self, room_id: str, user_id: str, message_id: str) -> Any:
         names = keys.room(room_id)
@@ -162,25 +181,31 @@ class History:
             raise errors.NotFound()
         return stored.message
 
-    async def _read(self, room_id: str, user_id: str, wanted: Range) -> list[Message]:
-        """At least limit + 1 messages from the wanted end, if there are as many."""
+    async def _read(self, room_id: str, user_id: str, wanted: SeqRange) -> list[Message]:
+        """At least limit + 1 messages from the wanted end, if there are as many.
+
+        The order of the reads keeps D9: the hot log first, then the archive, then changed states.
+        What leaves the hot log between the first two is in the archive, as it was queued before.
+        """
         hot = await self._hot(room_id, user_id, wanted)
         if hot is None:
             await self._drains.settle(room_id)
-            hot = await self._hot(room_id, user_id, wanted)  # it may be warm by now
+            hot = await self._hot(
+                room_id, user_id, wanted
+            )  # another instance may have loaded it meanwhile
         if hot is None:
             await self._must_be_member(room_id, user_id)
             return await self._archived(room_id, wanted, None)
         found = hot.messages
         high = hot.first if wanted.high is None else min(wanted.high, hot.first)
-        older = Range(wanted.low, high, wanted.limit, wanted.direction)
+        older = SeqRange(wanted.low, high, wanted.limit, wanted.direction)
         if wanted.direction == "newest" and len(found) <= wanted.limit and high > 1:
             found = found + await self._archived(room_id, older, hot)
         elif wanted.direction == "oldest" and wanted.low + 1 < high:
             found = await self._archived(room_id, older, hot) + found
         return await self._overlay(room_id, found)
 
-    async def _hot(self, room_id: str, user_id: str, wanted: Range) -> _Hot | None:
+    async def _hot(self, room_id: str, user_id: str, wanted: SeqRange) -> _Hot | None:
         high = "+inf" if wanted.high is None else wanted.high
         answer = await _PAGE.run(
             self._redis,
@@ -202,7 +227,7 @@ class History:
         if member is None or member.state != "in":
             raise errors.NotFound()
 
-    async def _archived(self, room_id: str, wanted: Range, hot: _Hot | None) -> list[Message]:
+    async def _archived(self, room_id: str, wanted: SeqRange, hot: _Hot | None) -> list[Message]:
         starts = hot.starts if hot else await self._starts(room_id)
         low, high = wanted.low, wanted.high
         return await self._archive.page(
@@ -218,7 +243,7 @@ class History:
         return stored.starts if stored else []
 
     async def _overlay(self, room_id: str, found: list[Message]) -> list[Message]:
-        """Each message once, in its newest state; what failed is left out."""
+        """Each message once, in its newest state; messages that failed are left out."""
         unique = list({message["message_id"]: message for message in found}.values())
         if not unique:
             return []
@@ -235,15 +260,5 @@ class History:
 
 
 def epoch_of(starts: list[Position], seq: int) -> int:
-    """The epoch in which a seq was given: the last that began below it."""
+    """The epoch in which a seq was allocated: the last one that began below it."""
     return max((epoch for epoch, start in starts if start < seq), default=0)
-
-
-def fit(messages: list[Message], budget: int) -> list[Message]:
-    """As many messages from the front as an answer of `budget` bytes holds, at least one."""
-    size = 0
-    for i, message in enumerate(messages):
-        size += len(orjson.dumps(message)) + 1
-        if size > budget and i:
-            return messages[:i]
-    return messages

@@ -1,4 +1,4 @@
-"""The rooms of a user: which, how they stand, in order of activity; warm or from the archive."""
+"""A user's inbox: their rooms by last activity, with unread counts, from Redis or the archive."""
 
 from __future__ import annotations
 
@@ -10,32 +10,42 @@ from itertools import islice
 from typing import Any
 
 from rts_server import errors
+from rts_server.domain.unread import counts_in_totals, totals, unread_count
 from rts_server.persistence.archive import Archive
 from rts_server.persistence.stored_items import StoredMember, StoredRoom
 from rts_server.persistence.user_rooms import Index, Membership, State, UserRooms
 from rts_server.protocol import cursor
 from rts_server.roomlog.drains import RoomDrains, behind
 from rts_server.roomlog.rehydrate import changed_at, last_position, milliseconds
-from rts_server.views.snapshots import MemberView, Position, RoomSnapshot, SnapshotReader, personal
+from rts_server.views.snapshots import (
+    MemberView,
+    Position,
+    RoomSnapshot,
+    SnapshotReader,
+    member_fields,
+)
 
 log = logging.getLogger(__name__)
 
-STRANGERS = 50
-"""Users of whom the archive is asked at once."""
-SLICE = 500
-"""Rooms asked for in one round trip, where those of many users are."""
-PATIENCE, PARTLY = 3.0, 1.0
-"""Seconds that a list waits for the queue of cold rooms; where some may be left out."""
+ARCHIVE_USERS_PER_READ = 50
+"""Users whose rooms are read from the archive at once."""
+ROOMS_PER_READ = 500
+"""Rooms read in one round trip when the inboxes of several users are read."""
+DRAIN_WAIT_SECONDS, PARTIAL_DRAIN_WAIT_SECONDS = 3.0, 1.0
+"""How long an inbox waits for the queue of cold rooms; and if it may leave rooms out."""
 NOBODY = " "
-"""No user's id: what the archive is asked where its answer does not matter."""
+"""Not a valid user id: a query to the archive whose result is not used."""
 
 
 @dataclass(frozen=True)
 class InboxRow:
-    """One room of the list: what sorts it, and what is shown.
+    """One room of the inbox.
 
-    `uncounted`: messages behind read_seq that count for nobody; `settled`: the user once muted or
-    hid it; `unsure`: the position is that of the archive, without what was done to other members.
+    `active_ms`: time of the last activity, the sort key. `room`: the protocol's room as the user
+    sees it. `counts`: whether its unread messages count in the totals. `uncounted`: messages above
+    read_seq that count for nobody. `has_settings`: the user has muted or hidden it at least once.
+    `position_uncertain`: the position is a lower bound from the archive, which may lack changes of
+    other members.
     """
 
     active_ms: int
@@ -43,12 +53,12 @@ class InboxRow:
     room: dict[str, Any]
     counts: bool
     uncounted: int
-    settled: bool = False
-    unsure: bool = False
+    has_settings: bool = False
+    position_uncertain: bool = False
 
     @property
     def unread(self) -> int:
-        """Unread messages that count in the totals."""
+        """Unread messages of the room that count in the totals."""
         return int(self.room["unread"]) if self.counts else 0
 
 
@@ -60,12 +70,11 @@ class Inbox:
 
     @property
     def unread(self) -> dict[str, int]:
-        """`{total, rooms}` as in `session.ready`."""
-        counts = [row.unread for row in self.rows if row.unread > 0]
-        return {"total": sum(counts), "rooms": len(counts)}
+        """The totals, `{total, rooms}`, as in `session.ready`."""
+        return totals(row.unread for row in self.rows)
 
     def after(self, cursor: tuple[int, str] | None, *, hidden: bool) -> list[InboxRow]:
-        """Rows behind a cursor (active_ms, room_id): those he has hidden, or the others."""
+        """Rows after a cursor (active_ms, room_id): the hidden ones, or all others."""
         return [
             row
             for row in self.rows
@@ -74,7 +83,7 @@ class Inbox:
 
 
 def sort_key(row: InboxRow) -> tuple[int, str]:
-    """Newest first, ties by id."""
+    """Newest activity first, ties by room id."""
     return _key(row.active_ms, row.room_id)
 
 
@@ -83,26 +92,33 @@ def _key(active_ms: int, room_id: str) -> tuple[int, str]:
 
 
 class InboxReader:
-    """Reads: two round trips to Redis for warm rooms, batches of the archive for the others."""
+    """Reads inboxes: two round trips to Redis for warm rooms, batched archive reads for the others.
+
+    `partly` (several methods): leave cold rooms out, instead of raising Unavailable, if the archive
+    is unavailable or the queue is behind.
+    """
 
     def __init__(
-        self, archive: Archive, user_rooms: UserRooms, standings: SnapshotReader, drains: RoomDrains
+        self, archive: Archive, user_rooms: UserRooms, snapshots: SnapshotReader, drains: RoomDrains
     ) -> None:
         self._archive = archive
         self._user_rooms = user_rooms
-        self._snapshots = standings
+        self._snapshots = snapshots
         self._drains = drains
 
     async def memberships(self, user_id: str) -> list[Membership]:
-        """The rooms a user is in."""
+        """The user's current memberships."""
         return (await self.index(user_id))[0]
 
     async def index(self, user_id: str) -> tuple[list[Membership], str]:
-        """The rooms a user is in and their version; what is not complete is rebuilt first."""
-        index = await self._whole(user_id, await self._user_rooms.all(user_id))
+        """The user's current memberships and the version of the user index.
+
+        An index that Redis lost is rebuilt from the archive first. Raises Unavailable.
+        """
+        index = await self._complete(user_id, await self._user_rooms.all(user_id))
         return _in(index), index.version
 
-    async def _whole(self, user_id: str, index: Index) -> Index:
+    async def _complete(self, user_id: str, index: Index) -> Index:
         if index.complete:
             return index
         stored = await self._archive.rooms_of(user_id)
@@ -111,38 +127,43 @@ class InboxReader:
         return await self._user_rooms.all(user_id)
 
     async def known_memberships(self, user_id: str) -> list[Membership]:
-        """What the index says, rooms left included."""
+        """All memberships in the user index, also those of rooms the user has left."""
         return (await self._user_rooms.all(user_id)).rooms
 
     async def is_member(self, user_id: str, room_id: str) -> bool:
-        """By the index alone, at one cost for every room there is or is not."""
+        """Whether the user is a member, by the user index alone.
+
+        The cost does not depend on whether the room exists (A4).
+        """
         state = await self._user_rooms.state(user_id, room_id)
         if state is None and not (await self._user_rooms.all(user_id)).complete:
             return any(m.room_id == room_id for m in await self.memberships(user_id))
         return state == "in"
 
     async def share_room(self, user_id: str, others: list[str]) -> set[str]:
-        """Those of `others` with whom the user shares a room; himself always.
+        """The users among `others` who share a room with the user; always includes the user.
 
-        For everybody else the archive is asked, whether the index knows them or not, and of whom
-        it does not need to be, of nobody: a stranger costs the time of somebody who never was,
-        in however many rooms he is. Raises Unavailable.
+        For every other user there is one query to the archive, for a dummy id if the index
+        already has the answer: a stranger takes as long as a user id that does not exist, however
+        many rooms they are in (A4). Raises Unavailable.
         """
         await self.memberships(user_id)
         shared = await self._user_rooms.shared(user_id, others)
-        met = {other for other in others if shared[other] or other == user_id}
-        strangers = [other for other in others if other not in met]
-        for i in range(0, len(strangers), STRANGERS):
-            part = strangers[i : i + STRANGERS]
-            asked = [other if shared[other] is None else NOBODY for other in part]
+        found = {other for other in others if shared[other] or other == user_id}
+        strangers = [other for other in others if other not in found]
+        for i in range(0, len(strangers), ARCHIVE_USERS_PER_READ):
+            batch = strangers[i : i + ARCHIVE_USERS_PER_READ]
+            asked = [other if shared[other] is None else NOBODY for other in batch]
             stored = await asyncio.gather(*map(self._archive.rooms_of, asked))
-            unknown = dict(zip(part, stored, strict=True))
-            met |= await self._meeting(
-                user_id, {other: unknown[other] for other in part if shared[other] is None}
+            unknown = dict(zip(batch, stored, strict=True))
+            found |= await self._sharing_in_archive(
+                user_id, {other: unknown[other] for other in batch if shared[other] is None}
             )
-        return met
+        return found
 
-    async def _meeting(self, user_id: str, others: dict[str, list[StoredMember]]) -> set[str]:
+    async def _sharing_in_archive(
+        self, user_id: str, others: dict[str, list[StoredMember]]
+    ) -> set[str]:
         mine = {one.room_id for one in await self.memberships(user_id)} if others else set()
         return {
             other
@@ -151,27 +172,27 @@ class InboxReader:
         }
 
     async def read(self, user_id: str, *, partly: bool = False) -> Inbox:
-        """Every room of the user. `partly`: cold rooms are left out while the archive is away or
-        the queue behind."""
+        """The whole inbox of the user. Raises Unavailable."""
         memberships = await self.memberships(user_id)
         return await self.read_rooms(user_id, [m.room_id for m in memberships], partly=partly)
 
     async def read_many(self, user_ids: Collection[str]) -> dict[str, Inbox]:
-        """Every room of several users, in as many round trips as that of one while all is warm.
+        """The inboxes of several users, in as few round trips as one while all is warm.
 
-        An archive that is away is left out, with the users whose rooms only it knows.
+        While the archive is unavailable, cold rooms are left out, and users whose memberships only
+        the archive has.
         """
         indexes = await self._user_rooms.all_of(list(user_ids))
         rooms: dict[str, list[str]] = {}
         for user_id, index in zip(user_ids, indexes, strict=True):
             try:
-                rooms[user_id] = [m.room_id for m in _in(await self._whole(user_id, index))]
+                rooms[user_id] = [m.room_id for m in _in(await self._complete(user_id, index))]
             except errors.Unavailable:
-                log.warning("archive away: a user is left out", extra={"user_id": user_id})
+                log.warning("archive unavailable: a user is left out", extra={"user_id": user_id})
         asked = [(room_id, [user_id]) for user_id, ids in rooms.items() for room_id in ids]
         warm: list[RoomSnapshot | None] = []
-        for i in range(0, len(asked), SLICE):  # whoever has a thousand rooms holds nobody up
-            warm += await self._snapshots.read_many(asked[i : i + SLICE])
+        for i in range(0, len(asked), ROOMS_PER_READ):  # a user with 1,000 rooms delays nobody
+            warm += await self._snapshots.read_many(asked[i : i + ROOMS_PER_READ])
         found = iter(warm)
         return {
             user_id: await self.from_snapshots(
@@ -181,46 +202,51 @@ class InboxReader:
         }
 
     async def read_rooms(self, user_id: str, room_ids: list[str], *, partly: bool = False) -> Inbox:
-        """Some rooms of the user, those he is not in left out."""
+        """Some rooms of the user; rooms they are not a member of are left out."""
         warm = await self._snapshots.read_many([(room_id, [user_id]) for room_id in room_ids])
         return await self.from_snapshots(user_id, room_ids, warm, partly=partly)
 
     async def read_room(
         self, user_id: str, room_id: str, warm: Callable[[str], Awaitable[None]]
     ) -> Inbox:
-        """One room, where it stands now. What Redis lost is loaded by `warm`: a new epoch is above
-        all that was told of it, while the archive may lack events that were heard and lost.
+        """One room at its current position; no row if the user is not a member. Raises Unavailable.
+
+        A room that Redis lost is loaded by `warm` rather than read from the archive: the archive
+        may lack events that clients have received, while a new epoch is above all of them (D4).
         """
         asked = [(room_id, [user_id])]
-        standings = await self._snapshots.read_many(asked)
-        if standings[0] is None and not await self._drains.is_quiet(room_id):
+        snapshots = await self._snapshots.read_many(asked)
+        if snapshots[0] is None and not await self._drains.is_quiet(room_id):
             await warm(room_id)
-            standings = await self._snapshots.read_many(asked)
-        return await self.from_snapshots(user_id, [room_id], standings, partly=False)
+            snapshots = await self._snapshots.read_many(asked)
+        return await self.from_snapshots(user_id, [room_id], snapshots, partly=False)
 
     async def from_snapshots(
         self, user_id: str, room_ids: list[str], warm: list[RoomSnapshot | None], *, partly: bool
     ) -> Inbox:
-        """The same of rooms that were read already; None for one that is cold."""
+        """The rows of rooms whose snapshots were read already; None stands for a cold room."""
         rows = [
-            _warm_row(room_id, standing, user_id)
-            for room_id, standing in zip(room_ids, warm, strict=True)
-            if standing and standing.members[user_id]
+            _warm_row(room_id, snapshot, user_id)
+            for room_id, snapshot in zip(room_ids, warm, strict=True)
+            if snapshot and snapshot.members[user_id]
         ]
-        cold = [room_id for room_id, standing in zip(room_ids, warm, strict=True) if not standing]
+        cold = [room_id for room_id, snapshot in zip(room_ids, warm, strict=True) if not snapshot]
         if cold:
             try:
                 rows += await self._drained_rows(user_id, cold, partly)
             except errors.Unavailable:
                 if not partly:
                     raise
-                log.warning("archive away: cold rooms left out", extra={"rooms": len(cold)})
+                log.warning("archive unavailable: cold rooms left out", extra={"rooms": len(cold)})
         return Inbox(sorted(rows, key=sort_key))
 
     async def page(
         self, user_id: str, limit: int, after: str | None, *, hidden: bool
     ) -> dict[str, Any]:
-        """A page of the list by last activity, `after` a cursor, and the user's totals."""
+        """A page of the inbox after a cursor: `{rooms, next_cursor, unread}`.
+
+        Raises InvalidParam for a cursor that is not ours.
+        """
         behind = cursor.decode(after, int, str) if after is not None else None
         inbox = await self.read(user_id)
         rows = inbox.after((behind[0], behind[1]) if behind else None, hidden=hidden)
@@ -233,9 +259,10 @@ class InboxReader:
         }
 
     async def with_member_counts(self, rows: list[InboxRow]) -> list[dict[str, Any]]:
-        """The rooms of some rows, complete: a cold room's members are counted in the archive.
+        """The rooms of some rows with `member_count`; those of cold rooms come from the archive.
 
-        With them comes the room's position, which may be that of what was done to another member.
+        Their items may also raise the room's position: a change of a member is stored in the item
+        of that member alone.
         """
         if all("member_count" in row.room for row in rows):
             return [row.room for row in rows]
@@ -245,30 +272,38 @@ class InboxReader:
         if "member_count" in row.room:
             return row.room
         members = await self._archive.members(row.room_id)
-        told = row.room["epoch"], row.room["offset"]
-        epoch, offset = max([told, *map(changed_at, members)])
+        known = row.room["epoch"], row.room["offset"]
+        epoch, offset = max([known, *map(changed_at, members)])
         count = sum(member.state == "in" for member in members)
         return row.room | {"member_count": count, "epoch": epoch, "offset": offset}
 
     async def positions(
         self, rows: list[InboxRow], cursors: Mapping[str, Position]
     ) -> dict[str, Position]:
-        """Where the rooms of some rows stand. Of a cold room the members are asked as well, unless
-        it is ahead of the cursor given anyhow: what was done to another is in his item alone.
+        """The positions of the rooms of some rows.
+
+        The members of a cold room are read as well, as a change of a member is stored in the item
+        of that member alone; not if the room is ahead of the client's cursor already.
         """
         found = {row.room_id: (row.room["epoch"], row.room["offset"]) for row in rows}
-        unsure = [
+        uncertain = [
             row
             for row in rows
-            if row.unsure and found[row.room_id] <= cursors.get(row.room_id, (0, 0))
+            if row.position_uncertain and found[row.room_id] <= cursors.get(row.room_id, (0, 0))
         ]
-        for shown in await self.with_member_counts(unsure):
-            found[shown["room_id"]] = shown["epoch"], shown["offset"]
+        for room in await self.with_member_counts(uncertain):
+            found[room["room_id"]] = room["epoch"], room["offset"]
         return found
 
     async def _drained_rows(self, user_id: str, cold: list[str], partly: bool) -> list[InboxRow]:
-        """Rows of rooms that were cold; one that was loaded meanwhile stands where Redis says."""
-        heads = await self._drains.settled(cold, PARTLY if partly else PATIENCE)
+        """Rows of rooms that were cold, read after their queues were drained.
+
+        Redis is asked once more after the drain: another instance may have loaded a room meanwhile,
+        and its state in Redis is then newer than the archive (D9).
+        """
+        heads = await self._drains.settled(
+            cold, PARTIAL_DRAIN_WAIT_SECONDS if partly else DRAIN_WAIT_SECONDS
+        )
         if len(heads) < len(cold):
             if not partly:
                 raise behind()
@@ -290,11 +325,11 @@ class InboxReader:
             member = members.get(room_id)
             if stored.room is None or member is None or member.state != "in":
                 continue
-            skipped = 0
+            uncounted = 0
             if stored.seq > member.read_seq:
-                uncounted = await self._archive.uncounted(room_id)
-                skipped = sum(seq > member.read_seq for seq in uncounted)
-            rows.append(_cold_row(stored, member, skipped, heads[room_id]))
+                seqs = await self._archive.uncounted(room_id)
+                uncounted = sum(seq > member.read_seq for seq in seqs)
+            rows.append(_cold_row(stored, member, uncounted, heads[room_id]))
         return rows
 
 
@@ -307,20 +342,21 @@ def _membership(stored: StoredMember) -> Membership:
     return Membership(stored.room_id, stored.epoch, stored.offset, state)
 
 
-def _warm_row(room_id: str, standing: RoomSnapshot, user_id: str) -> InboxRow:
-    active = standing.last_ms or milliseconds(standing.room["created_at"])
-    shown, seat = standing.for_member(user_id), standing.members[user_id]
-    assert seat is not None
-    return InboxRow(active, room_id, shown, counts(shown), seat.uncounted, seat.settled)
+def _warm_row(room_id: str, snapshot: RoomSnapshot, user_id: str) -> InboxRow:
+    active_ms = snapshot.last_ms or milliseconds(snapshot.room["created_at"])
+    room, view = snapshot.for_member(user_id), snapshot.members[user_id]
+    assert view is not None
+    counts = counts_in_totals(muted=view.muted, hidden=view.hidden)
+    return InboxRow(active_ms, room_id, room, counts, view.uncounted, view.has_settings)
 
 
 def _cold_row(
-    stored: StoredRoom, member: StoredMember, skipped: int, head: Position | None
+    stored: StoredRoom, member: StoredMember, uncounted: int, head: Position | None
 ) -> InboxRow:
     assert stored.room is not None
     epoch, offset = head or last_position(stored, [member])
-    unread = max(0, stored.seq - member.read_seq - skipped)
-    seat = MemberView(
+    unread = unread_count(stored.seq, member.read_seq, uncounted)
+    view = MemberView(
         member.role,
         min(member.read_seq, stored.seq),
         min(member.delivered_seq, stored.seq),
@@ -328,26 +364,21 @@ def _cold_row(
         member.muted,
         member.hidden,
     )
-    shown = stored.room | {
+    room = stored.room | {
         "seq": stored.seq,
         "epoch": epoch,
         "offset": offset,
     }
     if stored.last:
-        shown["last_message"] = stored.last
+        room["last_message"] = stored.last
     created = stored.last["created_at"] if stored.last else stored.room["created_at"]
-    whole = shown | personal(seat)
+    counts = counts_in_totals(muted=member.muted, hidden=member.hidden)
     return InboxRow(
         milliseconds(created),
         stored.room_id,
-        whole,
-        counts(whole),
-        skipped,
+        room | member_fields(view),
+        counts,
+        uncounted,
         member.settings_rev > 0,
-        unsure=head is None,
+        position_uncertain=head is None,
     )
-
-
-def counts(room: dict[str, Any]) -> bool:
-    """Whether a room's unread messages are part of the totals."""
-    return not (room["muted"] or room["hidden"])

@@ -1,7 +1,8 @@
--- Where the room stands and what it is to some users; reads only.
+-- A snapshot of a room and of some users' views of it; reads only.
 -- KEYS: 1-9 of fence.lua. ARGV: user ids.
 -- Answer: state, epoch, offset, seq, room, last, last_ms, members, starts, then per user
--- member text ('' when not one), read_seq, delivered_seq, how many seqs behind read_seq do not count, settings ('' or `rev muted hidden`).
+-- member text ('' if not a member), read_seq, delivered_seq, how many messages above read_seq are
+-- uncounted (see domain/unread.py), settings ('' or `rev muted hidden`).
 local state, head = fence(clock())
 if state ~= 'warm' then return {state} end
 local answer = {state, head.epoch, head.offset, head.seq, head.room or '', head.last or '',

@@ -1,4 +1,4 @@
-"""Who is in a room: from the member hash, or from the archive where the room is not warm."""
+"""The members of a room, from Redis, or from the archive if the room is not warm."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Member = dict[str, Any]
 
 
 class MemberList:
-    """Reads of memberships. Raises NotFound for who is not in the room himself."""
+    """Reads the members of rooms. Every method raises Unavailable if the archive is."""
 
     def __init__(self, redis: Redis | RedisPipeline, archive: Archive, drains: RoomDrains) -> None:
         self._redis = redis
@@ -28,22 +28,22 @@ class MemberList:
         self._drains = drains
 
     async def for_member(self, room_id: str, user_id: str) -> list[Member]:
-        """Every member, in order of user id, for one of them."""
+        """Every member, in order of user id. Raises NotFound unless the user is one of them."""
         members = await self.for_operator(room_id)
         if all(member["user_id"] != user_id for member in members):
             raise errors.NotFound()
         return members
 
     async def for_operator(self, room_id: str) -> list[Member]:
-        """Every member, for an operator; none for a room that is not there."""
-        answer = await self._look(room_id)
+        """Every member, in order of user id; an empty list for a room that does not exist."""
+        answer = await self._read(room_id)
         if answer[0] != b"warm":
             await self._drains.settle(room_id)
-            answer = await self._look(room_id)  # it may be warm by now
+            answer = await self._read(room_id)  # another instance may have loaded it meanwhile
         members = _hot(answer[1:]) if answer[0] == b"warm" else await self._archived(room_id)
         return sorted(members, key=lambda member: str(member["user_id"]))
 
-    async def _look(self, room_id: str) -> Any:
+    async def _read(self, room_id: str) -> Any:
         return await _MEMBERS.run(self._redis, keys.room(room_id)[:9], [])
 
     async def _archived(self, room_id: str) -> list[Member]:

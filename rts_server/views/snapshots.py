@@ -1,4 +1,4 @@
-"""Where rooms stand and what they are to users: many in one round trip."""
+"""Consistent snapshots of warm rooms and of their members' views, many in one round trip."""
 
 from __future__ import annotations
 
@@ -12,18 +12,19 @@ import orjson
 from redis.asyncio import Redis
 
 from rts_server import keys
+from rts_server.domain.unread import unread_count
 from rts_server.persistence.scripts import Call
 from rts_server.redis_client.pipeline import RedisPipeline
 from rts_server.roomlog.script import room_script
 
 _JOIN = room_script(Path(__file__).with_name("join.lua"))
 _EVENTS = room_script(Path(__file__).with_name("events.lua"))
-_EPHEMERAL = room_script(Path(__file__).with_name("ephemeral.lua"))
-
-SLICE = 10
-AT_ONCE = 64
-"""Lists of rooms in one pipeline: when everybody comes back, the others wait in line, not in it."""
-LARGE = 64 * 1024 * 1024
+EVENT_ROOMS_PER_READ = 10
+"""Rooms whose events are read in one round trip."""
+MAX_CONCURRENT_READS = 64
+"""Snapshot reads that may be in the pipeline at once. When many clients reconnect together, the
+rest wait here, so that commands do not wait behind all of them in the pipeline."""
+UNLIMITED_BYTES = 64 * 1024 * 1024
 
 Position = tuple[int, int]
 """(epoch, offset)"""
@@ -31,7 +32,11 @@ Position = tuple[int, int]
 
 @dataclass(frozen=True)
 class MemberView:
-    """What a room is to one member."""
+    """One member's view of a room.
+
+    `uncounted`: messages above `read_seq` that count for nobody. `has_settings`: the member has set
+    `muted` or `hidden` at least once.
+    """
 
     role: str
     read_seq: int
@@ -40,12 +45,17 @@ class MemberView:
     muted: bool = False
     hidden: bool = False
     uncounted: int = 0
-    settled: bool = False
+    has_settings: bool = False
 
 
 @dataclass(frozen=True)
 class RoomSnapshot:
-    """A warm room at one moment, and its seats of the users asked for (None: not a member)."""
+    """A warm room at one position of its log.
+
+    `room`: the room's own fields. `last`: its last message, if any, created at `last_ms`.
+    `starts`: (epoch, seq before its first message) of each epoch. `members`: the view of each user
+    that was asked for, None for a user who is not a member.
+    """
 
     position: Position
     seq: int
@@ -57,48 +67,49 @@ class RoomSnapshot:
     members: dict[str, MemberView | None]
 
     def for_member(self, user_id: str) -> dict[str, Any]:
-        """The room as the protocol shows it to a member."""
-        seen = self.public()
-        if seat := self.members.get(user_id):
-            seen |= personal(seat)
-        return seen
+        """The protocol's room as this user sees it."""
+        room = self.public()
+        if view := self.members.get(user_id):
+            room |= member_fields(view)
+        return room
 
     def public(self) -> dict[str, Any]:
-        """The room without a personal part."""
-        seen = self.room | {"member_count": self.member_count, "seq": self.seq}
-        seen |= {"epoch": self.position[0], "offset": self.position[1]}
+        """The protocol's room without the fields that depend on the member."""
+        room = self.room | {"member_count": self.member_count, "seq": self.seq}
+        room |= {"epoch": self.position[0], "offset": self.position[1]}
         if self.last:
-            seen["last_message"] = self.last
-        return seen
+            room["last_message"] = self.last
+        return room
 
 
-def personal(seat: MemberView) -> dict[str, Any]:
-    """The part of a room that is only the asking user's."""
+def member_fields(view: MemberView) -> dict[str, Any]:
+    """The fields of the protocol's room that depend on the member."""
     return {
-        "role": seat.role,
-        "read_seq": seat.read_seq,
-        "delivered_seq": seat.delivered_seq,
-        "unread": seat.unread,
-        "muted": seat.muted,
-        "hidden": seat.hidden,
+        "role": view.role,
+        "read_seq": view.read_seq,
+        "delivered_seq": view.delivered_seq,
+        "unread": view.unread,
+        "muted": view.muted,
+        "hidden": view.hidden,
     }
 
 
 @dataclass(frozen=True)
 class EventRange:
-    """Events behind a position as they were published, from the first on without a hole.
+    """Published events after a position, contiguous from the first one.
 
-    `position`: the room's head (None: not warm). `events` None: the hot log cannot tell.
-    `member` False: the user asked for is none.
+    `position`: the room's head; None if the room is not warm. `events`: `epoch offset event`
+    each; None if the hot log does not reach back to the position. `is_member`: False if the user
+    who asked is not a member.
     """
 
     position: Position | None
     events: list[bytes] | None
-    member: bool = True
+    is_member: bool = True
 
     @property
-    def whole(self) -> bool:
-        """Whether the events reach the head."""
+    def reaches_head(self) -> bool:
+        """Whether no event is missing between the position and the head."""
         if self.events is None or self.position is None:
             return False
         if not self.events:
@@ -108,52 +119,50 @@ class EventRange:
 
 
 class SnapshotReader:
-    """Reads of warm rooms. A room that is not warm is None: its truth is in the archive."""
+    """Reads warm rooms from Redis. A room that is not warm is None: read the archive instead."""
 
     def __init__(self, redis: Redis | RedisPipeline) -> None:
         self._redis = redis
-        self._at_once = asyncio.Semaphore(AT_ONCE)
+        self._concurrent_reads = asyncio.Semaphore(MAX_CONCURRENT_READS)
 
     async def read(self, room_id: str, user_ids: Sequence[str]) -> RoomSnapshot | None:
-        """One room and some users' seats in it."""
+        """One room with the views of some users; None if it is not warm."""
         return (await self.read_many([(room_id, user_ids)]))[0]
 
     async def read_many(
         self, asked: Sequence[tuple[str, Sequence[str]]]
     ) -> list[RoomSnapshot | None]:
-        """Several rooms in one round trip, in the order asked."""
+        """Read several (room_id, user_ids) in one round trip; results are in the same order."""
         calls = [(keys.room(room_id)[:9], list(users)) for room_id, users in asked]
-        async with self._at_once:
+        async with self._concurrent_reads:
             answers = await _JOIN.many(self._redis, calls)
         return [_snapshot(a, users) for a, (_, users) in zip(answers, asked, strict=True)]
 
     async def events_since(
-        self, asked: Sequence[tuple[str, Position, int]], user_id: str = "", budget: int = LARGE
+        self,
+        asked: Sequence[tuple[str, Position, int]],
+        user_id: str = "",
+        budget: int = UNLIMITED_BYTES,
     ) -> list[EventRange]:
-        """Per (room_id, position, most): the events behind the position, oldest first.
+        """Per (room_id, position, limit): the events after the position, oldest first.
 
-        Rooms are read in slices until about `budget` bytes are found; the answer may be shorter
-        than what was asked, but it holds the first room's first event.
+        `budget`: bytes of events to read. Rooms are read in batches until about as many are found:
+        the result may be shorter than `asked`, but it contains the first event of the first room.
+        '' as `user_id` skips the check of membership.
         """
         found: list[EventRange] = []
-        for i in range(0, len(asked), SLICE):
+        for i in range(0, len(asked), EVENT_ROOMS_PER_READ):
             if budget <= 0:
                 break
             calls: list[Call] = [
                 (keys.room(r)[:9], [epoch, offset, most, budget, user_id])
-                for r, (epoch, offset), most in asked[i : i + SLICE]
+                for r, (epoch, offset), most in asked[i : i + EVENT_ROOMS_PER_READ]
             ]
             for answer in await _EVENTS.many(self._redis, calls):
-                since = _since(answer)
-                budget -= sum(len(event) for event in since.events or ())
-                found.append(since)
+                events = _event_range(answer)
+                budget -= sum(len(event) for event in events.events or ())
+                found.append(events)
         return found
-
-    async def tell(self, room_id: str, user_id: str, kind: str, text: str) -> bool:
-        """Publish an event that is never stored, at the room's head; False unless a member may."""
-        args = [user_id, keys.room_channel(room_id), kind, text]
-        answer = await _EPHEMERAL.run(self._redis, keys.room(room_id)[:9], args)
-        return bool(answer == b"warm")
 
 
 def _snapshot(answer: list[Any], users: Sequence[str]) -> RoomSnapshot | None:
@@ -163,7 +172,7 @@ def _snapshot(answer: list[Any], users: Sequence[str]) -> RoomSnapshot | None:
     members: dict[str, MemberView | None] = {}
     for i, user_id in enumerate(users):
         member, read, delivered, uncounted, settings = rest[5 * i : 5 * i + 5]
-        unread = max(0, seq - read - uncounted)
+        unread = unread_count(seq, read, uncounted)
         role = member.split(b" ", 1)[0].decode()
         _, muted, hidden = (settings or b"0 0 0").split()
         own = (muted == b"1", hidden == b"1", uncounted, bool(settings))
@@ -180,9 +189,9 @@ def _snapshot(answer: list[Any], users: Sequence[str]) -> RoomSnapshot | None:
     )
 
 
-def _since(answer: list[Any]) -> EventRange:
+def _event_range(answer: list[Any]) -> EventRange:
     if answer[0] == b"warm":
         return EventRange((answer[1], answer[2]), answer[3:])
     if answer[0] == b"not_found":
-        return EventRange(None, None, member=False)
+        return EventRange(None, None, is_member=False)
     return EventRange((answer[1], answer[2]) if answer[0] == b"gone" else None, None)

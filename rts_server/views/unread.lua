@@ -1,5 +1,6 @@
--- Tell a member's devices what is unread in a room at its head, in the order of the room's events.
--- KEYS: 1-9 of fence.lua. ARGV: user id, room id, channel, unread and rooms with unread elsewhere.
+-- Publish a member's unread counts at the room's head, so that devices receive them in the order of
+-- the room's events. The rule of the counts is that of rts_server/domain/unread.py: change both.
+-- KEYS: 1-9 of fence.lua. ARGV: user id, room id, channel, total of unread messages in the user's other rooms, how many of these rooms have any.
 -- Answer: state, or 'not_found'.
 local now = clock()
 local state, head = fence(now)

@@ -1,4 +1,4 @@
-"""`unread.changed` to a user's devices: his own cursor, mute or hide moved."""
+"""Publishes `unread.changed` to a user's devices after their read cursor or settings changed."""
 
 from __future__ import annotations
 
@@ -18,49 +18,58 @@ from rts_server.views.inbox import Inbox, InboxReader
 
 _UNREAD = room_script(Path(__file__).with_name("unread.lua"))
 
-PAUSE = 0.1
-"""Seconds between two looks: whatever moves meanwhile is read and told together, and once."""
+BATCH_INTERVAL_SECONDS = 0.1
+"""Pause between two batches. Changes that arrive meanwhile are published together, each once."""
 
 log = logging.getLogger(__name__)
 
 
 class UnreadPublisher:
-    """Off the line of commands: a message that reads its sender's room on waits for none of it."""
+    """Runs in the background, in batches: sends never wait for it."""
 
     def __init__(self, redis: Redis | RedisPipeline, inboxes: InboxReader) -> None:
         self._redis = redis
         self._inboxes = inboxes
-        self._moved: dict[tuple[str, str], None] = {}
-        self._telling = False
+        self._changed: dict[tuple[str, str], None] = {}
+        self._running = False
         self._tasks = Tasks()
 
     async def close(self) -> None:
-        """What was not told yet is in the next `unread.changed`."""
+        """Stop. Changes that were not published are part of the user's next `unread.changed`."""
         await self._tasks.close()
 
     def publish_soon(self, user_id: str, room_id: str) -> None:
-        """At once, or with all that moves until PAUSE is over. Trouble of Redis loses the word."""
-        self._moved[user_id, room_id] = None
-        if not self._telling:
-            self._telling = True
-            self._tasks.keep(self._run())
+        """Publish the user's counts in a room now, or with the next batch if one is running.
 
-    async def _run(self) -> None:
+        An error of Redis or the archive is logged and the event is lost; the next one repairs it.
+        """
+        self._changed[user_id, room_id] = None
+        if not self._running:
+            self._running = True
+            self._tasks.keep(self._publish_batches())
+
+    async def _publish_batches(self) -> None:
         try:
-            while self._moved:
-                moved, self._moved = list(self._moved), {}
+            while self._changed:
+                changed, self._changed = list(self._changed), {}
                 try:
-                    await self._tell(moved)
+                    await self._publish(changed)
                 except (RedisError, OSError, errors.Refusal) as error:
-                    log.warning("unread is not told", extra={"error": type(error).__name__})
-                await asyncio.sleep(PAUSE)
+                    log.warning(
+                        "unread.changed is not published", extra={"error": type(error).__name__}
+                    )
+                await asyncio.sleep(BATCH_INTERVAL_SECONDS)
         finally:
-            self._telling = False
+            self._running = False
 
-    async def _tell(self, moved: list[tuple[str, str]]) -> None:
-        """At its place among the room's events, with the totals of the user's other rooms."""
-        lists = await self._inboxes.read_many(dict.fromkeys(user_id for user_id, _ in moved))
-        calls = [_call(u, room_id, lists[u]) for u, room_id in moved if u in lists]
+    async def _publish(self, changed: list[tuple[str, str]]) -> None:
+        """Publish at the room's head; the totals of the user's other rooms are read before."""
+        inboxes = await self._inboxes.read_many(dict.fromkeys(user_id for user_id, _ in changed))
+        calls = [
+            _call(user_id, room_id, inboxes[user_id])
+            for user_id, room_id in changed
+            if user_id in inboxes
+        ]
         await _UNREAD.many(self._redis, calls)
 
 

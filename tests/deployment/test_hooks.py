@@ -10,7 +10,7 @@ from pathlib import Path
 import botocore.session
 import pytest
 
-from rts_server.processes import END_WITHIN
+from rts_server.processes import KILL_AFTER_SECONDS
 from tests.deployment.platform import OURS
 
 HOOK = OURS.parent / "hooks" / "prebuild" / "10_units.sh"
@@ -34,7 +34,7 @@ def test_processes_get_files_and_time(tmp_path: Path) -> None:
     assert os.access(HOOK, os.X_OK)
     for unit in units(tmp_path).values():
         assert int(unit["limitnofile"]) >= 65536
-        assert int(unit["timeoutstopsec"]) > END_WITHIN
+        assert int(unit["timeoutstopsec"]) > KILL_AFTER_SECONDS
         assert "environment" not in unit
 
 

@@ -10,7 +10,7 @@ from aiohttp import web
 from aiohttp.test_utils import make_mocked_request
 from multidict import CIMultiDict
 
-from rts_server.engine.addresses import FULL, Addresses
+from rts_server.engine.addresses import FULL_RETRY_SECONDS, Addresses
 from rts_server.rates import Rate
 
 OFTEN = {"handshakes": Rate(1_000, 1_000)}
@@ -26,9 +26,9 @@ def opened(addresses: Addresses, requests: Iterable[web.Request]) -> list[bool]:
     """Whether each was let in, one after the other."""
     may = []
     for number, one in enumerate(requests):
-        may.append(not addresses.wait(one))
+        may.append(not addresses.admission_delay(one))
         if may[-1]:
-            addresses.enter(str(number), one)
+            addresses.connection_opened(str(number), one)
     return may
 
 
@@ -36,12 +36,12 @@ def test_the_one_too_many_waits_until_another_leaves() -> None:
     """Those who were first stay; nothing of a connection is kept when it is gone."""
     addresses = Addresses(0, 2, OFTEN)
     assert opened(addresses, [request("9.9.9.9")] * 3) == [True, True, False]
-    assert addresses.wait(request()) == FULL
-    addresses.leave("0")
-    assert addresses.wait(request()) == 0
-    addresses.leave("1")
-    addresses.leave("never")
-    assert not any(vars(addresses)[name] for name in ("_count", "_of"))
+    assert addresses.admission_delay(request()) == FULL_RETRY_SECONDS
+    addresses.connection_closed("0")
+    assert addresses.admission_delay(request()) == 0
+    addresses.connection_closed("1")
+    addresses.connection_closed("never")
+    assert not any(vars(addresses)[name] for name in ("_count", "_address_of"))
 
 
 def test_connections_are_opened_at_a_rate(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -49,10 +49,10 @@ def test_connections_are_opened_at_a_rate(monkeypatch: pytest.MonkeyPatch) -> No
     now = [100.0]
     monkeypatch.setattr(time, "monotonic", lambda: now[0])
     addresses = Addresses(1, 100, {"handshakes": Rate(2, 3)})
-    assert [addresses.wait(request("1.1.1.1")) for _ in range(4)] == [0, 0, 0, 0.5]
-    assert addresses.wait(request("2.2.2.2")) == 0
+    assert [addresses.admission_delay(request("1.1.1.1")) for _ in range(4)] == [0, 0, 0, 0.5]
+    assert addresses.admission_delay(request("2.2.2.2")) == 0
     now[0] = 100.5
-    assert [addresses.wait(request("1.1.1.1")) for _ in range(2)] == [0, 0.5]
+    assert [addresses.admission_delay(request("1.1.1.1")) for _ in range(2)] == [0, 0.5]
 
 
 def test_only_as_many_proxies_as_there_are_are_believed() -> None:

@@ -106,6 +106,13 @@ async def closed(ws: Ws) -> None:
             pass
 
 
+class EchoServer(Server):
+    """Sends every Engine.IO message back."""
+
+    def _message_received(self, eio_sid: str, data: Any) -> None:
+        self.outgoing(eio_sid).write(Encoded(str(data)))
+
+
 async def client_of(
     settings: dict[str, Any], *, echo: bool
 ) -> AsyncIterator[tuple[Client, Server]]:
@@ -113,11 +120,9 @@ async def client_of(
     names = () if echo else ("/", "/custom")
     patience = aiohttp.ClientTimeout(PATIENCE)
     async with (
-        serving(Mirror, names, **settings) as (server, url),
+        serving(Mirror, names, EchoServer if echo else Server, **settings) as (server, url),
         aiohttp.ClientSession(timeout=patience) as http,
     ):
-        if echo:
-            server.eio.hear = lambda sid, data: server.outgoing(sid).write(Encoded(str(data)))
         yield Client(url, http, server), server
 
 

@@ -156,7 +156,7 @@ async def test_nothing_is_left_of_a_connection_however_it_ends(
             await client.join("any", "/chat")
             (eio_sid,) = server.eio.sockets
             left = weakref.ref(server.eio.sockets[eio_sid])
-            wire = weakref.ref(server.eio.sockets[eio_sid]._wire)
+            wire = weakref.ref(server.eio.sockets[eio_sid]._transport)
             gc.disable()
             try:
                 await end(client, server, eio_sid)

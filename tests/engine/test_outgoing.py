@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from rts_server.engine.outgoing import OutgoingQueue, size
 from rts_server.engine.packets import Encoded, event_packet
-from rts_server.engine.transport import MOST_BYTES
+from rts_server.engine.transport import MAX_PENDING_BYTES
 
 
 def packet(length: int) -> Encoded:
@@ -17,12 +17,13 @@ def packet(length: int) -> Encoded:
 
 def bounded() -> tuple[OutgoingQueue, list[None]]:
     """A queue, and what it refused."""
-    queue, refused = OutgoingQueue(), list[None]()
-    queue.slow = lambda: refused.append(None)
-    return queue, refused
+    refused = list[None]()
+    return OutgoingQueue(on_overflow=lambda: refused.append(None)), refused
 
 
-STEPS = st.lists(st.sampled_from([0, 1, 60_000, 400_000, MOST_BYTES, MOST_BYTES + 1, -1, -2]))
+STEPS = st.lists(
+    st.sampled_from([0, 1, 60_000, 400_000, MAX_PENDING_BYTES, MAX_PENDING_BYTES + 1, -1, -2])
+)
 
 
 @given(STEPS)
@@ -37,7 +38,7 @@ def test_the_bound_holds_and_the_count_is_right(steps: list[int]) -> None:
             queue.put_nowait(None)  # the engine's own end mark always fits
             held.append(None)
         elif step >= 0:
-            offered, fits = packet(step), queue.bytes + step <= MOST_BYTES
+            offered, fits = packet(step), queue.bytes + step <= MAX_PENDING_BYTES
             queue.write(offered)
             assert refused == ([] if fits else [None])
             refused.clear()
@@ -68,7 +69,7 @@ async def test_the_engine_waits_for_it_like_for_any_queue() -> None:
 def test_last_words_fit_whatever_waits() -> None:
     """Behind a full queue come the reason and the end; the connection is marked as ended."""
     queue = OutgoingQueue()
-    full, last = packet(MOST_BYTES), packet(100)
+    full, last = packet(MAX_PENDING_BYTES), packet(100)
     queue.write(full)
     assert not queue.ended
     queue.end(last)

@@ -9,7 +9,7 @@ import pytest
 from rts_server import metrics
 from rts_server.engine import frames
 from rts_server.engine.closing import FINAL, RECONNECT
-from rts_server.engine.outgoing import SPARE_BYTES
+from rts_server.engine.outgoing import MAX_DROPPABLE_PENDING_BYTES
 from rts_server.engine.packets import Encoded, event_packet
 from rts_server.engine.server import Server
 from tests.helpers.js_client import JsClient
@@ -64,13 +64,13 @@ async def test_a_slow_reader_is_spared_what_is_only_nice_to_know(
             return event_packet("/chat", kind, f'{{"type":"{kind}","data":"{"x" * size}"}}')
 
         out = server.outgoing(eio_sid)
-        assert out.spare(packet("spared.first"))
-        out.write(packet("large", SPARE_BYTES))
-        assert not out.spare(packet("spared.second"))
+        assert out.write_droppable(packet("spared.first"))
+        out.write(packet("large", MAX_DROPPABLE_PENDING_BYTES))
+        assert not out.write_droppable(packet("spared.second"))
         out.write(packet("last"))
         await client.until(lambda: len(client.events) >= 3)
         assert [e["type"] for e in client.events] == ["spared.first", "large", "last"]
-        assert out.spare(packet("spared.third"))
+        assert out.write_droppable(packet("spared.third"))
 
 
 async def test_a_reader_too_slow_is_told_closed_and_counted(served: tuple[Server, str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import Any
 
 import aiohttp
@@ -12,7 +13,7 @@ from rts_server import metrics
 from rts_server.engine import socket
 from rts_server.engine.packets import ack_packet
 from rts_server.engine.server import Server
-from rts_server.engine.transport import A_TURN
+from rts_server.engine.transport import MAX_FRAMES_PER_TURN
 from tests.helpers.raw import QUERY, Raw
 from tests.helpers.serving import serving
 from tests.helpers.waiting import eventually
@@ -89,7 +90,7 @@ async def test_reading_stops_while_commands_wait_and_nobody_is_overtaken() -> No
         slow: Any = server.namespace_handlers["/chat"]
         await client.join("any", "/chat")
         (sid,) = server.eio.sockets
-        transport = server.eio.sockets[sid]._wire._transport
+        transport = server.eio.sockets[sid]._transport._transport
         client.send_together(*[command(n, "slow") for n in range(9)], command(9, "last"))
         await eventually(lambda: len(slow.heard) == 8)
         assert not transport.is_reading()
@@ -100,9 +101,9 @@ async def test_reading_stops_while_commands_wait_and_nobody_is_overtaken() -> No
         slow.release()
         await eventually(lambda: len(slow.heard) == 9)
         assert not transport.is_reading()
-        gone_at = session._beat.when()
+        gone_at = session._heartbeat.when()
         slow.release()
-        assert session._beat.when() > gone_at  # its PONG is only read now
+        assert session._heartbeat.when() > gone_at  # its PONG is only read now
         await client.until(lambda: 9 in client.acks)
         assert heard(server) == ["slow"] * 9 + ["last"]
         assert transport.is_reading()
@@ -113,13 +114,13 @@ async def test_what_is_held_up_costs_nothing_while_it_waits(
 ) -> None:
     """Sixty commands at once, eight taken: nobody looks at the rest before an answer goes out."""
     looked: list[str] = []
-    go_on = socket.Socket.go_on
+    resume_reading = socket.Socket.resume_reading
 
     def counted(self: socket.Socket) -> None:
         looked.append(self.sid)
-        go_on(self)
+        resume_reading(self)
 
-    monkeypatch.setattr(socket.Socket, "go_on", counted)
+    monkeypatch.setattr(socket.Socket, "resume_reading", counted)
     async with serving(rate_limits="standard") as (server, url), Raw(url) as client:
         slow: Any = server.namespace_handlers["/chat"]
         await client.join("any", "/chat")
@@ -140,8 +141,8 @@ async def test_what_is_held_up_costs_nothing_while_it_waits(
 async def test_pings_by_the_hundred_are_junk() -> None:
     """Each is told, with its PONG; a text that is a packet is none."""
     junk: list[str] = []
-    async with serving() as (server, url), Raw(url) as client:
-        server.eio.junk = junk.append
+    counting = partial(Server, on_protocol_error=junk.append)
+    async with serving(server_class=counting) as (server, url), Raw(url) as client:
         await client.join("any", "/chat")
         junk.clear()
         for _ in range(5):
@@ -154,8 +155,8 @@ async def test_pings_by_the_hundred_are_junk() -> None:
 async def test_an_upgrade_of_what_is_a_websocket_is_junk_without_an_answer() -> None:
     """As a PONG nobody asked for, a DISCONNECT from where one is not: told, nothing is written."""
     junk: list[str] = []
-    async with serving() as (server, url), Raw(url) as client:
-        server.eio.junk = junk.append
+    counting = partial(Server, on_protocol_error=junk.append)
+    async with serving(server_class=counting) as (server, url), Raw(url) as client:
         await client.join("any", "/chat")
         junk.clear()
         client.send_together("5", "3", "41/receipts,", "41", command(1))
@@ -173,10 +174,10 @@ async def test_what_waited_of_one_who_is_gone_is_nobodys_work() -> None:
         await client.until(lambda: client.closed)
         await eventually(lambda: not server.eio.sockets)
         assert heard(server) == ["a"] * 10 + ["quit"]
-        for _ in range(900 // A_TURN + 2):
+        for _ in range(900 // MAX_FRAMES_PER_TURN + 2):
             await asyncio.sleep(0)
         looked_at = metrics.DROPPED.labels("packet")._value.get() - dropped
-        assert looked_at <= 6 * A_TURN  # the turns until his end is known
+        assert looked_at <= 6 * MAX_FRAMES_PER_TURN  # the turns until his end is known
 
 
 async def test_who_does_not_answer_a_ping_is_gone() -> None:
@@ -223,7 +224,7 @@ async def said(ws: aiohttp.ClientWebSocketResponse) -> str:
 
 async def test_a_probe_that_does_not_end_is_dropped_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     """Its time is over; the session goes on polling, and a second probe may succeed."""
-    monkeypatch.setattr(socket, "PROBE_WITHIN", 0.05)
+    monkeypatch.setattr(socket, "UPGRADE_SECONDS", 0.05)
     async with serving(transports=BOTH) as (server, url), aiohttp.ClientSession() as h:
         sid = await session(h, url)
         async with h.ws_connect(upgrade(url, sid)) as probe:

@@ -12,7 +12,12 @@ from hypothesis import strategies as st
 from rts_server.engine import message_reader as incoming
 from rts_server.engine import transport as wire
 from rts_server.engine import websocket
-from rts_server.engine.transport import A_TURN, BEHIND_END, MOST_BYTES, WebSocketTransport
+from rts_server.engine.transport import (
+    MAX_BYTES_AFTER_CLOSE,
+    MAX_FRAMES_PER_TURN,
+    MAX_PENDING_BYTES,
+    WebSocketTransport,
+)
 from rts_server.engine.write_batcher import WriteBatcher
 from tests.helpers.raw import client_frame, masked
 from tests.helpers.waiting import PATIENCE
@@ -64,29 +69,29 @@ class Taken:
         self.heads: list[bytes] = []
         self.binaries = self.controls = self.refused = 0
         self.gone: list[WebSocketTransport] = []
-        self.held = False
+        self.paused = False
 
-    def take(self, text: str) -> None:
+    def text_received(self, text: str) -> None:
         """Keep it."""
         self.texts.append(text)
 
-    def take_binary(self) -> None:
+    def binary_received(self) -> None:
         """Count it."""
         self.binaries += 1
 
-    def take_control(self) -> None:
+    def control_received(self) -> None:
         """Count it."""
         self.controls += 1
 
-    def take_large(self, head: bytes) -> None:
+    def oversize_text_received(self, head: bytes) -> None:
         """Keep it."""
         self.heads.append(head)
 
-    def refuse_large(self) -> None:
+    def message_refused(self) -> None:
         """Count it."""
         self.refused += 1
 
-    def lost(self, wire: WebSocketTransport) -> None:
+    def transport_lost(self, wire: WebSocketTransport) -> None:
         """Keep it."""
         self.gone.append(wire)
 
@@ -123,17 +128,19 @@ async def test_a_turn_is_one_write() -> None:
     line = Line()
     for text in ("4a", "4b", "4c"):
         line.wire.write(websocket.text(text))
-    assert (line.transport.writes, line.wire.waiting) == ([], 12)
+    assert (line.transport.writes, line.wire.pending_bytes) == ([], 12)
     await turn()
     assert line.transport.writes == [b"\x81\x024a\x81\x024b\x81\x024c"]
-    assert line.wire.waiting == 0
+    assert line.wire.pending_bytes == 0
     line.transport.stuck = True
-    assert line.wire.waiting == 12
+    assert line.wire.pending_bytes == 12
     line.wire.abort()
-    assert line.wire.waiting == 0
+    assert line.wire.pending_bytes == 0
 
 
-@given(st.lists(st.sampled_from([1, 1_000, 300_000, MOST_BYTES, "turn", "read"]), max_size=30))
+@given(
+    st.lists(st.sampled_from([1, 1_000, 300_000, MAX_PENDING_BYTES, "turn", "read"]), max_size=30)
+)
 @settings(deadline=None)
 def test_a_reader_may_leave_a_mebibyte_and_no_more(steps: list[int | str]) -> None:
     """An offer is taken just when it fits beside what waits, wherever that waits."""
@@ -147,10 +154,10 @@ def test_a_reader_may_leave_a_mebibyte_and_no_more(steps: list[int | str]) -> No
             elif step == "read":
                 line.transport.writes.clear()
             elif isinstance(step, int):
-                before = line.wire.waiting
-                fits = before + step <= MOST_BYTES
-                assert line.wire.offer(b"x" * step) is fits
-                assert line.wire.waiting == before + step * fits
+                before = line.wire.pending_bytes
+                fits = before + step <= MAX_PENDING_BYTES
+                assert line.wire.try_write(b"x" * step) is fits
+                assert line.wire.pending_bytes == before + step * fits
 
     asyncio.run(run())
 
@@ -179,14 +186,14 @@ async def test_who_does_not_read_is_owed_no_pongs() -> None:
     for _ in range(1_000):
         line.comes(ping)
         await turn()
-    assert line.wire.waiting < wire.MOST_PONGS + len(ping)
+    assert line.wire.pending_bytes < wire.MAX_PENDING_PONG_BYTES + len(ping)
     assert line.taken.controls == 1_000
 
 
 async def test_nothing_is_heard_behind_the_servers_close() -> None:
     """Who was told to go says nothing more, however much he sends."""
     line = Line()
-    line.wire.end()
+    line.wire.close()
     line.comes(masked("41"), client_frame(incoming.PING, b""), client_frame(incoming.BINARY, b""))
     assert (line.taken.texts, line.taken.binaries, line.taken.controls) == ([], 0, 0)
     line.comes(bye(1000))
@@ -197,11 +204,11 @@ async def test_nothing_is_heard_behind_the_servers_close() -> None:
 async def test_little_is_looked_at_behind_the_end(flood: bytes) -> None:
     """As much as a decent client has on its way; then nothing is read, and it is aborted soon."""
     line = Line()
-    line.wire.end()
+    line.wire.close()
     line.comes(flood)
-    for _ in range(BEHIND_END // A_TURN):
+    for _ in range(MAX_BYTES_AFTER_CLOSE // MAX_FRAMES_PER_TURN):
         await turn()
-    assert (line.transport.read, line.wire.stopped) == (False, False)
+    assert (line.transport.read, line.wire.reading_paused) == (False, False)
     line.comes(bye(1000))
     assert not line.transport.closed
 
@@ -209,18 +216,18 @@ async def test_little_is_looked_at_behind_the_end(flood: bytes) -> None:
 @pytest.mark.parametrize("frame", [masked("3"), masked(""), client_frame(incoming.PING, b"")])
 async def test_a_read_of_tiny_frames_is_many_turns(frame: bytes) -> None:
     """So many a turn, in order, while nothing more is read; then it is read on."""
-    line, most = Line(), 10 * A_TURN + 1
+    line, most = Line(), 10 * MAX_FRAMES_PER_TURN + 1
     line.comes(frame * most)
     for turns in range(10):
         taken = len(line.taken.texts) + line.taken.controls
-        assert (taken, line.transport.read, line.wire.stopped) == (
-            (turns + 1) * A_TURN,
+        assert (taken, line.transport.read, line.wire.reading_paused) == (
+            (turns + 1) * MAX_FRAMES_PER_TURN,
             False,
             True,
         )
         await turn()
     assert len(line.taken.texts) + line.taken.controls == most
-    assert (line.transport.read, line.wire.stopped) == (True, False)
+    assert (line.transport.read, line.wire.reading_paused) == (True, False)
 
 
 async def test_tiny_parts_of_a_message_are_as_good_as_pings() -> None:
@@ -248,7 +255,7 @@ async def test_what_is_too_large_to_be_read_is_refused_and_nothing_more_is_read(
     assert (line.taken.refused, line.taken.texts, line.transport.read) == (1, [], False)
     assert not line.transport.closed
     line.wire.write(websocket.text("4why"))
-    line.wire.end()
+    line.wire.close()
     await turn()
     assert line.transport.writes == [websocket.text("4why") + of(1009)]
 
@@ -268,8 +275,8 @@ async def test_an_end_says_close_once_and_waits_for_the_clients(
     """Behind all that waits; nothing is written after it, and its answer closes the transport."""
     line = Line()
     line.wire.write(websocket.text("4a"))
-    line.wire.end()
-    line.wire.end()
+    line.wire.close()
+    line.wire.close()
     line.wire.write(websocket.text("4b"))
     await turn()
     assert line.transport.writes == [websocket.text("4a") + of(1000)]
@@ -281,9 +288,9 @@ async def test_an_end_says_close_once_and_waits_for_the_clients(
 
 async def test_who_never_says_close_is_aborted(monkeypatch: pytest.MonkeyPatch) -> None:
     """Three seconds for the last words, no more."""
-    monkeypatch.setattr(wire, "LAST_WORDS", 0.01)
+    monkeypatch.setattr(wire, "CLOSE_GRACE_SECONDS", 0.01)
     line = Line()
-    line.wire.end()
+    line.wire.close()
     async with asyncio.timeout(PATIENCE):
         while not line.transport.aborted:
             await turn()
@@ -318,34 +325,38 @@ async def test_a_lost_transport_is_told_and_nothing_more_is_heard() -> None:
 async def test_who_is_held_is_brought_nothing_until_it_goes_on() -> None:
     """What is there waits, what is not read the client's kernel keeps; then all of it, in order."""
     line = Line()
-    line.taken.held = True
+    line.taken.paused = True
     assert line.transport.read
     line.comes(masked("41"), masked("42"))
-    assert (line.taken.texts, line.transport.read, line.wire.stopped) == ([], False, True)
-    assert not line.wire.go_on()
-    line.taken.held = False
-    assert line.wire.go_on()
-    assert (line.taken.texts, line.transport.read, line.wire.stopped) == (["41", "42"], True, False)
-    assert not line.wire.go_on()
+    assert (line.taken.texts, line.transport.read, line.wire.reading_paused) == ([], False, True)
+    assert not line.wire.resume_reading()
+    line.taken.paused = False
+    assert line.wire.resume_reading()
+    assert (line.taken.texts, line.transport.read, line.wire.reading_paused) == (
+        ["41", "42"],
+        True,
+        False,
+    )
+    assert not line.wire.resume_reading()
 
 
 async def test_going_on_within_a_turn_takes_no_second_one() -> None:
     """Whoever asks a connection to go on, again and again, makes its turn no longer."""
     line = Line()
-    line.comes(masked("3") * (3 * A_TURN))
+    line.comes(masked("3") * (3 * MAX_FRAMES_PER_TURN))
     for _ in range(10):
-        assert not line.wire.go_on()
-    assert len(line.taken.texts) == A_TURN
+        assert not line.wire.resume_reading()
+    assert len(line.taken.texts) == MAX_FRAMES_PER_TURN
     await turn()
-    assert len(line.taken.texts) == 2 * A_TURN
+    assert len(line.taken.texts) == 2 * MAX_FRAMES_PER_TURN
 
 
 async def test_who_is_told_to_go_while_held_still_says_close() -> None:
     """What held it is of no interest any more, nor what it says."""
     line = Line()
-    line.taken.held = True
+    line.taken.paused = True
     line.comes(masked("41"), bye(1000))
-    line.wire.end()
+    line.wire.close()
     await turn()
     await turn()
     assert (line.taken.texts, line.transport.closed) == ([], True)

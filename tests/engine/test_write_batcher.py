@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from rts_server.engine.write_batcher import SLICE, WriteBatcher
+from rts_server.engine.write_batcher import MAX_FLUSHES_PER_TURN, WriteBatcher
 
 
 class Noted:
@@ -27,9 +27,9 @@ async def two_turns() -> None:
 async def test_all_are_flushed_before_the_loop_waits_in_their_order() -> None:
     """Nothing is written while the turn lasts, everything at its end."""
     notes: list[int | str] = []
-    tick = WriteBatcher()
+    batcher = WriteBatcher()
     for n in range(3):
-        tick.soon(Noted(n, notes))
+        batcher.schedule(Noted(n, notes))
     assert notes == []
     await asyncio.sleep(0)
     assert notes == [0, 1, 2]
@@ -42,16 +42,16 @@ async def test_one_that_cannot_be_flushed_holds_up_nobody() -> None:
     asyncio.get_running_loop().set_exception_handler(
         lambda _, context: told.append(context["exception"])
     )
-    tick, broken = WriteBatcher(), RuntimeError("the handler is closed")
+    batcher, broken = WriteBatcher(), RuntimeError("the handler is closed")
 
     class Breaks(Noted):
         def flush(self) -> None:
             raise broken
 
     for one in (Noted(1, notes), Breaks(2, notes), Noted(3, notes)):
-        tick.soon(one)
+        batcher.schedule(one)
     await two_turns()
-    tick.soon(Noted(4, notes))
+    batcher.schedule(Noted(4, notes))
     await two_turns()
     assert notes == [1, 3, 4]
     assert told == [broken]
@@ -60,24 +60,29 @@ async def test_one_that_cannot_be_flushed_holds_up_nobody() -> None:
 async def test_a_large_room_lets_others_have_their_turn() -> None:
     """Between slices of connections whatever else is ready runs."""
     notes: list[int | str] = []
-    tick, loop = WriteBatcher(), asyncio.get_running_loop()
-    for n in range(SLICE + 2):
-        tick.soon(Noted(n, notes))
+    batcher, loop = WriteBatcher(), asyncio.get_running_loop()
+    for n in range(MAX_FLUSHES_PER_TURN + 2):
+        batcher.schedule(Noted(n, notes))
     loop.call_soon(notes.append, "somebody else")
     await two_turns()
-    assert notes == [*range(SLICE), "somebody else", SLICE, SLICE + 1]
+    assert notes == [
+        *range(MAX_FLUSHES_PER_TURN),
+        "somebody else",
+        MAX_FLUSHES_PER_TURN,
+        MAX_FLUSHES_PER_TURN + 1,
+    ]
 
 
 async def test_who_asks_while_others_are_flushed_is_flushed_too() -> None:
     """A flush that makes another write is no loss."""
     notes: list[int | str] = []
-    tick = WriteBatcher()
+    batcher = WriteBatcher()
 
     class Asks(Noted):
         def flush(self) -> None:
             super().flush()
-            tick.soon(Noted(2, notes))
+            batcher.schedule(Noted(2, notes))
 
-    tick.soon(Asks(1, notes))
+    batcher.schedule(Asks(1, notes))
     await two_turns()
     assert notes == [1, 2]

@@ -1,4 +1,4 @@
-"""Parts stop, die and forget: issue 2, what must be seen, 3."""
+"""Processes stop, die and lose their memory, and nothing acknowledged is lost (D1, D2)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files: issue 7, what must be seen, and every row about files of the hostile-input matrix."""
+"""Files from upload to erasure (A6), and every hostile input that concerns files."""
 
 from __future__ import annotations
 

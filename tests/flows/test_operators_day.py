@@ -1,4 +1,4 @@
-"""An operator's day, as one story against a deployment of its own: issue 8, what must be seen."""
+"""An operator's day, as one story against a deployment of its own."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A message that the Lambda can never apply: issue 2, what must be seen, 5."""
+"""A message that the Lambda can never apply (Q1)."""
 
 from __future__ import annotations
 

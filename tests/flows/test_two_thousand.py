@@ -1,4 +1,4 @@
-"""Two users write into one direct room as fast as acks come: issue 2, what must be seen, 2."""
+"""Two users write into one direct room as fast as acks come (D1, D3)."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ from rts_server.roomlog import rehydrate as cold
 from rts_server.roomlog.request import AppendRequest
 from rts_server.roomlog.script import APPEND, room_script
 from rts_server.rooms import rooms
-from rts_server.views.snapshots import LARGE
+from rts_server.views.snapshots import UNLIMITED_BYTES
 
 PACKAGE = Path(rts_server.__file__).parent
 FAR = 2**52
@@ -113,7 +113,9 @@ class Bench:
 
     async def behind(self, room_id: str, epoch: int, offset: int, most: int = 100) -> list[Any]:
         """What events.lua answers an instance."""
-        answer: list[Any] = await self.run("events", room_id, epoch, offset, most, LARGE, "")
+        answer: list[Any] = await self.run(
+            "events", room_id, epoch, offset, most, UNLIMITED_BYTES, ""
+        )
         return [answer[0].decode(), *answer[1:]]
 
     async def state(self, room_id: str) -> str:

@@ -45,7 +45,7 @@ class Plain(socketio.AsyncNamespace):  # type: ignore[misc]
         if name == "quit":
             self._server.abort(eio_sid)
         elif name == "slow":
-            self._server.begun(eio_sid)
+            self._server.command_started(eio_sid)
             self._slow.append(eio_sid)
         elif frame.ack_id is not None:
             answer = ack_packet(self.namespace, frame.ack_id, {"ok": len(self.heard)})
@@ -53,18 +53,19 @@ class Plain(socketio.AsyncNamespace):  # type: ignore[misc]
 
     def release(self) -> None:
         """The first that is slow is answered."""
-        self._server.ended(self._slow.pop(0))
+        self._server.command_answered(self._slow.pop(0))
 
 
 @asynccontextmanager
 async def serving(
     kind: Callable[[str, Server], socketio.AsyncNamespace] = Plain,
     names: tuple[str, ...] = ("/chat", "/receipts"),
+    server_class: Callable[[Settings, ClientManager], Server] = Server,
     **settings: Any,
 ) -> AsyncIterator[tuple[Server, str]]:
-    """A server with these namespaces, and its address."""
+    """A server with these namespaces, and its URL."""
     server, app, port = (
-        Server(Settings(**settings), ClientManager()),
+        server_class(Settings(**settings), ClientManager()),
         web.Application(),
         free_port(),
     )

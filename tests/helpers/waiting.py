@@ -44,7 +44,7 @@ async def eventually(
 def promised(seconds: float) -> Iterator[None]:
     """What happens inside takes so long at most, on a slower or busier machine in proportion.
 
-    Only for a time that promises.md, protocol.md or a docstring of ours gives; inside, wait with
+    Only for a time that guarantees.md, protocol.md or a docstring of ours gives; inside, wait with
     patience. Raises AssertionError.
     """
     before = slowness()

@@ -96,7 +96,7 @@ CALLS = {
         "rts_server/relay/queue_admin.py",
         "rts_server/files/*.py",
     ],
-    "RelayRole": [ARCHIVE, "rts_server/persistence/qu*.py"],
+    "RelayRole": [ARCHIVE, "rts_server/persistence/queues.py", "rts_server/relay/quarantine.py"],
     "MessageRole": ["lambdas/tables.py"],
     "RoomRole": [
         "lambdas/tables.py",

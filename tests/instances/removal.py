@@ -9,6 +9,7 @@ from itertools import count
 
 from rts_server.services import Services
 from tests.helpers.commands import ok
+from tests.helpers.ephemeral import publish
 from tests.helpers.js_client import JsClient
 from tests.helpers.raw import Raw
 from tests.helpers.rooms import durable, group, send
@@ -46,7 +47,7 @@ async def removal_loop(world: World, rounds: int) -> tuple[JsClient, str, list[J
                 devices[0].drop()
             await removing
             probe = json.dumps({"type": "probe", "room_id": room_id, "data": {"round": n}})
-            assert await parts.snapshots.tell(room_id, alice, "probe", probe)
+            assert await publish(parts.pipe, room_id, alice, "probe", probe)
             marks = [len(device.events) for device in devices]
             await ok(a, "member.add", one)
         for task in writing:

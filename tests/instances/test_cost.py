@@ -1,4 +1,4 @@
-"""What a message costs Redis: issue 3, what must be seen, 6."""
+"""The Redis commands that one message costs."""
 
 from __future__ import annotations
 

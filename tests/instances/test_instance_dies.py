@@ -1,4 +1,4 @@
-"""An instance is killed or sleeps while its clients write: issue 3, what must be seen, 3."""
+"""An instance is killed or sleeps while its clients write (D1, D4)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The whole lifecycle of a chat: two users with two devices each, on two instances (issue 4)."""
+"""The whole lifecycle of a chat: two users with two devices each, on two instances."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Receipts and unread: two users with two devices on two instances (issue 5)."""
+"""Receipts and unread: two users with two devices on two instances."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The traps of promises.md, 1–8, 10 and 12: each was a hole in an earlier draft of the log."""
+"""The traps T1–T8, T10 and T12 of docs/guarantees.md: each broke an earlier draft of the log."""
 
 from __future__ import annotations
 

@@ -14,11 +14,11 @@ from redis.asyncio import Redis
 from rts_server import errors, keys
 from rts_server.config import Settings
 from rts_server.views import inbox as chatlist
-from rts_server.views.history import AS_OPERATOR, Range
+from rts_server.views.history import AS_OPERATOR, SeqRange
 from tests.helpers.bench import HOT, Bench
 from tests.helpers.deployed import Deployed
 
-PAGE = Range(0, None, 10, "newest")
+PAGE = SeqRange(0, None, 10, "newest")
 Queued = list[dict[bytes, bytes]]
 
 
@@ -152,7 +152,7 @@ async def test_a_room_that_expired_needs_no_barrier(deployed: Deployed) -> None:
         await deployed.redis.delete(getattr(names, name))
     await deployed.redis.hset(names.head, "touched", 1)
     (row,) = (await deployed.parts.inboxes.read_rooms("alice", [room_id])).rows
-    assert (row.room["epoch"], row.room["offset"], row.unsure) == (1, 3, False)
+    assert (row.room["epoch"], row.room["offset"], row.position_uncertain) == (1, 3, False)
     await deployed.redis.delete(names.head)
     generation = keys.generation(keys.partition(room_id))
     (born,) = [await deployed.parts.recovery.generations()]

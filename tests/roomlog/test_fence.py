@@ -58,7 +58,7 @@ async def test_a_whole_room_is_warm(bench: Bench) -> None:
 @pytest.mark.parametrize("harm", ["deleted", "string", "set"])
 @pytest.mark.parametrize("name", ["head", *HOT])
 async def test_any_key_lost_or_foreign_is_cold(bench: Bench, name: str, harm: str) -> None:
-    """Each key deleted or of another type: cold, never half (trap 12)."""
+    """Each key deleted or of another type: cold, never half (T12)."""
     room_id = await full(bench)
     key = getattr(keys.room(room_id), name)
     await bench.redis.delete(key)

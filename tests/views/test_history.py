@@ -14,7 +14,7 @@ from redis.asyncio import Redis
 from rts_server import errors, keys
 from rts_server.config import Limits, Settings
 from rts_server.roomlog import events
-from rts_server.views.history import Range, epoch_of, fit
+from rts_server.views.history import SeqRange, epoch_of
 from tests.helpers.deployed import Deployed
 
 CASES = {
@@ -59,7 +59,7 @@ async def test_any_page_is_a_piece_of_one_sequence(
     async with Deployed(settings, redis) as deployed:
         room_id, expected = await filled(deployed, given_case)
         whole, more = await deployed.parts.history.page(
-            room_id, "alice", Range(0, None, 100, "oldest")
+            room_id, "alice", SeqRange(0, None, 100, "oldest")
         )
         assert not more
         texts = [one["text"] for one in whole]
@@ -76,7 +76,7 @@ async def test_any_page_is_a_piece_of_one_sequence(
                 page, more = await deployed.parts.history.page(
                     room_id,
                     "bob",
-                    Range(low, high, limit, direction),  # type: ignore[arg-type]
+                    SeqRange(low, high, limit, direction),  # type: ignore[arg-type]
                 )
                 inside = [s for s in seqs if s > low and (high is None or s < high)]
                 cut = inside[-limit:] if direction == "newest" else inside[:limit]
@@ -103,7 +103,7 @@ async def test_the_newest_state_of_a_message_is_seen(deployed: Deployed, stored:
     await deployed.parts.log.append(events.message_failed(failure, room_id))
     if stored == "everything":
         await deployed.store()
-    page, _ = await history.page(room_id, "bob", Range(0, None, 10, "oldest"))
+    page, _ = await history.page(room_id, "bob", SeqRange(0, None, 10, "oldest"))
     seen = {one["client_msg_id"]: one for one in page}
     assert set(seen) == {"edited", "deleted", "plain"}
     assert (seen["edited"]["text"], seen["edited"]["version"]) == ("better", 2)
@@ -127,14 +127,16 @@ async def test_strangers_and_former_members_see_nothing(deployed: Deployed) -> N
             for user in ("bob", "eve"):
                 for room in (room_id, "nowhere"):
                     with pytest.raises(errors.NotFound):
-                        await deployed.parts.history.page(room, user, Range(0, None, 9, "newest"))
+                        await deployed.parts.history.page(
+                            room, user, SeqRange(0, None, 9, "newest")
+                        )
                     with pytest.raises(errors.NotFound):
                         await deployed.parts.history.message(room, user, message_id)
             assert (await deployed.parts.history.message(room_id, "alice", message_id))[
                 "text"
             ] == "hi"
             page, _ = await deployed.parts.history.page(
-                room_id, "alice", Range(0, None, 1, "oldest")
+                room_id, "alice", SeqRange(0, None, 1, "oldest")
             )
             assert page[0]["message_id"] == message_id
         await deployed.redis.flushall()
@@ -170,7 +172,7 @@ async def test_a_page_ends_where_the_answer_is_full(
         seen, low, more = [], 0, True
         while more:
             page, more = await deployed.parts.history.page(
-                room_id, "alice", Range(low, None, 50, "oldest")
+                room_id, "alice", SeqRange(low, None, 50, "oldest")
             )
             assert page
             seen += [one["seq"] for one in page]
@@ -190,12 +192,3 @@ def test_the_epoch_of_a_seq(starts: list[tuple[int, int]], seq: int) -> None:
     found = epoch_of(starts, seq)
     assert dict(starts)[found] < seq
     assert all(start >= seq for epoch, start in starts if epoch > found)
-
-
-def test_fitting_keeps_the_front_and_at_least_one() -> None:
-    """What does not fit is left for the next page."""
-    messages = [{"text": "x" * 100}] * 3
-    assert fit(messages, 10) == messages[:1]
-    assert fit(messages, 230) == messages[:2]
-    assert fit(messages, 10_000) == messages
-    assert fit([], 10) == []

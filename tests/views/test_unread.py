@@ -88,7 +88,7 @@ async def test_what_moves_meanwhile_is_told_together(
 ) -> None:
     """Of twenty users in four round trips, and once however often it moved."""
     rooms = await rooms_of(bench, USERS)
-    monkeypatch.setattr(unread, "PAUSE", 0.0)
+    monkeypatch.setattr(unread, "BATCH_INTERVAL_SECONDS", 0.0)
     telling = UnreadPublisher(bench.redis, lists(bench.redis))
     async with hearing(bench, *(first for first, _ in rooms.values())) as channel:
         telling.publish_soon(USERS[0], rooms[USERS[0]][0])
@@ -110,7 +110,7 @@ async def test_who_cannot_be_read_keeps_nothing_from_others(
     """The rooms of one are in an archive that is away, or Redis was: the next word is told."""
     rooms = await rooms_of(bench, USERS[:2])
     await bench.redis.delete(keys.user_rooms(USERS[0]))
-    monkeypatch.setattr(unread, "PAUSE", 0.0)
+    monkeypatch.setattr(unread, "BATCH_INTERVAL_SECONDS", 0.0)
     telling = UnreadPublisher(bench.redis, lists(bench.redis, Away()))
     async with hearing(bench, rooms[USERS[1]][0]) as channel:
         for user in USERS[:2]:
@@ -119,7 +119,7 @@ async def test_who_cannot_be_read_keeps_nothing_from_others(
         await bench.redis.set(keys.user_rooms(USERS[0]), "no hash")
         telling.publish_soon(USERS[0], rooms[USERS[0]][0])
         telling.publish_soon(USERS[1], rooms[USERS[1]][0])
-        await eventually(lambda: not telling._moved)
+        await eventually(lambda: not telling._changed)
         await bench.redis.delete(keys.user_rooms(USERS[0]))
         telling.publish_soon(USERS[1], rooms[USERS[1]][0])
         assert (await heard(channel))[0] == USERS[1]

@@ -1,4 +1,4 @@
--- Tell a room something that is never stored, with the head it is told at. Only a member may.
+-- Publish an event that is not stored, at the head of the room. Only a member may.
 -- KEYS: 1-9 of fence.lua. ARGV: user id, channel, type, text. Answer: state, or 'not_found'.
 local state, head = fence(clock())
 if state ~= 'warm' then return state end

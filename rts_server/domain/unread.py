@@ -1,0 +1,25 @@
+"""The rule of unread counts. views/unread.lua applies the same rule inside Redis: change both."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+
+def unread_count(seq: int, read_seq: int, uncounted: int) -> int:
+    """Unread messages of a member in a room.
+
+    `seq`: the room's newest message. `read_seq`: the member's read cursor. `uncounted`: messages
+    above the read cursor that count for nobody (system messages and tombstones).
+    """
+    return max(0, seq - read_seq - uncounted)
+
+
+def counts_in_totals(*, muted: bool, hidden: bool) -> bool:
+    """Whether a room's unread messages are part of the user's totals."""
+    return not (muted or hidden)
+
+
+def totals(unread: Iterable[int]) -> dict[str, int]:
+    """`{total, rooms}` of the rooms that count: all unread messages, and the rooms with any."""
+    counted = [count for count in unread if count > 0]
+    return {"total": sum(counted), "rooms": len(counted)}

@@ -1,0 +1,38 @@
+"""The byte budget of an answer."""
+
+from __future__ import annotations
+
+from rts_server.domain.byte_budget import ByteBudget, fitting_items
+
+
+def test_the_first_item_always_fits() -> None:
+    """Otherwise a client that pages on would never get past a large one."""
+    budget = ByteBudget(10)
+    assert budget.take(50)
+    assert not budget.take(1)
+
+
+def test_a_strict_budget_refuses_the_first_item_too() -> None:
+    """What is refused reserves nothing."""
+    budget = ByteBudget(10, first_always_fits=False)
+    assert not budget.take(11)
+    assert budget.take(10)
+    assert not budget.take(1)
+
+
+def test_items_are_taken_from_the_front_while_they_fit() -> None:
+    """Counted as JSON, with the comma after each."""
+    items = ["a" * 7, "b" * 7, "c"]
+    assert fitting_items(items, 5) == items[:1]
+    assert fitting_items(items, 20) == items[:2]
+    assert fitting_items(items, 24) == items
+    assert fitting_items([], 5) == []
+
+
+def test_fitting_keeps_the_front_and_at_least_one() -> None:
+    """What does not fit is left for the next page."""
+    messages = [{"text": "x" * 100}] * 3
+    assert fitting_items(messages, 10) == messages[:1]
+    assert fitting_items(messages, 230) == messages[:2]
+    assert fitting_items(messages, 10_000) == messages
+    assert fitting_items([], 10) == []

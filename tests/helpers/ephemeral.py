@@ -1,0 +1,17 @@
+"""Publishes events that are not stored, at the head of a room."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rts_server import keys
+from rts_server.redis_client.pipeline import RedisPipeline
+from rts_server.roomlog.script import room_script
+
+_EPHEMERAL = room_script(Path(__file__).with_name("ephemeral.lua"))
+
+
+async def publish(redis: RedisPipeline, room_id: str, user_id: str, kind: str, text: str) -> bool:
+    """Whether it was published: False unless the user is a member."""
+    args = [user_id, keys.room_channel(room_id), kind, text]
+    return bool(await _EPHEMERAL.run(redis, keys.room(room_id)[:9], args) == b"warm")

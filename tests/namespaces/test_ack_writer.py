@@ -1,0 +1,67 @@
+"""The ack of a command: its body, its metrics and its log line."""
+
+from __future__ import annotations
+
+import asyncio
+
+from prometheus_client import REGISTRY
+
+from rts_server import errors
+from rts_server.namespaces.ack_writer import AckWriter, log_context
+from tests.helpers.sessions import queued, session
+
+
+def count(command: str, code: str) -> float:
+    """How often a command was answered so."""
+    labels = {"event": command, "code": code}
+    return REGISTRY.get_sample_value("rts_commands_total", labels) or 0.0
+
+
+async def test_an_ack_has_data_or_an_error() -> None:
+    """The two shapes of the protocol."""
+    one, packets = session()
+    writer = AckWriter("/chat", {"unread.get"}, lambda eio_sid: None)
+    now = asyncio.get_running_loop().time()
+    writer.write(one, queued(0).frame, {"unread": 1}, now)
+    writer.write(one, queued(1).frame, errors.NotFound(), now)
+    assert packets.acks[0] == {"ok": True, "data": {"unread": 1}}
+    assert packets.acks[1]["ok"] is False
+    assert packets.acks[1]["error"]["code"] == "not_found"
+
+
+async def test_only_errors_of_the_client_count_against_it() -> None:
+    """What the server could not do is not the client's fault."""
+    one, packets = session()
+    blamed: list[str] = []
+    writer = AckWriter("/chat", {"unread.get"}, blamed.append)
+    for number, refusal in enumerate((errors.Unavailable(), errors.Timeout(), errors.NotFound())):
+        writer.write(one, queued(number).frame, refusal)
+    assert len(packets.acks) == 3
+    assert blamed == []
+    writer.write(one, queued(3).frame, errors.InvalidParam())
+    assert blamed == ["eio"]
+
+
+async def test_unknown_commands_share_one_label() -> None:
+    """A client must not be able to create labels (R1)."""
+    one, _ = session()
+    writer = AckWriter("/chat", {"unread.get"}, lambda eio_sid: None)
+    before = count("unknown", "bad_request")
+    writer.write(one, queued(0, '["invented.name",{}]').frame, errors.BadRequest())
+    writer.write(one, queued(1, '["another",{}]').frame, errors.BadRequest())
+    assert count("unknown", "bad_request") == before + 2
+    assert count("invented.name", "bad_request") == 0
+
+
+async def test_a_log_line_names_ids_only() -> None:
+    """Never the text of a message (R10)."""
+    one, _ = session()
+    frame = queued(0, '["message.send",{"room_id":"r","text":"secret"}]').frame
+    context = log_context(one, frame, {"message_id": "m", "status": "queued"})
+    assert context == {
+        "session_id": "session",
+        "user_id": "alice",
+        "room_id": "r",
+        "message_id": "m",
+    }
+    assert log_context(one, frame) == {"session_id": "session", "user_id": "alice"}
