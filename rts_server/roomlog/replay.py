@@ -13,7 +13,16 @@ from rts_server.persistence.archive import Archive
 from rts_server.roomlog.log import RoomExists, RoomLog, StaleVersion
 from rts_server.roomlog.pending import Durability, PendingAppend
 from rts_server.roomlog.request import AppendRequest, AppendResult, NoOp
-from rts_server.roomlog.superseded import Target, is_line, only_lines, places, targets, without
+from rts_server.roomlog.superseded import (
+    Target,
+    as_said,
+    is_line,
+    only_lines,
+    only_members,
+    places,
+    targets,
+    without,
+)
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +60,7 @@ class AppendReplay:
         between, and by the script, which knows what was answered in the present one. Tried until it
         is in or can never be. Raises Missing; Behind in a later epoch than `since` (0: in none).
         """
-        again = _as_heard(request, pending.heard)
+        again = as_said(_as_heard(request, pending.heard), pending.appended.picked)
         while True:
             try:
                 return await self._once(again, pending, since)
@@ -60,8 +69,11 @@ class AppendReplay:
                 if isinstance(made, str):
                     return made
                 again = _as_heard(made, pending.heard)
-            except RoomExists as met:
-                return "stored" if met.is_member else "failed"
+            except RoomExists:  # the half of it that was queued, or somebody's creation since
+                members = only_members(again)
+                if members is None:
+                    return pending.good
+                again = members
             except errors.NotFound:
                 raise Missing(room=True) from None
             except errors.Refusal as refusal:
@@ -81,7 +93,7 @@ class AppendReplay:
             appended = await self._log.append(left, since)
             if not isinstance(appended, NoOp):
                 return left, appended
-        lines = only_lines(again, pending.appended.picked)
+        lines = only_lines(again)
         if lines is None:
             return pending.good
         appended = await self._log.append(lines, since)
