@@ -62,7 +62,7 @@ def lose_publishes() -> None:
 
 def identity() -> None:
     """Ordering is off: whatever is heard is next."""
-    vars(room)["judge"] = lambda stands, heard: sequence.Verdict.NEXT
+    vars(room)["classify"] = lambda stands, heard: sequence.Verdict.NEXT
 
 
 def no_fence() -> None:

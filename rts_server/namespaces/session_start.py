@@ -63,9 +63,9 @@ class SessionStart:
 
     async def _open(self, session: Session, listener: Listener) -> None:
         user_id = listener.user_id
-        await self._subscriptions.enter(listener)
+        await self._subscriptions.add_listener(listener)
         memberships, version = await self._inboxes.index(user_id)
-        self._subscriptions.seen(user_id, version)
+        self._subscriptions.note_index_version(user_id, version)
         rooms = [membership.room_id for membership in memberships]
         cursors = standing_cursors(session.cursors, memberships)
         replays = await self._subscriptions.join(listener, rooms, cursors)
@@ -76,7 +76,7 @@ class SessionStart:
             await self._repeat(user_id, ahead)
             inbox = await self._inboxes.read_rooms(user_id, rooms, partly=True)
         if session.closed:
-            self._subscriptions.leave(listener)
+            self._subscriptions.remove_listener(listener)
             return
         limits = self._settings.limits
         heads = await self._inboxes.positions(inbox.rows, cursors)
@@ -97,8 +97,8 @@ class SessionStart:
         for shown in new:
             _write(listener, "room.added", {"room": shown}, shown["room_id"])
         for room_id, replay in replays.items():
-            self._settle(listener, room_id, replay, stands=recovered.get(room_id, False))
-        listener.greeted.set()
+            self._go_live(listener, room_id, replay, is_current=recovered.get(room_id, False))
+        listener.ready.set()
 
     async def _repeat(self, user_id: str, ahead: dict[str, Cursors]) -> None:
         """The client knows better than Redis, which lost them: told as if moved now."""
@@ -124,8 +124,8 @@ class SessionStart:
             "recovered": recovered,
         }
 
-    def _settle(
-        self, listener: Listener, room_id: str, replay: Replay, *, stands: bool = False
+    def _go_live(
+        self, listener: Listener, room_id: str, replay: Replay, *, is_current: bool = False
     ) -> None:
         """What was missed, then the stream. `stands`: he was told that his cursor holds; who was
         not reads anew, and his cursor is no place to go on from when a cold room wakes.
@@ -137,11 +137,11 @@ class SessionStart:
         for data in replay.events:
             heard = parse_stored(data)
             listener.write(event_packet("/chat", heard.type, heard.text))
-        self._subscriptions.settle(listener, room_id, replay.start, stands=stands)
+        self._subscriptions.go_live(listener, room_id, replay.start, is_current=is_current)
 
     def leave(self, listener: Listener) -> None:
         """The session is gone."""
-        self._subscriptions.leave(listener)
+        self._subscriptions.remove_listener(listener)
 
     async def added(self, listener: Listener, room_id: str) -> None:
         """The user became a member: the room, then its stream. Tried until it works."""
@@ -151,7 +151,7 @@ class SessionStart:
                 return await self._added(listener, room_id)
             except (RedisError, OSError, errors.Unavailable) as error:
                 log.warning("joining waits", extra={"error": type(error).__name__})
-            self._subscriptions.part(listener, room_id)
+            self._subscriptions.leave(listener, room_id)
             await asyncio.sleep(wait)
             wait = min(wait * 2, LONGEST_BACKOFF)
         return None
@@ -160,12 +160,12 @@ class SessionStart:
         replays = await self._subscriptions.join(listener, [room_id], {})
         shown = await self._inboxes.read_rooms(listener.user_id, [room_id])
         if not shown.rows or listener.closed:
-            self._subscriptions.part(listener, room_id)
+            self._subscriptions.leave(listener, room_id)
             return
         room = (await self._inboxes.with_member_counts(shown.rows))[0]
         _write(listener, "room.added", {"room": room}, room_id)
         await self._tell_unread(listener, room_id, shown.rows[0])
-        self._settle(listener, room_id, replays[room_id])
+        self._go_live(listener, room_id, replays[room_id])
 
     async def removed(self, listener: Listener, room_id: str) -> None:
         """The user is no member any more: the room goes, and with it what was unread there."""
@@ -206,7 +206,7 @@ class SessionStart:
             if membership.state == "in" and room_id not in listener.rooms:
                 await self.added(listener, room_id)
             elif membership.state == "out" and room_id in listener.rooms:
-                self._subscriptions.part(listener, room_id)
+                self._subscriptions.leave(listener, room_id)
                 await self.removed(listener, room_id)
 
 
