@@ -68,7 +68,7 @@ class RoomRoutes:
         done = await self._rooms.delete(room_id, operator.user_id)
         changed = ProvisioningResult((*emptied.done, done))
         status = await settled(changed.done, self._patience)
-        return {"removed": changed.picked("go"), "status": status}
+        return {"removed": changed.affected("go"), "status": status}
 
     @route("POST", "/v1/rooms/{room_id}:verify", answers.Verified, query=requests.Repair)
     async def verify(self, operator: Identity, asked: Asked) -> dict[str, Any]:

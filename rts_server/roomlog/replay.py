@@ -1,4 +1,4 @@
-"""One lost append made again: under its own id, without what a newer wish was answered about."""
+"""Replay of an append that Redis lost: under its own id, without what was superseded since."""
 
 from __future__ import annotations
 
@@ -10,97 +10,110 @@ from redis.exceptions import RedisError
 
 from rts_server import errors
 from rts_server.persistence.archive import Archive
-from rts_server.roomlog.log import RoomExists, RoomLog, StaleVersion
+from rts_server.roomlog.appender import Appender
 from rts_server.roomlog.pending import Durability
+from rts_server.roomlog.refusals import RoomExists, StaleVersion
 from rts_server.roomlog.request import AppendRequest, AppendResult, NoOp
-from rts_server.roomlog.superseded import Target, places, targets, without
+from rts_server.roomlog.superseded import Target, item_attributes, targets, without
 
 log = logging.getLogger(__name__)
 
-AGAIN = 0.25
-"""Seconds between two tries."""
+REPLAY_RETRY_SECONDS = 0.25
 
-Place = tuple[int, int]
-Made = tuple[AppendRequest, AppendResult]
+Position = tuple[int, int]
+Replayed = tuple[AppendRequest, AppendResult]
 
 
 class AppendReplay:
-    """Appends that were heard and lost; they come back whatever their actors are by now."""
+    """Replays appends that were accepted and lost (D2), whatever their actors may do by now."""
 
-    def __init__(self, archive: Archive, room_log: RoomLog) -> None:
+    def __init__(self, archive: Archive, appender: Appender) -> None:
         self._archive = archive
-        self._log = room_log
+        self._appender = appender
 
-    async def repeat(self, request: AppendRequest, place: Place) -> Made | Durability:
-        """What was appended, by which request; or the fate where nothing more is to be done.
+    async def replay(self, request: AppendRequest, lost_at: Position) -> Replayed | Durability:
+        """Append the request again, until it is in or can never be.
 
-        `place`: (epoch, offset) where it was lost. What a newer wish was answered about is left
-        out: by the table here, where it shows an epoch between, and by the script, which knows
-        what was answered in the present one. Tried until it is in or can never be.
+        What a later acknowledged command decided is left out (D8): by the archive, where it shows
+        an epoch between the lost one and the present; by the script, which knows what was
+        acknowledged in the present epoch.
+
+        Args:
+            lost_at: (epoch, offset) at which the append was lost.
+
+        Returns:
+            The request as it was appended and its result; or the durability, if nothing is left
+            to append.
         """
-        again = _as_heard(request, place)
+        request = _as_replay(request, lost_at)
         while True:
             try:
-                left = without(again, await self._newer(again, place))
+                left = without(request, await self._superseded(request, lost_at))
                 if left is None:
-                    return good(again)
-                again = left
-                appended = await self._log.append(again)
-                return good(again) if isinstance(appended, NoOp) else (again, appended)
+                    return final_durability(request)
+                request = left
+                result = await self._appender.append(request)
+                if isinstance(result, NoOp):
+                    return final_durability(request)
+                return request, result
             except StaleVersion:
-                made = await self._remade(again)
-                if isinstance(made, str):
-                    return made
-                again = _as_heard(made, place)
+                rebuilt = await self._rebuild(request)
+                if isinstance(rebuilt, str):
+                    return rebuilt
+                request = _as_replay(rebuilt, lost_at)
             except RoomExists as met:
                 return "stored" if met.is_member else "failed"
             except errors.Refusal as refusal:
                 if not refusal.retryable:
-                    told = {"room_id": again.room_id, "request_id": again.request_id}
-                    log.error("a lost append is refused", extra=told | {"why": refusal.code})
+                    ids = {"room_id": request.room_id, "request_id": request.request_id}
+                    log.error("a lost append is refused", extra=ids | {"why": refusal.code})
                     return "failed"
-            await asyncio.sleep(AGAIN)
+            await asyncio.sleep(REPLAY_RETRY_SECONDS)
 
-    async def _newer(self, request: AppendRequest, place: Place) -> set[Target]:
-        """What the table has of an epoch between, by whomever. Raises Unavailable.
+    async def _superseded(self, request: AppendRequest, lost_at: Position) -> set[Target]:
+        """Targets that somebody changed in an epoch between the lost and the present one.
 
-        What it has of the present epoch may be a repetition too; the script knows those ranks.
+        What the archive has of the present epoch may be a replay as well; the script ranks those.
+        Raises Unavailable.
         """
-        newer = set()
+        superseded = set()
         for target in targets(request):
-            for where in places(target):
-                if await self._is_between(request.room_id, where, place[0]):
-                    newer.add(target)
-        return newer
+            for attribute in item_attributes(target):
+                if await self._changed_between(request.room_id, attribute, lost_at[0]):
+                    superseded.add(target)
+        return superseded
 
-    async def _is_between(self, room_id: str, where: tuple[str, str], lost: int) -> bool:
-        present, later = await self._archive.look(room_id, [(room_id, *where, _from(lost + 1))])
-        if not later or present <= lost + 1:
+    async def _changed_between(
+        self, room_id: str, attribute: tuple[str, str], lost_epoch: int
+    ) -> bool:
+        after = (room_id, *attribute, _position_prefix(lost_epoch + 1))
+        present, later = await self._archive.look(room_id, [after])
+        if not later or present <= lost_epoch + 1:
             return False
-        return not await self._archive.stored([(room_id, *where, _from(present))])
+        return not await self._archive.stored([(room_id, *attribute, _position_prefix(present))])
 
-    async def _remade(self, request: AppendRequest) -> AppendRequest | Durability:
-        """The same wish, built on what is there now; the fate when that is its end."""
-        assert request.remake is not None
+    async def _rebuild(self, request: AppendRequest) -> AppendRequest | Durability:
+        """The request built anew on the present state; its durability if nothing is left to do."""
+        assert request.rebuild is not None
         try:
-            made = await request.remake()
+            rebuilt = await request.rebuild()
         except errors.Refusal as refusal:
             return request if refusal.retryable else "failed"
         except (RedisError, OSError):
             return request
-        if made is None:
-            return good(request)
-        return dataclasses.replace(made, remake=request.remake)
+        if rebuilt is None:
+            return final_durability(request)
+        return dataclasses.replace(rebuilt, rebuild=request.rebuild)
 
 
-def good(request: AppendRequest) -> Durability:
-    """How well it ends when nothing is left to do: rooms and members are `stored`."""
+def final_durability(request: AppendRequest) -> Durability:
+    """The durability of a request that has nothing left to do: `stored` for rooms and members."""
     return "stored" if targets(request) else "queued"
 
 
-def _from(epoch: int) -> str:
+def _position_prefix(epoch: int) -> str:
     return f"{epoch:010d}#"
 
 
-def _as_heard(request: AppendRequest, place: Place) -> AppendRequest:
-    return dataclasses.replace(request, roles=None, again=place)
+def _as_replay(request: AppendRequest, lost_at: Position) -> AppendRequest:
+    return dataclasses.replace(request, roles=None, replay_of=lost_at)

@@ -1,4 +1,4 @@
-"""What of a lost append still stands when a newer wish about the same was answered; pure."""
+"""What remains of a lost append after a later command about the same target; pure."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from dataclasses import replace
 from rts_server.roomlog.request import AppendRequest
 
 Target = tuple[str, str]
-"""(`member` | `settings` | `room`, user or empty): what of a room an append is about."""
+"""(`member` | `settings` | `room`, user id or empty): the part of a room that an append decides."""
 
 ROOM: Target = ("room", "")
-_TABLE: dict[str, tuple[str, ...]] = {
+_POSITION_ATTRIBUTES: dict[str, tuple[str, ...]] = {
     "member": ("pos", "role_pos"),
     "settings": ("settings_pos",),
     "room": ("pos",),
@@ -19,11 +19,14 @@ _TABLE: dict[str, tuple[str, ...]] = {
 
 
 def targets(request: AppendRequest) -> frozenset[Target]:
-    """Nothing for messages: they have ids and versions of their own. A creation meets its room."""
-    if request.absent or (request.events and request.events[0].queue == "m"):
+    """The targets of a request. None for messages, which have ids and versions of their own.
+
+    None for a creation either: it meets the room that exists.
+    """
+    if request.must_not_exist or (request.events and request.events[0].queue == "m"):
         return frozenset()
-    users = [one.user_id for one in request.joining]
-    users += [*request.going, *(user_id for user_id, _ in request.giving)]
+    users = [one.user_id for one in request.new_members]
+    users += [*request.removals, *(user_id for user_id, _ in request.role_changes)]
     found: set[Target] = {("member", user_id) for user_id in users}
     if request.settings:
         found.add(("settings", request.actor))
@@ -32,24 +35,24 @@ def targets(request: AppendRequest) -> frozenset[Target]:
     return frozenset(found)
 
 
-def without(request: AppendRequest, gone: Collection[Target]) -> AppendRequest | None:
-    """The request as far as it was not overtaken; None when nothing of it is left."""
+def without(request: AppendRequest, superseded: Collection[Target]) -> AppendRequest | None:
+    """The request without superseded targets; None if nothing of it remains."""
     about = targets(request)
-    if not about & set(gone):
+    if not about & set(superseded):
         return request
-    left = about - set(gone)
-    if not left or ROOM in gone or request.settings:
+    left = about - set(superseded)
+    if not left or ROOM in superseded or request.settings:
         return None
     return replace(
         request,
-        joining=tuple(one for one in request.joining if ("member", one.user_id) in left),
-        going=tuple(user_id for user_id in request.going if ("member", user_id) in left),
-        giving=tuple(one for one in request.giving if ("member", one[0]) in left),
+        new_members=tuple(one for one in request.new_members if ("member", one.user_id) in left),
+        removals=tuple(user_id for user_id in request.removals if ("member", user_id) in left),
+        role_changes=tuple(one for one in request.role_changes if ("member", one[0]) in left),
     )
 
 
-def places(target: Target) -> list[tuple[str, str]]:
-    """(sort key, attribute) of the table where a newer wish shows."""
+def item_attributes(target: Target) -> list[tuple[str, str]]:
+    """(sort key, attribute) of the rooms table: the position of the target's last change."""
     kind, user_id = target
     key = "ROOM" if target == ROOM else f"MEMBER#{user_id}"
-    return [(key, attribute) for attribute in _TABLE[kind]]
+    return [(key, attribute) for attribute in _POSITION_ATTRIBUTES[kind]]

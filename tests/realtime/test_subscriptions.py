@@ -22,7 +22,7 @@ from rts_server.roomlog.request import AppendRequest
 from rts_server.roomlog.script import APPEND
 from rts_server.runtime.lazy_event import LazyEvent
 from rts_server.views.snapshots import SnapshotReader
-from tests.helpers.bench import FAR, Bench, message
+from tests.helpers.bench import Bench, append, message
 from tests.helpers.waiting import PATIENCE
 
 LINGER = 0.03
@@ -98,7 +98,7 @@ async def subscribed(redis: Redis, room_id: str) -> bool:
 
 async def unheard(bench: Bench, request: AppendRequest) -> None:
     """An append whose publish nobody follows."""
-    names, (text, *_) = request.call(bench.settings, "origin", "nonce", FAR, True)
+    names, (text, *_) = append(request, bench.settings)
     lost = orjson.loads(str(text)) | {"channel": "nowhere"}
     answer = await APPEND.run(bench.redis, names, [orjson.dumps(lost).decode()])
     assert answer[0] == b"ok"

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from rts_server.persistence.scripts import Call
-from rts_server.roomlog.writer import PendingWrite
+from rts_server.roomlog.pending_write import PendingWrite
+from rts_server.roomlog.request import AppendRequest
+from rts_server.roomlog.script import AppendReply
 from tests.helpers.deployed import Deployed
 
 PATIENCE = 30.0
@@ -17,7 +18,7 @@ PATIENCE = 30.0
 async def ends(*dones: PendingWrite) -> set[str]:
     """The fates, in reasonable time."""
     async with asyncio.timeout(PATIENCE):
-        return {await done.fate for done in dones}
+        return {await done.durability for done in dones}
 
 
 async def texts(deployed: Deployed, room_id: str) -> list[str]:
@@ -30,8 +31,8 @@ async def test_lost_messages_come_back_in_the_order_they_were_heard_in(deployed:
     """However long each was waited for: some are asked for seldom by now, some at once."""
     room_id = await deployed.group("alice", "bob")
     sent = [await deployed.send(room_id, "alice", f"m{n}", f"{n}") for n in range(8)]
-    for pending in deployed.parts.fates._pending.values():
-        pending.due += 0.2 * (8 - pending.appended.seq)
+    for pending in deployed.parts.durability._pending.values():
+        pending.next_poll += 0.2 * (8 - pending.result.seq)
     await deployed.redis.flushall()
     async with deployed.relaying():
         assert await ends(*sent) == {"queued"}
@@ -43,8 +44,8 @@ async def test_a_message_does_not_overtake_one_that_was_lost(deployed: Deployed)
     room_id = await deployed.group("alice", "bob")
     first = await deployed.send(room_id, "alice", "first", "first")
     second = await deployed.send(room_id, "alice", "second", "second")
-    for pending in deployed.parts.fates._pending.values():
-        pending.due += 3.0
+    for pending in deployed.parts.durability._pending.values():
+        pending.next_poll += 3.0
     await deployed.redis.flushall()
     async with deployed.relaying():
         third = await deployed.send(room_id, "alice", "third", "third")
@@ -79,8 +80,8 @@ async def test_a_changed_message_is_acked_as_history_shows_it(deployed: Deployed
         assert await ends(react, edit, newer) == {"queued"}
     stored = await deployed.parts.archive.message(room_id, sent.request_id)
     assert stored is not None
-    assert edit.changed()["message"] == stored.message
-    assert stored.message["edited_at"] == edit.changed()["message"]["edited_at"]
+    assert edit.ack_message()["message"] == stored.message
+    assert stored.message["edited_at"] == edit.ack_message()["message"]["edited_at"]
 
 
 @pytest.mark.parametrize("losses", [1, 2])
@@ -95,7 +96,7 @@ async def test_an_ack_has_the_place_that_history_shows(deployed: Deployed, losse
         assert await ends(sent, edit) == {"queued"}
     stored = await deployed.parts.archive.message(room_id, sent.request_id)
     assert stored is not None
-    newest = sent.newest
+    newest = sent.latest
     assert newest is not None
     assert (newest.epoch, newest.seq, newest.offset) == (stored.epoch, stored.seq, stored.offset)
     assert newest.epoch == 2
@@ -107,23 +108,23 @@ async def test_whose_answer_is_lost_meets_himself_and_a_repeated_send_its_first(
 ) -> None:
     """The link breaks behind the append: the command goes on, and only a second one is told so."""
     room_id = await deployed.group("alice")
-    appender = deployed.parts.appender
-    call = appender.call
+    script = deployed.parts.append_script
+    append = script.append
     broken: list[None] = []
 
-    async def breaking(asked: Call) -> list[Any]:
-        answer = await call(asked)
+    async def breaking(request: AppendRequest, **more: Any) -> AppendReply:
+        reply = await append(request, **more)
         if broken:
             broken.pop()
             raise ConnectionError
-        return answer
+        return reply
 
-    monkeypatch.setattr(appender, "call", breaking)
+    monkeypatch.setattr(script, "append", breaking)
     told = []
     for _ in range(2):
         broken.append(None)
         done = await deployed.send(room_id, "alice", "m")
-        told.append(done.shown())
+        told.append(done.ack_position())
     assert [one.get("duplicate") for one in told] == [None, True]
     assert told[0] | {"duplicate": True} == told[1]
     await deployed.store()
