@@ -105,7 +105,7 @@ class WebProcess:
 
     def _subscription_handlers(self) -> SubscriptionHandlers:
         return SubscriptionHandlers(
-            on_notices=self._services.fates.hear,
+            on_notices=self._services.durability.on_notice,
             on_control=self._on_control,
             on_presence=lambda user_id, data: self._presence.watches.heard(user_id, data),
             on_resumed=lambda: self._presence.watches.resumed(),

@@ -73,6 +73,11 @@ class Room(NamedTuple):
     prefix: str
 
     @property
+    def script_keys(self) -> tuple[str, ...]:
+        """KEYS 1-9 of every script of a room, in the order in which fence.lua names them."""
+        return self[:9]
+
+    @property
     def receipts(self) -> str:
         """Hash: members whose cursors moved and the room is not told yet. Lives a minute."""
         return f"{self.prefix}receipts"

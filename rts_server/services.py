@@ -44,14 +44,15 @@ from rts_server.rest.messages import MessageRoutes
 from rts_server.rest.queues import QueueRoutes
 from rts_server.rest.rooms import RoomRoutes
 from rts_server.rest.users import UserRoutes
+from rts_server.roomlog.appender import Appender
 from rts_server.roomlog.drains import RoomDrains
 from rts_server.roomlog.durability import DurabilityTracker
-from rts_server.roomlog.log import RoomLog
+from rts_server.roomlog.log import RoomLog, SystemRoomLog
+from rts_server.roomlog.membership_index import MembershipIndex
 from rts_server.roomlog.message_ids import MessageIds
 from rts_server.roomlog.rehydrate import RoomLoader
-from rts_server.roomlog.request import AppendRequest, AppendResult
+from rts_server.roomlog.replay import AppendReplay
 from rts_server.roomlog.script import AppendScript
-from rts_server.roomlog.writer import LogWriter, SystemLogWriter
 from rts_server.rooms.memberships import Memberships
 from rts_server.rooms.messages import Messages
 from rts_server.rooms.provisioning import Provisioning
@@ -97,29 +98,36 @@ class Services:
         self.pipe = self._pipe()
         self.user_rooms = UserRooms(self.redis, self.pipe)
         self.snapshots = SnapshotReader(self.pipe)
-        self.appender = AppendScript(self._pipe(), self.redis)
+        self.append_script = AppendScript(settings, self.origin, self._pipe(), self.redis)
         self.loader = RoomLoader(settings, self.origin, self.redis, self.archive)
         self.ids = MessageIds(self.redis, self.archive)
-        self.log = self._room_log()
-        self.fates = DurabilityTracker(
-            settings, self.pipe, self.archive, self.log, index=self._index
+        self.appender = self._appender()
+        index = MembershipIndex(self.user_rooms)
+        self.durability = DurabilityTracker(
+            settings,
+            self.pipe,
+            self.archive,
+            replay=AppendReplay(self.archive, self.appender),
+            index=index,
         )
+        self.room_log = RoomLog(self.appender, self.durability, index, self.archive)
+        self.system_log = SystemRoomLog(self.appender, self.durability, index, self.archive)
         self.drains = RoomDrains(settings, self.origin, self.pipe, self.archive)
         self.inboxes = InboxReader(self.archive, self.user_rooms, self.snapshots, self.drains)
         self.history = History(settings, self.pipe, self.archive, self.drains)
-        self.appends = LogWriter(self.log, self.fates, self.user_rooms, self.archive)
         self.statuses = StatusPublisher(self.redis)
         self.typing = TypingPublisher(settings, self.pipe)
-        self.messages = Messages(self.statuses, self.appends, self.history, typing=self.typing)
-        self.memberships = Memberships(settings, self.appends, self.user_rooms, self.archive)
+        self.messages = Messages(self.statuses, self.room_log, self.history, typing=self.typing)
+        self.memberships = Memberships(settings, self.room_log, self.user_rooms, self.archive)
         reads = (self.snapshots, self.archive, self.drains)
-        self.recovery = RoomRecovery(self.pipe, reads, self.log)
-        self.rooms = Rooms(self.appends, self.memberships, reads)
+        self.recovery = RoomRecovery(self.pipe, reads, self.room_log)
+        self.rooms = Rooms(self.room_log, self.memberships, reads)
         self.members = MemberList(self.pipe, self.archive, self.drains)
-        self.system = SystemLogWriter(self.log, self.fates, self.user_rooms, self.archive)
-        self.operated = Rooms(self.system, self.memberships, reads)
-        self.provisioning = Provisioning(self.system, self.archive, self.memberships, self.members)
-        self.receipts = ReceiptWriter(settings, self.pipe, self.log)
+        self.operated = Rooms(self.system_log, self.memberships, reads)
+        self.provisioning = Provisioning(
+            self.system_log, self.archive, self.memberships, self.members
+        )
+        self.receipts = ReceiptWriter(settings, self.pipe, self.room_log)
         self.unread = UnreadPublisher(self.pipe, self.inboxes)
         self.sync = SyncReader(settings, self.snapshots, self.inboxes)
         self.verifier = Verifier(settings, self.redis, self.archive, self.drains)
@@ -127,30 +135,25 @@ class Services:
         self.revocations = Revocations(settings, self.redis, self.archive, on_revoked)
         self._tasks = Tasks()
 
-    async def _index(self, request: AppendRequest, appended: AppendResult) -> None:
-        """Update the room indexes of users; the tracker exists before the writer that does it."""
-        await self.appends.index(request, appended)
-
     def _pipe(self) -> RedisPipeline:
         return RedisPipeline(pool(self.settings, 1, 0, self.primary), self.primary)
 
-    def _room_log(self) -> RoomLog:
-        stores = (self.appender, self.archive, self.loader, self.ids)
-        parts = (self.settings, self.origin, *stores)
+    def _appender(self) -> Appender:
+        collaborators = (self.settings, self.append_script, self.archive, self.loader, self.ids)
         if self.tracing is None:
-            return RoomLog(*parts)
-        from rts_server.tracing import TracedLog
+            return Appender(*collaborators)
+        from rts_server.tracing import TracedAppender
 
-        return TracedLog(self.tracing.tracer, *parts)
+        return TracedAppender(self.tracing.tracer, *collaborators)
 
     def for_operators(self, store: ObjectStore, presences: PresenceStore) -> list[object]:
         """Return the REST resources. Operators act as the system, without a membership."""
         settings, declarations = self.settings, self.provisioning
         rooms = self.operated
-        messages = Messages(self.statuses, self.system, self.history, system=True)
+        messages = Messages(self.statuses, self.system_log, self.history, system=True)
         kept = (UserFiles(store, self.backlog), presences)
         reads = (self.history, self.archive, self.user_rooms)
-        personal = DataRequests(self.system, messages, reads, kept)
+        personal = DataRequests(self.system_log, messages, reads, kept)
         return [
             RoomRoutes(settings, rooms, declarations, self.verifier),
             MemberRoutes(settings, rooms, self.members, declarations),
@@ -164,12 +167,12 @@ class Services:
     async def __aenter__(self) -> Services:
         """Start the background tasks."""
         self._tasks.keep(must_not_evict(self.redis))
-        self.fates.start()
+        self.durability.start()
         return self
 
     async def settled(self) -> None:
         """Return when the durability of every append of this process is known and published."""
-        await self.fates.settled()
+        await self.durability.settled()
         await asyncio.sleep(0)  # callbacks of the last one run in this turn
         await self.statuses.settled()
 
@@ -178,13 +181,13 @@ class Services:
         await self.typing.close()
         await self.unread.close()
         await self.receipts.close()
-        await self.fates.close()
+        await self.durability.close()
         await self.statuses.close()
         await self.loader.close()
         await self.ids.close()
         await self.verifier.close()
         await self.drains.close()
-        await self.appender.close()
+        await self.append_script.close()
         await self.archive.close()
         await self.backlog.close()
         await self._tasks.close()

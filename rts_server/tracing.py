@@ -27,7 +27,7 @@ from rts_server.namespaces.answer import Answer, DurableAnswer, Handler
 from rts_server.namespaces.session import Session
 from rts_server.persistence.outbox import Entry
 from rts_server.relay.outbox_metrics import accepted_ms
-from rts_server.roomlog.log import RoomLog
+from rts_server.roomlog.appender import Appender
 from rts_server.roomlog.request import AppendRequest, AppendResult, NoOp
 
 FIELD = "traceparent"
@@ -75,15 +75,15 @@ class Tracing:
                 ).end(now)
 
 
-class TracedLog(RoomLog):
-    """The room log; every append is a span, and its records carry it on."""
+class TracedAppender(Appender):
+    """Every append is a span, and its records carry the span's context to the Lambda functions."""
 
     def __init__(self, tracer: Tracer, *parts: Any) -> None:
         super().__init__(*parts)
         self._tracer = tracer
 
-    async def append(self, request: AppendRequest, since: int = 0) -> AppendResult | NoOp:
-        """As RoomLog does. Neither ids nor hash of the request change."""
+    async def append(self, request: AppendRequest, max_epoch: int = 0) -> AppendResult | NoOp:
+        """See `Appender.append`. Neither ids nor hash of the request change."""
         with self._tracer.start_as_current_span(
             "room.append",
             attributes={"rts.room_id": request.room_id, "rts.request_id": request.request_id},
@@ -91,7 +91,7 @@ class TracedLog(RoomLog):
             set_status_on_exception=False,
         ) as span:
             carrying = _carrying(request) if span.is_recording() else request
-            appended = await super().append(carrying, since)
+            appended = await super().append(carrying, max_epoch)
             if isinstance(appended, AppendResult):
                 span.set_attribute("rts.position", f"{appended.epoch}:{appended.offset}")
                 span.set_attribute("rts.duplicate", appended.duplicate)

@@ -23,12 +23,10 @@ from rts_server.persistence.scripts import Script
 from rts_server.realtime import room_feed as room
 from rts_server.realtime import sequence
 from rts_server.relay.ack_processor import AckProcessor
-from rts_server.roomlog import durability as fates
-from rts_server.roomlog import rehydrate as cold
-from rts_server.roomlog import script as appender
+from rts_server.roomlog import durability, rehydrate, script
+from rts_server.roomlog.membership_index import MembershipIndex
 from rts_server.roomlog.pending import PendingAppend
 from rts_server.roomlog.request import AppendRequest, AppendResult
-from rts_server.roomlog.writer import LogWriter
 from rts_server.views import snapshots as standing
 from rts_server.views.history import History
 
@@ -49,7 +47,7 @@ def rewrite(script: Script, old: str, new: str) -> None:
 
 def everywhere(old: str, new: str) -> None:
     """Rewrite every script that starts with the fence."""
-    for module in (appender, cold, fates, standing):
+    for module in (script, rehydrate, durability, standing):
         for value in vars(module).values():
             if isinstance(value, Script) and old in value.source:
                 rewrite(value, old, new)
@@ -57,12 +55,12 @@ def everywhere(old: str, new: str) -> None:
 
 def lose_publishes() -> None:
     """One durable publish in ten goes to another channel."""
-    rewrite(appender.APPEND, PUBLISH, LOSE)
+    rewrite(script.APPEND, PUBLISH, LOSE)
 
 
 def identity() -> None:
     """Ordering is off: whatever is heard is next."""
-    vars(room)["judge"] = lambda stands, heard: sequence.Verdict.NEXT
+    vars(room)["classify"] = lambda stands, heard: sequence.Verdict.NEXT
 
 
 def no_fence() -> None:
@@ -77,14 +75,14 @@ def no_shape() -> None:
 
 def die_before_index() -> None:
     """A world's fault: the origin of a change of a doomed user dies before it writes the index."""
-    index = LogWriter.index
+    write = MembershipIndex.write
 
-    async def dying(self: LogWriter, request: AppendRequest, appended: AppendResult) -> None:
-        if any(one.startswith("doomed") for users in appended.picked.values() for one in users):
+    async def dying(self: MembershipIndex, request: AppendRequest, appended: AppendResult) -> None:
+        if any(one.startswith("doomed") for users in appended.affected.values() for one in users):
             os._exit(1)
-        await index(self, request, appended)
+        await write(self, request, appended)
 
-    vars_of(LogWriter, index=dying)
+    vars_of(MembershipIndex, write=dying)
 
 
 def same_epoch() -> None:
@@ -101,15 +99,15 @@ def same_epoch() -> None:
 def no_drain() -> None:
     """Trap 2: what is still queued is not waited for."""
 
-    async def at_once(self: cold.RoomLoader, room_id: str, nonce: str) -> None:
+    async def at_once(self: rehydrate.RoomLoader, room_id: str, nonce: str) -> None:
         return None
 
-    vars_of(cold.RoomLoader, _drain=at_once)
+    vars_of(rehydrate.RoomLoader, _drain=at_once)
 
 
 def no_floor() -> None:
     """Trap 3: the hot log is trimmed by count alone."""
-    rewrite(appender.APPEND, "age < req.log_floor or ", "")
+    rewrite(script.APPEND, "age < req.log_floor or ", "")
 
 
 def no_second_index() -> None:
@@ -134,21 +132,21 @@ def no_repeat() -> None:
     """Trap 6: an append that Redis lost is not made again by its origin."""
 
     async def given_up(
-        self: fates.DurabilityTracker, pending: PendingAppend, request: AppendRequest
+        self: durability.DurabilityTracker, pending: PendingAppend, request: AppendRequest
     ) -> None:
         self._resolve(pending, "failed")
 
-    vars_of(fates.DurabilityTracker, _repeat=given_up)
+    vars_of(durability.DurabilityTracker, _replay_one=given_up)
 
 
 def early_queued() -> None:
     """Trap 8: what is in the outbox counts as queued."""
-    rewrite(appender.APPEND, "status = 'pending'", "status = 'queued'")
+    rewrite(script.APPEND, "status = 'pending'", "status = 'queued'")
 
 
 def queued_at_once() -> None:
     """A first answer says queued too: what is in the outbox is as safe as the queue."""
-    rewrite(appender.APPEND, "answer, 'pending', read_on", "answer, 'queued', read_on")
+    rewrite(script.APPEND, "answer, 'pending', sender_read", "answer, 'queued', sender_read")
 
 
 def partly() -> None:

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.mirrors import COVERS
+
 ROOT = Path(__file__).parents[1]
 TEST_FILES = sorted((ROOT / "tests").rglob("test_*.py"))
 
@@ -20,6 +22,11 @@ def imported_modules(file: Path) -> set[str]:
         elif isinstance(node, ast.ImportFrom) and node.module:
             found |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
     return found
+
+
+def mirror_of(module: str) -> str:
+    """The file name of the test that mirrors a module."""
+    return f"test_{module.rpartition('/')[2]}.py"
 
 
 def test_no_file_imports_a_test_module_or_a_conftest() -> None:
@@ -40,3 +47,16 @@ def test_no_file_imports_a_test_module_or_a_conftest() -> None:
 def test_helpers_hold_no_tests(folder: str) -> None:
     """A test that stood among the helpers would not be found by its module's name."""
     assert list((ROOT / folder).rglob("test_*.py")) == []
+
+
+def test_every_module_is_mirrored_by_a_test_or_listed_with_its_cover() -> None:
+    """`a/b.py` is tested by `tests/a/test_b.py`, or `tests/mirrors.py` says where and why."""
+    package = ROOT / "rts_server"
+    files = [file for file in package.rglob("*.py") if not file.name.startswith("__")]
+    modules = {str(file.relative_to(package).with_suffix("")) for file in files}
+    mirrored = {m for m in modules if (ROOT / "tests" / m).with_name(mirror_of(m)).exists()}
+    listed = [module for cover in COVERS for module in cover.modules.split()]
+    assert modules - mirrored - set(listed) == set(), "neither mirrored nor listed"
+    assert set(listed) - modules == set(), "listed, but no module"
+    assert len(listed) == len(set(listed)), "listed twice"
+    assert [cover.test for cover in COVERS if not (ROOT / "tests" / cover.test).exists()] == []

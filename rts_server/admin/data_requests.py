@@ -11,8 +11,9 @@ from rts_server.persistence.archive import Archive
 from rts_server.persistence.stored_items import StoredMember
 from rts_server.persistence.user_rooms import UserRooms
 from rts_server.roomlog import events
+from rts_server.roomlog.log import SystemRoomLog
+from rts_server.roomlog.pending_write import PendingWrite
 from rts_server.roomlog.request import MembershipChange
-from rts_server.roomlog.writer import PendingWrite, SystemLogWriter
 from rts_server.rooms.messages import Messages
 from rts_server.views.history import AS_OPERATOR, History, Message, SeqRange
 
@@ -59,7 +60,7 @@ class DataRequests:
 
     def __init__(
         self,
-        appends: SystemLogWriter,
+        appends: SystemRoomLog,
         messages: Messages,
         reads: tuple[History, Archive, UserRooms],
         kept: tuple[Files, Presences],
@@ -151,12 +152,12 @@ class DataRequests:
         for emoji, given in message["reactions"].items():
             if user_id in given["user_ids"] or given["count"] > len(given["user_ids"]):
                 _, done = await self._messages.react(room_id, user_id, message_id, emoji, on=False)
-                if done.appended:
+                if done.result:
                     yield "reaction", done
 
     async def _leave(self, room_id: str, actor_id: str, user_id: str) -> bool:
         """Whether he was in. From a direct room too: what is left is the other's."""
-        wanted = MembershipChange(going=(user_id,))
+        wanted = MembershipChange(removals=(user_id,))
         try:
             done = await self._appends.append(
                 events.members_changed(room_id, actor_id, wanted, group_only=False)
@@ -164,11 +165,11 @@ class DataRequests:
         except (errors.NotFound, errors.Gone):
             return False
         await self._settle([done])
-        return bool(done.picked("go"))
+        return bool(done.affected("go"))
 
     async def _settle(self, waiting: list[PendingWrite]) -> list[PendingWrite]:
         if waiting:
-            await asyncio.wait([done.fate for done in waiting], timeout=PATIENCE)
+            await asyncio.wait([done.durability for done in waiting], timeout=PATIENCE)
         return []
 
 

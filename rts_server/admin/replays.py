@@ -61,8 +61,8 @@ class Replays:
                 raise
             log.warning("not replayed", extra={**one.position, "code": refusal.code})
             return False
-        await asyncio.wait([done.fate], timeout=self._patience)
-        return not (done.fate.done() and done.fate.result() == "failed")
+        await asyncio.wait([done.durability], timeout=self._patience)
+        return not (done.durability.done() and done.durability.result() == "failed")
 
 
 def parsed(record: str) -> tuple[Which | None, dict[str, Any] | None]:

@@ -165,7 +165,9 @@ class Verifier:
         """What Redis has, once all of it has passed the queue; None: the room is not warm."""
         nonce = secrets.token_hex(8)
         record = _barrier(room_id, nonce)
-        answer = await _VERIFY.run(self._redis, keys.room(room_id)[:9], [room_id, nonce, record])
+        answer = await _VERIFY.run(
+            self._redis, keys.room(room_id).script_keys, [room_id, nonce, record]
+        )
         if answer[0] != b"warm":
             return None
         await self._passed(room_id, nonce)
@@ -193,7 +195,7 @@ class Verifier:
             if not one.failed:
                 records.append(stated(room_id, hot, one, stored.get(message_id)))
         args = [room_id, nonce, *records, _barrier(room_id, nonce)]
-        await _REPAIR.run(self._redis, keys.room(room_id)[:9], args)
+        await _REPAIR.run(self._redis, keys.room(room_id).script_keys, args)
         await self._passed(room_id, nonce)
 
     async def _stored(self, room_id: str) -> list[Seen]:

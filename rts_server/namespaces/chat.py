@@ -15,7 +15,7 @@ from rts_server.namespaces.session import Session
 from rts_server.namespaces.session_start import SessionStart
 from rts_server.protocol import commands, cursor
 from rts_server.realtime.listener import Listener
-from rts_server.roomlog.writer import PendingWrite
+from rts_server.roomlog.pending_write import PendingWrite
 from rts_server.rooms.memberships import Memberships
 from rts_server.rooms.messages import Messages
 from rts_server.rooms.rooms import Rooms
@@ -129,7 +129,7 @@ class ChatNamespace(Namespace):
             done = await self._memberships.leave(room_id, user_id, payload.get("new_owner"))
         else:
             done = self._memberships.already_left(room_id, user_id)
-        return DurableAnswer({}, done.fate)
+        return DurableAnswer({}, done.durability)
 
     @command("room.hide", commands.RoomHide)
     async def room_hide(self, session: Session, payload: dict[str, Any]) -> Answer:
@@ -147,7 +147,7 @@ class ChatNamespace(Namespace):
         await self._require_member(session, room_id)
         done = await self._rooms.change_settings(room_id, session.user_id, settings)
         self._unread.publish_soon(session.user_id, room_id)
-        return DurableAnswer({}, done.fate)
+        return DurableAnswer({}, done.durability)
 
     # Members
 
@@ -157,13 +157,13 @@ class ChatNamespace(Namespace):
         room_id, wanted = payload["room_id"], list(dict.fromkeys(payload["user_ids"]))
         await self._require_member(session, room_id)
         done = await self._memberships.add(room_id, session.user_id, wanted, payload["role"])
-        added = set(done.picked("join"))
+        added = set(done.affected("join"))
         members = await self._members.for_member(room_id, session.user_id)
         data = {
             "members": [member for member in members if member["user_id"] in wanted],
             "already": [user_id for user_id in wanted if user_id not in added],
         }
-        return DurableAnswer(data, done.fate)
+        return DurableAnswer(data, done.durability)
 
     @command("member.remove", commands.MemberRemove)
     async def member_remove(self, session: Session, payload: dict[str, Any]) -> Answer:
@@ -171,7 +171,7 @@ class ChatNamespace(Namespace):
         room_id, wanted = payload["room_id"], list(dict.fromkeys(payload["user_ids"]))
         await self._require_member(session, room_id)
         done = await self._memberships.remove(room_id, session.user_id, wanted)
-        return DurableAnswer({"removed": list(done.picked("go"))}, done.fate)
+        return DurableAnswer({"removed": list(done.affected("go"))}, done.durability)
 
     @command("member.update", commands.MemberUpdate)
     async def member_update(self, session: Session, payload: dict[str, Any]) -> Answer:
@@ -183,7 +183,7 @@ class ChatNamespace(Namespace):
         member = next((one for one in members if one["user_id"] == user_id), None)
         if member is None:
             raise errors.NotFound()
-        return DurableAnswer({"member": member}, done.fate)
+        return DurableAnswer({"member": member}, done.durability)
 
     @command("member.list", commands.MemberList)
     async def member_list(self, session: Session, payload: dict[str, Any]) -> Answer:
@@ -202,16 +202,14 @@ class ChatNamespace(Namespace):
         await self._require_member(session, room_id)
         send = self._send_files if payload.get("attachments") else self._messages.send
         done = await send(room_id, session.user_id, payload)
-        appended = done.appended
-        assert appended is not None
-        if appended.status == "failed":
+        assert done.result is not None
+        if done.result.status == "failed":
             raise errors.NeverStored()
-        moved = (session.user_id, *appended.unhid) if appended.read_on else appended.unhid
-        for user_id in moved:
+        for user_id in done.result.unread_changed_for(session.user_id):
             self._unread.publish_soon(user_id, room_id)
         data = {"message_id": done.request_id, "client_msg_id": payload["client_msg_id"]}
         late = self._status_update(session, room_id, data, done)
-        return DurableAnswer(data, done.fate, late, errors.NeverStored, done.shown)
+        return DurableAnswer(data, done.durability, late, errors.NeverStored, done.ack_position)
 
     def _status_update(
         self, session: Session, room_id: str, data: dict[str, Any], done: PendingWrite
@@ -222,7 +220,7 @@ class ChatNamespace(Namespace):
         """
 
         async def send_status(durability: str) -> None:
-            if durability == "queued" and done.tells():
+            if durability == "queued" and done.claim_status_event():
                 status = data | {"status": durability}
                 self._messages.publish_status(room_id, session.user_id, status)
 
@@ -252,7 +250,7 @@ class ChatNamespace(Namespace):
         room_id, message_id = payload.pop("room_id"), payload.pop("message_id")
         await self._require_member(session, room_id)
         message, done = await self._messages.edit(room_id, session.user_id, message_id, payload)
-        return DurableAnswer({"message": message}, done.fate, position=done.changed)
+        return DurableAnswer({"message": message}, done.durability, position=done.ack_message)
 
     @command("message.delete", commands.MessageDelete)
     async def message_delete(self, session: Session, payload: dict[str, Any]) -> Answer:
@@ -260,7 +258,7 @@ class ChatNamespace(Namespace):
         room_id = payload["room_id"]
         await self._require_member(session, room_id)
         message, done = await self._messages.delete(room_id, session.user_id, payload["message_id"])
-        return DurableAnswer({"message": message}, done.fate, position=done.changed)
+        return DurableAnswer({"message": message}, done.durability, position=done.ack_message)
 
     @command("message.react", commands.MessageReact)
     async def message_react(self, session: Session, payload: dict[str, Any]) -> Answer:
@@ -270,7 +268,7 @@ class ChatNamespace(Namespace):
         message, done = await self._messages.react(
             room_id, session.user_id, payload["message_id"], payload["emoji"], on=payload["on"]
         )
-        return DurableAnswer({"message": message}, done.fate, position=done.changed)
+        return DurableAnswer({"message": message}, done.durability, position=done.ack_message)
 
     @command("message.list", commands.MessageList)
     async def message_list(self, session: Session, payload: dict[str, Any]) -> Answer:
@@ -343,4 +341,4 @@ def _room_answer(
     append stands elsewhere (D4).
     """
     data = {"room": room, **(more or {})}
-    return DurableAnswer(data, done.fate, position=lambda: {"room": done.placed(room)})
+    return DurableAnswer(data, done.durability, position=lambda: {"room": done.ack_room(room)})

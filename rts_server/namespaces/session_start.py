@@ -1,4 +1,4 @@
-"""How a session begins, and how it learns of rooms that come and go while it lives."""
+"""How a session of `/chat` begins, and how it learns of rooms that it joins or leaves later."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ from rts_server.views.unread import UnreadPublisher
 
 log = logging.getLogger(__name__)
 
-LONGEST_BACKOFF = 1.0
+MAX_BACKOFF_SECONDS = 1.0
 
 
 class SessionStart:
-    """Order on the wire: session.ready, what was missed per room, then live events."""
+    """Starts sessions. On the wire: session.ready, then per room missed events, then live ones."""
 
     def __init__(
         self,
@@ -48,7 +48,10 @@ class SessionStart:
         self._inboxes = inboxes
 
     async def open(self, session: Session, listener: Listener) -> None:
-        """Open until it works: CONNECT needs no Redis, temporary trouble only holds the session."""
+        """Open a session, repeating until it works.
+
+        CONNECT was answered already and needs no Redis: while Redis is away, commands wait.
+        """
         wait = 0.05
         while not session.closed:
             try:
@@ -58,34 +61,37 @@ class SessionStart:
                     "session waits", extra={"error": type(error).__name__, **session.log_context}
                 )
             await asyncio.sleep(wait)
-            wait = min(wait * 2, LONGEST_BACKOFF)
+            wait = min(wait * 2, MAX_BACKOFF_SECONDS)
         return None
 
     async def _open(self, session: Session, listener: Listener) -> None:
         user_id = listener.user_id
-        await self._subscriptions.enter(listener)
+        # Listen on the user's channel before reading the room index: a membership that changes
+        # between the two is then in the index or on the channel, never in neither (D4).
+        await self._subscriptions.add_listener(listener)
         memberships, version = await self._inboxes.index(user_id)
-        self._subscriptions.seen(user_id, version)
+        self._subscriptions.note_index_version(user_id, version)
         rooms = [membership.room_id for membership in memberships]
         cursors = standing_cursors(session.cursors, memberships)
         replays = await self._subscriptions.join(listener, rooms, cursors)
         inside = {room_id: replay for room_id, replay in replays.items() if replay.start}
+        # The inbox is built from the snapshots at which the streams begin: a newer one would
+        # contain events that the client gets once more.
         snapshots = [replay.standing for replay in inside.values()]
         inbox = await self._inboxes.from_snapshots(user_id, list(inside), snapshots, partly=True)
         if ahead := ahead_of(inbox, session.receipts):
-            await self._repeat(user_id, ahead)
+            await self._apply_receipts(user_id, ahead)
             inbox = await self._inboxes.read_rooms(user_id, rooms, partly=True)
         if session.closed:
-            self._subscriptions.leave(listener)
+            self._subscriptions.remove_listener(listener)
             return
-        limits = self._settings.limits
-        heads = await self._inboxes.positions(inbox.rows, cursors)
-        recovered = dict.fromkeys(session.cursors.keys() & set(rooms), False)
-        for room_id, cursor in cursors.items():
-            known = replays[room_id].recovered
-            recovered[room_id] = heads.get(room_id) == cursor if known is None else known
+        recovered = await self._recovered(session, replays, cursors, inbox)
         rows = [row for row in inbox.rows if session.cursors and row.room_id not in cursors]
-        new, more = within(await self._inboxes.with_member_counts(rows), limits.answer_bytes)
+        candidates = await self._inboxes.with_member_counts(rows)
+        added, more = within(candidates, self._settings.limits.answer_bytes)
+        # From here on nothing awaits. session.ready comes first: it tells the client for which
+        # rooms the events that follow complete what it has. Then each room's missed events, then
+        # its live ones, in the order of its log (D3, D4).
         ready = self._ready(session, inbox.unread, recovered)
         _write(listener, "session.ready", ready | ({"more_rooms": True} if more else {}))
         for row in inbox.rows:
@@ -94,14 +100,32 @@ class SessionStart:
                 _write(listener, "room.state", state, row.room_id)
         for room_id in session.cursors.keys() - inside.keys():
             _write(listener, "room.removed", {"reason": "removed"}, room_id)
-        for shown in new:
-            _write(listener, "room.added", {"room": shown}, shown["room_id"])
+        for room in added:
+            _write(listener, "room.added", {"room": room}, room["room_id"])
         for room_id, replay in replays.items():
-            self._settle(listener, room_id, replay, stands=recovered.get(room_id, False))
-        listener.greeted.set()
+            self._go_live(listener, room_id, replay, is_current=recovered.get(room_id, False))
+        listener.ready.set()
 
-    async def _repeat(self, user_id: str, ahead: dict[str, Cursors]) -> None:
-        """The client knows better than Redis, which lost them: told as if moved now."""
+    async def _recovered(
+        self,
+        session: Session,
+        replays: dict[str, Replay],
+        cursors: dict[str, Position],
+        inbox: Inbox,
+    ) -> dict[str, bool]:
+        """Return for each cursor whether what follows completes what the client has.
+
+        A cold room has no hot log to replay; the client is current if it is at the room's head.
+        """
+        heads = await self._inboxes.positions(inbox.rows, cursors)
+        recovered = dict.fromkeys(session.cursors.keys() & replays.keys(), False)
+        for room_id, cursor in cursors.items():
+            known = replays[room_id].recovered
+            recovered[room_id] = heads.get(room_id) == cursor if known is None else known
+        return recovered
+
+    async def _apply_receipts(self, user_id: str, ahead: dict[str, Cursors]) -> None:
+        """Apply receipts of the client that are ahead of Redis, which lost them (D4)."""
         try:
             moved = await self._receipts.move(user_id, ahead)
         except errors.Unavailable:
@@ -124,74 +148,77 @@ class SessionStart:
             "recovered": recovered,
         }
 
-    def _settle(
-        self, listener: Listener, room_id: str, replay: Replay, *, stands: bool = False
+    def _go_live(
+        self, listener: Listener, room_id: str, replay: Replay, *, is_current: bool = False
     ) -> None:
-        """What was missed, then the stream. `stands`: he was told that his cursor holds; who was
-        not reads anew, and his cursor is no place to go on from when a cold room wakes.
+        """Write the missed events of a room, then begin its live stream.
+
+        `is_current` repeats what `recovered` of session.ready said. A client that was not current
+        reads the room anew, so its cursor is no point to continue from when a cold room wakes.
         """
         if replay.start is None:
             return
         if room_id not in listener.rooms:
             return
         for data in replay.events:
-            heard = parse_stored(data)
-            listener.write(event_packet("/chat", heard.type, heard.text))
-        self._subscriptions.settle(listener, room_id, replay.start, stands=stands)
+            event = parse_stored(data)
+            listener.write(event_packet("/chat", event.type, event.text))
+        self._subscriptions.go_live(listener, room_id, replay.start, is_current=is_current)
 
     def leave(self, listener: Listener) -> None:
-        """The session is gone."""
-        self._subscriptions.leave(listener)
+        """Unsubscribe a session that ended from everything."""
+        self._subscriptions.remove_listener(listener)
 
     async def added(self, listener: Listener, room_id: str) -> None:
-        """The user became a member: the room, then its stream. Tried until it works."""
+        """Write `room.added`, then begin the room's live stream; repeat until it works."""
         wait = 0.05
         while not listener.closed:
             try:
                 return await self._added(listener, room_id)
             except (RedisError, OSError, errors.Unavailable) as error:
                 log.warning("joining waits", extra={"error": type(error).__name__})
-            self._subscriptions.part(listener, room_id)
+            self._subscriptions.leave(listener, room_id)
             await asyncio.sleep(wait)
-            wait = min(wait * 2, LONGEST_BACKOFF)
+            wait = min(wait * 2, MAX_BACKOFF_SECONDS)
         return None
 
     async def _added(self, listener: Listener, room_id: str) -> None:
         replays = await self._subscriptions.join(listener, [room_id], {})
         shown = await self._inboxes.read_rooms(listener.user_id, [room_id])
         if not shown.rows or listener.closed:
-            self._subscriptions.part(listener, room_id)
+            self._subscriptions.leave(listener, room_id)
             return
         room = (await self._inboxes.with_member_counts(shown.rows))[0]
         _write(listener, "room.added", {"room": room}, room_id)
-        await self._tell_unread(listener, room_id, shown.rows[0])
-        self._settle(listener, room_id, replays[room_id])
+        await self._write_unread(listener, room_id, shown.rows[0])
+        self._go_live(listener, room_id, replays[room_id])
 
     async def removed(self, listener: Listener, room_id: str) -> None:
-        """The user is no member any more: the room goes, and with it what was unread there."""
+        """Write `room.removed` and the unread totals without the room."""
         _write(listener, "room.removed", {"reason": "removed"}, room_id)
-        await self._tell_unread(listener, room_id, None)
+        await self._write_unread(listener, room_id, None)
 
-    async def _tell_unread(self, listener: Listener, room_id: str, row: InboxRow | None) -> None:
-        """A membership began or ended (None), and with it what counts in the totals."""
+    async def _write_unread(self, listener: Listener, room_id: str, row: InboxRow | None) -> None:
+        """Write `unread.changed` after a membership began (`row`) or ended (None)."""
         if "/receipts" not in listener.namespaces:
             return
         try:
             rows = (await self._inboxes.read(listener.user_id, partly=True)).rows
         except (RedisError, OSError, errors.Unavailable) as error:
-            log.warning("totals are not told", extra={"error": type(error).__name__})
+            log.warning("unread totals cannot be read", extra={"error": type(error).__name__})
             return
         own = [row] if row else []
         totals = Inbox(own + [other for other in rows if other.room_id != room_id]).unread
-        seat = row.room if row else {"unread": 0, "read_seq": 0}
-        changed = {"unread": seat["unread"], "read_seq": seat["read_seq"], **totals}
+        member = row.room if row else {"unread": 0, "read_seq": 0}
+        changed = {"unread": member["unread"], "read_seq": member["read_seq"], **totals}
         text = ephemeral("unread.changed", changed, room_id)
         listener.write(event_packet("/receipts", "unread.changed", text))
 
     async def changed(self, user_id: str) -> None:
-        """Something about the user may have been missed: compare his rooms with what is heard.
+        """Compare a user's rooms with the subscriptions: a change may have been missed (D5).
 
-        Only a room he is known to have left is taken away: an index just rebuilt may lack one.
+        Only a room that the user is known to have left is removed: an index that was just rebuilt
+        may lack one.
         """
         await self._inboxes.memberships(user_id)
         for listener in self._subscriptions.listeners_of(user_id):
@@ -206,12 +233,12 @@ class SessionStart:
             if membership.state == "in" and room_id not in listener.rooms:
                 await self.added(listener, room_id)
             elif membership.state == "out" and room_id in listener.rooms:
-                self._subscriptions.part(listener, room_id)
+                self._subscriptions.leave(listener, room_id)
                 await self.removed(listener, room_id)
 
 
 def ahead_of(inbox: Inbox, given: dict[str, Cursors]) -> dict[str, Cursors]:
-    """Of the cursors a client repeats, those that are further than what is known."""
+    """Return those of a client's receipts that are ahead of what Redis knows."""
     known = {row.room_id: row.room for row in inbox.rows}
     return {
         room_id: (read, delivered)
@@ -225,7 +252,10 @@ def ahead_of(inbox: Inbox, given: dict[str, Cursors]) -> dict[str, Cursors]:
 
 
 def within(rooms: list[dict[str, Any]], budget: int) -> tuple[list[dict[str, Any]], bool]:
-    """As many rooms as fit into `budget` bytes; whether some did not (room.list has them)."""
+    """Return the first rooms that fit into `budget` bytes, and whether some did not fit.
+
+    The client finds the others by `room.list`.
+    """
     fitting: list[dict[str, Any]] = []
     for room in rooms:
         budget -= len(orjson.dumps(room))
@@ -238,7 +268,10 @@ def within(rooms: list[dict[str, Any]], budget: int) -> tuple[list[dict[str, Any
 def standing_cursors(
     given: dict[str, Position], memberships: list[Membership]
 ) -> dict[str, Position]:
-    """The cursors that still stand: who joined again since is told the room anew."""
+    """Return the cursors that are not older than the user's membership.
+
+    A user who left and joined again must not get the events in between (A1): the room begins anew.
+    """
     joined = {m.room_id: (m.epoch, m.offset) for m in memberships}
     return {r: cursor for r, cursor in given.items() if r in joined and cursor >= joined[r]}
 
@@ -248,10 +281,10 @@ def _write(listener: Listener, kind: str, data: dict[str, Any], room_id: str | N
 
 
 def _limits(settings: Settings) -> orjson.Fragment:
-    """`limits` of session.ready, the same for all."""
+    """Return `limits` of session.ready, serialised once because it is the same for all."""
     limits = settings.limits
     rates = {name: rate._asdict() for name, rate in parse(settings.rates).items()}
-    told = {
+    values = {
         "text": limits.text_points,
         "text_bytes": limits.text_bytes,
         "metadata_bytes": limits.metadata_bytes,
@@ -272,4 +305,4 @@ def _limits(settings: Settings) -> orjson.Fragment:
         "frame_bytes": limits.frame_bytes,
         "rates": rates if settings.limited else {},
     }
-    return orjson.Fragment(orjson.dumps(told))
+    return orjson.Fragment(orjson.dumps(values))

@@ -1,6 +1,6 @@
-"""A message to oneself through Redis: who does not hear it is deaf, whatever the sockets say.
+"""The canary: a message to oneself through Redis. An instance that does not get it is deaf (D5).
 
-With it goes the question who is there: a replica lets itself be read and heard without a word.
+The same pipeline asks the server for its role: a replica accepts reads and subscriptions silently.
 """
 
 from __future__ import annotations
@@ -19,14 +19,19 @@ from rts_server.runtime.loops import forever
 
 log = logging.getLogger(__name__)
 
-SONG = b"canary"
+CANARY_PAYLOAD = b"canary"
 
 
 class Canary:
-    """Deaf: publishing works and the echo is missing for `deaf_after` s. Redis away is not deaf.
+    """Publishes to the own channel; the instance is deaf when no message comes back.
 
-    `answered`: Redis answered the last time. Commands and subscription have to reach one server,
-    and it has to be the primary: otherwise all links end, and the address is resolved anew.
+    It is not deaf while Redis does not answer at all. Commands and subscriptions must reach the
+    same server, which must be the primary; otherwise all connections are closed and the address is
+    resolved again.
+
+    Attributes:
+        answered: Whether Redis answered the last time.
+        deaf: Whether publishing works but nothing came back for `deaf_after` seconds.
     """
 
     def __init__(
@@ -34,70 +39,73 @@ class Canary:
         redis: Redis,
         subscriber: Subscriber,
         channel: str,
-        times: tuple[float, float],
+        *,
+        interval: float,
+        deaf_after: float,
         primary: Primary | None = None,
     ) -> None:
-        """`times`: seconds between two songs, and until the instance counts as deaf."""
+        """`interval` is the time between two canaries; both times are in seconds."""
         self._redis = redis
         self._primary = primary or Primary()
         self._subscriber = subscriber
         self._channel = channel
-        self._interval, self._deaf_after = times
+        self._interval = interval
+        self._deaf_after = deaf_after
         self.answered = False
-        self._unheard_since: float | None = None
+        self._missing_since: float | None = None
         self.deaf = False
 
-    def heard(self) -> None:
-        """The echo."""
-        self._unheard_since = None
+    def received(self) -> None:
+        """Note that a canary came back."""
+        self._missing_since = None
         if self.deaf:
             self.deaf = False
             metrics.DEAF.set(0)
 
     def not_ready(self) -> list[str]:
-        """Why another instance would do better; Redis being away is no reason."""
+        """Return why the instance is not ready; Redis being away is no reason (R8)."""
         if self._primary.missing(self._deaf_after):
             return ["no primary"]
         return ["deaf"] if self.deaf else []
 
     async def run(self) -> None:
-        """Sing, and when the echo stays away take a new link until it is back."""
-        await forever("canary", self._sing)
+        """Publish canaries; when none comes back, reconnect the subscriber until one does."""
+        await forever("canary", self._publish_and_check)
 
-    async def _sing(self) -> None:
+    async def _publish_and_check(self) -> None:
         await asyncio.sleep(self._interval)
         generation = self._primary.generation
         try:
             server, role = await self._published()
         except (RedisError, OSError) as error:
-            self.answered, self._unheard_since = False, None
+            self.answered, self._missing_since = False, None
             if not isinstance(error, NotPrimary):
-                self._primary.confirmed()  # nobody can tell
+                self._primary.confirmed()  # nobody can answer which one it is
             return
         self.answered = True
         if role != "master" or self._subscriber.server not in (server, ""):
             self._primary.refused(generation, role if role != "master" else "two servers")
             return
         self._primary.confirmed()
-        self._listen_for_it()
+        self._check_echo()
 
     async def _published(self) -> tuple[str, str]:
-        """Who took the song: its run_id and its role."""
+        """Publish a canary; return the run id and the role of the server."""
         async with self._redis.pipeline(transaction=False) as pipe:
-            pipe.publish(self._channel, SONG)
+            pipe.publish(self._channel, CANARY_PAYLOAD)
             pipe.info("server")
             pipe.info("replication")
             _, server, replication = await pipe.execute()
         return str(server["run_id"]), str(replication["role"])
 
-    def _listen_for_it(self) -> None:
+    def _check_echo(self) -> None:
         now = asyncio.get_running_loop().time()
-        if self._unheard_since is None:
-            self._unheard_since = now
-        elif now - self._unheard_since > self._deaf_after:
+        if self._missing_since is None:
+            self._missing_since = now
+        elif now - self._missing_since > self._deaf_after:
             if not self.deaf:
                 log.error("deaf: the canary does not come back")
             self.deaf = True
             metrics.DEAF.set(1)
-            self._unheard_since = None  # the new link gets its time, or it is never heard
+            self._missing_since = None  # the new connection gets its full time
             self._subscriber.restart()

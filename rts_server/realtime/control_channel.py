@@ -1,4 +1,4 @@
-"""What all instances are to do at once."""
+"""Requests to all instances at once."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from rts_server import keys
 
 
 class ControlChannel:
-    """Told to who is there now; an instance that does not hear has closed its sockets, or will."""
+    """Publishes to all running instances. A deaf one misses it; its connections end anyway."""
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
 
     async def close(self, user_id: str, code: str) -> int:
-        """Close a user's connections; how many instances were told. Raises RedisError."""
-        return await self._tell({"close": code, "user_id": user_id})
+        """Close a user's connections; return how many instances got it. Raises RedisError."""
+        return await self._publish({"close": code, "user_id": user_id})
 
     async def check(self, user_id: str) -> int:
-        """Ping a user's connections; how many instances were told. Raises RedisError."""
-        return await self._tell({"check": user_id})
+        """Ping a user's connections; return how many instances got it. Raises RedisError."""
+        return await self._publish({"check": user_id})
 
     async def drain(self, instance_id: str) -> int:
-        """Begin the end of one instance; how many were told. Raises RedisError."""
-        return await self._tell({"drain": instance_id})
+        """Drain one instance; return how many instances got it. Raises RedisError."""
+        return await self._publish({"drain": instance_id})
 
-    async def _tell(self, message: dict[str, str]) -> int:
+    async def _publish(self, message: dict[str, str]) -> int:
         return int(await self._redis.publish(keys.INSTANCES, orjson.dumps(message)))

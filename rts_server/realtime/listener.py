@@ -1,4 +1,4 @@
-"""One socket as the adapter sees it: whose it is, what it hears, and how to write to it."""
+"""A session as the subscriptions see it: its user, its rooms, and how to write to it."""
 
 from __future__ import annotations
 
@@ -12,11 +12,15 @@ from rts_server.runtime.lazy_event import LazyEvent
 
 @dataclass(eq=False, slots=True)
 class Listener:
-    """A session on `/chat`. `write` never blocks; a packet may be shared between listeners; `spare`
-    drops the packet where the reader is slow.
+    """A session of `/chat`.
 
-    `namespaces`: those its connection has joined, which may hear ephemeral events of theirs.
-    `greeted`: `session.ready` is written, rooms may come and go, one at a time (`changing`).
+    Attributes:
+        write: Writes a packet, which listeners may share. Never blocks.
+        spare: Writes a packet that is dropped if the reader is slow.
+        namespaces: The namespaces of the connection; it gets ephemeral events of these only.
+        rooms: The rooms the connection is subscribed to.
+        ready: Set when `session.ready` is written; `room.added` and `room.removed` wait for it.
+        changing: Held while a room is added or removed: one at a time, in order.
     """
 
     user_id: str
@@ -24,6 +28,6 @@ class Listener:
     spare: Callable[[Encoded], object]
     namespaces: set[str] = field(default_factory=lambda: {"/chat"})
     rooms: set[str] = field(default_factory=set)
-    greeted: LazyEvent = field(default_factory=LazyEvent)
+    ready: LazyEvent = field(default_factory=LazyEvent)
     changing: asyncio.Lock = field(default_factory=asyncio.Lock)
     closed: bool = False

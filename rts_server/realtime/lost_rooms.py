@@ -1,4 +1,4 @@
-"""Rooms that were lost with their Redis while somebody listens: who missed something is told."""
+"""Rooms that Redis lost while they have listeners: those who missed events get `sync.reset`."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from rts_server.realtime.sequence import Position
 
 log = logging.getLogger(__name__)
 
-SLICE = 200
+ROOMS_PER_RECOVERY = 200
 """Rooms that are compared at once."""
 
 
 class Losses(Protocol):
-    """What the adapter asks of the rooms after a loss."""
+    """The recovery of rooms after a loss of Redis."""
 
     async def generations(self) -> Sequence[str]:
         """The memory of Redis per partition: another one after every loss."""
@@ -28,7 +28,7 @@ class Losses(Protocol):
 
 
 class LostRooms:
-    """A lost head tells nothing, so heads alone do not show what was missed before the loss."""
+    """Finds them by the generation of each partition: a lost head cannot show what was missed."""
 
     def __init__(
         self, rooms: Mapping[str, RoomFeed], losses: Losses | None, keep: Callable[[Any], Any]
@@ -60,13 +60,17 @@ class LostRooms:
         later: dict[str, None] = {}
         try:
             while self._lost:
-                part = [self._lost.popitem()[0] for _ in range(min(SLICE, len(self._lost)))]
+                part = [
+                    self._lost.popitem()[0] for _ in range(min(ROOMS_PER_RECOVERY, len(self._lost)))
+                ]
                 later |= dict.fromkeys(part)
-                stands = {r: self._rooms[r].stands() for r in part if r in self._rooms}
+                stands = {r: self._rooms[r].listener_positions() for r in part if r in self._rooms}
                 for room_id in await losses.recover(stands):
                     del later[room_id]
         except Exception as error:
-            log.warning("comparison waits", extra={"error": type(error).__name__})
+            log.warning(
+                "comparison failed, will be repeated", extra={"error": type(error).__name__}
+            )
         finally:
             self._lost |= {room_id: None for room_id in later if room_id in self._rooms}
             self._busy = False

@@ -1,4 +1,4 @@
-"""python-socketio's client manager with an index of its own: every step costs O(1)."""
+"""python-socketio's client manager with an index of its own: every operation is O(1)."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import socketio
 
 
 class ClientManager(socketio.AsyncManager):  # type: ignore[misc]
-    """Which connection is which session. Rooms are the room log's: nothing is emitted here.
+    """Maps connections to sessions. It has no rooms: events are delivered by `RoomFeed`.
 
-    A session still being authenticated (`pending`) or going (`leaving`) is not connected.
+    A session that is being authenticated (`pending`) or disconnected (`leaving`) is not connected.
     """
 
     def __init__(self) -> None:
@@ -22,7 +22,7 @@ class ClientManager(socketio.AsyncManager):  # type: ignore[misc]
         self._leaving: set[str] = set()
 
     async def pre_connect(self, eio_sid: str, namespace: str) -> str | None:
-        """A sid for a connection that is not authenticated yet; None when it has one."""
+        """Return a sid for a connection that is not authenticated yet; None if it has one."""
         if (namespace, eio_sid) in self._sids:
             return None
         sid: str = self.server.eio.generate_id()
@@ -32,13 +32,13 @@ class ClientManager(socketio.AsyncManager):  # type: ignore[misc]
         return sid
 
     async def connect(self, sid: str, namespace: str) -> str:
-        """The hook behind the CONNECT packet: from here on the namespace may write."""
+        """Open the session: called after the CONNECT packet, so the namespace may write now."""
         self._pending.discard(sid)
         self.server.namespace_handlers[namespace].connected(sid)
         return sid
 
     def pre_disconnect(self, sid: str, namespace: str) -> str | None:
-        """Still here for the disconnect handler, but not connected any more."""
+        """Keep the session for the disconnect handler, but accept no more packets of it."""
         self._leaving.add(sid)
         return self.eio_sid_from_sid(sid, namespace)
 
@@ -51,27 +51,27 @@ class ClientManager(socketio.AsyncManager):  # type: ignore[misc]
         self._leaving.discard(sid)
 
     def is_connected(self, sid: str | None, namespace: str) -> bool:
-        """Whether a session may be heard."""
+        """Return whether packets of a session are accepted."""
         if sid is None or sid in self._pending or sid in self._leaving:
             return False
         return sid in self._eio.get(namespace, {})
 
     def is_pre_connected(self, sid: str, namespace: str) -> bool:
-        """Whether a session is still being authenticated."""
+        """Return whether a session is being authenticated."""
         return sid in self._pending
 
     def get_namespaces(self) -> Iterable[str]:
-        """Namespaces somebody has connected to."""
+        """Return the namespaces somebody has connected to."""
         return list(self._eio)
 
     def sid_from_eio_sid(self, eio_sid: str, namespace: str) -> str | None:
-        """The session of a connection in a namespace."""
+        """Return the session of a connection in a namespace."""
         return self._sids.get((namespace, eio_sid))
 
     def eio_sid_from_sid(self, sid: str, namespace: str) -> str | None:
-        """The connection of a session."""
+        """Return the connection of a session."""
         return self._eio.get(namespace, {}).get(sid)
 
     async def emit(self, *_: Any, **__: Any) -> None:
-        """Refused: an event that did not come out of the log has no place in anybody's order."""
-        raise RuntimeError("events leave by the room log")
+        """Refuse: an event that is not from a room's log would have no place in the order (D3)."""
+        raise RuntimeError("events are delivered by the room log")

@@ -1,4 +1,4 @@
-"""One room on one instance: its listeners, and its events in the order of the log."""
+"""The feed of one room on one instance: its listeners, and its events in the order of the log."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ from rts_server.realtime.sequence import (
     Position,
     PublishedEvent,
     Verdict,
-    continues,
-    judge,
+    classify,
+    is_contiguous,
     parse_stored,
 )
 from rts_server.realtime.typing_countdown import TypingCountdown
 
 log = logging.getLogger(__name__)
 
-FILL = 300
+REPAIR_EVENTS = 300
 TYPING = "typing.changed"
-TYPING_USERS = 10
+MAX_TYPING_USERS = 10
 COLD: Position = (0, 0)
-"""Start of a seat that was taken while nobody could say where the room stands."""
-LONGEST_BACKOFF = 1.0
+"""Start of a subscription that was taken while the position of the room was not known."""
+MAX_BACKOFF_SECONDS = 1.0
 
 
 class Standing(Protocol):
-    """Where a warm room stands; `members` tells per user whether he is a member (None: not)."""
+    """The snapshot of a warm room; `members` by requested user, None for non-members."""
 
     @property
     def position(self) -> Position: ...
@@ -45,7 +45,7 @@ class Standing(Protocol):
 
 
 class Since(Protocol):
-    """Events behind a position; `events` None when they cannot all be had."""
+    """The events after a position; `events` is None when they are not all available."""
 
     @property
     def position(self) -> Position | None: ...
@@ -58,7 +58,7 @@ class Since(Protocol):
 
 
 class Reads(Protocol):
-    """What the adapter asks of the room log; None for a room that is not in Redis."""
+    """The reads of the room log that a feed needs; None stands for a room that is not in Redis."""
 
     async def read_many(
         self, asked: Sequence[tuple[str, Sequence[str]]]
@@ -70,9 +70,12 @@ class Reads(Protocol):
 
 @dataclass(eq=False, slots=True)
 class Subscription:
-    """A listener's place in the stream. Until `start` is known his events wait in `backlog`.
+    """A listener's place in the stream of a room. Events wait in `backlog` until `start` is known.
 
-    `cursor`: where he says he stands. `reset`: where the stream began anew while he waited.
+    Attributes:
+        start: The position behind which the listener gets live events.
+        cursor: The position up to which the client has the room.
+        reset: The position at which the stream began anew while the listener was waiting.
     """
 
     start: Position | None = None
@@ -82,9 +85,10 @@ class Subscription:
 
 
 class RoomFeed:
-    """Guarantee: a listener gets every event behind his start once, in order, or `sync.reset`.
+    """Delivers every event behind a listener's start once and in order, or `sync.reset` (D3, D4).
 
-    While `held` is not None the room is opening or repairing: what is heard waits there.
+    While `buffered` is not None the feed is opening or repairing: published events wait there, so
+    that nothing newer overtakes what is being read from the hot log.
     """
 
     def __init__(
@@ -97,147 +101,155 @@ class RoomFeed:
     ) -> None:
         self.room_id = room_id
         self.position: Position | None = None
-        self.seats: dict[Listener, Subscription] = {}
-        self.held: deque[PublishedEvent] | None = deque()
-        self._opened = False
+        self.subscriptions: dict[Listener, Subscription] = {}
+        self.buffered: deque[PublishedEvent] | None = deque()
+        self._is_open = False
         self._reads = reads
         self._keep = keep
         self._evicted = evicted
-        self._typing = TypingCountdown(self._tell_typing, typing_interval)
+        self._typing = TypingCountdown(self._write_typing, typing_interval)
 
     def close(self) -> None:
-        """Nobody listens any more."""
+        """Stop the timer; nobody listens any more."""
         self._typing.close()
 
-    def opened(self, position: Position | None) -> None:
-        """The first position is known (None: the room is cold); what was held goes on from it."""
-        if not self._opened:
-            self._opened, self.position = True, position
+    def open_at(self, position: Position | None) -> None:
+        """Begin at the room's position (None: it is cold); deliver what was buffered behind it."""
+        if not self._is_open:
+            self._is_open, self.position = True, position
             self._release()
 
-    def hear(self, heard: PublishedEvent) -> None:
-        """Take an event from the channel."""
-        if self.held is not None:
-            self.held.append(heard)
-        elif not self._take(heard):
-            self.held = deque([heard])
+    def on_publish(self, event: PublishedEvent) -> None:
+        """Take an event that was published, in the order of Redis."""
+        if self.buffered is not None:
+            self.buffered.append(event)
+        elif not self._try_deliver(event):
+            self.buffered = deque([event])
             self._keep(self._repair())
 
-    def behind(self) -> None:
-        """The head is ahead of us although nothing was heard: repair."""
-        if self.held is None:
-            self.held = deque()
+    def mark_lagging(self) -> None:
+        """Repair: the head in Redis is ahead although nothing was published to us (D5)."""
+        if self.buffered is None:
+            self.buffered = deque()
             self._keep(self._repair())
 
-    def _take(self, heard: PublishedEvent) -> bool:
-        """Deliver what follows; False when something is missing before it."""
+    def _try_deliver(self, event: PublishedEvent) -> bool:
+        """Deliver an event that is next; return False when something is missing before it."""
         if self.position is None:
-            return not heard.durable
-        if not heard.durable:
-            return self._take_ephemeral(heard)
-        verdict = judge(self.position, heard.position)
+            return not event.durable
+        if not event.durable:
+            return self._deliver_ephemeral(event)
+        verdict = classify(self.position, event.position)
         if verdict is Verdict.STALE:
             return True
         if verdict is Verdict.NEXT or (
-            verdict is Verdict.EPOCH and continues(self.position, heard)
+            verdict is Verdict.EPOCH and is_contiguous(self.position, event)
         ):
-            self._deliver(heard)
+            self._deliver(event)
             return True
         return False
 
-    def _take_ephemeral(self, heard: PublishedEvent) -> bool:
-        """Told at a head we have not reached, it may concern who was removed before it: wait."""
+    def _deliver_ephemeral(self, event: PublishedEvent) -> bool:
+        """Deliver an ephemeral event unless the log is behind the head at which it was published.
+
+        Return False in that case: a removal before it may not have been applied here yet, and the
+        event must not reach a removed member (A2).
+        """
         assert self.position is not None
-        if heard.position > self.position:
+        if event.position > self.position:
             return False
-        if heard.type == TYPING:
-            self._typing.heard(orjson.loads(heard.text))
+        if event.type == TYPING:
+            self._typing.update(orjson.loads(event.text))
             return True
-        namespace = namespace_of(heard.type)
-        packet = event_packet(namespace, heard.type, heard.text)
-        for listener, seat in self.seats.items():
-            if seat.start is None or namespace not in listener.namespaces:
+        namespace = namespace_of(event.type)
+        packet = event_packet(namespace, event.type, event.text)
+        for listener, subscription in self.subscriptions.items():
+            if subscription.start is None or namespace not in listener.namespaces:
                 continue
-            if heard.to is None or heard.to == listener.user_id:
+            if event.to is None or event.to == listener.user_id:
                 listener.write(packet)
         return True
 
-    def _tell_typing(self, user_ids: list[str]) -> None:
-        data = {"user_ids": user_ids[:TYPING_USERS], "count": len(user_ids)}
+    def _write_typing(self, user_ids: list[str]) -> None:
+        data = {"user_ids": user_ids[:MAX_TYPING_USERS], "count": len(user_ids)}
         packet = event_packet("/presence", TYPING, ephemeral(TYPING, data, self.room_id))
-        for listener, seat in self.seats.items():
-            if seat.start is not None and "/presence" in listener.namespaces:
+        for listener, subscription in self.subscriptions.items():
+            if subscription.start is not None and "/presence" in listener.namespaces:
                 listener.spare(packet)
 
-    def _deliver(self, heard: PublishedEvent) -> None:
-        if begins := heard.type == "room.epoch":
-            self._note_cursors()
-        self.position = position = heard.position
-        packet = event_packet("/chat", heard.type, heard.text)
-        for listener, seat in self.seats.items():
-            start = seat.start
+    def _deliver(self, event: PublishedEvent) -> None:
+        if begins_epoch := event.type == "room.epoch":
+            self._note_positions()
+        self.position = position = event.position
+        packet = event_packet("/chat", event.type, event.text)
+        for listener, subscription in self.subscriptions.items():
+            start = subscription.start
             if start is None:
-                seat.backlog.append((heard, packet))
+                subscription.backlog.append((event, packet))
             elif position > start:
                 listener.write(packet)
-                if begins or start == COLD:
-                    self._begin(listener, seat, heard)
-        metrics.DELIVERIES.inc(len(self.seats))
-        if heard.type == "member.removed":
-            self._evict({m["user_id"] for m in orjson.loads(heard.text)["data"]["members"]})
+                if begins_epoch or start == COLD:
+                    self._begin_epoch(listener, subscription, event)
+        metrics.DELIVERIES.inc(len(self.subscriptions))
+        if event.type == "member.removed":
+            self._evict({m["user_id"] for m in orjson.loads(event.text)["data"]["members"]})
 
     def _evict(self, user_ids: set[str]) -> None:
-        """Out before any later event: the removal fence."""
-        self._typing.gone(user_ids)
-        for listener in [listener for listener in self.seats if listener.user_id in user_ids]:
-            del self.seats[listener]
+        """Remove users before any later event is delivered: the removal fence (A2)."""
+        self._typing.remove(user_ids)
+        for listener in [
+            listener for listener in self.subscriptions if listener.user_id in user_ids
+        ]:
+            del self.subscriptions[listener]
             listener.rooms.discard(self.room_id)
             self._evicted(listener, self.room_id)
 
-    def settle(self, listener: Listener, start: Position, *, stands: bool = True) -> None:
-        """The listener's stream begins behind `start`; what waited is written first.
+    def go_live(self, listener: Listener, start: Position, *, is_current: bool = True) -> None:
+        """Begin a listener's live stream behind `start`; write what waited first.
 
-        `stands`: his cursor holds. Where it does not he reads anew, and is told when a cold room
-        wakes that what he read before that may be behind.
+        `is_current` says that the client has everything up to `start`. Otherwise it reads the room
+        anew, and must be told when a cold room wakes that what it read may be outdated.
         """
-        seat = self.seats.get(listener)
-        if seat is None or seat.start is not None:
+        subscription = self.subscriptions.get(listener)
+        if subscription is None or subscription.start is not None:
             return
-        seat.start = start
-        if not stands:
-            seat.cursor = None
-        if seat.reset is not None and start < seat.reset:
-            seat.start = start = seat.reset
+        subscription.start = start
+        if not is_current:
+            subscription.cursor = None
+        if subscription.reset is not None and start < subscription.reset:
+            subscription.start = start = subscription.reset
             listener.write(event_packet("/chat", "sync.reset", reset_text(self.room_id, start)))
         if start != COLD:
-            seat.cursor = start
-        for heard, packet in seat.backlog:
-            if heard.position > seat.start:
+            subscription.cursor = start
+        for event, packet in subscription.backlog:
+            if event.position > subscription.start:
                 listener.write(packet)
-                if heard.type == "room.epoch" or seat.start == COLD:
-                    self._begin(listener, seat, heard)
-                seat.cursor = heard.position
-        seat.backlog.clear()
+                if event.type == "room.epoch" or subscription.start == COLD:
+                    self._begin_epoch(listener, subscription, event)
+                subscription.cursor = event.position
+        subscription.backlog.clear()
 
-    def _begin(self, listener: Listener, seat: Subscription, heard: PublishedEvent) -> None:
-        """An epoch begins, or a cold room wakes: only who stands just before it goes on."""
-        if not continues(seat.cursor, heard):
-            text = reset_text(self.room_id, heard.position)
+    def _begin_epoch(
+        self, listener: Listener, subscription: Subscription, event: PublishedEvent
+    ) -> None:
+        """Reset a listener at a new epoch or when a cold room wakes, unless it missed nothing."""
+        if not is_contiguous(subscription.cursor, event):
+            text = reset_text(self.room_id, event.position)
             listener.write(event_packet("/chat", "sync.reset", text))
-        seat.start, seat.cursor = heard.position, None
+        subscription.start, subscription.cursor = event.position, None
 
     def _release(self) -> None:
-        """Deliver what was held, as far as it follows; start a repair at the first gap."""
-        held, self.held = self.held or deque(), None
-        while held:
-            if self.position is None or not self._take(held[0]):
-                self.held = held
+        """Deliver what was buffered as far as it is contiguous; repair at the first gap."""
+        buffered, self.buffered = self.buffered or deque(), None
+        while buffered:
+            if self.position is None or not self._try_deliver(buffered[0]):
+                self.buffered = buffered
                 self._keep(self._repair())
                 return
-            held.popleft()
+            buffered.popleft()
 
     async def _repair(self) -> None:
-        """Fill the gap from the hot log before anything newer goes out, else start anew."""
+        """Fill the gap from the hot log before anything newer goes out (D3), else begin anew."""
         wait = 0.05
         while True:
             try:
@@ -248,72 +260,92 @@ class RoomFeed:
                 break
             except Exception as error:
                 log.warning(
-                    "repair waits", extra={"room_id": self.room_id, "error": type(error).__name__}
+                    "repair failed, will be repeated",
+                    extra={"room_id": self.room_id, "error": type(error).__name__},
                 )
                 await asyncio.sleep(wait)
-                wait = min(wait * 2, LONGEST_BACKOFF)
+                wait = min(wait * 2, MAX_BACKOFF_SECONDS)
         self._release()
 
     async def _fill(self) -> bool:
         while self.position is not None:
-            if self.held and continues(self.position, self.held[0]):
+            if self.buffered and is_contiguous(self.position, self.buffered[0]):
                 return True
-            (since,) = await self._reads.events_since([(self.room_id, self.position, FILL)])
+            (since,) = await self._reads.events_since(
+                [(self.room_id, self.position, REPAIR_EVENTS)]
+            )
             if since.events is None:
                 break
             for data in since.events:
-                self._take(parse_stored(data))
+                self._try_deliver(parse_stored(data))
             if since.position is not None and self.position >= since.position:
                 return True
         await self._start_anew()
         return False
 
     async def _start_anew(self) -> None:
-        """Ask who is a member and where the room stands before anything is delivered."""
-        users = {listener.user_id for listener in self.seats}
-        before = len(self.held or ())
+        """Begin at a new position, without what was missed.
+
+        Members are read before anything is delivered: a removal may have been missed (A2).
+        """
+        users = {listener.user_id for listener in self.subscriptions}
+        before = len(self.buffered or ())
         (standing,) = await self._reads.read_many([(self.room_id, sorted(users))])
-        held, self.held = list(self.held or ()), deque()
-        self._note_cursors()
+        buffered, self.buffered = list(self.buffered or ()), deque()
+        self._note_positions()
         if standing is None:
             self.position = None
-            self.held.extend(held[before:])  # the room may have been opened meanwhile
+            self.buffered.extend(buffered[before:])  # the room may have been rehydrated meanwhile
             return
-        opening = [h for h in held if h.type == "room.epoch" and h.position <= standing.position]
+        opening = [
+            h for h in buffered if h.type == "room.epoch" and h.position <= standing.position
+        ]
         self._evict({user for user in users if standing.members.get(user) is None})
         self.position = standing.position
         self._reset(opening)
-        self.held.extend(h for h in held if h.position > standing.position)
+        self.buffered.extend(h for h in buffered if h.position > standing.position)
 
-    def stands(self) -> set[Position]:
-        """Where the listeners are: the stream's position, in a cold room what each has told."""
+    def listener_positions(self) -> set[Position]:
+        """Return the stream's position, or the listeners' cursors while the room is cold."""
         if self.position is not None:
             return {self.position}
-        return {seat.cursor for seat in self.seats.values() if seat.cursor is not None}
+        return {
+            subscription.cursor
+            for subscription in self.subscriptions.values()
+            if subscription.cursor is not None
+        }
 
-    def _note_cursors(self) -> None:
-        """Everybody stands where he is now; who stands at the next epoch's `prev` will go on."""
-        for seat in self.seats.values():
-            if self.position is not None and seat.start is not None and seat.start != COLD:
-                seat.cursor = max(self.position, seat.start)
+    def _note_positions(self) -> None:
+        """Note where every listener is; those at the `prev` of the next epoch need no reset."""
+        for subscription in self.subscriptions.values():
+            if (
+                self.position is not None
+                and subscription.start is not None
+                and subscription.start != COLD
+            ):
+                subscription.cursor = max(self.position, subscription.start)
 
     def _reset(self, opening: list[PublishedEvent]) -> None:
-        """Tell every listener whose stream broke; one that stood at the epoch's `prev` goes on."""
+        """Send `sync.reset` to every listener that was not at the `prev` of the new epoch."""
         assert self.position is not None
         packet = event_packet("/chat", "sync.reset", reset_text(self.room_id, self.position))
-        for listener, seat in self.seats.items():
-            if seat.start is None:
-                seat.reset = self.position
-                seat.backlog.clear()
+        for listener, subscription in self.subscriptions.items():
+            if subscription.start is None:
+                subscription.reset = self.position
+                subscription.backlog.clear()
                 continue
-            for heard in opening:
-                listener.write(event_packet("/chat", heard.type, heard.text))
+            for event in opening:
+                listener.write(event_packet("/chat", event.type, event.text))
             last = opening[-1] if opening else None
-            if last is None or last.position != self.position or not continues(seat.cursor, last):
+            if (
+                last is None
+                or last.position != self.position
+                or not is_contiguous(subscription.cursor, last)
+            ):
                 listener.write(packet)
-            seat.start, seat.cursor = self.position, None
+            subscription.start, subscription.cursor = self.position, None
 
 
 def reset_text(room_id: str, position: Position) -> str:
-    """The `sync.reset` event."""
+    """Return the text of a `sync.reset` event."""
     return ephemeral("sync.reset", {"epoch": position[0], "offset": position[1]}, room_id)

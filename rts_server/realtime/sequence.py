@@ -1,4 +1,4 @@
-"""Which event of a room may go out next: pure decisions on positions."""
+"""Which event of a room may be delivered next: pure decisions on positions."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ Position = tuple[int, int]
 
 
 class PublishedEvent(NamedTuple):
-    """An event as published: `epoch offset type json`. `text` is the client's event, untouched.
+    """An event as published: `epoch offset type json`. `text` is the JSON that clients get.
 
-    An ephemeral one (`~type`) has no position of its own: it carries the head it was told at;
-    `~type@user` is for one user's devices.
+    An ephemeral event (`~type`) has no position of its own; `position` is the room's head when it
+    was published. `~type@user` is for the devices of one user (`to`).
     """
 
     position: Position
@@ -26,7 +26,7 @@ class PublishedEvent(NamedTuple):
 
 
 class Verdict(Enum):
-    """What a position means to somebody who stands at another."""
+    """How a published position relates to the last one delivered."""
 
     NEXT = "next"
     STALE = "stale"
@@ -35,7 +35,7 @@ class Verdict(Enum):
 
 
 def parse(data: bytes) -> PublishedEvent:
-    """The event in a published payload."""
+    """Parse a published payload."""
     epoch, offset, kind, text = data.decode().split(" ", 3)
     position = (int(epoch), int(offset))
     if not kind.startswith("~"):
@@ -45,28 +45,36 @@ def parse(data: bytes) -> PublishedEvent:
 
 
 def parse_stored(data: bytes) -> PublishedEvent:
-    """The event in an entry of the hot log: `epoch offset json`, the type read from the event."""
+    """Parse an entry of the hot log: `epoch offset json`; the type is read from the JSON."""
     epoch, offset, text = data.decode().split(" ", 2)
     return PublishedEvent((int(epoch), int(offset)), orjson.loads(text)["type"], text)
 
 
 def position_of(stored: bytes) -> Position:
-    """The position of an entry of the hot log."""
+    """Return the position of an entry of the hot log."""
     epoch, offset, _ = stored.split(b" ", 2)
     return int(epoch), int(offset)
 
 
-def judge(stands: Position, heard: Position) -> Verdict:
-    """NEXT is delivered, STALE dropped, GAP filled first, EPOCH asks for a new start."""
-    if heard <= stands:
+def classify(current: Position, published: Position) -> Verdict:
+    """Compare a published position with the last delivered one.
+
+    NEXT is delivered, STALE is dropped, GAP is filled first from the hot log, and EPOCH begins the
+    stream anew unless the event `is_contiguous`.
+    """
+    if published <= current:
         return Verdict.STALE
-    if heard[0] != stands[0]:
+    if published[0] != current[0]:
         return Verdict.EPOCH
-    return Verdict.NEXT if heard[1] == stands[1] + 1 else Verdict.GAP
+    return Verdict.NEXT if published[1] == current[1] + 1 else Verdict.GAP
 
 
-def continues(stands: Position | None, heard: PublishedEvent) -> bool:
-    """Whether an epoch's first event follows without loss on where somebody stands."""
-    if heard.type != "room.epoch" or heard.position[1] != 1 or stands is None:
+def is_contiguous(current: Position | None, event: PublishedEvent) -> bool:
+    """Return whether an epoch's first event follows `current` without loss.
+
+    `room.epoch` names the last position before it that survived (`prev`): an epoch begins after a
+    loss of Redis, and only who stands exactly there has missed nothing (D4).
+    """
+    if event.type != "room.epoch" or event.position[1] != 1 or current is None:
         return False
-    return tuple(orjson.loads(heard.text)["data"]["prev"]) == stands
+    return tuple(orjson.loads(event.text)["data"]["prev"]) == current

@@ -1,4 +1,4 @@
-"""The one subscribing connection of an instance: confirmed, and told after each break."""
+"""The subscribing connection of an instance to Redis, which survives breaks."""
 
 from __future__ import annotations
 
@@ -21,37 +21,40 @@ from rts_server.runtime.throttled_log import ThrottledLog
 
 log = logging.getLogger(__name__)
 
-CONNECT = 2.0
-REST = 0.05
-"""Seconds, or half of it, before a link that was lost is followed by the next."""
-BATCH = 500
+CONNECT_SECONDS = 2.0
+RECONNECT_SECONDS = 0.05
+"""Seconds, or down to half of it, between a lost connection and the next."""
+CHANNELS_PER_COMMAND = 500
 
 _RUN_ID = re.compile(rb"run_id:(\w+)")
 
-Heard = Callable[[str, bytes], None]
+OnMessage = Callable[[str, bytes], None]
 
 
 class Subscriber:
-    """Contract: messages of a channel reach `heard` in the order Redis published them, from the
-    moment `subscribe` returned. After a break every channel is subscribed again, then `resumed`
-    is called once: what was published in between was missed.
+    """Passes messages of a channel on in Redis' order, from the moment `subscribe` returned.
 
-    `server` is the run_id of the Redis that is heard, empty before it is known.
+    After a break every channel is subscribed again, and then `on_resumed` is called once: what was
+    published in between was missed.
+
+    Attributes:
+        server: The run id of the Redis it is connected to; empty until it is known.
+        heard_once: Whether a subscription was ever confirmed.
     """
 
     def __init__(
         self,
         url: str,
-        heard: Heard,
-        resumed: Callable[[], None],
+        on_message: OnMessage,
+        on_resumed: Callable[[], None],
         primary: Primary | None = None,
     ) -> None:
         self._pool = ConnectionPool.from_url(
             url, protocol=2, socket_timeout=None, socket_connect_timeout=0.5, socket_keepalive=True
         )
         sound(self._pool, primary or Primary())
-        self._heard = heard
-        self._resumed = resumed
+        self._on_message = on_message
+        self._on_resumed = on_resumed
         self._loop = Loop("subscriber")
         self._throttled_log = ThrottledLog(log)
         self._first = True
@@ -64,7 +67,6 @@ class Subscriber:
         self._resume_due = False
 
     heard_once = False
-    """Whether a subscription was ever confirmed."""
 
     def start(self) -> None:
         """Connect and listen until closed."""
@@ -88,35 +90,35 @@ class Subscriber:
             futures.append(future)
         unsent = [channel for channel in fresh if channel not in self._wanted]
         self._wanted.update(fresh)
-        self._say("SUBSCRIBE", unsent)
+        self._send("SUBSCRIBE", unsent)
         for future in futures:
             await future
 
     def unsubscribe(self, channels: Iterable[str]) -> None:
-        """Stop hearing the channels; a subscription asked for later is sent later."""
+        """Unsubscribe from channels. Never blocks; a later `subscribe` is sent after it."""
         gone = [channel for channel in channels if channel in self._wanted]
         self._wanted.difference_update(gone)
         self._confirmed.difference_update(gone)
-        self._say("UNSUBSCRIBE", gone)
+        self._send("UNSUBSCRIBE", gone)
 
     def restart(self) -> None:
-        """Give the link up and take a new one: it stands, but nothing comes through."""
+        """Close the connection and open another: it is up, but nothing comes through."""
         if self._link is not None:
             self._link.close()
 
-    def _say(self, verb: str, channels: list[str]) -> None:
-        """In order; without a link nothing is said, a new one says all anyway."""
+    def _send(self, verb: str, channels: list[str]) -> None:
+        """Send in order. Without a connection nothing is sent: the next one subscribes to all."""
         if self._link is not None:
-            for i in range(0, len(channels), BATCH):
-                self._link.send((verb, *channels[i : i + BATCH]))
+            for i in range(0, len(channels), CHANNELS_PER_COMMAND):
+                self._link.send((verb, *channels[i : i + CHANNELS_PER_COMMAND]))
 
     async def _listen(self) -> None:
-        """One link, from its opening to its end."""
+        """Listen on one connection until it ends."""
         try:
-            async with within(CONNECT):
+            async with within(CONNECT_SECONDS):
                 self._link = await RedisConnection.open(self._pool, self._reply)
             self._link.send(("INFO", "server"))
-            self._say("SUBSCRIBE", sorted(self._wanted))
+            self._send("SUBSCRIBE", sorted(self._wanted))
             self._loop.well()
             self._resume_due, self._first = not self._first, False
             self._maybe_resumed()
@@ -129,17 +131,20 @@ class Subscriber:
             self._confirmed.clear()
 
     async def _rest(self) -> None:
-        """Instances that were cut off together do not come back together."""
-        await asyncio.sleep(REST * random.uniform(0.5, 1.0))
+        """Wait: instances that were cut off together must not reconnect together."""
+        await asyncio.sleep(RECONNECT_SECONDS * random.uniform(0.5, 1.0))
 
     def _maybe_resumed(self) -> None:
-        """Behind the last confirmation, so that nothing falls between."""
+        """Report the end of a break, but only after the last confirmation.
+
+        A check before would miss what is published until then (D5).
+        """
         if self._resume_due and self._wanted <= self._confirmed:
             self._resume_due = False
-            self._resumed()
+            self._on_resumed()
 
     def _reply(self, reply: Any) -> None:
-        """Who speaks, messages, and confirmations one by one; an error closes the link."""
+        """Handle one reply: server information, a message or a confirmation; an error closes."""
         if isinstance(reply, Exception):
             self._throttled_log.warning("subscriber is refused", reply)
             self.restart()
@@ -156,9 +161,9 @@ class Subscriber:
 
     def _hear(self, channel: str, data: bytes) -> None:
         try:
-            self._heard(channel, data)
+            self._on_message(channel, data)
         except Exception:
-            log.exception("what was heard could not be taken", extra={"channel": channel})
+            log.exception("message could not be handled", extra={"channel": channel})
 
     def _confirm(self, channel: str) -> None:
         self.heard_once = True

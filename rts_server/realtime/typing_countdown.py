@@ -1,4 +1,4 @@
-"""Who is typing in a room, as this instance knows it: every name ends by itself."""
+"""Who is typing in a room, as this instance knows it: every name expires by itself (E4)."""
 
 from __future__ import annotations
 
@@ -7,47 +7,48 @@ from collections.abc import Callable, Iterable, Mapping
 
 
 class TypingCountdown:
-    """Guarantee: `tell` gets the whole list when it changed, at most once in `every` seconds; a
-    name is gone when its time is over, also when Redis and the typist's instance are.
+    """Calls `on_change` with the whole list when it changed, at most once in `interval` seconds.
+
+    A name expires when its time is over, also when Redis or the instance of the user is gone.
     """
 
-    def __init__(self, tell: Callable[[list[str]], None], every: float) -> None:
-        self._tell, self._every = tell, every
+    def __init__(self, on_change: Callable[[list[str]], None], interval: float) -> None:
+        self._on_change, self._interval = on_change, interval
         self._until: dict[str, float] = {}
-        self._told: list[str] = []
-        self._next = 0.0
+        self._reported: list[str] = []
+        self._next_report_at = 0.0
         self._timer: asyncio.TimerHandle | None = None
 
-    def heard(self, left: Mapping[str, int]) -> None:
-        """The whole list, with the ms that each has left."""
+    def update(self, left: Mapping[str, int]) -> None:
+        """Take the whole list: user id → milliseconds left."""
         now = asyncio.get_running_loop().time()
         self._until = {user_id: now + ms / 1000 for user_id, ms in left.items()}
-        self._look()
+        self._check()
 
-    def gone(self, user_ids: Iterable[str]) -> None:
-        """No members any more."""
+    def remove(self, user_ids: Iterable[str]) -> None:
+        """Remove users who are no longer members."""
         for user_id in user_ids:
             self._until.pop(user_id, None)
-        self._look()
+        self._check()
 
     def close(self) -> None:
-        """Nobody listens any more."""
+        """Stop the timer."""
         if self._timer is not None:
             self._timer.cancel()
 
-    def _look(self) -> None:
-        """Tell what changed, or come back when it may be told or the next name ends."""
+    def _check(self) -> None:
+        """Report a change, or check again when it may be reported or the next name expires."""
         self.close()
         loop = asyncio.get_running_loop()
         now = loop.time()
         self._until = {user: until for user, until in self._until.items() if until > now}
         typing = sorted(self._until)
         due = list(self._until.values())
-        if typing != self._told:
-            if now >= self._next:
-                self._told, self._next = typing, now + self._every
-                self._tell(typing)
+        if typing != self._reported:
+            if now >= self._next_report_at:
+                self._reported, self._next_report_at = typing, now + self._interval
+                self._on_change(typing)
             else:
-                due.append(self._next)
+                due.append(self._next_report_at)
         if due:
-            self._timer = loop.call_at(min(due), self._look)
+            self._timer = loop.call_at(min(due), self._check)

@@ -67,8 +67,8 @@ class MemberRoutes:
 
     async def _told(self, changed: ProvisioningResult) -> dict[str, Any]:
         return {
-            "added": changed.picked("join"),
-            "removed": changed.picked("go"),
-            "updated": changed.picked("role"),
+            "added": changed.affected("join"),
+            "removed": changed.affected("go"),
+            "updated": changed.affected("role"),
             "status": await settled(changed.done, self._patience),
         }

@@ -51,13 +51,12 @@ class MessageRoutes:
         if member:
             sender, sender_id = self._as_member, member
         done = await sender.send(room_id, sender_id, asked)
-        appended = done.appended
-        assert appended is not None
-        for user_id in {*appended.unhid, *([member] if member and appended.read_on else [])}:
+        assert done.result is not None
+        for user_id in done.result.unread_changed_for(sender_id):
             self._unread.publish_soon(user_id, room_id)
         status = await settled([done], self._patience, errors.NeverStored)
         named = {"message_id": done.request_id, "client_msg_id": client_msg_id}
-        return named | done.shown() | {"status": status}
+        return named | done.ack_position() | {"status": status}
 
     @route("GET", "/v1/rooms/{room_id}/messages", answers.Messages, query=requests.MessagePage)
     async def page(self, operator: Identity, asked: Asked) -> dict[str, Any]:

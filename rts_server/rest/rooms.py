@@ -50,7 +50,7 @@ class RoomRoutes:
         if room.get("made_by") == CLIENT:
             raise errors.Conflict("A client made the room of this external_id.")
         status = await settled([done], self._patience)
-        return {"room": done.placed(room), "created": created, "status": status}
+        return {"room": done.ack_room(room), "created": created, "status": status}
 
     @route("GET", "/v1/rooms/{room_id}", answers.PublicRoom)
     async def get(self, operator: Identity, asked: Asked) -> dict[str, Any]:
@@ -68,7 +68,7 @@ class RoomRoutes:
         done = await self._rooms.delete(room_id, operator.user_id)
         changed = ProvisioningResult((*emptied.done, done))
         status = await settled(changed.done, self._patience)
-        return {"removed": changed.picked("go"), "status": status}
+        return {"removed": changed.affected("go"), "status": status}
 
     @route("POST", "/v1/rooms/{room_id}:verify", answers.Verified, query=requests.Repair)
     async def verify(self, operator: Identity, asked: Asked) -> dict[str, Any]:
@@ -88,7 +88,7 @@ class RoomRoutes:
         done = await self._rooms.update(room_id, operator.user_id, asked)
         room = await self._rooms.public(room_id)
         status = await settled([done], self._patience)
-        return {"room": done.placed(room), "status": status}
+        return {"room": done.ack_room(room), "status": status}
 
 
 def _summed(found: Verified) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Sequence
 
 from rts_server import errors
-from rts_server.roomlog.writer import PendingWrite
+from rts_server.roomlog.pending_write import PendingWrite
 
 
 async def settled(
@@ -16,7 +16,7 @@ async def settled(
 
     Raises `failed` when one of them can never be.
     """
-    fates = [one.fate for one in done]
+    fates = [one.durability for one in done]
     if not fates:
         return "stored"
     _, left = await asyncio.wait(fates, timeout=patience)

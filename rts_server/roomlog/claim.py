@@ -1,18 +1,27 @@
-"""The claim of whoever loads a cold room: nobody else does until it is given back or has ended."""
+"""The claim of the one instance that loads a cold room; it ends when released, or after its TTL."""
 
 from __future__ import annotations
 
 from contextlib import suppress
+from pathlib import Path
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from rts_server import keys
+from rts_server.persistence.scripts import Script
+
+_LUA = Path(__file__).with_name("lua")
+_RELEASE = Script(_LUA / "claim_release.lua")
+_RENEW = Script(_LUA / "claim_renew.lua")
 
 
-async def give_back(redis: Redis, room_id: str, nonce: str) -> None:
-    """End a claim that is still this one's. With trouble of Redis it ends by itself."""
-    claim = keys.room(room_id).claim
+async def renew_claim(redis: Redis, room_id: str, nonce: str, ttl_ms: int) -> bool:
+    """Prolong a claim; False if this nonce does not hold it any more. Raises RedisError."""
+    return bool(await _RENEW.run(redis, [keys.room(room_id).claim], [nonce, ttl_ms]))
+
+
+async def release_claim(redis: Redis, room_id: str, nonce: str) -> None:
+    """Release a claim if this nonce still holds it. If Redis is away, it ends by itself."""
     with suppress(RedisError, OSError):
-        if await redis.get(claim) == nonce.encode():
-            await redis.delete(claim)
+        await _RELEASE.run(redis, [keys.room(room_id).claim], [nonce])

@@ -71,13 +71,13 @@ class RoomDrains:
         if room_id not in await self.settled([room_id], self._settings.redis_deadline):
             raise behind()
 
-    async def is_quiet(self, room_id: str) -> bool:
+    async def is_expired(self, room_id: str) -> bool:
         """Whether the room expired on time, and its head still tells where it stands."""
         try:
             answers = await self._ask({room_id: ""})
         except (RedisError, OSError):
             raise errors.Unavailable() from None
-        return bool(answers[room_id][0] == b"quiet")
+        return bool(answers[room_id][0] == b"expired")
 
     async def settled(
         self, room_ids: Collection[str], patience: float
@@ -146,7 +146,7 @@ class RoomDrains:
         generation = keys.generation(keys.partition(room_id))
         times = (ms(ANOTHER_BARRIER), ms(self._settings.head_ttl))
         args: list[str | int] = [room_id, self._origin, nonce, record, passed, *times]
-        return [*names[:9], names.settled, generation], args
+        return [*names.script_keys, names.settled, generation], args
 
 
 def _sorted(
@@ -156,7 +156,7 @@ def _sorted(
     found: dict[str, Position | None] = {}
     waiting: dict[str, Unsettled] = {}
     for room_id, (state, *more) in answers.items():
-        if state == b"quiet":
+        if state == b"expired":
             found[room_id] = more[0], more[1]
         elif state in (b"warm", b"settled"):
             found[room_id] = None

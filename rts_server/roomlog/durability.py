@@ -1,4 +1,4 @@
-"""Every append is followed until its fate is known: by notice, by asking, by repeating."""
+"""Follows every append until its durability is known: by notices, by polling, by replay."""
 
 from __future__ import annotations
 
@@ -19,372 +19,416 @@ from rts_server.config import Settings
 from rts_server.persistence.archive import Archive, Check
 from rts_server.persistence.scripts import Call
 from rts_server.redis_client.pipeline import RedisPipeline
-from rts_server.roomlog.log import Behind, RoomLog
+from rts_server.roomlog.membership_index import MembershipIndex
 from rts_server.roomlog.pending import Durability, PendingAppend, PendingByRoom
 from rts_server.roomlog.persist_lag import PersistLag
-from rts_server.roomlog.replay import AppendReplay, Missing
+from rts_server.roomlog.refusals import EpochAdvanced
+from rts_server.roomlog.replay import AppendReplay, TargetMissing
 from rts_server.roomlog.request import AppendRequest, AppendResult, Op
 from rts_server.roomlog.script import LUA, room_script
+from rts_server.runtime.backoff import delay
 from rts_server.runtime.loops import forever
 from rts_server.runtime.tasks import Tasks
 from rts_server.runtime.throttled_log import ThrottledLog
 
 log = logging.getLogger(__name__)
 
-_FATE = room_script(LUA / "durability.lua")
+_DURABILITY = room_script(LUA / "durability.lua")
 
-ASK_AFTER = (0.25, 0.75, 2.0, 3.0)
-"""Seconds between questions when the relay's notice is missing; the last repeats."""
-STORED_AFTER = (0.03, 0.05, 0.1, 0.2, 0.4, 0.8, 1.5, 3.0)
-"""Seconds between looks at the table for changes of rooms and members; the last repeats."""
+POLL_DELAYS = (0.25, 0.75, 2.0, 3.0)
+"""Seconds between polls of an append whose notice is missing; the last repeats."""
+STORED_DELAYS = (0.03, 0.05, 0.1, 0.2, 0.4, 0.8, 1.5, 3.0)
+"""Seconds between reads of the archive for a room or member change; the last repeats."""
+STORED_TIMEOUT_SECONDS = 900.0
+"""Seconds after which a change that the archive never shows has failed."""
+TARGET_WAIT_SECONDS = 30.0
+"""Seconds in which another instance may replay the message or room that an append is about."""
+EARLY_NOTICES_MAX = 4096
+"""Notices that are kept because they came before the reply of their append."""
 
-PATIENCE = 900.0
-"""Seconds after which a change that never shows in the table counts as failed."""
+_POSITION_ATTRIBUTE: dict[Op, str] = {"join": "pos", "go": "pos", "role": "role_pos"}
+"""Attribute of a member's item that holds the position of the last change of this kind."""
 
-ELSEWHERE = 30.0
-"""Seconds in which another instance makes again what it lost, if it is still there."""
+_SECONDS = {
+    status: metrics.FATE_SECONDS.labels(status) for status in ("queued", "stored", "failed")
+}
 
-PLACES: dict[Op, str] = {"join": "pos", "go": "pos", "role": "role_pos"}
-"""Attribute of a member's item that holds the position of what was done to him last."""
-
-_SECONDS = {fate: metrics.FATE_SECONDS.labels(fate) for fate in ("queued", "stored", "failed")}
+Notice = tuple[str, str, str]
+"""(room_id, request_id, outbox entry)."""
 
 
 class DurabilityTracker:
-    """What this instance still answers for: at most `pending_cap`, beyond it sends are refused."""
+    """The appends this instance answers for.
+
+    At most `pending_cap` of them: beyond it new appends are refused, so that memory stays bounded
+    while the queue is away (Q5).
+    """
 
     def __init__(
         self,
         settings: Settings,
         redis: Redis | RedisPipeline,
         archive: Archive,
-        room_log: RoomLog,
-        index: Callable[[AppendRequest, AppendResult], Awaitable[None]] | None = None,
+        *,
+        replay: AppendReplay,
+        index: MembershipIndex,
     ) -> None:
         self.settings = settings
         self._redis = redis
         self._archive = archive
+        self._replay = replay
+        self._index = index
         self._pending: dict[tuple[str, str], PendingAppend] = {}
-        self._lines = PendingByRoom()
-        self._passes: dict[str, asyncio.Task[None]] = {}
-        self._repeats = AppendReplay(archive, room_log)
-        self._early: dict[tuple[str, str, str], None] = {}
+        self._by_room = PendingByRoom()
+        self._room_replays: dict[str, asyncio.Task[None]] = {}
+        self._early: dict[Notice, None] = {}
         self._lag = PersistLag(archive)
         self._tasks = Tasks()
-        self._index = index
         self._throttled_log = ThrottledLog(log)
 
     def start(self) -> None:
-        """Begin to ask for what no notice came."""
-        self._tasks.keep(forever("fates", self._ask))
+        """Begin to poll for appends whose notice is missing."""
+        self._tasks.keep(forever("durability", self._poll))
 
     async def close(self) -> None:
-        """Stop asking; what is pending is in the outbox, and its client repeats."""
+        """Stop. What is pending is in the outbox; its clients repeat what was not acknowledged."""
         await self._tasks.close()
         await self._lag.close()
 
     async def settled(self) -> None:
-        """Return when nothing is pending."""
+        """Return when no append is pending."""
         while self._pending:
-            await asyncio.wait([pending.done for pending in self._pending.values()])
+            await asyncio.wait([pending.durability for pending in self._pending.values()])
 
-    def check_room(self) -> None:
-        """Refuse before anything is appended that could not be followed."""
+    def check_capacity(self) -> None:
+        """Raises Unavailable if no more appends can be tracked."""
         if len(self._pending) >= self.settings.pending_cap:
-            raise errors.Unavailable("Too much is waiting for the queue.", retry_after_ms=1000)
+            raise errors.Unavailable(
+                "Too many writes are waiting for the queue.", retry_after_ms=1000
+            )
 
-    def follow(self, request: AppendRequest, appended: AppendResult) -> PendingAppend:
-        """An append on its way to its fate; the same as before where it is followed already."""
+    def track(self, request: AppendRequest, result: AppendResult) -> PendingAppend:
+        """Follow an append. A repeated request shares the durability of the first."""
         key = (request.room_id, request.request_id)
-        if known := self._pending.get(key):
-            return known
+        if tracked := self._pending.get(key):
+            return tracked
         loop = asyncio.get_running_loop()
-        pending = PendingAppend(request, appended, loop.create_future(), set(), began=loop.time())
-        pending.heard, pending.good = pending.place, good(request, appended)
-        if appended.status == "failed":
-            pending.done.set_result("failed")
+        pending = PendingAppend(request, result, loop.create_future(), set(), started=loop.time())
+        pending.first_position = result.position
+        pending.on_success = final_durability(request, result)
+        if result.status == "failed":
+            pending.durability.set_result("failed")
             return pending
         self._pending[key] = pending
         metrics.PENDING.set(len(self._pending))
-        self._wait(pending)
+        self._await_notices(pending)
         return pending
 
-    def _wait(self, pending: PendingAppend) -> None:
-        """Until its entries, as they are now, are queued."""
-        room_id, request_id = pending.request.room_id, pending.request.request_id
-        appended = pending.appended
-        left = set() if appended.status == "queued" else set(appended.entries)
-        pending.left = {one for one in left if (room_id, request_id, one) not in self._early}
-        pending.asked, pending.held = 0, False
-        self._schedule(pending)
-        if pending.left:
-            self._lines.add(pending)
-        else:
-            self._queued(pending)
+    def verified_epoch(self, room_id: str) -> int:
+        """The greatest epoch the room's next append may go into: see `PendingByRoom`."""
+        return self._by_room.verified_epoch(room_id)
 
-    def since(self, room_id: str) -> int:
-        """What the room's next append is to say: see `Lines.since`."""
-        return self._lines.since(room_id)
+    async def replay_lost(self, room_id: str, epoch: int) -> None:
+        """Return when what the room lost before `epoch` is replayed, in its first order (D3).
 
-    async def catch_up(self, room_id: str, epoch: int) -> None:
-        """Return when what was lost before this epoch is in again, in the order it was heard in.
-
-        Raises Unavailable when that takes longer than an append may.
+        Raises:
+            Unavailable: that takes longer than an append may.
         """
         try:
             async with asyncio.timeout(self.settings.redis_deadline):
-                await asyncio.shield(self._pass(room_id))
+                await asyncio.shield(self._start_room_replay(room_id))
         except TimeoutError:
             raise errors.Unavailable() from None
-        self._lines.looked(room_id, epoch)
+        # Only now: before, another append could pass the replayed ones.
+        self._by_room.mark_verified(room_id, epoch)
 
-    def agree(
-        self, fate: Durability, holds: Callable[[], Awaitable[bool]] | None
+    def resolve_when(
+        self, durability: Durability, condition: Callable[[], Awaitable[bool]] | None
     ) -> asyncio.Future[Durability]:
-        """`fate` as soon as a condition holds (None: now); an ack waits so long, nobody longer."""
-        done: asyncio.Future[Durability] = asyncio.get_running_loop().create_future()
-        if holds is None:
-            done.set_result(fate)
+        """A future of `durability` that resolves once `condition` holds (None: now).
+
+        If the condition does not hold within about 6 s, the future stays unresolved: no ack waits
+        that long.
+        """
+        resolved: asyncio.Future[Durability] = asyncio.get_running_loop().create_future()
+        if condition is None:
+            resolved.set_result(durability)
         else:
-            self._tasks.keep(_until(done, fate, holds))
-        return done
+            self._tasks.keep(_resolve_when(resolved, durability, condition))
+        return resolved
 
-    def hear(self, data: bytes) -> None:
-        """The relay's word as it comes, on this instance's channel."""
-        self.notice(parse_notice(data))
+    def on_notice(self, data: bytes) -> None:
+        """Take a message of the relay, as it comes on this instance's channel."""
+        self.mark_queued(parse_notice(data))
 
-    def notice(self, queued: list[tuple[str, str, str]]) -> None:
-        """The relay's word that entries are in the queue: (room_id, request_id, entry)."""
-        for room_id, request_id, entry in queued:
+    def mark_queued(self, notices: list[Notice]) -> None:
+        """SQS has accepted these entries."""
+        for room_id, request_id, entry in notices:
             pending = self._pending.get((room_id, request_id))
             if pending is None:
-                self._remember_early((room_id, request_id, entry))
+                self._keep_early((room_id, request_id, entry))
                 continue
-            pending.left.discard(entry)
-            if not pending.left and not pending.done.done():
-                self._queued(pending)
+            pending.unqueued.discard(entry)
+            if not pending.unqueued and not pending.durability.done():
+                self._on_queued(pending)
 
-    def _remember_early(self, entry: tuple[str, str, str]) -> None:
-        """A notice may overtake the answer of the very append it is about.
+    def _keep_early(self, notice: Notice) -> None:
+        """A notice may overtake the reply of its own append: keep it for `track`.
 
-        Ids of entries are unique in a partition only: room and request belong to them.
+        Ids of entries are unique within a partition only, hence the room and the request.
         """
-        self._early[entry] = None
-        while len(self._early) > 4096:
+        self._early[notice] = None
+        while len(self._early) > EARLY_NOTICES_MAX:
             del self._early[next(iter(self._early))]
 
-    def _queued(self, pending: PendingAppend) -> None:
-        self._lines.discard(pending)
-        checks = stored_checks(pending.request, pending.appended)
+    def _await_notices(self, pending: PendingAppend) -> None:
+        """Wait until the entries of its last append are queued."""
+        room_id, request_id = pending.key
+        entries = () if pending.result.status == "queued" else pending.result.entries
+        pending.unqueued = {e for e in entries if (room_id, request_id, e) not in self._early}
+        pending.polls, pending.busy = 0, False
+        self._schedule_poll(pending)
+        if pending.unqueued:
+            self._by_room.add(pending)
+        else:
+            self._on_queued(pending)
+
+    def _on_queued(self, pending: PendingAppend) -> None:
+        """A message is durable now; a change of a room or its members once the archive shows it."""
+        self._by_room.discard(pending)
+        checks = stored_checks(pending.request, pending.result)
         if checks:
-            pending.held = True
+            pending.busy = True
             self._tasks.keep(self._until_stored(pending, checks))
         else:
-            self._resolve(pending, pending.good)
+            self._resolve(pending, pending.on_success)
 
-    def _resolve(self, pending: PendingAppend, fate: Durability) -> None:
-        self._pending.pop((pending.request.room_id, pending.request.request_id), None)
-        self._lines.discard(pending)
+    def _resolve(self, pending: PendingAppend, durability: Durability) -> None:
+        self._pending.pop(pending.key, None)
+        self._by_room.discard(pending)
         metrics.PENDING.set(len(self._pending))
-        if not pending.done.done():
-            took = asyncio.get_running_loop().time() - pending.began
-            _SECONDS.get(fate, _SECONDS["failed"]).observe(took)
-            pending.done.set_result(fate)
-            if fate == "queued" and pending.request.ask_archive:
-                self._lag.offer(pending.request.room_id, pending.request.request_id, pending.began)
+        if not pending.durability.done():
+            took = asyncio.get_running_loop().time() - pending.started
+            _SECONDS.get(durability, _SECONDS["failed"]).observe(took)
+            pending.durability.set_result(durability)
+            if durability == "queued" and pending.request.check_archive:
+                self._lag.offer(*pending.key, pending.started)
 
-    def _schedule(self, pending: PendingAppend) -> None:
-        wait = ASK_AFTER[min(pending.asked, len(ASK_AFTER) - 1)]
-        pending.due = asyncio.get_running_loop().time() + wait
-        pending.asked += 1
+    # Polling: a notice may be lost, and a loss of Redis sends none.
 
-    async def _ask(self) -> None:
-        """One round trip for all that are due; Redis away only means asking again."""
-        await asyncio.sleep(ASK_AFTER[0] / 2)
+    def _schedule_poll(self, pending: PendingAppend) -> None:
+        wait = delay(POLL_DELAYS, pending.polls)
+        pending.next_poll = asyncio.get_running_loop().time() + wait
+        pending.polls += 1
+
+    async def _poll(self) -> None:
+        """Ask for all appends that are due, in one round trip."""
+        await asyncio.sleep(POLL_DELAYS[0] / 2)
         now = asyncio.get_running_loop().time()
-        due = [p for p in self._pending.values() if not p.held and p.due <= now]
+        due = [p for p in self._pending.values() if not p.busy and p.next_poll <= now]
         for pending in due:
-            self._schedule(pending)
-        for pending, fate in zip(due, await self._fates(due), strict=True):
-            self._decide(pending, fate)
+            self._schedule_poll(pending)
+        for pending, recorded in zip(due, await self._recorded(due), strict=True):
+            self._apply(pending, recorded)
 
-    async def _fates(self, pendings: Sequence[PendingAppend]) -> list[str]:
-        """What Redis knows of each: pending, queued, failed or lost. Raises RedisError."""
-        calls: list[Call] = [
-            ([*names[:9], names.idem(p.request.request_id)], [])
-            for p in pendings
-            for names in (keys.room(p.request.room_id),)
-        ]
-        return [fate.decode() for fate in await _FATE.many(self._redis, calls)]
+    async def _recorded(self, pendings: Sequence[PendingAppend]) -> list[str]:
+        """What Redis has of each: `pending`, `queued`, `failed` or `lost`. Raises RedisError."""
+        calls: list[Call] = []
+        for pending in pendings:
+            room = keys.room(pending.request.room_id)
+            calls.append(([*room.script_keys, room.idem(pending.request.request_id)], []))
+        return [recorded.decode() for recorded in await _DURABILITY.many(self._redis, calls)]
 
-    def _decide(self, pending: PendingAppend, fate: str) -> None:
-        if pending.done.done() or pending.held:
+    def _apply(self, pending: PendingAppend, recorded: str) -> None:
+        if pending.durability.done() or pending.busy:
             return
-        if fate == "queued":
-            self._queued(pending)
-        elif fate == "failed":
+        if recorded == "queued":
+            self._on_queued(pending)
+        elif recorded == "failed":
             self._resolve(pending, "failed")
-        elif fate == "lost":
-            self._pass(pending.request.room_id)
+        elif recorded == "lost":
+            self._start_room_replay(pending.request.room_id)
 
-    def _pass(self, room_id: str) -> asyncio.Task[None]:
-        """One at a time looks what a room has lost and makes it again."""
-        running = self._passes.get(room_id)
+    # Replay: what Redis lost is appended again by its origin (D2, T6).
+
+    def _start_room_replay(self, room_id: str) -> asyncio.Task[None]:
+        """The room's replay; there is one at a time, so that it keeps the order."""
+        running = self._room_replays.get(room_id)
         if running is None:
-            running = self._passes[room_id] = self._tasks.keep(self._again(room_id))
-            running.add_done_callback(lambda _: self._passes.pop(room_id, None))
+            running = self._room_replays[room_id] = self._tasks.keep(self._replay_room(room_id))
+            running.add_done_callback(lambda _: self._room_replays.pop(room_id, None))
         return running
 
-    async def _again(self, room_id: str) -> None:
-        """The room's lost appends one by one, so that none overtakes another."""
-        while not await self._round(room_id):
+    async def _replay_room(self, room_id: str) -> None:
+        """Replay the room's lost appends one by one: in parallel they could overtake each other."""
+        while not await self._replay_in_order(room_id):
             continue
 
-    async def _round(self, room_id: str) -> bool:
-        """Whether Redis still has what was made again: a later one would stand on nothing."""
-        pendings, since = self._lines.of(room_id), 0
+    async def _replay_in_order(self, room_id: str) -> bool:
+        """Replay the lost appends of a room; False if Redis lost the room once more meanwhile.
+
+        Then all starts again: a later append must not stand in front of one that was lost twice.
+        """
+        pendings, max_epoch = self._by_room.of(room_id), 0
         for pending in pendings:
-            pending.held = True
+            pending.busy = True
         try:
-            for pending, fate in zip(pendings, await self._asked(pendings), strict=True):
-                if pending.done.done() or not pending.left:
+            recorded = await self._recorded_once_redis_answers(pendings)
+            for pending, status in zip(pendings, recorded, strict=True):
+                if pending.durability.done() or not pending.unqueued:
                     continue
-                if fate != "lost":
-                    pending.held = False
-                    self._decide(pending, fate)
-                    continue
-                if await self._repeat(pending, pending.request, since):
-                    since = pending.appended.epoch
-        except Behind:
+                if status != "lost":
+                    pending.busy = False
+                    self._apply(pending, status)
+                elif await self._replay_one(pending, pending.request, max_epoch):
+                    max_epoch = pending.result.epoch
+        except EpochAdvanced:
             return False
-        except Missing:
+        except TargetMissing:
             return True  # the room itself: another instance may have it
         finally:
-            for pending in self._lines.of(room_id):
-                pending.held = False
+            for pending in self._by_room.of(room_id):
+                pending.busy = False
         return True
 
-    async def _asked(self, pendings: Sequence[PendingAppend]) -> list[str]:
-        """As `_fates`, as soon as Redis is there."""
+    async def _recorded_once_redis_answers(self, pendings: Sequence[PendingAppend]) -> list[str]:
         while True:
             with contextlib.suppress(RedisError, OSError):
-                return await self._fates(pendings)
-            await asyncio.sleep(ASK_AFTER[0])
+                return await self._recorded(pendings)
+            await asyncio.sleep(POLL_DELAYS[0])
 
-    async def _repeat(self, pending: PendingAppend, request: AppendRequest, since: int = 0) -> bool:
-        """Whether a lost append is in again; else its fate is known, or the message it is about is
-        not there yet. Raises Missing where the room is not, Behind: see `Repeats.repeat`.
+    async def _replay_one(
+        self, pending: PendingAppend, request: AppendRequest, max_epoch: int = 0
+    ) -> bool:
+        """Replay one lost append; True if it is in again.
+
+        Otherwise its durability is known, or the message it is about is not there yet.
+
+        Raises:
+            TargetMissing: its room is not there.
+            EpochAdvanced: see `AppendReplay.replay`.
         """
-        if not pending.missing:
+        if not pending.missing_since:
             metrics.LOST.inc()
-            log.warning("append is repeated", extra=_told(request, "lost with its Redis"))
+            log.warning("append is repeated", extra=_log_fields(request, "lost with its Redis"))
         try:
-            again = await self._repeats.repeat(request, pending, since)
-        except Missing as missing:
-            self._missing(pending, missing)
+            replayed = await self._replay.replay(request, pending, max_epoch)
+        except TargetMissing as missing:
+            self._on_target_missing(pending, missing)
             return False
-        if isinstance(again, str):
-            self._resolve(pending, again)
+        if isinstance(replayed, str):
+            self._resolve(pending, replayed)
             return False
-        self._pending.pop((pending.request.room_id, pending.request.request_id), None)
-        self._lines.discard(pending)
-        pending.request, pending.appended = again
-        pending.missing = 0.0
-        self._pending[pending.request.room_id, pending.request.request_id] = pending
-        if self._index is not None and _moves_members(pending.request):
-            await self._index(pending.request, pending.appended)
-        if pending.appended.status == "failed":
+        self._pending.pop(pending.key, None)
+        self._by_room.discard(pending)
+        pending.request, pending.result = replayed
+        pending.missing_since = 0.0
+        self._pending[pending.key] = pending
+        if pending.request.moves_members:
+            # Before the durability can resolve, as before an ack (D9).
+            await self._index.write(pending.request, pending.result)
+        if pending.result.status == "failed":
             self._resolve(pending, "failed")
         else:
-            self._wait(pending)
+            self._await_notices(pending)
         return True
 
-    def _missing(self, pending: PendingAppend, missing: Missing) -> None:
-        """It is tried again while somebody else may bring what it is about."""
+    def _on_target_missing(self, pending: PendingAppend, missing: TargetMissing) -> None:
+        """Leave it pending for a while: another instance may replay what it is about."""
         now = asyncio.get_running_loop().time()
-        pending.missing = pending.missing or now
-        if now - pending.missing >= ELSEWHERE:
-            log.error("a lost append stands on nothing", extra=_told(pending.request, "not found"))
+        pending.missing_since = pending.missing_since or now
+        if now - pending.missing_since >= TARGET_WAIT_SECONDS:
+            log.error(
+                "a lost append has no target", extra=_log_fields(pending.request, "not found")
+            )
             self._resolve(pending, "failed")
         elif missing.room:
             raise missing
 
+    # Rooms and members: `stored`.
+
     async def _until_stored(self, pending: PendingAppend, checks: list[Check]) -> None:
-        """Rooms and members count when the table shows them; what it refused is repeated."""
-        looks, began = 0, asyncio.get_running_loop().time()
-        while asyncio.get_running_loop().time() - began < PATIENCE:
-            await asyncio.sleep(STORED_AFTER[min(looks, len(STORED_AFTER) - 1)])
-            looks += 1
+        """Wait until the archive shows a change; replay a change that a Lambda refused as too old.
+
+        A Lambda refuses memberships of an epoch older than the room's: a cold load may not have
+        seen them (A2).
+        """
+        loop, reads = asyncio.get_running_loop(), 0
+        started = loop.time()
+        while loop.time() - started < STORED_TIMEOUT_SECONDS:
+            await asyncio.sleep(delay(STORED_DELAYS, reads))
+            reads += 1
             try:
-                epoch, stored = await self._archive.look(pending.request.room_id, checks)
-                over = epoch > pending.appended.epoch
-                # Looked for once more before it is repeated: the epoch may have been read last.
-                if stored or (over and await self._archive.stored(checks)):
-                    return await self._stored(pending)
+                epoch, is_stored = await self._archive.look(pending.request.room_id, checks)
+                overtaken = epoch > pending.result.epoch
+                # Read the change once more after the epoch: it may have come between both reads.
+                if is_stored or (overtaken and await self._archive.stored(checks)):
+                    return await self._on_stored(pending)
             except errors.Unavailable:
                 continue
-            except Exception as error:  # whatever it is: somebody waits for this fate
+            except Exception as error:  # whatever it is: somebody waits for this durability
                 self._throttled_log.exception("archive lookup failed", error)
                 continue
-            if over:
-                again = dataclasses.replace(
-                    pending.request, request_id=f"again:{secrets.token_hex(16)}"
-                )
-                with contextlib.suppress(Missing):
-                    await self._repeat(pending, again)
+            if overtaken:
+                # A new id: the old one is remembered with the result that does not hold any more.
+                renamed = f"again:{secrets.token_hex(16)}"
+                request = dataclasses.replace(pending.request, request_id=renamed)
+                with contextlib.suppress(TargetMissing):
+                    await self._replay_one(pending, request)
                     return None
-        log.error("never stored", extra=_told(pending.request, "set aside or lost"))
+        log.error("never stored", extra=_log_fields(pending.request, "set aside or lost"))
         return self._resolve(pending, "failed")
 
-    async def _stored(self, pending: PendingAppend) -> None:
-        """Into the index once more: it may have been rebuilt from a table that was behind."""
-        if self._index is not None:
-            await self._index(pending.request, pending.appended)
+    async def _on_stored(self, pending: PendingAppend) -> None:
+        """Write the index once more: it may have been rebuilt from an archive that was behind."""
+        await self._index.write(pending.request, pending.result)
         self._resolve(pending, "stored")
 
 
-async def _until(
-    done: asyncio.Future[Durability], fate: Durability, holds: Callable[[], Awaitable[bool]]
+async def _resolve_when(
+    resolved: asyncio.Future[Durability],
+    durability: Durability,
+    condition: Callable[[], Awaitable[bool]],
 ) -> None:
-    for wait in (0.0, *STORED_AFTER):
+    for wait in (0.0, *STORED_DELAYS):
         await asyncio.sleep(wait)
         with contextlib.suppress(errors.Refusal, RedisError, OSError):
-            if await holds():
-                done.set_result(fate)
+            if await condition():
+                resolved.set_result(durability)
                 return
 
 
-def _moves_members(request: AppendRequest) -> bool:
-    return bool(request.joining or request.going or request.everybody)
-
-
-def _told(request: AppendRequest, why: str) -> dict[str, Any]:
+def _log_fields(request: AppendRequest, why: str) -> dict[str, Any]:
     return {"room_id": request.room_id, "request_id": request.request_id, "why": why}
 
 
-def stored_checks(request: AppendRequest, appended: AppendResult) -> list[Check]:
-    """Which items an append of room and member events must leave, and at which position."""
+def stored_checks(request: AppendRequest, result: AppendResult) -> list[Check]:
+    """The items that an append of room and member events must leave in the archive.
+
+    Returns:
+        (room_id, sort key, attribute, position) of each; none for messages.
+    """
     checks: list[Check] = []
-    for offset, event in appended.written(request):
-        position = f"{appended.epoch:010d}#{offset:010d}"
+    for offset, event in result.written(request):
+        position = f"{result.epoch:010d}#{offset:010d}"
         if event.room is not None:
             checks.append((request.room_id, "ROOM", "pos", position))
-        if event.op is not None and not event.takes_seq:
+        if event.op is not None and not event.allocates_seq:
             checks += [
-                (request.room_id, f"MEMBER#{user_id}", PLACES[event.op], position)
-                for user_id in appended.picked[event.op]
+                (request.room_id, f"MEMBER#{user_id}", _POSITION_ATTRIBUTE[event.op], position)
+                for user_id in result.affected[event.op]
             ]
-    if request.settings and appended.rev:
-        position = f"{appended.epoch:010d}#{appended.offset:010d}#{appended.rev:010d}"
+    if request.settings and result.settings_rev:
+        position = f"{result.epoch:010d}#{result.offset:010d}#{result.settings_rev:010d}"
         checks.append((request.room_id, f"MEMBER#{request.actor}", "settings_pos", position))
     return checks
 
 
-def good(request: AppendRequest, appended: AppendResult) -> Durability:
-    """How an append ends well: `stored` where the table shows it, else `queued`."""
-    return "stored" if stored_checks(request, appended) else "queued"
+def final_durability(request: AppendRequest, result: AppendResult) -> Durability:
+    """The durability an append can reach: `stored` if the archive shows it by itself."""
+    return "stored" if stored_checks(request, result) else "queued"
 
 
-def parse_notice(data: bytes) -> list[tuple[str, str, str]]:
-    """The relay's notice on an instance's channel."""
+def parse_notice(data: bytes) -> list[Notice]:
+    """The relay's notice on an instance's channel: `{"queued": [[room, request, entry], …]}`."""
     return [(room, request, entry) for room, request, entry in orjson.loads(data)["queued"]]

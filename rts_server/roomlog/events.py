@@ -21,7 +21,7 @@ from rts_server.roomlog.request import (
     NewMember,
     Op,
 )
-from rts_server.roomlog.template import Slot, hole, pieces
+from rts_server.roomlog.template import Slot, placeholder, segments
 
 
 def message_new(
@@ -35,8 +35,8 @@ def message_new(
         "message_id": message_id,
         "client_msg_id": client_msg_id,
         "room_id": room_id,
-        "seq": hole(Slot.SEQ),
-        "epoch": hole(Slot.EPOCH),
+        "seq": placeholder(Slot.SEQ),
+        "epoch": placeholder(Slot.EPOCH),
         "sender_id": sender_id,
         "type": "file" if attachments else "text",
         "text": text,
@@ -45,7 +45,7 @@ def message_new(
         "reactions": {},
         "metadata": command.get("metadata", {}),
         "version": 1,
-        "created_at": hole(Slot.TS),
+        "created_at": placeholder(Slot.TS),
     }
     if "reply_to" in command:
         message["reply_to"] = command["reply_to"]
@@ -56,14 +56,14 @@ def message_new(
         hash=digest,
         actor=sender_id,
         roles=roles_that("message.send"),
-        ask_archive=True,
+        check_archive=True,
         events=(
             EventTemplate(
                 "message.new",
                 {"message": message},
                 "m",
                 actor_id=sender_id,
-                takes_seq=True,
+                allocates_seq=True,
                 sender=sender_id,
                 last=_last(message),
                 extra={"hash": digest},
@@ -82,7 +82,7 @@ def _digest(message: dict[str, Any]) -> str:
 
 
 def _last(message: dict[str, Any]) -> list[str | int]:
-    return pieces(
+    return segments(
         {
             "message_id": message["message_id"],
             "seq": message["seq"],
@@ -119,7 +119,7 @@ def room_created(
 ) -> AppendRequest:
     """A room and its first members; never a system message."""
     static = room | {
-        "created_at": hole(Slot.TS),
+        "created_at": placeholder(Slot.TS),
         "created_by": creator_id,
         "version": 1,
         "frozen": False,
@@ -128,8 +128,8 @@ def room_created(
         room_id=room["room_id"],
         request_id=request_id,
         actor=creator_id,
-        absent=True,
-        joining=joining,
+        must_not_exist=True,
+        new_members=joining,
         events=(
             _room_event("room.created", static, creator_id),
             _members("member.added", creator_id, "join"),
@@ -154,12 +154,16 @@ def room_updated(
 
 def room_deleted(room: dict[str, Any], epoch: int, actor_id: str) -> AppendRequest:
     """Everybody goes, and what is left is a tombstone that nobody enters any more."""
-    after = room | {"version": room["version"] + 1, "frozen": True, "deleted_at": hole(Slot.TS)}
+    after = room | {
+        "version": room["version"] + 1,
+        "frozen": True,
+        "deleted_at": placeholder(Slot.TS),
+    }
     return AppendRequest(
         room_id=room["room_id"],
         request_id=f"delete:{secrets.token_hex(16)}",
         actor=actor_id,
-        everybody=True,
+        remove_everybody=True,
         expiry=expiry(room["room_id"], int(time.time()) + KEPT),
         room_change={"version": room["version"], "epoch": epoch},
         events=(
@@ -172,21 +176,21 @@ def room_deleted(room: dict[str, Any], epoch: int, actor_id: str) -> AppendReque
 def _room_event(kind: str, room: dict[str, Any], actor_id: str) -> EventTemplate:
     """The room as the protocol shows it without a personal part; kept without what moves."""
     seen = room | {
-        "member_count": hole(Slot.MEMBER_COUNT),
-        "seq": hole(Slot.SEQ),
-        "epoch": hole(Slot.EPOCH),
-        "offset": hole(Slot.OFFSET),
+        "member_count": placeholder(Slot.MEMBER_COUNT),
+        "seq": placeholder(Slot.SEQ),
+        "epoch": placeholder(Slot.EPOCH),
+        "offset": placeholder(Slot.OFFSET),
     }
     frozen = bool(room["frozen"])
     return EventTemplate(
-        kind, {"room": seen}, "r", actor_id=actor_id, room=pieces(room), frozen=frozen
+        kind, {"room": seen}, "r", actor_id=actor_id, room=segments(room), frozen=frozen
     )
 
 
 def touched(room_id: str) -> AppendRequest:
     """Nothing but the wish that the room be warm."""
     return AppendRequest(
-        room_id=room_id, request_id=f"touch:{secrets.token_hex(16)}", when_frozen=True, events=()
+        room_id=room_id, request_id=f"touch:{secrets.token_hex(16)}", allow_frozen=True, events=()
     )
 
 
@@ -197,7 +201,7 @@ def settings_changed(room_id: str, user_id: str, settings: dict[str, bool]) -> A
         request_id=f"settings:{secrets.token_hex(16)}",
         actor=user_id,
         roles=roles_that("room.settings"),
-        when_frozen=True,
+        allow_frozen=True,
         settings=settings,
         events=(),
     )
@@ -209,18 +213,18 @@ def message_edited(
     """The message with another text, metadata or mentions; `edited_at` moves with the text only."""
     after = message | change | {"version": message["version"] + 1}
     if after["text"] != message["text"]:
-        after["edited_at"] = hole(Slot.TS)
+        after["edited_at"] = placeholder(Slot.TS)
     data = {"message": shown(after)}
     made = _changed("message.updated", data, after, epoch, actor_id, "message.edit")
-    return replace(made, wishes=edit_wishes(message["message_id"], change))
+    return replace(made, intents=edit_intents(message["message_id"], change))
 
 
-def edit_wishes(message_id: str, change: dict[str, Any]) -> tuple[str, ...]:
+def edit_intents(message_id: str, change: dict[str, Any]) -> tuple[str, ...]:
     """An edit outranks a lost older one of the same field."""
     return tuple(f"edit {message_id} {name}" for name in change)
 
 
-def reaction_wishes(message_id: str, user_id: str, emoji: str) -> tuple[str, ...]:
+def reaction_intents(message_id: str, user_id: str, emoji: str) -> tuple[str, ...]:
     """A reaction outranks a lost older word of the same user about the same emoji."""
     return (f"react {message_id} {user_id} {emoji}",)
 
@@ -235,7 +239,7 @@ def message_unchanged(
         request_id=f"unchanged:{secrets.token_hex(16)}",
         actor=actor_id,
         change={"message_id": message_id, "version": message["version"], "epoch": epoch},
-        wishes=wishes,
+        intents=wishes,
         events=(),
     )
 
@@ -252,7 +256,7 @@ def message_reacted(
         "counts": counts(message["reactions"]),
     }
     made = _changed("message.updated", data, after, epoch, actor_id, "message.react")
-    return replace(made, wishes=reaction_wishes(message["message_id"], actor_id, emoji))
+    return replace(made, intents=reaction_intents(message["message_id"], actor_id, emoji))
 
 
 def message_deleted(message: dict[str, Any], epoch: int, actor_id: str) -> AppendRequest:
@@ -264,7 +268,7 @@ def message_deleted(message: dict[str, Any], epoch: int, actor_id: str) -> Appen
         "reactions": {},
         "metadata": {},
         "version": message["version"] + 1,
-        "deleted_at": hole(Slot.TS),
+        "deleted_at": placeholder(Slot.TS),
         "deleted_by": actor_id,
     }
     own = message["sender_id"] == actor_id
@@ -291,7 +295,7 @@ def _changed(
     changes: dict[str, Any] = {
         "message_id": message_id,
         "version": after["version"],
-        "pieces": pieces(after),
+        "segments": segments(after),
         "last": _last(after),
     }
     if kind == "message.deleted":
@@ -316,7 +320,7 @@ def member_added(room_id: str, actor_id: str, user_ids: list[str], role: str) ->
         actor=actor_id,
         roles=roles_that_give(role),
         group_only=True,
-        joining=tuple(NewMember(user_id, role) for user_id in user_ids),
+        new_members=tuple(NewMember(user_id, role) for user_id in user_ids),
         events=(
             _members("member.added", actor_id, "join"),
             _system(room_id, actor_id, "member.added", "join"),
@@ -332,7 +336,7 @@ def member_removed(room_id: str, actor_id: str, user_ids: list[str]) -> AppendRe
         actor=actor_id,
         roles=roles_that("member.remove"),
         group_only=True,
-        going=tuple(user_ids),
+        removals=tuple(user_ids),
         events=(
             _members("member.removed", actor_id, "go"),
             _system(room_id, actor_id, "member.removed", "go"),
@@ -348,9 +352,9 @@ def member_left(room_id: str, user_id: str, new_owner: str | None) -> AppendRequ
         actor=user_id,
         roles=roles_that("room.leave"),
         group_only=True,
-        when_frozen=True,
-        giving=((new_owner, OWNER),) if new_owner else (),
-        going=(user_id,),
+        allow_frozen=True,
+        role_changes=((new_owner, OWNER),) if new_owner else (),
+        removals=(user_id,),
         events=(
             _members("member.updated", user_id, "role"),
             _members("member.removed", user_id, "go"),
@@ -367,7 +371,7 @@ def member_updated(room_id: str, actor_id: str, user_id: str, role: str) -> Appe
         actor=actor_id,
         roles=roles_that("member.update"),
         group_only=True,
-        giving=((user_id, role),),
+        role_changes=((user_id, role),),
         events=(_members("member.updated", actor_id, "role"),),
     )
 
@@ -381,9 +385,9 @@ def members_changed(
         request_id=f"members:{secrets.token_hex(16)}",
         actor=actor_id,
         group_only=group_only,
-        joining=wanted.joining,
-        going=wanted.going,
-        giving=wanted.giving,
+        new_members=wanted.new_members,
+        removals=wanted.removals,
+        role_changes=wanted.role_changes,
         events=(
             _members("member.removed", actor_id, "go"),
             _system(room_id, actor_id, "member.removed", "go"),
@@ -395,7 +399,9 @@ def members_changed(
 
 
 def _members(kind: str, actor_id: str, op: Op) -> EventTemplate:
-    return EventTemplate(kind, {"members": hole(Slot.MEMBERS)}, "r", actor_id=actor_id, op=op)
+    return EventTemplate(
+        kind, {"members": placeholder(Slot.MEMBERS)}, "r", actor_id=actor_id, op=op
+    )
 
 
 def _system(room_id: str, actor_id: str, event: str, op: Op) -> EventTemplate:
@@ -405,24 +411,24 @@ def _system(room_id: str, actor_id: str, event: str, op: Op) -> EventTemplate:
         "message_id": message_id,
         "client_msg_id": message_id,
         "room_id": room_id,
-        "seq": hole(Slot.SEQ),
-        "epoch": hole(Slot.EPOCH),
+        "seq": placeholder(Slot.SEQ),
+        "epoch": placeholder(Slot.EPOCH),
         "sender_id": actor_id,
         "type": "system",
         "text": "",
         "attachments": [],
         "mentions": [],
         "reactions": {},
-        "metadata": {"event": event, "user_ids": hole(Slot.USER_IDS)},
+        "metadata": {"event": event, "user_ids": placeholder(Slot.USER_IDS)},
         "version": 1,
-        "created_at": hole(Slot.TS),
+        "created_at": placeholder(Slot.TS),
     }
     return EventTemplate(
         "message.new",
         {"message": message},
         "m",
         actor_id=actor_id,
-        takes_seq=True,
+        allocates_seq=True,
         counts=False,
         op=op,
     )

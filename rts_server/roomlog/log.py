@@ -1,199 +1,151 @@
-"""The room log: one way in, and one answer to every append."""
+"""The room log as commands use it: append, index the memberships, follow the durability."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import secrets
-from datetime import datetime
-from typing import Any, Literal, NoReturn
-
-import orjson
-from redis.exceptions import RedisError
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from typing import TypeVar
 
 from rts_server import errors
-from rts_server.config import Settings
 from rts_server.persistence.archive import Archive
-from rts_server.persistence.scripts import Call
 from rts_server.roomlog import events
-from rts_server.roomlog.message_ids import MessageIds
-from rts_server.roomlog.rehydrate import RoomLoader
+from rts_server.roomlog.appender import Appender
+from rts_server.roomlog.durability import DurabilityTracker
+from rts_server.roomlog.membership_index import MembershipIndex
+from rts_server.roomlog.pending import Durability
+from rts_server.roomlog.pending_write import PendingWrite
+from rts_server.roomlog.refusals import EpochAdvanced, StaleVersion
 from rts_server.roomlog.request import AppendRequest, AppendResult, NoOp
-from rts_server.roomlog.script import AppendScript
 
-_WAITS = {"loading": 0.02, "unknown": 0.05, "late": 0.05}
-"""Seconds until the next try. A late call did not run, and its answer has set our clock right."""
+STALE_RETRY_SECONDS = 0.01
+"""Seconds until a change is built anew on what somebody else changed first."""
 
-
-class NotAMember(errors.NotFound):
-    """The user named is no member."""
-
-
-_REFUSALS: dict[str, errors.Refusal] = {
-    "conflict": errors.Conflict("This id was used for another body."),
-    "not_found": errors.NotFound(),
-    "forbidden": errors.Forbidden(),
-    "frozen": errors.Forbidden("The room is frozen."),
-    "direct": errors.Conflict("A direct room stays with its two members."),
-    "no_member": NotAMember(),
-    "last_owner": errors.Conflict("A group keeps an owner."),
-    "limit": errors.LimitExceeded("The room has as many members as it may have."),
-    "full": errors.Unavailable("The queue is behind; repeat in a moment.", retry_after_ms=1000),
-    "broken": errors.Unavailable(),
-}
-
-
-class RoomExists(Exception):
-    """The room is there already; `is_member` tells whether the actor is in it."""
-
-    def __init__(self, is_member: bool) -> None:
-        super().__init__("the room exists")
-        self.is_member = is_member
-
-
-class StaleVersion(Exception):
-    """The message or the room changed since it was read: read it again."""
-
-
-class Behind(Exception):
-    """The room is in a later epoch, and something that was heard before may be lost."""
-
-    def __init__(self, epoch: int) -> None:
-        super().__init__("the room is in a later epoch")
-        self.epoch = epoch
+S = TypeVar("S")
 
 
 class RoomLog:
-    """Appends. Guarantee: an answer within `redis_deadline` seconds, or Unavailable."""
+    """The only way into the logs of rooms. Every request is safe to repeat (D7)."""
 
     def __init__(
         self,
-        settings: Settings,
-        origin: str,
-        appender: AppendScript,
+        appender: Appender,
+        tracker: DurabilityTracker,
+        index: MembershipIndex,
         archive: Archive,
-        loader: RoomLoader,
-        ids: MessageIds,
     ) -> None:
-        self._settings = settings
-        self._origin = origin
         self._appender = appender
+        self._tracker = tracker
+        self._index = index
         self._archive = archive
-        self._loader = loader
-        self._ids = ids
 
-    async def append(self, request: AppendRequest, since: int = 0) -> AppendResult | NoOp:
-        """What the log did, or that nothing was to do (all are members, or none is).
+    async def append(self, request: AppendRequest) -> PendingWrite:
+        """Append the request and follow its durability.
 
-        Raises Refusal; Exists for a creation that met a room; Moved for a change of what is not
-        the newest state any more; Behind in a later epoch than `since` (0: in none).
+        Raises:
+            Refusal: the room log refused it.
+            RoomExists, StaleVersion: see `Appender.append`.
         """
-        try:
-            async with asyncio.timeout(self._settings.redis_deadline):
-                return await self._until_answered(request, since)
-        except TimeoutError:
-            raise errors.Unavailable() from None
+        # First: what cannot be tracked must not be appended.
+        self._tracker.check_capacity()
+        result = await self._in_order(request)
+        if isinstance(result, NoOp):
+            return self.no_op(request)
+        if request.moves_members:
+            # Before the ack: the user's next room.list, on any instance, has the room (D9).
+            await self._index.write(request, result)
+        return self._tracked(request, result)
+
+    async def _in_order(self, request: AppendRequest) -> AppendResult | NoOp:
+        """Append behind everything this instance appended to the room before.
+
+        A new epoch may have lost some of that: it is replayed first, or a later message of the
+        same sender would overtake it (D3).
+        """
+        while True:
+            try:
+                max_epoch = self._tracker.verified_epoch(request.room_id)
+                return await self._appender.append(request, max_epoch)
+            except EpochAdvanced as advanced:
+                await self._tracker.replay_lost(request.room_id, advanced.epoch)
+
+    def _tracked(self, request: AppendRequest, result: AppendResult) -> PendingWrite:
+        pending = self._tracker.track(request, result)
+        return PendingWrite(result, pending.durability, request.request_id, pending)
+
+    async def find(self, request: AppendRequest) -> PendingWrite | None:
+        """The first result of a message that is in the archive; None if it is not.
+
+        Raises:
+            Conflict, Unavailable: see `Appender.stored`.
+        """
+        result = await self._appender.stored(request)
+        return None if result is None else self._tracked(request, result)
 
     async def warm(self, room_id: str) -> None:
-        """Load a room that is cold; one that is not there stays so. Raises Unavailable."""
-        with contextlib.suppress(errors.NotFound):  # what was deleted says so too, once it is here
-            await self.append(events.touched(room_id))
+        """Load a cold room, with everything that was queued for it; a missing room stays missing.
 
-    async def _until_answered(self, request: AppendRequest, since: int) -> AppendResult | NoOp:
-        """Ask, and remove what is in the way, until there is an answer.
-
-        A call of unknown outcome is repeated under the same request id: it can only run once.
+        Raises:
+            Unavailable: it could not be loaded in time.
         """
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + self._settings.redis_deadline
-        asked = not request.ask_archive
-        nonce = secrets.token_hex(8)
+        with contextlib.suppress(errors.NotFound):  # a deleted room says so too, once it is loaded
+            await self._appender.append(events.touched(room_id))
+
+    async def change(
+        self,
+        read: Callable[[], Awaitable[S]],
+        build: Callable[[S], AppendRequest | None],
+        rebuild: Callable[[], Awaitable[AppendRequest | None]],
+    ) -> tuple[S, AppendRequest | None, PendingWrite | None]:
+        """Read a state, build a request on it, and append; start again if the state was stale.
+
+        Args:
+            rebuild: builds the request anew after Redis lost it, whatever its actor may do by then.
+
+        Returns:
+            The state, the request built on it, and the append; None for both where `build` found
+            nothing to do.
+        """
+
         while True:
-            seconds = deadline - loop.time()
-            deadline_ms = self._appender.redis_ms(seconds)
-            call = request.call(self._settings, self._origin, nonce, deadline_ms, asked, since)
-            answer = await self._call(call)
-            outcome = answer[0].decode()
-            if outcome in ("ok", "duplicate"):
-                return _appended(answer, outcome == "duplicate", nonce)
-            if outcome == "nothing":
-                return NoOp(int(answer[2]))
-            if outcome == "cold":
-                quiet = answer[2] == b"quiet"
-                await self._loader.load(request.room_id, nonce, quiet=quiet, create=request.absent)
-            elif outcome in _WAITS:
-                await asyncio.sleep(_WAITS[outcome])
-            elif outcome == "ask":
-                if answer[3] == b"unknown":
-                    self._ids.read_soon(request.room_id, int(answer[2]))
-                # Before the message is looked for: it may be stored between the two.
-                complete = answer[3] == b"unknown" or await self._complete(request.room_id, answer)
-                if stored := await self.stored(request):
-                    return stored
-                asked = complete
-                await asyncio.sleep(0 if complete else _WAITS["late"])
-            else:
-                _refuse(outcome, answer)
+            state = await read()
+            request = build(state)
+            if request is None:
+                return state, None, None
+            try:
+                return state, request, await self.append(replace(request, rebuild=rebuild))
+            except StaleVersion:
+                await asyncio.sleep(STALE_RETRY_SECONDS)
 
-    async def _complete(self, room_id: str, answer: list[Any]) -> bool:
-        """Whether the archive has all that Redis' memory of ids has let go.
+    def resolve_when(
+        self, durability: Durability, condition: Callable[[], Awaitable[bool]] | None
+    ) -> PendingWrite:
+        """A write that appended nothing; it has `durability` once `condition` holds (None: now)."""
+        return PendingWrite(None, self._tracker.resolve_when(durability, condition))
 
-        A room is stored in order: it has where its newest is of the window, or the room's last.
+    def no_op(self, request: AppendRequest) -> PendingWrite:
+        """A write of what was so already: `stored` once the archive shows the same.
+
+        For a message it is `queued` at once: whoever read it knew how durable its state is.
         """
-        newest = await self._archive.page(room_id, limit=1, newest_first=True)
-        if not newest:
-            return int(answer[4]) == 0
-        sent = datetime.fromisoformat(newest[0]["created_at"]).timestamp()
-        let_go = int(answer[1]) / 1000 - self._settings.idempotency_ttl
-        return bool(newest[0]["seq"] >= int(answer[4]) or sent > let_go)
+        if request.change:
+            return self.resolve_when("queued", None)
+        members = {one.user_id: "in" for one in request.new_members}
+        members |= dict.fromkeys(request.removals, "out")
 
-    async def _call(self, call: Call) -> list[Any]:
-        """The script's answer; `unknown` when nobody can tell whether it ran."""
-        try:
-            return await self._appender.call(call)
-        except (RedisError, OSError):
-            return [b"unknown"]
+        async def is_stored() -> bool:
+            if request.settings:
+                return await self._archive.set(request.room_id, request.actor, request.settings)
+            roles = dict(request.role_changes)
+            return await self._archive.agrees(request.room_id, members, roles)
 
-    async def stored(self, request: AppendRequest) -> AppendResult | None:
-        """The first result of a message, as the archive has it. Raises Conflict, Unavailable."""
-        message = await self._archive.message(request.room_id, request.request_id)
-        if message is None:
-            return None
-        if message.hash != request.hash:
-            raise _REFUSALS["conflict"]
-        status: Literal["queued", "failed"] = "failed" if message.failed else "queued"
-        ts = str(message.message.get("created_at", ""))
-        none: frozenset[str] = frozenset()
-        return AppendResult(message.epoch, message.offset, message.seq, ts, none, {}, status, True)
+        return self.resolve_when("stored", is_stored)
 
 
-def _appended(answer: list[Any], known: bool, nonce: str) -> AppendResult:
-    """`known`: it had run before. Whose answer was lost has met himself: that is no duplicate."""
-    _, _, epoch, offset, seq, ts, entries, picked, status, *more = answer
-    duplicate = known and more[0] != nonce[:8].encode()
-    read_on, rev, unhid, typed = (0, 0, b"", 0) if known else more
-    return AppendResult(
-        epoch=int(epoch),
-        offset=int(offset),
-        seq=int(seq),
-        ts=ts.decode(),
-        entries=frozenset(entries.decode().split()),
-        picked={op: tuple(users) for op, users in orjson.loads(picked).items()},
-        status=status.decode(),
-        duplicate=duplicate,
-        read_on=bool(read_on),
-        rev=int(rev),
-        unhid=tuple(unhid.decode().split()),
-        typed=bool(typed),
-    )
+class SystemRoomLog(RoomLog):
+    """The room log for operators: the system acts, so no membership or role is checked."""
 
-
-def _refuse(outcome: str, answer: list[Any]) -> NoReturn:
-    if outcome == "exists":
-        raise RoomExists(bool(answer[2]))
-    if outcome == "behind":
-        raise Behind(int(answer[2]))
-    if outcome == "moved":
-        raise StaleVersion
-    refusal = _REFUSALS[outcome]
-    raise type(refusal)(refusal.message, retry_after_ms=refusal.retry_after_ms)
+    async def append(self, request: AppendRequest) -> PendingWrite:
+        """See `RoomLog.append`."""
+        return await super().append(replace(request, roles=None))

@@ -63,7 +63,7 @@ class MessageIds:
 
     async def _fill(self, room_id: str, epoch: int) -> None:
         """Page by page; nothing is complete before the last one is in."""
-        names, after = keys.room(room_id)[:9], None
+        names, after = keys.room(room_id).script_keys, None
         while True:
             found, after = await self._archive.ids(room_id, after)
             for at in range(0, max(len(found), 1), BATCH):

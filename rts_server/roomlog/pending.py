@@ -1,92 +1,104 @@
-"""Appends on their way, and which of them a room's next append must not overtake."""
+"""Appends whose durability is not known yet, and which a room's next append must follow."""
 
 from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
+from typing import Literal
 
 from rts_server.roomlog.request import AppendRequest, AppendResult
 
 Durability = str
-"""`queued` and `stored` are good; `failed`: the archive could never take it."""
+"""`queued`: in SQS. `stored`: in DynamoDB. `failed`: it can never be stored."""
+
+Recorded = Literal["pending", "queued", "failed", "lost"]
+"""What Redis knows of an append: see durability.lua."""
 
 
 @dataclass(eq=False, slots=True)
 class PendingAppend:
-    """One append on its way. `done` resolves once, with its fate.
+    """One append whose durability is not known yet.
 
-    `request` and `appended` are those of its last repetition: a lost one has another place then.
-    `heard`: the place where it was first, which ranks it among others that were lost. `good`: how
-    it ends well. `left`: its entries that are not known to be queued. `held`: nobody asks for it,
-    somebody works on it. `missing`: since when what it is about is not there (0: it is). `told`:
-    its sender hears of the fate, or has.
+    Attributes:
+        request, result: those of its last replay, if Redis lost it.
+        durability: resolves once.
+        unqueued: its outbox entries that are not known to be in the queue.
+        polls: how often Redis was asked for it since it was (re)appended.
+        next_poll: loop time of the next poll.
+        started: loop time at which it was accepted.
+        busy: something works on it already; polls leave it alone.
+        status_claimed: somebody sends, or has sent, `message.status` for it.
+        first_position: (epoch, offset) of its first append, which ranks it among lost ones (D3).
+        missing_since: loop time since which what it is about is missing; 0 if it is there.
+        on_success: its durability once all its entries are queued or stored.
     """
 
     request: AppendRequest
-    appended: AppendResult
-    done: asyncio.Future[Durability]
-    left: set[str]
-    asked: int = 0
-    due: float = 0.0
-    began: float = 0.0
-    held: bool = False
-    missing: float = 0.0
-    told: bool = False
-    heard: tuple[int, int] = (0, 0)
-    good: Durability = "queued"
+    result: AppendResult
+    durability: asyncio.Future[Durability]
+    unqueued: set[str]
+    polls: int = 0
+    next_poll: float = 0.0
+    started: float = 0.0
+    busy: bool = False
+    status_claimed: bool = False
+    first_position: tuple[int, int] = (0, 0)
+    missing_since: float = 0.0
+    on_success: Durability = "queued"
 
     @property
-    def place(self) -> tuple[int, int]:
-        """(epoch, offset) of its last event."""
-        return self.appended.epoch, self.appended.offset
+    def key(self) -> tuple[str, str]:
+        """(room_id, request_id)."""
+        return self.request.room_id, self.request.request_id
 
 
 @dataclass(slots=True)
-class _Line:
-    since: int
+class _PendingRoom:
+    verified_epoch: int
     pending: dict[PendingAppend, None] = field(default_factory=dict)
 
 
 class PendingByRoom:
-    """Of every room: the appends of this instance that are not known to be queued.
+    """The appends of this instance that are not known to be queued, per room.
 
-    If a room's epoch is above `since`, some of them may be lost, and come before anything new.
+    If a room's epoch is above its verified epoch, some of them may be lost; they must be replayed
+    before anything new is appended (D3).
     """
 
     def __init__(self) -> None:
-        self._rooms: dict[str, _Line] = {}
+        self._rooms: dict[str, _PendingRoom] = {}
 
     def add(self, pending: PendingAppend) -> None:
-        """It is in the log, and in no queue as far as is known."""
-        epoch = pending.appended.epoch
-        line = self._rooms.get(pending.request.room_id)
-        if line is None:
-            line = self._rooms[pending.request.room_id] = _Line(epoch)
-        elif epoch < line.since:
-            line.since = epoch
-        line.pending[pending] = None
+        """Add an append that is in the log and not known to be queued."""
+        epoch = pending.result.epoch
+        room = self._rooms.get(pending.request.room_id)
+        if room is None:
+            room = self._rooms[pending.request.room_id] = _PendingRoom(epoch)
+        elif epoch < room.verified_epoch:
+            room.verified_epoch = epoch
+        room.pending[pending] = None
 
     def discard(self, pending: PendingAppend) -> None:
-        """It is queued, or will never be."""
+        """Remove an append that is queued or never will be."""
         room_id = pending.request.room_id
-        line = self._rooms.get(room_id)
-        if line is not None:
-            line.pending.pop(pending, None)
-            if not line.pending:
+        room = self._rooms.get(room_id)
+        if room is not None:
+            room.pending.pop(pending, None)
+            if not room.pending:
                 del self._rooms[room_id]
 
-    def since(self, room_id: str) -> int:
-        """The epoch up to which nothing of the room is missed; 0: nothing is on its way."""
-        line = self._rooms.get(room_id)
-        return 0 if line is None else line.since
+    def verified_epoch(self, room_id: str) -> int:
+        """The epoch up to which nothing of the room is missing; 0 if nothing is pending there."""
+        room = self._rooms.get(room_id)
+        return 0 if room is None else room.verified_epoch
 
-    def looked(self, room_id: str, epoch: int) -> None:
-        """What an epoch below this one had is in the queue, in the outbox, or in again."""
-        line = self._rooms.get(room_id)
-        if line is not None:
-            line.since = max(line.since, epoch)
+    def mark_verified(self, room_id: str, epoch: int) -> None:
+        """Everything appended below this epoch is queued, in the outbox, or replayed."""
+        room = self._rooms.get(room_id)
+        if room is not None:
+            room.verified_epoch = max(room.verified_epoch, epoch)
 
     def of(self, room_id: str) -> list[PendingAppend]:
-        """The room's appends in the order they were heard in."""
-        line = self._rooms.get(room_id)
-        return [] if line is None else sorted(line.pending, key=lambda one: one.heard)
+        """The room's pending appends in the order in which they were first appended."""
+        room = self._rooms.get(room_id)
+        return [] if room is None else sorted(room.pending, key=lambda one: one.first_position)

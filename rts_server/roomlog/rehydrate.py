@@ -16,9 +16,9 @@ from rts_server.config import Settings, ms
 from rts_server.persistence.archive import Archive
 from rts_server.persistence.stored_items import StoredMember, StoredRoom
 from rts_server.roomlog.barriers import Barriers
-from rts_server.roomlog.claim import give_back
+from rts_server.roomlog.claim import release_claim
 from rts_server.roomlog.script import IDS, LUA, room_script
-from rts_server.roomlog.template import Slot, hole, pieces
+from rts_server.roomlog.template import Slot, placeholder, segments
 from rts_server.runtime.deadline import within
 from rts_server.runtime.tasks import cancelled
 
@@ -44,12 +44,12 @@ class RoomLoader:
         self._barriers = Barriers(archive)
         self._loads: dict[str, asyncio.Task[None]] = {}
 
-    async def load(self, room_id: str, nonce: str, *, quiet: bool, create: bool) -> None:
+    async def load(self, room_id: str, nonce: str, *, expired: bool, create: bool) -> None:
         """Bring a room back under the claim `nonce`. Raises NotFound, Unavailable.
 
-        `quiet`: only the hot keys expired, the epoch goes on. `create`: a missing room is opened.
+        `expired`: only the hot keys expired, the epoch goes on. `create`: a missing room is opened.
         """
-        task = asyncio.create_task(self._load(room_id, nonce, quiet, create))
+        task = asyncio.create_task(self._load(room_id, nonce, expired, create))
         self._loads[room_id] = task
         task.add_done_callback(lambda done: self._ended(room_id, done))
         await asyncio.shield(task)
@@ -71,11 +71,11 @@ class RoomLoader:
         elif not isinstance(error, errors.Refusal):
             log.error("cold load failed", extra={"room_id": room_id}, exc_info=error)
 
-    async def _load(self, room_id: str, nonce: str, quiet: bool, create: bool) -> None:
+    async def _load(self, room_id: str, nonce: str, expired: bool, create: bool) -> None:
         try:
             async with within(PATIENCE):
                 found = await self._archive.room(room_id)
-                if quiet and found and await self._wake(room_id, nonce, found):
+                if expired and found and await self._wake(room_id, nonce, found):
                     return
                 if found and found.epoch:
                     await self._drain(room_id, nonce)
@@ -86,13 +86,13 @@ class RoomLoader:
         except (TimeoutError, RedisError, OSError):
             raise errors.Unavailable() from None
         finally:
-            await give_back(self._redis, room_id, nonce)
+            await release_claim(self._redis, room_id, nonce)
 
     async def _wake(self, room_id: str, nonce: str, stored: StoredRoom) -> bool:
         """Members and cursors back under the same epoch; False when the archive does not agree."""
         members = await self._members(room_id)
         answer = await self._install(
-            room_id, nonce, "quiet", stored, stored.epoch, members, await self._uncounted(stored)
+            room_id, nonce, "expired", stored, stored.epoch, members, await self._uncounted(stored)
         )
         return answer in (b"ok", b"warm")
 
@@ -189,7 +189,7 @@ class RoomLoader:
 
     @staticmethod
     def _keys(room_id: str) -> tuple[str, ...]:
-        return keys.room(room_id)[:9]
+        return keys.room(room_id).script_keys
 
 
 def last_position(stored: StoredRoom, members: list[StoredMember]) -> tuple[int, int]:
@@ -230,13 +230,13 @@ def _epoch_event(room_id: str, epoch: int, prev: tuple[int, int]) -> list[str]:
     """`room.epoch` in two halves, around the time that only Redis knows."""
     event = {
         "type": "room.epoch",
-        "ts": hole(Slot.TS),
+        "ts": placeholder(Slot.TS),
         "room_id": room_id,
         "epoch": epoch,
         "offset": 1,
         "data": {"prev": list(prev)},
     }
-    literals = [piece for piece in pieces(event) if isinstance(piece, str)]
+    literals = [piece for piece in segments(event) if isinstance(piece, str)]
     return [literals[0] + literals[1], literals[2]]
 
 

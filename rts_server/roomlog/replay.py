@@ -1,8 +1,9 @@
-"""One lost append made again: under its own id, without what a newer wish was answered about."""
+"""Replay of an append that Redis lost: under its own id, without what was superseded since."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import logging
 
@@ -10,145 +11,168 @@ from redis.exceptions import RedisError
 
 from rts_server import errors
 from rts_server.persistence.archive import Archive
-from rts_server.roomlog.log import RoomExists, RoomLog, StaleVersion
+from rts_server.roomlog import events
+from rts_server.roomlog.appender import Appender
 from rts_server.roomlog.pending import Durability, PendingAppend
+from rts_server.roomlog.refusals import RoomExists, StaleVersion
 from rts_server.roomlog.request import AppendRequest, AppendResult, NoOp
 from rts_server.roomlog.superseded import (
     Target,
-    as_said,
-    is_line,
-    only_lines,
-    only_members,
-    places,
+    is_member_line,
+    item_attributes,
+    only_member_lines,
+    only_new_members,
     targets,
+    with_first_names,
     without,
 )
 
 log = logging.getLogger(__name__)
 
-AGAIN = 0.25
-"""Seconds between two tries."""
+REPLAY_RETRY_SECONDS = 0.25
 
-Place = tuple[int, int]
-Made = tuple[AppendRequest, AppendResult]
+Position = tuple[int, int]
+Replayed = tuple[AppendRequest, AppendResult]
 
 
-class Missing(Exception):
-    """What it is about is not there: perhaps another instance lost it, and makes it again.
+class TargetMissing(Exception):
+    """The message or room of a lost append is not there: its origin may still replay it.
 
-    `room`: the room is not; nothing else can be appended to it either.
+    `room`: the room itself is missing, so nothing else can be appended to it either.
     """
 
     def __init__(self, *, room: bool) -> None:
-        super().__init__("what it is about is not there")
+        super().__init__("the target of a lost append is missing")
         self.room = room
 
 
 class AppendReplay:
-    """Appends that were heard and lost; they come back whatever their actors are by now."""
+    """Replays appends that were accepted and lost (D2), whatever their actors may do by now."""
 
-    def __init__(self, archive: Archive, room_log: RoomLog) -> None:
+    def __init__(self, archive: Archive, appender: Appender) -> None:
         self._archive = archive
-        self._log = room_log
+        self._appender = appender
 
-    async def repeat(
-        self, request: AppendRequest, pending: PendingAppend, since: int = 0
-    ) -> Made | Durability:
-        """What was appended, by which request; or the fate where nothing more is to be done.
+    async def replay(
+        self, request: AppendRequest, pending: PendingAppend, max_epoch: int = 0
+    ) -> Replayed | Durability:
+        """Append the request again, until it is in or can never be.
 
-        What a newer wish was answered about is left out: by the table here, where it shows an epoch
-        between, and by the script, which knows what was answered in the present one. Tried until it
-        is in or can never be. Raises Missing; Behind in a later epoch than `since` (0: in none).
+        What a later acknowledged command decided is left out (D8): by the archive, where it shows
+        an epoch between the lost one and the present; by the script, which knows what was
+        acknowledged in the present epoch.
+
+        Args:
+            pending: the lost append; `first_position` ranks it.
+            max_epoch: append nothing in a later epoch; 0 for any.
+
+        Returns:
+            The request as it was appended and its result; or the durability, if nothing is left
+            to append.
+
+        Raises:
+            TargetMissing: the message or the room it is about is not there.
+            EpochAdvanced: the room is in a later epoch than `max_epoch`.
         """
-        again = as_said(_as_heard(request, pending.heard), pending.appended.picked)
+        request = _as_replay(request, pending.first_position)
+        request = with_first_names(request, pending.result.affected)
         while True:
             try:
-                return await self._once(again, pending, since)
+                return await self._append(request, pending, max_epoch)
             except StaleVersion:
-                made = await self._remade(again, pending.good)
-                if isinstance(made, str):
-                    return made
-                again = _as_heard(made, pending.heard)
+                rebuilt = await self._rebuild(request, pending.on_success)
+                if isinstance(rebuilt, str):
+                    return rebuilt
+                request = _as_replay(rebuilt, pending.first_position)
             except RoomExists:  # the half of it that was queued, or somebody's creation since
-                members = only_members(again)
+                members = only_new_members(request)
                 if members is None:
-                    return pending.good
-                again = members
+                    return pending.on_success
+                request = members
             except errors.NotFound:
-                raise Missing(room=True) from None
+                raise TargetMissing(room=True) from None
             except errors.Refusal as refusal:
                 if not refusal.retryable:
-                    told = {"room_id": again.room_id, "request_id": again.request_id}
-                    log.error("a lost append is refused", extra=told | {"why": refusal.code})
+                    ids = {"room_id": request.room_id, "request_id": request.request_id}
+                    log.error("a lost append is refused", extra=ids | {"why": refusal.code})
                     return "failed"
-            await asyncio.sleep(AGAIN)
+            await asyncio.sleep(REPLAY_RETRY_SECONDS)
 
-    async def _once(
-        self, again: AppendRequest, pending: PendingAppend, since: int
-    ) -> Made | Durability:
-        """Half of it may have been queued: its lines are appended unless the archive has them."""
-        again = await self._unsaid(again)
-        left = without(again, await self._newer(again, pending.place))
+    async def _append(
+        self, request: AppendRequest, pending: PendingAppend, max_epoch: int
+    ) -> Replayed | Durability:
+        """Append what is missing of a request: half of it may have been queued before the loss."""
+        request = await self._without_stored_lines(request)
+        left = without(request, await self._superseded(request, pending.result.position))
         if left is not None:
-            appended = await self._log.append(left, since)
-            if not isinstance(appended, NoOp):
-                return left, appended
-        lines = only_lines(again)
+            result = await self._appender.append(left, max_epoch)
+            if not isinstance(result, NoOp):
+                return left, result
+        lines = only_member_lines(request)
         if lines is None:
-            return pending.good
-        appended = await self._log.append(lines, since)
-        return pending.good if isinstance(appended, NoOp) else (lines, appended)
+            return pending.on_success
+        result = await self._appender.append(lines, max_epoch)
+        return pending.on_success if isinstance(result, NoOp) else (lines, result)
 
-    async def _unsaid(self, request: AppendRequest) -> AppendRequest:
-        """Without the lines about members that the archive has, once all that was queued is in."""
-        lines = [event for event in request.events if is_line(event)]
+    async def _without_stored_lines(self, request: AppendRequest) -> AppendRequest:
+        """Leave out the member lines that the archive has.
+
+        The room is loaded first: only then does the archive have all that was queued.
+        """
+        lines = [event for event in request.events if is_member_line(event)]
         if not lines:
             return request
-        await self._log.warm(request.room_id)
-        ids = [event.data["message"]["message_id"] for event in lines]
+        with contextlib.suppress(errors.NotFound):
+            await self._appender.append(events.touched(request.room_id))
+        ids = [line.data["message"]["message_id"] for line in lines]
         found = await asyncio.gather(*(self._archive.message(request.room_id, one) for one in ids))
-        said = [line for line, stored in zip(lines, found, strict=True) if stored is not None]
-        return dataclasses.replace(
-            request, events=tuple(e for e in request.events if e not in said)
-        )
+        stored = [line for line, item in zip(lines, found, strict=True) if item is not None]
+        kept = tuple(event for event in request.events if event not in stored)
+        return dataclasses.replace(request, events=kept)
 
-    async def _newer(self, request: AppendRequest, place: Place) -> set[Target]:
-        """What the table has of an epoch between, by whomever. Raises Unavailable.
+    async def _superseded(self, request: AppendRequest, lost_at: Position) -> set[Target]:
+        """Targets that somebody changed in an epoch between the lost and the present one.
 
-        What it has of the present epoch may be a repetition too; the script knows those ranks.
+        What the archive has of the present epoch may be a replay as well; the script ranks those.
+        Raises Unavailable.
         """
-        newer = set()
+        superseded = set()
         for target in targets(request):
-            for where in places(target):
-                if await self._is_between(request.room_id, where, place[0]):
-                    newer.add(target)
-        return newer
+            for attribute in item_attributes(target):
+                if await self._changed_between(request.room_id, attribute, lost_at[0]):
+                    superseded.add(target)
+        return superseded
 
-    async def _is_between(self, room_id: str, where: tuple[str, str], lost: int) -> bool:
-        present, later = await self._archive.look(room_id, [(room_id, *where, _from(lost + 1))])
-        if not later or present <= lost + 1:
+    async def _changed_between(
+        self, room_id: str, attribute: tuple[str, str], lost_epoch: int
+    ) -> bool:
+        after = (room_id, *attribute, _position_prefix(lost_epoch + 1))
+        present, later = await self._archive.look(room_id, [after])
+        if not later or present <= lost_epoch + 1:
             return False
-        return not await self._archive.stored([(room_id, *where, _from(present))])
+        return not await self._archive.stored([(room_id, *attribute, _position_prefix(present))])
 
-    async def _remade(self, request: AppendRequest, good: Durability) -> AppendRequest | Durability:
-        """The same wish, built on what is there now; the fate when that is its end."""
-        assert request.remake is not None
+    async def _rebuild(
+        self, request: AppendRequest, on_success: Durability
+    ) -> AppendRequest | Durability:
+        """The request built anew on the present state; its durability if nothing is left to do."""
+        assert request.rebuild is not None
         try:
-            made = await request.remake()
+            rebuilt = await request.rebuild()
         except errors.NotFound:
-            raise Missing(room=request.change is None) from None
+            raise TargetMissing(room=request.change is None) from None
         except errors.Refusal as refusal:
             return request if refusal.retryable else "failed"
         except (RedisError, OSError):
             return request
-        if made is None:
-            return good
-        return dataclasses.replace(made, remake=request.remake)
+        if rebuilt is None:
+            return on_success
+        return dataclasses.replace(rebuilt, rebuild=request.rebuild)
 
 
-def _from(epoch: int) -> str:
+def _position_prefix(epoch: int) -> str:
     return f"{epoch:010d}#"
 
 
-def _as_heard(request: AppendRequest, place: Place) -> AppendRequest:
-    return dataclasses.replace(request, roles=None, again=place)
+def _as_replay(request: AppendRequest, lost_at: Position) -> AppendRequest:
+    return dataclasses.replace(request, roles=None, replay_of=lost_at)

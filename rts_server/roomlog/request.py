@@ -1,4 +1,8 @@
-"""What is asked of append.lua, as data: one request, one or more events, all or none."""
+"""What a command asks of a room's log, as plain data.
+
+One `AppendRequest` describes one atomic append: its events are written all together or not at
+all. Nothing here knows Redis, the settings or the instance: `script.append_call` serialises it.
+"""
 
 from __future__ import annotations
 
@@ -6,32 +10,44 @@ from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
 
-import orjson
-
-from rts_server import keys
-from rts_server.config import Settings, ms
-from rts_server.persistence.scripts import Call
-from rts_server.roomlog.template import Segments, Slot, hole, pieces
+from rts_server.roomlog.template import Segments
 
 RECORD_VERSION = 1
+"""`v` of the records that this release writes."""
+
 T = TypeVar("T")
 
 Op = Literal["join", "go", "role"]
-"""What is done to a member."""
+"""What an append does to a member: add, remove, or change the role."""
 
 
 @dataclass(frozen=True)
 class EventTemplate:
-    """One durable event: the client's event, its record, and what it does to the room's state.
+    """One durable event before the script gives it a position.
 
-    `op`: of the users named, the event is about those to whom this is done; left out for nobody.
+    Attributes:
+        type: name of the event on the wire, `message.new` for example.
+        data: its `data`, with placeholders (`template.placeholder`) for what only the script knows.
+        queue: `m`, the message queue, or `r`, the room queue.
+        actor_id: the user who caused it; None for the system.
+        allocates_seq: the event is a message and takes the room's next seq.
+        counts: the message counts as unread for members.
+        sender: a message's sender, whose read cursor moves to it.
+        last: the room's `last_message`, if the event becomes it.
+        room: the room's own fields as the head keeps them, if the event changes them.
+        frozen: whether the room is frozen after `room` was written.
+        op: the event names the members to whom this was done; without any it is not written.
+        changes: a message's new version: `message_id`, `version`, `segments`, `last`, `uncounted`.
+        fails: `message_id` and `seq` of a message that can never be stored.
+        extra: fields of the record beside the event.
+        version: `v` of the record.
     """
 
     type: str
     data: dict[str, Any]
     queue: Literal["m", "r"]
     actor_id: str | None = None
-    takes_seq: bool = False
+    allocates_seq: bool = False
     counts: bool = True
     sender: str | None = None
     last: Segments | None = None
@@ -43,88 +59,73 @@ class EventTemplate:
     extra: dict[str, Any] = field(default_factory=dict)
     version: int = RECORD_VERSION
 
-    def as_request(self, room_id: str) -> dict[str, Any]:
-        """The event as append.lua reads it."""
-        text: dict[str, Any] = {"type": self.type, "ts": hole(Slot.TS), "room_id": room_id}
-        if self.actor_id is not None:
-            text["actor_id"] = self.actor_id
-        text |= {"epoch": hole(Slot.EPOCH), "offset": hole(Slot.OFFSET), "data": self.data}
-        request: dict[str, Any] = {
-            "type": self.type,
-            "pieces": pieces(text),
-            "queue": self.queue,
-            "v": self.version,
-        }
-        if self.extra:
-            request["extra"] = orjson.dumps(self.extra).decode()[1:-1] + ","
-        if not self.counts:
-            request["counts"] = False
-        for name in ("takes_seq", "sender", "last", "room", "frozen", "op", "changes", "fails"):
-            if value := getattr(self, name):
-                request[name] = value
-        return request
-
 
 @dataclass(frozen=True)
 class NewMember:
-    """A user who is to be a member; the script leaves out those who are one."""
+    """A user to add. The script leaves out users who are members already."""
 
     user_id: str
     role: str
     name: str | None = None
 
-    def as_request(self) -> dict[str, Any]:
-        """The member as clients see it and as the member hash keeps it."""
-        stored = {"user_id": self.user_id, "role": self.role, "joined_at": hole(Slot.TS)}
-        if self.name:
-            stored["name"] = self.name
-        seen = stored | {"read_seq": hole(Slot.SEQ), "delivered_seq": hole(Slot.SEQ)}
-        return {
-            "op": "join",
-            "user_id": self.user_id,
-            "role": self.role,
-            "pieces": pieces(seen),
-            "stored": pieces(stored),
-        }
-
 
 @dataclass(frozen=True)
 class MembershipChange:
-    """What is to become of members: who comes, who goes, who has another role."""
+    """Members to add, members to remove, and (user, role) of members whose role changes."""
 
-    joining: tuple[NewMember, ...] = ()
-    going: tuple[str, ...] = ()
-    giving: tuple[tuple[str, str], ...] = ()
+    new_members: tuple[NewMember, ...] = ()
+    removals: tuple[str, ...] = ()
+    role_changes: tuple[tuple[str, str], ...] = ()
 
-    def slices(self, most: int) -> Iterator[MembershipChange]:
-        """The same in parts of at most so many users, those who go first."""
-        for going in _slices(self.going, most):
-            yield MembershipChange(going=going)
-        for joining in _slices(self.joining, most):
-            yield MembershipChange(joining)
-        for giving in _slices(self.giving, most):
-            yield MembershipChange(giving=giving)
+    def slices(self, size: int) -> Iterator[MembershipChange]:
+        """The same change in parts of at most `size` users, removals first.
+
+        Removals come first, so that a full room has places again for the new members.
+        """
+        for removals in _slices(self.removals, size):
+            yield MembershipChange(removals=removals)
+        for new_members in _slices(self.new_members, size):
+            yield MembershipChange(new_members)
+        for role_changes in _slices(self.role_changes, size):
+            yield MembershipChange(role_changes=role_changes)
 
     def __len__(self) -> int:
-        return len(self.joining) + len(self.going) + len(self.giving)
+        return len(self.new_members) + len(self.removals) + len(self.role_changes)
 
 
-def _slices(items: tuple[T, ...], most: int) -> Iterator[tuple[T, ...]]:
-    for i in range(0, len(items), most):
-        yield items[i : i + most]
+def _slices(items: tuple[T, ...], size: int) -> Iterator[tuple[T, ...]]:
+    for i in range(0, len(items), size):
+        yield items[i : i + size]
 
 
 @dataclass(frozen=True)
 class AppendRequest:
-    """One call of the script. `roles` None: the system acts, nobody's membership is asked.
+    """One atomic append to the log of one room. Repeating it under the same id is harmless (D7).
 
-    `giving`: (user, role) of members whose role is to change. `change`, `room_change`: the state
-    of the message or the room this was built on. `settings`: the actor's own, `muted`, `hidden`.
-    `everybody`: all members go, whoever they are by then. `expiry`: a record of its own.
-    `again`: (epoch, offset) where it was lost; what was answered since about the same wins.
-    `wishes`: what of a message the append is about, where a newer one outranks a lost older one.
-    `after`: a changed message as clients will see it, its time a hole.
-    `remake`: what to ask instead when this was lost and the room has moved on (None: nothing).
+    Attributes:
+        room_id: the room.
+        request_id: the idempotency key; of a message its message_id.
+        events: the events to write, in order; empty for settings, intents and `events.touched`.
+        hash: hash of the body; another body under the same id is a `conflict`.
+        actor: the user who acts.
+        roles: roles that may do it; None if the system acts and membership is not checked.
+        new_members, removals, role_changes: as in MembershipChange.
+        remove_everybody: remove all members, whoever they are when the script runs.
+        expiry: a record that makes the archive forget the room's items later.
+        change: `message_id`, `version` and `epoch` of the message that the request was built on.
+        room_change: `version` and `epoch` of the room that the request was built on.
+        settings: the actor's own `muted` and `hidden`.
+        allow_frozen: a frozen room does not refuse it.
+        replay_of: (epoch, offset) at which Redis lost this append. A replay must not overwrite what
+            was acknowledged later about the same target (D8).
+        intents: what of a message the request decides; a newer one supersedes a lost older one.
+        must_not_exist: the request creates the room.
+        group_only: a direct room refuses it.
+        check_archive: ask the archive for the id where Redis may have forgotten it (D7).
+        rebuild: make the request anew from the present state, after it was lost and the room moved
+            on; returns None if nothing is left to do.
+        fails: id of the message that the request reports as failed.
+        after: a changed message as clients will see it; its time is a placeholder.
     """
 
     room_id: str
@@ -133,98 +134,46 @@ class AppendRequest:
     hash: str = ""
     actor: str = ""
     roles: frozenset[str] | None = None
-    joining: tuple[NewMember, ...] = ()
-    going: tuple[str, ...] = ()
-    giving: tuple[tuple[str, str], ...] = ()
-    everybody: bool = False
+    new_members: tuple[NewMember, ...] = ()
+    removals: tuple[str, ...] = ()
+    role_changes: tuple[tuple[str, str], ...] = ()
+    remove_everybody: bool = False
     expiry: str = ""
     change: dict[str, Any] | None = None
     room_change: dict[str, Any] | None = None
     settings: dict[str, bool] | None = None
-    when_frozen: bool = False
-    again: tuple[int, int] | None = None
-    wishes: tuple[str, ...] = ()
-    absent: bool = False
+    allow_frozen: bool = False
+    replay_of: tuple[int, int] | None = None
+    intents: tuple[str, ...] = ()
+    must_not_exist: bool = False
     group_only: bool = False
-    ask_archive: bool = False
-    remake: Callable[[], Awaitable[AppendRequest | None]] | None = None
+    check_archive: bool = False
+    rebuild: Callable[[], Awaitable[AppendRequest | None]] | None = None
     fails: str | None = None
     after: dict[str, Any] = field(default_factory=dict)
 
-    def call(
-        self,
-        settings: Settings,
-        origin: str,
-        nonce: str,
-        deadline_ms: int,
-        asked: bool,
-        since: int = 0,
-    ) -> Call:
-        """Keys and arguments. `deadline_ms` is in Redis' own time; `asked`: the archive was.
-
-        `since`: nothing is appended in a later epoch than this (0: in any).
-        """
-        names = keys.room(self.room_id)
-        request: dict[str, Any] = {
-            "room_id": self.room_id,
-            "channel": keys.room_channel(self.room_id),
-            "request_id": self.request_id,
-            "hash": self.hash,
-            "actor": self.actor,
-            "origin": origin,
-            "nonce": nonce,
-            "deadline": deadline_ms,
-            "claim_ttl": ms(settings.claim_ttl),
-            "outbox_cap": settings.outbox_cap,
-            "member_limit": settings.limits.group_members,
-            "log_floor": ms(settings.hot_log_floor),
-            "log_events": settings.hot_log_events,
-            "log_ttl": ms(settings.hot_log_ttl),
-            "head_ttl": ms(settings.head_ttl),
-            "idem_ttl": ms(settings.idempotency_ttl),
-            "absent": self.absent,
-            "group_only": self.group_only,
-            "ask_archive": not asked,
-            "events": [event.as_request(self.room_id) for event in self.events],
-        }
-        if since:
-            request["since"] = since
-        if self.roles is not None:
-            request["roles"] = dict.fromkeys(self.roles, True)
-        if members := self._members():
-            request["members"] = members
-        for name in (
-            "everybody",
-            "expiry",
-            "change",
-            "room_change",
-            "settings",
-            "when_frozen",
-            "again",
-            "wishes",
-        ):
-            if value := getattr(self, name):
-                request[name] = value
-        failed = [names.idem(self.fails)] if self.fails else []
-        return [*names[:9], names.idem(self.request_id), *failed], [orjson.dumps(request).decode()]
-
-    def _members(self) -> list[dict[str, Any]]:
-        """Everybody named, with what is to be done to him."""
-        return [
-            *(joining.as_request() for joining in self.joining),
-            *({"op": "role", "user_id": user, "role": role} for user, role in self.giving),
-            *({"op": "go", "user_id": user} for user in self.going),
-        ]
+    @property
+    def moves_members(self) -> bool:
+        """Whether users may come or go by it, so that their room indexes change."""
+        return bool(self.new_members or self.removals or self.remove_everybody)
 
 
 @dataclass(frozen=True)
 class AppendResult:
-    """What the log answered, at the call's last event; `entries` wait in the outbox.
+    """What an append did, at its last event.
 
-    `picked`: of the users named, those to whom something was done, by what it was. `read_on`: the
-    sender had something unread, which his own message reads; `unhid`: members to whom it brought
-    the hidden room back. `rev` ranks settings that changed. `typed`: the message ended its sender's
-    typing, and the room is to be told.
+    Attributes:
+        epoch, offset: position of the last event.
+        seq: the room's seq after it; of a message its own.
+        ts: RFC 3339 time of the append, on Redis' clock.
+        entries: ids of its outbox entries; it is queued once none of them is left there.
+        affected: per op, the named users to whom it was done.
+        status: `queued` and `failed` are known for repeated requests only.
+        duplicate: the request had been appended before, by another command.
+        sender_read_advanced: the sender had unread messages, which their own message reads.
+        settings_rev: number that orders changes of a member's settings at one offset; 0 for none.
+        unhidden_for: members for whom the message brought the hidden room back.
+        typing_ended: the message ended its sender's typing, and the room is to be told so.
     """
 
     epoch: int
@@ -232,22 +181,31 @@ class AppendResult:
     seq: int
     ts: str
     entries: frozenset[str]
-    picked: dict[Op, tuple[str, ...]]
+    affected: dict[Op, tuple[str, ...]]
     status: Literal["pending", "queued", "failed"]
     duplicate: bool = False
-    read_on: bool = False
-    rev: int = 0
-    unhid: tuple[str, ...] = ()
-    typed: bool = False
+    sender_read_advanced: bool = False
+    settings_rev: int = 0
+    unhidden_for: tuple[str, ...] = ()
+    typing_ended: bool = False
+
+    @property
+    def position(self) -> tuple[int, int]:
+        """(epoch, offset) of the last event."""
+        return self.epoch, self.offset
+
+    def unread_changed_for(self, sender_id: str) -> tuple[str, ...]:
+        """The users whose unread counts or lists the append changed, its new message aside."""
+        return (sender_id, *self.unhidden_for) if self.sender_read_advanced else self.unhidden_for
 
     def written(self, request: AppendRequest) -> list[tuple[int, EventTemplate]]:
-        """The events of the request that were written, each with its offset."""
-        events = [event for event in request.events if event.op is None or event.op in self.picked]
+        """The events of `request` that were written, each with its offset."""
+        events = [e for e in request.events if e.op is None or e.op in self.affected]
         return list(enumerate(events, start=self.offset - len(events) + 1))
 
 
 @dataclass(frozen=True)
 class NoOp:
-    """All was as it was asked for, in this epoch."""
+    """Nothing was appended: in this epoch everything was already as requested."""
 
     epoch: int

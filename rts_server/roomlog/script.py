@@ -1,87 +1,298 @@
-"""Calls of the append script, in the order they were made."""
+"""The call of append.lua: what is sent, what is answered, and the link they travel on."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import time
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 from redis.asyncio import Redis
 from redis.exceptions import NoScriptError
 
+from rts_server import keys
+from rts_server.config import Settings, ms
 from rts_server.persistence.scripts import IDENTITY, Call, Script
 from rts_server.redis_client.pipeline import RedisPipeline, settle
-from rts_server.roomlog.claim import give_back
+from rts_server.roomlog.claim import release_claim
+from rts_server.roomlog.request import AppendRequest, EventTemplate, NewMember
+from rts_server.roomlog.template import Slot, placeholder, segments
 from rts_server.runtime.tasks import Tasks
 
 LUA = Path(__file__).with_name("lua")
 FENCE = LUA / "fence.lua"
+IDS = LUA / "ids.lua"
+"""Goes before scripts that read or write the filter of message ids."""
 
 log = logging.getLogger(__name__)
 
 
-IDS = LUA / "ids.lua"
-"""What scripts about the ids of messages begin with."""
-
-
-def room_script(*paths: Path) -> Script:
-    """A script of a room, behind the fence."""
-    return Script(IDENTITY, FENCE, *paths)
+def room_script(*files: Path) -> Script:
+    """A script of a room: identity.lua and fence.lua go before its own files."""
+    return Script(IDENTITY, FENCE, *files)
 
 
 APPEND = room_script(IDS, LUA / "append.lua")
 
+_OPTIONAL = (
+    "remove_everybody",
+    "expiry",
+    "change",
+    "room_change",
+    "settings",
+    "allow_frozen",
+    "replay_of",
+    "intents",
+)
+"""Fields of a request that are sent only where they are set."""
+_EVENT_OPTIONAL = (
+    "allocates_seq",
+    "sender",
+    "last",
+    "room",
+    "frozen",
+    "op",
+    "changes",
+    "fails",
+)
+
+
+def append_call(
+    request: AppendRequest,
+    settings: Settings,
+    *,
+    origin: str,
+    nonce: str,
+    deadline_ms: int,
+    archive_checked: bool,
+    max_epoch: int = 0,
+) -> Call:
+    """Keys and arguments of append.lua.
+
+    Args:
+        origin: the instance that the relay notifies once the append is queued.
+        nonce: names the command; with it a command recognises its own lost answer.
+        deadline_ms: Redis' clock; the script appends nothing after it.
+        archive_checked: the archive was asked for the id and does not have it.
+        max_epoch: the script appends nothing in a later epoch; 0 for any epoch.
+    """
+    room = keys.room(request.room_id)
+    body: dict[str, Any] = {
+        "room_id": request.room_id,
+        "channel": keys.room_channel(request.room_id),
+        "request_id": request.request_id,
+        "hash": request.hash,
+        "actor": request.actor,
+        "origin": origin,
+        "nonce": nonce,
+        "deadline": deadline_ms,
+        "claim_ttl": ms(settings.claim_ttl),
+        "outbox_cap": settings.outbox_cap,
+        "member_limit": settings.limits.group_members,
+        "log_floor": ms(settings.hot_log_floor),
+        "log_events": settings.hot_log_events,
+        "log_ttl": ms(settings.hot_log_ttl),
+        "head_ttl": ms(settings.head_ttl),
+        "idem_ttl": ms(settings.idempotency_ttl),
+        "must_not_exist": request.must_not_exist,
+        "group_only": request.group_only,
+        "check_archive": request.check_archive and not archive_checked,
+        "events": [_event(event, request.room_id) for event in request.events],
+    }
+    if max_epoch:
+        body["max_epoch"] = max_epoch
+    if request.roles is not None:
+        body["roles"] = dict.fromkeys(request.roles, True)
+    if members := _members(request):
+        body["members"] = members
+    for name in _OPTIONAL:
+        if value := getattr(request, name):
+            body[name] = value
+    failed = [room.idem(request.fails)] if request.fails else []
+    names = [*room.script_keys, room.idem(request.request_id), *failed]
+    return names, [orjson.dumps(body).decode()]
+
+
+def _event(event: EventTemplate, room_id: str) -> dict[str, Any]:
+    """An event as append.lua reads it; its text is the event on the wire."""
+    text: dict[str, Any] = {"type": event.type, "ts": placeholder(Slot.TS), "room_id": room_id}
+    if event.actor_id is not None:
+        text["actor_id"] = event.actor_id
+    text |= {
+        "epoch": placeholder(Slot.EPOCH),
+        "offset": placeholder(Slot.OFFSET),
+        "data": event.data,
+    }
+    body: dict[str, Any] = {
+        "type": event.type,
+        "segments": segments(text),
+        "queue": event.queue,
+        "v": event.version,
+    }
+    if event.extra:
+        body["extra"] = orjson.dumps(event.extra).decode()[1:-1] + ","
+    if not event.counts:
+        body["counts"] = False
+    for name in _EVENT_OPTIONAL:
+        if value := getattr(event, name):
+            body[name] = value
+    return body
+
+
+def _members(request: AppendRequest) -> list[dict[str, Any]]:
+    """Every user the request names, with what is to be done to them."""
+    return [
+        *map(_new_member, request.new_members),
+        *({"op": "role", "user_id": user, "role": role} for user, role in request.role_changes),
+        *({"op": "go", "user_id": user} for user in request.removals),
+    ]
+
+
+def _new_member(member: NewMember) -> dict[str, Any]:
+    """A member twice: as clients see them, and as the members hash keeps them."""
+    stored = {"user_id": member.user_id, "role": member.role, "joined_at": placeholder(Slot.TS)}
+    if member.name:
+        stored["name"] = member.name
+    seq = placeholder(Slot.SEQ)
+    return {
+        "op": "join",
+        "user_id": member.user_id,
+        "role": member.role,
+        "segments": segments(stored | {"read_seq": seq, "delivered_seq": seq}),
+        "stored": segments(stored),
+    }
+
+
+class AppendReply(NamedTuple):
+    """The script's reply by name. Which fields an outcome has is in `_REPLY_FIELDS`."""
+
+    outcome: str
+    redis_ms: int = 0
+    epoch: int = 0
+    offset: int = 0
+    seq: int = 0
+    ts: bytes = b""
+    entries: bytes = b""
+    """Ids of outbox entries, separated by spaces."""
+    affected: bytes = b"{}"
+    """JSON: op → user ids."""
+    status: bytes = b""
+    nonce: bytes = b""
+    """Begin of the nonce of the command that appended it first."""
+    sender_read_advanced: int = 0
+    settings_rev: int = 0
+    unhidden_for: bytes = b""
+    """User ids, separated by spaces."""
+    typing_ended: int = 0
+    state: bytes = b""
+    """Of a room that is not warm: `cold` or `expired`."""
+    is_member: int = 0
+    ids: bytes = b""
+    """`known` or `unknown`: what the filter of message ids says."""
+
+
+_WRITTEN = ("epoch", "offset", "seq", "ts", "entries", "affected", "status")
+_REPLY_FIELDS: dict[str, tuple[str, ...]] = {
+    "ok": (*_WRITTEN, "sender_read_advanced", "settings_rev", "unhidden_for", "typing_ended"),
+    "duplicate": (*_WRITTEN, "nonce"),
+    "nothing": ("epoch", "offset", "seq"),
+    "behind": ("epoch",),
+    "cold": ("state",),
+    "ask": ("epoch", "ids", "seq"),
+    "exists": ("is_member",),
+}
+"""Names of what follows the outcome and Redis' time, in the order in which append.lua answers."""
+_INTEGERS = frozenset({"epoch", "offset", "seq", "settings_rev"})
+
+
+def parse_reply(reply: Sequence[Any]) -> AppendReply:
+    """The reply of append.lua by name."""
+    outcome = reply[0].decode()
+    named = dict(zip(_REPLY_FIELDS.get(outcome, ()), reply[2:], strict=False))
+    for name in _INTEGERS & named.keys():
+        named[name] = int(named[name])  # a duplicate's are texts, out of the idempotency key
+    return AppendReply(outcome, int(reply[1]), **named)
+
 
 class AppendScript:
-    """On a link of its own, so that nothing else holds an append up."""
+    """Calls append.lua on a link of its own, so that nothing else delays an append.
 
-    def __init__(self, pipe: RedisPipeline, redis: Redis) -> None:
+    Calls run in Redis in the order in which they were made.
+    """
+
+    def __init__(self, settings: Settings, origin: str, pipe: RedisPipeline, redis: Redis) -> None:
+        self._settings = settings
+        self._origin = origin
         self._pipe = pipe
         self._redis = redis
         self._tasks = Tasks()
-        self._ahead_ms = 0
+        self._redis_ahead_ms = 0
 
     async def close(self) -> None:
-        """Stop; whoever still waits hears that nobody knows."""
+        """Close the link. Appends without an answer end as of unknown outcome."""
         await self._pipe.close()
         await self._tasks.close()
 
-    def redis_ms(self, seconds_from_now: float) -> int:
-        """A moment in Redis' own clock, in ms; host clocks may be off by minutes."""
-        return int((time.time() + seconds_from_now) * 1000) + self._ahead_ms
+    def append(
+        self,
+        request: AppendRequest,
+        *,
+        nonce: str,
+        max_wait: float,
+        archive_checked: bool = False,
+        max_epoch: int = 0,
+    ) -> asyncio.Future[AppendReply]:
+        """One call of the script, and its reply.
 
-    def call(self, call: Call) -> asyncio.Future[list[Any]]:
-        """The answer of append.lua. Raises RedisError when nobody knows whether it ran."""
-        answer: asyncio.Future[list[Any]] = asyncio.get_running_loop().create_future()
-        self._send(call, answer)
+        Args:
+            max_wait: seconds after which the script must not append any more.
+            nonce, archive_checked, max_epoch: as in `append_call`.
+
+        Raises:
+            RedisError: nobody knows whether the script ran.
+        """
+        call = append_call(
+            request,
+            self._settings,
+            origin=self._origin,
+            nonce=nonce,
+            deadline_ms=self._redis_clock_ms(max_wait),
+            archive_checked=archive_checked,
+            max_epoch=max_epoch,
+        )
+        answer: asyncio.Future[AppendReply] = asyncio.get_running_loop().create_future()
+        self._send(call, partial(self._on_reply, call, request.room_id, nonce, answer))
         return answer
 
-    def _send(self, call: Call, answer: asyncio.Future[list[Any]]) -> None:
-        names, args = call
-        command = ("EVALSHA", APPEND.sha, len(names), *names, *args)
-        self._pipe.send(command, partial(self._heard, call, answer))
+    def _redis_clock_ms(self, seconds_from_now: float) -> int:
+        """A moment on Redis' clock, which may differ from the host's by minutes (R9)."""
+        return int((time.time() + seconds_from_now) * 1000) + self._redis_ahead_ms
 
-    def _heard(self, call: Call, answer: asyncio.Future[list[Any]], reply: Any) -> None:
-        if isinstance(reply, NoScriptError) and not answer.done():  # it did not run
-            self._pipe.send(("SCRIPT", "LOAD", APPEND.source), _loaded)
-            self._send(call, answer)
+    def _send(self, call: Call, on_reply: partial[None]) -> None:
+        names, args = call
+        self._pipe.send(("EVALSHA", APPEND.sha, len(names), *names, *args), on_reply)
+
+    def _on_reply(
+        self, call: Call, room_id: str, nonce: str, answer: asyncio.Future[AppendReply], reply: Any
+    ) -> None:
+        if isinstance(reply, NoScriptError) and not answer.done():  # the script did not run
+            self._pipe.send(("SCRIPT", "LOAD", APPEND.source), _on_loaded)
+            self._send(call, partial(self._on_reply, call, room_id, nonce, answer))
             return
         if isinstance(reply, list):
-            self._ahead_ms = int(reply[1]) - int(time.time() * 1000)
-            if answer.done() and reply[0] == b"cold":
-                self._tasks.keep(self._give_back(call))
+            reply = parse_reply(reply)
+            self._redis_ahead_ms = reply.redis_ms - int(time.time() * 1000)
+            if answer.done() and reply.outcome == "cold":
+                # The command was cancelled and its claim granted: release the claim, or the room
+                # stays unloaded, and everybody waits, until it ends.
+                self._tasks.keep(release_claim(self._redis, room_id, nonce))
         settle(answer, reply)
 
-    async def _give_back(self, call: Call) -> None:
-        """A claim whose command is gone by now: nobody would load, and everybody wait for it."""
-        request = orjson.loads(str(call[1][0]))
-        await give_back(self._redis, request["room_id"], request["nonce"])
 
-
-def _loaded(reply: Any) -> None:
+def _on_loaded(reply: Any) -> None:
     if isinstance(reply, Exception):
         log.warning("append.lua cannot be loaded", extra={"error": type(reply).__name__})

@@ -1,4 +1,4 @@
-"""What of a lost append still stands when a newer wish about the same was answered; pure."""
+"""What remains of a lost append after a later command about the same target; pure."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from dataclasses import replace
 from rts_server.roomlog.request import AppendRequest, EventTemplate, Op
 
 Target = tuple[str, str]
-"""(`member` | `settings` | `room`, user or empty): what of a room an append is about."""
+"""(`member` | `settings` | `room`, user id or empty): the part of a room that an append decides."""
 
 ROOM: Target = ("room", "")
-_TABLE: dict[str, tuple[str, ...]] = {
+_POSITION_ATTRIBUTES: dict[str, tuple[str, ...]] = {
     "member": ("pos", "role_pos"),
     "settings": ("settings_pos",),
     "room": ("pos",),
@@ -19,11 +19,14 @@ _TABLE: dict[str, tuple[str, ...]] = {
 
 
 def targets(request: AppendRequest) -> frozenset[Target]:
-    """Nothing for messages: they have ids and versions of their own. A creation meets its room."""
-    if request.absent or (request.events and request.events[0].queue == "m"):
+    """The targets of a request. None for messages, which have ids and versions of their own.
+
+    None for a creation either: it meets the room that exists.
+    """
+    if request.must_not_exist or (request.events and request.events[0].queue == "m"):
         return frozenset()
-    users = [one.user_id for one in request.joining]
-    users += [*request.going, *(user_id for user_id, _ in request.giving)]
+    users = [one.user_id for one in request.new_members]
+    users += [*request.removals, *(user_id for user_id, _ in request.role_changes)]
     found: set[Target] = {("member", user_id) for user_id in users}
     if request.settings:
         found.add(("settings", request.actor))
@@ -32,55 +35,64 @@ def targets(request: AppendRequest) -> frozenset[Target]:
     return frozenset(found)
 
 
-def without(request: AppendRequest, gone: Collection[Target]) -> AppendRequest | None:
-    """The request as far as it was not overtaken; None when nothing of it is left."""
+def without(request: AppendRequest, superseded: Collection[Target]) -> AppendRequest | None:
+    """The request without superseded targets; None if nothing of it remains."""
     about = targets(request)
-    if not about & set(gone):
+    if not about & set(superseded):
         return request
-    left = about - set(gone)
-    if not left or ROOM in gone or request.settings:
+    left = about - set(superseded)
+    if not left or ROOM in superseded or request.settings:
         return None
     return replace(
         request,
-        joining=tuple(one for one in request.joining if ("member", one.user_id) in left),
-        going=tuple(user_id for user_id in request.going if ("member", user_id) in left),
-        giving=tuple(one for one in request.giving if ("member", one[0]) in left),
+        new_members=tuple(one for one in request.new_members if ("member", one.user_id) in left),
+        removals=tuple(user_id for user_id in request.removals if ("member", user_id) in left),
+        role_changes=tuple(one for one in request.role_changes if ("member", one[0]) in left),
     )
 
 
-def is_line(event: EventTemplate) -> bool:
-    """A change of members as a message of the history."""
-    return event.takes_seq and event.data["message"]["type"] == "system"
+def is_member_line(event: EventTemplate) -> bool:
+    """Whether an event is the system message that shows a change of members in the history."""
+    return event.allocates_seq and event.data["message"]["type"] == "system"
 
 
-def as_said(request: AppendRequest, picked: Mapping[Op, tuple[str, ...]]) -> AppendRequest:
-    """Its lines as they were heard, whoever of those named comes or goes by now.
+def with_first_names(
+    request: AppendRequest, affected: Mapping[Op, tuple[str, ...]]
+) -> AppendRequest:
+    """The request with its member lines as they were first published, whoever comes or goes by now.
 
-    `picked`: the users whom the lines named then; a line about nobody was not heard.
+    `affected`: the users the lines named then. A line about nobody was not published.
     """
     events = []
     for event in request.events:
-        if not is_line(event) or event.op is None:
+        if not is_member_line(event) or event.op is None:
             events.append(event)
-        elif event.op in picked:
-            events.append(_naming(event, picked[event.op]))
+        elif event.op in affected:
+            events.append(_naming(event, affected[event.op]))
     return replace(request, events=tuple(events))
 
 
-def only_lines(request: AppendRequest) -> AppendRequest | None:
-    """What was said of members without the change, which needs no more; None where nothing was."""
-    lines = tuple(event for event in request.events if is_line(event))
+def only_member_lines(request: AppendRequest) -> AppendRequest | None:
+    """The member lines of a request without the change itself; None if it has none."""
+    lines = tuple(event for event in request.events if is_member_line(event))
     if not lines:
         return None
-    return replace(request, joining=(), going=(), giving=(), everybody=False, events=lines)
+    return replace(
+        request,
+        new_members=(),
+        removals=(),
+        role_changes=(),
+        remove_everybody=False,
+        events=lines,
+    )
 
 
-def only_members(request: AppendRequest) -> AppendRequest | None:
-    """Of a creation who comes, where the room is there already; None where nobody does."""
-    if not request.joining:
+def only_new_members(request: AppendRequest) -> AppendRequest | None:
+    """The new members of a creation, to be added to the room that exists; None if it has none."""
+    if not request.new_members:
         return None
     members = tuple(event for event in request.events if event.op is not None)
-    return replace(request, absent=False, events=members)
+    return replace(request, must_not_exist=False, events=members)
 
 
 def _naming(line: EventTemplate, user_ids: tuple[str, ...]) -> EventTemplate:
@@ -89,8 +101,8 @@ def _naming(line: EventTemplate, user_ids: tuple[str, ...]) -> EventTemplate:
     return replace(line, op=None, data={"message": message | {"metadata": metadata}})
 
 
-def places(target: Target) -> list[tuple[str, str]]:
-    """(sort key, attribute) of the table where a newer wish shows."""
+def item_attributes(target: Target) -> list[tuple[str, str]]:
+    """(sort key, attribute) of the rooms table: the position of the target's last change."""
     kind, user_id = target
     key = "ROOM" if target == ROOM else f"MEMBER#{user_id}"
-    return [(key, attribute) for attribute in _TABLE[kind]]
+    return [(key, attribute) for attribute in _POSITION_ATTRIBUTES[kind]]

@@ -1,4 +1,9 @@
-"""JSON texts with holes that only the append script can fill: position, seq, time, members."""
+"""JSON texts with placeholders that only append.lua can fill: position, seq, time, members.
+
+Python serialises an event once and cuts its text at the placeholders; the script joins the
+segments with the values. So the script needs no JSON encoder for what users wrote, and no text of
+a user can be mistaken for a placeholder.
+"""
 
 from __future__ import annotations
 
@@ -9,15 +14,15 @@ from typing import Any
 
 import orjson
 
-_NONCE = secrets.token_hex(8)  # nobody outside this process can write a hole into a text
-_HOLE = re.compile(rf'"@{_NONCE}:(\d)@"')
+_NONCE = secrets.token_hex(8)  # unknown outside this process: no user can write a placeholder
+_PLACEHOLDER = re.compile(rf'"@{_NONCE}:(\d)@"')
 
 Segments = list[str | int]
-"""Literal texts and the numbers of slots, in order."""
+"""Literal texts and numbers of slots, in order."""
 
 
 class Slot(IntEnum):
-    """What append.lua puts into a hole."""
+    """What append.lua puts in the place of a placeholder."""
 
     EPOCH = 1
     OFFSET = 2
@@ -28,22 +33,22 @@ class Slot(IntEnum):
     USER_IDS = 7
 
 
-def hole(slot: Slot) -> str:
-    """A value that stands for a slot inside an object given to `pieces`."""
+def placeholder(slot: Slot) -> str:
+    """A value that stands for a slot inside an object given to `segments`."""
     return f"@{_NONCE}:{int(slot)}@"
 
 
-_TS = hole(Slot.TS)
+_TS = placeholder(Slot.TS)
 
 
-def stamped(value: dict[str, Any], ts: str) -> dict[str, Any]:
-    """A flat object as it is in the log, its only open hole being the time."""
+def with_timestamp(value: dict[str, Any], ts: str) -> dict[str, Any]:
+    """A flat object as the log has it; the time must be its only placeholder."""
     return {name: ts if item == _TS else item for name, item in value.items()}
 
 
-def pieces(value: Any) -> Segments:
-    """The JSON of a value, cut at its holes. Times keep their quotes, all other slots lose them."""
-    parts = _HOLE.split(orjson.dumps(value).decode())
+def segments(value: Any) -> Segments:
+    """The JSON of a value, cut at its placeholders. Times keep their quotes, other slots do not."""
+    parts = _PLACEHOLDER.split(orjson.dumps(value).decode())
     cut: Segments = [parts[0]]
     for number, literal in zip(parts[1::2], parts[2::2], strict=True):
         if int(number) == Slot.TS:

@@ -7,8 +7,9 @@ from rts_server.config import Settings
 from rts_server.persistence.archive import Archive
 from rts_server.persistence.user_rooms import UserRooms
 from rts_server.roomlog import events
-from rts_server.roomlog.log import NotAMember
-from rts_server.roomlog.writer import LogWriter, PendingWrite
+from rts_server.roomlog.log import RoomLog
+from rts_server.roomlog.pending_write import PendingWrite
+from rts_server.roomlog.refusals import NotAMember
 
 
 class Memberships:
@@ -20,7 +21,7 @@ class Memberships:
     """
 
     def __init__(
-        self, settings: Settings, appends: LogWriter, user_rooms: UserRooms, archive: Archive
+        self, settings: Settings, appends: RoomLog, user_rooms: UserRooms, archive: Archive
     ) -> None:
         self._limits = settings.limits
         self._appends = appends
@@ -67,7 +68,7 @@ class Memberships:
             member = await self._archive.member(room_id, user_id)
             return member is None or member.state != "in"
 
-        return self._appends.agree("stored", stored)
+        return self._appends.resolve_when("stored", stored)
 
     async def check_room_limit(
         self, room_id: str, user_ids: list[str], actor_id: str | None = None

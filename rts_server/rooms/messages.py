@@ -11,9 +11,10 @@ from rts_server import errors
 from rts_server.domain.reactions import reacted
 from rts_server.persistence.message_status import StatusPublisher
 from rts_server.roomlog import events
+from rts_server.roomlog.log import RoomLog
+from rts_server.roomlog.pending_write import PendingWrite
 from rts_server.roomlog.request import AppendRequest
-from rts_server.roomlog.template import stamped
-from rts_server.roomlog.writer import LogWriter, PendingWrite
+from rts_server.roomlog.template import with_timestamp
 from rts_server.rooms.typing import TypingPublisher
 from rts_server.views.history import AS_OPERATOR, History, Message, MessageState
 
@@ -26,13 +27,13 @@ class Messages:
     def __init__(
         self,
         statuses: StatusPublisher,
-        appends: LogWriter,
+        appends: RoomLog,
         history: History,
         *,
         typing: TypingPublisher | None = None,
         system: bool = False,
     ) -> None:
-        """`system`: the actor need not be a member, as with `SystemLogWriter`.
+        """`system`: the actor need not be a member, as with `SystemRoomLog`.
 
         `typing`: where a message ends its sender's typing; None for senders who do not type.
         """
@@ -50,7 +51,7 @@ class Messages:
         """
         request = events.message_new(room_id, sender_id, command)
         if "reply_to" in command and not await self._found(room_id, sender_id, command["reply_to"]):
-            if done := await self._appends.known(request):  # a retry of a send
+            if done := await self._appends.find(request):  # a retry of a send
                 return done
             raise errors.InvalidParam(details={"reply_to": ["No message of this room."]})
         if self._typing is None:
@@ -58,7 +59,7 @@ class Messages:
         # Before the append: a start that still waits to be published must not follow the message.
         self._typing.sending(room_id, sender_id)
         done = await self._appends.append(request)
-        if done.appended is not None and done.appended.typed:
+        if done.result is not None and done.result.typing_ended:
             self._typing.tell(room_id)
         return done
 
@@ -78,7 +79,7 @@ class Messages:
         The `attachments` of the command are ids only, as the files no longer exist. Raises
         InvalidParam if no such message was sent.
         """
-        done = await self._appends.known(events.message_new(room_id, sender_id, command))
+        done = await self._appends.find(events.message_new(room_id, sender_id, command))
         if done is None:
             raise errors.InvalidParam(details={"attachments": ["The files no longer exist."]})
         return done
@@ -106,7 +107,7 @@ class Messages:
                 "failed message not reported: no such room", extra={"room_id": room_id, "seq": seq}
             )
             return
-        if await done.fate != "queued":
+        if await done.durability != "queued":
             raise errors.Unavailable()
 
     async def edit(
@@ -129,7 +130,7 @@ class Messages:
             if change.get("text") == "" and not message["attachments"]:
                 raise errors.InvalidParam(details={"text": ["Must not be empty."]})
             if all(message[name] == value for name, value in change.items()):
-                wishes = events.edit_wishes(message_id, change)
+                wishes = events.edit_intents(message_id, change)
                 return events.message_unchanged(message, current.epoch, actor_id, wishes)
             if not heard and expected not in (None, message["version"]):
                 raise errors.Conflict(
@@ -167,7 +168,7 @@ class Messages:
                 raise errors.Gone()
             reactions = reacted(message["reactions"], emoji, actor_id, on=on)
             if reactions is None:
-                wishes = events.reaction_wishes(message_id, actor_id, emoji)
+                wishes = events.reaction_intents(message_id, actor_id, emoji)
                 return events.message_unchanged(message, current.epoch, actor_id, wishes)
             return events.message_reacted(
                 message | {"reactions": reactions}, current.epoch, actor_id, emoji, on=on
@@ -193,9 +194,9 @@ class Messages:
 
         reader = partial(read, AS_OPERATOR if self._system else actor_id)
         current, request, done = await self._appends.change(reader, make, remake)
-        if request is None or done is None or done.appended is None:
+        if request is None or done is None or done.result is None:
             return current.message, self._unchanged(room_id, actor_id, message_id, current)
-        return stamped(request.after, done.appended.ts), done
+        return with_timestamp(request.after, done.result.ts), done
 
     def _unchanged(
         self, room_id: str, actor_id: str, message_id: str, current: MessageState
@@ -206,7 +207,7 @@ class Messages:
             reader = AS_OPERATOR if self._system else actor_id
             return not (await self._history.current(room_id, reader, message_id)).waiting
 
-        return self._appends.agree("queued", queued if current.waiting else None)
+        return self._appends.resolve_when("queued", queued if current.waiting else None)
 
     def publish_status(self, room_id: str, user_id: str, data: dict[str, Any]) -> None:
         """Publish `message.status` to the sender's devices on all instances."""

@@ -10,9 +10,10 @@ from typing import Any
 from rts_server import errors, keys
 from rts_server.persistence.archive import Archive
 from rts_server.roomlog import events
-from rts_server.roomlog.log import RoomExists
+from rts_server.roomlog.log import SystemRoomLog
+from rts_server.roomlog.pending_write import PendingWrite
+from rts_server.roomlog.refusals import RoomExists
 from rts_server.roomlog.request import MembershipChange, NewMember, Op
-from rts_server.roomlog.writer import PendingWrite, SystemLogWriter
 from rts_server.rooms.memberships import Memberships
 from rts_server.views.member_list import Member, MemberList
 
@@ -26,9 +27,9 @@ class ProvisioningResult:
 
     done: tuple[PendingWrite, ...]
 
-    def picked(self, op: Op) -> list[str]:
+    def affected(self, op: Op) -> list[str]:
         """The users to whom something was done."""
-        return [user_id for done in self.done for user_id in done.picked(op)]
+        return [user_id for done in self.done for user_id in done.affected(op)]
 
 
 class Provisioning:
@@ -36,7 +37,7 @@ class Provisioning:
 
     def __init__(
         self,
-        appends: SystemLogWriter,
+        appends: SystemRoomLog,
         archive: Archive,
         memberships: Memberships,
         members: MemberList,
@@ -64,7 +65,7 @@ class Provisioning:
         try:
             return room_id, True, await self._appends.append(request)
         except RoomExists:
-            return room_id, False, self._appends.nothing(replace(request, joining=()))
+            return room_id, False, self._appends.no_op(replace(request, new_members=()))
 
     async def declare_members(
         self, room_id: str, actor_id: str, declared: list[dict[str, Any]]
@@ -78,7 +79,7 @@ class Provisioning:
             kept = await self._archive.members(room_id)
             return {one.user_id: one.role for one in kept if one.state == "in"} == roles
 
-        return ProvisioningResult((*changed.done, self._appends.agree("stored", stored)))
+        return ProvisioningResult((*changed.done, self._appends.resolve_when("stored", stored)))
 
     async def remove_most_members(self, room_id: str, actor_id: str) -> ProvisioningResult:
         """Let most of a large group go, so that no event names more than 100 who go with it."""
@@ -86,14 +87,16 @@ class Provisioning:
         if len(going) <= SLICE:
             return ProvisioningResult(())
         return await self.change_members(
-            room_id, actor_id, MembershipChange(going=tuple(going[:-SLICE]))
+            room_id, actor_id, MembershipChange(removals=tuple(going[:-SLICE]))
         )
 
     async def change_members(
         self, room_id: str, actor_id: str, wanted: MembershipChange
     ) -> ProvisioningResult:
         """Members come, go and change: all or none up to 100 of them, beyond it in parts."""
-        await self._memberships.check_room_limit(room_id, [one.user_id for one in wanted.joining])
+        await self._memberships.check_room_limit(
+            room_id, [one.user_id for one in wanted.new_members]
+        )
         if not len(wanted):
             return ProvisioningResult(())
         parts = [wanted] if len(wanted) <= SLICE else [*wanted.slices(SLICE)]
@@ -122,9 +125,9 @@ def difference(present: list[Member], declared: list[dict[str, Any]]) -> Members
     wanted = joins(declared)
     named = {one.user_id for one in wanted}
     return MembershipChange(
-        joining=tuple(one for one in wanted if one.user_id not in roles),
-        going=tuple(user_id for user_id in roles if user_id not in named),
-        giving=tuple(
+        new_members=tuple(one for one in wanted if one.user_id not in roles),
+        removals=tuple(user_id for user_id in roles if user_id not in named),
+        role_changes=tuple(
             (one.user_id, one.role)
             for one in wanted
             if one.user_id in roles and roles[one.user_id] != one.role

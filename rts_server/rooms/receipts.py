@@ -57,7 +57,7 @@ class ReceiptWriter:
         Raises Unavailable when one cannot be.
         """
         answers = await self._moved(user_id, cursors)
-        away = [r for r, answer in answers.items() if answer[0] in (b"cold", b"quiet")]
+        away = [r for r, answer in answers.items() if answer[0] in (b"cold", b"expired")]
         if away:
             await asyncio.gather(*map(self._log.warm, away))
             answers |= await self._moved(user_id, {room_id: cursors[room_id] for room_id in away})
@@ -79,7 +79,7 @@ class ReceiptWriter:
     def _call(self, room_id: str, user_id: str, read: int, delivered: int) -> Call:
         names = keys.room(room_id)
         settings = self._settings
-        return [*names[:9], names.receipts, keys.dirty(keys.partition(room_id))], [
+        return [*names.script_keys, names.receipts, keys.dirty(keys.partition(room_id))], [
             user_id,
             read,
             delivered,

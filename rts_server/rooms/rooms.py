@@ -13,10 +13,11 @@ from rts_server.domain.roles import MEMBER, OWNER
 from rts_server.persistence.archive import Archive
 from rts_server.roomlog import events
 from rts_server.roomlog.drains import RoomDrains
-from rts_server.roomlog.log import RoomExists
+from rts_server.roomlog.log import RoomLog
+from rts_server.roomlog.pending_write import PendingWrite
+from rts_server.roomlog.refusals import RoomExists
 from rts_server.roomlog.rehydrate import last_position
 from rts_server.roomlog.request import AppendRequest, NewMember
-from rts_server.roomlog.writer import LogWriter, PendingWrite
 from rts_server.rooms.memberships import Memberships
 from rts_server.views.snapshots import SnapshotReader
 
@@ -37,7 +38,7 @@ class Rooms:
 
     def __init__(
         self,
-        appends: LogWriter,
+        appends: RoomLog,
         memberships: Memberships,
         reads: tuple[SnapshotReader, Archive, RoomDrains],
     ) -> None:
@@ -65,8 +66,8 @@ class Rooms:
         except RoomExists as met:
             if not met.is_member:
                 raise errors.NotFound() from None
-            mine = replace(request, joining=request.joining[:1])
-            return room_id, False, self._appends.nothing(mine)
+            mine = replace(request, new_members=request.new_members[:1])
+            return room_id, False, self._appends.no_op(mine)
 
     async def public(self, room_id: str) -> dict[str, Any]:
         """The room without the fields of a member. Raises NotFound, Gone if it was deleted."""
@@ -123,7 +124,7 @@ class Rooms:
             kept = await self._archive.room(room_id)
             return bool(kept and kept.room and kept.room["version"] >= state.room["version"])
 
-        return done or self._appends.agree("stored", stored)
+        return done or self._appends.resolve_when("stored", stored)
 
     async def delete(self, room_id: str, actor_id: str) -> PendingWrite:
         """Remove all members and leave a tombstone of the room. Raises NotFound."""
@@ -145,7 +146,7 @@ class Rooms:
             return deleted(await read(), heard=True)
 
         _, _, done = await self._appends.change(read, deleted, remake)
-        return done or self._appends.agree("stored", stored)
+        return done or self._appends.resolve_when("stored", stored)
 
     async def change_settings(
         self, room_id: str, user_id: str, settings: dict[str, bool]

@@ -99,4 +99,4 @@ class TypingPublisher:
         names = keys.room(room_id)
         channel = keys.room_channel(room_id)
         args: list[str | int] = [user_id, int(on), channel, self._lasts, self._every, self._most]
-        return [*names[:9], names.typing, names.typing_told], args
+        return [*names.script_keys, names.typing, names.typing_told], args

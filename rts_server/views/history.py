@@ -172,7 +172,7 @@ class History:
     async def _hot_message(self, room_id: str, user_id: str, message_id: str) -> Any:
         names = keys.room(room_id)
         return await _MESSAGE.run(
-            self._redis, [*names[:9], names.idem(message_id)], [user_id, message_id]
+            self._redis, [*names.script_keys, names.idem(message_id)], [user_id, message_id]
         )
 
     async def _stored(self, room_id: str, message_id: str) -> Message:
@@ -209,7 +209,7 @@ class History:
         high = "+inf" if wanted.high is None else wanted.high
         answer = await _PAGE.run(
             self._redis,
-            keys.room(room_id)[:9],
+            keys.room(room_id).script_keys,
             [user_id, wanted.low, high, wanted.limit + 1, wanted.direction],
         )
         if answer[0] == b"not_found":
@@ -248,7 +248,7 @@ class History:
         if not unique:
             return []
         ids = [message["message_id"] for message in unique]
-        answer = await _CHANGED.run(self._redis, keys.room(room_id)[:9], ids)
+        answer = await _CHANGED.run(self._redis, keys.room(room_id).script_keys, ids)
         if answer[0] != b"warm":
             return unique
         changed = [orjson.loads(text) if text else None for text in answer[1:]]

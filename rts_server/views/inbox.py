@@ -216,7 +216,7 @@ class InboxReader:
         """
         asked = [(room_id, [user_id])]
         snapshots = await self._snapshots.read_many(asked)
-        if snapshots[0] is None and not await self._drains.is_quiet(room_id):
+        if snapshots[0] is None and not await self._drains.is_expired(room_id):
             await warm(room_id)
             snapshots = await self._snapshots.read_many(asked)
         return await self.from_snapshots(user_id, [room_id], snapshots, partly=False)

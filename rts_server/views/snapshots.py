@@ -133,7 +133,7 @@ class SnapshotReader:
         self, asked: Sequence[tuple[str, Sequence[str]]]
     ) -> list[RoomSnapshot | None]:
         """Read several (room_id, user_ids) in one round trip; results are in the same order."""
-        calls = [(keys.room(room_id)[:9], list(users)) for room_id, users in asked]
+        calls = [(keys.room(room_id).script_keys, list(users)) for room_id, users in asked]
         async with self._concurrent_reads:
             answers = await _JOIN.many(self._redis, calls)
         return [_snapshot(a, users) for a, (_, users) in zip(answers, asked, strict=True)]
@@ -155,7 +155,7 @@ class SnapshotReader:
             if budget <= 0:
                 break
             calls: list[Call] = [
-                (keys.room(r)[:9], [epoch, offset, most, budget, user_id])
+                (keys.room(r).script_keys, [epoch, offset, most, budget, user_id])
                 for r, (epoch, offset), most in asked[i : i + EVENT_ROOMS_PER_READ]
             ]
             for answer in await _EVENTS.many(self._redis, calls):

@@ -77,4 +77,4 @@ def _call(user_id: str, room_id: str, inbox: Inbox) -> Call:
     others = Inbox([row for row in inbox.rows if row.room_id != room_id]).unread
     channel = keys.room_channel(room_id)
     args: list[str | int] = [user_id, room_id, channel, others["total"], others["rooms"]]
-    return keys.room(room_id)[:9], args
+    return keys.room(room_id).script_keys, args

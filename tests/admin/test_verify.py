@@ -85,8 +85,8 @@ async def test_what_the_archive_lost_is_mended(deployed: Deployed) -> None:
         assert set(mended.repaired) == {gone, other, old, deleted}
         assert (await verifier.verify(room_id, repair=False)).findings == Findings()
         again = await deployed.send(room_id, "alice", "m0", "text 0")
-        assert again.appended is not None
-        assert again.appended.duplicate
+        assert again.result is not None
+        assert again.result.duplicate
     items = items_of(table, room_id)
     for message_id, before in kept.items():
         assert json.loads(str(items[message_id]["body"])) == json.loads(str(before["body"]))

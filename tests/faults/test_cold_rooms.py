@@ -16,6 +16,7 @@ from rts_server.roomlog import events as made
 from rts_server.roomlog.script import APPEND
 from rts_server.services import Services
 from rts_server.tools.dev import deploy
+from tests.helpers.bench import append
 from tests.helpers.commands import heard, ok
 from tests.helpers.js_client import JsClient
 from tests.helpers.sender import Sender
@@ -197,7 +198,7 @@ async def unheard(parts: Services, room_id: str, sender: str) -> None:
     assert old in APPEND.source
     script = parts.redis.register_script(APPEND.source.replace(old, "tostring("))
     request = made.message_new(room_id, sender, {"client_msg_id": "u", "text": "unheard"})
-    names, args = request.call(parts.settings, "test", "nonce", 2**52, True)
+    names, args = append(request, parts.settings, origin="test")
     answer = await script(keys=names, args=args)
     assert answer[0] == b"ok", answer
 

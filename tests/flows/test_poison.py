@@ -31,7 +31,7 @@ async def test_poison_fails_alone(world: World) -> None:
         async with Services(world.stack.settings) as parts:
             command = {"client_msg_id": "poison", "text": "poison"}
             poison = events.message_new(room_id, alice, command, version=99)
-            appended = await parts.log.append(poison)
+            appended = await parts.appender.append(poison)
         assert isinstance(appended, AppendResult)
         began = time.monotonic()
         for n in range(5):

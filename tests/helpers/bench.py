@@ -17,11 +17,12 @@ import rts_server
 from rts_server import keys
 from rts_server.auth import Identity
 from rts_server.config import Settings
+from rts_server.persistence.scripts import Call
 from rts_server.persistence.stored_items import StoredMember, StoredRoom
 from rts_server.roomlog import events
 from rts_server.roomlog import rehydrate as cold
 from rts_server.roomlog.request import AppendRequest
-from rts_server.roomlog.script import APPEND, room_script
+from rts_server.roomlog.script import APPEND, append_call, room_script
 from rts_server.rooms import rooms
 from rts_server.views.snapshots import UNLIMITED_BYTES
 
@@ -47,7 +48,27 @@ TS = "2026-11-23T10:00:00.000Z"
 
 def names(room_id: str) -> tuple[str, ...]:
     """KEYS 1-9 of every script."""
-    return keys.room(room_id)[:9]
+    return keys.room(room_id).script_keys
+
+
+def append(
+    request: AppendRequest,
+    settings: Settings,
+    nonce: str = "nonce",
+    deadline: int = FAR,
+    *,
+    asked: bool = True,
+    origin: str = "origin",
+) -> Call:
+    """Keys and arguments of append.lua; `asked`: the archive does not know the id."""
+    return append_call(
+        request,
+        settings,
+        origin=origin,
+        nonce=nonce,
+        deadline_ms=deadline,
+        archive_checked=asked,
+    )
 
 
 def round_trips(monkeypatch: pytest.MonkeyPatch) -> list[None]:
@@ -73,7 +94,7 @@ def group(creator: str, *others: str, room: str = "g", **more: Any) -> AppendReq
 def message(room_id: str, sender: str, client_msg_id: str = "m", **more: Any) -> AppendRequest:
     """A message that asks no archive."""
     command = {"client_msg_id": client_msg_id, "text": "hi", **more}
-    return replace(events.message_new(room_id, sender, command), ask_archive=False)
+    return replace(events.message_new(room_id, sender, command), check_archive=False)
 
 
 def failed(room_id: str, message_id: str, seq: int) -> AppendRequest:
@@ -98,7 +119,7 @@ class Bench:
         nonce: str = "nonce",
     ) -> list[Any]:
         """The script's answer, the outcome as text."""
-        call = request.call(self.settings, "origin", nonce, deadline, asked)
+        call = append(request, self.settings, nonce, deadline, asked=asked)
         answer: list[Any] = await APPEND.run(self.redis, *call)
         return [answer[0].decode(), *answer[1:]]
 
@@ -119,7 +140,7 @@ class Bench:
         return [answer[0].decode(), *answer[1:]]
 
     async def state(self, room_id: str) -> str:
-        """warm, quiet or cold."""
+        """`warm`, `expired` or `cold`."""
         return str((await self.run("join", room_id))[0].decode())
 
     async def open(self, request: AppendRequest) -> str:

@@ -15,7 +15,7 @@ from lambdas.chat_room_to_db.handler import lambda_handler as room_handler
 from rts_server import keys
 from rts_server.auth import Identity
 from rts_server.config import Settings
-from rts_server.roomlog.writer import PendingWrite
+from rts_server.roomlog.pending_write import PendingWrite
 from rts_server.services import Services
 from tests.helpers import aws
 from tests.helpers.waiting import PATIENCE
@@ -42,7 +42,7 @@ class Deployed:
         command = {"type": "group", "client_room_id": key, "members": list(members)}
         room_id, _, done = await self.parts.rooms.create(Identity(creator, 0), command)
         await self.store()
-        assert await done.fate == "stored"
+        assert await done.durability == "stored"
         return room_id
 
     async def send(
@@ -71,7 +71,7 @@ class Deployed:
             await self.redis.xdel(stream, entry)
             if told:
                 notice = (fields[b"r"].decode(), fields[b"k"].decode(), entry.decode())
-                self.parts.fates.notice([notice])
+                self.parts.durability.mark_queued([notice])
         return len(waiting)
 
     @staticmethod
@@ -105,4 +105,4 @@ class Deployed:
 async def end(done: PendingWrite) -> str:
     """The fate, in reasonable time."""
     async with asyncio.timeout(PATIENCE):
-        return await done.fate
+        return await done.durability

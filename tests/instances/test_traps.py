@@ -18,6 +18,7 @@ from rts_server.roomlog import events as made
 from rts_server.roomlog.script import APPEND
 from rts_server.services import Services
 from rts_server.tools.dev import aws, deploy
+from tests.helpers.bench import append
 from tests.helpers.commands import ok
 from tests.helpers.js_client import JsClient
 from tests.helpers.pair import deployed
@@ -340,7 +341,7 @@ async def unqueued(parts: Services, room_id: str, sender: str, count: int) -> No
     for n in range(count):
         command = {"client_msg_id": f"m{n}", "text": f"m{n}"}
         request = made.message_new(room_id, sender, command)
-        names, args = request.call(parts.settings, "test", "nonce", 2**52, True)
+        names, args = append(request, parts.settings, origin="test")
         answer = await script(keys=names, args=args)
         assert answer[0] == b"ok", answer
 

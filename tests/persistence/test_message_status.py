@@ -21,7 +21,7 @@ from rts_server.relay.relay import Relay
 from rts_server.roomlog import events
 from rts_server.roomlog.script import APPEND
 from rts_server.services import connect
-from tests.helpers.bench import FAR, Bench
+from tests.helpers.bench import Bench, append
 from tests.helpers.post import Post
 from tests.helpers.proxy import Proxy
 from tests.helpers.waiting import PATIENCE
@@ -116,7 +116,7 @@ async def test_the_relay_tells_the_senders_of_an_origin_that_is_gone(
     room_id = await bench.group("alice", "bob")
     command = {"client_msg_id": "m", "text": "hi"}
     request = events.message_new(room_id, "alice", command)
-    call = request.call(bench.settings, "gone", "nonce", FAR, True)
+    call = append(request, bench.settings, origin="gone")
     assert (await appended(redis, call))[0] == b"ok"
     outbox = keys.room(room_id).outbox
     waiting: Any = await redis.xrange(outbox)

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import pytest
 from redis.asyncio import Redis
 
-from rts_server.realtime.canary import SONG, Canary
+from rts_server.realtime.canary import CANARY_PAYLOAD, Canary
 from rts_server.realtime.subscriber import Subscriber
 from rts_server.runtime import loops
 from rts_server.runtime.tasks import cancelled
@@ -28,11 +28,13 @@ class Link:
         self.changed = asyncio.Event()
         self.resumed = 0
         self.subscriber = Subscriber(url, self._heard, self._resumed)
-        self.canary = Canary(redis, self.subscriber, CHANNEL, (INTERVAL, DEAF_AFTER))
+        self.canary = Canary(
+            redis, self.subscriber, CHANNEL, interval=INTERVAL, deaf_after=DEAF_AFTER
+        )
 
     def _heard(self, channel: str, data: bytes) -> None:
-        assert (channel, data) == (CHANNEL, SONG)
-        self.canary.heard()
+        assert (channel, data) == (CHANNEL, CANARY_PAYLOAD)
+        self.canary.received()
         self.changed.set()
 
     def _resumed(self) -> None:

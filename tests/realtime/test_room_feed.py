@@ -38,10 +38,10 @@ class Stage:
         """Seat a new client as Hearing.join does; his start and what he missed."""
         client = Client(f"user-{len(self.clients)}")
         self.log.members.add(client.listener.user_id)
-        self.room.seats[client.listener] = Subscription(cursor=cursor)
+        self.room.subscriptions[client.listener] = Subscription(cursor=cursor)
         self.clients.append(client)
         (standing,) = await self.log.read_many([(ROOM, [client.listener.user_id])])
-        self.room.opened(standing.position if standing else None)
+        self.room.open_at(standing.position if standing else None)
         client.start = standing.position if standing else (0, 0)
         client.cursor = cursor
         missed: list[bytes] = []
@@ -54,22 +54,22 @@ class Stage:
                 client.cursor = client.start
         return client, missed
 
-    def settle(self, client: Client, missed: list[bytes]) -> None:
+    def go_live(self, client: Client, missed: list[bytes]) -> None:
         """What was missed is written, then the stream runs."""
         client.position = client.cursor or client.start
         client.loose = client.start == (0, 0)
         replay(client, missed)
-        self.room.settle(client.listener, client.start)
+        self.room.go_live(client.listener, client.start)
 
     async def listen(self, cursor: Position | None = None) -> Client:
         """A client whose stream runs."""
         client, missed = await self.join(cursor)
-        self.settle(client, missed)
+        self.go_live(client, missed)
         return client
 
     def hear(self, data: bytes) -> None:
         """The channel says something."""
-        self.room.hear(parse(data))
+        self.room.on_publish(parse(data))
 
     async def rest(self) -> None:
         """Until nothing runs any more; not getting there is a livelock."""
@@ -103,7 +103,7 @@ async def test_listeners_share_one_encoding() -> None:
         client, _missed = await stage.join()
         client.listener.write = taken.append
         client.position = (1, 0)
-        stage.room.settle(client.listener, (1, 0))
+        stage.room.go_live(client.listener, (1, 0))
     stage.hear(stage.log.append())
     assert len(taken) == 3
     assert len({id(packet) for packet in taken}) == 1
@@ -128,8 +128,8 @@ async def test_a_lost_tail_is_noticed_by_the_head() -> None:
     stage = Stage()
     client = await stage.listen()
     stage.log.append()
-    stage.room.behind()
-    stage.room.behind()
+    stage.room.mark_lagging()
+    stage.room.mark_lagging()
     await stage.rest()
     assert client.offsets == [1]
 
@@ -138,11 +138,11 @@ async def test_a_long_gap_is_filled_in_pieces() -> None:
     """More events than one answer holds are asked for one answer after the other."""
     stage = Stage()
     client = await stage.listen()
-    for _ in range(2 * adapter_room.FILL + 5):
+    for _ in range(2 * adapter_room.REPAIR_EVENTS + 5):
         stage.log.append()
-    stage.room.behind()
+    stage.room.mark_lagging()
     await stage.rest()
-    assert client.offsets == list(range(1, 2 * adapter_room.FILL + 6))
+    assert client.offsets == list(range(1, 2 * adapter_room.REPAIR_EVENTS + 6))
 
 
 async def test_a_gap_beyond_the_hot_log_is_a_reset() -> None:
@@ -190,7 +190,7 @@ async def test_events_that_redis_lost_are_a_reset() -> None:
     client = await stage.listen((1, 5))
     stage.hear(stage.log.append())
     stage.log.wipe(1)
-    stage.room.behind()
+    stage.room.mark_lagging()
     await stage.rest()
     stage.hear(stage.log.open())
     await stage.rest()
@@ -232,7 +232,7 @@ async def test_ephemerals_wait_for_the_head_they_were_told_at() -> None:
     written: dict[str, list[str]] = {"gone": [], "stays": []}
     gone.listener.write = lambda packet: written["gone"].append(packet.data)
     stays.listener.write = lambda packet: written["stays"].append(packet.data)
-    stage.room.hear(PublishedEvent((1, 1), "room.state", text, durable=False))
+    stage.room.on_publish(PublishedEvent((1, 1), "room.state", text, durable=False))
     await stage.rest()
     assert [("room.state" in data) for data in written["gone"]] == [False]
     assert [("room.state" in data) for data in written["stays"]] == [False, True]
@@ -277,7 +277,7 @@ class Play:
 
     async def run(self, steps: list[tuple[str, Any]]) -> None:
         """All steps; then the channel is sound again and everybody must be at the head."""
-        self.stage.settle(*await self.stage.join())
+        self.stage.go_live(*await self.stage.join())
         for name, value in steps:
             await getattr(self, "_" + name)(value)
         await self.stage.rest()
@@ -286,7 +286,7 @@ class Play:
         for joining in list(self.joining):
             self._settled(await joining)
         self.stage.hear(self.stage.log.append())
-        self.stage.room.behind()
+        self.stage.room.mark_lagging()
         await self.stage.rest()
         log = self.stage.log
         assert self.stage.room.position == log.head
@@ -316,7 +316,7 @@ class Play:
 
     async def _behind(self, _: None) -> None:
         if not self.stage.log.cold and self.stage.log.head > (self.stage.room.position or (0, 0)):
-            self.stage.room.behind()
+            self.stage.room.mark_lagging()
 
     async def _trim(self, keep: int) -> None:
         self.stage.log.trim(keep)
@@ -343,7 +343,7 @@ class Play:
 
     def _settled(self, joined: tuple[Client, list[bytes]]) -> None:
         if joined[0].removed_at is None:
-            self.stage.settle(*joined)
+            self.stage.go_live(*joined)
 
     async def _remove(self, which: int) -> None:
         settled = [c for c in self.stage.clients if c.position and c.removed_at is None]

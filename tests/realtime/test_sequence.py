@@ -12,8 +12,8 @@ from rts_server.realtime.sequence import (
     Position,
     PublishedEvent,
     Verdict,
-    continues,
-    judge,
+    classify,
+    is_contiguous,
     parse,
     parse_stored,
 )
@@ -36,13 +36,13 @@ POSITIONS = st.tuples(st.integers(0, 5), st.integers(0, 5))
 )
 def test_what_a_position_means(stands: Position, heard: Position, verdict: Verdict) -> None:
     """Next is delivered, stale dropped, a gap filled, another epoch is a new start."""
-    assert judge(stands, heard) is verdict
+    assert classify(stands, heard) is verdict
 
 
 @given(POSITIONS, POSITIONS)
 def test_only_what_is_newer_moves_on(stands: Position, heard: Position) -> None:
     """Stale is everything at or below; only the very next offset of the epoch is next."""
-    verdict = judge(stands, heard)
+    verdict = classify(stands, heard)
     assert (verdict is Verdict.STALE) == (heard <= stands)
     assert (verdict is Verdict.NEXT) == (heard == (stands[0], stands[1] + 1))
 
@@ -54,12 +54,12 @@ def opening(position: Position, prev: list[int], kind: str = "room.epoch") -> Pu
 
 def test_an_epoch_follows_only_on_its_prev() -> None:
     """Who stands exactly at prev goes on; for anybody else something may be lost."""
-    assert continues((1, 5), opening((2, 1), [1, 5]))
-    assert not continues((1, 6), opening((2, 1), [1, 5]))
-    assert not continues((1, 4), opening((2, 1), [1, 5]))
-    assert not continues(None, opening((2, 1), [1, 5]))
-    assert not continues((1, 5), opening((2, 2), [1, 5]))
-    assert not continues((1, 5), opening((2, 1), [1, 5], kind="room.created"))
+    assert is_contiguous((1, 5), opening((2, 1), [1, 5]))
+    assert not is_contiguous((1, 6), opening((2, 1), [1, 5]))
+    assert not is_contiguous((1, 4), opening((2, 1), [1, 5]))
+    assert not is_contiguous(None, opening((2, 1), [1, 5]))
+    assert not is_contiguous((1, 5), opening((2, 2), [1, 5]))
+    assert not is_contiguous((1, 5), opening((2, 1), [1, 5], kind="room.created"))
 
 
 @given(st.integers(0, 10**10), st.integers(0, 10**10), st.text("ab ~\n", max_size=8))

@@ -68,7 +68,7 @@ async def test_what_is_published_after_subscribe_is_heard_in_order(ear: Ear, red
 
 async def test_many_channels_at_once(ear: Ear, redis: Redis) -> None:
     """More than one command's worth; asked by many at the same time, each is answered."""
-    channels = [f"c{n}" for n in range(2 * module.BATCH + 10)]
+    channels = [f"c{n}" for n in range(2 * module.CHANNELS_PER_COMMAND + 10)]
     async with asyncio.timeout(PATIENCE):
         await asyncio.gather(*(ear.subscriber.subscribe(channels) for _ in range(5)))
     assert len(await redis.pubsub_channels("c*")) == len(channels)

@@ -22,7 +22,7 @@ from rts_server.roomlog.request import AppendRequest
 from rts_server.roomlog.script import APPEND
 from rts_server.runtime.lazy_event import LazyEvent
 from rts_server.views.snapshots import SnapshotReader
-from tests.helpers.bench import FAR, Bench, message
+from tests.helpers.bench import Bench, append, message
 from tests.helpers.waiting import PATIENCE
 
 LINGER = 0.03
@@ -75,7 +75,7 @@ class Instance:
             self._changed.set()
 
         listener = Listener(user_id, write, write)
-        listener.greeted.set()
+        listener.ready.set()
         return listener, events
 
 
@@ -98,7 +98,7 @@ async def subscribed(redis: Redis, room_id: str) -> bool:
 
 async def unheard(bench: Bench, request: AppendRequest) -> None:
     """An append whose publish nobody follows."""
-    names, (text, *_) = request.call(bench.settings, "origin", "nonce", FAR, True)
+    names, (text, *_) = append(request, bench.settings)
     lost = orjson.loads(str(text)) | {"channel": "nowhere"}
     answer = await APPEND.run(bench.redis, names, [orjson.dumps(lost).decode()])
     assert answer[0] == b"ok"
@@ -119,16 +119,16 @@ async def test_between_joining_and_settling_nothing_is_written_and_nothing_lost(
     replay = (await instance.subscriptions.join(alice, [room_id], {}))[room_id]
     assert (replay.start, replay.recovered, replay.events) == ((1, 3), None, [])
     other, others = instance.socket("alice")
-    instance.subscriptions.settle(other, room_id, (1, 3))
+    instance.subscriptions.go_live(other, room_id, (1, 3))
     joined = (await instance.subscriptions.join(other, [room_id], {}))[room_id]
     assert joined.start is not None
-    instance.subscriptions.settle(other, room_id, joined.start)
+    instance.subscriptions.go_live(other, room_id, joined.start)
     for n in range(5):
         await bench.append(message(room_id, "alice", f"m{n}"))
     await instance.until(lambda: len(others) == 5)
     assert events == []
     assert replay.start is not None
-    instance.subscriptions.settle(alice, room_id, replay.start)
+    instance.subscriptions.go_live(alice, room_id, replay.start)
     assert seqs(events) == seqs(others) == [2, 3, 4, 5, 6]
 
 
@@ -148,7 +148,7 @@ async def test_joining_under_load_gets_every_event_behind_the_start(
         listener, events = instance.socket("alice")
         replay = (await instance.subscriptions.join(listener, [room_id], {}))[room_id]
         assert replay.start is not None
-        instance.subscriptions.settle(listener, room_id, replay.start)
+        instance.subscriptions.go_live(listener, room_id, replay.start)
         joined.append((replay.start, events))
     await loading
     await instance.until(
@@ -252,18 +252,18 @@ async def test_the_channel_is_kept_a_while_after_the_last_socket(
     """A rejoin within the time finds it subscribed; without one it goes, and all of the user."""
     room_id = await bench.group("alice")
     alice, _ = instance.socket("alice")
-    await instance.subscriptions.enter(alice)
+    await instance.subscriptions.add_listener(alice)
     await instance.subscriptions.join(alice, [room_id], {})
-    instance.subscriptions.leave(alice)
+    instance.subscriptions.remove_listener(alice)
     assert await subscribed(bench.redis, room_id)
     again, events = instance.socket("alice")
     replay = (await instance.subscriptions.join(again, [room_id], {}))[room_id]
     assert replay.start is not None
-    instance.subscriptions.settle(again, room_id, replay.start)
+    instance.subscriptions.go_live(again, room_id, replay.start)
     await asyncio.sleep(2 * LINGER)  # the time itself is what is tested
     await bench.append(message(room_id, "alice"))
     await instance.until(lambda: seqs(events) == [1])
-    instance.subscriptions.leave(again)
+    instance.subscriptions.remove_listener(again)
     while await subscribed(bench.redis, room_id):
         continue
     assert await bench.redis.pubsub_channels(keys.user_channel("alice")) == []
@@ -278,7 +278,7 @@ async def test_a_publish_nobody_heard_is_noticed_by_the_heads(
     alice, events = instance.socket("alice")
     replay = (await instance.subscriptions.join(alice, [room_id], {}))[room_id]
     assert replay.start is not None
-    instance.subscriptions.settle(alice, room_id, replay.start)
+    instance.subscriptions.go_live(alice, room_id, replay.start)
     await unheard(bench, message(room_id, "alice"))
     await instance.until(lambda: seqs(events) == [1])
 
@@ -289,7 +289,7 @@ async def test_a_lost_publish_comes_before_the_next_event(instance: Instance, be
     alice, events = instance.socket("alice")
     replay = (await instance.subscriptions.join(alice, [room_id], {}))[room_id]
     assert replay.start is not None
-    instance.subscriptions.settle(alice, room_id, replay.start)
+    instance.subscriptions.go_live(alice, room_id, replay.start)
     for n in range(3):
         await unheard(bench, message(room_id, "alice", f"lost{n}"))
     await bench.append(message(room_id, "alice", "heard"))
@@ -303,7 +303,7 @@ async def test_a_user_hears_what_concerns_him_on_all_his_sockets(
     """Events of his own, and rooms that come and go; nobody else's."""
     (one, first), (two, second), (bob, third) = (instance.socket(u) for u in ("a", "a", "b"))
     for listener in (one, two, bob):
-        await instance.subscriptions.enter(listener)
+        await instance.subscriptions.add_listener(listener)
     told = {"kind": "event", "namespace": "/chat", "type": "message.status", "text": '{"x":1}'}
     await bench.redis.publish(keys.user_channel("a"), orjson.dumps(told))
     await instance.until(lambda: first == second == [{"x": 1}])
@@ -317,7 +317,7 @@ async def test_a_user_hears_what_concerns_him_on_all_his_sockets(
 async def test_the_instance_hears_its_own_notices(instance: Instance, redis: Redis) -> None:
     """The relay's word for this origin; its own canary is no notice."""
     alice, events = instance.socket("alice")
-    await instance.subscriptions.enter(alice)
+    await instance.subscriptions.add_listener(alice)
     channel = keys.instance_channel("me")
     while not await redis.pubsub_channels(channel):
         continue
@@ -339,7 +339,7 @@ async def test_the_removed_are_told_although_they_were_not_asked(
     bob, events = instance.socket("bob")
     replay = (await instance.subscriptions.join(bob, [room_id], {}))[room_id]
     assert replay.start is not None
-    instance.subscriptions.settle(bob, room_id, replay.start)
+    instance.subscriptions.go_live(bob, room_id, replay.start)
     await bench.append(made.member_removed(room_id, "alice", ["bob"]))
     await bench.append(message(room_id, "alice"))
     await instance.until(lambda: bool(instance.changes))
@@ -350,23 +350,23 @@ async def test_the_removed_are_told_although_they_were_not_asked(
 async def test_a_session_that_is_still_opening_holds_up_nobodys_check(
     instance: Instance, redis: Redis
 ) -> None:
-    """Users are compared by #ver; who is being greeted is compared once that is done."""
+    """Users are compared by #ver; who is being ready is compared once that is done."""
     late, _ = instance.socket("aaron")
-    late.greeted = LazyEvent()
+    late.ready = LazyEvent()
     alice, _ = instance.socket("alice")
     compared: list[str] = []
 
     async def changed(user_id: str) -> None:
         compared.append(user_id)
-        await late.greeted.wait() if user_id == "aaron" else None
+        await late.ready.wait() if user_id == "aaron" else None
         await instance._added(alice, "any")
 
     instance.compare = changed
     for listener in (late, alice):
-        await instance.subscriptions.enter(listener)
-        instance.subscriptions.seen(listener.user_id, "0 missing")
+        await instance.subscriptions.add_listener(listener)
+        instance.subscriptions.note_index_version(listener.user_id, "0 missing")
         await redis.hset(keys.user_rooms(listener.user_id), "#ver", "7")
     await instance.until(lambda: "alice" in compared)
     assert "aaron" not in compared
-    late.greeted.set()
+    late.ready.set()
     await instance.until(lambda: "aaron" in compared)

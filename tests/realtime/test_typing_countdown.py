@@ -12,7 +12,7 @@ async def test_a_name_ends_by_itself_and_no_later_than_it_should() -> None:
     """Nothing more is heard: each is gone when his own time is over, told as a whole list."""
     told: list[list[str]] = []
     typing = TypingCountdown(told.append, 0.01)
-    typing.heard({"carol": 200, "bob": 60})
+    typing.update({"carol": 200, "bob": 60})
     assert told == [["bob", "carol"]]
     await eventually(lambda: told[1:] == [["carol"], []])
 
@@ -23,8 +23,8 @@ async def test_what_changes_too_fast_is_told_as_it_is_in_the_end() -> None:
     typing = TypingCountdown(told.append, 0.2)
     loop, began = asyncio.get_running_loop(), asyncio.get_running_loop().time()
     for names in (["bob"], ["bob", "carol"], ["dave"]):
-        typing.heard(dict.fromkeys(names, 60_000))
-    typing.gone(["dave"])
+        typing.update(dict.fromkeys(names, 60_000))
+    typing.remove(["dave"])
     assert told == [["bob"]]
     await eventually(lambda: told == [["bob"], []])
     assert loop.time() - began >= 0.2

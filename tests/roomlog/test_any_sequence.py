@@ -75,7 +75,7 @@ async def play(url: str, ops: list[tuple[str, str, Any]], log_events: int) -> No
                 continue
             written = [e for e in request.events if not e.op or e.op in orjson.loads(answer[7])]
             at += len(written)
-            seq += sum(event.takes_seq for event in written)
+            seq += sum(event.allocates_seq for event in written)
             assert [int(n) for n in answer[2:5]] == [1, at, seq]
             await whole(bench, room_id, at, seq)
 

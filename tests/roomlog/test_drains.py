@@ -39,7 +39,7 @@ async def queued(deployed: Deployed) -> Queued:
     for stream, entry, fields in waiting:
         await deployed.redis.xdel(stream, entry)
         notice = (fields[b"r"].decode(), fields[b"k"].decode(), entry.decode())
-        deployed.parts.fates.notice([notice])
+        deployed.parts.durability.mark_queued([notice])
     return [fields for _, _, fields in waiting]
 
 
@@ -205,7 +205,7 @@ async def test_a_message_that_is_queued_can_be_changed(deployed: Deployed, chang
     async with deployed.relaying():
         message, done = await changing
         assert message["version"] == 2 or message["reactions"]
-        assert await done.fate == "queued"
+        assert await done.durability == "queued"
 
 
 async def test_what_is_taken_back_while_it_is_queued_is_gone(deployed: Deployed) -> None:
@@ -227,7 +227,7 @@ async def test_what_is_taken_back_while_it_is_queued_is_gone(deployed: Deployed)
     deployed.deliver(waiting)
     async with deployed.relaying():
         for _, one in await taking:
-            assert await one.fate == "queued"
+            assert await one.durability == "queued"
     stored = await deployed.parts.archive.message(room_id, message_id)
     assert stored is not None
     assert (stored.message["text"], stored.message["reactions"]) == ("one", {})
@@ -239,8 +239,8 @@ async def test_what_was_done_to_another_member_moves_a_cold_room_on(deployed: De
     done = await deployed.parts.memberships.set_role(room_id, "alice", "carol", "admin")
     await deployed.store()
     await deployed.redis.flushall()
-    assert done.appended is not None
-    head = (done.appended.epoch, done.appended.offset)
+    assert done.result is not None
+    head = (done.result.epoch, done.result.offset)
     async with deployed.relaying():
         told = await deployed.parts.sync.events_since("bob", {room_id: (1, 2)})
         assert (told[room_id]["recovered"], told[room_id]["offset"]) == (False, head[1])
@@ -285,14 +285,14 @@ async def test_a_lost_room_stands_above_all_that_was_heard_of_it(deployed: Deplo
     room_id = await deployed.group("alice", "bob")
     async with Deployed(deployed.settings, deployed.redis) as other:
         done = await other.send(room_id, "alice", "m1")
-    assert done.appended is not None
+    assert done.result is not None
     await deployed.redis.flushall()
     async with deployed.relaying():
         (row,) = (
             await deployed.parts.inboxes.read_room("bob", room_id, deployed.parts.rooms.warm)
         ).rows
     assert (row.room["epoch"], row.room["offset"]) == (2, 1)
-    assert (row.room["epoch"], row.room["offset"]) > (done.appended.epoch, done.appended.offset)
+    assert (row.room["epoch"], row.room["offset"]) > (done.result.epoch, done.result.offset)
 
 
 async def test_a_room_loaded_while_it_is_drained_is_read_from_redis(deployed: Deployed) -> None:
@@ -307,8 +307,8 @@ async def test_a_room_loaded_while_it_is_drained_is_read_from_redis(deployed: De
     await deployed.store()
     done = await sending
     (row,) = (await listing).rows
-    assert done.appended is not None
-    assert row.room["epoch"] == done.appended.epoch == 2
+    assert done.result is not None
+    assert row.room["epoch"] == done.result.epoch == 2
 
 
 async def test_what_is_queued_can_be_replied_to(deployed: Deployed) -> None:
@@ -324,4 +324,4 @@ async def test_what_is_queued_can_be_replied_to(deployed: Deployed) -> None:
     assert await barriers(deployed) == 1
     deployed.deliver(waiting)
     async with deployed.relaying():
-        assert await (await sending).fate == "queued"
+        assert await (await sending).durability == "queued"

@@ -12,19 +12,18 @@ import pytest
 from rts_server import errors, keys
 from rts_server.auth import Identity
 from rts_server.persistence.archive import Check
-from rts_server.roomlog import durability as fates
-from rts_server.roomlog import events
+from rts_server.roomlog import durability, events
 from rts_server.roomlog.durability import parse_notice, stored_checks
+from rts_server.roomlog.pending_write import PendingWrite
 from rts_server.roomlog.request import AppendResult, Op
-from rts_server.roomlog.writer import PendingWrite
 from tests.helpers.bench import Bench, group, message
 from tests.helpers.deployed import Deployed, end
 
 
 def notice(done: PendingWrite, room_id: str, request_id: str) -> list[tuple[str, str, str]]:
     """What the relay says of all entries of an append."""
-    assert done.appended is not None
-    told = [[room_id, request_id, entry] for entry in sorted(done.appended.entries)]
+    assert done.result is not None
+    told = [[room_id, request_id, entry] for entry in sorted(done.result.entries)]
     return parse_notice(orjson.dumps({"queued": told}))
 
 
@@ -33,35 +32,37 @@ async def test_a_notice_ends_the_waiting(deployed: Deployed) -> None:
     room_id = await deployed.group("alice")
     done = await deployed.send(room_id, "alice", "m")
     message_id = keys.message_id(room_id, "alice", "m")
-    deployed.parts.fates.notice([(room_id, message_id, "0-1"), (room_id, "other", "0-2")])
-    assert not done.fate.done()
-    deployed.parts.fates.notice(notice(done, room_id, message_id))
-    assert done.fate.result() == "queued"
+    deployed.parts.durability.mark_queued([(room_id, message_id, "0-1"), (room_id, "other", "0-2")])
+    assert not done.durability.done()
+    deployed.parts.durability.mark_queued(notice(done, room_id, message_id))
+    assert done.durability.result() == "queued"
 
 
 async def test_a_notice_may_come_before_the_answer(deployed: Deployed) -> None:
     """Remembered until its append is followed; told twice it does no harm."""
     room_id = await deployed.group("alice")
     request = message(room_id, "alice")
-    appended = await deployed.parts.log.append(request)
+    appended = await deployed.parts.appender.append(request)
     assert isinstance(appended, AppendResult)
     early = notice(PendingWrite(appended, asyncio.Future()), room_id, request.request_id)
-    deployed.parts.fates.notice(early)
-    deployed.parts.fates.notice(early)
-    assert deployed.parts.fates.follow(request, appended).done.result() == "queued"
+    deployed.parts.durability.mark_queued(early)
+    deployed.parts.durability.mark_queued(early)
+    assert deployed.parts.durability.track(request, appended).durability.result() == "queued"
 
 
 async def test_a_notice_of_another_room_says_nothing_of_ours(deployed: Deployed) -> None:
     """Entries of two partitions may have one id: both were appended in the same millisecond."""
     one, other = await deployed.group("alice"), await deployed.group("alice")
     request = message(one, "alice")
-    appended = await deployed.parts.log.append(request)
+    appended = await deployed.parts.appender.append(request)
     assert isinstance(appended, AppendResult)
     early = [(other, "some request", entry) for entry in appended.entries]
-    deployed.parts.fates.notice(early)
-    fate = deployed.parts.fates.follow(request, appended).done
+    deployed.parts.durability.mark_queued(early)
+    fate = deployed.parts.durability.track(request, appended).durability
     assert not fate.done()
-    deployed.parts.fates.notice([(one, request.request_id, entry) for _, _, entry in early])
+    deployed.parts.durability.mark_queued(
+        [(one, request.request_id, entry) for _, _, entry in early]
+    )
     assert fate.result() == "queued"
 
 
@@ -77,32 +78,35 @@ async def test_a_repeated_send_shares_the_fate(deployed: Deployed) -> None:
     """The second answer is the duplicate of the first, and both end together."""
     room_id = await deployed.group("alice")
     first, second = [await deployed.send(room_id, "alice", "m") for _ in range(2)]
-    assert first.appended is not None
-    assert second.appended is not None
-    assert (first.appended.duplicate, second.appended.duplicate) == (False, True)
-    assert first.appended.offset == second.appended.offset
+    assert first.result is not None
+    assert second.result is not None
+    assert (first.result.duplicate, second.result.duplicate) == (False, True)
+    assert first.result.offset == second.result.offset
     await deployed.store()
     assert {await end(first), await end(second)} == {"queued"}
-    assert [second.tells(), first.tells()] == [True, False]  # whoever was acked accepted, once
+    assert [second.claim_status_event(), first.claim_status_event()] == [
+        True,
+        False,
+    ]  # whoever was acked accepted, once
 
 
 async def test_a_message_that_can_never_be_stored_fails(deployed: Deployed) -> None:
     """message.failed ends the waiting, and a later repetition fails at once."""
     room_id = await deployed.group("alice")
     done = await deployed.send(room_id, "alice", "m")
-    assert done.appended is not None
+    assert done.result is not None
     await deployed.redis.delete(keys.room(room_id).outbox)
     failure = {
         "message_id": keys.message_id(room_id, "alice", "m"),
         "client_msg_id": "m",
-        "seq": done.appended.seq,
+        "seq": done.result.seq,
         "reason": "poison",
     }
-    assert await deployed.parts.log.append(events.message_failed(failure, room_id)) is not None
+    assert await deployed.parts.appender.append(events.message_failed(failure, room_id)) is not None
     assert await end(done) in ("failed", "queued")  # the record was in the queue in between
     again = await deployed.send(room_id, "alice", "m")
-    assert again.appended is not None
-    assert again.appended.status == "failed"
+    assert again.result is not None
+    assert again.result.status == "failed"
     assert await end(again) == "failed"
 
 
@@ -137,8 +141,8 @@ async def test_membership_counts_when_the_table_shows_it(deployed: Deployed) -> 
     waiting = await deployed.outbox()
     await deployed.redis.delete(keys.room(room_id).outbox)
     add = next(fields for _, _, fields in waiting if b"u" in fields)
-    deployed.parts.fates.notice(notice(done, room_id, add[b"k"].decode()))
-    assert not done.fate.done()
+    deployed.parts.durability.mark_queued(notice(done, room_id, add[b"k"].decode()))
+    assert not done.durability.done()
     assert await deployed.parts.archive.member(room_id, "bob") is None
     deployed.deliver(fields for _, _, fields in waiting)
     assert await end(done) == "stored"
@@ -173,7 +177,7 @@ async def test_an_epoch_that_was_read_last_repeats_nothing(
         raise AssertionError("repeated")
 
     monkeypatch.setattr(archive, "look", torn)
-    monkeypatch.setattr(deployed.parts.fates, "_repeat", never)
+    monkeypatch.setattr(deployed.parts.durability, "_replay_one", never)
     done = await deployed.parts.memberships.add(room_id, "alice", ["bob"], "member")
     await deployed.store()
     assert await end(done) == "stored"
@@ -184,7 +188,7 @@ async def test_too_much_waiting_is_refused_before_anything_is_appended(
 ) -> None:
     """Beyond pending_cap sends are unavailable, and the log does not move."""
     room_id = await deployed.group("alice")
-    fates_ = deployed.parts.fates
+    fates_ = deployed.parts.durability
     fates_.settings = replace(fates_.settings, pending_cap=2)
     for n in range(2):
         await deployed.send(room_id, "alice", f"m{n}")
@@ -250,7 +254,7 @@ def test_what_must_be_stored_of_each_command() -> None:
 
 def test_questions_come_less_and_less_often() -> None:
     """A quarter of a second first, never more than three."""
-    assert fates.ASK_AFTER[0] == 0.25
-    assert list(fates.ASK_AFTER) == sorted(fates.ASK_AFTER)
-    assert sum(fates.ASK_AFTER[:2]) == 1.0
-    assert fates.ASK_AFTER[-1] == 3.0
+    assert durability.POLL_DELAYS[0] == 0.25
+    assert list(durability.POLL_DELAYS) == sorted(durability.POLL_DELAYS)
+    assert sum(durability.POLL_DELAYS[:2]) == 1.0
+    assert durability.POLL_DELAYS[-1] == 3.0

@@ -127,7 +127,7 @@ async def expired(redis: Redis, room_id: str, *, head: bool = False) -> None:
         continue
 
 
-async def test_hot_keys_that_expired_in_time_make_the_room_quiet(bench: Bench) -> None:
+async def test_hot_keys_that_expired_in_time_make_the_room_expired(bench: Bench) -> None:
     """After log_ttl only the head is left; a load brings it back under the same epoch."""
     bench.settings = replace(bench.settings, hot_log_ttl=0.2, hot_log_floor=0.0)
     room_id = await full(bench)
@@ -136,10 +136,10 @@ async def test_hot_keys_that_expired_in_time_make_the_room_quiet(bench: Bench) -
     ]
     await expired(bench.redis, room_id)
     answer = await bench.append(message(room_id, "alice", "n"))
-    assert (answer[0], answer[2]) == ("cold", b"quiet")
+    assert (answer[0], answer[2]) == ("cold", b"expired")
     bench.settings = replace(bench.settings, hot_log_ttl=60.0)
     members = ["alice", "bob"]
-    assert await bench.install(room_id, members, mode="quiet", epoch=epoch, seq=seq) == "ok"
+    assert await bench.install(room_id, members, mode="expired", epoch=epoch, seq=seq) == "ok"
     assert await bench.state(room_id) == "warm"
     woken = await bench.append(message(room_id, "alice", "n"))
     assert woken[0] == "ok"
@@ -147,7 +147,9 @@ async def test_hot_keys_that_expired_in_time_make_the_room_quiet(bench: Bench) -
 
 
 @pytest.mark.parametrize("moved", ["members", "epoch", "too early"])
-async def test_a_quiet_room_whose_archive_disagrees_is_not_woken(bench: Bench, moved: str) -> None:
+async def test_an_expired_room_whose_archive_disagrees_is_not_woken(
+    bench: Bench, moved: str
+) -> None:
     """Other members, another epoch, or hot keys gone before their time: a new epoch is due."""
     ttl = 60.0 if moved == "too early" else 0.2
     bench.settings = replace(bench.settings, hot_log_ttl=ttl, hot_log_floor=0.0)
@@ -157,15 +159,15 @@ async def test_a_quiet_room_whose_archive_disagrees_is_not_woken(bench: Bench, m
     else:
         await expired(bench.redis, room_id)
     state = (await bench.append(message(room_id, "alice", "n")))[2]
-    assert state == (b"cold" if moved == "too early" else b"quiet")
+    assert state == (b"cold" if moved == "too early" else b"expired")
     members = ["alice"] if moved == "members" else ["alice", "bob"]
     epoch = 2 if moved == "epoch" else 1
-    assert await bench.install(room_id, members, mode="quiet", epoch=epoch) == "moved"
+    assert await bench.install(room_id, members, mode="expired", epoch=epoch) == "moved"
     assert await bench.state(room_id) == state.decode()
 
 
 async def test_the_head_outlives_its_hot_keys_and_then_the_room_is_cold(bench: Bench) -> None:
-    """Without a head nothing is known, quietly expired or not."""
+    """Without a head nothing is known, expired on time or not."""
     bench.settings = replace(
         bench.settings, hot_log_ttl=0.05, head_ttl=0.05, idempotency_ttl=0.05, hot_log_floor=0.0
     )

@@ -157,7 +157,7 @@ async def test_a_direct_room_takes_nobody(bench: Bench) -> None:
         "name": None,
         "metadata": {},
     }
-    pair = events.room_created(room, "alice", request.joining, request.request_id)
+    pair = events.room_created(room, "alice", request.new_members, request.request_id)
     room_id = await bench.open(pair)
     add = events.member_added(room_id, "alice", ["x"], "member")
     assert await bench.outcome(add) == "direct"

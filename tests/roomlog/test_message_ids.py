@@ -68,15 +68,15 @@ async def test_a_send_repeated_after_the_window_is_the_first_result(
     await forgotten(short, room_id, "alice", "m")
     head = await short.redis.hgetall(keys.room(room_id).head)
     again = await short.send(room_id, "alice", "m")
-    assert again.shown() == first.shown() | {"duplicate": True}
+    assert again.ack_position() == first.ack_position() | {"duplicate": True}
     assert await short.redis.hgetall(keys.room(room_id).head) == head
-    assert await again.fate == "queued"
+    assert await again.durability == "queued"
     assert not await short.outbox()
     with pytest.raises(errors.Conflict):
         await short.send(room_id, "alice", "m", "another body")
     with no_archive(short, monkeypatch):
         new = await short.send(room_id, "alice", "new")
-        assert new.shown()["seq"] == 2
+        assert new.ack_position()["seq"] == 2
         with pytest.raises(errors.Unavailable):
             await short.send(room_id, "alice", "m")
     await short.store()
@@ -93,7 +93,7 @@ async def test_what_is_queued_beyond_the_window_is_no_new_message(short: Deploye
     assert await short.redis.hgetall(keys.room(room_id).head) == head
     async with short.relaying():
         again = await short.send(room_id, "alice", "m")
-    assert again.shown() == first.shown() | {"duplicate": True}
+    assert again.ack_position() == first.ack_position() | {"duplicate": True}
 
 
 async def test_a_room_from_the_archive_learns_its_ids_and_asks_no_more(
@@ -109,11 +109,13 @@ async def test_a_room_from_the_archive_learns_its_ids_and_asks_no_more(
         await complete(short, room_id)
     await forgotten(short, room_id, "alice", "first of the new epoch")
     with no_archive(short, monkeypatch):
-        assert (await short.send(room_id, "alice", "new")).shown()["epoch"] == 2
+        assert (await short.send(room_id, "alice", "new")).ack_position()["epoch"] == 2
     for n, one in enumerate(sent):
-        again = (await short.send(room_id, "alice", f"m{n}")).shown()
-        assert again == one.shown() | {"duplicate": True}
-    assert (await short.send(room_id, "alice", "first of the new epoch")).shown()["duplicate"]
+        again = (await short.send(room_id, "alice", f"m{n}")).ack_position()
+        assert again == one.ack_position() | {"duplicate": True}
+    assert (await short.send(room_id, "alice", "first of the new epoch")).ack_position()[
+        "duplicate"
+    ]
     await short.store()
 
 
@@ -129,7 +131,7 @@ async def test_ids_that_were_lost_are_looked_for_in_the_archive(short: Deployed)
     await forgotten(short, room_id, "alice", "n")
     for _ in range(2):
         again = await short.send(room_id, "alice", "m")
-        assert again.shown() == first.shown() | {"duplicate": True}
+        assert again.ack_position() == first.ack_position() | {"duplicate": True}
 
 
 async def test_the_filter_never_forgets_and_seldom_errs(redis: Redis, tmp_path: Path) -> None:
@@ -146,7 +148,7 @@ async def test_the_filter_never_forgets_and_seldom_errs(redis: Redis, tmp_path: 
     )
     probe = Script(IDENTITY, FENCE, here / "ids.lua", source)
     ids = [keys.message_id(room_id, "alice", f"{n}") for n in range(6000)]
-    known, wrong = await probe.run(redis, keys.room(room_id)[:9], ids)
+    known, wrong = await probe.run(redis, keys.room(room_id).script_keys, ids)
     assert known == 3000
     assert wrong < 60
     assert await redis.strlen(f"{keys.room(room_id).prefix}ids") < 12_000
@@ -156,7 +158,7 @@ async def test_a_young_room_asks_nothing_and_costs_one_command(bench: Bench) -> 
     """Within the window the memory of ids is all there is; the filter is written behind it."""
     room_id = await bench.group("alice")
     before = (await bench.redis.info("commandstats")).get("cmdstat_bitfield", {"calls": 0})
-    request = replace(message(room_id, "alice"), ask_archive=True)
+    request = replace(message(room_id, "alice"), check_archive=True)
     assert await bench.outcome(request, asked=False) == "ok"
     after = (await bench.redis.info("commandstats"))["cmdstat_bitfield"]
     assert after["calls"] == before["calls"] + 1

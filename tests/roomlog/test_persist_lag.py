@@ -51,8 +51,8 @@ async def test_one_message_at_a_time_is_looked_for(deployed: Deployed) -> None:
     waiting = await deployed.outbox()
     for _, entry, fields in waiting:
         notice = (fields[b"r"].decode(), fields[b"k"].decode(), entry.decode())
-        deployed.parts.fates.notice([notice])
-    assert [await one.fate for one in done] == ["queued"] * 3
+        deployed.parts.durability.mark_queued([notice])
+    assert [await one.durability for one in done] == ["queued"] * 3
     await asyncio.sleep(3 * lag.LOOKS[0])
     assert counted() == before
     await deployed.store()

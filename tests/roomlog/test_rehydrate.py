@@ -48,12 +48,12 @@ async def test_a_group_without_members_is_a_room(deployed: Deployed) -> None:
     )
     assert created
     await deployed.store()
-    assert await done.fate == "stored"
+    assert await done.durability == "stored"
     await deployed.redis.flushall()
     async with deployed.relaying():
-        wanted = MembershipChange(joining=(NewMember("alice", "owner"),))
+        wanted = MembershipChange(new_members=(NewMember("alice", "owner"),))
         changed = await deployed.parts.provisioning.change_members(room_id, "ops", wanted)
-        assert [await one.fate for one in changed.done] == ["stored"]
+        assert [await one.durability for one in changed.done] == ["stored"]
     stored = await deployed.parts.archive.room(room_id)
     assert stored is not None
     assert (stored.epoch, stored.room and stored.room["name"]) == (2, "Case")
@@ -64,14 +64,14 @@ async def test_a_deleted_room_stays_deleted(deployed: Deployed) -> None:
     room_id = await deployed.group("alice", "bob")
     await deployed.send(room_id, "alice", "m0")
     done = await deployed.parts.operated.delete(room_id, "ops")
-    assert set(done.picked("go")) == {"alice", "bob"}
+    assert set(done.affected("go")) == {"alice", "bob"}
     (told,) = [f[b"d"] for _, _, f in await deployed.outbox() if b"expiry" in f[b"d"]]
     assert json.loads(told)["expiry"]["room_id"] == room_id
     await deployed.store()
-    assert await done.fate == "stored"
+    assert await done.durability == "stored"
     await deployed.redis.flushall()
     async with deployed.relaying():
-        wanted = MembershipChange(joining=(NewMember("alice", "owner"),))
+        wanted = MembershipChange(new_members=(NewMember("alice", "owner"),))
         with pytest.raises(errors.NotFound):
             await deployed.parts.provisioning.change_members(room_id, "ops", wanted)
     assert [one.state for one in await deployed.parts.archive.members(room_id)] == ["out", "out"]
@@ -93,8 +93,8 @@ async def test_what_redis_lost_comes_back_under_a_new_epoch(deployed: Deployed) 
     assert await deployed.parts.snapshots.read(room_id, ["alice"]) is None
     async with deployed.relaying():
         done = await deployed.send(room_id, "bob", "m3")
-    assert done.appended is not None
-    assert (done.appended.epoch, done.appended.offset, done.appended.seq) == (2, 2, 5)
+    assert done.result is not None
+    assert (done.result.epoch, done.result.offset, done.result.seq) == (2, 2, 5)
     after = await deployed.parts.snapshots.read(room_id, ["alice", "bob", "carol"])
     assert before is not None
     assert after is not None
@@ -126,8 +126,8 @@ async def test_nothing_is_read_before_the_barrier_is_stored(deployed: Deployed) 
     deployed.deliver(fields for _, _, fields in in_flight)  # then, in its turn, the barrier
     await deployed.store()
     done = await sending
-    assert done.appended is not None
-    assert (done.appended.epoch, done.appended.seq) == (2, 2)
+    assert done.result is not None
+    assert (done.result.epoch, done.result.seq) == (2, 2)
     assert [e["type"] for e in await Bench(deployed.redis).events(room_id)] == [
         "room.epoch", "message.new",
     ]  # fmt: skip
@@ -146,7 +146,7 @@ async def test_one_loader_works_and_the_others_wait(deployed: Deployed) -> None:
         await until_barrier(deployed)
         async with deployed.relaying():
             done = await asyncio.gather(*sends)
-    places = sorted((d.appended.epoch, d.appended.offset) for d in done if d.appended)
+    places = sorted((d.result.epoch, d.result.offset) for d in done if d.result)
     assert places == [(2, offset) for offset in range(2, 12)]
     stored = await deployed.parts.archive.room(room_id)
     assert stored is not None
@@ -168,11 +168,11 @@ async def test_a_new_room_needs_no_barrier(deployed: Deployed) -> None:
     room_id, created, done = await deployed.parts.rooms.create(Identity("alice", 0), command)
     assert created
     assert await barriers(deployed) == []
-    assert done.appended is not None
-    assert (done.appended.epoch, done.appended.offset) == (1, 2)
-    assert not done.fate.done()
+    assert done.result is not None
+    assert (done.result.epoch, done.result.offset) == (1, 2)
+    assert not done.durability.done()
     await deployed.store()
-    assert await done.fate == "stored"
+    assert await done.durability == "stored"
     again = await deployed.parts.rooms.create(Identity("alice", 0), command)
     assert again[:2] == (room_id, False)
 
@@ -203,7 +203,7 @@ async def test_an_archive_that_is_away_is_unavailable_and_the_claim_is_free(
             await deployed.send(room_id, "alice", "m")
         assert await deployed.redis.keys("*") == []
     async with deployed.relaying():
-        assert (await deployed.send(room_id, "alice", "m")).appended is not None
+        assert (await deployed.send(room_id, "alice", "m")).result is not None
 
 
 async def test_a_lost_claim_installs_nothing(deployed: Deployed) -> None:
@@ -247,10 +247,10 @@ async def test_a_claim_of_a_command_that_is_gone_is_given_back(deployed: Deploye
             await deployed.send(room_id, "alice", "late")
     async with deployed.relaying():
         done = await deployed.send(room_id, "alice", "next")
-        assert await done.fate == "queued"
+        assert await done.durability == "queued"
 
 
-async def test_a_quiet_room_wakes_as_it_was(redis: Redis, valkey_url: str, tables: None) -> None:
+async def test_an_expired_room_wakes_as_it_was(redis: Redis, valkey_url: str, tables: None) -> None:
     """Hot keys expired: members and cursors come back, no barrier, no epoch, no event."""
     settings = Settings(redis_url=valkey_url, hot_log_ttl=1.0, hot_log_floor=0.0)
     async with Deployed(settings, redis) as deployed:
@@ -264,9 +264,9 @@ async def test_a_quiet_room_wakes_as_it_was(redis: Redis, valkey_url: str, table
         await redis.hset(keys.room(room_id).head, "touched", 1)  # long ago
         deployed.settings = replace(settings, hot_log_ttl=60.0)
         done = await deployed.send(room_id, "bob", "m1")
-        assert done.appended is not None
+        assert done.result is not None
         assert before is not None
-        assert (done.appended.epoch, done.appended.offset) == (1, before.position[1] + 1)
+        assert (done.result.epoch, done.result.offset) == (1, before.position[1] + 1)
         after = await deployed.parts.snapshots.read(room_id, ["alice", "bob", "carol"])
         assert seqs(before) == {"alice": (1, 0), "bob": (0, 1), "carol": (1, 0)}
         assert seqs(after) == {"alice": (1, 1), "bob": (3, 0), "carol": (1, 1)}

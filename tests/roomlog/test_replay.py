@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from rts_server.auth import Identity
-from rts_server.persistence.scripts import Call
-from rts_server.roomlog.writer import PendingWrite
+from rts_server.roomlog.pending_write import PendingWrite
+from rts_server.roomlog.request import AppendRequest
+from rts_server.roomlog.script import AppendReply
 from rts_server.services import Services
 from tests.helpers.deployed import Deployed
 
@@ -20,7 +21,7 @@ PATIENCE = 30.0
 async def ends(*dones: PendingWrite) -> set[str]:
     """The fates, in reasonable time."""
     async with asyncio.timeout(PATIENCE):
-        return {await done.fate for done in dones}
+        return {await done.durability for done in dones}
 
 
 async def until_made_again(deployed: Deployed, count: int) -> None:
@@ -47,8 +48,8 @@ async def test_lost_messages_come_back_in_the_order_they_were_heard_in(deployed:
     """However long each was waited for: some are asked for seldom by now, some at once."""
     room_id = await deployed.group("alice", "bob")
     sent = [await deployed.send(room_id, "alice", f"m{n}", f"{n}") for n in range(8)]
-    for pending in deployed.parts.fates._pending.values():
-        pending.due += 0.2 * (8 - pending.appended.seq)
+    for pending in deployed.parts.durability._pending.values():
+        pending.next_poll += 0.2 * (8 - pending.result.seq)
     await deployed.redis.flushall()
     async with deployed.relaying():
         assert await ends(*sent) == {"queued"}
@@ -60,8 +61,8 @@ async def test_a_message_does_not_overtake_one_that_was_lost(deployed: Deployed)
     room_id = await deployed.group("alice", "bob")
     first = await deployed.send(room_id, "alice", "first", "first")
     second = await deployed.send(room_id, "alice", "second", "second")
-    for pending in deployed.parts.fates._pending.values():
-        pending.due += 3.0
+    for pending in deployed.parts.durability._pending.values():
+        pending.next_poll += 3.0
     await deployed.redis.flushall()
     async with deployed.relaying():
         third = await deployed.send(room_id, "alice", "third", "third")
@@ -96,8 +97,8 @@ async def test_a_changed_message_is_acked_as_history_shows_it(deployed: Deployed
         assert await ends(react, edit, newer) == {"queued"}
     stored = await deployed.parts.archive.message(room_id, sent.request_id)
     assert stored is not None
-    assert edit.changed()["message"] == stored.message
-    assert stored.message["edited_at"] == edit.changed()["message"]["edited_at"]
+    assert edit.ack_message()["message"] == stored.message
+    assert stored.message["edited_at"] == edit.ack_message()["message"]["edited_at"]
 
 
 @pytest.mark.parametrize("losses", [1, 2])
@@ -114,7 +115,7 @@ async def test_an_ack_has_the_place_that_history_shows(deployed: Deployed, losse
         assert await ends(sent, edit) == {"queued"}
     stored = await deployed.parts.archive.message(room_id, sent.request_id)
     assert stored is not None
-    newest = sent.newest
+    newest = sent.latest
     assert newest is not None
     assert (newest.epoch, newest.seq, newest.offset) == (stored.epoch, stored.seq, stored.offset)
     assert newest.epoch == 1 + losses
@@ -126,23 +127,23 @@ async def test_whose_answer_is_lost_meets_himself_and_a_repeated_send_its_first(
 ) -> None:
     """The link breaks behind the append: the command goes on, and only a second one is told so."""
     room_id = await deployed.group("alice")
-    appender = deployed.parts.appender
-    call = appender.call
+    script = deployed.parts.append_script
+    append = script.append
     broken: list[None] = []
 
-    async def breaking(asked: Call) -> list[Any]:
-        answer = await call(asked)
+    async def breaking(request: AppendRequest, **more: Any) -> AppendReply:
+        reply = await append(request, **more)
         if broken:
             broken.pop()
             raise ConnectionError
-        return answer
+        return reply
 
-    monkeypatch.setattr(appender, "call", breaking)
+    monkeypatch.setattr(script, "append", breaking)
     told = []
     for _ in range(2):
         broken.append(None)
         done = await deployed.send(room_id, "alice", "m")
-        told.append(done.shown())
+        told.append(done.ack_position())
     assert [one.get("duplicate") for one in told] == [None, True]
     assert told[0] | {"duplicate": True} == told[1]
     await deployed.store()
@@ -176,8 +177,8 @@ async def test_a_change_waits_for_a_message_that_another_instance_lost(deployed:
     async with Services(deployed.settings) as other:
         sent = await deployed.send(room_id, "alice", "m", "one")
         _, edit = await other.messages.edit(room_id, "alice", sent.request_id, {"text": "two"})
-        for pending in deployed.parts.fates._pending.values():
-            pending.due += 1.5
+        for pending in deployed.parts.durability._pending.values():
+            pending.next_poll += 1.5
         await deployed.redis.flushall()
         async with deployed.relaying():
             assert await ends(sent, edit) == {"queued"}
@@ -195,8 +196,8 @@ async def test_all_of_a_room_waits_for_the_instance_that_made_it(deployed: Deplo
         ]
         added = await other.memberships.add(room_id, "alice", ["eve"], "member")
         named = await other.rooms.update(room_id, "alice", {"name": "Z"})
-        for pending in deployed.parts.fates._pending.values():
-            pending.due += 1.5
+        for pending in deployed.parts.durability._pending.values():
+            pending.next_poll += 1.5
         await deployed.redis.flushall()
         async with deployed.relaying():
             assert await ends(*sent) == {"queued"}
@@ -253,12 +254,12 @@ async def test_a_room_is_acked_where_it_is_after_a_loss(deployed: Deployed) -> N
         else:
             done = await made_in.update(room_id, "alice", {"name": "Z"})
         shown = await made_in.public(room_id)
-        assert done.placed(shown) == shown
+        assert done.ack_room(shown) == shown
         await deployed.redis.flushall()
         async with deployed.relaying():
             assert await ends(done) == {"stored"}
         now = await made_in.public(room_id)
-        told = done.placed(shown)
+        told = done.ack_room(shown)
         assert (told["epoch"], told["offset"]) > (shown["epoch"], shown["offset"])
         assert {name: told[name] for name in ("epoch", "offset", "seq", "version")} == {
             name: now[name] for name in ("epoch", "offset", "seq", "version")

@@ -206,7 +206,7 @@ async def test_the_memory_of_an_id_ends(bench: Bench) -> None:
 
 async def test_a_room_from_the_archive_asks_it_for_what_it_does_not_remember(bench: Bench) -> None:
     """Less than idempotency_ttl after a load an unknown id is asked for first, then appended."""
-    request = replace(message("r" * 26, "alice"), ask_archive=True)
+    request = replace(message("r" * 26, "alice"), check_archive=True)
     assert await bench.outcome(request) == "cold"
     assert await bench.install(request.room_id, ["alice"]) == "ok"
     before = await bench.dump()

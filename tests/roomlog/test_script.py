@@ -9,18 +9,18 @@ import pytest
 from redis.asyncio import BlockingConnectionPool, Redis
 
 from rts_server import keys
+from rts_server.config import Settings
 from rts_server.redis_client.pipeline import RedisPipeline
 from rts_server.roomlog.script import AppendScript
-from tests.helpers.bench import FAR, Bench, group, message
+from tests.helpers.bench import Bench, group, message
 from tests.helpers.waiting import eventually
 
 
 @pytest.fixture
 async def appender(redis: Redis, valkey_url: str) -> AsyncIterator[AppendScript]:
     """On a link of its own."""
-    made = AppendScript(
-        RedisPipeline(BlockingConnectionPool.from_url(valkey_url, protocol=2)), redis
-    )
+    pipe = RedisPipeline(BlockingConnectionPool.from_url(valkey_url, protocol=2))
+    made = AppendScript(Settings(jwt_secret="x"), "origin", pipe, redis)
     yield made
     await made.close()
 
@@ -34,20 +34,20 @@ async def test_a_lost_script_is_loaded_and_each_call_runs_once(
     for half in ("a", "b"):
         await bench.redis.script_flush()
         requests = [message(room_id, "alice", f"{half}-{n}") for n in range(100)]
-        calls = [one.call(bench.settings, "origin", "nonce", FAR, True) for one in requests]
-        answers = await asyncio.gather(*map(appender.call, calls))
-        assert {answer[0] for answer in answers} == {b"ok"}
-        seqs += [answer[4] for answer in answers]
+        replies = await asyncio.gather(
+            *(appender.append(one, nonce="nonce", max_wait=60) for one in requests)
+        )
+        assert {reply.outcome for reply in replies} == {"ok"}
+        seqs += [reply.seq for reply in replies]
     assert seqs == list(range(1, 201))
 
 
 async def test_a_claim_nobody_waits_for_is_given_back(bench: Bench, appender: AppendScript) -> None:
     """The command is gone before its answer `cold`: who comes next loads the room."""
     request = group("alice")
-    call = request.call(bench.settings, "origin", "gone", FAR, True)
     claim = keys.room(request.room_id).claim
-    appender.call(call).cancel()
-    await appender.call(message("other", "alice").call(bench.settings, "origin", "n", FAR, True))
+    appender.append(request, nonce="gone", max_wait=60).cancel()
+    await appender.append(message("other", "alice"), nonce="n", max_wait=60)
     await eventually(lambda: _free(bench.redis, claim))
 
 

@@ -10,8 +10,8 @@ import pytest
 
 from rts_server import errors
 from rts_server.roomlog import events
+from rts_server.roomlog.pending_write import PendingWrite
 from rts_server.roomlog.superseded import targets, without
-from rts_server.roomlog.writer import PendingWrite
 from rts_server.services import Services
 from tests.helpers.bench import message
 from tests.helpers.deployed import Deployed
@@ -31,13 +31,13 @@ CASES: dict[str, tuple[Wish, Wish, dict[str, Any]]] = {
         {"state": "out"},
     ),
     "admin, then readonly": (
-        wish("memberships", "give", "alice", "bob", "admin"),
-        wish("memberships", "give", "alice", "bob", "readonly"),
+        wish("memberships", "set_role", "alice", "bob", "admin"),
+        wish("memberships", "set_role", "alice", "bob", "readonly"),
         {"state": "in", "role": "readonly"},
     ),
     "muted, then not": (
-        wish("rooms", "set", "bob", {"muted": True}),
-        wish("rooms", "set", "bob", {"muted": False}),
+        wish("rooms", "change_settings", "bob", {"muted": True}),
+        wish("rooms", "change_settings", "bob", {"muted": False}),
         {"state": "in", "muted": False},
     ),
 }
@@ -54,8 +54,8 @@ async def test_the_newer_wish_stays(deployed: Deployed, case: str, elsewhere: bo
     other = Deployed(deployed.settings, deployed.redis)
     async with deployed.relaying(), other:
         newer = await second(other.parts if elsewhere else deployed.parts, room_id)
-        assert await newer.fate == "stored"
-        assert await lost.fate == "stored"
+        assert await newer.durability == "stored"
+        assert await lost.durability == "stored"
     out = wanted["state"] == "out"
     user = "eve" if out else "bob"
     member = await deployed.parts.archive.member(room_id, user)
@@ -111,15 +111,15 @@ async def test_the_newer_change_of_a_message_stays(
     other = Deployed(deployed.settings, deployed.redis)
     async with other:
         _, lost = await first(deployed.parts, room_id, sent.request_id)
-        for pending in deployed.parts.fates._pending.values():
-            pending.due += 1.0
+        for pending in deployed.parts.durability._pending.values():
+            pending.next_poll += 1.0
         await deployed.redis.flushall()
         async with deployed.relaying():
             parts = other.parts if elsewhere else deployed.parts
             with suppress(errors.Gone):
                 _, newer = await second(parts, room_id, sent.request_id)
-                assert await newer.fate == "queued"
-            assert await lost.fate in ("queued", "failed")
+                assert await newer.durability == "queued"
+            assert await lost.durability in ("queued", "failed")
     stored = await deployed.parts.archive.message(room_id, sent.request_id)
     assert stored is not None
     assert {name: stored.message[name] for name in wanted} == wanted
@@ -137,13 +137,13 @@ async def test_of_two_lost_changes_the_later_stays(deployed: Deployed, first: in
         _, newer = await edits("newer")(other.parts, room_id, sent.request_id)
         added = await deployed.parts.memberships.add(room_id, "alice", ["eve"], "member")
         gone = await other.parts.memberships.remove(room_id, "alice", ["eve"])
-        late = (deployed, other)[first].parts.fates._pending
+        late = (deployed, other)[first].parts.durability._pending
         for pending in late.values():
-            pending.due += 1.0
+            pending.next_poll += 1.0
         await deployed.redis.flushall()
         async with deployed.relaying():
-            assert {await older.fate, await newer.fate} == {"queued"}
-            assert {await added.fate, await gone.fate} == {"stored"}
+            assert {await older.durability, await newer.durability} == {"queued"}
+            assert {await added.durability, await gone.durability} == {"stored"}
     stored = await deployed.parts.archive.message(room_id, sent.request_id)
     assert stored is not None
     assert stored.message["text"] == "newer"
@@ -162,8 +162,8 @@ async def test_what_was_heard_comes_back_whoever_its_actor_is_by_then(deployed: 
     await deployed.redis.flushall()
     async with deployed.relaying():
         sent = await deployed.send(room_id, "bob", "m")
-        assert await sent.fate == "queued"
-        assert await left.fate == "stored"
+        assert await sent.durability == "queued"
+        assert await left.durability == "stored"
     states = {m.user_id: (m.state, m.role) for m in await deployed.parts.archive.members(room_id)}
     assert states["alice"][0] == "out"
     assert states["bob"] == ("in", "owner")
@@ -175,12 +175,12 @@ def test_what_of_a_request_was_overtaken() -> None:
     assert targets(add) == {("member", "bob"), ("member", "carol")}
     left = without(add, {("member", "bob"), ("settings", "carol")})
     assert left is not None
-    assert [one.user_id for one in left.joining] == ["carol"]
+    assert [one.user_id for one in left.new_members] == ["carol"]
     assert without(add, targets(add)) is None
     assert without(add, {("room", "")}) is add
     leave = without(events.member_left("r", "alice", "bob"), {("member", "alice")})
     assert leave is not None
-    assert (leave.going, leave.giving) == ((), (("bob", "owner"),))
+    assert (leave.removals, leave.role_changes) == ((), (("bob", "owner"),))
     mute = events.settings_changed("r", "bob", {"muted": True})
     assert without(mute, {("member", "bob")}) is mute
     assert without(mute, {("settings", "bob")}) is None

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rts_server.roomlog import template
-from rts_server.roomlog.template import Slot, hole, pieces, stamped
+from rts_server.roomlog.template import Slot, placeholder, segments, with_timestamp
 
 FILLED = {
     Slot.EPOCH: "3",
@@ -41,7 +41,7 @@ def filled(cut: list[str | int]) -> str:
 def with_holes(value: Any) -> Any:
     """The value with a hole for each slot in it."""
     if isinstance(value, Slot):
-        return hole(value)
+        return placeholder(value)
     if isinstance(value, dict):
         return {key: with_holes(item) for key, item in value.items()}
     return [with_holes(item) for item in value] if isinstance(value, list) else value
@@ -59,7 +59,7 @@ def meant(value: Any) -> Any:
 @given(JSON)
 def test_filled_pieces_are_the_value(value: Any) -> None:
     """Whatever JSON surrounds the holes, the filled text is that JSON with the slots' values."""
-    cut = pieces(with_holes(value))
+    cut = segments(with_holes(value))
     assert orjson.loads(filled(cut)) == meant(value)
     assert all(isinstance(piece, str) or piece in set(Slot) for piece in cut)
 
@@ -67,15 +67,15 @@ def test_filled_pieces_are_the_value(value: Any) -> None:
 @given(TEXTS, st.sampled_from(Slot))
 def test_a_users_text_makes_no_hole(text: str, slot: Slot) -> None:
     """What looks like a hole, but was written outside this process, stays text."""
-    other = hole(slot).replace(template._NONCE, "0" * len(template._NONCE))
+    other = placeholder(slot).replace(template._NONCE, "0" * len(template._NONCE))
     for written in (text, other, text + other, other + text, f'"{other}"'):
-        assert pieces({"text": written}) == [orjson.dumps({"text": written}).decode()]
-        assert pieces({written: written}) == [orjson.dumps({written: written}).decode()]
+        assert segments({"text": written}) == [orjson.dumps({"text": written}).decode()]
+        assert segments({written: written}) == [orjson.dumps({written: written}).decode()]
 
 
 def test_the_nonce_is_never_written_out() -> None:
     """Literals that leave this process do not tell what a hole looks like."""
-    cut = pieces({"a": [hole(slot) for slot in Slot], "b": hole(Slot.TS)})
+    cut = segments({"a": [placeholder(slot) for slot in Slot], "b": placeholder(Slot.TS)})
     assert template._NONCE not in "".join(str(piece) for piece in cut)
     assert [piece for piece in cut if isinstance(piece, int)] == [*Slot, Slot.TS]
 
@@ -83,11 +83,11 @@ def test_the_nonce_is_never_written_out() -> None:
 @pytest.mark.parametrize("slot", Slot)
 def test_every_slot_is_one_digit(slot: Slot) -> None:
     """The pattern of a hole knows one digit."""
-    assert pieces([hole(slot)])[1 if slot is not Slot.TS else 2] == slot
+    assert segments([placeholder(slot)])[1 if slot is not Slot.TS else 2] == slot
 
 
 def test_stamped_is_the_object_with_the_time_of_the_log() -> None:
     """Only the hole of the time is filled; the object itself stays as it was."""
-    value = {"text": "a", "version": 2, "edited_at": hole(Slot.TS)}
-    assert stamped(value, "now") == {"text": "a", "version": 2, "edited_at": "now"}
-    assert value["edited_at"] == hole(Slot.TS)
+    value = {"text": "a", "version": 2, "edited_at": placeholder(Slot.TS)}
+    assert with_timestamp(value, "now") == {"text": "a", "version": 2, "edited_at": "now"}
+    assert value["edited_at"] == placeholder(Slot.TS)

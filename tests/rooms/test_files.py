@@ -61,9 +61,9 @@ async def test_a_message_erased_with_its_files_keeps_its_first_result(deployed: 
     await deployed.parts.messages.delete(room_id, "alice", sent.request_id)
     await deployed.store()
     again = await deployed.parts.messages.first_result(room_id, "alice", BARE)
-    assert again.appended is not None
-    assert sent.appended is not None
-    assert (again.appended.seq, again.appended.duplicate) == (sent.appended.seq, True)
+    assert again.result is not None
+    assert sent.result is not None
+    assert (again.result.seq, again.result.duplicate) == (sent.result.seq, True)
     assert await end(again) == "queued"
     assert await deployed.outbox() == []
     with pytest.raises(errors.Conflict):

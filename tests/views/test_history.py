@@ -100,7 +100,7 @@ async def test_the_newest_state_of_a_message_is_seen(deployed: Deployed, stored:
     await messages.edit(room_id, "alice", ids["edited"], {"text": "better"})
     await messages.delete(room_id, "alice", ids["deleted"])
     failure = {"message_id": ids["failed"], "client_msg_id": "failed", "seq": 3, "reason": "x"}
-    await deployed.parts.log.append(events.message_failed(failure, room_id))
+    await deployed.parts.appender.append(events.message_failed(failure, room_id))
     if stored == "everything":
         await deployed.store()
     page, _ = await history.page(room_id, "bob", SeqRange(0, None, 10, "oldest"))

@@ -66,7 +66,7 @@ async def test_unread_is_told_at_the_head_to_one_user(
     if muted:
         await bench.append(events.settings_changed(room_id, "bob", {"muted": True}))
     async with hearing(bench, room_id) as channel:
-        where = keys.room(room_id)[:9]
+        where = keys.room(room_id).script_keys
         args: list[str | int] = ["bob", room_id, keys.room_channel(room_id), 5, 2]
         assert await _UNREAD.run(bench.redis, where, args) == b"warm"
         assert await _UNREAD.run(bench.redis, where, ["eve", *args[1:]]) == b"not_found"

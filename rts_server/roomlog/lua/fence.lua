@@ -22,7 +22,7 @@ local EMPTY = '0:0:0:0:0:0'
 local FIELDS = {'epoch', 'offset', 'seq', 'fence', 'shape', 'touched', 'room', 'last', 'last_ms',
   'frozen', 'ids_until', 'starts', 'ttl', 'hidden'}
 
--- 'warm': everything is here and from this Redis. 'quiet': only the hot keys expired, on time.
+-- 'warm': everything is here and from this Redis. 'expired': only the hot keys expired, on time.
 -- 'cold': anything else, a lost or foreign key included; never half a room.
 local function fence(now)
   local values = redis.pcall('HMGET', HEAD, unpack(FIELDS))
@@ -37,7 +37,7 @@ local function fence(now)
   local found = shape()
   if found == head.shape then return 'warm', head end
   if found == EMPTY and now >= tonumber(head.touched) + tonumber(head.ttl) - 1 then
-    return 'quiet', head
+    return 'expired', head
   end
   return 'cold', head
 end

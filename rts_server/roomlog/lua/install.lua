@@ -8,11 +8,11 @@ if state == 'warm' then
   redis.call('DEL', CLAIM)
   return 'warm'
 end
-if room.mode == 'quiet' and (state ~= 'quiet' or head.epoch ~= room.epoch
+if room.mode == 'expired' and (state ~= 'expired' or head.epoch ~= room.epoch
     or tonumber(head.shape:match('^%d+')) ~= #room.members) then
   return 'moved'
 end
-if room.mode ~= 'quiet' and head.epoch and head.epoch >= room.epoch then return 'moved' end
+if room.mode ~= 'expired' and head.epoch and head.epoch >= room.epoch then return 'moved' end
 
 -- Cursors that are here may be ahead of the archive, which hears of them late; never beyond the seq.
 local function ahead(name, stored)
@@ -34,7 +34,7 @@ for _, member in ipairs(room.members) do
 end
 for _, seq in ipairs(room.uncounted) do redis.call('ZADD', UNCOUNTED, seq, seq) end
 
-if room.mode ~= 'quiet' then
+if room.mode ~= 'expired' then
   redis.call('DEL', HEAD)
   local first = room.mode == 'new' and room.epoch == 1  -- then no message of it is anywhere
   redis.call('HSET', HEAD, 'epoch', room.epoch, 'offset', 0, 'seq', room.seq, 'starts', room.starts,

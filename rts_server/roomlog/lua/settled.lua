@@ -2,12 +2,12 @@
 -- KEYS: 1-9 of fence.lua, 10 what is known of this, 11 the generation of the partition.
 -- ARGV: room id, origin, nonce, record of a barrier ('' to ask only), the nonce of a barrier that was
 -- seen stored ('' for none), ms until another barrier is sent, ms a head lives.
--- Answer: 'warm'; 'quiet', epoch, offset: all of it expired on time, and the head still tells where;
+-- Answer: 'warm'; 'expired', epoch, offset: all of it expired on time, and the head still tells where;
 -- 'settled'; 'waits', nonce: it is, once this barrier is stored; 'loading': it will be warm; 'unknown'.
 local now = clock()
 local state, head = fence(now)
 if state == 'warm' then return {state} end
-if state == 'quiet' then return {state, head.epoch, head.offset} end
+if state == 'expired' then return {state, head.epoch, head.offset} end
 
 -- No head, and longer in memory than one lives: nothing was written for as long.
 local memory, born = generation(KEYS[11], now, identity())

@@ -1,0 +1,76 @@
+"""What a command gets from the room log, and makes its ack of."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import Any
+
+from rts_server.roomlog.pending import Durability, PendingAppend
+from rts_server.roomlog.request import AppendResult, Op
+from rts_server.roomlog.template import with_timestamp
+
+
+@dataclass(frozen=True)
+class PendingWrite:
+    """An append, and its durability once that is known.
+
+    Attributes:
+        result: what was appended; None if nothing had to be.
+        durability: resolves to `queued`, `stored` or `failed`.
+        request_id: of a message its message_id.
+        pending: the append as it is tracked; None if nothing was appended.
+    """
+
+    result: AppendResult | None
+    durability: asyncio.Future[Durability]
+    request_id: str = ""
+    pending: PendingAppend | None = None
+
+    @property
+    def latest(self) -> AppendResult | None:
+        """The result of the last replay, if Redis lost the append; else `result`."""
+        return self.result if self.pending is None else self.pending.result
+
+    def ack_position(self) -> dict[str, Any]:
+        """A message's place in the ack: seq, epoch, offset, created_at, and duplicate if it is.
+
+        Read it when the ack is sent, not before: a replay gives the message another place.
+        """
+        latest = self.latest
+        assert self.result is not None
+        assert latest is not None
+        place = {
+            "seq": latest.seq,
+            "epoch": latest.epoch,
+            "offset": latest.offset,
+            "created_at": latest.ts,
+        }
+        return place | ({"duplicate": True} if self.result.duplicate else {})
+
+    def ack_room(self, room: dict[str, Any]) -> dict[str, Any]:
+        """A room as it was read after the append, with the position the append has by now."""
+        latest = self.latest
+        if latest is None or latest.position <= (room["epoch"], room["offset"]):
+            return room
+        change = self.pending.request.room_change if self.pending else None
+        version = {"version": change["version"] + 1} if change else {}
+        position = {"epoch": latest.epoch, "offset": latest.offset, "seq": latest.seq}
+        return room | position | version
+
+    def ack_message(self) -> dict[str, Any]:
+        """A changed message in the ack; a replay may have built it anew on another state."""
+        if self.pending is None or not self.pending.request.after:
+            return {}
+        return {"message": with_timestamp(self.pending.request.after, self.pending.result.ts)}
+
+    def claim_status_event(self) -> bool:
+        """Whether the caller is the one that sends `message.status`; true once per append."""
+        if self.pending is None or self.pending.status_claimed:
+            return False
+        self.pending.status_claimed = True
+        return True
+
+    def affected(self, op: Op) -> tuple[str, ...]:
+        """The users to whom `op` was done."""
+        return self.result.affected.get(op, ()) if self.result else ()

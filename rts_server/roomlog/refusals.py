@@ -1,0 +1,53 @@
+"""How an append can end without a result: refusals of the protocol, and what callers handle."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from rts_server import errors
+
+
+class NotAMember(errors.NotFound):
+    """The user named is no member."""
+
+
+class RoomExists(Exception):
+    """A room was to be created that exists; `is_member` says whether the actor is in it."""
+
+    def __init__(self, is_member: bool) -> None:
+        super().__init__("the room exists")
+        self.is_member = is_member
+
+
+class StaleVersion(Exception):
+    """The message or the room changed since it was read: read it again."""
+
+
+class EpochAdvanced(Exception):
+    """The room is in a later epoch than allowed: earlier appends of this instance may be lost."""
+
+    def __init__(self, epoch: int) -> None:
+        super().__init__("the room is in a later epoch")
+        self.epoch = epoch
+
+
+# Functions, not instances: an exception that is raised twice keeps the frames of both.
+_REFUSALS: dict[str, Callable[[], errors.Refusal]] = {
+    "conflict": lambda: errors.Conflict("This id was used for another body."),
+    "not_found": errors.NotFound,
+    "forbidden": errors.Forbidden,
+    "frozen": lambda: errors.Forbidden("The room is frozen."),
+    "direct": lambda: errors.Conflict("A direct room keeps its two members."),
+    "no_member": NotAMember,
+    "last_owner": lambda: errors.Conflict("A group keeps at least one owner."),
+    "limit": lambda: errors.LimitExceeded("The room has the greatest number of members allowed."),
+    "full": lambda: errors.Unavailable(
+        "The queue is behind; try again in a moment.", retry_after_ms=1000
+    ),
+    "broken": errors.Unavailable,
+}
+
+
+def refusal(outcome: str) -> errors.Refusal:
+    """A new exception for an outcome of append.lua that refuses the request."""
+    return _REFUSALS[outcome]()
