@@ -60,7 +60,7 @@ class KeySet:
         return [] if self._keys else ["token keys"]
 
     async def key(self, kid: str) -> PyJWK:
-        """Return a key. Raises Unauthorized if it is unknown, Unavailable if it cannot be fetched."""
+        """Return a key. Raises Unauthorized if unknown, Unavailable if it cannot be fetched."""
         if kid not in self._keys:
             await self._look()
         if kid not in self._keys:
