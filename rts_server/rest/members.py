@@ -10,7 +10,12 @@ from rts_server.protocol import answers, cursor, requests
 from rts_server.rest.routes import Asked, route
 from rts_server.rest.wait_durable import settled
 from rts_server.roomlog.request import MembershipChange
-from rts_server.rooms.provisioning import Provisioning, ProvisioningResult, joins, must_differ
+from rts_server.rooms.provisioning import (
+    Provisioning,
+    ProvisioningResult,
+    check_unique,
+    new_members,
+)
 from rts_server.rooms.rooms import Rooms
 from rts_server.views.member_list import MemberList
 
@@ -55,9 +60,9 @@ class MemberRoutes:
         room_id = asked["room_id"]
         await self._rooms.public(room_id)
         named = [*asked["remove"], *(one["user_id"] for one in asked["add"] + asked["update"])]
-        must_differ(named)
+        check_unique(named)
         wanted = MembershipChange(
-            joins(asked["add"]),
+            new_members(asked["add"]),
             tuple(asked["remove"]),
             tuple((one["user_id"], one["role"]) for one in asked["update"]),
         )

@@ -18,20 +18,23 @@ from rts_server.views.unread import UnreadPublisher
 
 
 class MessageRoutes:
-    """Write as a member or as oneself, and read."""
+    """Send messages as the operator or on behalf of a member, and read history."""
 
     def __init__(
         self,
         settings: Settings,
         rooms: Rooms,
-        senders: tuple[Messages, Messages],
+        *,
+        as_member: Messages,
+        as_system: Messages,
         history: History,
         unread: UnreadPublisher,
     ) -> None:
-        """`senders`: the first asks for the sender's role, the second for nobody's."""
+        """`as_member` checks the sender's role; `as_system` checks none."""
         self._patience = settings.durable_wait
         self._rooms = rooms
-        self._as_member, self._as_system = senders
+        self._as_member = as_member
+        self._as_system = as_system
         self._history = history
         self._unread = unread
 
