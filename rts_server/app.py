@@ -107,8 +107,8 @@ class WebProcess:
         return SubscriptionHandlers(
             on_notices=self._services.durability.on_notice,
             on_control=self._on_control,
-            on_presence=lambda user_id, data: self._presence.watches.heard(user_id, data),
-            on_resumed=lambda: self._presence.watches.resumed(),
+            on_presence=lambda user_id, data: self._presence.watches.on_publish(user_id, data),
+            on_resumed=lambda: self._presence.watches.on_resumed(),
             room_added=lambda listener, room_id: self._session_start.added(listener, room_id),
             room_removed=lambda listener, room_id: self._session_start.removed(listener, room_id),
             rooms_changed=lambda user_id: self._session_start.changed(user_id),

@@ -1,4 +1,4 @@
-"""Tokens: verified locally, once per connection (RFC 7519, RFC 8725)."""
+"""Tokens are JWTs, verified locally and once per connection (RFC 7519, RFC 8725)."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from rts_server.jwks import KeySet
 from rts_server.protocol.unicode import is_name
 
 ALGORITHM = "HS256"
-LONGEST = 4_096
-LONGEST_NAME = 128
+MAX_TOKEN_CHARACTERS = 4_096
+MAX_NAME_CHARACTERS = 128
 USER_ID = re.compile(r"[!-~]{1,128}")
 
 
 class _Secret(HMACAlgorithm):
-    """PyJWT's, which makes sure at every token that the secret is no key of another kind: once."""
+    """PyJWT's algorithm, with its check that the secret is not a public key done only once."""
 
     prepare_key = lru_cache(maxsize=2)(HMACAlgorithm.prepare_key)
 
@@ -35,7 +35,7 @@ jwt.register_algorithm(ALGORITHM, _Secret(HMACAlgorithm.SHA256))
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Who a connection speaks for. Times are in seconds since 1970."""
+    """The user of a connection, as its token says. Times are in seconds since 1970."""
 
     user_id: str
     expires_at: int
@@ -45,7 +45,7 @@ class Identity:
 
 
 class Tokens:
-    """Who a token is for: one that names a key is a provider's, any other is of our own secret."""
+    """Verifies tokens: with a provider's key if the token names one, else with our own secret."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -58,16 +58,22 @@ class Tokens:
             self._keys.start()
 
     async def close(self) -> None:
-        """Stop."""
+        """Stop fetching keys."""
         if self._keys is not None:
             await self._keys.close()
 
     def not_ready(self) -> list[str]:
-        """Why another instance would do better."""
+        """Return the reasons why this instance is not ready."""
         return [] if self._keys is None else self._keys.not_ready()
 
     async def identity(self, token: Any) -> Identity:
-        """Raises Unauthorized, TokenExpired; Unavailable while its key cannot be asked for."""
+        """Return the identity of a token.
+
+        Raises:
+            Unauthorized: The token is invalid.
+            TokenExpired: The token has expired.
+            Unavailable: The token's key cannot be fetched at the moment.
+        """
         kid = _kid(token) if self._keys else None
         key = await self._keys.key(kid) if self._keys and kid else None
         return verify(self._settings, token, key)
@@ -83,14 +89,15 @@ def _kid(token: Any) -> str | None:
 
 
 def _must_be_text(token: Any) -> None:
-    if not isinstance(token, str) or not token or len(token) > LONGEST:
+    if not isinstance(token, str) or not token or len(token) > MAX_TOKEN_CHARACTERS:
         raise Unauthorized()
 
 
 def verify(settings: Settings, token: Any, key: jwt.PyJWK | None = None) -> Identity:
-    """Identity of a token of this deployment's secret, or of a provider's key.
+    """Return the identity of a token that was signed with our secret, or with a provider's key.
 
-    Raises Unauthorized or TokenExpired, one text for all that is wrong.
+    Raises Unauthorized or TokenExpired. The text is the same for every defect, so that it helps
+    nobody to guess.
     """
     _must_be_text(token)
     secret, algorithm = settings.jwt_secret, ALGORITHM
@@ -120,13 +127,13 @@ def verify(settings: Settings, token: Any, key: jwt.PyJWK | None = None) -> Iden
 
 
 def _identity(claims: dict[str, Any], longest: float) -> Identity:
-    """A token ends when it is as old as one may be: a revocation is kept no longer."""
+    """Shorten a token to RTS_LONGEST_TOKEN: revocations are kept no longer (A3)."""
     user_id, name = claims["sub"], claims.get("name")
     if not isinstance(user_id, str) or not USER_ID.fullmatch(user_id):
         raise Unauthorized()
     if not (_is_date(claims["exp"]) and _is_date(claims["iat"])):
         raise Unauthorized()
-    shown = name if is_name(name, LONGEST_NAME) else None
+    shown = name if is_name(name, MAX_NAME_CHARACTERS) else None
     scope = claims.get("scope")
     issued_at = int(claims["iat"])
     return Identity(
@@ -139,7 +146,7 @@ def _identity(claims: dict[str, Any], longest: float) -> Identity:
 
 
 def _is_date(claim: Any) -> bool:
-    """A NumericDate (RFC 7519): seconds since 1970, a fraction of one allowed."""
+    """Return whether a claim is a NumericDate (RFC 7519, 2): seconds since 1970, or a fraction."""
     return type(claim) is int or (type(claim) is float and isfinite(claim))
 
 
@@ -151,7 +158,7 @@ def issue(
     scope: str | None = None,
     lifetime: int = 86_400,
 ) -> str:
-    """A token of this deployment's secret; `lifetime` in seconds. For development and operators."""
+    """Sign a token with our secret, for development and operators. `lifetime` is in seconds."""
     now = int(time.time())
     claims: dict[str, Any] = {"sub": user_id, "iat": now, "exp": now + lifetime}
     optional = {

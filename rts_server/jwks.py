@@ -1,4 +1,4 @@
-"""The keys of an identity provider (RFC 7517): fetched beside the work, found by their id."""
+"""The key set of an identity provider (RFC 7517): fetched in the background, found by key id."""
 
 from __future__ import annotations
 
@@ -18,26 +18,27 @@ from rts_server.runtime.tasks import Tasks
 log = logging.getLogger(__name__)
 
 ALGORITHMS = frozenset({"RS256", "ES256", "EdDSA"})
-LEAST_BITS = 2_048
-"""Of an RSA key (RFC 7518, 3.3)."""
-MOST_BYTES = 256 * 1024
-WITHIN = 3.0
-"""Seconds for an answer; a CONNECT that waits for it has its own deadline."""
-UNKNOWN_EVERY = 60.0
-"""Seconds between two questions about ids that nobody knows: strangers choose these."""
-AGAIN = (1.0, 2.0, 5.0, 10.0, 30.0)
-"""Seconds until a fetch that failed is tried again; the last repeats."""
+MIN_RSA_BITS = 2_048
+"""Length of an RSA key at least (RFC 7518, 3.3)."""
+MAX_DOCUMENT_BYTES = 256 * 1024
+"""Length of a key set at most."""
+FETCH_TIMEOUT_SECONDS = 3.0
+"""How long a fetch may take; a CONNECT that waits for it has its own deadline."""
+UNKNOWN_KEY_SECONDS = 60.0
+"""Time between two fetches for unknown key ids: anybody can make up a token with one."""
+RETRY_SECONDS = (1.0, 2.0, 5.0, 10.0, 30.0)
+"""Pauses after failed fetches in a row; the last one repeats."""
 
 
 class KeySet:
-    """Guarantee: a known id costs no wait. Keys stay while the provider cannot be reached.
+    """The keys of a provider by id. Known keys cost no wait, and stay while it cannot be reached.
 
-    An unknown id is looked for at once, unless that was done a short while ago: whoever comes
-    before it may be done again is not judged, but told to come back.
+    For an unknown id the set is fetched at once, unless that was done within the last minute: then
+    the token is neither accepted nor rejected, and the client is asked to retry.
     """
 
     def __init__(self, url: str, every: float) -> None:
-        """`every`: seconds after which a key that was withdrawn is forgotten."""
+        """`every`: seconds between two fetches; a key that was withdrawn is forgotten by then."""
         self._url = url
         self._every = every
         self._keys: dict[str, PyJWK] = {}
@@ -47,19 +48,19 @@ class KeySet:
         self._tasks = Tasks()
 
     def start(self) -> None:
-        """Fetch, and again and again."""
+        """Fetch the keys now and periodically."""
         self._tasks.keep(forever("token keys", self._refresh))
 
     async def close(self) -> None:
-        """Stop."""
+        """Stop fetching."""
         await self._tasks.close()
 
     def not_ready(self) -> list[str]:
-        """Why another instance would do better."""
+        """Return the reasons why this instance is not ready."""
         return [] if self._keys else ["token keys"]
 
     async def key(self, kid: str) -> PyJWK:
-        """Raises Unauthorized where nobody has such a key, Unavailable where nobody can tell."""
+        """Return a key. Raises Unauthorized if unknown, Unavailable if it cannot be fetched."""
         if kid not in self._keys:
             await self._look()
         if kid not in self._keys:
@@ -67,7 +68,7 @@ class KeySet:
         return self._keys[kid]
 
     async def _look(self) -> None:
-        """One question for all who wait. Raises Unavailable when it cannot be asked now."""
+        """Fetch once for all who wait. Raises Unavailable if it failed or may not be done now."""
         left = self._next_unknown - asyncio.get_running_loop().time()
         if self._fetching is None and left > 0:
             raise errors.Unavailable(retry_after_ms=round(left * 1000))
@@ -77,7 +78,7 @@ class KeySet:
     async def _refresh(self) -> None:
         done = await self._fetch()
         self._failures = 0 if done else self._failures + 1
-        wait = self._every if done else AGAIN[min(self._failures, len(AGAIN)) - 1]
+        wait = self._every if done else RETRY_SECONDS[min(self._failures, len(RETRY_SECONDS)) - 1]
         await asyncio.sleep(wait)
 
     async def _fetch(self) -> bool:
@@ -86,10 +87,12 @@ class KeySet:
         return await asyncio.shield(self._fetching)
 
     async def _fetched(self) -> bool:
-        self._next_unknown = asyncio.get_running_loop().time() + UNKNOWN_EVERY
+        self._next_unknown = asyncio.get_running_loop().time() + UNKNOWN_KEY_SECONDS
         try:
             keys = usable(await self._get())
-        except Exception as error:  # whatever a provider answers, those who wait are told
+        except (
+            Exception
+        ) as error:  # whatever the provider answers, the waiting callers need a result
             log.warning("token keys cannot be fetched", extra={"error": type(error).__name__})
             return False
         finally:
@@ -98,24 +101,26 @@ class KeySet:
         return True
 
     async def _get(self) -> Any:
-        timeout = aiohttp.ClientTimeout(total=WITHIN)
+        timeout = aiohttp.ClientTimeout(total=FETCH_TIMEOUT_SECONDS)
         async with (
             aiohttp.ClientSession(timeout=timeout, trust_env=True, raise_for_status=True) as http,
             http.get(self._url, allow_redirects=False) as answer,
         ):
-            body = await answer.content.read(MOST_BYTES + 1)
-            while len(body) <= MOST_BYTES and (more := await answer.content.read(MOST_BYTES)):
+            body = await answer.content.read(MAX_DOCUMENT_BYTES + 1)
+            while len(body) <= MAX_DOCUMENT_BYTES and (
+                more := await answer.content.read(MAX_DOCUMENT_BYTES)
+            ):
                 body += more
-        if len(body) > MOST_BYTES:
+        if len(body) > MAX_DOCUMENT_BYTES:
             raise ValueError("too large")
         return orjson.loads(body)
 
 
 def usable(document: Any) -> dict[str, PyJWK]:
-    """By id: the keys that may sign a token, each with the one algorithm it may be used with. What
-    is no such key, or none at all, is passed over.
+    """Return the keys of a set that may sign tokens, by id. Other entries are skipped.
 
-    Raises ValueError when there is none: then it is no set of keys.
+    Each key has exactly one algorithm, so that a token cannot choose another (RFC 8725, 3.1).
+    Raises ValueError if the document holds no such key.
     """
     given = document.get("keys") if isinstance(document, dict) else None
     keys = {}
@@ -134,10 +139,10 @@ def _signing(one: Any) -> PyJWK | None:
         return None
     try:
         key = PyJWK(one)
-    except Exception:  # strangers write it, and PyJWT raises NotImplementedError for `none`
+    except Exception:  # the document is foreign, and PyJWT raises NotImplementedError for `none`
         return None
     if key.algorithm_name not in ALGORITHMS:  # a shared secret is no public key
         return None
-    short = isinstance(key.key, RSAPublicKey) and key.key.key_size < LEAST_BITS
+    short = isinstance(key.key, RSAPublicKey) and key.key.key_size < MIN_RSA_BITS
     private = "d" in one
     return None if short or private else key

@@ -1,4 +1,4 @@
-"""Rates: how often somebody may, and what he has taken. RTS_LIMITS switches them, not sizes."""
+"""Rate limits as token buckets. RTS_LIMITS switches rates off, but not size limits."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import re
 from collections.abc import Mapping
 from typing import NamedTuple
 
-ROUNDING = 1e-6
-"""Seconds that are none: a clock that has run for months leaves its sums so exact, not more."""
-SWEEP = 10_000
-"""Keys after which those that owe nothing are forgotten."""
+ROUNDING_SECONDS = 1e-6
+"""Shorter waits count as none: sums of a clock that ran for months are not more exact."""
+MAX_IDLE_KEYS = 10_000
+"""Number of keys at which full buckets are forgotten."""
 
 
 class Rate(NamedTuple):
-    """So many a second in the long run, so many at once."""
+    """`per_second`: allowed in the long run. `burst`: allowed at once."""
 
     per_second: float
     burst: float
@@ -45,7 +45,7 @@ _ONE = re.compile(r"(?P<name>[a-z_]+)=(?P<rate>[0-9.]+)/(?P<burst>[0-9.]+)")
 
 
 def parse(text: str) -> dict[str, Rate]:
-    """The table with what `name=per_second/burst,…` changes. Raises ValueError."""
+    """Return the rates with the changes of `name=per_second/burst,…`. Raises ValueError."""
     changed = {}
     for one in filter(None, text.split(",")):
         match = _ONE.fullmatch(one.strip())
@@ -65,7 +65,7 @@ class Buckets:
     def __init__(self, rates: Mapping[str, Rate]) -> None:
         self._rates = rates
         self._paid: dict[tuple[str, str], float] = {}
-        self._most = SWEEP
+        self._most = MAX_IDLE_KEYS
 
     def take(
         self, name: str, key: str, now: float, cost: float = 1.0, patience: float = 0.0
@@ -76,7 +76,7 @@ class Buckets:
         rate = self._rates[name]
         paid = max(now, self._paid.get((name, key), 0.0)) + cost / rate.per_second
         wait = paid - now - rate.burst / rate.per_second
-        if wait < ROUNDING:
+        if wait < ROUNDING_SECONDS:
             wait = 0.0
         if wait <= patience:
             self._paid[name, key] = paid
@@ -86,4 +86,4 @@ class Buckets:
 
     def _forget(self, now: float) -> None:
         self._paid = {key: paid for key, paid in self._paid.items() if paid > now}
-        self._most = max(SWEEP, 2 * len(self._paid))
+        self._most = max(MAX_IDLE_KEYS, 2 * len(self._paid))

@@ -119,11 +119,16 @@ class Services:
         self.typing = TypingPublisher(settings, self.pipe)
         self.messages = Messages(self.statuses, self.room_log, self.history, typing=self.typing)
         self.memberships = Memberships(settings, self.room_log, self.user_rooms, self.archive)
-        reads = (self.snapshots, self.archive, self.drains)
-        self.recovery = RoomRecovery(self.pipe, reads, self.room_log)
-        self.rooms = Rooms(self.room_log, self.memberships, reads)
+        self.recovery = RoomRecovery(
+            self.pipe,
+            self.room_log,
+            snapshots=self.snapshots,
+            archive=self.archive,
+            drains=self.drains,
+        )
+        self.rooms = self._rooms(self.room_log)
         self.members = MemberList(self.pipe, self.archive, self.drains)
-        self.operated = Rooms(self.system_log, self.memberships, reads)
+        self.operated = self._rooms(self.system_log)
         self.provisioning = Provisioning(
             self.system_log, self.archive, self.memberships, self.members
         )
@@ -134,6 +139,15 @@ class Services:
         self.backlog = QueueAdmin(settings)
         self.revocations = Revocations(settings, self.redis, self.archive, on_revoked)
         self._tasks = Tasks()
+
+    def _rooms(self, appends: RoomLog) -> Rooms:
+        return Rooms(
+            appends,
+            self.memberships,
+            snapshots=self.snapshots,
+            archive=self.archive,
+            drains=self.drains,
+        )
 
     def _pipe(self) -> RedisPipeline:
         return RedisPipeline(pool(self.settings, 1, 0, self.primary), self.primary)
@@ -151,13 +165,26 @@ class Services:
         settings, declarations = self.settings, self.provisioning
         rooms = self.operated
         messages = Messages(self.statuses, self.system_log, self.history, system=True)
-        kept = (UserFiles(store, self.backlog), presences)
-        reads = (self.history, self.archive, self.user_rooms)
-        personal = DataRequests(self.system_log, messages, reads, kept)
+        personal = DataRequests(
+            self.system_log,
+            messages,
+            history=self.history,
+            archive=self.archive,
+            user_rooms=self.user_rooms,
+            files=UserFiles(store, self.backlog),
+            presences=presences,
+        )
         return [
             RoomRoutes(settings, rooms, declarations, self.verifier),
             MemberRoutes(settings, rooms, self.members, declarations),
-            MessageRoutes(settings, rooms, (self.messages, messages), self.history, self.unread),
+            MessageRoutes(
+                settings,
+                rooms,
+                as_member=self.messages,
+                as_system=messages,
+                history=self.history,
+                unread=self.unread,
+            ),
             EventRoutes(settings, rooms, self.snapshots),
             PersonalRoutes(personal),
             QueueRoutes(self.backlog, Replays(settings, self.backlog, messages)),
@@ -251,7 +278,7 @@ class PresenceServices:
 
     def _lease_gained(self) -> None:
         """Announce all users; check the watches when those of other instances had the time to."""
-        self.online.announce()
+        self.online.announce_all()
         self.watches.check_soon(self.lease.settled_at - asyncio.get_running_loop().time())
 
 

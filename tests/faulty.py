@@ -151,7 +151,7 @@ def queued_at_once() -> None:
 
 def partly() -> None:
     """Trap 10: a replay that did not fit counts as whole."""
-    vars_of(standing.EventRange, whole=property(lambda self: self.events is not None))
+    vars_of(standing.EventRange, reaches_head=property(lambda self: self.events is not None))
 
 
 def vars_of(kind: type, **changed: Any) -> None:
@@ -162,12 +162,12 @@ def vars_of(kind: type, **changed: Any) -> None:
 
 
 def mistaken() -> None:
-    """A mistake in the code: history is not read, but falls over what was asked."""
+    """A mistake in the code: history is not read, but fails on its query."""
 
-    async def fall(self: History, room_id: str, user_id: str, asked: dict[str, Any]) -> Any:
-        return asked["nothing"]
+    async def fall(self: History, room_id: str, user_id: str, query: dict[str, Any]) -> Any:
+        return query["nothing"]
 
-    vars_of(History, asked=fall)
+    vars_of(History, list_page=fall)
 
 
 def revocations_fail() -> None:

@@ -70,7 +70,7 @@ COVERS = (
     Cover("roomlog/test_any_sequence.py", "events and script agree with a model",
           "roomlog/events roomlog/log"),
     Cover("roomlog/test_durability.py", "an append and what becomes of it",
-          "roomlog/pending roomlog/writer"),
+          "roomlog/membership_index roomlog/pending"),
     Cover("persistence/test_user_rooms.py", "limits of the user index", "rooms/memberships"),
     Cover("runtime/test_loops.py", "tasks of the loops", "runtime/tasks"),
     Cover("deployment/test_hooks.py", "processes are started by the hooks", "processes"),

@@ -125,7 +125,7 @@ async def test_a_new_key_is_found_by_one_question_of_all(monkeypatch: pytest.Mon
         stranger = _named(token, "nobody")
         with pytest.raises(Unavailable) as early:
             await tokens.identity(stranger)
-        assert 0 < (early.value.retry_after_ms or 0) <= jwks.UNKNOWN_EVERY * 1000
+        assert 0 < (early.value.retry_after_ms or 0) <= jwks.UNKNOWN_KEY_SECONDS * 1000
         monkeypatch.setattr(tokens._keys, "_next_unknown", 0.0)
         assert await refused(tokens, stranger) is Unauthorized
         assert one.asked == 3
@@ -151,7 +151,9 @@ FAILURES: dict[str, Any] = {
     "elsewhere": lambda: web.Response(status=302, headers={"Location": "/elsewhere"}),
     "no JSON": lambda: web.Response(text="<html>"),
     "no keys": lambda: web.json_response({"keys": []}),
-    "too large": lambda: web.Response(body=b'{"keys":[],"x":"' + b"x" * jwks.MOST_BYTES + b'"}'),
+    "too large": lambda: web.Response(
+        body=b'{"keys":[],"x":"' + b"x" * jwks.MAX_DOCUMENT_BYTES + b'"}'
+    ),
 }
 
 
@@ -160,7 +162,7 @@ async def test_known_keys_outlive_a_provider_in_trouble(
     failure: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Their tokens open; of others nobody can tell, and when it is well again all is as before."""
-    monkeypatch.setattr(jwks, "UNKNOWN_EVERY", 0.0)
+    monkeypatch.setattr(jwks, "UNKNOWN_KEY_SECONDS", 0.0)
     async with provider() as one, of(one, refresh=0.01) as tokens:
         known, unknown = one.token("alice", "one"), _named(one.token("x", "one"), "nobody")
         one.failing = FAILURES[failure]()
@@ -180,7 +182,7 @@ async def test_a_silent_provider_is_waited_for_a_while(
     monkeypatch: pytest.MonkeyPatch, unused_tcp_port: int
 ) -> None:
     """Nobody there, or nobody who answers: unavailable, and not ready before the first answer."""
-    monkeypatch.setattr(jwks, "WITHIN", 0.05)
+    monkeypatch.setattr(jwks, "FETCH_TIMEOUT_SECONDS", 0.05)
     async with provider() as one:
         one.silent = True
         for url in (f"http://127.0.0.1:{unused_tcp_port}/", one.url):

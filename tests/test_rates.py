@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rts_server.rates import RATES, SWEEP, Buckets, Rate, parse
+from rts_server.rates import MAX_IDLE_KEYS, RATES, Buckets, Rate, parse
 
 RATE = Rate(5, 10)
 
@@ -56,9 +56,9 @@ def test_each_key_has_its_own_and_a_cost_counts() -> None:
 def test_who_owes_nothing_is_forgotten() -> None:
     """However many strangers come, memory is bounded by those who come at once."""
     buckets = Buckets({"commands": Rate(20, 40)})
-    for n in range(3 * SWEEP):
+    for n in range(3 * MAX_IDLE_KEYS):
         buckets.take("commands", str(n), n / 1000)
-    assert len(buckets._paid) <= SWEEP + 1
+    assert len(buckets._paid) <= MAX_IDLE_KEYS + 1
 
 
 def test_many_who_owe_are_not_looked_through_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -72,9 +72,9 @@ def test_many_who_owe_are_not_looked_through_each_time(monkeypatch: pytest.Monke
         forget(self, now)
 
     monkeypatch.setattr(Buckets, "_forget", counted)
-    for n in range(4 * SWEEP):
+    for n in range(4 * MAX_IDLE_KEYS):
         buckets.take("typing", str(n), n / 1e6)
-    assert swept <= 8 * SWEEP
+    assert swept <= 8 * MAX_IDLE_KEYS
 
 
 def test_rates_are_changed_by_name() -> None:

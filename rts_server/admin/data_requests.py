@@ -1,4 +1,4 @@
-"""Everything of one user, in all rooms he is or was in: told, or taken away."""
+"""Data requests: export or erase everything of one user, in all rooms they are or were in."""
 
 from __future__ import annotations
 
@@ -19,61 +19,74 @@ from rts_server.views.history import AS_OPERATOR, History, Message, SeqRange
 
 Line = dict[str, Any]
 
-PAGE = 100
-PATIENCE = 10.0
-"""Seconds that a page of erasures waits for the queue, so that it does not run ahead of it."""
+MESSAGES_PER_PAGE = 100
+DURABLE_WAIT_SECONDS = 10.0
+"""How long a page of erasures waits to be queued, so that erasing does not outrun the queue."""
 
 
 class Files(Protocol):
-    """The files of a user in a room."""
+    """The uploaded files of users."""
 
-    async def told(self, room_id: str, user_id: str) -> list[Line]:
-        """The protocol's attachments."""
+    async def attachments(self, room_id: str, user_id: str) -> list[Line]:
+        """The user's files in a room, as the protocol's attachments."""
 
     async def erase(self, room_id: str, user_id: str) -> list[str]:
-        """Their ids; they go."""
+        """Erase the user's files in a room; returns their ids."""
 
 
-class Shown(Protocol):
-    """How a user is to others."""
+class Presence(Protocol):
+    """The presence of one user."""
 
     @property
     def last(self) -> int:
-        """When he was here last (ms), 0 for never."""
+        """When the user was last active (ms since 1970), 0 for never."""
 
     def shown(self, user_id: str) -> Line:
-        """As the protocol shows it."""
+        """The protocol's presence."""
 
 
 class Presences(Protocol):
-    """How users are."""
+    """The presence of users."""
 
-    async def read(self, user_ids: Iterable[str]) -> Mapping[str, Shown]:
-        """What is kept of each."""
+    async def read(self, user_ids: Iterable[str]) -> Mapping[str, Presence]:
+        """The presence of each user."""
 
     async def forget(self, user_id: str) -> bool:
-        """Whether there was anything; it is gone."""
+        """Delete the user's presence. Returns whether there was any."""
 
 
 class DataRequests:
-    """Both walk the whole history of each room: nothing says by whom a message is but itself."""
+    """Exports and erases a user's data.
+
+    Both read the whole history of each room: there is no index of messages by sender. Both raise
+    Unavailable.
+    """
 
     def __init__(
         self,
         appends: SystemRoomLog,
         messages: Messages,
-        reads: tuple[History, Archive, UserRooms],
-        kept: tuple[Files, Presences],
+        *,
+        history: History,
+        archive: Archive,
+        user_rooms: UserRooms,
+        files: Files,
+        presences: Presences,
     ) -> None:
-        """`messages`: those of the system."""
+        """`messages`: made with `system=True`, so that the operator need not be a member."""
         self._appends = appends
         self._messages = messages
-        self._history, self._archive, self._user_rooms = reads
-        self._files, self._presences = kept
+        self._history = history
+        self._archive = archive
+        self._user_rooms = user_rooms
+        self._files = files
+        self._presences = presences
 
     async def export(self, user_id: str) -> AsyncIterator[Line]:
-        """A line for each membership, past ones too, each message he sent, each file he uploaded,
-        and for how he is."""
+        """Yield a line for the presence, each membership (also past ones), message and file.
+
+        The last line is `{kind: "end", lines: count}`; without it the export broke off.
+        """
         count = 0
         presence = (await self._presences.read([user_id]))[user_id]
         if presence.last:
@@ -83,23 +96,24 @@ class DataRequests:
             stored = await self._archive.member(room_id, user_id)
             if stored is not None:
                 count += 1
-                yield {"kind": "membership", "membership": _told(stored)}
+                yield {"kind": "membership", "membership": _membership_line(stored)}
             async for message in self._all(room_id):
                 if message["sender_id"] == user_id:
                     count += 1
                     yield {"kind": "message", "message": message}
-            for attachment in await self._files.told(room_id, user_id):
+            for attachment in await self._files.attachments(room_id, user_id):
                 count += 1
                 yield {"kind": "file", "room_id": room_id, "attachment": attachment}
         yield {"kind": "end", "lines": count}
 
     async def erase(self, actor_id: str, user_id: str) -> AsyncIterator[Line]:
-        """He leaves every room, each of his messages becomes a tombstone; his reactions, his files
-        and how he was go.
+        """Remove the user from every room and erase their messages, reactions, files and presence.
 
-        A line for each. Safe to repeat, and to be repeated where it broke off.
+        Yields a line for each; the last one is `{kind: "end", lines: count}`. Safe to repeat, also
+        after it broke off.
         """
         count, rooms = 0, await self._rooms_of(user_id)
+        # Memberships first: the user can then write nothing that the walk below has passed already.
         for room_id in rooms:
             if await self._leave(room_id, actor_id, user_id):
                 count += 1
@@ -110,11 +124,11 @@ class DataRequests:
                 async for kind, done in self._erased(room_id, actor_id, user_id, message):
                     waiting.append(done)
                     count += 1
-                    told = {"room_id": room_id, "message_id": message["message_id"]}
-                    yield {"kind": kind, **told}
-                if len(waiting) >= PAGE:
-                    waiting = await self._settle(waiting)
-            await self._settle(waiting)
+                    place = {"room_id": room_id, "message_id": message["message_id"]}
+                    yield {"kind": kind, **place}
+                if len(waiting) >= MESSAGES_PER_PAGE:
+                    waiting = await self._wait_durable(waiting)
+            await self._wait_durable(waiting)
             for attachment_id in await self._files.erase(room_id, user_id):
                 count += 1
                 yield {"kind": "file", "room_id": room_id, "attachment_id": attachment_id}
@@ -124,7 +138,7 @@ class DataRequests:
         yield {"kind": "end", "lines": count}
 
     async def _rooms_of(self, user_id: str) -> list[str]:
-        """Of the archive and of what is on its way there."""
+        """The rooms in the archive and in the user index, which may be newer; also past ones."""
         stored = await self._archive.rooms_of(user_id)
         fresh = (await self._user_rooms.all(user_id)).rooms
         return sorted({one.room_id for one in stored} | {one.room_id for one in fresh})
@@ -132,7 +146,7 @@ class DataRequests:
     async def _all(self, room_id: str) -> AsyncIterator[Message]:
         after, more = 0, True
         while more:
-            wanted = SeqRange(after, None, PAGE, "oldest")
+            wanted = SeqRange(after, None, MESSAGES_PER_PAGE, "oldest")
             messages, more = await self._history.page(room_id, AS_OPERATOR, wanted)
             for message in messages:
                 yield message
@@ -141,7 +155,7 @@ class DataRequests:
     async def _erased(
         self, room_id: str, actor_id: str, user_id: str, message: Message
     ) -> AsyncIterator[tuple[str, PendingWrite]]:
-        """What a message has of the user: itself, or his reactions to it."""
+        """Erase the user's part of a message: the message itself, or their reactions to it."""
         if "deleted_at" in message or message["type"] == "system":
             return
         message_id = message["message_id"]
@@ -156,7 +170,7 @@ class DataRequests:
                     yield "reaction", done
 
     async def _leave(self, room_id: str, actor_id: str, user_id: str) -> bool:
-        """Whether he was in. From a direct room too: what is left is the other's."""
+        """Remove the user, from a direct room too. Returns whether they were a member."""
         wanted = MembershipChange(removals=(user_id,))
         try:
             done = await self._appends.append(
@@ -164,15 +178,15 @@ class DataRequests:
             )
         except (errors.NotFound, errors.Gone):
             return False
-        await self._settle([done])
+        await self._wait_durable([done])
         return bool(done.affected("go"))
 
-    async def _settle(self, waiting: list[PendingWrite]) -> list[PendingWrite]:
+    async def _wait_durable(self, waiting: list[PendingWrite]) -> list[PendingWrite]:
         if waiting:
-            await asyncio.wait([done.durability for done in waiting], timeout=PATIENCE)
+            await asyncio.wait([done.durability for done in waiting], timeout=DURABLE_WAIT_SECONDS)
         return []
 
 
-def _told(stored: StoredMember) -> Line:
+def _membership_line(stored: StoredMember) -> Line:
     names = ("room_id", "state", "role", "name", "joined_at", "read_seq", "muted", "hidden")
     return {name: getattr(stored, name) for name in names}

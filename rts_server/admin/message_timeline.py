@@ -1,4 +1,4 @@
-"""The story of one message, from what Redis, the tables and the logs know of it; never its text."""
+"""The timeline of one message from Redis, the tables and the logs, without its text."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +17,12 @@ from rts_server import keys
 from rts_server.config import Settings
 from rts_server.persistence import aws
 from rts_server.persistence.archive import Archive
+from rts_server.protocol.event import now, rfc3339
 from rts_server.relay.outbox_metrics import accepted_ms
 
 FUNCTIONS = ("/aws/lambda/chat-message-to-db", "/aws/lambda/chat-room-to-db")
 TOLD = ("room_id", "epoch", "offset", "seq", "user_id", "session_id", "request_id")
-"""Fields of a log line that are worth telling."""
+"""Fields of a log line that a step shows."""
 
 
 @dataclass(order=True)
@@ -35,7 +35,7 @@ class TimelineStep:
 
 
 class UnknownMessage(Exception):
-    """No log names the message, and nobody gave its room: it could be in any."""
+    """No log line names the message's room, and the caller did not give it."""
 
 
 @dataclass(frozen=True)
@@ -50,9 +50,9 @@ class Logs:
 async def story(
     settings: Settings, message_id: str, logs: Logs, room_id: str | None = None
 ) -> list[TimelineStep]:
-    """All that is known, in the order of time.
+    """Every step that is known, in the order of time.
 
-    Raises Unknown, RedisError, Unavailable, BotoCoreError, ClientError.
+    Raises UnknownMessage, RedisError, Unavailable, BotoCoreError, ClientError.
     """
     lines = in_files(logs.folder, message_id)
     lines += await asyncio.to_thread(lambda: list(in_cloudwatch(settings, message_id, logs)))
@@ -83,7 +83,7 @@ async def in_redis(redis: Redis, room_id: str, message_id: str) -> list[Timeline
     for entry in entries.split():
         waits = await redis.xrange(names.outbox, entry, entry)
         what = "waits in the outbox" if waits else "put into the outbox, and handed to SQS since"
-        steps.append(TimelineStep(rfc3339(accepted_ms(entry)), what, {"entry": entry}))
+        steps.append(TimelineStep(rfc3339(accepted_ms(entry) / 1000), what, {"entry": entry}))
     return steps
 
 
@@ -121,7 +121,7 @@ def in_cloudwatch(settings: Settings, message_id: str, logs: Logs) -> Iterator[T
                     logGroupName=group, filterPattern=wanted, startTime=since
                 ):
                     for event in page["events"]:
-                        at = rfc3339(event["timestamp"])
+                        at = rfc3339(event["timestamp"] / 1000)
                         yield from steps_of(event["message"], message_id, who, at)
 
 
@@ -154,14 +154,3 @@ def steps_of(line: str, message_id: str, who: str, at: str) -> Iterator[Timeline
 
 def _told(line: dict[str, Any]) -> dict[str, Any]:
     return {name: line[name] for name in TOLD if name in line}
-
-
-def rfc3339(ms: float) -> str:
-    """Milliseconds since 1970 as text."""
-    text = datetime.fromtimestamp(ms / 1000, UTC).isoformat(timespec="milliseconds")
-    return text.replace("+00:00", "Z")
-
-
-def now() -> str:
-    """This moment as text."""
-    return rfc3339(time.time() * 1000)

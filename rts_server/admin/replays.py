@@ -1,4 +1,4 @@
-"""What was quarantined once more, when those who could not apply it can."""
+"""Replays quarantined records once the Lambda functions can apply them."""
 
 from __future__ import annotations
 
@@ -16,35 +16,38 @@ from rts_server.rooms.messages import Messages
 log = logging.getLogger(__name__)
 
 BATCH = 10
-PATIENCE = 20.0
-"""Seconds after which a replay ends; what is left is asked for again."""
+MAX_REPLAY_SECONDS = 20.0
+"""A request ends after this time; the operator repeats it for the rest."""
 SAID = ("text", "attachments", "mentions", "reply_to", "metadata")
 
 
 class Replays:
-    """Safe to repeat: the same record comes under the same id."""
+    """Safe to repeat: the same record is sent under the same id (Q4)."""
 
     def __init__(self, settings: Settings, backlog: QueueAdmin, messages: Messages) -> None:
-        """`messages`: those of the system; whether the sender still may is not asked."""
+        """`messages`: made with `system=True`, so that no role is checked."""
         self._patience = settings.durable_wait
         self._backlog = backlog
         self._messages = messages
 
     async def quarantined(self, most: int) -> tuple[int, int]:
-        """Up to `most` records, in the order of each room; (how many, left). Raises Unavailable."""
-        done, until = 0, time.monotonic() + PATIENCE
+        """Replay up to `most` records, in the order of each room.
+
+        Returns (how many were replayed, how many are left). Raises Unavailable.
+        """
+        done, until = 0, time.monotonic() + MAX_REPLAY_SECONDS
         while done < most and time.monotonic() < until:
             batch = await self._backlog.take(min(BATCH, most - done))
             if not batch:
                 break
             for one in batch:
-                if await self._again(one):
+                if await self._replay(one):
                     await self._backlog.forget(one)
                     done += 1
         return done, await self._backlog.keeping()
 
-    async def _again(self, one: QuarantinedRecord) -> bool:
-        """Whether it is on its way again; what cannot be stays where it is."""
+    async def _replay(self, one: QuarantinedRecord) -> bool:
+        """Replay one record. Returns False, and leaves it, if it cannot be replayed."""
         room_id = one.position.get("room_id")
         kind, message = parsed(one.record)
         if room_id is None or kind is None:
@@ -66,7 +69,7 @@ class Replays:
 
 
 def parsed(record: str) -> tuple[Which | None, dict[str, Any] | None]:
-    """(the queue it came by, the message if it is a new one); (None, None): it is no record."""
+    """(its queue, its message if it is a `message.new`); (None, None) for invalid records."""
     try:
         raw = json.loads(record)
         event = raw.get("event", {})

@@ -1,4 +1,4 @@
-"""Redis held against the archive, message by message: a pure comparison under a thin shell."""
+"""Compares a room in Redis with the archive, message by message, and repairs the archive."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ if TYPE_CHECKING:
 _VERIFY = room_script(Path(__file__).with_name("verify.lua"))
 _REPAIR = room_script(Path(__file__).with_name("repair.lua"))
 
-PATIENCE = 10.0
-"""Seconds for which the queue may be behind; then there is nothing to compare with yet."""
+DRAIN_WAIT_SECONDS = 10.0
+"""How long to wait for the queue; while it is behind, the archive cannot be compared."""
 PLACE = frozenset({"seq", "epoch", "created_at"})
-"""What a repeated send may change without being another message."""
+"""Fields that a repeated send may change without being another message."""
 
 Message = dict[str, Any]
 
@@ -53,13 +53,13 @@ class Seen:
 
     @property
     def version(self) -> int:
-        """Higher is newer; a tombstone is above all."""
+        """Higher is newer; a tombstone is higher than every version."""
         return 10**9 if "deleted_at" in self.message else int(self.message.get("version", 0))
 
 
 @dataclass(frozen=True)
 class Findings:
-    """What does not agree. All empty: every message is where it belongs."""
+    """The differences. All empty: Redis and the archive agree."""
 
     gaps: list[int] = field(default_factory=list)
     duplicates: list[int] = field(default_factory=list)
@@ -68,7 +68,7 @@ class Findings:
 
 
 def compare(hot: Mapping[str, Seen], stored: Sequence[Seen], top: int) -> Findings:
-    """Pure. `top`: the highest seq given away.
+    """Compare both sides; no I/O. `top`: the highest seq allocated.
 
     gaps: seqs that no message has on either side. duplicates: seqs that several messages have.
     orphans: messages in one place only where they should be in both, or beyond `top`.
@@ -126,7 +126,7 @@ class Verified:
 
 
 class Verifier:
-    """Redis is looked at first; then the queue is drained, so that all of it must be stored."""
+    """Reads Redis first, then drains the queue: what Redis had must then be in the archive."""
 
     def __init__(
         self, settings: Settings, redis: Redis, archive: Archive, drains: RoomDrains
@@ -138,7 +138,7 @@ class Verifier:
         self._drains = drains
 
     async def close(self) -> None:
-        """Wait for nothing any more."""
+        """Stop waiting for barriers."""
         await self._barriers.close()
 
     async def verify(self, room_id: str, *, repair: bool) -> Verified:
@@ -162,7 +162,7 @@ class Verifier:
         return Verified(findings, len(stored), True, repaired)
 
     async def _hot(self, room_id: str) -> Hot | None:
-        """What Redis has, once all of it has passed the queue; None: the room is not warm."""
+        """The messages in Redis, once all have passed the queue; None if the room is not warm."""
         nonce = secrets.token_hex(8)
         record = _barrier(room_id, nonce)
         answer = await _VERIFY.run(
@@ -177,7 +177,7 @@ class Verifier:
     async def _passed(self, room_id: str, nonce: str) -> None:
         passed = self._barriers.passed(room_id, nonce)
         try:
-            if not (await asyncio.wait([passed], timeout=PATIENCE))[0]:
+            if not (await asyncio.wait([passed], timeout=DRAIN_WAIT_SECONDS))[0]:
                 raise errors.Unavailable("The queue is behind.", retry_after_ms=5_000)
         finally:
             passed.cancel()
@@ -185,7 +185,7 @@ class Verifier:
     async def _repair(
         self, room_id: str, hot: Hot, ids: list[str], stored: Mapping[str, Seen]
     ) -> None:
-        """Their records once more through the room's group, and stored when this returns."""
+        """Queue the records of these messages again; they are stored when this returns."""
         nonce, records = secrets.token_hex(8), []
         for message_id in ids:
             one = hot.messages[message_id]
@@ -227,7 +227,7 @@ def _kept(item: Any) -> Seen:
 
 
 def seen(answer: Sequence[bytes]) -> dict[str, Seen]:
-    """The newest state of each message, as verify.lua lists them: first as they came."""
+    """The newest state of each message, from the answer of verify.lua."""
     hot: dict[str, Seen] = {}
     for kind, text in zip(answer[::2], answer[1::2], strict=True):
         if kind == b"new":
@@ -252,7 +252,7 @@ def seen(answer: Sequence[bytes]) -> dict[str, Seen]:
 
 
 def brought(one: Seen, digest: str | None) -> str:
-    """The record of a message as it came."""
+    """The record of a message as it was sent."""
     proof = {"hash": digest} if digest else {}
     return json.dumps({"v": 1, **proof, "event": json.loads(one.event)})
 

@@ -1,6 +1,6 @@
-"""Reactions of a message: who gave which; pure.
+"""Reactions of a message; pure.
 
-Kept whole inside (`user_ids` of all), shown with at most 100 users each.
+They are stored with all `user_ids` and shown to clients with at most 100 users each.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ Reactions = dict[str, dict[str, Any]]
 
 
 def reacted(reactions: Reactions, emoji: str, user_id: str, *, on: bool) -> Reactions | None:
-    """The reactions after a user gave or took one; None when they are so already.
+    """The reactions after a user added or removed one; None if nothing changes.
 
     Raises LimitExceeded beyond 20 emoji or 500 reactions on a message.
     """
@@ -36,7 +36,7 @@ def reacted(reactions: Reactions, emoji: str, user_id: str, *, on: bool) -> Reac
 
 
 def counts(reactions: Reactions) -> dict[str, int]:
-    """emoji → how many gave it."""
+    """emoji → number of users."""
     return {emoji: one["count"] for emoji, one in reactions.items()}
 
 

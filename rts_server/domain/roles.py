@@ -1,4 +1,4 @@
-"""Who may do what: one table. The role itself is read inside the append script, never passed."""
+"""Which role may do what. append.lua reads the actor's role itself; no caller passes it (A1)."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ _TABLE: dict[str, frozenset[str]] = {
     "member.update": frozenset({OWNER, ADMIN}),
     "member.remove": frozenset({OWNER, ADMIN}),
 }
-"""Beyond it, in append.lua: only an owner makes, changes or removes owners; the last one stays; in
-a frozen room only owners and admins act."""
+"""append.lua adds: only owners make, change or remove owners; the last owner stays; in a frozen
+room only owners and admins act."""
 
 
 def roles_that(capability: str) -> frozenset[str]:
@@ -27,7 +27,7 @@ def roles_that(capability: str) -> frozenset[str]:
 
 
 def may_send(role: str, *, frozen: bool) -> bool:
-    """Whether a message would be taken; the append script decides when there is one."""
+    """Whether a message would be accepted now; append.lua decides when one is sent."""
     return role in (roles_that("room.update") if frozen else roles_that("message.send"))
 
 

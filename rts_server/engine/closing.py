@@ -1,4 +1,4 @@
-"""Why the server closes a connection, and whether its client may come back (protocol.md)."""
+"""The reasons for which the server closes a connection (docs/protocol.md)."""
 
 from __future__ import annotations
 
@@ -6,21 +6,21 @@ import random
 from typing import Any
 
 RECONNECT = frozenset({"draining", "slow_consumer", "lease_lost", "token_expired", "timeout"})
-"""The transport is closed: a JavaScript client comes back by itself."""
+"""Only the transport is closed: socket.io-client reconnects by itself."""
 LATER = frozenset({"connection_limit"})
-"""Every namespace is disconnected, so that no client comes back at once; the application may."""
+"""Every namespace is disconnected: the client does not reconnect until the application does."""
 FINAL = frozenset({"revoked", "banned", "too_many_errors", "frame_too_large"})
-"""Every namespace is disconnected: it stays away."""
+"""Every namespace is disconnected, and the client must not reconnect."""
 
 AWAY = LATER | FINAL
-"""Closed by a DISCONNECT on every namespace, then the transport."""
+"""Codes that disconnect every namespace before the transport is closed."""
 
 SOON_MS, LATER_MS = (500, 1_500), (10_000, 20_000)
-"""When to come back, drawn so that not all do at once."""
+"""Ranges of `retry_after_ms`; drawn at random, so that clients do not reconnect all at once."""
 
 
 def closing(code: str, retry_after_ms: int | None = None) -> dict[str, Any]:
-    """The data of `session.closing`."""
+    """Return the payload of `session.closing`."""
     if code in FINAL:
         return {"code": code, "reconnect": False, "retry_after_ms": None}
     assert code in RECONNECT | LATER, code

@@ -1,4 +1,4 @@
-"""JSON on the wire: strict both ways. NaN, Infinity and lone surrogates never pass (RFC 8259)."""
+"""Strict JSON (RFC 8259) for python-socketio: no NaN, Infinity or lone surrogates."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import orjson
 
 
 def dumps(value: Any, **_: Any) -> str:
-    """Text; the options of the standard library's module are accepted and not needed."""
+    """Return JSON text. The options of `json.dumps` are accepted and ignored."""
     return orjson.dumps(value).decode()
 
 
 def loads(text: str, **_: Any) -> Any:
-    """The value. Raises ValueError on anything that another strict parser would refuse."""
+    """Return the value of JSON text. Raises ValueError for anything that is not strict JSON."""
     return orjson.loads(text)

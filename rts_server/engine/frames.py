@@ -1,4 +1,4 @@
-"""Incoming Socket.IO packets (protocol v5), parsed strictly: bytes in, a decision out, no I/O."""
+"""Parses incoming Socket.IO packets (protocol v5) strictly, without I/O."""
 
 from __future__ import annotations
 
@@ -25,12 +25,14 @@ _HEAD = re.compile(
 
 
 class Malformed(ValueError):
-    """Not a packet at all, or one nobody could be answered for."""
+    """The text is not a Socket.IO packet, or has an ack id that cannot be answered."""
 
 
 class Frame(NamedTuple):
-    """A packet. `data` is its JSON, parsed; `broken` when that JSON is not strict JSON; of one that
-    is `large` only the name of the event.
+    """A Socket.IO packet. `data` is its parsed payload.
+
+    `broken`: the payload is not strict JSON. `large`: the packet was too large; `data` then holds
+    only the name of the event.
     """
 
     type: int
@@ -42,7 +44,7 @@ class Frame(NamedTuple):
 
 
 def parse(text: str) -> Frame:
-    """The packet in the text of an Engine.IO MESSAGE. Raises Malformed."""
+    """Return the packet in the text of an Engine.IO MESSAGE. Raises Malformed."""
     match = _PACKET.match(text)
     if match is None:
         raise Malformed
@@ -60,7 +62,7 @@ def parse(text: str) -> Frame:
 
 
 def parse_head(text: str) -> Frame | None:
-    """The command whose text begins so, without its payload; None when nobody waits for its ack."""
+    """Return the command of which a text is the beginning; None if it has no ack id."""
     match = _HEAD.match(text)
     if match is None or int(match["id"]) > LARGEST_ACK_ID:
         return None

@@ -1,4 +1,4 @@
-"""aiohttp's handshake of a WebSocket, and no more of aiohttp: behind it the transport is ours."""
+"""The WebSocket handshake of aiohttp (RFC 6455, 4.2); the transport is ours afterwards."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from rts_server.engine import websocket
 
 
 class Handshake(web.WebSocketResponse):
-    """101, without permessage-deflate: aiohttp judges the request, and writes nothing itself.
+    """Checks a handshake with aiohttp, without permessage-deflate; aiohttp writes nothing itself.
 
-    `answer`: what is to be written. Raises HTTPBadRequest for what is no handshake, ConnectionError
-    for who is gone.
+    `answer`: the bytes of the 101 response. Raises HTTPBadRequest for an invalid handshake,
+    ConnectionError if the client is gone.
     """
 
     def __init__(self, request: web.Request) -> None:
@@ -28,26 +28,26 @@ class Handshake(web.WebSocketResponse):
         self.answer = f"HTTP/1.1 101 Switching Protocols\r\n{lines}\r\n".encode()
 
     def take_over(self, protocol: asyncio.Protocol) -> bytes:
-        """Give the transport to another protocol; what has arrived behind the handshake.
+        """Give the transport to another protocol; return the bytes that followed the handshake.
 
-        To aiohttp the connection is lost with that: it lets go of all it kept for it, parser,
-        request and tasks.
+        aiohttp is then told that the connection is lost, so that it frees its parser, request and
+        tasks. Its reference to the transport is removed before, or it would close the transport.
         """
         handler, arrived = self._handler, self._handler._message_tail
         self.transport.set_protocol(protocol)
-        handler.transport = None  # or aiohttp would close it
+        handler.transport = None
         handler.connection_lost(None)
         self.transport.resume_reading()
         return arrived
 
     def refuse(self) -> None:
-        """Complete it, and close at once: a client hears that better than a refusal."""
+        """Complete the handshake and close at once: clients report a close code, but no status."""
         self.take_over(asyncio.Protocol())
         self.transport.write(self.answer + websocket.close(WSCloseCode.POLICY_VIOLATION))
         self.transport.close()
 
     async def prepare(self, request: web.BaseRequest) -> Any:
-        """The answer is not aiohttp's to write."""
+        """Write nothing: the response is written by the new protocol."""
 
     async def write_eof(self, data: bytes = b"") -> None:
-        """Nor is what follows."""
+        """Write nothing."""

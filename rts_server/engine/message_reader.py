@@ -1,4 +1,4 @@
-"""Messages as a client writes them (RFC 6455, section 5): bytes in, whole messages out, no I/O."""
+"""Parses the WebSocket frames of a client (RFC 6455, section 5) into messages, without I/O."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from aiohttp._websocket.helpers import websocket_mask
 
 CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0x0, 0x1, 0x2, 0x8, 0x9, 0xA
 TOO_LARGE = 0x10
-"""No opcode of the standard: a text longer than a message may be; only its head is kept."""
+"""Not an opcode of the RFC: a text that was longer than allowed, of which only the head is kept."""
 HEAD = 512
-"""Bytes of its head: type, namespace, ack id and the name of the event are in it."""
+"""Bytes of that head; it contains the type, namespace, ack id and event name of a packet."""
 READ_ON = 1024 * 1024
-"""A text up to this length is read to its end, so that it can be refused by name."""
+"""A text up to this many bytes is read to its end, so that its command can be answered."""
 
 _DATA, _CONTROL = (CONTINUATION, TEXT, BINARY), (CLOSE, PING, PONG)
 _FINAL_TEXT = 0x80 | TEXT
@@ -25,7 +25,7 @@ _code = Struct("!H").unpack_from
 
 
 class ProtocolViolation(ValueError):
-    """What came is no WebSocket, or too long; `code` goes into the close frame (7.4)."""
+    """The bytes violate RFC 6455 or a message is too long; `code` is the close code (7.4)."""
 
     def __init__(self, code: int = WSCloseCode.PROTOCOL_ERROR) -> None:
         super().__init__(code)
@@ -33,8 +33,9 @@ class ProtocolViolation(ValueError):
 
 
 class MessageReader:
-    """Fed with what is read; asked for one message at a time, so that its owner decides how much is
-    done in a turn. `most`: bytes of a message.
+    """Is fed with bytes and returns one message at a time, so that its owner limits each turn.
+
+    `most`: bytes of a message at most.
     """
 
     __slots__ = ("_at", "_data", "_final", "_head", "_kind", "_left", "_most", "_parts", "_size")
@@ -54,11 +55,11 @@ class MessageReader:
 
     @property
     def ready(self) -> bool:
-        """Whether there are bytes to look at."""
+        """Whether there are bytes to parse."""
         return bool(self._data)
 
     def feed(self, data: bytes) -> None:
-        """Bytes that were read. Cheap however small the pieces of a frame are."""
+        """Add bytes. The cost is linear however small the pieces of a frame are."""
         if not self.ready:
             self._data, self._at = data, 0
             return
@@ -70,8 +71,10 @@ class MessageReader:
         self._data += data
 
     def next(self) -> tuple[int, Any] | None:
-        """The next message as (TEXT, str), (TOO_LARGE, its first bytes), (CONTINUATION, the
-        length of a part) or (another opcode, bytes); None until more is fed. Raises Broken.
+        """Return the next message as (TEXT, str), (TOO_LARGE, its first bytes), (CONTINUATION, the
+        length of a part) or (another opcode, bytes); None until more is fed.
+
+        Raises ProtocolViolation.
         """
         if self._left:
             return self._skipped()

@@ -1,4 +1,4 @@
-"""Socket.IO packets as text, encoded once and shared between connections (protocol v5)."""
+"""Outgoing Socket.IO packets (protocol v5), encoded once and shared between connections."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rts_server.engine import websocket
 
 
 class Encoded(eio.Packet):  # type: ignore[misc]
-    """An Engine.IO MESSAGE of text; `frame`: the WebSocket's. Sharing it shares its wire forms."""
+    """An Engine.IO MESSAGE. `frame` is its WebSocket frame, encoded once for all connections."""
 
     def __init__(self, data: str) -> None:
         super().__init__(eio.MESSAGE, data=data)
@@ -19,33 +19,33 @@ class Encoded(eio.Packet):  # type: ignore[misc]
 
 
 def framed(packet: Any) -> bytes:
-    """The WebSocket frame of any packet, ours or the library's."""
+    """Return the WebSocket frame of a packet, ours or the library's."""
     return packet.frame if isinstance(packet, Encoded) else websocket.text(packet.encode())
 
 
 def event_packet(namespace: str, event: str, text: str) -> Encoded:
-    """EVENT whose only argument is JSON that exists already."""
+    """Return an EVENT with one argument, given as JSON text."""
     return Encoded(f'2{_prefix(namespace)}["{event}",{text}]')
 
 
 def ack_packet(namespace: str, ack_id: int, answer: dict[str, Any]) -> Encoded:
-    """ACK with one argument."""
+    """Return an ACK with one argument."""
     return Encoded(f"3{_prefix(namespace)}{ack_id}[{orjson.dumps(answer).decode()}]")
 
 
 def disconnect_packet(namespace: str) -> Encoded:
-    """DISCONNECT: a client stays away from the namespace until it is told to come back."""
+    """Return a DISCONNECT; the client does not reconnect to the namespace by itself."""
     return Encoded(f"1{_prefix(namespace)}")
 
 
 def connect_error_packet(namespace: str, message: str, code: str) -> Encoded:
-    """CONNECT_ERROR as the protocol has it: `{message, data: {code}}`."""
+    """Return a CONNECT_ERROR with the payload `{message, data: {code}}`."""
     data = orjson.dumps({"message": message, "data": {"code": code}}).decode()
     return Encoded(f"4{_prefix(namespace)}{data}")
 
 
 def close_packet() -> eio.Packet:
-    """Engine.IO CLOSE: how a polling client hears that its session is over."""
+    """Return an Engine.IO CLOSE, which ends the session of a polling client."""
     return eio.Packet(eio.CLOSE)
 
 

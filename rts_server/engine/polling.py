@@ -1,4 +1,4 @@
-"""HTTP of a polling client: a body becomes packets, packets an answer, bad requests a refusal."""
+"""HTTP long-polling (Engine.IO protocol 4): request bodies, responses and refusals."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ from aiohttp import web
 from rts_server.engine.message_reader import HEAD, READ_ON
 
 POST_PACKETS = 1_000
-"""Packets in one POST, which is no longer than a frame."""
+"""Packets in one POST at most."""
 BODY_WITHIN = 10.0
-"""Seconds for the body of a POST to arrive."""
+"""Seconds in which the body of a POST must arrive."""
 COMPRESSED = 1_024
-"""Bytes from which an answer is compressed, where the client takes that."""
+"""Bytes from which a response is compressed if the client accepts that."""
 SEPARATOR = "\x1e"
 PACKETS = frozenset("0123456b")
-"""What a packet begins with."""
+"""First characters of packets; `b` begins base64."""
 
 
 class Refused(Exception):
-    """A request that is not served: its status, and the reason as the body says it."""
+    """A request that is refused, with the HTTP status and the reason for the response body."""
 
     def __init__(self, reason: str, status: int = 400, retry_after: int | None = None) -> None:
         super().__init__(reason)
         self._reason, self._status, self._retry_after = reason, status, retry_after
 
     def answer(self) -> web.Response:
-        """The response."""
+        """Return the HTTP response."""
         response = web.Response(status=self._status, text=self._reason)
         if self._retry_after is not None:
             response.headers["Retry-After"] = str(self._retry_after)
@@ -38,9 +38,9 @@ class Refused(Exception):
 
 
 async def read(request: web.Request, most: int) -> tuple[bytes, bool]:
-    """The body, or the first bytes of one of more than `most`, and whether it is one of these.
+    """Return the body, and whether it was longer than `most` bytes; then only its first bytes.
 
-    Raises Refused for what does not come in time, or not as it is.
+    Raises Refused for a body that is encoded, broken or too slow.
     """
     if request.headers.get("Content-Encoding", "identity").strip().lower() != "identity":
         raise Refused("A body here has no Content-Encoding.", 415)
@@ -63,7 +63,7 @@ async def read(request: web.Request, most: int) -> tuple[bytes, bool]:
 
 
 def packets(body: bytes) -> list[str]:
-    """The packets of a body. Raises Refused when one of them is none."""
+    """Return the packets of a body. Raises Refused if the body is not a payload of packets."""
     try:
         texts = body.decode().split(SEPARATOR)
     except UnicodeDecodeError:
@@ -74,7 +74,7 @@ def packets(body: bytes) -> list[str]:
 
 
 def answer(packets: Sequence[Any]) -> web.Response:
-    """The answer to a poll."""
+    """Return the response to a poll."""
     text = SEPARATOR.join(packet.encode() for packet in packets)
     response = web.Response(text=text)
     if len(text) >= COMPRESSED:

@@ -1,4 +1,4 @@
-"""Frames as a server writes them (RFC 6455): whole, unmasked, uncompressed."""
+"""Encodes WebSocket frames of a server (RFC 6455, 5.2): unfragmented, unmasked, uncompressed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _code = Struct("!H").pack
 
 
 def frame(opcode: int, payload: bytes) -> bytes:
-    """One frame, header and payload."""
+    """Return a frame with its header."""
     first, length = _FINAL | opcode, len(payload)
     if length < _SHORT:
         return bytes((first, length)) + payload
@@ -24,10 +24,10 @@ def frame(opcode: int, payload: bytes) -> bytes:
 
 
 def text(payload: str) -> bytes:
-    """A text frame."""
+    """Return a text frame."""
     return frame(TEXT, payload.encode())
 
 
 def close(code: int) -> bytes:
-    """A close frame that says why (RFC 6455, 7.4)."""
+    """Return a close frame with a close code (RFC 6455, 7.4)."""
     return frame(CLOSE, _code(code))

@@ -1,4 +1,4 @@
-"""Whether the first bytes of a file are those of the type it claims to have."""
+"""Checks the signature of a file (its first bytes) against its content type."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable
 from rts_server.protocol.media import essence
 
 HEAD = 32
-"""Bytes that are enough to tell."""
+"""Bytes that are enough for every signature."""
 
 _MP4_BRANDS = (b"iso", b"mp4", b"avc1", b"M4V", b"MSNV", b"dash", b"cmf", b"mmp4", b"f4v")
 
@@ -40,11 +40,11 @@ _KNOWN: dict[str, Callable[[bytes], bool]] = _INLINE | {
 
 
 def fits(content_type: str, head: bytes) -> bool:
-    """Whether a file that begins so may be of this type; a type without a mark of its own may."""
+    """Whether a file with these first bytes can be of this type; True for unknown types."""
     known = _KNOWN.get(essence(content_type))
     return known is None or known(head)
 
 
 def shown_inline(content_type: str) -> bool:
-    """Types a browser may show by itself, in a file that was found to be one."""
+    """Whether browsers may display this type; the signature was checked at completion (A6)."""
     return essence(content_type) in _INLINE

@@ -1,4 +1,4 @@
-"""Names of files: what people called them, made harmless to show and to save under."""
+"""File names as users gave them, made safe to show and to save."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _NOT_ASCII = re.compile(r"[^ !#-\[\]-~]|%")
 
 
 def cleaned(name: str) -> str:
-    """The last part of a path, without what no name may hold; never one that cannot be seen."""
+    """The last part of a path without refused characters; `file` if nothing visible is left."""
     last = re.split(r"[/\\]", name)[-1]
     name = unicode.without_refused(last).strip()
     return name if unicode.is_seen(name.replace(".", "")) else NAMELESS

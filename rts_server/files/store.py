@@ -1,4 +1,4 @@
-"""S3 as the web sees it: in a bounded pool of threads, under short deadlines."""
+"""The object store (S3) for the web process: a bounded pool of threads, short deadlines."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class ObjectChanged(Unavailable):
 
 
 class ObjectStore:
-    """The bucket. Every method raises Unavailable when S3 fails or is slow; Moved says why."""
+    """The bucket. Methods raise Unavailable if S3 fails, ObjectChanged if the object did."""
 
     def __init__(self, settings: Settings) -> None:
         self._bucket = settings.bucket
@@ -79,12 +79,12 @@ class ObjectStore:
         self._client: S3Client = session.client("s3", endpoint_url=endpoint, config=config)
 
     async def close(self) -> None:
-        """Give up what waits and close the connections."""
+        """Drop waiting work and close the connections."""
         self._threads.close()
         self._client.close()
 
     async def check_reachable(self) -> None:
-        """See that the bucket answers."""
+        """Check that the bucket answers."""
         await self._run(self._there)
 
     async def presign_post(self, upload: Upload, seconds: int) -> tuple[str, dict[str, str]]:

@@ -1,4 +1,4 @@
-"""From a grant to a file that a message cites."""
+"""Uploads: from a presigned form to a file that is bound to a message (A6)."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Attachment = dict[str, Any]
 
 
 class Uploads:
-    """Grants, completions, citations, links. Membership is the caller's to check."""
+    """Grants, completes and binds uploads. The caller checks the membership."""
 
     def __init__(self, settings: Settings, store: ObjectStore, redis: Redis) -> None:
         self._settings = settings
@@ -136,7 +136,7 @@ class Uploads:
     async def _look(
         self, room_id: str, user_id: str, message_id: str, attachment_id: str
     ) -> Attachment | None:
-        """All are looked at before one is bound. None: erased, after this message had cited it."""
+        """Check one attachment before any is bound. None: it was erased with this message."""
         cited = await self._store.read_text(records.citation_key(room_id, attachment_id))
         if cited not in (None, message_id):
             raise _not_citable()
@@ -149,7 +149,7 @@ class Uploads:
             raise _not_citable() from None
 
     async def _bind_one(self, room_id: str, message_id: str, attachment_id: str) -> None:
-        """Written once, in the one place all instances share, before the message is in any log."""
+        """Write the binding, once for all instances, before the message is in the log."""
         key = records.citation_key(room_id, attachment_id)
         if await self._store.write_once(key, message_id):
             return
@@ -160,7 +160,7 @@ class Uploads:
             raise _not_citable()
 
     async def download_url(self, room_id: str, attachment: Attachment) -> dict[str, Any]:
-        """A download address that dies by itself."""
+        """A presigned download URL: `{url, expires_at}`."""
         content_type, seconds = attachment["content_type"], self._settings.download_ttl
         inline = magic.shown_inline(content_type)
         expires_at = rfc3339(time.time() + seconds)

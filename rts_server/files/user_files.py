@@ -1,4 +1,4 @@
-"""All files of one user in a room. There is no table: the objects themselves say whose they are."""
+"""All files of one user in a room. There is no table: each object's metadata names its owner."""
 
 from __future__ import annotations
 
@@ -10,23 +10,27 @@ from rts_server.files.upload import Upload, pending_prefix
 from rts_server.persistence import records
 from rts_server.relay.queue_admin import QueueAdmin
 
-AT_ONCE = 8
+CONCURRENT_HEADS = 8
+"""HEAD requests at once."""
 
 
 class UserFiles:
-    """Raises Unavailable."""
+    """Finds and erases a user's files. Every method raises Unavailable."""
 
     def __init__(self, store: ObjectStore, backlog: QueueAdmin) -> None:
         self._store = store
         self._backlog = backlog
 
-    async def told(self, room_id: str, user_id: str) -> list[dict[str, Any]]:
-        """The protocol's attachments, cited or not."""
+    async def attachments(self, room_id: str, user_id: str) -> list[dict[str, Any]]:
+        """The user's files as the protocol's attachments, whether a message cites them or not."""
         found = await self._found(room_id, user_id)
         return [upload.shown() for upload in found.values()]
 
     async def erase(self, room_id: str, user_id: str) -> list[str]:
-        """Their ids. What is verified goes by the queue, as with its message."""
+        """Erase the user's files in a room; returns their attachment ids.
+
+        Completed files are deleted by the Lambda, like those of a deleted message.
+        """
         found = await self._found(room_id, user_id)
         ids = sorted({upload.attachment_id for upload in found.values()})
         if ids:
@@ -38,14 +42,14 @@ class UserFiles:
         return ids
 
     async def _found(self, room_id: str, user_id: str) -> dict[str, Upload]:
-        """By key: uploads that were verified, and those that only arrived."""
+        """The user's uploads by object key: completed ones, and those that are still pending."""
         found: dict[str, Upload] = {}
         for prefix in (pending_prefix(room_id), records.files_prefix(room_id)):
             names = await self._store.list_keys(prefix)
-            for at in range(0, len(names), AT_ONCE):
-                part = names[at : at + AT_ONCE]
-                heads = await asyncio.gather(*map(self._store.head, part))
-                for name, one in zip(part, heads, strict=True):
+            for at in range(0, len(names), CONCURRENT_HEADS):
+                batch = names[at : at + CONCURRENT_HEADS]
+                heads = await asyncio.gather(*map(self._store.head, batch))
+                for name, one in zip(batch, heads, strict=True):
                     if one and one.upload and one.upload.user_id == user_id:
                         found[name] = one.upload
         return found

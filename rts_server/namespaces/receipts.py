@@ -42,7 +42,7 @@ class ReceiptsNamespace(Namespace):
         moved = (await self._receipts.move(user_id, cursors)).get(room_id)
         if moved is None:
             raise errors.NotFound()
-        if moved.read:
+        if moved.read_moved:
             self._unread.publish_soon(user_id, room_id)
         row = await self._row(user_id, room_id)
         return {

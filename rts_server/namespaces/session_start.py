@@ -132,7 +132,7 @@ class SessionStart:
             log.warning("cursors cannot be repeated", extra={"rooms": len(ahead)})
             return
         for room_id, cursors in moved.items():
-            if cursors.read:
+            if cursors.read_moved:
                 self._unread.publish_soon(user_id, room_id)
 
     def _ready(

@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 
 log = logging.getLogger(__name__)
 
-AGAIN = 1.0
+RETRY_SECONDS = 1.0
 
 
 async def must_not_evict(redis: Redis) -> None:
@@ -20,7 +20,7 @@ async def must_not_evict(redis: Redis) -> None:
             memory: dict[str, Any] = await redis.info("memory")
             break
         except Exception:  # whatever it is: the question stays
-            await asyncio.sleep(AGAIN)
+            await asyncio.sleep(RETRY_SECONDS)
     policy = memory.get("maxmemory_policy")
     if policy != "noeviction":
         log.critical("redis evicts", extra={"maxmemory_policy": policy})

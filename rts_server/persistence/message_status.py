@@ -19,11 +19,11 @@ from rts_server.runtime.throttled_log import ThrottledLog
 log = logging.getLogger(__name__)
 
 KIND = "message.status"
-AGAIN = (0.05, 0.1, 0.2, 0.4, 0.8, 1.5, 3.0)
+RETRY_SECONDS = (0.05, 0.1, 0.2, 0.4, 0.8, 1.5, 3.0)
 """Seconds between two tries; the last repeats."""
 UNHEARD = 10
 """Times it is said to nobody: then the sender is not here, and learns it by sending again."""
-PATIENCE = 900.0
+MAX_DELAY_SECONDS = 900.0
 """Seconds after which a Redis that is away is not waited for any longer."""
 
 
@@ -53,7 +53,7 @@ class StatusPublisher:
 
     async def _tell(self, channel: str, text: bytes) -> None:
         loop, tries, unheard, trouble = asyncio.get_running_loop(), 0, 0, False
-        until = loop.time() + PATIENCE
+        until = loop.time() + MAX_DELAY_SECONDS
         while loop.time() < until and unheard < UNHEARD:
             try:
                 heard = bool(await self._redis.publish(channel, text))
@@ -64,7 +64,7 @@ class StatusPublisher:
             except (RedisError, OSError) as error:
                 self._throttled_log.warning("a status is not told", error)
                 trouble = True
-            await asyncio.sleep(AGAIN[min(tries, len(AGAIN) - 1)])
+            await asyncio.sleep(RETRY_SECONDS[min(tries, len(RETRY_SECONDS) - 1)])
             tries += 1
 
 

@@ -19,12 +19,13 @@ _MARK = _HERE / "user_rooms_mark.lua"
 _READ = Script(IDENTITY, _MARK, _HERE / "user_rooms_read.lua")
 _SHARED = Script(IDENTITY, _MARK, _HERE / "user_rooms_shared.lua")
 _DONE = Script(IDENTITY, _EXPIRE, _HERE / "user_rooms_complete.lua")
-YOUNG = 60_000
-"""Milliseconds after which a rebuilt index is rebuilt once more: the queue may have been behind."""
-EMPTY = 86_400_000
-"""Milliseconds for which an index with no room "in" is kept."""
+RECHECK_MS = 60_000
+"""A rebuilt index is rebuilt once more after this time: records may have been in the queue."""
+EMPTY_TTL_MS = 86_400_000
+"""How long the index of a user without rooms is kept."""
 _MARKS = (b"#ver", b"#complete")
-SLICE = 100
+MAX_USERS_PER_SCRIPT = 100
+"""Users compared in one script call, so that Redis is never blocked for long."""
 
 
 class Membership(NamedTuple):
@@ -63,7 +64,7 @@ class UserRooms:
         calls: list[Call] = [
             (
                 [keys.user_rooms(user_id)],
-                [*change, keys.user_channel(user_id), keys.presence_channel(user_id), EMPTY],
+                [*change, keys.user_channel(user_id), keys.presence_channel(user_id), EMPTY_TTL_MS],
             )
             for user_id, change in changes
         ]
@@ -103,8 +104,8 @@ class UserRooms:
         Cost: rooms of the user times others, in slices, so that nobody waits for all of it.
         """
         found: dict[str, bool | None] = {}
-        for i in range(0, len(others), SLICE):
-            part = others[i : i + SLICE]
+        for i in range(0, len(others), MAX_USERS_PER_SCRIPT):
+            part = others[i : i + MAX_USERS_PER_SCRIPT]
             names = [keys.user_rooms(one) for one in (user_id, *part)]
             answers = await _SHARED.run(self._redis, names, [])
             found |= {u: None if a < 0 else bool(a) for u, a in zip(part, answers, strict=True)}
@@ -112,7 +113,7 @@ class UserRooms:
 
     async def complete(self, user_id: str) -> None:
         """Mark the hash as rebuilt: from now on what is not in it is not."""
-        await _DONE.run(self._redis, [keys.user_rooms(user_id)], [YOUNG, EMPTY])
+        await _DONE.run(self._redis, [keys.user_rooms(user_id)], [RECHECK_MS, EMPTY_TTL_MS])
 
 
 def _index(complete: int, pairs: list[bytes]) -> Index:

@@ -1,4 +1,4 @@
-"""Who is connected here, told to Redis: numbers, not differences, so twice said is once said."""
+"""Connections per user, written to Redis as numbers, not differences: repeating is harmless."""
 
 from __future__ import annotations
 
@@ -15,8 +15,9 @@ from rts_server.runtime.loops import forever
 
 _COUNT = presence_script("count.lua")
 
-LINGER = 0.02
-SLICE = 200
+FLUSH_DELAY_SECONDS = 0.02
+"""Seconds for which changes are collected."""
+USERS_PER_FLUSH = 200
 
 
 class ConnectionCounts:
@@ -37,75 +38,75 @@ class ConnectionCounts:
         self._lease = lease
         self._grace = settings.presence_grace
         self._here: dict[str, dict[str, None]] = {}
-        self._moved: dict[str, None] = {}
+        self._changed: dict[str, None] = {}
         self._wake = asyncio.Event()
         self._flushing = asyncio.Lock()
         self._on_counted = on_counted
 
     @property
     def connections(self) -> int:
-        """Of all users, here."""
+        """The connections of all users on this instance."""
         return sum(map(len, self._here.values()))
 
     def entered(self, user_id: str, connection: str) -> None:
-        """A connection of the user began."""
+        """Count a new connection of a user."""
         self._here.setdefault(user_id, {})[connection] = None
-        self._move(user_id)
+        self._mark_changed(user_id)
 
     def left(self, user_id: str, connection: str) -> None:
-        """It ended; one that was given up is not known any more."""
+        """Count a connection that ended; unknown ones are ignored (see `forget`)."""
         here = self._here.get(user_id)
         if here is None or connection not in here:
             return
         del here[connection]
         if not here:
             del self._here[user_id]
-        self._move(user_id)
+        self._mark_changed(user_id)
 
     def here(self, user_id: str) -> list[str]:
-        """The user's connections on this instance, oldest first."""
+        """Return the user's connections on this instance, oldest first."""
         return list(self._here.get(user_id, ()))
 
     def recount(self, user_id: str) -> None:
-        """Count the user's connections once more."""
-        self._move(user_id)
+        """Write the user's number again, so that `on_counted` is called."""
+        self._mark_changed(user_id)
 
     def forget(self) -> None:
-        """Everybody was given up: what is connected now counts for nobody."""
+        """Forget all connections: the lease was lost, so the others count them no more."""
         self._here.clear()
-        self._moved.clear()
+        self._changed.clear()
 
-    def announce(self) -> None:
-        """Say everything again, under the lease that is held now."""
+    def announce_all(self) -> None:
+        """Write the numbers of all users again, under the lease that is held now."""
         for user_id in self._here:
-            self._move(user_id)
+            self._mark_changed(user_id)
 
-    def _move(self, user_id: str) -> None:
-        self._moved[user_id] = None
+    def _mark_changed(self, user_id: str) -> None:
+        self._changed[user_id] = None
         self._wake.set()
 
     async def run(self) -> None:
-        """Tell Redis what moved, a moment later and together, until cancelled."""
+        """Write changed numbers in batches, until cancelled."""
         await forever("presence counts", self._flush_soon)
 
     async def _flush_soon(self) -> None:
         await self._wake.wait()
-        await asyncio.sleep(LINGER)
+        await asyncio.sleep(FLUSH_DELAY_SECONDS)
         await self._lease.registered.wait()
         await self.flush()
 
     async def flush(self) -> None:
-        """Tell what moved, now. Raises RedisError; what was not told stays to be told."""
+        """Write changed numbers now. Raises RedisError; what was not written is written later."""
         async with self._flushing:
             self._wake.clear()
-            while self._moved:
-                part = list(self._moved)[:SLICE]
+            while self._changed:
+                part = list(self._changed)[:USERS_PER_FLUSH]
                 for user_id in part:
-                    del self._moved[user_id]
-                if not await self._told(part):
+                    del self._changed[user_id]
+                if not await self._write(part):
                     return
 
-    async def _told(self, users: list[str]) -> bool:
+    async def _write(self, users: list[str]) -> bool:
         lease, grace = self._lease, ms(self._grace)
         here = [self.here(user) for user in users]
         calls = [
@@ -115,18 +116,18 @@ class ConnectionCounts:
         try:
             answers = await _COUNT.many(self._redis, calls)
         except BaseException:
-            self._again(users)
+            self._retry(users)
             raise
         refused = [u for u, (state, _) in zip(users, answers, strict=True) if state != b"ok"]
         for user_id, some, (state, connections) in zip(users, here, answers, strict=True):
             if state == b"ok":
                 self._on_counted(user_id, some, connections)
         if refused:
-            self._again(refused)
-            lease.doubt()
+            self._retry(refused)
+            lease.invalidate()
         return not refused
 
-    def _again(self, users: list[str]) -> None:
+    def _retry(self, users: list[str]) -> None:
         for user_id in users:
-            self._moved[user_id] = None
+            self._changed[user_id] = None
         self._wake.set()

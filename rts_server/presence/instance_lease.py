@@ -1,4 +1,4 @@
-"""This instance's lease in Redis: its users count as here for as long as it lives."""
+"""The lease of this instance in Redis: its users count as connected while it is renewed (E1)."""
 
 from __future__ import annotations
 
@@ -19,12 +19,13 @@ _LEASE = presence_script("lease.lua")
 _LEAVE = presence_script("leave.lua")
 
 RENEW_SHARE = 0.35
+"""Share of the lease after which it is renewed."""
 
 log = logging.getLogger(__name__)
 
 
 class InstanceLease:
-    """Guarantee: what was given up under a lease never comes back under the same name.
+    """Renews the lease. Users that others gave up never come back under the same name.
 
     `instance` is the origin and a number that grows whenever the lease is lost; `token` names the
     Redis and its memory. `on_lost` is called when others have given our users up, `on_gained`
@@ -47,7 +48,7 @@ class InstanceLease:
         self._seconds = settings.presence_lease
         self._about = about
         self._held = False
-        self._doubted = asyncio.Event()
+        self._invalidated = asyncio.Event()
         self.token = ""
         self.settled_at = 0.0
         self.registered = asyncio.Event()
@@ -56,20 +57,20 @@ class InstanceLease:
 
     @property
     def instance(self) -> str:
-        """The name of this lease."""
+        """The name of the lease."""
         return f"{self._origin}.{self._number}"
 
-    def doubt(self) -> None:
-        """A script did not find our lease: ask at once."""
+    def invalidate(self) -> None:
+        """Renew at once: a script did not find our lease."""
         self.registered.clear()
-        self._doubted.set()
+        self._invalidated.set()
 
     async def run(self) -> None:
-        """Renew until cancelled; Redis away is waited for."""
+        """Renew until cancelled; wait while Redis is away."""
         await forever("presence lease", self.renew, self._until_due)
 
     async def renew(self) -> None:
-        """Once; a lease that is lost is followed by the next."""
+        """Renew once; a lost lease is replaced by a new one under the next name."""
         while True:
             state, token, recent = await _LEASE.run(self._redis, *self._call())
             if state == b"ok":
@@ -86,7 +87,7 @@ class InstanceLease:
             self._on_gained()
 
     async def leave(self) -> None:
-        """Give it up, when it is renewed no more and our users were told."""
+        """Give the lease up. Call it after `run` ended and our users were written."""
         if self._held:
             await _LEAVE.run(self._redis, *call(self.instance, self.token))
 
@@ -96,9 +97,9 @@ class InstanceLease:
         return call(self.instance, self.token, ms(self._seconds), int(not self._held), fresh, about)
 
     async def _until_due(self) -> None:
-        self._doubted.clear()
+        self._invalidated.clear()
         try:
             async with asyncio.timeout(self._seconds * RENEW_SHARE):
-                await self._doubted.wait()
+                await self._invalidated.wait()
         except TimeoutError:
             return

@@ -1,4 +1,4 @@
-"""Which instances there are, and where a user's connections are; for operators."""
+"""The running instances, and the instances a user is connected to; for operators."""
 
 from __future__ import annotations
 
@@ -10,17 +10,18 @@ from redis.asyncio import Redis
 from rts_server import keys
 from rts_server.protocol.event import rfc3339
 
-COUNTED = "c:"
+CONNECTIONS_FIELD = "c:"
+"""Prefix of the fields of a user's entry that hold connections per instance."""
 
 
 class InstanceRegistry:
-    """Reads of leases and of users' entries. Raises RedisError."""
+    """Reads leases and presence entries. All methods raise RedisError."""
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
 
     async def instances(self) -> list[dict[str, Any]]:
-        """Those whose lease lives, in order of their ids, as they last told of themselves."""
+        """Return the instances with a lease, by id, as they last described themselves."""
         leases = await self._leases()
         about: Any = await self._redis.hgetall(keys.PRESENCE.about)
         return [
@@ -33,10 +34,14 @@ class InstanceRegistry:
         ]
 
     async def connections(self, user_id: str) -> list[dict[str, Any]]:
-        """Where a user is counted; `alive` false: an instance that died, until the sweep."""
+        """Return where a user is counted; `alive` is false for dead ones until the sweep."""
         leases = await self._leases()
         entry: Any = await self._redis.hgetall(f"{keys.PRESENCE_USERS}{user_id}")
-        counted = {k.decode().removeprefix(COUNTED): k for k in entry if k.startswith(b"c:")}
+        counted = {
+            k.decode().removeprefix(CONNECTIONS_FIELD): k
+            for k in entry
+            if k.startswith(CONNECTIONS_FIELD.encode())
+        }
         return [
             {
                 "instance_id": instance,
@@ -47,7 +52,7 @@ class InstanceRegistry:
         ]
 
     async def _leases(self) -> dict[bytes, float]:
-        """Living instance → ms since 1970 until when; by Redis' own clock."""
+        """Return instance → end of its lease (ms since 1970), by the clock of Redis."""
         seconds, microseconds = await self._redis.time()
         now = seconds * 1000 + microseconds // 1000
         found: Any = await self._redis.zrangebyscore(

@@ -1,4 +1,4 @@
-"""How users are: what was told of them last, and what they say of themselves."""
+"""The presence of users: reading it, and setting one's own state and status text."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ _READ = presence_script("read.lua")
 _SET = presence_script("set.lua")
 _FORGET = presence_script("forget.lua")
 
-SLICE = 100
+USERS_PER_CALL = 100
 
 
 class PresenceStore:
-    """Reads and writes of users' entries. Raises RedisError."""
+    """Reads and writes presence entries. All methods raise RedisError."""
 
     def __init__(
         self,
@@ -36,23 +36,23 @@ class PresenceStore:
         self._lease_ms = ms(settings.presence_lease)
 
     async def read(self, user_ids: Iterable[str]) -> dict[str, Presence]:
-        """What was told of each; who was never seen is offline."""
+        """Return the presence of each user; unknown users are offline."""
         known = await self.known(user_ids)
         return {user_id: found or Presence(0, "offline", 0, "") for user_id, found in known.items()}
 
     async def known(self, user_ids: Iterable[str]) -> dict[str, Presence | None]:
-        """The same; None for who is missing while a loss is so recent that he may come back."""
+        """As `read`, but None for users that Redis may have lost a moment ago (E3)."""
         users = list(dict.fromkeys(user_ids))
         found: dict[str, Presence | None] = {}
-        for i in range(0, len(users), SLICE):
-            part = users[i : i + SLICE]
+        for i in range(0, len(users), USERS_PER_CALL):
+            part = users[i : i + USERS_PER_CALL]
             recent, *fields = await _READ.run(self._redis, *call(self._lease_ms, *part))
             for at, user_id in enumerate(part):
                 found[user_id] = _read(fields[4 * at : 4 * at + 4], bool(recent))
         return found
 
     async def set(self, user_id: str, state: str | None, text: str | None) -> Presence:
-        """Online or away, and a status text ('' for none); None leaves either as it is."""
+        """Set online or away and a status text ('' for none); None leaves either unchanged."""
         while True:
             await self._lease.registered.wait()
             await self._online.flush()
@@ -64,11 +64,11 @@ class PresenceStore:
             if answer[0] == b"ok":
                 _, told, last, kept, v = answer
                 return presence(told, last, kept, v)
-            lease.doubt()
+            lease.invalidate()
             await asyncio.sleep(0)
 
     async def forget(self, user_id: str) -> bool:
-        """Take away what is kept of a user, who is told as offline; whether there was anything."""
+        """Delete the entry of a user and announce them as offline; return whether there was one."""
         return bool(await _FORGET.run(self._redis, *call(user_id)))
 
 

@@ -1,4 +1,4 @@
-"""The scripts of presence: what they all are given, and the entry of a user as they answer it."""
+"""The scripts of presence: their common keys, and the presence of a user as they return it."""
 
 from __future__ import annotations
 
@@ -14,17 +14,20 @@ _PREFIXES = [keys.PRESENCE_USERS, keys.PRESENCE_OF, keys.PRESENCE_CHANNELS]
 
 
 def presence_script(name: str) -> Script:
-    """A script of presence, behind its prelude."""
+    """Load a script of presence, with its common prelude."""
     return Script(IDENTITY, _HERE / "entry.lua", _HERE / name)
 
 
 def call(*args: str | int) -> Call:
-    """One run: every script has the same keys, and its own arguments behind the prefixes."""
+    """Return keys and arguments of a call: all scripts share the keys and the key prefixes."""
     return keys.PRESENCE, [*_PREFIXES, *args]
 
 
 class Presence(NamedTuple):
-    """How a user was told last. `last`: ms since 1970, 0 for never; a higher `v` is newer."""
+    """The presence of a user as announced last.
+
+    `last` is in ms since 1970, 0 for never; a higher `v` is newer (D8).
+    """
 
     v: int
     state: str
@@ -32,7 +35,7 @@ class Presence(NamedTuple):
     text: str
 
     def shown(self, user_id: str) -> dict[str, Any]:
-        """As the protocol shows it."""
+        """Return the presence as an object of the protocol."""
         return {
             "user_id": user_id,
             "state": self.state,
@@ -40,11 +43,11 @@ class Presence(NamedTuple):
             "status_text": self.text or None,
         }
 
-    def tells(self, other: Presence) -> bool:
-        """Whether somebody who knows `other` learns anything."""
+    def differs_from(self, other: Presence) -> bool:
+        """Return whether a client that knows `other` would see a difference."""
         return (self.state, self.text) != (other.state, other.text)
 
 
 def presence(state: bytes, last: int, text: bytes, v: int) -> Presence:
-    """An entry as the scripts answer it."""
+    """Build a presence from the fields that the scripts return."""
     return Presence(v, state.decode(), last, text.decode())

@@ -1,4 +1,4 @@
-"""Who is gone: users of instances that fell silent, and users whose grace is over."""
+"""The sweep: gives up users of dead instances, and announces those whose grace is over (E1)."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from rts_server.runtime.loops import forever
 
 _SWEEP = presence_script("sweep.lua")
 
-MOST = 200
-"""Users in one call: nobody else waits long for Redis."""
+MAX_USERS_PER_CALL = 200
+"""Users in one call of the script: it blocks Redis only briefly."""
 
 
 class LeaseSweep:
-    """Every instance sweeps; whoever comes first tells."""
+    """Every instance sweeps; the script makes sure that each user is announced once."""
 
     def __init__(self, settings: Settings, redis: Redis, lease: InstanceLease) -> None:
         self._redis, self._lease = redis, lease
@@ -28,7 +28,7 @@ class LeaseSweep:
         self._times = ms(settings.presence_lease), ms(settings.presence_grace)
 
     async def run(self) -> None:
-        """Until cancelled. Instances drift apart, so that their sweeps do not meet."""
+        """Sweep until cancelled, with jitter so that instances do not sweep at the same time."""
         await forever("presence sweep", self._sweep)
 
     async def _sweep(self) -> None:
@@ -38,13 +38,13 @@ class LeaseSweep:
             pass
 
     async def once(self) -> bool:
-        """One call; whether there is more to do."""
+        """Call the script once; return whether there is more to do."""
         lease = self._lease
-        state, told, more = await _SWEEP.run(
-            self._redis, *call(lease.instance, lease.token, *self._times, MOST)
+        state, announced, more = await _SWEEP.run(
+            self._redis, *call(lease.instance, lease.token, *self._times, MAX_USERS_PER_CALL)
         )
-        metrics.OFFLINE.inc(told)
+        metrics.OFFLINE.inc(announced)
         if state != b"ok":
-            lease.doubt()
+            lease.invalidate()
             return False
         return bool(more)

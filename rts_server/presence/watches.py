@@ -1,4 +1,4 @@
-"""Who watches whom on this instance, and what is told to them: differences only."""
+"""Presence watches: which sessions of this instance follow whom; they get changes only."""
 
 from __future__ import annotations
 
@@ -23,34 +23,40 @@ from rts_server.runtime.throttled_log import ThrottledLog
 log = logging.getLogger(__name__)
 
 LEFT = b"-"
-"""Published on a user's channel in the step that puts him out of a room."""
-SLICE = 500
-ASKING = 4
-"""Watches that are looked into at once: all are, when the link was down."""
+"""Published on a user's channel by the script that removes them from a room."""
+USERS_PER_READ = 500
+MAX_CONCURRENT_CHECKS = 4
+"""Watches that are checked at once; after a break of the connection all have to be."""
 
 ShareRoom = Callable[[str, list[str]], Awaitable[set[str]]]
 
 
 @dataclass(eq=False)
 class PresenceWatch:
-    """One socket's list. `write` answers False when it shed the packet.
+    """The users whom one session watches.
 
-    `doubtful`: he may share no room with them any more, nothing is told before that is known.
-    `owed`: something about them was not told. `round` grows with every doubt.
+    Attributes:
+        write: Writes a packet; returns False if it was dropped because the reader is slow.
+        unconfirmed: Watched users with whom the watcher may share no room any more. Nothing about
+            them is written until that is known (A2).
+        undelivered: Watched users of whom a change could not be written yet.
+        generation: Grows whenever more users become unconfirmed.
     """
 
     user_id: str
     write: Callable[[Encoded], bool]
     targets: set[str] = field(default_factory=set)
-    doubtful: set[str] = field(default_factory=set)
-    owed: set[str] = field(default_factory=set)
-    round: int = 0
+    unconfirmed: set[str] = field(default_factory=set)
+    undelivered: set[str] = field(default_factory=set)
+    generation: int = 0
     ended: bool = False
 
 
 class PresenceWatches:
-    """Guarantee: a watcher hears every transition of whom he watches, or the state it led to within
-    one check; nothing of anybody with whom he shares no room."""
+    """Writes every change of a watched user, or the state it led to within one check (E3).
+
+    Nothing is written about users with whom the watcher shares no room (A1).
+    """
 
     def __init__(
         self, subscriber: Subscriber, presences: PresenceStore, share_room: ShareRoom, every: float
@@ -60,35 +66,36 @@ class PresenceWatches:
         self._share_room = share_room
         self._every = every
         self._watchers: dict[str, set[PresenceWatch]] = {}
-        self._told: dict[str, Presence] = {}
-        self._own: dict[str, set[PresenceWatch]] = {}
-        self._asking = asyncio.Semaphore(ASKING)
+        self._known: dict[str, Presence] = {}
+        self._by_watcher: dict[str, set[PresenceWatch]] = {}
+        self._asking = asyncio.Semaphore(MAX_CONCURRENT_CHECKS)
         self._throttled_log = ThrottledLog(log)
         self._tasks = Tasks()
 
     async def close(self) -> None:
-        """Stop asking."""
+        """Cancel all checks."""
         await self._tasks.close()
 
-    # What sockets ask
+    # Commands
 
     async def watch(self, watch: PresenceWatch, user_ids: list[str]) -> dict[str, Presence]:
-        """Watch these and nobody else; how they are. Strangers are left out."""
-        met = await self._share_room(watch.user_id, user_ids)
+        """Replace the watched users; return their presence, without users of no shared room."""
+        visible = await self._share_room(watch.user_id, user_ids)
         if watch.ended:
             return {}
-        self._replace(watch, met)
-        if met:
-            await self._subscriber.subscribe(map(keys.presence_channel, {*met, watch.user_id}))
-            # Who left before that was told to nobody here; who leaves now may be dropped already.
-            met = await self._share_room(watch.user_id, sorted(met)) & watch.targets
-            self._replace(watch, met)
-        for user_id, found in (await self._presences.read(met)).items():
-            self._take(user_id, found)
-        return {u: self._told[u] for u in user_ids if u in met and u in self._told}
+        self._replace(watch, visible)
+        if visible:
+            await self._subscriber.subscribe(map(keys.presence_channel, {*visible, watch.user_id}))
+            # Check again after subscribing: a removal between the first check and the subscription
+            # was published to nobody here. One after it may have dropped the target already.
+            visible = await self._share_room(watch.user_id, sorted(visible)) & watch.targets
+            self._replace(watch, visible)
+        for user_id, found in (await self._presences.read(visible)).items():
+            self._update(user_id, found)
+        return {u: self._known[u] for u in user_ids if u in visible and u in self._known}
 
     def end(self, watch: PresenceWatch) -> None:
-        """The socket is gone."""
+        """End a watch whose session ended."""
         watch.ended = True
         self._replace(watch, set())
 
@@ -99,110 +106,112 @@ class PresenceWatches:
             self._watchers.setdefault(user_id, set()).add(watch)
         watch.targets = set(targets)
         if targets:
-            self._own.setdefault(watch.user_id, set()).add(watch)
+            self._by_watcher.setdefault(watch.user_id, set()).add(watch)
 
     def _drop(self, watch: PresenceWatch, user_id: str) -> None:
         watch.targets.discard(user_id)
-        watch.doubtful.discard(user_id)
-        watch.owed.discard(user_id)
+        watch.unconfirmed.discard(user_id)
+        watch.undelivered.discard(user_id)
         watchers = self._watchers[user_id]
         watchers.discard(watch)
         if not watchers:
             del self._watchers[user_id]
-            self._told.pop(user_id, None)
-            self._hush(user_id)
-        if not watch.targets and (own := self._own.get(watch.user_id)):
+            self._known.pop(user_id, None)
+            self._unsubscribe(user_id)
+        if not watch.targets and (own := self._by_watcher.get(watch.user_id)):
             own.discard(watch)
             if not own:
-                del self._own[watch.user_id]
-                self._hush(watch.user_id)
+                del self._by_watcher[watch.user_id]
+                self._unsubscribe(watch.user_id)
 
-    def _hush(self, user_id: str) -> None:
-        """A watcher hears his own channel too: it tells when he leaves a room."""
-        if user_id not in self._watchers and user_id not in self._own:
+    def _unsubscribe(self, user_id: str) -> None:
+        """Unsubscribe unless needed; a watcher's own channel tells when they leave a room."""
+        if user_id not in self._watchers and user_id not in self._by_watcher:
             self._subscriber.unsubscribe([keys.presence_channel(user_id)])
 
-    # What happens
+    # Published changes
 
-    def heard(self, user_id: str, data: bytes) -> None:
-        """A transition was published, or that the user left a room."""
+    def on_publish(self, user_id: str, data: bytes) -> None:
+        """Take what was published about a user: a new presence, or that they left a room."""
         if data == LEFT:
-            self._left(user_id)
+            self._left_room(user_id)
             return
-        told = orjson.loads(data)
-        self._take(user_id, Presence(told["v"], told["state"], told["last"], told["text"]))
+        fields = orjson.loads(data)
+        self._update(
+            user_id, Presence(fields["v"], fields["state"], fields["last"], fields["text"])
+        )
 
-    def _take(self, user_id: str, found: Presence) -> None:
-        """Keep what is newest, and tell what it changes."""
-        watchers, known = self._watchers.get(user_id), self._told.get(user_id)
+    def _update(self, user_id: str, found: Presence) -> None:
+        """Keep the newest presence of a user, and write a change to the watchers."""
+        watchers, known = self._watchers.get(user_id), self._known.get(user_id)
         if watchers is None or (known is not None and found.v < known.v):
             return
-        self._told[user_id] = found
-        if known is None or not found.tells(known):
+        self._known[user_id] = found
+        if known is None or not found.differs_from(known):
             return
         packet = _packet(user_id, found)
         for watch in watchers:
-            if user_id in watch.doubtful or not watch.write(packet):
-                watch.owed.add(user_id)
+            if user_id in watch.unconfirmed or not watch.write(packet):
+                watch.undelivered.add(user_id)
 
-    def _left(self, user_id: str) -> None:
-        """His watches, and the watches of him, may have lost their last shared room."""
+    def _left_room(self, user_id: str) -> None:
+        """Recheck the user's own watches and those of others: the last shared room may be gone."""
         for watch in self._watchers.get(user_id, ()):
-            self._doubt(watch, {user_id})
-        for watch in self._own.get(user_id, ()):
-            self._doubt(watch, watch.targets)
+            self._recheck(watch, {user_id})
+        for watch in self._by_watcher.get(user_id, ()):
+            self._recheck(watch, watch.targets)
 
-    def resumed(self) -> None:
-        """The link was down: transitions and removals may have been missed."""
-        for own in list(self._own.values()):
+    def on_resumed(self) -> None:
+        """Check everything: changes and removals may have been missed."""
+        for own in list(self._by_watcher.values()):
             for watch in own:
-                self._doubt(watch, watch.targets)
+                self._recheck(watch, watch.targets)
         self.check_soon()
 
-    def _doubt(self, watch: PresenceWatch, user_ids: set[str]) -> None:
-        doubtful = user_ids - {watch.user_id}
-        if not doubtful:
+    def _recheck(self, watch: PresenceWatch, user_ids: set[str]) -> None:
+        unconfirmed = user_ids - {watch.user_id}
+        if not unconfirmed:
             return
-        begins = not watch.doubtful
-        watch.doubtful |= doubtful
-        watch.round += 1
+        begins = not watch.unconfirmed
+        watch.unconfirmed |= unconfirmed
+        watch.generation += 1
         if begins:
             self._tasks.keep(self._resolve(watch))
 
     async def _resolve(self, watch: PresenceWatch) -> None:
-        """Ask until it is known with whom the watcher still shares a room."""
+        """Find out with whom the watcher still shares a room; repeat until it is known."""
         failures = 0
-        while watch.doubtful and not watch.ended:
-            asked, round_ = sorted(watch.doubtful), watch.round
+        while watch.unconfirmed and not watch.ended:
+            asked, generation = sorted(watch.unconfirmed), watch.generation
             try:
                 async with self._asking:
-                    met = await self._share_room(watch.user_id, asked)
-            except Exception as error:  # nothing is told before it is known, so it must become so
+                    visible = await self._share_room(watch.user_id, asked)
+            except Exception as error:  # nothing is written before it is known, so give up never
                 failures += 1
                 self._throttled_log.warning("watches wait", error)
                 await asyncio.sleep(backoff(failures))
                 continue
-            if round_ != watch.round:
+            if generation != watch.generation:
                 continue
-            for user_id in watch.doubtful - met:
+            for user_id in watch.unconfirmed - visible:
                 self._drop(watch, user_id)
-            watch.doubtful.clear()
-            self._pay(watch)
+            watch.unconfirmed.clear()
+            self._deliver_undelivered(watch)
 
-    def _pay(self, watch: PresenceWatch) -> None:
-        """What was not told is told as it is now."""
-        for user_id in watch.owed - watch.doubtful:
-            if watch.write(_packet(user_id, self._told[user_id])):
-                watch.owed.discard(user_id)
+    def _deliver_undelivered(self, watch: PresenceWatch) -> None:
+        """Write the current presence of users whose changes could not be written."""
+        for user_id in watch.undelivered - watch.unconfirmed:
+            if watch.write(_packet(user_id, self._known[user_id])):
+                watch.undelivered.discard(user_id)
 
-    # What is missed
+    # Checks for lost publishes
 
     async def run(self) -> None:
-        """Compare with Redis again and again, until cancelled: publishes may have been lost."""
+        """Compare with Redis regularly, until cancelled: publishes may have been lost."""
         await forever("check of watches", self.check, partial(asyncio.sleep, self._every))
 
     def check_soon(self, seconds: float = 0.0) -> None:
-        """Compare once, in a while."""
+        """Compare once, after some seconds."""
         self._tasks.keep(self._check_after(seconds))
 
     async def _check_after(self, seconds: float) -> None:
@@ -213,16 +222,16 @@ class PresenceWatches:
             self._throttled_log.warning("watches are not checked", error)
 
     async def check(self) -> None:
-        """Everybody watched is read again; who is missing just after a loss may still come back."""
-        users = list(self._told)
-        for i in range(0, len(users), SLICE):
-            found = await self._presences.known(users[i : i + SLICE])
+        """Read all watched users again; those missing just after a loss may still come back."""
+        users = list(self._known)
+        for i in range(0, len(users), USERS_PER_READ):
+            found = await self._presences.known(users[i : i + USERS_PER_READ])
             for user_id, one in found.items():
                 if one is not None:
-                    self._take(user_id, one)
-        for own in list(self._own.values()):
+                    self._update(user_id, one)
+        for own in list(self._by_watcher.values()):
             for watch in own:
-                self._pay(watch)
+                self._deliver_undelivered(watch)
 
 
 def _packet(user_id: str, presence: Presence) -> Encoded:

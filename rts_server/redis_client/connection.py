@@ -1,4 +1,4 @@
-"""A link to Redis: each reply is handled in the read that brought it, without a task or a wait."""
+"""A connection to Redis without a task: replies are handled in the read that brought them."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ _NOTHING = object()
 
 
 class RedisConnection(asyncio.Protocol):
-    """A connection of redis-py behind its handshake: address, TLS and sign-in are the library's.
+    """A connection that redis-py opened (address, TLS and AUTH are its work), then taken over.
 
-    `heard`: given each reply in order, an error as an exception; must not fail itself.
-    `gone`: done when the transport is lost. `closing`: a moment before, when it was dropped here.
+    `on_reply`: called with each reply in order, errors as exceptions; it must not raise. `gone` is
+    done when the transport is lost; `closing` is true as soon as it was dropped from here.
     """
 
-    def __init__(self, connection: CheckedConnection, heard: Callable[[Any], None]) -> None:
+    def __init__(self, connection: CheckedConnection, on_reply: Callable[[Any], None]) -> None:
         writer = connection._writer
         assert writer is not None
         self._connection = connection  # which would close its transport when it is collected
@@ -33,7 +33,7 @@ class RedisConnection(asyncio.Protocol):
         self._stream = writer.transport.get_protocol()
         self._transport: asyncio.Transport = writer.transport  # type: ignore[assignment]
         self._transport.set_protocol(self)
-        self._heard = heard
+        self._on_reply = on_reply
         self._replies = hiredis.Reader(
             protocolError=InvalidResponse,
             replyError=self._refusal,
@@ -45,7 +45,7 @@ class RedisConnection(asyncio.Protocol):
         self._primary.opened(self)
 
     @classmethod
-    async def open(cls, pool: ConnectionPool, heard: Callable[[Any], None]) -> RedisConnection:
+    async def open(cls, pool: ConnectionPool, on_reply: Callable[[Any], None]) -> RedisConnection:
         """Connect as the pool says. Raises RedisError, OSError."""
         connection: CheckedConnection = pool.make_connection()  # type: ignore[no-untyped-call]
         try:
@@ -55,16 +55,16 @@ class RedisConnection(asyncio.Protocol):
         except BaseException:
             await connection.disconnect(nowait=True)
             raise
-        return cls(connection, heard)
+        return cls(connection, on_reply)
 
     def send(self, command: Command) -> None:
-        """Ask; what is asked in one turn of the loop leaves in one write. Never blocks."""
+        """Send a command; all commands of one turn of the loop leave in one write. Never blocks."""
         if not self._out:
             asyncio.get_running_loop().call_soon(self._flush)
         self._out.append(hiredis.pack_command(command))  # type: ignore[arg-type]
 
     def close(self) -> None:
-        """Drop the transport at once."""
+        """Drop the connection at once."""
         self.closing = True
         self._transport.abort()
 
@@ -74,14 +74,14 @@ class RedisConnection(asyncio.Protocol):
             self._transport.write(b"".join(out))
 
     def data_received(self, data: bytes) -> None:
-        """Replies, whole or in part."""
+        """Parse replies, whole or in part, and report them."""
         replies = self._replies
         replies.feed(data)
         while (reply := replies.gets()) is not _NOTHING:
-            self._heard(reply)
+            self._on_reply(reply)
 
     def _refusal(self, text: str) -> Exception:
-        """The error of a reply; who is no primary loses the link behind what was read of it."""
+        """Return the exception of an error reply; drop a connection that is not to the primary."""
         error = refusal(text)
         if isinstance(error, NotPrimary):
             self._primary.refused(self._generation, error.code)
@@ -89,7 +89,7 @@ class RedisConnection(asyncio.Protocol):
         return error
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """The transport is gone; the library's stream is told too."""
+        """Report the loss, also to the stream of the library."""
         self._primary.lost(self)
         self._stream.connection_lost(exc)
         self._connection._close()  # type: ignore[no-untyped-call]
@@ -98,7 +98,7 @@ class RedisConnection(asyncio.Protocol):
 
 
 async def _stands(connection: CheckedConnection) -> bool:
-    """Whether nothing happened to it while it was opened, which nobody would tell a link of it."""
+    """Return whether nothing happened while it was opened: later no callback would report it."""
     writer = connection._writer
     if writer is None or writer.transport.is_closing() or await connection.can_read():
         return False

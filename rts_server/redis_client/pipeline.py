@@ -1,4 +1,4 @@
-"""Commands to Redis and their answers, pipelined on one link."""
+"""Commands to Redis, pipelined on one connection."""
 
 from __future__ import annotations
 
@@ -21,18 +21,21 @@ from rts_server.runtime.throttled_log import ThrottledLog
 
 log = logging.getLogger(__name__)
 
-Heard = Callable[[Any], None]
+OnReply = Callable[[Any], None]
+"""Called with a reply; an error is given as an exception. Must not raise."""
 
-CONNECT = 1.0
-PATIENCE = 1.0
-"""Seconds without any answer after which the link is given up: a long line alone is no silence."""
+CONNECT_TIMEOUT_SECONDS = 1.0
+"""How long a connection may take to be opened."""
+SILENCE_SECONDS = 1.0
+"""A connection on which no reply at all arrived for so long is dropped. Commands that wait behind
+others do not count as silence."""
 
 
 class RedisPipeline:
-    """The link is opened when it is needed, and again when it was lost.
+    """Sends commands on one connection, which is opened on demand and again after a loss.
 
-    Every command is answered once, in order: by Redis, or by `Lost` when nobody knows whether it
-    ran.
+    Every command gets exactly one reply, in order: from Redis, or `Lost` (ConnectionError) if it is
+    unknown whether it was executed. Commands are never repeated here: most are not idempotent.
     """
 
     def __init__(self, pool: ConnectionPool, primary: Primary | None = None) -> None:
@@ -41,104 +44,106 @@ class RedisPipeline:
         self._pool = pool
         self._link: RedisConnection | None = None
         self._opening: asyncio.Task[None] | None = None
-        self._unsent: list[tuple[Command, Heard]] = []
-        self._unanswered: deque[Heard] = deque()
-        self._answers = self._seen = 0
-        self._overdue: asyncio.TimerHandle | None = None
+        self._unsent: list[tuple[Command, OnReply]] = []
+        self._unanswered: deque[OnReply] = deque()
+        self._replies = self._replies_seen = 0
+        self._silence_timer: asyncio.TimerHandle | None = None
         self._throttled_log = ThrottledLog(log)
 
     async def close(self) -> None:
-        """Give up what is not answered yet."""
+        """Close the connection; commands without a reply get `Lost`."""
         if self._opening is not None:
             await cancelled(self._opening)
-            _fail(heard for _, heard in self._unsent)
+            _fail(on_reply for _, on_reply in self._unsent)
         if self._link is not None:
             self._link.close()
             await self._link.gone
 
     def call(self, *command: str | int | bytes) -> asyncio.Future[Any]:
-        """The answer. Raises RedisError."""
+        """Send a command; the future is its reply, or raises RedisError."""
         answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self.send(command, partial(settle, answer))
         return answer
 
     def all(self, commands: Sequence[Command]) -> asyncio.Future[list[Any]]:
-        """The answers of one command or more, an error as an exception."""
+        """Send commands; the future is the list of their replies, errors as exceptions in it."""
         every: asyncio.Future[list[Any]] = asyncio.get_running_loop().create_future()
         answers: list[Any] = []
 
-        def heard(reply: Any) -> None:
+        def on_reply(reply: Any) -> None:
             answers.append(reply)
             if len(answers) == len(commands):
                 settle(every, answers)
 
         for command in commands:
-            self.send(command, heard)
+            self.send(command, on_reply)
         return every
 
-    def send(self, command: Command, heard: Heard) -> None:
-        """Ask; `heard` is given the answer, an error as an exception. Never blocks."""
+    def send(self, command: Command, on_reply: OnReply) -> None:
+        """Send a command; `on_reply` is called with its reply. Never blocks."""
         if self._link is None or self._link.closing:
-            self._unsent.append((command, heard))
+            self._unsent.append((command, on_reply))
             if self._opening is None:
                 self._opening = asyncio.create_task(self._open())
             return
-        self._unanswered.append(heard)
+        self._unanswered.append(on_reply)
         self._link.send(command)
-        if self._overdue is None:
-            self._watch()
+        if self._silence_timer is None:
+            self._start_silence_timer()
 
     async def _open(self) -> None:
         try:
-            async with within(CONNECT):
+            async with within(CONNECT_TIMEOUT_SECONDS):
                 await self._primary.settle()
                 self._link = await RedisConnection.open(self._pool, self._answered)
-        except Exception as error:  # whatever it is: who waits must hear of it
+        except Exception as error:  # whatever it is, the waiting commands need a reply
             self._throttled_log.warning("redis cannot be reached", error)
         finally:
             self._opening = None
         unsent, self._unsent = self._unsent, []
         if self._link is None or self._link.closing:
-            _fail(heard for _, heard in unsent)
+            _fail(on_reply for _, on_reply in unsent)
             return
         self._link.gone.add_done_callback(self._lost)
-        for command, heard in unsent:
-            self.send(command, heard)
+        for command, on_reply in unsent:
+            self.send(command, on_reply)
 
     def _answered(self, reply: Any) -> None:
-        self._answers += 1
+        self._replies += 1
         self._unanswered.popleft()(reply)
 
     def _lost(self, _: object) -> None:
         self._link = None
-        if self._overdue is not None:  # the next link has a time of its own
-            self._overdue.cancel()
-            self._overdue = None
+        if self._silence_timer is not None:  # the next connection has a timer of its own
+            self._silence_timer.cancel()
+            self._silence_timer = None
         unanswered, self._unanswered = self._unanswered, deque()
         _fail(unanswered)
 
-    def _watch(self) -> None:
-        self._seen = self._answers
-        self._overdue = asyncio.get_running_loop().call_later(PATIENCE, self._look)
+    def _start_silence_timer(self) -> None:
+        self._replies_seen = self._replies
+        self._silence_timer = asyncio.get_running_loop().call_later(
+            SILENCE_SECONDS, self._check_silence
+        )
 
-    def _look(self) -> None:
-        """One timer for all, and none where nothing is unanswered."""
-        self._overdue = None
+    def _check_silence(self) -> None:
+        """Check for silence. One timer serves all commands; none runs while all are answered."""
+        self._silence_timer = None
         if not self._unanswered or self._link is None:
             return
-        if self._answers == self._seen:
+        if self._replies == self._replies_seen:
             self._link.close()
         else:
-            self._watch()
+            self._start_silence_timer()
 
 
-def _fail(waiting: Iterable[Heard]) -> None:
-    for heard in waiting:
-        heard(Lost("The link to Redis is lost."))
+def _fail(waiting: Iterable[OnReply]) -> None:
+    for on_reply in waiting:
+        on_reply(Lost("The link to Redis is lost."))
 
 
 def settle(answer: asyncio.Future[Any], reply: Any) -> None:
-    """Give a future its answer, if somebody still waits for it."""
+    """Set the result of a future, unless it is done (its waiter was cancelled)."""
     if answer.done():
         return
     if isinstance(reply, Exception):

@@ -1,4 +1,4 @@
-"""Which Redis takes our writes: when one says that it does not, every link of before ends."""
+"""Knows whether our Redis is the primary; when it is not, all connections are dropped."""
 
 from __future__ import annotations
 
@@ -12,47 +12,48 @@ from rts_server.runtime.throttled_log import ThrottledLog
 
 log = logging.getLogger(__name__)
 
-RECENT = 1.0
-PAUSE = 0.1
-"""Seconds before the next link of a pipe, while the last refusal is RECENT: else each command of a
-failover would open one."""
+RECENT_REFUSAL_SECONDS = 1.0
+"""How long a refusal delays new connections."""
+RECONNECT_PAUSE_SECONDS = 0.1
+"""The delay: without it each command during a failover would open a connection."""
 
 
 class Ending(Protocol):
-    """Whatever stands on a link."""
+    """A connection, or an object that holds some."""
 
     def close(self) -> None:
-        """Drop it at once."""
+        """Drop the connection at once."""
 
 
 class Primary:
-    """One per process. `generation` counts the refusals: a link that was opened in an earlier one
-    leads to a server that may have been replaced, so it ends, and the address is resolved anew.
+    """One per process. `generation` counts the refusals.
 
-    `refused` is told by whoever hears READONLY, LOADING, MASTERDOWN and the like; `confirmed` by
-    the canary, which asks for the role: a replica that is only read from says nothing by itself.
+    A connection of an earlier generation leads to a server that may have been replaced; it is
+    dropped, and the address is resolved anew. `refused` is called on replies like READONLY, LOADING
+    and MASTERDOWN. `confirmed` is called by the canary, which asks for the role: a replica answers
+    reads without an error.
     """
 
     def __init__(self) -> None:
         self.generation = 0
         self._links: set[Ending] = set()
-        self._refused_at = -RECENT
+        self._refused_at = -RECENT_REFUSAL_SECONDS
         self._since: float | None = None
         self._throttled_log = ThrottledLog(log)
 
     def opened(self, link: Ending) -> None:
-        """It ends with the next refusal; what opens again goes on being told."""
+        """Register a connection, to be closed with the next refusal."""
         self._links.add(link)
 
     def lost(self, link: Ending) -> None:
-        """It ended by itself."""
+        """Forget a connection that was lost."""
         self._links.discard(link)
 
     def refused(self, generation: int, why: str) -> None:
-        """A server of that generation takes no writes, or is not the one that others write to.
+        """Drop all connections: a server of this generation takes no writes.
 
-        `why`: the code of its reply, or what is wrong. One of before has been judged already: its
-        last replies end no newer link.
+        `why`: the code of its reply, or a description. A refusal of an earlier generation was
+        handled already; its late replies close no newer connection.
         """
         self._refused_at = time.monotonic()
         if self._since is None:
@@ -66,14 +67,14 @@ class Primary:
             link.close()
 
     def confirmed(self) -> None:
-        """It takes writes, or nobody can tell."""
+        """Note that the server takes writes, or that this is unknown."""
         self._since = None
 
     def missing(self, seconds: float) -> bool:
-        """Whether there is none, for so long."""
+        """Return whether there has been no primary for so many seconds."""
         return self._since is not None and time.monotonic() - self._since >= seconds
 
     async def settle(self) -> None:
-        """Wait a moment if a refusal is recent."""
-        if time.monotonic() - self._refused_at < RECENT:
-            await asyncio.sleep(PAUSE)
+        """Wait a moment if the last refusal is recent."""
+        if time.monotonic() - self._refused_at < RECENT_REFUSAL_SECONDS:
+            await asyncio.sleep(RECONNECT_PAUSE_SECONDS)

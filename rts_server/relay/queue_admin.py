@@ -1,4 +1,4 @@
-"""What waits in the queues and what was given up in their DLQs; for operators, in a thread."""
+"""For operators: how much waits in the queues, and what their dead-letter queues hold."""
 
 from __future__ import annotations
 
@@ -27,13 +27,14 @@ Which = Literal["messages", "rooms"]
 Json = dict[str, Any]
 T = TypeVar("T")
 
-BATCH = 10
-GLANCE = 3
-"""Seconds for which what is only looked at does not come again."""
-HELD = 60
-"""Seconds for which what is being replayed is nobody else's."""
-PATIENCE = 20.0
-"""Seconds after which a replay ends; what is left is asked for again."""
+MAX_BATCH = 10
+"""Messages of one request (Amazon SQS quotas)."""
+PEEK_VISIBILITY_SECONDS = 3
+"""How long a message that was only looked at is not received again."""
+REPLAY_VISIBILITY_SECONDS = 60
+"""How long a message that is being replayed is received by nobody else."""
+REPLAY_SECONDS = 20.0
+"""How long one replay may take; the operator calls again for the rest."""
 COUNTS = {
     "waiting": "ApproximateNumberOfMessages",
     "in_flight": "ApproximateNumberOfMessagesNotVisible",
@@ -101,11 +102,11 @@ class QueueAdmin:
 
     async def kept(self, most: int) -> list[Json]:
         """Position and reason of up to `most` quarantined records; never what they say."""
-        return [one.told() for one in await self._run(self._keeping, most, GLANCE)]
+        return [one.told() for one in await self._run(self._keeping, most, PEEK_VISIBILITY_SECONDS)]
 
     async def take(self, most: int) -> list[QuarantinedRecord]:
         """Up to `most` of them, in the order of each room; for a minute nobody else has them."""
-        return await self._run(self._keeping, most, HELD)
+        return await self._run(self._keeping, most, REPLAY_VISIBILITY_SECONDS)
 
     async def forget(self, one: QuarantinedRecord) -> None:
         """It was sent again."""
@@ -152,15 +153,15 @@ class QueueAdmin:
     def _peeked(self, name: str, peek: int) -> Json:
         if not peek:
             return {}
-        found = self._receive(self._url(dead(name)), min(peek, BATCH), 0, 0)
+        found = self._receive(self._url(dead(name)), min(peek, MAX_BATCH), 0, 0)
         return {"records": [position(one) for one in found]}
 
     def _replay(self, which: Which, most: int) -> tuple[int, int]:
         name = self._names[which]
         source, target = self._url(dead(name)), self._url(name)
-        done, until = 0, time.monotonic() + PATIENCE
+        done, until = 0, time.monotonic() + REPLAY_SECONDS
         while done < most and time.monotonic() < until:
-            batch = self._receive(source, min(BATCH, most - done), HELD, 1)
+            batch = self._receive(source, min(MAX_BATCH, most - done), REPLAY_VISIBILITY_SECONDS, 1)
             if not batch:
                 break
             sent = self._send(target, in_order(batch), fifo=name.endswith(".fifo"))
@@ -177,7 +178,7 @@ class QueueAdmin:
             dict[str, QuarantinedRecord](),
         )
         while len(found) < most:
-            batch = self._receive(url, min(BATCH, most - len(found)), held, 1)
+            batch = self._receive(url, min(MAX_BATCH, most - len(found)), held, 1)
             new = {one["MessageId"]: QuarantinedRecord.of(one) for one in batch}
             if new.keys() <= found.keys():
                 break

@@ -1,4 +1,4 @@
-"""What the law asks of operators: a user's data, told or taken away."""
+"""Data requests of users, as the law requires: export and erasure."""
 
 from __future__ import annotations
 
@@ -7,25 +7,25 @@ from collections.abc import AsyncIterator
 from rts_server.admin.data_requests import DataRequests
 from rts_server.auth import Identity
 from rts_server.protocol import answers
-from rts_server.rest.routes import Asked, Line, route
+from rts_server.rest.routes import Line, Params, route
 
 
 class PersonalRoutes:
-    """Line by line: there may be much of it. An answer without its `end` broke off."""
+    """Answers are streams of JSON lines. One without an `end` line broke off."""
 
-    def __init__(self, personal: DataRequests) -> None:
-        self._personal = personal
+    def __init__(self, data_requests: DataRequests) -> None:
+        self._data_requests = data_requests
 
     @route("POST", "/v1/users/{user_id}:export", answers.ExportLine, lines=True)
-    async def export(self, operator: Identity, asked: Asked) -> AsyncIterator[Line]:
-        """Every membership, message and file of a user, in all rooms he is or was in."""
-        return self._personal.export(asked["user_id"])
+    async def export(self, operator: Identity, params: Params) -> AsyncIterator[Line]:
+        """Every membership, message and file of a user, in all rooms they are or were in."""
+        return self._data_requests.export(params["user_id"])
 
     @route("POST", "/v1/users/{user_id}:erase", answers.ErasedLine, lines=True)
-    async def erase(self, operator: Identity, asked: Asked) -> AsyncIterator[Line]:
-        """Take a user out of all rooms and make each of his messages a tombstone, files included.
+    async def erase(self, operator: Identity, params: Params) -> AsyncIterator[Line]:
+        """Remove a user from all rooms and erase their messages and files.
 
-        His reactions go too, his files that no message cites, and how he was. A line for each that
-        was done; safe to repeat, also where it broke off.
+        Their reactions, files that no message cites and presence are erased too. One line for each
+        thing erased; safe to repeat, also after it broke off.
         """
-        return self._personal.erase(operator.user_id, asked["user_id"])
+        return self._data_requests.erase(operator.user_id, params["user_id"])

@@ -1,4 +1,4 @@
-"""The demo page and its tokens: only under `rts-server dev`."""
+"""The demo page and its tokens, only served by `rts-server dev`."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ def add_routes(app: web.Application, settings: Settings) -> None:
         return web.FileResponse(PAGE / "index.html", headers=headers)
 
     async def part(request: web.Request) -> web.FileResponse:
-        """A file of the page; a path is a name in a list here, and none of the file system."""
+        """A file of the page. The path is looked up in a list and never reaches the file system."""
         file = files.get(request.match_info["path"])
         if file is None:
             raise web.HTTPNotFound
         return web.FileResponse(file, headers=headers)
 
     async def token(request: web.Request) -> web.Response:
-        """A token for anybody who asks: this is why it exists under dev only."""
+        """A token for any user id: this is why the route exists in `dev` only."""
         if not _is_ours(request.host, settings):
             return web.json_response({"error": "Host: not a name of this machine"}, status=403)
         user_id = request.query.get("user", "")
@@ -47,9 +47,9 @@ def add_routes(app: web.Application, settings: Settings) -> None:
 
 
 def _policy(settings: Settings) -> str:
-    """Nothing from elsewhere but files of the rooms, which come from the store and go there."""
-    told = settings.s3_endpoint_url or settings.aws_endpoint_url
-    store = str(URL(told).origin()) if told else S3
+    """Content-Security-Policy: nothing from other origins except the object store's files."""
+    endpoint = settings.s3_endpoint_url or settings.aws_endpoint_url
+    store = str(URL(endpoint).origin()) if endpoint else S3
     return (
         f"script-src 'self'; style-src 'self'; connect-src 'self' {store}; "
         f"img-src 'self' data: blob: {store}; media-src blob: {store}"
@@ -57,17 +57,19 @@ def _policy(settings: Settings) -> str:
 
 
 def _is_ours(host: str, settings: Settings) -> bool:
-    """Whether a Host header names this machine as it is, or an origin that was allowed.
+    """Whether a Host header names this machine or an allowed origin.
 
-    A page of a stranger may have its own name point here (DNS rebinding); it cannot change what
-    the browser puts into this header.
+    This stops DNS rebinding: a hostile page can let its own name resolve to this machine, but it
+    cannot change the Host header that the browser sends.
     """
     try:
         name = URL(f"http://{host}").host or ""
     except ValueError:
         return False
-    told = {settings.host, *(URL(origin).host for origin in settings.cors_origins.split(","))}
-    return name in told or name == "localhost" or name.endswith(".localhost") or _is_loopback(name)
+    allowed = {settings.host, *(URL(origin).host for origin in settings.cors_origins.split(","))}
+    return (
+        name in allowed or name == "localhost" or name.endswith(".localhost") or _is_loopback(name)
+    )
 
 
 def _is_loopback(name: str) -> bool:

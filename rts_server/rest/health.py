@@ -1,4 +1,4 @@
-"""Liveness, readiness and metrics: no token, closed to the outside by nginx."""
+"""Liveness, readiness and metrics. No token is needed; nginx closes these paths to the outside."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ def add_routes(app: web.Application, not_ready: Reasons) -> None:
     """Add /health/live, /health/ready and /metrics. `not_ready`: reasons, none when ready."""
 
     async def live(_: web.Request) -> web.Response:
-        """The loop turns; nothing shared is asked."""
+        """200 if the event loop runs; nothing shared is checked (R8)."""
         return web.json_response({"status": "live"})
 
     async def ready(_: web.Request) -> web.Response:
-        """503 only for what another instance could do better."""
+        """503 if another instance could serve better than this one (R8)."""
         reasons = not_ready()
         status = 503 if reasons else 200
         return web.json_response(

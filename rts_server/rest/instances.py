@@ -1,4 +1,4 @@
-"""Instances, for operators."""
+"""Instances and presence, for operators."""
 
 from __future__ import annotations
 
@@ -10,46 +10,46 @@ from rts_server.presence.instance_registry import InstanceRegistry
 from rts_server.presence.presences import PresenceStore
 from rts_server.protocol import answers, requests
 from rts_server.realtime.control_channel import ControlChannel
-from rts_server.rest.routes import Asked, route
+from rts_server.rest.routes import Params, route
 
 
 class InstanceRoutes:
-    """Which there are, and the end of one."""
+    """List instances, and drain one."""
 
-    def __init__(self, roster: InstanceRegistry, everywhere: ControlChannel) -> None:
-        self._roster = roster
-        self._everywhere = everywhere
+    def __init__(self, registry: InstanceRegistry, control: ControlChannel) -> None:
+        self._registry = registry
+        self._control = control
 
     @route("GET", "/v1/instances", answers.Instances)
-    async def all(self, operator: Identity, asked: Asked) -> dict[str, Any]:
-        """The instances whose lease lives, as they last told of themselves."""
-        return {"instances": await self._roster.instances()}
+    async def all(self, operator: Identity, params: Params) -> dict[str, Any]:
+        """The instances with a valid lease, with the details they last reported."""
+        return {"instances": await self._registry.instances()}
 
     @route("POST", "/v1/instances/{instance_id}:drain", answers.Told)
-    async def drain(self, operator: Identity, asked: Asked) -> dict[str, Any]:
-        """Let an instance send its clients elsewhere; it takes nobody new and does not come back.
+    async def drain(self, operator: Identity, params: Params) -> dict[str, Any]:
+        """Drain an instance: it refuses new connections and closes its own, spread over time.
 
-        Its process stays, not ready, until it is ended.
+        It stays drained. Its process runs on, not ready, until it is stopped.
         """
-        instance_id = asked["instance_id"]
-        known = [one["instance_id"] for one in await self._roster.instances()]
+        instance_id = params["instance_id"]
+        known = [one["instance_id"] for one in await self._registry.instances()]
         if instance_id not in known:
             raise errors.NotFound()
-        return {"instances": await self._everywhere.drain(instance_id)}
+        return {"instances": await self._control.drain(instance_id)}
 
 
 class PresenceRoutes:
-    """How users are."""
+    """The presence of users."""
 
-    def __init__(self, presences: PresenceStore, roster: InstanceRegistry) -> None:
+    def __init__(self, presences: PresenceStore, registry: InstanceRegistry) -> None:
         self._presences = presences
-        self._roster = roster
+        self._registry = registry
 
     @route("GET", "/v1/users/{user_id}/presence", answers.ExplainedPresence, query=requests.Explain)
-    async def get(self, operator: Identity, asked: Asked) -> dict[str, Any]:
-        """How a user is told to be; explained, where his connections are."""
-        user_id = asked["user_id"]
-        told = (await self._presences.read([user_id]))[user_id].shown(user_id)
-        if not asked["explain"]:
-            return {"presence": told}
-        return {"presence": told, "connections": await self._roster.connections(user_id)}
+    async def get(self, operator: Identity, params: Params) -> dict[str, Any]:
+        """The presence of a user; with `explain`, also where their connections are."""
+        user_id = params["user_id"]
+        presence = (await self._presences.read([user_id]))[user_id].shown(user_id)
+        if not params["explain"]:
+            return {"presence": presence}
+        return {"presence": presence, "connections": await self._registry.connections(user_id)}

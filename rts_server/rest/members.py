@@ -7,40 +7,45 @@ from typing import Any
 from rts_server.auth import Identity
 from rts_server.config import Settings
 from rts_server.protocol import answers, cursor, requests
-from rts_server.rest.routes import Asked, route
-from rts_server.rest.wait_durable import settled
+from rts_server.rest.routes import Params, route
+from rts_server.rest.wait_durable import wait_durable
 from rts_server.roomlog.request import MembershipChange
-from rts_server.rooms.provisioning import Provisioning, ProvisioningResult, joins, must_differ
+from rts_server.rooms.provisioning import (
+    Provisioning,
+    ProvisioningResult,
+    check_unique,
+    new_members,
+)
 from rts_server.rooms.rooms import Rooms
 from rts_server.views.member_list import MemberList
 
 
 class MemberRoutes:
-    """The whole set, or a few who come, go and change."""
+    """Declare all members, or add, remove and change some."""
 
     def __init__(
-        self, settings: Settings, rooms: Rooms, members: MemberList, declarations: Provisioning
+        self, settings: Settings, rooms: Rooms, members: MemberList, provisioning: Provisioning
     ) -> None:
-        self._patience = settings.durable_wait
+        self._durable_wait = settings.durable_wait
         self._rooms = rooms
         self._members = members
-        self._provisioning = declarations
+        self._provisioning = provisioning
 
     @route("GET", "/v1/rooms/{room_id}/members", answers.Members, query=requests.Page)
-    async def page(self, operator: Identity, asked: Asked) -> dict[str, Any]:
+    async def page(self, operator: Identity, params: Params) -> dict[str, Any]:
         """The members of a room, in order of user id."""
-        await self._rooms.public(asked["room_id"])
-        after = cursor.decode(asked["cursor"], str)[0] if "cursor" in asked else ""
-        members = await self._members.for_operator(asked["room_id"])
-        return cursor.page(members, "members", "user_id", after, asked["limit"])
+        await self._rooms.public(params["room_id"])
+        after = cursor.decode(params["cursor"], str)[0] if "cursor" in params else ""
+        members = await self._members.for_operator(params["room_id"])
+        return cursor.page(members, "members", "user_id", after, params["limit"])
 
     @route("PUT", "/v1/rooms/{room_id}/members", answers.ChangedMembers, body=requests.MemberSet)
-    async def declare(self, operator: Identity, asked: Asked) -> dict[str, Any]:
-        """Declare all members of a group, with their roles: who is not named goes."""
-        room_id = asked["room_id"]
+    async def declare(self, operator: Identity, params: Params) -> dict[str, Any]:
+        """Declare all members of a group, with their roles: members not named are removed."""
+        room_id = params["room_id"]
         await self._rooms.public(room_id)
-        members = asked["members"]
-        return await self._told(
+        members = params["members"]
+        return await self._answer(
             await self._provisioning.declare_members(room_id, operator.user_id, members)
         )
 
@@ -50,25 +55,25 @@ class MemberRoutes:
         answers.ChangedMembers,
         body=requests.MemberBatch,
     )
-    async def batch(self, operator: Identity, asked: Asked) -> dict[str, Any]:
-        """Members who come, go and have another role, all or none."""
-        room_id = asked["room_id"]
+    async def batch(self, operator: Identity, params: Params) -> dict[str, Any]:
+        """Add, remove and change members, all or none of them."""
+        room_id = params["room_id"]
         await self._rooms.public(room_id)
-        named = [*asked["remove"], *(one["user_id"] for one in asked["add"] + asked["update"])]
-        must_differ(named)
+        named = [*params["remove"], *(one["user_id"] for one in params["add"] + params["update"])]
+        check_unique(named)
         wanted = MembershipChange(
-            joins(asked["add"]),
-            tuple(asked["remove"]),
-            tuple((one["user_id"], one["role"]) for one in asked["update"]),
+            new_members(params["add"]),
+            tuple(params["remove"]),
+            tuple((one["user_id"], one["role"]) for one in params["update"]),
         )
-        return await self._told(
+        return await self._answer(
             await self._provisioning.change_members(room_id, operator.user_id, wanted)
         )
 
-    async def _told(self, changed: ProvisioningResult) -> dict[str, Any]:
+    async def _answer(self, changed: ProvisioningResult) -> dict[str, Any]:
         return {
             "added": changed.affected("join"),
             "removed": changed.affected("go"),
             "updated": changed.affected("role"),
-            "status": await settled(changed.done, self._patience),
+            "status": await wait_durable(changed.done, self._durable_wait),
         }

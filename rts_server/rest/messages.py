@@ -9,8 +9,8 @@ from rts_server import errors
 from rts_server.auth import Identity
 from rts_server.config import Settings
 from rts_server.protocol import answers, requests
-from rts_server.rest.routes import Asked, route
-from rts_server.rest.wait_durable import settled
+from rts_server.rest.routes import Params, route
+from rts_server.rest.wait_durable import wait_durable
 from rts_server.rooms.messages import Messages
 from rts_server.rooms.rooms import Rooms
 from rts_server.views.history import AS_OPERATOR, History
@@ -18,20 +18,23 @@ from rts_server.views.unread import UnreadPublisher
 
 
 class MessageRoutes:
-    """Write as a member or as oneself, and read."""
+    """Send messages as the operator or on behalf of a member, and read history."""
 
     def __init__(
         self,
         settings: Settings,
         rooms: Rooms,
-        senders: tuple[Messages, Messages],
+        *,
+        as_member: Messages,
+        as_system: Messages,
         history: History,
         unread: UnreadPublisher,
     ) -> None:
-        """`senders`: the first asks for the sender's role, the second for nobody's."""
-        self._patience = settings.durable_wait
+        """`as_member` checks the sender's role; `as_system` checks none."""
+        self._durable_wait = settings.durable_wait
         self._rooms = rooms
-        self._as_member, self._as_system = senders
+        self._as_member = as_member
+        self._as_system = as_system
         self._history = history
         self._unread = unread
 
@@ -42,25 +45,25 @@ class MessageRoutes:
         headers=requests.IdempotencyKey,
         body=requests.NewMessage,
     )
-    async def send(self, operator: Identity, asked: Asked) -> dict[str, Any]:
-        """Send a message: of a member, who must be allowed to, or of the operator himself."""
-        room_id, member = asked["room_id"], asked.pop("on_behalf_of", None)
+    async def send(self, operator: Identity, params: Params) -> dict[str, Any]:
+        """Send a message as the operator, or on behalf of a member who may send."""
+        room_id, member = params["room_id"], params.pop("on_behalf_of", None)
         await self._rooms.public(room_id)
-        client_msg_id = asked.setdefault("client_msg_id", secrets.token_hex(16))
+        client_msg_id = params.setdefault("client_msg_id", secrets.token_hex(16))
         sender, sender_id = self._as_system, operator.user_id
         if member:
             sender, sender_id = self._as_member, member
-        done = await sender.send(room_id, sender_id, asked)
+        done = await sender.send(room_id, sender_id, params)
         assert done.result is not None
         for user_id in done.result.unread_changed_for(sender_id):
             self._unread.publish_soon(user_id, room_id)
-        status = await settled([done], self._patience, errors.NeverStored)
+        status = await wait_durable([done], self._durable_wait, errors.NeverStored)
         named = {"message_id": done.request_id, "client_msg_id": client_msg_id}
         return named | done.ack_position() | {"status": status}
 
     @route("GET", "/v1/rooms/{room_id}/messages", answers.Messages, query=requests.MessagePage)
-    async def page(self, operator: Identity, asked: Asked) -> dict[str, Any]:
+    async def page(self, operator: Identity, params: Params) -> dict[str, Any]:
         """A page of history, ascending by seq."""
-        await self._rooms.public(asked["room_id"])
-        messages, more = await self._history.list_page(asked["room_id"], AS_OPERATOR, asked)
+        await self._rooms.public(params["room_id"])
+        messages, more = await self._history.list_page(params["room_id"], AS_OPERATOR, params)
         return {"messages": messages, "has_more": more}

@@ -1,4 +1,4 @@
-"""The document of the routes (OpenAPI 3.1), made from their schemas, and a page that shows it."""
+"""The OpenAPI 3.1 document of the routes, made from their schemas, and a page that shows it."""
 
 from __future__ import annotations
 
@@ -23,12 +23,14 @@ PAGE = Path(__file__).with_name("docs.html")
 TITLE = "rts_server, for app back ends and operators"
 LOCATIONS = {"match_info": "path", "query": "query", "headers": "header"}
 POLICY = "style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'"
-SCOPE = "A token with `scope: operator`; a user's token opens nothing here."
-REFUSED = "Refused: the code says why. `retryable`: repeat it, every request is safe to repeat."
+SCOPE = "A token with `scope: operator`. Tokens of users are refused."
+REFUSED = (
+    "An error; `code` says which. If `retryable`, repeat the request: every one is safe to repeat."
+)
 
 
 def add_routes(app: web.Application, routes: list[tuple[Route, Handler]]) -> None:
-    """Add the document and the page. They tell nothing but what this program can, to anybody."""
+    """Add the document and the page. They need no token, as they describe the program only."""
     text = orjson.dumps(document(routes))
 
     async def openapi(_: web.Request) -> web.Response:
@@ -36,7 +38,7 @@ def add_routes(app: web.Application, routes: list[tuple[Route, Handler]]) -> Non
         return web.Response(body=text, content_type="application/json")
 
     async def docs(_: web.Request) -> web.FileResponse:
-        """A page that reads the document; it loads nothing from elsewhere."""
+        """A page that shows the document; it loads nothing from other origins."""
         return web.FileResponse(PAGE, headers=sealed(POLICY))
 
     app.router.add_get("/v1/openapi.json", openapi)
@@ -44,7 +46,7 @@ def add_routes(app: web.Application, routes: list[tuple[Route, Handler]]) -> Non
 
 
 def document(routes: list[tuple[Route, Handler]]) -> Json:
-    """OpenAPI 3.1 of these routes."""
+    """The OpenAPI 3.1 document of these routes."""
     plugin = MarshmallowPlugin(schema_name_resolver=_name)
     spec = APISpec(TITLE, "1", "3.1.0", plugins=[plugin], security=[{"operator": []}])
     spec.components.security_scheme(
@@ -62,7 +64,7 @@ def document(routes: list[tuple[Route, Handler]]) -> Json:
 
 
 def _bodies(spec: APISpec, body: type[Schema]) -> None:
-    """What a schema tells only in words, see `requests`."""
+    """Register a body schema with the constraints that `requests` adds to it as `more`."""
     if _name(body) not in spec.components.schemas:
         spec.components.schema(_name(body), schema=body, component=getattr(body, "more", None))
 
@@ -94,13 +96,13 @@ def _operation(route: Route, handler: Handler) -> Json:
 
 
 def operation_id(route: Route, handler: Handler) -> str:
-    """`room.update`, `member.batch`: as commands are named."""
+    """Named like commands: `room.update`, `member.batch`."""
     noun, _, verb = handler.__qualname__.partition("Routes.")
     return f"{noun.lower()}.{verb}"
 
 
 def _lines(line: type[Schema]) -> Json:
-    return {"description": "A line of JSON each.", "content": {LINES: {"schema": line}}}
+    return {"description": "JSON lines.", "content": {LINES: {"schema": line}}}
 
 
 def _answered(answer: type[Schema]) -> Json:
@@ -122,14 +124,14 @@ def _refused() -> Json:
 
 
 def _name(schema: Any) -> str:
-    """The name of a schema; requests and answers may share one."""
+    """The name of a schema. A suffix tells requests and answers of the same name apart."""
     kind = schema if isinstance(schema, type) else type(schema)
     part = kind.__module__.rpartition(".")[2]
     return kind.__name__ + {"requests": "Request", "answers": "Answer"}.get(part, "")
 
 
 def _plain(value: Any) -> Any:
-    """Patterns as every reader of JSON Schema takes them, not only Python."""
+    """Rewrite patterns of Python into those of JSON Schema (ECMA 262): `^…$` for `\\Z`."""
     if isinstance(value, dict):
         return {
             key: re.sub(r"^\^?(.*?)(\\Z)?$", r"^\1$", it)

@@ -18,10 +18,10 @@ def add_routes(
     revocations: Revocations,
     resources: list[object],
 ) -> None:
-    """Add what the resources have, each for tokens with `scope: operator` alone."""
-    doors = OperatorRouter(settings, tokens, revocations)
+    """Add the routes of the resources, their OpenAPI document, and the fallback for other paths."""
+    router = OperatorRouter(settings, tokens, revocations)
     for resource in resources:
-        doors.add(app, resource)
+        router.add(app, resource)
     routes = [one for resource in resources for one in routes_of(resource)]
     openapi.add_routes(app, routes)
-    doors.close(app, [route for route, _ in routes])
+    router.add_fallback(app, [route for route, _ in routes])

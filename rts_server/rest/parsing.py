@@ -1,4 +1,4 @@
-"""webargs as our routes use it: refusals of the catalogue instead of HTTP exceptions."""
+"""webargs for our routes: raises the errors of the catalogue instead of HTTP exceptions."""
 
 from __future__ import annotations
 
@@ -13,36 +13,38 @@ from webargs.aiohttpparser import AIOHTTPParser
 
 from rts_server import errors
 
-BODY_WITHIN = 10.0
-"""Seconds for a body to arrive."""
+BODY_TIMEOUT_SECONDS = 10.0
 
 
 class Parser(AIOHTTPParser):
-    """Unknown fields are left out by the schemas, as for commands."""
+    """Unknown fields are dropped by the schemas, as for commands."""
 
     DEFAULT_UNKNOWN_BY_LOCATION: dict[str, str | None] = {}  # noqa: RUF012 - as webargs types it
 
     async def load_json(self, req: web.Request, schema: Schema) -> Any:
-        """The body as strictly as a frame: no NaN, no half of a surrogate pair."""
+        """Parse the body as strictly as a frame: no NaN, no lone surrogates (RFC 8259).
+
+        Raises BadRequest, UnsupportedType.
+        """
         if req.headers.get("Content-Encoding", "identity").lower() != "identity":
-            raise errors.UnsupportedType("The body has no Content-Encoding.")
+            raise errors.UnsupportedType("The body must not have a Content-Encoding.")
         try:
-            async with asyncio.timeout(BODY_WITHIN):
+            async with asyncio.timeout(BODY_TIMEOUT_SECONDS):
                 body = await req.read()
         except web.RequestPayloadError:
-            raise errors.BadRequest("The body is broken.") from None
+            raise errors.BadRequest("The body could not be read.") from None
         except TimeoutError:
-            raise errors.BadRequest("The body did not arrive.") from None
+            raise errors.BadRequest("The body did not arrive in time.") from None
         if not body:
             return missing
         if req.content_type != "application/json":
-            raise errors.UnsupportedType("The body is application/json.")
+            raise errors.UnsupportedType("The body must be application/json.")
         try:
             value = orjson.loads(body)
         except orjson.JSONDecodeError:
             raise errors.BadRequest("The body is not JSON.") from None
         if not isinstance(value, dict):
-            raise errors.BadRequest("The body is one object.")
+            raise errors.BadRequest("The body must be one JSON object.")
         return value
 
     def handle_error(
@@ -54,7 +56,7 @@ class Parser(AIOHTTPParser):
         error_status_code: int | None,
         error_headers: Mapping[str, str] | None,
     ) -> NoReturn:
-        """Fields by name, whatever part of the request they were in."""
+        """Raise InvalidParam with the errors by field, whatever part of the request they are in."""
         fields: dict[str, Any] = {}
         for messages in error.messages_dict.values():
             fields |= messages

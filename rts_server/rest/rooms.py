@@ -10,26 +10,26 @@ from rts_server.admin.verify import Verified, Verifier
 from rts_server.auth import Identity
 from rts_server.config import Settings
 from rts_server.protocol import answers, requests
-from rts_server.rest.routes import Asked, route
-from rts_server.rest.wait_durable import settled
+from rts_server.rest.routes import Params, route
+from rts_server.rest.wait_durable import wait_durable
 from rts_server.rooms.provisioning import Provisioning, ProvisioningResult
 from rts_server.rooms.rooms import CLIENT, Rooms
 
 
 class RoomRoutes:
-    """Get-or-create by a business key, read and change."""
+    """Get or create rooms by a business key, read, change and delete them."""
 
     def __init__(
         self,
         settings: Settings,
         rooms: Rooms,
-        declarations: Provisioning,
+        provisioning: Provisioning,
         verifier: Verifier,
     ) -> None:
         self._verifier = verifier
-        self._patience = settings.durable_wait
+        self._durable_wait = settings.durable_wait
         self._rooms = rooms
-        self._provisioning = declarations
+        self._provisioning = provisioning
 
     @route(
         "PUT",
@@ -37,57 +37,57 @@ class RoomRoutes:
         answers.DeclaredRoom,
         body=requests.ExternalRoom,
     )
-    async def declare(self, operator: Identity, asked: Asked) -> dict[str, Any]:
-        """Get or create the group of a business key; one that is there stays as it is.
+    async def declare(self, operator: Identity, params: Params) -> dict[str, Any]:
+        """Get or create the group of a business key; an existing one is left as it is.
 
-        `conflict` where a client made it: its owner and members are the client's.
+        `conflict` if a client created it: the client chose its owner and members.
         """
-        external_id = asked.pop("external_id")
+        external_id = params.pop("external_id")
         room_id, created, done = await self._provisioning.get_or_create_group(
-            operator.user_id, external_id, asked
+            operator.user_id, external_id, params
         )
         room = await self._rooms.public(room_id)
         if room.get("made_by") == CLIENT:
-            raise errors.Conflict("A client made the room of this external_id.")
-        status = await settled([done], self._patience)
+            raise errors.Conflict("A client created the room of this external_id.")
+        status = await wait_durable([done], self._durable_wait)
         return {"room": done.ack_room(room), "created": created, "status": status}
 
     @route("GET", "/v1/rooms/{room_id}", answers.PublicRoom)
-    async def get(self, operator: Identity, asked: Asked) -> dict[str, Any]:
-        """One room, without what it is to a member."""
-        return {"room": await self._rooms.public(asked["room_id"])}
+    async def get(self, operator: Identity, params: Params) -> dict[str, Any]:
+        """One room, without the fields that depend on the member."""
+        return {"room": await self._rooms.public(params["room_id"])}
 
     @route("DELETE", "/v1/rooms/{room_id}", answers.Removed)
-    async def delete(self, operator: Identity, asked: Asked) -> dict[str, Any]:
-        """Everybody goes, nobody comes back; a tombstone stays.
+    async def delete(self, operator: Identity, params: Params) -> dict[str, Any]:
+        """Delete a room: all members are removed, nobody can be added, a tombstone stays.
 
-        Its messages are kept for 30 days more.
+        Its messages are kept for another 30 days.
         """
-        room_id = asked["room_id"]
+        room_id = params["room_id"]
         emptied = await self._provisioning.remove_most_members(room_id, operator.user_id)
         done = await self._rooms.delete(room_id, operator.user_id)
         changed = ProvisioningResult((*emptied.done, done))
-        status = await settled(changed.done, self._patience)
+        status = await wait_durable(changed.done, self._durable_wait)
         return {"removed": changed.affected("go"), "status": status}
 
     @route("POST", "/v1/rooms/{room_id}:verify", answers.Verified, query=requests.Repair)
-    async def verify(self, operator: Identity, asked: Asked) -> dict[str, Any]:
-        """Hold what Redis has of a room's messages against the archive; with `repair` mend it.
+    async def verify(self, operator: Identity, params: Params) -> dict[str, Any]:
+        """Compare a room's messages in Redis with the archive; with `repair`, store what differs.
 
-        Gaps and duplicates are told only. `unavailable` while the queue is behind.
+        Gaps and duplicates are reported only. `unavailable` while the queue is behind.
         """
-        await self._rooms.public(asked["room_id"])
-        found = await self._verifier.verify(asked["room_id"], repair=asked["repair"])
+        await self._rooms.public(params["room_id"])
+        found = await self._verifier.verify(params["room_id"], repair=params["repair"])
         return {**asdict(found.findings), **_summed(found)}
 
     @route("PATCH", "/v1/rooms/{room_id}", answers.ChangedPublicRoom, body=requests.RoomChange)
-    async def update(self, operator: Identity, asked: Asked) -> dict[str, Any]:
-        """Another name or metadata, or frozen: then only owners, admins and operators write."""
-        room_id = asked.pop("room_id")
+    async def update(self, operator: Identity, params: Params) -> dict[str, Any]:
+        """Change name, metadata or `frozen`: then only owners, admins and operators can write."""
+        room_id = params.pop("room_id")
         await self._rooms.public(room_id)
-        done = await self._rooms.update(room_id, operator.user_id, asked)
+        done = await self._rooms.update(room_id, operator.user_id, params)
         room = await self._rooms.public(room_id)
-        status = await settled([done], self._patience)
+        status = await wait_durable([done], self._durable_wait)
         return {"room": done.ack_room(room), "status": status}
 
 

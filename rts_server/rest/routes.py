@@ -1,4 +1,4 @@
-"""What every route of operators does: authenticate, validate, answer in one shape."""
+"""What every operator route shares: authentication, validation and the shape of the answer."""
 
 from __future__ import annotations
 
@@ -28,20 +28,20 @@ from rts_server.rest.parsing import Parser
 log = logging.getLogger(__name__)
 
 SCOPE = "operator"
-_PLACE = re.compile(r"{(\w+)}")
+_PATH_PARAM = re.compile(r"{(\w+)}")
 _PARSER = Parser()
 
 LINES = "application/x-ndjson"
 
-Asked = dict[str, Any]
+Params = dict[str, Any]
 Line = dict[str, Any]
-Handler = Callable[[Any, Identity, Asked], Awaitable[Any]]
+Handler = Callable[[Any, Identity, Params], Awaitable[Any]]
 H = TypeVar("H", bound=Handler)
 
 
 @dataclass(frozen=True)
 class Route:
-    """One route: where, what it takes, what it answers. Its handler's first line says what for."""
+    """One route and its schemas. The docstring of its handler is its description in OpenAPI."""
 
     method: str
     path: str
@@ -50,21 +50,21 @@ class Route:
     query: type[Schema] | None = None
     headers: type[Schema] | None = None
     lines: bool = False
-    """Whether the answer is many, a line of JSON each, instead of one."""
+    """Whether the answer is a stream of JSON lines instead of one object."""
 
     @property
-    def places(self) -> list[str]:
-        """The names in its path."""
-        return _PLACE.findall(self.path)
+    def path_params(self) -> list[str]:
+        """The names of the parameters in the path."""
+        return _PATH_PARAM.findall(self.path)
 
     @property
     def pattern(self) -> str:
-        """The path as aiohttp matches it."""
-        return _PLACE.sub(lambda place: f"{{{place[1]}:{_within(place[1])}}}", self.path)
+        """The path in aiohttp's syntax, with an expression for each parameter."""
+        return _PATH_PARAM.sub(lambda place: f"{{{place[1]}:{_segment(place[1])}}}", self.path)
 
     def locations(self) -> Iterator[tuple[str, type[Schema]]]:
-        """What is validated, in this order."""
-        yield "match_info", requests.place(*self.places)
+        """(location, schema) of each part of the request, in the order of validation."""
+        yield "match_info", requests.place(*self.path_params)
         for location, schema in (
             ("query", self.query),
             ("headers", self.headers),
@@ -75,7 +75,7 @@ class Route:
 
 
 def route(method: str, path: str, answer: type[Schema], **more: Any) -> Callable[[H], H]:
-    """Mark a method as a route: its return value is the answer's data, a Refusal the refusal."""
+    """Mark a method as a route. It returns the data of the answer, or raises a Refusal."""
 
     def mark(handler: H) -> H:
         handler.__dict__["__route__"] = Route(method, path, answer, **more)
@@ -85,7 +85,7 @@ def route(method: str, path: str, answer: type[Schema], **more: Any) -> Callable
 
 
 def routes_of(resource: object) -> list[tuple[Route, Handler]]:
-    """The routes of a resource, in the order they are written."""
+    """The routes of a resource, in the order of their definition."""
     marked = vars(type(resource)).values()
     return [
         (m.__dict__["__route__"], m) for m in marked if "__route__" in getattr(m, "__dict__", ())
@@ -93,7 +93,7 @@ def routes_of(resource: object) -> list[tuple[Route, Handler]]:
 
 
 class OperatorRouter:
-    """Opens for operators' tokens alone."""
+    """Adds routes that only tokens with `scope: operator` can use."""
 
     def __init__(self, settings: Settings, tokens: Tokens, revocations: Revocations) -> None:
         self._settings = settings
@@ -102,38 +102,38 @@ class OperatorRouter:
         self._buckets = Buckets(parse(settings.rates))
 
     def add(self, app: web.Application, resource: object) -> None:
-        """All routes of a resource."""
+        """Add all routes of a resource."""
         for one, handler in routes_of(resource):
-            app.router.add_route(one.method, one.pattern, self._door(one, handler, resource))
+            app.router.add_route(one.method, one.pattern, self._endpoint(one, handler, resource))
 
-    def close(self, app: web.Application, routes: list[Route]) -> None:
-        """Everything else under /v1 is answered in the same shape."""
+    def add_fallback(self, app: web.Application, routes: list[Route]) -> None:
+        """Answer every other path under /v1 with an error of the same shape."""
 
-        async def nothing(_: object, __: Identity, asked: Asked) -> Any:
-            """No such route, or not by this method."""
-            path = asked["path"]
+        async def no_route(_: object, __: Identity, params: Params) -> Any:
+            """Raises WrongMethod if the path has other methods, else NotFound."""
+            path = params["path"]
             allowed = [one.method for one in routes if re.fullmatch(_as_regex(one), path)]
             if allowed:
                 raise WrongMethod(sorted({*allowed}))
             raise errors.NotFound("No such route.")
 
         lost = Route("*", "/v1/{path}", Schema)
-        app.router.add_route("*", "/v1/{path:.*}", self._door(lost, nothing, None))
+        app.router.add_route("*", "/v1/{path:.*}", self._endpoint(lost, no_route, None))
 
-    def _door(
+    def _endpoint(
         self, one: Route, handler: Handler, resource: object
     ) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
-        places = [(location, schema()) for location, schema in one.locations()]
+        schemas = [(location, schema()) for location, schema in one.locations()]
         name = f"{one.method} {one.path}"
 
-        async def door(request: web.Request) -> web.StreamResponse:
+        async def endpoint(request: web.Request) -> web.StreamResponse:
             began = time.perf_counter()
             try:
                 operator = await self._operator(request)
-                asked: Asked = {}
-                for location, schema in places:
-                    asked |= await _PARSER.parse(schema, request, location=location)
-                answer = await handler(resource, operator, asked)
+                params: Params = {}
+                for location, schema in schemas:
+                    params |= await _PARSER.parse(schema, request, location=location)
+                answer = await handler(resource, operator, params)
             except Exception as error:
                 answer = _refusal(error)
             code = answer.code if isinstance(answer, errors.Refusal) else "ok"
@@ -143,10 +143,13 @@ class OperatorRouter:
             metrics.COMMAND_SECONDS.labels(name).observe(time.perf_counter() - began)
             return response
 
-        return door
+        return endpoint
 
     async def _operator(self, request: web.Request) -> Identity:
-        """Who asks. Raises Unauthorized, TokenExpired, Forbidden, RateLimited."""
+        """The operator of the request. Raises Unauthorized, TokenExpired, Forbidden, RateLimited.
+
+        Revocations are loaded before the token is checked against them (A3).
+        """
         kind, _, token = request.headers.get("Authorization", "").partition(" ")
         given = token.strip() if kind.lower() == "bearer" else None
         identity = await self._tokens.identity(given)
@@ -176,15 +179,15 @@ class WrongMethod(errors.BadRequest):
 
 
 def _as_regex(one: Route) -> str:
-    """Against the path behind /v1/, as it was sent."""
-    parts = _PLACE.split(one.path.removeprefix("/v1/"))
-    texts = [re.escape(part) if n % 2 == 0 else _within(part) for n, part in enumerate(parts)]
+    """A regular expression for the path after /v1/, as it was sent."""
+    parts = _PATH_PARAM.split(one.path.removeprefix("/v1/"))
+    texts = [re.escape(part) if n % 2 == 0 else _segment(part) for n, part in enumerate(parts)]
     return "".join(texts)
 
 
-def _within(place: str) -> str:
-    """Ids of users and of things outside may hold anything printable, ours no colon."""
-    return "[^/]+" if place in ("user_id", "external_id") else "[^/:]+"
+def _segment(name: str) -> str:
+    """What a path parameter matches. Only user ids and external ids may contain a colon."""
+    return "[^/]+" if name in ("user_id", "external_id") else "[^/:]+"
 
 
 def _refusal(error: Exception) -> errors.Refusal:
@@ -200,7 +203,7 @@ def _refusal(error: Exception) -> errors.Refusal:
     return errors.Internal(details={"request_id": request_id})
 
 
-def _response(answer: Asked | errors.Refusal) -> web.Response:
+def _response(answer: Params | errors.Refusal) -> web.Response:
     if not isinstance(answer, errors.Refusal):
         return _json({"ok": True, "data": answer}, 200)
     headers = {}
@@ -214,7 +217,7 @@ def _response(answer: Asked | errors.Refusal) -> web.Response:
 
 
 async def _lines(request: web.Request, answer: AsyncIterator[Line]) -> web.StreamResponse:
-    """Line by line; what fails on the way is the last line, as an answer would have been."""
+    """Send JSON lines. An error on the way becomes the last line, shaped like an error answer."""
     response = web.StreamResponse(headers={"Content-Type": LINES})
     await response.prepare(request)
     try:
@@ -229,7 +232,7 @@ async def _lines(request: web.Request, answer: AsyncIterator[Line]) -> web.Strea
     return response
 
 
-def _json(body: Asked, status: int, headers: dict[str, str] | None = None) -> web.Response:
+def _json(body: Params, status: int, headers: dict[str, str] | None = None) -> web.Response:
     return web.Response(
         body=orjson.dumps(body), status=status, headers=headers, content_type="application/json"
     )

@@ -1,13 +1,13 @@
-"""What every page says to the browser about itself."""
+"""Security headers of the HTML pages."""
 
 from __future__ import annotations
 
 SEALED = "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
-"""Directives for which `default-src` does not stand in."""
+"""Directives that do not fall back to `default-src` (CSP level 3, section 6.1)."""
 
 
 def sealed(policy: str) -> dict[str, str]:
-    """Headers: only what the policy allows is loaded, and no other page shows this one."""
+    """Headers that allow only what the policy names and forbid framing."""
     return {
         "Content-Security-Policy": f"default-src 'none'; {policy}; {SEALED}",
         "X-Content-Type-Options": "nosniff",

@@ -9,49 +9,49 @@ from rts_server.persistence.revocations import Revocations
 from rts_server.protocol import answers, cursor, requests
 from rts_server.protocol.event import rfc3339
 from rts_server.realtime.control_channel import ControlChannel
-from rts_server.rest.routes import Asked, route
+from rts_server.rest.routes import Params, route
 from rts_server.views.inbox import InboxReader, InboxRow
 
 
 class UserRoutes:
-    """What a user has, and his connections."""
+    """A user's rooms, unread counts, connections and tokens."""
 
     def __init__(
-        self, inboxes: InboxReader, everywhere: ControlChannel, revocations: Revocations
+        self, inboxes: InboxReader, control: ControlChannel, revocations: Revocations
     ) -> None:
         self._inboxes = inboxes
-        self._everywhere = everywhere
+        self._control = control
         self._revocations = revocations
 
     @route("GET", "/v1/users/{user_id}/rooms", answers.Rooms, query=requests.RoomPage)
-    async def rooms(self, operator: Identity, asked: Asked) -> dict[str, Any]:
-        """A page of the user's rooms by last activity, as they are to him."""
+    async def rooms(self, operator: Identity, params: Params) -> dict[str, Any]:
+        """A page of the user's rooms by last activity, as the user sees them."""
         return await self._inboxes.page(
-            asked["user_id"], asked["limit"], asked.get("cursor"), hidden=asked["hidden"]
+            params["user_id"], params["limit"], params.get("cursor"), hidden=params["hidden"]
         )
 
     @route("GET", "/v1/users/{user_id}/unread", answers.ExplainedUnread, query=requests.UnreadPage)
-    async def unread(self, operator: Identity, asked: Asked) -> dict[str, Any]:
-        """The user's totals; explained, the parts of each room in order of its id."""
-        after = cursor.decode(asked["cursor"], str)[0] if "cursor" in asked else ""
-        inbox = await self._inboxes.read(asked["user_id"])
+    async def unread(self, operator: Identity, params: Params) -> dict[str, Any]:
+        """The user's unread totals; with `explain`, the counts of each room in order of room id."""
+        after = cursor.decode(params["cursor"], str)[0] if "cursor" in params else ""
+        inbox = await self._inboxes.read(params["user_id"])
         totals: dict[str, Any] = {"unread": inbox.unread}
-        if not asked["explain"]:
+        if not params["explain"]:
             return totals
         rooms = sorted(map(_explained, inbox.rows), key=lambda room: str(room["room_id"]))
-        return totals | cursor.page(rooms, "rooms", "room_id", after, asked["limit"])
+        return totals | cursor.page(rooms, "rooms", "room_id", after, params["limit"])
 
     @route("POST", "/v1/users/{user_id}:disconnect", answers.Told, body=requests.Disconnect)
-    async def disconnect(self, operator: Identity, asked: Asked) -> dict[str, Any]:
-        """Close the user's connections on all instances; his tokens stay good."""
-        code = "draining" if asked["reconnect"] else "banned"
-        return {"instances": await self._everywhere.close(asked["user_id"], code)}
+    async def disconnect(self, operator: Identity, params: Params) -> dict[str, Any]:
+        """Close the user's connections on all instances; their tokens stay valid."""
+        code = "draining" if params["reconnect"] else "banned"
+        return {"instances": await self._control.close(params["user_id"], code)}
 
     @route("POST", "/v1/users/{user_id}:revoke", answers.Revoked)
-    async def revoke(self, operator: Identity, asked: Asked) -> dict[str, Any]:
-        """Void the user's tokens issued up to now: stored for good, his connections close."""
-        before = await self._revocations.revoke(asked["user_id"])
-        return {"user_id": asked["user_id"], "revoked_before": rfc3339(before)}
+    async def revoke(self, operator: Identity, params: Params) -> dict[str, Any]:
+        """Revoke all tokens of the user issued until now, for good, and close their connections."""
+        before = await self._revocations.revoke(params["user_id"])
+        return {"user_id": params["user_id"], "revoked_before": rfc3339(before)}
 
 
 def _explained(row: InboxRow) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Waiting for durability, as long as an ack of a command would."""
+"""Waits until writes are durable, as long as the ack of a command would."""
 
 from __future__ import annotations
 
@@ -9,18 +9,20 @@ from rts_server import errors
 from rts_server.roomlog.pending_write import PendingWrite
 
 
-async def settled(
-    done: Sequence[PendingWrite], patience: float, failed: type[errors.Refusal] = errors.Unavailable
+async def wait_durable(
+    writes: Sequence[PendingWrite],
+    max_wait: float,
+    failed: type[errors.Refusal] = errors.Unavailable,
 ) -> str:
-    """The one fate of all, or `accepted` when it did not come within `patience` seconds.
+    """The durability of the writes; `accepted` if one is not known within `max_wait` seconds.
 
-    Raises `failed` when one of them can never be.
+    `stored` for no writes at all. Raises `failed` if one of them can never be stored.
     """
-    fates = [one.durability for one in done]
-    if not fates:
+    results = [one.durability for one in writes]
+    if not results:
         return "stored"
-    _, left = await asyncio.wait(fates, timeout=patience)
-    known = {fate.result() for fate in fates if fate.done()}
+    _, left = await asyncio.wait(results, timeout=max_wait)
+    known = {one.result() for one in results if one.done()}
     if "failed" in known:
         raise failed()
     return "accepted" if left else known.pop()

@@ -1,4 +1,4 @@
-"""Waiting for barriers: one batched read for all rooms of this instance that are being drained."""
+"""Waits for barriers: one batched read of the archive for all rooms that are being drained."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ import logging
 from rts_server.persistence.archive import Archive
 from rts_server.runtime.throttled_log import ThrottledLog
 
-FIRST_LOOK, LONGEST_LOOK = 0.02, 0.25
+FIRST_POLL_SECONDS, MAX_POLL_SECONDS = 0.02, 0.25
+"""Seconds between two reads; they double until a barrier is found."""
 
 log = logging.getLogger(__name__)
 
 
 class Barriers:
-    """Rooms whose barrier is on its way through the queue. Nobody waiting costs nothing."""
+    """Rooms whose barrier is on its way through the queue. Without any, nothing is read."""
 
     def __init__(self, archive: Archive) -> None:
         self._archive = archive
@@ -23,23 +24,23 @@ class Barriers:
         self._task: asyncio.Task[None] | None = None
 
     def passed(self, room_id: str, nonce: str) -> asyncio.Future[None]:
-        """Done as soon as the room's item shows the nonce; cancel it to stop waiting."""
+        """A future that resolves once the room's item has the nonce; cancel it to stop waiting."""
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting[future] = room_id, nonce
         if self._task is None or self._task.done():
-            self._task = asyncio.create_task(self._look_on())
+            self._task = asyncio.create_task(self._poll())
         return future
 
     async def close(self) -> None:
-        """Stop looking."""
+        """Stop reading."""
         if self._task is not None:
             self._task.cancel()
 
-    async def _look_on(self) -> None:
-        look = FIRST_LOOK
+    async def _poll(self) -> None:
+        look = FIRST_POLL_SECONDS
         while self._waiting:
             await asyncio.sleep(look)
-            look = min(look * 2, LONGEST_LOOK)
+            look = min(look * 2, MAX_POLL_SECONDS)
             try:
                 found = await self._archive.rooms([room for room, _ in self._waiting.values()])
             except Exception as error:  # rooms wait for the answer until it comes
@@ -49,6 +50,6 @@ class Barriers:
                 stored = found.get(room_id)
                 if stored is not None and stored.barrier == nonce and not future.done():
                     future.set_result(None)
-                    look = FIRST_LOOK
+                    look = FIRST_POLL_SECONDS
                 if future.done():
                     del self._waiting[future]

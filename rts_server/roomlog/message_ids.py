@@ -1,4 +1,4 @@
-"""Which messages a room ever had: what Redis does not know of that is read from the archive."""
+"""Fills the filters of message ids of rooms that were loaded from the archive."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ log = logging.getLogger(__name__)
 
 _FILL = room_script(IDS, LUA / "ids_fill.lua")
 
-BATCH = 500
+BATCH_IDS = 500
 """Ids in one call of the script."""
-MOST = 2
+MAX_CONCURRENT_ROOMS = 2
 """Rooms that are read at a time."""
-WAITING = 1_000
-"""Rooms that wait for their turn."""
-ALONE = 60_000
+MAX_WAITING_ROOMS = 1_000
+"""Rooms that wait for their turn; further ones ask again with their next new id."""
+CLAIM_MS = 60_000
 """Milliseconds for which no other instance begins with the same room."""
 
 
@@ -38,11 +38,11 @@ class MessageIds:
         self._archive = archive
         self._tasks = Tasks()
         self._reading: set[str] = set()
-        self._slots = asyncio.Semaphore(MOST)
+        self._slots = asyncio.Semaphore(MAX_CONCURRENT_ROOMS)
 
     def read_soon(self, room_id: str, epoch: int) -> None:
         """The room's filter is not complete; its next new id says so again."""
-        if room_id not in self._reading and len(self._reading) < WAITING:
+        if room_id not in self._reading and len(self._reading) < MAX_WAITING_ROOMS:
             self._reading.add(room_id)
             task = self._tasks.keep(self._read(room_id, epoch))
             task.add_done_callback(lambda _: self._reading.discard(room_id))
@@ -55,20 +55,20 @@ class MessageIds:
         claim = keys.room(room_id).ids_claim
         async with self._slots:
             try:
-                if await self._redis.set(claim, "", nx=True, px=ALONE):
+                if await self._redis.set(claim, "", nx=True, px=CLAIM_MS):
                     await self._fill(room_id, epoch)
             except (RedisError, OSError, errors.Unavailable) as error:
                 told = {"room_id": room_id, "error": type(error).__name__}
                 log.warning("ids of a room cannot be read", extra=told)
 
     async def _fill(self, room_id: str, epoch: int) -> None:
-        """Page by page; nothing is complete before the last one is in."""
+        """Page by page; the filter counts as complete only with the last page (D7)."""
         names, after = keys.room(room_id).script_keys, None
         while True:
             found, after = await self._archive.ids(room_id, after)
-            for at in range(0, max(len(found), 1), BATCH):
-                part = found[at : at + BATCH]
-                last = after is None and at + BATCH >= len(found)
+            for at in range(0, max(len(found), 1), BATCH_IDS):
+                part = found[at : at + BATCH_IDS]
+                last = after is None and at + BATCH_IDS >= len(found)
                 args: list[str | int] = [epoch, int(last)]
                 for message_id, seq in part:
                     args += [message_id, seq]

@@ -1,4 +1,4 @@
-"""How long a message takes from the log to the table, seen from where it was accepted."""
+"""Measures how long a message takes from the log to DynamoDB (D11), by samples."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from rts_server import errors, metrics
 from rts_server.persistence.archive import Archive
 from rts_server.runtime.tasks import Tasks
 
-EVERY = 5.0
-"""Seconds between two messages that are looked for."""
+SAMPLE_SECONDS = 5.0
+"""Seconds between two sampled messages."""
 LOOKS = (0.05, 0.1, 0.2, 0.5, 1.0)
 """Seconds between two looks; the last repeats."""
 PATIENCE = 900.0
@@ -38,7 +38,7 @@ class PersistLag:
         try:
             await self._until_stored(room_id, message_id, began)
         finally:
-            self._next = asyncio.get_running_loop().time() + EVERY
+            self._next = asyncio.get_running_loop().time() + SAMPLE_SECONDS
 
     async def _until_stored(self, room_id: str, message_id: str, began: float) -> None:
         loop, looks = asyncio.get_running_loop(), 0

@@ -1,4 +1,9 @@
-"""Loading a room into Redis: drain what is queued, then read, then install under a new epoch."""
+"""Loads a cold room into Redis: drain its queue, open a new epoch, read the archive, install.
+
+The order keeps D1, D6 and A2. Drain before read: records in the queue are not in the archive yet.
+Epoch before read: from then on the Lambda refuses memberships of older epochs, so none can be
+written behind the read. Install last, and only while the claim is still ours.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +21,7 @@ from rts_server.config import Settings, ms
 from rts_server.persistence.archive import Archive
 from rts_server.persistence.stored_items import StoredMember, StoredRoom
 from rts_server.roomlog.barriers import Barriers
-from rts_server.roomlog.claim import release_claim
+from rts_server.roomlog.claim import release_claim, renew_claim
 from rts_server.roomlog.script import IDS, LUA, room_script
 from rts_server.roomlog.template import Slot, placeholder, segments
 from rts_server.runtime.deadline import within
@@ -27,14 +32,14 @@ log = logging.getLogger(__name__)
 _BARRIER = room_script(LUA / "barrier.lua")
 _INSTALL = room_script(IDS, LUA / "install.lua")
 
-HOLD_EVERY = 1.0
+CLAIM_RENEW_SECONDS = 1.0
 """Seconds between two renewals of a claim."""
-PATIENCE = 60.0
+LOAD_TIMEOUT_SECONDS = 60.0
 """Seconds until a loader gives up; the next append that finds the room cold claims it again."""
 
 
 class RoomLoader:
-    """Cold loads of this instance; they outlive the command that began them."""
+    """The loads of this instance. A load outlives the command that began it."""
 
     def __init__(self, settings: Settings, origin: str, redis: Redis, archive: Archive) -> None:
         self._settings = settings
@@ -55,7 +60,7 @@ class RoomLoader:
         await asyncio.shield(task)
 
     async def close(self) -> None:
-        """Give up what is still loading; claims end by themselves."""
+        """Cancel the loads; their claims end by themselves."""
         await cancelled(*self._loads.values())
         await self._barriers.close()
 
@@ -73,9 +78,9 @@ class RoomLoader:
 
     async def _load(self, room_id: str, nonce: str, expired: bool, create: bool) -> None:
         try:
-            async with within(PATIENCE):
+            async with within(LOAD_TIMEOUT_SECONDS):
                 found = await self._archive.room(room_id)
-                if expired and found and await self._wake(room_id, nonce, found):
+                if expired and found and await self._restore_expired(room_id, nonce, found):
                     return
                 if found and found.epoch:
                     await self._drain(room_id, nonce)
@@ -88,8 +93,8 @@ class RoomLoader:
         finally:
             await release_claim(self._redis, room_id, nonce)
 
-    async def _wake(self, room_id: str, nonce: str, stored: StoredRoom) -> bool:
-        """Members and cursors back under the same epoch; False when the archive does not agree."""
+    async def _restore_expired(self, room_id: str, nonce: str, stored: StoredRoom) -> bool:
+        """Install members and cursors under the same epoch; False if the archive disagrees."""
         members = await self._members(room_id)
         answer = await self._install(
             room_id, nonce, "expired", stored, stored.epoch, members, await self._uncounted(stored)
@@ -97,7 +102,7 @@ class RoomLoader:
         return answer in (b"ok", b"warm")
 
     async def _drain(self, room_id: str, nonce: str) -> None:
-        """Everything queued before the barrier is applied once the barrier is stored."""
+        """Send a barrier and wait until it is stored: all queued before it is applied then."""
         record = orjson.dumps({"v": 1, "barrier": {"room_id": room_id, "nonce": nonce}}).decode()
         ttl = ms(self._settings.claim_ttl)
         args: list[str | int] = [room_id, nonce, self._origin, record, ttl]
@@ -105,25 +110,18 @@ class RoomLoader:
             raise errors.Unavailable()
         passed = self._barriers.passed(room_id, nonce)
         try:
-            while not (await asyncio.wait([passed], timeout=HOLD_EVERY))[0]:
-                if not await self._hold(room_id, nonce):
+            while not (await asyncio.wait([passed], timeout=CLAIM_RENEW_SECONDS))[0]:
+                if not await renew_claim(self._redis, room_id, nonce, ttl):
                     raise errors.Unavailable()
         finally:
             passed.cancel()
 
-    async def _hold(self, room_id: str, nonce: str) -> bool:
-        """Keep the claim while waiting; False when it is somebody else's."""
-        claim = keys.room(room_id).claim
-        if await self._redis.get(claim) != nonce.encode():
-            return False
-        await self._redis.pexpire(claim, ms(self._settings.claim_ttl))
-        return True
-
     async def _open(self, room_id: str, nonce: str, create: bool) -> None:
-        """A new epoch first: from then on the Lambda refuses older memberships. Then read.
+        """Open a new epoch, then read, then install.
 
-        A room whose members were never stored is no room yet, unless it began without any: its
-        creation is on its way again.
+        The epoch comes first: from then on the Lambda refuses memberships of older epochs, so the
+        read misses none (A2). A room whose members were never stored does not exist yet, unless it
+        was created without any: its origin replays the creation.
         """
         found = await self._archive.room(room_id)
         if not create and (found is None or found.room is None):

@@ -57,10 +57,10 @@ class Messages:
         if self._typing is None:
             return await self._appends.append(request)
         # Before the append: a start that still waits to be published must not follow the message.
-        self._typing.sending(room_id, sender_id)
+        self._typing.end_for_message(room_id, sender_id)
         done = await self._appends.append(request)
         if done.result is not None and done.result.typing_ended:
-            self._typing.tell(room_id)
+            self._typing.publish(room_id)
         return done
 
     async def _found(self, room_id: str, sender_id: str, message_id: str) -> bool:

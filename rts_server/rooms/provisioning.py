@@ -1,4 +1,4 @@
-"""What the back end of an application declares: groups by their business key, sets of members."""
+"""What an app's back end declares: groups by their business key, and sets of members."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ from rts_server.roomlog.request import MembershipChange, NewMember, Op
 from rts_server.rooms.memberships import Memberships
 from rts_server.views.member_list import Member, MemberList
 
-SLICE = 100
+MEMBERS_PER_EVENT = 100
 """Members that one event names at most."""
 
 
 @dataclass(frozen=True)
 class ProvisioningResult:
-    """What was appended, in order; nothing where all was as declared."""
+    """The pending writes, in order; none if everything was as declared."""
 
     done: tuple[PendingWrite, ...]
 
     def affected(self, op: Op) -> list[str]:
-        """The users to whom something was done."""
+        """The users that the operation affected."""
         return [user_id for done in self.done for user_id in done.affected(op)]
 
 
 class Provisioning:
-    """Every declaration is safe to repeat. The system acts: nobody's role is asked."""
+    """Declarations of the system: no role is checked. Every declaration is safe to repeat."""
 
     def __init__(
         self,
@@ -48,14 +48,18 @@ class Provisioning:
         self._members = members
 
     async def get_or_create_group(
-        self, actor_id: str, external_id: str, wished: dict[str, Any]
+        self, actor_id: str, external_id: str, declared: dict[str, Any]
     ) -> tuple[str, bool, PendingWrite]:
-        """(room_id, whether it is new, the append); one that is there already stays as it is."""
-        joining = joins(wished.get("members", ()))
+        """Get or create the group of a business key; an existing one is left as it is.
+
+        Returns (room_id, whether it is new, the pending write). Raises InvalidParam for a user
+        who is named twice, LimitExceeded.
+        """
+        joining = new_members(declared.get("members", ()))
         room = {
             "type": "group",
-            "name": wished.get("name"),
-            "metadata": wished.get("metadata", {}),
+            "name": declared.get("name"),
+            "metadata": declared.get("metadata", {}),
             "external_id": external_id,
             "room_id": keys.external_room_id(external_id),
         }
@@ -70,7 +74,7 @@ class Provisioning:
     async def declare_members(
         self, room_id: str, actor_id: str, declared: list[dict[str, Any]]
     ) -> ProvisioningResult:
-        """Make these the members, with these roles. Raises Refusal, Conflict for a direct room."""
+        """Make these the only members, with these roles. Raises Conflict for a direct room."""
         wanted = difference(await self._members.for_operator(room_id), declared)
         changed = await self.change_members(room_id, actor_id, wanted)
         roles = {one["user_id"]: one["role"] for one in declared}
@@ -82,47 +86,55 @@ class Provisioning:
         return ProvisioningResult((*changed.done, self._appends.resolve_when("stored", stored)))
 
     async def remove_most_members(self, room_id: str, actor_id: str) -> ProvisioningResult:
-        """Let most of a large group go, so that no event names more than 100 who go with it."""
+        """Remove all but 100 members of a large group, as an event names at most 100."""
         going = [member["user_id"] for member in await self._members.for_operator(room_id)]
-        if len(going) <= SLICE:
+        if len(going) <= MEMBERS_PER_EVENT:
             return ProvisioningResult(())
         return await self.change_members(
-            room_id, actor_id, MembershipChange(removals=tuple(going[:-SLICE]))
+            room_id, actor_id, MembershipChange(removals=tuple(going[:-MEMBERS_PER_EVENT]))
         )
 
     async def change_members(
         self, room_id: str, actor_id: str, wanted: MembershipChange
     ) -> ProvisioningResult:
-        """Members come, go and change: all or none up to 100 of them, beyond it in parts."""
+        """Add, remove and change members: up to 100 in one step, more in several.
+
+        Raises LimitExceeded, Conflict for a direct room, NotFound.
+        """
         await self._memberships.check_room_limit(
             room_id, [one.user_id for one in wanted.new_members]
         )
         if not len(wanted):
             return ProvisioningResult(())
-        parts = [wanted] if len(wanted) <= SLICE else [*wanted.slices(SLICE)]
+        parts = (
+            [wanted] if len(wanted) <= MEMBERS_PER_EVENT else [*wanted.slices(MEMBERS_PER_EVENT)]
+        )
         requests = [events.members_changed(room_id, actor_id, part) for part in parts]
         return ProvisioningResult(
             tuple([await self._appends.append(request) for request in requests])
         )
 
 
-def joins(members: Any) -> tuple[NewMember, ...]:
-    """Members as declared. Raises InvalidParam for one who is named twice."""
-    must_differ([member["user_id"] for member in members])
+def new_members(members: Any) -> tuple[NewMember, ...]:
+    """New members as declared. Raises InvalidParam for a user who is named twice."""
+    check_unique([member["user_id"] for member in members])
     return tuple(NewMember(one["user_id"], one["role"], one.get("name")) for one in members)
 
 
-def must_differ(user_ids: list[str]) -> None:
-    """Nobody is named twice, as different things even. Raises InvalidParam."""
+def check_unique(user_ids: list[str]) -> None:
+    """Raise InvalidParam if a user is named twice."""
     twice = [user_id for user_id, times in Counter(user_ids).items() if times > 1]
     if twice:
         raise errors.InvalidParam(details={"members": [f"Named twice: {twice[0]}"]})
 
 
 def difference(present: list[Member], declared: list[dict[str, Any]]) -> MembershipChange:
-    """What makes those present those declared; names of who is in stay."""
+    """The change that turns the present members into the declared ones.
+
+    Names of present members are kept.
+    """
     roles = {member["user_id"]: member["role"] for member in present}
-    wanted = joins(declared)
+    wanted = new_members(declared)
     named = {one.user_id for one in wanted}
     return MembershipChange(
         new_members=tuple(one for one in wanted if one.user_id not in roles),

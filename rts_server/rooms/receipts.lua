@@ -1,9 +1,9 @@
--- Move a member's cursors forward; tell the room, at most once in a while, who moved.
--- KEYS: 1-9 of fence.lua, 10 who moved and is not told yet, 11 cursors of the partition not stored yet.
--- ARGV: user id ('' to tell only), read and delivered (0: as they are), room id, channel, ms until
--- they are stored, ms between two tellings, most members of a room that is told.
--- Answer: state, read, delivered, whether read moved (0|1), ms until the rest may be told (0: no rest);
--- 'not_found' when the user is no member.
+-- Move a member's cursors forward, and publish moved cursors to the room at most once per interval.
+-- KEYS: 1-9 of fence.lua, 10 members whose moved cursors are not published yet, 11 cursors of the partition not stored yet.
+-- ARGV: user id ('': only publish), read and delivered (0: leave as it is), room id, channel, ms until
+-- they are stored, ms between two publications, largest number of members in a room that is published to.
+-- Answer: state, read, delivered, whether read moved (0|1), ms until the rest may be published (0: nothing is pending);
+-- 'not_found': the user is not a member.
 local now = clock()
 local state, head = fence(now)
 if state ~= 'warm' then return {state} end

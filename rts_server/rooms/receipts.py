@@ -1,4 +1,4 @@
-"""Read and delivered cursors: forward only, told to the room, stored a while later."""
+"""Moves read and delivered cursors, publishes them to the room and marks them to be stored."""
 
 from __future__ import annotations
 
@@ -25,54 +25,55 @@ _RECEIPTS = room_script(Path(__file__).with_name("receipts.lua"))
 log = logging.getLogger(__name__)
 
 Cursors = tuple[int, int]
-"""(read_seq, delivered_seq); 0 leaves one as it is."""
+"""(read_seq, delivered_seq); 0 leaves a cursor as it is."""
 
 
 @dataclass(frozen=True)
 class MovedCursors:
-    """Where a member's cursors are now; `read` tells whether that one moved."""
+    """A member's cursors after a move. `read_moved`: whether the read cursor advanced."""
 
     read_seq: int
     delivered_seq: int
-    read: bool
+    read_moved: bool
 
 
 class ReceiptWriter:
-    """Every call is safe to repeat: a cursor only moves forward, never beyond the room's seq."""
+    """Moves cursors. Safe to repeat: cursors only move forward, to at most the room's seq (D8)."""
 
     def __init__(self, settings: Settings, redis: Redis | RedisPipeline, room_log: RoomLog) -> None:
         self._settings = settings
         self._redis = redis
         self._log = room_log
         self._tasks = Tasks()
-        self._telling: set[str] = set()
+        self._publishing: set[str] = set()
 
     async def close(self) -> None:
-        """What was to be told later is told with the next receipt of its room."""
+        """Stop. Cursors not published yet are published with the next receipt of their room."""
         await self._tasks.close()
 
     async def move(self, user_id: str, cursors: Mapping[str, Cursors]) -> dict[str, MovedCursors]:
-        """Per room where he is a member: his cursors now. Cold rooms are loaded first.
+        """Move the user's cursors in several rooms; cold rooms are loaded first.
 
-        Raises Unavailable when one cannot be.
+        Returns the cursors per room, without rooms the user is not a member of. Raises Unavailable
+        if a room cannot be loaded.
         """
-        answers = await self._moved(user_id, cursors)
-        away = [r for r, answer in answers.items() if answer[0] in (b"cold", b"expired")]
-        if away:
-            await asyncio.gather(*map(self._log.warm, away))
-            answers |= await self._moved(user_id, {room_id: cursors[room_id] for room_id in away})
+        answers = await self._move(user_id, cursors)
+        cold = [r for r, answer in answers.items() if answer[0] in (b"cold", b"expired")]
+        if cold:
+            await asyncio.gather(*map(self._log.warm, cold))
+            answers |= await self._move(user_id, {room_id: cursors[room_id] for room_id in cold})
         if any(answer[0] not in (b"warm", b"not_found") for answer in answers.values()):
             raise errors.Unavailable()
         for room_id, answer in answers.items():
             if answer[0] == b"warm" and answer[4]:
-                self._tell_later(room_id, answer[4] / 1000)
+                self._publish_later(room_id, answer[4] / 1000)
         return {
             room_id: MovedCursors(answer[1], answer[2], bool(answer[3]))
             for room_id, answer in answers.items()
             if answer[0] == b"warm"
         }
 
-    async def _moved(self, user_id: str, cursors: Mapping[str, Cursors]) -> dict[str, Any]:
+    async def _move(self, user_id: str, cursors: Mapping[str, Cursors]) -> dict[str, Any]:
         calls = [self._call(room_id, user_id, *at) for room_id, at in cursors.items()]
         return dict(zip(cursors, await _RECEIPTS.many(self._redis, calls), strict=True))
 
@@ -90,24 +91,24 @@ class ReceiptWriter:
             settings.limits.receipt_members,
         ]
 
-    def _tell_later(self, room_id: str, seconds: float) -> None:
-        """Whoever waits is told together, once for all that this instance moves meanwhile."""
-        if room_id not in self._telling:
-            self._telling.add(room_id)
-            self._tasks.keep(self._quietly(self._tell(room_id, seconds)))
+    def _publish_later(self, room_id: str, seconds: float) -> None:
+        """Publish what is pending after a pause, once for all moves of this instance."""
+        if room_id not in self._publishing:
+            self._publishing.add(room_id)
+            self._tasks.keep(self._log_errors(self._publish_after(room_id, seconds)))
 
-    async def _tell(self, room_id: str, seconds: float) -> None:
+    async def _publish_after(self, room_id: str, seconds: float) -> None:
         try:
             while seconds:
                 await asyncio.sleep(seconds)
                 (answer,) = await _RECEIPTS.many(self._redis, [self._call(room_id, "", 0, 0)])
                 seconds = answer[4] / 1000 if answer[0] == b"warm" else 0
         finally:
-            self._telling.discard(room_id)
+            self._publishing.discard(room_id)
 
     @staticmethod
-    async def _quietly(work: Any) -> None:
+    async def _log_errors(work: Any) -> None:
         try:
             await work
         except (RedisError, OSError, errors.Refusal) as error:
-            log.warning("nobody is told of cursors", extra={"error": type(error).__name__})
+            log.warning("receipt.updated is not published", extra={"error": type(error).__name__})

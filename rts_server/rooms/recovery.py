@@ -1,4 +1,4 @@
-"""After Redis lost its memory: which rooms stand elsewhere than their listeners."""
+"""Recovery after Redis lost data: finds and loads the rooms whose listeners missed events (D4)."""
 
 from __future__ import annotations
 
@@ -20,48 +20,56 @@ _GENERATION = Script(
     IDENTITY, *(IDENTITY.with_name(f"{name}.lua") for name in ("generation", "generation_read"))
 )
 
-PATIENCE = 3.0
-"""Seconds for the queue of a slice of rooms; what is behind is compared the next time."""
-LOADS = 16
-"""Rooms loaded at once: nobody waits for them but who missed something."""
+DRAIN_WAIT_SECONDS = 3.0
+"""How long to wait for the queues of some rooms; the rest is compared the next time."""
+MAX_CONCURRENT_LOADS = 16
+"""Rooms loaded at once. Only clients that missed something wait for them."""
 
 
 class RoomRecovery:
-    """Reads, but for the loads of rooms where somebody missed something."""
+    """Compares positions by reads only; loads a room if one of its listeners missed events."""
 
     def __init__(
         self,
         redis: Redis | RedisPipeline,
-        reads: tuple[SnapshotReader, Archive, RoomDrains],
         room_log: RoomLog,
+        *,
+        snapshots: SnapshotReader,
+        archive: Archive,
+        drains: RoomDrains,
     ) -> None:
         self._redis = redis
-        self._snapshots, self._archive, self._drains = reads
+        self._snapshots = snapshots
+        self._archive = archive
+        self._drains = drains
         self._log = room_log
-        self._loads = asyncio.Semaphore(LOADS)
+        self._loads = asyncio.Semaphore(MAX_CONCURRENT_LOADS)
 
     async def generations(self) -> list[str]:
-        """The memory of Redis per partition: another one after every loss."""
-        parts = [keys.generation(part) for part in range(keys.PARTITIONS)]
-        return [found.decode() for found in await _GENERATION.run(self._redis, parts, ())]
+        """The generation of each partition, a random value that is lost with Redis' data."""
+        names = [keys.generation(part) for part in range(keys.PARTITIONS)]
+        return [found.decode() for found in await _GENERATION.run(self._redis, names, ())]
 
     async def recover(self, stands: Mapping[str, set[Position]]) -> set[str]:
-        """Load every cold room whose archive stands elsewhere than its listeners; the rooms done.
+        """Load the cold rooms whose archived position differs from that of a listener.
 
-        A warm room's head is compared by who listens. Raises Unavailable.
+        `stands`: the positions of each room's listeners. Returns the rooms that need no further
+        look: warm ones (their listeners compare heads themselves), unchanged ones, loaded ones. The
+        queue is drained before the archive is read, so that the archive is complete. Raises
+        Unavailable.
         """
         warm = await self._snapshots.read_many([(room_id, ()) for room_id in stands])
         cold = [room_id for room_id, one in zip(stands, warm, strict=True) if one is None]
-        heads = await self._drains.settled(cold, PATIENCE)
-        told = {room_id: head for room_id, head in heads.items() if head is not None}
-        told |= await self._archived(heads.keys() - told.keys())
-        missed = [room_id for room_id in told if stands[room_id] - {told[room_id]}]
+        heads = await self._drains.settled(cold, DRAIN_WAIT_SECONDS)
+        positions = {room_id: head for room_id, head in heads.items() if head is not None}
+        positions |= await self._archived(heads.keys() - positions.keys())
+        missed = [room_id for room_id in positions if stands[room_id] - {positions[room_id]}]
         loaded = await asyncio.gather(*map(self._load, missed))
         failed = {room_id for room_id, done in zip(missed, loaded, strict=True) if not done}
         return (stands.keys() - set(cold)) | (heads.keys() - failed)
 
     async def _archived(self, room_ids: Iterable[str]) -> dict[str, Position]:
-        """Where drained rooms stand, by their own items and those of their members."""
+        """Positions of drained rooms, by their own items and those of their members."""
         stored = await self._archive.rooms(room_ids)
         members = await asyncio.gather(*map(self._archive.members, stored))
         return {

@@ -40,11 +40,16 @@ class Rooms:
         self,
         appends: RoomLog,
         memberships: Memberships,
-        reads: tuple[SnapshotReader, Archive, RoomDrains],
+        *,
+        snapshots: SnapshotReader,
+        archive: Archive,
+        drains: RoomDrains,
     ) -> None:
         self._appends = appends
         self._memberships = memberships
-        self._snapshots, self._archive, self._drains = reads
+        self._snapshots = snapshots
+        self._archive = archive
+        self._drains = drains
 
     async def create(
         self, creator: Identity, command: dict[str, Any]

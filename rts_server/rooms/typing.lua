@@ -1,9 +1,9 @@
--- Who is typing in a room; told to it with the ms that each has left: another list at most once in a while, the same
--- list again when half of what was told is over. The fence is asked only before something is told.
--- KEYS: 1-9 of fence.lua, 10 who types, by the end (ms), 11 what was told (`at`, ms, and `names`) and whether something is `due`.
--- ARGV: user id ('' to tell only), whether he types (1|0), channel, ms that a start lasts, ms between two
--- lists, most members of a room that is told.
--- Answer: state ('not_found' when the user is no member), ms until the rest may be told (0: no rest).
+-- Start or stop typing, and publish the list of typing members with the ms each has left: a changed list at most
+-- once per interval, an unchanged one again after half the time. The fence runs only before something is published.
+-- KEYS: 1-9 of fence.lua, 10 typing members by their end (ms), 11 what was published (`at`, ms, and `names`) and whether something is `due`.
+-- ARGV: user id ('': only publish), whether they type (1|0), channel, ms that a start lasts, ms between two
+-- lists, largest number of members in a room that is published to.
+-- Answer: state ('not_found': the user is not a member), ms until the rest may be published (0: nothing is pending).
 local now = clock()
 local user, lasts, every = ARGV[1], tonumber(ARGV[4]), tonumber(ARGV[5])
 local size, known = redis.pcall('HLEN', MEMBERS), redis.pcall('ZCARD', KEYS[10])

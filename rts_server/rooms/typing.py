@@ -1,4 +1,4 @@
-"""Who is typing: kept in Redis for seconds, never stored, told at most once a second."""
+"""Who is typing: kept in Redis for seconds, never stored, published at most once a second."""
 
 from __future__ import annotations
 
@@ -18,85 +18,95 @@ from rts_server.runtime.tasks import Tasks
 
 _TYPING = room_script(Path(__file__).with_name("typing.lua"))
 
-LINGER = 0.05
+BATCH_DELAY_SECONDS = 0.05
+"""How long starts and stops are gathered before one call to Redis."""
 
 log = logging.getLogger(__name__)
 
 
 class TypingPublisher:
-    """Starts and stops, gathered for a moment so that many cost one call; trouble of Redis loses
-    them. A start ends by itself: instances count it down, whoever dies meanwhile.
+    """Publishes starts and stops of typing, in batches.
+
+    Errors of Redis lose them. A start ends by itself: instances count it down, so that it also ends
+    if the instance that published it dies (E4).
     """
 
     def __init__(self, settings: Settings, redis: Redis | RedisPipeline) -> None:
         self._redis = redis
-        self._said: dict[tuple[str, str], bool] = {}
-        self._saying: dict[tuple[str, str], bool] = {}
-        # The room may have been told just before a start ends: its end is told an interval later.
-        self._lasts = ms(settings.typing_ttl - settings.typing_interval)
-        self._every = ms(settings.typing_interval)
-        self._most = settings.limits.typing_members
-        self._later: dict[str, asyncio.TimerHandle] = {}
+        self._pending: dict[tuple[str, str], bool] = {}
+        self._in_flight: dict[tuple[str, str], bool] = {}
+        # A list may be published just before a start ends; the end follows an interval later.
+        self._lasts_ms = ms(settings.typing_ttl - settings.typing_interval)
+        self._interval_ms = ms(settings.typing_interval)
+        self._max_members = settings.limits.typing_members
+        self._timers: dict[str, asyncio.TimerHandle] = {}
         self._tasks = Tasks()
 
     async def close(self) -> None:
-        """What was to be told later is not told."""
-        for timer in self._later.values():
+        """Stop. Pending changes are dropped."""
+        for timer in self._timers.values():
             timer.cancel()
         await self._tasks.close()
 
     def set_typing(self, room_id: str, user_id: str, *, on: bool) -> None:
-        """A member types, or does no more: the last word of a moment counts.
+        """A member started or stopped typing; the last change of a batch counts.
 
-        In a room that is not warm, or above 100 members, nobody is told.
+        Nothing is published in a room that is not warm or has more than 100 members.
         """
         self._put(room_id, user_id, on)
 
-    def sending(self, room_id: str, user_id: str) -> None:
-        """What was said of the user before a message of theirs does not outlive it."""
-        said = (room_id, user_id)
-        if said in self._said or said in self._saying:
+    def end_for_message(self, room_id: str, user_id: str) -> None:
+        """Replace a pending start of the user by a stop, as they are about to send a message."""
+        key = (room_id, user_id)
+        if key in self._pending or key in self._in_flight:
             self._put(room_id, user_id, False)
 
-    def tell(self, room_id: str) -> None:
-        """The list is another, by the append of a message."""
+    def publish(self, room_id: str) -> None:
+        """Publish the list, which the append of a message has changed."""
         self._put(room_id, "", False)
 
     def _put(self, room_id: str, user_id: str, on: bool) -> None:
-        if not self._said:
-            self._tasks.keep(self._say())
-        self._said[room_id, user_id] = on
+        if not self._pending:
+            self._tasks.keep(self._publish_batch())
+        self._pending[room_id, user_id] = on
 
-    async def _say(self) -> None:
-        await asyncio.sleep(LINGER)
-        said, self._said = self._said, {}
-        self._saying = said
-        calls = [self._call(room_id, user_id, on) for (room_id, user_id), on in said.items()]
+    async def _publish_batch(self) -> None:
+        await asyncio.sleep(BATCH_DELAY_SECONDS)
+        batch, self._pending = self._pending, {}
+        self._in_flight = batch
+        calls = [self._call(room_id, user_id, on) for (room_id, user_id), on in batch.items()]
         try:
             answers = await _TYPING.many(self._redis, calls)
         except (RedisError, OSError) as error:
-            log.warning("nobody is told who types", extra={"error": type(error).__name__})
+            log.warning("typing.changed is not published", extra={"error": type(error).__name__})
             return
         finally:
-            if self._saying is said:
-                self._saying = {}
-        for (room_id, _), (_, wait) in zip(said, answers, strict=True):
-            self._tell_later(room_id, wait)
+            if self._in_flight is batch:
+                self._in_flight = {}
+        for (room_id, _), (_, wait) in zip(batch, answers, strict=True):
+            self._publish_later(room_id, wait)
 
-    def _tell_later(self, room_id: str, wait: int) -> None:
-        """The rest is told in so many ms, by this instance if no other; 0: there is none."""
-        if timer := self._later.pop(room_id, None):
+    def _publish_later(self, room_id: str, wait_ms: int) -> None:
+        """Publish the rest after `wait_ms`, unless another instance does; 0: nothing is pending."""
+        if timer := self._timers.pop(room_id, None):
             timer.cancel()
-        if wait:
+        if wait_ms:
             loop = asyncio.get_running_loop()
-            self._later[room_id] = loop.call_later(wait / 1000, self._tell, room_id)
+            self._timers[room_id] = loop.call_later(wait_ms / 1000, self._publish_now, room_id)
 
-    def _tell(self, room_id: str) -> None:
-        del self._later[room_id]
-        self.tell(room_id)
+    def _publish_now(self, room_id: str) -> None:
+        del self._timers[room_id]
+        self.publish(room_id)
 
     def _call(self, room_id: str, user_id: str, on: bool) -> Call:
         names = keys.room(room_id)
         channel = keys.room_channel(room_id)
-        args: list[str | int] = [user_id, int(on), channel, self._lasts, self._every, self._most]
+        args: list[str | int] = [
+            user_id,
+            int(on),
+            channel,
+            self._lasts_ms,
+            self._interval_ms,
+            self._max_members,
+        ]
         return [*names.script_keys, names.typing, names.typing_told], args

@@ -1,4 +1,4 @@
-"""A deadline that moves: asyncio.timeout without a timer for each time, and one that is obeyed."""
+"""Deadlines that are enforced, and that cost no timer per use."""
 
 from __future__ import annotations
 
@@ -7,16 +7,14 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-AGAIN = 0.05
-"""Seconds after which a cancellation that had no effect is repeated: redis-py writes under
-asyncio.wait_for, which before Python 3.12 can swallow one (bpo-37658)."""
+from rts_server.runtime.tasks import CANCEL_REPEAT_SECONDS
 
 
 class Deadline:
-    """Cancels the task that works past it, until it stops. Its moments only ever move forward.
+    """Cancels a task that works past its deadline, repeatedly, until it stops.
 
-    One timer, set anew where it rang too early: between two commands of a connection nothing
-    is started or stopped.
+    Deadlines of one object only move forward. There is one timer; if it fires before the current
+    deadline it is set again, so that consecutive uses neither start nor stop a timer.
     """
 
     __slots__ = ("_at", "_cancels", "_task", "_timer")
@@ -28,15 +26,17 @@ class Deadline:
         self._timer: asyncio.TimerHandle | None = None
 
     def begin(self, at: float) -> None:
-        """The current task has until then, in loop time."""
+        """Give the current task until `at`, in loop time."""
         self._at, self._task = at, asyncio.current_task()
-        if self._timer is not None and self._timer.when() > at:  # it was to repeat
+        if (
+            self._timer is not None and self._timer.when() > at
+        ):  # a repeated cancellation was scheduled
             self.close()
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_at(at, self._ring)
 
     def end(self) -> bool:
-        """It is done with that; whether it was too late, and cancelled for nothing else."""
+        """End the use; return whether the task was late and was cancelled for no other reason."""
         cancels, task = self._cancels, self._task
         self._at, self._task, self._cancels = None, None, 0
         if task is None:
@@ -46,7 +46,7 @@ class Deadline:
         return cancels > 0 and task.cancelling() == 0
 
     def close(self) -> None:
-        """Nothing more is begun."""
+        """Stop the timer. The object must not be used again."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -61,12 +61,12 @@ class Deadline:
             return
         self._cancels += 1
         self._task.cancel()
-        self._timer = loop.call_later(AGAIN, self._ring)
+        self._timer = loop.call_later(CANCEL_REPEAT_SECONDS, self._ring)
 
 
 @asynccontextmanager
 async def within(seconds: float) -> AsyncIterator[None]:
-    """asyncio.timeout for work that may swallow a cancellation. Raises TimeoutError."""
+    """Work like asyncio.timeout, for work that may swallow a cancellation. Raises TimeoutError."""
     deadline = Deadline()
     deadline.begin(asyncio.get_running_loop().time() + seconds)
     late = False

@@ -1,4 +1,4 @@
-"""What happens once, and who waits for it."""
+"""An event that happens once and costs little while nobody waits for it."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ import asyncio
 
 
 class LazyEvent:
-    """An asyncio.Event that is never cleared. Every connection has some, hardly anybody waits: what
-    that takes is made when somebody does.
+    """An asyncio.Event that is never cleared.
+
+    Every connection has some and hardly anything waits for them, so the event itself is created by
+    the first waiter.
     """
 
     __slots__ = ("_set", "_waited")
@@ -17,18 +19,18 @@ class LazyEvent:
         self._waited: asyncio.Event | None = None
 
     def is_set(self) -> bool:
-        """Whether it has happened."""
+        """Return whether the event has happened."""
         return self._set
 
     def set(self) -> None:
-        """It happens."""
+        """Mark the event as happened and wake the waiters."""
         self._set = True
         if self._waited is not None:
             self._waited.set()
             self._waited = None
 
     async def wait(self) -> None:
-        """Return when it has happened."""
+        """Wait until the event has happened."""
         if not self._set:
             self._waited = self._waited or asyncio.Event()
             await self._waited.wait()

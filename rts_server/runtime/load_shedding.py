@@ -1,4 +1,4 @@
-"""Whether the loop is behind its work: then what is only nice to have is dropped."""
+"""Measures whether the event loop is behind; then ephemeral work is dropped (E5)."""
 
 from __future__ import annotations
 
@@ -6,13 +6,16 @@ import asyncio
 
 from rts_server import metrics
 
-EVERY = 0.1
-HIGH = 0.1
+MEASURE_SECONDS = 0.1
+"""Time between two measurements."""
+HIGH_LAG_SECONDS = 0.1
+"""Lag above which ephemeral work is dropped."""
 SMOOTHING = 0.8
+"""Share of the old value in the new one, while the lag decreases."""
 
 
 class LoadShedding:
-    """The lag of a timer, in seconds: up at once, down within about half a second."""
+    """`lag`: how late a timer fires, in seconds; it rises at once and falls within about 0.5 s."""
 
     def __init__(self) -> None:
         self.lag = 0.0
@@ -21,13 +24,13 @@ class LoadShedding:
 
     @property
     def high(self) -> bool:
-        """Ephemeral work is to be shed."""
-        return self.lag > HIGH
+        """Whether ephemeral work should be dropped."""
+        return self.lag > HIGH_LAG_SECONDS
 
     def start(self) -> None:
         """Begin to measure."""
         loop = asyncio.get_running_loop()
-        self._due = loop.time() + EVERY
+        self._due = loop.time() + MEASURE_SECONDS
         self._timer = loop.call_at(self._due, self._measure)
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""What runs for the life of a process: whatever a step raises, the next step comes."""
+"""Loops that run for the life of a process: after an error the next step is tried."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ FIRST_BACKOFF, LONGEST_BACKOFF = 0.05, 1.0
 Step = Callable[[], Awaitable[object]]
 
 _running: set[Loop] = set()
-"""Those of this process, as the registry of metrics is."""
+"""The loops of this process."""
 
 
 def backoff(failures: int) -> float:
-    """Seconds to wait after this many failures in a row."""
+    """Return the seconds to wait after so many failures in a row (exponential, at most 1 s)."""
     return min(LONGEST_BACKOFF, FIRST_BACKOFF * 2.0 ** min(failures - 1, 10))
 
 
 def failing(seconds: float) -> list[str]:
-    """The loops of this process that have done nothing but fail for so long, and alone.
+    """Return the loops that have only failed for so many seconds.
 
-    What Redis or the archive answers everybody is no failure of this instance.
+    Error replies of Redis or the archive do not count: they are the same for all instances.
     """
     before = time.monotonic() - seconds
     return sorted({loop.name for loop in _running if loop.fails_since(before)})
@@ -43,7 +43,7 @@ async def forever(name: str, step: Step, pause: Step | None = None) -> None:
 
 
 class Loop:
-    """One of them. `name` stands in log lines, in the metric and in readiness."""
+    """A loop. `name` is shown in log lines, in the metric and by the readiness check."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -79,7 +79,7 @@ class Loop:
             _running.discard(self)
 
     def well(self) -> None:
-        """Nothing of what failed before counts any more."""
+        """Forget earlier failures."""
         self._failures, self._since = 0, None
 
     async def _failed(self, error: BaseException) -> None:

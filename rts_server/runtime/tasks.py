@@ -1,4 +1,4 @@
-"""Background tasks that are kept, heard when they fail, and really ended."""
+"""Background tasks that are kept alive, log their failures, and can be cancelled for certain."""
 
 from __future__ import annotations
 
@@ -9,24 +9,28 @@ from typing import Any
 
 log = logging.getLogger(__name__)
 
-AGAIN = 0.05
+CANCEL_REPEAT_SECONDS = 0.05
+"""Pause before a cancellation that had no effect is repeated.
+
+redis-py writes under asyncio.wait_for, which before Python 3.12 can swallow one (bpo-37658).
+"""
 
 
 class Tasks:
-    """A set of tasks: the loop itself holds them only weakly."""
+    """Holds tasks until they are done: the event loop has only weak references to them."""
 
     def __init__(self) -> None:
         self._tasks: set[asyncio.Task[Any]] = set()
 
     def keep(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
-        """Start work nobody waits for; a failure is logged."""
+        """Start work in the background and return its task. A failure is logged."""
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._done)
         return task
 
     async def close(self) -> None:
-        """End them all."""
+        """Cancel all tasks and wait for their end."""
         await cancelled(*self._tasks)
 
     def _done(self, task: asyncio.Task[Any]) -> None:
@@ -36,11 +40,10 @@ class Tasks:
 
 
 async def cancelled(*tasks: asyncio.Task[Any]) -> None:
-    """Cancel until they are done. Once is not enough: redis-py sends under asyncio.wait_for,
-    which before Python 3.12 can swallow a cancellation (bpo-37658)."""
+    """Cancel tasks until they are done: one cancellation can be swallowed (bpo-37658)."""
     left = {task for task in tasks if not task.done()}
     while left:
         for task in left:
             task.cancel()
-        _, left = await asyncio.wait(left, timeout=AGAIN)
+        _, left = await asyncio.wait(left, timeout=CANCEL_REPEAT_SECONDS)
     await asyncio.gather(*tasks, return_exceptions=True)

@@ -8,7 +8,7 @@ from typing import Any
 from redis import Redis
 
 from rts_server import keys
-from rts_server.rooms.typing import LINGER
+from rts_server.rooms.typing import BATCH_DELAY_SECONDS
 from tests.helpers.commands import direct, ok, refused
 from tests.helpers.js_client import JsClient
 from tests.helpers.presence import here
@@ -101,7 +101,7 @@ async def test_a_message_ends_its_senders_typing(world: World) -> None:
             await a.until(lambda: lists(a)[-1:] == [[alice]])
             await ok(b, "typing.start", at)
             await sent(b, at["room_id"], "m2")
-            await asyncio.sleep(4 * LINGER)
+            await asyncio.sleep(4 * BATCH_DELAY_SECONDS)
             assert bob.encode() not in types()
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from redis import Redis
 
 from rts_server import keys
-from rts_server.rooms.typing import LINGER
+from rts_server.rooms.typing import BATCH_DELAY_SECONDS
 from tests.helpers.commands import ok
 from tests.helpers.js_client import JsClient
 from tests.helpers.presence import here
@@ -104,7 +104,7 @@ async def test_a_large_room_is_not_told(pair: World) -> None:
         await ok(a, "member.add", at | {"user_ids": many})
         await b.wait_for(lambda e: bool(e["type"] == "room.added"))
         await ok(b, "typing.start", at)
-        await asyncio.sleep(5 * LINGER)  # starts are gathered for a moment
+        await asyncio.sleep(5 * BATCH_DELAY_SECONDS)  # starts are gathered for a moment
         await ok(a, "member.remove", at | {"user_ids": many[:1]})
         await ok(a, "typing.start", at)
         await b.until(lambda: lists(b)[:1] == [[alice]])

@@ -97,7 +97,7 @@ async def test_one_who_is_nowhere_is_not_waited_for(
     redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A sender without any connection learns it by sending again."""
-    monkeypatch.setattr(statuses, "AGAIN", (0.0,))
+    monkeypatch.setattr(statuses, "RETRY_SECONDS", (0.0,))
     said = StatusPublisher(redis)
     said.tell("r", "alice", STATUS)
     async with asyncio.timeout(PATIENCE):

@@ -18,7 +18,7 @@ from rts_server import keys
 from rts_server.config import Limits, Settings
 from rts_server.errors import LimitExceeded
 from rts_server.persistence import user_rooms
-from rts_server.persistence.user_rooms import EMPTY, Membership, UserRooms
+from rts_server.persistence.user_rooms import EMPTY_TTL_MS, Membership, UserRooms
 from rts_server.rooms.memberships import Memberships
 from tests.helpers.waiting import PATIENCE
 
@@ -135,7 +135,7 @@ async def test_a_young_index_is_rebuilt_once_more(
     redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The queue may have been behind the first rebuild; the second one is final."""
-    monkeypatch.setattr(user_rooms, "YOUNG", 0)
+    monkeypatch.setattr(user_rooms, "RECHECK_MS", 0)
     index = UserRooms(redis)
     await index.complete(USER)
     assert (await index.all(USER))[1] is False
@@ -168,14 +168,14 @@ async def test_an_index_with_no_room_in_goes_by_itself(redis: Redis) -> None:
     """Of who only came, or is out of all rooms; with a room it stays."""
     index, key = UserRooms(redis), keys.user_rooms(USER)
     await index.complete(USER)
-    assert 0 < await redis.pttl(key) <= EMPTY
+    assert 0 < await redis.pttl(key) <= EMPTY_TTL_MS
     await index.note(USER, "r", 1, 1, "in")
     assert await redis.pttl(key) == -1
     await index.complete(USER)
     await index.note(USER, "other", 1, 1, "out")
     assert await redis.pttl(key) == -1
     await index.note(USER, "r", 1, 2, "out")
-    assert 0 < await redis.pttl(key) <= EMPTY
+    assert 0 < await redis.pttl(key) <= EMPTY_TTL_MS
 
 
 async def test_others_cannot_fill_a_list(redis: Redis) -> None:

@@ -39,6 +39,7 @@ class Instance:
         self.friends = friends
         self.told: list[tuple[str, str, str]] = []
         self.lost = 0
+        self.counted: list[int] = []
         self.lease = InstanceLease(
             settings,
             redis,
@@ -47,9 +48,9 @@ class Instance:
             on_gained=self._gained,
             on_lost=self._lost,
         )
-        self.online = ConnectionCounts(settings, redis, self.lease)
+        self.online = ConnectionCounts(settings, redis, self.lease, self._counted)
         self.presences = PresenceStore(settings, redis, self.lease, self.online)
-        self.subscriber = Subscriber(url, self._heard, lambda: self.watches.resumed())
+        self.subscriber = Subscriber(url, self._heard, lambda: self.watches.on_resumed())
         self.watches = PresenceWatches(
             self.subscriber, self.presences, self._share_room, settings.presence_check
         )
@@ -96,14 +97,17 @@ class Instance:
         return [state for _, about, state in self.told if about == user_id]
 
     def _heard(self, channel: str, data: bytes) -> None:
-        self.watches.heard(channel.removeprefix(keys.PRESENCE_CHANNELS), data)
+        self.watches.on_publish(channel.removeprefix(keys.PRESENCE_CHANNELS), data)
 
     async def _share_room(self, user_id: str, others: list[str]) -> set[str]:
         return {o for o in others if o == user_id or frozenset((user_id, o)) in self.friends}
 
     def _gained(self) -> None:
-        self.online.announce()
+        self.online.announce_all()
         self.watches.check_soon(self.lease.settled_at - asyncio.get_running_loop().time())
+
+    def _counted(self, user_id: str, here: list[str], everywhere: int) -> None:
+        self.counted.append(everywhere)
 
     def _lost(self) -> None:
         self.lost += 1

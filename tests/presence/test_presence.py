@@ -71,15 +71,13 @@ async def test_users_of_a_silent_instance_go_offline_once(start: Start) -> None:
 async def test_connections_of_the_dead_are_not_counted(start: Start) -> None:
     """Who comes back from a dead instance is not one too many because nobody swept it yet."""
     one, dead = await start("one", presence_sweep=60.0), await start("dead")
-    counted: list[int] = []
-    one.online.counted = lambda user_id, here, connections: counted.append(connections)
     for device in ("phone", "laptop"):
         dead.online.entered("bob", device)
     await dead.online.flush()
     await dead.stop()
     await asyncio.sleep(TIMES["presence_lease"] * 1.1)
     one.online.entered("bob", "phone")
-    await eventually(lambda: counted == [1])
+    await eventually(lambda: one.counted == [1])
 
 
 async def test_a_zombie_resurrects_nobody(start: Start) -> None:
@@ -125,7 +123,7 @@ async def test_after_a_loss_nobody_is_given_up_for_one_lease(start: Start, redis
     await two.stop()
     await redis.zadd(keys.PRESENCE.instances, {"two.1": 1})  # Redis was away for long
     await redis.delete(keys.PRESENCE.fence)
-    one.lease.doubt()
+    one.lease.invalidate()
     await eventually(lambda: one.lease.instance == "one.2" and one.lease.registered.is_set())
     assert not await one.sweep.once()
     assert await redis.scard(keys.PRESENCE_OF + "two.1") == 1
@@ -231,16 +229,16 @@ async def test_what_happens_in_doubt_is_told_when_it_is_known_to_whom(
 
     monkeypatch.setattr(one.watches, "_share_room", slow)
     friends.discard(frozenset(("alice", "bob")))
-    one.watches.heard("bob", LEFT)
+    one.watches.on_publish("bob", LEFT)
     await asked.wait()
-    one.watches.heard("carol", LEFT)  # of one room of several
+    one.watches.on_publish("carol", LEFT)  # of one room of several
     for user_id in ("bob", "carol"):
         later = int(time.time() * 1000) + 60_000
         text = f'{{"v":{later},"state":"online","last":1,"text":""}}'
-        one.watches.heard(user_id, text.encode())
+        one.watches.on_publish(user_id, text.encode())
     assert one.told == []
     answers.set()
-    await eventually(lambda: not watcher.doubtful)
+    await eventually(lambda: not watcher.unconfirmed)
     assert (one.told, watcher.targets) == ([("alice", "carol", "online")], {"carol"})
 
 
@@ -255,12 +253,12 @@ async def test_a_removal_heard_during_a_look_is_not_undone_by_it(
 
     async def stale(user_id: str, others: list[str]) -> set[str]:
         nonlocal asked
-        met, asked = await ask(user_id, others), asked + 1
+        visible, asked = await ask(user_id, others), asked + 1
         if asked == during:
             friends.discard(frozenset(("alice", "bob")))
-            one.watches.heard("bob", LEFT)
+            one.watches.on_publish("bob", LEFT)
             await eventually(lambda: "bob" not in watcher.targets)
-        return met
+        return visible
 
     monkeypatch.setattr(one.watches, "_share_room", stale)
     watcher = one.watcher("alice")
@@ -315,7 +313,7 @@ async def test_a_list_replaces_the_one_before_and_ends_with_its_socket(
         return not await redis.pubsub_channels()
 
     await eventually(is_quiet)
-    assert not any(vars(one.watches)[name] for name in ("_watchers", "_told", "_own"))
+    assert not any(vars(one.watches)[name] for name in ("_watchers", "_known", "_by_watcher"))
 
 
 async def test_a_watch_of_a_socket_that_ended_meanwhile_keeps_nothing(
@@ -354,7 +352,7 @@ async def test_a_removal_is_told_again_when_the_index_knows_it(
     watcher = one.watcher("alice")
     await one.watches.watch(watcher, ["bob"])
     await redis.publish(keys.presence_channel("bob"), "-")
-    await eventually(lambda: watcher.round == 1 and not watcher.doubtful)
+    await eventually(lambda: watcher.generation == 1 and not watcher.unconfirmed)
     friends.clear()
     await UserRooms(redis).note("bob", "room", 1, 5, "out")
     await eventually(lambda: not watcher.targets)
@@ -379,16 +377,16 @@ async def test_an_older_word_never_wins(start: Start) -> None:
     newer = int(time.time() * 1000) + 60_000
     for v, state in ((newer, "away"), (newer - 1, "online")):
         text = f'{{"v":{v},"state":"{state}","last":1,"text":""}}'
-        one.watches.heard("bob", text.encode())
+        one.watches.on_publish("bob", text.encode())
     assert one.states("bob") == ["away"]
 
 
 def test_only_state_and_text_are_news() -> None:
     """A later last_active_at alone tells nobody anything."""
     known = Presence(1, "online", 5, "")
-    assert not Presence(2, "online", 9, "").tells(known)
-    assert Presence(2, "away", 5, "").tells(known)
-    assert Presence(2, "online", 5, "x").tells(known)
+    assert not Presence(2, "online", 9, "").differs_from(known)
+    assert Presence(2, "away", 5, "").differs_from(known)
+    assert Presence(2, "online", 5, "x").differs_from(known)
     assert known.shown("bob")["last_active_at"] == "1970-01-01T00:00:00.005Z"
     assert Presence(0, "offline", 0, "").shown("bob")["last_active_at"] is None
 

@@ -80,7 +80,7 @@ async def test_a_silent_redis_is_given_up(
     pipe: RedisPipeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Without an answer for so long the link is dropped; one that answers late enough is kept."""
-    monkeypatch.setattr(module, "PATIENCE", 0.6)
+    monkeypatch.setattr(module, "SILENCE_SECONDS", 0.6)
     began = await pipe.call("CLIENT", "ID")
     for _ in range(3):
         assert await pipe.call("BLPOP", "nothing", "0.1") is None
@@ -93,7 +93,7 @@ async def test_a_long_line_is_no_silence(
     pipe: RedisPipeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The last waits for seven others, longer than a silence may be: they are heard meanwhile."""
-    monkeypatch.setattr(module, "PATIENCE", 0.3)
+    monkeypatch.setattr(module, "SILENCE_SECONDS", 0.3)
     began = await pipe.call("CLIENT", "ID")
     line = await gathered(*(pipe.call("BLPOP", "nothing", "0.1") for _ in range(8)))
     assert line == [None] * 8
@@ -113,7 +113,7 @@ async def test_a_new_link_has_a_time_of_its_own(
     pipe: RedisPipeline, redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What was left of the lost one's does not end it: its first answer may take as long as any."""
-    monkeypatch.setattr(module, "PATIENCE", 0.6)
+    monkeypatch.setattr(module, "SILENCE_SECONDS", 0.6)
     blocked = pipe.call("BLPOP", "nothing", 0)
     await redis.blpop("a while", timeout=0.35)
     await redis.client_kill_filter(_type="normal", skipme=True)

@@ -93,7 +93,7 @@ async def test_a_queue_that_stands_still_is_unavailable(
     deployed: Deployed, read: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Retryable, and the next read waits for the same barrier."""
-    monkeypatch.setattr(chatlist, "PATIENCE", 0.1)
+    monkeypatch.setattr(chatlist, "DRAIN_WAIT_SECONDS", 0.1)
     room_id, _ = await lost(deployed)
     deployed.parts.drains._settings = replace(deployed.settings, redis_deadline=0.1)
     for _ in range(2):

@@ -22,7 +22,7 @@ async def test_a_look_that_fails_is_not_the_last(
     deployed: Deployed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whatever it raised: the next message is looked for."""
-    monkeypatch.setattr(lag, "EVERY", 0.0)
+    monkeypatch.setattr(lag, "SAMPLE_SECONDS", 0.0)
     archive, asked = deployed.parts.archive, 0
 
     async def message(room_id: str, message_id: str) -> object:

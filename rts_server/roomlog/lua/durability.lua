@@ -1,4 +1,4 @@
--- What became of an append. KEYS: 1-9 of fence.lua, 10 its idempotency key.
+-- The durability of an append as Redis knows it. KEYS: 1-9 of fence.lua, 10 its idempotency key.
 local state, head = fence(clock())
 local known = redis.pcall('HMGET', KEYS[10], 'entries', 'failed', 'offset')
 if state == 'cold' or known.err or not known[1] then return 'lost' end

@@ -1,4 +1,4 @@
--- Prepended, behind identity.lua, to every script of a room. KEYS 1-9 are, in this order:
+-- Goes, behind identity.lua, before every script of a room. KEYS 1-9 are, in this order:
 local HEAD, MEMBERS, CURSORS, LOG, SEQS, CHANGED, UNCOUNTED, CLAIM, OUTBOX =
   KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[7], KEYS[8], KEYS[9]
 
@@ -22,7 +22,7 @@ local EMPTY = '0:0:0:0:0:0'
 local FIELDS = {'epoch', 'offset', 'seq', 'fence', 'shape', 'touched', 'room', 'last', 'last_ms',
   'frozen', 'ids_until', 'starts', 'ttl', 'hidden'}
 
--- 'warm': everything is here and from this Redis. 'expired': only the hot keys expired, on time.
+-- 'warm': everything is here, written by this Redis. 'expired': only the hot keys expired, on time.
 -- 'cold': anything else, a lost or foreign key included; never half a room.
 local function fence(now)
   local values = redis.pcall('HMGET', HEAD, unpack(FIELDS))

@@ -1,5 +1,5 @@
 -- Put a loaded room into Redis, only while it is still cold and the claim is ours.
--- KEYS: 1-9 of fence.lua. ARGV[1]: JSON, see cold.py. Outbox entries are never touched.
+-- KEYS: 1-9 of fence.lua. ARGV[1]: JSON, see rehydrate.py. Outbox entries are never touched.
 local room = cjson.decode(ARGV[1])
 local now = clock()
 if redis.call('GET', CLAIM) ~= room.nonce then return 'stolen' end
@@ -14,7 +14,7 @@ if room.mode == 'expired' and (state ~= 'expired' or head.epoch ~= room.epoch
 end
 if room.mode ~= 'expired' and head.epoch and head.epoch >= room.epoch then return 'moved' end
 
--- Cursors that are here may be ahead of the archive, which hears of them late; never beyond the seq.
+-- Cursors here may be ahead of the archive, which receives them late (D4); but never beyond the seq (D8).
 local function ahead(name, stored)
   local here = redis.pcall('HGET', CURSORS, name)
   here = type(here) == 'string' and tonumber(here) or 0
@@ -25,7 +25,7 @@ for _, member in ipairs(room.members) do
   member.delivered_seq = math.max(member.read_seq, ahead('d:' .. member.user_id, member.delivered_seq))
 end
 
--- What was drained while the room was cold holds no longer.
+-- The settled mark ends: it spoke of the cold room.
 redis.call('DEL', MEMBERS, CURSORS, LOG, SEQS, CHANGED, UNCOUNTED, (HEAD:gsub('head$', 'settled')))
 for _, member in ipairs(room.members) do
   redis.call('HSET', MEMBERS, member.user_id, member.stored)

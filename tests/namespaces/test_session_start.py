@@ -1,0 +1,55 @@
+"""The start of a session: the decisions about cursors, receipts and bytes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+
+from rts_server.namespaces.session_start import ahead_of, standing_cursors, within
+from rts_server.persistence.user_rooms import Membership
+from rts_server.views.inbox import Inbox, InboxRow
+
+
+def inbox(**rooms: dict[str, Any]) -> Inbox:
+    """An inbox with some fields of each room."""
+    return Inbox([InboxRow(0, room_id, room, True, 0) for room_id, room in rooms.items()])
+
+
+def test_only_receipts_ahead_of_redis_are_applied() -> None:
+    """Redis lost a cursor that the client still has (D4); equal ones need no write."""
+    known = inbox(r={"seq": 10, "read_seq": 5, "delivered_seq": 8})
+    assert ahead_of(known, {"r": (6, 0)}) == {"r": (6, 0)}
+    assert ahead_of(known, {"r": (0, 9)}) == {"r": (0, 9)}
+    assert ahead_of(known, {"r": (5, 8)}) == {}
+    assert ahead_of(known, {"r": (4, 7)}) == {}
+
+
+def test_a_receipt_beyond_the_room_is_worth_its_last_message() -> None:
+    """0 ≤ read ≤ seq (D8): a client cannot make the server write again and again."""
+    read_all = inbox(r={"seq": 10, "read_seq": 10, "delivered_seq": 10})
+    assert ahead_of(read_all, {"r": (99, 99)}) == {}
+
+
+def test_receipts_of_other_rooms_are_ignored() -> None:
+    """Members only (A1)."""
+    assert ahead_of(inbox(), {"r": (1, 1)}) == {}
+
+
+def test_a_cursor_before_the_membership_does_not_stand() -> None:
+    """A user who left and joined again must not get what was said in between (A1)."""
+    memberships = [Membership("r", 2, 7, "in")]
+    assert standing_cursors({"r": (2, 7)}, memberships) == {"r": (2, 7)}
+    assert standing_cursors({"r": (2, 6)}, memberships) == {}
+    assert standing_cursors({"r": (1, 99)}, memberships) == {}
+    assert standing_cursors({"other": (2, 7)}, memberships) == {}
+
+
+def test_rooms_are_added_until_the_budget_is_used_up() -> None:
+    """The client reads the others by `room.list`; the answer stays bounded (R1)."""
+    rooms: list[dict[str, Any]] = [{"room_id": f"room-{n}"} for n in range(3)]
+    size = len(orjson.dumps(rooms[0]))
+    assert within(rooms, 3 * size) == (rooms, False)
+    assert within(rooms, 3 * size - 1) == (rooms[:2], True)
+    assert within(rooms, 0) == ([], True)
+    assert within([], 0) == ([], False)
