@@ -37,7 +37,8 @@ async def choose(page: Page, *paths: Path) -> None:
 
 def downloaded(folder: Path) -> list[Path]:
     """What the browser has saved, once it is whole."""
-    until(lambda: any(folder.glob("*.html")))
+    # While it is written, the browser has a second file beside it.
+    until(lambda: [one.suffix for one in folder.glob("*")] == [".html"])
     return list(folder.iterdir())
 
 

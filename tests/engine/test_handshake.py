@@ -62,7 +62,7 @@ async def test_who_is_refused_for_now_keeps_no_connection(query: str) -> None:
                 told = await reader.read(-1)  # to its end
             assert told.split(b" ")[1] == reason
             writer.close()
-            server.eio.refusing = True
+            server.refuse_new_connections()
         assert not first.closed
 
 

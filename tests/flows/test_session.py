@@ -8,6 +8,7 @@ import json
 import pytest
 
 from tests.helpers.commands import direct, ok
+from tests.helpers.rooms import burst
 from tests.helpers.world import World, name
 
 
@@ -45,13 +46,10 @@ async def test_sends_of_one_connection_keep_their_order(world: World) -> None:
     alice, bob = name("alice"), name("bob")
     async with world.js(bob) as b, world.raw(alice) as m:
         room_id = await direct(b, alice)
-        for n in range(100):
-            send = {"room_id": room_id, "client_msg_id": f"m{n}", "text": str(n)}
-            await m.send(f"42/chat,{n}" + json.dumps(["message.send", send]))
-        await m.until(lambda: len(m.acks) == 100)
+        await burst(m, room_id, 100)
         await b.until(lambda: len(b.of_type("message.new")) == 100)
         texts = [e["data"]["message"]["text"] for e in b.of_type("message.new")]
-        assert texts == [str(n) for n in range(100)]
+        assert texts == [f"m{n}" for n in range(100)]
 
 
 async def test_reconnect_with_cursor_gets_the_rest_once(world: World) -> None:
@@ -97,10 +95,7 @@ async def test_too_much_was_missed(world: World) -> None:
     alice, bob = name("alice"), name("bob")
     async with world.raw(alice) as m, world.js(bob) as b:
         room_id = await direct(b, alice)
-        for n in range(301):
-            send = {"room_id": room_id, "client_msg_id": f"m{n}", "text": str(n)}
-            await m.send(f"42/chat,{n}" + json.dumps(["message.send", send]))
-        await m.until(lambda: len(m.acks) == 301)
+        await burst(m, room_id, 301)
         for offset, recovered in ((2, False), (3, True)):
             async with world.js(bob, cursors={room_id: [1, offset]}) as late:
                 assert late.events[0]["data"]["recovered"] == {room_id: recovered}

@@ -37,8 +37,8 @@ while True: time.sleep(0.02)
 PARENT = """
 import sys, time
 from pathlib import Path
-from rts_server.tools.dev.managed_process import Child
-child = Child("x", [sys.executable, "-c", {code!r}], log=Path({log!r}), environment={{}})
+from rts_server.tools.dev.managed_process import ManagedProcess
+child = ManagedProcess("x", [sys.executable, "-c", {code!r}], log=Path({log!r}), environment={{}})
 child.start(by_signal={by_signal})
 print(child.pid, flush=True)
 time.sleep(60)

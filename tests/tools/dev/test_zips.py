@@ -49,7 +49,7 @@ def test_pure_python_and_little_of_ours(packed: dict[str, bytes]) -> None:
         ours = {name for name in names if name.startswith("rts_server/")}
         records = {name for name in ours if name.startswith(zips.RECORDS)}
         assert ours - records == set(zips.OURS)
-        assert f"{zips.RECORDS}/lifts.py" in records
+        assert f"{zips.RECORDS}/watermarks.py" in records
         other = next(each for each in zips.FUNCTIONS.values() if each != package)
         assert f"lambdas/{package}/handler.py" in names
         assert f"lambdas/{other}/handler.py" not in names
