@@ -120,15 +120,16 @@ class Appends:
         await self._log.warm(room_id)
 
     async def change(
-        self, read: Callable[[], Awaitable[S]], make: Callable[[S], Append | None]
+        self,
+        read: Callable[[], Awaitable[S]],
+        make: Callable[[S], Append | None],
+        remake: Callable[[], Awaitable[Append | None]],
     ) -> tuple[S, Append | None, Done | None]:
         """Read, decide, append; again from the start when somebody else was faster.
 
-        The state it was decided on, and what was appended: None when nothing had to be.
+        The state it was decided on, and what was appended: None when nothing had to be. `remake`:
+        the same for what was heard and lost, whoever its actor is by then.
         """
-
-        async def remake() -> Append | None:
-            return make(await read())
 
         while True:
             state = await read()

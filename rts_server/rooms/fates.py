@@ -23,9 +23,9 @@ from rts_server.pipe import Pipe
 from rts_server.rooms.append import Append, Appended, Op
 from rts_server.rooms.appender import room_script
 from rts_server.rooms.lag import StoredLag
-from rts_server.rooms.log import RoomLog
+from rts_server.rooms.log import Behind, RoomLog
 from rts_server.rooms.pending import Fate, Lines, Pending
-from rts_server.rooms.repeats import Repeats
+from rts_server.rooms.repeats import Missing, Repeats
 from rts_server.tasks import Tasks
 
 log = logging.getLogger(__name__)
@@ -39,6 +39,9 @@ STORED_AFTER = (0.03, 0.05, 0.1, 0.2, 0.4, 0.8, 1.5, 3.0)
 
 PATIENCE = 900.0
 """Seconds after which a change that never shows in the table counts as failed."""
+
+ELSEWHERE = 30.0
+"""Seconds in which another instance makes again what it lost, if it is still there."""
 
 PLACES: dict[Op, str] = {"join": "pos", "go": "pos", "role": "role_pos"}
 """Attribute of a member's item that holds the position of what was done to him last."""
@@ -90,6 +93,7 @@ class Fates:
             return known
         loop = asyncio.get_running_loop()
         pending = Pending(request, appended, loop.create_future(), set(), began=loop.time())
+        pending.heard, pending.good = pending.place, good(request, appended)
         if appended.status == "failed":
             pending.done.set_result("failed")
             return pending
@@ -168,7 +172,7 @@ class Fates:
             pending.held = True
             self._tasks.keep(self._until_stored(pending, checks))
         else:
-            self._resolve(pending, "queued")
+            self._resolve(pending, pending.good)
 
     def _resolve(self, pending: Pending, fate: Fate) -> None:
         self._pending.pop((pending.request.room_id, pending.request.request_id), None)
@@ -225,21 +229,32 @@ class Fates:
 
     async def _again(self, room_id: str) -> None:
         """The room's lost appends one by one, so that none overtakes another."""
-        pendings = self._lines.of(room_id)
+        while not await self._round(room_id):
+            continue
+
+    async def _round(self, room_id: str) -> bool:
+        """Whether Redis still has what was made again: a later one would stand on nothing."""
+        pendings, since = self._lines.of(room_id), 0
         for pending in pendings:
             pending.held = True
         try:
             for pending, fate in zip(pendings, await self._asked(pendings), strict=True):
                 if pending.done.done() or not pending.left:
                     continue
-                if fate == "lost":
-                    await self._repeat(pending, pending.request)
+                if fate != "lost":
+                    pending.held = False
+                    self._decide(pending, fate)
                     continue
-                pending.held = False
-                self._decide(pending, fate)
+                if await self._repeat(pending, pending.request, since):
+                    since = pending.appended.epoch
+        except Behind:
+            return False
+        except Missing:
+            return True  # the room itself: another instance may have it
         finally:
             for pending in self._lines.of(room_id):
                 pending.held = False
+        return True
 
     async def _asked(self, pendings: Sequence[Pending]) -> list[str]:
         """As `_fates`, as soon as Redis is there."""
@@ -248,22 +263,43 @@ class Fates:
                 return await self._fates(pendings)
             await asyncio.sleep(ASK_AFTER[0])
 
-    async def _repeat(self, pending: Pending, request: Append) -> None:
-        """Return when a lost append is in again, or its fate is known."""
-        metrics.LOST.inc()
-        log.warning("append is repeated", extra=_told(request, "lost with its Redis"))
-        again = await self._repeats.repeat(request, pending.place)
+    async def _repeat(self, pending: Pending, request: Append, since: int = 0) -> bool:
+        """Whether a lost append is in again; else its fate is known, or the message it is about is
+        not there yet. Raises Missing where the room is not, Behind: see `Repeats.repeat`.
+        """
+        if not pending.missing:
+            metrics.LOST.inc()
+            log.warning("append is repeated", extra=_told(request, "lost with its Redis"))
+        try:
+            again = await self._repeats.repeat(request, pending, since)
+        except Missing as missing:
+            self._missing(pending, missing)
+            return False
         if isinstance(again, str):
-            return self._resolve(pending, again)
+            self._resolve(pending, again)
+            return False
         self._pending.pop((pending.request.room_id, pending.request.request_id), None)
         self._lines.discard(pending)
         pending.request, pending.appended = again
+        pending.missing = 0.0
         self._pending[pending.request.room_id, pending.request.request_id] = pending
         if self.index is not None and _moves_members(pending.request):
             await self.index(pending.request, pending.appended)
         if pending.appended.status == "failed":
-            return self._resolve(pending, "failed")
-        return self._wait(pending)
+            self._resolve(pending, "failed")
+        else:
+            self._wait(pending)
+        return True
+
+    def _missing(self, pending: Pending, missing: Missing) -> None:
+        """It is tried again while somebody else may bring what it is about."""
+        now = asyncio.get_running_loop().time()
+        pending.missing = pending.missing or now
+        if now - pending.missing >= ELSEWHERE:
+            log.error("a lost append stands on nothing", extra=_told(pending.request, "not found"))
+            self._resolve(pending, "failed")
+        elif missing.room:
+            raise missing
 
     async def _until_stored(self, pending: Pending, checks: list[Check]) -> None:
         """Rooms and members count when the table shows them; what it refused is repeated."""
@@ -283,7 +319,9 @@ class Fates:
                 again = dataclasses.replace(
                     pending.request, request_id=f"again:{secrets.token_hex(16)}"
                 )
-                return await self._repeat(pending, again)
+                with contextlib.suppress(Missing):
+                    await self._repeat(pending, again)
+                    return None
         log.error("never stored", extra=_told(pending.request, "set aside or lost"))
         return self._resolve(pending, "failed")
 
@@ -329,6 +367,11 @@ def stored_checks(request: Append, appended: Appended) -> list[Check]:
         position = f"{appended.epoch:010d}#{appended.offset:010d}#{appended.rev:010d}"
         checks.append((request.room_id, f"MEMBER#{request.actor}", "settings_pos", position))
     return checks
+
+
+def good(request: Append, appended: Appended) -> Fate:
+    """How an append ends well: `stored` where the table shows it, else `queued`."""
+    return "stored" if stored_checks(request, appended) else "queued"
 
 
 def parse_notice(data: bytes) -> list[tuple[str, str, str]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from rts_server import errors
@@ -106,7 +107,7 @@ class Messages:
         """
         expected = change.pop("version", None)
 
-        def edited(current: Current) -> Append | None:
+        def edited(current: Current, *, heard: bool = False) -> Append | None:
             message = current.message
             if message["sender_id"] != actor_id or message["type"] == "system":
                 raise errors.Forbidden()
@@ -117,11 +118,12 @@ class Messages:
             if all(message[name] == value for name, value in change.items()):
                 wishes = events.edit_wishes(message_id, change)
                 return events.message_unchanged(message, current.epoch, actor_id, wishes)
-            if expected not in (None, message["version"]):
+            if not heard and expected not in (None, message["version"]):
                 raise errors.Conflict("The message changed.", details={"version": ["Moved."]})
             return events.message_edited(message, current.epoch, actor_id, change)
 
-        return await self._change(room_id, actor_id, message_id, edited)
+        heard = partial(edited, heard=True)
+        return await self._change(room_id, actor_id, message_id, edited, heard)
 
     async def delete(self, room_id: str, actor_id: str, message_id: str) -> tuple[Message, Done]:
         """Append the message's tombstone."""
@@ -131,7 +133,7 @@ class Messages:
                 return None
             return events.message_deleted(current.message, current.epoch, actor_id)
 
-        return await self._change(room_id, actor_id, message_id, deleted)
+        return await self._change(room_id, actor_id, message_id, deleted, deleted)
 
     async def react(
         self, room_id: str, actor_id: str, message_id: str, emoji: str, *, on: bool
@@ -150,7 +152,7 @@ class Messages:
                 message | {"reactions": reactions}, current.epoch, actor_id, emoji, on=on
             )
 
-        return await self._change(room_id, actor_id, message_id, changed)
+        return await self._change(room_id, actor_id, message_id, changed, changed)
 
     async def _change(
         self,
@@ -158,13 +160,18 @@ class Messages:
         actor_id: str,
         message_id: str,
         make: Callable[[Current], Append | None],
+        heard: Callable[[Current], Append | None],
     ) -> tuple[Message, Done]:
-        reader = ANYBODY if self._system else actor_id
+        """`heard`: as `make`, for a change that was heard and lost: nobody judges it again."""
 
-        async def read() -> Current:
+        async def read(reader: str) -> Current:
             return await self._history.current(room_id, reader, message_id, self._appends.warm)
 
-        current, request, done = await self._appends.change(read, make)
+        async def remake() -> Append | None:
+            return heard(await read(ANYBODY))
+
+        reader = partial(read, ANYBODY if self._system else actor_id)
+        current, request, done = await self._appends.change(reader, make, remake)
         if request is None or done is None or done.appended is None:
             return current.message, self._as_it_is(room_id, actor_id, message_id, current)
         return stamped(request.after, done.appended.ts), done

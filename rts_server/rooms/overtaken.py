@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 
-from rts_server.rooms.append import Append
+from rts_server.rooms.append import Append, Event, Op
 
 Target = tuple[str, str]
 """(`member` | `settings` | `room`, user or empty): what of a room an append is about."""
@@ -46,6 +46,30 @@ def without(request: Append, gone: Collection[Target]) -> Append | None:
         going=tuple(user_id for user_id in request.going if ("member", user_id) in left),
         giving=tuple(one for one in request.giving if ("member", one[0]) in left),
     )
+
+
+def is_line(event: Event) -> bool:
+    """A change of members as a message of the history."""
+    return event.takes_seq and event.op is not None
+
+
+def only_lines(request: Append, picked: Mapping[Op, tuple[str, ...]]) -> Append | None:
+    """What was said of members without the change, which needs no more; None where nothing was.
+
+    `picked`: the users whom the lines named when they were heard.
+    """
+    lines = [one for one in request.events if is_line(one) and one.op in picked]
+    if not lines:
+        return None
+    said = tuple(_naming(line, picked) for line in lines)
+    return replace(request, joining=(), going=(), giving=(), everybody=False, events=said)
+
+
+def _naming(line: Event, picked: Mapping[Op, tuple[str, ...]]) -> Event:
+    assert line.op is not None
+    message = line.data["message"]
+    metadata = message["metadata"] | {"user_ids": list(picked[line.op])}
+    return replace(line, op=None, data={"message": message | {"metadata": metadata}})
 
 
 def places(target: Target) -> list[tuple[str, str]]:

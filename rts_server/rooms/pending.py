@@ -16,8 +16,10 @@ class Pending:
     """One append on its way. `done` resolves once, with its fate.
 
     `request` and `appended` are those of its last repetition: a lost one has another place then.
-    `left`: its entries that are not known to be queued. `held`: nobody asks for it, somebody
-    works on it. `told`: its sender hears of the fate, or has.
+    `heard`: the place where it was first, which ranks it among others that were lost. `good`: how
+    it ends well. `left`: its entries that are not known to be queued. `held`: nobody asks for it,
+    somebody works on it. `missing`: since when what it is about is not there (0: it is). `told`:
+    its sender hears of the fate, or has.
     """
 
     request: Append
@@ -28,7 +30,10 @@ class Pending:
     due: float = 0.0
     began: float = 0.0
     held: bool = False
+    missing: float = 0.0
     told: bool = False
+    heard: tuple[int, int] = (0, 0)
+    good: Fate = "queued"
 
     @property
     def place(self) -> tuple[int, int]:
@@ -84,4 +89,4 @@ class Lines:
     def of(self, room_id: str) -> list[Pending]:
         """The room's appends in the order they were heard in."""
         line = self._rooms.get(room_id)
-        return [] if line is None else sorted(line.pending, key=lambda one: one.place)
+        return [] if line is None else sorted(line.pending, key=lambda one: one.heard)

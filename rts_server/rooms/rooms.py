@@ -96,14 +96,17 @@ class Rooms:
         async def read() -> RoomState:
             return await self._state(room_id)
 
-        def updated(state: RoomState) -> Append | None:
+        def updated(state: RoomState, *, heard: bool = False) -> Append | None:
             if all(state.room[name] == value for name, value in change.items()):
                 return None
-            if expected not in (None, state.room["version"]):
+            if not heard and expected not in (None, state.room["version"]):
                 raise errors.Conflict("The room changed.", details={"version": ["Moved."]})
             return events.room_updated(state.room, state.epoch, actor_id, change)
 
-        state, _, done = await self._appends.change(read, updated)
+        async def remake() -> Append | None:
+            return updated(await read(), heard=True)
+
+        state, _, done = await self._appends.change(read, updated, remake)
 
         async def stored() -> bool:
             kept = await self._archive.room(room_id)
@@ -126,7 +129,10 @@ class Rooms:
             kept = await self._archive.room(room_id)
             return bool(kept and kept.room and "deleted_at" in kept.room)
 
-        _, _, done = await self._appends.change(read, deleted)
+        async def remake() -> Append | None:
+            return deleted(await read())
+
+        _, _, done = await self._appends.change(read, deleted, remake)
         return done or self._appends.agree("stored", stored)
 
     async def set(self, room_id: str, user_id: str, settings: dict[str, bool]) -> Done:

@@ -22,8 +22,9 @@ from tests.world import World, name
 MEMBERS = 1_000
 SOCKETS = 200
 MESSAGES = 50
-BY_TIME = ("#ver", "XLEN", "canary")
-"""In the commands of the check of everybody's index, of the metrics and of the canaries."""
+BY_TIME = ("#ver", "XLEN", "canary", "INFO", " 64 {p0}:generation")
+"""In the commands of the check of everybody's index, of the metrics, of the canaries, of the look
+at who is the primary, and of the look whether Redis lost its memory: one, however many rooms."""
 
 
 async def counted(monitor: Monitor, kinds: Counter[str]) -> None:

@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from rts_server.auth import Identity
+from rts_server.parts import Parts
 from rts_server.persistence.scripts import Call
 from rts_server.rooms.appends import Done
 from tests.rooms.deployed import Deployed
@@ -18,6 +20,20 @@ async def ends(*dones: Done) -> set[str]:
     """The fates, in reasonable time."""
     async with asyncio.timeout(PATIENCE):
         return {await done.fate for done in dones}
+
+
+async def until_made_again(deployed: Deployed, count: int) -> None:
+    """So many lost appends are in the outbox again, where they stay; only barriers pass."""
+    async with asyncio.timeout(PATIENCE):
+        while True:
+            waiting = await deployed.outbox()
+            barriers = [one for one in waiting if b'"barrier"' in one[2][b"d"]]
+            deployed.deliver(fields for _, _, fields in barriers)
+            for stream, entry, _ in barriers:
+                await deployed.redis.xdel(stream, entry)
+            if len(waiting) - len(barriers) >= count:
+                return
+            await asyncio.sleep(0.01)
 
 
 async def texts(deployed: Deployed, room_id: str) -> list[str]:
@@ -89,8 +105,10 @@ async def test_an_ack_has_the_place_that_history_shows(deployed: Deployed, losse
     room_id = await deployed.group("alice", "bob")
     sent = await deployed.send(room_id, "alice", "m")
     edit = await deployed.send(room_id, "alice", "n")
-    for _ in range(losses):
+    for _ in range(losses - 1):
         await deployed.redis.flushall()
+        await until_made_again(deployed, 2)
+    await deployed.redis.flushall()
     async with deployed.relaying():
         assert await ends(sent, edit) == {"queued"}
     stored = await deployed.parts.archive.message(room_id, sent.request_id)
@@ -98,7 +116,7 @@ async def test_an_ack_has_the_place_that_history_shows(deployed: Deployed, losse
     newest = sent.newest
     assert newest is not None
     assert (newest.epoch, newest.seq, newest.offset) == (stored.epoch, stored.seq, stored.offset)
-    assert newest.epoch == 2
+    assert newest.epoch == 1 + losses
     assert newest.ts == stored.message["created_at"]
 
 
@@ -127,3 +145,98 @@ async def test_whose_answer_is_lost_meets_himself_and_a_repeated_send_its_first(
     assert [one.get("duplicate") for one in told] == [None, True]
     assert told[0] | {"duplicate": True} == told[1]
     await deployed.store()
+
+
+@pytest.mark.parametrize("again", [1, 2, 4])
+async def test_changes_lost_twice_come_back_as_they_were_wished(
+    deployed: Deployed, again: int
+) -> None:
+    """The second loss comes when so many of the four were made again: their order is the first."""
+    room_id = await deployed.group("alice", "bob")
+    messages = deployed.parts.messages
+    sent = await deployed.send(room_id, "alice", "m", "zero")
+    _, older = await messages.edit(room_id, "alice", sent.request_id, {"text": "one"})
+    _, react = await messages.react(room_id, "bob", sent.request_id, "👍", on=True)
+    _, newer = await messages.edit(room_id, "alice", sent.request_id, {"text": "two"})
+    await deployed.redis.flushall()
+    await until_made_again(deployed, again)
+    await deployed.redis.flushall()
+    async with deployed.relaying():
+        assert await ends(sent, older, react, newer) == {"queued"}
+    stored = await deployed.parts.archive.message(room_id, sent.request_id)
+    assert stored is not None
+    assert stored.message["text"] == "two"
+    assert list(stored.message["reactions"]) == ["👍"]
+
+
+async def test_a_change_waits_for_a_message_that_another_instance_lost(deployed: Deployed) -> None:
+    """Made again before its message is, it is no failure."""
+    room_id = await deployed.group("alice", "bob")
+    async with Parts(deployed.settings) as other:
+        sent = await deployed.send(room_id, "alice", "m", "one")
+        _, edit = await other.messages.edit(room_id, "alice", sent.request_id, {"text": "two"})
+        for pending in deployed.parts.fates._pending.values():
+            pending.due += 1.5
+        await deployed.redis.flushall()
+        async with deployed.relaying():
+            assert await ends(sent, edit) == {"queued"}
+    assert await texts(deployed, room_id) == ["two"]
+
+
+async def test_all_of_a_room_waits_for_the_instance_that_made_it(deployed: Deployed) -> None:
+    """Its messages stay in order meanwhile, and nobody is told that there is no such room."""
+    command = {"type": "group", "client_room_id": "made elsewhere", "members": ["bob"]}
+    async with Parts(deployed.settings) as other:
+        room_id, _, made = await deployed.parts.rooms.create(Identity("alice", 0), command)
+        sent = [
+            await other.messages.send(room_id, "alice", {"client_msg_id": text, "text": text})
+            for text in ("one", "two")
+        ]
+        added = await other.memberships.add(room_id, "alice", ["eve"], "member")
+        named = await other.rooms.update(room_id, "alice", {"name": "Z"})
+        for pending in deployed.parts.fates._pending.values():
+            pending.due += 1.5
+        await deployed.redis.flushall()
+        async with deployed.relaying():
+            assert await ends(*sent) == {"queued"}
+            assert await ends(made, added, named) == {"stored"}
+    assert await texts(deployed, room_id) == ["one", "two"]
+    stored = await deployed.parts.archive.room(room_id)
+    assert stored is not None
+    assert stored.room is not None
+    assert stored.room["name"] == "Z"
+
+
+@pytest.mark.parametrize("queued", [b'"type":"member.removed"', b'"type":"message.new"'])
+async def test_half_of_what_was_heard_is_made_whole(deployed: Deployed, queued: bytes) -> None:
+    """Of a removal and its line in the history only one was queued when Redis died."""
+    room_id = await deployed.group("alice", "bob")
+    removed = await deployed.parts.memberships.remove(room_id, "alice", ["bob"])
+    waiting = [fields for _, _, fields in await deployed.outbox()]
+    deployed.deliver(fields for fields in waiting if queued in fields[b"d"])
+    await deployed.redis.flushall()
+    async with deployed.relaying():
+        assert await ends(removed) == {"stored"}
+        assert await ends(await deployed.send(room_id, "alice", "m")) == {"queued"}
+    page = await deployed.parts.archive.page(room_id, limit=100)
+    assert [(one["seq"], one["type"]) for one in page] == [(1, "system"), (2, "text")]
+    assert page[0]["metadata"] == {"event": "member.removed", "user_ids": ["bob"]}
+    bob = await deployed.parts.archive.member(room_id, "bob")
+    assert bob is not None
+    assert bob.state == "out"
+
+
+async def test_an_edit_comes_back_when_its_author_has_left(deployed: Deployed) -> None:
+    """Nobody judges again what everybody heard, nor the version that was expected then."""
+    room_id = await deployed.group("alice", "bob")
+    sent = await deployed.send(room_id, "bob", "m", "one")
+    await deployed.store()
+    change = {"text": "two", "version": 1}
+    _, edit = await deployed.parts.messages.edit(room_id, "bob", sent.request_id, change)
+    await deployed.parts.memberships.remove(room_id, "alice", ["bob"])
+    waiting = [fields for _, _, fields in await deployed.outbox()]
+    deployed.deliver(fields for fields in waiting if b'"member.removed"' in fields[b"d"])
+    await deployed.redis.flushall()
+    async with deployed.relaying():
+        assert await ends(edit) == {"queued"}
+    assert await texts(deployed, room_id) == ["two"]
