@@ -108,7 +108,7 @@ def test_what_is_wrong_is_named_by_line_and_room(path: Path) -> None:
         ("rooms: {}", "1: room without external_id: "),
         ("romms: []", "1: romms: Unknown field."),
         ("membership: some", "1: membership: Must be one of: whole, additive."),
-        ("rooms: [{external_id: a, metadata: {x: " + "9" * 30 + "}}]", "1: room a: metadata: I"),
+        ("rooms: [{external_id: a, metadata: {x: " + "9" * 30 + "}}]", "1: room a: metadata: W"),
         ("rooms: [!!binary QQ==]", "1: could not determine a constructor"),
         ("rooms: [!!python/object:os.system {}]", "1: could not determine a constructor"),
         ("rooms: [{external_id: a, metadata: {x: " + "x" * 5000 + "}}]", "1: room a: metadata: L"),
@@ -149,12 +149,14 @@ def test_the_example_is_a_manifest() -> None:
 
 PLAIN = st.text(st.characters(exclude_categories=["Cc", "Cf", "Cs", "Zl", "Zp"]), max_size=8)
 ID = st.from_regex("[!-~]{1,12}", fullmatch=True)
-SMALL = st.integers(-(2**63), 2**63 - 1)
+SMALL = st.integers(-(2**53) + 1, 2**53 - 1)
 JSON = st.recursive(
     st.none()
     | st.booleans()
     | SMALL
-    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.floats(allow_nan=False, allow_infinity=False).filter(
+        lambda number: not number.is_integer() or abs(number) < 2**53
+    )
     | PLAIN
     | st.sampled_from(["no", "1e5", "0x1", "~", "1_000", "<<", "=", "2026-01-01", "0o7"]),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(PLAIN, inner, max_size=3),

@@ -164,7 +164,7 @@ async def test_fields_are_checked(world: World) -> None:
             ("size", 25 * 1024 * 1024 + 1),
             ("size", "9"),
             ("content_type", "image"),
-            ("content_type", "text/html; charset=utf-8"),
+            ("content_type", "text/html; charset"),
             ("content_type", "a/${filename}"),
             ("checksum_sha256", "abc"),
             ("name", ""),

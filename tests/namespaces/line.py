@@ -7,6 +7,7 @@ import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
+from unittest.mock import patch
 
 from redis.asyncio import ConnectionPool, Redis
 
@@ -68,9 +69,11 @@ class Line(Namespace):
         self._sessions["sid"] = self.session
 
     def ask(self, *texts: str) -> None:
-        """Commands in one turn; ack ids in their order from 0."""
-        for number, text in enumerate(texts, len(self.acks)):
-            self.receive("sid", frames.parse(f"2/chat,{number}{text}"))
+        """Commands that arrive at one moment; ack ids in their order from 0."""
+        moment = self._now()
+        with patch.object(self, "_now", lambda: moment):
+            for number, text in enumerate(texts, len(self.acks)):
+                self.receive("sid", frames.parse(f"2/chat,{number}{text}"))
 
     async def answered(self, count: int) -> list[str]:
         """`ok` or the code of each ack, when there are so many."""
