@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 
-from redis.exceptions import RedisError
-
 from rts_server import metrics
 from rts_server.adapter.everywhere import Everywhere
 from rts_server.engine.server import Server
@@ -76,7 +74,7 @@ class Cap:
         self.check(user_id)
         try:
             await self._everywhere.check(user_id)
-        except (RedisError, OSError) as error:
+        except Exception as error:  # whatever it is: the user is counted again, or never fits
             log.warning("others are not asked", extra={"error": type(error).__name__})
         loop = asyncio.get_running_loop()
         loop.call_later(ANSWER_WITHIN + SETTLED_AFTER, self._count_again, user_id)

@@ -107,7 +107,7 @@ class Chat(Namespace):
             raise NOT_THE_CLIENTS
         room_id, created, done = await self._rooms.create(session.identity, asked)
         room = await self._shown(session, room_id)
-        return Durable({"room": room, "created": created}, done.fate)
+        return _of_room(room, done, {"created": created})
 
     @command("room.get", commands.RoomGet)
     async def room_get(self, session: Session, asked: dict[str, Any]) -> Answer:
@@ -128,7 +128,7 @@ class Chat(Namespace):
         room_id = asked.pop("room_id")
         await self._must_be_in(session, room_id)
         done = await self._rooms.update(room_id, session.user_id, asked)
-        return Durable({"room": await self._shown(session, room_id)}, done.fate)
+        return _of_room(await self._shown(session, room_id), done)
 
     @command("room.leave", commands.RoomLeave)
     async def room_leave(self, session: Session, asked: dict[str, Any]) -> Answer:
@@ -328,3 +328,9 @@ class Chat(Namespace):
         if not shown.rows:
             raise errors.NotFound()
         return (await self._chat_lists.counted(shown.rows))[0]
+
+
+def _of_room(room: dict[str, Any], done: Done, more: dict[str, Any] | None = None) -> Durable:
+    """A room behind a change of it; `more` stands beside."""
+    data = {"room": room, **(more or {})}
+    return Durable(data, done.fate, place=lambda: {"room": done.placed(room)})

@@ -50,7 +50,7 @@ class RoomRoutes:
         if room.get("made_by") == CLIENT:
             raise errors.Conflict("A client made the room of this external_id.")
         status = await settled([done], self._patience)
-        return {"room": room, "created": created, "status": status}
+        return {"room": done.placed(room), "created": created, "status": status}
 
     @route("GET", "/v1/rooms/{room_id}", answers.PublicRoom)
     async def get(self, operator: Identity, asked: Asked) -> dict[str, Any]:
@@ -87,7 +87,8 @@ class RoomRoutes:
         await self._rooms.public(room_id)
         done = await self._rooms.update(room_id, operator.user_id, asked)
         room = await self._rooms.public(room_id)
-        return {"room": room, "status": await settled([done], self._patience)}
+        status = await settled([done], self._patience)
+        return {"room": done.placed(room), "status": status}
 
 
 def _summed(found: Verified) -> dict[str, Any]:

@@ -57,6 +57,16 @@ class Done:
         }
         return place | ({"duplicate": True} if self.appended.duplicate else {})
 
+    def placed(self, room: dict[str, Any]) -> dict[str, Any]:
+        """A room as it was shown behind the append, where that is by now."""
+        newest = self.newest
+        if newest is None or (newest.epoch, newest.offset) <= (room["epoch"], room["offset"]):
+            return room
+        change = self.pending.request.room_change if self.pending else None
+        version = {"version": change["version"] + 1} if change else {}
+        place = {"epoch": newest.epoch, "offset": newest.offset, "seq": newest.seq}
+        return room | place | version
+
     def changed(self) -> dict[str, Any]:
         """A changed message as it became; what Redis lost was built anew on what was there."""
         if self.pending is None or not self.pending.request.after:

@@ -15,6 +15,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from rts_server import errors, keys, metrics
+from rts_server.complaints import Complaints
 from rts_server.config import Settings
 from rts_server.loops import forever
 from rts_server.persistence.archive import Archive, Check
@@ -65,6 +66,7 @@ class Fates:
         self._early: dict[tuple[str, str, str], None] = {}
         self._lag = StoredLag(archive)
         self._tasks = Tasks()
+        self._complaints = Complaints(log)
         self.index: Callable[[Append, Appended], Awaitable[None]] | None = None
 
     def start(self) -> None:
@@ -314,6 +316,9 @@ class Fates:
                 if stored or (over and await self._archive.stored(checks)):
                     return await self._stored(pending)
             except errors.Unavailable:
+                continue
+            except Exception as error:  # whatever it is: somebody waits for this fate
+                self._complaints.fault("cannot be looked for", error)
                 continue
             if over:
                 again = dataclasses.replace(

@@ -240,3 +240,25 @@ async def test_an_edit_comes_back_when_its_author_has_left(deployed: Deployed) -
     async with deployed.relaying():
         assert await ends(edit) == {"queued"}
     assert await texts(deployed, room_id) == ["two"]
+
+
+async def test_a_room_is_acked_where_it_is_after_a_loss(deployed: Deployed) -> None:
+    """What Redis lost of a creation or a change is elsewhere when the ack is written."""
+    command = {"type": "group", "client_room_id": "acked", "members": ["bob"]}
+    made_in = deployed.parts.rooms
+    for lost in ("created", "updated"):
+        if lost == "created":
+            room_id, _, done = await made_in.create(Identity("alice", 0), command)
+        else:
+            done = await made_in.update(room_id, "alice", {"name": "Z"})
+        shown = await made_in.public(room_id)
+        assert done.placed(shown) == shown
+        await deployed.redis.flushall()
+        async with deployed.relaying():
+            assert await ends(done) == {"stored"}
+        now = await made_in.public(room_id)
+        told = done.placed(shown)
+        assert (told["epoch"], told["offset"]) > (shown["epoch"], shown["offset"])
+        assert {name: told[name] for name in ("epoch", "offset", "seq", "version")} == {
+            name: now[name] for name in ("epoch", "offset", "seq", "version")
+        }
