@@ -33,6 +33,7 @@ class Refused(Exception):
         response = web.Response(status=self._status, text=self._reason)
         if self._retry_after is not None:
             response.headers["Retry-After"] = str(self._retry_after)
+            response.force_close()  # who has too many connections does not keep this one
         return response
 
 

@@ -15,7 +15,7 @@ from engineio import packet as eio
 from rts_server.engine.server import Server
 from tests.engine.serving import serving
 from tests.raw import QUERY, Raw, masked
-from tests.waiting import eventually
+from tests.waiting import PATIENCE, eventually
 
 KEY = "dGhlIHNhbXBsZSBub25jZQ=="
 
@@ -49,6 +49,21 @@ async def test_the_handshake_is_that_of_the_standard() -> None:
         first = eio.Packet(encoded_packet=(await reader.readexactly(frame[1])).decode())
         assert first.packet_type == eio.OPEN
         writer.close()
+
+
+@pytest.mark.parametrize("query", [QUERY, QUERY.replace("websocket", "polling")])
+async def test_who_is_refused_for_now_keeps_no_connection(query: str) -> None:
+    """Neither beyond the cap of its address nor while draining: idle sockets are a load as well."""
+    only: dict[str, Any] = {"address_connections": 1, "rate_limits": "standard"}
+    async with serving(transports="polling,websocket", **only) as (server, url), Raw(url) as first:
+        for reason in (b"429", b"503"):
+            reader, writer = await opened(url, handshake(query))
+            async with asyncio.timeout(PATIENCE):
+                told = await reader.read(-1)  # to its end
+            assert told.split(b" ")[1] == reason
+            writer.close()
+            server.eio.refusing = True
+        assert not first.closed
 
 
 async def test_what_comes_with_the_handshake_is_heard_behind_it() -> None:

@@ -11,7 +11,6 @@ from typing import Any
 import aiohttp
 import pytest
 
-from tests.flows.test_commands import ok
 from tests.instances.rooms import group
 from tests.raw import QUERY, Raw
 from tests.waiting import PATIENCE, eventually, until
@@ -24,7 +23,8 @@ def limited(world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     url = f"http://127.0.0.1:{(port := free_port())}"
     own = {"RTS_PORT": str(port), "RTS_LIMITS": "standard", "RTS_USER_CONNECTIONS": "3"}
     own |= {"RTS_ADDRESS_CONNECTIONS": "30", "RTS_PRESENCE_GRACE": "1"}
-    own |= {"RTS_RATES": "operator=5/20", "RTS_PING_INTERVAL": "2", "RTS_PING_TIMEOUT": "1"}
+    slow = "operator=5/20,history=1/10,presence=0.01/1,typing=0.01/1,presence_ids=1/500"
+    own |= {"RTS_RATES": slow, "RTS_PING_INTERVAL": "2", "RTS_PING_TIMEOUT": "1"}
     log = tmp_path_factory.mktemp("limited") / "web.log"
     process = Process("serve", world.stack.environment() | own, log)
     process.start()
@@ -86,21 +86,26 @@ async def test_typing_and_presence_above_the_rate_are_dropped_with_ok(
 ) -> None:
     """Nobody hears the rest; the answer is that of a command that was done."""
     alice, bob = name("alice"), name("bob")
-    async with world.js(alice, limited) as a, world.js(bob) as b:
-        for one in (a, b):
-            await one.join("/presence")
+    async with world.raw(alice, limited) as a, world.js(bob) as b:
         at = {"room_id": await group(b, [alice])}
-        await a.wait_for(lambda e: bool(e["type"] == "room.added"))
-        for _ in range(3):
-            assert await ok(a, "typing.start", at) == {}
-        states = ["away", "online", "away"]
-        told = [await ok(a, "presence.set", {"state": state}) for state in states]
-        assert [one["presence"]["state"] for one in told] == ["away"] * 3
-        many = [f"u{n}" for n in range(500)]
-        await ok(a, "presence.watch", {"user_ids": many})
-        answer = await a.emit("presence.watch", {"user_ids": many})
-        assert answer["error"]["code"] == "rate_limited"
-        assert 5_000 < answer["error"]["retry_after_ms"] <= 10_000
+        await a.until(lambda: any(event["type"] == "room.added" for event in a.events))
+        await a.join(world.token(alice), "/presence")
+        many = {"user_ids": [f"u{n}" for n in range(500)]}
+        states = [{"state": state} for state in ("away", "online", "away")]
+        asked_ = [
+            *(("typing.start", at) for _ in range(3)),
+            *(("presence.set", state) for state in states),
+            *(("presence.watch", many) for _ in range(2)),
+        ]
+        a.send_together(
+            *(f"42/presence,{n}" + json.dumps(command) for n, command in enumerate(asked_))
+        )
+        await a.until(lambda: len(a.acks) == len(asked_))
+        assert codes(a, 0, 8) == ["ok"] * 7 + ["rate_limited"]
+        assert [a.acks[n][0]["data"] for n in range(3)] == [{}] * 3
+        told = [a.acks[n][0]["data"]["presence"]["state"] for n in range(3, 6)]
+        assert told == ["away"] * 3
+        assert 0 < a.acks[7][0]["error"]["retry_after_ms"] <= 500_000
 
 
 def refused(client: Raw) -> list[dict[str, Any]]:
