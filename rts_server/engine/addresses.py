@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Mapping
+from ipaddress import IPv6Address
 
 from aiohttp import web
 
@@ -18,7 +19,8 @@ FULL = 5.0
 class Addresses:
     """Counts connections by address. `proxies` stand between the client and us and are believed:
     each adds, at the end of X-Forwarded-For, the address it was called from. `most`: connections
-    of an address, which are opened at the rate `handshakes`.
+    of an address, which are opened at the rate `handshakes`. A network of IPv6 that one subscriber
+    has (/64) is one address: there are as many others in it as anybody likes.
     """
 
     def __init__(self, proxies: int, most: int, rates: Mapping[str, Rate]) -> None:
@@ -56,5 +58,18 @@ class Addresses:
         told = ",".join(request.headers.getall("X-Forwarded-For", []))
         passed = [one.strip() for one in told.split(",") if one.strip()]
         if self._proxies and len(passed) >= self._proxies:
-            return passed[-self._proxies]
-        return request.remote or ""
+            return _subscriber(passed[-self._proxies])
+        return _subscriber(request.remote or "")
+
+
+def _subscriber(address: str) -> str:
+    """Whom an address belongs to: of IPv6 the network, of all else the address as it is told."""
+    if ":" not in address:
+        return address
+    try:
+        whole = IPv6Address(address)
+    except ValueError:  # a proxy may write what it likes
+        return address
+    if whole.ipv4_mapped is not None:
+        return str(whole.ipv4_mapped)
+    return f"{IPv6Address(int(whole) >> 64 << 64)}/64"

@@ -67,3 +67,20 @@ def test_a_header_said_several_times_is_one_list() -> None:
     addresses = Addresses(1, 1, OFTEN)
     requests = [request("6.6.6.6", "1.1.1.1"), request("7.7.7.7", "1.1.1.1")]
     assert opened(addresses, requests) == [True, False]
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "one"),
+    [
+        ("2001:db8:1:2::1", "2001:DB8:1:2:ffff::9", True),
+        ("2001:db8:1:2::1", "2001:db8:1:3::1", False),
+        ("::ffff:1.1.1.1", "::ffff:2.2.2.2", False),
+        ("::ffff:1.1.1.1", "1.1.1.1", True),
+        ("1.1.1.1:8080", "1.1.1.1:8080", True),
+        ("fe80::1%eth0", "fe80::2%eth0", True),
+    ],
+)
+def test_a_subscriber_of_ipv6_is_one_address(first: str, second: str, one: bool) -> None:
+    """A /64 is counted as a whole; addresses of IPv4 are not, however they are written."""
+    addresses = Addresses(1, 1, OFTEN)
+    assert opened(addresses, [request(first), request(second)]) == [True, not one]
