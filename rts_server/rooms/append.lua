@@ -97,7 +97,7 @@ end
 -- The memory of ids ends, and begins with the room's load: what may be older is asked of the archive.
 if req.ask_archive and now >= tonumber(head.ids_until or 0) then
   local seen = seen_id(req.request_id, head.seq)
-  if seen ~= 'new' then return {'ask', now, head.epoch, seen} end
+  if seen ~= 'new' then return {'ask', now, head.epoch, seen, head.seq} end
 end
 
 -- A change of a message builds on the state its author read.

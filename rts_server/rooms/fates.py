@@ -112,8 +112,9 @@ class Fates:
         pending.left = {one for one in left if (room_id, request_id, one) not in self._early}
         pending.asked, pending.held = 0, False
         self._schedule(pending)
-        self._lines.add(pending)
-        if not pending.left:
+        if pending.left:
+            self._lines.add(pending)
+        else:
             self._queued(pending)
 
     def since(self, room_id: str) -> int:

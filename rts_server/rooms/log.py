@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import secrets
+from datetime import datetime
 from typing import Any, Literal, NoReturn
 
 import orjson
@@ -125,11 +126,26 @@ class RoomLog:
             elif outcome == "ask":
                 if answer[3] == b"unknown":
                     self._ids.read_soon(request.room_id, int(answer[2]))
+                # Before the message is looked for: it may be stored between the two.
+                complete = answer[3] == b"unknown" or await self._complete(request.room_id, answer)
                 if stored := await self.stored(request):
                     return stored
-                asked = True
+                asked = complete
+                await asyncio.sleep(0 if complete else _WAITS["late"])
             else:
                 _refuse(outcome, answer)
+
+    async def _complete(self, room_id: str, answer: list[Any]) -> bool:
+        """Whether the archive has all that Redis' memory of ids has let go.
+
+        A room is stored in order: it has where its newest is of the window, or the room's last.
+        """
+        newest = await self._archive.page(room_id, limit=1, newest_first=True)
+        if not newest:
+            return int(answer[4]) == 0
+        sent = datetime.fromisoformat(newest[0]["created_at"]).timestamp()
+        let_go = int(answer[1]) / 1000 - self._settings.idempotency_ttl
+        return bool(newest[0]["seq"] >= int(answer[4]) or sent > let_go)
 
     async def _call(self, call: Call) -> list[Any]:
         """The script's answer; `unknown` when nobody can tell whether it ran."""

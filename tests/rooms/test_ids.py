@@ -82,6 +82,20 @@ async def test_a_send_repeated_after_the_window_is_the_first_result(
     await short.store()
 
 
+async def test_what_is_queued_beyond_the_window_is_no_new_message(short: Deployed) -> None:
+    """The queue is further behind than Redis remembers: refused, and later the first result."""
+    room_id = await short.group("alice", "bob")
+    first = await short.send(room_id, "alice", "m")
+    await forgotten(short, room_id, "alice", "m")
+    head = await short.redis.hgetall(keys.room(room_id).head)
+    with pytest.raises(errors.Unavailable):
+        await short.send(room_id, "alice", "m")
+    assert await short.redis.hgetall(keys.room(room_id).head) == head
+    async with short.relaying():
+        again = await short.send(room_id, "alice", "m")
+    assert again.shown() == first.shown() | {"duplicate": True}
+
+
 async def test_a_room_from_the_archive_learns_its_ids_and_asks_no_more(
     short: Deployed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
