@@ -21,11 +21,13 @@ from typing import Any
 import aiohttp
 
 from rts_server import auth
-from rts_server.dev import aws
+from rts_server.dev import aws, tether
 from rts_server.dev.stack import Stack
 from tests.js_client import JsClient
 from tests.raw import Raw
 from tests.waiting import PATIENCE, until
+
+TETHER = tether.__file__
 
 _names = count(1)
 
@@ -47,12 +49,27 @@ def free_ports(count: int) -> list[int]:
 class Process:
     """`python -m rts_server <what>` with an environment of its own; stderr in a file."""
 
-    def __init__(self, what: str, environment: dict[str, str], log: Path, faults: str = "") -> None:
+    def __init__(
+        self,
+        what: str,
+        environment: dict[str, str],
+        log: Path,
+        faults: str = "",
+        *,
+        tethered: bool = False,
+    ) -> None:
+        """`tethered`: it ends with the thread that starts it, even when that one is SIGKILLed."""
         program = ["tests.faulty", faults] if faults else ["rts_server"]
-        self._command = [sys.executable, "-m", *program, what]
+        bond = [sys.executable, "-I", "-S", TETHER, "signal", str(os.getpid())]
+        leash = bond if tethered and sys.platform == "linux" else []
+        self._command = [*leash, sys.executable, "-m", *program, what]
         self._environment = environment
         self.log = log
         self._child: subprocess.Popen[bytes] | None = None
+
+    def listens(self, port: int) -> None:
+        """Where it will, from its next start on."""
+        self._environment = self._environment | {"RTS_PORT": str(port)}
 
     def start(self) -> None:
         """Start it, again if it was ended."""

@@ -180,7 +180,7 @@ local settings
 if req.settings and not wishes['settings ' .. req.actor] and redis.call('HEXISTS', MEMBERS, req.actor) == 1 then
   settings = changed_settings(req.actor, req.settings)
 end
-if (req.members and #picked.join + #picked.go + #picked.role == 0)
+if (req.members and not req.absent and #picked.join + #picked.go + #picked.role == 0)
   or (#req.events == 0 and not settings) then
   return nothing()
 end

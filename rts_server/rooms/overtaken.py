@@ -50,25 +50,42 @@ def without(request: Append, gone: Collection[Target]) -> Append | None:
 
 def is_line(event: Event) -> bool:
     """A change of members as a message of the history."""
-    return event.takes_seq and event.op is not None
+    return event.takes_seq and event.data["message"]["type"] == "system"
 
 
-def only_lines(request: Append, picked: Mapping[Op, tuple[str, ...]]) -> Append | None:
-    """What was said of members without the change, which needs no more; None where nothing was.
+def as_said(request: Append, picked: Mapping[Op, tuple[str, ...]]) -> Append:
+    """Its lines as they were heard, whoever of those named comes or goes by now.
 
-    `picked`: the users whom the lines named when they were heard.
+    `picked`: the users whom the lines named then; a line about nobody was not heard.
     """
-    lines = [one for one in request.events if is_line(one) and one.op in picked]
+    events = []
+    for event in request.events:
+        if not is_line(event) or event.op is None:
+            events.append(event)
+        elif event.op in picked:
+            events.append(_naming(event, picked[event.op]))
+    return replace(request, events=tuple(events))
+
+
+def only_lines(request: Append) -> Append | None:
+    """What was said of members without the change, which needs no more; None where nothing was."""
+    lines = tuple(event for event in request.events if is_line(event))
     if not lines:
         return None
-    said = tuple(_naming(line, picked) for line in lines)
-    return replace(request, joining=(), going=(), giving=(), everybody=False, events=said)
+    return replace(request, joining=(), going=(), giving=(), everybody=False, events=lines)
 
 
-def _naming(line: Event, picked: Mapping[Op, tuple[str, ...]]) -> Event:
-    assert line.op is not None
+def only_members(request: Append) -> Append | None:
+    """Of a creation who comes, where the room is there already; None where nobody does."""
+    if not request.joining:
+        return None
+    members = tuple(event for event in request.events if event.op is not None)
+    return replace(request, absent=False, events=members)
+
+
+def _naming(line: Event, user_ids: tuple[str, ...]) -> Event:
     message = line.data["message"]
-    metadata = message["metadata"] | {"user_ids": list(picked[line.op])}
+    metadata = message["metadata"] | {"user_ids": list(user_ids)}
     return replace(line, op=None, data={"message": message | {"metadata": metadata}})
 
 

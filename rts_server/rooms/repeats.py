@@ -12,7 +12,16 @@ from rts_server import errors
 from rts_server.persistence.archive import Archive
 from rts_server.rooms.append import Append, Appended, Nothing
 from rts_server.rooms.log import Exists, Moved, RoomLog
-from rts_server.rooms.overtaken import Target, is_line, only_lines, places, targets, without
+from rts_server.rooms.overtaken import (
+    Target,
+    as_said,
+    is_line,
+    only_lines,
+    only_members,
+    places,
+    targets,
+    without,
+)
 from rts_server.rooms.pending import Fate, Pending
 
 log = logging.getLogger(__name__)
@@ -49,7 +58,7 @@ class Repeats:
         between, and by the script, which knows what was answered in the present one. Tried until it
         is in or can never be. Raises Missing; Behind in a later epoch than `since` (0: in none).
         """
-        again = _as_heard(request, pending.heard)
+        again = as_said(_as_heard(request, pending.heard), pending.appended.picked)
         while True:
             try:
                 return await self._once(again, pending, since)
@@ -58,8 +67,11 @@ class Repeats:
                 if isinstance(made, str):
                     return made
                 again = _as_heard(made, pending.heard)
-            except Exists as met:
-                return "stored" if met.is_member else "failed"
+            except Exists:  # the half of it that was queued, or somebody's creation since
+                members = only_members(again)
+                if members is None:
+                    return pending.good
+                again = members
             except errors.NotFound:
                 raise Missing(room=True) from None
             except errors.Refusal as refusal:
@@ -77,7 +89,7 @@ class Repeats:
             appended = await self._log.append(left, since)
             if not isinstance(appended, Nothing):
                 return left, appended
-        lines = only_lines(again, pending.appended.picked)
+        lines = only_lines(again)
         if lines is None:
             return pending.good
         appended = await self._log.append(lines, since)

@@ -120,8 +120,8 @@ class Rooms:
         async def read() -> RoomState:
             return await self._state(room_id)
 
-        def deleted(state: RoomState) -> Append | None:
-            if "deleted_at" in state.room:
+        def deleted(state: RoomState, *, heard: bool = False) -> Append | None:
+            if not heard and "deleted_at" in state.room:
                 return None
             return events.room_deleted(state.room, state.epoch, actor_id)
 
@@ -130,7 +130,8 @@ class Rooms:
             return bool(kept and kept.room and "deleted_at" in kept.room)
 
         async def remake() -> Append | None:
-            return deleted(await read())
+            # All of it once more: members or messages may have been in the half that was lost.
+            return deleted(await read(), heard=True)
 
         _, _, done = await self._appends.change(read, deleted, remake)
         return done or self._appends.agree("stored", stored)

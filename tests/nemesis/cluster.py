@@ -15,7 +15,7 @@ from tests.instances.conftest import FAST
 from tests.nemesis.link import Link
 from tests.nemesis.memory import Memory, Mend
 from tests.waiting import eventually, until
-from tests.world import Process, World, fetched, free_port, ready
+from tests.world import Process, World, fetched, free_ports, ready
 
 QUEUES = ("chat-message-queue.fifo", "chat-room-queue")
 FUNCTIONS = ("chat-message-to-db", "chat-room-to-db")
@@ -62,19 +62,20 @@ class Cluster(World):
         redis_port, aws_port = valkey.port, cloud.port
         self.relay = await self._process("relay", "relay", redis_port, aws_port)
         for number in range(self._instances):
-            port = free_port()
             name = f"web{number}"
-            self.webs.append(await self._process("serve", name, redis_port, aws_port, port))
-            self.urls.append(f"http://127.0.0.1:{port}")
-            door = await self._link(f"{name}-door", port)
+            door = await self._link(f"{name}-door", 0)
             self.doors.append(f"http://127.0.0.1:{door.port}")
+            self.webs.append(await self._process("serve", name, redis_port, aws_port))
+        # Drawn when every proxy listens: one that drew the port of its own target would ask itself.
+        for number, port in enumerate(free_ports(self._instances)):
+            self.webs[number].listens(port)
+            self.links[f"web{number}-door"].target = port
+            self.urls.append(f"http://127.0.0.1:{port}")
         for process in (self.relay, *self.webs):
             process.start()
         await self._all_ready()
 
-    async def _process(
-        self, what: str, name: str, redis_port: int, aws_port: int, port: int = 0
-    ) -> Process:
+    async def _process(self, what: str, name: str, redis_port: int, aws_port: int) -> Process:
         redis = await self._link(f"{name}-redis", redis_port)
         self.memory.links.append(redis)
         cloud = await self._link(f"{name}-aws", aws_port)
@@ -84,9 +85,8 @@ class Cluster(World):
             "RTS_LOG_LEVEL": "INFO",
             "RTS_REDIS_URL": f"redis://127.0.0.1:{redis.port}/0",
             "AWS_ENDPOINT_URL": f"http://127.0.0.1:{cloud.port}",
-            "RTS_PORT": str(port),
         }
-        return Process(what, given, self.data / f"{name}.log", self._faults)
+        return Process(what, given, self.data / f"{name}.log", self._faults, tethered=True)
 
     async def _link(self, name: str, target: int) -> Link:
         self.links[name] = await self._exits.enter_async_context(Link(target))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
 import pytest
@@ -262,3 +263,130 @@ async def test_a_room_is_acked_where_it_is_after_a_loss(deployed: Deployed) -> N
         assert {name: told[name] for name in ("epoch", "offset", "seq", "version")} == {
             name: now[name] for name in ("epoch", "offset", "seq", "version")
         }
+
+
+Command = Callable[[Parts, str], Awaitable[Done]]
+HALVES: dict[str, tuple[Command, dict[str, str], str, list[str]]] = {
+    "add": (
+        lambda parts, room: parts.memberships.add(room, "alice", ["eve", "zoe"], "member"),
+        {"alice": "in", "bob": "in", "eve": "in", "zoe": "in"},
+        "member.added",
+        ["eve", "zoe"],
+    ),
+    "leave": (
+        lambda parts, room: parts.memberships.leave(room, "alice", "bob"),
+        {"alice": "out", "bob": "in"},
+        "member.removed",
+        ["alice"],
+    ),
+}
+
+
+async def only_one_gets_through(deployed: Deployed, which: int) -> None:
+    """Of what waits in the outbox one record is queued and stored; Redis loses all."""
+    waiting = [fields for _, _, fields in await deployed.outbox()]
+    deployed.deliver(waiting[which : which + 1])
+    await deployed.redis.flushall()
+
+
+@pytest.mark.parametrize("which", [0, 1, 2])
+@pytest.mark.parametrize("command", HALVES)
+async def test_a_change_of_members_comes_back_whole_whichever_part_was_stored(
+    deployed: Deployed, command: str, which: int
+) -> None:
+    """A leave has three records: the owner's role, the removal, the line in the history."""
+    run, wanted, event, named = HALVES[command]
+    room_id = await deployed.group("alice", "bob")
+    done = await run(deployed.parts, room_id)
+    await only_one_gets_through(deployed, which)
+    async with deployed.relaying():
+        assert await ends(done) == {"stored"}
+        assert await ends(await deployed.send(room_id, "bob", "m")) == {"queued"}
+    page = await deployed.parts.archive.page(room_id, limit=100)
+    assert [(one["seq"], one["type"]) for one in page] == [(1, "system"), (2, "text")]
+    assert page[0]["metadata"] == {"event": event, "user_ids": named}
+    for user, state in wanted.items():
+        member = await deployed.parts.archive.member(room_id, user)
+        assert member is not None
+        assert member.state == state
+
+
+async def test_a_line_lost_alone_is_in_the_history_once_when_redis_is_lost_again(
+    deployed: Deployed,
+) -> None:
+    """The second time it had been stored, and only its origin did not know."""
+    room_id = await deployed.group("alice", "bob")
+    removed = await deployed.parts.memberships.remove(room_id, "alice", ["bob"])
+    await only_one_gets_through(deployed, 0)
+    await until_made_again(deployed, 1)
+    deployed.deliver([fields for _, _, fields in await deployed.outbox()])
+    await deployed.redis.flushall()
+    async with deployed.relaying():
+        assert await ends(removed) == {"stored"}
+        assert await ends(await deployed.send(room_id, "alice", "m")) == {"queued"}
+    page = await deployed.parts.archive.page(room_id, limit=100)
+    assert [(one["seq"], one["type"]) for one in page] == [(1, "system"), (2, "text")]
+
+
+async def test_a_line_names_whom_it_named_when_one_of_them_is_back(deployed: Deployed) -> None:
+    """It was heard so; the newer wish is about the member, not about what was said."""
+    room_id = await deployed.group("alice", "bob", "eve")
+    removed = await deployed.parts.memberships.remove(room_id, "alice", ["bob", "eve"])
+    await deployed.redis.flushall()
+    async with Parts(deployed.settings) as other, deployed.relaying():
+        kept = await other.memberships.remove(room_id, "alice", ["eve"])
+        assert await ends(removed, kept) == {"stored"}
+    page = await deployed.parts.archive.page(room_id, limit=100)
+    assert ["bob", "eve"] in [one["metadata"]["user_ids"] for one in page]
+
+
+@pytest.mark.parametrize("which", [0, 1])
+async def test_a_room_is_made_whole_whichever_part_was_stored(
+    deployed: Deployed, which: int
+) -> None:
+    """The room, or who is in it."""
+    command = {"type": "group", "client_room_id": f"half {which}", "members": ["bob"]}
+    room_id, _, made = await deployed.parts.rooms.create(Identity("alice", 0), command)
+    await only_one_gets_through(deployed, which)
+    async with deployed.relaying():
+        assert await ends(made) == {"stored"}
+        assert await ends(await deployed.send(room_id, "bob", "m")) == {"queued"}
+    stored = await deployed.parts.archive.room(room_id)
+    assert stored is not None
+    assert stored.room is not None
+    for user in ("alice", "bob"):
+        member = await deployed.parts.archive.member(room_id, user)
+        assert member is not None
+        assert member.state == "in"
+
+
+@pytest.mark.parametrize("which", [0, 1, 2])
+async def test_a_room_is_deleted_whole_whichever_part_was_stored(
+    deployed: Deployed, which: int
+) -> None:
+    """Who goes, the tombstone, or that the messages expire."""
+    room_id = await deployed.group("alice", "bob")
+    await deployed.send(room_id, "alice", "m")
+    await deployed.store()
+    deleted = await deployed.parts.rooms.delete(room_id, "alice")
+    await only_one_gets_through(deployed, which)
+    seen: list[bytes] = []
+    deliver = deployed.deliver
+
+    def watched(waiting: Iterable[dict[bytes, bytes]]) -> None:
+        records = list(waiting)
+        seen.extend(one[b"d"] for one in records)
+        deliver(records)
+
+    deployed.deliver = watched  # type: ignore[method-assign]
+    async with deployed.relaying():
+        assert await ends(deleted) == {"stored"}
+    stored = await deployed.parts.archive.room(room_id)
+    assert stored is not None
+    assert stored.room is not None
+    assert "deleted_at" in stored.room
+    for user in ("alice", "bob"):
+        member = await deployed.parts.archive.member(room_id, user)
+        assert member is not None
+        assert member.state == "out"
+    assert which == 2 or any(b'"expires' in one or b'"expire' in one for one in seen)
