@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from tests.nemesis.checks import check
+from tests.nemesis.checks.answers import own_writes_are_read
 from tests.nemesis.recorder import (
     Command,
     Final,
@@ -423,3 +424,14 @@ def test_timeline_shows_commands_answers_events_and_faults_in_order() -> None:
         assert any(word in line for line in lines), word
     times = [float(line.split()[0]) for line in lines[1:]]
     assert times == sorted(times)
+
+
+def test_a_change_that_meets_its_authors_removal_may_be_told_not_found() -> None:
+    """The removal came between the question and the answer."""
+    tale = Tale()
+    asked = {"message_id": "m-t3", "text": "x"}
+    tale.ask("message.edit", asked, "not_found")
+    user = tale.history.commands[-1].session.user
+    assert own_writes_are_read(tale.history, tale.final)
+    tale.hear(tale.alice, "member.removed", (1, 5), members=[{"user_id": user}])
+    assert not own_writes_are_read(tale.history, tale.final)

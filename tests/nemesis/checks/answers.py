@@ -55,7 +55,7 @@ def own_writes_are_read(history: History, final: Final) -> list[Violation]:
         if command.event == "message.list" and command.ok is not None:
             found += _unlisted(command, acked)
         elif command.event in CHANGES:
-            found += _unfound(command, acked, there)
+            found += _unfound(command, acked, there, history)
     return found
 
 
@@ -79,7 +79,9 @@ def _unlisted(asked: Command, acked: list[Command]) -> list[Violation]:
     return [Violation("D9", asked.room_id, text, asked.at)]
 
 
-def _unfound(command: Command, acked: list[Command], there: set[str]) -> list[Violation]:
+def _unfound(
+    command: Command, acked: list[Command], there: set[str], history: History
+) -> list[Violation]:
     """A change of a message that was acked is never told that the message is not there."""
     answer, one = command.answer, command.data["message_id"]
     if answer is None or answer["ok"] or answer["error"]["code"] != "not_found":
@@ -91,7 +93,26 @@ def _unfound(command: Command, acked: list[Command], there: set[str]) -> list[Vi
         and c.session.user == command.session.user
         for c in acked
     )
-    if not known or one not in there:
+    if not known or one not in there or _outside(command, history):
         return []
     text = f"{command.event} of {one}, acked before, answers not_found"
     return [Violation("D9", command.room_id, text, command.answered)]
+
+
+def _outside(command: Command, history: History) -> bool:
+    """Whether its user was removed from the room, or was out, while it was on its way.
+
+    As anybody heard it; others may hear of a removal a moment behind the answer.
+    """
+    is_out = False
+    for heard in history.heard:
+        if heard.room_id != command.room_id or heard.at > command.answered + SLACK:
+            continue
+        if heard.type not in ("member.added", "member.removed"):
+            continue
+        if command.session.user in (one["user_id"] for one in heard.event["data"]["members"]):
+            if heard.type == "member.removed":
+                is_out = True
+            elif heard.at < command.at:
+                is_out = False
+    return is_out
