@@ -5,10 +5,13 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from redis import Redis
 
+from rts_server import keys
 from tests.helpers.commands import ok
 from tests.helpers.js_client import ConnectRefused, JsClient
 from tests.helpers.rest import Rest, group, member, seen
+from tests.helpers.waiting import until
 from tests.helpers.world import World, name
 
 
@@ -61,8 +64,11 @@ async def test_disconnect_closes_and_lets_come_back(world: World, operator: Rest
     """For good (`banned`), or so that the client comes back by itself (`draining`)."""
     alice = name("alice")
     async with world.js(alice) as a:
+        # The process and the instance in this process, which subscribes a moment after its start.
+        with Redis.from_url(world.stack.settings.redis_url) as redis:
+            await asyncio.to_thread(until, lambda: redis.pubsub_numsub(keys.INSTANCES)[0][1] == 2)
         told = await operator.ok("POST", f"/v1/users/{alice}:disconnect", {"reconnect": True})
-        assert told == {"instances": 2}  # the process and the one in this process
+        assert told == {"instances": 2}
         closing = await a.wait_for(lambda e: bool(e["type"] == "session.closing"))
         assert (closing["data"]["code"], closing["data"]["reconnect"]) == ("draining", True)
         await a.until(lambda: len(a.of_type("session.ready")) == 2)
