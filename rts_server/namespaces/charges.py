@@ -47,13 +47,13 @@ class Charge(NamedTuple):
 
 
 def commands(session: Session) -> Charge:
-    """What a command is charged for whatever it is, before anybody looks at what it says."""
+    """The charge of every command, taken before its payload is looked at."""
     return Charge("commands", session.eio_sid)
 
 
-def charges(name: str, session: Session, data: dict[str, Any], heard: set[str]) -> Iterator[Charge]:
-    """What a valid command is charged for besides. `heard`: the rooms of its connection; a stranger
-    takes nothing of a room, and does not learn whether it is busy.
+def charges(name: str, session: Session, data: dict[str, Any], rooms: set[str]) -> Iterator[Charge]:
+    """The charges of a valid command. `rooms`: the rooms of its connection. A stranger to a room
+    uses up nothing of its rate, and does not learn whether it is busy (A4).
     """
     user_id, room_id = session.user_id, data.get("room_id")
     if name == "message.send":
@@ -62,7 +62,7 @@ def charges(name: str, session: Session, data: dict[str, Any], heard: set[str]) 
         yield Charge("changes", user_id)
     if name in _NAMES:
         yield Charge("members", user_id, float(len(data[_NAMES[name]])))
-    if room_id in heard and (name == "message.send" or name in CHANGES):
+    if room_id in rooms and (name == "message.send" or name in CHANGES):
         yield Charge("room", room_id)
     if name in _ALSO:
         yield Charge(_ALSO[name], user_id)

@@ -121,7 +121,7 @@ class Messages:
         """
         expected = change.pop("version", None)
 
-        def edited(current: MessageState, *, heard: bool = False) -> AppendRequest | None:
+        def edited(current: MessageState, *, replayed: bool = False) -> AppendRequest | None:
             message = current.message
             if message["sender_id"] != actor_id or message["type"] == "system":
                 raise errors.Forbidden()
@@ -130,17 +130,17 @@ class Messages:
             if change.get("text") == "" and not message["attachments"]:
                 raise errors.InvalidParam(details={"text": ["Must not be empty."]})
             if all(message[name] == value for name, value in change.items()):
-                wishes = events.edit_intents(message_id, change)
-                return events.message_unchanged(message, current.epoch, actor_id, wishes)
-            if not heard and expected not in (None, message["version"]):
+                intents = events.edit_intents(message_id, change)
+                return events.message_unchanged(message, current.epoch, actor_id, intents)
+            if not replayed and expected not in (None, message["version"]):
                 raise errors.Conflict(
                     "The message changed.",
                     details={"version": ["Not the current version."]},
                 )
             return events.message_edited(message, current.epoch, actor_id, change)
 
-        heard = partial(edited, heard=True)
-        return await self._change(room_id, actor_id, message_id, edited, heard)
+        rebuild = partial(edited, replayed=True)
+        return await self._change(room_id, actor_id, message_id, edited, rebuild)
 
     async def delete(
         self, room_id: str, actor_id: str, message_id: str
@@ -168,8 +168,8 @@ class Messages:
                 raise errors.Gone()
             reactions = reacted(message["reactions"], emoji, actor_id, on=on)
             if reactions is None:
-                wishes = events.reaction_intents(message_id, actor_id, emoji)
-                return events.message_unchanged(message, current.epoch, actor_id, wishes)
+                intents = events.reaction_intents(message_id, actor_id, emoji)
+                return events.message_unchanged(message, current.epoch, actor_id, intents)
             return events.message_reacted(
                 message | {"reactions": reactions}, current.epoch, actor_id, emoji, on=on
             )
@@ -182,15 +182,15 @@ class Messages:
         actor_id: str,
         message_id: str,
         make: Callable[[MessageState], AppendRequest | None],
-        heard: Callable[[MessageState], AppendRequest | None],
+        rebuild: Callable[[MessageState], AppendRequest | None],
     ) -> tuple[Message, PendingWrite]:
-        """`heard`: like `make`, for a change that was published and lost; not judged again."""
+        """`rebuild`: like `make`, for a change that was accepted and lost; not judged again."""
 
         async def read(reader: str) -> MessageState:
             return await self._history.current(room_id, reader, message_id, self._appends.warm)
 
         async def remake() -> AppendRequest | None:
-            return heard(await read(AS_OPERATOR))
+            return rebuild(await read(AS_OPERATOR))
 
         reader = partial(read, AS_OPERATOR if self._system else actor_id)
         current, request, done = await self._appends.change(reader, make, remake)

@@ -110,10 +110,10 @@ class Rooms:
         async def read() -> RoomState:
             return await self._state(room_id)
 
-        def updated(state: RoomState, *, heard: bool = False) -> AppendRequest | None:
+        def updated(state: RoomState, *, replayed: bool = False) -> AppendRequest | None:
             if all(state.room[name] == value for name, value in change.items()):
                 return None
-            if not heard and expected not in (None, state.room["version"]):
+            if not replayed and expected not in (None, state.room["version"]):
                 raise errors.Conflict(
                     "The room changed.",
                     details={"version": ["Not the current version."]},
@@ -121,7 +121,7 @@ class Rooms:
             return events.room_updated(state.room, state.epoch, actor_id, change)
 
         async def remake() -> AppendRequest | None:
-            return updated(await read(), heard=True)
+            return updated(await read(), replayed=True)
 
         state, _, done = await self._appends.change(read, updated, remake)
 
@@ -137,8 +137,8 @@ class Rooms:
         async def read() -> RoomState:
             return await self._state(room_id)
 
-        def deleted(state: RoomState, *, heard: bool = False) -> AppendRequest | None:
-            if not heard and "deleted_at" in state.room:
+        def deleted(state: RoomState, *, replayed: bool = False) -> AppendRequest | None:
+            if not replayed and "deleted_at" in state.room:
                 return None
             return events.room_deleted(state.room, state.epoch, actor_id)
 
@@ -147,8 +147,8 @@ class Rooms:
             return bool(kept and kept.room and "deleted_at" in kept.room)
 
         async def remake() -> AppendRequest | None:
-            # All of it once more: members or messages may have been in the half that was lost.
-            return deleted(await read(), heard=True)
+            # All of it again: members or messages may be in the half that was lost (D2).
+            return deleted(await read(), replayed=True)
 
         _, _, done = await self._appends.change(read, deleted, remake)
         return done or self._appends.resolve_when("stored", stored)
