@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from tests.helpers.js_client import JsClient
+from tests.helpers.waiting import PATIENCE
 
 
 async def ok(client: JsClient, event: str, data: dict[str, Any]) -> Any:
-    """The data of an ack that must be ok."""
-    answer = await client.emit(event, data)
+    """The data of an ack that must be ok; repeats what is `unavailable`, as a client should."""
+    async with asyncio.timeout(PATIENCE):
+        while (answer := await client.emit(event, data)).get("error", {}).get("retryable"):
+            assert answer["error"]["code"] == "unavailable", answer
+            await asyncio.sleep(answer["error"].get("retry_after_ms", 100) / 1000)
     assert answer["ok"], answer
     return answer["data"]
 
