@@ -1,3 +1,4 @@
-"""The wire written down: docs/protocol.md, docs/asyncapi.json and client/types.d.ts, all generated
-from the marshmallow schemas and the catalogue. `python -m scripts.wire` writes, `--check` compares.
+"""The wire written down, generated from the marshmallow schemas and the catalogue:
+docs/protocol.md, docs/asyncapi.json, client/types.d.ts and the TypedDicts in
+rts_server/protocol/types. `python -m scripts.wire` writes, `--check` compares.
 """

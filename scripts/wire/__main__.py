@@ -5,10 +5,11 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from scripts.wire import asyncapi, markdown, typescript
+from scripts.wire import asyncapi, markdown, python, typescript
 from scripts.wire.schemas import schemas
 
 ROOT = Path(__file__).resolve().parents[2]
+TYPES = Path("rts_server") / "protocol" / "types"
 
 
 def files() -> dict[Path, str]:
@@ -18,6 +19,7 @@ def files() -> dict[Path, str]:
         ROOT / "docs" / "protocol.md": markdown.text(known),
         ROOT / "docs" / "asyncapi.json": asyncapi.text(known),
         ROOT / "client" / "types.d.ts": typescript.text(known),
+        **{ROOT / TYPES / f"{name}.py": text for name, text in python.modules().items()},
     }
 
 
@@ -29,7 +31,7 @@ def main(arguments: list[str]) -> int:
             print(f"{path.relative_to(ROOT)} is stale: run python -m scripts.wire", file=sys.stderr)
         return 1 if stale else 0
     for path in stale:
-        path.parent.mkdir(exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(files()[path], encoding="utf-8")
         print(path.relative_to(ROOT))
     return 0
