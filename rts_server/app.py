@@ -177,7 +177,7 @@ class WebProcess:
         )
         async with services, monitor:
             self._subscriptions.start()
-            revocations = asyncio.create_task(services.revocations.run())
+            revocations = asyncio.create_task(services.revocations.run_forever())
             self._tokens.start()
             self._presence.start()
             log.info("started", extra={"instance": services.origin})

@@ -12,7 +12,8 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from jwt import PyJWK
 
 from rts_server import errors
-from rts_server.runtime.loops import forever
+from rts_server.runtime.backoff import delay
+from rts_server.runtime.loops import repeat_forever
 from rts_server.runtime.tasks import Tasks
 
 log = logging.getLogger(__name__)
@@ -49,7 +50,7 @@ class KeySet:
 
     def start(self) -> None:
         """Fetch the keys now and periodically."""
-        self._tasks.keep(forever("token keys", self._refresh))
+        self._tasks.keep(repeat_forever("token keys", self._refresh))
 
     async def close(self) -> None:
         """Stop fetching."""
@@ -78,7 +79,7 @@ class KeySet:
     async def _refresh(self) -> None:
         done = await self._fetch()
         self._failures = 0 if done else self._failures + 1
-        wait = self._every if done else RETRY_SECONDS[min(self._failures, len(RETRY_SECONDS)) - 1]
+        wait = self._every if done else delay(RETRY_SECONDS, self._failures - 1)
         await asyncio.sleep(wait)
 
     async def _fetch(self) -> bool:

@@ -78,7 +78,7 @@ async def _relay(settings: Settings) -> None:
             Relay(settings, parts.redis, tracing.accepted_by_sqs if tracing else None),
             Quarantine(settings, parts.messages.fail),
         )
-        task = asyncio.ensure_future(asyncio.gather(relay.run(), quarantine.run()))
+        task = asyncio.ensure_future(asyncio.gather(relay.run_forever(), quarantine.run_forever()))
         loop = asyncio.get_running_loop()
         for name in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(name, task.cancel)

@@ -258,7 +258,7 @@ class PresenceServices:
     def start(self) -> None:
         """Start renewing the lease, counting, sweeping and checking watches."""
         for part in (self.lease, self.online, self.watches, self._sweep):
-            self._tasks.keep(part.run())
+            self._tasks.keep(part.run_forever())
 
     async def close(self) -> None:
         """Report the end of our connections, then give up the lease.

@@ -13,6 +13,7 @@ from redis.exceptions import RedisError
 from rts_server import keys
 from rts_server.persistence.outbox import MESSAGES, Entry
 from rts_server.protocol.event import ephemeral
+from rts_server.runtime.backoff import delay
 from rts_server.runtime.tasks import Tasks
 from rts_server.runtime.throttled_log import ThrottledLog
 
@@ -64,7 +65,7 @@ class StatusPublisher:
             except (RedisError, OSError) as error:
                 self._throttled_log.warning("a status is not told", error)
                 trouble = True
-            await asyncio.sleep(RETRY_SECONDS[min(tries, len(RETRY_SECONDS) - 1)])
+            await asyncio.sleep(delay(RETRY_SECONDS, tries))
             tries += 1
 
 

@@ -20,7 +20,7 @@ from rts_server.auth import Identity
 from rts_server.config import Settings, ms
 from rts_server.persistence.archive import Archive
 from rts_server.persistence.scripts import IDENTITY, Script
-from rts_server.runtime.loops import forever
+from rts_server.runtime.loops import repeat_forever
 from rts_server.runtime.throttled_log import ThrottledLog
 
 if TYPE_CHECKING:
@@ -89,9 +89,9 @@ class Revocations:
             raise errors.Unavailable() from None
         return before
 
-    async def run(self) -> None:
+    async def run_forever(self) -> None:
         """Look for what is new until cancelled. Redis away: the table is asked itself."""
-        await forever("revocations", self.look, partial(asyncio.sleep, self._interval))
+        await repeat_forever("revocations", self.look, partial(asyncio.sleep, self._interval))
 
     async def look(self) -> None:
         """Once. Raises Unavailable when neither Redis nor the table can tell."""

@@ -11,7 +11,7 @@ from rts_server.config import Settings, ms
 from rts_server.presence.instance_lease import InstanceLease
 from rts_server.presence.scripts import call, presence_script
 from rts_server.redis_client.pipeline import RedisPipeline
-from rts_server.runtime.loops import forever
+from rts_server.runtime.loops import repeat_forever
 
 _COUNT = presence_script("count.lua")
 
@@ -85,9 +85,9 @@ class ConnectionCounts:
         self._changed[user_id] = None
         self._wake.set()
 
-    async def run(self) -> None:
+    async def run_forever(self) -> None:
         """Write changed numbers in batches, until cancelled."""
-        await forever("presence counts", self._flush_soon)
+        await repeat_forever("presence counts", self._flush_soon)
 
     async def _flush_soon(self) -> None:
         await self._wake.wait()

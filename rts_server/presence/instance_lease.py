@@ -13,7 +13,7 @@ from redis.asyncio import Redis
 
 from rts_server.config import Settings, ms
 from rts_server.presence.scripts import call, presence_script
-from rts_server.runtime.loops import forever
+from rts_server.runtime.loops import repeat_forever
 
 _LEASE = presence_script("lease.lua")
 _LEAVE = presence_script("leave.lua")
@@ -65,9 +65,9 @@ class InstanceLease:
         self.registered.clear()
         self._invalidated.set()
 
-    async def run(self) -> None:
+    async def run_forever(self) -> None:
         """Renew until cancelled; wait while Redis is away."""
-        await forever("presence lease", self.renew, self._until_due)
+        await repeat_forever("presence lease", self.renew, self._until_due)
 
     async def renew(self) -> None:
         """Renew once; a lost lease is replaced by a new one under the next name."""
@@ -87,7 +87,7 @@ class InstanceLease:
             self._on_gained()
 
     async def leave(self) -> None:
-        """Give the lease up. Call it after `run` ended and our users were written."""
+        """Give the lease up. Call it after `run_forever` ended and our users were written."""
         if self._held:
             await _LEAVE.run(self._redis, *call(self.instance, self.token))
 

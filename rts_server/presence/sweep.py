@@ -11,7 +11,7 @@ from rts_server import metrics
 from rts_server.config import Settings, ms
 from rts_server.presence.instance_lease import InstanceLease
 from rts_server.presence.scripts import call, presence_script
-from rts_server.runtime.loops import forever
+from rts_server.runtime.loops import repeat_forever
 
 _SWEEP = presence_script("sweep.lua")
 
@@ -27,9 +27,9 @@ class LeaseSweep:
         self._every = settings.presence_sweep
         self._times = ms(settings.presence_lease), ms(settings.presence_grace)
 
-    async def run(self) -> None:
+    async def run_forever(self) -> None:
         """Sweep until cancelled, with jitter so that instances do not sweep at the same time."""
-        await forever("presence sweep", self._sweep)
+        await repeat_forever("presence sweep", self._sweep)
 
     async def _sweep(self) -> None:
         await asyncio.sleep(self._every * random.uniform(0.9, 1.0))

@@ -16,7 +16,8 @@ from rts_server.presence.presences import PresenceStore
 from rts_server.presence.scripts import Presence
 from rts_server.protocol.event import ephemeral
 from rts_server.realtime.subscriber import Subscriber
-from rts_server.runtime.loops import backoff, forever
+from rts_server.runtime.backoff import backoff
+from rts_server.runtime.loops import repeat_forever
 from rts_server.runtime.tasks import Tasks
 from rts_server.runtime.throttled_log import ThrottledLog
 
@@ -206,9 +207,9 @@ class PresenceWatches:
 
     # Checks for lost publishes
 
-    async def run(self) -> None:
+    async def run_forever(self) -> None:
         """Compare with Redis regularly, until cancelled: publishes may have been lost."""
-        await forever("check of watches", self.check, partial(asyncio.sleep, self._every))
+        await repeat_forever("check of watches", self.check, partial(asyncio.sleep, self._every))
 
     def check_soon(self, seconds: float = 0.0) -> None:
         """Compare once, after some seconds."""

@@ -15,7 +15,7 @@ from rts_server import metrics
 from rts_server.realtime.subscriber import Subscriber
 from rts_server.redis_client.primary import Primary
 from rts_server.redis_client.transport import NotPrimary
-from rts_server.runtime.loops import forever
+from rts_server.runtime.loops import repeat_forever
 
 log = logging.getLogger(__name__)
 
@@ -68,9 +68,9 @@ class Canary:
             return ["no primary"]
         return ["deaf"] if self.deaf else []
 
-    async def run(self) -> None:
+    async def run_forever(self) -> None:
         """Publish canaries; when none comes back, reconnect the subscriber until one does."""
-        await forever("canary", self._publish_and_check)
+        await repeat_forever("canary", self._publish_and_check)
 
     async def _publish_and_check(self) -> None:
         await asyncio.sleep(self._interval)

@@ -70,7 +70,7 @@ class Subscriber:
 
     def start(self) -> None:
         """Connect and listen until closed."""
-        self._task = asyncio.create_task(self._loop.run(self._listen, self._rest))
+        self._task = asyncio.create_task(self._loop.repeat(self._listen, self._rest))
 
     async def close(self) -> None:
         """Stop listening."""
@@ -119,7 +119,7 @@ class Subscriber:
                 self._link = await RedisConnection.open(self._pool, self._reply)
             self._link.send(("INFO", "server"))
             self._send("SUBSCRIBE", sorted(self._wanted))
-            self._loop.well()
+            self._loop.mark_succeeded()
             self._resume_due, self._first = not self._first, False
             self._maybe_resumed()
             await asyncio.wait([self._link.gone])

@@ -21,7 +21,7 @@ from rts_server.realtime.room_feed import COLD, Reads, RoomFeed, Subscription
 from rts_server.realtime.sequence import Position, parse, position_of
 from rts_server.realtime.subscriber import Subscriber
 from rts_server.redis_client.primary import Primary
-from rts_server.runtime.loops import forever
+from rts_server.runtime.loops import repeat_forever
 from rts_server.runtime.tasks import Tasks
 
 log = logging.getLogger(__name__)
@@ -124,8 +124,8 @@ class Subscriptions:
         self.subscriber.start()
         own = [self._instance_channel, keys.INSTANCES]
         self._tasks.keep(self.subscriber.subscribe(own))
-        self._tasks.keep(forever("check of heads", self._check_later))
-        self._tasks.keep(self.canary.run())
+        self._tasks.keep(repeat_forever("check of heads", self._check_later))
+        self._tasks.keep(self.canary.run_forever())
 
     async def close(self) -> None:
         """Unsubscribe from everything and stop the checks."""

@@ -16,7 +16,7 @@ from rts_server import keys
 from rts_server.persistence import message_status as statuses
 from rts_server.persistence.outbox import Entry
 from rts_server.persistence.user_rooms import Membership, UserRooms
-from rts_server.runtime.loops import LONGEST_BACKOFF, backoff
+from rts_server.runtime.backoff import MAX_BACKOFF_SECONDS, backoff
 from rts_server.runtime.throttled_log import ThrottledLog
 
 log = logging.getLogger(__name__)
@@ -52,7 +52,7 @@ class AckProcessor:
         """Return when every entry that was added has been processed."""
         await self._accepted.join()
 
-    async def run(self) -> None:
+    async def run_forever(self) -> None:
         """Process until cancelled. Each entry is tried until Redis confirms it."""
         while True:
             batches = [await self._accepted.get()]
@@ -61,7 +61,7 @@ class AckProcessor:
             entries = [entry for batch in batches for entry in batch]
             postponed = await self._process_until_done(entries)
             if postponed:
-                asyncio.get_running_loop().call_later(LONGEST_BACKOFF, self.add, postponed)
+                asyncio.get_running_loop().call_later(MAX_BACKOFF_SECONDS, self.add, postponed)
             for _ in batches:
                 self._accepted.task_done()
 

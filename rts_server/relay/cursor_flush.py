@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 
 from rts_server import keys
 from rts_server.persistence.scripts import Script
-from rts_server.runtime.loops import forever
+from rts_server.runtime.loops import repeat_forever
 
 _FLUSH = Script(Path(__file__).with_name("cursor_flush.lua"))
 
@@ -36,9 +36,9 @@ class CursorFlush:
     def __init__(self, redis: Redis, partitions: Callable[[], Iterable[int]]) -> None:
         self._redis, self._partitions = redis, partitions
 
-    async def run(self) -> None:
+    async def run_forever(self) -> None:
         """Flush until cancelled. A failed flush is repeated."""
-        await forever("cursor flush", self._wait_and_flush)
+        await repeat_forever("cursor flush", self._wait_and_flush)
 
     async def _wait_and_flush(self) -> None:
         await asyncio.sleep(FLUSH_SECONDS)

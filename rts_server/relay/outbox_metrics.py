@@ -10,7 +10,7 @@ from functools import partial
 from redis.asyncio import Redis
 
 from rts_server import keys, metrics
-from rts_server.runtime.loops import forever
+from rts_server.runtime.loops import repeat_forever
 
 MEASURE_SECONDS = 5.0
 """Time between two measurements."""
@@ -30,9 +30,9 @@ class OutboxMetrics:
         """
         return time.time() * 1000 + self._redis_ahead_ms
 
-    async def run(self) -> None:
+    async def run_forever(self) -> None:
         """Measure until cancelled. A failed measurement is logged and repeated."""
-        await forever("outbox depth", self.measure, partial(asyncio.sleep, MEASURE_SECONDS))
+        await repeat_forever("outbox depth", self.measure, partial(asyncio.sleep, MEASURE_SECONDS))
 
     async def measure(self) -> None:
         """Set the gauges `rts_outbox_entries` and `rts_outbox_age_seconds`. Raises RedisError."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from rts_server import metrics
 from rts_server.config import Settings
 from rts_server.persistence.queues import Queue, connect, kept
-from rts_server.runtime.loops import backoff
+from rts_server.runtime.backoff import backoff
 from rts_server.runtime.throttled_log import ThrottledLog
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ class Quarantine:
         self._kept = Queue(self._client, kept(settings.quarantine_queue), self._pool)
         self._throttled_log = ThrottledLog(log)
 
-    async def run(self) -> None:
+    async def run_forever(self) -> None:
         """Consume until cancelled. A message stays in the queue until it was handled."""
         failures = 0
         this = asyncio.current_task()

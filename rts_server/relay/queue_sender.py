@@ -45,7 +45,7 @@ class QueueSender:
         """Look for a batch again: an entry was offered, or the leases were renewed."""
         self._woken.set()
 
-    async def run(self) -> None:
+    async def run_forever(self) -> None:
         """Send until cancelled. Requests in flight then go on; `wait_in_flight` awaits them."""
         while True:
             await self._wait_until_due()

@@ -29,8 +29,8 @@ from rts_server.relay.cursor_flush import CursorFlush
 from rts_server.relay.outbox_metrics import OutboxMetrics, accepted_ms
 from rts_server.relay.partition_leases import PartitionLeases
 from rts_server.relay.queue_sender import QueueSender
+from rts_server.runtime.backoff import backoff
 from rts_server.runtime.deadline import within
-from rts_server.runtime.loops import backoff
 from rts_server.runtime.tasks import cancelled
 from rts_server.runtime.throttled_log import ThrottledLog
 
@@ -121,15 +121,15 @@ class Relay:
             queue, slots, may_send=self._is_leased, on_accepted=self._accepted_by_sqs
         )
 
-    async def run(self) -> None:
+    async def run_forever(self) -> None:
         """Relay until cancelled or stopped.
 
         Then no further request is started; those in flight have 1.5 s to be answered, and the
         leases are released.
         """
-        senders = (one.run() for one in self._senders.values())
-        beside = (self._cursor_flush.run(), self._outbox_metrics.run())
-        work = [self._renew_and_read(), self._ack_processor.run(), *beside, *senders]
+        senders = (one.run_forever() for one in self._senders.values())
+        beside = (self._cursor_flush.run_forever(), self._outbox_metrics.run_forever())
+        work = [self._renew_and_read(), self._ack_processor.run_forever(), *beside, *senders]
         tasks = [asyncio.create_task(one) for one in work]
         stop = asyncio.create_task(self._stopping.wait())
         try:
@@ -148,7 +148,7 @@ class Relay:
             self._client.close()
 
     def stop(self) -> None:
-        """Let `run` end."""
+        """Let `run_forever` end."""
         self._stopping.set()
 
     async def _finish_in_flight(self) -> None:

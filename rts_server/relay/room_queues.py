@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from itertools import groupby, islice
 
 from rts_server.persistence.outbox import Entry, Key
-from rts_server.runtime.loops import backoff
+from rts_server.runtime.backoff import backoff
 
 MAX_BATCH_ENTRIES = 10
 """Entries of one SendMessageBatch (Amazon SQS quotas)."""

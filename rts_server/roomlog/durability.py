@@ -27,7 +27,7 @@ from rts_server.roomlog.replay import AppendReplay, TargetMissing
 from rts_server.roomlog.request import AppendRequest, AppendResult, Op
 from rts_server.roomlog.script import LUA, room_script
 from rts_server.runtime.backoff import delay
-from rts_server.runtime.loops import forever
+from rts_server.runtime.loops import repeat_forever
 from rts_server.runtime.tasks import Tasks
 from rts_server.runtime.throttled_log import ThrottledLog
 
@@ -88,7 +88,7 @@ class DurabilityTracker:
 
     def start(self) -> None:
         """Begin to poll for appends whose notice is missing."""
-        self._tasks.keep(forever("durability", self._poll))
+        self._tasks.keep(repeat_forever("durability", self._poll))
 
     async def close(self) -> None:
         """Stop. What is pending is in the outbox; its clients repeat what was not acknowledged."""

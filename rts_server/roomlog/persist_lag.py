@@ -7,6 +7,7 @@ import math
 
 from rts_server import errors, metrics
 from rts_server.persistence.archive import Archive
+from rts_server.runtime.backoff import delay
 from rts_server.runtime.tasks import Tasks
 
 SAMPLE_SECONDS = 5.0
@@ -43,7 +44,7 @@ class PersistLag:
     async def _until_stored(self, room_id: str, message_id: str, began: float) -> None:
         loop, looks = asyncio.get_running_loop(), 0
         while loop.time() - began < PATIENCE and not await self._is_stored(room_id, message_id):
-            await asyncio.sleep(LOOKS[min(looks, len(LOOKS) - 1)])
+            await asyncio.sleep(delay(LOOKS, looks))
             looks += 1
         metrics.STORED_SECONDS.observe(loop.time() - began)
 

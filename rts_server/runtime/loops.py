@@ -1,4 +1,7 @@
-"""Loops that run for the life of a process: after an error the next step is tried."""
+"""Loops that run for the life of a process: after an error the next step is tried.
+
+An object that owns such a loop has a method `run_forever`, which returns only by cancellation.
+"""
 
 from __future__ import annotations
 
@@ -11,21 +14,15 @@ from redis.exceptions import RedisError, ResponseError
 
 from rts_server import metrics
 from rts_server.errors import Refusal
+from rts_server.runtime.backoff import backoff
 from rts_server.runtime.throttled_log import ThrottledLog
 
 log = logging.getLogger(__name__)
-
-FIRST_BACKOFF, LONGEST_BACKOFF = 0.05, 1.0
 
 Step = Callable[[], Awaitable[object]]
 
 _running: set[Loop] = set()
 """The loops of this process."""
-
-
-def backoff(failures: int) -> float:
-    """Return the seconds to wait after so many failures in a row (exponential, at most 1 s)."""
-    return min(LONGEST_BACKOFF, FIRST_BACKOFF * 2.0 ** min(failures - 1, 10))
 
 
 def failing(seconds: float) -> list[str]:
@@ -37,13 +34,16 @@ def failing(seconds: float) -> list[str]:
     return sorted({loop.name for loop in _running if loop.fails_since(before)})
 
 
-async def forever(name: str, step: Step, pause: Step | None = None) -> None:
-    """Run `step`, then wait for `pause`, until cancelled. Raises nothing else."""
-    await Loop(name).run(step, pause)
+async def repeat_forever(name: str, step: Step, pause: Step | None = None) -> None:
+    """Run `step`, then wait for `pause`, again and again. Raises CancelledError, nothing else."""
+    await Loop(name).repeat(step, pause)
 
 
 class Loop:
-    """A loop. `name` is shown in log lines, in the metric and by the readiness check."""
+    """A loop that counts its failures.
+
+    `name` is shown in log lines, in the metric `rts_loop_failures_total` and by /health/ready.
+    """
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -52,33 +52,36 @@ class Loop:
         self._throttled_log = ThrottledLog(log)
 
     def fails_since(self, moment: float) -> bool:
-        """Whether steps, not just one that is seldom taken, only failed since that moment of the
-        monotonic clock."""
+        """Return whether two steps or more failed since then, and none succeeded.
+
+        `moment` is in seconds of the monotonic clock. One failed step of a loop that runs seldom
+        says nothing yet.
+        """
         return self._failures > 1 and self._since is not None and self._since <= moment
 
-    async def run(self, step: Step, pause: Step | None = None) -> None:
-        """As `forever`. A step that takes long says itself when all is `well`."""
+    async def repeat(self, step: Step, pause: Step | None = None) -> None:
+        """Do as `repeat_forever`. A step that takes long calls `mark_succeeded` itself."""
         this = asyncio.current_task()
         assert this is not None
         _running.add(self)
         try:
-            # Asked each time: redis-py can swallow a cancellation before Python 3.12.
+            # Checked in each round: redis-py can swallow a cancellation before Python 3.12.
             while not this.cancelling():
                 try:
                     await step()
-                    self.well()
+                    self.mark_succeeded()
                     if pause is not None:
                         await pause()
                 except asyncio.CancelledError as error:
                     if this.cancelling():
                         raise
-                    await self._failed(error)  # of something it waited for, not of the loop
+                    await self._failed(error)  # what it waited for was cancelled, not the loop
                 except Exception as error:
                     await self._failed(error)
         finally:
             _running.discard(self)
 
-    def well(self) -> None:
+    def mark_succeeded(self) -> None:
         """Forget earlier failures."""
         self._failures, self._since = 0, None
 

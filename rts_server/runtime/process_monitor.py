@@ -13,7 +13,7 @@ from prometheus_client import REGISTRY, start_http_server
 from rts_server import emf
 from rts_server.config import Settings
 from rts_server.runtime.load_shedding import LoadShedding
-from rts_server.runtime.loops import forever
+from rts_server.runtime.loops import repeat_forever
 from rts_server.runtime.tasks import Tasks
 
 
@@ -46,7 +46,7 @@ class ProcessMonitor:
         self._load_shedding.start()
         if self._settings.emf_interval:
             self._before = emf.samples(REGISTRY.collect())
-            self._tasks.keep(forever("metrics", self._tell))
+            self._tasks.keep(repeat_forever("metrics", self._tell))
         return self
 
     async def __aexit__(self, *_: object) -> None:

@@ -126,7 +126,7 @@ async def test_the_relay_tells_the_senders_of_an_origin_that_is_gone(
         await redis.xadd(outbox, fields, id=f"{at}-{n}")
     async with listening(redis, keys.user_channel("alice")) as heard:
         one = Relay(Settings(relay_lease=1.0), redis)
-        task = asyncio.create_task(one.run())
+        task = asyncio.create_task(one.run_forever())
         async with asyncio.timeout(PATIENCE):
             while await redis.xlen(outbox):  # noqa: ASYNC110
                 await asyncio.sleep(0.01)

@@ -76,7 +76,7 @@ class Instance:
     def resume(self) -> None:
         """Everything that runs, runs."""
         for part in (self.lease, self.online, self.watches, self.sweep):
-            self.tasks.keep(part.run())
+            self.tasks.keep(part.run_forever())
 
     async def stop(self) -> None:
         """Nothing runs, and nothing is said: what SIGSTOP and SIGKILL look like to others."""

@@ -12,7 +12,7 @@ from redis.asyncio import Redis
 
 from rts_server.realtime.canary import CANARY_PAYLOAD, Canary
 from rts_server.realtime.subscriber import Subscriber
-from rts_server.runtime import loops
+from rts_server.runtime import backoff
 from rts_server.runtime.tasks import cancelled
 from tests.helpers.proxy import Proxy
 from tests.helpers.waiting import PATIENCE
@@ -52,7 +52,7 @@ async def singing(link: Link) -> AsyncIterator[None]:
     """While the canary sings."""
     link.subscriber.start()
     await link.subscriber.subscribe([CHANNEL])
-    song = asyncio.create_task(link.canary.run())
+    song = asyncio.create_task(link.canary.run_forever())
     yield
     await cancelled(song)
     await link.subscriber.close()
@@ -69,7 +69,7 @@ async def test_a_deaf_instance_takes_new_links_until_it_hears_again(
     redis: Redis, valkey_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each new link gets its time to be heard: the instance does not cut itself off for ever."""
-    monkeypatch.setattr(loops, "LONGEST_BACKOFF", 0.01)
+    monkeypatch.setattr(backoff, "MAX_BACKOFF_SECONDS", 0.01)
     where = urlsplit(valkey_url)
     assert where.hostname is not None
     assert where.port is not None

@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 
 from rts_server.realtime import subscriber as module
 from rts_server.realtime.subscriber import Subscriber
-from rts_server.runtime import loops
+from rts_server.runtime import backoff
 from tests.helpers.waiting import PATIENCE
 
 
@@ -44,7 +44,7 @@ class Ear:
 @pytest.fixture
 async def ear(redis: Redis, valkey_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Ear]:
     """Listening."""
-    monkeypatch.setattr(loops, "LONGEST_BACKOFF", 0.05)
+    monkeypatch.setattr(backoff, "MAX_BACKOFF_SECONDS", 0.05)
     made = Ear(valkey_url)
     made.subscriber.start()
     yield made

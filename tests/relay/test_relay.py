@@ -42,7 +42,7 @@ def post(monkeypatch: pytest.MonkeyPatch) -> Post:
 @asynccontextmanager
 async def running(redis: Redis, **changes: Any) -> AsyncIterator[Relay]:
     one = Relay(Settings(**{"relay_lease": LEASE, **changes}), redis)
-    task = asyncio.create_task(one.run())
+    task = asyncio.create_task(one.run_forever())
     try:
         yield one
     finally:
@@ -227,7 +227,7 @@ async def test_a_killed_relay_is_replaced_within_the_lease(
     code = (
         "import asyncio; from redis.asyncio import Redis; from rts_server.config import load;"
         "from rts_server.relay.relay import Relay; s = load();"
-        "asyncio.run(Relay(s, Redis.from_url(s.redis_url)).run())"
+        "asyncio.run(Relay(s, Redis.from_url(s.redis_url)).run_forever())"
     )
     nowhere = {"AWS_ENDPOINT_URL": "http://127.0.0.1:9", "RTS_RELAY_LEASE": str(LEASE)}
     child = await asyncio.create_subprocess_exec(
@@ -260,7 +260,7 @@ async def test_nothing_is_lost_when_the_relay_is_cancelled_at_any_point(
     chance = random.Random(7)
     post.before = lambda: time.sleep(0.004)
     for _ in range(25):
-        task = asyncio.create_task(Relay(Settings(relay_lease=LEASE), redis).run())
+        task = asyncio.create_task(Relay(Settings(relay_lease=LEASE), redis).run_forever())
         await asyncio.sleep(chance.random() * 0.03)
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
@@ -394,7 +394,7 @@ async def test_the_quarantine_comes_back_through_the_room(
     sqs.send_message(QueueUrl=url, MessageBody="not json, a secret text")
     consumer = Quarantine(load(), failed)
     with caplog.at_level(logging.ERROR):
-        task = asyncio.create_task(consumer.run())
+        task = asyncio.create_task(consumer.run_forever())
         await eventually(
             lambda: sum(one.msg == "record quarantined" for one in caplog.records) == 3
         )
