@@ -23,7 +23,7 @@ from opentelemetry.trace import Span, SpanKind, Tracer
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from rts_server import errors
-from rts_server.namespaces.answer import Answer, DurableAnswer, Handler
+from rts_server.namespaces.answer import Answer, Handler, PendingAnswer
 from rts_server.namespaces.session import Session
 from rts_server.persistence.outbox import Entry
 from rts_server.relay.outbox_metrics import accepted_ms
@@ -138,10 +138,10 @@ def _code(error: BaseException) -> str:
 
 def _end(span: Span, answer: Answer) -> None:
     """Now, or when the fate of what was appended is known."""
-    data = answer.data if isinstance(answer, DurableAnswer) else answer
+    data = answer.data if isinstance(answer, PendingAnswer) else answer
     if isinstance(data.get("message_id"), str):
         span.set_attribute("rts.message_id", data["message_id"])
-    if not isinstance(answer, DurableAnswer):
+    if not isinstance(answer, PendingAnswer):
         span.end()
         return
 

@@ -9,11 +9,11 @@ from typing import Any, TypeVar
 
 from rts_server import errors
 from rts_server.namespaces.session import Session
-from rts_server.protocol.commands import Command
+from rts_server.protocol.commands import InputSchema
 
 
 @dataclass(frozen=True)
-class DurableAnswer:
+class PendingAnswer:
     """The data of an ack whose `status` is the durability of an append.
 
     The ack is sent when `durability` is resolved (`queued`, `stored` or `failed`), or with the
@@ -40,12 +40,12 @@ class DurableAnswer:
         return self.data | position | {"status": status}
 
 
-Answer = dict[str, Any] | DurableAnswer
+Answer = dict[str, Any] | PendingAnswer
 Handler = Callable[[Any, Session, dict[str, Any]], Awaitable[Answer]]
 H = TypeVar("H", bound=Handler)
 
 
-def command(name: str, schema: type[Command]) -> Callable[[H], H]:
+def command(name: str, schema: type[InputSchema]) -> Callable[[H], H]:
     """Register a method as the handler of a command.
 
     The handler receives the validated payload. Its return value is the `data` of the ack; a raised

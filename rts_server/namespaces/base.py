@@ -19,7 +19,7 @@ from rts_server.namespaces.connections import Connections
 from rts_server.namespaces.cursors import read_cursors
 from rts_server.namespaces.dispatcher import Dispatcher
 from rts_server.namespaces.session import Session
-from rts_server.protocol.commands import AuthRefresh, Command
+from rts_server.protocol.commands import AuthRefreshSchema, InputSchema
 from rts_server.protocol.event import rfc3339
 from rts_server.runtime.tasks import Tasks
 from rts_server.views.inbox import InboxReader
@@ -47,7 +47,7 @@ class Namespace(socketio.AsyncNamespace):  # type: ignore[misc]
     A subclass marks its handlers with `@command`.
     """
 
-    commands: ClassVar[dict[str, tuple[Handler, Command]]]
+    commands: ClassVar[dict[str, tuple[Handler, InputSchema]]]
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -184,7 +184,7 @@ class Namespace(socketio.AsyncNamespace):  # type: ignore[misc]
             return
         self._dispatcher.receive(session, frame)
 
-    @command("auth.refresh", AuthRefresh)
+    @command("auth.refresh", AuthRefreshSchema)
     async def auth_refresh(self, session: Session, payload: dict[str, Any]) -> Answer:
         """Replace the token of the connection by a newer one of the same user."""
         identity = await self._connections.tokens.identity(payload["token"])
@@ -207,9 +207,9 @@ class Namespace(socketio.AsyncNamespace):  # type: ignore[misc]
 
 
 def _instrumented(
-    commands: dict[str, tuple[Handler, Command]],
+    commands: dict[str, tuple[Handler, InputSchema]],
     instrument: Callable[[str, Handler], Handler] | None,
-) -> dict[str, tuple[Handler, Command]]:
+) -> dict[str, tuple[Handler, InputSchema]]:
     if instrument is None:
         return commands
     return {

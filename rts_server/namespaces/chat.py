@@ -9,7 +9,7 @@ from typing import Any
 from rts_server import errors, keys
 from rts_server.domain.roles import may_send
 from rts_server.files.uploads import Uploads
-from rts_server.namespaces.answer import Answer, DurableAnswer, command
+from rts_server.namespaces.answer import Answer, PendingAnswer, command
 from rts_server.namespaces.base import Namespace, NamespaceContext
 from rts_server.namespaces.session import Session
 from rts_server.namespaces.session_start import SessionStart
@@ -87,7 +87,7 @@ class ChatNamespace(Namespace):
 
     # Rooms
 
-    @command("room.create", commands.RoomCreate)
+    @command("room.create", commands.RoomCreateSchema)
     async def room_create(self, session: Session, payload: dict[str, Any]) -> Answer:
         """Create a room, or return the existing one with the same key.
 
@@ -100,20 +100,20 @@ class ChatNamespace(Namespace):
         room = await self._room_view(session, room_id)
         return _room_answer(room, done, {"created": created})
 
-    @command("room.get", commands.RoomGet)
+    @command("room.get", commands.RoomGetSchema)
     async def room_get(self, session: Session, payload: dict[str, Any]) -> Answer:
         """Return one room as the user sees it."""
         await self._require_member(session, payload["room_id"])
         return {"room": await self._room_view(session, payload["room_id"])}
 
-    @command("room.list", commands.RoomList)
+    @command("room.list", commands.RoomListSchema)
     async def room_list(self, session: Session, payload: dict[str, Any]) -> Answer:
         """Return a page of the user's rooms by last activity, and their unread totals."""
         return await self._inboxes.page(
             session.user_id, payload["limit"], payload.get("cursor"), hidden=payload["hidden"]
         )
 
-    @command("room.update", commands.RoomUpdate)
+    @command("room.update", commands.RoomUpdateSchema)
     async def room_update(self, session: Session, payload: dict[str, Any]) -> Answer:
         """Change name or metadata, or freeze: then only owners and admins may write."""
         room_id = payload.pop("room_id")
@@ -121,7 +121,7 @@ class ChatNamespace(Namespace):
         done = await self._rooms.update(room_id, session.user_id, payload)
         return _room_answer(await self._room_view(session, room_id), done)
 
-    @command("room.leave", commands.RoomLeave)
+    @command("room.leave", commands.RoomLeaveSchema)
     async def room_leave(self, session: Session, payload: dict[str, Any]) -> Answer:
         """Leave a room. Idempotent: leaving a room one is not in succeeds."""
         room_id, user_id = payload["room_id"], session.user_id
@@ -129,14 +129,14 @@ class ChatNamespace(Namespace):
             done = await self._memberships.leave(room_id, user_id, payload.get("new_owner"))
         else:
             done = self._memberships.already_left(room_id, user_id)
-        return DurableAnswer({}, done.durability)
+        return PendingAnswer({}, done.durability)
 
-    @command("room.hide", commands.RoomHide)
+    @command("room.hide", commands.RoomHideSchema)
     async def room_hide(self, session: Session, payload: dict[str, Any]) -> Answer:
         """Hide a room from the user's list until somebody else sends a message."""
         return await self._update_settings(session, payload.pop("room_id"), payload)
 
-    @command("room.mute", commands.RoomMute)
+    @command("room.mute", commands.RoomMuteSchema)
     async def room_mute(self, session: Session, payload: dict[str, Any]) -> Answer:
         """Leave a room out of the user's unread totals."""
         return await self._update_settings(session, payload.pop("room_id"), payload)
@@ -147,11 +147,11 @@ class ChatNamespace(Namespace):
         await self._require_member(session, room_id)
         done = await self._rooms.change_settings(room_id, session.user_id, settings)
         self._unread.publish_soon(session.user_id, room_id)
-        return DurableAnswer({}, done.durability)
+        return PendingAnswer({}, done.durability)
 
     # Members
 
-    @command("member.add", commands.MemberAdd)
+    @command("member.add", commands.MemberAddSchema)
     async def member_add(self, session: Session, payload: dict[str, Any]) -> Answer:
         """Add users to a group; existing members are left as they are."""
         room_id, wanted = payload["room_id"], list(dict.fromkeys(payload["user_ids"]))
@@ -163,17 +163,17 @@ class ChatNamespace(Namespace):
             "members": [member for member in members if member["user_id"] in wanted],
             "already": [user_id for user_id in wanted if user_id not in added],
         }
-        return DurableAnswer(data, done.durability)
+        return PendingAnswer(data, done.durability)
 
-    @command("member.remove", commands.MemberRemove)
+    @command("member.remove", commands.MemberRemoveSchema)
     async def member_remove(self, session: Session, payload: dict[str, Any]) -> Answer:
         """Remove users from a group; users who are not members are ignored."""
         room_id, wanted = payload["room_id"], list(dict.fromkeys(payload["user_ids"]))
         await self._require_member(session, room_id)
         done = await self._memberships.remove(room_id, session.user_id, wanted)
-        return DurableAnswer({"removed": list(done.affected("go"))}, done.durability)
+        return PendingAnswer({"removed": list(done.affected("go"))}, done.durability)
 
-    @command("member.update", commands.MemberUpdate)
+    @command("member.update", commands.MemberUpdateSchema)
     async def member_update(self, session: Session, payload: dict[str, Any]) -> Answer:
         """Change the role of a member."""
         room_id, user_id = payload["room_id"], payload["user_id"]
@@ -183,9 +183,9 @@ class ChatNamespace(Namespace):
         member = next((one for one in members if one["user_id"] == user_id), None)
         if member is None:
             raise errors.NotFound()
-        return DurableAnswer({"member": member}, done.durability)
+        return PendingAnswer({"member": member}, done.durability)
 
-    @command("member.list", commands.MemberList)
+    @command("member.list", commands.MemberListSchema)
     async def member_list(self, session: Session, payload: dict[str, Any]) -> Answer:
         """Return a page of the members of a room, in order of user id."""
         await self._require_member(session, payload["room_id"])
@@ -195,7 +195,7 @@ class ChatNamespace(Namespace):
 
     # Messages
 
-    @command("message.send", commands.MessageSend)
+    @command("message.send", commands.MessageSendSchema)
     async def message_send(self, session: Session, payload: dict[str, Any]) -> Answer:
         """Send a message: delivered at once, `queued` when no single failure loses it (D1)."""
         room_id = payload["room_id"]
@@ -209,7 +209,7 @@ class ChatNamespace(Namespace):
             self._unread.publish_soon(user_id, room_id)
         data = {"message_id": done.request_id, "client_msg_id": payload["client_msg_id"]}
         late = self._status_update(session, room_id, data, done)
-        return DurableAnswer(data, done.durability, late, errors.NeverStored, done.ack_position)
+        return PendingAnswer(data, done.durability, late, errors.NeverStored, done.ack_position)
 
     def _status_update(
         self, session: Session, room_id: str, data: dict[str, Any], done: PendingWrite
@@ -244,23 +244,23 @@ class ChatNamespace(Namespace):
             )
         return await self._messages.send(room_id, user_id, payload | {"attachments": cited})
 
-    @command("message.edit", commands.MessageEdit)
+    @command("message.edit", commands.MessageEditSchema)
     async def message_edit(self, session: Session, payload: dict[str, Any]) -> Answer:
         """Edit one's own message."""
         room_id, message_id = payload.pop("room_id"), payload.pop("message_id")
         await self._require_member(session, room_id)
         message, done = await self._messages.edit(room_id, session.user_id, message_id, payload)
-        return DurableAnswer({"message": message}, done.durability, position=done.ack_message)
+        return PendingAnswer({"message": message}, done.durability, position=done.ack_message)
 
-    @command("message.delete", commands.MessageDelete)
+    @command("message.delete", commands.MessageDeleteSchema)
     async def message_delete(self, session: Session, payload: dict[str, Any]) -> Answer:
         """Delete one's own message, or any as an owner or admin."""
         room_id = payload["room_id"]
         await self._require_member(session, room_id)
         message, done = await self._messages.delete(room_id, session.user_id, payload["message_id"])
-        return DurableAnswer({"message": message}, done.durability, position=done.ack_message)
+        return PendingAnswer({"message": message}, done.durability, position=done.ack_message)
 
-    @command("message.react", commands.MessageReact)
+    @command("message.react", commands.MessageReactSchema)
     async def message_react(self, session: Session, payload: dict[str, Any]) -> Answer:
         """Add or remove a reaction."""
         room_id = payload["room_id"]
@@ -268,9 +268,9 @@ class ChatNamespace(Namespace):
         message, done = await self._messages.react(
             room_id, session.user_id, payload["message_id"], payload["emoji"], on=payload["on"]
         )
-        return DurableAnswer({"message": message}, done.durability, position=done.ack_message)
+        return PendingAnswer({"message": message}, done.durability, position=done.ack_message)
 
-    @command("message.list", commands.MessageList)
+    @command("message.list", commands.MessageListSchema)
     async def message_list(self, session: Session, payload: dict[str, Any]) -> Answer:
         """Return a page of history, ascending by seq."""
         room_id = payload["room_id"]
@@ -278,7 +278,7 @@ class ChatNamespace(Namespace):
         messages, more = await self._history.list_page(room_id, session.user_id, payload)
         return {"messages": messages, "has_more": more}
 
-    @command("message.get", commands.MessageGet)
+    @command("message.get", commands.MessageGetSchema)
     async def message_get(self, session: Session, payload: dict[str, Any]) -> Answer:
         """Return the newest version of one message."""
         room_id = payload["room_id"]
@@ -288,7 +288,7 @@ class ChatNamespace(Namespace):
 
     # Files
 
-    @command("upload.request", commands.UploadRequest)
+    @command("upload.request", commands.UploadRequestSchema)
     async def upload_request(self, session: Session, payload: dict[str, Any]) -> Answer:
         """Return a presigned upload form for one file, to members who may send."""
         room_id = payload.pop("room_id")
@@ -298,7 +298,7 @@ class ChatNamespace(Namespace):
             raise errors.Forbidden()
         return await self._uploads.request(room_id, session.user_id, payload)
 
-    @command("upload.complete", commands.UploadComplete)
+    @command("upload.complete", commands.UploadCompleteSchema)
     async def upload_complete(self, session: Session, payload: dict[str, Any]) -> Answer:
         """Verify an uploaded file, so that a message can attach it."""
         room_id = payload["room_id"]
@@ -306,7 +306,7 @@ class ChatNamespace(Namespace):
         done = await self._uploads.complete(room_id, session.user_id, payload["attachment_id"])
         return {"attachment": done}
 
-    @command("upload.url", commands.UploadUrl)
+    @command("upload.url", commands.UploadUrlSchema)
     async def upload_url(self, session: Session, payload: dict[str, Any]) -> Answer:
         """Return a download URL for a file of a message, to current members only (A6)."""
         room_id, attachment_id = payload["room_id"], payload["attachment_id"]
@@ -317,7 +317,7 @@ class ChatNamespace(Namespace):
                 return await self._uploads.download_url(room_id, attachment)
         raise errors.NotFound()
 
-    @command("sync", commands.Sync)
+    @command("sync", commands.SyncSchema)
     async def sync(self, session: Session, payload: dict[str, Any]) -> Answer:
         """Return the events after the cursors, from the hot log."""
         cursors = {room_id: (c[0], c[1]) for room_id, c in payload["cursors"].items()}
@@ -334,11 +334,11 @@ class ChatNamespace(Namespace):
 
 def _room_answer(
     room: dict[str, Any], done: PendingWrite, more: dict[str, Any] | None = None
-) -> DurableAnswer:
+) -> PendingAnswer:
     """Answer with a room after a change of it, and with the fields of `more`.
 
     The position is read when the ack is written, not at the append: after a loss of Redis the
     append stands elsewhere (D4).
     """
     data = {"room": room, **(more or {})}
-    return DurableAnswer(data, done.durability, position=lambda: {"room": done.ack_room(room)})
+    return PendingAnswer(data, done.durability, position=lambda: {"room": done.ack_room(room)})

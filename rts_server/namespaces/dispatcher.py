@@ -23,20 +23,20 @@ from rts_server.engine import frames
 from rts_server.engine.frames import Frame
 from rts_server.engine.server import Server
 from rts_server.namespaces.ack_writer import AckWriter, log_context
-from rts_server.namespaces.answer import Answer, DurableAnswer, Handler
+from rts_server.namespaces.answer import Answer, Handler, PendingAnswer
 from rts_server.namespaces.charges import Charge, charges, commands
 from rts_server.namespaces.command_deadline import CommandDeadline
 from rts_server.namespaces.command_queue import CommandQueue
 from rts_server.namespaces.connections import Connections
 from rts_server.namespaces.durable_acks import DurableAcks
 from rts_server.namespaces.session import QueuedCommand, Session
-from rts_server.protocol.commands import Command
+from rts_server.protocol.commands import InputSchema
 
 log = logging.getLogger(__name__)
 
 Execute = Callable[[Handler, Session, dict[str, Any]], Awaitable[Answer]]
 OnRateLimited = Callable[
-    [str, Session, errors.RateLimited], Awaitable[dict[str, Any] | DurableAnswer | errors.Refusal]
+    [str, Session, errors.RateLimited], Awaitable[dict[str, Any] | PendingAnswer | errors.Refusal]
 ]
 
 
@@ -55,7 +55,7 @@ class Dispatcher:
         *,
         server: Server,
         connections: Connections,
-        commands: Mapping[str, tuple[Handler, Command]],
+        commands: Mapping[str, tuple[Handler, InputSchema]],
         execute: Execute,
         on_rate_limited: OnRateLimited,
     ) -> None:
@@ -91,7 +91,7 @@ class Dispatcher:
     async def _execute(self, session: Session, command: QueuedCommand) -> bool:
         apply = partial(self._apply, session, command.frame)
         answer = await self._deadline.run(session, command, apply)
-        if isinstance(answer, DurableAnswer):
+        if isinstance(answer, PendingAnswer):
             self._durable_acks.send_when_durable(session, command, answer)
             return False
         self._ack(session, command, answer)
@@ -153,7 +153,7 @@ class _RateLimited:
 
 
 def parse_command(
-    known: Mapping[str, tuple[Handler, Command]], frame: Frame
+    known: Mapping[str, tuple[Handler, InputSchema]], frame: Frame
 ) -> tuple[Handler, dict[str, Any]]:
     """Return the handler of a command and its validated payload.
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from rts_server import errors
-from rts_server.namespaces.answer import DurableAnswer
+from rts_server.namespaces.answer import PendingAnswer
 from rts_server.namespaces.command_deadline import CommandDeadline
 from rts_server.namespaces.session import QueuedCommand, Session
 from rts_server.runtime.tasks import Tasks
@@ -28,7 +28,7 @@ class DurableAcks:
         self._tasks = Tasks()
 
     def send_when_durable(
-        self, session: Session, command: QueuedCommand, answer: DurableAnswer
+        self, session: Session, command: QueuedCommand, answer: PendingAnswer
     ) -> None:
         """Send the ack now if the durability is known, else when it is or when the wait ends.
 
@@ -57,13 +57,13 @@ class DurableAcks:
         await self._tasks.close()
 
     def _send_accepted(
-        self, session: Session, command: QueuedCommand, answer: DurableAnswer
+        self, session: Session, command: QueuedCommand, answer: PendingAnswer
     ) -> None:
         command.acked = True
         self._send(session, command, answer.with_status("accepted"))
 
     def _send_durability(
-        self, session: Session, command: QueuedCommand, answer: DurableAnswer
+        self, session: Session, command: QueuedCommand, answer: PendingAnswer
     ) -> None:
         durability = answer.durability.result()
         failed = durability == "failed"

@@ -52,21 +52,21 @@ class PresenceNamespace(Namespace):
         found = await self._presences.read([session.user_id])
         return {"presence": found[session.user_id].shown(session.user_id)}
 
-    @command("presence.set", commands.PresenceSet)
+    @command("presence.set", commands.PresenceSetSchema)
     async def presence_set(self, session: Session, payload: dict[str, Any]) -> Answer:
         """Set online or away and a status text, for all devices of the user."""
         text = (payload["status_text"] or "") if "status_text" in payload else None
         presence = await self._presences.set(session.user_id, payload["state"], text)
         return {"presence": presence.shown(session.user_id)}
 
-    @command("presence.query", commands.PresenceQuery)
+    @command("presence.query", commands.PresenceQuerySchema)
     async def presence_query(self, session: Session, payload: dict[str, Any]) -> Answer:
         """Return the presence of some users."""
         requested = list(dict.fromkeys(payload["user_ids"]))
         visible = await self._inboxes.share_room(session.user_id, requested)
         return {"presences": shown(requested, await self._presences.read(visible))}
 
-    @command("presence.watch", commands.PresenceWatch)
+    @command("presence.watch", commands.PresenceWatchSchema)
     async def presence_watch(self, session: Session, payload: dict[str, Any]) -> Answer:
         """Return the presence of some users and send every change until the session ends."""
         requested = list(dict.fromkeys(payload["user_ids"]))
@@ -79,12 +79,12 @@ class PresenceNamespace(Namespace):
             )
         return {"presences": shown(requested, await self._watches.watch(watch, requested))}
 
-    @command("typing.start", commands.RoomGet)
+    @command("typing.start", commands.RoomGetSchema)
     async def typing_start(self, session: Session, payload: dict[str, Any]) -> Answer:
         """Report that the user types; the client repeats it within 8 s while they do (E4)."""
         return await self._set_typing(session, payload["room_id"], on=True)
 
-    @command("typing.stop", commands.RoomGet)
+    @command("typing.stop", commands.RoomGetSchema)
     async def typing_stop(self, session: Session, payload: dict[str, Any]) -> Answer:
         """Report that the user stopped typing."""
         return await self._set_typing(session, payload["room_id"], on=False)

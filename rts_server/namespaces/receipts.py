@@ -33,7 +33,7 @@ class ReceiptsNamespace(Namespace):
         self._unread = unread
         self._members = members
 
-    @command("receipt.read", commands.ReceiptRead)
+    @command("receipt.read", commands.ReceiptReadSchema)
     async def receipt_read(self, session: Session, payload: dict[str, Any]) -> Answer:
         """Mark everything up to a seq as read."""
         room_id, user_id = payload["room_id"], session.user_id
@@ -51,7 +51,7 @@ class ReceiptsNamespace(Namespace):
             "unread": row.room["unread"],
         }
 
-    @command("receipt.delivered", commands.ReceiptDelivered)
+    @command("receipt.delivered", commands.ReceiptDeliveredSchema)
     async def receipt_delivered(self, session: Session, payload: dict[str, Any]) -> Answer:
         """Mark everything up to a seq as delivered, in several rooms; other rooms are ignored."""
         mine = {one.room_id for one in await self._inboxes.memberships(session.user_id)}
@@ -62,19 +62,19 @@ class ReceiptsNamespace(Namespace):
             await self._receipts.move(session.user_id, cursors)
         return {}
 
-    @command("receipt.list", commands.RoomGet)
+    @command("receipt.list", commands.RoomGetSchema)
     async def receipt_list(self, session: Session, payload: dict[str, Any]) -> Answer:
         """Return the cursors of all members."""
         await self._require_member(session, payload["room_id"])
         members = await self._members.for_member(payload["room_id"], session.user_id)
         return {"receipts": [{name: member[name] for name in CURSOR} for member in members]}
 
-    @command("unread.get", commands.Nothing)
+    @command("unread.get", commands.NothingSchema)
     async def unread_get(self, session: Session, payload: dict[str, Any]) -> Answer:
         """Return the user's unread totals."""
         return {"unread": (await self._inboxes.read(session.user_id)).unread}
 
-    @command("unread.explain", commands.RoomGet)
+    @command("unread.explain", commands.RoomGetSchema)
     async def unread_explain(self, session: Session, payload: dict[str, Any]) -> Answer:
         """Explain a room's unread count: seq − read_seq − the later messages that do not count."""
         await self._require_member(session, payload["room_id"])

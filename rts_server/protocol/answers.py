@@ -6,73 +6,73 @@ from marshmallow import fields
 from marshmallow.validate import OneOf
 
 from rts_server.protocol import objects
-from rts_server.protocol.objects import Shown, many, one
+from rts_server.protocol.objects import OutputSchema, many, one
 
 
-class Empty(Shown):
+class EmptySchema(OutputSchema):
     """Done."""
 
 
-class Durable(Shown):
+class DurableSchema(OutputSchema):
     """`accepted`: heard by all, and on its way."""
 
     status = fields.String(required=True, validate=OneOf(["queued", "stored", "accepted"]))
 
 
-class Created(Durable):
+class CreatedSchema(DurableSchema):
     """The room, and whether it is new."""
 
-    room = one(objects.Room)
+    room = one(objects.RoomSchema)
     created = fields.Boolean(required=True)
 
 
-class ChangedRoom(Durable):
+class ChangedRoomSchema(DurableSchema):
     """The room after the change."""
 
-    room = one(objects.Room)
+    room = one(objects.RoomSchema)
 
 
-class OneRoom(Shown):
+class OneRoomSchema(OutputSchema):
     """A room."""
 
-    room = one(objects.Room)
+    room = one(objects.RoomSchema)
 
 
-class Rooms(Shown):
+class RoomsSchema(OutputSchema):
     """A page of the list, and the user's totals."""
 
-    rooms = many(objects.Room)
+    rooms = many(objects.RoomSchema)
     next_cursor = fields.String(required=True, allow_none=True)
-    unread = one(objects.Totals)
+    unread = one(objects.TotalsSchema)
 
 
-class Added(Durable):
+class AddedSchema(DurableSchema):
     """The members asked for, and who of them was one already."""
 
-    members = many(objects.Member)
+    members = many(objects.MemberSchema)
     already = fields.List(fields.String(), required=True)
 
 
-class Removed(Durable):
+class RemovedSchema(DurableSchema):
     """Who went."""
 
     removed = fields.List(fields.String(), required=True)
 
 
-class ChangedMember(Durable):
+class ChangedMemberSchema(DurableSchema):
     """The member after the change."""
 
-    member = one(objects.Member)
+    member = one(objects.MemberSchema)
 
 
-class Members(Shown):
+class MembersSchema(OutputSchema):
     """A page of members."""
 
-    members = many(objects.Member)
+    members = many(objects.MemberSchema)
     next_cursor = fields.String(required=True, allow_none=True)
 
 
-class Sent(Durable):
+class SentSchema(DurableSchema):
     """Where the message stands."""
 
     message_id = fields.String(required=True)
@@ -84,26 +84,26 @@ class Sent(Durable):
     duplicate = fields.Boolean()
 
 
-class ChangedMessage(Durable):
+class ChangedMessageSchema(DurableSchema):
     """The message after the change."""
 
-    message = one(objects.Message)
+    message = one(objects.MessageSchema)
 
 
-class OneMessage(Shown):
+class OneMessageSchema(OutputSchema):
     """A message."""
 
-    message = one(objects.Message)
+    message = one(objects.MessageSchema)
 
 
-class Messages(Shown):
+class MessagesSchema(OutputSchema):
     """A page of history, ascending by seq."""
 
-    messages = many(objects.Message)
+    messages = many(objects.MessageSchema)
     has_more = fields.Boolean(required=True)
 
 
-class Granted(Shown):
+class GrantedSchema(OutputSchema):
     """A signed form: POST `fields`, then the file under `file`, to `url` before it expires."""
 
     attachment_id = fields.String(required=True)
@@ -114,20 +114,20 @@ class Granted(Shown):
     expires_at = fields.String(required=True)
 
 
-class Completed(Shown):
+class CompletedSchema(OutputSchema):
     """The file as a message shows it."""
 
-    attachment = one(objects.Attachment)
+    attachment = one(objects.AttachmentSchema)
 
 
-class Link(Shown):
+class LinkSchema(OutputSchema):
     """Where to download a file, until it expires."""
 
     url = fields.String(required=True)
     expires_at = fields.String(required=True)
 
 
-class RoomSync(Shown):
+class RoomSyncSchema(OutputSchema):
     """What was missed in one room, or that it is the user's no more."""
 
     removed = fields.Boolean()
@@ -138,19 +138,19 @@ class RoomSync(Shown):
     has_more = fields.Boolean()
 
 
-class Synced(Shown):
+class SyncedSchema(OutputSchema):
     """What was missed, by room."""
 
-    rooms = fields.Dict(keys=fields.String(), values=fields.Nested(RoomSync), required=True)
+    rooms = fields.Dict(keys=fields.String(), values=fields.Nested(RoomSyncSchema), required=True)
 
 
-class Refreshed(Shown):
+class RefreshedSchema(OutputSchema):
     """When the newest token ends."""
 
     expires_at = fields.String(required=True)
 
 
-class Read(Shown):
+class ReadSchema(OutputSchema):
     """The user's cursors and what is left unread."""
 
     read_seq = fields.Integer(required=True)
@@ -158,31 +158,31 @@ class Read(Shown):
     unread = fields.Integer(required=True)
 
 
-class Receipts(Shown):
+class ReceiptsSchema(OutputSchema):
     """The cursors of all members."""
 
-    receipts = many(objects.Cursor)
+    receipts = many(objects.CursorSchema)
 
 
-class OnePresence(Shown):
+class OnePresenceSchema(OutputSchema):
     """The user's own presence."""
 
-    presence = one(objects.Presence)
+    presence = one(objects.PresenceSchema)
 
 
-class Presences(Shown):
+class PresencesSchema(OutputSchema):
     """One for each user asked for, in the order asked."""
 
-    presences = many(objects.PresenceOrError)
+    presences = many(objects.PresenceOrErrorSchema)
 
 
-class Unread(Shown):
+class UnreadSchema(OutputSchema):
     """The user's totals."""
 
-    unread = one(objects.Totals)
+    unread = one(objects.TotalsSchema)
 
 
-class Explained(Shown):
+class ExplainedSchema(OutputSchema):
     """unread = seq − read_seq − uncounted, never below 0."""
 
     seq = fields.Integer(required=True)
@@ -191,25 +191,25 @@ class Explained(Shown):
     unread = fields.Integer(required=True)
 
 
-class PublicRoom(Shown):
+class PublicRoomAnswerSchema(OutputSchema):
     """A room as an operator sees it."""
 
-    room = one(objects.PublicRoom)
+    room = one(objects.PublicRoomSchema)
 
 
-class ChangedPublicRoom(Durable):
+class ChangedPublicRoomSchema(DurableSchema):
     """The room after the change."""
 
-    room = one(objects.PublicRoom)
+    room = one(objects.PublicRoomSchema)
 
 
-class DeclaredRoom(ChangedPublicRoom):
+class DeclaredRoomSchema(ChangedPublicRoomSchema):
     """The room of a business key, and whether it is new."""
 
     created = fields.Boolean(required=True)
 
 
-class ChangedMembers(Durable):
+class ChangedMembersSchema(DurableSchema):
     """Who came, went and has another role; who is named in none was so already."""
 
     added = fields.List(fields.String(), required=True)
@@ -217,7 +217,7 @@ class ChangedMembers(Durable):
     updated = fields.List(fields.String(), required=True)
 
 
-class Events(Shown):
+class EventsSchema(OutputSchema):
     """What happened in a room behind `after`; `recovered` false: more than the log still holds."""
 
     events = fields.List(fields.Dict(), required=True)
@@ -226,34 +226,34 @@ class Events(Shown):
     recovered = fields.Boolean(required=True)
 
 
-class ExplainedRoom(Explained):
+class ExplainedRoomSchema(ExplainedSchema):
     """Why a room's unread is what it is; a muted or hidden one counts in no total."""
 
     room_id = fields.String(required=True)
     counts = fields.Boolean(required=True)
 
 
-class ExplainedUnread(Unread):
+class ExplainedUnreadSchema(UnreadSchema):
     """The user's totals; explained, a page of the rooms they come from."""
 
-    rooms = many(ExplainedRoom, required=False)
+    rooms = many(ExplainedRoomSchema, required=False)
     next_cursor = fields.String(allow_none=True)
 
 
-class Told(Shown):
+class ToldSchema(OutputSchema):
     """How many instances were told."""
 
     instances = fields.Integer(required=True)
 
 
-class Revoked(Shown):
+class RevokedSchema(OutputSchema):
     """All tokens issued up to then are void."""
 
     user_id = fields.String(required=True)
     revoked_before = fields.String(required=True)
 
 
-class Instance(Shown):
+class InstanceSchema(OutputSchema):
     """An instance as it last told of itself; its lease ends unless it is renewed."""
 
     instance_id = fields.String(required=True)
@@ -262,13 +262,13 @@ class Instance(Shown):
     connections = fields.Integer()
 
 
-class Instances(Shown):
+class InstancesSchema(OutputSchema):
     """The instances whose lease lives."""
 
-    instances = many(Instance)
+    instances = many(InstanceSchema)
 
 
-class Counted(Shown):
+class CountedSchema(OutputSchema):
     """Connections of a user at one instance; not alive: until the sweep."""
 
     instance_id = fields.String(required=True)
@@ -276,14 +276,14 @@ class Counted(Shown):
     alive = fields.Boolean(required=True)
 
 
-class ExplainedPresence(Shown):
+class ExplainedPresenceSchema(OutputSchema):
     """How a user is; explained, where his connections are."""
 
-    presence = one(objects.Presence)
-    connections = many(Counted, required=False)
+    presence = one(objects.PresenceSchema)
+    connections = many(CountedSchema, required=False)
 
 
-class Membership(Shown):
+class MembershipSchema(OutputSchema):
     """A membership, past ones included."""
 
     room_id = fields.String(required=True)
@@ -296,22 +296,22 @@ class Membership(Shown):
     hidden = fields.Boolean(required=True)
 
 
-class ExportLine(Shown):
+class ExportLineSchema(OutputSchema):
     """A membership, a message, a file (cited or not) in a room, how the user is, or the end with
     the number of lines before it."""
 
     kind = fields.String(
         required=True, validate=OneOf(["presence", "membership", "message", "file", "end"])
     )
-    presence = one(objects.Presence, required=False)
-    membership = one(Membership, required=False)
-    message = one(objects.Message, required=False)
+    presence = one(objects.PresenceSchema, required=False)
+    membership = one(MembershipSchema, required=False)
+    message = one(objects.MessageSchema, required=False)
     room_id = fields.String()
-    attachment = one(objects.Attachment, required=False)
+    attachment = one(objects.AttachmentSchema, required=False)
     lines = fields.Integer()
 
 
-class ErasedLine(Shown):
+class ErasedLineSchema(OutputSchema):
     """A membership, message, reaction or file that is no more, how he was, or the end with the
     number of lines."""
 
@@ -325,7 +325,7 @@ class ErasedLine(Shown):
     lines = fields.Integer()
 
 
-class DeadRecord(Shown):
+class DeadRecordSchema(OutputSchema):
     """A record that was given up: where it belongs, as far as that can be made out."""
 
     room_id = fields.String()
@@ -338,23 +338,23 @@ class DeadRecord(Shown):
     sent_ms = fields.Integer(required=True)
 
 
-class Queue(Shown):
+class QueueSchema(OutputSchema):
     """A queue, its counts being SQS's own guesses; of a DLQ some of its records."""
 
     name = fields.String(required=True)
     waiting = fields.Integer(required=True)
     in_flight = fields.Integer(required=True)
     delayed = fields.Integer(required=True)
-    records = many(DeadRecord, required=False)
+    records = many(DeadRecordSchema, required=False)
 
 
-class Queues(Shown):
+class QueuesSchema(OutputSchema):
     """All queues."""
 
-    queues = many(Queue)
+    queues = many(QueueSchema)
 
 
-class QuarantinedRecord(Shown):
+class QuarantinedRecordSchema(OutputSchema):
     """A record that could never be applied; not whole: it was too long to be sent again."""
 
     room_id = fields.String()
@@ -367,20 +367,20 @@ class QuarantinedRecord(Shown):
     whole = fields.Boolean(required=True)
 
 
-class Quarantined(Shown):
+class QuarantinedSchema(OutputSchema):
     """What the quarantine kept, in the order of each room."""
 
-    records = many(QuarantinedRecord)
+    records = many(QuarantinedRecordSchema)
 
 
-class Replayed(Shown):
+class ReplayedSchema(OutputSchema):
     """How many went back, and how many are left."""
 
     replayed = fields.Integer(required=True)
     left = fields.Integer(required=True)
 
 
-class Verified(Shown):
+class VerifiedSchema(OutputSchema):
     """What does not agree between Redis and the archive, and what was stored anew.
 
     gaps: seqs without a message. duplicates: seqs with several. orphans: ids of messages in one

@@ -8,20 +8,20 @@ from typing import Any
 from marshmallow import Schema
 
 from rts_server.protocol import answers, commands, events, objects
-from rts_server.protocol.objects import Error
+from rts_server.protocol.objects import ErrorSchema
 
 
 @dataclass(frozen=True)
-class Command:
+class CommandSpec:
     """A command of a client: what it says, and the data of its ack."""
 
     namespace: str
-    payload: type[commands.Command]
+    payload: type[commands.InputSchema]
     answer: type[Schema]
 
 
 @dataclass(frozen=True)
-class Event:
+class EventSpec:
     """An event of the server. A durable one has epoch and offset."""
 
     namespace: str
@@ -29,69 +29,79 @@ class Event:
     durable: bool = False
 
 
-COMMANDS: dict[str, Command] = {
-    "room.create": Command("/chat", commands.RoomCreate, answers.Created),
-    "room.get": Command("/chat", commands.RoomGet, answers.OneRoom),
-    "room.list": Command("/chat", commands.RoomList, answers.Rooms),
-    "room.update": Command("/chat", commands.RoomUpdate, answers.ChangedRoom),
-    "room.leave": Command("/chat", commands.RoomLeave, answers.Durable),
-    "room.hide": Command("/chat", commands.RoomHide, answers.Durable),
-    "room.mute": Command("/chat", commands.RoomMute, answers.Durable),
-    "member.add": Command("/chat", commands.MemberAdd, answers.Added),
-    "member.remove": Command("/chat", commands.MemberRemove, answers.Removed),
-    "member.update": Command("/chat", commands.MemberUpdate, answers.ChangedMember),
-    "member.list": Command("/chat", commands.MemberList, answers.Members),
-    "message.send": Command("/chat", commands.MessageSend, answers.Sent),
-    "message.edit": Command("/chat", commands.MessageEdit, answers.ChangedMessage),
-    "message.delete": Command("/chat", commands.MessageDelete, answers.ChangedMessage),
-    "message.react": Command("/chat", commands.MessageReact, answers.ChangedMessage),
-    "message.get": Command("/chat", commands.MessageGet, answers.OneMessage),
-    "message.list": Command("/chat", commands.MessageList, answers.Messages),
-    "upload.request": Command("/chat", commands.UploadRequest, answers.Granted),
-    "upload.complete": Command("/chat", commands.UploadComplete, answers.Completed),
-    "upload.url": Command("/chat", commands.UploadUrl, answers.Link),
-    "sync": Command("/chat", commands.Sync, answers.Synced),
-    "receipt.read": Command("/receipts", commands.ReceiptRead, answers.Read),
-    "receipt.delivered": Command("/receipts", commands.ReceiptDelivered, answers.Empty),
-    "receipt.list": Command("/receipts", commands.RoomGet, answers.Receipts),
-    "unread.get": Command("/receipts", commands.Nothing, answers.Unread),
-    "unread.explain": Command("/receipts", commands.RoomGet, answers.Explained),
-    "presence.set": Command("/presence", commands.PresenceSet, answers.OnePresence),
-    "presence.query": Command("/presence", commands.PresenceQuery, answers.Presences),
-    "presence.watch": Command("/presence", commands.PresenceWatch, answers.Presences),
-    "typing.start": Command("/presence", commands.RoomGet, answers.Empty),
-    "typing.stop": Command("/presence", commands.RoomGet, answers.Empty),
+COMMANDS: dict[str, CommandSpec] = {
+    "room.create": CommandSpec("/chat", commands.RoomCreateSchema, answers.CreatedSchema),
+    "room.get": CommandSpec("/chat", commands.RoomGetSchema, answers.OneRoomSchema),
+    "room.list": CommandSpec("/chat", commands.RoomListSchema, answers.RoomsSchema),
+    "room.update": CommandSpec("/chat", commands.RoomUpdateSchema, answers.ChangedRoomSchema),
+    "room.leave": CommandSpec("/chat", commands.RoomLeaveSchema, answers.DurableSchema),
+    "room.hide": CommandSpec("/chat", commands.RoomHideSchema, answers.DurableSchema),
+    "room.mute": CommandSpec("/chat", commands.RoomMuteSchema, answers.DurableSchema),
+    "member.add": CommandSpec("/chat", commands.MemberAddSchema, answers.AddedSchema),
+    "member.remove": CommandSpec("/chat", commands.MemberRemoveSchema, answers.RemovedSchema),
+    "member.update": CommandSpec("/chat", commands.MemberUpdateSchema, answers.ChangedMemberSchema),
+    "member.list": CommandSpec("/chat", commands.MemberListSchema, answers.MembersSchema),
+    "message.send": CommandSpec("/chat", commands.MessageSendSchema, answers.SentSchema),
+    "message.edit": CommandSpec("/chat", commands.MessageEditSchema, answers.ChangedMessageSchema),
+    "message.delete": CommandSpec(
+        "/chat", commands.MessageDeleteSchema, answers.ChangedMessageSchema
+    ),
+    "message.react": CommandSpec(
+        "/chat", commands.MessageReactSchema, answers.ChangedMessageSchema
+    ),
+    "message.get": CommandSpec("/chat", commands.MessageGetSchema, answers.OneMessageSchema),
+    "message.list": CommandSpec("/chat", commands.MessageListSchema, answers.MessagesSchema),
+    "upload.request": CommandSpec("/chat", commands.UploadRequestSchema, answers.GrantedSchema),
+    "upload.complete": CommandSpec("/chat", commands.UploadCompleteSchema, answers.CompletedSchema),
+    "upload.url": CommandSpec("/chat", commands.UploadUrlSchema, answers.LinkSchema),
+    "sync": CommandSpec("/chat", commands.SyncSchema, answers.SyncedSchema),
+    "receipt.read": CommandSpec("/receipts", commands.ReceiptReadSchema, answers.ReadSchema),
+    "receipt.delivered": CommandSpec(
+        "/receipts", commands.ReceiptDeliveredSchema, answers.EmptySchema
+    ),
+    "receipt.list": CommandSpec("/receipts", commands.RoomGetSchema, answers.ReceiptsSchema),
+    "unread.get": CommandSpec("/receipts", commands.NothingSchema, answers.UnreadSchema),
+    "unread.explain": CommandSpec("/receipts", commands.RoomGetSchema, answers.ExplainedSchema),
+    "presence.set": CommandSpec("/presence", commands.PresenceSetSchema, answers.OnePresenceSchema),
+    "presence.query": CommandSpec(
+        "/presence", commands.PresenceQuerySchema, answers.PresencesSchema
+    ),
+    "presence.watch": CommandSpec(
+        "/presence", commands.PresenceWatchSchema, answers.PresencesSchema
+    ),
+    "typing.start": CommandSpec("/presence", commands.RoomGetSchema, answers.EmptySchema),
+    "typing.stop": CommandSpec("/presence", commands.RoomGetSchema, answers.EmptySchema),
 }
 """`auth.refresh` belongs to every namespace."""
 
-REFRESH = Command("*", commands.AuthRefresh, answers.Refreshed)
+REFRESH = CommandSpec("*", commands.AuthRefreshSchema, answers.RefreshedSchema)
 
-EVENTS: dict[str, Event] = {
-    "session.ready": Event("/chat", events.SessionReady),
-    "session.closing": Event("/chat", events.SessionClosing),
-    "room.added": Event("/chat", events.RoomAdded),
-    "room.removed": Event("/chat", events.RoomRemoved),
-    "room.created": Event("/chat", events.RoomChanged, durable=True),
-    "room.updated": Event("/chat", events.RoomChanged, durable=True),
-    "room.epoch": Event("/chat", events.RoomEpoch, durable=True),
-    "room.state": Event("/chat", events.RoomState),
-    "member.added": Event("/chat", events.MembersChanged, durable=True),
-    "member.removed": Event("/chat", events.MembersChanged, durable=True),
-    "member.updated": Event("/chat", events.MembersChanged, durable=True),
-    "message.new": Event("/chat", events.MessageNew, durable=True),
-    "message.updated": Event("/chat", events.MessageUpdated, durable=True),
-    "message.deleted": Event("/chat", events.MessageNew, durable=True),
-    "message.failed": Event("/chat", events.MessageFailed, durable=True),
-    "message.status": Event("/chat", events.MessageStatus),
-    "sync.reset": Event("/chat", events.SyncReset),
-    "receipt.updated": Event("/receipts", events.ReceiptUpdated),
-    "unread.changed": Event("/receipts", events.UnreadChanged),
-    "presence.changed": Event("/presence", objects.Presence),
-    "typing.changed": Event("/presence", events.TypingChanged),
+EVENTS: dict[str, EventSpec] = {
+    "session.ready": EventSpec("/chat", events.SessionReadySchema),
+    "session.closing": EventSpec("/chat", events.SessionClosingSchema),
+    "room.added": EventSpec("/chat", events.RoomAddedSchema),
+    "room.removed": EventSpec("/chat", events.RoomRemovedSchema),
+    "room.created": EventSpec("/chat", events.RoomChangedSchema, durable=True),
+    "room.updated": EventSpec("/chat", events.RoomChangedSchema, durable=True),
+    "room.epoch": EventSpec("/chat", events.RoomEpochSchema, durable=True),
+    "room.state": EventSpec("/chat", events.RoomStateSchema),
+    "member.added": EventSpec("/chat", events.MembersChangedSchema, durable=True),
+    "member.removed": EventSpec("/chat", events.MembersChangedSchema, durable=True),
+    "member.updated": EventSpec("/chat", events.MembersChangedSchema, durable=True),
+    "message.new": EventSpec("/chat", events.MessageNewSchema, durable=True),
+    "message.updated": EventSpec("/chat", events.MessageUpdatedSchema, durable=True),
+    "message.deleted": EventSpec("/chat", events.MessageNewSchema, durable=True),
+    "message.failed": EventSpec("/chat", events.MessageFailedSchema, durable=True),
+    "message.status": EventSpec("/chat", events.MessageStatusSchema),
+    "sync.reset": EventSpec("/chat", events.SyncResetSchema),
+    "receipt.updated": EventSpec("/receipts", events.ReceiptUpdatedSchema),
+    "unread.changed": EventSpec("/receipts", events.UnreadChangedSchema),
+    "presence.changed": EventSpec("/presence", objects.PresenceSchema),
+    "typing.changed": EventSpec("/presence", events.TypingChangedSchema),
 }
 
 
-def command(name: str) -> Command:
+def command(name: str) -> CommandSpec:
     """The command of a name. Raises KeyError."""
     return REFRESH if name == "auth.refresh" else COMMANDS[name]
 
@@ -110,7 +120,7 @@ def wrong_event(event: dict[str, Any]) -> dict[str, Any]:
 def wrong_answer(name: str, answer: dict[str, Any]) -> dict[str, Any]:
     """What of an ack is not as the catalogue says; a name it does not have can only be refused."""
     if not answer["ok"]:
-        return dict(Error().validate(answer["error"]))
+        return dict(ErrorSchema().validate(answer["error"]))
     if name != "auth.refresh" and name not in COMMANDS:
         return {name: ["Unknown."]}
     return dict(command(name).answer().validate(answer["data"]))

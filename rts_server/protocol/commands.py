@@ -35,7 +35,7 @@ LARGEST_SIDE = 100_000
 NOT_TAKEN = "Not taken here."
 
 
-class Command(Schema):
+class InputSchema(Schema):
     """What every command has in common.
 
     `elsewhere`: fields that others of its kind take. Whoever sends one here means something by it
@@ -57,7 +57,7 @@ class Command(Schema):
         return super().load(data, **more)
 
 
-def know(*kinds: type[Command], also: Iterable[str] = ()) -> None:
+def know(*kinds: type[InputSchema], also: Iterable[str] = ()) -> None:
     """These are of one kind: what one of them takes, or `also`, the others refuse."""
     takes = {kind: frozenset(kind._declared_fields) for kind in kinds}
     known = frozenset(also).union(*takes.values())
@@ -74,7 +74,7 @@ def says_something(data: dict[str, Any]) -> None:
         raise ValidationError("Not empty.", "text")
 
 
-class RoomCreate(Command):
+class RoomCreateSchema(InputSchema):
     """direct: the other member; group: client_room_id, and any first members.
 
     external_id instead where `RTS_CLIENT_EXTERNAL_IDS` is on, else `forbidden`.
@@ -99,13 +99,13 @@ class RoomCreate(Command):
             raise ValidationError("One of external_id and client_room_id.", "external_id")
 
 
-class RoomGet(Command):
+class RoomGetSchema(InputSchema):
     """One room."""
 
     room_id = identifier(required=True)
 
 
-class RoomList(Command):
+class RoomListSchema(InputSchema):
     """A page of the rooms of the user."""
 
     limit = Whole(1, 50, load_default=50)
@@ -113,7 +113,7 @@ class RoomList(Command):
     hidden = Flag(load_default=False)
 
 
-class RoomUpdate(Command):
+class RoomUpdateSchema(InputSchema):
     """Another name, metadata or frozen; `version`: only if the room still has it."""
 
     room_id = identifier(required=True)
@@ -128,28 +128,28 @@ class RoomUpdate(Command):
             raise ValidationError("One of name, metadata and frozen.", "name")
 
 
-class RoomLeave(Command):
+class RoomLeaveSchema(InputSchema):
     """Go by oneself; the last owner names another."""
 
     room_id = identifier(required=True)
     new_owner = user()
 
 
-class RoomHide(Command):
+class RoomHideSchema(InputSchema):
     """Leave the room out of one's list until a new message of another."""
 
     room_id = identifier(required=True)
     hidden = Flag(required=True)
 
 
-class RoomMute(Command):
+class RoomMuteSchema(InputSchema):
     """Leave the room out of one's totals."""
 
     room_id = identifier(required=True)
     muted = Flag(required=True)
 
 
-class MemberAdd(Command):
+class MemberAddSchema(InputSchema):
     """New members of a group."""
 
     room_id = identifier(required=True)
@@ -157,7 +157,7 @@ class MemberAdd(Command):
     role = role(load_default="member")
 
 
-class MemberUpdate(Command):
+class MemberUpdateSchema(InputSchema):
     """Another role for a member."""
 
     room_id = identifier(required=True)
@@ -165,14 +165,14 @@ class MemberUpdate(Command):
     role = role(required=True)
 
 
-class MemberRemove(Command):
+class MemberRemoveSchema(InputSchema):
     """Members of a group who are to go."""
 
     room_id = identifier(required=True)
     user_ids = users(required=True)
 
 
-class MemberList(Command):
+class MemberListSchema(InputSchema):
     """A page of a room's members, in order of user id."""
 
     room_id = identifier(required=True)
@@ -180,7 +180,7 @@ class MemberList(Command):
     limit = Whole(1, 100, load_default=100)
 
 
-class MessageSend(Command):
+class MessageSendSchema(InputSchema):
     """A message. `client_msg_id` is random and makes every repetition the same message."""
 
     room_id = identifier(required=True)
@@ -196,7 +196,7 @@ class MessageSend(Command):
         says_something(data)
 
 
-class MessageEdit(Command):
+class MessageEditSchema(InputSchema):
     """Another text, metadata or mentions; `version`: only if the message still has it.
 
     The text may be empty where files remain.
@@ -215,14 +215,14 @@ class MessageEdit(Command):
             raise ValidationError("One of text, metadata and mentions.", "text")
 
 
-class MessageDelete(Command):
+class MessageDeleteSchema(InputSchema):
     """A message that is to go."""
 
     room_id = identifier(required=True)
     message_id = identifier(required=True)
 
 
-class MessageReact(Command):
+class MessageReactSchema(InputSchema):
     """A reaction that comes or goes."""
 
     room_id = identifier(required=True)
@@ -231,7 +231,7 @@ class MessageReact(Command):
     on = Flag(required=True)
 
 
-class MessageList(Command):
+class MessageListSchema(InputSchema):
     """A page of history; without a bound the newest."""
 
     room_id = identifier(required=True)
@@ -247,7 +247,7 @@ class MessageList(Command):
             raise ValidationError("Only one bound.", bounds[1])
 
 
-class UploadRequest(Command):
+class UploadRequestSchema(InputSchema):
     """A file that is to be uploaded, its content already hashed; width and height of a picture."""
 
     room_id = identifier(required=True)
@@ -263,14 +263,14 @@ class UploadRequest(Command):
         return data | {"content_type": media.spelt(data["content_type"])}
 
 
-class UploadComplete(Command):
+class UploadCompleteSchema(InputSchema):
     """A file that was uploaded."""
 
     room_id = identifier(required=True)
     attachment_id = identifier(required=True)
 
 
-class UploadUrl(Command):
+class UploadUrlSchema(InputSchema):
     """A file of a message that is to be downloaded."""
 
     room_id = identifier(required=True)
@@ -278,14 +278,14 @@ class UploadUrl(Command):
     attachment_id = identifier(required=True)
 
 
-class ReceiptRead(Command):
+class ReceiptReadSchema(InputSchema):
     """Everything up to a seq is read."""
 
     room_id = identifier(required=True)
     up_to_seq = Whole(0, LARGEST_SEQ, required=True)
 
 
-class ReceiptDelivered(Command):
+class ReceiptDeliveredSchema(InputSchema):
     """Everything up to a seq has arrived: `{room_id: up_to_seq}`, all rooms at once."""
 
     rooms = Entries(
@@ -297,36 +297,36 @@ class ReceiptDelivered(Command):
     )
 
 
-class PresenceSet(Command):
+class PresenceSetSchema(InputSchema):
     """What a user says of himself; a text of null is none, left out it stays as it is."""
 
     state = choice("online", "away", required=True)
     status_text = line(LIMITS.status_text, allow_none=True)
 
 
-class PresenceQuery(Command):
+class PresenceQuerySchema(InputSchema):
     """How some users are."""
 
     user_ids = users(required=True)
 
 
-class PresenceWatch(Command):
+class PresenceWatchSchema(InputSchema):
     """Whom this socket watches from now on; the list replaces the one before."""
 
     user_ids = Items(user(), 0, LIMITS.watched, required=True)
 
 
-class Nothing(Command):
+class NothingSchema(InputSchema):
     """No payload."""
 
 
-class AuthRefresh(Command):
+class AuthRefreshSchema(InputSchema):
     """A newer token of the same user."""
 
     token = fields.String(required=True)
 
 
-class Sync(Command):
+class SyncSchema(InputSchema):
     """What was missed since `{room_id: [epoch, offset, …]}`."""
 
     cursors = Entries(
@@ -338,16 +338,31 @@ class Sync(Command):
     )
 
 
-class MessageGet(Command):
+class MessageGetSchema(InputSchema):
     """One message."""
 
     room_id = identifier(required=True)
     message_id = identifier(required=True)
 
 
-know(RoomCreate, RoomGet, RoomList, RoomUpdate, RoomLeave, RoomHide, RoomMute)
-know(MemberAdd, MemberUpdate, MemberRemove, MemberList)
-know(MessageSend, MessageEdit, MessageDelete, MessageReact, MessageList, MessageGet)
-know(UploadRequest, UploadComplete, UploadUrl)
-know(ReceiptRead, ReceiptDelivered)
-know(PresenceSet, PresenceQuery, PresenceWatch)
+know(
+    RoomCreateSchema,
+    RoomGetSchema,
+    RoomListSchema,
+    RoomUpdateSchema,
+    RoomLeaveSchema,
+    RoomHideSchema,
+    RoomMuteSchema,
+)
+know(MemberAddSchema, MemberUpdateSchema, MemberRemoveSchema, MemberListSchema)
+know(
+    MessageSendSchema,
+    MessageEditSchema,
+    MessageDeleteSchema,
+    MessageReactSchema,
+    MessageListSchema,
+    MessageGetSchema,
+)
+know(UploadRequestSchema, UploadCompleteSchema, UploadUrlSchema)
+know(ReceiptReadSchema, ReceiptDeliveredSchema)
+know(PresenceSetSchema, PresenceQuerySchema, PresenceWatchSchema)

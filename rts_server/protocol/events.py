@@ -6,23 +6,23 @@ from marshmallow import fields
 from marshmallow.validate import Equal
 
 from rts_server.protocol import objects
-from rts_server.protocol.objects import Shown, many, one
+from rts_server.protocol.objects import OutputSchema, many, one
 
 
-class SessionReady(Shown):
+class SessionReadySchema(OutputSchema):
     """The first event of a session."""
 
     user_id = fields.String(required=True)
     session_id = fields.String(required=True)
     expires_at = fields.String(required=True)
     server_time = fields.String(required=True)
-    limits = one(objects.Limits)
-    unread = one(objects.Totals)
+    limits = one(objects.LimitsSchema)
+    unread = one(objects.TotalsSchema)
     recovered = fields.Dict(keys=fields.String(), values=fields.Boolean(), required=True)
     more_rooms = fields.Boolean()
 
 
-class SessionClosing(Shown):
+class SessionClosingSchema(OutputSchema):
     """Why the server closes, and when to come back."""
 
     code = fields.String(required=True)
@@ -30,31 +30,31 @@ class SessionClosing(Shown):
     retry_after_ms = fields.Integer(required=True, allow_none=True)
 
 
-class RoomAdded(Shown):
+class RoomAddedSchema(OutputSchema):
     """The user became a member."""
 
-    room = one(objects.Room)
+    room = one(objects.RoomSchema)
 
 
-class RoomRemoved(Shown):
+class RoomRemovedSchema(OutputSchema):
     """The user is a member no more."""
 
     reason = fields.String(required=True)
 
 
-class RoomChanged(Shown):
+class RoomChangedSchema(OutputSchema):
     """The room, without a personal part."""
 
-    room = one(objects.PublicRoom)
+    room = one(objects.PublicRoomSchema)
 
 
-class RoomEpoch(Shown):
+class RoomEpochSchema(OutputSchema):
     """Who stands at `prev` goes on; for others sync.reset follows."""
 
     prev = fields.List(fields.Integer(), required=True)
 
 
-class RoomState(Shown):
+class RoomStateSchema(OutputSchema):
     """What the room is to the user himself, told to his own devices."""
 
     muted = fields.Boolean(required=True)
@@ -62,19 +62,19 @@ class RoomState(Shown):
     role = objects.role()
 
 
-class MembersChanged(Shown):
+class MembersChangedSchema(OutputSchema):
     """One event for one command."""
 
-    members = many(objects.Member)
+    members = many(objects.MemberSchema)
 
 
-class MessageNew(Shown):
+class MessageNewSchema(OutputSchema):
     """A message; it may come before the ack of its sender."""
 
-    message = one(objects.Message)
+    message = one(objects.MessageSchema)
 
 
-class ReactionChange(Shown):
+class ReactionChangeSchema(OutputSchema):
     """A reaction came or went."""
 
     emoji = fields.String(required=True)
@@ -82,17 +82,17 @@ class ReactionChange(Shown):
     on = fields.Boolean(required=True)
 
 
-class MessageUpdated(Shown):
+class MessageUpdatedSchema(OutputSchema):
     """The message after an edit; of a reaction only the difference and all counts."""
 
-    message = one(objects.Message, required=False)
+    message = one(objects.MessageSchema, required=False)
     message_id = fields.String()
     version = fields.Integer()
-    reaction = one(ReactionChange, required=False)
+    reaction = one(ReactionChangeSchema, required=False)
     counts = fields.Dict(keys=fields.String(), values=fields.Integer())
 
 
-class MessageFailed(Shown):
+class MessageFailedSchema(OutputSchema):
     """Remove the message; its seq does not count."""
 
     message_id = fields.String(required=True)
@@ -101,7 +101,7 @@ class MessageFailed(Shown):
     reason = fields.String(required=True, allow_none=True)
 
 
-class MessageStatus(Shown):
+class MessageStatusSchema(OutputSchema):
     """What was acked `accepted` is durable now."""
 
     message_id = fields.String(required=True)
@@ -109,20 +109,20 @@ class MessageStatus(Shown):
     status = fields.String(required=True, validate=Equal("queued"))
 
 
-class SyncReset(Shown):
+class SyncResetSchema(OutputSchema):
     """Drop the room's messages, keep this position, list again."""
 
     epoch = fields.Integer(required=True)
     offset = fields.Integer(required=True)
 
 
-class ReceiptUpdated(Shown):
+class ReceiptUpdatedSchema(OutputSchema):
     """Who has come how far."""
 
-    cursors = many(objects.Cursor)
+    cursors = many(objects.CursorSchema)
 
 
-class UnreadChanged(Shown):
+class UnreadChangedSchema(OutputSchema):
     """The user's own cursor, mute, hide or membership moved."""
 
     unread = fields.Integer(required=True)
@@ -131,7 +131,7 @@ class UnreadChanged(Shown):
     rooms = fields.Integer(required=True)
 
 
-class TypingChanged(Shown):
+class TypingChangedSchema(OutputSchema):
     """Who is typing, the whole list: at most 10 are named, `count` counts all."""
 
     user_ids = fields.List(fields.String(), required=True)

@@ -8,13 +8,27 @@ from marshmallow import RAISE, Schema, fields
 from marshmallow.validate import OneOf
 
 
-class Shown(Schema):
+class OutputSchema(Schema):
     """Nothing that is not named here is shown."""
 
     class Meta:
         """Unknown fields are an error: tests hold every frame against these schemas."""
 
         unknown = RAISE
+
+
+_SUFFIXES = {"commands": "Payload", "answers": "Answer", "events": "Data", "requests": "Request"}
+
+
+def type_name(schema: Schema | type[Schema]) -> str:
+    """The name of a schema in docs/protocol.md, AsyncAPI, OpenAPI and TypeScript.
+
+    The class without `Schema`, with a suffix for its module: `commands.RoomGetSchema` is
+    `RoomGetPayload`, and an object has no suffix.
+    """
+    kind = schema if isinstance(schema, type) else type(schema)
+    suffix = _SUFFIXES.get(kind.__module__.rpartition(".")[2], "")
+    return kind.__name__.removesuffix("Schema").removesuffix(suffix) + suffix
 
 
 def _text(**more: Any) -> fields.String:
@@ -52,14 +66,14 @@ def role(**more: Any) -> fields.String:
     return _text(validate=OneOf(["owner", "admin", "member", "readonly"]), **more)
 
 
-class Totals(Shown):
+class TotalsSchema(OutputSchema):
     """Unread messages of all rooms, and rooms with any; muted and hidden rooms count in neither."""
 
     total = _number()
     rooms = _number()
 
 
-class LastMessage(Shown):
+class LastMessageSchema(OutputSchema):
     """What a list shows of a room's last message; `deleted`: there is no more of it."""
 
     message_id = _text()
@@ -71,7 +85,7 @@ class LastMessage(Shown):
     created_at = _text()
 
 
-class PublicRoom(Shown):
+class PublicRoomSchema(OutputSchema):
     """A room as it is to all its members. `made_by`: a client gave it its external_id."""
 
     room_id = _text()
@@ -86,13 +100,13 @@ class PublicRoom(Shown):
     member_count = _number()
     frozen = _flag()
     deleted_at = _text(required=False)
-    last_message = one(LastMessage, required=False)
+    last_message = one(LastMessageSchema, required=False)
     seq = _number()
     epoch = _number()
     offset = _number()
 
 
-class Room(PublicRoom):
+class RoomSchema(PublicRoomSchema):
     """A room as it is to the user who asks."""
 
     role = role()
@@ -103,7 +117,7 @@ class Room(PublicRoom):
     hidden = _flag()
 
 
-class Cursor(Shown):
+class CursorSchema(OutputSchema):
     """How far a member has come."""
 
     user_id = _text()
@@ -111,7 +125,7 @@ class Cursor(Shown):
     delivered_seq = _number()
 
 
-class Member(Cursor):
+class MemberSchema(CursorSchema):
     """Somebody in a room."""
 
     name = _text(required=False)
@@ -119,14 +133,14 @@ class Member(Cursor):
     joined_at = _text()
 
 
-class Reaction(Shown):
+class ReactionSchema(OutputSchema):
     """Who gave one emoji; at most 100 users are named."""
 
     count = _number()
     user_ids = _names()
 
 
-class Attachment(Shown):
+class AttachmentSchema(OutputSchema):
     """A file of a message."""
 
     attachment_id = _text()
@@ -138,7 +152,7 @@ class Attachment(Shown):
     height = _number(required=False)
 
 
-class Message(Shown):
+class MessageSchema(OutputSchema):
     """A message; a deleted one keeps ids, seq and times."""
 
     message_id = _text()
@@ -149,10 +163,12 @@ class Message(Shown):
     sender_id = _text()
     type = _text(validate=OneOf(["text", "file", "system"]))
     text = _text()
-    attachments = many(Attachment)
+    attachments = many(AttachmentSchema)
     mentions = _names()
     reply_to = _text(required=False)
-    reactions = fields.Dict(keys=fields.String(), values=fields.Nested(Reaction), required=True)
+    reactions = fields.Dict(
+        keys=fields.String(), values=fields.Nested(ReactionSchema), required=True
+    )
     metadata = _free()
     version = _number()
     created_at = _text()
@@ -161,7 +177,7 @@ class Message(Shown):
     deleted_by = _text(required=False)
 
 
-class Presence(Shown):
+class PresenceSchema(OutputSchema):
     """How a user is, as it was told last."""
 
     user_id = _text()
@@ -170,7 +186,7 @@ class Presence(Shown):
     status_text = _text(allow_none=True)
 
 
-class PresenceOrError(Shown):
+class PresenceOrErrorSchema(OutputSchema):
     """How a user is; `error` for one with whom no room is shared, whether there is one or not."""
 
     user_id = _text()
@@ -180,14 +196,14 @@ class PresenceOrError(Shown):
     error = _text(required=False, validate=OneOf(["not_found"]))
 
 
-class Rate(Shown):
+class RateSchema(OutputSchema):
     """So many a second in the long run, so many at once."""
 
     per_second = fields.Float(required=True)
     burst = fields.Float(required=True)
 
 
-class Limits(Shown):
+class LimitsSchema(OutputSchema):
     """Sizes, which always hold, and rates; none where they are not limited."""
 
     text = _number()
@@ -208,10 +224,10 @@ class Limits(Shown):
     emoji = _number()
     reactions = _number()
     frame_bytes = _number()
-    rates = fields.Dict(keys=fields.String(), values=fields.Nested(Rate), required=True)
+    rates = fields.Dict(keys=fields.String(), values=fields.Nested(RateSchema), required=True)
 
 
-class Error(Shown):
+class ErrorSchema(OutputSchema):
     """Why a command was refused; `details` names fields."""
 
     code = _text()

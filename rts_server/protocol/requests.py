@@ -7,7 +7,13 @@ from typing import Any, ClassVar
 from marshmallow import Schema, ValidationError, fields, validates_schema
 from marshmallow.validate import Length, Range, Regexp
 
-from rts_server.protocol.commands import Command, MessageEdit, MessageSend, know, says_something
+from rts_server.protocol.commands import (
+    InputSchema,
+    MessageEditSchema,
+    MessageSendSchema,
+    know,
+    says_something,
+)
 from rts_server.protocol.fields import (
     LARGEST_SEQ,
     LIMITS,
@@ -49,7 +55,7 @@ def any_of(*names: str) -> dict[str, Any]:
     return {"anyOf": [{"required": [name]} for name in names]}
 
 
-class NewMember(Command):
+class NewMemberSchema(InputSchema):
     """Somebody who is to be a member."""
 
     user_id = user(required=True)
@@ -57,7 +63,7 @@ class NewMember(Command):
     name = line(128)
 
 
-class NewRole(Command):
+class NewRoleSchema(InputSchema):
     """Another role for a member."""
 
     user_id = user(required=True)
@@ -65,10 +71,10 @@ class NewRole(Command):
 
 
 def _members(most: int, **more: Any) -> Items:
-    return Items(fields.Nested(NewMember), 0, most, **more)
+    return Items(fields.Nested(NewMemberSchema), 0, most, **more)
 
 
-class ExternalRoom(Command):
+class ExternalRoomSchema(InputSchema):
     """The group of a business key, made with these first members unless it is there."""
 
     members = _members(LIMITS.ids_per_call)
@@ -76,7 +82,7 @@ class ExternalRoom(Command):
     metadata = Metadata()
 
 
-class RoomChange(Command):
+class RoomChangeSchema(InputSchema):
     """Another name, metadata or frozen; `version`: only if the room still has it."""
 
     more: ClassVar[dict[str, Any]] = any_of("name", "metadata", "frozen")
@@ -92,13 +98,13 @@ class RoomChange(Command):
             raise ValidationError("One of name, metadata and frozen.", "name")
 
 
-class MemberSet(Command):
+class MemberSetSchema(InputSchema):
     """All members of the group: who is not named goes."""
 
     members = _members(LIMITS.group_members, required=True)
 
 
-class MemberBatch(Command):
+class MemberBatchSchema(InputSchema):
     """Members who come, go and have another role; at most 100 in all."""
 
     more: ClassVar[dict[str, Any]] = {
@@ -109,7 +115,7 @@ class MemberBatch(Command):
     }
     add = _members(LIMITS.ids_per_call, load_default=list)
     remove = Items(user(), 0, LIMITS.ids_per_call, load_default=list)
-    update = Items(fields.Nested(NewRole), 0, LIMITS.ids_per_call, load_default=list)
+    update = Items(fields.Nested(NewRoleSchema), 0, LIMITS.ids_per_call, load_default=list)
 
     @validates_schema
     def _fits(self, data: dict[str, Any], **_: Any) -> None:
@@ -118,7 +124,7 @@ class MemberBatch(Command):
             raise ValidationError(f"1 to {LIMITS.ids_per_call} users in all.", "add")
 
 
-class NewMessage(Command):
+class NewMessageSchema(InputSchema):
     """A message of a member (`on_behalf_of`), or of the operator himself."""
 
     text = text(required=True, metadata={"minLength": 1})
@@ -132,81 +138,81 @@ class NewMessage(Command):
         says_something(data)
 
 
-class IdempotencyKey(Command):
+class IdempotencyKeySchema(InputSchema):
     """The same key from the same sender is the same message, however often it is sent."""
 
     client_msg_id = identifier(data_key="Idempotency-Key")
 
 
-class Page(Command):
+class PageSchema(InputSchema):
     """A page of a list."""
 
     cursor = fields.String(validate=Length(1, 400))
     limit = _whole(1, 100, load_default=100)
 
 
-class RoomPage(Page):
+class RoomPageSchema(PageSchema):
     """A page of a user's rooms: those he has hidden, or the others."""
 
     limit = _whole(1, 50, load_default=50)
     hidden = fields.Boolean(truthy={"1", "true"}, falsy={"0", "false"}, load_default=False)
 
 
-class Explain(Command):
+class ExplainSchema(InputSchema):
     """`explain`: the parts, too."""
 
     explain = fields.Boolean(truthy={"1", "true"}, falsy={"0", "false"}, load_default=False)
 
 
-class UnreadPage(Page, Explain):
+class UnreadPageSchema(PageSchema, ExplainSchema):
     """A page of the rooms that the totals come from."""
 
 
-class EventPage(Command):
+class EventPageSchema(InputSchema):
     """Events behind `epoch:offset`; without it from the first of the present epoch."""
 
     after = fields.String(validate=Regexp(r"[0-9]{1,10}:[0-9]{1,10}\Z"))
     limit = _whole(1, LIMITS.replay_events, load_default=100)
 
 
-class Repair(Command):
+class RepairSchema(InputSchema):
     """`repair`: what Redis has and the archive has not, or otherwise, is stored anew."""
 
     repair = fields.Boolean(truthy={"1", "true"}, falsy={"0", "false"}, load_default=False)
 
 
-class Peek(Command):
+class PeekSchema(InputSchema):
     """How many records of each DLQ to look at."""
 
     peek = _whole(0, 10, load_default=10)
 
 
-class Replay(Command):
+class ReplaySchema(InputSchema):
     """Which DLQ, and how many of its records at most."""
 
     queue = choice("messages", "rooms", required=True)
     limit = Whole(1, 1_000, load_default=1_000)
 
 
-class Glance(Command):
+class GlanceSchema(InputSchema):
     """How many records to look at."""
 
     limit = _whole(1, 100, load_default=100)
 
 
-class ReplayKept(Command):
+class ReplayKeptSchema(InputSchema):
     """How many records at most."""
 
     limit = Whole(1, 1_000, load_default=1_000)
 
 
-class Disconnect(Command):
+class DisconnectSchema(InputSchema):
     """`reconnect`: the clients come back by themselves."""
 
     reconnect = Flag(load_default=False)
 
 
-class MessagePage(Command):
+class MessagePageSchema(InputSchema):
     """A page of history; without a bound the newest."""
 
     before_seq = _whole(1, LARGEST_SEQ)
@@ -221,7 +227,7 @@ class MessagePage(Command):
             raise ValidationError("Only one bound.", bounds[1])
 
 
-know(ExternalRoom, RoomChange, also=("room_id", "external_id", "type"))
-know(MemberSet, MemberBatch, also=("room_id", "user_ids"))
-know(NewMember, NewRole)
-know(NewMessage, also=[*MessageSend().fields, *MessageEdit().fields])
+know(ExternalRoomSchema, RoomChangeSchema, also=("room_id", "external_id", "type"))
+know(MemberSetSchema, MemberBatchSchema, also=("room_id", "user_ids"))
+know(NewMemberSchema, NewRoleSchema)
+know(NewMessageSchema, also=[*MessageSendSchema().fields, *MessageEditSchema().fields])

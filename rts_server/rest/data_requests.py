@@ -16,12 +16,12 @@ class PersonalRoutes:
     def __init__(self, data_requests: DataRequests) -> None:
         self._data_requests = data_requests
 
-    @route("POST", "/v1/users/{user_id}:export", answers.ExportLine, lines=True)
+    @route("POST", "/v1/users/{user_id}:export", answers.ExportLineSchema, lines=True)
     async def export(self, operator: Identity, params: Params) -> AsyncIterator[Line]:
         """Every membership, message and file of a user, in all rooms they are or were in."""
         return self._data_requests.export(params["user_id"])
 
-    @route("POST", "/v1/users/{user_id}:erase", answers.ErasedLine, lines=True)
+    @route("POST", "/v1/users/{user_id}:erase", answers.ErasedLineSchema, lines=True)
     async def erase(self, operator: Identity, params: Params) -> AsyncIterator[Line]:
         """Remove a user from all rooms and erase their messages and files.
 

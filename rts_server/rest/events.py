@@ -22,7 +22,9 @@ class EventRoutes:
         self._rooms = rooms
         self._snapshots = snapshots
 
-    @route("GET", "/v1/rooms/{room_id}/events", answers.Events, query=requests.EventPage)
+    @route(
+        "GET", "/v1/rooms/{room_id}/events", answers.EventsSchema, query=requests.EventPageSchema
+    )
     async def page(self, operator: Identity, params: Params) -> dict[str, Any]:
         """Events after a position, as far as the hot log still has them."""
         room_id = params["room_id"]

@@ -20,12 +20,12 @@ class InstanceRoutes:
         self._registry = registry
         self._control = control
 
-    @route("GET", "/v1/instances", answers.Instances)
+    @route("GET", "/v1/instances", answers.InstancesSchema)
     async def all(self, operator: Identity, params: Params) -> dict[str, Any]:
         """The instances with a valid lease, with the details they last reported."""
         return {"instances": await self._registry.instances()}
 
-    @route("POST", "/v1/instances/{instance_id}:drain", answers.Told)
+    @route("POST", "/v1/instances/{instance_id}:drain", answers.ToldSchema)
     async def drain(self, operator: Identity, params: Params) -> dict[str, Any]:
         """Drain an instance: it refuses new connections and closes its own, spread over time.
 
@@ -45,7 +45,12 @@ class PresenceRoutes:
         self._presences = presences
         self._registry = registry
 
-    @route("GET", "/v1/users/{user_id}/presence", answers.ExplainedPresence, query=requests.Explain)
+    @route(
+        "GET",
+        "/v1/users/{user_id}/presence",
+        answers.ExplainedPresenceSchema,
+        query=requests.ExplainSchema,
+    )
     async def get(self, operator: Identity, params: Params) -> dict[str, Any]:
         """The presence of a user; with `explain`, also where their connections are."""
         user_id = params["user_id"]

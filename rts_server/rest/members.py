@@ -31,7 +31,7 @@ class MemberRoutes:
         self._members = members
         self._provisioning = provisioning
 
-    @route("GET", "/v1/rooms/{room_id}/members", answers.Members, query=requests.Page)
+    @route("GET", "/v1/rooms/{room_id}/members", answers.MembersSchema, query=requests.PageSchema)
     async def page(self, operator: Identity, params: Params) -> dict[str, Any]:
         """The members of a room, in order of user id."""
         await self._rooms.public(params["room_id"])
@@ -39,7 +39,12 @@ class MemberRoutes:
         members = await self._members.for_operator(params["room_id"])
         return cursor.page(members, "members", "user_id", after, params["limit"])
 
-    @route("PUT", "/v1/rooms/{room_id}/members", answers.ChangedMembers, body=requests.MemberSet)
+    @route(
+        "PUT",
+        "/v1/rooms/{room_id}/members",
+        answers.ChangedMembersSchema,
+        body=requests.MemberSetSchema,
+    )
     async def declare(self, operator: Identity, params: Params) -> dict[str, Any]:
         """Declare all members of a group, with their roles: members not named are removed."""
         room_id = params["room_id"]
@@ -52,8 +57,8 @@ class MemberRoutes:
     @route(
         "POST",
         "/v1/rooms/{room_id}/members:batch",
-        answers.ChangedMembers,
-        body=requests.MemberBatch,
+        answers.ChangedMembersSchema,
+        body=requests.MemberBatchSchema,
     )
     async def batch(self, operator: Identity, params: Params) -> dict[str, Any]:
         """Add, remove and change members, all or none of them."""

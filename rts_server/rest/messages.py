@@ -41,9 +41,9 @@ class MessageRoutes:
     @route(
         "POST",
         "/v1/rooms/{room_id}/messages",
-        answers.Sent,
-        headers=requests.IdempotencyKey,
-        body=requests.NewMessage,
+        answers.SentSchema,
+        headers=requests.IdempotencyKeySchema,
+        body=requests.NewMessageSchema,
     )
     async def send(self, operator: Identity, params: Params) -> dict[str, Any]:
         """Send a message as the operator, or on behalf of a member who may send."""
@@ -61,7 +61,12 @@ class MessageRoutes:
         named = {"message_id": done.request_id, "client_msg_id": client_msg_id}
         return named | done.ack_position() | {"status": status}
 
-    @route("GET", "/v1/rooms/{room_id}/messages", answers.Messages, query=requests.MessagePage)
+    @route(
+        "GET",
+        "/v1/rooms/{room_id}/messages",
+        answers.MessagesSchema,
+        query=requests.MessagePageSchema,
+    )
     async def page(self, operator: Identity, params: Params) -> dict[str, Any]:
         """A page of history, ascending by seq."""
         await self._rooms.public(params["room_id"])

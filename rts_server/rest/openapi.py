@@ -13,7 +13,7 @@ from apispec import APISpec
 from apispec.ext.marshmallow import MarshmallowPlugin
 from marshmallow import Schema
 
-from rts_server.protocol.objects import Error
+from rts_server.protocol.objects import ErrorSchema, type_name
 from rts_server.rest.routes import LINES, Handler, Route
 from rts_server.rest.security_headers import sealed
 
@@ -47,13 +47,13 @@ def add_routes(app: web.Application, routes: list[tuple[Route, Handler]]) -> Non
 
 def document(routes: list[tuple[Route, Handler]]) -> Json:
     """The OpenAPI 3.1 document of these routes."""
-    plugin = MarshmallowPlugin(schema_name_resolver=_name)
+    plugin = MarshmallowPlugin(schema_name_resolver=type_name)
     spec = APISpec(TITLE, "1", "3.1.0", plugins=[plugin], security=[{"operator": []}])
     spec.components.security_scheme(
         "operator",
         {"type": "http", "scheme": "bearer", "bearerFormat": "JWT", "description": SCOPE},
     )
-    spec.components.schema("Error", schema=Error)
+    spec.components.schema("Error", schema=ErrorSchema)
     spec.components.response("Refused", _refused())
     for route, handler in routes:
         if route.body:
@@ -65,8 +65,8 @@ def document(routes: list[tuple[Route, Handler]]) -> Json:
 
 def _bodies(spec: APISpec, body: type[Schema]) -> None:
     """Register a body schema with the constraints that `requests` adds to it as `more`."""
-    if _name(body) not in spec.components.schemas:
-        spec.components.schema(_name(body), schema=body, component=getattr(body, "more", None))
+    if type_name(body) not in spec.components.schemas:
+        spec.components.schema(type_name(body), schema=body, component=getattr(body, "more", None))
 
 
 def _operation(route: Route, handler: Handler) -> Json:
@@ -121,13 +121,6 @@ def _refused() -> Json:
         "required": ["ok", "error"],
     }
     return {"description": REFUSED, "content": {"application/json": {"schema": body}}}
-
-
-def _name(schema: Any) -> str:
-    """The name of a schema. A suffix tells requests and answers of the same name apart."""
-    kind = schema if isinstance(schema, type) else type(schema)
-    part = kind.__module__.rpartition(".")[2]
-    return kind.__name__ + {"requests": "Request", "answers": "Answer"}.get(part, "")
 
 
 def _plain(value: Any) -> Any:

@@ -18,12 +18,12 @@ class QueueRoutes:
         self._backlog = backlog
         self._replays = replays
 
-    @route("GET", "/v1/queues", answers.Queues, query=requests.Peek)
+    @route("GET", "/v1/queues", answers.QueuesSchema, query=requests.PeekSchema)
     async def all(self, operator: Identity, params: Params) -> dict[str, Any]:
         """Every queue with its counts, and positions of some records of the DLQs, without texts."""
         return {"queues": await self._backlog.queues(params["peek"])}
 
-    @route("POST", "/v1/queues/dlq:replay", answers.Replayed, body=requests.Replay)
+    @route("POST", "/v1/queues/dlq:replay", answers.ReplayedSchema, body=requests.ReplaySchema)
     async def replay(self, operator: Identity, params: Params) -> dict[str, Any]:
         """Put records of a DLQ back into its queue, in the order of each room.
 
@@ -32,12 +32,17 @@ class QueueRoutes:
         replayed, left = await self._backlog.replay(params["queue"], params["limit"])
         return {"replayed": replayed, "left": left}
 
-    @route("GET", "/v1/queues/quarantine", answers.Quarantined, query=requests.Glance)
+    @route("GET", "/v1/queues/quarantine", answers.QuarantinedSchema, query=requests.GlanceSchema)
     async def quarantined(self, operator: Identity, params: Params) -> dict[str, Any]:
         """Records that a Lambda could never apply: their positions and reasons, without texts."""
         return {"records": await self._backlog.kept(params["limit"])}
 
-    @route("POST", "/v1/queues/quarantine:replay", answers.Replayed, body=requests.ReplayKept)
+    @route(
+        "POST",
+        "/v1/queues/quarantine:replay",
+        answers.ReplayedSchema,
+        body=requests.ReplayKeptSchema,
+    )
     async def replay_kept(self, operator: Identity, params: Params) -> dict[str, Any]:
         """Replay quarantined records, in the order of each room.
 

@@ -34,8 +34,8 @@ class RoomRoutes:
     @route(
         "PUT",
         "/v1/external-rooms/{external_id}",
-        answers.DeclaredRoom,
-        body=requests.ExternalRoom,
+        answers.DeclaredRoomSchema,
+        body=requests.ExternalRoomSchema,
     )
     async def declare(self, operator: Identity, params: Params) -> dict[str, Any]:
         """Get or create the group of a business key; an existing one is left as it is.
@@ -52,12 +52,12 @@ class RoomRoutes:
         status = await wait_durable([done], self._durable_wait)
         return {"room": done.ack_room(room), "created": created, "status": status}
 
-    @route("GET", "/v1/rooms/{room_id}", answers.PublicRoom)
+    @route("GET", "/v1/rooms/{room_id}", answers.PublicRoomAnswerSchema)
     async def get(self, operator: Identity, params: Params) -> dict[str, Any]:
         """One room, without the fields that depend on the member."""
         return {"room": await self._rooms.public(params["room_id"])}
 
-    @route("DELETE", "/v1/rooms/{room_id}", answers.Removed)
+    @route("DELETE", "/v1/rooms/{room_id}", answers.RemovedSchema)
     async def delete(self, operator: Identity, params: Params) -> dict[str, Any]:
         """Delete a room: all members are removed, nobody can be added, a tombstone stays.
 
@@ -70,7 +70,9 @@ class RoomRoutes:
         status = await wait_durable(changed.done, self._durable_wait)
         return {"removed": changed.affected("go"), "status": status}
 
-    @route("POST", "/v1/rooms/{room_id}:verify", answers.Verified, query=requests.Repair)
+    @route(
+        "POST", "/v1/rooms/{room_id}:verify", answers.VerifiedSchema, query=requests.RepairSchema
+    )
     async def verify(self, operator: Identity, params: Params) -> dict[str, Any]:
         """Compare a room's messages in Redis with the archive; with `repair`, store what differs.
 
@@ -80,7 +82,12 @@ class RoomRoutes:
         found = await self._verifier.verify(params["room_id"], repair=params["repair"])
         return {**asdict(found.findings), **_summed(found)}
 
-    @route("PATCH", "/v1/rooms/{room_id}", answers.ChangedPublicRoom, body=requests.RoomChange)
+    @route(
+        "PATCH",
+        "/v1/rooms/{room_id}",
+        answers.ChangedPublicRoomSchema,
+        body=requests.RoomChangeSchema,
+    )
     async def update(self, operator: Identity, params: Params) -> dict[str, Any]:
         """Change name, metadata or `frozen`: then only owners, admins and operators can write."""
         room_id = params.pop("room_id")

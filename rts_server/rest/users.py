@@ -23,14 +23,19 @@ class UserRoutes:
         self._control = control
         self._revocations = revocations
 
-    @route("GET", "/v1/users/{user_id}/rooms", answers.Rooms, query=requests.RoomPage)
+    @route("GET", "/v1/users/{user_id}/rooms", answers.RoomsSchema, query=requests.RoomPageSchema)
     async def rooms(self, operator: Identity, params: Params) -> dict[str, Any]:
         """A page of the user's rooms by last activity, as the user sees them."""
         return await self._inboxes.page(
             params["user_id"], params["limit"], params.get("cursor"), hidden=params["hidden"]
         )
 
-    @route("GET", "/v1/users/{user_id}/unread", answers.ExplainedUnread, query=requests.UnreadPage)
+    @route(
+        "GET",
+        "/v1/users/{user_id}/unread",
+        answers.ExplainedUnreadSchema,
+        query=requests.UnreadPageSchema,
+    )
     async def unread(self, operator: Identity, params: Params) -> dict[str, Any]:
         """The user's unread totals; with `explain`, the counts of each room in order of room id."""
         after = cursor.decode(params["cursor"], str)[0] if "cursor" in params else ""
@@ -41,13 +46,15 @@ class UserRoutes:
         rooms = sorted(map(_explained, inbox.rows), key=lambda room: str(room["room_id"]))
         return totals | cursor.page(rooms, "rooms", "room_id", after, params["limit"])
 
-    @route("POST", "/v1/users/{user_id}:disconnect", answers.Told, body=requests.Disconnect)
+    @route(
+        "POST", "/v1/users/{user_id}:disconnect", answers.ToldSchema, body=requests.DisconnectSchema
+    )
     async def disconnect(self, operator: Identity, params: Params) -> dict[str, Any]:
         """Close the user's connections on all instances; their tokens stay valid."""
         code = "draining" if params["reconnect"] else "banned"
         return {"instances": await self._control.close(params["user_id"], code)}
 
-    @route("POST", "/v1/users/{user_id}:revoke", answers.Revoked)
+    @route("POST", "/v1/users/{user_id}:revoke", answers.RevokedSchema)
     async def revoke(self, operator: Identity, params: Params) -> dict[str, Any]:
         """Revoke all tokens of the user issued until now, for good, and close their connections."""
         before = await self._revocations.revoke(params["user_id"])

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from rts_server.protocol.catalogue import COMMANDS, EVENTS, REFRESH, Command, Event
-from scripts.wire.schemas import Json, name_of
+from rts_server.protocol.catalogue import COMMANDS, EVENTS, REFRESH, CommandSpec, EventSpec
+from rts_server.protocol.objects import type_name
+from scripts.wire.schemas import Json
 
 
 def text(schemas: dict[str, Json]) -> str:
@@ -60,7 +61,7 @@ def _channel(namespace: str) -> Json:
     }
 
 
-def _receive(name: str, command: Command) -> Json:
+def _receive(name: str, command: CommandSpec) -> Json:
     channel = "chat" if command is REFRESH else _key(command.namespace)
     where = ("channels", channel)
     return {
@@ -74,7 +75,7 @@ def _receive(name: str, command: Command) -> Json:
     }
 
 
-def _send(name: str, event: Event) -> Json:
+def _send(name: str, event: EventSpec) -> Json:
     where = ("channels", _key(event.namespace))
     return {
         "action": "send",
@@ -84,11 +85,11 @@ def _send(name: str, event: Event) -> Json:
 
 
 def _message(name: str, kind: Any) -> Json:
-    return {"name": name, "payload": _ref("components", "schemas", name_of(kind))}
+    return {"name": name, "payload": _ref("components", "schemas", type_name(kind))}
 
 
-def _ack(name: str, command: Command) -> Json:
-    data = _ref("components", "schemas", name_of(command.answer))
+def _ack(name: str, command: CommandSpec) -> Json:
+    data = _ref("components", "schemas", type_name(command.answer))
     ok = {"type": "object", "properties": {"ok": {"const": True}, "data": data}}
     error = _ref("components", "schemas", "Error")
     refused = {"type": "object", "properties": {"ok": {"const": False}, "error": error}}
@@ -101,14 +102,14 @@ def _ack(name: str, command: Command) -> Json:
     return {"name": f"{name} ack", "payload": payload}
 
 
-def _event(name: str, event: Event) -> Json:
+def _event(name: str, event: EventSpec) -> Json:
     number = {"type": "integer"}
     properties: Json = {
         "type": {"const": name},
         "ts": {"type": "string", "format": "date-time"},
         "room_id": {"type": "string"},
         "actor_id": {"type": "string"},
-        "data": _ref("components", "schemas", name_of(event.data)),
+        "data": _ref("components", "schemas", type_name(event.data)),
     }
     required = ["type", "ts", "data"]
     if event.durable:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from rts_server import errors
 from rts_server.protocol.catalogue import COMMANDS, EVENTS, REFRESH
-from scripts.wire.schemas import Json, name_of
+from rts_server.protocol.objects import type_name
+from scripts.wire.schemas import Json
 from scripts.wire.typescript import type_of
 
 HEAD = """# Protocol
@@ -33,7 +34,7 @@ def _commands(namespace: str, schemas: dict[str, Json]) -> str:
     lines = ["| command | payload | data of the ack |", "| --- | --- | --- |"]
     here = {name: c for name, c in COMMANDS.items() if c.namespace == namespace}
     for name, command in {**here, "auth.refresh": REFRESH}.items():
-        payload, answer = schemas[name_of(command.payload)], schemas[name_of(command.answer)]
+        payload, answer = schemas[type_name(command.payload)], schemas[type_name(command.answer)]
         lines.append(f"| `{name}` | {_fields(payload)} | {_fields(answer)} |")
     return "\n".join([*lines, ""])
 
@@ -42,7 +43,7 @@ def _events(namespace: str, schemas: dict[str, Json]) -> str:
     lines = ["| event | data | durable |", "| --- | --- | --- |"]
     for name, event in EVENTS.items():
         if event.namespace == namespace:
-            data = _fields(schemas[name_of(event.data)])
+            data = _fields(schemas[type_name(event.data)])
             lines.append(f"| `{name}` | {data} | {'✓' if event.durable else ''} |")
     return "\n".join([*lines, ""])
 

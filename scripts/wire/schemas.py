@@ -10,36 +10,25 @@ from marshmallow import Schema
 
 from rts_server.protocol import objects
 from rts_server.protocol.catalogue import COMMANDS, EVENTS, REFRESH
+from rts_server.protocol.objects import type_name
 
 Json = dict[str, Any]
 
 
-def name_of(kind: type[Schema]) -> str:
-    """The name of a schema; payloads, answers and data of events may share one."""
-    part = kind.__module__.rpartition(".")[2]
-    return kind.__name__ + {"commands": "Payload", "answers": "Answer", "events": "Data"}.get(
-        part, ""
-    )
-
-
 def schemas() -> dict[str, Json]:
     """Name → schema, references as `#/components/schemas/Name`."""
-    plugin = MarshmallowPlugin(schema_name_resolver=_resolve)
+    plugin = MarshmallowPlugin(schema_name_resolver=type_name)
     spec = APISpec("wire", "1", "3.1.0", plugins=[plugin])
-    kinds: list[type[Schema]] = [REFRESH.payload, REFRESH.answer, objects.Error]
+    kinds: list[type[Schema]] = [REFRESH.payload, REFRESH.answer, objects.ErrorSchema]
     for command in COMMANDS.values():
         kinds += [command.payload, command.answer]
     kinds += [event.data for event in EVENTS.values()]
     for kind in dict.fromkeys(kinds):
-        if name_of(kind) not in spec.components.schemas:
-            spec.components.schema(name_of(kind), schema=kind)
+        if type_name(kind) not in spec.components.schemas:
+            spec.components.schema(type_name(kind), schema=kind)
     found: dict[str, Json] = spec.to_dict()["components"]["schemas"]
-    docs = {name_of(kind): kind.__doc__ or "" for kind in _all(kinds)}
+    docs = {type_name(kind): kind.__doc__ or "" for kind in _all(kinds)}
     return {name: {"description": docs.get(name, ""), **found[name]} for name in sorted(found)}
-
-
-def _resolve(schema: Any) -> str:
-    return name_of(schema if isinstance(schema, type) else type(schema))
 
 
 def _all(kinds: list[type[Schema]]) -> list[type[Schema]]:

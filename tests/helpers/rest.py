@@ -10,7 +10,7 @@ import orjson
 from aiohttp import web
 from aiohttp.test_utils import TestClient
 
-from rts_server.protocol.objects import Error
+from rts_server.protocol.objects import ErrorSchema
 from rts_server.rest.data_requests import PersonalRoutes
 from rts_server.rest.events import EventRoutes
 from rts_server.rest.instances import InstanceRoutes, PresenceRoutes
@@ -104,7 +104,7 @@ class Rest:
 def wrong_answer(method: str, path: str, answer: Any) -> Any:
     """What of an answer is not as its route says."""
     if not answer["ok"]:
-        return Error().validate(answer["error"])
+        return ErrorSchema().validate(answer["error"])
     for route in ROUTES:
         if route.method == method and re.fullmatch(re.sub(r"{\w+}", "[^/]+", route.path), path):
             return route.answer().validate(answer["data"])

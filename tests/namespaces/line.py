@@ -85,7 +85,7 @@ class Line(Namespace):
         answers = [self.acks[number] for number in range(count)]
         return ["ok" if one["ok"] else one["error"]["code"] for one in answers]
 
-    @command("unread.get", commands.Nothing)
+    @command("unread.get", commands.NothingSchema)
     async def slow(self, session: Session, payload: dict[str, Any]) -> Answer:
         """Never done by itself; passes over its first cancellations."""
         while True:
@@ -96,18 +96,18 @@ class Line(Namespace):
                 if self.deaf_to < 0:
                     raise
 
-    @command("member.add", commands.MemberAdd)
+    @command("member.add", commands.MemberAddSchema)
     async def add(self, session: Session, payload: dict[str, Any]) -> Answer:
         """Done at once."""
         self.began.append(payload["room_id"])
         return {}
 
-    @command("message.send", commands.MessageSend)
+    @command("message.send", commands.MessageSendSchema)
     async def send(self, session: Session, payload: dict[str, Any]) -> Answer:
         """Done at once."""
         return {}
 
-    @command("sync", commands.Sync)
+    @command("sync", commands.SyncSchema)
     async def sync(self, session: Session, payload: dict[str, Any]) -> Answer:
         """Done at once."""
         return {}

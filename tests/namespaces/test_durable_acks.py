@@ -6,7 +6,7 @@ import asyncio
 from typing import Any
 
 from rts_server import errors
-from rts_server.namespaces.answer import DurableAnswer
+from rts_server.namespaces.answer import PendingAnswer
 from rts_server.namespaces.command_deadline import CommandDeadline
 from rts_server.namespaces.durable_acks import DurableAcks
 from rts_server.namespaces.session import QueuedCommand, Session
@@ -36,7 +36,7 @@ async def test_the_ack_waits_for_the_durability() -> None:
     """Nobody is told `queued` before it is true (D1); the position is that of then."""
     sent: Sent = []
     durability, at = pending(), {"seq": 1}
-    answer = DurableAnswer({"id": "m"}, durability, position=lambda: dict(at))
+    answer = PendingAnswer({"id": "m"}, durability, position=lambda: dict(at))
     durable_acks(sent, 60).send_when_durable(session()[0], queued(), answer)
     await asyncio.sleep(0)
     assert sent == []
@@ -52,7 +52,7 @@ async def test_a_durability_that_is_known_is_sent_at_once() -> None:
     durability = pending()
     durability.set_result("stored")
     acks = durable_acks(sent, 60)
-    acks.send_when_durable(session()[0], queued(), DurableAnswer({}, durability))
+    acks.send_when_durable(session()[0], queued(), PendingAnswer({}, durability))
     assert sent == [{"status": "stored"}]
 
 
@@ -66,7 +66,7 @@ async def test_after_the_wait_the_ack_says_accepted_and_the_durability_follows_o
 
     durability = pending()
     acks = durable_acks(sent, 0.01)
-    acks.send_when_durable(session()[0], queued(), DurableAnswer({}, durability, on_late))
+    acks.send_when_durable(session()[0], queued(), PendingAnswer({}, durability, on_late))
     await eventually(lambda: sent == [{"status": "accepted"}])
     durability.set_result("queued")
     await eventually(lambda: late == ["queued"])
@@ -78,7 +78,7 @@ async def test_the_deadline_of_the_command_ends_the_wait() -> None:
     """A command that waited long for its turn has less time left to wait for durability."""
     sent: Sent = []
     acks = durable_acks(sent, wait=60, deadline=60)
-    acks.send_when_durable(session()[0], queued(age=59), DurableAnswer({}, pending()))
+    acks.send_when_durable(session()[0], queued(age=59), PendingAnswer({}, pending()))
     await eventually(lambda: sent == [{"status": "accepted"}])
 
 
@@ -88,7 +88,7 @@ async def test_a_failed_append_is_answered_with_its_error() -> None:
     for _ in range(2):
         durability = pending()
         durability.set_result("failed")
-        answer = DurableAnswer({}, durability, failed=errors.NeverStored)
+        answer = PendingAnswer({}, durability, failed=errors.NeverStored)
         durable_acks(sent, 60).send_when_durable(session()[0], queued(), answer)
     first, second = sent
     assert isinstance(first, errors.NeverStored)

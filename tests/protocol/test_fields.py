@@ -15,7 +15,7 @@ from marshmallow import Schema, ValidationError, fields
 from rts_server.errors import MessageTooLarge
 from rts_server.protocol import commands, cursor, requests
 from rts_server.protocol import fields as ours
-from rts_server.protocol.commands import Command
+from rts_server.protocol.commands import InputSchema
 
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.floats() | st.text(),
@@ -25,7 +25,7 @@ VALUES = st.recursive(
 SCHEMAS = [
     kind
     for kind in vars(commands).values()
-    if isinstance(kind, type) and issubclass(kind, Command) and kind is not Command
+    if isinstance(kind, type) and issubclass(kind, InputSchema) and kind is not InputSchema
 ]
 
 
@@ -98,7 +98,7 @@ def test_a_field_takes_just_what_the_protocol_says(name: str, value: Any, good: 
     assert accepts(FIELDS[name][0], value) is good
 
 
-def refused(schema: type[Command], value: dict[str, Any]) -> set[str] | None:
+def refused(schema: type[InputSchema], value: dict[str, Any]) -> set[str] | None:
     """The fields a command is refused by; None when it is valid."""
     try:
         assert "more" not in schema().load(value)
@@ -112,7 +112,9 @@ def refused(schema: type[Command], value: dict[str, Any]) -> set[str] | None:
 @pytest.mark.parametrize("schema", SCHEMAS)
 @settings(max_examples=25)
 @given(data=st.data())
-def test_a_command_is_valid_or_refused_by_field(schema: type[Command], data: st.DataObject) -> None:
+def test_a_command_is_valid_or_refused_by_field(
+    schema: type[InputSchema], data: st.DataObject
+) -> None:
     """Any JSON object is a valid command or one of two refusals, whose texts name fields."""
     names = list(schema().fields)
     value = data.draw(st.dictionaries(st.sampled_from([*names, "more"]), VALUES, max_size=6))
@@ -167,30 +169,32 @@ def test_a_content_type_is_taken_as_recorders_say_it(said: str, kept: str | None
     """With parameters, names in one spelling, values as they are."""
     asked = {"room_id": "r", "name": "a", "size": 1, "checksum_sha256": "A" * 43 + "="}
     if kept is None:
-        assert refused(commands.UploadRequest, asked | {"content_type": said}) == {"content_type"}
+        assert refused(commands.UploadRequestSchema, asked | {"content_type": said}) == {
+            "content_type"
+        }
     else:
-        loaded = commands.UploadRequest().load(asked | {"content_type": said})
+        loaded = commands.UploadRequestSchema().load(asked | {"content_type": said})
         assert loaded["content_type"] == kept
 
 
 NOT_HERE = [
-    (commands.MessageEdit, {"room_id": "r", "message_id": "m", "text": "a"}, "attachments"),
-    (commands.MessageEdit, {"room_id": "r", "message_id": "m", "text": "a"}, "reply_to"),
-    (commands.MessageSend, {"room_id": "r", "client_msg_id": "m", "text": "a"}, "version"),
-    (commands.RoomUpdate, {"room_id": "r", "name": "a"}, "members"),
-    (commands.RoomCreate, {"type": "group", "client_room_id": "r", "members": []}, "frozen"),
-    (commands.MemberRemove, {"room_id": "r", "user_ids": ["a"]}, "role"),
-    (commands.UploadComplete, {"room_id": "r", "attachment_id": "a"}, "size"),
-    (requests.NewMessage, {"text": "a"}, "attachments"),
-    (requests.NewMessage, {"text": "a"}, "client_msg_id"),
-    (requests.RoomChange, {"name": "a"}, "members"),
-    (requests.ExternalRoom, {"name": "a"}, "frozen"),
+    (commands.MessageEditSchema, {"room_id": "r", "message_id": "m", "text": "a"}, "attachments"),
+    (commands.MessageEditSchema, {"room_id": "r", "message_id": "m", "text": "a"}, "reply_to"),
+    (commands.MessageSendSchema, {"room_id": "r", "client_msg_id": "m", "text": "a"}, "version"),
+    (commands.RoomUpdateSchema, {"room_id": "r", "name": "a"}, "members"),
+    (commands.RoomCreateSchema, {"type": "group", "client_room_id": "r", "members": []}, "frozen"),
+    (commands.MemberRemoveSchema, {"room_id": "r", "user_ids": ["a"]}, "role"),
+    (commands.UploadCompleteSchema, {"room_id": "r", "attachment_id": "a"}, "size"),
+    (requests.NewMessageSchema, {"text": "a"}, "attachments"),
+    (requests.NewMessageSchema, {"text": "a"}, "client_msg_id"),
+    (requests.RoomChangeSchema, {"name": "a"}, "members"),
+    (requests.ExternalRoomSchema, {"name": "a"}, "frozen"),
 ]
 
 
 @pytest.mark.parametrize(("schema", "good", "field"), NOT_HERE)
 def test_a_known_field_where_it_is_not_taken_is_refused(
-    schema: type[Command], good: dict[str, Any], field: str
+    schema: type[InputSchema], good: dict[str, Any], field: str
 ) -> None:
     """Ignored, it would be a wish that nobody hears of; what nobody knows is ignored."""
     assert refused(schema, good) is None
@@ -209,9 +213,9 @@ def test_a_text_of_many_bytes_is_too_large() -> None:
 def test_the_longest_cursors_fit_their_fields() -> None:
     """A cursor made by us is one that the command takes back."""
     rooms = cursor.encode([2**53, "r" * 64])
-    assert commands.RoomList().load({"cursor": rooms})["cursor"] == rooms
+    assert commands.RoomListSchema().load({"cursor": rooms})["cursor"] == rooms
     members = cursor.encode(['"' * 128])
-    loaded = commands.MemberList().load({"room_id": "r", "cursor": members})
+    loaded = commands.MemberListSchema().load({"room_id": "r", "cursor": members})
     assert loaded["cursor"] == members
 
 
@@ -232,7 +236,7 @@ ASKED = [
     kind
     for module in (commands, requests)
     for kind in vars(module).values()
-    if isinstance(kind, type) and issubclass(kind, Command) and kind is not Command
+    if isinstance(kind, type) and issubclass(kind, InputSchema) and kind is not InputSchema
 ]
 
 

@@ -51,17 +51,19 @@ UNSEEN = {
     "byte order mark": "\ufeff",
 }
 PLACES = {
-    "room.create": lambda v: commands.RoomCreate().load(
+    "room.create": lambda v: commands.RoomCreateSchema().load(
         {"type": "group", "client_room_id": "g", "members": [], "name": v}
     ),
-    "message.send": lambda v: commands.MessageSend().load(
+    "message.send": lambda v: commands.MessageSendSchema().load(
         {"room_id": "r", "client_msg_id": "m", "text": v}
     ),
-    "presence.set": lambda v: commands.PresenceSet().load({"state": "online", "status_text": v}),
-    "PUT external room": lambda v: requests.ExternalRoom().load(
+    "presence.set": lambda v: commands.PresenceSetSchema().load(
+        {"state": "online", "status_text": v}
+    ),
+    "PUT external room": lambda v: requests.ExternalRoomSchema().load(
         {"name": v, "members": [{"user_id": "a", "name": v}]}
     ),
-    "POST message": lambda v: requests.NewMessage().load({"text": v}),
+    "POST message": lambda v: requests.NewMessageSchema().load({"text": v}),
     "manifest": lambda v: DeclaredRoom().load(
         {"external_id": "x", "name": v, "members": [{"user_id": "a", "name": v}]}
     ),
@@ -136,7 +138,7 @@ def test_what_is_taken_out_leaves_a_name(written: str) -> None:
 def react(emoji: str) -> str:
     """The key under which an emoji is kept."""
     asked = {"room_id": "r", "message_id": "m", "emoji": emoji, "on": True}
-    return str(commands.MessageReact().load(asked)["emoji"])
+    return str(commands.MessageReactSchema().load(asked)["emoji"])
 
 
 @pytest.mark.parametrize(
@@ -176,8 +178,8 @@ def test_what_is_no_emoji_is_refused(emoji: str) -> None:
 @pytest.mark.parametrize("text", ["١٢", "1_0", " 5", "+5", "5.0", "５", "", "0x5"])
 def test_a_number_in_a_query_has_ascii_digits(text: str) -> None:
     """Nothing else that Python would take for one."""
-    assert requests.Page().load({"limit": "5"})["limit"] == 5
+    assert requests.PageSchema().load({"limit": "5"})["limit"] == 5
     with pytest.raises(ValidationError):
-        requests.Page().load({"limit": text})
+        requests.PageSchema().load({"limit": text})
     with pytest.raises(ValidationError):
-        requests.EventPage().load({"after": f"{text}:1"})
+        requests.EventPageSchema().load({"after": f"{text}:1"})
