@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from marshmallow import fields
-from marshmallow.validate import OneOf
+from marshmallow.validate import Equal, OneOf
 
 from rts_server.protocol import objects
 from rts_server.protocol.objects import OutputSchema, many, one
@@ -127,8 +127,26 @@ class LinkSchema(OutputSchema):
     expires_at = fields.String(required=True)
 
 
+class RoomMissedSchema(OutputSchema):
+    """What was missed in one room; `recovered: false`: list its messages again."""
+
+    recovered = fields.Boolean(required=True)
+    events = fields.List(fields.Dict(), required=True)
+    epoch = fields.Integer(required=True)
+    offset = fields.Integer(required=True)
+    has_more = fields.Boolean(required=True)
+
+
+class RoomLostSchema(OutputSchema):
+    """The room is the user's no more."""
+
+    removed = fields.Boolean(required=True, validate=Equal(True))
+
+
 class RoomSyncSchema(OutputSchema):
     """What was missed in one room, or that it is the user's no more."""
+
+    one_of = (RoomMissedSchema, RoomLostSchema)
 
     removed = fields.Boolean()
     recovered = fields.Boolean()

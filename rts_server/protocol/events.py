@@ -3,10 +3,24 @@
 from __future__ import annotations
 
 from marshmallow import fields
-from marshmallow.validate import Equal
+from marshmallow.validate import Equal, OneOf
 
 from rts_server.protocol import objects
 from rts_server.protocol.objects import OutputSchema, many, one
+
+CLOSING_CODES = (
+    "draining",
+    "slow_consumer",
+    "lease_lost",
+    "token_expired",
+    "timeout",
+    "connection_limit",
+    "revoked",
+    "banned",
+    "too_many_errors",
+    "frame_too_large",
+)
+"""The reasons of `session.closing`; `rts_server.engine.closing` says who may come back."""
 
 
 class SessionReadySchema(OutputSchema):
@@ -25,7 +39,7 @@ class SessionReadySchema(OutputSchema):
 class SessionClosingSchema(OutputSchema):
     """Why the server closes, and when to come back."""
 
-    code = fields.String(required=True)
+    code = fields.String(required=True, validate=OneOf(CLOSING_CODES))
     reconnect = fields.Boolean(required=True)
     retry_after_ms = fields.Integer(required=True, allow_none=True)
 
@@ -82,8 +96,19 @@ class ReactionChangeSchema(OutputSchema):
     on = fields.Boolean(required=True)
 
 
+class MessageReactedSchema(OutputSchema):
+    """The difference that a reaction makes, and the counts of all emoji of the message."""
+
+    message_id = fields.String(required=True)
+    version = fields.Integer(required=True)
+    reaction = one(ReactionChangeSchema)
+    counts = fields.Dict(keys=fields.String(), values=fields.Integer(), required=True)
+
+
 class MessageUpdatedSchema(OutputSchema):
     """The message after an edit; of a reaction only the difference and all counts."""
+
+    one_of = (MessageNewSchema, MessageReactedSchema)
 
     message = one(objects.MessageSchema, required=False)
     message_id = fields.String()

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from marshmallow import RAISE, Schema, fields
-from marshmallow.validate import OneOf
+from marshmallow.validate import Equal, OneOf
+
+from rts_server import errors
 
 
 class OutputSchema(Schema):
@@ -15,6 +17,9 @@ class OutputSchema(Schema):
         """Unknown fields are an error: tests hold every frame against these schemas."""
 
         unknown = RAISE
+
+    one_of: ClassVar[tuple[type[Schema], ...]] = ()
+    """The exact shapes of an object that comes in several; its own fields are then their union."""
 
 
 _SUFFIXES = {"commands": "Payload", "answers": "Answer", "events": "Data", "requests": "Request"}
@@ -186,8 +191,17 @@ class PresenceSchema(OutputSchema):
     status_text = _text(allow_none=True)
 
 
+class UnknownUserSchema(OutputSchema):
+    """A user with whom no room is shared, whether there is one or not."""
+
+    user_id = _text()
+    error = _text(validate=Equal("not_found"))
+
+
 class PresenceOrErrorSchema(OutputSchema):
     """How a user is; `error` for one with whom no room is shared, whether there is one or not."""
+
+    one_of = (PresenceSchema, UnknownUserSchema)
 
     user_id = _text()
     state = _text(required=False, validate=OneOf(["online", "away", "offline"]))
@@ -230,7 +244,7 @@ class LimitsSchema(OutputSchema):
 class ErrorSchema(OutputSchema):
     """Why a command was refused; `details` names fields."""
 
-    code = _text()
+    code = _text(validate=OneOf(list(errors.CATALOGUE)))
     message = _text()
     retryable = _flag()
     retry_after_ms = _number(required=False)

@@ -34,8 +34,9 @@ def _commands(namespace: str, schemas: dict[str, Json]) -> str:
     lines = ["| command | payload | data of the ack |", "| --- | --- | --- |"]
     here = {name: c for name, c in COMMANDS.items() if c.namespace == namespace}
     for name, command in {**here, "auth.refresh": REFRESH}.items():
-        payload, answer = schemas[type_name(command.payload)], schemas[type_name(command.answer)]
-        lines.append(f"| `{name}` | {_fields(payload)} | {_fields(answer)} |")
+        payload, answer = type_name(command.payload), type_name(command.answer)
+        shown = f"{_fields(payload, schemas)} | {_fields(answer, schemas)}"
+        lines.append(f"| `{name}` | {shown} |")
     return "\n".join([*lines, ""])
 
 
@@ -43,7 +44,7 @@ def _events(namespace: str, schemas: dict[str, Json]) -> str:
     lines = ["| event | data | durable |", "| --- | --- | --- |"]
     for name, event in EVENTS.items():
         if event.namespace == namespace:
-            data = _fields(schemas[type_name(event.data)])
+            data = _fields(type_name(event.data), schemas)
             lines.append(f"| `{name}` | {data} | {'✓' if event.durable else ''} |")
     return "\n".join([*lines, ""])
 
@@ -52,7 +53,8 @@ def _objects(schemas: dict[str, Json]) -> str:
     lines = ["## Objects", ""]
     for name, schema in schemas.items():
         if not name.endswith(("Payload", "Answer", "Data")):
-            lines += [f"**{name}**: {schema['description']} {_fields(schema)}", ""]
+            description = " ".join(schema["description"].split())
+            lines += [f"**{name}**: {description} {_fields(name, schemas)}", ""]
     return "\n".join(lines)
 
 
@@ -64,12 +66,18 @@ def _codes() -> str:
     return "\n".join([*lines, ""])
 
 
-def _fields(schema: Json) -> str:
-    """`{name: type, …}`, optional ones with a question mark."""
+def _fields(name: str, schemas: dict[str, Json]) -> str:
+    """`{name: type, …}`, optional ones with a question mark; several shapes with `|` between."""
+    parts = schemas[name].get("oneOf")
+    names = [part["$ref"].rpartition("/")[2] for part in parts] if parts else [name]
+    shapes = " | ".join(_shape(schemas[one]) for one in names)
+    return f"`{shapes}`".replace("|", "\\|")
+
+
+def _shape(schema: Json) -> str:
     required = set(schema.get("required", ()))
     shown = [
-        f"{name}{'' if name in required else '?'}: {type_of(value)}"
+        f"{name}{'' if name in required else '?'}: {type_of(value, aliases={})}"
         for name, value in schema.get("properties", {}).items()
     ]
-    inside = ", ".join(shown).replace("|", "\\|")
-    return f"`{{{inside}}}`"
+    return f"{{{', '.join(shown)}}}"

@@ -156,7 +156,7 @@ def type_of(field: fields.Field[Any]) -> str:
 
 def _plain(field: fields.Field[Any]) -> str:
     if choices := _choices(field):
-        return f"Literal[{', '.join(json.dumps(choice) for choice in choices)}]"
+        return f"Literal[{', '.join(_literal(choice) for choice in choices)}]"
     if isinstance(field, fields.Nested):
         return _name(type(field.schema))
     if isinstance(field, fields.List):
@@ -177,7 +177,11 @@ _SCALARS: dict[type[fields.Field[Any]], str] = {
 }
 
 
-def _choices(field: fields.Field[Any]) -> list[str]:
+def _literal(choice: str | bool) -> str:
+    return str(choice) if isinstance(choice, bool) else json.dumps(choice)
+
+
+def _choices(field: fields.Field[Any]) -> list[str | bool]:
     for validator in field.validators:
         if isinstance(validator, OneOf):
             return list(validator.choices)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 from apispec import APISpec
 from apispec.ext.marshmallow import MarshmallowPlugin
 from marshmallow import Schema
 
-from rts_server.protocol import objects
+from rts_server.protocol import answers, commands, events, objects
 from rts_server.protocol.catalogue import COMMANDS, EVENTS, REFRESH
 from rts_server.protocol.objects import type_name
 
@@ -23,13 +24,30 @@ def schemas() -> dict[str, Json]:
     for command in COMMANDS.values():
         kinds += [command.payload, command.answer]
     kinds += [event.data for event in EVENTS.values()]
+    kinds += [part for kind in _defined() for part in _parts(kind)]
     for kind in dict.fromkeys(kinds):
         if type_name(kind) not in spec.components.schemas:
             spec.components.schema(type_name(kind), schema=kind)
     found: dict[str, Json] = spec.to_dict()["components"]["schemas"]
-    docs = {type_name(kind): kind.__doc__ or "" for kind in _all(kinds)}
-    return {name: {"description": docs.get(name, ""), **found[name]} for name in sorted(found)}
+    known = {type_name(kind): kind for kind in [*kinds, *_defined()]}
+    return {name: _described(known[name], found[name]) for name in sorted(found)}
 
 
-def _all(kinds: list[type[Schema]]) -> list[type[Schema]]:
-    return [*kinds, *(kind for kind in vars(objects).values() if isinstance(kind, type))]
+def _described(kind: type[Schema], schema: Json) -> Json:
+    """The schema with its docstring; one that comes in several shapes is exactly one of them."""
+    description = inspect.cleandoc(kind.__doc__ or "")
+    if parts := _parts(kind):
+        reference = "#/components/schemas/"
+        schema = {"oneOf": [{"$ref": reference + type_name(part)} for part in parts]}
+    return {"description": description, **schema}
+
+
+def _parts(kind: type[Schema]) -> tuple[type[Schema], ...]:
+    return getattr(kind, "one_of", ())
+
+
+def _defined() -> list[type[Schema]]:
+    """Every schema of the modules of the wire."""
+    modules = (objects, commands, answers, events)
+    found = [kind for module in modules for kind in vars(module).values()]
+    return [kind for kind in found if isinstance(kind, type) and issubclass(kind, Schema)]

@@ -10,9 +10,11 @@ from typing import Any
 import jsonschema
 import pytest
 
+from rts_server.engine import closing
 from rts_server.namespaces.chat import ChatNamespace
 from rts_server.namespaces.receipts import ReceiptsNamespace
 from rts_server.protocol.catalogue import COMMANDS, REFRESH, wrong_answer, wrong_event
+from rts_server.protocol.events import CLOSING_CODES
 from scripts.wire.__main__ import ROOT, files, main
 from tests.helpers.node import ensure_modules, node
 
@@ -44,6 +46,11 @@ def test_a_stale_file_is_named(
     assert list(tmp_path.iterdir()) == []
     assert main([]) == 0
     assert main(["--check"]) == 0
+
+
+def test_every_reason_of_a_close_is_in_the_catalogue() -> None:
+    """The engine closes for no other reason than those of `session.closing`."""
+    assert set(CLOSING_CODES) == closing.RECONNECT | closing.AWAY
 
 
 def test_the_asyncapi_document_is_valid() -> None:
@@ -106,6 +113,7 @@ def test_an_answer_is_held_against_its_schema() -> None:
     error = {"code": "not_found", "message": "", "retryable": False}
     assert wrong_answer("no.such", {"ok": False, "error": error}) == {}
     assert list(wrong_answer("x", {"ok": False, "error": {"code": "x"}})) == [
+        "code",
         "message",
         "retryable",
     ]

@@ -134,6 +134,22 @@ class LinkAnswer(TypedDict):
     expires_at: str
 
 
+class RoomMissedAnswer(TypedDict):
+    """What was missed in one room; `recovered: false`: list its messages again."""
+
+    recovered: bool
+    events: list[dict[str, Any]]
+    epoch: int
+    offset: int
+    has_more: bool
+
+
+class RoomLostAnswer(TypedDict):
+    """The room is the user's no more."""
+
+    removed: Literal[True]
+
+
 class RoomSyncAnswer(TypedDict):
     """What was missed in one room, or that it is the user's no more."""
 

@@ -46,7 +46,18 @@ class SessionReadyData(TypedDict):
 class SessionClosingData(TypedDict):
     """Why the server closes, and when to come back."""
 
-    code: str
+    code: Literal[
+        "draining",
+        "slow_consumer",
+        "lease_lost",
+        "token_expired",
+        "timeout",
+        "connection_limit",
+        "revoked",
+        "banned",
+        "too_many_errors",
+        "frame_too_large",
+    ]
     reconnect: bool
     retry_after_ms: int | None
 
@@ -101,6 +112,15 @@ class ReactionChangeData(TypedDict):
     emoji: str
     user_id: str
     on: bool
+
+
+class MessageReactedData(TypedDict):
+    """The difference that a reaction makes, and the counts of all emoji of the message."""
+
+    message_id: str
+    version: int
+    reaction: ReactionChangeData
+    counts: dict[str, int]
 
 
 class MessageUpdatedData(TypedDict):

@@ -124,6 +124,13 @@ class Presence(TypedDict):
     status_text: str | None
 
 
+class UnknownUser(TypedDict):
+    """A user with whom no room is shared, whether there is one or not."""
+
+    user_id: str
+    error: Literal["not_found"]
+
+
 class PresenceOrError(TypedDict):
     """How a user is; `error` for one with whom no room is shared, whether there is one or not."""
 
@@ -168,7 +175,23 @@ class Limits(TypedDict):
 class Error(TypedDict):
     """Why a command was refused; `details` names fields."""
 
-    code: str
+    code: Literal[
+        "bad_request",
+        "invalid_param",
+        "unauthorized",
+        "token_expired",
+        "forbidden",
+        "not_found",
+        "conflict",
+        "gone",
+        "message_too_large",
+        "unsupported_type",
+        "limit_exceeded",
+        "rate_limited",
+        "internal",
+        "unavailable",
+        "timeout",
+    ]
     message: str
     retryable: bool
     retry_after_ms: NotRequired[int]
