@@ -130,7 +130,10 @@ def _line(name: str, annotation: str) -> str:
     if len(line) <= WIDTH:
         return line
     opening, _, inside = annotation.partition("[")
-    return f"    {name}: {opening}[\n        {inside.removesuffix(']')}\n    ]"
+    items = f"        {inside.removesuffix(']')}"
+    if len(items) > WIDTH:
+        items = "\n".join(f"        {item}," for item in items.strip().split(", "))
+    return f"    {name}: {opening}[\n{items}\n    ]"
 
 
 def _fields(kind: type[Schema]) -> list[tuple[str, str]]:
