@@ -291,6 +291,13 @@ def behind_removal(tale: Tale) -> None:
         tale.hear(session, "room.updated", (1, 6))
 
 
+def behind_removal_in_a_new_epoch(tale: Tale) -> None:
+    tale.hear(tale.alice, "member.removed", (1, 5), members=[{"user_id": "bob"}])
+    tale.hear(tale.alice, "room.epoch", (2, 1), prev=[1, 5])
+    for session in (tale.alice, tale.bob):
+        tale.hear(session, "room.updated", (2, 2))
+
+
 def ephemeral_outside(tale: Tale) -> None:
     tale.hear(tale.bob, "room.removed", None, reason="removed")
     tale.hear(tale.bob, "typing.changed", None, user_ids=[])
@@ -338,6 +345,7 @@ def removal_forgotten(tale: Tale) -> None:
         (late, "D10"),
         (no_answer, "D10"),
         (behind_removal, "A2"),
+        (behind_removal_in_a_new_epoch, "A2"),
         (ephemeral_outside, "A2"),
         (removal_forgotten, "A2/D1"),
     ],
@@ -396,8 +404,27 @@ def back_in(tale: Tale) -> None:
         tale.hear(session, "room.updated", (1, 7))
 
 
+def back_in_while_nobody_listened(tale: Tale) -> None:
+    """The addition is in the part of the log that a reset skips for everybody."""
+    tale.hear(tale.alice, "member.removed", (1, 5), members=[{"user_id": "bob"}])
+    tale.hear(tale.bob, "room.removed", None, reason="removed")
+    tale.hear(tale.bob, "room.added", None, room={"epoch": 2, "offset": 5})
+    tale.hear(tale.alice, "sync.reset", None, epoch=2, offset=5)
+    for session in (tale.alice, tale.bob):
+        tale.hear(session, "room.updated", (2, 6))
+
+
 @pytest.mark.parametrize(
-    "more", [excused_accepted, failed, reset, continued, late_but_stopped, back_in]
+    "more",
+    [
+        excused_accepted,
+        failed,
+        reset,
+        continued,
+        late_but_stopped,
+        back_in,
+        back_in_while_nobody_listened,
+    ],
 )
 def test_what_promises_allow_is_no_violation(more: Callable[[Tale], None]) -> None:
     """What looks alike and is allowed stays clean."""

@@ -41,15 +41,31 @@ def logs(history: History) -> dict[str, dict[Position, Json]]:
 
 
 def _inside(log: dict[Position, Json], at: Position, user: str) -> bool:
-    """Whether the last word about the user up to `at` is not that they are out."""
-    words = [
+    """Return False if the log says that the user is no member at `at`.
+
+    A log with a part that nobody heard before `at` says nothing: the addition may stand there.
+    """
+    changes = [
         (position, event["type"])
         for position, event in log.items()
         if position <= at
         and event["type"] in ("member.added", "member.removed")
         and any(member["user_id"] == user for member in event["data"]["members"])
     ]
-    return not words or max(words)[1] == "member.added"
+    if not changes or max(changes)[1] == "member.added":
+        return True
+    return not _contiguous(log, max(changes)[0], at)
+
+
+def _contiguous(log: dict[Position, Json], first: Position, last: Position) -> bool:
+    """Return whether every event between two positions was heard by somebody."""
+    while last > first:
+        event = log.get(last)
+        if event is None:
+            return False
+        opens_epoch = event["type"] == "room.epoch"
+        last = tuple(event["data"]["prev"]) if opens_epoch else (last[0], last[1] - 1)
+    return last == first
 
 
 def _told_outside(history: History) -> list[Violation]:
