@@ -35,7 +35,7 @@ from rts_server.realtime.control_channel import ControlChannel
 from rts_server.realtime.subscriber import Subscriber
 from rts_server.redis_client.pipeline import RedisPipeline
 from rts_server.redis_client.primary import Primary
-from rts_server.redis_client.transport import sound
+from rts_server.redis_client.transport import use_checked_connections
 from rts_server.relay.queue_admin import QueueAdmin
 from rts_server.rest.data_requests import PersonalRoutes
 from rts_server.rest.events import EventRoutes
@@ -301,7 +301,7 @@ def pool(
         socket_keepalive=True,
         retry=Retry(NoBackoff(), retries),
     )
-    sound(made, primary)
+    use_checked_connections(made, primary)
     return made
 
 

@@ -165,7 +165,7 @@ class Verifier:
         """The messages in Redis, once all have passed the queue; None if the room is not warm."""
         nonce = secrets.token_hex(8)
         record = _barrier(room_id, nonce)
-        answer = await _VERIFY.run(
+        answer = await _VERIFY.evaluate(
             self._redis, keys.room(room_id).script_keys, [room_id, nonce, record]
         )
         if answer[0] != b"warm":
@@ -195,7 +195,7 @@ class Verifier:
             if not one.failed:
                 records.append(stated(room_id, hot, one, stored.get(message_id)))
         args = [room_id, nonce, *records, _barrier(room_id, nonce)]
-        await _REPAIR.run(self._redis, keys.room(room_id).script_keys, args)
+        await _REPAIR.evaluate(self._redis, keys.room(room_id).script_keys, args)
         await self._passed(room_id, nonce)
 
     async def _stored(self, room_id: str) -> list[Seen]:
@@ -204,7 +204,7 @@ class Verifier:
         after: Any = None
         while True:
             page = partial(self._page, room_id=room_id, after=after)
-            items, after = await self._archive.call(page)
+            items, after = await self._archive.run_with_client(page)
             found += map(_kept, items)
             if not after:
                 return found

@@ -17,7 +17,7 @@ from rts_server.config import Settings
 from rts_server.errors import Unavailable
 from rts_server.files.upload import Upload
 from rts_server.persistence import aws
-from rts_server.persistence.threads import Threads
+from rts_server.persistence.threads import BlockingCalls
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -64,7 +64,7 @@ class ObjectStore:
 
     def __init__(self, settings: Settings) -> None:
         self._bucket = settings.bucket
-        self._threads = Threads("store", THREADS, WAITING, DEADLINE)
+        self._threads = BlockingCalls("store", THREADS, WAITING, DEADLINE)
         endpoint = settings.s3_endpoint_url or settings.aws_endpoint_url
         config = Config(
             connect_timeout=0.5,
@@ -236,7 +236,7 @@ class ObjectStore:
 
     async def _run(self, work: Callable[..., Answer], *given: object) -> Answer:
         try:
-            return await self._threads.run(work, *given)
+            return await self._threads.run_in_thread(work, *given)
         except ClientError as error:
             if _code(error) in MOVED:
                 raise ObjectChanged() from error

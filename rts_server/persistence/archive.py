@@ -15,7 +15,7 @@ from rts_server.errors import Unavailable
 from rts_server.persistence import aws, records
 from rts_server.persistence import stored_items as stored
 from rts_server.persistence.stored_items import Item, Place, StoredMember, StoredMessage, StoredRoom
-from rts_server.persistence.threads import Threads
+from rts_server.persistence.threads import BlockingCalls
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -43,7 +43,7 @@ class Archive:
 
     def __init__(self, settings: Settings) -> None:
         self._rooms, self._messages = settings.rooms_table, settings.messages_table
-        self._threads = Threads("archive", THREADS, WAITING, DEADLINE)
+        self._threads = BlockingCalls("archive", THREADS, WAITING, DEADLINE)
         resource = aws.session(settings).resource(
             "dynamodb", endpoint_url=settings.aws_endpoint_url, config=CONFIG
         )
@@ -151,11 +151,11 @@ class Archive:
         items = await self._run(self._batch, keys)
         return {item["room_id"]: stored.member(item) for item in items if "state" in item}
 
-    async def stored(self, checks: Sequence[Check]) -> bool:
+    async def all_stored(self, checks: Sequence[Check]) -> bool:
         """Whether every check holds."""
         return _hold(await self._found(checks), checks)
 
-    async def look(self, room_id: str, checks: Sequence[Check]) -> tuple[int, bool]:
+    async def read_epoch_and_check(self, room_id: str, checks: Sequence[Check]) -> tuple[int, bool]:
         """The room's epoch (0: none) and whether every check holds, in one request.
 
         No snapshot: the epoch may be newer than the items that were checked.
@@ -171,7 +171,7 @@ class Archive:
         items = await self._run(self._batch, keys)
         return {(item["room_id"], item["sk"]): item for item in items}
 
-    async def agrees(
+    async def memberships_match(
         self, room_id: str, states: Mapping[str, str], roles: Mapping[str, str]
     ) -> bool:
         """Whether the room is stored, and these users are `in` or not and have these roles."""
@@ -188,7 +188,9 @@ class Archive:
             and all(is_(user, "role") == role for user, role in roles.items())
         )
 
-    async def set(self, room_id: str, user_id: str, settings: Mapping[str, bool]) -> bool:
+    async def settings_match(
+        self, room_id: str, user_id: str, settings: Mapping[str, bool]
+    ) -> bool:
         """Whether a member's settings are these."""
         member = await self.member(room_id, user_id)
         return member is not None and all(
@@ -199,7 +201,7 @@ class Archive:
         """The epoch after `expected`, begun above `seq`. Unavailable where another was faster."""
         return await self._run(self._open_epoch, room_id, expected, seq)
 
-    async def call(self, work: Callable[[DynamoDBClient], Answer]) -> Answer:
+    async def run_with_client(self, work: Callable[[DynamoDBClient], Answer]) -> Answer:
         """Anything else, in the same threads under the same deadline."""
         return await self._run(work, self._client)
 
@@ -269,7 +271,7 @@ class Archive:
 
     async def _run(self, read: Callable[..., Answer], *given: Any) -> Answer:
         try:
-            return await self._threads.run(read, *given)
+            return await self._threads.run_in_thread(read, *given)
         except ClientError as error:
             raise _refused(error) from error
         except (BotoCoreError, OSError) as error:  # a deadline is one too

@@ -1,4 +1,4 @@
-"""`message.status`: the word behind an ack `accepted`, said until somebody hears it."""
+"""Publishes `message.status`: the durability of a message whose ack said `accepted`."""
 
 from __future__ import annotations
 
@@ -19,72 +19,79 @@ from rts_server.runtime.throttled_log import ThrottledLog
 
 log = logging.getLogger(__name__)
 
-KIND = "message.status"
+EVENT_TYPE = "message.status"
 RETRY_SECONDS = (0.05, 0.1, 0.2, 0.4, 0.8, 1.5, 3.0)
-"""Seconds between two tries; the last repeats."""
-UNHEARD = 10
-"""Times it is said to nobody: then the sender is not here, and learns it by sending again."""
-MAX_DELAY_SECONDS = 900.0
-"""Seconds after which a Redis that is away is not waited for any longer."""
+"""Seconds between two tries; the last one repeats."""
+MAX_TRIES_WITHOUT_SUBSCRIBER = 10
+"""After so many publishes that no instance received, the sender has no connection; a retry of the
+message answers with its durability (D7)."""
+MAX_REDIS_OUTAGE_SECONDS = 900.0
+"""Seconds after which a status is given up because Redis is still away."""
 
 
 class StatusPublisher:
-    """Tells the senders' devices on all instances. Heard twice it harms nobody."""
+    """Publishes statuses to the senders' devices on all instances. A repetition is harmless."""
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
         self._tasks = Tasks()
-        self._telling: set[asyncio.Task[None]] = set()
+        self._publishing: set[asyncio.Task[None]] = set()
         self._throttled_log = ThrottledLog(log)
 
-    def tell(self, room_id: str, user_id: str, data: dict[str, Any]) -> None:
-        """Say `{message_id, client_msg_id, status}` soon, and again while nobody hears it."""
-        task = self._tasks.keep(self._tell(*said(room_id, user_id, data)))
-        self._telling.add(task)
-        task.add_done_callback(self._telling.discard)
+    def publish_soon(self, room_id: str, user_id: str, data: dict[str, Any]) -> None:
+        """Publish `{message_id, client_msg_id, status}` until an instance receives it."""
+        task = self._tasks.keep(self._publish(*status_publish(room_id, user_id, data)))
+        self._publishing.add(task)
+        task.add_done_callback(self._publishing.discard)
 
     async def settled(self) -> None:
-        """Return when all is said."""
-        while self._telling:
-            await asyncio.wait(self._telling)
+        """Return when nothing is left to publish."""
+        while self._publishing:
+            await asyncio.wait(self._publishing)
 
     async def close(self) -> None:
-        """Say no more."""
+        """Drop what is not published yet."""
         await self._tasks.close()
 
-    async def _tell(self, channel: str, text: bytes) -> None:
-        loop, tries, unheard, trouble = asyncio.get_running_loop(), 0, 0, False
-        until = loop.time() + MAX_DELAY_SECONDS
-        while loop.time() < until and unheard < UNHEARD:
+    async def _publish(self, channel: str, text: bytes) -> None:
+        loop, tries, without_subscriber = asyncio.get_running_loop(), 0, 0
+        repeat_once = False
+        until = loop.time() + MAX_REDIS_OUTAGE_SECONDS
+        while loop.time() < until and without_subscriber < MAX_TRIES_WITHOUT_SUBSCRIBER:
             try:
-                heard = bool(await self._redis.publish(channel, text))
-                unheard += not heard
-                if heard and not trouble:
+                received = bool(await self._redis.publish(channel, text))
+                without_subscriber += not received
+                if received and not repeat_once:
                     return
-                trouble = not heard  # behind trouble once more: others may still be coming back
+                # After a failed try, publish once more than necessary: instances that lost their
+                # connection at the same time may still be reconnecting.
+                repeat_once = not received
             except (RedisError, OSError) as error:
-                self._throttled_log.warning("a status is not told", error)
-                trouble = True
+                self._throttled_log.warning("message status cannot be published", error)
+                repeat_once = True
             await asyncio.sleep(delay(RETRY_SECONDS, tries))
             tries += 1
 
 
-def said(room_id: str, user_id: str, data: dict[str, Any]) -> tuple[str, bytes]:
-    """The channel and what is published there."""
-    text = ephemeral(KIND, data, room_id)
-    message = {"kind": "event", "namespace": "/chat", "type": KIND, "text": text}
+def status_publish(room_id: str, user_id: str, data: dict[str, Any]) -> tuple[str, bytes]:
+    """Return the channel of a status and the JSON that is published there."""
+    text = ephemeral(EVENT_TYPE, data, room_id)
+    message = {"kind": "event", "namespace": "/chat", "type": EVENT_TYPE, "text": text}
     return keys.user_channel(user_id), orjson.dumps(message)
 
 
-def of(entry: Entry) -> tuple[str, bytes] | None:
-    """The same of an outbox entry whose origin is gone; None where it is no user's message."""
+def queued_status(entry: Entry) -> tuple[str, bytes] | None:
+    """Return the `queued` status of an outbox entry, as `status_publish` does.
+
+    None if the entry is not a new message of a user.
+    """
     if entry.queue != MESSAGES or '"type":"message.new"' not in entry.body:
         return None
     try:
         message = orjson.loads(entry.body)["event"]["data"]["message"]
         if message["type"] == "system":
             return None
-        named = {name: message[name] for name in ("message_id", "client_msg_id")}
-        return said(entry.room_id, message["sender_id"], named | {"status": "queued"})
+        ids = {name: message[name] for name in ("message_id", "client_msg_id")}
+        return status_publish(entry.room_id, message["sender_id"], ids | {"status": "queued"})
     except (ValueError, KeyError, TypeError):
         return None

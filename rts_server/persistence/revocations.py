@@ -81,7 +81,7 @@ class Revocations:
         Raises Unavailable when that is not certain yet: repeat.
         """
         before = math.floor(time.time())
-        await self._archive.call(lambda table: self._store(table, user_id, before))
+        await self._archive.run_with_client(lambda table: self._store(table, user_id, before))
         self._learn({user_id: before})
         try:
             await self._note({user_id: before})
@@ -97,13 +97,13 @@ class Revocations:
         """Once. Raises Unavailable when neither Redis nor the table can tell."""
         word = secrets.token_hex(8)
         try:
-            state, version, *found = await _READ.run(
+            state, version, *found = await _READ.evaluate(
                 self._redis, [keys.REVOKED], [self._version, word]
             )
         except (RedisError, OSError):
             state, version, found = b"away", b"", []
         if state in (b"lost", b"away"):
-            stored = await self._archive.call(self._listed)
+            stored = await self._archive.run_with_client(self._listed)
             self._learn(stored)
             if state == b"lost":
                 await self._rebuild(stored, word)
@@ -121,7 +121,7 @@ class Revocations:
 
     async def _note(self, revoked: Revoked, until: int = 0, word: str = "") -> None:
         named = [item for one in revoked.items() for item in one]
-        await _NOTE.run(self._redis, [keys.REVOKED], [until, self._oldest(), word, *named])
+        await _NOTE.evaluate(self._redis, [keys.REVOKED], [until, self._oldest(), word, *named])
 
     def _learn(self, revoked: Revoked) -> None:
         """A later one wins; what no token can be as old as is forgotten."""

@@ -1,4 +1,4 @@
-"""Redis scripts: one Lua file each, run by hash, loaded where Redis does not have it."""
+"""Redis scripts: Lua files, run by EVALSHA and loaded when Redis does not have them."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from rts_server.redis_client.pipeline import RedisPipeline
 
 IDENTITY = Path(__file__).with_name("identity.lua")
 
-Call = tuple[Sequence[str], Sequence[str | int]]
-"""Keys and arguments of one run."""
+ScriptCall = tuple[Sequence[str], Sequence[str | int]]
+"""The KEYS and ARGV of one evaluation."""
 
 
 class Script:
@@ -25,16 +25,19 @@ class Script:
         self.source = "".join(file.read_text() for file in files)
         self.sha = sha1(self.source.encode(), usedforsecurity=False).hexdigest()
 
-    async def run(
+    async def evaluate(
         self, redis: Redis | RedisPipeline, keys: Sequence[str], args: Sequence[str | int]
     ) -> Any:
-        """The answer of one run."""
-        return (await self.many(redis, [(keys, args)]))[0]
+        """Return the reply of one evaluation. Raises RedisError."""
+        return (await self.evaluate_many(redis, [(keys, args)]))[0]
 
-    async def many(self, redis: Redis | RedisPipeline, calls: Sequence[Call]) -> list[Any]:
-        """The answers of several runs in one round trip, in order. Raises the first error.
+    async def evaluate_many(
+        self, redis: Redis | RedisPipeline, calls: Sequence[ScriptCall]
+    ) -> list[Any]:
+        """Return the replies of several evaluations, made in one round trip, in order.
 
-        A lost script did not run, so only those calls are repeated.
+        Raises the first error among them. If Redis does not have the script (NOSCRIPT), it is
+        loaded and only the calls that did not run are repeated.
         """
         answers = await self._pipeline(redis, calls)
         lost = [i for i, answer in enumerate(answers) if isinstance(answer, NoScriptError)]
@@ -51,16 +54,18 @@ class Script:
 
     async def _load(self, redis: Redis | RedisPipeline) -> None:
         if isinstance(redis, RedisPipeline):
-            await redis.call("SCRIPT", "LOAD", self.source)
+            await redis.execute_command("SCRIPT", "LOAD", self.source)
         else:
             await redis.script_load(self.source)
 
-    async def _pipeline(self, redis: Redis | RedisPipeline, calls: Sequence[Call]) -> list[Any]:
+    async def _pipeline(
+        self, redis: Redis | RedisPipeline, calls: Sequence[ScriptCall]
+    ) -> list[Any]:
         if not calls:
             return []
         if isinstance(redis, RedisPipeline):
             commands = [("EVALSHA", self.sha, len(keys), *keys, *args) for keys, args in calls]
-            return await redis.all(commands)
+            return await redis.execute_commands(commands)
         async with redis.pipeline(transaction=False) as pipe:
             for keys, args in calls:
                 pipe.execute_command("EVALSHA", self.sha, len(keys), *keys, *args)

@@ -8,7 +8,7 @@ from typing import Any, Literal, NamedTuple
 from redis.asyncio import Redis
 
 from rts_server import keys
-from rts_server.persistence.scripts import IDENTITY, Call, Script
+from rts_server.persistence.scripts import IDENTITY, Script, ScriptCall
 from rts_server.redis_client.pipeline import RedisPipeline
 
 State = Literal["in", "out"]
@@ -61,14 +61,14 @@ class UserRooms:
 
     async def note_all(self, changes: list[tuple[str, Membership]]) -> None:
         """Several changes in one round trip."""
-        calls: list[Call] = [
+        calls: list[ScriptCall] = [
             (
                 [keys.user_rooms(user_id)],
                 [*change, keys.user_channel(user_id), keys.presence_channel(user_id), EMPTY_TTL_MS],
             )
             for user_id, change in changes
         ]
-        await _NOTE.many(self._redis, calls)
+        await _NOTE.evaluate_many(self._redis, calls)
 
     async def state(self, user_id: str, room_id: str) -> State | None:
         """Whether the user is in the room, as far as the index knows; None when it does not."""
@@ -81,7 +81,9 @@ class UserRooms:
 
     async def all_of(self, user_ids: list[str]) -> list[Index]:
         """The same of several users, in one round trip."""
-        answers = await _READ.many(self._reads, [([keys.user_rooms(u)], []) for u in user_ids])
+        answers = await _READ.evaluate_many(
+            self._reads, [([keys.user_rooms(u)], []) for u in user_ids]
+        )
         return [_index(complete, pairs) for complete, pairs in answers]
 
     async def crowded(self, room_id: str, user_ids: list[str], least: int) -> dict[str, int]:
@@ -107,13 +109,13 @@ class UserRooms:
         for i in range(0, len(others), MAX_USERS_PER_SCRIPT):
             part = others[i : i + MAX_USERS_PER_SCRIPT]
             names = [keys.user_rooms(one) for one in (user_id, *part)]
-            answers = await _SHARED.run(self._redis, names, [])
+            answers = await _SHARED.evaluate(self._redis, names, [])
             found |= {u: None if a < 0 else bool(a) for u, a in zip(part, answers, strict=True)}
         return found
 
     async def complete(self, user_id: str) -> None:
         """Mark the hash as rebuilt: from now on what is not in it is not."""
-        await _DONE.run(self._redis, [keys.user_rooms(user_id)], [RECHECK_MS, EMPTY_TTL_MS])
+        await _DONE.evaluate(self._redis, [keys.user_rooms(user_id)], [RECHECK_MS, EMPTY_TTL_MS])
 
 
 def _index(complete: int, pairs: list[bytes]) -> Index:

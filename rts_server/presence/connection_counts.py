@@ -9,7 +9,7 @@ from redis.asyncio import Redis
 
 from rts_server.config import Settings, ms
 from rts_server.presence.instance_lease import InstanceLease
-from rts_server.presence.scripts import call, presence_script
+from rts_server.presence.scripts import presence_script, script_call
 from rts_server.redis_client.pipeline import RedisPipeline
 from rts_server.runtime.loops import repeat_forever
 
@@ -110,11 +110,11 @@ class ConnectionCounts:
         lease, grace = self._lease, ms(self._grace)
         here = [self.here(user) for user in users]
         calls = [
-            call(lease.instance, lease.token, user, len(some), grace)
+            script_call(lease.instance, lease.token, user, len(some), grace)
             for user, some in zip(users, here, strict=True)
         ]
         try:
-            answers = await _COUNT.many(self._redis, calls)
+            answers = await _COUNT.evaluate_many(self._redis, calls)
         except BaseException:
             self._retry(users)
             raise

@@ -12,7 +12,7 @@ import orjson
 from redis.asyncio import Redis
 
 from rts_server.config import Settings, ms
-from rts_server.presence.scripts import call, presence_script
+from rts_server.presence.scripts import presence_script, script_call
 from rts_server.runtime.loops import repeat_forever
 
 _LEASE = presence_script("lease.lua")
@@ -72,7 +72,7 @@ class InstanceLease:
     async def renew(self) -> None:
         """Renew once; a lost lease is replaced by a new one under the next name."""
         while True:
-            state, token, recent = await _LEASE.run(self._redis, *self._call())
+            state, token, recent = await _LEASE.evaluate(self._redis, *self._call())
             if state == b"ok":
                 break
             if state == b"lapsed":
@@ -89,12 +89,14 @@ class InstanceLease:
     async def leave(self) -> None:
         """Give the lease up. Call it after `run_forever` ended and our users were written."""
         if self._held:
-            await _LEAVE.run(self._redis, *call(self.instance, self.token))
+            await _LEAVE.evaluate(self._redis, *script_call(self.instance, self.token))
 
     def _call(self) -> Any:
         about = orjson.dumps(self._about()).decode()
         fresh = secrets.token_hex(8)
-        return call(self.instance, self.token, ms(self._seconds), int(not self._held), fresh, about)
+        return script_call(
+            self.instance, self.token, ms(self._seconds), int(not self._held), fresh, about
+        )
 
     async def _until_due(self) -> None:
         self._invalidated.clear()

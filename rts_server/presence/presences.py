@@ -11,7 +11,7 @@ from redis.asyncio import Redis
 from rts_server.config import Settings, ms
 from rts_server.presence.connection_counts import ConnectionCounts
 from rts_server.presence.instance_lease import InstanceLease
-from rts_server.presence.scripts import Presence, call, presence, presence_script
+from rts_server.presence.scripts import Presence, parse_presence, presence_script, script_call
 from rts_server.redis_client.pipeline import RedisPipeline
 
 _READ = presence_script("read.lua")
@@ -46,7 +46,7 @@ class PresenceStore:
         found: dict[str, Presence | None] = {}
         for i in range(0, len(users), USERS_PER_CALL):
             part = users[i : i + USERS_PER_CALL]
-            recent, *fields = await _READ.run(self._redis, *call(self._lease_ms, *part))
+            recent, *fields = await _READ.evaluate(self._redis, *script_call(self._lease_ms, *part))
             for at, user_id in enumerate(part):
                 found[user_id] = _read(fields[4 * at : 4 * at + 4], bool(recent))
         return found
@@ -58,22 +58,22 @@ class PresenceStore:
             await self._online.flush()
             lease = self._lease
             asked = (state or "", int(text is not None), text or "")
-            answer = await _SET.run(
-                self._redis, *call(lease.instance, lease.token, user_id, *asked)
+            answer = await _SET.evaluate(
+                self._redis, *script_call(lease.instance, lease.token, user_id, *asked)
             )
             if answer[0] == b"ok":
                 _, told, last, kept, v = answer
-                return presence(told, last, kept, v)
+                return parse_presence(told, last, kept, v)
             lease.invalidate()
             await asyncio.sleep(0)
 
     async def forget(self, user_id: str) -> bool:
         """Delete the entry of a user and announce them as offline; return whether there was one."""
-        return bool(await _FORGET.run(self._redis, *call(user_id)))
+        return bool(await _FORGET.evaluate(self._redis, *script_call(user_id)))
 
 
 def _read(fields: list[Any], recent: bool) -> Presence | None:
     state, last, text, v = fields
     if state:
-        return presence(state, last, text, v)
+        return parse_presence(state, last, text, v)
     return None if recent else Presence(v, "offline", last, text.decode())

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from rts_server import keys
-from rts_server.persistence.scripts import IDENTITY, Call, Script
+from rts_server.persistence.scripts import IDENTITY, Script, ScriptCall
 from rts_server.protocol.event import rfc3339
 
 _HERE = Path(__file__).parent
@@ -18,7 +18,7 @@ def presence_script(name: str) -> Script:
     return Script(IDENTITY, _HERE / "entry.lua", _HERE / name)
 
 
-def call(*args: str | int) -> Call:
+def script_call(*args: str | int) -> ScriptCall:
     """Return keys and arguments of a call: all scripts share the keys and the key prefixes."""
     return keys.PRESENCE, [*_PREFIXES, *args]
 
@@ -48,6 +48,6 @@ class Presence(NamedTuple):
         return (self.state, self.text) != (other.state, other.text)
 
 
-def presence(state: bytes, last: int, text: bytes, v: int) -> Presence:
+def parse_presence(state: bytes, last: int, text: bytes, v: int) -> Presence:
     """Build a presence from the fields that the scripts return."""
     return Presence(v, state.decode(), last, text.decode())

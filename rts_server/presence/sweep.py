@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 from rts_server import metrics
 from rts_server.config import Settings, ms
 from rts_server.presence.instance_lease import InstanceLease
-from rts_server.presence.scripts import call, presence_script
+from rts_server.presence.scripts import presence_script, script_call
 from rts_server.runtime.loops import repeat_forever
 
 _SWEEP = presence_script("sweep.lua")
@@ -40,8 +40,8 @@ class LeaseSweep:
     async def once(self) -> bool:
         """Call the script once; return whether there is more to do."""
         lease = self._lease
-        state, announced, more = await _SWEEP.run(
-            self._redis, *call(lease.instance, lease.token, *self._times, MAX_USERS_PER_CALL)
+        state, announced, more = await _SWEEP.evaluate(
+            self._redis, *script_call(lease.instance, lease.token, *self._times, MAX_USERS_PER_CALL)
         )
         metrics.OFFLINE.inc(announced)
         if state != b"ok":

@@ -13,7 +13,7 @@ from redis.asyncio import ConnectionPool
 
 from rts_server.redis_client.connection import RedisConnection
 from rts_server.redis_client.primary import Primary
-from rts_server.redis_client.transport import sound
+from rts_server.redis_client.transport import use_checked_connections
 from rts_server.runtime.deadline import within
 from rts_server.runtime.loops import Loop
 from rts_server.runtime.tasks import cancelled
@@ -52,7 +52,7 @@ class Subscriber:
         self._pool = ConnectionPool.from_url(
             url, protocol=2, socket_timeout=None, socket_connect_timeout=0.5, socket_keepalive=True
         )
-        sound(self._pool, primary or Primary())
+        use_checked_connections(self._pool, primary or Primary())
         self._on_message = on_message
         self._on_resumed = on_resumed
         self._loop = Loop("subscriber")

@@ -1,4 +1,4 @@
-"""A connection to Redis without a task: replies are handled in the read that brought them."""
+"""A connection to Redis that has no task: replies are handled as soon as they are read."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from redis.asyncio import ConnectionPool
 from redis.exceptions import ConnectionError as Lost
 from redis.exceptions import InvalidResponse
 
-from rts_server.redis_client.transport import CheckedConnection, NotPrimary, refusal
+from rts_server.redis_client.transport import CheckedConnection, NotPrimary, error_of_reply
 
 Command = tuple[str | int | bytes, ...]
 
@@ -19,16 +19,16 @@ _NOTHING = object()
 
 
 class RedisConnection(asyncio.Protocol):
-    """A connection that redis-py opened (address, TLS and AUTH are its work), then taken over.
+    """A connection that redis-py opens (address, TLS, AUTH) and this class takes over.
 
-    `on_reply`: called with each reply in order, errors as exceptions; it must not raise. `gone` is
-    done when the transport is lost; `closing` is true as soon as it was dropped from here.
+    `on_reply` is called with each reply in order, errors as exceptions; it must not raise. `gone`
+    is done when the transport is lost; `closing` is true from the call of `close` on.
     """
 
     def __init__(self, connection: CheckedConnection, on_reply: Callable[[Any], None]) -> None:
         writer = connection._writer
         assert writer is not None
-        self._connection = connection  # which would close its transport when it is collected
+        self._connection = connection  # kept: redis-py closes the transport when it is collected
         self._primary, self._generation = connection.primary, connection.generation
         self._stream = writer.transport.get_protocol()
         self._transport: asyncio.Transport = writer.transport  # type: ignore[assignment]
@@ -36,7 +36,7 @@ class RedisConnection(asyncio.Protocol):
         self._on_reply = on_reply
         self._replies = hiredis.Reader(
             protocolError=InvalidResponse,
-            replyError=self._refusal,
+            replyError=self._error_reply,
             notEnoughData=_NOTHING,
         )
         self._out: list[bytes] = []
@@ -46,12 +46,12 @@ class RedisConnection(asyncio.Protocol):
 
     @classmethod
     async def open(cls, pool: ConnectionPool, on_reply: Callable[[Any], None]) -> RedisConnection:
-        """Connect as the pool says. Raises RedisError, OSError."""
+        """Connect with the settings of the pool. Raises RedisError, OSError."""
         connection: CheckedConnection = pool.make_connection()  # type: ignore[no-untyped-call]
         try:
             await connection.connect()  # type: ignore[no-untyped-call]
-            if not await _stands(connection):
-                raise Lost("The link to Redis was lost while it was opened.")
+            if not await _is_usable(connection):
+                raise Lost("The connection to Redis was lost while it was opened.")
         except BaseException:
             await connection.disconnect(nowait=True)
             raise
@@ -80,16 +80,16 @@ class RedisConnection(asyncio.Protocol):
         while (reply := replies.gets()) is not _NOTHING:
             self._on_reply(reply)
 
-    def _refusal(self, text: str) -> Exception:
-        """Return the exception of an error reply; drop a connection that is not to the primary."""
-        error = refusal(text)
+    def _error_reply(self, text: str) -> Exception:
+        """Return the exception of an error reply; drop the connection if this is no primary."""
+        error = error_of_reply(text)
         if isinstance(error, NotPrimary):
             self._primary.refused(self._generation, error.code)
             self.close()
         return error
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Report the loss, also to the stream of the library."""
+        """Report the loss, also to the stream of redis-py."""
         self._primary.lost(self)
         self._stream.connection_lost(exc)
         self._connection._close()  # type: ignore[no-untyped-call]
@@ -97,8 +97,11 @@ class RedisConnection(asyncio.Protocol):
             self.gone.set_result(None)
 
 
-async def _stands(connection: CheckedConnection) -> bool:
-    """Return whether nothing happened while it was opened: later no callback would report it."""
+async def _is_usable(connection: CheckedConnection) -> bool:
+    """Return whether the connection survived its opening.
+
+    A loss or a refusal in that time would never be reported: our callbacks are set afterwards.
+    """
     writer = connection._writer
     if writer is None or writer.transport.is_closing() or await connection.can_read():
         return False

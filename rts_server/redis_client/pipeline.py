@@ -14,7 +14,7 @@ from redis.exceptions import ConnectionError as Lost
 
 from rts_server.redis_client.connection import Command, RedisConnection
 from rts_server.redis_client.primary import Primary
-from rts_server.redis_client.transport import sound
+from rts_server.redis_client.transport import use_checked_connections
 from rts_server.runtime.deadline import within
 from rts_server.runtime.tasks import cancelled
 from rts_server.runtime.throttled_log import ThrottledLog
@@ -22,13 +22,13 @@ from rts_server.runtime.throttled_log import ThrottledLog
 log = logging.getLogger(__name__)
 
 OnReply = Callable[[Any], None]
-"""Called with a reply; an error is given as an exception. Must not raise."""
+"""Called with a reply, or with an exception for an error reply. It must not raise."""
 
 CONNECT_TIMEOUT_SECONDS = 1.0
-"""How long a connection may take to be opened."""
+"""How long opening a connection may take."""
 SILENCE_SECONDS = 1.0
-"""A connection on which no reply at all arrived for so long is dropped. Commands that wait behind
-others do not count as silence."""
+"""A connection on which no reply at all arrived for so long is dropped. A command that waits behind
+others is not silence, as long as those are answered."""
 
 
 class RedisPipeline:
@@ -40,9 +40,9 @@ class RedisPipeline:
 
     def __init__(self, pool: ConnectionPool, primary: Primary | None = None) -> None:
         self._primary = primary or Primary()
-        sound(pool, self._primary)
+        use_checked_connections(pool, self._primary)
         self._pool = pool
-        self._link: RedisConnection | None = None
+        self._connection: RedisConnection | None = None
         self._opening: asyncio.Task[None] | None = None
         self._unsent: list[tuple[Command, OnReply]] = []
         self._unanswered: deque[OnReply] = deque()
@@ -55,18 +55,18 @@ class RedisPipeline:
         if self._opening is not None:
             await cancelled(self._opening)
             _fail(on_reply for _, on_reply in self._unsent)
-        if self._link is not None:
-            self._link.close()
-            await self._link.gone
+        if self._connection is not None:
+            self._connection.close()
+            await self._connection.gone
 
-    def call(self, *command: str | int | bytes) -> asyncio.Future[Any]:
-        """Send a command; the future is its reply, or raises RedisError."""
+    def execute_command(self, *command: str | int | bytes) -> asyncio.Future[Any]:
+        """Send a command; the future holds its reply, or raises RedisError."""
         answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self.send(command, partial(settle, answer))
         return answer
 
-    def all(self, commands: Sequence[Command]) -> asyncio.Future[list[Any]]:
-        """Send commands; the future is the list of their replies, errors as exceptions in it."""
+    def execute_commands(self, commands: Sequence[Command]) -> asyncio.Future[list[Any]]:
+        """Send commands; the future holds the list of their replies, errors as exceptions."""
         every: asyncio.Future[list[Any]] = asyncio.get_running_loop().create_future()
         answers: list[Any] = []
 
@@ -81,13 +81,13 @@ class RedisPipeline:
 
     def send(self, command: Command, on_reply: OnReply) -> None:
         """Send a command; `on_reply` is called with its reply. Never blocks."""
-        if self._link is None or self._link.closing:
+        if self._connection is None or self._connection.closing:
             self._unsent.append((command, on_reply))
             if self._opening is None:
                 self._opening = asyncio.create_task(self._open())
             return
         self._unanswered.append(on_reply)
-        self._link.send(command)
+        self._connection.send(command)
         if self._silence_timer is None:
             self._start_silence_timer()
 
@@ -95,16 +95,16 @@ class RedisPipeline:
         try:
             async with within(CONNECT_TIMEOUT_SECONDS):
                 await self._primary.settle()
-                self._link = await RedisConnection.open(self._pool, self._answered)
+                self._connection = await RedisConnection.open(self._pool, self._answered)
         except Exception as error:  # whatever it is, the waiting commands need a reply
             self._throttled_log.warning("redis cannot be reached", error)
         finally:
             self._opening = None
         unsent, self._unsent = self._unsent, []
-        if self._link is None or self._link.closing:
+        if self._connection is None or self._connection.closing:
             _fail(on_reply for _, on_reply in unsent)
             return
-        self._link.gone.add_done_callback(self._lost)
+        self._connection.gone.add_done_callback(self._lost)
         for command, on_reply in unsent:
             self.send(command, on_reply)
 
@@ -113,7 +113,7 @@ class RedisPipeline:
         self._unanswered.popleft()(reply)
 
     def _lost(self, _: object) -> None:
-        self._link = None
+        self._connection = None
         if self._silence_timer is not None:  # the next connection has a timer of its own
             self._silence_timer.cancel()
             self._silence_timer = None
@@ -129,17 +129,17 @@ class RedisPipeline:
     def _check_silence(self) -> None:
         """Check for silence. One timer serves all commands; none runs while all are answered."""
         self._silence_timer = None
-        if not self._unanswered or self._link is None:
+        if not self._unanswered or self._connection is None:
             return
         if self._replies == self._replies_seen:
-            self._link.close()
+            self._connection.close()
         else:
             self._start_silence_timer()
 
 
 def _fail(waiting: Iterable[OnReply]) -> None:
     for on_reply in waiting:
-        on_reply(Lost("The link to Redis is lost."))
+        on_reply(Lost("The connection to Redis is lost."))
 
 
 def settle(answer: asyncio.Future[Any], reply: Any) -> None:

@@ -1,4 +1,4 @@
-"""Knows whether our Redis is the primary; when it is not, all connections are dropped."""
+"""Notices when our Redis is not the primary any more; then all connections are dropped."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from rts_server.runtime.throttled_log import ThrottledLog
 log = logging.getLogger(__name__)
 
 RECENT_REFUSAL_SECONDS = 1.0
-"""How long a refusal delays new connections."""
+"""Time after a refusal during which new connections are delayed."""
 RECONNECT_PAUSE_SECONDS = 0.1
-"""The delay: without it each command during a failover would open a connection."""
+"""The delay of a new connection: without it each command of a failover would open one."""
 
 
-class Ending(Protocol):
-    """A connection, or an object that holds some."""
+class Closable(Protocol):
+    """A connection, or an object that holds connections."""
 
     def close(self) -> None:
         """Drop the connection at once."""
 
 
 class Primary:
-    """One per process. `generation` counts the refusals.
+    """The state of the primary, one object per process. `generation` counts the refusals.
 
     A connection of an earlier generation leads to a server that may have been replaced; it is
     dropped, and the address is resolved anew. `refused` is called on replies like READONLY, LOADING
@@ -36,18 +36,18 @@ class Primary:
 
     def __init__(self) -> None:
         self.generation = 0
-        self._links: set[Ending] = set()
+        self._connections: set[Closable] = set()
         self._refused_at = -RECENT_REFUSAL_SECONDS
         self._since: float | None = None
         self._throttled_log = ThrottledLog(log)
 
-    def opened(self, link: Ending) -> None:
+    def opened(self, connection: Closable) -> None:
         """Register a connection, to be closed with the next refusal."""
-        self._links.add(link)
+        self._connections.add(connection)
 
-    def lost(self, link: Ending) -> None:
+    def lost(self, connection: Closable) -> None:
         """Forget a connection that was lost."""
-        self._links.discard(link)
+        self._connections.discard(connection)
 
     def refused(self, generation: int, why: str) -> None:
         """Drop all connections: a server of this generation takes no writes.
@@ -62,12 +62,12 @@ class Primary:
             return
         self.generation += 1
         metrics.PRIMARY_REFUSALS.inc()
-        self._throttled_log.warning("redis is not the primary: all links end", why)
-        for link in list(self._links):
-            link.close()
+        self._throttled_log.warning("redis is not the primary: all connections are closed", why)
+        for connection in list(self._connections):
+            connection.close()
 
     def confirmed(self) -> None:
-        """Note that the server takes writes, or that this is unknown."""
+        """Note that the server takes writes, or that it is unknown whether it does."""
         self._since = None
 
     def missing(self, seconds: float) -> bool:

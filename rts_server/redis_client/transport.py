@@ -1,4 +1,4 @@
-"""Connections to Redis: redis-py's, with errors that callers expect and an end in time."""
+"""Connections to Redis: those of redis-py, with one kind of error and a check of the primary."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from redis.exceptions import RedisError
 
 from rts_server.redis_client.primary import Primary
 
-UNFIT = frozenset(
+NOT_PRIMARY_CODES = frozenset(
     {"READONLY", "LOADING", "MASTERDOWN", "CLUSTERDOWN", "UNBLOCKED", "NOREPLICAS"},
 )
-"""Codes of replies that say: not the primary, not ready, or cut off from its replicas. UNBLOCKED
-ends a blocking read when its server becomes a replica."""
+"""Codes of error replies of a server that is not the primary, is not ready, or is cut off from its
+replicas. UNBLOCKED ends a blocking read when the server becomes a replica."""
 
 
 class NotPrimary(Lost):
-    """The server takes no writes. The command did nothing; its link ends."""
+    """The server takes no writes. The command did nothing, and its connection is closed."""
 
     @property
     def code(self) -> str:
@@ -27,16 +27,16 @@ class NotPrimary(Lost):
         return str(self).partition(" ")[0]
 
 
-def refusal(text: str) -> Exception:
-    """The error of a reply that begins with its code."""
-    if text.partition(" ")[0] in UNFIT:
+def error_of_reply(text: str) -> Exception:
+    """Return the exception of an error reply, whose text begins with its code."""
+    if text.partition(" ")[0] in NOT_PRIMARY_CODES:
         return NotPrimary(text)
     error: Exception = DefaultParser.parse_error(text)  # type: ignore[no-untyped-call]
     return error
 
 
 class _Parser(DefaultParser):  # type: ignore[misc, valid-type]
-    parse_error = staticmethod(refusal)
+    parse_error = staticmethod(error_of_reply)
 
 
 if TYPE_CHECKING:
@@ -45,83 +45,84 @@ else:
     _Base = object
 
 
-class _Sound(_Base):
+class _Checked(_Base):
     """Guarantee: connecting, writing and reading raise RedisError and OSError, nothing else.
 
     uvloop raises a bare RuntimeError for a transport that was closed meanwhile, and redis-py passes
-    it on. One that was opened before the primary changed is opened anew when it is taken again.
+    it on. A connection that was opened before the primary changed is opened again at its next use.
     """
 
-    def __init__(self, *, primary: Primary, **given: Any) -> None:
-        super().__init__(**given, parser_class=_Parser)
+    def __init__(self, *, primary: Primary, **kwargs: Any) -> None:
+        super().__init__(**kwargs, parser_class=_Parser)
         self.primary = primary
         self.generation = primary.generation
 
     async def connect_check_health(
         self, check_health: bool = True, retry_socket_connect: bool = True
     ) -> None:
-        """Connect and sign in, where that is not done."""
+        """Connect and authenticate, unless that is done."""
         if self.generation != self.primary.generation:
             await self.disconnect(nowait=True)
         if not self.is_connected:
+            # Before connecting: a refusal in between makes this connection an outdated one.
             self.generation = self.primary.generation
         try:
             await super().connect_check_health(check_health, retry_socket_connect)
         except (RedisError, OSError):
             raise
         except Exception as error:
-            raise await self._broken(error) from error
+            raise await self._disconnected(error) from error
 
     async def send_packed_command(self, command: Any, check_health: bool = True) -> None:
-        """Write."""
+        """Write a command."""
         try:
             await super().send_packed_command(command, check_health)
         except (RedisError, OSError):
             raise
         except Exception as error:
-            raise await self._broken(error) from error
+            raise await self._disconnected(error) from error
 
-    async def read_response(self, *given: Any, **named: Any) -> Any:
+    async def read_response(self, *args: Any, **kwargs: Any) -> Any:
         """Read one reply."""
         try:
-            return await super().read_response(*given, **named)
+            return await super().read_response(*args, **kwargs)
         except NotPrimary as error:
             self.primary.refused(self.generation, error.code)
             raise
         except (RedisError, OSError):
             raise
         except Exception as error:
-            raise await self._broken(error) from error
+            raise await self._disconnected(error) from error
 
-    async def _broken(self, error: Exception) -> Lost:
-        """The same as one of the library's, when what is left of the connection is dropped."""
+    async def _disconnected(self, error: Exception) -> Lost:
+        """Drop the connection; return redis-py's own exception for a foreign one."""
         await self.disconnect(nowait=True)
-        return Lost(f"The link to Redis broke: {type(error).__name__}.")
+        return Lost(f"The connection to Redis broke: {type(error).__name__}.")
 
 
-class CheckedConnection(_Sound, Connection):
-    """Over TCP."""
+class CheckedConnection(_Checked, Connection):
+    """A connection over TCP."""
 
 
-class CheckedTLSConnection(_Sound, SSLConnection):
-    """Over TLS."""
+class CheckedTLSConnection(_Checked, SSLConnection):
+    """A connection over TLS."""
 
 
-def sound(pool: ConnectionPool, primary: Primary) -> None:
-    """Let a pool that has no connection yet make such connections."""
+def use_checked_connections(pool: ConnectionPool, primary: Primary) -> None:
+    """Let a pool, which must have no connection yet, make checked connections."""
     encrypted = issubclass(pool.connection_class, SSLConnection)
     pool.connection_class = CheckedTLSConnection if encrypted else CheckedConnection
     pool.connection_kwargs["primary"] = primary
-    primary.opened(_Idle(pool))
+    primary.opened(_IdleConnections(pool))
 
 
-class _Idle:
-    """What of a pool nobody uses. What somebody does is opened anew when it is taken again."""
+class _IdleConnections:
+    """The unused connections of a pool. One in use is opened again when it is taken next."""
 
     def __init__(self, pool: ConnectionPool) -> None:
         self._pool = pool
 
     def close(self) -> None:
-        """Drop it."""
+        """Drop them at once."""
         for connection in self._pool._available_connections:
             connection._close()  # type: ignore[no-untyped-call]

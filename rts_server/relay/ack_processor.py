@@ -13,7 +13,7 @@ from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
 from rts_server import keys
-from rts_server.persistence import message_status as statuses
+from rts_server.persistence.message_status import queued_status
 from rts_server.persistence.outbox import Entry
 from rts_server.persistence.user_rooms import Membership, UserRooms
 from rts_server.runtime.backoff import MAX_BACKOFF_SECONDS, backoff
@@ -128,7 +128,7 @@ class AckProcessor:
         """Publish what the origin would publish if it were still running."""
         async with self._redis.pipeline(transaction=False) as pipe:
             for entry in filter(self._was_acked_accepted, entries):
-                if status := statuses.of(entry):
+                if status := queued_status(entry):
                     pipe.publish(*status)
             await pipe.execute()
 

@@ -27,7 +27,7 @@ async def flush(redis: Redis, partitions: Iterable[int]) -> int:
     """
     held = list(partitions)
     names = [name for one in held for name in (keys.dirty(one), keys.outbox(one))]
-    return int(await _FLUSH.run(redis, names, [MAX_CURSORS, *map(keys.room_prefix, held)]))
+    return int(await _FLUSH.evaluate(redis, names, [MAX_CURSORS, *map(keys.room_prefix, held)]))
 
 
 class CursorFlush:

@@ -47,9 +47,9 @@ class PartitionLeases:
         """
         requested_at = time.monotonic()
         ttl_ms = round(self._ttl_seconds * 1000)
-        fence, *partitions = await _LEASE.run(self._redis, _KEYS, [self._relay, ttl_ms])
+        fence, *partitions = await _LEASE.evaluate(self._redis, _KEYS, [self._relay, ttl_ms])
         return HeldLeases(frozenset(partitions), fence.decode(), requested_at + self._ttl_seconds)
 
     async def release(self) -> None:
         """Release all leases, so that no other relay waits for their expiry. Raises RedisError."""
-        await _LEASE.run(self._redis, _KEYS, [self._relay, 0])
+        await _LEASE.evaluate(self._redis, _KEYS, [self._relay, 0])

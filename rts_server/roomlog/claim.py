@@ -18,10 +18,10 @@ _RENEW = Script(_LUA / "claim_renew.lua")
 
 async def renew_claim(redis: Redis, room_id: str, nonce: str, ttl_ms: int) -> bool:
     """Prolong a claim; False if this nonce does not hold it any more. Raises RedisError."""
-    return bool(await _RENEW.run(redis, [keys.room(room_id).claim], [nonce, ttl_ms]))
+    return bool(await _RENEW.evaluate(redis, [keys.room(room_id).claim], [nonce, ttl_ms]))
 
 
 async def release_claim(redis: Redis, room_id: str, nonce: str) -> None:
     """Release a claim if this nonce still holds it. If Redis is away, it ends by itself."""
     with suppress(RedisError, OSError):
-        await _RELEASE.run(redis, [keys.room(room_id).claim], [nonce])
+        await _RELEASE.evaluate(redis, [keys.room(room_id).claim], [nonce])

@@ -15,7 +15,7 @@ from redis.exceptions import RedisError
 from rts_server import errors, keys
 from rts_server.config import Settings, ms
 from rts_server.persistence.archive import Archive
-from rts_server.persistence.scripts import IDENTITY, Call, Script
+from rts_server.persistence.scripts import IDENTITY, Script, ScriptCall
 from rts_server.redis_client.pipeline import RedisPipeline
 from rts_server.roomlog.barriers import Barriers
 from rts_server.roomlog.script import FENCE, LUA
@@ -136,9 +136,9 @@ class RoomDrains:
     async def _ask(self, passed: Mapping[str, str], *, send: bool = False) -> dict[str, list[Any]]:
         """What Redis says per room; `send`: a barrier goes where none is on its way."""
         calls = [self._call(room_id, nonce, send) for room_id, nonce in passed.items()]
-        return dict(zip(passed, await _SETTLED.many(self._redis, calls), strict=True))
+        return dict(zip(passed, await _SETTLED.evaluate_many(self._redis, calls), strict=True))
 
-    def _call(self, room_id: str, passed: str, send: bool) -> Call:
+    def _call(self, room_id: str, passed: str, send: bool) -> ScriptCall:
         names = keys.room(room_id)
         nonce = secrets.token_hex(8)
         barrier = {"v": 1, "barrier": {"room_id": room_id, "nonce": nonce}}

@@ -17,7 +17,7 @@ from redis.exceptions import RedisError
 from rts_server import errors, keys, metrics
 from rts_server.config import Settings
 from rts_server.persistence.archive import Archive, Check
-from rts_server.persistence.scripts import Call
+from rts_server.persistence.scripts import ScriptCall
 from rts_server.redis_client.pipeline import RedisPipeline
 from rts_server.roomlog.membership_index import MembershipIndex
 from rts_server.roomlog.pending import Durability, PendingAppend, PendingByRoom
@@ -233,11 +233,13 @@ class DurabilityTracker:
 
     async def _recorded(self, pendings: Sequence[PendingAppend]) -> list[str]:
         """What Redis has of each: `pending`, `queued`, `failed` or `lost`. Raises RedisError."""
-        calls: list[Call] = []
+        calls: list[ScriptCall] = []
         for pending in pendings:
             room = keys.room(pending.request.room_id)
             calls.append(([*room.script_keys, room.idem(pending.request.request_id)], []))
-        return [recorded.decode() for recorded in await _DURABILITY.many(self._redis, calls)]
+        return [
+            recorded.decode() for recorded in await _DURABILITY.evaluate_many(self._redis, calls)
+        ]
 
     def _apply(self, pending: PendingAppend, recorded: str) -> None:
         if pending.durability.done() or pending.busy:
@@ -359,10 +361,12 @@ class DurabilityTracker:
             await asyncio.sleep(delay(STORED_DELAYS, reads))
             reads += 1
             try:
-                epoch, is_stored = await self._archive.look(pending.request.room_id, checks)
+                epoch, is_stored = await self._archive.read_epoch_and_check(
+                    pending.request.room_id, checks
+                )
                 overtaken = epoch > pending.result.epoch
                 # Read the change once more after the epoch: it may have come between both reads.
-                if is_stored or (overtaken and await self._archive.stored(checks)):
+                if is_stored or (overtaken and await self._archive.all_stored(checks)):
                     return await self._on_stored(pending)
             except errors.Unavailable:
                 continue

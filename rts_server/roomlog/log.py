@@ -136,9 +136,11 @@ class RoomLog:
 
         async def is_stored() -> bool:
             if request.settings:
-                return await self._archive.set(request.room_id, request.actor, request.settings)
+                return await self._archive.settings_match(
+                    request.room_id, request.actor, request.settings
+                )
             roles = dict(request.role_changes)
-            return await self._archive.agrees(request.room_id, members, roles)
+            return await self._archive.memberships_match(request.room_id, members, roles)
 
         return self.resolve_when("stored", is_stored)
 

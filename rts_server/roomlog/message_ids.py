@@ -72,7 +72,7 @@ class MessageIds:
                 args: list[str | int] = [epoch, int(last)]
                 for message_id, seq in part:
                     args += [message_id, seq]
-                if not await _FILL.run(self._redis, names, args):
+                if not await _FILL.evaluate(self._redis, names, args):
                     return
             if after is None:
                 return

@@ -106,7 +106,7 @@ class RoomLoader:
         record = orjson.dumps({"v": 1, "barrier": {"room_id": room_id, "nonce": nonce}}).decode()
         ttl = ms(self._settings.claim_ttl)
         args: list[str | int] = [room_id, nonce, self._origin, record, ttl]
-        if not await _BARRIER.run(self._redis, self._keys(room_id), args):
+        if not await _BARRIER.evaluate(self._redis, self._keys(room_id), args):
             raise errors.Unavailable()
         passed = self._barriers.passed(room_id, nonce)
         try:
@@ -180,7 +180,7 @@ class RoomLoader:
                 "last": orjson.dumps(stored.last).decode(),
                 "last_ms": milliseconds(stored.last["created_at"]),
             }
-        answer: bytes = await _INSTALL.run(
+        answer: bytes = await _INSTALL.evaluate(
             self._redis, self._keys(room_id), [orjson.dumps(room).decode()]
         )
         return answer

@@ -147,10 +147,12 @@ class AppendReplay:
         self, room_id: str, attribute: tuple[str, str], lost_epoch: int
     ) -> bool:
         after = (room_id, *attribute, _position_prefix(lost_epoch + 1))
-        present, later = await self._archive.look(room_id, [after])
+        present, later = await self._archive.read_epoch_and_check(room_id, [after])
         if not later or present <= lost_epoch + 1:
             return False
-        return not await self._archive.stored([(room_id, *attribute, _position_prefix(present))])
+        return not await self._archive.all_stored(
+            [(room_id, *attribute, _position_prefix(present))]
+        )
 
     async def _rebuild(
         self, request: AppendRequest, on_success: Durability

@@ -16,7 +16,7 @@ from redis.exceptions import NoScriptError
 
 from rts_server import keys
 from rts_server.config import Settings, ms
-from rts_server.persistence.scripts import IDENTITY, Call, Script
+from rts_server.persistence.scripts import IDENTITY, Script, ScriptCall
 from rts_server.redis_client.pipeline import RedisPipeline, settle
 from rts_server.roomlog.claim import release_claim
 from rts_server.roomlog.request import AppendRequest, EventTemplate, NewMember
@@ -70,7 +70,7 @@ def append_call(
     deadline_ms: int,
     archive_checked: bool,
     max_epoch: int = 0,
-) -> Call:
+) -> ScriptCall:
     """Keys and arguments of append.lua.
 
     Args:
@@ -272,12 +272,17 @@ class AppendScript:
         """A moment on Redis' clock, which may differ from the host's by minutes (R9)."""
         return int((time.time() + seconds_from_now) * 1000) + self._redis_ahead_ms
 
-    def _send(self, call: Call, on_reply: partial[None]) -> None:
+    def _send(self, call: ScriptCall, on_reply: partial[None]) -> None:
         names, args = call
         self._pipe.send(("EVALSHA", APPEND.sha, len(names), *names, *args), on_reply)
 
     def _on_reply(
-        self, call: Call, room_id: str, nonce: str, answer: asyncio.Future[AppendReply], reply: Any
+        self,
+        call: ScriptCall,
+        room_id: str,
+        nonce: str,
+        answer: asyncio.Future[AppendReply],
+        reply: Any,
     ) -> None:
         if isinstance(reply, NoScriptError) and not answer.done():  # the script did not run
             self._pipe.send(("SCRIPT", "LOAD", APPEND.source), _on_loaded)

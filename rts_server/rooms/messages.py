@@ -211,4 +211,4 @@ class Messages:
 
     def publish_status(self, room_id: str, user_id: str, data: dict[str, Any]) -> None:
         """Publish `message.status` to the sender's devices on all instances."""
-        self._statuses.tell(room_id, user_id, data)
+        self._statuses.publish_soon(room_id, user_id, data)

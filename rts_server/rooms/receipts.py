@@ -14,7 +14,7 @@ from redis.exceptions import RedisError
 
 from rts_server import errors, keys
 from rts_server.config import Settings, ms
-from rts_server.persistence.scripts import Call
+from rts_server.persistence.scripts import ScriptCall
 from rts_server.redis_client.pipeline import RedisPipeline
 from rts_server.roomlog.log import RoomLog
 from rts_server.roomlog.script import room_script
@@ -75,9 +75,9 @@ class ReceiptWriter:
 
     async def _move(self, user_id: str, cursors: Mapping[str, Cursors]) -> dict[str, Any]:
         calls = [self._call(room_id, user_id, *at) for room_id, at in cursors.items()]
-        return dict(zip(cursors, await _RECEIPTS.many(self._redis, calls), strict=True))
+        return dict(zip(cursors, await _RECEIPTS.evaluate_many(self._redis, calls), strict=True))
 
-    def _call(self, room_id: str, user_id: str, read: int, delivered: int) -> Call:
+    def _call(self, room_id: str, user_id: str, read: int, delivered: int) -> ScriptCall:
         names = keys.room(room_id)
         settings = self._settings
         return [*names.script_keys, names.receipts, keys.dirty(keys.partition(room_id))], [
@@ -101,7 +101,9 @@ class ReceiptWriter:
         try:
             while seconds:
                 await asyncio.sleep(seconds)
-                (answer,) = await _RECEIPTS.many(self._redis, [self._call(room_id, "", 0, 0)])
+                (answer,) = await _RECEIPTS.evaluate_many(
+                    self._redis, [self._call(room_id, "", 0, 0)]
+                )
                 seconds = answer[4] / 1000 if answer[0] == b"warm" else 0
         finally:
             self._publishing.discard(room_id)

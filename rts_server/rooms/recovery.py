@@ -48,7 +48,7 @@ class RoomRecovery:
     async def generations(self) -> list[str]:
         """The generation of each partition, a random value that is lost with Redis' data."""
         names = [keys.generation(part) for part in range(keys.PARTITIONS)]
-        return [found.decode() for found in await _GENERATION.run(self._redis, names, ())]
+        return [found.decode() for found in await _GENERATION.evaluate(self._redis, names, ())]
 
     async def recover(self, stands: Mapping[str, set[Position]]) -> set[str]:
         """Load the cold rooms whose archived position differs from that of a listener.

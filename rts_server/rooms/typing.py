@@ -11,7 +11,7 @@ from redis.exceptions import RedisError
 
 from rts_server import keys
 from rts_server.config import Settings, ms
-from rts_server.persistence.scripts import Call
+from rts_server.persistence.scripts import ScriptCall
 from rts_server.redis_client.pipeline import RedisPipeline
 from rts_server.roomlog.script import room_script
 from rts_server.runtime.tasks import Tasks
@@ -76,7 +76,7 @@ class TypingPublisher:
         self._in_flight = batch
         calls = [self._call(room_id, user_id, on) for (room_id, user_id), on in batch.items()]
         try:
-            answers = await _TYPING.many(self._redis, calls)
+            answers = await _TYPING.evaluate_many(self._redis, calls)
         except (RedisError, OSError) as error:
             log.warning("typing.changed is not published", extra={"error": type(error).__name__})
             return
@@ -98,7 +98,7 @@ class TypingPublisher:
         del self._timers[room_id]
         self.publish(room_id)
 
-    def _call(self, room_id: str, user_id: str, on: bool) -> Call:
+    def _call(self, room_id: str, user_id: str, on: bool) -> ScriptCall:
         names = keys.room(room_id)
         channel = keys.room_channel(room_id)
         args: list[str | int] = [

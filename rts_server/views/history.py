@@ -171,7 +171,7 @@ class History:
 
     async def _hot_message(self, room_id: str, user_id: str, message_id: str) -> Any:
         names = keys.room(room_id)
-        return await _MESSAGE.run(
+        return await _MESSAGE.evaluate(
             self._redis, [*names.script_keys, names.idem(message_id)], [user_id, message_id]
         )
 
@@ -207,7 +207,7 @@ class History:
 
     async def _hot(self, room_id: str, user_id: str, wanted: SeqRange) -> _Hot | None:
         high = "+inf" if wanted.high is None else wanted.high
-        answer = await _PAGE.run(
+        answer = await _PAGE.evaluate(
             self._redis,
             keys.room(room_id).script_keys,
             [user_id, wanted.low, high, wanted.limit + 1, wanted.direction],
@@ -248,7 +248,7 @@ class History:
         if not unique:
             return []
         ids = [message["message_id"] for message in unique]
-        answer = await _CHANGED.run(self._redis, keys.room(room_id).script_keys, ids)
+        answer = await _CHANGED.evaluate(self._redis, keys.room(room_id).script_keys, ids)
         if answer[0] != b"warm":
             return unique
         changed = [orjson.loads(text) if text else None for text in answer[1:]]

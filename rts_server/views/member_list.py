@@ -44,7 +44,7 @@ class MemberList:
         return sorted(members, key=lambda member: str(member["user_id"]))
 
     async def _read(self, room_id: str) -> Any:
-        return await _MEMBERS.run(self._redis, keys.room(room_id).script_keys, [])
+        return await _MEMBERS.evaluate(self._redis, keys.room(room_id).script_keys, [])
 
     async def _archived(self, room_id: str) -> list[Member]:
         found = []

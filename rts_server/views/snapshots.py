@@ -13,7 +13,7 @@ from redis.asyncio import Redis
 
 from rts_server import keys
 from rts_server.domain.unread import unread_count
-from rts_server.persistence.scripts import Call
+from rts_server.persistence.scripts import ScriptCall
 from rts_server.redis_client.pipeline import RedisPipeline
 from rts_server.roomlog.script import room_script
 
@@ -135,7 +135,7 @@ class SnapshotReader:
         """Read several (room_id, user_ids) in one round trip; results are in the same order."""
         calls = [(keys.room(room_id).script_keys, list(users)) for room_id, users in asked]
         async with self._concurrent_reads:
-            answers = await _JOIN.many(self._redis, calls)
+            answers = await _JOIN.evaluate_many(self._redis, calls)
         return [_snapshot(a, users) for a, (_, users) in zip(answers, asked, strict=True)]
 
     async def events_since(
@@ -154,11 +154,11 @@ class SnapshotReader:
         for i in range(0, len(asked), EVENT_ROOMS_PER_READ):
             if budget <= 0:
                 break
-            calls: list[Call] = [
+            calls: list[ScriptCall] = [
                 (keys.room(r).script_keys, [epoch, offset, most, budget, user_id])
                 for r, (epoch, offset), most in asked[i : i + EVENT_ROOMS_PER_READ]
             ]
-            for answer in await _EVENTS.many(self._redis, calls):
+            for answer in await _EVENTS.evaluate_many(self._redis, calls):
                 events = _event_range(answer)
                 budget -= sum(len(event) for event in events.events or ())
                 found.append(events)

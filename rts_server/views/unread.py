@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from rts_server import errors, keys
-from rts_server.persistence.scripts import Call
+from rts_server.persistence.scripts import ScriptCall
 from rts_server.redis_client.pipeline import RedisPipeline
 from rts_server.roomlog.script import room_script
 from rts_server.runtime.tasks import Tasks
@@ -70,10 +70,10 @@ class UnreadPublisher:
             for user_id, room_id in changed
             if user_id in inboxes
         ]
-        await _UNREAD.many(self._redis, calls)
+        await _UNREAD.evaluate_many(self._redis, calls)
 
 
-def _call(user_id: str, room_id: str, inbox: Inbox) -> Call:
+def _call(user_id: str, room_id: str, inbox: Inbox) -> ScriptCall:
     others = Inbox([row for row in inbox.rows if row.room_id != room_id]).unread
     channel = keys.room_channel(room_id)
     args: list[str | int] = [user_id, room_id, channel, others["total"], others["rooms"]]

@@ -17,7 +17,7 @@ import rts_server
 from rts_server import keys
 from rts_server.auth import Identity
 from rts_server.config import Settings
-from rts_server.persistence.scripts import Call
+from rts_server.persistence.scripts import ScriptCall
 from rts_server.persistence.stored_items import StoredMember, StoredRoom
 from rts_server.roomlog import events
 from rts_server.roomlog import rehydrate as cold
@@ -59,7 +59,7 @@ def append(
     *,
     asked: bool = True,
     origin: str = "origin",
-) -> Call:
+) -> ScriptCall:
     """Keys and arguments of append.lua; `asked`: the archive does not know the id."""
     return append_call(
         request,
@@ -120,7 +120,7 @@ class Bench:
     ) -> list[Any]:
         """The script's answer, the outcome as text."""
         call = append(request, self.settings, nonce, deadline, asked=asked)
-        answer: list[Any] = await APPEND.run(self.redis, *call)
+        answer: list[Any] = await APPEND.evaluate(self.redis, *call)
         return [answer[0].decode(), *answer[1:]]
 
     async def outcome(self, request: AppendRequest, **more: Any) -> str:
@@ -130,7 +130,7 @@ class Bench:
     async def run(self, script: str, room_id: str, *args: str | int, more: str = "") -> Any:
         """The answer of any other script of a room."""
         every = [*names(room_id), more] if more else names(room_id)
-        return await SCRIPTS[script].run(self.redis, every, args)
+        return await SCRIPTS[script].evaluate(self.redis, every, args)
 
     async def behind(self, room_id: str, epoch: int, offset: int, most: int = 100) -> list[Any]:
         """What events.lua answers an instance."""

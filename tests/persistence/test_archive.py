@@ -149,28 +149,28 @@ async def test_stored_means_at_that_position_or_later(archive: Archive) -> None:
     users = [f"user-{i}" for i in range(120)]
     room_handler(aws.event(added(1, 4, *users, room_id="r6")), None)
     keys = [records.member_key("r6", user)["sk"] for user in users]
-    assert await archive.stored([("r6", key, "pos", records.position(1, 4)) for key in keys])
-    assert await archive.stored([("r6", keys[0], "pos", records.position(1, 3))])
-    assert not await archive.stored([("r6", keys[0], "pos", records.position(1, 5))])
+    assert await archive.all_stored([("r6", key, "pos", records.position(1, 4)) for key in keys])
+    assert await archive.all_stored([("r6", keys[0], "pos", records.position(1, 3))])
+    assert not await archive.all_stored([("r6", keys[0], "pos", records.position(1, 5))])
     pair = [records.position(1, 4), records.position(1, 5)]
-    assert not await archive.stored([("r6", keys[0], "pos", pos) for pos in pair])
-    assert not await archive.stored([("r6", "MEMBER#nobody", "pos", records.position(1, 1))])
-    assert await archive.stored([("r6", keys[0], "role_pos", records.position(1, 4))])
-    assert not await archive.stored([("r6", keys[0], "settings_pos", records.position(1, 4))])
-    assert await archive.stored([])
+    assert not await archive.all_stored([("r6", keys[0], "pos", pos) for pos in pair])
+    assert not await archive.all_stored([("r6", "MEMBER#nobody", "pos", records.position(1, 1))])
+    assert await archive.all_stored([("r6", keys[0], "role_pos", records.position(1, 4))])
+    assert not await archive.all_stored([("r6", keys[0], "settings_pos", records.position(1, 4))])
+    assert await archive.all_stored([])
 
 
 async def test_a_look_tells_the_epoch_too(archive: Archive) -> None:
     """Epoch and checks in one request, also of the room itself; no room is epoch 0."""
     position = records.position(1, 1)
     room_check = ("look", records.room_key("look")["sk"], "pos", position)
-    assert await archive.look("look", [room_check]) == (0, False)
+    assert await archive.read_epoch_and_check("look", [room_check]) == (0, False)
     put("chat-rooms", **records.room_key("look"), epoch=3)
-    assert await archive.look("look", [room_check]) == (3, False)
+    assert await archive.read_epoch_and_check("look", [room_check]) == (3, False)
     room_handler(aws.event(added(3, 1, "alice", room_id="look")), None)
     member = ("look", records.member_key("look", "alice")["sk"], "pos", position)
-    assert await archive.look("look", [member]) == (3, True)
-    assert await archive.look("look", [member, room_check]) == (3, False)
+    assert await archive.read_epoch_and_check("look", [member]) == (3, True)
+    assert await archive.read_epoch_and_check("look", [member, room_check]) == (3, False)
 
 
 async def test_several_rooms_at_once(archive: Archive) -> None:

@@ -1,4 +1,4 @@
-"""The word behind an ack `accepted` reaches the sender, whatever happens to who says it."""
+"""`message.status` reaches the sender of a message that was acked `accepted`."""
 
 from __future__ import annotations
 
@@ -32,84 +32,84 @@ STATUS = {"message_id": "m", "client_msg_id": "c", "status": "queued"}
 
 @asynccontextmanager
 async def listening(redis: Redis, channel: str) -> AsyncIterator[list[dict[str, Any]]]:
-    """What is told on a user's channel from now on, as clients get it."""
-    heard: list[dict[str, Any]] = []
-    async with redis.pubsub() as ears:
-        await ears.subscribe(channel)
+    """Collect the events that are published on a user's channel, as clients get them."""
+    received: list[dict[str, Any]] = []
+    async with redis.pubsub() as subscription:
+        await subscription.subscribe(channel)
 
-        async def hear() -> None:
-            async for message in ears.listen():
-                said = orjson.loads(message["data"]) if message["type"] == "message" else {}
-                if said.get("kind") == "event":
-                    heard.append(orjson.loads(said["text"]))
+        async def receive() -> None:
+            async for message in subscription.listen():
+                publish = orjson.loads(message["data"]) if message["type"] == "message" else {}
+                if publish.get("kind") == "event":
+                    received.append(orjson.loads(publish["text"]))
 
-        task = asyncio.create_task(hear())
+        task = asyncio.create_task(receive())
         try:
-            yield heard
+            yield received
         finally:
             task.cancel()
             await asyncio.wait([task])
 
 
-async def something(heard: list[dict[str, Any]]) -> None:
-    """Wait until something was heard."""
+async def until_received(received: list[dict[str, Any]]) -> None:
+    """Wait until an event was received."""
     async with asyncio.timeout(PATIENCE):
-        while not heard:  # noqa: ASYNC110
+        while not received:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
 
 
-async def test_a_status_is_said_until_somebody_hears_it(redis: Redis) -> None:
-    """Whoever is on the way back from a lost link hears it when he is there."""
-    said = StatusPublisher(redis)
-    said.tell("r", "alice", STATUS)
+async def test_a_status_is_published_until_an_instance_receives_it(redis: Redis) -> None:
+    """An instance that reconnects after a lost connection receives it once it is back."""
+    publisher = StatusPublisher(redis)
+    publisher.publish_soon("r", "alice", STATUS)
     await asyncio.sleep(0)
-    assert said._telling
-    async with listening(redis, keys.user_channel("alice")) as heard:
-        await something(heard)
-        await said.settled()
-    assert heard[0]["type"] == "message.status"
-    assert heard[0]["room_id"] == "r"
-    assert heard[0]["data"] == STATUS
-    await said.close()
+    assert publisher._publishing
+    async with listening(redis, keys.user_channel("alice")) as received:
+        await until_received(received)
+        await publisher.settled()
+    assert received[0]["type"] == "message.status"
+    assert received[0]["room_id"] == "r"
+    assert received[0]["data"] == STATUS
+    await publisher.close()
 
 
 async def test_a_status_outlives_a_redis_that_is_away(redis: Redis, valkey_url: str) -> None:
-    """Its publish fails until Redis is there, and then it is said."""
+    """The publish fails until Redis is back, and then succeeds."""
     port, target = free_port(), valkey_url.removeprefix("redis://").partition("/")[0]
     client = connect(Settings(redis_url=f"redis://127.0.0.1:{port}/0"), 2)
-    said = StatusPublisher(client)
-    async with listening(redis, keys.user_channel("alice")) as heard:
-        said.tell("r", "alice", STATUS)
+    publisher = StatusPublisher(client)
+    async with listening(redis, keys.user_channel("alice")) as received:
+        publisher.publish_soon("r", "alice", STATUS)
         with pytest.raises(ConnectionError):
             await asyncio.open_connection("127.0.0.1", port)
         await asyncio.sleep(0.1)
-        assert said._telling
+        assert publisher._publishing
         host, _, at = target.partition(":")
         async with Proxy((host, int(at)), port):
-            await something(heard)
-            await said.settled()
-    assert heard[0]["data"] == STATUS
-    await said.close()
+            await until_received(received)
+            await publisher.settled()
+    assert received[0]["data"] == STATUS
+    await publisher.close()
     await client.aclose()
 
 
-async def test_one_who_is_nowhere_is_not_waited_for(
+async def test_a_status_without_a_subscriber_is_given_up(
     redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A sender without any connection learns it by sending again."""
+    """A sender without a connection gets the status by sending the message again."""
     monkeypatch.setattr(statuses, "RETRY_SECONDS", (0.0,))
-    said = StatusPublisher(redis)
-    said.tell("r", "alice", STATUS)
+    publisher = StatusPublisher(redis)
+    publisher.publish_soon("r", "alice", STATUS)
     async with asyncio.timeout(PATIENCE):
-        await said.settled()
-    await said.close()
+        await publisher.settled()
+    await publisher.close()
 
 
 @pytest.mark.parametrize("age", [0, 10])
-async def test_the_relay_tells_the_senders_of_an_origin_that_is_gone(
+async def test_the_relay_publishes_the_status_when_the_origin_is_gone(
     redis: Redis, monkeypatch: pytest.MonkeyPatch, age: int
 ) -> None:
-    """Where nobody hears its notice; only of what is so old that its ack was `accepted`."""
+    """It does so if no instance receives its notice, and only for messages acked `accepted`."""
     post = Post()
     monkeypatch.setattr(relay, "connect", lambda *_: post)
     bench = Bench(redis)
@@ -124,22 +124,22 @@ async def test_the_relay_tells_the_senders_of_an_origin_that_is_gone(
     at = int(time.time() * 1000) - age * 1000
     for n, (_, fields) in enumerate(waiting):
         await redis.xadd(outbox, fields, id=f"{at}-{n}")
-    async with listening(redis, keys.user_channel("alice")) as heard:
+    async with listening(redis, keys.user_channel("alice")) as received:
         one = Relay(Settings(relay_lease=1.0), redis)
         task = asyncio.create_task(one.run_forever())
         async with asyncio.timeout(PATIENCE):
             while await redis.xlen(outbox):  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
         if age:
-            await something(heard)
+            await until_received(received)
         one.stop()
         await task
-    assert [one["data"] for one in heard] == [
+    assert [one["data"] for one in received] == [
         {"message_id": request.request_id, "client_msg_id": "m", "status": "queued"}
     ] * bool(age)
 
 
 async def appended(redis: Redis, call: Any) -> list[Any]:
-    """The answer of append.lua."""
-    answer: list[Any] = await APPEND.run(redis, *call)
+    """Run append.lua and return its reply."""
+    answer: list[Any] = await APPEND.evaluate(redis, *call)
     return answer

@@ -163,7 +163,7 @@ async def test_what_no_token_is_as_old_as_is_forgotten(make: Make, redis: Redis)
     short, eve = make(settings), name("eve")
     before = await short.revoke(eve)
     assert refuses(short, Identity(eve, 0, before))
-    item: Any = await short._archive.call(
+    item: Any = await short._archive.run_with_client(
         lambda table: table.get_item(
             TableName="chat-rooms", Key={"room_id": LISTED, "sk": f"USER#{eve}"}
         )["Item"]

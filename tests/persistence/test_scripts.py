@@ -11,7 +11,7 @@ from redis.asyncio import BlockingConnectionPool, Redis
 from redis.exceptions import ConnectionError as Lost
 from redis.exceptions import ResponseError
 
-from rts_server.persistence.scripts import Call, Script
+from rts_server.persistence.scripts import Script, ScriptCall
 from rts_server.redis_client.pipeline import RedisPipeline
 
 
@@ -34,7 +34,7 @@ def said(tmp_path: Path) -> Script:
     return Script(file)
 
 
-def calls(*args: str) -> list[Call]:
+def calls(*args: str) -> list[ScriptCall]:
     """A run of each argument."""
     return [(["k"], [arg]) for arg in args]
 
@@ -45,21 +45,21 @@ async def test_a_lost_script_is_loaded_and_run(
     """As often as Redis loses it; answers come in order, and of nothing asked there are none."""
     for _ in range(2):
         await redis.script_flush()
-        assert await said.many(way, calls("1", "2", "3")) == [b"k1", b"k2", b"k3"]
-        assert await said.run(way, ["k"], ["4"]) == b"k4"
-        assert await said.many(way, []) == []
+        assert await said.evaluate_many(way, calls("1", "2", "3")) == [b"k1", b"k2", b"k3"]
+        assert await said.evaluate(way, ["k"], ["4"]) == b"k4"
+        assert await said.evaluate_many(way, []) == []
 
 
 async def test_the_first_error_is_raised(way: Redis | RedisPipeline, said: Script) -> None:
     """The others have run."""
     with pytest.raises(ResponseError, match="no"):
-        await said.many(way, calls("1", "bad", "3"))
-    assert await said.run(way, ["k"], ["1"]) == b"k1"
+        await said.evaluate_many(way, calls("1", "bad", "3"))
+    assert await said.evaluate(way, ["k"], ["1"]) == b"k1"
 
 
 async def test_a_lost_link_is_said(said: Script, unused_tcp_port: int) -> None:
     """By a pipe at once: whoever asked may ask again."""
     pipe = RedisPipeline(BlockingConnectionPool.from_url(f"redis://127.0.0.1:{unused_tcp_port}/0"))
     with pytest.raises(Lost):
-        await said.many(pipe, calls("1", "2"))
+        await said.evaluate_many(pipe, calls("1", "2"))
     await pipe.close()

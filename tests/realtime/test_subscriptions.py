@@ -100,7 +100,7 @@ async def unheard(bench: Bench, request: AppendRequest) -> None:
     """An append whose publish nobody follows."""
     names, (text, *_) = append(request, bench.settings)
     lost = orjson.loads(str(text)) | {"channel": "nowhere"}
-    answer = await APPEND.run(bench.redis, names, [orjson.dumps(lost).decode()])
+    answer = await APPEND.evaluate(bench.redis, names, [orjson.dumps(lost).decode()])
     assert answer[0] == b"ok"
 
 

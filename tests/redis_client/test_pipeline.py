@@ -39,14 +39,14 @@ async def gathered(*answers: Awaitable[object]) -> list[object]:
 async def test_each_is_answered_in_order(pipe: RedisPipeline) -> None:
     """A thousand before there is a link, and as many behind; an error is its own command's."""
     for _ in range(2):
-        before = int(await pipe.call("INCR", "n"))
-        answers = await gathered(*(pipe.call("INCR", "n") for _ in range(1_000)))
+        before = int(await pipe.execute_command("INCR", "n"))
+        answers = await gathered(*(pipe.execute_command("INCR", "n") for _ in range(1_000)))
         assert answers == list(range(before + 1, before + 1_001))
     text, wrong, unknown, last = await gathered(
-        pipe.call("SET", "text", "x" * 100_000),
-        pipe.call("INCR", "text"),
-        pipe.call("EVALSHA", "0" * 40, 0),
-        pipe.call("STRLEN", "text"),
+        pipe.execute_command("SET", "text", "x" * 100_000),
+        pipe.execute_command("INCR", "text"),
+        pipe.execute_command("EVALSHA", "0" * 40, 0),
+        pipe.execute_command("STRLEN", "text"),
     )
     assert (text, last) == (b"OK", 100_000)
     assert isinstance(wrong, ResponseError)
@@ -55,7 +55,7 @@ async def test_each_is_answered_in_order(pipe: RedisPipeline) -> None:
 
 async def test_who_waits_no_more_takes_nobodys_answer(pipe: RedisPipeline) -> None:
     """A caller that was cancelled is passed over."""
-    answers = [pipe.call("ECHO", str(n)) for n in range(10)]
+    answers = [pipe.execute_command("ECHO", str(n)) for n in range(10)]
     answers[3].cancel()
     told = await gathered(*answers)
     assert isinstance(told.pop(3), asyncio.CancelledError)
@@ -64,12 +64,12 @@ async def test_who_waits_no_more_takes_nobodys_answer(pipe: RedisPipeline) -> No
 
 async def test_a_lost_link_is_told_and_taken_anew(pipe: RedisPipeline, redis: Redis) -> None:
     """What was not answered is lost, for nobody knows; what is asked next finds a new link."""
-    await pipe.call("PING")
-    blocked = [pipe.call("BLPOP", "nothing", 0), pipe.call("INCR", "n")]
+    await pipe.execute_command("PING")
+    blocked = [pipe.execute_command("BLPOP", "nothing", 0), pipe.execute_command("INCR", "n")]
     await eventually(lambda: _blocked(redis))
     await redis.client_kill_filter(_type="normal", skipme=True)
     assert [type(one) for one in await gathered(*blocked)] == [Lost, Lost]
-    assert await pipe.call("EXISTS", "n") == 0
+    assert await pipe.execute_command("EXISTS", "n") == 0
 
 
 async def _blocked(redis: Redis) -> bool:
@@ -81,12 +81,14 @@ async def test_a_silent_redis_is_given_up(
 ) -> None:
     """Without an answer for so long the link is dropped; one that answers late enough is kept."""
     monkeypatch.setattr(module, "SILENCE_SECONDS", 0.6)
-    began = await pipe.call("CLIENT", "ID")
+    began = await pipe.execute_command("CLIENT", "ID")
     for _ in range(3):
-        assert await pipe.call("BLPOP", "nothing", "0.1") is None
-    assert await pipe.call("CLIENT", "ID") == began
-    assert [type(one) for one in await gathered(pipe.call("BLPOP", "nothing", 0))] == [Lost]
-    assert await pipe.call("CLIENT", "ID") != began
+        assert await pipe.execute_command("BLPOP", "nothing", "0.1") is None
+    assert await pipe.execute_command("CLIENT", "ID") == began
+    assert [type(one) for one in await gathered(pipe.execute_command("BLPOP", "nothing", 0))] == [
+        Lost
+    ]
+    assert await pipe.execute_command("CLIENT", "ID") != began
 
 
 async def test_a_long_line_is_no_silence(
@@ -94,17 +96,19 @@ async def test_a_long_line_is_no_silence(
 ) -> None:
     """The last waits for seven others, longer than a silence may be: they are heard meanwhile."""
     monkeypatch.setattr(module, "SILENCE_SECONDS", 0.3)
-    began = await pipe.call("CLIENT", "ID")
-    line = await gathered(*(pipe.call("BLPOP", "nothing", "0.1") for _ in range(8)))
+    began = await pipe.execute_command("CLIENT", "ID")
+    line = await gathered(*(pipe.execute_command("BLPOP", "nothing", "0.1") for _ in range(8)))
     assert line == [None] * 8
-    assert await pipe.call("CLIENT", "ID") == began
+    assert await pipe.execute_command("CLIENT", "ID") == began
 
 
 async def test_many_are_answered_together(pipe: RedisPipeline) -> None:
     """In their order, an error among them as it is; a caller that is gone is passed over."""
-    gone = pipe.all([("SET", "text", "x"), ("STRLEN", "text")])
+    gone = pipe.execute_commands([("SET", "text", "x"), ("STRLEN", "text")])
     gone.cancel()
-    text, wrong, size = await pipe.all([("GET", "text"), ("INCR", "text"), ("STRLEN", "text")])
+    text, wrong, size = await pipe.execute_commands(
+        [("GET", "text"), ("INCR", "text"), ("STRLEN", "text")]
+    )
     assert (text, size) == (b"x", 1)
     assert isinstance(wrong, ResponseError)
 
@@ -114,18 +118,18 @@ async def test_a_new_link_has_a_time_of_its_own(
 ) -> None:
     """What was left of the lost one's does not end it: its first answer may take as long as any."""
     monkeypatch.setattr(module, "SILENCE_SECONDS", 0.6)
-    blocked = pipe.call("BLPOP", "nothing", 0)
+    blocked = pipe.execute_command("BLPOP", "nothing", 0)
     await redis.blpop("a while", timeout=0.35)
     await redis.client_kill_filter(_type="normal", skipme=True)
     assert [type(one) for one in await gathered(blocked)] == [Lost]
-    assert await pipe.call("BLPOP", "nothing", "0.3") is None
+    assert await pipe.execute_command("BLPOP", "nothing", "0.3") is None
 
 
 async def test_nobody_there_is_told_at_once(unused_tcp_port: int) -> None:
     """And asked again by who comes next."""
     away = to(f"redis://127.0.0.1:{unused_tcp_port}/0")
     for _ in range(2):
-        answers = await gathered(*(away.call("PING") for _ in range(3)))
+        answers = await gathered(*(away.execute_command("PING") for _ in range(3)))
         assert [type(one) for one in answers] == [Lost] * 3
     await away.close()
 
@@ -133,9 +137,9 @@ async def test_nobody_there_is_told_at_once(unused_tcp_port: int) -> None:
 async def test_an_end_tells_who_waits(valkey_url: str, redis: Redis) -> None:
     """Before there is a link, and behind one."""
     early, late = to(valkey_url), to(valkey_url)
-    asked = [early.call("PING")]
+    asked = [early.execute_command("PING")]
     await early.close()
-    await late.call("PING")
-    asked.append(late.call("BLPOP", "nothing", 0))
+    await late.execute_command("PING")
+    asked.append(late.execute_command("BLPOP", "nothing", 0))
     await late.close()
     assert [type(one) for one in await gathered(*asked)] == [Lost, Lost]

@@ -14,7 +14,7 @@ from redis.exceptions import RedisError, ResponseError
 from rts_server.config import Settings
 from rts_server.redis_client.pipeline import RedisPipeline
 from rts_server.redis_client.primary import Primary
-from rts_server.redis_client.transport import UNFIT, NotPrimary, refusal
+from rts_server.redis_client.transport import NOT_PRIMARY_CODES, NotPrimary, error_of_reply
 from rts_server.services import connect, pool
 from tests.helpers import valkey
 from tests.helpers.proxy import Proxy
@@ -44,7 +44,7 @@ class Links:
 
     async def ids(self) -> list[int]:
         """Of each link, as Redis counts them."""
-        pipes = [pipe.call("CLIENT", "ID") for pipe in self.pipes]
+        pipes = [pipe.execute_command("CLIENT", "ID") for pipe in self.pipes]
         return [await self.redis.client_id(), *[await answer for answer in pipes]]
 
     async def close(self) -> None:
@@ -96,8 +96,8 @@ async def test_one_refusal_ends_every_link_of_the_process(
     script = f"return redis.call({', '.join(map(repr, command))})"
     ask: dict[str, Any] = {
         "pool": lambda: links.redis.execute_command(*command),  # type: ignore[no-untyped-call]
-        "pipe": lambda: links.pipes[0].call(*command),
-        "script": lambda: links.pipes[0].call("EVAL", script, 0),
+        "pipe": lambda: links.pipes[0].execute_command(*command),
+        "script": lambda: links.pipes[0].execute_command("EVAL", script, 0),
     }
     with pytest.raises(NotPrimary, match=f"^{code}"):
         await ask[way]()
@@ -113,7 +113,7 @@ async def test_many_refusals_of_one_link_are_one(server: str, links: Links) -> N
     """Else the last replies of an old link would end the new ones."""
     await links.ids()
     make_unfit(server, "READONLY")
-    asked = [links.pipes[0].call("SET", "a", n) for n in range(50)]
+    asked = [links.pipes[0].execute_command("SET", "a", n) for n in range(50)]
     answers = await asyncio.gather(*asked, return_exceptions=True)
     assert all(isinstance(answer, RedisError) for answer in answers)
     assert links.primary.generation == 1
@@ -124,7 +124,7 @@ async def test_a_blocking_read_whose_server_becomes_a_replica_ends_its_link(
 ) -> None:
     """Redis says UNBLOCKED: the relay reads its outboxes so."""
     before = await links.ids()
-    reading = links.pipes[0].call("XREAD", "BLOCK", 0, "STREAMS", "outbox", "$")
+    reading = links.pipes[0].execute_command("XREAD", "BLOCK", 0, "STREAMS", "outbox", "$")
     with Blocking.from_url(server) as redis:
         await eventually(lambda: redis.info("clients")["blocked_clients"])
     make_unfit(server, "READONLY")
@@ -153,8 +153,8 @@ async def test_a_pooled_command_is_repeated_where_the_address_leads_now(
 
 def test_any_other_reply_is_the_error_it_was() -> None:
     """By its code alone."""
-    for code in UNFIT:
-        assert isinstance(refusal(f"{code} whatever it says"), NotPrimary)
+    for code in NOT_PRIMARY_CODES:
+        assert isinstance(error_of_reply(f"{code} whatever it says"), NotPrimary)
     for text in ("ERR READONLY", "WRONGTYPE x", "NOSCRIPT x", "OOM x", "", "READONLYX y"):
-        assert not isinstance(refusal(text), NotPrimary)
-        assert isinstance(refusal(text), ResponseError)
+        assert not isinstance(error_of_reply(text), NotPrimary)
+        assert isinstance(error_of_reply(text), ResponseError)

@@ -51,7 +51,7 @@ async def by_pipe(url: str) -> None:
     pipe = RedisPipeline(pool(Settings(redis_url=url), 1, 0, Primary()))
     for _ in range(ASKED):
         with pytest.raises((RedisError, OSError)):
-            await pipe.call("PING")
+            await pipe.execute_command("PING")
     await pipe.close()
 
 

@@ -176,7 +176,7 @@ async def test_an_epoch_that_was_read_last_repeats_nothing(
     async def never(*given: Any) -> None:
         raise AssertionError("repeated")
 
-    monkeypatch.setattr(archive, "look", torn)
+    monkeypatch.setattr(archive, "read_epoch_and_check", torn)
     monkeypatch.setattr(deployed.parts.durability, "_replay_one", never)
     done = await deployed.parts.memberships.add(room_id, "alice", ["bob"], "member")
     await deployed.store()

@@ -148,7 +148,7 @@ async def test_the_filter_never_forgets_and_seldom_errs(redis: Redis, tmp_path: 
     )
     probe = Script(IDENTITY, FENCE, here / "ids.lua", source)
     ids = [keys.message_id(room_id, "alice", f"{n}") for n in range(6000)]
-    known, wrong = await probe.run(redis, keys.room(room_id).script_keys, ids)
+    known, wrong = await probe.evaluate(redis, keys.room(room_id).script_keys, ids)
     assert known == 3000
     assert wrong < 60
     assert await redis.strlen(f"{keys.room(room_id).prefix}ids") < 12_000

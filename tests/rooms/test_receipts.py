@@ -24,7 +24,7 @@ async def moved(
     dirty = keys.dirty(keys.partition(room_id))
     channel = keys.room_channel(room_id)
     args: list[str | int] = [user, read, delivered, room_id, channel, 0, EVERY, most]
-    answer: list[Any] = await _RECEIPTS.run(
+    answer: list[Any] = await _RECEIPTS.evaluate(
         bench.redis, [*names.script_keys, names.receipts, dirty], args
     )
     return answer

@@ -68,8 +68,8 @@ async def test_unread_is_told_at_the_head_to_one_user(
     async with hearing(bench, room_id) as channel:
         where = keys.room(room_id).script_keys
         args: list[str | int] = ["bob", room_id, keys.room_channel(room_id), 5, 2]
-        assert await _UNREAD.run(bench.redis, where, args) == b"warm"
-        assert await _UNREAD.run(bench.redis, where, ["eve", *args[1:]]) == b"not_found"
+        assert await _UNREAD.evaluate(bench.redis, where, args) == b"warm"
+        assert await _UNREAD.evaluate(bench.redis, where, ["eve", *args[1:]]) == b"not_found"
         word = await channel.get_message(timeout=PATIENCE)
     assert word is not None
     epoch, offset, kind, text = word["data"].decode().split(" ", 3)
