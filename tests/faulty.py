@@ -86,7 +86,7 @@ def die_before_index() -> None:
 
 
 def same_epoch() -> None:
-    """Trap 1: who opens a room after a loss takes the epoch that was there."""
+    """T1: a load after a loss keeps the old epoch."""
 
     real = Archive._open_epoch
 
@@ -97,7 +97,7 @@ def same_epoch() -> None:
 
 
 def no_drain() -> None:
-    """Trap 2: what is still queued is not waited for."""
+    """T2: a load does not wait for the queue."""
 
     async def at_once(self: rehydrate.RoomLoader, room_id: str, nonce: str) -> None:
         return None
@@ -106,12 +106,12 @@ def no_drain() -> None:
 
 
 def no_floor() -> None:
-    """Trap 3: the hot log is trimmed by count alone."""
+    """T3: the hot log is trimmed by count alone."""
     rewrite(script.APPEND, "age < req.log_floor or ", "")
 
 
 def no_second_index() -> None:
-    """Trap 4: the relay leaves the user index to the origin."""
+    """T4: the relay does not write the user index."""
 
     async def not_updated(self: AckProcessor, entry: Entry) -> bool:
         return True
@@ -120,7 +120,7 @@ def no_second_index() -> None:
 
 
 def no_eviction() -> None:
-    """Trap 5: the room's own log puts nobody out."""
+    """T5: a removal in the log ends no subscription."""
 
     def stay(self: room.RoomFeed, user_ids: set[str]) -> None:
         return None
@@ -129,7 +129,7 @@ def no_eviction() -> None:
 
 
 def no_repeat() -> None:
-    """Trap 6: an append that Redis lost is not made again by its origin."""
+    """T6: the origin does not append again what Redis lost."""
 
     async def given_up(
         self: durability.DurabilityTracker, pending: PendingAppend, request: AppendRequest
@@ -140,7 +140,7 @@ def no_repeat() -> None:
 
 
 def early_queued() -> None:
-    """Trap 8: what is in the outbox counts as queued."""
+    """T8: a record in the outbox counts as queued."""
     rewrite(script.APPEND, "status = 'pending'", "status = 'queued'")
 
 
@@ -150,7 +150,7 @@ def queued_at_once() -> None:
 
 
 def partly() -> None:
-    """Trap 10: a replay that did not fit counts as whole."""
+    """T10: a replay that did not fit counts as whole."""
     vars_of(standing.EventRange, reaches_head=property(lambda self: self.events is not None))
 
 

@@ -1,8 +1,9 @@
-"""The documentation: its paths exist, its numbers are defined, its lines are short."""
+"""The documentation: its paths and links exist, its numbers are defined, its lines are short."""
 
 from __future__ import annotations
 
 import re
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -14,11 +15,20 @@ PAGES = sorted(
     | {page for page in (ROOT / "docs").rglob("*.md") if page.name not in GENERATED}
 )
 FOLDERS = ("rts_server", "lambdas", "scripts", "tests", "docs", "infra", "web", "client", "bench")
-NUMBER = re.compile(r"\b([DQEART]\d{1,2})\b(?![-.\w%])")
-DEFINED = set(
-    re.findall(r"^- \*\*([DQEART]\d+)\b", (ROOT / "docs/guarantees.md").read_text(), re.MULTILINE)
-)
+HIDDEN = (".platform", ".ebextensions", ".ci")
+TEXT = {".py", ".lua", ".js", ".mjs", ".css", ".html", ".md", ".yaml", ".config", ".conf", ".sh"}
+FOREIGN = {"node_modules", "vendor", "__pycache__", "RESULTS.md"}
 MARKDOWN_WIDTH = 110
+
+NUMBER = re.compile(r"(?<![\w%])([DQEART]\d{1,2})\b(?![-.]\w|:\d|%)")
+"""A citation, in whatever form: `(D1, D2)`, `D1/D8`, `T1–T8`, `E1: …`. `T23:59` is none."""
+DANGLING = re.compile(
+    r"\b(?:trap|issue|promise|guarantee|rule)s? #?\d+|promises\.md|what must be seen", re.IGNORECASE
+)
+"""References that only their author could follow: the guarantees have letters and numbers."""
+WITHOUT_TEST = {"R4", "R5"}
+"""Guarantees of which docs/guarantees.md says that no test here covers them."""
+SHELL = ("aws ", "make ", "python ", "rts-server ", "py-spy ", "modify-", "npm ")
 
 
 def name_of(page: Path) -> str:
@@ -26,59 +36,154 @@ def name_of(page: Path) -> str:
     return str(page.relative_to(ROOT))
 
 
-def sources() -> list[Path]:
-    """The Python and Lua files that are ours."""
-    files = [
+@cache
+def text_of(file: Path) -> str:
+    """The text of a file."""
+    return file.read_text()
+
+
+@cache
+def sources() -> tuple[Path, ...]:
+    """Every text file that people wrote, but for this one."""
+    found = {
         file
-        for folder in ("rts_server", "lambdas", "scripts", "tests", "bench")
+        for folder in (*FOLDERS, *HIDDEN)
         for file in (ROOT / folder).rglob("*")
-        if file.suffix in {".py", ".lua"} and "node_modules" not in file.parts
-    ]
-    return [file for file in files if file != Path(__file__)]
+        if file.suffix in TEXT and FOREIGN.isdisjoint(file.parts)
+    }
+    found |= {ROOT / name for name in ("Makefile", "pyproject.toml", "README.md", "CHANGELOG.md")}
+    found |= {ROOT / "CONTRIBUTING.md"}
+    return tuple(sorted(found - {Path(__file__)}))
+
+
+@cache
+def defined() -> frozenset[str]:
+    """The numbers of docs/guarantees.md."""
+    page = text_of(ROOT / "docs" / "guarantees.md")
+    return frozenset(re.findall(r"^- \*\*([DQEART]\d+)\b", page, re.MULTILINE))
+
+
+def without_code(page: Path) -> str:
+    """A page without its blocks of code."""
+    return re.sub(r"^```.*?^```", "", text_of(page), flags=re.MULTILINE | re.DOTALL)
+
+
+def anchors(page: Path) -> set[str]:
+    """The anchors of a page's headings, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.+)$", without_code(page), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_every_path_in_backticks_exists(page: Path) -> None:
     """A module that was renamed is renamed in the documentation too."""
-    quoted = re.findall(r"`([\w./-]+)`", page.read_text())
-    paths = [path for path in quoted if path.split("/")[0] in FOLDERS and "/" in path]
+    quoted = re.findall(r"`([\w./-]+)`", text_of(page))
+    paths = [path for path in quoted if path.split("/")[0] in (*FOLDERS, *HIDDEN) and "/" in path]
     assert [path for path in paths if not (ROOT / path).exists()] == []
 
 
+def test_every_path_in_a_source_exists() -> None:
+    """Docstrings and comments name files that are there."""
+    path = re.compile(
+        rf"(?<![\w/.$}}-])(?:{'|'.join(FOLDERS)})/[\w./-]*\w\.(?:py|lua|md|yaml|json)\b"
+    )
+    missing = [
+        f"{name_of(file)}: {match[0]}"
+        for file in sources()
+        for match in path.finditer(text_of(file))
+        if not ((ROOT / match[0]).exists() or (ROOT / "tests" / match[0]).exists())
+    ]
+    assert missing == []
+
+
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
-def test_every_relative_link_leads_to_a_file(page: Path) -> None:
-    """Links between pages are read from the page's own folder."""
-    links = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text())
-    assert [link for link in links if not (page.parent / link).exists()] == []
+def test_every_relative_link_leads_to_a_heading(page: Path) -> None:
+    """The file of a link exists, from the page's own folder, and so does its anchor."""
+    links = re.findall(r"\]\(([^)#:\s]*)(?:#([^)]*))?\)", without_code(page))
+    wrong = []
+    for link, anchor in links:
+        target = page.parent / link if link else page
+        if not target.exists() or (anchor and anchor not in anchors(target)):
+            wrong.append((link, anchor))
+    assert wrong == []
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_no_line_is_longer_than_110_columns(page: Path) -> None:
     """Tables, code and links, which cannot be wrapped, are excepted."""
-    outside = re.sub(r"^```.*?^```", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
-    lines = [line for line in outside.splitlines() if not re.match(r"\||\[\w+\]: ", line)]
+    lines = [
+        line for line in without_code(page).splitlines() if not re.match(r"\||\[\w+\]: ", line)
+    ]
     assert [line for line in lines if len(line) > MARKDOWN_WIDTH] == []
 
 
+@pytest.mark.parametrize(
+    ("text", "cited"),
+    [
+        ("in order (D1, D2 and D10).", ["D1", "D2", "D10"]),
+        ('Violation("D1/D8", room)', ["D1", "D8"]),
+        ("The traps T1–T8 of the log", ["T1", "T8"]),
+        ("E1: offline within 35 s; promise A2.", ["E1", "A2"]),
+        ("at T23:59:59, %C3%A4, R5-x, D3.js and MD5", []),
+    ],
+)
+def test_citations_are_found_in_every_form(text: str, cited: list[str]) -> None:
+    """In parentheses, before a colon, in a pair, a range or a sentence."""
+    assert NUMBER.findall(text) == cited
+
+
 def test_every_cited_guarantee_is_defined() -> None:
-    """A number in parentheses or after "guarantee" stands in docs/guarantees.md."""
+    """Whoever meets a number finds it in docs/guarantees.md."""
+    assert len(defined()) > 40
+    undefined = [
+        f"{name_of(file)}: {number}"
+        for file in sources()
+        for number in NUMBER.findall(text_of(file))
+        if number not in defined()
+    ]
+    assert undefined == []
+
+
+def test_every_guarantee_is_cited_by_a_test() -> None:
+    """A guarantee without a test says so."""
     cited = {
-        (number, name_of(file))
-        for file in [*sources(), *PAGES]
-        for group in re.findall(r"\(((?:[DQEART]\d{1,2}(?:, | and |–)?)+)\)", file.read_text())
-        for number in NUMBER.findall(group)
+        number
+        for file in sources()
+        if file.is_relative_to(ROOT / "tests") or file.is_relative_to(ROOT / "bench")
+        for number in NUMBER.findall(text_of(file))
     }
-    assert len(DEFINED) > 40
-    assert len(cited) > 10
-    assert [one for one in sorted(cited) if one[0] not in DEFINED] == []
+    assert sorted(defined() - cited) == sorted(WITHOUT_TEST)
 
 
 def test_nothing_is_cited_that_the_repository_does_not_hold() -> None:
     """No trap, issue or page of notes that only its author could find."""
-    dangling = re.compile(r"\b(?:trap|issue) \d+|promises\.md|what must be seen")
     found = [
         f"{name_of(file)}: {match[0]}"
-        for file in [*sources(), *PAGES]
-        for match in dangling.finditer(file.read_text())
+        for file in sources()
+        for match in DANGLING.finditer(text_of(file))
     ]
     assert found == []
+
+
+def test_every_setting_and_metric_in_the_documentation_exists() -> None:
+    """Settings, Prometheus metrics and quoted log lines are those of the sources."""
+    code = "\n".join(text_of(file) for file in sources() if file.suffix != ".md")
+    quoted = {
+        word
+        for page in PAGES
+        for word in re.findall(
+            r"`(RTS_[A-Z0-9_]+|rts_[a-z_]+(?:seconds|total|entries))\b", text_of(page)
+        )
+    }
+    assert len(quoted) > 30
+    assert sorted(word for word in quoted if word not in code) == []
+
+
+def test_every_quoted_log_line_exists() -> None:
+    """Whoever searches the logs for a line of the runbook finds it."""
+    code = "\n".join(text_of(file) for file in sources() if file.suffix == ".py")
+    runbook = text_of(ROOT / "docs" / "operations.md").partition("## Runbook")[2]
+    spans = re.findall(r"`([a-z]+(?:[ \n][a-z:]+)+)`", runbook)
+    lines = [" ".join(span.split()) for span in spans if not span.startswith(SHELL)]
+    assert len(lines) > 8
+    assert [line for line in lines if f'"{line}' not in code] == []

@@ -1,4 +1,4 @@
-"""A rolling restart of both instances under load, behind nginx: promise R6."""
+"""A rolling restart of both instances under load, behind nginx (R6)."""
 
 from __future__ import annotations
 

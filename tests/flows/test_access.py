@@ -1,4 +1,4 @@
-"""Who is no member learns nothing: promises A1, A4 and A5."""
+"""Users who are not members learn nothing (A1, A4, A5)."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ async def asked(client: Raw, ack_id: int, event: str, data: dict[str, Any]) -> t
 
 
 async def test_absent_and_foreign_are_alike(world: World) -> None:
-    """Every command: same answer, same Redis commands, same time (medians < 5 ms apart)."""
+    """Every command gives the same answer, and its medians differ by less than 5 ms (T11)."""
     alice, eve = name("alice"), name("eve")
     async with world.js(alice) as a, world.raw(eve) as e, world.raw(alice) as writer:
         room_id = await group(a, [name("bob")])

@@ -15,7 +15,7 @@ from tests.helpers.world import World, name, placed
 
 
 async def test_poison_fails_alone(world: World) -> None:
-    """The room and others go on; message.failed reaches who was there and who was offline."""
+    """All rooms go on; online and offline members receive message.failed (T9)."""
     alice, bob, carol = name("alice"), name("bob"), name("carol")
     async with world.js(alice) as a, world.js(carol) as c:
         room_id = await direct(a, bob)

@@ -213,7 +213,7 @@ def test_what_rests_is_encrypted_with_our_key(kind: str) -> None:
 
 
 def test_nothing_expires_unseen() -> None:
-    """Every queue keeps for 14 days, and what is read by a function has a DLQ of its kind."""
+    """Every queue retains for 14 days; queues of functions have a DLQ of their kind (Q3)."""
     queues = of_type("SQS::Queue")
     for name, queue in queues.items():
         assert queue["MessageRetentionPeriod"] == 14 * 86_400, name
@@ -333,5 +333,5 @@ def test_a_metric_nobody_tells_is_found() -> None:
     ],
 )
 def test_there_is_an_alarm_on(metric: str) -> None:
-    """Depths, ages, lag, a stalled relay, a deaf instance, errors, the memory of Redis."""
+    """Depths, ages, lag (D11), a stalled relay, a deaf instance, errors, memory of Redis."""
     assert metric in {alarm["MetricName"] for alarm in of_type("CloudWatch::Alarm").values()}

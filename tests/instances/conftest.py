@@ -1,4 +1,4 @@
-"""Deployments of two instances, times of the promises 10 times faster."""
+"""Deployments of two instances; the times of the guarantees are divided by ten."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A member removed again and again beside four writers, with reconnects in between: promise A2."""
+"""A member is removed again and again beside four writers and reconnects (A2)."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def bounds(owner: JsClient, room_id: str) -> Bounds:
 
 
 def nothing_behind_a_removal(owner: JsClient, room_id: str, devices: list[JsClient]) -> None:
-    """Promise A2, by position; and the owner missed nothing himself."""
+    """Nothing after a removal reached the member, and the owner missed nothing (A2)."""
     heard = offsets(owner, room_id)
     assert heard == list(range(heard[0], heard[0] + len(heard)))
     outside = bounds(owner, room_id)

@@ -1,4 +1,4 @@
-"""The removal fence by position: nothing behind a removal reaches the removed (promise A2)."""
+"""The removal fence: nothing positioned after a removal reaches the removed member (A2)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Promise A3 on two instances: a revoked token never connects again, whatever Redis lost."""
+"""A revoked token never connects again, on any instance, whatever Redis lost (A3)."""
 
 from __future__ import annotations
 

@@ -92,7 +92,7 @@ def members_stored(world: World, room_id: str) -> int:
 
 
 async def two_instances_flushall(world: World, rooms: int) -> tuple[JsClient, JsClient]:
-    """Trap 1: FLUSHALL, then 100 rooms touched by both instances at once."""
+    """T1: FLUSHALL, then 100 rooms touched by both instances at once."""
     alice, bob = name("alice"), name("bob")
     async with world.js(alice) as a, world.js(bob, instance=1) as b:
         room_ids: list[str] = []
@@ -117,12 +117,12 @@ async def two_instances_flushall(world: World, rooms: int) -> tuple[JsClient, Js
 
 
 async def test_1_flushall_with_two_instances(pair: World) -> None:
-    """After FLUSHALL 100 rooms are opened once each, by one of two; no position is given twice."""
+    """After FLUSHALL each of 100 rooms is loaded once, and no position is issued twice (T1)."""
     await two_instances_flushall(pair, 100)
 
 
 async def test_2_removed_member_stays_removed(pair: World) -> None:
-    """Remove, edit and send, then Redis dies with its data while the Lambda is paused."""
+    """A removal, edit and send survive Redis dying with its data while the Lambda is paused (T2)."""
     alice, bob, carol = name("alice"), name("bob"), name("carol")
     async with pair.js(alice) as a, pair.js(bob, instance=1) as b, pair.js(carol) as c:
         room_id = await group(a, [bob, carol])
@@ -148,7 +148,7 @@ async def test_2_removed_member_stays_removed(pair: World) -> None:
 
 
 async def test_3_six_hundred_messages_with_persistence_paused(pair: World) -> None:
-    """600 messages nobody has stored yet: list, sync and an edit of the 50th are right."""
+    """With 600 messages not stored yet, list, sync and an edit of the 50th are right (T3)."""
     alice, bob = name("alice"), name("bob")
     settings = pair.stack.settings
     async with pair.js(alice) as a, pair.raw(bob, instance=1) as b:
@@ -183,7 +183,7 @@ async def test_3_six_hundred_messages_with_persistence_paused(pair: World) -> No
 
 
 async def test_4_index_survives_its_writer(pair: World) -> None:
-    """Killed between append and index, the relay writes it; after FLUSHALL all rooms are there."""
+    """The relay writes the index if the origin died before; after FLUSHALL no room is missing (T4)."""
     alice, bob = name("alice"), name("bob")
     doomed = name("doomed")  # whoever appends a change of this user dies before the index
     second = keys.client_room_id(alice, "h")
@@ -217,14 +217,14 @@ async def test_4_index_survives_its_writer(pair: World) -> None:
 
 
 async def test_5_removal_in_a_loop_against_reconnects(pair: World) -> None:
-    """However removal and reconnect race, nothing behind the removal reaches the removed."""
+    """However removal and reconnect race, a removed member receives nothing after it (T5)."""
     owner, room_id, devices = await removal_loop(pair, 8)
     assert len(bounds(owner, room_id)) == 8
     nothing_behind_a_removal(owner, room_id, devices)
 
 
 async def test_6_redis_dies_right_after_a_publish(pair: World) -> None:
-    """The message was heard, Redis and the sender are gone: it is repeated by its origin."""
+    """A delivered message is appended again by its origin if Redis and the sender are gone (T6)."""
     alice, bob = name("alice"), name("bob")
     async with pair.js(bob, instance=1) as b:
         async with pair.js(alice) as a:
@@ -247,7 +247,7 @@ async def test_6_redis_dies_right_after_a_publish(pair: World) -> None:
 
 
 async def test_7_fail_back_with_an_idle_room(pair: World) -> None:
-    """A→B→A: the first Redis comes back with its old memory, the room was written on the other."""
+    """After a fail-back A→B→A, what was written on the second Redis is not overwritten (T7)."""
     alice, bob = name("alice"), name("bob")
     async with pair.js(alice) as a, pair.js(bob, instance=1) as b:
         room_id = await group(a, [bob])
@@ -273,7 +273,7 @@ async def test_7_fail_back_with_an_idle_room(pair: World) -> None:
 
 
 async def test_8_nobody_was_told_queued(pair: World) -> None:
-    """SQS away, origin killed, retry elsewhere, Redis dead: no ack said queued, one message."""
+    """With SQS away and origin and Redis killed, no ack says queued; one message remains (T8)."""
     aws = pair.stack.aws
     assert aws is not None
     alice, bob = name("alice"), name("bob")
@@ -301,7 +301,7 @@ async def test_8_nobody_was_told_queued(pair: World) -> None:
 
 
 async def test_10_many_rooms_with_many_missed_events_converge(pair: World, full: bool) -> None:
-    """More is missed than one answer may hold: connect says so once, sync ends, nothing loops."""
+    """If one answer cannot hold what was missed, connect says so once and sync ends (T10)."""
     alice, bob = name("alice"), name("bob")
     rooms, events = (500, 300) if full else (40, 60)
     async with pair.js(bob) as b:
@@ -370,7 +370,7 @@ async def synced(
 @pytest.mark.parametrize("part", ["head", "members", "cursors", "log", "seqs", "uncounted"])
 @pytest.mark.parametrize("harm", ["deleted", "wrong type"])
 async def test_12_each_key_of_a_room(pair: World, part: str, harm: str) -> None:
-    """A key of a room that is gone or of another type makes the room cold, never half."""
+    """A key of a room that is lost or of another type makes the whole room cold (T12)."""
     alice, bob, carol = name("alice"), name("bob"), name("carol")
     async with pair.js(alice) as a, pair.js(bob, instance=1) as b:
         room_id = await group(a, [bob])

@@ -112,7 +112,7 @@ def straight(tables: None) -> str:
 def test_any_order_and_repetition_gives_the_same_tables(
     straight: str, first: list[tuple[str, str]], again: list[tuple[str, str]], size: int
 ) -> None:
-    """Permutation, repetition and the cut into batches leave no trace in the tables."""
+    """Permutation, repetition and batching of records do not change the tables (D8, Q4)."""
     room_id = open_room()
     tell([*first, *again], room_id, size)
     assert seen(room_id) == straight

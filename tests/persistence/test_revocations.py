@@ -1,4 +1,4 @@
-"""Revocations: in the table before anybody is told, and never lost with Redis (promise A3)."""
+"""Revocations are stored before they are acknowledged, and never lost with Redis (A3)."""
 
 from __future__ import annotations
 

@@ -192,7 +192,7 @@ async def test_sqs_refusing_one_room(redis: Redis, log: Log, post: Post) -> None
 async def test_sqs_away(
     redis: Redis, log: Log, post: Post, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nothing is deleted, what is held is bounded, and all goes out soon after the return."""
+    """Nothing is deleted, memory is bounded, and everything is sent soon after the return (Q5)."""
     monkeypatch.setattr(relay, "MAX_HELD_ENTRIES", 100)
     post.away = True
     sent = {room: await log.many(room, 30) for room in (f"room-{i}" for i in range(20))}
@@ -254,7 +254,7 @@ async def test_a_killed_relay_is_replaced_within_the_lease(
 async def test_nothing_is_lost_when_the_relay_is_cancelled_at_any_point(
     redis: Redis, log: Log, post: Post
 ) -> None:
-    """Whenever it ends, each record is with SQS or still in the outbox; at last all are sent."""
+    """Whenever it ends, each record is in SQS or in the outbox; in the end all are sent (Q2)."""
     sent = {room: await log.many(room, 60) for room in ("a", "b", "c")}
     every = set(log.ids)
     chance = random.Random(7)

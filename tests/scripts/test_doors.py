@@ -61,7 +61,7 @@ LEAVES = [pytest.param(leaf, id=" ".join(path)) for path, leaf in leaves()]
 
 
 async def test_each_script_runs_by_its_path() -> None:
-    """`python scripts/X.py --help` says what X is for, wherever one stands."""
+    """`--help` of each script says what it is for, from any working directory."""
 
     async def said(script: str) -> tuple[int | None, bytes]:
         path = FOLDER / f"{script}.py"
