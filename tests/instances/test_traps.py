@@ -122,7 +122,7 @@ async def test_1_flushall_with_two_instances(pair: World) -> None:
 
 
 async def test_2_removed_member_stays_removed(pair: World) -> None:
-    """A removal, edit and send survive Redis dying with its data while the Lambda is paused (T2)."""
+    """A removal, edit and send survive Redis dying with its data while the Lambda sleeps (T2)."""
     alice, bob, carol = name("alice"), name("bob"), name("carol")
     async with pair.js(alice) as a, pair.js(bob, instance=1) as b, pair.js(carol) as c:
         room_id = await group(a, [bob, carol])
@@ -183,7 +183,7 @@ async def test_3_six_hundred_messages_with_persistence_paused(pair: World) -> No
 
 
 async def test_4_index_survives_its_writer(pair: World) -> None:
-    """The relay writes the index if the origin died before; after FLUSHALL no room is missing (T4)."""
+    """If the origin died, the relay writes the index; no room is missing after FLUSHALL (T4)."""
     alice, bob = name("alice"), name("bob")
     doomed = name("doomed")  # whoever appends a change of this user dies before the index
     second = keys.client_room_id(alice, "h")
