@@ -1,39 +1,41 @@
-"""The instances, and the end of one."""
+"""Web instances: list them, and drain one."""
 
 from __future__ import annotations
 
 import click
 
-from rts_server.tools.cli.command import SETTINGS, example, operators
-from rts_server.tools.cli.console import Console
-from rts_server.tools.cli.server import Server, place
+from rts_server.tools.cli.api_client import ApiClient, path_segment
+from rts_server.tools.cli.command import HELP_SETTINGS, example, operator_command
+from rts_server.tools.cli.output import CommandOutput
 
 
-@click.group(context_settings=SETTINGS)
+@click.group(context_settings=HELP_SETTINGS)
 def instances() -> None:
     """Instances: list, drain."""
 
 
 @instances.command("list", epilog=example("python scripts/instances.py list"))
-@operators
-async def list_(server: Server, screen: Console) -> None:
-    """The instances whose lease lives."""
-    found = (await server.ask("GET", "/v1/instances"))["instances"]
-    screen.table(found, "instance_id", "connections", "started_at", "expires_at")
+@operator_command
+async def list_(client: ApiClient, output: CommandOutput) -> None:
+    """List the instances that hold a lease."""
+    listed = (await client.request("GET", "/v1/instances"))["instances"]
+    output.print_table(listed, "instance_id", "connections", "started_at", "expires_at")
 
 
 @instances.command(epilog=example("python scripts/instances.py drain web-1a2b.3"))
 @click.argument("instance")
-@operators
-async def drain(server: Server, screen: Console, instance: str) -> int:
-    """Let INSTANCE send its clients elsewhere. It takes nobody new and does not come back.
+@operator_command
+async def drain(client: ApiClient, output: CommandOutput, instance: str) -> int:
+    """Make INSTANCE refuse new connections and close its own. It does not accept any again.
 
-    Exit code 1 when nobody heard it: it is gone already.
+    Exit code 1 if INSTANCE did not receive the request because it has already ended.
     """
-    told = (await server.ask("POST", f"/v1/instances/{place(instance)}:drain"))["instances"]
-    heard = "drains" if told else "did not hear it"
-    screen.show({"type": "drain", "instance_id": instance, "told": told}, f"{instance} {heard}.")
-    return 0 if told else 1
+    answer = await client.request("POST", f"/v1/instances/{path_segment(instance)}:drain")
+    receivers = answer["instances"]
+    text = f"{instance} drains." if receivers else f"{instance} did not receive the request."
+    row = {"type": "drain", "instance_id": instance, "told": receivers}
+    output.print_result(row, text)
+    return 0 if receivers else 1
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Members out of a CSV file with the columns external_id, user_id and, if you like, role, name."""
+"""Members from a CSV file with the columns external_id, user_id and, optionally, role, name."""
 
 from __future__ import annotations
 
@@ -6,20 +6,20 @@ from pathlib import Path
 
 import click
 
-from rts_server.tools.cli import render as shown
-from rts_server.tools.cli import table
-from rts_server.tools.cli.command import FILE, SETTINGS, example, operators
-from rts_server.tools.cli.console import Console
-from rts_server.tools.cli.difference import Declared
-from rts_server.tools.cli.manifest import Wrong
-from rts_server.tools.cli.plan_apply import apply_one, plan_one
-from rts_server.tools.cli.rooms import APPLIED, PLANNED, external_id
-from rts_server.tools.cli.run import Result, Run, at_once
-from rts_server.tools.cli.server import Server
+from rts_server.tools.cli import csv_members
+from rts_server.tools.cli.api_client import ApiClient
+from rts_server.tools.cli.batch_run import BatchRun, ItemResult, at_once_option
+from rts_server.tools.cli.command import EXISTING_FILE, HELP_SETTINGS, example, operator_command
+from rts_server.tools.cli.difference import RoomDeclaration
+from rts_server.tools.cli.manifest import ManifestError
+from rts_server.tools.cli.output import CommandOutput
+from rts_server.tools.cli.plan_apply import apply_room, plan_room
+from rts_server.tools.cli.render import render_changes
+from rts_server.tools.cli.rooms import APPLY_VERBS, PLAN_VERBS, external_id_of
 
 
 @click.command(
-    context_settings=SETTINGS,
+    context_settings=HELP_SETTINGS,
     epilog=example(
         """
 printf 'external_id,user_id,role\\norder-17,alice,owner\\n' > members.csv
@@ -28,34 +28,35 @@ python scripts/members.py members.csv
 """
     ),
 )
-@click.argument("csv", type=FILE)
-@click.option("--whole", is_flag=True, help="Who is not in CSV leaves the rooms that are in it.")
-@click.option("--create", is_flag=True, help="Make rooms that are not there.")
-@click.option("--dry-run", is_flag=True, help="Only show what would be done.")
-@at_once
-@operators
+@click.argument("csv", type=EXISTING_FILE)
+@click.option("--whole", is_flag=True, help="Remove members that CSV does not list, in its rooms.")
+@click.option("--create", is_flag=True, help="Create rooms that do not exist.")
+@click.option("--dry-run", is_flag=True, help="Only show what would change.")
+@at_once_option
+@operator_command
 async def members(
-    server: Server,
-    screen: Console,
+    client: ApiClient,
+    output: CommandOutput,
     csv: Path,
     whole: bool,
     create: bool,
     dry_run: bool,
     at_once: int,
 ) -> int:
-    """Let those in CSV be members, with their roles. Safe to run again.
+    """Add the members listed in CSV and set their roles. Safe to run again.
 
-    Exit code 1 when a room is left, each with its reason; 2 when CSV is wrong.
+    Exit code 1 if rooms are left, each with its reason; 2 if CSV is invalid.
     """
     try:
-        rooms = table.read(csv, whole=whole, create=create)
-    except Wrong as wrong:
-        raise click.BadParameter(f"\n{wrong}", param_hint="CSV") from None
+        rooms = csv_members.read_declarations(csv, whole=whole, create=create)
+    except ManifestError as error:
+        raise click.BadParameter(f"\n{error}", param_hint="CSV") from None
 
-    async def act(declared: Declared) -> Result:
-        return shown.result(await (plan_one if dry_run else apply_one)(server, declared))
+    async def process_one(declared: RoomDeclaration) -> ItemResult:
+        return render_changes(await (plan_room if dry_run else apply_room)(client, declared))
 
-    return await Run(screen, rooms, PLANNED if dry_run else APPLIED, external_id).of(act, at_once)
+    run = BatchRun(output, rooms, PLAN_VERBS if dry_run else APPLY_VERBS, external_id_of)
+    return await run.process(process_one, at_once)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The same message to many rooms, once, however often this is run."""
+"""Send one message to many rooms, once per room, however often the command is run."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from typing import Any
 
 import click
 
-from rts_server.tools.cli.command import SETTINGS, example, operators
-from rts_server.tools.cli.console import Console
-from rts_server.tools.cli.lists import Room, chosen, which_rooms
-from rts_server.tools.cli.run import Result, Run, at_once
-from rts_server.tools.cli.server import Refused, Server
+from rts_server.tools.cli.api_client import ApiClient, ApiError
+from rts_server.tools.cli.batch_run import BatchRun, ItemResult, at_once_option
+from rts_server.tools.cli.command import HELP_SETTINGS, example, operator_command
+from rts_server.tools.cli.output import CommandOutput
+from rts_server.tools.cli.room_selection import RoomRef, room_options, selected_rooms
 
-SENT = {"sent": "sent", "repeated": "had it already"}
+VERBS = {"sent": "sent", "repeated": "had it already"}
 
 
 @click.command(
-    context_settings=SETTINGS,
+    context_settings=HELP_SETTINGS,
     epilog=example(
         """
 python scripts/notice.py "Maintenance tonight at 22:00 UTC." --rooms rooms.yaml
@@ -26,38 +26,44 @@ python scripts/notice.py "Welcome back." --external-id order-17 --key back-2026-
     ),
 )
 @click.argument("text")
-@which_rooms
-@click.option("--key", help="Of this notice, within 48 h; the same text again needs another.")
-@click.option("--on-behalf-of", help="A member who says it; else you do, by your token's id.")
-@at_once
-@operators
+@room_options
+@click.option(
+    "--key",
+    help="Idempotency key of this notice, kept for 48 h. Give another one to send the same text "
+    "again. [a hash of TEXT]",
+)
+@click.option("--on-behalf-of", help="Send as this member. [the user of the token]")
+@at_once_option
+@operator_command
 async def notice(
-    server: Server,
-    screen: Console,
+    client: ApiClient,
+    output: CommandOutput,
     text: str,
     key: str | None,
     on_behalf_of: str | None,
     at_once: int,
-    **which: Any,
+    **selection: Any,
 ) -> int:
-    """Send TEXT to rooms. A room that has it already does not get it again.
+    """Send TEXT to rooms. A room that has received it does not receive it again.
 
-    Exit code 1 when a room is left, each with its reason.
+    Exit code 1 if rooms are left, each with its reason.
     """
     key = key or sha256(text.encode()).hexdigest()[:32]
     body = {"text": text} | ({"on_behalf_of": on_behalf_of} if on_behalf_of else {})
 
-    async def act(room: Room) -> Result:
+    async def send_to(room: RoomRef) -> ItemResult:
+        path = f"/v1/rooms/{room.room_id}/messages"
         try:
-            sent = await server.ask("POST", f"/v1/rooms/{room.room_id}/messages", body, key=key)
-        except Refused as refused:
-            return Result(room.name, error=refused)
+            sent = await client.request("POST", path, body, key=key)
+        except ApiError as error:
+            return ItemResult(room.name, error=error)
         action = "repeated" if sent.get("duplicate") else "sent"
         row = {"type": "room", "name": room.name, "room_id": room.room_id, "action": action}
         row |= {name: sent[name] for name in ("message_id", "seq", "status")}
-        return Result(room.name, action, row, (), sent["status"])
+        return ItemResult(room.name, action, row, (), sent["status"])
 
-    return await Run(screen, chosen(**which), SENT, name=lambda room: room.name).of(act, at_once)
+    run = BatchRun(output, selected_rooms(**selection), VERBS, lambda room: room.name)
+    return await run.process(send_to, at_once)
 
 
 if __name__ == "__main__":

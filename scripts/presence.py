@@ -1,29 +1,30 @@
-"""Why a user is shown online, away or offline."""
+"""Explain why a user is shown as online, away or offline."""
 
 from __future__ import annotations
 
 import click
 
-from rts_server.tools.cli.command import SETTINGS, example, operators
-from rts_server.tools.cli.console import Console
-from rts_server.tools.cli.server import Server, place
+from rts_server.tools.cli.api_client import ApiClient, path_segment
+from rts_server.tools.cli.command import HELP_SETTINGS, example, operator_command
+from rts_server.tools.cli.output import CommandOutput
 
 
-@click.command(context_settings=SETTINGS, epilog=example("python scripts/presence.py alice"))
+@click.command(context_settings=HELP_SETTINGS, epilog=example("python scripts/presence.py alice"))
 @click.argument("user")
-@operators
-async def presence(server: Server, screen: Console, user: str) -> None:
-    """How USER is told to be, and the instances that count connections of his.
+@operator_command
+async def presence(client: ApiClient, output: CommandOutput, user: str) -> None:
+    """Show the presence of USER, and the instances that count their connections.
 
-    Online while one of them is alive; a count of a dead one goes with the next sweep.
+    USER is online while one of these instances is alive; the next sweep removes the count of one
+    that is not.
     """
-    told = await server.ask("GET", f"/v1/users/{place(user)}/presence", explain="1")
-    how = told["presence"]
-    since = f", last active {how['last_active_at']}" if how.get("last_active_at") else ""
-    screen.show({"type": "presence", **how}, f"{user}: {how['state']}{since}")
-    rows = [{"type": "connections", **one} for one in told["connections"]]
-    if rows or screen.as_json:
-        screen.table(rows, "instance_id", "connections", "alive")
+    answer = await client.request("GET", f"/v1/users/{path_segment(user)}/presence", explain="1")
+    state = answer["presence"]
+    since = f", last active {state['last_active_at']}" if state.get("last_active_at") else ""
+    output.print_result({"type": "presence", **state}, f"{user}: {state['state']}{since}")
+    rows = [{"type": "connections", **counted} for counted in answer["connections"]]
+    if rows or output.as_json:
+        output.print_table(rows, "instance_id", "connections", "alive")
 
 
 if __name__ == "__main__":

@@ -1,44 +1,45 @@
-"""Records that a Lambda could never apply, and a second chance for them."""
+"""Quarantined records, which a Lambda function could never apply: list and replay them."""
 
 from __future__ import annotations
 
 import click
 
-from rts_server.tools.cli.command import SETTINGS, example, operators
-from rts_server.tools.cli.console import Console
-from rts_server.tools.cli.replay import replay as sent_again
-from rts_server.tools.cli.server import Server
+from rts_server.tools.cli.api_client import ApiClient
+from rts_server.tools.cli.command import HELP_SETTINGS, example, operator_command
+from rts_server.tools.cli.output import CommandOutput
+from rts_server.tools.cli.replay import replay_all
 
 COLUMNS = ("room_id", "epoch", "offset", "seq", "message_id", "whole", "reason")
 
 
-@click.group(context_settings=SETTINGS)
+@click.group(context_settings=HELP_SETTINGS)
 def quarantine() -> None:
     """Quarantine: list, replay."""
 
 
 @quarantine.command("list", epilog=example("python scripts/quarantine.py list"))
-@operators
-async def list_(server: Server, screen: Console) -> int:
-    """Up to 100 of them: where they belong and why they are here; never a text.
+@operator_command
+async def list_(client: ApiClient, output: CommandOutput) -> int:
+    """List up to 100 records with their position and the reason, without any text.
 
-    SQS keeps them for 14 days. One that is not whole was too long and cannot be sent again.
-    Exit code 1 when there is one.
+    SQS keeps them for 14 days. A record that is not whole was too long and cannot be replayed.
+    Exit code 1 if there is one.
     """
-    found = (await server.ask("GET", "/v1/queues/quarantine"))["records"]
-    screen.table([{"type": "record", **one} for one in found], *COLUMNS)
-    return 1 if found else 0
+    records = (await client.request("GET", "/v1/queues/quarantine"))["records"]
+    output.print_table([{"type": "record", **record} for record in records], *COLUMNS)
+    return 1 if records else 0
 
 
 @quarantine.command(epilog=example("python scripts/quarantine.py replay"))
-@operators
-async def replay(server: Server, screen: Console) -> int:
-    """Send them again, in the order of each room. First mend what they failed of.
+@operator_command
+async def replay(client: ApiClient, output: CommandOutput) -> int:
+    """Replay the records in the order of each room, after their cause has been removed.
 
-    A message was told as failed to its room; it comes as a new one of its sender, at the end. Any
-    other record goes back into its queue. Safe to run again. Exit code 1 when some are left.
+    Clients were told that a message had failed, so it is sent again as a new message of its
+    sender. Any other record goes back to its queue. Safe to run again. Exit code 1 if some are
+    left.
     """
-    return await sent_again(server, screen, "/v1/queues/quarantine:replay", {})
+    return await replay_all(client, output, "/v1/queues/quarantine:replay", {})
 
 
 if __name__ == "__main__":

@@ -1,56 +1,55 @@
-"""What waits in the queues, what was given up in their DLQs, and the way back."""
+"""Queues and their dead-letter queues: list, inspect, redrive."""
 
 from __future__ import annotations
 
 import click
 
-from rts_server.tools.cli.command import SETTINGS, example, operators
-from rts_server.tools.cli.console import Console
-from rts_server.tools.cli.replay import replay as sent_again
-from rts_server.tools.cli.server import Server
+from rts_server.tools.cli.api_client import ApiClient
+from rts_server.tools.cli.command import HELP_SETTINGS, example, operator_command
+from rts_server.tools.cli.output import CommandOutput
+from rts_server.tools.cli.replay import replay_all
 
-DLQ = {"messages": "-dlq.fifo", "rooms": "-dlq"}
-"""How its name ends."""
-which = click.argument("which", type=click.Choice([*DLQ]))
+DLQ_SUFFIXES = {"messages": "-dlq.fifo", "rooms": "-dlq"}
+which_argument = click.argument("which", type=click.Choice([*DLQ_SUFFIXES]))
 
 
-@click.group(context_settings=SETTINGS)
+@click.group(context_settings=HELP_SETTINGS)
 def queues() -> None:
     """Queues and DLQs: list, show, redrive."""
 
 
 @queues.command("list", epilog=example("python scripts/queues.py list"))
-@operators
-async def list_(server: Server, screen: Console) -> None:
-    """All queues with SQS's own guesses of how many records they hold."""
-    found = (await server.ask("GET", "/v1/queues", peek="0"))["queues"]
-    screen.table(found, "name", "waiting", "in_flight", "delayed")
+@operator_command
+async def list_(client: ApiClient, output: CommandOutput) -> None:
+    """List all queues with the approximate numbers of records that SQS reports."""
+    listed = (await client.request("GET", "/v1/queues", peek="0"))["queues"]
+    output.print_table(listed, "name", "waiting", "in_flight", "delayed")
 
 
 @queues.command(epilog=example("python scripts/queues.py show messages"))
-@which
-@operators
-async def show(server: Server, screen: Console, which: str) -> int:
-    """Some records of a DLQ: which room, which position, how often tried; never a text.
+@which_argument
+@operator_command
+async def show(client: ApiClient, output: CommandOutput, which: str) -> int:
+    """Show some records of a DLQ: room, position and number of receives, without any text.
 
-    Exit code 1 when there is one: what was given up waits for somebody.
+    Exit code 1 if there is one.
     """
-    found = (await server.ask("GET", "/v1/queues"))["queues"]
-    (dlq,) = (queue for queue in found if queue["name"].endswith(DLQ[which]))
+    listed = (await client.request("GET", "/v1/queues"))["queues"]
+    (dlq,) = (queue for queue in listed if queue["name"].endswith(DLQ_SUFFIXES[which]))
     columns = ("room_id", "epoch", "offset", "seq", "message_id", "receives", "sent_ms")
-    screen.table(dlq["records"], *columns)
+    output.print_table(dlq["records"], *columns)
     return 1 if dlq["records"] else 0
 
 
 @queues.command(epilog=example("python scripts/queues.py redrive messages"))
-@which
-@operators
-async def redrive(server: Server, screen: Console, which: str) -> int:
-    """Put the records of a DLQ back into its queue, in the order of each room.
+@which_argument
+@operator_command
+async def redrive(client: ApiClient, output: CommandOutput, which: str) -> int:
+    """Move the records of a DLQ back to its queue, in the order of each room.
 
-    First mend what they failed of. Safe to run again. Exit code 1 when some are left.
+    Remove the cause of the failures first. Safe to run again. Exit code 1 if some are left.
     """
-    return await sent_again(server, screen, "/v1/queues/dlq:replay", {"queue": which})
+    return await replay_all(client, output, "/v1/queues/dlq:replay", {"queue": which})
 
 
 if __name__ == "__main__":

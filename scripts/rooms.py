@@ -1,7 +1,7 @@
 """Rooms as code: `python scripts/rooms.py plan|apply|diff|export rooms.yaml`.
 
-The same as `rts-server rooms`.
-docs/rooms.md is the tutorial, docs/rooms.yaml an example with comments.
+The same command as `rts-server rooms`. docs/rooms.md is the tutorial, docs/rooms.yaml an example
+with comments.
 """
 
 from rts_server.tools.cli.rooms import rooms

@@ -1,4 +1,4 @@
-"""Why a user's unread count is what it is, and whether the history says the same."""
+"""Explain a user's unread counts, and compare them with the history."""
 
 from __future__ import annotations
 
@@ -6,64 +6,66 @@ from typing import Any
 
 import click
 
-from rts_server.tools.cli.command import SETTINGS, example, operators
-from rts_server.tools.cli.console import Console, removed
-from rts_server.tools.cli.server import Server, place
+from rts_server.tools.cli.api_client import ApiClient, path_segment
+from rts_server.tools.cli.command import HELP_SETTINGS, example, operator_command
+from rts_server.tools.cli.output import CommandOutput, removed
 
 COLUMNS = ("room_id", "seq", "read_seq", "uncounted", "unread", "counts")
 
 
-@click.group(context_settings=SETTINGS)
+@click.group(context_settings=HELP_SETTINGS)
 def unread() -> None:
     """Unread counts: explain, recount."""
 
 
 @unread.command(epilog=example("python scripts/unread.py explain alice"))
 @click.argument("user")
-@operators
-async def explain(server: Server, screen: Console, user: str) -> None:
-    """unread = seq - read_seq - uncounted (deleted, failed and system messages), room by room.
+@operator_command
+async def explain(client: ApiClient, output: CommandOutput, user: str) -> None:
+    """Show for each room: unread = seq - read_seq - uncounted.
 
-    A muted or hidden room counts in no total.
+    Deleted, failed and system messages are uncounted. Muted and hidden rooms are not part of the
+    total.
     """
-    path = f"/v1/users/{place(user)}/unread"
-    rows = [row async for row in server.pages(path, "rooms", explain="1")]
-    screen.table([{"type": "room", **row} for row in rows], *COLUMNS)
-    total = (await server.ask("GET", path))["unread"]
+    path = f"/v1/users/{path_segment(user)}/unread"
+    rows = [row async for row in client.list_items(path, "rooms", explain="1")]
+    output.print_table([{"type": "room", **row} for row in rows], *COLUMNS)
+    total = (await client.request("GET", path))["unread"]
     text = f"{total['total']} unread in {total['rooms']} rooms."
-    screen.show({"type": "summary", **total}, text)
+    output.print_result({"type": "summary", **total}, text)
 
 
 @unread.command(epilog=example("python scripts/unread.py recount alice"))
 @click.argument("user")
-@operators
-async def recount(server: Server, screen: Console, user: str) -> int:
-    """Count again what USER has not read, message by message in the history of each room.
+@operator_command
+async def recount(client: ApiClient, output: CommandOutput, user: str) -> int:
+    """Count the unread messages of USER again from the history of each room.
 
-    The counts are never stored, so there is nothing to set: a room that differs is told, and
-    scripts/verify.py says what is wrong with it. Exit code 1 when one differs.
+    Counts are computed, never stored, so there is nothing to set: rooms that differ are reported,
+    and scripts/verify.py shows what is wrong with them. Exit code 1 if one differs.
     """
-    wrong = 0
-    async for room in server.pages(f"/v1/users/{place(user)}/unread", "rooms", explain="1"):
-        counted = await _counted(server, room)
+    different = 0
+    path = f"/v1/users/{path_segment(user)}/unread"
+    async for room in client.list_items(path, "rooms", explain="1"):
+        counted = await _count_in_history(client, room)
         row = {"type": "room", "room_id": room["room_id"]}
         row |= {"unread": room["unread"], "counted": counted}
-        text = f"{room['room_id']}: told {room['unread']}, counted {counted}"
+        text = f"{room['room_id']}: reported {room['unread']}, counted {counted}"
         differs = counted != room["unread"]
-        screen.show(row, removed(text) if differs else text)
-        wrong += differs
-    return 1 if wrong else 0
+        output.print_result(row, removed(text) if differs else text)
+        different += differs
+    return 1 if different else 0
 
 
-async def _counted(server: Server, room: dict[str, Any]) -> int:
-    """Messages behind the cursor up to the seq that was told; one that came since counts not."""
+async def _count_in_history(client: ApiClient, room: dict[str, Any]) -> int:
+    """Count messages above the read cursor, up to the seq for which `unread` was reported."""
     count, after, more = 0, room["read_seq"], True
     while more:
         path = f"/v1/rooms/{room['room_id']}/messages"
-        page = await server.ask("GET", path, after_seq=str(after), limit="100")
-        for one in page["messages"]:
-            after = one["seq"]
-            uncounted = "deleted_at" in one or one["type"] == "system"
+        page = await client.request("GET", path, after_seq=str(after), limit="100")
+        for message in page["messages"]:
+            after = message["seq"]
+            uncounted = "deleted_at" in message or message["type"] == "system"
             count += after <= room["seq"] and not uncounted
         more = page["has_more"] and after < room["seq"]
     return count

@@ -1,4 +1,4 @@
-"""A user's data and connections."""
+"""A user's data and connections: export, erase, disconnect, revoke."""
 
 from __future__ import annotations
 
@@ -6,69 +6,70 @@ from collections import Counter
 
 import click
 
-from rts_server.tools.cli.command import SETTINGS, example, operators
-from rts_server.tools.cli.console import Console
-from rts_server.tools.cli.server import Server, place
+from rts_server.tools.cli.api_client import ApiClient, path_segment
+from rts_server.tools.cli.command import HELP_SETTINGS, example, operator_command
+from rts_server.tools.cli.output import CommandOutput
 
-NAMES = ("kind", "room_id", "message_id", "attachment_id")
+ERASED_FIELDS = ("kind", "room_id", "message_id", "attachment_id")
 
 
-@click.group(context_settings=SETTINGS)
+@click.group(context_settings=HELP_SETTINGS)
 def user() -> None:
     """Users: export, erase, disconnect, revoke."""
 
 
 @user.command(epilog=example("python scripts/user.py export alice > alice.ndjson"))
 @click.argument("user")
-@operators
-async def export(server: Server, screen: Console, user: str) -> None:
-    """Every membership, message and file of USER as NDJSON, rooms he left included."""
-    screen.as_json = True
-    async for one in server.lines("POST", f"/v1/users/{place(user)}:export"):
-        screen.show(one)
+@operator_command
+async def export(client: ApiClient, output: CommandOutput, user: str) -> None:
+    """Print every membership, message and file of USER as NDJSON, also of rooms they left."""
+    output.as_json = True
+    async for exported in client.stream_objects("POST", f"/v1/users/{path_segment(user)}:export"):
+        output.print_result(exported)
 
 
 @user.command(epilog=example("python scripts/user.py erase alice --yes > erased.txt"))
 @click.argument("user")
-@click.option("--yes", is_flag=True, help="Do not ask whether you mean it.")
-@operators
-async def erase(server: Server, screen: Console, user: str, yes: bool) -> None:
-    """Take USER out of all rooms and make each of his messages a tombstone, files included.
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
+@operator_command
+async def erase(client: ApiClient, output: CommandOutput, user: str, yes: bool) -> None:
+    """Remove USER from all rooms, and delete their messages, files and presence.
 
-    What no message cites and how he was go too. A line for each that was removed, rooms he left
-    included. Safe to run again, also where it broke off; his tokens stay good until
-    you revoke them.
+    Messages become tombstones, also in rooms they left; uploads that no message cites are deleted
+    too. Prints one line per removed item. Safe to run again, also after an interruption. Their
+    tokens stay valid until you revoke them.
     """
     if not yes:
         click.confirm(f"Erase {user} for good?", abort=True, err=True)
-    removed: Counter[str] = Counter()
-    async for one in server.lines("POST", f"/v1/users/{place(user)}:erase"):
-        removed[one["kind"]] += 1
-        screen.show(one, " ".join(filter(None, map(one.get, NAMES))))
-    counts = {f"{kind}s": removed[kind] for kind in ("membership", "message")}
-    text = f"{counts['memberships']} memberships and {counts['messages']} messages removed."
-    screen.show({"type": "summary", **counts}, text)
+    counts: Counter[str] = Counter()
+    async for erased in client.stream_objects("POST", f"/v1/users/{path_segment(user)}:erase"):
+        counts[erased["kind"]] += 1
+        output.print_result(erased, " ".join(filter(None, map(erased.get, ERASED_FIELDS))))
+    summary = {f"{kind}s": counts[kind] for kind in ("membership", "message")}
+    text = f"{summary['memberships']} memberships and {summary['messages']} messages removed."
+    output.print_result({"type": "summary", **summary}, text)
 
 
 @user.command(epilog=example("python scripts/user.py disconnect alice --reconnect"))
 @click.argument("user")
-@click.option("--reconnect", is_flag=True, help="The clients come back by themselves.")
-@operators
-async def disconnect(server: Server, screen: Console, user: str, reconnect: bool) -> None:
-    """Close all connections of USER; his tokens stay good."""
+@click.option("--reconnect", is_flag=True, help="Let the clients reconnect by themselves.")
+@operator_command
+async def disconnect(client: ApiClient, output: CommandOutput, user: str, reconnect: bool) -> None:
+    """Close all connections of USER. Their tokens stay valid."""
     body = {"reconnect": reconnect}
-    told = await server.ask("POST", f"/v1/users/{place(user)}:disconnect", body)
-    screen.show({"type": "disconnect", **told}, f"{told['instances']} instances were told.")
+    answer = await client.request("POST", f"/v1/users/{path_segment(user)}:disconnect", body)
+    text = f"{answer['instances']} instances received the request."
+    output.print_result({"type": "disconnect", **answer}, text)
 
 
 @user.command(epilog=example("python scripts/user.py revoke alice"))
 @click.argument("user")
-@operators
-async def revoke(server: Server, screen: Console, user: str) -> None:
-    """Void all tokens of USER issued up to now, and close his connections."""
-    told = await server.ask("POST", f"/v1/users/{place(user)}:revoke")
-    text = f"Tokens issued up to {told['revoked_before']} are void."
-    screen.show({"type": "revoke", **told}, text)
+@operator_command
+async def revoke(client: ApiClient, output: CommandOutput, user: str) -> None:
+    """Revoke all tokens of USER issued up to now, and close their connections."""
+    answer = await client.request("POST", f"/v1/users/{path_segment(user)}:revoke")
+    text = f"Tokens issued up to {answer['revoked_before']} are revoked."
+    output.print_result({"type": "revoke", **answer}, text)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Hold what Redis has of rooms against the archive."""
+"""Compare what Redis holds of rooms with the archive."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ from typing import Any
 
 import click
 
-from rts_server.tools.cli.command import SETTINGS, example, operators
-from rts_server.tools.cli.console import Console
-from rts_server.tools.cli.lists import Room, chosen, which_rooms
-from rts_server.tools.cli.run import Result, Run, at_once
-from rts_server.tools.cli.server import Refused, Server
+from rts_server.tools.cli.api_client import ApiClient, ApiError
+from rts_server.tools.cli.batch_run import BatchRun, ItemResult, at_once_option
+from rts_server.tools.cli.command import HELP_SETTINGS, example, operator_command
+from rts_server.tools.cli.output import CommandOutput
+from rts_server.tools.cli.room_selection import RoomRef, room_options, selected_rooms
 
 FINDINGS = ("gaps", "duplicates", "orphans", "changed")
-AS_IT_SHOULD = {"sound": "sound", "mended": "mended"}
+VERBS = {"sound": "sound", "mended": "mended"}
 
 
 @click.command(
-    context_settings=SETTINGS,
+    context_settings=HELP_SETTINGS,
     epilog=example(
         """
 python scripts/verify.py --external-id order-17
@@ -25,40 +25,47 @@ python scripts/verify.py --rooms rooms.yaml --repair
 """
     ),
 )
-@which_rooms
-@click.option("--repair", is_flag=True, help="Store anew what Redis has and the archive has not.")
-@at_once
-@operators
-async def verify(server: Server, screen: Console, repair: bool, at_once: int, **which: Any) -> int:
+@room_options
+@click.option(
+    "--repair",
+    is_flag=True,
+    help="Store again what the archive lacks or has differently.",
+)
+@at_once_option
+@operator_command
+async def verify(
+    client: ApiClient, output: CommandOutput, repair: bool, at_once: int, **selection: Any
+) -> int:
     """Find gaps (a seq without a message), duplicates (a seq with two), orphans (a message in one
-    place only) and messages that are another in the archive.
+    place only) and messages that differ in the archive.
 
-    Gaps, duplicates and what only the archive has are told, not mended: nothing knows better.
-    Exit code 1 when a room is not as it should be.
+    Gaps, duplicates and messages that only the archive has are reported, not repaired: no copy
+    says what is right. Exit code 1 if a room has findings.
     """
 
-    async def ask(room: Room, repair: bool) -> dict[str, Any]:
+    async def verify_room(room: RoomRef, repair: bool) -> dict[str, Any]:
         query = {"repair": "1"} if repair else {}
         path = f"/v1/rooms/{room.room_id}:verify"
-        found: dict[str, Any] = await server.ask("POST", path, **query)
+        found: dict[str, Any] = await client.request("POST", path, **query)
         return found
 
-    async def act(room: Room) -> Result:
+    async def verify_one(room: RoomRef) -> ItemResult:
         try:
-            found = await ask(room, repair)
-            mended = found["repaired"]
-            after = await ask(room, False) if mended else found
-        except Refused as refused:
-            return Result(room.name, error=refused)
-        wrong = {name: after[name] for name in FINDINGS if after[name]}
-        lines = [f"{room.name}: mended {one}" for one in mended]
-        if wrong:
-            told = "; ".join(f"{name} {' '.join(map(str, ids))}" for name, ids in wrong.items())
-            return Result(room.name, error=Refused("unsound", told))
+            found = await verify_room(room, repair)
+            repaired = found["repaired"]
+            after = await verify_room(room, False) if repaired else found
+        except ApiError as error:
+            return ItemResult(room.name, error=error)
+        findings = {name: after[name] for name in FINDINGS if after[name]}
+        if findings:
+            text = "; ".join(f"{name} {' '.join(map(str, v))}" for name, v in findings.items())
+            return ItemResult(room.name, error=ApiError("unsound", text))
+        lines = tuple(f"{room.name}: mended {message_id}" for message_id in repaired)
         row = {"type": "room", "name": room.name, "room_id": room.room_id, **found}
-        return Result(room.name, "mended" if mended else "sound", row, tuple(lines))
+        return ItemResult(room.name, "mended" if repaired else "sound", row, lines)
 
-    return await Run(screen, chosen(**which), AS_IT_SHOULD, lambda room: room.name).of(act, at_once)
+    run = BatchRun(output, selected_rooms(**selection), VERBS, lambda room: room.name)
+    return await run.process(verify_one, at_once)
 
 
 if __name__ == "__main__":

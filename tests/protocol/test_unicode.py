@@ -12,7 +12,7 @@ from marshmallow import ValidationError
 from rts_server.auth import verify
 from rts_server.files.names import cleaned
 from rts_server.protocol import commands, requests, unicode
-from rts_server.tools.cli.manifest import DeclaredRoom
+from rts_server.tools.cli.manifest import ManifestRoomSchema
 from tests.helpers.tokens import SETTINGS, signed
 
 WRITTEN = {
@@ -64,7 +64,7 @@ PLACES = {
         {"name": v, "members": [{"user_id": "a", "name": v}]}
     ),
     "POST message": lambda v: requests.NewMessageSchema().load({"text": v}),
-    "manifest": lambda v: DeclaredRoom().load(
+    "manifest": lambda v: ManifestRoomSchema().load(
         {"external_id": "x", "name": v, "members": [{"user_id": "a", "name": v}]}
     ),
 }

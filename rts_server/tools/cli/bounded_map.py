@@ -1,4 +1,4 @@
-"""Many at once, in order, in bounded memory."""
+"""An ordered, concurrent map with bounded memory."""
 
 from __future__ import annotations
 
@@ -11,28 +11,33 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-async def each(
-    act: Callable[[Item], Awaitable[Result]], items: Iterable[Item], at_once: int
+async def bounded_map(
+    function: Callable[[Item], Awaitable[Result]], items: Iterable[Item], limit: int
 ) -> AsyncGenerator[Result, None]:
-    """The results in the order of the items, which are taken only as there is room for them.
+    """Yield `function(item)` for each item in order, with at most `limit` calls at a time.
 
-    Close it (contextlib.aclosing) when you leave early: what is under way is cancelled.
+    Items are taken only when a call can begin. A caller that leaves early must close the
+    generator (contextlib.aclosing): calls in flight are then cancelled.
     """
-    under_way: deque[asyncio.Future[Result]] = deque()
+    in_flight: deque[asyncio.Future[Result]] = deque()
     try:
         for item in items:
-            under_way.append(asyncio.ensure_future(act(item)))
-            if len(under_way) >= at_once:
-                yield await _first(under_way)
-        while under_way:
-            yield await _first(under_way)
+            in_flight.append(asyncio.ensure_future(function(item)))
+            if len(in_flight) >= limit:
+                yield await _pop_first(in_flight)
+        while in_flight:
+            yield await _pop_first(in_flight)
     finally:
-        for future in under_way:
+        for future in in_flight:
             future.cancel()
-        await asyncio.gather(*under_way, return_exceptions=True)
+        await asyncio.gather(*in_flight, return_exceptions=True)
 
 
-async def _first(under_way: deque[asyncio.Future[Result]]) -> Result:
-    """Waited for from outside: an interruption that went into it could be lost there."""
-    await asyncio.wait([under_way[0]])
-    return under_way.popleft().result()
+async def _pop_first(in_flight: deque[asyncio.Future[Result]]) -> Result:
+    """Return the result of the oldest call.
+
+    asyncio.wait instead of awaiting the future: cancellation of the caller must not be passed
+    into the call, which might swallow it.
+    """
+    await asyncio.wait([in_flight[0]])
+    return in_flight.popleft().result()

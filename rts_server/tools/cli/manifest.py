@@ -1,4 +1,4 @@
-"""The manifest of rooms: a YAML file, checked as a whole before anything is asked of a server."""
+"""The manifest of rooms: a YAML file, checked as a whole before any request is made."""
 
 from __future__ import annotations
 
@@ -13,40 +13,40 @@ from marshmallow.validate import Length
 
 from rts_server import errors
 from rts_server.protocol.fields import LIMITS, Flag, Metadata, choice, line, role, user
-from rts_server.tools.cli.difference import Declared, Member, Present
-from rts_server.tools.cli.yaml_stream import Loader, line_of
+from rts_server.tools.cli.difference import CurrentRoom, MemberDeclaration, RoomDeclaration
+from rts_server.tools.cli.yaml_stream import StreamingLoader, TopLevelItem, line_of
 
-MOST_ERRORS = 20
-"""Said at once; who made more has to come back anyway."""
+MAX_REPORTED_ERRORS = 20
+"""One screen; the others are reported by the next check."""
 
-MANAGED = ("name", "metadata", "frozen")
-
-
-class Wrong(Exception):
-    """The manifest is not one: a line for each thing that is wrong."""
+DECLARED_FIELDS = ("name", "metadata", "frozen")
 
 
-class _Strict(Schema):
+class ManifestError(Exception):
+    """The file is not a valid manifest; the text has one line per mistake."""
+
+
+class _StrictSchema(Schema):
     class Meta:
-        """A misspelt field is a mistake, not nothing."""
+        """Unknown fields are errors: they may be misspelt."""
 
         unknown = RAISE
 
 
-class DeclaredMember(_Strict):
-    """A member; a text alone is the user id of a plain one."""
+class ManifestMemberSchema(_StrictSchema):
+    """A member; a string alone is the user id of a member with the role `member`."""
 
     user_id = user(required=True)
     role = role(load_default="member")
     name = line(128)
 
     @pre_load
-    def _short(self, data: Any, **_: Any) -> Any:
+    def _expand_string(self, data: Any, **_: Any) -> Any:
         return {"user_id": data} if isinstance(data, str) else data
 
 
-class DeclaredRoom(_Strict):
-    """A room by its business key. A direct room has none: its two people make it themselves."""
+class ManifestRoomSchema(_StrictSchema):
+    """A room by its external id. Direct rooms have none: their two members create them."""
 
     external_id = user(required=True)
     type = choice("group", load_default="group")
@@ -54,126 +54,129 @@ class DeclaredRoom(_Strict):
     metadata = Metadata()
     frozen = Flag()
     membership = choice("whole", "additive")
-    members = fields.List(fields.Nested(DeclaredMember), validate=Length(0, LIMITS.group_members))
+    members = fields.List(
+        fields.Nested(ManifestMemberSchema), validate=Length(0, LIMITS.group_members)
+    )
 
 
-class Header(_Strict):
-    """What stands beside the rooms and counts for all that say nothing else."""
+class ManifestHeaderSchema(_StrictSchema):
+    """The keys beside `rooms`: defaults for rooms that do not set them."""
 
     membership = choice("whole", "additive", load_default="whole")
 
 
 class Manifest:
-    """The rooms of a file, read anew and one by one each time they are walked."""
+    """The rooms of a file. Each iteration reads the file again, one room at a time."""
 
     def __init__(self, path: Path) -> None:
-        """Checks all of it. Raises Wrong, OSError."""
+        """Check the whole file. Raises ManifestError, OSError."""
         self._path = path
         self._whole = True
-        self.count = 0
+        self._count = 0
         self._check()
 
-    def __iter__(self) -> Iterator[Declared]:
-        schema = DeclaredRoom()
+    def __iter__(self) -> Iterator[RoomDeclaration]:
+        schema = ManifestRoomSchema()
         for key, _, value in self._items():
             if key == "rooms":
-                yield _declared(schema.load(value), self._whole)
+                yield _declaration(schema.load(value), self._whole)
 
     def __len__(self) -> int:
-        return self.count
+        return self._count
 
-    def ids(self) -> Iterator[str]:
-        """The business keys."""
+    def external_ids(self) -> Iterator[str]:
+        """Yield the external id of each room."""
         return (declared.external_id for declared in self)
 
-    def _items(self) -> Iterator[Any]:
+    def _items(self) -> Iterator[TopLevelItem]:
         with self._path.open("rb") as file:
-            yield from Loader(file).items("rooms")
+            yield from StreamingLoader(file).top_level_items("rooms")
 
     def _check(self) -> None:
-        said: list[str] = []
+        mistakes: list[str] = []
         header: dict[str, Any] = {}
-        keys: Counter[str] = Counter()
+        seen_ids: Counter[str] = Counter()
         try:
             for key, node, value in self._items():
                 if key == "rooms":
-                    found = [(line_of(node, at), text) for at, text in _wrong(value, keys)]
-                    said += [f"{number}: {text}" for number, text in sorted(found)]
-                    self.count += 1
+                    found = [(line_of(node, at), text) for at, text in _mistakes(value, seen_ids)]
+                    mistakes += [f"{number}: {text}" for number, text in sorted(found)]
+                    self._count += 1
                 elif not key.startswith("x-"):
                     header[key] = value
-                if len(said) >= MOST_ERRORS:
+                if len(mistakes) >= MAX_REPORTED_ERRORS:
                     break
-            self._whole = Header().load(header)["membership"] == "whole"
+            self._whole = ManifestHeaderSchema().load(header)["membership"] == "whole"
         except yaml.YAMLError as error:
-            said.append(_yaml_said(error))
+            mistakes.append(_yaml_mistake(error))
         except ValidationError as error:
-            said += [
-                f"1: {at}: {' '.join(text)}" for at, text in errors.details(error.messages).items()
-            ]
-        if said:
-            raise Wrong("\n".join(f"{self._path}:{text}" for text in said[:MOST_ERRORS]))
+            by_field = errors.details(error.messages)
+            mistakes += [f"1: {name}: {' '.join(texts)}" for name, texts in by_field.items()]
+        if mistakes:
+            reported = mistakes[:MAX_REPORTED_ERRORS]
+            raise ManifestError("\n".join(f"{self._path}:{text}" for text in reported))
 
 
-def _wrong(value: Any, keys: Counter[str]) -> Iterator[tuple[str, str]]:
-    """(path in the room, what is wrong there); `keys` counts business keys so far."""
-    name = value.get("external_id") if isinstance(value, dict) else None
-    called = f"room {name}" if isinstance(name, str) else "room without external_id"
-    for at, texts in _mistakes(value).items():
-        yield at, f"{called}: {at + ': ' if at else ''}{' '.join(texts)}"
-    if isinstance(name, str):
-        keys[name] += 1
-        if keys[name] == 2:
-            yield "external_id", f"{called}: declared twice"
+def _mistakes(value: Any, seen_ids: Counter[str]) -> Iterator[tuple[str, str]]:
+    """Yield (path in the room, message); `seen_ids` counts the external ids read so far."""
+    external_id = value.get("external_id") if isinstance(value, dict) else None
+    named = isinstance(external_id, str)
+    room = f"room {external_id}" if named else "room without external_id"
+    for path, texts in _mistakes_by_path(value).items():
+        yield path, f"{room}: {path + ': ' if path else ''}{' '.join(texts)}"
+    if isinstance(external_id, str):
+        seen_ids[external_id] += 1
+        if seen_ids[external_id] == 2:
+            yield "external_id", f"{room}: declared twice"
 
 
-def _mistakes(value: Any) -> dict[str, list[str]]:
+def _mistakes_by_path(value: Any) -> dict[str, list[str]]:
     try:
-        room = DeclaredRoom().load(value)
+        room = ManifestRoomSchema().load(value)
     except ValidationError as error:
-        told = errors.details(error.messages)
-        return {at.removeprefix("_schema"): _hinted(texts) for at, texts in told.items()}
+        by_path = errors.details(error.messages)
+        return {path.removeprefix("_schema"): _with_hint(texts) for path, texts in by_path.items()}
     except errors.MessageTooLarge as error:
         return error.details or {"": [error.message]}
-    except TypeError as error:  # as orjson says it of what JSON cannot
+    except TypeError as error:  # orjson: the value has no JSON form
         return {"metadata": [str(error)]}
-    users = Counter(one["user_id"] for one in room.get("members", ()))
+    users = Counter(member["user_id"] for member in room.get("members", ()))
     twice = [user_id for user_id, times in users.items() if times > 1]
     return {"members": [f"{user_id} is named twice" for user_id in twice]} if twice else {}
 
 
-def _hinted(texts: list[str]) -> list[str]:
+def _with_hint(texts: list[str]) -> list[str]:
     return [f"{text} Quote it." if text == "Not a valid string." else text for text in texts]
 
 
-def _declared(room: dict[str, Any], whole: bool) -> Declared:
+def _declaration(room: dict[str, Any], default_whole: bool) -> RoomDeclaration:
     members = room.get("members")
-    return Declared(
+    return RoomDeclaration(
         room["external_id"],
-        {name: room[name] for name in MANAGED if name in room},
-        None if members is None else tuple(Member(**one) for one in members),
-        room["membership"] == "whole" if "membership" in room else whole,
+        {name: room[name] for name in DECLARED_FIELDS if name in room},
+        None if members is None else tuple(MemberDeclaration(**member) for member in members),
+        room["membership"] == "whole" if "membership" in room else default_whole,
     )
 
 
-def _yaml_said(error: yaml.YAMLError) -> str:
+def _yaml_mistake(error: yaml.YAMLError) -> str:
     mark = getattr(error, "problem_mark", None)
     line_number = mark.line + 1 if mark else 1
     return f"{line_number}: {getattr(error, 'problem', None) or error}"
 
 
-def dumped(external_id: str, present: Present) -> str:
-    """A room as an item of `rooms` in a manifest."""
-    room: dict[str, Any] = {"external_id": external_id}
-    room |= {name: present.fields[name] for name in MANAGED if present.fields[name]}
-    room["members"] = [
+def dump_room(external_id: str, room: CurrentRoom) -> str:
+    """Return a room as YAML, as an item of `rooms` in a manifest."""
+    declared: dict[str, Any] = {"external_id": external_id}
+    declared |= {name: room.fields[name] for name in DECLARED_FIELDS if room.fields[name]}
+    declared["members"] = [
         user_id if role == "member" else {"user_id": user_id, "role": role}
-        for user_id, role in sorted(present.roles.items())
+        for user_id, role in sorted(room.roles.items())
     ]
-    text: str = yaml.safe_dump([room], sort_keys=False, allow_unicode=True, width=100)
+    text: str = yaml.safe_dump([declared], sort_keys=False, allow_unicode=True, width=100)
     return text
 
 
-def indented(text: str) -> Iterable[str]:
-    """Its lines as they stand under `rooms:`."""
-    return ("  " + one for one in text.splitlines())
+def indented_lines(text: str) -> Iterable[str]:
+    """Yield the lines of `dump_room` as they stand under `rooms:`."""
+    return ("  " + line for line in text.splitlines())

@@ -1,39 +1,39 @@
-"""A room as the server has it, and what was done to make it as declared."""
+"""Plan and apply: read a room, compare it with its declaration, and make the requests."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from rts_server.tools.cli.api_client import ApiClient, ApiError
 from rts_server.tools.cli.difference import (
-    EMPTY,
-    Change,
-    Declared,
-    Present,
-    becomes,
+    NEW_ROOM,
+    CurrentRoom,
+    RoomDeclaration,
+    RoomDifference,
+    after_change,
     difference,
-    steps,
+    requests,
 )
-from rts_server.tools.cli.server import Refused, Server
 
-TRIES = 3
-"""How often a room is looked at anew because somebody else made it meanwhile."""
+MAX_ATTEMPTS = 3
+"""Attempts per room while somebody else creates and deletes it."""
 
-STATUSES = ("accepted", "stored")
+STATUSES_WEAKEST_FIRST = ("accepted", "stored")
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """What is to be done with a room, or was; or why it could not be."""
+class RoomOutcome:
+    """The changes of a room, planned or applied, or the error that prevented them."""
 
-    declared: Declared
-    present: Present | None = None
-    change: Change = field(default_factory=Change)
+    declared: RoomDeclaration
+    current: CurrentRoom | None = None
+    change: RoomDifference = field(default_factory=RoomDifference)
     status: str = ""
-    error: Refused | None = None
+    error: ApiError | None = None
 
     @property
     def action(self) -> str:
-        """In one word."""
+        """One of create, change, none, failed."""
         if self.error:
             return "failed"
         if self.change.create:
@@ -41,60 +41,68 @@ class Outcome:
         return "change" if self.change else "none"
 
     @property
-    def after(self) -> Present:
-        """The room as it is to be."""
-        return becomes(self.present, self.change)
+    def after(self) -> CurrentRoom:
+        """The room as it is after the change."""
+        return after_change(self.current, self.change)
 
 
-async def read(server: Server, room_id: str, *, members: bool = True) -> Present | None:
-    """The room, None where there is none; without its members unless asked. Raises Refused."""
+async def fetch_room(
+    client: ApiClient, room_id: str, *, members: bool = True
+) -> CurrentRoom | None:
+    """Return the room, or None if it does not exist. Raises ApiError.
+
+    `members=False` saves their pages and leaves `roles` empty.
+    """
     path = f"/v1/rooms/{room_id}"
     try:
-        room = (await server.ask("GET", path))["room"]
-    except Refused as refused:
-        if refused.code == "not_found":
+        room = (await client.request("GET", path))["room"]
+    except ApiError as error:
+        if error.code == "not_found":
             return None
         raise
     roles = {}
     if members:
-        async for one in server.pages(f"{path}/members", "members"):
-            roles[one["user_id"]] = one["role"]
-    return Present({name: room.get(name, value) for name, value in EMPTY.fields.items()}, roles)
+        async for member in client.list_items(f"{path}/members", "members"):
+            roles[member["user_id"]] = member["role"]
+    fields = {name: room.get(name, default) for name, default in NEW_ROOM.fields.items()}
+    return CurrentRoom(fields, roles)
 
 
-async def plan_one(server: Server, declared: Declared) -> Outcome:
-    """What is to be done with a room; nothing is."""
+async def plan_room(client: ApiClient, declared: RoomDeclaration) -> RoomOutcome:
+    """Compare a room with its declaration; change nothing."""
     try:
-        present = await read(server, declared.room_id, members=declared.members is not None)
-        if present is None and not declared.create:
-            raise Refused("not_found", "There is no such room.")
-        return Outcome(declared, present, difference(present, declared))
-    except Refused as refused:
-        return Outcome(declared, error=refused)
+        current = await fetch_room(client, declared.room_id, members=declared.members is not None)
+        if current is None and not declared.create:
+            raise ApiError("not_found", "There is no such room.")
+        return RoomOutcome(declared, current, difference(current, declared))
+    except ApiError as error:
+        return RoomOutcome(declared, error=error)
 
 
-async def apply_one(server: Server, declared: Declared) -> Outcome:
-    """Make a room as declared. Safe to repeat: what is there already is not done again."""
-    for _ in range(TRIES):
-        outcome = await plan_one(server, declared)
+async def apply_room(client: ApiClient, declared: RoomDeclaration) -> RoomOutcome:
+    """Make a room as declared. Idempotent."""
+    for _ in range(MAX_ATTEMPTS):
+        outcome = await plan_room(client, declared)
         if outcome.error or not outcome.change:
             return outcome
         try:
-            status = await _carry_out(server, declared, outcome.change)
-        except Refused as refused:
-            return Outcome(declared, outcome.present, outcome.change, error=refused)
+            status = await _send_requests(client, declared, outcome.change)
+        except ApiError as error:
+            return RoomOutcome(declared, outcome.current, outcome.change, error=error)
         if status:
-            return Outcome(declared, outcome.present, outcome.change, status)
-    met = Refused("conflict", "Somebody else makes and unmakes this room.")
-    return Outcome(declared, error=met)
+            return RoomOutcome(declared, outcome.current, outcome.change, status)
+    conflict = ApiError("conflict", "The room is created and deleted by others at the same time.")
+    return RoomOutcome(declared, error=conflict)
 
 
-async def _carry_out(server: Server, declared: Declared, change: Change) -> str:
-    """The weakest status of all; empty when somebody else made the room first."""
-    known = {"stored"}
-    for step in steps(declared, change):
-        answer = await server.ask(*step)
+async def _send_requests(
+    client: ApiClient, declared: RoomDeclaration, change: RoomDifference
+) -> str:
+    """Return the weakest status of all answers; empty if somebody else created the room first."""
+    statuses = {"stored"}
+    for request in requests(declared, change):
+        answer = await client.request(*request)
         if not answer.get("created", True):
             return ""
-        known.add(answer["status"])
-    return next(status for status in STATUSES if status in known)
+        statuses.add(answer["status"])
+    return next(status for status in STATUSES_WEAKEST_FIRST if status in statuses)

@@ -1,21 +1,24 @@
-"""What was given up, sent again until nothing is left or nothing goes any more."""
+"""Replay of records that were given up: repeated until none is left or none can be replayed."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from rts_server.tools.cli.console import Console
-from rts_server.tools.cli.server import Server
+from rts_server.tools.cli.api_client import ApiClient
+from rts_server.tools.cli.output import CommandOutput
 
 
-async def replay(server: Server, screen: Console, path: str, body: dict[str, Any]) -> int:
-    """Ask for it part by part, and show how much it was; the exit code, 1 when some are left."""
+async def replay_all(
+    client: ApiClient, output: CommandOutput, path: str, body: dict[str, Any]
+) -> int:
+    """Request batches from `path`, print the total, return the exit code: 1 if some are left."""
     total = 0
     while True:
-        told = await server.ask("POST", path, body)
-        total += told["replayed"]
-        if not told["left"] or not told["replayed"]:
+        answer = await client.request("POST", path, body)
+        total += answer["replayed"]
+        if not answer["left"] or not answer["replayed"]:
             break
-    text = f"{total} replayed, {told['left']} left."
-    screen.show({"type": "summary", "replayed": total, "left": told["left"]}, text)
-    return 1 if told["left"] else 0
+    text = f"{total} replayed, {answer['left']} left."
+    row = {"type": "summary", "replayed": total, "left": answer["left"]}
+    output.print_result(row, text)
+    return 1 if answer["left"] else 0

@@ -1,4 +1,4 @@
-"""Rooms as code: a manifest says how rooms are to be, apply makes them so."""
+"""Rooms as code: `plan`, `apply`, `diff` and `export` of a manifest of rooms."""
 
 from __future__ import annotations
 
@@ -9,140 +9,151 @@ from pathlib import Path
 import click
 
 from rts_server.keys import external_room_id
-from rts_server.tools.cli import lists
-from rts_server.tools.cli import render as shown
-from rts_server.tools.cli.command import FILE, SETTINGS, example, operators
-from rts_server.tools.cli.console import Console
-from rts_server.tools.cli.difference import Declared
-from rts_server.tools.cli.manifest import dumped, indented
-from rts_server.tools.cli.plan_apply import apply_one, plan_one, read
-from rts_server.tools.cli.run import Result, Run, at_once, walk
-from rts_server.tools.cli.server import Refused, Server, place
+from rts_server.tools.cli.api_client import ApiClient, ApiError, path_segment
+from rts_server.tools.cli.batch_run import (
+    BatchRun,
+    ItemResult,
+    at_once_option,
+    iterate_results,
+)
+from rts_server.tools.cli.command import EXISTING_FILE, HELP_SETTINGS, example, operator_command
+from rts_server.tools.cli.difference import RoomDeclaration
+from rts_server.tools.cli.manifest import dump_room, indented_lines
+from rts_server.tools.cli.output import CommandOutput
+from rts_server.tools.cli.plan_apply import apply_room, fetch_room, plan_room
+from rts_server.tools.cli.render import render_changes, render_diff
+from rts_server.tools.cli.room_selection import load_manifest
 
-SAME, DIFFERENT, TROUBLE = 0, 1, 2
-AS_DECLARED = {"none": "as declared"}
-PLANNED = {"create": "to create", "change": "to change"} | AS_DECLARED
-APPLIED = {"create": "created", "change": "changed"} | AS_DECLARED
+# Exit codes of `diff`, as of diff(1).
+EXIT_SAME, EXIT_DIFFERENT, EXIT_TROUBLE = 0, 1, 2
+PLAN_VERBS = {"create": "to create", "change": "to change", "none": "as declared"}
+APPLY_VERBS = {"create": "created", "change": "changed", "none": "as declared"}
 
-manifest_file = click.argument("manifest", type=FILE)
+manifest_argument = click.argument("manifest", type=EXISTING_FILE)
 
 
-@click.group(context_settings=SETTINGS)
+@click.group(context_settings=HELP_SETTINGS)
 def rooms() -> None:
     """Rooms as code: plan, apply, diff, export."""
 
 
 @rooms.command(epilog=example("python scripts/rooms.py plan rooms.yaml"))
-@manifest_file
-@at_once
-@operators
-async def plan(server: Server, screen: Console, manifest: Path, at_once: int) -> int:
-    """Show what apply would do to the rooms of MANIFEST; nothing is changed.
+@manifest_argument
+@at_once_option
+@operator_command
+async def plan(client: ApiClient, output: CommandOutput, manifest: Path, at_once: int) -> int:
+    """Show what apply would change in the rooms of MANIFEST. Changes nothing.
 
-    Exit code 0, whether there is something to do or not; 1 when a room could not be read; 2 when
-    the manifest is wrong.
+    Exit code 0, with or without changes to make; 1 if a room could not be read; 2 if the manifest
+    is invalid.
     """
 
-    async def act(declared: Declared) -> Result:
-        return shown.result(await plan_one(server, declared))
+    async def plan_one(declared: RoomDeclaration) -> ItemResult:
+        return render_changes(await plan_room(client, declared))
 
-    return await Run(screen, lists.manifest(manifest), PLANNED, external_id).of(act, at_once)
+    run = BatchRun(output, load_manifest(manifest), PLAN_VERBS, external_id_of)
+    return await run.process(plan_one, at_once)
 
 
 @rooms.command(epilog=example("python scripts/rooms.py apply rooms.yaml --json > applied.ndjson"))
-@manifest_file
-@at_once
-@operators
-async def apply(server: Server, screen: Console, manifest: Path, at_once: int) -> int:
-    """Make the rooms of MANIFEST as it says: create, change, add and remove members.
+@manifest_argument
+@at_once_option
+@operator_command
+async def apply(client: ApiClient, output: CommandOutput, manifest: Path, at_once: int) -> int:
+    """Make the rooms of MANIFEST as declared: create, change, add and remove members.
 
-    What is as declared is left alone, so a run that was cut short is simply run again.
+    Rooms that are as declared are not changed. After an interruption, run the command again.
 
-    Exit code 0 when all rooms are as declared; 1 when some are left, each with its reason; 2 when
-    the manifest is wrong.
+    Exit code 0 if all rooms are as declared; 1 if some are left, each with its reason; 2 if the
+    manifest is invalid.
     """
 
-    async def act(declared: Declared) -> Result:
-        return shown.result(await apply_one(server, declared))
+    async def apply_one(declared: RoomDeclaration) -> ItemResult:
+        return render_changes(await apply_room(client, declared))
 
-    return await Run(screen, lists.manifest(manifest), APPLIED, external_id).of(act, at_once)
+    run = BatchRun(output, load_manifest(manifest), APPLY_VERBS, external_id_of)
+    return await run.process(apply_one, at_once)
 
 
 @rooms.command(epilog=example("python scripts/rooms.py diff rooms.yaml || echo drifted"))
-@manifest_file
-@at_once
-@operators
-async def diff(server: Server, screen: Console, manifest: Path, at_once: int) -> int:
-    """Show where rooms are not as MANIFEST says, as a unified diff from present to declared.
+@manifest_argument
+@at_once_option
+@operator_command
+async def diff(client: ApiClient, output: CommandOutput, manifest: Path, at_once: int) -> int:
+    """Show where rooms differ from MANIFEST, as a unified diff from present to declared.
 
-    Exit code as diff(1): 0 all as declared, 1 something differs, 2 trouble.
+    Exit code as of diff(1): 0 if all rooms are as declared, 1 if some differ, 2 after an error.
     """
 
-    async def act(declared: Declared) -> Result:
-        return shown.compared(await plan_one(server, declared))
+    async def diff_one(declared: RoomDeclaration) -> ItemResult:
+        return render_diff(await plan_room(client, declared))
 
-    code = SAME
-    async with aclosing(walk(screen, lists.manifest(manifest), act, at_once)) as results:
+    code = EXIT_SAME
+    results = iterate_results(output, load_manifest(manifest), diff_one, at_once)
+    async with aclosing(results):
         async for result in results:
             if result.error:
-                screen.say(f"{result.name}: {result.error}")
-                code = TROUBLE
+                output.print_message(f"{result.name}: {result.error}")
+                code = EXIT_TROUBLE
             elif result.action != "none":
-                screen.show(result.row, *result.lines)
-                code = max(code, DIFFERENT)
-            if result.hopeless:
+                output.print_result(result.row, *result.lines)
+                code = max(code, EXIT_DIFFERENT)
+            if result.fatal:
                 break
     return code
 
 
 @rooms.command(epilog=example("python scripts/rooms.py export rooms.yaml > present.yaml"))
-@click.argument("manifest", required=False, type=FILE)
-@click.option("--external-id", "ids", multiple=True, help="A room; may be given many times.")
-@click.option("--user", help="All groups with an external id that this user is in.")
-@at_once
-@operators
+@click.argument("manifest", required=False, type=EXISTING_FILE)
+@click.option("--external-id", "ids", multiple=True, help="An external id; may be repeated.")
+@click.option("--user", help="All groups of this user that have an external id.")
+@at_once_option
+@operator_command
 async def export(
-    server: Server,
-    screen: Console,
+    client: ApiClient,
+    output: CommandOutput,
     manifest: Path | None,
     ids: tuple[str, ...],
     user: str | None,
     at_once: int,
 ) -> int:
-    """Print a manifest of rooms as they are: those named in MANIFEST, by option, or of a user.
+    """Print a manifest of rooms as they are: those of MANIFEST, of --external-id or of --user.
 
-    Exit code 1 when one of them is not there or could not be read.
+    Exit code 1 if a room does not exist or could not be read.
     """
     if not (manifest or ids or user):
-        raise click.UsageError("Which rooms? A manifest, --external-id or --user.")
-    named = [*(lists.manifest(manifest).ids() if manifest else ()), *ids]
-    named += [one async for one in _of(server, user)] if user else []
+        raise click.UsageError("No rooms given: use MANIFEST, --external-id or --user.")
+    external_ids = [*(load_manifest(manifest).external_ids() if manifest else ()), *ids]
+    external_ids += [key async for key in _external_ids_of_user(client, user)] if user else []
 
-    async def act(name: str) -> Result:
-        present = await read(server, external_room_id(name))
-        if present is None:
-            return Result(name, error=Refused("not_found", "There is no such room."))
-        row = {"type": "room", "external_id": name, **present.fields, "members": present.roles}
-        return Result(name, row=row, lines=tuple(indented(dumped(name, present))))
+    async def export_one(external_id: str) -> ItemResult:
+        room = await fetch_room(client, external_room_id(external_id))
+        if room is None:
+            return ItemResult(external_id, error=ApiError("not_found", "There is no such room."))
+        row = {"type": "room", "external_id": external_id, **room.fields, "members": room.roles}
+        lines = tuple(indented_lines(dump_room(external_id, room)))
+        return ItemResult(external_id, row=row, lines=lines)
 
     code = 0
-    screen.show({"type": "manifest", "membership": "whole"}, "membership: whole", "rooms:")
-    async with aclosing(walk(screen, list(dict.fromkeys(named)), act, at_once)) as results:
+    header = {"type": "manifest", "membership": "whole"}
+    output.print_result(header, "membership: whole", "rooms:")
+    results = iterate_results(output, list(dict.fromkeys(external_ids)), export_one, at_once)
+    async with aclosing(results):
         async for result in results:
             if result.error:
-                screen.say(f"{result.name}: {result.error}")
+                output.print_message(f"{result.name}: {result.error}")
                 code = 1
             else:
-                screen.show(result.row, *result.lines)
+                output.print_result(result.row, *result.lines)
     return code
 
 
-def external_id(declared: Declared) -> str:
-    """What a room is called."""
+def external_id_of(declared: RoomDeclaration) -> str:
+    """Return the external id, by which the summary names a room."""
     return declared.external_id
 
 
-async def _of(server: Server, user: str) -> AsyncIterator[str]:
-    async for room in server.pages(f"/v1/users/{place(user)}/rooms", "rooms"):
+async def _external_ids_of_user(client: ApiClient, user: str) -> AsyncIterator[str]:
+    async for room in client.list_items(f"/v1/users/{path_segment(user)}/rooms", "rooms"):
         if room.get("external_id"):
             yield room["external_id"]

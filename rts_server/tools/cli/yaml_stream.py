@@ -1,7 +1,8 @@
-"""YAML 1.2 of which a long list is read item by item, in memory of one item.
+"""YAML 1.2 (JSON schema, section 10.2) with a long list read item by item, in memory of one item.
 
-PyYAML's composer over libyaml's parser. Its own resolver is that of YAML 1.1, where `no` is false,
-017 is 15 and 1:30 is 90; here only what JSON would call a number, true, false or null is one.
+PyYAML's composer over libyaml's parser. PyYAML's own resolver is that of YAML 1.1, where `no` is
+false, 017 is 15 and 1:30 is 90; here only JSON's numbers, true, false and null are not strings.
+docs/decisions/0009-manifest-reader.md says why ruamel.yaml was not taken.
 """
 
 from __future__ import annotations
@@ -17,12 +18,12 @@ from yaml.cyaml import CParser
 from yaml.nodes import MappingNode, Node, SequenceNode
 from yaml.resolver import BaseResolver
 
-Item = tuple[str, Node, Any]
-"""(key at the top, node, value)."""
+TopLevelItem = tuple[str, Node, Any]
+"""(key at the top level, node, value)."""
 
 
-class Loader(Composer, CParser, SafeConstructor, BaseResolver):  # type: ignore[misc]
-    """What JSON can say, and nothing else. A key that is there twice is an error."""
+class StreamingLoader(Composer, CParser, SafeConstructor, BaseResolver):  # type: ignore[misc]
+    """Constructs JSON values only. Duplicate keys and all other tags are errors."""
 
     def __init__(self, stream: IO[bytes]) -> None:
         CParser.__init__(self, stream)
@@ -31,7 +32,7 @@ class Loader(Composer, CParser, SafeConstructor, BaseResolver):  # type: ignore[
         BaseResolver.__init__(self)
 
     def construct_mapping(self, node: MappingNode, deep: bool = False) -> dict[Any, Any]:
-        """Raises ConstructorError for a key that is there twice."""
+        """Raises ConstructorError for a duplicate key."""
         seen = set()
         for key, _ in node.value:
             if key.value in seen and key.tag != "tag:yaml.org,2002:merge":
@@ -40,12 +41,12 @@ class Loader(Composer, CParser, SafeConstructor, BaseResolver):  # type: ignore[
         mapping: dict[Any, Any] = super().construct_mapping(node, deep)
         return mapping
 
-    def items(self, streamed: str) -> Iterator[Item]:
-        """The values of the mapping at the top; of the list under `streamed` each item.
+    def top_level_items(self, streamed: str) -> Iterator[TopLevelItem]:
+        """Yield the values of the top-level mapping; of the list under `streamed`, each item.
 
         Raises yaml.YAMLError.
         """
-        self.get_event()  # the stream
+        self.get_event()  # StreamStart
         if not self.check_event(yaml.DocumentStartEvent):
             return
         self.get_event()
@@ -57,18 +58,18 @@ class Loader(Composer, CParser, SafeConstructor, BaseResolver):  # type: ignore[
             if key == streamed and self.check_event(yaml.SequenceStartEvent):
                 self.get_event()
                 while not self.check_event(yaml.SequenceEndEvent):
-                    yield self._item(key)
+                    yield self._next_item(key)
                 self.get_event()
             else:
-                yield self._item(key)
+                yield self._next_item(key)
         self.get_event()
 
-    def _item(self, key: str) -> Item:
+    def _next_item(self, key: str) -> TopLevelItem:
         node = self.compose_node(None, None)
         return key, node, self.construct_document(node)
 
 
-Loader.yaml_constructors = {
+StreamingLoader.yaml_constructors = {
     f"tag:yaml.org,2002:{kind}": SafeConstructor.yaml_constructors[f"tag:yaml.org,2002:{kind}"]
     for kind in ("null", "bool", "int", "float", "str", "seq", "map")
 } | {None: SafeConstructor.yaml_constructors[None]}
@@ -80,19 +81,21 @@ for _tag, _pattern, _first in (
     ("float", r"-?(?:0|[1-9][0-9]*)\.[0-9]+(?:[eE][-+][0-9]+)?", list("-0123456789")),
     ("merge", r"<<", ["<"]),
 ):
-    Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(_pattern + r"\Z"), _first)
+    StreamingLoader.add_implicit_resolver(
+        f"tag:yaml.org,2002:{_tag}", re.compile(_pattern + r"\Z"), _first
+    )
 
 
 def line_of(node: Node, path: str) -> int:
-    """The line of `members.2.role`, or of what of it is there."""
+    """Return the line (from 1) of a path such as `members.2.role`, or of its nearest parent."""
     for part in filter(None, path.split(".")):
-        inner = None
+        child = None
         if isinstance(node, SequenceNode) and part.isdigit() and int(part) < len(node.value):
-            inner = node.value[int(part)]
+            child = node.value[int(part)]
         elif isinstance(node, MappingNode):
-            inner = next((value for key, value in node.value if key.value == part), None)
-        if inner is None:
+            child = next((value for key, value in node.value if key.value == part), None)
+        if child is None:
             break
-        node = inner
+        node = child
     line: int = node.start_mark.line + 1
     return line

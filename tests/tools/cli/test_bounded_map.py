@@ -1,4 +1,4 @@
-"""Many at once, in order, in bounded memory."""
+"""The ordered, concurrent, bounded map."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from contextlib import aclosing
 
 import pytest
 
-from rts_server.tools.cli.bounded_map import each
+from rts_server.tools.cli.bounded_map import bounded_map
 
 
-async def test_results_come_in_order_and_items_as_there_is_room() -> None:
-    """Never more than five are taken ahead, whoever ends first; the results stand in order."""
+async def test_results_are_ordered_and_items_are_taken_within_the_limit() -> None:
+    """At most five items are taken ahead, and results come in order however the calls end."""
     taken: list[int] = []
     ended: list[int] = []
 
@@ -28,15 +28,15 @@ async def test_results_come_in_order_and_items_as_there_is_room() -> None:
         return number
 
     results = []
-    async for result in each(act, items(), 5):
+    async for result in bounded_map(act, items(), 5):
         results.append(result)
         assert len(taken) <= len(results) + 4
     assert results == list(range(50))
     assert ended != results
 
 
-async def test_whoever_leaves_early_leaves_nothing_behind() -> None:
-    """What is under way is cancelled when the results are closed."""
+async def test_closing_the_results_cancels_calls_in_flight() -> None:
+    """Calls in flight are cancelled, and no task is left."""
     cancelled: list[int] = []
 
     async def act(number: int) -> int:
@@ -47,7 +47,7 @@ async def test_whoever_leaves_early_leaves_nothing_behind() -> None:
             raise
         return number
 
-    async with aclosing(each(act, range(100), 4)) as results:
+    async with aclosing(bounded_map(act, range(100), 4)) as results:
         async for _ in results:
             await asyncio.sleep(0)
             break
@@ -55,8 +55,8 @@ async def test_whoever_leaves_early_leaves_nothing_behind() -> None:
     assert len(asyncio.all_tasks()) == 1
 
 
-async def test_an_interruption_is_not_lost_in_one_that_swallows_it() -> None:
-    """Whoever waits ends, whatever becomes of the cancellation inside what he waited for."""
+async def test_cancellation_of_the_caller_is_not_swallowed_by_a_call() -> None:
+    """The caller is cancelled even if the call that it waits for ignores cancellation."""
     begun = asyncio.Event()
 
     async def stubborn(item: int) -> int:
@@ -67,12 +67,12 @@ async def test_an_interruption_is_not_lost_in_one_that_swallows_it() -> None:
             return item
         return item
 
-    async def all_of_them() -> None:
-        async with aclosing(each(stubborn, range(3), 2)) as results:
+    async def consume_all() -> None:
+        async with aclosing(bounded_map(stubborn, range(3), 2)) as results:
             async for _ in results:
                 pass
 
-    waiting = asyncio.ensure_future(all_of_them())
+    waiting = asyncio.ensure_future(consume_all())
     await begun.wait()
     waiting.cancel()
     with pytest.raises(asyncio.CancelledError):

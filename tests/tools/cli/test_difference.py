@@ -1,4 +1,4 @@
-"""What lies between present and declared, as algebra."""
+"""The difference between a current and a declared room, by properties."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rts_server.tools.cli.difference import (
-    EMPTY,
-    SLICE,
-    Declared,
-    Member,
-    Present,
-    becomes,
+    MEMBERS_PER_REQUEST,
+    NEW_ROOM,
+    CurrentRoom,
+    MemberDeclaration,
+    RoomDeclaration,
+    after_change,
     difference,
-    steps,
+    requests,
 )
 
 USERS = st.sampled_from([f"u{n}" for n in range(8)])
@@ -26,16 +26,16 @@ FIELDS: dict[str, st.SearchStrategy[Any]] = {
     "metadata": st.dictionaries(st.sampled_from("xy"), st.integers(0, 2), max_size=2),
     "frozen": st.booleans(),
 }
-PRESENT = st.builds(
-    Present,
+CURRENT = st.builds(
+    CurrentRoom,
     st.fixed_dictionaries({**FIELDS, "name": st.none() | FIELDS["name"]}),
     st.dictionaries(USERS, ROLES),
 )
 MEMBERS = st.dictionaries(USERS, ROLES).map(
-    lambda roles: tuple(Member(user, role) for user, role in roles.items())
+    lambda roles: tuple(MemberDeclaration(user, role) for user, role in roles.items())
 )
 DECLARED = st.builds(
-    Declared,
+    RoomDeclaration,
     st.just("order-17"),
     st.fixed_dictionaries({}, optional=FIELDS),
     st.none() | MEMBERS,
@@ -43,16 +43,18 @@ DECLARED = st.builds(
 )
 
 
-def roles(declared: Declared) -> Mapping[str, str]:
-    """Of those who are declared."""
+def roles(declared: RoomDeclaration) -> Mapping[str, str]:
+    """Roles by user id, of the declared members."""
     return {one.user_id: one.role for one in declared.members or ()}
 
 
-@given(st.none() | PRESENT, DECLARED)
-def test_applied_it_is_as_declared(present: Present | None, declared: Declared) -> None:
-    """Present + difference: what is declared is so, what is not is as it was."""
-    after = becomes(present, difference(present, declared))
-    before = present or EMPTY
+@given(st.none() | CURRENT, DECLARED)
+def test_the_difference_makes_a_room_as_declared(
+    current: CurrentRoom | None, declared: RoomDeclaration
+) -> None:
+    """After the change, declared fields and members are as declared, and all others as before."""
+    after = after_change(current, difference(current, declared))
+    before = current or NEW_ROOM
     assert after.fields == {**before.fields, **declared.fields}
     if declared.members is None:
         assert after.roles == before.roles
@@ -63,41 +65,45 @@ def test_applied_it_is_as_declared(present: Present | None, declared: Declared) 
     assert not difference(after, declared)
 
 
-@given(PRESENT, st.booleans())
-def test_of_equals_there_is_none(present: Present, whole: bool) -> None:
-    """A room declared as it is needs nothing, and nothing is asked."""
-    members = tuple(Member(user, role) for user, role in present.roles.items())
-    fields = {name: value for name, value in present.fields.items() if value is not None}
-    declared = Declared("order-17", fields, members, whole)
-    change = difference(present, declared)
+@given(CURRENT, st.booleans())
+def test_a_room_as_declared_has_no_difference(current: CurrentRoom, whole: bool) -> None:
+    """A room that is as declared needs no change and no request."""
+    members = tuple(MemberDeclaration(user, role) for user, role in current.roles.items())
+    fields = {name: value for name, value in current.fields.items() if value is not None}
+    declared = RoomDeclaration("order-17", fields, members, whole)
+    change = difference(current, declared)
     assert not change
-    assert list(steps(declared, change)) == []
+    assert list(requests(declared, change)) == []
 
 
-@given(PRESENT, DECLARED)
-def test_the_requests_say_all_of_it(present: Present, declared: Declared) -> None:
-    """Played back one by one, the requests make what the difference promises."""
-    change = difference(present, declared)
-    fields, members = dict(present.fields), dict(present.roles)
-    for step in steps(declared, change):
-        match step.method:
+@given(CURRENT, DECLARED)
+def test_the_requests_make_the_whole_change(
+    current: CurrentRoom, declared: RoomDeclaration
+) -> None:
+    """The requests, applied one by one, have the effect of the difference."""
+    change = difference(current, declared)
+    fields, members = dict(current.fields), dict(current.roles)
+    for request in requests(declared, change):
+        match request.method:
             case "PATCH":
-                fields |= step.body
+                fields |= request.body
             case "PUT":
-                members = {one["user_id"]: one["role"] for one in step.body["members"]}
+                members = {one["user_id"]: one["role"] for one in request.body["members"]}
             case "POST":
-                for one in step.body["add"] + step.body["update"]:
+                for one in request.body["add"] + request.body["update"]:
                     members[one["user_id"]] = one["role"]
-    after = becomes(present, change)
+    after = after_change(current, change)
     assert (fields, members) == (after.fields, after.roles)
 
 
-def test_many_members_come_in_slices() -> None:
-    """A new room of 250 is made with 100 and gets the others by 100; frozen comes behind."""
-    declared = Declared("x/1", {"frozen": True}, tuple(Member(f"u{n}") for n in range(250)))
-    asked = list(steps(declared, difference(None, declared)))
-    assert [step.method for step in asked] == ["PUT", "PATCH", "POST", "POST"]
-    assert asked[0].path == "/v1/external-rooms/x%2F1"
-    assert len(asked[0].body["members"]) == SLICE
-    assert asked[1].body == {"frozen": True}
-    assert [len(step.body["add"]) for step in asked[2:]] == [100, 50]
+def test_members_are_added_in_batches() -> None:
+    """A room of 250 is created with 100 members, frozen, and then gets the others by 100."""
+    declared = RoomDeclaration(
+        "x/1", {"frozen": True}, tuple(MemberDeclaration(f"u{n}") for n in range(250))
+    )
+    sent = list(requests(declared, difference(None, declared)))
+    assert [request.method for request in sent] == ["PUT", "PATCH", "POST", "POST"]
+    assert sent[0].path == "/v1/external-rooms/x%2F1"
+    assert len(sent[0].body["members"]) == MEMBERS_PER_REQUEST
+    assert sent[1].body == {"frozen": True}
+    assert [len(request.body["add"]) for request in sent[2:]] == [100, 50]

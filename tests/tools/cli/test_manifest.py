@@ -1,4 +1,4 @@
-"""Manifests: what they may say, and how what is wrong is named."""
+"""Manifests: valid content, and how mistakes are reported."""
 
 from __future__ import annotations
 
@@ -9,33 +9,39 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rts_server.tools.cli.difference import Declared, Member, Present
-from rts_server.tools.cli.manifest import MOST_ERRORS, Manifest, Wrong, dumped, indented
+from rts_server.tools.cli.difference import CurrentRoom, MemberDeclaration, RoomDeclaration
+from rts_server.tools.cli.manifest import (
+    MAX_REPORTED_ERRORS,
+    Manifest,
+    ManifestError,
+    dump_room,
+    indented_lines,
+)
 
 EXAMPLE = Path(__file__).parents[3] / "docs" / "rooms.yaml"
 
 
-def read(path: Path, text: str) -> list[Declared]:
+def read(path: Path, text: str) -> list[RoomDeclaration]:
     """The rooms of a manifest with this text."""
     path.write_text(text)
     return list(Manifest(path))
 
 
-def wrong(path: Path, text: str) -> list[str]:
-    """What is said of it, without the name of the file."""
-    with pytest.raises(Wrong) as caught:
+def mistakes(path: Path, text: str) -> list[str]:
+    """The reported lines, without the name of the file."""
+    with pytest.raises(ManifestError) as caught:
         read(path, text)
     return [line.removeprefix(f"{path}:") for line in str(caught.value).splitlines()]
 
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    """A place for a manifest."""
+    """The path of a manifest."""
     return tmp_path / "rooms.yaml"
 
 
-def test_a_room_says_what_is_to_be_and_no_more(path: Path) -> None:
-    """Only what is declared is declared; a text alone is a plain member."""
+def test_only_given_fields_are_declared(path: Path) -> None:
+    """Fields that the manifest omits are not declared; a string is a member of role `member`."""
     rooms = read(
         path,
         """
@@ -48,21 +54,21 @@ rooms:
 membership: whole
 """,
     )
-    ann, bob = Member("ann", "owner"), Member("bob")
+    ann, bob = MemberDeclaration("ann", "owner"), MemberDeclaration("bob")
     assert rooms == [
-        Declared("order-17", {"name": "Order 17"}, (ann, bob), True),
-        Declared("18", {"frozen": True}, (), False),
+        RoomDeclaration("order-17", {"name": "Order 17"}, (ann, bob), True),
+        RoomDeclaration("18", {"frozen": True}, (), False),
     ]
 
 
-def test_the_header_counts_wherever_it_stands(path: Path) -> None:
-    """`membership` behind the rooms is that of rooms that say nothing else."""
+def test_the_header_may_follow_the_rooms(path: Path) -> None:
+    """`membership` is the default of all rooms, also when it stands after them."""
     (room,) = read(path, "rooms: [{external_id: a}]\nmembership: additive")
     assert not room.whole
 
 
-def test_words_are_words(path: Path) -> None:
-    """YAML 1.2: no, 017, 1:30 and a date are texts, as whoever wrote them meant."""
+def test_yaml_1_1_words_are_strings(path: Path) -> None:
+    """As in YAML 1.2, no, 017, 1:30 and a date are strings."""
     (room,) = read(
         path, "rooms: [{external_id: 017, name: no, metadata: {a: 1:30, b: 2026-01-01}}]"
     )
@@ -70,9 +76,9 @@ def test_words_are_words(path: Path) -> None:
     assert room.fields == {"name": "no", "metadata": {"a": "1:30", "b": "2026-01-01"}}
 
 
-def test_what_is_wrong_is_named_by_line_and_room(path: Path) -> None:
-    """Every mistake at once, each with its line and room."""
-    said = wrong(
+def test_mistakes_are_reported_by_line_and_room(path: Path) -> None:
+    """All mistakes are reported together, each with its line and room."""
+    reported = mistakes(
         path,
         """rooms:
   - external_id: a
@@ -89,18 +95,18 @@ def test_what_is_wrong_is_named_by_line_and_room(path: Path) -> None:
   - just a word
 """,
     )
-    numbers = [line.partition(": ")[0] for line in said]
+    numbers = [line.partition(": ")[0] for line in reported]
     assert numbers == ["3", "6", "7", "8", "10", "11", "12", "13"]
     roles = "Must be one of: owner, admin, member, readonly."
-    assert "3: room a: nmae: Unknown field." in said
-    assert f"6: room a: members.1.role: {roles}" in said
-    assert "7: room without external_id: external_id: Not a valid string. Quote it." in said
-    assert "10: room c: members: ann is named twice" in said
-    assert "11: room a: declared twice" in said
+    assert "3: room a: nmae: Unknown field." in reported
+    assert f"6: room a: members.1.role: {roles}" in reported
+    assert "7: room without external_id: external_id: Not a valid string. Quote it." in reported
+    assert "10: room c: members: ann is named twice" in reported
+    assert "11: room a: declared twice" in reported
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("rooms: [{external_id: a}, {\n", "2: did not find"),
         ("- external_id: a", "1: not a mapping"),
@@ -114,24 +120,24 @@ def test_what_is_wrong_is_named_by_line_and_room(path: Path) -> None:
         ("rooms: [{external_id: a, metadata: {x: " + "x" * 5000 + "}}]", "1: room a: metadata: L"),
     ],
 )
-def test_what_is_no_manifest(path: Path, text: str, said: str) -> None:
-    """One line says where and why."""
-    (line,) = wrong(path, text)
-    assert line.startswith(said)
+def test_an_invalid_file_is_reported_in_one_line(path: Path, text: str, message: str) -> None:
+    """The line names the place and the reason."""
+    (line,) = mistakes(path, text)
+    assert line.startswith(message)
 
 
-def test_not_more_than_a_screen_of_mistakes(path: Path) -> None:
-    """A thousand wrong rooms are told by the first twenty."""
-    assert len(wrong(path, "rooms:\n" + "  - {}\n" * 1000)) == MOST_ERRORS
+def test_reported_mistakes_are_limited(path: Path) -> None:
+    """Of a thousand mistakes only the first twenty are reported."""
+    assert len(mistakes(path, "rooms:\n" + "  - {}\n" * 1000)) == MAX_REPORTED_ERRORS
 
 
-def test_nothing_is_declared_by_nothing(path: Path) -> None:
-    """An empty file has no rooms."""
+def test_an_empty_file_declares_no_rooms(path: Path) -> None:
+    """A file without content, with comments only or with an empty list has no rooms."""
     assert read(path, "") == read(path, "# later\n") == read(path, "rooms: []") == []
 
 
 def test_rooms_are_read_one_by_one(path: Path) -> None:
-    """The second of a million would be there before the third is looked at."""
+    """Iteration yields the first rooms of a long list, and the length is that of the list."""
     path.write_text("rooms:\n" + "".join(f"  - external_id: r{n}\n" for n in range(2_000)))
     manifest = Manifest(path)
     first = iter(manifest)
@@ -139,8 +145,8 @@ def test_rooms_are_read_one_by_one(path: Path) -> None:
     assert len(manifest) == 2_000
 
 
-def test_the_example_is_a_manifest() -> None:
-    """docs/rooms.yaml has two rooms that differ in what they declare."""
+def test_the_documented_example_is_valid() -> None:
+    """docs/rooms.yaml has a whole and an additive room."""
     one, other = Manifest(EXAMPLE)
     assert one.whole
     assert not other.whole
@@ -169,16 +175,16 @@ JSON = st.recursive(
     st.dictionaries(PLAIN, JSON, max_size=3),
     st.dictionaries(ID, st.sampled_from(["owner", "member"])),
 )
-def test_what_is_exported_is_read_as_it_was(
+def test_an_exported_room_is_read_back_unchanged(
     tmp_path_factory: pytest.TempPathFactory,
     external_id: str,
     metadata: dict[str, object],
     roles: dict[str, str],
 ) -> None:
-    """export, then the reader: the same room, whatever its metadata."""
-    present = Present({"name": "N", "metadata": metadata, "frozen": True}, roles)
-    text = "\n".join(["rooms:", *indented(dumped(external_id, present))])
+    """A room that is dumped and read again is the same room, with any metadata."""
+    current = CurrentRoom({"name": "N", "metadata": metadata, "frozen": True}, roles)
+    text = "\n".join(["rooms:", *indented_lines(dump_room(external_id, current))])
     (room,) = read(tmp_path_factory.getbasetemp() / "exported.yaml", text)
     assert room.external_id == external_id
-    assert dict(room.fields) == {k: v for k, v in present.fields.items() if v}
+    assert dict(room.fields) == {k: v for k, v in current.fields.items() if v}
     assert {one.user_id: one.role for one in room.members or ()} == roles
