@@ -55,7 +55,7 @@ export type Role = "owner" | "admin" | "member" | "readonly";
 
 export type Durability = "queued" | "stored" | "accepted";
 
-/** The members asked for, and who of them was one already. */
+/** The requested members. `already` lists those who were members before. */
 export interface AddedAnswer {
   status: Durability;
   members: Member[];
@@ -96,34 +96,34 @@ export interface ChangedRoomAnswer {
   room: Room;
 }
 
-/** The file as a message shows it. */
+/** The file as messages show it. */
 export interface CompletedAnswer {
   attachment: Attachment;
 }
 
-/** The room, and whether it is new. */
+/** The room. `created` is false if it existed already. */
 export interface CreatedAnswer {
   status: Durability;
   room: Room;
   created: boolean;
 }
 
-/** How far a member has come. */
+/** The seqs up to which a member has read and received messages. */
 export interface Cursor {
   user_id: string;
   read_seq: number;
   delivered_seq: number;
 }
 
-/** `accepted`: heard by all, and on its way. */
+/** `accepted`: delivered, not yet durable. `queued`: in the queue. `stored`: in DynamoDB. */
 export interface DurableAnswer {
   status: Durability;
 }
 
-/** Done. */
+/** An empty object. */
 export type EmptyAnswer = Record<string, never>;
 
-/** Why a command was refused; `details` names fields. */
+/** The reason why a command was refused. `details` maps fields to messages. */
 export interface Refusal {
   code: ErrorCode;
   message: string;
@@ -132,7 +132,7 @@ export interface Refusal {
   details?: Record<string, unknown>;
 }
 
-/** unread = seq − read_seq − uncounted, never below 0. */
+/** The parts of the formula unread = max(0, seq − read_seq − uncounted). */
 export interface ExplainedAnswer {
   seq: number;
   read_seq: number;
@@ -140,7 +140,7 @@ export interface ExplainedAnswer {
   unread: number;
 }
 
-/** A signed form: POST `fields`, then the file under `file`, to `url` before it expires. */
+/** A presigned form: POST `fields`, then the file as `file`, to `url` before it expires. */
 export interface GrantedAnswer {
   attachment_id: string;
   url: string;
@@ -148,7 +148,7 @@ export interface GrantedAnswer {
   expires_at: string;
 }
 
-/** What a list shows of a room's last message; `deleted`: there is no more of it. */
+/** A short form of a room's last message. The preview of a `deleted` one is empty. */
 export interface LastMessage {
   message_id: string;
   seq: number;
@@ -159,7 +159,7 @@ export interface LastMessage {
   created_at: string;
 }
 
-/** Sizes, which always hold, and rates; none where they are not limited. */
+/** Sizes, which always hold, and rates, empty if they are not limited. */
 export interface Limits {
   text: number;
   text_bytes: number;
@@ -182,13 +182,13 @@ export interface Limits {
   rates: Record<string, Rate>;
 }
 
-/** Where to download a file, until it expires. */
+/** A download URL and the time at which it expires. */
 export interface LinkAnswer {
   url: string;
   expires_at: string;
 }
 
-/** Somebody in a room. */
+/** A member of a room. */
 export interface Member {
   user_id: string;
   read_seq: number;
@@ -198,7 +198,7 @@ export interface Member {
   joined_at: string;
 }
 
-/** New members of a group. */
+/** Users to add to a group, with their role. */
 export interface MemberAddPayload {
   room_id: string;
   user_ids: string[];
@@ -212,13 +212,13 @@ export interface MemberListPayload {
   limit?: number;
 }
 
-/** Members of a group who are to go. */
+/** Users to remove from a group. */
 export interface MemberRemovePayload {
   room_id: string;
   user_ids: string[];
 }
 
-/** Another role for a member. */
+/** A new role for a member. */
 export interface MemberUpdatePayload {
   room_id: string;
   user_id: string;
@@ -231,12 +231,12 @@ export interface MembersAnswer {
   next_cursor: string | null;
 }
 
-/** One event for one command. */
+/** All members that one command changed. */
 export interface MembersChangedData {
   members: Member[];
 }
 
-/** A message; a deleted one keeps ids, seq and times. */
+/** A message. A deleted one keeps its ids, seq and times. */
 export interface Message {
   message_id: string;
   client_msg_id: string;
@@ -258,16 +258,16 @@ export interface Message {
   deleted_by?: string;
 }
 
-/** A message that is to go. */
+/** A message to delete. */
 export interface MessageDeletePayload {
   room_id: string;
   message_id: string;
 }
 
 /**
- * Another text, metadata or mentions; `version`: only if the message still has it.
+ * A new text, metadata or mentions. With `version`, only if the message still has that version.
  *
- * The text may be empty where files remain.
+ * The text may be empty if the message has files.
  */
 export interface MessageEditPayload {
   room_id: string;
@@ -278,7 +278,7 @@ export interface MessageEditPayload {
   version?: number;
 }
 
-/** Remove the message; its seq does not count. */
+/** The message could not be stored: remove it. Its seq does not count as unread. */
 export interface MessageFailedData {
   message_id: string;
   client_msg_id: string | null;
@@ -286,13 +286,13 @@ export interface MessageFailedData {
   reason: string | null;
 }
 
-/** One message. */
+/** A message. */
 export interface MessageGetPayload {
   room_id: string;
   message_id: string;
 }
 
-/** A page of history; without a bound the newest. */
+/** A page of history; without a bound, the newest messages. */
 export interface MessageListPayload {
   room_id: string;
   before_seq?: number;
@@ -301,12 +301,12 @@ export interface MessageListPayload {
   limit?: number;
 }
 
-/** A message; it may come before the ack of its sender. */
+/** A message. It may arrive before the ack of its sender. */
 export interface MessageNewData {
   message: Message;
 }
 
-/** A reaction that comes or goes. */
+/** A reaction to add (`on`) or to remove. */
 export interface MessageReactPayload {
   room_id: string;
   message_id: string;
@@ -322,7 +322,7 @@ export interface MessageReactedData {
   counts: Record<string, number>;
 }
 
-/** A message. `client_msg_id` is random and makes every repetition the same message. */
+/** A message. `client_msg_id` is random and makes repetitions one message. */
 export interface MessageSendPayload {
   room_id: string;
   client_msg_id: string;
@@ -333,14 +333,14 @@ export interface MessageSendPayload {
   metadata?: Record<string, unknown>;
 }
 
-/** What was acked `accepted` is durable now. */
+/** A message that was acked `accepted` is durable now. */
 export interface MessageStatusData {
   message_id: string;
   client_msg_id: string;
   status: "queued";
 }
 
-/** The message after an edit; of a reaction only the difference and all counts. */
+/** An edit carries the whole message; a reaction carries the change and all counts. */
 export type MessageUpdatedData = MessageNewData | MessageReactedData;
 
 /** A page of history, ascending by seq. */
@@ -349,7 +349,7 @@ export interface MessagesAnswer {
   has_more: boolean;
 }
 
-/** No payload. */
+/** An empty payload. */
 export type NothingPayload = Record<string, never>;
 
 /** A message. */
@@ -367,7 +367,7 @@ export interface OneRoomAnswer {
   room: Room;
 }
 
-/** How a user is, as it was told last. */
+/** The presence of a user. */
 export interface Presence {
   user_id: string;
   state: "online" | "away" | "offline";
@@ -375,31 +375,31 @@ export interface Presence {
   status_text: string | null;
 }
 
-/** How a user is; `error` for one with whom no room is shared, whether there is one or not. */
+/** The presence of a user, or `not_found` if they share no room or do not exist. */
 export type PresenceOrError = Presence | UnknownUser;
 
-/** How some users are. */
+/** Users whose presence is requested. */
 export interface PresenceQueryPayload {
   user_ids: string[];
 }
 
-/** What a user says of himself; a text of null is none, left out it stays as it is. */
+/** The user's state and status text. A null text clears it; without the field it is kept. */
 export interface PresenceSetPayload {
   state: "online" | "away";
   status_text?: string | null;
 }
 
-/** Whom this socket watches from now on; the list replaces the one before. */
+/** Users to watch on this connection; the list replaces the one before. */
 export interface PresenceWatchPayload {
   user_ids: string[];
 }
 
-/** One for each user asked for, in the order asked. */
+/** One entry for each requested user, in the order of the request. */
 export interface PresencesAnswer {
   presences: PresenceOrError[];
 }
 
-/** A room as it is to all its members. `made_by`: a client gave it its external_id. */
+/** A room as all its members see it. `made_by` is set if a client chose its external_id. */
 export interface PublicRoom {
   room_id: string;
   type: "direct" | "group";
@@ -419,44 +419,44 @@ export interface PublicRoom {
   offset: number;
 }
 
-/** So many a second in the long run, so many at once. */
+/** A token bucket: `per_second` is its refill rate, `burst` its size. */
 export interface Rate {
   per_second: number;
   burst: number;
 }
 
-/** Who gave one emoji; at most 100 users are named. */
+/** One emoji of a message: how many reacted, and at most 100 of them. */
 export interface Reaction {
   count: number;
   user_ids: string[];
 }
 
-/** A reaction came or went. */
+/** A reaction that was added (`on`) or removed. */
 export interface ReactionChangeData {
   emoji: string;
   user_id: string;
   on: boolean;
 }
 
-/** The user's cursors and what is left unread. */
+/** The user's cursors in the room, and the messages left unread. */
 export interface ReadAnswer {
   read_seq: number;
   delivered_seq: number;
   unread: number;
 }
 
-/** Everything up to a seq has arrived: `{room_id: up_to_seq}`, all rooms at once. */
+/** Mark all messages up to a seq as delivered, in several rooms: `{room_id: up_to_seq}`. */
 export interface ReceiptDeliveredPayload {
   rooms: Record<string, number>;
 }
 
-/** Everything up to a seq is read. */
+/** Mark all messages up to a seq as read. */
 export interface ReceiptReadPayload {
   room_id: string;
   up_to_seq: number;
 }
 
-/** Who has come how far. */
+/** The new cursors of some members. */
 export interface ReceiptUpdatedData {
   cursors: Cursor[];
 }
@@ -466,18 +466,18 @@ export interface ReceiptsAnswer {
   receipts: Cursor[];
 }
 
-/** When the newest token ends. */
+/** The expiry of the connection's newest token. */
 export interface RefreshedAnswer {
   expires_at: string;
 }
 
-/** Who went. */
+/** The ids of the users who were removed. */
 export interface RemovedAnswer {
   status: Durability;
   removed: string[];
 }
 
-/** A room as it is to the user who asks. */
+/** A room as the requesting user sees it. */
 export interface Room {
   room_id: string;
   type: "direct" | "group";
@@ -508,15 +508,15 @@ export interface RoomAddedData {
   room: Room;
 }
 
-/** The room, without a personal part. */
+/** The room without the fields that depend on the member. */
 export interface RoomChangedData {
   room: PublicRoom;
 }
 
 /**
- * direct: the other member; group: client_room_id, and any first members.
+ * A direct room with the other member, or a group with `client_room_id` and first members.
  *
- * external_id instead where `RTS_CLIENT_EXTERNAL_IDS` is on, else `forbidden`.
+ * A group may have `external_id` instead if `RTS_CLIENT_EXTERNAL_IDS` is on, else `forbidden`.
  */
 export interface RoomCreatePayload {
   type: "direct" | "group";
@@ -527,29 +527,29 @@ export interface RoomCreatePayload {
   metadata?: Record<string, unknown>;
 }
 
-/** Who stands at `prev` goes on; for others sync.reset follows. */
+/** A new epoch. A client at the position `prev` has missed nothing; others get sync.reset. */
 export interface RoomEpochData {
   prev: number[];
 }
 
-/** One room. */
+/** A room. */
 export interface RoomGetPayload {
   room_id: string;
 }
 
-/** Leave the room out of one's list until a new message of another. */
+/** Hide a room from the user's list until somebody else sends a message. */
 export interface RoomHidePayload {
   room_id: string;
   hidden: boolean;
 }
 
-/** Go by oneself; the last owner names another. */
+/** Leave a room. The last owner must name a new one. */
 export interface RoomLeavePayload {
   room_id: string;
   new_owner?: string;
 }
 
-/** A page of the rooms of the user. */
+/** A page of the user's rooms. */
 export interface RoomListPayload {
   limit?: number;
   cursor?: string;
@@ -570,28 +570,28 @@ export interface RoomMissedAnswer {
   has_more: boolean;
 }
 
-/** Leave the room out of one's totals. */
+/** Leave a room out of the user's unread totals. */
 export interface RoomMutePayload {
   room_id: string;
   muted: boolean;
 }
 
-/** The user is a member no more. */
+/** The user is no longer a member. */
 export interface RoomRemovedData {
   reason: string;
 }
 
-/** What the room is to the user himself, told to his own devices. */
+/** The user's own settings and role in a room, sent to their own devices. */
 export interface RoomStateData {
   muted: boolean;
   hidden: boolean;
   role: Role;
 }
 
-/** What was missed in one room, or that it is the user's no more. */
+/** The missed events of one room; `removed` is true if the user is not a member any more. */
 export type RoomSyncAnswer = RoomMissedAnswer | RoomLostAnswer;
 
-/** Another name, metadata or frozen; `version`: only if the room still has it. */
+/** A new name, metadata or `frozen`. With `version`, only if the room still has that version. */
 export interface RoomUpdatePayload {
   room_id: string;
   name?: string;
@@ -600,14 +600,14 @@ export interface RoomUpdatePayload {
   version?: number;
 }
 
-/** A page of the list, and the user's totals. */
+/** A page of the user's rooms, and their unread totals. */
 export interface RoomsAnswer {
   rooms: Room[];
   next_cursor: string | null;
   unread: Totals;
 }
 
-/** Where the message stands. */
+/** The ids and the position of the message. `duplicate` is true if it had been sent before. */
 export interface SentAnswer {
   status: Durability;
   message_id: string;
@@ -619,7 +619,7 @@ export interface SentAnswer {
   duplicate?: boolean;
 }
 
-/** Why the server closes, and when to come back. */
+/** The server closes the connection. `retry_after_ms`: the time after which to reconnect. */
 export interface SessionClosingData {
   code: ClosingCode;
   reconnect: boolean;
@@ -638,29 +638,29 @@ export interface SessionReadyData {
   more_rooms?: boolean;
 }
 
-/** What was missed since `{room_id: [epoch, offset, …]}`. */
+/** Cursors of rooms: `{room_id: [epoch, offset, …]}`. */
 export interface SyncPayload {
   cursors: Record<string, number[]>;
 }
 
-/** Drop the room's messages, keep this position, list again. */
+/** Drop the room's messages, keep this position as the cursor, and list the messages again. */
 export interface SyncResetData {
   epoch: number;
   offset: number;
 }
 
-/** What was missed, by room. */
+/** The missed events by room. */
 export interface SyncedAnswer {
   rooms: Record<string, RoomSyncAnswer>;
 }
 
-/** Unread messages of all rooms, and rooms with any; muted and hidden rooms count in neither. */
+/** Unread messages of all rooms, and rooms with any. Muted and hidden rooms are not included. */
 export interface Totals {
   total: number;
   rooms: number;
 }
 
-/** Who is typing, the whole list: at most 10 are named, `count` counts all. */
+/** All who are typing: at most 10 are named, `count` includes the others. */
 export interface TypingChangedData {
   user_ids: string[];
   count: number;
@@ -672,12 +672,12 @@ export interface UnknownUser {
   error: "not_found";
 }
 
-/** The user's totals. */
+/** The user's unread totals. */
 export interface UnreadAnswer {
   unread: Totals;
 }
 
-/** The user's own cursor, mute, hide or membership moved. */
+/** The user's unread counts after their read cursor, settings or membership changed. */
 export interface UnreadChangedData {
   unread: number;
   read_seq: number;
@@ -685,13 +685,13 @@ export interface UnreadChangedData {
   rooms: number;
 }
 
-/** A file that was uploaded. */
+/** A file whose upload is finished. */
 export interface UploadCompletePayload {
   room_id: string;
   attachment_id: string;
 }
 
-/** A file that is to be uploaded, its content already hashed; width and height of a picture. */
+/** A file to upload, with its SHA-256; `width` and `height` for a picture. */
 export interface UploadRequestPayload {
   room_id: string;
   name: string;
@@ -702,7 +702,7 @@ export interface UploadRequestPayload {
   height?: number;
 }
 
-/** A file of a message that is to be downloaded. */
+/** A file of a message to download. */
 export interface UploadUrlPayload {
   room_id: string;
   message_id: string;

@@ -12,7 +12,7 @@ from marshmallow import fields as wire
 from marshmallow.validate import OneOf, Range, Regexp
 
 from rts_server import rates
-from rts_server.protocol.numbers import DecimalText, WholeText
+from rts_server.protocol.numbers import DecimalText, IntegerText
 
 MASK = "********"
 MIN_SECRET_BYTES = 32
@@ -72,7 +72,7 @@ def _seconds(
 def _count(
     variable: str, default: int, least: int = 1, most: int | None = None, *, help: str
 ) -> Any:
-    return _setting(variable, default, WholeText(validate=Range(least, most)), help)
+    return _setting(variable, default, IntegerText(validate=Range(least, most)), help)
 
 
 def _setting(

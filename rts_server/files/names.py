@@ -14,8 +14,8 @@ _NOT_ASCII = re.compile(r"[^ !#-\[\]-~]|%")
 def cleaned(name: str) -> str:
     """The last part of a path without refused characters; `file` if nothing visible is left."""
     last = re.split(r"[/\\]", name)[-1]
-    name = unicode.without_refused(last).strip()
-    return name if unicode.is_seen(name.replace(".", "")) else NAMELESS
+    name = unicode.remove_refused(last).strip()
+    return name if unicode.is_visible(name.replace(".", "")) else NAMELESS
 
 
 def disposition(name: str, *, inline: bool) -> str:

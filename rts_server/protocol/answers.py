@@ -1,4 +1,4 @@
-"""The data of the acks, one schema for each kind of answer."""
+"""The data of acks and the bodies of REST answers, one schema each."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from rts_server.protocol.objects import OutputSchema, many, one
 
 
 class EmptySchema(OutputSchema):
-    """Done."""
+    """An empty object."""
 
 
 class DurableSchema(OutputSchema):
-    """`accepted`: heard by all, and on its way."""
+    """`accepted`: delivered, not yet durable. `queued`: in the queue. `stored`: in DynamoDB."""
 
     status = fields.String(required=True, validate=OneOf(["queued", "stored", "accepted"]))
 
 
 class CreatedSchema(DurableSchema):
-    """The room, and whether it is new."""
+    """The room. `created` is false if it existed already."""
 
     room = one(objects.RoomSchema)
     created = fields.Boolean(required=True)
@@ -39,7 +39,7 @@ class OneRoomSchema(OutputSchema):
 
 
 class RoomsSchema(OutputSchema):
-    """A page of the list, and the user's totals."""
+    """A page of the user's rooms, and their unread totals."""
 
     rooms = many(objects.RoomSchema)
     next_cursor = fields.String(required=True, allow_none=True)
@@ -47,14 +47,14 @@ class RoomsSchema(OutputSchema):
 
 
 class AddedSchema(DurableSchema):
-    """The members asked for, and who of them was one already."""
+    """The requested members. `already` lists those who were members before."""
 
     members = many(objects.MemberSchema)
     already = fields.List(fields.String(), required=True)
 
 
 class RemovedSchema(DurableSchema):
-    """Who went."""
+    """The ids of the users who were removed."""
 
     removed = fields.List(fields.String(), required=True)
 
@@ -73,7 +73,7 @@ class MembersSchema(OutputSchema):
 
 
 class SentSchema(DurableSchema):
-    """Where the message stands."""
+    """The ids and the position of the message. `duplicate` is true if it had been sent before."""
 
     message_id = fields.String(required=True)
     client_msg_id = fields.String(required=True)
@@ -104,7 +104,7 @@ class MessagesSchema(OutputSchema):
 
 
 class GrantedSchema(OutputSchema):
-    """A signed form: POST `fields`, then the file under `file`, to `url` before it expires."""
+    """A presigned form: POST `fields`, then the file as `file`, to `url` before it expires."""
 
     attachment_id = fields.String(required=True)
     url = fields.String(required=True)
@@ -115,13 +115,13 @@ class GrantedSchema(OutputSchema):
 
 
 class CompletedSchema(OutputSchema):
-    """The file as a message shows it."""
+    """The file as messages show it."""
 
     attachment = one(objects.AttachmentSchema)
 
 
 class LinkSchema(OutputSchema):
-    """Where to download a file, until it expires."""
+    """A download URL and the time at which it expires."""
 
     url = fields.String(required=True)
     expires_at = fields.String(required=True)
@@ -144,7 +144,7 @@ class RoomLostSchema(OutputSchema):
 
 
 class RoomSyncSchema(OutputSchema):
-    """What was missed in one room, or that it is the user's no more."""
+    """The missed events of one room; `removed` is true if the user is not a member any more."""
 
     one_of = (RoomMissedSchema, RoomLostSchema)
 
@@ -157,19 +157,19 @@ class RoomSyncSchema(OutputSchema):
 
 
 class SyncedSchema(OutputSchema):
-    """What was missed, by room."""
+    """The missed events by room."""
 
     rooms = fields.Dict(keys=fields.String(), values=fields.Nested(RoomSyncSchema), required=True)
 
 
 class RefreshedSchema(OutputSchema):
-    """When the newest token ends."""
+    """The expiry of the connection's newest token."""
 
     expires_at = fields.String(required=True)
 
 
 class ReadSchema(OutputSchema):
-    """The user's cursors and what is left unread."""
+    """The user's cursors in the room, and the messages left unread."""
 
     read_seq = fields.Integer(required=True)
     delivered_seq = fields.Integer(required=True)
@@ -189,19 +189,19 @@ class OnePresenceSchema(OutputSchema):
 
 
 class PresencesSchema(OutputSchema):
-    """One for each user asked for, in the order asked."""
+    """One entry for each requested user, in the order of the request."""
 
     presences = many(objects.PresenceOrErrorSchema)
 
 
 class UnreadSchema(OutputSchema):
-    """The user's totals."""
+    """The user's unread totals."""
 
     unread = one(objects.TotalsSchema)
 
 
 class ExplainedSchema(OutputSchema):
-    """unread = seq − read_seq − uncounted, never below 0."""
+    """The parts of the formula unread = max(0, seq − read_seq − uncounted)."""
 
     seq = fields.Integer(required=True)
     read_seq = fields.Integer(required=True)
@@ -210,7 +210,7 @@ class ExplainedSchema(OutputSchema):
 
 
 class PublicRoomAnswerSchema(OutputSchema):
-    """A room as an operator sees it."""
+    """A room as operators see it."""
 
     room = one(objects.PublicRoomSchema)
 
@@ -222,13 +222,13 @@ class ChangedPublicRoomSchema(DurableSchema):
 
 
 class DeclaredRoomSchema(ChangedPublicRoomSchema):
-    """The room of a business key, and whether it is new."""
+    """The room of an external id. `created` is false if it existed already."""
 
     created = fields.Boolean(required=True)
 
 
 class ChangedMembersSchema(DurableSchema):
-    """Who came, went and has another role; who is named in none was so already."""
+    """The users who were added, removed or given another role. Others were so already."""
 
     added = fields.List(fields.String(), required=True)
     removed = fields.List(fields.String(), required=True)
@@ -236,7 +236,7 @@ class ChangedMembersSchema(DurableSchema):
 
 
 class EventsSchema(OutputSchema):
-    """What happened in a room behind `after`; `recovered` false: more than the log still holds."""
+    """Events after a position. `recovered` is false if the hot log does not reach back that far."""
 
     events = fields.List(fields.Dict(), required=True)
     after = fields.String(required=True)
@@ -245,34 +245,34 @@ class EventsSchema(OutputSchema):
 
 
 class ExplainedRoomSchema(ExplainedSchema):
-    """Why a room's unread is what it is; a muted or hidden one counts in no total."""
+    """The parts of a room's unread count. `counts` is false for a muted or hidden room."""
 
     room_id = fields.String(required=True)
     counts = fields.Boolean(required=True)
 
 
 class ExplainedUnreadSchema(UnreadSchema):
-    """The user's totals; explained, a page of the rooms they come from."""
+    """The user's unread totals; with `explain`, also a page of the rooms they come from."""
 
     rooms = many(ExplainedRoomSchema, required=False)
     next_cursor = fields.String(allow_none=True)
 
 
 class ToldSchema(OutputSchema):
-    """How many instances were told."""
+    """The number of instances that received the request."""
 
     instances = fields.Integer(required=True)
 
 
 class RevokedSchema(OutputSchema):
-    """All tokens issued up to then are void."""
+    """Tokens issued at or before `revoked_before` are refused."""
 
     user_id = fields.String(required=True)
     revoked_before = fields.String(required=True)
 
 
 class InstanceSchema(OutputSchema):
-    """An instance as it last told of itself; its lease ends unless it is renewed."""
+    """An instance and the details it last reported. Its lease ends at `expires_at`."""
 
     instance_id = fields.String(required=True)
     expires_at = fields.String(required=True)
@@ -281,13 +281,13 @@ class InstanceSchema(OutputSchema):
 
 
 class InstancesSchema(OutputSchema):
-    """The instances whose lease lives."""
+    """The instances with a valid lease."""
 
     instances = many(InstanceSchema)
 
 
 class CountedSchema(OutputSchema):
-    """Connections of a user at one instance; not alive: until the sweep."""
+    """The connections of a user on one instance. `alive` is false once its lease has ended."""
 
     instance_id = fields.String(required=True)
     connections = fields.Integer(required=True)
@@ -295,14 +295,14 @@ class CountedSchema(OutputSchema):
 
 
 class ExplainedPresenceSchema(OutputSchema):
-    """How a user is; explained, where his connections are."""
+    """The presence of a user; with `explain`, also where their connections are."""
 
     presence = one(objects.PresenceSchema)
     connections = many(CountedSchema, required=False)
 
 
 class MembershipSchema(OutputSchema):
-    """A membership, past ones included."""
+    """A membership, current or past."""
 
     room_id = fields.String(required=True)
     state = fields.String(required=True)
@@ -315,8 +315,8 @@ class MembershipSchema(OutputSchema):
 
 
 class ExportLineSchema(OutputSchema):
-    """A membership, a message, a file (cited or not) in a room, how the user is, or the end with
-    the number of lines before it."""
+    """One line of an export; its `kind` says which fields it has. `end` carries the number of
+    lines before it."""
 
     kind = fields.String(
         required=True, validate=OneOf(["presence", "membership", "message", "file", "end"])
@@ -330,8 +330,7 @@ class ExportLineSchema(OutputSchema):
 
 
 class ErasedLineSchema(OutputSchema):
-    """A membership, message, reaction or file that is no more, how he was, or the end with the
-    number of lines."""
+    """One thing that was erased. `end` carries the number of lines before it."""
 
     kind = fields.String(
         required=True,
@@ -344,7 +343,7 @@ class ErasedLineSchema(OutputSchema):
 
 
 class DeadRecordSchema(OutputSchema):
-    """A record that was given up: where it belongs, as far as that can be made out."""
+    """The position of a record in a dead-letter queue, as far as the record can be parsed."""
 
     room_id = fields.String()
     epoch = fields.Integer()
@@ -357,7 +356,8 @@ class DeadRecordSchema(OutputSchema):
 
 
 class QueueSchema(OutputSchema):
-    """A queue, its counts being SQS's own guesses; of a DLQ some of its records."""
+    """A queue with the approximate counts of SQS; for a dead-letter queue also some of its
+    records."""
 
     name = fields.String(required=True)
     waiting = fields.Integer(required=True)
@@ -373,7 +373,7 @@ class QueuesSchema(OutputSchema):
 
 
 class QuarantinedRecordSchema(OutputSchema):
-    """A record that could never be applied; not whole: it was too long to be sent again."""
+    """A record that could never be applied. One that is not `whole` is too long to be replayed."""
 
     room_id = fields.String()
     epoch = fields.Integer()
@@ -386,13 +386,13 @@ class QuarantinedRecordSchema(OutputSchema):
 
 
 class QuarantinedSchema(OutputSchema):
-    """What the quarantine kept, in the order of each room."""
+    """The quarantined records, in the order of each room."""
 
     records = many(QuarantinedRecordSchema)
 
 
 class ReplayedSchema(OutputSchema):
-    """How many went back, and how many are left."""
+    """The number of records that were replayed, and of those that are left."""
 
     replayed = fields.Integer(required=True)
     left = fields.Integer(required=True)

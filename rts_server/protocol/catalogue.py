@@ -1,4 +1,4 @@
-"""The wire in one table: every command with its payload and answer, every event with its data."""
+"""The catalogue of the protocol: every command with payload and answer, every event with data."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rts_server.protocol.objects import ErrorSchema
 
 @dataclass(frozen=True)
 class CommandSpec:
-    """A command of a client: what it says, and the data of its ack."""
+    """A command: the schemas of its payload and of the data of its ack."""
 
     namespace: str
     payload: type[commands.InputSchema]
@@ -22,7 +22,7 @@ class CommandSpec:
 
 @dataclass(frozen=True)
 class EventSpec:
-    """An event of the server. A durable one has epoch and offset."""
+    """An event: the schema of its data. A durable event has `epoch` and `offset`."""
 
     namespace: str
     data: type[Schema]
@@ -72,7 +72,7 @@ COMMANDS: dict[str, CommandSpec] = {
     "typing.start": CommandSpec("/presence", commands.RoomGetSchema, answers.EmptySchema),
     "typing.stop": CommandSpec("/presence", commands.RoomGetSchema, answers.EmptySchema),
 }
-"""`auth.refresh` belongs to every namespace."""
+"""The commands by name. `auth.refresh` is apart, because every namespace has it."""
 
 REFRESH = CommandSpec("*", commands.AuthRefreshSchema, answers.RefreshedSchema)
 
@@ -102,23 +102,26 @@ EVENTS: dict[str, EventSpec] = {
 
 
 def command(name: str) -> CommandSpec:
-    """The command of a name. Raises KeyError."""
+    """Return the command with a name. Raises KeyError."""
     return REFRESH if name == "auth.refresh" else COMMANDS[name]
 
 
-def wrong_event(event: dict[str, Any]) -> dict[str, Any]:
-    """What of an event is not as the catalogue says; empty when all is."""
+def event_errors(event: dict[str, Any]) -> dict[str, Any]:
+    """Return how an event deviates from the catalogue, by field; empty if it does not."""
     kind = EVENTS.get(event.get("type", ""))
     if kind is None:
         return {"type": ["Unknown."]}
     wrong: dict[str, Any] = kind.data().validate(event["data"])
     if kind.durable != ("offset" in event and "epoch" in event):
-        wrong["offset"] = ["Just durable events have a position."]
+        wrong["offset"] = ["Durable events have a position, others have none."]
     return wrong
 
 
-def wrong_answer(name: str, answer: dict[str, Any]) -> dict[str, Any]:
-    """What of an ack is not as the catalogue says; a name it does not have can only be refused."""
+def answer_errors(name: str, answer: dict[str, Any]) -> dict[str, Any]:
+    """Return how an ack deviates from the catalogue, by field; empty if it does not.
+
+    A command that is not in the catalogue must have been refused.
+    """
     if not answer["ok"]:
         return dict(ErrorSchema().validate(answer["error"]))
     if name != "auth.refresh" and name not in COMMANDS:

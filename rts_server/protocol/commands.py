@@ -1,4 +1,4 @@
-"""The commands of `/chat`: one schema each. Unknown fields are ignored, never stored."""
+"""The payloads of commands, one schema each. Unknown fields are ignored and never stored."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from marshmallow.validate import Length
 
 from rts_server.protocol import media
 from rts_server.protocol.fields import (
-    LARGEST_SEQ,
     LIMITS,
+    MAX_SEQ,
+    BoundedDict,
+    BoundedList,
     Emoji,
-    Entries,
-    Flag,
-    Items,
     Metadata,
-    Whole,
+    StrictBoolean,
+    StrictInteger,
     choice,
     content_type,
     identifier,
@@ -29,59 +29,59 @@ from rts_server.protocol.fields import (
     users,
 )
 
-LARGEST_SIDE = 100_000
+MAX_PICTURE_SIDE_PIXELS = 100_000
 
-
-NOT_TAKEN = "Not taken here."
+MISPLACED_FIELD = "This command does not accept this field."
 
 
 class InputSchema(Schema):
-    """What every command has in common.
+    """The base of all schemas of input.
 
-    `elsewhere`: fields that others of its kind take. Whoever sends one here means something by it
-    that would not happen, so it is refused; what nobody knows is left out.
+    Attributes:
+        misplaced: Fields of related schemas. A client that sends one expects an effect that it does
+            not have here, so it is refused; fields that no related schema has are ignored.
     """
 
-    elsewhere: ClassVar[frozenset[str]] = frozenset()
+    misplaced: ClassVar[frozenset[str]] = frozenset()
 
     class Meta:
-        """Unknown fields are left out."""
+        """Options of marshmallow: unknown fields are dropped."""
 
         unknown = EXCLUDE
 
     def load(self, data: Any, **more: Any) -> Any:
-        """The valid payload. Raises ValidationError, MessageTooLarge."""
-        if isinstance(data, Mapping) and not self.elsewhere.isdisjoint(data):
-            told = sorted(self.elsewhere.intersection(data))
-            raise ValidationError({name: [NOT_TAKEN] for name in told})
+        """Return the validated payload. Raises ValidationError, MessageTooLarge."""
+        if isinstance(data, Mapping) and not self.misplaced.isdisjoint(data):
+            names = sorted(self.misplaced.intersection(data))
+            raise ValidationError({name: [MISPLACED_FIELD] for name in names})
         return super().load(data, **more)
 
 
-def know(*kinds: type[InputSchema], also: Iterable[str] = ()) -> None:
-    """These are of one kind: what one of them takes, or `also`, the others refuse."""
+def refuse_misplaced_fields(*kinds: type[InputSchema], also: Iterable[str] = ()) -> None:
+    """Make each of these schemas refuse the fields of the others, and those in `also`."""
     takes = {kind: frozenset(kind._declared_fields) for kind in kinds}
     known = frozenset(also).union(*takes.values())
     for kind, taken in takes.items():
-        kind.elsewhere = known - taken
+        kind.misplaced = known - taken
 
 
-def says_something(data: dict[str, Any]) -> None:
-    """A message is not empty, and cites no file twice. Raises ValidationError."""
+def check_has_content(data: dict[str, Any]) -> None:
+    """Raise ValidationError if a message is empty or attaches a file twice."""
     cited = data.get("attachments", [])
     if len(set(cited)) < len(cited):
-        raise ValidationError("One of them twice.", "attachments")
+        raise ValidationError("A file is attached twice.", "attachments")
     if not data["text"] and not cited:
-        raise ValidationError("Not empty.", "text")
+        raise ValidationError("A message must not be empty.", "text")
 
 
 class RoomCreateSchema(InputSchema):
-    """direct: the other member; group: client_room_id, and any first members.
+    """A direct room with the other member, or a group with `client_room_id` and first members.
 
-    external_id instead where `RTS_CLIENT_EXTERNAL_IDS` is on, else `forbidden`.
+    A group may have `external_id` instead if `RTS_CLIENT_EXTERNAL_IDS` is on, else `forbidden`.
     """
 
     type = choice("direct", "group", required=True)
-    members = Items(user(), 0, LIMITS.ids_per_call, required=True)
+    members = BoundedList(user(), 0, LIMITS.ids_per_call, required=True)
     name = line(LIMITS.room_name)
     external_id = user()
     client_room_id = identifier()
@@ -92,7 +92,7 @@ class RoomCreateSchema(InputSchema):
         keys = [name for name in ("external_id", "client_room_id") if name in data]
         if data["type"] == "direct":
             if keys:
-                raise ValidationError("A direct room is named by its members.", keys[0])
+                raise ValidationError("A direct room is identified by its members.", keys[0])
             if "name" in data:
                 raise ValidationError("A direct room has no name.", "name")
         elif len(keys) != 1:
@@ -100,27 +100,27 @@ class RoomCreateSchema(InputSchema):
 
 
 class RoomGetSchema(InputSchema):
-    """One room."""
+    """A room."""
 
     room_id = identifier(required=True)
 
 
 class RoomListSchema(InputSchema):
-    """A page of the rooms of the user."""
+    """A page of the user's rooms."""
 
-    limit = Whole(1, 50, load_default=50)
+    limit = StrictInteger(1, 50, load_default=50)
     cursor = fields.String(validate=Length(1, 200))
-    hidden = Flag(load_default=False)
+    hidden = StrictBoolean(load_default=False)
 
 
 class RoomUpdateSchema(InputSchema):
-    """Another name, metadata or frozen; `version`: only if the room still has it."""
+    """A new name, metadata or `frozen`. With `version`, only if the room still has that version."""
 
     room_id = identifier(required=True)
     name = line(LIMITS.room_name)
     metadata = Metadata()
-    frozen = Flag()
-    version = Whole(1, LARGEST_SEQ)
+    frozen = StrictBoolean()
+    version = StrictInteger(1, MAX_SEQ)
 
     @validates_schema
     def _changes_something(self, data: dict[str, Any], **_: Any) -> None:
@@ -129,28 +129,28 @@ class RoomUpdateSchema(InputSchema):
 
 
 class RoomLeaveSchema(InputSchema):
-    """Go by oneself; the last owner names another."""
+    """Leave a room. The last owner must name a new one."""
 
     room_id = identifier(required=True)
     new_owner = user()
 
 
 class RoomHideSchema(InputSchema):
-    """Leave the room out of one's list until a new message of another."""
+    """Hide a room from the user's list until somebody else sends a message."""
 
     room_id = identifier(required=True)
-    hidden = Flag(required=True)
+    hidden = StrictBoolean(required=True)
 
 
 class RoomMuteSchema(InputSchema):
-    """Leave the room out of one's totals."""
+    """Leave a room out of the user's unread totals."""
 
     room_id = identifier(required=True)
-    muted = Flag(required=True)
+    muted = StrictBoolean(required=True)
 
 
 class MemberAddSchema(InputSchema):
-    """New members of a group."""
+    """Users to add to a group, with their role."""
 
     room_id = identifier(required=True)
     user_ids = users(required=True)
@@ -158,7 +158,7 @@ class MemberAddSchema(InputSchema):
 
 
 class MemberUpdateSchema(InputSchema):
-    """Another role for a member."""
+    """A new role for a member."""
 
     room_id = identifier(required=True)
     user_id = user(required=True)
@@ -166,7 +166,7 @@ class MemberUpdateSchema(InputSchema):
 
 
 class MemberRemoveSchema(InputSchema):
-    """Members of a group who are to go."""
+    """Users to remove from a group."""
 
     room_id = identifier(required=True)
     user_ids = users(required=True)
@@ -177,37 +177,37 @@ class MemberListSchema(InputSchema):
 
     room_id = identifier(required=True)
     cursor = fields.String(validate=Length(1, 400))
-    limit = Whole(1, 100, load_default=100)
+    limit = StrictInteger(1, 100, load_default=100)
 
 
 class MessageSendSchema(InputSchema):
-    """A message. `client_msg_id` is random and makes every repetition the same message."""
+    """A message. `client_msg_id` is random and makes repetitions one message."""
 
     room_id = identifier(required=True)
     client_msg_id = identifier(required=True)
     text = text(load_default="")
-    attachments = Items(identifier(), 0, LIMITS.attachments)
-    mentions = Items(user(), 0, LIMITS.mentions)
+    attachments = BoundedList(identifier(), 0, LIMITS.attachments)
+    mentions = BoundedList(user(), 0, LIMITS.mentions)
     reply_to = identifier()
     metadata = Metadata()
 
     @validates_schema
     def _says_something(self, data: dict[str, Any], **_: Any) -> None:
-        says_something(data)
+        check_has_content(data)
 
 
 class MessageEditSchema(InputSchema):
-    """Another text, metadata or mentions; `version`: only if the message still has it.
+    """A new text, metadata or mentions. With `version`, only if the message still has that version.
 
-    The text may be empty where files remain.
+    The text may be empty if the message has files.
     """
 
     room_id = identifier(required=True)
     message_id = identifier(required=True)
     text = text()
-    mentions = Items(user(), 0, LIMITS.mentions)
+    mentions = BoundedList(user(), 0, LIMITS.mentions)
     metadata = Metadata()
-    version = Whole(1, LARGEST_SEQ)
+    version = StrictInteger(1, MAX_SEQ)
 
     @validates_schema
     def _changes_something(self, data: dict[str, Any], **_: Any) -> None:
@@ -216,62 +216,62 @@ class MessageEditSchema(InputSchema):
 
 
 class MessageDeleteSchema(InputSchema):
-    """A message that is to go."""
+    """A message to delete."""
 
     room_id = identifier(required=True)
     message_id = identifier(required=True)
 
 
 class MessageReactSchema(InputSchema):
-    """A reaction that comes or goes."""
+    """A reaction to add (`on`) or to remove."""
 
     room_id = identifier(required=True)
     message_id = identifier(required=True)
     emoji = Emoji(required=True)
-    on = Flag(required=True)
+    on = StrictBoolean(required=True)
 
 
 class MessageListSchema(InputSchema):
-    """A page of history; without a bound the newest."""
+    """A page of history; without a bound, the newest messages."""
 
     room_id = identifier(required=True)
-    before_seq = Whole(1, LARGEST_SEQ)
-    after_seq = Whole(0, LARGEST_SEQ)
-    around_seq = Whole(0, LARGEST_SEQ)
-    limit = Whole(1, 100, load_default=50)
+    before_seq = StrictInteger(1, MAX_SEQ)
+    after_seq = StrictInteger(0, MAX_SEQ)
+    around_seq = StrictInteger(0, MAX_SEQ)
+    limit = StrictInteger(1, 100, load_default=50)
 
     @validates_schema
     def _one_bound(self, data: dict[str, Any], **_: Any) -> None:
         bounds = [name for name in ("before_seq", "after_seq", "around_seq") if name in data]
         if len(bounds) > 1:
-            raise ValidationError("Only one bound.", bounds[1])
+            raise ValidationError("Only one bound is allowed.", bounds[1])
 
 
 class UploadRequestSchema(InputSchema):
-    """A file that is to be uploaded, its content already hashed; width and height of a picture."""
+    """A file to upload, with its SHA-256; `width` and `height` for a picture."""
 
     room_id = identifier(required=True)
     name = fields.String(required=True, validate=Length(1, LIMITS.file_name))
-    size = Whole(1, LIMITS.attachment_bytes, required=True)
+    size = StrictInteger(1, LIMITS.attachment_bytes, required=True)
     content_type = content_type(required=True)
     checksum_sha256 = sha256(required=True)
-    width = Whole(1, LARGEST_SIDE)
-    height = Whole(1, LARGEST_SIDE)
+    width = StrictInteger(1, MAX_PICTURE_SIDE_PIXELS)
+    height = StrictInteger(1, MAX_PICTURE_SIDE_PIXELS)
 
     @post_load
-    def _one_spelling(self, data: dict[str, Any], **_: Any) -> dict[str, Any]:
-        return data | {"content_type": media.spelt(data["content_type"])}
+    def _normalize(self, data: dict[str, Any], **_: Any) -> dict[str, Any]:
+        return data | {"content_type": media.normalized(data["content_type"])}
 
 
 class UploadCompleteSchema(InputSchema):
-    """A file that was uploaded."""
+    """A file whose upload is finished."""
 
     room_id = identifier(required=True)
     attachment_id = identifier(required=True)
 
 
 class UploadUrlSchema(InputSchema):
-    """A file of a message that is to be downloaded."""
+    """A file of a message to download."""
 
     room_id = identifier(required=True)
     message_id = identifier(required=True)
@@ -279,45 +279,45 @@ class UploadUrlSchema(InputSchema):
 
 
 class ReceiptReadSchema(InputSchema):
-    """Everything up to a seq is read."""
+    """Mark all messages up to a seq as read."""
 
     room_id = identifier(required=True)
-    up_to_seq = Whole(0, LARGEST_SEQ, required=True)
+    up_to_seq = StrictInteger(0, MAX_SEQ, required=True)
 
 
 class ReceiptDeliveredSchema(InputSchema):
-    """Everything up to a seq has arrived: `{room_id: up_to_seq}`, all rooms at once."""
+    """Mark all messages up to a seq as delivered, in several rooms: `{room_id: up_to_seq}`."""
 
-    rooms = Entries(
+    rooms = BoundedDict(
         0,
         LIMITS.cursor_rooms,
         keys=identifier(),
-        values=Whole(0, LARGEST_SEQ),
+        values=StrictInteger(0, MAX_SEQ),
         required=True,
     )
 
 
 class PresenceSetSchema(InputSchema):
-    """What a user says of himself; a text of null is none, left out it stays as it is."""
+    """The user's state and status text. A null text clears it; without the field it is kept."""
 
     state = choice("online", "away", required=True)
     status_text = line(LIMITS.status_text, allow_none=True)
 
 
 class PresenceQuerySchema(InputSchema):
-    """How some users are."""
+    """Users whose presence is requested."""
 
     user_ids = users(required=True)
 
 
 class PresenceWatchSchema(InputSchema):
-    """Whom this socket watches from now on; the list replaces the one before."""
+    """Users to watch on this connection; the list replaces the one before."""
 
-    user_ids = Items(user(), 0, LIMITS.watched, required=True)
+    user_ids = BoundedList(user(), 0, LIMITS.watched, required=True)
 
 
 class NothingSchema(InputSchema):
-    """No payload."""
+    """An empty payload."""
 
 
 class AuthRefreshSchema(InputSchema):
@@ -327,25 +327,25 @@ class AuthRefreshSchema(InputSchema):
 
 
 class SyncSchema(InputSchema):
-    """What was missed since `{room_id: [epoch, offset, …]}`."""
+    """Cursors of rooms: `{room_id: [epoch, offset, …]}`."""
 
-    cursors = Entries(
+    cursors = BoundedDict(
         0,
         LIMITS.cursor_rooms,
         keys=identifier(),
-        values=Items(Whole(0, LARGEST_SEQ), 2, 4),
+        values=BoundedList(StrictInteger(0, MAX_SEQ), 2, 4),
         required=True,
     )
 
 
 class MessageGetSchema(InputSchema):
-    """One message."""
+    """A message."""
 
     room_id = identifier(required=True)
     message_id = identifier(required=True)
 
 
-know(
+refuse_misplaced_fields(
     RoomCreateSchema,
     RoomGetSchema,
     RoomListSchema,
@@ -354,8 +354,8 @@ know(
     RoomHideSchema,
     RoomMuteSchema,
 )
-know(MemberAddSchema, MemberUpdateSchema, MemberRemoveSchema, MemberListSchema)
-know(
+refuse_misplaced_fields(MemberAddSchema, MemberUpdateSchema, MemberRemoveSchema, MemberListSchema)
+refuse_misplaced_fields(
     MessageSendSchema,
     MessageEditSchema,
     MessageDeleteSchema,
@@ -363,6 +363,6 @@ know(
     MessageListSchema,
     MessageGetSchema,
 )
-know(UploadRequestSchema, UploadCompleteSchema, UploadUrlSchema)
-know(ReceiptReadSchema, ReceiptDeliveredSchema)
-know(PresenceSetSchema, PresenceQuerySchema, PresenceWatchSchema)
+refuse_misplaced_fields(UploadRequestSchema, UploadCompleteSchema, UploadUrlSchema)
+refuse_misplaced_fields(ReceiptReadSchema, ReceiptDeliveredSchema)
+refuse_misplaced_fields(PresenceSetSchema, PresenceQuerySchema, PresenceWatchSchema)

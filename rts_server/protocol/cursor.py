@@ -1,4 +1,4 @@
-"""Cursors of lists: opaque to clients, checked like anything they send."""
+"""Cursors of paginated lists: opaque to clients, validated when they come back."""
 
 from __future__ import annotations
 
@@ -12,12 +12,15 @@ from rts_server.errors import InvalidParam
 
 
 def encode(value: list[Any]) -> str:
-    """A cursor as clients carry it."""
+    """Return a cursor: the values as JSON, in base64url without padding (RFC 4648, 5)."""
     return base64.urlsafe_b64encode(orjson.dumps(value)).decode().rstrip("=")
 
 
 def decode(text: str, *shape: type) -> list[Any]:
-    """The values in a cursor. Raises InvalidParam unless they have just these types."""
+    """Return the values in a cursor.
+
+    Raises InvalidParam unless their types are exactly `shape`.
+    """
     try:
         value = orjson.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
     except (ValueError, binascii.Error):
@@ -30,7 +33,10 @@ def decode(text: str, *shape: type) -> list[Any]:
 def page(
     items: list[dict[str, Any]], name: str, key: str, after: str, limit: int
 ) -> dict[str, Any]:
-    """`{name: items behind `after` in order of their key, next_cursor}`."""
+    """Return a page of items that are sorted by `key`: `{name: items, next_cursor}`.
+
+    The page holds the first `limit` items whose key is greater than `after`.
+    """
     rest = [item for item in items if item[key] > after]
     shown = rest[:limit]
     more = len(rest) > len(shown)

@@ -1,4 +1,4 @@
-"""Events that never enter a log: their envelope is made here. Durable ones are made by the log."""
+"""The envelope of ephemeral events. Durable events get theirs from the room log."""
 
 from __future__ import annotations
 
@@ -7,24 +7,28 @@ from typing import Any
 
 import orjson
 
-LATEST = 253_402_300_799
+MAX_UNIX_SECONDS = 253_402_300_799
+"""The last second of the year 9999, the latest that `datetime` can hold."""
 
 
 def now() -> str:
-    """RFC 3339, UTC, milliseconds."""
+    """Return the current time as `rfc3339` does."""
     return rfc3339(datetime.now(UTC).timestamp())
 
 
 def rfc3339(seconds: float) -> str:
-    """Seconds since 1970 as the protocol shows times; year 9999 for what lies beyond."""
-    moment = datetime.fromtimestamp(min(max(seconds, 0), LATEST), UTC)
+    """Return Unix seconds in UTC with milliseconds (RFC 3339): `2026-01-31T23:59:59.123Z`.
+
+    Times outside 1970 to 9999 become the nearest time inside.
+    """
+    moment = datetime.fromtimestamp(min(max(seconds, 0), MAX_UNIX_SECONDS), UTC)
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def ephemeral(
     kind: str, data: dict[str, Any], room_id: str | None = None, actor_id: str | None = None
 ) -> str:
-    """The JSON text of an event without a position."""
+    """Return the JSON text of an event without a position."""
     event: dict[str, Any] = {"type": kind, "ts": now()}
     if room_id is not None:
         event["room_id"] = room_id
@@ -34,11 +38,11 @@ def ephemeral(
 
 
 def namespace_of(kind: str) -> str:
-    """The namespace in which an ephemeral event is told."""
-    elsewhere = {
+    """Return the namespace to which an event of a type is sent."""
+    namespaces = {
         "receipt": "/receipts",
         "unread": "/receipts",
         "typing": "/presence",
         "presence": "/presence",
     }
-    return elsewhere.get(kind.partition(".")[0], "/chat")
+    return namespaces.get(kind.partition(".")[0], "/chat")

@@ -1,4 +1,4 @@
-"""The data of the events, one schema each."""
+"""The data of events, one schema each."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class SessionReadySchema(OutputSchema):
 
 
 class SessionClosingSchema(OutputSchema):
-    """Why the server closes, and when to come back."""
+    """The server closes the connection. `retry_after_ms`: the time after which to reconnect."""
 
     code = fields.String(required=True, validate=OneOf(CLOSING_CODES))
     reconnect = fields.Boolean(required=True)
@@ -51,25 +51,25 @@ class RoomAddedSchema(OutputSchema):
 
 
 class RoomRemovedSchema(OutputSchema):
-    """The user is a member no more."""
+    """The user is no longer a member."""
 
     reason = fields.String(required=True)
 
 
 class RoomChangedSchema(OutputSchema):
-    """The room, without a personal part."""
+    """The room without the fields that depend on the member."""
 
     room = one(objects.PublicRoomSchema)
 
 
 class RoomEpochSchema(OutputSchema):
-    """Who stands at `prev` goes on; for others sync.reset follows."""
+    """A new epoch. A client at the position `prev` has missed nothing; others get sync.reset."""
 
     prev = fields.List(fields.Integer(), required=True)
 
 
 class RoomStateSchema(OutputSchema):
-    """What the room is to the user himself, told to his own devices."""
+    """The user's own settings and role in a room, sent to their own devices."""
 
     muted = fields.Boolean(required=True)
     hidden = fields.Boolean(required=True)
@@ -77,19 +77,19 @@ class RoomStateSchema(OutputSchema):
 
 
 class MembersChangedSchema(OutputSchema):
-    """One event for one command."""
+    """All members that one command changed."""
 
     members = many(objects.MemberSchema)
 
 
 class MessageNewSchema(OutputSchema):
-    """A message; it may come before the ack of its sender."""
+    """A message. It may arrive before the ack of its sender."""
 
     message = one(objects.MessageSchema)
 
 
 class ReactionChangeSchema(OutputSchema):
-    """A reaction came or went."""
+    """A reaction that was added (`on`) or removed."""
 
     emoji = fields.String(required=True)
     user_id = fields.String(required=True)
@@ -106,7 +106,7 @@ class MessageReactedSchema(OutputSchema):
 
 
 class MessageUpdatedSchema(OutputSchema):
-    """The message after an edit; of a reaction only the difference and all counts."""
+    """An edit carries the whole message; a reaction carries the change and all counts."""
 
     one_of = (MessageNewSchema, MessageReactedSchema)
 
@@ -118,7 +118,7 @@ class MessageUpdatedSchema(OutputSchema):
 
 
 class MessageFailedSchema(OutputSchema):
-    """Remove the message; its seq does not count."""
+    """The message could not be stored: remove it. Its seq does not count as unread."""
 
     message_id = fields.String(required=True)
     client_msg_id = fields.String(required=True, allow_none=True)
@@ -127,7 +127,7 @@ class MessageFailedSchema(OutputSchema):
 
 
 class MessageStatusSchema(OutputSchema):
-    """What was acked `accepted` is durable now."""
+    """A message that was acked `accepted` is durable now."""
 
     message_id = fields.String(required=True)
     client_msg_id = fields.String(required=True)
@@ -135,20 +135,20 @@ class MessageStatusSchema(OutputSchema):
 
 
 class SyncResetSchema(OutputSchema):
-    """Drop the room's messages, keep this position, list again."""
+    """Drop the room's messages, keep this position as the cursor, and list the messages again."""
 
     epoch = fields.Integer(required=True)
     offset = fields.Integer(required=True)
 
 
 class ReceiptUpdatedSchema(OutputSchema):
-    """Who has come how far."""
+    """The new cursors of some members."""
 
     cursors = many(objects.CursorSchema)
 
 
 class UnreadChangedSchema(OutputSchema):
-    """The user's own cursor, mute, hide or membership moved."""
+    """The user's unread counts after their read cursor, settings or membership changed."""
 
     unread = fields.Integer(required=True)
     read_seq = fields.Integer(required=True)
@@ -157,7 +157,7 @@ class UnreadChangedSchema(OutputSchema):
 
 
 class TypingChangedSchema(OutputSchema):
-    """Who is typing, the whole list: at most 10 are named, `count` counts all."""
+    """All who are typing: at most 10 are named, `count` includes the others."""
 
     user_ids = fields.List(fields.String(), required=True)
     count = fields.Integer(required=True)

@@ -1,4 +1,4 @@
-"""What a field may hold on the wire: stricter than marshmallow, since clients are strangers."""
+"""Fields for input, stricter than those of marshmallow: values are not coerced."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from rts_server.protocol import media, unicode
 
 LIMITS = Limits()
 _FORBIDDEN_KEYS = {"__proto__", "constructor", "prototype"}
-LARGEST_SEQ = 10**10 - 1
-LARGEST_WHOLE = 2**53 - 1
-NOT_EXACT = "Whole numbers above 2^53 - 1 are not kept exactly; send them as text."
+MAX_SEQ = 10**10 - 1
+MAX_SAFE_INTEGER = 2**53 - 1
+INEXACT_NUMBER = "Whole numbers above 2^53 - 1 are not kept exactly; send them as text."
 
 
-class Whole(fields.Integer):
+class StrictInteger(fields.Integer):
     """A JSON integer: no text, no float, no boolean."""
 
     def __init__(self, least: int, most: int, **more: Any) -> None:
@@ -33,8 +33,8 @@ class Whole(fields.Integer):
         return super()._validated(value)
 
 
-class Flag(fields.Boolean):
-    """true or false, nothing that looks like it."""
+class StrictBoolean(fields.Boolean):
+    """true or false; nothing else is accepted."""
 
     def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> bool:
         if type(value) is not bool:
@@ -42,8 +42,8 @@ class Flag(fields.Boolean):
         return value
 
 
-class Items(fields.List[Any]):
-    """A list whose length is looked at before its items: wrong ones each cost, and are told of."""
+class BoundedList(fields.List[Any]):
+    """A list whose length is checked first: validating and reporting each wrong item costs time."""
 
     def __init__(self, kind: fields.Field[Any], least: int, most: int, **more: Any) -> None:
         self._length = Length(least, most)
@@ -55,8 +55,8 @@ class Items(fields.List[Any]):
         return super()._deserialize(value, *args, **kwargs)
 
 
-class Entries(fields.Dict):
-    """The same for an object whose keys are a client's."""
+class BoundedDict(fields.Dict):
+    """An object with keys of the client's choice, whose size is checked first."""
 
     def __init__(self, least: int, most: int, **more: Any) -> None:
         self._length = Length(least, most)
@@ -69,67 +69,69 @@ class Entries(fields.Dict):
 
 
 def identifier(**more: Any) -> fields.String:
-    """Id of a room, message or attachment, and a client's own id of a message."""
+    """The id of a room, message or attachment, or a client's own id of a message."""
     return fields.String(validate=Regexp(r"[A-Za-z0-9_-]{1,64}\Z"), **more)
 
 
 def user(**more: Any) -> fields.String:
-    """Id of a user or of something outside: printable ASCII without space."""
+    """A user id or another id of the application: printable ASCII without spaces."""
     return fields.String(validate=Regexp(r"[!-~]{1,128}\Z"), **more)
 
 
-def users(**more: Any) -> Items:
-    """Up to 100 user ids."""
-    return Items(user(), 1, LIMITS.ids_per_call, **more)
+def users(**more: Any) -> BoundedList:
+    """1 to 100 user ids."""
+    return BoundedList(user(), 1, LIMITS.ids_per_call, **more)
 
 
 def line(most: int, **more: Any) -> fields.String:
-    """A name: one line that can be seen."""
+    """A name: one line with at least one visible character."""
     return fields.String(validate=[Length(1, most), _one_line], **more)
 
 
 def choice(*values: str, **more: Any) -> fields.String:
-    """One of some words."""
+    """One of the given words."""
     return fields.String(validate=OneOf(values), **more)
 
 
 def role(**more: Any) -> fields.String:
-    """What a member may be."""
+    """The role of a member."""
     return choice("owner", "admin", "member", "readonly", **more)
 
 
 class Emoji(fields.String):
-    """An emoji or a short name of one, without spaces; taken without VS16."""
+    """An emoji or a short name of one, without spaces. VS16 is removed when it is loaded."""
 
     def __init__(self, **more: Any) -> None:
         super().__init__(validate=[Length(1, LIMITS.emoji_points), _an_emoji], **more)
 
     def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> Any:
         written = super()._deserialize(value, *args, **kwargs)
-        return unicode.folded(written) if isinstance(written, str) else written
+        return unicode.without_variation(written) if isinstance(written, str) else written
 
 
 def text(**more: Any) -> fields.String:
-    """The text of a message, or none. Too long is an error of its own: `message_too_large`."""
-    told = {"maxLength": LIMITS.text_points} | more.pop("metadata", {})
-    return fields.String(validate=[_not_too_long, _a_text], metadata=told, **more)
+    """The text of a message, which may be empty. Raises MessageTooLarge if it is too long."""
+    metadata = {"maxLength": LIMITS.text_points} | more.pop("metadata", {})
+    return fields.String(validate=[_not_too_long, _a_text], metadata=metadata, **more)
 
 
 class Metadata(fields.Dict):
-    """Free JSON of the application: bounded in size, depth and keys."""
+    """JSON of the application, limited in size, depth and number of keys."""
 
     def __init__(self, **more: Any) -> None:
         super().__init__(keys=fields.String(), **more)
 
     def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> Any:
         if isinstance(value, dict):
-            _bounded(value)
+            _check_metadata(value)
         return super()._deserialize(value, *args, **kwargs)  # type: ignore[no-untyped-call]
 
 
 def content_type(**more: Any) -> fields.String:
-    """A media type, with parameters if it has any."""
-    return fields.String(validate=[Length(3, media.LONGEST), Regexp(media.PATTERN)], **more)
+    """A media type with optional parameters."""
+    return fields.String(
+        validate=[Length(3, media.MAX_MEDIA_TYPE_LENGTH), Regexp(media.PATTERN)], **more
+    )
 
 
 def sha256(**more: Any) -> fields.String:
@@ -154,35 +156,35 @@ def _an_emoji(value: str) -> None:
 def _a_text(value: str) -> None:
     if not unicode.fits_text(value):
         raise ValidationError("Characters that control lines or direction are not allowed.")
-    if value and not unicode.is_seen(value):
-        raise ValidationError("Nothing of it can be seen.")
+    if value and not unicode.is_visible(value):
+        raise ValidationError("There is no visible character.")
 
 
 def _one_line(value: str) -> None:
     if not unicode.fits_line(value):
         raise ValidationError("Characters that control lines or direction are not allowed.")
-    if not unicode.is_seen(value):
-        raise ValidationError("Nothing of it can be seen.")
+    if not unicode.is_visible(value):
+        raise ValidationError("There is no visible character.")
 
 
-def _bounded(value: dict[str, Any]) -> None:
-    """Depth first: only what is shallow can be measured."""
-    _shallow(value)
-    _small(value)
+def _check_metadata(value: dict[str, Any]) -> None:
+    """Check the depth before the size: serialising a deep value recurses."""
+    _check_depth_and_keys(value)
+    _check_size(value)
 
 
-def _small(value: dict[str, Any]) -> None:
+def _check_size(value: dict[str, Any]) -> None:
     if len(orjson.dumps(value)) > LIMITS.metadata_bytes:
         raise _too_much_metadata()
 
 
 def _too_much_metadata() -> MessageTooLarge:
-    told = f"Larger than {LIMITS.metadata_bytes} bytes."
-    return MessageTooLarge(details={"metadata": [told]})
+    problem = f"Larger than {LIMITS.metadata_bytes} bytes."
+    return MessageTooLarge(details={"metadata": [problem]})
 
 
-def _shallow(value: Any) -> None:
-    """Depth and keys, walked without recursion: the input is a stranger's."""
+def _check_depth_and_keys(value: Any) -> None:
+    """Walk level by level, without recursion: a client chooses the depth."""
     keys, level, depth = 0, [value], 0
     while level:
         depth += 1
@@ -195,20 +197,20 @@ def _shallow(value: Any) -> None:
             raise ValidationError(f"More than {LIMITS.metadata_keys} keys.")
         for item in level:
             if isinstance(item, dict) and not _FORBIDDEN_KEYS.isdisjoint(item):
-                raise ValidationError("A reserved key.")
+                raise ValidationError("This key is reserved.")
             if not all(map(_kept_exactly, _values(item))):
-                raise ValidationError(NOT_EXACT)
+                raise ValidationError(INEXACT_NUMBER)
         level = [child for item in level for child in _children(item)]
 
 
 def _kept_exactly(item: Any) -> bool:
-    """Whether a number is the same for every reader of JSON: a client in JavaScript has doubles.
+    """Return whether a number is kept exactly by readers that use doubles, as JavaScript does.
 
-    A whole number above 2^64 is a double when it comes here, rounded by then.
+    A whole number above 2^64 was already parsed as a double and rounded.
     """
     if isinstance(item, float):
-        return isfinite(item) and not (item.is_integer() and abs(item) > LARGEST_WHOLE)
-    return type(item) is not int or abs(item) <= LARGEST_WHOLE
+        return isfinite(item) and not (item.is_integer() and abs(item) > MAX_SAFE_INTEGER)
+    return type(item) is not int or abs(item) <= MAX_SAFE_INTEGER
 
 
 def _values(item: Any) -> Iterable[Any]:

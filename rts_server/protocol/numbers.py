@@ -1,4 +1,4 @@
-"""Numbers as text, in queries and in the environment: ASCII digits alone."""
+"""Numbers written as text, in queries and in the environment."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ _WHOLE = re.compile(r"-?[0-9]{1,19}\Z")
 _DECIMAL = re.compile(r"-?[0-9]{1,19}(\.[0-9]{1,19})?([eE][+-]?[0-9]{1,3})?\Z")
 
 
-class WholeText(fields.Integer):
-    """A whole number: no digits of other scripts, no `1_000`, no space."""
+class IntegerText(fields.Integer):
+    """An integer in ASCII digits: unlike `int`, no other digits, no `1_000`, no spaces."""
 
     def _validated(self, value: Any) -> Any:
         if isinstance(value, str) and not _WHOLE.match(value):
@@ -21,7 +21,7 @@ class WholeText(fields.Integer):
 
 
 class DecimalText(fields.Float):
-    """A decimal number, as strictly."""
+    """A decimal number in ASCII digits, as strict as `IntegerText`."""
 
     def _validated(self, value: Any) -> Any:
         if isinstance(value, str) and not _DECIMAL.match(value):

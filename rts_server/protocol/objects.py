@@ -1,4 +1,4 @@
-"""What the server shows: the objects of answers and events, one schema each."""
+"""The objects in answers and events, one schema each."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from rts_server import errors
 
 
 class OutputSchema(Schema):
-    """Nothing that is not named here is shown."""
+    """The base of all schemas of output."""
 
     class Meta:
-        """Unknown fields are an error: tests hold every frame against these schemas."""
+        """Options of marshmallow: unknown fields are an error; tests validate every frame."""
 
         unknown = RAISE
 
@@ -57,29 +57,29 @@ def _free(**more: Any) -> fields.Dict:
 
 
 def one(kind: type[Schema], **more: Any) -> fields.Nested:
-    """One object of a kind."""
+    """Return a field with one object."""
     return fields.Nested(kind, **{"required": True, **more})
 
 
 def many(kind: type[Schema], **more: Any) -> fields.List[Any]:
-    """A list of objects of a kind."""
+    """Return a field with a list of objects."""
     return fields.List(fields.Nested(kind), **{"required": True, **more})
 
 
 def role(**more: Any) -> fields.String:
-    """What a member may be."""
+    """Return a field with the role of a member."""
     return _text(validate=OneOf(["owner", "admin", "member", "readonly"]), **more)
 
 
 class TotalsSchema(OutputSchema):
-    """Unread messages of all rooms, and rooms with any; muted and hidden rooms count in neither."""
+    """Unread messages of all rooms, and rooms with any. Muted and hidden rooms are not included."""
 
     total = _number()
     rooms = _number()
 
 
 class LastMessageSchema(OutputSchema):
-    """What a list shows of a room's last message; `deleted`: there is no more of it."""
+    """A short form of a room's last message. The preview of a `deleted` one is empty."""
 
     message_id = _text()
     seq = _number()
@@ -91,7 +91,7 @@ class LastMessageSchema(OutputSchema):
 
 
 class PublicRoomSchema(OutputSchema):
-    """A room as it is to all its members. `made_by`: a client gave it its external_id."""
+    """A room as all its members see it. `made_by` is set if a client chose its external_id."""
 
     room_id = _text()
     type = _text(validate=OneOf(["direct", "group"]))
@@ -112,7 +112,7 @@ class PublicRoomSchema(OutputSchema):
 
 
 class RoomSchema(PublicRoomSchema):
-    """A room as it is to the user who asks."""
+    """A room as the requesting user sees it."""
 
     role = role()
     read_seq = _number()
@@ -123,7 +123,7 @@ class RoomSchema(PublicRoomSchema):
 
 
 class CursorSchema(OutputSchema):
-    """How far a member has come."""
+    """The seqs up to which a member has read and received messages."""
 
     user_id = _text()
     read_seq = _number()
@@ -131,7 +131,7 @@ class CursorSchema(OutputSchema):
 
 
 class MemberSchema(CursorSchema):
-    """Somebody in a room."""
+    """A member of a room."""
 
     name = _text(required=False)
     role = role()
@@ -139,7 +139,7 @@ class MemberSchema(CursorSchema):
 
 
 class ReactionSchema(OutputSchema):
-    """Who gave one emoji; at most 100 users are named."""
+    """One emoji of a message: how many reacted, and at most 100 of them."""
 
     count = _number()
     user_ids = _names()
@@ -158,7 +158,7 @@ class AttachmentSchema(OutputSchema):
 
 
 class MessageSchema(OutputSchema):
-    """A message; a deleted one keeps ids, seq and times."""
+    """A message. A deleted one keeps its ids, seq and times."""
 
     message_id = _text()
     client_msg_id = _text()
@@ -183,7 +183,7 @@ class MessageSchema(OutputSchema):
 
 
 class PresenceSchema(OutputSchema):
-    """How a user is, as it was told last."""
+    """The presence of a user."""
 
     user_id = _text()
     state = _text(validate=OneOf(["online", "away", "offline"]))
@@ -199,7 +199,7 @@ class UnknownUserSchema(OutputSchema):
 
 
 class PresenceOrErrorSchema(OutputSchema):
-    """How a user is; `error` for one with whom no room is shared, whether there is one or not."""
+    """The presence of a user, or `not_found` if they share no room or do not exist."""
 
     one_of = (PresenceSchema, UnknownUserSchema)
 
@@ -211,14 +211,14 @@ class PresenceOrErrorSchema(OutputSchema):
 
 
 class RateSchema(OutputSchema):
-    """So many a second in the long run, so many at once."""
+    """A token bucket: `per_second` is its refill rate, `burst` its size."""
 
     per_second = fields.Float(required=True)
     burst = fields.Float(required=True)
 
 
 class LimitsSchema(OutputSchema):
-    """Sizes, which always hold, and rates; none where they are not limited."""
+    """Sizes, which always hold, and rates, empty if they are not limited."""
 
     text = _number()
     text_bytes = _number()
@@ -242,7 +242,7 @@ class LimitsSchema(OutputSchema):
 
 
 class ErrorSchema(OutputSchema):
-    """Why a command was refused; `details` names fields."""
+    """The reason why a command was refused. `details` maps fields to messages."""
 
     code = _text(validate=OneOf(list(errors.CATALOGUE)))
     message = _text()

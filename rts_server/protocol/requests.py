@@ -1,4 +1,4 @@
-"""What app back ends and operators ask over REST: one schema for each body, query and header."""
+"""REST requests of app back ends and operators: one schema for each body, query and header."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from rts_server.protocol.commands import (
     InputSchema,
     MessageEditSchema,
     MessageSendSchema,
-    know,
-    says_something,
+    check_has_content,
+    refuse_misplaced_fields,
 )
 from rts_server.protocol.fields import (
-    LARGEST_SEQ,
     LIMITS,
-    Flag,
-    Items,
+    MAX_SEQ,
+    BoundedList,
     Metadata,
-    Whole,
+    StrictBoolean,
+    StrictInteger,
     choice,
     identifier,
     line,
@@ -28,35 +28,35 @@ from rts_server.protocol.fields import (
     text,
     user,
 )
-from rts_server.protocol.numbers import WholeText
+from rts_server.protocol.numbers import IntegerText
 
-PLACES: dict[str, fields.Field[Any]] = {
+PATH_PARAMS: dict[str, fields.Field[Any]] = {
     "room_id": identifier(required=True),
     "external_id": user(required=True),
     "user_id": user(required=True),
     "instance_id": fields.String(validate=Regexp(r"[A-Za-z0-9_.-]{1,64}\Z"), required=True),
     "path": fields.String(required=True),
 }
-"""What may stand in a path."""
+"""The parameters of paths, by name."""
 
 
-def place(*names: str) -> type[Schema]:
-    """The schema of a path with these places."""
-    return Schema.from_dict({name: PLACES[name] for name in names}, name="Place")
+def path_schema(*names: str) -> type[Schema]:
+    """Return the schema of a path with these parameters."""
+    return Schema.from_dict({name: PATH_PARAMS[name] for name in names}, name="Place")
 
 
 def _whole(least: int, most: int, **more: Any) -> fields.Integer:
-    """A number in a query, where everything is text."""
-    return WholeText(validate=Range(least, most), **more)
+    """A number in a query, which arrives as text."""
+    return IntegerText(validate=Range(least, most), **more)
 
 
 def any_of(*names: str) -> dict[str, Any]:
-    """What a schema's `more` adds to its JSON Schema: one of these is there."""
+    """Return the `more` of a schema, added to its JSON Schema: at least one field is present."""
     return {"anyOf": [{"required": [name]} for name in names]}
 
 
 class NewMemberSchema(InputSchema):
-    """Somebody who is to be a member."""
+    """A user to add, with role and display name."""
 
     user_id = user(required=True)
     role = role(load_default="member")
@@ -64,18 +64,18 @@ class NewMemberSchema(InputSchema):
 
 
 class NewRoleSchema(InputSchema):
-    """Another role for a member."""
+    """A new role for a member."""
 
     user_id = user(required=True)
     role = role(required=True)
 
 
-def _members(most: int, **more: Any) -> Items:
-    return Items(fields.Nested(NewMemberSchema), 0, most, **more)
+def _members(most: int, **more: Any) -> BoundedList:
+    return BoundedList(fields.Nested(NewMemberSchema), 0, most, **more)
 
 
 class ExternalRoomSchema(InputSchema):
-    """The group of a business key, made with these first members unless it is there."""
+    """A group to get or create; `members` are its first members if it is created."""
 
     members = _members(LIMITS.ids_per_call)
     name = line(LIMITS.room_name)
@@ -83,14 +83,14 @@ class ExternalRoomSchema(InputSchema):
 
 
 class RoomChangeSchema(InputSchema):
-    """Another name, metadata or frozen; `version`: only if the room still has it."""
+    """A new name, metadata or `frozen`. With `version`, only if the room still has that version."""
 
     more: ClassVar[dict[str, Any]] = any_of("name", "metadata", "frozen")
 
     name = line(LIMITS.room_name)
     metadata = Metadata()
-    frozen = Flag()
-    version = Whole(1, LARGEST_SEQ)
+    frozen = StrictBoolean()
+    version = StrictInteger(1, MAX_SEQ)
 
     @validates_schema
     def _changes_something(self, data: dict[str, Any], **_: Any) -> None:
@@ -99,13 +99,13 @@ class RoomChangeSchema(InputSchema):
 
 
 class MemberSetSchema(InputSchema):
-    """All members of the group: who is not named goes."""
+    """All members of a group: members who are not named are removed."""
 
     members = _members(LIMITS.group_members, required=True)
 
 
 class MemberBatchSchema(InputSchema):
-    """Members who come, go and have another role; at most 100 in all."""
+    """Members to add, to remove and to give another role; at most 100 in all."""
 
     more: ClassVar[dict[str, Any]] = {
         "anyOf": [
@@ -114,8 +114,8 @@ class MemberBatchSchema(InputSchema):
         ]
     }
     add = _members(LIMITS.ids_per_call, load_default=list)
-    remove = Items(user(), 0, LIMITS.ids_per_call, load_default=list)
-    update = Items(fields.Nested(NewRoleSchema), 0, LIMITS.ids_per_call, load_default=list)
+    remove = BoundedList(user(), 0, LIMITS.ids_per_call, load_default=list)
+    update = BoundedList(fields.Nested(NewRoleSchema), 0, LIMITS.ids_per_call, load_default=list)
 
     @validates_schema
     def _fits(self, data: dict[str, Any], **_: Any) -> None:
@@ -125,21 +125,21 @@ class MemberBatchSchema(InputSchema):
 
 
 class NewMessageSchema(InputSchema):
-    """A message of a member (`on_behalf_of`), or of the operator himself."""
+    """A message of a member (`on_behalf_of`) or of the operator."""
 
     text = text(required=True, metadata={"minLength": 1})
     on_behalf_of = user()
-    mentions = Items(user(), 0, LIMITS.mentions)
+    mentions = BoundedList(user(), 0, LIMITS.mentions)
     reply_to = identifier()
     metadata = Metadata()
 
     @validates_schema
     def _says_something(self, data: dict[str, Any], **_: Any) -> None:
-        says_something(data)
+        check_has_content(data)
 
 
 class IdempotencyKeySchema(InputSchema):
-    """The same key from the same sender is the same message, however often it is sent."""
+    """Requests of one sender with the same key are one message."""
 
     client_msg_id = identifier(data_key="Idempotency-Key")
 
@@ -152,14 +152,14 @@ class PageSchema(InputSchema):
 
 
 class RoomPageSchema(PageSchema):
-    """A page of a user's rooms: those he has hidden, or the others."""
+    """A page of a user's rooms: the hidden ones, or the others."""
 
     limit = _whole(1, 50, load_default=50)
     hidden = fields.Boolean(truthy={"1", "true"}, falsy={"0", "false"}, load_default=False)
 
 
 class ExplainSchema(InputSchema):
-    """`explain`: the parts, too."""
+    """`explain`: include the details."""
 
     explain = fields.Boolean(truthy={"1", "true"}, falsy={"0", "false"}, load_default=False)
 
@@ -169,65 +169,69 @@ class UnreadPageSchema(PageSchema, ExplainSchema):
 
 
 class EventPageSchema(InputSchema):
-    """Events behind `epoch:offset`; without it from the first of the present epoch."""
+    """Events after `epoch:offset`; without it, from the beginning of the current epoch."""
 
     after = fields.String(validate=Regexp(r"[0-9]{1,10}:[0-9]{1,10}\Z"))
     limit = _whole(1, LIMITS.replay_events, load_default=100)
 
 
 class RepairSchema(InputSchema):
-    """`repair`: what Redis has and the archive has not, or otherwise, is stored anew."""
+    """`repair`: store again what is missing in the archive or differs from Redis."""
 
     repair = fields.Boolean(truthy={"1", "true"}, falsy={"0", "false"}, load_default=False)
 
 
 class PeekSchema(InputSchema):
-    """How many records of each DLQ to look at."""
+    """How many records of each dead-letter queue to show."""
 
     peek = _whole(0, 10, load_default=10)
 
 
 class ReplaySchema(InputSchema):
-    """Which DLQ, and how many of its records at most."""
+    """A dead-letter queue, and how many of its records to replay at most."""
 
     queue = choice("messages", "rooms", required=True)
-    limit = Whole(1, 1_000, load_default=1_000)
+    limit = StrictInteger(1, 1_000, load_default=1_000)
 
 
 class GlanceSchema(InputSchema):
-    """How many records to look at."""
+    """How many records to show."""
 
     limit = _whole(1, 100, load_default=100)
 
 
 class ReplayKeptSchema(InputSchema):
-    """How many records at most."""
+    """How many records to replay at most."""
 
-    limit = Whole(1, 1_000, load_default=1_000)
+    limit = StrictInteger(1, 1_000, load_default=1_000)
 
 
 class DisconnectSchema(InputSchema):
-    """`reconnect`: the clients come back by themselves."""
+    """`reconnect`: clients reconnect by themselves."""
 
-    reconnect = Flag(load_default=False)
+    reconnect = StrictBoolean(load_default=False)
 
 
 class MessagePageSchema(InputSchema):
-    """A page of history; without a bound the newest."""
+    """A page of history; without a bound, the newest messages."""
 
-    before_seq = _whole(1, LARGEST_SEQ)
-    after_seq = _whole(0, LARGEST_SEQ)
-    around_seq = _whole(0, LARGEST_SEQ)
+    before_seq = _whole(1, MAX_SEQ)
+    after_seq = _whole(0, MAX_SEQ)
+    around_seq = _whole(0, MAX_SEQ)
     limit = _whole(1, 100, load_default=50)
 
     @validates_schema
     def _one_bound(self, data: dict[str, Any], **_: Any) -> None:
         bounds = [name for name in ("before_seq", "after_seq", "around_seq") if name in data]
         if len(bounds) > 1:
-            raise ValidationError("Only one bound.", bounds[1])
+            raise ValidationError("Only one bound is allowed.", bounds[1])
 
 
-know(ExternalRoomSchema, RoomChangeSchema, also=("room_id", "external_id", "type"))
-know(MemberSetSchema, MemberBatchSchema, also=("room_id", "user_ids"))
-know(NewMemberSchema, NewRoleSchema)
-know(NewMessageSchema, also=[*MessageSendSchema().fields, *MessageEditSchema().fields])
+refuse_misplaced_fields(
+    ExternalRoomSchema, RoomChangeSchema, also=("room_id", "external_id", "type")
+)
+refuse_misplaced_fields(MemberSetSchema, MemberBatchSchema, also=("room_id", "user_ids"))
+refuse_misplaced_fields(NewMemberSchema, NewRoleSchema)
+refuse_misplaced_fields(
+    NewMessageSchema, also=[*MessageSendSchema().fields, *MessageEditSchema().fields]
+)

@@ -64,7 +64,7 @@ class Route:
 
     def locations(self) -> Iterator[tuple[str, type[Schema]]]:
         """(location, schema) of each part of the request, in the order of validation."""
-        yield "match_info", requests.place(*self.path_params)
+        yield "match_info", requests.path_schema(*self.path_params)
         for location, schema in (
             ("query", self.query),
             ("headers", self.headers),

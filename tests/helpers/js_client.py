@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from itertools import count
 from typing import Any, Self
 
-from rts_server.protocol.catalogue import wrong_answer, wrong_event
+from rts_server.protocol.catalogue import answer_errors, event_errors
 from tests.helpers.node_process import NodeProcess
 from tests.helpers.waiting import PATIENCE
 
@@ -122,7 +122,7 @@ class JsClient:
         if "error" in line:
             raise TimeoutError(f"{event}: {line['error']}")
         answer: Json = line["answer"]
-        if wrong := wrong_answer(event, answer):
+        if wrong := answer_errors(event, answer):
             self.wrong.append({event: wrong})
         return answer
 
@@ -183,7 +183,7 @@ class JsClient:
         self.lines.append(line)
         if line["kind"] == "event":
             self.events.append(line["data"])
-            if line["name"] != "probe" and (wrong := wrong_event(line["data"])):
+            if line["name"] != "probe" and (wrong := event_errors(line["data"])):
                 self.wrong.append({line["name"]: wrong})
         elif line["kind"] == "ack":
             waiting = self._acks.pop(line["id"])

@@ -67,7 +67,7 @@ class Rest:
         async with self.request(method, path, **given, **more) as response:
             self.status, self.headers = response.status, dict(response.headers)
             answer = await response.json()
-        wrong = wrong_answer(method, path.partition("?")[0], answer)
+        wrong = answer_errors(method, path.partition("?")[0], answer)
         assert not wrong, (method, path, wrong)
         return answer
 
@@ -77,7 +77,7 @@ class Rest:
             assert response.status == 200
             lines = [orjson.loads(line) async for line in response.content]
         for line in lines:
-            assert not wrong_answer("POST", path, {"ok": True, "data": line}), line
+            assert not answer_errors("POST", path, {"ok": True, "data": line}), line
         assert lines[-1] == {"kind": "end", "lines": len(lines) - 1}
         return lines[:-1]
 
@@ -101,7 +101,7 @@ class Rest:
         return code
 
 
-def wrong_answer(method: str, path: str, answer: Any) -> Any:
+def answer_errors(method: str, path: str, answer: Any) -> Any:
     """What of an answer is not as its route says."""
     if not answer["ok"]:
         return ErrorSchema().validate(answer["error"])

@@ -13,7 +13,7 @@ import pytest
 from rts_server.engine import closing
 from rts_server.namespaces.chat import ChatNamespace
 from rts_server.namespaces.receipts import ReceiptsNamespace
-from rts_server.protocol.catalogue import COMMANDS, REFRESH, wrong_answer, wrong_event
+from rts_server.protocol.catalogue import COMMANDS, REFRESH, answer_errors, event_errors
 from rts_server.protocol.events import CLOSING_CODES
 from scripts.wire.__main__ import ROOT, files, main
 from tests.helpers.node import ensure_modules, node
@@ -102,17 +102,17 @@ def test_the_types_compile_with_the_real_client() -> None:
 )  # fmt: skip
 def test_an_event_is_held_against_its_schema(event: dict[str, Any], wrong: list[str]) -> None:
     """Missing, unknown and misplaced fields are named."""
-    assert list(wrong_event(event)) == wrong
+    assert list(event_errors(event)) == wrong
 
 
 def test_an_answer_is_held_against_its_schema() -> None:
     """Refusals against one schema, data against that of the command."""
-    assert wrong_answer("unread.get", {"ok": True, "data": {"unread": TOTALS}}) == {}
-    assert list(wrong_answer("unread.get", {"ok": True, "data": {}})) == ["unread"]
-    assert list(wrong_answer("no.such", {"ok": True, "data": {}})) == ["no.such"]
+    assert answer_errors("unread.get", {"ok": True, "data": {"unread": TOTALS}}) == {}
+    assert list(answer_errors("unread.get", {"ok": True, "data": {}})) == ["unread"]
+    assert list(answer_errors("no.such", {"ok": True, "data": {}})) == ["no.such"]
     error = {"code": "not_found", "message": "", "retryable": False}
-    assert wrong_answer("no.such", {"ok": False, "error": error}) == {}
-    assert list(wrong_answer("x", {"ok": False, "error": {"code": "x"}})) == [
+    assert answer_errors("no.such", {"ok": False, "error": error}) == {}
+    assert list(answer_errors("x", {"ok": False, "error": {"code": "x"}})) == [
         "code",
         "message",
         "retryable",

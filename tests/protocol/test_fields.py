@@ -39,8 +39,12 @@ def accepts(field: fields.Field[Any], value: Any) -> bool:
 
 
 FIELDS: dict[str, tuple[fields.Field[Any], list[Any], list[Any]]] = {
-    "whole": (ours.Whole(1, 50), [1, 50], [0, 51, True, 1.0, "1", None, [], 2**70, float("nan")]),
-    "flag": (ours.Flag(), [True, False], [0, 1, "true", "yes", None, []]),
+    "whole": (
+        ours.StrictInteger(1, 50),
+        [1, 50],
+        [0, 51, True, 1.0, "1", None, [], 2**70, float("nan")],
+    ),
+    "flag": (ours.StrictBoolean(), [True, False], [0, 1, "true", "yes", None, []]),
     "identifier": (
         ours.identifier(),
         ["a", "A-_9", "x" * 64],
@@ -244,14 +248,16 @@ ASKED = [
 def test_whatever_holds_many_is_bounded_before_it_is_read(kind: type[Schema]) -> None:
     """Lists by their length, objects by their keys: nobody looks at 32,000 wrong items."""
     found = [one for field in kind().fields.values() for one in containers(field)]
-    assert all(isinstance(one, ours.Items | ours.Entries | ours.Metadata) for one in found)
+    assert all(
+        isinstance(one, ours.BoundedList | ours.BoundedDict | ours.Metadata) for one in found
+    )
 
 
 @pytest.mark.parametrize(
     ("field", "value"),
     [
         (ours.users(), [5] * 101),
-        (ours.Entries(0, 2, keys=ours.identifier()), {"a b": 1, "c d": 2, "e f": 3}),
+        (ours.BoundedDict(0, 2, keys=ours.identifier()), {"a b": 1, "c d": 2, "e f": 3}),
     ],
 )
 def test_one_too_many_is_one_mistake(field: fields.Field[Any], value: object) -> None:

@@ -122,15 +122,15 @@ def test_the_rule_is_that_of_the_categories(written: str) -> None:
     )
     assert unicode.fits_line(written) is not refused
     if kinds & {"Lu", "Ll", "Nd", "Po", "Sm", "Sc"}:
-        assert unicode.is_seen(written)
+        assert unicode.is_visible(written)
     if kinds <= {"Cc", "Zs", "Zl", "Zp", "Cs"}:
-        assert not unicode.is_seen(written)
+        assert not unicode.is_visible(written)
 
 
 @given(st.text(max_size=30))
 def test_what_is_taken_out_leaves_a_name(written: str) -> None:
     """Nothing that fits is lost, nothing that does not fit is left."""
-    left = unicode.without_refused(written)
+    left = unicode.remove_refused(written)
     assert unicode.fits_line(left)
     assert (left == written) is unicode.fits_line(written)
 

@@ -19,17 +19,17 @@ from rts_server.protocol.types.objects import (
 
 
 class EmptyAnswer(TypedDict):
-    """Done."""
+    """An empty object."""
 
 
 class DurableAnswer(TypedDict):
-    """`accepted`: heard by all, and on its way."""
+    """`accepted`: delivered, not yet durable. `queued`: in the queue. `stored`: in DynamoDB."""
 
     status: Literal["queued", "stored", "accepted"]
 
 
 class CreatedAnswer(DurableAnswer):
-    """The room, and whether it is new."""
+    """The room. `created` is false if it existed already."""
 
     room: Room
     created: bool
@@ -48,7 +48,7 @@ class OneRoomAnswer(TypedDict):
 
 
 class RoomsAnswer(TypedDict):
-    """A page of the list, and the user's totals."""
+    """A page of the user's rooms, and their unread totals."""
 
     rooms: list[Room]
     next_cursor: str | None
@@ -56,14 +56,14 @@ class RoomsAnswer(TypedDict):
 
 
 class AddedAnswer(DurableAnswer):
-    """The members asked for, and who of them was one already."""
+    """The requested members. `already` lists those who were members before."""
 
     members: list[Member]
     already: list[str]
 
 
 class RemovedAnswer(DurableAnswer):
-    """Who went."""
+    """The ids of the users who were removed."""
 
     removed: list[str]
 
@@ -82,7 +82,7 @@ class MembersAnswer(TypedDict):
 
 
 class SentAnswer(DurableAnswer):
-    """Where the message stands."""
+    """The ids and the position of the message. `duplicate` is true if it had been sent before."""
 
     message_id: str
     client_msg_id: str
@@ -113,7 +113,7 @@ class MessagesAnswer(TypedDict):
 
 
 class GrantedAnswer(TypedDict):
-    """A signed form: POST `fields`, then the file under `file`, to `url` before it expires."""
+    """A presigned form: POST `fields`, then the file as `file`, to `url` before it expires."""
 
     attachment_id: str
     url: str
@@ -122,13 +122,13 @@ class GrantedAnswer(TypedDict):
 
 
 class CompletedAnswer(TypedDict):
-    """The file as a message shows it."""
+    """The file as messages show it."""
 
     attachment: Attachment
 
 
 class LinkAnswer(TypedDict):
-    """Where to download a file, until it expires."""
+    """A download URL and the time at which it expires."""
 
     url: str
     expires_at: str
@@ -151,7 +151,7 @@ class RoomLostAnswer(TypedDict):
 
 
 class RoomSyncAnswer(TypedDict):
-    """What was missed in one room, or that it is the user's no more."""
+    """The missed events of one room; `removed` is true if the user is not a member any more."""
 
     removed: NotRequired[bool]
     recovered: NotRequired[bool]
@@ -162,19 +162,19 @@ class RoomSyncAnswer(TypedDict):
 
 
 class SyncedAnswer(TypedDict):
-    """What was missed, by room."""
+    """The missed events by room."""
 
     rooms: dict[str, RoomSyncAnswer]
 
 
 class RefreshedAnswer(TypedDict):
-    """When the newest token ends."""
+    """The expiry of the connection's newest token."""
 
     expires_at: str
 
 
 class ReadAnswer(TypedDict):
-    """The user's cursors and what is left unread."""
+    """The user's cursors in the room, and the messages left unread."""
 
     read_seq: int
     delivered_seq: int
@@ -194,19 +194,19 @@ class OnePresenceAnswer(TypedDict):
 
 
 class PresencesAnswer(TypedDict):
-    """One for each user asked for, in the order asked."""
+    """One entry for each requested user, in the order of the request."""
 
     presences: list[PresenceOrError]
 
 
 class UnreadAnswer(TypedDict):
-    """The user's totals."""
+    """The user's unread totals."""
 
     unread: Totals
 
 
 class ExplainedAnswer(TypedDict):
-    """unread = seq − read_seq − uncounted, never below 0."""
+    """The parts of the formula unread = max(0, seq − read_seq − uncounted)."""
 
     seq: int
     read_seq: int
@@ -215,7 +215,7 @@ class ExplainedAnswer(TypedDict):
 
 
 class PublicRoomAnswer(TypedDict):
-    """A room as an operator sees it."""
+    """A room as operators see it."""
 
     room: PublicRoom
 
@@ -227,13 +227,13 @@ class ChangedPublicRoomAnswer(DurableAnswer):
 
 
 class DeclaredRoomAnswer(ChangedPublicRoomAnswer):
-    """The room of a business key, and whether it is new."""
+    """The room of an external id. `created` is false if it existed already."""
 
     created: bool
 
 
 class ChangedMembersAnswer(DurableAnswer):
-    """Who came, went and has another role; who is named in none was so already."""
+    """The users who were added, removed or given another role. Others were so already."""
 
     added: list[str]
     removed: list[str]
@@ -241,7 +241,7 @@ class ChangedMembersAnswer(DurableAnswer):
 
 
 class EventsAnswer(TypedDict):
-    """What happened in a room behind `after`; `recovered` false: more than the log still holds."""
+    """Events after a position. `recovered` is false if the hot log does not reach back that far."""
 
     events: list[dict[str, Any]]
     after: str
@@ -250,34 +250,34 @@ class EventsAnswer(TypedDict):
 
 
 class ExplainedRoomAnswer(ExplainedAnswer):
-    """Why a room's unread is what it is; a muted or hidden one counts in no total."""
+    """The parts of a room's unread count. `counts` is false for a muted or hidden room."""
 
     room_id: str
     counts: bool
 
 
 class ExplainedUnreadAnswer(UnreadAnswer):
-    """The user's totals; explained, a page of the rooms they come from."""
+    """The user's unread totals; with `explain`, also a page of the rooms they come from."""
 
     rooms: NotRequired[list[ExplainedRoomAnswer]]
     next_cursor: NotRequired[str | None]
 
 
 class ToldAnswer(TypedDict):
-    """How many instances were told."""
+    """The number of instances that received the request."""
 
     instances: int
 
 
 class RevokedAnswer(TypedDict):
-    """All tokens issued up to then are void."""
+    """Tokens issued at or before `revoked_before` are refused."""
 
     user_id: str
     revoked_before: str
 
 
 class InstanceAnswer(TypedDict):
-    """An instance as it last told of itself; its lease ends unless it is renewed."""
+    """An instance and the details it last reported. Its lease ends at `expires_at`."""
 
     instance_id: str
     expires_at: str
@@ -286,13 +286,13 @@ class InstanceAnswer(TypedDict):
 
 
 class InstancesAnswer(TypedDict):
-    """The instances whose lease lives."""
+    """The instances with a valid lease."""
 
     instances: list[InstanceAnswer]
 
 
 class CountedAnswer(TypedDict):
-    """Connections of a user at one instance; not alive: until the sweep."""
+    """The connections of a user on one instance. `alive` is false once its lease has ended."""
 
     instance_id: str
     connections: int
@@ -300,14 +300,14 @@ class CountedAnswer(TypedDict):
 
 
 class ExplainedPresenceAnswer(TypedDict):
-    """How a user is; explained, where his connections are."""
+    """The presence of a user; with `explain`, also where their connections are."""
 
     presence: Presence
     connections: NotRequired[list[CountedAnswer]]
 
 
 class MembershipAnswer(TypedDict):
-    """A membership, past ones included."""
+    """A membership, current or past."""
 
     room_id: str
     state: str
@@ -320,8 +320,8 @@ class MembershipAnswer(TypedDict):
 
 
 class ExportLineAnswer(TypedDict):
-    """A membership, a message, a file (cited or not) in a room, how the user is, or the end with
-    the number of lines before it."""
+    """One line of an export; its `kind` says which fields it has. `end` carries the number of
+    lines before it."""
 
     kind: Literal["presence", "membership", "message", "file", "end"]
     presence: NotRequired[Presence]
@@ -333,8 +333,7 @@ class ExportLineAnswer(TypedDict):
 
 
 class ErasedLineAnswer(TypedDict):
-    """A membership, message, reaction or file that is no more, how he was, or the end with the
-    number of lines."""
+    """One thing that was erased. `end` carries the number of lines before it."""
 
     kind: Literal["membership", "message", "reaction", "file", "presence", "end"]
     room_id: NotRequired[str]
@@ -344,7 +343,7 @@ class ErasedLineAnswer(TypedDict):
 
 
 class DeadRecordAnswer(TypedDict):
-    """A record that was given up: where it belongs, as far as that can be made out."""
+    """The position of a record in a dead-letter queue, as far as the record can be parsed."""
 
     room_id: NotRequired[str]
     epoch: NotRequired[int]
@@ -357,7 +356,8 @@ class DeadRecordAnswer(TypedDict):
 
 
 class QueueAnswer(TypedDict):
-    """A queue, its counts being SQS's own guesses; of a DLQ some of its records."""
+    """A queue with the approximate counts of SQS; for a dead-letter queue also some of its
+    records."""
 
     name: str
     waiting: int
@@ -373,7 +373,7 @@ class QueuesAnswer(TypedDict):
 
 
 class QuarantinedRecordAnswer(TypedDict):
-    """A record that could never be applied; not whole: it was too long to be sent again."""
+    """A record that could never be applied. One that is not `whole` is too long to be replayed."""
 
     room_id: NotRequired[str]
     epoch: NotRequired[int]
@@ -386,13 +386,13 @@ class QuarantinedRecordAnswer(TypedDict):
 
 
 class QuarantinedAnswer(TypedDict):
-    """What the quarantine kept, in the order of each room."""
+    """The quarantined records, in the order of each room."""
 
     records: list[QuarantinedRecordAnswer]
 
 
 class ReplayedAnswer(TypedDict):
-    """How many went back, and how many are left."""
+    """The number of records that were replayed, and of those that are left."""
 
     replayed: int
     left: int

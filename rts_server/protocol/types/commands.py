@@ -7,9 +7,9 @@ from typing import Any, Literal, NotRequired, TypedDict
 
 
 class RoomCreatePayload(TypedDict):
-    """direct: the other member; group: client_room_id, and any first members.
+    """A direct room with the other member, or a group with `client_room_id` and first members.
 
-    external_id instead where `RTS_CLIENT_EXTERNAL_IDS` is on, else `forbidden`.
+    A group may have `external_id` instead if `RTS_CLIENT_EXTERNAL_IDS` is on, else `forbidden`.
     """
 
     type: Literal["direct", "group"]
@@ -21,13 +21,13 @@ class RoomCreatePayload(TypedDict):
 
 
 class RoomGetPayload(TypedDict):
-    """One room."""
+    """A room."""
 
     room_id: str
 
 
 class RoomListPayload(TypedDict):
-    """A page of the rooms of the user."""
+    """A page of the user's rooms."""
 
     limit: int
     cursor: NotRequired[str]
@@ -35,7 +35,7 @@ class RoomListPayload(TypedDict):
 
 
 class RoomUpdatePayload(TypedDict):
-    """Another name, metadata or frozen; `version`: only if the room still has it."""
+    """A new name, metadata or `frozen`. With `version`, only if the room still has that version."""
 
     room_id: str
     name: NotRequired[str]
@@ -45,28 +45,28 @@ class RoomUpdatePayload(TypedDict):
 
 
 class RoomLeavePayload(TypedDict):
-    """Go by oneself; the last owner names another."""
+    """Leave a room. The last owner must name a new one."""
 
     room_id: str
     new_owner: NotRequired[str]
 
 
 class RoomHidePayload(TypedDict):
-    """Leave the room out of one's list until a new message of another."""
+    """Hide a room from the user's list until somebody else sends a message."""
 
     room_id: str
     hidden: bool
 
 
 class RoomMutePayload(TypedDict):
-    """Leave the room out of one's totals."""
+    """Leave a room out of the user's unread totals."""
 
     room_id: str
     muted: bool
 
 
 class MemberAddPayload(TypedDict):
-    """New members of a group."""
+    """Users to add to a group, with their role."""
 
     room_id: str
     user_ids: list[str]
@@ -74,7 +74,7 @@ class MemberAddPayload(TypedDict):
 
 
 class MemberUpdatePayload(TypedDict):
-    """Another role for a member."""
+    """A new role for a member."""
 
     room_id: str
     user_id: str
@@ -82,7 +82,7 @@ class MemberUpdatePayload(TypedDict):
 
 
 class MemberRemovePayload(TypedDict):
-    """Members of a group who are to go."""
+    """Users to remove from a group."""
 
     room_id: str
     user_ids: list[str]
@@ -97,7 +97,7 @@ class MemberListPayload(TypedDict):
 
 
 class MessageSendPayload(TypedDict):
-    """A message. `client_msg_id` is random and makes every repetition the same message."""
+    """A message. `client_msg_id` is random and makes repetitions one message."""
 
     room_id: str
     client_msg_id: str
@@ -109,9 +109,9 @@ class MessageSendPayload(TypedDict):
 
 
 class MessageEditPayload(TypedDict):
-    """Another text, metadata or mentions; `version`: only if the message still has it.
+    """A new text, metadata or mentions. With `version`, only if the message still has that version.
 
-    The text may be empty where files remain.
+    The text may be empty if the message has files.
     """
 
     room_id: str
@@ -123,14 +123,14 @@ class MessageEditPayload(TypedDict):
 
 
 class MessageDeletePayload(TypedDict):
-    """A message that is to go."""
+    """A message to delete."""
 
     room_id: str
     message_id: str
 
 
 class MessageReactPayload(TypedDict):
-    """A reaction that comes or goes."""
+    """A reaction to add (`on`) or to remove."""
 
     room_id: str
     message_id: str
@@ -139,7 +139,7 @@ class MessageReactPayload(TypedDict):
 
 
 class MessageListPayload(TypedDict):
-    """A page of history; without a bound the newest."""
+    """A page of history; without a bound, the newest messages."""
 
     room_id: str
     before_seq: NotRequired[int]
@@ -149,7 +149,7 @@ class MessageListPayload(TypedDict):
 
 
 class UploadRequestPayload(TypedDict):
-    """A file that is to be uploaded, its content already hashed; width and height of a picture."""
+    """A file to upload, with its SHA-256; `width` and `height` for a picture."""
 
     room_id: str
     name: str
@@ -161,14 +161,14 @@ class UploadRequestPayload(TypedDict):
 
 
 class UploadCompletePayload(TypedDict):
-    """A file that was uploaded."""
+    """A file whose upload is finished."""
 
     room_id: str
     attachment_id: str
 
 
 class UploadUrlPayload(TypedDict):
-    """A file of a message that is to be downloaded."""
+    """A file of a message to download."""
 
     room_id: str
     message_id: str
@@ -176,39 +176,39 @@ class UploadUrlPayload(TypedDict):
 
 
 class ReceiptReadPayload(TypedDict):
-    """Everything up to a seq is read."""
+    """Mark all messages up to a seq as read."""
 
     room_id: str
     up_to_seq: int
 
 
 class ReceiptDeliveredPayload(TypedDict):
-    """Everything up to a seq has arrived: `{room_id: up_to_seq}`, all rooms at once."""
+    """Mark all messages up to a seq as delivered, in several rooms: `{room_id: up_to_seq}`."""
 
     rooms: dict[str, int]
 
 
 class PresenceSetPayload(TypedDict):
-    """What a user says of himself; a text of null is none, left out it stays as it is."""
+    """The user's state and status text. A null text clears it; without the field it is kept."""
 
     state: Literal["online", "away"]
     status_text: NotRequired[str | None]
 
 
 class PresenceQueryPayload(TypedDict):
-    """How some users are."""
+    """Users whose presence is requested."""
 
     user_ids: list[str]
 
 
 class PresenceWatchPayload(TypedDict):
-    """Whom this socket watches from now on; the list replaces the one before."""
+    """Users to watch on this connection; the list replaces the one before."""
 
     user_ids: list[str]
 
 
 class NothingPayload(TypedDict):
-    """No payload."""
+    """An empty payload."""
 
 
 class AuthRefreshPayload(TypedDict):
@@ -218,13 +218,13 @@ class AuthRefreshPayload(TypedDict):
 
 
 class SyncPayload(TypedDict):
-    """What was missed since `{room_id: [epoch, offset, …]}`."""
+    """Cursors of rooms: `{room_id: [epoch, offset, …]}`."""
 
     cursors: dict[str, list[int]]
 
 
 class MessageGetPayload(TypedDict):
-    """One message."""
+    """A message."""
 
     room_id: str
     message_id: str

@@ -44,7 +44,7 @@ class SessionReadyData(TypedDict):
 
 
 class SessionClosingData(TypedDict):
-    """Why the server closes, and when to come back."""
+    """The server closes the connection. `retry_after_ms`: the time after which to reconnect."""
 
     code: Literal[
         "draining",
@@ -69,25 +69,25 @@ class RoomAddedData(TypedDict):
 
 
 class RoomRemovedData(TypedDict):
-    """The user is a member no more."""
+    """The user is no longer a member."""
 
     reason: str
 
 
 class RoomChangedData(TypedDict):
-    """The room, without a personal part."""
+    """The room without the fields that depend on the member."""
 
     room: PublicRoom
 
 
 class RoomEpochData(TypedDict):
-    """Who stands at `prev` goes on; for others sync.reset follows."""
+    """A new epoch. A client at the position `prev` has missed nothing; others get sync.reset."""
 
     prev: list[int]
 
 
 class RoomStateData(TypedDict):
-    """What the room is to the user himself, told to his own devices."""
+    """The user's own settings and role in a room, sent to their own devices."""
 
     muted: bool
     hidden: bool
@@ -95,19 +95,19 @@ class RoomStateData(TypedDict):
 
 
 class MembersChangedData(TypedDict):
-    """One event for one command."""
+    """All members that one command changed."""
 
     members: list[Member]
 
 
 class MessageNewData(TypedDict):
-    """A message; it may come before the ack of its sender."""
+    """A message. It may arrive before the ack of its sender."""
 
     message: Message
 
 
 class ReactionChangeData(TypedDict):
-    """A reaction came or went."""
+    """A reaction that was added (`on`) or removed."""
 
     emoji: str
     user_id: str
@@ -124,7 +124,7 @@ class MessageReactedData(TypedDict):
 
 
 class MessageUpdatedData(TypedDict):
-    """The message after an edit; of a reaction only the difference and all counts."""
+    """An edit carries the whole message; a reaction carries the change and all counts."""
 
     message: NotRequired[Message]
     message_id: NotRequired[str]
@@ -134,7 +134,7 @@ class MessageUpdatedData(TypedDict):
 
 
 class MessageFailedData(TypedDict):
-    """Remove the message; its seq does not count."""
+    """The message could not be stored: remove it. Its seq does not count as unread."""
 
     message_id: str
     client_msg_id: str | None
@@ -143,7 +143,7 @@ class MessageFailedData(TypedDict):
 
 
 class MessageStatusData(TypedDict):
-    """What was acked `accepted` is durable now."""
+    """A message that was acked `accepted` is durable now."""
 
     message_id: str
     client_msg_id: str
@@ -151,20 +151,20 @@ class MessageStatusData(TypedDict):
 
 
 class SyncResetData(TypedDict):
-    """Drop the room's messages, keep this position, list again."""
+    """Drop the room's messages, keep this position as the cursor, and list the messages again."""
 
     epoch: int
     offset: int
 
 
 class ReceiptUpdatedData(TypedDict):
-    """Who has come how far."""
+    """The new cursors of some members."""
 
     cursors: list[Cursor]
 
 
 class UnreadChangedData(TypedDict):
-    """The user's own cursor, mute, hide or membership moved."""
+    """The user's unread counts after their read cursor, settings or membership changed."""
 
     unread: int
     read_seq: int
@@ -173,7 +173,7 @@ class UnreadChangedData(TypedDict):
 
 
 class TypingChangedData(TypedDict):
-    """Who is typing, the whole list: at most 10 are named, `count` counts all."""
+    """All who are typing: at most 10 are named, `count` includes the others."""
 
     user_ids: list[str]
     count: int

@@ -7,14 +7,14 @@ from typing import Any, Literal, NotRequired, TypedDict
 
 
 class Totals(TypedDict):
-    """Unread messages of all rooms, and rooms with any; muted and hidden rooms count in neither."""
+    """Unread messages of all rooms, and rooms with any. Muted and hidden rooms are not included."""
 
     total: int
     rooms: int
 
 
 class LastMessage(TypedDict):
-    """What a list shows of a room's last message; `deleted`: there is no more of it."""
+    """A short form of a room's last message. The preview of a `deleted` one is empty."""
 
     message_id: str
     seq: int
@@ -26,7 +26,7 @@ class LastMessage(TypedDict):
 
 
 class PublicRoom(TypedDict):
-    """A room as it is to all its members. `made_by`: a client gave it its external_id."""
+    """A room as all its members see it. `made_by` is set if a client chose its external_id."""
 
     room_id: str
     type: Literal["direct", "group"]
@@ -47,7 +47,7 @@ class PublicRoom(TypedDict):
 
 
 class Room(PublicRoom):
-    """A room as it is to the user who asks."""
+    """A room as the requesting user sees it."""
 
     role: Literal["owner", "admin", "member", "readonly"]
     read_seq: int
@@ -58,7 +58,7 @@ class Room(PublicRoom):
 
 
 class Cursor(TypedDict):
-    """How far a member has come."""
+    """The seqs up to which a member has read and received messages."""
 
     user_id: str
     read_seq: int
@@ -66,7 +66,7 @@ class Cursor(TypedDict):
 
 
 class Member(Cursor):
-    """Somebody in a room."""
+    """A member of a room."""
 
     name: NotRequired[str]
     role: Literal["owner", "admin", "member", "readonly"]
@@ -74,7 +74,7 @@ class Member(Cursor):
 
 
 class Reaction(TypedDict):
-    """Who gave one emoji; at most 100 users are named."""
+    """One emoji of a message: how many reacted, and at most 100 of them."""
 
     count: int
     user_ids: list[str]
@@ -93,7 +93,7 @@ class Attachment(TypedDict):
 
 
 class Message(TypedDict):
-    """A message; a deleted one keeps ids, seq and times."""
+    """A message. A deleted one keeps its ids, seq and times."""
 
     message_id: str
     client_msg_id: str
@@ -116,7 +116,7 @@ class Message(TypedDict):
 
 
 class Presence(TypedDict):
-    """How a user is, as it was told last."""
+    """The presence of a user."""
 
     user_id: str
     state: Literal["online", "away", "offline"]
@@ -132,7 +132,7 @@ class UnknownUser(TypedDict):
 
 
 class PresenceOrError(TypedDict):
-    """How a user is; `error` for one with whom no room is shared, whether there is one or not."""
+    """The presence of a user, or `not_found` if they share no room or do not exist."""
 
     user_id: str
     state: NotRequired[Literal["online", "away", "offline"]]
@@ -142,14 +142,14 @@ class PresenceOrError(TypedDict):
 
 
 class Rate(TypedDict):
-    """So many a second in the long run, so many at once."""
+    """A token bucket: `per_second` is its refill rate, `burst` its size."""
 
     per_second: float
     burst: float
 
 
 class Limits(TypedDict):
-    """Sizes, which always hold, and rates; none where they are not limited."""
+    """Sizes, which always hold, and rates, empty if they are not limited."""
 
     text: int
     text_bytes: int
@@ -173,7 +173,7 @@ class Limits(TypedDict):
 
 
 class Error(TypedDict):
-    """Why a command was refused; `details` names fields."""
+    """The reason why a command was refused. `details` maps fields to messages."""
 
     code: Literal[
         "bad_request",

@@ -7,7 +7,7 @@ from typing import Any, Literal, NotRequired, TypedDict
 
 
 class NewMemberRequest(TypedDict):
-    """Somebody who is to be a member."""
+    """A user to add, with role and display name."""
 
     user_id: str
     role: Literal["owner", "admin", "member", "readonly"]
@@ -15,14 +15,14 @@ class NewMemberRequest(TypedDict):
 
 
 class NewRoleRequest(TypedDict):
-    """Another role for a member."""
+    """A new role for a member."""
 
     user_id: str
     role: Literal["owner", "admin", "member", "readonly"]
 
 
 class ExternalRoomRequest(TypedDict):
-    """The group of a business key, made with these first members unless it is there."""
+    """A group to get or create; `members` are its first members if it is created."""
 
     members: NotRequired[list[NewMemberRequest]]
     name: NotRequired[str]
@@ -30,7 +30,7 @@ class ExternalRoomRequest(TypedDict):
 
 
 class RoomChangeRequest(TypedDict):
-    """Another name, metadata or frozen; `version`: only if the room still has it."""
+    """A new name, metadata or `frozen`. With `version`, only if the room still has that version."""
 
     name: NotRequired[str]
     metadata: NotRequired[dict[str, Any]]
@@ -39,13 +39,13 @@ class RoomChangeRequest(TypedDict):
 
 
 class MemberSetRequest(TypedDict):
-    """All members of the group: who is not named goes."""
+    """All members of a group: members who are not named are removed."""
 
     members: list[NewMemberRequest]
 
 
 class MemberBatchRequest(TypedDict):
-    """Members who come, go and have another role; at most 100 in all."""
+    """Members to add, to remove and to give another role; at most 100 in all."""
 
     add: list[NewMemberRequest]
     remove: list[str]
@@ -53,7 +53,7 @@ class MemberBatchRequest(TypedDict):
 
 
 class NewMessageRequest(TypedDict):
-    """A message of a member (`on_behalf_of`), or of the operator himself."""
+    """A message of a member (`on_behalf_of`) or of the operator."""
 
     text: str
     on_behalf_of: NotRequired[str]
@@ -63,7 +63,7 @@ class NewMessageRequest(TypedDict):
 
 
 class IdempotencyKeyRequest(TypedDict):
-    """The same key from the same sender is the same message, however often it is sent."""
+    """Requests of one sender with the same key are one message."""
 
     client_msg_id: NotRequired[str]
 
@@ -76,13 +76,13 @@ class PageRequest(TypedDict):
 
 
 class RoomPageRequest(PageRequest):
-    """A page of a user's rooms: those he has hidden, or the others."""
+    """A page of a user's rooms: the hidden ones, or the others."""
 
     hidden: bool
 
 
 class ExplainRequest(TypedDict):
-    """`explain`: the parts, too."""
+    """`explain`: include the details."""
 
     explain: bool
 
@@ -92,51 +92,51 @@ class UnreadPageRequest(PageRequest, ExplainRequest):
 
 
 class EventPageRequest(TypedDict):
-    """Events behind `epoch:offset`; without it from the first of the present epoch."""
+    """Events after `epoch:offset`; without it, from the beginning of the current epoch."""
 
     after: NotRequired[str]
     limit: int
 
 
 class RepairRequest(TypedDict):
-    """`repair`: what Redis has and the archive has not, or otherwise, is stored anew."""
+    """`repair`: store again what is missing in the archive or differs from Redis."""
 
     repair: bool
 
 
 class PeekRequest(TypedDict):
-    """How many records of each DLQ to look at."""
+    """How many records of each dead-letter queue to show."""
 
     peek: int
 
 
 class ReplayRequest(TypedDict):
-    """Which DLQ, and how many of its records at most."""
+    """A dead-letter queue, and how many of its records to replay at most."""
 
     queue: Literal["messages", "rooms"]
     limit: int
 
 
 class GlanceRequest(TypedDict):
-    """How many records to look at."""
+    """How many records to show."""
 
     limit: int
 
 
 class ReplayKeptRequest(TypedDict):
-    """How many records at most."""
+    """How many records to replay at most."""
 
     limit: int
 
 
 class DisconnectRequest(TypedDict):
-    """`reconnect`: the clients come back by themselves."""
+    """`reconnect`: clients reconnect by themselves."""
 
     reconnect: bool
 
 
 class MessagePageRequest(TypedDict):
-    """A page of history; without a bound the newest."""
+    """A page of history; without a bound, the newest messages."""
 
     before_seq: NotRequired[int]
     after_seq: NotRequired[int]

@@ -12,7 +12,7 @@ from marshmallow import RAISE, Schema, ValidationError, fields, pre_load
 from marshmallow.validate import Length
 
 from rts_server import errors
-from rts_server.protocol.fields import LIMITS, Flag, Metadata, choice, line, role, user
+from rts_server.protocol.fields import LIMITS, Metadata, StrictBoolean, choice, line, role, user
 from rts_server.tools.cli.difference import CurrentRoom, MemberDeclaration, RoomDeclaration
 from rts_server.tools.cli.yaml_stream import StreamingLoader, TopLevelItem, line_of
 
@@ -52,7 +52,7 @@ class ManifestRoomSchema(_StrictSchema):
     type = choice("group", load_default="group")
     name = line(LIMITS.room_name)
     metadata = Metadata()
-    frozen = Flag()
+    frozen = StrictBoolean()
     membership = choice("whole", "additive")
     members = fields.List(
         fields.Nested(ManifestMemberSchema), validate=Length(0, LIMITS.group_members)
