@@ -12,7 +12,7 @@ import click
 from botocore.exceptions import BotoCoreError, ClientError
 from redis.exceptions import RedisError
 
-from rts_server import auth, config
+from rts_server import auth, config, config_listing
 from rts_server.config import ConfigError, Settings
 from rts_server.errors import Unavailable
 from rts_server.tools.cli.rooms import rooms
@@ -114,7 +114,7 @@ def trace(
 @click.option("--describe", is_flag=True, help="Add what each setting means.")
 def show_config(describe: bool) -> None:
     """List the settings with their source; secrets are masked."""
-    rows = config.described(_settings())
+    rows = config_listing.describe(_settings())
     widths = [max(len(row[column]) for row in rows) for column in range(3)]
     for *columns, description in rows:
         cells = [f"{text:<{width}}" for text, width in zip(columns, widths, strict=True)]

@@ -28,7 +28,7 @@ COVERS = (
           " protocol/types/answers protocol/types/commands protocol/types/events"
           " protocol/types/objects protocol/types/requests"),
     Cover("protocol/test_fields.py", "payloads are validated by their fields",
-          "protocol/commands protocol/media protocol/numbers"),
+          "protocol/commands protocol/media protocol/numbers domain/size_limits"),
     Cover("engine/test_upstream.py", "overrides of the library are compared with it",
           "engine/codec engine/engine realtime/manager"),
     Cover("engine/test_outgoing.py", "packets are seen as they are written", "engine/packets"),
@@ -58,6 +58,7 @@ COVERS = (
     Cover("rest/test_users.py", "`:disconnect` and `:revoke` reach all instances",
           "realtime/control_channel"),
     Cover("redis_client/test_transport.py", "takes transports over", "redis_client/connection"),
+    Cover("test_config.py", "settings are validated by their fields", "setting_fields"),
     Cover("relay/test_relay.py", "parts of one loop, on real queues",
           "relay/ack_processor relay/partition_leases relay/quarantine relay/queue_sender"
           " relay/room_queues"),

@@ -7,10 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from rts_server.config import Limits
+from rts_server.domain.size_limits import LIMITS
 from rts_server.errors import LimitExceeded
-
-LIMITS = Limits()
 
 Reactions = dict[str, dict[str, Any]]
 """emoji → {count, user_ids}"""

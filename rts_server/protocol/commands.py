@@ -8,9 +8,9 @@ from typing import Any, ClassVar
 from marshmallow import EXCLUDE, Schema, ValidationError, fields, post_load, validates_schema
 from marshmallow.validate import Length
 
+from rts_server.domain.size_limits import LIMITS
 from rts_server.protocol import media
 from rts_server.protocol.fields import (
-    LIMITS,
     MAX_SEQ,
     BoundedDict,
     BoundedList,

@@ -10,11 +10,10 @@ import orjson
 from marshmallow import ValidationError, fields
 from marshmallow.validate import Length, OneOf, Range, Regexp
 
-from rts_server.config import Limits
+from rts_server.domain.size_limits import LIMITS
 from rts_server.errors import MessageTooLarge
 from rts_server.protocol import media, unicode
 
-LIMITS = Limits()
 _FORBIDDEN_KEYS = {"__proto__", "constructor", "prototype"}
 MAX_SEQ = 10**10 - 1
 MAX_SAFE_INTEGER = 2**53 - 1

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 from marshmallow import Schema, ValidationError, fields, validates_schema
 from marshmallow.validate import Length, Range, Regexp
 
+from rts_server.domain.size_limits import LIMITS
 from rts_server.protocol.commands import (
     InputSchema,
     MessageEditSchema,
@@ -15,7 +16,6 @@ from rts_server.protocol.commands import (
     refuse_misplaced_fields,
 )
 from rts_server.protocol.fields import (
-    LIMITS,
     MAX_SEQ,
     BoundedList,
     Metadata,

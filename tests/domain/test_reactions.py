@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rts_server.domain.reactions import LIMITS, Reactions, counts, reacted, shown
+from rts_server.domain.reactions import Reactions, counts, reacted, shown
+from rts_server.domain.size_limits import LIMITS
 from rts_server.errors import LimitExceeded
 
 STEPS = st.lists(st.tuples(st.sampled_from("+-!"), st.sampled_from("abcd"), st.booleans()))

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from redis.asyncio import Redis
 
 from rts_server import keys
-from rts_server.config import Limits, Settings
+from rts_server.config import Settings
+from rts_server.domain.size_limits import SizeLimits
 from rts_server.errors import LimitExceeded
 from rts_server.persistence import user_rooms
 from rts_server.persistence.user_rooms import EMPTY_TTL_MS, Membership, UserRooms
@@ -181,7 +182,7 @@ async def test_an_index_with_no_room_in_goes_by_itself(redis: Redis) -> None:
 async def test_others_cannot_fill_a_list(redis: Redis) -> None:
     """Strangers stop first, people one shares a room with later, oneself and operators last."""
     index = UserRooms(redis)
-    limits = replace(Limits(), user_rooms=6, put_rooms=4, stranger_rooms=2)
+    limits = replace(SizeLimits(), user_rooms=6, put_rooms=4, stranger_rooms=2)
     memberships = Memberships(Settings(limits=limits), NOTHING, index, NOTHING)
     await index.note("friend", "r0", 1, 1, "in")
 

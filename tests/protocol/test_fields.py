@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from marshmallow import Schema, ValidationError, fields
 
+from rts_server.domain.size_limits import LIMITS
 from rts_server.errors import MessageTooLarge
 from rts_server.protocol import commands, cursor, requests
 from rts_server.protocol import fields as ours
@@ -141,14 +142,14 @@ def test_metadata_that_is_taken_is_small_and_shallow(value: Any) -> None:
     if not isinstance(value, dict) or not accepts(field, value):
         return
     text = orjson.dumps(value)
-    assert len(text) <= ours.LIMITS.metadata_bytes
+    assert len(text) <= LIMITS.metadata_bytes
     bare = re.sub(rb'"(?:[^"\\]|\\.)*"', b'""', text)
     depth = deepest = 0
     for byte in bare:
         depth += (byte in b"[{") - (byte in b"]}")
         deepest = max(deepest, depth)
-    assert deepest <= ours.LIMITS.metadata_depth
-    assert bare.count(b":") <= ours.LIMITS.metadata_keys
+    assert deepest <= LIMITS.metadata_depth
+    assert bare.count(b":") <= LIMITS.metadata_keys
 
 
 MEDIA = {
@@ -208,7 +209,7 @@ def test_a_known_field_where_it_is_not_taken_is_refused(
 
 def test_a_text_of_many_bytes_is_too_large() -> None:
     """16 KiB is a limit of its own; below 4,001 code points UTF-8 can not exceed it."""
-    assert 4 * ours.LIMITS.text_points <= ours.LIMITS.text_bytes
+    assert 4 * LIMITS.text_points <= LIMITS.text_bytes
     with pytest.raises(MessageTooLarge) as caught:
         ours._not_too_long("x" * 4001)
     assert caught.value.details == {"text": ["Longer than maximum length 4000."]}

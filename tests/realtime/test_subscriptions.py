@@ -12,7 +12,8 @@ import pytest
 from redis.asyncio import Redis
 
 from rts_server import keys
-from rts_server.config import Limits, Settings
+from rts_server.config import Settings
+from rts_server.domain.size_limits import SizeLimits
 from rts_server.engine.packets import Encoded
 from rts_server.realtime.listener import Listener
 from rts_server.realtime.sequence import position_of
@@ -83,7 +84,7 @@ class Instance:
 async def instance(redis: Redis, valkey_url: str) -> AsyncIterator[Instance]:
     """Listening."""
     settings = Settings(
-        redis_url=valkey_url, linger=LINGER, head_check=0.1, limits=Limits(replay_events=20)
+        redis_url=valkey_url, linger=LINGER, head_check=0.1, limits=SizeLimits(replay_events=20)
     )
     made = Instance(settings, redis)
     made.subscriptions.start()
@@ -220,7 +221,7 @@ async def test_replays_share_one_budget_of_bytes(
     rooms = [await bench.group("alice", room=f"g{n}") for n in range(30)]
     for room_id in rooms:
         await bench.append(message(room_id, "alice", "m", text="x" * 1_000))
-    limits = Limits(answer_bytes=20_000)
+    limits = SizeLimits(answer_bytes=20_000)
     instance = Instance(Settings(redis_url=valkey_url, limits=limits), redis)
     instance.subscriptions.start()
     alice, _ = instance.socket("alice")

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from rts_server import keys
-from rts_server.config import Limits
+from rts_server.domain.size_limits import SizeLimits
 from rts_server.roomlog import events
 from rts_server.roomlog.request import AppendRequest
 from tests.helpers.bench import Bench, group, message
@@ -19,7 +19,7 @@ Harm = Callable[[Bench, str], Awaitable[Any]]
 
 
 async def _limit(bench: Bench, room_id: str) -> None:
-    bench.settings = replace(bench.settings, limits=Limits(group_members=3))
+    bench.settings = replace(bench.settings, limits=SizeLimits(group_members=3))
 
 
 async def _full(bench: Bench, room_id: str) -> None:

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from redis.asyncio import Redis
 
 from rts_server import errors, keys
-from rts_server.config import Limits, Settings
+from rts_server.config import Settings
+from rts_server.domain.size_limits import SizeLimits
 from rts_server.roomlog import events
 from rts_server.views.history import SeqRange, epoch_of
 from tests.helpers.deployed import Deployed
@@ -164,7 +165,7 @@ async def test_a_page_ends_where_the_answer_is_full(
     redis: Redis, valkey_url: str, tables: None
 ) -> None:
     """Fewer than asked for, and more: the next page goes on from there; never an empty page."""
-    settings = Settings(redis_url=valkey_url, limits=Limits(answer_bytes=1_500))
+    settings = Settings(redis_url=valkey_url, limits=SizeLimits(answer_bytes=1_500))
     async with Deployed(settings, redis) as deployed:
         room_id = await deployed.group("alice")
         for n in range(6):

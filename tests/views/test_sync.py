@@ -9,7 +9,8 @@ import orjson
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rts_server.config import Limits, Settings
+from rts_server.config import Settings
+from rts_server.domain.size_limits import SizeLimits
 from rts_server.persistence.user_rooms import Membership
 from rts_server.views.inbox import Inbox, InboxReader, InboxRow
 from rts_server.views.snapshots import EventRange, Position, SnapshotReader
@@ -62,7 +63,7 @@ class Log:
 
 def syncing(rooms: dict[str, list[int]]) -> SyncReader:
     """The command over a log."""
-    settings = Settings(limits=Limits(answer_bytes=BYTES, replay_events=4))
+    settings = Settings(limits=SizeLimits(answer_bytes=BYTES, replay_events=4))
     fake = Log(rooms)
     return SyncReader(settings, cast(SnapshotReader, fake), cast(InboxReader, fake))
 

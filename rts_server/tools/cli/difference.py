@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 from rts_server import keys
-from rts_server.protocol.fields import LIMITS
+from rts_server.domain.size_limits import LIMITS
 from rts_server.tools.cli.api_client import path_segment
 
 MEMBERS_PER_REQUEST = LIMITS.ids_per_call

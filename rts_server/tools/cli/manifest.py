@@ -12,7 +12,8 @@ from marshmallow import RAISE, Schema, ValidationError, fields, pre_load
 from marshmallow.validate import Length
 
 from rts_server import errors
-from rts_server.protocol.fields import LIMITS, Metadata, StrictBoolean, choice, line, role, user
+from rts_server.domain.size_limits import LIMITS
+from rts_server.protocol.fields import Metadata, StrictBoolean, choice, line, role, user
 from rts_server.tools.cli.difference import CurrentRoom, MemberDeclaration, RoomDeclaration
 from rts_server.tools.cli.yaml_stream import StreamingLoader, TopLevelItem, line_of
 

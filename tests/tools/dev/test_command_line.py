@@ -11,6 +11,7 @@ from click.testing import CliRunner, Result
 
 from rts_server import auth, config
 from rts_server.__main__ import main
+from rts_server.config_listing import MASK
 from rts_server.tools.dev import ports
 from rts_server.tools.dev.stack import secret
 
@@ -94,7 +95,7 @@ def test_config_names_the_source_and_masks_secrets() -> None:
     rows = {line.split()[0]: line.split()[1:] for line in result.stdout.splitlines()}
     assert rows["RTS_PORT"] == ["9000", "environment"]
     assert rows["RTS_ROOM_QUEUE"] == ["chat-room-queue", "default"]
-    assert rows["RTS_JWT_SECRET"] == [config.MASK, "environment"]
+    assert rows["RTS_JWT_SECRET"] == [MASK, "environment"]
     assert "hidden" not in result.stdout
     assert SECRET not in result.stdout
     assert "Address on which" not in result.stdout
