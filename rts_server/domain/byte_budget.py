@@ -29,7 +29,7 @@ class ByteBudget:
         return True
 
 
-def fitting_items(items: Iterable[Any], size: int) -> list[Any]:
-    """The first items whose JSON array fits into `size` bytes; at least one if there is any."""
-    budget = ByteBudget(size)
+def fitting_items(items: Iterable[Any], size: int, *, first_always_fits: bool = True) -> list[Any]:
+    """Return the first items whose JSON array fits into `size` bytes; see `ByteBudget`."""
+    budget = ByteBudget(size, first_always_fits=first_always_fits)
     return list(takewhile(lambda item: budget.take(len(orjson.dumps(item)) + 1), items))

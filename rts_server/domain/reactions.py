@@ -1,4 +1,4 @@
-"""Reactions of a message; pure.
+"""Reactions of a message, as pure functions.
 
 They are stored with all `user_ids` and shown to clients with at most 100 users each.
 """
@@ -15,7 +15,7 @@ Reactions = dict[str, dict[str, Any]]
 
 
 def reacted(reactions: Reactions, emoji: str, user_id: str, *, on: bool) -> Reactions | None:
-    """The reactions after a user added or removed one; None if nothing changes.
+    """Return the reactions after a user added or removed one; None if nothing changes.
 
     Raises LimitExceeded beyond 20 emoji or 500 reactions on a message.
     """
@@ -34,12 +34,12 @@ def reacted(reactions: Reactions, emoji: str, user_id: str, *, on: bool) -> Reac
 
 
 def counts(reactions: Reactions) -> dict[str, int]:
-    """emoji → number of users."""
+    """Return the number of users by emoji."""
     return {emoji: one["count"] for emoji, one in reactions.items()}
 
 
 def shown(message: dict[str, Any]) -> dict[str, Any]:
-    """A message as clients see it; the same object unless a reaction is too popular to list."""
+    """Return a message as clients see it; the same object if no list of users must be cut."""
     reactions: Reactions = message.get("reactions") or {}
     if all(one["count"] <= LIMITS.reaction_users for one in reactions.values()):
         return message

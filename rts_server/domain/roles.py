@@ -1,4 +1,4 @@
-"""Which role may do what. append.lua reads the actor's role itself; no caller passes it (A1)."""
+"""The capabilities of roles. append.lua reads the actor's role itself; no caller passes it (A1)."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ room only owners and admins act."""
 
 
 def roles_that(capability: str) -> frozenset[str]:
-    """The roles that have a capability."""
+    """Return the roles that have a capability."""
     return _TABLE[capability]
 
 
 def may_send(role: str, *, frozen: bool) -> bool:
-    """Whether a message would be accepted now; append.lua decides when one is sent."""
+    """Return whether a message would be accepted now; append.lua decides when one is sent."""
     return role in (roles_that("room.update") if frozen else roles_that("message.send"))
 
 
-def roles_that_give(role: str) -> frozenset[str]:
-    """The roles that may add a member with a role: only an owner makes owners."""
+def roles_that_grant(role: str) -> frozenset[str]:
+    """Return the roles that may add a member with a role: only an owner makes owners."""
     return frozenset({OWNER}) if role == OWNER else roles_that("member.add")

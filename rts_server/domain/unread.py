@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 
 def unread_count(seq: int, read_seq: int, uncounted: int) -> int:
-    """Unread messages of a member in a room.
+    """Return the number of unread messages of a member in a room.
 
     `seq`: the room's newest message. `read_seq`: the member's read cursor. `uncounted`: messages
     above the read cursor that count for nobody (system messages and tombstones).
@@ -15,11 +15,11 @@ def unread_count(seq: int, read_seq: int, uncounted: int) -> int:
 
 
 def counts_in_totals(*, muted: bool, hidden: bool) -> bool:
-    """Whether a room's unread messages are part of the user's totals."""
+    """Return whether a room's unread messages are part of the user's totals."""
     return not (muted or hidden)
 
 
 def totals(unread: Iterable[int]) -> dict[str, int]:
-    """`{total, rooms}` of the rooms that count: all unread messages, and the rooms with any."""
+    """Return `{total, rooms}`: all unread messages of the given rooms, and how many have any."""
     counted = [count for count in unread if count > 0]
     return {"total": sum(counted), "rooms": len(counted)}

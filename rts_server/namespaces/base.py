@@ -1,4 +1,4 @@
-"""What every namespace does: authenticate a connection, open its session, dispatch its commands."""
+"""The base of all namespaces: it authenticates connections, opens sessions, dispatches commands."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class NamespaceContext:
-    """What every namespace is built with.
+    """The collaborators that all namespaces share.
 
     `instrument` wraps each handler (command name, handler → handler), for tracing.
     """

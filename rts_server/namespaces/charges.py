@@ -1,4 +1,4 @@
-"""What a command costs, and whom: one table."""
+"""The rates that each command is charged to, as one table."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import Any, NamedTuple
 
 from rts_server.namespaces.session import Session
 
-PATIENCE = 2.0
-"""Seconds that message.send may be delayed before it is refused."""
+MESSAGE_SEND_MAX_WAIT_SECONDS = 2.0
+"""A message.send above its rate is delayed up to this long before it is refused."""
 
-CHANGES = frozenset(
+CHANGE_COMMANDS = frozenset(
     {
         "room.create",
         "room.update",
@@ -25,48 +25,57 @@ CHANGES = frozenset(
         "message.react",
     }
 )
-_ALSO = {
+_RATE_OF_COMMAND = {
     "room.create": "rooms",
     "message.list": "history",
     "sync": "history",
     "presence.set": "presence",
     "upload.request": "uploads",
 }
-_NAMES = {"room.create": "members", "member.add": "user_ids", "member.remove": "user_ids"}
-"""Commands that name members, and where: anybody can be named, so each name costs."""
-_BY_ID = frozenset({"presence.query", "presence.watch"})
+_USER_LIST_FIELDS = {
+    "room.create": "members",
+    "member.add": "user_ids",
+    "member.remove": "user_ids",
+}
+"""Commands that name any users, with the field that does: each name costs one."""
+_CHARGED_PER_USER_ID = frozenset({"presence.query", "presence.watch"})
 
 
 class Charge(NamedTuple):
-    """So much of a rate under a key; `patience`: seconds the command may wait for it."""
+    """A charge of `cost` tokens to the bucket of a rate and a key.
+
+    `max_wait`: how many seconds the command may wait for the tokens.
+    """
 
     rate: str
     key: str
     cost: float = 1.0
-    patience: float = 0.0
+    max_wait: float = 0.0
 
 
 def commands(session: Session) -> Charge:
-    """The charge of every command, taken before its payload is looked at."""
+    """Return the charge of every command, taken before its payload is parsed."""
     return Charge("commands", session.eio_sid)
 
 
 def charges(name: str, session: Session, data: dict[str, Any], rooms: set[str]) -> Iterator[Charge]:
-    """The charges of a valid command. `rooms`: the rooms of its connection. A stranger to a room
-    uses up nothing of its rate, and does not learn whether it is busy (A4).
+    """Yield the charges of a valid command, apart from that of every command.
+
+    `rooms` are the rooms of its connection. A user who is not in the room does not use up its rate,
+    and cannot learn from a refusal whether it is busy (A4).
     """
     user_id, room_id = session.user_id, data.get("room_id")
     if name == "message.send":
-        yield Charge("messages", user_id, patience=PATIENCE)
-    elif name in CHANGES:
+        yield Charge("messages", user_id, max_wait=MESSAGE_SEND_MAX_WAIT_SECONDS)
+    elif name in CHANGE_COMMANDS:
         yield Charge("changes", user_id)
-    if name in _NAMES:
-        yield Charge("members", user_id, float(len(data[_NAMES[name]])))
-    if room_id in rooms and (name == "message.send" or name in CHANGES):
+    if name in _USER_LIST_FIELDS:
+        yield Charge("members", user_id, float(len(data[_USER_LIST_FIELDS[name]])))
+    if room_id in rooms and (name == "message.send" or name in CHANGE_COMMANDS):
         yield Charge("room", room_id)
-    if name in _ALSO:
-        yield Charge(_ALSO[name], user_id)
-    elif name in _BY_ID:
+    if name in _RATE_OF_COMMAND:
+        yield Charge(_RATE_OF_COMMAND[name], user_id)
+    elif name in _CHARGED_PER_USER_ID:
         yield Charge("presence_ids", user_id, float(len(data["user_ids"])))
     elif name == "typing.start":
         yield Charge("typing", f"{user_id} {data['room_id']}")

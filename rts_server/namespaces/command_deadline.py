@@ -23,7 +23,7 @@ class CommandDeadline:
         """Return the loop time at which the work of a command must end."""
         return command.received_at + self._work_seconds
 
-    async def run(
+    async def execute(
         self,
         session: Session,
         command: QueuedCommand,

@@ -1,4 +1,4 @@
-"""Where a client says it stands, as far as it makes sense."""
+"""Parses the cursors in the `auth` payload of a connecting client."""
 
 from __future__ import annotations
 
@@ -9,15 +9,18 @@ _ROOM_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
 def read_cursors(
-    given: Any, most: int
+    given: Any, max_rooms: int
 ) -> tuple[dict[str, tuple[int, int]], dict[str, tuple[int, int]]]:
-    """Positions and receipts of `{room_id: [epoch, offset, read_seq?, delivered_seq?]}` as far as
-    it makes sense; the rest is ignored.
+    """Parse `{room_id: [epoch, offset, read_seq?, delivered_seq?]}`.
+
+    Returns positions (room id → (epoch, offset)) and receipts (room id → (read_seq,
+    delivered_seq)). Invalid entries, and those beyond `max_rooms`, are ignored: the client then
+    gets these rooms as if it had no cursor.
     """
     positions: dict[str, tuple[int, int]] = {}
     receipts: dict[str, tuple[int, int]] = {}
     for room_id, cursor in given.items() if isinstance(given, dict) else ():
-        if len(positions) >= most:
+        if len(positions) >= max_rooms:
             break
         if not isinstance(room_id, str) or not _ROOM_ID.fullmatch(room_id):
             continue

@@ -1,4 +1,4 @@
-"""From a packet to its ack: the way of a command through a namespace.
+"""Takes a command from its packet to its ack.
 
 receive → queue (order) → deadline → rate limits → schema → handler → ack, at once or when durable.
 Each step is a class or function of its own; this module only connects them.
@@ -90,7 +90,7 @@ class Dispatcher:
 
     async def _execute(self, session: Session, command: QueuedCommand) -> bool:
         apply = partial(self._apply, session, command.frame)
-        answer = await self._deadline.run(session, command, apply)
+        answer = await self._deadline.execute(session, command, apply)
         if isinstance(answer, PendingAnswer):
             self._durable_acks.send_when_durable(session, command, answer)
             return False

@@ -11,6 +11,7 @@ from redis.exceptions import RedisError
 
 from rts_server import errors
 from rts_server.config import Settings
+from rts_server.domain.byte_budget import fitting_items
 from rts_server.engine.packets import event_packet
 from rts_server.namespaces.session import Session
 from rts_server.persistence.user_rooms import Membership
@@ -20,12 +21,11 @@ from rts_server.realtime.listener import Listener
 from rts_server.realtime.sequence import Position, parse_stored
 from rts_server.realtime.subscriptions import Replay, Subscriptions
 from rts_server.rooms.receipts import Cursors, ReceiptWriter
+from rts_server.runtime.backoff import backoff
 from rts_server.views.inbox import Inbox, InboxReader, InboxRow
 from rts_server.views.unread import UnreadPublisher
 
 log = logging.getLogger(__name__)
-
-MAX_BACKOFF_SECONDS = 1.0
 
 
 class SessionStart:
@@ -52,16 +52,17 @@ class SessionStart:
 
         CONNECT was answered already and needs no Redis: while Redis is away, commands wait.
         """
-        wait = 0.05
+        failures = 0
         while not session.closed:
             try:
                 return await self._open(session, listener)
             except (RedisError, OSError, errors.Unavailable) as error:
                 log.warning(
-                    "session waits", extra={"error": type(error).__name__, **session.log_context}
+                    "session cannot be opened yet",
+                    extra={"error": type(error).__name__, **session.log_context},
                 )
-            await asyncio.sleep(wait)
-            wait = min(wait * 2, MAX_BACKOFF_SECONDS)
+            failures += 1
+            await asyncio.sleep(backoff(failures))
         return None
 
     async def _open(self, session: Session, listener: Listener) -> None:
@@ -88,12 +89,18 @@ class SessionStart:
         recovered = await self._recovered(session, replays, cursors, inbox)
         rows = [row for row in inbox.rows if session.cursors and row.room_id not in cursors]
         candidates = await self._inboxes.with_member_counts(rows)
-        added, more = within(candidates, self._settings.limits.answer_bytes)
+        answer_bytes = self._settings.limits.answer_bytes
+        added = fitting_items(candidates, answer_bytes, first_always_fits=False)
+        more = {"more_rooms": True} if len(added) < len(candidates) else {}
         # From here on nothing awaits. session.ready comes first: it tells the client for which
         # rooms the events that follow complete what it has. Then each room's missed events, then
         # its live ones, in the order of its log (D3, D4).
         ready = self._ready(session, inbox.unread, recovered)
-        _write(listener, "session.ready", ready | ({"more_rooms": True} if more else {}))
+        _write(
+            listener,
+            "session.ready",
+            ready | more,
+        )
         for row in inbox.rows:
             if row.room_id in cursors and row.has_settings:
                 state = {name: row.room[name] for name in ("muted", "hidden", "role")}
@@ -129,7 +136,7 @@ class SessionStart:
         try:
             moved = await self._receipts.move(user_id, ahead)
         except errors.Unavailable:
-            log.warning("cursors cannot be repeated", extra={"rooms": len(ahead)})
+            log.warning("receipts of the client cannot be applied", extra={"rooms": len(ahead)})
             return
         for room_id, cursors in moved.items():
             if cursors.read_moved:
@@ -171,15 +178,15 @@ class SessionStart:
 
     async def added(self, listener: Listener, room_id: str) -> None:
         """Write `room.added`, then begin the room's live stream; repeat until it works."""
-        wait = 0.05
+        failures = 0
         while not listener.closed:
             try:
                 return await self._added(listener, room_id)
             except (RedisError, OSError, errors.Unavailable) as error:
-                log.warning("joining waits", extra={"error": type(error).__name__})
+                log.warning("room cannot be added yet", extra={"error": type(error).__name__})
             self._subscriptions.leave(listener, room_id)
-            await asyncio.sleep(wait)
-            wait = min(wait * 2, MAX_BACKOFF_SECONDS)
+            failures += 1
+            await asyncio.sleep(backoff(failures))
         return None
 
     async def _added(self, listener: Listener, room_id: str) -> None:
@@ -249,20 +256,6 @@ def ahead_of(inbox: Inbox, given: dict[str, Cursors]) -> dict[str, Cursors]:
             or known[room_id]["delivered_seq"] < min(delivered, known[room_id]["seq"])
         )
     }
-
-
-def within(rooms: list[dict[str, Any]], budget: int) -> tuple[list[dict[str, Any]], bool]:
-    """Return the first rooms that fit into `budget` bytes, and whether some did not fit.
-
-    The client finds the others by `room.list`.
-    """
-    fitting: list[dict[str, Any]] = []
-    for room in rooms:
-        budget -= len(orjson.dumps(room))
-        if budget < 0:
-            return fitting, True
-        fitting.append(room)
-    return fitting, False
 
 
 def standing_cursors(

@@ -11,7 +11,7 @@ import orjson
 
 from rts_server import keys
 from rts_server.domain.reactions import counts, shown
-from rts_server.domain.roles import OWNER, roles_that, roles_that_give
+from rts_server.domain.roles import OWNER, roles_that, roles_that_grant
 from rts_server.persistence.records import KEPT, expiry, preview_text
 from rts_server.roomlog.request import (
     RECORD_VERSION,
@@ -318,7 +318,7 @@ def member_added(room_id: str, actor_id: str, user_ids: list[str], role: str) ->
         room_id=room_id,
         request_id=f"add:{secrets.token_hex(16)}",
         actor=actor_id,
-        roles=roles_that_give(role),
+        roles=roles_that_grant(role),
         group_only=True,
         new_members=tuple(NewMember(user_id, role) for user_id in user_ids),
         events=(

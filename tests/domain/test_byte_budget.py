@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import orjson
+
 from rts_server.domain.byte_budget import ByteBudget, fitting_items
 
 
@@ -27,6 +29,16 @@ def test_items_are_taken_from_the_front_while_they_fit() -> None:
     assert fitting_items(items, 20) == items[:2]
     assert fitting_items(items, 24) == items
     assert fitting_items([], 5) == []
+
+
+def test_no_item_need_fit_where_the_first_has_no_privilege() -> None:
+    """The rooms of a new session are bounded by it; the client lists the others."""
+    rooms = [{"room_id": f"room-{n}"} for n in range(3)]
+    size = len(orjson.dumps(rooms[0])) + 1
+    assert fitting_items(rooms, 3 * size, first_always_fits=False) == rooms
+    assert fitting_items(rooms, 3 * size - 1, first_always_fits=False) == rooms[:2]
+    assert fitting_items(rooms, 0, first_always_fits=False) == []
+    assert fitting_items([], 0, first_always_fits=False) == []
 
 
 def test_fitting_keeps_the_front_and_at_least_one() -> None:

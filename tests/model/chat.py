@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from rts_server.domain.roles import roles_that, roles_that_give
+from rts_server.domain.roles import roles_that, roles_that_grant
 
 LEADERS = ("owner", "admin")
 Outcome = str
@@ -155,7 +155,7 @@ class Room:
         return "ok"
 
     def add(self, actor: str, user: str, role: str) -> Outcome:
-        if refused := self.refused(actor, roles_that_give(role), group=True):
+        if refused := self.refused(actor, roles_that_grant(role), group=True):
             return refused
         if user not in self.seats:
             self.seats[user] = Seat(role, self.seq, self.seq)

@@ -31,34 +31,34 @@ async def unexpected() -> Answer | errors.Refusal:
 async def test_work_that_ends_in_time_returns_its_answer() -> None:
     """And the deadline is over: the task is not cancelled later."""
     one, _ = session()
-    assert await CommandDeadline(60).run(one, queued(), at_once) == {"done": True}
+    assert await CommandDeadline(60).execute(one, queued(), at_once) == {"done": True}
 
 
 async def test_a_command_that_is_late_already_is_not_begun() -> None:
     """The ones before it took its time; its client may have repeated it elsewhere."""
     one, _ = session()
-    answer = await CommandDeadline(60).run(one, queued(age=61), unexpected)
+    answer = await CommandDeadline(60).execute(one, queued(age=61), unexpected)
     assert isinstance(answer, errors.Timeout)
 
 
 async def test_work_that_takes_too_long_is_cancelled_and_answered() -> None:
     """A command is answered within its deadline whatever it waits for (D10)."""
     one, _ = session()
-    answer = await CommandDeadline(0.01).run(one, queued(), never)
+    answer = await CommandDeadline(0.01).execute(one, queued(), never)
     assert isinstance(answer, errors.Timeout)
 
 
 async def test_a_session_that_does_not_open_in_time_is_unavailable() -> None:
     """Nothing was tried yet, so the client may repeat the command elsewhere."""
     one, _ = session(ready=False)
-    answer = await CommandDeadline(0.01).run(one, queued(), unexpected)
+    answer = await CommandDeadline(0.01).execute(one, queued(), unexpected)
     assert isinstance(answer, errors.Unavailable)
 
 
 async def test_a_cancellation_from_outside_is_not_taken_for_the_deadline() -> None:
     """The namespace is closing: its worker must end."""
     one, _ = session()
-    task = asyncio.ensure_future(CommandDeadline(60).run(one, queued(), never))
+    task = asyncio.ensure_future(CommandDeadline(60).execute(one, queued(), never))
     await asyncio.sleep(0)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import orjson
-
-from rts_server.namespaces.session_start import ahead_of, standing_cursors, within
+from rts_server.namespaces.session_start import ahead_of, standing_cursors
 from rts_server.persistence.user_rooms import Membership
 from rts_server.views.inbox import Inbox, InboxRow
 
@@ -43,13 +41,3 @@ def test_a_cursor_before_the_membership_does_not_stand() -> None:
     assert standing_cursors({"r": (2, 6)}, memberships) == {}
     assert standing_cursors({"r": (1, 99)}, memberships) == {}
     assert standing_cursors({"other": (2, 7)}, memberships) == {}
-
-
-def test_rooms_are_added_until_the_budget_is_used_up() -> None:
-    """The client reads the others by `room.list`; the answer stays bounded (R1)."""
-    rooms: list[dict[str, Any]] = [{"room_id": f"room-{n}"} for n in range(3)]
-    size = len(orjson.dumps(rooms[0]))
-    assert within(rooms, 3 * size) == (rooms, False)
-    assert within(rooms, 3 * size - 1) == (rooms[:2], True)
-    assert within(rooms, 0) == ([], True)
-    assert within([], 0) == ([], False)
