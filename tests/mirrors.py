@@ -39,7 +39,7 @@ COVERS = (
     Cover("scripts/test_quarantine.py", "needs relay, queues and Lambda", "admin/replays"),
     Cover("flows/test_access.py", "each role against each command", "domain/roles"),
     Cover("flows/test_commands.py", "commands, by the real socket.io-client",
-          "namespaces/chat namespaces/answer rooms/messages rooms/rooms views/member_list"),
+          "namespaces/chat namespaces/answer rooms/messages views/member_list"),
     Cover("flows/test_session.py", "sessions, by the real socket.io-client",
           "namespaces/session namespaces/session_start namespaces/connections"
           " namespaces/cursors"),

@@ -159,11 +159,11 @@ class ChatNamespace(Namespace):
         done = await self._memberships.add(room_id, session.user_id, wanted, payload["role"])
         added = set(done.affected("join"))
         members = await self._members.for_member(room_id, session.user_id)
-        data = {
-            "members": [member for member in members if member["user_id"] in wanted],
-            "already": [user_id for user_id in wanted if user_id not in added],
-        }
-        return PendingAnswer(data, done.durability)
+        named = [member for member in members if member["user_id"] in wanted]
+        data = {"already": [user_id for user_id in wanted if user_id not in added]}
+        return PendingAnswer(
+            data, done.durability, position=lambda: {"members": done.ack_members(named)}
+        )
 
     @command("member.remove", commands.MemberRemoveSchema)
     async def member_remove(self, session: Session, payload: dict[str, Any]) -> Answer:

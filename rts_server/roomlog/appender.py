@@ -14,7 +14,13 @@ from rts_server import errors
 from rts_server.config import Settings
 from rts_server.persistence.archive import Archive
 from rts_server.roomlog.message_ids import MessageIds
-from rts_server.roomlog.refusals import EpochAdvanced, RoomExists, StaleVersion, refusal
+from rts_server.roomlog.refusals import (
+    EpochAdvanced,
+    PartlySuperseded,
+    RoomExists,
+    StaleVersion,
+    refusal,
+)
 from rts_server.roomlog.rehydrate import RoomLoader
 from rts_server.roomlog.request import AppendRequest, AppendResult, NoOp
 from rts_server.roomlog.script import AppendReply, AppendScript
@@ -54,6 +60,7 @@ class Appender:
             RoomExists: a creation met the room.
             StaleVersion: the request was built on a state that is not the newest any more.
             EpochAdvanced: the room is in a later epoch than `max_epoch`.
+            PartlySuperseded: only some of the intents of a replay are still to be appended.
         """
         try:
             async with asyncio.timeout(self._settings.redis_deadline):
@@ -178,4 +185,6 @@ def _refused(reply: AppendReply) -> Exception:
         return EpochAdvanced(reply.epoch)
     if reply.outcome == "moved":
         return StaleVersion()
+    if reply.outcome == "superseded":
+        return PartlySuperseded(frozenset(orjson.loads(reply.intents)))
     return refusal(reply.outcome)

@@ -13,6 +13,13 @@ from rts_server import keys
 from rts_server.domain.reactions import counts, shown
 from rts_server.domain.roles import OWNER, roles_that, roles_that_grant
 from rts_server.persistence.records import KEPT, expiry, preview_text
+from rts_server.roomlog.intents import (
+    ROOM_DELETED,
+    edit_intents,
+    reaction_intents,
+    room_intents,
+    settings_intents,
+)
 from rts_server.roomlog.request import (
     RECORD_VERSION,
     AppendRequest,
@@ -148,7 +155,23 @@ def room_updated(
         actor=actor_id,
         roles=roles_that("room.update"),
         room_change={"version": room["version"], "epoch": epoch},
+        intents=room_intents(change),
         events=(_room_event("room.updated", after, actor_id),),
+    )
+
+
+def room_unchanged(
+    room: dict[str, Any], epoch: int, actor_id: str, change: dict[str, Any]
+) -> AppendRequest:
+    """No event, only the intents: the room has these values already."""
+    return AppendRequest(
+        room_id=room["room_id"],
+        request_id=f"unchanged:{secrets.token_hex(16)}",
+        actor=actor_id,
+        roles=roles_that("room.update"),
+        room_change={"version": room["version"], "epoch": epoch},
+        intents=room_intents(change),
+        events=(),
     )
 
 
@@ -166,6 +189,7 @@ def room_deleted(room: dict[str, Any], epoch: int, actor_id: str) -> AppendReque
         remove_everybody=True,
         expiry=expiry(room["room_id"], int(time.time()) + KEPT),
         room_change={"version": room["version"], "epoch": epoch},
+        intents=(ROOM_DELETED,),
         events=(
             _members("member.removed", actor_id, "go"),
             _room_event("room.updated", after, actor_id),
@@ -203,6 +227,7 @@ def settings_changed(room_id: str, user_id: str, settings: dict[str, bool]) -> A
         roles=roles_that("room.settings"),
         allow_frozen=True,
         settings=settings,
+        intents=settings_intents(user_id, settings),
         events=(),
     )
 
@@ -219,27 +244,17 @@ def message_edited(
     return replace(made, intents=edit_intents(message["message_id"], change))
 
 
-def edit_intents(message_id: str, change: dict[str, Any]) -> tuple[str, ...]:
-    """An edit outranks a lost older one of the same field."""
-    return tuple(f"edit {message_id} {name}" for name in change)
-
-
-def reaction_intents(message_id: str, user_id: str, emoji: str) -> tuple[str, ...]:
-    """A reaction outranks a lost older word of the same user about the same emoji."""
-    return (f"react {message_id} {user_id} {emoji}",)
-
-
 def message_unchanged(
-    message: dict[str, Any], epoch: int, actor_id: str, wishes: tuple[str, ...]
+    message: dict[str, Any], epoch: int, actor_id: str, intents: tuple[str, ...]
 ) -> AppendRequest:
-    """No event, only the wish: the message is so already, as the log knows it newest."""
+    """No event, only the intents: the newest state of the message has these values already."""
     message_id = message["message_id"]
     return AppendRequest(
         room_id=message["room_id"],
         request_id=f"unchanged:{secrets.token_hex(16)}",
         actor=actor_id,
         change={"message_id": message_id, "version": message["version"], "epoch": epoch},
-        intents=wishes,
+        intents=intents,
         events=(),
     )
 

@@ -17,7 +17,7 @@ from rts_server.roomlog.membership_index import MembershipIndex
 from rts_server.roomlog.pending import Durability
 from rts_server.roomlog.pending_write import PendingWrite
 from rts_server.roomlog.refusals import EpochAdvanced, StaleVersion
-from rts_server.roomlog.request import AppendRequest, AppendResult, NoOp
+from rts_server.roomlog.request import AppendRequest, AppendResult, NoOp, Rebuild
 
 STALE_RETRY_SECONDS = 0.01
 """Seconds until a change is built anew on what somebody else changed first."""
@@ -96,12 +96,12 @@ class RoomLog:
         self,
         read: Callable[[], Awaitable[S]],
         build: Callable[[S], AppendRequest | None],
-        rebuild: Callable[[], Awaitable[AppendRequest | None]],
+        rebuild: Rebuild,
     ) -> tuple[S, AppendRequest | None, PendingWrite | None]:
         """Read a state, build a request on it, and append; start again if the state was stale.
 
         Args:
-            rebuild: builds the request anew after Redis lost it, whatever its actor may do by then.
+            rebuild: see `AppendRequest`; it does not check again what the actor may do.
 
         Returns:
             The state, the request built on it, and the append; None for both where `build` found
@@ -135,6 +135,10 @@ class RoomLog:
         members |= dict.fromkeys(request.removals, "out")
 
         async def is_stored() -> bool:
+            if request.room_change:
+                stored = await self._archive.room(request.room_id)
+                version = request.room_change["version"]
+                return bool(stored and stored.room and stored.room["version"] >= version)
             if request.settings:
                 return await self._archive.settings_match(
                     request.room_id, request.actor, request.settings

@@ -64,6 +64,15 @@ class PendingWrite:
             return {}
         return {"message": with_timestamp(self.pending.request.after, self.pending.result.ts)}
 
+    def ack_members(self, members: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Members as they were read after the append; a replay gives new members another time."""
+        latest = self.latest
+        if latest is None or latest is self.result:
+            return members
+        moved = {"joined_at": latest.ts}
+        joined = latest.affected.get("join", ())
+        return [one | moved if one["user_id"] in joined else one for one in members]
+
     def claim_status_event(self) -> bool:
         """Whether the caller is the one that sends `message.status`; true once per append."""
         if self.pending is None or self.pending.status_claimed:

@@ -23,6 +23,17 @@ class StaleVersion(Exception):
     """The message or the room changed since it was read: read it again."""
 
 
+class PartlySuperseded(Exception):
+    """Some intents of a replay were decided by later acknowledged commands; nothing was appended.
+
+    `intents`: those, of `AppendRequest.intents`.
+    """
+
+    def __init__(self, intents: frozenset[str]) -> None:
+        super().__init__("some intents of a replay are superseded")
+        self.intents = intents
+
+
 class EpochAdvanced(Exception):
     """The room is in a later epoch than allowed: earlier appends of this instance may be lost."""
 

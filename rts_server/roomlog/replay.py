@@ -14,7 +14,7 @@ from rts_server.persistence.archive import Archive
 from rts_server.roomlog import events
 from rts_server.roomlog.appender import Appender
 from rts_server.roomlog.pending import Durability, PendingAppend
-from rts_server.roomlog.refusals import RoomExists, StaleVersion
+from rts_server.roomlog.refusals import PartlySuperseded, RoomExists, StaleVersion
 from rts_server.roomlog.request import AppendRequest, AppendResult, NoOp
 from rts_server.roomlog.superseded import (
     Target,
@@ -25,6 +25,7 @@ from rts_server.roomlog.superseded import (
     targets,
     with_first_names,
     without,
+    without_intents,
 )
 
 log = logging.getLogger(__name__)
@@ -60,7 +61,8 @@ class AppendReplay:
 
         What a later acknowledged command decided is left out (D8): by the archive, where it shows
         an epoch between the lost one and the present; by the script, which knows what was
-        acknowledged in the present epoch.
+        acknowledged in the present epoch. The script leaves out single fields. The archive has one
+        position per item, so there a later change of one field leaves out all fields of the item.
 
         Args:
             pending: the lost append; `first_position` ranks it.
@@ -79,8 +81,9 @@ class AppendReplay:
         while True:
             try:
                 return await self._append(request, pending, max_epoch)
-            except StaleVersion:
-                rebuilt = await self._rebuild(request, pending.on_success)
+            except (StaleVersion, PartlySuperseded) as stale:
+                superseded = stale.intents if isinstance(stale, PartlySuperseded) else frozenset()
+                rebuilt = await self._rebuild(request, superseded, pending.on_success)
                 if isinstance(rebuilt, str):
                     return rebuilt
                 request = _as_replay(rebuilt, pending.first_position)
@@ -155,12 +158,18 @@ class AppendReplay:
         )
 
     async def _rebuild(
-        self, request: AppendRequest, on_success: Durability
+        self, request: AppendRequest, superseded: frozenset[str], on_success: Durability
     ) -> AppendRequest | Durability:
-        """The request built anew on the present state; its durability if nothing is left to do."""
-        assert request.rebuild is not None
+        """The request without superseded intents, built anew on the present state.
+
+        Its durability if nothing is left to do. If the state cannot be read, it is the request with
+        all its intents: the script refuses it once more.
+        """
+        if request.rebuild is None:
+            return without_intents(request, superseded)
         try:
-            rebuilt = await request.rebuild()
+            left = [intent for intent in request.intents if intent not in superseded]
+            rebuilt = await request.rebuild(left)
         except errors.NotFound:
             raise TargetMissing(room=request.change is None) from None
         except errors.Refusal as refusal:

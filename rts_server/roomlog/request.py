@@ -6,7 +6,7 @@ all. Nothing here knows Redis, the settings or the instance: `script.append_call
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
 
@@ -98,6 +98,9 @@ def _slices(items: tuple[T, ...], size: int) -> Iterator[tuple[T, ...]]:
         yield items[i : i + size]
 
 
+Rebuild = Callable[[Collection[str]], Awaitable["AppendRequest | None"]]
+
+
 @dataclass(frozen=True)
 class AppendRequest:
     """One atomic append to the log of one room. Repeating it under the same id is harmless (D7).
@@ -118,12 +121,13 @@ class AppendRequest:
         allow_frozen: a frozen room does not refuse it.
         replay_of: (epoch, offset) at which Redis lost this append. A replay must not overwrite what
             was acknowledged later about the same target (D8).
-        intents: what of a message the request decides; a newer one supersedes a lost older one.
+        intents: the fields of a message, a room or a member's settings that the request decides.
+            A later acknowledged intent supersedes an equal one of an older, lost request (D8).
         must_not_exist: the request creates the room.
         group_only: a direct room refuses it.
         check_archive: ask the archive for the id where Redis may have forgotten it (D7).
-        rebuild: make the request anew from the present state, after it was lost and the room moved
-            on; returns None if nothing is left to do.
+        rebuild: builds the request anew on the present state, after it was lost and the room
+            changed. Its argument is the intents that are left; None if nothing is left to do.
         fails: id of the message that the request reports as failed.
         after: a changed message as clients will see it; its time is a placeholder.
     """
@@ -148,7 +152,7 @@ class AppendRequest:
     must_not_exist: bool = False
     group_only: bool = False
     check_archive: bool = False
-    rebuild: Callable[[], Awaitable[AppendRequest | None]] | None = None
+    rebuild: Rebuild | None = None
     fails: str | None = None
     after: dict[str, Any] = field(default_factory=dict)
 

@@ -193,6 +193,8 @@ class AppendReply(NamedTuple):
     is_member: int = 0
     ids: bytes = b""
     """`known` or `unknown`: what the filter of message ids says."""
+    intents: bytes = b"[]"
+    """JSON: the superseded intents of a replay."""
 
 
 _WRITTEN = ("epoch", "offset", "seq", "ts", "entries", "affected", "status")
@@ -204,6 +206,7 @@ _REPLY_FIELDS: dict[str, tuple[str, ...]] = {
     "cold": ("state",),
     "ask": ("epoch", "ids", "seq"),
     "exists": ("is_member",),
+    "superseded": ("intents",),
 }
 """Names of what follows the outcome and Redis' time, in the order in which append.lua answers."""
 _INTEGERS = frozenset({"epoch", "offset", "seq", "settings_rev"})

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 
+from rts_server.roomlog.intents import settings_intent
 from rts_server.roomlog.request import AppendRequest, EventTemplate, Op
 
 Target = tuple[str, str]
@@ -49,6 +50,14 @@ def without(request: AppendRequest, superseded: Collection[Target]) -> AppendReq
         removals=tuple(user_id for user_id in request.removals if ("member", user_id) in left),
         role_changes=tuple(one for one in request.role_changes if ("member", one[0]) in left),
     )
+
+
+def without_intents(request: AppendRequest, superseded: Collection[str]) -> AppendRequest:
+    """A change of a member's settings without superseded intents."""
+    left = tuple(intent for intent in request.intents if intent not in superseded)
+    settings = request.settings or {}
+    kept = {n: v for n, v in settings.items() if settings_intent(request.actor, n) in left}
+    return replace(request, intents=left, settings=kept)
 
 
 def is_member_line(event: EventTemplate) -> bool:

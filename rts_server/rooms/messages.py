@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import partial
 from typing import Any
 
@@ -11,6 +11,7 @@ from rts_server import errors
 from rts_server.domain.reactions import reacted
 from rts_server.persistence.message_status import StatusPublisher
 from rts_server.roomlog import events
+from rts_server.roomlog.intents import edit_intents, edit_left, reaction_intents
 from rts_server.roomlog.log import RoomLog
 from rts_server.roomlog.pending_write import PendingWrite
 from rts_server.roomlog.request import AppendRequest
@@ -121,7 +122,9 @@ class Messages:
         """
         expected = change.pop("version", None)
 
-        def edited(current: MessageState, *, replayed: bool = False) -> AppendRequest | None:
+        def edited(
+            current: MessageState, change: dict[str, Any], *, replayed: bool = False
+        ) -> AppendRequest | None:
             message = current.message
             if message["sender_id"] != actor_id or message["type"] == "system":
                 raise errors.Forbidden()
@@ -130,7 +133,7 @@ class Messages:
             if change.get("text") == "" and not message["attachments"]:
                 raise errors.InvalidParam(details={"text": ["Must not be empty."]})
             if all(message[name] == value for name, value in change.items()):
-                intents = events.edit_intents(message_id, change)
+                intents = edit_intents(message_id, change)
                 return events.message_unchanged(message, current.epoch, actor_id, intents)
             if not replayed and expected not in (None, message["version"]):
                 raise errors.Conflict(
@@ -139,15 +142,18 @@ class Messages:
                 )
             return events.message_edited(message, current.epoch, actor_id, change)
 
-        rebuild = partial(edited, replayed=True)
-        return await self._change(room_id, actor_id, message_id, edited, rebuild)
+        def rebuild(current: MessageState, intents: Collection[str]) -> AppendRequest | None:
+            return edited(current, edit_left(message_id, change, intents), replayed=True)
+
+        make = partial(edited, change=change)
+        return await self._change(room_id, actor_id, message_id, make, rebuild)
 
     async def delete(
         self, room_id: str, actor_id: str, message_id: str
     ) -> tuple[Message, PendingWrite]:
         """Replace the message by its tombstone. Returns (the tombstone, the pending write)."""
 
-        def deleted(current: MessageState) -> AppendRequest | None:
+        def deleted(current: MessageState, intents: Collection[str] = ()) -> AppendRequest | None:
             if "deleted_at" in current.message:
                 return None
             return events.message_deleted(current.message, current.epoch, actor_id)
@@ -162,13 +168,13 @@ class Messages:
         Raises Gone for a deleted message, LimitExceeded for too many reactions.
         """
 
-        def changed(current: MessageState) -> AppendRequest | None:
+        def changed(current: MessageState, intents: Collection[str] = ()) -> AppendRequest | None:
             message = current.message
             if "deleted_at" in message:
                 raise errors.Gone()
             reactions = reacted(message["reactions"], emoji, actor_id, on=on)
             if reactions is None:
-                intents = events.reaction_intents(message_id, actor_id, emoji)
+                intents = reaction_intents(message_id, actor_id, emoji)
                 return events.message_unchanged(message, current.epoch, actor_id, intents)
             return events.message_reacted(
                 message | {"reactions": reactions}, current.epoch, actor_id, emoji, on=on
@@ -182,18 +188,20 @@ class Messages:
         actor_id: str,
         message_id: str,
         make: Callable[[MessageState], AppendRequest | None],
-        rebuild: Callable[[MessageState], AppendRequest | None],
+        rebuild: Callable[[MessageState, Collection[str]], AppendRequest | None],
     ) -> tuple[Message, PendingWrite]:
-        """`rebuild`: like `make`, for a change that was accepted and lost; not judged again."""
+        """`rebuild`: like `make`, for a change that was accepted and lost: only its intents that
+        are left, and without checking again what the actor may do.
+        """
 
         async def read(reader: str) -> MessageState:
             return await self._history.current(room_id, reader, message_id, self._appends.warm)
 
-        async def remake() -> AppendRequest | None:
-            return rebuild(await read(AS_OPERATOR))
+        async def read_and_rebuild(intents: Collection[str]) -> AppendRequest | None:
+            return rebuild(await read(AS_OPERATOR), intents)
 
         reader = partial(read, AS_OPERATOR if self._system else actor_id)
-        current, request, done = await self._appends.change(reader, make, remake)
+        current, request, done = await self._appends.change(reader, make, read_and_rebuild)
         if request is None or done is None or done.result is None:
             return current.message, self._unchanged(room_id, actor_id, message_id, current)
         return with_timestamp(request.after, done.result.ts), done

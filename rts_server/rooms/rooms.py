@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+from collections.abc import Collection
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from rts_server import errors, keys
@@ -13,6 +15,7 @@ from rts_server.domain.roles import MEMBER, OWNER
 from rts_server.persistence.archive import Archive
 from rts_server.roomlog import events
 from rts_server.roomlog.drains import RoomDrains
+from rts_server.roomlog.intents import room_left
 from rts_server.roomlog.log import RoomLog
 from rts_server.roomlog.pending_write import PendingWrite
 from rts_server.roomlog.refusals import RoomExists
@@ -110,9 +113,13 @@ class Rooms:
         async def read() -> RoomState:
             return await self._state(room_id)
 
-        def updated(state: RoomState, *, replayed: bool = False) -> AppendRequest | None:
-            if all(state.room[name] == value for name, value in change.items()):
+        def updated(
+            state: RoomState, change: dict[str, Any], *, replayed: bool = False
+        ) -> AppendRequest | None:
+            if replayed and "deleted_at" in state.room:
                 return None
+            if _has(state.room, change):
+                return events.room_unchanged(state.room, state.epoch, actor_id, change)
             if not replayed and expected not in (None, state.room["version"]):
                 raise errors.Conflict(
                     "The room changed.",
@@ -120,16 +127,20 @@ class Rooms:
                 )
             return events.room_updated(state.room, state.epoch, actor_id, change)
 
-        async def remake() -> AppendRequest | None:
-            return updated(await read(), replayed=True)
+        async def rebuild(intents: Collection[str]) -> AppendRequest | None:
+            return updated(await read(), room_left(change, intents), replayed=True)
 
-        state, _, done = await self._appends.change(read, updated, remake)
-
-        async def stored() -> bool:
-            kept = await self._archive.room(room_id)
-            return bool(kept and kept.room and kept.room["version"] >= state.room["version"])
-
-        return done or self._appends.resolve_when("stored", stored)
+        try:
+            _, _, done = await self._appends.change(read, partial(updated, change=change), rebuild)
+        except errors.Forbidden:
+            state = await read()
+            if not _has(state.room, change):
+                raise
+            # Any member may ask for what is so already; without the role it supersedes nothing.
+            same = events.room_unchanged(state.room, state.epoch, actor_id, change)
+            return self._appends.no_op(same)
+        assert done is not None  # where nothing has to change, the intents are noted
+        return done
 
     async def delete(self, room_id: str, actor_id: str) -> PendingWrite:
         """Remove all members and leave a tombstone of the room. Raises NotFound."""
@@ -146,11 +157,11 @@ class Rooms:
             kept = await self._archive.room(room_id)
             return bool(kept and kept.room and "deleted_at" in kept.room)
 
-        async def remake() -> AppendRequest | None:
+        async def rebuild(intents: Collection[str]) -> AppendRequest | None:
             # All of it again: members or messages may be in the half that was lost (D2).
             return deleted(await read(), replayed=True)
 
-        _, _, done = await self._appends.change(read, deleted, remake)
+        _, _, done = await self._appends.change(read, deleted, rebuild)
         return done or self._appends.resolve_when("stored", stored)
 
     async def change_settings(
@@ -171,6 +182,10 @@ class Rooms:
         if stored is None or stored.room is None:
             raise errors.NotFound()
         return RoomState(stored.room, 0)
+
+
+def _has(room: dict[str, Any], change: dict[str, Any]) -> bool:
+    return all(room[name] == value for name, value in change.items())
 
 
 def new_room(

@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any
+from unittest.mock import ANY
 
 import pytest
 
-from rts_server import errors
+from rts_server import errors, keys
 from rts_server.roomlog import events
+from rts_server.roomlog.intents import settings_intent
 from rts_server.roomlog.pending_write import PendingWrite
-from rts_server.roomlog.superseded import targets, without
+from rts_server.roomlog.superseded import targets, without, without_intents
 from rts_server.services import Services
 from tests.helpers.bench import message
-from tests.helpers.deployed import Deployed
+from tests.helpers.deployed import Deployed, end
 
 Wish = Callable[[Any, str], Awaitable[PendingWrite]]
 
@@ -151,6 +153,134 @@ async def test_of_two_lost_changes_the_later_stays(deployed: Deployed, first: in
     assert eve is None or eve.state == "out"
 
 
+async def settled_part(deployed: Deployed, room_id: str, part: str) -> dict[str, Any]:
+    """A room, a member or a message as the archive has it."""
+    archive = deployed.parts.archive
+    if part == "room":
+        stored = await archive.room(room_id)
+        assert stored is not None
+        return dict(stored.room or {})
+    if part == "bob":
+        member = await archive.member(room_id, "bob")
+        assert member is not None
+        return vars(member)
+    message = await archive.message(room_id, keys.message_id(room_id, "alice", "m"))
+    assert message is not None
+    return message.message
+
+
+def edits_fields(**change: Any) -> Wish:
+    """The sender edits the message of the test."""
+
+    async def edit(parts: Services, room_id: str) -> PendingWrite:
+        message_id = keys.message_id(room_id, "alice", "m")
+        return (await parts.messages.edit(room_id, "alice", message_id, dict(change)))[1]
+
+    return edit
+
+
+FIELDS: dict[str, tuple[Wish, Wish, str, dict[str, Any]]] = {
+    "text and metadata edited, then the text": (
+        edits_fields(text="older", metadata={"a": 1}),
+        edits_fields(text="newer"),
+        "message",
+        {"text": "newer", "metadata": {"a": 1}},
+    ),
+    "text and metadata edited, then the text as it was": (
+        edits_fields(text="older", metadata={"a": 1}),
+        edits_fields(text="first"),
+        "message",
+        {"text": "first", "metadata": {"a": 1}},
+    ),
+    "all fields edited, then all but one": (
+        edits_fields(text="older", metadata={"a": 1}, mentions=["bob"]),
+        edits_fields(text="newer", metadata={"b": 2}),
+        "message",
+        {"text": "newer", "metadata": {"b": 2}, "mentions": ["bob"]},
+    ),
+    "name and metadata of a room, then the name": (
+        wish("rooms", "update", "alice", {"name": "older", "metadata": {"a": 1}}),
+        wish("rooms", "update", "alice", {"name": "newer"}),
+        "room",
+        {"name": "newer", "metadata": {"a": 1}},
+    ),
+    "name of a room, then its metadata": (
+        wish("rooms", "update", "alice", {"name": "older"}),
+        wish("rooms", "update", "alice", {"metadata": {"b": 2}}),
+        "room",
+        {"name": "older", "metadata": {"b": 2}},
+    ),
+    "name of a room, then as it was": (
+        wish("rooms", "update", "alice", {"name": "older", "frozen": True}),
+        wish("rooms", "update", "alice", {"name": None}),
+        "room",
+        {"name": None, "frozen": True},
+    ),
+    "room deleted, then named": (
+        wish("rooms", "delete", "alice"),
+        wish("rooms", "update", "alice", {"name": "newer"}),
+        "room",
+        {"deleted_at": ANY},
+    ),
+    "room named, then deleted": (
+        wish("rooms", "update", "alice", {"name": "older"}),
+        wish("rooms", "delete", "alice"),
+        "room",
+        {"deleted_at": ANY},
+    ),
+    "muted and hidden, then not muted": (
+        wish("rooms", "change_settings", "bob", {"muted": True, "hidden": True}),
+        wish("rooms", "change_settings", "bob", {"muted": False}),
+        "bob",
+        {"muted": False, "hidden": True},
+    ),
+    "muted, then hidden": (
+        wish("rooms", "change_settings", "bob", {"muted": True}),
+        wish("rooms", "change_settings", "bob", {"hidden": True}),
+        "bob",
+        {"muted": True, "hidden": True},
+    ),
+    "another role, then added who is in": (
+        wish("memberships", "set_role", "alice", "bob", "admin"),
+        wish("memberships", "add", "alice", ["bob"], "member"),
+        "bob",
+        {"state": "in", "role": "admin"},
+    ),
+    "removed, then added who is in": (
+        wish("memberships", "remove", "alice", ["bob"]),
+        wish("memberships", "add", "alice", ["bob"], "member"),
+        "bob",
+        {"state": "in"},
+    ),
+}
+
+
+@pytest.mark.parametrize("case", FIELDS)
+async def test_only_the_superseded_fields_are_left_out_of_a_replay(
+    deployed: Deployed, case: str
+) -> None:
+    """A lost change keeps every field that no later acknowledged command decided (D1, D8)."""
+    first, second, part, wanted = FIELDS[case]
+    room_id = await deployed.group("alice", "bob")
+    await deployed.send(room_id, "alice", "m", "first")
+    await deployed.store()
+    other = Deployed(deployed.settings, deployed.redis)
+    async with other:
+        lost = await first(deployed.parts, room_id)
+        pending = list(deployed.parts.durability._pending.values())
+        for one in pending:
+            one.next_poll += 60.0
+        await deployed.redis.flushall()
+        async with deployed.relaying():
+            newer = await second(other.parts, room_id)
+            for one in pending:
+                one.next_poll = 0.0
+            assert {await end(newer), await end(lost)} <= {"queued", "stored"}
+        await deployed.store()
+    shown = await settled_part(deployed, room_id, part)
+    assert {name: shown[name] for name in wanted} == wanted
+
+
 async def test_what_was_heard_comes_back_whoever_its_actor_is_by_then(deployed: Deployed) -> None:
     """A leave whose removal was stored alone still hands the room over."""
     room_id = await deployed.group("alice", "bob")
@@ -181,7 +311,9 @@ def test_what_of_a_request_was_overtaken() -> None:
     leave = without(events.member_left("r", "alice", "bob"), {("member", "alice")})
     assert leave is not None
     assert (leave.removals, leave.role_changes) == ((), (("bob", "owner"),))
-    mute = events.settings_changed("r", "bob", {"muted": True})
+    mute = events.settings_changed("r", "bob", {"muted": True, "hidden": False})
+    kept = without_intents(mute, {settings_intent("bob", "muted")})
+    assert (kept.settings, len(kept.intents)) == ({"hidden": False}, 1)
     assert without(mute, {("member", "bob")}) is mute
     assert without(mute, {("settings", "bob")}) is None
     assert targets(message("r", "alice")) == frozenset()

@@ -12,6 +12,7 @@
 --   loading    somebody else loads it          behind  epoch: it is later than max_epoch
 --   ask        epoch, ids, seq: ask the archive     exists  is_member: a creation met the room
 --   late       the deadline has passed         moved   the state that the request was built on is stale
+--   superseded intents (JSON): some of a replay's; it comes again without them
 --   conflict, not_found, forbidden, frozen, direct, no_member, last_owner, limit, full, broken: refused
 --
 -- The order keeps the guarantees:
@@ -135,16 +136,25 @@ if req.change then
     return {'moved', now}
   end
 end
--- Latest acknowledged intent per target: a member, a member's settings, the room, a field of a message. A
--- replay (`replay_of`: where it was lost) must not overwrite an intent that was acknowledged later (D8).
+-- Latest acknowledged intent per target: whether a user is a member, a member's role, and one field of a
+-- member's settings, of the room or of a message. A replay (`replay_of`: where it was lost) must not
+-- overwrite an intent that was acknowledged later (D8), and must append all others (D1).
 -- Ranks are kept as `epoch:offset`; those of messages have a key each, all others a field of one hash.
 local INTENTS = (HEAD:gsub('head$', 'wishes'))
 local INTENT_TTL = 1000000
 local superseded, room_targets, message_keys = {}, {}, {}
-for _, one in ipairs(req.members or {}) do room_targets[#room_targets + 1] = 'member ' .. one.user_id end
-if req.settings then room_targets[#room_targets + 1] = 'settings ' .. req.actor end
-if req.room_change then room_targets[#room_targets + 1] = 'room' end
-for i, intent in ipairs(req.intents or {}) do message_keys[i] = (HEAD:gsub('head$', 'wish:')) .. intent end
+-- A role decides that its user is a member, too; an addition decides a role only if it adds (see below).
+local DECIDES = {join = {'member '}, go = {'member ', 'role '}, role = {'member ', 'role '}}
+for _, one in ipairs(req.members or {}) do
+  for _, name in ipairs(DECIDES[one.op]) do room_targets[#room_targets + 1] = name .. one.user_id end
+end
+for _, intent in ipairs(req.intents or {}) do
+  if req.change then
+    message_keys[intent] = (HEAD:gsub('head$', 'wish:')) .. intent
+  else
+    room_targets[#room_targets + 1] = intent
+  end
+end
 local function is_newer(rank)
   if not (rank and req.replay_of) then return false end
   local epoch, offset = rank:match('^(%d+):(%d+)$')
@@ -156,10 +166,10 @@ if #room_targets > 0 then
   if ranks.err then return {'broken', now} end
   for i, target in ipairs(room_targets) do superseded[target] = is_newer(ranks[i]) end
 end
-for _, key in ipairs(req.replay_of and message_keys or {}) do
+for intent, key in pairs(req.replay_of and message_keys or {}) do
   local rank = redis.pcall('GET', key)
   if type(rank) == 'table' then return {'broken', now} end
-  superseded.message = superseded.message or is_newer(rank)
+  superseded[intent] = is_newer(rank)
 end
 local function note_intents()
   local rank = req.replay_of and req.replay_of[1] .. ':' .. req.replay_of[2] or head.epoch .. ':' .. head.offset + 1
@@ -167,15 +177,21 @@ local function note_intents()
     if not superseded[target] then redis.call('HSET', INTENTS, target, rank) end
   end
   if #room_targets > 0 then redis.call('PEXPIRE', INTENTS, INTENT_TTL) end
-  for _, key in ipairs(superseded.message and {} or message_keys) do
-    redis.call('SET', key, rank, 'PX', INTENT_TTL)
+  for intent, key in pairs(message_keys) do
+    if not superseded[intent] then redis.call('SET', key, rank, 'PX', INTENT_TTL) end
   end
 end
 local function nothing()
   note_intents()
   return {'nothing', now, head.epoch, head.offset, head.seq}
 end
-if superseded.room or superseded.message then return nothing() end
+local newer = {}
+for _, intent in ipairs(req.intents or {}) do
+  if superseded[intent] then newer[#newer + 1] = intent end
+end
+if #newer > 0 and #newer == #req.intents then return nothing() end
+-- Its events hold the superseded fields as well, so it is built without them and comes again.
+if #newer > 0 then return {'superseded', now, cjson.encode(newer)} end
 if req.replay_of and req.members and head.room and cjson.decode(head.room).deleted_at then return nothing() end
 
 -- A change of the room is built on the state its author read, too.
@@ -198,7 +214,11 @@ local count, affected = tonumber(head.shape:match('^%d+')), {join = {}, go = {},
 for _, one in ipairs(req.members or {}) do
   one.was = redis.call('HGET', MEMBERS, one.user_id)
   if one.op == 'role' and not one.was and not req.replay_of then return {'no_member', now} end
-  if IS_ABOUT[one.op](one) and not superseded['member ' .. one.user_id] then table.insert(affected[one.op], one) end
+  local decided = (one.op == 'role' and 'role ' or 'member ') .. one.user_id
+  if IS_ABOUT[one.op](one) and not superseded[decided] then
+    table.insert(affected[one.op], one)
+    if one.op == 'join' then room_targets[#room_targets + 1] = 'role ' .. one.user_id end
+  end
 end
 if req.remove_everybody then
   local members = redis.call('HGETALL', MEMBERS)
@@ -206,7 +226,7 @@ if req.remove_everybody then
 end
 count = count + #affected.join - #affected.go
 local settings
-if req.settings and not superseded['settings ' .. req.actor] and redis.call('HEXISTS', MEMBERS, req.actor) == 1 then
+if req.settings and redis.call('HEXISTS', MEMBERS, req.actor) == 1 then
   settings = settings_after(req.actor, req.settings)
 end
 if (req.members and not req.must_not_exist and #affected.join + #affected.go + #affected.role == 0)
