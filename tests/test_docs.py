@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from functools import cache
 from pathlib import Path
@@ -28,6 +29,8 @@ DANGLING = re.compile(
 """References that only their author could follow: the guarantees have letters and numbers."""
 WITHOUT_TEST = {"R4", "R5"}
 """Guarantees of which docs/guarantees.md says that no test here covers them."""
+WIRING = {f"rts_server/{name}.py" for name in ("__main__", "processes", "app", "services")}
+"""Files of the reading path that build everything, and so import everything."""
 SHELL = ("aws ", "make ", "python ", "rts-server ", "py-spy ", "modify-", "npm ")
 
 
@@ -74,12 +77,35 @@ def anchors(page: Path) -> set[str]:
     return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
+def imported_files(file: Path) -> set[str]:
+    """The modules of ours that a Python file imports, as paths from the root; no packages."""
+    found = set()
+    for node in ast.walk(ast.parse(text_of(file))):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            base = node.module.replace(".", "/")
+            found |= {f"{base}.py", *(f"{base}/{alias.name}.py" for alias in node.names)}
+    return {path for path in found if (ROOT / path).exists()}
+
+
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_every_path_in_backticks_exists(page: Path) -> None:
     """A module that was renamed is renamed in the documentation too."""
     quoted = re.findall(r"`([\w./-]+)`", text_of(page))
     paths = [path for path in quoted if path.split("/")[0] in (*FOLDERS, *HIDDEN) and "/" in path]
     assert [path for path in paths if not (ROOT / path).exists()] == []
+
+
+def test_the_reading_path_announces_every_file_its_files_import() -> None:
+    """A newcomer who reads along meets no module that docs/design.md did not name."""
+    path = text_of(ROOT / "docs" / "design.md").partition("\n## The socket engine")[0]
+    named = set(re.findall(r"`((?:rts_server|lambdas)/[\w./]+\.py)`", path))
+    assert len(named) > 100
+    unannounced = [
+        f"{file} imports {module}"
+        for file in sorted(named - WIRING)
+        for module in sorted(imported_files(ROOT / file) - named)
+    ]
+    assert unannounced == []
 
 
 def test_every_path_in_a_source_exists() -> None:
