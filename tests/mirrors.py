@@ -71,7 +71,7 @@ COVERS = (
     Cover("instances/test_operators.py", "needs several instances", "rest/instances"),
     Cover("roomlog/test_rehydrate.py", "a load takes and returns it", "roomlog/claim"),
     Cover("roomlog/test_any_sequence.py", "events and script agree with a model",
-          "roomlog/events roomlog/log"),
+          "roomlog/log roomlog/member_events roomlog/message_events roomlog/room_events"),
     Cover("roomlog/test_durability.py", "an append and what becomes of it",
           "roomlog/membership_index roomlog/pending"),
     Cover("persistence/test_user_rooms.py", "limits of the user index", "rooms/memberships"),

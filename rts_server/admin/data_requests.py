@@ -10,8 +10,8 @@ from rts_server import errors
 from rts_server.persistence.archive import Archive
 from rts_server.persistence.stored_items import StoredMember
 from rts_server.persistence.user_rooms import UserRooms
-from rts_server.roomlog import events
 from rts_server.roomlog.log import SystemRoomLog
+from rts_server.roomlog.member_events import members_changed
 from rts_server.roomlog.pending_write import PendingWrite
 from rts_server.roomlog.request import MembershipChange
 from rts_server.rooms.messages import Messages
@@ -174,7 +174,7 @@ class DataRequests:
         wanted = MembershipChange(removals=(user_id,))
         try:
             done = await self._appends.append(
-                events.members_changed(room_id, actor_id, wanted, group_only=False)
+                members_changed(room_id, actor_id, wanted, group_only=False)
             )
         except (errors.NotFound, errors.Gone):
             return False

@@ -10,7 +10,6 @@ from typing import TypeVar
 
 from rts_server import errors
 from rts_server.persistence.archive import Archive
-from rts_server.roomlog import events
 from rts_server.roomlog.appender import Appender
 from rts_server.roomlog.durability import DurabilityTracker
 from rts_server.roomlog.membership_index import MembershipIndex
@@ -18,6 +17,7 @@ from rts_server.roomlog.pending import Durability
 from rts_server.roomlog.pending_write import PendingWrite
 from rts_server.roomlog.refusals import EpochAdvanced, StaleVersion
 from rts_server.roomlog.request import AppendRequest, AppendResult, NoOp, Rebuild
+from rts_server.roomlog.room_events import empty_append
 
 STALE_RETRY_SECONDS = 0.01
 """Seconds until a change is built anew on what somebody else changed first."""
@@ -90,7 +90,7 @@ class RoomLog:
             Unavailable: it could not be loaded in time.
         """
         with contextlib.suppress(errors.NotFound):  # a deleted room says so too, once it is loaded
-            await self._appender.append(events.touched(room_id))
+            await self._appender.append(empty_append(room_id))
 
     async def change(
         self,

@@ -11,11 +11,11 @@ from redis.exceptions import RedisError
 
 from rts_server import errors
 from rts_server.persistence.archive import Archive
-from rts_server.roomlog import events
 from rts_server.roomlog.appender import Appender
 from rts_server.roomlog.pending import Durability, PendingAppend
 from rts_server.roomlog.refusals import PartlySuperseded, RoomExists, StaleVersion
 from rts_server.roomlog.request import AppendRequest, AppendResult, NoOp
+from rts_server.roomlog.room_events import empty_append
 from rts_server.roomlog.superseded import (
     Target,
     is_member_line,
@@ -126,7 +126,7 @@ class AppendReplay:
         if not lines:
             return request
         with contextlib.suppress(errors.NotFound):
-            await self._appender.append(events.touched(request.room_id))
+            await self._appender.append(empty_append(request.room_id))
         ids = [line.data["message"]["message_id"] for line in lines]
         found = await asyncio.gather(*(self._archive.message(request.room_id, one) for one in ids))
         stored = [line for line, item in zip(lines, found, strict=True) if item is not None]

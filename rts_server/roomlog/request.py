@@ -108,7 +108,7 @@ class AppendRequest:
     Attributes:
         room_id: the room.
         request_id: the idempotency key; of a message its message_id.
-        events: the events to write, in order; empty for settings, intents and `events.touched`.
+        events: the events to write, in order; empty for settings, intents and `empty_append`.
         hash: hash of the body; another body under the same id is a `conflict`.
         actor: the user who acts.
         roles: roles that may do it; None if the system acts and membership is not checked.

@@ -6,8 +6,13 @@ from rts_server import errors
 from rts_server.config import Settings
 from rts_server.persistence.archive import Archive
 from rts_server.persistence.user_rooms import UserRooms
-from rts_server.roomlog import events
 from rts_server.roomlog.log import RoomLog
+from rts_server.roomlog.member_events import (
+    member_added,
+    member_left,
+    member_removed,
+    member_updated,
+)
 from rts_server.roomlog.pending_write import PendingWrite
 from rts_server.roomlog.refusals import NotAMember
 
@@ -33,15 +38,15 @@ class Memberships:
     ) -> PendingWrite:
         """Add users; those who are members already stay as they are. Raises LimitExceeded too."""
         await self.check_room_limit(room_id, user_ids, actor_id)
-        return await self._appends.append(events.member_added(room_id, actor_id, user_ids, role))
+        return await self._appends.append(member_added(room_id, actor_id, user_ids, role))
 
     async def remove(self, room_id: str, actor_id: str, user_ids: list[str]) -> PendingWrite:
         """Remove members; users who are not members are ignored."""
-        return await self._appends.append(events.member_removed(room_id, actor_id, user_ids))
+        return await self._appends.append(member_removed(room_id, actor_id, user_ids))
 
     async def set_role(self, room_id: str, actor_id: str, user_id: str, role: str) -> PendingWrite:
         """Change the role of a member. Raises NotFound if the user is not a member."""
-        return await self._appends.append(events.member_updated(room_id, actor_id, user_id, role))
+        return await self._appends.append(member_updated(room_id, actor_id, user_id, role))
 
     async def leave(self, room_id: str, user_id: str, new_owner: str | None) -> PendingWrite:
         """Leave a room; idempotent. `new_owner`: a member who becomes an owner in the same step.
@@ -52,7 +57,7 @@ class Memberships:
         if new_owner == user_id:
             raise errors.InvalidParam(details={"new_owner": ["Must be another user."]})
         try:
-            return await self._appends.append(events.member_left(room_id, user_id, new_owner))
+            return await self._appends.append(member_left(room_id, user_id, new_owner))
         except NotAMember:
             raise errors.InvalidParam(details={"new_owner": ["Not a member."]}) from None
         except errors.NotFound:

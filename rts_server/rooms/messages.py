@@ -10,9 +10,16 @@ from typing import Any
 from rts_server import errors
 from rts_server.domain.reactions import reacted
 from rts_server.persistence.message_status import StatusPublisher
-from rts_server.roomlog import events
 from rts_server.roomlog.intents import edit_intents, edit_left, reaction_intents
 from rts_server.roomlog.log import RoomLog
+from rts_server.roomlog.message_events import (
+    message_deleted,
+    message_edited,
+    message_failed,
+    message_new,
+    message_reacted,
+    message_unchanged,
+)
 from rts_server.roomlog.pending_write import PendingWrite
 from rts_server.roomlog.request import AppendRequest
 from rts_server.roomlog.template import with_timestamp
@@ -50,7 +57,7 @@ class Messages:
         `command`: `client_msg_id` and any of `text`, `attachments` (complete objects), `reply_to`,
         `mentions`, `metadata`. Raises InvalidParam if `reply_to` is not a message of the room.
         """
-        request = events.message_new(room_id, sender_id, command)
+        request = message_new(room_id, sender_id, command)
         if "reply_to" in command and not await self._found(room_id, sender_id, command["reply_to"]):
             if done := await self._appends.find(request):  # a retry of a send
                 return done
@@ -80,7 +87,7 @@ class Messages:
         The `attachments` of the command are ids only, as the files no longer exist. Raises
         InvalidParam if no such message was sent.
         """
-        done = await self._appends.find(events.message_new(room_id, sender_id, command))
+        done = await self._appends.find(message_new(room_id, sender_id, command))
         if done is None:
             raise errors.InvalidParam(details={"attachments": ["The files no longer exist."]})
         return done
@@ -100,7 +107,7 @@ class Messages:
             "reason": reason,
         }
         try:
-            done = await self._appends.append(events.message_failed(failure, room_id))
+            done = await self._appends.append(message_failed(failure, room_id))
         except errors.Refusal as refusal:
             if refusal.retryable:
                 raise
@@ -134,13 +141,13 @@ class Messages:
                 raise errors.InvalidParam(details={"text": ["Must not be empty."]})
             if all(message[name] == value for name, value in change.items()):
                 intents = edit_intents(message_id, change)
-                return events.message_unchanged(message, current.epoch, actor_id, intents)
+                return message_unchanged(message, current.epoch, actor_id, intents)
             if not replayed and expected not in (None, message["version"]):
                 raise errors.Conflict(
                     "The message changed.",
                     details={"version": ["Not the current version."]},
                 )
-            return events.message_edited(message, current.epoch, actor_id, change)
+            return message_edited(message, current.epoch, actor_id, change)
 
         def rebuild(current: MessageState, intents: Collection[str]) -> AppendRequest | None:
             return edited(current, edit_left(message_id, change, intents), replayed=True)
@@ -156,7 +163,7 @@ class Messages:
         def deleted(current: MessageState, intents: Collection[str] = ()) -> AppendRequest | None:
             if "deleted_at" in current.message:
                 return None
-            return events.message_deleted(current.message, current.epoch, actor_id)
+            return message_deleted(current.message, current.epoch, actor_id)
 
         return await self._change(room_id, actor_id, message_id, deleted, deleted)
 
@@ -175,8 +182,8 @@ class Messages:
             reactions = reacted(message["reactions"], emoji, actor_id, on=on)
             if reactions is None:
                 intents = reaction_intents(message_id, actor_id, emoji)
-                return events.message_unchanged(message, current.epoch, actor_id, intents)
-            return events.message_reacted(
+                return message_unchanged(message, current.epoch, actor_id, intents)
+            return message_reacted(
                 message | {"reactions": reactions}, current.epoch, actor_id, emoji, on=on
             )
 

@@ -9,11 +9,12 @@ from typing import Any
 
 from rts_server import errors, keys
 from rts_server.persistence.archive import Archive
-from rts_server.roomlog import events
 from rts_server.roomlog.log import SystemRoomLog
+from rts_server.roomlog.member_events import members_changed
 from rts_server.roomlog.pending_write import PendingWrite
 from rts_server.roomlog.refusals import RoomExists
 from rts_server.roomlog.request import MembershipChange, NewMember, Op
+from rts_server.roomlog.room_events import room_created
 from rts_server.rooms.memberships import Memberships
 from rts_server.views.member_list import Member, MemberList
 
@@ -65,7 +66,7 @@ class Provisioning:
         }
         room_id = str(room["room_id"])
         await self._memberships.check_room_limit(room_id, [one.user_id for one in joining])
-        request = events.room_created(room, actor_id, joining, f"create:{secrets.token_hex(16)}")
+        request = room_created(room, actor_id, joining, f"create:{secrets.token_hex(16)}")
         try:
             return room_id, True, await self._appends.append(request)
         except RoomExists:
@@ -109,7 +110,7 @@ class Provisioning:
         parts = (
             [wanted] if len(wanted) <= MEMBERS_PER_EVENT else [*wanted.slices(MEMBERS_PER_EVENT)]
         )
-        requests = [events.members_changed(room_id, actor_id, part) for part in parts]
+        requests = [members_changed(room_id, actor_id, part) for part in parts]
         return ProvisioningResult(
             tuple([await self._appends.append(request) for request in requests])
         )

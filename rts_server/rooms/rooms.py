@@ -13,7 +13,6 @@ from rts_server import errors, keys
 from rts_server.auth import Identity
 from rts_server.domain.roles import MEMBER, OWNER
 from rts_server.persistence.archive import Archive
-from rts_server.roomlog import events
 from rts_server.roomlog.drains import RoomDrains
 from rts_server.roomlog.intents import room_left
 from rts_server.roomlog.log import RoomLog
@@ -21,6 +20,13 @@ from rts_server.roomlog.pending_write import PendingWrite
 from rts_server.roomlog.refusals import RoomExists
 from rts_server.roomlog.rehydrate import last_position
 from rts_server.roomlog.request import AppendRequest, NewMember
+from rts_server.roomlog.room_events import (
+    room_created,
+    room_deleted,
+    room_unchanged,
+    room_updated,
+    settings_changed,
+)
 from rts_server.rooms.memberships import Memberships
 from rts_server.views.snapshots import SnapshotReader
 
@@ -68,7 +74,7 @@ class Rooms:
             room_id, [one.user_id for one in joining], creator.user_id
         )
         request_id = f"create:{secrets.token_hex(16)}"
-        request = events.room_created(room, creator.user_id, joining, request_id)
+        request = room_created(room, creator.user_id, joining, request_id)
         try:
             return room_id, True, await self._appends.append(request)
         except RoomExists as met:
@@ -119,13 +125,13 @@ class Rooms:
             if replayed and "deleted_at" in state.room:
                 return None
             if _has(state.room, change):
-                return events.room_unchanged(state.room, state.epoch, actor_id, change)
+                return room_unchanged(state.room, state.epoch, actor_id, change)
             if not replayed and expected not in (None, state.room["version"]):
                 raise errors.Conflict(
                     "The room changed.",
                     details={"version": ["Not the current version."]},
                 )
-            return events.room_updated(state.room, state.epoch, actor_id, change)
+            return room_updated(state.room, state.epoch, actor_id, change)
 
         async def rebuild(intents: Collection[str]) -> AppendRequest | None:
             return updated(await read(), room_left(change, intents), replayed=True)
@@ -137,7 +143,7 @@ class Rooms:
             if not _has(state.room, change):
                 raise
             # Any member may ask for what is so already; without the role it supersedes nothing.
-            same = events.room_unchanged(state.room, state.epoch, actor_id, change)
+            same = room_unchanged(state.room, state.epoch, actor_id, change)
             return self._appends.no_op(same)
         assert done is not None  # where nothing has to change, the intents are noted
         return done
@@ -151,7 +157,7 @@ class Rooms:
         def deleted(state: RoomState, *, replayed: bool = False) -> AppendRequest | None:
             if not replayed and "deleted_at" in state.room:
                 return None
-            return events.room_deleted(state.room, state.epoch, actor_id)
+            return room_deleted(state.room, state.epoch, actor_id)
 
         async def stored() -> bool:
             kept = await self._archive.room(room_id)
@@ -168,7 +174,7 @@ class Rooms:
         self, room_id: str, user_id: str, settings: dict[str, bool]
     ) -> PendingWrite:
         """Set the user's own `muted` or `hidden`; only the user's devices receive the event."""
-        return await self._appends.append(events.settings_changed(room_id, user_id, settings))
+        return await self._appends.append(settings_changed(room_id, user_id, settings))
 
     async def _state(self, room_id: str) -> RoomState:
         """The state a change is decided on. A cold room is loaded first."""

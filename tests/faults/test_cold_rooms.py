@@ -12,7 +12,7 @@ import pytest
 from redis import Redis
 
 from rts_server import keys
-from rts_server.roomlog import events as made
+from rts_server.roomlog.message_events import message_new
 from rts_server.roomlog.script import APPEND
 from rts_server.services import Services
 from rts_server.tools.dev import deploy
@@ -197,7 +197,7 @@ async def unheard(parts: Services, room_id: str, sender: str) -> None:
     old = "redis.call('PUBLISH', req.channel, "
     assert old in APPEND.source
     script = parts.redis.register_script(APPEND.source.replace(old, "tostring("))
-    request = made.message_new(room_id, sender, {"client_msg_id": "u", "text": "unheard"})
+    request = message_new(room_id, sender, {"client_msg_id": "u", "text": "unheard"})
     names, args = append(request, parts.settings, origin="test")
     answer = await script(keys=names, args=args)
     assert answer[0] == b"ok", answer

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 
-from rts_server.roomlog import events
+from rts_server.roomlog.message_events import message_new
 from rts_server.roomlog.request import AppendResult
 from rts_server.services import Services
 from tests.helpers.commands import direct, ok
@@ -30,7 +30,7 @@ async def test_poison_fails_alone(world: World) -> None:
 
         async with Services(world.stack.settings) as parts:
             command = {"client_msg_id": "poison", "text": "poison"}
-            poison = events.message_new(room_id, alice, command, version=99)
+            poison = message_new(room_id, alice, command, version=99)
             appended = await parts.appender.append(poison)
         assert isinstance(appended, AppendResult)
         began = time.monotonic()

@@ -19,9 +19,10 @@ from rts_server.auth import Identity
 from rts_server.config import Settings
 from rts_server.persistence.scripts import ScriptCall
 from rts_server.persistence.stored_items import StoredMember, StoredRoom
-from rts_server.roomlog import events
 from rts_server.roomlog import rehydrate as cold
+from rts_server.roomlog.message_events import message_failed, message_new
 from rts_server.roomlog.request import AppendRequest
+from rts_server.roomlog.room_events import room_created
 from rts_server.roomlog.script import APPEND, append_call, room_script
 from rts_server.rooms import rooms
 from rts_server.views.snapshots import UNLIMITED_BYTES
@@ -88,19 +89,19 @@ def group(creator: str, *others: str, room: str = "g", **more: Any) -> AppendReq
     """A request that creates a group; its room_id is in it."""
     command = {"type": "group", "client_room_id": room, "members": list(others), **more}
     made, joining = rooms.new_room(Identity(creator, 0), command)
-    return events.room_created(made, creator, joining, f"create:{secrets.token_hex(8)}")
+    return room_created(made, creator, joining, f"create:{secrets.token_hex(8)}")
 
 
 def message(room_id: str, sender: str, client_msg_id: str = "m", **more: Any) -> AppendRequest:
     """A message that asks no archive."""
     command = {"client_msg_id": client_msg_id, "text": "hi", **more}
-    return replace(events.message_new(room_id, sender, command), check_archive=False)
+    return replace(message_new(room_id, sender, command), check_archive=False)
 
 
 def failed(room_id: str, message_id: str, seq: int) -> AppendRequest:
     """The word that a message could never be stored."""
     failure = {"message_id": message_id, "client_msg_id": "m", "seq": seq, "reason": "poison"}
-    return events.message_failed(failure, room_id)
+    return message_failed(failure, room_id)
 
 
 @dataclass

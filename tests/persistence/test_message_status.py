@@ -18,7 +18,7 @@ from rts_server.persistence import message_status as statuses
 from rts_server.persistence.message_status import StatusPublisher
 from rts_server.relay import relay
 from rts_server.relay.relay import Relay
-from rts_server.roomlog import events
+from rts_server.roomlog.message_events import message_new
 from rts_server.roomlog.script import APPEND
 from rts_server.services import connect
 from tests.helpers.bench import Bench, append
@@ -115,7 +115,7 @@ async def test_the_relay_publishes_the_status_when_the_origin_is_gone(
     bench = Bench(redis)
     room_id = await bench.group("alice", "bob")
     command = {"client_msg_id": "m", "text": "hi"}
-    request = events.message_new(room_id, "alice", command)
+    request = message_new(room_id, "alice", command)
     call = append(request, bench.settings, origin="gone")
     assert (await appended(redis, call))[0] == b"ok"
     outbox = keys.room(room_id).outbox

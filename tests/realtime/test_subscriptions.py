@@ -18,7 +18,7 @@ from rts_server.engine.packets import Encoded
 from rts_server.realtime.listener import Listener
 from rts_server.realtime.sequence import position_of
 from rts_server.realtime.subscriptions import SubscriptionHandlers, Subscriptions
-from rts_server.roomlog import events as made
+from rts_server.roomlog.member_events import member_removed
 from rts_server.roomlog.request import AppendRequest
 from rts_server.roomlog.script import APPEND
 from rts_server.runtime.lazy_event import LazyEvent
@@ -341,7 +341,7 @@ async def test_the_removed_are_told_although_they_were_not_asked(
     replay = (await instance.subscriptions.join(bob, [room_id], {}))[room_id]
     assert replay.start is not None
     instance.subscriptions.go_live(bob, room_id, replay.start)
-    await bench.append(made.member_removed(room_id, "alice", ["bob"]))
+    await bench.append(member_removed(room_id, "alice", ["bob"]))
     await bench.append(message(room_id, "alice"))
     await instance.until(lambda: bool(instance.changes))
     assert instance.changes == [("removed", "bob", room_id)]

@@ -13,8 +13,14 @@ from redis.asyncio import Redis
 
 from rts_server import keys
 from rts_server.config import Settings
-from rts_server.roomlog import events
+from rts_server.roomlog.member_events import (
+    member_added,
+    member_left,
+    member_removed,
+    member_updated,
+)
 from rts_server.roomlog.request import AppendRequest
+from rts_server.roomlog.room_events import settings_changed
 from tests.helpers.bench import HOT, Bench, failed, message, relayed
 
 USERS = st.sampled_from("abcde")
@@ -43,16 +49,16 @@ def made(room_id: str, op: tuple[str, str, Any]) -> AppendRequest | None:
     if name == "fail":
         return failed(room_id, message(room_id, actor, f"m{what}").request_id, what + 1)
     if name == "role":
-        return events.member_updated(room_id, actor, *what)
+        return member_updated(room_id, actor, *what)
     if name == "leave":
-        return None if what == actor else events.member_left(room_id, actor, what)
+        return None if what == actor else member_left(room_id, actor, what)
     if name == "set":
-        return events.settings_changed(room_id, actor, dict([what]))
+        return settings_changed(room_id, actor, dict([what]))
     if not what:
         return None
     if name == "add":
-        return events.member_added(room_id, actor, sorted(what), "member")
-    return events.member_removed(room_id, actor, sorted(what))
+        return member_added(room_id, actor, sorted(what), "member")
+    return member_removed(room_id, actor, sorted(what))
 
 
 async def play(url: str, ops: list[tuple[str, str, Any]], log_events: int) -> None:

@@ -12,8 +12,10 @@ import pytest
 from rts_server import errors, keys
 from rts_server.auth import Identity
 from rts_server.persistence.archive import Check
-from rts_server.roomlog import durability, events
+from rts_server.roomlog import durability
 from rts_server.roomlog.durability import parse_notice, stored_checks
+from rts_server.roomlog.member_events import member_added, member_left, member_removed
+from rts_server.roomlog.message_events import message_failed
 from rts_server.roomlog.pending_write import PendingWrite
 from rts_server.roomlog.request import AppendResult, Op
 from tests.helpers.bench import Bench, group, message
@@ -102,7 +104,7 @@ async def test_a_message_that_can_never_be_stored_fails(deployed: Deployed) -> N
         "seq": done.result.seq,
         "reason": "poison",
     }
-    assert await deployed.parts.appender.append(events.message_failed(failure, room_id)) is not None
+    assert await deployed.parts.appender.append(message_failed(failure, room_id)) is not None
     assert await end(done) in ("failed", "queued")  # the record was in the queue in between
     again = await deployed.send(room_id, "alice", "m")
     assert again.result is not None
@@ -239,15 +241,15 @@ def test_what_must_be_stored_of_each_command() -> None:
         (created.room_id, "MEMBER#alice", "pos", one),
         (created.room_id, "MEMBER#bob", "pos", one),
     ]
-    add = events.member_added("r", "alice", ["bob", "carol"], "member")
+    add = member_added("r", "alice", ["bob", "carol"], "member")
     assert checks(add, {"join": ("carol",)}, 5) == [("r", "MEMBER#carol", "pos", two)]
-    leave = events.member_left("r", "alice", "bob")
+    leave = member_left("r", "alice", "bob")
     assert checks(leave, {"role": ("bob",), "go": ("alice",)}, 4) == [
         ("r", "MEMBER#bob", "role_pos", one),
         ("r", "MEMBER#alice", "pos", "0000000001#0000000003"),
     ]
     assert checks(leave, {"go": ("alice",)}, 5) == [("r", "MEMBER#alice", "pos", two)]
-    gone = events.member_removed("r", "alice", ["bob"])
+    gone = member_removed("r", "alice", ["bob"])
     assert checks(gone, {"go": ("bob",)}, 5) == [("r", "MEMBER#bob", "pos", two)]
     assert checks(message("r", "alice"), {}, 5) == []
 

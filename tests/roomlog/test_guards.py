@@ -10,8 +10,15 @@ import pytest
 
 from rts_server import keys
 from rts_server.domain.size_limits import SizeLimits
-from rts_server.roomlog import events
+from rts_server.roomlog.member_events import (
+    member_added,
+    member_left,
+    member_removed,
+    member_updated,
+)
+from rts_server.roomlog.message_events import message_edited
 from rts_server.roomlog.request import AppendRequest
+from rts_server.roomlog.room_events import room_created, room_updated, settings_changed
 from tests.helpers.bench import Bench, group, message
 from tests.helpers.waiting import PATIENCE
 
@@ -45,26 +52,26 @@ async def _foreign_idem(bench: Bench, room_id: str) -> None:
 REFUSED: dict[str, tuple[Harm, Callable[[str], AppendRequest], dict[str, Any], str]] = {
     "a stranger sends": (_nothing, lambda r: message(r, "eve"), {}, "not_found"),
     "a stranger adds himself": (
-        _nothing, lambda r: events.member_added(r, "eve", ["eve"], "owner"), {}, "not_found",
+        _nothing, lambda r: member_added(r, "eve", ["eve"], "owner"), {}, "not_found",
     ),
     "a member adds": (
-        _nothing, lambda r: events.member_added(r, "bob", ["x"], "member"), {}, "forbidden",
+        _nothing, lambda r: member_added(r, "bob", ["x"], "member"), {}, "forbidden",
     ),
     "a member removes": (
-        _nothing, lambda r: events.member_removed(r, "bob", ["carol"]), {}, "forbidden",
+        _nothing, lambda r: member_removed(r, "bob", ["carol"]), {}, "forbidden",
     ),
     "the last owner goes": (
-        _nothing, lambda r: events.member_removed(r, "alice", ["alice"]), {}, "last_owner",
+        _nothing, lambda r: member_removed(r, "alice", ["alice"]), {}, "last_owner",
     ),
     "a frozen room": (_frozen, lambda r: message(r, "bob"), {}, "frozen"),
     "more members than may be": (
-        _limit, lambda r: events.member_added(r, "alice", ["x"], "member"), {}, "limit",
+        _limit, lambda r: member_added(r, "alice", ["x"], "member"), {}, "limit",
     ),
     "nobody new": (
-        _nothing, lambda r: events.member_added(r, "alice", ["bob"], "member"), {}, "nothing",
+        _nothing, lambda r: member_added(r, "alice", ["bob"], "member"), {}, "nothing",
     ),
     "nobody to go": (
-        _nothing, lambda r: events.member_removed(r, "alice", ["x"]), {}, "nothing",
+        _nothing, lambda r: member_removed(r, "alice", ["x"]), {}, "nothing",
     ),
     "the deadline passed": (_nothing, lambda r: message(r, "alice"), {"deadline": 1}, "late"),
     "the outbox is full": (_full, lambda r: message(r, "alice"), {}, "full"),
@@ -76,31 +83,31 @@ REFUSED: dict[str, tuple[Harm, Callable[[str], AppendRequest], dict[str, Any], s
     "a room changed by a member": (_nothing, lambda r: _update(r, "bob", 1), {}, "forbidden"),
     "a room that moved": (_nothing, lambda r: _update(r, "alice", 2), {}, "moved"),
     "a role given by a member": (
-        _nothing, lambda r: events.member_updated(r, "bob", "carol", "admin"), {}, "forbidden",
+        _nothing, lambda r: member_updated(r, "bob", "carol", "admin"), {}, "forbidden",
     ),
     "a role for a stranger": (
-        _nothing, lambda r: events.member_updated(r, "alice", "eve", "admin"), {}, "no_member",
+        _nothing, lambda r: member_updated(r, "alice", "eve", "admin"), {}, "no_member",
     ),
     "the role that was": (
-        _nothing, lambda r: events.member_updated(r, "alice", "bob", "member"), {}, "nothing",
+        _nothing, lambda r: member_updated(r, "alice", "bob", "member"), {}, "nothing",
     ),
     "the last owner steps down": (
-        _nothing, lambda r: events.member_updated(r, "alice", "alice", "admin"), {}, "last_owner",
+        _nothing, lambda r: member_updated(r, "alice", "alice", "admin"), {}, "last_owner",
     ),
     "the last owner leaves": (
-        _nothing, lambda r: events.member_left(r, "alice", None), {}, "last_owner",
+        _nothing, lambda r: member_left(r, "alice", None), {}, "last_owner",
     ),
     "the owner names a stranger": (
-        _nothing, lambda r: events.member_left(r, "alice", "eve"), {}, "no_member",
+        _nothing, lambda r: member_left(r, "alice", "eve"), {}, "no_member",
     ),
     "a member hands the room over": (
-        _nothing, lambda r: events.member_left(r, "bob", "carol"), {}, "forbidden",
+        _nothing, lambda r: member_left(r, "bob", "carol"), {}, "forbidden",
     ),
     "settings of a stranger": (
-        _nothing, lambda r: events.settings_changed(r, "eve", {"muted": True}), {}, "not_found",
+        _nothing, lambda r: settings_changed(r, "eve", {"muted": True}), {}, "not_found",
     ),
     "settings as they are": (
-        _nothing, lambda r: events.settings_changed(r, "bob", {"muted": False}), {}, "nothing",
+        _nothing, lambda r: settings_changed(r, "bob", {"muted": False}), {}, "nothing",
     ),
 }  # fmt: skip
 
@@ -111,13 +118,13 @@ def _as(actor: str) -> AppendRequest:
 
 def _update(room_id: str, actor: str, version: int) -> AppendRequest:
     room = {"room_id": room_id, "type": "group", "version": version, "frozen": False, "name": "G"}
-    return events.room_updated(room, 1, actor, {"name": "H"})
+    return room_updated(room, 1, actor, {"name": "H"})
 
 
 def _change(room_id: str, epoch: int) -> AppendRequest:
     before = {"message_id": "x", "room_id": room_id, "version": 1, "sender_id": "alice", "seq": 1}
     before |= {"type": "text", "text": "t", "created_at": "now"}
-    return events.message_edited(before, epoch, "alice", {"text": "u"})
+    return message_edited(before, epoch, "alice", {"text": "u"})
 
 
 @pytest.mark.parametrize("case", REFUSED)
@@ -157,9 +164,9 @@ async def test_a_direct_room_takes_nobody(bench: Bench) -> None:
         "name": None,
         "metadata": {},
     }
-    pair = events.room_created(room, "alice", request.new_members, request.request_id)
+    pair = room_created(room, "alice", request.new_members, request.request_id)
     room_id = await bench.open(pair)
-    add = events.member_added(room_id, "alice", ["x"], "member")
+    add = member_added(room_id, "alice", ["x"], "member")
     assert await bench.outcome(add) == "direct"
     assert await bench.outcome(replace(add, actor="eve")) == "not_found"
 
@@ -168,18 +175,18 @@ async def test_an_owner_may_go_when_another_stays(bench: Bench) -> None:
     """A group keeps an owner; an admin may not put one out."""
     room_id = await bench.group("alice", "bob")
     for user, role in (("olga", "owner"), ("adam", "admin")):
-        assert await bench.outcome(events.member_added(room_id, "alice", [user], role)) == "ok"
-    assert await bench.outcome(events.member_removed(room_id, "adam", ["olga"])) == "forbidden"
-    both = events.member_removed(room_id, "alice", ["alice", "olga"])
+        assert await bench.outcome(member_added(room_id, "alice", [user], role)) == "ok"
+    assert await bench.outcome(member_removed(room_id, "adam", ["olga"])) == "forbidden"
+    both = member_removed(room_id, "alice", ["alice", "olga"])
     assert await bench.outcome(both) == "last_owner"
-    assert await bench.outcome(events.member_removed(room_id, "alice", ["alice"])) == "ok"
+    assert await bench.outcome(member_removed(room_id, "alice", ["alice"])) == "ok"
 
 
 @pytest.mark.parametrize("role", ["readonly", "member", "admin", "owner"])
 async def test_a_role_is_read_in_the_script(bench: Bench, role: str) -> None:
     """Readonly members do not send; who may send in a frozen room leads it."""
     room_id = await bench.group("alice")
-    assert await bench.outcome(events.member_added(room_id, "alice", ["u"], role)) == "ok"
+    assert await bench.outcome(member_added(room_id, "alice", ["u"], role)) == "ok"
     expected = "forbidden" if role == "readonly" else "ok"
     assert await bench.outcome(message(room_id, "u", "m")) == expected
     await _frozen(bench, room_id)

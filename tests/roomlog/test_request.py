@@ -12,7 +12,7 @@ import pytest
 from redis.exceptions import ResponseError
 
 from rts_server import keys
-from rts_server.roomlog import events
+from rts_server.roomlog.member_events import member_added, member_removed
 from rts_server.roomlog.request import AppendRequest
 from rts_server.views.snapshots import SnapshotReader
 from tests.helpers.bench import Bench, failed, group, message, relayed
@@ -88,7 +88,7 @@ async def test_new_members_are_told_from_old_ones(bench: Bench) -> None:
     room_id = await bench.group("alice", "bob")
     await bench.append(message(room_id, "alice"))
     weird = 'a/"\\{}:*'
-    answer = await bench.append(events.member_added(room_id, "alice", ["bob", weird], "member"))
+    answer = await bench.append(member_added(room_id, "alice", ["bob", weird], "member"))
     assert orjson.loads(answer[7]) == {"join": [weird]}
     added, line = (await bench.events(room_id))[-2:]
     assert [m["user_id"] for m in added["data"]["members"]] == [weird]
@@ -97,7 +97,7 @@ async def test_new_members_are_told_from_old_ones(bench: Bench) -> None:
     assert line["data"]["message"]["metadata"]["user_ids"] == [weird]
     users = (await bench.outbox(room_id))[-2][b"u"]
     assert orjson.loads(users) == [[weird, "in"]]
-    again = await bench.append(events.member_added(room_id, "alice", ["bob", weird], "member"))
+    again = await bench.append(member_added(room_id, "alice", ["bob", weird], "member"))
     assert again[0] == "nothing"
 
 
@@ -105,7 +105,7 @@ async def test_who_goes_leaves_nothing_behind(bench: Bench) -> None:
     """A removed member is out of hash and cursors, in the event with his cursors, and told out."""
     room_id = await bench.group("alice", "bob")
     await bench.append(message(room_id, "bob"))
-    answer = await bench.append(events.member_removed(room_id, "alice", ["bob", "nobody"]))
+    answer = await bench.append(member_removed(room_id, "alice", ["bob", "nobody"]))
     assert orjson.loads(answer[7]) == {"go": ["bob"]}
     removed = (await bench.events(room_id))[-2]
     assert [(m["user_id"], m["read_seq"]) for m in removed["data"]["members"]] == [("bob", 1)]
@@ -122,7 +122,7 @@ async def test_unread_from_the_inputs_that_append_keeps(bench: Bench) -> None:
     sent = [message(room_id, "alice", f"m{n}") for n in range(3)]
     for one in sent:
         await bench.append(one)
-    await bench.append(events.member_added(room_id, "alice", ["carol"], "member"))
+    await bench.append(member_added(room_id, "alice", ["carol"], "member"))
     await bench.append(failed(room_id, sent[1].request_id, 2))
     standing = await SnapshotReader(bench.redis).read(room_id, ["alice", "bob", "carol", "eve"])
     assert standing is not None
@@ -186,7 +186,7 @@ async def test_a_call_of_several_events_counts_once(bench: Bench) -> None:
     again = await bench.append(request)
     assert again[0] == "duplicate"
     assert len(again[6].split()) == 2
-    add = events.member_added(room_id, "alice", ["carol"], "member")
+    add = member_added(room_id, "alice", ["carol"], "member")
     one, two = await bench.append(add), await bench.append(add)
     assert (one[0], two[0]) == ("ok", "duplicate")
     assert one[7] == two[7] == b'{"join":["carol"]}'
@@ -234,7 +234,7 @@ async def test_a_full_redis_refuses_whole_calls(bench: Bench) -> None:
         with pytest.raises(ResponseError, match="maxmemory"):
             await bench.append(message(room_id, "alice"))
         with pytest.raises(ResponseError, match="maxmemory"):
-            await bench.append(events.member_added(room_id, "alice", ["x"], "member"))
+            await bench.append(member_added(room_id, "alice", ["x"], "member"))
     finally:
         await bench.redis.config_set("maxmemory", 0)
     assert await bench.dump() == before

@@ -10,9 +10,10 @@ from unittest.mock import ANY
 import pytest
 
 from rts_server import errors, keys
-from rts_server.roomlog import events
 from rts_server.roomlog.intents import settings_intent
+from rts_server.roomlog.member_events import member_added, member_left
 from rts_server.roomlog.pending_write import PendingWrite
+from rts_server.roomlog.room_events import settings_changed
 from rts_server.roomlog.superseded import targets, without, without_intents
 from rts_server.services import Services
 from tests.helpers.bench import message
@@ -301,17 +302,17 @@ async def test_what_was_heard_comes_back_whoever_its_actor_is_by_then(deployed: 
 
 def test_what_of_a_request_was_overtaken() -> None:
     """Only what the newer wish was about; messages have versions of their own."""
-    add = events.member_added("r", "alice", ["bob", "carol"], "member")
+    add = member_added("r", "alice", ["bob", "carol"], "member")
     assert targets(add) == {("member", "bob"), ("member", "carol")}
     left = without(add, {("member", "bob"), ("settings", "carol")})
     assert left is not None
     assert [one.user_id for one in left.new_members] == ["carol"]
     assert without(add, targets(add)) is None
     assert without(add, {("room", "")}) is add
-    leave = without(events.member_left("r", "alice", "bob"), {("member", "alice")})
+    leave = without(member_left("r", "alice", "bob"), {("member", "alice")})
     assert leave is not None
     assert (leave.removals, leave.role_changes) == ((), (("bob", "owner"),))
-    mute = events.settings_changed("r", "bob", {"muted": True, "hidden": False})
+    mute = settings_changed("r", "bob", {"muted": True, "hidden": False})
     kept = without_intents(mute, {settings_intent("bob", "muted")})
     assert (kept.settings, len(kept.intents)) == ({"hidden": False}, 1)
     assert without(mute, {("member", "bob")}) is mute

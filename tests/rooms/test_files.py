@@ -8,7 +8,7 @@ import orjson
 import pytest
 
 from rts_server import errors, keys
-from rts_server.roomlog import events
+from rts_server.roomlog.message_events import message_new
 from tests.helpers.deployed import Deployed, end
 from tests.helpers.lambda_batches import forwarded
 
@@ -25,12 +25,12 @@ def told() -> list[dict[str, Any]]:
 
 def test_what_makes_a_message_another() -> None:
     """Other files are another body, other details of one are not; text alone is as ever."""
-    digest = events.message_new("r", "alice", SENT).hash
-    assert events.message_new("r", "alice", BARE).hash == digest
-    assert events.message_new("r", "alice", SENT | {"attachments": FILES[:1]}).hash != digest
+    digest = message_new("r", "alice", SENT).hash
+    assert message_new("r", "alice", BARE).hash == digest
+    assert message_new("r", "alice", SENT | {"attachments": FILES[:1]}).hash != digest
     plain = {"client_msg_id": "m", "text": "hi"}
     before = orjson.dumps(["hi", [], {}, None]).decode()
-    assert events.message_new("r", "alice", plain).hash == keys.body_hash(before)
+    assert message_new("r", "alice", plain).hash == keys.body_hash(before)
 
 
 async def test_an_erasure_that_redis_lost_is_made_again(deployed: Deployed) -> None:

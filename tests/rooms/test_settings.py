@@ -7,7 +7,8 @@ from typing import Any
 import orjson
 
 from rts_server import keys
-from rts_server.roomlog import events
+from rts_server.roomlog.member_events import member_added, member_left
+from rts_server.roomlog.room_events import settings_changed
 from rts_server.views.snapshots import MemberView, SnapshotReader
 from tests.helpers.bench import Bench, message
 from tests.helpers.deployed import Deployed
@@ -16,7 +17,7 @@ from tests.helpers.waiting import PATIENCE
 
 def settings(user: str, room_id: str, **changed: bool) -> Any:
     """A request."""
-    return events.settings_changed(room_id, user, changed)
+    return settings_changed(room_id, user, changed)
 
 
 async def seat(bench: Bench, room_id: str, user: str) -> MemberView:
@@ -64,7 +65,7 @@ async def test_a_message_of_another_brings_a_hidden_room_back(bench: Bench) -> N
     room_id = await bench.group("alice", "bob", "carol")
     for user in ("bob", "carol"):
         await bench.append(settings(user, room_id, hidden=True))
-    await bench.append(events.member_added(room_id, "alice", ["dave"], "member"))
+    await bench.append(member_added(room_id, "alice", ["dave"], "member"))
     await bench.append(message(room_id, "bob", "m1"))
     assert (await seat(bench, room_id, "bob")).hidden
     assert not (await seat(bench, room_id, "carol")).hidden
@@ -79,8 +80,8 @@ async def test_who_comes_back_starts_without_settings(bench: Bench) -> None:
     """Leaving takes them away."""
     room_id = await bench.group("alice", "bob")
     await bench.append(settings("bob", room_id, muted=True, hidden=True))
-    await bench.append(events.member_left(room_id, "bob", None))
-    await bench.append(events.member_added(room_id, "alice", ["bob"], "member"))
+    await bench.append(member_left(room_id, "bob", None))
+    await bench.append(member_added(room_id, "alice", ["bob"], "member"))
     mine = await seat(bench, room_id, "bob")
     assert (mine.muted, mine.hidden) == (False, False)
     assert (await bench.head(room_id))[b"hidden"] == b""

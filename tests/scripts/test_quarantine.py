@@ -13,7 +13,7 @@ from rts_server.admin.replays import parsed
 from rts_server.keys import external_room_id
 from rts_server.persistence.queues import kept
 from rts_server.persistence.records import quarantined
-from rts_server.roomlog import events
+from rts_server.roomlog.message_events import message_new
 from rts_server.services import Services
 from rts_server.tools.cli.rooms import rooms
 from rts_server.tools.dev import aws
@@ -62,7 +62,7 @@ async def test_poison_gets_a_second_chance(world: World, ops: Operator, tmp_path
         await ok(b, "room.get", {"room_id": room_id})
         async with Services(world.stack.settings) as parts:
             command = {"client_msg_id": "m1", "text": "well meant", "metadata": {"n": 1}}
-            await parts.appender.append(events.message_new(room_id, alice, command, version=99))
+            await parts.appender.append(message_new(room_id, alice, command, version=99))
         failed = await b.wait_for(lambda e: bool(e["type"] == "message.failed"), 20)
         message_id = failed["data"]["message_id"]
 

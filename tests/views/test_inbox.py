@@ -8,7 +8,7 @@ from rts_server import keys
 from rts_server.persistence.archive import Archive
 from rts_server.persistence.stored_items import StoredMember
 from rts_server.persistence.user_rooms import Membership, UserRooms
-from rts_server.roomlog import events
+from rts_server.roomlog.room_events import settings_changed
 from rts_server.views.inbox import NOBODY
 from tests.helpers.bench import Bench, message, round_trips
 from tests.helpers.deployed import Deployed
@@ -53,8 +53,8 @@ async def test_the_list_is_by_activity_and_pages_by_cursor(bench: Bench) -> None
     first = found.rows[0]
     rest = found.after((first.active_ms, first.room_id), hidden=False)
     assert [row.room_id for row in rest] == order[1:]
-    await bench.append(events.settings_changed(two, "alice", {"muted": True}))
-    await bench.append(events.settings_changed(three, "alice", {"hidden": True}))
+    await bench.append(settings_changed(two, "alice", {"muted": True}))
+    await bench.append(settings_changed(three, "alice", {"hidden": True}))
     found = await inboxes.read("alice")
     assert found.unread == {"total": 1, "rooms": 1}
     assert {row.room_id for row in found.after(None, hidden=False)} == {one, two}

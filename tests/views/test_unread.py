@@ -13,7 +13,7 @@ from redis.asyncio.client import PubSub
 
 from rts_server import errors, keys
 from rts_server.persistence.user_rooms import Membership, UserRooms
-from rts_server.roomlog import events
+from rts_server.roomlog.room_events import settings_changed
 from rts_server.views import unread
 from rts_server.views.unread import _UNREAD, UnreadPublisher
 from tests.helpers.bench import Bench, message, round_trips
@@ -64,7 +64,7 @@ async def test_unread_is_told_at_the_head_to_one_user(
     for n in range(2):
         await bench.append(message(room_id, "alice", f"m{n}"))
     if muted:
-        await bench.append(events.settings_changed(room_id, "bob", {"muted": True}))
+        await bench.append(settings_changed(room_id, "bob", {"muted": True}))
     async with hearing(bench, room_id) as channel:
         where = keys.room(room_id).script_keys
         args: list[str | int] = ["bob", room_id, keys.room_channel(room_id), 5, 2]

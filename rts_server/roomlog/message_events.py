@@ -1,0 +1,219 @@
+"""Appends of the commands on messages; pure, one function per command."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import replace
+from typing import Any
+
+import orjson
+
+from rts_server import keys
+from rts_server.domain.reactions import counts, shown
+from rts_server.domain.roles import roles_that
+from rts_server.persistence.records import preview_text
+from rts_server.roomlog.intents import edit_intents, reaction_intents
+from rts_server.roomlog.request import RECORD_VERSION, AppendRequest, EventTemplate
+from rts_server.roomlog.template import Segments, Slot, placeholder, segments
+
+
+def message_new(
+    room_id: str, sender_id: str, command: dict[str, Any], version: int = RECORD_VERSION
+) -> AppendRequest:
+    """A new message; `command` is the payload of `message.send` with complete attachments.
+
+    Its id follows from room, sender and `client_msg_id`, so that a retry finds the first one (D7).
+    """
+    client_msg_id = command["client_msg_id"]
+    message_id = keys.message_id(room_id, sender_id, client_msg_id)
+    text, attachments = command.get("text", ""), command.get("attachments", [])
+    message: dict[str, Any] = {
+        "message_id": message_id,
+        "client_msg_id": client_msg_id,
+        "room_id": room_id,
+        "seq": placeholder(Slot.SEQ),
+        "epoch": placeholder(Slot.EPOCH),
+        "sender_id": sender_id,
+        "type": "file" if attachments else "text",
+        "text": text,
+        "attachments": attachments,
+        "mentions": command.get("mentions", []),
+        "reactions": {},
+        "metadata": command.get("metadata", {}),
+        "version": 1,
+        "created_at": placeholder(Slot.TS),
+    }
+    if "reply_to" in command:
+        message["reply_to"] = command["reply_to"]
+    digest = _digest(message)
+    return AppendRequest(
+        room_id=room_id,
+        request_id=message_id,
+        hash=digest,
+        actor=sender_id,
+        roles=roles_that("message.send"),
+        check_archive=True,
+        events=(
+            EventTemplate(
+                "message.new",
+                {"message": message},
+                "m",
+                actor_id=sender_id,
+                allocates_seq=True,
+                sender=sender_id,
+                last=_last(message),
+                extra={"hash": digest},
+                version=version,
+            ),
+        ),
+    )
+
+
+def message_failed(failure: dict[str, Any], room_id: str) -> AppendRequest:
+    """A message that a Lambda could never apply; clients that received it remove it (D2).
+
+    `failure`: `message_id`, `client_msg_id`, `seq` and `reason`.
+    """
+    message_id = failure["message_id"]
+    data = {name: failure.get(name) for name in ("message_id", "client_msg_id", "seq", "reason")}
+    return AppendRequest(
+        room_id=room_id,
+        request_id=f"failed:{message_id}",
+        fails=message_id,
+        events=(
+            EventTemplate(
+                "message.failed",
+                data,
+                "m",
+                fails={"message_id": message_id, "seq": failure["seq"]},
+            ),
+        ),
+    )
+
+
+def message_edited(
+    message: dict[str, Any], epoch: int, actor_id: str, change: dict[str, Any]
+) -> AppendRequest:
+    """A message with another text, metadata or mentions; only a new text sets `edited_at`."""
+    after = message | change | {"version": message["version"] + 1}
+    if after["text"] != message["text"]:
+        after["edited_at"] = placeholder(Slot.TS)
+    data = {"message": shown(after)}
+    made = _changed("message.updated", data, after, epoch, actor_id, "message.edit")
+    return replace(made, intents=edit_intents(message["message_id"], change))
+
+
+def message_unchanged(
+    message: dict[str, Any], epoch: int, actor_id: str, intents: tuple[str, ...]
+) -> AppendRequest:
+    """No event, only the intents: the newest state of the message has these values already."""
+    message_id = message["message_id"]
+    return AppendRequest(
+        room_id=message["room_id"],
+        request_id=f"unchanged:{secrets.token_hex(16)}",
+        actor=actor_id,
+        change={"message_id": message_id, "version": message["version"], "epoch": epoch},
+        intents=intents,
+        events=(),
+    )
+
+
+def message_reacted(
+    message: dict[str, Any], epoch: int, actor_id: str, emoji: str, *, on: bool
+) -> AppendRequest:
+    """A message whose `reactions` were changed already; the event has the changed reaction only."""
+    after = message | {"version": message["version"] + 1}
+    data = {
+        "message_id": message["message_id"],
+        "version": after["version"],
+        "reaction": {"emoji": emoji, "user_id": actor_id, "on": on},
+        "counts": counts(message["reactions"]),
+    }
+    made = _changed("message.updated", data, after, epoch, actor_id, "message.react")
+    return replace(made, intents=reaction_intents(message["message_id"], actor_id, emoji))
+
+
+def message_deleted(message: dict[str, Any], epoch: int, actor_id: str) -> AppendRequest:
+    """The tombstone of a message: its ids, seq and times stay.
+
+    The record names its attachments, whose files are erased with it.
+    """
+    after = message | {
+        "text": "",
+        "attachments": [],
+        "mentions": [],
+        "reactions": {},
+        "metadata": {},
+        "version": message["version"] + 1,
+        "deleted_at": placeholder(Slot.TS),
+        "deleted_by": actor_id,
+    }
+    own = message["sender_id"] == actor_id
+    needs = "message.delete" if own else "message.delete_any"
+    erases = [one["attachment_id"] for one in message["attachments"]]
+    erased = {"erases": erases} if erases else {}
+    return _changed("message.deleted", {"message": after}, after, epoch, actor_id, needs, erased)
+
+
+def _changed(
+    kind: str,
+    data: dict[str, Any],
+    after: dict[str, Any],
+    epoch: int,
+    actor: str,
+    needs: str,
+    record_only: dict[str, Any] | None = None,
+) -> AppendRequest:
+    """A new version of a message.
+
+    Args:
+        after: the message with its new version.
+        needs: the permission that the actor must have.
+        record_only: fields of the record that the event does not have.
+    """
+    message_id = after["message_id"]
+    changes: dict[str, Any] = {
+        "message_id": message_id,
+        "version": after["version"],
+        "segments": segments(after),
+        "last": _last(after),
+    }
+    if kind == "message.deleted":
+        changes["uncounted"] = after["seq"]
+    # The record must hold the whole message, also where the event has a part of it.
+    extra = (record_only or {}) | ({} if data.get("message") == after else {"message": after})
+    return AppendRequest(
+        room_id=after["room_id"],
+        request_id=f"change:{secrets.token_hex(16)}",
+        actor=actor,
+        roles=roles_that(needs),
+        change={"message_id": message_id, "version": after["version"] - 1, "epoch": epoch},
+        after=shown(after),
+        events=(EventTemplate(kind, data, "m", actor_id=actor, changes=changes, extra=extra),),
+    )
+
+
+def _digest(message: dict[str, Any]) -> str:
+    """The hash of a message's body. Another body under the same id is a `conflict` (D7).
+
+    Attachments count by their ids only: the rest of them was written by the server.
+    """
+    body = [message["text"], message["mentions"], message["metadata"], message.get("reply_to")]
+    if message["attachments"]:
+        body.append([one["attachment_id"] for one in message["attachments"]])
+    return keys.body_hash(orjson.dumps(body, option=orjson.OPT_SORT_KEYS).decode())
+
+
+def _last(message: dict[str, Any]) -> Segments:
+    """The room's `last_message`, if this message is the last one."""
+    return segments(
+        {
+            "message_id": message["message_id"],
+            "seq": message["seq"],
+            "sender_id": message["sender_id"],
+            "type": message["type"],
+            "preview": preview_text(message),
+            "deleted": "deleted_at" in message,
+            "created_at": message["created_at"],
+        }
+    )
