@@ -69,7 +69,7 @@ class WebProcess:
             services.snapshots,
             instance_id=services.origin,
             handlers=self._subscription_handlers(),
-            losses=services.recovery,
+            recovery=services.recovery,
             primary=services.primary,
         )
         self._presence = PresenceServices(

@@ -52,7 +52,8 @@ COVERS = (
     Cover("presence/test_presence.py", "leases, sweeps and watches are seen together",
           "presence/connection_counts presence/instance_lease presence/instance_registry"
           " presence/presences presence/scripts presence/sweep presence/watches"),
-    Cover("realtime/test_subscriptions.py", "its listeners", "realtime/listener"),
+    Cover("realtime/test_subscriptions.py", "its listeners, and its checks for lost publishes",
+          "realtime/listener realtime/lost_publishes"),
     Cover("faults/test_cold_rooms.py", "needs a Redis that loses its data",
           "realtime/lost_rooms rooms/recovery"),
     Cover("rest/test_users.py", "`:disconnect` and `:revoke` reach all instances",

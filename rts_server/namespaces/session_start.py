@@ -18,8 +18,9 @@ from rts_server.persistence.user_rooms import Membership
 from rts_server.protocol.event import ephemeral, now, rfc3339
 from rts_server.rates import parse
 from rts_server.realtime.listener import Listener
+from rts_server.realtime.replay import Replay
 from rts_server.realtime.sequence import Position, parse_stored
-from rts_server.realtime.subscriptions import Replay, Subscriptions
+from rts_server.realtime.subscriptions import Subscriptions
 from rts_server.rooms.receipts import Cursors, ReceiptWriter
 from rts_server.runtime.backoff import backoff
 from rts_server.views.inbox import Inbox, InboxReader, InboxRow
@@ -71,14 +72,14 @@ class SessionStart:
         # between the two is then in the index or on the channel, never in neither (D4).
         await self._subscriptions.add_listener(listener)
         memberships, version = await self._inboxes.index(user_id)
-        self._subscriptions.note_index_version(user_id, version)
+        self._subscriptions.lost_publishes.note_index_version(user_id, version)
         rooms = [membership.room_id for membership in memberships]
-        cursors = standing_cursors(session.cursors, memberships)
+        cursors = cursors_within_membership(session.cursors, memberships)
         replays = await self._subscriptions.join(listener, rooms, cursors)
         inside = {room_id: replay for room_id, replay in replays.items() if replay.start}
         # The inbox is built from the snapshots at which the streams begin: a newer one would
         # contain events that the client gets once more.
-        snapshots = [replay.standing for replay in inside.values()]
+        snapshots = [replay.snapshot for replay in inside.values()]
         inbox = await self._inboxes.from_snapshots(user_id, list(inside), snapshots, partly=True)
         if ahead := ahead_of(inbox, session.receipts):
             await self._apply_receipts(user_id, ahead)
@@ -258,7 +259,7 @@ def ahead_of(inbox: Inbox, given: dict[str, Cursors]) -> dict[str, Cursors]:
     }
 
 
-def standing_cursors(
+def cursors_within_membership(
     given: dict[str, Position], memberships: list[Membership]
 ) -> dict[str, Position]:
     """Return the cursors that are not older than the user's membership.

@@ -80,7 +80,7 @@ class Canary:
         except (RedisError, OSError) as error:
             self.answered, self._missing_since = False, None
             if not isinstance(error, NotPrimary):
-                self._primary.confirmed()  # nobody can answer which one it is
+                self._primary.confirmed()  # no server answers, so none is the wrong one
             return
         self.answered = True
         if role != "master" or self._subscriber.server not in (server, ""):

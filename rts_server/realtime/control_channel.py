@@ -1,4 +1,4 @@
-"""Requests to all instances at once."""
+"""Requests that are published to all instances."""
 
 from __future__ import annotations
 

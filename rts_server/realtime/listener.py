@@ -16,7 +16,7 @@ class Listener:
 
     Attributes:
         write: Writes a packet, which listeners may share. Never blocks.
-        spare: Writes a packet that is dropped if the reader is slow.
+        write_droppable: Writes a packet that is dropped if the reader is slow.
         namespaces: The namespaces of the connection; it gets ephemeral events of these only.
         rooms: The rooms the connection is subscribed to.
         ready: Set when `session.ready` is written; `room.added` and `room.removed` wait for it.
@@ -25,7 +25,7 @@ class Listener:
 
     user_id: str
     write: Callable[[Encoded], None]
-    spare: Callable[[Encoded], object]
+    write_droppable: Callable[[Encoded], object]
     namespaces: set[str] = field(default_factory=lambda: {"/chat"})
     rooms: set[str] = field(default_factory=set)
     ready: LazyEvent = field(default_factory=LazyEvent)

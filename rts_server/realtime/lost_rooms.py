@@ -13,28 +13,31 @@ from rts_server.realtime.sequence import Position
 log = logging.getLogger(__name__)
 
 ROOMS_PER_RECOVERY = 200
-"""Rooms that are compared at once."""
+"""Rooms that one call compares."""
 
 
-class Losses(Protocol):
+class Recovery(Protocol):
     """The recovery of rooms after a loss of Redis."""
 
     async def generations(self) -> Sequence[str]:
-        """The memory of Redis per partition: another one after every loss."""
+        """Return the generation of each partition, which changes with every loss of its data."""
 
-    async def recover(self, stands: Mapping[str, set[Position]]) -> set[str]:
-        """Per room where its listeners are; a room that stands elsewhere is loaded, so that its
-        `room.epoch` tells them. Those rooms of which this could be said."""
+    async def recover(self, listeners: Mapping[str, set[Position]]) -> set[str]:
+        """Compare rooms with the archive; return those that could be compared.
+
+        `listeners` are the positions of a room's listeners. A room whose listeners are elsewhere is
+        loaded into Redis, so that its `room.epoch` is published and they get `sync.reset`.
+        """
 
 
 class LostRooms:
-    """Finds them by the generation of each partition: a lost head cannot show what was missed."""
+    """Finds lost rooms by the generation of their partition: a lost head cannot be compared."""
 
     def __init__(
-        self, rooms: Mapping[str, RoomFeed], losses: Losses | None, keep: Callable[[Any], Any]
+        self, rooms: Mapping[str, RoomFeed], recovery: Recovery | None, keep: Callable[[Any], Any]
     ) -> None:
         """`rooms` is the live mapping of the rooms that are subscribed to."""
-        self._losses = losses
+        self._recovery = recovery
         self._rooms = rooms
         self._keep = keep
         self._generations: Sequence[str] = ()
@@ -42,30 +45,34 @@ class LostRooms:
         self._busy = False
 
     async def check(self) -> None:
-        """Every room of a partition that is another one now is compared, until that is done."""
-        if self._losses is None:
+        """Compare the rooms of each partition whose generation changed."""
+        if self._recovery is None:
             return
-        found = await self._losses.generations()
+        found = await self._recovery.generations()
         before, self._generations = self._generations or found, found
-        changed = {part for part, was in enumerate(before) if was != found[part]}
+        changed = {number for number, was in enumerate(before) if was != found[number]}
         if changed:
             self._lost |= dict.fromkeys(r for r in self._rooms if keys.partition(r) in changed)
         if self._lost and not self._busy:
             self._busy = True
-            self._keep(self._recover(self._losses))
+            self._keep(self._recover(self._recovery))
 
-    async def _recover(self, losses: Losses) -> None:
-        """What cannot be compared now is at the next check. A room lost once more meanwhile is in
-        `_lost` again."""
+    async def _recover(self, recovery: Recovery) -> None:
+        """Compare the lost rooms; those that cannot be compared wait for the next check.
+
+        A room that is lost again meanwhile was added to `_lost` again, and is compared again.
+        """
         later: dict[str, None] = {}
         try:
             while self._lost:
-                part = [
+                batch = [
                     self._lost.popitem()[0] for _ in range(min(ROOMS_PER_RECOVERY, len(self._lost)))
                 ]
-                later |= dict.fromkeys(part)
-                stands = {r: self._rooms[r].listener_positions() for r in part if r in self._rooms}
-                for room_id in await losses.recover(stands):
+                later |= dict.fromkeys(batch)
+                positions = {
+                    r: self._rooms[r].listener_positions() for r in batch if r in self._rooms
+                }
+                for room_id in await recovery.recover(positions):
                     del later[room_id]
         except Exception as error:
             log.warning(

@@ -24,18 +24,20 @@ from rts_server.realtime.sequence import (
     parse_stored,
 )
 from rts_server.realtime.typing_countdown import TypingCountdown
+from rts_server.runtime.backoff import backoff
 
 log = logging.getLogger(__name__)
 
-REPAIR_EVENTS = 300
+MAX_REPAIR_EVENTS = 300
+"""Events that one read of a repair returns at most; a larger gap takes several."""
 TYPING = "typing.changed"
 MAX_TYPING_USERS = 10
+"""Users whom typing.changed names; the others are only counted."""
 COLD: Position = (0, 0)
-"""Start of a subscription that was taken while the position of the room was not known."""
-MAX_BACKOFF_SECONDS = 1.0
+"""Start of a subscription that began while the position of the room was not known."""
 
 
-class Standing(Protocol):
+class Snapshot(Protocol):
     """The snapshot of a warm room; `members` by requested user, None for non-members."""
 
     @property
@@ -44,7 +46,7 @@ class Standing(Protocol):
     def members(self) -> dict[str, Any]: ...
 
 
-class Since(Protocol):
+class Missed(Protocol):
     """The events after a position; `events` is None when they are not all available."""
 
     @property
@@ -62,10 +64,10 @@ class Reads(Protocol):
 
     async def read_many(
         self, asked: Sequence[tuple[str, Sequence[str]]]
-    ) -> Sequence[Standing | None]: ...
+    ) -> Sequence[Snapshot | None]: ...
     async def events_since(
         self, asked: Sequence[tuple[str, Position, int]], user_id: str = "", budget: int = ...
-    ) -> Sequence[Since]: ...
+    ) -> Sequence[Missed]: ...
 
 
 @dataclass(eq=False, slots=True)
@@ -110,7 +112,7 @@ class RoomFeed:
         self._typing = TypingCountdown(self._write_typing, typing_interval)
 
     def close(self) -> None:
-        """Stop the timer; nobody listens any more."""
+        """Stop the timer, when the last listener has left."""
         self._typing.close()
 
     def open_at(self, position: Position | None) -> None:
@@ -175,7 +177,7 @@ class RoomFeed:
         packet = event_packet("/presence", TYPING, ephemeral(TYPING, data, self.room_id))
         for listener, subscription in self.subscriptions.items():
             if subscription.start is not None and "/presence" in listener.namespaces:
-                listener.spare(packet)
+                listener.write_droppable(packet)
 
     def _deliver(self, event: PublishedEvent) -> None:
         if begins_epoch := event.type == "room.epoch":
@@ -250,7 +252,7 @@ class RoomFeed:
 
     async def _repair(self) -> None:
         """Fill the gap from the hot log before anything newer goes out (D3), else begin anew."""
-        wait = 0.05
+        failures = 0
         while True:
             try:
                 filled = await self._fill()
@@ -263,22 +265,22 @@ class RoomFeed:
                     "repair failed, will be repeated",
                     extra={"room_id": self.room_id, "error": type(error).__name__},
                 )
-                await asyncio.sleep(wait)
-                wait = min(wait * 2, MAX_BACKOFF_SECONDS)
+                failures += 1
+                await asyncio.sleep(backoff(failures))
         self._release()
 
     async def _fill(self) -> bool:
         while self.position is not None:
             if self.buffered and is_contiguous(self.position, self.buffered[0]):
                 return True
-            (since,) = await self._reads.events_since(
-                [(self.room_id, self.position, REPAIR_EVENTS)]
+            (missed,) = await self._reads.events_since(
+                [(self.room_id, self.position, MAX_REPAIR_EVENTS)]
             )
-            if since.events is None:
+            if missed.events is None:
                 break
-            for data in since.events:
+            for data in missed.events:
                 self._try_deliver(parse_stored(data))
-            if since.position is not None and self.position >= since.position:
+            if missed.position is not None and self.position >= missed.position:
                 return True
         await self._start_anew()
         return False
@@ -290,20 +292,20 @@ class RoomFeed:
         """
         users = {listener.user_id for listener in self.subscriptions}
         before = len(self.buffered or ())
-        (standing,) = await self._reads.read_many([(self.room_id, sorted(users))])
+        (snapshot,) = await self._reads.read_many([(self.room_id, sorted(users))])
         buffered, self.buffered = list(self.buffered or ()), deque()
         self._note_positions()
-        if standing is None:
+        if snapshot is None:
             self.position = None
             self.buffered.extend(buffered[before:])  # the room may have been rehydrated meanwhile
             return
         opening = [
-            h for h in buffered if h.type == "room.epoch" and h.position <= standing.position
+            h for h in buffered if h.type == "room.epoch" and h.position <= snapshot.position
         ]
-        self._evict({user for user in users if standing.members.get(user) is None})
-        self.position = standing.position
+        self._evict({user for user in users if snapshot.members.get(user) is None})
+        self.position = snapshot.position
         self._reset(opening)
-        self.buffered.extend(h for h in buffered if h.position > standing.position)
+        self.buffered.extend(h for h in buffered if h.position > snapshot.position)
 
     def listener_positions(self) -> set[Position]:
         """Return the stream's position, or the listeners' cursors while the room is cold."""

@@ -21,9 +21,9 @@ from rts_server.runtime.throttled_log import ThrottledLog
 
 log = logging.getLogger(__name__)
 
-CONNECT_SECONDS = 2.0
+CONNECT_TIMEOUT_SECONDS = 2.0
 RECONNECT_SECONDS = 0.05
-"""Seconds, or down to half of it, between a lost connection and the next."""
+"""Time between a lost connection and the next; half of it at least, drawn at random."""
 CHANNELS_PER_COMMAND = 500
 
 _RUN_ID = re.compile(rb"run_id:(\w+)")
@@ -39,7 +39,7 @@ class Subscriber:
 
     Attributes:
         server: The run id of the Redis it is connected to; empty until it is known.
-        heard_once: Whether a subscription was ever confirmed.
+        ever_subscribed: Whether a subscription was ever confirmed.
     """
 
     def __init__(
@@ -66,11 +66,11 @@ class Subscriber:
         self._task: asyncio.Task[None] | None = None
         self._resume_due = False
 
-    heard_once = False
+    ever_subscribed = False
 
     def start(self) -> None:
         """Connect and listen until closed."""
-        self._task = asyncio.create_task(self._loop.repeat(self._listen, self._rest))
+        self._task = asyncio.create_task(self._loop.repeat(self._listen, self._pause))
 
     async def close(self) -> None:
         """Stop listening."""
@@ -115,7 +115,7 @@ class Subscriber:
     async def _listen(self) -> None:
         """Listen on one connection until it ends."""
         try:
-            async with within(CONNECT_SECONDS):
+            async with within(CONNECT_TIMEOUT_SECONDS):
                 self._link = await RedisConnection.open(self._pool, self._reply)
             self._link.send(("INFO", "server"))
             self._send("SUBSCRIBE", sorted(self._wanted))
@@ -130,7 +130,7 @@ class Subscriber:
             self.server = ""
             self._confirmed.clear()
 
-    async def _rest(self) -> None:
+    async def _pause(self) -> None:
         """Wait: instances that were cut off together must not reconnect together."""
         await asyncio.sleep(RECONNECT_SECONDS * random.uniform(0.5, 1.0))
 
@@ -155,18 +155,18 @@ class Subscriber:
             return
         kind, channel, data = reply
         if kind == b"message":
-            self._hear(channel.decode(), data)
+            self._dispatch(channel.decode(), data)
         elif kind == b"subscribe":
             self._confirm(channel.decode())
 
-    def _hear(self, channel: str, data: bytes) -> None:
+    def _dispatch(self, channel: str, data: bytes) -> None:
         try:
             self._on_message(channel, data)
         except Exception:
             log.exception("message could not be handled", extra={"channel": channel})
 
     def _confirm(self, channel: str) -> None:
-        self.heard_once = True
+        self.ever_subscribed = True
         if channel in self._wanted:
             self._confirmed.add(channel)
         for future in self._waiting.pop(channel, ()):

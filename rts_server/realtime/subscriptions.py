@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import orjson
@@ -16,9 +16,11 @@ from rts_server.config import Settings
 from rts_server.engine.packets import event_packet
 from rts_server.realtime.canary import CANARY_PAYLOAD, Canary
 from rts_server.realtime.listener import Listener
-from rts_server.realtime.lost_rooms import Losses, LostRooms
+from rts_server.realtime.lost_publishes import LostPublishes
+from rts_server.realtime.lost_rooms import LostRooms, Recovery
+from rts_server.realtime.replay import NOT_A_MEMBER, Replay, ReplayReader
 from rts_server.realtime.room_feed import COLD, Reads, RoomFeed, Subscription
-from rts_server.realtime.sequence import Position, parse, position_of
+from rts_server.realtime.sequence import Position, parse
 from rts_server.realtime.subscriber import Subscriber
 from rts_server.redis_client.primary import Primary
 from rts_server.runtime.loops import repeat_forever
@@ -26,41 +28,20 @@ from rts_server.runtime.tasks import Tasks
 
 log = logging.getLogger(__name__)
 
-ROOMS_PER_CHECK = 200
-"""Rooms or users that one pipeline to Redis compares."""
-
 RoomChange = Callable[[Listener, str], Awaitable[None]]
 
 
-@dataclass(frozen=True)
-class Replay:
-    """Where a listener's stream of a room begins: first the missed events, then live ones.
-
-    Attributes:
-        start: The position behind which live events begin; None if the user is not a member.
-        recovered: Whether `events` are all events after the cursor; None without a cursor.
-        events: Entries of the hot log after the cursor, up to `start`.
-        standing: The snapshot of the room at `start`, so that what the client is shown of the room
-            fits its stream; None if the room is cold.
-    """
-
-    start: Position | None
-    recovered: bool | None
-    events: list[bytes]
-    standing: Any = None
-
-
 async def _no_change(listener: Listener, room_id: str) -> None:
-    """Nobody follows a user's rooms."""
+    """Do nothing."""
 
 
 async def _no_comparison(user_id: str) -> None:
-    """Nobody follows a user's rooms."""
+    """Do nothing."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class SubscriptionHandlers:
-    """What is called with messages that do not belong to a room.
+    """The handlers of messages that do not belong to a room.
 
     Attributes:
         on_notices: Durability notices for this instance.
@@ -92,12 +73,11 @@ class Subscriptions:
         *,
         instance_id: str,
         handlers: SubscriptionHandlers,
-        losses: Losses | None = None,
+        recovery: Recovery | None = None,
         primary: Primary | None = None,
     ) -> None:
         primary = primary or Primary()
         self._settings = settings
-        self._redis = redis
         self._reads = reads
         self._handlers = handlers
         self._instance_channel = keys.instance_channel(instance_id)
@@ -107,8 +87,18 @@ class Subscriptions:
         self._user_channels: dict[str, str] = {}
         self._tasks = Tasks()
         self._leaving: dict[str, asyncio.TimerHandle] = {}
-        self._versions: dict[str, str] = {}
-        self.lost = LostRooms(self._rooms, losses, self._tasks.keep)
+        limits = settings.limits
+        self._replays = ReplayReader(
+            reads, max_events=limits.replay_events, max_bytes=limits.answer_bytes
+        )
+        self.lost_publishes = LostPublishes(
+            redis,
+            self._rooms,
+            self._users,
+            lost_rooms=LostRooms(self._rooms, recovery, self._tasks.keep),
+            rooms_changed=handlers.rooms_changed,
+            interval=settings.head_check,
+        )
         self.subscriber = Subscriber(settings.redis_url, self._on_message, self._resumed, primary)
         self.canary = Canary(
             redis,
@@ -124,7 +114,7 @@ class Subscriptions:
         self.subscriber.start()
         own = [self._instance_channel, keys.INSTANCES]
         self._tasks.keep(self.subscriber.subscribe(own))
-        self._tasks.keep(repeat_forever("check of heads", self._check_later))
+        self._tasks.keep(repeat_forever("check of heads", self.lost_publishes.check_later))
         self._tasks.keep(self.canary.run_forever())
 
     async def close(self) -> None:
@@ -143,7 +133,7 @@ class Subscriptions:
 
     def not_ready(self) -> list[str]:
         """Return why the instance is not ready; Redis being away is no reason (R8)."""
-        if not self.subscriber.heard_once:
+        if not self.subscriber.ever_subscribed:
             return ["starting"]
         return self.canary.not_ready()
 
@@ -156,13 +146,6 @@ class Subscriptions:
         self._user_channels[channel] = listener.user_id
         await self.subscriber.subscribe([channel])
 
-    def note_index_version(self, user_id: str, version: str) -> None:
-        """Note the version of the user's room index that a session read.
-
-        The first session's version counts: it may be older, and then the next check compares.
-        """
-        self._versions.setdefault(user_id, version)
-
     def remove_listener(self, listener: Listener) -> None:
         """Remove a listener whose connection ended, in O(its rooms)."""
         listener.closed = True
@@ -174,7 +157,7 @@ class Subscriptions:
             others.discard(listener)
             if not others:
                 del self._users[listener.user_id]
-                self._versions.pop(listener.user_id, None)
+                self.lost_publishes.forget(listener.user_id)
                 self._linger(keys.user_channel(listener.user_id), self._unsubscribe_user)
 
     async def join(
@@ -188,45 +171,21 @@ class Subscriptions:
         # snapshot or in the buffer. In the other order it would be in neither (D4).
         rooms = [self._subscribe(listener, room_id, cursors.get(room_id)) for room_id in room_ids]
         await self.subscriber.subscribe(keys.room_channel(room_id) for room_id in room_ids)
-        standings = await self._reads.read_many([(r, [listener.user_id]) for r in room_ids])
+        snapshots = await self._reads.read_many([(r, [listener.user_id]) for r in room_ids])
         replays: dict[str, Replay] = {}
-        for room, standing in zip(rooms, standings, strict=True):
-            room.open_at(standing.position if standing else None)
-            if standing is None:
+        for room, snapshot in zip(rooms, snapshots, strict=True):
+            room.open_at(snapshot.position if snapshot else None)
+            if snapshot is None:
                 replays[room.room_id] = Replay(COLD, None, [])
-            elif standing.members[listener.user_id] is None:
-                replays[room.room_id] = Replay(None, None, [])
+            elif snapshot.members[listener.user_id] is None:
+                replays[room.room_id] = NOT_A_MEMBER
                 self.leave(listener, room.room_id)
             else:
-                replays[room.room_id] = Replay(standing.position, None, [], standing)
-        return await self._with_missed(listener, replays, cursors)
-
-    async def _with_missed(
-        self, listener: Listener, replays: dict[str, Replay], cursors: dict[str, Position]
-    ) -> dict[str, Replay]:
-        """Add the events after the cursors, all of a room or none, within one byte budget (D4)."""
-        limits = self._settings.limits
-        asked = [
-            r for r, replay in replays.items() if r in cursors and replay.start not in (None, COLD)
-        ]
-        if not asked:
-            return replays
-        questions = [(r, cursors[r], limits.replay_events) for r in asked]
-        missed = await self._reads.events_since(questions, listener.user_id, limits.answer_bytes)
-        budget = limits.answer_bytes
-        for room_id, since in zip(asked, missed, strict=False):
-            size = sum(len(event) for event in since.events or ())
-            if not since.is_member:
-                replays[room_id] = Replay(None, None, [])
+                replays[room.room_id] = Replay(snapshot.position, None, [], snapshot)
+        replays = await self._replays.read(listener.user_id, replays, cursors)
+        for room_id, replay in replays.items():
+            if replay.start is None and room_id in listener.rooms:
                 self.leave(listener, room_id)
-            elif since.reaches_head and size <= budget:
-                budget -= size
-                events = _until(replays[room_id].start, since.events or [])
-                replays[room_id] = replace(replays[room_id], recovered=True, events=events)
-            else:
-                replays[room_id] = replace(replays[room_id], recovered=False)
-        for room_id in asked[len(missed) :]:
-            replays[room_id] = replace(replays[room_id], recovered=False)
         return replays
 
     def listeners_of(self, user_id: str) -> list[Listener]:
@@ -344,67 +303,8 @@ class Subscriptions:
                 await self._handlers.room_removed(listener, room_id)
         await self._handlers.rooms_changed(listener.user_id)
 
-    # Checks for lost publishes (D5)
-
     def _resumed(self) -> None:
         """Check all rooms and users: publishes were missed, and Redis may be another one."""
-        self._versions = dict.fromkeys(self._users, "")
-        self._tasks.keep(self._check())
+        self.lost_publishes.forget_versions()
+        self._tasks.keep(self.lost_publishes.check())
         self._handlers.on_resumed()
-
-    async def _check_later(self) -> None:
-        await asyncio.sleep(self._settings.head_check)
-        await self._check()
-
-    async def _check(self) -> None:
-        """Notice lost publishes: of rooms by their heads, of users by the version of their index.
-
-        A Redis that lost its data is noticed by its generation.
-        """
-        for check in (self._check_heads, self.lost.check, self._check_users):
-            try:
-                await check()
-            except Exception as error:
-                log.warning("check failed, will be repeated", extra={"error": type(error).__name__})
-
-    async def _check_users(self) -> None:
-        users = list(self._users)
-        for i in range(0, len(users), ROOMS_PER_CHECK):
-            part = users[i : i + ROOMS_PER_CHECK]
-            for user_id, version in zip(part, await self._user_versions(part), strict=True):
-                if not self._all_ready(user_id):
-                    continue  # a session that is opening must not delay the others
-                if self._versions.get(user_id) != version:
-                    await self._handlers.rooms_changed(user_id)
-                    self._versions[user_id] = version
-
-    def _all_ready(self, user_id: str) -> bool:
-        return len(self.listeners_of(user_id)) == len(self._users.get(user_id, ()))
-
-    async def _user_versions(self, user_ids: list[str]) -> list[str]:
-        """Return what changes when a user's rooms change or must be read from the archive."""
-        async with self._redis.pipeline(transaction=False) as pipe:
-            for user_id in user_ids:
-                pipe.hmget(keys.user_rooms(user_id), "#ver", "#complete")
-            answers = await pipe.execute()
-        return [keys.index_version(version, mark) for version, mark in answers]
-
-    async def _check_heads(self) -> None:
-        """Repair rooms whose head in Redis is ahead of what was published to us."""
-        rooms = list(self._rooms.values())
-        for i in range(0, len(rooms), ROOMS_PER_CHECK):
-            part = rooms[i : i + ROOMS_PER_CHECK]
-            async with self._redis.pipeline(transaction=False) as pipe:
-                for room in part:
-                    pipe.hmget(keys.room(room.room_id).head, "epoch", "offset")
-                heads = await pipe.execute()
-            for room, (epoch, offset) in zip(part, heads, strict=True):
-                if epoch is not None and (int(epoch), int(offset)) > (room.position or (0, 0)):
-                    room.mark_lagging()
-
-
-def _until(start: Position | None, events: list[bytes]) -> list[bytes]:
-    """Drop the events after `start`: the live stream has them, and no event comes twice (D4)."""
-    if start is None or not events or position_of(events[-1]) <= start:
-        return events
-    return [event for event in events if position_of(event) <= start]

@@ -1,4 +1,4 @@
-"""Who is typing in a room, as this instance knows it: every name expires by itself (E4)."""
+"""The users who are typing in a room, as known to this instance; each expires by itself (E4)."""
 
 from __future__ import annotations
 

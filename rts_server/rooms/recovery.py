@@ -50,23 +50,23 @@ class RoomRecovery:
         names = [keys.generation(part) for part in range(keys.PARTITIONS)]
         return [found.decode() for found in await _GENERATION.evaluate(self._redis, names, ())]
 
-    async def recover(self, stands: Mapping[str, set[Position]]) -> set[str]:
+    async def recover(self, listeners: Mapping[str, set[Position]]) -> set[str]:
         """Load the cold rooms whose archived position differs from that of a listener.
 
-        `stands`: the positions of each room's listeners. Returns the rooms that need no further
+        `listeners`: the positions of each room's listeners. Returns the rooms that need no further
         look: warm ones (their listeners compare heads themselves), unchanged ones, loaded ones. The
         queue is drained before the archive is read, so that the archive is complete. Raises
         Unavailable.
         """
-        warm = await self._snapshots.read_many([(room_id, ()) for room_id in stands])
-        cold = [room_id for room_id, one in zip(stands, warm, strict=True) if one is None]
+        warm = await self._snapshots.read_many([(room_id, ()) for room_id in listeners])
+        cold = [room_id for room_id, one in zip(listeners, warm, strict=True) if one is None]
         heads = await self._drains.settled(cold, DRAIN_WAIT_SECONDS)
         positions = {room_id: head for room_id, head in heads.items() if head is not None}
         positions |= await self._archived(heads.keys() - positions.keys())
-        missed = [room_id for room_id in positions if stands[room_id] - {positions[room_id]}]
+        missed = [room_id for room_id in positions if listeners[room_id] - {positions[room_id]}]
         loaded = await asyncio.gather(*map(self._load, missed))
         failed = {room_id for room_id, done in zip(missed, loaded, strict=True) if not done}
-        return (stands.keys() - set(cold)) | (heads.keys() - failed)
+        return (listeners.keys() - set(cold)) | (heads.keys() - failed)
 
     async def _archived(self, room_ids: Iterable[str]) -> dict[str, Position]:
         """Positions of drained rooms, by their own items and those of their members."""

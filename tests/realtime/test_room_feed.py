@@ -138,11 +138,11 @@ async def test_a_long_gap_is_filled_in_pieces() -> None:
     """More events than one answer holds are asked for one answer after the other."""
     stage = Stage()
     client = await stage.listen()
-    for _ in range(2 * adapter_room.REPAIR_EVENTS + 5):
+    for _ in range(2 * adapter_room.MAX_REPAIR_EVENTS + 5):
         stage.log.append()
     stage.room.mark_lagging()
     await stage.rest()
-    assert client.offsets == list(range(1, 2 * adapter_room.REPAIR_EVENTS + 6))
+    assert client.offsets == list(range(1, 2 * adapter_room.MAX_REPAIR_EVENTS + 6))
 
 
 async def test_a_gap_beyond_the_hot_log_is_a_reset() -> None:

@@ -136,7 +136,7 @@ async def test_redis_away_from_the_start_is_waited_for(
     lonely.subscriber.start()
     asking = asyncio.create_task(lonely.subscriber.subscribe(["a"]))
     await asyncio.sleep(0)
-    assert not lonely.subscriber.heard_once
+    assert not lonely.subscriber.ever_subscribed
     await lonely.subscriber.close()
     asking.cancel()
     with pytest.raises(asyncio.CancelledError):

@@ -30,7 +30,7 @@ LINGER = 0.03
 
 
 class Instance:
-    """A Hearing and the sockets behind it."""
+    """Subscriptions and the listeners behind them."""
 
     def __init__(self, settings: Settings, redis: Redis) -> None:
         self.notices: list[bytes] = []
@@ -187,7 +187,7 @@ async def test_a_replay_ends_where_the_stream_begins_and_where_the_room_was_read
         ]
         assert replay.start is not None
         assert replay.recovered
-        assert replay.standing.position == replay.start
+        assert replay.snapshot.position == replay.start
         offsets = [position_of(event)[1] for event in replay.events]
         assert offsets == list(range(cursor[1] + 1, replay.start[1] + 1))
         cursor, joins = replay.start, joins + 1
@@ -365,7 +365,7 @@ async def test_a_session_that_is_still_opening_holds_up_nobodys_check(
     instance.compare = changed
     for listener in (late, alice):
         await instance.subscriptions.add_listener(listener)
-        instance.subscriptions.note_index_version(listener.user_id, "0 missing")
+        instance.subscriptions.lost_publishes.note_index_version(listener.user_id, "0 missing")
         await redis.hset(keys.user_rooms(listener.user_id), "#ver", "7")
     await instance.until(lambda: "alice" in compared)
     assert "aaron" not in compared
