@@ -1,1 +1,1 @@
-"""What several test modules share: worlds, clients, waits, and steps of a chat."""
+"""Shared by several test modules: deployments, clients, waiting, and steps of a chat."""

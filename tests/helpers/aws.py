@@ -1,4 +1,4 @@
-"""The two tables and the quarantine queue in moto, and SQS events as Lambda gets them."""
+"""The two tables and the quarantine queue in moto, and SQS events as Lambda receives them."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ ENVIRONMENT = {
 
 @contextmanager
 def pretended() -> Iterator[None]:
-    """AWS inside this process, with empty tables, for the length of the block."""
+    """Run AWS inside this process, with empty tables, until the block ends."""
     with pytest.MonkeyPatch.context() as patch:
         for name, value in ENVIRONMENT.items():
             patch.setenv(name, value)
@@ -41,7 +41,7 @@ def pretended() -> Iterator[None]:
 
 
 def create(endpoint: str | None = None) -> None:
-    """Tables with their indexes, the quarantine queue."""
+    """Create the tables with their indexes and the quarantine queue."""
     dynamodb = boto3.client("dynamodb", endpoint_url=endpoint)
     for name, sort, index in (
         ("chat-rooms", "sk", ("by-user", "user_id", "room_id")),
@@ -78,13 +78,13 @@ def _keys(partition: str, sort: str) -> list[Any]:
 
 
 def forget() -> None:
-    """The functions make their clients anew."""
+    """Let the functions create their clients again."""
     for made in (tables._dynamodb, tables._sqs, tables._queue_url, files._s3):
         made.cache_clear()
 
 
 def event(*bodies: str, groups: Iterable[str] | None = None) -> dict[str, Any]:
-    """A batch as Lambda gets it; the group is the record's room unless given. Ids are m0, m1, …"""
+    """Return a batch as Lambda receives it, with ids m0, m1, …; groups are the rooms by default."""
     named = list(groups) if groups is not None else [_room(body) for body in bodies]
     return {
         "Records": [
@@ -112,7 +112,7 @@ def _room(body: str) -> str:
 
 
 def items(table: str, room_id: str) -> list[dict[str, Any]]:
-    """All items of a room in key order, as plain values."""
+    """Return all items of a room in key order, as plain values."""
     answer = tables._client().query(
         TableName=table,
         KeyConditionExpression="room_id = :room",
@@ -122,6 +122,6 @@ def items(table: str, room_id: str) -> list[dict[str, Any]]:
 
 
 def item(table: str, room_id: str, sort: str) -> dict[str, Any] | None:
-    """One item of a room by its sort key."""
+    """Return one item of a room by its sort key."""
     name = "sk" if table == "chat-rooms" else "message_id"
     return next((one for one in items(table, room_id) if one[name] == sort), None)

@@ -1,4 +1,4 @@
-"""Calls of the log's scripts as the code makes them, and the keys of a room as they are."""
+"""Calls the scripts of the room log as the code does, and reads the keys of a room."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from rts_server.views.snapshots import UNLIMITED_BYTES
 
 PACKAGE = Path(rts_server.__file__).parent
 FAR = 2**52
-"""A deadline that never comes."""
+"""A deadline (ms) that never passes."""
 SCRIPTS = {
     name: room_script(next(PACKAGE.rglob(f"{name}.lua")))
     for name in (
@@ -48,7 +48,7 @@ TS = "2026-11-23T10:00:00.000Z"
 
 
 def names(room_id: str) -> tuple[str, ...]:
-    """KEYS 1-9 of every script."""
+    """Return KEYS 1-9 of every script of a room."""
     return keys.room(room_id).script_keys
 
 
@@ -61,7 +61,7 @@ def append(
     asked: bool = True,
     origin: str = "origin",
 ) -> ScriptCall:
-    """Keys and arguments of append.lua; `asked`: the archive does not know the id."""
+    """Return keys and arguments of append.lua. `asked`: the archive does not have the id."""
     return append_call(
         request,
         settings,
@@ -73,7 +73,7 @@ def append(
 
 
 def round_trips(monkeypatch: pytest.MonkeyPatch) -> list[None]:
-    """One more from now on for everything that is sent to Redis."""
+    """Return a list that grows by one element for each write to a Redis connection."""
     trips: list[None] = []
     send = AbstractConnection.send_packed_command
 
@@ -86,27 +86,27 @@ def round_trips(monkeypatch: pytest.MonkeyPatch) -> list[None]:
 
 
 def group(creator: str, *others: str, room: str = "g", **more: Any) -> AppendRequest:
-    """A request that creates a group; its room_id is in it."""
+    """Return a request that creates a group."""
     command = {"type": "group", "client_room_id": room, "members": list(others), **more}
     made, joining = rooms.new_room(Identity(creator, 0), command)
     return room_created(made, creator, joining, f"create:{secrets.token_hex(8)}")
 
 
 def message(room_id: str, sender: str, client_msg_id: str = "m", **more: Any) -> AppendRequest:
-    """A message that asks no archive."""
+    """Return a request that sends a message without asking the archive."""
     command = {"client_msg_id": client_msg_id, "text": "hi", **more}
     return replace(message_new(room_id, sender, command), check_archive=False)
 
 
 def failed(room_id: str, message_id: str, seq: int) -> AppendRequest:
-    """The word that a message could never be stored."""
+    """Return a request that reports a message as failed."""
     failure = {"message_id": message_id, "client_msg_id": "m", "seq": seq, "reason": "poison"}
     return message_failed(failure, room_id)
 
 
 @dataclass
 class Bench:
-    """One Redis and what the scripts say there."""
+    """One Redis, and the replies of the scripts there."""
 
     redis: Redis
     settings: Settings = field(default_factory=lambda: Settings(jwt_secret="x"))
@@ -119,33 +119,33 @@ class Bench:
         asked: bool = True,
         nonce: str = "nonce",
     ) -> list[Any]:
-        """The script's answer, the outcome as text."""
+        """Call append.lua; return its reply, with the outcome as text."""
         call = append(request, self.settings, nonce, deadline, asked=asked)
         answer: list[Any] = await APPEND.evaluate(self.redis, *call)
         return [answer[0].decode(), *answer[1:]]
 
     async def outcome(self, request: AppendRequest, **more: Any) -> str:
-        """The first word of the answer."""
+        """Call append.lua; return the outcome."""
         return str((await self.append(request, **more))[0])
 
     async def run(self, script: str, room_id: str, *args: str | int, more: str = "") -> Any:
-        """The answer of any other script of a room."""
+        """Call another script of a room; return its reply."""
         every = [*names(room_id), more] if more else names(room_id)
         return await SCRIPTS[script].evaluate(self.redis, every, args)
 
     async def behind(self, room_id: str, epoch: int, offset: int, most: int = 100) -> list[Any]:
-        """What events.lua answers an instance."""
+        """Return the reply of events.lua to an instance."""
         answer: list[Any] = await self.run(
             "events", room_id, epoch, offset, most, UNLIMITED_BYTES, ""
         )
         return [answer[0].decode(), *answer[1:]]
 
     async def state(self, room_id: str) -> str:
-        """`warm`, `expired` or `cold`."""
+        """Return `warm`, `expired` or `cold`."""
         return str((await self.run("join", room_id))[0].decode())
 
     async def open(self, request: AppendRequest) -> str:
-        """Create the room of a request from nothing: claim, install, append."""
+        """Create the room of a request: claim, install, append."""
         room_id = request.room_id
         assert await self.outcome(request) == "cold"
         assert await self.install(room_id, mode="new", epoch=1) == "ok"
@@ -153,7 +153,7 @@ class Bench:
         return room_id
 
     async def group(self, creator: str, *others: str, room: str = "g", **more: Any) -> str:
-        """A new group; its id."""
+        """Create a group; return its id."""
         return await self.open(group(creator, *others, room=room, **more))
 
     async def install(
@@ -167,7 +167,7 @@ class Bench:
         seq: int = 0,
         uncounted: Sequence[int] = (),
     ) -> str:
-        """What install.lua answers to a room read from the archive."""
+        """Call install.lua with a room as read from the archive; return its reply."""
         stored = StoredRoom(
             room_id,
             {"room_id": room_id, "type": "group", "name": "G", "created_at": TS},
@@ -181,22 +181,22 @@ class Bench:
         return answer.decode()
 
     async def dump(self) -> dict[bytes, bytes | None]:
-        """Every key of this Redis, byte by byte; what was only answered is noted elsewhere."""
+        """Return every key of this Redis, serialised by DUMP."""
         found: Any = sorted(await self.redis.keys("*"))
         return {k: await self.redis.dump(k) for k in found if not k.endswith(b":wishes")}
 
     async def events(self, room_id: str) -> list[dict[str, Any]]:
-        """The hot log, oldest first."""
+        """Return the hot log, oldest first."""
         entries: Any = await self.redis.xrange(keys.room(room_id).log)
         return [orjson.loads(fields[b"e"]) for _, fields in entries]
 
     async def outbox(self, room_id: str) -> list[dict[bytes, bytes]]:
-        """What waits for the queue, oldest first."""
+        """Return the outbox entries of the room, oldest first."""
         entries: Any = await self.redis.xrange(keys.room(room_id).outbox)
         return [fields for _, fields in entries]
 
     async def head(self, room_id: str) -> dict[bytes, bytes]:
-        """The room's head."""
+        """Return the room's head."""
         found: Any = await self.redis.hgetall(keys.room(room_id).head)
         return dict(found)
 
@@ -206,5 +206,5 @@ def _member(room_id: str, user_id: str, seq: int) -> StoredMember:
 
 
 async def relayed(bench: Bench, room_id: str) -> None:
-    """Everything in the outbox is in the queue."""
+    """Delete all outbox entries, as if the relay had sent them."""
     await bench.redis.delete(keys.room(room_id).outbox)

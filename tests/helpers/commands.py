@@ -10,7 +10,7 @@ from tests.helpers.waiting import PATIENCE
 
 
 async def ok(client: JsClient, event: str, data: dict[str, Any]) -> Any:
-    """The data of an ack that must be ok; repeats what is `unavailable`, as a client should."""
+    """Send a command; return its data. `unavailable` is repeated, as clients do; others fail."""
     async with asyncio.timeout(PATIENCE):
         while (answer := await client.emit(event, data)).get("error", {}).get("retryable"):
             assert answer["error"]["code"] == "unavailable", answer
@@ -20,20 +20,20 @@ async def ok(client: JsClient, event: str, data: dict[str, Any]) -> Any:
 
 
 async def refused(client: JsClient, event: str, data: dict[str, Any]) -> str:
-    """The code of an ack that must be an error."""
+    """Send a command that must be refused; return the code."""
     answer = await client.emit(event, data)
     assert not answer["ok"], answer
     return str(answer["error"]["code"])
 
 
 async def direct(client: JsClient, other: str) -> str:
-    """A direct room with somebody."""
+    """Create a direct room with another user; return its id."""
     data = await ok(client, "room.create", {"type": "direct", "members": [other]})
     return str(data["room"]["room_id"])
 
 
 async def heard(client: JsClient, text: str) -> None:
-    """The client has got the message with this text."""
+    """Wait until the client received the message with this text."""
     await client.wait_for(
         lambda e: e["type"] == "message.new" and e["data"]["message"]["text"] == text
     )

@@ -1,4 +1,4 @@
-"""An instance whose link to Redis a test can cut."""
+"""An instance whose connection to Redis a test can cut."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.helpers.world import Process, World, free_port, ready
 
 
 def readiness(url: str) -> tuple[int, list[str]]:
-    """Status and reasons of /health/ready."""
+    """Return status and reasons of /health/ready."""
     try:
         with urllib.request.urlopen(url + "/health/ready", timeout=5) as answer:
             return answer.status, json.load(answer)["reasons"]
@@ -28,7 +28,7 @@ def readiness(url: str) -> tuple[int, list[str]]:
 
 @asynccontextmanager
 async def deaf_instance(pair: World, folder: Any, full: bool) -> AsyncIterator[tuple[Proxy, str]]:
-    """A third instance, whose Redis is behind a proxy; it is `pair.urls[2]` meanwhile."""
+    """Run a third instance behind a proxy of Redis, as `pair.urls[2]`."""
     where = urlsplit(pair.stack.settings.redis_url)
     assert where.hostname is not None
     assert where.port is not None

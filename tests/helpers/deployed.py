@@ -1,4 +1,4 @@
-"""The room log as `app` wires it, with a relay and Lambdas that run when a test says so."""
+"""The room log as services.py builds it; relay and Lambdas run when a test calls them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.helpers.waiting import PATIENCE
 
 
 class Deployed:
-    """`parts` is one process. Nothing leaves the outbox but by `store`."""
+    """One process (`parts`). Only `store` moves records out of the outbox."""
 
     def __init__(self, settings: Settings, redis: Redis) -> None:
         self.settings = settings
@@ -37,7 +37,7 @@ class Deployed:
         await self.parts.__aexit__(*error)
 
     async def group(self, creator: str, *members: str, key: str = "") -> str:
-        """A stored group."""
+        """Create a group and store it; return its id."""
         key = key or secrets.token_hex(8)
         command = {"type": "group", "client_room_id": key, "members": list(members)}
         room_id, _, done = await self.parts.rooms.create(Identity(creator, 0), command)
@@ -48,12 +48,12 @@ class Deployed:
     async def send(
         self, room_id: str, sender: str, client_msg_id: str, text: str = "hi"
     ) -> PendingWrite:
-        """A message."""
+        """Append a message."""
         command = {"client_msg_id": client_msg_id, "text": text}
         return await self.parts.messages.send(room_id, sender, command)
 
     async def outbox(self) -> list[tuple[str, Any, dict[bytes, bytes]]]:
-        """(stream, entry, fields) of all partitions."""
+        """Return the entries of all partitions as (stream, entry, fields)."""
         waiting = []
         for part in range(keys.PARTITIONS):
             entries: Any = await self.redis.xrange(keys.outbox(part))
@@ -61,9 +61,9 @@ class Deployed:
         return waiting
 
     async def store(self, *, told: bool = True) -> int:
-        """What waits in the outbox goes through the queues into the tables; how much it was.
+        """Store everything that waits in the outbox; return the number of records.
 
-        `told`: its origin gets the relay's notice.
+        `told`: the origin receives the relay's notices.
         """
         waiting = await self.outbox()
         self.deliver(fields for _, _, fields in waiting)
@@ -76,7 +76,7 @@ class Deployed:
 
     @staticmethod
     def deliver(waiting: Iterable[dict[bytes, bytes]]) -> None:
-        """Records as the queues deliver them."""
+        """Apply records, each in a batch of its own."""
         for fields in waiting:
             handler = message_handler if fields[b"q"] == b"m" else room_handler
             group = fields[b"r"].decode()
@@ -85,7 +85,7 @@ class Deployed:
 
     @contextlib.asynccontextmanager
     async def relaying(self) -> AsyncIterator[None]:
-        """Records are stored as they come, for the length of the block."""
+        """Store records as they come, until the block ends."""
 
         stop = asyncio.Event()
 
@@ -103,6 +103,6 @@ class Deployed:
 
 
 async def end(done: PendingWrite) -> str:
-    """The fate, in reasonable time."""
+    """Wait for the durability of a write."""
     async with asyncio.timeout(PATIENCE):
         return await done.durability

@@ -12,6 +12,6 @@ _EPHEMERAL = room_script(Path(__file__).with_name("ephemeral.lua"))
 
 
 async def publish(redis: RedisPipeline, room_id: str, user_id: str, kind: str, text: str) -> bool:
-    """Whether it was published: False unless the user is a member."""
+    """Publish; return False if the user is not a member."""
     args = [user_id, keys.room_channel(room_id), kind, text]
     return bool(await _EPHEMERAL.evaluate(redis, keys.room(room_id)[:9], args) == b"warm")

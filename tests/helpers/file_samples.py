@@ -1,4 +1,4 @@
-"""The smallest files of the types that have a mark."""
+"""The smallest files of the types that have a signature."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from rts_server.files.upload import Upload
 
 
 def png(width: int = 8, height: int = 6, blank: int = 0) -> bytes:
-    """A picture of one colour; `blank` bytes of a chunk that nobody shows make it larger."""
+    """Return a PNG of one colour, made larger by `blank` bytes of an ignored chunk."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
         body = kind + data

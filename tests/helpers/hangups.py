@@ -1,4 +1,4 @@
-"""A server that accepts and hangs up, in a thread: quicker than a client says its first word."""
+"""A server in a thread that accepts and closes, before a client finishes its handshake."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 NOW = struct.pack("ii", 1, 0)
-"""SO_LINGER of a close that is an RST."""
+"""SO_LINGER that makes close send an RST."""
 
 
 class HangUps:
-    """127.0.0.1:`port`; `count`: how many links it ended."""
+    """Listens on 127.0.0.1:`port`; `count` is the number of connections it closed."""
 
     def __init__(self, listener: socket.socket, replies: int, reset: bool) -> None:
         self._listener, self._replies, self._reset = listener, replies, reset
@@ -21,7 +21,7 @@ class HangUps:
         self.count = 0
 
     def serve(self) -> None:
-        """Until the listener is closed."""
+        """Serve until the listener is closed."""
         while True:
             try:
                 link, _ = self._listener.accept()
@@ -39,7 +39,7 @@ class HangUps:
 
 @contextmanager
 def hanging_up(replies: int, reset: bool, port: int = 0) -> Iterator[HangUps]:
-    """Answer that many words of a handshake, then close, as long as the block lasts."""
+    """Send `replies` times OK on each connection and close it, until the block ends."""
     with socket.socket() as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(("127.0.0.1", port))

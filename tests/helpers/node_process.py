@@ -1,4 +1,4 @@
-"""Node with tests/js/client.mjs, for one client after another: a start costs 0.15 s of CPU."""
+"""Node processes that are reused for one client after another: a start costs 0.15 s of CPU."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ _idle: list[NodeProcess] = []
 
 
 class NodeProcess:
-    """One process. Until it is given back its pipes belong to the event loop of who took it."""
+    """A Node process. Until it is given back, its pipes belong to the taker's event loop."""
 
     def __init__(self) -> None:
-        """The packages are installed first where they are missing."""
+        """Start Node; its packages are installed first if they are missing."""
         self._child = Popen([node(), "client.mjs"], cwd=ensure_modules(), stdin=PIPE, stdout=PIPE)
         self._good = False
 
     @classmethod
     async def take(cls) -> NodeProcess:
-        """One that nobody has."""
+        """Return an idle process, or a new one."""
         process = _idle.pop() if _idle else await asyncio.to_thread(cls)
         await process._open()
         return process
 
     def give_back(self) -> None:
-        """For the next one if all went well, else it ends."""
+        """Keep the process for the next client if the last one ended well, else kill it."""
         self._writing.close()
         self._reading.close()
         if self._good:
@@ -44,11 +44,11 @@ class NodeProcess:
             self.kill()
 
     def write(self, command: Mapping[str, Any]) -> None:
-        """A line for it."""
+        """Write a command as a line of JSON."""
         self._writing.write(json.dumps(command).encode() + b"\n")
 
     async def lines(self) -> AsyncIterator[dict[str, Any]]:
-        """What it tells, up to the end of the client or its own."""
+        """Yield the lines it writes, until the client or the process ends."""
         async for text in self._reader:
             line = json.loads(text)
             if line["kind"] == ENDED:
@@ -57,11 +57,11 @@ class NodeProcess:
             yield line
 
     def signal(self, number: int) -> None:
-        """SIGSTOP, SIGCONT."""
+        """Send a signal: SIGSTOP, SIGCONT."""
         self._child.send_signal(number)
 
     def kill(self) -> None:
-        """SIGKILL, and wait."""
+        """Kill the process and wait for its end."""
         self._child.kill()
         self._child.communicate()
 

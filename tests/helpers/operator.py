@@ -1,4 +1,4 @@
-"""An operator's commands, run as he runs them, against a deployment."""
+"""Operators' commands, run as an operator runs them, against a deployment."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.helpers.world import World
 
 
 async def call(command: click.Command, *arguments: object, **environment: str) -> Result:
-    """One run in a thread of its own, where the command has a loop of its own."""
+    """Run a command in a thread, where it has an event loop of its own."""
     return await asyncio.to_thread(
         CliRunner().invoke,
         command,
@@ -27,26 +27,26 @@ async def call(command: click.Command, *arguments: object, **environment: str) -
 
 
 class Operator:
-    """Somebody with an operator's token at the first instance."""
+    """An operator with a token, at the first instance."""
 
     def __init__(self, world: World) -> None:
         token = world.token("ops", scope="operator")
         self._environment = {"RTS_URL": world.urls[0], "RTS_TOKEN": token}
 
     async def run(self, command: click.Command, *arguments: object) -> Result:
-        """However it ends."""
+        """Run a command; return its result, whatever the exit code."""
         return await call(command, *arguments, **self._environment)
 
     async def rows(
         self, command: click.Command, *arguments: object, code: int | None = 0
     ) -> list[dict[str, Any]]:
-        """What it says to programs; it ended with this code, None for any."""
+        """Run with --json; return the rows. Asserts the exit code; None accepts any."""
         result = await self.run(command, *arguments, "--json")
         assert code in (result.exit_code, None), result.output
         return [json.loads(line) for line in result.stdout.splitlines()]
 
 
 def manifest(path: Path, rooms: Iterable[dict[str, Any]], **header: Any) -> Path:
-    """A manifest in a file."""
+    """Write a manifest to a file; return its path."""
     path.write_text(yaml.safe_dump({**header, "rooms": list(rooms)}, sort_keys=False))
     return path

@@ -1,4 +1,4 @@
-"""Worlds of two instances, whose times are ten times shorter than the protocol's."""
+"""Worlds of two instances; times are a tenth of the defaults."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ FAST = {
 def deployed(
     folder: pytest.TempPathFactory, *faults: str, full: bool = False, **more: str
 ) -> Iterator[World]:
-    """A running world of two instances; `full`: with the protocol's own times."""
+    """Run a world of two instances; `full`: with the default times."""
     times = {} if full else FAST
     running = World(folder.mktemp("pair"), instances=2, faults=",".join(faults), **times | more)
     try:

@@ -1,4 +1,4 @@
-"""A post office at the edge of boto3: what the relay hands to SQS, and faults on demand."""
+"""A fake of boto3's SQS client that keeps what the relay sends, with faults on demand."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from botocore.exceptions import EndpointConnectionError
 
 
 class Post:
-    """Stands for the SQS client. `batches` are the accepted ones as (queue name, entries)."""
+    """Replaces the SQS client. `batches`: the accepted ones, as (queue name, entries)."""
 
     def __init__(self) -> None:
         self.batches: list[tuple[str, list[dict[str, Any]]]] = []
@@ -40,9 +40,9 @@ class Post:
 
     @property
     def sent(self) -> list[dict[str, Any]]:
-        """Every accepted entry, batch by batch."""
+        """Return every accepted entry, batch by batch."""
         return [one for _, batch in list(self.batches) for one in batch]
 
     def bodies(self, room_id: str) -> list[str]:
-        """The accepted records of a room in order."""
+        """Return the accepted records of a room, in order."""
         return [one["MessageBody"] for one in self.sent if one.get("MessageGroupId") == room_id]

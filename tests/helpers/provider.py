@@ -1,4 +1,4 @@
-"""An identity provider as a server sees it: an address with its public keys."""
+"""An identity provider as a server sees it: a URL with its public keys."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ MAKE: dict[str, Any] = {
 
 
 def public(key: Any, kid: str, algorithm: str, **more: Any) -> dict[str, Any]:
-    """The public half as a JWK."""
+    """Return the public key as a JWK."""
     known: dict[str, Any] = json.loads(get_default_algorithms()[algorithm].to_jwk(key.public_key()))
     return known | {"kid": kid, **more}
 
 
 class Provider:
-    """Keys by id, `published` as a JWK set; `asked` counts. `failing`: what it answers instead.
+    """Publishes keys (`published`, by id) and counts the requests (`asked`).
 
-    `silent`: nothing at all.
+    `failing`: the response it sends instead. `silent`: it does not answer.
     """
 
     def __init__(self) -> None:
@@ -42,20 +42,20 @@ class Provider:
         self._keys: dict[str, tuple[Any, str]] = {}
 
     def make(self, kid: str, algorithm: str = "EdDSA") -> None:
-        """A key that signs from now on, and is published."""
+        """Add a key, which is published and signs from now on."""
         key = MAKE[algorithm]()
         self._keys[kid] = key, algorithm
         self.published[kid] = public(key, kid, algorithm)
 
     def token(self, user_id: str, kid: str, **changes: Any) -> str:
-        """A token signed by one of its keys."""
+        """Return a token signed by one of the keys."""
         key, algorithm = self._keys[kid]
         now = int(time.time())
         claims = {"sub": user_id, "iat": now, "exp": now + 60} | changes
         return jwt.encode(claims, key, algorithm=algorithm, headers={"kid": kid})
 
     async def answer(self, _: web.Request) -> web.Response:
-        """All that are published."""
+        """Return the published key set, or fail as `failing` and `silent` say."""
         self.asked += 1
         if self.silent:
             await asyncio.sleep(60)
@@ -66,13 +66,13 @@ class Provider:
         return await self.keys(_)
 
     async def keys(self, _: web.Request) -> web.Response:
-        """The same, whatever is wrong."""
+        """Return the published key set, whatever `failing` and `silent` are."""
         return web.json_response({"keys": list(self.published.values())})
 
 
 @asynccontextmanager
 async def provider() -> AsyncIterator[Provider]:
-    """Running, with one key `one`."""
+    """Run a provider with one key, `one`."""
     made = Provider()
     made.make("one")
     app = web.Application()

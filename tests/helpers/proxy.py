@@ -1,4 +1,4 @@
-"""A TCP proxy that breaks on demand: links go silent, or die, all of them or only some."""
+"""A TCP proxy that breaks on demand: connections go silent or end, all or some of them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Self
 
 
 class Proxy:
-    """127.0.0.1:`port` in front of `target`. A link is a subscriber once it said SUBSCRIBE."""
+    """Listens on 127.0.0.1:`port` for `target`. Connections that sent SUBSCRIBE are subscribers."""
 
     def __init__(self, target: tuple[str, int], port: int = 0) -> None:
         self.target = target
@@ -22,12 +22,12 @@ class Proxy:
         return self
 
     async def listen(self) -> None:
-        """Take links."""
+        """Accept connections."""
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
         self.port = self._server.sockets[0].getsockname()[1]
 
     def leave(self) -> None:
-        """End every link and give the port to somebody else, until `listen`."""
+        """End every connection and release the port, until `listen`."""
         assert self._server is not None
         self._server.close()
         self.kill()
@@ -40,15 +40,15 @@ class Proxy:
         await asyncio.gather(*self._links, return_exceptions=True)
 
     def cut(self) -> None:
-        """Subscribers' links go silent both ways: no byte, no FIN, no RST; new ones as well."""
+        """Silence subscribers in both directions, new ones too: no byte, no FIN, no RST."""
         self._open.clear()
 
     def heal(self) -> None:
-        """Let everything through again."""
+        """Let everything pass again."""
         self._open.set()
 
     def kill(self) -> None:
-        """End every link."""
+        """End every connection."""
         for task in list(self._links):
             task.cancel()
 

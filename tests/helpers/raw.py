@@ -1,4 +1,4 @@
-"""A Socket.IO client made of frames: it can say what no decent client would."""
+"""A Socket.IO client made of frames, which can send what a correct client never would."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ QUERY = "/socket.io/?EIO=4&transport=websocket"
 
 
 class Raw:
-    """One WebSocket. `acks` by id, `events` in order of arrival, `packets` everything else."""
+    """One WebSocket: `acks` by id, `events` in order of arrival, `packets` for all else."""
 
     def __init__(self, url: str) -> None:
         self.answers_pings = True
         self.reads = asyncio.Event()
-        """Cleared: what comes is left where it is, and the server feels it."""
+        """While it is cleared, nothing is read, so that the server's writes back up."""
         self.reads.set()
         self._url = url
         self._http = aiohttp.ClientSession()
@@ -47,7 +47,7 @@ class Raw:
 
     @property
     def closed(self) -> bool:
-        """Whether the server has closed the transport."""
+        """Return whether the server has closed the transport."""
         return self._reader is not None and self._reader.done()
 
     async def send(self, frame: str | bytes) -> None:
@@ -56,22 +56,22 @@ class Raw:
         await (self._ws.send_str(frame) if isinstance(frame, str) else self._ws.send_bytes(frame))
 
     async def ping(self) -> None:
-        """A PING of WebSocket itself."""
+        """Send a WebSocket PING."""
         assert self._ws is not None
         await self._ws.ping()
 
     def send_together(self, *frames: str) -> None:
-        """Several frames in one write."""
+        """Send several frames in one write."""
         assert self._ws is not None
         self._ws._writer.transport.write(b"".join(map(masked, frames)))
 
     async def connect(self, token: str | None, **auth: Any) -> None:
-        """CONNECT to /chat, and wait for session.ready."""
+        """Connect to /chat and wait for session.ready."""
         await self.send("40/chat," + json.dumps({"token": token, **auth}))
         await self.until(lambda: any(e["type"] == "session.ready" for e in self.events))
 
     async def join(self, token: str, namespace: str) -> None:
-        """CONNECT to another namespace, and wait for the answer."""
+        """Connect to another namespace and wait for the answer."""
         await self.send(f"40{namespace}," + json.dumps({"token": token}))
         await self.until(
             lambda: any(packet.startswith(f"40{namespace},") for packet in self.packets)
@@ -80,7 +80,7 @@ class Raw:
     async def ask(
         self, ack_id: int, text: str, namespace: str = "/chat", timeout: float = PATIENCE
     ) -> dict[str, Any]:
-        """Send an event whose JSON is `text`; its one ack."""
+        """Send an event whose JSON is `text`; return its ack."""
         await self.send(f"42{namespace},{ack_id}{text}")
         await self.until(lambda: ack_id in self.acks or self.closed, timeout)
         if ack_id not in self.acks:
@@ -89,7 +89,7 @@ class Raw:
         return answer
 
     async def until(self, condition: Any, timeout: float = PATIENCE) -> None:
-        """Wait until a condition on what arrived holds."""
+        """Wait until a condition on what arrived holds. Raises TimeoutError."""
         async with asyncio.timeout(timeout):
             while not condition():
                 self._changed.clear()
@@ -114,7 +114,7 @@ class Raw:
 
 
 def masked(text: str) -> bytes:
-    """A text frame as a client sends it; the mask is zero."""
+    """Return a text frame as a client sends it, with a mask of zero."""
     return client_frame(0x1, text.encode())
 
 
@@ -126,7 +126,7 @@ def client_frame(
     reserved: int = 0,
     mask: bytes = b"\x00\x00\x00\x00",
 ) -> bytes:
-    """A frame as a client may write it; `reserved`: the three bits nobody may set."""
+    """Return a frame as a client writes it. `reserved`: the three bits RFC 6455 reserves."""
     first, length = final << 7 | reserved << 4 | opcode, len(payload)
     if length < 126:
         header = struct.pack("!BB", first, 0x80 | length)

@@ -52,13 +52,13 @@ def new(
 def changed(
     kind: str, epoch: int, offset: int, seq: int, message_id: str, version: int, **more: Any
 ) -> str:
-    """`message.updated` or `message.deleted` of a message that stands at (epoch, seq)."""
+    """Return the record of `message.updated` or `message.deleted` for the message (epoch, seq)."""
     whole = json.loads(new(epoch, offset, seq, message_id, version=version, **more))
     return record(kind, epoch, offset, whole["event"]["data"])
 
 
 def reacted(epoch: int, offset: int, seq: int, message_id: str, version: int, **more: Any) -> str:
-    """A reaction: the event tells the difference, the record carries the message."""
+    """Return the record of a reaction: the event has the difference, the record the message."""
     whole = json.loads(new(epoch, offset, seq, message_id, version=version, **more))
     data = {"message_id": message_id, "version": version, "reaction": {}, "counts": {}}
     message = whole["event"]["data"]["message"]
@@ -68,13 +68,13 @@ def reacted(epoch: int, offset: int, seq: int, message_id: str, version: int, **
 def settings(
     epoch: int, offset: int, rev: int, user_id: str, *, muted: bool = False, hidden: bool = False
 ) -> str:
-    """What a room is to one member."""
+    """Return the record of a member's settings of a room."""
     data = {"room_id": ROOM, "user_id": user_id, "epoch": epoch, "offset": offset, "rev": rev}
     return json.dumps({"v": 1, "settings": {**data, "muted": muted, "hidden": hidden}})
 
 
 def cursors(*members: tuple[str, int, int]) -> str:
-    """Read and delivered cursors of some members."""
+    """Return the record of read and delivered cursors of some members."""
     moved = [{"user_id": u, "read_seq": r, "delivered_seq": d} for u, r, d in members]
     return json.dumps({"v": 1, "cursors": {"room_id": ROOM, "members": moved}})
 

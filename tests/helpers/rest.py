@@ -1,4 +1,4 @@
-"""A client of the REST routes; every answer is held against the schema of its route."""
+"""A client of the REST routes; every answer is checked against the schema of its route."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ Client = TestClient[web.Request, web.Application]
 
 
 class Rest:
-    """One token at one instance: of a process by its address, or of this one by its client."""
+    """One token at one instance, which is a URL, or aiohttp's test client of this process."""
 
     def __init__(self, instance: str | Client, token: str | None) -> None:
         self._headers = {"Authorization": f"Bearer {token}"} if token else {}
@@ -62,7 +62,7 @@ class Rest:
             await self._own.close()
 
     async def ask(self, method: str, path: str, body: Any = None, **more: Any) -> Any:
-        """The answer as it came; its status is kept beside."""
+        """Send a request; return the answer. The status is kept in `status`."""
         given = {} if body is None else {"json": body}
         async with self.request(method, path, **given, **more) as response:
             self.status, self.headers = response.status, dict(response.headers)
@@ -72,7 +72,7 @@ class Rest:
         return answer
 
     async def lines(self, path: str) -> list[Any]:
-        """What a POST answers line by line, without its end, which it must have."""
+        """Return the lines that a POST answers, without the last one, which must be `end`."""
         async with self.request("POST", path) as response:
             assert response.status == 200
             lines = [orjson.loads(line) async for line in response.content]
@@ -82,19 +82,19 @@ class Rest:
         return lines[:-1]
 
     def request(self, method: str, path: str, **more: Any) -> Any:
-        """The request as aiohttp makes it, with the token."""
+        """Return aiohttp's request, with the token."""
         headers = self._headers | more.pop("headers", {})
         return self._session.request(method, path, headers=headers, **more)
 
     async def ok(self, method: str, path: str, body: Any = None, **more: Any) -> Any:
-        """The data of an answer that is ok."""
+        """Send a request that must succeed; return its data."""
         answer = await self.ask(method, path, body, **more)
         assert answer["ok"], answer
         assert self.status == 200
         return answer["data"]
 
     async def refused(self, method: str, path: str, body: Any = None, **more: Any) -> str:
-        """The code of a refusal, which came with its own status."""
+        """Send a request that must be refused; return the code."""
         answer = await self.ask(method, path, body, **more)
         assert not answer["ok"], answer
         code: str = answer["error"]["code"]
@@ -102,7 +102,7 @@ class Rest:
 
 
 def answer_errors(method: str, path: str, answer: Any) -> Any:
-    """What of an answer is not as its route says."""
+    """Return how an answer differs from the schema of its route."""
     if not answer["ok"]:
         return ErrorSchema().validate(answer["error"])
     for route in ROUTES:
@@ -112,12 +112,12 @@ def answer_errors(method: str, path: str, answer: Any) -> Any:
 
 
 def member(user_id: str, role: str = "member") -> dict[str, Any]:
-    """A member as it is declared."""
+    """Return a member as REST declares it."""
     return {"user_id": user_id, "role": role}
 
 
 async def group(operator: Rest, *members: dict[str, Any]) -> str:
-    """A new group of these members."""
+    """Create a group of these members; return its id."""
     path = f"/v1/external-rooms/{name('group')}"
     made = await operator.ok("PUT", path, {"name": "G", "members": list(members)})
     room_id: str = made["room"]["room_id"]
@@ -125,7 +125,7 @@ async def group(operator: Rest, *members: dict[str, Any]) -> str:
 
 
 async def seen(operator: Rest, user_id: str) -> Any:
-    """His presence, explained, once it is told where he is connected."""
+    """Return a user's presence, explained, once it shows where the user is connected."""
     path = f"/v1/users/{user_id}/presence"
     told: Any = {}
 

@@ -1,4 +1,4 @@
-"""Parts of a world that are killed and started again."""
+"""Kills parts of a world and starts them again."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tests.helpers.world import World
 
 
 def restart_valkey(world: World, dump: Path | None) -> None:
-    """kill -9 of Valkey, and a new one with another memory (None: empty)."""
+    """Kill Valkey and start another one with the data of `dump` (None: empty)."""
     valkey = world.stack.valkey
     assert valkey is not None
     valkey.kill()

@@ -15,19 +15,19 @@ from tests.helpers.deployed import Deployed
 
 @pytest.fixture(scope="module")
 def tables() -> Iterator[None]:
-    """Empty tables for a module; tests keep apart by their rooms."""
+    """Create empty tables for a module; its tests use different rooms."""
     with aws.pretended():
         yield
 
 
 @pytest.fixture
 def bench(redis: Redis) -> Bench:
-    """Scripts of the room log on an empty Redis, no archive behind them."""
+    """Return the scripts of the room log on an empty Redis, without an archive."""
     return Bench(redis)
 
 
 @pytest.fixture
 async def deployed(redis: Redis, valkey_url: str, tables: None) -> AsyncIterator[Deployed]:
-    """One process of the room log between an empty Redis and the archive."""
+    """Run one process of the room log between an empty Redis and the archive."""
     async with Deployed(Settings(redis_url=valkey_url), redis) as made:
         yield made

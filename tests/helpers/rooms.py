@@ -1,4 +1,4 @@
-"""What tests of several instances do with rooms."""
+"""Steps with rooms for tests of several instances."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.helpers.waiting import PATIENCE
 
 
 async def group(client: JsClient, members: list[str]) -> str:
-    """A new group."""
+    """Create a group; return its id."""
     asked = {
         "type": "group",
         "client_room_id": secrets.token_hex(8),
@@ -27,13 +27,13 @@ async def group(client: JsClient, members: list[str]) -> str:
 
 
 async def send(client: JsClient, room_id: str, text: str) -> Any:
-    """Send, without asserting anything; the ack."""
+    """Send a message; return the ack, whatever it is."""
     message = {"room_id": room_id, "client_msg_id": secrets.token_hex(8), "text": text}
     return await client.emit("message.send", message)
 
 
 async def burst(client: Raw, room_id: str, count: int, prefix: str = "m") -> None:
-    """Many sends without waiting in between; returns when all are acked with ok.
+    """Send many messages without waiting in between; return when all are acked with ok.
 
     On a slow machine the last of them meet their deadline in the line: like any client this one
     sends again what was refused as retryable, and what it sent behind that, in the same order.
@@ -52,19 +52,19 @@ async def burst(client: Raw, room_id: str, count: int, prefix: str = "m") -> Non
 
 
 def durable(client: JsClient | Raw, room_id: str) -> list[Json]:
-    """The events of a room's log as a client got them."""
+    """Return the durable events of a room that a client received."""
     return [e for e in client.events if e.get("room_id") == room_id and "offset" in e]
 
 
 def positions(client: JsClient | Raw, room_id: str) -> list[tuple[int, int]]:
-    """(epoch, offset) in order of arrival."""
+    """Return the positions of a room's events, in order of arrival."""
     return [(e["epoch"], e["offset"]) for e in durable(client, room_id)]
 
 
 async def all_have(
     clients: list[JsClient], room_id: str, offset: int, timeout: float = PATIENCE
 ) -> None:
-    """Every client has got the event of this offset."""
+    """Wait until every client received the event of this offset."""
     await asyncio.gather(
         *(
             client.until(

@@ -1,4 +1,4 @@
-"""A client that keeps the rules: it resends what got no ack, and remembers all it saw."""
+"""A client that follows the protocol: it resends messages without an ack, and keeps all acks."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.helpers.waiting import NO_ACK, PATIENCE
 
 
 class Sender:
-    """Messages of one user into one room. `acked` holds the final acks by client_msg_id."""
+    """Sends messages of one user to one room. `acked`: the final acks by client_msg_id."""
 
     def __init__(self, client: JsClient, room_id: str) -> None:
         self.client = client
@@ -19,7 +19,7 @@ class Sender:
         self.acked: dict[str, dict[str, Any]] = {}
 
     async def send(self, text: str, patience: float = PATIENCE) -> dict[str, Any]:
-        """Send until there is an ack that is final; its data. Asserts that it is ok."""
+        """Send until there is a final ack; return its data. Asserts that it is ok."""
         message = {"room_id": self.room_id, "client_msg_id": secrets.token_hex(8), "text": text}
         async with asyncio.timeout(patience):
             while True:
@@ -35,7 +35,7 @@ class Sender:
                 await asyncio.sleep(0.2)
 
     async def history(self) -> list[dict[str, Any]]:
-        """The whole history, ascending."""
+        """Return the whole history, ascending."""
         messages: list[dict[str, Any]] = []
         after = 0
         while True:
@@ -49,14 +49,14 @@ class Sender:
 
 
 class Heard(Protocol):
-    """Whatever has heard events."""
+    """Anything that has received events."""
 
     @property
     def events(self) -> list[dict[str, Any]]: ...
 
 
 def positions_are_unique(*clients: Heard) -> None:
-    """No (room, epoch, offset) was ever given to two different events."""
+    """Assert that no (room, epoch, offset) was issued to two events (D6)."""
     seen: dict[tuple[str, int, int], str] = {}
     for client in clients:
         for event in client.events:
@@ -68,7 +68,7 @@ def positions_are_unique(*clients: Heard) -> None:
 
 
 def order_is_kept(client: JsClient, room_id: str) -> None:
-    """Events of a room arrive in the order of their positions."""
+    """Assert that the events of a room arrived in the order of their positions (D3)."""
     positions = [
         (e["epoch"], e["offset"])
         for e in client.events
@@ -78,7 +78,7 @@ def order_is_kept(client: JsClient, room_id: str) -> None:
 
 
 async def agrees(sender: Sender, items: list[dict[str, Any]]) -> None:
-    """History and table hold each acked message once, at the same position."""
+    """Assert that history and table have each acked message once, at the same position (D1)."""
     history = await sender.history()
     ids = [message["client_msg_id"] for message in history]
     assert len(ids) == len(set(ids))

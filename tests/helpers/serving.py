@@ -1,4 +1,4 @@
-"""The engine with a namespace that takes everybody, in this process."""
+"""Runs the engine in this process, with a namespace that accepts everybody."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.helpers.world import free_port
 
 
 class Plain(socketio.AsyncNamespace):  # type: ignore[misc]
-    """Takes everybody, and answers every command with its number; `heard` has them in order.
+    """Accepts everybody and answers every command with its number; `heard` keeps the order.
 
     `bad` fails; `quit` drops its connection; `slow` is answered when `release` says so.
     """
@@ -30,13 +30,13 @@ class Plain(socketio.AsyncNamespace):  # type: ignore[misc]
         self._slow: list[str] = []
 
     async def trigger_event(self, *_: Any) -> None:
-        """Nothing to do."""
+        """Do nothing."""
 
     def connected(self, sid: str) -> None:
-        """Nothing to do."""
+        """Do nothing."""
 
     def receive(self, sid: str, frame: Frame) -> None:
-        """Note it, and answer."""
+        """Note a command and answer it."""
         name = frame.data[0]
         if name == "bad":
             raise RuntimeError("cannot")
@@ -52,7 +52,7 @@ class Plain(socketio.AsyncNamespace):  # type: ignore[misc]
             self._server.outgoing(eio_sid).write(answer)
 
     def release(self) -> None:
-        """The first that is slow is answered."""
+        """Answer the first slow command."""
         self._server.command_answered(self._slow.pop(0))
 
 
@@ -63,7 +63,7 @@ async def serving(
     server_class: Callable[[Settings, ClientManager], Server] = Server,
     **settings: Any,
 ) -> AsyncIterator[tuple[Server, str]]:
-    """A server with these namespaces, and its URL."""
+    """Run a server with these namespaces; yield it and its URL."""
     server, app, port = (
         server_class(Settings(**settings), ClientManager()),
         web.Application(),

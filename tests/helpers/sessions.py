@@ -1,4 +1,4 @@
-"""A session without a connection, for tests of the parts that only need its state."""
+"""A session without a connection, for tests of parts that only need its state."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Packets(OutgoingQueue):
 
 
 def session(*, ready: bool = True) -> tuple[Session, Packets]:
-    """A session of alice, and the packets written to it."""
+    """Return a session of alice and the packets written to it."""
     packets = Packets()
     made = Session("sid", "eio", Identity("alice", 0), {}, {}, "session", packets)
     if ready:
@@ -36,6 +36,6 @@ def session(*, ready: bool = True) -> tuple[Session, Packets]:
 
 
 def queued(number: int = 0, text: str = '["unread.get",{}]', age: float = 0.0) -> QueuedCommand:
-    """A command with an ack id that arrived `age` seconds ago."""
+    """Return a command with an ack id that arrived `age` seconds ago."""
     frame = frames.parse(f"2/chat,{number}{text}")
     return QueuedCommand(frame, asyncio.get_running_loop().time() - age)

@@ -1,4 +1,4 @@
-"""The CloudFormation template as data, short forms of functions written out."""
+"""The CloudFormation template as data; short forms of functions are expanded."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ Json = dict[str, Any]
 
 @cache
 def resources() -> dict[str, Json]:
-    """Logical id → resource."""
+    """Return the resources by logical id."""
     found: dict[str, Json] = decode(str(PATH))[0]["Resources"]
     return found
 
 
 def of_type(*kinds: str) -> dict[str, Json]:
-    """Logical id → properties of the resources of these types."""
+    """Return the properties of the resources of these types, by logical id."""
     wanted = {f"AWS::{kind}" for kind in kinds}
     return {name: one["Properties"] for name, one in resources().items() if one["Type"] in wanted}
 
 
 def statements(resource: Json) -> Iterator[Json]:
-    """Every IAM statement of a resource, those behind a condition too."""
+    """Yield every IAM statement of a resource, conditional ones too."""
 
     def walk(node: Any) -> Iterator[Json]:
         if isinstance(node, dict):
@@ -46,7 +46,7 @@ def statements(resource: Json) -> Iterator[Json]:
 
 
 def actions(role: str) -> set[str]:
-    """What a role may do."""
+    """Return the actions that a role allows."""
     found: set[str] = set()
     for statement in statements(resources()[role]):
         given = statement["Action"]
@@ -55,7 +55,7 @@ def actions(role: str) -> set[str]:
 
 
 def dashboard() -> Json:
-    """The body of the dashboard; what only a deployment knows is `?`."""
+    """Return the body of the dashboard; values that only a deployment has are `?`."""
     (properties,) = of_type("CloudWatch::Dashboard").values()
     text: str = properties["DashboardBody"]["Fn::Sub"][0]
     body: Json = json.loads(

@@ -1,4 +1,4 @@
-"""A Redis that speaks TLS, by the first that this machine can have.
+"""A Redis with TLS, from the first source that this machine offers.
 
 A redis-server or valkey-server on the PATH that was built with it; Debian's, unpacked from its
 packages without being installed; else nginx, which ends TLS in front of the Valkey of the wheel.
@@ -43,7 +43,7 @@ stream {{
 
 @contextmanager
 def running(folder: Path) -> Iterator[tuple[str, Path, str]]:
-    """Address (rediss://…, no authority named), its authority's certificate, and what it is."""
+    """Run it; yield its URL (without the authority), the authority's certificate, and its kind."""
     _certified(folder)
     port = free_port()
     with ExitStack() as stack:
@@ -84,7 +84,7 @@ def _terminated(folder: Path, port: int) -> Iterator[None]:
 
 @contextmanager
 def running_before(folder: Path, behind: int) -> Iterator[int]:
-    """The port of an nginx that ends TLS for 127.0.0.1 before a port; `authority.pem` is beside."""
+    """Run nginx that terminates TLS on 127.0.0.1 for a port; `authority.pem` is in the folder."""
     _certified(folder)
     port = free_port()
     with platform.running({port: _stream(folder, port, behind)}):
@@ -92,7 +92,7 @@ def running_before(folder: Path, behind: int) -> Iterator[int]:
 
 
 def _certified(folder: Path) -> None:
-    """A certificate for 127.0.0.1 and that of its authority."""
+    """Create a certificate for 127.0.0.1, and its authority."""
     authority = trustme.CA()
     authority.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(
         str(folder / "server.pem")
@@ -107,7 +107,7 @@ def _stream(folder: Path, port: int, behind: int) -> Path:
 
 
 def _server() -> tuple[str, dict[str, str]] | None:
-    """A program that speaks TLS and the environment it needs."""
+    """Return a program with TLS and the environment it needs."""
     environment = dict(os.environ)
     for name in ("redis-server", "valkey-server"):
         if (path := shutil.which(name)) and _speaks_tls(path, environment):
@@ -121,7 +121,7 @@ def _server() -> tuple[str, dict[str, str]] | None:
 
 
 def _of_debian() -> str | None:
-    """The server of Debian's package, unpacked below build/ at the first use."""
+    """Return the server of Debian's package, unpacked below build/ at the first use."""
     if not UNPACKED.exists() and not (shutil.which("apt-get") and shutil.which("dpkg")):
         return None
     if not UNPACKED.exists():
@@ -141,7 +141,7 @@ def _of_debian() -> str | None:
 
 
 def _speaks_tls(program: str, environment: Mapping[str, str]) -> bool:
-    """With TLS it misses the certificate, without it does not know what that is."""
+    """Whether it has TLS: then it complains about the certificate, not about the option."""
     asked = [program, "--port", "0", "--tls-port", "1", "--tls-cert-file", "/nowhere"]
     asked += ["--tls-key-file", "/nowhere", "--loglevel", "verbose"]
     said = subprocess.run(asked, env=environment, capture_output=True, text=True, timeout=PATIENCE)

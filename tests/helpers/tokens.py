@@ -1,4 +1,4 @@
-"""Tokens of users, signed with the secret of these settings."""
+"""Tokens of users, signed with the secret of the test settings."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ SETTINGS = Settings(jwt_secret="a secret of at least thirty-two bytes")
 
 
 def signed(secret: str = SETTINGS.jwt_secret, algorithm: str = "HS256", **changes: Any) -> str:
-    """A token; a claim of None is left out."""
+    """Return a token; claims of None are left out."""
     now = int(time.time())
     claims = {"sub": "alice", "iat": now, "exp": now + 60} | changes
     present = {name: value for name, value in claims.items() if value is not None}

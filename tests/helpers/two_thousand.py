@@ -1,4 +1,4 @@
-"""Two users who write as fast as acks come, by the real socket.io-client."""
+"""Two users who write as fast as acks come, with the real socket.io-client."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.helpers.world import World, name
 async def written(
     world: World, folder: Path, count: int, urls: list[str] | None = None
 ) -> dict[str, Any]:
-    """What the Node script saw; it wrote `count` messages for each of two users."""
+    """Write `count` messages for each of two users; return what the Node script received."""
     modules = await asyncio.to_thread(ensure_modules)
     out = folder / "out.json"
     tokens = [world.token(name("alice")), world.token(name("bob"))]
@@ -29,7 +29,7 @@ async def written(
 
 
 def check(seen: dict[str, Any], total: int) -> list[list[Any]]:
-    """One sequence for both, every ack queued, history complete: (epoch, seq, message_id)."""
+    """Assert one order for both, every ack `queued`, a complete history; return that history."""
     assert seen["acks"] == {"queued": total}
     assert seen["events_a"] == seen["events_b"]
     assert [event[1] for event in seen["events_a"]] == list(range(3, total + 3))
@@ -41,7 +41,7 @@ def check(seen: dict[str, Any], total: int) -> list[list[Any]]:
 
 
 async def stored(world: World, seen: dict[str, Any], history: list[list[Any]]) -> None:
-    """Exactly the same messages at the same positions in DynamoDB."""
+    """Assert that DynamoDB has exactly these messages at these positions."""
     room_id = seen["room_id"]
     await asyncio.to_thread(until, lambda: len(world.messages(room_id)) >= len(history))
     items = world.messages(room_id)

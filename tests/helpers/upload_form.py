@@ -1,4 +1,4 @@
-"""What a browser does with a grant and with a link."""
+"""Uploads and downloads as a browser does them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.helpers.js_client import JsClient
 
 
 def asking(room_id: str, content: bytes, **more: Any) -> dict[str, Any]:
-    """The payload of `upload.request` for some bytes."""
+    """Return the payload of `upload.request` for some bytes."""
     return {
         "room_id": room_id,
         "name": "picture.png",
@@ -25,7 +25,7 @@ def asking(room_id: str, content: bytes, **more: Any) -> dict[str, Any]:
 
 
 async def post(grant: dict[str, Any], content: bytes, **changed: str) -> int:
-    """The status of a POST of the form; `changed` fields are not those that were signed."""
+    """Post the form, with `changed` fields instead of the signed ones; return the status."""
     form = FormData()
     for name, value in (grant["fields"] | changed).items():
         form.add_field(name, value)
@@ -35,14 +35,14 @@ async def post(grant: dict[str, Any], content: bytes, **changed: str) -> int:
 
 
 async def get(url: str) -> tuple[int, dict[str, str], bytes]:
-    """(status, headers, body) of a download."""
+    """Download; return (status, headers, body)."""
     async with ClientSession() as http, http.get(url) as answer:
         headers = {name.lower(): value for name, value in answer.headers.items()}
         return answer.status, headers, await answer.read()
 
 
 async def uploaded(client: JsClient, room_id: str, content: bytes, **more: Any) -> dict[str, Any]:
-    """A completed upload: the attachment."""
+    """Upload a file completely; return the attachment."""
     grant = await ok(client, "upload.request", asking(room_id, content, **more))
     assert await post(grant, content) == 204
     named = {"room_id": room_id, "attachment_id": grant["attachment_id"]}
@@ -51,6 +51,6 @@ async def uploaded(client: JsClient, room_id: str, content: bytes, **more: Any) 
 
 
 def citing(room_id: str, *attachments: dict[str, Any] | str, **more: Any) -> dict[str, Any]:
-    """The payload of a `message.send` that cites some files."""
+    """Return the payload of a `message.send` with attachments."""
     ids = [one if isinstance(one, str) else one["attachment_id"] for one in attachments]
     return {"room_id": room_id, "client_msg_id": "m1", "attachments": ids, **more}

@@ -18,7 +18,7 @@ from tests.helpers.world import free_port
 
 @contextmanager
 def running(directory: Path, port: int | None = None, policy: str = "noeviction") -> Iterator[str]:
-    """The address of a Valkey that lives as long as the block. DEBUG is allowed from here."""
+    """Run a Valkey until the block ends; yield its URL. DEBUG is allowed from localhost."""
     port = port or free_port()
     options = ["--port", str(port), "--bind", "127.0.0.1", "--save", "", "--loglevel", "warning"]
     options += ["--maxmemory-policy", policy, "--enable-debug-command", "local"]
@@ -40,7 +40,7 @@ def running(directory: Path, port: int | None = None, policy: str = "noeviction"
 
 
 def place(url: str) -> tuple[str, int]:
-    """Host and port of a Redis."""
+    """Return host and port of a Redis URL."""
     where = urlsplit(url)
     assert where.hostname is not None
     assert where.port is not None

@@ -1,4 +1,4 @@
-"""How tests wait: for a condition, with patience; for a promise, by the speed of the machine."""
+"""Waiting in tests: for conditions, and within guaranteed times scaled to the machine."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 
 PATIENCE = 60.0
-"""Seconds. Not a promise of anything: so long something is waited for before it never comes."""
+"""Seconds after which a condition is given up. It is no measure of anything."""
 NO_ACK = 6.0
-"""Seconds after which a client sends a command again: the promise is an answer after 5."""
+"""Seconds after which a client sends a command again: an answer is guaranteed after 5 (D10)."""
 QUIET = 0.010
 """Seconds that `_work` takes on the machine for which the sizes of the tests were chosen."""
 SAMPLES = 5
 
 
 def until(condition: Callable[[], object], patience: float = PATIENCE) -> float:
-    """Wait in a thread until the condition holds; the seconds it took. Raises TimeoutError."""
+    """Block until the condition holds; return the seconds it took. Raises TimeoutError."""
     began = time.monotonic()
     while not condition():
         if time.monotonic() - began > patience:
@@ -30,7 +30,10 @@ def until(condition: Callable[[], object], patience: float = PATIENCE) -> float:
 async def eventually(
     condition: Callable[[], object | Awaitable[object]], patience: float = PATIENCE
 ) -> float:
-    """The same on the event loop; the condition may be asynchronous. Raises TimeoutError."""
+    """Await until the condition, which may be asynchronous, holds; return the seconds it took.
+
+    Raises TimeoutError.
+    """
     began = time.monotonic()
     async with asyncio.timeout(patience):
         while True:
@@ -42,10 +45,10 @@ async def eventually(
 
 @contextmanager
 def promised(seconds: float) -> Iterator[None]:
-    """What happens inside takes so long at most, on a slower or busier machine in proportion.
+    """Assert that the block takes at most so long, in proportion to the speed of the machine.
 
-    Only for a time that guarantees.md, protocol.md or a docstring of ours gives; inside, wait with
-    patience. Raises AssertionError.
+    Only for times that docs/guarantees.md, docs/protocol.md or a docstring gives; inside, wait for
+    conditions. Raises AssertionError.
     """
     before = slowness()
     began = time.monotonic()
@@ -56,12 +59,12 @@ def promised(seconds: float) -> Iterator[None]:
 
 
 def slowness() -> float:
-    """How many times slower this machine is at this moment, with all that runs beside; from 1."""
+    """Return how many times slower than the reference this machine is right now, at least 1."""
     return max(1.0, max(_work() for _ in range(SAMPLES)) / QUIET)
 
 
 def _work() -> float:
-    """Seconds of the clock for a fixed amount of work."""
+    """Return the seconds that a fixed amount of work takes."""
     began = time.perf_counter()
     sum(number * number % 7 for number in range(120_000))
     return time.perf_counter() - began

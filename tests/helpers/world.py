@@ -1,4 +1,4 @@
-"""A deployment on this machine: a stack, the relay, web instances, and clients of all of it."""
+"""A deployment on this machine: a stack, the relay, web instances and clients."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ _names = count(1)
 
 
 def free_port() -> int:
-    """A port nobody listens on."""
+    """Return a free port."""
     return free_ports(1)[0]
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports nobody listens on. Drawn one after another, two could be the same."""
+    """Return different free ports; drawn one after another, two could be the same."""
     with ExitStack() as probes:
         taken = [probes.enter_context(socket.socket()) for _ in range(count)]
         for probe in taken:
@@ -58,7 +58,7 @@ class Process:
         *,
         tethered: bool = False,
     ) -> None:
-        """`tethered`: it ends with the thread that starts it, even when that one is SIGKILLed."""
+        """`tethered`: it ends with the thread that starts it, even if that is killed."""
         program = ["tests.faulty", faults] if faults else ["rts_server"]
         bond = [sys.executable, "-I", "-S", TETHER, "signal", str(os.getpid())]
         leash = bond if tethered and sys.platform == "linux" else []
@@ -68,26 +68,26 @@ class Process:
         self._child: subprocess.Popen[bytes] | None = None
 
     def listens(self, port: int) -> None:
-        """Where it will, from its next start on."""
+        """Set the port on which it listens from its next start on."""
         self._environment = self._environment | {"RTS_PORT": str(port)}
 
     def start(self) -> None:
-        """Start it, again if it was ended."""
+        """Start the process, again if it ended."""
         with self.log.open("ab") as file:
             self._child = subprocess.Popen(self._command, env=self._environment, stderr=file)
 
     def said(self, message: str) -> list[dict[str, Any]]:
-        """Its lines of the log with this message, each run's."""
+        """Return its log lines with this message, of all runs."""
         lines = [line for line in self.log.read_text().splitlines() if line.startswith("{")]
         return [one for one in map(json.loads, lines) if one.get("message") == message]
 
     def signal(self, number: int) -> None:
-        """SIGSTOP, SIGCONT, …"""
+        """Send a signal: SIGSTOP, SIGCONT, …"""
         assert self._child is not None
         self._child.send_signal(number)
 
     def wake(self) -> None:
-        """Let it run again, stopped or ended."""
+        """Continue the process if it was stopped, start it if it ended."""
         if self.ended:
             self.start()
         else:
@@ -95,17 +95,17 @@ class Process:
 
     @property
     def ended(self) -> bool:
-        """Whether it ended by itself."""
+        """Return whether it ended by itself."""
         return self._child is not None and self._child.poll() is not None
 
     def kill(self) -> None:
-        """SIGKILL, and wait."""
+        """Kill the process and wait for its end."""
         if self._child is not None:
             self._child.kill()
             self._child.wait()
 
     def stop(self) -> int:
-        """SIGTERM, and wait; the exit code."""
+        """Send SIGTERM and wait; return the exit code."""
         if self._child is None:
             return 0
         if self._child.poll() is None:
@@ -119,7 +119,7 @@ class Process:
 
 
 class World:
-    """Everything that runs, by name. Start it on the main thread."""
+    """Everything that runs. Start it on the main thread."""
 
     def __init__(
         self, data: Path, *, instances: int = 1, faults: str = "", **environment: str
@@ -134,7 +134,7 @@ class World:
         self.urls: list[str] = []
 
     def start(self) -> None:
-        """Stack, relay, web instances, until all are ready."""
+        """Start the stack, the relay and the web instances; return when all are ready."""
         self.stack.start()
         os.environ.update(aws.CREDENTIALS)
         given = {
@@ -153,7 +153,7 @@ class World:
             until(partial(ready, url))
 
     def mend(self) -> None:
-        """Start again whatever of ours was killed, stopped or drained."""
+        """Start again whatever was killed, stopped or drained."""
         self.relay.wake()
         for process, url in zip(self.webs, self.urls, strict=False):
             if not ready(url):
@@ -162,18 +162,18 @@ class World:
                 until(partial(ready, url))
 
     def stop(self) -> None:
-        """End everything at once: nobody comes back to what it holds."""
+        """End everything at once."""
         for process in [*self.webs, self.relay]:
             process.kill()
         self.stack.stop(within=0)
 
     def token(self, user_id: str, **claims: Any) -> str:
-        """A token of this deployment."""
+        """Return a token of this deployment."""
         return auth.issue(self.stack.settings, user_id, **claims)
 
     @asynccontextmanager
     async def js(self, user_id: str, instance: int = 0, **more: Any) -> AsyncIterator[JsClient]:
-        """The real socket.io-client, connected as a user, its session open."""
+        """Connect the real socket.io-client as a user, with its session open."""
         async with JsClient() as client:
             await client.connect(self.urls[instance], self.token(user_id), **more)
             await client.wait_for(lambda event: bool(event["type"] == "session.ready"))
@@ -181,7 +181,7 @@ class World:
 
     @asynccontextmanager
     async def raw(self, user_id: str | None, instance: int = 0, **auth: Any) -> AsyncIterator[Raw]:
-        """A client of frames; connected unless the user is None."""
+        """Connect a client of frames; not connected if the user is None."""
         async with Raw(self.urls[instance]) as client:
             if user_id is not None:
                 await client.connect(self.token(user_id), **auth)
@@ -191,7 +191,7 @@ class World:
     async def instance(
         self, folder: Path, faults: str = "", **environment: str
     ) -> AsyncIterator[tuple[Process, str]]:
-        """One more web process with settings of its own, and its address; its log is `web.log`."""
+        """Run one more web process with its own settings; yield it and its URL."""
         process, url = self._another(folder, faults, environment)
         try:
             await asyncio.to_thread(until, lambda: ready(url))
@@ -201,7 +201,7 @@ class World:
 
     @contextmanager
     def shared_instance(self, folder: Path, **environment: str) -> Iterator[tuple[Process, str]]:
-        """The same for a fixture of several tests, whose event loops are not one."""
+        """As `instance`, for a fixture of several tests, which have different event loops."""
         process, url = self._another(folder, "", environment)
         try:
             until(lambda: ready(url))
@@ -219,7 +219,7 @@ class World:
         return process, f"http://127.0.0.1:{port}"
 
     def messages(self, room_id: str) -> list[dict[str, Any]]:
-        """The items of a room in chat-messages, by position; those without one last."""
+        """Return the items of a room in chat-messages, by position; those without one last."""
         table = self.stack.settings.messages_table
         client = aws.client(self.stack.settings, "dynamodb")
         items: list[dict[str, Any]] = []
@@ -234,17 +234,17 @@ class World:
 
 
 def placed(world: World, room_id: str) -> int:
-    """How many messages of a room have their place in the archive."""
+    """Return how many messages of a room have their place in the archive."""
     return sum("position" in item for item in world.messages(room_id))
 
 
 def name(who: str) -> str:
-    """A user nobody else uses."""
+    """Return a user id that no other test uses."""
     return f"{who}-{os.getpid()}-{next(_names)}"
 
 
 def ready(url: str) -> bool:
-    """Whether an instance says it is ready."""
+    """Return whether an instance is ready."""
     try:
         with urllib.request.urlopen(url + "/health/ready", timeout=5) as answer:
             return bool(answer.status == 200)
@@ -253,7 +253,7 @@ def ready(url: str) -> bool:
 
 
 async def fetched(url: str) -> str:
-    """The body behind a URL."""
+    """Return the body of a URL."""
     async with aiohttp.ClientSession() as http, http.get(url) as answer:
         return await answer.text()
 
