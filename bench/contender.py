@@ -13,7 +13,7 @@ from pathlib import Path
 from bench.connection import HOST
 from bench.machine import cores, cpu_seconds, pinned, resident_bytes
 from rts_server.tools.dev import ports
-from rts_server.tools.dev.managed_process import ManagedProcess, end
+from rts_server.tools.dev.managed_process import ManagedProcess, stop_all
 from rts_server.tools.dev.stack import Stack
 from tests.helpers.node import ensure_modules, node
 from tests.helpers.world import free_port
@@ -79,10 +79,10 @@ async def running(contender: Contender, instances: int, stack: Stack) -> AsyncIt
                 child.start()
         deadline = time.monotonic() + READY_WITHIN
         for number, child in zip(numbers, children, strict=True):
-            while not ports.says_ok(f"http://{HOST}:{number}/health/live"):
+            while not ports.answers_ok(f"http://{HOST}:{number}/health/live"):
                 if not child.alive or time.monotonic() > deadline:
-                    raise RuntimeError(f"{name} does not start: {child.last_words()}")
+                    raise RuntimeError(f"{name} does not start: {child.last_log_line()}")
                 await asyncio.sleep(0.05)
         yield Running(numbers, [child.pid for child in children if child.pid])
     finally:
-        end(children, 3.0)
+        stop_all(children, 3.0)

@@ -17,7 +17,7 @@ import jwt
 from bench.connection import Connection, Seen
 from bench.contender import Contender, running
 from bench.machine import cores, cpu_seconds, pinned
-from rts_server.tools.dev.managed_process import ManagedProcess, end
+from rts_server.tools.dev.managed_process import ManagedProcess, stop_all
 from rts_server.tools.dev.stack import Stack
 
 PER_CALL = 100
@@ -86,7 +86,7 @@ async def ground(stack: Stack, ours: Contender, size: int, pairs: int) -> AsyncI
         await made.quiet()
         yield made
     finally:
-        end([relay], 2.0)
+        stop_all([relay], 2.0)
 
 
 async def _found(made: Ground, ours: Contender, size: int, pairs: int) -> None:

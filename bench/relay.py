@@ -27,7 +27,7 @@ from bench.ground import clean
 from bench.machine import cores, cpu_seconds, described, pinned
 from rts_server import keys
 from rts_server.tools.dev.aws import CREDENTIALS
-from rts_server.tools.dev.managed_process import ManagedProcess, end
+from rts_server.tools.dev.managed_process import ManagedProcess, stop_all
 from rts_server.tools.dev.ports import LOCAL
 from rts_server.tools.dev.valkey import Valkey
 from tests.helpers.world import free_port
@@ -51,7 +51,7 @@ def main(messages: int, rooms: int, text: int, rounds: int) -> None:
         valkey, port = Valkey(data, free_port(), log=data / "valkey.log"), free_port()
         queue = Process(target=_serve, args=(port,), daemon=True)
         with pinned(others):
-            valkey.open()
+            valkey.start_and_wait()
             queue.start()
         environment = clean(dict(os.environ)) | CREDENTIALS
         environment |= {
@@ -65,7 +65,7 @@ def main(messages: int, rooms: int, text: int, rounds: int) -> None:
                 records = _records(messages, rooms, text)
                 took = [_drained(valkey.url, relay, servers, records) for _ in range(rounds)]
         finally:
-            end([relay, valkey], 2.0)
+            stop_all([relay, valkey], 2.0)
             queue.kill()
     cpu, seconds = median(cpu for cpu, _ in took), median(seconds for _, seconds in took)
     click.echo(
@@ -113,7 +113,7 @@ def _drained(
     try:
         return uvloop.run(_drain(url, relay, records))
     finally:
-        end([relay], 2.0)
+        stop_all([relay], 2.0)
 
 
 async def _drain(
@@ -147,7 +147,7 @@ async def _until(holds: Callable[[], Awaitable[Any]], relay: ManagedProcess) -> 
         if await holds():
             return
         if not relay.alive or time.monotonic() > deadline:
-            raise RuntimeError(f"The relay does not get on: {relay.last_words()}")
+            raise RuntimeError(f"The relay does not get on: {relay.last_log_line()}")
         await asyncio.sleep(0.02)
 
 

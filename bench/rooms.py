@@ -19,7 +19,7 @@ from bench.contender import Contender, running
 from bench.ground import clean
 from bench.machine import allow_files, cpu_seconds, described, resident_bytes
 from rts_server import auth
-from rts_server.tools.dev.managed_process import ManagedProcess, end
+from rts_server.tools.dev.managed_process import ManagedProcess, stop_all
 from rts_server.tools.dev.stack import Stack
 
 SCRIPT = Path(__file__).parents[1] / "scripts" / "rooms.py"
@@ -71,7 +71,7 @@ async def _run(stack: Stack, rooms: int, members: int) -> None:
                     f"{web:.1f} ms of CPU a room. {cost.said}"
                 )
     finally:
-        end([relay], 2.0)
+        stop_all([relay], 2.0)
 
 
 def _write(manifest: Path, rooms: int, members: int) -> None:

@@ -17,7 +17,13 @@ from rts_server.config import ConfigError, Settings
 from rts_server.errors import Unavailable
 from rts_server.tools.cli.rooms import rooms
 
-DATA = ".rts"
+data_option = click.option(
+    "--data",
+    type=click.Path(path_type=Path),
+    default=".rts",
+    show_default=True,
+    help="Data directory of `rts-server dev`.",
+)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -28,8 +34,8 @@ def main() -> None:
 
 @main.command()
 def serve() -> None:
-    """Run one web process: sockets, REST, health."""
-    settings = _deployed()
+    """Run one web process: Socket.IO, REST and health checks."""
+    settings = _server_settings()
     from rts_server.processes import run_web
 
     run_web(settings)
@@ -37,42 +43,46 @@ def serve() -> None:
 
 @main.command()
 def relay() -> None:
-    """Run one relay: it moves records from Redis to SQS."""
-    settings = _deployed()
+    """Run one relay process, which moves records from Redis to SQS."""
+    settings = _server_settings()
     from rts_server.processes import run_relay
 
     run_relay(settings)
 
 
 @main.command()
-@click.option("--instances", type=click.IntRange(1, 64), default=1, help="Web processes.")
+@click.option("--instances", type=click.IntRange(1, 64), default=1, help="Number of web processes.")
 @click.option(
-    "--port", type=click.IntRange(1, 65_535), help="Port of the first. [RTS_PORT or 8000]"
+    "--port",
+    type=click.IntRange(1, 65_535),
+    help="Port of the first web process; the others follow. [RTS_PORT or 8000]",
 )
-@click.option("--fresh", is_flag=True, help="Forget all data; the development secret stays.")
-@click.option("--limits", type=click.Choice(["standard", "relaxed"]), help="Rates. [relaxed]")
-@click.option("--data", type=click.Path(path_type=Path), default=DATA, show_default=True)
+@click.option("--fresh", is_flag=True, help="Delete all data except the development secret.")
+@click.option("--limits", type=click.Choice(["standard", "relaxed"]), help="Rate limits. [relaxed]")
+@data_option
 def dev(instances: int, port: int | None, fresh: bool, limits: str | None, data: Path) -> None:
-    """Run everything on this machine: Valkey, a local AWS, relay, web."""
-    from rts_server.tools.dev.session import Options, run
+    """Run Valkey, a local AWS, relay and web on this machine."""
+    from rts_server.tools.dev.session import SessionOptions, run_session
     from rts_server.tools.dev.stack_error import StackError
 
     try:
-        run(Options(data, instances, port, fresh, limits))
+        run_session(SessionOptions(data, instances, port, fresh, limits))
     except (StackError, ConfigError) as error:
         _fail(str(error), 1 if isinstance(error, StackError) else 2)
 
 
 @main.command()
-@click.option("--user", required=True, help="The id of the user.")
-@click.option("--name", help="The name that others see.")
-@click.option("--scope", type=click.Choice(["operator"]), help="For the REST interface.")
-@click.option("--lifetime", type=click.IntRange(1), default=86_400, help="Seconds.")
-@click.option("--data", type=click.Path(path_type=Path), default=DATA, show_default=True)
+@click.option("--user", required=True, help="The user id.")
+@click.option("--name", help="The display name.")
+@click.option("--scope", type=click.Choice(["operator"]), help="Allows the operators' REST routes.")
+@click.option(
+    "--lifetime", type=click.IntRange(1), default=86_400, show_default=True, help="Seconds."
+)
+@data_option
 def token(user: str, name: str | None, scope: str | None, lifetime: int, data: Path) -> None:
-    """Print one token on standard output and nothing else."""
+    """Print a signed token (JWT) to standard output, and nothing else."""
     if not auth.USER_ID.fullmatch(user):
-        _fail("A user id is 1 to 128 printable ASCII characters without space.", 2)
+        _fail("A user id consists of 1 to 128 printable ASCII characters without spaces.", 2)
     settings = _settings()
     if not settings.jwt_secret:
         settings = replace(settings, jwt_secret=_dev_secret(data))
@@ -81,11 +91,15 @@ def token(user: str, name: str | None, scope: str | None, lifetime: int, data: P
 
 @main.command()
 @click.argument("message_id")
-@click.option("--room", help="Its room; without it the logs are asked.")
-@click.option("--hours", type=float, default=24.0, show_default=True, help="How far back.")
-@click.option("--log-group", "groups", multiple=True, help="More log groups of CloudWatch.")
-@click.option("--logs", type=click.Path(path_type=Path), help="Log files. [DATA/logs]")
-@click.option("--data", type=click.Path(path_type=Path), default=DATA, show_default=True)
+@click.option("--room", help="The room id; if omitted, it is looked up in the logs.")
+@click.option(
+    "--hours", type=float, default=24.0, show_default=True, help="How far back to search."
+)
+@click.option(
+    "--log-group", "groups", multiple=True, help="Another CloudWatch log group; may be repeated."
+)
+@click.option("--logs", type=click.Path(path_type=Path), help="Directory of log files. [DATA/logs]")
+@data_option
 def trace(
     message_id: str,
     room: str | None,
@@ -94,26 +108,29 @@ def trace(
     logs: Path | None,
     data: Path,
 ) -> None:
-    """Tell the story of a message from logs, Redis and tables, without its text."""
+    """Show the timeline of a message.
+
+    It is read from logs, Redis and tables, and does not show the text.
+    """
     from rts_server.admin.message_timeline import FUNCTIONS, Logs, UnknownMessage, story
-    from rts_server.tools.dev.running import reached
+    from rts_server.tools.dev.running_stack import with_running_stack
 
     where = Logs(logs or data / "logs", (*FUNCTIONS, *groups), hours)
     try:
-        steps = asyncio.run(story(reached(_settings(), data), message_id, where, room))
+        steps = asyncio.run(story(with_running_stack(_settings(), data), message_id, where, room))
     except UnknownMessage:
-        _fail("No log of that time names this message; give its --room, or more --hours.", 1)
+        _fail("No log of that time names this message; give --room, or more --hours.", 1)
     except (RedisError, BotoCoreError, ClientError, Unavailable) as error:
-        _fail(f"The story cannot be told: {type(error).__name__}.", 1)
+        _fail(f"The timeline cannot be read: {type(error).__name__}.", 1)
     for step in steps:
-        named = " ".join(f"{name}={value}" for name, value in step.ids.items())
-        click.echo(f"{step.at:<24}  {step.what}  {named}".rstrip())
+        ids = " ".join(f"{name}={value}" for name, value in step.ids.items())
+        click.echo(f"{step.at:<24}  {step.what}  {ids}".rstrip())
 
 
 @main.command(name="config")
-@click.option("--describe", is_flag=True, help="Add what each setting means.")
+@click.option("--describe", is_flag=True, help="Add a description of each setting.")
 def show_config(describe: bool) -> None:
-    """List the settings with their source; secrets are masked."""
+    """List all settings with their source; secrets are masked."""
     rows = config_listing.describe(_settings())
     widths = [max(len(row[column]) for row in rows) for column in range(3)]
     for *columns, description in rows:
@@ -131,11 +148,11 @@ def _settings() -> Settings:
         _fail(str(error), 2)
 
 
-def _deployed() -> Settings:
-    """Settings of a process that answers for others: without a secret anyone could sign."""
+def _server_settings() -> Settings:
+    """Return the settings of a server, which must be able to verify tokens."""
     settings = _settings()
     if not settings.jwt_secret and not settings.jwks_url:
-        _fail("RTS_JWT_SECRET or RTS_JWKS_URL is missing: by it users' tokens are verified.", 2)
+        _fail("RTS_JWT_SECRET or RTS_JWKS_URL is missing; users' tokens are verified with it.", 2)
     return settings
 
 
@@ -145,7 +162,7 @@ def _dev_secret(data: Path) -> str:
     except OSError:
         _fail(
             f"RTS_JWT_SECRET is missing, and {data} holds no development secret; "
-            "run `rts-server dev` once or give the variable.",
+            "run `rts-server dev` once, or set the variable.",
             2,
         )
 

@@ -88,5 +88,5 @@ COVERS = (
           "tools/dev/aws tools/dev/deploy tools/dev/local_aws tools/dev/stack_error"
           " tools/dev/tether tools/dev/valkey"),
     Cover("tools/dev/test_session.py", "`make run`, started for real",
-          "tools/dev/console tools/dev/fleet"),
+          "tools/dev/console tools/dev/supervisor"),
 )  # fmt: skip

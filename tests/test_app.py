@@ -51,7 +51,7 @@ def test_a_redis_that_comes_later_is_looked_at_then(tmp_path: Path, unused_tcp_p
     command = [sys.executable, "-m", "rts_server", "serve"]
     with subprocess.Popen(command, env=given, stderr=subprocess.PIPE, text=True) as process:
         try:
-            until(lambda: ports.says_ok(f"http://127.0.0.1:{port}/health/live"))
+            until(lambda: ports.answers_ok(f"http://127.0.0.1:{port}/health/live"))
             with valkey.running(tmp_path, unused_tcp_port, "allkeys-lru"):
                 assert process.wait(20) != 0
             assert process.stderr is not None

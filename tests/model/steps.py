@@ -103,7 +103,7 @@ class Play:
 
     def switch(self, function: str, on: bool) -> None:
         """Its event-source mapping."""
-        deploy.switch(self.world.stack.settings, function, on=on)
+        deploy.set_queue_enabled(self.world.stack.settings, function, enabled=on)
 
     def waiting(self, *queues: str) -> int:
         """Records in the outbox and in these queues."""

@@ -155,7 +155,7 @@ class Cluster(World):
         return mend
 
     async def _switch(self, function: str, on: bool) -> None:
-        await asyncio.to_thread(deploy.switch, self.stack.settings, function, on=on)
+        await asyncio.to_thread(deploy.set_queue_enabled, self.stack.settings, function, enabled=on)
 
     # Rest
 

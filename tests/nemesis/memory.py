@@ -88,7 +88,7 @@ class Memory:
             self.primary.dump.unlink(missing_ok=True)
         if kind == "lose-tail":
             shutil.copy(self._dump, self.primary.dump)
-        self.primary.open()
+        self.primary.start_and_wait()
 
     def _save(self) -> None:
         with Redis.from_url(self.primary.url) as client:
@@ -102,7 +102,7 @@ class Memory:
             self.standby = Valkey(self._data / "standby", free_port(), log=log)
         old, new = self.primary, self.standby
         if not new.alive:
-            new.open()
+            new.start_and_wait()
         _ask(new, "REPLICAOF", "127.0.0.1", str(old.port))
         await asyncio.to_thread(until, lambda: _follows(new), WITHIN)
         _ask(new, "REPLICAOF", "NO", "ONE")

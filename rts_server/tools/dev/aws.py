@@ -1,12 +1,12 @@
-"""The local AWS child, and clients of whichever AWS the settings name."""
+"""The local AWS as a managed process, and clients of the AWS that the settings name."""
 
 from __future__ import annotations
 
 import os
 import shutil
 import sys
-import time
 from collections.abc import Iterable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -22,23 +22,24 @@ from rts_server.tools.dev.ports import LOCAL
 from rts_server.tools.dev.stack_error import StackError
 
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local"}
-"""What the local AWS is told; it believes everyone."""
+"""Any credentials do; the local AWS does not check them."""
 
-_INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "SYSTEMROOT")
+START_TIMEOUT_SECONDS = 30.0
+_INHERITED_VARIABLES = ("PATH", "HOME", "LANG", "LC_ALL", "SYSTEMROOT")
 _NO_PROFILE = {"profile": (None, None, None, None)}
 
 
-def on_this_machine(settings: Settings) -> bool:
-    """Whether the AWS of these settings is a local one."""
+def is_local(settings: Settings) -> bool:
+    """Return whether the AWS of these settings runs on this machine."""
     return urlsplit(settings.aws_endpoint_url or "").hostname in (LOCAL, "localhost")
 
 
 def client(settings: Settings, service: str) -> Any:
-    """A boto3 client for building the stack.
+    """Return a boto3 client for the endpoint and region of the settings.
 
-    An endpoint on this machine never sees the person's own account: neither profile nor keys.
+    A local endpoint never receives the developer's own credentials: neither profile nor keys.
     """
-    local = on_this_machine(settings)
+    local = is_local(settings)
     session = boto3.session.Session(
         botocore_session=core(_NO_PROFILE if local else None),
         region_name=settings.aws_region,
@@ -58,56 +59,56 @@ def client(settings: Settings, service: str) -> Any:
 
 
 class LocalAws(ManagedProcess):
-    """ministack with its state under `directory`; SIGTERM saves it, SIGKILL loses the session."""
+    """ministack with its state under `directory`; it is saved on SIGTERM and lost on SIGKILL."""
 
     def __init__(
-        self, directory: Path, port: int, region: str, *, log: Path, keep: Iterable[int] = ()
+        self,
+        directory: Path,
+        port: int,
+        region: str,
+        *,
+        log: Path,
+        inherited_fds: Iterable[int] = (),
     ) -> None:
         self.directory = directory.absolute()
         self.port = port
-        command = [sys.executable, "-m", "rts_server.tools.dev.local_aws", str(port)]
         super().__init__(
-            "local AWS", command, log=log, environment=self._environment(region), keep=keep
+            "The local AWS",
+            [sys.executable, "-m", "rts_server.tools.dev.local_aws", str(port)],
+            log=log,
+            environment=self._environment(region),
+            inherited_fds=inherited_fds,
         )
 
     @property
     def url(self) -> str:
-        """For AWS_ENDPOINT_URL."""
+        """Value for AWS_ENDPOINT_URL."""
         return f"http://{LOCAL}:{self.port}"
 
-    def open(self, within: float = 30.0) -> None:
-        """Start, and return when it is ready. Raises Trouble."""
-        self.begin()
-        self.ready(within)
+    def start_and_wait(self, within: float = START_TIMEOUT_SECONDS) -> None:
+        """Start, and wait until it serves. Raises StackError after `within` seconds."""
+        self.launch()
+        self.wait_healthy(within)
 
-    def begin(self) -> None:
-        """Start without waiting. Raises Trouble when the wheel is missing."""
-        if _missing():
+    def launch(self) -> None:
+        """Start without waiting. Raises StackError if the wheel is missing."""
+        if find_spec("ministack") is None:
             raise StackError(
-                "The ministack wheel is missing; run `make setup`, or give AWS_ENDPOINT_URL."
+                "The ministack wheel is missing; run `make setup`, or set AWS_ENDPOINT_URL."
             )
-        # Code that a killed predecessor unpacked for its functions.
+        # Code of functions that a killed predecessor unpacked.
         shutil.rmtree(self.directory / "tmp", ignore_errors=True)
         for name in ("state", "s3", "tmp"):
             (self.directory / name).mkdir(parents=True, exist_ok=True)
         self.start()
 
-    def ready(self, within: float = 30.0) -> None:
-        """Return when it serves. Raises Trouble."""
-        deadline = time.monotonic() + within
-        while not self.answers():
-            if not self.alive or time.monotonic() > deadline:
-                self.kill()
-                raise StackError(f"The local AWS does not start: {self.last_words()}")
-            time.sleep(0.05)
-
-    def answers(self) -> bool:
-        """Whether its health page is there."""
-        return ports.says_ok(f"{self.url}/_ministack/health")
+    def is_healthy(self) -> bool:
+        """Return whether its health page answers."""
+        return ports.answers_ok(f"{self.url}/_ministack/health")
 
     def _environment(self, region: str) -> dict[str, str]:
-        """Little is inherited: the functions would see it too."""
-        inherited = {name: os.environ[name] for name in _INHERITED if name in os.environ}
+        """Inherit little, because the functions see the same environment."""
+        inherited = {name: os.environ[name] for name in _INHERITED_VARIABLES if name in os.environ}
         return inherited | {
             "GATEWAY_PORT": str(self.port),
             "MINISTACK_REGION": region,
@@ -118,14 +119,8 @@ class LocalAws(ManagedProcess):
             "TMPDIR": str(self.directory / "tmp"),
             "IOT_MTLS_ENABLED": "0",
             "SFTP_ENABLED": "0",
-            # No container of this machine is any business of ours.
+            # Do not use a container engine of this machine.
             "DOCKER_HOST": "unix:///nonexistent",
             "AWS_EC2_METADATA_DISABLED": "true",
             **CREDENTIALS,
         }
-
-
-def _missing() -> bool:
-    from importlib.util import find_spec
-
-    return find_spec("ministack") is None

@@ -1,4 +1,4 @@
-"""What the terminal shows of `rts-server dev`."""
+"""Terminal output of `rts-server dev`."""
 
 from __future__ import annotations
 
@@ -6,32 +6,32 @@ import time
 
 import click
 
-CLIENT = """\
+EXAMPLE_CLIENT = """\
   const {{ io }} = require("socket.io-client");
   const chat = io("{url}/chat", {{ transports: ["websocket"], auth: (give) => give({{ token: "{token}" }}) }});
   chat.onAny((name, event) => console.log(name, event.data));"""  # noqa: E501
 
 
 class Console:
-    """Steps with the seconds since the start, on standard output."""
+    """Prints steps with the seconds since the start to standard output, log lines to stderr."""
 
     def __init__(self) -> None:
         self._started = time.monotonic()
 
-    def step(self, text: str) -> None:
-        """Something is done."""
+    def print_step(self, text: str) -> None:
+        """Print one finished step."""
         click.echo(f"{time.monotonic() - self._started:6.1f} s  {text}")
 
-    def line(self, text: str) -> None:
-        """Something a part logged."""
+    def print_log_line(self, text: str) -> None:
+        """Print a log line of one of the processes."""
         click.echo(f"          {text}", err=True)
 
-    def ready(self, urls: list[str], tokens: dict[str, str], data: str) -> None:
-        """All runs: where, who one can be, and a client to paste."""
-        self.step("ready")
+    def print_ready(self, urls: list[str], tokens: dict[str, str], data: str) -> None:
+        """Print the URLs, a token per demo user, and a client to paste."""
+        self.print_step("ready")
         click.echo(f"\n  {'  '.join(urls)}\n")
         for user, token in tokens.items():
             click.echo(f"  {user:<6} {token}")
         first = next(iter(tokens.values()))
-        click.echo(f"\n{CLIENT.format(url=urls[0], token=first)}\n")
+        click.echo(f"\n{EXAMPLE_CLIENT.format(url=urls[0], token=first)}\n")
         click.echo(f"  Data and logs are in {data}. Ctrl-C ends everything.\n")

@@ -1,4 +1,4 @@
-"""The CloudFormation stack: created, updated or left alone, then both functions warmed."""
+"""Deployment of the CloudFormation stack to a local or given AWS, and of its functions' code."""
 
 from __future__ import annotations
 
@@ -19,16 +19,17 @@ from rts_server.tools.dev.stack_error import StackError
 
 STACK = "chat"
 CODE_BUCKET = "chat-code"
-FINGERPRINT = "fingerprint"
+FINGERPRINT_TAG = "fingerprint"
 TEMPLATE = zips.ROOT / "infra" / "template.yaml"
-DEADLINE = 120.0
-AT_ONCE = 2
-"""Batches of a queue at a time in a local AWS; the template's figure is for the real one."""
-ON_THIS_MACHINE = "http://127.0.0.1:*,http://localhost:*"
-"""Origins of the demo page."""
+STACK_TIMEOUT_SECONDS = 120.0
+STACK_CHECK_EVERY_SECONDS = 0.1
+LOCAL_MAX_CONCURRENCY = 2
+"""Concurrent batches per queue in a local AWS; the template's figure is for the real one."""
+LOCAL_ORIGINS = "http://127.0.0.1:*,http://localhost:*"
+"""Origins of the demo page during development."""
 
-_GOOD = {"CREATE_COMPLETE", "UPDATE_COMPLETE"}
-_STANDS = _GOOD | {"UPDATE_ROLLBACK_COMPLETE"}
+_COMPLETE = {"CREATE_COMPLETE", "UPDATE_COMPLETE"}
+_UPDATABLE = _COMPLETE | {"UPDATE_ROLLBACK_COMPLETE"}
 _CODE_KEYS = {"chat-message-to-db": "MessageCodeKey", "chat-room-to-db": "RoomCodeKey"}
 
 
@@ -39,33 +40,35 @@ def deploy(
     template: Path = TEMPLATE,
     parameters: Mapping[str, str] | None = None,
 ) -> str:
-    """Bring the stack to this template, these zips and parameters.
+    """Create or update the stack so that it has this template, these zips and parameters.
 
-    Returns "created", "updated" or "unchanged". Raises Trouble.
+    Returns "created", "updated" or "unchanged". Raises StackError.
     """
     try:
-        return _Deployment(settings, packed, template, parameters or {}).run()
+        return _Deployment(settings, packed, template, parameters or {}).bring_up_to_date()
     except (BotoCoreError, ClientError) as error:
         where = settings.aws_endpoint_url or "AWS"
-        raise StackError(f"The stack cannot be deployed to {where}: {_says(error)}") from None
+        raise StackError(f"The stack cannot be deployed to {where}: {_message_of(error)}") from None
 
 
-def warm(settings: Settings, packed: Mapping[str, bytes]) -> None:
-    """Start both functions and see that they run what was built. Raises Trouble."""
+def warm_functions(settings: Settings, packed: Mapping[str, bytes]) -> None:
+    """Start both functions and check that they run these zips. Raises StackError."""
     functions = client(settings, "lambda")
     with ThreadPoolExecutor(len(packed)) as pool:
-        list(pool.map(lambda name: _probe(functions, name, packed[name]), packed))
+        list(pool.map(lambda name: _probe_function(functions, name, packed[name]), packed))
 
 
-def switch(settings: Settings, function: str, on: bool) -> None:
-    """Let the function's queue flow or hold it back. A batch already taken is still finished."""
-    _change_mappings(settings, function, Enabled=on)
+def set_queue_enabled(settings: Settings, function: str, enabled: bool) -> None:
+    """Enable or disable the queue of a function. A batch in progress is still finished."""
+    _change_mappings(settings, function, Enabled=enabled)
 
 
-def bound(settings: Settings) -> None:
-    """Few functions at a time: here each is a process, whose start costs more than its batch."""
+def limit_concurrency(settings: Settings) -> None:
+    """Limit concurrency in a local AWS, where each call of a function starts a process."""
     for function in zips.FUNCTIONS:
-        _change_mappings(settings, function, ScalingConfig={"MaximumConcurrency": AT_ONCE})
+        _change_mappings(
+            settings, function, ScalingConfig={"MaximumConcurrency": LOCAL_MAX_CONCURRENCY}
+        )
 
 
 def _change_mappings(settings: Settings, function: str, **changes: Any) -> None:
@@ -75,20 +78,20 @@ def _change_mappings(settings: Settings, function: str, **changes: Any) -> None:
         functions.update_event_source_mapping(UUID=mapping["UUID"], **changes)
 
 
-def _probe(functions: Any, name: str, packed: bytes) -> None:
+def _probe_function(functions: Any, name: str, packed: bytes) -> None:
     try:
         answer = functions.invoke(FunctionName=name, Payload=b'{"probe": true}')
-        says = json.loads(answer["Payload"].read() or b"{}")
+        body = json.loads(answer["Payload"].read() or b"{}")
     except (BotoCoreError, ClientError, ValueError) as error:
-        raise StackError(f"{name} cannot be called: {_says(error)}") from None
+        raise StackError(f"{name} cannot be called: {_message_of(error)}") from None
     if "FunctionError" in answer:
-        raise StackError(f"{name} does not start: {says.get('errorMessage', says)}")
-    if says.get("sha256") != zips.fingerprint(packed):
+        raise StackError(f"{name} does not start: {body.get('errorMessage', body)}")
+    if body.get("sha256") != zips.fingerprint(packed):
         raise StackError(f"{name} does not run the code that was built.")
 
 
 class _Deployment:
-    """One run against one AWS."""
+    """One deployment to one AWS."""
 
     def __init__(
         self,
@@ -97,106 +100,112 @@ class _Deployment:
         template: Path,
         parameters: Mapping[str, str],
     ) -> None:
-        self.formation = client(settings, "cloudformation")
-        self.files = client(settings, "s3")
-        self.region = settings.aws_region
-        self.packed = packed
-        self.keys = {
+        self._cloudformation = client(settings, "cloudformation")
+        self._s3 = client(settings, "s3")
+        self._region = settings.aws_region
+        self._zips = packed
+        self._keys = {
             name: f"{name}-{sha256(data).hexdigest()[:32]}.zip" for name, data in packed.items()
         }
-        self.parameters = (
-            _names(settings)
+        self._parameters = (
+            _parameters_of(settings)
             | {"CodeBucket": CODE_BUCKET}
-            | {_CODE_KEYS[name]: key for name, key in self.keys.items()}
+            | {_CODE_KEYS[name]: key for name, key in self._keys.items()}
             | dict(parameters)
         )
         try:
-            self.body = template.read_text()
+            self._template = template.read_text()
         except OSError:
             raise StackError(f"The template {template} is missing.") from None
-        whole = json.dumps([self.body, self.parameters], sort_keys=True)
-        self.fingerprint = sha256(whole.encode()).hexdigest()
+        whole = json.dumps([self._template, self._parameters], sort_keys=True)
+        self._fingerprint = sha256(whole.encode()).hexdigest()
 
-    def run(self) -> str:
-        stack = self.stack()
-        if stack and stack["StackStatus"] not in _STANDS:
-            self.remove()
+    def bring_up_to_date(self) -> str:
+        """Return "created", "updated" or "unchanged". Raises StackError."""
+        stack = self._describe()
+        if stack and stack["StackStatus"] not in _UPDATABLE:
+            self._delete()
             stack = None
-        if stack and self.same(stack):
+        if stack and self._is_up_to_date(stack):
             return "unchanged"
-        self.upload()
+        self._upload_zips()
         if stack:
-            return self.update()
-        self.formation.create_stack(**self.request(), OnFailure="DO_NOTHING")
-        self.settle("CREATE_COMPLETE")
+            return self._update()
+        self._cloudformation.create_stack(**self._request(), OnFailure="DO_NOTHING")
+        self._wait_until_done("CREATE_COMPLETE")
         return "created"
 
-    def same(self, stack: dict[str, Any]) -> bool:
-        """Whether it came up with all that is given now; one that was rolled back did not."""
-        tag = {"Key": FINGERPRINT, "Value": self.fingerprint}
-        return stack["StackStatus"] in _GOOD and tag in stack.get("Tags", [])
+    def _is_up_to_date(self, stack: dict[str, Any]) -> bool:
+        """Return whether its last deployment had the same inputs and was not rolled back."""
+        tag = {"Key": FINGERPRINT_TAG, "Value": self._fingerprint}
+        return stack["StackStatus"] in _COMPLETE and tag in stack.get("Tags", [])
 
-    def stack(self) -> dict[str, Any] | None:
-        """The stack as it is, or None."""
+    def _describe(self) -> dict[str, Any] | None:
+        """Return the stack's description, or None if there is no stack."""
         try:
-            found: list[dict[str, Any]] = self.formation.describe_stacks(StackName=STACK)["Stacks"]
+            found: list[dict[str, Any]] = self._cloudformation.describe_stacks(StackName=STACK)[
+                "Stacks"
+            ]
         except ClientError as error:
             if "does not exist" in str(error):
                 return None
             raise
         return found[0] if found else None
 
-    def update(self) -> str:
+    def _update(self) -> str:
         try:
-            self.formation.update_stack(**self.request())
+            self._cloudformation.update_stack(**self._request())
         except ClientError as error:
             if "No updates" in str(error):
                 return "unchanged"
             raise
-        self.settle("UPDATE_COMPLETE")
+        self._wait_until_done("UPDATE_COMPLETE")
         return "updated"
 
-    def remove(self) -> None:
-        """A stack that never came up cannot be updated, only made again."""
-        self.formation.delete_stack(StackName=STACK)
-        deadline = time.monotonic() + DEADLINE
-        while (stack := self.stack()) and stack["StackStatus"] != "DELETE_COMPLETE":
-            self.pace(deadline)
+    def _delete(self) -> None:
+        """Delete a stack that was never created completely; it cannot be updated."""
+        self._cloudformation.delete_stack(StackName=STACK)
+        deadline = time.monotonic() + STACK_TIMEOUT_SECONDS
+        while (stack := self._describe()) and stack["StackStatus"] != "DELETE_COMPLETE":
+            self._pause(deadline)
 
-    def upload(self) -> None:
-        where = {"LocationConstraint": self.region}
-        more = {} if self.region == "us-east-1" else {"CreateBucketConfiguration": where}
+    def _upload_zips(self) -> None:
+        # S3 refuses us-east-1 as a constraint: it is the default.
+        location = {"LocationConstraint": self._region}
+        more = {} if self._region == "us-east-1" else {"CreateBucketConfiguration": location}
         try:
-            self.files.create_bucket(Bucket=CODE_BUCKET, **more)
+            self._s3.create_bucket(Bucket=CODE_BUCKET, **more)
         except ClientError as error:
             if error.response["Error"]["Code"] != "BucketAlreadyOwnedByYou":
                 raise
-        for name, data in self.packed.items():
-            self.files.put_object(Bucket=CODE_BUCKET, Key=self.keys[name], Body=data)
+        for name, data in self._zips.items():
+            self._s3.put_object(Bucket=CODE_BUCKET, Key=self._keys[name], Body=data)
 
-    def request(self) -> dict[str, Any]:
-        given = [
+    def _request(self) -> dict[str, Any]:
+        parameters = [
             {"ParameterKey": name, "ParameterValue": value}
-            for name, value in self.parameters.items()
+            for name, value in self._parameters.items()
         ]
         return {
             "StackName": STACK,
-            "TemplateBody": self.body,
-            "Parameters": given,
+            "TemplateBody": self._template,
+            "Parameters": parameters,
             "Capabilities": ["CAPABILITY_IAM"],
-            "Tags": [{"Key": FINGERPRINT, "Value": self.fingerprint}],
+            "Tags": [{"Key": FINGERPRINT_TAG, "Value": self._fingerprint}],
         }
 
-    def settle(self, hoped: str) -> None:
-        """Wait until nothing is in progress. Raises Trouble with the first reason of a failure."""
-        deadline = time.monotonic() + DEADLINE
-        while (status := (self.stack() or {}).get("StackStatus", "gone")).endswith("IN_PROGRESS"):
-            self.pace(deadline)
-        if status != hoped:
-            raise StackError(f"The template is broken: {self.first_failure() or status}")
+    def _wait_until_done(self, expected: str) -> None:
+        """Wait for the end of the operation. Raises StackError with the first failure's reason."""
+        deadline = time.monotonic() + STACK_TIMEOUT_SECONDS
+        while (status := (self._describe() or {}).get("StackStatus", "gone")).endswith(
+            "IN_PROGRESS"
+        ):
+            self._pause(deadline)
+        if status != expected:
+            raise StackError(f"The template is broken: {self._first_failure() or status}")
 
-    def first_failure(self) -> str:
-        events = self.formation.describe_stack_events(StackName=STACK)["StackEvents"]
+    def _first_failure(self) -> str:
+        events = self._cloudformation.describe_stack_events(StackName=STACK)["StackEvents"]
         failed = [
             f"{event['LogicalResourceId']}: {event.get('ResourceStatusReason', 'no reason given')}"
             for event in events
@@ -204,14 +213,14 @@ class _Deployment:
         ]
         return failed[-1] if failed else ""
 
-    def pace(self, deadline: float) -> None:
+    def _pause(self, deadline: float) -> None:
         if time.monotonic() > deadline:
-            raise StackError(f"CloudFormation is not done after {DEADLINE:.0f} s.")
-        time.sleep(0.1)
+            raise StackError(f"CloudFormation is not done after {STACK_TIMEOUT_SECONDS:.0f} s.")
+        time.sleep(STACK_CHECK_EVERY_SECONDS)
 
 
-def _names(settings: Settings) -> dict[str, str]:
-    """The settings' names, as the template's parameters."""
+def _parameters_of(settings: Settings) -> dict[str, str]:
+    """Return the template's parameters that follow from the settings."""
     return {
         "MessageQueueName": settings.message_queue,
         "RoomQueueName": settings.room_queue,
@@ -219,13 +228,13 @@ def _names(settings: Settings) -> dict[str, str]:
         "RoomsTableName": settings.rooms_table,
         "MessagesTableName": settings.messages_table,
         "BucketName": settings.bucket,
-        "CorsOrigins": settings.cors_origins or ON_THIS_MACHINE,
+        "CorsOrigins": settings.cors_origins or LOCAL_ORIGINS,
         "TraceEndpoint": settings.trace_endpoint or "",
     }
 
 
-def _says(error: Exception) -> str:
-    """A botocore error without its preamble, on one line."""
+def _message_of(error: Exception) -> str:
+    """Return the message of a botocore error without its preamble, on one line."""
     response = error.response if isinstance(error, ClientError) else {}
     text = str(response.get("Error", {}).get("Message") or error)
     return " ".join(text.split())

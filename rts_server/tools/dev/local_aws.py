@@ -1,4 +1,4 @@
-"""The local AWS as a process: ministack, bound to 127.0.0.1, saving its state when told to end."""
+"""The local AWS as a process: ministack, bound to 127.0.0.1, which saves its state on SIGTERM."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ import threading
 import time
 from typing import Any
 
-LONGEST_END = 4.0
-BATCH_LOOKS = 75
+KILL_AFTER_SECONDS = 4.0
+BATCH_CHECKS = 75
+BATCH_CHECK_EVERY_SECONDS = 0.02
 
 
 async def serve(port: int) -> None:
@@ -24,46 +25,49 @@ async def serve(port: int) -> None:
     config = Config()
     config.bind = [f"127.0.0.1:{port}"]
     config.keep_alive_timeout = 75
-    config.graceful_timeout = 0.3  # long polls wait 20 s and lose nothing
-    told = asyncio.Event()
+    config.graceful_timeout = 0.3  # long polls wait 20 s and lose nothing when they are cut off
+    stop_requested = asyncio.Event()
     loop = asyncio.get_running_loop()
 
-    def hear(*_: object) -> None:
-        # Not through the loop: it may be busy, and the bound must run from here.
-        threading.Thread(target=_give_up, daemon=True).start()
-        loop.call_soon_threadsafe(told.set)
+    def request_stop(*_: object) -> None:
+        # In a thread, not on the loop: a busy loop must not delay the deadline.
+        threading.Thread(target=_kill_after_deadline, daemon=True).start()
+        loop.call_soon_threadsafe(stop_requested.set)
 
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, hear)
+        signal.signal(number, request_stop)
 
-    async def end() -> None:
-        await told.wait()
+    async def wait_for_stop() -> None:
+        await stop_requested.wait()
         await _finish_batches()
 
-    await hypercorn(app, config, shutdown_trigger=end)
-    _leave()
+    await hypercorn(app, config, shutdown_trigger=wait_for_stop)
+    _exit_with_workers()
 
 
 async def _finish_batches() -> None:
-    """Let the event-source mappings come to rest: ministack copies a queue while they edit it."""
+    """Wait until no event-source mapping edits a queue, because ministack copies the queues then.
+
+    Gives up after BATCH_CHECKS checks.
+    """
     functions: Any = sys.modules.get("ministack.services.lambda_svc")
     if functions is None:
         return
     functions._poll_sqs = lambda: False
-    for _ in range(BATCH_LOOKS):
+    for _ in range(BATCH_CHECKS):
         if not functions._esm_inflight:
             return
-        await asyncio.sleep(0.02)
+        await asyncio.sleep(BATCH_CHECK_EVERY_SECONDS)
 
 
-def _give_up() -> None:
-    """The parent may be gone, so the bound is kept here."""
-    time.sleep(LONGEST_END)
+def _kill_after_deadline() -> None:
+    """Enforced here and not by the parent, which may have died."""
+    time.sleep(KILL_AFTER_SECONDS)
     os.killpg(os.getpgrp(), signal.SIGKILL)
 
 
-def _leave() -> None:
-    """End with all workers of the functions; threads that still wait are not waited for."""
+def _exit_with_workers() -> None:
+    """Exit together with the workers of the functions, without joining waiting threads."""
     logging.shutdown()
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     os.killpg(os.getpgrp(), signal.SIGTERM)

@@ -12,15 +12,17 @@ from contextlib import suppress
 from pathlib import Path
 
 from rts_server.tools.dev import tether
+from rts_server.tools.dev.stack_error import StackError
 
-BY_SIGNAL = sys.platform == "linux"
+TETHER_BY_SIGNAL = sys.platform == "linux"
+HEALTH_CHECK_EVERY_SECONDS = 0.02
 
 
 class ManagedProcess:
-    """A command in a process group of its own, its output in a file.
+    """A command in a process group of its own, with its output in a file.
 
-    `start` belongs on the main thread: on Linux the kernel ends a child with the thread that
-    started it. `keep` are file descriptors that stay open in it.
+    Call `start` on the main thread: on Linux the kernel ends a child with the thread that started
+    it. `inherited_fds` stay open in the child.
     """
 
     def __init__(
@@ -30,15 +32,15 @@ class ManagedProcess:
         *,
         log: Path,
         environment: Mapping[str, str],
-        keep: Iterable[int] = (),
+        inherited_fds: Iterable[int] = (),
     ) -> None:
         self.name = name
         self.command = list(command)
         self.log = log
         self.environment = dict(environment)
-        self.keep = tuple(keep)
+        self.inherited_fds = tuple(inherited_fds)
         self._process: subprocess.Popen[bytes] | None = None
-        self._pipe: int | None = None
+        self._tether_pipe: int | None = None
 
     @property
     def pid(self) -> int | None:
@@ -47,7 +49,7 @@ class ManagedProcess:
 
     @property
     def alive(self) -> bool:
-        """Whether it runs (a stopped one does)."""
+        """Whether it runs; true also while it is stopped by SIGSTOP."""
         return self._process is not None and self._process.poll() is None
 
     @property
@@ -55,51 +57,64 @@ class ManagedProcess:
         """Exit status of the last run, None while it runs."""
         return self._process.poll() if self._process else None
 
-    def start(self, *, by_signal: bool = BY_SIGNAL) -> None:
-        """Start it (again); `by_signal` false takes the tether that other systems need."""
+    def start(self, *, by_signal: bool = TETHER_BY_SIGNAL) -> None:
+        """Start or restart it. `by_signal=False` uses the pipe, as systems without prctl do."""
         self.kill()
         self.log.parent.mkdir(parents=True, exist_ok=True)
         read, write = (None, None) if by_signal else os.pipe()
-        bond = ["signal", str(os.getpid())] if read is None else ["pipe", str(read)]
-        launch = [sys.executable, "-I", "-S", tether.__file__, *bond, *self.command]
+        tie = ["signal", str(os.getpid())] if read is None else ["pipe", str(read)]
+        fds = self.inherited_fds if read is None else (*self.inherited_fds, read)
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                launch,
+                [sys.executable, "-I", "-S", tether.__file__, *tie, *self.command],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 env=self.environment,
-                pass_fds=(*self.keep, read) if read is not None else self.keep,
+                pass_fds=fds,
                 start_new_session=True,
             )
         if read is not None:
             os.close(read)
-        self._pipe = write
+        self._tether_pipe = write
+
+    def is_healthy(self) -> bool:
+        """Return whether it serves; subclasses that listen override it."""
+        return self.alive
+
+    def wait_healthy(self, within: float) -> None:
+        """Wait until it serves. Raises StackError if it ends or `within` seconds pass."""
+        deadline = time.monotonic() + within
+        while not self.is_healthy():
+            if not self.alive or time.monotonic() > deadline:
+                self.kill()
+                raise StackError(f"{self.name} does not start: {self.last_log_line()}")
+            time.sleep(HEALTH_CHECK_EVERY_SECONDS)
 
     def terminate(self) -> None:
-        """SIGTERM: it saves what it has and ends, also when it had been stopped."""
+        """Send SIGTERM, upon which it saves its data and ends; SIGCONT in case it is stopped."""
         if self._process is not None:
             self._process.terminate()
             self.signal(signal.SIGCONT)
 
     def signal(self, number: int) -> None:
-        """Send a signal to it and all it started (SIGSTOP, SIGCONT, SIGKILL)."""
+        """Send a signal to its process group (SIGSTOP, SIGCONT, SIGKILL)."""
         if self._process is not None and self._process.poll() is None:
             with suppress(ProcessLookupError):
                 os.killpg(self._process.pid, number)
 
     def kill(self) -> None:
-        """SIGKILL to it and all it started, then reap it."""
+        """Send SIGKILL to its process group, then reap it."""
         if self._process is None:
             return
-        # The group may outlive its leader, so it is told even when that one is gone.
+        # The group may outlive its leader, so it gets the signal even if the leader has ended.
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
-        self._untie()
+        self._close_tether_pipe()
 
     def wait(self, seconds: float) -> bool:
-        """Wait for its end, at most so long. Whether it ended."""
+        """Wait at most `seconds` for its end; return whether it has ended."""
         if self._process is None:
             return True
         try:
@@ -109,28 +124,28 @@ class ManagedProcess:
         return True
 
     def stop(self, within: float = 4.0) -> None:
-        """SIGTERM, and after `within` seconds SIGKILL."""
-        end([self], within)
+        """Send SIGTERM, and SIGKILL after `within` seconds."""
+        stop_all([self], within)
 
-    def last_words(self) -> str:
-        """The last line of its output that says something."""
+    def last_log_line(self) -> str:
+        """Return the last line of its output that is not empty, or ""."""
         with suppress(OSError):
             lines = self.log.read_text("utf-8", "replace").split("\n")
             return next((line.strip() for line in reversed(lines) if line.strip()), "")
         return ""
 
-    def _untie(self) -> None:
-        if self._pipe is not None:
-            os.close(self._pipe)
-            self._pipe = None
+    def _close_tether_pipe(self) -> None:
+        if self._tether_pipe is not None:
+            os.close(self._tether_pipe)
+            self._tether_pipe = None
 
 
-def end(children: Iterable[ManagedProcess], within: float) -> None:
-    """End them all at once: SIGTERM, one deadline in seconds for all, then SIGKILL."""
+def stop_all(processes: Iterable[ManagedProcess], within: float) -> None:
+    """Stop processes together: SIGTERM, one deadline in seconds for all, then SIGKILL."""
     deadline = time.monotonic() + within
-    running = list(children)
-    for child in running:
-        child.terminate()
-    for child in running:
-        child.wait(deadline - time.monotonic())
-        child.kill()
+    running = list(processes)
+    for process in running:
+        process.terminate()
+    for process in running:
+        process.wait(deadline - time.monotonic())
+        process.kill()

@@ -1,4 +1,4 @@
-"""Ports of this machine: which are free, who answers, which a data directory had last time."""
+"""Ports of this machine: free ones, health checks, and the ports a data directory remembers."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from rts_server.tools.dev.stack_error import StackError
 LOCAL = "127.0.0.1"
 
 
-def free(port: int, host: str = LOCAL) -> bool:
-    """Whether a listener could have this port now."""
+def is_free(port: int, host: str = LOCAL) -> bool:
+    """Return whether a listener could bind this port now."""
     with socket.socket() as probe:
-        # As every listener does, so that connections that are ending do not count.
+        # As listeners do, so that connections in TIME_WAIT do not count.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
@@ -28,36 +28,36 @@ def free(port: int, host: str = LOCAL) -> bool:
     return True
 
 
-def says_ok(url: str) -> bool:
-    """Whether a page of this machine answers 200 within a second; no proxy is asked."""
+def answers_ok(url: str) -> bool:
+    """Return whether a local URL answers 200 within a second; no proxy is used."""
     direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     with suppress(OSError, HTTPException), direct.open(url, timeout=1) as answer:
         return bool(answer.status == 200)
     return False
 
 
-def kept(path: Path, names: list[str]) -> dict[str, int]:
-    """A port per name: the one of last time, noted in `path`, at the first time any free one.
+def remembered_ports(path: Path, names: list[str]) -> dict[str, int]:
+    """Return a port per name: the one remembered in `path`, or any free one the first time.
 
-    The local AWS stores URLs that hold its port, so it cannot move. Raises Trouble when a port of
-    last time is taken.
+    The local AWS stores URLs that hold its port, so it cannot move. Raises StackError if a
+    remembered port is in use.
     """
-    known: dict[str, int] = {}
+    remembered: dict[str, int] = {}
     with suppress(OSError, ValueError):
-        known = json.loads(path.read_text())
+        remembered = json.loads(path.read_text())
     for name in names:
-        if name not in known:
-            known[name] = next(port for port in _candidates() if free(port))
-        elif not free(known[name]):
+        if name not in remembered:
+            remembered[name] = next(port for port in _candidates() if is_free(port))
+        elif not is_free(remembered[name]):
             raise StackError(
-                f"Port {known[name]}, which {path.parent} keeps for its {name}, is in use; "
-                "end what listens there, or start with --fresh."
+                f"Port {remembered[name]}, which {path.parent} keeps for its {name}, is in use; "
+                "end the process that listens there, or start with --fresh."
             )
-    path.write_text(json.dumps(known))
-    return known
+    path.write_text(json.dumps(remembered))
+    return remembered
 
 
 def _candidates() -> Iterator[int]:
-    """Below the ports that systems give to outgoing connections (RFC 6335 and Linux differ)."""
+    """Yield ports below the ephemeral range (32768 on Linux, 49152 in RFC 6335)."""
     while True:
         yield random.randrange(20_000, 30_000)

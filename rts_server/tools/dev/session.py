@@ -1,4 +1,4 @@
-"""One run of `rts-server dev`: everything up, watched, and down again, whatever ends it."""
+"""One run of `rts-server dev`: start everything, supervise it, and stop it on a signal."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from types import FrameType
 
 from rts_server import auth
 from rts_server.tools.dev.console import Console
-from rts_server.tools.dev.fleet import Fleet
 from rts_server.tools.dev.stack import Stack
+from rts_server.tools.dev.supervisor import Supervisor
 
-ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-LOOK_EVERY = 0.2
-PEOPLE = {"alice": "Alice", "bob": "Bob"}
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+SUPERVISE_EVERY_SECONDS = 0.2
+DEMO_USERS = {"alice": "Alice", "bob": "Bob"}
 
 
-class Ended(BaseException):
-    """The person or the system asked for the end."""
+class StopRequested(BaseException):
+    """Raised in the main thread by a stop signal."""
 
 
 @dataclass(frozen=True)
-class Options:
-    """What the command line says."""
+class SessionOptions:
+    """Options of the command line."""
 
     data: Path
     instances: int = 1
@@ -34,44 +34,51 @@ class Options:
     limits: str | None = None
 
 
-def run(options: Options) -> None:
-    """Run until Ctrl-C, SIGTERM or SIGHUP. Raises Trouble or ConfigError, nothing left running."""
+def run_session(options: SessionOptions) -> None:
+    """Run until Ctrl-C, SIGTERM or SIGHUP.
+
+    Raises StackError or ConfigError, with nothing left running.
+    """
     console = Console()
-    stack = Stack(options.data, limits=options.limits, tell=console.step)
-    port = stack.settings.port if options.port is None else options.port
-    fleet = Fleet(
-        stack, instances=options.instances, port=port, tell=console.step, show=console.line
+    stack = Stack(options.data, limits=options.limits, report=console.print_step)
+    supervisor = Supervisor(
+        stack,
+        instances=options.instances,
+        port=stack.settings.port if options.port is None else options.port,
+        report=console.print_step,
+        show_log_line=console.print_log_line,
     )
-    fleet.check()
-    for number in ENDING:
-        signal.signal(number, _end)
-    with suppress(Ended):
+    supervisor.check_ports()
+    for number in STOP_SIGNALS:
+        signal.signal(number, _request_stop)
+    with suppress(StopRequested):
         try:
-            console.step("starting Valkey and a local AWS")
+            console.print_step("starting Valkey and a local AWS")
             stack.start(fresh=options.fresh)
-            fleet.start()
-            _greet(console, fleet)
+            supervisor.start()
+            _print_ready(console, supervisor)
             while True:
-                fleet.tend()
-                time.sleep(LOOK_EVERY)
+                supervisor.check_processes()
+                time.sleep(SUPERVISE_EVERY_SECONDS)
         finally:
-            _deafen()
-            fleet.stop()
-    console.step("ended")
+            _ignore_stop_signals()
+            supervisor.stop()
+    console.print_step("ended")
 
 
-def _greet(console: Console, fleet: Fleet) -> None:
-    settings = fleet.stack.settings
-    tokens = {user: auth.issue(settings, user, name=name) for user, name in PEOPLE.items()}
-    console.ready([web.url for web in fleet.webs], tokens, str(fleet.stack.data))
+def _print_ready(console: Console, supervisor: Supervisor) -> None:
+    settings = supervisor.stack.settings
+    tokens = {user: auth.issue(settings, user, name=name) for user, name in DEMO_USERS.items()}
+    urls = [web.url for web in supervisor.webs]
+    console.print_ready(urls, tokens, str(supervisor.stack.data))
 
 
-def _end(number: int, frame: FrameType | None) -> None:
-    # Once is enough: a second Ctrl-C must not break off the saving.
-    _deafen()
-    raise Ended
+def _request_stop(number: int, frame: FrameType | None) -> None:
+    # Ignore further signals first: a second Ctrl-C must not interrupt the parts that save data.
+    _ignore_stop_signals()
+    raise StopRequested
 
 
-def _deafen() -> None:
-    for number in ENDING:
+def _ignore_stop_signals() -> None:
+    for number in STOP_SIGNALS:
         signal.signal(number, signal.SIG_IGN)

@@ -1,6 +1,6 @@
-"""Valkey and the local AWS with the template deployed: all that web and relay need.
+"""Valkey and a local AWS with the template deployed: all that web and relay need.
 
-Tests start one and run their own web instances; `rts-server dev` runs everything on top of one.
+Tests start a stack and run their own web processes; `rts-server dev` runs everything on one.
 """
 
 from __future__ import annotations
@@ -21,24 +21,23 @@ import redis
 from rts_server import config
 from rts_server.config import Settings
 from rts_server.tools.dev import deploy, ports, zips
-from rts_server.tools.dev.aws import CREDENTIALS, LocalAws, on_this_machine
-from rts_server.tools.dev.managed_process import ManagedProcess, end
+from rts_server.tools.dev.aws import CREDENTIALS, START_TIMEOUT_SECONDS, LocalAws, is_local
+from rts_server.tools.dev.managed_process import ManagedProcess, stop_all
 from rts_server.tools.dev.stack_error import StackError
 from rts_server.tools.dev.valkey import Valkey
 
-DATA = Path(".rts")
-SECRET = "secret"
-PORTS = "ports.json"
-NOTE = "stack.json"
-GIVEN = {"Valkey": "RTS_REDIS_URL", "local AWS": "AWS_ENDPOINT_URL"}
-"""Part → the variable that makes it somebody else's."""
-END_WITHIN = 4.5
-LEFTOVERS = 6.0
+SECRET_FILE = "secret"
+PORTS_FILE = "ports.json"
+STATE_FILE = "stack.json"
+VARIABLES_OF_PARTS = {"Valkey": "RTS_REDIS_URL", "local AWS": "AWS_ENDPOINT_URL"}
+"""Setting one of these variables replaces that part of the stack."""
+STOP_TIMEOUT_SECONDS = 4.5
+LOCK_TIMEOUT_SECONDS = 6.0
 
 
-def secret(data: Path) -> str:
-    """The development secret of a data directory, made at its first use, readable by its owner."""
-    path = data / SECRET
+def development_secret(data: Path) -> str:
+    """Return the JWT secret of a data directory; it is created once, readable by its owner."""
+    path = data / SECRET_FILE
     data.mkdir(parents=True, exist_ok=True)
     if not path.exists():
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
@@ -47,20 +46,12 @@ def secret(data: Path) -> str:
     return path.read_text().strip()
 
 
-def _locked(lock: int) -> bool:
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
-
-
 class Stack:
-    """The parts that are not ours, on free ports of 127.0.0.1, their data under `data`.
+    """Valkey and a local AWS on free ports of 127.0.0.1, with their data under `data`.
 
-    `environ` (default: the process's own) may give RTS_REDIS_URL or AWS_ENDPOINT_URL: that part is
-    then not started. `parameters` are the template's. `tell` hears of every step.
-    Start it on the main thread (see Child).
+    `environ` (default: os.environ) may set RTS_REDIS_URL or AWS_ENDPOINT_URL; that part is then
+    not started. `parameters` are those of the template. `report` receives each finished step.
+    Start it on the main thread (see ManagedProcess).
     """
 
     def __init__(
@@ -71,14 +62,13 @@ class Stack:
         limits: str | None = None,
         parameters: Mapping[str, str] | None = None,
         template: Path = deploy.TEMPLATE,
-        tell: Callable[[str], object] = lambda text: None,
+        report: Callable[[str], object] = lambda text: None,
     ) -> None:
-        """Raises ConfigError for a setting that is wrong."""
+        """Raises ConfigError for an invalid setting."""
         self.data = data.absolute()
         self.environ = dict(os.environ if environ is None else environ)
         self.parameters = dict(parameters or {})
         self.template = template
-        self.tell = tell
         self.settings: Settings = config.load(
             {"RTS_LIMITS": "relaxed", "RTS_DRAIN_SPREAD": "0"}
             | self.environ
@@ -87,40 +77,44 @@ class Stack:
         )
         self.valkey: Valkey | None = None
         self.aws: LocalAws | None = None
+        self._report = report
         self._lock: int | None = None
 
     def start(self, *, fresh: bool = False) -> None:
-        """Start what is missing and deploy. `fresh` forgets all data but the secret.
+        """Start the missing parts and deploy. `fresh` deletes all data except the secret.
 
-        Raises Trouble, with nothing left running.
+        Raises StackError, with nothing left running.
         """
         try:
-            self._claim()
-            self._forget()
+            self._lock_data()
+            self._delete_state()
             if fresh:
-                self._empty()
-            self._settle()
-            self._open()
+                self._delete_data()
+            self._configure()
+            self._start_parts()
         except BaseException:
             self.stop()
             raise
 
-    def stop(self, within: float = END_WITHIN) -> None:
-        """End the children; they save their data. At most `within` seconds."""
-        end(self.children(), within)
+    def stop(self, within: float = STOP_TIMEOUT_SECONDS) -> None:
+        """Stop the parts, which save their data, within this many seconds."""
+        stop_all(self.processes(), within)
         if self._lock is not None:
-            self._forget()
+            self._delete_state()
             os.close(self._lock)
             self._lock = None
 
-    def children(self) -> list[ManagedProcess]:
-        """What this stack has started."""
-        return [child for child in (self.valkey, self.aws) if child is not None]
+    def processes(self) -> list[ManagedProcess]:
+        """Return the processes that this stack has started."""
+        return [process for process in (self.valkey, self.aws) if process is not None]
 
     def environment(self) -> dict[str, str]:
-        """For a process that is to use this stack: settings, and credentials for a local AWS."""
+        """Return the environment of a process that uses this stack.
+
+        It holds the settings and, for a local AWS, its credentials.
+        """
         environment = dict(self.environ)
-        if on_this_machine(self.settings):
+        if is_local(self.settings):
             for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_DEFAULT_REGION"):
                 environment.pop(name, None)
             environment |= CREDENTIALS | {"AWS_EC2_METADATA_DISABLED": "true"}
@@ -130,80 +124,89 @@ class Stack:
         return environment | config.environment(self.settings)
 
     def deploy(self) -> None:
-        """Bring the AWS to the template and warm the functions. Raises Trouble."""
+        """Deploy the template and warm the functions. Raises StackError."""
         packed = zips.build()
-        done = deploy.deploy(
+        outcome = deploy.deploy(
             self.settings, packed, template=self.template, parameters=self.parameters
         )
         if self.aws is not None:
-            deploy.bound(self.settings)
-        self.tell(f"queues, tables, bucket, functions: {done}")
-        deploy.warm(self.settings, packed)
-        self.tell("both functions are warm")
+            deploy.limit_concurrency(self.settings)
+        self._report(f"queues, tables, bucket, functions: {outcome}")
+        deploy.warm_functions(self.settings, packed)
+        self._report("both functions are warm")
 
-    def note(self, **more: Any) -> None:
-        """Write `stack.json`: process ids, ports and URLs, for those who kill parts of it."""
-        known: dict[str, Any] = {"pid": os.getpid()}
-        for name, child in (("valkey", self.valkey), ("aws", self.aws)):
-            if child is not None:
-                known[name] = {"pid": child.pid, "port": child.port, "url": child.url}
-        written = self.data / f"{NOTE}.new"
-        written.write_text(json.dumps(known | more, indent=1))
-        written.replace(self.data / NOTE)
+    def write_state(self, **more: Any) -> None:
+        """Write `stack.json`: process ids, ports and URLs, for commands and tests that use them."""
+        state: dict[str, Any] = {"pid": os.getpid()}
+        for name, process in (("valkey", self.valkey), ("aws", self.aws)):
+            if process is not None:
+                state[name] = {"pid": process.pid, "port": process.port, "url": process.url}
+        # Renamed into place, so that no reader sees half of it.
+        new = self.data / f"{STATE_FILE}.new"
+        new.write_text(json.dumps(state | more, indent=1))
+        new.replace(self.data / STATE_FILE)
 
-    def _claim(self) -> None:
-        """One stack per data directory. The children hold the lock as well, until they saved."""
+    def _lock_data(self) -> None:
+        """Lock the data directory. Raises StackError if another stack runs on it.
+
+        The parts inherit the lock, so it is held until they have saved their data.
+        """
         self.data.mkdir(parents=True, exist_ok=True)
         lock = os.open(self.data / "lock", os.O_RDWR | os.O_CREAT, 0o600)
-        deadline = time.monotonic() + LEFTOVERS
-        while not _locked(lock):
-            if (owner := self._owner()) or time.monotonic() > deadline:
+        deadline = time.monotonic() + LOCK_TIMEOUT_SECONDS
+        while not _try_lock(lock):
+            if (owner := self._running_owner()) or time.monotonic() > deadline:
                 os.close(lock)
                 who = f" (process {owner})" if owner else ""
                 raise StackError(f"A stack is already running on {self.data}{who}.")
             time.sleep(0.05)
         self._lock = lock
 
-    def _owner(self) -> int:
-        """The process that runs a stack here, 0 when it is gone and its children are ending."""
+    def _running_owner(self) -> int:
+        """Return the id of the process that runs a stack here, or 0 if it has ended."""
         try:
-            pid = int(json.loads((self.data / NOTE).read_text())["pid"])
+            pid = int(json.loads((self.data / STATE_FILE).read_text())["pid"])
             os.kill(pid, 0)
         except (OSError, ValueError, KeyError):
             return 0
         return pid
 
-    def _forget(self) -> None:
-        """The note of a stack that is no more, perhaps killed."""
-        (self.data / NOTE).unlink(missing_ok=True)
+    def _delete_state(self) -> None:
+        """Delete `stack.json`, which a killed stack may have left."""
+        (self.data / STATE_FILE).unlink(missing_ok=True)
 
-    def _empty(self) -> None:
+    def _delete_data(self) -> None:
         for name in ("valkey", "aws", "logs"):
             shutil.rmtree(self.data / name, ignore_errors=True)
-        (self.data / PORTS).unlink(missing_ok=True)
+        (self.data / PORTS_FILE).unlink(missing_ok=True)
 
-    def _settle(self) -> None:
-        """Choose ports and secret, and make the settings whole."""
-        missing = [name for name, variable in GIVEN.items() if not self.environ.get(variable)]
-        chosen = ports.kept(self.data / PORTS, missing)
+    def _configure(self) -> None:
+        """Choose ports and secret, create the parts, and complete the settings."""
+        missing = [part for part, name in VARIABLES_OF_PARTS.items() if not self.environ.get(name)]
+        chosen = ports.remembered_ports(self.data / PORTS_FILE, missing)
         logs = self.data / "logs"
-        keep = [self._lock] if self._lock is not None else []
+        fds = [self._lock] if self._lock is not None else []
         changes: dict[str, Any] = {}
         if not self.settings.jwt_secret:
-            changes["jwt_secret"] = secret(self.data)
+            changes["jwt_secret"] = development_secret(self.data)
         if "Valkey" in missing:
-            where = self.data / "valkey"
-            self.valkey = Valkey(where, chosen["Valkey"], log=logs / "valkey.log", keep=keep)
+            self.valkey = Valkey(
+                self.data / "valkey", chosen["Valkey"], log=logs / "valkey.log", inherited_fds=fds
+            )
             changes["redis_url"] = self.valkey.url
         if "local AWS" in missing:
-            where, region = self.data / "aws", self.settings.aws_region
-            log = logs / "aws.log"
-            self.aws = LocalAws(where, chosen["local AWS"], region, log=log, keep=keep)
+            self.aws = LocalAws(
+                self.data / "aws",
+                chosen["local AWS"],
+                self.settings.aws_region,
+                log=logs / "aws.log",
+                inherited_fds=fds,
+            )
             changes["aws_endpoint_url"] = self.aws.url
         self.settings = replace(self.settings, **changes)
 
-    def _reach(self) -> None:
-        """A Redis that was given must be there. The URL may hold a password and is not told."""
+    def _check_given_redis(self) -> None:
+        """Raises StackError, without the URL, which may hold a password."""
         given = redis.Redis.from_url(self.settings.redis_url, socket_connect_timeout=2)
         try:
             given.ping()
@@ -212,16 +215,25 @@ class Stack:
         finally:
             given.close()
 
-    def _open(self) -> None:
+    def _start_parts(self) -> None:
+        # The AWS takes seconds to start: it is launched first, and Valkey starts meanwhile.
         if self.aws is not None:
-            self.aws.begin()
+            self.aws.launch()
         if self.valkey is not None:
-            self.valkey.open()
-            self.tell(f"Valkey on {self.settings.redis_url}")
+            self.valkey.start_and_wait()
+            self._report(f"Valkey on {self.settings.redis_url}")
         else:
-            self._reach()
+            self._check_given_redis()
         if self.aws is not None:
-            self.aws.ready()
-            self.tell(f"local AWS on {self.settings.aws_endpoint_url}")
+            self.aws.wait_healthy(START_TIMEOUT_SECONDS)
+            self._report(f"local AWS on {self.settings.aws_endpoint_url}")
         self.deploy()
-        self.note()
+        self.write_state()
+
+
+def _try_lock(lock: int) -> bool:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

@@ -1,7 +1,7 @@
-"""What keeps the stack from starting."""
+"""The error of a stack that cannot start."""
 
 from __future__ import annotations
 
 
 class StackError(Exception):
-    """One sentence for the person at the terminal."""
+    """One sentence for the developer at the terminal."""

@@ -1,4 +1,4 @@
-"""What a person should see of a log file: new lines of level warning and above."""
+"""Warnings and errors from the end of a log file."""
 
 from __future__ import annotations
 
@@ -6,32 +6,31 @@ import json
 from contextlib import suppress
 from pathlib import Path
 
-SHOWN = {"warning", "error", "critical"}
+SHOWN_LEVELS = {"warning", "error", "critical"}
 
 
 class Tail:
-    """Reads on from where the file ends now."""
+    """Reads a log file from its present end."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._at = path.stat().st_size if path.exists() else 0
+        self._offset = path.stat().st_size if path.exists() else 0
 
-    def news(self) -> list[str]:
-        """Complete lines since the last call that are warnings, errors, or no JSON at all."""
+    def new_lines(self) -> list[str]:
+        """Return complete lines since the last call that are warnings, errors or not JSON."""
         with suppress(OSError), self.path.open("rb") as file:
-            file.seek(self._at)
-            whole, _, _ = file.read().rpartition(b"\n")
-            if whole:
-                self._at += len(whole) + 1
-                return [
-                    line for line in whole.decode("utf-8", "replace").split("\n") if _said(line)
-                ]
+            file.seek(self._offset)
+            complete, _, _ = file.read().rpartition(b"\n")
+            if complete:
+                self._offset += len(complete) + 1
+                lines = complete.decode("utf-8", "replace").split("\n")
+                return [line for line in lines if _is_shown(line)]
         return []
 
 
-def _said(line: str) -> bool:
-    """A traceback of a dying process is no JSON, and is shown."""
+def _is_shown(line: str) -> bool:
+    """The traceback of a crashing process is not JSON, and is shown."""
     with suppress(ValueError):
         record = json.loads(line)
-        return not isinstance(record, dict) or record.get("level") in SHOWN
+        return not isinstance(record, dict) or record.get("level") in SHOWN_LEVELS
     return bool(line.strip())

@@ -1,4 +1,4 @@
-"""The command line where it needs no running part."""
+"""The command line, as far as no running process is needed."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from rts_server import auth, config
 from rts_server.__main__ import main
 from rts_server.config_listing import MASK
 from rts_server.tools.dev import ports
-from rts_server.tools.dev.stack import secret
+from rts_server.tools.dev.stack import development_secret
 
 SECRET = "a secret that is long enough for HS256"
 
 
 def call(*arguments: str, **environment: str) -> Result:
-    """One run; none of this process's own settings are seen."""
+    """Run a command without the settings of this process."""
     known: dict[str, str | None] = dict.fromkeys(
         ("RTS_JWT_SECRET", "RTS_REDIS_URL", "AWS_ENDPOINT_URL")
     )
@@ -27,7 +27,7 @@ def call(*arguments: str, **environment: str) -> Result:
 
 
 def test_token_prints_one_token_and_nothing_else() -> None:
-    """Standard output is one token and a line end; it says who, how and until when."""
+    """Standard output is one token and a line end; the token has the given user, name and scope."""
     result = call(
         *("token", "--user", "alice", "--name", "Alice", "--scope", "operator", "--lifetime", "60"),
         RTS_JWT_SECRET=SECRET,
@@ -37,42 +37,42 @@ def test_token_prints_one_token_and_nothing_else() -> None:
     assert (identity.user_id, identity.name, identity.scope) == ("alice", "Alice", "operator")
 
 
-def test_token_outside_takes_the_development_secret(tmp_path: Path) -> None:
-    """Without RTS_JWT_SECRET the secret of the data directory signs."""
+def test_token_falls_back_to_the_development_secret(tmp_path: Path) -> None:
+    """Without RTS_JWT_SECRET the token is signed with the secret of the data directory."""
     result = call("token", "--user", "bob", "--data", str(tmp_path))
     assert (result.exit_code, result.stdout) == (2, "")
     assert "RTS_JWT_SECRET is missing" in result.stderr
-    known = config.load({"RTS_JWT_SECRET": secret(tmp_path)})
+    known = config.load({"RTS_JWT_SECRET": development_secret(tmp_path)})
     result = call("token", "--user", "bob", "--data", str(tmp_path))
     assert auth.verify(known, result.stdout.strip()).user_id == "bob"
 
 
 def test_the_development_secret_is_private_and_stays(tmp_path: Path) -> None:
-    """It is random, for its owner only, and the same at the next start."""
-    first = secret(tmp_path / "one")
-    assert first == secret(tmp_path / "one") != secret(tmp_path / "two")
+    """The secret is random, readable by its owner only, and the same at the next start."""
+    first = development_secret(tmp_path / "one")
+    assert first == development_secret(tmp_path / "one") != development_secret(tmp_path / "two")
     assert len(first) >= 64
     assert stat.S_IMODE((tmp_path / "one" / "secret").stat().st_mode) == 0o600
 
 
 @pytest.mark.parametrize("user", ["", "a b", "ä", "x" * 129])
-def test_token_refuses_what_no_server_accepts(user: str) -> None:
-    """A user id that would be refused at connect is refused here."""
+def test_token_refuses_an_invalid_user_id(user: str) -> None:
+    """A user id that a server would refuse at connect is refused."""
     result = call("token", "--user", user, RTS_JWT_SECRET=SECRET)
     assert (result.exit_code, result.stdout) == (2, "")
 
 
 @pytest.mark.parametrize("command", ["serve", "relay"])
-def test_without_a_secret_nothing_runs(command: str) -> None:
-    """Serving without a secret or keys is one sentence on standard error and exit code 2."""
+def test_serving_requires_a_secret_or_keys(command: str) -> None:
+    """Without a secret or keys, a server ends with one sentence on stderr and exit code 2."""
     result = call(command)
     assert (result.exit_code, result.stdout, result.stderr.count("\n")) == (2, "", 1)
     assert "RTS_JWT_SECRET or RTS_JWKS_URL is missing" in result.stderr
 
 
 @pytest.mark.parametrize("command", ["serve", "relay", "dev"])
-def test_with_a_short_secret_nothing_runs(command: str) -> None:
-    """RFC 7518, 3.2: what can be guessed signs for everybody; one sentence without the secret."""
+def test_a_short_secret_is_refused(command: str) -> None:
+    """A secret shorter than RFC 7518, section 3.2 requires is refused, and not printed."""
     result = call(command, RTS_JWT_SECRET="hunter2")
     assert (result.exit_code, result.stdout, result.stderr.count("\n")) == (2, "", 1)
     assert "RTS_JWT_SECRET: Shorter than 32 bytes" in result.stderr
@@ -80,15 +80,15 @@ def test_with_a_short_secret_nothing_runs(command: str) -> None:
 
 
 @pytest.mark.parametrize("command", [["serve"], ["config"], ["dev"], ["token", "--user", "alice"]])
-def test_a_wrong_setting_is_named(command: list[str]) -> None:
-    """Every command refuses a wrong setting in one sentence that names the variable."""
+def test_an_invalid_setting_is_named(command: list[str]) -> None:
+    """Every command refuses an invalid setting in one sentence that names the variable."""
     result = call(*command, RTS_PORT="eighty", RTS_JWT_SECRET=SECRET)
     assert (result.exit_code, result.stderr.count("\n")) == (2, 1)
     assert "RTS_PORT" in result.stderr
 
 
 def test_config_names_the_source_and_masks_secrets() -> None:
-    """Each setting stands with its source; no secret is shown."""
+    """Each setting is listed with its source; secrets are masked."""
     result = call(
         "config", RTS_JWT_SECRET=SECRET, RTS_REDIS_URL="redis://:hidden@cache/0", RTS_PORT="9000"
     )
@@ -103,7 +103,7 @@ def test_config_names_the_source_and_masks_secrets() -> None:
 
 
 def test_a_busy_port_is_one_sentence_before_anything_starts(tmp_path: Path) -> None:
-    """All web ports are checked first: the second being busy leaves no data directory behind."""
+    """All web ports are checked first: if the second is busy, no data directory is created."""
     with socket.socket() as listener:
         listener.bind((ports.LOCAL, 0))
         listener.listen()

@@ -11,21 +11,21 @@ from pathlib import Path
 
 import pytest
 
-from rts_server.tools.dev.managed_process import BY_SIGNAL, ManagedProcess
+from rts_server.tools.dev.managed_process import TETHER_BY_SIGNAL, ManagedProcess
 from tests.helpers.processes import running, until_gone
 from tests.helpers.waiting import until
 
-BONDS = [
-    pytest.param(True, id="signal", marks=pytest.mark.skipif(not BY_SIGNAL, reason="Linux")),
+TETHERS = [
+    pytest.param(True, id="signal", marks=pytest.mark.skipif(not TETHER_BY_SIGNAL, reason="Linux")),
     pytest.param(False, id="pipe"),
 ]
-POLITE = """
-import signal, sys, time
+POLITE = r"""
+import os, signal, sys, time
 def end(*_):
-    print("saved", flush=True)
+    os.write(1, b"saved\n")
     sys.exit(3)
 signal.signal(signal.SIGTERM, end)
-print("up", flush=True)
+os.write(1, b"up\n")  # a whole line at once: a signal may come between two writes
 while True: time.sleep(0.02)
 """
 STUBBORN = """
@@ -57,39 +57,41 @@ def polite(tmp_path: Path) -> Iterator[ManagedProcess]:
     child.kill()
 
 
-@pytest.mark.parametrize("by_signal", BONDS)
-def test_stop_lets_it_save(polite: ManagedProcess, by_signal: bool) -> None:
-    """SIGTERM comes first, and the exit status is the child's own."""
+@pytest.mark.parametrize("by_signal", TETHERS)
+def test_stop_sends_sigterm_first(polite: ManagedProcess, by_signal: bool) -> None:
+    """The process gets SIGTERM and time to save, and its exit status is its own."""
     polite.start(by_signal=by_signal)
-    until(lambda: polite.last_words() == "up")
+    until(lambda: polite.last_log_line() == "up")
     polite.stop(4)
     assert not polite.alive
-    assert (polite.status, polite.last_words()) == (3, "saved")
+    assert (polite.status, polite.last_log_line()) == (3, "saved")
 
 
-def test_stopped_ones_end_too(polite: ManagedProcess) -> None:
-    """A child under SIGSTOP is woken so that it can save."""
+def test_a_paused_process_is_stopped_too(polite: ManagedProcess) -> None:
+    """A process under SIGSTOP is resumed so that it can save."""
     polite.start()
-    until(lambda: polite.last_words() == "up")
+    until(lambda: polite.last_log_line() == "up")
     polite.signal(signal.SIGSTOP)
     polite.stop(4)
-    assert polite.last_words() == "saved"
+    assert polite.last_log_line() == "saved"
 
 
-@pytest.mark.parametrize("by_signal", BONDS)
-def test_stubborn_ones_are_killed_with_their_own(tmp_path: Path, by_signal: bool) -> None:
-    """What ignores SIGTERM is killed at the deadline, and so is all that it started."""
+@pytest.mark.parametrize("by_signal", TETHERS)
+def test_a_process_that_ignores_sigterm_is_killed_with_its_children(
+    tmp_path: Path, by_signal: bool
+) -> None:
+    """At the deadline SIGKILL ends the process and all that it started."""
     child = child_of(STUBBORN, tmp_path)
     child.start(by_signal=by_signal)
-    until(child.last_words)
-    grandchild = int(child.last_words())
+    until(child.last_log_line)
+    grandchild = int(child.last_log_line())
     child.stop(0.3)
     until_gone([grandchild])
 
 
-@pytest.mark.parametrize("by_signal", BONDS)
+@pytest.mark.parametrize("by_signal", TETHERS)
 def test_it_saves_and_ends_when_the_parent_is_killed(tmp_path: Path, by_signal: bool) -> None:
-    """SIGKILL of the parent is SIGTERM for the child."""
+    """After SIGKILL of the parent, the process gets SIGTERM."""
     log = tmp_path / "log"
     code = PARENT.format(code=POLITE, log=str(log), by_signal=by_signal)
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as parent:

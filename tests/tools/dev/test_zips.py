@@ -1,4 +1,4 @@
-"""The zips of the Lambdas."""
+"""The zips of the Lambda functions."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ def entries(data: bytes) -> list[zipfile.ZipInfo]:
         return archive.infolist()
 
 
-def alone(path: Path, code: str) -> str:
+def run_isolated(path: Path, code: str) -> str:
     """Run code with the standard library and one zip or folder on the path."""
     start = f"import sys; sys.path.insert(0, {str(path)!r}); "
     run = [sys.executable, "-I", "-S", "-c", start + code]
     return subprocess.run(run, capture_output=True, text=True, check=True).stdout.strip()
 
 
-def test_same_sources_same_bytes(packed: dict[str, bytes]) -> None:
-    """Two builds give the same bytes: sorted names, one fixed time."""
+def test_builds_are_reproducible(packed: dict[str, bytes]) -> None:
+    """Two builds give the same bytes, with sorted names and one fixed time."""
     assert zips.build() == packed
     for data in packed.values():
         names = [entry.filename for entry in entries(data)]
@@ -41,21 +41,21 @@ def test_same_sources_same_bytes(packed: dict[str, bytes]) -> None:
         assert {entry.date_time for entry in entries(data)} == {zips.FIXED_TIME}
 
 
-def test_pure_python_and_little_of_ours(packed: dict[str, bytes]) -> None:
-    """A zip holds nothing compiled, and of ours the records and its own handler only."""
+def test_a_zip_holds_pure_python_and_only_what_its_handler_needs(packed: dict[str, bytes]) -> None:
+    """A zip holds nothing compiled, and of this project only the records and its own handler."""
     for function, package in zips.FUNCTIONS.items():
         names = [entry.filename for entry in entries(packed[function])]
         assert not [name for name in names if name.endswith((".so", ".pyd", ".pyc", ".dylib"))]
         ours = {name for name in names if name.startswith("rts_server/")}
         records = {name for name in ours if name.startswith(zips.RECORDS)}
-        assert ours - records == set(zips.OURS)
+        assert ours - records == set(zips.SHARED_SOURCES)
         assert f"{zips.RECORDS}/watermarks.py" in records
         other = next(each for each in zips.FUNCTIONS.values() if each != package)
         assert f"lambdas/{package}/handler.py" in names
         assert f"lambdas/{other}/handler.py" not in names
 
 
-def test_records_need_nothing_else(packed: dict[str, bytes], tmp_path: Path) -> None:
+def test_records_import_without_other_packages(packed: dict[str, bytes], tmp_path: Path) -> None:
     """The records import from each zip with nothing else on the path, and without boto3."""
     for function, data in packed.items():
         path = tmp_path / f"{function}.zip"
@@ -63,20 +63,24 @@ def test_records_need_nothing_else(packed: dict[str, bytes], tmp_path: Path) -> 
         code = (
             "import rts_server.persistence.records as r; print(r.__file__, 'boto3' in sys.modules)"
         )
-        assert alone(path, code) == f"{path}/rts_server/persistence/records/__init__.py False"
+        assert (
+            run_isolated(path, code) == f"{path}/rts_server/persistence/records/__init__.py False"
+        )
 
 
-def test_the_function_tells_which_zip_it_is(packed: dict[str, bytes], tmp_path: Path) -> None:
-    """The fingerprint computed from a zip is the one that its code computes where it runs."""
+def test_a_function_computes_the_fingerprint_of_its_zip(
+    packed: dict[str, bytes], tmp_path: Path
+) -> None:
+    """The fingerprint computed from a zip equals the one that its code computes at run time."""
     for function, data in packed.items():
         root = tmp_path / function
         zipfile.ZipFile(io.BytesIO(data)).extractall(root)
         code = "from lambdas.fingerprint import fingerprint; print(fingerprint())"
-        assert alone(root, code) == zips.fingerprint(data) == fingerprint(root)
+        assert run_isolated(root, code) == zips.fingerprint(data) == fingerprint(root)
 
 
-def test_compiled_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A dependency that brings a compiled file is refused by name."""
+def test_a_compiled_dependency_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A dependency with a compiled file is an error that names the file."""
     about = tmp_path / "native-1.dist-info"
     about.mkdir()
     (tmp_path / "native").mkdir()
@@ -89,7 +93,7 @@ def test_compiled_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         zips.build()
 
 
-def test_missing_source_is_named(tmp_path: Path) -> None:
-    """A tree without the handlers is one sentence, not an empty zip."""
+def test_a_missing_source_is_named(tmp_path: Path) -> None:
+    """A tree without the handlers is an error, not an empty zip."""
     with pytest.raises(StackError, match=r"missing: .*records\.py|missing: .*__init__\.py"):
         zips.build(tmp_path)
