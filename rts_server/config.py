@@ -54,6 +54,16 @@ class Settings:
     aws_region: str = text_setting(
         "AWS_REGION", "us-east-1", help="AWS region of the queues, tables and the bucket."
     )
+    web_role_arn: str | None = text_setting(
+        "RTS_WEB_ROLE_ARN",
+        None,
+        help="IAM role that the web process must have assumed by its AWS profile; empty: any.",
+    )
+    relay_role_arn: str | None = text_setting(
+        "RTS_RELAY_ROLE_ARN",
+        None,
+        help="IAM role that the relay must have assumed by its AWS profile; empty: any.",
+    )
     message_queue: str = text_setting(
         "RTS_MESSAGE_QUEUE",
         "chat-message-queue.fifo",

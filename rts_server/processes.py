@@ -15,6 +15,7 @@ from aiohttp import web
 from rts_server import logs
 from rts_server.app import DRAIN, create_app
 from rts_server.config import Settings
+from rts_server.persistence import aws
 from rts_server.relay.quarantine import Quarantine
 from rts_server.relay.relay import Relay
 from rts_server.runtime.process_monitor import ProcessMonitor
@@ -31,6 +32,7 @@ KILL_AFTER_SECONDS = 60.0
 def run_web(settings: Settings) -> None:
     """Serve until SIGTERM, then drain."""
     logs.configure(settings.log_level, process="web")
+    _require_role("RTS_WEB_ROLE_ARN", settings.web_role_arn)
     try:
         uvloop.run(_web(settings))
     except OSError as error:
@@ -65,6 +67,7 @@ async def _web(settings: Settings) -> None:
 def run_relay(settings: Settings) -> None:
     """Move outbox entries to SQS until SIGTERM."""
     logs.configure(settings.log_level, process="relay")
+    _require_role("RTS_RELAY_ROLE_ARN", settings.relay_role_arn)
     uvloop.run(_relay(settings))
 
 
@@ -85,6 +88,19 @@ async def _relay(settings: Settings) -> None:
         _freeze_objects()
         with contextlib.suppress(asyncio.CancelledError):
             await task
+
+
+def _require_role(variable: str, role_arn: str | None) -> None:
+    """Exit unless the active AWS profile assumes the role.
+
+    Without it the process would run under the instance's role, and each call to SQS, DynamoDB and
+    S3 would be denied while the process looks healthy.
+    """
+    if role_arn and aws.profile_role() != role_arn:
+        sys.exit(
+            f"{variable} is set, but the active AWS profile does not assume that role: "
+            "check AWS_CONFIG_FILE and AWS_PROFILE of this process."
+        )
 
 
 def _freeze_objects() -> None:

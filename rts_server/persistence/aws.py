@@ -7,6 +7,7 @@ from typing import Any
 
 import boto3
 import botocore.session
+from botocore.exceptions import ProfileNotFound
 from botocore.loaders import Loader, create_loader
 
 from rts_server.config import Settings
@@ -27,3 +28,14 @@ def core(variables: Any = None) -> botocore.session.Session:
 @cache
 def _descriptions() -> Loader:
     return create_loader()
+
+
+def profile_role() -> str | None:
+    """Return the role that the active profile of the AWS configuration assumes, if any.
+
+    The profile is AWS_PROFILE's, in the file of AWS_CONFIG_FILE.
+    """
+    try:
+        return core().get_scoped_config().get("role_arn")
+    except ProfileNotFound:
+        return None

@@ -34,8 +34,9 @@ def test_the_same_sources_are_the_same_bytes(tmp_path: Path) -> None:
     with zipfile.ZipFile(out) as archive:
         modes = {info.filename: info.external_attr >> 16 for info in archive.infolist()}
         # New settings come without a deployment, and have hooks of their own.
-        hooks = [f".platform/{when}/prebuild/10_units.sh" for when in ("confighooks", "hooks")]
-        assert archive.read(hooks[0]) == archive.read(hooks[1])
+        files = ("postdeploy/20_agent.sh", "prebuild/10_units.sh")
+        hooks = [f".platform/{when}/{file}" for when in ("confighooks", "hooks") for file in files]
+        assert [archive.read(one) for one in hooks[:2]] == [archive.read(one) for one in hooks[2:]]
     assert [name for name, mode in modes.items() if mode == 0o755] == hooks
 
 

@@ -1,0 +1,1 @@
+../../hooks/postdeploy/20_agent.sh
