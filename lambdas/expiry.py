@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
-from rts_server.persistence.records import Expire, Forward, expiry
+from rts_server.persistence.records import ExpireMessages, ForwardedRecord, expiry
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 PAGE = 100
 
 
-def expire(client: DynamoDBClient, step: Expire) -> Forward | None:
+def expire(client: DynamoDBClient, step: ExpireMessages) -> ForwardedRecord | None:
     """Mark a page; the record of what is behind it. Raises ClientError: the record then stays."""
     table = os.environ["RTS_MESSAGES_TABLE"]
     asked: dict[str, Any] = {
@@ -37,4 +37,4 @@ def expire(client: DynamoDBClient, step: Expire) -> Forward | None:
     last = answer.get("LastEvaluatedKey")
     if not last:
         return None
-    return Forward(expiry(step.room_id, step.expires_at, str(last["message_id"])))
+    return ForwardedRecord(expiry(step.room_id, step.expires_at, str(last["message_id"])))

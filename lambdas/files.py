@@ -10,7 +10,7 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from rts_server.persistence.records import Empty, Forward, Objects
+from rts_server.persistence.records import DeletePrefixes, FileChanges, ForwardedRecord
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -31,7 +31,7 @@ def _s3() -> S3Client:
     return boto3.client("s3", config=CONFIG)
 
 
-def settle(objects: Objects) -> None:
+def settle(objects: FileChanges) -> None:
     """Keep and erase. Raises ClientError or BotoCoreError: the record then stays."""
     bucket = os.environ["RTS_BUCKET"]
     for key in objects.keep:
@@ -40,7 +40,7 @@ def settle(objects: Objects) -> None:
         _s3().delete_object(Bucket=bucket, Key=key)
 
 
-def empty(step: Empty) -> Forward | None:
+def empty(step: DeletePrefixes) -> ForwardedRecord | None:
     """Erase a page below each prefix; the record of the rest. Raises as `settle` does."""
     bucket, more = os.environ["RTS_BUCKET"], False
     for prefix in step.prefixes:
@@ -48,7 +48,7 @@ def empty(step: Empty) -> Forward | None:
         if found := page.get("Contents"):
             _erase(bucket, [one["Key"] for one in found])
         more = more or page["IsTruncated"]
-    return step.again if more else None
+    return step.rest if more else None
 
 
 def _erase(bucket: str, keys: list[str]) -> None:

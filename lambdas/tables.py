@@ -19,17 +19,17 @@ from lambdas.expiry import expire
 from rts_server.persistence.records import (
     MESSAGES,
     ROOMS,
-    Empty,
-    Expire,
-    Forward,
-    Objects,
+    DeletePrefixes,
+    ExpireMessages,
+    FileChanges,
+    ForwardedRecord,
     Poison,
     Step,
     Transaction,
     Write,
-    quarantined,
-    recognised,
-    verdict,
+    classify_cancellation,
+    quarantine_entry,
+    recognized_fields,
 )
 
 if TYPE_CHECKING:
@@ -82,18 +82,18 @@ def lift(steps: Iterable[Step]) -> None:
                 _transact(step)
             case Write():
                 _write(step)
-            case Forward():
+            case ForwardedRecord():
                 _forward(step)
-            case Objects():
+            case FileChanges():
                 files.settle(step)
-            case Expire() | Empty():
+            case ExpireMessages() | DeletePrefixes():
                 if rest := _page(step):
                     _forward(rest)
 
 
-def _page(step: Expire | Empty) -> Forward | None:
+def _page(step: ExpireMessages | DeletePrefixes) -> ForwardedRecord | None:
     """A part of what takes long; the record of the rest."""
-    return expire(_client(), step) if isinstance(step, Expire) else files.empty(step)
+    return expire(_client(), step) if isinstance(step, ExpireMessages) else files.empty(step)
 
 
 def _write(write: Write) -> None:
@@ -112,7 +112,7 @@ def _write(write: Write) -> None:
         _write(other)
 
 
-def _forward(record: Forward) -> None:
+def _forward(record: ForwardedRecord) -> None:
     queue = _queue_url(os.environ["RTS_ROOM_QUEUE_URL"])
     _sqs().send_message(QueueUrl=queue, MessageBody=record.body)
 
@@ -144,7 +144,9 @@ def _meaning(error: ClientError) -> str:
     if _code(error) != "TransactionCanceledException":
         return ""
     response: Any = error.response
-    return verdict([reason.get("Code", "None") for reason in response["CancellationReasons"]])
+    return classify_cancellation(
+        [reason.get("Code", "None") for reason in response["CancellationReasons"]]
+    )
 
 
 def _code(error: ClientError) -> str:
@@ -160,15 +162,15 @@ def quarantine(body: str, reason: str) -> None:
     """Put a record aside. Raises when the queue cannot be reached: the record then stays."""
     _sqs().send_message(
         QueueUrl=_queue_url(os.environ["RTS_QUARANTINE_URL"]),
-        MessageBody=quarantined(body, reason),
+        MessageBody=quarantine_entry(body, reason),
     )
-    log("error", "quarantined", reason=reason, **recognised(body))
+    log("error", "quarantined", reason=reason, **recognized_fields(body))
 
 
 def failed(body: str, error: Exception) -> None:
     """Log a record that goes back to its queue."""
     kind = _code(error) if isinstance(error, ClientError) else type(error).__name__
-    log("warning", "returned to the queue", error=kind, **recognised(body))
+    log("warning", "returned to the queue", error=kind, **recognized_fields(body))
 
 
 def log(level: str, message: str, **more: Any) -> None:

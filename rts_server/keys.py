@@ -58,7 +58,7 @@ INSTANCES = "instances"
 """Channel: what every instance is to do."""
 
 
-class Room(NamedTuple):
+class RoomKeys(NamedTuple):
     """The keys of one room; all in one slot."""
 
     head: str
@@ -110,11 +110,11 @@ class Room(NamedTuple):
         return f"{self.prefix}idem:{request_id}"
 
 
-def room(room_id: str) -> Room:
+def room(room_id: str) -> RoomKeys:
     """The keys of a room."""
     part = partition(room_id)
     prefix = f"{room_prefix(part)}{room_id}:"
-    return Room(
+    return RoomKeys(
         head=prefix + "head",
         members=prefix + "members",
         cursors=prefix + "cursors",
@@ -157,7 +157,7 @@ def user_channel(user_id: str) -> str:
     return f"user:{_user(user_id)}"
 
 
-class Presence(NamedTuple):
+class PresenceKeys(NamedTuple):
     """The keys of presence, all in one slot.
 
     `fence`: the Redis they were made in; `instances`: lease → its end (ms); `due`: user → end of
@@ -170,7 +170,7 @@ class Presence(NamedTuple):
     about: str = "{presence}:about"
 
 
-PRESENCE = Presence()
+PRESENCE = PresenceKeys()
 PRESENCE_USERS = "{presence}:user:"
 """What the key of a user's entry begins with: a hash."""
 PRESENCE_OF = "{presence}:of:"

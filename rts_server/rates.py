@@ -12,28 +12,28 @@ MAX_IDLE_KEYS = 10_000
 """Number of keys at which full buckets are forgotten."""
 
 
-class Rate(NamedTuple):
+class RateLimit(NamedTuple):
     """`per_second`: allowed in the long run. `burst`: allowed at once."""
 
     per_second: float
     burst: float
 
 
-RATES: dict[str, Rate] = {
-    "commands": Rate(20, 40),
-    "errors": Rate(10, 100),
-    "messages": Rate(5, 10),
-    "changes": Rate(5, 10),
-    "room": Rate(100, 200),
-    "rooms": Rate(10 / 60, 10),
-    "members": Rate(5, 1000),
-    "history": Rate(5, 10),
-    "typing": Rate(1 / 3, 1),
-    "presence": Rate(1 / 5, 1),
-    "presence_ids": Rate(50, 500),
-    "uploads": Rate(20 / 60, 20),
-    "operator": Rate(200, 400),
-    "handshakes": Rate(20, 200),
+RATES: dict[str, RateLimit] = {
+    "commands": RateLimit(20, 40),
+    "errors": RateLimit(10, 100),
+    "messages": RateLimit(5, 10),
+    "changes": RateLimit(5, 10),
+    "room": RateLimit(100, 200),
+    "rooms": RateLimit(10 / 60, 10),
+    "members": RateLimit(5, 1000),
+    "history": RateLimit(5, 10),
+    "typing": RateLimit(1 / 3, 1),
+    "presence": RateLimit(1 / 5, 1),
+    "presence_ids": RateLimit(50, 500),
+    "uploads": RateLimit(20 / 60, 20),
+    "operator": RateLimit(200, 400),
+    "handshakes": RateLimit(20, 200),
 }
 """`commands` and `errors` of a connection; `messages`, `changes`, `rooms` (created), `members`
 (users named, each of them), `history`,
@@ -44,14 +44,14 @@ itself."""
 _ONE = re.compile(r"(?P<name>[a-z_]+)=(?P<rate>[0-9.]+)/(?P<burst>[0-9.]+)")
 
 
-def parse(text: str) -> dict[str, Rate]:
+def parse(text: str) -> dict[str, RateLimit]:
     """Return the rates with the changes of `name=per_second/burst,…`. Raises ValueError."""
     changed = {}
     for one in filter(None, text.split(",")):
         match = _ONE.fullmatch(one.strip())
         if match is None or match["name"] not in RATES:
             raise ValueError(f"{one}: not name=per_second/burst of {', '.join(RATES)}.")
-        changed[match["name"]] = Rate(float(match["rate"]), float(match["burst"]))
+        changed[match["name"]] = RateLimit(float(match["rate"]), float(match["burst"]))
         if min(changed[match["name"]]) <= 0:
             raise ValueError(f"{one}: above 0.")
     return RATES | changed
@@ -62,7 +62,7 @@ class Buckets:
     I.371). Times are seconds of any monotonic clock.
     """
 
-    def __init__(self, rates: Mapping[str, Rate]) -> None:
+    def __init__(self, rates: Mapping[str, RateLimit]) -> None:
         self._rates = rates
         self._paid: dict[tuple[str, str], float] = {}
         self._most = MAX_IDLE_KEYS

@@ -21,7 +21,7 @@ from rts_server.config import Settings
 from rts_server.files.store import ObjectStore
 from rts_server.files.user_files import UserFiles
 from rts_server.persistence.archive import Archive
-from rts_server.persistence.eviction_policy import must_not_evict
+from rts_server.persistence.eviction_policy import check_eviction_policy
 from rts_server.persistence.message_status import StatusPublisher
 from rts_server.persistence.revocations import Revocations, Revoked
 from rts_server.persistence.user_rooms import UserRooms
@@ -136,7 +136,7 @@ class Services:
         self.unread = UnreadPublisher(self.pipe, self.inboxes)
         self.sync = SyncReader(settings, self.snapshots, self.inboxes)
         self.verifier = Verifier(settings, self.redis, self.archive, self.drains)
-        self.backlog = QueueAdmin(settings)
+        self.queue_admin = QueueAdmin(settings)
         self.revocations = Revocations(settings, self.redis, self.archive, on_revoked)
         self._tasks = Tasks()
 
@@ -171,7 +171,7 @@ class Services:
             history=self.history,
             archive=self.archive,
             user_rooms=self.user_rooms,
-            files=UserFiles(store, self.backlog),
+            files=UserFiles(store, self.queue_admin),
             presences=presences,
         )
         return [
@@ -187,13 +187,13 @@ class Services:
             ),
             EventRoutes(settings, rooms, self.snapshots),
             PersonalRoutes(personal),
-            QueueRoutes(self.backlog, Replays(settings, self.backlog, messages)),
+            QueueRoutes(self.queue_admin, Replays(settings, self.queue_admin, messages)),
             UserRoutes(self.inboxes, ControlChannel(self.redis), self.revocations),
         ]
 
     async def __aenter__(self) -> Services:
         """Start the background tasks."""
-        self._tasks.keep(must_not_evict(self.redis))
+        self._tasks.keep(check_eviction_policy(self.redis))
         self.durability.start()
         return self
 
@@ -216,7 +216,7 @@ class Services:
         await self.drains.close()
         await self.append_script.close()
         await self.archive.close()
-        await self.backlog.close()
+        await self.queue_admin.close()
         await self._tasks.close()
         await self.pipe.close()
         await self.redis.aclose()

@@ -171,15 +171,15 @@ def mistaken() -> None:
 
 
 def revocations_fail() -> None:
-    """A mistake in the code: no look at the revocations once a doomed user is among them."""
-    real = Revocations.look
+    """A bug: revocations are not read any more once a doomed user is among them."""
+    real = Revocations.refresh
 
-    async def look(self: Revocations) -> None:
+    async def refresh(self: Revocations) -> None:
         if any(one.startswith("doomed") for one in self._revoked):
             raise RuntimeError("the handler is closed")
         await real(self)
 
-    vars_of(Revocations, look=look)
+    vars_of(Revocations, refresh=refresh)
 
 
 def hang_at_end() -> None:

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rts_server.rates import MAX_IDLE_KEYS, RATES, Buckets, Rate, parse
+from rts_server.rates import MAX_IDLE_KEYS, RATES, Buckets, RateLimit, parse
 
-RATE = Rate(5, 10)
+RATE = RateLimit(5, 10)
 
 
 @given(st.lists(st.floats(0, 2), max_size=60), st.floats(0, 2))
@@ -47,7 +47,7 @@ def test_a_whole_burst_may_be_taken_at_once_whatever_the_clock_says(now: float) 
 
 def test_each_key_has_its_own_and_a_cost_counts() -> None:
     """Fifty ids at once are fifty; another user is not charged for them."""
-    buckets = Buckets({"presence_ids": Rate(50, 500)})
+    buckets = Buckets({"presence_ids": RateLimit(50, 500)})
     assert buckets.take("presence_ids", "alice", 0.0, 500) == 0
     assert buckets.take("presence_ids", "alice", 0.0, 50) == pytest.approx(1.0)
     assert buckets.take("presence_ids", "bob", 0.0, 500) == 0
@@ -55,7 +55,7 @@ def test_each_key_has_its_own_and_a_cost_counts() -> None:
 
 def test_who_owes_nothing_is_forgotten() -> None:
     """However many strangers come, memory is bounded by those who come at once."""
-    buckets = Buckets({"commands": Rate(20, 40)})
+    buckets = Buckets({"commands": RateLimit(20, 40)})
     for n in range(3 * MAX_IDLE_KEYS):
         buckets.take("commands", str(n), n / 1000)
     assert len(buckets._paid) <= MAX_IDLE_KEYS + 1
@@ -63,7 +63,7 @@ def test_who_owes_nothing_is_forgotten() -> None:
 
 def test_many_who_owe_are_not_looked_through_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """Twice as many owing at once cost twice as much, not four times."""
-    buckets, forget = Buckets({"typing": Rate(1 / 3, 1)}), Buckets._forget
+    buckets, forget = Buckets({"typing": RateLimit(1 / 3, 1)}), Buckets._forget
     swept = 0
 
     def counted(self: Buckets, now: float) -> None:
@@ -81,7 +81,7 @@ def test_rates_are_changed_by_name() -> None:
     """What is not named stays; nonsense names itself."""
     assert parse("") == RATES
     changed = parse("messages=2/4, history=0.5/1")
-    assert (changed["messages"], changed["history"]) == (Rate(2, 4), Rate(0.5, 1))
+    assert (changed["messages"], changed["history"]) == (RateLimit(2, 4), RateLimit(0.5, 1))
     assert changed["commands"] == RATES["commands"]
     for text in ("messages", "messages=5", "nobody=1/1", "messages=0/1", "messages=1/0"):
         with pytest.raises(ValueError, match="="):

@@ -24,7 +24,7 @@ def lambda_handler(event: dict[str, Any], context: Any) -> Any:
     if proof := fingerprint.answer(event):
         return proof
     batch = Batch("chat-message-to-db", event, context)
-    lifts = records.lifts(record["body"] for record in event["Records"])
+    lifts = records.watermark_writes(record["body"] for record in event["Records"])
 
     def lift(parsed: records.Record) -> None:
         tables.lift(lifts.get(parsed.room_id, ()))

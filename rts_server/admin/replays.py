@@ -10,7 +10,7 @@ from typing import Any
 
 from rts_server import errors
 from rts_server.config import Settings
-from rts_server.relay.queue_admin import QuarantinedRecord, QueueAdmin, Which
+from rts_server.relay.queue_admin import QuarantineEntry, QueueAdmin, QueueName
 from rts_server.rooms.messages import Messages
 
 log = logging.getLogger(__name__)
@@ -24,10 +24,10 @@ SAID = ("text", "attachments", "mentions", "reply_to", "metadata")
 class Replays:
     """Safe to repeat: the same record is sent under the same id (Q4)."""
 
-    def __init__(self, settings: Settings, backlog: QueueAdmin, messages: Messages) -> None:
+    def __init__(self, settings: Settings, queue_admin: QueueAdmin, messages: Messages) -> None:
         """`messages`: made with `system=True`, so that no role is checked."""
         self._patience = settings.durable_wait
-        self._backlog = backlog
+        self._queue_admin = queue_admin
         self._messages = messages
 
     async def quarantined(self, most: int) -> tuple[int, int]:
@@ -37,23 +37,23 @@ class Replays:
         """
         done, until = 0, time.monotonic() + MAX_REPLAY_SECONDS
         while done < most and time.monotonic() < until:
-            batch = await self._backlog.take(min(BATCH, most - done))
+            batch = await self._queue_admin.take_quarantined(min(BATCH, most - done))
             if not batch:
                 break
             for one in batch:
                 if await self._replay(one):
-                    await self._backlog.forget(one)
+                    await self._queue_admin.delete_quarantined(one)
                     done += 1
-        return done, await self._backlog.keeping()
+        return done, await self._queue_admin.quarantined_count()
 
-    async def _replay(self, one: QuarantinedRecord) -> bool:
+    async def _replay(self, one: QuarantineEntry) -> bool:
         """Replay one record. Returns False, and leaves it, if it cannot be replayed."""
         room_id = one.position.get("room_id")
         kind, message = parsed(one.record)
         if room_id is None or kind is None:
             return False
         if message is None:
-            await self._backlog.send(kind, room_id, one.record)
+            await self._queue_admin.enqueue(kind, room_id, one.record)
             return True
         command = {name: message[name] for name in SAID if message.get(name)}
         command |= {"client_msg_id": f"replay-{message['message_id']}"}
@@ -68,7 +68,7 @@ class Replays:
         return not (done.durability.done() and done.durability.result() == "failed")
 
 
-def parsed(record: str) -> tuple[Which | None, dict[str, Any] | None]:
+def parsed(record: str) -> tuple[QueueName | None, dict[str, Any] | None]:
     """(its queue, its message if it is a `message.new`); (None, None) for invalid records."""
     try:
         raw = json.loads(record)

@@ -10,7 +10,7 @@ from ipaddress import IPv6Address
 from aiohttp import web
 
 from rts_server import metrics
-from rts_server.rates import Buckets, Rate
+from rts_server.rates import Buckets, RateLimit
 
 FULL_RETRY_SECONDS = 5.0
 """Retry-After of a client whose address has all the connections it may have."""
@@ -26,7 +26,7 @@ class Addresses:
     would have as many addresses as they like.
     """
 
-    def __init__(self, trusted_proxies: int, limit: int, rates: Mapping[str, Rate]) -> None:
+    def __init__(self, trusted_proxies: int, limit: int, rates: Mapping[str, RateLimit]) -> None:
         self._trusted_proxies, self._limit = trusted_proxies, limit
         self._buckets = Buckets(rates)
         self._count: Counter[str] = Counter()

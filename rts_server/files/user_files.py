@@ -17,9 +17,9 @@ CONCURRENT_HEADS = 8
 class UserFiles:
     """Finds and erases a user's files. Every method raises Unavailable."""
 
-    def __init__(self, store: ObjectStore, backlog: QueueAdmin) -> None:
+    def __init__(self, store: ObjectStore, queue_admin: QueueAdmin) -> None:
         self._store = store
-        self._backlog = backlog
+        self._queue_admin = queue_admin
 
     async def attachments(self, room_id: str, user_id: str) -> list[dict[str, Any]]:
         """The user's files as the protocol's attachments, whether a message cites them or not."""
@@ -34,8 +34,8 @@ class UserFiles:
         found = await self._found(room_id, user_id)
         ids = sorted({upload.attachment_id for upload in found.values()})
         if ids:
-            record = records.forwarded(room_id, erase=ids)
-            await self._backlog.send("rooms", room_id, record.body)
+            record = records.file_changes_record(room_id, erase=ids)
+            await self._queue_admin.enqueue("rooms", room_id, record.body)
         for key in found:
             if key.startswith(pending_prefix(room_id)):
                 await self._store.delete(key)

@@ -10,8 +10,8 @@ from rts_server.namespaces.answer import Answer, command
 from rts_server.namespaces.base import Namespace, NamespaceContext
 from rts_server.namespaces.session import Session
 from rts_server.presence.presences import PresenceStore
-from rts_server.presence.scripts import Presence
-from rts_server.presence.watches import PresenceWatch, PresenceWatches
+from rts_server.presence.scripts import PresenceState
+from rts_server.presence.watches import PresenceWatches, SessionWatch
 from rts_server.protocol import commands
 from rts_server.rooms.typing import TypingPublisher
 from rts_server.runtime.load_shedding import LoadShedding
@@ -34,7 +34,7 @@ class PresenceNamespace(Namespace):
         self._presences = presences
         self._watches = watches
         self._load_shedding = load_shedding
-        self._watching: dict[Session, PresenceWatch] = {}
+        self._watching: dict[Session, SessionWatch] = {}
 
     def closed(self, session: Session) -> None:
         """End the watch of the session."""
@@ -74,7 +74,7 @@ class PresenceNamespace(Namespace):
             return {"presences": shown(requested, {})}
         watch = self._watching.get(session)
         if watch is None:
-            watch = self._watching[session] = PresenceWatch(
+            watch = self._watching[session] = SessionWatch(
                 session.user_id, session.out.write_droppable
             )
         return {"presences": shown(requested, await self._watches.watch(watch, requested))}
@@ -98,7 +98,7 @@ class PresenceNamespace(Namespace):
         return {}
 
 
-def shown(requested: list[str], found: Mapping[str, Presence]) -> list[dict[str, Any]]:
+def shown(requested: list[str], found: Mapping[str, PresenceState]) -> list[dict[str, Any]]:
     """Return one entry per requested user; hidden and unknown users look alike (A4)."""
     return [
         found[user_id].shown(user_id)

@@ -14,7 +14,7 @@ from rts_server.config import Settings
 from rts_server.domain.byte_budget import fitting_items
 from rts_server.engine.packets import event_packet
 from rts_server.namespaces.session import Session
-from rts_server.persistence.user_rooms import Membership
+from rts_server.persistence.user_rooms import IndexedMembership
 from rts_server.protocol.event import ephemeral, now, rfc3339
 from rts_server.rates import parse
 from rts_server.realtime.listener import Listener
@@ -260,7 +260,7 @@ def ahead_of(inbox: Inbox, given: dict[str, Cursors]) -> dict[str, Cursors]:
 
 
 def cursors_within_membership(
-    given: dict[str, Position], memberships: list[Membership]
+    given: dict[str, Position], memberships: list[IndexedMembership]
 ) -> dict[str, Position]:
     """Return the cursors that are not older than the user's membership.
 

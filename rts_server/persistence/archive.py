@@ -1,4 +1,4 @@
-"""Reads of DynamoDB for the web: in a bounded pool of threads, under short deadlines."""
+"""Reads of DynamoDB for the web process, in a bounded pool of threads with short deadlines."""
 
 from __future__ import annotations
 
@@ -12,8 +12,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from rts_server.config import Settings
 from rts_server.errors import Unavailable
-from rts_server.persistence import aws, records
-from rts_server.persistence import stored_items as stored
+from rts_server.persistence import aws, records, stored_items
 from rts_server.persistence.stored_items import Item, Place, StoredMember, StoredMessage, StoredRoom
 from rts_server.persistence.threads import BlockingCalls
 
@@ -23,13 +22,16 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 Answer = TypeVar("Answer")
 Check = tuple[str, str, str, str]
-"""(room_id, sort key, attribute, position): the item has the attribute, there or later."""
+"""(room_id, sort key, attribute, position): the attribute of the item is at least the position."""
 
 THREADS = 8
-WAITING = 512
-DEADLINE = 4.0
-BATCH = 100
+MAX_CALLS = 512
+"""Calls that run or wait for a thread."""
+CALL_DEADLINE_SECONDS = 4.0
+KEYS_PER_BATCH = 100
+"""Keys of one BatchGetItem (DynamoDB quotas)."""
 UNPROCESSED_TRIES = 5
+"""Requests for keys that DynamoDB left unprocessed because of throttling."""
 CONFIG = Config(
     connect_timeout=0.5,
     read_timeout=1.5,
@@ -39,11 +41,11 @@ CONFIG = Config(
 
 
 class Archive:
-    """DynamoDB as the web sees it. Every method raises Unavailable when AWS fails or is slow."""
+    """The archive of rooms and messages. All methods raise Unavailable if AWS fails or is slow."""
 
     def __init__(self, settings: Settings) -> None:
         self._rooms, self._messages = settings.rooms_table, settings.messages_table
-        self._threads = BlockingCalls("archive", THREADS, WAITING, DEADLINE)
+        self._threads = BlockingCalls("archive", THREADS, MAX_CALLS, CALL_DEADLINE_SECONDS)
         resource = aws.session(settings).resource(
             "dynamodb", endpoint_url=settings.aws_endpoint_url, config=CONFIG
         )
@@ -51,35 +53,35 @@ class Archive:
         self._client: DynamoDBClient = resource.meta.client
 
     async def close(self) -> None:
-        """Give up what waits and close the connections."""
+        """Drop waiting calls and close the connections."""
         self._threads.close()
         self._client.close()
 
     async def room(self, room_id: str) -> StoredRoom | None:
-        """The room's item, read consistently."""
+        """Return a room, read consistently; None if nothing is stored of it."""
         item = await self._run(self._get, self._rooms, records.room_key(room_id))
-        return None if item is None else stored.room(item)
+        return None if item is None else stored_items.room(item)
 
     async def member(self, room_id: str, user_id: str) -> StoredMember | None:
-        """One membership, read consistently; None where there never was one."""
+        """Return a membership, read consistently; None if there never was one."""
         item = await self._run(self._get, self._rooms, records.member_key(room_id, user_id))
-        return stored.member(item) if item and "state" in item else None
+        return stored_items.member(item) if item and "state" in item else None
 
     async def members(self, room_id: str) -> list[StoredMember]:
-        """Everybody who is or was in the room, read consistently."""
+        """Return all memberships of the room, current and ended ones, read consistently."""
         items = await self._run(self._under, room_id, records.MEMBER)
-        return [stored.member(item) for item in items if "state" in item]
+        return [stored_items.member(item) for item in items if "state" in item]
 
     async def uncounted(self, room_id: str) -> list[int]:
-        """The seqs that do not count as unread, ascending, read consistently."""
+        """Return the seqs that do not count as unread, ascending, read consistently."""
         items = await self._run(self._under, room_id, records.DELETED)
         return sorted(int(seq) for item in items for seq in item.get("seqs", ()))
 
     async def message(self, room_id: str, message_id: str) -> StoredMessage | None:
-        """One message, read consistently."""
+        """Return a message, read consistently; None if it is not stored."""
         key = records.message_key(room_id, message_id)
         item = await self._run(self._get, self._messages, key)
-        return None if item is None else stored.message(item)
+        return None if item is None else stored_items.message(item)
 
     async def page(
         self,
@@ -90,9 +92,9 @@ class Archive:
         limit: int,
         newest_first: bool = False,
     ) -> list[dict[str, Any]]:
-        """Up to `limit` messages with low < (epoch, seq) < high, in the order asked for.
+        """Return up to `limit` messages with low < (epoch, seq) < high, oldest or newest first.
 
-        An index answers: what was stored in the last second may still be missing.
+        It reads an index (eventually consistent): messages of the last second may be missing.
         """
         first, last = between(low, high)
         if first > last or limit < 1:
@@ -107,14 +109,15 @@ class Archive:
             "Limit": limit,
         }
         items = await self._run(self._query, query, limit)
-        return [stored.message(item).message for item in items]
+        return [stored_items.message(item).message for item in items]
 
     async def ids(
         self, room_id: str, after: dict[str, Any] | None
     ) -> tuple[list[tuple[str, int]], dict[str, Any] | None]:
-        """(message_id, seq) of a page of a room's messages, failed ones too; where the next begins.
+        """Return a page of (message_id, seq) of a room, failed messages included, in no order.
 
-        Read consistently, in no order. A page is what one megabyte of items holds.
+        The second value is `after` for the next page, None at the end. Read consistently. A page
+        holds as many messages as fit into 1 MB of items (DynamoDB quotas).
         """
         query: Item = {
             "TableName": self._messages,
@@ -130,7 +133,7 @@ class Archive:
         return found, answer.get("LastEvaluatedKey")
 
     async def rooms_of(self, user_id: str) -> list[StoredMember]:
-        """All memberships of a user, in and out; from an index, so a moment late."""
+        """Return all memberships of a user, current and ended ones, by an index (a moment late)."""
         query = {
             "TableName": self._rooms,
             "IndexName": "by-user",
@@ -138,32 +141,34 @@ class Archive:
             "ExpressionAttributeValues": {":user": user_id},
         }
         items = await self._run(self._query, query)
-        return [stored.member(item) for item in items if "state" in item]
+        return [stored_items.member(item) for item in items if "state" in item]
 
     async def rooms(self, room_ids: Iterable[str]) -> dict[str, StoredRoom]:
-        """The items of several rooms, read consistently; absent ones are left out."""
+        """Return several rooms by id, read consistently; absent ones are left out."""
         keys = [records.room_key(room_id) for room_id in dict.fromkeys(room_ids)]
-        return {item["room_id"]: stored.room(item) for item in await self._run(self._batch, keys)}
+        return {
+            item["room_id"]: stored_items.room(item) for item in await self._run(self._batch, keys)
+        }
 
     async def memberships(self, user_id: str, room_ids: Iterable[str]) -> dict[str, StoredMember]:
-        """One user's membership in several rooms, read consistently; absent ones are left out."""
+        """Return a user's memberships by room id, read consistently; absent ones are left out."""
         keys = [records.member_key(room_id, user_id) for room_id in dict.fromkeys(room_ids)]
         items = await self._run(self._batch, keys)
-        return {item["room_id"]: stored.member(item) for item in items if "state" in item}
+        return {item["room_id"]: stored_items.member(item) for item in items if "state" in item}
 
     async def all_stored(self, checks: Sequence[Check]) -> bool:
-        """Whether every check holds."""
-        return _hold(await self._found(checks), checks)
+        """Return whether all checks hold."""
+        return _all_hold(await self._found(checks), checks)
 
     async def read_epoch_and_check(self, room_id: str, checks: Sequence[Check]) -> tuple[int, bool]:
-        """The room's epoch (0: none) and whether every check holds, in one request.
+        """Return the room's epoch (0: none), and whether all checks hold, in one request.
 
-        No snapshot: the epoch may be newer than the items that were checked.
+        This is no snapshot: the epoch may be newer than the checked items.
         """
         key = records.room_key(room_id)
         found = await self._found([(key["room_id"], key["sk"], "epoch", ""), *checks])
         room = found.get((key["room_id"], key["sk"]), {})
-        return int(room.get("epoch", 0)), _hold(found, checks)
+        return int(room.get("epoch", 0)), _all_hold(found, checks)
 
     async def _found(self, checks: Sequence[Check]) -> dict[tuple[str, str], Item]:
         places = dict.fromkeys((room_id, sk) for room_id, sk, _, _ in checks)
@@ -174,35 +179,38 @@ class Archive:
     async def memberships_match(
         self, room_id: str, states: Mapping[str, str], roles: Mapping[str, str]
     ) -> bool:
-        """Whether the room is stored, and these users are `in` or not and have these roles."""
+        """Return whether the room is stored with these states (`in`, `out`) and roles by user."""
         keys = [records.member_key(room_id, user_id) for user_id in {**states, **roles}]
         items = await self._run(self._batch, [records.room_key(room_id), *keys])
         found = {item["sk"]: item for item in items}
 
-        def is_(user_id: str, name: str) -> Any:
-            return found.get(records.MEMBER + user_id, {}).get(name)
+        def stored(user_id: str, attribute: str) -> Any:
+            return found.get(records.MEMBER + user_id, {}).get(attribute)
 
         return (
             "type" in found.get(records.ROOM, {})
-            and all((is_(user, "state") == "in") == (s == "in") for user, s in states.items())
-            and all(is_(user, "role") == role for user, role in roles.items())
+            and all((stored(user, "state") == "in") == (s == "in") for user, s in states.items())
+            and all(stored(user, "role") == role for user, role in roles.items())
         )
 
     async def settings_match(
         self, room_id: str, user_id: str, settings: Mapping[str, bool]
     ) -> bool:
-        """Whether a member's settings are these."""
+        """Return whether a member has these settings (muted, hidden)."""
         member = await self.member(room_id, user_id)
         return member is not None and all(
             getattr(member, name) == value for name, value in settings.items()
         )
 
     async def open_epoch(self, room_id: str, expected: int, seq: int) -> int:
-        """The epoch after `expected`, begun above `seq`. Unavailable where another was faster."""
+        """Open the epoch after `expected`, whose seqs begin after `seq`, and return its number.
+
+        Raises Unavailable if another instance opened it first.
+        """
         return await self._run(self._open_epoch, room_id, expected, seq)
 
     async def run_with_client(self, work: Callable[[DynamoDBClient], Answer]) -> Answer:
-        """Anything else, in the same threads under the same deadline."""
+        """Return `work(client)`, called in the same threads under the same deadline."""
         return await self._run(work, self._client)
 
     # In the pool's threads
@@ -237,7 +245,7 @@ class Archive:
         return self._query(query)
 
     def _query(self, query: Item, limit: int | None = None) -> list[Item]:
-        """All pages, or as many as give `limit` items that count."""
+        """Return the items of all pages, or the first `limit`. Failed messages are left out."""
         items: list[Item] = []
         while True:
             answer = self._client.query(**cast(Any, query))
@@ -252,53 +260,53 @@ class Archive:
 
     def _batch(self, keys: list[dict[str, str]]) -> list[Item]:
         items: list[Item] = []
-        for at in range(0, len(keys), BATCH):
-            items += self._chunk(keys[at : at + BATCH])
+        for at in range(0, len(keys), KEYS_PER_BATCH):
+            items += self._chunk(keys[at : at + KEYS_PER_BATCH])
         return items
 
     def _chunk(self, keys: list[dict[str, str]]) -> Iterator[Item]:
-        asked: Any = {self._rooms: {"Keys": keys, "ConsistentRead": True}}
+        request: Any = {self._rooms: {"Keys": keys, "ConsistentRead": True}}
         for attempt in range(UNPROCESSED_TRIES):
-            answer = self._client.batch_get_item(RequestItems=asked)
+            answer = self._client.batch_get_item(RequestItems=request)
             yield from answer["Responses"].get(self._rooms, ())
-            asked = answer.get("UnprocessedKeys")
-            if not asked:
+            request = answer.get("UnprocessedKeys")
+            if not request:
                 return
             time.sleep(0.02 * 2**attempt)
         raise Unavailable("The archive is too busy.")
 
     # On the loop
 
-    async def _run(self, read: Callable[..., Answer], *given: Any) -> Answer:
+    async def _run(self, read: Callable[..., Answer], *args: Any) -> Answer:
         try:
-            return await self._threads.run_in_thread(read, *given)
+            return await self._threads.run_in_thread(read, *args)
         except ClientError as error:
-            raise _refused(error) from error
-        except (BotoCoreError, OSError) as error:  # a deadline is one too
+            raise _unavailable(error) from error
+        except (BotoCoreError, OSError) as error:  # TimeoutError is an OSError
             log.warning("archive failed", extra={"error": type(error).__name__})
-            raise Unavailable("The archive is away.") from error
+            raise Unavailable("The archive cannot be reached.") from error
 
 
-def _hold(found: Mapping[tuple[str, str], Item], checks: Sequence[Check]) -> bool:
+def _all_hold(found: Mapping[tuple[str, str], Item], checks: Sequence[Check]) -> bool:
     return all(
         found.get((room_id, sk), {}).get(attribute, "") >= position
         for room_id, sk, attribute, position in checks
     )
 
 
-def _refused(error: ClientError) -> Unavailable:
+def _unavailable(error: ClientError) -> Unavailable:
     code = error.response["Error"]["Code"]
     if code == "ConditionalCheckFailedException":
-        return Unavailable("Another loader was faster.")
+        return Unavailable("Another instance opened the epoch first.")
     log.warning("archive refused", extra={"error": code})
-    return Unavailable("The archive refused.")
+    return Unavailable("The archive refused the request.")
 
 
 def between(low: Place | None, high: Place | None) -> tuple[str, str]:
-    """First and last position text inside the exclusive bounds; first > last when none is."""
+    """Return the first and last position text between exclusive bounds; first > last if none."""
     first = records.position(low[0], low[1] + 1) if low else ""
     last = "~"
     if high:
-        epoch, seq = high if high[1] else (high[0] - 1, records.LARGEST + 1)
+        epoch, seq = high if high[1] else (high[0] - 1, records.MAX_NUMBER + 1)
         last = records.position(epoch, seq - 1) if epoch >= 0 else ""
     return first or "0", last

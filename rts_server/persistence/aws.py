@@ -1,4 +1,4 @@
-"""Sessions with AWS. What botocore knows of its services is most of a new client: read once."""
+"""AWS sessions. They share the service descriptions of botocore, which cost most of a client."""
 
 from __future__ import annotations
 
@@ -14,19 +14,21 @@ from rts_server.config import Settings
 
 
 def session(settings: Settings) -> boto3.session.Session:
-    """With the credentials of the environment, in the region of the settings."""
-    return boto3.session.Session(botocore_session=core(), region_name=settings.aws_region)
+    """Return a session with the credentials of the environment and the region of the settings."""
+    return boto3.session.Session(
+        botocore_session=botocore_session(), region_name=settings.aws_region
+    )
 
 
-def core(variables: Any = None) -> botocore.session.Session:
-    """What is below it; `variables` say where botocore finds its own settings."""
-    made = botocore.session.Session(variables)
-    made.register_component("data_loader", _descriptions())
-    return made
+def botocore_session(variables: Any = None) -> botocore.session.Session:
+    """Return a botocore session. `variables` maps its settings to their sources."""
+    new = botocore.session.Session(variables)
+    new.register_component("data_loader", _service_descriptions())
+    return new
 
 
 @cache
-def _descriptions() -> Loader:
+def _service_descriptions() -> Loader:
     return create_loader()
 
 

@@ -1,4 +1,4 @@
-"""Redis must refuse rather than forget: an evicted key is a promise broken."""
+"""Checks that Redis refuses writes when its memory is full, and never evicts keys (D1)."""
 
 from __future__ import annotations
 
@@ -11,15 +11,16 @@ from redis.asyncio import Redis
 log = logging.getLogger(__name__)
 
 RETRY_SECONDS = 1.0
+"""Time between two tries while Redis is away."""
 
 
-async def must_not_evict(redis: Redis) -> None:
-    """Ask Redis for its policy, until it answers. Raises SystemExit unless it is `noeviction`."""
+async def check_eviction_policy(redis: Redis) -> None:
+    """Wait for Redis and read its policy. Raises SystemExit unless that is `noeviction`."""
     while True:
         try:
             memory: dict[str, Any] = await redis.info("memory")
             break
-        except Exception:  # whatever it is: the question stays
+        except Exception:  # whatever it is, the policy is still unknown
             await asyncio.sleep(RETRY_SECONDS)
     policy = memory.get("maxmemory_policy")
     if policy != "noeviction":

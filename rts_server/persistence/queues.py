@@ -1,4 +1,4 @@
-"""SQS through boto3, in threads that are bounded and never wait long."""
+"""Queues of SQS through boto3, in bounded threads with short deadlines."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def connect(settings: Settings, read_timeout: float, connections: int) -> SQSClient:
-    """A client that tries once: what failed is tried again by who knows the order."""
+    """Return a client that tries once: retries are up to the caller, who keeps the order."""
     config = Config(
         connect_timeout=0.5,
         read_timeout=read_timeout,
@@ -31,19 +31,19 @@ def connect(settings: Settings, read_timeout: float, connections: int) -> SQSCli
     )
 
 
-def dead(name: str) -> str:
-    """The DLQ of a queue, as the template names it."""
+def dead_letter_queue(name: str) -> str:
+    """Return the name of a queue's dead-letter queue (DLQ), as in the template."""
     base, fifo, _ = name.partition(".fifo")
     return f"{base}-dlq{fifo}"
 
 
-def kept(name: str) -> str:
-    """Where what the quarantine held is kept once it was told, as the template names it."""
+def quarantine_archive(name: str) -> str:
+    """Return the name of the queue that keeps quarantined records after they were reported."""
     return f"{name}-kept"
 
 
-class Queue:
-    """One queue by its name. A name that ends in .fifo gets a group per room and dedup ids."""
+class SqsQueue:
+    """A queue by its name. A FIFO queue (.fifo) gets a group per room and deduplication ids."""
 
     def __init__(self, client: SQSClient, name: str, pool: ThreadPoolExecutor) -> None:
         self._client, self._pool = client, pool
@@ -52,26 +52,29 @@ class Queue:
         self._url = ""
 
     async def send(self, batch: Sequence[Entry]) -> set[Key]:
-        """The keys of the accepted entries. Raises BotoCoreError, ClientError: none is known."""
+        """Send a batch; return the keys of the entries that SQS accepted.
+
+        Raises BotoCoreError or ClientError if it is unknown which were accepted.
+        """
         return await asyncio.get_running_loop().run_in_executor(self._pool, self._send, batch)
 
     def _send(self, batch: Sequence[Entry]) -> set[Key]:
-        wires: list[Any] = [self._wire(str(i), entry) for i, entry in enumerate(batch)]
+        entries: list[Any] = [self._batch_entry(str(i), entry) for i, entry in enumerate(batch)]
         try:
-            answer = self._client.send_message_batch(QueueUrl=self.url(), Entries=wires)
+            answer = self._client.send_message_batch(QueueUrl=self.url(), Entries=entries)
         except ClientError:
-            self._url = ""  # the queue may have been made anew elsewhere
+            self._url = ""  # the queue may have been created again under another URL
             raise
         return {batch[int(one["Id"])].key for one in answer.get("Successful", ())}
 
-    def _wire(self, number: str, entry: Entry) -> dict[str, str]:
-        wire = {"Id": number, "MessageBody": entry.body}
+    def _batch_entry(self, number: str, entry: Entry) -> dict[str, str]:
+        fields = {"Id": number, "MessageBody": entry.body}
         if self._fifo:
-            wire |= {"MessageGroupId": entry.room_id, "MessageDeduplicationId": entry.dedup}
-        return wire
+            fields |= {"MessageGroupId": entry.room_id, "MessageDeduplicationId": entry.dedup}
+        return fields
 
     def url(self) -> str:
-        """The queue's URL, asked for once. To be called in a thread."""
+        """Return the queue's URL; it is looked up once. Blocks, so call it in a thread."""
         if not self._url:
             self._url = self._client.get_queue_url(QueueName=self.name)["QueueUrl"]
         return self._url

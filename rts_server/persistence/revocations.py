@@ -1,4 +1,4 @@
-"""Tokens that were revoked: stored in DynamoDB, mirrored in Redis, known to every instance."""
+"""Revoked tokens: stored in DynamoDB, mirrored in Redis, kept in memory by every instance."""
 
 from __future__ import annotations
 
@@ -30,22 +30,23 @@ _HERE = Path(__file__).parent
 _NOTE = Script(IDENTITY, _HERE / "revoked_note.lua")
 _READ = Script(IDENTITY, _HERE / "revoked_read.lua")
 
-LISTED = "#REVOKED"
-"""Partition of chat-rooms that lists all revocations, so that a consistent query finds them: an
-index is a moment late, and that moment must not be the one after which Redis lost them."""
-COMPLETE = 600.0
-"""Seconds for which the mirror is taken for all; then it is compared with the table once more."""
+LIST_PARTITION = "#REVOKED"
+"""Partition of chat-rooms that lists all revocations, for a consistent query. An index would be a
+moment late, and a revocation must not be missing just after Redis lost its data."""
+MIRROR_TRUST_SECONDS = 600.0
+"""Time for which the mirror counts as complete; then it is rebuilt from the table."""
 
 log = logging.getLogger(__name__)
 
 Revoked = dict[str, int]
-"""User → revoked_before (s since 1970): his tokens up to then are void."""
+"""User → revoked_before (s since 1970): tokens issued until then are void."""
 
 
 class Revocations:
-    """Guarantee: who was revoked is refused, on every instance, whatever Redis lost.
+    """Guarantee: a revoked token is refused on every instance, whatever Redis lost (A3).
 
-    Until the first look (`known`) nobody is judged. `on_revoked` is called with new revocations.
+    `known` is set after the first read; no token must be checked before. `on_revoked` is called
+    with new revocations.
     """
 
     def __init__(
@@ -67,18 +68,19 @@ class Revocations:
         self._on_revoked = on_revoked
 
     def not_ready(self) -> list[str]:
-        """Why another instance would do better."""
+        """Return the reasons why this instance is not ready."""
         return [] if self.known.is_set() else ["starting"]
 
     def check(self, identity: Identity) -> None:
-        """Raises Unauthorized for a token that was revoked. Never waits."""
+        """Check a token. Raises Unauthorized if it was revoked. Never waits."""
         if identity.issued_at <= self._revoked.get(identity.user_id, -1):
             raise errors.Unauthorized()
 
     async def revoke(self, user_id: str) -> int:
-        """Void all tokens of a user up to now; revoked_before.
+        """Revoke all tokens of a user that were issued until now; return `revoked_before`.
 
-        Raises Unavailable when that is not certain yet: repeat.
+        The table comes first: it survives a loss of Redis (A3). Raises Unavailable if Redis does
+        not answer then; the caller repeats, which is harmless.
         """
         before = math.floor(time.time())
         await self._archive.run_with_client(lambda table: self._store(table, user_id, before))
@@ -90,41 +92,44 @@ class Revocations:
         return before
 
     async def run_forever(self) -> None:
-        """Look for what is new until cancelled. Redis away: the table is asked itself."""
-        await repeat_forever("revocations", self.look, partial(asyncio.sleep, self._interval))
+        """Read new revocations until cancelled."""
+        await repeat_forever("revocations", self.refresh, partial(asyncio.sleep, self._interval))
 
-    async def look(self) -> None:
-        """Once. Raises Unavailable when neither Redis nor the table can tell."""
-        word = secrets.token_hex(8)
+    async def refresh(self) -> None:
+        """Read revocations from Redis, or from the table if Redis is away or lost them.
+
+        Raises Unavailable if neither answers.
+        """
+        nonce = secrets.token_hex(8)
         try:
             state, version, *found = await _READ.evaluate(
-                self._redis, [keys.REVOKED], [self._version, word]
+                self._redis, [keys.REVOKED], [self._version, nonce]
             )
         except (RedisError, OSError):
             state, version, found = b"away", b"", []
         if state in (b"lost", b"away"):
-            stored = await self._archive.run_with_client(self._listed)
+            stored = await self._archive.run_with_client(self._read_list)
             self._learn(stored)
             if state == b"lost":
-                await self._rebuild(stored, word)
+                await self._rebuild(stored, nonce)
         elif state == b"all":
             users = [user.decode() for user in found[::2]]
             self._learn(dict(zip(users, map(int, found[1::2]), strict=True)))
         self._version = version.decode()
         self.known.set()
 
-    async def _rebuild(self, stored: Revoked, word: str) -> None:
+    async def _rebuild(self, stored: Revoked, nonce: str) -> None:
         try:
-            await self._note(stored, ms(time.time() + COMPLETE), word)
+            await self._note(stored, ms(time.time() + MIRROR_TRUST_SECONDS), nonce)
         except (RedisError, OSError) as error:
-            self._throttled_log.warning("revocations are not mirrored yet", error)
+            self._throttled_log.warning("revocations cannot be mirrored", error)
 
-    async def _note(self, revoked: Revoked, until: int = 0, word: str = "") -> None:
+    async def _note(self, revoked: Revoked, until: int = 0, nonce: str = "") -> None:
         named = [item for one in revoked.items() for item in one]
-        await _NOTE.evaluate(self._redis, [keys.REVOKED], [until, self._oldest(), word, *named])
+        await _NOTE.evaluate(self._redis, [keys.REVOKED], [until, self._oldest(), nonce, *named])
 
     def _learn(self, revoked: Revoked) -> None:
-        """A later one wins; what no token can be as old as is forgotten."""
+        """Add revocations, the later one wins; forget those older than any valid token."""
         new = {u: before for u, before in revoked.items() if before > self._revoked.get(u, -1)}
         oldest = self._oldest()
         kept = {u: before for u, before in self._revoked.items() if before >= oldest}
@@ -138,7 +143,7 @@ class Revocations:
     # In the archive's threads
 
     def _store(self, table: DynamoDBClient, user_id: str, before: int) -> None:
-        """Twice, in one step: under the user's own key, and in the list that is read."""
+        """Write a revocation under the user's own key and to the list, in one transaction."""
         value = {"revoked_before": before, "expires_at": before + math.ceil(self._longest) + 1}
         update = {
             "TableName": self._table,
@@ -148,15 +153,15 @@ class Revocations:
             "ExpressionAttributeValues": {f":{name}": it for name, it in value.items()},
         }
         user = f"USER#{user_id}"
-        places = ({"room_id": user, "sk": "REVOKED"}, {"room_id": LISTED, "sk": user})
+        places = ({"room_id": user, "sk": "REVOKED"}, {"room_id": LIST_PARTITION, "sk": user})
         given: Any = [{"Update": {**update, "Key": place}} for place in places]
         table.transact_write_items(TransactItems=given)
 
-    def _listed(self, table: DynamoDBClient) -> Revoked:
+    def _read_list(self, table: DynamoDBClient) -> Revoked:
         query: Any = {
             "TableName": self._table,
             "KeyConditionExpression": "room_id = :listed",
-            "ExpressionAttributeValues": {":listed": LISTED},
+            "ExpressionAttributeValues": {":listed": LIST_PARTITION},
             "ConsistentRead": True,
         }
         found: Revoked = {}

@@ -1,4 +1,4 @@
-"""What is stored of rooms, members and messages, read from the items of DynamoDB."""
+"""Rooms, members and messages as they are stored, parsed from items of DynamoDB."""
 
 from __future__ import annotations
 
@@ -10,15 +10,20 @@ from rts_server.persistence import records
 
 Item = dict[str, Any]
 Place = tuple[int, int]
+"""(epoch, seq) of a message, or (epoch, offset) of an event."""
 
 
 @dataclass(frozen=True)
 class StoredRoom:
-    """A room's item. `room` is the protocol's object without member_count, head and personal part.
+    """A room's item.
 
-    `room` is None where only a seq, an epoch or a barrier is stored: no room exists then. `starts`
-    holds (epoch, seq after which it began); `position` is the last event known here. `empty`: the
-    last event of the room itself found no members.
+    Attributes:
+        room: The protocol's object, without member_count, head and the parts of one member. None
+            if the room does not exist, and only a seq, an epoch or a barrier is stored.
+        starts: Per epoch (epoch, the seq after which it began).
+        last: The last message, shortened.
+        position: (epoch, offset) of the last event that is stored.
+        empty: Whether the last event of the room itself found no members.
     """
 
     room_id: str
@@ -34,10 +39,10 @@ class StoredRoom:
 
 @dataclass(frozen=True)
 class StoredMember:
-    """One membership, in or out. The cursors are effective: never below the seq of joining.
+    """One membership, current (`in`) or ended (`out`).
 
-    (`epoch`, `offset`) is the position of the event that made it so, `role_position` that of the
-    one which gave the role.
+    The cursors are never below the seq of joining. (`epoch`, `offset`) is the position of the event
+    that set the state, `role_position` that of the event that set the role.
     """
 
     room_id: str
@@ -59,7 +64,7 @@ class StoredMember:
 
 @dataclass(frozen=True)
 class StoredMessage:
-    """A message, or the tombstone of a failed one; `epoch`, `seq`, `offset` are its place."""
+    """A message, or the tombstone of a failed one, with its position."""
 
     message: dict[str, Any]
     hash: str | None
@@ -70,7 +75,7 @@ class StoredMessage:
 
 
 def room(item: Item) -> StoredRoom:
-    """A room of its item."""
+    """Parse the item of a room."""
     return StoredRoom(
         room_id=item["room_id"],
         room=_room_object(item) if "type" in item else None,
@@ -79,7 +84,7 @@ def room(item: Item) -> StoredRoom:
         seq=int(item.get("seq", 0)),
         last={"deleted": False} | json.loads(item["last"]) if "last" in item else None,
         barrier=item.get("barrier"),
-        position=max(records.pair(item.get(name, "")) for name in ("pos", "head")),
+        position=max(records.parse_position(item.get(name, "")) for name in ("pos", "head")),
         empty=item.get("member_count") == 0,
     )
 
@@ -105,11 +110,11 @@ def _start(text: str) -> Place:
 
 
 def member(item: Item) -> StoredMember:
-    """A membership of its item."""
+    """Parse the item of a member."""
     joined = int(item.get("join_seq", 0))
     read = max(joined, int(item.get("read_seq", 0)))
-    epoch, offset = records.pair(item.get("pos", ""))
-    # what he had set before he left and came back counts no more
+    epoch, offset = records.parse_position(item.get("pos", ""))
+    # Settings of an earlier membership are void: the member has left and come back since.
     valid = item.get("settings_pos", "") > item.get("pos", "")
     return StoredMember(
         room_id=item["room_id"],
@@ -120,19 +125,19 @@ def member(item: Item) -> StoredMember:
         joined_at=item.get("joined_at", ""),
         join_seq=joined,
         read_seq=read,
-        # a message lifts what its sender has read alone, and cursors are stored one by one
+        # Cursors are stored one by one, and a message raises only the read cursor of its sender.
         delivered_seq=max(read, int(item.get("delivered_seq", 0))),
         epoch=epoch,
         offset=offset,
         muted=valid and bool(item.get("muted")),
         hidden=valid and bool(item.get("hidden")),
-        role_position=records.pair(item.get("role_pos", "")),
+        role_position=records.parse_position(item.get("role_pos", "")),
         settings_rev=int(item.get("settings_pos", "0").rpartition("#")[2]),
     )
 
 
 def message(item: Item) -> StoredMessage:
-    """A message of its item."""
+    """Parse the item of a message."""
     place = {"epoch": int(item.get("epoch", 0)), "seq": int(item.get("seq", 0))}
     return StoredMessage(
         message={**json.loads(item["body"]), **place},

@@ -1,4 +1,4 @@
-"""The rooms of a user: a hash derived from membership events, rebuilt from the archive."""
+"""The user index: the rooms of each user, derived from membership events, in one hash."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ MAX_USERS_PER_SCRIPT = 100
 """Users compared in one script call, so that Redis is never blocked for long."""
 
 
-class Membership(NamedTuple):
-    """One room of a user and the position that put him in or out."""
+class IndexedMembership(NamedTuple):
+    """One room of a user, and the position of the event that set the state."""
 
     room_id: str
     epoch: int
@@ -37,18 +37,18 @@ class Membership(NamedTuple):
     state: State
 
 
-class Index(NamedTuple):
-    """The rooms of a user, whether those are all, and the version they were read in."""
+class UserIndex(NamedTuple):
+    """The rooms of a user, whether these are all, and the version of the index."""
 
-    rooms: list[Membership]
+    rooms: list[IndexedMembership]
     complete: bool
     version: str
 
 
 class UserRooms:
-    """Reads and writes of the index. Guarantee: a field only ever moves to a newer position.
+    """Reads and writes the index. Guarantee: a field only moves to a newer position (D8).
 
-    `reads`: the way to the same Redis by which whole indexes are read; by default the same.
+    `reads`: the pipeline by which whole indexes are read. All methods raise RedisError.
     """
 
     def __init__(self, redis: Redis, reads: RedisPipeline | None = None) -> None:
@@ -56,11 +56,11 @@ class UserRooms:
         self._reads = reads or redis
 
     async def note(self, user_id: str, room_id: str, epoch: int, offset: int, state: State) -> None:
-        """Set one room if the position is newer, and tell the user's devices."""
-        await self.note_all([(user_id, Membership(room_id, epoch, offset, state))])
+        """Set one room if the position is newer, and publish that to the user's devices."""
+        await self.note_all([(user_id, IndexedMembership(room_id, epoch, offset, state))])
 
-    async def note_all(self, changes: list[tuple[str, Membership]]) -> None:
-        """Several changes in one round trip."""
+    async def note_all(self, changes: list[tuple[str, IndexedMembership]]) -> None:
+        """Set several rooms, as `note` does, in one round trip."""
         calls: list[ScriptCall] = [
             (
                 [keys.user_rooms(user_id)],
@@ -71,23 +71,23 @@ class UserRooms:
         await _NOTE.evaluate_many(self._redis, calls)
 
     async def state(self, user_id: str, room_id: str) -> State | None:
-        """Whether the user is in the room, as far as the index knows; None when it does not."""
+        """Return whether the user is in the room; None if the index does not know the room."""
         value: Any = await self._redis.hget(keys.user_rooms(user_id), room_id)
         return _parse(room_id, value).state if value else None
 
-    async def all(self, user_id: str) -> Index:
-        """Everything known of the user's rooms."""
+    async def all(self, user_id: str) -> UserIndex:
+        """Return the index of a user."""
         return (await self.all_of([user_id]))[0]
 
-    async def all_of(self, user_ids: list[str]) -> list[Index]:
-        """The same of several users, in one round trip."""
+    async def all_of(self, user_ids: list[str]) -> list[UserIndex]:
+        """Return the indexes of several users, in one round trip."""
         answers = await _READ.evaluate_many(
             self._reads, [([keys.user_rooms(u)], []) for u in user_ids]
         )
         return [_index(complete, pairs) for complete, pairs in answers]
 
     async def crowded(self, room_id: str, user_ids: list[str], least: int) -> dict[str, int]:
-        """Those of them who are in so many rooms or more, and not in this one: in how many."""
+        """Return the number of rooms of those users who are in `least` or more, and not in this."""
         async with self._redis.pipeline(transaction=False) as pipe:
             for user_id in user_ids:
                 pipe.hlen(keys.user_rooms(user_id))
@@ -101,9 +101,10 @@ class UserRooms:
         return {user: count for user, count in counts.items() if count >= least}
 
     async def shared(self, user_id: str, others: list[str]) -> dict[str, bool | None]:
-        """Whether the user is in a room together with others; None where the index cannot tell.
+        """Return, per other user, whether both are in a common room; None if that is unknown.
 
-        Cost: rooms of the user times others, in slices, so that nobody waits for all of it.
+        It costs Redis the number of the user's rooms times that of the others, in several scripts,
+        so that other commands run in between.
         """
         found: dict[str, bool | None] = {}
         for i in range(0, len(others), MAX_USERS_PER_SCRIPT):
@@ -114,24 +115,24 @@ class UserRooms:
         return found
 
     async def complete(self, user_id: str) -> None:
-        """Mark the hash as rebuilt: from now on what is not in it is not."""
+        """Mark the index as rebuilt: a room that is missing in it is no room of the user."""
         await _DONE.evaluate(self._redis, [keys.user_rooms(user_id)], [RECHECK_MS, EMPTY_TTL_MS])
 
 
-def _index(complete: int, pairs: list[bytes]) -> Index:
+def _index(complete: int, pairs: list[bytes]) -> UserIndex:
     fields = dict(zip(pairs[::2], pairs[1::2], strict=True))
     rooms = [_parse(k.decode(), v) for k, v in fields.items() if k not in _MARKS]
     version = keys.index_version(fields.get(b"#ver"), fields.get(b"#complete"))
-    return Index(rooms, bool(complete), version)
+    return UserIndex(rooms, bool(complete), version)
 
 
 def _elsewhere(rooms: dict[bytes, bytes], room_id: bytes) -> int:
-    """In how many rooms a user is; 0 for who is in this one: they stay."""
+    """Return the number of rooms of a user; 0 for a member of this room, who does not join it."""
     if rooms.get(room_id, b"").endswith(b":in"):
         return 0
     return sum(value.endswith(b":in") for value in rooms.values())
 
 
-def _parse(room_id: str, value: bytes) -> Membership:
+def _parse(room_id: str, value: bytes) -> IndexedMembership:
     epoch, offset, state = value.decode().split(":")
-    return Membership(room_id, int(epoch), int(offset), "in" if state == "in" else "out")
+    return IndexedMembership(room_id, int(epoch), int(offset), "in" if state == "in" else "out")

@@ -11,7 +11,7 @@ from redis.asyncio import Redis
 from rts_server.config import Settings, ms
 from rts_server.presence.connection_counts import ConnectionCounts
 from rts_server.presence.instance_lease import InstanceLease
-from rts_server.presence.scripts import Presence, parse_presence, presence_script, script_call
+from rts_server.presence.scripts import PresenceState, parse_presence, presence_script, script_call
 from rts_server.redis_client.pipeline import RedisPipeline
 
 _READ = presence_script("read.lua")
@@ -35,15 +35,17 @@ class PresenceStore:
         self._lease, self._online = lease, online
         self._lease_ms = ms(settings.presence_lease)
 
-    async def read(self, user_ids: Iterable[str]) -> dict[str, Presence]:
+    async def read(self, user_ids: Iterable[str]) -> dict[str, PresenceState]:
         """Return the presence of each user; unknown users are offline."""
         known = await self.known(user_ids)
-        return {user_id: found or Presence(0, "offline", 0, "") for user_id, found in known.items()}
+        return {
+            user_id: found or PresenceState(0, "offline", 0, "") for user_id, found in known.items()
+        }
 
-    async def known(self, user_ids: Iterable[str]) -> dict[str, Presence | None]:
+    async def known(self, user_ids: Iterable[str]) -> dict[str, PresenceState | None]:
         """As `read`, but None for users that Redis may have lost a moment ago (E3)."""
         users = list(dict.fromkeys(user_ids))
-        found: dict[str, Presence | None] = {}
+        found: dict[str, PresenceState | None] = {}
         for i in range(0, len(users), USERS_PER_CALL):
             part = users[i : i + USERS_PER_CALL]
             recent, *fields = await _READ.evaluate(self._redis, *script_call(self._lease_ms, *part))
@@ -51,7 +53,7 @@ class PresenceStore:
                 found[user_id] = _read(fields[4 * at : 4 * at + 4], bool(recent))
         return found
 
-    async def set(self, user_id: str, state: str | None, text: str | None) -> Presence:
+    async def set(self, user_id: str, state: str | None, text: str | None) -> PresenceState:
         """Set online or away and a status text ('' for none); None leaves either unchanged."""
         while True:
             await self._lease.registered.wait()
@@ -72,8 +74,8 @@ class PresenceStore:
         return bool(await _FORGET.evaluate(self._redis, *script_call(user_id)))
 
 
-def _read(fields: list[Any], recent: bool) -> Presence | None:
+def _read(fields: list[Any], recent: bool) -> PresenceState | None:
     state, last, text, v = fields
     if state:
         return parse_presence(state, last, text, v)
-    return None if recent else Presence(v, "offline", last, text.decode())
+    return None if recent else PresenceState(v, "offline", last, text.decode())

@@ -23,7 +23,7 @@ def script_call(*args: str | int) -> ScriptCall:
     return keys.PRESENCE, [*_PREFIXES, *args]
 
 
-class Presence(NamedTuple):
+class PresenceState(NamedTuple):
     """The presence of a user as announced last.
 
     `last` is in ms since 1970, 0 for never; a higher `v` is newer (D8).
@@ -43,11 +43,11 @@ class Presence(NamedTuple):
             "status_text": self.text or None,
         }
 
-    def differs_from(self, other: Presence) -> bool:
+    def differs_from(self, other: PresenceState) -> bool:
         """Return whether a client that knows `other` would see a difference."""
         return (self.state, self.text) != (other.state, other.text)
 
 
-def parse_presence(state: bytes, last: int, text: bytes, v: int) -> Presence:
+def parse_presence(state: bytes, last: int, text: bytes, v: int) -> PresenceState:
     """Build a presence from the fields that the scripts return."""
-    return Presence(v, state.decode(), last, text.decode())
+    return PresenceState(v, state.decode(), last, text.decode())

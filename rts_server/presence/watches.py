@@ -13,7 +13,7 @@ import orjson
 from rts_server import keys
 from rts_server.engine.packets import Encoded, event_packet
 from rts_server.presence.presences import PresenceStore
-from rts_server.presence.scripts import Presence
+from rts_server.presence.scripts import PresenceState
 from rts_server.protocol.event import ephemeral
 from rts_server.realtime.subscriber import Subscriber
 from rts_server.runtime.backoff import backoff
@@ -33,7 +33,7 @@ ShareRoom = Callable[[str, list[str]], Awaitable[set[str]]]
 
 
 @dataclass(eq=False)
-class PresenceWatch:
+class SessionWatch:
     """The users whom one session watches.
 
     Attributes:
@@ -66,9 +66,9 @@ class PresenceWatches:
         self._presences = presences
         self._share_room = share_room
         self._every = every
-        self._watchers: dict[str, set[PresenceWatch]] = {}
-        self._known: dict[str, Presence] = {}
-        self._by_watcher: dict[str, set[PresenceWatch]] = {}
+        self._watchers: dict[str, set[SessionWatch]] = {}
+        self._known: dict[str, PresenceState] = {}
+        self._by_watcher: dict[str, set[SessionWatch]] = {}
         self._asking = asyncio.Semaphore(MAX_CONCURRENT_CHECKS)
         self._throttled_log = ThrottledLog(log)
         self._tasks = Tasks()
@@ -79,7 +79,7 @@ class PresenceWatches:
 
     # Commands
 
-    async def watch(self, watch: PresenceWatch, user_ids: list[str]) -> dict[str, Presence]:
+    async def watch(self, watch: SessionWatch, user_ids: list[str]) -> dict[str, PresenceState]:
         """Replace the watched users; return their presence, without users of no shared room."""
         visible = await self._share_room(watch.user_id, user_ids)
         if watch.ended:
@@ -95,12 +95,12 @@ class PresenceWatches:
             self._update(user_id, found)
         return {u: self._known[u] for u in user_ids if u in visible and u in self._known}
 
-    def end(self, watch: PresenceWatch) -> None:
+    def end(self, watch: SessionWatch) -> None:
         """End a watch whose session ended."""
         watch.ended = True
         self._replace(watch, set())
 
-    def _replace(self, watch: PresenceWatch, targets: set[str]) -> None:
+    def _replace(self, watch: SessionWatch, targets: set[str]) -> None:
         for user_id in watch.targets - targets:
             self._drop(watch, user_id)
         for user_id in targets - watch.targets:
@@ -109,7 +109,7 @@ class PresenceWatches:
         if targets:
             self._by_watcher.setdefault(watch.user_id, set()).add(watch)
 
-    def _drop(self, watch: PresenceWatch, user_id: str) -> None:
+    def _drop(self, watch: SessionWatch, user_id: str) -> None:
         watch.targets.discard(user_id)
         watch.unconfirmed.discard(user_id)
         watch.undelivered.discard(user_id)
@@ -139,10 +139,10 @@ class PresenceWatches:
             return
         fields = orjson.loads(data)
         self._update(
-            user_id, Presence(fields["v"], fields["state"], fields["last"], fields["text"])
+            user_id, PresenceState(fields["v"], fields["state"], fields["last"], fields["text"])
         )
 
-    def _update(self, user_id: str, found: Presence) -> None:
+    def _update(self, user_id: str, found: PresenceState) -> None:
         """Keep the newest presence of a user, and write a change to the watchers."""
         watchers, known = self._watchers.get(user_id), self._known.get(user_id)
         if watchers is None or (known is not None and found.v < known.v):
@@ -169,7 +169,7 @@ class PresenceWatches:
                 self._recheck(watch, watch.targets)
         self.check_soon()
 
-    def _recheck(self, watch: PresenceWatch, user_ids: set[str]) -> None:
+    def _recheck(self, watch: SessionWatch, user_ids: set[str]) -> None:
         unconfirmed = user_ids - {watch.user_id}
         if not unconfirmed:
             return
@@ -179,7 +179,7 @@ class PresenceWatches:
         if begins:
             self._tasks.keep(self._resolve(watch))
 
-    async def _resolve(self, watch: PresenceWatch) -> None:
+    async def _resolve(self, watch: SessionWatch) -> None:
         """Find out with whom the watcher still shares a room; repeat until it is known."""
         failures = 0
         while watch.unconfirmed and not watch.ended:
@@ -199,7 +199,7 @@ class PresenceWatches:
             watch.unconfirmed.clear()
             self._deliver_undelivered(watch)
 
-    def _deliver_undelivered(self, watch: PresenceWatch) -> None:
+    def _deliver_undelivered(self, watch: SessionWatch) -> None:
         """Write the current presence of users whose changes could not be written."""
         for user_id in watch.undelivered - watch.unconfirmed:
             if watch.write(_packet(user_id, self._known[user_id])):
@@ -235,6 +235,6 @@ class PresenceWatches:
                 self._deliver_undelivered(watch)
 
 
-def _packet(user_id: str, presence: Presence) -> Encoded:
+def _packet(user_id: str, presence: PresenceState) -> Encoded:
     text = ephemeral("presence.changed", presence.shown(user_id))
     return event_packet("/presence", "presence.changed", text)

@@ -15,7 +15,7 @@ from redis.exceptions import ResponseError
 from rts_server import keys
 from rts_server.persistence.message_status import queued_status
 from rts_server.persistence.outbox import Entry
-from rts_server.persistence.user_rooms import Membership, UserRooms
+from rts_server.persistence.user_rooms import IndexedMembership, UserRooms
 from rts_server.runtime.backoff import MAX_BACKOFF_SECONDS, backoff
 from rts_server.runtime.throttled_log import ThrottledLog
 
@@ -92,7 +92,7 @@ class AckProcessor:
     async def _update_user_index(self, entry: Entry) -> bool:
         epoch, _, offset = entry.position.partition(":")
         changes = [
-            (user, Membership(entry.room_id, int(epoch), int(offset), _state(state)))
+            (user, IndexedMembership(entry.room_id, int(epoch), int(offset), _state(state)))
             for user, state in entry.users
         ]
         try:

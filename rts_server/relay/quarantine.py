@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from rts_server import metrics
 from rts_server.config import Settings
-from rts_server.persistence.queues import Queue, connect, kept
+from rts_server.persistence.queues import SqsQueue, connect, quarantine_archive
 from rts_server.runtime.backoff import backoff
 from rts_server.runtime.throttled_log import ThrottledLog
 
@@ -39,8 +39,10 @@ class Quarantine:
         self._report_failed = report_failed
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="quarantine")
         self._client = connect(settings, POLL_SECONDS + 3.0, 1)
-        self._queue = Queue(self._client, settings.quarantine_queue, self._pool)
-        self._kept = Queue(self._client, kept(settings.quarantine_queue), self._pool)
+        self._queue = SqsQueue(self._client, settings.quarantine_queue, self._pool)
+        self._kept = SqsQueue(
+            self._client, quarantine_archive(settings.quarantine_queue), self._pool
+        )
         self._throttled_log = ThrottledLog(log)
 
     async def run_forever(self) -> None:

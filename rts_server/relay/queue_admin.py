@@ -1,4 +1,4 @@
-"""For operators: how much waits in the queues, and what their dead-letter queues hold."""
+"""Queues for operators: counts, dead-letter queues (DLQ) and quarantined records."""
 
 from __future__ import annotations
 
@@ -15,27 +15,27 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from rts_server import errors
 from rts_server.config import Settings
-from rts_server.persistence.queues import connect, dead, kept
-from rts_server.persistence.records import LARGEST, recognised
+from rts_server.persistence.queues import connect, dead_letter_queue, quarantine_archive
+from rts_server.persistence.records import MAX_NUMBER, recognized_fields
 from rts_server.relay.quarantine import parse
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
     from mypy_boto3_sqs.type_defs import MessageTypeDef
 
-Which = Literal["messages", "rooms"]
+QueueName = Literal["messages", "rooms"]
 Json = dict[str, Any]
 T = TypeVar("T")
 
 MAX_BATCH = 10
-"""Messages of one request (Amazon SQS quotas)."""
+"""Messages of one ReceiveMessage (Amazon SQS quotas)."""
 PEEK_VISIBILITY_SECONDS = 3
-"""How long a message that was only looked at is not received again."""
+"""Time for which a message that was only read is hidden from other consumers."""
 REPLAY_VISIBILITY_SECONDS = 60
-"""How long a message that is being replayed is received by nobody else."""
+"""Time for which a message that is being replayed is hidden from other consumers."""
 REPLAY_SECONDS = 20.0
-"""How long one replay may take; the operator calls again for the rest."""
-COUNTS = {
+"""Time that one replay may take; the operator repeats the request for the rest."""
+COUNT_ATTRIBUTES = {
     "waiting": "ApproximateNumberOfMessages",
     "in_flight": "ApproximateNumberOfMessagesNotVisible",
     "delayed": "ApproximateNumberOfMessagesDelayed",
@@ -43,8 +43,8 @@ COUNTS = {
 
 
 @dataclass(frozen=True)
-class QuarantinedRecord:
-    """A record that was quarantined; `record` is empty where it was too long to be kept whole."""
+class QuarantineEntry:
+    """A quarantined record. `record` is empty if it was too long to be kept as a whole."""
 
     position: Json
     reason: str
@@ -52,78 +52,86 @@ class QuarantinedRecord:
     receipt: str = field(repr=False)
 
     @classmethod
-    def of(cls, message: MessageTypeDef) -> QuarantinedRecord:
-        """As the relay kept it."""
+    def of(cls, message: MessageTypeDef) -> QuarantineEntry:
+        """Parse a message of the queue in which the relay keeps quarantined records."""
         body = message.get("Body", "")
         try:
             entry = json.loads(body)
             whole = "" if entry.get("truncated") else str(entry["record"])
         except (ValueError, RecursionError, KeyError, TypeError, AttributeError):
             whole = ""
-        place, reason = parse(body)
-        return cls(place, reason, whole, message["ReceiptHandle"])
+        position, reason = parse(body)
+        return cls(position, reason, whole, message["ReceiptHandle"])
 
     @property
-    def place(self) -> tuple[str, int, int]:
-        """Room, epoch and offset."""
-        told = self.position
-        return str(told.get("room_id", "")), told.get("epoch", LARGEST), told.get("offset", LARGEST)
+    def sort_key(self) -> tuple[str, int, int]:
+        """(room, epoch, offset); a record without a position comes last in its room."""
+        known = self.position
+        return (
+            str(known.get("room_id", "")),
+            known.get("epoch", MAX_NUMBER),
+            known.get("offset", MAX_NUMBER),
+        )
 
-    def told(self) -> Json:
-        """For operators."""
+    def summary(self) -> Json:
+        """Return position and reason, and whether the whole record was kept; never its text."""
         return {**self.position, "reason": self.reason, "whole": bool(self.record)}
 
 
 class QueueAdmin:
-    """Reads and replays. Raises Unavailable when SQS does not answer."""
+    """Reads and replays the queues. All methods raise Unavailable if SQS does not answer."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._names: dict[Which, str] = {
+        self._names: dict[QueueName, str] = {
             "messages": settings.message_queue,
             "rooms": settings.room_queue,
         }
-        self._pool = ThreadPoolExecutor(1, thread_name_prefix="backlog")
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="queue-admin")
         self._client: SQSClient | None = None
 
     async def close(self) -> None:
-        """Close the connection."""
+        """Drop waiting work and close the connections."""
         self._pool.shutdown(wait=False, cancel_futures=True)
         if self._client is not None:
             self._client.close()
 
     async def queues(self, peek: int) -> list[Json]:
-        """Every queue with its counts; of the DLQs the positions of up to `peek` records."""
+        """Return every queue with its counts, DLQs also with positions of up to `peek` records."""
         return await self._run(self._queues, peek)
 
-    async def replay(self, which: Which, most: int) -> tuple[int, int]:
-        """Put up to `most` records of a DLQ back, in the order of each room; (how many, left)."""
-        return await self._run(self._replay, which, most)
+    async def replay_dead_letters(self, queue: QueueName, limit: int) -> tuple[int, int]:
+        """Put up to `limit` records of a DLQ back into its queue, in the order of each room.
 
-    async def kept(self, most: int) -> list[Json]:
-        """Position and reason of up to `most` quarantined records; never what they say."""
-        return [one.told() for one in await self._run(self._keeping, most, PEEK_VISIBILITY_SECONDS)]
+        Return (number of replayed records, number of records left).
+        """
+        return await self._run(self._replay_dead_letters, queue, limit)
 
-    async def take(self, most: int) -> list[QuarantinedRecord]:
-        """Up to `most` of them, in the order of each room; for a minute nobody else has them."""
-        return await self._run(self._keeping, most, REPLAY_VISIBILITY_SECONDS)
+    async def quarantined(self, limit: int) -> list[Json]:
+        """Return position and reason of up to `limit` quarantined records, never their texts."""
+        entries = await self._run(self._receive_quarantined, limit, PEEK_VISIBILITY_SECONDS)
+        return [entry.summary() for entry in entries]
 
-    async def forget(self, one: QuarantinedRecord) -> None:
-        """It was sent again."""
-        await self._run(self._forget, one)
+    async def take_quarantined(self, limit: int) -> list[QuarantineEntry]:
+        """Return up to `limit` records, in the order of each room, hidden from others for 60 s."""
+        return await self._run(self._receive_quarantined, limit, REPLAY_VISIBILITY_SECONDS)
 
-    async def send(self, which: Which, room_id: str, body: str) -> None:
-        """A record into its queue once more. Raises Unavailable."""
-        await self._run(self._again, which, room_id, body)
+    async def delete_quarantined(self, entry: QuarantineEntry) -> None:
+        """Delete a record after it was replayed."""
+        await self._run(self._delete_quarantined, entry)
 
-    async def keeping(self) -> int:
-        """How many are left, taken ones included; SQS's guess."""
-        counts = await self._run(self._counts, kept(self._settings.quarantine_queue))
+    async def enqueue(self, queue: QueueName, room_id: str, body: str) -> None:
+        """Send a record to its queue."""
+        await self._run(self._enqueue, queue, room_id, body)
+
+    async def quarantined_count(self) -> int:
+        """Return the number of quarantined records, taken ones included, as SQS estimates it."""
+        counts = await self._run(self._counts, quarantine_archive(self._settings.quarantine_queue))
         return int(counts["waiting"]) + int(counts["in_flight"])
 
-    async def _run(self, work: Callable[..., T], *given: Any) -> T:
+    async def _run(self, work: Callable[..., T], *args: Any) -> T:
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._pool, work, *given)
+            return await asyncio.get_running_loop().run_in_executor(self._pool, work, *args)
         except (ClientError, BotoCoreError, OSError):
             raise errors.Unavailable("SQS does not answer.") from None
 
@@ -140,69 +148,81 @@ class QueueAdmin:
     def _queues(self, peek: int) -> list[Json]:
         found = []
         for name in self._names.values():
-            found += [self._counts(name), self._counts(dead(name)) | self._peeked(name, peek)]
+            found += [
+                self._counts(name),
+                self._counts(dead_letter_queue(name)) | self._peeked(name, peek),
+            ]
         quarantine = self._settings.quarantine_queue
-        return [*found, self._counts(quarantine), self._counts(kept(quarantine))]
+        return [*found, self._counts(quarantine), self._counts(quarantine_archive(quarantine))]
 
     def _counts(self, name: str) -> Json:
-        names: Any = list(COUNTS.values())
+        names: Any = list(COUNT_ATTRIBUTES.values())
         answer = self._sqs().get_queue_attributes(QueueUrl=self._url(name), AttributeNames=names)
         known: Any = answer["Attributes"]
-        return {"name": name, **{told: int(known.get(it, 0)) for told, it in COUNTS.items()}}
+        return {
+            "name": name,
+            **{
+                count: int(known.get(attribute, 0)) for count, attribute in COUNT_ATTRIBUTES.items()
+            },
+        }
 
     def _peeked(self, name: str, peek: int) -> Json:
         if not peek:
             return {}
-        found = self._receive(self._url(dead(name)), min(peek, MAX_BATCH), 0, 0)
+        found = self._receive(self._url(dead_letter_queue(name)), min(peek, MAX_BATCH), 0, 0)
         return {"records": [position(one) for one in found]}
 
-    def _replay(self, which: Which, most: int) -> tuple[int, int]:
-        name = self._names[which]
-        source, target = self._url(dead(name)), self._url(name)
+    def _replay_dead_letters(self, queue: QueueName, limit: int) -> tuple[int, int]:
+        name = self._names[queue]
+        source, target = self._url(dead_letter_queue(name)), self._url(name)
         done, until = 0, time.monotonic() + REPLAY_SECONDS
-        while done < most and time.monotonic() < until:
-            batch = self._receive(source, min(MAX_BATCH, most - done), REPLAY_VISIBILITY_SECONDS, 1)
+        while done < limit and time.monotonic() < until:
+            batch = self._receive(
+                source, min(MAX_BATCH, limit - done), REPLAY_VISIBILITY_SECONDS, 1
+            )
             if not batch:
                 break
             sent = self._send(target, in_order(batch), fifo=name.endswith(".fifo"))
             for one in sent:
                 self._sqs().delete_message(QueueUrl=source, ReceiptHandle=one["ReceiptHandle"])
             done += len(sent)
-            if len(sent) < len(batch):
+            if len(sent) < len(batch):  # those not sent are hidden now and come again later
                 break
-        return done, self._counts(dead(name))["waiting"]
+        return done, self._counts(dead_letter_queue(name))["waiting"]
 
-    def _keeping(self, most: int, held: int) -> list[QuarantinedRecord]:
+    def _receive_quarantined(self, limit: int, visibility_seconds: int) -> list[QuarantineEntry]:
         url, found = (
-            self._url(kept(self._settings.quarantine_queue)),
-            dict[str, QuarantinedRecord](),
+            self._url(quarantine_archive(self._settings.quarantine_queue)),
+            dict[str, QuarantineEntry](),
         )
-        while len(found) < most:
-            batch = self._receive(url, min(MAX_BATCH, most - len(found)), held, 1)
-            new = {one["MessageId"]: QuarantinedRecord.of(one) for one in batch}
+        while len(found) < limit:
+            batch = self._receive(url, min(MAX_BATCH, limit - len(found)), visibility_seconds, 1)
+            new = {one["MessageId"]: QuarantineEntry.of(one) for one in batch}
             if new.keys() <= found.keys():
                 break
             found |= new
-        return sorted(found.values(), key=lambda one: one.place)
+        return sorted(found.values(), key=lambda entry: entry.sort_key)
 
-    def _forget(self, one: QuarantinedRecord) -> None:
-        url = self._url(kept(self._settings.quarantine_queue))
-        self._sqs().delete_message(QueueUrl=url, ReceiptHandle=one.receipt)
+    def _delete_quarantined(self, entry: QuarantineEntry) -> None:
+        url = self._url(quarantine_archive(self._settings.quarantine_queue))
+        self._sqs().delete_message(QueueUrl=url, ReceiptHandle=entry.receipt)
 
-    def _again(self, which: Which, room_id: str, body: str) -> None:
-        name = self._names[which]
+    def _enqueue(self, queue: QueueName, room_id: str, body: str) -> None:
+        name = self._names[queue]
         more: Json = {}
         if name.endswith(".fifo"):
             dedup = f"{room_id}:replay:{secrets.token_hex(8)}"
             more = {"MessageGroupId": room_id, "MessageDeduplicationId": dedup}
         self._sqs().send_message(QueueUrl=self._url(name), MessageBody=body, **more)
 
-    def _receive(self, url: str, most: int, held: int, wait: int) -> list[MessageTypeDef]:
+    def _receive(
+        self, url: str, limit: int, visibility_seconds: int, wait_seconds: int
+    ) -> list[MessageTypeDef]:
         answer = self._sqs().receive_message(
             QueueUrl=url,
-            MaxNumberOfMessages=most,
-            VisibilityTimeout=held,
-            WaitTimeSeconds=wait,
+            MaxNumberOfMessages=limit,
+            VisibilityTimeout=visibility_seconds,
+            WaitTimeSeconds=wait_seconds,
             AttributeNames=["All"],
         )
         return answer.get("Messages", [])
@@ -210,14 +230,15 @@ class QueueAdmin:
     def _send(
         self, url: str, batch: Sequence[MessageTypeDef], *, fifo: bool
     ) -> list[MessageTypeDef]:
-        """Those that were taken; of a FIFO queue none behind the first of its room that was not.
+        """Send messages and return those that SQS accepted.
 
-        The dedup id is new: the first one may still be remembered, as what has failed.
+        After the first failure of a room its later messages are not sent, to keep their order (D3).
+        The deduplication id is new, because SQS may still know the old one from the first time.
         """
-        sent, stopped = [], set()
+        sent, failed_rooms = [], set()
         for one in batch:
             group = room_of(one)
-            if group in stopped:
+            if group in failed_rooms:
                 continue
             more: Json = {}
             if fifo:
@@ -226,34 +247,34 @@ class QueueAdmin:
             try:
                 self._sqs().send_message(QueueUrl=url, MessageBody=one["Body"], **more)
             except (ClientError, BotoCoreError):
-                stopped.add(group)
+                failed_rooms.add(group)
                 continue
             sent.append(one)
         return sent
 
 
 def position(message: MessageTypeDef) -> Json:
-    """Where a record belongs, how often it was tried and since when; never what it says."""
+    """Return a record's position, receive count and first time of sending (ms), never its text."""
     attributes: Any = message.get("Attributes", {})
     return {
-        **recognised(message.get("Body", "")),
+        **recognized_fields(message.get("Body", "")),
         "receives": int(attributes.get("ApproximateReceiveCount", 0)),
         "sent_ms": int(attributes.get("SentTimestamp", 0)),
     }
 
 
 def room_of(message: MessageTypeDef) -> str:
-    """The room a record is about; its group where that cannot be made out."""
+    """Return the room of a record, or its message group if the record names none."""
     attributes: Any = message.get("Attributes", {})
-    told = recognised(message.get("Body", "")).get("room_id")
-    return str(told or attributes.get("MessageGroupId") or "unknown")
+    room_id = recognized_fields(message.get("Body", "")).get("room_id")
+    return str(room_id or attributes.get("MessageGroupId") or "unknown")
 
 
 def in_order(batch: Sequence[MessageTypeDef]) -> list[MessageTypeDef]:
-    """By position in each room; a record without one (a barrier, cursors) stays behind them."""
+    """Sort by room and position; records without one (a barrier, cursors) come last in a room."""
 
-    def place(message: MessageTypeDef) -> tuple[str, int, int]:
-        told = recognised(message.get("Body", ""))
-        return room_of(message), told.get("epoch", LARGEST), told.get("offset", LARGEST)
+    def sort_key(message: MessageTypeDef) -> tuple[str, int, int]:
+        known = recognized_fields(message.get("Body", ""))
+        return room_of(message), known.get("epoch", MAX_NUMBER), known.get("offset", MAX_NUMBER)
 
-    return sorted(batch, key=place)
+    return sorted(batch, key=sort_key)

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from rts_server import metrics
 from rts_server.persistence.outbox import Entry, Key
-from rts_server.persistence.queues import Queue
+from rts_server.persistence.queues import SqsQueue
 from rts_server.relay.room_queues import RoomQueues
 from rts_server.runtime.throttled_log import ThrottledLog
 
@@ -29,7 +29,7 @@ class QueueSender:
 
     def __init__(
         self,
-        queue: Queue,
+        queue: SqsQueue,
         slots: int,
         may_send: Callable[[], bool],
         on_accepted: Callable[[list[Entry]], None],

@@ -23,7 +23,7 @@ from rts_server import keys, metrics
 from rts_server.config import Settings
 from rts_server.persistence import outbox
 from rts_server.persistence.outbox import Entry
-from rts_server.persistence.queues import Queue, connect
+from rts_server.persistence.queues import SqsQueue, connect
 from rts_server.relay.ack_processor import AckProcessor
 from rts_server.relay.cursor_flush import CursorFlush
 from rts_server.relay.outbox_metrics import OutboxMetrics, accepted_ms
@@ -116,7 +116,7 @@ class Relay:
         self._throttled_log = ThrottledLog(log)
 
     def _sender(self, name: str, slots: int) -> QueueSender:
-        queue = Queue(self._client, name, self._pool)
+        queue = SqsQueue(self._client, name, self._pool)
         return QueueSender(
             queue, slots, may_send=self._is_leased, on_accepted=self._accepted_by_sqs
         )

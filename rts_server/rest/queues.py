@@ -14,14 +14,14 @@ from rts_server.rest.routes import Params, route
 class QueueRoutes:
     """Queues, dead-letter queues (DLQ) and quarantined records."""
 
-    def __init__(self, backlog: QueueAdmin, replays: Replays) -> None:
-        self._backlog = backlog
+    def __init__(self, queue_admin: QueueAdmin, replays: Replays) -> None:
+        self._queue_admin = queue_admin
         self._replays = replays
 
     @route("GET", "/v1/queues", answers.QueuesSchema, query=requests.PeekSchema)
     async def all(self, operator: Identity, params: Params) -> dict[str, Any]:
         """Every queue with its counts, and positions of some records of the DLQs, without texts."""
-        return {"queues": await self._backlog.queues(params["peek"])}
+        return {"queues": await self._queue_admin.queues(params["peek"])}
 
     @route("POST", "/v1/queues/dlq:replay", answers.ReplayedSchema, body=requests.ReplaySchema)
     async def replay(self, operator: Identity, params: Params) -> dict[str, Any]:
@@ -29,13 +29,15 @@ class QueueRoutes:
 
         Replaying twice is harmless. Repeat the request while some are left.
         """
-        replayed, left = await self._backlog.replay(params["queue"], params["limit"])
+        replayed, left = await self._queue_admin.replay_dead_letters(
+            params["queue"], params["limit"]
+        )
         return {"replayed": replayed, "left": left}
 
     @route("GET", "/v1/queues/quarantine", answers.QuarantinedSchema, query=requests.GlanceSchema)
     async def quarantined(self, operator: Identity, params: Params) -> dict[str, Any]:
         """Records that a Lambda could never apply: their positions and reasons, without texts."""
-        return {"records": await self._backlog.kept(params["limit"])}
+        return {"records": await self._queue_admin.quarantined(params["limit"])}
 
     @route(
         "POST",

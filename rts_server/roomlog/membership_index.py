@@ -6,7 +6,7 @@ import logging
 
 from redis.exceptions import RedisError
 
-from rts_server.persistence.user_rooms import Membership, State, UserRooms
+from rts_server.persistence.user_rooms import IndexedMembership, State, UserRooms
 from rts_server.roomlog.request import AppendRequest, AppendResult, Op
 
 log = logging.getLogger(__name__)
@@ -26,7 +26,7 @@ class MembershipIndex:
         The relay writes them once more (T4): a failure here delays the index and loses nothing.
         """
         changes = [
-            (user_id, Membership(request.room_id, result.epoch, offset, _STATES[event.op]))
+            (user_id, IndexedMembership(request.room_id, result.epoch, offset, _STATES[event.op]))
             for offset, event in result.written(request)
             if event.op in _STATES and not event.allocates_seq
             for user_id in result.affected[event.op]

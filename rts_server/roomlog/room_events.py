@@ -7,7 +7,7 @@ import time
 from typing import Any
 
 from rts_server.domain.roles import roles_that
-from rts_server.persistence.records import KEPT, expiry
+from rts_server.persistence.records import DELETED_ROOM_TTL_SECONDS, expiry
 from rts_server.roomlog.intents import ROOM_DELETED, room_intents, settings_intents
 from rts_server.roomlog.member_events import members_event
 from rts_server.roomlog.request import AppendRequest, EventTemplate, NewMember
@@ -83,7 +83,7 @@ def room_deleted(room: dict[str, Any], epoch: int, actor_id: str) -> AppendReque
         request_id=f"delete:{secrets.token_hex(16)}",
         actor=actor_id,
         remove_everybody=True,
-        expiry=expiry(room["room_id"], int(time.time()) + KEPT),
+        expiry=expiry(room["room_id"], int(time.time()) + DELETED_ROOM_TTL_SECONDS),
         room_change={"version": room["version"], "epoch": epoch},
         intents=(ROOM_DELETED,),
         events=(

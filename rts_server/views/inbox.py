@@ -13,7 +13,7 @@ from rts_server import errors
 from rts_server.domain.unread import counts_in_totals, totals, unread_count
 from rts_server.persistence.archive import Archive
 from rts_server.persistence.stored_items import StoredMember, StoredRoom
-from rts_server.persistence.user_rooms import Index, Membership, State, UserRooms
+from rts_server.persistence.user_rooms import IndexedMembership, State, UserIndex, UserRooms
 from rts_server.protocol import cursor
 from rts_server.roomlog.drains import RoomDrains, behind
 from rts_server.roomlog.rehydrate import changed_at, last_position, milliseconds
@@ -106,11 +106,11 @@ class InboxReader:
         self._snapshots = snapshots
         self._drains = drains
 
-    async def memberships(self, user_id: str) -> list[Membership]:
+    async def memberships(self, user_id: str) -> list[IndexedMembership]:
         """The user's current memberships."""
         return (await self.index(user_id))[0]
 
-    async def index(self, user_id: str) -> tuple[list[Membership], str]:
+    async def index(self, user_id: str) -> tuple[list[IndexedMembership], str]:
         """The user's current memberships and the version of the user index.
 
         An index that Redis lost is rebuilt from the archive first. Raises Unavailable.
@@ -118,7 +118,7 @@ class InboxReader:
         index = await self._complete(user_id, await self._user_rooms.all(user_id))
         return _in(index), index.version
 
-    async def _complete(self, user_id: str, index: Index) -> Index:
+    async def _complete(self, user_id: str, index: UserIndex) -> UserIndex:
         if index.complete:
             return index
         stored = await self._archive.rooms_of(user_id)
@@ -126,7 +126,7 @@ class InboxReader:
         await self._user_rooms.complete(user_id)
         return await self._user_rooms.all(user_id)
 
-    async def known_memberships(self, user_id: str) -> list[Membership]:
+    async def known_memberships(self, user_id: str) -> list[IndexedMembership]:
         """All memberships in the user index, also those of rooms the user has left."""
         return (await self._user_rooms.all(user_id)).rooms
 
@@ -333,13 +333,13 @@ class InboxReader:
         return rows
 
 
-def _in(index: Index) -> list[Membership]:
+def _in(index: UserIndex) -> list[IndexedMembership]:
     return [one for one in index.rooms if one.state == "in"]
 
 
-def _membership(stored: StoredMember) -> Membership:
+def _membership(stored: StoredMember) -> IndexedMembership:
     state: State = "in" if stored.state == "in" else "out"
-    return Membership(stored.room_id, stored.epoch, stored.offset, state)
+    return IndexedMembership(stored.room_id, stored.epoch, stored.offset, state)
 
 
 def _warm_row(room_id: str, snapshot: RoomSnapshot, user_id: str) -> InboxRow:

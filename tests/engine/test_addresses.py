@@ -11,9 +11,9 @@ from aiohttp.test_utils import make_mocked_request
 from multidict import CIMultiDict
 
 from rts_server.engine.addresses import FULL_RETRY_SECONDS, Addresses
-from rts_server.rates import Rate
+from rts_server.rates import RateLimit
 
-OFTEN = {"handshakes": Rate(1_000, 1_000)}
+OFTEN = {"handshakes": RateLimit(1_000, 1_000)}
 
 
 def request(*forwarded: str) -> web.Request:
@@ -48,7 +48,7 @@ def test_connections_are_opened_at_a_rate(monkeypatch: pytest.MonkeyPatch) -> No
     """However fast they are closed; each address for itself, and later there is one again."""
     now = [100.0]
     monkeypatch.setattr(time, "monotonic", lambda: now[0])
-    addresses = Addresses(1, 100, {"handshakes": Rate(2, 3)})
+    addresses = Addresses(1, 100, {"handshakes": RateLimit(2, 3)})
     assert [addresses.admission_delay(request("1.1.1.1")) for _ in range(4)] == [0, 0, 0, 0.5]
     assert addresses.admission_delay(request("2.2.2.2")) == 0
     now[0] = 100.5

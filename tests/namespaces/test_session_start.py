@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from rts_server.namespaces.session_start import ahead_of, cursors_within_membership
-from rts_server.persistence.user_rooms import Membership
+from rts_server.persistence.user_rooms import IndexedMembership
 from rts_server.views.inbox import Inbox, InboxRow
 
 
@@ -36,7 +36,7 @@ def test_receipts_of_other_rooms_are_ignored() -> None:
 
 def test_a_cursor_before_the_membership_does_not_stand() -> None:
     """A user who left and joined again must not get what was said in between (A1)."""
-    memberships = [Membership("r", 2, 7, "in")]
+    memberships = [IndexedMembership("r", 2, 7, "in")]
     assert cursors_within_membership({"r": (2, 7)}, memberships) == {"r": (2, 7)}
     assert cursors_within_membership({"r": (2, 6)}, memberships) == {}
     assert cursors_within_membership({"r": (1, 99)}, memberships) == {}

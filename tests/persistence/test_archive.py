@@ -140,7 +140,7 @@ def test_exclusive_bounds_as_text() -> None:
     """No position outside the bounds is between the two texts."""
     low, high = between((1, 9), (2, 0))
     assert records.position(1, 9) < low <= records.position(1, 10)
-    assert records.position(1, records.LARGEST) <= high < records.position(2, 0)
+    assert records.position(1, records.MAX_NUMBER) <= high < records.position(2, 0)
     assert between(None, None) == ("0", "~")
 
 

@@ -203,7 +203,7 @@ def test_one_newer_member_does_not_stand_in_the_way_of_the_others() -> None:
 )
 def test_what_a_cancelled_transaction_means(codes: list[str], meaning: str) -> None:
     """Only certainty is final: with a conflict among the reasons the chunk is tried again."""
-    assert records.verdict(codes) == meaning
+    assert records.classify_cancellation(codes) == meaning
 
 
 def test_the_probe_tells_which_code_runs(tmp_path: Path) -> None:

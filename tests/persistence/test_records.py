@@ -246,7 +246,7 @@ def test_a_kind_of_the_other_queue_is_poison() -> None:
 
 def test_quarantine_names_what_it_recognised() -> None:
     """The entry carries reason, record and position, and stays below SQS's limit."""
-    entry = json.loads(records.quarantined(new(3, 4, 5, "m5"), "why"))
+    entry = json.loads(records.quarantine_entry(new(3, 4, 5, "m5"), "why"))
     assert entry.pop("record") == new(3, 4, 5, "m5")
     position = {"room_id": "room-1", "epoch": 3, "offset": 4, "seq": 5}
     assert entry == {
@@ -255,18 +255,18 @@ def test_quarantine_names_what_it_recognised() -> None:
         "message_id": "m5",
         "client_msg_id": "c-m5",
     }
-    assert records.recognised(record("x", 1, 2, {"message": 3, "seq": True})) == {
+    assert records.recognized_fields(record("x", 1, 2, {"message": 3, "seq": True})) == {
         "room_id": "room-1",
         "epoch": 1,
         "offset": 2,
     }
-    assert len(records.quarantined("\U0001f600" * 10**6, "why")) < 2**20
+    assert len(records.quarantine_entry("\U0001f600" * 10**6, "why")) < 2**20
 
 
 @given(st.tuples(st.integers(0, 10**10 - 1), st.integers(0, 10**10 - 1)))
 def test_positions_sort_as_pairs(place: tuple[int, int]) -> None:
     """The text of a position sorts like the pair and leads back to it."""
-    assert records.pair(records.position(*place)) == place
+    assert records.parse_position(records.position(*place)) == place
     assert records.position(*place) < records.final_key(0, 0)
 
 

@@ -16,7 +16,7 @@ from rts_server.auth import Identity
 from rts_server.config import Settings
 from rts_server.errors import Unauthorized, Unavailable
 from rts_server.persistence.archive import Archive
-from rts_server.persistence.revocations import LISTED, Revocations
+from rts_server.persistence.revocations import LIST_PARTITION, Revocations
 from tests.helpers.world import free_port, name
 
 Make = Callable[..., Revocations]
@@ -60,17 +60,17 @@ async def test_all_instances_know_what_one_was_told(make: Make) -> None:
     """
     heard: list[dict[str, int]] = []
     here, there = make(), make(on_revoked=heard.append)
-    await there.look()
+    await there.refresh()
     eve, old = name("eve"), token("eve", 100)
     old = replace(old, user_id=eve)
     before = await here.revoke(eve)
     assert refuses(here, old)
     assert not refuses(there, old)
-    await there.look()
+    await there.refresh()
     assert refuses(there, old)
     assert heard[-1] == {eve: before}
     told = len(heard)
-    await there.look()
+    await there.refresh()
     assert len(heard) == told
     assert refuses(there, replace(old, issued_at=before))
     assert not refuses(there, replace(old, issued_at=before + 1))
@@ -87,7 +87,7 @@ async def marks(redis: Redis) -> list[bytes]:
 async def test_what_redis_lost_comes_from_the_table(make: Make, redis: Redis, loss: str) -> None:
     """A new instance refuses him whatever became of the mirror, which is whole afterwards."""
     eve = name("eve")
-    await make().look()
+    await make().refresh()
     before = await make().revoke(eve)
     if loss == "all":
         await redis.flushall()
@@ -99,7 +99,7 @@ async def test_what_redis_lost_comes_from_the_table(make: Make, redis: Redis, lo
             await redis.set(keys.REVOKED, "x")
     late = make()
     for _ in range(2):  # a key of a wrong type is only removed by the first look
-        await late.look()
+        await late.refresh()
         assert refuses(late, Identity(eve, 0, before))
     assert await redis.zscore(keys.REVOKED, f"u:{eve}") == before
     assert len(await marks(redis)) == 1
@@ -108,12 +108,12 @@ async def test_what_redis_lost_comes_from_the_table(make: Make, redis: Redis, lo
 async def test_a_mirror_lost_while_it_is_rebuilt_is_not_whole(make: Make, redis: Redis) -> None:
     """The table was read before he was revoked, Redis lost it since: no mark is set then."""
     eve, rebuilding = name("eve"), make()
-    listed = rebuilding._listed
+    listed = rebuilding._read_list
 
     def slow(table: object) -> dict[str, int]:
         return {user: at for user, at in listed(table).items() if user != eve}  # type: ignore[arg-type]
 
-    rebuilding._listed = slow  # type: ignore[method-assign]
+    rebuilding._read_list = slow  # type: ignore[method-assign]
     await make().revoke(eve)
     note = rebuilding._note
 
@@ -122,9 +122,9 @@ async def test_a_mirror_lost_while_it_is_rebuilt_is_not_whole(make: Make, redis:
         await note(*given)  # type: ignore[arg-type]
 
     rebuilding._note = lost  # type: ignore[method-assign,assignment]
-    await rebuilding.look()
+    await rebuilding.refresh()
     late = make()
-    await late.look()
+    await late.refresh()
     assert refuses(late, token(eve, 1))
 
 
@@ -136,7 +136,7 @@ async def test_without_redis_the_table_is_asked(make: Make) -> None:
     with pytest.raises(Unavailable):
         await here.revoke(eve)
     assert not there.known.is_set()
-    await there.look()
+    await there.refresh()
     assert there.known.is_set()
     assert refuses(there, token(eve, 1))
     await nowhere.aclose()
@@ -149,7 +149,7 @@ async def test_without_both_nobody_is_judged(tables: None) -> None:
     nowhere, archive = Redis.from_url(f"redis://127.0.0.1:{port}"), Archive(settings)
     alone = Revocations(settings, nowhere, archive)
     with pytest.raises(Unavailable):
-        await alone.look()
+        await alone.refresh()
     with pytest.raises(Unavailable):
         await alone.revoke("eve")
     assert not alone.known.is_set()
@@ -165,7 +165,7 @@ async def test_what_no_token_is_as_old_as_is_forgotten(make: Make, redis: Redis)
     assert refuses(short, Identity(eve, 0, before))
     item: Any = await short._archive.run_with_client(
         lambda table: table.get_item(
-            TableName="chat-rooms", Key={"room_id": LISTED, "sk": f"USER#{eve}"}
+            TableName="chat-rooms", Key={"room_id": LIST_PARTITION, "sk": f"USER#{eve}"}
         )["Item"]
     )
     assert item["expires_at"] == before + 2

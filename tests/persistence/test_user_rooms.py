@@ -19,7 +19,7 @@ from rts_server.config import Settings
 from rts_server.domain.size_limits import SizeLimits
 from rts_server.errors import LimitExceeded
 from rts_server.persistence import user_rooms
-from rts_server.persistence.user_rooms import EMPTY_TTL_MS, Membership, UserRooms
+from rts_server.persistence.user_rooms import EMPTY_TTL_MS, IndexedMembership, UserRooms
 from rts_server.rooms.memberships import Memberships
 from tests.helpers.waiting import PATIENCE
 
@@ -27,7 +27,7 @@ USER = "a{b}:*%"
 NOTHING: Any = None
 CHANGES = st.lists(
     st.builds(
-        Membership,
+        IndexedMembership,
         st.sampled_from(["r1", "r2"]),
         st.integers(1, 3),
         st.integers(1, 4),
@@ -45,7 +45,7 @@ async def fake() -> AsyncIterator[FakeAsyncRedis]:
         yield client
 
 
-async def noted(changes: list[Membership]) -> dict[str, str]:
+async def noted(changes: list[IndexedMembership]) -> dict[str, str]:
     """The hash after some changes."""
     async with FakeAsyncRedis(server=FakeServer()) as client:
         index = UserRooms(client)
@@ -57,7 +57,7 @@ async def noted(changes: list[Membership]) -> dict[str, str]:
 
 @settings(max_examples=40)
 @given(CHANGES, st.randoms(use_true_random=False))
-def test_any_order_gives_the_same_index(changes: list[Membership], random: Any) -> None:
+def test_any_order_gives_the_same_index(changes: list[IndexedMembership], random: Any) -> None:
     """Permuted and repeated, the newest position of each room wins; #ver counts what moved."""
     newest = {c.room_id: c for c in sorted(changes, key=lambda c: (c.epoch, c.offset))}
     shuffled = [*changes, *changes[:4]]
@@ -77,11 +77,11 @@ async def test_a_change_is_told_once_with_its_version(fake: FakeAsyncRedis) -> N
         assert (await channel.get_message(timeout=PATIENCE))["type"] == "subscribe"
         await index.note_all(
             [
-                (USER, Membership("r", 1, 2, "in")),
-                (USER, Membership("r", 1, 2, "out")),
-                (USER, Membership("r", 1, 1, "out")),
-                (USER, Membership("r", 2, 1, "out")),
-                ("somebody else", Membership("r", 9, 9, "in")),
+                (USER, IndexedMembership("r", 1, 2, "in")),
+                (USER, IndexedMembership("r", 1, 2, "out")),
+                (USER, IndexedMembership("r", 1, 1, "out")),
+                (USER, IndexedMembership("r", 2, 1, "out")),
+                ("somebody else", IndexedMembership("r", 9, 9, "in")),
             ]
         )
         heard = [await channel.get_message(timeout=0.1) for _ in range(3)]
@@ -124,9 +124,9 @@ async def test_an_index_is_complete_when_it_was_rebuilt_here(redis: Redis) -> No
     index = UserRooms(redis)
     assert (await index.all(USER))[:2] == ([], False)
     await index.note(USER, "r", 1, 1, "in")
-    assert (await index.all(USER))[:2] == ([Membership("r", 1, 1, "in")], False)
+    assert (await index.all(USER))[:2] == ([IndexedMembership("r", 1, 1, "in")], False)
     await index.complete(USER)
-    assert (await index.all(USER))[:2] == ([Membership("r", 1, 1, "in")], True)
+    assert (await index.all(USER))[:2] == ([IndexedMembership("r", 1, 1, "in")], True)
     await index.note(USER, "s", 1, 1, "out")
     known, complete, _ = await index.all(USER)
     assert (sorted(one.room_id for one in known), complete) == (["r", "s"], True)

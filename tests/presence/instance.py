@@ -17,7 +17,7 @@ from rts_server.presence.connection_counts import ConnectionCounts
 from rts_server.presence.instance_lease import InstanceLease
 from rts_server.presence.presences import PresenceStore
 from rts_server.presence.sweep import LeaseSweep
-from rts_server.presence.watches import PresenceWatch, PresenceWatches
+from rts_server.presence.watches import PresenceWatches, SessionWatch
 from rts_server.realtime.subscriber import Subscriber
 from rts_server.runtime.tasks import Tasks
 
@@ -82,7 +82,7 @@ class Instance:
         """Nothing runs, and nothing is said: what SIGSTOP and SIGKILL look like to others."""
         await self.tasks.close()
 
-    def watcher(self, user_id: str) -> PresenceWatch:
+    def watcher(self, user_id: str) -> SessionWatch:
         """A socket of a user."""
 
         def write(packet: Encoded) -> bool:
@@ -90,7 +90,7 @@ class Instance:
             self.told.append((user_id, event["data"]["user_id"], event["data"]["state"]))
             return True
 
-        return PresenceWatch(user_id, write)
+        return SessionWatch(user_id, write)
 
     def states(self, user_id: str) -> list[str]:
         """What was told of a user, in order."""

@@ -12,7 +12,7 @@ from redis.asyncio import Redis
 from rts_server import keys
 from rts_server.persistence.user_rooms import UserRooms
 from rts_server.presence.instance_registry import InstanceRegistry
-from rts_server.presence.scripts import Presence
+from rts_server.presence.scripts import PresenceState
 from rts_server.presence.watches import LEFT, ShareRoom
 from tests.helpers.waiting import eventually
 from tests.presence.instance import TIMES, Start
@@ -383,12 +383,12 @@ async def test_an_older_word_never_wins(start: Start) -> None:
 
 def test_only_state_and_text_are_news() -> None:
     """A later last_active_at alone tells nobody anything."""
-    known = Presence(1, "online", 5, "")
-    assert not Presence(2, "online", 9, "").differs_from(known)
-    assert Presence(2, "away", 5, "").differs_from(known)
-    assert Presence(2, "online", 5, "x").differs_from(known)
+    known = PresenceState(1, "online", 5, "")
+    assert not PresenceState(2, "online", 9, "").differs_from(known)
+    assert PresenceState(2, "away", 5, "").differs_from(known)
+    assert PresenceState(2, "online", 5, "x").differs_from(known)
     assert known.shown("bob")["last_active_at"] == "1970-01-01T00:00:00.005Z"
-    assert Presence(0, "offline", 0, "").shown("bob")["last_active_at"] is None
+    assert PresenceState(0, "offline", 0, "").shown("bob")["last_active_at"] is None
 
 
 async def test_many_users_of_a_dead_instance_are_swept_in_slices(

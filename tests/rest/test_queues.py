@@ -6,7 +6,7 @@ import asyncio
 import json
 from typing import Any
 
-from rts_server.persistence.queues import dead
+from rts_server.persistence.queues import dead_letter_queue
 from rts_server.relay.queue_admin import in_order
 from rts_server.tools.dev import aws
 from tests.helpers.record_samples import new
@@ -33,7 +33,7 @@ async def test_what_was_given_up_is_seen_and_put_back(world: World, operator: Re
     room_id = await group(operator, member(name("alice")))
     settings = world.stack.settings
     sqs = aws.client(settings, "sqs")
-    url = sqs.get_queue_url(QueueName=dead(settings.message_queue))["QueueUrl"]
+    url = sqs.get_queue_url(QueueName=dead_letter_queue(settings.message_queue))["QueueUrl"]
     for n in (2, 1, 3):
         sqs.send_message(
             QueueUrl=url,
@@ -44,7 +44,7 @@ async def test_what_was_given_up_is_seen_and_put_back(world: World, operator: Re
     told = await operator.ok("GET", "/v1/queues")
     queues = {queue["name"]: queue for queue in told["queues"]}
     assert set(queues) >= {settings.message_queue, settings.room_queue, settings.quarantine_queue}
-    records = queues[dead(settings.message_queue)]["records"]
+    records = queues[dead_letter_queue(settings.message_queue)]["records"]
     assert sorted(one["offset"] for one in records if one["room_id"] == room_id) == [11, 12, 13]
     assert "secret" not in str(told)
     replayed = await operator.ok("POST", "/v1/queues/dlq:replay", {"queue": "messages"})

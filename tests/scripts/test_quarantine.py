@@ -11,8 +11,8 @@ import pytest
 
 from rts_server.admin.replays import parsed
 from rts_server.keys import external_room_id
-from rts_server.persistence.queues import kept
-from rts_server.persistence.records import quarantined
+from rts_server.persistence.queues import quarantine_archive
+from rts_server.persistence.records import quarantine_entry
 from rts_server.roomlog.message_events import message_new
 from rts_server.services import Services
 from rts_server.tools.cli.rooms import rooms
@@ -77,9 +77,11 @@ async def test_poison_gets_a_second_chance(world: World, ops: Operator, tmp_path
         assert rows[0]["whole"]
         assert "well meant" not in str(rows)
         sqs = aws.client(world.stack.settings, "sqs")
-        url = sqs.get_queue_url(QueueName=kept(world.stack.settings.quarantine_queue))["QueueUrl"]
+        url = sqs.get_queue_url(
+            QueueName=quarantine_archive(world.stack.settings.quarantine_queue)
+        )["QueueUrl"]
         carol = name("carol")
-        member = quarantined(added(1, 50, carol, room_id=room_id), "a bad day")
+        member = quarantine_entry(added(1, 50, carol, room_id=room_id), "a bad day")
         for body in (member, "no record at all"):
             sqs.send_message(QueueUrl=url, MessageBody=body)
 
@@ -94,6 +96,6 @@ async def test_poison_gets_a_second_chance(world: World, ops: Operator, tmp_path
     await asyncio.to_thread(until, lambda: placed(world, room_id) == 1)
     await asyncio.to_thread(until, lambda: stored(world, room_id, f"MEMBER#{carol}"))
     listed = {row["name"]: row for row in await ops.rows(queues, "list")}
-    assert listed[kept(world.stack.settings.quarantine_queue)]["in_flight"] == 1
+    assert listed[quarantine_archive(world.stack.settings.quarantine_queue)]["in_flight"] == 1
     sqs.purge_queue(QueueUrl=url)
     assert await ops.rows(quarantine, "list") == []

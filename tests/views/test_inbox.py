@@ -7,7 +7,7 @@ import pytest
 from rts_server import keys
 from rts_server.persistence.archive import Archive
 from rts_server.persistence.stored_items import StoredMember
-from rts_server.persistence.user_rooms import Membership, UserRooms
+from rts_server.persistence.user_rooms import IndexedMembership, UserRooms
 from rts_server.roomlog.room_events import settings_changed
 from rts_server.views.inbox import NOBODY
 from tests.helpers.bench import Bench, message, round_trips
@@ -21,7 +21,7 @@ async def of_alice(bench: Bench, rooms: int) -> list[str]:
     """Rooms of alice and bob, the index complete."""
     room_ids = [await bench.group("alice", "bob", room=f"r{n}") for n in range(rooms)]
     index = UserRooms(bench.redis)
-    await index.note_all([("alice", Membership(r, 1, 2, "in")) for r in room_ids])
+    await index.note_all([("alice", IndexedMembership(r, 1, 2, "in")) for r in room_ids])
     await index.complete("alice")
     return room_ids
 

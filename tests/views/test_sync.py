@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from rts_server.config import Settings
 from rts_server.domain.size_limits import SizeLimits
-from rts_server.persistence.user_rooms import Membership
+from rts_server.persistence.user_rooms import IndexedMembership
 from rts_server.views.inbox import Inbox, InboxReader, InboxRow
 from rts_server.views.snapshots import EventRange, Position, SnapshotReader
 from rts_server.views.sync import SyncReader
@@ -25,9 +25,9 @@ class Log:
     def __init__(self, rooms: dict[str, list[int]]) -> None:
         self._rooms = rooms
 
-    async def memberships(self, user_id: str) -> list[Membership]:
+    async def memberships(self, user_id: str) -> list[IndexedMembership]:
         """All of them."""
-        return [Membership(room_id, 1, 1, "in") for room_id in self._rooms]
+        return [IndexedMembership(room_id, 1, 1, "in") for room_id in self._rooms]
 
     async def read_rooms(self, user_id: str, room_ids: list[str]) -> Inbox:
         """Every room asked for that is there."""

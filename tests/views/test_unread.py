@@ -12,7 +12,7 @@ import pytest
 from redis.asyncio.client import PubSub
 
 from rts_server import errors, keys
-from rts_server.persistence.user_rooms import Membership, UserRooms
+from rts_server.persistence.user_rooms import IndexedMembership, UserRooms
 from rts_server.roomlog.room_events import settings_changed
 from rts_server.views import unread
 from rts_server.views.unread import _UNREAD, UnreadPublisher
@@ -31,7 +31,7 @@ async def rooms_of(bench: Bench, users: list[str]) -> dict[str, list[str]]:
         rooms[user] = [await bench.group("alice", user, room=f"{user}-{n}") for n in (1, 2)]
         for room_id in rooms[user]:
             await bench.append(message(room_id, "alice", "m"))
-            await index.note_all([(user, Membership(room_id, 1, 2, "in"))])
+            await index.note_all([(user, IndexedMembership(room_id, 1, 2, "in"))])
         await index.complete(user)
     return rooms
 

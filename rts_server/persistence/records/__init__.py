@@ -1,14 +1,14 @@
-"""What a record means for the tables: parsed, judged, turned into conditional writes.
+"""Parses records and turns them into conditional writes to the tables.
 
-Shared with the Lambdas and pure: the standard library and marshmallow, no I/O. Every write is safe
-to repeat and safe in any order: it only ever moves an attribute upwards.
+Shared with the Lambdas, and pure: the standard library and marshmallow, no I/O. Every write may be
+repeated and may come in any order, because it only raises an attribute (D8).
 """
 
-from rts_server.persistence.records.expiry import KEPT, expiry
-from rts_server.persistence.records.files import emptied, forwarded
+from rts_server.persistence.records.expiry import DELETED_ROOM_TTL_SECONDS, expiry
+from rts_server.persistence.records.files import file_changes_record, room_files_record
 from rts_server.persistence.records.keys import (
     DELETED,
-    LARGEST,
+    MAX_NUMBER,
     MEMBER,
     MESSAGES,
     ROOM,
@@ -20,7 +20,7 @@ from rts_server.persistence.records.keys import (
     final_key,
     member_key,
     message_key,
-    pair,
+    parse_position,
     position,
     room_key,
 )
@@ -30,36 +30,36 @@ from rts_server.persistence.records.record import (
     Record,
     decide,
     parse,
-    quarantined,
-    recognised,
+    quarantine_entry,
+    recognized_fields,
 )
 from rts_server.persistence.records.rooms import ROOM_KINDS
-from rts_server.persistence.records.watermarks import lifts, preview, preview_text
+from rts_server.persistence.records.watermarks import preview, preview_text, watermark_writes
 from rts_server.persistence.records.write import (
-    Empty,
-    Expire,
-    Forward,
-    Objects,
+    DeletePrefixes,
+    ExpireMessages,
+    FileChanges,
+    ForwardedRecord,
     Step,
     Transaction,
     Write,
-    verdict,
+    classify_cancellation,
 )
 
 __all__ = [
     "DELETED",
-    "KEPT",
-    "LARGEST",
+    "DELETED_ROOM_TTL_SECONDS",
+    "MAX_NUMBER",
     "MEMBER",
     "MESSAGES",
     "MESSAGE_KINDS",
     "ROOM",
     "ROOMS",
     "ROOM_KINDS",
-    "Empty",
-    "Expire",
-    "Forward",
-    "Objects",
+    "DeletePrefixes",
+    "ExpireMessages",
+    "FileChanges",
+    "ForwardedRecord",
     "Poison",
     "Record",
     "Step",
@@ -67,23 +67,23 @@ __all__ = [
     "Write",
     "body_key",
     "citation_key",
+    "classify_cancellation",
     "decide",
-    "emptied",
     "expiry",
+    "file_changes_record",
     "file_key",
     "files_prefix",
     "final_key",
-    "forwarded",
-    "lifts",
     "member_key",
     "message_key",
-    "pair",
     "parse",
+    "parse_position",
     "position",
     "preview",
     "preview_text",
-    "quarantined",
-    "recognised",
+    "quarantine_entry",
+    "recognized_fields",
+    "room_files_record",
     "room_key",
-    "verdict",
+    "watermark_writes",
 ]

@@ -1,12 +1,13 @@
-"""Keys of the items in both tables, and texts that sort like positions."""
+"""Keys of the items in both tables and in the bucket, and texts that sort like positions."""
 
 from __future__ import annotations
 
 ROOMS, MESSAGES = "rooms", "messages"
 ROOM, MEMBER, DELETED = "ROOM", "MEMBER#", "DELETED#"
 FILES, CITED = "files/", "cited/"
-BLOCK = 1_000
-LARGEST = 10**10 - 1
+SEQS_PER_ITEM = 1_000
+MAX_NUMBER = 10**10 - 1
+"""Largest epoch, offset or seq: position texts have ten digits for each."""
 
 
 def room_key(room_id: str) -> dict[str, str]:
@@ -20,8 +21,8 @@ def member_key(room_id: str, user_id: str) -> dict[str, str]:
 
 
 def deleted_key(room_id: str, seq: int) -> dict[str, str]:
-    """Key of the block of 1,000 in which a seq is noted as not counting."""
-    return {"room_id": room_id, "sk": f"{DELETED}{seq // BLOCK:06d}"}
+    """Key of the item that lists the seqs, in a block of 1,000, which do not count as unread."""
+    return {"room_id": room_id, "sk": f"{DELETED}{seq // SEQS_PER_ITEM:06d}"}
 
 
 def message_key(room_id: str, message_id: str) -> dict[str, str]:
@@ -30,38 +31,38 @@ def message_key(room_id: str, message_id: str) -> dict[str, str]:
 
 
 def file_key(room_id: str, attachment_id: str) -> str:
-    """Key of a verified file in the bucket. No grant for an upload reaches it."""
+    """Key of a verified file in the bucket. No upload grant allows writing to it."""
     return files_prefix(room_id) + attachment_id
 
 
 def citation_key(room_id: str, attachment_id: str) -> str:
-    """Where it is written, once, which message cites a file."""
+    """Key of the object that names the message which cites a file; it is written once."""
     return f"{CITED}{room_id}/{attachment_id}"
 
 
 def files_prefix(room_id: str) -> str:
-    """What the keys of a room's verified files begin with."""
+    """Prefix of the keys of a room's verified files."""
     return f"{FILES}{room_id}/"
 
 
 def prefixes(room_id: str) -> tuple[str, ...]:
-    """What the keys of a room's files, and of who cites them, begin with."""
+    """Prefixes of the keys of a room's files and of their citations."""
     return files_prefix(room_id), f"{CITED}{room_id}/"
 
 
 def position(epoch: int, number: int) -> str:
-    """(epoch, offset) or (epoch, seq) as text that sorts like the pair."""
+    """Return (epoch, offset) or (epoch, seq) as text that sorts like the pair."""
     return f"{epoch:010d}#{number:010d}"
 
 
-def pair(text: str) -> tuple[int, int]:
-    """The pair behind a position text; (0, 0) for the empty text."""
+def parse_position(text: str) -> tuple[int, int]:
+    """Return the pair of a position text; (0, 0) for the empty text."""
     epoch, _, number = text.partition("#")
     return int(epoch or 0), int(number or 0)
 
 
 def body_key(version: int, epoch: int, offset: int) -> str:
-    """Rank of a body: the higher version wins, between equal ones the later record."""
+    """Rank of a message body: the higher version wins, the later record between equal ones."""
     return f"{version:010d}#{position(epoch, offset)}"
 
 

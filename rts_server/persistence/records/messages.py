@@ -1,4 +1,4 @@
-"""What message records and barriers do to the tables."""
+"""How message records and barriers change the tables."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from rts_server.persistence.records import shapes
-from rts_server.persistence.records.expiry import passed_on
-from rts_server.persistence.records.files import forwarded
+from rts_server.persistence.records.expiry import forward_expiry
+from rts_server.persistence.records.files import file_changes_record
 from rts_server.persistence.records.keys import (
     MESSAGES,
     ROOMS,
@@ -24,7 +24,7 @@ from rts_server.persistence.records.write import Step, Write, json_text, update
 
 
 def uncounted(room_id: str, seq: int) -> Write:
-    """Note a seq as not counting for anybody."""
+    """Add a seq to those that nobody counts as unread."""
     given = {
         "Key": deleted_key(room_id, seq),
         "UpdateExpression": "ADD #seqs :seqs",
@@ -35,7 +35,7 @@ def uncounted(room_id: str, seq: int) -> Write:
 
 
 def _new_message(record: Record) -> list[Step]:
-    """Alone in the common case; where the message is already there, each part by its own rank."""
+    """One write if the message is new; if it is there already, each part by its own rank."""
     message = record.data["message"]
     key = message_key(record.room_id, message["message_id"])
     place = {
@@ -48,19 +48,19 @@ def _new_message(record: Record) -> list[Step]:
         "body": json_text(message),
         "body_key": rank(record),
     }
-    proof = {} if record.hash is None else {"hash": record.hash}
+    body_hash = {} if record.hash is None else {"hash": record.hash}
     parts = [
         Write(MESSAGES, update(key, place, above=["position"], absent=["failed"])),
         Write(MESSAGES, update(key, body, above=["body_key"])),
     ]
-    if proof:
-        parts.append(Write(MESSAGES, update(key, proof, absent=["hash"])))
-    first = update(key, {**place, **body, **proof}, absent=["message_id"])
+    if body_hash:
+        parts.append(Write(MESSAGES, update(key, body_hash, absent=["hash"])))
+    first = update(key, {**place, **body, **body_hash}, absent=["message_id"])
     steps: list[Step] = [Write(MESSAGES, first, tuple(parts))]
     if silent(message):
         steps.append(uncounted(record.room_id, message["seq"]))
     cited = [one["attachment_id"] for one in message.get("attachments", ())]
-    return [*steps, forwarded(record.room_id, keep=cited)] if cited else steps
+    return [*steps, file_changes_record(record.room_id, keep=cited)] if cited else steps
 
 
 def _message_updated(record: Record) -> list[Step]:
@@ -68,10 +68,10 @@ def _message_updated(record: Record) -> list[Step]:
 
 
 def _message_deleted(record: Record) -> list[Step]:
-    """A tombstone that keeps its place; its seq does not count any more."""
+    """Write a tombstone that keeps its place; its seq counts as unread no more."""
     steps = [_body(record), uncounted(record.room_id, record.data["message"]["seq"])]
     erased = record.erases
-    return [*steps, forwarded(record.room_id, erase=erased)] if erased else [*steps]
+    return [*steps, file_changes_record(record.room_id, erase=erased)] if erased else [*steps]
 
 
 def _body(record: Record) -> Write:
@@ -82,7 +82,7 @@ def _body(record: Record) -> Write:
 
 
 def rank(record: Record) -> str:
-    """What makes one state of a message newer than another."""
+    """Return the rank of a message's state as text: the newer state has the higher rank."""
     if record.kind == "message.deleted":
         return final_key(record.epoch, record.offset)
     return body_key(record.data["message"]["version"], record.epoch, record.offset)
@@ -94,7 +94,7 @@ def silent(message: Mapping[str, Any]) -> bool:
 
 
 def _failed_message(record: Record) -> list[Step]:
-    """A tombstone without a place in the history; its seq stays taken and does not count."""
+    """Write a tombstone without a place in the history; its seq stays used and does not count."""
     data = record.data
     values = {
         "failed": True,
@@ -118,5 +118,5 @@ MESSAGE_KINDS: dict[str, Rule] = {
     "message.deleted": Rule(shapes.ONE_MESSAGE, _message_deleted),
     "message.failed": Rule(shapes.ONE_FAILURE, _failed_message),
     "barrier": Rule(shapes.BARRIER, _barrier_passed),
-    "expiry": Rule(shapes.EXPIRY, passed_on),
+    "expiry": Rule(shapes.EXPIRY, forward_expiry),
 }

@@ -1,4 +1,4 @@
-"""A record on its way to the tables, parsed strictly; what it may be is in `shapes`."""
+"""Records and how they are parsed; their schemas are in `shapes`."""
 
 from __future__ import annotations
 
@@ -10,15 +10,16 @@ from typing import Any
 from marshmallow import Schema, ValidationError
 
 from rts_server.persistence.records import shapes
-from rts_server.persistence.records.keys import LARGEST, position
+from rts_server.persistence.records.keys import MAX_NUMBER, position
 from rts_server.persistence.records.write import Step
 
 PARTS = ("event", "barrier", "settings", "cursors", "files", "expiry")
-QUARANTINED_CHARACTERS = 85_000
+MAX_QUARANTINED_CHARACTERS = 85_000
+"""Characters that a quarantine entry keeps of a record: as JSON they fit into one SQS message."""
 
 
 class Poison(Exception):
-    """No number of retries makes this record applicable; `reason` names fields, never a text."""
+    """The record can never be applied. `reason` names its fields, never its text."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -27,8 +28,12 @@ class Poison(Exception):
 
 @dataclass(frozen=True)
 class Record:
-    """A valid record. `data` is the event's own, unknown fields included; where the event tells
-    only what changed, it is the whole message. `erases`: attachments that go with a message."""
+    """A valid record.
+
+    `data` is the data of the event, unknown fields included; if the event holds only a change, it
+    is the whole message. `erases`: ids of the attachments to erase with a message. `hash`: the hash
+    of the request, for idempotency. `ts` and `traceparent` are empty if absent.
+    """
 
     kind: str
     room_id: str
@@ -42,27 +47,27 @@ class Record:
 
     @property
     def pos(self) -> str:
-        """Position of the event in its room's log."""
+        """Position of the event in its room's log, as text that sorts."""
         return position(self.epoch, self.offset)
 
 
 @dataclass(frozen=True)
 class Rule:
-    """One kind of record: the shape of its data and what it does to the tables."""
+    """One kind of record: the schema of its data, and the steps that apply it."""
 
     data: Schema
     decide: Callable[[Record], list[Step]]
 
 
 def parse(body: str, kinds: Mapping[str, Rule]) -> Record:
-    """The record in a message body. Raises Poison, naming the fields that are wrong."""
+    """Parse the body of an SQS message. Raises Poison, which names the invalid fields."""
     raw = _decoded(body)
-    _must(shapes.RECORD, raw)
-    record = _alone(raw) or _event(raw)
+    _validate(shapes.RECORD, raw)
+    record = _without_event(raw) or _event(raw)
     rule = kinds.get(record.kind)
     if rule is None:
         raise Poison(f"unknown kind {record.kind[:64]!a}")
-    _must(rule.data, record.data)
+    _validate(rule.data, record.data)
     named = (_object(record.data, part).get("room_id") for part in ("message", "room"))
     if any(room_id not in (None, record.room_id) for room_id in named):
         raise Poison("room_id differs between the event and its data")
@@ -84,15 +89,15 @@ def _no_constant(name: str) -> None:
     raise ValueError(name)
 
 
-def _must(schema: Schema, raw: dict[str, Any]) -> None:
+def _validate(schema: Schema, raw: dict[str, Any]) -> None:
     try:
         schema.load(raw)
     except ValidationError as error:
         raise Poison(f"invalid: {json.dumps(error.messages, default=str)[:500]}") from None
 
 
-def _alone(raw: dict[str, Any]) -> Record | None:
-    """A record that carries no event of a room's log."""
+def _without_event(raw: dict[str, Any]) -> Record | None:
+    """Return the record if it carries no event of a room's log, else None."""
     for kind in ("barrier", "settings", "cursors", "files", "expiry"):
         if data := raw.get(kind):
             return Record(kind, data["room_id"], data.get("epoch", 0), data.get("offset", 0), data)
@@ -116,17 +121,17 @@ def _event(raw: dict[str, Any]) -> Record:
     )
 
 
-def quarantined(body: str, reason: str) -> str:
-    """ASCII JSON for the quarantine queue: reason, record, and what could be recognised of it."""
-    kept = body[:QUARANTINED_CHARACTERS]
-    entry = {"reason": reason, "record": kept, **recognised(body)}
+def quarantine_entry(body: str, reason: str) -> str:
+    """Return ASCII JSON for the quarantine queue: reason, record and its recognizable fields."""
+    kept = body[:MAX_QUARANTINED_CHARACTERS]
+    entry = {"reason": reason, "record": kept, **recognized_fields(body)}
     if len(kept) < len(body):
         entry["truncated"] = True
     return json.dumps(entry)
 
 
-def recognised(body: str) -> dict[str, Any]:
-    """Those of room_id, epoch, offset, message_id, client_msg_id, seq that can be made out."""
+def recognized_fields(body: str) -> dict[str, Any]:
+    """Return those of room_id, epoch, offset, message_id, client_msg_id and seq that are valid."""
     try:
         raw = json.loads(body)
     except (ValueError, RecursionError):
@@ -147,10 +152,10 @@ def _object(raw: Any, name: str) -> dict[str, Any]:
 
 def _plausible(name: str, value: Any) -> bool:
     if name in ("epoch", "offset", "seq"):
-        return type(value) is int and 0 <= value <= LARGEST
+        return type(value) is int and 0 <= value <= MAX_NUMBER
     return isinstance(value, str) and 0 < len(value) <= 128
 
 
 def decide(record: Record, kinds: Mapping[str, Rule]) -> list[Step]:
-    """The writes of one record, in the order in which they must happen."""
+    """Return the steps of one record, in the order in which they must happen."""
     return kinds[record.kind].decide(record)

@@ -1,17 +1,18 @@
-"""What room and member records do to the tables."""
+"""How room and member records change the tables."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from rts_server.persistence.records import shapes
-from rts_server.persistence.records.expiry import expired
-from rts_server.persistence.records.files import settled
+from rts_server.persistence.records.expiry import expire_messages
+from rts_server.persistence.records.files import change_files
 from rts_server.persistence.records.keys import ROOMS, member_key, room_key
 from rts_server.persistence.records.record import Record, Rule
 from rts_server.persistence.records.write import Step, Transaction, Write, json_text, update
 
-CHUNK = 50
+UPDATES_PER_TRANSACTION = 50
+"""A transaction has at most 100 items (DynamoDB quotas); half of it keeps conflicts rare."""
 ROOM_FIELDS = (
     "type",
     "name",
@@ -44,14 +45,14 @@ def _room_state(record: Record) -> list[Step]:
 
 
 def _members_added(record: Record) -> list[Step]:
-    """Roles first: whoever finds somebody in finds his role too."""
+    """Roles first: a reader who finds a member finds the role too."""
     members = record.data["members"]
     updates = [_member_added(record, member) for member in members]
     return _members_updated(record) + _under_epoch(record, updates)
 
 
 def _members_updated(record: Record) -> list[Step]:
-    """A role has a position of its own, so that it and the membership may come in any order."""
+    """Write roles. A role has its own position, so it and the membership may come in any order."""
     updates = [
         update(
             member_key(record.room_id, member["user_id"]),
@@ -64,7 +65,7 @@ def _members_updated(record: Record) -> list[Step]:
 
 
 def _settings(record: Record) -> list[Step]:
-    """What a room is to one member alone; the latest change counts."""
+    """Write the settings of one member (muted, hidden); the latest change wins."""
     data = record.data
     values = {
         "settings_pos": f"{record.pos}#{data['rev']:010d}",
@@ -76,7 +77,7 @@ def _settings(record: Record) -> list[Step]:
 
 
 def _under_epoch(record: Record, updates: list[dict[str, Any]]) -> list[Step]:
-    """Refused as a whole when the room has moved on to a later epoch (removal fence)."""
+    """Put updates under a check that the room is not in a later epoch (removal fence, A2)."""
     check = {
         "Key": room_key(record.room_id),
         "ConditionExpression": "attribute_not_exists(#epoch) OR #epoch <= :newest",
@@ -84,8 +85,8 @@ def _under_epoch(record: Record, updates: list[dict[str, Any]]) -> list[Step]:
         "ExpressionAttributeValues": {":newest": record.epoch},
     }
     return [
-        Transaction(ROOMS, check, tuple(updates[at : at + CHUNK]))
-        for at in range(0, len(updates), CHUNK)
+        Transaction(ROOMS, check, tuple(updates[at : at + UPDATES_PER_TRANSACTION]))
+        for at in range(0, len(updates), UPDATES_PER_TRANSACTION)
     ]
 
 
@@ -107,8 +108,11 @@ def _member_added(record: Record, member: dict[str, Any]) -> dict[str, Any]:
 
 
 def _members_removed(record: Record) -> list[Step]:
-    """Items stay, as `out`, so that an older `in` can never come back; nothing else of it stays,
-    or the item would tell in which order the records came. Roles last: who is in keeps his."""
+    """Mark memberships as `out`. The item stays, so that an older `in` can never come back (D8).
+
+    All other attributes are removed: otherwise the item would depend on the order of the records.
+    Roles come last: a member who is still `in` keeps the role.
+    """
     given = [
         {"pos": record.pos, "user_id": member["user_id"], "state": "out", "left_at": record.ts}
         for member in record.data["members"]
@@ -135,7 +139,7 @@ def _members_removed(record: Record) -> list[Step]:
 
 
 def _cursors(record: Record) -> list[Step]:
-    """Each by its own height: a read cursor may have been lifted by a message meanwhile."""
+    """Raise each cursor by itself: a message may have raised the read cursor meanwhile."""
     return [
         Write(
             ROOMS,
@@ -154,6 +158,6 @@ ROOM_KINDS: dict[str, Rule] = {
     "member.removed": Rule(shapes.MEMBERS, _members_removed),
     "settings": Rule(shapes.SETTINGS, _settings),
     "cursors": Rule(shapes.CURSORS, _cursors),
-    "files": Rule(shapes.FILES, settled),
-    "expiry": Rule(shapes.EXPIRY, expired),
+    "files": Rule(shapes.FILES, change_files),
+    "expiry": Rule(shapes.EXPIRY, expire_messages),
 }

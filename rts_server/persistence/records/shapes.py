@@ -7,7 +7,7 @@ from typing import Any
 from marshmallow import EXCLUDE, Schema, fields
 from marshmallow.validate import Equal, Length, Range, Regexp
 
-from rts_server.persistence.records.keys import LARGEST
+from rts_server.persistence.records.keys import MAX_NUMBER
 
 VERSION = 1
 
@@ -25,7 +25,7 @@ def _user(**more: Any) -> fields.String:
 
 
 def _number(**more: Any) -> fields.Integer:
-    return fields.Integer(strict=True, validate=Range(0, LARGEST), **more)
+    return fields.Integer(strict=True, validate=Range(0, MAX_NUMBER), **more)
 
 
 def _optional() -> fields.String:

@@ -1,4 +1,4 @@
-"""What messages do to their room and senders, once per batch instead of once per message."""
+"""Watermarks: writes to a room and its senders, once per batch instead of once per message."""
 
 from __future__ import annotations
 
@@ -10,14 +10,15 @@ from rts_server.persistence.records.messages import MESSAGE_KINDS, rank, silent
 from rts_server.persistence.records.record import Poison, Record, parse
 from rts_server.persistence.records.write import Write, json_text, update
 
-PREVIEW = 200
+PREVIEW_CHARACTERS = 200
 
 
-def lifts(bodies: Iterable[str]) -> dict[str, list[Write]]:
-    """Per room of a batch the writes that must come before its first message.
+def watermark_writes(bodies: Iterable[str]) -> dict[str, list[Write]]:
+    """Return, per room of a batch, the writes that must come before its first message.
 
-    Too early is harmless, the records are still in the queue; too late would let a barrier pass
-    while the room's seq is behind. Poison is passed over, its own turn will find it.
+    In this order: too early is harmless, because the records are still in the queue; too late would
+    let a barrier pass while the seq of the room is behind. Poison is skipped here: it is handled
+    when its own turn comes.
     """
     grouped: dict[str, list[Record]] = {}
     for body in bodies:
@@ -27,47 +28,52 @@ def lifts(bodies: Iterable[str]) -> dict[str, list[Write]]:
             continue
         if record.kind not in ("barrier", "expiry"):
             grouped.setdefault(record.room_id, []).append(record)
-    return {room_id: _lifted(room_id, records) for room_id, records in grouped.items()}
+    return {
+        room_id: _room_and_reader_writes(room_id, records) for room_id, records in grouped.items()
+    }
 
 
-def _lifted(room_id: str, records: list[Record]) -> list[Write]:
-    told = [r for r in records if "message" in r.data and not silent(r.data["message"])]
+def _room_and_reader_writes(room_id: str, records: list[Record]) -> list[Write]:
+    counted = [r for r in records if "message" in r.data and not silent(r.data["message"])]
     top = {
         "seq": max(record.data.get("message", record.data)["seq"] for record in records),
         "head": max(record.pos for record in records),
     }
     read: dict[str, int] = {}
-    for record in told:
+    for record in counted:
         message = record.data["message"]
         if record.kind == "message.new" and (sender := message.get("sender_id")):
             read[sender] = max(read.get(sender, 0), message["seq"])
-    return [_room_lift(room_id, top, told), *(_read_lift(room_id, *one) for one in read.items())]
+    return [
+        _room_write(room_id, top, counted),
+        *(_read_write(room_id, *one) for one in read.items()),
+    ]
 
 
-def _room_lift(room_id: str, top: dict[str, Any], told: list[Record]) -> Write:
-    """Seq, head and last message in one write; apart only where one of them is already higher."""
+def _room_write(room_id: str, top: dict[str, Any], counted: list[Record]) -> Write:
+    """Raise seq, head and last message in one write; if one is higher already, each by itself."""
     key = room_key(room_id)
-    lifted, last = [("seq", {"seq": top["seq"]}), ("head", {"head": top["head"]})], {}
-    if told:
-        newest = max(told, key=_last_position)
+    raised, last = [("seq", {"seq": top["seq"]}), ("head", {"head": top["head"]})], {}
+    if counted:
+        newest = max(counted, key=_last_position)
         last = {
             "last": json_text(preview(newest.data["message"])),
             "last_position": _last_position(newest),
         }
-        lifted.append(("last_position", last))
-    apart = tuple(Write(ROOMS, update(key, values, above=[name])) for name, values in lifted)
-    whole = update(key, {**top, **last}, above=[name for name, _ in lifted])
+        raised.append(("last_position", last))
+    apart = tuple(Write(ROOMS, update(key, values, above=[name])) for name, values in raised)
+    whole = update(key, {**top, **last}, above=[name for name, _ in raised])
     return Write(ROOMS, whole, apart)
 
 
 def _last_position(record: Record) -> str:
-    """The later message, and of one message the newest state."""
+    """Rank by message, then by the state of the message."""
     message = record.data["message"]
     return f"{position(message['epoch'], message['seq'])}#{rank(record)}"
 
 
 def preview(message: Mapping[str, Any]) -> dict[str, Any]:
-    """`last_message` of a room, without the rest of the text."""
+    """Return `last_message` of a room, with the beginning of the text only."""
     shown = {name: message.get(name) for name in ("message_id", "seq", "sender_id", "type")}
     return {
         **shown,
@@ -78,13 +84,13 @@ def preview(message: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def preview_text(message: Mapping[str, Any]) -> str:
-    """The text's beginning, or the name of the first file where there is no text."""
+    """Return the beginning of the text, or the name of the first file if there is no text."""
     if text := message.get("text"):
-        return str(text)[:PREVIEW]
+        return str(text)[:PREVIEW_CHARACTERS]
     names = [str(one.get("name", "")) for one in message.get("attachments", ())]
-    return names[0][:PREVIEW] if names else ""
+    return names[0][:PREVIEW_CHARACTERS] if names else ""
 
 
-def _read_lift(room_id: str, user_id: str, seq: int) -> Write:
+def _read_write(room_id: str, user_id: str, seq: int) -> Write:
     read = update(member_key(room_id, user_id), {"read_seq": seq}, above=["read_seq"])
     return Write(ROOMS, read)

@@ -1,4 +1,4 @@
-"""Conditional writes as data: each only ever moves an attribute upwards."""
+"""Conditional writes as data: each of them only raises an attribute, never lowers it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Write:
-    """One conditional update. Condition failed: something newer is there, do `otherwise`."""
+    """One conditional update. If the condition fails, a newer value is there: do `otherwise`."""
 
     table: str
     given: dict[str, Any]
@@ -19,40 +19,40 @@ class Write:
 
 @dataclass(frozen=True)
 class Transaction:
-    """Updates of one table under a check of the room's item, all or none."""
+    """Updates of one table, all or none, if the room's item passes the `check`."""
 
     table: str
     check: dict[str, Any]
     updates: tuple[dict[str, Any], ...]
 
     def items(self, name: str) -> list[dict[str, Any]]:
-        """The argument TransactItems for the table of this name; the check comes first."""
+        """Return TransactItems for the table of this name; the check is the first one."""
         check = {"ConditionCheck": {"TableName": name, **self.check}}
         return [check, *({"Update": {"TableName": name, **each}} for each in self.updates)]
 
     def split(self) -> list[Transaction]:
-        """One transaction per update, for when one of them stood in the way of the others."""
+        """Return one transaction per update, for when one of them made all fail."""
         return [Transaction(self.table, self.check, (each,)) for each in self.updates]
 
 
 @dataclass(frozen=True)
-class Forward:
-    """A record for the room queue: what only S3 can do must not hold up a room's messages."""
+class ForwardedRecord:
+    """A record for the room queue: work in S3 must not delay the messages of the room."""
 
     body: str
 
 
 @dataclass(frozen=True)
-class Objects:
-    """Keys in the bucket: files that stay because a message cites them, and files that go."""
+class FileChanges:
+    """Keys in the bucket: files to keep, because a message cites them, and files to erase."""
 
     keep: tuple[str, ...]
     erase: tuple[str, ...]
 
 
 @dataclass(frozen=True)
-class Expire:
-    """The messages of a room behind the id `after` end at a time (s since 1970)."""
+class ExpireMessages:
+    """Let the messages of a room after the id `after` expire at a time (s since 1970)."""
 
     room_id: str
     expires_at: int
@@ -60,14 +60,14 @@ class Expire:
 
 
 @dataclass(frozen=True)
-class Empty:
-    """Whatever in the bucket begins with one of these goes; `again` is the record of the rest."""
+class DeletePrefixes:
+    """Delete all objects below these prefixes; `rest` is the record for those that are left."""
 
     prefixes: tuple[str, ...]
-    again: Forward
+    rest: ForwardedRecord
 
 
-Step = Write | Transaction | Forward | Objects | Expire | Empty
+Step = Write | Transaction | ForwardedRecord | FileChanges | ExpireMessages | DeletePrefixes
 
 
 def update(
@@ -79,10 +79,14 @@ def update(
     remove: Sequence[str] = (),
     epoch: int | None = None,
 ) -> dict[str, Any]:
-    """Arguments of update_item: set `values`, but only if each of `above` is lower there now.
+    """Return arguments of UpdateItem that set `values` and remove the attributes `remove`.
 
-    `epoch`: and only if the room's epoch is not higher. Every name is an alias, since DynamoDB
-    reserves words like `position` and `hash`.
+    Args:
+        above: Attributes of `values` that must be absent or lower in the table.
+        absent: Attributes that must be absent.
+        epoch: The room's epoch must be absent or not higher.
+
+    Every name is an alias, because DynamoDB reserves words like `position` and `hash`.
     """
     assigned = ", ".join(f"#{name} = :{name}" for name in values)
     dropped = ", ".join(f"#{name}" for name in remove)
@@ -104,15 +108,15 @@ def update(
 
 
 def json_text(value: Any) -> str:
-    """JSON without spaces."""
+    """Return JSON without spaces."""
     return json.dumps(value, separators=(",", ":"))
 
 
-def verdict(codes: Sequence[str]) -> str:
-    """What the codes of a cancelled transaction mean, the first one being the room's check.
+def classify_cancellation(codes: Sequence[str]) -> str:
+    """Say why a transaction was cancelled, from the codes of its items; the check comes first.
 
-    `refused`: the room has a later epoch. `invalid`: DynamoDB can never take it. `again`: a passing
-    conflict or throttle. `older`: nothing but conditions of single items failed.
+    `refused`: the room has a later epoch. `invalid`: DynamoDB will never accept it. `again`: a
+    conflict or throttling, to be tried again. `older`: only conditions of single items failed.
     """
     if codes and codes[0] == "ConditionalCheckFailed":
         return "refused"

@@ -14,7 +14,7 @@ import aiohttp
 import orjson
 from yarl import URL
 
-from rts_server.rates import Buckets, Rate
+from rts_server.rates import Buckets, RateLimit
 
 REQUEST_TIMEOUT = aiohttp.ClientTimeout(total=60)
 STREAM_TIMEOUT = aiohttp.ClientTimeout(total=None, sock_read=60)
@@ -59,7 +59,7 @@ class ApiClient:
         self._url = url.rstrip("/")
         self._headers = {"Authorization": f"Bearer {token}"}
         self._max_wait = max_wait
-        self._buckets = Buckets({"requests": Rate(rate, rate)})
+        self._buckets = Buckets({"requests": RateLimit(rate, rate)})
         self._paused_until = 0.0
 
     async def __aenter__(self) -> Self:

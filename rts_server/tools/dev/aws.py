@@ -15,7 +15,7 @@ import boto3
 from botocore.config import Config
 
 from rts_server.config import Settings
-from rts_server.persistence.aws import core
+from rts_server.persistence.aws import botocore_session
 from rts_server.tools.dev import ports
 from rts_server.tools.dev.managed_process import ManagedProcess
 from rts_server.tools.dev.ports import LOCAL
@@ -41,7 +41,7 @@ def client(settings: Settings, service: str) -> Any:
     """
     local = is_local(settings)
     session = boto3.session.Session(
-        botocore_session=core(_NO_PROFILE if local else None),
+        botocore_session=botocore_session(_NO_PROFILE if local else None),
         region_name=settings.aws_region,
         **({name.lower(): value for name, value in CREDENTIALS.items()} if local else {}),
     )
