@@ -75,7 +75,7 @@ async def test_everybody_is_told_and_closed_in_his_turn(world: World, tmp_path: 
         assert min(delays) > 0
         await asyncio.to_thread(until, lambda: process.ended)
         assert process.stop() == 0
-        (drain,) = process.said("drained")
+        (drain,) = process.log_lines("drained")
         assert drain["closed"] == 4
         assert SPREAD <= drain["last_close"] <= drain["seconds"] + 0.1
 
@@ -104,7 +104,7 @@ async def test_what_the_first_has_to_answer_does_not_shorten_the_spread(
         finally:
             world.relay.signal(signal.SIGCONT)
         await asyncio.to_thread(until, lambda: process.ended)
-        (drain,) = process.said("drained")
+        (drain,) = process.log_lines("drained")
         assert drain["closed"] == 2
         assert drain["first_close"] >= SPREAD / 3
         assert drain["last_close"] - drain["first_close"] >= SPREAD * 0.99

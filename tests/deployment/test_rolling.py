@@ -82,7 +82,7 @@ async def test_rolling_restart(
     assert max(reconnects) <= 2
     told = [one for client in seen["clients"] for one in client["closings"]]
     assert Counter(one["code"] for one in told) == {"draining": sum(reconnects.elements())}
-    drains = [process.said("drained")[0] for process, _ in instances]
+    drains = [process.log_lines("drained")[0] for process, _ in instances]
     spreads = [drain["last_close"] - drain["first_close"] for drain in drains]
     assert min(spreads) >= spread * 0.99
     assert min(drain["closed"] for drain in drains) > 1

@@ -17,7 +17,7 @@ from rts_server.roomlog.script import APPEND
 from rts_server.services import Services
 from rts_server.tools.dev import deploy
 from tests.helpers.bench import append
-from tests.helpers.commands import heard, ok
+from tests.helpers.commands import ok, wait_for_text
 from tests.helpers.js_client import JsClient
 from tests.helpers.sender import Sender
 from tests.helpers.waiting import PATIENCE, until
@@ -141,7 +141,7 @@ async def test_who_read_anew_is_told_when_the_room_wakes(world: World) -> None:
                 )
                 assert await reading == ["one", "two", "three"]
                 await sender.send("four")
-                await heard(b, "four")
+                await wait_for_text(b, "four")
                 assert len(b.of_type("sync.reset")) == 1
                 assert await texts(b, room_id) == ["one", "two", "three", "four"]
 
@@ -182,7 +182,7 @@ async def test_who_stays_connected_learns_what_was_lost_on_the_way(world: World)
         room_id = await group(a, bob)
         await b.wait_for(lambda e: bool(e["type"] == "room.added"))
         await Sender(a, room_id).send("one")
-        await heard(b, "one")
+        await wait_for_text(b, "one")
         async with Services(world.stack.settings) as parts:
             await unheard(parts, room_id, alice)
             outbox = keys.room(room_id).outbox

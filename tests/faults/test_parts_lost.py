@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from redis import Redis
 
-from tests.helpers.commands import direct, heard
+from tests.helpers.commands import direct, wait_for_text
 from tests.helpers.restarts import restart_valkey
 from tests.helpers.sender import Sender, agrees, order_is_kept, positions_are_unique
 from tests.helpers.waiting import promised, until
@@ -34,7 +34,7 @@ async def test_aws_stopped(breakable: World) -> None:
         try:
             sends = [asyncio.create_task(sender.send(f"during {n}")) for n in range(20)]
             with promised(2):
-                await heard(b, "during 19")
+                await wait_for_text(b, "during 19")
             acks = [await send for send in sends]
             assert {ack["status"] for ack in acks} == {"accepted"}
             history = await sender.history()
@@ -54,7 +54,7 @@ async def test_relay_killed(breakable: World) -> None:
         sender = Sender(a, await direct(a, bob))
         for round_ in range(3):
             sends = [asyncio.create_task(sender.send(f"{round_}.{n}")) for n in range(40)]
-            await heard(b, f"{round_}.5")
+            await wait_for_text(b, f"{round_}.5")
             breakable.relay.kill()
             breakable.relay.start()
             await asyncio.gather(*sends)
@@ -97,14 +97,14 @@ async def test_valkey_loses_its_data(breakable: World, memory: str, tmp_path: Pa
             await sender.send(f"second {n}")
         breakable.relay.signal(signal.SIGSTOP)
         sends = [asyncio.create_task(sender.send(f"third {n}")) for n in range(8)]
-        await heard(b, "third 7")
+        await wait_for_text(b, "third 7")
         older = dump if memory == "older dump" else None
         restart_valkey(breakable, older)  # on the main thread: its end would end the child
         breakable.relay.signal(signal.SIGCONT)
         await asyncio.gather(*sends)
         for n in range(3):
             await sender.send(f"fourth {n}")
-        await heard(b, "fourth 2")
+        await wait_for_text(b, "fourth 2")
         await settled(breakable, sender, 21)
         positions_are_unique(a, b)
         order_is_kept(a, sender.room_id)

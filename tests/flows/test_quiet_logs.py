@@ -57,7 +57,7 @@ async def test_a_mistake_of_ours_is_found_by_what_the_client_was_told(
         await sender.send(CANARY)
         error = (await a.emit("message.list", {"room_id": sender.room_id}))["error"]
         refused = await operator.ask("GET", f"/v1/rooms/{sender.room_id}/messages")
-        (line,), (routed,) = process.said("command failed"), process.said("route failed")
+        (line,), (routed,) = process.log_lines("command failed"), process.log_lines("route failed")
         assert (error["code"], error["details"]) == ("internal", {"request_id": line["request_id"]})
         assert (line["user_id"], line["session_id"]) == (alice, session["data"]["session_id"])
         assert refused["error"]["details"] == {"request_id": routed["request_id"]}

@@ -128,21 +128,21 @@ class Bench:
         """Call append.lua; return the outcome."""
         return str((await self.append(request, **more))[0])
 
-    async def run(self, script: str, room_id: str, *args: str | int, more: str = "") -> Any:
+    async def evaluate(self, script: str, room_id: str, *args: str | int, more: str = "") -> Any:
         """Call another script of a room; return its reply."""
         every = [*names(room_id), more] if more else names(room_id)
         return await SCRIPTS[script].evaluate(self.redis, every, args)
 
     async def behind(self, room_id: str, epoch: int, offset: int, most: int = 100) -> list[Any]:
         """Return the reply of events.lua to an instance."""
-        answer: list[Any] = await self.run(
+        answer: list[Any] = await self.evaluate(
             "events", room_id, epoch, offset, most, UNLIMITED_BYTES, ""
         )
         return [answer[0].decode(), *answer[1:]]
 
     async def state(self, room_id: str) -> str:
         """Return `warm`, `expired` or `cold`."""
-        return str((await self.run("join", room_id))[0].decode())
+        return str((await self.evaluate("join", room_id))[0].decode())
 
     async def open(self, request: AppendRequest) -> str:
         """Create the room of a request: claim, install, append."""

@@ -32,7 +32,7 @@ async def direct(client: JsClient, other: str) -> str:
     return str(data["room"]["room_id"])
 
 
-async def heard(client: JsClient, text: str) -> None:
+async def wait_for_text(client: JsClient, text: str) -> None:
     """Wait until the client received the message with this text."""
     await client.wait_for(
         lambda e: e["type"] == "message.new" and e["data"]["message"]["text"] == text

@@ -15,7 +15,7 @@ from click.testing import CliRunner, Result
 from tests.helpers.world import World
 
 
-async def call(command: click.Command, *arguments: object, **environment: str) -> Result:
+async def run_command(command: click.Command, *arguments: object, **environment: str) -> Result:
     """Run a command in a thread, where it has an event loop of its own."""
     return await asyncio.to_thread(
         CliRunner().invoke,
@@ -35,7 +35,7 @@ class Operator:
 
     async def run(self, command: click.Command, *arguments: object) -> Result:
         """Run a command; return its result, whatever the exit code."""
-        return await call(command, *arguments, **self._environment)
+        return await run_command(command, *arguments, **self._environment)
 
     async def rows(
         self, command: click.Command, *arguments: object, code: int | None = 0

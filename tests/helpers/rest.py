@@ -124,7 +124,7 @@ async def group(operator: Rest, *members: dict[str, Any]) -> str:
     return room_id
 
 
-async def seen(operator: Rest, user_id: str) -> Any:
+async def presence_when_online(operator: Rest, user_id: str) -> Any:
     """Return a user's presence, explained, once it shows where the user is connected."""
     path = f"/v1/users/{user_id}/presence"
     told: Any = {}

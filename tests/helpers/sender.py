@@ -48,14 +48,14 @@ class Sender:
             after = messages[-1]["seq"]
 
 
-class Heard(Protocol):
+class HasEvents(Protocol):
     """Anything that has received events."""
 
     @property
     def events(self) -> list[dict[str, Any]]: ...
 
 
-def positions_are_unique(*clients: Heard) -> None:
+def positions_are_unique(*clients: HasEvents) -> None:
     """Assert that no (room, epoch, offset) was issued to two events (D6)."""
     seen: dict[tuple[str, int, int], str] = {}
     for client in clients:

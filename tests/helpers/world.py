@@ -76,7 +76,7 @@ class Process:
         with self.log.open("ab") as file:
             self._child = subprocess.Popen(self._command, env=self._environment, stderr=file)
 
-    def said(self, message: str) -> list[dict[str, Any]]:
+    def log_lines(self, message: str) -> list[dict[str, Any]]:
         """Return its log lines with this message, of all runs."""
         lines = [line for line in self.log.read_text().splitlines() if line.startswith("{")]
         return [one for one in map(json.loads, lines) if one.get("message") == message]
@@ -152,7 +152,7 @@ class World:
         for url in self.urls:
             until(partial(ready, url))
 
-    def mend(self) -> None:
+    def restart_ended(self) -> None:
         """Start again whatever was killed, stopped or drained."""
         self.relay.wake()
         for process, url in zip(self.webs, self.urls, strict=False):

@@ -22,4 +22,4 @@ def shared(
 def pair(shared: World) -> Iterator[World]:
     """Two instances, whole again for the next test whatever becomes of this one."""
     yield shared
-    shared.mend()
+    shared.restart_ended()

@@ -58,4 +58,4 @@ async def test_a_loop_that_only_fails_takes_its_instance_out_of_rotation(
         await asyncio.to_thread(until, lambda: readiness(address)[1] == ["revocations fails"])
         assert readiness(address)[0] == 503
         assert readiness(pair.urls[0]) == (200, [])
-        assert process.said("loop failed")[0]["loop"] == "revocations"
+        assert process.log_lines("loop failed")[0]["loop"] == "revocations"

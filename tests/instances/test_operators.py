@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from tests.helpers.rest import Rest, seen
+from tests.helpers.rest import Rest, presence_when_online
 from tests.helpers.waiting import until
 from tests.helpers.world import World, name, ready
 
@@ -16,7 +16,7 @@ async def test_an_instance_is_drained(pair: World) -> None:
     async with Rest(pair.urls[0], ops) as operator:
         assert await operator.refused("POST", "/v1/instances/nowhere.1:drain") == "not_found"
         async with pair.js(alice, 0) as here, pair.js(bob, 1) as there:
-            (at,) = (await seen(operator, bob))["connections"]
+            (at,) = (await presence_when_online(operator, bob))["connections"]
             known = (await operator.ok("GET", "/v1/instances"))["instances"]
             assert at["instance_id"] in [one["instance_id"] for one in known]
             await operator.ok("POST", f"/v1/instances/{at['instance_id']}:drain")

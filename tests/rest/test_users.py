@@ -10,7 +10,7 @@ from redis import Redis
 from rts_server import keys
 from tests.helpers.commands import ok
 from tests.helpers.js_client import ConnectRefused, JsClient
-from tests.helpers.rest import Rest, group, member, seen
+from tests.helpers.rest import Rest, group, member, presence_when_online
 from tests.helpers.waiting import until
 from tests.helpers.world import World, name
 
@@ -108,7 +108,7 @@ async def test_presence_is_explained(world: World, operator: Rest) -> None:
     path = f"/v1/users/{alice}/presence"
     assert (await operator.ok("GET", path))["presence"]["state"] == "offline"
     async with world.js(alice):
-        told = await seen(operator, alice)
+        told = await presence_when_online(operator, alice)
         (here,) = told["connections"]
         assert (here["connections"], here["alive"]) == (1, True)
         known = (await operator.ok("GET", "/v1/instances"))["instances"]

@@ -208,7 +208,7 @@ async def test_the_script_tells_what_became_of_an_append(bench: Bench) -> None:
     idem = keys.room(room_id).idem(request.request_id)
 
     async def fate() -> bytes:
-        return bytes(await bench.run("durability", room_id, more=idem))
+        return bytes(await bench.evaluate("durability", room_id, more=idem))
 
     assert await fate() == b"lost"
     await bench.append(request)

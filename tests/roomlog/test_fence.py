@@ -36,10 +36,10 @@ async def full(bench: Bench, room: str = "g") -> str:
 async def is_cold(bench: Bench, room_id: str) -> None:
     """Cold for every reader, and for the writers one claim, which its owner may repeat."""
     assert await bench.state(room_id) == "cold"
-    assert await bench.run("member_list", room_id) == [b"cold"]
+    assert await bench.evaluate("member_list", room_id) == [b"cold"]
     assert await bench.behind(room_id, 1, 0) == ["cold"]
-    assert await bench.run("page", room_id, "alice", 0, "+inf", 10, "newest") == [b"cold"]
-    assert await bench.run("changed", room_id, "m") == [b"cold"]
+    assert await bench.evaluate("page", room_id, "alice", 0, "+inf", 10, "newest") == [b"cold"]
+    assert await bench.evaluate("changed", room_id, "m") == [b"cold"]
     before = {k: v for k, v in (await bench.dump()).items() if not k.endswith(b":claim")}
     send = message(room_id, "alice", "n")
     answers = [await bench.outcome(send, nonce=nonce) for nonce in "abca"]

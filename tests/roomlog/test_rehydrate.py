@@ -304,12 +304,12 @@ async def test_a_barrier_needs_the_claim(bench: Bench) -> None:
     """Without it nothing is queued; with it the claim lives on."""
     claim = keys.room("room").claim
     args: list[str | int] = ["room", "nonce", "origin", "{}", 60_000]
-    assert await bench.run("barrier", "room", *args) == 0
+    assert await bench.evaluate("barrier", "room", *args) == 0
     await bench.redis.set(claim, "other")
-    assert await bench.run("barrier", "room", *args) == 0
+    assert await bench.evaluate("barrier", "room", *args) == 0
     assert await bench.outbox("room") == []
     await bench.redis.set(claim, "nonce", px=1_000)
-    assert await bench.run("barrier", "room", *args) == 1
+    assert await bench.evaluate("barrier", "room", *args) == 1
     assert await bench.redis.pttl(claim) > 1_000
     assert [entry[b"b"] for entry in await bench.outbox("room")] == [b"nonce"]
 
@@ -320,7 +320,7 @@ async def test_a_barrier_on_a_foreign_outbox_leaves_the_claim_as_it_was(bench: B
     await bench.redis.set(claim, "nonce", px=5_000)
     await bench.redis.set(keys.room("room").outbox, "x")
     with pytest.raises(Exception, match="WRONGTYPE"):
-        await bench.run("barrier", "room", "room", "nonce", "origin", "{}", 60_000)
+        await bench.evaluate("barrier", "room", "room", "nonce", "origin", "{}", 60_000)
     assert await bench.redis.pttl(claim) <= 5_000
 
 

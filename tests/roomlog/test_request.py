@@ -329,10 +329,10 @@ async def test_who_stands_before_the_floor_is_told_that_it_is_gone(bench: Bench)
     assert (await bench.behind(room_id, 0, 22))[0] == "gone"
     assert (await bench.behind(room_id, 2, 0))[0] == "gone"
     assert len(await bench.behind(room_id, 1, 17, most=2)) == 5
-    state, epoch, top, _, first, *texts = await bench.run(
+    state, epoch, top, _, first, *texts = await bench.evaluate(
         "page", room_id, "alice", 0, "+inf", 100, "newest"
     )
     assert (state, epoch, top, first) == (b"warm", 1, 20, 16)
     seqs = [orjson.loads(text)["data"]["message"]["seq"] for text in texts]
     assert seqs == [20, 19, 18, 17, 16]
-    assert await bench.run("page", room_id, "eve", 0, "+inf", 9, "newest") == [b"not_found"]
+    assert await bench.evaluate("page", room_id, "eve", 0, "+inf", 9, "newest") == [b"not_found"]

@@ -21,7 +21,7 @@ from scripts.queues import queues
 from scripts.unread import unread
 from scripts.user import user
 from scripts.verify import verify
-from tests.helpers.operator import call, manifest
+from tests.helpers.operator import manifest, run_command
 from tests.helpers.world import World, name
 
 FOLDER = Path(__file__).parents[2] / "scripts"
@@ -79,7 +79,7 @@ async def test_each_script_runs_by_its_path() -> None:
 @pytest.mark.parametrize("command", LEAVES)
 async def test_each_command_has_an_example(command: click.Command) -> None:
     """--help ends with an example that can be typed as it is."""
-    result = await call(command, "--help")
+    result = await run_command(command, "--help")
     assert result.exit_code == 0
     _, _, examples = result.stdout.partition("Example:\n")
     assert "python scripts/" in examples
@@ -101,6 +101,6 @@ async def test_a_users_token_opens_no_door(
     ]
     arguments += OPTIONS.get(str(command.name), [])
     token = world.token(name("eve"))
-    result = await call(command, *arguments, RTS_URL=world.urls[0], RTS_TOKEN=token)
+    result = await run_command(command, *arguments, RTS_URL=world.urls[0], RTS_TOKEN=token)
     assert result.exit_code == (2 if command.name == "diff" else 1)
     assert "forbidden: This needs a token with scope operator." in result.output

@@ -14,7 +14,7 @@ from scripts.presence import presence
 from scripts.unread import unread
 from scripts.user import user
 from tests.helpers.commands import ok
-from tests.helpers.operator import Operator, call, manifest
+from tests.helpers.operator import Operator, manifest, run_command
 from tests.helpers.waiting import PATIENCE
 from tests.helpers.world import World, name
 
@@ -116,6 +116,6 @@ async def test_an_instance_is_listed_and_drained(
     async with world.instance(tmp_path) as (_, url):
         token = world.token("ops", scope="operator")
         (new,) = {row["instance_id"] for row in await ops.rows(instances, "list")} - before
-        result = await call(instances, "drain", new, RTS_URL=url, RTS_TOKEN=token)
+        result = await run_command(instances, "drain", new, RTS_URL=url, RTS_TOKEN=token)
         assert result.stdout == f"{new} drains.\n"
         assert (await ops.run(instances, "drain", "gone.1")).exit_code == 1

@@ -17,7 +17,7 @@ import click
 import yaml
 
 from rts_server.tools.cli.rooms import rooms
-from tests.helpers.operator import Operator, call, manifest
+from tests.helpers.operator import Operator, manifest, run_command
 from tests.helpers.rest import Rest
 from tests.helpers.world import World, free_port, name
 
@@ -149,13 +149,13 @@ async def test_a_server_that_is_away_leaves_everything(world: World, tmp_path: P
     path = manifest(tmp_path / "rooms.yaml", map(room, keys))
     url, token = f"http://127.0.0.1:{free_port()}", world.token("ops", scope="operator")
     options = ["--url", url, "--token", token, "--patience", "0.2"]
-    result = await call(rooms, "apply", path, *options)
+    result = await run_command(rooms, "apply", path, *options)
     assert result.exit_code == 1
     *left, summary = result.stdout.splitlines()
     assert [line.split()[1].rstrip(":") for line in left] == keys
     assert left[-1] == f"! {keys[-1]}: not tried"
     assert summary == "0 created, 0 changed, 0 as declared, 100 left."
-    assert (await call(rooms, "diff", path, *options)).exit_code == 2
+    assert (await run_command(rooms, "diff", path, *options)).exit_code == 2
 
 
 async def test_one_that_cannot_be_leaves_the_others_alone(
@@ -181,7 +181,7 @@ async def test_the_servers_rate_is_kept(world: World, tmp_path: Path) -> None:
     async with world.instance(tmp_path, **rates) as (_, url):
         token = world.token("ops", scope="operator")
         options = ["--url", url, "--token", token, "--rate", "1000"]
-        result = await call(rooms, "plan", path, *options)
+        result = await run_command(rooms, "plan", path, *options)
         assert result.exit_code == 0
         assert result.stdout.splitlines()[-1] == "40 to create, 0 to change, 0 as declared."
         async with aiohttp.ClientSession() as session, session.get(f"{url}/metrics") as response:
@@ -204,7 +204,7 @@ async def test_on_a_terminal_there_are_colours_and_a_bar(world: World, tmp_path:
     os.close(ours)
     assert click.style(f"+ {key}", "green") in shown
     assert "1/1" in shown
-    piped = await call(rooms, "plan", path, RTS_URL=world.urls[0], RTS_TOKEN=token)
+    piped = await run_command(rooms, "plan", path, RTS_URL=world.urls[0], RTS_TOKEN=token)
     assert "\x1b" not in piped.output
 
 
@@ -213,7 +213,7 @@ async def test_a_users_token_changes_nothing(world: World, tmp_path: Path) -> No
     key, user = name("room"), world.token(name("eve"))
     path = manifest(tmp_path / "rooms.yaml", [room(key), room(name("room"))])
     for what, code in (("plan", 1), ("apply", 1), ("diff", 2)):
-        result = await call(rooms, what, path, RTS_URL=world.urls[0], RTS_TOKEN=user)
+        result = await run_command(rooms, what, path, RTS_URL=world.urls[0], RTS_TOKEN=user)
         assert result.exit_code == code
         assert "forbidden" in result.output
     async with Rest(world.urls[0], world.token("ops", scope="operator")) as rest:
@@ -225,9 +225,9 @@ async def test_a_wrong_manifest_asks_nobody(tmp_path: Path) -> None:
     """Exit code 2 and the line, before any server is looked for; a token has to be there."""
     path = tmp_path / "rooms.yaml"
     path.write_text("rooms:\n- external_id: a b\n")
-    result = await call(rooms, "apply", path, RTS_TOKEN="t", RTS_URL="http://127.0.0.1:9")
+    result = await run_command(rooms, "apply", path, RTS_TOKEN="t", RTS_URL="http://127.0.0.1:9")
     assert result.exit_code == 2
     assert f"{path}:2: room a b: external_id: " in result.stderr
-    missing = await call(rooms, "apply", path)
+    missing = await run_command(rooms, "apply", path)
     assert missing.exit_code == 2
     assert "RTS_TOKEN" in missing.stderr
