@@ -20,10 +20,11 @@ class Addresses:
     """Counts the connections of this instance by client address.
 
     `trusted_proxies`: proxies in front of us; each appends the address of its client to
-    X-Forwarded-For, so that entry from the end is the client's. `limit`: connections of an address.
-    They may be opened at the rate `handshakes`.
-    A network of IPv6 that one subscriber has (/64, RFC 6177) is one address: otherwise one client
-    would have as many addresses as they like.
+    X-Forwarded-For, so that entry from the end is the client's. `limit`: connections of an address,
+    which may be opened at the rate `handshakes`.
+
+    An IPv6 network of one subscriber (/64, RFC 6177) is one address: otherwise one client would
+    have any number of addresses.
     """
 
     def __init__(self, trusted_proxies: int, limit: int, rates: Mapping[str, RateLimit]) -> None:

@@ -15,15 +15,18 @@ FINAL = frozenset({"revoked", "banned", "too_many_errors", "frame_too_large"})
 AWAY = LATER | FINAL
 """Codes that disconnect every namespace before the transport is closed."""
 
-SOON_MS, LATER_MS = (500, 1_500), (10_000, 20_000)
+RECONNECT_SOON_MS, RECONNECT_LATER_MS = (500, 1_500), (10_000, 20_000)
 """Ranges of `retry_after_ms`; drawn at random, so that clients do not reconnect all at once."""
 
 
 def closing(code: str, retry_after_ms: int | None = None) -> dict[str, Any]:
-    """Return the payload of `session.closing`."""
+    """Return the data of `session.closing`.
+
+    `retry_after_ms` is drawn at random unless given; it is None for a final code.
+    """
     if code in FINAL:
         return {"code": code, "reconnect": False, "retry_after_ms": None}
     assert code in RECONNECT | LATER, code
-    between = LATER_MS if code in LATER else SOON_MS
-    soon = random.randint(*between) if retry_after_ms is None else retry_after_ms
-    return {"code": code, "reconnect": True, "retry_after_ms": soon}
+    between = RECONNECT_LATER_MS if code in LATER else RECONNECT_SOON_MS
+    delay = random.randint(*between) if retry_after_ms is None else retry_after_ms
+    return {"code": code, "reconnect": True, "retry_after_ms": delay}

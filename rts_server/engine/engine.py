@@ -18,7 +18,7 @@ from rts_server.engine import polling
 from rts_server.engine.handshake import Handshake
 from rts_server.engine.outgoing import OutgoingQueue
 from rts_server.engine.packets import close_packet
-from rts_server.engine.polling import Refused
+from rts_server.engine.polling import RequestRefused
 from rts_server.engine.socket import Socket
 from rts_server.engine.write_batcher import WriteBatcher
 from rts_server.runtime.tasks import Tasks
@@ -26,7 +26,7 @@ from rts_server.runtime.tasks import Tasks
 
 @dataclass(frozen=True, slots=True)
 class EngineCallbacks:
-    """What the engine calls, each with the id of the session.
+    """The callbacks of the engine, each with the id of the session.
 
     `on_message(sid, message)`: a message; the coroutine it returns is finished before the next
     message of the session is handled. `on_protocol_error(sid)`: something useless that clients may
@@ -74,11 +74,11 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]
         """Serve a handshake or a request of a polling client. Nothing of it is logged (R10)."""
         try:
             cors = self._cors(request)
-        except Refused as refused:
+        except RequestRefused as refused:
             return refused.answer()
         try:
             answer = await self._answer(request)
-        except Refused as refused:
+        except RequestRefused as refused:
             answer = refused.answer()
         except ConnectionError:
             answer = web.Response(status=400)  # the client is gone: nothing to log
@@ -89,7 +89,7 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]
     def _cors(self, request: web.Request) -> dict[str, str]:
         """Return the headers that let a page of another origin read the answer.
 
-        Raises Refused for an origin that is not allowed. This includes WebSockets, to which
+        Raises RequestRefused for an origin that is not allowed. This includes WebSockets, to which
         browsers do not apply CORS.
         """
         if (origin := request.headers.get("Origin")) is None:
@@ -97,7 +97,7 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]
         environ = translate_request(request)
         allowed = self._cors_allowed_origins(environ)
         if allowed is not None and origin not in allowed:
-            raise Refused("This origin is not accepted.")
+            raise RequestRefused("This origin is not allowed.")
         return dict(self._cors_headers(environ))
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
@@ -109,35 +109,37 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]
             return await self._open(request, transport == "websocket")
         socket = self.sockets.get(sid)
         if socket is None or socket.closed or not socket.connected:
-            raise Refused("No such session here. Polling needs a balancer with sticky sessions.")
+            raise RequestRefused(
+                "No such session here. Polling needs a balancer with sticky sessions."
+            )
         if transport == "websocket":
             return self._upgraded(request, socket)
         if socket.upgraded:
-            raise Refused("This session has a WebSocket.")
+            raise RequestRefused("This session has a WebSocket.")
         return await (self._poll if request.method == "GET" else self._post)(request, socket)
 
     def _check_request(self, request: web.Request, transport: str | None) -> None:
-        """Raises Refused for requests that are not of this protocol, or not served here."""
+        """Raise RequestRefused for requests that are not of this protocol, or not served here."""
         if transport == "polling" and "polling" not in self.transports:
             only = 'io(url, {transports: ["websocket"]})'
-            raise Refused(f"This server speaks WebSocket only: {only}.")
+            raise RequestRefused(f"This server accepts WebSocket only: {only}.")
         if transport not in self.transports:
-            raise Refused("No such transport.")
+            raise RequestRefused("No such transport.")
         if "j" in request.query:
-            raise Refused("JSONP is not spoken here.")
+            raise RequestRefused("JSONP is not supported.")
         if request.method not in ("GET", "POST"):
-            raise Refused("By GET and POST only.")
+            raise RequestRefused("Only GET and POST are supported.")
 
     async def _open(self, request: web.Request, websocket: bool) -> web.StreamResponse:
         """Open a session, with its WebSocket or with the answer to its first poll."""
         if self._refusing:
-            raise Refused("This instance is draining; connect again.", 503, 1)
+            raise RequestRefused("This instance is draining; connect again.", 503, 1)
         if request.method != "GET" or request.query.get("EIO") != "4":
-            raise Refused("Not a handshake of Engine.IO protocol 4.")
+            raise RequestRefused("Not a handshake of Engine.IO protocol 4.")
         handshake = Handshake(request) if websocket else None
         # Last: an invalid handshake must not use up the share of its address.
         if wait := self.callbacks.admission_delay(request):
-            raise Refused("Too many connections of your address.", 429, ceil(wait))
+            raise RequestRefused("Too many connections from your address.", 429, ceil(wait))
         socket = Socket(self, self.generate_id())
         self.sockets[socket.sid] = socket
         environ = {"aiohttp.request": request}
@@ -168,13 +170,13 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]
         """
         if socket.polled:
             await self.end_polling(socket)
-            raise Refused("Another poll is waiting.")
+            raise RequestRefused("Another poll of this session is waiting.")
         try:
             async with asyncio.timeout(self.ping_interval + self.ping_timeout):
                 packets = await socket.poll()
         except TimeoutError:
             await self.end_polling(socket)
-            raise Refused("This session is over.") from None
+            raise RequestRefused("This session has ended.") from None
         gone = request.transport is None or request.transport.is_closing()
         if gone or any(packet.packet_type == eio.CLOSE for packet in packets):
             await self.end_polling(socket)
@@ -184,11 +186,11 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]
         """Handle the packets of a POST, under the same limits as those of a WebSocket."""
         if socket.posted:
             await self.end_polling(socket)
-            raise Refused("Another POST is not answered yet.")
+            raise RequestRefused("Another POST of this session is not answered yet.")
         socket.posted = True
         try:
             await self._posted(request, socket)
-        except Refused:
+        except RequestRefused:
             metrics.DROPPED.labels("frame").inc()
             await self.end_polling(socket)
             raise

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import orjson
 
 CONNECT, DISCONNECT, EVENT, ACK, CONNECT_ERROR, BINARY_EVENT, BINARY_ACK = range(7)
-LARGEST_ACK_ID = 2**31 - 1
+MAX_ACK_ID = 2**31 - 1
 
 _PACKET = re.compile(
     r"(?P<type>[0-6])(?:(?P<attachments>[0-9]{1,10})-)?"
@@ -49,7 +49,7 @@ def parse(text: str) -> Frame:
     if match is None:
         raise Malformed
     ack_id = int(match["id"]) if match["id"] else None
-    if ack_id is not None and ack_id > LARGEST_ACK_ID:
+    if ack_id is not None and ack_id > MAX_ACK_ID:
         raise Malformed
     namespace = (match["namespace"] or "/").partition("?")[0]
     data, broken = None, False
@@ -64,7 +64,7 @@ def parse(text: str) -> Frame:
 def parse_head(text: str) -> Frame | None:
     """Return the command of which a text is the beginning; None if it has no ack id."""
     match = _HEAD.match(text)
-    if match is None or int(match["id"]) > LARGEST_ACK_ID:
+    if match is None or int(match["id"]) > MAX_ACK_ID:
         return None
     namespace = (match["namespace"] or "/").partition("?")[0]
     data = [match["name"]] if match["name"] else []

@@ -11,10 +11,10 @@ from aiohttp._websocket.helpers import websocket_mask
 CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0x0, 0x1, 0x2, 0x8, 0x9, 0xA
 TOO_LARGE = 0x10
 """Not an opcode of the RFC: a text that was longer than allowed, of which only the head is kept."""
-HEAD = 512
+HEAD_BYTES = 512
 """Bytes of that head; it contains the type, namespace, ack id and event name of a packet."""
-READ_ON = 1024 * 1024
-"""A text up to this many bytes is read to its end, so that its command can be answered."""
+MAX_ANSWERABLE_BYTES = 1024 * 1024
+"""A text of up to this many bytes is read to its end, so that its command can be answered."""
 
 _DATA, _CONTROL = (CONTINUATION, TEXT, BINARY), (CLOSE, PING, PONG)
 _FINAL_TEXT = 0x80 | TEXT
@@ -33,24 +33,34 @@ class ProtocolViolation(ValueError):
 
 
 class MessageReader:
-    """Is fed with bytes and returns one message at a time, so that its owner limits each turn.
+    """Takes bytes and returns one message at a time, so that its owner limits the work of a turn.
 
-    `most`: bytes of a message at most.
+    `max_bytes`: size of a message at most.
     """
 
-    __slots__ = ("_at", "_data", "_final", "_head", "_kind", "_left", "_most", "_parts", "_size")
+    __slots__ = (
+        "_at",
+        "_data",
+        "_final",
+        "_head",
+        "_kind",
+        "_left",
+        "_max_bytes",
+        "_parts",
+        "_size",
+    )
 
-    def __init__(self, most: int) -> None:
-        self._most = most
+    def __init__(self, max_bytes: int) -> None:
+        self._max_bytes = max_bytes
         self._data: bytes | bytearray = b""
         self._at = 0
         self._kind = CONTINUATION
-        """Of the message that has begun; CONTINUATION while none has."""
+        """The opcode of the message that has begun; CONTINUATION while none has."""
         self._parts: bytearray | None = None
         self._size = 0
         self._head: bytes | None = None
         self._left = 0
-        """Bytes to be skipped of a frame of a text that is too large."""
+        """Bytes to skip of a frame of a text that is too large."""
         self._final = False
 
     @property
@@ -77,7 +87,7 @@ class MessageReader:
         Raises ProtocolViolation.
         """
         if self._left:
-            return self._skipped()
+            return self._skip()
         data, at = self._data, self._at
         if len(data) - at < 2:
             return None
@@ -89,14 +99,14 @@ class MessageReader:
             if (extended := self._extended(length)) is None:
                 return None
             start, length = extended
-        if first != _FINAL_TEXT or self._kind or length > self._most:
+        if first != _FINAL_TEXT or self._kind or length > self._max_bytes:
             return self._uncommon(first, start, length)
         if len(data) < start + length:
             return None
-        return TEXT, _text(self._taken(start, length))
+        return TEXT, _text(self._take_payload(start, length))
 
     def _extended(self, length: int) -> tuple[int, int] | None:
-        """Where the payload of a longer frame starts, and its length."""
+        """Return where the payload of a longer frame starts, and its length; None until it is fed."""
         data, at = self._data, self._at
         if data[at] & 0x8:
             raise ProtocolViolation
@@ -104,23 +114,23 @@ class MessageReader:
             return None if len(data) < at + 4 else (at + 8, data[at + 2] << 8 | data[at + 3])
         return None if len(data) < at + 10 else (at + 14, _long(data, at + 2)[0])
 
-    def _taken(self, start: int, length: int) -> bytearray:
-        """A payload, unmasked; the frame is behind us."""
+    def _take_payload(self, start: int, length: int) -> bytearray:
+        """Return a payload, unmasked, and advance past its frame."""
         end = start + length
         payload = bytearray(self._data[start:end])
         websocket_mask(bytes(self._data[start - 4 : start]), payload)
-        self._passed(end)
+        self._advance(end)
         return payload
 
-    def _passed(self, end: int) -> None:
-        """What is before it was looked at; nothing of it is kept by who is silent then."""
+    def _advance(self, end: int) -> None:
+        """Advance past parsed bytes; an idle connection keeps none of them in memory."""
         if end == len(self._data):
             self._data, self._at = b"", 0
         else:
             self._at = end
 
     def _uncommon(self, first: int, start: int, length: int) -> tuple[int, Any] | None:
-        """A frame that is not a whole text of a decent size."""
+        """Handle a frame that is not a whole text of allowed size."""
         final, opcode = first >= 0x80, first & 0xF
         if first & 0x70 or opcode not in _DATA + _CONTROL:
             raise ProtocolViolation
@@ -130,16 +140,18 @@ class MessageReader:
             return self._control(opcode, start, length)
         if (opcode == CONTINUATION) is not (self._kind != CONTINUATION):
             raise ProtocolViolation
-        if self._head is not None or self._size + length > self._most:
+        if self._head is not None or self._size + length > self._max_bytes:
             return self._too_large(opcode or self._kind, final, start, length)
         if len(self._data) < start + length:
             return None
-        return self._part(opcode or self._kind, final, self._taken(start, length))
+        return self._continue_message(
+            opcode or self._kind, final, self._take_payload(start, length)
+        )
 
     def _control(self, opcode: int, start: int, length: int) -> tuple[int, bytes] | None:
         if len(self._data) < start + length:
             return None
-        payload = bytes(self._taken(start, length))
+        payload = bytes(self._take_payload(start, length))
         if opcode == CLOSE and payload:
             if length == 1:
                 raise ProtocolViolation
@@ -148,7 +160,7 @@ class MessageReader:
             _text(payload[2:])
         return opcode, payload
 
-    def _part(self, kind: int, final: bool, payload: bytearray) -> tuple[int, Any]:
+    def _continue_message(self, kind: int, final: bool, payload: bytearray) -> tuple[int, Any]:
         parts, length = self._parts, len(payload)
         if parts is None:
             parts = payload
@@ -162,27 +174,29 @@ class MessageReader:
 
     def _too_large(self, kind: int, final: bool, start: int, length: int) -> tuple[int, Any] | None:
         """Keep the head of the text, skip the rest of this frame."""
-        if kind != TEXT or self._size + length > READ_ON:
+        if kind != TEXT or self._size + length > MAX_ANSWERABLE_BYTES:
             raise ProtocolViolation(WSCloseCode.MESSAGE_TOO_BIG)
         if self._head is None:
-            needed = min(length, HEAD)
+            needed = min(length, HEAD_BYTES)
             if len(self._data) < start + needed:
                 return None
-            self._head = bytes((self._parts or b"") + self._taken(start, needed))[:HEAD]
+            self._head = bytes((self._parts or b"") + self._take_payload(start, needed))[
+                :HEAD_BYTES
+            ]
             self._left = length - needed
         else:
             if len(self._data) < start:
                 return None
             self._left = length
-            self._passed(start)
+            self._advance(start)
         self._kind, self._parts, self._size = kind, None, self._size + length
         self._final = final
-        return self._skipped()
+        return self._skip()
 
-    def _skipped(self) -> tuple[int, Any] | None:
+    def _skip(self) -> tuple[int, Any] | None:
         here = min(self._left, len(self._data) - self._at)
         self._left -= here
-        self._passed(self._at + here)
+        self._advance(self._at + here)
         if self._left:
             return None
         if not self._final:

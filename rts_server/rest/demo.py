@@ -12,28 +12,30 @@ from rts_server import auth
 from rts_server.config import Settings
 from rts_server.rest.security_headers import sealed
 
-PAGE = Path(__file__).parents[2] / "web"
-S3 = "https://*.amazonaws.com"
+WEB_FOLDER = Path(__file__).parents[2] / "web"
+S3_ORIGINS = "https://*.amazonaws.com"
 
 
 def add_routes(app: web.Application, settings: Settings) -> None:
     """Add `/`, `/web/…` and `/dev/token`."""
     headers = sealed(_policy(settings))
-    files = {str(file.relative_to(PAGE)): file for file in PAGE.rglob("*") if file.is_file()}
+    files = {
+        str(file.relative_to(WEB_FOLDER)): file for file in WEB_FOLDER.rglob("*") if file.is_file()
+    }
 
     async def page(_: web.Request) -> web.FileResponse:
-        """The chat page."""
-        return web.FileResponse(PAGE / "index.html", headers=headers)
+        """Return the chat page."""
+        return web.FileResponse(WEB_FOLDER / "index.html", headers=headers)
 
-    async def part(request: web.Request) -> web.FileResponse:
-        """A file of the page. The path is looked up in a list and never reaches the file system."""
+    async def page_file(request: web.Request) -> web.FileResponse:
+        """Return a file of the page. The path is looked up in a list, not in the file system."""
         file = files.get(request.match_info["path"])
         if file is None:
             raise web.HTTPNotFound
         return web.FileResponse(file, headers=headers)
 
     async def token(request: web.Request) -> web.Response:
-        """A token for any user id: this is why the route exists in `dev` only."""
+        """Return a token for any user id: this is why the route exists in `dev` only."""
         if not _is_ours(request.host, settings):
             return web.json_response({"error": "Host: not a name of this machine"}, status=403)
         user_id = request.query.get("user", "")
@@ -42,14 +44,14 @@ def add_routes(app: web.Application, settings: Settings) -> None:
         return web.json_response({"token": auth.issue(settings, user_id)})
 
     app.router.add_get("/", page)
-    app.router.add_get("/web/{path:.+}", part)
+    app.router.add_get("/web/{path:.+}", page_file)
     app.router.add_get("/dev/token", token)
 
 
 def _policy(settings: Settings) -> str:
-    """Content-Security-Policy: nothing from other origins except the object store's files."""
+    """Return the Content-Security-Policy: only files of the object store are of other origins."""
     endpoint = settings.s3_endpoint_url or settings.aws_endpoint_url
-    store = str(URL(endpoint).origin()) if endpoint else S3
+    store = str(URL(endpoint).origin()) if endpoint else S3_ORIGINS
     return (
         f"script-src 'self'; style-src 'self'; connect-src 'self' {store}; "
         f"img-src 'self' data: blob: {store}; media-src blob: {store}"
@@ -57,7 +59,7 @@ def _policy(settings: Settings) -> str:
 
 
 def _is_ours(host: str, settings: Settings) -> bool:
-    """Whether a Host header names this machine or an allowed origin.
+    """Return whether a Host header names this machine or an allowed origin.
 
     This stops DNS rebinding: a hostile page can let its own name resolve to this machine, but it
     cannot change the Host header that the browser sends.

@@ -14,11 +14,11 @@ def add_routes(app: web.Application, not_ready: Reasons) -> None:
     """Add /health/live, /health/ready and /metrics. `not_ready`: reasons, none when ready."""
 
     async def live(_: web.Request) -> web.Response:
-        """200 if the event loop runs; nothing shared is checked (R8)."""
+        """Return 200 if the event loop runs; nothing shared is checked (R8)."""
         return web.json_response({"status": "live"})
 
     async def ready(_: web.Request) -> web.Response:
-        """503 if another instance could serve better than this one (R8)."""
+        """Return 503 with reasons if another instance could serve better than this one (R8)."""
         reasons = not_ready()
         status = 503 if reasons else 200
         return web.json_response(
@@ -26,7 +26,7 @@ def add_routes(app: web.Application, not_ready: Reasons) -> None:
         )
 
     async def metrics(_: web.Request) -> web.Response:
-        """Prometheus text format."""
+        """Return all metrics in the Prometheus text format."""
         return web.Response(body=generate_latest(), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     app.router.add_get("/health/live", live)

@@ -14,18 +14,18 @@ from apispec.ext.marshmallow import MarshmallowPlugin
 from marshmallow import Schema
 
 from rts_server.protocol.objects import ErrorSchema, type_name
-from rts_server.rest.routes import LINES, Handler, Route
+from rts_server.rest.routes import JSON_LINES_TYPE, Handler, Route
 from rts_server.rest.security_headers import sealed
 
 Json = dict[str, Any]
 
-PAGE = Path(__file__).with_name("docs.html")
+DOCS_PAGE = Path(__file__).with_name("docs.html")
 TITLE = "rts_server, for app back ends and operators"
 LOCATIONS = {"match_info": "path", "query": "query", "headers": "header"}
 POLICY = "style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'"
-SCOPE = "A token with `scope: operator`. Tokens of users are refused."
-REFUSED = (
-    "An error; `code` says which. If `retryable`, repeat the request: every one is safe to repeat."
+TOKEN_DESCRIPTION = "A token with `scope: operator`. Tokens of users are refused."
+REFUSAL_DESCRIPTION = (
+    "An error with a `code`. If it is `retryable`, repeat the request: each is safe to repeat."
 )
 
 
@@ -34,24 +34,29 @@ def add_routes(app: web.Application, routes: list[tuple[Route, Handler]]) -> Non
     text = orjson.dumps(document(routes))
 
     async def openapi(_: web.Request) -> web.Response:
-        """The document."""
+        """Return the document."""
         return web.Response(body=text, content_type="application/json")
 
     async def docs(_: web.Request) -> web.FileResponse:
-        """A page that shows the document; it loads nothing from other origins."""
-        return web.FileResponse(PAGE, headers=sealed(POLICY))
+        """Return a page that shows the document; it loads nothing from other origins."""
+        return web.FileResponse(DOCS_PAGE, headers=sealed(POLICY))
 
     app.router.add_get("/v1/openapi.json", openapi)
     app.router.add_get("/v1/docs", docs)
 
 
 def document(routes: list[tuple[Route, Handler]]) -> Json:
-    """The OpenAPI 3.1 document of these routes."""
+    """Return the OpenAPI 3.1 document of these routes."""
     plugin = MarshmallowPlugin(schema_name_resolver=type_name)
     spec = APISpec(TITLE, "1", "3.1.0", plugins=[plugin], security=[{"operator": []}])
     spec.components.security_scheme(
         "operator",
-        {"type": "http", "scheme": "bearer", "bearerFormat": "JWT", "description": SCOPE},
+        {
+            "type": "http",
+            "scheme": "bearer",
+            "bearerFormat": "JWT",
+            "description": TOKEN_DESCRIPTION,
+        },
     )
     spec.components.schema("Error", schema=ErrorSchema)
     spec.components.response("Refused", _refused())
@@ -96,13 +101,13 @@ def _operation(route: Route, handler: Handler) -> Json:
 
 
 def operation_id(route: Route, handler: Handler) -> str:
-    """Named like commands: `room.update`, `member.batch`."""
+    """Return a name like that of a command: `room.update`, `member.batch`."""
     noun, _, verb = handler.__qualname__.partition("Routes.")
     return f"{noun.lower()}.{verb}"
 
 
 def _lines(line: type[Schema]) -> Json:
-    return {"description": "JSON lines.", "content": {LINES: {"schema": line}}}
+    return {"description": "JSON lines.", "content": {JSON_LINES_TYPE: {"schema": line}}}
 
 
 def _answered(answer: type[Schema]) -> Json:
@@ -120,7 +125,7 @@ def _refused() -> Json:
         "properties": {"ok": {"const": False}, "error": {"$ref": "#/components/schemas/Error"}},
         "required": ["ok", "error"],
     }
-    return {"description": REFUSED, "content": {"application/json": {"schema": body}}}
+    return {"description": REFUSAL_DESCRIPTION, "content": {"application/json": {"schema": body}}}
 
 
 def _plain(value: Any) -> Any:

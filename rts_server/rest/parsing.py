@@ -12,8 +12,7 @@ from marshmallow import Schema, ValidationError, missing
 from webargs.aiohttpparser import AIOHTTPParser
 
 from rts_server import errors
-
-BODY_TIMEOUT_SECONDS = 10.0
+from rts_server.engine.polling import BODY_TIMEOUT_SECONDS
 
 
 class Parser(AIOHTTPParser):

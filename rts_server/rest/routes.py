@@ -1,4 +1,4 @@
-"""What every operator route shares: authentication, validation and the shape of the answer."""
+"""The frame of all operator routes: authentication, validation and the shape of the answer."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ from rts_server.rest.parsing import Parser
 
 log = logging.getLogger(__name__)
 
-SCOPE = "operator"
+OPERATOR_SCOPE = "operator"
 _PATH_PARAM = re.compile(r"{(\w+)}")
 _PARSER = Parser()
 
-LINES = "application/x-ndjson"
+JSON_LINES_TYPE = "application/x-ndjson"
 
 Params = dict[str, Any]
 Line = dict[str, Any]
@@ -63,7 +63,7 @@ class Route:
         return _PATH_PARAM.sub(lambda place: f"{{{place[1]}:{_segment(place[1])}}}", self.path)
 
     def locations(self) -> Iterator[tuple[str, type[Schema]]]:
-        """(location, schema) of each part of the request, in the order of validation."""
+        """Yield (location, schema) of each part of the request, in the order of validation."""
         yield "match_info", requests.path_schema(*self.path_params)
         for location, schema in (
             ("query", self.query),
@@ -85,7 +85,7 @@ def route(method: str, path: str, answer: type[Schema], **more: Any) -> Callable
 
 
 def routes_of(resource: object) -> list[tuple[Route, Handler]]:
-    """The routes of a resource, in the order of their definition."""
+    """Return the routes of a resource, in the order of their definition."""
     marked = vars(type(resource)).values()
     return [
         (m.__dict__["__route__"], m) for m in marked if "__route__" in getattr(m, "__dict__", ())
@@ -110,7 +110,7 @@ class OperatorRouter:
         """Answer every other path under /v1 with an error of the same shape."""
 
         async def no_route(_: object, __: Identity, params: Params) -> Any:
-            """Raises WrongMethod if the path has other methods, else NotFound."""
+            """Raise WrongMethod if the path has other methods, else NotFound."""
             path = params["path"]
             allowed = [one.method for one in routes if re.fullmatch(_as_regex(one), path)]
             if allowed:
@@ -146,7 +146,9 @@ class OperatorRouter:
         return endpoint
 
     async def _operator(self, request: web.Request) -> Identity:
-        """The operator of the request. Raises Unauthorized, TokenExpired, Forbidden, RateLimited.
+        """Return the operator of the request.
+
+        Raises Unauthorized, TokenExpired, Forbidden, RateLimited.
 
         Revocations are loaded before the token is checked against them (A3).
         """
@@ -156,7 +158,7 @@ class OperatorRouter:
         async with asyncio.timeout(self._settings.redis_deadline):
             await self._revocations.known.wait()
         self._revocations.check(identity)
-        if SCOPE not in identity.scope.split():
+        if OPERATOR_SCOPE not in identity.scope.split():
             raise errors.Forbidden("This needs a token with scope operator.")
         if self._settings.limited:
             self._charge(identity.user_id)
@@ -179,14 +181,14 @@ class WrongMethod(errors.BadRequest):
 
 
 def _as_regex(one: Route) -> str:
-    """A regular expression for the path after /v1/, as it was sent."""
+    """Return a regular expression for the path after /v1/, as it was sent."""
     parts = _PATH_PARAM.split(one.path.removeprefix("/v1/"))
     texts = [re.escape(part) if n % 2 == 0 else _segment(part) for n, part in enumerate(parts)]
     return "".join(texts)
 
 
 def _segment(name: str) -> str:
-    """What a path parameter matches. Only user ids and external ids may contain a colon."""
+    """Return the pattern of a path parameter. Only user and external ids may contain a colon."""
     return "[^/]+" if name in ("user_id", "external_id") else "[^/:]+"
 
 
@@ -218,7 +220,7 @@ def _response(answer: Params | errors.Refusal) -> web.Response:
 
 async def _lines(request: web.Request, answer: AsyncIterator[Line]) -> web.StreamResponse:
     """Send JSON lines. An error on the way becomes the last line, shaped like an error answer."""
-    response = web.StreamResponse(headers={"Content-Type": LINES})
+    response = web.StreamResponse(headers={"Content-Type": JSON_LINES_TYPE})
     await response.prepare(request)
     try:
         async for line in answer:

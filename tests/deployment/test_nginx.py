@@ -13,7 +13,7 @@ import aiohttp
 import pytest
 
 from rts_server.config import Settings
-from rts_server.engine.message_reader import READ_ON
+from rts_server.engine.message_reader import MAX_ANSWERABLE_BYTES
 from tests.deployment.instances import Instances
 from tests.deployment.platform import OURS, before, command, platform, running
 from tests.helpers.commands import ok
@@ -53,7 +53,7 @@ def test_sizes_and_times_fit_the_settings() -> None:
     assert all(timeout in text for timeout in TIMEOUTS)
     assert settings.ping_interval + settings.ping_timeout < 60
     assert "client_max_body_size  2m" in text
-    assert settings.limits.frame_bytes < READ_ON < 2 * 1024 * 1024
+    assert settings.limits.frame_bytes < MAX_ANSWERABLE_BYTES < 2 * 1024 * 1024
     assert "worker_connections  65536" in text
     assert "worker_rlimit_nofile  131072" in text
 

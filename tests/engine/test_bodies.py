@@ -11,7 +11,7 @@ import aiohttp
 import pytest
 
 from rts_server.engine import polling
-from rts_server.engine.message_reader import READ_ON
+from rts_server.engine.message_reader import MAX_ANSWERABLE_BYTES
 from rts_server.engine.server import Server
 from tests.helpers.raw import QUERY
 from tests.helpers.serving import serving
@@ -67,7 +67,7 @@ async def test_a_body_that_never_ends_is_given_up(
     session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Chunked or announced: 408 within its time, and the session is over."""
-    monkeypatch.setattr(polling, "BODY_WITHIN", 0.2)
+    monkeypatch.setattr(polling, "BODY_TIMEOUT_SECONDS", 0.2)
     assert await session.post(endless()) == 408
     assert session.server.eio.sockets == {}
     await session.open()
@@ -105,7 +105,7 @@ async def test_a_command_too_large_is_answered_by_the_next_poll(session: Session
 
 def chunks() -> Iterator[bytes]:
     """More than is read, in pieces of 64 KiB."""
-    yield from [b"42/chat,7[" + b"x" * 65_526] * (READ_ON // 65_536 + 1)
+    yield from [b"42/chat,7[" + b"x" * 65_526] * (MAX_ANSWERABLE_BYTES // 65_536 + 1)
 
 
 @pytest.mark.parametrize("how", ["announced", "chunked", "no command"])

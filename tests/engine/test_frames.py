@@ -27,7 +27,7 @@ JSON = st.recursive(
     max_leaves=10,
 )
 NAMESPACES = st.sampled_from(["/", "/chat", "/presence", "/a/b", "/ä"])
-ACK_IDS = st.none() | st.integers(0, frames.LARGEST_ACK_ID)
+ACK_IDS = st.none() | st.integers(0, frames.MAX_ACK_ID)
 LIKELY = st.text('0123456789-/,?[]{}"\\abntfu: \n²é\ud800', max_size=40)
 
 
@@ -50,7 +50,7 @@ def test_any_text_is_a_frame_or_malformed(text: str) -> None:
         return
     assert frame.type == int(text[0])
     assert frame.namespace.startswith("/")
-    assert frame.ack_id is None or 0 <= frame.ack_id <= frames.LARGEST_ACK_ID
+    assert frame.ack_id is None or 0 <= frame.ack_id <= frames.MAX_ACK_ID
     assert not (frame.broken and frame.data is not None)
 
 
@@ -108,7 +108,7 @@ def test_what_is_no_packet(text: str) -> None:
             parse(text)
 
 
-@given(NAMESPACES, st.integers(0, frames.LARGEST_ACK_ID), st.dictionaries(st.text("ab"), JSON))
+@given(NAMESPACES, st.integers(0, frames.MAX_ACK_ID), st.dictionaries(st.text("ab"), JSON))
 def test_what_we_write_reads_back(namespace: str, ack_id: int, answer: dict[str, Any]) -> None:
     """Events, acks and connect errors are frames that any client parses to what was meant."""
     event = event_packet(namespace, "a.b", codec.dumps(answer))

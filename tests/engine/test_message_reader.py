@@ -13,7 +13,12 @@ from hypothesis import strategies as st
 
 from rts_server.engine import message_reader as incoming
 from rts_server.engine import websocket
-from rts_server.engine.message_reader import HEAD, READ_ON, MessageReader, ProtocolViolation
+from rts_server.engine.message_reader import (
+    HEAD_BYTES,
+    MAX_ANSWERABLE_BYTES,
+    MessageReader,
+    ProtocolViolation,
+)
 from tests.helpers.raw import client_frame
 
 MOST = 1_000
@@ -115,7 +120,7 @@ def test_a_text_too_large_is_its_head_and_the_next_is_whole(
             written += client_frame(incoming.PING, b"")
     said, code = read(cut(written + client_frame(incoming.TEXT, b"3"), cuts))
     pings = [(incoming.PING, b"")] * (len(pieces) - 1)
-    large = (incoming.TOO_LARGE, text[:HEAD])
+    large = (incoming.TOO_LARGE, text[:HEAD_BYTES])
     told = large if length > MOST else (incoming.TEXT, text.decode())
     if length > MOST and len(pieces) > 1:
         kind, head = said[len(pings)]
@@ -127,7 +132,7 @@ def test_a_text_too_large_is_its_head_and_the_next_is_whole(
 @pytest.mark.parametrize("opcode", [incoming.TEXT, incoming.BINARY])
 def test_what_nobody_reads_to_its_end_is_refused_by_its_header(opcode: int) -> None:
     """A text above a mebibyte, or any binary above a message: 1009, and none of it is kept."""
-    length = READ_ON + 1 if opcode == incoming.TEXT else MOST + 1
+    length = MAX_ANSWERABLE_BYTES + 1 if opcode == incoming.TEXT else MOST + 1
     header = client_frame(opcode, b"x" * length)[:14]
     assert read([header]) == ([], 1009)
 
@@ -136,7 +141,7 @@ def test_parts_that_add_up_to_too_much_are_refused() -> None:
     """No part is too large by itself."""
     part = client_frame(incoming.TEXT, b"x" * MOST, final=False)
     more = client_frame(incoming.CONTINUATION, b"x" * MOST, final=False)
-    assert read([part, more * (READ_ON // MOST + 1)]) == ([], 1009)
+    assert read([part, more * (MAX_ANSWERABLE_BYTES // MOST + 1)]) == ([], 1009)
 
 
 def test_a_silent_client_keeps_nothing() -> None:

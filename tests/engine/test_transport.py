@@ -244,14 +244,14 @@ async def test_a_text_too_large_is_told_by_its_head_and_the_next_is_heard() -> N
     """Read to its end, none of it kept."""
     line = Line()
     line.comes(masked("4" * 1_001), masked("41"))
-    assert (line.taken.heads, line.taken.texts) == ([b"4" * incoming.HEAD], ["41"])
+    assert (line.taken.heads, line.taken.texts) == ([b"4" * incoming.HEAD_BYTES], ["41"])
     assert line.transport.writes == []
 
 
 async def test_what_is_too_large_to_be_read_is_refused_and_nothing_more_is_read() -> None:
     """Its sender still writes: there is time to say why, then the close frame with its code."""
     line = Line()
-    line.comes(masked("4" * (incoming.READ_ON + 1))[:100], masked("41"))
+    line.comes(masked("4" * (incoming.MAX_ANSWERABLE_BYTES + 1))[:100], masked("41"))
     assert (line.taken.refused, line.taken.texts, line.transport.read) == (1, [], False)
     assert not line.transport.closed
     line.wire.write(websocket.text("4why"))
