@@ -103,10 +103,10 @@ class MessageReader:
             return self._uncommon(first, start, length)
         if len(data) < start + length:
             return None
-        return TEXT, _text(self._take_payload(start, length))
+        return TEXT, _text(self._unmask(start, length))
 
     def _extended(self, length: int) -> tuple[int, int] | None:
-        """Return where the payload of a longer frame starts, and its length; None until it is fed."""
+        """Return where the payload of a longer frame starts, and its length; None if not fed yet."""
         data, at = self._data, self._at
         if data[at] & 0x8:
             raise ProtocolViolation
@@ -114,8 +114,8 @@ class MessageReader:
             return None if len(data) < at + 4 else (at + 8, data[at + 2] << 8 | data[at + 3])
         return None if len(data) < at + 10 else (at + 14, _long(data, at + 2)[0])
 
-    def _take_payload(self, start: int, length: int) -> bytearray:
-        """Return a payload, unmasked, and advance past its frame."""
+    def _unmask(self, start: int, length: int) -> bytearray:
+        """Return an unmasked payload, and advance past its frame."""
         end = start + length
         payload = bytearray(self._data[start:end])
         websocket_mask(bytes(self._data[start - 4 : start]), payload)
@@ -144,14 +144,12 @@ class MessageReader:
             return self._too_large(opcode or self._kind, final, start, length)
         if len(self._data) < start + length:
             return None
-        return self._continue_message(
-            opcode or self._kind, final, self._take_payload(start, length)
-        )
+        return self._continue_message(opcode or self._kind, final, self._unmask(start, length))
 
     def _control(self, opcode: int, start: int, length: int) -> tuple[int, bytes] | None:
         if len(self._data) < start + length:
             return None
-        payload = bytes(self._take_payload(start, length))
+        payload = bytes(self._unmask(start, length))
         if opcode == CLOSE and payload:
             if length == 1:
                 raise ProtocolViolation
@@ -180,9 +178,7 @@ class MessageReader:
             needed = min(length, HEAD_BYTES)
             if len(self._data) < start + needed:
                 return None
-            self._head = bytes((self._parts or b"") + self._take_payload(start, needed))[
-                :HEAD_BYTES
-            ]
+            self._head = bytes((self._parts or b"") + self._unmask(start, needed))[:HEAD_BYTES]
             self._left = length - needed
         else:
             if len(self._data) < start:

@@ -62,7 +62,7 @@ async def read(request: web.Request, max_bytes: int) -> tuple[bytes, bool]:
 
 
 def packets(body: bytes) -> list[str]:
-    """Return the packets of a body. Raises RequestRefused if the body is not a payload of packets."""
+    """Return the packets of a body. Raises RequestRefused if it is not made of packets."""
     try:
         texts = body.decode().split(PACKET_SEPARATOR)
     except UnicodeDecodeError:

@@ -23,8 +23,8 @@ DOCS_PAGE = Path(__file__).with_name("docs.html")
 TITLE = "rts_server, for app back ends and operators"
 LOCATIONS = {"match_info": "path", "query": "query", "headers": "header"}
 POLICY = "style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'"
-TOKEN_DESCRIPTION = "A token with `scope: operator`. Tokens of users are refused."
-REFUSAL_DESCRIPTION = (
+TOKEN_TEXT = "A token with `scope: operator`. Tokens of users are refused."
+REFUSAL_TEXT = (
     "An error with a `code`. If it is `retryable`, repeat the request: each is safe to repeat."
 )
 
@@ -55,7 +55,7 @@ def document(routes: list[tuple[Route, Handler]]) -> Json:
             "type": "http",
             "scheme": "bearer",
             "bearerFormat": "JWT",
-            "description": TOKEN_DESCRIPTION,
+            "description": TOKEN_TEXT,
         },
     )
     spec.components.schema("Error", schema=ErrorSchema)
@@ -125,7 +125,7 @@ def _refused() -> Json:
         "properties": {"ok": {"const": False}, "error": {"$ref": "#/components/schemas/Error"}},
         "required": ["ok", "error"],
     }
-    return {"description": REFUSAL_DESCRIPTION, "content": {"application/json": {"schema": body}}}
+    return {"description": REFUSAL_TEXT, "content": {"application/json": {"schema": body}}}
 
 
 def _plain(value: Any) -> Any:

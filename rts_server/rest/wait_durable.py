@@ -14,7 +14,7 @@ async def wait_durable(
     max_wait: float,
     failed: type[errors.Refusal] = errors.Unavailable,
 ) -> str:
-    """Return the durability of the writes; `accepted` if one is not known within `max_wait` seconds.
+    """Return the durability of the writes; `accepted` if one is unknown after `max_wait` seconds.
 
     `stored` for no writes at all. Raises `failed` if one of them can never be stored.
     """
