@@ -106,7 +106,7 @@ class MessageReader:
         return TEXT, _text(self._unmask(start, length))
 
     def _extended(self, length: int) -> tuple[int, int] | None:
-        """Return where the payload of a longer frame starts, and its length; None if not fed yet."""
+        """Return where the payload of a longer frame starts, and its length; None if not fed."""
         data, at = self._data, self._at
         if data[at] & 0x8:
             raise ProtocolViolation

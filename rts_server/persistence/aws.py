@@ -38,6 +38,6 @@ def profile_role() -> str | None:
     The profile is AWS_PROFILE's, in the file of AWS_CONFIG_FILE.
     """
     try:
-        return core().get_scoped_config().get("role_arn")
+        return botocore_session().get_scoped_config().get("role_arn")
     except ProfileNotFound:
         return None
