@@ -1,4 +1,4 @@
-"""How a connection ends with its token (protocol.md, Close or disconnect)."""
+"""How a connection ends with its token, and what the client then does (A3)."""
 
 from __future__ import annotations
 
