@@ -15,6 +15,14 @@ class Failed(Exception):
     """A deployment cannot go on; one sentence for the operator."""
 
 
+class Refused(Failed):
+    """AWS answered with an error; `code` is its name."""
+
+    def __init__(self, text: str, code: str) -> None:
+        super().__init__(text)
+        self.code = code
+
+
 class Calls:
     """`clients` by the name of their service; a dry run needs none."""
 
@@ -26,7 +34,7 @@ class Calls:
         self.dry = dry
 
     def __call__(self, service: str, operation: str, **asked: Any) -> Json:
-        """Make one call. In a dry run the answer is empty. Raises Failed."""
+        """Make one call. In a dry run the answer is empty. Raises Failed, Refused by AWS itself."""
         told = {
             name: f"<{len(v)} bytes>" if isinstance(v, bytes) else v for name, v in asked.items()
         }
@@ -36,6 +44,9 @@ class Calls:
             return {}
         try:
             answer: Json = getattr(self._clients[service], operation)(**asked)
-        except (BotoCoreError, ClientError) as error:
+        except ClientError as error:
+            code = error.response.get("Error", {}).get("Code", "")
+            raise Refused(f"{service}.{operation}: {error}.", code) from None
+        except BotoCoreError as error:
             raise Failed(f"{service}.{operation}: {error}.") from None
         return answer

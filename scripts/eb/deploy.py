@@ -57,14 +57,21 @@ def deploy(plan: Plan, bundle: bytes, environments: Environments, outside: Outsi
     if live.status != "Ready":
         raise Failed(f"{plan.live} is {live.status}, not Ready.")
     old = outside.instances()
+    capacity = environments.capacity(plan.live, live.id)
     environments.publish(plan.label, bundle)
-    made = environments.clone(live, plan.new, plan.label)
+    made = environments.clone(live, plan.new, plan.label, capacity)
     try:
         _test(plan, environments, outside, made)
         _take_over(plan, environments, outside, live, made)
     finally:
         environments.forget(plan.new)
-    return _end(plan, environments, outside, live, old)
+    told = [_end(plan, environments, outside, live, old)]
+    try:
+        # After the drain: until then all clients may come at once.
+        environments.scale_freely(made, capacity)
+    except Failed as failed:
+        told.append(f"{plan.new} keeps at least {capacity.running} instances ({failed}).")
+    return " ".join(filter(None, told)) or None
 
 
 def _test(plan: Plan, environments: Environments, outside: Outside, made: str) -> None:

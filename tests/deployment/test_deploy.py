@@ -10,122 +10,22 @@ import time
 from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
 
-import boto3
 import pytest
-from botocore.stub import Stubber
 
 from scripts.eb.bundle import ROOT
-from scripts.eb.calls import Calls, Failed
-from scripts.eb.deploy import Outside, Plan, deploy, name_of
+from scripts.eb.calls import Failed
+from scripts.eb.deploy import Plan, name_of
 from scripts.eb.drain import Fleet
-from scripts.eb.environments import Environments, Unclear
+from scripts.eb.environments import MOST_LOOKS, Unclear
 from scripts.eb.smoke import smoke
+from tests.deployment.stubbed_aws import APP, GREEN, OLD, PLAN, SWAP, VERSION, Aws, least
 from tests.helpers import tls
 from tests.helpers.raw import Raw
 from tests.helpers.waiting import until
 from tests.helpers.world import World, free_port, name
 
-APP = {"ApplicationName": "chat"}
-PLAN = Plan("chat-live", "chat-0123abcd", "0123abcd4567", "https://chat.example.com", timeout=30)
-VERSION = {"VersionLabels": ["0123abcd4567"]}
-SWAP = "swap_environment_cnames"
-GREEN, OLD = "e-green00000", "e-old0000000"
 SMOKE = "import sys; from scripts.eb.smoke import smoke; smoke(*sys.argv[1:])"
-
-
-class Aws:
-    """Stubbed clients; calls must come in this order and no other."""
-
-    def __init__(self) -> None:
-        given = {"region_name": "eu-west-1", "aws_access_key_id": "x", "aws_secret_access_key": "x"}
-        names = ("elasticbeanstalk", "s3")
-        self.clients: dict[str, Any] = {one: boto3.client(one, **given) for one in names}  # type: ignore[call-overload]
-        self._stubs = {one: Stubber(client) for one, client in self.clients.items()}
-        self.told: list[str] = []
-        self.paused: list[float] = []
-        for stub in self._stubs.values():
-            stub.activate()
-
-    def expect(self, operation: str, answer: Any = None, /, **asked: Any) -> None:
-        """The next call, with exactly these parameters."""
-        service = "s3" if operation == "put_object" else "elasticbeanstalk"
-        self._stubs[service].add_response(operation, answer or {}, asked)
-
-    def refuse(self, operation: str) -> None:
-        """The next call is answered by an error."""
-        self._stubs["elasticbeanstalk"].add_client_error(operation, "InvalidParameterValue", "no")
-
-    def look(self, which: dict[str, Any], status: str, health: str = "Green") -> None:
-        """A look at an environment."""
-        one = which.get("EnvironmentIds", [OLD])[0]
-        found = {"EnvironmentId": one, "CNAME": f"{one}.test", "Status": status, "Health": health}
-        self.expect("describe_environments", {"Environments": [found]}, **APP, **which)
-
-    def until_cloned(self, *, published: bool = False, refused: bool = False) -> None:
-        """All that comes before the clone is looked at; `refused`: it cannot be made."""
-        self.look({"EnvironmentNames": ["chat-live"], "IncludeDeleted": False}, "Ready")
-        versions = [{"VersionLabel": "0123abcd4567", "Status": "PROCESSED"}]
-        known = {"ApplicationVersions": versions}
-        self.expect("describe_application_versions", known if published else {}, **APP, **VERSION)
-        if not published:
-            place = {"S3Bucket": "eb-bucket", "S3Key": "chat/0123abcd4567.zip"}
-            self.expect("create_storage_location", {"S3Bucket": "eb-bucket"})
-            self.expect("put_object", Bucket="eb-bucket", Key=place["S3Key"], Body=b"zip")
-            self.expect(
-                "create_application_version",
-                **APP,
-                VersionLabel="0123abcd4567",
-                SourceBundle=place,
-                Process=True,
-            )
-            self.expect("describe_application_versions", known, **APP, **VERSION)
-        self.expect(
-            "create_configuration_template", **APP, TemplateName=PLAN.new, EnvironmentId=OLD
-        )
-        if refused:
-            self.refuse("create_environment")
-            return
-        self.expect(
-            "create_environment",
-            {"EnvironmentId": GREEN},
-            **APP,
-            EnvironmentName=PLAN.new,
-            TemplateName=PLAN.new,
-            VersionLabel="0123abcd4567",
-        )
-
-    def forgets(self) -> None:
-        """The saved configuration goes."""
-        self.expect("delete_configuration_template", **APP, TemplateName=PLAN.new)
-
-    def swaps(self, one: str, other: str) -> None:
-        """The CNAMEs are exchanged; both environments are waited for."""
-        self.expect(SWAP, SourceEnvironmentId=one, DestinationEnvironmentId=other)
-        self.look({"EnvironmentIds": [one]}, "Ready", "Yellow")
-        self.look({"EnvironmentIds": [other]}, "Ready", "Yellow")
-
-    def run(self, plan: Plan = PLAN, broken: str | None = "nothing", **more: Any) -> str | None:
-        """The deployment; the test of the address `broken` (None: the live one) fails."""
-
-        def test(cname: str | None) -> None:
-            self.told.append(f"test {cname}")
-            if cname == broken:
-                raise Failed("broken.")
-
-        def drain(old: list[str]) -> None:
-            self.told.append(f"drain {old}")
-
-        given = {"test": test, "instances": lambda: ["i-old"], "drain": drain} | more
-        outside = Outside(**given, pause=self.paused.append)
-        calls = Calls(self.clients, lambda line: self.told.append(line.split()[0]))
-        return deploy(plan, b"zip", Environments(calls, "chat", self.paused.append), outside)
-
-    def done(self) -> None:
-        """Every call that was expected was made."""
-        for stub in self._stubs.values():
-            stub.assert_no_pending_responses()
 
 
 @pytest.fixture
@@ -163,6 +63,57 @@ def test_a_version_is_uploaded_once_and_the_old_one_may_stay(aws: Aws) -> None:
     aws.forgets()
     plan = Plan(PLAN.live, PLAN.new, PLAN.label, PLAN.url, keep_old=True)
     assert aws.run(plan) is None
+
+
+def test_a_clone_has_as_many_instances_as_meet_the_clients_now(aws: Aws) -> None:
+    """Eight, not the two that the configuration asks for at least; these again after the drain."""
+    aws.until_cloned(published=True, running=8)
+    aws.look(IDS, "Ready")
+    aws.swaps(GREEN, OLD)
+    aws.forgets()
+    aws.expect("terminate_environment", EnvironmentId=OLD)
+    aws.expect("update_environment", EnvironmentId=GREEN, OptionSettings=least(2))
+    assert aws.run() is None
+
+
+def test_a_size_that_stays_is_told(aws: Aws) -> None:
+    """The new version serves by then; more instances than needed cost, and it is said."""
+    aws.until_cloned(published=True, running=3)
+    aws.look(IDS, "Ready")
+    aws.swaps(GREEN, OLD)
+    aws.forgets()
+    aws.expect("terminate_environment", EnvironmentId=OLD)
+    aws.refuse("update_environment")
+    assert "at least 3 instances" in (aws.run() or "")
+
+
+@pytest.mark.parametrize(
+    ("status", "error"), [("FAILED", "could not process"), ("PROCESSING", "PROCESSING after")]
+)
+def test_a_version_that_is_not_processed_is_an_end(aws: Aws, status: str, error: str) -> None:
+    """A version that failed is not deployed again, and one that hangs is waited for 10 minutes."""
+    aws.look({"EnvironmentNames": ["chat-live"], "IncludeDeleted": False}, "Ready")
+    aws.counts(2)
+    versions = {"ApplicationVersions": [{"VersionLabel": "0123abcd4567", "Status": status}]}
+    for _ in range(1 if status == "FAILED" else MOST_LOOKS + 1):
+        aws.expect("describe_application_versions", versions, **APP, **VERSION)
+    with pytest.raises(Failed, match=error):
+        aws.run()
+
+
+def test_a_clone_that_is_busy_is_ended_when_it_is_ready(aws: Aws) -> None:
+    """Elastic Beanstalk ends none that is not Ready: it is asked until it does."""
+    aws.until_cloned(published=True)
+    aws.look(IDS, "Launching", "Grey")
+    for _ in range(2):
+        aws.look(IDS, "Launching", "Grey")
+    for _ in range(3):
+        aws.refuse("terminate_environment", "InvalidParameterValue")
+    aws.expect("terminate_environment", EnvironmentId=GREEN)
+    aws.forgets()
+    with pytest.raises(Failed, match="Launching") as caught:
+        aws.run()
+    assert not isinstance(caught.value, Unclear)
 
 
 def test_what_never_becomes_healthy_is_ended(aws: Aws) -> None:
@@ -306,8 +257,10 @@ def test_a_dry_run_prints_each_call(tmp_path: Path) -> None:
         [*command, "--url", "https://chat.example.com"], capture_output=True, text=True, check=True
     )
     lines = [line.split()[0].partition(".")[2] or line for line in done.stdout.splitlines()]
-    assert lines[:8] == [
+    assert lines[:10] == [
         "describe_environments",
+        "describe_environment_resources",
+        "describe_configuration_settings",
         "describe_application_versions",
         "create_storage_location",
         "put_object",
@@ -317,7 +270,7 @@ def test_a_dry_run_prints_each_call(tmp_path: Path) -> None:
         "create_environment",
     ]
     clone = name_of("chat-live", sha256(b"zip").hexdigest())
-    assert lines[8:] == [
+    assert lines[10:] == [
         "describe_environments",
         f"smoke test of <CNAME of <id of {clone}>>",
         SWAP,
