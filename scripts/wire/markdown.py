@@ -18,8 +18,8 @@ Connect with `auth: { token, cursors?: {room_id: [epoch, offset, read_seq?, deli
 Make `auth` a function, so that a reconnect sends the current values. Every command is answered by
 one ack, `{"ok": true, "data": …}` or `{"ok": false, "error": …}`, and is safe to repeat. Every
 event is `{type, ts, room_id?, actor_id?, epoch?, offset?, data}`; durable events have a position
-(epoch, offset). [guarantees.md](guarantees.md) says what clients may rely on, [glossary.md](glossary.md)
-defines the terms.
+(epoch, offset). [guarantees.md](guarantees.md) says what clients may rely on,
+[glossary.md](glossary.md) defines the terms.
 """
 
 
