@@ -50,6 +50,7 @@ from rts_server.roomlog.durability import DurabilityTracker
 from rts_server.roomlog.log import RoomLog, SystemRoomLog
 from rts_server.roomlog.membership_index import MembershipIndex
 from rts_server.roomlog.message_ids import MessageIds
+from rts_server.roomlog.recorded import RecordedDurability
 from rts_server.roomlog.rehydrate import RoomLoader
 from rts_server.roomlog.replay import AppendReplay
 from rts_server.roomlog.script import AppendScript
@@ -105,7 +106,7 @@ class Services:
         index = MembershipIndex(self.user_rooms)
         self.durability = DurabilityTracker(
             settings,
-            self.pipe,
+            RecordedDurability(self.pipe),
             self.archive,
             replay=AppendReplay(self.archive, self.appender),
             index=index,
@@ -199,7 +200,7 @@ class Services:
 
     async def settled(self) -> None:
         """Return when the durability of every append of this process is known and published."""
-        await self.durability.settled()
+        await self.durability.wait_until_none_pending()
         await asyncio.sleep(0)  # callbacks of the last one run in this turn
         await self.statuses.settled()
 

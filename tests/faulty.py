@@ -132,9 +132,13 @@ def no_repeat() -> None:
     """T6: the origin does not append again what Redis lost."""
 
     async def given_up(
-        self: durability.DurabilityTracker, pending: PendingAppend, request: AppendRequest
-    ) -> None:
+        self: durability.DurabilityTracker,
+        pending: PendingAppend,
+        request: AppendRequest,
+        max_epoch: int = 0,
+    ) -> bool:
         self._resolve(pending, "failed")
+        return False
 
     vars_of(durability.DurabilityTracker, _replay_one=given_up)
 

@@ -7,33 +7,29 @@ import contextlib
 import dataclasses
 import logging
 import secrets
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from typing import Any
 
-import orjson
-from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from rts_server import errors, keys, metrics
+from rts_server import errors, metrics
 from rts_server.config import Settings
 from rts_server.persistence.archive import Archive, Check
-from rts_server.persistence.scripts import ScriptCall
-from rts_server.redis_client.pipeline import RedisPipeline
 from rts_server.roomlog.membership_index import MembershipIndex
-from rts_server.roomlog.pending import Durability, PendingAppend, PendingByRoom
+from rts_server.roomlog.notices import EarlyNotices, Notice, parse_notice
+from rts_server.roomlog.pending import Durability, PendingAppend, PendingByRoom, Recorded
 from rts_server.roomlog.persist_lag import PersistLag
+from rts_server.roomlog.recorded import RecordedDurability
 from rts_server.roomlog.refusals import EpochAdvanced
 from rts_server.roomlog.replay import AppendReplay, TargetMissing
-from rts_server.roomlog.request import AppendRequest, AppendResult, Op
-from rts_server.roomlog.script import LUA, room_script
+from rts_server.roomlog.request import AppendRequest, AppendResult
+from rts_server.roomlog.stored_checks import final_durability, stored_checks
 from rts_server.runtime.backoff import delay
 from rts_server.runtime.loops import repeat_forever
 from rts_server.runtime.tasks import Tasks
 from rts_server.runtime.throttled_log import ThrottledLog
 
 log = logging.getLogger(__name__)
-
-_DURABILITY = room_script(LUA / "durability.lua")
 
 POLL_DELAYS = (0.25, 0.75, 2.0, 3.0)
 """Seconds between polls of an append whose notice is missing; the last repeats."""
@@ -43,18 +39,10 @@ STORED_TIMEOUT_SECONDS = 900.0
 """Seconds after which a change that the archive never shows has failed."""
 TARGET_WAIT_SECONDS = 30.0
 """Seconds in which another instance may replay the message or room that an append is about."""
-EARLY_NOTICES_MAX = 4096
-"""Notices that are kept because they came before the reply of their append."""
-
-_POSITION_ATTRIBUTE: dict[Op, str] = {"join": "pos", "go": "pos", "role": "role_pos"}
-"""Attribute of a member's item that holds the position of the last change of this kind."""
 
 _SECONDS = {
     status: metrics.FATE_SECONDS.labels(status) for status in ("queued", "stored", "failed")
 }
-
-Notice = tuple[str, str, str]
-"""(room_id, request_id, outbox entry)."""
 
 
 class DurabilityTracker:
@@ -67,21 +55,21 @@ class DurabilityTracker:
     def __init__(
         self,
         settings: Settings,
-        redis: Redis | RedisPipeline,
+        recorded: RecordedDurability,
         archive: Archive,
         *,
         replay: AppendReplay,
         index: MembershipIndex,
     ) -> None:
         self.settings = settings
-        self._redis = redis
+        self._recorded = recorded
         self._archive = archive
         self._replay = replay
         self._index = index
         self._pending: dict[tuple[str, str], PendingAppend] = {}
         self._by_room = PendingByRoom()
         self._room_replays: dict[str, asyncio.Task[None]] = {}
-        self._early: dict[Notice, None] = {}
+        self._early = EarlyNotices()
         self._lag = PersistLag(archive)
         self._tasks = Tasks()
         self._throttled_log = ThrottledLog(log)
@@ -95,8 +83,8 @@ class DurabilityTracker:
         await self._tasks.close()
         await self._lag.close()
 
-    async def settled(self) -> None:
-        """Return when no append is pending."""
+    async def wait_until_none_pending(self) -> None:
+        """Return when the durability of every append is known."""
         while self._pending:
             await asyncio.wait([pending.durability for pending in self._pending.values()])
 
@@ -166,20 +154,11 @@ class DurabilityTracker:
         for room_id, request_id, entry in notices:
             pending = self._pending.get((room_id, request_id))
             if pending is None:
-                self._keep_early((room_id, request_id, entry))
+                self._early.keep((room_id, request_id, entry))
                 continue
             pending.unqueued.discard(entry)
             if not pending.unqueued and not pending.durability.done():
                 self._on_queued(pending)
-
-    def _keep_early(self, notice: Notice) -> None:
-        """A notice may overtake the reply of its own append: keep it for `track`.
-
-        Ids of entries are unique within a partition only, hence the room and the request.
-        """
-        self._early[notice] = None
-        while len(self._early) > EARLY_NOTICES_MAX:
-            del self._early[next(iter(self._early))]
 
     def _await_notices(self, pending: PendingAppend) -> None:
         """Wait until the entries of its last append are queued."""
@@ -228,20 +207,10 @@ class DurabilityTracker:
         due = [p for p in self._pending.values() if not p.busy and p.next_poll <= now]
         for pending in due:
             self._schedule_poll(pending)
-        for pending, recorded in zip(due, await self._recorded(due), strict=True):
+        for pending, recorded in zip(due, await self._recorded.read(due), strict=True):
             self._apply(pending, recorded)
 
-    async def _recorded(self, pendings: Sequence[PendingAppend]) -> list[str]:
-        """What Redis has of each: `pending`, `queued`, `failed` or `lost`. Raises RedisError."""
-        calls: list[ScriptCall] = []
-        for pending in pendings:
-            room = keys.room(pending.request.room_id)
-            calls.append(([*room.script_keys, room.idem(pending.request.request_id)], []))
-        return [
-            recorded.decode() for recorded in await _DURABILITY.evaluate_many(self._redis, calls)
-        ]
-
-    def _apply(self, pending: PendingAppend, recorded: str) -> None:
+    def _apply(self, pending: PendingAppend, recorded: Recorded) -> None:
         if pending.durability.done() or pending.busy:
             return
         if recorded == "queued":
@@ -275,7 +244,7 @@ class DurabilityTracker:
         for pending in pendings:
             pending.busy = True
         try:
-            recorded = await self._recorded_once_redis_answers(pendings)
+            recorded = await self._recorded.read_once_redis_answers(pendings)
             for pending, status in zip(pendings, recorded, strict=True):
                 if pending.durability.done() or not pending.unqueued:
                     continue
@@ -292,12 +261,6 @@ class DurabilityTracker:
             for pending in self._by_room.of(room_id):
                 pending.busy = False
         return True
-
-    async def _recorded_once_redis_answers(self, pendings: Sequence[PendingAppend]) -> list[str]:
-        while True:
-            with contextlib.suppress(RedisError, OSError):
-                return await self._recorded(pendings)
-            await asyncio.sleep(POLL_DELAYS[0])
 
     async def _replay_one(
         self, pending: PendingAppend, request: AppendRequest, max_epoch: int = 0
@@ -404,35 +367,3 @@ async def _resolve_when(
 
 def _log_fields(request: AppendRequest, why: str) -> dict[str, Any]:
     return {"room_id": request.room_id, "request_id": request.request_id, "why": why}
-
-
-def stored_checks(request: AppendRequest, result: AppendResult) -> list[Check]:
-    """The items that an append of room and member events must leave in the archive.
-
-    Returns:
-        (room_id, sort key, attribute, position) of each; none for messages.
-    """
-    checks: list[Check] = []
-    for offset, event in result.written(request):
-        position = f"{result.epoch:010d}#{offset:010d}"
-        if event.room is not None:
-            checks.append((request.room_id, "ROOM", "pos", position))
-        if event.op is not None and not event.allocates_seq:
-            checks += [
-                (request.room_id, f"MEMBER#{user_id}", _POSITION_ATTRIBUTE[event.op], position)
-                for user_id in result.affected[event.op]
-            ]
-    if request.settings and result.settings_rev:
-        position = f"{result.epoch:010d}#{result.offset:010d}#{result.settings_rev:010d}"
-        checks.append((request.room_id, f"MEMBER#{request.actor}", "settings_pos", position))
-    return checks
-
-
-def final_durability(request: AppendRequest, result: AppendResult) -> Durability:
-    """The durability an append can reach: `stored` if the archive shows it by itself."""
-    return "stored" if stored_checks(request, result) else "queued"
-
-
-def parse_notice(data: bytes) -> list[Notice]:
-    """The relay's notice on an instance's channel: `{"queued": [[room, request, entry], …]}`."""
-    return [(room, request, entry) for room, request, entry in orjson.loads(data)["queued"]]

@@ -1,261 +1,213 @@
-"""Every append is followed to its end: queued, stored, failed, or appended again."""
+"""The tracker's decisions, with fakes of Redis, archive and replay."""
 
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
+from collections.abc import Callable
 from typing import Any
 
-import orjson
 import pytest
 
-from rts_server import errors, keys
-from rts_server.auth import Identity
-from rts_server.persistence.archive import Check
+from rts_server import errors
 from rts_server.roomlog import durability
-from rts_server.roomlog.durability import parse_notice, stored_checks
-from rts_server.roomlog.member_events import member_added, member_left, member_removed
-from rts_server.roomlog.message_events import message_failed
-from rts_server.roomlog.pending_write import PendingWrite
-from rts_server.roomlog.request import AppendResult, Op
-from tests.helpers.bench import Bench, group, message
-from tests.helpers.deployed import Deployed, end
+from rts_server.roomlog.pending import PendingAppend
+from rts_server.roomlog.refusals import EpochAdvanced
+from rts_server.roomlog.replay import TargetMissing
+from rts_server.roomlog.request import AppendRequest
+from rts_server.roomlog.room_events import settings_changed
+from tests.roomlog.fakes import FakeArchive, request, result, tracker_with
 
 
-def notice(done: PendingWrite, room_id: str, request_id: str) -> list[tuple[str, str, str]]:
-    """What the relay says of all entries of an append."""
-    assert done.result is not None
-    told = [[room_id, request_id, entry] for entry in sorted(done.result.entries)]
-    return parse_notice(orjson.dumps({"queued": told}))
+def in_epoch(epoch: int) -> Callable[[AppendRequest, int], Any]:
+    """A replay that appends in this epoch; its entry is named after the request."""
+
+    def replay(asked: AppendRequest, max_epoch: int) -> Any:
+        return asked, result(epoch, 1, f"entry of {asked.request_id}")
+
+    return replay
 
 
-async def test_a_notice_ends_the_waiting(deployed: Deployed) -> None:
-    """The relay's word for every entry makes a message queued, not a word less."""
-    room_id = await deployed.group("alice")
-    done = await deployed.send(room_id, "alice", "m")
-    message_id = keys.message_id(room_id, "alice", "m")
-    deployed.parts.durability.mark_queued([(room_id, message_id, "0-1"), (room_id, "other", "0-2")])
-    assert not done.durability.done()
-    deployed.parts.durability.mark_queued(notice(done, room_id, message_id))
-    assert done.durability.result() == "queued"
+def requests_of(pendings: list[PendingAppend]) -> list[str]:
+    """Their request ids."""
+    return [one.request.request_id for one in pendings]
 
 
-async def test_a_notice_may_come_before_the_answer(deployed: Deployed) -> None:
-    """Remembered until its append is followed; told twice it does no harm."""
-    room_id = await deployed.group("alice")
-    request = message(room_id, "alice")
-    appended = await deployed.parts.appender.append(request)
-    assert isinstance(appended, AppendResult)
-    early = notice(PendingWrite(appended, asyncio.Future()), room_id, request.request_id)
-    deployed.parts.durability.mark_queued(early)
-    deployed.parts.durability.mark_queued(early)
-    assert deployed.parts.durability.track(request, appended).durability.result() == "queued"
+async def test_an_append_is_queued_once_all_its_entries_are() -> None:
+    """Notices of other rooms, other requests and other entries do not count."""
+    tracker, *_ = tracker_with()
+    pending = tracker.track(request("m"), result(1, 1, "1-0", "1-1"))
+    tracker.mark_queued([("room", "m", "1-0"), ("room", "n", "1-1"), ("other", "m", "1-1")])
+    assert not pending.durability.done()
+    tracker.mark_queued([("room", "m", "1-1")])
+    assert pending.durability.result() == "queued"
+    await tracker.close()
 
 
-async def test_a_notice_of_another_room_says_nothing_of_ours(deployed: Deployed) -> None:
-    """Entries of two partitions may have one id: both were appended in the same millisecond."""
-    one, other = await deployed.group("alice"), await deployed.group("alice")
-    request = message(one, "alice")
-    appended = await deployed.parts.appender.append(request)
-    assert isinstance(appended, AppendResult)
-    early = [(other, "some request", entry) for entry in appended.entries]
-    deployed.parts.durability.mark_queued(early)
-    fate = deployed.parts.durability.track(request, appended).durability
-    assert not fate.done()
-    deployed.parts.durability.mark_queued(
-        [(one, request.request_id, entry) for _, _, entry in early]
-    )
-    assert fate.result() == "queued"
+async def test_a_notice_that_came_before_its_append_was_tracked_counts() -> None:
+    """The relay may be faster than the reply of the script."""
+    tracker, *_ = tracker_with()
+    tracker.mark_queued([("room", "m", "1-0")])
+    assert tracker.track(request("m"), result(1, 1, "1-0")).durability.result() == "queued"
+    await tracker.close()
 
 
-async def test_a_missing_notice_is_asked_for(deployed: Deployed) -> None:
-    """Without any notice the fate is polled."""
-    room_id = await deployed.group("alice")
-    done = await deployed.send(room_id, "alice", "m")
-    await deployed.store(told=False)
-    assert await end(done) == "queued"
+async def test_a_repeated_request_shares_the_durability_of_the_first() -> None:
+    """Until that is known; then the script says how durable it is."""
+    tracker, *_ = tracker_with()
+    first = tracker.track(request("m"), result(1, 1, "1-0"))
+    assert tracker.track(request("m"), result(1, 1, "1-0")) is first
+    tracker.mark_queued([("room", "m", "1-0")])
+    await tracker.wait_until_none_pending()
+    assert tracker.track(request("m"), result(1, 1, "1-0")) is not first
+    await tracker.close()
 
 
-async def test_a_repeated_send_shares_the_fate(deployed: Deployed) -> None:
-    """The second answer is the duplicate of the first, and both end together."""
-    room_id = await deployed.group("alice")
-    first, second = [await deployed.send(room_id, "alice", "m") for _ in range(2)]
-    assert first.result is not None
-    assert second.result is not None
-    assert (first.result.duplicate, second.result.duplicate) == (False, True)
-    assert first.result.offset == second.result.offset
-    await deployed.store()
-    assert {await end(first), await end(second)} == {"queued"}
-    assert [second.claim_status_event(), first.claim_status_event()] == [
-        True,
-        False,
-    ]  # whoever was acked accepted, once
+async def test_appends_beyond_the_cap_are_refused_until_one_is_queued() -> None:
+    """Memory stays bounded while the queue is away (Q5)."""
+    tracker, *_ = tracker_with(pending_cap=1)
+    tracker.check_capacity()
+    tracker.track(request("m"), result(1, 1, "1-0"))
+    with pytest.raises(errors.Unavailable):
+        tracker.check_capacity()
+    tracker.mark_queued([("room", "m", "1-0")])
+    tracker.check_capacity()
+    await tracker.close()
 
 
-async def test_a_message_that_can_never_be_stored_fails(deployed: Deployed) -> None:
-    """message.failed ends the waiting, and a later repetition fails at once."""
-    room_id = await deployed.group("alice")
-    done = await deployed.send(room_id, "alice", "m")
-    assert done.result is not None
-    await deployed.redis.delete(keys.room(room_id).outbox)
-    failure = {
-        "message_id": keys.message_id(room_id, "alice", "m"),
-        "client_msg_id": "m",
-        "seq": done.result.seq,
-        "reason": "poison",
+async def test_lost_appends_of_a_room_are_replayed_in_their_first_order_and_no_others() -> None:
+    """Those that Redis still has are left where they are (D3)."""
+    tracker, recorded, replays, _ = tracker_with(in_epoch(2))
+    recorded.known = {"kept": "pending", "queued": "queued"}
+    for offset, name in ((3, "third"), (1, "first"), (2, "kept"), (4, "queued")):
+        tracker.track(request(name), result(1, offset, f"1-{offset}"))
+    tracker.track(request("other", "other"), result(1, 1, "1-9"))
+    await tracker.replay_lost("room", 2)
+    assert replays.replayed == ["first", "third"]
+    assert tracker.verified_epoch("room") == 2
+    tracker.mark_queued([("room", "first", "entry of first"), ("room", "third", "1-3")])
+    assert requests_of(tracker._by_room.of("room")) == ["kept", "third"]
+    await tracker.close()
+
+
+async def test_a_loss_during_a_replay_starts_the_replay_again_from_the_first() -> None:
+    """A later append must not stand in front of one that was lost twice (D3)."""
+    epochs = iter([2, 3, 3, 3])
+
+    def replay(asked: AppendRequest, max_epoch: int) -> Any:
+        epoch = next(epochs)
+        if max_epoch and epoch > max_epoch:
+            return EpochAdvanced(epoch)
+        return asked, result(epoch, 1, "again")
+
+    tracker, _, replays, _ = tracker_with(replay)
+    for offset, name in ((1, "first"), (2, "second")):
+        tracker.track(request(name), result(1, offset, f"1-{offset}"))
+    await tracker.replay_lost("room", 3)
+    assert replays.replayed == ["first", "second", "first", "second"]
+    assert [one.result.epoch for one in tracker._by_room.of("room")] == [3, 3]
+    await tracker.close()
+
+
+async def test_an_append_whose_message_is_missing_holds_no_other_up() -> None:
+    """If the room itself is missing, the other appends of the room wait as well."""
+    missing = {"edit": TargetMissing(room=False)}
+
+    def replay(asked: AppendRequest, max_epoch: int) -> Any:
+        return missing.get(asked.request_id) or (asked, result(2, 1, "again"))
+
+    tracker, _, replays, _ = tracker_with(replay)
+    for offset, name in ((1, "edit"), (2, "send")):
+        tracker.track(request(name), result(1, offset, f"1-{offset}"))
+    await tracker.replay_lost("room", 2)
+    assert replays.replayed == ["edit", "send"]
+    missing["edit"] = TargetMissing(room=True)
+    await tracker.replay_lost("room", 2)
+    assert replays.replayed == ["edit", "send", "edit"]
+    assert requests_of(tracker._by_room.of("room")) == ["edit", "send"]
+    await tracker.close()
+
+
+async def test_an_append_whose_message_never_comes_back_fails(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It waits for another instance to replay the message, but not for ever."""
+    monkeypatch.setattr(durability, "TARGET_WAIT_SECONDS", 0.0)
+    tracker, *_ = tracker_with(lambda asked, max_epoch: TargetMissing(room=True))
+    pending = tracker.track(request("edit"), result(1, 1, "1-0"))
+    await tracker.replay_lost("room", 2)
+    assert pending.durability.result() == "failed"
+    await tracker.close()
+
+
+async def test_a_poll_decides_by_what_redis_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`pending` is asked for again; a lost append is replayed."""
+    monkeypatch.setattr(durability, "POLL_DELAYS", (0.0,))
+    tracker, recorded, replays, _ = tracker_with(lambda asked, max_epoch: "stored")
+    recorded.known = {"waits": "pending", "poison": "failed", "sent": "queued"}
+    tracked = {
+        name: tracker.track(request(name), result(1, offset, f"1-{offset}"))
+        for offset, name in enumerate(("waits", "poison", "sent", "gone"))
     }
-    assert await deployed.parts.appender.append(message_failed(failure, room_id)) is not None
-    assert await end(done) in ("failed", "queued")  # the record was in the queue in between
-    again = await deployed.send(room_id, "alice", "m")
-    assert again.result is not None
-    assert again.result.status == "failed"
-    assert await end(again) == "failed"
+    tracker.start()
+    ended = [tracked[name].durability for name in ("poison", "sent", "gone")]
+    assert await asyncio.gather(*ended) == ["failed", "queued", "stored"]
+    assert not tracked["waits"].durability.done()
+    assert replays.replayed == ["gone"]
+    await tracker.close()
 
 
-async def test_what_redis_lost_is_appended_again_under_its_own_id(deployed: Deployed) -> None:
-    """Redis forgets un-queued messages: each is in history once, nobody is told queued before."""
-    room_id = await deployed.group("alice", "bob")
-    sent = [await deployed.send(room_id, "alice", f"m{n}", str(n)) for n in range(4)]
-    await deployed.redis.flushall()
-    async with deployed.relaying():
-        assert {await end(done) for done in sent} == {"queued"}
-    stored = await deployed.parts.archive.page(room_id, limit=10)
-    assert sorted(one["text"] for one in stored) == ["0", "1", "2", "3"]
-    assert {one["epoch"] for one in stored} == {2}
-    assert len({one["message_id"] for one in stored}) == 4
+async def test_members_of_a_replay_are_indexed_before_its_durability_is_known() -> None:
+    """The ack must not come before the user's index has the room (D9)."""
+    tracker, _, _, index = tracker_with(in_epoch(2))
+    pending = tracker.track(request("go", removals=("bob",)), result(1, 1, "1-0"))
+    tracker.track(request("m"), result(1, 2, "1-1"))
+    await tracker.replay_lost("room", 2)
+    assert index.written == ["go"]
+    assert not pending.durability.done()
+    await tracker.close()
 
 
-async def test_a_creation_that_redis_lost_is_made_again(deployed: Deployed) -> None:
-    """The room exists in the end, with all its members."""
-    command = {"type": "group", "client_room_id": "lost", "members": ["bob"]}
-    room_id, _, done = await deployed.parts.rooms.create(Identity("alice", 0), command)
-    await deployed.redis.flushall()
-    async with deployed.relaying():
-        assert await end(done) == "stored"
-    members = await deployed.parts.archive.members(room_id)
-    assert {one.user_id: one.role for one in members} == {"alice": "owner", "bob": "member"}
+SETTINGS = settings_changed("room", "bob", {"muted": True})
 
 
-async def test_membership_counts_when_the_table_shows_it(deployed: Deployed) -> None:
-    """In the queue is not enough for rooms and members: stored is when a read finds it."""
-    room_id = await deployed.group("alice")
-    done = await deployed.parts.memberships.add(room_id, "alice", ["bob"], "member")
-    waiting = await deployed.outbox()
-    await deployed.redis.delete(keys.room(room_id).outbox)
-    add = next(fields for _, _, fields in waiting if b"u" in fields)
-    deployed.parts.durability.mark_queued(notice(done, room_id, add[b"k"].decode()))
-    assert not done.durability.done()
-    assert await deployed.parts.archive.member(room_id, "bob") is None
-    deployed.deliver(fields for _, _, fields in waiting)
-    assert await end(done) == "stored"
-
-
-async def test_an_addition_of_an_older_epoch_is_repeated_in_the_newer(deployed: Deployed) -> None:
-    """The Lambda refuses it, since a cold load may not have seen it; its origin adds again."""
-    room_id = await deployed.group("alice")
-    done = await deployed.parts.memberships.add(room_id, "alice", ["bob"], "member")
-    late = await deployed.outbox()
-    await deployed.redis.flushall()
-    async with deployed.relaying():
-        await deployed.send(room_id, "alice", "m")
-        deployed.deliver(fields for _, _, fields in late)
-        assert await end(done) == "stored"
-    member = await deployed.parts.archive.member(room_id, "bob")
-    assert member is not None
-    assert (member.state, member.epoch) == ("in", 2)
-
-
-async def test_an_epoch_that_was_read_last_repeats_nothing(
-    deployed: Deployed, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("looks", "replayed"), [([(1, False), (1, True)], 0), ([(2, False), (2, True)], 1)]
+)
+async def test_a_change_is_stored_once_the_archive_shows_it(
+    monkeypatch: pytest.MonkeyPatch, looks: list[tuple[int, bool]], replayed: int
 ) -> None:
-    """The look met the member before he was stored and the epoch after: he is looked for again."""
-    room_id = await deployed.group("alice")
-    archive = deployed.parts.archive
+    """In a later epoch a Lambda may have refused it: it is replayed under a new id (A2)."""
+    monkeypatch.setattr(durability, "STORED_DELAYS", (0.0,))
 
-    async def torn(room_id: str, checks: Any) -> tuple[int, bool]:
-        return 2, False
+    def replay(asked: AppendRequest, max_epoch: int) -> Any:
+        return asked, done(2)
 
-    async def never(*given: Any) -> None:
-        raise AssertionError("repeated")
+    def done(epoch: int) -> Any:
+        return result(epoch, 1, settings_rev=1)
 
-    monkeypatch.setattr(archive, "read_epoch_and_check", torn)
-    monkeypatch.setattr(deployed.parts.durability, "_replay_one", never)
-    done = await deployed.parts.memberships.add(room_id, "alice", ["bob"], "member")
-    await deployed.store()
-    assert await end(done) == "stored"
+    tracker, _, replays, index = tracker_with(replay, FakeArchive(*looks))
+    pending = tracker.track(SETTINGS, done(1))
+    assert await pending.durability == "stored"
+    assert len(replays.replayed) == replayed
+    assert SETTINGS.request_id not in replays.replayed
+    assert index.written[-1] == pending.request.request_id
+    await tracker.close()
 
 
-async def test_too_much_waiting_is_refused_before_anything_is_appended(
-    deployed: Deployed,
+async def test_a_change_that_the_archive_never_shows_fails(
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Beyond pending_cap sends are unavailable, and the log does not move."""
-    room_id = await deployed.group("alice")
-    fates_ = deployed.parts.durability
-    fates_.settings = replace(fates_.settings, pending_cap=2)
-    for n in range(2):
-        await deployed.send(room_id, "alice", f"m{n}")
-    with pytest.raises(errors.Unavailable) as caught:
-        await deployed.send(room_id, "alice", "m2")
-    assert caught.value.retry_after_ms == 1000
-    assert len(await Bench(deployed.redis).events(room_id)) == 4
-    await deployed.store()
+    """Its record was quarantined, or is lost."""
+    monkeypatch.setattr(durability, "STORED_DELAYS", (0.0,))
+    monkeypatch.setattr(durability, "STORED_TIMEOUT_SECONDS", 0.01)
+    tracker, *_ = tracker_with(archive=FakeArchive((1, False)))
+    pending = tracker.track(SETTINGS, result(1, 1, settings_rev=1))
+    assert await pending.durability == "failed"
+    await tracker.close()
 
 
-async def test_the_script_tells_what_became_of_an_append(bench: Bench) -> None:
-    """pending, queued, failed; lost when the room or the memory of the id is gone."""
-    room_id = await bench.group("alice")
-    request = message(room_id, "alice")
-    idem = keys.room(room_id).idem(request.request_id)
-
-    async def fate() -> bytes:
-        return bytes(await bench.evaluate("durability", room_id, more=idem))
-
-    assert await fate() == b"lost"
-    await bench.append(request)
-    assert await fate() == b"pending"
-    await bench.redis.delete(keys.room(room_id).outbox)
-    assert await fate() == b"queued"
-    await bench.redis.hset(idem, "failed", 1)
-    assert await fate() == b"failed"
-    await bench.redis.delete(keys.room(room_id).members)
-    assert await fate() == b"lost"
-    assert await bench.install(room_id, ["alice"]) == "stolen"
-    await bench.redis.set(keys.room(room_id).claim, "nonce")
-    assert await bench.install(room_id, ["alice"]) == "ok"
-    assert await fate() == b"failed"
-    await bench.redis.set(idem, "foreign")
-    assert await fate() == b"lost"
-
-
-def test_what_must_be_stored_of_each_command() -> None:
-    """The room's item and each member who came or went, at the position of his event."""
-
-    def checks(request: Any, picked: dict[Op, tuple[str, ...]], offset: int) -> list[Check]:
-        none: frozenset[str] = frozenset()
-        return stored_checks(request, AppendResult(1, offset, 0, "", none, picked, "pending"))
-
-    created = group("alice", "bob")
-    room, one, two = (f"0000000001#000000000{n}" for n in (1, 2, 4))
-    assert checks(created, {"join": ("alice", "bob")}, 2) == [
-        (created.room_id, "ROOM", "pos", room),
-        (created.room_id, "MEMBER#alice", "pos", one),
-        (created.room_id, "MEMBER#bob", "pos", one),
-    ]
-    add = member_added("r", "alice", ["bob", "carol"], "member")
-    assert checks(add, {"join": ("carol",)}, 5) == [("r", "MEMBER#carol", "pos", two)]
-    leave = member_left("r", "alice", "bob")
-    assert checks(leave, {"role": ("bob",), "go": ("alice",)}, 4) == [
-        ("r", "MEMBER#bob", "role_pos", one),
-        ("r", "MEMBER#alice", "pos", "0000000001#0000000003"),
-    ]
-    assert checks(leave, {"go": ("alice",)}, 5) == [("r", "MEMBER#alice", "pos", two)]
-    gone = member_removed("r", "alice", ["bob"])
-    assert checks(gone, {"go": ("bob",)}, 5) == [("r", "MEMBER#bob", "pos", two)]
-    assert checks(message("r", "alice"), {}, 5) == []
-
-
-def test_questions_come_less_and_less_often() -> None:
-    """A quarter of a second first, never more than three."""
+def test_polls_come_less_and_less_often() -> None:
+    """The first after a quarter of a second, later ones every three seconds."""
     assert durability.POLL_DELAYS[0] == 0.25
     assert list(durability.POLL_DELAYS) == sorted(durability.POLL_DELAYS)
     assert sum(durability.POLL_DELAYS[:2]) == 1.0

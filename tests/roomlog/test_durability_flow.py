@@ -1,0 +1,198 @@
+"""Every append is followed to its end: queued, stored, failed, or appended again."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from typing import Any
+
+import orjson
+import pytest
+
+from rts_server import errors, keys
+from rts_server.auth import Identity
+from rts_server.roomlog.message_events import message_failed
+from rts_server.roomlog.notices import parse_notice
+from rts_server.roomlog.pending_write import PendingWrite
+from rts_server.roomlog.request import AppendResult
+from tests.helpers.bench import Bench, message
+from tests.helpers.deployed import Deployed, end
+
+
+def notice(done: PendingWrite, room_id: str, request_id: str) -> list[tuple[str, str, str]]:
+    """What the relay says of all entries of an append."""
+    assert done.result is not None
+    told = [[room_id, request_id, entry] for entry in sorted(done.result.entries)]
+    return parse_notice(orjson.dumps({"queued": told}))
+
+
+async def test_a_notice_ends_the_waiting(deployed: Deployed) -> None:
+    """The relay's word for every entry makes a message queued, not a word less."""
+    room_id = await deployed.group("alice")
+    done = await deployed.send(room_id, "alice", "m")
+    message_id = keys.message_id(room_id, "alice", "m")
+    deployed.parts.durability.mark_queued([(room_id, message_id, "0-1"), (room_id, "other", "0-2")])
+    assert not done.durability.done()
+    deployed.parts.durability.mark_queued(notice(done, room_id, message_id))
+    assert done.durability.result() == "queued"
+
+
+async def test_a_notice_may_come_before_the_answer(deployed: Deployed) -> None:
+    """Remembered until its append is followed; told twice it does no harm."""
+    room_id = await deployed.group("alice")
+    request = message(room_id, "alice")
+    appended = await deployed.parts.appender.append(request)
+    assert isinstance(appended, AppendResult)
+    early = notice(PendingWrite(appended, asyncio.Future()), room_id, request.request_id)
+    deployed.parts.durability.mark_queued(early)
+    deployed.parts.durability.mark_queued(early)
+    assert deployed.parts.durability.track(request, appended).durability.result() == "queued"
+
+
+async def test_a_notice_of_another_room_says_nothing_of_ours(deployed: Deployed) -> None:
+    """Entries of two partitions may have one id: both were appended in the same millisecond."""
+    one, other = await deployed.group("alice"), await deployed.group("alice")
+    request = message(one, "alice")
+    appended = await deployed.parts.appender.append(request)
+    assert isinstance(appended, AppendResult)
+    early = [(other, "some request", entry) for entry in appended.entries]
+    deployed.parts.durability.mark_queued(early)
+    fate = deployed.parts.durability.track(request, appended).durability
+    assert not fate.done()
+    deployed.parts.durability.mark_queued(
+        [(one, request.request_id, entry) for _, _, entry in early]
+    )
+    assert fate.result() == "queued"
+
+
+async def test_a_missing_notice_is_asked_for(deployed: Deployed) -> None:
+    """Without any notice the fate is polled."""
+    room_id = await deployed.group("alice")
+    done = await deployed.send(room_id, "alice", "m")
+    await deployed.store(told=False)
+    assert await end(done) == "queued"
+
+
+async def test_a_repeated_send_shares_the_fate(deployed: Deployed) -> None:
+    """The second answer is the duplicate of the first, and both end together."""
+    room_id = await deployed.group("alice")
+    first, second = [await deployed.send(room_id, "alice", "m") for _ in range(2)]
+    assert first.result is not None
+    assert second.result is not None
+    assert (first.result.duplicate, second.result.duplicate) == (False, True)
+    assert first.result.offset == second.result.offset
+    await deployed.store()
+    assert {await end(first), await end(second)} == {"queued"}
+    assert [second.claim_status_event(), first.claim_status_event()] == [
+        True,
+        False,
+    ]  # whoever was acked accepted, once
+
+
+async def test_a_message_that_can_never_be_stored_fails(deployed: Deployed) -> None:
+    """message.failed ends the waiting, and a later repetition fails at once."""
+    room_id = await deployed.group("alice")
+    done = await deployed.send(room_id, "alice", "m")
+    assert done.result is not None
+    await deployed.redis.delete(keys.room(room_id).outbox)
+    failure = {
+        "message_id": keys.message_id(room_id, "alice", "m"),
+        "client_msg_id": "m",
+        "seq": done.result.seq,
+        "reason": "poison",
+    }
+    assert await deployed.parts.appender.append(message_failed(failure, room_id)) is not None
+    assert await end(done) in ("failed", "queued")  # the record was in the queue in between
+    again = await deployed.send(room_id, "alice", "m")
+    assert again.result is not None
+    assert again.result.status == "failed"
+    assert await end(again) == "failed"
+
+
+async def test_what_redis_lost_is_appended_again_under_its_own_id(deployed: Deployed) -> None:
+    """Redis forgets un-queued messages: each is in history once, nobody is told queued before."""
+    room_id = await deployed.group("alice", "bob")
+    sent = [await deployed.send(room_id, "alice", f"m{n}", str(n)) for n in range(4)]
+    await deployed.redis.flushall()
+    async with deployed.relaying():
+        assert {await end(done) for done in sent} == {"queued"}
+    stored = await deployed.parts.archive.page(room_id, limit=10)
+    assert sorted(one["text"] for one in stored) == ["0", "1", "2", "3"]
+    assert {one["epoch"] for one in stored} == {2}
+    assert len({one["message_id"] for one in stored}) == 4
+
+
+async def test_a_creation_that_redis_lost_is_made_again(deployed: Deployed) -> None:
+    """The room exists in the end, with all its members."""
+    command = {"type": "group", "client_room_id": "lost", "members": ["bob"]}
+    room_id, _, done = await deployed.parts.rooms.create(Identity("alice", 0), command)
+    await deployed.redis.flushall()
+    async with deployed.relaying():
+        assert await end(done) == "stored"
+    members = await deployed.parts.archive.members(room_id)
+    assert {one.user_id: one.role for one in members} == {"alice": "owner", "bob": "member"}
+
+
+async def test_membership_counts_when_the_table_shows_it(deployed: Deployed) -> None:
+    """In the queue is not enough for rooms and members: stored is when a read finds it."""
+    room_id = await deployed.group("alice")
+    done = await deployed.parts.memberships.add(room_id, "alice", ["bob"], "member")
+    waiting = await deployed.outbox()
+    await deployed.redis.delete(keys.room(room_id).outbox)
+    add = next(fields for _, _, fields in waiting if b"u" in fields)
+    deployed.parts.durability.mark_queued(notice(done, room_id, add[b"k"].decode()))
+    assert not done.durability.done()
+    assert await deployed.parts.archive.member(room_id, "bob") is None
+    deployed.deliver(fields for _, _, fields in waiting)
+    assert await end(done) == "stored"
+
+
+async def test_an_addition_of_an_older_epoch_is_repeated_in_the_newer(deployed: Deployed) -> None:
+    """The Lambda refuses it, since a cold load may not have seen it; its origin adds again."""
+    room_id = await deployed.group("alice")
+    done = await deployed.parts.memberships.add(room_id, "alice", ["bob"], "member")
+    late = await deployed.outbox()
+    await deployed.redis.flushall()
+    async with deployed.relaying():
+        await deployed.send(room_id, "alice", "m")
+        deployed.deliver(fields for _, _, fields in late)
+        assert await end(done) == "stored"
+    member = await deployed.parts.archive.member(room_id, "bob")
+    assert member is not None
+    assert (member.state, member.epoch) == ("in", 2)
+
+
+async def test_an_epoch_that_was_read_last_repeats_nothing(
+    deployed: Deployed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The look met the member before he was stored and the epoch after: he is looked for again."""
+    room_id = await deployed.group("alice")
+    archive = deployed.parts.archive
+
+    async def torn(room_id: str, checks: Any) -> tuple[int, bool]:
+        return 2, False
+
+    async def never(*given: Any) -> None:
+        raise AssertionError("repeated")
+
+    monkeypatch.setattr(archive, "read_epoch_and_check", torn)
+    monkeypatch.setattr(deployed.parts.durability, "_replay_one", never)
+    done = await deployed.parts.memberships.add(room_id, "alice", ["bob"], "member")
+    await deployed.store()
+    assert await end(done) == "stored"
+
+
+async def test_too_much_waiting_is_refused_before_anything_is_appended(
+    deployed: Deployed,
+) -> None:
+    """Beyond pending_cap sends are unavailable, and the log does not move."""
+    room_id = await deployed.group("alice")
+    fates_ = deployed.parts.durability
+    fates_.settings = replace(fates_.settings, pending_cap=2)
+    for n in range(2):
+        await deployed.send(room_id, "alice", f"m{n}")
+    with pytest.raises(errors.Unavailable) as caught:
+        await deployed.send(room_id, "alice", "m2")
+    assert caught.value.retry_after_ms == 1000
+    assert len(await Bench(deployed.redis).events(room_id)) == 4
+    await deployed.store()
