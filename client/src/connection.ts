@@ -1,0 +1,195 @@
+import type { AnyEvent, Auth, Commands } from "../types.js";
+import { backoff, pause } from "./backoff.ts";
+import { asChatError, ChatError, type ChatErrorCode, refusal } from "./error.ts";
+import { type End, Link } from "./link.ts";
+import { type Observable, Value } from "./observable.ts";
+import { type GetToken, TokenRenewal } from "./token.ts";
+
+const ATTEMPTS = 6;
+
+/** `offline`: another attempt follows by itself. `refused`: only `connect()` makes one. */
+export type ConnectionState =
+  | { readonly status: "connecting" | "online" | "offline"; readonly code?: ChatErrorCode }
+  | { readonly status: "refused"; readonly code: ChatErrorCode };
+
+export interface ConnectionOptions {
+  url: string;
+  getToken: GetToken;
+  cursors: () => NonNullable<Auth["cursors"]>;
+  event: (event: AnyEvent) => void;
+  warn: (message: string, error: unknown) => void;
+}
+
+interface Waiting {
+  resolve: (link: Link) => void;
+  reject: (error: ChatError) => void;
+}
+
+/** Keeps one link up: a fresh token and today's cursors for each, and a pause that grows between. */
+export class Connection {
+  readonly state: Observable<ConnectionState>;
+  readonly #state = new Value<ConnectionState>({ status: "offline" });
+  readonly #options: ConnectionOptions;
+  readonly #renewal: TokenRenewal;
+  #link: Link | undefined;
+  #waiting: Waiting[] = [];
+  #failures = 0;
+  #ahead = 0; // ms that the server's clock is ahead of ours
+  #mayHurry = true;
+  #wanted = false;
+  #run = 0;
+  #timer: ReturnType<typeof setTimeout> | undefined;
+
+  constructor(options: ConnectionOptions) {
+    this.#options = options;
+    this.state = this.#state;
+    this.#renewal = new TokenRenewal(options.getToken, (token) => this.#refresh(token), options.warn);
+    const wake = () => this.#wake();
+    if (typeof document === "undefined") return;
+    addEventListener("online", wake);
+    document.addEventListener("visibilitychange", wake);
+  }
+
+  get online(): boolean {
+    return this.#state.value.status === "online";
+  }
+
+  connect(): void {
+    if (this.#wanted && this.#state.value.status !== "refused") return;
+    this.#wanted = true;
+    this.#failures = 0;
+    void this.#attempt();
+  }
+
+  /** Leave; commands that wait are refused. */
+  close(): void {
+    this.#wanted = false;
+    this.#leave();
+    this.#state.set({ status: "offline" });
+    this.#refuse(refusal("closed", "The client was closed."));
+  }
+
+  /**
+   * The data of a command. It waits for the connection, and is repeated while its refusal says that
+   * this may help: every command is safe to repeat. Rejects with ChatError.
+   */
+  async command<Name extends keyof Commands>(
+    name: Name,
+    payload: Commands[Name]["payload"],
+  ): Promise<Commands[Name]["answer"]> {
+    for (let attempt = 1; ; attempt += 1) {
+      try {
+        return await this.once(name, payload);
+      } catch (error) {
+        const refused = asChatError(error);
+        if (!refused.retryable || attempt === ATTEMPTS) throw refused;
+        await pause(refused.retryAfterMs ?? backoff(attempt));
+      }
+    }
+  }
+
+  /** The same, without repeating it. */
+  async once<Name extends keyof Commands>(
+    name: Name,
+    payload: Commands[Name]["payload"],
+  ): Promise<Commands[Name]["answer"]> {
+    const link = await this.#online();
+    const ack = await link.ask(name, payload);
+    if (!ack) throw refusal("no_answer", `No answer to ${name}.`, true);
+    if (!ack.ok) throw new ChatError(ack.error);
+    return ack.data;
+  }
+
+  /** Send what nobody waits for; nothing while offline. */
+  tell<Name extends keyof Commands>(name: Name, payload: Commands[Name]["payload"]): void {
+    if (this.online) void this.#link?.ask(name, payload);
+  }
+
+  #online(): Promise<Link> {
+    if (this.online && this.#link) return Promise.resolve(this.#link);
+    const state = this.#state.value;
+    if (state.status === "refused") return Promise.reject(refusal(state.code, "The server refused the connection."));
+    return new Promise((resolve, reject) => this.#waiting.push({ resolve, reject }));
+  }
+
+  #leave(): void {
+    this.#run += 1;
+    clearTimeout(this.#timer);
+    this.#renewal.stop();
+    const link = this.#link;
+    this.#link = undefined;
+    link?.close();
+  }
+
+  async #attempt(): Promise<void> {
+    this.#leave();
+    const run = this.#run;
+    this.#state.set({ status: "connecting" });
+    let token: string;
+    try {
+      token = await this.#options.getToken();
+    } catch (error) {
+      this.#options.warn("No token; trying again.", error);
+      if (run === this.#run) this.#later({ code: "unauthorized" });
+      return;
+    }
+    if (run !== this.#run) return;
+    this.#link = new Link(this.#options.url, {
+      auth: () => ({ token, cursors: this.#options.cursors() }),
+      event: (event) => {
+        if (run === this.#run) this.#hear(event);
+      },
+      end: (why) => {
+        if (run === this.#run) this.#lost(why);
+      },
+    });
+  }
+
+  #hear(event: AnyEvent): void {
+    if (event.type !== "session.ready") return this.#options.event(event);
+    this.#failures = 0;
+    const serverTime = Date.parse(event.data.server_time);
+    this.#ahead = serverTime - Date.now();
+    this.#renewal.start(Date.parse(event.data.expires_at) - serverTime);
+    // The state first, then whoever waits: what is unsent goes before new commands.
+    this.#state.set({ status: "online" });
+    this.#options.event(event);
+    for (const { resolve } of this.#waiting.splice(0)) if (this.#link) resolve(this.#link);
+  }
+
+  #lost({ refused, closing }: End): void {
+    if (refused && refused.code !== "token_expired") return this.#refused(refused.code, refused.message);
+    if (closing && !closing.reconnect) return this.#refused(closing.code, "The server closed the session.");
+    const code = refused?.code ?? closing?.code;
+    this.#later({ ...(code && { code }), after: closing?.retry_after_ms ?? undefined });
+  }
+
+  #refused(code: ChatErrorCode, message: string): void {
+    this.#leave();
+    this.#state.set({ status: "refused", code });
+    this.#refuse(refusal(code, message));
+  }
+
+  #refuse(error: ChatError): void {
+    for (const { reject } of this.#waiting.splice(0)) reject(error);
+  }
+
+  #later({ code, after }: { code?: ChatErrorCode; after?: number | undefined }): void {
+    this.#leave();
+    this.#state.set({ status: "offline", ...(code && { code }) });
+    this.#mayHurry = after === undefined;
+    const wait = after ?? backoff(this.#failures);
+    this.#failures += 1;
+    this.#timer = setTimeout(() => void this.#attempt(), wait);
+  }
+
+  /** The network or the window is back: do not wait for the end of the pause. */
+  #wake(): void {
+    if (document.visibilityState === "visible" && this.#mayHurry && this.#wanted && this.#state.value.status === "offline") void this.#attempt();
+  }
+
+  async #refresh(token: string): Promise<number> {
+    const { expires_at } = await this.command("auth.refresh", { token });
+    return Date.parse(expires_at) - (Date.now() + this.#ahead);
+  }
+}

@@ -1,0 +1,62 @@
+import type { Commands, Room as RoomView, RoomCreatePayload } from "../types.js";
+import type { Connection } from "./connection.ts";
+import type { Rooms } from "./rooms.ts";
+
+/**
+ * Creates rooms. The ack waits until the room is stored, up to 3 s; room.added comes at once and
+ * shows the same room. So the creation is done by whichever comes first.
+ */
+export class Creations {
+  readonly #connection: Connection;
+  readonly #rooms: Rooms;
+  readonly #warn: (message: string, error: unknown) => void;
+  readonly #pending = new Set<(view: RoomView) => void>();
+
+  constructor(
+    connection: Connection,
+    rooms: Rooms,
+    warn: (message: string, error: unknown) => void,
+  ) {
+    this.#connection = connection;
+    this.#rooms = rooms;
+    this.#warn = warn;
+  }
+
+  /** The id of the room. Rejects with ChatError. */
+  async create(payload: RoomCreatePayload): Promise<string> {
+    let heard: ((view: RoomView) => void) | undefined;
+    const added = new Promise<string>((resolve) => {
+      heard = (view) => void this.#matches(view, payload).then((is) => is && resolve(view.room_id));
+      this.#pending.add(heard);
+    });
+    const acked = this.#connection.command("room.create", payload).then(({ room }) => {
+      this.#rooms.learn(room);
+      return room.room_id;
+    });
+    acked.catch((error: unknown) => this.#warn("A room was not created.", error));
+    try {
+      return await Promise.race([acked, added]);
+    } finally {
+      if (heard) this.#pending.delete(heard);
+    }
+  }
+
+  /** A room was added to the user's. */
+  added(view: RoomView): void {
+    for (const heard of this.#pending) heard(view);
+  }
+
+  /** Another device may create a room at the same moment: its members tell. */
+  async #matches(view: RoomView, wanted: RoomCreatePayload): Promise<boolean> {
+    if (view.type !== wanted.type || (view.name ?? undefined) !== wanted.name) return false;
+    try {
+      const page: Commands["member.list"]["answer"] = await this.#connection.once("member.list", {
+        room_id: view.room_id,
+      });
+      const members = new Set(page.members.map(({ user_id }) => user_id));
+      return wanted.members.every((user_id) => members.has(user_id));
+    } catch {
+      return false; // the ack says the same
+    }
+  }
+}

@@ -1,0 +1,13 @@
+export { Client, type ClientOptions, createClient, type Session } from "./client.ts";
+export type { ConnectionState } from "./connection.ts";
+export { ChatError, type ChatErrorCode } from "./error.ts";
+export type { ChatLogger } from "./logger.ts";
+export type { MessageStatus, ShownMessage } from "./message.ts";
+export type { Observable } from "./observable.ts";
+export type { Draft } from "./outbox.ts";
+export type { Presences } from "./presences.ts";
+export type { Room } from "./room.ts";
+export type { RoomState } from "./room-state.ts";
+export type { RoomSummary } from "./rooms.ts";
+export { type ChatStorage, indexedDbStorage, memoryStorage, webStorage } from "./storage.ts";
+export type * from "./wire.ts";

@@ -1,0 +1,79 @@
+import type { Message } from "../types.js";
+import type { ChatError } from "./error.ts";
+import { attachmentsOf, type Outbox, type Unsent } from "./outbox.ts";
+
+/**
+ * How far a message of one's own is. `accepted`: everybody hears it, but it is not durable yet;
+ * `queued`: it survives any single loss; `delivered`, `read`: by all other members.
+ */
+export type MessageStatus =
+  | "uploading"
+  | "sending"
+  | "refused"
+  | "accepted"
+  | "queued"
+  | "delivered"
+  | "read";
+
+/** A message as a page shows it: that of the server, or one on its way there. */
+export interface ShownMessage
+  extends Omit<Message, "message_id" | "seq" | "epoch" | "version" | "created_at"> {
+  /** The same from the first moment on, for keyed updates. */
+  readonly key: string;
+  readonly own: boolean;
+  /** Of own messages. */
+  readonly status?: MessageStatus;
+  /** Undefined until the server knows the message; so are seq and epoch. */
+  readonly message_id?: string;
+  readonly seq?: number;
+  readonly epoch?: number;
+  readonly version?: number;
+  readonly created_at: string;
+  /** 0 to 1, while files are on their way. */
+  readonly progress?: number;
+  /** The files themselves, while they are on their way. */
+  readonly files?: readonly File[];
+  /** Why it was refused. */
+  readonly error?: ChatError;
+  /** Of a refused one: send it again, under the same id. */
+  retry?(): void;
+  /** Of one that is not sent yet: forget it. */
+  discard?(): void;
+}
+
+/** A message of the server. `status` only of own ones. */
+export function shown(message: Message, own: boolean, status: MessageStatus | undefined): ShownMessage {
+  const key = own ? message.client_msg_id : message.message_id;
+  return status ? { ...message, key, own, status } : { ...message, key, own };
+}
+
+/** One that is not in the log yet. */
+export function shownUnsent(unsent: Unsent, outbox: Outbox, room_id: string, me: string): ShownMessage {
+  const { client_msg_id, created_at, text, fields, phase, error, uploads } = unsent;
+  const refused = phase === "refused";
+  return {
+    key: client_msg_id,
+    own: true,
+    client_msg_id,
+    room_id,
+    sender_id: me,
+    type: uploads.length || unsent.attachments.length ? "file" : "text",
+    text,
+    attachments: attachmentsOf(unsent),
+    mentions: fields.mentions ?? [],
+    ...(fields.reply_to !== undefined && { reply_to: fields.reply_to }),
+    reactions: {},
+    metadata: fields.metadata ?? {},
+    created_at,
+    status: refused ? "refused" : phase === "uploading" ? "uploading" : "sending",
+    ...(uploads.length && { files: uploads.map(({ file }) => file), progress: progress(unsent) }),
+    ...(error && { error }),
+    ...(refused && { retry: () => outbox.retry(unsent) }),
+    discard: () => outbox.discard(unsent),
+  };
+}
+
+function progress({ uploads }: Unsent): number {
+  const size = uploads.reduce((sum, { file }) => sum + file.size, 0);
+  return size ? uploads.reduce((sum, { sent }) => sum + sent, 0) / size : 0;
+}

@@ -1,0 +1,77 @@
+/** A value that changes: the form that React's useSyncExternalStore, Svelte, Vue and Angular take. */
+export interface Observable<T> {
+  readonly value: T;
+  /** Calls the listener now and after every change; returns how to stop. */
+  subscribe(listener: (value: T) => void): () => void;
+}
+
+const changed = new Set<Cell<unknown>>();
+
+function tellAll(): void {
+  const cells = [...changed];
+  changed.clear();
+  for (const cell of cells) cell.tell();
+}
+
+/**
+ * A value computed when it is asked for. Changes of one task are told together, at its end, and only
+ * if the value is another one: what is computed from the same parts must be the same object.
+ */
+export class Cell<T> implements Observable<T> {
+  readonly #compute: () => T;
+  readonly #listeners = new Set<(value: T) => void>();
+  #value: T | undefined;
+  #told: T | undefined;
+  #stale = true;
+
+  constructor(compute: () => T) {
+    this.#compute = compute;
+  }
+
+  get value(): T {
+    if (this.#stale) {
+      this.#value = this.#compute();
+      this.#stale = false;
+    }
+    return this.#value as T;
+  }
+
+  subscribe(listener: (value: T) => void): () => void {
+    const own = (value: T) => listener(value); // the same listener may subscribe twice
+    if (this.#listeners.size === 0) this.#told = this.value;
+    this.#listeners.add(own);
+    own(this.value);
+    return () => void this.#listeners.delete(own);
+  }
+
+  /** Say that the parts changed. */
+  changed(): void {
+    this.#stale = true;
+    if (this.#listeners.size === 0) return;
+    if (changed.size === 0) queueMicrotask(tellAll);
+    changed.add(this as Cell<unknown>);
+  }
+
+  tell(): void {
+    const value = this.value;
+    if (Object.is(value, this.#told)) return;
+    this.#told = value;
+    for (const listener of [...this.#listeners]) listener(value);
+  }
+}
+
+/** A value that is set. */
+export class Value<T> extends Cell<T> {
+  #held: T;
+
+  constructor(value: T) {
+    super(() => this.#held);
+    this.#held = value;
+  }
+
+  set(value: T): void {
+    if (Object.is(value, this.#held)) return;
+    this.#held = value;
+    this.changed();
+  }
+}

@@ -1,0 +1,265 @@
+import type { Attachment, MessageSendPayload, SentAnswer } from "../types.js";
+import { backoff } from "./backoff.ts";
+import type { Connection } from "./connection.ts";
+import { asChatError, type ChatError, refusal } from "./error.ts";
+import { randomId } from "./id.ts";
+import type { ChatStorage } from "./storage.ts";
+import { Upload } from "./upload.ts";
+
+/** What is to be said. */
+export interface Draft {
+  text?: string;
+  files?: readonly File[];
+  /** message_id of the message this answers. */
+  replyTo?: string;
+  mentions?: readonly string[];
+  metadata?: Record<string, unknown>;
+}
+
+/**
+ * A message that was not acked yet.
+ *
+ * `sent`: on its way. `heard`: in the log, since its event came; what is left is the ack, which says
+ * whether it is durable. `refused`: for good, until the user retries or discards it.
+ */
+export interface Unsent {
+  readonly client_msg_id: string;
+  readonly created_at: string;
+  readonly text: string;
+  readonly uploads: readonly Upload[];
+  readonly attachments: readonly Attachment[];
+  readonly fields: Pick<MessageSendPayload, "reply_to" | "mentions" | "metadata">;
+  phase: "uploading" | "waiting" | "sent" | "heard" | "refused";
+  attempts: number;
+  notBefore: number;
+  error: ChatError | undefined;
+}
+
+type Stored = Pick<Unsent, "client_msg_id" | "created_at" | "text" | "attachments" | "fields"> & {
+  files: File[];
+};
+
+export interface OutboxOwner {
+  readonly room_id: string;
+  readonly connection: Connection;
+  readonly storage: ChatStorage;
+  /** Keys of this room's unsent messages begin so; undefined while the user is not known. */
+  prefix: () => string | undefined;
+  changed: () => void;
+  acked: (unsent: Unsent, answer: SentAnswer) => void;
+  warn: (message: string, error: unknown) => void;
+}
+
+/**
+ * The unsent messages of one room, in the order of typing. The next one leaves when the one before
+ * stands in the log, and not before: a repeated one would come behind it. Files that are still on
+ * their way and what was refused for good hold up nobody.
+ */
+export class Outbox {
+  #list: readonly Unsent[] = [];
+  #timer: ReturnType<typeof setTimeout> | undefined;
+  readonly #keys = new WeakMap<Unsent, string>();
+  readonly #owner: OutboxOwner;
+  #count = 0;
+
+  constructor(owner: OutboxOwner) {
+    this.#owner = owner;
+  }
+
+  get list(): readonly Unsent[] {
+    return this.#list;
+  }
+
+  get(client_msg_id: string): Unsent | undefined {
+    return this.#list.find((unsent) => unsent.client_msg_id === client_msg_id);
+  }
+
+  /** Append a message; one id, however often it is sent. */
+  add({ text = "", files = [], replyTo, mentions, metadata }: Draft): Unsent {
+    const unsent: Unsent = {
+      client_msg_id: randomId(),
+      created_at: new Date().toISOString(),
+      text,
+      uploads: files.map((file) => new Upload(file)),
+      attachments: [],
+      fields: {
+        ...(replyTo !== undefined && { reply_to: replyTo }),
+        ...(mentions?.length && { mentions: [...mentions] }),
+        ...(metadata && { metadata }),
+      },
+      phase: files.length ? "uploading" : "waiting",
+      attempts: 0,
+      notBefore: 0,
+      error: undefined,
+    };
+    this.#list = [...this.#list, unsent];
+    this.#store(unsent);
+    this.#begin(unsent);
+    return unsent;
+  }
+
+  /** What a page before this one left, before whatever was added meanwhile. */
+  restore(entries: readonly [key: string, stored: unknown][]): void {
+    const known = new Set(this.#list.map(({ client_msg_id }) => client_msg_id));
+    const older: Unsent[] = [];
+    for (const [key, value] of entries) {
+      const unsent = restored(value as Stored);
+      if (known.has(unsent.client_msg_id)) continue;
+      this.#keys.set(unsent, key);
+      older.push(unsent);
+    }
+    this.#list = [...older, ...this.#list];
+    for (const unsent of older) this.#begin(unsent);
+  }
+
+  /** The user is known: store what was added before. */
+  keep(): void {
+    for (const unsent of this.#list) if (!this.#keys.has(unsent)) this.#store(unsent);
+  }
+
+  retry(unsent: Unsent): void {
+    if (unsent.phase !== "refused" || !this.#list.includes(unsent)) return;
+    unsent.error = undefined;
+    unsent.attempts = 0;
+    unsent.phase = unsent.uploads.some(({ attachment }) => !attachment) ? "uploading" : "waiting";
+    this.#begin(unsent);
+  }
+
+  discard(unsent: Unsent): void {
+    for (const upload of unsent.uploads) upload.stop();
+    this.#remove(unsent);
+    this.flush();
+  }
+
+  /** The event of a message of one's own came. */
+  heard(client_msg_id: string): void {
+    const unsent = this.get(client_msg_id);
+    if (!unsent || unsent.phase === "refused") return;
+    unsent.phase = "heard";
+    this.flush();
+  }
+
+  /** Send what may leave now; call it whenever the connection is there again. */
+  flush(): void {
+    if (!this.#owner.connection.online) return;
+    const next = due(this.#list, Date.now());
+    clearTimeout(this.#timer);
+    if (typeof next === "number") this.#timer = setTimeout(() => this.flush(), next);
+    else if (next) void this.#send(next);
+  }
+
+  #begin(unsent: Unsent): void {
+    if (unsent.phase === "uploading") void this.#carry(unsent);
+    else this.flush();
+    this.#owner.changed();
+  }
+
+  async #carry(unsent: Unsent): Promise<void> {
+    const { connection, room_id, changed } = this.#owner;
+    try {
+      await Promise.all(unsent.uploads.map((upload) => upload.run(connection, room_id, changed)));
+      unsent.phase = "waiting";
+      this.#store(unsent);
+    } catch (error) {
+      unsent.phase = "refused";
+      unsent.error = asChatError(error);
+    }
+    this.flush();
+    changed();
+  }
+
+  async #send(unsent: Unsent): Promise<void> {
+    unsent.phase = "sent";
+    const { client_msg_id, text, fields } = unsent;
+    const attachments = attachmentsOf(unsent).map(({ attachment_id }) => attachment_id);
+    const { room_id, connection } = this.#owner;
+    const message = { room_id, client_msg_id, text, ...fields };
+    try {
+      const answer = await connection.once(
+        "message.send",
+        attachments.length ? { ...message, attachments } : message,
+      );
+      if (this.#remove(unsent)) this.#owner.acked(unsent, answer);
+    } catch (error) {
+      this.#refuse(unsent, asChatError(error));
+    }
+    this.flush();
+    this.#owner.changed();
+  }
+
+  #refuse(unsent: Unsent, error: ChatError): void {
+    if (error.retryable) {
+      unsent.notBefore = Date.now() + (error.retryAfterMs ?? backoff(unsent.attempts));
+      unsent.attempts += 1;
+    } else {
+      unsent.error = error;
+    }
+    unsent.phase = error.retryable || error.code === "closed" ? "waiting" : "refused";
+  }
+
+  #remove(unsent: Unsent): boolean {
+    const left = this.#list.filter((one) => one !== unsent);
+    const removed = left.length < this.#list.length;
+    this.#list = left;
+    const { storage, warn, changed } = this.#owner;
+    const key = this.#keys.get(unsent);
+    if (key !== undefined)
+      new Promise<void>((done) => done(storage.delete(key))).catch((error: unknown) =>
+        warn("A sent message cannot be removed from the storage.", error),
+      );
+    changed();
+    return removed;
+  }
+
+  #store(unsent: Unsent): void {
+    const key = this.#key(unsent);
+    if (key === undefined) return;
+    const { client_msg_id, created_at, text, fields } = unsent;
+    const files = unsent.uploads.filter(({ attachment }) => !attachment).map(({ file }) => file);
+    const value: Stored = { client_msg_id, created_at, text, fields, files, attachments: attachmentsOf(unsent) };
+    const { storage, warn } = this.#owner;
+    new Promise<void>((done) => done(storage.set(key, value))).catch((error: unknown) =>
+      warn("An unsent message cannot be stored.", error),
+    );
+  }
+
+  /** In the order of typing, also beside those of another window. */
+  #key(unsent: Unsent): string | undefined {
+    const known = this.#keys.get(unsent);
+    const prefix = this.#owner.prefix();
+    if (known !== undefined || prefix === undefined) return known;
+    const count = String((this.#count += 1)).padStart(6, "0");
+    const key = `${prefix}${unsent.created_at} ${count} ${unsent.client_msg_id}`;
+    this.#keys.set(unsent, key);
+    return key;
+  }
+}
+
+/** The files of a message that the store has by now. */
+export const attachmentsOf = ({ attachments, uploads }: Unsent): Attachment[] => [
+  ...attachments,
+  ...uploads.flatMap(({ attachment }) => (attachment ? [attachment] : [])),
+];
+
+/** The message that may leave now, the milliseconds until one may, or undefined. */
+export function due(list: readonly Unsent[], now: number): Unsent | number | undefined {
+  const next = list.find(({ phase }) => phase === "waiting" || phase === "sent");
+  if (!next || next.phase === "sent") return undefined;
+  return next.notBefore > now ? next.notBefore - now : next;
+}
+
+function restored({ client_msg_id, created_at, text, fields, attachments, files }: Stored): Unsent {
+  const lost = files.some((file) => !(file instanceof File));
+  return {
+    client_msg_id,
+    created_at,
+    text,
+    fields,
+    attachments,
+    uploads: lost ? [] : files.map((file) => new Upload(file)),
+    phase: lost ? "refused" : files.length ? "uploading" : "waiting",
+    attempts: 0,
+    notBefore: 0,
+    error: lost ? refusal("file_lost", "A file did not survive the reload.") : undefined,
+  };
+}

@@ -1,0 +1,124 @@
+import type { LogEvent, Room as RoomView, RoomCursor } from "../types.js";
+import { Members } from "./members.ts";
+import { compare, isAbove, type Position, positionOf, START } from "./position.ts";
+import { apply, learn, read, recount, type Summary } from "./summary.ts";
+import { Timeline } from "./timeline.ts";
+
+/**
+ * This client's copy of a room. Events come in order, each once or more; snapshots come at any time
+ * and may be ahead of events that are still on their way. So the stream has a position, which a
+ * reconnect goes on from, and so has each part of the summary.
+ */
+export class Replica {
+  readonly timeline = new Timeline();
+  readonly members = new Members();
+  /** The summary is not certain: fetch a snapshot. */
+  stale = false;
+  #summary: Summary | undefined;
+  /** The last event of the stream; undefined while none was heard. */
+  #heard: Position | undefined;
+  /** The first snapshot: until an event is heard, the stream is not behind what this holds. */
+  #start: Position | undefined;
+  /** Events that a snapshot must come before; undefined while none is missing. */
+  #early: LogEvent[] | undefined = [];
+
+  /** The room as it is now; undefined before its first snapshot. */
+  get view(): RoomView | undefined {
+    return this.#summary?.view;
+  }
+
+  /** What a reconnect sends; undefined if it needs a snapshot instead. */
+  get cursor(): RoomCursor | undefined {
+    const position = this.#heard ?? this.#start;
+    if (!this.#summary || !position) return undefined;
+    const { read_seq, delivered_seq } = this.#summary.view;
+    return [position[0], position[1], read_seq, delivered_seq];
+  }
+
+  /** Take a snapshot. Returns the events that waited for it and count now. */
+  learn(view: RoomView, me: string): LogEvent[] {
+    this.#start ??= positionOf(view);
+    const waited = this.#early;
+    const summary = learn(waited ? this.#readHere() : this.#summary, view);
+    // One that events have overtaken says nothing about them: another must be fetched.
+    if (summary !== this.#summary) this.stale = false;
+    this.#summary = summary;
+    this.#early = undefined;
+    return (waited ?? []).filter((event) => this.apply(event, me));
+  }
+
+  /** Apply an event of the log. Returns whether it was new. */
+  apply(event: LogEvent, me: string): boolean {
+    if (this.#early || !this.#summary) {
+      (this.#early ??= []).push(event);
+      return false;
+    }
+    const position = positionOf(event);
+    if (event.type === "room.epoch") {
+      const prev = event.data.prev as unknown as Position;
+      // Who does not stand at prev misses events: sync.reset follows and says where to stand.
+      if (compare(this.#heard ?? this.#start ?? START, prev) !== 0) return false;
+      // A snapshot from before the loss may hold what was lost.
+      if (compare(positionOf(this.#summary.view), prev) !== 0) this.stale = true;
+    }
+    if (!isAbove(position, this.#heard ?? START)) return false;
+    this.#heard = position;
+    this.#summary = apply(this.#summary, event, me);
+    this.timeline.apply(event);
+    this.members.apply(event);
+    // It may have been a message that counts for nobody, and the last one is another now.
+    if (event.type === "message.failed") this.stale = true;
+    return true;
+  }
+
+  /** Events are missing: go on from `position`, or from the next snapshot. Until then nothing counts. */
+  reset(position?: Position): void {
+    this.#heard = position;
+    this.#start = undefined;
+    this.#early = [];
+    this.stale = true;
+  }
+
+  /** unread.changed: the server's count, at this place of the stream. */
+  recount(data: { unread: number; read_seq: number }): void {
+    if (!this.#summary || this.#early) return;
+    // The snapshot may have counted events that come only now: they count from here.
+    this.#summary = recount(this.#summary, data, this.#heard ?? START);
+  }
+
+  /** Everything up to `seq` was seen. Returns whether that is new. */
+  read(seq: number, me: string): boolean {
+    const summary = this.#summary;
+    if (!summary || seq <= summary.view.read_seq) return false;
+    this.#summary = read(summary, Math.min(seq, summary.view.seq), this.#above(seq, summary.view, me));
+    return true;
+  }
+
+  /** room.state: what the room is to this user alone. */
+  settle(state: Partial<Pick<RoomView, "muted" | "hidden" | "role" | "delivered_seq">>): void {
+    const summary = this.#summary;
+    if (summary) this.#summary = { ...summary, view: { ...summary.view, ...state } };
+  }
+
+  /** Unread messages above a seq, exactly where they are all held, else as many as there may be. */
+  #above(seq: number, view: RoomView, me: string): number {
+    const { messages, hasNewer } = this.timeline;
+    const first = messages[0];
+    const most = Math.min(view.unread, Math.max(0, view.seq - seq));
+    if (hasNewer || !first || first.seq > seq + 1) return most;
+    const unread = messages.filter(
+      (message) =>
+        message.seq > seq &&
+        message.type !== "system" &&
+        message.sender_id !== me &&
+        message.deleted_at === undefined,
+    );
+    return Math.min(most, unread.length);
+  }
+
+  /** After a reset only what was read here is kept: a snapshot of any position counts. */
+  #readHere(): Summary | undefined {
+    const summary = this.#summary;
+    return summary && { view: { ...summary.view, epoch: 0, offset: 0 }, counted: START };
+  }
+}

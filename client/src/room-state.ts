@@ -1,0 +1,30 @@
+import type { Cursor, Member, Role, Room as RoomView } from "../types.js";
+import type { ShownMessage } from "./message.ts";
+
+/** All that is known of a room. Each part is the same object until it changes. */
+export interface RoomState {
+  readonly room_id: string;
+  /** Its name, or of a direct room the other person's; "" while that is not known. */
+  readonly title: string;
+  /** The room as the server shows it to this user; undefined until it is known. */
+  readonly room: RoomView | undefined;
+  /** Whether this user is no member (any more). */
+  readonly gone: boolean;
+  /** In order; unsent ones last. Empty until the room is watched. */
+  readonly messages: readonly ShownMessage[];
+  readonly hasOlder: boolean;
+  readonly hasNewer: boolean;
+  readonly loading: boolean;
+  /** Complete once the room is watched. */
+  readonly members: readonly Member[];
+  /** How far the others have come. */
+  readonly receipts: readonly Cursor[];
+  /** user_ids of others. */
+  readonly typing: readonly string[];
+  readonly unread: number;
+  readonly role: Role | undefined;
+  readonly muted: boolean;
+  readonly hidden: boolean;
+  readonly frozen: boolean;
+  readonly draft: string;
+}

@@ -1,0 +1,141 @@
+import type { Role, RoomUpdatePayload } from "../types.js";
+import { Links } from "./links.ts";
+import type { Observable, Value } from "./observable.ts";
+import type { Draft } from "./outbox.ts";
+import type { RoomCore } from "./room-core.ts";
+import type { RoomState } from "./room-state.ts";
+
+const TYPING = 3_000; // ms between two signals while one types
+
+/**
+ * One room. Methods that change it resolve when the server has done so, and reject with ChatError;
+ * `send` stands in the state at once.
+ */
+export class Room {
+  readonly room_id: string;
+  readonly state: Observable<RoomState>;
+  /** What is typed and not sent; it survives a reload. */
+  readonly draft: Value<string>;
+  readonly members: {
+    add(user_ids: readonly string[], role?: Role): Promise<void>;
+    remove(user_ids: readonly string[]): Promise<void>;
+    setRole(user_id: string, role: Role): Promise<void>;
+  };
+  readonly #core: RoomCore;
+  readonly #links: Links;
+  #typed = 0;
+
+  /** @internal */
+  constructor(core: RoomCore) {
+    this.#core = core;
+    this.room_id = core.room_id;
+    this.state = core.state;
+    this.draft = core.draft;
+    this.#links = new Links(core.owner.connection, core.room_id);
+    this.members = {
+      async add(user_ids, role) {
+        await core.command("member.add", { user_ids: [...user_ids], ...(role && { role }) });
+      },
+      async remove(user_ids) {
+        await core.command("member.remove", { user_ids: [...user_ids] });
+      },
+      async setRole(user_id, role) {
+        await core.command("member.update", { user_id, role });
+      },
+    };
+  }
+
+  /** Load messages and members and keep them up to date. Returns how to stop. */
+  watch(): () => void {
+    return this.#core.watch();
+  }
+
+  /** Load a page before the oldest message; nothing if there is none. */
+  older(): Promise<void> {
+    return this.#core.history.older();
+  }
+
+  /** Load a page behind the newest message held; nothing if there is none. */
+  newer(): Promise<void> {
+    return this.#core.history.newer();
+  }
+
+  /** Show what is around a message instead; `newer` leads back to the end, `newest` at once. */
+  around(seq: number): Promise<void> {
+    return this.#core.history.around(seq);
+  }
+
+  /** Show the end of the history. */
+  async newest(): Promise<void> {
+    const { history, replica } = this.#core;
+    if (!history.held || replica.timeline.hasNewer) await history.newest();
+  }
+
+  /**
+   * Say something. It stands in the state at once, goes out in the order of sending, also after a
+   * reload, and its `status` says how far it is. Returns the `key` of its row.
+   */
+  send(draft: Draft): string {
+    this.#typed = 0; // a message ends its sender's typing
+    return this.#core.outbox.add(draft).client_msg_id;
+  }
+
+  /** Another text, or other metadata or mentions, of a message of one's own. */
+  async edit(
+    message_id: string,
+    change: { text?: string; mentions?: string[]; metadata?: Record<string, unknown> },
+  ): Promise<void> {
+    const { message } = await this.#core.command("message.edit", { message_id, ...change });
+    this.#core.take(message);
+  }
+
+  async delete(message_id: string): Promise<void> {
+    const { message } = await this.#core.command("message.delete", { message_id });
+    this.#core.take(message);
+  }
+
+  async react(message_id: string, emoji: string, on = true): Promise<void> {
+    const { message } = await this.#core.command("message.react", { message_id, emoji, on });
+    this.#core.take(message);
+  }
+
+  /** The user has seen everything up to this seq: call it for what is visible in a focused window. */
+  markVisible(seq: number): void {
+    this.#core.read(seq);
+  }
+
+  /** The user types: call it at every key. `false`: not any more. */
+  typing(on = true): void {
+    const now = Date.now();
+    const told = now - this.#typed < TYPING;
+    if (on === told) return;
+    this.#typed = on ? now : 0;
+    const { connection } = this.#core.owner;
+    connection.tell(on ? "typing.start" : "typing.stop", { room_id: this.room_id });
+  }
+
+  /** Another name, metadata or frozen. */
+  async update(change: Omit<RoomUpdatePayload, "room_id">): Promise<void> {
+    await this.#core.command("room.update", change);
+  }
+
+  /** The last owner of a group names another. */
+  async leave(newOwner?: string): Promise<void> {
+    await this.#core.command("room.leave", newOwner === undefined ? {} : { new_owner: newOwner });
+  }
+
+  /** Count it in no total. */
+  async mute(muted = true): Promise<void> {
+    await this.#core.command("room.mute", { muted });
+  }
+
+  /** Leave it out of the list until somebody else writes. */
+  async hide(hidden = true): Promise<void> {
+    await this.#core.command("room.hide", { hidden });
+  }
+
+  /** An address of a file that works for some minutes; asked for once in that time. */
+  fileUrl(message_id: string, attachment_id: string): Promise<string> {
+    return this.#links.url(message_id, attachment_id);
+  }
+}

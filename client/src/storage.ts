@@ -1,0 +1,70 @@
+/**
+ * Where unsent messages and drafts survive a reload. Values are JSON, or whatever the store can
+ * clone: with IndexedDB files that were not sent yet survive too.
+ */
+export interface ChatStorage {
+  set(key: string, value: unknown): void | Promise<void>;
+  delete(key: string): void | Promise<void>;
+  /** All entries whose key begins so, in order of their keys. */
+  entries(prefix: string): [key: string, value: unknown][] | Promise<[key: string, value: unknown][]>;
+}
+
+const byKey = ([one]: [string, unknown], [other]: [string, unknown]): number => (one < other ? -1 : 1);
+
+/** Until the page is closed: the default. */
+export function memoryStorage(): ChatStorage {
+  const held = new Map<string, unknown>();
+  return {
+    set: (key, value) => void held.set(key, value),
+    delete: (key) => void held.delete(key),
+    entries: (prefix) => [...held].filter(([key]) => key.startsWith(prefix)).sort(byKey),
+  };
+}
+
+/** localStorage, or anything of its form: text and drafts, no files. */
+export function webStorage(store: Storage = localStorage): ChatStorage {
+  return {
+    set: (key, value) => store.setItem(key, JSON.stringify(value)),
+    delete: (key) => store.removeItem(key),
+    entries(prefix) {
+      const keys = Array.from({ length: store.length }, (_, index) => store.key(index) ?? "");
+      const ours = keys.filter((key) => key.startsWith(prefix)).sort();
+      return ours.map((key) => [key, JSON.parse(store.getItem(key) ?? "null")]);
+    },
+  };
+}
+
+/** IndexedDB: files as well. */
+export function indexedDbStorage(name = "rts-chat"): ChatStorage {
+  const opened = new Promise<IDBDatabase>((resolve, reject) => {
+    const request = indexedDB.open(name, 1);
+    request.onupgradeneeded = () => request.result.createObjectStore("entries");
+    request.onsuccess = () => resolve(request.result);
+    request.onerror = () => reject(request.error ?? new Error("IndexedDB"));
+  });
+  opened.catch(() => undefined); // told to whoever uses it
+  const run = async <T>(
+    mode: IDBTransactionMode,
+    work: (store: IDBObjectStore) => IDBRequest<T>,
+  ): Promise<T> => {
+    const request = work((await opened).transaction("entries", mode).objectStore("entries"));
+    return new Promise((resolve, reject) => {
+      request.onsuccess = () => resolve(request.result);
+      request.onerror = () => reject(request.error ?? new Error("IndexedDB"));
+    });
+  };
+  return {
+    async set(key, value) {
+      await run("readwrite", (store) => store.put(value, key));
+    },
+    delete: (key) => run("readwrite", (store) => store.delete(key)),
+    async entries(prefix) {
+      const range = IDBKeyRange.bound(prefix, `${prefix}\uffff`);
+      const [keys, values] = await Promise.all([
+        run("readonly", (store) => store.getAllKeys(range)),
+        run("readonly", (store) => store.getAll(range)),
+      ]);
+      return keys.map((key, index) => [key as string, values[index]]);
+    },
+  };
+}

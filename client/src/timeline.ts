@@ -1,0 +1,128 @@
+import type { LogEvent, Message, MessageReactedData } from "../types.js";
+import { compare } from "./position.ts";
+
+const bySeq = (one: Message, other: Message): number =>
+  compare([one.epoch, one.seq], [other.epoch, other.seq]);
+
+/**
+ * The messages of a room that are held, without a hole: a window of its history, or its end. While a
+ * page is on its way the events are kept too, since it may have been read before them.
+ */
+export class Timeline {
+  hasOlder = true;
+  hasNewer = true;
+  readonly #messages = new Map<string, Message>();
+  #ordered: readonly Message[] | undefined = [];
+  #meanwhile: LogEvent[] = [];
+  #loading = false;
+
+  /** The messages in order; the same array until something changes. */
+  get messages(): readonly Message[] {
+    return (this.#ordered ??= [...this.#messages.values()].sort(bySeq));
+  }
+
+  get size(): number {
+    return this.#messages.size;
+  }
+
+  get(message_id: string): Message | undefined {
+    return this.#messages.get(message_id);
+  }
+
+  /** Call it before asking for a page. */
+  expect(): void {
+    this.#loading = true;
+    this.#meanwhile = [];
+  }
+
+  /** No page comes. */
+  unexpect(): void {
+    this.#loading = false;
+    this.#meanwhile = [];
+  }
+
+  /** Add a page that continues the window; `ends` says what is known of its two ends by now. */
+  extend(page: readonly Message[], ends: { hasOlder?: boolean; hasNewer?: boolean }): void {
+    Object.assign(this, ends);
+    for (const message of page) this.#merge(message);
+    this.#catchUp();
+  }
+
+  /** Hold these messages instead. */
+  replace(page: readonly Message[], ends: { hasOlder: boolean; hasNewer: boolean }): void {
+    this.#messages.clear();
+    this.extend(page, ends);
+  }
+
+  /** Let go of all. */
+  clear(): void {
+    this.#messages.clear();
+    this.#ordered = [];
+    this.hasOlder = this.hasNewer = true;
+  }
+
+  /** Apply an event of the log. */
+  apply(event: LogEvent): void {
+    if (this.#loading) this.#meanwhile.push(event);
+    this.#change(event);
+  }
+
+  /** A newer state of a message, if it is held. */
+  update(message: Message): void {
+    if (this.#messages.has(message.message_id)) this.#merge(message);
+  }
+
+  /** The ack of one's own message may come before its event. */
+  acked(message: Message): void {
+    if (!this.hasNewer && !this.#messages.has(message.message_id)) this.#merge(message);
+  }
+
+  #catchUp(): void {
+    const events = this.#meanwhile;
+    this.unexpect();
+    for (const event of events) this.#change(event);
+  }
+
+  #change(event: LogEvent): void {
+    switch (event.type) {
+      case "message.new":
+        if (!this.hasNewer || this.#messages.has(event.data.message.message_id))
+          this.#merge(event.data.message);
+        return;
+      case "message.deleted":
+        return this.update(event.data.message);
+      case "message.updated":
+        return "message" in event.data ? this.update(event.data.message) : this.#react(event.data);
+      case "message.failed":
+        if (this.#messages.delete(event.data.message_id)) this.#ordered = undefined;
+    }
+  }
+
+
+  /** Of one message_id the higher version and the later (epoch, seq) count. */
+  #merge(message: Message): void {
+    const old = this.#messages.get(message.message_id);
+    if (old && old.version >= message.version && bySeq(old, message) >= 0) return;
+    const body = old && old.version >= message.version ? old : message;
+    const { epoch, seq } = old && bySeq(old, message) >= 0 ? old : message;
+    this.#set({ ...body, epoch, seq });
+  }
+
+  /** A reaction is a difference: it applies to the version before it. */
+  #react({ message_id, version, reaction, counts }: MessageReactedData): void {
+    const message = this.#messages.get(message_id);
+    if (!message || version <= message.version) return;
+    const { emoji, user_id, on } = reaction;
+    const { [emoji]: before, ...others } = message.reactions;
+    const users = (before?.user_ids ?? []).filter((one) => one !== user_id);
+    const count = counts[emoji] ?? 0;
+    const user_ids = on ? [...users, user_id] : users;
+    const reactions = count ? { ...message.reactions, [emoji]: { count, user_ids } } : others;
+    this.#set({ ...message, version, reactions });
+  }
+
+  #set(message: Message): void {
+    this.#messages.set(message.message_id, message);
+    this.#ordered = undefined;
+  }
+}

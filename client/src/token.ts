@@ -1,0 +1,52 @@
+import { backoff, pause } from "./backoff.ts";
+
+export type GetToken = () => string | Promise<string>;
+
+const EARLY = 0.2; // of its life a token is renewed before its end
+const LEAST_EARLY = 5_000;
+const LONGEST_TIMER = 2 ** 31 - 1;
+
+/** A fresh token before the old one ends: `give` hands it to the server, which says when it ends. */
+export class TokenRenewal {
+  readonly #getToken: GetToken;
+  readonly #give: (token: string) => Promise<number>;
+  readonly #warn: (message: string, error: unknown) => void;
+  #timer: ReturnType<typeof setTimeout> | undefined;
+  #run = 0;
+
+  constructor(
+    getToken: GetToken,
+    give: (token: string) => Promise<number>,
+    warn: (message: string, error: unknown) => void,
+  ) {
+    this.#getToken = getToken;
+    this.#give = give;
+    this.#warn = warn;
+  }
+
+  /** The token of the session lives so long from now (ms, by the server's clock). */
+  start(life: number): void {
+    this.stop();
+    const run = this.#run;
+    const wait = Math.max(0, life - Math.max(life * EARLY, Math.min(LEAST_EARLY, life / 2)));
+    this.#timer = setTimeout(() => void this.#renew(run), Math.min(wait, LONGEST_TIMER));
+  }
+
+  stop(): void {
+    this.#run += 1;
+    clearTimeout(this.#timer);
+  }
+
+  async #renew(run: number): Promise<void> {
+    for (let attempt = 0; run === this.#run; attempt += 1) {
+      try {
+        const life = await this.#give(await this.#getToken());
+        if (run === this.#run) this.start(life);
+        return;
+      } catch (error) {
+        this.#warn("The token cannot be renewed; trying again.", error);
+        await pause(backoff(attempt));
+      }
+    }
+  }
+}

@@ -1,0 +1,17 @@
+export type {
+  AnyEvent,
+  Attachment,
+  Cursor,
+  ErrorCode,
+  Events,
+  LastMessage,
+  Limits,
+  Member,
+  Message,
+  Presence,
+  Reaction,
+  Role,
+  Room as RoomView,
+  SystemMetadata,
+  Totals,
+} from "../types.js";

@@ -1,0 +1,54 @@
+"""The package `client/`: `python -m scripts.client` builds and packs it and writes the bundle of the
+page; `--check` lints it, checks its types and fails when the bundle is stale; `--install` installs
+what both need.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.helpers.node import ensure_modules, node, npm
+
+ROOT = Path(__file__).parents[1]
+CLIENT = ROOT / "client"
+BUNDLE = ROOT / "web" / "vendor" / "rts-chat.min.js"
+
+
+def main(arguments: list[str]) -> int:
+    """Exit status: 0, or that of what failed first."""
+    ensure_modules(CLIENT)
+    if "--install" in arguments:
+        return 0
+    if "--check" in arguments:
+        return _tool("eslint", ".") or _tool("tsc", "-p", "tsconfig.json") or _stale()
+    built = _tool("tsc", "-p", "tsconfig.build.json") or _run(*npm(), "pack", "--silent")
+    BUNDLE.write_bytes(_bundle())
+    return built
+
+
+def _stale() -> int:
+    if BUNDLE.exists() and BUNDLE.read_bytes() == _bundle():
+        return 0
+    print(f"{BUNDLE.relative_to(ROOT)} is stale: run make client", file=sys.stderr)
+    return 1
+
+
+def _bundle() -> bytes:
+    made = subprocess.run([node(), "bundle.mjs"], cwd=CLIENT, check=True, capture_output=True)
+    return made.stdout
+
+
+def _tool(name: str, *arguments: str) -> int:
+    """A program of the package's own lock."""
+    package = {"eslint": "eslint/bin/eslint.js", "tsc": "typescript/bin/tsc"}[name]
+    return _run(node(), str(CLIENT / "node_modules" / package), *arguments)
+
+
+def _run(*command: str) -> int:
+    return subprocess.run(command, cwd=CLIENT, check=False).returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
