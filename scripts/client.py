@@ -1,6 +1,6 @@
-"""The package `client/`: `python -m scripts.client` builds and packs it and writes the bundle of the
-page; `--check` lints it, checks its types and fails when the bundle is stale; `--install` installs
-what both need.
+"""The package `client/`: `python -m scripts.client` builds and packs it and writes its bundle for
+the page; `--check` lints it, checks its types and fails when the bundle is stale; `--install`
+installs what both need.
 """
 
 from __future__ import annotations

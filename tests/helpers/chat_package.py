@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from tests.helpers.node import ensure_modules, node
-from tests.helpers.waiting import PATIENCE
+from tests.helpers.waiting import PATIENCE, eventually
 
 CLIENT = Path(__file__).parents[2] / "client"
 
@@ -64,19 +64,22 @@ class ChatPackage:
 
     async def until(self, expression: str, **values: Any) -> None:
         """Wait until an expression is true. Raises TimeoutError."""
+
+        async def holds() -> bool:
+            return bool(await self.run(f"return Boolean({expression})", **values))
+
         try:
-            async with asyncio.timeout(PATIENCE):
-                while not await self.run(f"return Boolean({expression})", **values):
-                    await asyncio.sleep(0.02)
+            await eventually(holds)
         except TimeoutError:
             raise TimeoutError(f"never: {expression} with {values}") from None
 
-    async def connect(self, name: str, url: str, token: str, *, storage: str = "") -> None:
-        """A client of this name, and wait until it is online. `storage`: an expression."""
+    async def connect(self, name: str, url: str, token: str, more: str = "{}") -> None:
+        """A client of this name, and wait until it is online. `more`: options, in JavaScript."""
         await self.run(
-            "clients[name] = chat.createClient({url, getToken: () => token,"
-            f" logger: console_, {f'storage: {storage}' if storage else ''}}}); clients[name].connect();"
-            "".replace("console_", "{ warn: (...args) => console.error(...args) }"),
+            "const logger = { warn: (...args) => console.error(name, ...args) };"
+            "const options = { url, getToken: () => token, logger };"
+            f"clients[name] = chat.createClient(Object.assign(options, {more}));"
+            "clients[name].connect();",
             name=name,
             url=url,
             token=token,
