@@ -31,6 +31,8 @@ WITHOUT_TEST = {"R4", "R5"}
 """Guarantees of which docs/guarantees.md says that no test here covers them."""
 WIRING = {f"rts_server/{name}.py" for name in ("__main__", "processes", "app", "services")}
 """Files of the reading path that build everything, and so import everything."""
+OUTSIDE = {"freshToken", "IMPORT"}
+"""Names of the documentation that are no names of ours: the reader's function, CloudFormation's."""
 SHELL = ("aws ", "make ", "python ", "rts-server ", "py-spy ", "modify-", "npm ")
 
 
@@ -64,6 +66,13 @@ def defined() -> frozenset[str]:
     """The numbers of docs/guarantees.md."""
     page = text_of(ROOT / "docs" / "guarantees.md")
     return frozenset(re.findall(r"^- \*\*([DQEART]\d+)\b", page, re.MULTILINE))
+
+
+@cache
+def words_of_sources() -> frozenset[str]:
+    """Every word of the sources, without the documentation."""
+    code = "\n".join(text_of(file) for file in sources() if file.suffix != ".md")
+    return frozenset(re.findall(r"\w+", code))
 
 
 def without_code(page: Path) -> str:
@@ -203,6 +212,14 @@ def test_every_setting_and_metric_in_the_documentation_exists() -> None:
     }
     assert len(quoted) > 30
     assert sorted(word for word in quoted if word not in code) == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_every_name_in_backticks_exists(page: Path) -> None:
+    """Classes, functions, fields and settings that the documentation names are in the sources."""
+    names = re.findall(r"`([A-Za-z_][\w.]*(?:\(\))?)`", without_code(page))
+    words = {word for name in names for word in re.split(r"\W+", name) if word}
+    assert sorted(words - words_of_sources() - OUTSIDE) == []
 
 
 def test_every_quoted_log_line_exists() -> None:
