@@ -22,7 +22,13 @@ class OutputSchema(Schema):
     """The exact shapes of an object that comes in several; its own fields are then their union."""
 
 
-_SUFFIXES = {"commands": "Payload", "answers": "Answer", "events": "Data", "requests": "Request"}
+_SUFFIXES = {
+    "commands": "Payload",
+    "answers": "Answer",
+    "operator_answers": "Answer",
+    "events": "Data",
+    "requests": "Request",
+}
 
 
 def type_name(schema: Schema | type[Schema]) -> str:

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 
 from rts_server.admin.data_requests import DataRequests
 from rts_server.auth import Identity
-from rts_server.protocol import answers
+from rts_server.protocol import operator_answers
 from rts_server.rest.routes import Line, Params, route
 
 
@@ -16,12 +16,12 @@ class PersonalRoutes:
     def __init__(self, data_requests: DataRequests) -> None:
         self._data_requests = data_requests
 
-    @route("POST", "/v1/users/{user_id}:export", answers.ExportLineSchema, lines=True)
+    @route("POST", "/v1/users/{user_id}:export", operator_answers.ExportLineSchema, lines=True)
     async def export(self, operator: Identity, params: Params) -> AsyncIterator[Line]:
         """Every membership, message and file of a user, in all rooms they are or were in."""
         return self._data_requests.export(params["user_id"])
 
-    @route("POST", "/v1/users/{user_id}:erase", answers.ErasedLineSchema, lines=True)
+    @route("POST", "/v1/users/{user_id}:erase", operator_answers.ErasedLineSchema, lines=True)
     async def erase(self, operator: Identity, params: Params) -> AsyncIterator[Line]:
         """Remove a user from all rooms and erase their messages and files.
 

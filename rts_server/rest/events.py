@@ -8,7 +8,7 @@ import orjson
 
 from rts_server.auth import Identity
 from rts_server.config import Settings
-from rts_server.protocol import answers, requests
+from rts_server.protocol import operator_answers, requests
 from rts_server.rest.routes import Params, route
 from rts_server.rooms.rooms import Rooms
 from rts_server.views.snapshots import SnapshotReader
@@ -23,7 +23,10 @@ class EventRoutes:
         self._snapshots = snapshots
 
     @route(
-        "GET", "/v1/rooms/{room_id}/events", answers.EventsSchema, query=requests.EventPageSchema
+        "GET",
+        "/v1/rooms/{room_id}/events",
+        operator_answers.EventsSchema,
+        query=requests.EventPageSchema,
     )
     async def page(self, operator: Identity, params: Params) -> dict[str, Any]:
         """Events after a position, as far as the hot log still has them."""

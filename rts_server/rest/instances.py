@@ -8,7 +8,7 @@ from rts_server import errors
 from rts_server.auth import Identity
 from rts_server.presence.instance_registry import InstanceRegistry
 from rts_server.presence.presences import PresenceStore
-from rts_server.protocol import answers, requests
+from rts_server.protocol import operator_answers, requests
 from rts_server.realtime.control_channel import ControlChannel
 from rts_server.rest.routes import Params, route
 
@@ -20,12 +20,12 @@ class InstanceRoutes:
         self._registry = registry
         self._control = control
 
-    @route("GET", "/v1/instances", answers.InstancesSchema)
+    @route("GET", "/v1/instances", operator_answers.InstancesSchema)
     async def all(self, operator: Identity, params: Params) -> dict[str, Any]:
         """The instances with a valid lease, with the details they last reported."""
         return {"instances": await self._registry.instances()}
 
-    @route("POST", "/v1/instances/{instance_id}:drain", answers.ToldSchema)
+    @route("POST", "/v1/instances/{instance_id}:drain", operator_answers.ToldSchema)
     async def drain(self, operator: Identity, params: Params) -> dict[str, Any]:
         """Drain an instance: it refuses new connections and closes its own, spread over time.
 
@@ -48,7 +48,7 @@ class PresenceRoutes:
     @route(
         "GET",
         "/v1/users/{user_id}/presence",
-        answers.ExplainedPresenceSchema,
+        operator_answers.ExplainedPresenceSchema,
         query=requests.ExplainSchema,
     )
     async def get(self, operator: Identity, params: Params) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from typing import Any
 
 from rts_server.auth import Identity
 from rts_server.config import Settings
-from rts_server.protocol import answers, cursor, requests
+from rts_server.protocol import answers, cursor, operator_answers, requests
 from rts_server.rest.routes import Params, route
 from rts_server.rest.wait_durable import wait_durable
 from rts_server.roomlog.request import MembershipChange
@@ -42,7 +42,7 @@ class MemberRoutes:
     @route(
         "PUT",
         "/v1/rooms/{room_id}/members",
-        answers.ChangedMembersSchema,
+        operator_answers.ChangedMembersSchema,
         body=requests.MemberSetSchema,
     )
     async def declare(self, operator: Identity, params: Params) -> dict[str, Any]:
@@ -57,7 +57,7 @@ class MemberRoutes:
     @route(
         "POST",
         "/v1/rooms/{room_id}/members:batch",
-        answers.ChangedMembersSchema,
+        operator_answers.ChangedMembersSchema,
         body=requests.MemberBatchSchema,
     )
     async def batch(self, operator: Identity, params: Params) -> dict[str, Any]:

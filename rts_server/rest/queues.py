@@ -6,7 +6,7 @@ from typing import Any
 
 from rts_server.admin.replays import Replays
 from rts_server.auth import Identity
-from rts_server.protocol import answers, requests
+from rts_server.protocol import operator_answers, requests
 from rts_server.relay.queue_admin import QueueAdmin
 from rts_server.rest.routes import Params, route
 
@@ -18,12 +18,14 @@ class QueueRoutes:
         self._queue_admin = queue_admin
         self._replays = replays
 
-    @route("GET", "/v1/queues", answers.QueuesSchema, query=requests.PeekSchema)
+    @route("GET", "/v1/queues", operator_answers.QueuesSchema, query=requests.PeekSchema)
     async def all(self, operator: Identity, params: Params) -> dict[str, Any]:
         """Every queue with its counts, and positions of some records of the DLQs, without texts."""
         return {"queues": await self._queue_admin.queues(params["peek"])}
 
-    @route("POST", "/v1/queues/dlq:replay", answers.ReplayedSchema, body=requests.ReplaySchema)
+    @route(
+        "POST", "/v1/queues/dlq:replay", operator_answers.ReplayedSchema, body=requests.ReplaySchema
+    )
     async def replay(self, operator: Identity, params: Params) -> dict[str, Any]:
         """Put records of a DLQ back into its queue, in the order of each room.
 
@@ -34,7 +36,12 @@ class QueueRoutes:
         )
         return {"replayed": replayed, "left": left}
 
-    @route("GET", "/v1/queues/quarantine", answers.QuarantinedSchema, query=requests.GlanceSchema)
+    @route(
+        "GET",
+        "/v1/queues/quarantine",
+        operator_answers.QuarantinedSchema,
+        query=requests.GlanceSchema,
+    )
     async def quarantined(self, operator: Identity, params: Params) -> dict[str, Any]:
         """Records that a Lambda could never apply: their positions and reasons, without texts."""
         return {"records": await self._queue_admin.quarantined(params["limit"])}
@@ -42,7 +49,7 @@ class QueueRoutes:
     @route(
         "POST",
         "/v1/queues/quarantine:replay",
-        answers.ReplayedSchema,
+        operator_answers.ReplayedSchema,
         body=requests.ReplayKeptSchema,
     )
     async def replay_kept(self, operator: Identity, params: Params) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from rts_server import errors
 from rts_server.admin.verify import Verified, Verifier
 from rts_server.auth import Identity
 from rts_server.config import Settings
-from rts_server.protocol import answers, requests
+from rts_server.protocol import answers, operator_answers, requests
 from rts_server.rest.routes import Params, route
 from rts_server.rest.wait_durable import wait_durable
 from rts_server.rooms.provisioning import Provisioning, ProvisioningResult
@@ -34,7 +34,7 @@ class RoomRoutes:
     @route(
         "PUT",
         "/v1/external-rooms/{external_id}",
-        answers.DeclaredRoomSchema,
+        operator_answers.DeclaredRoomSchema,
         body=requests.ExternalRoomSchema,
     )
     async def declare(self, operator: Identity, params: Params) -> dict[str, Any]:
@@ -52,7 +52,7 @@ class RoomRoutes:
         status = await wait_durable([done], self._durable_wait)
         return {"room": done.ack_room(room), "created": created, "status": status}
 
-    @route("GET", "/v1/rooms/{room_id}", answers.PublicRoomAnswerSchema)
+    @route("GET", "/v1/rooms/{room_id}", operator_answers.PublicRoomAnswerSchema)
     async def get(self, operator: Identity, params: Params) -> dict[str, Any]:
         """One room, without the fields that depend on the member."""
         return {"room": await self._rooms.public(params["room_id"])}
@@ -71,7 +71,10 @@ class RoomRoutes:
         return {"removed": changed.affected("go"), "status": status}
 
     @route(
-        "POST", "/v1/rooms/{room_id}:verify", answers.VerifiedSchema, query=requests.RepairSchema
+        "POST",
+        "/v1/rooms/{room_id}:verify",
+        operator_answers.VerifiedSchema,
+        query=requests.RepairSchema,
     )
     async def verify(self, operator: Identity, params: Params) -> dict[str, Any]:
         """Compare a room's messages in Redis with the archive; with `repair`, store what differs.
@@ -85,7 +88,7 @@ class RoomRoutes:
     @route(
         "PATCH",
         "/v1/rooms/{room_id}",
-        answers.ChangedPublicRoomSchema,
+        operator_answers.ChangedPublicRoomSchema,
         body=requests.RoomChangeSchema,
     )
     async def update(self, operator: Identity, params: Params) -> dict[str, Any]:

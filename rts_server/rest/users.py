@@ -6,7 +6,7 @@ from typing import Any
 
 from rts_server.auth import Identity
 from rts_server.persistence.revocations import Revocations
-from rts_server.protocol import answers, cursor, requests
+from rts_server.protocol import answers, cursor, operator_answers, requests
 from rts_server.protocol.event import rfc3339
 from rts_server.realtime.control_channel import ControlChannel
 from rts_server.rest.routes import Params, route
@@ -33,7 +33,7 @@ class UserRoutes:
     @route(
         "GET",
         "/v1/users/{user_id}/unread",
-        answers.ExplainedUnreadSchema,
+        operator_answers.ExplainedUnreadSchema,
         query=requests.UnreadPageSchema,
     )
     async def unread(self, operator: Identity, params: Params) -> dict[str, Any]:
@@ -47,14 +47,17 @@ class UserRoutes:
         return totals | cursor.page(rooms, "rooms", "room_id", after, params["limit"])
 
     @route(
-        "POST", "/v1/users/{user_id}:disconnect", answers.ToldSchema, body=requests.DisconnectSchema
+        "POST",
+        "/v1/users/{user_id}:disconnect",
+        operator_answers.ToldSchema,
+        body=requests.DisconnectSchema,
     )
     async def disconnect(self, operator: Identity, params: Params) -> dict[str, Any]:
         """Close the user's connections on all instances; their tokens stay valid."""
         code = "draining" if params["reconnect"] else "banned"
         return {"instances": await self._control.close(params["user_id"], code)}
 
-    @route("POST", "/v1/users/{user_id}:revoke", answers.RevokedSchema)
+    @route("POST", "/v1/users/{user_id}:revoke", operator_answers.RevokedSchema)
     async def revoke(self, operator: Identity, params: Params) -> dict[str, Any]:
         """Revoke all tokens of the user issued until now, for good, and close their connections."""
         before = await self._revocations.revoke(params["user_id"])

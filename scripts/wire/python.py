@@ -10,18 +10,19 @@ from typing import Any
 from marshmallow import Schema, fields, missing
 from marshmallow.validate import Equal, OneOf
 
-from rts_server.protocol import answers, commands, events, objects, requests
+from rts_server.protocol import answers, commands, events, objects, operator_answers, requests
+from rts_server.protocol.objects import type_name
 
-MODULES: tuple[ModuleType, ...] = (objects, commands, requests, answers, events)
+MODULES: tuple[ModuleType, ...] = (
+    objects,
+    commands,
+    requests,
+    answers,
+    operator_answers,
+    events,
+)
 """The modules of schemas; each becomes a module of types of the same name."""
 
-_SUFFIXES = {
-    "objects": "",
-    "commands": "Payload",
-    "requests": "Request",
-    "answers": "Answer",
-    "events": "Data",
-}
 WIDTH = 100
 PACKAGE = "rts_server.protocol.types"
 HEAD = '''"""{title}
@@ -33,7 +34,8 @@ TITLES = {
     "objects": "The objects of answers and events.",
     "commands": "The payloads of commands, after validation: fields with a default are there.",
     "requests": "Bodies and queries of REST, after validation: fields with a default are there.",
-    "answers": "The data of acks and the bodies of REST answers.",
+    "answers": "The data of acks. REST answers with some of them, too.",
+    "operator_answers": "The answers of REST that only operators get.",
     "events": "The data of events, and the event around it.",
 }
 EVENT = '''Data = TypeVar("Data")
@@ -54,7 +56,7 @@ class Event(TypedDict, Generic[Data]):
 
 def modules() -> dict[str, str]:
     """Name of a module of types → its text."""
-    return {source.__name__.rpartition(".")[2]: _module(source) for source in MODULES}
+    return {_last(source.__name__): _module(source) for source in MODULES}
 
 
 def typed_dicts(source: ModuleType) -> dict[str, type[Schema]]:
@@ -64,7 +66,7 @@ def typed_dicts(source: ModuleType) -> dict[str, type[Schema]]:
     """
     kinds = [kind for kind in vars(source).values() if isinstance(kind, type)]
     return {
-        _name(kind): kind
+        type_name(kind): kind
         for kind in kinds
         if issubclass(kind, Schema)
         and kind.__module__ == source.__name__
@@ -73,7 +75,7 @@ def typed_dicts(source: ModuleType) -> dict[str, type[Schema]]:
 
 
 def _module(source: ModuleType) -> str:
-    name = source.__name__.rpartition(".")[2]
+    name = _last(source.__name__)
     body = "\n".join(_typed_dict(kind) for kind in typed_dicts(source).values())
     if name == "events":
         body = f"{EVENT}\n{body}"
@@ -81,27 +83,26 @@ def _module(source: ModuleType) -> str:
     return f"{head}\n{_imports(body, source)}\n{body}"
 
 
-def _name(kind: type[Schema]) -> str:
-    """The name of a type; a suffix tells a payload, a request, an answer and an event apart."""
-    name = kind.__name__.removesuffix("Schema")
-    suffix = _SUFFIXES[_module_of(kind)]
-    return name if name.endswith(suffix) else name + suffix
-
-
 def _module_of(kind: type[Schema]) -> str:
-    return kind.__module__.rpartition(".")[2]
+    return _last(kind.__module__)
+
+
+def _last(module: str) -> str:
+    return module.rpartition(".")[2]
 
 
 def _imports(body: str, source: ModuleType) -> str:
     names = ["Any", "Generic", "Literal", "NotRequired", "TypedDict", "TypeVar"]
     used = ", ".join(name for name in names if name in body)
     lines = [f"from typing import {used}", ""]
-    annotations = " ".join(re.findall(r"^    \w+: (.+)$", body, re.MULTILINE))
-    words = set(re.findall(r"\w+", annotations))
-    foreign = sorted(typed_dicts(objects).keys() & words)
-    if foreign and source is not objects:
-        lines += [_wrapped(f"from {PACKAGE}.objects import ", foreign), ""]
-    return "\n".join(lines)
+    used_types = re.findall(r"^    \w+: (.+)$|^class \w+\((.+)\):$", body, re.MULTILINE)
+    words = set(re.findall(r"\w+", str(used_types)))
+    imports = [
+        _wrapped(f"from {PACKAGE}.{_last(module.__name__)} import ", foreign)
+        for module in (answers, objects)
+        if module is not source and (foreign := sorted(typed_dicts(module).keys() & words))
+    ]
+    return "\n".join([*lines, *imports, *([""] if imports else [])])
 
 
 def _wrapped(opening: str, names: list[str]) -> str:
@@ -119,8 +120,8 @@ def _typed_dict(kind: type[Schema]) -> str:
         for name, annotation in _fields(kind)
         if not any((name, annotation) in _fields(base) for base in bases)
     }
-    parents = ", ".join(_name(base) for base in bases) or "TypedDict"
-    lines = ["", f"class {_name(kind)}({parents}):", f'    """{kind.__doc__}"""', ""]
+    parents = ", ".join(type_name(base) for base in bases) or "TypedDict"
+    lines = ["", f"class {type_name(kind)}({parents}):", f'    """{kind.__doc__}"""', ""]
     lines += [_line(name, annotation) for name, annotation in own.items()]
     return "\n".join(lines).rstrip() + "\n"
 
@@ -161,7 +162,7 @@ def _plain(field: fields.Field[Any]) -> str:
     if choices := _choices(field):
         return f"Literal[{', '.join(_literal(choice) for choice in choices)}]"
     if isinstance(field, fields.Nested):
-        return _name(type(field.schema))
+        return type_name(type(field.schema))
     if isinstance(field, fields.List):
         return f"list[{type_of(field.inner)}]"
     if isinstance(field, fields.Dict):
