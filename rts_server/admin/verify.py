@@ -148,7 +148,7 @@ class Verifier:
         """
         hot = await self._hot(room_id)
         if hot is None:
-            await self._drains.settle(room_id)
+            await self._drains.wait_settled(room_id)
         stored = await self._stored(room_id)
         if hot is None:
             room = await self._archive.room(room_id)

@@ -1,4 +1,4 @@
-"""Whether the archive has all of a cold room: drained once per memory of Redis, then remembered."""
+"""Drains the queues of cold rooms before they are read from the archive, once per loss of Redis."""
 
 from __future__ import annotations
 
@@ -25,32 +25,36 @@ _SETTLED = Script(IDENTITY, FENCE, _GENERATION, LUA / "settled.lua")
 
 Position = tuple[int, int]
 
-ASK_AGAIN = 0.5
-"""Seconds between two questions to Redis: another may have loaded a room meanwhile."""
-LOADING = 0.05
-"""The same while somebody loads a room."""
-ANOTHER_BARRIER = 60.0
-"""Seconds after which a barrier that was not seen is sent once more: another may have hidden it."""
+ASK_INTERVAL_SECONDS = 0.5
+"""Seconds until Redis is asked again: another instance may have loaded a room meanwhile."""
+LOADING_INTERVAL_SECONDS = 0.05
+"""Seconds until Redis is asked again while another instance loads a room."""
+BARRIER_RESEND_SECONDS = 60.0
+"""Seconds after which another barrier is sent: the room's item may show a later barrier instead."""
 
 
-def behind() -> errors.Unavailable:
-    """The refusal of a read that would miss what is queued."""
+def queue_behind() -> errors.Unavailable:
+    """A new exception for a read that would miss what is still queued."""
     return errors.Unavailable("The queue is behind.", retry_after_ms=1000)
 
 
 @dataclass(frozen=True)
-class Unsettled:
-    """A room whose queue is not known to be empty; `nonce`: of the barrier on its way, if any."""
+class UnsettledRoom:
+    """A room whose queue is not known to be drained.
+
+    `state`: as settled.lua replies. `nonce`: of the barrier on its way, if any.
+    """
 
     state: str
     nonce: str = ""
 
 
 class RoomDrains:
-    """Asked before a room is read from the archive: records of it may still be in the queue.
+    """Waits until cold rooms are settled; whoever reads a room from the archive must wait first.
 
-    They are only where Redis lost the room or is another: a room that expired did so long after
-    its last record. Then a barrier goes through the room's queue, one for all who read it.
+    Records may still be queued only where Redis lost the room, or is another Redis: a room that
+    expired did so long after its last record. A lost room is drained by one barrier for all who
+    read it, and is then settled until the next loss.
     """
 
     def __init__(
@@ -63,103 +67,116 @@ class RoomDrains:
         self._barriers = Barriers(archive)
 
     async def close(self) -> None:
-        """Wait for nothing any more."""
+        """Stop waiting for barriers."""
         await self._barriers.close()
 
-    async def settle(self, room_id: str) -> None:
-        """Return when the archive has all of the room. Raises Unavailable when that takes long."""
-        if room_id not in await self.settled([room_id], self._settings.redis_deadline):
-            raise behind()
+    async def wait_settled(self, room_id: str) -> None:
+        """Return when the archive has all that was queued for the room.
+
+        Raises Unavailable if that takes longer than `redis_deadline`.
+        """
+        if room_id not in await self.settled_heads([room_id], self._settings.redis_deadline):
+            raise queue_behind()
 
     async def is_expired(self, room_id: str) -> bool:
-        """Whether the room expired on time, and its head still tells where it stands."""
+        """Whether the room expired: its head still has its position. Raises Unavailable."""
         try:
-            answers = await self._ask({room_id: ""})
+            replies = await self._ask({room_id: ""})
         except (RedisError, OSError):
             raise errors.Unavailable() from None
-        return bool(answers[room_id][0] == b"expired")
+        return bool(replies[room_id][0] == b"expired")
 
-    async def settled(
-        self, room_ids: Collection[str], patience: float
+    async def settled_heads(
+        self, room_ids: Collection[str], max_wait: float
     ) -> dict[str, Position | None]:
-        """Those of the rooms that can be read from the archive within `patience` seconds.
+        """The rooms that are settled, or warm, within `max_wait` seconds; the others are left out.
 
-        Per room the position its head tells, None where no head is left. Raises Unavailable when
-        Redis or the archive is away.
+        Returns the position of each room's head, None where no head is left or the room is warm.
+        Raises Unavailable if Redis or the archive is away.
         """
         try:
-            return await self._settled(room_ids, patience)
+            return await self._settled_heads(room_ids, max_wait)
         except (RedisError, OSError):
             raise errors.Unavailable() from None
 
-    async def _settled(
-        self, room_ids: Collection[str], patience: float
+    async def _settled_heads(
+        self, room_ids: Collection[str], max_wait: float
     ) -> dict[str, Position | None]:
         loop = asyncio.get_running_loop()
-        until = loop.time() + patience
-        found, waiting = _sorted(await self._ask(dict.fromkeys(room_ids, "")))
-        if unknown := [r for r, one in waiting.items() if one.state == "unknown"]:
+        until = loop.time() + max_wait
+        heads, waiting = _by_state(await self._ask(dict.fromkeys(room_ids, "")))
+        if unknown := [r for r, room in waiting.items() if room.state == "unknown"]:
             stored = await self._archive.rooms(unknown)
             opened = [r for r in unknown if r in stored and stored[r].epoch]
-            # no epoch was ever opened: no record of such a room can be on its way
-            found |= dict.fromkeys(set(unknown) - set(opened))
-            waiting |= await self._more(found, dict.fromkeys(opened, ""))
-        waiting = {r: one for r, one in waiting.items() if r not in found}
+            # No epoch was ever opened: no record of such a room can be on its way.
+            heads |= dict.fromkeys(set(unknown) - set(opened))
+            waiting |= await self._send_barriers(heads, dict.fromkeys(opened, ""))
+        waiting = {r: room for r, room in waiting.items() if r not in heads}
         while waiting and (left := until - loop.time()) > 0:
-            passed = await self._passed(waiting, left)
-            waiting = await self._more(found, passed)
-        return found
+            passed = await self._wait_for_barriers(waiting, left)
+            waiting = await self._send_barriers(heads, passed)
+        return heads
 
-    async def _more(
-        self, found: dict[str, Position | None], passed: Mapping[str, str]
-    ) -> dict[str, Unsettled]:
-        """Ask of some rooms: those settled are added to `found`, the others returned."""
-        settled, waiting = _sorted(await self._ask(passed, send=True))
-        found |= settled
+    async def _send_barriers(
+        self, heads: dict[str, Position | None], passed: Mapping[str, str]
+    ) -> dict[str, UnsettledRoom]:
+        """Send a barrier to each room without one; add settled rooms to `heads`.
+
+        `passed`: per room the nonce of the barrier that was found stored, '' for none. Returns the
+        rooms that are not settled.
+        """
+        settled, waiting = _by_state(await self._ask(passed, send=True))
+        heads |= settled
         return waiting
 
-    async def _passed(self, waiting: Mapping[str, Unsettled], left: float) -> dict[str, str]:
-        """Wait a moment; per room the nonce of its barrier when that is stored, else ''."""
-        looks = {r: self._barriers.passed(r, one.nonce) for r, one in waiting.items() if one.nonce}
-        again = ASK_AGAIN if len(looks) == len(waiting) else LOADING
+    async def _wait_for_barriers(
+        self, waiting: Mapping[str, UnsettledRoom], left: float
+    ) -> dict[str, str]:
+        """Wait for the first barrier, `left` seconds at most, or until Redis is to be asked again.
+
+        Returns per room the nonce of its barrier if that is stored, else ''.
+        """
+        polls = {r: self._barriers.passed(r, one.nonce) for r, one in waiting.items() if one.nonce}
+        all_sent = len(polls) == len(waiting)
+        interval = ASK_INTERVAL_SECONDS if all_sent else LOADING_INTERVAL_SECONDS
         try:
-            if looks:
-                await asyncio.wait(looks.values(), timeout=min(again, left))
+            if polls:
+                await asyncio.wait(polls.values(), timeout=min(interval, left))
             else:
-                await asyncio.sleep(min(again, left))
-            seen = {r for r, look in looks.items() if look.done()}
+                await asyncio.sleep(min(interval, left))
+            stored = {r for r, poll in polls.items() if poll.done()}
         finally:
-            for look in looks.values():
-                look.cancel()
-        return {r: one.nonce if r in seen else "" for r, one in waiting.items()}
+            for poll in polls.values():
+                poll.cancel()
+        return {r: one.nonce if r in stored else "" for r, one in waiting.items()}
 
     async def _ask(self, passed: Mapping[str, str], *, send: bool = False) -> dict[str, list[Any]]:
-        """What Redis says per room; `send`: a barrier goes where none is on its way."""
-        calls = [self._call(room_id, nonce, send) for room_id, nonce in passed.items()]
+        """The reply of settled.lua per room; `send`: send a barrier where none is on its way."""
+        calls = [self._script_call(room_id, nonce, send) for room_id, nonce in passed.items()]
         return dict(zip(passed, await _SETTLED.evaluate_many(self._redis, calls), strict=True))
 
-    def _call(self, room_id: str, passed: str, send: bool) -> ScriptCall:
+    def _script_call(self, room_id: str, passed: str, send: bool) -> ScriptCall:
         names = keys.room(room_id)
         nonce = secrets.token_hex(8)
         barrier = {"v": 1, "barrier": {"room_id": room_id, "nonce": nonce}}
         record = orjson.dumps(barrier).decode() if send else ""
         generation = keys.generation(keys.partition(room_id))
-        times = (ms(ANOTHER_BARRIER), ms(self._settings.head_ttl))
+        times = (ms(BARRIER_RESEND_SECONDS), ms(self._settings.head_ttl))
         args: list[str | int] = [room_id, self._origin, nonce, record, passed, *times]
         return [*names.script_keys, names.settled, generation], args
 
 
-def _sorted(
-    answers: Mapping[str, list[Any]],
-) -> tuple[dict[str, Position | None], dict[str, Unsettled]]:
-    """(settled rooms with what their heads tell, the others)."""
-    found: dict[str, Position | None] = {}
-    waiting: dict[str, Unsettled] = {}
-    for room_id, (state, *more) in answers.items():
+def _by_state(
+    replies: Mapping[str, list[Any]],
+) -> tuple[dict[str, Position | None], dict[str, UnsettledRoom]]:
+    """(heads of settled and warm rooms, the other rooms)."""
+    heads: dict[str, Position | None] = {}
+    waiting: dict[str, UnsettledRoom] = {}
+    for room_id, (state, *more) in replies.items():
         if state == b"expired":
-            found[room_id] = more[0], more[1]
+            heads[room_id] = more[0], more[1]
         elif state in (b"warm", b"settled"):
-            found[room_id] = None
+            heads[room_id] = None
         else:
-            waiting[room_id] = Unsettled(state.decode(), more[0].decode() if more else "")
-    return found, waiting
+            waiting[room_id] = UnsettledRoom(state.decode(), more[0].decode() if more else "")
+    return heads, waiting

@@ -60,7 +60,7 @@ class RoomRecovery:
         """
         warm = await self._snapshots.read_many([(room_id, ()) for room_id in listeners])
         cold = [room_id for room_id, one in zip(listeners, warm, strict=True) if one is None]
-        heads = await self._drains.settled(cold, DRAIN_WAIT_SECONDS)
+        heads = await self._drains.settled_heads(cold, DRAIN_WAIT_SECONDS)
         positions = {room_id: head for room_id, head in heads.items() if head is not None}
         positions |= await self._archived(heads.keys() - positions.keys())
         missed = [room_id for room_id in positions if listeners[room_id] - {positions[room_id]}]

@@ -87,7 +87,7 @@ class Rooms:
         """The room without the fields of a member. Raises NotFound, Gone if it was deleted."""
         snapshot = await self._snapshots.read(room_id, ())
         if snapshot is None:
-            await self._drains.settle(room_id)
+            await self._drains.wait_settled(room_id)
             snapshot = await self._snapshots.read(room_id, ())  # it may be warm by now
         room = snapshot.public() if snapshot is not None else await self._archived(room_id)
         if "deleted_at" in room:

@@ -149,13 +149,13 @@ class History:
         """
         answer = await self._hot_message(room_id, user_id, message_id)
         if answer[0] not in (b"warm", b"not_found"):
-            await (warm or self._drains.settle)(room_id)
+            await (warm or self._drains.wait_settled)(room_id)
             answer = await self._hot_message(room_id, user_id, message_id)
         if answer[0] == b"not_found":
             raise errors.NotFound()
         if answer[0] != b"warm":
             if warm is not None:  # the room became cold again meanwhile
-                await self._drains.settle(room_id)
+                await self._drains.wait_settled(room_id)
             await self._must_be_member(room_id, user_id)
         epoch = answer[1] if answer[0] == b"warm" else 0
         waiting = False
@@ -189,7 +189,7 @@ class History:
         """
         hot = await self._hot(room_id, user_id, wanted)
         if hot is None:
-            await self._drains.settle(room_id)
+            await self._drains.wait_settled(room_id)
             hot = await self._hot(
                 room_id, user_id, wanted
             )  # another instance may have loaded it meanwhile

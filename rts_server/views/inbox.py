@@ -15,7 +15,7 @@ from rts_server.persistence.archive import Archive
 from rts_server.persistence.stored_items import StoredMember, StoredRoom
 from rts_server.persistence.user_rooms import IndexedMembership, State, UserIndex, UserRooms
 from rts_server.protocol import cursor
-from rts_server.roomlog.drains import RoomDrains, behind
+from rts_server.roomlog.drains import RoomDrains, queue_behind
 from rts_server.roomlog.rehydrate import changed_at, last_position, milliseconds
 from rts_server.views.snapshots import (
     MemberView,
@@ -301,12 +301,12 @@ class InboxReader:
         Redis is asked once more after the drain: another instance may have loaded a room meanwhile,
         and its state in Redis is then newer than the archive (D9).
         """
-        heads = await self._drains.settled(
+        heads = await self._drains.settled_heads(
             cold, PARTIAL_DRAIN_WAIT_SECONDS if partly else DRAIN_WAIT_SECONDS
         )
         if len(heads) < len(cold):
             if not partly:
-                raise behind()
+                raise queue_behind()
             left = len(cold) - len(heads)
             log.warning("queue behind: cold rooms left out", extra={"rooms": left})
         loaded = await self._snapshots.read_many([(room_id, [user_id]) for room_id in heads])

@@ -38,7 +38,7 @@ class MemberList:
         """Every member, in order of user id; an empty list for a room that does not exist."""
         answer = await self._read(room_id)
         if answer[0] != b"warm":
-            await self._drains.settle(room_id)
+            await self._drains.wait_settled(room_id)
             answer = await self._read(room_id)  # another instance may have loaded it meanwhile
         members = _hot(answer[1:]) if answer[0] == b"warm" else await self._archived(room_id)
         return sorted(members, key=lambda member: str(member["user_id"]))

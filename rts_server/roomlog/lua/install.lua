@@ -25,7 +25,7 @@ for _, member in ipairs(room.members) do
   member.delivered_seq = math.max(member.read_seq, ahead('d:' .. member.user_id, member.delivered_seq))
 end
 
--- The settled mark ends: it spoke of the cold room.
+-- The settled key goes, too: what is appended from now on may be queued when the room is lost again.
 redis.call('DEL', MEMBERS, CURSORS, LOG, SEQS, CHANGED, UNCOUNTED, (HEAD:gsub('head$', 'settled')))
 for _, member in ipairs(room.members) do
   redis.call('HSET', MEMBERS, member.user_id, member.stored)
