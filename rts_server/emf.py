@@ -1,8 +1,8 @@
-"""The few metrics that CloudWatch hears of, as lines of its embedded metric format.
+"""The metrics that go to CloudWatch, as lines of its embedded metric format (EMF).
 
 Source: docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring,
-CloudWatch_Embedded_Metric_Format_Specification. Every metric has one dimension, the process: one
-per instance would be paid for per instance. Which instance said it stands in the line.
+CloudWatch_Embedded_Metric_Format_Specification. Every metric has one dimension, the process:
+CloudWatch charges for each combination of dimensions. The instance is a field of the line.
 """
 
 from __future__ import annotations
@@ -21,23 +21,23 @@ Samples = Mapping[str, Mapping[Labels, float]]
 """Name of a sample → its labels → its value."""
 
 Reading = Callable[[Samples, Samples], float | None]
-"""The value between two looks at the registry; None when there is nothing to tell."""
+"""Returns the value of a metric from two readings of the registry; None if there is none."""
 
-TROUBLE = ("internal", "timeout", "unavailable")
-"""Codes that are the server's fault: 5xx on the REST side."""
+SERVER_ERROR_CODES = ("internal", "timeout", "unavailable")
+"""Error codes that are the server's fault (5xx in REST)."""
 
 
 @dataclass(frozen=True)
 class EmfMetric:
-    """One metric of CloudWatch and how it is read from the registry."""
+    """One metric of CloudWatch, and how it is read from the registry."""
 
     name: str
     unit: Literal["Count", "Milliseconds", "Seconds"]
     reading: Reading
 
 
-def now(sample: str, **labels: str) -> Reading:
-    """A gauge as it stands."""
+def gauge_value(sample: str, **labels: str) -> Reading:
+    """Read a gauge, summed over all labels that are not given."""
     wanted = set(labels.items())
 
     def read(_: Samples, after: Samples) -> float | None:
@@ -47,8 +47,8 @@ def now(sample: str, **labels: str) -> Reading:
     return read
 
 
-def gained(sample: str, **labels: tuple[str, ...]) -> Reading:
-    """How far a counter went; with labels only what has one of these values."""
+def counter_increase(sample: str, **labels: tuple[str, ...]) -> Reading:
+    """Read the increase of a counter; `labels` restrict it to some values of a label."""
 
     def total(samples: Samples) -> float:
         return sum(
@@ -60,8 +60,8 @@ def gained(sample: str, **labels: tuple[str, ...]) -> Reading:
     return lambda before, after: total(after) - total(before)
 
 
-def slowest(histogram: str, share: float = 0.99) -> Reading:
-    """A quantile in milliseconds of what was observed meanwhile, linear within its bucket."""
+def quantile_ms(histogram: str, share: float = 0.99) -> Reading:
+    """Read a quantile, in ms, of what was observed between the readings; linear in its bucket."""
     sample = f"{histogram}_bucket"
 
     def read(before: Samples, after: Samples) -> float | None:
@@ -77,9 +77,10 @@ def slowest(histogram: str, share: float = 0.99) -> Reading:
 
 
 def quantile(buckets: list[tuple[float, float]], share: float) -> float | None:
-    """From cumulative buckets (upper bound, count), the last of them infinite.
+    """Return a quantile of cumulative buckets (upper bound, count), the last one infinite.
 
-    As PromQL's histogram_quantile: beyond the highest finite bound it answers that bound.
+    None without observations. Like histogram_quantile of PromQL it returns the highest finite bound
+    for a rank in the last bucket.
     """
     if not buckets or buckets[-1][1] <= 0:
         return None
@@ -88,45 +89,51 @@ def quantile(buckets: list[tuple[float, float]], share: float) -> float | None:
         if count >= rank and count > below:
             if high == float("inf"):
                 return low
-            # By rounding alone it could lie above the bound.
+            # Rounding could put it above the bound.
             return min(high, low + (high - low) * (rank - below) / (count - below))
     return buckets[-2][0]
 
 
-LOOP_LAG = EmfMetric("LoopLagP99", "Milliseconds", slowest("rts_loop_lag_seconds"))
+LOOP_LAG = EmfMetric("LoopLagP99", "Milliseconds", quantile_ms("rts_loop_lag_seconds"))
 
-FEW: dict[Kind, tuple[EmfMetric, ...]] = {
+METRICS_BY_PROCESS: dict[Kind, tuple[EmfMetric, ...]] = {
     "web": (
-        EmfMetric("Connections", "Count", now("rts_connections", namespace="/chat")),
-        EmfMetric("Commands", "Count", gained("rts_commands_total")),
-        EmfMetric("CommandErrors", "Count", gained("rts_commands_total", code=TROUBLE)),
-        EmfMetric("CommandP99", "Milliseconds", slowest("rts_command_seconds")),
-        EmfMetric("Deliveries", "Count", gained("rts_deliveries_total")),
-        EmfMetric("PendingAppends", "Count", now("rts_pending_appends")),
-        EmfMetric("LostAppends", "Count", gained("rts_lost_appends_total")),
-        EmfMetric("GapRepairs", "Count", gained("rts_gap_repairs_total")),
-        EmfMetric("GapResets", "Count", gained("rts_gap_repairs_total", result=("reset",))),
-        EmfMetric("ColdLoads", "Count", gained("rts_cold_loads_total")),
-        EmfMetric("SlowConsumers", "Count", gained("rts_slow_consumers_total")),
-        EmfMetric("Deaf", "Count", now("rts_deaf")),
+        EmfMetric("Connections", "Count", gauge_value("rts_connections", namespace="/chat")),
+        EmfMetric("Commands", "Count", counter_increase("rts_commands_total")),
+        EmfMetric(
+            "CommandErrors",
+            "Count",
+            counter_increase("rts_commands_total", code=SERVER_ERROR_CODES),
+        ),
+        EmfMetric("CommandP99", "Milliseconds", quantile_ms("rts_command_seconds")),
+        EmfMetric("Deliveries", "Count", counter_increase("rts_deliveries_total")),
+        EmfMetric("PendingAppends", "Count", gauge_value("rts_pending_appends")),
+        EmfMetric("LostAppends", "Count", counter_increase("rts_lost_appends_total")),
+        EmfMetric("GapRepairs", "Count", counter_increase("rts_gap_repairs_total")),
+        EmfMetric(
+            "GapResets", "Count", counter_increase("rts_gap_repairs_total", result=("reset",))
+        ),
+        EmfMetric("ColdLoads", "Count", counter_increase("rts_cold_loads_total")),
+        EmfMetric("SlowConsumers", "Count", counter_increase("rts_slow_consumers_total")),
+        EmfMetric("Deaf", "Count", gauge_value("rts_deaf")),
         LOOP_LAG,
     ),
     "relay": (
-        EmfMetric("OutboxEntries", "Count", now("rts_outbox_entries")),
-        EmfMetric("OutboxAge", "Seconds", now("rts_outbox_age_seconds")),
-        EmfMetric("RelayPartitions", "Count", now("rts_relay_partitions")),
-        EmfMetric("Relayed", "Count", gained("rts_relayed_records_total")),
-        EmfMetric("RelayRefused", "Count", gained("rts_relay_refused_total")),
-        EmfMetric("Quarantined", "Count", gained("rts_quarantined_total")),
-        EmfMetric("AcceptedToQueuedP99", "Milliseconds", slowest("rts_queued_seconds")),
+        EmfMetric("OutboxEntries", "Count", gauge_value("rts_outbox_entries")),
+        EmfMetric("OutboxAge", "Seconds", gauge_value("rts_outbox_age_seconds")),
+        EmfMetric("RelayPartitions", "Count", gauge_value("rts_relay_partitions")),
+        EmfMetric("Relayed", "Count", counter_increase("rts_relayed_records_total")),
+        EmfMetric("RelayRefused", "Count", counter_increase("rts_relay_refused_total")),
+        EmfMetric("Quarantined", "Count", counter_increase("rts_quarantined_total")),
+        EmfMetric("AcceptedToQueuedP99", "Milliseconds", quantile_ms("rts_queued_seconds")),
         LOOP_LAG,
     ),
 }
-"""The same few, by process. What a Lambda tells stands in lambdas/batch.py."""
+"""The metrics by process. Those of the Lambdas are in lambdas/batch.py."""
 
 
 def samples(families: Iterable[Metric]) -> Samples:
-    """The registry's families as they are now."""
+    """Return the current values of the registry's families."""
     found: dict[str, dict[Labels, float]] = {}
     for family in families:
         for sample in family.samples:
@@ -134,11 +141,14 @@ def samples(families: Iterable[Metric]) -> Samples:
     return found
 
 
-def line(
-    told: Iterable[EmfMetric], before: Samples, after: Samples, *, ms: int, **named: str
+def emf_line(
+    metrics: Iterable[EmfMetric], before: Samples, after: Samples, *, ms: int, **named: str
 ) -> str:
-    """One document of the format. `named`: namespace, log_group, process, instance."""
-    values = {one: one.reading(before, after) for one in told}
+    """Return one EMF document as JSON.
+
+    `ms` is its time since 1970. `named`: namespace, log_group, process, instance.
+    """
+    values = {one: one.reading(before, after) for one in metrics}
     values = {one: value for one, value in values.items() if value is not None}
     directive = {
         "Namespace": named["namespace"],

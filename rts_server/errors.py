@@ -1,4 +1,4 @@
-"""The catalogue of refusals: one class per code of the protocol, and its face in an ack."""
+"""The errors of the protocol: one exception class per code, and its `error` object."""
 
 from __future__ import annotations
 
@@ -8,7 +8,11 @@ from typing import Any
 
 
 class Refusal(Exception):
-    """A command was refused. Raised by handlers, answered by the base namespace."""
+    """A command or request that is refused. It is answered as an error, not logged as a bug.
+
+    The docstring of a subclass is its default message, which clients see. `http` is the status of a
+    REST answer; `retryable`: the same command may succeed later.
+    """
 
     code = "internal"
     http = 500
@@ -21,14 +25,14 @@ class Refusal(Exception):
         details: dict[str, Any] | None = None,
         retry_after_ms: int | None = None,
     ) -> None:
-        """`message` defaults to the docstring; `details` names fields; the delay is in ms."""
+        """`message` defaults to the docstring. `details` maps fields to lists of texts."""
         self.message = message or (type(self).__doc__ or self.code)
         self.details = details
         self.retry_after_ms = retry_after_ms
         super().__init__(self.message)
 
     def as_error(self) -> dict[str, Any]:
-        """The `error` object of an ack or of a REST answer."""
+        """Return the `error` object of an ack or of a REST answer."""
         error: dict[str, Any] = {
             "code": self.code,
             "message": self.message,
@@ -42,13 +46,13 @@ class Refusal(Exception):
 
 
 class BadRequest(Refusal):
-    """The event is not one that the protocol knows."""
+    """The protocol has no such event."""
 
     code, http = "bad_request", 400
 
 
 class InvalidParam(Refusal):
-    """A field is wrong."""
+    """A field is invalid."""
 
     code, http = "invalid_param", 400
 
@@ -58,7 +62,7 @@ class NeverStored(InvalidParam):
 
 
 class Unauthorized(Refusal):
-    """The token is missing or not valid."""
+    """The token is missing or invalid."""
 
     code, http = "unauthorized", 401
 
@@ -76,13 +80,13 @@ class Forbidden(Refusal):
 
 
 class NotFound(Refusal):
-    """There is no such thing, or it is not yours."""
+    """It does not exist, or you have no access to it."""
 
     code, http = "not_found", 404
 
 
 class Conflict(Refusal):
-    """This contradicts what is already there."""
+    """The request contradicts the current state."""
 
     code, http = "conflict", 409
 
@@ -106,31 +110,31 @@ class UnsupportedType(Refusal):
 
 
 class LimitExceeded(Refusal):
-    """A limit of the model is reached."""
+    """A limit is reached."""
 
     code, http = "limit_exceeded", 422
 
 
 class RateLimited(Refusal):
-    """Too fast; wait and repeat."""
+    """Too many requests; wait and retry."""
 
     code, http, retryable = "rate_limited", 429, True
 
 
 class Internal(Refusal):
-    """Something went wrong here; repeat."""
+    """The server failed; retry."""
 
     code, http, retryable = "internal", 500, True
 
 
 class Unavailable(Refusal):
-    """A part of the system is away; repeat in a moment."""
+    """A part of the system is unavailable; retry in a moment."""
 
     code, http, retryable = "unavailable", 503, True
 
 
 class Timeout(Refusal):
-    """The deadline passed; repeat."""
+    """The deadline passed; retry."""
 
     code, http, retryable = "timeout", 504, True
 
@@ -157,23 +161,24 @@ CATALOGUE: dict[str, type[Refusal]] = {
 }
 
 
-MOST_DETAILS, LONGEST_DETAIL = 10, 200
-"""Fields that are told of, and characters of a name or a text: a stranger may err in thousands."""
+MAX_DETAILS, MAX_DETAIL_CHARACTERS = 10, 200
+"""Fields in `details`, and characters of each name and text: a payload may have thousands of
+errors."""
 
 
 def details(messages: Any) -> dict[str, list[str]]:
-    """Marshmallow's tree of messages as `{field: [text, …]}`; a place in a list is `field.0`.
+    """Flatten marshmallow's tree of messages to `{field: [text, …]}`; list items are `field.0`.
 
-    The first ten, each name and text cut at 200 characters.
+    Only the first ten fields are returned, with names and texts cut at 200 characters.
     """
-    return dict(islice(_flat(messages, ""), MOST_DETAILS))
+    return dict(islice(_flat(messages, ""), MAX_DETAILS))
 
 
 def _flat(messages: Any, path: str) -> Iterator[tuple[str, list[str]]]:
     if not isinstance(messages, dict):
         yield (
-            path[:LONGEST_DETAIL],
-            [str(text)[:LONGEST_DETAIL] for text in messages[:MOST_DETAILS]],
+            path[:MAX_DETAIL_CHARACTERS],
+            [str(text)[:MAX_DETAIL_CHARACTERS] for text in messages[:MAX_DETAILS]],
         )
         return
     for key, value in messages.items():

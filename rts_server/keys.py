@@ -1,4 +1,4 @@
-"""Every Redis key and channel, and the ids that are computed instead of looked up."""
+"""All Redis keys and channels, and ids that are derived by hashing instead of being stored."""
 
 from __future__ import annotations
 
@@ -10,52 +10,53 @@ from urllib.parse import quote
 from zlib import crc32
 
 PARTITIONS = 64
+"""Number of partitions. It is part of every room's keys and must never change."""
 
 
 def partition(room_id: str) -> int:
-    """The partition of a room, 0 ≤ p < 64: its script keys, outbox and head share one hash tag."""
+    """Return the partition of a room, 0 ≤ p < 64. All its keys and its outbox are in one slot."""
     return crc32(room_id.encode()) % PARTITIONS
 
 
-def outbox(part: int) -> str:
+def outbox(partition: int) -> str:
     """Stream of records on their way to SQS."""
-    return f"{{p{part}}}:outbox"
+    return f"{{p{partition}}}:outbox"
 
 
-def dirty(part: int) -> str:
-    """Sorted set `room user` → ms: cursors that moved and are not on their way to SQS yet."""
-    return f"{{p{part}}}:dirty"
+def dirty_cursors(partition: int) -> str:
+    """Sorted set `room user` → time due (ms): moved cursors that are not in the outbox yet."""
+    return f"{{p{partition}}}:dirty"
 
 
-def generation(part: int) -> str:
-    """String `identity born`: the Redis that has this partition, and since when (ms)."""
-    return f"{{p{part}}}:generation"
+def generation(partition: int) -> str:
+    """String `identity born`: the Redis that holds this partition, and since when (ms)."""
+    return f"{{p{partition}}}:generation"
 
 
-def room_prefix(part: int) -> str:
-    """What the keys of every room of a partition begin with."""
-    return f"{{p{part}}}:room:"
+def room_prefix(partition: int) -> str:
+    """Prefix of the keys of all rooms of a partition."""
+    return f"{{p{partition}}}:room:"
 
 
-def lease(part: int) -> str:
-    """String: the relay that moves this partition's outbox."""
-    return f"{{p{part}}}:relay"
+def partition_lease(partition: int) -> str:
+    """String: the id of the relay that holds the lease on this partition."""
+    return f"{{p{partition}}}:relay"
 
 
-def moved(attachment_id: str) -> str:
-    """String: the upload is complete and nothing was left of it where it arrived. Lives 48 h."""
+def moved_upload(attachment_id: str) -> str:
+    """String: the upload was completed and its pending object deleted. Expires after 48 h."""
     return f"moved:{attachment_id}"
 
 
 RELAYS = "relays"
-"""Sorted set: relay → expiry (ms), so that relays share the partitions evenly."""
+"""Sorted set relay → expiry (ms): the relays that share the partitions."""
 
 
 REVOKED = "revoked"
-"""Sorted set: user → seconds since 1970; his tokens up to then are void."""
+"""Sorted set user → seconds since 1970: tokens issued until then are void."""
 
 INSTANCES = "instances"
-"""Channel: what every instance is to do."""
+"""Channel: requests to all instances; see `ControlChannel`."""
 
 
 class RoomKeys(NamedTuple):
@@ -74,46 +75,46 @@ class RoomKeys(NamedTuple):
 
     @property
     def script_keys(self) -> tuple[str, ...]:
-        """KEYS 1-9 of every script of a room, in the order in which fence.lua names them."""
+        """KEYS[1] to KEYS[9] of every script of a room, in the order of fence.lua."""
         return self[:9]
 
     @property
     def receipts(self) -> str:
-        """Hash: members whose cursors moved and the room is not told yet. Lives a minute."""
+        """Hash: members whose moved cursors are not published yet. Expires after a minute."""
         return f"{self.prefix}receipts"
 
     @property
     def typing(self) -> str:
-        """Sorted set: who types, by the end of it (ms). Lives seconds."""
+        """Sorted set user → end of typing (ms). Expires after seconds."""
         return f"{self.prefix}typing"
 
     @property
-    def typing_told(self) -> str:
-        """Hash: when the room was told who types (ms), and whether something is not told yet."""
+    def typing_published(self) -> str:
+        """Hash: when typing was published last (ms), and whether a change is not published yet."""
         return f"{self.prefix}typing:told"
 
     @property
     def settled(self) -> str:
-        """String: the generation in which the queue was drained of this cold room, or is being.
+        """String: the generation in which the queue of this cold room was drained, or is drained.
 
-        Ends with the next load.
+        Deleted by the next load.
         """
         return f"{self.prefix}settled"
 
     @property
     def ids_claim(self) -> str:
-        """String: who reads the room's ids from the archive. Lives a minute."""
+        """String: the instance that reads the room's message ids from the archive. Expires."""
         return f"{self.prefix}ids:claim"
 
     def idem(self, request_id: str) -> str:
-        """Hash: what an append of this id did. Lives 48 h."""
+        """Hash: the result of the append with this id. Expires after 48 h."""
         return f"{self.prefix}idem:{request_id}"
 
 
 def room(room_id: str) -> RoomKeys:
-    """The keys of a room."""
-    part = partition(room_id)
-    prefix = f"{room_prefix(part)}{room_id}:"
+    """Return the keys of a room."""
+    number = partition(room_id)
+    prefix = f"{room_prefix(number)}{room_id}:"
     return RoomKeys(
         head=prefix + "head",
         members=prefix + "members",
@@ -123,7 +124,7 @@ def room(room_id: str) -> RoomKeys:
         changed=prefix + "changed",
         uncounted=prefix + "uncounted",
         claim=prefix + "claim",
-        outbox=outbox(part),
+        outbox=outbox(number),
         prefix=prefix,
     )
 
@@ -134,7 +135,7 @@ def room_channel(room_id: str) -> str:
 
 
 def _user(user_id: str) -> str:
-    """Ids of users are any printable ASCII; in a key all that could mean something is quoted."""
+    """Quote a user id: it is any printable ASCII, and some of it has a meaning in keys."""
     return quote(user_id, safe="")
 
 
@@ -144,7 +145,10 @@ def user_rooms(user_id: str) -> str:
 
 
 def index_version(version: bytes | None, mark: bytes | None) -> str:
-    """What of `#ver` and `#complete` moves when a user's rooms move or are to be rebuilt."""
+    """Return a change token of a user's index, from its fields `#ver` and `#complete`.
+
+    It changes when a room of the user changes, or when the index must be rebuilt.
+    """
     until = int(mark.rpartition(b" ")[2]) if mark else 0
     state = "missing" if not mark else "complete"
     if until:
@@ -153,15 +157,16 @@ def index_version(version: bytes | None, mark: bytes | None) -> str:
 
 
 def user_channel(user_id: str) -> str:
-    """Channel: what concerns one user on all his devices."""
+    """Channel: events of one user for all their devices."""
     return f"user:{_user(user_id)}"
 
 
 class PresenceKeys(NamedTuple):
     """The keys of presence, all in one slot.
 
-    `fence`: the Redis they were made in; `instances`: lease → its end (ms); `due`: user → end of
-    his grace (ms); `about`: hash instance → what it tells about itself.
+    `fence`: hash with the identity of the Redis they were written to. `instances`: sorted set
+    lease → its end (ms). `due`: sorted set user → end of the grace (ms). `about`: hash instance →
+    its description (JSON).
     """
 
     fence: str = "{presence}:fence"
@@ -172,15 +177,15 @@ class PresenceKeys(NamedTuple):
 
 PRESENCE = PresenceKeys()
 PRESENCE_USERS = "{presence}:user:"
-"""What the key of a user's entry begins with: a hash."""
-PRESENCE_OF = "{presence}:of:"
-"""What the key of an instance's users begins with: a set."""
+"""Prefix of the keys of users' presence entries (hashes)."""
+PRESENCE_OF_INSTANCE = "{presence}:of:"
+"""Prefix of the keys of the sets of an instance's users."""
 PRESENCE_CHANNELS = "presence:"
-"""What the channel of a user's transitions begins with."""
+"""Prefix of the channels of users' presence changes."""
 
 
 def presence_channel(user_id: str) -> str:
-    """Channel: the transitions of one user, to instances where somebody watches him."""
+    """Channel: presence changes of one user, for instances with a watcher."""
     return PRESENCE_CHANNELS + user_id
 
 
@@ -194,9 +199,10 @@ _PAIRS = [one + other for one in _ALPHABET for other in _ALPHABET]
 
 
 def _digest(*parts: str) -> str:
-    """26 characters of base32 over length-prefixed parts: no two lists collide by joining.
+    """Return 130 bits of SHA-256 as 26 characters of base32.
 
-    The standard library's b32encode is plain Python; 13 pairs of digits are ten times faster.
+    The length of each part is hashed too, so that no two lists of parts give the same input. The
+    standard library's b32encode is plain Python; 13 lookups of two digits are ten times faster.
     """
     text = "".join(f"{len(part)}:{part}" for part in parts)
     bits = int.from_bytes(sha256(text.encode()).digest()[:17], "big") >> 6
@@ -204,25 +210,25 @@ def _digest(*parts: str) -> str:
 
 
 def message_id(room_id: str, sender_id: str, client_msg_id: str) -> str:
-    """The same send is the same message everywhere, without a store."""
+    """Return the id of a message: a repeated send has the same id on every instance (D7)."""
     return _digest("message", room_id, sender_id, client_msg_id)
 
 
 def direct_room_id(one: str, other: str) -> str:
-    """The same pair from either side is the same room."""
+    """Return the id of the direct room of two users, in either order."""
     return _digest("direct", *sorted((one, other)))
 
 
 def external_room_id(external_id: str) -> str:
-    """The business key names the room."""
+    """Return the id of the room with an application's own key."""
     return _digest("external", external_id)
 
 
 def client_room_id(creator_id: str, client_id: str) -> str:
-    """A group made under a key of the client's own."""
+    """Return the id of a group that a user creates under a key chosen by the client."""
     return _digest("client", creator_id, client_id)
 
 
 def body_hash(*parts: str) -> str:
-    """What `conflict` compares: the same client id with another body."""
+    """Return a hash of a request: the same `client_msg_id` with another hash is a conflict."""
     return _digest("body", *parts)

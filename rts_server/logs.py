@@ -1,4 +1,4 @@
-"""JSON log lines. Never a token, a text, a presigned URL or a raw frame."""
+"""JSON log lines. They never hold a token, a text, a presigned URL or a raw frame (R10)."""
 
 from __future__ import annotations
 
@@ -12,49 +12,51 @@ _STANDARD = set(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "ta
 
 
 class LineRate:
-    """Lines that strangers can cause: at most `most` a second, the rest is counted."""
+    """Limits log lines that anybody can cause to `per_second`; the others are counted."""
 
-    def __init__(self, most: int) -> None:
-        self._most = most
-        self._second = self._said = self._left_out = 0
+    def __init__(self, per_second: int) -> None:
+        self._per_second = per_second
+        self._second = self._written = self._left_out = 0
 
     def admits(self) -> bool:
-        """Whether one more may be written now."""
+        """Count a line; return whether it may be written."""
         if (second := int(time.monotonic())) != self._second:
-            self._second, self._said = second, 0
-        self._said += 1
-        self._left_out += self._said > self._most
-        return self._said <= self._most
+            self._second, self._written = second, 0
+        self._written += 1
+        self._left_out += self._written > self._per_second
+        return self._written <= self._per_second
 
     def left_out(self) -> int:
-        """How many were not written since this was last asked."""
+        """Return how many lines were left out since the last call."""
         count, self._left_out = self._left_out, 0
         return count
 
 
-STRANGERS = 10
-"""Lines a second about requests that are none."""
+MAX_INVALID_REQUEST_LINES = 10
+"""Lines per second about invalid HTTP requests."""
 
 
-class Strangers(logging.Filter):
-    """Of aiohttp's own lines: it tells of each request that is none, as an error and with all that
-    was in it, a token too. What is told is that there was one, and so many a second at most.
+class InvalidRequestFilter(logging.Filter):
+    """Shortens and limits aiohttp's log lines about invalid HTTP requests.
+
+    aiohttp logs each of them as an error with its content, which may be a token. Here only the type
+    of the error is logged, as a warning.
     """
 
     def __init__(self) -> None:
         super().__init__()
-        self._flow = LineRate(STRANGERS)
+        self._rate = LineRate(MAX_INVALID_REQUEST_LINES)
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Whether the line is written; without the exception where that is about a request."""
+        """Return whether to write a record; remove the exception of an invalid request."""
         error = record.exc_info[1] if record.exc_info else None
         if error is None or not type(error).__module__.startswith("aiohttp."):
             return True
-        if not self._flow.admits():
+        if not self._rate.admits():
             return False
         record.exc_info = record.exc_text = None
         record.levelno, record.levelname = logging.WARNING, "WARNING"
-        record.__dict__.update(error=type(error).__name__, not_said=self._flow.left_out())
+        record.__dict__.update(error=type(error).__name__, suppressed=self._rate.left_out())
         return True
 
 
@@ -69,7 +71,7 @@ class JsonFormatter(logging.Formatter):
         self._fixed = fixed
 
     def format(self, record: logging.LogRecord) -> str:
-        """The record as one line of JSON."""
+        """Return the record as one line of JSON."""
         line: dict[str, Any] = {
             "ts": time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
             + f".{int(record.msecs):03d}Z",
@@ -89,6 +91,6 @@ def configure(level: str, **fixed: str) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter(**fixed))
     logging.basicConfig(level=level, handlers=[handler], force=True)
-    logging.getLogger("aiohttp.server").addFilter(Strangers())
+    logging.getLogger("aiohttp.server").addFilter(InvalidRequestFilter())
     for chatty in ("botocore", "boto3", "urllib3", "aiohttp.access", "socketio", "engineio"):
         logging.getLogger(chatty).setLevel(max(logging.WARNING, logging.getLevelName(level)))

@@ -1,4 +1,4 @@
-"""Rate limits as token buckets. RTS_LIMITS switches rates off, but not size limits."""
+"""Rate limits. RTS_LIMITS switches them off, but not the size limits."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 ROUNDING_SECONDS = 1e-6
-"""Shorter waits count as none: sums of a clock that ran for months are not more exact."""
+"""Shorter waits count as zero: a monotonic clock that has run for months is no more exact."""
 MAX_IDLE_KEYS = 10_000
-"""Number of keys at which full buckets are forgotten."""
+"""Number of keys at which those that have their full burst again are forgotten."""
 
 
 class RateLimit(NamedTuple):
-    """`per_second`: allowed in the long run. `burst`: allowed at once."""
+    """`per_second`: allowed in the long run. `burst`: allowed at one moment."""
 
     per_second: float
     burst: float
@@ -35,55 +35,60 @@ RATES: dict[str, RateLimit] = {
     "operator": RateLimit(200, 400),
     "handshakes": RateLimit(20, 200),
 }
-"""`commands` and `errors` of a connection; `messages`, `changes`, `rooms` (created), `members`
-(users named, each of them), `history`,
-`presence`, `presence_ids` and `uploads` of a user; durable events of a `room`; `typing` of a user
-in a room; requests of an `operator`; `handshakes` of an address. Each instance counts for
-itself."""
+"""Limits by name; each instance counts for itself.
 
-_ONE = re.compile(r"(?P<name>[a-z_]+)=(?P<rate>[0-9.]+)/(?P<burst>[0-9.]+)")
+Per connection: `commands`, `errors`. Per user: `messages`, `changes`, `rooms` (created), `members`
+(users named), `history`, `presence`, `presence_ids`, `uploads`. Per room: `room` (durable events).
+Per user and room: `typing`. Per operator: `operator` (requests). Per address: `handshakes`.
+"""
+
+_RATE = re.compile(r"(?P<name>[a-z_]+)=(?P<rate>[0-9.]+)/(?P<burst>[0-9.]+)")
 
 
 def parse(text: str) -> dict[str, RateLimit]:
     """Return the rates with the changes of `name=per_second/burst,…`. Raises ValueError."""
     changed = {}
     for one in filter(None, text.split(",")):
-        match = _ONE.fullmatch(one.strip())
+        match = _RATE.fullmatch(one.strip())
         if match is None or match["name"] not in RATES:
-            raise ValueError(f"{one}: not name=per_second/burst of {', '.join(RATES)}.")
+            raise ValueError(f"{one}: not name=per_second/burst with a name of {', '.join(RATES)}.")
         changed[match["name"]] = RateLimit(float(match["rate"]), float(match["burst"]))
         if min(changed[match["name"]]) <= 0:
-            raise ValueError(f"{one}: above 0.")
+            raise ValueError(f"{one}: both numbers must be above 0.")
     return RATES | changed
 
 
 class Buckets:
-    """Leaky buckets as one number for each key: when what it has taken is paid back (GCRA, ITU-T
-    I.371). Times are seconds of any monotonic clock.
+    """Token buckets, each stored as one number: the time at which the bucket is full again.
+
+    Source: the generic cell rate algorithm (GCRA), ITU-T I.371. Times are seconds of any monotonic
+    clock.
     """
 
     def __init__(self, rates: Mapping[str, RateLimit]) -> None:
         self._rates = rates
-        self._paid: dict[tuple[str, str], float] = {}
-        self._most = MAX_IDLE_KEYS
+        self._full_at: dict[tuple[str, str], float] = {}
+        self._max_keys = MAX_IDLE_KEYS
 
     def take(
-        self, name: str, key: str, now: float, cost: float = 1.0, patience: float = 0.0
+        self, name: str, key: str, now: float, cost: float = 1.0, max_wait: float = 0.0
     ) -> float:
-        """Take, and answer 0; or the seconds after which it may be. Up to `patience` of them it is
-        taken all the same: the caller waits.
+        """Take `cost` tokens from a bucket; return 0, or the seconds until they are available.
+
+        They are taken if the wait is at most `max_wait`: the caller then waits that long. A longer
+        wait takes nothing.
         """
         rate = self._rates[name]
-        paid = max(now, self._paid.get((name, key), 0.0)) + cost / rate.per_second
-        wait = paid - now - rate.burst / rate.per_second
+        full_at = max(now, self._full_at.get((name, key), 0.0)) + cost / rate.per_second
+        wait = full_at - now - rate.burst / rate.per_second
         if wait < ROUNDING_SECONDS:
             wait = 0.0
-        if wait <= patience:
-            self._paid[name, key] = paid
-            if len(self._paid) > self._most:
+        if wait <= max_wait:
+            self._full_at[name, key] = full_at
+            if len(self._full_at) > self._max_keys:
                 self._forget(now)
         return wait
 
     def _forget(self, now: float) -> None:
-        self._paid = {key: paid for key, paid in self._paid.items() if paid > now}
-        self._most = max(MAX_IDLE_KEYS, 2 * len(self._paid))
+        self._full_at = {key: at for key, at in self._full_at.items() if at > now}
+        self._max_keys = max(MAX_IDLE_KEYS, 2 * len(self._full_at))

@@ -37,8 +37,8 @@ def test_a_gauge_is_told_as_it_stands() -> None:
     before = one.look()
     one.gauge.labels("/chat").set(3)
     one.gauge.labels("/receipts").set(2)
-    assert emf.now("g", namespace="/chat")(before, one.look()) == 3
-    assert emf.now("g")(before, one.look()) == 5
+    assert emf.gauge_value("g", namespace="/chat")(before, one.look()) == 3
+    assert emf.gauge_value("g")(before, one.look()) == 5
 
 
 def test_a_counter_is_told_by_what_it_gained() -> None:
@@ -49,9 +49,9 @@ def test_a_counter_is_told_by_what_it_gained() -> None:
     one.counter.labels("internal").inc()
     one.counter.labels("timeout").inc(2)
     one.counter.labels("ok").inc(50)
-    assert emf.gained("c_total")(before, one.look()) == 53
-    assert emf.gained("c_total", code=emf.TROUBLE)(before, one.look()) == 3
-    assert emf.gained("c_total")(one.look(), one.look()) == 0
+    assert emf.counter_increase("c_total")(before, one.look()) == 53
+    assert emf.counter_increase("c_total", code=emf.SERVER_ERROR_CODES)(before, one.look()) == 3
+    assert emf.counter_increase("c_total")(one.look(), one.look()) == 0
 
 
 def test_a_histogram_is_told_by_its_slowest() -> None:
@@ -59,12 +59,12 @@ def test_a_histogram_is_told_by_its_slowest() -> None:
     one = Registry()
     one.histogram.labels("a").observe(4.0)
     before = one.look()
-    assert emf.slowest("h")(before, one.look()) is None
+    assert emf.quantile_ms("h")(before, one.look()) is None
     for _ in range(50):
         one.histogram.labels("a").observe(0.05)
         one.histogram.labels("b").observe(0.3)
-    assert emf.slowest("h", 0.5)(before, one.look()) == pytest.approx(100)
-    assert emf.slowest("h", 1.0)(before, one.look()) == pytest.approx(500)
+    assert emf.quantile_ms("h", 0.5)(before, one.look()) == pytest.approx(100)
+    assert emf.quantile_ms("h", 1.0)(before, one.look()) == pytest.approx(500)
 
 
 @example([0.0, 0.0, 0.0], 1.0)
@@ -87,7 +87,14 @@ def test_a_line_is_a_document_of_the_format(process: emf.Kind) -> None:
     before: emf.Samples = {}
     after = emf.samples(REGISTRY.collect())
     named = {"namespace": "rts", "log_group": "/rts/metrics", "instance": "i"}
-    line = emf.line(emf.FEW[process], before, after, ms=1_700_000_000_000, process=process, **named)
+    line = emf.emf_line(
+        emf.METRICS_BY_PROCESS[process],
+        before,
+        after,
+        ms=1_700_000_000_000,
+        process=process,
+        **named,
+    )
     assert "\n" not in line
     assert len(line) < LONGEST_LINE
     told = json.loads(line)
@@ -112,7 +119,7 @@ def test_every_reading_finds_its_sample() -> None:
     metrics.COLD_LOADS.labels("ok").inc()
     metrics.RELAYED.labels("q").inc()
     after = Seen(emf.samples(REGISTRY.collect()))
-    for told in {one for few in emf.FEW.values() for one in few}:
+    for told in {one for few in emf.METRICS_BY_PROCESS.values() for one in few}:
         after.missed.clear()
         told.reading(Seen({}), after)
         assert after.missed == [], told.name

@@ -45,6 +45,6 @@ def test_a_refusal_as_it_is_answered(kind: type[Refusal]) -> None:
 
 
 def test_absent_and_forbidden_rooms_are_alike() -> None:
-    """not_found has one text, which does not tell which of the two it is."""
+    """`not_found` has one text for absent and for forbidden rooms (A4)."""
     assert errors.NotFound().as_error() == errors.NotFound().as_error()
-    assert "not yours" in errors.NotFound().message
+    assert "or you have no access" in errors.NotFound().message

@@ -120,14 +120,14 @@ async def test_a_request_that_is_none_is_a_line_without_what_was_in_it(
     ]
     async with serving(transports="polling,websocket") as (_, url):
         port = int(url.rpartition(":")[2])
-        for text in [*requests, *requests[:1] * 3 * logs.STRANGERS]:
+        for text in [*requests, *requests[:1] * 3 * logs.MAX_INVALID_REQUEST_LINES]:
             reader, writer = await asyncio.open_connection("127.0.0.1", port)
             writer.write(text.encode())
             assert (await reader.readline()).startswith(b"HTTP/1.")
             writer.close()
     lines = stream.getvalue().splitlines()
     assert lines
-    assert len(lines) < len(requests) + 3 * logs.STRANGERS
+    assert len(lines) < len(requests) + 3 * logs.MAX_INVALID_REQUEST_LINES
     assert {json.loads(line)["level"] for line in lines} == {"warning"}
     assert not [word for word in ("secret", "sec\\", "forged") if word in stream.getvalue()]
 

@@ -12,13 +12,13 @@ RATE = RateLimit(5, 10)
 
 
 @given(st.lists(st.floats(0, 2), max_size=60), st.floats(0, 2))
-def test_never_more_than_burst_and_rate(pauses: list[float], patience: float) -> None:
+def test_never_more_than_burst_and_rate(pauses: list[float], max_wait: float) -> None:
     """In any stretch of time at most the burst, what the rate gives, and what waits is taken."""
     buckets, now, taken = Buckets({"messages": RATE}), 0.0, list[float]()
     for pause in pauses:
         now += pause
-        wait = buckets.take("messages", "alice", now, patience=patience)
-        if wait <= patience:
+        wait = buckets.take("messages", "alice", now, max_wait=max_wait)
+        if wait <= max_wait:
             taken.append(now + wait)
     for first, begun in enumerate(taken):
         for last in range(first, len(taken)):
@@ -58,7 +58,7 @@ def test_who_owes_nothing_is_forgotten() -> None:
     buckets = Buckets({"commands": RateLimit(20, 40)})
     for n in range(3 * MAX_IDLE_KEYS):
         buckets.take("commands", str(n), n / 1000)
-    assert len(buckets._paid) <= MAX_IDLE_KEYS + 1
+    assert len(buckets._full_at) <= MAX_IDLE_KEYS + 1
 
 
 def test_many_who_owe_are_not_looked_through_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -68,7 +68,7 @@ def test_many_who_owe_are_not_looked_through_each_time(monkeypatch: pytest.Monke
 
     def counted(self: Buckets, now: float) -> None:
         nonlocal swept
-        swept += len(self._paid)
+        swept += len(self._full_at)
         forget(self, now)
 
     monkeypatch.setattr(Buckets, "_forget", counted)

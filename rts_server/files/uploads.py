@@ -92,7 +92,7 @@ class Uploads:
     async def _left(self, key: str, arrived: Object, done: Object) -> None:
         """Delete what lies at the source of a file; raises InvalidParam unless it is just that."""
         attachment_id = key.rpartition("/")[2]
-        if await self._redis.exists(keys.moved(attachment_id)):
+        if await self._redis.exists(keys.moved_upload(attachment_id)):
             again = await self._store.head(key) is not None  # or it was seen before it went
         else:  # interrupted before that was said, or Redis has forgotten
             again = arrived.mark != done.made_of
@@ -104,7 +104,9 @@ class Uploads:
 
     async def _nothing_left(self, attachment_id: str) -> None:
         """What lies there from now on was posted again; the store alone tells seconds only."""
-        await self._redis.set(keys.moved(attachment_id), "", px=ms(self._settings.idempotency_ttl))
+        await self._redis.set(
+            keys.moved_upload(attachment_id), "", px=ms(self._settings.idempotency_ttl)
+        )
 
     async def _wrong(self, key: str, arrived: Object, upload: Upload) -> str:
         """What of an object differs from what was signed; empty when nothing does."""

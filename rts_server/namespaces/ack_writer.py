@@ -9,7 +9,7 @@ from functools import cache
 from typing import Any
 
 from rts_server import errors, metrics
-from rts_server.emf import TROUBLE
+from rts_server.emf import SERVER_ERROR_CODES
 from rts_server.engine.frames import Frame
 from rts_server.engine.packets import ack_packet
 from rts_server.namespaces.session import Session
@@ -68,7 +68,7 @@ class AckWriter:
             if log.isEnabledFor(logging.DEBUG):
                 context = {"code": code, "ms": round(seconds * 1000, 1)}
                 log.debug(name, extra={**context, **log_context(session, frame, answer)})
-        if code in TROUBLE:
+        if code in SERVER_ERROR_CODES:
             context = log_context(session, frame)
             self._throttled_log.warning(f"{name} is answered {code}", code, **context)
         if frame.ack_id is None:

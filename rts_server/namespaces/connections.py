@@ -160,7 +160,7 @@ class Connections:
             "user_id": connection.identity.user_id,
             "seconds": round(time.monotonic() - connection.since, 1),
             "closed_as": self._server.environ.get(eio_sid, {}).get(CLOSED_AS),
-            "not_said": self._logged_ends.left_out(),
+            "suppressed": self._logged_ends.left_out(),
         }
         log.info("connection ended", extra=context)
 

@@ -10,7 +10,7 @@ from rts_server.persistence.scripts import IDENTITY, Script, ScriptCall
 from rts_server.protocol.event import rfc3339
 
 _HERE = Path(__file__).parent
-_PREFIXES = [keys.PRESENCE_USERS, keys.PRESENCE_OF, keys.PRESENCE_CHANNELS]
+_PREFIXES = [keys.PRESENCE_USERS, keys.PRESENCE_OF_INSTANCE, keys.PRESENCE_CHANNELS]
 
 
 def presence_script(name: str) -> Script:

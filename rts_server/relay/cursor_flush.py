@@ -26,7 +26,7 @@ async def flush(redis: Redis, partitions: Iterable[int]) -> int:
     Return how many were written. Raises RedisError.
     """
     held = list(partitions)
-    names = [name for one in held for name in (keys.dirty(one), keys.outbox(one))]
+    names = [name for one in held for name in (keys.dirty_cursors(one), keys.outbox(one))]
     return int(await _FLUSH.evaluate(redis, names, [MAX_CURSORS, *map(keys.room_prefix, held)]))
 
 

@@ -12,7 +12,7 @@ from rts_server import keys
 from rts_server.persistence.scripts import Script
 
 _LEASE = Script(Path(__file__).with_name("partition_lease.lua"))
-_KEYS = [keys.RELAYS, *(keys.lease(one) for one in range(keys.PARTITIONS))]
+_KEYS = [keys.RELAYS, *(keys.partition_lease(one) for one in range(keys.PARTITIONS))]
 
 TTL_SHARE, RENEW_SHARE = 0.6, 0.2
 """Shares of the take-over time: a lease lives for 0.6 of it and is renewed every 0.2 of it, so that

@@ -80,7 +80,7 @@ class ReceiptWriter:
     def _call(self, room_id: str, user_id: str, read: int, delivered: int) -> ScriptCall:
         names = keys.room(room_id)
         settings = self._settings
-        return [*names.script_keys, names.receipts, keys.dirty(keys.partition(room_id))], [
+        return [*names.script_keys, names.receipts, keys.dirty_cursors(keys.partition(room_id))], [
             user_id,
             read,
             delivered,

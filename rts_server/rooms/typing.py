@@ -109,4 +109,4 @@ class TypingPublisher:
             self._interval_ms,
             self._max_members,
         ]
-        return [*names.script_keys, names.typing, names.typing_told], args
+        return [*names.script_keys, names.typing, names.typing_published], args

@@ -63,8 +63,8 @@ class ProcessMonitor:
         await asyncio.sleep(self._settings.emf_interval)
         before, self._before = self._before, emf.samples(REGISTRY.collect())
         self._write(
-            emf.line(
-                emf.FEW[self._process],
+            emf.emf_line(
+                emf.METRICS_BY_PROCESS[self._process],
                 before,
                 self._before,
                 ms=round(time.time() * 1000),

@@ -13,7 +13,7 @@ INTERVAL_SECONDS = 5.0
 class ThrottledLog:
     """Writes at most one line per subject and 5 s, so that an outage does not fill the log (R10).
 
-    The field `not_said` of a line is the number of lines that were left out before it.
+    The field `suppressed` of a line is the number of lines that were left out before it.
     """
 
     def __init__(self, logger: logging.Logger) -> None:
@@ -28,13 +28,13 @@ class ThrottledLog:
         """
         if self._is_due(subject):
             name = error if isinstance(error, str) else type(error).__name__
-            extra = {"error": name, "not_said": self._left_out.pop(subject, 0), **fields}
+            extra = {"error": name, "suppressed": self._left_out.pop(subject, 0), **fields}
             self._log.warning(subject, extra=extra)
 
     def exception(self, subject: str, error: BaseException, **fields: Any) -> None:
         """Log an error that should never happen, with its traceback."""
         if self._is_due(subject):
-            extra = {"not_said": self._left_out.pop(subject, 0), **fields}
+            extra = {"suppressed": self._left_out.pop(subject, 0), **fields}
             self._log.error(subject, exc_info=error, extra=extra)
 
     def _is_due(self, subject: str) -> bool:

@@ -70,7 +70,7 @@ def test_two_targets_scale_and_the_alarms_of_the_platform_do_not() -> None:
     }
     metric = tracked[1]["CustomizedMetricSpecification"]
     assert metric["Namespace"] == Settings().emf_namespace
-    assert metric["MetricName"] in [told.name for told in emf.FEW["web"]]
+    assert metric["MetricName"] in [told.name for told in emf.METRICS_BY_PROCESS["web"]]
     assert metric["Dimensions"] == [{"Name": "Process", "Value": "web"}]
 
 

@@ -185,7 +185,7 @@ async def test_posted_again_when_redis_has_forgotten(room: Room) -> None:
     grant = await room.granted()
     assert await post(grant, PICTURE) == 204
     await room.complete(grant)
-    await room.redis.delete(keys.moved(grant["attachment_id"]))
+    await room.redis.delete(keys.moved_upload(grant["attachment_id"]))
     await asyncio.sleep(SECOND)
     assert await post(grant, PICTURE) == 204
     assert await room.refused(grant) is not None

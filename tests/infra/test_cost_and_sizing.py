@@ -83,7 +83,9 @@ def test_what_is_paid_for_is_what_there_is() -> None:
     told = {row[0].partition(":")[0]: row[1] for row in STANDING}
     alarms = len(of_type("CloudWatch::Alarm"))
     assert told[f"{alarms} alarms"] == f"{alarms} A"
-    assert told["metrics"] == f"{sum(map(len, emf.FEW.values())) + 2 * len(METRICS)} M"
+    assert (
+        told["metrics"] == f"{sum(map(len, emf.METRICS_BY_PROCESS.values())) + 2 * len(METRICS)} M"
+    )
 
 
 def test_what_was_measured_stands_in_the_results() -> None:

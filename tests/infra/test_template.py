@@ -268,7 +268,7 @@ def test_the_template_travels_in_one_request() -> None:
 
 # Alarms and dashboard
 
-OURS = {(kind, told.name) for kind, few in emf.FEW.items() for told in few} | {
+OURS = {(kind, told.name) for kind, few in emf.METRICS_BY_PROCESS.items() for told in few} | {
     (function, name) for function in ("chat-message-to-db", "chat-room-to-db") for name in METRICS
 }
 

@@ -111,7 +111,9 @@ async def test_nothing_is_counted_under_a_lease_that_was_given_up(
     zombie.online.entered("bob", "phone")
     await zombie.online.flush()
     assert not zombie.lease.registered.is_set()
-    assert not await redis.exists(keys.PRESENCE_OF + "zombie.1", keys.PRESENCE_USERS + "bob")
+    assert not await redis.exists(
+        keys.PRESENCE_OF_INSTANCE + "zombie.1", keys.PRESENCE_USERS + "bob"
+    )
     assert (await one.presences.read(["bob"]))["bob"].state == "offline"
 
 
@@ -126,10 +128,10 @@ async def test_after_a_loss_nobody_is_given_up_for_one_lease(start: Start, redis
     one.lease.invalidate()
     await eventually(lambda: one.lease.instance == "one.2" and one.lease.registered.is_set())
     assert not await one.sweep.once()
-    assert await redis.scard(keys.PRESENCE_OF + "two.1") == 1
+    assert await redis.scard(keys.PRESENCE_OF_INSTANCE + "two.1") == 1
     await asyncio.sleep(TIMES["presence_lease"])
     await one.sweep.once()
-    assert await redis.scard(keys.PRESENCE_OF + "two.1") == 0
+    assert await redis.scard(keys.PRESENCE_OF_INSTANCE + "two.1") == 0
 
 
 async def test_a_late_renewal_that_nobody_noticed_is_no_loss(start: Start) -> None:
@@ -407,7 +409,7 @@ async def test_many_users_of_a_dead_instance_are_swept_in_slices(
     assert calls >= 3
     assert await redis.zrange(keys.PRESENCE.instances, 0, -1) == [b"one.1"]
     assert await redis.hkeys(keys.PRESENCE.about) == [b"one.1"]
-    assert not await redis.exists(keys.PRESENCE_OF + "dead.1")
+    assert not await redis.exists(keys.PRESENCE_OF_INSTANCE + "dead.1")
     states = await one.presences.read(f"user{n}" for n in range(450))
     assert {found.state for found in states.values()} == {"offline"}
 

@@ -238,7 +238,7 @@ async def test_a_killed_relay_is_replaced_within_the_lease(
     )
 
     async def held() -> bool:
-        return bool(await redis.exists(keys.lease(0)))
+        return bool(await redis.exists(keys.partition_lease(0)))
 
     sent = await log.many("r", 30)
     await eventually(held)

@@ -21,7 +21,7 @@ async def moved(
 ) -> list[Any]:
     """The script's answer."""
     names = keys.room(room_id)
-    dirty = keys.dirty(keys.partition(room_id))
+    dirty = keys.dirty_cursors(keys.partition(room_id))
     channel = keys.room_channel(room_id)
     args: list[str | int] = [user, read, delivered, room_id, channel, 0, EVERY, most]
     answer: list[Any] = await _RECEIPTS.evaluate(

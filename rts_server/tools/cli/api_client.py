@@ -127,7 +127,7 @@ class ApiClient:
 
     async def _wait_for_rate(self, now: float) -> None:
         start = max(now, self._paused_until)
-        wait = self._buckets.take("requests", "", start, patience=float("inf"))
+        wait = self._buckets.take("requests", "", start, max_wait=float("inf"))
         wait += max(0.0, self._paused_until - now)
         if wait:
             await asyncio.sleep(wait)
