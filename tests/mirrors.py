@@ -74,8 +74,6 @@ COVERS = (
     Cover("roomlog/test_rehydrate.py", "a load takes and returns it", "roomlog/claim"),
     Cover("roomlog/test_any_sequence.py", "events and script agree with a model",
           "roomlog/log roomlog/member_events roomlog/message_events roomlog/room_events"),
-    Cover("roomlog/test_durability_flow.py", "an append from the log to the archive",
-          "roomlog/membership_index"),
     Cover("persistence/test_user_rooms.py", "limits of the user index", "rooms/memberships"),
     Cover("runtime/test_loops.py", "tasks of the loops", "runtime/tasks"),
     Cover("deployment/test_hooks.py", "processes are started by the hooks", "processes"),

@@ -74,6 +74,20 @@ def check_has_content(data: dict[str, Any]) -> None:
         raise ValidationError("A message must not be empty.", "text")
 
 
+def check_one_of(data: dict[str, Any], first: str, *others: str) -> None:
+    """Raise ValidationError, at the first field, unless at least one of the fields is there."""
+    if not {first, *others} & data.keys():
+        *most, last = first, *others
+        raise ValidationError(f"One of {', '.join(most)} and {last}.", first)
+
+
+def check_one_bound(data: dict[str, Any]) -> None:
+    """Raise ValidationError if a page of history has several bounds."""
+    bounds = [name for name in ("before_seq", "after_seq", "around_seq") if name in data]
+    if len(bounds) > 1:
+        raise ValidationError("Only one bound is allowed.", bounds[1])
+
+
 class RoomCreateSchema(InputSchema):
     """A direct room with the other member, or a group with `client_room_id` and first members.
 
@@ -124,8 +138,7 @@ class RoomUpdateSchema(InputSchema):
 
     @validates_schema
     def _changes_something(self, data: dict[str, Any], **_: Any) -> None:
-        if not {"name", "metadata", "frozen"} & set(data):
-            raise ValidationError("One of name, metadata and frozen.", "name")
+        check_one_of(data, "name", "metadata", "frozen")
 
 
 class RoomLeaveSchema(InputSchema):
@@ -211,8 +224,7 @@ class MessageEditSchema(InputSchema):
 
     @validates_schema
     def _changes_something(self, data: dict[str, Any], **_: Any) -> None:
-        if not {"text", "metadata", "mentions"} & set(data):
-            raise ValidationError("One of text, metadata and mentions.", "text")
+        check_one_of(data, "text", "metadata", "mentions")
 
 
 class MessageDeleteSchema(InputSchema):
@@ -242,9 +254,7 @@ class MessageListSchema(InputSchema):
 
     @validates_schema
     def _one_bound(self, data: dict[str, Any], **_: Any) -> None:
-        bounds = [name for name in ("before_seq", "after_seq", "around_seq") if name in data]
-        if len(bounds) > 1:
-            raise ValidationError("Only one bound is allowed.", bounds[1])
+        check_one_bound(data)
 
 
 class UploadRequestSchema(InputSchema):

@@ -13,6 +13,8 @@ from rts_server.protocol.commands import (
     MessageEditSchema,
     MessageSendSchema,
     check_has_content,
+    check_one_bound,
+    check_one_of,
     refuse_misplaced_fields,
 )
 from rts_server.protocol.fields import (
@@ -94,8 +96,7 @@ class RoomChangeSchema(InputSchema):
 
     @validates_schema
     def _changes_something(self, data: dict[str, Any], **_: Any) -> None:
-        if not {"name", "metadata", "frozen"} & set(data):
-            raise ValidationError("One of name, metadata and frozen.", "name")
+        check_one_of(data, "name", "metadata", "frozen")
 
 
 class MemberSetSchema(InputSchema):
@@ -222,9 +223,7 @@ class MessagePageSchema(InputSchema):
 
     @validates_schema
     def _one_bound(self, data: dict[str, Any], **_: Any) -> None:
-        bounds = [name for name in ("before_seq", "after_seq", "around_seq") if name in data]
-        if len(bounds) > 1:
-            raise ValidationError("Only one bound is allowed.", bounds[1])
+        check_one_bound(data)
 
 
 refuse_misplaced_fields(
