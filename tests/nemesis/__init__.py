@@ -1,1 +1,1 @@
-"""Anything at any time: a seeded plan of faults, clients that keep the rules, and a checker."""
+"""Random faults from a seed, clients that follow the protocol, and a checker of the guarantees."""

@@ -1,6 +1,6 @@
-"""`make nemesis ARGS="--seed 7 --seconds 60"`: faults, people, and a checker of the promises.
+"""`make nemesis ARGS="--seed 7 --seconds 60"`: random faults, and a checker of the guarantees.
 
-The last line of a run that breaks a promise is the command that repeats it.
+The last line of a run that violates a guarantee is the command that repeats it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ HISTORY = "history.txt"
 
 
 def main() -> int:
-    """Exit code 1 when a promise was broken."""
+    """Run the seeds; return exit code 1 if a guarantee was violated."""
     options = _options()
     broken = []
     for seed in options.seeds or [options.seed]:
@@ -47,7 +47,7 @@ def main() -> int:
 
 
 def _folder(data: str, seed: int) -> AbstractContextManager[str]:
-    """A new one for each run: below `data` to be kept, else for as long as the run."""
+    """Return a new folder for a run: below `data` to be kept, else a temporary one."""
     if not data:
         return tempfile.TemporaryDirectory(prefix="nemesis-")
     Path(data).mkdir(parents=True, exist_ok=True)

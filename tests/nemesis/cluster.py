@@ -1,4 +1,4 @@
-"""A deployment of which every link goes through a proxy and every part can be broken."""
+"""A deployment in which every connection goes through a proxy and every part can fail."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ TIMES = FAST | {"RTS_DURABLE_WAIT": "1.5", "RTS_PING_INTERVAL": "3", "RTS_PING_T
 
 
 class Cluster(World):
-    """Redis, a local AWS, a relay and web instances; `doors` are the addresses for clients.
+    """Redis, a local AWS, a relay and web instances; `doors` are the URLs for clients.
 
     Start it on the main thread. `without`: protections taken away, see tests/faulty.py.
     """
@@ -97,13 +97,13 @@ class Cluster(World):
             await asyncio.to_thread(until, lambda url=url: ready(url), START_WITHIN)  # type: ignore[misc]
 
     def token_of(self, user: str) -> str:
-        """A token of this deployment."""
+        """Return a token of this deployment."""
         return auth.issue(self.stack.settings, user)
 
     # Faults: each breaks now and answers what mends it.
 
     async def break_(self, kind: str, target: str) -> Mend:
-        """Make it wrong; what is returned makes it right again."""
+        """Inject a fault; return the function that ends it."""
         if target == "redis":
             return await self.memory.break_(kind)
         if target == "aws":
@@ -160,7 +160,7 @@ class Cluster(World):
     # Rest
 
     async def settle(self) -> None:
-        """All ready, nothing without a fate, outbox and queues empty. Raises TimeoutError."""
+        """Wait for quiescence: ready, nothing pending, empty queues. Raises TimeoutError."""
         await self._all_ready()
         await eventually(self._quiet, SETTLE_WITHIN)
 
@@ -168,7 +168,7 @@ class Cluster(World):
         return not (await self._pending() or await asyncio.to_thread(self._waiting))
 
     async def _pending(self) -> int:
-        """Appends whose fate some instance does not know yet."""
+        """Return the number of appends whose durability is not known yet."""
         found = 0
         for url in self.urls:
             text = await fetched(url + "/metrics")
@@ -177,7 +177,7 @@ class Cluster(World):
         return found
 
     def _waiting(self) -> int:
-        """Records in the outbox and in the queues."""
+        """Return the number of records in the outboxes and in the queues."""
         found = self.memory.lengths(keys.outbox(part) for part in range(keys.PARTITIONS))
         sqs = aws.client(self.stack.settings, "sqs")
         names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]

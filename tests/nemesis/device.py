@@ -1,4 +1,4 @@
-"""A device that keeps the rules: it comes back with its cursors and repeats what got no answer."""
+"""A device that follows the protocol: it reconnects with cursors and repeats commands."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ LOST = (OSError, TimeoutError, aiohttp.ClientError, Closed, ConnectRefused)
 
 
 class Device:
-    """One user's device on one instance. `rooms`: what it holds of each room it is in."""
+    """One user's device on one instance. `rooms`: its copy of each room it is in."""
 
     def __init__(
         self, history: History, name: str, user: str, door: str, token: str, kind: str, seed: str
@@ -38,14 +38,14 @@ class Device:
         self._opening = asyncio.Lock()
         self._stale: set[str] = set()
         self._listed = -1
-        """The session whose chat list was read: without cursors nobody is told of rooms."""
+        """The session whose room list was read: without cursors no room is announced."""
 
     async def do(self, event: str, data: Json) -> Command:
-        """A command until its answer is final."""
+        """Send a command until its answer is final."""
         return (await self.all([(event, data)]))[0]
 
     async def all(self, commands: Sequence[tuple[str, Json]]) -> list[Command]:
-        """Commands at once, in order; then, in order again, what has to be repeated."""
+        """Send commands together, in order; then repeat, in order, those that must be repeated."""
         said = await self._say(commands)
         for number, (event, data) in enumerate(commands):
             while not _final(said[number]):
@@ -59,11 +59,11 @@ class Device:
             await self._part()
 
     async def close(self) -> None:
-        """Gone for good; what it holds stays."""
+        """Disconnect for good; the copies of rooms stay."""
         await self.drop()
 
     async def fresh(self) -> None:
-        """Connected, and every room of which the messages were dropped is listed again."""
+        """Connect, and list every room again whose messages were dropped."""
         _, session = await self._connected()
         if not session.cursors and session.number != self._listed:
             await self._list_rooms()
@@ -72,7 +72,7 @@ class Device:
             await self._list(room_id)
 
     async def _say(self, commands: Sequence[tuple[str, Json]]) -> list[Command]:
-        """One try of each. A try without an answer in time breaks the connection."""
+        """Try each command once. A try without an answer in time breaks the connection."""
         link, session = await self._connected()
         said: list[Command] = []
         waiting: list[asyncio.Future[None]] = []
@@ -106,7 +106,7 @@ class Device:
         return said
 
     def _patience(self) -> float:
-        """On a slow machine an answer in time may be read late."""
+        """Wait longer on a slow machine, where an answer may be read late."""
         lag = max((lag for at, lag in self._history.lags[-100:]), default=0.0)
         return PATIENCE + 4 * lag
 
@@ -133,7 +133,7 @@ class Device:
         await made.open(self._door, self._token, cursors)
 
     async def _part(self, session: Session | None = None) -> None:
-        """Let the connection go (only that of `session`, if one is named)."""
+        """Drop the connection (only that of `session`, if it is given)."""
         if session is not None and session is not self._session:
             return
         gone, self._wire = self._wire, None
@@ -177,7 +177,7 @@ class Device:
                 self._stale.add(room["room_id"])
 
     async def _list(self, room_id: str) -> None:
-        """Where the room stands, then all pages, newest first, while events go on being applied."""
+        """Read the room, then all pages, newest first, while events are still applied."""
         self._stale.discard(room_id)
         told = (await self.do("room.get", {"room_id": room_id})).ok
         held = self.rooms.get(room_id)
@@ -198,6 +198,6 @@ class Device:
 
 
 def _final(command: Command) -> bool:
-    """Whether a client stops repeating it."""
+    """Return whether a client stops repeating the command."""
     answer = command.answer
     return answer is not None and (answer["ok"] or not answer["error"]["retryable"])

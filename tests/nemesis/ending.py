@@ -1,4 +1,4 @@
-"""After the faults: rest, convergence, and what every instance then tells."""
+"""After the faults: quiescence, convergence, and the final state on every instance."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from tests.nemesis.recorder import Final, Json, Violation
 CONVERGE_WITHIN = 20.0
 LOOK_WITHIN = 120.0
 Observe = Callable[[str, int], Device]
-"""A device of a user on an instance that nobody has used yet."""
+"""Creates a new device of a user on an instance."""
 
 
 async def rest(cluster: Cluster) -> list[Violation]:
-    """Ready, and nothing on its way any more: what all comes to once it is whole again."""
+    """Wait for quiescence; return a violation if it is not reached."""
     try:
         await cluster.settle()
     except TimeoutError as error:
@@ -28,7 +28,7 @@ async def rest(cluster: Cluster) -> list[Violation]:
 async def look(
     final: Final, cluster: Cluster, devices: Sequence[Device], rooms: Sequence[str], new: Observe
 ) -> list[Violation]:
-    """What there is, told by every instance, and what the devices hold; what nobody answers."""
+    """Read the final state from every instance and the devices; return violations if one fails."""
     try:
         async with asyncio.timeout(LOOK_WITHIN):
             for device in devices:
@@ -51,7 +51,7 @@ async def look(
 
 
 async def _repeat_cursors(device: Device) -> None:
-    """As a client does at a connect: Redis may have lost what it was told last."""
+    """Repeat the cursors as a client does at connect: Redis may have lost them."""
     await device.fresh()
     for room_id, (read, _) in sorted(device.receipts.items()):
         if room_id in device.rooms:
@@ -59,7 +59,7 @@ async def _repeat_cursors(device: Device) -> None:
 
 
 async def _converge(devices: Sequence[Device], rooms: Sequence[str]) -> None:
-    """Until everybody has heard what everybody did, without being told to look."""
+    """Wait until every device received all events, without asking for them."""
     while not await _at_heads(devices, rooms):  # noqa: ASYNC110
         await asyncio.sleep(0.2)
 
@@ -78,7 +78,7 @@ async def _at_heads(devices: Sequence[Device], rooms: Sequence[str]) -> bool:
 
 
 async def _tells(final: Final, observer: Device, rooms: Sequence[str], owner: str) -> None:
-    """What one user is told by one instance; of the owner also histories and members."""
+    """Read one user's view on one instance; for the owner also histories and members."""
     instance = observer.instance
     for room_id in rooms:
         told = (await observer.do("room.get", {"room_id": room_id})).ok

@@ -1,4 +1,4 @@
-"""What a device holds of a room, by the protocol's rules for a client."""
+"""A device's copy of a room, kept by the protocol's rules for clients."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from tests.nemesis.recorder import Json, Position
 
 @dataclass
 class Held:
-    """`cursor`: what a reconnect sends. `whole`: the messages are those of the log up to there."""
+    """`cursor`: sent at a reconnect. `whole`: the messages are all of the log up to there."""
 
     cursor: Position = (0, 0)
     whole: bool = False
     messages: dict[str, Json] = field(default_factory=dict)
     early: list[Json] = field(default_factory=list)
-    """Reactions of messages that are not there yet: the page that is asked for may be older."""
+    """Reactions to messages that are not there yet: the requested page may be older."""
 
     def reset(self, cursor: Position | None = None) -> None:
         """Drop the messages; `message.list` must be asked again."""
@@ -25,11 +25,11 @@ class Held:
         self.whole = False
 
     def learn(self, room: Json) -> None:
-        """A snapshot, before the first page: the stream may only be behind it."""
+        """Apply a snapshot, before the first page: the stream may only be behind it."""
         self.cursor = max(self.cursor, (room["epoch"], room["offset"]))
 
     def page(self, messages: list[Json]) -> None:
-        """A page of message.list."""
+        """Apply a page of message.list."""
         for message in messages:
             self._merge(message)
         early, self.early = self.early, []
@@ -37,7 +37,7 @@ class Held:
             self._react(data)
 
     def take(self, event: Json) -> None:
-        """A durable event of the room."""
+        """Apply a durable event of the room."""
         at = (event["epoch"], event["offset"])
         if at <= self.cursor:
             return
@@ -53,7 +53,7 @@ class Held:
             self._merge(data["message"])
 
     def _merge(self, message: Json) -> None:
-        """The higher version of a message counts, and its later place."""
+        """Keep the higher version of a message, and its later position."""
         old = self.messages.get(message["message_id"], message)
         body = message if message["version"] >= old["version"] else old
         place = max((one["epoch"], one["seq"]) for one in (message, old))

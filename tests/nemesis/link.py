@@ -1,4 +1,4 @@
-"""One link through a TCP proxy of its own: dropped, refused, slow, or silent either way."""
+"""A TCP proxy for one link: it can drop, refuse, slow down or silence connections."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from contextlib import suppress
 from typing import Self
 
 DELAY = 0.15
-"""Seconds that each piece takes on a slow link."""
+"""Seconds by which a slow link delays each piece."""
 
 
 class Link:
-    """127.0.0.1:`port` in front of 127.0.0.1:`target`."""
+    """Listens on 127.0.0.1:`port` for 127.0.0.1:`target`."""
 
     def __init__(self, target: int) -> None:
         self.target = target
@@ -35,27 +35,27 @@ class Link:
         await asyncio.gather(*self._links, return_exceptions=True)
 
     def drop(self) -> None:
-        """End every connection (RST); new ones are welcome."""
+        """End every connection with an RST; new ones are accepted."""
         for task in list(self._links):
             task.cancel()
 
     def refuse(self) -> None:
-        """End every connection; new ones are accepted and closed at once."""
+        """End every connection; accept new ones and close them at once."""
         self._refuses = True
         self.drop()
 
     def stall(self, up: bool = True, down: bool = True) -> None:
-        """No byte goes up (to the server), or down; no FIN, no RST; new connections as well."""
+        """Hold back bytes to the server (up) or from it, on new connections too; no FIN or RST."""
         for way, stalls in ((True, up), (False, down)):
             if stalls:
                 self._open[way].clear()
 
     def slow(self) -> None:
-        """Every piece comes late."""
+        """Delay every piece."""
         self._slow = True
 
     def heal(self) -> None:
-        """Everything goes through again, what waited first."""
+        """Pass everything again, held bytes first."""
         self._refuses = self._slow = False
         for way in self._open.values():
             way.set()

@@ -1,4 +1,4 @@
-"""The Redis of a cluster, and every way it fails: two Valkeys, of which one is the primary."""
+"""The Redis of a cluster and its failures: two Valkeys, one of them the primary."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ class Memory:
         self._data = data
 
     def stop(self) -> None:
-        """End the second one; the first is the stack's."""
+        """End the second one; the first belongs to the stack."""
         for valkey in (self.standby, self.primary):
             if valkey is not None:
                 valkey.kill()
 
     async def break_(self, kind: str) -> Mend:
-        """Make it wrong; what is returned makes it right again. On the main thread (see Child)."""
+        """Inject a fault; return the function that ends it. Call it on the main thread."""
         begin: dict[str, Mend] = {
             "failover": self._fail_over,
             "lose-tail": self._remember,
@@ -63,26 +63,26 @@ class Memory:
         return mend
 
     async def _end(self) -> None:
-        """As told to: it saves all it has."""
+        """Stop it in order, so that it saves its data."""
         self.primary.terminate()
         self.primary.wait(WITHIN)
 
     async def _remember(self) -> None:
-        """The memory it will come back with."""
+        """Save the data with which it will come back."""
         await asyncio.to_thread(self._save)
         shutil.copy(self.primary.dump, self._dump)
 
     def ask(self, *command: str) -> Any:
-        """A command to the primary, past every proxy."""
+        """Send a command to the primary, not through a proxy."""
         return _ask(self.primary, *command)
 
     def lengths(self, streams: Iterable[str]) -> int:
-        """Entries of these streams together."""
+        """Return the number of entries in these streams."""
         with Redis.from_url(self.primary.url) as client:
             return sum(int(client.xlen(name)) for name in streams)
 
     def _reopen(self, kind: str) -> None:
-        """The memory that this fault leaves it."""
+        """Restart Redis with the data that this fault leaves."""
         self.primary.kill()
         if kind == "lose-all":
             self.primary.dump.unlink(missing_ok=True)
@@ -96,7 +96,7 @@ class Memory:
             client.save()
 
     async def _fail_over(self) -> None:
-        """The standby takes over with all the data there was when it did."""
+        """Make the standby the primary, with the data replicated so far."""
         if self.standby is None:
             log = self._data / "standby.log"
             self.standby = Valkey(self._data / "standby", free_port(), log=log)

@@ -1,4 +1,4 @@
-"""Who is there and what they do, drawn from the seed; when they do it, the machine decides."""
+"""Simulated users: their actions are drawn from the seed, the timing is the machine's."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Act = Callable[[], Awaitable[Any]]
 
 @dataclass
 class Mine:
-    """A message this device sent and nobody else changes but by reactions."""
+    """A message of this device; other devices change only its reactions."""
 
     room_id: str
     message_id: str
@@ -28,7 +28,7 @@ class Mine:
 
 
 class Person:
-    """One device and the one who holds it. `emoji` is used by this device alone."""
+    """A simulated user with one device. Only this device uses `emoji`."""
 
     def __init__(self, device: Device, emoji: str) -> None:
         self.device, self.emoji = device, emoji
@@ -37,7 +37,7 @@ class Person:
         self._sent = 0
 
     async def live(self, until: asyncio.Event) -> None:
-        """One thing after the other; what was begun is brought to its end."""
+        """Act again and again; finish what was begun."""
         while not until.is_set():
             await self.device.fresh()
             if self.device.rooms:
@@ -45,7 +45,7 @@ class Person:
             await asyncio.sleep(self.device.chance.uniform(*PAUSE))
 
     async def one(self) -> None:
-        """One thing."""
+        """Do one random action."""
         acts: dict[Act, int] = {
             self.send: 10,
             self.again: 2,
@@ -63,11 +63,11 @@ class Person:
         await self.device.chance.choices(list(acts), list(acts.values()))[0]()
 
     def room(self) -> str:
-        """Any room it is in."""
+        """Return a random room of the device."""
         return self.device.chance.choice(sorted(self.device.rooms))
 
     async def send(self) -> None:
-        """One to three messages at once."""
+        """Send one to three messages together."""
         room_id, batch = self.room(), []
         for _ in range(self.device.chance.choice((1, 1, 2, 3))):
             self._sent += 1
@@ -96,13 +96,13 @@ class Person:
         return self.device.chance.choice(here[-8:]) if here else None
 
     async def again(self) -> None:
-        """The same message once more: the first result is wanted."""
+        """Repeat a message; the first result is expected (D7)."""
         if one := self._any_mine():
             asked = {"room_id": one.room_id, "client_msg_id": one.client_msg_id, "text": one.text}
             await self.device.do("message.send", asked)
 
     async def edit(self) -> None:
-        """Another text for an own message."""
+        """Edit an own message."""
         if one := self._any_mine():
             self._sent += 1
             text = f"{self.device.name} {self._sent} edited"
@@ -110,14 +110,14 @@ class Person:
             await self.device.do("message.edit", asked)
 
     async def delete(self) -> None:
-        """An own message goes."""
+        """Delete an own message."""
         if one := self._any_mine():
             one.deleted = True
             asked = {"room_id": one.room_id, "message_id": one.message_id}
             await self.device.do("message.delete", asked)
 
     async def react(self) -> None:
-        """On, or off, on a message it knows."""
+        """Add or remove a reaction to a known message."""
         room_id = self.room()
         known = [
             m["message_id"]
@@ -135,7 +135,7 @@ class Person:
         return max((m["seq"] for m in self.device.rooms[room_id].messages.values()), default=0)
 
     async def read(self) -> None:
-        """Up to what it holds, or less."""
+        """Mark as read, up to a random seq."""
         room_id = self.room()
         if upto := self._upto(room_id):
             upto -= self.device.chance.choice((0, 0, 1, min(upto, 5)))
@@ -149,36 +149,36 @@ class Person:
             self.device.receipts[room_id] = [max(pair) for pair in zip(held, at, strict=True)]
 
     async def delivered(self) -> None:
-        """Of all rooms at once."""
+        """Mark as delivered, in all rooms."""
         upto = {room_id: self._upto(room_id) for room_id in self.device.rooms}
         await self.device.do("receipt.delivered", {"rooms": upto})
 
     async def list(self) -> None:
-        """The newest page."""
+        """List the newest page."""
         await self.device.do("message.list", {"room_id": self.room(), "limit": 100})
 
     async def rooms(self) -> None:
-        """The chat list."""
+        """List the rooms."""
         await self.device.do("room.list", {})
 
     async def sync(self) -> None:
-        """What was missed since a moment ago."""
+        """Sync from a recent position."""
         room_id = self.room()
         epoch, offset = self.device.rooms[room_id].cursor
         cursor = [epoch, max(1, offset - self.device.chance.randrange(12))]
         await self.device.do("sync", {"cursors": {room_id: cursor}})
 
     async def type_(self) -> None:
-        """Fingers on the keys."""
+        """Start typing."""
         await self.device.do("typing.start", {"room_id": self.room()})
 
     async def drop(self) -> None:
-        """The train goes through a tunnel."""
+        """Lose the connection for a moment."""
         await self.device.drop()
 
 
 class Owner(Person):
-    """Also takes one member out and in again."""
+    """The owner, who also removes a member and adds them again."""
 
     def __init__(self, device: Device, emoji: str, others: list[str]) -> None:
         super().__init__(device, emoji)
@@ -186,7 +186,7 @@ class Owner(Person):
         self._others, self._member, self._in = others, dict[str, Any](), True
 
     async def create(self) -> str:
-        """A group with everybody."""
+        """Create a group with all users."""
         asked = {"type": "group", "client_room_id": f"g{len(self.made)}", "name": "G"}
         told = (await self.device.do("room.create", asked | {"members": self._others})).ok
         assert told is not None
@@ -195,7 +195,7 @@ class Owner(Person):
         return self.made[-1]
 
     async def one(self) -> None:
-        """As everybody, and now and then a membership."""
+        """Do one random action, or change a membership."""
         drawn = self.device.chance.random()
         if drawn < 0.12:
             await self.device.do("member.remove" if self._in else "member.add", self._member)

@@ -1,11 +1,11 @@
-"""Which faults, when: drawn from the seed and printed before anything runs.
+"""The faults and their times: drawn from the seed and printed before the run.
 
-What a plan may combine is what the promises cover:
+A plan combines only what the guarantees cover:
 
 * `queued` and `stored` hold over every plan here: one SIGKILL in a round, and never of SQS or
   DynamoDB.
-* `accepted`, and what was heard live, are as safe as Redis or their origin: a round loses the data
-  of Redis or the memory of a web process, never both, and after each loss of data everything must
+* `accepted`, and live events, are as safe as Redis or their origin (D2): a round loses the data of
+  Redis or the memory of a web process, never both, and after each loss of data everything must
   have reached the queue before the next round.
 * Links, stops, the relay, the Lambdas and SQS lose nothing and go with everything.
 """
@@ -17,19 +17,19 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 LINKS = ("door", "redis", "aws")
-"""Of a web instance: clients to it, it to Redis, it to AWS. The relay has no door."""
+"""Links of a web instance: from clients, to Redis, to AWS. The relay has no `door`."""
 LOSSES = frozenset({"lose-all", "lose-tail", "failover"})
-"""A failover may lose what was written last: replication does not wait."""
+"""A failover may lose the newest writes: replication is asynchronous."""
 KILLS = frozenset({"kill"})
 ROUND = (3.0, 5.5)
-"""Seconds of a round; its faults lie within."""
+"""Least and greatest length of a round in seconds; its faults lie within."""
 CALM = (0.4, 1.2)
-"""Seconds without faults behind it."""
+"""Least and greatest pause after a round in seconds."""
 
 
 @dataclass(frozen=True)
 class Fault:
-    """One thing that is wrong with `target` from `at`, for `lasts` seconds of the round."""
+    """A fault of `target` that begins `at` seconds into the round and `lasts` some seconds."""
 
     at: float
     lasts: float
@@ -42,7 +42,7 @@ class Fault:
 
 @dataclass(frozen=True)
 class Round:
-    """Faults that overlap, and how long all is well behind them."""
+    """Faults that overlap, and the pause after them."""
 
     faults: tuple[Fault, ...]
     lasts: float
@@ -50,12 +50,12 @@ class Round:
 
     @property
     def loses(self) -> bool:
-        """Whether Redis forgets."""
+        """Return whether Redis loses data."""
         return any(fault.kind in LOSSES for fault in self.faults)
 
 
 def plan(seed: int, seconds: float, instances: int = 2) -> list[Round]:
-    """Rounds of at least so many seconds together; the same seed gives the same ones."""
+    """Return rounds that take at least so many seconds; a seed always gives the same ones."""
     chance = random.Random(f"plan {seed}")
     rounds: list[Round] = []
     while sum(one.lasts + one.calm for one in rounds) < seconds:
@@ -66,7 +66,7 @@ def plan(seed: int, seconds: float, instances: int = 2) -> list[Round]:
 
 
 def shown(rounds: list[Round]) -> str:
-    """The plan for people."""
+    """Return the plan as text."""
     lines = []
     for number, one in enumerate(rounds, 1):
         lines.append(f"round {number}, {one.lasts:.1f} s, then {one.calm:.1f} s of calm")
@@ -113,7 +113,7 @@ def _draw(chance: random.Random, instances: int) -> tuple[str, str]:
 
 
 def _together(one: tuple[str, str], other: tuple[str, str]) -> bool:
-    """Whether two faults of a round are still within the promises, and can both be made."""
+    """Return whether two faults of a round are covered by the guarantees and can be combined."""
     kinds, targets = {one[0], other[0]}, {one[1], other[1]}
     if len(targets) == 1 or kinds == {"kill"}:
         return False

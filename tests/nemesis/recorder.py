@@ -1,4 +1,4 @@
-"""What was said, answered, heard and broken, with seconds since the start of the run."""
+"""Records commands, answers, events and faults, in seconds since the start of the run."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Position = tuple[int, int]
 
 @dataclass(eq=False)
 class Session:
-    """One connection of a device. `ready` is what session.ready said, None if it never came."""
+    """One connection of a device. `ready`: the data of session.ready, None if it never came."""
 
     number: int
     device: str
@@ -29,7 +29,7 @@ class Session:
 
 @dataclass(eq=False)
 class Command:
-    """One try of a command on one session, with every answer that came."""
+    """One try of a command on one session, with all its answers."""
 
     session: Session
     event: str
@@ -39,29 +39,29 @@ class Command:
 
     @property
     def ok(self) -> Json | None:
-        """The data of its answer, if that was ok."""
+        """Return the data of the first answer, if it was ok."""
         answer = self.answer
         return answer.get("data", {}) if answer and answer["ok"] else None
 
     @property
     def answer(self) -> Json | None:
-        """The first answer."""
+        """Return the first answer."""
         return self.answers[0][1] if self.answers else None
 
     @property
     def answered(self) -> float:
-        """When the first answer came; infinity if none did."""
+        """Return the time of the first answer; infinity if there was none."""
         return self.answers[0][0] if self.answers else float("inf")
 
     @property
     def room_id(self) -> str:
-        """The room it is about, or an empty text."""
+        """Return the room of the command, or an empty text."""
         return str(self.data.get("room_id", ""))
 
 
 @dataclass(frozen=True)
 class Heard:
-    """One event as a device heard it."""
+    """One event as a device received it."""
 
     session: Session
     at: float
@@ -77,13 +77,13 @@ class Heard:
 
     @property
     def position(self) -> Position | None:
-        """Of a durable event."""
+        """Return the position of a durable event."""
         return (self.event["epoch"], self.event["offset"]) if "offset" in self.event else None
 
 
 @dataclass(eq=False)
 class Trouble:
-    """A fault while it lasted."""
+    """A fault, with its begin and end."""
 
     kind: str
     target: str
@@ -91,13 +91,13 @@ class Trouble:
     ended: float = float("inf")
 
     def overlap(self, began: float, ended: float) -> float:
-        """Seconds that both have in common."""
+        """Return the seconds by which a period overlaps the fault."""
         return max(0.0, min(self.ended, ended) - max(self.began, began))
 
 
 @dataclass
 class History:
-    """Everything in order of time. `lags`: when this process was late, and how much."""
+    """Everything recorded, by time. `lags`: when this process was late, and by how much."""
 
     sessions: list[Session] = field(default_factory=list)
     commands: list[Command] = field(default_factory=list)
@@ -110,37 +110,37 @@ class History:
         return time.monotonic() - self.began
 
     def session(self, device: str, user: str, instance: int, cursors: Json) -> Session:
-        """A connection is tried."""
+        """Record the attempt of a connection."""
         made = Session(len(self.sessions), device, user, instance, self.now(), cursors)
         self.sessions.append(made)
         return made
 
     def said(self, session: Session, event: str, data: Json) -> Command:
-        """A command goes out."""
+        """Record a command that is sent."""
         made = Command(session, event, data, self.now())
         self.commands.append(made)
         return made
 
     def hears(self, session: Session, event: Json) -> Heard:
-        """An event came."""
+        """Record an event."""
         if event["type"] == "session.ready":
             session.ready = event["data"]
         self.heard.append(made := Heard(session, self.now(), event))
         return made
 
     def broken(self, kind: str, target: str) -> Trouble:
-        """A fault begins."""
+        """Record the begin of a fault."""
         self.troubles.append(made := Trouble(kind, target, self.now()))
         return made
 
     def losses(self, since: float = 0.0) -> bool:
-        """Whether Redis lost data after this time."""
+        """Return whether Redis lost data after this time."""
         return any(t.kind in LOSSES and t.ended >= since for t in self.troubles)
 
 
 @dataclass
 class Final:
-    """What there is after quiescence.
+    """The final state, after quiescence.
 
     `histories`: (room_id, instance) → all messages by seq, as message.list shows them.
     `rooms`: (room_id, user, instance) → room.get. `members`: room_id → users.
@@ -155,13 +155,13 @@ class Final:
     held: dict[tuple[str, str], tuple[Position, dict[str, Json]]] = field(default_factory=dict)
 
     def messages(self, room_id: str) -> list[Json]:
-        """A room's history by the first instance that told it."""
+        """Return a room's history as the first instance returned it."""
         return next((found for (one, _), found in self.histories.items() if one == room_id), [])
 
 
 @dataclass(frozen=True)
 class Violation:
-    """A promise that does not hold."""
+    """A violation of a guarantee."""
 
     promise: str
     room_id: str

@@ -1,4 +1,4 @@
-"""A violation for people: what was said, answered, heard and broken around it, in order of time."""
+"""Shows a violation with the commands, answers, events and faults around it, by time."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from collections.abc import Iterator
 from tests.nemesis.recorder import Command, Heard, History, Json, Violation
 
 AROUND = 12.0
-"""Seconds shown before and behind a violation that has a moment."""
+"""Seconds shown before and after a violation that has a time."""
 MOST = 120
-"""Lines of one timeline."""
+"""Most lines of one timeline."""
 TEXT = 180
 FEW = 4
 OBSERVER = "?"
-"""In the name of a device that only looks in the end."""
+"""Part of the name of devices that only read the final state."""
 
 
 def report(history: History, violations: list[Violation]) -> str:
-    """A few violations of each promise and room, and the timeline of the first."""
+    """Return a few violations of each guarantee and room, and the timeline of the first."""
     lines: list[str] = []
     kinds: dict[tuple[str, str], list[Violation]] = defaultdict(list)
     for violation in violations:
@@ -39,7 +39,7 @@ def _sentence(violation: Violation) -> str:
 
 
 def timeline(history: History, violation: Violation) -> list[str]:
-    """The room's lines around the violation (without a moment: the last ones), with all faults."""
+    """Return the room's lines around the violation (without a time: the last ones), and faults."""
     entries = [e for e in _entries(history, violation.room_id) if OBSERVER not in e[1]]
     at = violation.at
     shown = [e for e in entries if at is None or abs(e[0] - at) <= AROUND]
@@ -50,7 +50,7 @@ def timeline(history: History, violation: Violation) -> list[str]:
 
 
 def everything(history: History) -> str:
-    """All of it, to be kept beside the logs."""
+    """Return the whole history, to be kept beside the logs."""
     rooms = sorted({heard.room_id for heard in history.heard if heard.room_id})
     parts = [[f"room {room_id}", *map(_line, _entries(history, room_id))] for room_id in rooms]
     return "\n".join(line for part in parts for line in part)

@@ -1,4 +1,4 @@
-"""One run: a cluster, people, the plan's faults, rest, and what is there then."""
+"""One run: a cluster, simulated users, the plan's faults, quiescence, and the final state."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from tests.nemesis.recorder import Final, History, Violation
 from tests.nemesis.report import OBSERVER
 
 FINISH_WITHIN = 60.0
-"""Seconds in which everything begun must have got its answer once all is well."""
+"""Seconds after the last fault within which every command must be answered."""
 OPEN_WITHIN = 60.0
 LAG = 0.05
 USERS = ("alice", "bob", "bob", "carol", "dave")
-"""Whose the devices are; the instance alternates, the third is the real socket.io-client."""
+"""Users of the devices; instances alternate, and the third device is socket.io-client."""
 STOCK = 2
 
 
 @dataclass
 class Outcome:
-    """What came of a run."""
+    """The result of a run."""
 
     history: History
     final: Final
@@ -38,7 +38,7 @@ class Outcome:
 async def once(
     folder: Path, rounds: list[Round], seed: int, tell: Callable[[str], object], without: str = ""
 ) -> Outcome:
-    """A run on a cluster of its own."""
+    """Run a plan on a new cluster."""
     async with Cluster(folder, without=without) as cluster:
         return await run(cluster, rounds, seed, tell)
 
@@ -46,7 +46,7 @@ async def once(
 async def run(
     cluster: Cluster, rounds: list[Round], seed: int, tell: Callable[[str], object]
 ) -> Outcome:
-    """Live through the plan, and judge it."""
+    """Execute the plan and check the history."""
     history, final = History(), Final()
     lag = asyncio.create_task(_watch(history))
     game = Game(cluster, history, seed)
@@ -69,7 +69,7 @@ async def run(
 
 
 async def _watch(history: History) -> None:
-    """How late this very loop is: an answer in time may be read late."""
+    """Measure how late this event loop is: answers may be read late."""
     loop = asyncio.get_running_loop()
     while True:
         before = loop.time()
@@ -79,7 +79,7 @@ async def _watch(history: History) -> None:
 
 
 class Game:
-    """People of one seed on one cluster."""
+    """The simulated users of one seed on one cluster."""
 
     def __init__(self, cluster: Cluster, history: History, seed: int) -> None:
         self.cluster, self.history, self.seed = cluster, history, seed
@@ -101,14 +101,14 @@ class Game:
         return made
 
     def observer(self, user: str, instance: int) -> Device:
-        """A new device that has heard nothing yet."""
+        """Return a new device without any events."""
         self._observers.append(
             self._device(user, instance, f"{user}{OBSERVER}{instance}", "frames")
         )
         return self._observers[-1]
 
     async def open(self) -> None:
-        """Everybody is there and in two rooms, before anything is broken."""
+        """Connect all devices and create two rooms, before the first fault."""
         async with asyncio.timeout(OPEN_WITHIN):
             for device in self.devices:
                 await device.fresh()
@@ -120,7 +120,7 @@ class Game:
                 await asyncio.sleep(0.02)
 
     async def suffer(self, one: Round) -> None:
-        """A round's faults, each at its time; all is whole again behind it."""
+        """Inject the faults of a round, each at its time; end them all."""
         ended = asyncio.create_task(asyncio.sleep(one.lasts))
         await asyncio.gather(*(self._break(fault) for fault in one.faults))
         await ended
@@ -138,7 +138,7 @@ class Game:
         trouble.ended = self.history.now()
 
     async def finish(self, lives: list[asyncio.Task[None]]) -> list[Violation]:
-        """Everything begun is answered."""
+        """Wait until every command is answered."""
         _, late = await asyncio.wait(lives, timeout=FINISH_WITHIN)
         found = [
             Violation("D10", "", f"{person.device.name}: no final answer in {FINISH_WITHIN:g} s")
@@ -154,6 +154,6 @@ class Game:
         return found
 
     async def close(self) -> None:
-        """Everybody leaves."""
+        """Disconnect all devices."""
         for device in [*self.devices, *self._observers]:
             await device.close()

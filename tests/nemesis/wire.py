@@ -1,4 +1,4 @@
-"""Two ways to speak: frames of our own, and the real socket.io-client, one connection each."""
+"""Two clients with one connection each: hand-made frames, and the real socket.io-client."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from tests.helpers.js_client import JsClient, Json
 QUERY = "/socket.io/?EIO=4&transport=websocket"
 OPEN_WITHIN = 6.0
 SILENCE = 7.0
-"""Without a PING for so long the server is not there (3 + 3 s in the cluster)."""
+"""Seconds without a PING after which the server counts as gone (3 + 3 s in the cluster)."""
 NAMESPACES = {"receipt": "/receipts", "unread": "/receipts", "typing": "/presence"}
 Listener = Callable[[Json], None]
 Answered = Callable[[Json], None]
 
 
 class Closed(Exception):
-    """The connection is over."""
+    """The connection has ended."""
 
 
 class Wire(Protocol):
-    """A connection to all three namespaces. `ended` is set once it is over."""
+    """A connection to all three namespaces. `ended` is set when it has ended."""
 
     ended: asyncio.Event
 
@@ -37,7 +37,7 @@ class Wire(Protocol):
 
 
 class Frames:
-    """Socket.IO by hand over aiohttp: every ack is seen, also a second one."""
+    """Socket.IO by hand over aiohttp: a second ack of a command is noticed."""
 
     def __init__(self, heard: Listener) -> None:
         self.ended = asyncio.Event()
@@ -64,7 +64,7 @@ class Frames:
             raise Closed
 
     def say(self, event: str, data: Json, answered: Answered) -> None:
-        """A command; frames leave in the order of the calls."""
+        """Send a command; frames are sent in the order of the calls."""
         number = next(self._ids)
         self._waiting[number] = answered
         namespace = NAMESPACES.get(event.split(".")[0], "/chat")
@@ -73,7 +73,7 @@ class Frames:
         task.add_done_callback(self._sending.discard)
 
     async def close(self) -> None:
-        """End it without a word."""
+        """Abort the connection."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
@@ -118,7 +118,7 @@ class Frames:
 
 
 async def _abort(ws: aiohttp.ClientWebSocketResponse) -> None:
-    """End a connection that perhaps nobody answers on any more: no handshake of closing."""
+    """Abort a connection without the closing handshake, which might never be answered."""
     connection = ws._response.connection
     if connection is not None and connection.transport is not None:
         connection.transport.abort()
@@ -127,7 +127,7 @@ async def _abort(ws: aiohttp.ClientWebSocketResponse) -> None:
 
 
 class Stock:
-    """The real socket.io-client, a new socket for each connection; it does not reconnect itself."""
+    """The real socket.io-client, with a new socket per connection and without reconnecting."""
 
     def __init__(self, heard: Listener) -> None:
         self.ended = asyncio.Event()
@@ -145,7 +145,7 @@ class Stock:
                 await self._client.join(namespace)
 
     def say(self, event: str, data: Json, answered: Answered) -> None:
-        """A command; frames leave in the order of the calls."""
+        """Send a command; frames are sent in the order of the calls."""
         task = asyncio.create_task(self._ask(event, data, answered))
         self._asking.add(task)
         task.add_done_callback(self._asking.discard)
@@ -155,7 +155,7 @@ class Stock:
             answered(await self._client.emit(event, data, timeout=3_600.0))
 
     async def close(self) -> None:
-        """End it; the Node process goes back."""
+        """End the connection and give the Node process back."""
         self.ended.set()
         for task in list(self._asking):
             task.cancel()
@@ -164,7 +164,7 @@ class Stock:
 
 
 class _Client(JsClient):
-    """Tells of every line at the moment it is read."""
+    """Reports every line when it is read."""
 
     def __init__(self, heard: Listener, ended: asyncio.Event) -> None:
         super().__init__()
@@ -179,7 +179,7 @@ class _Client(JsClient):
 
 
 def wire(kind: str, heard: Listener) -> Wire:
-    """One of either kind: `frames` or `stock`."""
+    """Create a client: `frames` or `stock`."""
     made: dict[str, Any] = {"frames": Frames, "stock": Stock}
     chosen: Wire = made[kind](heard)
     return chosen

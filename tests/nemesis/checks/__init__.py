@@ -1,4 +1,4 @@
-"""Pure functions from a history (and what there is at the end) to the promises it breaks."""
+"""Pure functions that find violations of guarantees in a history and its final state."""
 
 from __future__ import annotations
 
@@ -32,5 +32,5 @@ CHECKS: tuple[Check, ...] = (
 
 
 def check(history: History, final: Final) -> list[Violation]:
-    """Every violation, by promise."""
+    """Return every violation, by guarantee."""
     return [found for one in CHECKS for found in one(history, final)]
