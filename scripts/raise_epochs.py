@@ -1,9 +1,9 @@
-"""After a restore of chat-rooms: add 1,000 to every room's epoch, before anything writes again.
+"""Add 1,000 to every room's epoch after a restore of chat-rooms, before anything writes again.
 
     python -m scripts.raise_epochs chat-rooms
 
-The restored table is behind what was issued since, and the next epoch must lie above all of that.
-Doing it twice does no harm. Prints how many rooms were raised; see docs/operations.md.
+Epochs were issued after the backup was taken; the next epoch must be above all of them. Safe to
+run twice. Prints the number of rooms; see docs/operations.md.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import boto3
 import click
 from botocore.exceptions import ClientError
 
-BY = 1_000
+EPOCH_INCREMENT = 1_000
 
 
 @click.command()
@@ -29,20 +29,22 @@ def main(table: str) -> None:
         ExpressionAttributeValues={":room": {"S": "ROOM"}},
         ProjectionExpression="room_id",
     )
-    raised = sum(_raise(client, table, item["room_id"]) for page in pages for item in page["Items"])
+    raised = sum(
+        _raise_epoch(client, table, item["room_id"]) for page in pages for item in page["Items"]
+    )
     client.close()
-    click.echo(f"{raised} rooms of {table} raised by {BY:,} epochs")
+    click.echo(f"{raised} rooms of {table} raised by {EPOCH_INCREMENT:,} epochs")
 
 
-def _raise(client: Any, table: str, room_id: Any) -> bool:
-    """False for a room that was taken away meanwhile."""
+def _raise_epoch(client: Any, table: str, room_id: Any) -> bool:
+    """Return False for a room that was deleted meanwhile."""
     try:
         client.update_item(
             TableName=table,
             Key={"room_id": room_id, "sk": {"S": "ROOM"}},
             UpdateExpression="ADD epoch :by",
             ConditionExpression="attribute_exists(epoch)",
-            ExpressionAttributeValues={":by": {"N": str(BY)}},
+            ExpressionAttributeValues={":by": {"N": str(EPOCH_INCREMENT)}},
         )
     except ClientError as error:
         if error.response["Error"]["Code"] != "ConditionalCheckFailedException":

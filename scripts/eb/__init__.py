@@ -1,1 +1,1 @@
-"""Elastic Beanstalk: the bundle, and how it becomes the environment that clients meet."""
+"""Elastic Beanstalk: the source bundle and its blue/green deployment."""

@@ -1,4 +1,4 @@
-"""Calls to AWS, each of them told; a dry run tells them and makes none."""
+"""Calls to AWS, each of which is reported; a dry run reports them and makes none."""
 
 from __future__ import annotations
 
@@ -11,42 +11,49 @@ from botocore.exceptions import BotoCoreError, ClientError
 Json = dict[str, Any]
 
 
-class Failed(Exception):
-    """A deployment cannot go on; one sentence for the operator."""
+class DeploymentFailed(Exception):
+    """The deployment cannot go on; one sentence for the operator."""
 
 
-class Refused(Failed):
-    """AWS answered with an error; `code` is its name."""
+class AwsCallRefused(DeploymentFailed):
+    """AWS answered a call with an error; `code` is its error code."""
 
     def __init__(self, text: str, code: str) -> None:
         super().__init__(text)
         self.code = code
 
 
-class Calls:
-    """`clients` by the name of their service; a dry run needs none."""
+class AwsCalls:
+    """Makes calls by the names of service and operation, as boto3 has them.
+
+    `clients` maps services to boto3 clients; a dry run needs none.
+    """
 
     def __init__(
-        self, clients: Mapping[str, Any], tell: Callable[[str], object], *, dry: bool = False
+        self, clients: Mapping[str, Any], report: Callable[[str], object], *, dry: bool = False
     ) -> None:
         self._clients = clients
-        self.tell = tell
+        self.report = report
         self.dry = dry
 
-    def __call__(self, service: str, operation: str, **asked: Any) -> Json:
-        """Make one call. In a dry run the answer is empty. Raises Failed, Refused by AWS itself."""
-        told = {
-            name: f"<{len(v)} bytes>" if isinstance(v, bytes) else v for name, v in asked.items()
+    def __call__(self, service: str, operation: str, **parameters: Any) -> Json:
+        """Make one call and return its answer, empty in a dry run.
+
+        Raises AwsCallRefused for an error of AWS, else DeploymentFailed.
+        """
+        shown = {
+            name: f"<{len(value)} bytes>" if isinstance(value, bytes) else value
+            for name, value in parameters.items()
         }
-        words = (f"{name}={json.dumps(value)}" for name, value in told.items())
-        self.tell(" ".join([f"{service}.{operation}", *words]))
+        words = (f"{name}={json.dumps(value)}" for name, value in shown.items())
+        self.report(" ".join([f"{service}.{operation}", *words]))
         if self.dry:
             return {}
         try:
-            answer: Json = getattr(self._clients[service], operation)(**asked)
+            answer: Json = getattr(self._clients[service], operation)(**parameters)
         except ClientError as error:
             code = error.response.get("Error", {}).get("Code", "")
-            raise Refused(f"{service}.{operation}: {error}.", code) from None
+            raise AwsCallRefused(f"{service}.{operation}: {error}.", code) from None
         except BotoCoreError as error:
-            raise Failed(f"{service}.{operation}: {error}.") from None
+            raise DeploymentFailed(f"{service}.{operation}: {error}.") from None
         return answer

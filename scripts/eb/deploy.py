@@ -1,4 +1,4 @@
-"""Blue/green: a clone with the new version takes the address over once it serves."""
+"""Blue/green deployment: a clone with the new version takes over the address once it serves."""
 
 from __future__ import annotations
 
@@ -15,17 +15,18 @@ from urllib.parse import urlsplit
 import click
 from botocore.exceptions import BotoCoreError
 
-from scripts.eb.calls import Calls, Failed
-from scripts.eb.drain import Fleet
-from scripts.eb.environments import Environment, Environments, Unclear
-from scripts.eb.smoke import smoke
+from scripts.eb.calls import AwsCalls, DeploymentFailed
+from scripts.eb.drain import InstanceDrainer
+from scripts.eb.environments import Environment, Environments, UnclearState
+from scripts.eb.smoke import run_smoke_test
 
-LONGEST_NAME = 40
+MAX_NAME_LENGTH = 40
+"""EnvironmentName of CreateEnvironment in the API reference of Elastic Beanstalk."""
 
 
 @dataclass(frozen=True)
-class Plan:
-    """What is to happen; times in seconds."""
+class DeploymentPlan:
+    """Names and times of a deployment; times in seconds."""
 
     live: str
     new: str
@@ -37,134 +38,153 @@ class Plan:
 
 
 @dataclass(frozen=True)
-class Outside:
-    """What a deployment does beside AWS. Both tests and drains raise Failed."""
+class DeploymentActions:
+    """The actions of a deployment that are no calls to AWS.
 
-    test: Callable[[str | None], None]
-    """Of a CNAME before it is the live one; None: of the live address."""
-    instances: Callable[[], list[str]]
-    drain: Callable[[list[str]], None]
-    pause: Callable[[float], None]
-
-
-def deploy(plan: Plan, bundle: bytes, environments: Environments, outside: Outside) -> str | None:
-    """Clone, deploy, wait, test, swap, test, drain, end the old one; all undone on failure.
-
-    Returns what was not done but harms nobody. Raises Failed once things are as before, Unclear
-    where they are not, or nobody knows.
+    `smoke_test` and `drain` raise DeploymentFailed.
     """
-    live = environments.named(plan.live)
+
+    smoke_test: Callable[[str | None], None]
+    """Tests a CNAME before it is the live one; None: the live address."""
+    list_instances: Callable[[], list[str]]
+    drain: Callable[[list[str]], None]
+    sleep: Callable[[float], None]
+
+
+def deploy(
+    plan: DeploymentPlan, bundle: bytes, environments: Environments, actions: DeploymentActions
+) -> str | None:
+    """Clone, deploy, wait, test, swap, test, drain, terminate the old environment.
+
+    Returns a note on steps that failed without harm after the swap, or None. Raises
+    DeploymentFailed if everything was undone, UnclearState if it was not or nobody knows.
+    """
+    live = environments.find(plan.live)
     if live.status != "Ready":
-        raise Failed(f"{plan.live} is {live.status}, not Ready.")
-    old = outside.instances()
+        raise DeploymentFailed(f"{plan.live} is {live.status}, not Ready.")
+    old_instances = actions.list_instances()
     capacity = environments.capacity(plan.live, live.id)
     environments.publish(plan.label, bundle)
-    made = environments.clone(live, plan.new, plan.label, capacity)
+    clone_id = environments.clone(live, plan.new, plan.label, capacity)
     try:
-        _test(plan, environments, outside, made)
-        _take_over(plan, environments, outside, live, made)
+        _test_clone(plan, environments, actions, clone_id)
+        _swap_and_test(plan, environments, actions, live, clone_id)
     finally:
-        environments.forget(plan.new)
-    told = [_end(plan, environments, outside, live, old)]
+        environments.delete_saved_configuration(plan.new)
+    notes = [_retire_old(plan, environments, actions, live, old_instances)]
     try:
         # After the drain: until then all clients may come at once.
-        environments.scale_freely(made, capacity)
-    except Failed as failed:
-        told.append(f"{plan.new} keeps at least {capacity.running} instances ({failed}).")
-    return " ".join(filter(None, told)) or None
+        environments.restore_min_size(clone_id, capacity)
+    except DeploymentFailed as failed:
+        notes.append(f"{plan.new} keeps at least {capacity.running} instances ({failed}).")
+    return " ".join(filter(None, notes)) or None
 
 
-def _test(plan: Plan, environments: Environments, outside: Outside, made: str) -> None:
-    """The clone by its own address, which no client knows; it ends if it does not serve."""
-    try:
-        green = environments.healthy(made, plan.timeout)
-        outside.test(green.cname)
-    except BaseException as why:
-        environments.abandon(made, why)
-        raise
-
-
-def _take_over(
-    plan: Plan, environments: Environments, outside: Outside, live: Environment, made: str
+def _test_clone(
+    plan: DeploymentPlan, environments: Environments, actions: DeploymentActions, clone_id: str
 ) -> None:
-    """The swap. If the live address does not serve, back, until all know, and the clone ends."""
-    environments.swap(made, live.id, plan.timeout)
+    """Test the clone by its own address, which no client knows; terminate it if it fails."""
     try:
-        outside.pause(plan.dns_ttl)
-        outside.test(None)
+        green = environments.wait_healthy(clone_id, plan.timeout)
+        actions.smoke_test(green.cname)
     except BaseException as why:
-        environments.swap(live.id, made, plan.timeout)
-        outside.pause(plan.dns_ttl)
-        environments.abandon(made, why)
+        environments.abandon_clone(clone_id, why)
         raise
 
 
-def _end(
-    plan: Plan, environments: Environments, outside: Outside, live: Environment, old: list[str]
-) -> str | None:
-    """The old instances let their clients go, then their environment ends."""
-    told = []
+def _swap_and_test(
+    plan: DeploymentPlan,
+    environments: Environments,
+    actions: DeploymentActions,
+    live: Environment,
+    clone_id: str,
+) -> None:
+    """Swap the addresses and test the live one. After a failure swap back and end the clone."""
+    environments.swap(clone_id, live.id, plan.timeout)
     try:
-        outside.drain(old)
-    except Failed as failed:
-        told.append(f"Not drained ({failed}); instances drain when they are ended.")
+        actions.sleep(plan.dns_ttl)
+        actions.smoke_test(None)
+    except BaseException as why:
+        environments.swap(live.id, clone_id, plan.timeout)
+        # Clients with a cached address still reach the clone: it ends after the TTL.
+        actions.sleep(plan.dns_ttl)
+        environments.abandon_clone(clone_id, why)
+        raise
+
+
+def _retire_old(
+    plan: DeploymentPlan,
+    environments: Environments,
+    actions: DeploymentActions,
+    live: Environment,
+    old_instances: list[str],
+) -> str | None:
+    """Drain the old instances before their environment is terminated."""
+    notes = []
+    try:
+        actions.drain(old_instances)
+    except DeploymentFailed as failed:
+        notes.append(f"Not drained ({failed}); instances drain when they are terminated.")
     try:
         if not plan.keep_old:
             environments.terminate(live.id)
-    except Failed as failed:
-        told.append(f"{plan.live} still runs ({failed}).")
-    return " ".join(told) or None
+    except DeploymentFailed as failed:
+        notes.append(f"{plan.live} still runs ({failed}).")
+    return " ".join(notes) or None
 
 
-def name_of(live: str, label: str) -> str:
-    """The new environment's name: the old one's, the version instead of what was there."""
+def new_environment_name(live: str, label: str) -> str:
+    """Return the live environment's name with the version at its end replaced by `label`'s."""
     base = re.sub(r"-[0-9a-f]{8}$", "", live)
-    return f"{base[: LONGEST_NAME - 9]}-{label[:8]}"
+    return f"{base[: MAX_NAME_LENGTH - 9]}-{label[:8]}"
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("application")
 @click.argument("environment")
 @click.argument("bundle", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("--url", required=True, help="Where clients connect: https://chat.example.com")
-@click.option("--region", help="Of AWS. [AWS_REGION]")
-@click.option("--timeout", default=1800.0, show_default=True, help="Seconds to become healthy.")
-@click.option("--dns-ttl", default=60.0, show_default=True, help="Seconds an address is cached.")
-@click.option("--keep-old", is_flag=True, help="Drain the old environment, but let it be.")
-@click.option("--dry-run", is_flag=True, help="Print each call; make none.")
+@click.option("--url", required=True, help="Address of clients: https://chat.example.com")
+@click.option("--region", help="AWS region. [AWS_REGION]")
+@click.option(
+    "--timeout", default=1800.0, show_default=True, help="Seconds for the clone to become healthy."
+)
+@click.option("--dns-ttl", default=60.0, show_default=True, help="Seconds that DNS is cached.")
+@click.option("--keep-old", is_flag=True, help="Drain the old environment, but keep it.")
+@click.option("--dry-run", is_flag=True, help="Print each call without making it.")
 def main(
     application: str, environment: str, bundle: Path, url: str, region: str | None, **more: object
 ) -> None:
-    """Put BUNDLE in the place of what ENVIRONMENT of APPLICATION runs, without losing a message.
+    """Replace the version that ENVIRONMENT of APPLICATION runs by BUNDLE, without losing a message.
 
-    RTS_SMOKE_TOKEN is a user's token for the test, RTS_OPERATOR_TOKEN one with scope operator for
-    the drain; AWS credentials are found as ever. Exit code 0; 1 when it failed, and it says how
-    things stand; 2 for a mistake in the call.
+    RTS_SMOKE_TOKEN is a user's token for the smoke tests, RTS_OPERATOR_TOKEN one with scope
+    operator for the drain. AWS credentials are found as by every AWS program. Exit code 0; 1 if
+    the deployment failed, with the resulting state; 2 for wrong usage.
 
     Example: scripts/deploy chat chat-live build/rts-server.zip --url https://chat.example.com
     """
     data = bundle.read_bytes()
     label = sha256(data).hexdigest()[:12]
     dry = bool(more.pop("dry_run"))
-    plan = Plan(environment, name_of(environment, label), label, url, **more)  # type: ignore[arg-type]
+    new = new_environment_name(environment, label)
+    plan = DeploymentPlan(environment, new, label, url, **more)  # type: ignore[arg-type]
     if plan.new == plan.live:
         raise click.UsageError(f"{plan.live} runs this bundle already.")
-    calls = Calls({} if dry else _clients(region), click.echo, dry=dry)
-    outside = _rehearsed(plan) if dry else _outside(plan)
-    pause = outside.pause
+    calls = AwsCalls({} if dry else _aws_clients(region), click.echo, dry=dry)
+    actions = _dry_run_actions(plan) if dry else _real_actions(plan)
+    environments = Environments(calls, application, actions.sleep)
     try:
-        undone = deploy(plan, data, Environments(calls, application, pause), outside)
-    except Unclear as unclear:
+        note = deploy(plan, data, environments, actions)
+    except UnclearState as unclear:
         raise click.ClickException(str(unclear)) from None
-    except Failed as failed:
+    except DeploymentFailed as failed:
         raise click.ClickException(f"{failed} Everything is as before.") from None
     if dry:
         return
-    click.echo(undone or "The old instances are drained.")
+    click.echo(note or "The old instances are drained.")
     click.echo(f"{plan.new} serves {url}; it is the ENVIRONMENT of the next deployment.")
 
 
-def _clients(region: str | None) -> dict[str, object]:
+def _aws_clients(region: str | None) -> dict[str, object]:
     import boto3
 
     try:
@@ -174,45 +194,47 @@ def _clients(region: str | None) -> dict[str, object]:
         raise click.UsageError(str(error)) from None
 
 
-def _outside(plan: Plan) -> Outside:
-    token, operator = (_given(f"RTS_{who}_TOKEN") for who in ("SMOKE", "OPERATOR"))
-    fleet, where = Fleet(plan.url, operator, time.sleep), urlsplit(plan.url)
+def _real_actions(plan: DeploymentPlan) -> DeploymentActions:
+    user_token, operator_token = map(_required_variable, ("RTS_SMOKE_TOKEN", "RTS_OPERATOR_TOKEN"))
+    drainer = InstanceDrainer(plan.url, operator_token, time.sleep)
+    live = urlsplit(plan.url)
 
-    def test(cname: str | None) -> None:
+    def smoke_test(cname: str | None) -> None:
         click.echo(f"smoke test of {cname or plan.url}")
         if cname is None:
-            smoke(plan.url, token)
+            run_smoke_test(plan.url, user_token)
         else:
-            host = where.hostname if where.scheme == "https" else None
-            smoke(f"{where.scheme}://{cname}", token, host)
+            # The clone has the certificate of the live address.
+            host = live.hostname if live.scheme == "https" else None
+            run_smoke_test(f"{live.scheme}://{cname}", user_token, host)
 
-    def instances() -> list[str]:
-        with suppress(Failed):
-            return list(fleet.connections())
+    def list_instances() -> list[str]:
+        with suppress(DeploymentFailed):
+            return list(drainer.connections())
         return []
 
-    def drain(old: list[str]) -> None:
-        if not old:
-            raise Failed("no instance was listed before")
-        click.echo(f"drain of {', '.join(old)}")
-        fleet.drain(old)
+    def drain(instances: list[str]) -> None:
+        if not instances:
+            raise DeploymentFailed("no instance was listed before")
+        click.echo(f"drain of {', '.join(instances)}")
+        drainer.drain(instances)
 
-    return Outside(test, instances, drain, time.sleep)
+    return DeploymentActions(smoke_test, list_instances, drain, time.sleep)
 
 
-def _rehearsed(plan: Plan) -> Outside:
-    """The same steps, only told."""
-    return Outside(
+def _dry_run_actions(plan: DeploymentPlan) -> DeploymentActions:
+    """Return actions that are only printed."""
+    return DeploymentActions(
         lambda cname: click.echo(f"smoke test of {cname or plan.url}"),
         lambda: [f"<instances of {plan.live}>"],
-        lambda old: click.echo(f"drain of {', '.join(old)}"),
+        lambda instances: click.echo(f"drain of {', '.join(instances)}"),
         lambda seconds: click.echo(f"pause of {seconds:.0f} s"),
     )
 
 
-def _given(variable: str) -> str:
-    if not (value := os.environ.get(variable)):
-        raise click.UsageError(f"{variable} is missing.")
+def _required_variable(name: str) -> str:
+    if not (value := os.environ.get(name)):
+        raise click.UsageError(f"{name} is missing.")
     return value
 
 

@@ -1,4 +1,4 @@
-"""The old instances, asked over REST to let their clients go."""
+"""Drains the old instances over REST."""
 
 from __future__ import annotations
 
@@ -9,45 +9,55 @@ from collections.abc import Callable, Iterable
 from typing import Any
 from urllib.parse import quote
 
-from scripts.eb.calls import Failed
+from scripts.eb.calls import DeploymentFailed
 
-LOOK_EVERY = 2.0
-MOST_LOOKS = 30
+CHECK_EVERY_SECONDS = 2.0
+MAX_CHECKS = 30
+REQUEST_TIMEOUT_SECONDS = 10
 
 
-class Fleet:
-    """Instances of all environments that share a Redis, behind one address. `pause` waits."""
+class InstanceDrainer:
+    """Drains instances of all environments that share a Redis, through one address.
 
-    def __init__(self, url: str, token: str, pause: Callable[[float], None]) -> None:
+    `sleep` waits for seconds.
+    """
+
+    def __init__(self, url: str, token: str, sleep: Callable[[float], None]) -> None:
         self._url = url.rstrip("/")
         self._token = token
-        self._pause = pause
+        self._sleep = sleep
 
     def connections(self) -> dict[str, int]:
-        """Connections by instance, as each last told (its lease, 7 s at most). Raises Failed."""
-        told = self._ask("GET", "/v1/instances")["data"]["instances"]
-        return {one["instance_id"]: int(one.get("connections", 0)) for one in told}
+        """Return connections by instance, as of its last lease renewal (at most 7 s ago).
+
+        Raises DeploymentFailed.
+        """
+        instances = self._request("GET", "/v1/instances")["data"]["instances"]
+        return {one["instance_id"]: int(one.get("connections", 0)) for one in instances}
 
     def drain(self, instances: Iterable[str]) -> None:
-        """Ask each, and wait until none has a connection. Raises Failed after a minute."""
+        """Drain instances, and wait until they have no connections.
+
+        Raises DeploymentFailed if some have connections after MAX_CHECKS.
+        """
         left = set(instances) & self.connections().keys()
         for instance in sorted(left):
-            self._ask("POST", f"/v1/instances/{quote(instance, safe='')}:drain")
-        for _ in range(MOST_LOOKS):
-            now = self.connections()
-            left = {instance for instance in left if now.get(instance)}
+            self._request("POST", f"/v1/instances/{quote(instance, safe='')}:drain")
+        for _ in range(MAX_CHECKS):
+            current = self.connections()
+            left = {instance for instance in left if current.get(instance)}
             if not left:
                 return
-            self._pause(LOOK_EVERY)
-        raise Failed(f"{len(left)} instances still have connections.")
+            self._sleep(CHECK_EVERY_SECONDS)
+        raise DeploymentFailed(f"{len(left)} instances still have connections.")
 
-    def _ask(self, method: str, path: str) -> Any:
+    def _request(self, method: str, path: str) -> Any:
         url = self._url + path
         headers = {"Authorization": f"Bearer {self._token}"}
         request = urllib.request.Request(url, method=method, headers=headers)
         try:
-            with urllib.request.urlopen(request, timeout=10) as answer:
+            with urllib.request.urlopen(request, timeout=REQUEST_TIMEOUT_SECONDS) as answer:
                 body = answer.read()
         except (urllib.error.URLError, OSError) as error:
-            raise Failed(f"{method} {path}: {error}") from None
+            raise DeploymentFailed(f"{method} {path}: {error}") from None
         return json.loads(body) if body else {}

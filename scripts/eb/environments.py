@@ -6,25 +6,24 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from scripts.eb.calls import Calls, Failed, Refused
+from scripts.eb.calls import AwsCallRefused, AwsCalls, DeploymentFailed
 
-EB = "elasticbeanstalk"
-LOOK_EVERY = 15.0
-"""Seconds between two looks at an environment that is being made."""
-MOST_LOOKS = 40
-"""Looks at a version that is processed, and attempts to end an environment that is busy: 10 min."""
+SERVICE = "elasticbeanstalk"
+CHECK_EVERY_SECONDS = 15.0
+MAX_CHECKS = 40
+"""Checks of a version in processing, and attempts to terminate a busy environment: 10 minutes."""
 NOT_READY = "InvalidParameterValue"
 """Error code of Elastic Beanstalk for an operation on an environment that is not Ready."""
-GROUP = "aws:autoscaling:asg"
+SCALING_GROUP = "aws:autoscaling:asg"
 
 
-class Unclear(Failed):
-    """Things are not as before: what became of a call is for the operator to look at."""
+class UnclearState(DeploymentFailed):
+    """The deployment was not undone, or nobody knows: the operator must look."""
 
 
 @dataclass(frozen=True)
 class Environment:
-    """One environment as it stands."""
+    """One environment as AWS describes it."""
 
     id: str
     cname: str
@@ -34,184 +33,191 @@ class Environment:
 
 @dataclass(frozen=True)
 class Capacity:
-    """Instances of an environment: as many as run, and as many as it runs at least (MinSize)."""
+    """Instances of an environment: those that run, and its minimum (MinSize)."""
 
     running: int
-    least: int
+    min_size: int
 
     @property
-    def is_least(self) -> bool:
-        """Whether no more run than at least."""
-        return self.running <= self.least
+    def is_min_size(self) -> bool:
+        """Whether no more than the minimum runs."""
+        return self.running <= self.min_size
 
 
 class Environments:
-    """Those of one application. `pause` waits for seconds."""
+    """The environments and versions of one application. `sleep` waits for seconds."""
 
-    def __init__(self, calls: Calls, application: str, pause: Callable[[float], None]) -> None:
+    def __init__(self, calls: AwsCalls, application: str, sleep: Callable[[float], None]) -> None:
         self._calls = calls
         self._application = application
-        self._pause = pause
+        self._sleep = sleep
 
-    def named(self, name: str) -> Environment:
-        """The environment of this name. Raises Failed unless there is one."""
-        return self._look(name, EnvironmentNames=[name], IncludeDeleted=False)
+    def find(self, name: str) -> Environment:
+        """Return the environment of this name. Raises DeploymentFailed if there is none."""
+        return self._describe(name, EnvironmentNames=[name], IncludeDeleted=False)
 
     def publish(self, label: str, bundle: bytes) -> None:
-        """Make the bundle a version, unless it is one. Raises Failed if it cannot be one."""
-        status = self._version(label)
+        """Make the bundle a version, unless it is one. Raises DeploymentFailed if it cannot be."""
+        status = self._version_status(label)
         if status is None:
             self._upload(label, bundle)
-            status = self._version(label)
-        for _ in range(MOST_LOOKS):
+            status = self._version_status(label)
+        for _ in range(MAX_CHECKS):
             if status in ("PROCESSED", "UNPROCESSED") or self._calls.dry:
                 return
             if status == "FAILED":
-                raise Failed(
+                raise DeploymentFailed(
                     f"Elastic Beanstalk could not process version {label}. Delete it "
                     "(aws elasticbeanstalk delete-application-version) before the next attempt."
                 )
-            self._pause(LOOK_EVERY)
-            status = self._version(label)
-        raise Failed(f"Version {label} is {status or 'missing'} after 10 minutes.")
+            self._sleep(CHECK_EVERY_SECONDS)
+            status = self._version_status(label)
+        raise DeploymentFailed(f"Version {label} is {status or 'missing'} after 10 minutes.")
 
     def _upload(self, label: str, bundle: bytes) -> None:
-        bucket = self._calls(EB, "create_storage_location").get("S3Bucket", "<storage location>")
-        place = {"S3Bucket": bucket, "S3Key": f"{self._application}/{label}.zip"}
-        self._calls("s3", "put_object", Bucket=bucket, Key=place["S3Key"], Body=bundle)
+        bucket = self._calls(SERVICE, "create_storage_location").get(
+            "S3Bucket", "<storage location>"
+        )
+        source = {"S3Bucket": bucket, "S3Key": f"{self._application}/{label}.zip"}
+        self._calls("s3", "put_object", Bucket=bucket, Key=source["S3Key"], Body=bundle)
         self._call(
-            "create_application_version", VersionLabel=label, SourceBundle=place, Process=True
+            "create_application_version", VersionLabel=label, SourceBundle=source, Process=True
         )
 
     def capacity(self, name: str, environment_id: str) -> Capacity:
-        """Return how many instances the environment runs, and how many it runs at least."""
-        found = self._calls(EB, "describe_environment_resources", EnvironmentId=environment_id).get(
-            "EnvironmentResources", {}
-        )
+        """Return the number of running instances and the minimum of an environment."""
+        found = self._calls(
+            SERVICE, "describe_environment_resources", EnvironmentId=environment_id
+        ).get("EnvironmentResources", {})
         known = self._call("describe_configuration_settings", EnvironmentName=name)
         options = [
-            o for one in known.get("ConfigurationSettings", []) for o in one["OptionSettings"]
+            option
+            for settings in known.get("ConfigurationSettings", [])
+            for option in settings["OptionSettings"]
         ]
-        least = next(
+        min_size = next(
             (
-                o["Value"]
-                for o in options
-                if (o["Namespace"], o["OptionName"]) == (GROUP, "MinSize")
+                option["Value"]
+                for option in options
+                if (option["Namespace"], option["OptionName"]) == (SCALING_GROUP, "MinSize")
             ),
             "1",
         )
-        return Capacity(len(found.get("Instances", [])), int(least))
+        return Capacity(len(found.get("Instances", [])), int(min_size))
 
     def clone(self, live: Environment, name: str, label: str, capacity: Capacity) -> str:
-        """Make an environment with the configuration and the size of `live`; return its id.
+        """Create an environment with the configuration and the size of `live`; return its id.
 
-        It meets all clients within the time of a DNS cache, before any scaling policy could act.
+        All clients reach it within the TTL of DNS, before any scaling policy could act.
         """
         self._call("create_configuration_template", TemplateName=name, EnvironmentId=live.id)
-        more = {} if capacity.is_least else {"OptionSettings": _least(capacity.running)}
+        size = {} if capacity.is_min_size else {"OptionSettings": _min_size(capacity.running)}
         try:
-            made = self._call(
+            created = self._call(
                 "create_environment",
                 EnvironmentName=name,
                 TemplateName=name,
                 VersionLabel=label,
-                **more,
+                **size,
             )
         except BaseException:
-            self.forget(name)
+            self.delete_saved_configuration(name)
             raise
-        return str(made.get("EnvironmentId", f"<id of {name}>"))
+        return str(created.get("EnvironmentId", f"<id of {name}>"))
 
-    def scale_freely(self, environment_id: str, capacity: Capacity) -> None:
-        """Let a clone shrink to what its original runs at least. Raises Failed."""
-        if not capacity.is_least:
+    def restore_min_size(self, environment_id: str, capacity: Capacity) -> None:
+        """Let a clone shrink to the minimum of its original. Raises DeploymentFailed."""
+        if not capacity.is_min_size:
             self._calls(
-                EB,
+                SERVICE,
                 "update_environment",
                 EnvironmentId=environment_id,
-                OptionSettings=_least(capacity.least),
+                OptionSettings=_min_size(capacity.min_size),
             )
 
-    def healthy(self, environment_id: str, within: float) -> Environment:
-        """Wait until it is Ready and Green. Raises Failed if that takes too long or never comes."""
-        return self._until(environment_id, within, lambda one: one.health == "Green")
+    def wait_healthy(self, environment_id: str, within: float) -> Environment:
+        """Wait until it is Ready and Green. Raises DeploymentFailed after `within` seconds."""
+        return self._wait_until(environment_id, within, lambda one: one.health == "Green")
 
     def swap(self, one: str, other: str, within: float) -> None:
-        """Exchange the CNAMEs of two environments, and wait for it. Raises Unclear."""
+        """Swap the CNAMEs of two environments, and wait until it is done. Raises UnclearState."""
         try:
             self._calls(
-                EB,
+                SERVICE,
                 "swap_environment_cnames",
                 SourceEnvironmentId=one,
                 DestinationEnvironmentId=other,
             )
-            for each in (one, other):
-                self._until(each, within, lambda _: True)
-        except Failed as failed:
-            raise Unclear(f"{failed} Look which CNAME is whose; both run.") from None
+            for environment_id in (one, other):
+                self._wait_until(environment_id, within, lambda _: True)
+        except DeploymentFailed as failed:
+            message = f"{failed} Check which environment has which CNAME; both run."
+            raise UnclearState(message) from None
 
     def terminate(self, environment_id: str) -> None:
-        """End an environment; its instances drain. Raises Failed.
+        """Terminate an environment; its instances drain. Raises DeploymentFailed.
 
-        Elastic Beanstalk refuses it while the environment is not Ready, so it is asked again.
+        Elastic Beanstalk refuses while the environment is not Ready, so the call is repeated.
         """
-        for attempt in range(1, MOST_LOOKS + 1):
+        for attempt in range(1, MAX_CHECKS + 1):
             try:
-                self._calls(EB, "terminate_environment", EnvironmentId=environment_id)
+                self._calls(SERVICE, "terminate_environment", EnvironmentId=environment_id)
                 return
-            except Refused as refused:
-                if refused.code != NOT_READY or attempt == MOST_LOOKS:
+            except AwsCallRefused as refused:
+                if refused.code != NOT_READY or attempt == MAX_CHECKS:
                     raise
-            self._pause(LOOK_EVERY)
+            self._sleep(CHECK_EVERY_SECONDS)
 
-    def abandon(self, environment_id: str, why: BaseException) -> None:
-        """End a clone that will not serve. Raises Unclear when it runs on."""
+    def abandon_clone(self, environment_id: str, why: BaseException) -> None:
+        """Terminate a clone that will not serve. Raises UnclearState if it runs on."""
         try:
             self.terminate(environment_id)
-        except (Failed, KeyboardInterrupt) as failed:
+        except (DeploymentFailed, KeyboardInterrupt) as failed:
             left = f"Environment {environment_id} still runs and serves nobody."
-            raise Unclear(f"{why} {failed} {left}".strip()) from None
+            raise UnclearState(f"{why} {failed} {left}".strip()) from None
 
-    def forget(self, template: str) -> None:
-        """Delete the configuration that was saved for a clone; it harms nobody if it stays."""
+    def delete_saved_configuration(self, template: str) -> None:
+        """Delete the configuration saved for a clone; a failure is only reported."""
         try:
             self._call("delete_configuration_template", TemplateName=template)
-        except Failed as failed:
-            self._calls.tell(f"Configuration {template} is left ({failed}): delete it.")
+        except DeploymentFailed as failed:
+            self._calls.report(f"Configuration {template} is left ({failed}): delete it.")
 
-    def _until(
-        self, environment_id: str, within: float, holds: Callable[[Environment], bool]
+    def _wait_until(
+        self, environment_id: str, within: float, condition: Callable[[Environment], bool]
     ) -> Environment:
+        """Wait until it is Ready and fulfils the condition. Raises DeploymentFailed."""
         waited = 0.0
         while True:
-            found = self._look(environment_id, EnvironmentIds=[environment_id])
-            if found.status == "Ready" and holds(found):
+            found = self._describe(environment_id, EnvironmentIds=[environment_id])
+            if found.status == "Ready" and condition(found):
                 return found
             if found.status.startswith("Terminat") or waited >= within:
                 state = f"{found.status} and {found.health}"
-                raise Failed(f"Environment {environment_id} is {state} after {waited:.0f} s.")
-            self._pause(LOOK_EVERY)
-            waited += LOOK_EVERY
+                message = f"Environment {environment_id} is {state} after {waited:.0f} s."
+                raise DeploymentFailed(message)
+            self._sleep(CHECK_EVERY_SECONDS)
+            waited += CHECK_EVERY_SECONDS
 
-    def _look(self, what: str, **asked: Any) -> Environment:
-        found = self._call("describe_environments", **asked).get("Environments", [])
+    def _describe(self, shown_as: str, **selection: Any) -> Environment:
+        found = self._call("describe_environments", **selection).get("Environments", [])
         if self._calls.dry:
-            return Environment(f"<id of {what}>", f"<CNAME of {what}>", "Ready", "Green")
+            return Environment(f"<id of {shown_as}>", f"<CNAME of {shown_as}>", "Ready", "Green")
         if not found:
-            raise Failed(f"There is no environment {what}.")
+            raise DeploymentFailed(f"There is no environment {shown_as}.")
         one = found[0]
         return Environment(
             one["EnvironmentId"], one.get("CNAME", ""), one["Status"], one.get("Health", "Grey")
         )
 
-    def _version(self, label: str) -> str | None:
+    def _version_status(self, label: str) -> str | None:
         found = self._call("describe_application_versions", VersionLabels=[label])
         versions = found.get("ApplicationVersions", [])
         return str(versions[0]["Status"]) if versions else None
 
-    def _call(self, operation: str, **asked: Any) -> dict[str, Any]:
-        return self._calls(EB, operation, ApplicationName=self._application, **asked)
+    def _call(self, operation: str, **parameters: Any) -> dict[str, Any]:
+        return self._calls(SERVICE, operation, ApplicationName=self._application, **parameters)
 
 
-def _least(instances: int) -> list[dict[str, str]]:
-    return [{"Namespace": GROUP, "OptionName": "MinSize", "Value": str(instances)}]
+def _min_size(instances: int) -> list[dict[str, str]]:
+    return [{"Namespace": SCALING_GROUP, "OptionName": "MinSize", "Value": str(instances)}]

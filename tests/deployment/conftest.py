@@ -1,4 +1,4 @@
-"""Two web processes with times that fit the nginx before them."""
+"""Fixtures: two web processes with short times, to run behind nginx."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.helpers.world import World
 def instances(
     world: World, tmp_path_factory: pytest.TempPathFactory, full: bool
 ) -> Iterator[Instances]:
-    """WebSocket only, as by default."""
+    """Instances that accept WebSocket only, as by default."""
     own = {"RTS_DRAIN_SPREAD": "20"} if full else SHORT
     with two(world, tmp_path_factory.mktemp("instances"), **own) as both:
         yield both
@@ -22,7 +22,7 @@ def instances(
 
 @pytest.fixture(scope="module")
 def polled(world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Instances]:
-    """With polling switched on."""
+    """Instances that also accept polling."""
     folder = tmp_path_factory.mktemp("polled")
     with two(world, folder, RTS_TRANSPORTS="polling,websocket", **SHORT) as both:
         yield both

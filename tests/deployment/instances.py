@@ -1,4 +1,4 @@
-"""Two web processes with times that fit the nginx before them."""
+"""Two web processes with short times, to run behind nginx."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Instances = list[tuple[Process, int]]
 
 @contextmanager
 def two(world: World, folder: Path, **environment: str) -> Iterator[Instances]:
-    """Two instances of their own and their ports."""
+    """Run two instances; yield each with its port."""
     with ExitStack() as stack:
         both = []
         for n in range(2):

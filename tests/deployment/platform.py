@@ -1,10 +1,9 @@
-"""What stands in for Elastic Beanstalk and its balancer: real nginx processes on this machine.
+"""Stand-ins for Elastic Beanstalk and its balancer: real nginx processes on this machine.
 
-Each instance has an nginx with our `.platform` files, as the platform puts them together. Stood in:
-the platform's own `location /` (00_application.conf), user, ports and folders. The balancer is one
-more nginx: it says whose request it is (X-Forwarded-For), has an idle timeout, asks the next target
-when one answers 502 or 503 (no health checks: a target is out from its first 503), and is sticky by
-a cookie if told so.
+Each instance has an nginx with the `.platform` files, put together as the platform does. The
+platform's own `location /` (00_application.conf), user, ports and folders are replaced. The
+balancer is another nginx: it sets X-Forwarded-For, has an idle timeout, tries the next target
+after a 502 or 503 (instead of health checks), and is optionally sticky by a cookie.
 """
 
 from __future__ import annotations
@@ -37,7 +36,7 @@ location / {
 }
 """
 USER = "user root;\n" if os.getuid() == 0 else ""
-"""Folders of tests belong to who runs them; only root has to say so."""
+"""Run as root, nginx would drop to a user who cannot read the folders of tests."""
 BALANCER = """
 {user}worker_processes 1;
 error_log {folder}/error.log warn;
@@ -70,9 +69,9 @@ http {{
 
 
 def platform(folder: Path, port: int, instance: int, changed: Mapping[str, str] = NOTHING) -> Path:
-    """nginx.conf of an instance that listens on `port`; `instance` is the port of its process.
+    """Write nginx.conf of an instance that listens on `port`, before the process on `instance`.
 
-    `changed`: texts of our files in place of others, each of which must be there.
+    `changed` maps texts of our files to their replacements; each text must be there.
     """
     parts = folder / "conf.d" / "elasticbeanstalk"
     parts.mkdir(parents=True)
@@ -98,7 +97,7 @@ def platform(folder: Path, port: int, instance: int, changed: Mapping[str, str] 
 
 
 def balancer(folder: Path, port: int, targets: list[int], idle: int, sticky: bool) -> Path:
-    """nginx.conf of the balancer before `targets`, ports of this machine."""
+    """Write nginx.conf of the balancer before `targets`, ports of this machine."""
     folder.mkdir()
     named = {f"t{target}": f"127.0.0.1:{target}" for target in targets}
     text = BALANCER.format(
@@ -117,7 +116,7 @@ def balancer(folder: Path, port: int, targets: list[int], idle: int, sticky: boo
 
 
 def command(conf: Path, *more: str) -> list[str]:
-    """nginx with this configuration, its temporary files beside it."""
+    """The command of nginx with this configuration and its temporary files beside it."""
     return [program(), "-p", str(conf.parent), "-c", str(conf), *more]
 
 
@@ -129,7 +128,7 @@ def program() -> str:
 
 @contextmanager
 def running(confs: Mapping[int, Path]) -> Iterator[None]:
-    """An nginx for each configuration, by the port it listens on, as long as the block."""
+    """Run an nginx for each configuration, by port, within the block."""
     children = [
         subprocess.Popen(command(conf, "-e", "stderr", "-g", "daemon off;"))
         for conf in confs.values()
@@ -154,7 +153,7 @@ def before(
     sticky: bool = False,
     changed: Mapping[str, str] = NOTHING,
 ) -> Iterator[str]:
-    """The address of a balancer before instances that are each behind the platform's nginx."""
+    """Run a balancer before instances behind the platform's nginx; yield its address."""
     port, *ports = free_ports(1 + len(instances))
     confs = {
         own: platform(folder / f"platform{n}", own, instance, changed)

@@ -7,46 +7,48 @@ from typing import Any
 import boto3
 from botocore.stub import Stubber
 
-from scripts.eb.calls import Calls, Failed
-from scripts.eb.deploy import Outside, Plan, deploy
+from scripts.eb.calls import AwsCalls, DeploymentFailed
+from scripts.eb.deploy import DeploymentActions, DeploymentPlan, deploy
 from scripts.eb.environments import Environments
 
 APP = {"ApplicationName": "chat"}
-PLAN = Plan("chat-live", "chat-0123abcd", "0123abcd4567", "https://chat.example.com", timeout=30)
+PLAN = DeploymentPlan(
+    "chat-live", "chat-0123abcd", "0123abcd4567", "https://chat.example.com", timeout=30
+)
 VERSION = {"VersionLabels": ["0123abcd4567"]}
 SWAP = "swap_environment_cnames"
 GREEN, OLD = "e-green00000", "e-old0000000"
 
 
-def least(instances: int) -> list[dict[str, str]]:
-    """Option settings of an environment that runs at least so many instances."""
+def min_size(instances: int) -> list[dict[str, str]]:
+    """The option settings for a minimum number of instances."""
     return [{"Namespace": "aws:autoscaling:asg", "OptionName": "MinSize", "Value": str(instances)}]
 
 
 class Aws:
-    """Stubbed clients; calls must come in this order and no other."""
+    """Stubbed clients, which accept only the expected calls in their order."""
 
     def __init__(self) -> None:
         given = {"region_name": "eu-west-1", "aws_access_key_id": "x", "aws_secret_access_key": "x"}
         names = ("elasticbeanstalk", "s3")
         self.clients: dict[str, Any] = {one: boto3.client(one, **given) for one in names}  # type: ignore[call-overload]
         self._stubs = {one: Stubber(client) for one, client in self.clients.items()}
-        self.told: list[str] = []
-        self.paused: list[float] = []
+        self.reported: list[str] = []
+        self.slept: list[float] = []
         for stub in self._stubs.values():
             stub.activate()
 
     def expect(self, operation: str, answer: Any = None, /, **asked: Any) -> None:
-        """The next call, with exactly these parameters."""
+        """Expect the next call with exactly these parameters."""
         service = "s3" if operation == "put_object" else "elasticbeanstalk"
         self._stubs[service].add_response(operation, answer or {}, asked)
 
     def refuse(self, operation: str, code: str = "AccessDenied") -> None:
-        """The next call is answered by an error."""
+        """Expect the next call and answer it with an error."""
         self._stubs["elasticbeanstalk"].add_client_error(operation, code, "no")
 
-    def counts(self, running: int) -> None:
-        """The instances of the live environment are counted; it runs two at least."""
+    def expect_capacity(self, running: int) -> None:
+        """Expect that instances and minimum (two) of the live environment are read."""
         there = [{"Id": f"i-{n}"} for n in range(running)]
         self.expect(
             "describe_environment_resources",
@@ -64,18 +66,18 @@ class Aws:
             EnvironmentName="chat-live",
         )
 
-    def look(self, which: dict[str, Any], status: str, health: str = "Green") -> None:
-        """A look at an environment."""
+    def expect_described(self, which: dict[str, Any], status: str, health: str = "Green") -> None:
+        """Expect that an environment is described."""
         one = which.get("EnvironmentIds", [OLD])[0]
         found = {"EnvironmentId": one, "CNAME": f"{one}.test", "Status": status, "Health": health}
         self.expect("describe_environments", {"Environments": [found]}, **APP, **which)
 
-    def until_cloned(
+    def expect_clone(
         self, *, published: bool = False, refused: bool = False, running: int = 2
     ) -> None:
-        """All that comes before the clone is looked at; `refused`: it cannot be made."""
-        self.look({"EnvironmentNames": ["chat-live"], "IncludeDeleted": False}, "Ready")
-        self.counts(running)
+        """Expect all calls until the clone is described; `refused`: it cannot be created."""
+        self.expect_described({"EnvironmentNames": ["chat-live"], "IncludeDeleted": False}, "Ready")
+        self.expect_capacity(running)
         versions = [{"VersionLabel": "0123abcd4567", "Status": "PROCESSED"}]
         known = {"ApplicationVersions": versions}
         self.expect("describe_application_versions", known if published else {}, **APP, **VERSION)
@@ -104,36 +106,38 @@ class Aws:
             EnvironmentName=PLAN.new,
             TemplateName=PLAN.new,
             VersionLabel="0123abcd4567",
-            **({"OptionSettings": least(running)} if running > 2 else {}),
+            **({"OptionSettings": min_size(running)} if running > 2 else {}),
         )
 
-    def forgets(self) -> None:
-        """The saved configuration goes."""
+    def expect_configuration_deleted(self) -> None:
+        """Expect that the saved configuration is deleted."""
         self.expect("delete_configuration_template", **APP, TemplateName=PLAN.new)
 
-    def swaps(self, one: str, other: str) -> None:
-        """The CNAMEs are exchanged; both environments are waited for."""
+    def expect_swap(self, one: str, other: str) -> None:
+        """Expect a swap of the CNAMEs and a wait for both environments."""
         self.expect(SWAP, SourceEnvironmentId=one, DestinationEnvironmentId=other)
-        self.look({"EnvironmentIds": [one]}, "Ready", "Yellow")
-        self.look({"EnvironmentIds": [other]}, "Ready", "Yellow")
+        self.expect_described({"EnvironmentIds": [one]}, "Ready", "Yellow")
+        self.expect_described({"EnvironmentIds": [other]}, "Ready", "Yellow")
 
-    def run(self, plan: Plan = PLAN, broken: str | None = "nothing", **more: Any) -> str | None:
-        """The deployment; the test of the address `broken` (None: the live one) fails."""
+    def deploy(
+        self, plan: DeploymentPlan = PLAN, broken: str | None = "nothing", **more: Any
+    ) -> str | None:
+        """Deploy; the smoke test of the address `broken` (None: the live one) fails."""
 
-        def test(cname: str | None) -> None:
-            self.told.append(f"test {cname}")
+        def smoke_test(cname: str | None) -> None:
+            self.reported.append(f"test {cname}")
             if cname == broken:
-                raise Failed("broken.")
+                raise DeploymentFailed("broken.")
 
         def drain(old: list[str]) -> None:
-            self.told.append(f"drain {old}")
+            self.reported.append(f"drain {old}")
 
-        given = {"test": test, "instances": lambda: ["i-old"], "drain": drain} | more
-        outside = Outside(**given, pause=self.paused.append)
-        calls = Calls(self.clients, lambda line: self.told.append(line.split()[0]))
-        return deploy(plan, b"zip", Environments(calls, "chat", self.paused.append), outside)
+        given = {"smoke_test": smoke_test, "list_instances": lambda: ["i-old"], "drain": drain}
+        actions = DeploymentActions(**given | more, sleep=self.slept.append)
+        calls = AwsCalls(self.clients, lambda line: self.reported.append(line.split()[0]))
+        return deploy(plan, b"zip", Environments(calls, "chat", self.slept.append), actions)
 
-    def done(self) -> None:
-        """Every call that was expected was made."""
+    def assert_all_called(self) -> None:
+        """Check that every expected call was made."""
         for stub in self._stubs.values():
             stub.assert_no_pending_responses()

@@ -1,4 +1,4 @@
-"""The bundle as the platform meets it: an empty folder, an empty environment, the Procfile."""
+"""The bundle as the platform runs it: an empty folder, an empty environment, the Procfile."""
 
 from __future__ import annotations
 
@@ -25,38 +25,38 @@ LINE = re.compile(r"([A-Za-z0-9_-]+):\s*(\S.*)")
 """docs.aws.amazon.com/elasticbeanstalk/latest/dg, platforms-linux-extend.build-proc."""
 
 
-def test_the_same_sources_are_the_same_bytes(tmp_path: Path) -> None:
-    """Twice built, byte for byte alike; hooks may be executed, nothing else."""
+def test_bundles_are_reproducible(tmp_path: Path) -> None:
+    """Two builds give the same bytes; only hooks are executable."""
     out = tmp_path / "new" / "bundle.zip"
     done = CliRunner().invoke(bundle.main, [str(out)])
     assert done.exit_code == 0
-    assert out.read_bytes() == bundle.bundle(bundle.ROOT)
+    assert out.read_bytes() == bundle.build_bundle(bundle.ROOT)
     with zipfile.ZipFile(out) as archive:
         modes = {info.filename: info.external_attr >> 16 for info in archive.infolist()}
-        # New settings come without a deployment, and have hooks of their own.
+        # A change of settings is no deployment: it runs confighooks instead of hooks.
         files = ("postdeploy/20_agent.sh", "prebuild/10_units.sh")
         hooks = [f".platform/{when}/{file}" for when in ("confighooks", "hooks") for file in files]
         assert [archive.read(one) for one in hooks[:2]] == [archive.read(one) for one in hooks[2:]]
     assert [name for name, mode in modes.items() if mode == 0o755] == hooks
 
 
-def test_the_whole_package_is_in_it() -> None:
-    """Its sources and what they read: scripts of Redis, the page of the REST documentation."""
-    with zipfile.ZipFile(io.BytesIO(bundle.bundle(bundle.ROOT))) as archive:
+def test_the_bundle_holds_the_whole_package() -> None:
+    """Sources and package data are in the bundle: Lua scripts, the page of the REST documents."""
+    with zipfile.ZipFile(io.BytesIO(bundle.build_bundle(bundle.ROOT))) as archive:
         packed = {name for name in archive.namelist() if name.startswith("rts_server/")}
     package = [path for path in (bundle.ROOT / "rts_server").rglob("*") if path.is_file()]
     there = {p.relative_to(bundle.ROOT).as_posix() for p in package if p.suffix != ".pyc"}
     assert packed == there
 
 
-def test_a_name_that_is_no_extra_is_a_mistake(tmp_path: Path) -> None:
-    """Exit code 2 and one sentence."""
+def test_an_unknown_extra_is_a_usage_error(tmp_path: Path) -> None:
+    """The command ends with exit code 2 and names the extra."""
     done = CliRunner().invoke(bundle.main, [str(tmp_path / "x.zip"), "--extra", "nothing"])
     assert (done.exit_code, "no extra nothing" in done.output) == (2, True)
 
 
-def test_requirements_are_the_roots_and_what_they_need() -> None:
-    """By the lock's own words; of what only tests need, nothing."""
+def test_requirements_are_the_named_packages_and_their_dependencies() -> None:
+    """They follow the comments of the lock, without packages that only tests need."""
     lock = (
         "one==1 \\\n    --hash=sha256:aa\n    # via rts-server (pyproject.toml)\n"
         "three==3 \\\n    --hash=sha256:cc\n    # via\n    #   other\n    #   two\n"
@@ -75,7 +75,7 @@ def test_requirements_are_the_roots_and_what_they_need() -> None:
 
 @contextmanager
 def processes(folder: Path, environment: dict[str, str]) -> Iterator[list[subprocess.Popen[bytes]]]:
-    """Every line of the Procfile, started by a shell as the platform does."""
+    """Start every line of the Procfile by a shell, as the platform does."""
     lines = [LINE.fullmatch(line) for line in (folder / "Procfile").read_text().splitlines()]
     assert [line[1] if line else None for line in lines] == ["web", "relay"]
     children = []
@@ -96,9 +96,9 @@ def processes(folder: Path, environment: dict[str, str]) -> Iterator[list[subpro
 
 
 def unpacked(folder: Path) -> Path:
-    """The bundle in a folder of its own, and an environment with its requirements alone."""
+    """Unpack the bundle, and make an environment with its requirements only."""
     whole = folder / "bundle.zip"
-    whole.write_bytes(bundle.bundle(bundle.ROOT))
+    whole.write_bytes(bundle.build_bundle(bundle.ROOT))
     current, environment = folder / "current", folder / "venv"
     with zipfile.ZipFile(whole) as archive:
         archive.extractall(current)
@@ -111,8 +111,8 @@ def unpacked(folder: Path) -> Path:
     return current
 
 
-async def test_the_procfile_starts_what_was_unpacked(world: World, tmp_path: Path) -> None:
-    """web and relay from the bundle alone carry a message into the queue, and end by SIGTERM."""
+async def test_the_procfile_runs_from_the_bundle_alone(world: World, tmp_path: Path) -> None:
+    """web and relay carry a message into the queue, and end on SIGTERM with status 0."""
     current = await asyncio.to_thread(unpacked, tmp_path)
     url = f"http://127.0.0.1:{(port := free_port())}"
     environment = world.stack.environment() | {

@@ -1,4 +1,4 @@
-"""`.ebextensions` against the settings it must fit."""
+"""`.ebextensions` agrees with the settings."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.deployment.platform import ROOT
 
 
 def environment() -> tuple[dict[str, dict[str, Any]], dict[str, Any]]:
-    """Options by namespace, and resources, of all files in their order."""
+    """Options by namespace, and resources, of all files in order."""
     options: dict[str, dict[str, Any]] = {}
     resources: dict[str, Any] = {}
     for path in sorted((ROOT / ".ebextensions").glob("*.config")):
@@ -27,7 +27,7 @@ def environment() -> tuple[dict[str, dict[str, Any]], dict[str, Any]]:
 
 
 def test_times_fit_the_settings() -> None:
-    """Idle above a missed ping, deregistration above a drain, the health path is readiness."""
+    """The idle timeout exceeds a missed ping, deregistration a drain; health is readiness."""
     options, _ = environment()
     settings = Settings()
     process = options["aws:elasticbeanstalk:environment:process:default"]
@@ -39,8 +39,8 @@ def test_times_fit_the_settings() -> None:
     assert f"keepalive_timeout      {idle + 30}s" in nginx
 
 
-def test_the_default_needs_no_stickiness() -> None:
-    """WebSocket only, so no cookie; new instances before old ones go; logs are kept."""
+def test_the_balancer_needs_no_stickiness() -> None:
+    """With WebSocket only there is no cookie; deployments are immutable; logs are kept."""
     options, _ = environment()
     assert Settings().transports == "websocket"
     assert not options["aws:elasticbeanstalk:environment:process:default"]["StickinessEnabled"]
@@ -50,16 +50,16 @@ def test_the_default_needs_no_stickiness() -> None:
     assert (logs["StreamLogs"], logs["DeleteOnTerminate"]) == (True, False)
 
 
-def test_the_process_listens_where_nginx_looks() -> None:
-    """Host and port of the environment are those of `.platform`."""
+def test_the_process_listens_where_nginx_connects() -> None:
+    """Host and port in the environment are those of `.platform`."""
     options, _ = environment()
     given = options["aws:elasticbeanstalk:application:environment"]
     ours = (ROOT / ".platform/nginx/conf.d/elasticbeanstalk/rts.conf").read_text()
     assert f"proxy_pass            http://{given['RTS_HOST']}:{given['RTS_PORT']};" in ours
 
 
-def test_two_targets_scale_and_the_alarms_of_the_platform_do_not() -> None:
-    """Connections per instance and CPU; at least two instances."""
+def test_scaling_tracks_cpu_and_connections() -> None:
+    """Two target-tracking policies scale from two instances; the platform's triggers are off."""
     options, resources = environment()
     group, trigger = options["aws:autoscaling:asg"], options["aws:autoscaling:trigger"]
     assert 2 <= group["MinSize"] < group["MaxSize"]
@@ -75,22 +75,22 @@ def test_two_targets_scale_and_the_alarms_of_the_platform_do_not() -> None:
 
 
 def agent() -> dict[str, Any]:
-    """What the CloudWatch agent is given beside the platform's own; functions are answered `?`."""
+    """The CloudWatch agent's configuration for logs, with `?` for CloudFormation functions."""
     parsed = yaml.safe_load((ROOT / ".ebextensions" / "03-agent.config").read_text())
     (file,) = parsed["files"].values()
     logs: dict[str, Any] = json.loads(re.sub("`.*?`", "?", file["content"]))["logs"]
     return logs
 
 
-def test_the_agent_listens_where_metrics_are_sent() -> None:
-    """One address in the agent's configuration and in the processes' environment."""
+def test_the_agent_listens_where_processes_send_metrics() -> None:
+    """The agent's configuration and the processes' environment have the same address."""
     options, _ = environment()
-    told = agent()["metrics_collected"]["emf"]["service_address"]
-    assert options["aws:elasticbeanstalk:application:environment"]["RTS_EMF_AGENT"] == told
+    address = agent()["metrics_collected"]["emf"]["service_address"]
+    assert options["aws:elasticbeanstalk:application:environment"]["RTS_EMF_AGENT"] == address
 
 
-def test_the_lines_of_every_process_are_streamed() -> None:
-    """Those of web by the platform, those of the others by the agent; as long as those."""
+def test_log_lines_of_every_process_are_streamed() -> None:
+    """The platform streams those of web, the agent the others, with the same retention."""
     options, _ = environment()
     files = agent()["logs_collected"]["files"]["collect_list"]
     lines = (ROOT / "Procfile").read_text().splitlines()

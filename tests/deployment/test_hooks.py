@@ -1,4 +1,4 @@
-"""The scripts that the platform runs as root on an instance."""
+"""The hooks that the platform runs as root on an instance."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ def units(root: Path, **given: str) -> dict[str, dict[str, dict[str, str]]]:
     return found
 
 
-def test_processes_get_files_and_time(tmp_path: Path) -> None:
-    """More files than nginx hands on, more time than a drain takes; no role unless given."""
+def test_processes_get_enough_files_and_time_to_stop(tmp_path: Path) -> None:
+    """The file limit is above nginx's connections, the stop timeout above that of a drain."""
     assert os.access(UNITS, os.X_OK)
     found = units(tmp_path)
     for process in ("web", "relay"):
@@ -78,7 +78,7 @@ def test_each_process_gets_its_role(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 
 def test_every_user_may_read_the_profiles(tmp_path: Path) -> None:
-    """The processes are not root's, and the platform's umask is not known."""
+    """The file is readable by all whatever the umask, because the processes are not root's."""
     units(tmp_path, **ROLES)
     folder = tmp_path / "etc" / "rts"
     modes = [stat.S_IMODE(path.stat().st_mode) for path in (folder, folder / "aws.config")]
@@ -90,7 +90,7 @@ def test_every_user_may_read_the_profiles(tmp_path: Path) -> None:
     ("command", "variable"), [("serve", "RTS_WEB_ROLE_ARN"), ("relay", "RTS_RELAY_ROLE_ARN")]
 )
 def test_a_process_without_its_role_does_not_start(command: str, variable: str) -> None:
-    """A role is asked for and no profile is there: exit code 1 and a sentence."""
+    """If a role is required and no profile has it, the process ends with exit code 1."""
     environment = {
         "PATH": os.environ["PATH"],
         "RTS_JWT_SECRET": "s" * 32,
@@ -111,7 +111,7 @@ def test_a_process_without_its_role_does_not_start(command: str, variable: str) 
 
 
 def test_the_agent_is_configured_after_the_platform_has(tmp_path: Path) -> None:
-    """Each deployment appends our configuration to the platform's, which is written by then."""
+    """Each deployment appends the configuration to that which the platform has written."""
     folder = tmp_path / "opt" / "aws" / "amazon-cloudwatch-agent"
     program = folder / "bin" / "amazon-cloudwatch-agent-ctl"
     program.parent.mkdir(parents=True)

@@ -1,4 +1,4 @@
-"""A real nginx with our `.platform` files, as a client and a stranger meet it."""
+"""A real nginx with the `.platform` files, as seen by clients and by the outside."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def fetch(url: str, **headers: str) -> tuple[int, str]:
 
 
 def test_the_configuration_is_valid(tmp_path: Path) -> None:
-    """`nginx -t` has nothing to say against it, warnings included."""
+    """`nginx -t` reports no error and no warning."""
     own, instance = free_ports(2)
     conf = platform(tmp_path, own, instance)
     checked = subprocess.run(
@@ -47,7 +47,7 @@ def test_the_configuration_is_valid(tmp_path: Path) -> None:
 
 
 def test_sizes_and_times_fit_the_settings() -> None:
-    """Timeouts above a missed ping, room for a frame, two connections for each socket."""
+    """Timeouts exceed a missed ping, bodies hold a frame, and there are connections enough."""
     text = "".join(path.read_text() for path in OURS.rglob("*.conf"))
     settings = Settings()
     assert all(timeout in text for timeout in TIMEOUTS)
@@ -58,8 +58,10 @@ def test_sizes_and_times_fit_the_settings() -> None:
     assert "worker_rlimit_nofile  131072" in text
 
 
-async def test_what_is_ours_is_closed_to_the_outside(instances: Instances, tmp_path: Path) -> None:
-    """Who came through the balancer gets 404, the balancer's own check its answer."""
+async def test_internal_routes_are_closed_to_the_outside(
+    instances: Instances, tmp_path: Path
+) -> None:
+    """A request through the balancer is answered 404, the balancer's own check 200."""
     (_, port), _ = instances
     front = free_port()
     with running({front: platform(tmp_path / "platform", front, port)}):
@@ -76,7 +78,7 @@ async def test_what_is_ours_is_closed_to_the_outside(instances: Instances, tmp_p
 async def test_sockets_outlive_the_idle_timeouts(
     world: World, instances: Instances, tmp_path: Path, full: bool
 ) -> None:
-    """Nobody says a word for longer than nginx and the balancer wait: pings are enough."""
+    """Pings keep a silent connection open for longer than the timeouts of nginx and balancer."""
     ports = [port for _, port in instances]
     changed = {} if full else {old: old.replace("60s", "2s") for old in TIMEOUTS}
     with before(tmp_path, ports, idle=120 if full else 2, changed=changed) as url:
@@ -87,10 +89,10 @@ async def test_sockets_outlive_the_idle_timeouts(
             assert not [line for line in client.lines if line["kind"] == "disconnect"]
 
 
-async def test_without_pings_the_timeout_is_real(
+async def test_a_timeout_below_the_ping_interval_closes_the_connection(
     world: World, instances: Instances, tmp_path: Path
 ) -> None:
-    """The counter-check: a timeout below the ping interval cuts the same socket."""
+    """The counter-check: the same connection is closed if the timeout is too short."""
     changed = {old: old.replace("60s", "500ms") for old in TIMEOUTS}
     with before(tmp_path, [port for _, port in instances], changed=changed) as url:
         async with JsClient() as client:
@@ -98,8 +100,8 @@ async def test_without_pings_the_timeout_is_real(
             await client.until(lambda: any(line["kind"] == "disconnect" for line in client.lines))
 
 
-async def test_a_body_has_a_bound(instances: Instances, tmp_path: Path) -> None:
-    """nginx refuses what no frame can be, and buffers the rest before it is passed on."""
+async def test_request_bodies_are_bounded(instances: Instances, tmp_path: Path) -> None:
+    """nginx answers 413 to a body larger than any frame, and passes a smaller one on."""
     with before(tmp_path, [port for _, port in instances]) as url:
         async with aiohttp.ClientSession() as http:
             address = url + "/socket.io/?EIO=4&transport=polling"
@@ -113,7 +115,7 @@ async def test_a_body_has_a_bound(instances: Instances, tmp_path: Path) -> None:
 async def test_polling_works_with_stickiness(
     world: World, polled: Instances, tmp_path: Path, upgrade: bool
 ) -> None:
-    """A cookie of the balancer keeps a client at one of two instances, also while it upgrades."""
+    """With the balancer's cookie a client stays on one of two instances, also while it upgrades."""
     with before(tmp_path, [port for _, port in polled], sticky=True) as url:
         async with JsClient() as client:
             await client.connect(
@@ -133,7 +135,7 @@ async def test_polling_works_with_stickiness(
 
 
 async def test_polling_without_stickiness_fails_clearly(polled: Instances, tmp_path: Path) -> None:
-    """The second request meets the other instance, which says what is missing."""
+    """A request that reaches the other instance is answered 400, which names sticky sessions."""
     with before(tmp_path, [port for _, port in polled]) as url:
         address = url + "/socket.io/?EIO=4&transport=polling"
         async with aiohttp.ClientSession() as http:

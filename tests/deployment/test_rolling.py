@@ -22,7 +22,7 @@ RETRYABLE = {"unavailable", "timeout", "internal", "rate_limited", "no_ack"}
 
 
 async def restarted(process: Process, port: int) -> float:
-    """Seconds from SIGTERM until the process had ended; it runs again."""
+    """Restart a process; return the seconds from SIGTERM until it had ended."""
     began = time.monotonic()
     process.signal(signal.SIGTERM)
     await asyncio.to_thread(until, lambda: process.ended)
@@ -36,7 +36,7 @@ async def restarted(process: Process, port: int) -> float:
 async def rolled(
     world: World, instances: Instances, folder: Path, every: int
 ) -> tuple[dict[str, Any], list[float]]:
-    """What the clients saw, and what `restarted` says of each instance."""
+    """Restart the instances one by one; return what clients saw, and the times to end."""
     modules = await asyncio.to_thread(ensure_modules)
     tokens = [world.token(name("member")) for _ in range(CLIENTS)]
     with before(folder, [port for _, port in instances]) as url:
@@ -50,7 +50,7 @@ async def rolled(
         try:
             async with asyncio.timeout(PATIENCE):
                 assert json.loads(await script.stdout.readline()) == {"ready": True}
-            await asyncio.sleep(every / 1000)  # everybody has written by then
+            await asyncio.sleep(every / 1000)  # every client has sent a message by then
             ends = [await restarted(process, port) for process, port in instances]
             script.stdin.close()
             async with asyncio.timeout(PATIENCE):
@@ -65,7 +65,7 @@ async def rolled(
 async def test_rolling_restart(
     world: World, instances: Instances, tmp_path: Path, full: bool
 ) -> None:
-    """No acked loss, only retryable errors, at most two reconnects, spread, ended in time."""
+    """No acked message is lost, errors are retryable, and closes are spread over the drain."""
     spread = 20.0 if full else 2.0
     seen, ends = await rolled(world, instances, tmp_path, 4_000 if full else 1_000)
     history = seen["history"]
@@ -80,13 +80,13 @@ async def test_rolling_restart(
         assert offsets == list(range(offsets[0], offsets[0] + len(offsets)))
     reconnects = Counter(len(client["lost"]) for client in seen["clients"])
     assert max(reconnects) <= 2
-    told = [one for client in seen["clients"] for one in client["closings"]]
-    assert Counter(one["code"] for one in told) == {"draining": sum(reconnects.elements())}
+    closings = [one for client in seen["clients"] for one in client["closings"]]
+    assert Counter(one["code"] for one in closings) == {"draining": sum(reconnects.elements())}
     drains = [process.log_lines("drained")[0] for process, _ in instances]
     spreads = [drain["last_close"] - drain["first_close"] for drain in drains]
     assert min(spreads) >= spread * 0.99
     assert min(drain["closed"] for drain in drains) > 1
-    assert sum(drain["closed"] for drain in drains) >= len(told)
+    assert sum(drain["closed"] for drain in drains) >= len(closings)
     assert max(ends) <= 60
     print(
         f"{len(seen['acked'])} acked, none lost; refused and repeated: {seen['codes']};",

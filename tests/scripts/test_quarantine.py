@@ -1,4 +1,4 @@
-"""What a Lambda could never apply: found, and sent again."""
+"""Quarantined records are listed and replayed."""
 
 from __future__ import annotations
 
@@ -39,21 +39,23 @@ from tests.helpers.world import World, name, placed
     ],
 )
 def test_each_record_has_its_queue(record: Any, kind: str | None, is_message: bool) -> None:
-    """By what it is about; half a message is no record."""
+    """A record goes to the queue of its kind; an incomplete message has none."""
     told, message = parsed(json.dumps(record))
     assert (told, message is not None) == (kind, is_message)
 
 
 def stored(world: World, room_id: str, sk: str) -> bool:
-    """Whether an item of chat-rooms is there."""
+    """Return whether an item of chat-rooms exists."""
     client = aws.client(world.stack.settings, "dynamodb")
     key: Any = {"room_id": {"S": room_id}, "sk": {"S": sk}}
     table = world.stack.settings.rooms_table
     return "Item" in client.get_item(TableName=table, Key=key, ConsistentRead=True)
 
 
-async def test_poison_gets_a_second_chance(world: World, ops: Operator, tmp_path: Path) -> None:
-    """A failed message is listed without its text and comes again; so does a member's record."""
+async def test_quarantined_records_are_replayed(
+    world: World, ops: Operator, tmp_path: Path
+) -> None:
+    """A failed message is listed without its text and sent again; a member's record is applied."""
     alice, bob, key = name("alice"), name("bob"), name("room")
     room_id = external_room_id(key)
     declared = [{"external_id": key, "members": [alice, bob]}]

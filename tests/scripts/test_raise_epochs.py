@@ -1,4 +1,4 @@
-"""After a restore no position is issued twice."""
+"""After a restore of the tables no position is issued twice."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from tests.helpers.record_samples import new
 
 @pytest.fixture
 def tables() -> Iterator[None]:
-    """Empty tables inside this process."""
+    """Empty tables in this process."""
     with aws.pretended():
         yield
 
 
-async def test_the_next_epoch_lies_above_all_that_was_issued(tables: None) -> None:
-    """Rooms go up by 1,000 and are else as they were; what never had an epoch has none."""
+async def test_the_next_epoch_is_above_all_that_were_issued(tables: None) -> None:
+    """Epochs rise by 1,000 and nothing else changes; a room without an epoch gets none."""
     archive = Archive(Settings())
     for room_id in ("r1", "r2"):
         assert await archive.open_epoch(room_id, 0, 0) == 1
     message_handler(aws.event(new(1, 2, 1, room_id="r1"), new(1, 2, 1, room_id="r3")), None)
     before = await archive.room("r1")
-    told = CliRunner().invoke(main, ["chat-rooms"])
-    assert told.output == "2 rooms of chat-rooms raised by 1,000 epochs\n"
+    result = CliRunner().invoke(main, ["chat-rooms"])
+    assert result.output == "2 rooms of chat-rooms raised by 1,000 epochs\n"
     after = await archive.room("r1")
     assert before is not None
     assert after is not None

@@ -1,4 +1,4 @@
-"""Scripts about rooms and who is in them."""
+"""Scripts about rooms and their members."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from tests.helpers.operator import Operator, manifest
 from tests.helpers.world import World, name
 
 
-async def test_members_out_of_a_table(ops: Operator, tmp_path: Path) -> None:
-    """Each line is a member; rooms that are not there are left unless they are to be made."""
+async def test_members_are_added_from_a_csv_file(ops: Operator, tmp_path: Path) -> None:
+    """Each line is a member; rooms that do not exist are left, unless --create is given."""
     one, other, (a, b) = name("room,1"), name("room"), (name(who) for who in "ab")
     csv = tmp_path / "members.csv"
     csv.write_text(
@@ -57,10 +57,10 @@ async def test_members_out_of_a_table(ops: Operator, tmp_path: Path) -> None:
         ("external_id,user_id\nr,a,member\n", ":2: too many columns: Unknown field"),
     ],
 )
-async def test_a_wrong_table_is_told_by_line(
+async def test_an_invalid_csv_file_is_reported_by_line(
     ops: Operator, tmp_path: Path, text: str, said: str
 ) -> None:
-    """Exit code 2, and nobody is asked anything."""
+    """The command ends with exit code 2 and the line of the mistake."""
     csv = tmp_path / "members.csv"
     csv.write_text(text)
     result = await ops.run(members, csv)
@@ -70,8 +70,8 @@ async def test_a_wrong_table_is_told_by_line(
     assert f"{csv}: not UTF-8" in (await ops.run(members, csv)).stderr
 
 
-async def test_a_notice_comes_once(world: World, ops: Operator, tmp_path: Path) -> None:
-    """However often it is sent under one key; another key is another notice."""
+async def test_a_notice_is_sent_once_per_key(world: World, ops: Operator, tmp_path: Path) -> None:
+    """A room receives a notice once per key, however often the command is run."""
     alice, one, other = name("alice"), name("room"), name("room")
     path = manifest(
         tmp_path / "rooms.yaml", ({"external_id": r, "members": [alice]} for r in (one, other))
@@ -92,8 +92,10 @@ async def test_a_notice_comes_once(world: World, ops: Operator, tmp_path: Path) 
     assert (await ops.run(notice, "Milk?")).exit_code == 2
 
 
-async def test_what_was_planted_is_found(world: World, ops: Operator, tmp_path: Path) -> None:
-    """A changed body and a lost message are found and mended; an orphan and a hole are told."""
+async def test_verify_finds_and_repairs_differences(
+    world: World, ops: Operator, tmp_path: Path
+) -> None:
+    """A changed and a missing message are repaired; an orphan and a gap are reported."""
     key, alice = name("room"), name("alice")
     path = manifest(tmp_path / "rooms.yaml", [{"external_id": key, "members": [alice]}])
     await ops.rows(rooms, "apply", path)

@@ -1,4 +1,4 @@
-"""Scripts about users and the instances they are connected to."""
+"""Scripts about users and instances."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from tests.helpers.waiting import PATIENCE
 from tests.helpers.world import World, name
 
 
-async def made(ops: Operator, folder: Path, *members: str, count: int = 1) -> list[str]:
-    """Rooms of these members; their external ids."""
+async def created_rooms(ops: Operator, folder: Path, *members: str, count: int = 1) -> list[str]:
+    """Create rooms with these members; return their external ids."""
     found = [name("room") for _ in range(count)]
     declared: list[dict[str, Any]] = [
         {"external_id": key, "members": list(members)} for key in found
@@ -29,12 +29,12 @@ async def made(ops: Operator, folder: Path, *members: str, count: int = 1) -> li
     return found
 
 
-async def test_unread_is_explained_and_counted_again(
+async def test_unread_counts_are_explained_and_recounted(
     world: World, ops: Operator, tmp_path: Path
 ) -> None:
-    """Deleted messages do not count, read ones neither; the history says the same."""
+    """explain shows the parts of a count, and recount finds the same number in the history."""
     alice, bob = name("alice"), name("bob")
-    one, other = await made(ops, tmp_path, alice, bob, count=2)
+    one, other = await created_rooms(ops, tmp_path, alice, bob, count=2)
     for n in range(3):
         await ops.rows(notice, f"m{n}", "--external-id", one)
     room_id = external_room_id(one)
@@ -52,7 +52,7 @@ async def test_unread_is_explained_and_counted_again(
 
 
 async def test_presence_is_explained(world: World, ops: Operator) -> None:
-    """Online, and where; a stranger is offline, and nowhere."""
+    """A connected user is online with their instances; an unknown user is offline."""
     alice = name("alice")
     async with world.js(alice) as a:
         await a.join("/presence")
@@ -60,21 +60,21 @@ async def test_presence_is_explained(world: World, ops: Operator) -> None:
         async with asyncio.timeout(PATIENCE):
             while (
                 rows[0]["state"] != "online" or len(rows) < 2
-            ):  # connections are told a moment later, and together
+            ):  # connections are published a moment later, in batches
                 rows = await ops.rows(presence, alice)
-    told, counted = rows
-    assert told["state"] == "online"
+    state, counted = rows
+    assert state["state"] == "online"
     assert (counted["connections"], counted["alive"]) == (1, True)
     result = await ops.run(presence, name("nobody"))
     assert result.stdout.endswith(": offline\n")
 
 
-async def test_a_users_data_is_told_and_taken_away(
+async def test_a_users_data_are_exported_and_erased(
     world: World, ops: Operator, tmp_path: Path
 ) -> None:
-    """export and erase name each membership and message, also of a room he left."""
+    """export and erase list each membership and message, also of a room the user left."""
     alice, bob = name("alice"), name("bob")
-    one, other = await made(ops, tmp_path, alice, bob, count=2)
+    one, other = await created_rooms(ops, tmp_path, alice, bob, count=2)
     ids = {external_room_id(key) for key in (one, other)}
     async with world.js(alice) as a:
         for room_id in ids:
@@ -99,7 +99,7 @@ async def test_a_users_data_is_told_and_taken_away(
 
 
 async def test_connections_are_closed(world: World, ops: Operator) -> None:
-    """disconnect and revoke close what is open."""
+    """disconnect and revoke close the user's connections with their code."""
     for verb, code in (("disconnect", "banned"), ("revoke", "revoked")):
         who = name("eve")
         async with world.js(who) as e:
@@ -111,7 +111,7 @@ async def test_connections_are_closed(world: World, ops: Operator) -> None:
 async def test_an_instance_is_listed_and_drained(
     world: World, ops: Operator, tmp_path: Path
 ) -> None:
-    """The new one is there, drains, and says so; one that is not there is not found."""
+    """A new instance is listed and drains; draining an unknown instance fails."""
     before = {row["instance_id"] for row in await ops.rows(instances, "list")}
     async with world.instance(tmp_path) as (_, url):
         token = world.token("ops", scope="operator")

@@ -1,4 +1,4 @@
-"""Rooms as code, against the running deployment."""
+"""The commands plan, apply, diff and export, against a running deployment."""
 
 from __future__ import annotations
 
@@ -34,8 +34,10 @@ def owner(user_id: str) -> dict[str, str]:
     return {"user_id": user_id, "role": "owner"}
 
 
-async def test_plan_apply_and_again(world: World, ops: Operator, tmp_path: Path) -> None:
-    """plan changes nothing, apply does and members hear it live; then all is as declared."""
+async def test_plan_changes_nothing_and_apply_is_idempotent(
+    world: World, ops: Operator, tmp_path: Path
+) -> None:
+    """apply makes rooms as planned, members receive the events, and a second apply does nothing."""
     alice, bob, order, case = (name(who) for who in ("alice", "bob", "order/", "case"))
     path = manifest(
         tmp_path / "rooms.yaml",
@@ -47,8 +49,8 @@ async def test_plan_apply_and_again(world: World, ops: Operator, tmp_path: Path)
     async with world.js(bob) as b:
         applied = await ops.rows(rooms, "apply", path)
         assert [row.get("action") for row in applied] == ["create", "create", None]
-        told = await b.wait_for(lambda e: bool(e["type"] == "room.added"))
-        assert told["data"]["room"]["external_id"] == order
+        added = await b.wait_for(lambda e: bool(e["type"] == "room.added"))
+        assert added["data"]["room"]["external_id"] == order
         again = await ops.rows(rooms, "apply", path)
         assert [row.get("action") for row in again] == ["none", "none", None]
         assert again[-1] == {**dict.fromkeys(("create", "change", "left", "accepted"), 0)} | {
@@ -78,8 +80,8 @@ async def test_plan_apply_and_again(world: World, ops: Operator, tmp_path: Path)
     assert (await ops.run(rooms, "diff", path)).exit_code == 0
 
 
-async def test_additive_leaves_others_alone(ops: Operator, tmp_path: Path) -> None:
-    """Who is not named stays, who is named comes or gets his role; frozen stays as it was."""
+async def test_additive_membership_keeps_other_members(ops: Operator, tmp_path: Path) -> None:
+    """Members that are not declared stay; declared ones are added or get their role."""
     key, (a, b, c) = name("room"), (name(who) for who in "abc")
     path = manifest(tmp_path / "rooms.yaml", [room(key, a, b, frozen=True)])
     await ops.rows(rooms, "apply", path)
@@ -92,8 +94,8 @@ async def test_additive_leaves_others_alone(ops: Operator, tmp_path: Path) -> No
     assert row["frozen"]
 
 
-async def test_what_is_exported_is_as_declared(ops: Operator, tmp_path: Path) -> None:
-    """export makes a manifest of which nothing differs; a room that is not there is said."""
+async def test_an_exported_manifest_has_no_difference(ops: Operator, tmp_path: Path) -> None:
+    """Rooms do not differ from their exported manifest; a missing room is reported."""
     key, alice, gone = name("room/%"), name("alice"), name("gone")
     path = manifest(
         tmp_path / "rooms.yaml", [room(key, owner(alice), name="no", metadata={"a": 1})]
@@ -114,8 +116,10 @@ async def test_what_is_exported_is_as_declared(ops: Operator, tmp_path: Path) ->
     assert (await ops.run(rooms, "export")).exit_code == 2
 
 
-async def test_three_hundred_rooms_cut_short(world: World, ops: Operator, tmp_path: Path) -> None:
-    """Interrupted, it says which rooms are left, in a line each; run again, it does just those."""
+async def test_an_interrupted_run_lists_the_rooms_left(
+    world: World, ops: Operator, tmp_path: Path
+) -> None:
+    """After SIGINT each room that is left is listed; the next run does only those."""
     run = name("r")
     keys = [f"{run}-{n}" for n in range(300)]
     path = manifest(tmp_path / "rooms.yaml", (room(key, owner(run)) for key in keys))
@@ -124,7 +128,7 @@ async def test_three_hundred_rooms_cut_short(world: World, ops: Operator, tmp_pa
         *(sys.executable, SCRIPT, "apply", path, "--json"),
         env={**os.environ, "RTS_URL": world.urls[0], "RTS_TOKEN": token},
         stdout=PIPE,
-        # A shell's background job ignores it, and so would this process.
+        # Background jobs of a shell ignore SIGINT; the process would inherit that.
         preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
     )
     assert process.stdout is not None
@@ -143,8 +147,10 @@ async def test_three_hundred_rooms_cut_short(world: World, ops: Operator, tmp_pa
     assert (await ops.rows(rooms, "plan", path))[-1]["none"] == 300
 
 
-async def test_a_server_that_is_away_leaves_everything(world: World, tmp_path: Path) -> None:
-    """Nobody answers: the run ends at the first room, and names all."""
+async def test_an_unreachable_server_ends_the_run_at_the_first_room(
+    world: World, tmp_path: Path
+) -> None:
+    """If nothing answers, the run ends at the first room and lists all as left."""
     keys = [name("room") for _ in range(100)]
     path = manifest(tmp_path / "rooms.yaml", map(room, keys))
     url, token = f"http://127.0.0.1:{free_port()}", world.token("ops", scope="operator")
@@ -158,10 +164,10 @@ async def test_a_server_that_is_away_leaves_everything(world: World, tmp_path: P
     assert (await run_command(rooms, "diff", path, *options)).exit_code == 2
 
 
-async def test_one_that_cannot_be_leaves_the_others_alone(
+async def test_a_failed_room_does_not_stop_the_others(
     world: World, ops: Operator, tmp_path: Path
 ) -> None:
-    """A room that was deleted stays so: it is left with its reason, those around it are made."""
+    """A deleted room is left with its reason, and the rooms around it are created."""
     one, gone, other = (name("room") for _ in range(3))
     path = manifest(tmp_path / "rooms.yaml", [room(gone)])
     (made, _) = await ops.rows(rooms, "apply", path)
@@ -174,8 +180,8 @@ async def test_one_that_cannot_be_leaves_the_others_alone(
     assert (total["create"], total["left"]) == (2, 1)
 
 
-async def test_the_servers_rate_is_kept(world: World, tmp_path: Path) -> None:
-    """A run that is too fast is told so, waits, and comes to its end with nothing left."""
+async def test_a_run_waits_for_the_servers_rate_limit(world: World, tmp_path: Path) -> None:
+    """A run that meets the rate limit waits, and completes with nothing left."""
     path = manifest(tmp_path / "rooms.yaml", (room(name("room")) for _ in range(40)))
     rates = {"RTS_LIMITS": "standard", "RTS_RATES": "operator=50/5"}
     async with world.instance(tmp_path, **rates) as (_, url):
@@ -188,8 +194,10 @@ async def test_the_servers_rate_is_kept(world: World, tmp_path: Path) -> None:
             assert 'code="rate_limited"' in await response.text()
 
 
-async def test_on_a_terminal_there_are_colours_and_a_bar(world: World, tmp_path: Path) -> None:
-    """Green for what comes, and how far it is; neither of them in a pipe."""
+async def test_colours_and_a_progress_bar_are_shown_on_a_terminal(
+    world: World, tmp_path: Path
+) -> None:
+    """Additions are green and progress is shown on a terminal; a pipe gets neither."""
     path = manifest(tmp_path / "rooms.yaml", [room(key := name("room"))])
     token = world.token("ops", scope="operator")
     environment = {**os.environ, "RTS_URL": world.urls[0], "RTS_TOKEN": token, "TERM": "xterm"}
@@ -208,8 +216,8 @@ async def test_on_a_terminal_there_are_colours_and_a_bar(world: World, tmp_path:
     assert "\x1b" not in piped.output
 
 
-async def test_a_users_token_changes_nothing(world: World, tmp_path: Path) -> None:
-    """The first refusal of the token ends the run."""
+async def test_a_users_token_ends_the_run(world: World, tmp_path: Path) -> None:
+    """A refused token ends the run at the first room, and no room is created."""
     key, user = name("room"), world.token(name("eve"))
     path = manifest(tmp_path / "rooms.yaml", [room(key), room(name("room"))])
     for what, code in (("plan", 1), ("apply", 1), ("diff", 2)):
@@ -221,8 +229,8 @@ async def test_a_users_token_changes_nothing(world: World, tmp_path: Path) -> No
         assert made["created"]
 
 
-async def test_a_wrong_manifest_asks_nobody(tmp_path: Path) -> None:
-    """Exit code 2 and the line, before any server is looked for; a token has to be there."""
+async def test_an_invalid_manifest_is_reported_before_any_request(tmp_path: Path) -> None:
+    """An invalid manifest or a missing token ends the command with exit code 2."""
     path = tmp_path / "rooms.yaml"
     path.write_text("rooms:\n- external_id: a b\n")
     result = await run_command(rooms, "apply", path, RTS_TOKEN="t", RTS_URL="http://127.0.0.1:9")

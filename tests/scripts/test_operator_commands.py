@@ -1,4 +1,4 @@
-"""What all scripts have in common: a word of help, and a door."""
+"""All operators' scripts: help texts, and the scope of their token."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ OPTIONS = {"notice": ["--external-id", "x"], "verify": ["--external-id", "x"], "
 
 
 def leaves() -> Iterator[tuple[list[str], click.Command]]:
-    """Every command with its path."""
+    """Yield every command with its path."""
     for script, command in SCRIPTS.items():
         if isinstance(command, click.Group):
             yield from (([script, verb], leaf) for verb, leaf in command.commands.items())
@@ -78,7 +78,7 @@ async def test_each_script_runs_by_its_path() -> None:
 
 @pytest.mark.parametrize("command", LEAVES)
 async def test_each_command_has_an_example(command: click.Command) -> None:
-    """--help ends with an example that can be typed as it is."""
+    """--help ends with an example."""
     result = await run_command(command, "--help")
     assert result.exit_code == 0
     _, _, examples = result.stdout.partition("Example:\n")
@@ -86,10 +86,10 @@ async def test_each_command_has_an_example(command: click.Command) -> None:
 
 
 @pytest.mark.parametrize("command", LEAVES)
-async def test_a_users_token_opens_no_door(
+async def test_a_users_token_is_refused(
     world: World, tmp_path: Path, command: click.Command
 ) -> None:
-    """Each command is refused as forbidden, and its exit code says so."""
+    """Each command reports `forbidden` and ends with the exit code of an error."""
     path = manifest(tmp_path / "rooms.yaml", [{"external_id": name("room")}])
     csv = tmp_path / "members.csv"
     csv.write_text(f"external_id,user_id\n{name('room')},eve\n")
