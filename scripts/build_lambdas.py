@@ -1,13 +1,16 @@
-"""Build the zips of the Lambda functions: build/chat-message-to-db.zip, build/chat-room-to-db.zip.
+"""Build the zips of the Lambda functions into build/, to be uploaded to AWS.
 
-Pure Python for any processor; the same sources give the same bytes. Needs the installed lock, but
-no Docker and no network. Prints path, size in bytes and sha256 of each.
+Their names are their keys and contain the hash, because CloudFormation deploys new code only from a
+new key. Prints the template's parameters with these keys, for --parameter-overrides. Pure Python
+for any processor, the same bytes from the same sources. Needs an installed lock, no Docker and no
+network.
+
+Example: python -m scripts.build_lambdas > build/keys
 """
 
 from __future__ import annotations
 
 import sys
-from hashlib import sha256
 
 from rts_server.tools.dev import zips
 from rts_server.tools.dev.stack_error import StackError
@@ -24,9 +27,10 @@ def main() -> int:
         return 1
     BUILD_FOLDER.mkdir(exist_ok=True)
     for name, data in packed.items():
-        path = BUILD_FOLDER / f"{name}.zip"
-        path.write_bytes(data)
-        print(path.relative_to(zips.ROOT), len(data), sha256(data).hexdigest())
+        key = zips.code_key(name, data)
+        (BUILD_FOLDER / key).write_bytes(data)
+        print(f"{zips.KEY_PARAMETERS[name]}={key}")
+        print(f"build/{key}: {len(data)} bytes", file=sys.stderr)
     return 0
 
 

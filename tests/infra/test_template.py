@@ -16,8 +16,13 @@ from tests.helpers import template
 from tests.helpers.template import PATH, Json, of_type, resources, statements
 
 ROOT = PATH.parents[1]
-LARGEST_BODY = 51_200
-"""Bytes of a template that need not be put into a bucket first (CloudFormation quotas)."""
+MOST_BYTES = 1_000_000
+MOST_RESOURCES = 500
+MOST_NAMES = 200
+"""Of a template in a bucket; of its resources; of its parameters and of its outputs each.
+
+CloudFormation user guide, cloudformation-limits, read 2026-11.
+"""
 
 OF_AWS = {
     "AWS/SQS": {"ApproximateNumberOfMessagesVisible", "ApproximateAgeOfOldestMessage"},
@@ -131,7 +136,16 @@ MAPPING = {"sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"}
 KNOWS_404 = {"s3:ListBucket"}
 """Without it S3 answers 403 for an object that is not there (S3, HeadObject, Permissions)."""
 
-AROUND = {"kms:Decrypt", "kms:GenerateDataKey", "logs:CreateLogStream", "logs:PutLogEvents"}
+AROUND = {
+    "kms:Decrypt",
+    "kms:DescribeKey",
+    "kms:Encrypt",
+    "kms:GenerateDataKey",
+    "kms:ReEncryptFrom",
+    "kms:ReEncryptTo",
+    "logs:CreateLogStream",
+    "logs:PutLogEvents",
+}
 """What no source calls: encryption, and a function's log."""
 
 
@@ -180,12 +194,24 @@ def test_no_source_calls_aws_unseen() -> None:
     assert calling <= seen
 
 
+SECRETS = {"secretsmanager:GetSecretValue", "kms:Decrypt"}
+"""Beanstalk fetches the environment's secrets under the instance's role, before a start."""
+
+
 def test_the_instance_may_become_a_process_and_little_else() -> None:
     """No data is within reach of the instance's own role."""
     allowed = template.actions("InstanceRole")
-    assert {action.partition(":")[0] for action in allowed} == {"elasticbeanstalk", "s3", "logs"}
-    (policy,) = of_type("IAM::Policy").values()
-    (statement,) = policy["PolicyDocument"]["Statement"]
+    assert {action.partition(":")[0] for action in allowed - SECRETS} == {
+        "elasticbeanstalk",
+        "s3",
+        "logs",
+    }
+    secrets = [s for s in template.permissions("InstanceRole") if str(s["Action"]) in SECRETS]
+    assert [s["Action"] for s in secrets] == ["secretsmanager:GetSecretValue", "kms:Decrypt"]
+    via = secrets[1]["Condition"]["StringEquals"]["kms:ViaService"]
+    assert via == {"Fn::Sub": "secretsmanager.${AWS::Region}.amazonaws.com"}
+    attached = [p for p in of_type("IAM::Policy").values() if {"Ref": "InstanceRole"} in p["Roles"]]
+    ((statement,),) = (policy["PolicyDocument"]["Statement"] for policy in attached)
     targets = [target["Fn::GetAtt"][0] for target in statement["Resource"]]
     assert (statement["Action"], targets) == ("sts:AssumeRole", ["WebRole", "RelayRole"])
 
@@ -261,9 +287,36 @@ def test_redis_is_as_the_processes_want_it() -> None:
     assert redis["NumCacheClusters"] >= 2
 
 
-def test_the_template_travels_in_one_request() -> None:
-    """No bucket is needed for it."""
-    assert PATH.stat().st_size <= LARGEST_BODY
+def test_the_template_is_far_below_its_limits() -> None:
+    """It is deployed from a bucket (51,200 bytes fit into a request), with half of all left."""
+    assert 2 * PATH.stat().st_size <= MOST_BYTES
+    assert 2 * len(resources()) <= MOST_RESOURCES
+    for part in ("Parameters", "Outputs"):
+        assert 2 * len(template.part(part)) <= MOST_NAMES
+
+
+def test_the_template_is_deployed_from_a_bucket() -> None:
+    """Every command of the documents that deploys it names the bucket."""
+    pages = [path.read_text() for path in (ROOT / "docs").glob("*.md")]
+    commands = [
+        command.partition("```")[0].partition("`")[0]
+        for page in pages
+        for command in page.split("aws cloudformation deploy")[1:]
+        if "template.yaml" in command.partition("```")[0]
+    ]
+    assert commands
+    assert [command for command in commands if "--s3-bucket" not in command] == []
+
+
+def test_the_outputs_name_what_the_processes_use() -> None:
+    """Queues, tables and bucket, so that nobody has to guess a name of the stack."""
+    made = {
+        name: kind
+        for kind in ("SQS::Queue", "DynamoDB::Table", "S3::Bucket")
+        for name in of_type(kind)
+    }
+    told = {str(output["Value"].get("Ref")) for output in template.part("Outputs").values()}
+    assert made.keys() <= told
 
 
 # Alarms and dashboard

@@ -30,7 +30,6 @@ LOCAL_ORIGINS = "http://127.0.0.1:*,http://localhost:*"
 
 _COMPLETE = {"CREATE_COMPLETE", "UPDATE_COMPLETE"}
 _UPDATABLE = _COMPLETE | {"UPDATE_ROLLBACK_COMPLETE"}
-_CODE_KEYS = {"chat-message-to-db": "MessageCodeKey", "chat-room-to-db": "RoomCodeKey"}
 
 
 def deploy(
@@ -104,13 +103,11 @@ class _Deployment:
         self._s3 = client(settings, "s3")
         self._region = settings.aws_region
         self._zips = packed
-        self._keys = {
-            name: f"{name}-{sha256(data).hexdigest()[:32]}.zip" for name, data in packed.items()
-        }
+        self._keys = {name: zips.code_key(name, data) for name, data in packed.items()}
         self._parameters = (
             _parameters_of(settings)
             | {"CodeBucket": CODE_BUCKET}
-            | {_CODE_KEYS[name]: key for name, key in self._keys.items()}
+            | {zips.KEY_PARAMETERS[name]: key for name, key in self._keys.items()}
             | dict(parameters)
         )
         try:
@@ -119,6 +116,7 @@ class _Deployment:
             raise StackError(f"The template {template} is missing.") from None
         whole = json.dumps([self._template, self._parameters], sort_keys=True)
         self._fingerprint = sha256(whole.encode()).hexdigest()
+        self._template_key = f"template-{sha256(self._template.encode()).hexdigest()[:32]}.yaml"
 
     def bring_up_to_date(self) -> str:
         """Return "created", "updated" or "unchanged". Raises StackError."""
@@ -128,7 +126,7 @@ class _Deployment:
             stack = None
         if stack and self._is_up_to_date(stack):
             return "unchanged"
-        self._upload_zips()
+        self._upload()
         if stack:
             return self._update()
         self._cloudformation.create_stack(**self._request(), OnFailure="DO_NOTHING")
@@ -169,7 +167,8 @@ class _Deployment:
         while (stack := self._describe()) and stack["StackStatus"] != "DELETE_COMPLETE":
             self._pause(deadline)
 
-    def _upload_zips(self) -> None:
+    def _upload(self) -> None:
+        """Put the zips and the template into the bucket; the template is too large for a call."""
         # S3 refuses us-east-1 as a constraint: it is the default.
         location = {"LocationConstraint": self._region}
         more = {} if self._region == "us-east-1" else {"CreateBucketConfiguration": location}
@@ -180,6 +179,9 @@ class _Deployment:
                 raise
         for name, data in self._zips.items():
             self._s3.put_object(Bucket=CODE_BUCKET, Key=self._keys[name], Body=data)
+        self._s3.put_object(
+            Bucket=CODE_BUCKET, Key=self._template_key, Body=self._template.encode()
+        )
 
     def _request(self) -> dict[str, Any]:
         parameters = [
@@ -188,7 +190,7 @@ class _Deployment:
         ]
         return {
             "StackName": STACK,
-            "TemplateBody": self._template,
+            "TemplateURL": f"{self._s3.meta.endpoint_url}/{CODE_BUCKET}/{self._template_key}",
             "Parameters": parameters,
             "Capabilities": ["CAPABILITY_IAM"],
             "Tags": [{"Key": FINGERPRINT_TAG, "Value": self._fingerprint}],

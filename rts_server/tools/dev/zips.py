@@ -25,6 +25,8 @@ FUNCTIONS = {
     "chat-room-to-db": "chat_room_to_db",
 }
 """Package in `lambdas/` by the name of the function."""
+KEY_PARAMETERS = {"chat-message-to-db": "MessageCodeKey", "chat-room-to-db": "RoomCodeKey"}
+"""Parameter of the template for the key of each zip."""
 DISTRIBUTIONS = ("aws-lambda-powertools", "jmespath", "marshmallow", "typing-extensions")
 SHARED_SOURCES = ("rts_server/__init__.py", "rts_server/persistence/__init__.py")
 RECORDS = "rts_server/persistence/records"
@@ -41,6 +43,11 @@ def build(root: Path = ROOT) -> dict[str, bytes]:
         function: _zip_bytes(common | _sources(root, package))
         for function, package in FUNCTIONS.items()
     }
+
+
+def code_key(function: str, packed: bytes) -> str:
+    """Return the key of a zip in S3. It contains the hash: CloudFormation sees only new keys."""
+    return f"{function}-{sha256(packed).hexdigest()[:32]}.zip"
 
 
 def fingerprint(packed: bytes) -> str:
