@@ -1,8 +1,6 @@
-"""The published protocols, case by case: Engine.IO v4 and Socket.IO v5, with our own engine, server
-and manager under namespaces of a test.
+"""Engine.IO protocol 4 as published, case by case, with our own engine.
 
-Left out is what this protocol refuses by design: binary packets and payloads, the text of the error
-for an unknown namespace.
+Binary packets and payloads are left out: this server refuses them by design.
 """
 
 from __future__ import annotations
@@ -14,116 +12,18 @@ from typing import Any
 
 import aiohttp
 import pytest
-import socketio
 
-from rts_server.engine.frames import Frame
-from rts_server.engine.packets import Encoded, ack_packet
 from rts_server.engine.server import Server
-from tests.helpers.raw import QUERY
-from tests.helpers.serving import serving
-from tests.helpers.waiting import PATIENCE, eventually
-
-BOTH: dict[str, Any] = {"transports": "polling,websocket"}
-POLLING = QUERY.replace("websocket", "polling")
-HASTY: dict[str, Any] = BOTH | {"ping_interval": 1.0, "ping_timeout": 2.0}
-Ws = aiohttp.ClientWebSocketResponse
-CLOSING = (aiohttp.WSMsgType.CLOSE, aiohttp.WSMsgType.CLOSED, aiohttp.WSMsgType.CLOSING)
-
-
-class Mirror(socketio.AsyncNamespace):  # type: ignore[misc]
-    """Says what it was given: `auth` at the connect, `message-back` or an ack to a message."""
-
-    def __init__(self, name: str, server: Server) -> None:
-        super().__init__(name)
-        self._server = server
-        self._auth: dict[str, Any] = {}
-
-    async def trigger_event(self, event: str, *args: Any) -> None:
-        """Keep what came with the CONNECT."""
-        if event == "connect":
-            self._auth[args[0]] = args[2]["auth"] if len(args) > 2 else args[1]["auth"]
-
-    def connected(self, sid: str) -> None:
-        """Say it."""
-        self._say(sid, f'["auth",{json.dumps(self._auth.pop(sid), separators=(",", ":"))}]')
-
-    def receive(self, sid: str, frame: Frame) -> None:
-        """Give it back."""
-        _, *given = frame.data
-        if frame.ack_id is None:
-            back = json.dumps(["message-back", *given], separators=(",", ":"))
-            self._say(sid, back)
-            return
-        eio_sid = self._server.manager.eio_sid_from_sid(sid, self.namespace)
-        packet = ack_packet(self.namespace, frame.ack_id, {"given": given})
-        self._server.outgoing(eio_sid).write(packet)
-
-    def _say(self, sid: str, text: str) -> None:
-        prefix = "" if self.namespace == "/" else f"{self.namespace},"
-        eio_sid = self._server.manager.eio_sid_from_sid(sid, self.namespace)
-        self._server.outgoing(eio_sid).write(Encoded(f"2{prefix}{text}"))
-
-
-class Client:
-    """A client of HTTP and WebSockets at the server's address."""
-
-    def __init__(self, url: str, http: aiohttp.ClientSession, server: Server) -> None:
-        self._url, self._http, self._server = url, http, server
-
-    async def ask(self, method: str, query: str, body: str | None = None) -> tuple[int, str]:
-        """Status and body of a request."""
-        address = f"{self._url}/socket.io/?{query}"
-        async with self._http.request(method, address, data=body) as answer:
-            return answer.status, await answer.text()
-
-    async def handshake(self) -> str:
-        """The query of a polling session."""
-        _, text = await self.ask("GET", "EIO=4&transport=polling")
-        return f"EIO=4&transport=polling&sid={json.loads(text[1:])['sid']}"
-
-    async def waits(self) -> None:
-        """A poll has arrived and waits."""
-        sockets = self._server.eio.sockets
-        await eventually(lambda: any(socket.polled for socket in sockets.values()))
-
-    async def websocket(self, query: str = "EIO=4&transport=websocket") -> Ws:
-        """An open one."""
-        return await self._http.ws_connect(f"{self._url}/socket.io/?{query}")
-
-
-async def said(ws: Ws) -> str:
-    """The next text."""
-    message = await ws.receive(PATIENCE)
-    assert message.type is aiohttp.WSMsgType.TEXT, message
-    text: str = message.data
-    return text
-
-
-async def closed(ws: Ws) -> None:
-    """It is closed; what is said before is of no interest."""
-    async with asyncio.timeout(PATIENCE):
-        while (await ws.receive()).type not in CLOSING:
-            pass
-
-
-class EchoServer(Server):
-    """Sends every Engine.IO message back."""
-
-    def _message_received(self, eio_sid: str, data: Any) -> None:
-        self.outgoing(eio_sid).write(Encoded(str(data)))
-
-
-async def client_of(
-    settings: dict[str, Any], *, echo: bool
-) -> AsyncIterator[tuple[Client, Server]]:
-    """A client, and a server that gives messages back or has namespaces."""
-    names = () if echo else ("/", "/custom")
-    patience = aiohttp.ClientTimeout(PATIENCE)
-    async with (
-        serving(Mirror, names, EchoServer if echo else Server, **settings) as (server, url),
-        aiohttp.ClientSession(timeout=patience) as http,
-    ):
-        yield Client(url, http, server), server
+from tests.engine.conformance import (
+    BOTH,
+    HASTY,
+    Client,
+    Ws,
+    client_of,
+    closed,
+    said,
+)
+from tests.helpers.waiting import eventually
 
 
 @pytest.fixture
@@ -138,15 +38,6 @@ async def hasty() -> AsyncIterator[tuple[Client, Server]]:
     """The same, with pings each second that are to be answered within two."""
     async for both in client_of(HASTY, echo=True):
         yield both
-
-
-@pytest.fixture
-async def socket() -> AsyncIterator[Client]:
-    """Of a server with namespaces, with the product's own timers: none of them ends anything here
-    but the time for a first CONNECT.
-    """
-    async for client, _ in client_of(BOTH | {"connect_deadline": 1.0}, echo=False):
-        yield client
 
 
 # Engine.IO: handshake
@@ -382,87 +273,3 @@ async def test_a_packet_without_a_meaning_is_dropped(engine: Client, packet: str
     assert await engine.ask("POST", session, "4hello") == (200, "ok")
     polled = await engine.ask("GET", session)
     assert (polled[0], polled[1].endswith("4hello")) == (200, True)
-
-
-# Socket.IO
-
-
-async def opened(client: Client, packet: str | None = "40") -> Ws:
-    """A WebSocket, its OPEN read, and the first packet sent."""
-    ws = await client.websocket()
-    await said(ws)
-    if packet is not None:
-        await ws.send_str(packet)
-    return ws
-
-
-@pytest.mark.parametrize("prefix", ["", "/custom,"])
-@pytest.mark.parametrize("auth", ["", '{"token":"123"}'])
-async def test_a_connect_is_answered_before_anything_else(
-    socket: Client, prefix: str, auth: str
-) -> None:
-    """CONNECT with the sid and nothing else, then what the namespace has to say."""
-    ws = await opened(socket, f"40{prefix}{auth}")
-    packet = await said(ws)
-    assert packet.startswith(f"40{prefix}")
-    told = json.loads(packet.removeprefix(f"40{prefix}"))
-    assert (list(told), type(told["sid"])) == (["sid"], str)
-    assert await said(ws) == f'42{prefix}["auth",{auth or "{}"}]'
-    await ws.close()
-
-
-async def test_an_unknown_namespace_is_an_error(socket: Client) -> None:
-    """CONNECT_ERROR; in our words, with our code."""
-    ws = await opened(socket, "40/random")
-    packet = await said(ws)
-    assert packet.startswith("44/random,{")
-    assert set(json.loads(packet.removeprefix("44/random,"))) == {"message", "data"}
-    await ws.close()
-
-
-@pytest.mark.parametrize("packet", ["4abc", "4", "4{}", None])
-async def test_who_does_not_connect_is_closed(socket: Client, packet: str | None) -> None:
-    """By something else, or by nothing at all within the time for it."""
-    await closed(await opened(socket, packet))
-
-
-async def test_leaving_a_namespace_leaves_the_connection(socket: Client) -> None:
-    """Nothing is said to it, and another namespace goes on."""
-    ws = await opened(socket)
-    await ws.send_str("40/custom")
-    for _ in range(4):
-        await said(ws)
-    await ws.send_str("41/custom")
-    await ws.send_str('42["message","message to main namespace"]')
-    assert await said(ws) == '42["message-back","message to main namespace"]'
-    await ws.close()
-
-
-async def test_an_event_comes_back_as_it_was(socket: Client) -> None:
-    """Byte for byte."""
-    ws = await opened(socket)
-    for _ in range(2):
-        await said(ws)
-    await ws.send_str('42["message",1,"2",{"3":[true]}]')
-    assert await said(ws) == '42["message-back",1,"2",{"3":[true]}]'
-    await ws.close()
-
-
-async def test_an_event_with_an_id_is_acked_by_it(socket: Client) -> None:
-    """With ours, as a command is answered by one object."""
-    ws = await opened(socket)
-    for _ in range(2):
-        await said(ws)
-    await ws.send_str('42456["message-with-ack",1,"2",{"3":[false]}]')
-    assert await said(ws) == '43456[{"given":[1,"2",{"3":[false]}]}]'
-    await ws.close()
-
-
-@pytest.mark.parametrize("packet", ["4abc", "49", "42{}", '42abc["message-with-ack",1]', "42"])
-async def test_a_packet_that_is_none_closes_the_connection(socket: Client, packet: str) -> None:
-    """Type, payload or ack id: at once, not when a heartbeat is missed."""
-    ws = await opened(socket)
-    for _ in range(2):
-        await said(ws)
-    await ws.send_str(packet)
-    await closed(ws)

@@ -1,0 +1,113 @@
+"""Socket.IO protocol 5 as published, case by case, with our own engine, server and manager.
+
+Binary packets are left out, and the text of the error for an unknown namespace is ours.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+
+import pytest
+
+from tests.engine.conformance import (
+    BOTH,
+    Client,
+    Ws,
+    client_of,
+    closed,
+    said,
+)
+
+
+@pytest.fixture
+async def socket() -> AsyncIterator[Client]:
+    """Of a server with namespaces, with the product's own timers: none of them ends anything here
+    but the time for a first CONNECT.
+    """
+    async for client, _ in client_of(BOTH | {"connect_deadline": 1.0}, echo=False):
+        yield client
+
+
+# Socket.IO
+
+
+async def opened(client: Client, packet: str | None = "40") -> Ws:
+    """A WebSocket, its OPEN read, and the first packet sent."""
+    ws = await client.websocket()
+    await said(ws)
+    if packet is not None:
+        await ws.send_str(packet)
+    return ws
+
+
+@pytest.mark.parametrize("prefix", ["", "/custom,"])
+@pytest.mark.parametrize("auth", ["", '{"token":"123"}'])
+async def test_a_connect_is_answered_before_anything_else(
+    socket: Client, prefix: str, auth: str
+) -> None:
+    """CONNECT with the sid and nothing else, then what the namespace has to say."""
+    ws = await opened(socket, f"40{prefix}{auth}")
+    packet = await said(ws)
+    assert packet.startswith(f"40{prefix}")
+    told = json.loads(packet.removeprefix(f"40{prefix}"))
+    assert (list(told), type(told["sid"])) == (["sid"], str)
+    assert await said(ws) == f'42{prefix}["auth",{auth or "{}"}]'
+    await ws.close()
+
+
+async def test_an_unknown_namespace_is_an_error(socket: Client) -> None:
+    """CONNECT_ERROR; in our words, with our code."""
+    ws = await opened(socket, "40/random")
+    packet = await said(ws)
+    assert packet.startswith("44/random,{")
+    assert set(json.loads(packet.removeprefix("44/random,"))) == {"message", "data"}
+    await ws.close()
+
+
+@pytest.mark.parametrize("packet", ["4abc", "4", "4{}", None])
+async def test_who_does_not_connect_is_closed(socket: Client, packet: str | None) -> None:
+    """By something else, or by nothing at all within the time for it."""
+    await closed(await opened(socket, packet))
+
+
+async def test_leaving_a_namespace_leaves_the_connection(socket: Client) -> None:
+    """Nothing is said to it, and another namespace goes on."""
+    ws = await opened(socket)
+    await ws.send_str("40/custom")
+    for _ in range(4):
+        await said(ws)
+    await ws.send_str("41/custom")
+    await ws.send_str('42["message","message to main namespace"]')
+    assert await said(ws) == '42["message-back","message to main namespace"]'
+    await ws.close()
+
+
+async def test_an_event_comes_back_as_it_was(socket: Client) -> None:
+    """Byte for byte."""
+    ws = await opened(socket)
+    for _ in range(2):
+        await said(ws)
+    await ws.send_str('42["message",1,"2",{"3":[true]}]')
+    assert await said(ws) == '42["message-back",1,"2",{"3":[true]}]'
+    await ws.close()
+
+
+async def test_an_event_with_an_id_is_acked_by_it(socket: Client) -> None:
+    """With ours, as a command is answered by one object."""
+    ws = await opened(socket)
+    for _ in range(2):
+        await said(ws)
+    await ws.send_str('42456["message-with-ack",1,"2",{"3":[false]}]')
+    assert await said(ws) == '43456[{"given":[1,"2",{"3":[false]}]}]'
+    await ws.close()
+
+
+@pytest.mark.parametrize("packet", ["4abc", "49", "42{}", '42abc["message-with-ack",1]', "42"])
+async def test_a_packet_that_is_none_closes_the_connection(socket: Client, packet: str) -> None:
+    """Type, payload or ack id: at once, not when a heartbeat is missed."""
+    ws = await opened(socket)
+    for _ in range(2):
+        await said(ws)
+    await ws.send_str(packet)
+    await closed(ws)
