@@ -50,7 +50,7 @@ COVERS = (
     Cover("instances/test_receipts.py", "needs two instances", "namespaces/receipts"),
     Cover("instances/test_presence.py", "needs two instances", "namespaces/presence"),
     Cover("instances/test_typing.py", "needs two instances", "rooms/typing"),
-    Cover("presence/test_presence.py", "leases and sweeps are seen together",
+    Cover("presence/test_presence.py", "leases, counts and sweeps work together",
           "presence/connection_counts presence/instance_lease presence/instance_registry"
           " presence/presences presence/scripts presence/sweep"),
     Cover("realtime/test_subscriptions.py", "its listeners, and its checks for lost publishes",

@@ -56,7 +56,7 @@ class PresenceNamespace(Namespace):
     async def presence_set(self, session: Session, payload: dict[str, Any]) -> Answer:
         """Set online or away and a status text, for all devices of the user."""
         text = (payload["status_text"] or "") if "status_text" in payload else None
-        presence = await self._presences.set(session.user_id, payload["state"], text)
+        presence = await self._presences.set_state(session.user_id, payload["state"], text)
         return {"presence": presence.shown(session.user_id)}
 
     @command("presence.query", commands.PresenceQuerySchema)

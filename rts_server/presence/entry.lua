@@ -1,11 +1,11 @@
--- Prepended, behind identity.lua, to the scripts of presence. KEYS are, in this order:
+-- The common part of the presence scripts; identity.lua comes before it. KEYS, in this order:
 local FENCE, INSTANCES, DUE, ABOUT = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
--- ARGV begins with what the keys of users' entries, of instances' users and the channels begin with.
+-- ARGV begins with the prefixes of the keys of users, of the users of an instance, and of the channels.
 local USERS, OF, CHANNEL = ARGV[1], ARGV[2], ARGV[3]
 local DAY = 86400000
 
--- An entry is a hash: `c:instance` → connections there, `state` as it was told last, `away`, `text`,
--- `last` (ms) and `v`, which ranks what was told.
+-- The entry of a user is a hash: `c:instance` → connections there, `state` as announced last, `away`, `text`,
+-- `last` (ms: last activity) and `v` (version of the announcement; the higher one wins).
 local function entry_of(user)
   local entry = {}
   local fields = redis.call('HGETALL', USERS .. user)
@@ -13,7 +13,7 @@ local function entry_of(user)
   return entry
 end
 
--- Connections of the user on instances that live.
+-- The number of connections of a user on all instances with a valid lease.
 local function connections(entry, now)
   local all = 0
   for name, count in pairs(entry) do
@@ -23,21 +23,21 @@ local function connections(entry, now)
   end
   return all
 end
-local function lives(entry, now) return connections(entry, now) > 0 end
+local function is_connected(entry, now) return connections(entry, now) > 0 end
 
 local function publish(user, v, state, last, text)
   redis.call('PUBLISH', CHANNEL .. user, cjson.encode({v = v, state = state, last = last, text = text}))
 end
 
--- A transition: kept and told in one step, so that it is told once.
-local function tell(user, entry, state, now)
+-- Set and publish a new state. Both happen in one step, so that each change is announced once (E1).
+local function announce(user, entry, state, now)
   local v = math.max(tonumber(entry.v or 0) + 1, now)
   redis.call('HSET', USERS .. user, 'state', state, 'v', v)
   publish(user, v, state, tonumber(entry.last or 0), entry.text or '')
 end
 
--- 'ok' for an instance whose lease lives in this Redis; 'anew' when Redis lost what it knew of us.
-local function standing(instance, token, now)
+-- The state of an instance's lease: 'ok', 'lapsed' (it has expired), or 'anew' (Redis lost its data; register again).
+local function lease_state(instance, token, now)
   local kept = redis.call('HMGET', FENCE, 'identity', 'token')
   if kept[1] ~= identity() or kept[2] ~= token then return 'anew' end
   local score = redis.call('ZSCORE', INSTANCES, instance)

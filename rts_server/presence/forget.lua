@@ -1,5 +1,5 @@
--- Take away what is kept of a user; connections he has stay counted. ARGV: 4 user.
--- Answer: whether there was anything (0|1).
+-- Erase what is kept of a user; open connections stay counted. ARGV: 4 user.
+-- Reply: whether there was anything to erase (0|1).
 local now, user = clock(), ARGV[4]
 local entry = entry_of(user)
 redis.call('ZREM', DUE, user)

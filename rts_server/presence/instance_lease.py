@@ -25,12 +25,12 @@ log = logging.getLogger(__name__)
 
 
 class InstanceLease:
-    """Renews the lease. Users that others gave up never come back under the same name.
+    """The lease. After others announced our users as offline, a new lease has another name.
 
-    `instance` is the origin and a number that grows whenever the lease is lost; `token` names the
-    Redis and its memory. `on_lost` is called when others have given our users up, `on_gained`
-    whenever a lease begins: all users are to be announced under it. `settled_at` is in loop time:
-    until then, a user whom Redis does not know may still come back.
+    `instance` is the origin and a number that grows whenever the lease is lost; `token` identifies
+    the data of Redis under which we registered. `on_lost` is called when others have announced our
+    users as offline, `on_gained` whenever a lease begins: all users are to be counted under it.
+    `settled_at` is in loop time: until then, a user whom Redis does not know may still be online.
     """
 
     def __init__(
@@ -87,7 +87,7 @@ class InstanceLease:
             self._on_gained()
 
     async def leave(self) -> None:
-        """Give the lease up. Call it after `run_forever` ended and our users were written."""
+        """Give up the lease, after `run_forever` ended and our connections were reported."""
         if self._held:
             await _LEAVE.evaluate(self._redis, *script_call(self.instance, self.token))
 

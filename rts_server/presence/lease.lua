@@ -1,7 +1,7 @@
 -- Register an instance or renew its lease. ARGV: 4 instance, 5 the token it knows ('' for none),
--- 6 lease (ms), 7 whether it was never registered (0|1), 8 a fresh token, 9 what is told about it.
--- Answer: 'ok', 'anew' (register again under this token) or 'lapsed' (its users were given up), the token,
--- and ms until nobody is missed because of a loss any more.
+-- 6 lease (ms), 7 whether it was never registered (0|1), 8 a new token, 9 its description (JSON).
+-- Reply: {state, token, ms}. State: 'ok', 'anew' (register again under this token) or 'lapsed' (its users were
+-- announced as offline). ms: the time in which users may still be missing because Redis lost its data.
 local now, here = clock(), identity()
 local instance, lease = ARGV[4], tonumber(ARGV[6])
 local kept = redis.call('HMGET', FENCE, 'identity', 'token', 'at')
@@ -17,7 +17,8 @@ local score = redis.call('ZSCORE', INSTANCES, instance)
 if ARGV[7] == '0' then
   if not score then return answer('lapsed') end
   if tonumber(score) <= now then
-    -- Late, but nobody has given its users up: perhaps Redis was away, then the others are late too.
+    -- Expired, but not swept: perhaps Redis was away, and the other instances are late too. `at` gives them
+    -- one lease to renew before anybody sweeps.
     at = now
     redis.call('HSET', FENCE, 'at', now)
   end

@@ -1,7 +1,7 @@
--- The end of an instance: it counts no more at once, and whom it still has are given up by the others.
--- ARGV: 4 instance, 5 token. Answer: state of entry.lua's `standing`.
+-- Give up the lease of an instance. Users it still has are swept by the other instances.
+-- ARGV: 4 instance, 5 token. Reply: lease_state of entry.lua.
 local now, instance = clock(), ARGV[4]
-local state = standing(instance, ARGV[5], now)
+local state = lease_state(instance, ARGV[5], now)
 if state ~= 'ok' then return state end
 if redis.call('SCARD', OF .. instance) > 0 then
   redis.call('ZADD', INSTANCES, now, instance)

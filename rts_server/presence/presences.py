@@ -37,12 +37,12 @@ class PresenceStore:
 
     async def read(self, user_ids: Iterable[str]) -> dict[str, PresenceState]:
         """Return the presence of each user; unknown users are offline."""
-        known = await self.known(user_ids)
+        known = await self.read_known(user_ids)
         return {
             user_id: found or PresenceState(0, "offline", 0, "") for user_id, found in known.items()
         }
 
-    async def known(self, user_ids: Iterable[str]) -> dict[str, PresenceState | None]:
+    async def read_known(self, user_ids: Iterable[str]) -> dict[str, PresenceState | None]:
         """As `read`, but None for users that Redis may have lost a moment ago (E3)."""
         users = list(dict.fromkeys(user_ids))
         found: dict[str, PresenceState | None] = {}
@@ -53,19 +53,21 @@ class PresenceStore:
                 found[user_id] = _read(fields[4 * at : 4 * at + 4], bool(recent))
         return found
 
-    async def set(self, user_id: str, state: str | None, text: str | None) -> PresenceState:
-        """Set online or away and a status text ('' for none); None leaves either unchanged."""
+    async def set_state(self, user_id: str, state: str | None, text: str | None) -> PresenceState:
+        """Set online or away and a status text ('' for none); None leaves either unchanged.
+
+        It waits for the lease, and counts this connection before: a user without one is offline.
+        """
         while True:
             await self._lease.registered.wait()
             await self._online.flush()
             lease = self._lease
-            asked = (state or "", int(text is not None), text or "")
+            changes = (state or "", int(text is not None), text or "")
             answer = await _SET.evaluate(
-                self._redis, *script_call(lease.instance, lease.token, user_id, *asked)
+                self._redis, *script_call(lease.instance, lease.token, user_id, *changes)
             )
             if answer[0] == b"ok":
-                _, told, last, kept, v = answer
-                return parse_presence(told, last, kept, v)
+                return parse_presence(*answer[1:])
             lease.invalidate()
             await asyncio.sleep(0)
 

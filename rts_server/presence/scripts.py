@@ -1,4 +1,4 @@
-"""The scripts of presence: their common keys, and the presence of a user as they return it."""
+"""The presence scripts: their common keys, and the presence of a user as they return it."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ _PREFIXES = [keys.PRESENCE_USERS, keys.PRESENCE_OF_INSTANCE, keys.PRESENCE_CHANN
 
 
 def presence_script(name: str) -> Script:
-    """Load a script of presence, with its common prelude."""
+    """Load a presence script with the part that all of them share."""
     return Script(IDENTITY, _HERE / "entry.lua", _HERE / name)
 
 
 def script_call(*args: str | int) -> ScriptCall:
-    """Return keys and arguments of a call: all scripts share the keys and the key prefixes."""
+    """Return keys and arguments of a call. The keys and the key prefixes are always the same."""
     return keys.PRESENCE, [*_PREFIXES, *args]
 
 

@@ -1,11 +1,11 @@
--- Give up the users of instances whose lease ended, and tell who is offline after his grace. Whoever calls
--- first tells. ARGV: 4 instance, 5 token, 6 lease (ms), 7 grace (ms), 8 most users at once.
--- Answer: state of `standing`, how many were told, whether there is more (0|1).
+-- Remove the connections of instances whose lease expired, and announce users as offline after their grace.
+-- The first caller announces (E1). ARGV: 4 instance, 5 token, 6 lease (ms), 7 grace (ms), 8 users per call at most.
+-- Reply: {lease_state, number of announced users, whether there is more to do (0|1)}.
 local now = clock()
-local state = standing(ARGV[4], ARGV[5], now)
+local state = lease_state(ARGV[4], ARGV[5], now)
 if state ~= 'ok' then return {state, 0, 0} end
 local lease, grace, left = tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8])
--- After a loss the living have one lease to come back before anybody counts as gone.
+-- After a loss of data the instances have one lease to register again before anybody counts as gone (E3).
 if now < tonumber(redis.call('HGET', FENCE, 'at')) + lease then return {state, 0, 0} end
 
 local dead = redis.call('ZRANGEBYSCORE', INSTANCES, '-inf', now, 'WITHSCORES')
@@ -15,7 +15,7 @@ for i = 1, #dead, 2 do
     left = left - 1
     redis.call('HDEL', USERS .. user, 'c:' .. instance)
     local entry = entry_of(user)
-    if not lives(entry, now) and entry.state and entry.state ~= 'offline' then
+    if not is_connected(entry, now) and entry.state and entry.state ~= 'offline' then
       redis.call('HSET', USERS .. user, 'last', math.max(tonumber(entry.last or 0), ended - lease))
       redis.call('ZADD', DUE, 'NX', ended + grace, user)
     end
@@ -25,16 +25,16 @@ for i = 1, #dead, 2 do
   redis.call('HDEL', ABOUT, instance)
 end
 
-local told = 0
+local announced = 0
 local due = redis.call('ZRANGEBYSCORE', DUE, '-inf', now, 'LIMIT', 0, left)
 for _, user in ipairs(due) do
   redis.call('ZREM', DUE, user)
   local entry = entry_of(user)
-  if not lives(entry, now) and entry.state and entry.state ~= 'offline' then
+  if not is_connected(entry, now) and entry.state and entry.state ~= 'offline' then
     redis.call('HDEL', USERS .. user, 'away')
     redis.call('PEXPIRE', USERS .. user, 30 * DAY)
-    tell(user, entry, 'offline', now)
-    told = told + 1
+    announce(user, entry, 'offline', now)
+    announced = announced + 1
   end
 end
-return {state, told, #due >= left and 1 or 0}
+return {state, announced, #due >= left and 1 or 0}

@@ -1,4 +1,4 @@
-"""The sweep: gives up users of dead instances, and announces those whose grace is over (E1)."""
+"""The sweep: announces users as offline whose instance died or whose grace is over (E1)."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ class LeaseSweep:
     async def _sweep(self) -> None:
         await asyncio.sleep(self._every * random.uniform(0.9, 1.0))
         await self._lease.registered.wait()
-        while await self.once():
+        while await self.sweep_once():
             pass
 
-    async def once(self) -> bool:
+    async def sweep_once(self) -> bool:
         """Call the script once; return whether there is more to do."""
         lease = self._lease
         state, announced, more = await _SWEEP.evaluate(

@@ -1,4 +1,4 @@
-"""Presence watches: which sessions of this instance follow whom; they get changes only."""
+"""Presence watches: sessions of this instance that receive the presence changes of users."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class PresenceWatches:
         self._watchers: dict[str, set[SessionWatch]] = {}
         self._known: dict[str, PresenceState] = {}
         self._by_watcher: dict[str, set[SessionWatch]] = {}
-        self._asking = asyncio.Semaphore(MAX_CONCURRENT_CHECKS)
+        self._checking = asyncio.Semaphore(MAX_CONCURRENT_CHECKS)
         self._throttled_log = ThrottledLog(log)
         self._tasks = Tasks()
 
@@ -133,7 +133,7 @@ class PresenceWatches:
     # Published changes
 
     def on_publish(self, user_id: str, data: bytes) -> None:
-        """Take what was published about a user: a new presence, or that they left a room."""
+        """Handle a publish about a user: a new presence, or that they left a room."""
         if data == LEFT:
             self._left_room(user_id)
             return
@@ -183,13 +183,13 @@ class PresenceWatches:
         """Find out with whom the watcher still shares a room; repeat until it is known."""
         failures = 0
         while watch.unconfirmed and not watch.ended:
-            asked, generation = sorted(watch.unconfirmed), watch.generation
+            user_ids, generation = sorted(watch.unconfirmed), watch.generation
             try:
-                async with self._asking:
-                    visible = await self._share_room(watch.user_id, asked)
-            except Exception as error:  # nothing is written before it is known, so give up never
+                async with self._checking:
+                    visible = await self._share_room(watch.user_id, user_ids)
+            except Exception as error:  # nothing is written before it is known, so never give up
                 failures += 1
-                self._throttled_log.warning("watches wait", error)
+                self._throttled_log.warning("watches cannot be checked yet", error)
                 await asyncio.sleep(backoff(failures))
                 continue
             if generation != watch.generation:
@@ -220,13 +220,13 @@ class PresenceWatches:
         try:
             await self.check()
         except Exception as error:
-            self._throttled_log.warning("watches are not checked", error)
+            self._throttled_log.warning("watches cannot be checked", error)
 
     async def check(self) -> None:
         """Read all watched users again; those missing just after a loss may still come back."""
         users = list(self._known)
         for i in range(0, len(users), USERS_PER_READ):
-            found = await self._presences.known(users[i : i + USERS_PER_READ])
+            found = await self._presences.read_known(users[i : i + USERS_PER_READ])
             for user_id, one in found.items():
                 if one is not None:
                     self._update(user_id, one)

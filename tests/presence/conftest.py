@@ -14,7 +14,7 @@ from tests.presence.instance import Instance, Start
 
 @pytest.fixture
 def friends() -> set[frozenset[str]]:
-    """Who shares a room with whom."""
+    """Pairs of users who share a room."""
     return {frozenset(("alice", user)) for user in ("bob", "carol", "dave")}
 
 

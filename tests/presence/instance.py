@@ -30,14 +30,14 @@ TIMES: dict[str, Any] = {
 
 
 class Instance:
-    """`friends`: pairs of users who share a room; `told`: (watcher, user, state)."""
+    """`friends`: pairs of users who share a room; `written`: (watcher, user, state)."""
 
     def __init__(
         self, redis: Redis, url: str, origin: str, friends: set[frozenset[str]], **times: Any
     ) -> None:
         settings = Settings(redis_url=url, **TIMES | times)
         self.friends = friends
-        self.told: list[tuple[str, str, str]] = []
+        self.written: list[tuple[str, str, str]] = []
         self.lost = 0
         self.counted: list[int] = []
         self.lease = InstanceLease(
@@ -50,7 +50,7 @@ class Instance:
         )
         self.online = ConnectionCounts(settings, redis, self.lease, self._counted)
         self.presences = PresenceStore(settings, redis, self.lease, self.online)
-        self.subscriber = Subscriber(url, self._heard, lambda: self.watches.on_resumed())
+        self.subscriber = Subscriber(url, self._on_publish, lambda: self.watches.on_resumed())
         self.watches = PresenceWatches(
             self.subscriber, self.presences, self._share_room, settings.presence_check
         )
@@ -74,29 +74,29 @@ class Instance:
         await self.subscriber.close()
 
     def resume(self) -> None:
-        """Everything that runs, runs."""
+        """Start all background loops."""
         for part in (self.lease, self.online, self.watches, self.sweep):
             self.tasks.keep(part.run_forever())
 
     async def stop(self) -> None:
-        """Nothing runs, and nothing is said: what SIGSTOP and SIGKILL look like to others."""
+        """Stop them without any report: as SIGSTOP and SIGKILL look to other instances."""
         await self.tasks.close()
 
     def watcher(self, user_id: str) -> SessionWatch:
-        """A socket of a user."""
+        """Return the watch of a new session of a user."""
 
         def write(packet: Encoded) -> bool:
             event = orjson.loads(packet.data.partition(",")[2])[1]
-            self.told.append((user_id, event["data"]["user_id"], event["data"]["state"]))
+            self.written.append((user_id, event["data"]["user_id"], event["data"]["state"]))
             return True
 
         return SessionWatch(user_id, write)
 
     def states(self, user_id: str) -> list[str]:
-        """What was told of a user, in order."""
-        return [state for _, about, state in self.told if about == user_id]
+        """Return the states that were written about a user, in order."""
+        return [state for _, about, state in self.written if about == user_id]
 
-    def _heard(self, channel: str, data: bytes) -> None:
+    def _on_publish(self, channel: str, data: bytes) -> None:
         self.watches.on_publish(channel.removeprefix(keys.PRESENCE_CHANNELS), data)
 
     async def _share_room(self, user_id: str, others: list[str]) -> set[str]:

@@ -1,4 +1,4 @@
-"""Leases, grace, sweep and watches on a real Valkey, times ten and more times faster."""
+"""Leases, grace and sweep on a real Valkey, with times shortened tenfold or more."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from tests.helpers.waiting import eventually
 from tests.presence.instance import TIMES, Start
 
 
-async def test_a_user_is_online_while_any_of_his_connections_lives(start: Start) -> None:
-    """Told once when the first comes, and once, after the grace, when the last is gone."""
+async def test_a_user_is_online_while_any_connection_is_open(start: Start) -> None:
+    """The user is announced with the first connection, and after the grace of the last one."""
     one, two = await start("one"), await start("two")
     watcher = one.watcher("alice")
     assert (await one.watches.watch(watcher, ["bob"]))["bob"].state == "offline"
@@ -33,7 +33,7 @@ async def test_a_user_is_online_while_any_of_his_connections_lives(start: Start)
 
 
 async def test_a_reconnect_within_the_grace_is_no_event(start: Start) -> None:
-    """A thousand of them, from one instance to the other: nobody hears a thing."""
+    """A thousand reconnects from one instance to the other announce nothing (E2)."""
     one, two = await start("one", presence_grace=5.0), await start("two", presence_grace=5.0)
     await one.watches.watch(one.watcher("alice"), ["bob"])
     one.online.entered("bob", "0")
@@ -44,27 +44,27 @@ async def test_a_reconnect_within_the_grace_is_no_event(start: Start) -> None:
         await old.online.flush()
         new.online.entered("bob", str(n + 1))
         await new.online.flush()
-    await asyncio.gather(one.sweep.once(), two.sweep.once())
+    await asyncio.gather(one.sweep.sweep_once(), two.sweep.sweep_once())
     assert one.states("bob") == ["online"]
 
 
 async def test_users_of_a_silent_instance_go_offline_once(start: Start) -> None:
-    """Whoever sweeps first tells, within lease, sweep and grace; two are told by one transition."""
+    """They are announced once, by the first sweeper, within lease, sweep and grace (E1)."""
     one, two, dead = await start("one"), await start("two"), await start("dead")
     for instance in (one, two):
         await instance.watches.watch(instance.watcher("alice"), ["bob", "carol"])
     dead.online.entered("bob", "phone")
     dead.online.entered("carol", "phone")
     two.online.entered("carol", "laptop")
-    await eventually(lambda: len(one.told) == 2 == len(two.told))
+    await eventually(lambda: len(one.written) == 2 == len(two.written))
     await dead.stop()
     took = await eventually(lambda: one.states("bob")[1:] == ["offline"] == two.states("bob")[1:])
     print(f"\noffline {took:.1f} s after the silence (lease 1, sweep 0.1, grace 0.5)")
     assert one.states("carol") == ["online"] == two.states("carol")
 
 
-async def test_connections_of_the_dead_are_not_counted(start: Start) -> None:
-    """Who comes back from a dead instance is not one too many because nobody swept it yet."""
+async def test_connections_of_a_dead_instance_are_not_counted(start: Start) -> None:
+    """A user who reconnects from a dead instance does not exceed the limit before the sweep."""
     one, dead = await start("one", presence_sweep=60.0), await start("dead")
     for device in ("phone", "laptop"):
         dead.online.entered("bob", device)
@@ -75,8 +75,8 @@ async def test_connections_of_the_dead_are_not_counted(start: Start) -> None:
     await eventually(lambda: one.counted == [1])
 
 
-async def test_a_zombie_resurrects_nobody(start: Start) -> None:
-    """Who was given up while it slept comes back under another name, with none of its users."""
+async def test_a_paused_instance_brings_no_swept_user_back(start: Start) -> None:
+    """An instance that was swept while paused returns under another name, without its users."""
     one, zombie = await start("one"), await start("zombie")
     await one.watches.watch(one.watcher("alice"), ["bob"])
     zombie.online.entered("bob", "phone")
@@ -92,10 +92,8 @@ async def test_a_zombie_resurrects_nobody(start: Start) -> None:
     assert one.states("bob") == ["online", "offline"]
 
 
-async def test_nothing_is_counted_under_a_lease_that_was_given_up(
-    start: Start, redis: Redis
-) -> None:
-    """What a sleeper says before it knows is refused, or nobody would ever take it away."""
+async def test_nothing_is_counted_under_a_swept_lease(start: Start, redis: Redis) -> None:
+    """A paused instance that does not know of its sweep is refused: nobody would sweep it again."""
     one, zombie = await start("one"), await start("zombie")
     await zombie.stop()
 
@@ -112,8 +110,8 @@ async def test_nothing_is_counted_under_a_lease_that_was_given_up(
     assert (await one.presences.read(["bob"]))["bob"].state == "offline"
 
 
-async def test_after_a_loss_nobody_is_given_up_for_one_lease(start: Start, redis: Redis) -> None:
-    """Whoever registers first does not sweep those who have not come back yet."""
+async def test_after_a_loss_nobody_is_swept_for_one_lease(start: Start, redis: Redis) -> None:
+    """The first instance to register does not sweep those that have not registered yet (E3)."""
     one, two = await start("one", presence_sweep=60.0), await start("two", presence_sweep=60.0)
     two.online.entered("bob", "phone")
     await two.online.flush()
@@ -122,15 +120,15 @@ async def test_after_a_loss_nobody_is_given_up_for_one_lease(start: Start, redis
     await redis.delete(keys.PRESENCE.fence)
     one.lease.invalidate()
     await eventually(lambda: one.lease.instance == "one.2" and one.lease.registered.is_set())
-    assert not await one.sweep.once()
+    assert not await one.sweep.sweep_once()
     assert await redis.scard(keys.PRESENCE_OF_INSTANCE + "two.1") == 1
     await asyncio.sleep(TIMES["presence_lease"])
-    await one.sweep.once()
+    await one.sweep.sweep_once()
     assert await redis.scard(keys.PRESENCE_OF_INSTANCE + "two.1") == 0
 
 
-async def test_a_late_renewal_that_nobody_noticed_is_no_loss(start: Start) -> None:
-    """Redis was away longer than a lease, for all: nobody loses his sockets."""
+async def test_a_late_renewal_before_any_sweep_keeps_the_lease(start: Start) -> None:
+    """After an outage of Redis longer than a lease nobody loses their connections."""
     one = await start("one", presence_sweep=60.0)
     one.online.entered("bob", "phone")
     await one.online.flush()
@@ -138,18 +136,18 @@ async def test_a_late_renewal_that_nobody_noticed_is_no_loss(start: Start) -> No
     await asyncio.sleep(TIMES["presence_lease"] * 1.1)
     await one.lease.renew()
     assert (one.lost, one.lease.instance) == (0, "one.1")
-    assert not await one.sweep.once()
+    assert not await one.sweep.sweep_once()
     assert (await one.presences.read(["bob"]))["bob"].state == "online"
 
 
 async def test_after_a_flush_presence_is_right_again(start: Start, redis: Redis) -> None:
-    """Nobody who is here is told offline; who was in his grace then is missed once it is calm."""
+    """No connected user is announced offline; one in the grace is, after the loss (E3)."""
     one, two = await start("one"), await start("two")
     watcher = one.watcher("alice")
     await one.watches.watch(watcher, ["bob", "carol"])
     two.online.entered("bob", "phone")
     two.online.entered("carol", "phone")
-    await eventually(lambda: len(one.told) == 2)
+    await eventually(lambda: len(one.written) == 2)
     two.online.left("carol", "phone")
     await two.online.flush()
     await redis.flushall()
@@ -164,18 +162,18 @@ async def test_after_a_flush_presence_is_right_again(start: Start, redis: Redis)
     assert one.states("bob") == ["online"]
 
 
-async def test_away_and_status_text_are_told_and_end_with_the_day(start: Start) -> None:
-    """Both are the user's, not a device's; away ends when he goes offline, the text stays."""
+async def test_away_and_status_text_are_announced(start: Start) -> None:
+    """Both belong to the user, not to a device; going offline ends `away` and keeps the text."""
     one = await start("one")
     await one.watches.watch(one.watcher("alice"), ["bob"])
     one.online.entered("bob", "phone")
-    first = await one.presences.set("bob", "away", "at lunch")
+    first = await one.presences.set_state("bob", "away", "at lunch")
     assert (first.state, first.text) == ("away", "at lunch")
     await eventually(lambda: one.states("bob")[-1:] == ["away"])
-    again = await one.presences.set("bob", None, None)
+    again = await one.presences.set_state("bob", None, None)
     assert (again.state, again.text, again.v) == ("away", "at lunch", first.v)
-    assert (await one.presences.set("bob", "online", "")).text == ""
-    await one.presences.set("bob", "away", "gone")
+    assert (await one.presences.set_state("bob", "online", "")).text == ""
+    await one.presences.set_state("bob", "away", "gone")
     one.online.left("bob", "phone")
     await eventually(lambda: one.states("bob")[-1:] == ["offline"])
     one.online.entered("bob", "phone")
@@ -183,17 +181,17 @@ async def test_away_and_status_text_are_told_and_end_with_the_day(start: Start) 
     assert (await one.presences.read(["bob"]))["bob"].text == "gone"
 
 
-async def test_what_is_said_by_who_is_gone_ends_too(start: Start, redis: Redis) -> None:
-    """A command that outlives its socket leaves no entry for good."""
+async def test_an_entry_written_after_the_last_socket_expires(start: Start, redis: Redis) -> None:
+    """A command that outlives its connection leaves no entry for ever."""
     one = await start("one")
-    assert (await one.presences.set("bob", "away", "gone")).state == "offline"
+    assert (await one.presences.set_state("bob", "away", "gone")).state == "offline"
     assert await redis.pttl(keys.PRESENCE_USERS + "bob") > 0
 
 
 async def test_many_users_of_a_dead_instance_are_swept_in_slices(
     start: Start, redis: Redis
 ) -> None:
-    """Nothing of it is left: neither its lease nor its users."""
+    """Nothing is left of the instance then: neither its lease nor its users."""
     one, dead = await start("one", presence_sweep=60.0), await start("dead", presence_sweep=60.0)
     for n in range(450):
         dead.online.entered(f"user{n}", "phone")
@@ -201,7 +199,7 @@ async def test_many_users_of_a_dead_instance_are_swept_in_slices(
     await dead.stop()
     await asyncio.sleep(TIMES["presence_lease"] + TIMES["presence_grace"])
     calls = 1
-    while await one.sweep.once():
+    while await one.sweep.sweep_once():
         calls += 1
     assert calls >= 3
     assert await redis.zrange(keys.PRESENCE.instances, 0, -1) == [b"one.1"]
@@ -211,12 +209,12 @@ async def test_many_users_of_a_dead_instance_are_swept_in_slices(
     assert {found.state for found in states.values()} == {"offline"}
 
 
-async def test_nothing_is_kept_of_who_is_forgotten(start: Start, redis: Redis) -> None:
-    """Watchers hear that he is offline; what he has open ends unsaid, the next begins anew."""
+async def test_nothing_is_kept_of_an_erased_user(start: Start, redis: Redis) -> None:
+    """Watchers see the user offline; open connections end silently, the next one starts afresh."""
     one = await start("one")
     await one.watches.watch(one.watcher("alice"), ["bob"])
     one.online.entered("bob", "phone")
-    await one.presences.set("bob", "away", "at sea")
+    await one.presences.set_state("bob", "away", "at sea")
     await eventually(lambda: one.states("bob")[-1:] == ["away"])
     assert await one.presences.forget("bob")
     await eventually(lambda: one.states("bob")[-1:] == ["offline"])
@@ -230,7 +228,7 @@ async def test_nothing_is_kept_of_who_is_forgotten(start: Start, redis: Redis) -
 
 
 async def test_an_instance_that_ends_is_gone_at_once(start: Start, redis: Redis) -> None:
-    """Its lease does not have to run out; users it still had are given up by the others."""
+    """Its lease need not expire; users it still had are swept by the other instances."""
     one, two, three = await start("one"), await start("two"), await start("three")
     await one.watches.watch(one.watcher("alice"), ["bob"])
     three.online.entered("bob", "phone")

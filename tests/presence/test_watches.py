@@ -1,4 +1,4 @@
-"""Watches of presence on a real Valkey: who sees whom, and until when."""
+"""Watches on a real Valkey: what a session receives about other users, and what it must not."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.presence.instance import Start
 async def test_a_watch_ends_with_the_last_shared_room(
     start: Start, redis: Redis, friends: set[frozenset[str]]
 ) -> None:
-    """Nothing is told between the word that somebody left and the answer whether a room is left."""
+    """Nothing is written between the removal and the answer whether a common room is left (A2)."""
     one = await start("one")
     watcher = one.watcher("alice")
     await one.watches.watch(watcher, ["bob", "carol"])
@@ -36,10 +36,10 @@ async def test_a_watch_ends_with_the_last_shared_room(
     assert one.states("bob") == []
 
 
-async def test_what_happens_in_doubt_is_told_when_it_is_known_to_whom(
+async def test_changes_are_held_back_until_the_shared_room_is_confirmed(
     start: Start, friends: set[frozenset[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nothing at all meanwhile; an answer from before another doubt decides nothing about it."""
+    """An answer from before another removal does not confirm anything."""
     one = await start("one")
     watcher = one.watcher("alice")
     await one.watches.watch(watcher, ["bob", "carol"])
@@ -60,17 +60,17 @@ async def test_what_happens_in_doubt_is_told_when_it_is_known_to_whom(
         later = int(time.time() * 1000) + 60_000
         text = f'{{"v":{later},"state":"online","last":1,"text":""}}'
         one.watches.on_publish(user_id, text.encode())
-    assert one.told == []
+    assert one.written == []
     answers.set()
     await eventually(lambda: not watcher.unconfirmed)
-    assert (one.told, watcher.targets) == ([("alice", "carol", "online")], {"carol"})
+    assert (one.written, watcher.targets) == ([("alice", "carol", "online")], {"carol"})
 
 
 @pytest.mark.parametrize("during", [1, 2])
-async def test_a_removal_heard_during_a_look_is_not_undone_by_it(
+async def test_a_removal_during_a_check_is_not_undone_by_it(
     start: Start, friends: set[frozenset[str]], monkeypatch: pytest.MonkeyPatch, during: int
 ) -> None:
-    """The answer may be older than the word, and come behind what followed from it."""
+    """The answer of the check may be older than the removal and arrive after it."""
     one = await start("one")
     ask: ShareRoom = one.watches._share_room
     asked = 0
@@ -90,10 +90,10 @@ async def test_a_removal_heard_during_a_look_is_not_undone_by_it(
     assert watcher.targets == {"carol"}
 
 
-async def test_who_is_put_out_himself_watches_no_more(
+async def test_a_removed_watcher_watches_no_more(
     start: Start, redis: Redis, friends: set[frozenset[str]]
 ) -> None:
-    """The watcher's own leaving is heard on his own channel."""
+    """The watcher's own removal is published on the watcher's own channel."""
     one = await start("one")
     watcher = one.watcher("alice")
     await one.watches.watch(watcher, ["bob", "carol", "alice"])
@@ -107,7 +107,7 @@ async def test_who_is_put_out_himself_watches_no_more(
 
 
 async def test_strangers_are_left_out(start: Start) -> None:
-    """Of whom he shares no room with a watcher gets nothing."""
+    """A watcher gets nothing about users with whom they share no room (A1)."""
     one = await start("one")
     watcher = one.watcher("bob")
     assert set(await one.watches.watch(watcher, ["alice", "carol"])) == {"alice"}
@@ -117,7 +117,7 @@ async def test_strangers_are_left_out(start: Start) -> None:
     assert one.states("carol") == []
 
 
-async def test_a_list_replaces_the_one_before_and_ends_with_its_socket(
+async def test_a_watch_list_replaces_the_one_before_and_ends_with_its_session(
     start: Start, redis: Redis
 ) -> None:
     """Nothing is kept of it, neither here nor in Redis."""
@@ -140,10 +140,8 @@ async def test_a_list_replaces_the_one_before_and_ends_with_its_socket(
     assert not any(vars(one.watches)[name] for name in ("_watchers", "_known", "_by_watcher"))
 
 
-async def test_a_watch_of_a_socket_that_ended_meanwhile_keeps_nothing(
-    start: Start, redis: Redis
-) -> None:
-    """A command may outlive its socket: no channel stays subscribed for nobody."""
+async def test_a_watch_of_an_ended_session_keeps_nothing(start: Start, redis: Redis) -> None:
+    """A command may outlive its session: no channel stays subscribed for it."""
     one = await start("one")
     watcher = one.watcher("alice")
     one.watches.end(watcher)
@@ -151,10 +149,10 @@ async def test_a_watch_of_a_socket_that_ended_meanwhile_keeps_nothing(
     assert await redis.pubsub_channels() == []
 
 
-async def test_a_removal_before_the_channels_are_heard_is_noticed(
+async def test_a_removal_before_the_subscription_is_noticed(
     start: Start, friends: set[frozenset[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Who left between the first look and the subscription: his word was published to nobody."""
+    """A removal between the first check and the subscription was published to nobody here."""
     one = await start("one")
     subscribe = one.subscriber.subscribe
 
@@ -168,10 +166,10 @@ async def test_a_removal_before_the_channels_are_heard_is_noticed(
     assert watcher.targets == {"carol"}
 
 
-async def test_a_removal_is_told_again_when_the_index_knows_it(
+async def test_a_removal_is_checked_again_when_the_index_has_it(
     start: Start, redis: Redis, friends: set[frozenset[str]]
 ) -> None:
-    """The room's own word comes first: who asks then is told that a room is still shared."""
+    """The room's event comes before the index: a check at that time still finds a common room."""
     one = await start("one")
     watcher = one.watcher("alice")
     await one.watches.watch(watcher, ["bob"])
@@ -182,8 +180,8 @@ async def test_a_removal_is_told_again_when_the_index_knows_it(
     await eventually(lambda: not watcher.targets)
 
 
-async def test_a_lost_publish_is_noticed_by_the_check(start: Start, redis: Redis) -> None:
-    """Only differences are told, and each once."""
+async def test_the_check_finds_a_lost_publish(start: Start, redis: Redis) -> None:
+    """Only differences are written, and each of them once (E3)."""
     one = await start("one")
     await one.watches.watch(one.watcher("alice"), ["bob", "carol"])
     soon_ms = int(time.time() * 1000) + 60_000
@@ -191,11 +189,11 @@ async def test_a_lost_publish_is_noticed_by_the_check(start: Start, redis: Redis
     await redis.hset(keys.PRESENCE_USERS + "bob", items=fields)
     await eventually(lambda: one.states("bob") == ["online"])
     await one.watches.check()
-    assert one.told == [("alice", "bob", "online")]
+    assert one.written == [("alice", "bob", "online")]
 
 
-async def test_an_older_word_never_wins(start: Start) -> None:
-    """A publish that arrives behind a newer reading changes nothing."""
+async def test_an_older_presence_never_wins(start: Start) -> None:
+    """A publish that arrives after a newer reading changes nothing (D8)."""
     one = await start("one")
     await one.watches.watch(one.watcher("alice"), ["bob"])
     newer = int(time.time() * 1000) + 60_000
@@ -205,8 +203,8 @@ async def test_an_older_word_never_wins(start: Start) -> None:
     assert one.states("bob") == ["away"]
 
 
-def test_only_state_and_text_are_news() -> None:
-    """A later last_active_at alone tells nobody anything."""
+def test_only_state_and_text_are_changes() -> None:
+    """A later last_active_at alone is not written to watchers."""
     known = PresenceState(1, "online", 5, "")
     assert not PresenceState(2, "online", 9, "").differs_from(known)
     assert PresenceState(2, "away", 5, "").differs_from(known)
