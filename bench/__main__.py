@@ -1,4 +1,4 @@
-"""`make bench`: ours and the peers through the same workloads, in turns; a table of medians."""
+"""`make bench`: run the same workloads on this server and its peers in turns; print medians."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ READING = (
 @click.option("--only", help="Contenders, by parts of their names: ours,sharded")
 @click.option("--write/--no-write", default=True, help="A section in bench/RESULTS.md.")
 def main(rounds: int, only: str | None, write: bool, **given: Any) -> None:
-    """Compare. About six minutes on two cores."""
+    """Compare the contenders. Takes about six minutes on two cores."""
     sizes = Sizes(**given)
     allow_files()
     gc.disable()  # a pause of the generator would be told as a latency of a server

@@ -1,4 +1,4 @@
-"""`python -m bench.beside`: typing and presence, made by a process of its own.
+"""`python -m bench.beside`: creates typing and presence load in a process of its own.
 
 It gives way to everybody, so that the work of making this load is in nobody's figure. On Linux it
 is SCHED_IDLE: a process of low priority alone would still finish its slice (sched(7)).
@@ -27,18 +27,18 @@ from bench.load import Plan, play
 from bench.workloads import percentile
 
 NICE = 19
-"""Where there is no SCHED_IDLE."""
+"""For systems without SCHED_IDLE."""
 
 
 class Beside:
-    """The process, seen from the one that measures. Raises RuntimeError when it ends early."""
+    """Controls the process from the one that measures. Raises RuntimeError if it ends early."""
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self._process = process
 
     @classmethod
     async def start(cls, pairs: list[tuple[User, User]], ports: list[int]) -> Beside:
-        """Connected: these pairs, who watch each other."""
+        """Connect these pairs, who watch each other."""
         command, pipe = (sys.executable, "-m", "bench.beside"), asyncio.subprocess.PIPE
         self = cls(await asyncio.create_subprocess_exec(*command, stdin=pipe, stdout=pipe))
         users = [
@@ -50,7 +50,7 @@ class Beside:
         return self
 
     async def ask(self, asked: dict[str, Any]) -> Any:
-        """One line there, one back."""
+        """Send one line; return the reply."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.write(json.dumps(asked).encode() + b"\n")
@@ -60,7 +60,7 @@ class Beside:
         return json.loads(line)
 
     async def end(self) -> None:
-        """End it."""
+        """End the process."""
         assert self._process.stdin is not None
         self._process.stdin.close()
         await self._process.wait()

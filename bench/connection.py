@@ -1,4 +1,4 @@
-"""One client: a WebSocket that speaks just enough Socket.IO to send, to count and to time."""
+"""A client on a WebSocket with just enough Socket.IO to send, count and time."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ PADDING = " the quick brown fox jumps over the lazy dog" * 3
 
 @dataclass
 class Seen:
-    """What all connections of a load have received; times in ns since the intended sending."""
+    """Counts what all connections of a load received; times are ns since the intended sending."""
 
     deliveries: list[int] = field(default_factory=list)
     acks: list[int] = field(default_factory=list)
@@ -37,12 +37,12 @@ class Seen:
     accepted: int = 0
 
     def clear(self) -> None:
-        """Begin anew."""
+        """Reset the counts."""
         self.deliveries, self.acks = [], []
         self.refused = self.accepted = 0
 
     async def until(self, deliveries: int, acks: int) -> None:
-        """Wait until so many have arrived; not much longer than anything arrives at all."""
+        """Wait until so many have arrived; give up soon after nothing arrives any more."""
         end, had = time.monotonic() + PATIENCE, -1
         while len(self.deliveries) < deliveries or len(self.acks) < acks:
             now, have = time.monotonic(), len(self.deliveries) + len(self.acks)
@@ -54,7 +54,7 @@ class Seen:
 
 
 class Connection(asyncio.Protocol):
-    """A socket of one user, in `/chat`."""
+    """A connection of one user to `/chat`."""
 
     def __init__(self, token: str, seen: Seen) -> None:
         self._token = token
@@ -70,7 +70,7 @@ class Connection(asyncio.Protocol):
 
     @classmethod
     async def open(cls, port: int, token: str, seen: Seen) -> Self:
-        """Connected, its session ready. Raises OSError, TimeoutError."""
+        """Connect and wait for the session. Raises OSError, TimeoutError."""
         loop = asyncio.get_running_loop()
         async with asyncio.timeout(PATIENCE):
             _, made = await loop.create_connection(lambda: cls(token, seen), HOST, port)
@@ -78,7 +78,7 @@ class Connection(asyncio.Protocol):
         return made
 
     def send(self, room_id: str, due: int) -> None:
-        """`message.send`, intended for `due` (monotonic ns); the text carries it to all readers."""
+        """Send `message.send`, intended for `due` (monotonic ns); the text carries that time."""
         number = self._next_ack
         body = (
             f'{{"room_id":"{room_id}","client_msg_id":"{due}-{number}","text":"@{due};{PADDING}"}}'
@@ -86,11 +86,11 @@ class Connection(asyncio.Protocol):
         self._emit("message.send", body, due)
 
     def touch(self, due: int) -> None:
-        """The cheapest command there is: an event with an ack that concerns no room."""
+        """Send the cheapest command: an event with an ack that concerns no room."""
         self._emit("sync", '{"cursors":{}}', due)
 
     async def ask(self, name: str, payload: dict[str, Any]) -> Any:
-        """A command that is safe to repeat; the data of its ack. Raises RuntimeError, refused."""
+        """Send a command until it succeeds; return its data. Raises RuntimeError if refused."""
         for attempt in range(1, ATTEMPTS + 1):
             answer = await self._asked_once(name, payload)
             if answer["ok"]:
@@ -101,7 +101,7 @@ class Connection(asyncio.Protocol):
         raise RuntimeError(f"{name}: {answer['error']['message']}")
 
     async def join(self, namespace: str) -> None:
-        """Another namespace. Raises TimeoutError."""
+        """Connect another namespace. Raises TimeoutError."""
         assert self._transport is not None
         joined = self._joined[namespace] = asyncio.get_running_loop().create_future()
         auth = json.dumps({"token": self._token})
@@ -110,7 +110,7 @@ class Connection(asyncio.Protocol):
             await joined
 
     def say(self, namespace: str, name: str, body: str) -> None:
-        """A command whose answer nobody wants."""
+        """Send a command without waiting for its answer."""
         assert self._transport is not None
         self._transport.write(frames.text(f'42{namespace},["{name}",{body}]'.encode()))
 
@@ -142,14 +142,14 @@ class Connection(asyncio.Protocol):
         self._transport.write(_UPGRADE.encode())
 
     def connection_lost(self, error: Exception | None) -> None:
-        """Nobody waits for what cannot come."""
+        """Wake waiters when the connection is lost."""
         for future in (self._ready, *self._asked.values()):
             if not future.done():
                 future.set_exception(ConnectionError("the server closed the connection"))
                 future.exception()  # whoever waits sees it; nobody need
 
     def data_received(self, data: bytes) -> None:
-        """Answer pings, count and time the rest."""
+        """Answer pings; count and time all else."""
         now = time.monotonic_ns()
         data = self._rest + data if self._rest else data
         if not self._upgraded:

@@ -1,4 +1,4 @@
-"""The servers that are compared, and a few instances of one of them running."""
+"""The servers that are compared, and running instances of one of them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ READY_WITHIN = 20.0
 
 @dataclass(frozen=True)
 class Contender:
-    """A server program. `only_together`: on one instance it is another contender again."""
+    """A server program. `only_together`: on one instance it equals another contender."""
 
     name: str
     command: tuple[str, ...]
@@ -33,23 +33,23 @@ class Contender:
 
 @dataclass(frozen=True)
 class Running:
-    """Instances of one contender, each on its port."""
+    """Running instances of one contender, each on its own port."""
 
     ports: list[int]
     pids: list[int]
 
     def cpu(self) -> float:
-        """CPU seconds of all instances so far."""
+        """Return the CPU seconds of all instances so far."""
         return sum(map(cpu_seconds, self.pids))
 
     async def memory(self) -> int:
-        """Resident bytes of all instances, at rest."""
+        """Return the resident bytes of all instances, at rest."""
         await asyncio.sleep(1.0)
         return sum(map(resident_bytes, self.pids))
 
 
 def contenders() -> list[Contender]:
-    """Ours first, then the peer that ratios are taken to, then the others."""
+    """Return this server first, then the peer that ratios refer to, then the others."""
     python = (sys.executable, "-m")
     peer = (node(), str(ensure_modules(HERE) / "peers" / "node.mjs"))
     return [
@@ -62,7 +62,7 @@ def contenders() -> list[Contender]:
 
 @asynccontextmanager
 async def running(contender: Contender, instances: int, stack: Stack) -> AsyncIterator[Running]:
-    """So many instances on the servers' core until left; all answer. Raises RuntimeError."""
+    """Run instances on the servers' core until the block ends. Raises RuntimeError."""
     numbers = [free_port() for _ in range(instances)]
     name = contender.name.replace(" ", "-")
     log = stack.data / "logs" / f"{name}.log"

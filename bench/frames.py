@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 MASK = b"\x37\xfa\x21\x3d"
-"""Not zero: a server may skip the unmasking of a zero mask, which no browser sends."""
+"""Not zero: a server may skip unmasking then, and no browser sends a zero mask."""
 
 _LONG_MASK = MASK * 2048
 
 
 def text(payload: bytes) -> bytes:
-    """A masked text frame of less than 8 KiB."""
+    """Return a masked text frame of less than 8 KiB."""
     size = len(payload)
     head = b"\x81" + (bytes((0x80 | size,)) if size < 126 else b"\xfe" + size.to_bytes(2, "big"))
     mask = int.from_bytes(_LONG_MASK[:size], "big")
@@ -17,7 +17,7 @@ def text(payload: bytes) -> bytes:
 
 
 def split(data: bytes) -> tuple[list[bytes], bytes]:
-    """The payloads of the whole frames in `data`, and what is left. b"" stands for a close."""
+    """Return the payloads of the whole frames in `data`, and the rest. b"" stands for a close."""
     payloads: list[bytes] = []
     at, end = 0, len(data)
     while end - at >= 2:

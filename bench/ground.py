@@ -1,4 +1,4 @@
-"""What all contenders stand on: Valkey, the local AWS, the relay, the same users and rooms."""
+"""Shared by all contenders: Valkey, the local AWS, the relay, and the same users and rooms."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from rts_server.tools.dev.stack import Stack
 PER_CALL = 100
 AT_ONCE = 16
 POLITE = 10
-"""Niceness of what persists, so that it does not delay the load generator on the same core."""
+"""Niceness of persistence, so that it does not delay the load generator on its core."""
 
 
 @dataclass(frozen=True)
 class User:
-    """A user, the rooms he is in, and a token that every contender accepts."""
+    """A user, their rooms, and a token that every contender accepts."""
 
     user_id: str
     rooms: tuple[str, ...]
@@ -37,7 +37,7 @@ class User:
 
 @dataclass
 class Ground:
-    """`crowd` is one room's members, `pairs` two users each; rooms by id."""
+    """`crowd`: the members of one room; `pairs`: two users each; rooms by id."""
 
     stack: Stack
     relay: ManagedProcess
@@ -46,7 +46,7 @@ class Ground:
     pairs: list[tuple[User, User]] = field(default_factory=list)
 
     def beside(self) -> dict[str, float]:
-        """CPU seconds so far of what works for the servers."""
+        """Return the CPU seconds so far of Valkey and of the relay."""
         valkey = self.stack.valkey
         assert valkey is not None
         assert valkey.pid is not None
@@ -54,7 +54,7 @@ class Ground:
         return {"Valkey": cpu_seconds(valkey.pid), "relay": cpu_seconds(self.relay.pid)}
 
     async def quiet(self, patience: float = 20.0) -> None:
-        """Wait until persistence has caught up, at most so long (s)."""
+        """Wait until persistence has caught up, at most so many seconds."""
         assert self.stack.aws is not None
         assert self.stack.aws.pid is not None
         pids = (self.stack.aws.pid, self.relay.pid or 0)
@@ -68,7 +68,7 @@ class Ground:
 
 @asynccontextmanager
 async def ground(stack: Stack, ours: Contender, size: int, pairs: int) -> AsyncIterator[Ground]:
-    """The relay on a started stack; a room of `size` members and so many pairs, made by us."""
+    """Run the relay on a started stack, with a room of `size` members and so many pairs."""
     environment = stack.environment()
     command = [sys.executable, "-m", "rts_server", "relay"]
     log = stack.data / "logs" / "relay.log"
@@ -126,7 +126,7 @@ async def _found(made: Ground, ours: Contender, size: int, pairs: int) -> None:
 
 
 def _signer(secret: str) -> Callable[[str, tuple[str, ...]], str]:
-    """Tokens; `rooms` is for the peers, who have no memory of who is where."""
+    """Return what signs tokens; their claim `rooms` is for the peers, which store no members."""
     now = int(time.time())
 
     def sign(user_id: str, rooms: tuple[str, ...]) -> str:
@@ -137,11 +137,11 @@ def _signer(secret: str) -> Callable[[str, tuple[str, ...]], str]:
 
 
 def clean(environ: dict[str, str]) -> dict[str, str]:
-    """An environment without anybody's settings."""
+    """Return an environment without settings of the server."""
     return {name: v for name, v in environ.items() if not name.startswith(("RTS_", "AWS_"))}
 
 
 def stack_in(folder: Path, limits: str = "relaxed", **settings: str) -> Stack:
-    """A stack that is not started yet."""
+    """Return a stack that is not started yet."""
     environ = clean(dict(os.environ)) | {"RTS_LOG_LEVEL": "WARNING", "RTS_PING_INTERVAL": "25"}
     return Stack(folder, environ=environ | settings, limits=limits)

@@ -1,4 +1,4 @@
-"""Arrivals on a schedule: who is late does not slow down what comes next (open loop)."""
+"""Arrivals on a schedule: a late act does not delay the next one (open loop)."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 Act = Callable[[int], None]
-"""Does one thing that was intended for a moment (monotonic ns)."""
+"""Called with the intended time (monotonic ns) of one act."""
 
 HEAD_START = 20_000_000
 
 
 @dataclass(frozen=True)
 class Plan:
-    """`rate` acts a second for so many seconds, `burst` of them at the same moment."""
+    """`rate` acts per second for so many seconds, in bursts of `burst`."""
 
     rate: float
     seconds: float
@@ -23,16 +23,16 @@ class Plan:
 
     @property
     def count(self) -> int:
-        """Acts in all, whole bursts."""
+        """Return the number of acts, in whole bursts."""
         return max(1, round(self.rate * self.seconds / self.burst)) * self.burst
 
     def due(self, number: int) -> int:
-        """ns after the start at which an act is intended."""
+        """Return the ns after the start at which an act is intended."""
         return int(number // self.burst * self.burst * 1e9 / self.rate)
 
 
 async def play(plan: Plan, acts: Sequence[Act]) -> None:
-    """Let the acts take turns."""
+    """Run the acts in turn, each at its intended time."""
     start = time.monotonic_ns() + HEAD_START
     for number in range(plan.count):
         due = start + plan.due(number)

@@ -1,4 +1,4 @@
-"""What a process costs, which core is whose, and how to name this machine."""
+"""The cost of processes, the assignment of cores, and a description of this machine."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _CPUCLOCK_SCHED = 2
 
 
 def cpu_seconds(pid: int) -> float:
-    """User and system time of all threads of a process, ended ones included.
+    """Return user and system time of all threads of a process, ended ones included.
 
     Linux: the clock of clock_getcpuclockid(3), in ns where /proc/<pid>/stat has ticks of 10 ms.
     """
@@ -31,7 +31,7 @@ def cpu_seconds(pid: int) -> float:
 
 
 def resident_bytes(pid: int) -> int:
-    """Memory of a process that is in RAM."""
+    """Return the resident memory of a process."""
     return int(_ps("rss", pid)) * 1024
 
 
@@ -42,7 +42,7 @@ def _ps(column: str, pid: int) -> str:
 
 @cache
 def cores() -> tuple[set[int], set[int], set[int]]:
-    """(servers, load generator, everything else); empty where cores cannot be chosen.
+    """Return (servers, load generator, everything else); empty if cores cannot be chosen.
 
     As they are at the first call: inside `pinned` one would see that core alone.
     """
@@ -56,7 +56,7 @@ def cores() -> tuple[set[int], set[int], set[int]]:
 
 @contextmanager
 def pinned(to: set[int]) -> Iterator[None]:
-    """What is started inside stays on these cores, all its threads."""
+    """Keep processes started inside, with all their threads, on these cores."""
     if not to:
         yield
         return
@@ -69,7 +69,7 @@ def pinned(to: set[int]) -> Iterator[None]:
 
 
 def allow_files() -> None:
-    """As many sockets as the system lets a process have; children inherit it."""
+    """Raise the limit of open files; children inherit it."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     most = FILES if hard == resource.RLIM_INFINITY else min(FILES, hard)
     if soft < most:
@@ -77,7 +77,7 @@ def allow_files() -> None:
 
 
 def described() -> str:
-    """Cores and CPU model, system, Python; nothing that names the machine."""
+    """Return cores, CPU model, system and Python; nothing that identifies the machine."""
     system = f"{platform.system()} {platform.release().partition('-')[0]}"
     return f"{os.cpu_count()} cores, {_cpu_model()}, {system}, Python {platform.python_version()}"
 

@@ -1,4 +1,4 @@
-"""`python -m bench.presence`: what presence and typing cost, and whether messages notice (E5)."""
+"""`python -m bench.presence`: the cost of presence and typing and their effect on messages (E5)."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from rts_server.tools.dev.stack import Stack
 TIMES = (1, 10)
 WATCHED = 500
 ONE_ADDRESS = {"RTS_ADDRESS_CONNECTIONS": "10000", "RTS_RATES": "presence_ids=100000/100000"}
-"""All come from here, and watch again and again; the other limits are the protocol's."""
+"""All clients share one address and watch repeatedly; the other limits are the defaults."""
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
@@ -41,7 +41,7 @@ ONE_ADDRESS = {"RTS_ADDRESS_CONNECTIONS": "10000", "RTS_RATES": "presence_ids=10
 @click.option("--limits", type=click.Choice(["standard", "relaxed"]), default="standard")
 @click.option("--moves", type=click.FloatRange(0.1, 100), default=5, help="presence.set/s, × 10.")
 def main(rounds: int, pairs: int, limits: str, **given: float) -> None:
-    """Pairs of two instances write; beside them others type and move, once and ten times."""
+    """Let pairs write, beside the nominal and ten times the load of typing and presence."""
     allow_files()
     gc.disable()
     _, generator, others = cores()
@@ -81,7 +81,7 @@ async def _connected(servers: Running, users: list[User], seen: Seen) -> list[Co
 
 
 async def _watch(made: Ground, servers: Running) -> None:
-    """What Redis works for the watch of 500 users, all of them here."""
+    """Measure Redis for watches of 500 users."""
     clients = await _connected(servers, made.crowd, Seen())
     await asyncio.sleep(1.0)
     names = [user.user_id for user in made.crowd[1 : WATCHED + 1]]
@@ -106,7 +106,7 @@ async def _watch(made: Ground, servers: Running) -> None:
 
 
 async def _messages(made: Ground, servers: Running, rounds: int, given: dict[str, float]) -> None:
-    """Half of the pairs write; the others type and move, from a process of their own."""
+    """Let half of the pairs write; a process of its own types for the others."""
     half = len(made.pairs) // 2
     writers, typists = made.pairs[:half], made.pairs[half:]
     seen, users = Seen(), list(chain.from_iterable(writers))
@@ -134,7 +134,7 @@ async def _messages(made: Ground, servers: Running, rounds: int, given: dict[str
 
 @dataclass(frozen=True)
 class Round:
-    """Times in ns since a message was intended; `late`, in ms: p99 of what was made beside."""
+    """Times in ns since a message was intended; `late`: p99 of the other load's delay in ms."""
 
     heard: list[int]
     acked: list[int]
@@ -146,7 +146,7 @@ def _all(rows: list[Round], what: str) -> list[int]:
 
 
 def _figures(rows: list[Round]) -> Iterator[str]:
-    """All rounds of a kind as one sample, then each by itself."""
+    """Yield the figures of all rounds of a kind together, then of each."""
     for what in ("heard", "acked"):
         together = _all(rows, what)
         each = ", ".join(f"{percentile(getattr(row, what), 99):.1f}" for row in rows)

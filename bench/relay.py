@@ -44,7 +44,7 @@ WITHIN = 120.0
 @click.option("--text", type=click.IntRange(1, 4_000), default=200, help="Characters of each.")
 @click.option("--rounds", type=click.IntRange(1, 20), default=3)
 def main(messages: int, rooms: int, text: int, rounds: int) -> None:
-    """Fill the outbox while the relay is stopped, let it go, see what it took."""
+    """Fill the outbox while the relay is stopped, continue it, and measure."""
     servers, generator, others = cores()
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         data = Path(folder)
@@ -76,7 +76,7 @@ def main(messages: int, rooms: int, text: int, rounds: int) -> None:
 
 
 def _records(messages: int, rooms: int, text: int) -> list[tuple[str, dict[str, str]]]:
-    """(stream, entry) as append.lua writes them."""
+    """Return (stream, entry) as append.lua writes them."""
     made = []
     for n in range(messages):
         room_id, offset = f"room-{n % rooms}", n // rooms + 1
@@ -107,7 +107,7 @@ def _records(messages: int, rooms: int, text: int) -> list[tuple[str, dict[str, 
 def _drained(
     url: str, relay: ManagedProcess, core: set[int], records: list[tuple[str, dict[str, str]]]
 ) -> tuple[float, float]:
-    """(CPU seconds, seconds) of a relay that runs already, from the first entry to the last."""
+    """Return (CPU seconds, seconds) of a running relay, from the first entry to the last."""
     with pinned(core):
         relay.start()
     try:
@@ -152,7 +152,7 @@ async def _until(holds: Callable[[], Awaitable[Any]], relay: ManagedProcess) -> 
 
 
 def _serve(port: int) -> None:
-    """SQS as far as the relay asks it: every record is accepted."""
+    """Serve SQS as far as the relay needs it: every record is accepted."""
     app = web.Application(client_max_size=2**20)
     app.router.add_post("/{path:.*}", _answer)
     web.run_app(app, host=LOCAL, port=port, print=None, access_log=None)

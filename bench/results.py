@@ -1,4 +1,4 @@
-"""Rounds become medians, a table, and the newest section of RESULTS.md."""
+"""Turns rounds into medians, a table, and the newest section of RESULTS.md."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ TITLE = "# Results of `make bench`\n"
 WIDE = 0.25
 
 Rounds = Mapping[str, Sequence[Measured]]
-"""Contender → what its rounds measured. The first is ours, the second is what ratios go to."""
+"""Contender → its rounds. The first is this server; ratios refer to the second."""
 
 
 def table(rows: Mapping[str, Row], rounds: Rounds) -> str:
-    """A Markdown table: medians, `~` where the rounds differ by more than a quarter."""
+    """Return a Markdown table of medians; `~` marks rounds that differ by more than a quarter."""
     names = list(rounds)
     lines = [
         ["workload", "unit", *names, " : ".join(names[:2]), "wanted"],
@@ -41,7 +41,7 @@ def table(rows: Mapping[str, Row], rounds: Rounds) -> str:
 
 
 def beside(rounds: Rounds) -> str:
-    """What else a message of the pairs cost."""
+    """Return the other costs of a message of the pairs."""
     parts = []
     for name, measured in rounds.items():
         for what in measured[0].beside if measured else ():
@@ -52,13 +52,13 @@ def beside(rounds: Rounds) -> str:
 
 
 def troubles(rounds: Rounds) -> str:
-    """What was lost or late, one line each; empty when nothing was."""
+    """Return a line for everything that was lost or late."""
     lines = [line for measured in rounds.values() for one in measured for line in one.troubles]
     return "\n".join(f"- {line}" for line in dict.fromkeys(lines))
 
 
 def write(text: str) -> None:
-    """Put a section first, dated today; older ones stay below."""
+    """Insert a section dated today before the older ones."""
     old = FILE.read_text().removeprefix(TITLE) if FILE.exists() else ""
     FILE.write_text(f"{TITLE}\n## {datetime.now(UTC):%Y-%m-%d}\n\n{text}\n{old}")
 

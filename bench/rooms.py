@@ -1,4 +1,4 @@
-"""`python -m bench.rooms`: rooms as code at size: how long, how many a second, how much memory."""
+"""`python -m bench.rooms`: rooms as code at scale: duration, rate and memory."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ PYTHON = (sys.executable, "-m", "rts_server")
 
 
 class Cost(NamedTuple):
-    """Of one run of the script: s, s of its own CPU, MiB at its largest, its last line."""
+    """One run of the script: seconds, CPU seconds, largest MiB, last line."""
 
     seconds: float
     cpu: float
@@ -40,7 +40,7 @@ class Cost(NamedTuple):
 @click.option("--rooms", type=click.IntRange(1, 100_000), default=10_000)
 @click.option("--members", type=click.IntRange(0, 1_000), default=5, help="Of each room.")
 def main(rooms: int, members: int) -> None:
-    """Plan, apply and apply again a manifest, against one instance with the protocol's rates."""
+    """Plan, apply and apply again a manifest, on one instance with the default rates."""
     allow_files()
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         environ = clean(dict(os.environ)) | {"RTS_LOG_LEVEL": "WARNING"}

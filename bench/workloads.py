@@ -1,4 +1,4 @@
-"""What is done to a contender and what is measured: one round gives one figure per row."""
+"""The workloads and their measurement: a round gives one figure per row."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from bench.load import Act, Plan, play
 
 MICRO = 1e6
 SENDERS = 16
-"""Members of the room who write: not one connection's line of commands is measured."""
+"""Members of the room who write, so that no single connection's queue is measured."""
 HOPELESS = 1.75
-"""Cores a rate would need, by what a message cost at the lower one, to be left out."""
+"""A rate that would need more cores than this, judged by the lower rate, is left out."""
 WARM = 1.0
 FIRST = 20
-"""Connections that pay what a process pays only once."""
+"""Connections opened first, which carry the costs a process has only once."""
 
 
 @dataclass(frozen=True)
 class Sizes:
-    """How much of everything; rates per second."""
+    """Sizes of the workloads; rates are per second."""
 
     room: int
     pairs: int
@@ -40,7 +40,7 @@ class Sizes:
 
 @dataclass(frozen=True)
 class Row:
-    """A line of the results. `wanted` is the promise: at most so many times Node's figure."""
+    """A row of the results. `wanted`: the target, at most so many times Node's figure."""
 
     name: str
     unit: str
@@ -49,7 +49,7 @@ class Row:
 
 
 def rows(sizes: Sizes) -> dict[str, Row]:
-    """Every figure by its key, in the order of the table."""
+    """Return the rows by key, in the order of the table."""
     room, pairs = f"room of {sizes.room:,}", f"{sizes.pairs} pairs on two instances"
     delivery, message = "µs CPU per delivery", "µs CPU per message"
     return {
@@ -69,7 +69,7 @@ def rows(sizes: Sizes) -> dict[str, Row]:
 
 @dataclass
 class Measured:
-    """Figures by row, costs beside the servers, and what went wrong."""
+    """Figures by row, costs beside the servers, and failures."""
 
     figures: dict[str, float]
     beside: dict[str, float]
@@ -78,7 +78,7 @@ class Measured:
 
 @dataclass(frozen=True)
 class Work:
-    """Acts on a schedule under a row's key; each is heard by so many connections (0: acked only).
+    """Acts on a schedule; each is received by so many connections (0: acked only).
 
     The row counts deliveries, or acts (`per_act`).
     """
@@ -91,7 +91,7 @@ class Work:
 
 
 class Round:
-    """One contender, once through everything."""
+    """One round of all workloads on one contender."""
 
     def __init__(self, contender: Contender, ground: Ground, sizes: Sizes) -> None:
         self._contender = contender
@@ -101,7 +101,7 @@ class Round:
         self._measured = Measured({}, {}, [])
 
     async def run(self) -> Measured:
-        """All workloads, on fresh processes."""
+        """Run all workloads, on new processes."""
         if not self._contender.only_together:
             async with running(self._contender, 1, self._ground.stack) as servers:
                 await self._one_instance(servers)
@@ -147,7 +147,7 @@ class Round:
         _close(clients)
 
     async def _measure(self, servers: Running, work: Work) -> dict[str, float]:
-        """Fill the rows of a work; what it cost beside the servers, µs CPU per act.
+        """Fill the rows of a work; return its cost beside the servers in µs of CPU per act.
 
         The time ends with the last delivery and the last ack.
         """
@@ -167,7 +167,7 @@ class Round:
         return {name: (after[name] - beside[name]) / plan.count * MICRO for name in after}
 
     async def _warm(self, work: Work) -> None:
-        """As fast as it is heard, so that a compiler has seen its work before it is measured."""
+        """Run the work as fast as possible, so that just-in-time compilers have compiled it."""
         self._seen.clear()
         heard_by = work.heard_by
         turns, sent, end = cycle(work.acts), 0, time.monotonic() + WARM
@@ -192,7 +192,7 @@ class Round:
             self._measured.troubles.append(f"{where}: {seen.accepted} acks said `accepted`")
 
     async def _connected(self, servers: Running, users: Iterable[User]) -> list[Connection]:
-        """A connection per user, spread over the instances in turn."""
+        """Connect each user, spread over the instances in turn."""
         limit = asyncio.Semaphore(AT_ONCE)
 
         async def connect(number: int, user: User) -> Connection:
@@ -216,7 +216,7 @@ def _close(clients: Iterable[Connection]) -> None:
 
 
 def percentile(values: list[int], percent: int) -> float:
-    """In ms; nan without values."""
+    """Return a percentile in ms; nan without values."""
     if not values:
         return float("nan")
     return sorted(values)[min(len(values) - 1, len(values) * percent // 100)] / 1e6

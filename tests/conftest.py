@@ -1,4 +1,4 @@
-"""One deployment for all tests that harm nothing; those that kill parts make their own."""
+"""One deployment for all tests that break nothing; tests that kill parts start their own."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ pytest_plugins = ["tests.helpers.room_fixtures"]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Options of the tests of several instances."""
+    """Add the options of tests of several instances."""
     parser.addoption(
         "--without", default="", help="protections to take away, see tests/faulty.py: must be red"
     )
@@ -53,11 +53,11 @@ LONGEST = (
     "flows/test_operators_day.py",
     "instances/test_removal.py",
 )
-"""Files of more than 10 s. They begin first, so that no process ends long after the others."""
+"""Test files that take over 10 s. They begin first, so that all workers end together."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The longest files first, the others as they come."""
+    """Order the longest files first."""
     order = {str(HERE / file): rank for rank, file in enumerate(LONGEST)}
     if gone := [file for file in order if not Path(file).exists()]:
         raise pytest.UsageError(f"LONGEST names files that are not there: {gone}")
@@ -70,13 +70,13 @@ hypothesis.settings.load_profile("shared-cores")
 
 @pytest.fixture(scope="session")
 def full(pytestconfig: pytest.Config) -> bool:
-    """Whether times and sizes are not scaled down."""
+    """Return whether times and sizes are not scaled down."""
     return bool(pytestconfig.getoption("--full"))
 
 
 @pytest.fixture(scope="session")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    """A stack, a relay and one web instance. Tests keep apart by their users."""
+    """Run a stack, a relay and one web instance. Tests use different users."""
     folder = tmp_path_factory.mktemp("world")
     # A Redis that is new keeps everybody for the length of a lease.
     running = World(
@@ -91,20 +91,20 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 
 @pytest.fixture
 def dev_url(world: World) -> str:
-    """The address of an instance with the demo page."""
+    """Return the URL of an instance with the demo page."""
     return world.urls[0]
 
 
 @pytest.fixture(scope="session")
 def valkey_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A Valkey child for tests that need no more than Redis."""
+    """Run a Valkey for tests that need only Redis."""
     with valkey.running(tmp_path_factory.mktemp("valkey")) as url:
         yield url
 
 
 @pytest.fixture
 async def redis(valkey_url: str) -> AsyncIterator[Redis]:
-    """An empty Redis."""
+    """Return an empty Redis."""
     client = Redis.from_url(valkey_url)
     await client.flushall()
     yield client
@@ -113,5 +113,5 @@ async def redis(valkey_url: str) -> AsyncIterator[Redis]:
 
 @pytest.fixture
 def ops(world: World) -> Operator:
-    """An operator; their commands find server and token in the environment."""
+    """Return an operator, whose commands find server and token in the environment."""
     return Operator(world)

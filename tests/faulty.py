@@ -39,7 +39,7 @@ SHAPE = "if found == head.shape then return 'warm', head end"
 
 
 def rewrite(script: Script, old: str, new: str) -> None:
-    """Another source for a script that is loaded already."""
+    """Replace a part of a script that is loaded already."""
     assert old in script.source, old
     script.source = script.source.replace(old, new)
     script.sha = sha1(script.source.encode(), usedforsecurity=False).hexdigest()
@@ -54,27 +54,27 @@ def everywhere(old: str, new: str) -> None:
 
 
 def lose_publishes() -> None:
-    """One durable publish in ten goes to another channel."""
+    """One durable publish in ten is lost: it goes to another channel."""
     rewrite(script.APPEND, PUBLISH, LOSE)
 
 
 def identity() -> None:
-    """Ordering is off: whatever is heard is next."""
+    """Feeds do not order: every publish counts as the next event."""
     vars(room)["classify"] = lambda stands, heard: sequence.Verdict.NEXT
 
 
 def no_fence() -> None:
-    """Any Redis is the one that served the room."""
+    """The fence does not compare the identity of Redis (T7)."""
     everywhere(FENCE, "")
 
 
 def no_shape() -> None:
-    """A lost key of a room is not noticed."""
+    """The fence does not compare the sizes of the keys (T12)."""
     everywhere(SHAPE, "if true then return 'warm', head end")
 
 
 def die_before_index() -> None:
-    """A world's fault: the origin of a change of a doomed user dies before it writes the index."""
+    """An injected fault: the origin dies before it writes the index of a doomed user."""
     write = MembershipIndex.write
 
     async def dying(self: MembershipIndex, request: AppendRequest, appended: AppendResult) -> None:
@@ -149,7 +149,7 @@ def early_queued() -> None:
 
 
 def queued_at_once() -> None:
-    """A first answer says queued too: what is in the outbox is as safe as the queue."""
+    """The first reply says `queued` too, although the record is only in the outbox."""
     rewrite(script.APPEND, "answer, 'pending', sender_read", "answer, 'queued', sender_read")
 
 
@@ -166,7 +166,7 @@ def vars_of(kind: type, **changed: Any) -> None:
 
 
 def mistaken() -> None:
-    """A mistake in the code: history is not read, but fails on its query."""
+    """A bug: reading history raises KeyError."""
 
     async def fall(self: History, room_id: str, user_id: str, query: dict[str, Any]) -> Any:
         return query["nothing"]
@@ -187,7 +187,7 @@ def revocations_fail() -> None:
 
 
 def hang_at_end() -> None:
-    """A drain that blocks the loop, in a process that may take 2 s instead of 60."""
+    """A drain blocks the event loop, and the kernel ends the process after 2 s instead of 60."""
     vars(processes)["KILL_AFTER_SECONDS"] = 2.0
     vars_of(Drain, drain=lambda self: time.sleep(1_000))
 

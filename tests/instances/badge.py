@@ -1,4 +1,4 @@
-"""What a client counts by the protocol's rules, from a snapshot and the events behind it."""
+"""A client's unread count by the protocol's rules, from a snapshot and later events."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 
 class Badge:
-    """Unread messages of one user in one room, as his device shows them."""
+    """Unread messages of one user in one room, as a device shows them."""
 
     def __init__(self, user_id: str, room: dict[str, Any]) -> None:
         self.user_id, self.room_id = user_id, room["room_id"]
@@ -14,7 +14,7 @@ class Badge:
         self.at = (room["epoch"], room["offset"])
 
     def take(self, event: dict[str, Any]) -> None:
-        """Apply an event; what the snapshot knows already changes nothing."""
+        """Apply an event; ignore one that the snapshot contains."""
         if event.get("room_id") != self.room_id:
             return
         if event["type"] == "unread.changed":
@@ -30,13 +30,13 @@ class Badge:
         assert self.unread >= 0, event
 
     def _mine(self, event: dict[str, Any], message: dict[str, Any]) -> None:
-        """One's own message reads everything before it."""
+        """Apply an own message, which marks everything before it as read."""
         if event["type"] == "message.new" and message["type"] != "system":
             self.unread, self.read_seq = 0, max(self.read_seq, message["seq"])
 
 
 def counted(user_id: str, start: dict[str, Any], events: list[dict[str, Any]]) -> Badge:
-    """The badge after all events."""
+    """Return the unread count after all events."""
     badge = Badge(user_id, start)
     for event in events:
         badge.take(event)

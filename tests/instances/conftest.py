@@ -14,12 +14,12 @@ from tests.helpers.world import World
 def shared(
     tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config, full: bool
 ) -> Iterator[World]:
-    """Two instances for all tests that do not take a part away for good."""
+    """Run two instances for all tests that end no part for good."""
     yield from deployed(tmp_path_factory, pytestconfig.getoption("--without"), full=full)
 
 
 @pytest.fixture
 def pair(shared: World) -> Iterator[World]:
-    """Two instances, whole again for the next test whatever becomes of this one."""
+    """Return two instances; what a test ended is started again after it."""
     yield shared
     shared.restart_ended()

@@ -1,4 +1,4 @@
-"""What the tables must hold after a walk through the lifecycle: a chat in memory."""
+"""A model in memory of what the tables hold after a walk through the lifecycle."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Table = dict[str, dict[str, Any]]
 
 
 class Model:
-    """One room. Every method is one command that was acked."""
+    """One room. Every method applies one acked command."""
 
     def __init__(self, room_id: str, owner: str, members: list[str]) -> None:
         self.room_id = room_id
@@ -27,7 +27,7 @@ class Model:
         self._come(members, "member")
 
     def seen(self) -> dict[str, Any]:
-        """Everything, to be compared with the tables."""
+        """Return everything, to be compared with the tables."""
         names = ("room", "seq", "members", "messages", "uncounted")
         return {name: getattr(self, name) for name in names}
 
@@ -91,7 +91,7 @@ class Model:
 
 
 def stored(world: World, room_id: str) -> dict[str, Any]:
-    """The same, as far as the tables have it."""
+    """Return the same from the tables."""
     settings = world.stack.settings
     items = {item["sk"]: item for item in _items(world, settings.rooms_table, room_id)}
     room = items["ROOM"]

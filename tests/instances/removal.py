@@ -60,24 +60,24 @@ async def removal_loop(world: World, rounds: int) -> tuple[JsClient, str, list[J
 
 
 async def write_on(client: Raw, room_id: str) -> None:
-    """Messages, one after the other, until cancelled."""
+    """Send messages, one after the other, until cancelled."""
     for n in count():
         message = {"room_id": room_id, "client_msg_id": f"m{n}", "text": f"m{n}"}
         assert (await client.ask(n, json.dumps(["message.send", message])))["ok"]
 
 
 def is_told(client: JsClient, mark: int) -> bool:
-    """Whether the user was told since that he is a member."""
+    """Return whether the user received `room.added` since."""
     return any(e["type"] == "room.added" for e in client.events[mark:])
 
 
 def offsets(client: JsClient, room_id: str) -> list[int]:
-    """Offsets in order of arrival; of one epoch."""
+    """Return the offsets in order of arrival, of one epoch."""
     return [e["offset"] for e in durable(client, room_id)]
 
 
 def bounds(owner: JsClient, room_id: str) -> Bounds:
-    """Between which offsets the user was no member, by the log as the owner heard it."""
+    """Return the offsets between which the user was not a member, by the owner's log."""
     removed = [e["offset"] for e in durable(owner, room_id) if e["type"] == "member.removed"]
     added = [e["offset"] for e in durable(owner, room_id) if e["type"] == "member.added"]
     return list(zip(removed, [offset for offset in added if offset > removed[0]], strict=True))

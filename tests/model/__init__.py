@@ -1,1 +1,1 @@
-"""A chat in memory beside the real one: the same steps, the same views."""
+"""A model of the chat in memory, compared with the real one after random steps."""

@@ -1,4 +1,4 @@
-"""A chat in memory: what every command answers, and what every user then sees."""
+"""A chat in memory: the outcome of every command, and every user's view."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Message:
     reactions: set[tuple[str, str]] = field(default_factory=set)
 
     def shown(self) -> dict[str, Any]:
-        """As history shows it."""
+        """Return the message as history shows it."""
         reactions: dict[str, set[str]] = {}
         for emoji, user in self.reactions:
             reactions.setdefault(emoji, set()).add(user)
@@ -50,7 +50,7 @@ class Message:
 
 @dataclass
 class Room:
-    """A room. Methods answer an outcome and change nothing unless it is `ok`."""
+    """A room. Methods return an outcome and change nothing unless it is `ok`."""
 
     direct: bool
     seats: dict[str, Seat]
@@ -60,11 +60,11 @@ class Room:
 
     @property
     def seq(self) -> int:
-        """The last seq."""
+        """Return the last seq."""
         return len(self.messages)
 
     def refused(self, user: str, needs: frozenset[str], *, group: bool = False) -> Outcome | None:
-        """What a command of this user is refused with before it is looked at."""
+        """Return the code with which any command of this user is refused, if any."""
         seat = self.seats.get(user)
         if seat is None:
             return "not_found"
@@ -192,7 +192,7 @@ class Room:
         return "conflict" if self.direct else self._go(user, user)
 
     def unread(self, user: str) -> int:
-        """seq − read − what does not count behind it."""
+        """Return the unread count: seq − read_seq − later messages that do not count."""
         behind = self.messages[self.seats[user].read :]
         return sum(not (message.deleted or message.system) for message in behind)
 
@@ -212,20 +212,20 @@ class Room:
 
 
 class Chat:
-    """All rooms, by a name of the test's own."""
+    """All rooms, by names that the test chooses."""
 
     def __init__(self) -> None:
         self.rooms: dict[str, Room] = {}
 
     def direct(self, user: str, other: str) -> str:
-        """The room of a pair."""
+        """Get or create the direct room of a pair."""
         key = "+".join(sorted((user, other)))
         seats = {one: Seat("member", 0, 0) for one in (user, other)}
         self.rooms.setdefault(key, Room(True, seats))
         return key
 
     def group(self, user: str, key: str, members: list[str]) -> tuple[str, Outcome]:
-        """The group under a key of everybody's."""
+        """Get or create the group of a key."""
         room = self.rooms.get(key)
         if room is not None:
             return key, "ok" if user in room.seats else "not_found"
@@ -235,7 +235,7 @@ class Chat:
         return key, "ok"
 
     def listed(self, user: str) -> dict[str, dict[str, Any]]:
-        """The user's rooms as room.list shows them, hidden ones included."""
+        """Return the user's rooms as room.list shows them, hidden ones included."""
         return {
             key: {
                 "role": room.seats[user].role,
@@ -254,7 +254,7 @@ class Chat:
         }
 
     def totals(self, user: str) -> dict[str, int]:
-        """Unread of all rooms that are neither muted nor hidden."""
+        """Return the unread totals of rooms that are neither muted nor hidden."""
         counts = [
             one["unread"]
             for one in self.listed(user).values()

@@ -1,4 +1,4 @@
-"""A client that keeps the rules over any trouble: it comes back with its cursors and repeats."""
+"""A client that follows the protocol through faults: it reconnects with cursors and repeats."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Device:
         self._taken = 0
 
     async def do(self, event: str, data: dict[str, Any]) -> dict[str, Any]:
-        """The final answer of a command, however often it has to be said."""
+        """Send a command until its answer is final; return it."""
         async with asyncio.timeout(PATIENCE):
             while True:
                 with suppress(TimeoutError, OSError, aiohttp.ClientError):
@@ -41,14 +41,14 @@ class Device:
                 await asyncio.sleep(0.1)
 
     async def close(self) -> None:
-        """Gone, what it heard stays."""
+        """Disconnect; received events stay."""
         if self._raw is not None:
             self.take()
             await self._raw.__aexit__()
             self._raw = None
 
     def take(self) -> None:
-        """Look at what was heard: cursors move with the events."""
+        """Process received events: cursors move with them."""
         assert self._raw is not None
         for event in self._raw.events[self._taken :]:
             self.events.append(event)
@@ -61,7 +61,7 @@ class Device:
         self._taken = len(self._raw.events)
 
     def _look(self, event: dict[str, Any]) -> None:
-        """The views follow the events; what broke a stream is listed again."""
+        """Apply events to the views; list a room again after `sync.reset`."""
         room_id = event.get("room_id", "")
         if event["type"] == "room.added":
             self.views[room_id] = View(self.user, event["data"]["room"])
@@ -71,7 +71,7 @@ class Device:
             view.take(event)
 
     async def agrees(self, room_id: str) -> None:
-        """Snapshot and events are the new snapshot, as soon as everything has arrived."""
+        """Assert that snapshot plus events equals a new snapshot (D4)."""
         room = (await self.do("room.get", {"room_id": room_id}))["data"]["room"]
         if room_id not in self.views:
             self.views[room_id] = View(self.user, room)
@@ -92,7 +92,7 @@ class Device:
             self.take()
 
     async def _open(self) -> Raw:
-        """The connection, a new one where the old one is closed."""
+        """Return the connection; open a new one if it is closed."""
         if self._raw is not None and not self._raw.closed:
             return self._raw
         await self.close()
@@ -110,7 +110,7 @@ class Device:
         return raw
 
     async def _list(self, raw: Raw) -> None:
-        """What every connect needs: what no event tells who was away."""
+        """Read what no event tells a client that was away."""
         for hidden in (False, True):
             asked = json.dumps(["room.list", {"hidden": hidden}])
             answer = await raw.ask(next(self._ids), asked)

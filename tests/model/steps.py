@@ -1,4 +1,4 @@
-"""Steps drawn from a seed, done on the real chat and on the model, and compared."""
+"""Random steps on the real chat and on the model, which are then compared."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ LAMBDAS = ("chat-message-to-db", "chat-room-to-db")
 
 
 class Play:
-    """Three users with two devices each, on two instances, and what they do."""
+    """Three users with two devices each, on two instances."""
 
     def __init__(self, world: World, seed: int) -> None:
         self.world, self.chance, self.model = world, random.Random(seed), Chat()
@@ -35,7 +35,7 @@ class Play:
         self.paused = False
 
     async def run(self, steps: int) -> None:
-        """So many steps, then everything is compared."""
+        """Do so many steps, then compare everything."""
         try:
             for number in range(steps):
                 await self.step(number)
@@ -48,7 +48,7 @@ class Play:
                     await device.close()
 
     async def step(self, number: int) -> None:
-        """One command of anybody, or a fault."""
+        """Do one random command, or a fault."""
         drawn = self.chance.random()
         if drawn < 0.015 and not self.paused:
             await self.wipe()
@@ -64,7 +64,7 @@ class Play:
     # Faults
 
     async def wipe(self) -> None:
-        """Redis loses everything; every user then repeats his cursors, as a client does."""
+        """Empty Redis; then every user repeats their cursors, as a client does."""
         self.log.append("wipe")
         await asyncio.to_thread(until, lambda: self.waiting("chat-room-queue") == 0)
         with Redis.from_url(self.world.stack.settings.redis_url) as client:
@@ -79,14 +79,14 @@ class Play:
                     assert answer["ok"], answer
 
     async def pause(self) -> None:
-        """The Lambdas stand still."""
+        """Stop the Lambdas."""
         self.log.append("pause")
         for function in LAMBDAS:
             await asyncio.to_thread(self.switch, function, False)
         self.paused = True
 
     async def resume(self) -> None:
-        """They go on, until all is stored."""
+        """Start the Lambdas and wait until everything is stored."""
         if self.paused:
             self.log.append("resume")
             for function in LAMBDAS:
@@ -95,18 +95,18 @@ class Play:
             self.paused = False
 
     async def kill(self, instance: int) -> None:
-        """kill -9, and started again."""
+        """Kill an instance and start it again."""
         self.log.append(f"kill {instance}")
         self.world.webs[instance].kill()
         self.world.webs[instance].start()
         await asyncio.to_thread(until, lambda: ready(self.world.urls[instance]))
 
     def switch(self, function: str, on: bool) -> None:
-        """Its event-source mapping."""
+        """Return the event source mapping of a function."""
         deploy.set_queue_enabled(self.world.stack.settings, function, enabled=on)
 
     def waiting(self, *queues: str) -> int:
-        """Records in the outbox and in these queues."""
+        """Return the number of records in the outboxes and in these queues."""
         with Redis.from_url(self.world.stack.settings.redis_url) as client:
             outbox = sum(int(client.xlen(keys.outbox(part))) for part in range(keys.PARTITIONS))
         sqs = aws.client(self.world.stack.settings, "sqs")
@@ -120,7 +120,7 @@ class Play:
     # Commands
 
     async def create(self, number: int) -> None:
-        """A direct room or a group."""
+        """Create a direct room or a group."""
         user, other = self.chance.sample(self.users, 2)
         if self.chance.random() < 0.4:
             key, outcome = self.model.direct(user, other), "ok"
@@ -135,7 +135,7 @@ class Play:
             assert self.ids[key] == data["room"]["room_id"]
 
     async def command(self, number: int) -> None:
-        """A command on a room, from whoever, member or not."""
+        """Send a command on a room, from a member or a stranger."""
         key = self.chance.choice(list(self.model.rooms))
         room, at = self.model.rooms[key], {"room_id": self.ids[key]}
         user, other = self.chance.choice(self.users), self.chance.choice(self.users)
@@ -193,7 +193,7 @@ class Play:
         return None
 
     async def send(self, key: str, user: str, text: str, client_msg_id: str) -> None:
-        """A message, said twice: the second time from the other device."""
+        """Send a message."""
         room = self.model.rooms[key]
         outcome = room.send(user, text)
         asked = {"room_id": self.ids[key], "client_msg_id": client_msg_id, "text": text}
@@ -203,7 +203,7 @@ class Play:
             self.messages.setdefault(key, {})[room.seq] = data["message_id"]
 
     async def do(self, user: str, event: str, asked: dict[str, Any], wanted: str) -> Any:
-        """Say it from one device, perhaps again from the other: the outcome is the model's."""
+        """Send a command, perhaps again from the other device; assert the model's outcome."""
         self.log.append(f"{user} {event} {asked} → {wanted}")
         first, second = self.chance.sample(self.devices[user], 2)
         answer = await first.do(event, asked)
@@ -218,7 +218,7 @@ class Play:
     # What everybody sees
 
     async def compare(self) -> None:
-        """History, list, unread and sync of every user are the model's, on both instances."""
+        """Assert that all views of every user equal the model's, on both instances."""
         for user, devices in self.devices.items():
             for device in devices:
                 await self.lists(user, device)
@@ -230,7 +230,7 @@ class Play:
         self.live()
 
     async def lists(self, user: str, device: Device) -> None:
-        """room.list with its totals, and unread.get."""
+        """Compare room.list with its totals, and unread.get."""
         found: dict[str, dict[str, Any]] = {}
         for hidden in (False, True):
             data = (await device.do("room.list", {"hidden": hidden}))["data"]
@@ -258,7 +258,7 @@ class Play:
         assert totals == self.model.totals(user)
 
     async def history(self, key: str, device: Device) -> None:
-        """Every message in its newest state; a sync from the beginning tells no other."""
+        """Compare every message in its newest state, and a sync from the beginning."""
         at = {"room_id": self.ids[key]}
         seen: list[dict[str, Any]] = []
         while True:
@@ -279,7 +279,7 @@ class Play:
         assert {event["data"]["message"]["message_id"] for event in new} <= ids
 
     async def members(self, key: str, user: str, device: Device) -> None:
-        """member.list, receipt.list, unread.explain, and message.get of the last message."""
+        """Compare member.list, receipt.list, unread.explain and message.get."""
         room, at = self.model.rooms[key], {"room_id": self.ids[key]}
         members = (await device.do("member.list", at))["data"]["members"]
         roles = {member["user_id"]: member["role"] for member in members}
@@ -295,14 +295,14 @@ class Play:
             assert _shown(one["message"]) == room.messages[seq - 1].shown(), self.log
 
     async def strangers(self, user: str, device: Device) -> None:
-        """A room that is not his is not there."""
+        """Assert that rooms of others are not found (A4)."""
         for key, room_id in self.ids.items():
             if user not in self.model.rooms[key].seats:
                 answer = await device.do("message.list", {"room_id": room_id})
                 assert answer["error"]["code"] == "not_found", self.log
 
     def live(self) -> None:
-        """What the devices heard: one position for one event, and no message twice."""
+        """Assert unique positions and no duplicate messages in what the devices received."""
         devices = [device for devices in self.devices.values() for device in devices]
         positions_are_unique(*devices)
         for device in devices:

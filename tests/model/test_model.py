@@ -1,4 +1,4 @@
-"""Whatever three people do, and whatever dies meanwhile, every view is that of the model."""
+"""After random commands and faults, every view equals that of the model."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ STEPS = 60
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """One test for each seed: `--soak 1000 --seed 20000` are a thousand others."""
+    """Create one test per seed: `--soak 1000 --seed 20000` are a thousand others."""
     if "seed" in metafunc.fixturenames:
         config = metafunc.config
         first, count = config.getoption("--seed"), config.getoption("--soak")
@@ -23,10 +23,10 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    """Two instances of this module's own."""
+    """Run two instances for this module only."""
     yield from deployed(tmp_path_factory, RTS_DURABLE_WAIT="0.3", RTS_CLIENT_EXTERNAL_IDS="on")
 
 
 async def test_every_view_is_that_of_the_model(shared: World, seed: int) -> None:
-    """History, chat list, unread and sync of every user on both instances, after 60 steps."""
+    """History, room list, unread and sync of every user equal the model's after 60 steps."""
     await Play(shared, seed).run(STEPS)

@@ -1,4 +1,4 @@
-"""A room as a client keeps it: a snapshot, and every event behind it applied by the rules."""
+"""A client's copy of a room: a snapshot, with every later event applied."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ PREVIEW = 200
 
 
 class View:
-    """One user's room. `room` is what room.get would answer."""
+    """One user's room. `room` is what room.get would return."""
 
     def __init__(self, user: str, room: Json) -> None:
         self.user, self.room = user, dict(room)
 
     @property
     def at(self) -> tuple[int, int]:
-        """Where the snapshot and the events have come to."""
+        """Return the position of the copy."""
         return self.room["epoch"], self.room["offset"]
 
     def learn(self, room: Json) -> None:
-        """A newer snapshot replaces what is known, an older one changes nothing."""
+        """Replace the copy by a newer snapshot; ignore an older one."""
         if (room["epoch"], room["offset"]) >= self.at:
             self.room = dict(room)
 
     def take(self, event: Json) -> None:
-        """Apply an event; below the position it is known already."""
+        """Apply an event; ignore one that is not newer than the position."""
         rule = getattr(self, "_" + event["type"].replace(".", "_"), None)
         if "offset" in event:
             if (event["epoch"], event["offset"]) <= self.at:
