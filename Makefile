@@ -2,7 +2,7 @@
 # make test   all tests; ARGS="tests/dev -k zips"
 # make setup  prepare for both without starting
 # make check  format, lint, strict types, import rules, template, shell scripts, generated docs
-# make wire   write docs/protocol.md, docs/asyncapi.json, client/types.d.ts and rts_server/protocol/types anew
+# make wire   write docs/protocol.md, docs/asyncapi.json, client/types.d.ts and rts_server/types anew
 # make client build and pack the package rts-chat, and write its bundle for the page
 # make vendor write web/vendor anew: the socket.io-client of tests/js/package-lock.json
 # make soak   a thousand and more examples of the model-based test; ARGS="--soak 5000 --seed 7"

@@ -28,6 +28,7 @@ from rts_server.namespaces.session import Session
 from rts_server.persistence.outbox import Entry
 from rts_server.relay.outbox_metrics import accepted_ms
 from rts_server.roomlog.appender import Appender
+from rts_server.roomlog.pending import Durability
 from rts_server.roomlog.request import AppendRequest, AppendResult, NoOp
 
 FIELD = "traceparent"
@@ -102,8 +103,10 @@ def _carrying(request: AppendRequest) -> AppendRequest:
     """The request with the current span in the records of its events, before all other fields."""
     carrier: dict[str, str] = {}
     _CONTEXT.inject(carrier)
-    given = {FIELD: carrier[FIELD]}
-    events = tuple(dataclasses.replace(e, extra=given | e.extra) for e in request.events)
+    events = tuple(
+        dataclasses.replace(event, extra={"traceparent": carrier[FIELD], **event.extra})
+        for event in request.events
+    )
     return dataclasses.replace(request, events=events)
 
 
@@ -139,13 +142,14 @@ def _code(error: BaseException) -> str:
 def _end(span: Span, answer: Answer) -> None:
     """Now, or when the fate of what was appended is known."""
     data = answer.data if isinstance(answer, PendingAnswer) else answer
-    if isinstance(data.get("message_id"), str):
-        span.set_attribute("rts.message_id", data["message_id"])
+    message_id = data.get("message_id")
+    if isinstance(message_id, str):
+        span.set_attribute("rts.message_id", message_id)
     if not isinstance(answer, PendingAnswer):
         span.end()
         return
 
-    def ended(fate: asyncio.Future[str]) -> None:
+    def ended(fate: asyncio.Future[Durability]) -> None:
         span.set_attribute("rts.status", "cancelled" if fate.cancelled() else fate.result())
         span.end()
 

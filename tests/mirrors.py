@@ -25,9 +25,9 @@ COVERS = (
           "persistence/eviction_policy services metrics rest/health"),
     Cover("protocol/test_catalogue.py", "data: the catalogue and all schemas are checked as one",
           "protocol/answers protocol/event protocol/events protocol/objects protocol/requests"
-          " protocol/operator_answers protocol/types/answers protocol/types/operator_answers"
-          " protocol/types/commands protocol/types/events protocol/types/objects"
-          " protocol/types/requests"),
+          " protocol/operator_answers types/answers types/operator_answers"
+          " types/commands types/events types/objects"
+          " types/requests"),
     Cover("protocol/test_fields.py", "payloads are validated by their fields",
           "protocol/commands protocol/media protocol/numbers domain/size_limits"),
     Cover("engine/test_upstream.py", "overrides of the library are compared with it",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Mapping
-from typing import Any, Protocol
+from typing import Literal, Protocol
 
 from rts_server import errors
 from rts_server.persistence.archive import Archive
@@ -15,9 +15,14 @@ from rts_server.roomlog.member_events import members_changed
 from rts_server.roomlog.pending_write import PendingWrite
 from rts_server.roomlog.request import MembershipChange
 from rts_server.rooms.messages import Messages
-from rts_server.views.history import AS_OPERATOR, History, Message, SeqRange
-
-Line = dict[str, Any]
+from rts_server.types import objects
+from rts_server.types.objects import Attachment, Message
+from rts_server.types.operator_answers import (
+    ErasedLineAnswer,
+    ExportLineAnswer,
+    MembershipAnswer,
+)
+from rts_server.views.history import AS_OPERATOR, History, SeqRange
 
 MESSAGES_PER_PAGE = 100
 DURABLE_WAIT_SECONDS = 10.0
@@ -27,7 +32,7 @@ DURABLE_WAIT_SECONDS = 10.0
 class Files(Protocol):
     """The uploaded files of users."""
 
-    async def attachments(self, room_id: str, user_id: str) -> list[Line]:
+    async def attachments(self, room_id: str, user_id: str) -> list[Attachment]:
         """The user's files in a room, as the protocol's attachments."""
 
     async def erase(self, room_id: str, user_id: str) -> list[str]:
@@ -41,7 +46,7 @@ class Presence(Protocol):
     def last(self) -> int:
         """When the user was last active (ms since 1970), 0 for never."""
 
-    def shown(self, user_id: str) -> Line:
+    def shown(self, user_id: str) -> objects.Presence:
         """The protocol's presence."""
 
 
@@ -82,7 +87,7 @@ class DataRequests:
         self._files = files
         self._presences = presences
 
-    async def export(self, user_id: str) -> AsyncIterator[Line]:
+    async def export(self, user_id: str) -> AsyncIterator[ExportLineAnswer]:
         """Yield a line for the presence, each membership (also past ones), message and file.
 
         The last line is `{kind: "end", lines: count}`; without it the export broke off.
@@ -106,7 +111,7 @@ class DataRequests:
                 yield {"kind": "file", "room_id": room_id, "attachment": attachment}
         yield {"kind": "end", "lines": count}
 
-    async def erase(self, actor_id: str, user_id: str) -> AsyncIterator[Line]:
+    async def erase(self, actor_id: str, user_id: str) -> AsyncIterator[ErasedLineAnswer]:
         """Remove the user from every room and erase their messages, reactions, files and presence.
 
         Yields a line for each; the last one is `{kind: "end", lines: count}`. Safe to repeat, also
@@ -124,8 +129,8 @@ class DataRequests:
                 async for kind, done in self._erased(room_id, actor_id, user_id, message):
                     waiting.append(done)
                     count += 1
-                    place = {"room_id": room_id, "message_id": message["message_id"]}
-                    yield {"kind": kind, **place}
+                    message_id = message["message_id"]
+                    yield {"kind": kind, "room_id": room_id, "message_id": message_id}
                 if len(waiting) >= MESSAGES_PER_PAGE:
                     waiting = await self._wait_durable(waiting)
             await self._wait_durable(waiting)
@@ -154,7 +159,7 @@ class DataRequests:
 
     async def _erased(
         self, room_id: str, actor_id: str, user_id: str, message: Message
-    ) -> AsyncIterator[tuple[str, PendingWrite]]:
+    ) -> AsyncIterator[tuple[Literal["message", "reaction"], PendingWrite]]:
         """Erase the user's part of a message: the message itself, or their reactions to it."""
         if "deleted_at" in message or message["type"] == "system":
             return
@@ -187,6 +192,14 @@ class DataRequests:
         return []
 
 
-def _membership_line(stored: StoredMember) -> Line:
-    names = ("room_id", "state", "role", "name", "joined_at", "read_seq", "muted", "hidden")
-    return {name: getattr(stored, name) for name in names}
+def _membership_line(stored: StoredMember) -> MembershipAnswer:
+    return {
+        "room_id": stored.room_id,
+        "state": stored.state,
+        "role": stored.role,
+        "name": stored.name,
+        "joined_at": stored.joined_at,
+        "read_seq": stored.read_seq,
+        "muted": stored.muted,
+        "hidden": stored.hidden,
+    }

@@ -6,19 +6,19 @@ import asyncio
 import json
 import logging
 import time
-from typing import Any
 
 from rts_server import errors
 from rts_server.config import Settings
+from rts_server.domain.message import MessageDraft
 from rts_server.relay.queue_admin import QuarantineEntry, QueueAdmin, QueueName
 from rts_server.rooms.messages import Messages
+from rts_server.types.objects import Message
 
 log = logging.getLogger(__name__)
 
 BATCH = 10
 MAX_REPLAY_SECONDS = 20.0
 """A request ends after this time; the operator repeats it for the rest."""
-SAID = ("text", "attachments", "mentions", "reply_to", "metadata")
 
 
 class Replays:
@@ -55,10 +55,17 @@ class Replays:
         if message is None:
             await self._queue_admin.enqueue(kind, room_id, one.record)
             return True
-        command = {name: message[name] for name in SAID if message.get(name)}
-        command |= {"client_msg_id": f"replay-{message['message_id']}"}
+        draft: MessageDraft = {
+            "client_msg_id": f"replay-{message['message_id']}",
+            "text": message.get("text") or "",
+            "mentions": message.get("mentions") or [],
+            "metadata": message.get("metadata") or {},
+        }
+        if reply_to := message.get("reply_to"):
+            draft["reply_to"] = reply_to
+        attachments = message.get("attachments")
         try:
-            done = await self._messages.send(room_id, message["sender_id"], command)
+            done = await self._messages.send(room_id, message["sender_id"], draft, attachments)
         except errors.Refusal as refusal:
             if refusal.retryable:
                 raise
@@ -68,7 +75,7 @@ class Replays:
         return not (done.durability.done() and done.durability.result() == "failed")
 
 
-def parsed(record: str) -> tuple[QueueName | None, dict[str, Any] | None]:
+def parsed(record: str) -> tuple[QueueName | None, Message | None]:
     """(its queue, its message if it is a `message.new`); (None, None) for invalid records."""
     try:
         raw = json.loads(record)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from itertools import takewhile
-from typing import Any
+from typing import TypeVar
 
 import orjson
+
+T = TypeVar("T")
 
 
 class ByteBudget:
@@ -29,7 +31,7 @@ class ByteBudget:
         return True
 
 
-def fitting_items(items: Iterable[Any], size: int, *, first_always_fits: bool = True) -> list[Any]:
+def fitting_items(items: Iterable[T], size: int, *, first_always_fits: bool = True) -> list[T]:
     """Return the first items whose JSON array fits into `size` bytes; see `ByteBudget`."""
     budget = ByteBudget(size, first_always_fits=first_always_fits)
     return list(takewhile(lambda item: budget.take(len(orjson.dumps(item)) + 1), items))

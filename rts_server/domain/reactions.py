@@ -5,13 +5,12 @@ They are stored with all `user_ids` and shown to clients with at most 100 users 
 
 from __future__ import annotations
 
-from typing import Any
-
 from rts_server.domain.size_limits import LIMITS
 from rts_server.errors import LimitExceeded
+from rts_server.types.objects import Message, Reaction
 
-Reactions = dict[str, dict[str, Any]]
-"""emoji → {count, user_ids}"""
+Reactions = dict[str, Reaction]
+"""By emoji."""
 
 
 def reacted(reactions: Reactions, emoji: str, user_id: str, *, on: bool) -> Reactions | None:
@@ -19,7 +18,7 @@ def reacted(reactions: Reactions, emoji: str, user_id: str, *, on: bool) -> Reac
 
     Raises LimitExceeded beyond 20 emoji or 500 reactions on a message.
     """
-    given = reactions.get(emoji, {}).get("user_ids", [])
+    given = reactions[emoji]["user_ids"] if emoji in reactions else []
     if (user_id in given) == on:
         return None
     users = [*given, user_id] if on else [one for one in given if one != user_id]
@@ -38,13 +37,13 @@ def counts(reactions: Reactions) -> dict[str, int]:
     return {emoji: one["count"] for emoji, one in reactions.items()}
 
 
-def shown(message: dict[str, Any]) -> dict[str, Any]:
+def shown(message: Message) -> Message:
     """Return a message as clients see it; the same object if no list of users must be cut."""
     reactions: Reactions = message.get("reactions") or {}
     if all(one["count"] <= LIMITS.reaction_users for one in reactions.values()):
         return message
-    cut = {
-        emoji: one | {"user_ids": one["user_ids"][: LIMITS.reaction_users]}
+    cut: Reactions = {
+        emoji: {**one, "user_ids": one["user_ids"][: LIMITS.reaction_users]}
         for emoji, one in reactions.items()
     }
-    return message | {"reactions": cut}
+    return {**message, "reactions": cut}

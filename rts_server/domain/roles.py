@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
-OWNER, ADMIN, MEMBER, READONLY = "owner", "admin", "member", "readonly"
+from typing import Final, Literal
 
-_TABLE: dict[str, frozenset[str]] = {
+Role = Literal["owner", "admin", "member", "readonly"]
+
+OWNER: Final = "owner"
+ADMIN: Final = "admin"
+MEMBER: Final = "member"
+READONLY: Final = "readonly"
+
+_TABLE: dict[str, frozenset[Role]] = {
     "message.send": frozenset({OWNER, ADMIN, MEMBER}),
     "message.edit": frozenset({OWNER, ADMIN, MEMBER}),
     "message.react": frozenset({OWNER, ADMIN, MEMBER}),
@@ -21,16 +28,16 @@ _TABLE: dict[str, frozenset[str]] = {
 room only owners and admins act."""
 
 
-def roles_that(capability: str) -> frozenset[str]:
+def roles_that(capability: str) -> frozenset[Role]:
     """Return the roles that have a capability."""
     return _TABLE[capability]
 
 
-def may_send(role: str, *, frozen: bool) -> bool:
+def may_send(role: Role, *, frozen: bool) -> bool:
     """Return whether a message would be accepted now; append.lua decides when one is sent."""
     return role in (roles_that("room.update") if frozen else roles_that("message.send"))
 
 
-def roles_that_grant(role: str) -> frozenset[str]:
+def roles_that_grant(role: Role) -> frozenset[Role]:
     """Return the roles that may add a member with a role: only an owner makes owners."""
     return frozenset({OWNER}) if role == OWNER else roles_that("member.add")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from rts_server.types.objects import Totals
+
 
 def unread_count(seq: int, read_seq: int, uncounted: int) -> int:
     """Return the number of unread messages of a member in a room.
@@ -19,7 +21,7 @@ def counts_in_totals(*, muted: bool, hidden: bool) -> bool:
     return not (muted or hidden)
 
 
-def totals(unread: Iterable[int]) -> dict[str, int]:
-    """Return `{total, rooms}`: all unread messages of the given rooms, and how many have any."""
+def totals(unread: Iterable[int]) -> Totals:
+    """Return the totals: all unread messages of the given rooms, and how many have any."""
     counted = [count for count in unread if count > 0]
     return {"total": sum(counted), "rooms": len(counted)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import orjson
@@ -28,7 +29,7 @@ def event_packet(namespace: str, event: str, text: str) -> Encoded:
     return Encoded(f'2{_prefix(namespace)}["{event}",{text}]')
 
 
-def ack_packet(namespace: str, ack_id: int, answer: dict[str, Any]) -> Encoded:
+def ack_packet(namespace: str, ack_id: int, answer: Mapping[str, object]) -> Encoded:
     """Return an ACK with one argument."""
     return Encoded(f"3{_prefix(namespace)}{ack_id}[{orjson.dumps(answer).decode()}]")
 

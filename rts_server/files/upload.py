@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
+from rts_server.types.objects import Attachment
+
 PENDING = "pending/"
 META = "x-amz-meta-"
 
@@ -30,17 +32,20 @@ class Upload:
         """The one key that the grant is for."""
         return pending_key(self.room_id, self.attachment_id)
 
-    def shown(self) -> dict[str, Any]:
+    def shown(self) -> Attachment:
         """The protocol's attachment."""
-        attachment: dict[str, Any] = {
+        attachment: Attachment = {
             "attachment_id": self.attachment_id,
             "name": self.name,
             "size": self.size,
             "content_type": self.content_type,
             "checksum_sha256": self.checksum_sha256,
         }
-        sides = {"width": self.width, "height": self.height}
-        return attachment | {name: side for name, side in sides.items() if side}
+        if self.width:
+            attachment["width"] = self.width
+        if self.height:
+            attachment["height"] = self.height
+        return attachment
 
     def metadata(self) -> dict[str, str]:
         """As an object keeps it: ASCII, and under S3's 2 KB with the longest names too."""

@@ -6,7 +6,6 @@ import asyncio
 import secrets
 import time
 from fnmatch import fnmatchcase
-from typing import Any
 
 from redis.asyncio import Redis
 
@@ -19,8 +18,9 @@ from rts_server.files.upload import Upload, pending_key
 from rts_server.persistence import records
 from rts_server.protocol.event import rfc3339
 from rts_server.protocol.media import essence
-
-Attachment = dict[str, Any]
+from rts_server.types.answers import GrantedAnswer, LinkAnswer
+from rts_server.types.commands import UploadRequestPayload
+from rts_server.types.objects import Attachment
 
 
 class Uploads:
@@ -32,14 +32,24 @@ class Uploads:
         self._redis = redis
         self._types = [one.strip() for one in settings.upload_types.split(",") if one.strip()]
 
-    async def request(self, room_id: str, user_id: str, asked: dict[str, Any]) -> dict[str, Any]:
+    async def request(
+        self, room_id: str, user_id: str, asked: UploadRequestPayload
+    ) -> GrantedAnswer:
         """A grant for one key, one size, one type and one content. Raises UnsupportedType."""
         if not any(fnmatchcase(essence(asked["content_type"]), pattern) for pattern in self._types):
             raise errors.UnsupportedType("Files of this type are not taken.")
-        known = {name: asked[name] for name in ("size", "content_type", "checksum_sha256")}
-        sides = {name: asked[name] for name in ("width", "height") if name in asked}
-        name, attachment_id = cleaned(asked["name"]), secrets.token_hex(16)
-        upload = Upload(room_id, attachment_id, user_id, name, **known, **sides)
+        attachment_id = secrets.token_hex(16)
+        upload = Upload(
+            room_id,
+            attachment_id,
+            user_id,
+            cleaned(asked["name"]),
+            asked["size"],
+            asked["content_type"],
+            asked["checksum_sha256"],
+            asked.get("width", 0),
+            asked.get("height", 0),
+        )
         await self._store.check_reachable()
         seconds = self._settings.upload_ttl
         expires_at = rfc3339(time.time() + seconds)
@@ -161,8 +171,8 @@ class Uploads:
         if bound != message_id:
             raise _not_citable()
 
-    async def download_url(self, room_id: str, attachment: Attachment) -> dict[str, Any]:
-        """A presigned download URL: `{url, expires_at}`."""
+    async def download_url(self, room_id: str, attachment: Attachment) -> LinkAnswer:
+        """A presigned download URL."""
         content_type, seconds = attachment["content_type"], self._settings.download_ttl
         inline = magic.shown_inline(content_type)
         expires_at = rfc3339(time.time() + seconds)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
 
 from rts_server.files.store import ObjectStore
 from rts_server.files.upload import Upload, pending_prefix
 from rts_server.persistence import records
 from rts_server.relay.queue_admin import QueueAdmin
+from rts_server.types.objects import Attachment
 
 CONCURRENT_HEADS = 8
 """HEAD requests at once."""
@@ -21,7 +21,7 @@ class UserFiles:
         self._store = store
         self._queue_admin = queue_admin
 
-    async def attachments(self, room_id: str, user_id: str) -> list[dict[str, Any]]:
+    async def attachments(self, room_id: str, user_id: str) -> list[Attachment]:
         """The user's files as the protocol's attachments, whether a message cites them or not."""
         found = await self._found(room_id, user_id)
         return [upload.shown() for upload in found.values()]

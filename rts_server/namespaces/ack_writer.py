@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from functools import cache
-from typing import Any
 
 from rts_server import errors, metrics
 from rts_server.emf import SERVER_ERROR_CODES
@@ -49,7 +48,7 @@ class AckWriter:
         self,
         session: Session,
         frame: Frame,
-        answer: dict[str, Any] | errors.Refusal,
+        answer: Mapping[str, object] | errors.Refusal,
         received_at: float | None = None,
     ) -> None:
         """Write the ack, if the client asked for one, and update the metrics.
@@ -86,13 +85,13 @@ class AckWriter:
         return data[0] if named and data[0] in self._command_names else "unknown"
 
 
-def log_context(session: Session, frame: Frame, answer: object = None) -> dict[str, Any]:
+def log_context(session: Session, frame: Frame, answer: object = None) -> dict[str, object]:
     """Return the ids for a log line about a command, never anything that users wrote (R10).
 
     `room_id` and `message_id` are taken from a successful `answer` or else from its payload, which
     is valid then.
     """
-    context: dict[str, Any] = dict(session.log_context)
+    context: dict[str, object] = dict(session.log_context)
     if isinstance(answer, dict):
         payload = frame.data[1] if isinstance(frame.data, list) and len(frame.data) > 1 else {}
         for name in ("room_id", "message_id"):

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from rts_server import errors
 from rts_server.namespaces.session import Session
 from rts_server.protocol.commands import InputSchema
+from rts_server.roomlog.pending import Durability
 
 
 @dataclass(frozen=True)
@@ -28,20 +29,21 @@ class PendingAnswer:
             repeated after a loss of Redis gets another position.
     """
 
-    data: dict[str, Any]
-    durability: asyncio.Future[str]
+    data: Mapping[str, object]
+    durability: asyncio.Future[Durability]
     on_late: Callable[[str], Coroutine[Any, Any, None]] | None = None
     failed: type[errors.Refusal] = errors.Unavailable
-    position: Callable[[], dict[str, Any]] | None = None
+    position: Callable[[], Mapping[str, object] | None] | None = None
 
-    def with_status(self, status: str) -> dict[str, Any]:
+    def with_status(self, status: str) -> dict[str, object]:
         """Return the data of an ack that is sent now."""
-        position = {} if self.position is None else self.position()
-        return self.data | position | {"status": status}
+        position = self.position() if self.position else None
+        return {**self.data, **(position or {}), "status": status}
 
 
-Answer = dict[str, Any] | PendingAnswer
-Handler = Callable[[Any, Session, dict[str, Any]], Awaitable[Answer]]
+Answer = Mapping[str, object] | PendingAnswer
+Handler = Callable[[Any, Session, Any], Awaitable[Answer]]
+"""(namespace, session, payload): each handler declares the type of its own payload."""
 H = TypeVar("H", bound=Handler)
 
 

@@ -22,6 +22,9 @@ from rts_server.namespaces.session import Session
 from rts_server.protocol.commands import AuthRefreshSchema, InputSchema
 from rts_server.protocol.event import rfc3339
 from rts_server.runtime.tasks import Tasks
+from rts_server.types.commands import (
+    AuthRefreshPayload,
+)
 from rts_server.views.inbox import InboxReader
 
 log = logging.getLogger(__name__)
@@ -185,7 +188,7 @@ class Namespace(socketio.AsyncNamespace):  # type: ignore[misc]
         self._dispatcher.receive(session, frame)
 
     @command("auth.refresh", AuthRefreshSchema)
-    async def auth_refresh(self, session: Session, payload: dict[str, Any]) -> Answer:
+    async def auth_refresh(self, session: Session, payload: AuthRefreshPayload) -> Answer:
         """Replace the token of the connection by a newer one of the same user."""
         identity = await self._connections.tokens.identity(payload["token"])
         session.identity = self._connections.update_token(session.eio_sid, identity)

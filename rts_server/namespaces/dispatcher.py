@@ -34,10 +34,8 @@ from rts_server.protocol.commands import InputSchema
 
 log = logging.getLogger(__name__)
 
-Execute = Callable[[Handler, Session, dict[str, Any]], Awaitable[Answer]]
-OnRateLimited = Callable[
-    [str, Session, errors.RateLimited], Awaitable[dict[str, Any] | PendingAnswer | errors.Refusal]
-]
+Execute = Callable[[Handler, Session, Any], Awaitable[Answer]]
+OnRateLimited = Callable[[str, Session, errors.RateLimited], Awaitable[Answer | errors.Refusal]]
 
 
 class Dispatcher:
@@ -98,7 +96,10 @@ class Dispatcher:
         return isinstance(answer, errors.Refusal)
 
     def _ack(
-        self, session: Session, command: QueuedCommand, answer: dict[str, Any] | errors.Refusal
+        self,
+        session: Session,
+        command: QueuedCommand,
+        answer: Mapping[str, object] | errors.Refusal,
     ) -> None:
         self._queue.answered(session)
         self._server.command_answered(session.eio_sid)
@@ -154,7 +155,7 @@ class _RateLimited:
 
 def parse_command(
     known: Mapping[str, tuple[Handler, InputSchema]], frame: Frame
-) -> tuple[Handler, dict[str, Any]]:
+) -> tuple[Handler, Any]:
     """Return the handler of a command and its validated payload.
 
     Raises:

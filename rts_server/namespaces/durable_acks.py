@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
 
 from rts_server import errors
 from rts_server.namespaces.answer import PendingAnswer
 from rts_server.namespaces.command_deadline import CommandDeadline
 from rts_server.namespaces.session import QueuedCommand, Session
+from rts_server.roomlog.pending import Durability
 from rts_server.runtime.tasks import Tasks
 
-SendAck = Callable[[Session, QueuedCommand, dict[str, Any] | errors.Refusal], None]
+SendAck = Callable[[Session, QueuedCommand, Mapping[str, object] | errors.Refusal], None]
 
 
 class DurableAcks:
@@ -43,7 +43,7 @@ class DurableAcks:
         max_wait = max(0.0, min(self._durable_wait, left))
         timer = loop.call_later(max_wait, self._send_accepted, session, command, answer)
 
-        def on_durable(durability: asyncio.Future[str]) -> None:
+        def on_durable(durability: asyncio.Future[Durability]) -> None:
             timer.cancel()
             if not command.acked:
                 self._send_durability(session, command, answer)

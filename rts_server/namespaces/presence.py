@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from rts_server import errors, metrics
 from rts_server.namespaces.answer import Answer, command
@@ -15,6 +14,13 @@ from rts_server.presence.watches import PresenceWatches, SessionWatch
 from rts_server.protocol import commands
 from rts_server.rooms.typing import TypingPublisher
 from rts_server.runtime.load_shedding import LoadShedding
+from rts_server.types.commands import (
+    PresenceQueryPayload,
+    PresenceSetPayload,
+    PresenceWatchPayload,
+    RoomGetPayload,
+)
+from rts_server.types.objects import Presence, PresenceOrError
 
 
 class PresenceNamespace(Namespace):
@@ -53,21 +59,21 @@ class PresenceNamespace(Namespace):
         return {"presence": found[session.user_id].shown(session.user_id)}
 
     @command("presence.set", commands.PresenceSetSchema)
-    async def presence_set(self, session: Session, payload: dict[str, Any]) -> Answer:
+    async def presence_set(self, session: Session, payload: PresenceSetPayload) -> Answer:
         """Set online or away and a status text, for all devices of the user."""
         text = (payload["status_text"] or "") if "status_text" in payload else None
         presence = await self._presences.set_state(session.user_id, payload["state"], text)
         return {"presence": presence.shown(session.user_id)}
 
     @command("presence.query", commands.PresenceQuerySchema)
-    async def presence_query(self, session: Session, payload: dict[str, Any]) -> Answer:
+    async def presence_query(self, session: Session, payload: PresenceQueryPayload) -> Answer:
         """Return the presence of some users."""
         requested = list(dict.fromkeys(payload["user_ids"]))
         visible = await self._inboxes.share_room(session.user_id, requested)
         return {"presences": shown(requested, await self._presences.read(visible))}
 
     @command("presence.watch", commands.PresenceWatchSchema)
-    async def presence_watch(self, session: Session, payload: dict[str, Any]) -> Answer:
+    async def presence_watch(self, session: Session, payload: PresenceWatchPayload) -> Answer:
         """Return the presence of some users and send every change until the session ends."""
         requested = list(dict.fromkeys(payload["user_ids"]))
         if session.closed:  # a command may be executed after its session ended
@@ -80,12 +86,12 @@ class PresenceNamespace(Namespace):
         return {"presences": shown(requested, await self._watches.watch(watch, requested))}
 
     @command("typing.start", commands.RoomGetSchema)
-    async def typing_start(self, session: Session, payload: dict[str, Any]) -> Answer:
+    async def typing_start(self, session: Session, payload: RoomGetPayload) -> Answer:
         """Report that the user types; the client repeats it within 8 s while they do (E4)."""
         return await self._set_typing(session, payload["room_id"], on=True)
 
     @command("typing.stop", commands.RoomGetSchema)
-    async def typing_stop(self, session: Session, payload: dict[str, Any]) -> Answer:
+    async def typing_stop(self, session: Session, payload: RoomGetPayload) -> Answer:
         """Report that the user stopped typing."""
         return await self._set_typing(session, payload["room_id"], on=False)
 
@@ -98,7 +104,9 @@ class PresenceNamespace(Namespace):
         return {}
 
 
-def shown(requested: list[str], found: Mapping[str, PresenceState]) -> list[dict[str, Any]]:
+def shown(
+    requested: list[str], found: Mapping[str, PresenceState]
+) -> list[Presence | PresenceOrError]:
     """Return one entry per requested user; hidden and unknown users look alike (A4)."""
     return [
         found[user_id].shown(user_id)

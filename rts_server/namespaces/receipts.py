@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from rts_server import errors
 from rts_server.namespaces.answer import Answer, command
 from rts_server.namespaces.base import Namespace, NamespaceContext
 from rts_server.namespaces.session import Session
 from rts_server.protocol import commands
 from rts_server.rooms.receipts import ReceiptWriter
+from rts_server.types.commands import (
+    NothingPayload,
+    ReceiptDeliveredPayload,
+    ReceiptReadPayload,
+    RoomGetPayload,
+)
+from rts_server.types.objects import Cursor, Member
 from rts_server.views.inbox import InboxRow
 from rts_server.views.member_list import MemberList
 from rts_server.views.unread import UnreadPublisher
-
-CURSOR = ("user_id", "read_seq", "delivered_seq")
 
 
 class ReceiptsNamespace(Namespace):
@@ -34,7 +37,7 @@ class ReceiptsNamespace(Namespace):
         self._members = members
 
     @command("receipt.read", commands.ReceiptReadSchema)
-    async def receipt_read(self, session: Session, payload: dict[str, Any]) -> Answer:
+    async def receipt_read(self, session: Session, payload: ReceiptReadPayload) -> Answer:
         """Mark everything up to a seq as read."""
         room_id, user_id = payload["room_id"], session.user_id
         await self._require_member(session, room_id)
@@ -52,7 +55,7 @@ class ReceiptsNamespace(Namespace):
         }
 
     @command("receipt.delivered", commands.ReceiptDeliveredSchema)
-    async def receipt_delivered(self, session: Session, payload: dict[str, Any]) -> Answer:
+    async def receipt_delivered(self, session: Session, payload: ReceiptDeliveredPayload) -> Answer:
         """Mark everything up to a seq as delivered, in several rooms; other rooms are ignored."""
         mine = {one.room_id for one in await self._inboxes.memberships(session.user_id)}
         cursors = {
@@ -63,19 +66,19 @@ class ReceiptsNamespace(Namespace):
         return {}
 
     @command("receipt.list", commands.RoomGetSchema)
-    async def receipt_list(self, session: Session, payload: dict[str, Any]) -> Answer:
+    async def receipt_list(self, session: Session, payload: RoomGetPayload) -> Answer:
         """Return the cursors of all members."""
         await self._require_member(session, payload["room_id"])
         members = await self._members.for_member(payload["room_id"], session.user_id)
-        return {"receipts": [{name: member[name] for name in CURSOR} for member in members]}
+        return {"receipts": [_cursor(member) for member in members]}
 
     @command("unread.get", commands.NothingSchema)
-    async def unread_get(self, session: Session, payload: dict[str, Any]) -> Answer:
+    async def unread_get(self, session: Session, payload: NothingPayload) -> Answer:
         """Return the user's unread totals."""
         return {"unread": (await self._inboxes.read(session.user_id)).unread}
 
     @command("unread.explain", commands.RoomGetSchema)
-    async def unread_explain(self, session: Session, payload: dict[str, Any]) -> Answer:
+    async def unread_explain(self, session: Session, payload: RoomGetPayload) -> Answer:
         """Explain a room's unread count: seq − read_seq − the later messages that do not count."""
         await self._require_member(session, payload["room_id"])
         row = await self._row(session.user_id, payload["room_id"])
@@ -91,3 +94,11 @@ class ReceiptsNamespace(Namespace):
         if not rows:
             raise errors.NotFound()
         return rows[0]
+
+
+def _cursor(member: Member) -> Cursor:
+    return {
+        "user_id": member["user_id"],
+        "read_seq": member["read_seq"],
+        "delivered_seq": member["delivered_seq"],
+    }

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import Any
+from collections.abc import Mapping
+from typing import cast
 
 import orjson
 from redis.exceptions import RedisError
@@ -23,6 +24,8 @@ from rts_server.realtime.sequence import Position, parse_stored
 from rts_server.realtime.subscriptions import Subscriptions
 from rts_server.rooms.receipts import Cursors, ReceiptWriter
 from rts_server.runtime.backoff import backoff
+from rts_server.types.events import RoomStateData, SessionReadyData
+from rts_server.types.objects import Limits, Rate, Room, Totals
 from rts_server.views.inbox import Inbox, InboxReader, InboxRow
 from rts_server.views.unread import UnreadPublisher
 
@@ -92,20 +95,16 @@ class SessionStart:
         candidates = await self._inboxes.with_member_counts(rows)
         answer_bytes = self._settings.limits.answer_bytes
         added = fitting_items(candidates, answer_bytes, first_always_fits=False)
-        more = {"more_rooms": True} if len(added) < len(candidates) else {}
         # From here on nothing awaits. session.ready comes first: it tells the client for which
         # rooms the events that follow complete what it has. Then each room's missed events, then
         # its live ones, in the order of its log (D3, D4).
         ready = self._ready(session, inbox.unread, recovered)
-        _write(
-            listener,
-            "session.ready",
-            ready | more,
-        )
+        if len(added) < len(candidates):
+            ready["more_rooms"] = True
+        _write(listener, "session.ready", ready)
         for row in inbox.rows:
             if row.room_id in cursors and row.has_settings:
-                state = {name: row.room[name] for name in ("muted", "hidden", "role")}
-                _write(listener, "room.state", state, row.room_id)
+                _write(listener, "room.state", _state(row.room), row.room_id)
         for room_id in session.cursors.keys() - inside.keys():
             _write(listener, "room.removed", {"reason": "removed"}, room_id)
         for room in added:
@@ -144,8 +143,8 @@ class SessionStart:
                 self._unread.publish_soon(user_id, room_id)
 
     def _ready(
-        self, session: Session, unread: dict[str, int], recovered: dict[str, bool]
-    ) -> dict[str, Any]:
+        self, session: Session, unread: Totals, recovered: dict[str, bool]
+    ) -> SessionReadyData:
         return {
             "user_id": session.user_id,
             "session_id": session.session_id,
@@ -270,15 +269,27 @@ def cursors_within_membership(
     return {r: cursor for r, cursor in given.items() if r in joined and cursor >= joined[r]}
 
 
-def _write(listener: Listener, kind: str, data: dict[str, Any], room_id: str | None = None) -> None:
+def _state(room: Room) -> RoomStateData:
+    return {"muted": room["muted"], "hidden": room["hidden"], "role": room["role"]}
+
+
+def _write(
+    listener: Listener, kind: str, data: Mapping[str, object], room_id: str | None = None
+) -> None:
     listener.write(event_packet("/chat", kind, ephemeral(kind, data, room_id)))
 
 
-def _limits(settings: Settings) -> orjson.Fragment:
-    """Return `limits` of session.ready, serialised once because it is the same for all."""
+def _limits(settings: Settings) -> Limits:
+    """Return `limits` of session.ready, serialised once because it is the same for all.
+
+    A fragment is written as the object it was made of, and takes its type.
+    """
     limits = settings.limits
-    rates = {name: rate._asdict() for name, rate in parse(settings.rates).items()}
-    values = {
+    rates: dict[str, Rate] = {
+        name: {"per_second": rate.per_second, "burst": rate.burst}
+        for name, rate in parse(settings.rates).items()
+    }
+    values: Limits = {
         "text": limits.text_points,
         "text_bytes": limits.text_bytes,
         "metadata_bytes": limits.metadata_bytes,
@@ -299,4 +310,4 @@ def _limits(settings: Settings) -> orjson.Fragment:
         "frame_bytes": limits.frame_bytes,
         "rates": rates if settings.limited else {},
     }
-    return orjson.Fragment(orjson.dumps(values))
+    return cast(Limits, orjson.Fragment(orjson.dumps(values)))

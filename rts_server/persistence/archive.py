@@ -11,10 +11,12 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from rts_server.config import Settings
+from rts_server.domain.room import RoomSettings
 from rts_server.errors import Unavailable
 from rts_server.persistence import aws, records, stored_items
 from rts_server.persistence.stored_items import Item, Place, StoredMember, StoredMessage, StoredRoom
 from rts_server.persistence.threads import BlockingCalls
+from rts_server.types.objects import Message
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -91,7 +93,7 @@ class Archive:
         high: Place | None = None,
         limit: int,
         newest_first: bool = False,
-    ) -> list[dict[str, Any]]:
+    ) -> list[Message]:
         """Return up to `limit` messages with low < (epoch, seq) < high, oldest or newest first.
 
         It reads an index (eventually consistent): messages of the last second may be missing.
@@ -193,9 +195,7 @@ class Archive:
             and all(stored(user, "role") == role for user, role in roles.items())
         )
 
-    async def settings_match(
-        self, room_id: str, user_id: str, settings: Mapping[str, bool]
-    ) -> bool:
+    async def settings_match(self, room_id: str, user_id: str, settings: RoomSettings) -> bool:
         """Return whether a member has these settings (muted, hidden)."""
         member = await self.member(room_id, user_id)
         return member is not None and all(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import Any
 
 import orjson
 from redis.asyncio import Redis
@@ -16,6 +15,7 @@ from rts_server.protocol.event import ephemeral
 from rts_server.runtime.backoff import delay
 from rts_server.runtime.tasks import Tasks
 from rts_server.runtime.throttled_log import ThrottledLog
+from rts_server.types.events import MessageStatusData
 
 log = logging.getLogger(__name__)
 
@@ -38,8 +38,8 @@ class StatusPublisher:
         self._publishing: set[asyncio.Task[None]] = set()
         self._throttled_log = ThrottledLog(log)
 
-    def publish_soon(self, room_id: str, user_id: str, data: dict[str, Any]) -> None:
-        """Publish `{message_id, client_msg_id, status}` until an instance receives it."""
+    def publish_soon(self, room_id: str, user_id: str, data: MessageStatusData) -> None:
+        """Publish `message.status` until an instance receives it."""
         task = self._tasks.keep(self._publish(*status_publish(room_id, user_id, data)))
         self._publishing.add(task)
         task.add_done_callback(self._publishing.discard)
@@ -73,7 +73,7 @@ class StatusPublisher:
             tries += 1
 
 
-def status_publish(room_id: str, user_id: str, data: dict[str, Any]) -> tuple[str, bytes]:
+def status_publish(room_id: str, user_id: str, data: MessageStatusData) -> tuple[str, bytes]:
     """Return the channel of a status and the JSON that is published there."""
     text = ephemeral(EVENT_TYPE, data, room_id)
     message = {"kind": "event", "namespace": "/chat", "type": EVENT_TYPE, "text": text}
@@ -91,7 +91,11 @@ def queued_status(entry: Entry) -> tuple[str, bytes] | None:
         message = orjson.loads(entry.body)["event"]["data"]["message"]
         if message["type"] == "system":
             return None
-        ids = {name: message[name] for name in ("message_id", "client_msg_id")}
-        return status_publish(entry.room_id, message["sender_id"], ids | {"status": "queued"})
+        data: MessageStatusData = {
+            "message_id": message["message_id"],
+            "client_msg_id": message["client_msg_id"],
+            "status": "queued",
+        }
+        return status_publish(entry.room_id, message["sender_id"], data)
     except (ValueError, KeyError, TypeError):
         return None

@@ -6,7 +6,10 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
+from rts_server.domain.roles import Role
+from rts_server.domain.room import RoomFields
 from rts_server.persistence import records
+from rts_server.types.objects import LastMessage, Message
 
 Item = dict[str, Any]
 Place = tuple[int, int]
@@ -27,11 +30,11 @@ class StoredRoom:
     """
 
     room_id: str
-    room: dict[str, Any] | None
+    room: RoomFields | None
     epoch: int = 0
     starts: list[Place] = field(default_factory=list)
     seq: int = 0
-    last: dict[str, Any] | None = None
+    last: LastMessage | None = None
     barrier: str | None = None
     position: Place = (0, 0)
     empty: bool = False
@@ -48,7 +51,7 @@ class StoredMember:
     room_id: str
     user_id: str
     state: str
-    role: str
+    role: Role
     name: str | None
     joined_at: str
     join_seq: int
@@ -66,7 +69,7 @@ class StoredMember:
 class StoredMessage:
     """A message, or the tombstone of a failed one, with its position."""
 
-    message: dict[str, Any]
+    message: Message
     hash: str | None
     failed: bool
     epoch: int
@@ -89,19 +92,24 @@ def room(item: Item) -> StoredRoom:
     )
 
 
-def _room_object(item: Item) -> dict[str, Any]:
-    room = {
+def _room_object(item: Item) -> RoomFields:
+    room: RoomFields = {
         "room_id": item["room_id"],
         "type": item["type"],
         "name": item.get("name"),
         "metadata": json.loads(item.get("metadata", "{}")),
         "created_at": item.get("created_at", ""),
-        "created_by": item.get("created_by"),
+        "created_by": item.get("created_by", ""),
         "version": int(item.get("version", 1)),
         "frozen": bool(item.get("frozen", False)),
     }
-    more = ("external_id", "made_by", "deleted_at")
-    return room | {name: item[name] for name in more if name in item}
+    if "external_id" in item:
+        room["external_id"] = item["external_id"]
+    if "made_by" in item:
+        room["made_by"] = item["made_by"]
+    if "deleted_at" in item:
+        room["deleted_at"] = item["deleted_at"]
+    return room
 
 
 def _start(text: str) -> Place:
@@ -138,11 +146,12 @@ def member(item: Item) -> StoredMember:
 
 def message(item: Item) -> StoredMessage:
     """Parse the item of a message."""
-    place = {"epoch": int(item.get("epoch", 0)), "seq": int(item.get("seq", 0))}
+    epoch, seq = int(item.get("epoch", 0)), int(item.get("seq", 0))
     return StoredMessage(
-        message={**json.loads(item["body"]), **place},
+        message=json.loads(item["body"]) | {"epoch": epoch, "seq": seq},
         hash=item.get("hash"),
         failed=bool(item.get("failed", False)),
         offset=int(item.get("offset", 0)),
-        **place,
+        epoch=epoch,
+        seq=seq,
     )

@@ -9,6 +9,7 @@ from redis.asyncio import Redis
 
 from rts_server import keys
 from rts_server.protocol.event import rfc3339
+from rts_server.types.operator_answers import CountedAnswer, InstanceAnswer
 
 CONNECTIONS_FIELD = "c:"
 """Prefix of the fields of a user's entry that hold connections per instance."""
@@ -20,20 +21,17 @@ class InstanceRegistry:
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
 
-    async def instances(self) -> list[dict[str, Any]]:
+    async def instances(self) -> list[InstanceAnswer]:
         """Return the instances with a lease, by id, as they last described themselves."""
         leases = await self._leases()
         about: Any = await self._redis.hgetall(keys.PRESENCE.about)
         return [
-            {
-                "instance_id": instance.decode(),
-                "expires_at": rfc3339(until / 1000),
-                **orjson.loads(about.get(instance) or b"{}"),
-            }
+            {"instance_id": instance.decode(), "expires_at": rfc3339(until / 1000)}
+            | orjson.loads(about.get(instance) or b"{}")
             for instance, until in sorted(leases.items())
         ]
 
-    async def connections(self, user_id: str) -> list[dict[str, Any]]:
+    async def connections(self, user_id: str) -> list[CountedAnswer]:
         """Return where a user is counted; `alive` is false for dead ones until the sweep."""
         leases = await self._leases()
         entry: Any = await self._redis.hgetall(f"{keys.PRESENCE_USERS}{user_id}")

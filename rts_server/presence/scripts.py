@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Literal, NamedTuple, cast
 
 from rts_server import keys
 from rts_server.persistence.scripts import IDENTITY, Script, ScriptCall
 from rts_server.protocol.event import rfc3339
+from rts_server.types import objects
+
+State = Literal["online", "away", "offline"]
 
 _HERE = Path(__file__).parent
 _PREFIXES = [keys.PRESENCE_USERS, keys.PRESENCE_OF_INSTANCE, keys.PRESENCE_CHANNELS]
@@ -30,11 +33,11 @@ class PresenceState(NamedTuple):
     """
 
     v: int
-    state: str
+    state: State
     last: int
     text: str
 
-    def shown(self, user_id: str) -> dict[str, Any]:
+    def shown(self, user_id: str) -> objects.Presence:
         """Return the presence as an object of the protocol."""
         return {
             "user_id": user_id,
@@ -50,4 +53,4 @@ class PresenceState(NamedTuple):
 
 def parse_presence(state: bytes, last: int, text: bytes, v: int) -> PresenceState:
     """Build a presence from the fields that the scripts return."""
-    return PresenceState(v, state.decode(), last, text.decode())
+    return PresenceState(v, cast(State, state.decode()), last, text.decode())

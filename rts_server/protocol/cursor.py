@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import base64
 import binascii
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import orjson
 
 from rts_server.errors import InvalidParam
+
+T = TypeVar("T")
 
 
 def encode(value: list[Any]) -> str:
@@ -31,13 +34,13 @@ def decode(text: str, *shape: type) -> list[Any]:
 
 
 def page(
-    items: list[dict[str, Any]], name: str, key: str, after: str, limit: int
-) -> dict[str, Any]:
-    """Return a page of items that are sorted by `key`: `{name: items, next_cursor}`.
+    items: list[T], key: Callable[[T], str], after: str, limit: int
+) -> tuple[list[T], str | None]:
+    """Return a page of items that are sorted by `key`, and the cursor of the next page.
 
     The page holds the first `limit` items whose key is greater than `after`.
     """
-    rest = [item for item in items if item[key] > after]
+    rest = [item for item in items if key(item) > after]
     shown = rest[:limit]
     more = len(rest) > len(shown)
-    return {name: shown, "next_cursor": encode([shown[-1][key]]) if more else None}
+    return shown, encode([key(shown[-1])]) if more else None

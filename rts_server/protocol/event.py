@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any
 
 import orjson
 
@@ -26,10 +26,10 @@ def rfc3339(seconds: float) -> str:
 
 
 def ephemeral(
-    kind: str, data: dict[str, Any], room_id: str | None = None, actor_id: str | None = None
+    kind: str, data: Mapping[str, object], room_id: str | None = None, actor_id: str | None = None
 ) -> str:
     """Return the JSON text of an event without a position."""
-    event: dict[str, Any] = {"type": kind, "ts": now()}
+    event: dict[str, object] = {"type": kind, "ts": now()}
     if room_id is not None:
         event["room_id"] = room_id
     if actor_id is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from typing import Any, ClassVar
 
 from marshmallow import Schema, ValidationError, fields, validates_schema
@@ -142,7 +143,9 @@ class NewMessageSchema(InputSchema):
 class IdempotencyKeySchema(InputSchema):
     """Requests of one sender with the same key are one message."""
 
-    client_msg_id = identifier(data_key="Idempotency-Key")
+    client_msg_id = identifier(
+        data_key="Idempotency-Key", load_default=lambda: secrets.token_hex(16)
+    )
 
 
 class PageSchema(InputSchema):

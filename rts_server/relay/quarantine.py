@@ -7,11 +7,12 @@ import json
 import logging
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from rts_server import metrics
 from rts_server.config import Settings
 from rts_server.persistence.queues import SqsQueue, connect, quarantine_archive
+from rts_server.persistence.records import RecordPosition
 from rts_server.runtime.backoff import backoff
 from rts_server.runtime.throttled_log import ThrottledLog
 
@@ -108,15 +109,14 @@ class Quarantine:
         self._client.delete_message(QueueUrl=self._queue.url(), ReceiptHandle=receipt)
 
 
-def parse(body: str) -> tuple[dict[str, Any], str]:
+def parse(body: str) -> tuple[RecordPosition, str]:
     """Return the position fields and the reason of a quarantined record.
 
     A body that no Lambda wrote yields no fields and the reason `unreadable`.
     """
     try:
         entry = json.loads(body)
-        return {name: entry[name] for name in POSITION_FIELDS if name in entry}, str(
-            entry["reason"]
-        )
+        known = {name: entry[name] for name in POSITION_FIELDS if name in entry}
+        return cast(RecordPosition, known), str(entry["reason"])
     except (ValueError, RecursionError, KeyError, TypeError):
         return {}, "unreadable"

@@ -9,23 +9,35 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Literal, TypedDict, TypeVar
 
 from botocore.exceptions import BotoCoreError, ClientError
 
 from rts_server import errors
 from rts_server.config import Settings
 from rts_server.persistence.queues import connect, dead_letter_queue, quarantine_archive
-from rts_server.persistence.records import MAX_NUMBER, recognized_fields
+from rts_server.persistence.records import MAX_NUMBER, RecordPosition, recognized_fields
 from rts_server.relay.quarantine import parse
+from rts_server.types.operator_answers import (
+    DeadRecordAnswer,
+    QuarantinedRecordAnswer,
+    QueueAnswer,
+)
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
     from mypy_boto3_sqs.type_defs import MessageTypeDef
 
 QueueName = Literal["messages", "rooms"]
-Json = dict[str, Any]
 T = TypeVar("T")
+
+
+class Fifo(TypedDict, total=False):
+    """What a message of a FIFO queue has besides its body."""
+
+    MessageGroupId: str
+    MessageDeduplicationId: str
+
 
 MAX_BATCH = 10
 """Messages of one ReceiveMessage (Amazon SQS quotas)."""
@@ -35,18 +47,16 @@ REPLAY_VISIBILITY_SECONDS = 60
 """Time for which a message that is being replayed is hidden from other consumers."""
 REPLAY_SECONDS = 20.0
 """Time that one replay may take; the operator repeats the request for the rest."""
-COUNT_ATTRIBUTES = {
-    "waiting": "ApproximateNumberOfMessages",
-    "in_flight": "ApproximateNumberOfMessagesNotVisible",
-    "delayed": "ApproximateNumberOfMessagesDelayed",
-}
+WAITING: Final = "ApproximateNumberOfMessages"
+IN_FLIGHT: Final = "ApproximateNumberOfMessagesNotVisible"
+DELAYED: Final = "ApproximateNumberOfMessagesDelayed"
 
 
 @dataclass(frozen=True)
 class QuarantineEntry:
     """A quarantined record. `record` is empty if it was too long to be kept as a whole."""
 
-    position: Json
+    position: RecordPosition
     reason: str
     record: str = field(repr=False)
     receipt: str = field(repr=False)
@@ -73,7 +83,7 @@ class QuarantineEntry:
             known.get("offset", MAX_NUMBER),
         )
 
-    def summary(self) -> Json:
+    def summary(self) -> QuarantinedRecordAnswer:
         """Return position and reason, and whether the whole record was kept; never its text."""
         return {**self.position, "reason": self.reason, "whole": bool(self.record)}
 
@@ -96,7 +106,7 @@ class QueueAdmin:
         if self._client is not None:
             self._client.close()
 
-    async def queues(self, peek: int) -> list[Json]:
+    async def queues(self, peek: int) -> list[QueueAnswer]:
         """Return every queue with its counts, DLQs also with positions of up to `peek` records."""
         return await self._run(self._queues, peek)
 
@@ -107,7 +117,7 @@ class QueueAdmin:
         """
         return await self._run(self._replay_dead_letters, queue, limit)
 
-    async def quarantined(self, limit: int) -> list[Json]:
+    async def quarantined(self, limit: int) -> list[QuarantinedRecordAnswer]:
         """Return position and reason of up to `limit` quarantined records, never their texts."""
         entries = await self._run(self._receive_quarantined, limit, PEEK_VISIBILITY_SECONDS)
         return [entry.summary() for entry in entries]
@@ -127,7 +137,7 @@ class QueueAdmin:
     async def quarantined_count(self) -> int:
         """Return the number of quarantined records, taken ones included, as SQS estimates it."""
         counts = await self._run(self._counts, quarantine_archive(self._settings.quarantine_queue))
-        return int(counts["waiting"]) + int(counts["in_flight"])
+        return counts["waiting"] + counts["in_flight"]
 
     async def _run(self, work: Callable[..., T], *args: Any) -> T:
         try:
@@ -145,32 +155,31 @@ class QueueAdmin:
     def _url(self, name: str) -> str:
         return self._sqs().get_queue_url(QueueName=name)["QueueUrl"]
 
-    def _queues(self, peek: int) -> list[Json]:
-        found = []
+    def _queues(self, peek: int) -> list[QueueAnswer]:
+        found: list[QueueAnswer] = []
         for name in self._names.values():
-            found += [
-                self._counts(name),
-                self._counts(dead_letter_queue(name)) | self._peeked(name, peek),
-            ]
+            dead_letters = self._counts(dead_letter_queue(name))
+            if peek:
+                dead_letters["records"] = self._peeked(name, peek)
+            found += [self._counts(name), dead_letters]
         quarantine = self._settings.quarantine_queue
         return [*found, self._counts(quarantine), self._counts(quarantine_archive(quarantine))]
 
-    def _counts(self, name: str) -> Json:
-        names: Any = list(COUNT_ATTRIBUTES.values())
-        answer = self._sqs().get_queue_attributes(QueueUrl=self._url(name), AttributeNames=names)
-        known: Any = answer["Attributes"]
+    def _counts(self, name: str) -> QueueAnswer:
+        answer = self._sqs().get_queue_attributes(
+            QueueUrl=self._url(name), AttributeNames=[WAITING, IN_FLIGHT, DELAYED]
+        )
+        counts = answer["Attributes"]
         return {
             "name": name,
-            **{
-                count: int(known.get(attribute, 0)) for count, attribute in COUNT_ATTRIBUTES.items()
-            },
+            "waiting": int(counts.get(WAITING, 0)),
+            "in_flight": int(counts.get(IN_FLIGHT, 0)),
+            "delayed": int(counts.get(DELAYED, 0)),
         }
 
-    def _peeked(self, name: str, peek: int) -> Json:
-        if not peek:
-            return {}
+    def _peeked(self, name: str, peek: int) -> list[DeadRecordAnswer]:
         found = self._receive(self._url(dead_letter_queue(name)), min(peek, MAX_BATCH), 0, 0)
-        return {"records": [position(one) for one in found]}
+        return [position(one) for one in found]
 
     def _replay_dead_letters(self, queue: QueueName, limit: int) -> tuple[int, int]:
         name = self._names[queue]
@@ -209,7 +218,7 @@ class QueueAdmin:
 
     def _enqueue(self, queue: QueueName, room_id: str, body: str) -> None:
         name = self._names[queue]
-        more: Json = {}
+        more: Fifo = {}
         if name.endswith(".fifo"):
             dedup = f"{room_id}:replay:{secrets.token_hex(8)}"
             more = {"MessageGroupId": room_id, "MessageDeduplicationId": dedup}
@@ -240,7 +249,7 @@ class QueueAdmin:
             group = room_of(one)
             if group in failed_rooms:
                 continue
-            more: Json = {}
+            more: Fifo = {}
             if fifo:
                 dedup = f"{group}:replay:{secrets.token_hex(8)}"
                 more = {"MessageGroupId": group, "MessageDeduplicationId": dedup}
@@ -253,7 +262,7 @@ class QueueAdmin:
         return sent
 
 
-def position(message: MessageTypeDef) -> Json:
+def position(message: MessageTypeDef) -> DeadRecordAnswer:
     """Return a record's position, receive count and first time of sending (ms), never its text."""
     attributes: Any = message.get("Attributes", {})
     return {

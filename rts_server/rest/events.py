@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import orjson
 
 from rts_server.auth import Identity
 from rts_server.config import Settings
 from rts_server.protocol import operator_answers, requests
-from rts_server.rest.routes import Params, route
+from rts_server.rest.routes import RoomParams, route
 from rts_server.rooms.rooms import Rooms
+from rts_server.types.operator_answers import EventsAnswer
+from rts_server.types.requests import EventPageRequest
 from rts_server.views.snapshots import SnapshotReader
+
+
+class EventPageParams(RoomParams, EventPageRequest):
+    """Path and query."""
 
 
 class EventRoutes:
@@ -28,7 +32,7 @@ class EventRoutes:
         operator_answers.EventsSchema,
         query=requests.EventPageSchema,
     )
-    async def page(self, operator: Identity, params: Params) -> dict[str, Any]:
+    async def page(self, operator: Identity, params: EventPageParams) -> EventsAnswer:
         """Events after a position, as far as the hot log still has them."""
         room_id = params["room_id"]
         room = await self._rooms.public(room_id)

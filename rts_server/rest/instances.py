@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TypedDict
 
 from rts_server import errors
 from rts_server.auth import Identity
@@ -10,7 +10,23 @@ from rts_server.presence.instance_registry import InstanceRegistry
 from rts_server.presence.presences import PresenceStore
 from rts_server.protocol import operator_answers, requests
 from rts_server.realtime.control_channel import ControlChannel
-from rts_server.rest.routes import Params, route
+from rts_server.rest.routes import UserParams, route
+from rts_server.types.operator_answers import (
+    ExplainedPresenceAnswer,
+    InstancesAnswer,
+    ToldAnswer,
+)
+from rts_server.types.requests import ExplainRequest
+
+
+class InstanceParams(TypedDict):
+    """The path of an instance."""
+
+    instance_id: str
+
+
+class PresenceParams(UserParams, ExplainRequest):
+    """Path and query."""
 
 
 class InstanceRoutes:
@@ -21,12 +37,12 @@ class InstanceRoutes:
         self._control = control
 
     @route("GET", "/v1/instances", operator_answers.InstancesSchema)
-    async def all(self, operator: Identity, params: Params) -> dict[str, Any]:
+    async def all(self, operator: Identity, params: object) -> InstancesAnswer:
         """The instances with a valid lease, with the details they last reported."""
         return {"instances": await self._registry.instances()}
 
     @route("POST", "/v1/instances/{instance_id}:drain", operator_answers.ToldSchema)
-    async def drain(self, operator: Identity, params: Params) -> dict[str, Any]:
+    async def drain(self, operator: Identity, params: InstanceParams) -> ToldAnswer:
         """Drain an instance: it refuses new connections and closes its own, spread over time.
 
         It stays drained. Its process runs on, not ready, until it is stopped.
@@ -51,7 +67,7 @@ class PresenceRoutes:
         operator_answers.ExplainedPresenceSchema,
         query=requests.ExplainSchema,
     )
-    async def get(self, operator: Identity, params: Params) -> dict[str, Any]:
+    async def get(self, operator: Identity, params: PresenceParams) -> ExplainedPresenceAnswer:
         """The presence of a user; with `explain`, also where their connections are."""
         user_id = params["user_id"]
         presence = (await self._presences.read([user_id]))[user_id].shown(user_id)

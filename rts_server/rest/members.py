@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from rts_server.auth import Identity
 from rts_server.config import Settings
 from rts_server.protocol import answers, cursor, operator_answers, requests
-from rts_server.rest.routes import Params, route
+from rts_server.rest.routes import RoomParams, route
 from rts_server.rest.wait_durable import wait_durable
 from rts_server.roomlog.request import MembershipChange
 from rts_server.rooms.provisioning import (
@@ -17,7 +15,22 @@ from rts_server.rooms.provisioning import (
     new_members,
 )
 from rts_server.rooms.rooms import Rooms
+from rts_server.types.answers import MembersAnswer
+from rts_server.types.operator_answers import ChangedMembersAnswer
+from rts_server.types.requests import MemberBatchRequest, MemberSetRequest, PageRequest
 from rts_server.views.member_list import MemberList
+
+
+class MemberPageParams(RoomParams, PageRequest):
+    """Path and query."""
+
+
+class MemberSetParams(RoomParams, MemberSetRequest):
+    """Path and body."""
+
+
+class MemberBatchParams(RoomParams, MemberBatchRequest):
+    """Path and body."""
 
 
 class MemberRoutes:
@@ -32,12 +45,13 @@ class MemberRoutes:
         self._provisioning = provisioning
 
     @route("GET", "/v1/rooms/{room_id}/members", answers.MembersSchema, query=requests.PageSchema)
-    async def page(self, operator: Identity, params: Params) -> dict[str, Any]:
+    async def page(self, operator: Identity, params: MemberPageParams) -> MembersAnswer:
         """The members of a room, in order of user id."""
         await self._rooms.public(params["room_id"])
         after = cursor.decode(params["cursor"], str)[0] if "cursor" in params else ""
         members = await self._members.for_operator(params["room_id"])
-        return cursor.page(members, "members", "user_id", after, params["limit"])
+        page, next_cursor = cursor.page(members, MemberList.key, after, params["limit"])
+        return {"members": page, "next_cursor": next_cursor}
 
     @route(
         "PUT",
@@ -45,7 +59,7 @@ class MemberRoutes:
         operator_answers.ChangedMembersSchema,
         body=requests.MemberSetSchema,
     )
-    async def declare(self, operator: Identity, params: Params) -> dict[str, Any]:
+    async def declare(self, operator: Identity, params: MemberSetParams) -> ChangedMembersAnswer:
         """Declare all members of a group, with their roles: members not named are removed."""
         room_id = params["room_id"]
         await self._rooms.public(room_id)
@@ -60,11 +74,15 @@ class MemberRoutes:
         operator_answers.ChangedMembersSchema,
         body=requests.MemberBatchSchema,
     )
-    async def batch(self, operator: Identity, params: Params) -> dict[str, Any]:
+    async def batch(self, operator: Identity, params: MemberBatchParams) -> ChangedMembersAnswer:
         """Add, remove and change members, all or none of them."""
         room_id = params["room_id"]
         await self._rooms.public(room_id)
-        named = [*params["remove"], *(one["user_id"] for one in params["add"] + params["update"])]
+        named = [
+            *params["remove"],
+            *(one["user_id"] for one in params["add"]),
+            *(one["user_id"] for one in params["update"]),
+        ]
         check_unique(named)
         wanted = MembershipChange(
             new_members(params["add"]),
@@ -75,7 +93,7 @@ class MemberRoutes:
             await self._provisioning.change_members(room_id, operator.user_id, wanted)
         )
 
-    async def _answer(self, changed: ProvisioningResult) -> dict[str, Any]:
+    async def _answer(self, changed: ProvisioningResult) -> ChangedMembersAnswer:
         return {
             "added": changed.affected("join"),
             "removed": changed.affected("go"),

@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
-import secrets
-from typing import Any
-
 from rts_server import errors
 from rts_server.auth import Identity
 from rts_server.config import Settings
 from rts_server.protocol import answers, requests
-from rts_server.rest.routes import Params, route
+from rts_server.rest.routes import RoomParams, route
 from rts_server.rest.wait_durable import wait_durable
 from rts_server.rooms.messages import Messages
 from rts_server.rooms.rooms import Rooms
+from rts_server.types.answers import MessagesAnswer, SentAnswer
+from rts_server.types.requests import (
+    IdempotencyKeyRequest,
+    MessagePageRequest,
+    NewMessageRequest,
+)
 from rts_server.views.history import AS_OPERATOR, History
 from rts_server.views.unread import UnreadPublisher
+
+
+class NewMessageParams(RoomParams, NewMessageRequest, IdempotencyKeyRequest):
+    """Path, headers and body."""
+
+
+class MessagePageParams(RoomParams, MessagePageRequest):
+    """Path and query."""
 
 
 class MessageRoutes:
@@ -45,11 +56,10 @@ class MessageRoutes:
         headers=requests.IdempotencyKeySchema,
         body=requests.NewMessageSchema,
     )
-    async def send(self, operator: Identity, params: Params) -> dict[str, Any]:
+    async def send(self, operator: Identity, params: NewMessageParams) -> SentAnswer:
         """Send a message as the operator, or on behalf of a member who may send."""
-        room_id, member = params["room_id"], params.pop("on_behalf_of", None)
+        room_id, member = params["room_id"], params.get("on_behalf_of")
         await self._rooms.public(room_id)
-        client_msg_id = params.setdefault("client_msg_id", secrets.token_hex(16))
         sender, sender_id = self._as_system, operator.user_id
         if member:
             sender, sender_id = self._as_member, member
@@ -58,8 +68,12 @@ class MessageRoutes:
         for user_id in done.result.unread_changed_for(sender_id):
             self._unread.publish_soon(user_id, room_id)
         status = await wait_durable([done], self._durable_wait, errors.NeverStored)
-        named = {"message_id": done.request_id, "client_msg_id": client_msg_id}
-        return named | done.ack_position() | {"status": status}
+        return {
+            "message_id": done.request_id,
+            "client_msg_id": params["client_msg_id"],
+            **done.ack_position(),
+            "status": status,
+        }
 
     @route(
         "GET",
@@ -67,7 +81,7 @@ class MessageRoutes:
         answers.MessagesSchema,
         query=requests.MessagePageSchema,
     )
-    async def page(self, operator: Identity, params: Params) -> dict[str, Any]:
+    async def page(self, operator: Identity, params: MessagePageParams) -> MessagesAnswer:
         """A page of history, ascending by seq."""
         await self._rooms.public(params["room_id"])
         messages, more = await self._history.list_page(params["room_id"], AS_OPERATOR, params)

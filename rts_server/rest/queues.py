@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from rts_server.admin.replays import Replays
 from rts_server.auth import Identity
 from rts_server.protocol import operator_answers, requests
 from rts_server.relay.queue_admin import QueueAdmin
-from rts_server.rest.routes import Params, route
+from rts_server.rest.routes import route
+from rts_server.types.operator_answers import (
+    QuarantinedAnswer,
+    QueuesAnswer,
+    ReplayedAnswer,
+)
+from rts_server.types.requests import (
+    GlanceRequest,
+    PeekRequest,
+    ReplayKeptRequest,
+    ReplayRequest,
+)
 
 
 class QueueRoutes:
@@ -19,14 +28,14 @@ class QueueRoutes:
         self._replays = replays
 
     @route("GET", "/v1/queues", operator_answers.QueuesSchema, query=requests.PeekSchema)
-    async def all(self, operator: Identity, params: Params) -> dict[str, Any]:
+    async def all(self, operator: Identity, params: PeekRequest) -> QueuesAnswer:
         """Every queue with its counts, and positions of some records of the DLQs, without texts."""
         return {"queues": await self._queue_admin.queues(params["peek"])}
 
     @route(
         "POST", "/v1/queues/dlq:replay", operator_answers.ReplayedSchema, body=requests.ReplaySchema
     )
-    async def replay(self, operator: Identity, params: Params) -> dict[str, Any]:
+    async def replay(self, operator: Identity, params: ReplayRequest) -> ReplayedAnswer:
         """Put records of a DLQ back into its queue, in the order of each room.
 
         Replaying twice is harmless. Repeat the request while some are left.
@@ -42,7 +51,7 @@ class QueueRoutes:
         operator_answers.QuarantinedSchema,
         query=requests.GlanceSchema,
     )
-    async def quarantined(self, operator: Identity, params: Params) -> dict[str, Any]:
+    async def quarantined(self, operator: Identity, params: GlanceRequest) -> QuarantinedAnswer:
         """Records that a Lambda could never apply: their positions and reasons, without texts."""
         return {"records": await self._queue_admin.quarantined(params["limit"])}
 
@@ -52,7 +61,7 @@ class QueueRoutes:
         operator_answers.ReplayedSchema,
         body=requests.ReplayKeptSchema,
     )
-    async def replay_kept(self, operator: Identity, params: Params) -> dict[str, Any]:
+    async def replay_kept(self, operator: Identity, params: ReplayKeptRequest) -> ReplayedAnswer:
         """Replay quarantined records, in the order of each room.
 
         A message was reported as failed, so it is sent again as a new message of its sender, at the

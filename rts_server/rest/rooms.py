@@ -2,18 +2,38 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
-from typing import Any
-
 from rts_server import errors
-from rts_server.admin.verify import Verified, Verifier
+from rts_server.admin.verify import Verifier
 from rts_server.auth import Identity
 from rts_server.config import Settings
+from rts_server.domain.room import room_change
 from rts_server.protocol import answers, operator_answers, requests
-from rts_server.rest.routes import Params, route
+from rts_server.rest.routes import RoomParams, route
 from rts_server.rest.wait_durable import wait_durable
 from rts_server.rooms.provisioning import Provisioning, ProvisioningResult
 from rts_server.rooms.rooms import CLIENT, Rooms
+from rts_server.types.answers import RemovedAnswer
+from rts_server.types.operator_answers import (
+    ChangedPublicRoomAnswer,
+    DeclaredRoomAnswer,
+    PublicRoomAnswer,
+    VerifiedAnswer,
+)
+from rts_server.types.requests import ExternalRoomRequest, RepairRequest, RoomChangeRequest
+
+
+class ExternalRoomParams(ExternalRoomRequest):
+    """Path and body."""
+
+    external_id: str
+
+
+class VerifyParams(RoomParams, RepairRequest):
+    """Path and query."""
+
+
+class RoomChangeParams(RoomParams, RoomChangeRequest):
+    """Path and body."""
 
 
 class RoomRoutes:
@@ -37,14 +57,13 @@ class RoomRoutes:
         operator_answers.DeclaredRoomSchema,
         body=requests.ExternalRoomSchema,
     )
-    async def declare(self, operator: Identity, params: Params) -> dict[str, Any]:
+    async def declare(self, operator: Identity, params: ExternalRoomParams) -> DeclaredRoomAnswer:
         """Get or create the group of a business key; an existing one is left as it is.
 
         `conflict` if a client created it: the client chose its owner and members.
         """
-        external_id = params.pop("external_id")
         room_id, created, done = await self._provisioning.get_or_create_group(
-            operator.user_id, external_id, params
+            operator.user_id, params["external_id"], params
         )
         room = await self._rooms.public(room_id)
         if room.get("made_by") == CLIENT:
@@ -53,12 +72,12 @@ class RoomRoutes:
         return {"room": done.ack_room(room), "created": created, "status": status}
 
     @route("GET", "/v1/rooms/{room_id}", operator_answers.PublicRoomAnswerSchema)
-    async def get(self, operator: Identity, params: Params) -> dict[str, Any]:
+    async def get(self, operator: Identity, params: RoomParams) -> PublicRoomAnswer:
         """One room, without the fields that depend on the member."""
         return {"room": await self._rooms.public(params["room_id"])}
 
     @route("DELETE", "/v1/rooms/{room_id}", answers.RemovedSchema)
-    async def delete(self, operator: Identity, params: Params) -> dict[str, Any]:
+    async def delete(self, operator: Identity, params: RoomParams) -> RemovedAnswer:
         """Delete a room: all members are removed, nobody can be added, a tombstone stays.
 
         Its messages are kept for another 30 days.
@@ -76,14 +95,22 @@ class RoomRoutes:
         operator_answers.VerifiedSchema,
         query=requests.RepairSchema,
     )
-    async def verify(self, operator: Identity, params: Params) -> dict[str, Any]:
+    async def verify(self, operator: Identity, params: VerifyParams) -> VerifiedAnswer:
         """Compare a room's messages in Redis with the archive; with `repair`, store what differs.
 
         Gaps and duplicates are reported only. `unavailable` while the queue is behind.
         """
         await self._rooms.public(params["room_id"])
         found = await self._verifier.verify(params["room_id"], repair=params["repair"])
-        return {**asdict(found.findings), **_summed(found)}
+        return {
+            "gaps": found.findings.gaps,
+            "duplicates": found.findings.duplicates,
+            "orphans": found.findings.orphans,
+            "changed": found.findings.changed,
+            "messages": found.messages,
+            "warm": found.warm,
+            "repaired": found.repaired,
+        }
 
     @route(
         "PATCH",
@@ -91,15 +118,13 @@ class RoomRoutes:
         operator_answers.ChangedPublicRoomSchema,
         body=requests.RoomChangeSchema,
     )
-    async def update(self, operator: Identity, params: Params) -> dict[str, Any]:
+    async def update(self, operator: Identity, params: RoomChangeParams) -> ChangedPublicRoomAnswer:
         """Change name, metadata or `frozen`: then only owners, admins and operators can write."""
-        room_id = params.pop("room_id")
+        room_id = params["room_id"]
         await self._rooms.public(room_id)
-        done = await self._rooms.update(room_id, operator.user_id, params)
+        done = await self._rooms.update(
+            room_id, operator.user_id, room_change(params), params.get("version")
+        )
         room = await self._rooms.public(room_id)
         status = await wait_durable([done], self._durable_wait)
         return {"room": done.ack_room(room), "status": status}
-
-
-def _summed(found: Verified) -> dict[str, Any]:
-    return {"messages": found.messages, "warm": found.warm, "repaired": found.repaired}

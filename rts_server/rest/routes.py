@@ -7,10 +7,10 @@ import logging
 import re
 import secrets
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
 from math import ceil
-from typing import Any, TypeVar
+from typing import Any, TypedDict, TypeVar
 
 import orjson
 from aiohttp import web
@@ -33,10 +33,25 @@ _PARSER = Parser()
 
 JSON_LINES_TYPE = "application/x-ndjson"
 
-Params = dict[str, Any]
-Line = dict[str, Any]
-Handler = Callable[[Any, Identity, Params], Awaitable[Any]]
+Line = Mapping[str, object]
+Handler = Callable[[Any, Identity, Any], Awaitable[Any]]
+"""(resource, operator, params): each handler declares the types of its params and its answer.
+
+The params are path, query, headers and body in one object, as the schemas of the route load them.
+"""
 H = TypeVar("H", bound=Handler)
+
+
+class RoomParams(TypedDict):
+    """The path of a room."""
+
+    room_id: str
+
+
+class UserParams(TypedDict):
+    """The path of a user."""
+
+    user_id: str
 
 
 @dataclass(frozen=True)
@@ -109,7 +124,7 @@ class OperatorRouter:
     def add_fallback(self, app: web.Application, routes: list[Route]) -> None:
         """Answer every other path under /v1 with an error of the same shape."""
 
-        async def no_route(_: object, __: Identity, params: Params) -> Any:
+        async def no_route(_: object, __: Identity, params: dict[str, str]) -> None:
             """Raise WrongMethod if the path has other methods, else NotFound."""
             path = params["path"]
             allowed = [one.method for one in routes if re.fullmatch(_as_regex(one), path)]
@@ -130,7 +145,7 @@ class OperatorRouter:
             began = time.perf_counter()
             try:
                 operator = await self._operator(request)
-                params: Params = {}
+                params: dict[str, object] = {}
                 for location, schema in schemas:
                     params |= await _PARSER.parse(schema, request, location=location)
                 answer = await handler(resource, operator, params)
@@ -205,7 +220,7 @@ def _refusal(error: Exception) -> errors.Refusal:
     return errors.Internal(details={"request_id": request_id})
 
 
-def _response(answer: Params | errors.Refusal) -> web.Response:
+def _response(answer: Mapping[str, object] | errors.Refusal) -> web.Response:
     if not isinstance(answer, errors.Refusal):
         return _json({"ok": True, "data": answer}, 200)
     headers = {}
@@ -234,7 +249,9 @@ async def _lines(request: web.Request, answer: AsyncIterator[Line]) -> web.Strea
     return response
 
 
-def _json(body: Params, status: int, headers: dict[str, str] | None = None) -> web.Response:
+def _json(
+    body: Mapping[str, object], status: int, headers: dict[str, str] | None = None
+) -> web.Response:
     return web.Response(
         body=orjson.dumps(body), status=status, headers=headers, content_type="application/json"
     )

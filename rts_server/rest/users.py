@@ -2,15 +2,33 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from rts_server.auth import Identity
 from rts_server.persistence.revocations import Revocations
 from rts_server.protocol import answers, cursor, operator_answers, requests
 from rts_server.protocol.event import rfc3339
 from rts_server.realtime.control_channel import ControlChannel
-from rts_server.rest.routes import Params, route
+from rts_server.rest.routes import UserParams, route
+from rts_server.types.answers import RoomsAnswer
+from rts_server.types.operator_answers import (
+    ExplainedRoomAnswer,
+    ExplainedUnreadAnswer,
+    RevokedAnswer,
+    ToldAnswer,
+)
+from rts_server.types.requests import DisconnectRequest, RoomPageRequest, UnreadPageRequest
 from rts_server.views.inbox import InboxReader, InboxRow
+
+
+class RoomPageParams(UserParams, RoomPageRequest):
+    """Path and query."""
+
+
+class UnreadPageParams(UserParams, UnreadPageRequest):
+    """Path and query."""
+
+
+class DisconnectParams(UserParams, DisconnectRequest):
+    """Path and body."""
 
 
 class UserRoutes:
@@ -24,7 +42,7 @@ class UserRoutes:
         self._revocations = revocations
 
     @route("GET", "/v1/users/{user_id}/rooms", answers.RoomsSchema, query=requests.RoomPageSchema)
-    async def rooms(self, operator: Identity, params: Params) -> dict[str, Any]:
+    async def rooms(self, operator: Identity, params: RoomPageParams) -> RoomsAnswer:
         """A page of the user's rooms by last activity, as the user sees them."""
         return await self._inboxes.page(
             params["user_id"], params["limit"], params.get("cursor"), hidden=params["hidden"]
@@ -36,15 +54,18 @@ class UserRoutes:
         operator_answers.ExplainedUnreadSchema,
         query=requests.UnreadPageSchema,
     )
-    async def unread(self, operator: Identity, params: Params) -> dict[str, Any]:
+    async def unread(self, operator: Identity, params: UnreadPageParams) -> ExplainedUnreadAnswer:
         """The user's unread totals; with `explain`, the counts of each room in order of room id."""
         after = cursor.decode(params["cursor"], str)[0] if "cursor" in params else ""
         inbox = await self._inboxes.read(params["user_id"])
-        totals: dict[str, Any] = {"unread": inbox.unread}
+        totals: ExplainedUnreadAnswer = {"unread": inbox.unread}
         if not params["explain"]:
             return totals
-        rooms = sorted(map(_explained, inbox.rows), key=lambda room: str(room["room_id"]))
-        return totals | cursor.page(rooms, "rooms", "room_id", after, params["limit"])
+        rooms = sorted(map(_explained, inbox.rows), key=_room_id)
+        totals["rooms"], totals["next_cursor"] = cursor.page(
+            rooms, _room_id, after, params["limit"]
+        )
+        return totals
 
     @route(
         "POST",
@@ -52,19 +73,23 @@ class UserRoutes:
         operator_answers.ToldSchema,
         body=requests.DisconnectSchema,
     )
-    async def disconnect(self, operator: Identity, params: Params) -> dict[str, Any]:
+    async def disconnect(self, operator: Identity, params: DisconnectParams) -> ToldAnswer:
         """Close the user's connections on all instances; their tokens stay valid."""
         code = "draining" if params["reconnect"] else "banned"
         return {"instances": await self._control.close(params["user_id"], code)}
 
     @route("POST", "/v1/users/{user_id}:revoke", operator_answers.RevokedSchema)
-    async def revoke(self, operator: Identity, params: Params) -> dict[str, Any]:
+    async def revoke(self, operator: Identity, params: UserParams) -> RevokedAnswer:
         """Revoke all tokens of the user issued until now, for good, and close their connections."""
         before = await self._revocations.revoke(params["user_id"])
         return {"user_id": params["user_id"], "revoked_before": rfc3339(before)}
 
 
-def _explained(row: InboxRow) -> dict[str, Any]:
+def _room_id(room: ExplainedRoomAnswer) -> str:
+    return room["room_id"]
+
+
+def _explained(row: InboxRow) -> ExplainedRoomAnswer:
     return {
         "room_id": row.room_id,
         "seq": row.room["seq"],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from typing import Literal
 
 from rts_server import errors
 from rts_server.roomlog.pending_write import PendingWrite
@@ -13,7 +14,7 @@ async def wait_durable(
     writes: Sequence[PendingWrite],
     max_wait: float,
     failed: type[errors.Refusal] = errors.Unavailable,
-) -> str:
+) -> Literal["queued", "stored", "accepted"]:
     """Return the durability of the writes; `accepted` if one is unknown after `max_wait` seconds.
 
     `stored` for no writes at all. Raises `failed` if one of them can never be stored.
@@ -25,4 +26,6 @@ async def wait_durable(
     known = {one.result() for one in results if one.done()}
     if "failed" in known:
         raise failed()
-    return "accepted" if left else known.pop()
+    if left:
+        return "accepted"
+    return "queued" if "queued" in known else "stored"

@@ -6,10 +6,11 @@ lost request leaves out the fields that were decided again since (D8), and only 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
-from typing import TypeVar
+from collections.abc import Collection, Iterable
+from typing import cast
 
-V = TypeVar("V")
+from rts_server.domain.message import MessageChange
+from rts_server.domain.room import RoomChange
 
 ROOM_DELETED = "room deleted"
 """The deletion of a room; a later change of a field does not supersede it."""
@@ -20,9 +21,10 @@ def edit_intents(message_id: str, fields: Iterable[str]) -> tuple[str, ...]:
     return tuple(_edit(message_id, name) for name in fields)
 
 
-def edit_left(message_id: str, change: Mapping[str, V], intents: Collection[str]) -> dict[str, V]:
+def edit_left(message_id: str, change: MessageChange, intents: Collection[str]) -> MessageChange:
     """The fields of an edit whose intents are among these."""
-    return {n: value for n, value in change.items() if _edit(message_id, n) in intents}
+    left = {n: value for n, value in change.items() if _edit(message_id, n) in intents}
+    return cast(MessageChange, left)
 
 
 def reaction_intents(message_id: str, user_id: str, emoji: str) -> tuple[str, ...]:
@@ -35,9 +37,9 @@ def room_intents(fields: Iterable[str]) -> tuple[str, ...]:
     return tuple(map(_room, fields))
 
 
-def room_left(change: Mapping[str, V], intents: Collection[str]) -> dict[str, V]:
+def room_left(change: RoomChange, intents: Collection[str]) -> RoomChange:
     """The fields of a change of a room whose intents are among these."""
-    return {n: value for n, value in change.items() if _room(n) in intents}
+    return cast(RoomChange, {n: value for n, value in change.items() if _room(n) in intents})
 
 
 def settings_intent(user_id: str, field: str) -> str:

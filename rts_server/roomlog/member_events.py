@@ -5,12 +5,13 @@ from __future__ import annotations
 import secrets
 
 from rts_server import keys
-from rts_server.domain.roles import OWNER, roles_that, roles_that_grant
+from rts_server.domain.roles import OWNER, Role, roles_that, roles_that_grant
 from rts_server.roomlog.request import AppendRequest, EventTemplate, MembershipChange, NewMember, Op
 from rts_server.roomlog.template import Slot, placeholder
+from rts_server.types.objects import Message
 
 
-def member_added(room_id: str, actor_id: str, user_ids: list[str], role: str) -> AppendRequest:
+def member_added(room_id: str, actor_id: str, user_ids: list[str], role: Role) -> AppendRequest:
     """New members, and a system message about them."""
     return AppendRequest(
         room_id=room_id,
@@ -61,7 +62,7 @@ def member_left(room_id: str, user_id: str, new_owner: str | None) -> AppendRequ
     )
 
 
-def member_updated(room_id: str, actor_id: str, user_id: str, role: str) -> AppendRequest:
+def member_updated(room_id: str, actor_id: str, user_id: str, role: Role) -> AppendRequest:
     """A member gets another role."""
     return AppendRequest(
         room_id=room_id,
@@ -109,7 +110,7 @@ def members_event(kind: str, actor_id: str, op: Op) -> EventTemplate:
 def _system_message(room_id: str, actor_id: str, event: str, op: Op) -> EventTemplate:
     """A system message about a change of members; it counts as unread for nobody."""
     message_id = keys.message_id(room_id, "", secrets.token_hex(16))
-    message = {
+    message: Message = {
         "message_id": message_id,
         "client_msg_id": message_id,
         "room_id": room_id,

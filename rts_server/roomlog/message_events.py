@@ -4,30 +4,45 @@ from __future__ import annotations
 
 import secrets
 from dataclasses import replace
-from typing import Any
 
 import orjson
 
 from rts_server import keys
+from rts_server.domain.message import MessageChange, MessageDraft
 from rts_server.domain.reactions import counts, shown
 from rts_server.domain.roles import roles_that
 from rts_server.persistence.records import preview_text
 from rts_server.roomlog.intents import edit_intents, reaction_intents
-from rts_server.roomlog.request import RECORD_VERSION, AppendRequest, EventTemplate
+from rts_server.roomlog.request import (
+    RECORD_VERSION,
+    AppendRequest,
+    EventTemplate,
+    MessageRevision,
+    RecordFields,
+)
 from rts_server.roomlog.template import Segments, Slot, placeholder, segments
+from rts_server.types.events import (
+    MessageFailedData,
+    MessageNewData,
+    MessageUpdatedData,
+)
+from rts_server.types.objects import Attachment, Message
 
 
 def message_new(
-    room_id: str, sender_id: str, command: dict[str, Any], version: int = RECORD_VERSION
+    room_id: str,
+    sender_id: str,
+    draft: MessageDraft,
+    attachments: list[Attachment] | None = None,
+    version: int = RECORD_VERSION,
 ) -> AppendRequest:
-    """A new message; `command` is the payload of `message.send` with complete attachments.
+    """A new message.
 
     Its id follows from room, sender and `client_msg_id`, so that a retry finds the first one (D7).
     """
-    client_msg_id = command["client_msg_id"]
+    client_msg_id = draft["client_msg_id"]
     message_id = keys.message_id(room_id, sender_id, client_msg_id)
-    text, attachments = command.get("text", ""), command.get("attachments", [])
-    message: dict[str, Any] = {
+    message: Message = {
         "message_id": message_id,
         "client_msg_id": client_msg_id,
         "room_id": room_id,
@@ -35,16 +50,16 @@ def message_new(
         "epoch": placeholder(Slot.EPOCH),
         "sender_id": sender_id,
         "type": "file" if attachments else "text",
-        "text": text,
-        "attachments": attachments,
-        "mentions": command.get("mentions", []),
+        "text": draft["text"],
+        "attachments": attachments or [],
+        "mentions": draft.get("mentions", []),
         "reactions": {},
-        "metadata": command.get("metadata", {}),
+        "metadata": draft.get("metadata", {}),
         "version": 1,
         "created_at": placeholder(Slot.TS),
     }
-    if "reply_to" in command:
-        message["reply_to"] = command["reply_to"]
+    if "reply_to" in draft:
+        message["reply_to"] = draft["reply_to"]
     digest = _digest(message)
     return AppendRequest(
         room_id=room_id,
@@ -69,13 +84,9 @@ def message_new(
     )
 
 
-def message_failed(failure: dict[str, Any], room_id: str) -> AppendRequest:
-    """A message that a Lambda could never apply; clients that received it remove it (D2).
-
-    `failure`: `message_id`, `client_msg_id`, `seq` and `reason`.
-    """
+def message_failed(failure: MessageFailedData, room_id: str) -> AppendRequest:
+    """A message that a Lambda could never apply; clients that received it remove it (D2)."""
     message_id = failure["message_id"]
-    data = {name: failure.get(name) for name in ("message_id", "client_msg_id", "seq", "reason")}
     return AppendRequest(
         room_id=room_id,
         request_id=f"failed:{message_id}",
@@ -83,7 +94,7 @@ def message_failed(failure: dict[str, Any], room_id: str) -> AppendRequest:
         events=(
             EventTemplate(
                 "message.failed",
-                data,
+                failure,
                 "m",
                 fails={"message_id": message_id, "seq": failure["seq"]},
             ),
@@ -92,19 +103,19 @@ def message_failed(failure: dict[str, Any], room_id: str) -> AppendRequest:
 
 
 def message_edited(
-    message: dict[str, Any], epoch: int, actor_id: str, change: dict[str, Any]
+    message: Message, epoch: int, actor_id: str, change: MessageChange
 ) -> AppendRequest:
     """A message with another text, metadata or mentions; only a new text sets `edited_at`."""
-    after = message | change | {"version": message["version"] + 1}
+    after: Message = {**message, **change, "version": message["version"] + 1}
     if after["text"] != message["text"]:
         after["edited_at"] = placeholder(Slot.TS)
-    data = {"message": shown(after)}
+    data: MessageNewData = {"message": shown(after)}
     made = _changed("message.updated", data, after, epoch, actor_id, "message.edit")
     return replace(made, intents=edit_intents(message["message_id"], change))
 
 
 def message_unchanged(
-    message: dict[str, Any], epoch: int, actor_id: str, intents: tuple[str, ...]
+    message: Message, epoch: int, actor_id: str, intents: tuple[str, ...]
 ) -> AppendRequest:
     """No event, only the intents: the newest state of the message has these values already."""
     message_id = message["message_id"]
@@ -119,11 +130,11 @@ def message_unchanged(
 
 
 def message_reacted(
-    message: dict[str, Any], epoch: int, actor_id: str, emoji: str, *, on: bool
+    message: Message, epoch: int, actor_id: str, emoji: str, *, on: bool
 ) -> AppendRequest:
     """A message whose `reactions` were changed already; the event has the changed reaction only."""
-    after = message | {"version": message["version"] + 1}
-    data = {
+    after: Message = {**message, "version": message["version"] + 1}
+    data: MessageUpdatedData = {
         "message_id": message["message_id"],
         "version": after["version"],
         "reaction": {"emoji": emoji, "user_id": actor_id, "on": on},
@@ -133,12 +144,13 @@ def message_reacted(
     return replace(made, intents=reaction_intents(message["message_id"], actor_id, emoji))
 
 
-def message_deleted(message: dict[str, Any], epoch: int, actor_id: str) -> AppendRequest:
+def message_deleted(message: Message, epoch: int, actor_id: str) -> AppendRequest:
     """The tombstone of a message: its ids, seq and times stay.
 
     The record names its attachments, whose files are erased with it.
     """
-    after = message | {
+    after: Message = {
+        **message,
         "text": "",
         "attachments": [],
         "mentions": [],
@@ -151,18 +163,18 @@ def message_deleted(message: dict[str, Any], epoch: int, actor_id: str) -> Appen
     own = message["sender_id"] == actor_id
     needs = "message.delete" if own else "message.delete_any"
     erases = [one["attachment_id"] for one in message["attachments"]]
-    erased = {"erases": erases} if erases else {}
+    erased: RecordFields = {"erases": erases} if erases else {}
     return _changed("message.deleted", {"message": after}, after, epoch, actor_id, needs, erased)
 
 
 def _changed(
     kind: str,
-    data: dict[str, Any],
-    after: dict[str, Any],
+    data: MessageNewData | MessageUpdatedData,
+    after: Message,
     epoch: int,
     actor: str,
     needs: str,
-    record_only: dict[str, Any] | None = None,
+    record_only: RecordFields | None = None,
 ) -> AppendRequest:
     """A new version of a message.
 
@@ -172,7 +184,7 @@ def _changed(
         record_only: fields of the record that the event does not have.
     """
     message_id = after["message_id"]
-    changes: dict[str, Any] = {
+    changes: MessageRevision = {
         "message_id": message_id,
         "version": after["version"],
         "segments": segments(after),
@@ -181,7 +193,9 @@ def _changed(
     if kind == "message.deleted":
         changes["uncounted"] = after["seq"]
     # The record must hold the whole message, also where the event has a part of it.
-    extra = (record_only or {}) | ({} if data.get("message") == after else {"message": after})
+    extra: RecordFields = record_only or {}
+    if data.get("message") != after:
+        extra = {**extra, "message": after}
     return AppendRequest(
         room_id=after["room_id"],
         request_id=f"change:{secrets.token_hex(16)}",
@@ -193,18 +207,23 @@ def _changed(
     )
 
 
-def _digest(message: dict[str, Any]) -> str:
+def _digest(message: Message) -> str:
     """The hash of a message's body. Another body under the same id is a `conflict` (D7).
 
     Attachments count by their ids only: the rest of them was written by the server.
     """
-    body = [message["text"], message["mentions"], message["metadata"], message.get("reply_to")]
+    body: list[object] = [
+        message["text"],
+        message["mentions"],
+        message["metadata"],
+        message.get("reply_to"),
+    ]
     if message["attachments"]:
         body.append([one["attachment_id"] for one in message["attachments"]])
     return keys.body_hash(orjson.dumps(body, option=orjson.OPT_SORT_KEYS).decode())
 
 
-def _last(message: dict[str, Any]) -> Segments:
+def _last(message: Message) -> Segments:
     """The room's `last_message`, if this message is the last one."""
     return segments(
         {

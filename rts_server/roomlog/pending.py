@@ -8,7 +8,7 @@ from typing import Literal
 
 from rts_server.roomlog.request import AppendRequest, AppendResult
 
-Durability = str
+Durability = Literal["queued", "stored", "failed"]
 """`queued`: in SQS. `stored`: in DynamoDB. `failed`: it can never be stored."""
 
 Recorded = Literal["pending", "queued", "failed", "lost"]

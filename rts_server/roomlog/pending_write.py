@@ -4,11 +4,25 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from typing import Any
+from typing import NotRequired, TypedDict, TypeVar
 
 from rts_server.roomlog.pending import Durability, PendingAppend
 from rts_server.roomlog.request import AppendResult, Op
 from rts_server.roomlog.template import with_timestamp
+from rts_server.types.answers import OneMessageAnswer
+from rts_server.types.objects import Member, PublicRoom, Room
+
+AnyRoom = TypeVar("AnyRoom", PublicRoom, Room)
+
+
+class MessagePosition(TypedDict):
+    """A message's place in an ack."""
+
+    seq: int
+    epoch: int
+    offset: int
+    created_at: str
+    duplicate: NotRequired[bool]
 
 
 @dataclass(frozen=True)
@@ -32,46 +46,49 @@ class PendingWrite:
         """The result of the last replay, if Redis lost the append; else `result`."""
         return self.result if self.pending is None else self.pending.result
 
-    def ack_position(self) -> dict[str, Any]:
-        """A message's place in the ack: seq, epoch, offset, created_at, and duplicate if it is.
+    def ack_position(self) -> MessagePosition:
+        """A message's place in the ack.
 
         Read it when the ack is sent, not before: a replay gives the message another place.
         """
         latest = self.latest
         assert self.result is not None
         assert latest is not None
-        place = {
+        place: MessagePosition = {
             "seq": latest.seq,
             "epoch": latest.epoch,
             "offset": latest.offset,
             "created_at": latest.ts,
         }
-        return place | ({"duplicate": True} if self.result.duplicate else {})
+        if self.result.duplicate:
+            place["duplicate"] = True
+        return place
 
-    def ack_room(self, room: dict[str, Any]) -> dict[str, Any]:
+    def ack_room(self, room: AnyRoom) -> AnyRoom:
         """A room as it was read after the append, with the position the append has by now."""
         latest = self.latest
         if latest is None or latest.position <= (room["epoch"], room["offset"]):
             return room
         change = self.pending.request.room_change if self.pending else None
-        version = {"version": change["version"] + 1} if change else {}
-        position = {"epoch": latest.epoch, "offset": latest.offset, "seq": latest.seq}
-        return room | position | version
+        room = room.copy()
+        room["epoch"], room["offset"], room["seq"] = latest.epoch, latest.offset, latest.seq
+        if change:
+            room["version"] = change["version"] + 1
+        return room
 
-    def ack_message(self) -> dict[str, Any]:
+    def ack_message(self) -> OneMessageAnswer | None:
         """A changed message in the ack; a replay may have built it anew on another state."""
-        if self.pending is None or not self.pending.request.after:
-            return {}
+        if self.pending is None or self.pending.request.after is None:
+            return None
         return {"message": with_timestamp(self.pending.request.after, self.pending.result.ts)}
 
-    def ack_members(self, members: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    def ack_members(self, members: list[Member]) -> list[Member]:
         """Members as they were read after the append; a replay gives new members another time."""
         latest = self.latest
         if latest is None or latest is self.result:
             return members
-        moved = {"joined_at": latest.ts}
-        joined = latest.affected.get("join", ())
-        return [one | moved if one["user_id"] in joined else one for one in members]
+        joined, at = latest.affected.get("join", ()), latest.ts
+        return [{**one, "joined_at": at} if one["user_id"] in joined else one for one in members]
 
     def claim_status_event(self) -> bool:
         """Whether the caller is the one that sends `message.status`; true once per append."""

@@ -127,7 +127,7 @@ class AppendReplay:
             return request
         with contextlib.suppress(errors.NotFound):
             await self._appender.append(empty_append(request.room_id))
-        ids = [line.data["message"]["message_id"] for line in lines]
+        ids = [line.message["message_id"] for line in lines]
         found = await asyncio.gather(*(self._archive.message(request.room_id, one) for one in ids))
         stored = [line for line, item in zip(lines, found, strict=True) if item is not None]
         kept = tuple(event for event in request.events if event not in stored)

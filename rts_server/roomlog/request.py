@@ -8,9 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Iterator
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeVar
+from typing import Literal, NotRequired, TypedDict, TypeVar, cast
 
+from rts_server.domain.roles import Role
+from rts_server.domain.room import RoomSettings
 from rts_server.roomlog.template import Segments
+from rts_server.types import events
+from rts_server.types.objects import Message
 
 RECORD_VERSION = 1
 """`v` of the records that this release writes."""
@@ -19,6 +23,62 @@ T = TypeVar("T")
 
 Op = Literal["join", "go", "role"]
 """What an append does to a member: add, remove, or change the role."""
+
+
+DurableData = (
+    events.RoomChangedData
+    | events.MembersChangedData
+    | events.MessageNewData
+    | events.MessageUpdatedData
+    | events.MessageFailedData
+)
+"""The data of the events of a log."""
+
+
+class FailedMessage(TypedDict):
+    """A message that can never be stored."""
+
+    message_id: str
+    seq: int
+
+
+class MessageRevision(TypedDict):
+    """A message's new version; `uncounted`: its seq, if it no longer counts as unread."""
+
+    message_id: str
+    version: int
+    segments: Segments
+    last: Segments
+    uncounted: NotRequired[int]
+
+
+class MessageVersion(TypedDict):
+    """The version of a message that a request was built on, in an epoch (0: the archive's)."""
+
+    message_id: str
+    version: int
+    epoch: int
+
+
+class RoomVersion(TypedDict):
+    """The version of a room that a request was built on, in an epoch (0: the archive's)."""
+
+    version: int
+    epoch: int
+
+
+class RecordFields(TypedDict, total=False):
+    """Fields of a record beside its event.
+
+    `message`: the whole message, where the event holds only what changed. `erases`: ids of the
+    attachments that go with it. `hash`: of the body, to recognise a conflict. `traceparent`: W3C
+    Trace Context.
+    """
+
+    traceparent: str
+    message: Message
+    erases: list[str]
+    hash: str
 
 
 @dataclass(frozen=True)
@@ -37,14 +97,14 @@ class EventTemplate:
         room: the room's own fields as the head keeps them, if the event changes them.
         frozen: whether the room is frozen after `room` was written.
         op: the event names the members to whom this was done; without any it is not written.
-        changes: a message's new version: `message_id`, `version`, `segments`, `last`, `uncounted`.
-        fails: `message_id` and `seq` of a message that can never be stored.
+        changes: a message's new version.
+        fails: a message that can never be stored.
         extra: fields of the record beside the event.
         version: `v` of the record.
     """
 
     type: str
-    data: dict[str, Any]
+    data: DurableData
     queue: Literal["m", "r"]
     actor_id: str | None = None
     allocates_seq: bool = False
@@ -54,10 +114,15 @@ class EventTemplate:
     room: Segments | None = None
     frozen: bool = False
     op: Op | None = None
-    changes: dict[str, Any] | None = None
-    fails: dict[str, Any] | None = None
-    extra: dict[str, Any] = field(default_factory=dict)
+    changes: MessageRevision | None = None
+    fails: FailedMessage | None = None
+    extra: RecordFields = field(default_factory=RecordFields)
     version: int = RECORD_VERSION
+
+    @property
+    def message(self) -> Message:
+        """The message of an event that allocates a seq."""
+        return cast(events.MessageNewData, self.data)["message"]
 
 
 @dataclass(frozen=True)
@@ -65,7 +130,7 @@ class NewMember:
     """A user to add. The script leaves out users who are members already."""
 
     user_id: str
-    role: str
+    role: Role
     name: str | None = None
 
 
@@ -75,7 +140,7 @@ class MembershipChange:
 
     new_members: tuple[NewMember, ...] = ()
     removals: tuple[str, ...] = ()
-    role_changes: tuple[tuple[str, str], ...] = ()
+    role_changes: tuple[tuple[str, Role], ...] = ()
 
     def slices(self, size: int) -> Iterator[MembershipChange]:
         """The same change in parts of at most `size` users, removals first.
@@ -115,8 +180,8 @@ class AppendRequest:
         new_members, removals, role_changes: as in MembershipChange.
         remove_everybody: remove all members, whoever they are when the script runs.
         expiry: a record that makes the archive forget the room's items later.
-        change: `message_id`, `version` and `epoch` of the message that the request was built on.
-        room_change: `version` and `epoch` of the room that the request was built on.
+        change: the message that the request was built on.
+        room_change: the room that the request was built on.
         settings: the actor's own `muted` and `hidden`.
         allow_frozen: a frozen room does not refuse it.
         replay_of: (epoch, offset) at which Redis lost this append. A replay must not overwrite what
@@ -140,12 +205,12 @@ class AppendRequest:
     roles: frozenset[str] | None = None
     new_members: tuple[NewMember, ...] = ()
     removals: tuple[str, ...] = ()
-    role_changes: tuple[tuple[str, str], ...] = ()
+    role_changes: tuple[tuple[str, Role], ...] = ()
     remove_everybody: bool = False
     expiry: str = ""
-    change: dict[str, Any] | None = None
-    room_change: dict[str, Any] | None = None
-    settings: dict[str, bool] | None = None
+    change: MessageVersion | None = None
+    room_change: RoomVersion | None = None
+    settings: RoomSettings | None = None
     allow_frozen: bool = False
     replay_of: tuple[int, int] | None = None
     intents: tuple[str, ...] = ()
@@ -154,7 +219,7 @@ class AppendRequest:
     check_archive: bool = False
     rebuild: Rebuild | None = None
     fails: str | None = None
-    after: dict[str, Any] = field(default_factory=dict)
+    after: Message | None = None
 
     @property
     def moves_members(self) -> bool:

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import secrets
 import time
-from typing import Any
 
 from rts_server.domain.roles import roles_that
+from rts_server.domain.room import NewRoom, RoomChange, RoomFields, RoomSettings
 from rts_server.persistence.records import DELETED_ROOM_TTL_SECONDS, expiry
 from rts_server.roomlog.intents import ROOM_DELETED, room_intents, settings_intents
 from rts_server.roomlog.member_events import members_event
 from rts_server.roomlog.request import AppendRequest, EventTemplate, NewMember
 from rts_server.roomlog.template import Slot, placeholder, segments
+from rts_server.types.objects import PublicRoom
 
 
 def room_created(
-    room: dict[str, Any], creator_id: str, joining: tuple[NewMember, ...], request_id: str
+    room: NewRoom, creator_id: str, joining: tuple[NewMember, ...], request_id: str
 ) -> AppendRequest:
     """A room and its first members. Unlike a later addition, it adds no system message."""
-    static = room | {
+    static: RoomFields = {
+        **room,
         "created_at": placeholder(Slot.TS),
         "created_by": creator_id,
         "version": 1,
@@ -37,11 +39,9 @@ def room_created(
     )
 
 
-def room_updated(
-    room: dict[str, Any], epoch: int, actor_id: str, change: dict[str, Any]
-) -> AppendRequest:
+def room_updated(room: RoomFields, epoch: int, actor_id: str, change: RoomChange) -> AppendRequest:
     """A room with another name, metadata or frozen; `room` and `epoch` are as they were read."""
-    after = room | change | {"version": room["version"] + 1}
+    after: RoomFields = {**room, **change, "version": room["version"] + 1}
     return AppendRequest(
         room_id=room["room_id"],
         request_id=f"room:{secrets.token_hex(16)}",
@@ -54,7 +54,7 @@ def room_updated(
 
 
 def room_unchanged(
-    room: dict[str, Any], epoch: int, actor_id: str, change: dict[str, Any]
+    room: RoomFields, epoch: int, actor_id: str, change: RoomChange
 ) -> AppendRequest:
     """No event, only the intents: the room has these values already."""
     return AppendRequest(
@@ -68,12 +68,13 @@ def room_unchanged(
     )
 
 
-def room_deleted(room: dict[str, Any], epoch: int, actor_id: str) -> AppendRequest:
+def room_deleted(room: RoomFields, epoch: int, actor_id: str) -> AppendRequest:
     """The deletion of a room: all members are removed, and a tombstone stays.
 
     A record behind all messages of the room makes them expire in the archive.
     """
-    after = room | {
+    after: RoomFields = {
+        **room,
         "version": room["version"] + 1,
         "frozen": True,
         "deleted_at": placeholder(Slot.TS),
@@ -93,7 +94,7 @@ def room_deleted(room: dict[str, Any], epoch: int, actor_id: str) -> AppendReque
     )
 
 
-def settings_changed(room_id: str, user_id: str, settings: dict[str, bool]) -> AppendRequest:
+def settings_changed(room_id: str, user_id: str, settings: RoomSettings) -> AppendRequest:
     """A member's own `muted` or `hidden`; only the member's devices receive an event."""
     return AppendRequest(
         room_id=room_id,
@@ -114,9 +115,10 @@ def empty_append(room_id: str) -> AppendRequest:
     )
 
 
-def _room_event(kind: str, room: dict[str, Any], actor_id: str) -> EventTemplate:
+def _room_event(kind: str, room: RoomFields, actor_id: str) -> EventTemplate:
     """An event with the whole room; the head keeps the room without the fields that move."""
-    shown_room = room | {
+    shown_room: PublicRoom = {
+        **room,
         "member_count": placeholder(Slot.MEMBER_COUNT),
         "seq": placeholder(Slot.SEQ),
         "epoch": placeholder(Slot.EPOCH),

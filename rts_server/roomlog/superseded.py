@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import replace
+from typing import cast
 
+from rts_server.domain.room import RoomSettings
 from rts_server.roomlog.intents import settings_intent
 from rts_server.roomlog.request import AppendRequest, EventTemplate, Op
+from rts_server.types.objects import Message
 
 Target = tuple[str, str]
 """(`member` | `settings` | `room`, user id or empty): the part of a room that an append decides."""
@@ -57,12 +60,12 @@ def without_intents(request: AppendRequest, superseded: Collection[str]) -> Appe
     left = tuple(intent for intent in request.intents if intent not in superseded)
     settings = request.settings or {}
     kept = {n: v for n, v in settings.items() if settings_intent(request.actor, n) in left}
-    return replace(request, intents=left, settings=kept)
+    return replace(request, intents=left, settings=cast(RoomSettings, kept))
 
 
 def is_member_line(event: EventTemplate) -> bool:
     """Whether an event is the system message that shows a change of members in the history."""
-    return event.allocates_seq and event.data["message"]["type"] == "system"
+    return event.allocates_seq and event.message["type"] == "system"
 
 
 def with_first_names(
@@ -105,9 +108,9 @@ def only_new_members(request: AppendRequest) -> AppendRequest | None:
 
 
 def _naming(line: EventTemplate, user_ids: tuple[str, ...]) -> EventTemplate:
-    message = line.data["message"]
-    metadata = message["metadata"] | {"user_ids": list(user_ids)}
-    return replace(line, op=None, data={"message": message | {"metadata": metadata}})
+    metadata = line.message["metadata"] | {"user_ids": list(user_ids)}
+    named: Message = {**line.message, "metadata": metadata}
+    return replace(line, op=None, data={"message": named})
 
 
 def item_attributes(target: Target) -> list[tuple[str, str]]:

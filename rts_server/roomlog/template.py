@@ -10,9 +10,11 @@ from __future__ import annotations
 import re
 import secrets
 from enum import IntEnum
-from typing import Any
+from typing import Any, cast
 
 import orjson
+
+from rts_server.types.objects import Message
 
 _NONCE = secrets.token_hex(8)  # unknown outside this process: no user can write a placeholder
 _PLACEHOLDER = re.compile(rf'"@{_NONCE}:(\d)@"')
@@ -33,20 +35,23 @@ class Slot(IntEnum):
     USER_IDS = 7
 
 
-def placeholder(slot: Slot) -> str:
-    """A value that stands for a slot inside an object given to `segments`."""
+def placeholder(slot: Slot) -> Any:
+    """A text that stands for a slot inside an object given to `segments`.
+
+    Its type is Any: it takes the place of a number, a time or a list.
+    """
     return f"@{_NONCE}:{int(slot)}@"
 
 
 _TS = placeholder(Slot.TS)
 
 
-def with_timestamp(value: dict[str, Any], ts: str) -> dict[str, Any]:
-    """A flat object as the log has it; the time must be its only placeholder."""
-    return {name: ts if item == _TS else item for name, item in value.items()}
+def with_timestamp(message: Message, ts: str) -> Message:
+    """A message as the log has it; the time must be its only placeholder."""
+    return cast(Message, {name: ts if item == _TS else item for name, item in message.items()})
 
 
-def segments(value: Any) -> Segments:
+def segments(value: object) -> Segments:
     """The JSON of a value, cut at its placeholders. Times keep their quotes, other slots do not."""
     parts = _PLACEHOLDER.split(orjson.dumps(value).decode())
     cut: Segments = [parts[0]]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from rts_server import errors
 from rts_server.config import Settings
+from rts_server.domain.roles import Role
 from rts_server.persistence.archive import Archive
 from rts_server.persistence.user_rooms import UserRooms
 from rts_server.roomlog.log import RoomLog
@@ -34,7 +35,7 @@ class Memberships:
         self._archive = archive
 
     async def add(
-        self, room_id: str, actor_id: str, user_ids: list[str], role: str
+        self, room_id: str, actor_id: str, user_ids: list[str], role: Role
     ) -> PendingWrite:
         """Add users; those who are members already stay as they are. Raises LimitExceeded too."""
         await self.check_room_limit(room_id, user_ids, actor_id)
@@ -44,7 +45,7 @@ class Memberships:
         """Remove members; users who are not members are ignored."""
         return await self._appends.append(member_removed(room_id, actor_id, user_ids))
 
-    async def set_role(self, room_id: str, actor_id: str, user_id: str, role: str) -> PendingWrite:
+    async def set_role(self, room_id: str, actor_id: str, user_id: str, role: Role) -> PendingWrite:
         """Change the role of a member. Raises NotFound if the user is not a member."""
         return await self._appends.append(member_updated(room_id, actor_id, user_id, role))
 

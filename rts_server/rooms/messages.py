@@ -5,9 +5,10 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Collection
 from functools import partial
-from typing import Any
+from typing import cast
 
 from rts_server import errors
+from rts_server.domain.message import MessageChange, MessageDraft
 from rts_server.domain.reactions import reacted
 from rts_server.persistence.message_status import StatusPublisher
 from rts_server.roomlog.intents import edit_intents, edit_left, reaction_intents
@@ -24,7 +25,9 @@ from rts_server.roomlog.pending_write import PendingWrite
 from rts_server.roomlog.request import AppendRequest
 from rts_server.roomlog.template import with_timestamp
 from rts_server.rooms.typing import TypingPublisher
-from rts_server.views.history import AS_OPERATOR, History, Message, MessageState
+from rts_server.types.events import MessageFailedData, MessageStatusData
+from rts_server.types.objects import Attachment, Message
+from rts_server.views.history import AS_OPERATOR, History, MessageState
 
 log = logging.getLogger(__name__)
 
@@ -51,14 +54,16 @@ class Messages:
         self._appends = appends
         self._history = history
 
-    async def send(self, room_id: str, sender_id: str, command: dict[str, Any]) -> PendingWrite:
-        """Append a message.
-
-        `command`: `client_msg_id` and any of `text`, `attachments` (complete objects), `reply_to`,
-        `mentions`, `metadata`. Raises InvalidParam if `reply_to` is not a message of the room.
-        """
-        request = message_new(room_id, sender_id, command)
-        if "reply_to" in command and not await self._found(room_id, sender_id, command["reply_to"]):
+    async def send(
+        self,
+        room_id: str,
+        sender_id: str,
+        draft: MessageDraft,
+        attachments: list[Attachment] | None = None,
+    ) -> PendingWrite:
+        """Append a message. Raises InvalidParam if `reply_to` is not a message of the room."""
+        request = message_new(room_id, sender_id, draft, attachments)
+        if "reply_to" in draft and not await self._found(room_id, sender_id, draft["reply_to"]):
             if done := await self._appends.find(request):  # a retry of a send
                 return done
             raise errors.InvalidParam(details={"reply_to": ["No message of this room."]})
@@ -80,14 +85,15 @@ class Messages:
         return True
 
     async def first_result(
-        self, room_id: str, sender_id: str, command: dict[str, Any]
+        self, room_id: str, sender_id: str, draft: MessageDraft, attachment_ids: list[str]
     ) -> PendingWrite:
         """The first result of a message whose files were erased since; appends nothing.
 
-        The `attachments` of the command are ids only, as the files no longer exist. Raises
-        InvalidParam if no such message was sent.
+        Raises InvalidParam if no such message was sent.
         """
-        done = await self._appends.find(message_new(room_id, sender_id, command))
+        # Of the files only their ids are left, and only those are part of the hash.
+        erased = cast(list[Attachment], [{"attachment_id": one} for one in attachment_ids])
+        done = await self._appends.find(message_new(room_id, sender_id, draft, erased))
         if done is None:
             raise errors.InvalidParam(details={"attachments": ["The files no longer exist."]})
         return done
@@ -100,7 +106,7 @@ class Messages:
         A room that does not exist has no members to notify. Raises Refusal if the caller must try
         again.
         """
-        failure = {
+        failure: MessageFailedData = {
             "message_id": message_id,
             "client_msg_id": client_msg_id,
             "seq": seq,
@@ -119,18 +125,22 @@ class Messages:
             raise errors.Unavailable()
 
     async def edit(
-        self, room_id: str, actor_id: str, message_id: str, change: dict[str, Any]
+        self,
+        room_id: str,
+        actor_id: str,
+        message_id: str,
+        change: MessageChange,
+        version: int | None = None,
     ) -> tuple[Message, PendingWrite]:
         """Change text, metadata or mentions. Returns (the message, the pending write).
 
-        `change` may contain the expected `version`. Raises Forbidden unless the actor is the
+        `version`: the expected one; None for any. Raises Forbidden unless the actor is the
         sender, Gone for a deleted message, Conflict for another version, InvalidParam for an empty
         text without attachments.
         """
-        expected = change.pop("version", None)
 
         def edited(
-            current: MessageState, change: dict[str, Any], *, replayed: bool = False
+            current: MessageState, change: MessageChange, *, replayed: bool = False
         ) -> AppendRequest | None:
             message = current.message
             if message["sender_id"] != actor_id or message["type"] == "system":
@@ -139,10 +149,10 @@ class Messages:
                 raise errors.Gone()
             if change.get("text") == "" and not message["attachments"]:
                 raise errors.InvalidParam(details={"text": ["Must not be empty."]})
-            if all(message[name] == value for name, value in change.items()):
+            if change.items() <= message.items():
                 intents = edit_intents(message_id, change)
                 return message_unchanged(message, current.epoch, actor_id, intents)
-            if not replayed and expected not in (None, message["version"]):
+            if not replayed and version not in (None, message["version"]):
                 raise errors.Conflict(
                     "The message changed.",
                     details={"version": ["Not the current version."]},
@@ -183,9 +193,8 @@ class Messages:
             if reactions is None:
                 intents = reaction_intents(message_id, actor_id, emoji)
                 return message_unchanged(message, current.epoch, actor_id, intents)
-            return message_reacted(
-                message | {"reactions": reactions}, current.epoch, actor_id, emoji, on=on
-            )
+            after: Message = {**message, "reactions": reactions}
+            return message_reacted(after, current.epoch, actor_id, emoji, on=on)
 
         return await self._change(room_id, actor_id, message_id, changed, changed)
 
@@ -209,7 +218,7 @@ class Messages:
 
         reader = partial(read, AS_OPERATOR if self._system else actor_id)
         current, request, done = await self._appends.change(reader, make, read_and_rebuild)
-        if request is None or done is None or done.result is None:
+        if request is None or request.after is None or done is None or done.result is None:
             return current.message, self._unchanged(room_id, actor_id, message_id, current)
         return with_timestamp(request.after, done.result.ts), done
 
@@ -224,6 +233,6 @@ class Messages:
 
         return self._appends.resolve_when("queued", queued if current.waiting else None)
 
-    def publish_status(self, room_id: str, user_id: str, data: dict[str, Any]) -> None:
+    def publish_status(self, room_id: str, user_id: str, data: MessageStatusData) -> None:
         """Publish `message.status` to the sender's devices on all instances."""
         self._statuses.publish_soon(room_id, user_id, data)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import secrets
 from collections import Counter
 from dataclasses import dataclass, replace
-from typing import Any
 
 from rts_server import errors, keys
+from rts_server.domain.room import NewRoom
 from rts_server.persistence.archive import Archive
 from rts_server.roomlog.log import SystemRoomLog
 from rts_server.roomlog.member_events import members_changed
@@ -16,7 +16,9 @@ from rts_server.roomlog.refusals import RoomExists
 from rts_server.roomlog.request import MembershipChange, NewMember, Op
 from rts_server.roomlog.room_events import room_created
 from rts_server.rooms.memberships import Memberships
-from rts_server.views.member_list import Member, MemberList
+from rts_server.types.objects import Member
+from rts_server.types.requests import ExternalRoomRequest, NewMemberRequest
+from rts_server.views.member_list import MemberList
 
 MEMBERS_PER_EVENT = 100
 """Members that one event names at most."""
@@ -49,22 +51,22 @@ class Provisioning:
         self._members = members
 
     async def get_or_create_group(
-        self, actor_id: str, external_id: str, declared: dict[str, Any]
+        self, actor_id: str, external_id: str, declared: ExternalRoomRequest
     ) -> tuple[str, bool, PendingWrite]:
         """Get or create the group of a business key; an existing one is left as it is.
 
         Returns (room_id, whether it is new, the pending write). Raises InvalidParam for a user
         who is named twice, LimitExceeded.
         """
-        joining = new_members(declared.get("members", ()))
-        room = {
+        joining = new_members(declared.get("members", []))
+        room_id = keys.external_room_id(external_id)
+        room: NewRoom = {
+            "room_id": room_id,
             "type": "group",
             "name": declared.get("name"),
             "metadata": declared.get("metadata", {}),
             "external_id": external_id,
-            "room_id": keys.external_room_id(external_id),
         }
-        room_id = str(room["room_id"])
         await self._memberships.check_room_limit(room_id, [one.user_id for one in joining])
         request = room_created(room, actor_id, joining, f"create:{secrets.token_hex(16)}")
         try:
@@ -73,7 +75,7 @@ class Provisioning:
             return room_id, False, self._appends.no_op(replace(request, new_members=()))
 
     async def declare_members(
-        self, room_id: str, actor_id: str, declared: list[dict[str, Any]]
+        self, room_id: str, actor_id: str, declared: list[NewMemberRequest]
     ) -> ProvisioningResult:
         """Make these the only members, with these roles. Raises Conflict for a direct room."""
         wanted = difference(await self._members.for_operator(room_id), declared)
@@ -116,7 +118,7 @@ class Provisioning:
         )
 
 
-def new_members(members: Any) -> tuple[NewMember, ...]:
+def new_members(members: list[NewMemberRequest]) -> tuple[NewMember, ...]:
     """New members as declared. Raises InvalidParam for a user who is named twice."""
     check_unique([member["user_id"] for member in members])
     return tuple(NewMember(one["user_id"], one["role"], one.get("name")) for one in members)
@@ -129,7 +131,7 @@ def check_unique(user_ids: list[str]) -> None:
         raise errors.InvalidParam(details={"members": [f"Named twice: {twice[0]}"]})
 
 
-def difference(present: list[Member], declared: list[dict[str, Any]]) -> MembershipChange:
+def difference(present: list[Member], declared: list[NewMemberRequest]) -> MembershipChange:
     """The change that turns the present members into the declared ones.
 
     Names of present members are kept.

@@ -7,11 +7,12 @@ import secrets
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import Final
 
 from rts_server import errors, keys
 from rts_server.auth import Identity
 from rts_server.domain.roles import MEMBER, OWNER
+from rts_server.domain.room import NewRoom, RoomChange, RoomFields, RoomSettings
 from rts_server.persistence.archive import Archive
 from rts_server.roomlog.drains import RoomDrains
 from rts_server.roomlog.intents import room_left
@@ -28,9 +29,11 @@ from rts_server.roomlog.room_events import (
     settings_changed,
 )
 from rts_server.rooms.memberships import Memberships
+from rts_server.types.commands import RoomCreatePayload
+from rts_server.types.objects import PublicRoom
 from rts_server.views.snapshots import SnapshotReader
 
-CLIENT = "client"
+CLIENT: Final = "client"
 """`made_by` of a room that a client created under a business key; operators' rooms have none."""
 
 
@@ -38,7 +41,7 @@ CLIENT = "client"
 class RoomState:
     """A room's own fields, and its epoch when they were read (0 if the room is not warm)."""
 
-    room: dict[str, Any]
+    room: RoomFields
     epoch: int
 
 
@@ -61,7 +64,7 @@ class Rooms:
         self._drains = drains
 
     async def create(
-        self, creator: Identity, command: dict[str, Any]
+        self, creator: Identity, command: RoomCreatePayload
     ) -> tuple[str, bool, PendingWrite]:
         """Create a room, or get the one that exists under the same key.
 
@@ -69,7 +72,7 @@ class Rooms:
         and the creator is not a member (A4), LimitExceeded.
         """
         room, joining = new_room(creator, command)
-        room_id: str = room["room_id"]
+        room_id = room["room_id"]
         await self._memberships.check_room_limit(
             room_id, [one.user_id for one in joining], creator.user_id
         )
@@ -83,7 +86,7 @@ class Rooms:
             mine = replace(request, new_members=request.new_members[:1])
             return room_id, False, self._appends.no_op(mine)
 
-    async def public(self, room_id: str) -> dict[str, Any]:
+    async def public(self, room_id: str) -> PublicRoom:
         """The room without the fields of a member. Raises NotFound, Gone if it was deleted."""
         snapshot = await self._snapshots.read(room_id, ())
         if snapshot is None:
@@ -98,35 +101,43 @@ class Rooms:
         """Load a cold room. Raises Unavailable."""
         await self._appends.warm(room_id)
 
-    async def _archived(self, room_id: str) -> dict[str, Any]:
+    async def _archived(self, room_id: str) -> PublicRoom:
         stored, members = await asyncio.gather(
             self._archive.room(room_id), self._archive.members(room_id)
         )
         if stored is None or stored.room is None:
             raise errors.NotFound()
         epoch, offset = last_position(stored, members)
-        room = stored.room | {"member_count": sum(one.state == "in" for one in members)}
-        room |= {"seq": stored.seq, "epoch": epoch, "offset": offset}
-        return room | ({"last_message": stored.last} if stored.last else {})
+        room: PublicRoom = {
+            **stored.room,
+            "member_count": sum(one.state == "in" for one in members),
+            "seq": stored.seq,
+            "epoch": epoch,
+            "offset": offset,
+        }
+        if stored.last:
+            room["last_message"] = stored.last
+        return room
 
-    async def update(self, room_id: str, actor_id: str, change: dict[str, Any]) -> PendingWrite:
-        """Change name, metadata or frozen; `change` may contain the expected `version`.
+    async def update(
+        self, room_id: str, actor_id: str, change: RoomChange, version: int | None = None
+    ) -> PendingWrite:
+        """Change name, metadata or frozen. `version`: the expected one; None for any.
 
         Raises Conflict if the room has another version, Forbidden, NotFound.
         """
-        expected = change.pop("version", None)
 
         async def read() -> RoomState:
             return await self._state(room_id)
 
         def updated(
-            state: RoomState, change: dict[str, Any], *, replayed: bool = False
+            state: RoomState, change: RoomChange, *, replayed: bool = False
         ) -> AppendRequest | None:
             if replayed and "deleted_at" in state.room:
                 return None
             if _has(state.room, change):
                 return room_unchanged(state.room, state.epoch, actor_id, change)
-            if not replayed and expected not in (None, state.room["version"]):
+            if not replayed and version not in (None, state.room["version"]):
                 raise errors.Conflict(
                     "The room changed.",
                     details={"version": ["Not the current version."]},
@@ -171,7 +182,7 @@ class Rooms:
         return done or self._appends.resolve_when("stored", stored)
 
     async def change_settings(
-        self, room_id: str, user_id: str, settings: dict[str, bool]
+        self, room_id: str, user_id: str, settings: RoomSettings
     ) -> PendingWrite:
         """Set the user's own `muted` or `hidden`; only the user's devices receive the event."""
         return await self._appends.append(settings_changed(room_id, user_id, settings))
@@ -190,20 +201,21 @@ class Rooms:
         return RoomState(stored.room, 0)
 
 
-def _has(room: dict[str, Any], change: dict[str, Any]) -> bool:
-    return all(room[name] == value for name, value in change.items())
+def _has(room: RoomFields, change: RoomChange) -> bool:
+    return change.items() <= room.items()
 
 
 def new_room(
-    creator: Identity, command: dict[str, Any]
-) -> tuple[dict[str, Any], tuple[NewMember, ...]]:
+    creator: Identity, command: RoomCreatePayload
+) -> tuple[NewRoom, tuple[NewMember, ...]]:
     """The fields and the first members (the creator first) of a `room.create`.
 
     Raises InvalidParam unless a direct room has exactly one other user.
     """
     me = creator.user_id
     others = [user_id for user_id in dict.fromkeys(command["members"]) if user_id != me]
-    room: dict[str, Any] = {
+    room: NewRoom = {
+        "room_id": "",
         "type": command["type"],
         "name": command.get("name"),
         "metadata": command.get("metadata", {}),
@@ -214,7 +226,7 @@ def new_room(
         room["room_id"] = keys.direct_room_id(me, others[0])
         return room, (NewMember(me, MEMBER, creator.name), NewMember(others[0], MEMBER))
     if "external_id" in command:
-        room |= {"external_id": command["external_id"], "made_by": CLIENT}
+        room["external_id"], room["made_by"] = command["external_id"], CLIENT
         room["room_id"] = keys.external_room_id(command["external_id"])
     else:
         room["room_id"] = keys.client_room_id(me, command["client_room_id"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NotRequired, TypedDict
 
 import orjson
 from redis.asyncio import Redis
@@ -18,6 +18,7 @@ from rts_server.persistence.archive import Archive
 from rts_server.redis_client.pipeline import RedisPipeline
 from rts_server.roomlog.drains import RoomDrains
 from rts_server.roomlog.script import room_script
+from rts_server.types.objects import Message
 from rts_server.views.snapshots import Position
 
 _PAGE = room_script(Path(__file__).with_name("page.lua"))
@@ -26,8 +27,16 @@ _MESSAGE = room_script(Path(__file__).with_name("message.lua"))
 
 AS_OPERATOR = ""
 """Instead of a user id: membership is not checked. The room must be known to exist."""
-Message = dict[str, Any]
 Direction = Literal["newest", "oldest"]
+
+
+class PageQuery(TypedDict):
+    """The page that a `message.list` asks for: `limit`, and at most one of the bounds."""
+
+    before_seq: NotRequired[int]
+    after_seq: NotRequired[int]
+    around_seq: NotRequired[int]
+    limit: int
 
 
 @dataclass(frozen=True)
@@ -83,11 +92,10 @@ class History:
         self._drains = drains
 
     async def list_page(
-        self, room_id: str, user_id: str, query: dict[str, Any]
+        self, room_id: str, user_id: str, query: PageQuery
     ) -> tuple[list[Message], bool]:
         """The page of a `message.list`.
 
-        `query`: `limit`, and one of `around_seq`, `after_seq`, `before_seq` or none.
         Returns (messages ascending by seq, whether there are more).
         """
         limit = query["limit"]
@@ -160,8 +168,8 @@ class History:
         epoch = answer[1] if answer[0] == b"warm" else 0
         waiting = False
         if len(answer) > 2:
-            found: Message = orjson.loads(answer[3])
-            message = found["data"]["message"] if answer[2] == b"new" else found
+            found = orjson.loads(answer[3])
+            message: Message = found["data"]["message"] if answer[2] == b"new" else found
             waiting = bool(answer[4])
         else:
             message = await self._stored(room_id, message_id)

@@ -7,9 +7,9 @@ import logging
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any
 
 from rts_server import errors
+from rts_server.domain.room import RoomFields
 from rts_server.domain.unread import counts_in_totals, totals, unread_count
 from rts_server.persistence.archive import Archive
 from rts_server.persistence.stored_items import StoredMember, StoredRoom
@@ -17,12 +17,14 @@ from rts_server.persistence.user_rooms import IndexedMembership, State, UserInde
 from rts_server.protocol import cursor
 from rts_server.roomlog.drains import RoomDrains, queue_behind
 from rts_server.roomlog.rehydrate import changed_at, last_position, milliseconds
+from rts_server.types.answers import RoomsAnswer
+from rts_server.types.objects import PublicRoom, Room, Totals
 from rts_server.views.snapshots import (
     MemberView,
     Position,
     RoomSnapshot,
     SnapshotReader,
-    member_fields,
+    for_member,
 )
 
 log = logging.getLogger(__name__)
@@ -45,21 +47,22 @@ class InboxRow:
     sees it. `counts`: whether its unread messages count in the totals. `uncounted`: messages above
     read_seq that count for nobody. `has_settings`: the user has muted or hidden it at least once.
     `position_uncertain`: the position is a lower bound from the archive, which may lack changes of
-    other members.
+    other members. `counted`: `member_count` is known; if not, `with_member_counts` reads it.
     """
 
     active_ms: int
     room_id: str
-    room: dict[str, Any]
+    room: Room
     counts: bool
     uncounted: int
     has_settings: bool = False
     position_uncertain: bool = False
+    counted: bool = True
 
     @property
     def unread(self) -> int:
         """Unread messages of the room that count in the totals."""
-        return int(self.room["unread"]) if self.counts else 0
+        return self.room["unread"] if self.counts else 0
 
 
 @dataclass(frozen=True)
@@ -69,7 +72,7 @@ class Inbox:
     rows: list[InboxRow]
 
     @property
-    def unread(self) -> dict[str, int]:
+    def unread(self) -> Totals:
         """The totals, `{total, rooms}`, as in `session.ready`."""
         return totals(row.unread for row in self.rows)
 
@@ -226,9 +229,9 @@ class InboxReader:
     ) -> Inbox:
         """The rows of rooms whose snapshots were read already; None stands for a cold room."""
         rows = [
-            _warm_row(room_id, snapshot, user_id)
+            _warm_row(room_id, snapshot, view)
             for room_id, snapshot in zip(room_ids, warm, strict=True)
-            if snapshot and snapshot.members[user_id]
+            if snapshot and (view := snapshot.members[user_id])
         ]
         cold = [room_id for room_id, snapshot in zip(room_ids, warm, strict=True) if not snapshot]
         if cold:
@@ -242,8 +245,8 @@ class InboxReader:
 
     async def page(
         self, user_id: str, limit: int, after: str | None, *, hidden: bool
-    ) -> dict[str, Any]:
-        """A page of the inbox after a cursor: `{rooms, next_cursor, unread}`.
+    ) -> RoomsAnswer:
+        """A page of the inbox after a cursor.
 
         Raises InvalidParam for a cursor that is not ours.
         """
@@ -258,24 +261,24 @@ class InboxReader:
             "unread": inbox.unread,
         }
 
-    async def with_member_counts(self, rows: list[InboxRow]) -> list[dict[str, Any]]:
+    async def with_member_counts(self, rows: list[InboxRow]) -> list[Room]:
         """The rooms of some rows with `member_count`; those of cold rooms come from the archive.
 
         Their items may also raise the room's position: a change of a member is stored in the item
         of that member alone.
         """
-        if all("member_count" in row.room for row in rows):
+        if all(row.counted for row in rows):
             return [row.room for row in rows]
         return list(await asyncio.gather(*(self._counted(row) for row in rows)))
 
-    async def _counted(self, row: InboxRow) -> dict[str, Any]:
-        if "member_count" in row.room:
+    async def _counted(self, row: InboxRow) -> Room:
+        if row.counted:
             return row.room
         members = await self._archive.members(row.room_id)
         known = row.room["epoch"], row.room["offset"]
         epoch, offset = max([known, *map(changed_at, members)])
         count = sum(member.state == "in" for member in members)
-        return row.room | {"member_count": count, "epoch": epoch, "offset": offset}
+        return {**row.room, "member_count": count, "epoch": epoch, "offset": offset}
 
     async def positions(
         self, rows: list[InboxRow], cursors: Mapping[str, Position]
@@ -311,7 +314,11 @@ class InboxReader:
             log.warning("queue behind: cold rooms left out", extra={"rooms": left})
         loaded = await self._snapshots.read_many([(room_id, [user_id]) for room_id in heads])
         warm = {r: one for r, one in zip(heads, loaded, strict=True) if one is not None}
-        rows = [_warm_row(r, one, user_id) for r, one in warm.items() if one.members[user_id]]
+        rows = [
+            _warm_row(room_id, one, view)
+            for room_id, one in warm.items()
+            if (view := one.members[user_id])
+        ]
         still = {r: head for r, head in heads.items() if r not in warm}
         return rows + await self._cold_rows(user_id, still)
 
@@ -329,7 +336,7 @@ class InboxReader:
             if stored.seq > member.read_seq:
                 seqs = await self._archive.uncounted(room_id)
                 uncounted = sum(seq > member.read_seq for seq in seqs)
-            rows.append(_cold_row(stored, member, uncounted, heads[room_id]))
+            rows.append(_cold_row(stored, stored.room, member, uncounted, heads[room_id]))
         return rows
 
 
@@ -342,18 +349,20 @@ def _membership(stored: StoredMember) -> IndexedMembership:
     return IndexedMembership(stored.room_id, stored.epoch, stored.offset, state)
 
 
-def _warm_row(room_id: str, snapshot: RoomSnapshot, user_id: str) -> InboxRow:
+def _warm_row(room_id: str, snapshot: RoomSnapshot, view: MemberView) -> InboxRow:
     active_ms = snapshot.last_ms or milliseconds(snapshot.room["created_at"])
-    room, view = snapshot.for_member(user_id), snapshot.members[user_id]
-    assert view is not None
+    room = for_member(snapshot.public(), view)
     counts = counts_in_totals(muted=view.muted, hidden=view.hidden)
     return InboxRow(active_ms, room_id, room, counts, view.uncounted, view.has_settings)
 
 
 def _cold_row(
-    stored: StoredRoom, member: StoredMember, uncounted: int, head: Position | None
+    stored: StoredRoom,
+    fields: RoomFields,
+    member: StoredMember,
+    uncounted: int,
+    head: Position | None,
 ) -> InboxRow:
-    assert stored.room is not None
     epoch, offset = head or last_position(stored, [member])
     unread = unread_count(stored.seq, member.read_seq, uncounted)
     view = MemberView(
@@ -364,21 +373,24 @@ def _cold_row(
         member.muted,
         member.hidden,
     )
-    room = stored.room | {
+    room: PublicRoom = {
+        **fields,
+        "member_count": 0,
         "seq": stored.seq,
         "epoch": epoch,
         "offset": offset,
     }
     if stored.last:
         room["last_message"] = stored.last
-    created = stored.last["created_at"] if stored.last else stored.room["created_at"]
+    created = stored.last["created_at"] if stored.last else fields["created_at"]
     counts = counts_in_totals(muted=member.muted, hidden=member.hidden)
     return InboxRow(
         milliseconds(created),
         stored.room_id,
-        room | member_fields(view),
+        for_member(room, view),
         counts,
         uncounted,
         member.settings_rev > 0,
         position_uncertain=head is None,
+        counted=False,
     )

@@ -13,10 +13,9 @@ from rts_server.persistence.archive import Archive
 from rts_server.redis_client.pipeline import RedisPipeline
 from rts_server.roomlog.drains import RoomDrains
 from rts_server.roomlog.script import room_script
+from rts_server.types.objects import Member
 
 _MEMBERS = room_script(Path(__file__).with_name("member_list.lua"))
-
-Member = dict[str, Any]
 
 
 class MemberList:
@@ -26,6 +25,11 @@ class MemberList:
         self._redis = redis
         self._archive = archive
         self._drains = drains
+
+    @staticmethod
+    def key(member: Member) -> str:
+        """The order of the list."""
+        return member["user_id"]
 
     async def for_member(self, room_id: str, user_id: str) -> list[Member]:
         """Every member, in order of user id. Raises NotFound unless the user is one of them."""
@@ -41,7 +45,7 @@ class MemberList:
             await self._drains.wait_settled(room_id)
             answer = await self._read(room_id)  # another instance may have loaded it meanwhile
         members = _hot(answer[1:]) if answer[0] == b"warm" else await self._archived(room_id)
-        return sorted(members, key=lambda member: str(member["user_id"]))
+        return sorted(members, key=self.key)
 
     async def _read(self, room_id: str) -> Any:
         return await _MEMBERS.evaluate(self._redis, keys.room(room_id).script_keys, [])
@@ -58,13 +62,15 @@ class MemberList:
                 "read_seq": stored.read_seq,
                 "delivered_seq": stored.delivered_seq,
             }
-            found.append(member | ({"name": stored.name} if stored.name else {}))
+            if stored.name:
+                member["name"] = stored.name
+            found.append(member)
         return found
 
 
 def _hot(answer: list[Any]) -> list[Member]:
-    members = []
+    members: list[Member] = []
     for text, read, delivered in zip(answer[::3], answer[1::3], answer[2::3], strict=True):
-        member: Member = orjson.loads(text.split(b" ", 1)[1])
-        members.append(member | {"read_seq": read, "delivered_seq": delivered})
+        stored = orjson.loads(text.split(b" ", 1)[1])
+        members.append(stored | {"read_seq": read, "delivered_seq": delivered})
     return members

@@ -12,10 +12,13 @@ import orjson
 from redis.asyncio import Redis
 
 from rts_server import keys
+from rts_server.domain.roles import Role
+from rts_server.domain.room import RoomFields
 from rts_server.domain.unread import unread_count
 from rts_server.persistence.scripts import ScriptCall
 from rts_server.redis_client.pipeline import RedisPipeline
 from rts_server.roomlog.script import room_script
+from rts_server.types.objects import LastMessage, PublicRoom, Room
 
 _JOIN = room_script(Path(__file__).with_name("join.lua"))
 _EVENTS = room_script(Path(__file__).with_name("events.lua"))
@@ -38,7 +41,7 @@ class MemberView:
     `muted` or `hidden` at least once.
     """
 
-    role: str
+    role: Role
     read_seq: int
     delivered_seq: int
     unread: int
@@ -59,32 +62,31 @@ class RoomSnapshot:
 
     position: Position
     seq: int
-    room: dict[str, Any]
-    last: dict[str, Any] | None
+    room: RoomFields
+    last: LastMessage | None
     last_ms: int
     member_count: int
     starts: list[Position]
     members: dict[str, MemberView | None]
 
-    def for_member(self, user_id: str) -> dict[str, Any]:
-        """The protocol's room as this user sees it."""
-        room = self.public()
-        if view := self.members.get(user_id):
-            room |= member_fields(view)
-        return room
-
-    def public(self) -> dict[str, Any]:
+    def public(self) -> PublicRoom:
         """The protocol's room without the fields that depend on the member."""
-        room = self.room | {"member_count": self.member_count, "seq": self.seq}
-        room |= {"epoch": self.position[0], "offset": self.position[1]}
+        room: PublicRoom = {
+            **self.room,
+            "member_count": self.member_count,
+            "seq": self.seq,
+            "epoch": self.position[0],
+            "offset": self.position[1],
+        }
         if self.last:
             room["last_message"] = self.last
         return room
 
 
-def member_fields(view: MemberView) -> dict[str, Any]:
-    """The fields of the protocol's room that depend on the member."""
+def for_member(room: PublicRoom, view: MemberView) -> Room:
+    """The protocol's room as a member sees it."""
     return {
+        **room,
         "role": view.role,
         "read_seq": view.read_seq,
         "delivered_seq": view.delivered_seq,

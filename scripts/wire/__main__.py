@@ -9,7 +9,7 @@ from scripts.wire import asyncapi, markdown, python, typescript
 from scripts.wire.schemas import schemas
 
 ROOT = Path(__file__).resolve().parents[2]
-TYPES = Path("rts_server") / "protocol" / "types"
+TYPES = Path("rts_server") / "types"
 
 
 def files() -> dict[Path, str]:

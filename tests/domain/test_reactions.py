@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -45,8 +47,8 @@ def test_a_message_has_so_many_reactions_and_no_more() -> None:
 def test_popular_reactions_are_counted_but_not_all_listed() -> None:
     """At most 100 users; a message without such a reaction is shown as it is."""
     users = [f"u{n}" for n in range(LIMITS.reaction_users + 1)]
-    message = {"text": "t", "reactions": {"+": {"count": len(users), "user_ids": users}}}
+    message: Any = {"text": "t", "reactions": {"+": {"count": len(users), "user_ids": users}}}
     seen = shown(message)["reactions"]["+"]
     assert (seen["count"], len(seen["user_ids"])) == (101, 100)
-    plain = {"text": "t", "reactions": {"+": {"count": 1, "user_ids": ["a"]}}}
+    plain: Any = {"text": "t", "reactions": {"+": {"count": 1, "user_ids": ["a"]}}}
     assert shown(plain) is plain

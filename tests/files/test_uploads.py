@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import AsyncIterator, Awaitable
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from botocore.exceptions import EndpointConnectionError
@@ -18,6 +18,8 @@ from rts_server.files.upload import META, pending_key
 from rts_server.files.uploads import Uploads
 from rts_server.persistence.records import citation_key, file_key
 from rts_server.tools.dev import aws
+from rts_server.types.answers import GrantedAnswer
+from rts_server.types.commands import UploadRequestPayload
 from tests.helpers.file_samples import png
 from tests.helpers.upload_form import asking, post
 from tests.helpers.world import World
@@ -62,29 +64,29 @@ class Room:
         self.late = Uploads(settings, self.overtaken, redis)
         self.failing = Uploads(settings, self._interrupted, redis)
 
-    async def granted(self) -> dict[str, Any]:
+    async def granted(self) -> GrantedAnswer:
         """A grant for PICTURE."""
-        asked = asking(self.room_id, PICTURE)
+        asked = cast(UploadRequestPayload, asking(self.room_id, PICTURE))
         return await self.uploads.request(self.room_id, ALICE, asked)
 
-    async def complete(self, grant: dict[str, Any], uploads: Uploads | None = None) -> Any:
+    async def complete(self, grant: GrantedAnswer, uploads: Uploads | None = None) -> Any:
         """The attachment."""
         by = uploads or self.uploads
         return await by.complete(self.room_id, ALICE, grant["attachment_id"])
 
-    async def interrupted(self, grant: dict[str, Any]) -> None:
+    async def interrupted(self, grant: GrantedAnswer) -> None:
         """A completion that ends between the copy and the deletion of its source."""
         with pytest.raises(errors.Unavailable):
             await self.complete(grant, self.failing)
         assert await self.pending(grant)
 
-    async def refused(self, grant: dict[str, Any]) -> dict[str, Any] | None:
+    async def refused(self, grant: GrantedAnswer) -> dict[str, Any] | None:
         """The details of the refusal of a completion."""
         with pytest.raises(errors.InvalidParam) as raised:
             await self.complete(grant)
         return raised.value.details
 
-    async def pending(self, grant: dict[str, Any]) -> bool:
+    async def pending(self, grant: GrantedAnswer) -> bool:
         """Whether something lies where the form brings it."""
         key = pending_key(self.room_id, grant["attachment_id"])
         return await self.store.head(key) is not None

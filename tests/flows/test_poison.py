@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 
+from rts_server.domain.message import MessageDraft
 from rts_server.roomlog.message_events import message_new
 from rts_server.roomlog.request import AppendResult
 from rts_server.services import Services
@@ -29,8 +30,8 @@ async def test_poison_fails_alone(world: World) -> None:
         cursors = {room_id: [room["epoch"], room["offset"]]}
 
         async with Services(world.stack.settings) as parts:
-            command = {"client_msg_id": "poison", "text": "poison"}
-            poison = message_new(room_id, alice, command, version=99)
+            draft: MessageDraft = {"client_msg_id": "poison", "text": "poison"}
+            poison = message_new(room_id, alice, draft, version=99)
             appended = await parts.appender.append(poison)
         assert isinstance(appended, AppendResult)
         began = time.monotonic()
@@ -60,5 +61,5 @@ async def test_poison_fails_alone(world: World) -> None:
                 r for r in (await ok(b, "room.list", {}))["rooms"] if r["room_id"] == room_id
             ]
             assert room["unread"] == 6
-        again = await a.emit("message.send", {"room_id": room_id, **command})
+        again = await a.emit("message.send", {"room_id": room_id, **draft})
         assert again["error"]["code"] == "invalid_param"

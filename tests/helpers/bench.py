@@ -25,6 +25,7 @@ from rts_server.roomlog.request import AppendRequest
 from rts_server.roomlog.room_events import room_created
 from rts_server.roomlog.script import APPEND, append_call, room_script
 from rts_server.rooms import rooms
+from rts_server.types.events import MessageFailedData
 from rts_server.views.snapshots import UNLIMITED_BYTES
 
 PACKAGE = Path(rts_server.__file__).parent
@@ -87,20 +88,25 @@ def round_trips(monkeypatch: pytest.MonkeyPatch) -> list[None]:
 
 def group(creator: str, *others: str, room: str = "g", **more: Any) -> AppendRequest:
     """Return a request that creates a group."""
-    command = {"type": "group", "client_room_id": room, "members": list(others), **more}
+    command: Any = {"type": "group", "client_room_id": room, "members": list(others), **more}
     made, joining = rooms.new_room(Identity(creator, 0), command)
     return room_created(made, creator, joining, f"create:{secrets.token_hex(8)}")
 
 
 def message(room_id: str, sender: str, client_msg_id: str = "m", **more: Any) -> AppendRequest:
     """Return a request that sends a message without asking the archive."""
-    command = {"client_msg_id": client_msg_id, "text": "hi", **more}
-    return replace(message_new(room_id, sender, command), check_archive=False)
+    draft: Any = {"client_msg_id": client_msg_id, "text": "hi", **more}
+    return replace(message_new(room_id, sender, draft), check_archive=False)
 
 
 def failed(room_id: str, message_id: str, seq: int) -> AppendRequest:
     """Return a request that reports a message as failed."""
-    failure = {"message_id": message_id, "client_msg_id": "m", "seq": seq, "reason": "poison"}
+    failure: MessageFailedData = {
+        "message_id": message_id,
+        "client_msg_id": "m",
+        "seq": seq,
+        "reason": "poison",
+    }
     return message_failed(failure, room_id)
 
 
@@ -168,9 +174,10 @@ class Bench:
         uncounted: Sequence[int] = (),
     ) -> str:
         """Call install.lua with a room as read from the archive; return its reply."""
+        fields: Any = {"room_id": room_id, "type": "group", "name": "G", "created_at": TS}
         stored = StoredRoom(
             room_id,
-            {"room_id": room_id, "type": "group", "name": "G", "created_at": TS},
+            fields,
             epoch,
             [(epoch, seq)],
             seq,

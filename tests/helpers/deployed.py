@@ -15,8 +15,10 @@ from lambdas.chat_room_to_db.handler import lambda_handler as room_handler
 from rts_server import keys
 from rts_server.auth import Identity
 from rts_server.config import Settings
+from rts_server.domain.message import MessageDraft
 from rts_server.roomlog.pending_write import PendingWrite
 from rts_server.services import Services
+from rts_server.types.commands import RoomCreatePayload
 from tests.helpers import aws
 from tests.helpers.waiting import PATIENCE
 
@@ -39,7 +41,11 @@ class Deployed:
     async def group(self, creator: str, *members: str, key: str = "") -> str:
         """Create a group and store it; return its id."""
         key = key or secrets.token_hex(8)
-        command = {"type": "group", "client_room_id": key, "members": list(members)}
+        command: RoomCreatePayload = {
+            "type": "group",
+            "client_room_id": key,
+            "members": list(members),
+        }
         room_id, _, done = await self.parts.rooms.create(Identity(creator, 0), command)
         await self.store()
         assert await done.durability == "stored"
@@ -49,8 +55,8 @@ class Deployed:
         self, room_id: str, sender: str, client_msg_id: str, text: str = "hi"
     ) -> PendingWrite:
         """Append a message."""
-        command = {"client_msg_id": client_msg_id, "text": text}
-        return await self.parts.messages.send(room_id, sender, command)
+        draft: MessageDraft = {"client_msg_id": client_msg_id, "text": text}
+        return await self.parts.messages.send(room_id, sender, draft)
 
     async def outbox(self) -> list[tuple[str, Any, dict[bytes, bytes]]]:
         """Return the entries of all partitions as (stream, entry, fields)."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from base64 import b64encode
+from collections.abc import Mapping
 from hashlib import sha256
 from typing import Any
 
@@ -24,7 +25,7 @@ def asking(room_id: str, content: bytes, **more: Any) -> dict[str, Any]:
     }
 
 
-async def post(grant: dict[str, Any], content: bytes, **changed: str) -> int:
+async def post(grant: Mapping[str, Any], content: bytes, **changed: str) -> int:
     """Post the form, with `changed` fields instead of the signed ones; return the status."""
     form = FormData()
     for name, value in (grant["fields"] | changed).items():

@@ -14,6 +14,7 @@ import pytest
 from redis import Redis
 
 from rts_server import keys
+from rts_server.domain.message import MessageDraft
 from rts_server.roomlog.message_events import message_new
 from rts_server.roomlog.script import APPEND
 from rts_server.services import Services
@@ -347,8 +348,8 @@ async def unqueued(parts: Services, room_id: str, sender: str, count: int) -> No
         text = text.replace(old, new)
     script = parts.redis.register_script(text)
     for n in range(count):
-        command = {"client_msg_id": f"m{n}", "text": f"m{n}"}
-        request = message_new(room_id, sender, command)
+        draft: MessageDraft = {"client_msg_id": f"m{n}", "text": f"m{n}"}
+        request = message_new(room_id, sender, draft)
         names, args = append(request, parts.settings, origin="test")
         answer = await script(keys=names, args=args)
         assert answer[0] == b"ok", answer

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from rts_server.domain.roles import roles_that, roles_that_grant
+from rts_server.domain.roles import Role, roles_that, roles_that_grant
 
 LEADERS = ("owner", "admin")
 Outcome = str
@@ -154,7 +154,7 @@ class Room:
             setattr(self, name, value)
         return "ok"
 
-    def add(self, actor: str, user: str, role: str) -> Outcome:
+    def add(self, actor: str, user: str, role: Role) -> Outcome:
         if refused := self.refused(actor, roles_that_grant(role), group=True):
             return refused
         if user not in self.seats:

@@ -10,6 +10,7 @@ from typing import Any
 from redis import Redis
 
 from rts_server import keys
+from rts_server.domain.roles import Role
 from rts_server.tools.dev import aws, deploy
 from tests.helpers.sender import positions_are_unique
 from tests.helpers.waiting import until
@@ -17,7 +18,7 @@ from tests.helpers.world import World, name, ready
 from tests.model.chat import Chat
 from tests.model.device import Device
 
-ROLES = ("owner", "admin", "member", "readonly")
+ROLES: tuple[Role, ...] = ("owner", "admin", "member", "readonly")
 EMOJI = ("+", "-")
 LAMBDAS = ("chat-message-to-db", "chat-room-to-db")
 

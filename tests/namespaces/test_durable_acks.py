@@ -3,31 +3,32 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from collections.abc import Mapping
 
 from rts_server import errors
 from rts_server.namespaces.answer import PendingAnswer
 from rts_server.namespaces.command_deadline import CommandDeadline
 from rts_server.namespaces.durable_acks import DurableAcks
 from rts_server.namespaces.session import QueuedCommand, Session
+from rts_server.roomlog.pending import Durability
 from tests.helpers.sessions import queued, session
 from tests.helpers.waiting import eventually
 
-Sent = list[dict[str, Any] | errors.Refusal]
+Sent = list[Mapping[str, object] | errors.Refusal]
 
 
 def durable_acks(sent: Sent, wait: float, deadline: float = 60.0) -> DurableAcks:
     """Acks that are collected."""
 
     def send(
-        session: Session, command: QueuedCommand, answer: dict[str, Any] | errors.Refusal
+        session: Session, command: QueuedCommand, answer: Mapping[str, object] | errors.Refusal
     ) -> None:
         sent.append(answer)
 
     return DurableAcks(wait, CommandDeadline(deadline), send)
 
 
-def pending() -> asyncio.Future[str]:
+def pending() -> asyncio.Future[Durability]:
     """A durability that is not known yet."""
     return asyncio.get_running_loop().create_future()
 

@@ -9,7 +9,7 @@ from rts_server.persistence.user_rooms import IndexedMembership
 from rts_server.views.inbox import Inbox, InboxRow
 
 
-def inbox(**rooms: dict[str, Any]) -> Inbox:
+def inbox(**rooms: Any) -> Inbox:
     """An inbox with some fields of each room."""
     return Inbox([InboxRow(0, room_id, room, True, 0) for room_id, room in rooms.items()])
 

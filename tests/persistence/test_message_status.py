@@ -14,6 +14,7 @@ from redis.asyncio import Redis
 
 from rts_server import keys
 from rts_server.config import Settings
+from rts_server.domain.message import MessageDraft
 from rts_server.persistence import message_status as statuses
 from rts_server.persistence.message_status import StatusPublisher
 from rts_server.relay import relay
@@ -21,13 +22,14 @@ from rts_server.relay.relay import Relay
 from rts_server.roomlog.message_events import message_new
 from rts_server.roomlog.script import APPEND
 from rts_server.services import connect
+from rts_server.types.events import MessageStatusData
 from tests.helpers.bench import Bench, append
 from tests.helpers.post import Post
 from tests.helpers.proxy import Proxy
 from tests.helpers.waiting import PATIENCE
 from tests.helpers.world import free_port
 
-STATUS = {"message_id": "m", "client_msg_id": "c", "status": "queued"}
+STATUS: MessageStatusData = {"message_id": "m", "client_msg_id": "c", "status": "queued"}
 
 
 @asynccontextmanager
@@ -114,8 +116,8 @@ async def test_the_relay_publishes_the_status_when_the_origin_is_gone(
     monkeypatch.setattr(relay, "connect", lambda *_: post)
     bench = Bench(redis)
     room_id = await bench.group("alice", "bob")
-    command = {"client_msg_id": "m", "text": "hi"}
-    request = message_new(room_id, "alice", command)
+    draft: MessageDraft = {"client_msg_id": "m", "text": "hi"}
+    request = message_new(room_id, "alice", draft)
     call = append(request, bench.settings, origin="gone")
     assert (await appended(redis, call))[0] == b"ok"
     outbox = keys.room(room_id).outbox

@@ -11,7 +11,7 @@ from rts_server.persistence.archive import Archive, Check
 from rts_server.roomlog.appender import Appender
 from rts_server.roomlog.durability import DurabilityTracker
 from rts_server.roomlog.membership_index import MembershipIndex
-from rts_server.roomlog.pending import PendingAppend, Recorded
+from rts_server.roomlog.pending import Durability, PendingAppend, Recorded
 from rts_server.roomlog.recorded import RecordedDurability
 from rts_server.roomlog.replay import AppendReplay
 from rts_server.roomlog.request import AppendRequest, AppendResult, NoOp
@@ -31,7 +31,7 @@ def result(epoch: int, offset: int, *entries: str, settings_rev: int = 0) -> App
 def pending_append(asked: AppendRequest, epoch: int, offset: int, *entries: str) -> PendingAppend:
     """An append as it is tracked."""
     appended = result(epoch, offset, *entries)
-    durability: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+    durability: asyncio.Future[Durability] = asyncio.get_running_loop().create_future()
     pending = PendingAppend(asked, appended, durability, set(entries))
     pending.first_position = appended.position
     return pending

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from itertools import pairwise
-from typing import Any
+from typing import Any, cast
 
 import orjson
 from hypothesis import given, settings
@@ -13,6 +13,7 @@ from redis.asyncio import Redis
 
 from rts_server import keys
 from rts_server.config import Settings
+from rts_server.domain.room import RoomSettings
 from rts_server.roomlog.member_events import (
     member_added,
     member_left,
@@ -53,7 +54,7 @@ def made(room_id: str, op: tuple[str, str, Any]) -> AppendRequest | None:
     if name == "leave":
         return None if what == actor else member_left(room_id, actor, what)
     if name == "set":
-        return settings_changed(room_id, actor, dict([what]))
+        return settings_changed(room_id, actor, cast(RoomSettings, dict([what])))
     if not what:
         return None
     if name == "add":

@@ -13,6 +13,7 @@ from redis.asyncio import Redis
 
 from rts_server import errors, keys
 from rts_server.config import Settings
+from rts_server.domain.message import MessageDraft
 from rts_server.views import inbox as chatlist
 from rts_server.views.history import AS_OPERATOR, SeqRange
 from tests.helpers.bench import HOT, Bench
@@ -314,7 +315,7 @@ async def test_a_room_loaded_while_it_is_drained_is_read_from_redis(deployed: De
 async def test_what_is_queued_can_be_replied_to(deployed: Deployed) -> None:
     """The message that is cited is in the queue only."""
     room_id, waiting = await lost(deployed)
-    reply = {
+    reply: MessageDraft = {
         "client_msg_id": "m3",
         "text": "yes",
         "reply_to": keys.message_id(room_id, "alice", "m2"),

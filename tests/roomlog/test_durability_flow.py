@@ -15,6 +15,8 @@ from rts_server.roomlog.message_events import message_failed
 from rts_server.roomlog.notices import parse_notice
 from rts_server.roomlog.pending_write import PendingWrite
 from rts_server.roomlog.request import AppendResult
+from rts_server.types.commands import RoomCreatePayload
+from rts_server.types.events import MessageFailedData
 from tests.helpers.bench import Bench, message
 from tests.helpers.deployed import Deployed, end
 
@@ -95,7 +97,7 @@ async def test_a_message_that_can_never_be_stored_fails(deployed: Deployed) -> N
     done = await deployed.send(room_id, "alice", "m")
     assert done.result is not None
     await deployed.redis.delete(keys.room(room_id).outbox)
-    failure = {
+    failure: MessageFailedData = {
         "message_id": keys.message_id(room_id, "alice", "m"),
         "client_msg_id": "m",
         "seq": done.result.seq,
@@ -124,7 +126,7 @@ async def test_what_redis_lost_is_appended_again_under_its_own_id(deployed: Depl
 
 async def test_a_creation_that_redis_lost_is_made_again(deployed: Deployed) -> None:
     """The room exists in the end, with all its members."""
-    command = {"type": "group", "client_room_id": "lost", "members": ["bob"]}
+    command: RoomCreatePayload = {"type": "group", "client_room_id": "lost", "members": ["bob"]}
     room_id, _, done = await deployed.parts.rooms.create(Identity("alice", 0), command)
     await deployed.redis.flushall()
     async with deployed.relaying():

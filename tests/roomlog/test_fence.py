@@ -15,9 +15,8 @@ from redis.exceptions import ResponseError
 
 from rts_server import keys
 from rts_server.persistence.scripts import IDENTITY, Script
-from rts_server.roomlog.message_events import message_failed
 from rts_server.roomlog.script import FENCE
-from tests.helpers.bench import HOT, Bench, message
+from tests.helpers.bench import HOT, Bench, failed, message
 
 REQUIRED = ["epoch", "offset", "seq", "fence", "touched", "shape"]
 
@@ -27,8 +26,7 @@ async def full(bench: Bench, room: str = "g") -> str:
     room_id = await bench.group("alice", "bob", room=room)
     sent = message(room_id, "alice")
     assert await bench.outcome(sent) == "ok"
-    failure = {"message_id": sent.request_id, "client_msg_id": "m", "seq": 1, "reason": "poison"}
-    assert await bench.outcome(message_failed(failure, room_id)) == "ok"
+    assert await bench.outcome(failed(room_id, sent.request_id, 1)) == "ok"
     assert await bench.redis.exists(*(getattr(keys.room(room_id), name) for name in HOT)) == 6
     return room_id
 

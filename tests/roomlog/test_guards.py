@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 
 from rts_server import keys
+from rts_server.domain.roles import Role
+from rts_server.domain.room import NewRoom
 from rts_server.domain.size_limits import SizeLimits
 from rts_server.roomlog.member_events import (
     member_added,
@@ -117,12 +119,24 @@ def _as(actor: str) -> AppendRequest:
 
 
 def _update(room_id: str, actor: str, version: int) -> AppendRequest:
-    room = {"room_id": room_id, "type": "group", "version": version, "frozen": False, "name": "G"}
+    room: Any = {
+        "room_id": room_id,
+        "type": "group",
+        "version": version,
+        "frozen": False,
+        "name": "G",
+    }
     return room_updated(room, 1, actor, {"name": "H"})
 
 
 def _change(room_id: str, epoch: int) -> AppendRequest:
-    before = {"message_id": "x", "room_id": room_id, "version": 1, "sender_id": "alice", "seq": 1}
+    before: Any = {
+        "message_id": "x",
+        "room_id": room_id,
+        "version": 1,
+        "sender_id": "alice",
+        "seq": 1,
+    }
     before |= {"type": "text", "text": "t", "created_at": "now"}
     return message_edited(before, epoch, "alice", {"text": "u"})
 
@@ -158,7 +172,7 @@ async def test_who_meets_a_room_learns_only_whether_it_is_his(
 async def test_a_direct_room_takes_nobody(bench: Bench) -> None:
     """Adding to a pair is refused after membership was asked, so a stranger learns nothing."""
     request = group("alice", "bob")
-    room: dict[str, Any] = {
+    room: NewRoom = {
         "room_id": request.room_id,
         "type": "direct",
         "name": None,
@@ -174,7 +188,8 @@ async def test_a_direct_room_takes_nobody(bench: Bench) -> None:
 async def test_an_owner_may_go_when_another_stays(bench: Bench) -> None:
     """A group keeps an owner; an admin may not put one out."""
     room_id = await bench.group("alice", "bob")
-    for user, role in (("olga", "owner"), ("adam", "admin")):
+    roles: dict[str, Role] = {"olga": "owner", "adam": "admin"}
+    for user, role in roles.items():
         assert await bench.outcome(member_added(room_id, "alice", [user], role)) == "ok"
     assert await bench.outcome(member_removed(room_id, "adam", ["olga"])) == "forbidden"
     both = member_removed(room_id, "alice", ["alice", "olga"])
@@ -183,7 +198,7 @@ async def test_an_owner_may_go_when_another_stays(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize("role", ["readonly", "member", "admin", "owner"])
-async def test_a_role_is_read_in_the_script(bench: Bench, role: str) -> None:
+async def test_a_role_is_read_in_the_script(bench: Bench, role: Role) -> None:
     """Readonly members do not send; who may send in a frozen room leads it."""
     room_id = await bench.group("alice")
     assert await bench.outcome(member_added(room_id, "alice", ["u"], role)) == "ok"

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from rts_server.domain.message import MessageChange
+from rts_server.domain.room import RoomChange
 from rts_server.roomlog import intents
 
 
 def test_an_edit_has_an_intent_per_field_and_keeps_the_fields_that_are_left() -> None:
     """Fields whose intents are superseded leave the change; the others keep their values."""
-    change = {"text": "new", "metadata": {"a": 1}}
+    change: MessageChange = {"text": "new", "metadata": {"a": 1}}
     named = intents.edit_intents("m1", change)
     assert len(set(named)) == 2
     assert intents.edit_left("m1", change, named) == change
@@ -17,7 +19,7 @@ def test_an_edit_has_an_intent_per_field_and_keeps_the_fields_that_are_left() ->
 
 def test_a_change_of_a_room_keeps_the_fields_that_are_left() -> None:
     """No field of a room is called as its deletion is."""
-    change = {"name": "new", "frozen": True, "metadata": {}}
+    change: RoomChange = {"name": "new", "frozen": True, "metadata": {}}
     named = intents.room_intents(change)
     assert intents.room_left(change, named[:2]) == {"name": "new", "frozen": True}
     assert intents.ROOM_DELETED not in named

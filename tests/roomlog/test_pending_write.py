@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
-from rts_server.roomlog.pending import PendingAppend
+from rts_server.roomlog.pending import Durability, PendingAppend
 from rts_server.roomlog.pending_write import PendingWrite
 from rts_server.roomlog.request import AppendRequest, AppendResult
 from rts_server.roomlog.template import Slot, placeholder
@@ -20,9 +21,9 @@ def result(epoch: int, *, duplicate: bool = False) -> AppendResult:
 
 async def test_an_ack_has_the_place_of_the_last_replay() -> None:
     """The first result says whether it is a duplicate, the last one where it is."""
-    after = {"text": "new", "edited_at": placeholder(Slot.TS)}
+    after: Any = {"text": "new", "edited_at": placeholder(Slot.TS)}
     request = AppendRequest("room", "id", (), after=after)
-    durability: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+    durability: asyncio.Future[Durability] = asyncio.get_running_loop().create_future()
     pending = PendingAppend(request, result(1), durability, set())
     write = PendingWrite(result(1, duplicate=True), durability, "id", pending)
     pending.result = result(2)
@@ -33,19 +34,21 @@ async def test_an_ack_has_the_place_of_the_last_replay() -> None:
         "created_at": "time of 2",
         "duplicate": True,
     }
-    assert write.ack_message() == {"message": {"text": "new", "edited_at": "time of 2"}}
+    acked = write.ack_message()
+    assert acked is not None
+    assert dict(acked["message"]) == {"text": "new", "edited_at": "time of 2"}
     assert (write.affected("go"), write.affected("join")) == (("bob",), ())
 
 
 async def test_one_command_alone_sends_the_status_event() -> None:
     """Two commands of one append, and a write that appended nothing."""
-    durability: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+    durability: asyncio.Future[Durability] = asyncio.get_running_loop().create_future()
     pending = PendingAppend(AppendRequest("room", "id", ()), result(1), durability, set())
     first, second = (PendingWrite(result(1), durability, "id", pending) for _ in range(2))
     assert [second.claim_status_event(), first.claim_status_event()] == [True, False]
     nothing = PendingWrite(None, durability)
     assert not nothing.claim_status_event()
-    assert nothing.ack_message() == {}
+    assert nothing.ack_message() is None
     assert nothing.affected("go") == ()
 
 

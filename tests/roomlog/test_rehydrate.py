@@ -19,6 +19,7 @@ from rts_server.config import Settings
 from rts_server.persistence.stored_items import StoredMember, StoredRoom
 from rts_server.roomlog import rehydrate as cold
 from rts_server.roomlog.request import MembershipChange, NewMember
+from rts_server.types.commands import RoomCreatePayload
 from tests.helpers.bench import HOT, Bench
 from tests.helpers.deployed import Deployed
 
@@ -164,7 +165,7 @@ async def test_a_room_that_is_nowhere_opens_no_epoch(deployed: Deployed) -> None
 
 async def test_a_new_room_needs_no_barrier(deployed: Deployed) -> None:
     """Creation works while nothing is stored: no epoch was ever opened, nothing can be queued."""
-    command = {"type": "group", "client_room_id": "new", "members": ["bob"]}
+    command: RoomCreatePayload = {"type": "group", "client_room_id": "new", "members": ["bob"]}
     room_id, created, done = await deployed.parts.rooms.create(Identity("alice", 0), command)
     assert created
     assert await barriers(deployed) == []
@@ -330,7 +331,7 @@ def test_the_position_before_is_the_highest_that_is_known() -> None:
     def member(epoch: int, offset: int) -> StoredMember:
         return StoredMember("r", "u", "out", "member", None, "", 0, 0, 0, epoch, offset)
 
-    stored = StoredRoom("r", {}, position=(2, 5))
+    stored = StoredRoom("r", None, position=(2, 5))
     assert cold.last_position(stored, []) == (2, 5)
     assert cold.last_position(stored, [member(2, 6), member(1, 9)]) == (2, 6)
 

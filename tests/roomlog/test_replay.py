@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from rts_server import errors
+from rts_server.domain.room import NewRoom
 from rts_server.roomlog import replay
 from rts_server.roomlog.intents import edit_intents
 from rts_server.roomlog.member_events import member_removed
@@ -149,7 +150,7 @@ async def test_settings_are_replayed_without_the_superseded_one() -> None:
 async def test_a_creation_that_meets_its_room_adds_its_members() -> None:
     """The room was queued before the loss, or somebody created it since."""
     members = (NewMember("alice", "owner"), NewMember("bob", "member"))
-    room: dict[str, Any] = {"room_id": "room", "type": "group", "name": None, "metadata": {}}
+    room: NewRoom = {"room_id": "room", "type": "group", "name": None, "metadata": {}}
     asked = room_created(room, "alice", members, "create")
     appender = FakeAppender(RoomExists(True), AGAIN)
     again, _ = await replayed(asked, appender)
@@ -160,7 +161,7 @@ async def test_a_creation_that_meets_its_room_adds_its_members() -> None:
 async def test_a_member_line_that_is_stored_is_left_out() -> None:
     """The room is loaded before the archive is asked: only then is the queue drained."""
     asked = member_removed("room", "alice", ["bob"])
-    line = asked.events[1].data["message"]["message_id"]
+    line = asked.events[1].message["message_id"]
     archive = FakeArchive((0, False))
     archive.messages = {line}
     appender = FakeAppender(NoOp(2), AGAIN)
@@ -175,5 +176,5 @@ async def test_a_missing_member_line_is_appended_alone_under_the_names_it_had() 
     appender = FakeAppender(NoOp(2), NoOp(2), AGAIN)
     again, _ = await replayed(asked, appender, ("bob",))
     (line,) = again.events
-    assert (line.data["message"]["metadata"]["user_ids"], line.op) == (["bob"], None)
+    assert (line.message["metadata"]["user_ids"], line.op) == (["bob"], None)
     assert again.removals == ()

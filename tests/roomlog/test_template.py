@@ -88,6 +88,6 @@ def test_every_slot_is_one_digit(slot: Slot) -> None:
 
 def test_stamped_is_the_object_with_the_time_of_the_log() -> None:
     """Only the hole of the time is filled; the object itself stays as it was."""
-    value = {"text": "a", "version": 2, "edited_at": placeholder(Slot.TS)}
+    value: Any = {"text": "a", "version": 2, "edited_at": placeholder(Slot.TS)}
     assert with_timestamp(value, "now") == {"text": "a", "version": 2, "edited_at": "now"}
     assert value["edited_at"] == placeholder(Slot.TS)

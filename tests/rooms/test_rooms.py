@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import pytest
 
 from rts_server import errors
+from rts_server.domain.room import RoomChange
 from tests.helpers.deployed import Deployed, end
 
 
@@ -24,7 +27,7 @@ async def test_a_member_without_the_role_may_ask_for_what_is_so_and_supersedes_n
             one.next_poll += 60.0
         await deployed.redis.flushall()
         async with deployed.relaying():
-            same = await other.parts.rooms.update(room_id, "bob", {"name": None})
+            same = await other.parts.rooms.update(room_id, "bob", cast(RoomChange, {"name": None}))
             assert await end(same) == "stored"
             for one in pending:
                 one.next_poll = 0.0

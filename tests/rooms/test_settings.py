@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import orjson
 
 from rts_server import keys
+from rts_server.domain.room import RoomSettings
 from rts_server.roomlog.member_events import member_added, member_left
 from rts_server.roomlog.room_events import settings_changed
-from rts_server.views.snapshots import MemberView, SnapshotReader
+from rts_server.views.snapshots import MemberView, SnapshotReader, for_member
 from tests.helpers.bench import Bench, message
 from tests.helpers.deployed import Deployed
 from tests.helpers.waiting import PATIENCE
@@ -17,7 +18,7 @@ from tests.helpers.waiting import PATIENCE
 
 def settings(user: str, room_id: str, **changed: bool) -> Any:
     """A request."""
-    return settings_changed(room_id, user, changed)
+    return settings_changed(room_id, user, cast(RoomSettings, changed))
 
 
 async def seat(bench: Bench, room_id: str, user: str) -> MemberView:
@@ -105,8 +106,10 @@ async def test_settings_and_roles_survive_the_loss_of_redis(deployed: Deployed) 
         standing = await parts.snapshots.read(room_id, ["alice", "bob", "carol"])
     assert standing is not None
     kept = ("muted", "hidden", "role", "name", "frozen", "version")
-    warm = standing.for_member("bob")
-    assert {name: warm[name] for name in kept} == {name: cold.room[name] for name in kept}
+    view = standing.members["bob"]
+    assert view is not None
+    warm, stored = dict(for_member(standing.public(), view)), dict(cold.room)
+    assert {name: warm[name] for name in kept} == {name: stored[name] for name in kept}
     assert [warm[name] for name in kept] == [True, True, "admin", "New", True, 2]
     assert not cold.counts
     await parts.rooms.change_settings(room_id, "bob", {"muted": False})

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from rts_server.admin.replays import parsed
+from rts_server.domain.message import MessageDraft
 from rts_server.keys import external_room_id
 from rts_server.persistence.queues import quarantine_archive
 from rts_server.persistence.records import quarantine_entry
@@ -63,8 +64,12 @@ async def test_quarantined_records_are_replayed(
     async with world.js(bob) as b:
         await ok(b, "room.get", {"room_id": room_id})
         async with Services(world.stack.settings) as parts:
-            command = {"client_msg_id": "m1", "text": "well meant", "metadata": {"n": 1}}
-            await parts.appender.append(message_new(room_id, alice, command, version=99))
+            draft: MessageDraft = {
+                "client_msg_id": "m1",
+                "text": "well meant",
+                "metadata": {"n": 1},
+            }
+            await parts.appender.append(message_new(room_id, alice, draft, version=99))
         failed = await b.wait_for(lambda e: bool(e["type"] == "message.failed"), 20)
         message_id = failed["data"]["message_id"]
 

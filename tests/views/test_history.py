@@ -14,8 +14,8 @@ from redis.asyncio import Redis
 from rts_server import errors, keys
 from rts_server.config import Settings
 from rts_server.domain.size_limits import SizeLimits
-from rts_server.roomlog.message_events import message_failed
 from rts_server.views.history import SeqRange, epoch_of
+from tests.helpers.bench import failed
 from tests.helpers.deployed import Deployed
 
 CASES = {
@@ -100,8 +100,7 @@ async def test_the_newest_state_of_a_message_is_seen(deployed: Deployed, stored:
         await deployed.store()
     await messages.edit(room_id, "alice", ids["edited"], {"text": "better"})
     await messages.delete(room_id, "alice", ids["deleted"])
-    failure = {"message_id": ids["failed"], "client_msg_id": "failed", "seq": 3, "reason": "x"}
-    await deployed.parts.appender.append(message_failed(failure, room_id))
+    await deployed.parts.appender.append(failed(room_id, ids["failed"], 3))
     if stored == "everything":
         await deployed.store()
     page, _ = await history.page(room_id, "bob", SeqRange(0, None, 10, "oldest"))

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from rts_server.config import Settings
 from rts_server.domain.size_limits import SizeLimits
 from rts_server.persistence.user_rooms import IndexedMembership
+from rts_server.types.objects import Room
 from rts_server.views.inbox import Inbox, InboxReader, InboxRow
 from rts_server.views.snapshots import EventRange, Position, SnapshotReader
 from rts_server.views.sync import SyncReader
@@ -32,7 +33,9 @@ class Log:
     async def read_rooms(self, user_id: str, room_ids: list[str]) -> Inbox:
         """Every room asked for that is there."""
         rows = [
-            InboxRow(0, room_id, {"epoch": 1, "offset": len(self._rooms[room_id])}, True, 0)
+            InboxRow(
+                0, room_id, cast(Room, {"epoch": 1, "offset": len(self._rooms[room_id])}), True, 0
+            )
             for room_id in room_ids
             if room_id in self._rooms
         ]

@@ -28,6 +28,7 @@ from rts_server.persistence.records.messages import MESSAGE_KINDS
 from rts_server.persistence.records.record import (
     Poison,
     Record,
+    RecordPosition,
     decide,
     parse,
     quarantine_entry,
@@ -62,6 +63,7 @@ __all__ = [
     "ForwardedRecord",
     "Poison",
     "Record",
+    "RecordPosition",
     "Step",
     "Transaction",
     "Write",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypedDict, cast
 
 from marshmallow import Schema, ValidationError
 
@@ -24,6 +24,17 @@ class Poison(Exception):
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
         self.reason = reason
+
+
+class RecordPosition(TypedDict, total=False):
+    """Where a record belongs, as far as that can be made out of it."""
+
+    room_id: str
+    epoch: int
+    offset: int
+    message_id: str
+    client_msg_id: str
+    seq: int
 
 
 @dataclass(frozen=True)
@@ -130,7 +141,7 @@ def quarantine_entry(body: str, reason: str) -> str:
     return json.dumps(entry)
 
 
-def recognized_fields(body: str) -> dict[str, Any]:
+def recognized_fields(body: str) -> RecordPosition:
     """Return those of room_id, epoch, offset, message_id, client_msg_id and seq that are valid."""
     try:
         raw = json.loads(body)
@@ -142,7 +153,8 @@ def recognized_fields(body: str) -> dict[str, Any]:
     inner = _object(data, "message") or data
     found = {name: outer.get(name) for name in ("room_id", "epoch", "offset")}
     found |= {name: inner.get(name) for name in ("message_id", "client_msg_id", "seq")}
-    return {name: value for name, value in found.items() if _plausible(name, value)}
+    plausible = {name: value for name, value in found.items() if _plausible(name, value)}
+    return cast(RecordPosition, plausible)
 
 
 def _object(raw: Any, name: str) -> dict[str, Any]:

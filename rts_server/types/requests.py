@@ -65,7 +65,7 @@ class NewMessageRequest(TypedDict):
 class IdempotencyKeyRequest(TypedDict):
     """Requests of one sender with the same key are one message."""
 
-    client_msg_id: NotRequired[str]
+    client_msg_id: str
 
 
 class PageRequest(TypedDict):

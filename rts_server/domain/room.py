@@ -1,0 +1,65 @@
+"""A room without what moves with its log; the room of clients is `protocol.types.objects`."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, Never, NotRequired, TypedDict
+
+
+class NewRoom(TypedDict):
+    """What the creator of a room decides."""
+
+    room_id: str
+    type: Literal["direct", "group"]
+    name: str | None
+    metadata: dict[str, Any]
+    external_id: NotRequired[str]
+    made_by: NotRequired[Literal["client"]]
+    deleted_at: NotRequired[Never]
+    last_message: NotRequired[Never]
+
+
+class RoomFields(TypedDict):
+    """A room's own fields, as its head in Redis and its item in the archive hold them.
+
+    The last message is kept beside them, so that a message does not rewrite the room.
+    """
+
+    room_id: str
+    type: Literal["direct", "group"]
+    name: str | None
+    metadata: dict[str, Any]
+    external_id: NotRequired[str]
+    made_by: NotRequired[Literal["client"]]
+    created_at: str
+    created_by: str
+    version: int
+    frozen: bool
+    deleted_at: NotRequired[str]
+    last_message: NotRequired[Never]
+
+
+class RoomChange(TypedDict, total=False):
+    """The fields of a room that an update sets."""
+
+    name: str
+    metadata: dict[str, Any]
+    frozen: bool
+
+
+class RoomSettings(TypedDict, total=False):
+    """What a member sets for themselves in a room."""
+
+    muted: bool
+    hidden: bool
+
+
+def room_change(request: RoomChange) -> RoomChange:
+    """What an update of a room sets, without what it names and expects."""
+    change: RoomChange = {}
+    if "name" in request:
+        change["name"] = request["name"]
+    if "metadata" in request:
+        change["metadata"] = request["metadata"]
+    if "frozen" in request:
+        change["frozen"] = request["frozen"]
+    return change
