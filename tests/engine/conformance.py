@@ -25,7 +25,7 @@ CLOSING = (aiohttp.WSMsgType.CLOSE, aiohttp.WSMsgType.CLOSED, aiohttp.WSMsgType.
 
 
 class Mirror(socketio.AsyncNamespace):  # type: ignore[misc]
-    """Says what it was given: `auth` at the connect, `message-back` or an ack to a message."""
+    """Sends back the `auth` of a CONNECT, and each message as `message-back` or in its ack."""
 
     def __init__(self, name: str, server: Server) -> None:
         super().__init__(name)
@@ -33,16 +33,16 @@ class Mirror(socketio.AsyncNamespace):  # type: ignore[misc]
         self._auth: dict[str, Any] = {}
 
     async def trigger_event(self, event: str, *args: Any) -> None:
-        """Keep what came with the CONNECT."""
+        """Keep the `auth` of a CONNECT."""
         if event == "connect":
             self._auth[args[0]] = args[2]["auth"] if len(args) > 2 else args[1]["auth"]
 
     def connected(self, sid: str) -> None:
-        """Say it."""
+        """Send the `auth` of the CONNECT."""
         self._say(sid, f'["auth",{json.dumps(self._auth.pop(sid), separators=(",", ":"))}]')
 
     def receive(self, sid: str, frame: Frame) -> None:
-        """Give it back."""
+        """Send the arguments back."""
         _, *given = frame.data
         if frame.ack_id is None:
             back = json.dumps(["message-back", *given], separators=(",", ":"))
@@ -65,28 +65,28 @@ class Client:
         self._url, self._http, self._server = url, http, server
 
     async def ask(self, method: str, query: str, body: str | None = None) -> tuple[int, str]:
-        """Status and body of a request."""
+        """Return status and body of a request."""
         address = f"{self._url}/socket.io/?{query}"
         async with self._http.request(method, address, data=body) as answer:
             return answer.status, await answer.text()
 
     async def handshake(self) -> str:
-        """The query of a polling session."""
+        """Open a polling session; return its query."""
         _, text = await self.ask("GET", "EIO=4&transport=polling")
         return f"EIO=4&transport=polling&sid={json.loads(text[1:])['sid']}"
 
     async def waits(self) -> None:
-        """A poll has arrived and waits."""
+        """Return when a poll has arrived and waits."""
         sockets = self._server.eio.sockets
         await eventually(lambda: any(socket.polled for socket in sockets.values()))
 
     async def websocket(self, query: str = "EIO=4&transport=websocket") -> Ws:
-        """An open one."""
+        """Return an open WebSocket."""
         return await self._http.ws_connect(f"{self._url}/socket.io/?{query}")
 
 
 async def said(ws: Ws) -> str:
-    """The next text."""
+    """Return the next text message."""
     message = await ws.receive(PATIENCE)
     assert message.type is aiohttp.WSMsgType.TEXT, message
     text: str = message.data
@@ -94,7 +94,7 @@ async def said(ws: Ws) -> str:
 
 
 async def closed(ws: Ws) -> None:
-    """It is closed; what is said before is of no interest."""
+    """Return when the WebSocket is closed; messages before are ignored."""
     async with asyncio.timeout(PATIENCE):
         while (await ws.receive()).type not in CLOSING:
             pass
@@ -110,7 +110,7 @@ class EchoServer(Server):
 async def client_of(
     settings: dict[str, Any], *, echo: bool
 ) -> AsyncIterator[tuple[Client, Server]]:
-    """A client, and a server that gives messages back or has namespaces."""
+    """A client of an echo server, or of one with namespaces."""
     names = () if echo else ("/", "/custom")
     patience = aiohttp.ClientTimeout(PATIENCE)
     async with (

@@ -1,4 +1,4 @@
-"""Connections by address, behind proxies that are believed or not."""
+"""The limits per client address, with and without trusted proxies."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ OFTEN = {"handshakes": RateLimit(1_000, 1_000)}
 
 
 def request(*forwarded: str) -> web.Request:
-    """A handshake; its peer has no address here."""
+    """A handshake request without a peer address."""
     headers = CIMultiDict(("X-Forwarded-For", one) for one in forwarded)
     return make_mocked_request("GET", "/socket.io/", headers=headers)
 
 
 def opened(addresses: Addresses, requests: Iterable[web.Request]) -> list[bool]:
-    """Whether each was let in, one after the other."""
+    """Open connections one after the other; return which were admitted."""
     may = []
     for number, one in enumerate(requests):
         may.append(not addresses.admission_delay(one))
@@ -33,7 +33,7 @@ def opened(addresses: Addresses, requests: Iterable[web.Request]) -> list[bool]:
 
 
 def test_the_one_too_many_waits_until_another_leaves() -> None:
-    """Those who were first stay; nothing of a connection is kept when it is gone."""
+    """Open connections stay; a closed one makes room and leaves nothing behind."""
     addresses = Addresses(0, 2, OFTEN)
     assert opened(addresses, [request("9.9.9.9")] * 3) == [True, True, False]
     assert addresses.admission_delay(request()) == FULL_RETRY_SECONDS
@@ -45,7 +45,7 @@ def test_the_one_too_many_waits_until_another_leaves() -> None:
 
 
 def test_connections_are_opened_at_a_rate(monkeypatch: pytest.MonkeyPatch) -> None:
-    """However fast they are closed; each address for itself, and later there is one again."""
+    """The rate holds for each address, also if connections are closed at once."""
     now = [100.0]
     monkeypatch.setattr(time, "monotonic", lambda: now[0])
     addresses = Addresses(1, 100, {"handshakes": RateLimit(2, 3)})
@@ -56,14 +56,14 @@ def test_connections_are_opened_at_a_rate(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_only_as_many_proxies_as_there_are_are_believed() -> None:
-    """What a client writes into the header itself stands further left and is nobody's address."""
+    """An entry that a client writes into the header stands further left and is ignored."""
     addresses = Addresses(2, 1, OFTEN)
     told = ["6.6.6.6, 1.1.1.1, 10.0.0.1", "7.7.7.7, 1.1.1.1, 10.0.0.2", "2.2.2.2, 10.0.0.1"]
     assert opened(addresses, map(request, told)) == [True, False, True]
 
 
 def test_a_header_said_several_times_is_one_list() -> None:
-    """A proxy may add a line of its own behind the client's: the last one counts."""
+    """A proxy may add a header line of its own: the last entry of all lines counts."""
     addresses = Addresses(1, 1, OFTEN)
     requests = [request("6.6.6.6", "1.1.1.1"), request("7.7.7.7", "1.1.1.1")]
     assert opened(addresses, requests) == [True, False]
@@ -81,6 +81,6 @@ def test_a_header_said_several_times_is_one_list() -> None:
     ],
 )
 def test_a_subscriber_of_ipv6_is_one_address(first: str, second: str, one: bool) -> None:
-    """A /64 is counted as a whole; addresses of IPv4 are not, however they are written."""
+    """A /64 network counts as one address; each IPv4 address counts, however it is written."""
     addresses = Addresses(1, 1, OFTEN)
     assert opened(addresses, [request(first), request(second)]) == [True, not one]

@@ -1,4 +1,4 @@
-"""What a polling client posts, however it does, is answered soon; nothing of it is left."""
+"""Bodies of POSTs by polling clients: each is answered soon, and leaves nothing behind."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Session:
         self.root, self.url = url, url
 
     async def open(self) -> None:
-        """Handshake and CONNECT."""
+        """Open a session and send CONNECT."""
         async with self.http.get(self.root + POLLING) as answer:
             sid = (await answer.text()).split('"')[3]
         self.url = f"{self.root}{POLLING}&sid={sid}"
@@ -37,20 +37,20 @@ class Session:
         assert (await self.poll()).startswith("40/chat,")
 
     async def post(self, body: Any, **headers: str) -> int:
-        """The status of a POST."""
+        """Return the status of a POST."""
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         async with self.http.post(self.url, data=body, headers=named) as answer:
             return answer.status
 
     async def poll(self) -> str:
-        """What a poll brings; empty when it was refused."""
+        """Return the body of a poll; empty if it was refused."""
         async with self.http.get(self.url) as answer:
             return await answer.text() if answer.status == 200 else ""
 
 
 @pytest.fixture
 async def session() -> AsyncIterator[Session]:
-    """One."""
+    """A polling session in /chat."""
     async with serving(**BOTH) as (server, url), aiohttp.ClientSession() as http:
         opened = Session(server, url, http)
         await opened.open()
@@ -58,7 +58,7 @@ async def session() -> AsyncIterator[Session]:
 
 
 async def endless() -> AsyncIterator[bytes]:
-    """A body that begins and never ends."""
+    """A body that never ends."""
     yield b"4"
     await asyncio.Event().wait()
 
@@ -66,7 +66,7 @@ async def endless() -> AsyncIterator[bytes]:
 async def test_a_body_that_never_ends_is_given_up(
     session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Chunked or announced: 408 within its time, and the session is over."""
+    """With or without Content-Length it is answered 408 in time, and the session ends."""
     monkeypatch.setattr(polling, "BODY_TIMEOUT_SECONDS", 0.2)
     assert await session.post(endless()) == 408
     assert session.server.eio.sockets == {}
@@ -76,7 +76,7 @@ async def test_a_body_that_never_ends_is_given_up(
 
 
 async def test_a_chunked_body_is_a_body(session: Session) -> None:
-    """In pieces that arrive one by one."""
+    """A body that arrives piece by piece is handled like any other."""
 
     async def pieces() -> AsyncIterator[bytes]:
         for piece in (b"42/ch", b'at,7["a', b'"]'):
@@ -89,7 +89,7 @@ async def test_a_chunked_body_is_a_body(session: Session) -> None:
 
 @pytest.mark.parametrize("encoding", ["gzip", "deflate", "br", "junk", "gzip, identity"])
 async def test_an_encoded_body_is_refused(session: Session, encoding: str) -> None:
-    """415, or 400 where the library cannot even take it for a body; none is a failure of ours."""
+    """The answer is 415, or 400 if aiohttp cannot parse the body; nothing is logged as an error."""
     text = b'42/chat,7["a"]'
     assert await session.post(text, Content_Encoding=encoding) in (400, 415)
     await session.open()
@@ -97,20 +97,20 @@ async def test_an_encoded_body_is_refused(session: Session, encoding: str) -> No
 
 
 async def test_a_command_too_large_is_answered_by_the_next_poll(session: Session) -> None:
-    """As by a WebSocket: the namespace is told whose answer is waited for, the session goes on."""
+    """As on a WebSocket, the ack says `message_too_large` and the session goes on."""
     assert await session.post('42/chat,7["large","' + "x" * 78_000 + '"]') == 200
     assert (await session.poll()).startswith("43/chat,7[")
     assert session.server.namespace_handlers["/chat"].heard[-1][1] == "large"
 
 
 def chunks() -> Iterator[bytes]:
-    """More than is read, in pieces of 64 KiB."""
+    """More bytes than are read, in pieces of 64 KiB."""
     yield from [b"42/chat,7[" + b"x" * 65_526] * (MAX_ANSWERABLE_BYTES // 65_536 + 1)
 
 
 @pytest.mark.parametrize("how", ["announced", "chunked", "no command"])
 async def test_what_is_not_read_is_told_for_good(session: Session, how: str) -> None:
-    """The POST is taken, or the client would only repeat it; the polls bring the reason."""
+    """The POST is answered 200, so that it is not repeated; the polls bring the reason."""
 
     async def pieces() -> AsyncIterator[bytes]:
         for piece in chunks():
@@ -130,7 +130,7 @@ async def test_what_is_not_read_is_told_for_good(session: Session, how: str) -> 
 
 
 async def test_two_posts_at_once_are_one_too_many(session: Session) -> None:
-    """What is behind one another arrives in order; side by side it need not."""
+    """Two POSTs side by side have no order, so the session ends."""
     first = asyncio.ensure_future(session.post(endless()))
     (socket,) = session.server.eio.sockets.values()
     await eventually(lambda: socket.posted)
@@ -143,7 +143,7 @@ async def test_two_posts_at_once_are_one_too_many(session: Session) -> None:
 async def test_who_vanishes_within_a_body_is_no_error(
     session: Session, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """It ends the session, and nobody reads of it."""
+    """The session ends, and nothing is logged."""
     first = asyncio.ensure_future(session.post(endless()))
     (socket,) = session.server.eio.sockets.values()
     await eventually(lambda: socket.posted)
@@ -154,7 +154,7 @@ async def test_who_vanishes_within_a_body_is_no_error(
 
 
 async def test_a_poll_that_nobody_waits_for_ends_the_session() -> None:
-    """What it would have brought is lost to the client: it has to come again."""
+    """The packets of its response are lost, so the client has to connect again."""
     slow = BOTH | {"ping_interval": 1.0, "ping_timeout": 60.0}
     async with serving(**slow) as (server, url), aiohttp.ClientSession() as http:
         session = Session(server, url, http)
@@ -180,7 +180,7 @@ async def test_a_poll_of_a_session_that_ends_in_silence_is_refused() -> None:
 
 
 async def test_the_one_too_many_of_an_address_may_come_later() -> None:
-    """By polling too; a page of another origin may read why."""
+    """A polling client gets Retry-After; a page of another origin may read the reason."""
     settings = BOTH | {"rate_limits": "standard", "address_connections": 1, "cors_origins": "*"}
     headers = {"Origin": "http://elsewhere"}
     async with serving(**settings) as (_, url), aiohttp.ClientSession(headers=headers) as http:
@@ -193,7 +193,7 @@ async def test_the_one_too_many_of_an_address_may_come_later() -> None:
 
 @pytest.mark.parametrize("origin", ["http://elsewhere", "null"])
 async def test_a_page_of_another_origin_is_refused(origin: str) -> None:
-    """Where it was not named, by either transport; its own origin is served."""
+    """Only allowed origins and the page's own are served, by either transport."""
     async with serving(**BOTH) as (_, url), aiohttp.ClientSession() as http:
         for query in (POLLING, QUERY):
             async with http.get(url + query, headers={"Origin": origin}) as answer:

@@ -1,4 +1,4 @@
-"""Codes of `session.closing`, as the protocol lists them."""
+"""The codes and times of `session.closing`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from rts_server.engine.closing import FINAL, LATER, RECONNECT, closing
 
 @pytest.mark.parametrize("code", sorted(RECONNECT))
 def test_who_may_come_back_is_told_when(code: str) -> None:
-    """A moment drawn for each, or the one that is given."""
+    """`retry_after_ms` is drawn at random unless it is given."""
     told = closing(code)
     assert (told["code"], told["reconnect"]) == (code, True)
     assert 500 <= told["retry_after_ms"] <= 1_500
@@ -19,7 +19,7 @@ def test_who_may_come_back_is_told_when(code: str) -> None:
 
 @pytest.mark.parametrize("code", sorted(LATER))
 def test_who_may_come_back_later_is_told_when(code: str) -> None:
-    """Not at once: what keeps them out now must have time to change."""
+    """The time is long enough for the reason to pass."""
     told = closing(code)
     assert (told["code"], told["reconnect"]) == (code, True)
     assert 10_000 <= told["retry_after_ms"] <= 20_000
@@ -27,5 +27,5 @@ def test_who_may_come_back_later_is_told_when(code: str) -> None:
 
 @pytest.mark.parametrize("code", sorted(FINAL))
 def test_who_is_to_stay_away_is_told_so(code: str) -> None:
-    """No moment to come back at."""
+    """A final code has no `retry_after_ms`."""
     assert closing(code) == {"code": code, "reconnect": False, "retry_after_ms": None}

@@ -28,14 +28,14 @@ from tests.helpers.waiting import eventually
 
 @pytest.fixture
 async def engine() -> AsyncIterator[Client]:
-    """Of a server that gives every message back."""
+    """A client of an echo server."""
     async for client, _ in client_of(BOTH, echo=True):
         yield client
 
 
 @pytest.fixture
 async def hasty() -> AsyncIterator[tuple[Client, Server]]:
-    """The same, with pings each second that are to be answered within two."""
+    """The same with a ping each second, to be answered within two."""
     async for both in client_of(HASTY, echo=True):
         yield both
 
@@ -44,7 +44,7 @@ async def hasty() -> AsyncIterator[tuple[Client, Server]]:
 
 
 def opening(text: str) -> dict[str, Any]:
-    """The OPEN packet, which has these fields and no others."""
+    """The OPEN packet, which has exactly these fields."""
     told: dict[str, Any] = json.loads(text.removeprefix("0"))
     assert set(told) == {"sid", "upgrades", "pingInterval", "pingTimeout", "maxPayload"}
     assert isinstance(told["sid"], str)
@@ -54,13 +54,13 @@ def opening(text: str) -> dict[str, Any]:
 
 
 async def test_polling_opens_with_an_upgrade(engine: Client) -> None:
-    """OPEN is the answer of the first poll."""
+    """The first poll is answered with OPEN, which offers the upgrade."""
     status, text = await engine.ask("GET", "EIO=4&transport=polling")
     assert (status, opening(text)["upgrades"]) == (200, ["websocket"])
 
 
 async def test_a_websocket_opens_without_one(engine: Client) -> None:
-    """OPEN is the first message."""
+    """The first message is OPEN, without upgrades."""
     ws = await engine.websocket()
     assert opening(await said(ws))["upgrades"] == []
     await ws.close()
@@ -68,7 +68,7 @@ async def test_a_websocket_opens_without_one(engine: Client) -> None:
 
 @pytest.mark.parametrize("query", ["transport=%s", "EIO=abc&transport=%s", "EIO=3&transport=%s"])
 async def test_another_version_is_refused(engine: Client, query: str) -> None:
-    """No EIO, or one that is not 4."""
+    """EIO is missing or not 4."""
     assert (await engine.ask("GET", query % "polling"))[0] == 400
     with pytest.raises(aiohttp.WSServerHandshakeError):
         await engine.websocket(query % "websocket")
@@ -76,7 +76,7 @@ async def test_another_version_is_refused(engine: Client, query: str) -> None:
 
 @pytest.mark.parametrize("query", ["EIO=4", "EIO=4&transport=abc", "EIO=4&transport="])
 async def test_no_transport_is_none(engine: Client, query: str) -> None:
-    """Missing it is not polling."""
+    """A request without a known transport is refused."""
     assert (await engine.ask("GET", query))[0] == 400
     with pytest.raises(aiohttp.WSServerHandshakeError):
         await engine.websocket(query)
@@ -84,14 +84,14 @@ async def test_no_transport_is_none(engine: Client, query: str) -> None:
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH"])
 async def test_a_session_begins_with_a_get(engine: Client, method: str) -> None:
-    """Nothing else opens one, or is served in one."""
+    """No other method opens a session."""
     assert (await engine.ask(method, "EIO=4&transport=polling"))[0] == 400
     if method != "POST":
         assert (await engine.ask(method, await engine.handshake()))[0] == 400
 
 
 async def test_jsonp_is_refused(engine: Client) -> None:
-    """A script that any page may run is no answer any more."""
+    """JSONP lets any page read the answer."""
     status, text = await engine.ask("GET", "EIO=4&transport=polling&j=0")
     assert (status, "___eio" in text) == (400, False)
     assert (await engine.ask("POST", await engine.handshake() + "&j=0", "4hello"))[0] == 400
@@ -101,7 +101,7 @@ async def test_jsonp_is_refused(engine: Client) -> None:
 
 
 async def test_a_post_is_answered_ok_and_the_poll_has_the_echo(engine: Client) -> None:
-    """One packet, then several in one body."""
+    """One packet in a body, then several."""
     session = await engine.handshake()
     for body in ("4hello", "4test1\x1e4test2\x1e4test3"):
         assert await engine.ask("POST", session, body) == (200, "ok")
@@ -109,14 +109,14 @@ async def test_a_post_is_answered_ok_and_the_poll_has_the_echo(engine: Client) -
 
 
 async def test_what_is_no_packet_ends_a_polling_session(engine: Client) -> None:
-    """The POST is 400, and so is every request behind it."""
+    """The POST is answered 400, and so is every later request."""
     session = await engine.handshake()
     assert (await engine.ask("POST", session, "abc"))[0] == 400
     assert (await engine.ask("GET", session))[0] == 400
 
 
 async def test_a_second_poll_ends_both_and_the_session(engine: Client) -> None:
-    """The first hears CLOSE, the second is refused."""
+    """The first poll is answered with CLOSE, the second is refused."""
     session = await engine.handshake()
     first = asyncio.ensure_future(engine.ask("GET", session))
     await engine.waits()
@@ -126,7 +126,7 @@ async def test_a_second_poll_ends_both_and_the_session(engine: Client) -> None:
 
 
 async def test_a_poll_that_was_given_up_ends_the_session(engine: Client) -> None:
-    """Nobody knows what it would have heard."""
+    """Its packets would be lost."""
     session = await engine.handshake()
     given_up = asyncio.ensure_future(engine.ask("GET", session))
     await engine.waits()
@@ -137,7 +137,7 @@ async def test_a_poll_that_was_given_up_ends_the_session(engine: Client) -> None
 
 
 async def test_a_websocket_has_the_echo(engine: Client) -> None:
-    """A text is a packet."""
+    """Each text message is a packet."""
     ws = await engine.websocket()
     await said(ws)
     await ws.send_str("4hello")
@@ -146,7 +146,7 @@ async def test_a_websocket_has_the_echo(engine: Client) -> None:
 
 
 async def test_what_is_no_packet_ends_a_websocket(engine: Client) -> None:
-    """At once, long before any heartbeat."""
+    """It is closed at once, not by the next heartbeat."""
     ws = await engine.websocket()
     await ws.send_str("abc")
     await closed(ws)
@@ -158,7 +158,7 @@ async def test_what_is_no_packet_ends_a_websocket(engine: Client) -> None:
 async def test_pings_come_by_polls_and_are_answered_by_posts(
     hasty: tuple[Client, Server],
 ) -> None:
-    """Each is all that its poll brings."""
+    """A poll returns the PING alone."""
     client, _ = hasty
     session = await client.handshake()
     for _ in range(3):
@@ -167,7 +167,7 @@ async def test_pings_come_by_polls_and_are_answered_by_posts(
 
 
 async def test_pings_come_by_a_websocket(hasty: tuple[Client, Server]) -> None:
-    """Who answers them stays."""
+    """A client that answers them stays connected."""
     ws = await hasty[0].websocket()
     await said(ws)
     for _ in range(3):
@@ -177,7 +177,7 @@ async def test_pings_come_by_a_websocket(hasty: tuple[Client, Server]) -> None:
 
 
 async def test_who_is_silent_is_gone(hasty: tuple[Client, Server]) -> None:
-    """By polling the session is over, a WebSocket is closed."""
+    """Without a PONG a polling session ends and a WebSocket is closed."""
     client, server = hasty
     session, ws = await client.handshake(), await client.websocket()
     await closed(ws)
@@ -189,7 +189,7 @@ async def test_who_is_silent_is_gone(hasty: tuple[Client, Server]) -> None:
 
 
 async def test_close_by_a_post_ends_the_poll_that_waits(engine: Client) -> None:
-    """With a NOOP: it was the client that said it."""
+    """The waiting poll is answered with a NOOP."""
     session = await engine.handshake()
     waiting = asyncio.ensure_future(engine.ask("GET", session))
     await engine.waits()
@@ -199,14 +199,14 @@ async def test_close_by_a_post_ends_the_poll_that_waits(engine: Client) -> None:
 
 
 async def test_close_by_a_websocket_closes_it(engine: Client) -> None:
-    """The session's end is the transport's."""
+    """The end of the session closes the transport."""
     ws = await engine.websocket()
     await ws.send_str("1")
     await closed(ws)
 
 
 async def upgraded(engine: Client, session: str) -> Ws:
-    """A polling session's WebSocket, by the steps of the protocol."""
+    """Upgrade a polling session as the protocol says; return its WebSocket."""
     ws = await engine.websocket(session.replace("polling", "websocket"))
     await ws.send_str("2probe")
     assert await said(ws) == "3probe"
@@ -217,7 +217,7 @@ async def upgraded(engine: Client, session: str) -> Ws:
 
 @pytest.mark.parametrize("waits", [True, False], ids=["a poll waits", "none does"])
 async def test_an_upgrade_brings_no_noop_to_the_websocket(engine: Client, waits: bool) -> None:
-    """The poll that waits, or the next one, has it; the echo is the first message."""
+    """The NOOP answers a poll; the first message of the WebSocket is the echo."""
     session = await engine.handshake()
     poll = asyncio.ensure_future(engine.ask("GET", session)) if waits else None
     if waits:
@@ -231,7 +231,7 @@ async def test_an_upgrade_brings_no_noop_to_the_websocket(engine: Client, waits:
 
 
 async def test_behind_an_upgrade_polls_are_refused(engine: Client) -> None:
-    """Polls and posts are 400, the WebSocket does not notice."""
+    """Polls and POSTs are answered 400, and the WebSocket goes on."""
     session = await engine.handshake()
     ws = await upgraded(engine, session)
     await ws.send_str("4a")
@@ -244,7 +244,7 @@ async def test_behind_an_upgrade_polls_are_refused(engine: Client) -> None:
 
 
 async def test_a_second_websocket_of_a_session_is_closed(engine: Client) -> None:
-    """Behind a handshake of its own; the first one stays, also while it only probes."""
+    """The first WebSocket goes on, also while it is being probed."""
     session = await engine.handshake()
     probing = await engine.websocket(session.replace("polling", "websocket"))
     await closed(await engine.websocket(session.replace("polling", "websocket")))
@@ -256,7 +256,7 @@ async def test_a_second_websocket_of_a_session_is_closed(engine: Client) -> None
 
 
 async def test_an_upgrade_of_no_session_is_refused(engine: Client) -> None:
-    """Nobody's sid, or one that is over."""
+    """The sid is unknown, or its session has ended."""
     with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
         await engine.websocket("EIO=4&transport=websocket&sid=nobody%0Aforged")
     assert refused.value.status == 400
@@ -267,7 +267,7 @@ async def test_an_upgrade_of_no_session_is_refused(engine: Client) -> None:
 
 @pytest.mark.parametrize("packet", ["0", "2", "6", "2probe", "5", "3", "bAAEC"])
 async def test_a_packet_without_a_meaning_is_dropped(engine: Client, packet: str) -> None:
-    """By a POST as by a WebSocket: answered at once, and the session goes on."""
+    """A POST is answered at once, and the session goes on."""
     session = await engine.handshake()
     assert await engine.ask("POST", session, packet) == (200, "ok")
     assert await engine.ask("POST", session, "4hello") == (200, "ok")

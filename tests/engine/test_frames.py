@@ -1,4 +1,4 @@
-"""Socket.IO packets: any text is a frame or Malformed, and what we write reads back."""
+"""Parsing and writing of Socket.IO packets."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ LIKELY = st.text('0123456789-/,?[]{}"\\abntfu: \n²é\ud800', max_size=40)
 
 
 def wire(kind: int, namespace: str, ack_id: int | None, data: str) -> str:
-    """A packet as the protocol's own encoder writes it."""
+    """A packet as python-socketio encodes it."""
     prefix = "" if namespace == "/" else namespace + ","
     return f"{kind}{prefix}{'' if ack_id is None else ack_id}{data}"
 
@@ -43,7 +43,7 @@ def wire(kind: int, namespace: str, ack_id: int | None, data: str) -> str:
 @example("51-/chat,99999999999[]")
 @example("0" + "/" * 300)
 def test_any_text_is_a_frame_or_malformed(text: str) -> None:
-    """Nothing else comes out of the parser, and a frame keeps within its bounds."""
+    """The parser raises nothing else, and each frame is within its bounds."""
     try:
         frame = parse(text)
     except Malformed:
@@ -58,7 +58,7 @@ def test_any_text_is_a_frame_or_malformed(text: str) -> None:
 def test_what_the_protocol_writes_is_read(
     kind: int, namespace: str, ack_id: int | None, data: list[Any] | None
 ) -> None:
-    """Type, namespace, ack id and JSON come back as they were."""
+    """Type, namespace, ack id and JSON of an encoded packet are parsed unchanged."""
     text = wire(kind, namespace, ack_id, "" if data is None else json.dumps(data))
     assert parse(text) == Frame(kind, namespace, ack_id, data)
 
@@ -90,7 +90,7 @@ TABLE = {
 
 @pytest.mark.parametrize(("text", "frame"), TABLE.items())
 def test_packets_of_the_protocol(text: str, frame: Frame) -> None:
-    """Broken JSON keeps its envelope, so that its sender can be answered."""
+    """A packet with broken JSON keeps its envelope, so that it can be answered."""
     assert parse(text) == frame
 
 
@@ -100,7 +100,7 @@ def test_packets_of_the_protocol(text: str, frame: Frame) -> None:
      "2/chat,2147483648[]", "2/" + "x" * 201 + ",[]", "2\n[]", "-2[]", "2x", "212x", " 2[]"],
 )  # fmt: skip
 def test_what_is_no_packet(text: str) -> None:
-    """No type, no known type, an ack id nobody gave, or a namespace without end."""
+    """The type is missing or unknown, the ack id too large, or the namespace too long."""
     if text.startswith("2/chat["):
         assert parse(text).namespace != "/chat"
     else:
@@ -110,7 +110,7 @@ def test_what_is_no_packet(text: str) -> None:
 
 @given(NAMESPACES, st.integers(0, frames.MAX_ACK_ID), st.dictionaries(st.text("ab"), JSON))
 def test_what_we_write_reads_back(namespace: str, ack_id: int, answer: dict[str, Any]) -> None:
-    """Events, acks and connect errors are frames that any client parses to what was meant."""
+    """Events, acks and connect errors can be parsed by any client."""
     event = event_packet(namespace, "a.b", codec.dumps(answer))
     assert parse(event.data) == Frame(frames.EVENT, namespace, None, ["a.b", answer])
     ack = ack_packet(namespace, ack_id, answer)
@@ -124,14 +124,14 @@ def test_what_we_write_reads_back(namespace: str, ack_id: int, answer: dict[str,
 
 @given(JSON)
 def test_the_codec_is_strict_both_ways(value: Any) -> None:
-    """What it writes it reads; what another strict parser would refuse it refuses."""
+    """It reads what it writes, and refuses what another strict parser refuses."""
     assert codec.loads(codec.dumps(value)) == value
     assert json.loads(codec.dumps(value, separators=(",", ":"))) == value
 
 
 @pytest.mark.parametrize("text", ["NaN", "-Infinity", "1e999", '"\\ud800"', "{'a':1}", "[1,]", ""])
 def test_the_codec_refuses_what_is_not_json(text: str) -> None:
-    """RFC 8259, not what Python's own module would let pass."""
+    """RFC 8259 is stricter than Python's json module."""
     with pytest.raises(ValueError, match=r"."):
         codec.loads(text)
 
@@ -140,7 +140,7 @@ def test_the_codec_refuses_what_is_not_json(text: str) -> None:
 def test_a_head_says_whose_answer_is_waited_for(
     kind: int, namespace: str, ack_id: int | None, name: str
 ) -> None:
-    """Namespace and ack id of a command whose payload is not there; else nobody is named."""
+    """The beginning of a large command has its namespace and ack id."""
     whole = wire(kind, namespace, ack_id, json.dumps([name, {"text": "x" * 1_000}]))
     frame = frames.parse_head(whole[:512])
     if ack_id is None:
@@ -154,5 +154,5 @@ def test_a_head_says_whose_answer_is_waited_for(
 
 @pytest.mark.parametrize("text", ["", "0/chat,{", "3/chat,1[", "2/chat,99999999999[", "2/chat,1{"])
 def test_a_head_of_anything_else_is_nobodys(text: str) -> None:
-    """Acks, namespaces, broken ids."""
+    """Acks, namespaces without an id and broken ids have no answer."""
     assert frames.parse_head(text) is None

@@ -1,4 +1,4 @@
-"""aiohttp answers for a connection until its handshake, and for nothing of it behind that."""
+"""aiohttp serves a connection until the handshake; afterwards it keeps nothing of it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ KEY = "dGhlIHNhbXBsZSBub25jZQ=="
 
 
 def handshake(path: str = QUERY) -> bytes:
-    """What a client sends first."""
+    """The request of a handshake."""
     return (
         f"GET {path} HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
         f"Sec-WebSocket-Key: {KEY}\r\nSec-WebSocket-Version: 13\r\n\r\n"
@@ -29,7 +29,7 @@ def handshake(path: str = QUERY) -> bytes:
 
 
 async def opened(url: str, first: bytes) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    """A connection that has said something."""
+    """A connection on which bytes were sent."""
     host, port = url.removeprefix("http://").split(":")
     reader, writer = await asyncio.open_connection(host, int(port))
     writer.write(first)
@@ -37,7 +37,7 @@ async def opened(url: str, first: bytes) -> tuple[asyncio.StreamReader, asyncio.
 
 
 async def test_the_handshake_is_that_of_the_standard() -> None:
-    """The accepted key is the example of RFC 6455, 1.3; the first packet comes right behind it."""
+    """The accepted key is that of RFC 6455, 1.3, and the first packet follows at once."""
     async with serving() as (_, url):
         reader, writer = await opened(url, handshake())
         head = (await reader.readuntil(b"\r\n\r\n")).decode()
@@ -53,7 +53,7 @@ async def test_the_handshake_is_that_of_the_standard() -> None:
 
 @pytest.mark.parametrize("query", [QUERY, QUERY.replace("websocket", "polling")])
 async def test_who_is_refused_for_now_keeps_no_connection(query: str) -> None:
-    """Neither beyond the cap of its address nor while draining: idle sockets are a load as well."""
+    """Above the limit of an address, or while draining, the connection is closed."""
     only: dict[str, Any] = {"address_connections": 1, "rate_limits": "standard"}
     async with serving(transports="polling,websocket", **only) as (server, url), Raw(url) as first:
         for reason in (b"429", b"503"):
@@ -67,7 +67,7 @@ async def test_who_is_refused_for_now_keeps_no_connection(query: str) -> None:
 
 
 async def test_what_comes_with_the_handshake_is_heard_behind_it() -> None:
-    """In one write with it, whole or in part: a client need not wait for an answer."""
+    """Frames in the same write as the handshake are handled, even if incomplete."""
     hasty = masked('40/chat,{"token":"t"}') + masked('42/chat,1["early"]')
     async with serving() as (server, url):
         chat: Any = server.namespace_handlers["/chat"]
@@ -81,7 +81,7 @@ async def test_what_comes_with_the_handshake_is_heard_behind_it() -> None:
 
 
 async def test_requests_before_it_are_answered_on_the_same_connection() -> None:
-    """A keep-alive connection becomes a WebSocket with its last request."""
+    """A keep-alive connection can become a WebSocket."""
     async with serving() as (_, url):
         plain = b"GET /nothing HTTP/1.1\r\nHost: localhost\r\n\r\n"
         reader, writer = await opened(url, plain + handshake())
@@ -92,13 +92,13 @@ async def test_requests_before_it_are_answered_on_the_same_connection() -> None:
 
 
 def handlers() -> set[int]:
-    """aiohttp's connections in this process, other tests' among them."""
+    """The connections of aiohttp in this process, those of other tests included."""
     gc.collect()
     return {id(one) for one in gc.get_objects() if isinstance(one, RequestHandler)}
 
 
 async def test_aiohttp_keeps_nothing_of_a_websocket() -> None:
-    """No handler, no request and no task, as long as it lives."""
+    """A WebSocket has no handler, request or task of aiohttp."""
     others = handlers()
     async with serving() as (_, url), Raw(url) as client:
         before = len(asyncio.all_tasks())
@@ -108,38 +108,38 @@ async def test_aiohttp_keeps_nothing_of_a_websocket() -> None:
 
 
 async def leaves(client: Raw, _: Server, __: str) -> None:
-    """CLOSE of the WebSocket."""
+    """Send a WebSocket CLOSE."""
     assert client._ws is not None
     await client._ws.close()
 
 
 async def vanishes(client: Raw, _: Server, __: str) -> None:
-    """Its transport breaks."""
+    """Break the transport."""
     assert client._ws is not None
     transport: Any = client._ws._writer.transport
     transport.abort()
 
 
 async def says_goodbye(client: Raw, _: Server, __: str) -> None:
-    """CLOSE of Engine.IO."""
+    """Send an Engine.IO CLOSE."""
     await client.send("1")
 
 
 async def talks_nonsense(client: Raw, _: Server, __: str) -> None:
-    """No frame of a WebSocket."""
+    """Send an invalid frame."""
     assert client._ws is not None
     transport: Any = client._ws._writer.transport
     transport.write(b"\xff\xff\xff")
 
 
 async def is_told_to_go(client: Raw, server: Server, eio_sid: str) -> None:
-    """session.closing, and the client closes."""
+    """Be closed by the server with `session.closing`."""
     server.close(eio_sid, "draining")
     await client.until(lambda: client.closed)
 
 
 async def is_dropped(_: Raw, server: Server, eio_sid: str) -> None:
-    """Without a word."""
+    """Be aborted by the server."""
     server.abort(eio_sid)
 
 
@@ -150,7 +150,7 @@ ENDS = [leaves, vanishes, says_goodbye, talks_nonsense, is_told_to_go, is_droppe
 async def test_nothing_is_left_of_a_connection_however_it_ends(
     end: Callable[[Raw, Server, str], Awaitable[None]],
 ) -> None:
-    """Its session, its wire and its way out are free, and no collector was needed."""
+    """Session, transport and queue are freed without the garbage collector."""
     async with serving() as (server, url):
         async with Raw(url) as client:
             await client.join("any", "/chat")
@@ -168,7 +168,7 @@ async def test_nothing_is_left_of_a_connection_however_it_ends(
 
 
 async def test_a_shutdown_ends_who_is_left() -> None:
-    """Their namespaces are left before the server is gone."""
+    """Namespaces are left before the server has gone."""
     async with serving() as (server, url):
         client = Raw(url)
         await client.__aenter__()

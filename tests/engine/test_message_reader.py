@@ -1,4 +1,4 @@
-"""What a client writes is read as the standard says, in whatever pieces, and bounded."""
+"""The reader of WebSocket messages follows RFC 6455 however the bytes are cut, and is bounded."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ Read = tuple[list[tuple[int, Any]], int | None]
 
 
 class Oracle(WebSocketDataQueue):
-    """What aiohttp's reader, which was ours before, makes of the same bytes."""
+    """The messages that aiohttp's reader parses from the same bytes."""
 
     _size = _limit = 0
 
@@ -46,18 +46,18 @@ class Oracle(WebSocketDataQueue):
         self.code: int | None = None
 
     def feed_data(self, data: Any, size: int) -> None:
-        """A message; of a CLOSE only that it came."""
+        """Note a message; of a CLOSE only that it came."""
         closes = int(data.type) == incoming.CLOSE
         self.said.append((int(data.type), None if closes else data.data))
 
     def set_exception(self, exc: BaseException, exc_cause: BaseException | None = None) -> None:
-        """The end."""
+        """Note the end."""
         assert isinstance(exc, WebSocketError)
         self.code = exc.code
 
 
 def read(pieces: list[bytes], most: int = MOST) -> Read:
-    """The messages in them, parts left out, and the code of what is none."""
+    """The messages in the bytes, without parts, and the close code if they are invalid."""
     reader, said = MessageReader(most), []
     try:
         for piece in pieces:
@@ -71,14 +71,14 @@ def read(pieces: list[bytes], most: int = MOST) -> Read:
 
 
 def cut(data: bytes, cuts: list[float]) -> list[bytes]:
-    """Bytes as they may arrive."""
+    """Bytes cut into the pieces in which they may arrive."""
     ends = [0, *sorted(int(one * len(data)) for one in cuts), len(data)]
     return [data[start:end] for start, end in pairwise(ends)]
 
 
 @given(st.lists(frames, max_size=6).map(b"".join), st.lists(st.floats(0, 1), max_size=6))
 def test_the_messages_are_those_that_aiohttp_reads(data: bytes, cuts: list[float]) -> None:
-    """However the bytes are cut, and up to the same frame where one is broken."""
+    """However the bytes are cut, and up to the same frame if one is invalid."""
     oracle = Oracle()
     WebSocketReader(oracle, MOST + 1, False, True).feed_data(data)
     said, code = read(cut(data, cuts))
@@ -88,7 +88,7 @@ def test_the_messages_are_those_that_aiohttp_reads(data: bytes, cuts: list[float
 
 @pytest.mark.parametrize("first", [b"", b"4"])
 def test_a_message_within_a_message_ends_it(first: bytes) -> None:
-    """RFC 6455, 5.4, also when what has begun has no byte yet; as does a part of nothing."""
+    """RFC 6455, 5.4, also if the first part is empty; so does a continuation without a start."""
     begun = client_frame(incoming.TEXT, first, final=False)
     assert read([begun + client_frame(incoming.TEXT, b"4")]) == ([], 1002)
     assert read([client_frame(incoming.CONTINUATION, first)]) == ([], 1002)
@@ -96,7 +96,7 @@ def test_a_message_within_a_message_ends_it(first: bytes) -> None:
 
 @given(st.binary(max_size=60), st.integers(0, 15))
 def test_a_frame_without_a_mask_ends_it(payload: bytes, opcode: int) -> None:
-    """RFC 6455, 5.1, as soon as its header is there; what was before it is heard."""
+    """RFC 6455, 5.1: as soon as its header arrives; messages before it are read."""
     before = client_frame(incoming.TEXT, b"4")
     assert read([before + websocket.frame(opcode, payload)]) == ([(1, "4")], 1002)
     assert read([websocket.frame(opcode, payload)[:2]]) == ([], 1002)
@@ -110,7 +110,7 @@ def test_a_frame_without_a_mask_ends_it(payload: bytes, opcode: int) -> None:
 def test_a_text_too_large_is_its_head_and_the_next_is_whole(
     length: int, parts: list[float], cuts: list[float]
 ) -> None:
-    """In one frame or many, a PING in between; no more of it than the head is kept."""
+    """In one frame or many, with a PING in between; only the head is kept."""
     text = (b"42/chat,17[" + b"x" * length)[:length]
     pieces = cut(text, parts)
     written = b""
@@ -131,21 +131,21 @@ def test_a_text_too_large_is_its_head_and_the_next_is_whole(
 
 @pytest.mark.parametrize("opcode", [incoming.TEXT, incoming.BINARY])
 def test_what_nobody_reads_to_its_end_is_refused_by_its_header(opcode: int) -> None:
-    """A text above a mebibyte, or any binary above a message: 1009, and none of it is kept."""
+    """A text above 1 MiB, or a binary above the limit: close code 1009, nothing is kept."""
     length = MAX_ANSWERABLE_BYTES + 1 if opcode == incoming.TEXT else MOST + 1
     header = client_frame(opcode, b"x" * length)[:14]
     assert read([header]) == ([], 1009)
 
 
 def test_parts_that_add_up_to_too_much_are_refused() -> None:
-    """No part is too large by itself."""
+    """The limit holds for the message, not for each part."""
     part = client_frame(incoming.TEXT, b"x" * MOST, final=False)
     more = client_frame(incoming.CONTINUATION, b"x" * MOST, final=False)
     assert read([part, more * (MAX_ANSWERABLE_BYTES // MOST + 1)]) == ([], 1009)
 
 
 def test_a_silent_client_keeps_nothing() -> None:
-    """Behind the last message no byte of what was read stays."""
+    """After the last message no byte stays in memory."""
     reader = MessageReader(MOST)
     reader.feed(client_frame(incoming.TEXT, b"3" * 500))
     assert reader.ready

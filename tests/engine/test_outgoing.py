@@ -11,12 +11,12 @@ from rts_server.engine.transport import MAX_PENDING_BYTES
 
 
 def packet(length: int) -> Encoded:
-    """A MESSAGE that holds so many characters."""
+    """A MESSAGE with so many characters."""
     return Encoded("x" * length)
 
 
 def bounded() -> tuple[OutgoingQueue, list[None]]:
-    """A queue, and what it refused."""
+    """A queue, and the list of its overflows."""
     refused = list[None]()
     return OutgoingQueue(on_overflow=lambda: refused.append(None)), refused
 
@@ -28,7 +28,7 @@ STEPS = st.lists(
 
 @given(STEPS)
 def test_the_bound_holds_and_the_count_is_right(steps: list[int]) -> None:
-    """At most 1 MiB is ever taken, who reads no more is told of; taking gives room, in order."""
+    """At most 1 MiB waits; an overflow is reported; reading makes room, in order."""
     queue, refused = bounded()
     held: list[Encoded | None] = []
     for step in steps:
@@ -48,7 +48,7 @@ def test_the_bound_holds_and_the_count_is_right(steps: list[int]) -> None:
 
 
 def test_a_shared_packet_counts_in_every_queue() -> None:
-    """One packet for many connections is one object, and each queue counts it for itself."""
+    """One packet object for many connections counts in the queue of each."""
     shared = event_packet("/chat", "a", '{"x":1}')
     queues = [OutgoingQueue() for _ in range(3)]
     for queue in queues:
@@ -58,7 +58,7 @@ def test_a_shared_packet_counts_in_every_queue() -> None:
 
 
 async def test_the_engine_waits_for_it_like_for_any_queue() -> None:
-    """get and join work: the library waits so for what was written last."""
+    """The library uses get and join to wait for the last packets."""
     queue = OutgoingQueue()
     queue.write(packet(5))
     assert (await queue.get()).data == "xxxxx"
@@ -67,7 +67,7 @@ async def test_the_engine_waits_for_it_like_for_any_queue() -> None:
 
 
 def test_last_words_fit_whatever_waits() -> None:
-    """Behind a full queue come the reason and the end; the connection is marked as ended."""
+    """The reason and the end follow a full queue, and the connection is marked as ended."""
     queue = OutgoingQueue()
     full, last = packet(MAX_PENDING_BYTES), packet(100)
     queue.write(full)

@@ -1,4 +1,4 @@
-"""RTS_TRANSPORTS=polling,websocket: the same sessions over HTTP, for balancers that are sticky."""
+"""HTTP long-polling (RTS_TRANSPORTS=polling,websocket), for balancers with sticky sessions."""
 
 from __future__ import annotations
 
@@ -31,20 +31,20 @@ OPEN = {
 
 @pytest.fixture(scope="module")
 def polled(world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of an instance that takes both transports."""
+    """The address of an instance with both transports."""
     with world.shared_instance(tmp_path_factory.mktemp("polled"), **OPEN) as (_, url):
         yield url
 
 
 @pytest.fixture
 def empty(polled: str) -> str:
-    """The same, as soon as nobody of the tests before is connected."""
+    """The same, once no connection of an earlier test is left."""
     until(lambda: not held(polled))
     return polled
 
 
 async def conversation(world: World, a: JsClient, user_id: str) -> None:
-    """A room, then more messages in one tick than the library takes in one POST; all are heard."""
+    """Create a room and send more messages at once than one POST takes; all arrive."""
     asked = {"type": "direct", "members": [user_id]}
     room_id = (await ok(a, "room.create", asked))["room"]["room_id"]
     sends = [
@@ -56,7 +56,7 @@ async def conversation(world: World, a: JsClient, user_id: str) -> None:
 
 
 async def test_a_session_over_polling_is_a_session(world: World, tmp_path: Path) -> None:
-    """Commands, acks, events, heartbeats; twenty commands in one POST; the end by a drain."""
+    """Commands, acks, events, heartbeats, twenty commands in one POST, and a drain."""
     alice, bob = name("alice"), name("bob")
     async with (
         world.instance(tmp_path, **OPEN) as (process, url),
@@ -78,12 +78,12 @@ async def test_a_session_over_polling_is_a_session(world: World, tmp_path: Path)
 
 
 def ends(client: JsClient) -> list[str]:
-    """Why its connections ended."""
+    """The reasons for which its connections ended."""
     return [line["reason"] for line in client.lines if line["kind"] == "disconnect"]
 
 
 async def test_polling_becomes_a_websocket(world: World, empty: str) -> None:
-    """The stock client's default way: it starts by polling and upgrades, the session stays."""
+    """socket.io-client's default: it polls first and upgrades, and the session stays."""
     async with JsClient() as a:
         await a.connect(empty, world.token(name("alice")), transports=["polling", "websocket"])
         await conversation(world, a, name("bob"))
@@ -92,7 +92,7 @@ async def test_polling_becomes_a_websocket(world: World, empty: str) -> None:
 
 
 def held(url: str) -> int:
-    """How many sessions of /chat the instance counts."""
+    """The number of /chat sessions of the instance."""
     with urllib.request.urlopen(url + "/metrics", timeout=2) as answer:
         text = answer.read().decode()
     told = text.partition('rts_connections{namespace="/chat"} ')[2].split()
@@ -100,7 +100,7 @@ def held(url: str) -> int:
 
 
 async def test_who_stops_polling_is_gone(world: World, empty: str) -> None:
-    """A stopped client is noticed by its heartbeat; one that never connected by its deadline."""
+    """A stopped client is noticed by its heartbeat, one that never connects by its deadline."""
     async with JsClient() as sleeper, aiohttp.ClientSession() as http:
         await sleeper.connect(empty, world.token(name("alice")), reconnection=False, **POLLING)
         async with http.get(empty + QUERY) as answer:
@@ -116,7 +116,7 @@ async def test_who_stops_polling_is_gone(world: World, empty: str) -> None:
 
 
 async def test_a_broken_probe_leaves_the_polling_session(world: World, polled: str) -> None:
-    """A WebSocket that says nothing sensible is closed alone: the client goes on polling."""
+    """A WebSocket that sends nonsense is closed; the client goes on polling."""
     async with aiohttp.ClientSession() as http:
         async with http.get(polled + QUERY) as answer:
             sid = (await answer.text()).split('"')[3]
@@ -133,7 +133,7 @@ async def test_a_broken_probe_leaves_the_polling_session(world: World, polled: s
 
 @pytest.mark.parametrize("body", [b"nonsense", b"", b"\xff\xfe", b"3\x1e" * 1_000])
 async def test_a_body_that_is_no_packets_ends_the_session(polled: str, body: bytes) -> None:
-    """400, and the next poll is refused: as a WebSocket is closed for a frame that is none."""
+    """It is answered 400, and the next poll is refused."""
     async with aiohttp.ClientSession() as http:
         async with http.get(polled + QUERY) as answer:
             sid = (await answer.text()).split('"')[3]
@@ -146,7 +146,7 @@ async def test_a_body_that_is_no_packets_ends_the_session(polled: str, body: byt
 async def test_an_instance_says_that_it_does_not_know_a_session(
     polled: str,
 ) -> None:
-    """Without stickiness a poll meets an instance that cannot know it: 400 names the reason."""
+    """Without sticky sessions a poll meets another instance: 400 names the reason."""
     async with (
         aiohttp.ClientSession() as http,
         http.get(f"{polled}{QUERY}&sid=elsewhere") as answer,

@@ -1,4 +1,4 @@
-"""Closing as the real socket.io-client sees it: who may come back does, who may not stays away."""
+"""Closing as socket.io-client sees it: each code lets the client reconnect or keeps it away."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ async def served() -> AsyncIterator[tuple[Server, str]]:
 
 
 def happened(client: JsClient) -> list[str]:
-    """What became of the connection, in order."""
+    """The events of the connection, in order."""
     kinds = [str(line.get("reason") or line["kind"]) for line in client.lines]
     return [kind for kind in kinds if kind not in ("event", "joined")]
 
 
 @pytest.mark.parametrize("code", sorted(RECONNECT | FINAL))
 async def test_each_code_closes_in_its_way(served: tuple[Server, str], code: str) -> None:
-    """session.closing comes first; then the transport goes, or every namespace is disconnected."""
+    """`session.closing` comes first; then the transport ends or every namespace is left."""
     server, url = served
     async with JsClient() as client:
         await client.connect(url, "any")
@@ -54,7 +54,7 @@ async def test_each_code_closes_in_its_way(served: tuple[Server, str], code: str
 async def test_a_slow_reader_is_spared_what_is_only_nice_to_know(
     served: tuple[Server, str],
 ) -> None:
-    """With 64 KiB waiting it is shed, and said so; what matters is still written."""
+    """With 64 KiB waiting, droppable packets are shed and counted; others are written."""
     server, url = served
     async with Raw(url) as client:
         await client.join("any", "/chat")
@@ -74,7 +74,7 @@ async def test_a_slow_reader_is_spared_what_is_only_nice_to_know(
 
 
 async def test_a_reader_too_slow_is_told_closed_and_counted(served: tuple[Server, str]) -> None:
-    """What does not fit into his queue any more is not written; he may come back."""
+    """A packet that does not fit is not written; the client may reconnect."""
     server, url = served
     before = metrics.SLOW_CONSUMERS._value.get()
     async with Raw(url) as client:
@@ -90,14 +90,14 @@ async def test_a_reader_too_slow_is_told_closed_and_counted(served: tuple[Server
 
 
 async def test_a_connect_of_one_who_is_gone_leaves_nothing(served: tuple[Server, str]) -> None:
-    """It waited behind another until the end of its connection."""
+    """A CONNECT that waited until its connection ended opens no session."""
     server, _ = served
     await server._connect("gone", frames.parse("0/chat,{}"))
     assert server.manager._sids == {}
 
 
 async def test_what_is_for_one_who_is_gone_goes_nowhere(served: tuple[Server, str]) -> None:
-    """Whoever still holds the way out of a connection may write to it."""
+    """The queue of a connection that has ended drops packets."""
     server, url = served
     async with Raw(url) as client:
         await client.join("any", "/chat")

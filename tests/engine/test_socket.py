@@ -1,4 +1,4 @@
-"""A session's packets are handled in order, everybody's turn kept short; who is silent is gone."""
+"""A session handles packets in order and in short turns, and ends without a heartbeat."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ def command(number: int, name: str = "a") -> str:
 
 
 def heard(server: Server) -> list[str]:
-    """Names of the commands of /chat in the order they came."""
+    """The names of the commands received in /chat, in order."""
     return [name for _, name in server.namespace_handlers["/chat"].heard]
 
 
 async def test_what_comes_behind_a_connect_waits_for_it() -> None:
-    """One write of a client: its commands are no strangers because authentication takes a while."""
+    """Commands in the same write as their CONNECT wait for the authentication."""
     async with serving() as (server, url), Raw(url) as client:
         client.send_together(CONNECT, command(1), command(2, "b"), "40/receipts,{}", command(3))
         await client.until(lambda: 3 in client.acks)
@@ -43,7 +43,7 @@ async def test_what_comes_behind_a_connect_waits_for_it() -> None:
 
 
 async def test_a_burst_lets_others_in_between() -> None:
-    """A thousand commands of one in one write: another's is answered long before the last."""
+    """Another client's command is answered long before the last of a thousand."""
     async with serving() as (server, url), Raw(url) as greedy, Raw(url) as other:
         for client in (greedy, other):
             await client.join("any", "/chat")
@@ -58,7 +58,7 @@ async def test_a_burst_lets_others_in_between() -> None:
 
 
 async def test_nothing_behind_a_goodbye_is_heard() -> None:
-    """Engine.IO CLOSE ends the session, its WebSocket with it."""
+    """Engine.IO CLOSE ends the session and its WebSocket."""
     async with serving() as (server, url), Raw(url) as client:
         client.send_together(CONNECT, command(1, "before"), "1", command(2, "behind"))
         await client.until(lambda: client.closed)
@@ -69,7 +69,7 @@ async def test_nothing_behind_a_goodbye_is_heard() -> None:
 async def test_a_message_that_fails_is_logged_and_the_next_is_heard(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """An error of ours ends neither the connection nor what was held up behind it."""
+    """An error of the server ends neither the connection nor the queue behind it."""
     async with serving() as (server, url), Raw(url) as client:
         client.send_together(CONNECT, command(1, "bad"), command(2, "b"))
         await client.until(lambda: 2 in client.acks)
@@ -80,9 +80,8 @@ async def test_a_message_that_fails_is_logged_and_the_next_is_heard(
 
 
 async def test_reading_stops_while_commands_wait_and_nobody_is_overtaken() -> None:
-    """Eight unanswered: the rest is not heard, the transport is not read, and who says nothing
-    meanwhile is not gone; each answer lets one more in.
-    """
+    """With eight unanswered commands the transport is not read and the heartbeat waits; each
+    answer lets one more in."""
     async with (
         serving(rate_limits="standard", ping_interval=1.0, ping_timeout=0.1) as (server, url),
         Raw(url) as client,
@@ -112,7 +111,7 @@ async def test_reading_stops_while_commands_wait_and_nobody_is_overtaken() -> No
 async def test_what_is_held_up_costs_nothing_while_it_waits(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Sixty commands at once, eight taken: nobody looks at the rest before an answer goes out."""
+    """Of sixty commands at once eight are parsed; the others wait for an answer."""
     looked: list[str] = []
     resume_reading = socket.Socket.resume_reading
 
@@ -139,7 +138,7 @@ async def test_what_is_held_up_costs_nothing_while_it_waits(
 
 
 async def test_pings_by_the_hundred_are_junk() -> None:
-    """Each is told, with its PONG; a text that is a packet is none."""
+    """Each control frame is reported and answered by a PONG; a text packet is not reported."""
     junk: list[str] = []
     counting = partial(Server, on_protocol_error=junk.append)
     async with serving(server_class=counting) as (server, url), Raw(url) as client:
@@ -153,7 +152,7 @@ async def test_pings_by_the_hundred_are_junk() -> None:
 
 
 async def test_an_upgrade_of_what_is_a_websocket_is_junk_without_an_answer() -> None:
-    """As a PONG nobody asked for, a DISCONNECT from where one is not: told, nothing is written."""
+    """So are an unsolicited PONG and a DISCONNECT of a namespace that was not joined."""
     junk: list[str] = []
     counting = partial(Server, on_protocol_error=junk.append)
     async with serving(server_class=counting) as (server, url), Raw(url) as client:
@@ -166,7 +165,7 @@ async def test_an_upgrade_of_what_is_a_websocket_is_junk_without_an_answer() -> 
 
 
 async def test_what_waited_of_one_who_is_gone_is_nobodys_work() -> None:
-    """His transport was dropped in the middle of a burst: the rest is not looked at."""
+    """After the transport is dropped, the rest of a burst is not handled."""
     async with serving() as (server, url), Raw(url) as client:
         await client.join("any", "/chat")
         client.send_together(*[command(n) for n in range(10)], command(10, "quit"), *["4?"] * 900)
@@ -181,7 +180,7 @@ async def test_what_waited_of_one_who_is_gone_is_nobodys_work() -> None:
 
 
 async def test_who_does_not_answer_a_ping_is_gone() -> None:
-    """A PONG before its PING is none; who answers stays."""
+    """A PONG before its PING does not count."""
     async with (
         serving(ping_interval=1.0, ping_timeout=1.0) as (_, url),
         Raw(url) as silent,
@@ -197,25 +196,25 @@ async def test_who_does_not_answer_a_ping_is_gone() -> None:
 
 
 async def session(http: aiohttp.ClientSession, url: str) -> str:
-    """A polling session's id."""
+    """The id of a polling session."""
     async with http.get(url + POLLING) as answer:
         return (await answer.text()).split('"')[3]
 
 
 def upgrade(url: str, sid: str) -> str:
-    """Where its WebSocket goes."""
+    """The address of its WebSocket."""
     return f"{url}{QUERY}&sid={sid}"
 
 
 async def upgraded(ws: aiohttp.ClientWebSocketResponse) -> None:
-    """Probe and move."""
+    """Probe and upgrade."""
     await ws.send_str("2probe")
     assert (await ws.receive()).data == "3probe"
     await ws.send_str("5")
 
 
 async def said(ws: aiohttp.ClientWebSocketResponse) -> str:
-    """The next packet that says something; a NOOP was meant for a poll."""
+    """The next packet other than a NOOP."""
     while (text := (await ws.receive()).data) == "6":
         pass
     assert isinstance(text, str)
@@ -223,7 +222,7 @@ async def said(ws: aiohttp.ClientWebSocketResponse) -> str:
 
 
 async def test_a_probe_that_does_not_end_is_dropped_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its time is over; the session goes on polling, and a second probe may succeed."""
+    """After its time the session goes on polling, and a second probe may succeed."""
     monkeypatch.setattr(socket, "UPGRADE_SECONDS", 0.05)
     async with serving(transports=BOTH) as (server, url), aiohttp.ClientSession() as h:
         sid = await session(h, url)
@@ -242,7 +241,7 @@ async def test_a_probe_that_does_not_end_is_dropped_alone(monkeypatch: pytest.Mo
 
 
 async def test_what_waited_for_a_poll_leaves_by_the_websocket_in_order() -> None:
-    """Written while the client moves: nothing is lost, doubled or overtaken."""
+    """Packets written during an upgrade are neither lost, doubled nor reordered."""
     async with serving(transports=BOTH) as (server, url), aiohttp.ClientSession() as h:
         sid = await session(h, url)
         async with h.post(f"{url}{POLLING}&sid={sid}", data=CONNECT):
@@ -260,7 +259,7 @@ async def test_what_waited_for_a_poll_leaves_by_the_websocket_in_order() -> None
 
 
 async def test_a_session_has_one_websocket() -> None:
-    """A second is closed as soon as it is open, which the first does not notice."""
+    """A second is closed as soon as it opens; the first is not affected."""
     async with serving() as (server, url), Raw(url) as client, aiohttp.ClientSession() as http:
         await client.join("any", "/chat")
         (sid,) = server.eio.sockets
@@ -281,7 +280,7 @@ async def test_a_session_has_one_websocket() -> None:
     ids=["no version", "no upgrade of the connection", "another version", "plain"],
 )
 async def test_what_is_no_handshake_leaves_no_session(headers: dict[str, str]) -> None:
-    """400, and neither a session nor a connection of that address is counted."""
+    """It is answered 400, and neither a session nor a connection is counted."""
     async with serving() as (server, url), aiohttp.ClientSession() as http:
         async with http.get(url + QUERY, headers=headers) as answer:
             assert answer.status == 400
@@ -289,7 +288,7 @@ async def test_what_is_no_handshake_leaves_no_session(headers: dict[str, str]) -
 
 
 async def test_a_probe_that_failed_holds_up_nobody() -> None:
-    """While its WebSocket is still closing the client polls, and moves by another for good."""
+    """While its WebSocket is closing the client polls, and upgrades by another."""
     async with serving(transports=BOTH) as (server, url), aiohttp.ClientSession() as h:
         sid = await session(h, url)
         async with h.ws_connect(upgrade(url, sid), autoclose=False) as broken:

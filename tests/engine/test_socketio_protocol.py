@@ -22,9 +22,8 @@ from tests.engine.conformance import (
 
 @pytest.fixture
 async def socket() -> AsyncIterator[Client]:
-    """Of a server with namespaces, with the product's own timers: none of them ends anything here
-    but the time for a first CONNECT.
-    """
+    """A client of a server with namespaces, with the product's timers except the deadline for the
+    first CONNECT."""
     async for client, _ in client_of(BOTH | {"connect_deadline": 1.0}, echo=False):
         yield client
 
@@ -33,7 +32,7 @@ async def socket() -> AsyncIterator[Client]:
 
 
 async def opened(client: Client, packet: str | None = "40") -> Ws:
-    """A WebSocket, its OPEN read, and the first packet sent."""
+    """A WebSocket whose OPEN was read and whose first packet was sent."""
     ws = await client.websocket()
     await said(ws)
     if packet is not None:
@@ -46,7 +45,7 @@ async def opened(client: Client, packet: str | None = "40") -> Ws:
 async def test_a_connect_is_answered_before_anything_else(
     socket: Client, prefix: str, auth: str
 ) -> None:
-    """CONNECT with the sid and nothing else, then what the namespace has to say."""
+    """CONNECT with only the sid comes first, then what the namespace sends."""
     ws = await opened(socket, f"40{prefix}{auth}")
     packet = await said(ws)
     assert packet.startswith(f"40{prefix}")
@@ -57,7 +56,7 @@ async def test_a_connect_is_answered_before_anything_else(
 
 
 async def test_an_unknown_namespace_is_an_error(socket: Client) -> None:
-    """CONNECT_ERROR; in our words, with our code."""
+    """CONNECT_ERROR has a code of the catalogue."""
     ws = await opened(socket, "40/random")
     packet = await said(ws)
     assert packet.startswith("44/random,{")
@@ -67,12 +66,12 @@ async def test_an_unknown_namespace_is_an_error(socket: Client) -> None:
 
 @pytest.mark.parametrize("packet", ["4abc", "4", "4{}", None])
 async def test_who_does_not_connect_is_closed(socket: Client, packet: str | None) -> None:
-    """By something else, or by nothing at all within the time for it."""
+    """The first packet is another one, or none comes within the deadline."""
     await closed(await opened(socket, packet))
 
 
 async def test_leaving_a_namespace_leaves_the_connection(socket: Client) -> None:
-    """Nothing is said to it, and another namespace goes on."""
+    """A DISCONNECT has no answer, and other namespaces go on."""
     ws = await opened(socket)
     await ws.send_str("40/custom")
     for _ in range(4):
@@ -84,7 +83,7 @@ async def test_leaving_a_namespace_leaves_the_connection(socket: Client) -> None
 
 
 async def test_an_event_comes_back_as_it_was(socket: Client) -> None:
-    """Byte for byte."""
+    """The JSON of an event is the same to the byte."""
     ws = await opened(socket)
     for _ in range(2):
         await said(ws)
@@ -94,7 +93,7 @@ async def test_an_event_comes_back_as_it_was(socket: Client) -> None:
 
 
 async def test_an_event_with_an_id_is_acked_by_it(socket: Client) -> None:
-    """With ours, as a command is answered by one object."""
+    """The ack has the id of the event and one object."""
     ws = await opened(socket)
     for _ in range(2):
         await said(ws)
@@ -105,7 +104,7 @@ async def test_an_event_with_an_id_is_acked_by_it(socket: Client) -> None:
 
 @pytest.mark.parametrize("packet", ["4abc", "49", "42{}", '42abc["message-with-ack",1]', "42"])
 async def test_a_packet_that_is_none_closes_the_connection(socket: Client, packet: str) -> None:
-    """Type, payload or ack id: at once, not when a heartbeat is missed."""
+    """A wrong type, payload or ack id closes it at once."""
     ws = await opened(socket)
     for _ in range(2):
         await said(ws)

@@ -1,4 +1,5 @@
-"""One WebSocket: what is written in a turn is one write, what comes is handled where it is read."""
+"""The WebSocket transport: one write per turn, and messages are handled in the read that brought
+them."""
 
 from __future__ import annotations
 
@@ -24,7 +25,7 @@ from tests.helpers.waiting import PATIENCE
 
 
 class Transport(asyncio.Transport):
-    """Keeps what is written to it; the kernel takes nothing while `stuck`, gives while `read`."""
+    """A transport that keeps what is written; `stuck` simulates a full kernel buffer."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -37,7 +38,7 @@ class Transport(asyncio.Transport):
         self.writes.append(bytes(data))
 
     def get_write_buffer_size(self) -> int:
-        """All of it, or nothing."""
+        """All bytes or none."""
         return sum(map(len, self.writes)) if self.stuck else 0
 
     def pause_reading(self) -> None:
@@ -49,7 +50,7 @@ class Transport(asyncio.Transport):
         self.read = True
 
     def is_closing(self) -> bool:
-        """Whether it is closed or aborted."""
+        """Return whether it is closed or aborted."""
         return self.closed or self.aborted
 
     def close(self) -> None:
@@ -62,7 +63,7 @@ class Transport(asyncio.Transport):
 
 
 class Taken:
-    """Whoever the messages are for."""
+    """A handler that keeps its messages."""
 
     def __init__(self) -> None:
         self.texts: list[str] = []
@@ -97,34 +98,34 @@ class Taken:
 
 
 class Line:
-    """A wire, the transport under it, and its taker."""
+    """A WebSocket with its transport and its handler."""
 
     def __init__(self) -> None:
         self.transport, self.taken = Transport(), Taken()
         self.wire = WebSocketTransport(self.transport, self.taken, WriteBatcher(), 1_000)
 
     def comes(self, *frames: bytes) -> None:
-        """Bytes from the client, in one read."""
+        """Feed bytes of the client, in one read."""
         self.wire.data_received(b"".join(frames))
 
 
 def of(code: int) -> bytes:
-    """The server's close frame."""
+    """A close frame of the server."""
     return websocket.close(code)
 
 
 def bye(code: int) -> bytes:
-    """The client's."""
+    """A close frame of the client."""
     return client_frame(incoming.CLOSE, code.to_bytes(2, "big"))
 
 
 async def turn() -> None:
-    """Let the loop go round once."""
+    """Let the loop run once."""
     await asyncio.sleep(0)
 
 
 async def test_a_turn_is_one_write() -> None:
-    """Whatever is written until the loop waits leaves together, in order; bytes count at once."""
+    """Frames written in one turn leave together and in order; pending bytes count at once."""
     line = Line()
     for text in ("4a", "4b", "4c"):
         line.wire.write(websocket.text(text))
@@ -143,7 +144,7 @@ async def test_a_turn_is_one_write() -> None:
 )
 @settings(deadline=None)
 def test_a_reader_may_leave_a_mebibyte_and_no_more(steps: list[int | str]) -> None:
-    """An offer is taken just when it fits beside what waits, wherever that waits."""
+    """A frame is taken if it fits beside what is pending, in our buffer or the kernel's."""
 
     async def run() -> None:
         line = Line()
@@ -163,7 +164,7 @@ def test_a_reader_may_leave_a_mebibyte_and_no_more(steps: list[int | str]) -> No
 
 
 async def test_messages_are_handled_in_the_read_that_brought_them() -> None:
-    """Texts in order, binaries and controls counted, a PING answered; no turn of the loop."""
+    """Texts in order, binaries and control frames counted, a PING answered."""
     line = Line()
     line.comes(
         masked("41"),
@@ -179,7 +180,7 @@ async def test_messages_are_handled_in_the_read_that_brought_them() -> None:
 
 
 async def test_who_does_not_read_is_owed_no_pongs() -> None:
-    """A PING costs its sender nothing: what waits for one who sends them only is bounded."""
+    """A client that only sends PINGs cannot make unbounded PONGs wait."""
     line = Line()
     line.transport.stuck = True
     ping = client_frame(incoming.PING, b"x" * 125)
@@ -191,7 +192,7 @@ async def test_who_does_not_read_is_owed_no_pongs() -> None:
 
 
 async def test_nothing_is_heard_behind_the_servers_close() -> None:
-    """Who was told to go says nothing more, however much he sends."""
+    """Messages behind the server's CLOSE are not handled."""
     line = Line()
     line.wire.close()
     line.comes(masked("41"), client_frame(incoming.PING, b""), client_frame(incoming.BINARY, b""))
@@ -202,7 +203,7 @@ async def test_nothing_is_heard_behind_the_servers_close() -> None:
 
 @pytest.mark.parametrize("flood", [masked("3") * 100_000, masked("x" * 900) * 1_000])
 async def test_little_is_looked_at_behind_the_end(flood: bytes) -> None:
-    """As much as a decent client has on its way; then nothing is read, and it is aborted soon."""
+    """Only what may be on its way is read, then the connection is aborted."""
     line = Line()
     line.wire.close()
     line.comes(flood)
@@ -215,7 +216,7 @@ async def test_little_is_looked_at_behind_the_end(flood: bytes) -> None:
 
 @pytest.mark.parametrize("frame", [masked("3"), masked(""), client_frame(incoming.PING, b"")])
 async def test_a_read_of_tiny_frames_is_many_turns(frame: bytes) -> None:
-    """So many a turn, in order, while nothing more is read; then it is read on."""
+    """A turn handles a bounded number of frames, in order, while nothing more is read."""
     line, most = Line(), 10 * MAX_FRAMES_PER_TURN + 1
     line.comes(frame * most)
     for turns in range(10):
@@ -231,7 +232,7 @@ async def test_a_read_of_tiny_frames_is_many_turns(frame: bytes) -> None:
 
 
 async def test_tiny_parts_of_a_message_are_as_good_as_pings() -> None:
-    """A message may come in parts, not in a thousand of a byte; large parts are decent."""
+    """Tiny parts count as control frames; large parts do not."""
     line = Line()
     first, last = client_frame(1, b"4", final=False), client_frame(0, b"6")
     line.comes(first, client_frame(0, b"5", final=False), last)
@@ -241,7 +242,7 @@ async def test_tiny_parts_of_a_message_are_as_good_as_pings() -> None:
 
 
 async def test_a_text_too_large_is_told_by_its_head_and_the_next_is_heard() -> None:
-    """Read to its end, none of it kept."""
+    """It is read to its end, and nothing of it is kept."""
     line = Line()
     line.comes(masked("4" * 1_001), masked("41"))
     assert (line.taken.heads, line.taken.texts) == ([b"4" * incoming.HEAD_BYTES], ["41"])
@@ -249,7 +250,7 @@ async def test_a_text_too_large_is_told_by_its_head_and_the_next_is_heard() -> N
 
 
 async def test_what_is_too_large_to_be_read_is_refused_and_nothing_more_is_read() -> None:
-    """Its sender still writes: there is time to say why, then the close frame with its code."""
+    """There is time to send the reason before the close frame with its code."""
     line = Line()
     line.comes(masked("4" * (incoming.MAX_ANSWERABLE_BYTES + 1))[:100], masked("41"))
     assert (line.taken.refused, line.taken.texts, line.transport.read) == (1, [], False)
@@ -261,7 +262,7 @@ async def test_what_is_too_large_to_be_read_is_refused_and_nothing_more_is_read(
 
 
 async def test_a_clients_close_is_answered_and_the_transport_goes() -> None:
-    """What was written before is still sent, the answer last."""
+    """What was written before is sent first, the answer last."""
     line = Line()
     line.wire.write(websocket.text("4a"))
     line.comes(bye(1001))
@@ -272,7 +273,7 @@ async def test_a_clients_close_is_answered_and_the_transport_goes() -> None:
 async def test_an_end_says_close_once_and_waits_for_the_clients(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Behind all that waits; nothing is written after it, and its answer closes the transport."""
+    """CLOSE follows what is pending; the client's CLOSE closes the transport."""
     line = Line()
     line.wire.write(websocket.text("4a"))
     line.wire.close()
@@ -287,7 +288,7 @@ async def test_an_end_says_close_once_and_waits_for_the_clients(
 
 
 async def test_who_never_says_close_is_aborted(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Three seconds for the last words, no more."""
+    """After three seconds."""
     monkeypatch.setattr(wire, "CLOSE_GRACE_SECONDS", 0.01)
     line = Line()
     line.wire.close()
@@ -306,7 +307,7 @@ async def test_who_never_says_close_is_aborted(monkeypatch: pytest.MonkeyPatch) 
     ids=["an opcode of nobody", "text that is no UTF-8", "no mask"],
 )
 async def test_what_is_no_websocket_ends_it_with_its_code(frame: bytes, code: int) -> None:
-    """No protocol, no UTF-8, no mask; nothing behind it is handled."""
+    """A protocol violation, invalid UTF-8 or a missing mask; nothing behind it is handled."""
     line = Line()
     line.comes(masked("41"), frame, masked("42"))
     assert line.taken.texts == ["41"]
@@ -315,7 +316,7 @@ async def test_what_is_no_websocket_ends_it_with_its_code(frame: bytes, code: in
 
 
 async def test_a_lost_transport_is_told_and_nothing_more_is_heard() -> None:
-    """Not even what was read before and is fed later."""
+    """Bytes that were read before are not handled any more."""
     line = Line()
     line.wire.connection_lost(None)
     line.comes(masked("41"))
@@ -323,7 +324,7 @@ async def test_a_lost_transport_is_told_and_nothing_more_is_heard() -> None:
 
 
 async def test_who_is_held_is_brought_nothing_until_it_goes_on() -> None:
-    """What is there waits, what is not read the client's kernel keeps; then all of it, in order."""
+    """Messages wait, the kernel slows the client down, and later all come in order."""
     line = Line()
     line.taken.paused = True
     assert line.transport.read
@@ -341,7 +342,7 @@ async def test_who_is_held_is_brought_nothing_until_it_goes_on() -> None:
 
 
 async def test_going_on_within_a_turn_takes_no_second_one() -> None:
-    """Whoever asks a connection to go on, again and again, makes its turn no longer."""
+    """Resuming again and again does not prolong the turn of a connection."""
     line = Line()
     line.comes(masked("3") * (3 * MAX_FRAMES_PER_TURN))
     for _ in range(10):
@@ -352,7 +353,7 @@ async def test_going_on_within_a_turn_takes_no_second_one() -> None:
 
 
 async def test_who_is_told_to_go_while_held_still_says_close() -> None:
-    """What held it is of no interest any more, nor what it says."""
+    """The client's CLOSE is read although the handler is paused."""
     line = Line()
     line.taken.paused = True
     line.comes(masked("41"), bye(1000))

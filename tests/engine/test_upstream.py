@@ -1,8 +1,5 @@
-"""What we override or lean on in other people's code is still the code that was read.
-
-Versions are pinned; this test speaks when a pin moves. A failure names the function: read its new
-source against ours, then put the new hash here.
-"""
+"""The library code that is overridden or relied on is still the code that was reviewed. A failure
+names the function: compare its new source with ours, then put the new hash here."""
 
 from __future__ import annotations
 
@@ -150,19 +147,19 @@ REVIEWED: dict[str, tuple[Callable[..., Any], str]] = {
 
 
 def source_hash(function: Callable[..., Any]) -> str:
-    """16 hex digits over the source, without what a formatter may change at its ends."""
+    """16 hex digits of the hash of a source, without surrounding white space."""
     return sha256(inspect.getsource(function).strip().encode()).hexdigest()[:16]
 
 
 @pytest.mark.parametrize("name", REVIEWED)
 def test_upstream_is_what_was_reviewed(name: str) -> None:
-    """The function's source is the one that ours was written against."""
+    """The source of each function is the one that ours was written against."""
     function, reviewed = REVIEWED[name]
     assert source_hash(function) == reviewed, f"{name} changed: review what depends on it"
 
 
 def overridden(ours: type, theirs: type) -> set[str]:
-    """Names of functions of a class that its base has too."""
+    """The names of methods that a class overrides."""
     return {
         name
         for name, value in vars(ours).items()
@@ -181,14 +178,14 @@ PAIRS: list[tuple[type, type]] = [
 
 @pytest.mark.parametrize(("ours", "theirs"), PAIRS)
 def test_every_override_was_reviewed(ours: type, theirs: type) -> None:
-    """A method of ours that replaces one of theirs has theirs in the table above."""
+    """Each overridden method is in the table above."""
     known = {function for function, _ in REVIEWED.values()}
     replaced = {getattr(theirs, name) for name in overridden(ours, theirs)}
     assert {function.__qualname__ for function in replaced - known} == set()
 
 
 def test_the_engine_is_ours_where_it_matters() -> None:
-    """Engine, queue and manager are in place, JSON is strict, and polling is off."""
+    """Engine, queue and manager are ours, JSON is strict, and polling is off."""
     made = server.Server(Settings(), ClientManager())
     assert isinstance(made.eio, engine.Engine)
     assert isinstance(made.eio.create_queue(), OutgoingQueue)

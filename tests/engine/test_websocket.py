@@ -1,4 +1,4 @@
-"""Frames as a server writes them, read back by aiohttp's own parser."""
+"""Frames written by the server, read by aiohttp's parser."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from rts_server.engine import websocket
 
 
 def read(data: bytes) -> list[tuple[WSMsgType, Any]]:
-    """The messages in these bytes, as aiohttp's client reads them."""
+    """The messages in the bytes, as aiohttp's client reads them."""
     found: list[tuple[WSMsgType, Any]] = []
 
     class Kept(WebSocketDataQueue):
@@ -34,18 +34,18 @@ def read(data: bytes) -> list[tuple[WSMsgType, Any]]:
 
 @pytest.mark.parametrize("length", [0, 1, 125, 126, 127, 65_535, 65_536, 70_000])
 def test_every_form_of_length_is_read_back(length: int) -> None:
-    """7, 16 and 64 bits, at each edge."""
+    """7, 16 and 64 bits, at their limits."""
     assert read(websocket.text("x" * length)) == [(WSMsgType.TEXT, "x" * length)]
 
 
 @given(st.lists(st.text(max_size=200)))
 def test_frames_in_a_row_are_their_texts(texts: list[str]) -> None:
-    """Any text, several in one write."""
+    """Any texts, several in one write."""
     written = b"".join(websocket.text(text) for text in texts)
     assert read(written) == [(WSMsgType.TEXT, text) for text in texts]
 
 
 def test_a_close_says_why() -> None:
-    """The code of RFC 6455, and a PONG its payload."""
+    """A close frame has its code, a PONG its payload."""
     assert read(websocket.close(1009)) == [(WSMsgType.CLOSE, 1009)]
     assert read(websocket.frame(websocket.PONG, b"abc")) == [(WSMsgType.PONG, b"abc")]

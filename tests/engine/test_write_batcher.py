@@ -1,4 +1,4 @@
-"""What is written in one turn of the loop is flushed in it, everybody's turn kept short."""
+"""The write batcher flushes what one turn wrote, in bounded slices."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from rts_server.engine.write_batcher import MAX_FLUSHES_PER_TURN, WriteBatcher
 
 
 class Noted:
-    """Writes its name into a list."""
+    """A connection that notes its flush."""
 
     def __init__(self, name: int, notes: list[int | str]) -> None:
         self._name, self._notes = name, notes
@@ -19,13 +19,13 @@ class Noted:
 
 
 async def two_turns() -> None:
-    """Let the loop go round twice."""
+    """Let the loop run twice."""
     await asyncio.sleep(0)
     await asyncio.sleep(0)
 
 
 async def test_all_are_flushed_before_the_loop_waits_in_their_order() -> None:
-    """Nothing is written while the turn lasts, everything at its end."""
+    """Nothing is written during the turn, everything at its end."""
     notes: list[int | str] = []
     batcher = WriteBatcher()
     for n in range(3):
@@ -36,7 +36,7 @@ async def test_all_are_flushed_before_the_loop_waits_in_their_order() -> None:
 
 
 async def test_one_that_cannot_be_flushed_holds_up_nobody() -> None:
-    """Those behind it, and all who ask later; the loop is told of the error."""
+    """Others are flushed all the same, and the loop is told of the error."""
     notes: list[int | str] = []
     told: list[object] = []
     asyncio.get_running_loop().set_exception_handler(
@@ -58,7 +58,7 @@ async def test_one_that_cannot_be_flushed_holds_up_nobody() -> None:
 
 
 async def test_a_large_room_lets_others_have_their_turn() -> None:
-    """Between slices of connections whatever else is ready runs."""
+    """Other work runs between the slices."""
     notes: list[int | str] = []
     batcher, loop = WriteBatcher(), asyncio.get_running_loop()
     for n in range(MAX_FLUSHES_PER_TURN + 2):
@@ -74,7 +74,7 @@ async def test_a_large_room_lets_others_have_their_turn() -> None:
 
 
 async def test_who_asks_while_others_are_flushed_is_flushed_too() -> None:
-    """A flush that makes another write is no loss."""
+    """A write during a flush is not lost."""
     notes: list[int | str] = []
     batcher = WriteBatcher()
 

@@ -1,4 +1,4 @@
-"""A namespace of its own commands, in this process, with one session whose acks are kept."""
+"""A namespace with commands of its own and one session, whose acks are kept."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ from tests.helpers.waiting import eventually
 
 
 class Out(OutgoingQueue):
-    """The way out of a connection: packets are kept. Each ack id is answered once."""
+    """The outgoing queue of a connection; it keeps acks, one for each id."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -54,7 +54,7 @@ class Out(OutgoingQueue):
 
 
 class Line(Namespace):
-    """`unread.get` waits until it is cancelled so often; `member.add` notes that it began."""
+    """A namespace whose `unread.get` waits for its cancellation and whose `member.add` is noted."""
 
     def __init__(self, settings: Settings, connections: Connections, server: Server) -> None:
         pipe = RedisPipeline(ConnectionPool())
@@ -71,7 +71,7 @@ class Line(Namespace):
         self._sessions["sid"] = self.session
 
     def ask(self, *texts: str) -> None:
-        """Commands that arrive at one moment; ack ids in their order from 0."""
+        """Send commands at one moment; their ack ids count from 0."""
         moment = asyncio.get_running_loop().time()
         arrived = partial(QueuedCommand, received_at=moment)
         with patch.object(dispatcher, "QueuedCommand", lambda frame, _: arrived(frame)):
@@ -79,7 +79,7 @@ class Line(Namespace):
                 self.receive("sid", frames.parse(f"2/chat,{number}{text}"))
 
     async def answered(self, count: int) -> list[str]:
-        """`ok` or the code of each ack, when there are so many."""
+        """Return `ok` or the code of each ack, once there are so many."""
         await eventually(lambda: len(self.acks) >= count)
         assert len(self.acks) == count
         answers = [self.acks[number] for number in range(count)]
@@ -87,7 +87,7 @@ class Line(Namespace):
 
     @command("unread.get", commands.NothingSchema)
     async def slow(self, session: Session, payload: dict[str, Any]) -> Answer:
-        """Never done by itself; passes over its first cancellations."""
+        """Wait, ignoring the first cancellations."""
         while True:
             try:
                 await asyncio.Event().wait()
@@ -98,24 +98,24 @@ class Line(Namespace):
 
     @command("member.add", commands.MemberAddSchema)
     async def add(self, session: Session, payload: dict[str, Any]) -> Answer:
-        """Done at once."""
+        """Return at once."""
         self.began.append(payload["room_id"])
         return {}
 
     @command("message.send", commands.MessageSendSchema)
     async def send(self, session: Session, payload: dict[str, Any]) -> Answer:
-        """Done at once."""
+        """Return at once."""
         return {}
 
     @command("sync", commands.SyncSchema)
     async def sync(self, session: Session, payload: dict[str, Any]) -> Answer:
-        """Done at once."""
+        """Return at once."""
         return {}
 
 
 @asynccontextmanager
 async def line(**given: Any) -> AsyncIterator[Line]:
-    """The namespace under some settings; nothing behind it is ever payload."""
+    """The namespace with some settings, without Redis."""
     settings = Settings(**given)
     server, redis = Server(settings, ClientManager()), Redis()
     lease = InstanceLease(settings, redis, "origin", dict)

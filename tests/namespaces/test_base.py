@@ -1,4 +1,4 @@
-"""Commands of a connection: one at a time, in order, each answered once and in time."""
+"""Commands of a connection are executed in order, and each is answered once and in time."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ SLOW = '["unread.get",{}]'
 
 
 def add(room_id: str) -> str:
-    """A command that is done at once."""
+    """A command that returns at once."""
     return f'["member.add",{{"room_id":"{room_id}","user_ids":["bob"]}}]'
 
 
 async def test_what_is_late_when_its_turn_comes_is_answered_and_not_begun() -> None:
-    """Behind one that took all the time of those in the line with it."""
+    """A command behind one that used up the time is answered `timeout`."""
     async with line(command_deadline=0.3) as one:
         one.ask(SLOW, add("a"), add("b"), add("c"))
         assert await one.answered(4) == ["timeout"] * 4
@@ -30,7 +30,7 @@ async def test_what_is_late_when_its_turn_comes_is_answered_and_not_begun() -> N
 
 
 async def test_who_swallows_a_cancellation_is_cancelled_until_it_ends() -> None:
-    """As redis-py does before Python 3.12: the command is answered all the same."""
+    """redis-py does before Python 3.12; the command is answered all the same."""
     async with line(command_deadline=0.3) as one:
         one.deaf_to = 3
         one.ask(SLOW, SLOW)
@@ -57,7 +57,7 @@ WRONG = {
 
 @pytest.mark.parametrize("payload", WRONG.values(), ids=WRONG.keys())
 async def test_a_frame_full_of_mistakes_has_a_short_answer(payload: dict[str, Any]) -> None:
-    """Ten details at most, 200 characters each, whatever there is of what."""
+    """`details` has at most ten entries of 200 characters."""
     name = "sync" if "cursors" in payload else "message.send"
     name = "member.add" if "user_ids" in payload else name
     async with line() as one:
@@ -71,7 +71,7 @@ async def test_a_frame_full_of_mistakes_has_a_short_answer(payload: dict[str, An
 
 
 async def test_a_command_is_charged_before_it_is_read() -> None:
-    """What is wrong costs as much as what is right: beyond the burst nobody looks at it."""
+    """Invalid commands use up the rate like valid ones."""
     wrong = json.dumps(["member.add", {"room_id": "r", "user_ids": [5]}])
     async with line(rate_limits="standard", rates="commands=0.001/5") as one:
         one.ask(*[wrong] * 4, '["no.such",{}]', wrong, '["no.such",{}]')
@@ -80,7 +80,7 @@ async def test_a_command_is_charged_before_it_is_read() -> None:
 
 
 async def test_refused_commands_let_others_in_between() -> None:
-    """A line of them is not one turn of the loop."""
+    """A queue of refused commands does not block the loop."""
     wrong = json.dumps(["member.add", {"room_id": "r", "user_ids": [5]}])
     async with line() as one:
         one.ask(*[wrong] * 200)

@@ -1,4 +1,4 @@
-"""What a command costs, and whom."""
+"""The rates that commands are charged to."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from rts_server.namespaces.session import Session
 
 
 def rates(name: str, *heard: str) -> set[str]:
-    """The rates a command on room `r` is charged for, on a connection that hears some rooms."""
+    """The rates charged for a command on room `r`, by a connection in the given rooms."""
     identity = Identity("alice", 0)
     session = Session("sid", "eio", identity, {}, {}, "session", OutgoingQueue())
     return {charge.rate for charge in charges(name, session, {"room_id": "r"}, set(heard))}
 
 
 def test_a_room_is_charged_by_its_members_only() -> None:
-    """A stranger neither uses up what a room may, nor learns from a refusal that it is busy."""
+    """A stranger neither uses up the rate of a room nor learns whether it is busy."""
     for name, of_user in (("message.send", "messages"), ("message.react", "changes")):
         assert rates(name, "r") == {of_user, "room"}
         assert rates(name, "other") == {of_user}
 
 
 def test_everybody_who_is_named_costs() -> None:
-    """Anybody can be named: a hundred names are a hundred of the rate, in every command."""
+    """A hundred named users cost a hundred, in every command."""
     session = Session("sid", "eio", Identity("alice", 0), {}, {}, "session", OutgoingQueue())
     named = [f"u{n}" for n in range(100)]
     for name, field in (

@@ -13,12 +13,12 @@ from tests.helpers.sessions import queued, session
 
 
 async def at_once() -> Answer | errors.Refusal:
-    """Work that is done at once."""
+    """Work that ends at once."""
     return {"done": True}
 
 
 async def never() -> Answer | errors.Refusal:
-    """Work that does not end by itself."""
+    """Work that never ends."""
     await asyncio.Event().wait()
     raise AssertionError
 
@@ -29,13 +29,13 @@ async def unexpected() -> Answer | errors.Refusal:
 
 
 async def test_work_that_ends_in_time_returns_its_answer() -> None:
-    """And the deadline is over: the task is not cancelled later."""
+    """The deadline ends with it: the task is not cancelled later."""
     one, _ = session()
     assert await CommandDeadline(60).execute(one, queued(), at_once) == {"done": True}
 
 
 async def test_a_command_that_is_late_already_is_not_begun() -> None:
-    """The ones before it took its time; its client may have repeated it elsewhere."""
+    """Its client may have repeated it elsewhere."""
     one, _ = session()
     answer = await CommandDeadline(60).execute(one, queued(age=61), unexpected)
     assert isinstance(answer, errors.Timeout)

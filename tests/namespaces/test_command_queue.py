@@ -15,7 +15,7 @@ from tests.helpers.waiting import eventually
 
 
 class Gate:
-    """Executes commands one after the other, each when it is let through."""
+    """Executes commands one by one, each when it is released."""
 
     def __init__(self) -> None:
         self.began: list[int | None] = []
@@ -24,7 +24,7 @@ class Gate:
         self.queue = CommandQueue(self.execute)
 
     async def execute(self, session: Session, command: QueuedCommand) -> bool:
-        """Note the ack id, wait, answer."""
+        """Note the ack id and wait."""
         self.began.append(command.frame.ack_id)
         await self.open.acquire()
         self.queue.answered(session)

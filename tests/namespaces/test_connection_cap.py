@@ -1,4 +1,4 @@
-"""The cap goes on whatever the question to the others raises."""
+"""The limit of connections works although other instances cannot be asked."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.helpers.waiting import eventually
 async def test_a_user_is_counted_again_whatever_the_question_raises(
     redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Else nobody of theirs would ever be pinged or refused any more."""
+    """Otherwise the user's connections would never be checked again."""
     asked: list[str] = []
 
     async def broken(_: ControlChannel, user_id: str) -> int:

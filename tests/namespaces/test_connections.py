@@ -44,7 +44,7 @@ class Closing(Server):
 
 @asynccontextmanager
 async def connections(**given: Any) -> AsyncIterator[tuple[Connections, Closing, ConnectionCounts]]:
-    """Connections without a Redis: what is tested here never asks it."""
+    """Connections without Redis."""
     settings, redis = Settings(**given), Redis()
     server, archive = Closing(settings), Archive(settings)
     counts = ConnectionCounts(settings, redis, InstanceLease(settings, redis, "origin", dict))

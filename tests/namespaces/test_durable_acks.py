@@ -34,7 +34,7 @@ def pending() -> asyncio.Future[Durability]:
 
 
 async def test_the_ack_waits_for_the_durability() -> None:
-    """Nobody is told `queued` before it is true (D1); the position is that of then."""
+    """`queued` is said when it is true (D1); the position is read then."""
     sent: Sent = []
     durability, at = pending(), {"seq": 1}
     answer = PendingAnswer({"id": "m"}, durability, position=lambda: dict(at))
@@ -58,7 +58,7 @@ async def test_a_durability_that_is_known_is_sent_at_once() -> None:
 
 
 async def test_after_the_wait_the_ack_says_accepted_and_the_durability_follows_once() -> None:
-    """One ack (D10), then `on_late` with what became of the append."""
+    """There is one ack (D10); `on_late` gets the durability."""
     sent: Sent = []
     late: list[str] = []
 
@@ -84,7 +84,7 @@ async def test_the_deadline_of_the_command_ends_the_wait() -> None:
 
 
 async def test_a_failed_append_is_answered_with_its_error() -> None:
-    """A new instance each time: an exception that is shared collects tracebacks."""
+    """Each time by a new exception: a shared one collects tracebacks."""
     sent: Sent = []
     for _ in range(2):
         durability = pending()

@@ -1,4 +1,4 @@
-"""The start of a session: the decisions about cursors, receipts and bytes."""
+"""The start of a session: decisions about cursors and receipts."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ def test_only_receipts_ahead_of_redis_are_applied() -> None:
 
 
 def test_a_receipt_beyond_the_room_is_worth_its_last_message() -> None:
-    """0 ≤ read ≤ seq (D8): a client cannot make the server write again and again."""
+    """0 ≤ read ≤ seq (D8): a client cannot cause a write at each connect."""
     read_all = inbox(r={"seq": 10, "read_seq": 10, "delivered_seq": 10})
     assert ahead_of(read_all, {"r": (99, 99)}) == {}
 
 
 def test_receipts_of_other_rooms_are_ignored() -> None:
-    """Members only (A1)."""
+    """Only receipts of the user's own rooms count (A1)."""
     assert ahead_of(inbox(), {"r": (1, 1)}) == {}
 
 
 def test_a_cursor_before_the_membership_does_not_stand() -> None:
-    """A user who left and joined again must not get what was said in between (A1)."""
+    """A user who left and joined again must not get the messages in between (A1)."""
     memberships = [IndexedMembership("r", 2, 7, "in")]
     assert cursors_within_membership({"r": (2, 7)}, memberships) == {"r": (2, 7)}
     assert cursors_within_membership({"r": (2, 6)}, memberships) == {}

@@ -1,4 +1,4 @@
-"""One source for the wire: what is written down is what is registered, and it is valid."""
+"""The documents of the protocol agree with the registered commands, and are valid."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ TOTALS = {"total": 1, "rooms": 1}
 
 
 def test_what_is_registered_is_in_the_catalogue() -> None:
-    """Each namespace takes the commands listed for it, with the payloads listed."""
+    """Each namespace has the commands and payloads of the catalogue."""
     for namespace, kind in (("/chat", ChatNamespace), ("/receipts", ReceiptsNamespace)):
         registered = {name: type(schema) for name, (_, schema) in kind.commands.items()}
         listed = {name: c.payload for name, c in COMMANDS.items() if c.namespace == namespace}
@@ -31,7 +31,7 @@ def test_what_is_registered_is_in_the_catalogue() -> None:
 
 
 def test_the_written_files_are_fresh(capsys: pytest.CaptureFixture[str]) -> None:
-    """What is committed is what the catalogue says; --check tells which file is not."""
+    """The committed files are what the generator writes."""
     assert main(["--check"]) == 0
     assert capsys.readouterr().err == ""
 
@@ -39,7 +39,7 @@ def test_the_written_files_are_fresh(capsys: pytest.CaptureFixture[str]) -> None
 def test_a_stale_file_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """--check fails and writes nothing; without it the files are written."""
+    """`--check` names it and writes nothing; without it the files are written."""
     monkeypatch.setattr("scripts.wire.__main__.ROOT", tmp_path)
     assert main(["--check"]) == 1
     assert "docs/protocol.md is stale" in capsys.readouterr().err
@@ -54,7 +54,7 @@ def test_every_reason_of_a_close_is_in_the_catalogue() -> None:
 
 
 def test_the_asyncapi_document_is_valid() -> None:
-    """Against the schema of AsyncAPI 3.0.0; every reference inside leads somewhere."""
+    """By the schema of AsyncAPI 3.0.0; every reference resolves."""
     document = json.loads(files()[ROOT / "docs" / "asyncapi.json"])
     folder = ensure_modules() / "node_modules" / "@asyncapi" / "specs" / "schemas"
     schema = json.loads((folder / "3.0.0-without-$id.json").read_text())
@@ -76,7 +76,7 @@ def references(value: Any) -> list[str]:
 
 
 def test_the_types_compile_with_the_real_client() -> None:
-    """What is right compiles, what is wrong does not."""
+    """Correct use compiles, wrong use does not."""
     tsc = ensure_modules() / "node_modules" / "typescript" / "bin" / "tsc"
     options = ["--noEmit", "--strict", "--skipLibCheck", "--target", "es2022"]
     options += ["--module", "nodenext", "--moduleResolution", "nodenext"]
@@ -101,12 +101,12 @@ def test_the_types_compile_with_the_real_client() -> None:
     ],
 )  # fmt: skip
 def test_an_event_is_held_against_its_schema(event: dict[str, Any], wrong: list[str]) -> None:
-    """Missing, unknown and misplaced fields are named."""
+    """Missing, unknown and misplaced fields are reported."""
     assert list(event_errors(event)) == wrong
 
 
 def test_an_answer_is_held_against_its_schema() -> None:
-    """Refusals against one schema, data against that of the command."""
+    """A refusal is validated as an error, data by the schema of the command."""
     assert answer_errors("unread.get", {"ok": True, "data": {"unread": TOTALS}}) == {}
     assert list(answer_errors("unread.get", {"ok": True, "data": {}})) == ["unread"]
     assert list(answer_errors("no.such", {"ok": True, "data": {}})) == ["no.such"]

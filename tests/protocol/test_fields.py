@@ -1,4 +1,4 @@
-"""What may be in a field: stricter than JSON, never an error of another kind."""
+"""Fields of payloads: strict, and refused with one kind of error."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ SCHEMAS = [
 
 
 def accepts(field: fields.Field[Any], value: Any) -> bool:
-    """Whether a field takes a value; its own two refusals mean no."""
+    """Return whether a field accepts a value."""
     try:
         assert Schema.from_dict({"it": field})().load({"it": value}) == {"it": value}
     except (ValidationError, MessageTooLarge):
@@ -99,12 +99,12 @@ CASES += [(name, value, False) for name, (_, _, bad) in FIELDS.items() for value
 
 @pytest.mark.parametrize(("name", "value", "good"), CASES)
 def test_a_field_takes_just_what_the_protocol_says(name: str, value: Any, good: bool) -> None:
-    """Bounds are inclusive, types exact, and what is taken is taken unchanged."""
+    """Bounds are inclusive, types exact, and accepted values unchanged."""
     assert accepts(FIELDS[name][0], value) is good
 
 
 def refused(schema: type[InputSchema], value: dict[str, Any]) -> set[str] | None:
-    """The fields a command is refused by; None when it is valid."""
+    """The fields for which a payload is refused; None if it is valid."""
     try:
         assert "more" not in schema().load(value)
     except ValidationError as error:
@@ -120,7 +120,7 @@ def refused(schema: type[InputSchema], value: dict[str, Any]) -> set[str] | None
 def test_a_command_is_valid_or_refused_by_field(
     schema: type[InputSchema], data: st.DataObject
 ) -> None:
-    """Any JSON object is a valid command or one of two refusals, whose texts name fields."""
+    """Any JSON object is valid or refused with errors by field."""
     names = list(schema().fields)
     value = data.draw(st.dictionaries(st.sampled_from([*names, "more"]), VALUES, max_size=6))
     assert (refused(schema, value) or set()) <= {*names, "_schema"}
@@ -128,7 +128,7 @@ def test_a_command_is_valid_or_refused_by_field(
 
 @given(st.text(max_size=30))
 def test_names_hold_no_control(text: str) -> None:
-    """A name that is taken has no control or separator of lines and is not blank."""
+    """An accepted name has no control character or line separator and is not blank."""
     if accepts(ours.line(30), text):
         assert text.strip()
         kinds = {unicodedata.category(character) for character in text}
@@ -137,7 +137,7 @@ def test_names_hold_no_control(text: str) -> None:
 
 @given(VALUES)
 def test_metadata_that_is_taken_is_small_and_shallow(value: Any) -> None:
-    """Size, depth and keys hold for whatever is taken, counted another way."""
+    """Size, depth and keys of accepted metadata are within the limits, counted in another way."""
     field = ours.Metadata()
     if not isinstance(value, dict) or not accepts(field, value):
         return
@@ -171,7 +171,7 @@ MEDIA = {
 
 @pytest.mark.parametrize(("said", "kept"), MEDIA.items())
 def test_a_content_type_is_taken_as_recorders_say_it(said: str, kept: str | None) -> None:
-    """With parameters, names in one spelling, values as they are."""
+    """Parameters are kept, names are normalised, values are unchanged."""
     asked = {"room_id": "r", "name": "a", "size": 1, "checksum_sha256": "A" * 43 + "="}
     if kept is None:
         assert refused(commands.UploadRequestSchema, asked | {"content_type": said}) == {
@@ -201,14 +201,14 @@ NOT_HERE = [
 def test_a_known_field_where_it_is_not_taken_is_refused(
     schema: type[InputSchema], good: dict[str, Any], field: str
 ) -> None:
-    """Ignored, it would be a wish that nobody hears of; what nobody knows is ignored."""
+    """A related field would be ignored silently; an unknown field is ignored."""
     assert refused(schema, good) is None
     assert refused(schema, good | {"more": 1}) is None
     assert refused(schema, good | {field: "1"}) == {field}
 
 
 def test_a_text_of_many_bytes_is_too_large() -> None:
-    """16 KiB is a limit of its own; below 4,001 code points UTF-8 can not exceed it."""
+    """The limit of 16 KiB holds beside that of code points."""
     assert 4 * LIMITS.text_points <= LIMITS.text_bytes
     with pytest.raises(MessageTooLarge) as caught:
         ours._not_too_long("x" * 4001)
@@ -216,7 +216,7 @@ def test_a_text_of_many_bytes_is_too_large() -> None:
 
 
 def test_the_longest_cursors_fit_their_fields() -> None:
-    """A cursor made by us is one that the command takes back."""
+    """The command accepts every cursor that the server returns."""
     rooms = cursor.encode([2**53, "r" * 64])
     assert commands.RoomListSchema().load({"cursor": rooms})["cursor"] == rooms
     members = cursor.encode(['"' * 128])
@@ -225,7 +225,7 @@ def test_the_longest_cursors_fit_their_fields() -> None:
 
 
 def containers(field: object) -> list[object]:
-    """What of a field may hold many values of a client, inside it too."""
+    """The parts of a field that hold any number of values."""
     inner: list[object] = []
     if isinstance(field, fields.List):
         inner = [field.inner]
@@ -247,7 +247,7 @@ ASKED = [
 
 @pytest.mark.parametrize("kind", ASKED, ids=lambda kind: kind.__name__)
 def test_whatever_holds_many_is_bounded_before_it_is_read(kind: type[Schema]) -> None:
-    """Lists by their length, objects by their keys: nobody looks at 32,000 wrong items."""
+    """Lists and objects are refused by their size before their items are validated."""
     found = [one for field in kind().fields.values() for one in containers(field)]
     assert all(
         isinstance(one, ours.BoundedList | ours.BoundedDict | ours.Metadata) for one in found
@@ -262,7 +262,7 @@ def test_whatever_holds_many_is_bounded_before_it_is_read(kind: type[Schema]) ->
     ],
 )
 def test_one_too_many_is_one_mistake(field: fields.Field[Any], value: object) -> None:
-    """However wrong the items are."""
+    """Invalid items add nothing to the error."""
     with pytest.raises(ValidationError) as told:
         field.deserialize(value)
     assert isinstance(told.value.messages, list)

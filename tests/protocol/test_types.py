@@ -1,4 +1,4 @@
-"""The TypedDicts of the wire, beside the schemas they are made of."""
+"""The TypedDicts agree with the schemas they are generated from."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One rule of Unicode: what is writing is kept, what breaks a line or hides a text is refused."""
+"""The Unicode rules: scripts and emoji are kept, characters that hide text are refused."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ PLACES = {
 @pytest.mark.parametrize("place", PLACES)
 @pytest.mark.parametrize("written", WRITTEN.values(), ids=WRITTEN)
 def test_what_people_write_is_taken_everywhere(place: str, written: str) -> None:
-    """Commands, REST and manifests take every name and text as it was written."""
+    """Commands, REST and manifests keep every name and text as it was written."""
     assert written in str(PLACES[place](written)) or repr(written)[1:-1] in str(
         PLACES[place](written)
     )
@@ -84,26 +84,26 @@ def test_what_people_write_is_taken_everywhere(place: str, written: str) -> None
 def test_what_breaks_hides_or_cannot_be_seen_is_refused_everywhere(
     place: str, written: str
 ) -> None:
-    """By the field's own error."""
+    """Each by the error of its field."""
     with pytest.raises(ValidationError):
         PLACES[place](written)
 
 
 @pytest.mark.parametrize("written", WRITTEN.values(), ids=WRITTEN)
 def test_a_token_and_a_file_keep_the_name(written: str) -> None:
-    """The name of a user and that of a file are the same kind of text."""
+    """The names of users and files follow the same rule."""
     assert verify(SETTINGS, signed(name=written)).name == written
     assert cleaned(f"{written}.pdf") == f"{written}.pdf"
 
 
 @pytest.mark.parametrize("written", [*REFUSED.values(), *UNSEEN.values()])
 def test_a_token_with_another_name_has_none(written: str) -> None:
-    """The user connects, nameless."""
+    """The user connects without a name."""
     assert verify(SETTINGS, signed(name=written)).name is None
 
 
 def test_a_text_has_lines_and_a_name_has_one() -> None:
-    """Newline and tab are for texts of messages alone."""
+    """Newline and tab are allowed in messages only."""
     assert PLACES["message.send"]("a\n\tb")["text"] == "a\n\tb"
     for place in ("room.create", "presence.set", "manifest"):
         for written in ("a\nb", "a\tb", "a\rb"):
@@ -113,7 +113,7 @@ def test_a_text_has_lines_and_a_name_has_one() -> None:
 
 @given(st.text(max_size=30))
 def test_the_rule_is_that_of_the_categories(written: str) -> None:
-    """Cc, Zl, Zp, lone surrogates and controls of direction, by Unicode's own tables."""
+    """Cc, Zl, Zp, surrogates and Bidi_Control, by Unicode's own tables."""
     kinds = {unicodedata.category(c) for c in written}
     directions = {"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"}
     marks = {"\u200e", "\u200f", "\u061c"}
@@ -129,14 +129,14 @@ def test_the_rule_is_that_of_the_categories(written: str) -> None:
 
 @given(st.text(max_size=30))
 def test_what_is_taken_out_leaves_a_name(written: str) -> None:
-    """Nothing that fits is lost, nothing that does not fit is left."""
+    """Allowed characters stay, refused ones are removed."""
     left = unicode.remove_refused(written)
     assert unicode.fits_line(left)
     assert (left == written) is unicode.fits_line(written)
 
 
 def react(emoji: str) -> str:
-    """The key under which an emoji is kept."""
+    """The key of a reaction."""
     asked = {"room_id": "r", "message_id": "m", "emoji": emoji, "on": True}
     return str(commands.MessageReactSchema().load(asked)["emoji"])
 
@@ -150,7 +150,7 @@ def test_an_emoji_is_kept(emoji: str) -> None:
 
 
 def test_two_spellings_are_one_reaction() -> None:
-    """VS16 only says how to show it."""
+    """VS16 only affects how an emoji is shown."""
     assert react("❤\ufe0f") == react("❤") == "❤"
     assert react("🏴‍☠️") == react("🏴‍☠")
 
@@ -170,14 +170,14 @@ def test_two_spellings_are_one_reaction() -> None:
     ],
 )
 def test_what_is_no_emoji_is_refused(emoji: str) -> None:
-    """Names every object has, what only joins or changes others, spaces, controls."""
+    """Properties of objects, combining marks, spaces and control characters."""
     with pytest.raises(ValidationError):
         react(emoji)
 
 
 @pytest.mark.parametrize("text", ["١٢", "1_0", " 5", "+5", "5.0", "５", "", "0x5"])
 def test_a_number_in_a_query_has_ascii_digits(text: str) -> None:
-    """Nothing else that Python would take for one."""
+    """Other digits that Python's int accepts are refused."""
     assert requests.PageSchema().load({"limit": "5"})["limit"] == 5
     with pytest.raises(ValidationError):
         requests.PageSchema().load({"limit": text})

@@ -1,4 +1,4 @@
-"""A room log by script: what Redis would answer, and the channel that loses what it likes."""
+"""A scripted room log, and a client that checks what it receives."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ROOM = "room"
 
 @dataclass(frozen=True)
 class Standing:
-    """As `SnapshotReader.read` answers."""
+    """A snapshot as `SnapshotReader.read` returns it."""
 
     position: Position
     members: dict[str, Any]
@@ -26,9 +26,8 @@ class Standing:
 
 @dataclass
 class Log:
-    """The truth. `events`: what the hot log still has; `stored`: the last offset that cannot be
-    lost; `delay`: ticks until an answer; `failures`: what the next answers are instead.
-    """
+    """The complete log. `events`: the part in the hot log; `stored`: the last offset that cannot
+    be lost; `delay`: turns until a read answers; `failures`: exceptions of the next reads."""
 
     epoch: int = 1
     offset: int = 0
@@ -47,7 +46,7 @@ class Log:
         return self.epoch, self.offset
 
     def append(self, kind: str = "message.new", **data: Any) -> bytes:
-        """The next event, as it is published."""
+        """Append an event; return it as it is published."""
         self.offset += 1
         event = {"type": kind, "epoch": self.epoch, "offset": self.offset, "data": data}
         text = json.dumps(event)
@@ -55,30 +54,30 @@ class Log:
         return f"{self.epoch} {self.offset} {kind} {text}".encode()
 
     def remove(self, user_id: str) -> bytes:
-        """A member goes, and that is stored."""
+        """Remove a member, durably."""
         self.members.discard(user_id)
         removal = self.append("member.removed", members=[{"user_id": user_id}])
         self.stored = self.offset
         return removal
 
     def trim(self, keep: int) -> None:
-        """Only the newest events stay."""
+        """Keep only the newest events."""
         self.events = dict(sorted(self.events.items())[-keep:]) if keep else {}
 
     def wipe(self, lost: int) -> None:
-        """Redis forgets; of the newest events so many had not reached the archive."""
+        """Lose the data of Redis; of the newest events so many were not archived."""
         self.cold, self.events = True, {}
         self.prev = (self.epoch, max(self.stored, self.offset - lost))
 
     def open(self) -> bytes:
-        """A new epoch behind what the archive knows."""
+        """Open a new epoch at the archived position."""
         self.cold, self.epoch, self.offset, self.stored = False, self.epoch + 1, 0, 0
         return self.append("room.epoch", prev=list(self.prev))
 
     async def read_many(
         self, asked: Sequence[tuple[str, Sequence[str]]]
     ) -> Sequence[Standing | None]:
-        """Position and seats, read now, answered later."""
+        """Read position and members now, return them later."""
         standing = None
         if not self.cold:
             (users,) = [users for _, users in asked]
@@ -90,7 +89,7 @@ class Log:
     async def events_since(
         self, asked: Sequence[tuple[str, Position, int]], user_id: str = "", budget: int = 0
     ) -> Sequence[EventRange]:
-        """Events behind a position, whole or not at all."""
+        """Return the events after a position, all or none."""
         ((_, position, most),) = asked
         found = EventRange(None if self.cold else self.head, self._behind(position, most))
         await self._answer()
@@ -114,10 +113,8 @@ class Log:
 
 
 class Client:
-    """A listener that keeps the rules of the protocol, and complains when they are broken.
-
-    `loose`: he joined a cold room; until its next epoch begins he stands where the archive said.
-    """
+    """A listener that follows the rules of the protocol and complains when they are broken.
+    `loose`: it joined a cold room, and stays at the archived position until the next epoch."""
 
     def __init__(self, user_id: str) -> None:
         self.listener = Listener(user_id, self.take, self.take)
@@ -133,11 +130,11 @@ class Client:
 
     @property
     def offsets(self) -> list[int]:
-        """Offsets of the events that were written."""
+        """The offsets of the events that were written."""
         return [e["offset"] for e in map(_event, self.packets) if e["type"] != "sync.reset"]
 
     def take(self, packet: Encoded) -> None:
-        """An event for the socket: the one after the last, or the start of something new."""
+        """Check an event: it is the next one, or the beginning of a new stream."""
         self.packets.append(packet.data)
         event = _event(packet.data)
         try:
@@ -155,7 +152,7 @@ class Client:
         self.resets += 1
 
     def follow(self, at: Position, event: dict[str, Any]) -> None:
-        """One event of the log."""
+        """Check one event of the log."""
         assert self.position is not None, f"{at} before the stream began"
         assert self.removed_at is None or at <= self.removed_at, f"{at} after the removal"
         if event["type"] == "room.epoch":
@@ -175,7 +172,7 @@ def _event(packet: str) -> dict[str, Any]:
 
 
 def replay(client: Client, stored: list[bytes]) -> None:
-    """What a greeting writes before the stream: the events that were missed."""
+    """The missed events that a session writes before its stream."""
     for data in stored:
         heard = parse_stored(data)
         client.follow(heard.position, json.loads(heard.text))

@@ -1,4 +1,4 @@
-"""The canary: an instance that does not hear itself is deaf, and hears again by itself."""
+"""The canary: an instance that receives no publishes is deaf until it receives them again."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ INTERVAL, DEAF_AFTER = 0.01, 0.05
 
 
 class Link:
-    """A subscriber behind a proxy that can go silent, and the canary that sings past it."""
+    """A subscriber behind a proxy that can go silent, and its canary."""
 
     def __init__(self, url: str, redis: Redis) -> None:
         self.changed = asyncio.Event()
@@ -41,7 +41,7 @@ class Link:
         self.resumed += 1
 
     async def hears(self) -> None:
-        """Wait for an echo."""
+        """Return when a canary came back."""
         self.changed.clear()
         async with asyncio.timeout(PATIENCE):
             await self.changed.wait()
@@ -49,7 +49,7 @@ class Link:
 
 @asynccontextmanager
 async def singing(link: Link) -> AsyncIterator[None]:
-    """While the canary sings."""
+    """Run the canary."""
     link.subscriber.start()
     await link.subscriber.subscribe([CHANNEL])
     song = asyncio.create_task(link.canary.run_forever())
@@ -59,7 +59,7 @@ async def singing(link: Link) -> AsyncIterator[None]:
 
 
 async def until_deaf(link: Link) -> None:
-    """Wait until the instance says it is deaf."""
+    """Return when the instance is deaf."""
     async with asyncio.timeout(PATIENCE):
         while not link.canary.deaf:  # noqa: ASYNC110
             await asyncio.sleep(INTERVAL)
@@ -68,7 +68,7 @@ async def until_deaf(link: Link) -> None:
 async def test_a_deaf_instance_takes_new_links_until_it_hears_again(
     redis: Redis, valkey_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each new link gets its time to be heard: the instance does not cut itself off for ever."""
+    """Each new connection gets its full time."""
     monkeypatch.setattr(backoff, "MAX_BACKOFF_SECONDS", 0.01)
     where = urlsplit(valkey_url)
     assert where.hostname is not None
@@ -88,7 +88,7 @@ async def test_a_deaf_instance_takes_new_links_until_it_hears_again(
 
 
 async def test_redis_away_is_not_deaf(valkey_url: str) -> None:
-    """As long as publishing fails nobody can say who is deaf."""
+    """While publishing fails, no instance is deaf."""
     async with Redis.from_url("redis://127.0.0.1:1/0") as away:
         link = Link(valkey_url, away)
         async with singing(link):

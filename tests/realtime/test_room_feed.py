@@ -1,4 +1,4 @@
-"""One room on one instance: whatever the channel does, listeners get one stream without a gap."""
+"""The feed of a room: listeners get one stream without a gap whatever the channel does."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SLOWEST = 3_000
 
 @dataclass
 class Stage:
-    """A room on a scripted log, and the clients that listen."""
+    """A feed on a scripted log, and its clients."""
 
     log: Log = field(default_factory=Log)
     clients: list[Client] = field(default_factory=list)
@@ -35,7 +35,7 @@ class Stage:
         self.tasks.append(asyncio.ensure_future(work))
 
     async def join(self, cursor: Position | None = None) -> tuple[Client, list[bytes]]:
-        """Seat a new client as Hearing.join does; his start and what he missed."""
+        """Subscribe a client as `Subscriptions.join` does."""
         client = Client(f"user-{len(self.clients)}")
         self.log.members.add(client.listener.user_id)
         self.room.subscriptions[client.listener] = Subscription(cursor=cursor)
@@ -55,24 +55,24 @@ class Stage:
         return client, missed
 
     def go_live(self, client: Client, missed: list[bytes]) -> None:
-        """What was missed is written, then the stream runs."""
+        """Write the missed events, then begin the stream."""
         client.position = client.cursor or client.start
         client.loose = client.start == (0, 0)
         replay(client, missed)
         self.room.go_live(client.listener, client.start)
 
     async def listen(self, cursor: Position | None = None) -> Client:
-        """A client whose stream runs."""
+        """Join and go live."""
         client, missed = await self.join(cursor)
         self.go_live(client, missed)
         return client
 
     def hear(self, data: bytes) -> None:
-        """The channel says something."""
+        """Publish an event."""
         self.room.on_publish(parse(data))
 
     async def rest(self) -> None:
-        """Until nothing runs any more; not getting there is a livelock."""
+        """Wait until nothing is running; fail on a livelock."""
         for _ in range(SLOWEST):
             if all(task.done() for task in self.tasks):
                 break
@@ -85,7 +85,7 @@ class Stage:
 
 
 async def test_events_go_out_as_they_are_heard() -> None:
-    """Without loss nothing is asked of the log but where it stands."""
+    """Without loss only the position is read from the log."""
     stage = Stage()
     one, other = await stage.listen(), await stage.listen()
     reads = stage.log.reads
@@ -96,7 +96,7 @@ async def test_events_go_out_as_they_are_heard() -> None:
 
 
 async def test_listeners_share_one_encoding() -> None:
-    """A message to many sockets is one packet."""
+    """A message for many connections is one packet."""
     stage = Stage()
     taken: list[Any] = []
     for _ in range(3):
@@ -110,7 +110,7 @@ async def test_listeners_share_one_encoding() -> None:
 
 
 async def test_a_gap_is_filled_before_anything_newer() -> None:
-    """What was lost comes first, what was heard meanwhile after it, each once."""
+    """Lost events come first, then those published meanwhile, each once."""
     stage = Stage()
     client = await stage.listen()
     stage.log.append()
@@ -124,7 +124,7 @@ async def test_a_gap_is_filled_before_anything_newer() -> None:
 
 
 async def test_a_lost_tail_is_noticed_by_the_head() -> None:
-    """A publish nobody followed is repaired when the heads are compared."""
+    """A lost last publish is repaired when heads are compared."""
     stage = Stage()
     client = await stage.listen()
     stage.log.append()
@@ -135,7 +135,7 @@ async def test_a_lost_tail_is_noticed_by_the_head() -> None:
 
 
 async def test_a_long_gap_is_filled_in_pieces() -> None:
-    """More events than one answer holds are asked for one answer after the other."""
+    """A gap larger than one read takes several."""
     stage = Stage()
     client = await stage.listen()
     for _ in range(2 * adapter_room.MAX_REPAIR_EVENTS + 5):
@@ -146,7 +146,7 @@ async def test_a_long_gap_is_filled_in_pieces() -> None:
 
 
 async def test_a_gap_beyond_the_hot_log_is_a_reset() -> None:
-    """Never a partial fill: the client is told to start anew, then goes on."""
+    """It is never filled in part: the client begins anew."""
     stage = Stage()
     client = await stage.listen()
     for _ in range(9):
@@ -161,7 +161,7 @@ async def test_a_gap_beyond_the_hot_log_is_a_reset() -> None:
 
 
 async def test_who_stands_at_prev_goes_on_into_the_next_epoch() -> None:
-    """A loss of Redis that lost nothing is no reset."""
+    """A loss of Redis that lost no event causes no reset."""
     stage = Stage()
     client = await stage.listen()
     stage.hear(stage.log.append())
@@ -174,7 +174,7 @@ async def test_who_stands_at_prev_goes_on_into_the_next_epoch() -> None:
 
 
 async def test_a_cursor_at_prev_needs_no_reset_when_a_cold_room_opens() -> None:
-    """Who connected to a cold room with the archive's last position goes on from there."""
+    """A client with the archived position goes on from there."""
     stage = Stage(Log(offset=7))
     stage.log.wipe(0)
     at_prev, behind = await stage.listen((1, 7)), await stage.listen((1, 6))
@@ -185,7 +185,7 @@ async def test_a_cursor_at_prev_needs_no_reset_when_a_cold_room_opens() -> None:
 
 
 async def test_events_that_redis_lost_are_a_reset() -> None:
-    """Who heard more than the archive got must not go on, whatever his cursor was at connect."""
+    """A client that received more than was archived must begin anew."""
     stage = Stage(Log(offset=5))
     client = await stage.listen((1, 5))
     stage.hear(stage.log.append())
@@ -198,7 +198,7 @@ async def test_events_that_redis_lost_are_a_reset() -> None:
 
 
 async def test_the_removed_hear_nothing_later() -> None:
-    """member.removed is the last event of who is removed; the others go on."""
+    """member.removed is the last event for removed users; others go on."""
     stage = Stage()
     gone, stays = await stage.listen(), await stage.listen()
     stage.hear(stage.log.remove(gone.listener.user_id))
@@ -209,7 +209,7 @@ async def test_the_removed_hear_nothing_later() -> None:
 
 
 async def test_a_removal_that_was_not_heard_counts_from_its_position() -> None:
-    """Filled or reset, nothing behind the removal reaches the removed."""
+    """After a repair or a reset, removed users get nothing behind the removal."""
     for keep in (10, 1):
         stage = Stage()
         gone, stays = await stage.listen(), await stage.listen()
@@ -224,7 +224,7 @@ async def test_a_removal_that_was_not_heard_counts_from_its_position() -> None:
 
 
 async def test_ephemerals_wait_for_the_head_they_were_told_at() -> None:
-    """Told behind a removal that we have not heard, they do not reach who was removed."""
+    """An ephemeral event behind a missed removal does not reach the removed user."""
     stage = Stage()
     gone, stays = await stage.listen(), await stage.listen()
     stage.log.remove(gone.listener.user_id)
@@ -239,7 +239,7 @@ async def test_ephemerals_wait_for_the_head_they_were_told_at() -> None:
 
 
 async def test_redis_away_during_a_repair_only_delays_it() -> None:
-    """A repair asks until it is answered; what is heard meanwhile waits."""
+    """A repair is retried, and published events wait meanwhile."""
     stage = Stage()
     client = await stage.listen()
     stage.log.failures = [RedisError("away"), OSError("away")]
@@ -268,7 +268,7 @@ WILD: list[st.SearchStrategy[tuple[str, Any]]] = [
 
 
 class Play:
-    """Steps on a stage; what is late is told when a step says so, in any order."""
+    """Random steps; delayed publishes arrive in any order."""
 
     def __init__(self, delay: int) -> None:
         self.stage = Stage(Log(delay=delay))
@@ -359,14 +359,13 @@ class Play:
 def test_whatever_the_channel_does_nobody_gets_a_gap(
     delay: int, steps: list[tuple[str, Any]]
 ) -> None:
-    """Loss, repetition, disorder, trimming, joins and removals at any moment: every listener gets
-    each event behind his start once and in order, or sync.reset.
-    """
+    """With loss, repetition, reordering, trimming, joins and removals at any moment, each listener
+    gets every event once and in order, or sync.reset."""
     asyncio.run(Play(delay).run(steps))
 
 
 @settings(max_examples=400)
 @given(st.integers(0, 3), st.lists(st.one_of(CALM + WILD), max_size=40))
 def test_whatever_redis_loses_nobody_gets_a_gap(delay: int, steps: list[tuple[str, Any]]) -> None:
-    """The same while Redis forgets everything, or its newest events too, at any moment."""
+    """The same while Redis loses all events, or the newest, at any moment."""
     asyncio.run(Play(delay).run(steps))

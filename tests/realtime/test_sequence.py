@@ -1,4 +1,4 @@
-"""Positions: what may go out next, judged without any I/O."""
+"""Positions: pure decisions on the next event."""
 
 from __future__ import annotations
 
@@ -35,25 +35,25 @@ POSITIONS = st.tuples(st.integers(0, 5), st.integers(0, 5))
     ],
 )
 def test_what_a_position_means(stands: Position, heard: Position, verdict: Verdict) -> None:
-    """Next is delivered, stale dropped, a gap filled, another epoch is a new start."""
+    """The next event is delivered, a stale one dropped, a gap filled, another epoch begins anew."""
     assert classify(stands, heard) is verdict
 
 
 @given(POSITIONS, POSITIONS)
 def test_only_what_is_newer_moves_on(stands: Position, heard: Position) -> None:
-    """Stale is everything at or below; only the very next offset of the epoch is next."""
+    """Stale is everything up to the current position; next is only the next offset."""
     verdict = classify(stands, heard)
     assert (verdict is Verdict.STALE) == (heard <= stands)
     assert (verdict is Verdict.NEXT) == (heard == (stands[0], stands[1] + 1))
 
 
 def opening(position: Position, prev: list[int], kind: str = "room.epoch") -> PublishedEvent:
-    """A first event of an epoch."""
+    """The first event of an epoch."""
     return PublishedEvent(position, kind, json.dumps({"type": kind, "data": {"prev": prev}}))
 
 
 def test_an_epoch_follows_only_on_its_prev() -> None:
-    """Who stands exactly at prev goes on; for anybody else something may be lost."""
+    """A client exactly at `prev` goes on; any other may have missed events."""
     assert is_contiguous((1, 5), opening((2, 1), [1, 5]))
     assert not is_contiguous((1, 6), opening((2, 1), [1, 5]))
     assert not is_contiguous((1, 4), opening((2, 1), [1, 5]))
@@ -64,7 +64,7 @@ def test_an_epoch_follows_only_on_its_prev() -> None:
 
 @given(st.integers(0, 10**10), st.integers(0, 10**10), st.text("ab ~\n", max_size=8))
 def test_an_event_as_published_and_as_stored(epoch: int, offset: int, text: str) -> None:
-    """Spaces and newlines of the JSON stay what they are; ephemerals are told by their mark."""
+    """The JSON is kept to the byte; ephemeral events have a mark."""
     body = json.dumps({"type": "message.new", "text": text}, ensure_ascii=False)
     durable = parse(f"{epoch} {offset} message.new {body}".encode())
     assert durable == PublishedEvent((epoch, offset), "message.new", body)

@@ -1,4 +1,4 @@
-"""The subscribing link on a real Valkey: confirmed, in order, and told after a break."""
+"""The subscriber on a real Valkey: confirmed, in order, and resumed after a break."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.helpers.waiting import PATIENCE
 
 
 class Ear:
-    """A subscriber, and everything it said."""
+    """A subscriber, and everything it reported."""
 
     def __init__(self, url: str) -> None:
         self.heard: list[tuple[str, bytes]] = []
@@ -34,7 +34,7 @@ class Ear:
         self._changed.set()
 
     async def until(self, true: Callable[[], bool]) -> None:
-        """Wait for something that is said."""
+        """Return when a condition on the reports holds."""
         async with asyncio.timeout(PATIENCE):
             while not true():
                 self._changed.clear()
@@ -52,12 +52,12 @@ async def ear(redis: Redis, valkey_url: str, monkeypatch: pytest.MonkeyPatch) ->
 
 
 async def cut(redis: Redis) -> None:
-    """Redis drops every subscriber."""
+    """Drop all subscribers in Redis."""
     await redis.client_kill_filter(_type="pubsub")
 
 
 async def test_what_is_published_after_subscribe_is_heard_in_order(ear: Ear, redis: Redis) -> None:
-    """From the moment subscribe returned nothing is missed."""
+    """Nothing is missed from the moment `subscribe` returned."""
     await ear.subscriber.subscribe(["a", "b"])
     for n in range(200):
         await redis.publish("ab"[n % 2], str(n))
@@ -67,7 +67,7 @@ async def test_what_is_published_after_subscribe_is_heard_in_order(ear: Ear, red
 
 
 async def test_many_channels_at_once(ear: Ear, redis: Redis) -> None:
-    """More than one command's worth; asked by many at the same time, each is answered."""
+    """More channels than one command takes; concurrent calls are all confirmed."""
     channels = [f"c{n}" for n in range(2 * module.CHANNELS_PER_COMMAND + 10)]
     async with asyncio.timeout(PATIENCE):
         await asyncio.gather(*(ear.subscriber.subscribe(channels) for _ in range(5)))
@@ -77,7 +77,7 @@ async def test_many_channels_at_once(ear: Ear, redis: Redis) -> None:
 async def test_after_a_break_all_is_subscribed_again_and_then_told_once(
     ear: Ear, redis: Redis
 ) -> None:
-    """Three breaks are three words, each behind the last confirmation."""
+    """Each break is reported once, after the last confirmation."""
     await ear.subscriber.subscribe([f"c{n}" for n in range(50)])
     for round_ in range(1, 4):
         await cut(redis)
@@ -88,7 +88,7 @@ async def test_after_a_break_all_is_subscribed_again_and_then_told_once(
 
 
 async def test_a_subscription_asked_for_during_a_break_is_kept(ear: Ear, redis: Redis) -> None:
-    """Who asks while the link is down is answered when it stands again."""
+    """It is confirmed once the connection is back."""
     await ear.subscriber.subscribe(["a"])
     await cut(redis)
     async with asyncio.timeout(PATIENCE):
@@ -98,7 +98,7 @@ async def test_a_subscription_asked_for_during_a_break_is_kept(ear: Ear, redis: 
 
 
 async def test_a_restart_takes_a_new_link(ear: Ear, redis: Redis) -> None:
-    """Given up from our side, it is a break like any other."""
+    """A restart is handled like any other break."""
     await ear.subscriber.subscribe(["a"])
     ear.subscriber.restart()
     await ear.until(lambda: ear.resumed == 1)
@@ -107,7 +107,7 @@ async def test_a_restart_takes_a_new_link(ear: Ear, redis: Redis) -> None:
 
 
 async def test_unsubscribed_is_not_heard_and_subscribed_again_is(ear: Ear, redis: Redis) -> None:
-    """Commands keep their order, also without waiting in between."""
+    """Commands keep their order without waiting in between."""
     await ear.subscriber.subscribe(["a", "end"])
     ear.subscriber.unsubscribe(["a", "never asked for"])
     await ear.subscriber.subscribe(["other"])
@@ -120,7 +120,7 @@ async def test_unsubscribed_is_not_heard_and_subscribed_again_is(ear: Ear, redis
 
 
 async def test_a_message_that_cannot_be_taken_stops_nothing(ear: Ear, redis: Redis) -> None:
-    """An error of the listener is logged; the next message comes."""
+    """An error of the handler is logged, and the next message is handled."""
     await ear.subscriber.subscribe(["a"])
     for data in ("bad", "good"):
         await redis.publish("a", data)
@@ -131,7 +131,7 @@ async def test_a_message_that_cannot_be_taken_stops_nothing(ear: Ear, redis: Red
 async def test_redis_away_from_the_start_is_waited_for(
     tmp_path: object, unused_tcp_port: int
 ) -> None:
-    """Closing while there is nothing to connect to leaves nothing behind."""
+    """Closing while there is no Redis leaves nothing behind."""
     lonely = Ear(f"redis://127.0.0.1:{unused_tcp_port}/0")
     lonely.subscriber.start()
     asking = asyncio.create_task(lonely.subscriber.subscribe(["a"]))

@@ -1,4 +1,4 @@
-"""What an instance hears, on a real Valkey: joins without a gap, lingering, and what was missed."""
+"""Subscriptions on a real Valkey: joins without a gap, lingering, and checks for lost publishes."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class Instance:
         self._changed.set()
 
     async def until(self, true: Callable[[], bool]) -> None:
-        """Wait for something to be heard."""
+        """Return when a condition holds."""
         async with asyncio.timeout(PATIENCE):
             while not true():
                 self._changed.clear()
@@ -93,12 +93,12 @@ async def instance(redis: Redis, valkey_url: str) -> AsyncIterator[Instance]:
 
 
 async def subscribed(redis: Redis, room_id: str) -> bool:
-    """Whether anybody hears the room's channel."""
+    """Return whether any instance is subscribed to the channel of a room."""
     return bool(await redis.pubsub_channels(keys.room_channel(room_id)))
 
 
 async def unheard(bench: Bench, request: AppendRequest) -> None:
-    """An append whose publish nobody follows."""
+    """Append an event whose publish is lost."""
     names, (text, *_) = append(request, bench.settings)
     lost = orjson.loads(str(text)) | {"channel": "nowhere"}
     answer = await APPEND.evaluate(bench.redis, names, [orjson.dumps(lost).decode()])
@@ -106,14 +106,14 @@ async def unheard(bench: Bench, request: AppendRequest) -> None:
 
 
 def seqs(events: list[dict[str, Any]]) -> list[int]:
-    """Seqs of the messages among some events."""
+    """The seqs of the messages among events."""
     return [e["data"]["message"]["seq"] for e in events if e["type"] == "message.new"]
 
 
 async def test_between_joining_and_settling_nothing_is_written_and_nothing_lost(
     instance: Instance, bench: Bench
 ) -> None:
-    """What comes before the stream begins waits; then it comes once and in order."""
+    """Events before `go_live` are buffered and come once, in order."""
     room_id = await bench.group("alice")
     alice, events = instance.socket("alice")
     await bench.append(message(room_id, "alice", "before"))
@@ -136,7 +136,7 @@ async def test_between_joining_and_settling_nothing_is_written_and_nothing_lost(
 async def test_joining_under_load_gets_every_event_behind_the_start(
     instance: Instance, bench: Bench
 ) -> None:
-    """Subscribed first, read then: whenever a socket joins, its events follow on its start."""
+    """A listener gets every event behind its start, whenever it joins."""
     room_id = await bench.group("alice")
 
     async def load() -> None:
@@ -163,7 +163,7 @@ async def test_joining_under_load_gets_every_event_behind_the_start(
 async def test_a_replay_ends_where_the_stream_begins_and_where_the_room_was_read(
     instance: Instance, bench: Bench
 ) -> None:
-    """Whatever comes while it is read: what is shown of the room, and what is said, fit."""
+    """Replay, snapshot and stream agree, whatever is appended meanwhile."""
     room_id = await bench.group("alice")
 
     async def load() -> None:
@@ -175,7 +175,7 @@ async def test_a_replay_ends_where_the_stream_begins_and_where_the_room_was_read
     since = instance.reads.events_since
 
     async def late(*asked: Any) -> Any:
-        """Something comes between the two reads."""
+        """Append between the two reads."""
         await bench.append(message(room_id, "alice", f"late{len(found)}"))
         return await since(*asked)
 
@@ -205,7 +205,7 @@ async def test_a_replay_ends_where_the_stream_begins_and_where_the_room_was_read
 async def test_what_was_missed_is_replayed_whole_or_not_at_all(
     instance: Instance, bench: Bench, cursor: tuple[int, int], recovered: bool, count: int
 ) -> None:
-    """At most 20 events here; one more, or a cursor that is not of this log, is not recovered."""
+    """More than 20 events here, or a cursor of another log, are not recovered."""
     room_id = await bench.group("alice")
     for n in range(30):
         await bench.append(message(room_id, "alice", f"m{n}"))
@@ -217,7 +217,7 @@ async def test_what_was_missed_is_replayed_whole_or_not_at_all(
 async def test_replays_share_one_budget_of_bytes(
     redis: Redis, valkey_url: str, bench: Bench
 ) -> None:
-    """Rooms whose events do not fit any more are not recovered; those before them are, whole."""
+    """Rooms beyond the budget are not recovered; those before are, completely."""
     rooms = [await bench.group("alice", room=f"g{n}") for n in range(30)]
     for room_id in rooms:
         await bench.append(message(room_id, "alice", "m", text="x" * 1_000))
@@ -236,7 +236,7 @@ async def test_replays_share_one_budget_of_bytes(
 
 
 async def test_who_is_no_member_is_not_seated(instance: Instance, bench: Bench) -> None:
-    """A stranger's join says so, and he hears nothing; a cold room has no position yet."""
+    """A stranger is not subscribed; a cold room has no position yet."""
     room_id = await bench.group("alice")
     eve, events = instance.socket("eve")
     replays = await instance.subscriptions.join(eve, [room_id, "cold"], {"cold": (1, 5)})
@@ -250,7 +250,7 @@ async def test_who_is_no_member_is_not_seated(instance: Instance, bench: Bench) 
 async def test_the_channel_is_kept_a_while_after_the_last_socket(
     instance: Instance, bench: Bench
 ) -> None:
-    """A rejoin within the time finds it subscribed; without one it goes, and all of the user."""
+    """A rejoin within the time needs no subscription; afterwards all channels are left."""
     room_id = await bench.group("alice")
     alice, _ = instance.socket("alice")
     await instance.subscriptions.add_listener(alice)
@@ -274,7 +274,7 @@ async def test_the_channel_is_kept_a_while_after_the_last_socket(
 async def test_a_publish_nobody_heard_is_noticed_by_the_heads(
     instance: Instance, bench: Bench
 ) -> None:
-    """Compared every head_check seconds: the lost event comes although nothing follows it."""
+    """The check delivers the lost event although no other follows."""
     room_id = await bench.group("alice")
     alice, events = instance.socket("alice")
     replay = (await instance.subscriptions.join(alice, [room_id], {}))[room_id]
@@ -285,7 +285,7 @@ async def test_a_publish_nobody_heard_is_noticed_by_the_heads(
 
 
 async def test_a_lost_publish_comes_before_the_next_event(instance: Instance, bench: Bench) -> None:
-    """The gap is filled from the hot log, then what was heard goes out."""
+    """The gap is filled from the hot log before the published event."""
     room_id = await bench.group("alice")
     alice, events = instance.socket("alice")
     replay = (await instance.subscriptions.join(alice, [room_id], {}))[room_id]
@@ -301,7 +301,7 @@ async def test_a_lost_publish_comes_before_the_next_event(instance: Instance, be
 async def test_a_user_hears_what_concerns_him_on_all_his_sockets(
     instance: Instance, bench: Bench
 ) -> None:
-    """Events of his own, and rooms that come and go; nobody else's."""
+    """Events and room changes of a user reach all their listeners and no others."""
     (one, first), (two, second), (bob, third) = (instance.socket(u) for u in ("a", "a", "b"))
     for listener in (one, two, bob):
         await instance.subscriptions.add_listener(listener)
@@ -316,7 +316,7 @@ async def test_a_user_hears_what_concerns_him_on_all_his_sockets(
 
 
 async def test_the_instance_hears_its_own_notices(instance: Instance, redis: Redis) -> None:
-    """The relay's word for this origin; its own canary is no notice."""
+    """Notices of the relay arrive; the canary is no notice."""
     alice, events = instance.socket("alice")
     await instance.subscriptions.add_listener(alice)
     channel = keys.instance_channel("me")
@@ -335,7 +335,7 @@ async def test_the_instance_hears_its_own_notices(instance: Instance, redis: Red
 async def test_the_removed_are_told_although_they_were_not_asked(
     instance: Instance, bench: Bench
 ) -> None:
-    """Put out by the room's own log, a socket hears of it even when no notice comes."""
+    """A removal in the room's log suffices if the user's message is lost."""
     room_id = await bench.group("alice", "bob")
     bob, events = instance.socket("bob")
     replay = (await instance.subscriptions.join(bob, [room_id], {}))[room_id]
@@ -351,7 +351,7 @@ async def test_the_removed_are_told_although_they_were_not_asked(
 async def test_a_session_that_is_still_opening_holds_up_nobodys_check(
     instance: Instance, redis: Redis
 ) -> None:
-    """Users are compared by #ver; who is being ready is compared once that is done."""
+    """A user whose session is opening is compared once it is ready."""
     late, _ = instance.socket("aaron")
     late.ready = LazyEvent()
     alice, _ = instance.socket("alice")

@@ -1,4 +1,4 @@
-"""Who types, as one instance tells it: the whole list, not too often, every name for its time."""
+"""Typing users: the complete list, at a bounded rate, each name for a limited time."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tests.helpers.waiting import eventually
 
 
 async def test_a_name_ends_by_itself_and_no_later_than_it_should() -> None:
-    """Nothing more is heard: each is gone when his own time is over, told as a whole list."""
+    """Each name expires at its own time, and the list is reported each time."""
     told: list[list[str]] = []
     typing = TypingCountdown(told.append, 0.01)
     typing.update({"carol": 200, "bob": 60})
@@ -18,7 +18,7 @@ async def test_a_name_ends_by_itself_and_no_later_than_it_should() -> None:
 
 
 async def test_what_changes_too_fast_is_told_as_it_is_in_the_end() -> None:
-    """Between two tellings is the interval; what came and went meanwhile is never told."""
+    """Changes within the interval are reported as their result."""
     told: list[list[str]] = []
     typing = TypingCountdown(told.append, 0.2)
     loop, began = asyncio.get_running_loop(), asyncio.get_running_loop().time()
