@@ -15,7 +15,7 @@ def test_the_first_item_always_fits() -> None:
 
 
 def test_a_strict_budget_refuses_the_first_item_too() -> None:
-    """What is refused reserves nothing."""
+    """An item that does not fit reserves nothing."""
     budget = ByteBudget(10, first_always_fits=False)
     assert not budget.take(11)
     assert budget.take(10)
@@ -23,7 +23,7 @@ def test_a_strict_budget_refuses_the_first_item_too() -> None:
 
 
 def test_items_are_taken_from_the_front_while_they_fit() -> None:
-    """Counted as JSON, with the comma after each."""
+    """The size is that of the JSON, with a comma after each item."""
     items = ["a" * 7, "b" * 7, "c"]
     assert fitting_items(items, 5) == items[:1]
     assert fitting_items(items, 20) == items[:2]
@@ -42,7 +42,7 @@ def test_no_item_need_fit_where_the_first_has_no_privilege() -> None:
 
 
 def test_fitting_keeps_the_front_and_at_least_one() -> None:
-    """What does not fit is left for the next page."""
+    """The other items are left for the next page."""
     messages = [{"text": "x" * 100}] * 3
     assert fitting_items(messages, 10) == messages[:1]
     assert fitting_items(messages, 230) == messages[:2]

@@ -1,4 +1,4 @@
-"""Reactions: pure."""
+"""Reactions of a message."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ STEPS = st.lists(st.tuples(st.sampled_from("+-!"), st.sampled_from("abcd"), st.b
 
 @given(STEPS)
 def test_reactions_are_a_set_of_pairs(steps: list[tuple[str, str, bool]]) -> None:
-    """Giving twice is giving once, taking what was not given changes nothing."""
+    """Adding twice or removing what is not there changes nothing."""
     reactions: Reactions = {}
     model: set[tuple[str, str]] = set()
     for emoji, user, on in steps:
@@ -32,7 +32,7 @@ def test_reactions_are_a_set_of_pairs(steps: list[tuple[str, str, bool]]) -> Non
 
 
 def test_a_message_has_so_many_reactions_and_no_more() -> None:
-    """20 emoji, 500 reactions; what is too much may still be taken back."""
+    """The limits are 20 emoji and 500 reactions; removing is always possible."""
     many: Reactions = {f"e{n}": {"count": 1, "user_ids": ["a"]} for n in range(LIMITS.emoji)}
     with pytest.raises(LimitExceeded):
         reacted(many, "one more", "a", on=True)

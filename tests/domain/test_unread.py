@@ -13,13 +13,13 @@ def test_unread_is_what_is_above_the_read_cursor_and_counts() -> None:
 
 
 def test_a_muted_or_hidden_room_counts_in_no_total() -> None:
-    """Either is enough."""
+    """Either setting is enough."""
     assert counts_in_totals(muted=False, hidden=False)
     assert not counts_in_totals(muted=True, hidden=False)
     assert not counts_in_totals(muted=False, hidden=True)
 
 
 def test_totals_count_messages_and_rooms_with_any() -> None:
-    """A room that is read to its end is not one of them."""
+    """A room without unread messages is not counted."""
     assert totals([2, 0, 5]) == {"total": 7, "rooms": 2}
     assert totals([]) == {"total": 0, "rooms": 0}

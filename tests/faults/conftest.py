@@ -11,7 +11,7 @@ from tests.helpers.world import World
 
 @pytest.fixture(scope="module")
 def breakable(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    """A world of this module's own. Every test leaves it whole."""
+    """A world for this module; each test leaves it intact."""
     running = World(tmp_path_factory.mktemp("breakable"))
     try:
         running.start()

@@ -1,4 +1,4 @@
-"""Redis lost everything while acked messages are queued: nobody is told less than was acked."""
+"""Redis loses everything while acked messages are queued: clients still get all that was acked."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from tests.helpers.world import World, name, placed
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    """A world of this module's own, which looks for what it missed once in a second."""
+    """A world for this module, whose instances check for lost publishes each second."""
     running = World(tmp_path_factory.mktemp("cold"), RTS_HEAD_CHECK="1")
     try:
         running.start()
@@ -37,7 +37,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 
 @asynccontextmanager
 async def stored_nothing(world: World) -> AsyncIterator[None]:
-    """Nobody takes messages out of the queue."""
+    """Stop the Lambda function: messages stay in the queue."""
     settings = world.stack.settings
     await asyncio.to_thread(deploy.set_queue_enabled, settings, "chat-message-to-db", enabled=False)
     try:
@@ -55,13 +55,13 @@ def wipe(world: World) -> None:
 
 
 def waiting(world: World, outbox: str) -> int:
-    """How much is not in the queue yet."""
+    """Return the number of outbox entries."""
     with Redis.from_url(world.stack.settings.redis_url) as client:
         return int(client.xlen(outbox))
 
 
 async def group(client: JsClient, *members: str) -> str:
-    """A group that is in the archive."""
+    """A group that is stored in the archive."""
     asked = {"type": "group", "client_room_id": secrets.token_hex(8), "members": list(members)}
     while (made := await ok(client, "room.create", asked))["status"] != "stored":
         continue
@@ -69,12 +69,12 @@ async def group(client: JsClient, *members: str) -> str:
 
 
 async def until_placed(world: World, room_id: str, count: int) -> None:
-    """So many messages have their place in the archive."""
+    """Return when so many messages have a position in the archive."""
     await asyncio.to_thread(until, lambda: placed(world, room_id) >= count)
 
 
 async def patiently(client: JsClient, command: str, asked: dict[str, Any]) -> Any:
-    """The answer of a client that repeats what is retryable."""
+    """Return the answer of a client that repeats retryable commands."""
     async with asyncio.timeout(PATIENCE):
         while not (answer := await client.emit(command, asked))["ok"]:
             assert answer["error"]["retryable"], answer
@@ -88,14 +88,14 @@ async def texts(client: JsClient, room_id: str) -> list[str]:
 
 
 def ready(client: JsClient) -> dict[str, Any]:
-    """`session.ready`."""
+    """The data of `session.ready`."""
     (told,) = client.of_type("session.ready")
     data: dict[str, Any] = told["data"]
     return data
 
 
 async def test_who_missed_what_is_queued_did_not_recover(world: World) -> None:
-    """A cursor that stands where the archive still stands is no proof: the queue is ahead of it."""
+    """A cursor equal to the archived position proves nothing while the queue is ahead of it."""
     bob = name("bob")
     async with world.js(name("alice")) as a:
         room_id = await group(a, bob)
@@ -118,7 +118,7 @@ async def test_who_missed_what_is_queued_did_not_recover(world: World) -> None:
 
 
 async def test_who_read_anew_is_told_when_the_room_wakes(world: World) -> None:
-    """He stood at the last message, read while the queue was behind, and hears sync.reset."""
+    """A client that read history while the queue was behind gets sync.reset."""
     bob = name("bob")
     async with world.js(name("alice")) as a:
         room_id = await group(a, bob)
@@ -147,7 +147,7 @@ async def test_who_read_anew_is_told_when_the_room_wakes(world: World) -> None:
 
 
 async def test_what_is_queued_can_be_changed(world: World) -> None:
-    """The author of a message acked `queued` edits it: done, or to be repeated, never not_found."""
+    """An edit of a queued message succeeds or is retryable, never not_found."""
     async with world.js(name("alice")) as a:
         room_id = await group(a)
         async with stored_nothing(world):
@@ -162,7 +162,7 @@ async def test_what_is_queued_can_be_changed(world: World) -> None:
 
 
 async def test_just_acked_messages_are_there_after_every_loss(world: World) -> None:
-    """With nothing behind but the function's own time, again and again."""
+    """Repeated losses right after acks, with the Lambda running normally."""
     async with world.js(name("alice")) as a:
         for _ in range(8):
             room_id = await group(a)
@@ -176,7 +176,7 @@ async def test_just_acked_messages_are_there_after_every_loss(world: World) -> N
 
 
 async def test_who_stays_connected_learns_what_was_lost_on_the_way(world: World) -> None:
-    """A publish is lost, then Redis with its memory, and nobody writes: told all the same."""
+    """A publish is lost, then Redis; the client learns of it although nobody writes."""
     alice, bob = name("alice"), name("bob")
     async with world.js(alice) as a, world.js(bob) as b:
         room_id = await group(a, bob)
@@ -193,12 +193,12 @@ async def test_who_stays_connected_learns_what_was_lost_on_the_way(world: World)
 
 
 def told(client: JsClient, text: str) -> bool:
-    """Whether a message with this text was heard."""
+    """Whether a message with this text arrived."""
     return any(e["data"]["message"]["text"] == text for e in client.of_type("message.new"))
 
 
 async def unheard(parts: Services, room_id: str, sender: str) -> None:
-    """A message by the real script whose publish is lost."""
+    """Append a message whose publish is lost."""
     old = "redis.call('PUBLISH', req.channel, "
     assert old in APPEND.source
     script = parts.redis.register_script(APPEND.source.replace(old, "tostring("))
@@ -209,7 +209,7 @@ async def unheard(parts: Services, room_id: str, sender: str) -> None:
 
 
 async def test_cursors_do_not_go_back_with_a_redis_that_comes_back(world: World) -> None:
-    """Read and delivered were not stored yet when Redis restarted with its data."""
+    """Cursors that were not stored yet survive a restart of Redis with its data."""
     bob = name("bob")
     async with world.js(name("alice")) as a, world.js(bob) as b:
         for client in (a, b):
@@ -231,7 +231,7 @@ async def test_cursors_do_not_go_back_with_a_redis_that_comes_back(world: World)
 
 
 def restart_with_data(world: World) -> None:
-    """kill -9 of Valkey right after it saved, and a new one with its memory."""
+    """Save and kill Valkey, then start another with the same data."""
     valkey = world.stack.valkey
     assert valkey is not None
     with Redis.from_url(world.stack.settings.redis_url) as client:

@@ -1,4 +1,4 @@
-"""What was answered stays true: repetitions and losses between the append and the table."""
+"""Acks stay true: repeated commands, and losses between the append and the table."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ async def test_repeated_command_claims_no_more_than_the_first(breakable: World) 
 
 
 async def test_room_of_an_older_redis_is_found(breakable: World, tmp_path: object) -> None:
-    """Redis comes back from before a room was made: its members have it, and can write."""
+    """A room that an older state of Redis lacks is in its members' lists and can be written."""
     valkey = breakable.stack.valkey
     assert valkey is not None
     alice, bob = name("alice"), name("bob")
@@ -82,7 +82,7 @@ async def test_room_of_an_older_redis_is_found(breakable: World, tmp_path: objec
 
 
 async def test_room_without_members_is_made_again(breakable: World) -> None:
-    """Only the room's own item was stored when Redis died: nobody is locked out."""
+    """If only the room's item was stored, the members are stored again."""
     settings = breakable.stack.settings
     alice, bob = name("alice"), name("bob")
     room_id = keys.direct_room_id(alice, bob)

@@ -18,13 +18,13 @@ from tests.helpers.world import World, name, placed
 
 
 async def settled(world: World, sender: Sender, count: int) -> None:
-    """Everything is in the table; history, table and acks agree."""
+    """Return when everything is in the table; history, table and acks agree."""
     await asyncio.to_thread(until, lambda: placed(world, sender.room_id) >= count)
     await agrees(sender, world.messages(sender.room_id))
 
 
 async def test_aws_stopped(breakable: World) -> None:
-    """Without AWS live delivery goes on and no ack says queued; afterwards the tick follows."""
+    """Without AWS live delivery goes on and no ack says queued; afterwards message.status follows."""
     aws = breakable.stack.aws
     assert aws is not None
     async with breakable.js(name("alice")) as a, breakable.js(bob := name("bob")) as b:
@@ -64,7 +64,7 @@ async def test_relay_killed(breakable: World) -> None:
 
 
 async def test_relay_paused_for_ten_seconds(breakable: World) -> None:
-    """A relay that sleeps past its lease wakes as a stranger: nothing lost, nothing doubled."""
+    """A relay that wakes after its lease has ended loses and doubles nothing."""
     async with breakable.js(name("alice")) as a:
         sender = Sender(a, await direct(a, name("bob")))
         await sender.send("before")

@@ -37,7 +37,7 @@ ASKED: list[tuple[str, dict[str, Any]]] = [
 
 
 async def asked(client: Raw, ack_id: int, event: str, data: dict[str, Any]) -> tuple[Any, float]:
-    """The answer, and how long it took (s)."""
+    """Return the answer and its time in seconds."""
     began = time.perf_counter()
     answer = await client.ask(ack_id, json.dumps([event, data]))
     return answer, time.perf_counter() - began
@@ -74,14 +74,14 @@ async def test_absent_and_foreign_are_alike(world: World) -> None:
 
 
 async def write(client: Raw, room_id: str) -> None:
-    """A busy room."""
+    """Keep a room busy."""
     for n in range(100_000):
         message = {"room_id": room_id, "client_msg_id": f"m{n}", "text": "x"}
         await client.ask(n, json.dumps(["message.send", message]))
 
 
 async def test_foreign_rooms_cost_what_absent_ones_cost(world: World) -> None:
-    """The commands that Redis sees name the asking user's index, never the room."""
+    """Redis sees the same commands, which name the user's index and never the room."""
     alice, eve = name("alice"), name("eve")
     async with world.js(alice) as a, world.raw(eve) as e:
         room_id = await group(a, [name("bob")])
@@ -102,7 +102,7 @@ async def test_foreign_rooms_cost_what_absent_ones_cost(world: World) -> None:
 
 
 async def test_a_former_member_reads_nothing(world: World) -> None:
-    """Neither by command nor by cursor, from the moment his leaving is acked."""
+    """Neither by a command nor by a cursor, once leaving was acked."""
     alice, bob = name("alice"), name("bob")
     async with world.js(alice) as a, world.js(bob) as b:
         room_id = await group(a, [bob])
@@ -129,7 +129,7 @@ async def test_a_former_member_reads_nothing(world: World) -> None:
 
 
 async def test_order_after_connect_under_load(world: World) -> None:
-    """session.ready, then what was missed, then what is live: whoever connects, whenever."""
+    """session.ready comes first, then missed events, then live ones, whenever it connects."""
     alice, bob = name("alice"), name("bob")
     async with world.js(alice) as a, world.raw(alice) as writer:
         room_id = await group(a, [bob])

@@ -17,7 +17,7 @@ from tests.helpers.world import World, name
 
 @asynccontextmanager
 async def client_at(url: str, token: str) -> AsyncIterator[JsClient]:
-    """The real socket.io-client at an instance of the test's own, its session open."""
+    """socket.io-client at an instance of the test, with an open session."""
     async with JsClient() as client:
         await client.connect(url, token)
         await client.wait_for(lambda event: bool(event["type"] == "session.ready"))
@@ -25,7 +25,7 @@ async def client_at(url: str, token: str) -> AsyncIterator[JsClient]:
 
 
 async def test_direct_room_is_one_for_both_sides(world: World) -> None:
-    """The same pair gets the same room from either side, created once, and both are told."""
+    """Both users get the same room, created once, and both get room.added."""
     alice, bob = name("alice"), name("bob")
     async with world.js(alice) as a, world.js(bob) as b:
         first = await ok(a, "room.create", {"type": "direct", "members": [bob]})
@@ -40,7 +40,7 @@ async def test_direct_room_is_one_for_both_sides(world: World) -> None:
 
 
 async def test_group_is_named_by_its_key(world: World, tmp_path: Path) -> None:
-    """A group needs a key; the same key is the same room; who is not in it does not find it."""
+    """The same key is the same room; users who are not members do not find it."""
     alice, bob, key = name("alice"), name("bob"), name("case")
     async with (
         world.instance(tmp_path, RTS_CLIENT_EXTERNAL_IDS="on") as (_, url),
@@ -64,7 +64,7 @@ async def test_group_is_named_by_its_key(world: World, tmp_path: Path) -> None:
 
 
 async def test_business_keys_are_the_operators(world: World) -> None:
-    """A client can neither take a key nor learn of one; the operator's room is as declared."""
+    """A client can neither use an external id nor learn whether a room has it."""
     alice, bob, key, other = name("alice"), name("bob"), name("case"), name("other")
     async with (
         world.js(alice) as a,
@@ -83,7 +83,7 @@ async def test_business_keys_are_the_operators(world: World) -> None:
 
 
 async def test_message_is_heard_answered_and_in_history(world: World) -> None:
-    """A message reaches both, is acked queued, is in history and list at once, and stored."""
+    """A message is delivered, acked queued, in history and the list at once, and stored."""
     alice, bob = name("alice"), name("bob")
     async with world.js(alice) as a, world.js(bob) as b:
         room_id = await direct(a, bob)
@@ -119,7 +119,7 @@ async def test_message_is_heard_answered_and_in_history(world: World) -> None:
 
 
 async def test_repeated_send_is_the_first_result(world: World) -> None:
-    """The same client_msg_id is the same message; another body under it is a conflict."""
+    """The same client_msg_id is the same message; another body is a conflict."""
     alice, bob = name("alice"), name("bob")
     async with world.js(alice) as a:
         room_id = await direct(a, bob)
@@ -133,7 +133,7 @@ async def test_repeated_send_is_the_first_result(world: World) -> None:
 
 
 async def test_members_are_added_once_and_see_the_whole_history(world: World) -> None:
-    """A new member is told, sees what was said before, and counts unread from joining on."""
+    """A new member gets room.added, reads older messages, and counts unread from joining on."""
     alice, bob, carol = name("alice"), name("bob"), name("carol")
     async with world.js(alice) as a, world.js(carol) as c:
         key = {"type": "group", "client_room_id": "g", "name": "G", "members": [bob]}
@@ -176,7 +176,7 @@ async def test_direct_room_takes_no_third(world: World) -> None:
 
 
 async def test_history_pages_meet_without_hole_or_overlap(world: World) -> None:
-    """before, after and around a seq give neighbouring pages of one ascending sequence."""
+    """Pages before, after and around a seq are neighbours in one ascending sequence."""
     alice, bob = name("alice"), name("bob")
     async with world.js(alice) as a:
         room_id = await direct(a, bob)
@@ -199,7 +199,7 @@ async def test_history_pages_meet_without_hole_or_overlap(world: World) -> None:
 
 
 async def test_room_list_pages_by_last_activity(world: World) -> None:
-    """The list is ordered by last activity, its pages follow each other, its totals are right."""
+    """The pages are ordered by last activity and have the right totals."""
     alice = name("alice")
     others = [name("bob") for _ in range(5)]
     async with world.js(alice) as a:
@@ -219,7 +219,7 @@ async def test_room_list_pages_by_last_activity(world: World) -> None:
 
 
 async def test_edit_and_delete_show_everywhere(world: World) -> None:
-    """An edit raises the version, a delete leaves a tombstone: live, in history, list and table."""
+    """An edit raises the version, a delete leaves a tombstone, in every view."""
     alice, bob = name("alice"), name("bob")
     async with world.js(alice) as a, world.js(bob) as b:
         room_id = await direct(a, bob)
@@ -261,7 +261,7 @@ async def test_edit_and_delete_show_everywhere(world: World) -> None:
 
 
 async def test_removed_member_is_out(world: World) -> None:
-    """Who is removed hears nothing more, finds nothing more, and comes back as a new member."""
+    """A removed user gets no event, finds nothing, and may be added again."""
     alice, bob, carol = name("alice"), name("bob"), name("carol")
     async with world.js(alice) as a, world.js(bob) as b, world.js(carol) as c:
         key = {"type": "group", "client_room_id": "g", "members": [bob, carol]}

@@ -1,4 +1,4 @@
-"""What a message holds, through the real client: captions, edits, replies."""
+"""The content of messages, through socket.io-client: captions, edits, replies."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ async def sent(client: JsClient, room_id: str, client_msg_id: str, **more: Any) 
 
 
 async def test_a_recording_keeps_its_type_and_may_lose_its_caption(world: World) -> None:
-    """`audio/webm;codecs=opus` goes up and comes down; the caption can be cleared, a text not."""
+    """`audio/webm;codecs=opus` survives; a caption can be cleared, a text cannot."""
     async with world.js(name("alice")) as a:
         room_id = await direct(a, name("bob"))
         kind = "audio/webm;codecs=opus"
@@ -39,7 +39,7 @@ async def test_a_recording_keeps_its_type_and_may_lose_its_caption(world: World)
 
 
 async def test_an_edit_takes_mentions_and_its_time_is_the_texts(world: World) -> None:
-    """`edited_at` moves with the text only; a field that is not taken is refused."""
+    """`edited_at` changes with the text only; a misplaced field is refused."""
     alice, bob = name("alice"), name("bob")
     async with world.js(alice) as a, world.js(bob) as b:
         room_id = await direct(a, bob)
@@ -61,7 +61,7 @@ async def test_an_edit_takes_mentions_and_its_time_is_the_texts(world: World) ->
 
 
 async def test_a_reply_is_to_a_message_of_the_room(world: World) -> None:
-    """To one of another room, or to none, it is refused; to a deleted one it is taken."""
+    """A reply to a deleted message is allowed, one to another room's is refused."""
     alice, bob, carol = name("alice"), name("bob"), name("carol")
     async with world.js(alice) as a:
         room_id, other = await direct(a, bob), await direct(a, carol)
@@ -83,7 +83,7 @@ async def test_a_reply_is_to_a_message_of_the_room(world: World) -> None:
 
 
 async def test_a_message_ends_its_senders_typing(world: World) -> None:
-    """By whichever device, and also what was said just before it; others type on."""
+    """From any device; the typing of others goes on."""
     alice, bob = name("alice"), name("bob")
     async with here(world, alice, 0) as a, here(world, bob, 0) as b, world.js(bob) as phone:
         at = {"room_id": await direct(a, bob)}
@@ -106,5 +106,5 @@ async def test_a_message_ends_its_senders_typing(world: World) -> None:
 
 
 def lists(client: JsClient) -> list[list[str]]:
-    """The lists of who types that a client was told."""
+    """The lists of typing users that a client received."""
     return [event["data"]["user_ids"] for event in client.of_type("typing.changed")]

@@ -1,4 +1,4 @@
-"""Files from upload to erasure (A6), and every hostile input that concerns files."""
+"""Files from upload to erasure (A6), and hostile uploads."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ PICTURE = png(blank=500)
 
 
 def state(world: World, room_id: str, attachment_id: str) -> str:
-    """What the tag of a file says."""
+    """The value of a file's tag."""
     s3 = aws.client(world.stack.settings, "s3")
     key = f"files/{room_id}/{attachment_id}"
     tags = s3.get_object_tagging(Bucket=world.stack.settings.bucket, Key=key)["TagSet"]
@@ -34,7 +34,7 @@ def state(world: World, room_id: str, attachment_id: str) -> str:
 
 @asynccontextmanager
 async def instance(world: World, folder: Path, **more: str) -> AsyncIterator[str]:
-    """One more web instance of the deployment, with settings of its own; its address."""
+    """The address of another web instance with settings of its own."""
     given = {n: v for n, v in world.stack.environment().items() if n != "PYTHONWARNINGS"}
     port = free_port()
     process = Process("serve", given | {"RTS_PORT": str(port)} | more, folder / "web.log")
@@ -48,7 +48,7 @@ async def instance(world: World, folder: Path, **more: str) -> AsyncIterator[str
 
 
 async def test_a_file_reaches_another_member(world: World) -> None:
-    """Asked for, posted to the store, completed, cited: the other hears it and downloads it."""
+    """Requested, uploaded, completed, attached: the other member downloads it."""
     alice, bob = name("alice"), name("bob")
     async with world.js(alice) as a, world.js(bob) as b:
         room_id = await direct(a, bob)
@@ -82,7 +82,7 @@ async def test_a_file_reaches_another_member(world: World) -> None:
 
 
 async def test_only_what_was_granted_is_taken(world: World) -> None:
-    """The store refuses another size, type, key, name or user, and what is not in the policy."""
+    """S3 refuses another size, type, key, name or user, and fields outside the policy."""
     async with world.js(name("alice")) as a:
         room_id = await direct(a, name("bob"))
         grant = await ok(a, "upload.request", asking(room_id, PICTURE))
@@ -107,7 +107,7 @@ async def test_only_what_was_granted_is_taken(world: World) -> None:
 
 
 async def test_other_bytes_are_found_out(world: World) -> None:
-    """Same size, other content, or not of its type: refused at completion, and deleted."""
+    """Other content of the same size, or of another type, is refused and deleted."""
     async with world.js(name("alice")) as a:
         room_id = await direct(a, name("bob"))
         page = b"<html>" + bytes(94)
@@ -126,7 +126,7 @@ async def test_other_bytes_are_found_out(world: World) -> None:
 
 
 async def test_a_grant_posted_again_is_refused(world: World) -> None:
-    """What was completed stays as it was verified; what the form brings later is deleted."""
+    """A completed file stays as verified; later uploads of the form are deleted."""
     async with world.js(name("alice")) as a:
         room_id = await direct(a, name("bob"))
         grant = await ok(a, "upload.request", asking(room_id, PICTURE))
@@ -146,7 +146,7 @@ async def test_a_grant_posted_again_is_refused(world: World) -> None:
 
 
 async def test_fields_are_checked(world: World) -> None:
-    """Sizes, types, digests and names outside the limits are refused by name."""
+    """Sizes, types, digests and names outside the limits are refused by field."""
     async with world.js(name("alice")) as a:
         ready_event = a.of_type("session.ready")[0]
         limits = ready_event["data"]["limits"]
@@ -178,7 +178,8 @@ async def test_fields_are_checked(world: World) -> None:
 
 
 async def test_a_file_is_cited_once_by_its_owner(world: World) -> None:
-    """Not another's, not incomplete, not of another room, not twice; the same send is the same."""
+    """Not another user's, an incomplete, another room's or an attached one; a retry is the same
+    send."""
     alice, bob, carol = name("alice"), name("bob"), name("carol")
     async with world.js(alice) as a, world.js(bob) as b:
         room_id, other = await group(a, [bob]), await group(a, [carol])
@@ -211,7 +212,7 @@ async def test_a_file_is_cited_once_by_its_owner(world: World) -> None:
 
 
 async def test_of_two_sends_at_once_one_gets_the_file(world: World) -> None:
-    """Two devices cite one file in two messages: the store lets one of them."""
+    """Of two concurrent messages with one file, one is refused."""
     alice = name("alice")
     async with world.js(alice) as a, world.js(alice) as again:
         room_id = await direct(a, name("bob"))
@@ -226,7 +227,7 @@ async def test_of_two_sends_at_once_one_gets_the_file(world: World) -> None:
 
 
 async def test_strangers_and_former_members_get_nothing(world: World) -> None:
-    """No grant, no completion, no link for who is not in the room, or not any more."""
+    """No form, no completion and no URL without membership."""
     alice, bob, carol = name("alice"), name("bob"), name("carol")
     async with world.js(alice) as a, world.js(bob) as b, world.js(carol) as c:
         room_id = await group(a, [bob])
@@ -248,7 +249,7 @@ async def test_strangers_and_former_members_get_nothing(world: World) -> None:
 
 
 async def test_who_may_not_write_may_not_upload(world: World) -> None:
-    """A readonly member and, in a frozen room, a plain one get no grant."""
+    """Readonly members, and plain members of a frozen room, get no form."""
     alice, bob, carol = name("alice"), name("bob"), name("carol")
     async with world.js(alice) as a, world.js(bob) as b, world.js(carol) as c:
         room_id = await group(a, [bob, carol])
@@ -269,7 +270,7 @@ async def test_who_may_not_write_may_not_upload(world: World) -> None:
 async def test_what_could_run_is_downloaded(
     world: World, content_type: str, content: bytes
 ) -> None:
-    """Pages, drawings and documents come as an attachment, under the type that was announced."""
+    """HTML, SVG and documents are served as attachments, under their announced type."""
     async with world.js(name("alice")) as a:
         room_id = await direct(a, name("bob"))
         attachment = await uploaded(a, room_id, content, content_type=content_type)
@@ -282,7 +283,7 @@ async def test_what_could_run_is_downloaded(
 
 
 async def test_erasing_a_message_erases_its_file(world: World) -> None:
-    """A cited file is kept by the functions; with its message it goes, and does not come back."""
+    """An attached file is kept; it is erased with its message and does not come back."""
     alice, bob = name("alice"), name("bob")
     async with world.js(alice) as a:
         room_id = await direct(a, bob)
@@ -314,7 +315,7 @@ async def test_erasing_a_message_erases_its_file(world: World) -> None:
 
 
 async def test_grants_and_links_end(world: World, tmp_path: Path) -> None:
-    """After its time (t) a form is refused and a link is dead."""
+    """After its time a form is refused and a URL expires."""
     short = {"RTS_UPLOAD_TTL": "1", "RTS_DOWNLOAD_TTL": "1"}
     alice = name("alice")
     async with world.js(alice) as a:
@@ -340,7 +341,7 @@ async def test_grants_and_links_end(world: World, tmp_path: Path) -> None:
 
 
 async def test_without_the_store_only_files_are_away(world: World, tmp_path: Path) -> None:
-    """Uploads are `unavailable`; messages without files, history and rooms go on."""
+    """Uploads are `unavailable`; messages, history and rooms go on."""
     nowhere = {"AWS_ENDPOINT_URL_S3": f"http://127.0.0.1:{free_port()}"}
     async with instance(world, tmp_path, **nowhere) as url, JsClient() as a:
         await a.connect(url, world.token(name("alice")))
@@ -357,7 +358,7 @@ async def test_without_the_store_only_files_are_away(world: World, tmp_path: Pat
 
 
 async def test_types_can_be_restricted(world: World, tmp_path: Path) -> None:
-    """A deployment that takes pictures only refuses all else as `unsupported_type`."""
+    """A deployment for pictures refuses other types as `unsupported_type`."""
     pictures = {"RTS_UPLOAD_TYPES": "image/*, video/mp4"}
     async with instance(world, tmp_path, **pictures) as url, JsClient() as a:
         await a.connect(url, world.token(name("alice")))

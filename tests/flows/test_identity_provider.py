@@ -1,4 +1,4 @@
-"""Users sign in at an identity provider; the server knows its keys by their address alone."""
+"""Tokens of an identity provider, whose keys the server fetches from its JWKS address."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.helpers.world import Process, World, free_port, name, ready
 
 @asynccontextmanager
 async def instance(world: World, one: Provider, folder: Path) -> AsyncIterator[str]:
-    """A web process more, which has no secret; its address."""
+    """The address of a web process without a secret."""
     port = free_port()
     url = f"http://127.0.0.1:{port}"
     environment = world.stack.environment() | {
@@ -38,8 +38,8 @@ async def instance(world: World, one: Provider, folder: Path) -> AsyncIterator[s
 
 
 async def test_users_of_a_provider(world: World, tmp_path: Path) -> None:
-    """A token of its key opens; one of our secret does not; a key that is not known yet is waited
-    for, and its user comes in by himself."""
+    """Its tokens are accepted, those of our secret are not; a new key is fetched, and its user's
+    client connects by itself."""
     alice, bob = name("alice"), name("bob")
     async with (
         provider() as one,

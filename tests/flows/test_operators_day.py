@@ -1,4 +1,4 @@
-"""An operator's day, as one story against a deployment of its own."""
+"""An operator's day, as one story on a deployment of its own."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ BROKEN = b"def lambda_handler(event, context):\n    raise RuntimeError('a bad de
 
 @pytest.fixture
 def town(tmp_path: Path) -> Iterator[World]:
-    """Records that fail are given up after two tries, a second apart."""
+    """A deployment that gives records up after two attempts, a second apart."""
     running = World(tmp_path)
     running.stack.parameters |= {"VisibilityTimeout": "1", "MaxReceiveCount": "2"}
     try:
@@ -40,7 +40,7 @@ def town(tmp_path: Path) -> Iterator[World]:
 
 
 def broken(packed: bytes) -> bytes:
-    """The function's zip with a handler that fails of everything."""
+    """The zip of the function with a handler that always fails."""
     whole = io.BytesIO()
     with zipfile.ZipFile(io.BytesIO(packed)) as old, zipfile.ZipFile(whole, "w") as new:
         for entry in old.infolist():
@@ -49,14 +49,14 @@ def broken(packed: bytes) -> bytes:
 
 
 async def deployed(world: World, packed: dict[str, bytes]) -> None:
-    """These zips, by the template as always."""
+    """Deploy these zips by the template."""
     stack = world.stack
     done = await asyncio.to_thread(deploy, stack.settings, packed, parameters=stack.parameters)
     assert done == "updated"
 
 
 async def given_up(ops: Operator, wanted: set[str]) -> list[dict[str, Any]]:
-    """What the DLQ of messages shows, as soon as it is about these rooms."""
+    """The DLQ of messages, once it has records of these rooms."""
     async with asyncio.timeout(PATIENCE):
         while True:
             rows = await ops.rows(queues, "show", "messages", code=None)
@@ -65,10 +65,8 @@ async def given_up(ops: Operator, wanted: set[str]) -> list[dict[str, Any]]:
 
 
 async def replayed(ops: Operator, world: World, heard: list[dict[str, Any]]) -> None:
-    """The DLQ of messages sent again until it is empty and all that was heard is in the archive.
-
-    An empty DLQ is not enough: what was redriven is on its way.
-    """
+    """Replay the DLQ until it is empty and everything is in the archive: replayed records may
+    still be on their way."""
     wanted = {event["data"]["message"]["message_id"] for event in heard}
     rooms = {event["data"]["message"]["room_id"] for event in heard}
     async with asyncio.timeout(PATIENCE):
@@ -79,7 +77,7 @@ async def replayed(ops: Operator, world: World, heard: list[dict[str, Any]]) -> 
 
 
 async def test_a_day(town: World, tmp_path: Path) -> None:
-    """Rooms from a manifest, seen live; a bad deploy, its records found, replayed, verified."""
+    """Rooms from a manifest, seen live; a bad deployment, its records found, replayed, verified."""
     ops, path = Operator(town), tmp_path / "rooms.yaml"
     declared: list[dict[str, Any]] = [
         {"external_id": "order-1", "name": "Order 1", "members": ["bob"]},

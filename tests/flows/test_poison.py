@@ -16,7 +16,7 @@ from tests.helpers.world import World, name, placed
 
 
 async def test_poison_fails_alone(world: World) -> None:
-    """All rooms go on; online and offline members receive message.failed (T9)."""
+    """Other messages are stored; online and offline members get message.failed (T9)."""
     alice, bob, carol = name("alice"), name("bob"), name("carol")
     async with world.js(alice) as a, world.js(carol) as c:
         room_id = await direct(a, bob)

@@ -1,4 +1,4 @@
-"""What is said between people stays out of the logs."""
+"""Logs contain no text of users."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SIGNATURE = "X-Amz-Signature"
 
 
 async def test_no_text_and_no_token_in_any_log(world: World) -> None:
-    """Texts, tokens, signed links and the secret are in no log of web, relay, Lambdas or AWS."""
+    """Neither texts, tokens, signed URLs nor the secret are in a log of any process."""
     alice, bob = name("alice"), name("bob")
     token = world.token(alice)
     async with world.js(alice) as a, world.raw(alice) as raw:
@@ -44,7 +44,8 @@ async def test_no_text_and_no_token_in_any_log(world: World) -> None:
 async def test_a_mistake_of_ours_is_found_by_what_the_client_was_told(
     world: World, tmp_path: Path
 ) -> None:
-    """`internal` names a request; its line has the traceback, user and connection, no text."""
+    """The request id of `internal` finds the line with traceback, user and connection, without
+    text."""
     async with (
         world.instance(tmp_path, "mistaken") as (process, url),
         JsClient() as a,
@@ -66,6 +67,6 @@ async def test_a_mistake_of_ours_is_found_by_what_the_client_was_told(
 
 
 def written(folder: Path) -> dict[str, str]:
-    """Every log of a world, by name."""
+    """All logs of a world, by name."""
     files = [*folder.glob("*.log"), *folder.glob("logs/*.log")]
     return {file.name: file.read_text(errors="replace") for file in files}

@@ -1,4 +1,4 @@
-"""How a session begins: the order on the wire, cursors, and commands that come too early."""
+"""The start of a session: order on the wire, cursors, and early commands."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.helpers.world import World, name
 
 
 async def test_ready_comes_first_and_tells_the_user(world: World) -> None:
-    """session.ready is the first event and tells who one is, until when, and the totals."""
+    """session.ready has the user, the expiry and the totals."""
     alice, bob = name("alice"), name("bob")
     async with world.js(alice) as a:
         room_id = await direct(a, bob)
@@ -31,7 +31,7 @@ async def test_ready_comes_first_and_tells_the_user(world: World) -> None:
 
 
 async def test_commands_before_ready_wait_for_it(world: World) -> None:
-    """Commands sent right behind CONNECT are answered, after session.ready, in order."""
+    """Commands sent right after CONNECT are answered in order, after session.ready."""
     async with world.raw(None) as m:
         await m.send("40/chat," + json.dumps({"token": world.token(name("alice"))}))
         for n in range(20):
@@ -53,7 +53,7 @@ async def test_sends_of_one_connection_keep_their_order(world: World) -> None:
 
 
 async def test_reconnect_with_cursor_gets_the_rest_once(world: World) -> None:
-    """Everything behind the cursor once and in order, then live events, without a gap."""
+    """All events behind the cursor come once and in order, then live ones without a gap."""
     alice, bob = name("alice"), name("bob")
     async with world.js(alice) as a:
         room_id = await direct(a, bob)
@@ -79,7 +79,7 @@ async def test_reconnect_with_cursor_gets_the_rest_once(world: World) -> None:
 
 @pytest.mark.parametrize("cursor", [[1, 10**9], [99, 1], [0, 0]])
 async def test_impossible_cursor_is_not_recovered(world: World, cursor: list[int]) -> None:
-    """A cursor that the log cannot continue is recovered: false, never a partial fill."""
+    """A cursor that the log cannot continue is `recovered: false`, never filled in part."""
     alice, bob = name("alice"), name("bob")
     async with world.js(alice) as a:
         room_id = await direct(a, bob)
@@ -104,7 +104,7 @@ async def test_too_much_was_missed(world: World) -> None:
 
 
 async def test_cursor_of_a_foreign_room_is_answered_with_removal(world: World) -> None:
-    """A room that is not, or no longer, one's own is told as removed; nonsense is ignored."""
+    """A cursor of a room without membership gets room.removed; an invalid one is ignored."""
     cursors = {"nosuchroom": [1, 1], "bad id!": [1, 1], "x": "y"}
     async with world.js(name("alice"), cursors=cursors) as a:
         removed = await a.wait_for(lambda e: bool(e["type"] == "room.removed"))

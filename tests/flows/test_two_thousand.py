@@ -20,7 +20,7 @@ async def test_two_users_thousand_messages_each(world: World, tmp_path: Path) ->
 async def test_history_is_complete_with_the_lambda_mapping_off(
     world: World, tmp_path: Path
 ) -> None:
-    """Persistence paused changes nothing for clients; afterwards everything is stored."""
+    """Clients do not notice that persistence is paused; afterwards everything is stored."""
     settings = world.stack.settings
     await asyncio.to_thread(deploy.set_queue_enabled, settings, "chat-message-to-db", enabled=False)
     try:

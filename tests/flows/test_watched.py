@@ -1,4 +1,5 @@
-"""A deployment that is watched: traces, metrics of every process, log lines, a message's story."""
+"""Observability of a deployment: traces, metrics of each process, log lines, the timeline of a
+message."""
 
 from __future__ import annotations
 
@@ -28,7 +29,7 @@ SECRET = "what two people said"
 
 
 class Collector(ThreadingHTTPServer):
-    """Takes spans over OTLP/HTTP. `spans` are dicts with `service`, `name`, ids, attributes."""
+    """Receives spans over OTLP/HTTP. Spans are dicts of `service`, `name`, ids and attributes."""
 
     def __init__(self) -> None:
         self.spans: list[dict[str, Any]] = []
@@ -127,7 +128,7 @@ async def sent(world: World) -> tuple[str, str]:
 async def test_one_trace_from_the_command_to_the_table(
     watched: World, collector: Collector
 ) -> None:
-    """Web, relay and Lambda tell spans of one trace, in this order, without the text."""
+    """Web, relay and Lambda report spans of one trace, in this order, without the text."""
     room_id, message_id = await sent(watched)
 
     def whole() -> bool:
@@ -153,7 +154,7 @@ async def test_one_trace_from_the_command_to_the_table(
 
 
 async def test_the_story_of_a_message_is_told(watched: World) -> None:
-    """`rts-server trace` finds its room in the logs and tells accepted, queued and stored."""
+    """`rts-server trace` finds the room in the logs and shows accepted, queued and stored."""
     room_id, message_id = await sent(watched)
     told = await trace(watched, message_id)
     assert told.exit_code == 0, told.output
@@ -176,7 +177,7 @@ async def test_the_story_of_a_message_is_told(watched: World) -> None:
 
 
 async def trace(world: World, *arguments: str) -> Result:
-    """`rts-server trace` as an operator of this deployment calls it."""
+    """Run `rts-server trace` as an operator of this deployment."""
     given = ["trace", *arguments, "--logs", str(world.data)]
     environment = world.stack.environment()
     return await asyncio.to_thread(lambda: CliRunner().invoke(main, given, env=environment))
@@ -203,7 +204,7 @@ MOVES = {
 
 
 async def test_every_process_tells_its_metrics(watched: World, relay_port: int) -> None:
-    """What has happened is in `/metrics` of web and relay."""
+    """`/metrics` of web and relay count what happened."""
     asked = {"web": watched.urls[0], "relay": f"http://127.0.0.1:{relay_port}"}
     async with watched.js(name("bob")), asyncio.timeout(PATIENCE):
         for process, wanted in MOVES.items():
@@ -213,7 +214,7 @@ async def test_every_process_tells_its_metrics(watched: World, relay_port: int) 
 
 
 async def value(url: str, sample: str) -> float:
-    """What `/metrics` says of a sample; 0 when nothing."""
+    """The value of a sample of `/metrics`; 0 if there is none."""
     lines = (await fetched(f"{url}/metrics")).splitlines()
     return sum(float(line.rpartition(" ")[2]) for line in lines if line.startswith(f"{sample} "))
 
@@ -221,7 +222,7 @@ async def value(url: str, sample: str) -> float:
 async def test_what_alarms_and_dashboards_name_is_really_told(
     watched: World, relay_port: int
 ) -> None:
-    """CloudWatch's in lines of the three kinds of process, Grafana's in `/metrics`."""
+    """CloudWatch's metrics are in log lines of each kind of process, Grafana's in `/metrics`."""
     await sent(watched)
     wanted = {
         (one["Dimensions"][0]["Value"], one["MetricName"])
@@ -243,7 +244,7 @@ async def test_what_alarms_and_dashboards_name_is_really_told(
 
 
 def told(world: World) -> set[tuple[str, str]]:
-    """(process, metric) of every line of the embedded metric format so far."""
+    """(process, metric) of every line in the embedded metric format so far."""
     texts = [world.relay.log.read_text(), world.webs[0].log.read_text()]
     logs = aws.client(world.stack.settings, "logs")
     for group in story.FUNCTIONS:
@@ -259,7 +260,7 @@ def told(world: World) -> set[tuple[str, str]]:
 
 
 async def test_a_connection_is_one_line_with_its_ids(watched: World) -> None:
-    """At its end, with user and session; commands of it carry the same session at DEBUG."""
+    """At its end, with user and session; its commands have the same session at DEBUG."""
     alice = name("alice")
     async with watched.js(alice) as a:
         (ready,) = a.of_type("session.ready")

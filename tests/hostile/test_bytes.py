@@ -1,4 +1,4 @@
-"""Whatever bytes a client writes once it is a WebSocket: it is closed or served, nobody notices."""
+"""Arbitrary bytes on a WebSocket: the connection is closed or served, and others do not notice."""
 
 from __future__ import annotations
 
@@ -48,21 +48,21 @@ strangers = st.tuples(pieces, st.lists(st.floats(0, 1), max_size=4), st.booleans
 
 
 class Noting(logging.Handler):
-    """Keeps what is logged."""
+    """Keeps log records."""
 
     def __init__(self, level: int) -> None:
         super().__init__(level)
         self.messages: set[str] = set()
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Keep it."""
+        """Keep a record."""
         self.messages.add(record.getMessage())
 
 
 @settings(max_examples=100)
 @given(st.lists(strangers, max_size=4))
 def test_any_bytes_harm_nobody_else(some: list[Stranger]) -> None:
-    """Others are answered meanwhile, nothing is left of them, no error is logged but their own."""
+    """Others are answered, the session is freed, and no error is logged but the client's."""
     handler = Noting(logging.WARNING)
     logging.getLogger().addHandler(handler)
     try:

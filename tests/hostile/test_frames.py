@@ -1,4 +1,4 @@
-"""What no decent client would send: the clear error, exactly one ack, and nobody else notices."""
+"""Frames that no correct client sends: one clear error, one ack, and others do not notice."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ CASES = {
 
 
 def send(text: str = "hi", **more: object) -> str:
-    """A message.send into a room that is not there."""
+    """A message.send to a room that does not exist."""
     payload = {"room_id": "r", "client_msg_id": "m", "text": text} | more
     return json.dumps(["message.send", payload], ensure_ascii=False)
 
@@ -116,14 +116,14 @@ async def test_bad_command_gets_one_clear_error(world: World, text: str, code: s
 
 
 async def test_details_name_the_field(world: World) -> None:
-    """The error of a field says which and why, in the words of the protocol."""
+    """`details` has the field and the reason."""
     async with world.raw(name("mallory")) as m:
         answer = await m.ask(1, send("x" * 4001))
         assert answer["error"]["details"] == {"text": ["Longer than maximum length 4000."]}
 
 
 async def test_unknown_fields_are_ignored(world: World) -> None:
-    """A field of tomorrow is neither refused nor stored."""
+    """An unknown field is neither refused nor stored."""
     async with world.raw(name("alice")) as a:
         group = {"type": "group", "client_room_id": "g", "members": [], "color": "red"}
         answer = await a.ask(1, json.dumps(["room.create", group | {"created_by": "somebody"}]))
@@ -146,7 +146,7 @@ DROPPED = {
 
 @pytest.mark.parametrize("frame", DROPPED.values(), ids=DROPPED.keys())
 async def test_unanswerable_packet_is_dropped(world: World, frame: str) -> None:
-    """What nobody can be answered for is dropped and counted; the connection goes on."""
+    """A packet without an ack id is dropped and counted; the connection goes on."""
     async with world.raw(name("mallory")) as m:
         before = list(m.packets)
         await m.send(frame)
@@ -168,7 +168,7 @@ BROKEN = {
 
 @pytest.mark.parametrize("frame", BROKEN.values(), ids=BROKEN.keys())
 async def test_packet_of_no_protocol_closes_at_once(world: World, frame: str) -> None:
-    """What is none, and nobody could be told so, ends the connection, as a frame that is none."""
+    """An invalid packet ends the connection, as an invalid frame does."""
     async with world.raw(name("mallory")) as m:
         await m.send(frame)
         await m.until(lambda: m.closed)
@@ -194,14 +194,14 @@ async def test_broken_engine_frame_closes_at_once(world: World, frame: str) -> N
 
 @pytest.mark.parametrize("frame", ["b!!!", "9", "6"])
 async def test_useless_engine_frame_is_ignored(world: World, frame: str) -> None:
-    """An Engine.IO packet without meaning here is dropped; the connection goes on."""
+    """An Engine.IO packet without a meaning is dropped; the connection goes on."""
     async with world.raw(name("mallory")) as m:
         await m.send(frame)
         assert (await m.ask(1, '["room.list",{}]'))["ok"]
 
 
 async def test_frame_beyond_the_limit_closes(world: World) -> None:
-    """A frame of more than a mebibyte is not read: the reason, then code 1009."""
+    """A frame above 1 MiB is not read: the reason is sent, then close code 1009."""
     async with world.raw(name("mallory")) as m:
         await m.send("42/chat,1" + send("x" * 1_100_000))
         await m.until(lambda: m.closed)
@@ -219,7 +219,7 @@ LARGE = {
 
 @pytest.mark.parametrize(("frame", "code"), LARGE.values(), ids=LARGE.keys())
 async def test_command_beyond_the_frame_is_answered(world: World, frame: str, code: str) -> None:
-    """More than 64 KiB is read to its end and refused by its ack id, in its turn; it goes on."""
+    """A command above 64 KiB is read to its end and refused in its turn; the connection goes on."""
     async with world.raw(name("mallory")) as m:
         m.send_together('42/chat,0["room.list",{}]', frame, '42/chat,2["room.list",{}]')
         await m.until(lambda: 2 in m.acks)
@@ -231,7 +231,7 @@ async def test_command_beyond_the_frame_is_answered(world: World, frame: str, co
     "frame", ["42/chat,", "43/chat,1", "40/chat,", "2", "41/chat,"], ids=lambda text: text
 )
 async def test_a_large_frame_that_nobody_waits_for_is_the_end(world: World, frame: str) -> None:
-    """What cannot be answered is not dropped without a word."""
+    """Without an ack id the connection is closed with a reason."""
     async with world.raw(name("mallory")) as m:
         await m.send(frame + '["' + "x" * 70_000 + '"]')
         await m.until(lambda: m.closed)
@@ -239,7 +239,7 @@ async def test_a_large_frame_that_nobody_waits_for_is_the_end(world: World, fram
 
 
 async def test_the_stock_client_hears_that_a_text_was_too_large(world: World) -> None:
-    """By the ack of the command; where it is not even read, for good, and it stays away."""
+    """By the ack of the command; above 1 MiB by a final close, and it does not reconnect."""
     async with world.js(name("alice")) as a:
         payload = {"room_id": "r", "client_msg_id": "m", "text": "x" * 78_000}
         answer = await a.emit("message.send", payload)
@@ -264,7 +264,7 @@ async def test_a_frame_without_a_mask_is_the_end(world: World) -> None:
 
 
 async def test_polling_is_refused_with_the_reason(world: World) -> None:
-    """A polling request gets 400 and says why."""
+    """A polling request is answered 400 with the reason."""
     address = world.urls[0] + "/socket.io/?EIO=4&transport=polling"
     async with aiohttp.ClientSession() as http, http.get(address) as answer:
         assert answer.status == 400
@@ -282,7 +282,7 @@ async def test_polling_is_refused_with_the_reason(world: World) -> None:
     ],
 )
 async def test_connect_without_a_good_token(world: World, auth: object, code: str) -> None:
-    """CONNECT_ERROR carries message and code; no session opens."""
+    """CONNECT_ERROR has message and code; no session opens."""
     async with Raw(world.urls[0]) as m:
         await m.send("40/chat," + json.dumps(auth))
         await m.until(lambda: len(m.packets) == 2)
@@ -302,7 +302,7 @@ async def test_expired_token(world: World) -> None:
 
 
 async def test_unknown_namespace(world: World) -> None:
-    """CONNECT to a namespace that is not there is not_found."""
+    """CONNECT to a namespace that does not exist is not_found."""
     async with Raw(world.urls[0]) as m:
         await m.send("40/nothing,{}")
         await m.until(lambda: len(m.packets) == 2)

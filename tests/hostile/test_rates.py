@@ -1,4 +1,5 @@
-"""RTS_LIMITS=standard: what is too fast is delayed, refused or dropped, and harms nobody else."""
+"""RTS_LIMITS=standard: commands above a rate are delayed, refused or dropped; others do not
+notice."""
 
 from __future__ import annotations
 
@@ -19,7 +20,7 @@ from tests.helpers.world import Process, World, free_port, name, ready
 
 @pytest.fixture(scope="module")
 def limited(world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
-    """Another instance of the world, with limits; its number."""
+    """The number of another instance of the world, with limits."""
     url = f"http://127.0.0.1:{(port := free_port())}"
     own = {"RTS_PORT": str(port), "RTS_LIMITS": "standard", "RTS_USER_CONNECTIONS": "3"}
     own |= {"RTS_ADDRESS_CONNECTIONS": "30", "RTS_PRESENCE_GRACE": "1"}
@@ -38,7 +39,7 @@ def limited(world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 
 
 async def asked(client: Raw, first: int, event: str, data: dict[str, Any], times: int) -> None:
-    """The same command many times without waiting; returns when all are answered."""
+    """Send a command many times without waiting; return when all are answered."""
     frames = []
     for n in range(first, first + times):
         more = {"client_msg_id": f"m{n}"} if event == "message.send" else {}
@@ -48,7 +49,7 @@ async def asked(client: Raw, first: int, event: str, data: dict[str, Any], times
 
 
 def codes(client: Raw, first: int, times: int) -> list[str]:
-    """ok or the code of each ack."""
+    """`ok` or the code of each ack."""
     answers = [client.acks[n][0] for n in range(first, first + times)]
     return ["ok" if answer["ok"] else answer["error"]["code"] for answer in answers]
 
@@ -69,7 +70,7 @@ async def test_sends_are_delayed_and_nothing_is_lost(world: World, limited: int)
 
 
 async def test_commands_above_the_rate_are_refused_with_a_time(world: World, limited: int) -> None:
-    """The refusal is retryable and says when; who waits that long is served."""
+    """The refusal is retryable with a time, after which the command is served."""
     alice = name("alice")
     async with world.raw(alice, limited) as fast:
         await asked(fast, 0, "sync", {"cursors": {}}, 20)
@@ -84,7 +85,7 @@ async def test_commands_above_the_rate_are_refused_with_a_time(world: World, lim
 async def test_typing_and_presence_above_the_rate_are_dropped_with_ok(
     world: World, limited: int
 ) -> None:
-    """Nobody hears the rest; the answer is that of a command that was done."""
+    """They are acked as if done and not delivered."""
     alice, bob = name("alice"), name("bob")
     async with world.raw(alice, limited) as a, world.js(bob) as b:
         at = {"room_id": await group(b, [alice])}
@@ -109,12 +110,12 @@ async def test_typing_and_presence_above_the_rate_are_dropped_with_ok(
 
 
 def refused(client: Raw) -> list[dict[str, Any]]:
-    """What it was told at its end."""
+    """The reason of its end."""
     return [event["data"] for event in client.events if event["type"] == "session.closing"]
 
 
 async def test_the_newest_connection_beyond_the_cap_is_refused(world: World, limited: int) -> None:
-    """Of four that answer where three may be, the last may come back later; the others stay."""
+    """Of four live connections, with a limit of three, the last is closed and may reconnect later."""
     alice = name("alice")
     async with (
         world.raw(alice, limited) as first,
@@ -133,7 +134,7 @@ async def test_the_newest_connection_beyond_the_cap_is_refused(world: World, lim
 async def test_a_device_in_use_outlives_the_silent_on_any_instance(
     world: World, limited: int
 ) -> None:
-    """Half-open sockets count until they are asked: they go, the old and the new device stay."""
+    """Half-open connections are pinged and dropped; the old and the new device stay."""
     alice = name("alice")
     async with (
         world.raw(alice, limited) as desktop,
@@ -153,7 +154,7 @@ async def test_a_device_in_use_outlives_the_silent_on_any_instance(
 
 
 async def test_the_cap_holds_for_all_at_once(world: World, limited: int) -> None:
-    """Of twenty opened together three are served, and no device that was there before goes."""
+    """Of twenty opened together three are served, and no earlier device is closed."""
     alice = name("alice")
     connect = "40/chat," + json.dumps({"token": world.token(alice)})
     async with AsyncExitStack() as stack:
@@ -171,7 +172,7 @@ async def test_the_cap_holds_for_all_at_once(world: World, limited: int) -> None
 
 
 async def test_an_address_has_so_many_connections(world: World, limited: int) -> None:
-    """The one too many is refused at its handshake; another that leaves makes room."""
+    """The handshake above the limit is refused until another connection ends."""
     url = world.urls[limited]
     async with AsyncExitStack() as open_, aiohttp.ClientSession() as http:
         for _ in range(30):
@@ -186,7 +187,8 @@ async def test_an_address_has_so_many_connections(world: World, limited: int) ->
 
 
 async def test_who_errs_by_the_hundred_is_closed_for_good(world: World, limited: int) -> None:
-    """Junk and unknown names are answered or dropped, then it is over; others do not notice."""
+    """Invalid commands are refused or dropped, then the connection is closed; others do not
+    notice."""
     async with world.raw(name("alice"), limited) as bad, world.raw(name("bob"), limited) as good:
         for n in range(120):
             await bad.send("43/chat,1[]" if n % 2 else f'42/chat,{n}["no.such",{{}}]')
@@ -215,7 +217,7 @@ async def test_who_errs_by_the_hundred_is_closed_for_good(world: World, limited:
 async def test_frames_that_are_no_commands_are_counted_too(
     world: World, limited: int, frames: tuple[str, ...]
 ) -> None:
-    """Namespaces again and again, acks of nothing, events to where one is not: all end the same."""
+    """Repeated CONNECTs, unsolicited acks and events of other namespaces end in the same way."""
     alice = name("alice")
     token = json.dumps({"token": world.token(alice)})
     async with world.raw(alice, limited) as bad:
@@ -230,7 +232,7 @@ async def test_frames_that_are_no_commands_are_counted_too(
 async def test_junk_before_connect_is_counted_too(
     world: World, limited: int, frame: str | bytes
 ) -> None:
-    """Whoever is nobody yet is closed as soon as everybody else, and nothing waits for them."""
+    """An unauthenticated connection is closed as early, and nothing waits for it."""
     async with Raw(world.urls[limited]) as bad:
         for _ in range(130):
             await bad.send(frame)
@@ -239,7 +241,7 @@ async def test_junk_before_connect_is_counted_too(
 
 
 async def test_what_is_dropped_with_ok_is_bounded_too(world: World, limited: int) -> None:
-    """Beyond 20 commands/s of a connection presence.set is refused like any other."""
+    """Above 20 commands/s of a connection presence.set is refused like any other."""
     alice = name("alice")
     async with world.raw(alice, limited) as fast:
         await fast.join(world.token(alice), "/presence")
@@ -251,9 +253,8 @@ async def test_what_is_dropped_with_ok_is_bounded_too(world: World, limited: int
 
 
 async def test_reading_stops_while_eight_commands_wait(world: World, limited: int) -> None:
-    """A line of sends in standard limits never grows in the server: TCP waits, nothing is lost, and
-    whose PONG lies behind what is not read counts as there.
-    """
+    """A burst of sends waits in TCP instead of the server, and a PONG behind unread bytes counts
+    as there."""
     alice = name("alice")
     async with world.js(alice) as a, world.raw(alice, limited) as fast:
         at = {"room_id": await group(a, [])}
@@ -262,7 +263,7 @@ async def test_reading_stops_while_eight_commands_wait(world: World, limited: in
 
 
 async def test_an_operator_is_bounded_too(world: World, limited: int) -> None:
-    """Beyond the burst (20 here) he is told when to come back; who obeys is served."""
+    """Above the burst of 20 requests the answer has a time, after which they are served."""
     headers = {"Authorization": f"Bearer {world.token(name('op'), scope='operator')}"}
     url = f"{world.urls[limited]}/v1/rooms/none"
     async with aiohttp.ClientSession(headers=headers) as http:

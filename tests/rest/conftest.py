@@ -1,4 +1,4 @@
-"""An operator at a web instance of this process: aiohttp's test client serves the application."""
+"""An operator at a web instance of this process, through aiohttp's test client."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.helpers.world import World
 
 @pytest.fixture
 async def client(world: World, aiohttp_client: AiohttpClient) -> Client:
-    """Of one more instance of the one deployment, with its Redis, queues and tables."""
+    """Another instance of the shared deployment, with its Redis, queues and tables."""
     return await aiohttp_client(create_app(world.stack.settings))
 
 

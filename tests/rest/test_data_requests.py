@@ -1,4 +1,4 @@
-"""A user's data, told and taken away."""
+"""Export and erasure of a user's data."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ NOTHING = ("offline", None, None)
 
 
 def texts(lines: list[Any]) -> list[str]:
-    """What the messages say."""
+    """The texts of messages."""
     return sorted(line["message"]["text"] for line in lines if line["kind"] == "message")
 
 
 async def test_all_of_a_user_is_told_and_taken_away(world: World, operator: Rest) -> None:
-    """Also of rooms he left, of direct rooms, and of rooms that were deleted; of nobody else."""
+    """Rooms they left, direct rooms and deleted rooms included; nobody else's data."""
     alice, bob = name("alice"), name("bob")
     here, left, gone = [
         await group(operator, member(alice, "owner"), member(bob)) for _ in range(3)
@@ -76,5 +76,5 @@ async def test_all_of_a_user_is_told_and_taken_away(world: World, operator: Rest
 
 
 def bodies(world: World, room_id: str) -> list[Any]:
-    """What the table has."""
+    """The bodies of the messages in the table."""
     return [json.loads(item["body"]) for item in world.messages(room_id)]

@@ -1,4 +1,4 @@
-"""The pages: what they tell the browser, and the door that makes tokens under dev."""
+"""The pages: their headers, and the tokens that dev issues."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ DEEP = (
 
 @pytest.mark.parametrize("path", PAGES)
 async def test_a_page_is_sealed(world: World, path: str) -> None:
-    """It loads what it must and nothing else, and is shown in nobody's frame."""
+    """It loads only what the policy names and cannot be framed."""
     async with aiohttp.ClientSession(world.urls[0]) as http, http.get(path) as answer:
         assert answer.status == 200
         policy = answer.headers["Content-Security-Policy"].split("; ")
@@ -33,7 +33,7 @@ async def test_a_page_is_sealed(world: World, path: str) -> None:
 
 @pytest.mark.parametrize("path", DEEP, ids=["deep", "long", "upwards", "zero", "none"])
 async def test_what_is_no_file_of_the_page_is_not_found(world: World, path: str) -> None:
-    """However a path looks, it is a name in a list: no question to the file system, no 500."""
+    """A path is looked up in a list: never on disk, never a 500."""
     url = URL(world.urls[0] + path, encoded=True)
     async with aiohttp.ClientSession() as http, http.get(url) as answer:
         assert answer.status == 404
@@ -41,7 +41,7 @@ async def test_what_is_no_file_of_the_page_is_not_found(world: World, path: str)
 
 @pytest.mark.parametrize("host", ["rebound.example.com", "127.0.0.1.example.com", "[", ""])
 async def test_a_token_is_for_nobody_who_came_by_another_name(world: World, host: str) -> None:
-    """DNS rebinding: a stranger's name that points here is still a stranger's."""
+    """DNS rebinding: a foreign host name that resolves to this machine is refused."""
     url = world.urls[0] + "/dev/token?user=alice"
     async with aiohttp.ClientSession() as http, http.get(url, headers={"Host": host}) as answer:
         assert answer.status in (400, 403)
@@ -53,5 +53,5 @@ async def test_a_token_is_for_nobody_who_came_by_another_name(world: World, host
     ["localhost:8000", "127.0.0.1", "127.0.0.2:80", "[::1]:9", "a.localhost", "told", "ui:3"],
 )
 def test_our_names_are_those_of_this_machine_and_what_we_were_told(host: str) -> None:
-    """RTS_HOST, and the origins that RTS_CORS_ORIGINS allows."""
+    """RTS_HOST and the origins of RTS_CORS_ORIGINS are allowed."""
     assert _is_ours(host, Settings(host="told", cors_origins="https://ui:3,https://other"))

@@ -1,4 +1,4 @@
-"""Who may enter: tokens with scope operator, nobody else."""
+"""Operator routes accept tokens with scope operator only."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ ANYWHERE = [("GET", "/v1/"), ("POST", "/v1/rooms/x"), ("GET", "/v1/else")]
 
 
 def addresses() -> list[tuple[str, str]]:
-    """Every route with something in its places, and addresses that are no route."""
+    """Every route with sample parameters, and paths that are no route."""
     filled = [(one.method, re.sub(r"{\w+}", "x", one.path)) for one in ROUTES]
     return [*filled, *ANYWHERE]
 
 
 async def test_no_door_opens_without_an_operators_token(world: World, client: Client) -> None:
-    """All routes: without a token 401, with a user's or another scope's 403, whatever is asked."""
+    """Every route answers 401 without a token and 403 for another scope."""
     user, other = world.token(name("eve")), world.token(name("eve"), scope="operators")
     tokens = [(None, "unauthorized", 401), ("x", "unauthorized", 401)]
     tokens += [(user, "forbidden", 403), (other, "forbidden", 403)]
@@ -30,7 +30,7 @@ async def test_no_door_opens_without_an_operators_token(world: World, client: Cl
 
 
 async def test_an_expired_token_says_so(world: World, client: Client) -> None:
-    """Behind the grace an operator's token is token_expired."""
+    """After the grace an operator's token is token_expired."""
     old = world.token("ops", scope="operator", lifetime=-60)
     async with Rest(client, old) as rest:
         assert await rest.refused("GET", "/v1/rooms/x") == "token_expired"
@@ -38,6 +38,6 @@ async def test_an_expired_token_says_so(world: World, client: Client) -> None:
 
 
 async def test_one_scope_of_several_is_enough(world: World, client: Client) -> None:
-    """Scopes are words, as in OAuth."""
+    """Scopes are separated by spaces, as in OAuth."""
     async with Rest(client, world.token("ops", scope="read operator")) as rest:
         assert await rest.refused("GET", "/v1/rooms/x") == "not_found"

@@ -17,7 +17,7 @@ PICTURE = png(blank=500)
 
 
 async def test_the_files_of_a_deleted_room_go_with_it(world: World, operator: Rest) -> None:
-    """Cited ones and uncited ones, and what tells who cites them; another room keeps its own."""
+    """All files and markers of the room are deleted, none of another room."""
     alice = name("alice")
     gone, stays = [await group(operator, member(alice)) for _ in range(2)]
     async with world.js(alice) as a:
@@ -32,7 +32,7 @@ async def test_the_files_of_a_deleted_room_go_with_it(world: World, operator: Re
 
 
 async def test_the_files_of_an_erased_user_go(world: World, operator: Rest) -> None:
-    """Cited, verified or only arrived: told by an export, gone after an erasure; others' stay."""
+    """All uploads of the user are exported and erased, none of other users."""
     alice, bob = name("alice"), name("bob")
     room_id = await group(operator, member(alice), member(bob))
     async with world.js(alice) as a, world.js(bob) as b:

@@ -1,4 +1,4 @@
-"""Messages of operators and of members they speak for."""
+"""Messages sent by operators, as themselves or on behalf of members."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ async def test_a_key_makes_one_message(world: World, operator: Rest) -> None:
 
 
 async def test_on_behalf_of_a_member(world: World, operator: Rest) -> None:
-    """The message is the member's, under his own rights; who is no member has none."""
+    """The message is the member's, under their rights; a non-member has none."""
     alice, bob, eve = name("alice"), name("bob"), name("eve")
     room_id = await group(operator, member(alice, "owner"), member(bob, "readonly"))
     path = f"/v1/rooms/{room_id}/messages"
@@ -47,7 +47,7 @@ async def test_on_behalf_of_a_member(world: World, operator: Rest) -> None:
 
 
 async def test_operators_write_where_it_is_frozen(operator: Rest) -> None:
-    """A frozen room takes messages of operators, none of plain members."""
+    """A frozen room accepts messages of operators and refuses those of plain members."""
     bob = name("bob")
     room_id = await group(operator, member(bob))
     await operator.ok("PATCH", f"/v1/rooms/{room_id}", {"frozen": True})
@@ -57,7 +57,7 @@ async def test_operators_write_where_it_is_frozen(operator: Rest) -> None:
 
 
 async def test_history_is_read_by_bounds(operator: Rest) -> None:
-    """Pages of history, ascending by seq, without being a member."""
+    """Operators read pages of history, ascending by seq, without being members."""
     room_id = await group(operator, member(name("alice")))
     path = f"/v1/rooms/{room_id}/messages"
     for n in range(5):
@@ -73,7 +73,7 @@ async def test_history_is_read_by_bounds(operator: Rest) -> None:
 
 
 async def test_a_room_is_verified(operator: Rest) -> None:
-    """Through the whole deployment: what is stored is what was heard."""
+    """Through the whole deployment: the archive equals what was delivered."""
     room_id = await group(operator, member(name("alice")))
     for n in range(3):
         await operator.ok("POST", f"/v1/rooms/{room_id}/messages", {"text": f"m{n}"})

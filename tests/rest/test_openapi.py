@@ -1,4 +1,5 @@
-"""The document and the page: valid, whole, offline; and the server does what the document says."""
+"""The OpenAPI document and its page are valid, complete and offline; the server behaves as
+described."""
 
 from __future__ import annotations
 
@@ -20,14 +21,14 @@ ROOT = Path(__file__).parents[2]
 
 
 async def fetched(world: World, path: str) -> tuple[Any, aiohttp.ClientResponse]:
-    """Text and answer, asked for without a token."""
+    """Text and response of a request without a token."""
     async with aiohttp.ClientSession(world.urls[0]) as session, session.get(path) as answer:
         json = answer.content_type == "application/json"
         return (await answer.json() if json else await answer.text()), answer
 
 
 async def test_the_document_is_valid_and_whole(world: World) -> None:
-    """OpenAPI 3.1 by its validator; every route is in it, each by a name of its own."""
+    """By the OpenAPI 3.1 validator; every route has an operation id of its own."""
     spec, _ = await fetched(world, "/v1/openapi.json")
     validate(spec)
     for schema in spec["components"]["schemas"].values():
@@ -39,7 +40,7 @@ async def test_the_document_is_valid_and_whole(world: World) -> None:
 
 
 async def test_the_page_loads_nothing_from_elsewhere(world: World) -> None:
-    """No address but the document's own, and the browser is told to allow none."""
+    """It has no foreign address, and its policy allows none."""
     page, answer = await fetched(world, "/v1/docs")
     assert answer.content_type == "text/html"
     assert answer.headers["Content-Security-Policy"].startswith("default-src 'none'")
@@ -50,7 +51,7 @@ async def test_the_page_loads_nothing_from_elsewhere(world: World) -> None:
 
 
 async def test_schemathesis_finds_nothing(world: World) -> None:
-    """Its checks over all routes, as `st run` does them: no 5xx, no answer beside its schema."""
+    """No route answers 5xx or outside its schema."""
     harmful = ("/v1/users/{user_id}:revoke", "/v1/instances/{instance_id}:drain")
     ran = [st(world), *(st(world, "--include-path", path, alone=True) for path in harmful)]
     for code, output in await asyncio.gather(*ran):
@@ -58,7 +59,7 @@ async def test_schemathesis_finds_nothing(world: World) -> None:
 
 
 async def st(world: World, *more: str, alone: bool = False) -> tuple[int | None, str]:
-    """Exit code and output of Schemathesis. `alone`: without what the configuration leaves out."""
+    """Return exit code and output of Schemathesis. `alone`: without its exclusions."""
     token = world.token(name("st"), scope="operator")
     options = ["--checks", "all", "--max-examples", "10", "--seed", "1", "--no-color", *more]
     if alone:

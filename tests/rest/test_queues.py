@@ -1,4 +1,4 @@
-"""What operators see of the queues, and what they put back."""
+"""Queues and dead-letter queues as operators see and replay them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.helpers.world import World, name, placed
 
 
 def test_the_order_is_that_of_each_room() -> None:
-    """By epoch and offset; what has no position comes behind its room."""
+    """By epoch and offset; records without a position come behind their room."""
     given = [new(1, 3, 2), new(2, 1, 4, room_id="b"), new(1, 2, 1), "nonsense", new(1, 9, 3)]
     batch: list[Any] = [{"Body": body} for body in given]
     told = [json.loads(one["Body"])["event"] for one in in_order(batch) if "event" in one["Body"]]
@@ -29,7 +29,8 @@ def test_the_order_is_that_of_each_room() -> None:
 
 
 async def test_what_was_given_up_is_seen_and_put_back(world: World, operator: Rest) -> None:
-    """Records in the DLQ are told by position, without a text, and reach the table in the end."""
+    """Records in the DLQ are listed by position, without texts, and reach the table after a
+    replay."""
     room_id = await group(operator, member(name("alice")))
     settings = world.stack.settings
     sqs = aws.client(settings, "sqs")

@@ -1,4 +1,4 @@
-"""What operators declare of rooms and members, as members hear it."""
+"""Rooms and members declared by operators, as members see them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.helpers.world import World, name
 
 
 async def test_a_business_key_is_one_room(world: World, operator: Rest) -> None:
-    """PUT makes the room once; its members hear it at once, with their roles and names."""
+    """PUT creates the room once; its members get room.added with roles and names."""
     alice, bob, key = name("alice"), name("bob"), name("order/17:x")
     wished = {
         "name": "Order 17",
@@ -41,7 +41,7 @@ async def test_a_business_key_is_one_room(world: World, operator: Rest) -> None:
 
 
 async def test_a_group_may_begin_without_members(operator: Rest) -> None:
-    """A room that is only declared is there; its members may come later."""
+    """Members can be added later."""
     made = await operator.ok("PUT", f"/v1/external-rooms/{name('case')}", {})
     room_id = made["room"]["room_id"]
     assert made["room"]["member_count"] == 0
@@ -50,7 +50,7 @@ async def test_a_group_may_begin_without_members(operator: Rest) -> None:
 
 
 async def test_a_change_is_heard(world: World, operator: Rest) -> None:
-    """PATCH: name, metadata and frozen reach the members; an older version is a conflict."""
+    """PATCH reaches the members; an older version is a conflict."""
     alice = name("alice")
     room_id = await group(operator, member(alice, "owner"))
     async with world.js(alice) as a:
@@ -65,7 +65,7 @@ async def test_a_change_is_heard(world: World, operator: Rest) -> None:
 
 
 async def test_the_whole_set_is_declared(world: World, operator: Rest) -> None:
-    """PUT members: who is named is in as named, who is not is out, in one event each."""
+    """PUT members adds the named users and removes the others, in one event each."""
     alice, bob, carol, dave = (name(who) for who in ("alice", "bob", "carol", "dave"))
     room_id = await group(operator, member(alice, "owner"), member(bob), member(dave))
     path = f"/v1/rooms/{room_id}/members"
@@ -93,7 +93,7 @@ async def test_the_whole_set_is_declared(world: World, operator: Rest) -> None:
 
 
 async def test_a_batch_is_all_or_none(operator: Rest) -> None:
-    """members:batch adds, removes and changes; a stranger's role refuses all of it."""
+    """members:batch adds, removes and changes; one invalid change refuses all."""
     alice, bob, carol = name("alice"), name("bob"), name("carol")
     room_id = await group(operator, member(alice, "owner"), member(bob))
     path = f"/v1/rooms/{room_id}/members:batch"
@@ -109,7 +109,7 @@ async def test_a_batch_is_all_or_none(operator: Rest) -> None:
 
 
 async def test_more_members_than_an_event_names(world: World, operator: Rest) -> None:
-    """A set of 250 comes in parts of 100; one of 1,001 is refused as it is."""
+    """A set of 250 is applied in parts of 100; one of 1,001 is refused."""
     alice = name("alice")
     room_id = await group(operator, member(alice, "owner"))
     many = [member(alice, "owner"), *(member(f"{alice}-{n}") for n in range(250))]
@@ -125,7 +125,7 @@ async def test_more_members_than_an_event_names(world: World, operator: Rest) ->
 
 
 async def test_a_direct_room_stays_with_its_two(world: World, operator: Rest) -> None:
-    """Operators change no members of a direct room."""
+    """Operators cannot change the members of a direct room."""
     alice, bob = name("alice"), name("bob")
     async with world.js(alice) as a:
         room_id = (await ok(a, "room.create", {"type": "direct", "members": [bob]}))["room"][
@@ -138,7 +138,7 @@ async def test_a_direct_room_stays_with_its_two(world: World, operator: Rest) ->
 
 
 async def test_a_deleted_room_is_left_by_all(world: World, operator: Rest) -> None:
-    """Members hear that they are out and find nothing; nobody enters it again, by whatever way."""
+    """Members are removed, find nothing, and nobody can be added by any way."""
     alice, key = name("alice"), name("case")
     members = [member(alice, "owner"), *(member(f"{alice}-{n}") for n in range(150))]
     room_id = (await operator.ok("PUT", f"/v1/external-rooms/{key}", {}))["room"]["room_id"]
@@ -166,7 +166,7 @@ async def test_a_deleted_room_is_left_by_all(world: World, operator: Rest) -> No
 
 
 async def test_a_direct_room_is_deleted_too(world: World, operator: Rest) -> None:
-    """Both are out, and from neither side it comes back."""
+    """Both members are removed, and neither can create it again."""
     alice, bob = name("alice"), name("bob")
     async with world.js(alice) as a:
         asked = {"type": "direct", "members": [bob]}
@@ -177,7 +177,7 @@ async def test_a_direct_room_is_deleted_too(world: World, operator: Rest) -> Non
 
 
 async def test_bad_input_is_named(operator: Rest) -> None:
-    """The answer names the fields that are wrong, and the room that is not there."""
+    """The error names the invalid fields, or the room that does not exist."""
     answer = await operator.ask("PUT", "/v1/external-rooms/x", {"members": [{"role": "king"}]})
     assert operator.status == 400
     assert answer["error"]["code"] == "invalid_param"
@@ -210,7 +210,7 @@ async def test_bad_input_is_named(operator: Rest) -> None:
 
 
 async def test_a_body_full_of_mistakes_has_a_short_answer(operator: Rest) -> None:
-    """Neither the server nor the answer has to do with each of them; the right size still fits."""
+    """The number of reported errors is bounded; a set of the largest size is accepted."""
     path = f"/v1/external-rooms/{name('case')}"
     bodies: list[list[Any]] = [
         [{}] * 250_000,

@@ -1,4 +1,4 @@
-"""What operators see and do of users."""
+"""Users, as operators see and manage them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.helpers.world import World, name
 
 
 async def test_rooms_and_unread_are_explained(world: World, operator: Rest) -> None:
-    """The list is the user's own; unread is told as totals and, explained, by room."""
+    """The list is the user's own; unread is given as totals and, with explain, by room."""
     alice, bob = name("alice"), name("bob")
     rooms = [await group(operator, member(alice), member(bob)) for _ in range(3)]
     for text in ("one", "two"):
@@ -40,7 +40,7 @@ async def test_rooms_and_unread_are_explained(world: World, operator: Rest) -> N
 
 
 async def test_events_are_read_on(operator: Rest) -> None:
-    """events?after= walks the log; a position that is not in it is not recovered."""
+    """events?after= pages through the log; an unknown position is not recovered."""
     room_id = await group(operator, member(name("alice")))
     path = f"/v1/rooms/{room_id}/events"
     for n in range(5):
@@ -61,7 +61,7 @@ async def test_events_are_read_on(operator: Rest) -> None:
 
 
 async def test_disconnect_closes_and_lets_come_back(world: World, operator: Rest) -> None:
-    """For good (`banned`), or so that the client comes back by itself (`draining`)."""
+    """For good (`banned`), or so that the client reconnects (`draining`)."""
     alice = name("alice")
     async with world.js(alice) as a:
         # The process and the instance in this process, which subscribes a moment after its start.
@@ -79,7 +79,7 @@ async def test_disconnect_closes_and_lets_come_back(world: World, operator: Rest
 
 
 async def test_a_revoked_token_is_out(world: World, operator: Rest) -> None:
-    """Sockets close as `revoked`, CONNECT and auth.refresh are refused; a newer token is fine."""
+    """Connections close as `revoked`, the token is refused; a newer one is accepted."""
     alice = name("alice")
     token, other = world.token(alice), world.token(alice, scope="operator")
     async with JsClient() as a:
@@ -103,7 +103,7 @@ async def test_a_revoked_token_is_out(world: World, operator: Rest) -> None:
 
 
 async def test_presence_is_explained(world: World, operator: Rest) -> None:
-    """How he is told to be, and where his connections are counted."""
+    """The presence of a user, and the instances that count their connections."""
     alice = name("alice")
     path = f"/v1/users/{alice}/presence"
     assert (await operator.ok("GET", path))["presence"]["state"] == "offline"
