@@ -24,7 +24,7 @@ async def settled(world: World, sender: Sender, count: int) -> None:
 
 
 async def test_aws_stopped(breakable: World) -> None:
-    """Without AWS live delivery goes on and no ack says queued; afterwards message.status follows."""
+    """Without AWS live delivery goes on and no ack says queued; later message.status follows."""
     aws = breakable.stack.aws
     assert aws is not None
     async with breakable.js(name("alice")) as a, breakable.js(bob := name("bob")) as b:

@@ -115,7 +115,7 @@ def refused(client: Raw) -> list[dict[str, Any]]:
 
 
 async def test_the_newest_connection_beyond_the_cap_is_refused(world: World, limited: int) -> None:
-    """Of four live connections, with a limit of three, the last is closed and may reconnect later."""
+    """Of four live connections, with a limit of three, the last is closed for a while."""
     alice = name("alice")
     async with (
         world.raw(alice, limited) as first,
