@@ -117,6 +117,14 @@ def test_the_reading_path_announces_every_file_its_files_import() -> None:
     assert unannounced == []
 
 
+def test_the_map_has_every_folder_of_the_server() -> None:
+    """CONTRIBUTING.md says in one line what each is for."""
+    page = text_of(ROOT / "CONTRIBUTING.md")
+    folders = sorted(file.parent for file in (ROOT / "rts_server").glob("*/__init__.py"))
+    assert len(folders) > 15
+    assert [name_of(one) for one in folders if f"`{name_of(one)}" not in page] == []
+
+
 def test_every_path_in_a_source_exists() -> None:
     """Docstrings and comments name files that are there."""
     path = re.compile(
