@@ -1,4 +1,4 @@
-"""The time to live of a deleted room's messages, a page at a time; safe to repeat."""
+"""Time to live for the messages of a deleted room, one page at a time; idempotent."""
 
 from __future__ import annotations
 
@@ -10,23 +10,26 @@ from rts_server.persistence.records import ExpireMessages, ForwardedRecord, expi
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
-PAGE = 100
+MESSAGES_PER_PAGE = 100
 
 
-def expire(client: DynamoDBClient, step: ExpireMessages) -> ForwardedRecord | None:
-    """Mark a page; the record of what is behind it. Raises ClientError: the record then stays."""
+def expire_page(client: DynamoDBClient, step: ExpireMessages) -> ForwardedRecord | None:
+    """Set `expires_at` on a page; return the record of the next page, or None.
+
+    Raises ClientError: the record then returns to its queue.
+    """
     table = os.environ["RTS_MESSAGES_TABLE"]
-    asked: dict[str, Any] = {
+    query: dict[str, Any] = {
         "TableName": table,
         "KeyConditionExpression": "room_id = :room",
         "ExpressionAttributeValues": {":room": step.room_id},
         "ProjectionExpression": "message_id",
         "ConsistentRead": True,
-        "Limit": PAGE,
+        "Limit": MESSAGES_PER_PAGE,
     }
     if step.after:
-        asked["ExclusiveStartKey"] = {"room_id": step.room_id, "message_id": step.after}
-    answer = client.query(**asked)
+        query["ExclusiveStartKey"] = {"room_id": step.room_id, "message_id": step.after}
+    answer = client.query(**query)
     for item in answer["Items"]:
         client.update_item(
             TableName=table,

@@ -1,4 +1,4 @@
-"""What records do in the bucket: every call is safe to repeat, in any order."""
+"""Changes of records in the bucket. Every call is idempotent and commutes with the others."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ CONFIG = Config(
     s3={"addressing_style": "path" if "AWS_ENDPOINT_URL" in os.environ else "auto"},
 )
 
-PAGE = 1_000
+KEYS_PER_PAGE = 1_000
 
 
 @cache
@@ -31,28 +31,31 @@ def _s3() -> S3Client:
     return boto3.client("s3", config=CONFIG)
 
 
-def settle(objects: FileChanges) -> None:
-    """Keep and erase. Raises ClientError or BotoCoreError: the record then stays."""
+def apply_changes(changes: FileChanges) -> None:
+    """Keep and delete files. Raises ClientError or BotoCoreError: the record then returns."""
     bucket = os.environ["RTS_BUCKET"]
-    for key in objects.keep:
+    for key in changes.keep:
         _keep(bucket, key)
-    for key in objects.erase:
+    for key in changes.erase:
         _s3().delete_object(Bucket=bucket, Key=key)
 
 
-def empty(step: DeletePrefixes) -> ForwardedRecord | None:
-    """Erase a page below each prefix; the record of the rest. Raises as `settle` does."""
+def delete_page(step: DeletePrefixes) -> ForwardedRecord | None:
+    """Delete a page below each prefix; return the record of the rest, or None.
+
+    Raises ClientError or BotoCoreError.
+    """
     bucket, more = os.environ["RTS_BUCKET"], False
     for prefix in step.prefixes:
-        page = _s3().list_objects_v2(Bucket=bucket, Prefix=prefix, MaxKeys=PAGE)
+        page = _s3().list_objects_v2(Bucket=bucket, Prefix=prefix, MaxKeys=KEYS_PER_PAGE)
         if found := page.get("Contents"):
-            _erase(bucket, [one["Key"] for one in found])
+            _delete(bucket, [one["Key"] for one in found])
         more = more or page["IsTruncated"]
     return step.rest if more else None
 
 
-def _erase(bucket: str, keys: list[str]) -> None:
-    """In one call, whose answer may be a success that was none for some."""
+def _delete(bucket: str, keys: list[str]) -> None:
+    """Raises ClientError, also if only some deletions failed: S3 answers 200 then."""
     objects: list[Any] = [{"Key": key} for key in keys]
     answer = _s3().delete_objects(Bucket=bucket, Delete={"Objects": objects, "Quiet": True})
     if errors := answer.get("Errors"):
@@ -60,7 +63,7 @@ def _erase(bucket: str, keys: list[str]) -> None:
 
 
 def _keep(bucket: str, key: str) -> None:
-    """From now on the lifecycle rule for files that no message cites passes this one over."""
+    """Tag a file as cited, which exempts it from the lifecycle rule of uncited files."""
     try:
         _s3().put_object_tagging(
             Bucket=bucket, Key=key, Tagging={"TagSet": [{"Key": "state", "Value": "cited"}]}

@@ -1,4 +1,4 @@
-"""Proof of what ran: a hash over the function's own source files."""
+"""Hash of the function's own source files, which proves what code runs."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 PACKAGES = ("lambdas", "rts_server")
-HERE = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[1]
 
 
-def fingerprint(root: Path = HERE) -> str:
-    """sha256 in hex over path, NUL and bytes of each of our .py files, by sorted relative path."""
+def fingerprint(root: Path = ROOT) -> str:
+    """Return sha256 (hex) over path, NUL and bytes of each own .py file, by sorted path."""
     paths = sorted(
         path.relative_to(root).as_posix()
         for package in PACKAGES
@@ -23,6 +23,6 @@ def fingerprint(root: Path = HERE) -> str:
     return digest.hexdigest()
 
 
-def answer(event: dict[str, Any]) -> dict[str, str] | None:
-    """The answer to a direct invocation `{"probe": true}`, which also warms; None for records."""
+def answer_probe(event: dict[str, Any]) -> dict[str, str] | None:
+    """Answer a direct invocation with `{"probe": true}`, which also warms; None for a batch."""
     return {"sha256": fingerprint()} if event.get("probe") is True else None

@@ -1,6 +1,6 @@
-"""The last span of a message's trace, made only when TraceEndpoint of the template is given.
+"""The last span of a message's trace, if the template's TraceEndpoint is set.
 
-OpenTelemetry is no part of the zips: it comes with the layer of TraceLayer.
+OpenTelemetry is not part of the zips: it comes with the layer given as TraceLayer.
 """
 
 from __future__ import annotations
@@ -10,18 +10,18 @@ from contextlib import AbstractContextManager, nullcontext
 from functools import cache
 from typing import Any
 
-from lambdas.batch import place
+from lambdas.batch_report import log_fields
 from rts_server.persistence.records import Record
 
-ENDPOINT = "OTEL_EXPORTER_OTLP_ENDPOINT"
-EXPORT_WITHIN = 1.0
-"""Seconds; a collector that is away must not make the function run out of its time."""
+ENDPOINT_VARIABLE = "OTEL_EXPORTER_OTLP_ENDPOINT"
+EXPORT_TIMEOUT_SECONDS = 1.0
+"""Short, so that an unreachable collector does not make the function time out."""
 
 
 @cache
 def _provider() -> Any:
-    """The SDK of the layer; None when nobody asked for spans, or there is no layer."""
-    if not os.environ.get(ENDPOINT):
+    """Return the tracer provider, or None without an endpoint or without the layer."""
+    if not os.environ.get(ENDPOINT_VARIABLE):
         return None
     try:
         from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
@@ -32,12 +32,14 @@ def _provider() -> Any:
         return None
     name = os.environ.get("AWS_LAMBDA_FUNCTION_NAME", "lambda")
     provider = TracerProvider(resource=Resource.create({"service.name": name}))
-    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(timeout=EXPORT_WITHIN)))
+    provider.add_span_processor(
+        BatchSpanProcessor(OTLPSpanExporter(timeout=EXPORT_TIMEOUT_SECONDS))
+    )
     return provider
 
 
-def applying(record: Record) -> AbstractContextManager[Any]:
-    """Around the writes of a record: a span under the one that its record carries."""
+def store_span(record: Record) -> AbstractContextManager[Any]:
+    """Return a context manager: a span around the writes, child of the record's `traceparent`."""
     provider = _provider()
     if provider is None or not record.traceparent:
         return nullcontext()
@@ -50,7 +52,7 @@ def applying(record: Record) -> AbstractContextManager[Any]:
         "store",
         context=parent,
         kind=SpanKind.CONSUMER,
-        attributes={f"rts.{name}": value for name, value in place(record).items()},
+        attributes={f"rts.{name}": value for name, value in log_fields(record).items()},
         record_exception=False,
         set_status_on_exception=False,
     )
@@ -58,6 +60,6 @@ def applying(record: Record) -> AbstractContextManager[Any]:
 
 
 def flush() -> None:
-    """Send what there is: between two invocations nothing runs."""
+    """Export finished spans: between two invocations the function is frozen."""
     if (provider := _provider()) is not None:
-        provider.force_flush(round(EXPORT_WITHIN * 1000))
+        provider.force_flush(round(EXPORT_TIMEOUT_SECONDS * 1000))

@@ -1,4 +1,4 @@
-"""The I/O of both functions: conditional writes, other queues, log lines without text."""
+"""I/O of both functions: conditional writes, messages to other queues, log lines without text."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from lambdas import files
-from lambdas.expiry import expire
+from lambdas.expiry import expire_page
 from rts_server.persistence.records import (
     MESSAGES,
     ROOMS,
@@ -39,8 +39,9 @@ if TYPE_CHECKING:
 CONFIG = Config(
     connect_timeout=1, read_timeout=3, retries={"total_max_attempts": 4, "mode": "standard"}
 )
-CONFLICTS = 6
-VARIABLES = {ROOMS: "RTS_ROOMS_TABLE", MESSAGES: "RTS_MESSAGES_TABLE"}
+MAX_CONFLICT_RETRIES = 6
+"""Retries of a write that met a transaction of the other function on the same item."""
+TABLE_VARIABLES = {ROOMS: "RTS_ROOMS_TABLE", MESSAGES: "RTS_MESSAGES_TABLE"}
 
 
 @cache
@@ -58,24 +59,29 @@ def _sqs() -> SQSClient:
 
 
 @cache
-def _queue_url(given: str) -> str:
-    """RTS_QUARANTINE_URL and RTS_ROOM_QUEUE_URL hold a queue's URL or its name."""
-    return given if "://" in given else _sqs().get_queue_url(QueueName=given)["QueueUrl"]
+def _queue_url(url_or_name: str) -> str:
+    """Return the URL of a queue; the environment may give a URL or a name."""
+    if "://" in url_or_name:
+        return url_or_name
+    return _sqs().get_queue_url(QueueName=url_or_name)["QueueUrl"]
 
 
-def apply(steps: Iterable[Step]) -> None:
-    """Do the writes in order. Raises Poison for what DynamoDB can never take, else ClientError."""
+def apply_record(steps: Iterable[Step]) -> None:
+    """Execute the steps of one record in order.
+
+    Raises Poison for a write that DynamoDB can never accept, else ClientError.
+    """
     try:
-        lift(steps)
+        execute(steps)
     except ClientError as error:
-        if _code(error) != "ValidationException":
+        if _error_code(error) != "ValidationException":
             raise
-        says = error.response["Error"].get("Message", "")[:200]
-        raise Poison(f"ValidationException: {says}") from None
+        reason = error.response["Error"].get("Message", "")[:200]
+        raise Poison(f"ValidationException: {reason}") from None
 
 
-def lift(steps: Iterable[Step]) -> None:
-    """Do the writes in order; whatever AWS says is raised, so that the record stays."""
+def execute(steps: Iterable[Step]) -> None:
+    """Execute steps in order. Raises ClientError for any error, so that the record returns."""
     for step in steps:
         match step:
             case Transaction():
@@ -85,31 +91,33 @@ def lift(steps: Iterable[Step]) -> None:
             case ForwardedRecord():
                 _forward(step)
             case FileChanges():
-                files.settle(step)
+                files.apply_changes(step)
             case ExpireMessages() | DeletePrefixes():
-                if rest := _page(step):
+                if rest := _execute_page(step):
                     _forward(rest)
 
 
-def _page(step: ExpireMessages | DeletePrefixes) -> ForwardedRecord | None:
-    """A part of what takes long; the record of the rest."""
-    return expire(_client(), step) if isinstance(step, ExpireMessages) else files.empty(step)
+def _execute_page(step: ExpireMessages | DeletePrefixes) -> ForwardedRecord | None:
+    """Execute one page of a long step; return the record of the rest, or None."""
+    if isinstance(step, ExpireMessages):
+        return expire_page(_client(), step)
+    return files.delete_page(step)
 
 
 def _write(write: Write) -> None:
-    name = os.environ[VARIABLES[write.table]]
-    for again in range(CONFLICTS, -1, -1):
+    name = os.environ[TABLE_VARIABLES[write.table]]
+    for retries_left in range(MAX_CONFLICT_RETRIES, -1, -1):
         try:
             _client().update_item(TableName=name, **write.given)
             return
         except ClientError as error:
-            if _code(error) == "ConditionalCheckFailedException":
+            if _error_code(error) == "ConditionalCheckFailedException":
                 break
-            if _code(error) != "TransactionConflictException" or not again:
+            if _error_code(error) != "TransactionConflictException" or not retries_left:
                 raise
-            _pause(CONFLICTS - again)
-    for other in write.otherwise:
-        _write(other)
+            _pause(MAX_CONFLICT_RETRIES - retries_left)
+    for alternative in write.otherwise:
+        _write(alternative)
 
 
 def _forward(record: ForwardedRecord) -> None:
@@ -118,30 +126,30 @@ def _forward(record: ForwardedRecord) -> None:
 
 
 def _transact(transaction: Transaction) -> None:
-    items: Any = transaction.items(os.environ[VARIABLES[transaction.table]])
-    for again in range(CONFLICTS, -1, -1):
+    items: Any = transaction.items(os.environ[TABLE_VARIABLES[transaction.table]])
+    for retries_left in range(MAX_CONFLICT_RETRIES, -1, -1):
         try:
             _client().transact_write_items(TransactItems=items)
             return
         except ClientError as error:
-            meaning = _meaning(error)
-            if meaning == "older":
+            verdict = _verdict(error)
+            if verdict == "older":
                 break
-            if meaning == "refused":
+            if verdict == "refused":
                 return
-            if meaning == "invalid":
+            if verdict == "invalid":
                 raise Poison("ValidationError in a transaction") from None
-            if meaning != "again" or not again:
+            if verdict != "again" or not retries_left:
                 raise
-            _pause(CONFLICTS - again)
+            _pause(MAX_CONFLICT_RETRIES - retries_left)
     if len(transaction.updates) > 1:
-        for one in transaction.split():
-            _transact(one)
+        for part in transaction.split():
+            _transact(part)
 
 
-def _meaning(error: ClientError) -> str:
-    """The verdict of a cancelled transaction; empty for any other error."""
-    if _code(error) != "TransactionCanceledException":
+def _verdict(error: ClientError) -> str:
+    """Return the verdict of a cancelled transaction; "" for any other error."""
+    if _error_code(error) != "TransactionCanceledException":
         return ""
     response: Any = error.response
     return classify_cancellation(
@@ -149,30 +157,30 @@ def _meaning(error: ClientError) -> str:
     )
 
 
-def _code(error: ClientError) -> str:
+def _error_code(error: ClientError) -> str:
     return error.response["Error"]["Code"]
 
 
 def _pause(attempt: int) -> None:
-    """Both functions touch a room's item: a conflict passes in milliseconds, a retry costs 60 s."""
+    """Wait for the other function: a conflict lasts milliseconds, a returned record 60 s."""
     time.sleep(random.uniform(0.5, 1.0) * 0.01 * 2**attempt)
 
 
 def quarantine(body: str, reason: str) -> None:
-    """Put a record aside. Raises when the queue cannot be reached: the record then stays."""
+    """Send a record to the quarantine queue. Raises if that fails: the record then returns."""
     _sqs().send_message(
         QueueUrl=_queue_url(os.environ["RTS_QUARANTINE_URL"]),
         MessageBody=quarantine_entry(body, reason),
     )
-    log("error", "quarantined", reason=reason, **recognized_fields(body))
+    log_line("error", "quarantined", reason=reason, **recognized_fields(body))
 
 
-def failed(body: str, error: Exception) -> None:
-    """Log a record that goes back to its queue."""
-    kind = _code(error) if isinstance(error, ClientError) else type(error).__name__
-    log("warning", "returned to the queue", error=kind, **recognized_fields(body))
+def log_returned(body: str, error: Exception) -> None:
+    """Log a record that returns to its queue."""
+    kind = _error_code(error) if isinstance(error, ClientError) else type(error).__name__
+    log_line("warning", "returned to the queue", error=kind, **recognized_fields(body))
 
 
-def log(level: str, message: str, **more: Any) -> None:
-    """One line of JSON; positions and reasons only, never a text."""
+def log_line(level: str, message: str, **more: Any) -> None:
+    """Print one line of JSON, with positions and reasons, never a text."""
     print(json.dumps({"level": level, "message": message, **more}), flush=True)

@@ -129,7 +129,7 @@ METRICS_BY_PROCESS: dict[Kind, tuple[EmfMetric, ...]] = {
         LOOP_LAG,
     ),
 }
-"""The metrics by process. Those of the Lambdas are in lambdas/batch.py."""
+"""The metrics by process. Those of the Lambdas are in lambdas/batch_report.py."""
 
 
 def samples(families: Iterable[Metric]) -> Samples:

@@ -1,4 +1,4 @@
-"""chat-message-to-db: message records and barriers of the FIFO queue, into both tables."""
+"""chat-message-to-db: applies message records and barriers of the FIFO queue to both tables."""
 
 from __future__ import annotations
 
@@ -10,28 +10,33 @@ from aws_lambda_powertools.utilities.batch import (
 )
 
 from lambdas import fingerprint, spans, tables
-from lambdas.batch import Batch
-from lambdas.handling import handling
+from lambdas.batch_report import BatchReport
+from lambdas.record_handler import record_handler
 from rts_server.persistence import records
 
 processor = SqsFifoPartialProcessor(skip_group_on_error=True)
-# All failed is an answer like any other; raising would count as a crash of the function.
+# A batch that failed as a whole is answered like any other; raising would count as a crash.
 processor.raise_on_entire_batch_failure = False
 
 
 def lambda_handler(event: dict[str, Any], context: Any) -> Any:
-    """A batch of SQS → `{"batchItemFailures": [{"itemIdentifier": …}]}`; a probe → its hash."""
-    if proof := fingerprint.answer(event):
+    """Return `{"batchItemFailures": [{"itemIdentifier": …}]}` for a batch of SQS.
+
+    A probe (`{"probe": true}`) is answered by the fingerprint of the code.
+    """
+    if proof := fingerprint.answer_probe(event):
         return proof
-    batch = Batch("chat-message-to-db", event, context)
-    lifts = records.watermark_writes(record["body"] for record in event["Records"])
+    report = BatchReport("chat-message-to-db", event, context)
+    watermarks = records.watermark_writes(record["body"] for record in event["Records"])
 
-    def lift(parsed: records.Record) -> None:
-        tables.lift(lifts.get(parsed.room_id, ()))
-        lifts.pop(parsed.room_id, None)
+    def write_watermarks(parsed: records.Record) -> None:
+        # Before the batch's first message of a room. Forgotten after success only, so that the
+        # room's next record tries again what failed.
+        tables.execute(watermarks.get(parsed.room_id, ()))
+        watermarks.pop(parsed.room_id, None)
 
-    handle = handling(batch, records.MESSAGE_KINDS, lift)
+    handle = record_handler(report, records.MESSAGE_KINDS, write_watermarks)
     answer = process_partial_response(event, handle, processor, context)
-    batch.tell(answer)
+    report.print_summary(answer)
     spans.flush()
     return answer

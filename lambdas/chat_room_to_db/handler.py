@@ -1,4 +1,4 @@
-"""chat-room-to-db: room and member records of the standard queue, into chat-rooms."""
+"""chat-room-to-db: applies room and member records of the standard queue to chat-rooms."""
 
 from __future__ import annotations
 
@@ -11,20 +11,23 @@ from aws_lambda_powertools.utilities.batch import (
 )
 
 from lambdas import fingerprint, spans
-from lambdas.batch import Batch
-from lambdas.handling import handling
+from lambdas.batch_report import BatchReport
+from lambdas.record_handler import record_handler
 from rts_server.persistence import records
 
 processor = BatchProcessor(event_type=EventType.SQS, raise_on_entire_batch_failure=False)
 
 
 def lambda_handler(event: dict[str, Any], context: Any) -> Any:
-    """A batch of SQS → `{"batchItemFailures": [{"itemIdentifier": …}]}`; a probe → its hash."""
-    if proof := fingerprint.answer(event):
+    """Return `{"batchItemFailures": [{"itemIdentifier": …}]}` for a batch of SQS.
+
+    A probe (`{"probe": true}`) is answered by the fingerprint of the code.
+    """
+    if proof := fingerprint.answer_probe(event):
         return proof
-    batch = Batch("chat-room-to-db", event, context)
-    handle = handling(batch, records.ROOM_KINDS)
+    report = BatchReport("chat-room-to-db", event, context)
+    handle = record_handler(report, records.ROOM_KINDS)
     answer = process_partial_response(event, handle, processor, context)
-    batch.tell(answer)
+    report.print_summary(answer)
     spans.flush()
     return answer

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from lambdas.batch import METRICS
+from lambdas.batch_report import METRICS
 from rts_server import emf
 from tests.helpers.template import PATH, of_type
 

@@ -10,7 +10,7 @@ import botocore.session
 import pytest
 from botocore import xform_name
 
-from lambdas.batch import METRICS
+from lambdas.batch_report import METRICS
 from rts_server import emf
 from tests.helpers import template
 from tests.helpers.template import PATH, Json, of_type, resources, statements

@@ -117,7 +117,7 @@ def test_without_the_store_only_this_record_waits() -> None:
 def test_a_deleted_room_takes_its_files_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
     """Cited, uncited, and who cites them, over as many pages as it takes; nobody else's; a file
     that one could not erase is tried again."""
-    monkeypatch.setattr(files, "PAGE", 2)
+    monkeypatch.setattr(files, "KEYS_PER_PAGE", 2)
     s3, other = boto3.client("s3"), records.file_key("room-10", "a1")
     upload("a1", "a2", "a3")
     for key in (records.citation_key("room-1", "a1"), other):

@@ -13,7 +13,7 @@ import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
 
 from lambdas import fingerprint, tables
-from lambdas.batch import METRICS
+from lambdas.batch_report import METRICS
 from lambdas.chat_message_to_db.handler import lambda_handler as message_handler
 from lambdas.chat_room_to_db.handler import lambda_handler as room_handler
 from rts_server.persistence import records
@@ -209,7 +209,7 @@ def test_what_a_cancelled_transaction_means(codes: list[str], meaning: str) -> N
 def test_the_probe_tells_which_code_runs(tmp_path: Path) -> None:
     """Both functions answer with the hash of their own sources; one byte more is another hash."""
     for package in fingerprint.PACKAGES:
-        source = fingerprint.HERE / package
+        source = fingerprint.ROOT / package
         shutil.copytree(source, tmp_path / package, ignore=shutil.ignore_patterns("__pycache__"))
     expected = {"sha256": fingerprint.fingerprint(tmp_path)}
     assert message_handler({"probe": True}, None) == expected

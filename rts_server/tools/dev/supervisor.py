@@ -27,7 +27,7 @@ class SupervisedProcess:
     restart_at: float | None = None
 
 
-class WebProcess(ManagedProcess):
+class ManagedWebProcess(ManagedProcess):
     """One web process; it binds its port itself."""
 
     def __init__(self, stack: Stack, port: int) -> None:
@@ -61,7 +61,7 @@ class Supervisor:
         show_log_line: Callable[[str], object],
     ) -> None:
         self.stack = stack
-        self.webs: list[WebProcess] = []
+        self.webs: list[ManagedWebProcess] = []
         self.relay: ManagedProcess | None = None
         self._ports = range(port, port + instances)
         self._report = report
@@ -80,7 +80,7 @@ class Supervisor:
 
     def start(self) -> None:
         """Start relay and web, and wait until each web process answers. Raises StackError."""
-        self.webs = [WebProcess(self.stack, port) for port in self._ports]
+        self.webs = [ManagedWebProcess(self.stack, port) for port in self._ports]
         self.relay = ManagedProcess(
             "relay",
             [sys.executable, "-m", "rts_server", "relay"],
@@ -147,7 +147,7 @@ class Supervisor:
 
             yield SupervisedProcess(aws, restart_aws)
 
-    def _wait_healthy(self, web: WebProcess) -> None:
+    def _wait_healthy(self, web: ManagedWebProcess) -> None:
         """Wait until a web process answers. Raises StackError, also if the relay ends."""
         deadline = time.monotonic() + WEB_START_TIMEOUT_SECONDS
         while not web.is_healthy():

@@ -1,7 +1,8 @@
-"""What one invocation did, told in one line: for people, for `rts-server trace`, for CloudWatch.
+"""The summary line of one invocation, for people, for `rts-server trace` and for CloudWatch.
 
-The line is a document of CloudWatch's embedded metric format (Specification in the CloudWatch
-user's guide): CloudWatch takes METRICS out of it. Ids and positions only, never a text.
+The line is a document in CloudWatch's embedded metric format ("Specification: Embedded metric
+format" in the CloudWatch user guide), from which CloudWatch takes METRICS. It holds ids and
+positions, never a text.
 """
 
 from __future__ import annotations
@@ -23,10 +24,11 @@ METRICS = {
     "AcceptedToStored": "Milliseconds",
     "QueuedToStored": "Milliseconds",
 }
+"""Units by name."""
 
 
-class Batch:
-    """A batch of `function` from its beginning to its line. Lags are told for each record."""
+class BatchReport:
+    """Collects the results of a batch, with the lags (ms) of each record."""
 
     def __init__(self, function: str, event: dict[str, Any], context: Any) -> None:
         self._function = function
@@ -36,22 +38,22 @@ class Batch:
         self._lags: dict[str, list[int]] = {"AcceptedToStored": [], "QueuedToStored": []}
         self._quarantined = 0
 
-    def applied(self, record: SQSRecord, parsed: Record) -> None:
-        """The tables have this record."""
+    def add_stored(self, record: SQSRecord, parsed: Record) -> None:
+        """Add a record that is in the tables."""
         now = time.time() * 1000
-        self._applied.append(place(parsed))
+        self._applied.append(log_fields(parsed))
         if parsed.ts:
             accepted = datetime.fromisoformat(parsed.ts).timestamp() * 1000
             self._lags["AcceptedToStored"].append(max(0, round(now - accepted)))
         if sent := record.raw_event["attributes"].get("SentTimestamp"):
             self._lags["QueuedToStored"].append(max(0, round(now - int(sent))))
 
-    def put_aside(self) -> None:
-        """The quarantine has this record."""
+    def add_quarantined(self) -> None:
+        """Add a record that is in the quarantine queue."""
         self._quarantined += 1
 
-    def tell(self, answer: Any) -> None:
-        """Print the line. `answer` is that of the function."""
+    def print_summary(self, answer: Any) -> None:
+        """Print the line. `answer` is that of the function: `{"batchItemFailures": [...]}`."""
         failed = len(answer["batchItemFailures"])
         values: dict[str, Any] = {
             "Stored": len(self._applied),
@@ -78,11 +80,14 @@ class Batch:
         print(json.dumps(line), flush=True)
 
 
-def place(parsed: Record) -> dict[str, Any]:
-    """What names a record in a log: its kind, room and position, and the message it is about."""
-    told: dict[str, Any] = {"kind": parsed.kind, "room_id": parsed.room_id}
+def log_fields(parsed: Record) -> dict[str, Any]:
+    """Return what identifies a record in logs and spans.
+
+    `{kind, room_id, epoch?, offset?, message_id?, seq?}`.
+    """
+    fields: dict[str, Any] = {"kind": parsed.kind, "room_id": parsed.room_id}
     if parsed.epoch:
-        told |= {"epoch": parsed.epoch, "offset": parsed.offset}
-    about = parsed.data.get("message")
-    message = about if isinstance(about, dict) else parsed.data
-    return told | {name: message[name] for name in ("message_id", "seq") if name in message}
+        fields |= {"epoch": parsed.epoch, "offset": parsed.offset}
+    nested = parsed.data.get("message")
+    message = nested if isinstance(nested, dict) else parsed.data
+    return fields | {name: message[name] for name in ("message_id", "seq") if name in message}
