@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import islice
-from typing import Any
+from typing import Any, cast
+
+from rts_server.types.objects import Error
 
 
 class Refusal(Exception):
@@ -22,7 +24,7 @@ class Refusal(Exception):
         self,
         message: str = "",
         *,
-        details: dict[str, Any] | None = None,
+        details: Mapping[str, Any] | None = None,
         retry_after_ms: int | None = None,
     ) -> None:
         """`message` defaults to the docstring. `details` maps fields to lists of texts."""
@@ -31,17 +33,17 @@ class Refusal(Exception):
         self.retry_after_ms = retry_after_ms
         super().__init__(self.message)
 
-    def as_error(self) -> dict[str, Any]:
+    def as_error(self) -> Error:
         """Return the `error` object of an ack or of a REST answer."""
-        error: dict[str, Any] = {
-            "code": self.code,
+        error: Error = {
+            "code": cast(Any, self.code),  # the schema takes its codes from these classes
             "message": self.message,
             "retryable": self.retryable,
         }
         if self.retry_after_ms is not None:
             error["retry_after_ms"] = self.retry_after_ms
         if self.details:
-            error["details"] = self.details
+            error["details"] = dict(self.details)
         return error
 
 

@@ -27,7 +27,7 @@ COVERS = (
           "protocol/answers protocol/event protocol/events protocol/objects protocol/requests"
           " protocol/operator_answers types/answers types/operator_answers"
           " types/commands types/events types/objects"
-          " types/requests"),
+          " types/requests domain/user_message"),
     Cover("protocol/test_fields.py", "payloads are validated by their fields",
           "protocol/commands protocol/media protocol/numbers domain/size_limits"),
     Cover("engine/test_upstream.py", "overrides of the library are compared with it",

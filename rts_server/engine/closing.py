@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import random
-from typing import Any
+from typing import Any, cast
+
+from rts_server.types.events import SessionClosingData
 
 RECONNECT = frozenset({"draining", "slow_consumer", "lease_lost", "token_expired", "timeout"})
 """Only the transport is closed: socket.io-client reconnects by itself."""
@@ -19,14 +21,14 @@ RECONNECT_SOON_MS, RECONNECT_LATER_MS = (500, 1_500), (10_000, 20_000)
 """Ranges of `retry_after_ms`; drawn at random, so that clients do not reconnect all at once."""
 
 
-def closing(code: str, retry_after_ms: int | None = None) -> dict[str, Any]:
+def closing(code: str, retry_after_ms: int | None = None) -> SessionClosingData:
     """Return the data of `session.closing`.
 
     `retry_after_ms` is drawn at random unless given; it is None for a final code.
     """
     if code in FINAL:
-        return {"code": code, "reconnect": False, "retry_after_ms": None}
+        return {"code": cast(Any, code), "reconnect": False, "retry_after_ms": None}
     assert code in RECONNECT | LATER, code
     between = RECONNECT_LATER_MS if code in LATER else RECONNECT_SOON_MS
     delay = random.randint(*between) if retry_after_ms is None else retry_after_ms
-    return {"code": code, "reconnect": True, "retry_after_ms": delay}
+    return {"code": cast(Any, code), "reconnect": True, "retry_after_ms": delay}

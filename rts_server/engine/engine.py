@@ -205,7 +205,7 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]
         else:
             await socket.packets_received(polling.packets(body))
 
-    def _opening(self, sid: str, transport: str) -> dict[str, Any]:
+    def _opening(self, sid: str, transport: str) -> dict[str, object]:
         return {
             "sid": sid,
             "upgrades": self._upgrades(sid, transport),

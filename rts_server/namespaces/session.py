@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from dataclasses import dataclass, field
-from typing import Any
 
 from rts_server.auth import Identity
 from rts_server.engine.frames import Frame
@@ -74,6 +73,6 @@ class Session:
         return self.identity.user_id
 
     @property
-    def log_context(self) -> dict[str, Any]:
+    def log_context(self) -> dict[str, str]:
         """The fields that identify the session in log lines."""
         return {"session_id": self.session_id, "user_id": self.user_id}

@@ -10,6 +10,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from rts_server import keys
+from rts_server.domain.user_message import UserEvent
 from rts_server.persistence.outbox import MESSAGES, Entry
 from rts_server.protocol.event import ephemeral
 from rts_server.runtime.backoff import delay
@@ -76,7 +77,7 @@ class StatusPublisher:
 def status_publish(room_id: str, user_id: str, data: MessageStatusData) -> tuple[str, bytes]:
     """Return the channel of a status and the JSON that is published there."""
     text = ephemeral(EVENT_TYPE, data, room_id)
-    message = {"kind": "event", "namespace": "/chat", "type": EVENT_TYPE, "text": text}
+    message: UserEvent = {"kind": "event", "namespace": "/chat", "type": EVENT_TYPE, "text": text}
     return keys.user_channel(user_id), orjson.dumps(message)
 
 

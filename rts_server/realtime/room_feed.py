@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -43,7 +43,7 @@ class Snapshot(Protocol):
     @property
     def position(self) -> Position: ...
     @property
-    def members(self) -> dict[str, Any]: ...
+    def members(self) -> Mapping[str, object]: ...
 
 
 class Missed(Protocol):

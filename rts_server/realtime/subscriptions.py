@@ -6,13 +6,13 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import orjson
 from redis.asyncio import Redis
 
 from rts_server import keys
 from rts_server.config import Settings
+from rts_server.domain.user_message import UserMessage
 from rts_server.engine.packets import event_packet
 from rts_server.realtime.canary import CANARY_PAYLOAD, Canary
 from rts_server.realtime.listener import Listener
@@ -265,7 +265,7 @@ class Subscriptions:
         elif channel.startswith(keys.PRESENCE_CHANNELS):
             self._handlers.on_presence(channel.removeprefix(keys.PRESENCE_CHANNELS), data)
 
-    def _on_user_message(self, user_id: str, message: dict[str, Any]) -> None:
+    def _on_user_message(self, user_id: str, message: UserMessage) -> None:
         if message["kind"] == "event":
             packet = event_packet(message["namespace"], message["type"], message["text"])
             for listener in self.listeners_of(

@@ -8,7 +8,6 @@ import dataclasses
 import logging
 import secrets
 from collections.abc import Awaitable, Callable
-from typing import Any
 
 from redis.exceptions import RedisError
 
@@ -365,5 +364,5 @@ async def _resolve_when(
                 return
 
 
-def _log_fields(request: AppendRequest, why: str) -> dict[str, Any]:
+def _log_fields(request: AppendRequest, why: str) -> dict[str, str]:
     return {"room_id": request.room_id, "request_id": request.request_id, "why": why}

@@ -8,10 +8,9 @@ import orjson
 
 from rts_server.config import Settings
 from rts_server.domain.byte_budget import ByteBudget
+from rts_server.types.answers import RoomSyncAnswer
 from rts_server.views.inbox import InboxReader
 from rts_server.views.snapshots import EventRange, Position, SnapshotReader
-
-Answer = dict[str, Any]
 
 ROOM_OVERHEAD_BYTES = 120
 """Bytes of a room in the answer besides its id and its events."""
@@ -25,7 +24,9 @@ class SyncReader:
         self._snapshots = snapshots
         self._inboxes = inboxes
 
-    async def events_since(self, user_id: str, cursors: dict[str, Position]) -> dict[str, Answer]:
+    async def events_since(
+        self, user_id: str, cursors: dict[str, Position]
+    ) -> dict[str, RoomSyncAnswer]:
         """Per room: `{recovered, events, epoch, offset, has_more}`, or `{removed: true}`.
 
         The answer is at most `answer_bytes` long. Where `has_more` is true the client asks again
@@ -45,7 +46,9 @@ class SyncReader:
         rooms_bytes = sum(len(room_id) + ROOM_OVERHEAD_BYTES for room_id in cursors)
         budget = ByteBudget(self._limits.answer_bytes - rooms_bytes)
         # A room the user is not a member of and one that does not exist are answered alike (A4).
-        answers: dict[str, Answer] = {r: {"removed": True} for r in cursors if r not in heads}
+        answers: dict[str, RoomSyncAnswer] = {
+            r: {"removed": True} for r in cursors if r not in heads
+        }
         for room_id, events in zip(mine, missed, strict=False):
             if events.is_member:
                 answers[room_id] = _answer(events, cursors[room_id], heads[room_id], budget)
@@ -56,11 +59,14 @@ class SyncReader:
         return answers
 
 
-def _answer(missed: EventRange, cursor: Position, head: Position, budget: ByteBudget) -> Answer:
+def _answer(
+    missed: EventRange, cursor: Position, head: Position, budget: ByteBudget
+) -> RoomSyncAnswer:
     if missed.events is None:
         recovered = missed.position is None and head == cursor  # cold, and nothing newer stored
         return _state(recovered, [], missed.position or head, False)
-    events, end = [], cursor
+    events: list[dict[str, Any]] = []
+    end = cursor
     for data in missed.events:
         epoch, offset, text = data.split(b" ", 2)
         if not budget.take(len(text) + 1):
@@ -70,7 +76,9 @@ def _answer(missed: EventRange, cursor: Position, head: Position, budget: ByteBu
     return _state(True, events, end, end != missed.position)
 
 
-def _state(recovered: bool, events: list[Any], end: Position, has_more: bool) -> Answer:
+def _state(
+    recovered: bool, events: list[dict[str, Any]], end: Position, has_more: bool
+) -> RoomSyncAnswer:
     return {
         "recovered": recovered,
         "events": events,

@@ -12,6 +12,7 @@ def test_who_may_come_back_is_told_when(code: str) -> None:
     """`retry_after_ms` is drawn at random unless it is given."""
     told = closing(code)
     assert (told["code"], told["reconnect"]) == (code, True)
+    assert told["retry_after_ms"] is not None
     assert 500 <= told["retry_after_ms"] <= 1_500
     assert closing(code, 20_000)["retry_after_ms"] == 20_000
     assert len({closing(code)["retry_after_ms"] for _ in range(50)}) > 1
@@ -22,6 +23,7 @@ def test_who_may_come_back_later_is_told_when(code: str) -> None:
     """The time is long enough for the reason to pass."""
     told = closing(code)
     assert (told["code"], told["reconnect"]) == (code, True)
+    assert told["retry_after_ms"] is not None
     assert 10_000 <= told["retry_after_ms"] <= 20_000
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator, Awaitable, Mapping
 from typing import Any, cast
 
 import pytest
@@ -80,7 +80,7 @@ class Room:
             await self.complete(grant, self.failing)
         assert await self.pending(grant)
 
-    async def refused(self, grant: GrantedAnswer) -> dict[str, Any] | None:
+    async def refused(self, grant: GrantedAnswer) -> Mapping[str, Any] | None:
         """The details of the refusal of a completion."""
         with pytest.raises(errors.InvalidParam) as raised:
             await self.complete(grant)

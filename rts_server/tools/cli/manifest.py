@@ -138,7 +138,7 @@ def _mistakes_by_path(value: Any) -> dict[str, list[str]]:
         by_path = errors.details(error.messages)
         return {path.removeprefix("_schema"): _with_hint(texts) for path, texts in by_path.items()}
     except errors.MessageTooLarge as error:
-        return error.details or {"": [error.message]}
+        return dict(error.details or {"": [error.message]})
     except TypeError as error:  # orjson: the value has no JSON form
         return {"metadata": [str(error)]}
     users = Counter(member["user_id"] for member in room.get("members", ()))
