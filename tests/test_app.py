@@ -1,4 +1,4 @@
-"""Processes as an operator starts them: what must stop them stops them with one sentence."""
+"""Start of the processes: a wrong environment ends them with one sentence."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ SENTENCE = "Redis has maxmemory-policy allkeys-lru; it must be noeviction."
 
 @pytest.fixture
 def evicting(tmp_path: Path) -> Iterator[str]:
-    """A Redis of its own that would forget keys."""
+    """A Redis whose eviction policy removes keys."""
     with valkey.running(tmp_path, policy="allkeys-lru") as url:
         yield url
 
 
 def environment(redis_url: str, port: int) -> dict[str, str]:
-    """A process without anything else around it."""
+    """A minimal environment of a process."""
     given = {"RTS_REDIS_URL": redis_url, "RTS_PORT": str(port), "RTS_JWT_SECRET": "s" * 32}
     given |= {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
     return clean_environment() | given | {"AWS_ENDPOINT_URL": "http://127.0.0.1:1"}
@@ -36,7 +36,7 @@ def environment(redis_url: str, port: int) -> dict[str, str]:
 
 @pytest.mark.parametrize("what", ["serve", "relay"])
 def test_a_redis_that_evicts_is_refused(evicting: str, what: str) -> None:
-    """Neither process runs on a Redis that may forget."""
+    """Neither process runs on a Redis that may evict keys."""
     command = [sys.executable, "-m", "rts_server", what]
     given = environment(evicting, free_port())
     ended = subprocess.run(command, env=given, capture_output=True, text=True, timeout=PATIENCE)
@@ -45,7 +45,7 @@ def test_a_redis_that_evicts_is_refused(evicting: str, what: str) -> None:
 
 
 def test_a_redis_that_comes_later_is_looked_at_then(tmp_path: Path, unused_tcp_port: int) -> None:
-    """Redis away is no reason to end, an evicting one is as soon as it answers."""
+    """A process waits for Redis, and ends when an evicting one answers."""
     port = free_port()
     given = environment(f"redis://127.0.0.1:{unused_tcp_port}/0", port)
     command = [sys.executable, "-m", "rts_server", "serve"]
@@ -61,7 +61,7 @@ def test_a_redis_that_comes_later_is_looked_at_then(tmp_path: Path, unused_tcp_p
 
 
 def test_without_an_endpoint_nothing_of_opentelemetry_is_needed() -> None:
-    """It is an extra: web, relay and functions load where it is not installed."""
+    """Web, relay and functions start where the extra is not installed."""
     program = (
         "import sys; sys.modules['opentelemetry'] = None\n"
         "import rts_server.app, rts_server.__main__, lambdas.spans\n"
@@ -72,7 +72,7 @@ def test_without_an_endpoint_nothing_of_opentelemetry_is_needed() -> None:
 
 
 def test_an_endpoint_without_the_extra_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Spans that were asked for are not left out in silence."""
+    """The process ends instead of dropping spans silently."""
     monkeypatch.setitem(sys.modules, "rts_server.tracing", None)
     settings = config.load({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:4318"})
     with pytest.raises(SystemExit, match=r"rts-server\[otel\]"):

@@ -1,4 +1,4 @@
-"""The end of an instance, seen by its clients: told why, in turn, and nothing unanswered."""
+"""Draining an instance: clients are told and closed over time, commands answered."""
 
 from __future__ import annotations
 
@@ -42,12 +42,12 @@ def fetch(url: str) -> tuple[int, str]:
 def test_the_first_goes_at_once_the_last_after_the_spread(
     count: int, spread: float, expected: list[float]
 ) -> None:
-    """Moments are even, so that no more come back at once than must."""
+    """Connections are closed at even intervals."""
     assert moments(count, spread) == expected
 
 
 async def test_everybody_is_told_and_closed_in_his_turn(world: World, tmp_path: Path) -> None:
-    """503 for the balancer and for newcomers, `draining` for those here, spread; then the end."""
+    """503 for the balancer and new clients, `draining` for others, spread; then the end."""
     async with (
         world.instance(tmp_path, RTS_DRAIN_SPREAD=str(SPREAD)) as (process, url),
         AsyncExitStack() as stack,
@@ -83,7 +83,7 @@ async def test_everybody_is_told_and_closed_in_his_turn(world: World, tmp_path: 
 async def test_what_the_first_has_to_answer_does_not_shorten_the_spread(
     world: World, tmp_path: Path
 ) -> None:
-    """The first close waits for an ack: the last comes a spread after it, not after the signal."""
+    """The spread begins at the first close, not at the signal."""
     async with (
         world.instance(tmp_path, RTS_DRAIN_SPREAD=str(SPREAD)) as (process, url),
         Raw(url) as one,
@@ -111,7 +111,7 @@ async def test_what_the_first_has_to_answer_does_not_shorten_the_spread(
 
 
 def created(other: str) -> dict[str, Any]:
-    """The payload of `room.create` for two."""
+    """The payload of a `room.create` with another user."""
     return {"type": "direct", "members": [other]}
 
 
@@ -121,13 +121,13 @@ def closings(clients: list[JsClient]) -> list[dict[str, Any]]:
 
 
 def ended(client: JsClient) -> str | None:
-    """Why its connection ended."""
+    """The reason for which the connection ended."""
     reasons = [line["reason"] for line in client.lines if line["kind"] == "disconnect"]
     return reasons[0] if reasons else None
 
 
 async def refused(client: Raw) -> dict[str, Any]:
-    """The error of the first command that is not taken: readiness says so a moment before."""
+    """The error of the first command that is refused, once readiness says draining."""
     for number in range(20, 120):
         answer = await client.ask(number, '["room.list",{}]')
         if not answer["ok"]:
@@ -138,7 +138,7 @@ async def refused(client: Raw) -> dict[str, Any]:
 
 
 async def test_commands_in_flight_are_answered(world: World, tmp_path: Path) -> None:
-    """Sent before SIGTERM, acked before the close, though the queue is away for a while."""
+    """Commands sent before SIGTERM are acked before the close, though SQS is away for a while."""
     alice, bob = name("alice"), name("bob")
     async with (
         world.instance(tmp_path, RTS_DRAIN_SPREAD="0") as (process, url),
@@ -169,8 +169,8 @@ async def test_commands_in_flight_are_answered(world: World, tmp_path: Path) -> 
 async def test_a_line_held_by_its_rate_is_answered_or_not_taken(
     world: World, tmp_path: Path
 ) -> None:
-    """Standard limits, 40 sends at once, a drain by an operator: what is stored was acked, all else
-    was refused as retryable or never read. Its process ended, the instance is listed no more."""
+    """Of 40 sends at once each stored one was acked; the others were refused as retryable or never
+    read. The process ends and leaves the list of instances."""
     alice = name("alice")
     async with (
         world.js(alice) as a,
@@ -204,12 +204,12 @@ async def test_a_line_held_by_its_rate_is_answered_or_not_taken(
 
 
 def news(client: Raw) -> list[dict[str, Any]]:
-    """The messages it has heard."""
+    """The messages that a client received."""
     return [event for event in client.events if event["type"] == "message.new"]
 
 
 async def test_sockets_that_do_not_answer_hold_nobody(world: World, tmp_path: Path) -> None:
-    """A client that is stopped, and one that asks without reading, are dropped; exit code 0."""
+    """A stopped client and one that does not read are dropped; the exit code is 0."""
     asked = {"type": "group", "client_room_id": "big", "metadata": {"x": "x" * 4000}}
     async with (
         world.instance(tmp_path, RTS_DRAIN_SPREAD="0") as (process, url),
@@ -233,7 +233,7 @@ async def test_sockets_that_do_not_answer_hold_nobody(world: World, tmp_path: Pa
 
 
 async def test_a_process_that_hangs_is_ended_by_the_kernel(world: World, tmp_path: Path) -> None:
-    """The loop itself may be stuck: the timer that SIGTERM set needs it not."""
+    """A kernel timer set at SIGTERM ends a process whose loop is stuck."""
     async with world.instance(tmp_path, "hang_at_end") as (process, _):
         process.signal(signal.SIGTERM)
         await asyncio.to_thread(until, lambda: process.ended)

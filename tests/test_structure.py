@@ -1,4 +1,4 @@
-"""The structure of the tests: which file may import which, and which test mirrors a module."""
+"""The structure of the code and of its tests, as conventions that a test can hold."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def mirror_of(module: str) -> str:
 
 
 def test_no_file_imports_a_test_module_or_a_conftest() -> None:
-    """What two test modules need stands in tests/helpers, or in a module beside them."""
+    """Shared helpers are in tests/helpers or in a module beside the tests."""
     of_tests = {".".join(file.relative_to(ROOT).with_suffix("").parts) for file in TEST_FILES}
     files = [file for name in ("tests", "bench", "scripts") for file in (ROOT / name).rglob("*.py")]
     guilty = [
@@ -45,12 +45,12 @@ def test_no_file_imports_a_test_module_or_a_conftest() -> None:
 
 @pytest.mark.parametrize("folder", ["tests/helpers"])
 def test_helpers_hold_no_tests(folder: str) -> None:
-    """A test that stood among the helpers would not be found by its module's name."""
+    """A test among the helpers would not be found by its module's name."""
     assert list((ROOT / folder).rglob("test_*.py")) == []
 
 
 def test_every_module_is_mirrored_by_a_test_or_listed_with_its_cover() -> None:
-    """`a/b.py` is tested by `test_b.py` in `tests/a`, or `tests/mirrors.py` says where and why."""
+    """`a/b.py` is tested by `tests/a/test_b.py`, or `tests/mirrors.py` says where and why."""
     package = ROOT / "rts_server"
     files = [file for file in package.rglob("*.py") if not file.name.startswith("__")]
     modules = {str(file.relative_to(package).with_suffix("")) for file in files}

@@ -27,7 +27,7 @@ STATE = {
 
 
 def foreign_assignments(source: str) -> set[tuple[int, str]]:
-    """Line and base of each assignment to an attribute of anything but `self`."""
+    """The line and base of each assignment to an attribute of anything but `self`."""
     found = set()
     for node in ast.walk(ast.parse(source)):
         targets: list[ast.expr] = []
@@ -47,14 +47,14 @@ def foreign_assignments(source: str) -> set[tuple[int, str]]:
 
 @pytest.mark.parametrize("module", WIRING + WIRED)
 def test_nothing_is_assigned_to_an_object_of_another_module(module: str) -> None:
-    """A callback that is assigned later is invisible to the constructor, to editors and to mypy."""
+    """A callback assigned later is invisible to the constructor, to editors and to mypy."""
     found = foreign_assignments((ROOT / module).read_text())
     allowed = STATE.get(module, set())
     assert not {(line, base) for line, base in found if base not in allowed}
 
 
 def test_what_used_to_be_assigned_is_found() -> None:
-    """The check sees plain, annotated, nested and paired assignments."""
+    """The check finds plain, annotated, nested and paired assignments."""
     source = """
 hearing.told = told
 presence.lease.lost: object = lost

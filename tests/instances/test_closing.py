@@ -1,4 +1,4 @@
-"""How a connection ends with its token, and what the client then does (A3)."""
+"""The end of a connection by its token or its heartbeat, and the client's reaction (A3)."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ GRACE = 1
 
 
 async def opened(world: World, client: JsClient, token: str) -> None:
-    """Connected, the session open."""
+    """A connected client with an open session."""
     await client.connect(world.urls[0], token)
     await client.wait_for(lambda e: bool(e["type"] == "session.ready"))
 
 
 def kinds(client: JsClient) -> list[str]:
-    """What happened to the connection, in order."""
+    """The events of the connection, in order."""
     return [line["kind"] for line in client.lines if line["kind"] not in ("event", "ack")]
 
 
 async def test_a_token_that_ends_ends_the_connection(pair: World) -> None:
-    """Announced, closed a while after `exp`; the same token is then refused for good."""
+    """It is closed with a reason some time after `exp`; the same token is then refused for good."""
     token = pair.token(name("alice"), lifetime=1)
     async with JsClient() as client:
         await opened(pair, client, token)
@@ -45,7 +45,7 @@ async def test_a_token_that_ends_ends_the_connection(pair: World) -> None:
 
 
 async def test_a_newer_token_keeps_the_connection(pair: World) -> None:
-    """auth.refresh: the newest counts, an older one or another user's does not."""
+    """auth.refresh: the newest token counts; an older one or another user's does not."""
     alice = name("alice")
     async with JsClient() as client:
         await opened(pair, client, pair.token(alice, lifetime=1))
@@ -67,7 +67,7 @@ async def test_a_newer_token_keeps_the_connection(pair: World) -> None:
 
 
 async def test_a_token_that_was_over_never_connects(pair: World) -> None:
-    """Beyond the grace CONNECT is refused, and stays so."""
+    """After the grace CONNECT is refused for good."""
     with pytest.raises(ConnectRefused) as refused:
         async with JsClient() as client:
             await client.connect(pair.urls[0], pair.token(name("alice"), lifetime=-GRACE - 1))
@@ -75,7 +75,7 @@ async def test_a_token_that_was_over_never_connects(pair: World) -> None:
 
 
 async def test_who_only_talks_is_not_there(pair: World) -> None:
-    """Pings unanswered, commands all the same: closed after interval and timeout, nothing left."""
+    """A client that sends commands but no PONG is closed, and nothing of it is left."""
     async with pair.raw(name("alice")) as talker:
         talker.answers_pings = False
         began = time.monotonic()
@@ -87,7 +87,7 @@ async def test_who_only_talks_is_not_there(pair: World) -> None:
 
 
 async def test_a_device_that_was_away_hears_what_was_set(pair: World) -> None:
-    """Mute and hide are no events of the room: they are told at connect beside the cursors."""
+    """Mute and hide are not in the room's log: room.state has them at connect."""
     alice, bob = name("alice"), name("bob")
     async with pair.js(alice) as a, pair.js(bob) as laptop:
         room_id = await group(a, [bob])
@@ -103,7 +103,7 @@ async def test_a_device_that_was_away_hears_what_was_set(pair: World) -> None:
 
 
 async def test_without_a_namespace_no_connection_stays(pair: World) -> None:
-    """Whoever leaves the last one is closed like one who never came."""
+    """A connection that left its last namespace is closed like one that never joined."""
     async with pair.raw(name("alice")) as leaver:
         await leaver.send("41/chat,")
         await leaver.until(lambda: leaver.closed)

@@ -28,10 +28,8 @@ at who is the primary, and of the look whether Redis lost its memory: one, howev
 
 
 async def counted(monitor: Monitor, kinds: Counter[str]) -> None:
-    """Count the commands that arrive; what a script calls inside is part of its one command.
-
-    What is done every so often costs by time and not by message: see BY_TIME.
-    """
+    """Count the commands that arrive at Redis; those inside a script are part of it. Commands in
+    BY_TIME cost by time and not by message."""
     while True:
         told = await monitor.next_command()
         if told["client_type"] != "lua" and not any(one in told["command"] for one in BY_TIME):
@@ -39,17 +37,17 @@ async def counted(monitor: Monitor, kinds: Counter[str]) -> None:
 
 
 def heard(client: Redis) -> dict[str, int]:
-    """Bytes that each subscribing connection was sent, by address."""
+    """Bytes sent to each subscribing connection, by address."""
     return {c["addr"]: int(c["tot-net-out"]) for c in client.client_list() if c["sub"] != "0"}
 
 
 def pushed(before: dict[str, int], after: dict[str, int]) -> list[int]:
-    """How much each connection that was there before got meanwhile, ascending."""
+    """Bytes sent meanwhile to each connection that existed before, ascending."""
     return sorted(after[addr] - count for addr, count in before.items() if addr in after)
 
 
 async def room_of_a_thousand(a: JsClient, users: list[str]) -> str:
-    """A group with all of them."""
+    """A group of a thousand."""
     asked: dict[str, Any] = {"type": "group", "client_room_id": "big", "members": users[:100]}
     room_id: str = (await ok(a, "room.create", asked))["room"]["room_id"]
     for i in range(100, len(users), 100):
@@ -58,7 +56,7 @@ async def room_of_a_thousand(a: JsClient, users: list[str]) -> str:
 
 
 async def test_room_of_a_thousand(pair: World, tmp_path_factory: Any, full: bool) -> None:
-    """At most 12 commands a message in all; an instance without members hears nothing of it."""
+    """At most 12 commands a message; an instance without members receives nothing."""
     alice, *others = [name("member") for _ in range(MEMBERS)]
     stranger = name("stranger")
     async with (
@@ -94,5 +92,5 @@ async def test_room_of_a_thousand(pair: World, tmp_path_factory: Any, full: bool
 
 
 def said(socket: Raw) -> list[Any]:
-    """The messages a socket has got."""
+    """The messages that a socket received."""
     return [e for e in socket.events if e["type"] == "message.new"]

@@ -1,4 +1,4 @@
-"""The pub/sub link alone is cut (D5, R8); times are ten times shorter."""
+"""A cut of the subscribing connection alone (D5, R8); times are ten times shorter."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from tests.helpers.world import World, fetched, name
 async def test_cut_link_shows_as_deaf_and_is_repaired(
     pair: World, tmp_path_factory: Any, full: bool
 ) -> None:
-    """Deaf in readiness while commands go on; live again, without a gap, soon after the cut."""
+    """Readiness says deaf while commands go on; afterwards events continue without a gap."""
     async with deaf_instance(pair, tmp_path_factory, full) as (proxy, url):
         await cut_and_heal(pair, proxy, url, full)
 
 
 async def test_removal_inside_the_cut(pair: World, tmp_path_factory: Any, full: bool) -> None:
-    """600 events and a removal while the link is cut: the removed hears nothing behind it."""
+    """After 600 events and a removal during the cut the removed user gets nothing behind it."""
     alice, bob, carol = name("alice"), name("bob"), name("carol")
     async with (
         deaf_instance(pair, tmp_path_factory, full) as (proxy, _),
@@ -47,7 +47,7 @@ async def test_removal_inside_the_cut(pair: World, tmp_path_factory: Any, full: 
 
 
 async def cut_and_heal(pair: World, proxy: Proxy, url: str, full: bool) -> None:
-    """The body of the test, with the third instance behind the proxy."""
+    """The steps of the test, with the third instance behind the proxy."""
     alice, bob = name("alice"), name("bob")
     async with pair.js(alice) as a, pair.js(bob, instance=2) as b:
         room_id = await group(a, [bob])

@@ -1,4 +1,4 @@
-"""A failover as ElastiCache does it: a name leads elsewhere, old links stay on a replica."""
+"""A failover as ElastiCache does it: the name moves, old connections stay on a replica."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def servers(tmp_path: Path) -> Iterator[tuple[str, str]]:
 
 
 def follow(replica: str, primary: str | None) -> None:
-    """One becomes the replica of the other, in step with it; None: a primary."""
+    """Make a Redis the replica of another and wait until it is in sync; None makes it a primary."""
     with Redis.from_url(replica) as redis:
         if primary is None:
             redis.replicaof("NO", "ONE")
@@ -44,14 +44,14 @@ def follow(replica: str, primary: str | None) -> None:
 
 
 def swap(old: str, new: str) -> None:
-    """The primary becomes the replica of its replica; whoever is connected stays so."""
+    """Exchange primary and replica; open connections stay."""
     follow(new, None)
     follow(old, new)
 
 
 @asynccontextmanager
 async def behind(pair: World, folder: Path, url: str) -> AsyncIterator[tuple[Proxy, str]]:
-    """A relay and a web instance, `pair.urls[2]` meanwhile, whose Redis is behind a proxy."""
+    """A relay and a web instance whose Redis is behind a proxy."""
     async with Proxy(place(url)) as proxy:
         own = FAST | {"RTS_REDIS_URL": f"redis://127.0.0.1:{proxy.port}/0"}
         relay = Process("relay", pair.stack.environment() | own, folder / "relay.log")
@@ -68,7 +68,7 @@ async def behind(pair: World, folder: Path, url: str) -> AsyncIterator[tuple[Pro
 
 
 async def until_queued(client: JsClient, room_id: str, text: str) -> int:
-    """How many sends were refused before one was acked, and a repetition of it `queued`."""
+    """Send until a repetition is `queued`; return how many sends were refused before."""
     refused = 0
     async with asyncio.timeout(PATIENCE):
         while not (acked := await send(client, room_id, text))["ok"]:
@@ -80,7 +80,7 @@ async def until_queued(client: JsClient, room_id: str, text: str) -> int:
 
 
 def links(url: str) -> list[dict[str, Any]]:
-    """Who is connected to a Redis, but for this test and replication."""
+    """The clients of a Redis, without this test and replication."""
     with Redis.from_url(url, client_name="test") as redis:
         return [
             one
@@ -93,7 +93,7 @@ def links(url: str) -> list[dict[str, Any]]:
 async def test_after_a_failover_every_link_goes_to_the_new_primary(
     pair: World, tmp_path: Path, servers: tuple[str, str]
 ) -> None:
-    """Web and relay, commands and subscription, though none of their links was cut."""
+    """Those of web and relay, for commands and subscriptions, though none was cut."""
     old, new = servers
     alice, bob = name("alice"), name("bob")
     async with (
@@ -114,7 +114,7 @@ async def test_after_a_failover_every_link_goes_to_the_new_primary(
 async def test_an_instance_without_a_primary_leaves_rotation_until_it_has_one(
     pair: World, tmp_path: Path, servers: tuple[str, str]
 ) -> None:
-    """The name still leads to the old one: its sends are refused, and others would do better."""
+    """While the name points to the old primary, sends are refused and readiness says so."""
     old, new = servers
     alice, bob = name("alice"), name("bob")
     async with (
@@ -137,7 +137,7 @@ async def test_an_instance_without_a_primary_leaves_rotation_until_it_has_one(
 async def test_a_subscription_on_a_replica_is_noticed_without_a_word_of_it(
     pair: World, tmp_path: Path, servers: tuple[str, str]
 ) -> None:
-    """Nobody sends anything: a replica passes on what its primary publishes, so all seems well."""
+    """A replica forwards publishes of its primary, so only its role shows it."""
     old, new = servers
     async with behind(pair, tmp_path, old) as (proxy, _):
         await asyncio.to_thread(until, lambda: len(links(old)) > 2)

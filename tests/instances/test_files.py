@@ -1,4 +1,4 @@
-"""Files between instances, and when Redis has forgotten everything."""
+"""Files across instances, and after a loss of Redis."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PICTURE = png()
 
 
 async def test_a_citation_outlives_redis(pair: World) -> None:
-    """Granted, completed and cited on one instance; another one knows, with and without Redis."""
+    """A file attached on one instance is known to another, with and without Redis."""
     alice, bob = name("alice"), name("bob")
     async with pair.js(alice) as one, pair.js(alice, 1) as other:
         room_id = await group(one, [bob])
@@ -41,7 +41,7 @@ async def test_a_citation_outlives_redis(pair: World) -> None:
 
 
 async def test_completions_on_two_instances_at_once(pair: World) -> None:
-    """One upload, completed by both at the same moment, again and again: both answer it."""
+    """Both instances answer concurrent completions of one upload."""
     alice = name("alice")
     async with pair.js(alice) as one, pair.js(alice, 1) as other:
         room_id = await group(one, [])

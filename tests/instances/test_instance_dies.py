@@ -24,7 +24,7 @@ def address(world: World, instance: int) -> tuple[str, int]:
 
 @asynccontextmanager
 async def behind(world: World, balancer: Proxy, user_id: str) -> AsyncIterator[JsClient]:
-    """A client that keeps the rules, connected through a balancer."""
+    """A client that follows the protocol, connected through a balancer."""
     async with JsClient() as client:
         url = f"http://127.0.0.1:{balancer.port}"
         await client.connect(url, world.token(user_id), cursors={}, follow=True)
@@ -33,7 +33,7 @@ async def behind(world: World, balancer: Proxy, user_id: str) -> AsyncIterator[J
 
 
 async def whole(world: World, sender: Sender, readers: list[JsClient], count: int) -> None:
-    """Nothing lost, doubled or out of order, for anybody."""
+    """Nobody has lost, doubled or reordered events."""
     await asyncio.to_thread(until, lambda: placed(world, sender.room_id) >= count)
     await agrees(sender, world.messages(sender.room_id))
     positions_are_unique(*readers)
@@ -50,7 +50,7 @@ async def whole(world: World, sender: Sender, readers: list[JsClient], count: in
 
 
 async def test_killed_instance_loses_nothing(pair: World) -> None:
-    """kill -9 with un-acked sends: clients go to the other instance with cursors and repeat."""
+    """After kill -9 with unacked sends clients reconnect to the other instance and repeat them."""
     alice, bob = name("alice"), name("bob")
     async with (
         Proxy(address(pair, 0)) as balancer,
@@ -76,7 +76,7 @@ async def test_killed_instance_loses_nothing(pair: World) -> None:
 
 @pytest.mark.parametrize("beyond", [False, True])
 async def test_sleeping_instance_loses_nothing(pair: World, full: bool, beyond: bool) -> None:
-    """SIGSTOP within and beyond the ping timeout (2 + 1 s; 15 + 10 s), then SIGCONT: lateness."""
+    """SIGSTOP within and beyond the ping timeout, then SIGCONT, only delays."""
     short, long = (5, 40) if full else (2, 6)
     alice, bob, carol = name("alice"), name("bob"), name("carol")
     async with (
@@ -109,7 +109,7 @@ async def test_sleeping_instance_loses_nothing(pair: World, full: bool, beyond: 
 async def test_who_was_told_accepted_hears_the_rest_without_the_instance(
     pair: World, end: signal.Signals
 ) -> None:
-    """SQS is away, the origin ends, SQS is back: the sender's other device hears `queued`, once."""
+    """SQS is away and the origin ends: later the sender's other device gets `queued`, once."""
     aws = pair.stack.aws
     assert aws is not None
     alice = name("alice")

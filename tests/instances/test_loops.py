@@ -1,4 +1,4 @@
-"""Loops of an instance whose links to Redis end in their handshake, or that have a mistake."""
+"""Background loops whose connections to Redis break in the handshake, or that always fail."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ HANG_UPS = 150
 async def test_every_loop_comes_through_links_that_end_in_their_handshake(
     pair: World, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    """It goes on hearing of revocations, counting connections and holding its lease."""
+    """Revocations, connection counts and the lease go on."""
     alice, bob, eve = name("alice"), name("bob"), name("eve")
     async with (
         deaf_instance(pair, tmp_path_factory, False) as (proxy, address),
@@ -48,7 +48,7 @@ async def test_every_loop_comes_through_links_that_end_in_their_handshake(
 async def test_a_loop_that_only_fails_takes_its_instance_out_of_rotation(
     pair: World, tmp_path: Path
 ) -> None:
-    """It would neither close a revoked user's sockets nor refuse the token; others do."""
+    """Such an instance would not close the connections of a revoked user; others do."""
     doomed = name("doomed")
     async with (
         pair.instance(tmp_path, "revocations_fail", **FAST) as (process, address),

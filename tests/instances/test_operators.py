@@ -1,4 +1,4 @@
-"""What operators do with instances."""
+"""Operators' commands for instances."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tests.helpers.world import World, name, ready
 
 
 async def test_an_instance_is_drained(pair: World) -> None:
-    """The one named sends its clients away and is not ready; the other stays."""
+    """It closes its connections and is not ready; the other instance goes on."""
     alice, bob = name("alice"), name("bob")
     ops = pair.token("ops", scope="operator")
     async with Rest(pair.urls[0], ops) as operator:

@@ -28,7 +28,8 @@ async def test_two_users_on_two_instances_thousand_each(pair: World, tmp_path: P
 async def four_writers(
     world: World, patience: float = PATIENCE, each: int = 60
 ) -> list[list[tuple[int, int]]]:
-    """What two readers on two instances saw of four writers, as positions in order of arrival."""
+    """The positions that two readers on two instances received from four writers, in order of
+    arrival."""
     users = [name("writer") for _ in range(4)]
     async with contextlib.AsyncExitStack() as clients:
         readers = [
@@ -59,13 +60,13 @@ def losing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 
 
 async def test_lost_publishes_are_repaired_before_the_next_event(losing: World) -> None:
-    """One publish in ten lost: nobody misses an event, and nobody sees a later one first."""
+    """With one publish in ten lost nobody misses an event or gets a later one first."""
     first, second = await four_writers(losing)
     assert first == second == [(1, offset) for offset in range(3, 243)]
 
 
 async def test_lost_last_publish_is_repaired_by_the_head(losing: World) -> None:
-    """When the lost event was the last, it arrives within the head check (15 s / 10)."""
+    """If the lost event was the last, it arrives with the head check (15 s / 10)."""
     alice, bob = name("alice"), name("bob")
     async with losing.js(alice) as a, losing.js(bob, instance=1) as b:
         room_id = await group(a, [bob])
@@ -77,7 +78,7 @@ async def test_lost_last_publish_is_repaired_by_the_head(losing: World) -> None:
 
 
 async def test_without_ordering_the_loss_shows(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """With the ordering function replaced by identity the same run is red."""
+    """The same run fails if the ordering function is replaced by identity."""
     worlds = deployed(tmp_path_factory, "lose_publishes,identity")
     try:
         first, second = await four_writers(next(worlds), 5)
@@ -87,7 +88,7 @@ async def test_without_ordering_the_loss_shows(tmp_path_factory: pytest.TempPath
 
 
 async def test_ephemeral_waits_for_what_came_before_it(losing: World) -> None:
-    """An ephemeral event told at a head is delivered behind the repaired event of that head."""
+    """An ephemeral event is delivered behind the repaired event of the head it was published at."""
     alice, bob = name("alice"), name("bob")
     async with losing.js(alice) as a, losing.js(bob, instance=1) as b:
         room_id = await group(a, [bob])

@@ -24,7 +24,7 @@ def patience(full: bool) -> float:
 
 
 async def test_a_killed_instance_leaves_no_ghosts(pair: World, full: bool) -> None:
-    """E1: its users are offline within 35 s (7 s here), told once; who is elsewhere too stays."""
+    """E1: its users go offline once within 35 s (7 s here); those connected elsewhere do not."""
     alice, bob, carol = name("alice"), name("bob"), name("carol")
     async with AsyncExitStack() as stack:
         a = await stack.enter_async_context(here(pair, alice, 1))
@@ -47,7 +47,7 @@ async def test_a_killed_instance_leaves_no_ghosts(pair: World, full: bool) -> No
 
 
 async def test_a_sleeper_resurrects_nobody(pair: World, full: bool) -> None:
-    """SIGSTOP beyond the lease, SIGCONT: its sockets are closed, its users stay offline."""
+    """After SIGSTOP beyond the lease its connections are closed and its users stay offline."""
     alice, bob = name("alice"), name("bob")
     async with (
         here(pair, alice, 1) as a,
@@ -68,7 +68,7 @@ async def test_a_sleeper_resurrects_nobody(pair: World, full: bool) -> None:
 
 
 async def test_reconnects_within_the_grace_are_no_events(pair: World, full: bool) -> None:
-    """E2: a thousand (a hundred here) reconnects on either instance, nobody hears a thing."""
+    """E2: a thousand (a hundred here) reconnects on either instance cause no event."""
     alice, bob = name("alice"), name("bob")
     async with here(pair, alice, 1) as a:
         await group(a, [bob])
@@ -84,7 +84,7 @@ async def test_reconnects_within_the_grace_are_no_events(pair: World, full: bool
 
 
 async def test_a_flush_under_load_is_mended(pair: World, full: bool) -> None:
-    """E3: who is here is known again within 10 s, who was in his grace is missed within 30 s."""
+    """E3: connected users are online again within 10 s, disconnected ones offline within 30 s."""
     alice, bob, carol, dave = (name(who) for who in ("alice", "bob", "carol", "dave"))
     async with here(pair, alice, 1) as a, here(pair, bob, 0) as b, here(pair, dave, 0) as d:
         room_id = await group(a, [bob, carol, dave])
@@ -108,13 +108,14 @@ async def test_a_flush_under_load_is_mended(pair: World, full: bool) -> None:
 
 
 async def talk(client: JsClient, room_id: str, count: int) -> None:
-    """Messages one after the other, whatever becomes of them."""
+    """Send messages one after the other, whatever becomes of them."""
     for n in range(count):
         await send(client, room_id, f"m{n}")
 
 
 async def test_strangers_see_nothing_and_a_watch_ends_with_the_last_room(pair: World) -> None:
-    """not_found for who is nobody and for who shares no room; of two rooms either holds a watch."""
+    """not_found for unknown users and for those without a shared room; any shared room keeps a
+    watch."""
     alice, bob, carol = name("alice"), name("bob"), name("carol")
     async with here(pair, alice, 0) as a, here(pair, bob, 1) as b, here(pair, carol, 1) as c:
         strangers = await watched(c, alice, "nobody")
@@ -137,7 +138,7 @@ async def test_strangers_see_nothing_and_a_watch_ends_with_the_last_room(pair: W
 
 
 async def test_a_watch_asked_for_just_before_the_end_is_not_kept(pair: World) -> None:
-    """Commands outlive their socket for a moment: nothing stays subscribed for it."""
+    """A command that outlives its socket leaves no subscription."""
     alice, bob = name("alice"), name("bob")
     async with pair.js(bob) as b:
         await group(b, [alice])
@@ -155,7 +156,7 @@ async def test_a_watch_asked_for_just_before_the_end_is_not_kept(pair: World) ->
 
 
 async def test_bad_presence_is_refused(pair: World) -> None:
-    """Sizes and words of the protocol."""
+    """Sizes and values outside the protocol are refused."""
     async with here(pair, name("alice"), 0) as a:
         for event, data in (
             ("presence.set", {"state": "offline"}),

@@ -30,7 +30,7 @@ async def device(world: World, user: str, instance: int, **more: Any) -> AsyncIt
 
 
 def unread(client: JsClient) -> list[dict[str, Any]]:
-    """What `unread.changed` told, in order."""
+    """The data of `unread.changed`, in order."""
     return [event["data"] for event in client.of_type("unread.changed")]
 
 
@@ -52,7 +52,8 @@ def member(world: World, room_id: str, user: str) -> dict[str, Any]:
 
 
 async def test_a_read_on_one_device_clears_the_others(pair: World) -> None:
-    """The other device is told, the room sees the receipt, unread.get and explain agree."""
+    """The other device gets unread.changed, the room the receipt; unread.get and unread.explain
+    agree."""
     alice, bob = name("alice"), name("bob")
     async with (
         device(pair, alice, 0) as a,
@@ -83,7 +84,7 @@ async def test_a_read_on_one_device_clears_the_others(pair: World) -> None:
 
 
 async def test_a_membership_that_begins_or_ends_is_told_with_its_totals(pair: World) -> None:
-    """The room comes with nothing unread, beside what other rooms hold; it goes with all of it."""
+    """The room begins with nothing unread, and its unread messages leave the totals with it."""
     alice, bob = name("alice"), name("bob")
     async with device(pair, alice, 0) as a, device(pair, bob, 1) as b:
         first = await group(a, [bob])
@@ -103,7 +104,7 @@ async def test_a_membership_that_begins_or_ends_is_told_with_its_totals(pair: Wo
 
 
 async def test_a_room_that_a_message_brings_back_counts_again(pair: World) -> None:
-    """Hidden it is in no total; the message of another brings it back with all that is unread."""
+    """A hidden room is in no total until somebody else's message unhides it."""
     alice, bob = name("alice"), name("bob")
     async with device(pair, alice, 0) as a, device(pair, bob, 1) as b:
         at = {"room_id": await group(a, [bob])}
@@ -120,7 +121,7 @@ async def test_a_room_that_a_message_brings_back_counts_again(pair: World) -> No
 
 
 async def test_what_counts_and_what_does_not(pair: World) -> None:
-    """Own and system messages never; deleted ones no more; muted and hidden rooms in no total."""
+    """Own, system and deleted messages do not count; muted and hidden rooms are in no total."""
     alice, bob, carol = name("alice"), name("bob"), name("carol")
     async with device(pair, alice, 0) as a, device(pair, bob, 1) as b:
         room_id = await group(a, [bob])
@@ -149,7 +150,7 @@ async def test_what_counts_and_what_does_not(pair: World) -> None:
 
 
 async def test_receipts_are_told_together(pair: World) -> None:
-    """At most one word in a while, the last one is the truth; delivered of many rooms at once."""
+    """At most one event in an interval, with the last state; delivered of many rooms at once."""
     alice, bob = name("alice"), name("bob")
     async with device(pair, alice, 0) as a, device(pair, bob, 1) as b:
         room_id = await group(a, [bob])
@@ -171,7 +172,7 @@ async def test_receipts_are_told_together(pair: World) -> None:
 
 
 async def test_cursors_survive_the_loss_of_redis(pair: World) -> None:
-    """Flushed by the relay within the interval; what was not is repeated by the client."""
+    """The relay stores them within the interval; newer ones are repeated by the client."""
     alice, bob = name("alice"), name("bob")
     async with device(pair, alice, 0) as a:
         async with device(pair, bob, 1) as b:
@@ -201,7 +202,7 @@ async def test_cursors_survive_the_loss_of_redis(pair: World) -> None:
 
 
 async def test_counting_by_the_rules_is_exact(pair: World) -> None:
-    """Snapshot and events of each device give what the server says, whatever happens in between."""
+    """Snapshot plus events equals the server's count, whatever happens in between."""
     users = [name("alice"), name("bob")]
     async with (
         device(pair, users[0], 0) as a1,
@@ -231,7 +232,7 @@ async def test_counting_by_the_rules_is_exact(pair: World) -> None:
 
 
 async def walk(chosen: random.Random, people: dict[str, list[JsClient]], room_id: str) -> None:
-    """Sixty commands of anybody from any device."""
+    """Send sixty random commands of any user from any device."""
     at = {"room_id": room_id}
     sent: dict[str, list[str]] = {user: [] for user in people}
     for n in range(60):

@@ -23,7 +23,7 @@ def losing(
 
 
 async def test_removal_fence_holds_while_publishes_are_lost(losing: World) -> None:
-    """Four writers, two instances, a removal in a loop against reconnects, one loss in ten."""
+    """Four writers on two instances, removals and reconnects in a loop, one publish in ten lost."""
     owner, room_id, devices = await removal_loop(losing, ROUNDS)
     assert len(bounds(owner, room_id)) == ROUNDS
     nothing_behind_a_removal(owner, room_id, devices)

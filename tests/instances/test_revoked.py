@@ -1,4 +1,4 @@
-"""A revoked token never connects again, on any instance, whatever Redis lost (A3)."""
+"""A revoked token never connects again, on any instance, whatever Redis loses (A3)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.helpers.world import World, name, ready
 
 
 async def refused(world: World, instance: int, token: str) -> bool:
-    """Whether CONNECT is refused for good."""
+    """Return whether CONNECT is refused for good."""
     async with JsClient() as client:
         try:
             await client.connect(world.urls[instance], token)
@@ -27,7 +27,8 @@ async def refused(world: World, instance: int, token: str) -> bool:
 
 
 async def test_revoked_is_revoked_everywhere_and_for_good(pair: World) -> None:
-    """Both instances close him within 5 s; Redis emptied, an instance begun anew: still refused."""
+    """Both instances close the connections within 5 s, and refuse the token after a loss of Redis
+    and a restart."""
     eve = name("eve")
     token = pair.token(eve)
     async with (
@@ -53,7 +54,7 @@ async def test_revoked_is_revoked_everywhere_and_for_good(pair: World) -> None:
 
 @pytest.mark.parametrize("verb", ["revoke", "disconnect"])
 async def test_also_who_is_not_in_chat_is_closed_and_goes_offline(pair: World, verb: str) -> None:
-    """A connection of /presence or of /receipts alone, on either instance; watchers hear it."""
+    """A connection of /presence or /receipts alone is closed, and watchers see the user offline."""
     alice, eve = name("alice"), name("eve")
     token = pair.token(eve)
     async with (

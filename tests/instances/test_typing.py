@@ -1,4 +1,4 @@
-"""Who is typing, told to real clients on two instances: E4, five times faster unless --full."""
+"""Typing indicators of real clients on two instances: E4, five times faster unless --full."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from tests.helpers.world import World, name, ready
 
 
 def lists(client: JsClient) -> list[list[str]]:
-    """The lists a client was told, in order."""
+    """The lists of typing users that a client received, in order."""
     return [event["data"]["user_ids"] for event in client.of_type("typing.changed")]
 
 
 async def test_the_whole_list_is_told_and_ends_by_itself(pair: World, full: bool) -> None:
-    """E4: a name is gone within 8 s (1.6 s here) of its last start, a stop at once."""
+    """E4: a name expires within 8 s (1.6 s here) of its last start, a stop is immediate."""
     alice, bob, carol = (name(who) for who in ("alice", "bob", "carol"))
     async with here(pair, alice, 0) as a, here(pair, bob, 1) as b, here(pair, carol, 1) as c:
         at = {"room_id": await group(a, [bob, carol])}
@@ -42,7 +42,7 @@ async def test_the_whole_list_is_told_and_ends_by_itself(pair: World, full: bool
 
 
 async def test_typing_ends_whoever_dies(pair: World, full: bool) -> None:
-    """The typist's instance is killed and Redis forgets: every instance counts down by itself."""
+    """The typist's instance dies and Redis is emptied: each instance expires the name itself."""
     alice, bob = name("alice"), name("bob")
     async with here(pair, alice, 1) as a, here(pair, bob, 0, reconnection=False) as b:
         at = {"room_id": await group(a, [bob])}
@@ -60,7 +60,7 @@ async def test_typing_ends_whoever_dies(pair: World, full: bool) -> None:
 
 
 async def test_many_starts_are_few_words(pair: World) -> None:
-    """At most one list in an interval, and none that says nothing new; nothing is stored."""
+    """At most one list in an interval and none without a change; nothing is stored."""
     alice, bob = name("alice"), name("bob")
     async with here(pair, alice, 0) as a, here(pair, bob, 1) as b:
         at = {"room_id": await group(a, [bob])}
@@ -77,7 +77,7 @@ async def test_many_starts_are_few_words(pair: World) -> None:
 
 
 async def test_who_is_put_out_types_no_more(pair: World) -> None:
-    """His name leaves the list with him, and he is told nothing behind his removal."""
+    """A removed user leaves the list and gets no list behind the removal."""
     alice, bob, carol = (name(who) for who in ("alice", "bob", "carol"))
     async with here(pair, alice, 0) as a, here(pair, bob, 1) as b, here(pair, carol, 1) as c:
         at: dict[str, Any] = {"room_id": await group(a, [bob, carol])}
@@ -96,7 +96,7 @@ async def test_who_is_put_out_types_no_more(pair: World) -> None:
 
 
 async def test_a_large_room_is_not_told(pair: World) -> None:
-    """Above 100 members nobody hears who types; the command is answered all the same."""
+    """Above 100 members typing is acked and not published."""
     alice, bob = name("alice"), name("bob")
     async with here(pair, alice, 0) as a, here(pair, bob, 1) as b:
         at = {"room_id": await group(a, [bob])}

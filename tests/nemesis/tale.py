@@ -1,4 +1,4 @@
-"""A history made by hand, in which every promise was kept; tests of the checker spoil it."""
+"""A history made by hand in which all guarantees hold; tests of the checker spoil it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ROOM = "r"
 
 
 def message(seq: int, text: str = "", epoch: int = 1, **more: Any) -> Json:
-    """As history shows it; its ids come from its text."""
+    """A message as history shows it, with ids from its text."""
     text = text or f"t{seq}"
     plain: Json = {
         "room_id": ROOM,
@@ -93,7 +93,7 @@ class Tale:
         return made
 
     def stored(self, *messages: Json) -> None:
-        """History, in both instances and the table, is this."""
+        """Make history, on both instances and in the table, consist of these messages."""
         for key in self.final.histories:
             self.final.histories[key] = [dict(one) for one in messages]
         self.final.stored[ROOM] = [one["message_id"] for one in messages]

@@ -1,4 +1,4 @@
-"""The checker finds each violation in a history made by hand, and none in a good one."""
+"""The checker finds each violation in a history made by hand, and none in a correct one."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def again(tale: Tale) -> None:
 
 
 def stale_cursor(tale: Tale) -> None:
-    """The session said it recovered, and goes on elsewhere."""
+    """A session says recovered and continues elsewhere."""
     later = tale.session("bob1", "bob", 1, r=[1, 4])
     tale.history.heard.append(
         Heard(later, tale.tick(), {"type": "session.ready", "data": {"recovered": {ROOM: True}}})
@@ -253,7 +253,7 @@ def removal_forgotten(tale: Tale) -> None:
     ],
 )
 def test_each_violation_is_found(spoil: Callable[[Tale], None], promise: str) -> None:
-    """A good history with one thing spoiled breaks that promise, and the report names it."""
+    """One spoiled thing violates its guarantee, and the report names it."""
     tale = Tale()
     spoil(tale)
     found = tale.violations()
@@ -262,12 +262,12 @@ def test_each_violation_is_found(spoil: Callable[[Tale], None], promise: str) ->
 
 
 def test_good_history_has_no_violation() -> None:
-    """What every tale above begins with is clean."""
+    """The unspoiled history is correct."""
     assert Tale().violations() == []
 
 
 def excused_accepted(tale: Tale) -> None:
-    """Redis lost what was only accepted, before anybody heard it."""
+    """Redis lost a message that was only accepted, before any device received it."""
     tale.send(message(4), status="accepted")
     del tale.history.heard[-2:]
     tale.history.troubles.append(Trouble("lose-all", "redis", tale.clock, tale.tick()))
@@ -297,7 +297,7 @@ def late_but_stopped(tale: Tale) -> None:
 
 
 def back_in(tale: Tale) -> None:
-    """Out, in again, and hearing."""
+    """Removed, added again, and receiving events."""
     tale.hear(tale.alice, "member.removed", (1, 5), members=[{"user_id": "bob"}])
     tale.hear(tale.bob, "room.removed", None, reason="removed")
     tale.hear(tale.alice, "member.added", (1, 6), members=[{"user_id": "bob"}])
@@ -307,7 +307,7 @@ def back_in(tale: Tale) -> None:
 
 
 def back_in_while_nobody_listened(tale: Tale) -> None:
-    """The addition is in the part of the log that a reset skips for everybody."""
+    """The addition is in a part of the log that a reset skips on all devices."""
     tale.hear(tale.alice, "member.removed", (1, 5), members=[{"user_id": "bob"}])
     tale.hear(tale.bob, "room.removed", None, reason="removed")
     tale.hear(tale.bob, "room.added", None, room={"epoch": 2, "offset": 5})
@@ -329,21 +329,21 @@ def back_in_while_nobody_listened(tale: Tale) -> None:
     ],
 )
 def test_what_promises_allow_is_no_violation(more: Callable[[Tale], None]) -> None:
-    """What looks alike and is allowed stays clean."""
+    """Similar histories that the guarantees allow are correct."""
     tale = Tale()
     more(tale)
     assert tale.violations() == []
 
 
 def test_rooms_nobody_could_look_at_are_not_judged() -> None:
-    """Where no instance answered in the end, that is the violation, not what is missing."""
+    """If no instance answers in the end, only that is a violation."""
     tale = Tale()
     tale.final = Final()
     assert tale.violations() == []
 
 
 def test_timeline_shows_commands_answers_events_and_faults_in_order() -> None:
-    """A report has what was said, answered, heard and broken, each with its time."""
+    """A report has all of them with their times."""
     tale = Tale()
     tale.history.troubles.append(Trouble("kill", "relay", 0.25, 0.75))
     hole(tale)
@@ -356,7 +356,7 @@ def test_timeline_shows_commands_answers_events_and_faults_in_order() -> None:
 
 
 def test_a_change_that_meets_its_authors_removal_may_be_told_not_found() -> None:
-    """The removal came between the question and the answer."""
+    """The removal came between the command and its answer."""
     tale = Tale()
     asked = {"message_id": "m-t3", "text": "x"}
     tale.ask("message.edit", asked, "not_found")

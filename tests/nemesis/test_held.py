@@ -1,4 +1,4 @@
-"""A device holds what the log says, whatever comes first."""
+"""A device's copy of a room equals the log, in whatever order things arrive."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def reaction(offset: int, version: int) -> Json:
 
 
 def test_reaction_that_overtakes_the_page_is_not_lost() -> None:
-    """A page read before the reaction arrives behind it."""
+    """A page that was read before the reaction arrives after it."""
     held = Held((1, 1), whole=True)
     held.take(reaction(2, 2))
     held.page([message(1)])
@@ -36,7 +36,7 @@ def test_reaction_that_overtakes_the_page_is_not_lost() -> None:
 
 
 def test_reaction_that_the_page_has_already_is_not_taken_twice() -> None:
-    """A page read behind the reaction says the same version."""
+    """A page that was read after the reaction has the same version."""
     held = Held((1, 1), whole=True)
     held.take(reaction(2, 2))
     held.page([message(2, reactions={"+": {"count": 1, "user_ids": ["bob"]}})])
@@ -52,7 +52,7 @@ def test_lower_versions_never_win() -> None:
 
 
 def test_epoch_that_does_not_continue_is_left_to_the_reset() -> None:
-    """Who does not stand at `prev` keeps its cursor until `sync.reset` says where to stand."""
+    """A device that is not at `prev` keeps its cursor until `sync.reset`."""
     held = Held((1, 5))
     held.take(event("room.epoch", 1, 2, prev=[1, 4]))
     assert held.cursor == (1, 5)
@@ -61,7 +61,7 @@ def test_epoch_that_does_not_continue_is_left_to_the_reset() -> None:
 
 
 def test_failed_message_goes() -> None:
-    """`message.failed` takes it away."""
+    """`message.failed` removes it."""
     held = Held((1, 1), whole=True)
     held.page([message()])
     held.take(event("message.failed", 2, message_id="m"))

@@ -1,4 +1,4 @@
-"""Anything at any time, at small size; `make nemesis` has the longer runs."""
+"""Random faults in a short run; `make nemesis` has longer ones."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SECONDS = 6.0
 async def test_no_promise_breaks_whatever_fails(
     seed: int, tmp_path: Path, pytestconfig: pytest.Config
 ) -> None:
-    """A seed's faults hit web, relay, Redis, links and Lambdas: what the clients saw is right."""
+    """Faults of web, relay, Redis, links and Lambdas from a seed violate no guarantee."""
     rounds = plan(seed, SECONDS)
     print(shown(rounds))
     without = pytestconfig.getoption("--without")

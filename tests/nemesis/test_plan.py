@@ -1,4 +1,4 @@
-"""What the promises cover is all that a plan combines."""
+"""Plans combine only faults that the guarantees cover."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ SEEDS = range(300)
 
 
 def test_same_seed_is_the_same_plan() -> None:
-    """A seed that was printed repeats its faults."""
+    """A printed seed repeats its faults."""
     assert [shown(plan(seed, 30)) for seed in SEEDS] == [shown(plan(seed, 30)) for seed in SEEDS]
 
 
 def test_no_round_loses_what_no_promise_keeps() -> None:
-    """One SIGKILL in a round; never the data of Redis together with the memory of an origin."""
+    """One SIGKILL in a round, and never the data of Redis together with an origin's memory."""
     for one in (one for seed in SEEDS for one in plan(seed, 60)):
         kills = [fault for fault in one.faults if fault.kind in KILLS]
         assert len(kills) <= 1
@@ -25,13 +25,13 @@ def test_no_round_loses_what_no_promise_keeps() -> None:
 
 
 def test_every_fault_lies_within_its_round() -> None:
-    """All is whole again when a round ends."""
+    """When a round ends, everything works."""
     for one in (one for seed in SEEDS for one in plan(seed, 60)):
         assert all(0 < fault.at + fault.lasts <= one.lasts for fault in one.faults)
 
 
 def test_plans_have_every_kind_of_fault_and_several_at_once() -> None:
-    """Nothing that can be drawn is never drawn."""
+    """Each kind of fault is drawn by some seed."""
     rounds = [one for seed in SEEDS for one in plan(seed, 60)]
     drawn = Counter((fault.kind, fault.target.split("-")[-1]) for r in rounds for fault in r.faults)
     assert len(drawn) == 32, sorted(drawn)

@@ -26,7 +26,7 @@ def nothing_behind_a_removal(history: History, final: Final) -> list[Violation]:
 
 
 def logs(history: History) -> dict[str, dict[Position, Json]]:
-    """Each room's log as anybody heard it, without the tails that a later epoch left behind."""
+    """The log of each room as any device received it, without tails that a later epoch replaced."""
     found: dict[str, dict[Position, Json]] = defaultdict(dict)
     for heard in history.heard:
         if heard.position:
@@ -41,10 +41,8 @@ def logs(history: History) -> dict[str, dict[Position, Json]]:
 
 
 def _inside(log: dict[Position, Json], at: Position, user: str) -> bool:
-    """Return False if the log says that the user is no member at `at`.
-
-    A log with a part that nobody heard before `at` says nothing: the addition may stand there.
-    """
+    """Return False if the log proves that the user is no member at `at`; a part that nobody
+    received before `at` proves nothing, as the addition may be there."""
     changes = [
         (position, event["type"])
         for position, event in log.items()
@@ -58,7 +56,7 @@ def _inside(log: dict[Position, Json], at: Position, user: str) -> bool:
 
 
 def _contiguous(log: dict[Position, Json], first: Position, last: Position) -> bool:
-    """Return whether every event between two positions was heard by somebody."""
+    """Return whether some device received every event between two positions."""
     while last > first:
         event = log.get(last)
         if event is None:
@@ -69,7 +67,7 @@ def _contiguous(log: dict[Position, Json], first: Position, last: Position) -> b
 
 
 def _told_outside(history: History) -> list[Violation]:
-    """Between `room.removed` and `room.added` a session hears nothing of the room's public life."""
+    """Between `room.removed` and `room.added` a session receives no events of the room."""
     found, out = [], set()
     for heard in history.heard:
         key = (heard.session.number, heard.room_id)
@@ -84,7 +82,7 @@ def _told_outside(history: History) -> list[Violation]:
 
 
 def _removed_stay_out(history: History, final: Final) -> list[Violation]:
-    """The last acked word about a member is how it is at the end."""
+    """The last acked change of a membership is its state at the end."""
     last: dict[tuple[str, str], tuple[float, str, str]] = {}
     for command in history.commands:
         if command.event in ("member.add", "member.remove") and command.ok is not None:

@@ -1,4 +1,4 @@
-"""D9 and D10: one answer in time, and it knows what was acked before."""
+"""D9, D10: one answer in time, which reflects what was acked before."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ HALTS = ("stop", "stall", "stall-up", "stall-down", "slow", "refuse", "drop", "k
 
 
 def one_answer_in_time(history: History, final: Final) -> list[Violation]:
-    """D10: exactly one ack within 5 s, where the instance ran and the client's link was whole."""
+    """D10: exactly one ack within 5 s, while instance and link worked."""
     found = []
     for command in history.commands:
         if len(command.answers) > 1:
@@ -38,12 +38,12 @@ def one_answer_in_time(history: History, final: Final) -> list[Violation]:
 
 
 def _halts(kind: str, target: str, instance: int) -> bool:
-    """Whether the fault keeps the answer itself from coming."""
+    """Return whether a fault keeps the answer from arriving."""
     return kind in HALTS and target in (f"web{instance}", f"web{instance}-door")
 
 
 def own_writes_are_read(history: History, final: Final) -> list[Violation]:
-    """D9: a list of the newest messages has what was acked before it was asked; so has a change."""
+    """D9: a list of the newest messages, and a change, reflect what was acked before."""
     found = []
     acked = [
         c
@@ -82,7 +82,7 @@ def _unlisted(asked: Command, acked: list[Command]) -> list[Violation]:
 def _unfound(
     command: Command, acked: list[Command], there: set[str], history: History
 ) -> list[Violation]:
-    """A change of a message that was acked is never told that the message is not there."""
+    """A change of an acked message is never answered not_found."""
     answer, one = command.answer, command.data["message_id"]
     if answer is None or answer["ok"] or answer["error"]["code"] != "not_found":
         return []
@@ -100,10 +100,7 @@ def _unfound(
 
 
 def _outside(command: Command, history: History) -> bool:
-    """Whether its user was removed from the room, or was out, while it was on its way.
-
-    As anybody heard it; others may hear of a removal a moment behind the answer.
-    """
+    """Return whether the user was removed, by any device's log, before the answer."""
     is_out = False
     for heard in history.heard:
         if heard.room_id != command.room_id or heard.at > command.answered + SLACK:

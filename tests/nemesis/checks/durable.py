@@ -1,4 +1,4 @@
-"""D1, D2, D7, and that the last of one's own changes is the one that stands."""
+"""D1, D2, D7: durability of what was acked, and the last own change wins."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ DURABLE = ("queued", "stored")
 
 
 def acked_is_in_history(history: History, final: Final) -> list[Violation]:
-    """D1: what was acked `queued` is in history once; so is `accepted` where Redis lost nothing."""
+    """D1: a message acked `queued` is in history once; so is `accepted` if Redis lost nothing."""
     found: list[Violation] = []
     times = _by_client_id(final)
     for command in _oks(history, "message.send"):
@@ -33,7 +33,7 @@ def acked_is_in_history(history: History, final: Final) -> list[Violation]:
 
 
 def queued_keeps_its_place(history: History, final: Final) -> list[Violation]:
-    """D3, D7: the place an ack `queued` tells is the message's place in history."""
+    """D3, D7: the position in an ack `queued` is that of the message in history."""
     found, told = [], set()
     places = {
         (room_id, m["message_id"]): (m["epoch"], m["seq"])
@@ -52,7 +52,7 @@ def queued_keeps_its_place(history: History, final: Final) -> list[Violation]:
 
 
 def live_is_in_history(history: History, final: Final) -> list[Violation]:
-    """D2: what a device heard is in history, or it heard `message.failed` of it later."""
+    """D2: a message that a device received is in history, or the device got `message.failed`."""
     found: list[Violation] = []
     there = {room_id: _ids(final, room_id) for room_id, _ in final.histories}
     failed: dict[str, set[str]] = defaultdict(set)
@@ -73,7 +73,7 @@ def live_is_in_history(history: History, final: Final) -> list[Violation]:
 
 
 def retries_agree(history: History, final: Final) -> list[Violation]:
-    """D7: one client_msg_id is one message, and says `duplicate` once it was acked."""
+    """D7: one client_msg_id is one message, and later acks say `duplicate`."""
     found: list[Violation] = []
     first: dict[tuple[str, str, str], Command] = {}
     for command in sorted(_oks(history, "message.send"), key=lambda c: c.answered):
@@ -90,7 +90,7 @@ def retries_agree(history: History, final: Final) -> list[Violation]:
 
 
 def last_change_stands(history: History, final: Final) -> list[Violation]:
-    """D1, D8 for edits, deletions and reactions: the newest that was acked, never an older one."""
+    """D1, D8: the newest acked edit, deletion or reaction stands, never an older one."""
     found: list[Violation] = []
     messages = {m["message_id"]: m for (room, _), page in final.histories.items() for m in page}
     for command in _last_changes(history):
@@ -106,7 +106,7 @@ def last_change_stands(history: History, final: Final) -> list[Violation]:
 
 
 def _last_changes(history: History) -> Iterator[Command]:
-    """Of each message: its last edit and deletion, and each user's last reaction with an emoji."""
+    """The last edit and deletion of each message, and each user's last reaction with an emoji."""
     last: dict[tuple[str, ...], Command] = {}
     for event in ("message.edit", "message.delete", "message.react"):
         for command in _oks(history, event):
@@ -137,7 +137,7 @@ def _data(command: Command) -> Json:
 
 
 def _best_status(history: History, command: Command) -> str:
-    """That of its ack, or `queued` if message.status said so later."""
+    """The status of the ack, or `queued` if message.status came later."""
     data = _data(command)
     told = any(
         heard.type == "message.status" and heard.event["data"]["message_id"] == data["message_id"]

@@ -1,4 +1,4 @@
-"""D4, D8: cursors, unread, and that events lead to the snapshot."""
+"""D4, D8: cursors, unread counts, and events that lead to the snapshot."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tests.nemesis.recorder import Final, History, Json, Violation
 
 
 def cursors_move_forward(history: History, final: Final) -> list[Violation]:
-    """D8: as a session hears them; back only where Redis lost data meanwhile."""
+    """D8: cursors never move back for a session, unless Redis lost data meanwhile."""
     found = []
     known: dict[tuple[int, str, str], tuple[float, int, int]] = {}
     for heard in history.heard:
@@ -37,7 +37,7 @@ def cursors_move_forward(history: History, final: Final) -> list[Violation]:
 
 
 def versions_move_forward(history: History, final: Final) -> list[Violation]:
-    """D8: along a room's log the version of a message only rises."""
+    """D8: the version of a message only rises along the log."""
     found = []
     for room_id, log in logs(history).items():
         known: dict[str, int] = {}
@@ -55,7 +55,7 @@ def versions_move_forward(history: History, final: Final) -> list[Violation]:
 
 
 def unread_is_exact(history: History, final: Final) -> list[Violation]:
-    """D4: unread is what there is to read behind the cursor, on every instance."""
+    """D4: unread equals the messages behind the cursor that count, on every instance."""
     found = []
     for (room_id, user, instance), room in final.rooms.items():
         behind = [
@@ -73,7 +73,7 @@ def unread_is_exact(history: History, final: Final) -> list[Violation]:
 
 
 def events_lead_to_the_snapshot(history: History, final: Final) -> list[Violation]:
-    """D4, D5: what a device holds by events is the room's history, and it stands at its head."""
+    """D4, D5: a device that followed events has the room's history and is at its head."""
     found: list[Violation] = []
     looked_at = {room_id for room_id, _ in final.histories}
     heads: dict[str, tuple[int, int]] = {}
@@ -92,7 +92,7 @@ def events_lead_to_the_snapshot(history: History, final: Final) -> list[Violatio
 
 
 def nobody_lacks_a_room(history: History, final: Final) -> list[Violation]:
-    """D4, D5: every device of a member has the room, whatever it was told when."""
+    """D4, D5: every device of a member has the room."""
     users = {s.device: s.user for s in history.sessions}
     devices = {device for device, _ in final.held}
     return [
@@ -114,7 +114,7 @@ def _differences(held: dict[str, Json], history: list[Json]) -> list[str]:
 
 
 def _essence(message: Json) -> Json:
-    """What every client must agree on; the order of reactions says nothing."""
+    """The fields on which all clients must agree; the order of reactions is free."""
     reactions: dict[str, set[str]] = defaultdict(set)
     for emoji, one in message["reactions"].items():
         reactions[emoji] |= set(one["user_ids"])

@@ -1,4 +1,4 @@
-"""D3, D4, D6: one order, no hole, no position twice."""
+"""D3, D4, D6: one order, no gap, no position twice."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.nemesis.recorder import Command, Final, Heard, History, Json, Positio
 
 
 def order_of_sending(history: History, final: Final) -> list[Violation]:
-    """D3: what one connection sent, acked at its first try, stands in the order of sending."""
+    """D3: messages of one connection that were acked at the first attempt keep their order."""
     tries: dict[tuple[str, str], list[Command]] = defaultdict(list)
     for command in history.commands:
         if command.event == "message.send":
@@ -34,7 +34,7 @@ def order_of_sending(history: History, final: Final) -> list[Violation]:
 
 
 def histories_agree(history: History, final: Final) -> list[Violation]:
-    """D3: all instances tell one history, by (epoch, seq), each seq once."""
+    """D3: all instances return one history, by (epoch, seq), each seq once."""
     found = []
     for (room_id, instance), messages in final.histories.items():
         shown = [(m["epoch"], m["seq"], m["message_id"]) for m in messages]
@@ -49,7 +49,7 @@ def histories_agree(history: History, final: Final) -> list[Violation]:
 
 
 def positions_are_given_once(history: History, final: Final) -> list[Violation]:
-    """D6: no (room, epoch, offset) with two contents, whoever heard or synced it."""
+    """D6: no (room, epoch, offset) has two contents."""
     known: dict[tuple[str, Position], bytes] = {}
     found, told = [], set()
     for at, event in _durable(history):
@@ -73,14 +73,14 @@ def _durable(history: History) -> list[tuple[float, Json]]:
 
 @dataclass
 class Stream:
-    """One device's events of one room. `at` None: anywhere, but not behind `most`."""
+    """The events of a room on one device. `at` None: any position up to `most`."""
 
     at: Position | None = None
     most: Position | None = None
     waits: bool = False
 
     def take(self, heard: Heard) -> str | None:
-        """What is wrong with the next event, if anything."""
+        """Return the violation by the next event, if any."""
         if heard.type == "sync.reset":
             data = heard.event["data"]
             self.at, self.waits = (data["epoch"], data["offset"]), False
@@ -112,7 +112,7 @@ class Stream:
 
 
 def syncs_are_whole(history: History, final: Final) -> list[Violation]:
-    """D4: a sync that recovered has every event behind its cursor, up to where it says it came."""
+    """D4: a recovered sync has every event from its cursor to its end."""
     found = []
     for command in history.commands:
         if command.event != "sync" or command.ok is None:
@@ -138,7 +138,7 @@ def _hole(cursor: list[int], told: Json) -> str | None:
 
 
 def streams_have_no_hole(history: History, final: Final) -> list[Violation]:
-    """D4: each session goes on where its cursors stood, event by event, or is told `sync.reset`."""
+    """D4: each session continues at its cursors, event by event, or gets `sync.reset`."""
     found: list[Violation] = []
     streams: dict[tuple[int, str], Stream] = {}
     for heard in history.heard:
