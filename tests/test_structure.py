@@ -50,7 +50,7 @@ def test_helpers_hold_no_tests(folder: str) -> None:
 
 
 def test_every_module_is_mirrored_by_a_test_or_listed_with_its_cover() -> None:
-    """`a/b.py` is tested by `tests/a/test_b.py`, or `tests/mirrors.py` says where and why."""
+    """`a/b.py` is tested by `test_b.py` in `tests/a`, or `tests/mirrors.py` says where and why."""
     package = ROOT / "rts_server"
     files = [file for file in package.rglob("*.py") if not file.name.startswith("__")]
     modules = {str(file.relative_to(package).with_suffix("")) for file in files}
