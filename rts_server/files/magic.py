@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 from rts_server.protocol.media import essence
 
-HEAD = 32
-"""Bytes that are enough for every signature."""
+SIGNATURE_BYTES = 32
+"""Number of first bytes that hold every signature."""
 
 _MP4_BRANDS = (b"iso", b"mp4", b"avc1", b"M4V", b"MSNV", b"dash", b"cmf", b"mmp4", b"f4v")
 
@@ -21,7 +21,7 @@ def _is_webp(head: bytes) -> bool:
 
 
 def _is_mp4(head: bytes) -> bool:
-    """ISO/IEC 14496-12: a box `ftyp` comes first and names the brand."""
+    """Return whether the box `ftyp` comes first and names a known brand (ISO/IEC 14496-12)."""
     return head[4:8] == b"ftyp" and head[8:12].startswith(_MP4_BRANDS)
 
 
@@ -39,12 +39,12 @@ _KNOWN: dict[str, Callable[[bytes], bool]] = _INLINE | {
 }
 
 
-def fits(content_type: str, head: bytes) -> bool:
-    """Whether a file with these first bytes can be of this type; True for unknown types."""
+def matches_type(content_type: str, head: bytes) -> bool:
+    """Return whether a file with these first bytes can be of this type; True for unknown types."""
     known = _KNOWN.get(essence(content_type))
     return known is None or known(head)
 
 
 def shown_inline(content_type: str) -> bool:
-    """Whether browsers may display this type; the signature was checked at completion (A6)."""
+    """Return whether browsers may display this type: its signature was checked (A6)."""
     return essence(content_type) in _INLINE

@@ -1,4 +1,4 @@
-"""The object store (S3) for the web process: a bounded pool of threads, short deadlines."""
+"""The bucket (S3) for the web process, in a bounded pool of threads with short deadlines."""
 
 from __future__ import annotations
 
@@ -26,24 +26,28 @@ log = logging.getLogger(__name__)
 Answer = TypeVar("Answer")
 
 THREADS = 8
-WAITING = 128
-DEADLINE = 4.0
-CHUNK = 256 * 1024
-ABSENT = {"404", "NoSuchKey", "NotFound"}
-REFUSED = {"412", "PreconditionFailed", "ConditionalRequestConflict"}
-MOVED = REFUSED | {"NoSuchKey"}
-MADE_OF = "made-of"
-"""What a verified file keeps beside what was signed: the mark of the object it is a copy of."""
-UNCITED = "state=uncited"
-"""What the lifecycle rule collects, until the room Lambda has heard of the message."""
+MAX_CALLS = 128
+"""Calls that run or wait for a thread."""
+CALL_DEADLINE_SECONDS = 4.0
+READ_CHUNK_BYTES = 256 * 1024
+ABSENT_CODES = {"404", "NoSuchKey", "NotFound"}
+PRECONDITION_CODES = {"412", "PreconditionFailed", "ConditionalRequestConflict"}
+"""Error codes of S3 for a condition (If-Match, If-None-Match) that does not hold."""
+CHANGED_CODES = PRECONDITION_CODES | {"NoSuchKey"}
+SOURCE_FINGERPRINT = "made-of"
+"""Metadata of a verified file: the fingerprint of the object of which it is a copy."""
+UNCITED_TAG = "state=uncited"
+"""Tag of files that the lifecycle rule deletes. The room Lambda replaces it once a message cites
+the file."""
 
 
 @dataclass(frozen=True)
-class Object:
-    """What HEAD tells. `checksum` is that of the whole object, None where the store keeps none.
+class StoredObject:
+    """The result of a HEAD request.
 
-    `mark` tells it from what is posted to the same key in another second, also from the same
-    bytes; `made_of` is the mark of what it was copied from.
+    `checksum` is the SHA-256 of the whole object in base64, None if the store keeps none.
+    `fingerprint` differs from that of any object posted to the same key in another second, even of
+    the same bytes. `source_fingerprint` is that of the object of which this one is a copy.
     """
 
     etag: str
@@ -51,20 +55,20 @@ class Object:
     content_type: str
     checksum: str | None
     upload: Upload | None
-    mark: str
-    made_of: str | None
+    fingerprint: str
+    source_fingerprint: str | None
 
 
 class ObjectChanged(Unavailable):
-    """The object is not the one that was looked at, or not there any more; look again."""
+    """The object was replaced or deleted since it was read; read it again."""
 
 
 class ObjectStore:
-    """The bucket. Methods raise Unavailable if S3 fails, ObjectChanged if the object did."""
+    """The bucket. Methods raise Unavailable if S3 fails, ObjectChanged if the object changed."""
 
     def __init__(self, settings: Settings) -> None:
         self._bucket = settings.bucket
-        self._threads = BlockingCalls("store", THREADS, WAITING, DEADLINE)
+        self._threads = BlockingCalls("store", THREADS, MAX_CALLS, CALL_DEADLINE_SECONDS)
         endpoint = settings.s3_endpoint_url or settings.aws_endpoint_url
         config = Config(
             connect_timeout=0.5,
@@ -72,7 +76,7 @@ class ObjectStore:
             retries={"total_max_attempts": 2, "mode": "standard"},
             max_pool_connections=THREADS,
             signature_version="s3v4",
-            # One address for all buckets where it was given; else the bucket's own in its region.
+            # An endpoint that was given serves all buckets; else each bucket has its own host.
             s3={"addressing_style": "path" if endpoint else "virtual"},
         )
         session = aws.session(settings)
@@ -84,33 +88,34 @@ class ObjectStore:
         self._client.close()
 
     async def check_reachable(self) -> None:
-        """Check that the bucket answers."""
-        await self._run(self._there)
+        """Check that the bucket answers. Raises Unavailable."""
+        await self._run(self._head_bucket)
 
     async def presign_post(self, upload: Upload, seconds: int) -> tuple[str, dict[str, str]]:
-        """(address, fields of the form) of a signed POST."""
-        return await self._run(self._grant, upload, seconds)
+        """Return the URL and the form fields of a presigned POST."""
+        return await self._run(self._presign_post, upload, seconds)
 
     async def presign_get(self, key: str, content_type: str, disposition: str, seconds: int) -> str:
-        """A signed GET that serves the object as this type and under this disposition."""
-        return await self._run(self._link, key, content_type, disposition, seconds)
+        """Return a presigned GET URL; the object is served with this type and disposition."""
+        return await self._run(self._presign_get, key, content_type, disposition, seconds)
 
-    async def head(self, key: str) -> Object | None:
-        """What an object is; None where there is none."""
+    async def head(self, key: str) -> StoredObject | None:
+        """Return the properties of an object; None if there is none."""
         return await self._run(self._head, key)
 
     async def first_bytes(self, key: str, etag: str, length: int) -> bytes:
-        """The first bytes of exactly this object."""
-        return await self._run(self._beginning, key, etag, length)
+        """Return the first bytes of the object with this ETag."""
+        return await self._run(self._first_bytes, key, etag, length)
 
     async def digest(self, key: str, etag: str) -> str:
-        """SHA-256 in base64 of exactly this object, read as a whole."""
+        """Return the SHA-256, in base64, of the object with this ETag. It is read as a whole."""
         return await self._run(self._digest, key, etag)
 
-    async def move(self, upload: Upload, arrived: Object, target: str) -> None:
-        """Copy exactly this object, as not cited, to where nothing is; then delete the source.
+    async def move(self, upload: Upload, arrived: StoredObject, target: str) -> None:
+        """Copy the object to `target`, where none must be, then delete it.
 
-        The copy says what it was made of, so that whoever comes between the two steps can finish.
+        In this order: a crash in between leaves both. The copy holds the fingerprint of its source,
+        so that the next request recognizes the source and deletes it.
         """
         await self._run(self._move, upload, arrived, target)
 
@@ -119,29 +124,29 @@ class ObjectStore:
         await self._run(self._delete, key)
 
     async def list_keys(self, prefix: str) -> list[str]:
-        """Those that begin so."""
+        """Return all keys with this prefix."""
         found: list[str] = []
         after, more = "", True
         while more:
-            page, more = await self._run(self._keys, prefix, after)
+            page, more = await self._run(self._list_page, prefix, after)
             found += page
             after = found[-1] if found else after
         return found
 
     async def read_text(self, key: str) -> str | None:
-        """A small object as text; None where there is none."""
-        return await self._run(self._text, key)
+        """Return a small object as text; None if there is none."""
+        return await self._run(self._read_text, key)
 
     async def write_once(self, key: str, text: str) -> bool:
-        """Make a small object, unless there is one: of all who try at once, one succeeds."""
+        """Create a small object; return False if it exists. One of concurrent calls succeeds."""
         return await self._run(self._write_once, key, text)
 
     # In the pool's threads
 
-    def _there(self) -> None:
+    def _head_bucket(self) -> None:
         self._client.head_bucket(Bucket=self._bucket)
 
-    def _grant(self, upload: Upload, seconds: int) -> tuple[str, dict[str, str]]:
+    def _presign_post(self, upload: Upload, seconds: int) -> tuple[str, dict[str, str]]:
         post = self._client.generate_presigned_post(
             self._bucket,
             upload.pending_key,
@@ -151,34 +156,34 @@ class ObjectStore:
         )
         return post["url"], post["fields"]
 
-    def _link(self, key: str, content_type: str, disposition: str, seconds: int) -> str:
-        asked = {
+    def _presign_get(self, key: str, content_type: str, disposition: str, seconds: int) -> str:
+        params = {
             "Bucket": self._bucket,
             "Key": key,
             "ResponseContentType": content_type,
             "ResponseContentDisposition": disposition,
         }
-        return self._client.generate_presigned_url("get_object", Params=asked, ExpiresIn=seconds)
+        return self._client.generate_presigned_url("get_object", Params=params, ExpiresIn=seconds)
 
-    def _head(self, key: str) -> Object | None:
+    def _head(self, key: str) -> StoredObject | None:
         try:
             found = self._client.head_object(Bucket=self._bucket, Key=key, ChecksumMode="ENABLED")
         except ClientError as error:
-            if _code(error) in ABSENT:
+            if _code(error) in ABSENT_CODES:
                 return None
             raise
-        kept, etag = found["Metadata"], found["ETag"]
-        return Object(
+        metadata, etag = found["Metadata"], found["ETag"]
+        return StoredObject(
             etag,
             found["ContentLength"],
             found["ContentType"],
             found.get("ChecksumSHA256"),
-            Upload.of_object(key.rpartition("/")[2], kept),
-            mark(etag, found["LastModified"]),
-            kept.get(MADE_OF),
+            Upload.of_object(key.rpartition("/")[2], metadata),
+            fingerprint(etag, found["LastModified"]),
+            metadata.get(SOURCE_FINGERPRINT),
         )
 
-    def _beginning(self, key: str, etag: str, length: int) -> bytes:
+    def _first_bytes(self, key: str, etag: str, length: int) -> bytes:
         answer = self._client.get_object(
             Bucket=self._bucket, Key=key, IfMatch=etag, Range=f"bytes=0-{length - 1}"
         )
@@ -187,11 +192,11 @@ class ObjectStore:
     def _digest(self, key: str, etag: str) -> str:
         answer = self._client.get_object(Bucket=self._bucket, Key=key, IfMatch=etag)
         digest = sha256()
-        for chunk in answer["Body"].iter_chunks(CHUNK):
+        for chunk in answer["Body"].iter_chunks(READ_CHUNK_BYTES):
             digest.update(chunk)
         return b64encode(digest.digest()).decode()
 
-    def _move(self, upload: Upload, arrived: Object, target: str) -> None:
+    def _move(self, upload: Upload, arrived: StoredObject, target: str) -> None:
         self._client.copy_object(
             Bucket=self._bucket,
             Key=target,
@@ -199,25 +204,25 @@ class ObjectStore:
             CopySource={"Bucket": self._bucket, "Key": upload.pending_key},
             CopySourceIfMatch=arrived.etag,
             MetadataDirective="REPLACE",
-            Metadata=upload.metadata() | {MADE_OF: arrived.mark},
+            Metadata=upload.metadata() | {SOURCE_FINGERPRINT: arrived.fingerprint},
             ContentType=upload.content_type,
             TaggingDirective="REPLACE",
-            Tagging=UNCITED,
+            Tagging=UNCITED_TAG,
         )
         self._delete(upload.pending_key)
 
     def _delete(self, key: str) -> None:
         self._client.delete_object(Bucket=self._bucket, Key=key)
 
-    def _keys(self, prefix: str, after: str) -> tuple[list[str], bool]:
+    def _list_page(self, prefix: str, after: str) -> tuple[list[str], bool]:
         page = self._client.list_objects_v2(Bucket=self._bucket, Prefix=prefix, StartAfter=after)
         return [one["Key"] for one in page.get("Contents", ())], page["IsTruncated"]
 
-    def _text(self, key: str) -> str | None:
+    def _read_text(self, key: str) -> str | None:
         try:
             return self._client.get_object(Bucket=self._bucket, Key=key)["Body"].read().decode()
         except ClientError as error:
-            if _code(error) in ABSENT:
+            if _code(error) in ABSENT_CODES:
                 return None
             raise
 
@@ -227,28 +232,28 @@ class ObjectStore:
                 Bucket=self._bucket, Key=key, Body=text.encode(), IfNoneMatch="*"
             )
         except ClientError as error:
-            if _code(error) in REFUSED:
+            if _code(error) in PRECONDITION_CODES:
                 return False
             raise
         return True
 
     # On the loop
 
-    async def _run(self, work: Callable[..., Answer], *given: object) -> Answer:
+    async def _run(self, work: Callable[..., Answer], *args: object) -> Answer:
         try:
-            return await self._threads.run_in_thread(work, *given)
+            return await self._threads.run_in_thread(work, *args)
         except ClientError as error:
-            if _code(error) in MOVED:
+            if _code(error) in CHANGED_CODES:
                 raise ObjectChanged() from error
             log.warning("store refused", extra={"error": _code(error)})
-            raise Unavailable("The store refused.") from error
-        except (BotoCoreError, OSError) as error:  # a deadline is one too
+            raise Unavailable("The file store refused the request.") from error
+        except (BotoCoreError, OSError) as error:  # TimeoutError is an OSError
             log.warning("store failed", extra={"error": type(error).__name__})
-            raise Unavailable("The store is away.") from error
+            raise Unavailable("The file store cannot be reached.") from error
 
 
-def mark(etag: str, modified: datetime) -> str:
-    """ETag and second: all by which S3 tells two objects of one key apart."""
+def fingerprint(etag: str, modified: datetime) -> str:
+    """Return ETag and second of the upload: S3 gives no finer distinction without versions."""
     return etag.strip('"') + f" {modified:%Y-%m-%dT%H:%M:%SZ}"
 
 

@@ -1,4 +1,4 @@
-"""An upload as it was asked for and signed. The object itself carries it: there is no table."""
+"""An upload as it was requested and signed. It is kept in the metadata of its object only."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from typing import Any, Self
 
 from rts_server.types.objects import Attachment
 
-PENDING = "pending/"
-META = "x-amz-meta-"
+PENDING_PREFIX = "pending/"
+METADATA_HEADER = "x-amz-meta-"
 
 
 @dataclass(frozen=True)
 class Upload:
-    """Size in bytes, checksum in base64, width and height in pixels (0: not told)."""
+    """Size in bytes, checksum in base64, width and height in pixels (0: unknown)."""
 
     room_id: str
     attachment_id: str
@@ -29,11 +29,11 @@ class Upload:
 
     @property
     def pending_key(self) -> str:
-        """The one key that the grant is for."""
+        """The only key that the upload form can write."""
         return pending_key(self.room_id, self.attachment_id)
 
     def shown(self) -> Attachment:
-        """The protocol's attachment."""
+        """Return the upload as an attachment of the protocol."""
         attachment: Attachment = {
             "attachment_id": self.attachment_id,
             "name": self.name,
@@ -48,7 +48,7 @@ class Upload:
         return attachment
 
     def metadata(self) -> dict[str, str]:
-        """As an object keeps it: ASCII, and under S3's 2 KB with the longest names too."""
+        """Return the object's metadata: ASCII, below S3's limit of 2 KB even for long names."""
         return {
             "room": self.room_id,
             "user": _encoded(self.user_id),
@@ -62,7 +62,7 @@ class Upload:
 
     @classmethod
     def of_object(cls, attachment_id: str, metadata: Mapping[str, str]) -> Self | None:
-        """What an object says of itself; None where it was not put there by a grant."""
+        """Parse the metadata of an object; None if it was not uploaded by a presigned form."""
         try:
             return cls(
                 metadata["room"],
@@ -79,26 +79,26 @@ class Upload:
             return None
 
     def fields(self) -> dict[str, str]:
-        """The form's fields; every one of them is signed as it is."""
+        """Return the fields of the form. Their values are signed."""
         return {
             "Content-Type": self.content_type,
             "x-amz-checksum-sha256": self.checksum_sha256,
-            **{META + name: value for name, value in self.metadata().items()},
+            **{METADATA_HEADER + name: value for name, value in self.metadata().items()},
         }
 
     def conditions(self) -> list[Any]:
-        """The policy: these fields, this size. Key and bucket are added by whoever signs."""
+        """Return the conditions of the POST policy. boto3 adds those for key and bucket."""
         exact: list[Any] = [{name: value} for name, value in self.fields().items()]
         return [*exact, ["content-length-range", self.size, self.size]]
 
 
 def pending_prefix(room_id: str) -> str:
-    """Where the uploads of a room arrive; what stays here is collected after a day."""
-    return f"{PENDING}{room_id}/"
+    """Return the key prefix of a room's new uploads. The lifecycle rule empties it after a day."""
+    return f"{PENDING_PREFIX}{room_id}/"
 
 
 def pending_key(room_id: str, attachment_id: str) -> str:
-    """Where one arrives."""
+    """Return the key of a new upload."""
     return pending_prefix(room_id) + attachment_id
 
 

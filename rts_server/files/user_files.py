@@ -1,4 +1,4 @@
-"""All files of one user in a room. There is no table: each object's metadata names its owner."""
+"""All files of one user in a room, found by the metadata of the objects: there is no table."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ CONCURRENT_HEADS = 8
 
 
 class UserFiles:
-    """Finds and erases a user's files. Every method raises Unavailable."""
+    """Finds and erases a user's files. All methods raise Unavailable."""
 
     def __init__(self, store: ObjectStore, queue_admin: QueueAdmin) -> None:
         self._store = store
         self._queue_admin = queue_admin
 
     async def attachments(self, room_id: str, user_id: str) -> list[Attachment]:
-        """The user's files as the protocol's attachments, whether a message cites them or not."""
+        """Return the user's files as attachments, whether a message cites them or not."""
         found = await self._found(room_id, user_id)
         return [upload.shown() for upload in found.values()]
 
     async def erase(self, room_id: str, user_id: str) -> list[str]:
-        """Erase the user's files in a room; returns their attachment ids.
+        """Erase the user's files in a room; return their attachment ids.
 
         Completed files are deleted by the Lambda, like those of a deleted message.
         """
@@ -42,7 +42,7 @@ class UserFiles:
         return ids
 
     async def _found(self, room_id: str, user_id: str) -> dict[str, Upload]:
-        """The user's uploads by object key: completed ones, and those that are still pending."""
+        """Return the user's uploads by object key, completed and pending ones."""
         found: dict[str, Upload] = {}
         for prefix in (pending_prefix(room_id), records.files_prefix(room_id)):
             names = await self._store.list_keys(prefix)

@@ -1,4 +1,4 @@
-"""The bucket and browsers, by a local AWS that was told to check signatures and origins."""
+"""The bucket as browsers use it, on a local AWS that checks signatures and origins."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class StrictAws(LocalAws):
 
 
 def bucket_alone() -> str:
-    """The template with nothing but the bucket and its rules for browsers."""
+    """Return the template with nothing but the bucket and its CORS rules."""
     whole: dict[str, Any] = cfn_yaml.load(str(TEMPLATE))
     properties = whole["Resources"]["Files"]["Properties"]
     kept = {name: properties[name] for name in ("BucketName", "CorsConfiguration")}
@@ -50,7 +50,7 @@ def bucket_alone() -> str:
 
 @pytest.fixture(scope="module")
 def strict(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
-    """Settings of a strict AWS with the bucket in it."""
+    """Settings for a strict S3 emulator that holds the bucket."""
     folder = tmp_path_factory.mktemp("strict")
     running = StrictAws(folder, free_port(), "us-east-1", log=folder / "log")
     running.start_and_wait()
@@ -79,10 +79,10 @@ def strict(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
         ("https://elsewhere.example.com", "POST", 403),
     ],
 )
-async def test_only_configured_pages_may_ask(
+async def test_only_configured_origins_pass_the_preflight(
     strict: Settings, origin: str, method: str, status: int
 ) -> None:
-    """A browser's preflight is answered for our own pages and methods only."""
+    """A browser's preflight request succeeds for our own origins and methods only."""
     asked = {"Origin": origin, "Access-Control-Request-Method": method}
     url = f"{strict.aws_endpoint_url}/{strict.bucket}"
     async with ClientSession() as http, http.options(url, headers=asked) as answer:
@@ -91,11 +91,10 @@ async def test_only_configured_pages_may_ask(
         assert allowed == (PAGE if status == 200 else None)
 
 
-async def test_a_link_is_for_one_file_as_it_is(
+async def test_a_download_url_is_for_one_file_only(
     strict: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Not shown instead of saved, not as another type, not longer; no other file, no other verb,
-    and nothing without a signature."""
+    """Another disposition, type, lifetime, key, method or no signature is refused."""
     for name, value in CREDENTIALS.items():
         monkeypatch.setenv(name, value)
     s3, store = aws.client(strict, "s3"), ObjectStore(strict)
@@ -123,7 +122,7 @@ async def test_a_link_is_for_one_file_as_it_is(
 
 
 async def test_a_forged_form_is_refused(strict: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A form with our signature is taken, with another one or another policy it is not."""
+    """A form with our signature is accepted; another signature or policy is refused."""
     for name, value in CREDENTIALS.items():
         monkeypatch.setenv(name, value)
     store, content = ObjectStore(strict), b"content"

@@ -1,4 +1,4 @@
-"""The bucket as the template makes it: what the local store ignores is held here."""
+"""The bucket of the template: rules that the local store does not enforce."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from cfnlint.decode import cfn_yaml
 
-from rts_server.files.store import UNCITED
-from rts_server.files.upload import PENDING
+from rts_server.files.store import UNCITED_TAG
+from rts_server.files.upload import PENDING_PREFIX
 from rts_server.persistence.records import file_key
 from rts_server.tools.dev.deploy import TEMPLATE
 
@@ -17,13 +17,13 @@ DAY = 86_400
 
 @pytest.fixture(scope="module")
 def resources() -> dict[str, Any]:
-    """The template's resources."""
+    """Return the resources of the template."""
     found: dict[str, Any] = cfn_yaml.load(str(TEMPLATE))["Resources"]
     return found
 
 
-def test_private_and_encrypted(resources: dict[str, Any]) -> None:
-    """No public access by any way, no ACLs, encrypted with or without a key of one's own."""
+def test_the_bucket_is_private_and_encrypted(resources: dict[str, Any]) -> None:
+    """It has no public access, no ACLs, and encryption with or without a customer key."""
     bucket = resources["Files"]["Properties"]
     assert set(bucket["PublicAccessBlockConfiguration"].values()) == {True}
     assert bucket["OwnershipControls"]["Rules"] == [{"ObjectOwnership": "BucketOwnerEnforced"}]
@@ -32,8 +32,8 @@ def test_private_and_encrypted(resources: dict[str, Any]) -> None:
     assert (with_key["SSEAlgorithm"], without["SSEAlgorithm"]) == ("aws:kms", "AES256")
 
 
-def test_tls_only_and_no_old_links(resources: dict[str, Any]) -> None:
-    """Whatever IAM allows: not without TLS, and no link or form older than five minutes."""
+def test_the_bucket_policy_requires_tls_and_fresh_signatures(resources: dict[str, Any]) -> None:
+    """Whatever IAM allows: TLS is required, and no signature is older than five minutes (A6)."""
     policy = resources["FilesPolicy"]["Properties"]["PolicyDocument"]
     tls, age = policy["Statement"]
     assert {tls["Effect"], age["Effect"]} == {"Deny"}
@@ -46,8 +46,8 @@ def test_tls_only_and_no_old_links(resources: dict[str, Any]) -> None:
     }
 
 
-def test_only_the_configured_origins(resources: dict[str, Any]) -> None:
-    """Browsers may upload and download from these pages; from none where none is configured."""
+def test_cors_allows_only_the_configured_origins(resources: dict[str, Any]) -> None:
+    """Browsers upload and download from these origins; from none if none is configured."""
     condition, given, nothing = resources["Files"]["Properties"]["CorsConfiguration"]["Fn::If"]
     (rule,) = given["CorsRules"]
     assert condition == "WithCors"
@@ -56,15 +56,15 @@ def test_only_the_configured_origins(resources: dict[str, Any]) -> None:
     assert set(rule["AllowedMethods"]) == {"POST", "GET", "HEAD"}
 
 
-def test_what_nobody_cites_goes(resources: dict[str, Any]) -> None:
-    """Uploads never completed after a day; files never cited once no record can tell otherwise."""
+def test_unused_files_expire(resources: dict[str, Any]) -> None:
+    """Incomplete uploads expire after a day, uncited files after the retention of all records."""
     rules = resources["Files"]["Properties"]["LifecycleConfiguration"]["Rules"]
     pending, uncited = rules
     assert {rule["Status"] for rule in rules} == {"Enabled"}
-    assert (pending["Prefix"], pending["ExpirationInDays"]) == (PENDING, 1)
+    assert (pending["Prefix"], pending["ExpirationInDays"]) == (PENDING_PREFIX, 1)
     assert "TagFilters" not in pending
     (tag,) = uncited["TagFilters"]
-    assert f"{tag['Key']}={tag['Value']}" == UNCITED
+    assert f"{tag['Key']}={tag['Value']}" == UNCITED_TAG
     assert file_key("", "").startswith(uncited["Prefix"])
     queues = ("RoomQueue", "RoomDeadLetters", "MessageQueue", "MessageDeadLetters")
     longest = sum(resources[name]["Properties"]["MessageRetentionPeriod"] for name in queues)

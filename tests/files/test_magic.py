@@ -1,4 +1,4 @@
-"""First bytes against the type that was announced."""
+"""The first bytes of a file are checked against its content type."""
 
 from __future__ import annotations
 
@@ -11,22 +11,24 @@ HTML = b"<html><script>alert(1)</script></html>"
 
 
 @pytest.mark.parametrize("content_type", FILES)
-def test_a_type_is_told_by_its_first_bytes(content_type: str) -> None:
-    """A file is what it says only if it begins so: no page as a picture, no picture as another."""
-    assert magic.fits(content_type, FILES[content_type][: magic.HEAD])
-    assert not magic.fits(content_type, HTML)
-    assert not magic.fits(content_type, b"")
+def test_a_type_is_checked_by_its_first_bytes(content_type: str) -> None:
+    """A file must have the signature of its type: no page as a picture, no picture as another."""
+    assert magic.matches_type(content_type, FILES[content_type][: magic.SIGNATURE_BYTES])
+    assert not magic.matches_type(content_type, HTML)
+    assert not magic.matches_type(content_type, b"")
     for other, content in FILES.items():
-        assert magic.fits(content_type, content[: magic.HEAD]) == (other == content_type)
+        assert magic.matches_type(content_type, content[: magic.SIGNATURE_BYTES]) == (
+            other == content_type
+        )
 
 
-def test_only_the_five_are_shown_inline() -> None:
-    """Everything else is downloaded: pages, drawings with script, and what nobody knows."""
+def test_only_five_types_are_shown_inline() -> None:
+    """All other types are downloaded: pages, SVG drawings and unknown ones."""
     shown = {"image/png", "image/jpeg", "image/gif", "image/webp", "video/mp4"}
     others = {"image/svg+xml", "text/html", "application/pdf", "text/xml", "application/x"}
     assert {one for one in FILES.keys() | others if magic.shown_inline(one)} == shown
 
 
-def test_a_type_without_a_mark_may_begin_as_it_likes() -> None:
-    """Text has no magic number; it is never shown inline."""
-    assert magic.fits("text/plain", HTML)
+def test_a_type_without_a_signature_is_not_checked() -> None:
+    """Text has no signature; it is never shown inline."""
+    assert magic.matches_type("text/plain", HTML)

@@ -1,4 +1,4 @@
-"""Names of files: harmless, and readable again behind a download."""
+"""File names are made harmless and survive in the download header."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ from rts_server.files.names import cleaned, disposition
     ],
 )
 def test_a_name_is_cleaned(given: str, seen: str) -> None:
-    """Of a path the last part, nothing that hides or controls, never empty."""
+    """The last part of a path remains, without invisible characters, and is never empty."""
     assert cleaned(given) == seen
 
 
 @given(st.text(min_size=1, max_size=255))
-def test_cleaning_ends(name: str) -> None:
-    """A clean name is clean: no path, no control, no more than there was."""
+def test_cleaning_is_idempotent(name: str) -> None:
+    """A cleaned name has no path and no control characters, and is no longer than before."""
     clean = cleaned(name)
     assert cleaned(clean) == clean
     assert not set(clean) & {"/", "\\"}
@@ -43,8 +43,8 @@ def test_cleaning_ends(name: str) -> None:
 
 
 @given(st.text(min_size=1, max_size=255).map(cleaned))
-def test_the_header_says_the_name(name: str) -> None:
-    """One line of ASCII that no name can break out of, and the whole name in it."""
+def test_the_header_contains_the_name(name: str) -> None:
+    """The header is one line of ASCII that no name can break, and holds the whole name."""
     header = disposition(name, inline=False)
     assert header.isascii()
     assert header.isprintable()

@@ -1,4 +1,4 @@
-"""The store's own conditions, which decide between requests that meet."""
+"""The conditions of the store that decide between concurrent requests."""
 
 from __future__ import annotations
 
@@ -14,7 +14,13 @@ from aiohttp.test_utils import TestServer
 
 from rts_server import errors
 from rts_server.config import Settings
-from rts_server.files.store import MADE_OF, Object, ObjectChanged, ObjectStore, mark
+from rts_server.files.store import (
+    SOURCE_FINGERPRINT,
+    ObjectChanged,
+    ObjectStore,
+    StoredObject,
+    fingerprint,
+)
 from rts_server.files.upload import Upload
 from rts_server.tools.dev import aws
 from tests.helpers.file_samples import LONGEST
@@ -30,7 +36,7 @@ async def store(world: World) -> AsyncIterator[ObjectStore]:
 
 
 def posted(world: World, upload: Upload, content: bytes) -> None:
-    """What a form would bring, whatever the store checks."""
+    """Write an object as a form would, without the checks of the store."""
     aws.client(world.stack.settings, "s3").put_object(
         Bucket=world.stack.settings.bucket,
         Key=upload.pending_key,
@@ -40,8 +46,8 @@ def posted(world: World, upload: Upload, content: bytes) -> None:
     )
 
 
-async def test_only_what_was_looked_at_is_moved(world: World, store: ObjectStore) -> None:
-    """A form posted between the look and the copy changes nothing: it has to be looked at anew."""
+async def test_only_the_object_that_was_read_is_moved(world: World, store: ObjectStore) -> None:
+    """A form that is posted between the read and the copy raises ObjectChanged."""
     upload = replace(LONGEST, attachment_id=secrets.token_hex(16))
     pending, target = upload.pending_key, f"files/room/{upload.attachment_id}"
     posted(world, upload, b"first")
@@ -63,32 +69,32 @@ async def test_only_what_was_looked_at_is_moved(world: World, store: ObjectStore
     assert await store.head(pending) is None
 
 
-async def test_a_copy_says_what_it_was_made_of(world: World, store: ObjectStore) -> None:
-    """All that was signed stays with the file, and the mark of its source, in S3's 2 KB."""
+async def test_a_copy_keeps_the_fingerprint_of_its_source(world: World, store: ObjectStore) -> None:
+    """The copy keeps all signed metadata and the fingerprint, below S3's 2 KB."""
     upload = replace(LONGEST, attachment_id=secrets.token_hex(16))
     target = f"files/room/{upload.attachment_id}"
     posted(world, upload, b"content")
     arrived = await store.head(upload.pending_key)
     assert arrived is not None
-    assert arrived.made_of is None
+    assert arrived.source_fingerprint is None
     await store.move(upload, arrived, target)
     moved = await store.head(target)
     assert moved is not None
-    assert (moved.upload, moved.made_of) == (upload, arrived.mark)
-    kept = upload.metadata() | {MADE_OF: arrived.mark}
+    assert (moved.upload, moved.source_fingerprint) == (upload, arrived.fingerprint)
+    kept = upload.metadata() | {SOURCE_FINGERPRINT: arrived.fingerprint}
     assert sum(len(name) + len(value) for name, value in kept.items()) <= 2048
 
 
-def test_the_same_bytes_of_another_second_have_another_mark() -> None:
-    """The ETag alone says nothing of when; S3 tells seconds."""
+def test_the_same_bytes_in_another_second_have_another_fingerprint() -> None:
+    """The ETag alone does not change with time; S3 gives whole seconds."""
     at = datetime(2026, 11, 25, 5, 38, 7, tzinfo=UTC)
-    assert mark('"abc"', at) == "abc 2026-11-25T05:38:07Z"
-    assert mark('"abc"', at + timedelta(seconds=1)) != mark('"abc"', at)
-    assert mark('"abd"', at) != mark('"abc"', at)
+    assert fingerprint('"abc"', at) == "abc 2026-11-25T05:38:07Z"
+    assert fingerprint('"abc"', at + timedelta(seconds=1)) != fingerprint('"abc"', at)
+    assert fingerprint('"abd"', at) != fingerprint('"abc"', at)
 
 
-async def test_a_file_is_never_written_over() -> None:
-    """What the local store ignores: a copy asks that nothing is there, and hears 412 as Moved."""
+async def test_a_file_is_never_overwritten() -> None:
+    """A copy requires an absent target (the local store ignores that); 412 means changed."""
     asked: dict[str, str] = {}
 
     async def occupied(request: web.Request) -> web.Response:
@@ -100,7 +106,7 @@ async def test_a_file_is_never_written_over() -> None:
     app.router.add_route("*", "/{path:.*}", occupied)
     async with TestServer(app) as server:
         store = ObjectStore(Settings(s3_endpoint_url=str(server.make_url(""))))
-        arrived = Object('"abc"', 7, "x/y", None, LONGEST, "abc 2026-11-25T05:38:07Z", None)
+        arrived = StoredObject('"abc"', 7, "x/y", None, LONGEST, "abc 2026-11-25T05:38:07Z", None)
         with pytest.raises(ObjectChanged):
             await store.move(LONGEST, arrived, "files/room/a")
         await store.close()
@@ -110,7 +116,7 @@ async def test_a_file_is_never_written_over() -> None:
 
 
 async def test_of_many_writers_one_succeeds(store: ObjectStore) -> None:
-    """A small object is made once, whoever else tries at the same time."""
+    """A small object is created once, however many try at the same time."""
     key = f"cited/room/{secrets.token_hex(8)}"
     made = await asyncio.gather(*(store.write_once(key, str(n)) for n in range(12)))
     assert sum(made) == 1
@@ -118,7 +124,7 @@ async def test_of_many_writers_one_succeeds(store: ObjectStore) -> None:
 
 
 async def test_a_store_that_is_away_is_unavailable() -> None:
-    """Nobody listens: every request ends in time, in the error that may be repeated."""
+    """If nobody listens, every request ends in time with a retryable error."""
     settings = Settings(s3_endpoint_url=f"http://127.0.0.1:{free_port()}")
     store = ObjectStore(settings)
     for request in (store.check_reachable(), store.head("x"), store.write_once("x", "y")):

@@ -1,4 +1,4 @@
-"""Completion: once, of exactly one object, whoever posts or asks how often."""
+"""Completing an upload: exactly one object, however often it is posted or completed."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from redis.asyncio import Redis
 
 from rts_server import errors, keys
 from rts_server.config import Settings
-from rts_server.files.store import Object, ObjectStore
-from rts_server.files.upload import META, pending_key
+from rts_server.files.store import ObjectStore, StoredObject
+from rts_server.files.upload import METADATA_HEADER, pending_key
 from rts_server.files.uploads import Uploads
 from rts_server.persistence.records import citation_key, file_key
 from rts_server.tools.dev import aws
@@ -43,8 +43,8 @@ class Overtaken(ObjectStore):
 
     meanwhile: Awaitable[object] | None = None
 
-    async def head(self, key: str) -> Object | None:
-        """As it was before."""
+    async def head(self, key: str) -> StoredObject | None:
+        """Return the object as it was at the first read."""
         found = await super().head(key)
         if self.meanwhile is not None:
             other, self.meanwhile = self.meanwhile, None
@@ -65,51 +65,55 @@ class Room:
         self.failing = Uploads(settings, self._interrupted, redis)
 
     async def granted(self) -> GrantedAnswer:
-        """A grant for PICTURE."""
+        """Return an upload form for PICTURE."""
         asked = cast(UploadRequestPayload, asking(self.room_id, PICTURE))
         return await self.uploads.request(self.room_id, ALICE, asked)
 
     async def complete(self, grant: GrantedAnswer, uploads: Uploads | None = None) -> Any:
-        """The attachment."""
+        """Complete the upload; return the attachment."""
         by = uploads or self.uploads
         return await by.complete(self.room_id, ALICE, grant["attachment_id"])
 
     async def interrupted(self, grant: GrantedAnswer) -> None:
-        """A completion that ends between the copy and the deletion of its source."""
+        """Run a completion that ends between the copy and the deletion of its source."""
         with pytest.raises(errors.Unavailable):
             await self.complete(grant, self.failing)
         assert await self.pending(grant)
 
     async def refused(self, grant: GrantedAnswer) -> Mapping[str, Any] | None:
-        """The details of the refusal of a completion."""
+        """Return the details of a refused completion."""
         with pytest.raises(errors.InvalidParam) as raised:
             await self.complete(grant)
         return raised.value.details
 
     async def pending(self, grant: GrantedAnswer) -> bool:
-        """Whether something lies where the form brings it."""
+        """Return whether an object is at the key of the form."""
         key = pending_key(self.room_id, grant["attachment_id"])
         return await self.store.head(key) is not None
 
     async def close(self) -> None:
-        """Nobody asks any more."""
+        """Close the connections."""
         for store in (self.store, self.overtaken, self._interrupted):
             await store.close()
 
 
 @pytest.fixture
 async def room(world: World) -> AsyncIterator[Room]:
-    """One for each test."""
+    """A room for each test."""
     async with Redis.from_url(world.stack.settings.redis_url) as redis:
         made = Room(world.stack.settings, redis)
         yield made
         await made.close()
 
 
-async def test_another_type_than_was_signed_is_found_out(room: Room, world: World) -> None:
-    """Also where the store did not hold to the form: refused at completion, and deleted."""
+async def test_another_type_than_signed_is_refused(room: Room, world: World) -> None:
+    """It is refused at completion and deleted, even if the store did not enforce the form."""
     grant = await room.granted()
-    signed = {n.removeprefix(META): v for n, v in grant["fields"].items() if n.startswith(META)}
+    signed = {
+        n.removeprefix(METADATA_HEADER): v
+        for n, v in grant["fields"].items()
+        if n.startswith(METADATA_HEADER)
+    }
     aws.client(world.stack.settings, "s3").put_object(
         Bucket=world.stack.settings.bucket,
         Key=pending_key(room.room_id, grant["attachment_id"]),
@@ -117,14 +121,16 @@ async def test_another_type_than_was_signed_is_found_out(room: Room, world: Worl
         ContentType="text/html",
         Metadata=signed,
     )
-    assert await room.refused(grant) == {"attachment_id": ["Another type."]}
+    assert await room.refused(grant) == {"attachment_id": ["The content type differs."]}
     assert not await room.pending(grant)
 
 
 @pytest.mark.parametrize("pause", [0, SECOND], ids=["at once", "in another second"])
 @pytest.mark.parametrize("content", [PICTURE, OTHER], ids=["same bytes", "other bytes"])
-async def test_what_is_posted_again_is_refused(room: Room, content: bytes, pause: float) -> None:
-    """Once: it is deleted, the file stays the very one it was, and asking again answers it."""
+async def test_a_second_post_after_completion_is_refused(
+    room: Room, content: bytes, pause: float
+) -> None:
+    """It is refused once and deleted; the file does not change, and completing again returns it."""
     grant = await room.granted()
     assert await post(grant, PICTURE) == 204
     attachment = await room.complete(grant)
@@ -138,8 +144,8 @@ async def test_what_is_posted_again_is_refused(room: Room, content: bytes, pause
     assert await room.complete(grant) == attachment
 
 
-async def test_posted_twice_before_it_is_complete(room: Room) -> None:
-    """The answer to the first POST was lost: the second takes its place."""
+async def test_a_second_post_before_completion_replaces_the_first(room: Room) -> None:
+    """A client whose first POST got no answer may post again."""
     grant = await room.granted()
     assert await post(grant, PICTURE) == 204
     await asyncio.sleep(SECOND)
@@ -149,8 +155,8 @@ async def test_posted_twice_before_it_is_complete(room: Room) -> None:
     assert await room.complete(grant) == attachment
 
 
-async def test_a_completion_that_was_interrupted_is_finished(room: Room) -> None:
-    """Copied, and then the process ended: the source is found to be just that, and goes."""
+async def test_an_interrupted_completion_is_finished(room: Room) -> None:
+    """After a crash behind the copy the next try recognizes the source and deletes it."""
     grant = await room.granted()
     assert await post(grant, PICTURE) == 204
     await room.interrupted(grant)
@@ -160,8 +166,8 @@ async def test_a_completion_that_was_interrupted_is_finished(room: Room) -> None
     assert await room.complete(grant) == attachment
 
 
-async def test_posted_again_after_an_interruption(room: Room) -> None:
-    """What lies there is not what the file was made of, though nobody had deleted that."""
+async def test_a_second_post_after_an_interruption_is_refused(room: Room) -> None:
+    """The object is not the source of the file, although nobody had deleted the source."""
     grant = await room.granted()
     assert await post(grant, PICTURE) == 204
     await room.interrupted(grant)
@@ -171,8 +177,8 @@ async def test_posted_again_after_an_interruption(room: Room) -> None:
     assert not await room.pending(grant)
 
 
-async def test_posted_again_after_one_that_finished(room: Room) -> None:
-    """Whoever finishes for another says so too: at once is not too early to be refused."""
+async def test_a_second_post_after_a_finished_interruption_is_refused(room: Room) -> None:
+    """Whoever finishes a completion notes that too, so even an immediate post is refused."""
     grant = await room.granted()
     assert await post(grant, PICTURE) == 204
     await room.interrupted(grant)
@@ -182,8 +188,8 @@ async def test_posted_again_after_one_that_finished(room: Room) -> None:
     assert not await room.pending(grant)
 
 
-async def test_posted_again_when_redis_has_forgotten(room: Room) -> None:
-    """Then the second in which it arrived tells."""
+async def test_a_second_post_is_refused_after_a_loss_of_redis(room: Room) -> None:
+    """Then the second of the upload in the fingerprint decides."""
     grant = await room.granted()
     assert await post(grant, PICTURE) == 204
     await room.complete(grant)
@@ -194,8 +200,8 @@ async def test_posted_again_when_redis_has_forgotten(room: Room) -> None:
     assert not await room.pending(grant)
 
 
-async def test_an_old_look_is_no_second_post(room: Room) -> None:
-    """Who saw the source, and then the file and that it is complete, is answered the file."""
+async def test_an_outdated_read_is_no_second_post(room: Room) -> None:
+    """A request that read the source before the completion gets the file."""
     grant = await room.granted()
     assert await post(grant, PICTURE) == 204
     room.overtaken.meanwhile = room.complete(grant)
@@ -203,8 +209,8 @@ async def test_an_old_look_is_no_second_post(room: Room) -> None:
     assert room.overtaken.meanwhile is None
 
 
-async def test_nobody_but_its_owner_finds_what_was_posted_again(room: Room) -> None:
-    """Another member's completion is `not_found`, and deletes nothing."""
+async def test_only_the_owner_finds_a_second_post(room: Room) -> None:
+    """A completion by another member is `not_found` and deletes nothing."""
     grant = await room.granted()
     assert await post(grant, PICTURE) == 204
     await room.complete(grant)
@@ -214,8 +220,8 @@ async def test_nobody_but_its_owner_finds_what_was_posted_again(room: Room) -> N
     assert await room.pending(grant)
 
 
-async def test_what_was_erased_is_not_posted_again(room: Room) -> None:
-    """Cited, and gone with its message: `not_found`, and what was posted goes too."""
+async def test_an_erased_file_cannot_be_posted_again(room: Room) -> None:
+    """A file that was erased with its message is `not_found`, and the new object is deleted."""
     grant = await room.granted()
     assert await room.store.write_once(citation_key(room.room_id, grant["attachment_id"]), "m")
     assert await post(grant, PICTURE) == 204
@@ -224,8 +230,8 @@ async def test_what_was_erased_is_not_posted_again(room: Room) -> None:
     assert not await room.pending(grant)
 
 
-async def test_completions_that_meet_all_answer_it(room: Room) -> None:
-    """Many at once of one upload, posted once: no well-behaved client is refused."""
+async def test_concurrent_completions_all_return_the_file(room: Room) -> None:
+    """Many completions of one upload at the same time all succeed."""
     for _ in range(5):
         grant = await room.granted()
         assert await post(grant, PICTURE) == 204
