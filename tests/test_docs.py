@@ -230,6 +230,14 @@ def test_every_name_in_backticks_exists(page: Path) -> None:
     assert sorted(words - words_of_sources() - OUTSIDE) == []
 
 
+def test_every_quoted_refusal_exists() -> None:
+    """The tutorial shows refusals as the server words them."""
+    quoted = re.findall(r"^! \S+: (\w+): (.+)$", text_of(ROOT / "docs" / "rooms.md"), re.MULTILINE)
+    code = text_of(ROOT / "rts_server" / "errors.py")
+    assert quoted
+    assert [one for one in quoted if f'"""{one[1]}"""' not in code or one[0] not in code] == []
+
+
 def test_every_quoted_log_line_exists() -> None:
     """Whoever searches the logs for a line of the runbook finds it."""
     code = "\n".join(text_of(file) for file in sources() if file.suffix == ".py")
