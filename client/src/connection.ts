@@ -25,6 +25,9 @@ interface Waiting {
   reject: (error: ChatError) => void;
 }
 
+/** What the parts of a client see of it. */
+export type Commander = Pick<Connection, "online" | "command" | "once" | "tell">;
+
 /** Keeps one link up: a fresh token and today's cursors for each, and a pause that grows between. */
 export class Connection {
   readonly state: Observable<ConnectionState>;

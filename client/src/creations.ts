@@ -1,5 +1,5 @@
 import type { Commands, Room as RoomView, RoomCreatePayload } from "../types.js";
-import type { Connection } from "./connection.ts";
+import type { Commander } from "./connection.ts";
 import type { Rooms } from "./rooms.ts";
 
 /**
@@ -7,13 +7,13 @@ import type { Rooms } from "./rooms.ts";
  * shows the same room. So the creation is done by whichever comes first.
  */
 export class Creations {
-  readonly #connection: Connection;
+  readonly #connection: Commander;
   readonly #rooms: Rooms;
   readonly #warn: (message: string, error: unknown) => void;
   readonly #pending = new Set<(view: RoomView) => void>();
 
   constructor(
-    connection: Connection,
+    connection: Commander,
     rooms: Rooms,
     warn: (message: string, error: unknown) => void,
   ) {

@@ -1,5 +1,5 @@
 import type { Message, MessageListPayload } from "../types.js";
-import type { Connection } from "./connection.ts";
+import type { Commander } from "./connection.ts";
 import type { Timeline } from "./timeline.ts";
 
 const PAGE = 50;
@@ -7,7 +7,7 @@ const MOST_PAGES = 10; // of a window that is read again
 
 /** Loads pages into a timeline, one after another. */
 export class History {
-  readonly #connection: Connection;
+  readonly #connection: Commander;
   readonly #room_id: string;
   readonly #timeline: Timeline;
   readonly #changed: () => void;
@@ -18,7 +18,7 @@ export class History {
   /** The newest page was asked for, so that events find their place. */
   held = false;
 
-  constructor(connection: Connection, room_id: string, timeline: Timeline, changed: () => void) {
+  constructor(connection: Commander, room_id: string, timeline: Timeline, changed: () => void) {
     this.#connection = connection;
     this.#room_id = room_id;
     this.#timeline = timeline;

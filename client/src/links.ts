@@ -1,14 +1,14 @@
-import type { Connection } from "./connection.ts";
+import type { Commander } from "./connection.ts";
 
 const SPARE = 30_000; // ms before its end at which an address is not given any more
 
 /** Addresses of the files of a room: asked for when they are to be seen, kept while they work. */
 export class Links {
-  readonly #connection: Connection;
+  readonly #connection: Commander;
   readonly #room_id: string;
   readonly #known = new Map<string, { url: Promise<string>; until: number }>();
 
-  constructor(connection: Connection, room_id: string) {
+  constructor(connection: Commander, room_id: string) {
     this.#connection = connection;
     this.#room_id = room_id;
   }

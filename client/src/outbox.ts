@@ -1,6 +1,6 @@
 import type { Attachment, MessageSendPayload, SentAnswer } from "../types.js";
 import { backoff } from "./backoff.ts";
-import type { Connection } from "./connection.ts";
+import type { Commander } from "./connection.ts";
 import { asChatError, type ChatError, refusal } from "./error.ts";
 import { randomId } from "./id.ts";
 import type { ChatStorage } from "./storage.ts";
@@ -41,7 +41,7 @@ type Stored = Pick<Unsent, "client_msg_id" | "created_at" | "text" | "attachment
 
 export interface OutboxOwner {
   readonly room_id: string;
-  readonly connection: Connection;
+  readonly connection: Commander;
   readonly storage: ChatStorage;
   /** Keys of this room's unsent messages begin so; undefined while the user is not known. */
   prefix: () => string | undefined;

@@ -1,5 +1,5 @@
 import type { Presence, PresenceOrError } from "../types.js";
-import type { Connection } from "./connection.ts";
+import type { Commander } from "./connection.ts";
 import { Cell, type Observable } from "./observable.ts";
 
 const SOON = 100; // ms in which changes of what is watched are gathered
@@ -10,14 +10,14 @@ export type Presences = Readonly<Record<string, Presence>>;
 
 /** Watches whoever somebody looks at: the union of all subscriptions, again after each connect. */
 export class PresenceWatch {
-  readonly #connection: Connection;
+  readonly #connection: Commander;
   readonly #warn: (message: string, error: unknown) => void;
   readonly #wanted = new Map<Cell<Presences>, readonly string[]>();
   readonly #known = new Map<string, Presence>();
   #timer: ReturnType<typeof setTimeout> | undefined;
   #watched = "";
 
-  constructor(connection: Connection, warn: (message: string, error: unknown) => void) {
+  constructor(connection: Commander, warn: (message: string, error: unknown) => void) {
     this.#connection = connection;
     this.#warn = warn;
   }

@@ -1,7 +1,7 @@
 import type { LogEvent, Room as RoomView, RoomCursor } from "../types.js";
 import { Members } from "./members.ts";
 import { compare, isAbove, type Position, positionOf, START } from "./position.ts";
-import { apply, learn, read, recount, type Summary } from "./summary.ts";
+import { apply, learn, read, type Recount, recount, type Summary } from "./summary.ts";
 import { Timeline } from "./timeline.ts";
 
 /**
@@ -19,8 +19,8 @@ export class Replica {
   #heard: Position | undefined;
   /** The first snapshot: until an event is heard, the stream is not behind what this holds. */
   #start: Position | undefined;
-  /** Events that a snapshot must come before; undefined while none is missing. */
-  #early: LogEvent[] | undefined = [];
+  /** What came and needs a snapshot to stand on; undefined while none is missing. */
+  #early: (LogEvent | Recount)[] | undefined = [];
 
   /** The room as it is now; undefined before its first snapshot. */
   get view(): RoomView | undefined {
@@ -44,7 +44,9 @@ export class Replica {
     if (summary !== this.#summary) this.stale = false;
     this.#summary = summary;
     this.#early = undefined;
-    return (waited ?? []).filter((event) => this.apply(event, me));
+    return (waited ?? []).filter((one): one is LogEvent =>
+      "type" in one ? this.apply(one, me) : this.recount(one),
+    );
   }
 
   /** Apply an event of the log. Returns whether it was new. */
@@ -80,10 +82,11 @@ export class Replica {
   }
 
   /** unread.changed: the server's count, at this place of the stream. */
-  recount(data: { unread: number; read_seq: number }): void {
-    if (!this.#summary || this.#early) return;
+  recount(data: Recount): false {
+    if (this.#early || !this.#summary) (this.#early ??= []).push(data);
     // The snapshot may have counted events that come only now: they count from here.
-    this.#summary = recount(this.#summary, data, this.#heard ?? START);
+    else this.#summary = recount(this.#summary, data, this.#heard ?? START);
+    return false;
   }
 
   /** Everything up to `seq` was seen. Returns whether that is new. */

@@ -1,18 +1,18 @@
-import type { Connection } from "./connection.ts";
+import type { Commander } from "./connection.ts";
 import type { RoomCore } from "./room-core.ts";
 
 const INTERVAL = 1_000;
 
 /** Tells the server what arrived and what was read: at most once a second, all rooms together. */
 export class Reports {
-  readonly #connection: Connection;
+  readonly #connection: Commander;
   readonly #rooms: () => Iterable<RoomCore>;
   readonly #warn: (message: string, error: unknown) => void;
   #timer: ReturnType<typeof setTimeout> | undefined;
   #last = 0;
 
   constructor(
-    connection: Connection,
+    connection: Commander,
     rooms: () => Iterable<RoomCore>,
     warn: (message: string, error: unknown) => void,
   ) {

@@ -1,6 +1,6 @@
 import type { Commands, Cursor, LogEvent, Message, Room as RoomView, RoomCursor, SentAnswer } from "../types.js";
 import { backoff, pause } from "./backoff.ts";
-import type { Connection } from "./connection.ts";
+import type { Commander } from "./connection.ts";
 import { asChatError } from "./error.ts";
 import { History } from "./history.ts";
 import { Cell, Value } from "./observable.ts";
@@ -15,7 +15,7 @@ type InRoom<Name extends keyof Commands> = Omit<Commands[Name]["payload"], "room
 
 /** What a room needs of the client. */
 export interface RoomOwner {
-  readonly connection: Connection;
+  readonly connection: Commander;
   readonly storage: ChatStorage;
   /** The user; "" before the first session. */
   readonly me: string;

@@ -78,9 +78,11 @@ export class Rooms {
   /** A session begins. What it recovered goes on by itself; only what is missing is fetched. */
   async online(ready: Extract<AnyEvent, { type: "session.ready" }>["data"]): Promise<void> {
     this.#told = ready.unread;
-    for (const [room_id, recovered] of Object.entries(ready.recovered))
-      if (!recovered) this.get(room_id).reset();
-    for (const core of this.#cores.values()) core.online();
+    for (const core of this.#cores.values()) {
+      // A room that had no cursor may miss events as well.
+      if (!ready.recovered[core.room_id]) core.reset();
+      core.online();
+    }
     this.changed();
     if (!this.#complete || ready.more_rooms) {
       await this.#snapshots.all();

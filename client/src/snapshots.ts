@@ -1,6 +1,6 @@
 import type { Commands, Room as RoomView } from "../types.js";
 import { backoff, pause } from "./backoff.ts";
-import type { Connection } from "./connection.ts";
+import type { Commander } from "./connection.ts";
 import { asChatError } from "./error.ts";
 import type { RoomCore } from "./room-core.ts";
 
@@ -10,7 +10,7 @@ const PAGE = 50;
 
 /** Fetches snapshots of rooms that need one: a few alone, many by the list of rooms. */
 export class Snapshots {
-  readonly #connection: Connection;
+  readonly #connection: Commander;
   readonly #learn: (view: RoomView) => void;
   readonly #warn: (message: string, error: unknown) => void;
   readonly #wanted = new Set<RoomCore>();
@@ -18,7 +18,7 @@ export class Snapshots {
   #attempt = 0;
 
   constructor(
-    connection: Connection,
+    connection: Commander,
     learn: (view: RoomView) => void,
     warn: (message: string, error: unknown) => void,
   ) {

@@ -38,21 +38,29 @@ export function apply(summary: Summary, event: LogEvent, me: string): Summary {
   return { view, counted };
 }
 
+/** Data of unread.changed. */
+export interface Recount {
+  unread: number;
+  read_seq: number;
+}
+
 /** unread.changed, which stands between the events that were heard before and after it. */
 export function recount(
   summary: Summary,
-  { unread, read_seq }: { unread: number; read_seq: number },
+  { unread, read_seq }: Recount,
   heard: Position,
 ): Summary {
   // Where more was read here another one follows, once the server knows.
   if (read_seq < summary.view.read_seq) return summary;
-  return { view: { ...summary.view, unread, read_seq }, counted: heard };
+  const delivered_seq = Math.max(summary.view.delivered_seq, read_seq);
+  return { view: { ...summary.view, unread, read_seq, delivered_seq }, counted: heard };
 }
 
 /** Everything up to `seq` was seen; `unread` is what is left above it. */
 export function read(summary: Summary, seq: number, unread: number): Summary {
   const read_seq = Math.max(summary.view.read_seq, seq);
-  return { ...summary, view: { ...summary.view, read_seq, unread } };
+  const delivered_seq = Math.max(summary.view.delivered_seq, read_seq);
+  return { ...summary, view: { ...summary.view, read_seq, delivered_seq, unread } };
 }
 
 const counts = ({ type, sender_id }: Message, me: string): boolean =>

@@ -1,5 +1,5 @@
 import type { Attachment, GrantedAnswer } from "../types.js";
-import type { Connection } from "./connection.ts";
+import type { Commander } from "./connection.ts";
 import { refusal } from "./error.ts";
 
 /** A file on its way into the store: hashed, granted, posted, completed. What is done is not done again. */
@@ -15,7 +15,7 @@ export class Upload {
   }
 
   /** Rejects with what went wrong; it may be called again then. */
-  async run(connection: Connection, room_id: string, moved: () => void): Promise<void> {
+  async run(connection: Commander, room_id: string, moved: () => void): Promise<void> {
     if (this.attachment) return;
     const { name, size, type } = this.file;
     const described = { name, size, content_type: type || "application/octet-stream" };
