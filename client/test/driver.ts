@@ -3,9 +3,11 @@
 //
 //   {id, code}  →  {id, value} | {id, error: {message, code}}
 //
-// The code sees `chat` (what the modules export), `clients` (by name) and `kept` (its own object).
+// The code sees `chat` (what the package exports), `clients` (by name), `kept` (its own object) and
+// `asked` (the names of all commands that went out, in order).
 import { createInterface } from "node:readline";
 import * as chat from "../src/index.ts";
+import { Link } from "../src/link.ts";
 
 type Body = (...args: unknown[]) => Promise<unknown>;
 // eslint-disable-next-line @typescript-eslint/no-empty-function
@@ -14,14 +16,21 @@ const AsyncFunction = (async () => {}).constructor as new (...parts: string[]) =
 const clients: Record<string, chat.Client> = {};
 const kept: Record<string, unknown> = {};
 const unhandled: string[] = [];
+const asked: string[] = [];
+
+const { ask } = Link.prototype;
+Link.prototype.ask = function (this: Link, name, payload) {
+  asked.push(name);
+  return ask.call(this, name, payload) as never;
+};
 
 process.on("unhandledRejection", (error) => unhandled.push(String(error)));
 
 async function run({ id, code }: { id: number; code: string }): Promise<void> {
   let answer: object;
   try {
-    const body = new AsyncFunction("chat", "clients", "kept", "unhandled", code);
-    answer = { id, value: (await body(chat, clients, kept, unhandled)) ?? null };
+    const body = new AsyncFunction("chat", "clients", "kept", "unhandled", "asked", code);
+    answer = { id, value: (await body(chat, clients, kept, unhandled, asked)) ?? null };
   } catch (error) {
     const { message, code } = error as Error & { code?: string };
     answer = { id, error: { message, code } };
