@@ -18,6 +18,7 @@ const kept: Record<string, unknown> = {};
 const unhandled: string[] = [];
 const asked: string[] = [];
 
+// eslint-disable-next-line @typescript-eslint/unbound-method -- it gets its this below
 const { ask } = Link.prototype;
 Link.prototype.ask = function (this: Link, name, payload) {
   asked.push(name);
