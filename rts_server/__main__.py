@@ -112,12 +112,18 @@ def trace(
 
     It is read from logs, Redis and tables, and does not show the text.
     """
-    from rts_server.admin.message_timeline import FUNCTIONS, Logs, UnknownMessage, story
+    from rts_server.admin.message_timeline import (
+        LOG_GROUPS,
+        LogSources,
+        UnknownMessage,
+        read_timeline,
+    )
     from rts_server.tools.dev.running_stack import with_running_stack
 
-    where = Logs(logs or data / "logs", (*FUNCTIONS, *groups), hours)
+    where = LogSources(logs or data / "logs", (*LOG_GROUPS, *groups), hours)
     try:
-        steps = asyncio.run(story(with_running_stack(_settings(), data), message_id, where, room))
+        settings = with_running_stack(_settings(), data)
+        steps = asyncio.run(read_timeline(settings, message_id, where, room))
     except UnknownMessage:
         _fail("No log of that time names this message; give --room, or more --hours.", 1)
     except (RedisError, BotoCoreError, ClientError, Unavailable) as error:

@@ -20,14 +20,17 @@ from rts_server.persistence.archive import Archive
 from rts_server.protocol.event import now, rfc3339
 from rts_server.relay.outbox_metrics import accepted_ms
 
-FUNCTIONS = ("/aws/lambda/chat-message-to-db", "/aws/lambda/chat-room-to-db")
-TOLD = ("room_id", "epoch", "offset", "seq", "user_id", "session_id", "request_id")
-"""Fields of a log line that a step shows."""
+LOG_GROUPS = ("/aws/lambda/chat-message-to-db", "/aws/lambda/chat-room-to-db")
+STEP_FIELDS = ("room_id", "epoch", "offset", "seq", "user_id", "session_id", "request_id")
+"""Fields of a log line that a step has as its ids."""
+REASON_FIELDS = ("reason", "why", "code", "error")
+"""Fields of a log line that say why; the first one is shown."""
+LOOKBACK_HOURS = 24.0
 
 
 @dataclass(order=True)
 class TimelineStep:
-    """Something that happened to the message; `at` is RFC 3339, UTC, and may be unknown."""
+    """Something that happened to the message; `at`: RFC 3339, UTC, or empty if unknown."""
 
     at: str
     what: str
@@ -39,37 +42,40 @@ class UnknownMessage(Exception):
 
 
 @dataclass(frozen=True)
-class Logs:
-    """Where to look: files of `folder`, log groups of CloudWatch, so many hours back."""
+class LogSources:
+    """Logs to search: the `*.log` files of a folder, and CloudWatch log groups."""
 
     folder: Path
-    groups: tuple[str, ...] = FUNCTIONS
-    hours: float = 24.0
+    groups: tuple[str, ...] = LOG_GROUPS
+    hours: float = LOOKBACK_HOURS
 
 
-async def story(
-    settings: Settings, message_id: str, logs: Logs, room_id: str | None = None
+async def read_timeline(
+    settings: Settings, message_id: str, logs: LogSources, room_id: str | None = None
 ) -> list[TimelineStep]:
-    """Every step that is known, in the order of time.
+    """The known steps of a message, in the order of time.
 
     Raises UnknownMessage, RedisError, Unavailable, BotoCoreError, ClientError.
     """
-    lines = in_files(logs.folder, message_id)
-    lines += await asyncio.to_thread(lambda: list(in_cloudwatch(settings, message_id, logs)))
-    room_id = room_id or room_of(lines)
+    lines = file_steps(logs.folder, message_id)
+    lines += await asyncio.to_thread(lambda: list(cloudwatch_steps(settings, message_id, logs)))
+    room_id = room_id or first_room_id(lines)
     if room_id is None:
         raise UnknownMessage
     archive, redis = Archive(settings), Redis.from_url(settings.redis_url)
     try:
-        known = await in_redis(redis, room_id, message_id)
-        return sorted([*lines, *known, *await in_table(archive, room_id, message_id)])
+        known = await redis_steps(redis, room_id, message_id)
+        return sorted([*lines, *known, *await archive_steps(archive, room_id, message_id)])
     finally:
         await redis.aclose()
         await archive.close()
 
 
-async def in_redis(redis: Redis, room_id: str, message_id: str) -> list[TimelineStep]:
-    """When the log accepted it, and whether its record is still in the outbox (48 h long)."""
+async def redis_steps(redis: Redis, room_id: str, message_id: str) -> list[TimelineStep]:
+    """When the room log accepted it, and whether its record is still in the outbox.
+
+    Redis knows this as long as the idempotency key lives, 48 h.
+    """
     names = keys.room(room_id)
     wanted = ("ts", "epoch", "offset", "seq", "entries", "failed")
     found: list[Any] = await redis.hmget(names.idem(message_id), list(wanted))
@@ -79,78 +85,83 @@ async def in_redis(redis: Redis, room_id: str, message_id: str) -> list[Timeline
     place = {"room_id": room_id, "epoch": int(epoch), "offset": int(offset), "seq": int(seq)}
     steps = [TimelineStep(ts, "accepted in the room's log", place)]
     if failed:
-        steps.append(TimelineStep(now(), "Redis: told as failed"))
+        steps.append(TimelineStep(now(), "Redis: reported as failed"))
     for entry in entries.split():
         waits = await redis.xrange(names.outbox, entry, entry)
-        what = "waits in the outbox" if waits else "put into the outbox, and handed to SQS since"
+        what = "waits in the outbox" if waits else "put into the outbox, and sent to SQS since"
         steps.append(TimelineStep(rfc3339(accepted_ms(entry) / 1000), what, {"entry": entry}))
     return steps
 
 
-async def in_table(archive: Archive, room_id: str, message_id: str) -> list[TimelineStep]:
-    """What chat-messages has of it now."""
+async def archive_steps(archive: Archive, room_id: str, message_id: str) -> list[TimelineStep]:
+    """Its present state in the archive, as one step."""
     stored = await archive.message(room_id, message_id)
     if stored is None:
         return [TimelineStep(now(), "DynamoDB: not there")]
     place = {"epoch": stored.epoch, "offset": stored.offset, "seq": stored.seq}
     if stored.failed:
-        return [TimelineStep(now(), "DynamoDB: failed, a tombstone without a place", place)]
+        return [TimelineStep(now(), "DynamoDB: failed, without a position", place)]
     message = stored.message
     state = "deleted" if "deleted_at" in message else "there"
     return [TimelineStep(now(), f"DynamoDB: {state}", {**place, "version": message.get("version")})]
 
 
-def room_of(steps: Iterable[TimelineStep]) -> str | None:
-    """The room that the logs name."""
+def first_room_id(steps: Iterable[TimelineStep]) -> str | None:
+    """The first room that a step names."""
     return next((step.ids["room_id"] for step in steps if step.ids.get("room_id")), None)
 
 
-# Logs
+# LogSources
 
 
-def in_cloudwatch(settings: Settings, message_id: str, logs: Logs) -> Iterator[TimelineStep]:
-    """Lines of the log groups that name the message; a group that is not there has none."""
+def cloudwatch_steps(
+    settings: Settings, message_id: str, logs: LogSources
+) -> Iterator[TimelineStep]:
+    """Steps from the log groups that exist, by their lines that contain the message id."""
     client = aws.session(settings).client("logs", endpoint_url=settings.aws_endpoint_url)
     since = round((time.time() - logs.hours * 3600) * 1000)
     with closing(client):
         pages = client.get_paginator("filter_log_events")
         for group in logs.groups:
-            who, wanted = group.rpartition("/")[2], f'"{message_id}"'
+            source, wanted = group.rpartition("/")[2], f'"{message_id}"'
             with suppress(client.exceptions.ResourceNotFoundException):
                 for page in pages.paginate(
                     logGroupName=group, filterPattern=wanted, startTime=since
                 ):
                     for event in page["events"]:
                         at = rfc3339(event["timestamp"] / 1000)
-                        yield from steps_of(event["message"], message_id, who, at)
+                        yield from log_line_steps(event["message"], message_id, source, at)
 
 
-def in_files(folder: Path, message_id: str) -> list[TimelineStep]:
-    """Lines of the log files of a folder that name the message."""
+def file_steps(folder: Path, message_id: str) -> list[TimelineStep]:
+    """Steps from the log files of a folder, by their lines that contain the message id."""
     return [
         step
         for path in sorted(folder.glob("*.log"))
         for line in path.read_text("utf-8", "replace").splitlines()
         if message_id in line
-        for step in steps_of(line, message_id, path.stem, "")
+        for step in log_line_steps(line, message_id, path.stem, "")
     ]
 
 
-def steps_of(line: str, message_id: str, who: str, at: str) -> Iterator[TimelineStep]:
-    """What one log line says of the message; a prefix before the JSON does not matter."""
+def log_line_steps(line: str, message_id: str, source: str, at: str) -> Iterator[TimelineStep]:
+    """Steps from one log line, a JSON object behind any prefix; none if it is something else.
+
+    `source`: named in the step. `at`: the time, unless the line has a `ts`.
+    """
     try:
-        told = json.loads(line[line.index("{") :])
+        fields = json.loads(line[line.index("{") :])
     except ValueError:
         return
-    at = str(told.get("ts") or at)
-    for one in told.get("applied", ()):
+    at = str(fields.get("ts") or at)
+    for one in fields.get("applied", ()):
         if one.get("message_id") == message_id:
-            yield TimelineStep(at, f"{who}: stored {one['kind']}", _told(one))
-    if "applied" not in told:
-        reason = told.get("reason") or told.get("why") or told.get("code") or told.get("error")
-        says = f"{who}: {told.get('message')}" + (f" ({reason})" if reason else "")
-        yield TimelineStep(at, says, _told(told))
+            yield TimelineStep(at, f"{source}: stored {one['kind']}", _step_fields(one))
+    if "applied" not in fields:
+        reason = next((fields[name] for name in REASON_FIELDS if fields.get(name)), None)
+        what = f"{source}: {fields.get('message')}" + (f" ({reason})" if reason else "")
+        yield TimelineStep(at, what, _step_fields(fields))
 
 
-def _told(line: dict[str, Any]) -> dict[str, Any]:
-    return {name: line[name] for name in TOLD if name in line}
+def _step_fields(line: dict[str, Any]) -> dict[str, Any]:
+    return {name: line[name] for name in STEP_FIELDS if name in line}

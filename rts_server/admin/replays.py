@@ -16,17 +16,21 @@ from rts_server.types.objects import Message
 
 log = logging.getLogger(__name__)
 
-BATCH = 10
+RECORDS_PER_RECEIVE = 10
+"""Records received at once; SQS allows at most 10 (ReceiveMessage, MaxNumberOfMessages)."""
 MAX_REPLAY_SECONDS = 20.0
 """A request ends after this time; the operator repeats it for the rest."""
 
 
 class Replays:
-    """Safe to repeat: the same record is sent under the same id (Q4)."""
+    """Replays records; a message is sent anew, as its failure was published.
+
+    Safe to repeat: the id of the new message follows from that of the first one (Q4).
+    """
 
     def __init__(self, settings: Settings, queue_admin: QueueAdmin, messages: Messages) -> None:
         """`messages`: made with `system=True`, so that no role is checked."""
-        self._patience = settings.durable_wait
+        self._durable_wait = settings.durable_wait
         self._queue_admin = queue_admin
         self._messages = messages
 
@@ -37,7 +41,7 @@ class Replays:
         """
         done, until = 0, time.monotonic() + MAX_REPLAY_SECONDS
         while done < most and time.monotonic() < until:
-            batch = await self._queue_admin.take_quarantined(min(BATCH, most - done))
+            batch = await self._queue_admin.take_quarantined(min(RECORDS_PER_RECEIVE, most - done))
             if not batch:
                 break
             for one in batch:
@@ -69,9 +73,11 @@ class Replays:
         except errors.Refusal as refusal:
             if refusal.retryable:
                 raise
-            log.warning("not replayed", extra={**one.position, "code": refusal.code})
+            log.warning(
+                "quarantined message not replayed", extra={**one.position, "code": refusal.code}
+            )
             return False
-        await asyncio.wait([done.durability], timeout=self._patience)
+        await asyncio.wait([done.durability], timeout=self._durable_wait)
         return not (done.durability.done() and done.durability.result() == "failed")
 
 

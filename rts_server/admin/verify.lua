@@ -1,6 +1,7 @@
--- What the hot log says of messages; reads only, but for the barrier behind it.
+-- Read the messages of the hot log, and send a barrier behind their records.
 -- KEYS: 1-9 of fence.lua. ARGV: room id, nonce, record of the barrier ('' for none).
--- Answer: state, epoch, offset, seq, then 'new' and an event, or 'changed' and [message id, offset, state], …
+-- Reply: state, epoch, offset, seq, then per event 'new' and its JSON, and per changed message 'changed' and
+-- [message id, offset, state] as JSON.
 local state, head = fence(clock())
 if state ~= 'warm' then return {state} end
 local answer = {state, head.epoch, head.offset, head.seq}

@@ -18,7 +18,7 @@ from redis.asyncio import Redis
 from rts_server import errors, keys
 from rts_server.config import Settings
 from rts_server.persistence.archive import Archive
-from rts_server.roomlog.barriers import Barriers
+from rts_server.roomlog.barriers import Barriers, barrier_record
 from rts_server.roomlog.drains import RoomDrains
 from rts_server.roomlog.script import room_script
 
@@ -30,18 +30,18 @@ _REPAIR = room_script(Path(__file__).with_name("repair.lua"))
 
 DRAIN_WAIT_SECONDS = 10.0
 """How long to wait for the queue; while it is behind, the archive cannot be compared."""
-PLACE = frozenset({"seq", "epoch", "created_at"})
+PLACE_FIELDS = frozenset({"seq", "epoch", "created_at"})
 """Fields that a repeated send may change without being another message."""
 
 Message = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Seen:
-    """A message on one side. `failed`: it never was one.
+class MessageCopy:
+    """A message as Redis or the archive has it.
 
-    In Redis also the offset of its newest state and, where the log still has it, the event that
-    brought it.
+    `failed`: it could never be stored. Of copies in Redis only: `offset` of the newest state, and
+    `event`, the JSON of its `message.new`, if the hot log still has it.
     """
 
     message_id: str
@@ -59,7 +59,7 @@ class Seen:
 
 @dataclass(frozen=True)
 class Findings:
-    """The differences. All empty: Redis and the archive agree."""
+    """The differences between Redis and the archive; see `compare`."""
 
     gaps: list[int] = field(default_factory=list)
     duplicates: list[int] = field(default_factory=list)
@@ -67,12 +67,13 @@ class Findings:
     changed: list[str] = field(default_factory=list)
 
 
-def compare(hot: Mapping[str, Seen], stored: Sequence[Seen], top: int) -> Findings:
-    """Compare both sides; no I/O. `top`: the highest seq allocated.
+def compare(hot: Mapping[str, MessageCopy], stored: Sequence[MessageCopy], top: int) -> Findings:
+    """Compare the hot log with the archive; pure. `top`: the highest seq allocated.
 
-    gaps: seqs that no message has on either side. duplicates: seqs that several messages have.
-    orphans: messages in one place only where they should be in both, or beyond `top`.
-    changed: the archive has another or an older state.
+    Returns:
+        gaps: seqs that no message has on either side. duplicates: seqs that several messages have.
+        orphans: ids of messages that the archive lacks, or that it has beyond `top`. changed: ids
+        of messages of which the archive has another or an older state.
     """
     kept = {one.message_id: one for one in stored}
     by_seq: dict[int, set[str]] = defaultdict(set)
@@ -87,13 +88,13 @@ def compare(hot: Mapping[str, Seen], stored: Sequence[Seen], top: int) -> Findin
         changed=sorted(
             one.message_id
             for one in hot.values()
-            if one.message_id in kept and not _agree(one, kept[one.message_id])
+            if one.message_id in kept and not _same_state(one, kept[one.message_id])
         ),
     )
 
 
-def _agree(hot: Seen, stored: Seen) -> bool:
-    """The archive may be newer than the look at Redis, never older or another."""
+def _same_state(hot: MessageCopy, stored: MessageCopy) -> bool:
+    """Whether the archive has this state or a newer one, as Redis was read first."""
     if hot.failed or stored.failed:
         return hot.failed == stored.failed
     if stored.version != hot.version:
@@ -102,22 +103,25 @@ def _agree(hot: Seen, stored: Seen) -> bool:
 
 
 def _body(message: Message) -> Message:
-    return {name: value for name, value in message.items() if name not in PLACE}
+    return {name: value for name, value in message.items() if name not in PLACE_FIELDS}
 
 
 @dataclass(frozen=True)
-class Hot:
-    """A warm room: its head, and the newest state of what is in its log."""
+class HotRoom:
+    """A warm room: its head (`top`: its seq), and the newest states of the messages in its log."""
 
     epoch: int
     offset: int
     top: int
-    messages: dict[str, Seen]
+    messages: dict[str, MessageCopy]
 
 
 @dataclass(frozen=True)
-class Verified:
-    """`messages`: how many the archive has; `warm`: Redis had a word in it; `repaired`: ids."""
+class VerificationResult:
+    """The differences as they were found, and the ids of messages repaired since.
+
+    `messages`: how many the archive has. `warm`: False if there was no hot log to compare with.
+    """
 
     findings: Findings
     messages: int
@@ -126,7 +130,10 @@ class Verified:
 
 
 class Verifier:
-    """Reads Redis first, then drains the queue: what Redis had must then be in the archive."""
+    """Compares rooms. Redis first, then the queue is drained, then the archive is read.
+
+    In this order everything that Redis had must be in the archive.
+    """
 
     def __init__(
         self, settings: Settings, redis: Redis, archive: Archive, drains: RoomDrains
@@ -141,8 +148,8 @@ class Verifier:
         """Stop waiting for barriers."""
         await self._barriers.close()
 
-    async def verify(self, room_id: str, *, repair: bool) -> Verified:
-        """Compare; `repair`: what Redis has and the archive has not, or otherwise, is stored anew.
+    async def verify(self, room_id: str, *, repair: bool) -> VerificationResult:
+        """Compare a room; `repair`: store again what the archive lacks or has in another state.
 
         Raises Unavailable while the queue is behind.
         """
@@ -153,28 +160,28 @@ class Verifier:
         if hot is None:
             room = await self._archive.room(room_id)
             findings = compare({}, stored, room.seq if room else 0)
-            return Verified(findings, len(stored), False, [])
+            return VerificationResult(findings, len(stored), False, [])
         findings = compare(hot.messages, stored, hot.top)
         lost = [one for one in findings.orphans if one in hot.messages]
         repaired = [*lost, *findings.changed] if repair else []
         if repaired:
             await self._repair(room_id, hot, repaired, {one.message_id: one for one in stored})
-        return Verified(findings, len(stored), True, repaired)
+        return VerificationResult(findings, len(stored), True, repaired)
 
-    async def _hot(self, room_id: str) -> Hot | None:
-        """The messages in Redis, once all have passed the queue; None if the room is not warm."""
+    async def _hot(self, room_id: str) -> HotRoom | None:
+        """The messages in Redis, once all of them are stored; None if the room is not warm."""
         nonce = secrets.token_hex(8)
-        record = _barrier(room_id, nonce)
+        record = barrier_record(room_id, nonce)
         answer = await _VERIFY.evaluate(
             self._redis, keys.room(room_id).script_keys, [room_id, nonce, record]
         )
         if answer[0] != b"warm":
             return None
-        await self._passed(room_id, nonce)
+        await self._wait_for_barrier(room_id, nonce)
         _, epoch, offset, top, *rest = answer
-        return Hot(epoch, offset, top, seen(rest))
+        return HotRoom(epoch, offset, top, parse_hot_messages(rest))
 
-    async def _passed(self, room_id: str, nonce: str) -> None:
+    async def _wait_for_barrier(self, room_id: str, nonce: str) -> None:
         passed = self._barriers.passed(room_id, nonce)
         try:
             if not (await asyncio.wait([passed], timeout=DRAIN_WAIT_SECONDS))[0]:
@@ -183,7 +190,7 @@ class Verifier:
             passed.cancel()
 
     async def _repair(
-        self, room_id: str, hot: Hot, ids: list[str], stored: Mapping[str, Seen]
+        self, room_id: str, hot: HotRoom, ids: list[str], stored: Mapping[str, MessageCopy]
     ) -> None:
         """Queue the records of these messages again; they are stored when this returns."""
         nonce, records = secrets.token_hex(8), []
@@ -191,21 +198,21 @@ class Verifier:
             one = hot.messages[message_id]
             if message_id not in stored and one.event:
                 digest: Any = await self._redis.hget(keys.room(room_id).idem(message_id), "hash")
-                records.append(brought(one, digest.decode() if digest else None))
+                records.append(sent_record(one, digest.decode() if digest else None))
             if not one.failed:
-                records.append(stated(room_id, hot, one, stored.get(message_id)))
-        args = [room_id, nonce, *records, _barrier(room_id, nonce)]
+                records.append(state_record(room_id, hot, one, stored.get(message_id)))
+        args = [room_id, nonce, *records, barrier_record(room_id, nonce)]
         await _REPAIR.evaluate(self._redis, keys.room(room_id).script_keys, args)
-        await self._passed(room_id, nonce)
+        await self._wait_for_barrier(room_id, nonce)
 
-    async def _stored(self, room_id: str) -> list[Seen]:
-        """Every item of the room, read consistently, a page at a time."""
-        found: list[Seen] = []
+    async def _stored(self, room_id: str) -> list[MessageCopy]:
+        """Every message of the room in the archive, by consistent reads."""
+        found: list[MessageCopy] = []
         after: Any = None
         while True:
             page = partial(self._page, room_id=room_id, after=after)
             items, after = await self._archive.run_with_client(page)
-            found += map(_kept, items)
+            found += map(_stored_copy, items)
             if not after:
                 return found
 
@@ -220,20 +227,20 @@ class Verifier:
         return answer["Items"], answer.get("LastEvaluatedKey")
 
 
-def _kept(item: Any) -> Seen:
-    """A stored message; a failed one has a seq and no place."""
+def _stored_copy(item: Any) -> MessageCopy:
+    """A message of the archive; a failed one has a seq, but no other position."""
     body = json.loads(item["body"])
-    return Seen(item["message_id"], int(item.get("seq", 0)), body, bool(item.get("failed")))
+    return MessageCopy(item["message_id"], int(item.get("seq", 0)), body, bool(item.get("failed")))
 
 
-def seen(answer: Sequence[bytes]) -> dict[str, Seen]:
-    """The newest state of each message, from the answer of verify.lua."""
-    hot: dict[str, Seen] = {}
+def parse_hot_messages(answer: Sequence[bytes]) -> dict[str, MessageCopy]:
+    """The newest state of each message in the reply of verify.lua."""
+    hot: dict[str, MessageCopy] = {}
     for kind, text in zip(answer[::2], answer[1::2], strict=True):
         if kind == b"new":
             event = orjson.loads(text)
             message = event["data"]["message"]
-            hot[message["message_id"]] = Seen(
+            hot[message["message_id"]] = MessageCopy(
                 message["message_id"],
                 message["seq"],
                 message,
@@ -247,20 +254,25 @@ def seen(answer: Sequence[bytes]) -> dict[str, Seen]:
         if known or "seq" in message:
             seq = known.seq if known else message["seq"]
             failed, event_ = bool(message.get("failed")), known.event if known else ""
-            hot[message_id] = Seen(message_id, seq, message, failed, offset, event_)
+            hot[message_id] = MessageCopy(message_id, seq, message, failed, offset, event_)
     return hot
 
 
-def brought(one: Seen, digest: str | None) -> str:
-    """The record of a message as it was sent."""
-    proof = {"hash": digest} if digest else {}
-    return json.dumps({"v": 1, **proof, "event": json.loads(one.event)})
+def sent_record(one: MessageCopy, digest: str | None) -> str:
+    """The record of the message's `message.new`; `digest`: the hash of its body, if known."""
+    body_hash = {"hash": digest} if digest else {}
+    return json.dumps({"v": 1, **body_hash, "event": json.loads(one.event)})
 
 
-def stated(room_id: str, hot: Hot, one: Seen, stored: Seen | None = None) -> str:
-    """A record of a message's newest state that outranks whatever was stored for that state."""
-    erases = cited(one, stored) - attached(one.message)
-    more = {"erases": sorted(erases)} if erases else {}
+def state_record(
+    room_id: str, hot: HotRoom, one: MessageCopy, stored: MessageCopy | None = None
+) -> str:
+    """A record of the message's newest state, at a later position than any record of that state.
+
+    The record of a tombstone also names the attachments whose files are to be erased.
+    """
+    erases = known_attachment_ids(one, stored) - attachment_ids(one.message)
+    erased = {"erases": sorted(erases)} if erases else {}
     kind = "message.deleted" if "deleted_at" in one.message else "message.updated"
     event = {
         "type": kind,
@@ -269,19 +281,15 @@ def stated(room_id: str, hot: Hot, one: Seen, stored: Seen | None = None) -> str
         "offset": max(hot.offset, one.offset + 1),
         "data": {},
     }
-    return json.dumps({"v": 1, **more, "event": event, "message": one.message})
+    return json.dumps({"v": 1, **erased, "event": event, "message": one.message})
 
 
-def cited(one: Seen, stored: Seen | None) -> set[str]:
-    """The attachments a message is known to have come with: a tombstone shows none."""
-    came = json.loads(one.event)["data"]["message"] if one.event else {}
-    return attached(came) | (attached(stored.message) if stored else set())
+def known_attachment_ids(one: MessageCopy, stored: MessageCopy | None) -> set[str]:
+    """Ids of the attachments the message ever had, as far as known: a tombstone has none."""
+    sent = json.loads(one.event)["data"]["message"] if one.event else {}
+    return attachment_ids(sent) | (attachment_ids(stored.message) if stored else set())
 
 
-def attached(message: Message) -> set[str]:
-    """Ids of the attachments a state of a message shows."""
+def attachment_ids(message: Message) -> set[str]:
+    """Ids of the attachments of one state of a message."""
     return {attachment["attachment_id"] for attachment in message.get("attachments", ())}
-
-
-def _barrier(room_id: str, nonce: str) -> str:
-    return json.dumps({"v": 1, "barrier": {"room_id": room_id, "nonce": nonce}})

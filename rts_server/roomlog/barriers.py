@@ -1,9 +1,11 @@
-"""Waits for barriers: one batched read of the archive for all rooms that are being drained."""
+"""Barriers: their record, and one batched read of the archive for all that are waited for."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
+
+import orjson
 
 from rts_server.persistence.archive import Archive
 from rts_server.runtime.throttled_log import ThrottledLog
@@ -12,6 +14,11 @@ FIRST_POLL_SECONDS, MAX_POLL_SECONDS = 0.02, 0.25
 """Seconds between two reads; they double until a barrier is found."""
 
 log = logging.getLogger(__name__)
+
+
+def barrier_record(room_id: str, nonce: str) -> str:
+    """The record that a Lambda function applies by writing the nonce into the room's item."""
+    return orjson.dumps({"v": 1, "barrier": {"room_id": room_id, "nonce": nonce}}).decode()
 
 
 class Barriers:

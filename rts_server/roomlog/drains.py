@@ -8,7 +8,6 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import orjson
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
@@ -17,7 +16,7 @@ from rts_server.config import Settings, ms
 from rts_server.persistence.archive import Archive
 from rts_server.persistence.scripts import IDENTITY, Script, ScriptCall
 from rts_server.redis_client.pipeline import RedisPipeline
-from rts_server.roomlog.barriers import Barriers
+from rts_server.roomlog.barriers import Barriers, barrier_record
 from rts_server.roomlog.script import FENCE, LUA
 
 _GENERATION = IDENTITY.with_name("generation.lua")
@@ -158,8 +157,7 @@ class RoomDrains:
     def _script_call(self, room_id: str, passed: str, send: bool) -> ScriptCall:
         names = keys.room(room_id)
         nonce = secrets.token_hex(8)
-        barrier = {"v": 1, "barrier": {"room_id": room_id, "nonce": nonce}}
-        record = orjson.dumps(barrier).decode() if send else ""
+        record = barrier_record(room_id, nonce) if send else ""
         generation = keys.generation(keys.partition(room_id))
         times = (ms(BARRIER_RESEND_SECONDS), ms(self._settings.head_ttl))
         args: list[str | int] = [room_id, self._origin, nonce, record, passed, *times]

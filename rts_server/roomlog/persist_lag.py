@@ -12,13 +12,17 @@ from rts_server.runtime.tasks import Tasks
 
 SAMPLE_SECONDS = 5.0
 """Seconds between two sampled messages."""
-LOOKS = (0.05, 0.1, 0.2, 0.5, 1.0)
-"""Seconds between two looks; the last repeats."""
-PATIENCE = 900.0
+READ_DELAYS = (0.05, 0.1, 0.2, 0.5, 1.0)
+"""Seconds between two reads of the archive; the last repeats."""
+MAX_LAG_SECONDS = 900.0
+"""Seconds after which a sample ends, and is counted as that long."""
 
 
 class PersistLag:
-    """Looks for one message at a time: only the function hears of all, and tells its own line."""
+    """Samples one message at a time: a read of the archive per message would cost as much as it.
+
+    The Lambda functions measure every record (`AcceptedToStored`), but not how a reader sees it.
+    """
 
     def __init__(self, archive: Archive) -> None:
         self._archive = archive
@@ -26,26 +30,31 @@ class PersistLag:
         self._tasks = Tasks()
 
     async def close(self) -> None:
-        """Look no more."""
+        """Stop. A sample that has not ended is dropped."""
         await self._tasks.close()
 
     def offer(self, room_id: str, message_id: str, began: float) -> None:
-        """A message is queued that was accepted at `began` (loop time); most are passed over."""
+        """Take a message that is queued now as a sample, unless there is one or was one lately.
+
+        `began`: loop time at which it was accepted.
+        """
         if asyncio.get_running_loop().time() >= self._next:
             self._next = math.inf
-            self._tasks.keep(self._look(room_id, message_id, began))
+            self._tasks.keep(self._sample(room_id, message_id, began))
 
-    async def _look(self, room_id: str, message_id: str, began: float) -> None:
+    async def _sample(self, room_id: str, message_id: str, began: float) -> None:
         try:
             await self._until_stored(room_id, message_id, began)
         finally:
             self._next = asyncio.get_running_loop().time() + SAMPLE_SECONDS
 
     async def _until_stored(self, room_id: str, message_id: str, began: float) -> None:
-        loop, looks = asyncio.get_running_loop(), 0
-        while loop.time() - began < PATIENCE and not await self._is_stored(room_id, message_id):
-            await asyncio.sleep(delay(LOOKS, looks))
-            looks += 1
+        loop, reads = asyncio.get_running_loop(), 0
+        while loop.time() - began < MAX_LAG_SECONDS:
+            if await self._is_stored(room_id, message_id):
+                break
+            await asyncio.sleep(delay(READ_DELAYS, reads))
+            reads += 1
         metrics.STORED_SECONDS.observe(loop.time() - began)
 
     async def _is_stored(self, room_id: str, message_id: str) -> bool:

@@ -20,7 +20,7 @@ from rts_server import errors, keys, metrics
 from rts_server.config import Settings, ms
 from rts_server.persistence.archive import Archive
 from rts_server.persistence.stored_items import StoredMember, StoredRoom
-from rts_server.roomlog.barriers import Barriers
+from rts_server.roomlog.barriers import Barriers, barrier_record
 from rts_server.roomlog.claim import release_claim, renew_claim
 from rts_server.roomlog.script import IDS, LUA, room_script
 from rts_server.roomlog.template import Slot, placeholder, segments
@@ -103,8 +103,8 @@ class RoomLoader:
 
     async def _drain(self, room_id: str, nonce: str) -> None:
         """Send a barrier and wait until it is stored: all queued before it is applied then."""
-        record = orjson.dumps({"v": 1, "barrier": {"room_id": room_id, "nonce": nonce}}).decode()
         ttl = ms(self._settings.claim_ttl)
+        record = barrier_record(room_id, nonce)
         args: list[str | int] = [room_id, nonce, self._origin, record, ttl]
         if not await _BARRIER.evaluate(self._redis, self._keys(room_id), args):
             raise errors.Unavailable()

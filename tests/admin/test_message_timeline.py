@@ -1,4 +1,4 @@
-"""The story of a message: what Redis and log lines say of it."""
+"""The timeline of a message, by Redis and by log lines."""
 
 from __future__ import annotations
 
@@ -9,7 +9,12 @@ import pytest
 from redis.asyncio import Redis
 
 from rts_server import keys
-from rts_server.admin import message_timeline as story
+from rts_server.admin.message_timeline import (
+    file_steps,
+    first_room_id,
+    log_line_steps,
+    redis_steps,
+)
 
 ROOM, MESSAGE = "room-1", "m" * 26
 DONE = {"kind": "message.new", "room_id": ROOM, "message_id": MESSAGE, "epoch": 1, "offset": 4}
@@ -24,9 +29,11 @@ REPEATED = {
 }
 
 
-async def test_a_record_that_waits_is_told_apart_from_one_that_is_gone(redis: Redis) -> None:
-    """Nothing known: nothing told; then accepted and waiting; then handed over; then failed."""
-    assert await story.in_redis(redis, ROOM, MESSAGE) == []
+async def test_the_steps_of_redis_tell_waiting_records_from_sent_ones(
+    redis: Redis,
+) -> None:
+    """A message is unknown, then accepted and waiting, then sent to SQS and failed."""
+    assert await redis_steps(redis, ROOM, MESSAGE) == []
     names = keys.room(ROOM)
     entry = "1795572900115-0"
     await redis.xadd(names.outbox, {"q": "m"}, id=entry)
@@ -35,21 +42,21 @@ async def test_a_record_that_waits_is_told_apart_from_one_that_is_gone(redis: Re
         names.idem(MESSAGE),
         mapping={"ts": ts, "epoch": "1", "offset": "4", "seq": "3", "entries": entry},
     )
-    accepted, waiting = await story.in_redis(redis, ROOM, MESSAGE)
+    accepted, waiting = await redis_steps(redis, ROOM, MESSAGE)
     assert (accepted.at, accepted.what) == (ts, "accepted in the room's log")
     assert accepted.ids == {"room_id": ROOM, "epoch": 1, "offset": 4, "seq": 3}
     assert (waiting.at, waiting.what) == (ts, "waits in the outbox")
     await redis.xdel(names.outbox, entry)
     await redis.hset(names.idem(MESSAGE), "failed", "1")
-    steps = [step.what for step in await story.in_redis(redis, ROOM, MESSAGE)]
+    steps = [step.what for step in await redis_steps(redis, ROOM, MESSAGE)]
     assert steps[1:] == [
-        "Redis: told as failed",
-        "put into the outbox, and handed to SQS since",
+        "Redis: reported as failed",
+        "put into the outbox, and sent to SQS since",
     ]
 
 
 @pytest.mark.parametrize(
-    ("line", "told"),
+    ("line", "expected"),
     [
         (json.dumps(BATCH), [("then", "who: stored message.new")]),
         (f"Nov 25 02:15:00 host web: {json.dumps(BATCH)}", [("then", "who: stored message.new")]),
@@ -62,18 +69,18 @@ async def test_a_record_that_waits_is_told_apart_from_one_that_is_gone(redis: Re
         ('{"half": ', []),
     ],
 )
-def test_a_line_is_told_by_what_it_says_of_the_message(
-    line: str, told: list[tuple[str, str]]
+def test_a_log_line_becomes_the_steps_of_the_message_it_names(
+    line: str, expected: list[tuple[str, str]]
 ) -> None:
-    """Others of the same batch are left out, and a line that is no JSON says nothing."""
-    assert [(s.at, s.what) for s in story.steps_of(line, MESSAGE, "who", "then")] == told
+    """Other messages of the same batch are left out, and a line that is not JSON has no step."""
+    assert [(s.at, s.what) for s in log_line_steps(line, MESSAGE, "who", "then")] == expected
 
 
-def test_files_are_searched_and_name_the_room(tmp_path: Path) -> None:
-    """Only lines with the id are read; the room is that of the first which knows it."""
+def test_log_files_are_searched_and_name_the_room(tmp_path: Path) -> None:
+    """Lines that contain the message id become steps; the first of them with a room names it."""
     (tmp_path / "relay.log").write_text(f"{json.dumps(SET_ASIDE)}\n{json.dumps({'x': 1})}\n")
     (tmp_path / "web0.log").write_text(json.dumps(REPEATED) + "\n")
-    steps = story.in_files(tmp_path, MESSAGE)
+    steps = file_steps(tmp_path, MESSAGE)
     assert [step.what.partition(":")[0] for step in steps] == ["relay", "web0"]
-    assert story.room_of(steps) == ROOM
-    assert story.in_files(tmp_path / "none", MESSAGE) == []
+    assert first_room_id(steps) == ROOM
+    assert file_steps(tmp_path / "none", MESSAGE) == []

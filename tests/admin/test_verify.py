@@ -1,4 +1,4 @@
-"""Redis held against the archive: what is told, and what can be mended."""
+"""Comparison of a room in Redis with the archive, and its repair."""
 
 from __future__ import annotations
 
@@ -9,22 +9,24 @@ from typing import Any
 import boto3
 import pytest
 
-from rts_server.admin.verify import Findings, Hot, Seen, compare, stated
+from rts_server.admin.verify import Findings, HotRoom, MessageCopy, compare, state_record
 from rts_server.persistence.records import MESSAGE_KINDS, parse
 from tests.helpers.deployed import Deployed
 
 
-def message(message_id: str, seq: int, **more: Any) -> Seen:
+def message(message_id: str, seq: int, **more: Any) -> MessageCopy:
     """A message in its first state."""
     body = {"text": message_id, "version": 1, "seq": seq, "epoch": 1, "created_at": "x"}
-    return Seen(message_id, seq, body | more)
+    return MessageCopy(message_id, seq, body | more)
 
 
-def hot(*messages: Seen) -> dict[str, Seen]:
-    """What Redis has."""
+def hot(*messages: MessageCopy) -> dict[str, MessageCopy]:
+    """The copies in Redis, by message id."""
     return {one.message_id: one for one in messages}
 
 
+FAILED_ONE = MessageCopy("one", 1, {}, failed=True)
+FAILED_TWO = MessageCopy("two", 2, {}, failed=True)
 ONE, TWO, THREE = message("one", 1), message("two", 2), message("three", 3)
 
 
@@ -36,7 +38,12 @@ ONE, TWO, THREE = message("one", 1), message("two", 2), message("three", 3)
         ([message("two", 2, epoch=2, created_at="y")], [ONE, TWO], 2, Findings()),
         ([TWO], [ONE, message("two", 2, version=2)], 2, Findings()),
         ([TWO], [ONE, message("two", 2, version=2, deleted_at="x")], 2, Findings()),
-        ([Seen("two", 2, {}, failed=True)], [ONE, Seen("two", 2, {}, failed=True)], 2, Findings()),
+        (
+            [MessageCopy("two", 2, {}, failed=True)],
+            [ONE, MessageCopy("two", 2, {}, failed=True)],
+            2,
+            Findings(),
+        ),
         ([], [ONE, THREE], 3, Findings(gaps=[2])),
         ([], [ONE, message("other", 1)], 1, Findings(duplicates=[1])),
         ([ONE, TWO], [ONE], 2, Findings(orphans=["two"])),
@@ -44,11 +51,13 @@ ONE, TWO, THREE = message("one", 1), message("two", 2), message("three", 3)
         ([message("one", 1, text="x")], [ONE], 1, Findings(changed=["one"])),
         ([message("one", 1, version=2)], [ONE], 1, Findings(changed=["one"])),
         ([message("one", 1, deleted_at="x")], [ONE], 1, Findings(changed=["one"])),
-        ([Seen("one", 1, {}, failed=True)], [ONE], 1, Findings(changed=["one"])),
+        ([FAILED_ONE], [ONE], 1, Findings(changed=["one"])),
     ],
 )
-def test_what_is_found(in_redis: list[Seen], stored: list[Seen], top: int, found: Findings) -> None:
-    """Each way in which both can differ, and those in which they may."""
+def test_differences_between_redis_and_the_archive_are_found(
+    in_redis: list[MessageCopy], stored: list[MessageCopy], top: int, found: Findings
+) -> None:
+    """Each difference is a finding, except those that later records or a retry explain."""
     assert compare(hot(*in_redis), stored, top) == found
 
 
@@ -57,8 +66,8 @@ def items_of(table: Any, room_id: str) -> dict[str, Any]:
     return {i["message_id"]: i for i in table.scan()["Items"] if i["room_id"] == room_id}
 
 
-async def test_what_the_archive_lost_is_mended(deployed: Deployed) -> None:
-    """A message that is gone, one with another body, one with an old state: found, then whole."""
+async def test_a_repair_stores_what_the_archive_lacks_or_has_otherwise(deployed: Deployed) -> None:
+    """A missing message, another body and an old state are found, and right after the repair."""
     room_id = await deployed.group("alice", "bob")
     sent = [await deployed.send(room_id, "alice", f"m{n}", f"text {n}") for n in range(5)]
     gone, other, old, deleted = (done.request_id for done in sent[:4])
@@ -77,10 +86,10 @@ async def test_what_the_archive_lost_is_mended(deployed: Deployed) -> None:
             body.pop("deleted_at", None)
             body["version"] = 1
             table.put_item(Item=kept[message_id] | {"body": json.dumps(body)})
-        told = await verifier.verify(room_id, repair=False)
-        assert told.findings.orphans == [gone]
-        assert told.findings.changed == sorted([other, old, deleted])
-        assert told.repaired == []
+        found = await verifier.verify(room_id, repair=False)
+        assert found.findings.orphans == [gone]
+        assert found.findings.changed == sorted([other, old, deleted])
+        assert found.repaired == []
         mended = await verifier.verify(room_id, repair=True)
         assert set(mended.repaired) == {gone, other, old, deleted}
         assert (await verifier.verify(room_id, repair=False)).findings == Findings()
@@ -95,8 +104,8 @@ async def test_what_the_archive_lost_is_mended(deployed: Deployed) -> None:
 
 
 @pytest.mark.parametrize("known", ["by the archive", "by the log"])
-def test_a_tombstone_that_is_mended_takes_the_files_with_it(known: str) -> None:
-    """Also where the deletion's own record, which names them, is what was lost."""
+def test_the_repair_of_a_tombstone_erases_its_files(known: str) -> None:
+    """The record of the deletion, which names them, may be the one that was lost."""
     whole = message("one", 1, attachments=[{"attachment_id": "a2"}, {"attachment_id": "a1"}])
     tombstone, stored = message("one", 1, deleted_at="x", attachments=[]), None
     if known == "by the archive":
@@ -104,16 +113,16 @@ def test_a_tombstone_that_is_mended_takes_the_files_with_it(known: str) -> None:
     else:
         event = json.dumps({"data": {"message": whole.message}})
         tombstone = replace(tombstone, event=event)
-    record = json.loads(stated("room", Hot(1, 9, 1, {}), tombstone, stored))
+    record = json.loads(state_record("room", HotRoom(1, 9, 1, {}), tombstone, stored))
     assert (record["event"]["type"], record["erases"]) == ("message.deleted", ["a1", "a2"])
-    edited = json.loads(stated("room", Hot(1, 9, 1, {}), whole, whole))
+    edited = json.loads(state_record("room", HotRoom(1, 9, 1, {}), whole, whole))
     assert (edited["event"]["type"], "erases" in edited) == ("message.updated", False)
     more = {"message_id": "one", "room_id": "room", "sender_id": "alice", "type": "text"}
     parse(json.dumps(record | {"message": record["message"] | more}), MESSAGE_KINDS)
 
 
-async def test_a_gap_is_told(deployed: Deployed) -> None:
-    """What neither side has cannot be mended; a room that is not warm is counted by the archive."""
+async def test_a_message_that_neither_side_has_is_a_gap(deployed: Deployed) -> None:
+    """It cannot be repaired; of a room that is not warm, the archive says how many there were."""
     room_id = await deployed.group("alice", "bob")
     sent = [await deployed.send(room_id, "alice", f"m{n}") for n in range(3)]
     await deployed.store()

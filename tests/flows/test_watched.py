@@ -16,7 +16,7 @@ from click.testing import CliRunner, Result
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from rts_server.__main__ import main
-from rts_server.admin import message_timeline as story
+from rts_server.admin import message_timeline
 from rts_server.tools.dev import aws
 from tests.helpers import template
 from tests.helpers.commands import direct
@@ -163,7 +163,7 @@ async def test_the_story_of_a_message_is_told(watched: World) -> None:
     assert lines == sorted(lines)
     for says in (
         "accepted in the room's log",
-        "put into the outbox, and handed to SQS since",
+        "put into the outbox, and sent to SQS since",
         "web0: message.send (ok)",
         "chat-message-to-db: stored message.new",
         "DynamoDB: there",
@@ -171,7 +171,7 @@ async def test_the_story_of_a_message_is_told(watched: World) -> None:
         assert any(says in line for line in lines), says
     assert f"room_id={room_id}" in told.output
     unknown = await trace(watched, "nobody-knows")
-    assert (unknown.exit_code, "give its --room" in unknown.output) == (1, True)
+    assert (unknown.exit_code, "give --room" in unknown.output) == (1, True)
     absent = await trace(watched, "nobody-knows", "--room", room_id)
     assert (absent.exit_code, "DynamoDB: not there" in absent.output) == (0, True)
 
@@ -247,7 +247,7 @@ def told(world: World) -> set[tuple[str, str]]:
     """(process, metric) of every line in the embedded metric format so far."""
     texts = [world.relay.log.read_text(), world.webs[0].log.read_text()]
     logs = aws.client(world.stack.settings, "logs")
-    for group in story.FUNCTIONS:
+    for group in message_timeline.LOG_GROUPS:
         pages = logs.get_paginator("filter_log_events").paginate(logGroupName=group)
         texts += [event["message"] for page in pages for event in page["events"]]
     lines = [json.loads(line) for t in texts for line in t.splitlines() if '"_aws"' in line]

@@ -53,8 +53,8 @@ async def test_one_message_at_a_time_is_looked_for(deployed: Deployed) -> None:
         notice = (fields[b"r"].decode(), fields[b"k"].decode(), entry.decode())
         deployed.parts.durability.mark_queued([notice])
     assert [await one.durability for one in done] == ["queued"] * 3
-    await asyncio.sleep(3 * lag.LOOKS[0])
+    await asyncio.sleep(3 * lag.READ_DELAYS[0])
     assert counted() == before
     await deployed.store()
     await eventually(lambda: counted() == before + 1)
-    assert metrics.STORED_SECONDS._sum.get() - seconds >= 3 * lag.LOOKS[0]
+    assert metrics.STORED_SECONDS._sum.get() - seconds >= 3 * lag.READ_DELAYS[0]
