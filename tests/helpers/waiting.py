@@ -43,6 +43,24 @@ async def eventually(
             await asyncio.sleep(0.01)
 
 
+class Changes:
+    """Wakes a test when something changed, so that it need not poll."""
+
+    def __init__(self) -> None:
+        self._changed = asyncio.Event()
+
+    def notify(self) -> None:
+        """Check the condition that is awaited again."""
+        self._changed.set()
+
+    async def until(self, condition: Callable[[], object]) -> None:
+        """Return when the condition holds after a change. Raises TimeoutError."""
+        async with asyncio.timeout(PATIENCE):
+            while not condition():
+                self._changed.clear()
+                await self._changed.wait()
+
+
 @contextmanager
 def promised(seconds: float) -> Iterator[None]:
     """Assert that the block takes at most so long, in proportion to the speed of the machine.

@@ -90,19 +90,28 @@ def links(url: str) -> list[dict[str, Any]]:
         ]
 
 
+@asynccontextmanager
+async def chatting(
+    pair: World, tmp_path: Path, redis: str
+) -> AsyncIterator[tuple[Proxy, str, JsClient, JsClient, str]]:
+    """Two users in a room of the instance behind a proxy: proxy, address, clients, room id."""
+    bob = name("bob")
+    async with (
+        behind(pair, tmp_path, redis) as (proxy, address),
+        pair.js(name("alice"), 2) as a,
+        pair.js(bob, 2) as b,
+    ):
+        room_id = await group(a, [bob])
+        await until_queued(a, room_id, "before")
+        yield proxy, address, a, b, room_id
+
+
 async def test_after_a_failover_every_link_goes_to_the_new_primary(
     pair: World, tmp_path: Path, servers: tuple[str, str]
 ) -> None:
     """Those of web and relay, for commands and subscriptions, though none was cut."""
     old, new = servers
-    alice, bob = name("alice"), name("bob")
-    async with (
-        behind(pair, tmp_path, old) as (proxy, address),
-        pair.js(alice, 2) as a,
-        pair.js(bob, 2) as b,
-    ):
-        room_id = await group(a, [bob])
-        await until_queued(a, room_id, "before")
+    async with chatting(pair, tmp_path, old) as (proxy, address, a, b, room_id):
         proxy.target = place(new)
         await asyncio.to_thread(swap, old, new)
         print("refused", await until_queued(a, room_id, "behind"))
@@ -116,14 +125,7 @@ async def test_an_instance_without_a_primary_leaves_rotation_until_it_has_one(
 ) -> None:
     """While the name points to the old primary, sends are refused and readiness says so."""
     old, new = servers
-    alice, bob = name("alice"), name("bob")
-    async with (
-        behind(pair, tmp_path, old) as (proxy, address),
-        pair.js(alice, 2) as a,
-        pair.js(bob, 2) as b,
-    ):
-        room_id = await group(a, [bob])
-        await until_queued(a, room_id, "before")
+    async with chatting(pair, tmp_path, old) as (proxy, address, a, b, room_id):
         await asyncio.to_thread(swap, old, new)
         await asyncio.to_thread(until, lambda: readiness(address) == (503, ["no primary"]))
         assert readiness(pair.urls[0]) == (200, [])

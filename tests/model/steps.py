@@ -11,7 +11,8 @@ from redis import Redis
 
 from rts_server import keys
 from rts_server.domain.roles import Role
-from rts_server.tools.dev import aws, deploy
+from rts_server.tools.dev import deploy
+from tests.helpers.queue_depth import queue_depth
 from tests.helpers.sender import positions_are_unique
 from tests.helpers.waiting import until
 from tests.helpers.world import World, name, ready
@@ -110,13 +111,7 @@ class Play:
         """Return the number of records in the outboxes and in these queues."""
         with Redis.from_url(self.world.stack.settings.redis_url) as client:
             outbox = sum(int(client.xlen(keys.outbox(part))) for part in range(keys.PARTITIONS))
-        sqs = aws.client(self.world.stack.settings, "sqs")
-        names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
-        for queue in queues:
-            url = sqs.get_queue_url(QueueName=queue)["QueueUrl"]
-            found = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=names)["Attributes"]
-            outbox += sum(int(found[one]) for one in names)
-        return outbox
+        return outbox + queue_depth(self.world.stack.settings, queues)
 
     # Commands
 

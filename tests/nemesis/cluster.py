@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Self
 
 from rts_server import auth, keys
-from rts_server.tools.dev import aws, deploy
+from rts_server.tools.dev import deploy
 from tests.helpers.pair import FAST
+from tests.helpers.queue_depth import queue_depth
 from tests.helpers.waiting import eventually, until
 from tests.helpers.world import Process, World, fetched, free_ports, ready
 from tests.nemesis.link import Link
@@ -178,11 +179,5 @@ class Cluster(World):
 
     def _waiting(self) -> int:
         """Return the number of records in the outboxes and in the queues."""
-        found = self.memory.lengths(keys.outbox(part) for part in range(keys.PARTITIONS))
-        sqs = aws.client(self.stack.settings, "sqs")
-        names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
-        for queue in QUEUES:
-            url = sqs.get_queue_url(QueueName=queue)["QueueUrl"]
-            told = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=names)["Attributes"]
-            found += sum(int(told[one]) for one in names)
-        return found
+        outbox = self.memory.lengths(keys.outbox(part) for part in range(keys.PARTITIONS))
+        return outbox + queue_depth(self.stack.settings, QUEUES)

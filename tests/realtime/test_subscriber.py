@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 
 import pytest
 from redis.asyncio import Redis
@@ -11,7 +11,7 @@ from redis.asyncio import Redis
 from rts_server.realtime import subscriber as module
 from rts_server.realtime.subscriber import Subscriber
 from rts_server.runtime import backoff
-from tests.helpers.waiting import PATIENCE
+from tests.helpers.waiting import PATIENCE, Changes
 
 
 class Ear:
@@ -20,25 +20,19 @@ class Ear:
     def __init__(self, url: str) -> None:
         self.heard: list[tuple[str, bytes]] = []
         self.resumed = 0
-        self._changed = asyncio.Event()
+        self._changes = Changes()
+        self.until = self._changes.until
         self.subscriber = Subscriber(url, self._hear, self._resume)
 
     def _hear(self, channel: str, data: bytes) -> None:
         self.heard.append((channel, data))
-        self._changed.set()
+        self._changes.notify()
         if data == b"bad":
             raise ValueError(data)
 
     def _resume(self) -> None:
         self.resumed += 1
-        self._changed.set()
-
-    async def until(self, true: Callable[[], bool]) -> None:
-        """Return when a condition on the reports holds."""
-        async with asyncio.timeout(PATIENCE):
-            while not true():
-                self._changed.clear()
-                await self._changed.wait()
+        self._changes.notify()
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ from rts_server.roomlog.script import APPEND
 from rts_server.runtime.lazy_event import LazyEvent
 from rts_server.views.snapshots import SnapshotReader
 from tests.helpers.bench import Bench, append, message
-from tests.helpers.waiting import PATIENCE
+from tests.helpers.waiting import Changes
 
 LINGER = 0.03
 
@@ -35,7 +35,8 @@ class Instance:
     def __init__(self, settings: Settings, redis: Redis) -> None:
         self.notices: list[bytes] = []
         self.changes: list[tuple[str, str, str]] = []
-        self._changed = asyncio.Event()
+        self._changes = Changes()
+        self.until = self._changes.until
         self.reads = SnapshotReader(redis)
         self.compare: Callable[[str], Awaitable[None]] | None = None
         handlers = SubscriptionHandlers(
@@ -54,18 +55,11 @@ class Instance:
 
     async def _added(self, listener: Listener, room_id: str) -> None:
         self.changes.append(("added", listener.user_id, room_id))
-        self._changed.set()
+        self._changes.notify()
 
     async def _removed(self, listener: Listener, room_id: str) -> None:
         self.changes.append(("removed", listener.user_id, room_id))
-        self._changed.set()
-
-    async def until(self, true: Callable[[], bool]) -> None:
-        """Return when a condition holds."""
-        async with asyncio.timeout(PATIENCE):
-            while not true():
-                self._changed.clear()
-                await self._changed.wait()
+        self._changes.notify()
 
     def socket(self, user_id: str) -> tuple[Listener, list[dict[str, Any]]]:
         """A listener, and the events written to it."""
@@ -73,7 +67,7 @@ class Instance:
 
         def write(packet: Encoded) -> None:
             events.append(json.loads(packet.data.removeprefix("2/chat,"))[1])
-            self._changed.set()
+            self._changes.notify()
 
         listener = Listener(user_id, write, write)
         listener.ready.set()
@@ -103,6 +97,12 @@ async def unheard(bench: Bench, request: AppendRequest) -> None:
     lost = orjson.loads(str(text)) | {"channel": "nowhere"}
     answer = await APPEND.evaluate(bench.redis, names, [orjson.dumps(lost).decode()])
     assert answer[0] == b"ok"
+
+
+async def write(bench: Bench, room_id: str, count: int) -> None:
+    """Append messages one after the other."""
+    for n in range(count):
+        await bench.append(message(room_id, "alice", f"m{n}"))
 
 
 def seqs(events: list[dict[str, Any]]) -> list[int]:
@@ -139,11 +139,7 @@ async def test_joining_under_load_gets_every_event_behind_the_start(
     """A listener gets every event behind its start, whenever it joins."""
     room_id = await bench.group("alice")
 
-    async def load() -> None:
-        for n in range(150):
-            await bench.append(message(room_id, "alice", f"m{n}"))
-
-    loading = asyncio.create_task(load())
+    loading = asyncio.create_task(write(bench, room_id, 150))
     joined = []
     while not loading.done():
         listener, events = instance.socket("alice")
@@ -166,11 +162,7 @@ async def test_a_replay_ends_where_the_stream_begins_and_where_the_room_was_read
     """Replay, snapshot and stream agree, whatever is appended meanwhile."""
     room_id = await bench.group("alice")
 
-    async def load() -> None:
-        for n in range(150):
-            await bench.append(message(room_id, "alice", f"m{n}"))
-
-    loading = asyncio.create_task(load())
+    loading = asyncio.create_task(write(bench, room_id, 150))
     cursor, found, joins = (1, 2), list[int](), 0
     since = instance.reads.events_since
 
