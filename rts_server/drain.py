@@ -64,10 +64,10 @@ class Drain:
         """
         if self._drained is None:
             self._server.refuse_new_connections()
-            self._drained = self._tasks.keep(self._run())
+            self._drained = self._tasks.keep(self._drain())
         return self._drained
 
-    async def _run(self) -> None:
+    async def _drain(self) -> None:
         self._began = self._now()
         log.info("draining", extra={"connections": len(self._server.eio.sockets)})
         try:

@@ -23,7 +23,7 @@ def main(arguments: list[str]) -> int:
         return 0
     if "--check" in arguments:
         return _tool("eslint", ".") or _tool("tsc", "-p", "tsconfig.json") or _stale()
-    built = _tool("tsc", "-p", "tsconfig.build.json") or _run(*npm(), "pack", "--silent")
+    built = _tool("tsc", "-p", "tsconfig.build.json") or _exit_code(*npm(), "pack", "--silent")
     BUNDLE.write_bytes(_bundle())
     return built
 
@@ -43,10 +43,10 @@ def _bundle() -> bytes:
 def _tool(name: str, *arguments: str) -> int:
     """A program of the package's own lock."""
     package = {"eslint": "eslint/bin/eslint.js", "tsc": "typescript/bin/tsc"}[name]
-    return _run(node(), str(CLIENT / "node_modules" / package), *arguments)
+    return _exit_code(node(), str(CLIENT / "node_modules" / package), *arguments)
 
 
-def _run(*command: str) -> int:
+def _exit_code(*command: str) -> int:
     return subprocess.run(command, cwd=CLIENT, check=False).returncode
 
 

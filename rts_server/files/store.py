@@ -89,27 +89,27 @@ class ObjectStore:
 
     async def check_reachable(self) -> None:
         """Check that the bucket answers. Raises Unavailable."""
-        await self._run(self._head_bucket)
+        await self._in_thread(self._head_bucket)
 
     async def presign_post(self, upload: Upload, seconds: int) -> tuple[str, dict[str, str]]:
         """Return the URL and the form fields of a presigned POST."""
-        return await self._run(self._presign_post, upload, seconds)
+        return await self._in_thread(self._presign_post, upload, seconds)
 
     async def presign_get(self, key: str, content_type: str, disposition: str, seconds: int) -> str:
         """Return a presigned GET URL; the object is served with this type and disposition."""
-        return await self._run(self._presign_get, key, content_type, disposition, seconds)
+        return await self._in_thread(self._presign_get, key, content_type, disposition, seconds)
 
     async def head(self, key: str) -> StoredObject | None:
         """Return the properties of an object; None if there is none."""
-        return await self._run(self._head, key)
+        return await self._in_thread(self._head, key)
 
     async def first_bytes(self, key: str, etag: str, length: int) -> bytes:
         """Return the first bytes of the object with this ETag."""
-        return await self._run(self._first_bytes, key, etag, length)
+        return await self._in_thread(self._first_bytes, key, etag, length)
 
     async def digest(self, key: str, etag: str) -> str:
         """Return the SHA-256, in base64, of the object with this ETag. It is read as a whole."""
-        return await self._run(self._digest, key, etag)
+        return await self._in_thread(self._digest, key, etag)
 
     async def move(self, upload: Upload, arrived: StoredObject, target: str) -> None:
         """Copy the object to `target`, where none must be, then delete it.
@@ -117,29 +117,29 @@ class ObjectStore:
         In this order: a crash in between leaves both. The copy holds the fingerprint of its source,
         so that the next request recognizes the source and deletes it.
         """
-        await self._run(self._move, upload, arrived, target)
+        await self._in_thread(self._move, upload, arrived, target)
 
     async def delete(self, key: str) -> None:
         """Delete an object, if there is one."""
-        await self._run(self._delete, key)
+        await self._in_thread(self._delete, key)
 
     async def list_keys(self, prefix: str) -> list[str]:
         """Return all keys with this prefix."""
         found: list[str] = []
         after, more = "", True
         while more:
-            page, more = await self._run(self._list_page, prefix, after)
+            page, more = await self._in_thread(self._list_page, prefix, after)
             found += page
             after = found[-1] if found else after
         return found
 
     async def read_text(self, key: str) -> str | None:
         """Return a small object as text; None if there is none."""
-        return await self._run(self._read_text, key)
+        return await self._in_thread(self._read_text, key)
 
     async def write_once(self, key: str, text: str) -> bool:
         """Create a small object; return False if it exists. One of concurrent calls succeeds."""
-        return await self._run(self._write_once, key, text)
+        return await self._in_thread(self._write_once, key, text)
 
     # In the pool's threads
 
@@ -239,7 +239,7 @@ class ObjectStore:
 
     # On the loop
 
-    async def _run(self, work: Callable[..., Answer], *args: object) -> Answer:
+    async def _in_thread(self, work: Callable[..., Answer], *args: object) -> Answer:
         try:
             return await self._threads.run_in_thread(work, *args)
         except ClientError as error:

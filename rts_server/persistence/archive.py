@@ -61,28 +61,28 @@ class Archive:
 
     async def room(self, room_id: str) -> StoredRoom | None:
         """Return a room, read consistently; None if nothing is stored of it."""
-        item = await self._run(self._get, self._rooms, records.room_key(room_id))
+        item = await self._in_thread(self._get, self._rooms, records.room_key(room_id))
         return None if item is None else stored_items.room(item)
 
     async def member(self, room_id: str, user_id: str) -> StoredMember | None:
         """Return a membership, read consistently; None if there never was one."""
-        item = await self._run(self._get, self._rooms, records.member_key(room_id, user_id))
+        item = await self._in_thread(self._get, self._rooms, records.member_key(room_id, user_id))
         return stored_items.member(item) if item and "state" in item else None
 
     async def members(self, room_id: str) -> list[StoredMember]:
         """Return all memberships of the room, current and ended ones, read consistently."""
-        items = await self._run(self._under, room_id, records.MEMBER)
+        items = await self._in_thread(self._under, room_id, records.MEMBER)
         return [stored_items.member(item) for item in items if "state" in item]
 
     async def uncounted(self, room_id: str) -> list[int]:
         """Return the seqs that do not count as unread, ascending, read consistently."""
-        items = await self._run(self._under, room_id, records.DELETED)
+        items = await self._in_thread(self._under, room_id, records.DELETED)
         return sorted(int(seq) for item in items for seq in item.get("seqs", ()))
 
     async def message(self, room_id: str, message_id: str) -> StoredMessage | None:
         """Return a message, read consistently; None if it is not stored."""
         key = records.message_key(room_id, message_id)
-        item = await self._run(self._get, self._messages, key)
+        item = await self._in_thread(self._get, self._messages, key)
         return None if item is None else stored_items.message(item)
 
     async def page(
@@ -110,7 +110,7 @@ class Archive:
             "ScanIndexForward": not newest_first,
             "Limit": limit,
         }
-        items = await self._run(self._query, query, limit)
+        items = await self._in_thread(self._query, query, limit)
         return [stored_items.message(item).message for item in items]
 
     async def ids(
@@ -130,7 +130,7 @@ class Archive:
         }
         if after is not None:
             query["ExclusiveStartKey"] = after
-        answer = await self._run(self._query_page, query)
+        answer = await self._in_thread(self._query_page, query)
         found = [(item["message_id"], int(item.get("seq", 0))) for item in answer["Items"]]
         return found, answer.get("LastEvaluatedKey")
 
@@ -142,20 +142,21 @@ class Archive:
             "KeyConditionExpression": "user_id = :user",
             "ExpressionAttributeValues": {":user": user_id},
         }
-        items = await self._run(self._query, query)
+        items = await self._in_thread(self._query, query)
         return [stored_items.member(item) for item in items if "state" in item]
 
     async def rooms(self, room_ids: Iterable[str]) -> dict[str, StoredRoom]:
         """Return several rooms by id, read consistently; absent ones are left out."""
         keys = [records.room_key(room_id) for room_id in dict.fromkeys(room_ids)]
         return {
-            item["room_id"]: stored_items.room(item) for item in await self._run(self._batch, keys)
+            item["room_id"]: stored_items.room(item)
+            for item in await self._in_thread(self._batch, keys)
         }
 
     async def memberships(self, user_id: str, room_ids: Iterable[str]) -> dict[str, StoredMember]:
         """Return a user's memberships by room id, read consistently; absent ones are left out."""
         keys = [records.member_key(room_id, user_id) for room_id in dict.fromkeys(room_ids)]
-        items = await self._run(self._batch, keys)
+        items = await self._in_thread(self._batch, keys)
         return {item["room_id"]: stored_items.member(item) for item in items if "state" in item}
 
     async def all_stored(self, checks: Sequence[Check]) -> bool:
@@ -175,7 +176,7 @@ class Archive:
     async def _found(self, checks: Sequence[Check]) -> dict[tuple[str, str], Item]:
         places = dict.fromkeys((room_id, sk) for room_id, sk, _, _ in checks)
         keys = [{"room_id": room_id, "sk": sk} for room_id, sk in places]
-        items = await self._run(self._batch, keys)
+        items = await self._in_thread(self._batch, keys)
         return {(item["room_id"], item["sk"]): item for item in items}
 
     async def memberships_match(
@@ -183,7 +184,7 @@ class Archive:
     ) -> bool:
         """Return whether the room is stored with these states (`in`, `out`) and roles by user."""
         keys = [records.member_key(room_id, user_id) for user_id in {**states, **roles}]
-        items = await self._run(self._batch, [records.room_key(room_id), *keys])
+        items = await self._in_thread(self._batch, [records.room_key(room_id), *keys])
         found = {item["sk"]: item for item in items}
 
         def stored(user_id: str, attribute: str) -> Any:
@@ -207,11 +208,11 @@ class Archive:
 
         Raises Unavailable if another instance opened it first.
         """
-        return await self._run(self._open_epoch, room_id, expected, seq)
+        return await self._in_thread(self._open_epoch, room_id, expected, seq)
 
     async def run_with_client(self, work: Callable[[DynamoDBClient], Answer]) -> Answer:
         """Return `work(client)`, called in the same threads under the same deadline."""
-        return await self._run(work, self._client)
+        return await self._in_thread(work, self._client)
 
     # In the pool's threads
 
@@ -277,7 +278,7 @@ class Archive:
 
     # On the loop
 
-    async def _run(self, read: Callable[..., Answer], *args: Any) -> Answer:
+    async def _in_thread(self, read: Callable[..., Answer], *args: Any) -> Answer:
         try:
             return await self._threads.run_in_thread(read, *args)
         except ClientError as error:

@@ -72,7 +72,7 @@ class InstanceLease:
     async def renew(self) -> None:
         """Renew once; a lost lease is replaced by a new one under the next name."""
         while True:
-            state, token, recent = await _LEASE.evaluate(self._redis, *self._call())
+            state, token, recent = await _LEASE.evaluate(self._redis, *self._renewal_call())
             if state == b"ok":
                 break
             if state == b"lapsed":
@@ -91,7 +91,7 @@ class InstanceLease:
         if self._held:
             await _LEAVE.evaluate(self._redis, *script_call(self.instance, self.token))
 
-    def _call(self) -> Any:
+    def _renewal_call(self) -> Any:
         about = orjson.dumps(self._about()).decode()
         fresh = secrets.token_hex(8)
         return script_call(

@@ -108,38 +108,40 @@ class QueueAdmin:
 
     async def queues(self, peek: int) -> list[QueueAnswer]:
         """Return every queue with its counts, DLQs also with positions of up to `peek` records."""
-        return await self._run(self._queues, peek)
+        return await self._in_thread(self._queues, peek)
 
     async def replay_dead_letters(self, queue: QueueName, limit: int) -> tuple[int, int]:
         """Put up to `limit` records of a DLQ back into its queue, in the order of each room.
 
         Return (number of replayed records, number of records left).
         """
-        return await self._run(self._replay_dead_letters, queue, limit)
+        return await self._in_thread(self._replay_dead_letters, queue, limit)
 
     async def quarantined(self, limit: int) -> list[QuarantinedRecordAnswer]:
         """Return position and reason of up to `limit` quarantined records, never their texts."""
-        entries = await self._run(self._receive_quarantined, limit, PEEK_VISIBILITY_SECONDS)
+        entries = await self._in_thread(self._receive_quarantined, limit, PEEK_VISIBILITY_SECONDS)
         return [entry.summary() for entry in entries]
 
     async def take_quarantined(self, limit: int) -> list[QuarantineEntry]:
         """Return up to `limit` records, in the order of each room, hidden from others for 60 s."""
-        return await self._run(self._receive_quarantined, limit, REPLAY_VISIBILITY_SECONDS)
+        return await self._in_thread(self._receive_quarantined, limit, REPLAY_VISIBILITY_SECONDS)
 
     async def delete_quarantined(self, entry: QuarantineEntry) -> None:
         """Delete a record after it was replayed."""
-        await self._run(self._delete_quarantined, entry)
+        await self._in_thread(self._delete_quarantined, entry)
 
     async def enqueue(self, queue: QueueName, room_id: str, body: str) -> None:
         """Send a record to its queue."""
-        await self._run(self._enqueue, queue, room_id, body)
+        await self._in_thread(self._enqueue, queue, room_id, body)
 
     async def quarantined_count(self) -> int:
         """Return the number of quarantined records, taken ones included, as SQS estimates it."""
-        counts = await self._run(self._counts, quarantine_archive(self._settings.quarantine_queue))
+        counts = await self._in_thread(
+            self._counts, quarantine_archive(self._settings.quarantine_queue)
+        )
         return counts["waiting"] + counts["in_flight"]
 
-    async def _run(self, work: Callable[..., T], *args: Any) -> T:
+    async def _in_thread(self, work: Callable[..., T], *args: Any) -> T:
         try:
             return await asyncio.get_running_loop().run_in_executor(self._pool, work, *args)
         except (ClientError, BotoCoreError, OSError):

@@ -74,10 +74,10 @@ class ReceiptWriter:
         }
 
     async def _move(self, user_id: str, cursors: Mapping[str, Cursors]) -> dict[str, Any]:
-        calls = [self._call(room_id, user_id, *at) for room_id, at in cursors.items()]
+        calls = [self._script_call(room_id, user_id, *at) for room_id, at in cursors.items()]
         return dict(zip(cursors, await _RECEIPTS.evaluate_many(self._redis, calls), strict=True))
 
-    def _call(self, room_id: str, user_id: str, read: int, delivered: int) -> ScriptCall:
+    def _script_call(self, room_id: str, user_id: str, read: int, delivered: int) -> ScriptCall:
         names = keys.room(room_id)
         settings = self._settings
         return [*names.script_keys, names.receipts, keys.dirty_cursors(keys.partition(room_id))], [
@@ -102,7 +102,7 @@ class ReceiptWriter:
             while seconds:
                 await asyncio.sleep(seconds)
                 (answer,) = await _RECEIPTS.evaluate_many(
-                    self._redis, [self._call(room_id, "", 0, 0)]
+                    self._redis, [self._script_call(room_id, "", 0, 0)]
                 )
                 seconds = answer[4] / 1000 if answer[0] == b"warm" else 0
         finally:

@@ -74,7 +74,9 @@ class TypingPublisher:
         await asyncio.sleep(BATCH_DELAY_SECONDS)
         batch, self._pending = self._pending, {}
         self._in_flight = batch
-        calls = [self._call(room_id, user_id, on) for (room_id, user_id), on in batch.items()]
+        calls = [
+            self._script_call(room_id, user_id, on) for (room_id, user_id), on in batch.items()
+        ]
         try:
             answers = await _TYPING.evaluate_many(self._redis, calls)
         except (RedisError, OSError) as error:
@@ -98,7 +100,7 @@ class TypingPublisher:
         del self._timers[room_id]
         self.publish(room_id)
 
-    def _call(self, room_id: str, user_id: str, on: bool) -> ScriptCall:
+    def _script_call(self, room_id: str, user_id: str, on: bool) -> ScriptCall:
         names = keys.room(room_id)
         channel = keys.room_channel(room_id)
         args: list[str | int] = [

@@ -46,7 +46,7 @@ class ProcessMonitor:
         self._load_shedding.start()
         if self._settings.emf_interval:
             self._before = emf.samples(REGISTRY.collect())
-            self._tasks.keep(repeat_forever("metrics", self._tell))
+            self._tasks.keep(repeat_forever("metrics", self._write_metrics))
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -59,7 +59,7 @@ class ProcessMonitor:
         if self._agent is not None:
             self._agent.close()
 
-    async def _tell(self) -> None:
+    async def _write_metrics(self) -> None:
         await asyncio.sleep(self._settings.emf_interval)
         before, self._before = self._before, emf.samples(REGISTRY.collect())
         self._write(

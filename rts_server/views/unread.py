@@ -66,14 +66,14 @@ class UnreadPublisher:
         """Publish at the room's head; the totals of the user's other rooms are read before."""
         inboxes = await self._inboxes.read_many(dict.fromkeys(user_id for user_id, _ in changed))
         calls = [
-            _call(user_id, room_id, inboxes[user_id])
+            _script_call(user_id, room_id, inboxes[user_id])
             for user_id, room_id in changed
             if user_id in inboxes
         ]
         await _UNREAD.evaluate_many(self._redis, calls)
 
 
-def _call(user_id: str, room_id: str, inbox: Inbox) -> ScriptCall:
+def _script_call(user_id: str, room_id: str, inbox: Inbox) -> ScriptCall:
     others = Inbox([row for row in inbox.rows if row.room_id != room_id]).unread
     channel = keys.room_channel(room_id)
     args: list[str | int] = [user_id, room_id, channel, others["total"], others["rooms"]]

@@ -80,7 +80,7 @@ class Environments:
         )
         source = {"S3Bucket": bucket, "S3Key": f"{self._application}/{label}.zip"}
         self._calls("s3", "put_object", Bucket=bucket, Key=source["S3Key"], Body=bundle)
-        self._call(
+        self._request(
             "create_application_version", VersionLabel=label, SourceBundle=source, Process=True
         )
 
@@ -89,7 +89,7 @@ class Environments:
         found = self._calls(
             SERVICE, "describe_environment_resources", EnvironmentId=environment_id
         ).get("EnvironmentResources", {})
-        known = self._call("describe_configuration_settings", EnvironmentName=name)
+        known = self._request("describe_configuration_settings", EnvironmentName=name)
         options = [
             option
             for settings in known.get("ConfigurationSettings", [])
@@ -110,10 +110,10 @@ class Environments:
 
         All clients reach it within the TTL of DNS, before any scaling policy could act.
         """
-        self._call("create_configuration_template", TemplateName=name, EnvironmentId=live.id)
+        self._request("create_configuration_template", TemplateName=name, EnvironmentId=live.id)
         size = {} if capacity.is_min_size else {"OptionSettings": _min_size(capacity.running)}
         try:
-            created = self._call(
+            created = self._request(
                 "create_environment",
                 EnvironmentName=name,
                 TemplateName=name,
@@ -179,7 +179,7 @@ class Environments:
     def delete_saved_configuration(self, template: str) -> None:
         """Delete the configuration saved for a clone; a failure is only reported."""
         try:
-            self._call("delete_configuration_template", TemplateName=template)
+            self._request("delete_configuration_template", TemplateName=template)
         except DeploymentFailed as failed:
             self._calls.report(f"Configuration {template} is left ({failed}): delete it.")
 
@@ -200,7 +200,7 @@ class Environments:
             waited += CHECK_EVERY_SECONDS
 
     def _describe(self, shown_as: str, **selection: Any) -> Environment:
-        found = self._call("describe_environments", **selection).get("Environments", [])
+        found = self._request("describe_environments", **selection).get("Environments", [])
         if self._calls.dry:
             return Environment(f"<id of {shown_as}>", f"<CNAME of {shown_as}>", "Ready", "Green")
         if not found:
@@ -211,11 +211,11 @@ class Environments:
         )
 
     def _version_status(self, label: str) -> str | None:
-        found = self._call("describe_application_versions", VersionLabels=[label])
+        found = self._request("describe_application_versions", VersionLabels=[label])
         versions = found.get("ApplicationVersions", [])
         return str(versions[0]["Status"]) if versions else None
 
-    def _call(self, operation: str, **parameters: Any) -> dict[str, Any]:
+    def _request(self, operation: str, **parameters: Any) -> dict[str, Any]:
         return self._calls(SERVICE, operation, ApplicationName=self._application, **parameters)
 
 
