@@ -18,7 +18,7 @@ PAGES = sorted(
 FOLDERS = ("rts_server", "lambdas", "scripts", "tests", "docs", "infra", "web", "client", "bench")
 HIDDEN = (".platform", ".ebextensions", ".ci")
 TEXT = {".py", ".lua", ".js", ".mjs", ".css", ".html", ".md", ".yaml", ".config", ".conf", ".sh"}
-FOREIGN = {"node_modules", "vendor", "__pycache__", "RESULTS.md"}
+FOREIGN = {"node_modules", "vendor", "dist", "__pycache__", "RESULTS.md"}
 MARKDOWN_WIDTH = 110
 
 NUMBER = re.compile(r"(?<![\w%])([DQEART]\d{1,2})\b(?![-.]\w|:\d|%)")
