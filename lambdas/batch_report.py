@@ -62,7 +62,7 @@ class BatchReport:
             **{name: lags for name, lags in self._lags.items() if lags},
         }
         directive = {
-            "Namespace": os.environ.get("RTS_EMF_NAMESPACE") or "rts",
+            "Namespace": os.environ.get("RTS_EMF_NAMESPACE") or "rts/chat",
             "Dimensions": [["Process"]],
             "Metrics": [{"Name": name, "Unit": METRICS[name]} for name in values],
         }

@@ -112,17 +112,14 @@ def trace(
 
     It is read from logs, Redis and tables, and does not show the text.
     """
-    from rts_server.admin.message_timeline import (
-        LOG_GROUPS,
-        LogSources,
-        UnknownMessage,
-        read_timeline,
-    )
+    from rts_server import stack_names
+    from rts_server.admin.message_timeline import LogSources, UnknownMessage, read_timeline
     from rts_server.tools.dev.running_stack import with_running_stack
 
-    where = LogSources(logs or data / "logs", (*LOG_GROUPS, *groups), hours)
+    settings = with_running_stack(_settings(), data)
+    own = stack_names.log_groups(settings.stack)
+    where = LogSources(logs or data / "logs", (*own, *groups), hours)
     try:
-        settings = with_running_stack(_settings(), data)
         steps = asyncio.run(read_timeline(settings, message_id, where, room))
     except UnknownMessage:
         _fail("No log of that time names this message; give --room, or more --hours.", 1)

@@ -9,6 +9,7 @@ from dataclasses import MISSING, dataclass, fields
 from marshmallow import EXCLUDE, Schema, ValidationError
 from marshmallow.validate import OneOf, Regexp
 
+from rts_server import stack_names
 from rts_server.domain.size_limits import LIMITS, SizeLimits
 from rts_server.setting_fields import (
     ENCRYPTED_URL,
@@ -55,14 +56,19 @@ class Settings:
         "AWS_REGION", "us-east-1", help="AWS region of the queues, tables and the bucket."
     )
     web_role_arn: str | None = text_setting(
-        "RTS_WEB_ROLE_ARN",
-        None,
-        help="IAM role that the web process must have assumed by its AWS profile; empty: any.",
+        "RTS_WEB_ROLE_ARN", None, help="IAM role that web must have by its AWS profile; or any."
     )
     relay_role_arn: str | None = text_setting(
-        "RTS_RELAY_ROLE_ARN",
-        None,
-        help="IAM role that the relay must have assumed by its AWS profile; empty: any.",
+        "RTS_RELAY_ROLE_ARN", None, help="IAM role that the relay must have by its AWS profile."
+    )
+    stack: str = text_setting(
+        "RTS_STACK",
+        "chat",
+        Regexp("[A-Za-z][A-Za-z0-9-]{0,39}$"),
+        help="Name of the CloudFormation stack, with which all names in AWS begin.",
+    )
+    environment: str = text_setting(
+        "RTS_ENVIRONMENT", "", help="Beanstalk's name of the environment, a metrics' dimension."
     )
     message_queue: str = text_setting(
         "RTS_MESSAGE_QUEUE",
@@ -318,12 +324,12 @@ class Settings:
     )
     emf_namespace: str = text_setting(
         "RTS_EMF_NAMESPACE",
-        "rts",
+        "rts/chat",
         Regexp("[\\w./#:-]{1,255}$"),
         help="CloudWatch namespace of these metrics.",
     )
     emf_log_group: str = text_setting(
-        "RTS_EMF_LOG_GROUP", "/rts/metrics", help="CloudWatch log group of these metrics."
+        "RTS_EMF_LOG_GROUP", "/rts/chat/metrics", help="CloudWatch log group of these metrics."
     )
     trace_endpoint: str | None = text_setting(
         "OTEL_EXPORTER_OTLP_ENDPOINT",
@@ -365,7 +371,9 @@ _SCHEMA = Schema.from_dict(
 def load(environ: Mapping[str, str] | None = None) -> Settings:
     """Read and validate the settings. Raises ConfigError with one sentence about all errors."""
     try:
-        return Settings(**_SCHEMA(unknown=EXCLUDE).load(given_variables(environ)))
+        given = given_variables(environ)
+        whole = stack_names.settings(given.get("RTS_STACK", "chat")) | given
+        return Settings(**_SCHEMA(unknown=EXCLUDE).load(whole))
     except ValidationError as error:
         found = error.messages_dict.items()
         text = "; ".join(f"{name}: {' '.join(texts)}" for name, texts in found)

@@ -132,6 +132,13 @@ METRICS_BY_PROCESS: dict[Kind, tuple[EmfMetric, ...]] = {
 """The metrics by process. Those of the Lambdas are in lambdas/batch_report.py."""
 
 
+BY_ENVIRONMENT = {"Connections", "CommandErrors"}
+"""Metrics that also have the dimension Environment: each is billed once more.
+
+During a swap two environments send metrics, and each scales by its own connections.
+"""
+
+
 def samples(families: Iterable[Metric]) -> Samples:
     """Return the current values of the registry's families."""
     found: dict[str, dict[Labels, float]] = {}
@@ -146,23 +153,31 @@ def emf_line(
 ) -> str:
     """Return one EMF document as JSON.
 
-    `ms` is its time since 1970. `named`: namespace, log_group, process, instance.
+    `ms` is its time since 1970. `named`: namespace, log_group, process, instance, environment
+    (may be empty).
     """
     values = {one: one.reading(before, after) for one in metrics}
     values = {one: value for one, value in values.items() if value is not None}
-    directive = {
-        "Namespace": named["namespace"],
-        "Dimensions": [["Process"]],
-        "Metrics": [{"Name": one.name, "Unit": one.unit} for one in values],
-    }
+    units = [{"Name": one.name, "Unit": one.unit} for one in values]
+    directives = [_directive(named["namespace"], ["Process"], units)]
+    apart = [one for one in units if one["Name"] in BY_ENVIRONMENT]
+    if named["environment"] and apart:
+        directives.append(_directive(named["namespace"], ["Environment", "Process"], apart))
     document = {
         "_aws": {
             "Timestamp": ms,
             "LogGroupName": named["log_group"],
-            "CloudWatchMetrics": [directive],
+            "CloudWatchMetrics": directives,
         },
+        **({"Environment": named["environment"]} if named["environment"] else {}),
         "Process": named["process"],
         "Instance": named["instance"],
         **{one.name: round(value or 0.0, 3) for one, value in values.items()},
     }
     return json.dumps(document)
+
+
+def _directive(
+    namespace: str, dimensions: list[str], metrics: list[dict[str, str]]
+) -> dict[str, object]:
+    return {"Namespace": namespace, "Dimensions": [dimensions], "Metrics": metrics}

@@ -86,7 +86,7 @@ def test_a_line_is_a_document_of_the_format(process: emf.Kind) -> None:
     metrics.COMMAND_SECONDS.labels("message.send").observe(0.01)
     before: emf.Samples = {}
     after = emf.samples(REGISTRY.collect())
-    named = {"namespace": "rts", "log_group": "/rts/metrics", "instance": "i"}
+    named = {"namespace": "rts", "log_group": "/rts/metrics", "instance": "i", "environment": ""}
     line = emf.emf_line(
         emf.METRICS_BY_PROCESS[process],
         before,
@@ -136,3 +136,18 @@ class Seen(dict[str, dict[emf.Labels, float]]):
         if key not in self:
             self.missed.append(key)
         return super().get(key, {})
+
+
+def test_an_environment_is_a_second_dimension_of_what_scales() -> None:
+    """Two environments in one namespace are told apart; the sum over both has the first alone."""
+    after = emf.samples(REGISTRY.collect())
+    named = {"namespace": "rts", "log_group": "g", "instance": "i", "environment": "chat-green"}
+    line = emf.emf_line(emf.METRICS_BY_PROCESS["web"], {}, after, ms=1, process="web", **named)
+    told = json.loads(line)
+    both, apart = told["_aws"]["CloudWatchMetrics"]
+    assert (both["Dimensions"], apart["Dimensions"]) == (
+        [["Process"]],
+        [["Environment", "Process"]],
+    )
+    assert {one["Name"] for one in apart["Metrics"]} == emf.BY_ENVIRONMENT
+    assert told["Environment"] == "chat-green"

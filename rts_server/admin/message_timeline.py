@@ -13,14 +13,13 @@ from typing import Any
 
 from redis.asyncio import Redis
 
-from rts_server import keys
+from rts_server import keys, stack_names
 from rts_server.config import Settings
 from rts_server.persistence import aws
 from rts_server.persistence.archive import Archive
 from rts_server.protocol.event import now, rfc3339
 from rts_server.relay.outbox_metrics import accepted_ms
 
-LOG_GROUPS = ("/aws/lambda/chat-message-to-db", "/aws/lambda/chat-room-to-db")
 STEP_FIELDS = ("room_id", "epoch", "offset", "seq", "user_id", "session_id", "request_id")
 """Fields of a log line that a step has as its ids."""
 REASON_FIELDS = ("reason", "why", "code", "error")
@@ -46,7 +45,7 @@ class LogSources:
     """Logs to search: the `*.log` files of a folder, and CloudWatch log groups."""
 
     folder: Path
-    groups: tuple[str, ...] = LOG_GROUPS
+    groups: tuple[str, ...] = stack_names.log_groups("chat")
     hours: float = LOOKBACK_HOURS
 
 

@@ -70,6 +70,7 @@ class ProcessMonitor:
                 ms=round(time.time() * 1000),
                 namespace=self._settings.emf_namespace,
                 log_group=self._settings.emf_log_group,
+                environment=self._settings.environment,
                 process=self._process,
                 instance=self._instance,
             )

@@ -11,6 +11,7 @@ import yaml
 from rts_server import emf
 from rts_server.config import Settings
 from tests.deployment.platform import ROOT
+from tests.helpers.template import of_type
 
 
 def environment() -> tuple[dict[str, dict[str, Any]], dict[str, Any]]:
@@ -58,27 +59,121 @@ def test_the_process_listens_where_nginx_connects() -> None:
     assert f"proxy_pass            http://{given['RTS_HOST']}:{given['RTS_PORT']};" in ours
 
 
-def test_scaling_tracks_cpu_and_connections() -> None:
-    """Two target-tracking policies scale from two instances; the platform's triggers are off."""
+STACK = {
+    "Fn::GetOptionSetting": {
+        "Namespace": "aws:elasticbeanstalk:application:environment",
+        "OptionName": "RTS_STACK",
+        "DefaultValue": Settings().stack,
+    }
+}
+
+
+def test_instances_are_launched_from_a_template() -> None:
+    """New accounts refuse launch configurations; IMDSv1 is off, and the type is not the tiniest."""
+    options, _ = environment()
+    launch = options["aws:autoscaling:launchconfiguration"]
+    assert launch == {"DisableIMDSv1": True, "RootVolumeType": "gp3"}
+    types = options["aws:ec2:instances"]
+    priced = re.search(r"\| E \| (\S+) \(", (ROOT / "docs" / "cost.md").read_text())
+    assert priced
+    assert types == {"InstanceTypes": priced[1], "SupportedArchitectures": "arm64"}
+
+
+def test_tokens_travel_over_tls_only() -> None:
+    """Port 443 has a policy with TLS 1.2 and newer, and port 80 redirects to it."""
     options, resources = environment()
-    group, trigger = options["aws:autoscaling:asg"], options["aws:autoscaling:trigger"]
+    secure = options["aws:elbv2:listener:443"]
+    assert (secure["ListenerEnabled"], secure["Protocol"]) == (True, "HTTPS")
+    assert secure["SSLPolicy"].startswith("ELBSecurityPolicy-TLS13-1-2-")
+    plain = resources["AWSEBV2LoadBalancerListener"]["Properties"]
+    (action,) = plain["DefaultActions"]
+    assert (plain["Port"], action["Type"]) == (80, "redirect")
+    assert action["RedirectConfig"]["Protocol"] == "HTTPS"
+
+
+def test_clients_mistakes_do_not_change_the_health() -> None:
+    """Only Green environments are swapped, so a scan for pages that are absent must not matter."""
+    options, _ = environment()
+    rules = json.loads(options["aws:elasticbeanstalk:healthreporting:system"]["ConfigDocument"])
+    of = rules["Rules"]["Environment"]
+    assert of["Application"]["ApplicationRequests4xx"] == {"Enabled": False}
+    assert of["ELB"]["ELBRequests4xx"] == {"Enabled": False}
+
+
+def test_scaling_tracks_cpu_and_connections() -> None:
+    """Two target-tracking policies scale from two instances, by their own environment."""
+    options, resources = environment()
+    group = options["aws:autoscaling:asg"]
     assert 2 <= group["MinSize"] < group["MaxSize"]
-    assert trigger["UpperBreachScaleIncrement"] == trigger["LowerBreachScaleIncrement"] == 0
-    tracked = [one["Properties"]["TargetTrackingConfiguration"] for one in resources.values()]
+    tracked = [
+        one["Properties"]["TargetTrackingConfiguration"]
+        for one in resources.values()
+        if one["Type"] == "AWS::AutoScaling::ScalingPolicy"
+    ]
     assert tracked[0]["PredefinedMetricSpecification"] == {
         "PredefinedMetricType": "ASGAverageCPUUtilization"
     }
     metric = tracked[1]["CustomizedMetricSpecification"]
-    assert metric["Namespace"] == Settings().emf_namespace
-    assert metric["MetricName"] in [told.name for told in emf.METRICS_BY_PROCESS["web"]]
-    assert metric["Dimensions"] == [{"Name": "Process", "Value": "web"}]
+    assert metric["Namespace"] == {"Fn::Join": ["/", ["rts", STACK]]}
+    assert metric["MetricName"] in emf.BY_ENVIRONMENT
+    assert metric["Dimensions"] == [
+        {"Name": "Environment", "Value": {"Ref": "AWSEBEnvironmentName"}},
+        {"Name": "Process", "Value": "web"},
+    ]
+
+
+def test_triggers_of_the_platform_never_fire() -> None:
+    """CPU is never above 100 % nor below 0 %; increments of 0 may be refused."""
+    options, _ = environment()
+    trigger = options["aws:autoscaling:trigger"]
+    assert trigger["MeasureName"] == "CPUUtilization"
+    assert (trigger["UpperThreshold"], trigger["LowerThreshold"]) == (100, 0)
+    increments = trigger["UpperBreachScaleIncrement"], trigger["LowerBreachScaleIncrement"]
+    assert increments == (1, -1)
+
+
+def test_the_alarm_on_the_balancer_goes_with_the_environment() -> None:
+    """It watches the environment's own balancer, and publishes to the topic of the stack."""
+    _, resources = environment()
+    alarm = resources["BalancerErrors"]["Properties"]
+    (dimension,) = alarm["Dimensions"]
+    assert dimension["Value"] == {"Fn::GetAtt": ["AWSEBV2LoadBalancer", "LoadBalancerFullName"]}
+    (topic,) = alarm["AlarmActions"]
+    assert alarm["OKActions"] == [topic]
+    pseudo = [{"Ref": f"AWS::{name}"} for name in ("Partition", "Region", "AccountId")]
+    name = {"Fn::Join": ["-", [STACK, "alarms"]]}
+    assert topic == {"Fn::Join": [":", ["arn", pseudo[0], "sns", *pseudo[1:], name]]}
+    assert of_type("SNS::Topic")["Alarms"]["TopicName"] == {"Fn::Sub": "${AWS::StackName}-alarms"}
+
+
+def test_resources_use_only_functions_that_beanstalk_knows() -> None:
+    """Ref, Fn::GetAtt, Fn::Join and Fn::GetOptionSetting (ebextensions-functions)."""
+    _, resources = environment()
+    used = set(re.findall(r"'(Fn::\w+)'", repr(resources)))
+    assert used <= {"Fn::GetAtt", "Fn::Join", "Fn::GetOptionSetting"}
+
+
+def files() -> dict[str, dict[str, str]]:
+    """The files that `.ebextensions` writes, by path; functions are `?`."""
+    parsed = yaml.safe_load((ROOT / ".ebextensions" / "03-agent.config").read_text())
+    return {
+        path: file | {"content": re.sub("`.*?`", "?", file["content"])}
+        for path, file in parsed["files"].items()
+    }
+
+
+def test_processes_know_their_environment() -> None:
+    """The file that their units read has the name of the environment they run in."""
+    file = files()["/etc/rts/environment"]
+    assert (file["content"], file["mode"]) == ("RTS_ENVIRONMENT=?\n", "000644")
+    hook = (ROOT / ".platform" / "hooks" / "prebuild" / "10_units.sh").read_text()
+    assert "EnvironmentFile=-/etc/rts/environment" in hook
 
 
 def agent() -> dict[str, Any]:
     """The CloudWatch agent's configuration for logs, with `?` for CloudFormation functions."""
-    parsed = yaml.safe_load((ROOT / ".ebextensions" / "03-agent.config").read_text())
-    (file,) = parsed["files"].values()
-    logs: dict[str, Any] = json.loads(re.sub("`.*?`", "?", file["content"]))["logs"]
+    text = files()["/opt/aws/amazon-cloudwatch-agent/etc/rts.json"]["content"]
+    logs: dict[str, Any] = json.loads(text)["logs"]
     return logs
 
 

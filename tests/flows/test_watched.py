@@ -15,8 +15,8 @@ import pytest
 from click.testing import CliRunner, Result
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
+from rts_server import stack_names
 from rts_server.__main__ import main
-from rts_server.admin import message_timeline
 from rts_server.tools.dev import aws
 from tests.helpers import template
 from tests.helpers.commands import direct
@@ -232,7 +232,7 @@ async def test_what_alarms_and_dashboards_name_is_really_told(
         (value, name)
         for widget in template.dashboard()["widgets"]
         for namespace, name, _, value, *_ in widget["properties"]["metrics"]
-        if namespace == "rts"
+        if namespace == "rts/chat"
     }
     assert len(wanted) > 20
     until(lambda: wanted <= told(watched))
@@ -247,7 +247,7 @@ def told(world: World) -> set[tuple[str, str]]:
     """(process, metric) of every line in the embedded metric format so far."""
     texts = [world.relay.log.read_text(), world.webs[0].log.read_text()]
     logs = aws.client(world.stack.settings, "logs")
-    for group in message_timeline.LOG_GROUPS:
+    for group in stack_names.log_groups("chat"):
         pages = logs.get_paginator("filter_log_events").paginate(logGroupName=group)
         texts += [event["message"] for page in pages for event in page["events"]]
     lines = [json.loads(line) for t in texts for line in t.splitlines() if '"_aws"' in line]

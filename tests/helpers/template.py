@@ -114,6 +114,6 @@ def dashboard() -> Json:
     (properties,) = of_type("CloudWatch::Dashboard").values()
     text: str = properties["DashboardBody"]["Fn::Sub"][0]
     body: Json = json.loads(
-        re.sub(r"\$\{[\w:.]+\}", "?", text.replace("${MetricNamespace}", "rts"))
+        re.sub(r"\$\{[\w:.]+\}", "?", text.replace("${AWS::StackName}", "chat"))
     )
     return body

@@ -79,13 +79,12 @@ def test_the_standing_rows_sum_up() -> None:
 
 
 def test_what_is_paid_for_is_what_there_is() -> None:
-    """As many alarms as the template has, as many metrics as are told."""
+    """As many alarms as template and environment have, as many metrics as are told."""
     told = {row[0].partition(":")[0]: row[1] for row in STANDING}
-    alarms = len(of_type("CloudWatch::Alarm"))
+    alarms = len(of_type("CloudWatch::Alarm")) + 1
     assert told[f"{alarms} alarms"] == f"{alarms} A"
-    assert (
-        told["metrics"] == f"{sum(map(len, emf.METRICS_BY_PROCESS.values())) + 2 * len(METRICS)} M"
-    )
+    processes = sum(map(len, emf.METRICS_BY_PROCESS.values()))
+    assert told["metrics"] == f"{processes + len(emf.BY_ENVIRONMENT) + 2 * len(METRICS)} M"
 
 
 def test_what_was_measured_stands_in_the_results() -> None:

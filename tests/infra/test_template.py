@@ -13,7 +13,7 @@ from botocore import xform_name
 from lambdas.batch_report import METRICS
 from rts_server import emf
 from tests.helpers import template
-from tests.helpers.template import PATH, Json, of_type, resources, statements
+from tests.helpers.template import PATH, Json, of_type, resolved, resources, statements
 
 ROOT = PATH.parents[1]
 MOST_BYTES = 1_000_000
@@ -27,11 +27,13 @@ CloudFormation user guide, cloudformation-limits, read 2026-11.
 OF_AWS = {
     "AWS/SQS": {"ApproximateNumberOfMessagesVisible", "ApproximateAgeOfOldestMessage"},
     "AWS/Lambda": {"Errors"},
-    "AWS/ApplicationELB": {"HTTPCode_Target_5XX_Count"},
     "AWS/ElastiCache": {"DatabaseMemoryUsagePercentage", "EngineCPUUtilization"},
 }
 """From the metrics pages of each service's guide."""
 
+
+ALARM_OF_ENVIRONMENT = "balancer-errors"
+"""Of `.ebextensions`; the others are the template's."""
 
 # Stars
 
@@ -310,13 +312,26 @@ def test_the_template_is_deployed_from_a_bucket() -> None:
 
 def test_the_outputs_name_what_the_processes_use() -> None:
     """Queues, tables and bucket, so that nobody has to guess a name of the stack."""
-    made = {
-        name: kind
-        for kind in ("SQS::Queue", "DynamoDB::Table", "S3::Bucket")
-        for name in of_type(kind)
-    }
-    told = {str(output["Value"].get("Ref")) for output in template.part("Outputs").values()}
-    assert made.keys() <= told
+    told = [resolved(output["Value"]) for output in template.part("Outputs").values()]
+    assert {*of_type("SQS::Queue"), *of_type("S3::Bucket")} <= {*told}
+    tables = [resolved(table["TableName"]) for table in of_type("DynamoDB::Table").values()]
+    assert {f"{table}RestoredTables" for table in tables} <= {*told}
+
+
+def test_restored_tables_take_the_place_of_the_own_ones() -> None:
+    """Nothing but a condition holds the tables: what uses them knows them by name and suffix.
+
+    A table that others refer to could not leave the stack.
+    """
+    tables = of_type("DynamoDB::Table")
+    whole = repr({name: one for name, one in resources().items() if name not in tables})
+    whole += repr(template.part("Outputs"))
+    for name in tables:
+        assert f"'{name}'" not in whole
+        assert name + "." not in whole
+        assert resources()[name]["Condition"] == "OwnTables"
+        assert resources()[name]["DeletionPolicy"] == "RetainExceptOnCreate"
+    assert whole.count("${RestoredTables}") >= 2 * 6
 
 
 # Alarms and dashboard
@@ -328,7 +343,7 @@ OURS = {(kind, told.name) for kind, few in emf.METRICS_BY_PROCESS.items() for to
 
 def exists(namespace: str, name: str, dimensions: dict[str, Any]) -> bool:
     """Whether somebody publishes this metric."""
-    if namespace in ("rts", "{'Ref': 'MetricNamespace'}"):
+    if namespace == "rts/chat":
         return set(dimensions) == {"Process"} and (dimensions["Process"], name) in OURS
     return name in OF_AWS[namespace]
 
@@ -338,7 +353,7 @@ def test_every_metric_of_an_alarm_exists(name: str) -> None:
     """It is one of those that web, relay and functions tell, or one of AWS' own."""
     alarm = of_type("CloudWatch::Alarm")[name]
     dimensions = {one["Name"]: one["Value"] for one in alarm["Dimensions"]}
-    assert exists(str(alarm["Namespace"]), alarm["MetricName"], dimensions)
+    assert exists(resolved(alarm["Namespace"]), alarm["MetricName"], dimensions)
     assert alarm["AlarmActions"] == alarm["OKActions"] == [{"Ref": "Alarms"}]
     assert alarm["AlarmDescription"].endswith((".", "accepted."))
 
@@ -348,7 +363,7 @@ def test_every_alarm_has_its_chapter_in_the_runbook() -> None:
     text = (ROOT / "docs" / "operations.md").read_text()
     runbook = text.partition("## Runbook")[2].partition("\n## ")[0]
     names = [alarm["AlarmName"]["Fn::Sub"] for alarm in of_type("CloudWatch::Alarm").values()]
-    ends = [name.removeprefix("${AWS::StackName}-") for name in names]
+    ends = [name.removeprefix("${AWS::StackName}-") for name in names] + [ALARM_OF_ENVIRONMENT]
     assert sorted(re.findall(r"^### (.+)$", runbook, re.MULTILINE)) == sorted(ends)
 
 
@@ -365,10 +380,10 @@ def test_every_metric_of_the_dashboard_exists() -> None:
 
 def test_a_metric_nobody_tells_is_found() -> None:
     """The check itself can fail: another name, another process."""
-    assert exists("rts", "Deaf", {"Process": "web"})
-    assert not exists("rts", "Deaf", {"Process": "relay"})
-    assert not exists("rts", "Blind", {"Process": "web"})
-    assert not exists("rts", "Deaf", {"Process": "web", "Instance": "i"})
+    assert exists("rts/chat", "Deaf", {"Process": "web"})
+    assert not exists("rts/chat", "Deaf", {"Process": "relay"})
+    assert not exists("rts/chat", "Blind", {"Process": "web"})
+    assert not exists("rts/chat", "Deaf", {"Process": "web", "Instance": "i"})
 
 
 @pytest.mark.parametrize(
@@ -381,7 +396,6 @@ def test_a_metric_nobody_tells_is_found() -> None:
         "OutboxAge",
         "Deaf",
         "CommandErrors",
-        "HTTPCode_Target_5XX_Count",
         "DatabaseMemoryUsagePercentage",
     ],
 )

@@ -28,7 +28,7 @@ async def test_the_agent_gets_the_line() -> None:
             line = await asyncio.get_running_loop().sock_recv(agent, 65_536)
     told = json.loads(line)
     assert (told["Process"], told["Instance"]) == ("relay", "i")
-    assert told["_aws"]["LogGroupName"] == "/rts/metrics"
+    assert told["_aws"]["LogGroupName"] == "/rts/chat/metrics"
 
 
 async def test_without_an_agent_the_line_is_among_the_logs(

@@ -27,6 +27,8 @@ for process in web relay; do
     echo "[Service]"
     echo "LimitNOFILE=131072"
     echo "TimeoutStopSec=75"
+    # Of .ebextensions/03-agent.config.
+    echo "EnvironmentFile=-/etc/rts/environment"
     if [ -n "${role[$process]}" ]; then
       echo "Environment=AWS_CONFIG_FILE=$profiles AWS_PROFILE=$process"
       printf '[profile %s]\nrole_arn = %s\ncredential_source = Ec2InstanceMetadata\n' \

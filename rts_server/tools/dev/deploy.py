@@ -12,13 +12,12 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from rts_server import config, stack_names
 from rts_server.config import Settings
 from rts_server.tools.dev import zips
 from rts_server.tools.dev.aws import client
 from rts_server.tools.dev.stack_error import StackError
 
-STACK = "chat"
-CODE_BUCKET = "chat-code"
 FINGERPRINT_TAG = "fingerprint"
 TEMPLATE = zips.ROOT / "infra" / "template.yaml"
 STACK_TIMEOUT_SECONDS = 120.0
@@ -54,7 +53,8 @@ def warm_functions(settings: Settings, packed: Mapping[str, bytes]) -> None:
     """Start both functions and check that they run these zips. Raises StackError."""
     functions = client(settings, "lambda")
     with ThreadPoolExecutor(len(packed)) as pool:
-        list(pool.map(lambda name: _probe_function(functions, name, packed[name]), packed))
+        names = {name: stack_names.function(settings.stack, name) for name in packed}
+        list(pool.map(lambda name: _probe_function(functions, names[name], packed[name]), packed))
 
 
 def set_queue_enabled(settings: Settings, function: str, enabled: bool) -> None:
@@ -72,7 +72,9 @@ def limit_concurrency(settings: Settings) -> None:
 
 def _change_mappings(settings: Settings, function: str, **changes: Any) -> None:
     functions = client(settings, "lambda")
-    mappings = functions.list_event_source_mappings(FunctionName=function)["EventSourceMappings"]
+    mappings = functions.list_event_source_mappings(
+        FunctionName=stack_names.function(settings.stack, function)
+    )["EventSourceMappings"]
     for mapping in mappings:
         functions.update_event_source_mapping(UUID=mapping["UUID"], **changes)
 
@@ -102,11 +104,13 @@ class _Deployment:
         self._cloudformation = client(settings, "cloudformation")
         self._s3 = client(settings, "s3")
         self._region = settings.aws_region
+        self._stack = settings.stack
+        self._code_bucket = f"{settings.stack}-code"
         self._zips = packed
         self._keys = {name: zips.code_key(name, data) for name, data in packed.items()}
         self._parameters = (
             _parameters_of(settings)
-            | {"CodeBucket": CODE_BUCKET}
+            | {"CodeBucket": self._code_bucket}
             | {zips.KEY_PARAMETERS[name]: key for name, key in self._keys.items()}
             | dict(parameters)
         )
@@ -141,9 +145,9 @@ class _Deployment:
     def _describe(self) -> dict[str, Any] | None:
         """Return the stack's description, or None if there is no stack."""
         try:
-            found: list[dict[str, Any]] = self._cloudformation.describe_stacks(StackName=STACK)[
-                "Stacks"
-            ]
+            found: list[dict[str, Any]] = self._cloudformation.describe_stacks(
+                StackName=self._stack
+            )["Stacks"]
         except ClientError as error:
             if "does not exist" in str(error):
                 return None
@@ -162,7 +166,7 @@ class _Deployment:
 
     def _delete(self) -> None:
         """Delete a stack that was never created completely; it cannot be updated."""
-        self._cloudformation.delete_stack(StackName=STACK)
+        self._cloudformation.delete_stack(StackName=self._stack)
         deadline = time.monotonic() + STACK_TIMEOUT_SECONDS
         while (stack := self._describe()) and stack["StackStatus"] != "DELETE_COMPLETE":
             self._pause(deadline)
@@ -173,14 +177,14 @@ class _Deployment:
         location = {"LocationConstraint": self._region}
         more = {} if self._region == "us-east-1" else {"CreateBucketConfiguration": location}
         try:
-            self._s3.create_bucket(Bucket=CODE_BUCKET, **more)
+            self._s3.create_bucket(Bucket=self._code_bucket, **more)
         except ClientError as error:
             if error.response["Error"]["Code"] != "BucketAlreadyOwnedByYou":
                 raise
         for name, data in self._zips.items():
-            self._s3.put_object(Bucket=CODE_BUCKET, Key=self._keys[name], Body=data)
+            self._s3.put_object(Bucket=self._code_bucket, Key=self._keys[name], Body=data)
         self._s3.put_object(
-            Bucket=CODE_BUCKET, Key=self._template_key, Body=self._template.encode()
+            Bucket=self._code_bucket, Key=self._template_key, Body=self._template.encode()
         )
 
     def _request(self) -> dict[str, Any]:
@@ -189,8 +193,8 @@ class _Deployment:
             for name, value in self._parameters.items()
         ]
         return {
-            "StackName": STACK,
-            "TemplateURL": f"{self._s3.meta.endpoint_url}/{CODE_BUCKET}/{self._template_key}",
+            "StackName": self._stack,
+            "TemplateURL": f"{self._s3.meta.endpoint_url}/{self._code_bucket}/{self._template_key}",
             "Parameters": parameters,
             "Capabilities": ["CAPABILITY_IAM"],
             "Tags": [{"Key": FINGERPRINT_TAG, "Value": self._fingerprint}],
@@ -207,7 +211,7 @@ class _Deployment:
             raise StackError(f"The template is broken: {self._first_failure() or status}")
 
     def _first_failure(self) -> str:
-        events = self._cloudformation.describe_stack_events(StackName=STACK)["StackEvents"]
+        events = self._cloudformation.describe_stack_events(StackName=self._stack)["StackEvents"]
         failed = [
             f"{event['LogicalResourceId']}: {event.get('ResourceStatusReason', 'no reason given')}"
             for event in events
@@ -222,14 +226,22 @@ class _Deployment:
 
 
 def _parameters_of(settings: Settings) -> dict[str, str]:
-    """Return the template's parameters that follow from the settings."""
+    """Return the template's parameters that follow from the settings.
+
+    Raises StackError for a name that the template does not make.
+    """
+    stack, made = settings.stack, config.environment(settings)
+    restored = settings.rooms_table.removeprefix(f"{stack}-rooms")
+    for variable, name in stack_names.settings(stack).items():
+        expected = name + restored if variable.endswith("_TABLE") else name
+        if variable != "RTS_BUCKET" and made[variable] != expected:
+            raise StackError(
+                f"{variable} is not {expected}, as the stack {stack} makes it; "
+                "RTS_STACK names the stack and all that is in it."
+            )
     return {
-        "MessageQueueName": settings.message_queue,
-        "RoomQueueName": settings.room_queue,
-        "QuarantineQueueName": settings.quarantine_queue,
-        "RoomsTableName": settings.rooms_table,
-        "MessagesTableName": settings.messages_table,
         "BucketName": settings.bucket,
+        "RestoredTables": restored,
         "CorsOrigins": settings.cors_origins or LOCAL_ORIGINS,
         "TraceEndpoint": settings.trace_endpoint or "",
     }
