@@ -16,10 +16,10 @@ import uvloop
 
 from bench import results
 from bench.contender import Contender, contenders
-from bench.ground import ground, stack_in
-from bench.machine import allow_files, cores, described, pinned
+from bench.machine import allow_files, cores, describe_machine, pinned
 from bench.results import Rounds
-from bench.workloads import Measured, Round, Sizes, rows
+from bench.testbed import running_testbed, unstarted_stack
+from bench.workloads import Round, RoundResult, Sizes, rows
 from rts_server.tools.dev.stack import Stack
 from tests.helpers.node import node
 
@@ -49,12 +49,12 @@ def main(rounds: int, only: str | None, write: bool, **given: Any) -> None:
     """Compare the contenders. Takes about six minutes on two cores."""
     sizes = Sizes(**given)
     allow_files()
-    gc.disable()  # a pause of the generator would be told as a latency of a server
+    gc.disable()  # a pause of the load generator would be measured as a server's latency
     chosen = [c for c in contenders() if not only or any(p in c.name for p in only.split(","))]
     before = os.getloadavg()[0]
     _, generator, others = cores()
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
-        stack = stack_in(Path(folder))
+        stack = unstarted_stack(Path(folder))
         with pinned(others):
             stack.start()
         try:
@@ -70,12 +70,12 @@ def main(rounds: int, only: str | None, write: bool, **given: Any) -> None:
 
 async def _compare(stack: Stack, chosen: list[Contender], rounds: int, sizes: Sizes) -> Rounds:
     ours = contenders()[0]
-    measured: dict[str, list[Measured]] = {contender.name: [] for contender in chosen}
-    async with ground(stack, ours, sizes.room, sizes.pairs) as made:
+    measured: dict[str, list[RoundResult]] = {contender.name: [] for contender in chosen}
+    async with running_testbed(stack, ours, sizes.room, sizes.pairs) as made:
         for number in range(rounds):
             for contender in chosen:
                 started = time.monotonic()
-                measured[contender.name].append(await Round(contender, made, sizes).run())
+                measured[contender.name].append(await Round(contender, made, sizes).measure_all())
                 took = time.monotonic() - started
                 click.echo(f"round {number + 1}: {contender.name}, {took:.0f} s", err=True)
     return measured
@@ -89,10 +89,10 @@ def _report(measured: Rounds, rounds: int, before: float, sizes: Sizes) -> str:
     )
     load = f"Load average {before:.1f} before, {os.getloadavg()[0]:.1f} after."
     parts = [
-        f"{described()}; {packages}. {load}",
+        f"{describe_machine()}; {packages}. {load}",
         results.table(rows(sizes), measured),
-        results.beside(measured),
-        results.troubles(measured),
+        results.shared_costs(measured),
+        results.failures(measured),
         READING.format(rounds=rounds),
     ]
     return "\n\n".join(part for part in parts if part)

@@ -10,9 +10,9 @@ from typing import Any, Self, cast
 
 from bench import frames
 
-PATIENCE = 20.0
-SILENCE = 5.0
-ATTEMPTS = 10
+WAIT_TIMEOUT_SECONDS = 20.0
+IDLE_TIMEOUT_SECONDS = 5.0
+MAX_ATTEMPTS = 10
 HOST = "127.0.0.1"
 _UPGRADE = (
     f"GET /socket.io/?EIO=4&transport=websocket HTTP/1.1\r\nHost: {HOST}\r\n"
@@ -28,7 +28,7 @@ PADDING = " the quick brown fox jumps over the lazy dog" * 3
 
 
 @dataclass
-class Seen:
+class ReceivedCounts:
     """Counts what all connections of a load received; times are ns since the intended sending."""
 
     deliveries: list[int] = field(default_factory=list)
@@ -41,13 +41,13 @@ class Seen:
         self.deliveries, self.acks = [], []
         self.refused = self.accepted = 0
 
-    async def until(self, deliveries: int, acks: int) -> None:
+    async def wait_for(self, deliveries: int, acks: int) -> None:
         """Wait until so many have arrived; give up soon after nothing arrives any more."""
-        end, had = time.monotonic() + PATIENCE, -1
+        end, had = time.monotonic() + WAIT_TIMEOUT_SECONDS, -1
         while len(self.deliveries) < deliveries or len(self.acks) < acks:
             now, have = time.monotonic(), len(self.deliveries) + len(self.acks)
             if have != had:
-                had, silent = have, now + SILENCE
+                had, silent = have, now + IDLE_TIMEOUT_SECONDS
             if now > min(end, silent):
                 return
             await asyncio.sleep(0.001)
@@ -56,7 +56,7 @@ class Seen:
 class Connection(asyncio.Protocol):
     """A connection of one user to `/chat`."""
 
-    def __init__(self, token: str, seen: Seen) -> None:
+    def __init__(self, token: str, seen: ReceivedCounts) -> None:
         self._token = token
         self._seen = seen
         self._transport: asyncio.Transport | None = None
@@ -65,14 +65,14 @@ class Connection(asyncio.Protocol):
         self._rest = b""
         self._next_ack = 0
         self._due: dict[int, int] = {}
-        self._asked: dict[int, asyncio.Future[Any]] = {}
+        self._pending: dict[int, asyncio.Future[Any]] = {}
         self._joined: dict[str, asyncio.Future[None]] = {}
 
     @classmethod
-    async def open(cls, port: int, token: str, seen: Seen) -> Self:
+    async def open(cls, port: int, token: str, seen: ReceivedCounts) -> Self:
         """Connect and wait for the session. Raises OSError, TimeoutError."""
         loop = asyncio.get_running_loop()
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(WAIT_TIMEOUT_SECONDS):
             _, made = await loop.create_connection(lambda: cls(token, seen), HOST, port)
             await made._ready
         return made
@@ -85,14 +85,14 @@ class Connection(asyncio.Protocol):
         )
         self._emit("message.send", body, due)
 
-    def touch(self, due: int) -> None:
+    def send_sync(self, due: int) -> None:
         """Send the cheapest command: an event with an ack that concerns no room."""
         self._emit("sync", '{"cursors":{}}', due)
 
-    async def ask(self, name: str, payload: dict[str, Any]) -> Any:
+    async def request(self, name: str, payload: dict[str, Any]) -> Any:
         """Send a command until it succeeds; return its data. Raises RuntimeError if refused."""
-        for attempt in range(1, ATTEMPTS + 1):
-            answer = await self._asked_once(name, payload)
+        for attempt in range(1, MAX_ATTEMPTS + 1):
+            answer = await self._request_once(name, payload)
             if answer["ok"]:
                 return answer["data"]
             if not answer["error"]["retryable"]:
@@ -106,10 +106,10 @@ class Connection(asyncio.Protocol):
         joined = self._joined[namespace] = asyncio.get_running_loop().create_future()
         auth = json.dumps({"token": self._token})
         self._transport.write(frames.text(f"40{namespace},{auth}".encode()))
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(WAIT_TIMEOUT_SECONDS):
             await joined
 
-    def say(self, namespace: str, name: str, body: str) -> None:
+    def send_without_ack(self, namespace: str, name: str, body: str) -> None:
         """Send a command without waiting for its answer."""
         assert self._transport is not None
         self._transport.write(frames.text(f'42{namespace},["{name}",{body}]'.encode()))
@@ -119,11 +119,11 @@ class Connection(asyncio.Protocol):
         if self._transport is not None:
             self._transport.close()
 
-    async def _asked_once(self, name: str, payload: dict[str, Any]) -> Any:
+    async def _request_once(self, name: str, payload: dict[str, Any]) -> Any:
         future = asyncio.get_running_loop().create_future()
-        self._asked[self._next_ack] = future
+        self._pending[self._next_ack] = future
         self._emit(name, json.dumps(payload), time.monotonic_ns())
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(WAIT_TIMEOUT_SECONDS):
             return await future
 
     def _emit(self, name: str, body: str, due: int) -> None:
@@ -143,7 +143,7 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, error: Exception | None) -> None:
         """Wake waiters when the connection is lost."""
-        for future in (self._ready, *self._asked.values()):
+        for future in (self._ready, *self._pending.values()):
             if not future.done():
                 future.set_exception(ConnectionError("the server closed the connection"))
                 future.exception()  # whoever waits sees it; nobody need
@@ -175,7 +175,7 @@ class Connection(asyncio.Protocol):
         self._seen.acks.append(now - self._due.pop(number))
         self._seen.refused += b'"ok":true' not in payload
         self._seen.accepted += b'"status":"accepted"' in payload
-        if asked := self._asked.pop(number, None):
+        if asked := self._pending.pop(number, None):
             asked.set_result(json.loads(payload[at:])[0])
 
     def _other(self, payload: bytes) -> None:

@@ -7,15 +7,15 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-Act = Callable[[int], None]
+Action = Callable[[int], None]
 """Called with the intended time (monotonic ns) of one act."""
 
-HEAD_START = 20_000_000
+START_DELAY_NS = 20_000_000
 
 
 @dataclass(frozen=True)
-class Plan:
-    """`rate` acts per second for so many seconds, in bursts of `burst`."""
+class LoadPlan:
+    """`rate` actions per second for so many seconds, in bursts of `burst`."""
 
     rate: float
     seconds: float
@@ -23,7 +23,7 @@ class Plan:
 
     @property
     def count(self) -> int:
-        """Return the number of acts, in whole bursts."""
+        """Return the number of actions, in whole bursts."""
         return max(1, round(self.rate * self.seconds / self.burst)) * self.burst
 
     def due(self, number: int) -> int:
@@ -31,11 +31,11 @@ class Plan:
         return int(number // self.burst * self.burst * 1e9 / self.rate)
 
 
-async def play(plan: Plan, acts: Sequence[Act]) -> None:
-    """Run the acts in turn, each at its intended time."""
-    start = time.monotonic_ns() + HEAD_START
+async def run_plan(plan: LoadPlan, actions: Sequence[Action]) -> None:
+    """Run the actions in turn, each at its intended time."""
+    start = time.monotonic_ns() + START_DELAY_NS
     for number in range(plan.count):
         due = start + plan.due(number)
         if (early := due - time.monotonic_ns()) > 0:
             await asyncio.sleep(early / 1e9)
-        acts[number % len(acts)](due)
+        actions[number % len(actions)](due)

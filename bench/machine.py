@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 
-FILES = 16_384
+OPEN_FILES = 16_384
 _CPUCLOCK_SCHED = 2
 
 
@@ -71,12 +71,12 @@ def pinned(to: set[int]) -> Iterator[None]:
 def allow_files() -> None:
     """Raise the limit of open files; children inherit it."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    most = FILES if hard == resource.RLIM_INFINITY else min(FILES, hard)
+    most = OPEN_FILES if hard == resource.RLIM_INFINITY else min(OPEN_FILES, hard)
     if soft < most:
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
-def described() -> str:
+def describe_machine() -> str:
     """Return cores, CPU model, system and Python; nothing that identifies the machine."""
     system = f"{platform.system()} {platform.release().partition('-')[0]}"
     return f"{os.cpu_count()} cores, {_cpu_model()}, {system}, Python {platform.python_version()}"

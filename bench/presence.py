@@ -17,18 +17,18 @@ import click
 import uvloop
 from redis.asyncio import Redis
 
-from bench.beside import Beside
-from bench.connection import Connection, Seen
+from bench.background_load import BackgroundLoad
+from bench.connection import Connection, ReceivedCounts
 from bench.contender import Running, contenders, running
-from bench.ground import AT_ONCE, Ground, User, ground, stack_in
-from bench.load import Act, Plan, play
-from bench.machine import allow_files, cores, described, pinned
+from bench.load import Action, LoadPlan, run_plan
+from bench.machine import allow_files, cores, describe_machine, pinned
+from bench.testbed import CONCURRENCY, Testbed, User, running_testbed, unstarted_stack
 from bench.workloads import percentile
 from rts_server.tools.dev.stack import Stack
 
-TIMES = (1, 10)
-WATCHED = 500
-ONE_ADDRESS = {"RTS_ADDRESS_CONNECTIONS": "10000", "RTS_RATES": "presence_ids=100000/100000"}
+LOAD_FACTORS = (1, 10)
+WATCHED_USERS = 500
+SETTINGS = {"RTS_ADDRESS_CONNECTIONS": "10000", "RTS_RATES": "presence_ids=100000/100000"}
 """All clients share one address and watch repeatedly; the other limits are the defaults."""
 
 
@@ -46,7 +46,7 @@ def main(rounds: int, pairs: int, limits: str, **given: float) -> None:
     gc.disable()
     _, generator, others = cores()
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
-        stack = stack_in(Path(folder), limits, **ONE_ADDRESS)
+        stack = unstarted_stack(Path(folder), limits, **SETTINGS)
         with pinned(others):
             stack.start()
         try:
@@ -59,16 +59,16 @@ def main(rounds: int, pairs: int, limits: str, **given: float) -> None:
 async def _run(stack: Stack, rounds: int, pairs: int, given: dict[str, float]) -> None:
     ours = contenders()[0]
     async with (
-        ground(stack, ours, WATCHED + 1, 2 * pairs) as made,
+        running_testbed(stack, ours, WATCHED_USERS + 1, 2 * pairs) as made,
         running(ours, 2, made.stack) as servers,
     ):
-        click.echo(f"{described()}; {stack.settings.rate_limits} limits")
+        click.echo(f"{describe_machine()}; {stack.settings.rate_limits} limits")
         await _watch(made, servers)
         await _messages(made, servers, rounds, given)
 
 
-async def _connected(servers: Running, users: list[User], seen: Seen) -> list[Connection]:
-    limit = asyncio.Semaphore(AT_ONCE)
+async def _connected(servers: Running, users: list[User], seen: ReceivedCounts) -> list[Connection]:
+    limit = asyncio.Semaphore(CONCURRENCY)
 
     async def connect(number: int, user: User) -> Connection:
         async with limit:
@@ -80,52 +80,52 @@ async def _connected(servers: Running, users: list[User], seen: Seen) -> list[Co
     return list(await asyncio.gather(*(connect(n, user) for n, user in enumerate(users))))
 
 
-async def _watch(made: Ground, servers: Running) -> None:
+async def _watch(made: Testbed, servers: Running) -> None:
     """Measure Redis for watches of 500 users."""
-    clients = await _connected(servers, made.crowd, Seen())
+    clients = await _connected(servers, made.crowd, ReceivedCounts())
     await asyncio.sleep(1.0)
-    names = [user.user_id for user in made.crowd[1 : WATCHED + 1]]
+    names = [user.user_id for user in made.crowd[1 : WATCHED_USERS + 1]]
     costs, took = [], []
     async with Redis.from_url(made.stack.settings.redis_url) as redis:
         for _ in range(9):
             await redis.config_resetstat()
             began = time.monotonic()
-            answer = await clients[0].ask("presence.watch", {"user_ids": names})
+            answer = await clients[0].request("presence.watch", {"user_ids": names})
             took.append((time.monotonic() - began) * 1000)
             assert all(one["state"] == "online" for one in answer["presences"])
             stats = await redis.info("commandstats")
             work = ("cmdstat_evalsha", "cmdstat_subscribe", "cmdstat_hgetall")
             costs.append(sum(stats[name]["usec"] for name in work if name in stats) / 1000)
-            await clients[0].ask("presence.watch", {"user_ids": []})
+            await clients[0].request("presence.watch", {"user_ids": []})
     click.echo(
-        f"watch of {WATCHED}: Redis works {median(costs):.2f} ms "
+        f"watch of {WATCHED_USERS}: Redis works {median(costs):.2f} ms "
         f"({min(costs):.2f}-{max(costs):.2f}), answered in {median(took):.1f} ms"
     )
     for client in clients:
         client.close()
 
 
-async def _messages(made: Ground, servers: Running, rounds: int, given: dict[str, float]) -> None:
+async def _messages(made: Testbed, servers: Running, rounds: int, given: dict[str, float]) -> None:
     """Let half of the pairs write; a process of its own types for the others."""
     half = len(made.pairs) // 2
     writers, typists = made.pairs[:half], made.pairs[half:]
-    seen, users = Seen(), list(chain.from_iterable(writers))
+    seen, users = ReceivedCounts(), list(chain.from_iterable(writers))
     clients = await _connected(servers, users, seen)
-    says = [partial(c.send, user.rooms[0]) for c, user in zip(clients, users, strict=True)]
-    found: dict[int, list[Round]] = {times: [] for times in TIMES}
-    beside = await Beside.start(typists, servers.ports)
+    send_actions = [partial(c.send, user.rooms[0]) for c, user in zip(clients, users, strict=True)]
+    found: dict[int, list[PresenceRound]] = {times: [] for times in LOAD_FACTORS}
+    background = await BackgroundLoad.start(typists, servers.ports)
     try:
         for number in range(rounds + 1):  # the first warms up
-            for times in TIMES[:: -1 if number % 2 else 1]:
-                await made.quiet()  # what was written before is stored
-                figures = await _round(says, seen, beside, given, times)
+            for times in LOAD_FACTORS[:: -1 if number % 2 else 1]:
+                await made.wait_until_idle()  # what was written before is stored
+                figures = await _round(send_actions, seen, background, given, times)
                 if number:
                     found[times].append(figures)
     finally:
-        await beside.end()
+        await background.stop()
     for times, rows in found.items():
         click.echo(f"{times:2} ×: " + "; ".join(_figures(rows)))
-    base, ten = (found[times] for times in TIMES)
+    base, ten = (found[times] for times in LOAD_FACTORS)
     for what, percent in product(("heard", "acked"), (50, 99)):
         before, after = (percentile(_all(rows, what), percent) for rows in (base, ten))
         moved = (after / before - 1) * 100
@@ -133,7 +133,7 @@ async def _messages(made: Ground, servers: Running, rounds: int, given: dict[str
 
 
 @dataclass(frozen=True)
-class Round:
+class PresenceRound:
     """Times in ns since a message was intended; `late`: p99 of the other load's delay in ms."""
 
     heard: list[int]
@@ -141,11 +141,11 @@ class Round:
     late: float
 
 
-def _all(rows: list[Round], what: str) -> list[int]:
+def _all(rows: list[PresenceRound], what: str) -> list[int]:
     return list(chain.from_iterable(getattr(row, what) for row in rows))
 
 
-def _figures(rows: list[Round]) -> Iterator[str]:
+def _figures(rows: list[PresenceRound]) -> Iterator[str]:
     """Yield the figures of all rounds of a kind together, then of each."""
     for what in ("heard", "acked"):
         together = _all(rows, what)
@@ -156,16 +156,22 @@ def _figures(rows: list[Round]) -> Iterator[str]:
 
 
 async def _round(
-    says: Sequence[Act], seen: Seen, beside: Beside, given: dict[str, float], times: int
-) -> Round:
+    send_actions: Sequence[Action],
+    seen: ReceivedCounts,
+    background: BackgroundLoad,
+    given: dict[str, float],
+    times: int,
+) -> PresenceRound:
     seen.clear()
-    plan = Plan(given["rate"], given["seconds"])
+    plan = LoadPlan(given["rate"], given["seconds"])
     load = {name: given[name] * times for name in ("typing", "moves")}
-    made, _ = await asyncio.gather(beside.ask({**load, "seconds": plan.seconds}), play(plan, says))
-    await seen.until(2 * plan.count, plan.count)
+    made, _ = await asyncio.gather(
+        background.request({**load, "seconds": plan.seconds}), run_plan(plan, send_actions)
+    )
+    await seen.wait_for(2 * plan.count, plan.count)
     assert (len(seen.acks), seen.refused) == (plan.count, 0)
     assert len(seen.deliveries) == 2 * plan.count
-    return Round(seen.deliveries, seen.acks, made["late"])
+    return PresenceRound(seen.deliveries, seen.acks, made["late"])
 
 
 if __name__ == "__main__":

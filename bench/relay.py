@@ -23,8 +23,8 @@ import uvloop
 from aiohttp import web
 from redis.asyncio import Redis
 
-from bench.ground import clean
-from bench.machine import cores, cpu_seconds, described, pinned
+from bench.machine import cores, cpu_seconds, describe_machine, pinned
+from bench.testbed import without_settings
 from rts_server import keys
 from rts_server.tools.dev.aws import CREDENTIALS
 from rts_server.tools.dev.managed_process import ManagedProcess, stop_all
@@ -33,9 +33,9 @@ from rts_server.tools.dev.valkey import Valkey
 from tests.helpers.world import free_port
 
 COMMAND = (sys.executable, "-m", "rts_server", "relay")
-ORIGINS = 4
-PIPELINE = 1_000
-WITHIN = 120.0
+ORIGIN_COUNT = 4
+ENTRIES_PER_PIPELINE = 1_000
+DRAIN_TIMEOUT_SECONDS = 120.0
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
@@ -53,7 +53,7 @@ def main(messages: int, rooms: int, text: int, rounds: int) -> None:
         with pinned(others):
             valkey.start_and_wait()
             queue.start()
-        environment = clean(dict(os.environ)) | CREDENTIALS
+        environment = without_settings(dict(os.environ)) | CREDENTIALS
         environment |= {
             "RTS_REDIS_URL": valkey.url,
             "AWS_ENDPOINT_URL": f"http://{LOCAL}:{port}",
@@ -63,14 +63,14 @@ def main(messages: int, rooms: int, text: int, rounds: int) -> None:
         try:
             with pinned(generator):
                 records = _records(messages, rooms, text)
-                took = [_drained(valkey.url, relay, servers, records) for _ in range(rounds)]
+                took = [_measure_drain(valkey.url, relay, servers, records) for _ in range(rounds)]
         finally:
             stop_all([relay, valkey], 2.0)
             queue.kill()
     cpu, seconds = median(cpu for cpu, _ in took), median(seconds for _, seconds in took)
     click.echo(
-        f"{described()}. {messages:,} messages of {text} characters in {rooms:,} rooms, median of "
-        f"{rounds}: {messages / cpu:,.0f} messages per CPU-second of the relay, "
+        f"{describe_machine()}. {messages:,} messages of {text} characters in {rooms:,} rooms, "
+        f"median of {rounds}: {messages / cpu:,.0f} messages per CPU-second of the relay, "
         f"{cpu / messages * 1e6:.0f} µs each; the stub took {messages / seconds:,.0f}/s."
     )
 
@@ -99,12 +99,12 @@ def _records(messages: int, rooms: int, text: int) -> list[tuple[str, dict[str, 
         event = {"type": "message.new", "room_id": room_id, "data": {"message": message}}
         record = orjson.dumps({"v": 1, "hash": f"{n:064x}", "event": event}).decode()
         entry = {"q": "m", "r": room_id, "e": f"1:{offset}", "k": f"{n:032x}", "d": record}
-        entry["o"] = f"origin-{n % ORIGINS}"
+        entry["o"] = f"origin-{n % ORIGIN_COUNT}"
         made.append((keys.outbox(keys.partition(room_id)), entry))
     return made
 
 
-def _drained(
+def _measure_drain(
     url: str, relay: ManagedProcess, core: set[int], records: list[tuple[str, dict[str, str]]]
 ) -> tuple[float, float]:
     """Return (CPU seconds, seconds) of a running relay, from the first entry to the last."""
@@ -124,9 +124,9 @@ async def _drain(
         await _until(lambda: redis.zcard(keys.RELAYS), relay)
         await asyncio.sleep(1.0)  # it holds its leases
         before, began = cpu_seconds(relay.pid), time.monotonic()
-        for at in range(0, len(records), PIPELINE):
+        for at in range(0, len(records), ENTRIES_PER_PIPELINE):
             async with redis.pipeline(transaction=False) as pipe:
-                for stream, entry in records[at : at + PIPELINE]:
+                for stream, entry in records[at : at + ENTRIES_PER_PIPELINE]:
                     pipe.xadd(stream, entry)  # type: ignore[arg-type]
                 await pipe.execute()
         streams = sorted({stream for stream, _ in records})
@@ -142,12 +142,12 @@ async def _drain(
 
 
 async def _until(holds: Callable[[], Awaitable[Any]], relay: ManagedProcess) -> None:
-    deadline = time.monotonic() + WITHIN
+    deadline = time.monotonic() + DRAIN_TIMEOUT_SECONDS
     while True:
         if await holds():
             return
         if not relay.alive or time.monotonic() > deadline:
-            raise RuntimeError(f"The relay does not get on: {relay.last_log_line()}")
+            raise RuntimeError(f"The relay does not drain the outbox: {relay.last_log_line()}")
         await asyncio.sleep(0.02)
 
 

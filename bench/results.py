@@ -8,13 +8,13 @@ from math import isnan
 from pathlib import Path
 from statistics import median
 
-from bench.workloads import Measured, Row
+from bench.workloads import RoundResult, Row
 
 FILE = Path(__file__).parent / "RESULTS.md"
 TITLE = "# Results of `make bench`\n"
-WIDE = 0.25
+WIDE_SPREAD = 0.25
 
-Rounds = Mapping[str, Sequence[Measured]]
+Rounds = Mapping[str, Sequence[RoundResult]]
 """Contender → its rounds. The first is this server; ratios refer to the second."""
 
 
@@ -22,7 +22,7 @@ def table(rows: Mapping[str, Row], rounds: Rounds) -> str:
     """Return a Markdown table of medians; `~` marks rounds that differ by more than a quarter."""
     names = list(rounds)
     lines = [
-        ["workload", "unit", *names, " : ".join(names[:2]), "wanted"],
+        ["workload", "unit", *names, " : ".join(names[:2]), "target"],
         ["---"] * 2 + ["---:"] * (len(names) + 1) + ["---"],
     ]
     for key, row in rows.items():
@@ -34,26 +34,26 @@ def table(rows: Mapping[str, Row], rounds: Rounds) -> str:
                 row.unit,
                 *(_cell(these, row.digits) for these in values),
                 f"{ratio:.2f}" if ratio is not None else "–",
-                row.wanted,
+                row.target,
             ]
         )
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def beside(rounds: Rounds) -> str:
+def shared_costs(rounds: Rounds) -> str:
     """Return the other costs of a message of the pairs."""
     parts = []
     for name, measured in rounds.items():
-        for what in measured[0].beside if measured else ():
-            cost = median(one.beside[what] for one in measured)
+        for what in measured[0].shared_cpu if measured else ():
+            cost = median(one.shared_cpu[what] for one in measured)
             if what == "Valkey" or name == "ours":
                 parts.append(f"{what} under {name} {cost:.0f}")
     return f"Beside the servers, µs CPU per message of the pairs: {', '.join(parts)}."
 
 
-def troubles(rounds: Rounds) -> str:
+def failures(rounds: Rounds) -> str:
     """Return a line for everything that was lost or late."""
-    lines = [line for measured in rounds.values() for one in measured for line in one.troubles]
+    lines = [line for measured in rounds.values() for one in measured for line in one.failures]
     return "\n".join(f"- {line}" for line in dict.fromkeys(lines))
 
 
@@ -63,7 +63,7 @@ def write(text: str) -> None:
     FILE.write_text(f"{TITLE}\n## {datetime.now(UTC):%Y-%m-%d}\n\n{text}\n{old}")
 
 
-def _values(measured: Sequence[Measured], key: str) -> list[float]:
+def _values(measured: Sequence[RoundResult], key: str) -> list[float]:
     found = [one.figures[key] for one in measured if key in one.figures]
     return [value for value in found if not isnan(value)]
 
@@ -72,5 +72,5 @@ def _cell(values: Sequence[float], digits: int) -> str:
     if not values:
         return "–"
     middle = median(values)
-    wide = max(values) - min(values) > WIDE * abs(middle)
+    wide = max(values) - min(values) > WIDE_SPREAD * abs(middle)
     return f"{'~' if wide else ''}{middle:,.{digits}f}"

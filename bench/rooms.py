@@ -16,24 +16,24 @@ import click
 import uvloop
 
 from bench.contender import Contender, running
-from bench.ground import clean
-from bench.machine import allow_files, cpu_seconds, described, resident_bytes
+from bench.machine import allow_files, cpu_seconds, describe_machine, resident_bytes
+from bench.testbed import without_settings
 from rts_server import auth
 from rts_server.tools.dev.managed_process import ManagedProcess, stop_all
 from rts_server.tools.dev.stack import Stack
 
 SCRIPT = Path(__file__).parents[1] / "scripts" / "rooms.py"
-LOOK = 0.5
+SAMPLE_EVERY_SECONDS = 0.5
 PYTHON = (sys.executable, "-m", "rts_server")
 
 
-class Cost(NamedTuple):
+class CommandCost(NamedTuple):
     """One run of the script: seconds, CPU seconds, largest MiB, last line."""
 
     seconds: float
     cpu: float
     largest: float
-    said: str
+    last_line: str
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
@@ -43,7 +43,7 @@ def main(rooms: int, members: int) -> None:
     """Plan, apply and apply again a manifest, on one instance with the default rates."""
     allow_files()
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
-        environ = clean(dict(os.environ)) | {"RTS_LOG_LEVEL": "WARNING"}
+        environ = without_settings(dict(os.environ)) | {"RTS_LOG_LEVEL": "WARNING"}
         stack = Stack(Path(folder), environ=environ, limits="standard")
         stack.start()
         try:
@@ -55,7 +55,7 @@ def main(rooms: int, members: int) -> None:
 async def _run(stack: Stack, rooms: int, members: int) -> None:
     manifest = stack.data / "rooms.yaml"
     _write(manifest, rooms, members)
-    click.echo(f"{described()}. {rooms:,} rooms × {members} members.")
+    click.echo(f"{describe_machine()}. {rooms:,} rooms × {members} members.")
     log = stack.data / "logs" / "relay.log"
     relay = ManagedProcess("relay", [*PYTHON, "relay"], log=log, environment=stack.environment())
     relay.start()
@@ -63,12 +63,14 @@ async def _run(stack: Stack, rooms: int, members: int) -> None:
         async with running(Contender("ours", (*PYTHON, "serve")), 1, stack) as servers:
             for verb in ("plan", "apply", "apply", "plan"):
                 before = servers.cpu()
-                cost = await asyncio.to_thread(_cost, stack, servers.ports[0], verb, manifest)
+                cost = await asyncio.to_thread(
+                    _run_command, stack, servers.ports[0], verb, manifest
+                )
                 web = (servers.cpu() - before) / rooms * 1000
                 click.echo(
                     f"{verb}: {cost.seconds:.1f} s, {rooms / cost.seconds:.0f} rooms/s; the script "
                     f"{cost.cpu:.1f} s of CPU, {cost.largest:.0f} MiB at its largest; the server "
-                    f"{web:.1f} ms of CPU a room. {cost.said}"
+                    f"{web:.1f} ms of CPU a room. {cost.last_line}"
                 )
     finally:
         stop_all([relay], 2.0)
@@ -82,9 +84,9 @@ def _write(manifest: Path, rooms: int, members: int) -> None:
             file.writelines(f"      - user-{(n * members + m) % 5_000}\n" for m in range(members))
 
 
-def _cost(stack: Stack, port: int, verb: str, manifest: Path) -> Cost:
+def _run_command(stack: Stack, port: int, verb: str, manifest: Path) -> CommandCost:
     token = auth.issue(stack.settings, "ops", scope="operator")
-    environment = clean(dict(os.environ)) | {
+    environment = without_settings(dict(os.environ)) | {
         "RTS_URL": f"http://127.0.0.1:{port}",
         "RTS_TOKEN": token,
     }
@@ -94,15 +96,15 @@ def _cost(stack: Stack, port: int, verb: str, manifest: Path) -> Cost:
         child = subprocess.Popen(command, env=environment, stdout=out)
         largest, cpu = 0, 0.0
         while child.poll() is None:
-            # getrusage would tell the largest of this process too, from before the exec
+            # getrusage would include the peak of this process, from before the exec
             with suppress(subprocess.CalledProcessError, OSError, ValueError):
                 largest = max(largest, resident_bytes(child.pid))
                 cpu = cpu_seconds(child.pid)
-            time.sleep(LOOK)
+            time.sleep(SAMPLE_EVERY_SECONDS)
         seconds = time.monotonic() - began
         out.seek(0)
-        said = out.read().splitlines()[-1].decode()
-    return Cost(seconds, cpu, largest / 1024**2, said)
+        last_line = out.read().splitlines()[-1].decode()
+    return CommandCost(seconds, cpu, largest / 1024**2, last_line)
 
 
 if __name__ == "__main__":

@@ -9,18 +9,18 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import chain, cycle, islice
 
-from bench.connection import Connection, Seen
+from bench.connection import Connection, ReceivedCounts
 from bench.contender import Contender, Running, running
-from bench.ground import AT_ONCE, Ground, User
-from bench.load import Act, Plan, play
+from bench.load import Action, LoadPlan, run_plan
+from bench.testbed import CONCURRENCY, Testbed, User
 
-MICRO = 1e6
+MICROSECONDS = 1e6
 SENDERS = 16
 """Members of the room who write, so that no single connection's queue is measured."""
-HOPELESS = 1.75
+MAX_CORES = 1.75
 """A rate that would need more cores than this, judged by the lower rate, is left out."""
-WARM = 1.0
-FIRST = 20
+WARM_UP_SECONDS = 1.0
+FIRST_CONNECTIONS = 20
 """Connections opened first, which carry the costs a process has only once."""
 
 
@@ -40,12 +40,12 @@ class Sizes:
 
 @dataclass(frozen=True)
 class Row:
-    """A row of the results. `wanted`: the target, at most so many times Node's figure."""
+    """A row of the results. `target`: at most so many times Node's figure."""
 
     name: str
     unit: str
     digits: int = 1
-    wanted: str = ""
+    target: str = ""
 
 
 def rows(sizes: Sizes) -> dict[str, Row]:
@@ -68,132 +68,139 @@ def rows(sizes: Sizes) -> dict[str, Row]:
 
 
 @dataclass
-class Measured:
+class RoundResult:
     """Figures by row, costs beside the servers, and failures."""
 
     figures: dict[str, float]
-    beside: dict[str, float]
-    troubles: list[str]
+    shared_cpu: dict[str, float]
+    failures: list[str]
 
 
 @dataclass(frozen=True)
-class Work:
+class Workload:
     """Acts on a schedule; each is received by so many connections (0: acked only).
 
-    The row counts deliveries, or acts (`per_act`).
+    The row counts deliveries, or actions (`per_act`).
     """
 
     key: str
-    plan: Plan
-    acts: Sequence[Act]
-    heard_by: int
+    plan: LoadPlan
+    actions: Sequence[Action]
+    receivers: int
     per_act: bool = False
 
 
 class Round:
     """One round of all workloads on one contender."""
 
-    def __init__(self, contender: Contender, ground: Ground, sizes: Sizes) -> None:
+    def __init__(self, contender: Contender, testbed: Testbed, sizes: Sizes) -> None:
         self._contender = contender
-        self._ground = ground
+        self._testbed = testbed
         self._sizes = sizes
-        self._seen = Seen()
-        self._measured = Measured({}, {}, [])
+        self._seen = ReceivedCounts()
+        self._measured = RoundResult({}, {}, [])
 
-    async def run(self) -> Measured:
+    async def measure_all(self) -> RoundResult:
         """Run all workloads, on new processes."""
         if not self._contender.only_together:
-            async with running(self._contender, 1, self._ground.stack) as servers:
+            async with running(self._contender, 1, self._testbed.stack) as servers:
                 await self._one_instance(servers)
-        async with running(self._contender, 2, self._ground.stack) as servers:
+        async with running(self._contender, 2, self._testbed.stack) as servers:
             await self._two_instances(servers)
-        await self._ground.quiet()
+        await self._testbed.wait_until_idle()
         return self._measured
 
     async def _one_instance(self, servers: Running) -> None:
         sizes, figures = self._sizes, self._measured.figures
-        first, rest = self._ground.crowd[:FIRST], self._ground.crowd[FIRST:]
+        first, rest = (
+            self._testbed.crowd[:FIRST_CONNECTIONS],
+            self._testbed.crowd[FIRST_CONNECTIONS:],
+        )
         clients = await self._connected(servers, first)
         memory, cpu = await servers.memory(), servers.cpu()
         clients += await self._connected(servers, rest)
-        figures["connect"] = (servers.cpu() - cpu) / len(rest) * MICRO
+        figures["connect"] = (servers.cpu() - cpu) / len(rest) * MICROSECONDS
         figures["memory"] = (await servers.memory() - memory) / len(rest) / 1024
-        says, heard_by = _says(clients, self._ground.room_id), len(clients)
-        plan = Plan(sizes.room_rate, sizes.seconds)
-        await self._measure(servers, Work("room", plan, says, heard_by))
-        plan = Plan(sizes.room_rate, sizes.seconds, sizes.burst)
-        await self._measure(servers, Work("burst", plan, says, heard_by))
-        touches = [client.touch for client in clients[:SENDERS]]
-        plan = Plan(sizes.ack_rate, sizes.seconds)
-        await self._measure(servers, Work("ack", plan, touches, 0, per_act=True))
+        send_actions, receivers = _send_actions(clients, self._testbed.room_id), len(clients)
+        plan = LoadPlan(sizes.room_rate, sizes.seconds)
+        await self._measure(servers, Workload("room", plan, send_actions, receivers))
+        plan = LoadPlan(sizes.room_rate, sizes.seconds, sizes.burst)
+        await self._measure(servers, Workload("burst", plan, send_actions, receivers))
+        touches = [client.send_sync for client in clients[:SENDERS]]
+        plan = LoadPlan(sizes.ack_rate, sizes.seconds)
+        await self._measure(servers, Workload("ack", plan, touches, 0, per_act=True))
         _close(clients)
 
     async def _two_instances(self, servers: Running) -> None:
         sizes, figures = self._sizes, self._measured.figures
-        clients = await self._connected(servers, self._ground.crowd)
-        says = _says(clients, self._ground.room_id)
-        plan = Plan(sizes.room_rate, sizes.seconds)
-        await self._measure(servers, Work("room2", plan, says, len(clients)))
+        clients = await self._connected(servers, self._testbed.crowd)
+        send_actions = _send_actions(clients, self._testbed.room_id)
+        plan = LoadPlan(sizes.room_rate, sizes.seconds)
+        await self._measure(servers, Workload("room2", plan, send_actions, len(clients)))
         _close(clients)
-        users = list(chain.from_iterable(self._ground.pairs))
+        users = list(chain.from_iterable(self._testbed.pairs))
         clients = await self._connected(servers, users)
-        says = [partial(c.send, user.rooms[0]) for c, user in zip(clients, users, strict=True)]
-        plan = Plan(sizes.pair_rate, sizes.seconds)
-        beside = await self._measure(servers, Work("pairs", plan, says, 2, per_act=True))
-        self._measured.beside |= beside
-        if figures["pairs"] * sizes.full_rate < HOPELESS * MICRO:
-            plan = Plan(sizes.full_rate, sizes.seconds)
-            await self._measure(servers, Work("full", plan, says, 2, per_act=True))
+        send_actions = [
+            partial(c.send, user.rooms[0]) for c, user in zip(clients, users, strict=True)
+        ]
+        plan = LoadPlan(sizes.pair_rate, sizes.seconds)
+        shared_cpu = await self._measure(
+            servers, Workload("pairs", plan, send_actions, 2, per_act=True)
+        )
+        self._measured.shared_cpu |= shared_cpu
+        if figures["pairs"] * sizes.full_rate < MAX_CORES * MICROSECONDS:
+            plan = LoadPlan(sizes.full_rate, sizes.seconds)
+            await self._measure(servers, Workload("full", plan, send_actions, 2, per_act=True))
         _close(clients)
 
-    async def _measure(self, servers: Running, work: Work) -> dict[str, float]:
+    async def _measure(self, servers: Running, work: Workload) -> dict[str, float]:
         """Fill the rows of a work; return its cost beside the servers in µs of CPU per act.
 
         The time ends with the last delivery and the last ack.
         """
         await self._warm(work)
         plan, seen = work.plan, self._seen
-        cpu, beside = servers.cpu(), self._ground.beside()
-        await play(plan, work.acts)
-        await seen.until(plan.count * work.heard_by, plan.count)
+        cpu, before = servers.cpu(), self._testbed.shared_cpu()
+        await run_plan(plan, work.actions)
+        await seen.wait_for(plan.count * work.receivers, plan.count)
         await asyncio.sleep(0.05)
-        counted = plan.count if work.per_act else plan.count * work.heard_by
+        counted = plan.count if work.per_act else plan.count * work.receivers
         figures = self._measured.figures
-        figures[work.key] = (servers.cpu() - cpu) / counted * MICRO
+        figures[work.key] = (servers.cpu() - cpu) / counted * MICROSECONDS
         for percent in (50, 99):
             figures[f"{work.key} p{percent}"] = percentile(seen.deliveries, percent)
-        self._judge(work)
-        after = self._ground.beside()
-        return {name: (after[name] - beside[name]) / plan.count * MICRO for name in after}
+        self._check_counts(work)
+        after = self._testbed.shared_cpu()
+        return {name: (after[name] - before[name]) / plan.count * MICROSECONDS for name in after}
 
-    async def _warm(self, work: Work) -> None:
+    async def _warm(self, work: Workload) -> None:
         """Run the work as fast as possible, so that just-in-time compilers have compiled it."""
         self._seen.clear()
-        heard_by = work.heard_by
-        turns, sent, end = cycle(work.acts), 0, time.monotonic() + WARM
+        receivers = work.receivers
+        turns, sent, end = cycle(work.actions), 0, time.monotonic() + WARM_UP_SECONDS
         while time.monotonic() < end:
-            for act in islice(turns, AT_ONCE):
+            for act in islice(turns, CONCURRENCY):
                 act(time.monotonic_ns())
-            sent += AT_ONCE
-            await self._seen.until(sent * heard_by, 0 if heard_by else sent)
-        await self._seen.until(sent * heard_by, sent)
-        await self._ground.quiet()
+            sent += CONCURRENCY
+            await self._seen.wait_for(sent * receivers, 0 if receivers else sent)
+        await self._seen.wait_for(sent * receivers, sent)
+        await self._testbed.wait_until_idle()
         self._seen.clear()
 
-    def _judge(self, work: Work) -> None:
-        seen, acts, wanted = self._seen, work.plan.count, work.plan.count * work.heard_by
+    def _check_counts(self, work: Workload) -> None:
+        seen, actions, target = self._seen, work.plan.count, work.plan.count * work.receivers
         where = f"{self._contender.name}, {work.key}"
-        if len(seen.deliveries) != wanted or len(seen.acks) != acts or seen.refused:
-            self._measured.troubles.append(
-                f"{where}: {len(seen.deliveries):,} of {wanted:,} deliveries, "
-                f"{len(seen.acks):,} of {acts:,} acks, {seen.refused} refused"
+        if len(seen.deliveries) != target or len(seen.acks) != actions or seen.refused:
+            self._measured.failures.append(
+                f"{where}: {len(seen.deliveries):,} of {target:,} deliveries, "
+                f"{len(seen.acks):,} of {actions:,} acks, {seen.refused} refused"
             )
         if seen.accepted:
-            self._measured.troubles.append(f"{where}: {seen.accepted} acks said `accepted`")
+            self._measured.failures.append(f"{where}: {seen.accepted} acks said `accepted`")
 
     async def _connected(self, servers: Running, users: Iterable[User]) -> list[Connection]:
         """Connect each user, spread over the instances in turn."""
-        limit = asyncio.Semaphore(AT_ONCE)
+        limit = asyncio.Semaphore(CONCURRENCY)
 
         async def connect(number: int, user: User) -> Connection:
             async with limit:
@@ -206,7 +213,7 @@ class Round:
         return clients
 
 
-def _says(clients: list[Connection], room_id: str) -> list[Act]:
+def _send_actions(clients: list[Connection], room_id: str) -> list[Action]:
     return [partial(client.send, room_id) for client in clients[:SENDERS]]
 
 

@@ -14,15 +14,15 @@ from pathlib import Path
 
 import jwt
 
-from bench.connection import Connection, Seen
+from bench.connection import Connection, ReceivedCounts
 from bench.contender import Contender, running
 from bench.machine import cores, cpu_seconds, pinned
 from rts_server.tools.dev.managed_process import ManagedProcess, stop_all
 from rts_server.tools.dev.stack import Stack
 
-PER_CALL = 100
-AT_ONCE = 16
-POLITE = 10
+MEMBERS_PER_CALL = 100
+CONCURRENCY = 16
+PERSISTENCE_NICE = 10
 """Niceness of persistence, so that it does not delay the load generator on its core."""
 
 
@@ -36,7 +36,7 @@ class User:
 
 
 @dataclass
-class Ground:
+class Testbed:
     """`crowd`: the members of one room; `pairs`: two users each; rooms by id."""
 
     stack: Stack
@@ -45,7 +45,7 @@ class Ground:
     crowd: list[User] = field(default_factory=list)
     pairs: list[tuple[User, User]] = field(default_factory=list)
 
-    def beside(self) -> dict[str, float]:
+    def shared_cpu(self) -> dict[str, float]:
         """Return the CPU seconds so far of Valkey and of the relay."""
         valkey = self.stack.valkey
         assert valkey is not None
@@ -53,12 +53,12 @@ class Ground:
         assert self.relay.pid is not None
         return {"Valkey": cpu_seconds(valkey.pid), "relay": cpu_seconds(self.relay.pid)}
 
-    async def quiet(self, patience: float = 20.0) -> None:
+    async def wait_until_idle(self, max_wait: float = 20.0) -> None:
         """Wait until persistence has caught up, at most so many seconds."""
         assert self.stack.aws is not None
         assert self.stack.aws.pid is not None
         pids = (self.stack.aws.pid, self.relay.pid or 0)
-        deadline = time.monotonic() + patience
+        deadline = time.monotonic() + max_wait
         while time.monotonic() < deadline:
             before = sum(map(cpu_seconds, pids))
             await asyncio.sleep(0.3)
@@ -67,7 +67,9 @@ class Ground:
 
 
 @asynccontextmanager
-async def ground(stack: Stack, ours: Contender, size: int, pairs: int) -> AsyncIterator[Ground]:
+async def running_testbed(
+    stack: Stack, ours: Contender, size: int, pairs: int
+) -> AsyncIterator[Testbed]:
     """Run the relay on a started stack, with a room of `size` members and so many pairs."""
     environment = stack.environment()
     command = [sys.executable, "-m", "rts_server", "relay"]
@@ -80,33 +82,33 @@ async def ground(stack: Stack, ours: Contender, size: int, pairs: int) -> AsyncI
         for child in (stack.aws, relay):
             assert child is not None
             assert child.pid is not None
-            os.setpriority(os.PRIO_PGRP, child.pid, POLITE)
-        made = Ground(stack, relay)
-        await _found(made, ours, size, pairs)
-        await made.quiet()
+            os.setpriority(os.PRIO_PGRP, child.pid, PERSISTENCE_NICE)
+        made = Testbed(stack, relay)
+        await _create_users_and_rooms(made, ours, size, pairs)
+        await made.wait_until_idle()
         yield made
     finally:
         stop_all([relay], 2.0)
 
 
-async def _found(made: Ground, ours: Contender, size: int, pairs: int) -> None:
-    sign = _signer(made.stack.settings.jwt_secret)
+async def _create_users_and_rooms(made: Testbed, ours: Contender, size: int, pairs: int) -> None:
+    sign = _token_signer(made.stack.settings.jwt_secret)
     names = [f"u{n}" for n in range(size)]
     twos = [(f"a{n}", f"b{n}") for n in range(pairs)]
     async with running(ours, 1, made.stack) as servers:
         port = servers.ports[0]
-        owner = await Connection.open(port, sign(names[0], ()), Seen())
+        owner = await Connection.open(port, sign(names[0], ()), ReceivedCounts())
         asked = {"type": "group", "client_room_id": "crowd", "name": "Crowd", "members": []}
-        made.room_id = (await owner.ask("room.create", asked))["room"]["room_id"]
-        for at in range(1, size, PER_CALL):
-            wanted = {"room_id": made.room_id, "user_ids": names[at : at + PER_CALL]}
-            await owner.ask("member.add", wanted)
-        limit = asyncio.Semaphore(AT_ONCE)
+        made.room_id = (await owner.request("room.create", asked))["room"]["room_id"]
+        for at in range(1, size, MEMBERS_PER_CALL):
+            target = {"room_id": made.room_id, "user_ids": names[at : at + MEMBERS_PER_CALL]}
+            await owner.request("member.add", target)
+        limit = asyncio.Semaphore(CONCURRENCY)
 
         async def pair(a: str, b: str) -> tuple[User, User]:
             async with limit:
-                client = await Connection.open(port, sign(a, ()), Seen())
-                answer = await client.ask("room.create", {"type": "direct", "members": [b]})
+                client = await Connection.open(port, sign(a, ()), ReceivedCounts())
+                answer = await client.request("room.create", {"type": "direct", "members": [b]})
                 client.close()
             rooms = (answer["room"]["room_id"],)
             return User(a, rooms, sign(a, rooms)), User(b, rooms, sign(b, rooms))
@@ -118,14 +120,14 @@ async def _found(made: Ground, ours: Contender, size: int, pairs: int) -> None:
 
         async def visit(user: User) -> None:
             async with limit:
-                (await Connection.open(port, user.token, Seen())).close()
+                (await Connection.open(port, user.token, ReceivedCounts())).close()
 
-        # a user's first connection ever builds his index of rooms from the archive
+        # a user's first connection builds their index of rooms from the archive
         everybody = (*made.crowd, *chain.from_iterable(made.pairs))
         await asyncio.gather(*map(visit, everybody))
 
 
-def _signer(secret: str) -> Callable[[str, tuple[str, ...]], str]:
+def _token_signer(secret: str) -> Callable[[str, tuple[str, ...]], str]:
     """Return what signs tokens; their claim `rooms` is for the peers, which store no members."""
     now = int(time.time())
 
@@ -136,12 +138,15 @@ def _signer(secret: str) -> Callable[[str, tuple[str, ...]], str]:
     return sign
 
 
-def clean(environ: dict[str, str]) -> dict[str, str]:
+def without_settings(environ: dict[str, str]) -> dict[str, str]:
     """Return an environment without settings of the server."""
     return {name: v for name, v in environ.items() if not name.startswith(("RTS_", "AWS_"))}
 
 
-def stack_in(folder: Path, limits: str = "relaxed", **settings: str) -> Stack:
+def unstarted_stack(folder: Path, limits: str = "relaxed", **settings: str) -> Stack:
     """Return a stack that is not started yet."""
-    environ = clean(dict(os.environ)) | {"RTS_LOG_LEVEL": "WARNING", "RTS_PING_INTERVAL": "25"}
+    environ = without_settings(dict(os.environ)) | {
+        "RTS_LOG_LEVEL": "WARNING",
+        "RTS_PING_INTERVAL": "25",
+    }
     return Stack(folder, environ=environ | settings, limits=limits)
