@@ -20,6 +20,7 @@ HIDDEN = (".platform", ".ebextensions", ".ci")
 TEXT = {".py", ".lua", ".js", ".mjs", ".css", ".html", ".md", ".yaml", ".config", ".conf", ".sh"}
 FOREIGN = {"node_modules", "vendor", "dist", "__pycache__", "RESULTS.md"}
 MARKDOWN_WIDTH = 110
+MAX_PAGE_LINES = 400
 
 NUMBER = re.compile(r"(?<![\w%])([DQEART]\d{1,2})\b(?![-.]\w|:\d|%)")
 """A citation, in whatever form: `(D1, D2)`, `D1/D8`, `T1–T8`, `E1: …`. `T23:59` is none."""
@@ -158,6 +159,12 @@ def test_no_line_is_longer_than_110_columns(page: Path) -> None:
         line for line in without_code(page).splitlines() if not re.match(r"\||\[\w+\]: ", line)
     ]
     assert [line for line in lines if len(line) > MARKDOWN_WIDTH] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_no_page_is_longer_than_400_lines(page: Path) -> None:
+    """A longer page is split by noun, as a module is."""
+    assert text_of(page).count("\n") <= MAX_PAGE_LINES
 
 
 @pytest.mark.parametrize(
