@@ -20,9 +20,9 @@ log = logging.getLogger(__name__)
 
 ALGORITHMS = frozenset({"RS256", "ES256", "EdDSA"})
 MIN_RSA_BITS = 2_048
-"""Length of an RSA key at least (RFC 7518, 3.3)."""
+"""Minimum length of an RSA key (RFC 7518, 3.3)."""
 MAX_DOCUMENT_BYTES = 256 * 1024
-"""Length of a key set at most."""
+"""Maximum length of a key set."""
 FETCH_TIMEOUT_SECONDS = 3.0
 """How long a fetch may take; a CONNECT that waits for it has its own deadline."""
 UNKNOWN_KEY_SECONDS = 60.0
@@ -32,7 +32,7 @@ RETRY_SECONDS = (1.0, 2.0, 5.0, 10.0, 30.0)
 
 
 class KeySet:
-    """The keys of a provider by id. Known keys cost no wait, and stay while it cannot be reached.
+    """The keys of a provider by id. Known keys need no request and stay valid while it is away.
 
     For an unknown id the set is fetched at once, unless that was done within the last minute: then
     the token is neither accepted nor rejected, and the client is asked to retry.
@@ -63,13 +63,13 @@ class KeySet:
     async def key(self, kid: str) -> PyJWK:
         """Return a key. Raises Unauthorized if unknown, Unavailable if it cannot be fetched."""
         if kid not in self._keys:
-            await self._look()
+            await self._fetch_unknown()
         if kid not in self._keys:
             raise errors.Unauthorized()
         return self._keys[kid]
 
-    async def _look(self) -> None:
-        """Fetch once for all who wait. Raises Unavailable if it failed or may not be done now."""
+    async def _fetch_unknown(self) -> None:
+        """Fetch once for all callers. Raises Unavailable if it fails or was done just before."""
         left = self._next_unknown - asyncio.get_running_loop().time()
         if self._fetching is None and left > 0:
             raise errors.Unavailable(retry_after_ms=round(left * 1000))
@@ -91,9 +91,7 @@ class KeySet:
         self._next_unknown = asyncio.get_running_loop().time() + UNKNOWN_KEY_SECONDS
         try:
             keys = usable(await self._get())
-        except (
-            Exception
-        ) as error:  # whatever the provider answers, the waiting callers need a result
+        except Exception as error:  # whatever it is, the waiting callers need a result
             log.warning("token keys cannot be fetched", extra={"error": type(error).__name__})
             return False
         finally:

@@ -1,4 +1,4 @@
-"""The processes: started by the command line, ended by SIGTERM."""
+"""The web and the relay process: started by the command line, ended by SIGTERM."""
 
 from __future__ import annotations
 
@@ -74,12 +74,12 @@ def run_relay(settings: Settings) -> None:
 async def _relay(settings: Settings) -> None:
     tracing = start_tracing(settings, "rts-relay")
     async with (
-        Services(settings, tracing) as parts,
-        ProcessMonitor(settings, "relay", parts.origin, settings.metrics_port),
+        Services(settings, tracing) as services,
+        ProcessMonitor(settings, "relay", services.origin, settings.metrics_port),
     ):
         relay, quarantine = (
-            Relay(settings, parts.redis, tracing.accepted_by_sqs if tracing else None),
-            Quarantine(settings, parts.messages.fail),
+            Relay(settings, services.redis, tracing.accepted_by_sqs if tracing else None),
+            Quarantine(settings, services.messages.fail),
         )
         task = asyncio.ensure_future(asyncio.gather(relay.run_forever(), quarantine.run_forever()))
         loop = asyncio.get_running_loop()

@@ -1,4 +1,4 @@
-"""What a process is made of: the room log with what builds on it, and presence."""
+"""Builds the objects of a process: the room log, what depends on it, and presence."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ SHUTDOWN_SECONDS = 1.0
 
 
 class Services:
-    """The room log and what builds on it, for one process."""
+    """The room log and what depends on it, for one process."""
 
     def __init__(
         self,
@@ -129,7 +129,7 @@ class Services:
         )
         self.rooms = self._rooms(self.room_log)
         self.members = MemberList(self.pipe, self.archive, self.drains)
-        self.operated = self._rooms(self.system_log)
+        self.system_rooms = self._rooms(self.system_log)
         self.provisioning = Provisioning(
             self.system_log, self.archive, self.memberships, self.members
         )
@@ -163,10 +163,10 @@ class Services:
 
     def for_operators(self, store: ObjectStore, presences: PresenceStore) -> list[object]:
         """Return the REST resources. Operators act as the system, without a membership."""
-        settings, declarations = self.settings, self.provisioning
-        rooms = self.operated
+        settings, provisioning = self.settings, self.provisioning
+        rooms = self.system_rooms
         messages = Messages(self.statuses, self.system_log, self.history, system=True)
-        personal = DataRequests(
+        data_requests = DataRequests(
             self.system_log,
             messages,
             history=self.history,
@@ -176,8 +176,8 @@ class Services:
             presences=presences,
         )
         return [
-            RoomRoutes(settings, rooms, declarations, self.verifier),
-            MemberRoutes(settings, rooms, self.members, declarations),
+            RoomRoutes(settings, rooms, provisioning, self.verifier),
+            MemberRoutes(settings, rooms, self.members, provisioning),
             MessageRoutes(
                 settings,
                 rooms,
@@ -187,7 +187,7 @@ class Services:
                 unread=self.unread,
             ),
             EventRoutes(settings, rooms, self.snapshots),
-            PersonalRoutes(personal),
+            PersonalRoutes(data_requests),
             QueueRoutes(self.queue_admin, Replays(settings, self.queue_admin, messages)),
             UserRoutes(self.inboxes, ControlChannel(self.redis), self.revocations),
         ]
@@ -258,8 +258,8 @@ class PresenceServices:
 
     def start(self) -> None:
         """Start renewing the lease, counting, sweeping and checking watches."""
-        for part in (self.lease, self.online, self.watches, self._sweep):
-            self._tasks.keep(part.run_forever())
+        for one in (self.lease, self.online, self.watches, self._sweep):
+            self._tasks.keep(one.run_forever())
 
     async def close(self) -> None:
         """Report the end of our connections, then give up the lease.
@@ -292,7 +292,7 @@ def pool(
     settings: Settings, connections: int, retries: int, primary: Primary
 ) -> BlockingConnectionPool:
     """Return a pool of connections with short timeouts."""
-    made = BlockingConnectionPool.from_url(
+    new_pool = BlockingConnectionPool.from_url(
         settings.redis_url,
         max_connections=connections,
         timeout=1.0,
@@ -302,8 +302,8 @@ def pool(
         socket_keepalive=True,
         retry=Retry(NoBackoff(), retries),
     )
-    use_checked_connections(made, primary)
-    return made
+    use_checked_connections(new_pool, primary)
+    return new_pool
 
 
 def start_tracing(settings: Settings, process: str) -> Tracing | None:
@@ -313,6 +313,6 @@ def start_tracing(settings: Settings, process: str) -> Tracing | None:
     try:
         from rts_server.tracing import Tracing
     except ImportError:
-        missing = "OTEL_EXPORTER_OTLP_ENDPOINT is given without the extra: rts-server[otel]."
+        missing = "OTEL_EXPORTER_OTLP_ENDPOINT is set, but rts-server[otel] is not installed."
         raise SystemExit(missing) from None
     return Tracing(process)

@@ -1,8 +1,8 @@
-"""OpenTelemetry, an extra: one trace follows a message from its command to DynamoDB.
+"""OpenTelemetry (an extra): one trace follows a message from its command to DynamoDB.
 
-Imported only where an endpoint is configured; then the parts below take the place of those they
-wrap, and nothing else knows of it. Spans hold ids and positions, never what people wrote: no
-exception is recorded, since its message could.
+Imported only if an endpoint is configured; then the classes here replace those they wrap, and no
+other module depends on it. Spans hold ids and positions, never texts: exceptions are not recorded,
+because their messages could hold some.
 """
 
 from __future__ import annotations
@@ -32,39 +32,39 @@ from rts_server.roomlog.pending import Durability
 from rts_server.roomlog.request import AppendRequest, AppendResult, NoOp
 
 FIELD = "traceparent"
-"""Of a record and of W3C Trace Context, section 3.2: where a span says what it belongs to."""
+"""Field of a record with its parent span (W3C Trace Context, section 3.2)."""
 
-EXPORT_WITHIN = 2.0
+EXPORT_TIMEOUT_SECONDS = 2.0
 
-_FIRST = re.compile(rf'\{{"v":\d+,"{FIELD}":"([0-9a-f-]{{55}})"')
+_TRACEPARENT = re.compile(rf'\{{"v":\d+,"{FIELD}":"([0-9a-f-]{{55}})"')
 """append.lua writes the fields of a record in this order."""
 
 _CONTEXT = TraceContextTextMapPropagator()
 
 
 class Tracing:
-    """The spans of one process; `exporter` for those who want them elsewhere than at `endpoint`."""
+    """The spans of one process. `exporter` replaces the one to the configured endpoint."""
 
     def __init__(self, process: str, exporter: SpanExporter | None = None) -> None:
-        # Endpoint, headers and sampler are those of the OTEL_ variables.
+        # OpenTelemetry reads endpoint, headers and sampler from its OTEL_ variables.
         self._provider = TracerProvider(resource=Resource.create({"service.name": process}))
-        given = exporter or OTLPSpanExporter(timeout=EXPORT_WITHIN)
-        self._provider.add_span_processor(BatchSpanProcessor(given))
+        exporter = exporter or OTLPSpanExporter(timeout=EXPORT_TIMEOUT_SECONDS)
+        self._provider.add_span_processor(BatchSpanProcessor(exporter))
         self.tracer: Tracer = self._provider.get_tracer("rts_server")
 
     async def close(self) -> None:
-        """Send what is left."""
+        """Export the remaining spans."""
         await asyncio.to_thread(self._provider.shutdown)
 
     def instrument(self, name: str, handler: Handler) -> Handler:
         """Wrap a handler in a span that ends when the durability of its append is known."""
-        return _followed(self.tracer, name, handler)
+        return _traced(self.tracer, name, handler)
 
     def accepted_by_sqs(self, entries: Iterable[Entry]) -> None:
-        """A span for each record that SQS accepted: from accepted in the log until now."""
+        """Write a span for each record that SQS accepted: from its append until now."""
         now = time.time_ns()
         for entry in entries:
-            if parent := _FIRST.match(entry.body):
+            if parent := _TRACEPARENT.match(entry.body):
                 accepted = round(accepted_ms(entry.entry_id) * 1_000_000)
                 named = {"rts.room_id": entry.room_id, "rts.position": entry.position}
                 self.tracer.start_span(
@@ -91,16 +91,16 @@ class TracedAppender(Appender):
             record_exception=False,
             set_status_on_exception=False,
         ) as span:
-            carrying = _carrying(request) if span.is_recording() else request
-            appended = await super().append(carrying, max_epoch)
+            traced = _with_span(request) if span.is_recording() else request
+            appended = await super().append(traced, max_epoch)
             if isinstance(appended, AppendResult):
                 span.set_attribute("rts.position", f"{appended.epoch}:{appended.offset}")
                 span.set_attribute("rts.duplicate", appended.duplicate)
             return appended
 
 
-def _carrying(request: AppendRequest) -> AppendRequest:
-    """The request with the current span in the records of its events, before all other fields."""
+def _with_span(request: AppendRequest) -> AppendRequest:
+    """Return the request with the current span as first field of its events' records."""
     carrier: dict[str, str] = {}
     _CONTEXT.inject(carrier)
     events = tuple(
@@ -110,8 +110,8 @@ def _carrying(request: AppendRequest) -> AppendRequest:
     return dataclasses.replace(request, events=events)
 
 
-def _followed(tracer: Tracer, name: str, handler: Handler) -> Handler:
-    async def follow(namespace: Any, session: Session, payload: dict[str, Any]) -> Answer:
+def _traced(tracer: Tracer, name: str, handler: Handler) -> Handler:
+    async def traced(namespace: Any, session: Session, payload: dict[str, Any]) -> Answer:
         named = {"rts.session_id": session.session_id, "rts.user_id": session.user_id}
         if isinstance(payload.get("room_id"), str):
             named["rts.room_id"] = payload["room_id"]
@@ -132,7 +132,7 @@ def _followed(tracer: Tracer, name: str, handler: Handler) -> Handler:
         _end(span, answer)
         return answer
 
-    return follow
+    return traced
 
 
 def _code(error: BaseException) -> str:
@@ -140,7 +140,7 @@ def _code(error: BaseException) -> str:
 
 
 def _end(span: Span, answer: Answer) -> None:
-    """Now, or when the fate of what was appended is known."""
+    """End the span, at once or when the durability of the append is known."""
     data = answer.data if isinstance(answer, PendingAnswer) else answer
     message_id = data.get("message_id")
     if isinstance(message_id, str):
@@ -149,8 +149,10 @@ def _end(span: Span, answer: Answer) -> None:
         span.end()
         return
 
-    def ended(fate: asyncio.Future[Durability]) -> None:
-        span.set_attribute("rts.status", "cancelled" if fate.cancelled() else fate.result())
+    def ended(durability: asyncio.Future[Durability]) -> None:
+        span.set_attribute(
+            "rts.status", "cancelled" if durability.cancelled() else durability.result()
+        )
         span.end()
 
     answer.durability.add_done_callback(ended)

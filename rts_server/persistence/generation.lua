@@ -1,5 +1,5 @@
--- The memory that is speaking and since when (ms): another Redis, or the same one emptied, is another.
--- Kept with each partition, so that a shard that lost its own part is found too.
+-- The generation of a partition: the identity of this Redis, and since when (ms) it has held its data. It changes
+-- if another Redis takes over or if the data is lost. It is kept per partition, because a shard can lose its own.
 local function generation(key, now, me)
   local kept = redis.pcall('GET', key)
   local born = type(kept) == 'string' and kept:match('^' .. me .. ' (%d+)$')

@@ -1,4 +1,4 @@
--- The Redis that is speaking. run_id alone lets a fail-back A→B→A issue positions twice.
+-- The identity of this Redis and its data. With run_id alone a fail-back A→B→A would issue positions twice (D6).
 local function identity()
   local info = redis.call('INFO', 'server', 'replication')
   return info:match('run_id:(%w+)') .. ':' .. info:match('master_replid:(%w+)')

@@ -1,8 +1,8 @@
--- Revocations into their set; a later one wins, what no token can be as old as goes.
--- Prepended: identity.lua. KEYS: 1 sorted set: user → revoked_before (s), `#ver` → number of changes,
--- `#complete <identity>` → until when (ms) what is not in the set is not.
--- ARGV: 1 until (ms, 0: this is not all), 2 oldest that is kept (s), 3 the word left by the reader
--- before the table was asked: gone with the rest, this cannot be all; then user, revoked_before, …
+-- Add revocations: the later one of a user wins, those older than any valid token are removed.
+-- Prepended: identity.lua. KEYS: 1 sorted set: `u:user` → revoked_before (s), `#ver` → number of changes,
+-- `#complete <identity>` → until when (ms) the set counts as complete.
+-- ARGV: 1 until (ms, 0: these are not all), 2 oldest to keep (s), 3 the nonce that revoked_read.lua left before the
+-- table was read: if it is gone, the set was lost meanwhile and is not complete; then user, revoked_before, …
 local KEY = KEYS[1]
 local kind = redis.call('TYPE', KEY).ok
 if kind ~= 'zset' and kind ~= 'none' then redis.call('DEL', KEY) end

@@ -1,6 +1,7 @@
--- All revocations, if they changed. Prepended: identity.lua. KEYS: 1 the set, see revoked_note.lua.
--- ARGV: 1 the version known, 2 a word to leave when it is to be rebuilt. Answer: state, version, then user, revoked_before, …
--- 'same': nothing changed. 'lost': this Redis cannot say that these are all.
+-- Read all revocations, if they changed. Prepended: identity.lua. KEYS: 1 the set, see revoked_note.lua.
+-- ARGV: 1 the known version, 2 a nonce to leave if the set must be rebuilt.
+-- Reply: {state, version, user, revoked_before, …}. 'all': everything follows. 'same': nothing changed.
+-- 'lost': the set may be incomplete.
 local KEY = KEYS[1]
 local here = identity()
 local complete = redis.pcall('ZSCORE', KEY, '#complete ' .. here)

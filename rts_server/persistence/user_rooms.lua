@@ -1,7 +1,7 @@
--- Set a room of a user, only if the position is newer, and tell his devices.
--- KEYS: 1 hash of the user. ARGV: room_id, epoch, offset, in|out, his channel, that of his presence, ms for
--- which an index with no room "in" is kept.
--- Answer: 1 if it was newer.
+-- Set a room of a user if the position is newer, and publish that to the user's devices.
+-- KEYS: 1 index of the user (hash). ARGV: room_id, epoch, offset, in|out, channel of the user, channel of the
+-- user's presence, time (ms) for which an index with no room "in" is kept.
+-- Reply: 1 if the position was newer, else 0.
 local epoch, offset = tonumber(ARGV[2]), tonumber(ARGV[3])
 local known = redis.call('HGET', KEYS[1], ARGV[1])
 if known then
@@ -15,6 +15,7 @@ local version = redis.call('HINCRBY', KEYS[1], '#ver', 1)
 redis.call('PUBLISH', ARGV[5], cjson.encode({
   kind = 'room', room_id = ARGV[1], epoch = epoch, offset = offset, state = ARGV[4], version = version,
 }))
--- Who asked at the word of `append` read this hash as it was: watches end with the last shared room.
+-- append.lua published the removal before this index had it; an instance that checked its watches then still found
+-- the room. This second publish makes it check again: watches end with the last common room (A2).
 if ARGV[4] == 'out' then redis.call('PUBLISH', ARGV[6], '-') end
 return 1

@@ -1,4 +1,5 @@
--- Prepended. An index with no room "in" goes by itself: anybody can be named or come, and it is rebuilt when asked for.
+-- Prepended. An index with no room "in" expires, because anybody can add any user id to a room. It is rebuilt when
+-- it is read again.
 local function expire_if_empty(key, ms)
   for _, value in ipairs(redis.call('HVALS', key)) do
     if value:match(':in$') then

@@ -1,14 +1,14 @@
--- With whom a user shares a room; reads only. KEYS: 1 his rooms, 2.. the rooms of the others.
--- Answer, for each of the others: 1 shares one, 0 shares none, -1 when his rooms are not all here.
-local CHUNK = 100
+-- Find out with whom a user shares a room. KEYS: 1 index of the user, 2.. indexes of other users.
+-- Reply, for each of the others: 1 a common room, 0 none, -1 unknown because that index is incomplete.
+local FIELDS_PER_CALL = 100
 local mine = {}
 local fields = redis.call('HGETALL', KEYS[1])
 for i = 1, #fields, 2 do
   if fields[i + 1]:match(':in$') then mine[#mine + 1] = fields[i] end
 end
-local function meets(key)
-  for at = 1, #mine, CHUNK do
-    local states = redis.call('HMGET', key, unpack(mine, at, math.min(at + CHUNK - 1, #mine)))
+local function shares_room(key)
+  for at = 1, #mine, FIELDS_PER_CALL do
+    local states = redis.call('HMGET', key, unpack(mine, at, math.min(at + FIELDS_PER_CALL - 1, #mine)))
     for _, state in ipairs(states) do
       if state and state:match(':in$') then return true end
     end
@@ -17,7 +17,7 @@ local function meets(key)
 end
 local answer = {}
 for i = 2, #KEYS do
-  if KEYS[i] == KEYS[1] or meets(KEYS[i]) then
+  if KEYS[i] == KEYS[1] or shares_room(KEYS[i]) then
     answer[#answer + 1] = 1
   else
     answer[#answer + 1] = complete(redis.call('HGET', KEYS[i], '#complete')) and 0 or -1

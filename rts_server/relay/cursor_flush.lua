@@ -1,7 +1,7 @@
--- Cursors that moved long enough ago become records in the outbox, one for each room.
--- KEYS: for each partition its cursors not stored yet (`room user`, by the ms they are due) and its
--- outbox. ARGV: most cursors of a partition at once, then for each partition what the names of its
--- rooms' keys begin with. Answer: how many.
+-- Write the cursors that are due to the outbox, as one record per room.
+-- KEYS: per partition its dirty cursors (sorted set `room user` → ms when due) and its outbox.
+-- ARGV: 1 cursors per partition at most, then per partition the key prefix of its rooms.
+-- Reply: the number of cursors written.
 local t = redis.call('TIME')
 local now = t[1] * 1000 + math.floor(t[2] / 1000)
 

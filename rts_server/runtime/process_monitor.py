@@ -1,4 +1,4 @@
-"""What looks at a process from inside: how late its loop is, and the line to CloudWatch."""
+"""Measures the lag of the event loop, and writes the metrics for CloudWatch."""
 
 from __future__ import annotations
 
@@ -16,11 +16,14 @@ from rts_server.runtime.load_shedding import LoadShedding
 from rts_server.runtime.loops import repeat_forever
 from rts_server.runtime.tasks import Tasks
 
+AGENT_PORT = 25888
+"""Default port of the CloudWatch agent for EMF."""
+
 
 class ProcessMonitor:
-    """Two background tasks. Nothing of a message's way comes by here.
+    """Two background tasks; the path of a message does not lead through them.
 
-    `port`: where a process without REST serves `/metrics` (0: nowhere).
+    `port`: the port on which a process without REST serves `/metrics`; 0 is none.
     """
 
     def __init__(
@@ -42,7 +45,7 @@ class ProcessMonitor:
         self._agent = _agent(settings.emf_agent)
 
     async def __aenter__(self) -> ProcessMonitor:
-        """Begin to look."""
+        """Start measuring."""
         self._load_shedding.start()
         if self._settings.emf_interval:
             self._before = emf.samples(REGISTRY.collect())
@@ -50,7 +53,7 @@ class ProcessMonitor:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        """End it."""
+        """Stop, and close the ports."""
         self._load_shedding.close()
         await self._tasks.close()
         if self._server is not None:
@@ -62,7 +65,7 @@ class ProcessMonitor:
     async def _write_metrics(self) -> None:
         await asyncio.sleep(self._settings.emf_interval)
         before, self._before = self._before, emf.samples(REGISTRY.collect())
-        self._write(
+        self._write_line(
             emf.emf_line(
                 emf.METRICS_BY_PROCESS[self._process],
                 before,
@@ -76,8 +79,8 @@ class ProcessMonitor:
             )
         )
 
-    def _write(self, line: str) -> None:
-        """To the CloudWatch agent if there is one, else among the log lines."""
+    def _write_line(self, line: str) -> None:
+        """Write to the CloudWatch agent if there is one, else to standard error."""
         if self._agent is None:
             sys.stderr.write(line + "\n")
             return
@@ -88,11 +91,11 @@ class ProcessMonitor:
 
 
 def _agent(url: str | None) -> socket.socket | None:
-    """A datagram socket to the CloudWatch agent; it listens for this format on port 25888."""
+    """Return a UDP socket to the CloudWatch agent, which expects EMF on port 25888."""
     if not url:
         return None
-    where = urlsplit(url)
+    address = urlsplit(url)
     agent = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    agent.connect((where.hostname or "127.0.0.1", where.port or 25888))
+    agent.connect((address.hostname or "127.0.0.1", address.port or AGENT_PORT))
     agent.setblocking(False)
     return agent

@@ -62,7 +62,7 @@ READS: dict[str, Callable[[Deployed, str], Awaitable[Any]]] = {
     ),
     "the list": lambda d, r: d.parts.inboxes.read_rooms("alice", [r]),
     "the members": lambda d, r: d.parts.members.for_member(r, "alice"),
-    "an operator's room": lambda d, r: d.parts.operated.public(r),
+    "an operator's room": lambda d, r: d.parts.system_rooms.public(r),
     "an operator's page": lambda d, r: d.parts.history.page(r, AS_OPERATOR, PAGE),
     "sync": lambda d, r: d.parts.sync.events_since("alice", {r: (1, 4)}),
     "verify": lambda d, r: d.parts.verifier.verify(r, repair=False),
@@ -167,7 +167,7 @@ async def test_a_room_that_expired_needs_no_barrier(deployed: Deployed) -> None:
 async def test_a_room_that_never_was_needs_no_barrier(deployed: Deployed) -> None:
     """An operator's question about any id leaves nothing behind."""
     with pytest.raises(errors.NotFound):
-        await deployed.parts.operated.public("nowhere")
+        await deployed.parts.system_rooms.public("nowhere")
     assert await deployed.outbox() == []
     assert await deployed.parts.archive.room("nowhere") is None
 

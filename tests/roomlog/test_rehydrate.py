@@ -64,7 +64,7 @@ async def test_a_deleted_room_stays_deleted(deployed: Deployed) -> None:
     """After the loss of Redis too: no member of before, none who is added late."""
     room_id = await deployed.group("alice", "bob")
     await deployed.send(room_id, "alice", "m0")
-    done = await deployed.parts.operated.delete(room_id, "ops")
+    done = await deployed.parts.system_rooms.delete(room_id, "ops")
     assert set(done.affected("go")) == {"alice", "bob"}
     (told,) = [f[b"d"] for _, _, f in await deployed.outbox() if b"expiry" in f[b"d"]]
     assert json.loads(told)["expiry"]["room_id"] == room_id
@@ -77,7 +77,7 @@ async def test_a_deleted_room_stays_deleted(deployed: Deployed) -> None:
             await deployed.parts.provisioning.change_members(room_id, "ops", wanted)
     assert [one.state for one in await deployed.parts.archive.members(room_id)] == ["out", "out"]
     with pytest.raises(errors.Gone):
-        await deployed.parts.operated.public(room_id)
+        await deployed.parts.system_rooms.public(room_id)
 
 
 async def test_what_redis_lost_comes_back_under_a_new_epoch(deployed: Deployed) -> None:
