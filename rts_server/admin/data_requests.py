@@ -26,7 +26,7 @@ from rts_server.views.history import AS_OPERATOR, History, SeqRange
 
 MESSAGES_PER_PAGE = 100
 DURABLE_WAIT_SECONDS = 10.0
-"""How long a page of erasures waits to be queued, so that erasing does not outrun the queue."""
+"""Seconds to wait until a page of erasures is queued, so that they do not outrun the queue."""
 
 
 class Files(Protocol):

@@ -29,7 +29,7 @@ _VERIFY = room_script(Path(__file__).with_name("verify.lua"))
 _REPAIR = room_script(Path(__file__).with_name("repair.lua"))
 
 DRAIN_WAIT_SECONDS = 10.0
-"""How long to wait for the queue; while it is behind, the archive cannot be compared."""
+"""Seconds to wait for a barrier; while the queue is behind, the archive cannot be compared."""
 PLACE_FIELDS = frozenset({"seq", "epoch", "created_at"})
 """Fields that a repeated send may change without being another message."""
 

@@ -119,7 +119,7 @@ class Appender:
         return await self.stored(request)
 
     async def _archive_is_complete(self, room_id: str, reply: AppendReply) -> bool:
-        """Whether the archive has every message whose id Redis may have forgotten (D7).
+        """True if the archive has every message whose id Redis may have forgotten (D7).
 
         A room is stored in order, so it has them if it has the room's last message, or one that is
         younger than the idempotency window. Otherwise the queue is further behind than Redis

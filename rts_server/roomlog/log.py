@@ -127,7 +127,7 @@ class RoomLog:
     def no_op(self, request: AppendRequest) -> PendingWrite:
         """A write of what was so already: `stored` once the archive shows the same.
 
-        For a message it is `queued` at once: whoever read it knew how durable its state is.
+        For a message it is `queued` at once: `Messages` waits for the state that it read.
         """
         if request.change:
             return self.resolve_when("queued", None)

@@ -41,14 +41,14 @@ class MessageIds:
         self._slots = asyncio.Semaphore(MAX_CONCURRENT_ROOMS)
 
     def read_soon(self, room_id: str, epoch: int) -> None:
-        """The room's filter is not complete; its next new id says so again."""
+        """Fill the filter of a room, unless too many wait; then its next new id asks again."""
         if room_id not in self._reading and len(self._reading) < MAX_WAITING_ROOMS:
             self._reading.add(room_id)
             task = self._tasks.keep(self._read(room_id, epoch))
             task.add_done_callback(lambda _: self._reading.discard(room_id))
 
     async def close(self) -> None:
-        """Stop; another instance goes on from the start."""
+        """Stop. Another instance begins again with the first page."""
         await self._tasks.close()
 
     async def _read(self, room_id: str, epoch: int) -> None:
@@ -58,8 +58,8 @@ class MessageIds:
                 if await self._redis.set(claim, "", nx=True, px=CLAIM_MS):
                     await self._fill(room_id, epoch)
             except (RedisError, OSError, errors.Unavailable) as error:
-                told = {"room_id": room_id, "error": type(error).__name__}
-                log.warning("ids of a room cannot be read", extra=told)
+                fields = {"room_id": room_id, "error": type(error).__name__}
+                log.warning("message ids of a room cannot be read", extra=fields)
 
     async def _fill(self, room_id: str, epoch: int) -> None:
         """Page by page; the filter counts as complete only with the last page (D7)."""

@@ -12,7 +12,7 @@ Durability = Literal["queued", "stored", "failed"]
 """`queued`: in SQS. `stored`: in DynamoDB. `failed`: it can never be stored."""
 
 Recorded = Literal["pending", "queued", "failed", "lost"]
-"""What Redis knows of an append: see durability.lua."""
+"""The durability of an append as Redis has it: see durability.lua."""
 
 
 @dataclass(eq=False, slots=True)

@@ -1,4 +1,4 @@
-"""What a command gets from the room log, and makes its ack of."""
+"""A write as a command gets it from the room log, and the parts of its ack."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ class PendingWrite:
         return [{**one, "joined_at": at} if one["user_id"] in joined else one for one in members]
 
     def claim_status_event(self) -> bool:
-        """Whether the caller is the one that sends `message.status`; true once per append."""
+        """True for the caller that must send `message.status`: the first one per append."""
         if self.pending is None or self.pending.status_claimed:
             return False
         self.pending.status_claimed = True

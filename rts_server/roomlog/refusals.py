@@ -1,4 +1,4 @@
-"""How an append can end without a result: refusals of the protocol, and what callers handle."""
+"""Exceptions of an append: refusals of the protocol, and those that the room log handles itself."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from rts_server import errors
 
 
 class NotAMember(errors.NotFound):
-    """The user named is no member."""
+    """A user named by the request is not a member."""
 
 
 class RoomExists(Exception):
-    """A room was to be created that exists; `is_member` says whether the actor is in it."""
+    """The room to be created exists; `is_member`: whether the actor is in it."""
 
     def __init__(self, is_member: bool) -> None:
         super().__init__("the room exists")

@@ -1,4 +1,4 @@
-"""What a command asks of a room's log, as plain data.
+"""The request of a command to a room's log, as plain data.
 
 One `AppendRequest` describes one atomic append: its events are written all together or not at
 all. Nothing here knows Redis, the settings or the instance: `script.append_call` serialises it.
@@ -22,7 +22,7 @@ RECORD_VERSION = 1
 T = TypeVar("T")
 
 Op = Literal["join", "go", "role"]
-"""What an append does to a member: add, remove, or change the role."""
+"""An operation on a member: add, remove, or change the role."""
 
 
 DurableData = (
@@ -143,7 +143,7 @@ class MembershipChange:
     role_changes: tuple[tuple[str, Role], ...] = ()
 
     def slices(self, size: int) -> Iterator[MembershipChange]:
-        """The same change in parts of at most `size` users, removals first.
+        """The change in parts of at most `size` users each, removals first.
 
         Removals come first, so that a full room has places again for the new members.
         """
@@ -223,13 +223,13 @@ class AppendRequest:
 
     @property
     def moves_members(self) -> bool:
-        """Whether users may come or go by it, so that their room indexes change."""
+        """True if it may add or remove members, so that their user indexes change."""
         return bool(self.new_members or self.removals or self.remove_everybody)
 
 
 @dataclass(frozen=True)
 class AppendResult:
-    """What an append did, at its last event.
+    """The result of an append, at its last event.
 
     Attributes:
         epoch, offset: position of the last event.
@@ -242,7 +242,7 @@ class AppendResult:
         sender_read_advanced: the sender had unread messages, which their own message reads.
         settings_rev: number that orders changes of a member's settings at one offset; 0 for none.
         unhidden_for: members for whom the message brought the hidden room back.
-        typing_ended: the message ended its sender's typing, and the room is to be told so.
+        typing_ended: the message ended its sender's typing, so the list must be published.
     """
 
     epoch: int

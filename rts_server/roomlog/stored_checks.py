@@ -1,4 +1,4 @@
-"""Which items of the archive show that an append of room and member events is stored; pure."""
+"""The items by which the archive shows that an append to room and members is stored; pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What remains of a lost append after a later command about the same target; pure."""
+"""Reduces a lost append to the targets that no later acknowledged command decided; pure."""
 
 from __future__ import annotations
 
@@ -64,14 +64,14 @@ def without_intents(request: AppendRequest, superseded: Collection[str]) -> Appe
 
 
 def is_member_line(event: EventTemplate) -> bool:
-    """Whether an event is the system message that shows a change of members in the history."""
+    """True for a system message, which shows a change of members in the history."""
     return event.allocates_seq and event.message["type"] == "system"
 
 
 def with_first_names(
     request: AppendRequest, affected: Mapping[Op, tuple[str, ...]]
 ) -> AppendRequest:
-    """The request with its member lines as they were first published, whoever comes or goes by now.
+    """The request with its member lines as they were first published, whoever is affected now.
 
     `affected`: the users the lines named then. A line about nobody was not published.
     """

@@ -24,7 +24,7 @@ Segments = list[str | int]
 
 
 class Slot(IntEnum):
-    """What append.lua puts in the place of a placeholder."""
+    """The values that append.lua puts in the place of placeholders."""
 
     EPOCH = 1
     OFFSET = 2

@@ -1,4 +1,4 @@
-"""What an app's back end declares: groups by their business key, and sets of members."""
+"""Declarations of an app's back end: groups by business key, and sets of members."""
 
 from __future__ import annotations
 

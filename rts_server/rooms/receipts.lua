@@ -1,9 +1,10 @@
 -- Move a member's cursors forward, and publish moved cursors to the room at most once per interval.
--- KEYS: 1-9 of fence.lua, 10 members whose moved cursors are not published yet, 11 cursors of the partition not stored yet.
+-- KEYS: 1-9 of fence.lua, 10 members whose moved cursors are not published yet, 11 cursors of the partition that
+-- are not stored yet.
 -- ARGV: user id ('': only publish), read and delivered (0: leave as it is), room id, channel, ms until
 -- they are stored, ms between two publications, largest number of members in a room that is published to.
--- Answer: state, read, delivered, whether read moved (0|1), ms until the rest may be published (0: nothing is pending);
--- 'not_found': the user is not a member.
+-- Reply: state, read, delivered, whether read moved (0|1), ms until the rest may be published (0: nothing is
+-- pending); 'not_found': the user is not a member.
 local now = clock()
 local state, head = fence(now)
 if state ~= 'warm' then return {state} end
@@ -30,22 +31,24 @@ if user ~= '' then
   end
 end
 
-local told, cursors, seen = 0, {}, {}
+local published_at, cursors, listed = 0, {}, {}
 for i = 1, #waiting, 2 do
   local name = waiting[i]
-  local who = name:match('^u:(.*)$')
+  local member = name:match('^u:(.*)$')
   if name == 'told' then
-    told = tonumber(waiting[i + 1])
-  elseif not seen[who] then
-    seen[who] = true
-    local at = redis.call('HMGET', CURSORS, 'r:' .. who, 'd:' .. who)
+    published_at = tonumber(waiting[i + 1])
+  elseif not listed[member] then
+    listed[member] = true
+    local at = redis.call('HMGET', CURSORS, 'r:' .. member, 'd:' .. member)
     if at[1] and at[2] then
-      cursors[#cursors + 1] = {user_id = who, read_seq = tonumber(at[1]), delivered_seq = tonumber(at[2])}
+      cursors[#cursors + 1] = {user_id = member, read_seq = tonumber(at[1]), delivered_seq = tonumber(at[2])}
     end
   end
 end
 if #cursors == 0 then return {state, read, delivered, moved, 0} end
-if now < told + every then return {state, read, delivered, moved, told + every - now} end
+if now < published_at + every then
+  return {state, read, delivered, moved, published_at + every - now}
+end
 local event = cjson.encode({type = 'receipt.updated', ts = rfc3339(now), room_id = ARGV[4],
   data = {cursors = cursors}})
 redis.call('DEL', KEYS[10])

@@ -21,7 +21,7 @@ _GENERATION = Script(
 )
 
 DRAIN_WAIT_SECONDS = 3.0
-"""How long to wait for the queues of some rooms; the rest is compared the next time."""
+"""Seconds to wait until rooms are settled; the others are compared the next time."""
 MAX_CONCURRENT_LOADS = 16
 """Rooms loaded at once. Only clients that missed something wait for them."""
 

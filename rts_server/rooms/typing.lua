@@ -1,9 +1,10 @@
 -- Start or stop typing, and publish the list of typing members with the ms each has left: a changed list at most
 -- once per interval, an unchanged one again after half the time. The fence runs only before something is published.
--- KEYS: 1-9 of fence.lua, 10 typing members by their end (ms), 11 what was published (`at`, ms, and `names`) and whether something is `due`.
+-- KEYS: 1-9 of fence.lua, 10 typing members by their end (ms), 11 the published list (`at`, ms, and `names`) and
+-- whether something is `due`.
 -- ARGV: user id ('': only publish), whether they type (1|0), channel, ms that a start lasts, ms between two
 -- lists, largest number of members in a room that is published to.
--- Answer: state ('not_found': the user is not a member), ms until the rest may be published (0: nothing is pending).
+-- Reply: state ('not_found': the user is not a member), ms until the rest may be published (0: nothing is pending).
 local now = clock()
 local user, lasts, every = ARGV[1], tonumber(ARGV[4]), tonumber(ARGV[5])
 local size, known = redis.pcall('HLEN', MEMBERS), redis.pcall('ZCARD', KEYS[10])
@@ -13,12 +14,12 @@ if user ~= '' and redis.call('HEXISTS', MEMBERS, user) == 0 then return {'not_fo
 if size > tonumber(ARGV[6]) then return {'large', 0} end
 
 if user == '' then
-  if not kept[3] then return {'told', 0} end
+  if not kept[3] then return {'unchanged', 0} end
 elseif ARGV[2] == '1' then
   redis.call('ZADD', KEYS[10], now + lasts, user)
   redis.call('PEXPIRE', KEYS[10], lasts)
 elseif redis.call('ZREM', KEYS[10], user) == 0 then
-  return {'told', 0}
+  return {'unchanged', 0}
 end
 redis.call('ZREMRANGEBYSCORE', KEYS[10], '-inf', now)
 local typing, names = redis.call('ZRANGE', KEYS[10], 0, -1, 'WITHSCORES'), {}

@@ -1,4 +1,4 @@
-"""Who is typing: kept in Redis for seconds, never stored, published at most once a second."""
+"""Typing members of a room: kept in Redis for seconds, published at most once a second."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from rts_server.runtime.tasks import Tasks
 _TYPING = room_script(Path(__file__).with_name("typing.lua"))
 
 BATCH_DELAY_SECONDS = 0.05
-"""How long starts and stops are gathered before one call to Redis."""
+"""Seconds in which starts and stops are gathered before one call to Redis."""
 
 log = logging.getLogger(__name__)
 

@@ -1,6 +1,6 @@
 -- The events of one epoch after an offset, from the hot log; reads only.
 -- KEYS: 1-9 of fence.lua. ARGV: epoch, offset, most events, most bytes, user id ('': do not check membership).
--- Answer: state, epoch, offset of the head, then `epoch offset event` as far as the bounds allow, at
+-- Reply: state, epoch, offset of the head, then `epoch offset event` as far as the bounds allow, at
 -- least one. 'gone': the hot log does not reach back to the offset, or the room has another epoch.
 -- 'not_found': the user is not a member. The check and the read are one step: no event after a
 -- removal is ever returned to the removed user (A2).

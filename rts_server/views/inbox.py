@@ -34,7 +34,7 @@ ARCHIVE_USERS_PER_READ = 50
 ROOMS_PER_READ = 500
 """Rooms read in one round trip when the inboxes of several users are read."""
 DRAIN_WAIT_SECONDS, PARTIAL_DRAIN_WAIT_SECONDS = 3.0, 1.0
-"""How long an inbox waits for the queue of cold rooms; and if it may leave rooms out."""
+"""Seconds to wait until cold rooms are settled; the second one if they may be left out."""
 NOBODY = " "
 """Not a valid user id: a query to the archive whose result is not used."""
 
@@ -134,7 +134,7 @@ class InboxReader:
         return (await self._user_rooms.all(user_id)).rooms
 
     async def is_member(self, user_id: str, room_id: str) -> bool:
-        """Whether the user is a member, by the user index alone.
+        """True if the user is a member, by the user index alone.
 
         The cost does not depend on whether the room exists (A4).
         """

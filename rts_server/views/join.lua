@@ -1,6 +1,6 @@
 -- A snapshot of a room and of some users' views of it; reads only.
 -- KEYS: 1-9 of fence.lua. ARGV: user ids.
--- Answer: state, epoch, offset, seq, room, last, last_ms, members, starts, then per user
+-- Reply: state, epoch, offset, seq, room, last, last_ms, members, starts, then per user
 -- member text ('' if not a member), read_seq, delivered_seq, how many messages above read_seq are
 -- uncounted (see domain/unread.py), settings ('' or `rev muted hidden`).
 local state, head = fence(clock())

@@ -1,5 +1,5 @@
 -- Every member with their cursors; reads only. KEYS: 1-9 of fence.lua.
--- Answer: state, then per member: text, read_seq, delivered_seq.
+-- Reply: state, then per member: text, read_seq, delivered_seq.
 local state = fence(clock())
 if state ~= 'warm' then return {state} end
 local answer = {state}

@@ -1,6 +1,6 @@
 -- One message from the hot log; reads only.
 -- KEYS: 1-9 of fence.lua, 10 idempotency key of its send. ARGV: user id ('' for an operator), message id.
--- Answer: state, epoch, then 'changed' and its newest state, or 'new' and its message.new event, and
+-- Reply: state, epoch, then 'changed' and its newest state, or 'new' and its message.new event, and
 -- whether that still waits in the outbox (0|1). Neither if the hot log does not hold the message: read the
 -- archive. 'not_found': the user is not a member.
 local state, head = fence(clock())

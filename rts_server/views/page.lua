@@ -1,6 +1,7 @@
 -- Messages by seq from the hot log; reads only.
--- KEYS: 1-9 of fence.lua. ARGV: user id ('' for an operator), low seq (exclusive), high seq (exclusive, or +inf), most, newest|oldest.
--- Answer: state, epoch, seq of the head, starts, lowest seq in the hot log (0: none), then the
+-- KEYS: 1-9 of fence.lua. ARGV: user id ('' for an operator), low seq (exclusive), high seq (exclusive, or +inf),
+-- most, newest|oldest.
+-- Reply: state, epoch, seq of the head, starts, lowest seq in the hot log (0: none), then the
 -- message.new events as JSON, from the wanted end. 'not_found': the user is not a member.
 local state, head = fence(clock())
 if state ~= 'warm' then return {state} end

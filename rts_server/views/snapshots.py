@@ -111,7 +111,7 @@ class EventRange:
 
     @property
     def reaches_head(self) -> bool:
-        """Whether no event is missing between the position and the head."""
+        """True if no event is missing between the position and the head."""
         if self.events is None or self.position is None:
             return False
         if not self.events:

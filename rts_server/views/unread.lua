@@ -1,7 +1,8 @@
 -- Publish a member's unread counts at the room's head, so that devices receive them in the order of
 -- the room's events. The rule of the counts is that of rts_server/domain/unread.py: change both.
--- KEYS: 1-9 of fence.lua. ARGV: user id, room id, channel, total of unread messages in the user's other rooms, how many of these rooms have any.
--- Answer: state, or 'not_found'.
+-- KEYS: 1-9 of fence.lua. ARGV: user id, room id, channel, total of unread messages in the user's other rooms,
+-- number of these rooms that have any.
+-- Reply: state, or 'not_found'.
 local now = clock()
 local state, head = fence(now)
 if state ~= 'warm' then return state end

@@ -23,7 +23,7 @@
 --   3. Guards, intents and the choice of affected members: they read and refuse, and write nothing but
 --      the ranks of intents (`note_intents`), in a key that no guard of another request refuses by.
 --   4. Per event: the hot log, the outbox entry, the state that follows from the event, and the publish
---      last, so that a reader who hears of the event finds it in the log (D4).
+--      last, so that a reader who receives the event finds it in the log (D4).
 --   5. The head with the new sizes of the hot keys (`shape`), which the next fence compares.
 --   6. The idempotency key last: it promises that everything before it was written (D1).
 -- Redis runs a script as a whole, but undoes nothing if it fails halfway, so reads whose key may have a
