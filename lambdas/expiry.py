@@ -10,7 +10,7 @@ from rts_server.persistence.records import ExpireMessages, ForwardedRecord, expi
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
-MESSAGES_PER_PAGE = 100
+EXPIRY_PAGE_MESSAGES = 100
 
 
 def expire_page(client: DynamoDBClient, step: ExpireMessages) -> ForwardedRecord | None:
@@ -25,7 +25,7 @@ def expire_page(client: DynamoDBClient, step: ExpireMessages) -> ForwardedRecord
         "ExpressionAttributeValues": {":room": step.room_id},
         "ProjectionExpression": "message_id",
         "ConsistentRead": True,
-        "Limit": MESSAGES_PER_PAGE,
+        "Limit": EXPIRY_PAGE_MESSAGES,
     }
     if step.after:
         query["ExclusiveStartKey"] = {"room_id": step.room_id, "message_id": step.after}

@@ -15,7 +15,7 @@ from rts_server.persistence.records import DeletePrefixes, FileChanges, Forwarde
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
-CONFIG = Config(
+S3_CONFIG = Config(
     connect_timeout=1,
     read_timeout=3,
     retries={"total_max_attempts": 2, "mode": "standard"},
@@ -28,7 +28,7 @@ KEYS_PER_PAGE = 1_000
 
 @cache
 def _s3() -> S3Client:
-    return boto3.client("s3", config=CONFIG)
+    return boto3.client("s3", config=S3_CONFIG)
 
 
 def apply_changes(changes: FileChanges) -> None:

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient, DynamoDBServiceResource
     from mypy_boto3_sqs import SQSClient
 
-CONFIG = Config(
+TABLES_CONFIG = Config(
     connect_timeout=1, read_timeout=3, retries={"total_max_attempts": 4, "mode": "standard"}
 )
 MAX_CONFLICT_RETRIES = 6
@@ -46,7 +46,7 @@ TABLE_VARIABLES = {ROOMS: "RTS_ROOMS_TABLE", MESSAGES: "RTS_MESSAGES_TABLE"}
 
 @cache
 def _dynamodb() -> DynamoDBServiceResource:
-    return boto3.resource("dynamodb", config=CONFIG)
+    return boto3.resource("dynamodb", config=TABLES_CONFIG)
 
 
 def _client() -> DynamoDBClient:
@@ -55,7 +55,7 @@ def _client() -> DynamoDBClient:
 
 @cache
 def _sqs() -> SQSClient:
-    return boto3.client("sqs", config=CONFIG)
+    return boto3.client("sqs", config=TABLES_CONFIG)
 
 
 @cache

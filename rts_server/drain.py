@@ -15,7 +15,7 @@ from rts_server.runtime.tasks import Tasks
 
 log = logging.getLogger(__name__)
 
-POLL_SECONDS = 0.05
+DRAIN_POLL_SECONDS = 0.05
 """Seconds between two checks whether connections are left."""
 
 
@@ -104,7 +104,7 @@ class Drain:
             await self._until(moment)
             self._tasks.keep(self._close(eio_sid))
         while self._server.eio.sockets:  # noqa: ASYNC110  (engineio has no event for it)
-            await asyncio.sleep(POLL_SECONDS)
+            await asyncio.sleep(DRAIN_POLL_SECONDS)
 
     async def _until(self, moment: float) -> None:
         """Wait; moments count from the first close, whose answers must not shorten the spread."""

@@ -94,7 +94,7 @@ def quantile(buckets: list[tuple[float, float]], share: float) -> float | None:
     return buckets[-2][0]
 
 
-LOOP_LAG = EmfMetric("LoopLagP99", "Milliseconds", quantile_ms("rts_loop_lag_seconds"))
+LOOP_LAG_P99 = EmfMetric("LoopLagP99", "Milliseconds", quantile_ms("rts_loop_lag_seconds"))
 
 METRICS_BY_PROCESS: dict[Kind, tuple[EmfMetric, ...]] = {
     "web": (
@@ -116,7 +116,7 @@ METRICS_BY_PROCESS: dict[Kind, tuple[EmfMetric, ...]] = {
         EmfMetric("ColdLoads", "Count", counter_increase("rts_cold_loads_total")),
         EmfMetric("SlowConsumers", "Count", counter_increase("rts_slow_consumers_total")),
         EmfMetric("Deaf", "Count", gauge_value("rts_deaf")),
-        LOOP_LAG,
+        LOOP_LAG_P99,
     ),
     "relay": (
         EmfMetric("OutboxEntries", "Count", gauge_value("rts_outbox_entries")),
@@ -126,7 +126,7 @@ METRICS_BY_PROCESS: dict[Kind, tuple[EmfMetric, ...]] = {
         EmfMetric("RelayRefused", "Count", counter_increase("rts_relay_refused_total")),
         EmfMetric("Quarantined", "Count", counter_increase("rts_quarantined_total")),
         EmfMetric("AcceptedToQueuedP99", "Milliseconds", quantile_ms("rts_queued_seconds")),
-        LOOP_LAG,
+        LOOP_LAG_P99,
     ),
 }
 """The metrics by process. Those of the Lambdas are in lambdas/batch_report.py."""

@@ -27,7 +27,7 @@ FETCH_TIMEOUT_SECONDS = 3.0
 """How long a fetch may take; a CONNECT that waits for it has its own deadline."""
 UNKNOWN_KEY_SECONDS = 60.0
 """Time between two fetches for unknown key ids: anybody can make up a token with one."""
-RETRY_SECONDS = (1.0, 2.0, 5.0, 10.0, 30.0)
+JWKS_RETRY_SECONDS = (1.0, 2.0, 5.0, 10.0, 30.0)
 """Pauses after failed fetches in a row; the last one repeats."""
 
 
@@ -79,7 +79,7 @@ class KeySet:
     async def _refresh(self) -> None:
         done = await self._fetch()
         self._failures = 0 if done else self._failures + 1
-        wait = self._every if done else delay(RETRY_SECONDS, self._failures - 1)
+        wait = self._every if done else delay(JWKS_RETRY_SECONDS, self._failures - 1)
         await asyncio.sleep(wait)
 
     async def _fetch(self) -> bool:

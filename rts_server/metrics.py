@@ -23,7 +23,7 @@ SECONDS_OF_A_COMMAND = (
 SECONDS_TO_DURABLE = (*SECONDS_OF_A_COMMAND, 30.0, 60.0, 300.0, 900.0, 3_600.0)
 
 CONNECTIONS = Gauge("rts_connections", "Connected sessions", ["namespace"])
-COMMANDS = Counter("rts_commands_total", "Commands answered", ["event", "code"])
+COMMANDS_TOTAL = Counter("rts_commands_total", "Commands answered", ["event", "code"])
 COMMAND_SECONDS = Histogram(
     "rts_command_seconds",
     "Seconds from the arrival of a command to its ack",

@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 
 KEEPALIVE_SECONDS = 75.0
 """Seconds to wait for the headers of a connection's next request; aiohttp's default is an hour."""
-KILL_AFTER_SECONDS = 60.0
+PROCESS_KILL_AFTER_SECONDS = 60.0
 """Seconds after SIGTERM after which the kernel ends a web process that is still there (R6)."""
 
 
@@ -56,7 +56,7 @@ async def _web(settings: Settings) -> None:
         _freeze_objects()
         await web.TCPSite(runner, settings.host, settings.port).start()
         await signals.acquire()
-        signal.setitimer(signal.ITIMER_REAL, KILL_AFTER_SECONDS)
+        signal.setitimer(signal.ITIMER_REAL, PROCESS_KILL_AFTER_SECONDS)
         second_signal = asyncio.ensure_future(signals.acquire())
         drained = runner.app[DRAIN].drain()
         await asyncio.wait([drained, second_signal], return_when=asyncio.FIRST_COMPLETED)

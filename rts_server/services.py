@@ -75,7 +75,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-SHUTDOWN_SECONDS = 1.0
+SERVICES_SHUTDOWN_SECONDS = 1.0
 """Seconds to report the end of our connections; Redis may be away."""
 
 
@@ -270,7 +270,7 @@ class PresenceServices:
         await self._tasks.close()
         await self.watches.close()
         with contextlib.suppress(TimeoutError, RedisError, OSError):
-            async with within(SHUTDOWN_SECONDS):
+            async with within(SERVICES_SHUTDOWN_SECONDS):
                 await self.online.flush()
                 await self.lease.leave()
 

@@ -12,13 +12,13 @@ from pathlib import Path
 from tests.helpers.node import ensure_modules, node, npm
 
 ROOT = Path(__file__).parents[1]
-CLIENT = ROOT / "client"
+CLIENT_FOLDER = ROOT / "client"
 BUNDLE = ROOT / "web" / "vendor" / "rts-chat.min.js"
 
 
 def main(arguments: list[str]) -> int:
     """Exit status: 0, or that of what failed first."""
-    ensure_modules(CLIENT)
+    ensure_modules(CLIENT_FOLDER)
     if "--install" in arguments:
         return 0
     if "--check" in arguments:
@@ -36,18 +36,20 @@ def _stale() -> int:
 
 
 def _bundle() -> bytes:
-    made = subprocess.run([node(), "bundle.mjs"], cwd=CLIENT, check=True, capture_output=True)
+    made = subprocess.run(
+        [node(), "bundle.mjs"], cwd=CLIENT_FOLDER, check=True, capture_output=True
+    )
     return made.stdout
 
 
 def _tool(name: str, *arguments: str) -> int:
     """A program of the package's own lock."""
     package = {"eslint": "eslint/bin/eslint.js", "tsc": "typescript/bin/tsc"}[name]
-    return _exit_code(node(), str(CLIENT / "node_modules" / package), *arguments)
+    return _exit_code(node(), str(CLIENT_FOLDER / "node_modules" / package), *arguments)
 
 
 def _exit_code(*command: str) -> int:
-    return subprocess.run(command, cwd=CLIENT, check=False).returncode
+    return subprocess.run(command, cwd=CLIENT_FOLDER, check=False).returncode
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from rts_server.tools.cli.command import HELP_SETTINGS, example, operator_comman
 from rts_server.tools.cli.output import CommandOutput
 from rts_server.tools.cli.room_selection import RoomRef, room_options, selected_rooms
 
-VERBS = {"sent": "sent", "repeated": "had it already"}
+NOTICE_VERBS = {"sent": "sent", "repeated": "had it already"}
 
 
 @click.command(
@@ -62,7 +62,7 @@ async def notice(
         row |= {name: sent[name] for name in ("message_id", "seq", "status")}
         return ItemResult(room.name, action, row, (), sent["status"])
 
-    run = BatchRun(output, selected_rooms(**selection), VERBS, lambda room: room.name)
+    run = BatchRun(output, selected_rooms(**selection), NOTICE_VERBS, lambda room: room.name)
     return await run.process(send_to, at_once)
 
 

@@ -9,7 +9,7 @@ from rts_server.tools.cli.command import HELP_SETTINGS, example, operator_comman
 from rts_server.tools.cli.output import CommandOutput
 from rts_server.tools.cli.replay import replay_all
 
-COLUMNS = ("room_id", "epoch", "offset", "seq", "message_id", "whole", "reason")
+QUARANTINE_COLUMNS = ("room_id", "epoch", "offset", "seq", "message_id", "whole", "reason")
 
 
 @click.group(context_settings=HELP_SETTINGS)
@@ -26,7 +26,7 @@ async def list_(client: ApiClient, output: CommandOutput) -> int:
     Exit code 1 if there is one.
     """
     records = (await client.request("GET", "/v1/queues/quarantine"))["records"]
-    output.print_table([{"type": "record", **record} for record in records], *COLUMNS)
+    output.print_table([{"type": "record", **record} for record in records], *QUARANTINE_COLUMNS)
     return 1 if records else 0
 
 

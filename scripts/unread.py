@@ -10,7 +10,7 @@ from rts_server.tools.cli.api_client import ApiClient, path_segment
 from rts_server.tools.cli.command import HELP_SETTINGS, example, operator_command
 from rts_server.tools.cli.output import CommandOutput, removed
 
-COLUMNS = ("room_id", "seq", "read_seq", "uncounted", "unread", "counts")
+UNREAD_COLUMNS = ("room_id", "seq", "read_seq", "uncounted", "unread", "counts")
 
 
 @click.group(context_settings=HELP_SETTINGS)
@@ -29,7 +29,7 @@ async def explain(client: ApiClient, output: CommandOutput, user: str) -> None:
     """
     path = f"/v1/users/{path_segment(user)}/unread"
     rows = [row async for row in client.list_items(path, "rooms", explain="1")]
-    output.print_table([{"type": "room", **row} for row in rows], *COLUMNS)
+    output.print_table([{"type": "room", **row} for row in rows], *UNREAD_COLUMNS)
     total = (await client.request("GET", path))["unread"]
     text = f"{total['total']} unread in {total['rooms']} rooms."
     output.print_result({"type": "summary", **total}, text)

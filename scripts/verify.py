@@ -13,7 +13,7 @@ from rts_server.tools.cli.output import CommandOutput
 from rts_server.tools.cli.room_selection import RoomRef, room_options, selected_rooms
 
 FINDINGS = ("gaps", "duplicates", "orphans", "changed")
-VERBS = {"sound": "sound", "mended": "mended"}
+VERIFY_VERBS = {"sound": "sound", "mended": "mended"}
 
 
 @click.command(
@@ -64,7 +64,7 @@ async def verify(
         row = {"type": "room", "name": room.name, "room_id": room.room_id, **found}
         return ItemResult(room.name, "mended" if repaired else "sound", row, lines)
 
-    run = BatchRun(output, selected_rooms(**selection), VERBS, lambda room: room.name)
+    run = BatchRun(output, selected_rooms(**selection), VERIFY_VERBS, lambda room: room.name)
     return await run.process(verify_one, at_once)
 
 

@@ -188,7 +188,7 @@ def revocations_fail() -> None:
 
 def hang_at_end() -> None:
     """A drain blocks the event loop, and the kernel ends the process after 2 s instead of 60."""
-    vars(processes)["KILL_AFTER_SECONDS"] = 2.0
+    vars(processes)["PROCESS_KILL_AFTER_SECONDS"] = 2.0
     vars_of(Drain, drain=lambda self: time.sleep(1_000))
 
 

@@ -113,7 +113,7 @@ def test_every_reading_finds_its_sample() -> None:
     """A metric that was renamed in the registry is missed here, not in the alarm."""
     for family in (metrics.COMMAND_SECONDS, metrics.QUEUED_SECONDS, metrics.LOOP_LAG):
         (family.labels("x") if family._labelnames else family).observe(0.1)
-    metrics.COMMANDS.labels("x", "internal").inc()
+    metrics.COMMANDS_TOTAL.labels("x", "internal").inc()
     metrics.CONNECTIONS.labels("/chat").inc()
     metrics.REPAIRS.labels("reset").inc()
     metrics.COLD_LOADS.labels("ok").inc()

@@ -24,7 +24,7 @@ from rts_server.types.operator_answers import (
 )
 from rts_server.views.history import AS_OPERATOR, History, SeqRange
 
-MESSAGES_PER_PAGE = 100
+EXPORT_PAGE_MESSAGES = 100
 DURABLE_WAIT_SECONDS = 10.0
 """Seconds to wait until a page of erasures is queued, so that they do not outrun the queue."""
 
@@ -131,7 +131,7 @@ class DataRequests:
                     count += 1
                     message_id = message["message_id"]
                     yield {"kind": kind, "room_id": room_id, "message_id": message_id}
-                if len(waiting) >= MESSAGES_PER_PAGE:
+                if len(waiting) >= EXPORT_PAGE_MESSAGES:
                     waiting = await self._wait_durable(waiting)
             await self._wait_durable(waiting)
             for attachment_id in await self._files.erase(room_id, user_id):
@@ -151,7 +151,7 @@ class DataRequests:
     async def _all(self, room_id: str) -> AsyncIterator[Message]:
         after, more = 0, True
         while more:
-            wanted = SeqRange(after, None, MESSAGES_PER_PAGE, "oldest")
+            wanted = SeqRange(after, None, EXPORT_PAGE_MESSAGES, "oldest")
             messages, more = await self._history.page(room_id, AS_OPERATOR, wanted)
             for message in messages:
                 yield message

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 _VERIFY = room_script(Path(__file__).with_name("verify.lua"))
 _REPAIR = room_script(Path(__file__).with_name("repair.lua"))
 
-DRAIN_WAIT_SECONDS = 10.0
+VERIFY_DRAIN_WAIT_SECONDS = 10.0
 """Seconds to wait for a barrier; while the queue is behind, the archive cannot be compared."""
 PLACE_FIELDS = frozenset({"seq", "epoch", "created_at"})
 """Fields that a repeated send may change without being another message."""
@@ -184,7 +184,7 @@ class Verifier:
     async def _wait_for_barrier(self, room_id: str, nonce: str) -> None:
         passed = self._barriers.passed(room_id, nonce)
         try:
-            if not (await asyncio.wait([passed], timeout=DRAIN_WAIT_SECONDS))[0]:
+            if not (await asyncio.wait([passed], timeout=VERIFY_DRAIN_WAIT_SECONDS))[0]:
                 raise errors.Unavailable("The queue is behind.", retry_after_ms=5_000)
         finally:
             passed.cancel()

@@ -25,10 +25,10 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 Answer = TypeVar("Answer")
 
-THREADS = 8
-MAX_CALLS = 128
+S3_THREADS = 8
+MAX_S3_CALLS = 128
 """Calls that run or wait for a thread."""
-CALL_DEADLINE_SECONDS = 4.0
+S3_CALL_DEADLINE_SECONDS = 4.0
 READ_CHUNK_BYTES = 256 * 1024
 ABSENT_CODES = {"404", "NoSuchKey", "NotFound"}
 PRECONDITION_CODES = {"412", "PreconditionFailed", "ConditionalRequestConflict"}
@@ -68,13 +68,13 @@ class ObjectStore:
 
     def __init__(self, settings: Settings) -> None:
         self._bucket = settings.bucket
-        self._threads = BlockingCalls("store", THREADS, MAX_CALLS, CALL_DEADLINE_SECONDS)
+        self._threads = BlockingCalls("store", S3_THREADS, MAX_S3_CALLS, S3_CALL_DEADLINE_SECONDS)
         endpoint = settings.s3_endpoint_url or settings.aws_endpoint_url
         config = Config(
             connect_timeout=0.5,
             read_timeout=2.0,
             retries={"total_max_attempts": 2, "mode": "standard"},
-            max_pool_connections=THREADS,
+            max_pool_connections=S3_THREADS,
             signature_version="s3v4",
             # An endpoint that was given serves all buckets; else each bucket has its own host.
             s3={"addressing_style": "path" if endpoint else "virtual"},

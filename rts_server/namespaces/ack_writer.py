@@ -21,7 +21,7 @@ CLIENT_ERRORS = frozenset(
 )
 """Codes that count toward `too_many_errors`: a correct client collects few of them."""
 
-_counter = cache(metrics.COMMANDS.labels)
+_counter = cache(metrics.COMMANDS_TOTAL.labels)
 _seconds = cache(metrics.COMMAND_SECONDS.labels)
 """Label sets are few and looking one up costs a µs, so each is bound once."""
 

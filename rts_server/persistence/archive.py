@@ -26,19 +26,19 @@ Answer = TypeVar("Answer")
 Check = tuple[str, str, str, str]
 """(room_id, sort key, attribute, position): the attribute of the item is at least the position."""
 
-THREADS = 8
-MAX_CALLS = 512
+DYNAMODB_THREADS = 8
+MAX_DYNAMODB_CALLS = 512
 """Calls that run or wait for a thread."""
-CALL_DEADLINE_SECONDS = 4.0
+DYNAMODB_CALL_DEADLINE_SECONDS = 4.0
 KEYS_PER_BATCH = 100
 """Keys of one BatchGetItem (DynamoDB quotas)."""
 UNPROCESSED_TRIES = 5
 """Requests for keys that DynamoDB left unprocessed because of throttling."""
-CONFIG = Config(
+DYNAMODB_CONFIG = Config(
     connect_timeout=0.5,
     read_timeout=1.5,
     retries={"total_max_attempts": 2, "mode": "standard"},
-    max_pool_connections=THREADS,
+    max_pool_connections=DYNAMODB_THREADS,
 )
 
 
@@ -47,9 +47,11 @@ class Archive:
 
     def __init__(self, settings: Settings) -> None:
         self._rooms, self._messages = settings.rooms_table, settings.messages_table
-        self._threads = BlockingCalls("archive", THREADS, MAX_CALLS, CALL_DEADLINE_SECONDS)
+        self._threads = BlockingCalls(
+            "archive", DYNAMODB_THREADS, MAX_DYNAMODB_CALLS, DYNAMODB_CALL_DEADLINE_SECONDS
+        )
         resource = aws.session(settings).resource(
-            "dynamodb", endpoint_url=settings.aws_endpoint_url, config=CONFIG
+            "dynamodb", endpoint_url=settings.aws_endpoint_url, config=DYNAMODB_CONFIG
         )
         # A client is safe to share between threads, a resource is not; this one speaks plain types.
         self._client: DynamoDBClient = resource.meta.client

@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 
 log = logging.getLogger(__name__)
 
-RETRY_SECONDS = 1.0
+POLICY_RETRY_SECONDS = 1.0
 """Time between two tries while Redis is away."""
 
 
@@ -21,7 +21,7 @@ async def check_eviction_policy(redis: Redis) -> None:
             memory: dict[str, Any] = await redis.info("memory")
             break
         except Exception:  # whatever it is, the policy is still unknown
-            await asyncio.sleep(RETRY_SECONDS)
+            await asyncio.sleep(POLICY_RETRY_SECONDS)
     policy = memory.get("maxmemory_policy")
     if policy != "noeviction":
         log.critical("redis evicts", extra={"maxmemory_policy": policy})

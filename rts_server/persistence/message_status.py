@@ -21,7 +21,7 @@ from rts_server.types.events import MessageStatusData
 log = logging.getLogger(__name__)
 
 EVENT_TYPE = "message.status"
-RETRY_SECONDS = (0.05, 0.1, 0.2, 0.4, 0.8, 1.5, 3.0)
+STATUS_RETRY_SECONDS = (0.05, 0.1, 0.2, 0.4, 0.8, 1.5, 3.0)
 """Seconds between two tries; the last one repeats."""
 MAX_TRIES_WITHOUT_SUBSCRIBER = 10
 """After so many publishes that no instance received, the sender has no connection; a retry of the
@@ -70,7 +70,7 @@ class StatusPublisher:
             except (RedisError, OSError) as error:
                 self._throttled_log.warning("message status cannot be published", error)
                 repeat_once = True
-            await asyncio.sleep(delay(RETRY_SECONDS, tries))
+            await asyncio.sleep(delay(STATUS_RETRY_SECONDS, tries))
             tries += 1
 
 

@@ -21,7 +21,7 @@ from rts_server.runtime.throttled_log import ThrottledLog
 
 log = logging.getLogger(__name__)
 
-CONNECT_TIMEOUT_SECONDS = 2.0
+SUBSCRIBER_CONNECT_SECONDS = 2.0
 RECONNECT_SECONDS = 0.05
 """Time between a lost connection and the next; half of it at least, drawn at random."""
 CHANNELS_PER_COMMAND = 500
@@ -115,7 +115,7 @@ class Subscriber:
     async def _listen(self) -> None:
         """Listen on one connection until it ends."""
         try:
-            async with within(CONNECT_TIMEOUT_SECONDS):
+            async with within(SUBSCRIBER_CONNECT_SECONDS):
                 self._link = await RedisConnection.open(self._pool, self._reply)
             self._link.send(("INFO", "server"))
             self._send("SUBSCRIBE", sorted(self._wanted))

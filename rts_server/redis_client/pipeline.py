@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 OnReply = Callable[[Any], None]
 """Called with a reply, or with an exception for an error reply. It must not raise."""
 
-CONNECT_TIMEOUT_SECONDS = 1.0
+PIPELINE_CONNECT_SECONDS = 1.0
 """How long opening a connection may take."""
 SILENCE_SECONDS = 1.0
 """A connection on which no reply at all arrived for so long is dropped. A command that waits behind
@@ -93,7 +93,7 @@ class RedisPipeline:
 
     async def _open(self) -> None:
         try:
-            async with within(CONNECT_TIMEOUT_SECONDS):
+            async with within(PIPELINE_CONNECT_SECONDS):
                 await self._primary.settle()
                 self._connection = await RedisConnection.open(self._pool, self._answered)
         except Exception as error:  # whatever it is, the waiting commands need a reply

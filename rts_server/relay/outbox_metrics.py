@@ -12,7 +12,7 @@ from redis.asyncio import Redis
 from rts_server import keys, metrics
 from rts_server.runtime.loops import repeat_forever
 
-MEASURE_SECONDS = 5.0
+OUTBOX_MEASURE_SECONDS = 5.0
 """Time between two measurements."""
 
 
@@ -32,7 +32,9 @@ class OutboxMetrics:
 
     async def run_forever(self) -> None:
         """Measure until cancelled. A failed measurement is logged and repeated."""
-        await repeat_forever("outbox depth", self.measure, partial(asyncio.sleep, MEASURE_SECONDS))
+        await repeat_forever(
+            "outbox depth", self.measure, partial(asyncio.sleep, OUTBOX_MEASURE_SECONDS)
+        )
 
     async def measure(self) -> None:
         """Set the gauges `rts_outbox_entries` and `rts_outbox_age_seconds`. Raises RedisError."""

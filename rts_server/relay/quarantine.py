@@ -19,11 +19,11 @@ from rts_server.runtime.throttled_log import ThrottledLog
 if TYPE_CHECKING:
     from mypy_boto3_sqs.type_defs import MessageTypeDef
 
-POLL_SECONDS = 2
+QUARANTINE_POLL_SECONDS = 2
 """How long one ReceiveMessage waits for a message (long polling)."""
 VISIBILITY_SECONDS = 10
 """After this time a message that could not be handled is received again."""
-MAX_BATCH = 10
+MAX_RECEIVED = 10
 """Messages of one ReceiveMessage (Amazon SQS quotas)."""
 POSITION_FIELDS = ("room_id", "epoch", "offset", "message_id", "client_msg_id", "seq")
 
@@ -39,7 +39,7 @@ class Quarantine:
     def __init__(self, settings: Settings, report_failed: ReportFailed) -> None:
         self._report_failed = report_failed
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="quarantine")
-        self._client = connect(settings, POLL_SECONDS + 3.0, 1)
+        self._client = connect(settings, QUARANTINE_POLL_SECONDS + 3.0, 1)
         self._queue = SqsQueue(self._client, settings.quarantine_queue, self._pool)
         self._kept = SqsQueue(
             self._client, quarantine_archive(settings.quarantine_queue), self._pool
@@ -93,8 +93,8 @@ class Quarantine:
     def _receive(self) -> list[MessageTypeDef]:
         answer = self._client.receive_message(
             QueueUrl=self._queue.url(),
-            MaxNumberOfMessages=MAX_BATCH,
-            WaitTimeSeconds=POLL_SECONDS,
+            MaxNumberOfMessages=MAX_RECEIVED,
+            WaitTimeSeconds=QUARANTINE_POLL_SECONDS,
             VisibilityTimeout=VISIBILITY_SECONDS,
         )
         return answer.get("Messages", [])

@@ -17,7 +17,7 @@ from rts_server import errors
 from rts_server.config import Settings
 from rts_server.persistence.queues import connect, dead_letter_queue, quarantine_archive
 from rts_server.persistence.records import MAX_NUMBER, RecordPosition, recognized_fields
-from rts_server.relay.quarantine import parse
+from rts_server.relay.quarantine import MAX_RECEIVED, parse
 from rts_server.types.operator_answers import (
     DeadRecordAnswer,
     QuarantinedRecordAnswer,
@@ -39,8 +39,6 @@ class Fifo(TypedDict, total=False):
     MessageDeduplicationId: str
 
 
-MAX_BATCH = 10
-"""Messages of one ReceiveMessage (Amazon SQS quotas)."""
 PEEK_VISIBILITY_SECONDS = 3
 """Time for which a message that was only read is hidden from other consumers."""
 REPLAY_VISIBILITY_SECONDS = 60
@@ -180,7 +178,7 @@ class QueueAdmin:
         }
 
     def _peeked(self, name: str, peek: int) -> list[DeadRecordAnswer]:
-        found = self._receive(self._url(dead_letter_queue(name)), min(peek, MAX_BATCH), 0, 0)
+        found = self._receive(self._url(dead_letter_queue(name)), min(peek, MAX_RECEIVED), 0, 0)
         return [position(one) for one in found]
 
     def _replay_dead_letters(self, queue: QueueName, limit: int) -> tuple[int, int]:
@@ -189,7 +187,7 @@ class QueueAdmin:
         done, until = 0, time.monotonic() + REPLAY_SECONDS
         while done < limit and time.monotonic() < until:
             batch = self._receive(
-                source, min(MAX_BATCH, limit - done), REPLAY_VISIBILITY_SECONDS, 1
+                source, min(MAX_RECEIVED, limit - done), REPLAY_VISIBILITY_SECONDS, 1
             )
             if not batch:
                 break
@@ -207,7 +205,7 @@ class QueueAdmin:
             dict[str, QuarantineEntry](),
         )
         while len(found) < limit:
-            batch = self._receive(url, min(MAX_BATCH, limit - len(found)), visibility_seconds, 1)
+            batch = self._receive(url, min(MAX_RECEIVED, limit - len(found)), visibility_seconds, 1)
             new = {one["MessageId"]: QuarantineEntry.of(one) for one in batch}
             if new.keys() <= found.keys():
                 break

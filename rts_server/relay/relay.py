@@ -50,7 +50,7 @@ RECHECK_SECONDS = 5.0
 """Time between two checks that no entry of an idle partition was missed."""
 READ_LINGER_SECONDS = 0.005
 """Pause after a read that found entries, so that the next one finds more."""
-SHUTDOWN_SECONDS = 1.5
+RELAY_SHUTDOWN_SECONDS = 1.5
 """How long requests in flight may still be answered when the relay stops."""
 STREAM_START = "0-0"
 """The stream id before the first entry."""
@@ -141,7 +141,7 @@ class Relay:
             reading, acks, *others = tasks
             await cancelled(stop, reading, *others)
             with suppress(TimeoutError):
-                async with within(SHUTDOWN_SECONDS):
+                async with within(RELAY_SHUTDOWN_SECONDS):
                     await self._finish_in_flight()
             await cancelled(acks)
             self._pool.shutdown(wait=False, cancel_futures=True)

@@ -11,7 +11,7 @@ from rts_server.protocol import answers, operator_answers, requests
 from rts_server.rest.routes import RoomParams, route
 from rts_server.rest.wait_durable import wait_durable
 from rts_server.rooms.provisioning import Provisioning, ProvisioningResult
-from rts_server.rooms.rooms import CLIENT, Rooms
+from rts_server.rooms.rooms import MADE_BY_CLIENT, Rooms
 from rts_server.types.answers import RemovedAnswer
 from rts_server.types.operator_answers import (
     ChangedPublicRoomAnswer,
@@ -66,7 +66,7 @@ class RoomRoutes:
             operator.user_id, params["external_id"], params
         )
         room = await self._rooms.public(room_id)
-        if room.get("made_by") == CLIENT:
+        if room.get("made_by") == MADE_BY_CLIENT:
             raise errors.Conflict("A client created the room of this external_id.")
         status = await wait_durable([done], self._durable_wait)
         return {"room": done.ack_room(room), "created": created, "status": status}

@@ -154,7 +154,7 @@ class OperatorRouter:
             code = answer.code if isinstance(answer, errors.Refusal) else "ok"
             streams = one.lines and code == "ok"
             response = await _lines(request, answer) if streams else _response(answer)
-            metrics.COMMANDS.labels(name, code).inc()
+            metrics.COMMANDS_TOTAL.labels(name, code).inc()
             metrics.COMMAND_SECONDS.labels(name).observe(time.perf_counter() - began)
             return response
 

@@ -17,7 +17,7 @@ from rts_server.roomlog.script import LUA, room_script
 
 _DURABILITY = room_script(LUA / "durability.lua")
 
-RETRY_SECONDS = 0.25
+RECORDED_RETRY_SECONDS = 0.25
 """Seconds until Redis is asked again after an error."""
 
 
@@ -40,4 +40,4 @@ class RecordedDurability:
         while True:
             with contextlib.suppress(RedisError, OSError):
                 return await self.read(pendings)
-            await asyncio.sleep(RETRY_SECONDS)
+            await asyncio.sleep(RECORDED_RETRY_SECONDS)

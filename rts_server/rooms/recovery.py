@@ -20,7 +20,7 @@ _GENERATION = Script(
     IDENTITY, *(IDENTITY.with_name(f"{name}.lua") for name in ("generation", "generation_read"))
 )
 
-DRAIN_WAIT_SECONDS = 3.0
+RECOVERY_DRAIN_WAIT_SECONDS = 3.0
 """Seconds to wait until rooms are settled; the others are compared the next time."""
 MAX_CONCURRENT_LOADS = 16
 """Rooms loaded at once. Only clients that missed something wait for them."""
@@ -60,7 +60,7 @@ class RoomRecovery:
         """
         warm = await self._snapshots.read_many([(room_id, ()) for room_id in listeners])
         cold = [room_id for room_id, one in zip(listeners, warm, strict=True) if one is None]
-        heads = await self._drains.settled_heads(cold, DRAIN_WAIT_SECONDS)
+        heads = await self._drains.settled_heads(cold, RECOVERY_DRAIN_WAIT_SECONDS)
         positions = {room_id: head for room_id, head in heads.items() if head is not None}
         positions |= await self._archived(heads.keys() - positions.keys())
         missed = [room_id for room_id in positions if listeners[room_id] - {positions[room_id]}]

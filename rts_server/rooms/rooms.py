@@ -33,7 +33,7 @@ from rts_server.types.commands import RoomCreatePayload
 from rts_server.types.objects import PublicRoom
 from rts_server.views.snapshots import SnapshotReader
 
-CLIENT: Final = "client"
+MADE_BY_CLIENT: Final = "client"
 """`made_by` of a room that a client created under a business key; operators' rooms have none."""
 
 
@@ -226,7 +226,7 @@ def new_room(
         room["room_id"] = keys.direct_room_id(me, others[0])
         return room, (NewMember(me, MEMBER, creator.name), NewMember(others[0], MEMBER))
     if "external_id" in command:
-        room["external_id"], room["made_by"] = command["external_id"], CLIENT
+        room["external_id"], room["made_by"] = command["external_id"], MADE_BY_CLIENT
         room["room_id"] = keys.external_room_id(command["external_id"])
     else:
         room["room_id"] = keys.client_room_id(me, command["client_room_id"])

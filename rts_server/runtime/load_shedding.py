@@ -6,7 +6,7 @@ import asyncio
 
 from rts_server import metrics
 
-MEASURE_SECONDS = 0.1
+LOOP_LAG_MEASURE_SECONDS = 0.1
 """Time between two measurements."""
 HIGH_LAG_SECONDS = 0.1
 """Lag above which ephemeral work is dropped."""
@@ -30,7 +30,7 @@ class LoadShedding:
     def start(self) -> None:
         """Begin to measure."""
         loop = asyncio.get_running_loop()
-        self._due = loop.time() + MEASURE_SECONDS
+        self._due = loop.time() + LOOP_LAG_MEASURE_SECONDS
         self._timer = loop.call_at(self._due, self._measure)
 
     def close(self) -> None:

@@ -14,9 +14,10 @@ from typing import Any
 
 import click
 
+from rts_server.tools.dev.zips import FIXED_TIME
+
 ROOT = Path(__file__).parents[2]
 INCLUDED_PATTERNS = ("Procfile", ".platform/**/*", ".ebextensions/*.config", "rts_server/**/*.py")
-FIXED_TIME = (1980, 1, 1, 0, 0, 0)
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})

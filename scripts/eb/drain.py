@@ -11,8 +11,8 @@ from urllib.parse import quote
 
 from scripts.eb.calls import DeploymentFailed
 
-CHECK_EVERY_SECONDS = 2.0
-MAX_CHECKS = 30
+DRAIN_CHECK_SECONDS = 2.0
+MAX_DRAIN_CHECKS = 30
 REQUEST_TIMEOUT_SECONDS = 10
 
 
@@ -38,17 +38,17 @@ class InstanceDrainer:
     def drain(self, instances: Iterable[str]) -> None:
         """Drain instances, and wait until they have no connections.
 
-        Raises DeploymentFailed if some have connections after MAX_CHECKS.
+        Raises DeploymentFailed if some have connections after MAX_DRAIN_CHECKS.
         """
         left = set(instances) & self.connections().keys()
         for instance in sorted(left):
             self._request("POST", f"/v1/instances/{quote(instance, safe='')}:drain")
-        for _ in range(MAX_CHECKS):
+        for _ in range(MAX_DRAIN_CHECKS):
             current = self.connections()
             left = {instance for instance in left if current.get(instance)}
             if not left:
                 return
-            self._sleep(CHECK_EVERY_SECONDS)
+            self._sleep(DRAIN_CHECK_SECONDS)
         raise DeploymentFailed(f"{len(left)} instances still have connections.")
 
     def _request(self, method: str, path: str) -> Any:

@@ -9,8 +9,8 @@ from typing import Any
 from scripts.eb.calls import AwsCallRefused, AwsCalls, DeploymentFailed
 
 SERVICE = "elasticbeanstalk"
-CHECK_EVERY_SECONDS = 15.0
-MAX_CHECKS = 40
+ENVIRONMENT_CHECK_SECONDS = 15.0
+MAX_ENVIRONMENT_CHECKS = 40
 """Checks of a version in processing, and attempts to terminate a busy environment: 10 minutes."""
 NOT_READY = "InvalidParameterValue"
 """Error code of Elastic Beanstalk for an operation on an environment that is not Ready."""
@@ -62,7 +62,7 @@ class Environments:
         if status is None:
             self._upload(label, bundle)
             status = self._version_status(label)
-        for _ in range(MAX_CHECKS):
+        for _ in range(MAX_ENVIRONMENT_CHECKS):
             if status in ("PROCESSED", "UNPROCESSED") or self._calls.dry:
                 return
             if status == "FAILED":
@@ -70,7 +70,7 @@ class Environments:
                     f"Elastic Beanstalk could not process version {label}. Delete it "
                     "(aws elasticbeanstalk delete-application-version) before the next attempt."
                 )
-            self._sleep(CHECK_EVERY_SECONDS)
+            self._sleep(ENVIRONMENT_CHECK_SECONDS)
             status = self._version_status(label)
         raise DeploymentFailed(f"Version {label} is {status or 'missing'} after 10 minutes.")
 
@@ -159,14 +159,14 @@ class Environments:
 
         Elastic Beanstalk refuses while the environment is not Ready, so the call is repeated.
         """
-        for attempt in range(1, MAX_CHECKS + 1):
+        for attempt in range(1, MAX_ENVIRONMENT_CHECKS + 1):
             try:
                 self._calls(SERVICE, "terminate_environment", EnvironmentId=environment_id)
                 return
             except AwsCallRefused as refused:
-                if refused.code != NOT_READY or attempt == MAX_CHECKS:
+                if refused.code != NOT_READY or attempt == MAX_ENVIRONMENT_CHECKS:
                     raise
-            self._sleep(CHECK_EVERY_SECONDS)
+            self._sleep(ENVIRONMENT_CHECK_SECONDS)
 
     def abandon_clone(self, environment_id: str, why: BaseException) -> None:
         """Terminate a clone that will not serve. Raises UnclearState if it runs on."""
@@ -196,8 +196,8 @@ class Environments:
                 state = f"{found.status} and {found.health}"
                 message = f"Environment {environment_id} is {state} after {waited:.0f} s."
                 raise DeploymentFailed(message)
-            self._sleep(CHECK_EVERY_SECONDS)
-            waited += CHECK_EVERY_SECONDS
+            self._sleep(ENVIRONMENT_CHECK_SECONDS)
+            waited += ENVIRONMENT_CHECK_SECONDS
 
     def _describe(self, shown_as: str, **selection: Any) -> Environment:
         found = self._request("describe_environments", **selection).get("Environments", [])

@@ -17,7 +17,7 @@ from scripts.eb.bundle import ROOT
 from scripts.eb.calls import DeploymentFailed
 from scripts.eb.deploy import DeploymentPlan, new_environment_name
 from scripts.eb.drain import InstanceDrainer
-from scripts.eb.environments import MAX_CHECKS, UnclearState
+from scripts.eb.environments import MAX_ENVIRONMENT_CHECKS, UnclearState
 from scripts.eb.smoke import run_smoke_test
 from tests.deployment.stubbed_aws import APP, GREEN, OLD, PLAN, SWAP, VERSION, Aws, min_size
 from tests.helpers import tls
@@ -97,7 +97,7 @@ def test_a_version_that_is_not_processed_ends_the_deployment(
     aws.expect_described({"EnvironmentNames": ["chat-live"], "IncludeDeleted": False}, "Ready")
     aws.expect_capacity(2)
     versions = {"ApplicationVersions": [{"VersionLabel": "0123abcd4567", "Status": status}]}
-    for _ in range(1 if status == "FAILED" else MAX_CHECKS + 1):
+    for _ in range(1 if status == "FAILED" else MAX_ENVIRONMENT_CHECKS + 1):
         aws.expect("describe_application_versions", versions, **APP, **VERSION)
     with pytest.raises(DeploymentFailed, match=error):
         aws.deploy()

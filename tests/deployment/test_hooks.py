@@ -13,7 +13,7 @@ import botocore.session
 import pytest
 
 from rts_server.persistence import aws
-from rts_server.processes import KILL_AFTER_SECONDS
+from rts_server.processes import PROCESS_KILL_AFTER_SECONDS
 from tests.deployment.platform import OURS, ROOT
 
 HOOKS = OURS.parent / "hooks"
@@ -47,7 +47,7 @@ def test_processes_get_enough_files_and_time_to_stop(tmp_path: Path) -> None:
     for process in ("web", "relay"):
         unit = found[process]["Service"]
         assert int(unit["limitnofile"]) >= 65536
-        assert int(unit["timeoutstopsec"]) > KILL_AFTER_SECONDS
+        assert int(unit["timeoutstopsec"]) > PROCESS_KILL_AFTER_SECONDS
         assert "environment" not in unit
 
 

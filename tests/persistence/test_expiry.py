@@ -21,7 +21,7 @@ pytestmark = pytest.mark.usefixtures("tables")
 
 def test_every_message_gets_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
     """Those before the record, over as many pages as it takes; nobody else's; twice is once."""
-    monkeypatch.setattr(expiry, "MESSAGES_PER_PAGE", 2)
+    monkeypatch.setattr(expiry, "EXPIRY_PAGE_MESSAGES", 2)
     told = records.expiry("gone", 2_000_000_000)
     bodies = [new(1, n, n, room_id="gone") for n in range(1, 6)]
     assert message_handler(aws.event(*bodies, told), None) == OK

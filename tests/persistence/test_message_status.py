@@ -99,7 +99,7 @@ async def test_a_status_without_a_subscriber_is_given_up(
     redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A sender without a connection gets the status by sending the message again."""
-    monkeypatch.setattr(statuses, "RETRY_SECONDS", (0.0,))
+    monkeypatch.setattr(statuses, "STATUS_RETRY_SECONDS", (0.0,))
     publisher = StatusPublisher(redis)
     publisher.publish_soon("r", "alice", STATUS)
     async with asyncio.timeout(PATIENCE):

@@ -375,7 +375,7 @@ async def test_the_quarantine_comes_back_through_the_room(
     sqs: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Each message is told as failed, again after trouble; others are logged, never with a text."""
-    monkeypatch.setattr(quarantine, "POLL_SECONDS", 1)
+    monkeypatch.setattr(quarantine, "QUARANTINE_POLL_SECONDS", 1)
     monkeypatch.setattr(quarantine, "VISIBILITY_SECONDS", 1)
     calls: list[tuple[object, ...]] = []
 

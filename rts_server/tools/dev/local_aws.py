@@ -11,7 +11,7 @@ import threading
 import time
 from typing import Any
 
-KILL_AFTER_SECONDS = 4.0
+LOCAL_AWS_KILL_AFTER_SECONDS = 4.0
 BATCH_CHECKS = 75
 BATCH_CHECK_EVERY_SECONDS = 0.02
 
@@ -62,7 +62,7 @@ async def _finish_batches() -> None:
 
 def _kill_after_deadline() -> None:
     """Enforced here and not by the parent, which may have died."""
-    time.sleep(KILL_AFTER_SECONDS)
+    time.sleep(LOCAL_AWS_KILL_AFTER_SECONDS)
     os.killpg(os.getpgrp(), signal.SIGKILL)
 
 
