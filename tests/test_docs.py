@@ -17,7 +17,20 @@ PAGES = sorted(
 )
 FOLDERS = ("rts_server", "lambdas", "scripts", "tests", "docs", "infra", "web", "client", "bench")
 HIDDEN = (".platform", ".ebextensions", ".ci")
-TEXT = {".py", ".lua", ".js", ".mjs", ".css", ".html", ".md", ".yaml", ".config", ".conf", ".sh"}
+TEXT = {
+    ".py",
+    ".lua",
+    ".js",
+    ".mjs",
+    ".ts",
+    ".css",
+    ".html",
+    ".md",
+    ".yaml",
+    ".config",
+    ".conf",
+    ".sh",
+}
 FOREIGN = {"node_modules", "vendor", "dist", "__pycache__", "RESULTS.md"}
 MARKDOWN_WIDTH = 110
 MAX_PAGE_LINES = 400
