@@ -113,7 +113,8 @@ test("unsent messages survive a reload, in order, each under its id", async () =
   const storage = memoryStorage();
   const before = new Wire();
   before.online = false;
-  const ids = ["one", "two", "three"].map((text) => outbox(before, storage).add({ text }).client_msg_id);
+  const typed = outbox(before, storage);
+  const ids = ["one", "two", "three"].map((text) => typed.add({ text }).client_msg_id);
   const wire = new Wire();
   const box = outbox(wire, storage);
   box.restore(await storage.entries(PREFIX));
