@@ -33,8 +33,8 @@ def put(table: str, **item: Any) -> None:
     tables._client().put_item(TableName=table, Item=item)
 
 
-async def test_a_room_as_it_is_stored(archive: Archive) -> None:
-    """The item comes back as the protocol's room, with epoch, seq, last message and barrier."""
+async def test_a_room_is_read_as_stored(archive: Archive) -> None:
+    """The item becomes the protocol's room, with epoch, seq, last message and barrier."""
     assert await archive.room("r1") is None
     message_handler(aws.event(new(1, 3, 7, room_id="r1"), barrier("n", room_id="r1")), None)
     early = await archive.room("r1")
@@ -61,8 +61,7 @@ async def test_a_room_as_it_is_stored(archive: Archive) -> None:
 
 
 async def test_members_and_their_effective_cursors(archive: Archive) -> None:
-    """In and out are members, a cursor alone is not; no cursor is below the seq of joining,
-    and what was read was delivered."""
+    """Ended memberships count, a lone cursor does not; no cursor is below its minimum."""
     room_handler(aws.event(added(1, 2, "alice", "bob", seq=5, room_id="r2")), None)
     message_handler(
         aws.event(new(1, 3, 9, room_id="r2"), new(1, 4, 10, room_id="r2", sender="eve")), None
@@ -94,7 +93,7 @@ async def test_more_than_a_megabyte_of_members(archive: Archive) -> None:
 
 
 async def test_a_message_and_its_tombstone(archive: Archive) -> None:
-    """Message, hash and place come back; a failed one says so and has no text."""
+    """Message, hash and position are read; a failed message is marked and has no text."""
     batch = aws.event(
         new(1, 1, 1, room_id="r3"), new(1, 2, 2, room_id="r3"), failed(1, 3, 2, "m2", "r3")
     )
@@ -109,15 +108,15 @@ async def test_a_message_and_its_tombstone(archive: Archive) -> None:
     assert await archive.uncounted("r3") == [2]
 
 
-async def test_uncounted_over_all_blocks(archive: Archive) -> None:
-    """Blocks of 1,000 are one ascending list."""
+async def test_uncounted_seqs_of_all_items_are_one_list(archive: Archive) -> None:
+    """Items of 1,000 seqs each become one ascending list."""
     batch = [new(1, i, seq, room_id="r4", kind="system") for i, seq in enumerate((2_500, 3, 999))]
     message_handler(aws.event(*batch), None)
     assert await archive.uncounted("r4") == [3, 999, 2_500]
 
 
 async def test_pages_by_position(archive: Archive) -> None:
-    """Bounds are exclusive, both directions work, failed messages are passed over."""
+    """Bounds are exclusive, both directions work, failed messages are left out."""
     sends = [(1, 1), (1, 2), (1, 3), (2, 3), (2, 4), (3, 5)]
     batch = [new(e, i, s, f"m{e}-{s}", room_id="r5") for i, (e, s) in enumerate(sends)]
     message_handler(aws.event(*batch, failed(3, 9, 2, "m1-2", "r5")), None)
@@ -137,15 +136,15 @@ async def test_pages_by_position(archive: Archive) -> None:
 
 
 def test_exclusive_bounds_as_text() -> None:
-    """No position outside the bounds is between the two texts."""
+    """No position outside the bounds lies between the two texts."""
     low, high = between((1, 9), (2, 0))
     assert records.position(1, 9) < low <= records.position(1, 10)
     assert records.position(1, records.MAX_NUMBER) <= high < records.position(2, 0)
     assert between(None, None) == ("0", "~")
 
 
-async def test_stored_means_at_that_position_or_later(archive: Archive) -> None:
-    """More than 100 checks in one answer; a single one behind makes it false."""
+async def test_a_check_holds_at_its_position_or_later(archive: Archive) -> None:
+    """More than 100 checks work at once; a single outdated item makes them false."""
     users = [f"user-{i}" for i in range(120)]
     room_handler(aws.event(added(1, 4, *users, room_id="r6")), None)
     keys = [records.member_key("r6", user)["sk"] for user in users]
@@ -160,8 +159,8 @@ async def test_stored_means_at_that_position_or_later(archive: Archive) -> None:
     assert await archive.all_stored([])
 
 
-async def test_a_look_tells_the_epoch_too(archive: Archive) -> None:
-    """Epoch and checks in one request, also of the room itself; no room is epoch 0."""
+async def test_epoch_and_checks_are_read_in_one_request(archive: Archive) -> None:
+    """Checks of the room itself are included; no room is epoch 0."""
     position = records.position(1, 1)
     room_check = ("look", records.room_key("look")["sk"], "pos", position)
     assert await archive.read_epoch_and_check("look", [room_check]) == (0, False)
@@ -174,7 +173,7 @@ async def test_a_look_tells_the_epoch_too(archive: Archive) -> None:
 
 
 async def test_several_rooms_at_once(archive: Archive) -> None:
-    """Rooms beyond one chunk of 100; absent ones are left out, doubles asked once."""
+    """More than 100 rooms are read; absent ones are left out, duplicates are read once."""
     for i in range(105):
         put("chat-rooms", **records.room_key(f"many-{i}"), epoch=i)
     names = [f"many-{i}" for i in range(106)]
@@ -184,7 +183,7 @@ async def test_several_rooms_at_once(archive: Archive) -> None:
 
 
 async def test_an_epoch_opens_once(archive: Archive) -> None:
-    """Of two loaders with the same expectation one gets the epoch, the other is told to wait."""
+    """Of two loaders with the same expectation one opens it, the other gets Unavailable."""
     assert await archive.open_epoch("r7", 0, 0) == 1
     with pytest.raises(Unavailable):
         await archive.open_epoch("r7", 0, 0)
@@ -194,8 +193,8 @@ async def test_an_epoch_opens_once(archive: Archive) -> None:
     assert (stored.epoch, stored.starts) == (2, [(1, 0), (2, 42)])
 
 
-async def test_unprocessed_keys_are_asked_again(archive: Archive) -> None:
-    """A throttled part of a batch is repeated, and at last given up as unavailable."""
+async def test_unprocessed_keys_are_requested_again(archive: Archive) -> None:
+    """A throttled part of a batch is repeated, and finally reported as unavailable."""
     put("chat-rooms", **records.room_key("r8"), epoch=3)
     left = [2]
 
@@ -214,7 +213,7 @@ async def test_unprocessed_keys_are_asked_again(archive: Archive) -> None:
 
 
 async def test_throttling_is_unavailable(archive: Archive) -> None:
-    """Whatever DynamoDB refuses with, the web says one retryable thing."""
+    """Every refusal of DynamoDB becomes the same retryable error."""
 
     def refuse(**_: Any) -> None:
         raise ClientError({"Error": {"Code": "ThrottlingException", "Message": ""}}, "GetItem")
@@ -228,7 +227,7 @@ async def test_throttling_is_unavailable(archive: Archive) -> None:
 async def test_dynamodb_away_is_unavailable_in_time(
     listens: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A closed port and a silent one both end within the deadline of 4 s; the loop runs on."""
+    """A closed and a silent port both end within the deadline; the event loop goes on."""
     for name, value in aws.ENVIRONMENT.items():
         monkeypatch.setenv(name, value)
     with socket.socket() as silent:

@@ -19,8 +19,8 @@ from tests.helpers.record_samples import new
 pytestmark = pytest.mark.usefixtures("tables")
 
 
-def test_every_message_gets_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Those before the record, over as many pages as it takes; nobody else's; twice is once."""
+def test_every_message_of_a_deleted_room_expires(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All pages before the record are marked, other rooms are not; repeating is harmless."""
     monkeypatch.setattr(expiry, "EXPIRY_PAGE_MESSAGES", 2)
     told = records.expiry("gone", 2_000_000_000)
     bodies = [new(1, n, n, room_id="gone") for n in range(1, 6)]
@@ -37,7 +37,7 @@ def test_every_message_gets_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
     assert sorted(ends, key=str) == [("gone", 2_000_000_000)] * 5 + [("stays", None)]
 
 
-def test_a_record_that_is_none_is_put_aside() -> None:
+def test_an_invalid_expiry_is_quarantined() -> None:
     """An expiry without a time is poison."""
     assert message_handler(aws.event(json.dumps({"v": 1, "expiry": {"room_id": "x"}})), None) == OK
     assert taken() == []

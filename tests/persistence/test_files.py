@@ -33,18 +33,18 @@ def bucket(tables: None) -> None:
 
 
 def deleted(*erased: str) -> str:
-    """A tombstone's record; what goes with it is told beside the event."""
+    """Return the record of a deleted message with the files to erase."""
     body = json.loads(changed("message.deleted", 1, 9, 1, "m1", 2))
     return json.dumps(body | {"erases": list(erased)})
 
 
-def told(files: dict[str, Any]) -> str:
-    """A record `files`."""
+def files_record(files: dict[str, Any]) -> str:
+    """Return a record `files`."""
     return json.dumps({"v": 1, "files": files})
 
 
 def upload(*attachment_ids: str) -> None:
-    """Files nobody cites yet."""
+    """Store files that no message cites."""
     for one in attachment_ids:
         key = records.file_key("room-1", one)
         boto3.client("s3").put_object(
@@ -53,7 +53,7 @@ def upload(*attachment_ids: str) -> None:
 
 
 def states() -> dict[str, str]:
-    """Attachment → what its tag says."""
+    """Return attachment → state of its tag."""
     s3 = boto3.client("s3")
     found = s3.list_objects_v2(Bucket="chat-files").get("Contents", [])
     tags = {
@@ -63,8 +63,8 @@ def states() -> dict[str, str]:
     return {key.rpartition("/")[2]: tag[0]["Value"] for key, tag in tags.items()}
 
 
-def test_a_message_tells_of_its_files() -> None:
-    """Stored, its files are to be kept; deleted, they are to go; others send nothing."""
+def test_a_message_queues_the_changes_of_its_files() -> None:
+    """A stored message keeps its files, a deleted one erases them; others queue nothing."""
     batch = aws.event(new(1, 1, 1, attachments=ATTACHMENTS), new(1, 2, 2))
     assert message_handler(batch, None) == OK
     assert forwarded() == [KEEP]
@@ -76,8 +76,8 @@ def test_a_message_tells_of_its_files() -> None:
     assert forwarded() == [ERASE]
 
 
-def test_a_message_whose_files_cannot_be_told_of_stays_in_the_queue() -> None:
-    """The room queue away: the record comes again, and then tells."""
+def test_a_message_whose_file_record_cannot_be_sent_is_repeated() -> None:
+    """While the room queue is away the record stays, and is sent later."""
     away = EndpointConnectionError(endpoint_url="x")
     batch = aws.event(new(1, 5, 5, attachments=ATTACHMENTS))
     with fault(tables._sqs(), "before-call.sqs.SendMessage", away, lambda _: True):
@@ -88,20 +88,20 @@ def test_a_message_whose_files_cannot_be_told_of_stays_in_the_queue() -> None:
 
 @given(st.lists(st.sampled_from(["keep", "erase"]), min_size=1, max_size=5))
 @settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_any_order_and_repetition_ends_alike(order: list[str]) -> None:
-    """Once erased a file is gone, whatever is kept before or after; else it is kept."""
+def test_any_order_and_repetition_gives_the_same_files(order: list[str]) -> None:
+    """An erased file stays erased, whatever keeps it before or after (D8)."""
     upload("a1", "a2", "other")
     for kind in order:
-        body = told({"room_id": "room-1", kind: ["a1", "a2"]})
+        body = files_record({"room_id": "room-1", kind: ["a1", "a2"]})
         assert room_handler(aws.event(body), None) == OK
     left = {} if "erase" in order else {"a1": "cited", "a2": "cited"}
     assert states() == left | {"other": "uncited"}
 
 
-def test_without_the_store_only_this_record_waits() -> None:
-    """S3 away: members are stored all the same, the record comes again."""
+def test_an_outage_of_s3_delays_only_file_records() -> None:
+    """While S3 is away members are stored, and the record of files comes again."""
     upload("a1")
-    batch = aws.event(told(ERASE), added(1, 1, "alice"))
+    batch = aws.event(files_record(ERASE), added(1, 1, "alice"))
     away = EndpointConnectionError(endpoint_url="x")
     with fault(files._s3(), "before-call.s3.DeleteObject", away, lambda _: True):
         assert room_handler(batch, None) == failing(0)
@@ -109,14 +109,13 @@ def test_without_the_store_only_this_record_waits() -> None:
     assert "a1" in states()
     denied = ClientError({"Error": {"Code": "AccessDenied"}}, "PutObjectTagging")
     with fault(files._s3(), "before-call.s3.PutObjectTagging", denied, lambda _: True):
-        assert room_handler(aws.event(told(KEEP)), None) == failing(0)
+        assert room_handler(aws.event(files_record(KEEP)), None) == failing(0)
     assert room_handler(batch, None) == OK
     assert "a1" not in states()
 
 
-def test_a_deleted_room_takes_its_files_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Cited, uncited, and who cites them, over as many pages as it takes; nobody else's; a file
-    that one could not erase is tried again."""
+def test_a_deleted_room_erases_its_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All pages of files and citations are erased, none of other rooms; failures are repeated."""
     monkeypatch.setattr(files, "KEYS_PER_PAGE", 2)
     s3, other = boto3.client("s3"), records.file_key("room-10", "a1")
     upload("a1", "a2", "a3")
@@ -133,7 +132,7 @@ def test_a_deleted_room_takes_its_files_with_it(monkeypatch: pytest.MonkeyPatch)
         assert room_handler(aws.event(*waiting), None) == failing(0)
     pages = 0
     while waiting:
-        assert room_handler(aws.event(*waiting, told(KEEP)), None) == OK
+        assert room_handler(aws.event(*waiting, files_record(KEEP)), None) == OK
         pages, waiting = pages + 1, taken()
     left = s3.list_objects_v2(Bucket="chat-files").get("Contents", [])
     assert ([one["Key"] for one in left], pages) == ([other], 2)
@@ -143,14 +142,14 @@ def test_a_deleted_room_takes_its_files_with_it(monkeypatch: pytest.MonkeyPatch)
 @pytest.mark.parametrize(
     "body",
     [
-        told({"room_id": "room-1", "erase": ["../x"]}),
-        told({"room_id": "room-1", "whole_room": "no"}),
-        told({"room_id": "a/b", "erase": ["a1"]}),
-        told({"erase": ["a1"]}),
+        files_record({"room_id": "room-1", "erase": ["../x"]}),
+        files_record({"room_id": "room-1", "whole_room": "no"}),
+        files_record({"room_id": "a/b", "erase": ["a1"]}),
+        files_record({"erase": ["a1"]}),
     ],
 )
-def test_what_names_no_file_is_poison(body: str) -> None:
-    """Ids that could reach another key are put aside."""
+def test_an_invalid_file_record_is_poison(body: str) -> None:
+    """Ids that could reach another key are quarantined."""
     assert room_handler(aws.event(body), None) == OK
     assert quarantined()[0]["record"] == body
 

@@ -38,7 +38,7 @@ def stored(room_id: str) -> set[str]:
 
 
 def test_a_transient_fault_fails_the_rest_of_its_own_group_only() -> None:
-    """After a throttle its record and the later ones of the group return, others are stored."""
+    """A throttled record and the later ones of its group return; others are stored."""
     a, b = "group-a", "group-b"
     batch = aws.event(
         new(1, 1, 1, room_id=a),
@@ -58,7 +58,7 @@ def test_a_transient_fault_fails_the_rest_of_its_own_group_only() -> None:
 
 
 def test_when_all_fail_all_return() -> None:
-    """Nothing applied is an answer, not a crash of the function."""
+    """If nothing can be applied, the function reports that and does not crash."""
     batch = aws.event(*(new(1, i, i, room_id="all") for i in (1, 2)))
     with dynamodb(EndpointConnectionError(endpoint_url="x"), lambda _: True):
         assert message_handler(batch, None) == failing(0, 1)
@@ -66,8 +66,8 @@ def test_when_all_fail_all_return() -> None:
         assert room_handler(aws.event(room(1, 1, room_id="all")), None) == failing(0)
 
 
-def test_a_failed_lift_holds_the_messages_back() -> None:
-    """Without the lift the room's seq would be behind its messages when a barrier passes."""
+def test_a_failed_watermark_holds_the_messages_back() -> None:
+    """Otherwise the room's seq would be behind its messages when a barrier passes."""
     batch = aws.event(new(1, 1, 1, room_id="lift"), barrier("n", room_id="lift"))
     broken = refusal("ValidationException")
     with dynamodb(broken, lambda body: "last_position" in body):
@@ -76,8 +76,8 @@ def test_a_failed_lift_holds_the_messages_back() -> None:
     assert quarantined() == []
 
 
-def test_poison_goes_aside_and_its_room_goes_on(capsys: pytest.CaptureFixture[str]) -> None:
-    """Poison is in the quarantine with reason and position, counts as done, and is not logged."""
+def test_poison_is_quarantined_and_its_room_goes_on(capsys: pytest.CaptureFixture[str]) -> None:
+    """The quarantine gets reason and position; the text is not logged (Q1)."""
     sick = new(1, 2, 2, room_id="sick").replace('"v": 1', '"v": 99')
     batch = aws.event(
         new(1, 1, 1, room_id="sick"),
@@ -99,10 +99,10 @@ def test_poison_goes_aside_and_its_room_goes_on(capsys: pytest.CaptureFixture[st
     assert "text of" not in json.dumps(lines)
 
 
-def test_a_batch_is_one_line_for_people_and_for_cloudwatch(
+def test_a_batch_is_one_log_line(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """It names what was applied and holds the lags, in the embedded metric format; no text."""
+    """It names what was applied and holds the lags in the embedded metric format; no text."""
     batch = aws.event(new(1, 1, 1, room_id="told"), barrier("n", room_id="told"), "no json")
     for record in batch["Records"]:
         record["attributes"]["SentTimestamp"] = str(int(time.time() * 1000) - 5_000)
@@ -125,7 +125,7 @@ def test_a_batch_is_one_line_for_people_and_for_cloudwatch(
 
 
 def test_poison_stays_while_the_quarantine_is_away() -> None:
-    """A record that can neither be applied nor put aside goes back to its queue."""
+    """A record that can neither be applied nor quarantined goes back to its queue."""
     away = EndpointConnectionError(endpoint_url="x")
     with fault(tables._sqs(), "before-call.sqs.SendMessage", away, lambda _: True):
         assert room_handler(aws.event("no json"), None) == failing(0)
@@ -133,8 +133,8 @@ def test_poison_stays_while_the_quarantine_is_away() -> None:
     assert len(quarantined()) == 1
 
 
-def test_what_dynamodb_can_never_take_is_poison() -> None:
-    """A ValidationException on the record's own write puts it aside."""
+def test_a_record_that_dynamodb_never_accepts_is_poison() -> None:
+    """A ValidationException on the record's own write quarantines it."""
     batch = aws.event(new(1, 1, 1, room_id="big"), new(1, 2, 2, room_id="big"))
     with dynamodb(
         refusal("ValidationException"),
@@ -146,15 +146,15 @@ def test_what_dynamodb_can_never_take_is_poison() -> None:
 
 
 def test_a_message_of_400_kilobytes_is_poison() -> None:
-    """What DynamoDB refuses for its size ends in the quarantine, the position known."""
+    """A record that DynamoDB refuses for its size is quarantined with its position."""
     batch = aws.event(new(1, 1, 1, room_id="huge", text="x" * 500_000))
     assert message_handler(batch, None) == OK
     (entry,) = quarantined()
     assert (entry["room_id"], entry["message_id"], entry["truncated"]) == ("huge", "m1", True)
 
 
-def test_a_conflict_of_the_two_functions_passes_at_once() -> None:
-    """Both touch a room's item; a TransactionConflict is tried again within the invocation."""
+def test_a_conflict_between_the_functions_is_retried() -> None:
+    """Both write the room's item; a TransactionConflict is retried within the invocation."""
     left = [3]
 
     def first_three(_: str) -> bool:
@@ -171,8 +171,8 @@ def test_a_conflict_of_the_two_functions_passes_at_once() -> None:
     assert aws.item("chat-rooms", "busy", "MEMBER#alice")
 
 
-def test_a_conflict_that_stays_returns_the_record(monkeypatch: pytest.MonkeyPatch) -> None:
-    """After its few tries the record goes back, with the rest of its group."""
+def test_a_lasting_conflict_returns_the_record(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a few tries the record goes back, with the rest of its group."""
     monkeypatch.setattr(tables, "_pause", lambda attempt: None)
     conflict = refusal("TransactionConflictException")
     with dynamodb(conflict, lambda _: True):
@@ -180,8 +180,8 @@ def test_a_conflict_that_stays_returns_the_record(monkeypatch: pytest.MonkeyPatc
         assert message_handler(batch, None) == failing(0, 1)
 
 
-def test_one_newer_member_does_not_stand_in_the_way_of_the_others() -> None:
-    """A chunk that one condition cancels is applied member by member."""
+def test_one_newer_member_does_not_block_the_others() -> None:
+    """A transaction that one condition cancels is applied member by member."""
     crowd = [f"user-{i:03d}" for i in range(70)]
     assert room_handler(aws.event(added(1, 9, "user-007", room_id="crowd", seq=4)), None) == OK
     assert room_handler(aws.event(added(1, 5, *crowd, room_id="crowd", seq=1)), None) == OK
@@ -201,13 +201,13 @@ def test_one_newer_member_does_not_stand_in_the_way_of_the_others() -> None:
         (["None", "ThrottlingError", "ValidationError"], "again"),
     ],
 )
-def test_what_a_cancelled_transaction_means(codes: list[str], meaning: str) -> None:
-    """Only certainty is final: with a conflict among the reasons the chunk is tried again."""
+def test_a_cancelled_transaction_is_classified(codes: list[str], meaning: str) -> None:
+    """With a conflict among the reasons it is tried again: only certainty is final."""
     assert records.classify_cancellation(codes) == meaning
 
 
-def test_the_probe_tells_which_code_runs(tmp_path: Path) -> None:
-    """Both functions answer with the hash of their own sources; one byte more is another hash."""
+def test_the_probe_returns_the_hash_of_the_code(tmp_path: Path) -> None:
+    """Both functions return the hash of their sources; one byte more changes it."""
     for package in fingerprint.PACKAGES:
         source = fingerprint.ROOT / package
         shutil.copytree(source, tmp_path / package, ignore=shutil.ignore_patterns("__pycache__"))

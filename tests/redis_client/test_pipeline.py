@@ -1,4 +1,4 @@
-"""Commands pipelined on one link to a real Valkey: each is answered once, in order, or lost."""
+"""The pipeline: every command gets exactly one reply, in order, whatever happens."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.helpers.waiting import PATIENCE, eventually
 
 
 def to(url: str) -> RedisPipeline:
-    """A pipe to an address."""
+    """Return a pipeline to an address."""
     return RedisPipeline(
         BlockingConnectionPool.from_url(url, protocol=2, socket_connect_timeout=0.5)
     )
@@ -24,20 +24,20 @@ def to(url: str) -> RedisPipeline:
 
 @pytest.fixture
 async def pipe(redis: Redis, valkey_url: str) -> AsyncIterator[RedisPipeline]:
-    """To an empty Redis."""
+    """A pipeline to an empty Redis."""
     made = to(valkey_url)
     yield made
     await made.close()
 
 
 async def gathered(*answers: Awaitable[object]) -> list[object]:
-    """What each came to, an error as it is."""
+    """Await all; return results, and errors as exceptions."""
     async with asyncio.timeout(PATIENCE):
         return list(await asyncio.gather(*answers, return_exceptions=True))
 
 
-async def test_each_is_answered_in_order(pipe: RedisPipeline) -> None:
-    """A thousand before there is a link, and as many behind; an error is its own command's."""
+async def test_replies_come_in_order(pipe: RedisPipeline) -> None:
+    """Replies match their commands, before and after the connection is open; so do errors."""
     for _ in range(2):
         before = int(await pipe.execute_command("INCR", "n"))
         answers = await gathered(*(pipe.execute_command("INCR", "n") for _ in range(1_000)))
@@ -53,8 +53,8 @@ async def test_each_is_answered_in_order(pipe: RedisPipeline) -> None:
     assert isinstance(unknown, NoScriptError)
 
 
-async def test_who_waits_no_more_takes_nobodys_answer(pipe: RedisPipeline) -> None:
-    """A caller that was cancelled is passed over."""
+async def test_a_cancelled_caller_takes_no_other_reply(pipe: RedisPipeline) -> None:
+    """The reply of a cancelled caller is skipped."""
     answers = [pipe.execute_command("ECHO", str(n)) for n in range(10)]
     answers[3].cancel()
     told = await gathered(*answers)
@@ -62,8 +62,10 @@ async def test_who_waits_no_more_takes_nobodys_answer(pipe: RedisPipeline) -> No
     assert told == [str(n).encode() for n in range(10) if n != 3]
 
 
-async def test_a_lost_link_is_told_and_taken_anew(pipe: RedisPipeline, redis: Redis) -> None:
-    """What was not answered is lost, for nobody knows; what is asked next finds a new link."""
+async def test_a_lost_connection_fails_its_commands_and_is_replaced(
+    pipe: RedisPipeline, redis: Redis
+) -> None:
+    """Unanswered commands raise Lost; the next command opens a new connection."""
     await pipe.execute_command("PING")
     blocked = [pipe.execute_command("BLPOP", "nothing", 0), pipe.execute_command("INCR", "n")]
     await eventually(lambda: _blocked(redis))
@@ -76,10 +78,10 @@ async def _blocked(redis: Redis) -> bool:
     return bool((await redis.info("clients"))["blocked_clients"])
 
 
-async def test_a_silent_redis_is_given_up(
+async def test_a_silent_connection_is_dropped(
     pipe: RedisPipeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Without an answer for so long the link is dropped; one that answers late enough is kept."""
+    """A connection without any reply is dropped; a late reply in time keeps it."""
     monkeypatch.setattr(module, "SILENCE_SECONDS", 0.6)
     began = await pipe.execute_command("CLIENT", "ID")
     for _ in range(3):
@@ -91,10 +93,10 @@ async def test_a_silent_redis_is_given_up(
     assert await pipe.execute_command("CLIENT", "ID") != began
 
 
-async def test_a_long_line_is_no_silence(
+async def test_a_long_queue_is_no_silence(
     pipe: RedisPipeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The last waits for seven others, longer than a silence may be: they are heard meanwhile."""
+    """The last of eight commands may wait longer, because the others are answered meanwhile."""
     monkeypatch.setattr(module, "SILENCE_SECONDS", 0.3)
     began = await pipe.execute_command("CLIENT", "ID")
     line = await gathered(*(pipe.execute_command("BLPOP", "nothing", "0.1") for _ in range(8)))
@@ -102,8 +104,8 @@ async def test_a_long_line_is_no_silence(
     assert await pipe.execute_command("CLIENT", "ID") == began
 
 
-async def test_many_are_answered_together(pipe: RedisPipeline) -> None:
-    """In their order, an error among them as it is; a caller that is gone is passed over."""
+async def test_several_commands_are_answered_together(pipe: RedisPipeline) -> None:
+    """Replies and errors come in order; a cancelled caller is skipped."""
     gone = pipe.execute_commands([("SET", "text", "x"), ("STRLEN", "text")])
     gone.cancel()
     text, wrong, size = await pipe.execute_commands(
@@ -113,10 +115,10 @@ async def test_many_are_answered_together(pipe: RedisPipeline) -> None:
     assert isinstance(wrong, ResponseError)
 
 
-async def test_a_new_link_has_a_time_of_its_own(
+async def test_a_new_connection_has_its_own_silence_timer(
     pipe: RedisPipeline, redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What was left of the lost one's does not end it: its first answer may take as long as any."""
+    """The timer of a lost connection does not drop the next one."""
     monkeypatch.setattr(module, "SILENCE_SECONDS", 0.6)
     blocked = pipe.execute_command("BLPOP", "nothing", 0)
     await redis.blpop("a while", timeout=0.35)
@@ -125,8 +127,8 @@ async def test_a_new_link_has_a_time_of_its_own(
     assert await pipe.execute_command("BLPOP", "nothing", "0.3") is None
 
 
-async def test_nobody_there_is_told_at_once(unused_tcp_port: int) -> None:
-    """And asked again by who comes next."""
+async def test_an_unreachable_redis_fails_at_once(unused_tcp_port: int) -> None:
+    """The next command tries to connect again."""
     away = to(f"redis://127.0.0.1:{unused_tcp_port}/0")
     for _ in range(2):
         answers = await gathered(*(away.execute_command("PING") for _ in range(3)))
@@ -134,8 +136,8 @@ async def test_nobody_there_is_told_at_once(unused_tcp_port: int) -> None:
     await away.close()
 
 
-async def test_an_end_tells_who_waits(valkey_url: str, redis: Redis) -> None:
-    """Before there is a link, and behind one."""
+async def test_closing_fails_the_waiting_commands(valkey_url: str, redis: Redis) -> None:
+    """Commands raise Lost, both before a connection is open and on one."""
     early, late = to(valkey_url), to(valkey_url)
     asked = [early.execute_command("PING")]
     await early.close()

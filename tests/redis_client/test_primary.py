@@ -26,7 +26,7 @@ NOWHERE = ("127.0.0.1", "1")
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[str]:
-    """A Redis that may be made unfit."""
+    """A Redis that can be made to refuse writes."""
     with valkey.running(tmp_path) as url:
         yield url
 
@@ -43,12 +43,12 @@ class Links:
         ]
 
     async def ids(self) -> list[int]:
-        """Of each link, as Redis counts them."""
+        """Return the client id of each connection, as Redis counts them."""
         pipes = [pipe.execute_command("CLIENT", "ID") for pipe in self.pipes]
         return [await self.redis.client_id(), *[await answer for answer in pipes]]
 
     async def close(self) -> None:
-        """End them."""
+        """Close them."""
         for pipe in self.pipes:
             await pipe.close()
         await self.redis.aclose()
@@ -56,7 +56,7 @@ class Links:
 
 @pytest.fixture
 async def links(server: str) -> AsyncIterator[Links]:
-    """To one Redis."""
+    """Connections of all kinds to one Redis."""
     made = Links(server)
     yield made
     await made.close()
@@ -74,7 +74,7 @@ def make_unfit(url: str, code: str) -> None:
 
 
 def make_fit(url: str) -> None:
-    """Let it take writes again."""
+    """Let a Redis accept writes again."""
     with Blocking.from_url(url) as redis:
         redis.config_set("min-replicas-to-write", 0)
         redis.replicaof("NO", "ONE")
@@ -85,10 +85,10 @@ REFUSED = ["READONLY", "NOREPLICAS", "MASTERDOWN"]
 
 @pytest.mark.parametrize("way", ["pool", "pipe", "script"])
 @pytest.mark.parametrize("code", REFUSED)
-async def test_one_refusal_ends_every_link_of_the_process(
+async def test_one_refusal_closes_every_connection_of_the_process(
     server: str, links: Links, code: str, way: str
 ) -> None:
-    """As RedisError; afterwards each leads wherever the address does by then."""
+    """Commands raise RedisError; new connections go where the address leads by then."""
     before = await links.ids()
     assert await links.ids() == before
     make_unfit(server, code)
@@ -109,8 +109,8 @@ async def test_one_refusal_ends_every_link_of_the_process(
     assert await links.redis.set("a", "x")
 
 
-async def test_many_refusals_of_one_link_are_one(server: str, links: Links) -> None:
-    """Else the last replies of an old link would end the new ones."""
+async def test_many_refusals_of_one_connection_count_once(server: str, links: Links) -> None:
+    """Otherwise late replies of an old connection would close the new ones."""
     await links.ids()
     make_unfit(server, "READONLY")
     asked = [links.pipes[0].execute_command("SET", "a", n) for n in range(50)]
@@ -119,10 +119,10 @@ async def test_many_refusals_of_one_link_are_one(server: str, links: Links) -> N
     assert links.primary.generation == 1
 
 
-async def test_a_blocking_read_whose_server_becomes_a_replica_ends_its_link(
+async def test_unblocked_closes_the_connection_of_a_blocking_read(
     server: str, links: Links
 ) -> None:
-    """Redis says UNBLOCKED: the relay reads its outboxes so."""
+    """Redis replies UNBLOCKED when it becomes a replica; the relay reads outboxes this way."""
     before = await links.ids()
     reading = links.pipes[0].execute_command("XREAD", "BLOCK", 0, "STREAMS", "outbox", "$")
     with Blocking.from_url(server) as redis:
@@ -134,10 +134,8 @@ async def test_a_blocking_read_whose_server_becomes_a_replica_ends_its_link(
     assert not set(before) & set(await links.ids())
 
 
-async def test_a_pooled_command_is_repeated_where_the_address_leads_now(
-    server: str, tmp_path: Path
-) -> None:
-    """Nobody hears of the failover who only has the pool."""
+async def test_a_pooled_command_is_repeated_at_the_new_primary(server: str, tmp_path: Path) -> None:
+    """Callers that use only the pool do not notice a failover."""
     with valkey.running(tmp_path) as other:
         async with Proxy(place(server)) as proxy:
             redis = connect(Settings(redis_url=f"redis://127.0.0.1:{proxy.port}/0"), 4)
@@ -151,8 +149,8 @@ async def test_a_pooled_command_is_repeated_where_the_address_leads_now(
             await redis.aclose()
 
 
-def test_any_other_reply_is_the_error_it_was() -> None:
-    """By its code alone."""
+def test_other_error_replies_keep_their_exception() -> None:
+    """Only the code at the beginning decides."""
     for code in NOT_PRIMARY_CODES:
         assert isinstance(error_of_reply(f"{code} whatever it says"), NotPrimary)
     for text in ("ERR READONLY", "WRONGTYPE x", "NOSCRIPT x", "OOM x", "", "READONLYX y"):

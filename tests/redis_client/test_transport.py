@@ -26,7 +26,7 @@ Scenario = Callable[[str], Awaitable[None]]
 
 
 async def by_pool(url: str) -> None:
-    """What a command on a pooled connection raises."""
+    """Run a command on a pooled connection."""
     redis = connect(Settings(redis_url=url), 4)
     for _ in range(ASKED):
         with pytest.raises((RedisError, OSError)):
@@ -35,7 +35,7 @@ async def by_pool(url: str) -> None:
 
 
 async def by_link(url: str) -> None:
-    """What opening a link raises; one that opened is told to be gone."""
+    """Open a RedisConnection, and wait until it is gone."""
     links = pool(Settings(redis_url=url), 1, 0, Primary())
     for _ in range(ASKED):
         try:
@@ -47,7 +47,7 @@ async def by_link(url: str) -> None:
 
 
 async def by_pipe(url: str) -> None:
-    """What a command on a pipe raises."""
+    """Run a command on a pipeline."""
     pipe = RedisPipeline(pool(Settings(redis_url=url), 1, 0, Primary()))
     for _ in range(ASKED):
         with pytest.raises((RedisError, OSError)):
@@ -58,16 +58,16 @@ async def by_pipe(url: str) -> None:
 @pytest.mark.parametrize("way", [by_pool, by_link, by_pipe])
 @pytest.mark.parametrize("reset", [False, True], ids=["closed", "reset"])
 @pytest.mark.parametrize("replies", [0, 1, 2])
-def test_a_link_that_is_closed_in_its_handshake_raises_what_callers_expect(
+def test_a_connection_closed_in_its_handshake_raises_expected_errors(
     way: Scenario, reset: bool, replies: int
 ) -> None:
-    """uvloop raises a bare RuntimeError in some of these moments."""
+    """uvloop raises a bare RuntimeError at some of these moments."""
     with hanging_up(replies, reset) as server:
         uvloop.run(way(f"redis://127.0.0.1:{server.port}/0"))  # type: ignore[arg-type]
 
 
 async def closed_before_use(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every connection is gone before its first word, which is met by chance otherwise."""
+    """Close every connection before its first use, which otherwise happens by chance."""
     opened = asyncio.open_connection
 
     async def gone(*given: Any, **named: Any) -> Any:
@@ -81,16 +81,16 @@ async def closed_before_use(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     await by_pipe(url)
 
 
-def test_a_transport_that_is_closed_at_once_raises_what_callers_expect(
+def test_a_transport_closed_at_once_raises_expected_errors(
     valkey_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each time, not by chance."""
+    """It happens on every run, not by chance."""
     monkeypatch.setattr("tests.redis_client.test_transport.ASKED", 3)
     uvloop.run(closed_before_use(valkey_url, monkeypatch))
 
 
 async def lost_in_the_handshake(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The subscriber comes through when the transports of its first links broke."""
+    """Break the first handshakes of a subscriber, which then connects all the same."""
     opened, broken = asyncio.open_connection, 3
 
     async def gone(*given: Any, **named: Any) -> Any:
@@ -115,8 +115,8 @@ async def lost_in_the_handshake(url: str, monkeypatch: pytest.MonkeyPatch) -> No
     await subscriber.close()
 
 
-def test_a_subscriber_survives_a_handshake_that_breaks(
+def test_a_subscriber_survives_a_broken_handshake(
     valkey_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It has no second task that would begin it again."""
+    """No other task would start it again."""
     uvloop.run(lost_in_the_handshake(valkey_url, monkeypatch))

@@ -11,8 +11,8 @@ from rts_server import keys, metrics
 from rts_server.relay.outbox_metrics import OutboxMetrics
 
 
-async def test_depth_and_age_are_those_of_the_partitions_held(redis: Redis) -> None:
-    """The oldest entry of all counts; partitions of another relay do not."""
+async def test_depth_and_age_cover_the_held_partitions(redis: Redis) -> None:
+    """The oldest entry of them counts; partitions of other relays do not."""
     seconds, _ = await redis.time()
     for part, age in ((3, 70), (5, 40), (9, 900)):
         await redis.xadd(keys.outbox(part), {"q": "m"}, id=f"{(seconds - age) * 1000}-0")
@@ -25,7 +25,7 @@ async def test_depth_and_age_are_those_of_the_partitions_held(redis: Redis) -> N
 
 
 async def test_the_clock_is_that_of_redis(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A host whose clock is ten minutes off measures the same lag (R9)."""
+    """A host whose clock is off by ten minutes measures the same lag (R9)."""
     real = time.time
     monkeypatch.setattr(time, "time", lambda: real() - 600)
     measuring = OutboxMetrics(redis, list)

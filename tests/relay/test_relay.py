@@ -59,7 +59,7 @@ class Log:
         self.ids: dict[str, Any] = {}
 
     async def add(self, room: str, queue: str = "m", nonce: str = "", **more: str) -> str:
-        """One entry; its record, which names room and offset."""
+        """Add an entry; return its record, which has room and offset."""
         offset = self.offsets[room] = self.offsets.get(room, 0) + 1
         record = f'{{"at":"{room}:{offset}"}}'
         fields = {"q": queue, "r": room, "k": f"k{offset}", "o": "origin", "d": record, **more}
@@ -72,7 +72,7 @@ class Log:
         return [await self.add(room) for _ in range(number)]
 
     async def left(self) -> set[str]:
-        """The records that are still in the outbox."""
+        """Return the records that are still in the outbox."""
         async with self.redis.pipeline(transaction=False) as pipe:
             for part in range(keys.PARTITIONS):
                 pipe.xrange(keys.outbox(part))
@@ -88,10 +88,10 @@ def log(redis: Redis) -> Log:
     return Log(redis)
 
 
-async def test_records_travel_in_order_in_batches_and_are_deleted_and_told(
+async def test_records_are_sent_in_order_and_batches_then_deleted(
     redis: Redis, log: Log, post: Post
 ) -> None:
-    """Every record arrives once and in order, batches are full, origins hear of each entry."""
+    """Every record arrives once and in order, batches are full, origins are notified."""
     rooms = [f"room-{i}" for i in range(7)]
     sent: dict[str, list[str]] = {room: [] for room in rooms}
     for i in range(210):
@@ -120,8 +120,8 @@ async def test_records_travel_in_order_in_batches_and_are_deleted_and_told(
     }
 
 
-async def test_a_room_far_ahead_of_the_others(redis: Redis, log: Log, post: Post) -> None:
-    """More entries of one room than the relay holds keep their order and stop nobody."""
+async def test_a_room_with_many_entries_blocks_no_other(redis: Redis, log: Log, post: Post) -> None:
+    """More entries of one room than the relay holds keep their order."""
     sent = await log.many("flood", room_queues.MAX_ROOM_ENTRIES * 2 + 50)
     other = await log.many("trickle", 3)
     async with running(redis):
@@ -131,8 +131,10 @@ async def test_a_room_far_ahead_of_the_others(redis: Redis, log: Log, post: Post
     assert post.bodies("trickle") == other
 
 
-async def test_the_other_queue_and_the_user_index(redis: Redis, log: Log, post: Post) -> None:
-    """A member record goes to the standard queue, and its users are noted before it is deleted."""
+async def test_a_member_record_updates_the_user_index_before_its_deletion(
+    redis: Redis, log: Log, post: Post
+) -> None:
+    """A member record goes to the standard queue."""
     await redis.set(keys.user_rooms("eve"), "not a hash")
     await log.add("r1", "r", u='[["alice","in"]]')
     stuck = await log.add("r1", "r", u='[["eve","out"]]')
@@ -152,8 +154,8 @@ async def test_the_other_queue_and_the_user_index(redis: Redis, log: Log, post: 
     assert names.count((ROOMS, {"Id", "MessageBody"})) == 2
 
 
-async def test_a_barrier_passes_nothing(redis: Redis, log: Log, post: Post) -> None:
-    """Records before a barrier that were refused at first are accepted before the barrier is."""
+async def test_a_barrier_overtakes_nothing(redis: Redis, log: Log, post: Post) -> None:
+    """Refused records before a barrier are accepted before the barrier is."""
     left = [3]
 
     def refuses(entry: dict[str, Any]) -> bool:
@@ -171,8 +173,8 @@ async def test_a_barrier_passes_nothing(redis: Redis, log: Log, post: Post) -> N
     assert all(len(batch) <= 1 for _, batch in post.batches[-2:])
 
 
-async def test_sqs_refusing_one_room(redis: Redis, log: Log, post: Post) -> None:
-    """The refused room waits in order, others go on, and soon after it is whole again."""
+async def test_a_refused_room_waits_alone(redis: Redis, log: Log, post: Post) -> None:
+    """Its records wait in order and are sent soon after; other rooms go on."""
     post.refuses = lambda entry: entry["MessageGroupId"] == "sick"
     sick, well = await log.many("sick", 25), await log.many("well", 25)
     async with running(redis):
@@ -189,10 +191,10 @@ async def test_sqs_refusing_one_room(redis: Redis, log: Log, post: Post) -> None
         await eventually(log.empty)
 
 
-async def test_sqs_away(
+async def test_an_outage_of_sqs_loses_nothing(
     redis: Redis, log: Log, post: Post, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nothing is deleted, memory is bounded, and everything is sent soon after the return (Q5)."""
+    """Nothing is deleted, memory is bounded, everything is sent after the return (Q5)."""
     monkeypatch.setattr(relay, "MAX_HELD_ENTRIES", 100)
     post.away = True
     sent = {room: await log.many(room, 30) for room in (f"room-{i}" for i in range(20))}
@@ -211,7 +213,7 @@ async def test_sqs_away(
 
 
 async def test_relays_share_the_partitions(redis: Redis, post: Post) -> None:
-    """Two relays hold 32 partitions each, no partition twice; when one stops the other has all."""
+    """Two relays hold 32 partitions each, none twice; if one stops the other takes all."""
     async with running(redis) as one:
         async with running(redis) as two:
             await eventually(lambda: len(one._partitions) == len(two._partitions) == 32)
@@ -223,7 +225,7 @@ async def test_relays_share_the_partitions(redis: Redis, post: Post) -> None:
 async def test_a_killed_relay_is_replaced_within_the_lease(
     redis: Redis, log: Log, post: Post, valkey_url: str
 ) -> None:
-    """SIGKILL: what it held is with SQS at most one lease later, and nothing is lost."""
+    """After SIGKILL another relay sends its entries within one lease, and loses none."""
     code = (
         "import asyncio; from redis.asyncio import Redis; from rts_server.config import load;"
         "from rts_server.relay.relay import Relay; s = load();"
@@ -254,7 +256,7 @@ async def test_a_killed_relay_is_replaced_within_the_lease(
 async def test_nothing_is_lost_when_the_relay_is_cancelled_at_any_point(
     redis: Redis, log: Log, post: Post
 ) -> None:
-    """Whenever it ends, each record is in SQS or in the outbox; in the end all are sent (Q2)."""
+    """Each record is in SQS or in the outbox at any time; in the end all are sent (Q2)."""
     sent = {room: await log.many(room, 60) for room in ("a", "b", "c")}
     every = set(log.ids)
     chance = random.Random(7)
@@ -272,8 +274,8 @@ async def test_nothing_is_lost_when_the_relay_is_cancelled_at_any_point(
         assert list(dict.fromkeys(post.bodies(room))) == records
 
 
-async def test_another_redis_brings_its_own_outbox(redis: Redis, log: Log, post: Post) -> None:
-    """When the fence changed, what was held of the old Redis is dropped and the new one is read."""
+async def test_entries_of_another_redis_are_dropped(redis: Redis, log: Log, post: Post) -> None:
+    """If the fence changes, held entries of the old Redis are dropped and the new one is read."""
     post.away = True
     old = await log.many("r", 5)
     async with running(redis) as one:
@@ -289,10 +291,10 @@ async def test_another_redis_brings_its_own_outbox(redis: Redis, log: Log, post:
     assert not set(old) & set(post.bodies("r"))
 
 
-async def test_a_cut_connection_and_an_entry_below_the_cursor(
+async def test_an_entry_below_the_cursor_is_found(
     redis: Redis, log: Log, post: Post, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The relay reconnects and goes on; what it never saw is found by reading again."""
+    """After a cut connection the relay goes on, and reads what it never saw from the start."""
     monkeypatch.setattr(relay, "RECHECK_SECONDS", 0.2)
     async with running(redis):
         first = await log.add("r")
@@ -309,10 +311,10 @@ async def test_a_cut_connection_and_an_entry_below_the_cursor(
     assert post.bodies("r") == [first, second, "{}"]
 
 
-async def test_an_unreadable_entry_stays_as_evidence(
+async def test_an_unreadable_entry_stays_in_the_outbox(
     redis: Redis, log: Log, post: Post, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """It is named once in the log and does not stop its partition."""
+    """It is logged once and does not block its partition."""
     key = keys.outbox(keys.partition("r"))
     bad: Any = await redis.xadd(key, {"what": "a secret text"})
     good = await log.add("r")
@@ -330,7 +332,7 @@ async def test_an_unreadable_entry_stays_as_evidence(
 
 @pytest.fixture
 def sqs(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """The real wire: moto's server, with the three queues."""
+    """A server of moto with the three queues."""
     for name, value in aws.ENVIRONMENT.items():
         monkeypatch.setenv(name, value)
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
@@ -357,8 +359,10 @@ def received(sqs: Any, name: str) -> list[str]:
     return found
 
 
-async def test_over_the_real_wire(redis: Redis, log: Log, sqs: Any) -> None:
-    """boto3 and SQS's protocol agree with what the relay believes."""
+async def test_the_relay_sends_by_the_real_protocol_of_sqs(
+    redis: Redis, log: Log, sqs: Any
+) -> None:
+    """boto3 and moto agree with what the relay assumes."""
     sent = await log.many("r", 25)
     await log.add("r", d='{"at":"Größe 😀"}')
     other = await log.add("r", "r")
@@ -371,10 +375,10 @@ async def test_over_the_real_wire(redis: Redis, log: Log, sqs: Any) -> None:
     assert await asyncio.to_thread(received, sqs, ROOMS) == [other]
 
 
-async def test_the_quarantine_comes_back_through_the_room(
+async def test_quarantined_messages_are_reported_as_failed(
     sqs: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Each message is told as failed, again after trouble; others are logged, never with a text."""
+    """Each is reported, again after an error; others are logged, never with a text."""
     monkeypatch.setattr(quarantine, "QUARANTINE_POLL_SECONDS", 1)
     monkeypatch.setattr(quarantine, "VISIBILITY_SECONDS", 1)
     calls: list[tuple[object, ...]] = []

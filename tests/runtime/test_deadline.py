@@ -13,12 +13,12 @@ from tests.helpers.waiting import eventually
 
 
 def now() -> float:
-    """Loop time."""
+    """Return the loop time."""
     return asyncio.get_running_loop().time()
 
 
 async def past(deadline: Deadline, at: float) -> bool:
-    """Work without an end, from now until the deadline; whether that cancelled it."""
+    """Work without an end until the deadline; return whether that cancelled the work."""
     deadline.begin(at)
     try:
         await asyncio.Event().wait()
@@ -27,8 +27,8 @@ async def past(deadline: Deadline, at: float) -> bool:
     raise AssertionError("nothing was waited for")
 
 
-async def test_who_works_past_it_is_cancelled_and_goes_on() -> None:
-    """Not before its time, and the next time as well; the task counts as cancelled by nobody."""
+async def test_late_work_is_cancelled_and_its_task_goes_on() -> None:
+    """Not before the deadline, and as often as needed; the task itself is not cancelled."""
     deadline, task = Deadline(), asyncio.current_task()
     assert task is not None
     for _ in range(3):
@@ -40,8 +40,8 @@ async def test_who_works_past_it_is_cancelled_and_goes_on() -> None:
             await asyncio.sleep(0)
 
 
-async def test_a_timer_rings_for_the_last_moment_only() -> None:
-    """A hundred in time share one timer; who works when it rings has until his own moment."""
+async def test_one_timer_serves_consecutive_deadlines() -> None:
+    """A hundred uses in time share one timer; a use at its end has until its own deadline."""
     deadline = Deadline()
     first = now() + 0.01
     deadline.begin(first)
@@ -56,8 +56,8 @@ async def test_a_timer_rings_for_the_last_moment_only() -> None:
     assert now() >= at
 
 
-async def test_nobody_is_cancelled_between_two() -> None:
-    """It rings while nothing is worked on, and is set anew by the next."""
+async def test_nothing_is_cancelled_between_two_uses() -> None:
+    """The timer fires while there is no work, and the next use starts it again."""
     deadline = Deadline()
     deadline.begin(now())
     deadline.end()
@@ -66,8 +66,8 @@ async def test_nobody_is_cancelled_between_two() -> None:
 
 
 @pytest.mark.parametrize("both", [False, True], ids=["before it", "together with it"])
-async def test_who_is_cancelled_by_others_was_not_late(both: bool) -> None:
-    """Then it is a cancellation, also when both come in the same turn."""
+async def test_work_that_others_cancel_was_not_late(both: bool) -> None:
+    """Then it is a plain cancellation, even if both happen in the same turn of the loop."""
     deadline = Deadline()
     at = now() if both else now() + 60
     working = asyncio.create_task(past(deadline, at))
@@ -79,12 +79,12 @@ async def test_who_is_cancelled_by_others_was_not_late(both: bool) -> None:
 
 
 def patient(url: str) -> Redis:
-    """A client that writes as the product's own does: under a timeout of the socket."""
+    """Return a client that writes under a socket timeout, as the one of the server does."""
     return Redis.from_url(url, protocol=2, socket_timeout=60)
 
 
 async def test_work_that_swallows_its_cancellation_is_cancelled_again(valkey_url: str) -> None:
-    """Late from the start, in the midst of a write of redis-py: it does not go on for a minute."""
+    """Work that is late inside a write of redis-py does not go on for a minute."""
     async with patient(valkey_url) as redis:
         await redis.ping()
         deadline, task = Deadline(), asyncio.current_task()
@@ -97,8 +97,8 @@ async def test_work_that_swallows_its_cancellation_is_cancelled_again(valkey_url
             assert task.cancelling() == 0
 
 
-async def test_who_ends_in_spite_of_it_is_not_cancelled_later() -> None:
-    """What was repeated counts for the work that was late, not for the next."""
+async def test_late_work_that_ends_is_not_cancelled_later() -> None:
+    """A repeated cancellation hits only the work that was late, not the next one."""
     deadline, task = Deadline(), asyncio.current_task()
     assert task is not None
     deadline.begin(now())
@@ -113,7 +113,7 @@ async def test_who_ends_in_spite_of_it_is_not_cancelled_later() -> None:
 
 
 async def test_within_is_obeyed_by_redis_py(valkey_url: str) -> None:
-    """As asyncio.timeout, which a swallowed cancellation makes endless before Python 3.12."""
+    """asyncio.timeout would never end here: before Python 3.12 the cancellation is swallowed."""
     async with patient(valkey_url) as redis:
         await redis.ping()
         with pytest.raises(TimeoutError):
@@ -123,8 +123,8 @@ async def test_within_is_obeyed_by_redis_py(valkey_url: str) -> None:
             await redis.ping()
 
 
-async def test_within_is_no_excuse_for_other_cancellations() -> None:
-    """Nor does it hide what else goes wrong."""
+async def test_within_passes_other_cancellations_and_errors_on() -> None:
+    """Only its own deadline becomes a TimeoutError."""
 
     async def work() -> None:
         async with within(60):

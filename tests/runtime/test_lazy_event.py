@@ -7,8 +7,8 @@ import asyncio
 from rts_server.runtime.lazy_event import LazyEvent
 
 
-async def test_all_who_wait_hear_of_it() -> None:
-    """Two before it happens, one after; said twice is said once."""
+async def test_all_waiters_are_woken() -> None:
+    """Two waiters before the event and one after it return; setting it twice is harmless."""
     once = LazyEvent()
     waiting = [asyncio.ensure_future(once.wait()) for _ in range(2)]
     await asyncio.sleep(0)
@@ -21,8 +21,8 @@ async def test_all_who_wait_hear_of_it() -> None:
     await once.wait()
 
 
-async def test_who_gives_up_takes_nobody_with_him() -> None:
-    """One of two is cancelled before it happens."""
+async def test_a_cancelled_waiter_does_not_affect_others() -> None:
+    """One of two waiters is cancelled before the event; the other one returns."""
     once = LazyEvent()
     gone, there = (asyncio.ensure_future(once.wait()) for _ in range(2))
     await asyncio.sleep(0)

@@ -14,8 +14,8 @@ from rts_server.runtime.load_shedding import (
 from tests.helpers.waiting import eventually
 
 
-async def test_a_blocked_loop_shows_and_passes() -> None:
-    """What holds up the loop for 0.3 s is seen as such; a moment later it is over."""
+async def test_a_blocked_loop_raises_the_lag_for_a_while() -> None:
+    """A block of the loop is measured as lag; soon after it the lag is low again."""
     pressure, before = LoadShedding(), metrics.LOOP_LAG._sum.get()
     pressure.start()
     asyncio.get_running_loop().call_soon(time.sleep, LOOP_LAG_MEASURE_SECONDS + 0.3)

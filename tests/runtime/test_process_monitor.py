@@ -19,7 +19,7 @@ OFTEN = replace(Settings(), emf_interval=0.05)
 
 
 async def test_the_agent_gets_the_line() -> None:
-    """With a CloudWatch agent named, each line is one datagram to it."""
+    """With a CloudWatch agent configured, each line is one datagram to it."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as agent:
         agent.bind(("127.0.0.1", 0))
         agent.setblocking(False)
@@ -31,26 +31,26 @@ async def test_the_agent_gets_the_line() -> None:
     assert told["_aws"]["LogGroupName"] == "/rts/chat/metrics"
 
 
-async def test_without_an_agent_the_line_is_among_the_logs(
+async def test_without_an_agent_the_line_goes_to_standard_error(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """One line of JSON on standard error, and at an agent that is gone no line is lost."""
+    """Each line is JSON; no line is lost if the agent is gone."""
     gone = f"udp://127.0.0.1:{free_port()}"
-    heard: list[str] = []
+    lines: list[str] = []
     for settings in (OFTEN, replace(OFTEN, emf_agent=gone)):
         async with ProcessMonitor(settings, "web", "i"):
-            await asyncio.to_thread(until, lambda: told(capsys, heard))
-        assert json.loads(heard[0])["Process"] == "web"
-        heard.clear()
+            await asyncio.to_thread(until, lambda: has_line(capsys, lines))
+        assert json.loads(lines[0])["Process"] == "web"
+        lines.clear()
 
 
-def told(capsys: pytest.CaptureFixture[str], heard: list[str]) -> bool:
-    heard += capsys.readouterr().err.splitlines()
-    return bool(heard)
+def has_line(capsys: pytest.CaptureFixture[str], lines: list[str]) -> bool:
+    lines += capsys.readouterr().err.splitlines()
+    return bool(lines)
 
 
-async def test_a_process_without_rest_may_serve_its_metrics() -> None:
-    """The port answers while the watch runs, and is free after it."""
+async def test_a_process_without_rest_can_serve_its_metrics() -> None:
+    """The port answers while the monitor runs, and is free afterwards."""
     port = free_port()
     url = f"http://127.0.0.1:{port}/metrics"
     for _ in range(2):
