@@ -38,7 +38,7 @@ class BatchReport:
         self._lags: dict[str, list[int]] = {"AcceptedToStored": [], "QueuedToStored": []}
         self._quarantined = 0
 
-    def add_stored(self, record: SQSRecord, parsed: Record) -> None:
+    def add_stored(self, record: SQSRecord, parsed: Record[Any]) -> None:
         """Add a record that is in the tables."""
         now = time.time() * 1000
         self._applied.append(log_fields(parsed))
@@ -80,7 +80,7 @@ class BatchReport:
         print(json.dumps(line), flush=True)
 
 
-def log_fields(parsed: Record) -> dict[str, Any]:
+def log_fields(parsed: Record[Any]) -> dict[str, Any]:
     """Return what identifies a record in logs and spans.
 
     `{kind, room_id, epoch?, offset?, message_id?, seq?}`.

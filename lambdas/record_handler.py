@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 
@@ -15,7 +16,7 @@ from rts_server.persistence.records.record import Rule
 def record_handler(
     report: BatchReport,
     kinds: Mapping[str, Rule],
-    before: Callable[[records.Record], None] = lambda parsed: None,
+    before: Callable[[records.Record[Any]], None] = lambda parsed: None,
 ) -> Callable[[SQSRecord], None]:
     """Return the handler of each record of a batch; `before` is called with the parsed record.
 

@@ -38,7 +38,7 @@ def _provider() -> Any:
     return provider
 
 
-def store_span(record: Record) -> AbstractContextManager[Any]:
+def store_span(record: Record[Any]) -> AbstractContextManager[Any]:
     """Return a context manager: a span around the writes, child of the record's `traceparent`."""
     provider = _provider()
     if provider is None or not record.traceparent:

@@ -126,7 +126,7 @@ def _forward(record: ForwardedRecord) -> None:
 
 
 def _transact(transaction: Transaction) -> None:
-    items: Any = transaction.items(os.environ[TABLE_VARIABLES[transaction.table]])
+    items = transaction.items(os.environ[TABLE_VARIABLES[transaction.table]])
     for retries_left in range(MAX_CONFLICT_RETRIES, -1, -1):
         try:
             _client().transact_write_items(TransactItems=items)

@@ -16,7 +16,8 @@ class Cover(NamedTuple):
 COVERS = (
     Cover("persistence/test_records.py", "one rule: any order of records gives the same tables",
           "persistence/records/expiry persistence/records/files persistence/records/keys"
-          " persistence/records/messages persistence/records/record persistence/records/rooms"
+          " persistence/records/messages persistence/records/record persistence/records/record_data"
+          " persistence/records/rooms"
           " persistence/records/shapes persistence/records/watermarks persistence/records/write"),
     Cover("persistence/test_archive.py", "reads through it", "persistence/aws"
           " persistence/stored_items runtime/throttled_log"),

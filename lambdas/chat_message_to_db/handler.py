@@ -29,7 +29,7 @@ def lambda_handler(event: dict[str, Any], context: Any) -> Any:
     report = BatchReport("chat-message-to-db", event, context)
     watermarks = records.watermark_writes(record["body"] for record in event["Records"])
 
-    def write_watermarks(parsed: records.Record) -> None:
+    def write_watermarks(parsed: records.Record[Any]) -> None:
         # Before the batch's first message of a room. Forgotten after success only, so that the
         # room's next record tries again what failed.
         tables.execute(watermarks.get(parsed.room_id, ()))

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from datetime import datetime
-from typing import Any
 
 import orjson
 from redis.asyncio import Redis
@@ -155,7 +154,7 @@ class RoomLoader:
         members: list[StoredMember],
         uncounted: list[int],
     ) -> bytes:
-        room: dict[str, Any] = {
+        room: dict[str, object] = {
             "nonce": nonce,
             "mode": mode,
             "epoch": epoch,
@@ -200,8 +199,8 @@ def changed_at(member: StoredMember) -> tuple[int, int]:
     return max((member.epoch, member.offset), member.role_position)
 
 
-def _member(member: StoredMember, seq: int) -> dict[str, Any]:
-    kept: dict[str, Any] = {
+def _member(member: StoredMember, seq: int) -> dict[str, object]:
+    kept: dict[str, str] = {
         "user_id": member.user_id,
         "role": member.role,
         "joined_at": member.joined_at,

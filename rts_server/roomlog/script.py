@@ -8,7 +8,7 @@ import time
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NotRequired, TypedDict
 
 import orjson
 from redis.asyncio import Redis
@@ -16,11 +16,12 @@ from redis.exceptions import NoScriptError
 
 from rts_server import keys
 from rts_server.config import Settings, ms
+from rts_server.domain.roles import Role
 from rts_server.persistence.scripts import IDENTITY, Script, ScriptCall
 from rts_server.redis_client.pipeline import RedisPipeline, settle
 from rts_server.roomlog.claim import release_claim
-from rts_server.roomlog.request import AppendRequest, EventTemplate, NewMember
-from rts_server.roomlog.template import Slot, placeholder, segments
+from rts_server.roomlog.request import AppendRequest, EventTemplate, NewMember, Op
+from rts_server.roomlog.template import Segments, Slot, placeholder, segments
 from rts_server.runtime.tasks import Tasks
 
 LUA = Path(__file__).with_name("lua")
@@ -81,7 +82,7 @@ def append_call(
         max_epoch: the script appends nothing in a later epoch; 0 for any epoch.
     """
     room = keys.room(request.room_id)
-    body: dict[str, Any] = {
+    body: dict[str, object] = {
         "room_id": request.room_id,
         "channel": keys.room_channel(request.room_id),
         "request_id": request.request_id,
@@ -117,9 +118,9 @@ def append_call(
     return names, [orjson.dumps(body).decode()]
 
 
-def _event(event: EventTemplate, room_id: str) -> dict[str, Any]:
+def _event(event: EventTemplate, room_id: str) -> dict[str, object]:
     """An event as append.lua reads it; its text is the event on the wire."""
-    text: dict[str, Any] = {"type": event.type, "ts": placeholder(Slot.TS), "room_id": room_id}
+    text: dict[str, object] = {"type": event.type, "ts": placeholder(Slot.TS), "room_id": room_id}
     if event.actor_id is not None:
         text["actor_id"] = event.actor_id
     text |= {
@@ -127,7 +128,7 @@ def _event(event: EventTemplate, room_id: str) -> dict[str, Any]:
         "offset": placeholder(Slot.OFFSET),
         "data": event.data,
     }
-    body: dict[str, Any] = {
+    body: dict[str, object] = {
         "type": event.type,
         "segments": segments(text),
         "queue": event.queue,
@@ -143,16 +144,29 @@ def _event(event: EventTemplate, room_id: str) -> dict[str, Any]:
     return body
 
 
-def _members(request: AppendRequest) -> list[dict[str, Any]]:
+class MemberOperation(TypedDict):
+    """What an append does to a member, as append.lua reads it."""
+
+    op: Op
+    user_id: str
+    role: NotRequired[Role]
+    segments: NotRequired[Segments]
+    stored: NotRequired[Segments]
+
+
+def _members(request: AppendRequest) -> list[MemberOperation]:
     """Every user the request names, with what is to be done to them."""
     return [
         *map(_new_member, request.new_members),
-        *({"op": "role", "user_id": user, "role": role} for user, role in request.role_changes),
-        *({"op": "go", "user_id": user} for user in request.removals),
+        *(
+            MemberOperation(op="role", user_id=user, role=role)
+            for user, role in request.role_changes
+        ),
+        *(MemberOperation(op="go", user_id=user) for user in request.removals),
     ]
 
 
-def _new_member(member: NewMember) -> dict[str, Any]:
+def _new_member(member: NewMember) -> MemberOperation:
     """A member twice: as clients see them, and as the members hash keeps them."""
     stored = {"user_id": member.user_id, "role": member.role, "joined_at": placeholder(Slot.TS)}
     if member.name:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from rts_server.persistence.records.files import room_files_record
 from rts_server.persistence.records.record import Record
+from rts_server.persistence.records.record_data import ExpiryData
 from rts_server.persistence.records.shapes import VERSION
 from rts_server.persistence.records.write import ExpireMessages, ForwardedRecord, Step, json_text
 
@@ -11,7 +12,7 @@ DELETED_ROOM_TTL_SECONDS = 30 * 86_400
 """Time for which the messages of a deleted room are kept."""
 
 
-def forward_expiry(record: Record) -> list[Step]:
+def forward_expiry(record: Record[ExpiryData]) -> list[Step]:
     """Pass the expiry on to the room queue: it takes long and must not delay other messages.
 
     The room's files are erased at once. DynamoDB notifies nobody when an item expires, and no
@@ -22,7 +23,7 @@ def forward_expiry(record: Record) -> list[Step]:
     return [rest, room_files_record(room_id)]
 
 
-def expire_messages(record: Record) -> list[Step]:
+def expire_messages(record: Record[ExpiryData]) -> list[Step]:
     """Let one page of the room's messages expire, and queue a record for the next page."""
     data = record.data
     return [ExpireMessages(record.room_id, data["expires_at"], data.get("after"))]

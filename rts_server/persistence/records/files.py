@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from rts_server.persistence.records.keys import file_key, prefixes
 from rts_server.persistence.records.record import Record
+from rts_server.persistence.records.record_data import FilesData
 from rts_server.persistence.records.shapes import VERSION
 from rts_server.persistence.records.write import (
     DeletePrefixes,
@@ -30,12 +31,14 @@ def room_files_record(room_id: str) -> ForwardedRecord:
     return ForwardedRecord(json_text({"v": VERSION, "files": files}))
 
 
-def change_files(record: Record) -> list[Step]:
+def change_files(record: Record[FilesData]) -> list[Step]:
     """Keep and erase files, in any order: an erased file is gone, keeping it changes nothing."""
     if record.data.get("whole_room"):
         return [DeletePrefixes(prefixes(record.room_id), room_files_record(record.room_id))]
-    keep, erase = (
-        tuple(file_key(record.room_id, one) for one in record.data.get(name, ()))
-        for name in ("keep", "erase")
-    )
-    return [FileChanges(keep, erase)]
+    keep, erase = record.data.get("keep", []), record.data.get("erase", [])
+    return [
+        FileChanges(
+            tuple(file_key(record.room_id, one) for one in keep),
+            tuple(file_key(record.room_id, one) for one in erase),
+        )
+    ]

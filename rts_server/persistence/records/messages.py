@@ -20,12 +20,13 @@ from rts_server.persistence.records.keys import (
     room_key,
 )
 from rts_server.persistence.records.record import Record, Rule
-from rts_server.persistence.records.write import Step, Write, json_text, update
+from rts_server.persistence.records.record_data import BarrierData, FailureData, MessageData
+from rts_server.persistence.records.write import Step, UpdateArguments, Write, json_text, update
 
 
 def uncounted(room_id: str, seq: int) -> Write:
     """Add a seq to those that nobody counts as unread."""
-    given = {
+    given: UpdateArguments = {
         "Key": deleted_key(room_id, seq),
         "UpdateExpression": "ADD #seqs :seqs",
         "ExpressionAttributeNames": {"#seqs": "seqs"},
@@ -34,7 +35,7 @@ def uncounted(room_id: str, seq: int) -> Write:
     return Write(ROOMS, given)
 
 
-def _new_message(record: Record) -> list[Step]:
+def _new_message(record: Record[MessageData]) -> list[Step]:
     """One write if the message is new; if it is there already, each part by its own rank."""
     message = record.data["message"]
     key = message_key(record.room_id, message["message_id"])
@@ -63,25 +64,25 @@ def _new_message(record: Record) -> list[Step]:
     return [*steps, file_changes_record(record.room_id, keep=cited)] if cited else steps
 
 
-def _message_updated(record: Record) -> list[Step]:
+def _message_updated(record: Record[MessageData]) -> list[Step]:
     return [_body(record)]
 
 
-def _message_deleted(record: Record) -> list[Step]:
+def _message_deleted(record: Record[MessageData]) -> list[Step]:
     """Write a tombstone that keeps its place; its seq counts as unread no more."""
     steps = [_body(record), uncounted(record.room_id, record.data["message"]["seq"])]
     erased = record.erases
     return [*steps, file_changes_record(record.room_id, erase=erased)] if erased else [*steps]
 
 
-def _body(record: Record) -> Write:
+def _body(record: Record[MessageData]) -> Write:
     message = record.data["message"]
     values = {"body": json_text(message), "body_key": rank(record)}
     key = message_key(record.room_id, message["message_id"])
     return Write(MESSAGES, update(key, values, above=["body_key"]))
 
 
-def rank(record: Record) -> str:
+def rank(record: Record[MessageData]) -> str:
     """Return the rank of a message's state as text: the newer state has the higher rank."""
     if record.kind == "message.deleted":
         return final_key(record.epoch, record.offset)
@@ -93,7 +94,7 @@ def silent(message: Mapping[str, Any]) -> bool:
     return bool(message["type"] == "system")
 
 
-def _failed_message(record: Record) -> list[Step]:
+def _failed_message(record: Record[FailureData]) -> list[Step]:
     """Write a tombstone without a place in the history; its seq stays used and does not count."""
     data = record.data
     values = {
@@ -108,7 +109,7 @@ def _failed_message(record: Record) -> list[Step]:
     return [Write(MESSAGES, tombstone), uncounted(record.room_id, data["seq"])]
 
 
-def _barrier_passed(record: Record) -> list[Step]:
+def _barrier_passed(record: Record[BarrierData]) -> list[Step]:
     return [Write(ROOMS, update(room_key(record.room_id), {"barrier": record.data["nonce"]}))]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypedDict, cast
+from typing import Any, Generic, TypedDict, TypeVar, cast
 
 from marshmallow import Schema, ValidationError
 
@@ -16,6 +16,11 @@ from rts_server.persistence.records.write import Step
 PARTS = ("event", "barrier", "settings", "cursors", "files", "expiry")
 MAX_QUARANTINED_CHARACTERS = 85_000
 """Characters that a quarantine entry keeps of a record: as JSON they fit into one SQS message."""
+
+
+Data = TypeVar("Data")
+Json = dict[str, Any]
+"""A record that is not validated yet."""
 
 
 class Poison(Exception):
@@ -38,7 +43,7 @@ class RecordPosition(TypedDict, total=False):
 
 
 @dataclass(frozen=True)
-class Record:
+class Record(Generic[Data]):
     """A valid record.
 
     `data` is the data of the event, unknown fields included; if the event holds only a change, it
@@ -50,7 +55,7 @@ class Record:
     room_id: str
     epoch: int
     offset: int
-    data: dict[str, Any] = field(repr=False)
+    data: Data = field(repr=False)
     hash: str | None = None
     ts: str = ""
     erases: tuple[str, ...] = ()
@@ -67,10 +72,10 @@ class Rule:
     """One kind of record: the schema of its data, and the steps that apply it."""
 
     data: Schema
-    decide: Callable[[Record], list[Step]]
+    decide: Callable[[Record[Any]], list[Step]]
 
 
-def parse(body: str, kinds: Mapping[str, Rule]) -> Record:
+def parse(body: str, kinds: Mapping[str, Rule]) -> Record[Any]:
     """Parse the body of an SQS message. Raises Poison, which names the invalid fields."""
     raw = _decoded(body)
     _validate(shapes.RECORD, raw)
@@ -85,7 +90,7 @@ def parse(body: str, kinds: Mapping[str, Rule]) -> Record:
     return record
 
 
-def _decoded(body: str) -> dict[str, Any]:
+def _decoded(body: str) -> Json:
     try:
         raw = json.loads(body, parse_constant=_no_constant)
         json.dumps(raw, ensure_ascii=False).encode()
@@ -100,14 +105,14 @@ def _no_constant(name: str) -> None:
     raise ValueError(name)
 
 
-def _validate(schema: Schema, raw: dict[str, Any]) -> None:
+def _validate(schema: Schema, raw: Json) -> None:
     try:
         schema.load(raw)
     except ValidationError as error:
         raise Poison(f"invalid: {json.dumps(error.messages, default=str)[:500]}") from None
 
 
-def _without_event(raw: dict[str, Any]) -> Record | None:
+def _without_event(raw: Json) -> Record[Any] | None:
     """Return the record if it carries no event of a room's log, else None."""
     for kind in ("barrier", "settings", "cursors", "files", "expiry"):
         if data := raw.get(kind):
@@ -115,7 +120,7 @@ def _without_event(raw: dict[str, Any]) -> Record | None:
     return None
 
 
-def _event(raw: dict[str, Any]) -> Record:
+def _event(raw: Json) -> Record[Any]:
     event = raw.get("event")
     if event is None:
         raise Poison("neither event nor barrier, settings, cursors, files or expiry")
@@ -157,7 +162,7 @@ def recognized_fields(body: str) -> RecordPosition:
     return cast(RecordPosition, plausible)
 
 
-def _object(raw: Any, name: str) -> dict[str, Any]:
+def _object(raw: Any, name: str) -> Json:
     value = raw.get(name) if isinstance(raw, dict) else None
     return value if isinstance(value, dict) else {}
 
@@ -168,6 +173,6 @@ def _plausible(name: str, value: Any) -> bool:
     return isinstance(value, str) and 0 < len(value) <= 128
 
 
-def decide(record: Record, kinds: Mapping[str, Rule]) -> list[Step]:
+def decide(record: Record[Any], kinds: Mapping[str, Rule]) -> list[Step]:
     """Return the steps of one record, in the order in which they must happen."""
     return kinds[record.kind].decide(record)

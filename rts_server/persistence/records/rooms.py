@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from rts_server.persistence.records import shapes
@@ -9,7 +10,22 @@ from rts_server.persistence.records.expiry import expire_messages
 from rts_server.persistence.records.files import change_files
 from rts_server.persistence.records.keys import ROOMS, member_key, room_key
 from rts_server.persistence.records.record import Record, Rule
-from rts_server.persistence.records.write import Step, Transaction, Write, json_text, update
+from rts_server.persistence.records.record_data import (
+    CursorsData,
+    MembersData,
+    RecordedMember,
+    RoomData,
+    SettingsData,
+)
+from rts_server.persistence.records.write import (
+    ConditionArguments,
+    Step,
+    Transaction,
+    UpdateArguments,
+    Write,
+    json_text,
+    update,
+)
 
 UPDATES_PER_TRANSACTION = 50
 """A transaction has at most 100 items (DynamoDB quotas); half of it keeps conflicts rare."""
@@ -29,8 +45,8 @@ ROOM_FIELDS = (
 MEMBER_FIELDS = ("name", "joined_at")
 
 
-def _room_state(record: Record) -> list[Step]:
-    room = record.data["room"]
+def _room_state(record: Record[RoomData]) -> list[Step]:
+    room: Mapping[str, object] = record.data["room"]
     state = {name: room[name] for name in ROOM_FIELDS if room.get(name) is not None}
     state["metadata"] = json_text(room.get("metadata") or {})
     values = {"pos": record.pos, **state}
@@ -44,14 +60,14 @@ def _room_state(record: Record) -> list[Step]:
     return [Write(ROOMS, whole)]
 
 
-def _members_added(record: Record) -> list[Step]:
+def _members_added(record: Record[MembersData]) -> list[Step]:
     """Roles first: a reader who finds a member finds the role too."""
     members = record.data["members"]
     updates = [_member_added(record, member) for member in members]
     return _members_updated(record) + _under_epoch(record, updates)
 
 
-def _members_updated(record: Record) -> list[Step]:
+def _members_updated(record: Record[MembersData]) -> list[Step]:
     """Write roles. A role has its own position, so it and the membership may come in any order."""
     updates = [
         update(
@@ -64,7 +80,7 @@ def _members_updated(record: Record) -> list[Step]:
     return _under_epoch(record, updates)
 
 
-def _settings(record: Record) -> list[Step]:
+def _settings(record: Record[SettingsData]) -> list[Step]:
     """Write the settings of one member (muted, hidden); the latest change wins."""
     data = record.data
     values = {
@@ -76,9 +92,9 @@ def _settings(record: Record) -> list[Step]:
     return _under_epoch(record, [update(key, values, above=["settings_pos"])])
 
 
-def _under_epoch(record: Record, updates: list[dict[str, Any]]) -> list[Step]:
+def _under_epoch(record: Record[Any], updates: list[UpdateArguments]) -> list[Step]:
     """Put updates under a check that the room is not in a later epoch (removal fence, A2)."""
-    check = {
+    check: ConditionArguments = {
         "Key": room_key(record.room_id),
         "ConditionExpression": "attribute_not_exists(#epoch) OR #epoch <= :newest",
         "ExpressionAttributeNames": {"#epoch": "epoch"},
@@ -90,8 +106,9 @@ def _under_epoch(record: Record, updates: list[dict[str, Any]]) -> list[Step]:
     ]
 
 
-def _member_added(record: Record, member: dict[str, Any]) -> dict[str, Any]:
-    state = {name: member[name] for name in MEMBER_FIELDS if member.get(name) is not None}
+def _member_added(record: Record[MembersData], member: RecordedMember) -> UpdateArguments:
+    known: Mapping[str, object] = member
+    state = {name: known[name] for name in MEMBER_FIELDS if known.get(name) is not None}
     values = {
         "pos": record.pos,
         "user_id": member["user_id"],
@@ -107,7 +124,7 @@ def _member_added(record: Record, member: dict[str, Any]) -> dict[str, Any]:
     )
 
 
-def _members_removed(record: Record) -> list[Step]:
+def _members_removed(record: Record[MembersData]) -> list[Step]:
     """Mark memberships as `out`. The item stays, so that an older `in` can never come back (D8).
 
     All other attributes are removed: otherwise the item would depend on the order of the records.
@@ -138,7 +155,7 @@ def _members_removed(record: Record) -> list[Step]:
     return _under_epoch(record, updates) + _under_epoch(record, roles)
 
 
-def _cursors(record: Record) -> list[Step]:
+def _cursors(record: Record[CursorsData]) -> list[Step]:
     """Raise each cursor by itself: a message may have raised the read cursor meanwhile."""
     return [
         Write(

@@ -8,6 +8,7 @@ from typing import Any
 from rts_server.persistence.records.keys import ROOMS, member_key, position, room_key
 from rts_server.persistence.records.messages import MESSAGE_KINDS, rank, silent
 from rts_server.persistence.records.record import Poison, Record, parse
+from rts_server.persistence.records.record_data import MessageData
 from rts_server.persistence.records.write import Write, json_text, update
 
 PREVIEW_CHARACTERS = 200
@@ -20,7 +21,7 @@ def watermark_writes(bodies: Iterable[str]) -> dict[str, list[Write]]:
     let a barrier pass while the seq of the room is behind. Poison is skipped here: it is handled
     when its own turn comes.
     """
-    grouped: dict[str, list[Record]] = {}
+    grouped: dict[str, list[Record[Any]]] = {}
     for body in bodies:
         try:
             record = parse(body, MESSAGE_KINDS)
@@ -33,7 +34,7 @@ def watermark_writes(bodies: Iterable[str]) -> dict[str, list[Write]]:
     }
 
 
-def _room_and_reader_writes(room_id: str, records: list[Record]) -> list[Write]:
+def _room_and_reader_writes(room_id: str, records: list[Record[Any]]) -> list[Write]:
     counted = [r for r in records if "message" in r.data and not silent(r.data["message"])]
     top = {
         "seq": max(record.data.get("message", record.data)["seq"] for record in records),
@@ -50,7 +51,7 @@ def _room_and_reader_writes(room_id: str, records: list[Record]) -> list[Write]:
     ]
 
 
-def _room_write(room_id: str, top: dict[str, Any], counted: list[Record]) -> Write:
+def _room_write(room_id: str, top: dict[str, Any], counted: list[Record[MessageData]]) -> Write:
     """Raise seq, head and last message in one write; if one is higher already, each by itself."""
     key = room_key(room_id)
     raised, last = [("seq", {"seq": top["seq"]}), ("head", {"head": top["head"]})], {}
@@ -66,7 +67,7 @@ def _room_write(room_id: str, top: dict[str, Any], counted: list[Record]) -> Wri
     return Write(ROOMS, whole, apart)
 
 
-def _last_position(record: Record) -> str:
+def _last_position(record: Record[MessageData]) -> str:
     """Rank by message, then by the state of the message."""
     message = record.data["message"]
     return f"{position(message['epoch'], message['seq'])}#{rank(record)}"

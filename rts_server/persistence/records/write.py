@@ -5,7 +5,31 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any, Never, NotRequired, TypedDict
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb.type_defs import TransactWriteItemTypeDef
+
+
+class ConditionArguments(TypedDict):
+    """Arguments of a ConditionCheck (DynamoDB API reference, TransactWriteItems)."""
+
+    Key: dict[str, str]
+    ConditionExpression: str
+    ExpressionAttributeNames: dict[str, str]
+    ExpressionAttributeValues: dict[str, Any]
+    ReturnValuesOnConditionCheckFailure: NotRequired[Never]
+
+
+class UpdateArguments(TypedDict):
+    """Arguments of UpdateItem, the table aside (DynamoDB API reference)."""
+
+    Key: dict[str, str]
+    UpdateExpression: str
+    ExpressionAttributeNames: dict[str, str]
+    ExpressionAttributeValues: dict[str, Any]
+    ConditionExpression: NotRequired[str]
+    ReturnValuesOnConditionCheckFailure: NotRequired[Never]
 
 
 @dataclass(frozen=True)
@@ -13,7 +37,7 @@ class Write:
     """One conditional update. If the condition fails, a newer value is there: do `otherwise`."""
 
     table: str
-    given: dict[str, Any]
+    given: UpdateArguments
     otherwise: tuple[Write, ...] = ()
 
 
@@ -22,13 +46,17 @@ class Transaction:
     """Updates of one table, all or none, if the room's item passes the `check`."""
 
     table: str
-    check: dict[str, Any]
-    updates: tuple[dict[str, Any], ...]
+    check: ConditionArguments
+    updates: tuple[UpdateArguments, ...]
 
-    def items(self, name: str) -> list[dict[str, Any]]:
+    def items(self, name: str) -> list[TransactWriteItemTypeDef]:
         """Return TransactItems for the table of this name; the check is the first one."""
-        check = {"ConditionCheck": {"TableName": name, **self.check}}
-        return [check, *({"Update": {"TableName": name, **each}} for each in self.updates)]
+        items: list[TransactWriteItemTypeDef] = [
+            {"ConditionCheck": {"TableName": name, **self.check}}
+        ]
+        for each in self.updates:
+            items.append({"Update": {"TableName": name, **each}})
+        return items
 
     def split(self) -> list[Transaction]:
         """Return one transaction per update, for when one of them made all fail."""
@@ -78,7 +106,7 @@ def update(
     absent: Sequence[str] = (),
     remove: Sequence[str] = (),
     epoch: int | None = None,
-) -> dict[str, Any]:
+) -> UpdateArguments:
     """Return arguments of UpdateItem that set `values` and remove the attributes `remove`.
 
     Args:
@@ -98,13 +126,15 @@ def update(
         conditions.append("(attribute_not_exists(#epoch) OR #epoch <= :newest)")
         given[":newest"] = epoch
         names.add("epoch")
-    asked = {
+    asked: UpdateArguments = {
         "Key": key,
         "UpdateExpression": f"SET {assigned}" + (f" REMOVE {dropped}" if dropped else ""),
         "ExpressionAttributeNames": {"#" + name: name for name in sorted(names)},
         "ExpressionAttributeValues": given,
     }
-    return asked | ({"ConditionExpression": " AND ".join(conditions)} if conditions else {})
+    if conditions:
+        asked["ConditionExpression"] = " AND ".join(conditions)
+    return asked
 
 
 def json_text(value: Any) -> str:
