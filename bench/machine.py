@@ -36,8 +36,8 @@ def resident_bytes(pid: int) -> int:
 
 
 def _ps(column: str, pid: int) -> str:
-    asked = ["ps", "-o", f"{column}=", "-p", str(pid)]
-    return subprocess.run(asked, capture_output=True, text=True, check=True).stdout.strip()
+    command = ["ps", "-o", f"{column}=", "-p", str(pid)]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
 
 @cache

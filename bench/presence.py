@@ -28,7 +28,10 @@ from rts_server.tools.dev.stack import Stack
 
 LOAD_FACTORS = (1, 10)
 WATCHED_USERS = 500
-SETTINGS = {"RTS_ADDRESS_CONNECTIONS": "10000", "RTS_RATES": "presence_ids=100000/100000"}
+SETTINGS = {
+    "RTS_ADDRESS_CONNECTIONS": "10000",
+    "RTS_RATES": "presence_ids=100000/100000,handshakes=100000/100000",
+}
 """All clients share one address and watch repeatedly; the other limits are the defaults."""
 
 
@@ -126,7 +129,7 @@ async def _messages(made: Testbed, servers: Running, rounds: int, given: dict[st
     for times, rows in found.items():
         click.echo(f"{times:2} ×: " + "; ".join(_figures(rows)))
     base, ten = (found[times] for times in LOAD_FACTORS)
-    for what, percent in product(("heard", "acked"), (50, 99)):
+    for what, percent in product(("received", "acked"), (50, 99)):
         before, after = (percentile(_all(rows, what), percent) for rows in (base, ten))
         moved = (after / before - 1) * 100
         click.echo(f"ten times the load moves {what} p{percent} by {moved:+.1f} %")
@@ -136,7 +139,7 @@ async def _messages(made: Testbed, servers: Running, rounds: int, given: dict[st
 class PresenceRound:
     """Times in ns since a message was intended; `late`: p99 of the other load's delay in ms."""
 
-    heard: list[int]
+    received: list[int]
     acked: list[int]
     late: float
 
@@ -147,7 +150,7 @@ def _all(rows: list[PresenceRound], what: str) -> list[int]:
 
 def _figures(rows: list[PresenceRound]) -> Iterator[str]:
     """Yield the figures of all rounds of a kind together, then of each."""
-    for what in ("heard", "acked"):
+    for what in ("received", "acked"):
         together = _all(rows, what)
         each = ", ".join(f"{percentile(getattr(row, what), 99):.1f}" for row in rows)
         p50, p99 = (percentile(together, percent) for percent in (50, 99))

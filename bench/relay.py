@@ -160,18 +160,18 @@ def _serve(port: int) -> None:
 
 async def _answer(request: web.Request) -> web.Response:
     action = request.headers["X-Amz-Target"].rpartition(".")[2]
-    asked = orjson.loads(await request.read())
+    call = orjson.loads(await request.read())
     answer: dict[str, object] = {}
     if action == "GetQueueUrl":
-        answer = {"QueueUrl": f"http://{request.host}/{asked['QueueName']}"}
+        answer = {"QueueUrl": f"http://{request.host}/{call['QueueName']}"}
     elif action == "SendMessageBatch":
         accepted = [
             {"Id": one["Id"], "MessageId": one["Id"], "MD5OfMessageBody": ""}
-            for one in asked["Entries"]
+            for one in call["Entries"]
         ]
         answer = {"Successful": accepted, "Failed": []}
-    elif action == "ReceiveMessage":  # the quarantine is empty, and asked for as long as that takes
-        await asyncio.sleep(asked.get("WaitTimeSeconds", 0))
+    elif action == "ReceiveMessage":  # a long poll of the empty quarantine
+        await asyncio.sleep(call.get("WaitTimeSeconds", 0))
     body = orjson.dumps(answer)
     return web.Response(body=body, content_type="application/x-amz-json-1.0")
 

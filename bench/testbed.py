@@ -98,8 +98,8 @@ async def _create_users_and_rooms(made: Testbed, ours: Contender, size: int, pai
     async with running(ours, 1, made.stack) as servers:
         port = servers.ports[0]
         owner = await Connection.open(port, sign(names[0], ()), ReceivedCounts())
-        asked = {"type": "group", "client_room_id": "crowd", "name": "Crowd", "members": []}
-        made.room_id = (await owner.request("room.create", asked))["room"]["room_id"]
+        group = {"type": "group", "client_room_id": "crowd", "name": "Crowd", "members": []}
+        made.room_id = (await owner.request("room.create", group))["room"]["room_id"]
         for at in range(1, size, MEMBERS_PER_CALL):
             target = {"room_id": made.room_id, "user_ids": names[at : at + MEMBERS_PER_CALL]}
             await owner.request("member.add", target)
@@ -123,8 +123,8 @@ async def _create_users_and_rooms(made: Testbed, ours: Contender, size: int, pai
                 (await Connection.open(port, user.token, ReceivedCounts())).close()
 
         # a user's first connection builds their index of rooms from the archive
-        everybody = (*made.crowd, *chain.from_iterable(made.pairs))
-        await asyncio.gather(*map(visit, everybody))
+        all_users = (*made.crowd, *chain.from_iterable(made.pairs))
+        await asyncio.gather(*map(visit, all_users))
 
 
 def _token_signer(secret: str) -> Callable[[str, tuple[str, ...]], str]:

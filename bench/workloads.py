@@ -209,7 +209,7 @@ class Round:
 
         opened = (connect(number, user) for number, user in enumerate(users))
         clients = list(await asyncio.gather(*opened))
-        await asyncio.sleep(0.3)  # subscriptions that nobody confirms to the client
+        await asyncio.sleep(0.3)  # subscriptions are not confirmed to the client
         return clients
 
 

@@ -40,17 +40,17 @@ async def connect(sid: str, environ: dict[str, Any], auth: Any = None) -> None:
     await sio.emit("session.ready", ready, to=sid, namespace="/chat")
 
 
-async def send(sid: str, asked: dict[str, Any]) -> dict[str, Any]:
+async def send(sid: str, payload: dict[str, Any]) -> dict[str, Any]:
     """Emit to the room, then ack."""
-    event = message_new(asked["room_id"], users[sid], asked)
-    await sio.emit("message.new", event, to=asked["room_id"], namespace="/chat")
+    event = message_new(payload["room_id"], users[sid], payload)
+    await sio.emit("message.new", event, to=payload["room_id"], namespace="/chat")
     message = event["data"]["message"]
     names = ("message_id", "client_msg_id", "seq", "epoch", "created_at")
     data = {name: message[name] for name in names} | {"offset": event["offset"]}
     return {"ok": True, "data": data | {"status": "queued"}}
 
 
-async def sync(sid: str, asked: dict[str, Any]) -> dict[str, Any]:
+async def sync(sid: str, payload: dict[str, Any]) -> dict[str, Any]:
     """An ack without a room."""
     return {"ok": True, "data": {"rooms": {}}}
 
@@ -60,11 +60,11 @@ async def disconnect(sid: str, reason: str) -> None:
     users.pop(sid, None)
 
 
-def message_new(room_id: str, sender_id: str, asked: dict[str, Any]) -> dict[str, Any]:
+def message_new(room_id: str, sender_id: str, payload: dict[str, Any]) -> dict[str, Any]:
     """The event as our protocol has it."""
     seqs[room_id] += 1
     seq, ts = seqs[room_id], datetime.now(UTC).isoformat(timespec="milliseconds")
-    client_msg_id = asked["client_msg_id"]
+    client_msg_id = payload["client_msg_id"]
     message = {
         "message_id": hashlib.sha256((room_id + client_msg_id).encode()).hexdigest()[:26],
         "client_msg_id": client_msg_id,
@@ -73,7 +73,7 @@ def message_new(room_id: str, sender_id: str, asked: dict[str, Any]) -> dict[str
         "epoch": 1,
         "sender_id": sender_id,
         "type": "text",
-        "text": asked["text"],
+        "text": payload["text"],
         "attachments": [],
         "mentions": [],
         "reactions": {},

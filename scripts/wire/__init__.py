@@ -1,4 +1,4 @@
-"""The wire written down, generated from the marshmallow schemas and the catalogue:
+"""Generators of the protocol documents, from the marshmallow schemas and the catalogue:
 docs/protocol.md, docs/asyncapi.json, client/types.d.ts and the TypedDicts in
 rts_server/types. `python -m scripts.wire` writes, `--check` compares.
 """

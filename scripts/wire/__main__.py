@@ -1,4 +1,4 @@
-"""`python -m scripts.wire [--check]`: write the files, or fail when one is stale."""
+"""`python -m scripts.wire [--check]`: write the documents, or fail if one is stale."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ TYPES = Path("rts_server") / "types"
 
 
 def files() -> dict[Path, str]:
-    """Path → what must be in it."""
+    """Return the text of each document by path."""
     known = schemas()
     return {
         ROOT / "docs" / "protocol.md": markdown.text(known),
@@ -24,7 +24,7 @@ def files() -> dict[Path, str]:
 
 
 def main(arguments: list[str]) -> int:
-    """Exit status: 0, or 1 when a file is stale."""
+    """Return the exit status: 0, or 1 if a document is stale."""
     stale = [path for path, text in files().items() if not _holds(path, text)]
     if "--check" in arguments:
         for path in stale:

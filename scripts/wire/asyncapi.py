@@ -1,4 +1,4 @@
-"""AsyncAPI 3: the namespaces as channels, commands with their replies, events."""
+"""The AsyncAPI 3 document: namespaces as channels, commands with their replies, events."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from scripts.wire.schemas import Json
 
 
 def text(schemas: dict[str, Json]) -> str:
-    """The document, as JSON."""
+    """Return the document as JSON text."""
     return json.dumps(document(schemas), indent=1, ensure_ascii=False) + "\n"
 
 
 def document(schemas: dict[str, Json]) -> Json:
-    """The server's view: it receives commands, answers each, and sends events."""
+    """Return the document from the server's view, which receives commands and sends events."""
     namespaces = sorted({command.namespace for command in COMMANDS.values()})
     commands = {**COMMANDS, "auth.refresh": REFRESH}
     return {

@@ -1,4 +1,4 @@
-"""The protocol as a page to read: commands, events, objects, codes."""
+"""The Markdown page of the protocol: commands, events, objects, error codes."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ event is `{type, ts, room_id?, actor_id?, epoch?, offset?, data}`; durable event
 
 
 def text(schemas: dict[str, Json]) -> str:
-    """The whole page."""
+    """Return the page."""
     namespaces = sorted({command.namespace for command in COMMANDS.values()})
     parts = [PAGE_HEAD]
     for namespace in namespaces:
@@ -69,7 +69,7 @@ def _codes() -> str:
 
 
 def _fields(name: str, schemas: dict[str, Json]) -> str:
-    """`{name: type, …}`, optional ones with a question mark; several shapes with `|` between."""
+    """Return `{name: type, …}`, with `?` for optional fields, and `|` between several shapes."""
     parts = schemas[name].get("oneOf")
     names = [part["$ref"].rpartition("/")[2] for part in parts] if parts else [name]
     shapes = " | ".join(_shape(schemas[one]) for one in names)

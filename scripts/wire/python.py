@@ -1,4 +1,4 @@
-"""TypedDicts: the same shapes for mypy, so that the server's code is checked against the wire."""
+"""TypedDicts of the schemas, by which mypy checks the server's code against the protocol."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MODULES: tuple[ModuleType, ...] = (
     operator_answers,
     events,
 )
-"""The modules of schemas; each becomes a module of types of the same name."""
+"""Modules of schemas; each becomes a module of types with the same name."""
 
 WIDTH = 100
 PACKAGE = "rts_server.types"
@@ -55,12 +55,12 @@ class Event(TypedDict, Generic[Data]):
 
 
 def modules() -> dict[str, str]:
-    """Name of a module of types → its text."""
+    """Return the text of each module of types by its name."""
     return {_last(source.__name__): _module(source) for source in MODULES}
 
 
 def typed_dicts(source: ModuleType) -> dict[str, type[Schema]]:
-    """Name of a TypedDict → the schema it is made of, in the order of the schemas.
+    """Return the schema of each TypedDict by name, in the order of the schemas.
 
     A schema that others derive from, and that is no shape itself, has none.
     """
@@ -106,7 +106,7 @@ def _imports(body: str, source: ModuleType) -> str:
 
 
 def _wrapped(opening: str, names: list[str]) -> str:
-    """An import as the formatter writes it."""
+    """Return an import as the formatter writes it."""
     line = opening + ", ".join(names)
     if len(line) <= WIDTH:
         return line
@@ -138,7 +138,7 @@ def _line(name: str, annotation: str) -> str:
 
 
 def _fields(kind: type[Schema]) -> list[tuple[str, str]]:
-    """Each field of a schema with its type: by its name once loaded, by its key as it is sent."""
+    """Return the type of each field: by name for loaded data, by key for data as sent."""
     loaded = _module_of(kind) in ("commands", "requests")
     found = []
     for name, field in kind().fields.items():
@@ -154,7 +154,7 @@ def _fields(kind: type[Schema]) -> list[tuple[str, str]]:
 
 
 def type_of(field: fields.Field[Any]) -> str:
-    """The Python type of the value of a field."""
+    """Return the Python type of a field's value."""
     return _plain(field) + (" | None" if field.allow_none else "")
 
 

@@ -1,4 +1,4 @@
-"""JSON Schema (2020-12) of everything in the catalogue, by apispec."""
+"""JSON Schema (2020-12) of all schemas in the catalogue, made by apispec."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Json = dict[str, Any]
 
 
 def schemas() -> dict[str, Json]:
-    """Name → schema, references as `#/components/schemas/Name`."""
+    """Return schemas by name; references read `#/components/schemas/Name`."""
     plugin = MarshmallowPlugin(schema_name_resolver=type_name)
     spec = APISpec("wire", "1", "3.1.0", plugins=[plugin])
     kinds: list[type[Schema]] = [REFRESH.payload, REFRESH.answer, objects.ErrorSchema]
@@ -34,7 +34,7 @@ def schemas() -> dict[str, Json]:
 
 
 def _described(kind: type[Schema], schema: Json) -> Json:
-    """The schema with its docstring; one that comes in several shapes is exactly one of them."""
+    """Return a schema with its docstring; one with several shapes becomes `oneOf`."""
     description = inspect.cleandoc(kind.__doc__ or "")
     if parts := _parts(kind):
         reference = "#/components/schemas/"
@@ -47,7 +47,7 @@ def _parts(kind: type[Schema]) -> tuple[type[Schema], ...]:
 
 
 def _defined() -> list[type[Schema]]:
-    """Every schema of the modules of the wire."""
+    """Return every schema of the protocol's modules."""
     modules = (objects, commands, answers, events)
     found = [kind for module in modules for kind in vars(module).values()]
     return [kind for kind in found if isinstance(kind, type) and issubclass(kind, Schema)]

@@ -1,4 +1,4 @@
-"""TypeScript declarations: what a client sends and gets."""
+"""TypeScript declarations of what a client sends and receives."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rts_server.protocol.objects import type_name
 from scripts.wire.schemas import Json
 
 RENAMED = {"Error": "Refusal"}
-"""Names that would hide one of JavaScript."""
+"""Names that would shadow a global of JavaScript."""
 
 Aliases = dict[str, tuple[str, ...]]
 
@@ -21,7 +21,7 @@ ALIASES: Aliases = {
     "Role": ("owner", "admin", "member", "readonly"),
     "Durability": ("queued", "stored", "accepted"),
 }
-"""Unions of literals that have a name."""
+"""Names of unions of literals."""
 
 LOG_EVENTS = ("RoomMissedAnswer", "events")
 """The one field whose items the schemas leave open."""
@@ -78,7 +78,7 @@ export interface SystemMetadata {
 
 
 def text(schemas: dict[str, Json]) -> str:
-    """The whole file."""
+    """Return the file."""
     parts = [TYPES_HEAD, *(_alias(name, values) for name, values in ALIASES.items())]
     parts += [_declaration(name, schema) for name, schema in schemas.items()]
     namespaces = sorted({command.namespace for command in COMMANDS.values()})
@@ -161,7 +161,7 @@ def _name(name: str) -> str:
 
 
 def type_of(schema: Json, aliases: Aliases = ALIASES) -> str:
-    """The TypeScript of a schema; `aliases`: the unions of literals that are named."""
+    """Return the TypeScript of a schema; `aliases` names unions of literals."""
     if "$ref" in schema:
         return _name(schema["$ref"].rpartition("/")[2])
     if "enum" in schema:

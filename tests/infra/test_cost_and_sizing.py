@@ -1,4 +1,4 @@
-"""docs/cost.md multiplies and sums correctly; docs/sizing.md shows what was measured."""
+"""docs/cost.md computes correctly, and docs/sizing.md quotes the measured figures."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ NUMBER = r"\d[\d,]*(?:\.\d+)?"
 
 
 def tables(text: str) -> list[list[list[str]]]:
-    """Each table as rows of cells, without its head."""
+    """Return each table as rows of cells, without its head."""
     found = re.findall(r"(?:^\|.*\n)+", text, re.MULTILINE)
     return [
         [[cell.strip(" *") for cell in row.strip("|").split("|")] for row in table.splitlines()[2:]]
@@ -30,7 +30,7 @@ PRICES = {row[0]: float(row[2].removesuffix(" each")) for row in LETTERS}
 
 
 def value(formula: str) -> float:
-    """A sum of products and quotients; a letter is a price, ` each` and ` s` are words."""
+    """Evaluate a sum of products and quotients; letters are prices, ` each` and ` s` ignored."""
     total = 0.0
     for product in formula.removesuffix(" each").split(" + "):
         factors = re.findall(rf"(÷)? ?(?:({NUMBER})|\b([A-Z])\b)", product)
@@ -45,7 +45,7 @@ def value(formula: str) -> float:
 
 @pytest.mark.parametrize("row", LETTERS, ids=lambda row: row[0])
 def test_a_price_has_its_source_and_date(row: list[str]) -> None:
-    """What it is, where it was read, as of when; every link leads somewhere."""
+    """Each price has a name, a source and a date, and its link is defined."""
     _, what, _, source, date = row
     assert what
     assert re.search(r"20\d\d$", date)
@@ -56,46 +56,46 @@ def test_a_price_has_its_source_and_date(row: list[str]) -> None:
 
 @pytest.mark.parametrize("row", MILLION[:-1], ids=lambda row: row[0])
 def test_a_row_is_the_product_of_its_factors(row: list[str]) -> None:
-    """Of a million messages, alone and in full batches."""
-    for formula, told in (row[1:3], row[3:5]):
-        assert value(formula) == pytest.approx(float(told), abs=0.0051)
+    """The cost of a million messages is computed correctly, alone and in full batches."""
+    for formula, quoted in (row[1:3], row[3:5]):
+        assert value(formula) == pytest.approx(float(quoted), abs=0.0051)
 
 
 def test_the_rows_of_a_million_sum_up() -> None:
-    """As they stand there."""
+    """The total of a million messages is the sum of the rows."""
     for column in (2, 4):
         rows = sum(float(row[column]) for row in MILLION[:-1])
         assert rows == pytest.approx(float(MILLION[-1][column]), abs=0.001)
 
 
 def test_the_standing_rows_sum_up() -> None:
-    """Each is the product of its factors; together they are the sum, in whole dollars."""
+    """Each standing cost is the product of its factors; the total is their sum in dollars."""
     total = 0.0
-    for _, formula, told in STANDING[:-1]:
-        for part, dollars in zip(formula.split(" + "), told.split(" + "), strict=True):
+    for _, formula, quoted in STANDING[:-1]:
+        for part, dollars in zip(formula.split(" + "), quoted.split(" + "), strict=True):
             assert value(part) == pytest.approx(float(dollars.removesuffix(" each")), abs=0.0051)
         total += value(formula)
     assert round(total) == int(STANDING[-1][2])
 
 
 def test_what_is_paid_for_is_what_there_is() -> None:
-    """As many alarms as template and environment have, as many metrics as are told."""
-    told = {row[0].partition(":")[0]: row[1] for row in STANDING}
+    """The counts of alarms and metrics are those of template, environment and processes."""
+    quoted = {row[0].partition(":")[0]: row[1] for row in STANDING}
     alarms = len(of_type("CloudWatch::Alarm")) + 1
-    assert told[f"{alarms} alarms"] == f"{alarms} A"
+    assert quoted[f"{alarms} alarms"] == f"{alarms} A"
     processes = sum(map(len, emf.METRICS_BY_PROCESS.values()))
-    assert told["metrics"] == f"{processes + len(emf.BY_ENVIRONMENT) + 2 * len(METRICS)} M"
+    assert quoted["metrics"] == f"{processes + len(emf.BY_ENVIRONMENT) + 2 * len(METRICS)} M"
 
 
 def test_what_was_measured_stands_in_the_results() -> None:
-    """Sizes are planned by the figures of `make bench`, rounded."""
+    """The figures of sizing.md are those of `make bench`, rounded."""
     results = re.findall(NUMBER, (ROOT / "bench" / "RESULTS.md").read_text())
     known = {round(float(number.replace(",", ""))) for number in results}
     measured = [cell for row in tables(SIZING)[0] for cell in (row[1], row[3])]
-    told = [
+    quoted = [
         int(n.replace(",", ""))
         for cell in measured
         for n in re.findall(rf"{NUMBER}(?= µ| K)", cell)
     ]
-    assert len(told) == 7
-    assert set(told) <= known
+    assert len(quoted) == 7
+    assert set(quoted) <= known

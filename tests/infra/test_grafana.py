@@ -1,4 +1,4 @@
-"""The Grafana dashboard asks for what `/metrics` has."""
+"""The Grafana dashboard queries metrics that `/metrics` exports."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ OF_THE_SCRAPE = {"instance", "job"}
 
 
 def families() -> dict[str, set[str]]:
-    """Name of a sample → labels it may have."""
+    """Return the labels of each sample by its name."""
     known: dict[str, set[str]] = {}
     for name, one in vars(metrics).items():
         if name.isupper() and hasattr(one, "_labelnames"):
@@ -40,7 +40,7 @@ def families() -> dict[str, set[str]]:
 
 @pytest.mark.parametrize("panel", PANELS, ids=lambda panel: panel["title"])
 def test_a_panel_asks_for_what_there_is(panel: dict[str, Any]) -> None:
-    """Every name and every label of its queries exists."""
+    """Every metric and label in the queries of a panel exists."""
     known = families()
     for target in panel["targets"]:
         names = [match[0] for match in WORD.finditer(target["expr"])]
@@ -51,7 +51,7 @@ def test_a_panel_asks_for_what_there_is(panel: dict[str, Any]) -> None:
 
 
 def test_panels_have_their_own_place() -> None:
-    """No two lie on each other, and each goes to the data source that the reader chose."""
+    """Panels do not overlap, and each uses the chosen data source."""
     places = [(panel["gridPos"]["x"], panel["gridPos"]["y"]) for panel in PANELS]
     assert len(set(places)) == len(PANELS) == len({panel["id"] for panel in PANELS})
     for panel in PANELS:

@@ -1,4 +1,4 @@
-"""What the template promises: least privilege, encryption, alarms on metrics that exist."""
+"""The template: least privilege, encryption, and alarms on metrics that exist."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ROOT = PATH.parents[1]
 MOST_BYTES = 1_000_000
 MOST_RESOURCES = 500
 MOST_NAMES = 200
-"""Of a template in a bucket; of its resources; of its parameters and of its outputs each.
+"""Limits of a template in a bucket, of its resources, and of its parameters and outputs each.
 
 CloudFormation user guide, cloudformation-limits, read 2026-11.
 """
@@ -33,7 +33,7 @@ OF_AWS = {
 
 
 ALARM_OF_ENVIRONMENT = "balancer-errors"
-"""Of `.ebextensions`; the others are the template's."""
+"""The alarm in `.ebextensions`; the others are in the template."""
 
 # Stars
 
@@ -42,7 +42,7 @@ PARTS = ("Action", "Resource", "Principal", "NotAction", "NotResource", "NotPrin
 
 
 def unexplained(name: str, resource: Json) -> list[str]:
-    """Statements with a `*` that the resource's Metadata does not explain; reasons of nothing."""
+    """Return statements with a `*` that Metadata does not explain, and reasons without a `*`."""
     reasons = dict(resource.get("Metadata", {}).get("Stars", {}))
     found = []
     for statement in statements(resource):
@@ -63,7 +63,7 @@ def _star(statement: Json, part: str) -> bool:
 
 @pytest.mark.parametrize("name", [n for n, one in resources().items() if any(statements(one))])
 def test_every_star_is_explained(name: str) -> None:
-    """No role, policy or key says `*` without a reason beside it."""
+    """Roles, policies and keys have no `*` without a reason in their Metadata."""
     assert unexplained(name, resources()[name]) == []
 
 
@@ -77,7 +77,7 @@ def test_every_star_is_explained(name: str) -> None:
     ],
 )
 def test_a_star_without_a_reason_is_found(statement: Json) -> None:
-    """Wherever it stands, also behind a condition; a reason for nothing is found too."""
+    """A `*` is found in any part of a statement, and so is a reason without a `*`."""
     policy = {"Fn::If": ["WithKey", {"Effect": "Allow", "Sid": "S", **statement}, {"Ref": "x"}]}
     role: Json = {"Properties": {"Policies": [{"PolicyDocument": {"Statement": [policy]}}]}}
     assert len(unexplained("Role", role)) == 1
@@ -88,7 +88,7 @@ def test_a_star_without_a_reason_is_found(statement: Json) -> None:
 
 @pytest.mark.parametrize("name", of_type("IAM::Role"))
 def test_every_permission_stands_in_the_template(name: str) -> None:
-    """A policy from elsewhere would bring stars that nobody reads here."""
+    """No role has a managed policy, whose `*` these tests would not see."""
     assert "ManagedPolicyArns" not in of_type("IAM::Role")[name]
 
 
@@ -112,7 +112,7 @@ CALLS = {
         "rts_server/persistence/records/write.py",
     ],
 }
-"""Role → the sources that call AWS under it."""
+"""Sources that call AWS, by the role under which they run."""
 
 MEANS = {
     "transact_write_items": {"dynamodb:UpdateItem"},
@@ -127,13 +127,13 @@ MEANS = {
     "generate_presigned_post": {"s3:PutObject"},
     "generate_presigned_url": {"s3:GetObject"},
 }
-"""Where the permission has not the name of the call (Service Authorization Reference).
+"""Calls whose permission has another name (Service Authorization Reference).
 
 Grants for files are signed without a call, and carry the signer's permissions.
 """
 
 MAPPING = {"sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"}
-"""What Lambda itself asks of a function's role to read its queue (SQS event source)."""
+"""Permissions that Lambda needs to read the queue of a function (SQS event source)."""
 
 KNOWS_404 = {"s3:ListBucket"}
 """Without it S3 answers 403 for an object that is not there (S3, HeadObject, Permissions)."""
@@ -148,12 +148,12 @@ AROUND = {
     "logs:CreateLogStream",
     "logs:PutLogEvents",
 }
-"""What no source calls: encryption, and a function's log."""
+"""Permissions without a call in the sources: encryption, and a function's log."""
 
 
 @cache
 def permissions() -> dict[str, set[str]]:
-    """The permissions that a call of boto3 by this name needs."""
+    """Return the permissions that a call of boto3 needs, by its name."""
     session = botocore.session.get_session()
     return {
         xform_name(operation): {f"{service}:{operation}"}
@@ -163,7 +163,7 @@ def permissions() -> dict[str, set[str]]:
 
 
 def called(sources: list[str]) -> set[str]:
-    """The permissions that these sources need by the calls they make."""
+    """Return the permissions that the calls in these sources need."""
     known = permissions()
     files = [path for pattern in sources for path in ROOT.glob(pattern)]
     text = "".join(path.read_text() for path in files)
@@ -174,7 +174,7 @@ def called(sources: list[str]) -> set[str]:
 
 @pytest.mark.parametrize("role", CALLS)
 def test_a_role_allows_what_its_process_calls(role: str) -> None:
-    """Neither less nor more; a call that is added to the sources shows here."""
+    """A role has exactly the permissions that the calls of its process need."""
     needed, allowed = called(CALLS[role]), template.actions(role) - AROUND
     if role in ("MessageRole", "RoomRole"):
         needed |= MAPPING
@@ -185,7 +185,7 @@ def test_a_role_allows_what_its_process_calls(role: str) -> None:
 
 
 def test_no_source_calls_aws_unseen() -> None:
-    """Whatever calls one of these services stands under a role, or is a tool of people."""
+    """Every source that calls one of these services is listed under a role, or is a tool."""
     seen = {path for sources in CALLS.values() for one in sources for path in ROOT.glob(one)}
     calling = {
         path
@@ -201,7 +201,7 @@ SECRETS = {"secretsmanager:GetSecretValue", "kms:Decrypt"}
 
 
 def test_the_instance_may_become_a_process_and_little_else() -> None:
-    """No data is within reach of the instance's own role."""
+    """The instance's own role gives no access to data."""
     allowed = template.actions("InstanceRole")
     assert {action.partition(":")[0] for action in allowed - SECRETS} == {
         "elasticbeanstalk",
@@ -254,7 +254,7 @@ def test_nothing_expires_unseen() -> None:
 
 
 def test_fifo_queues_are_high_throughput() -> None:
-    """Both words are needed; one alone is the 300 calls a second of the queue as a whole."""
+    """Both settings are there; either alone leaves the limit of 300 calls/s per queue."""
     fifo = [queue for queue in of_type("SQS::Queue").values() if queue.get("FifoQueue")]
     assert len(fifo) == 2
     for queue in fifo:
@@ -263,7 +263,7 @@ def test_fifo_queues_are_high_throughput() -> None:
 
 
 def test_tables_can_be_restored_and_forget_on_time() -> None:
-    """Point-in-time recovery, and items with `expires_at` go by themselves."""
+    """Tables have point-in-time recovery, and delete items after `expires_at`."""
     tables = of_type("DynamoDB::Table")
     assert len(tables) == 2
     for table in tables.values():
@@ -342,7 +342,7 @@ OURS = {(kind, told.name) for kind, few in emf.METRICS_BY_PROCESS.items() for to
 
 
 def exists(namespace: str, name: str, dimensions: dict[str, Any]) -> bool:
-    """Whether somebody publishes this metric."""
+    """Return whether a process or AWS publishes this metric."""
     if namespace == "rts/chat":
         return set(dimensions) == {"Process"} and (dimensions["Process"], name) in OURS
     return name in OF_AWS[namespace]
@@ -350,7 +350,7 @@ def exists(namespace: str, name: str, dimensions: dict[str, Any]) -> bool:
 
 @pytest.mark.parametrize("name", of_type("CloudWatch::Alarm"))
 def test_every_metric_of_an_alarm_exists(name: str) -> None:
-    """It is one of those that web, relay and functions tell, or one of AWS' own."""
+    """The metric is published by web, relay or functions, or by AWS."""
     alarm = of_type("CloudWatch::Alarm")[name]
     dimensions = {one["Name"]: one["Value"] for one in alarm["Dimensions"]}
     assert exists(resolved(alarm["Namespace"]), alarm["MetricName"], dimensions)
@@ -359,7 +359,7 @@ def test_every_metric_of_an_alarm_exists(name: str) -> None:
 
 
 def test_every_alarm_has_its_chapter_in_the_runbook() -> None:
-    """Under the end of its name, and no chapter is about an alarm that is none."""
+    """Each alarm has a chapter under the end of its name, and each chapter an alarm."""
     text = (ROOT / "docs" / "operations.md").read_text()
     runbook = text.partition("## Runbook")[2].partition("\n## ")[0]
     names = [alarm["AlarmName"]["Fn::Sub"] for alarm in of_type("CloudWatch::Alarm").values()]
@@ -368,7 +368,7 @@ def test_every_alarm_has_its_chapter_in_the_runbook() -> None:
 
 
 def test_every_metric_of_the_dashboard_exists() -> None:
-    """The same for each line of each graph."""
+    """The metric of each line in each graph is published."""
     widgets = template.dashboard()["widgets"]
     assert len(widgets) == 12
     for widget in widgets:
@@ -379,7 +379,7 @@ def test_every_metric_of_the_dashboard_exists() -> None:
 
 
 def test_a_metric_nobody_tells_is_found() -> None:
-    """The check itself can fail: another name, another process."""
+    """The check fails for another name and for another process."""
     assert exists("rts/chat", "Deaf", {"Process": "web"})
     assert not exists("rts/chat", "Deaf", {"Process": "relay"})
     assert not exists("rts/chat", "Blind", {"Process": "web"})
@@ -400,5 +400,5 @@ def test_a_metric_nobody_tells_is_found() -> None:
     ],
 )
 def test_there_is_an_alarm_on(metric: str) -> None:
-    """Depths, ages, lag (D11), a stalled relay, a deaf instance, errors, memory of Redis."""
+    """There are alarms on depths, ages, lag (D11), relay, deafness, errors and Redis' memory."""
     assert metric in {alarm["MetricName"] for alarm in of_type("CloudWatch::Alarm").values()}
