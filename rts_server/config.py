@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 from marshmallow import EXCLUDE, Schema, ValidationError
 from marshmallow.validate import OneOf, Regexp
@@ -18,6 +18,7 @@ from rts_server.setting_fields import (
     must_be_rates,
     seconds_setting,
     text_setting,
+    with_password,
 )
 
 
@@ -39,6 +40,9 @@ class Settings:
         Regexp("(rediss?|unix)://.+"),
         secret=True,
         help="URL of Redis, with its password; rediss:// uses TLS.",
+    )
+    redis_token: str = text_setting(
+        "RTS_REDIS_TOKEN", "", secret=True, help="AUTH token of Redis, if not in RTS_REDIS_URL."
     )
     aws_endpoint_url: str | None = text_setting(
         "AWS_ENDPOINT_URL",
@@ -66,6 +70,9 @@ class Settings:
         "chat",
         Regexp("[A-Za-z][A-Za-z0-9-]{0,39}$"),
         help="Name of the CloudFormation stack, with which all names in AWS begin.",
+    )
+    instance_metadata: str | None = text_setting(
+        "RTS_INSTANCE_METADATA", None, Regexp("http://.+"), help="URL of EC2's instance metadata."
     )
     environment: str = text_setting(
         "RTS_ENVIRONMENT", "", help="Beanstalk's name of the environment, a metrics' dimension."
@@ -373,11 +380,13 @@ def load(environ: Mapping[str, str] | None = None) -> Settings:
     try:
         given = given_variables(environ)
         whole = stack_names.settings(given.get("RTS_STACK", "chat")) | given
-        return Settings(**_SCHEMA(unknown=EXCLUDE).load(whole))
+        settings = Settings(**_SCHEMA(unknown=EXCLUDE).load(whole))
     except ValidationError as error:
         found = error.messages_dict.items()
         text = "; ".join(f"{name}: {' '.join(texts)}" for name, texts in found)
         raise ConfigError(text) from None
+    url = with_password(settings.redis_url, settings.redis_token)
+    return replace(settings, redis_url=url)
 
 
 def given_variables(environ: Mapping[str, str] | None) -> dict[str, str]:
@@ -387,12 +396,3 @@ def given_variables(environ: Mapping[str, str] | None) -> dict[str, str]:
     if "AWS_DEFAULT_REGION" in given:
         given.setdefault("AWS_REGION", given["AWS_DEFAULT_REGION"])
     return given
-
-
-def environment(settings: Settings) -> dict[str, str]:
-    """Return the variables with which another process loads equal settings."""
-    return {
-        f.metadata["env"]: str(value)
-        for name, f in VARIABLES.items()
-        if (value := getattr(settings, name)) not in (None, "", MISSING)
-    }

@@ -1,8 +1,9 @@
-"""The list of settings that `rts-server config` prints."""
+"""Settings in other forms: the list of `rts-server config`, and another process's environment."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import MISSING
 
 from rts_server.config import VARIABLES, Settings, given_variables
 
@@ -25,3 +26,12 @@ def describe(
         source = "environment" if variable in given else "default"
         rows.append((variable, text, source, f.metadata["help"]))
     return rows
+
+
+def environment(settings: Settings) -> dict[str, str]:
+    """Return the variables with which another process loads equal settings."""
+    return {
+        f.metadata["env"]: str(value)
+        for name, f in VARIABLES.items()
+        if (value := getattr(settings, name)) not in (None, "", MISSING)
+    }

@@ -15,10 +15,13 @@ from aiohttp import web
 from rts_server import logs
 from rts_server.app import DRAIN, create_app
 from rts_server.config import Settings
+from rts_server.drain import Drain
 from rts_server.persistence import aws
 from rts_server.relay.quarantine import Quarantine
 from rts_server.relay.relay import Relay
 from rts_server.runtime.process_monitor import ProcessMonitor
+from rts_server.runtime.target_lifecycle import wait_for_termination
+from rts_server.runtime.tasks import Tasks
 from rts_server.services import Services, start_tracing
 
 log = logging.getLogger(__name__)
@@ -41,7 +44,7 @@ def run_web(settings: Settings) -> None:
 
 async def _web(settings: Settings) -> None:
     """Keep listening while draining: readiness must give the reason, handshakes must get 503."""
-    signals = asyncio.Semaphore(0)
+    signals, tasks = asyncio.Semaphore(0), Tasks()
     for name in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(name, signals.release)
     runner = web.AppRunner(
@@ -55,13 +58,24 @@ async def _web(settings: Settings) -> None:
     try:
         _freeze_objects()
         await web.TCPSite(runner, settings.host, settings.port).start()
+        if settings.instance_metadata:
+            drain = runner.app[DRAIN]
+            tasks.keep(_drain_before_termination(settings.instance_metadata, drain))
         await signals.acquire()
         signal.setitimer(signal.ITIMER_REAL, PROCESS_KILL_AFTER_SECONDS)
         second_signal = asyncio.ensure_future(signals.acquire())
         drained = runner.app[DRAIN].drain()
         await asyncio.wait([drained, second_signal], return_when=asyncio.FIRST_COMPLETED)
     finally:
+        await tasks.close()
         await runner.cleanup()
+
+
+async def _drain_before_termination(url: str, drain: Drain) -> None:
+    """Drain while the balancer still carries the sockets: at SIGTERM it has cut them."""
+    await wait_for_termination(url)
+    log.info("instance is about to be terminated")
+    await drain.drain()
 
 
 def run_relay(settings: Settings) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import field
 from typing import Any
+from urllib.parse import quote
 
 from marshmallow import ValidationError
 from marshmallow import fields as wire
@@ -59,3 +60,12 @@ def must_be_rates(text: str) -> None:
         rates.parse(text)
     except ValueError as error:
         raise ValidationError(str(error)) from None
+
+
+def with_password(url: str, password: str) -> str:
+    """Return the URL of Redis with this password in place of its own; empty changes nothing."""
+    if not password:
+        return url
+    scheme, _, rest = url.partition("://")
+    user, _, host = rest.rpartition("@")
+    return f"{scheme}://{user.partition(':')[0]}:{quote(password, safe='')}@{host}"

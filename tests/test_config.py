@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from marshmallow import fields as wire
 
 from rts_server import config
-from rts_server.config import ConfigError, Settings, environment, load
+from rts_server.config import ConfigError, Settings, load
+from rts_server.config_listing import environment
 
 WRONG = [
     ("RTS_PORT", "-1"),
@@ -104,3 +105,20 @@ def test_every_setting_has_one_variable_of_its_own() -> None:
     names = [field.metadata["env"] for field in config.VARIABLES.values()]
     assert len(set(names)) == len(names)
     assert set(Settings.__dataclass_fields__) - set(config.VARIABLES) == {"limits"}
+
+
+@pytest.mark.parametrize(
+    ("url", "token", "expected"),
+    [
+        ("rediss://host:6379/0", "t0k/en", "rediss://:t0k%2Fen@host:6379/0"),
+        ("rediss://user:old@host/0?x=1", "new", "rediss://user:new@host/0?x=1"),
+        ("redis://:pw@host", "", "redis://:pw@host"),
+    ],
+)
+def test_the_token_of_redis_may_be_given_apart_from_its_url(
+    url: str, token: str, expected: str
+) -> None:
+    """A secret store then fills one variable, and the URL can be shown."""
+    settings = load({"RTS_REDIS_URL": url, "RTS_REDIS_TOKEN": token})
+    assert settings.redis_url == expected
+    assert load(environment(settings)) == settings

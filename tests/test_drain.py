@@ -16,11 +16,12 @@ import pytest
 
 from rts_server.drain import moments
 from tests.helpers.commands import ok
+from tests.helpers.instance_metadata import instance_metadata
 from tests.helpers.js_client import JsClient
 from tests.helpers.raw import QUERY, Raw
 from tests.helpers.rest import Rest
 from tests.helpers.rooms import group
-from tests.helpers.waiting import until
+from tests.helpers.waiting import eventually, until
 from tests.helpers.world import World, name, ready
 
 SPREAD = 1.5
@@ -78,6 +79,29 @@ async def test_everybody_is_told_and_closed_in_his_turn(world: World, tmp_path: 
         (drain,) = process.log_lines("drained")
         assert drain["closed"] == 4
         assert SPREAD <= drain["last_close"] <= drain["seconds"] + 0.1
+
+
+async def test_an_instance_drains_before_auto_scaling_terminates_it(
+    world: World, tmp_path: Path
+) -> None:
+    """Its clients are told while the balancer still carries them; the end comes with SIGTERM."""
+    async with (
+        instance_metadata() as service,
+        world.instance(tmp_path, RTS_INSTANCE_METADATA=service.url) as (process, url),
+        JsClient() as client,
+    ):
+        await client.connect(url, world.token(name("alice")), reconnection=False)
+        await eventually(lambda: service.asked)
+        service.state = "Terminated"
+        await client.until(lambda: ended(client) is not None)
+        assert [data["code"] for data in closings([client])] == ["draining"]
+        status, body = await asyncio.to_thread(fetch, url + "/health/ready")
+        assert (status, "draining" in body) == (503, True)
+        assert not process.ended
+        assert process.log_lines("instance is about to be terminated")
+        process.signal(signal.SIGTERM)
+        await asyncio.to_thread(until, lambda: process.ended)
+        assert process.stop() == 0
 
 
 async def test_what_the_first_has_to_answer_does_not_shorten_the_spread(

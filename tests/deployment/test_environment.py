@@ -162,6 +162,13 @@ def files() -> dict[str, dict[str, str]]:
     }
 
 
+def test_instances_watch_what_auto_scaling_intends() -> None:
+    """By the link-local address of the metadata service, which needs no name server."""
+    options, _ = environment()
+    given = options["aws:elasticbeanstalk:application:environment"]
+    assert given["RTS_INSTANCE_METADATA"] == "http://169.254.169.254"
+
+
 def test_processes_know_their_environment() -> None:
     """The file that their units read has the name of the environment they run in."""
     file = files()["/etc/rts/environment"]

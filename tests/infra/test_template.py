@@ -297,19 +297,6 @@ def test_the_template_is_far_below_its_limits() -> None:
         assert 2 * len(template.part(part)) <= MOST_NAMES
 
 
-def test_the_template_is_deployed_from_a_bucket() -> None:
-    """Every command of the documents that deploys it names the bucket."""
-    pages = [path.read_text() for path in (ROOT / "docs").glob("*.md")]
-    commands = [
-        command.partition("```")[0].partition("`")[0]
-        for page in pages
-        for command in page.split("aws cloudformation deploy")[1:]
-        if "template.yaml" in command.partition("```")[0]
-    ]
-    assert commands
-    assert [command for command in commands if "--s3-bucket" not in command] == []
-
-
 def test_the_outputs_name_what_the_processes_use() -> None:
     """Queues, tables and bucket, so that nobody has to guess a name of the stack."""
     told = [resolved(output["Value"]) for output in template.part("Outputs").values()]

@@ -12,7 +12,7 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from rts_server import config, stack_names
+from rts_server import config_listing, stack_names
 from rts_server.config import Settings
 from rts_server.tools.dev import zips
 from rts_server.tools.dev.aws import client
@@ -230,7 +230,7 @@ def _parameters_of(settings: Settings) -> dict[str, str]:
 
     Raises StackError for a name that the template does not make.
     """
-    stack, made = settings.stack, config.environment(settings)
+    stack, made = settings.stack, config_listing.environment(settings)
     restored = settings.rooms_table.removeprefix(f"{stack}-rooms")
     for variable, name in stack_names.settings(stack).items():
         expected = name + restored if variable.endswith("_TABLE") else name

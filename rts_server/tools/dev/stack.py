@@ -18,7 +18,7 @@ from typing import Any
 
 import redis
 
-from rts_server import config
+from rts_server import config, config_listing
 from rts_server.config import Settings
 from rts_server.tools.dev import deploy, ports, zips
 from rts_server.tools.dev.aws import CREDENTIALS, START_TIMEOUT_SECONDS, LocalAws, is_local
@@ -121,7 +121,7 @@ class Stack:
         direct = f"{ports.LOCAL},localhost"
         for name in ("no_proxy", "NO_PROXY"):
             environment[name] = ",".join(filter(None, (environment.get(name), direct)))
-        return environment | config.environment(self.settings)
+        return environment | config_listing.environment(self.settings)
 
     def deploy(self) -> None:
         """Deploy the template and warm the functions. Raises StackError."""

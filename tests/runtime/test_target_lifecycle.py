@@ -1,0 +1,54 @@
+"""An instance learns from its metadata that Auto Scaling is about to terminate it."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from rts_server.runtime import target_lifecycle
+from rts_server.runtime.target_lifecycle import wait_for_termination
+from tests.helpers.instance_metadata import instance_metadata
+from tests.helpers.waiting import PATIENCE, eventually
+from tests.helpers.world import free_port
+
+
+@pytest.fixture(autouse=True)
+def _often(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(target_lifecycle, "CHECK_EVERY_SECONDS", 0.01)
+
+
+@pytest.mark.parametrize("before", ["InService", "Standby", None])
+async def test_it_returns_when_the_target_is_termination(before: str | None) -> None:
+    """Other states, and none at all, are waited through."""
+    async with instance_metadata() as service:
+        service.state = before
+        waiting = asyncio.ensure_future(wait_for_termination(service.url))
+        await eventually(lambda: service.asked > 2)
+        assert not waiting.done()
+        service.state = "Terminated"
+        await asyncio.wait_for(waiting, PATIENCE)
+
+
+async def test_a_token_that_expired_is_replaced() -> None:
+    """IMDSv2 refuses it with 401; the next look has a new one."""
+    async with instance_metadata() as service:
+        waiting = asyncio.ensure_future(wait_for_termination(service.url))
+        await eventually(lambda: service.asked > 0)
+        service.expire_tokens()
+        await eventually(lambda: service.refused > 0)
+        service.state = "Terminated"
+        await asyncio.wait_for(waiting, PATIENCE)
+        assert service.refused == 1
+
+
+async def test_a_service_that_does_not_answer_is_asked_again(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """The wait goes on, with one line in the log."""
+    url = f"http://127.0.0.1:{free_port()}"
+    waiting = asyncio.ensure_future(wait_for_termination(url))
+    await eventually(lambda: bool(caplog.records))
+    assert caplog.messages == ["instance metadata do not answer"]
+    assert not waiting.done()
+    waiting.cancel()
