@@ -40,3 +40,186 @@ async def test_two_people_chat(world: World) -> None:
         await page.until(f"{typing} === ''", room_id=room_id)
         await page.until("clients.bob.unread.value.total === 0")
         await page.until(f"{TEXTS} === 'one,two,three'", who="alice", room_id=room_id)
+
+
+async def test_a_group_lives(world: World) -> None:
+    """Members, roles, edits, reactions, replies, mute, hide, leave, as all devices see them."""
+    alice, bob = name("alice"), name("bob")
+    async with ChatPackage() as page:
+        await page.connect("alice", world.urls[0], world.token(alice, name="Alice"))
+        await page.connect("bob", world.urls[0], world.token(bob))
+        await page.connect("bob2", world.urls[0], world.token(bob))
+        room_id = await page.run(
+            "kept.room = await clients.alice.group({ name: 'Team' }); kept.room.watch();"
+            "await kept.room.members.add([bob]); return kept.room.room_id",
+            bob=bob,
+        )
+        await page.until("clients.bob2.rooms().value[0]?.title === 'Team'")
+        await page.run(
+            "for (const who of ['bob', 'bob2']) clients[who].room(room_id).watch();"
+            "kept.room.send({ text: 'one' })",
+            room_id=room_id,
+        )
+        last = "clients[who].room(room_id).state.value.messages.at(-1)"
+        await page.until(f"{last}?.text === 'one'", who="bob2", room_id=room_id)
+        await page.run(
+            f"const room = clients.bob.room(room_id); const {{ message_id }} = {last};"
+            "await room.react(message_id, '👍'); room.send({ text: 'two', replyTo: message_id })",
+            who="bob",
+            room_id=room_id,
+        )
+        shown = "clients[who].room(room_id).state.value.messages"
+        for who in ("alice", "bob", "bob2"):
+            await page.until(
+                f"{shown}.at(-1).reply_to === {shown}.at(-2).message_id"
+                f" && {shown}.at(-2).reactions['👍'].count === 1",
+                who=who,
+                room_id=room_id,
+            )
+        await page.run(
+            f"await clients.bob.room(room_id).edit({last}.message_id, {{ text: 'TWO' }})",
+            who="bob",
+            room_id=room_id,
+        )
+        await page.until(f"{last}.text === 'TWO' && {last}.edited_at", who="alice", room_id=room_id)
+        await page.run("await kept.room.members.setRole(bob, 'admin')", bob=bob)
+        role = "clients.bob2.room(room_id).state.value.role"
+        await page.until(f"{role} === 'admin'", room_id=room_id)
+        await page.run("await clients.bob.room(room_id).mute()", room_id=room_id)
+        await page.until("clients.bob2.room(room_id).state.value.muted", room_id=room_id)
+        await page.run("await clients.bob.room(room_id).hide()", room_id=room_id)
+        await page.until("clients.bob2.rooms({ hidden: true }).value.length === 1")
+        assert await page.run("return clients.bob2.rooms().value") == []
+        await page.run("kept.room.send({ text: 'three' })")
+        await page.until("clients.bob2.rooms().value.length === 1")
+        assert await page.run("return clients.bob2.unread.value.total") == 0  # muted
+        code = await page.run(
+            "return kept.room.leave().catch((error) => [error.code, error.retryable])"
+        )
+        assert code == ["conflict", False]  # the last owner
+        await page.run("await clients.bob.room(room_id).leave()", room_id=room_id)
+        await page.until("clients.bob2.room(room_id).state.value.gone", room_id=room_id)
+        await page.until("clients.bob2.rooms().value.length === 0")
+        await page.until("kept.room.state.value.members.length === 1")
+
+
+async def test_history_is_read_in_windows(world: World) -> None:
+    """Pages up, a jump into the middle and the way back leave no hole and nothing twice."""
+    alice = name("alice")
+    async with ChatPackage() as page:
+        await page.connect("alice", world.urls[0], world.token(alice))
+        await page.run(
+            "kept.room = await clients.alice.group({ name: 'Long' });"
+            "for (let n = 1; n <= 130; n += 1) kept.room.send({ text: String(n) });"
+        )
+        await page.until("clients.alice.rooms().value[0]?.seq === 130")
+        await page.run("kept.room.watch()")
+        seqs = "kept.room.state.value.messages.map((m) => m.seq)"
+        await page.until(f"{seqs}.length === 50")
+        await page.run("await kept.room.older()")
+        assert await page.run(f"return {seqs}") == list(range(31, 131))
+        await page.run("await kept.room.around(20)")
+        assert await page.run(f"return {seqs}") == list(range(1, 45))
+        await page.run("kept.room.send({ text: 'unseen' })")
+        await page.until("clients.alice.rooms().value[0].seq === 131")
+        assert await page.run(f"return {seqs}") == list(range(1, 45))
+        await page.run("await kept.room.newer(); await kept.room.newer()")
+        assert await page.run(f"return {seqs}") == list(range(1, 132))
+        assert await page.run("return kept.room.state.value.hasNewer") is False
+        await page.run("kept.room.send({ text: 'seen' })")
+        await page.until(f"{seqs}.at(-1) === 132")
+        await page.run("await kept.room.older()")  # nothing is left
+        assert await page.run("return kept.room.state.value.hasOlder") is False
+
+
+async def test_presence_is_watched_while_somebody_looks(world: World) -> None:
+    """The others of a room are online and away; nobody is, without a connection."""
+    alice, bob = name("alice"), name("bob")
+    async with ChatPackage() as page:
+        await page.connect("alice", world.urls[0], world.token(alice))
+        await page.connect("bob", world.urls[0], world.token(bob))
+        await page.run("await clients.alice.direct(bob)", bob=bob)
+        await page.run(
+            "kept.presence = clients.alice.presence([bob, 'nobody']);"
+            "kept.stop = kept.presence.subscribe(() => {})",
+            bob=bob,
+        )
+        await page.until("kept.presence.value[bob]?.state === 'online'", bob=bob)
+        await page.run("await clients.bob.setPresence('away', 'lunch')")
+        await page.until("kept.presence.value[bob].status_text === 'lunch'", bob=bob)
+        assert await page.run("return Object.keys(kept.presence.value)") == [bob]
+        await page.run("clients.alice.close()")
+        await page.until("Object.keys(kept.presence.value).length === 0")
+        await page.run("clients.alice.connect()")
+        await page.until("kept.presence.value[bob]?.state === 'away'", bob=bob)
+        await page.run("kept.stop(); asked.length = 0")
+        await page.until("asked.includes('presence.watch')")
+
+
+async def test_files_are_sent_and_shown(world: World) -> None:
+    """Through the store to the other member, with an address that works; a refused one says why."""
+    alice, bob = name("alice"), name("bob")
+    async with ChatPackage() as page:
+        await page.connect("alice", world.urls[0], world.token(alice))
+        await page.connect("bob", world.urls[0], world.token(bob))
+        room_id = await page.run(
+            "kept.room = await clients.alice.direct(bob); kept.room.watch();"
+            "kept.room.send({ text: 'see', files: [new File(['notes'], 'notes.txt',"
+            " { type: 'text/plain' })] }); kept.room.send({ text: 'at once' });"
+            "return kept.room.room_id",
+            bob=bob,
+        )
+        await page.run("clients.bob.room(room_id).watch()", room_id=room_id)
+        file = (
+            "clients.bob.room(room_id).state.value.messages.find((m) => m.attachments.length === 1)"
+        )
+        await page.until(f"{file}?.text === 'see'", room_id=room_id)
+        got = await page.run(
+            f"const {{ message_id, attachments }} = {file};"
+            "const room = clients.bob.room(room_id); const { attachment_id } = attachments[0];"
+            "const url = await room.fileUrl(message_id, attachment_id);"
+            "const again = await room.fileUrl(message_id, attachment_id);"
+            "return [await (await fetch(url)).text(), url === again]",
+            room_id=room_id,
+        )
+        assert got == ["notes", True]
+        await page.run("kept.room.send({ files: [new File([''], 'empty.txt')] })")
+        refused = "kept.room.state.value.messages.find((m) => m.status === 'refused')"
+        await page.until(f"{refused}?.error.code === 'invalid_param'")
+        await page.run(f"{refused}.discard()")
+        assert await page.run("return kept.room.state.value.messages.length") == 2
+
+
+async def test_a_burst_costs_few_reports_and_no_list(world: World) -> None:
+    """Receipts leave once a second at most for all rooms; the list is read once, by pages."""
+    alice, bob = name("alice"), name("bob")
+    async with ChatPackage() as page, ChatPackage() as reader:
+        await page.connect("alice", world.urls[0], world.token(alice))
+        await reader.connect("bob", world.urls[0], world.token(bob))
+        await reader.until("clients.bob.unread.value.total === 0")
+        rooms = await page.run(
+            "const rooms = []; for (let n = 0; n < 8; n += 1) rooms.push(await clients.alice"
+            ".group({ name: `Room ${n}`, members: [bob] })); kept.rooms = rooms;"
+            "return rooms.map((room) => room.room_id)",
+            bob=bob,
+        )
+        await reader.until("clients.bob.rooms().value.length === 8")
+        await reader.run(
+            "asked.length = 0; kept.began = Date.now();"
+            "clients.bob.on('message.new', (event) => clients.bob.room(event.room_id)"
+            ".markVisible(event.data.message.seq))"
+        )
+        await page.run(
+            "for (let n = 0; n < 20; n += 1)"
+            "  for (const room of kept.rooms) room.send({ text: 'x' })"
+        )
+        await reader.until("clients.bob.rooms().value.every((r) => r.seq === 20)")
+        await reader.until(
+            "asked.filter((n) => n === 'receipt.read').length >= 8"
+            " && clients.bob.unread.value.total === 0"
+        )
+        asked, took = await reader.run("return [asked, Date.now() - kept.began]")
+        intervals = took / 1000 + 2
+        assert asked.count("receipt.delivered") <= intervals
+        assert asked.count("receipt.read") <= len(rooms) * intervals
+        assert set(asked) <= {"receipt.delivered", "receipt.read"}
