@@ -12,7 +12,7 @@ from bench import frames
 
 WAIT_TIMEOUT_SECONDS = 20.0
 IDLE_TIMEOUT_SECONDS = 5.0
-MAX_ATTEMPTS = 10
+MAX_REQUEST_ATTEMPTS = 10
 HOST = "127.0.0.1"
 _UPGRADE = (
     f"GET /socket.io/?EIO=4&transport=websocket HTTP/1.1\r\nHost: {HOST}\r\n"
@@ -91,7 +91,7 @@ class Connection(asyncio.Protocol):
 
     async def request(self, name: str, payload: dict[str, Any]) -> Any:
         """Send a command until it succeeds; return its data. Raises RuntimeError if refused."""
-        for attempt in range(1, MAX_ATTEMPTS + 1):
+        for attempt in range(1, MAX_REQUEST_ATTEMPTS + 1):
             answer = await self._request_once(name, payload)
             if answer["ok"]:
                 return answer["data"]

@@ -19,7 +19,7 @@ from tests.helpers.node import ensure_modules, node
 from tests.helpers.world import free_port
 
 HERE = Path(__file__).parent
-START_TIMEOUT_SECONDS = 20.0
+SERVER_START_TIMEOUT_SECONDS = 20.0
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ async def running(contender: Contender, instances: int, stack: Stack) -> AsyncIt
         with pinned(cores()[0]):
             for child in children:
                 child.start()
-        deadline = time.monotonic() + START_TIMEOUT_SECONDS
+        deadline = time.monotonic() + SERVER_START_TIMEOUT_SECONDS
         for number, child in zip(numbers, children, strict=True):
             while not ports.answers_ok(f"http://{HOST}:{number}/health/live"):
                 if not child.alive or time.monotonic() > deadline:

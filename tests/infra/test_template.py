@@ -323,7 +323,7 @@ def test_restored_tables_take_the_place_of_the_own_ones() -> None:
 
 # Alarms and dashboard
 
-OURS = {(kind, told.name) for kind, few in emf.METRICS_BY_PROCESS.items() for told in few} | {
+PUBLISHED = {(kind, told.name) for kind, few in emf.METRICS_BY_PROCESS.items() for told in few} | {
     (function, name) for function in ("chat-message-to-db", "chat-room-to-db") for name in METRICS
 }
 
@@ -331,7 +331,7 @@ OURS = {(kind, told.name) for kind, few in emf.METRICS_BY_PROCESS.items() for to
 def exists(namespace: str, name: str, dimensions: dict[str, Any]) -> bool:
     """Return whether a process or AWS publishes this metric."""
     if namespace == "rts/chat":
-        return set(dimensions) == {"Process"} and (dimensions["Process"], name) in OURS
+        return set(dimensions) == {"Process"} and (dimensions["Process"], name) in PUBLISHED
     return name in OF_AWS[namespace]
 
 
@@ -365,7 +365,7 @@ def test_every_metric_of_the_dashboard_exists() -> None:
             assert "stat" in style
 
 
-def test_a_metric_nobody_tells_is_found() -> None:
+def test_an_unpublished_metric_is_found() -> None:
     """The check fails for another name and for another process."""
     assert exists("rts/chat", "Deaf", {"Process": "web"})
     assert not exists("rts/chat", "Deaf", {"Process": "relay"})

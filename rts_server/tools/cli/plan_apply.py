@@ -15,7 +15,7 @@ from rts_server.tools.cli.difference import (
     requests,
 )
 
-MAX_ATTEMPTS = 3
+MAX_ROOM_ATTEMPTS = 3
 """Attempts per room while somebody else creates and deletes it."""
 
 STATUSES_WEAKEST_FIRST = ("accepted", "stored")
@@ -81,7 +81,7 @@ async def plan_room(client: ApiClient, declared: RoomDeclaration) -> RoomOutcome
 
 async def apply_room(client: ApiClient, declared: RoomDeclaration) -> RoomOutcome:
     """Make a room as declared. Idempotent."""
-    for _ in range(MAX_ATTEMPTS):
+    for _ in range(MAX_ROOM_ATTEMPTS):
         outcome = await plan_room(client, declared)
         if outcome.error or not outcome.change:
             return outcome

@@ -24,7 +24,7 @@ from rts_server.tools.dev.stack_error import StackError
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local"}
 """Any credentials do; the local AWS does not check them."""
 
-START_TIMEOUT_SECONDS = 30.0
+AWS_START_TIMEOUT_SECONDS = 30.0
 _INHERITED_VARIABLES = ("PATH", "HOME", "LANG", "LC_ALL", "SYSTEMROOT")
 _NO_PROFILE = {"profile": (None, None, None, None)}
 
@@ -85,7 +85,7 @@ class LocalAws(ManagedProcess):
         """Value for AWS_ENDPOINT_URL."""
         return f"http://{LOCAL}:{self.port}"
 
-    def start_and_wait(self, within: float = START_TIMEOUT_SECONDS) -> None:
+    def start_and_wait(self, within: float = AWS_START_TIMEOUT_SECONDS) -> None:
         """Start, and wait until it serves. Raises StackError after `within` seconds."""
         self.launch()
         self.wait_healthy(within)

@@ -21,7 +21,7 @@ import redis
 from rts_server import config, config_listing
 from rts_server.config import Settings
 from rts_server.tools.dev import deploy, ports, zips
-from rts_server.tools.dev.aws import CREDENTIALS, START_TIMEOUT_SECONDS, LocalAws, is_local
+from rts_server.tools.dev.aws import AWS_START_TIMEOUT_SECONDS, CREDENTIALS, LocalAws, is_local
 from rts_server.tools.dev.managed_process import ManagedProcess, stop_all
 from rts_server.tools.dev.stack_error import StackError
 from rts_server.tools.dev.valkey import Valkey
@@ -225,7 +225,7 @@ class Stack:
         else:
             self._check_given_redis()
         if self.aws is not None:
-            self.aws.wait_healthy(START_TIMEOUT_SECONDS)
+            self.aws.wait_healthy(AWS_START_TIMEOUT_SECONDS)
             self._report(f"local AWS on {self.settings.aws_endpoint_url}")
         self.deploy()
         self.write_state()
