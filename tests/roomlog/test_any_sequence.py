@@ -1,4 +1,4 @@
-"""append.lua on a real Valkey: whatever is asked in whatever order, the room stays whole."""
+"""append.lua on a real Valkey: any sequence of requests leaves the room whole."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ OPS = st.lists(
 
 
 def made(room_id: str, op: tuple[str, str, Any]) -> AppendRequest | None:
-    """The request of a step; None for one that needs nobody."""
+    """The request of a step; None for a step that needs a member where there is none."""
     name, actor, what = op
     if name == "send":
         return message(room_id, actor, f"m{what}")
@@ -63,7 +63,7 @@ def made(room_id: str, op: tuple[str, str, Any]) -> AppendRequest | None:
 
 
 async def play(url: str, ops: list[tuple[str, str, Any]], log_events: int) -> None:
-    """Steps on a room; after each the room must be whole and its answer true."""
+    """Append the steps to a room; after each the room must be whole and the reply right."""
     async with Redis.from_url(url) as redis:
         await redis.flushall()
         bench = Bench(redis, Settings(hot_log_events=log_events, hot_log_floor=0.0))
@@ -88,7 +88,7 @@ async def play(url: str, ops: list[tuple[str, str, Any]], log_events: int) -> No
 
 
 async def whole(bench: Bench, room_id: str, at: int, seq: int) -> None:
-    """Head, hot log, indexes and the fence's sizes agree."""
+    """Check that head, hot log, indexes and the sizes of the fence agree."""
     head, room = await bench.head(room_id), keys.room(room_id)
     assert [int(head[b"offset"]), int(head[b"seq"])] == [at, seq]
     assert await bench.state(room_id) == "warm"
@@ -119,8 +119,8 @@ async def whole(bench: Bench, room_id: str, at: int, seq: int) -> None:
 
 @settings(max_examples=40)
 @given(OPS, st.sampled_from([1, 3, 500]))
-def test_whatever_is_asked_the_room_stays_whole(
+def test_any_sequence_of_requests_leaves_the_room_whole(
     valkey_url: str, ops: list[tuple[str, str, Any]], log_events: int
 ) -> None:
-    """Offsets and seqs are dense, sizes and expiries agree, refused calls move no byte."""
+    """Offsets and seqs are dense, sizes and expiries agree, and refused requests write nothing."""
     asyncio.run(play(valkey_url, ops, log_events))

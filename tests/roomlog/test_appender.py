@@ -37,7 +37,7 @@ class Replies:
 
 
 class Loads:
-    """A loader that notes what it was asked for."""
+    """A loader that keeps its arguments."""
 
     def __init__(self) -> None:
         self.loads: list[tuple[str, bool, bool]] = []
@@ -48,7 +48,7 @@ class Loads:
 
 
 def appender(script: Replies, loader: Any = None, seconds: float = 5.0) -> Appender:
-    """One without an archive."""
+    """An appender without an archive."""
     settings = replace(Settings(jwt_secret="x"), redis_deadline=seconds)
     none: Any = None
     made: Any = script
@@ -56,7 +56,7 @@ def appender(script: Replies, loader: Any = None, seconds: float = 5.0) -> Appen
 
 
 async def test_a_call_of_unknown_outcome_is_repeated_under_the_same_nonce() -> None:
-    """Lost, late, loading, and then in: one command, which is no duplicate of itself (D7)."""
+    """A lost, late or loading call is repeated, and is no duplicate of itself (D7)."""
     reply = parse_reply(OK)
     script = Replies(Lost(), AppendReply("late"), AppendReply("loading"), reply)
     result = await appender(script).append(REQUEST, 4)
@@ -74,7 +74,7 @@ async def test_a_call_of_unknown_outcome_is_repeated_under_the_same_nonce() -> N
 
 @pytest.mark.parametrize("own", [True, False])
 async def test_a_command_that_meets_its_own_append_is_no_duplicate(own: bool) -> None:
-    """The nonce in the idempotency key says whose append it was."""
+    """The nonce in the idempotency key says which command appended."""
 
     class Known(Replies):
         async def append(self, request: AppendRequest, **more: Any) -> AppendReply:
@@ -87,7 +87,7 @@ async def test_a_command_that_meets_its_own_append_is_no_duplicate(own: bool) ->
 
 
 async def test_a_cold_room_is_loaded_under_the_claim_of_the_command() -> None:
-    """Once, and then the same call again."""
+    """The room is loaded once, and then the same call is repeated."""
     loader = Loads()
     script = Replies(AppendReply("cold", state=b"expired"), AppendReply("nothing", epoch=3))
     assert await appender(script, loader).append(REQUEST) == NoOp(3)
@@ -106,7 +106,7 @@ async def test_a_cold_room_is_loaded_under_the_claim_of_the_command() -> None:
 async def test_an_outcome_that_ends_the_append_is_raised(
     outcome: str, kind: type[Exception]
 ) -> None:
-    """Without another call."""
+    """A refusal is raised without another call."""
     script = Replies(AppendReply(outcome))
     with pytest.raises(kind):
         await appender(script).append(REQUEST)
@@ -114,7 +114,7 @@ async def test_an_outcome_that_ends_the_append_is_raised(
 
 
 async def test_an_append_that_nobody_answers_ends_as_unavailable() -> None:
-    """After the deadline, however often it was tried (D10)."""
+    """It ends at the deadline, however often the call was repeated (D10)."""
     with pytest.raises(errors.Unavailable):
         async with asyncio.timeout(30):
             await appender(Replies(Lost()), seconds=0.2).append(REQUEST)

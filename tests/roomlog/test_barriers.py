@@ -1,4 +1,4 @@
-"""Rooms that wait for their barrier, while the archive has its troubles."""
+"""Waiting for barriers while reads of the archive fail."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from tests.helpers.deployed import Deployed
 from tests.helpers.waiting import PATIENCE
 
 
-async def test_a_look_that_fails_is_not_the_last(
+async def test_a_read_that_fails_is_repeated(
     deployed: Deployed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whatever it raised: who waits is answered when the archive shows the barrier."""
+    """After any error the archive is read again, until it shows the barrier."""
     archive, raised = deployed.parts.archive, 0
     real = archive.rooms
     room_id = await deployed.group("alice")

@@ -1,4 +1,4 @@
-"""Rooms that are not in Redis: what is still queued is drained before anything is decided."""
+"""Cold rooms: their queue is drained before they are read from the archive."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Queued = list[dict[bytes, bytes]]
 
 
 async def lost(deployed: Deployed) -> tuple[str, Queued]:
-    """A room of which Redis knows nothing more, and its second message, which is in the queue."""
+    """A room that Redis lost, and the record of its second message, which is in the queue."""
     room_id = await deployed.group("alice", "bob")
     await deployed.send(room_id, "alice", "m1", "one")
     await deployed.store()
@@ -35,7 +35,7 @@ async def lost(deployed: Deployed) -> tuple[str, Queued]:
 
 
 async def queued(deployed: Deployed) -> Queued:
-    """What waits goes into the queue, as its origin is told, and no further."""
+    """Move the outbox into the queue, with notices to the origin; nothing is stored."""
     waiting = await deployed.outbox()
     for stream, entry, fields in waiting:
         await deployed.redis.xdel(stream, entry)
@@ -45,12 +45,12 @@ async def queued(deployed: Deployed) -> Queued:
 
 
 async def barriers(deployed: Deployed) -> int:
-    """How many wait in the outbox."""
+    """The number of barriers in the outbox."""
     return sum(b"b" in fields for _, _, fields in await deployed.outbox())
 
 
 async def until_barrier(deployed: Deployed, waits: asyncio.Future[Any] | None = None) -> None:
-    """Return when a barrier waits in the outbox; `waits`: who must not be answered before."""
+    """Return when a barrier is in the outbox; `waits` must not be done before."""
     while not await barriers(deployed):
         assert waits is None or not waits.done(), waits
 
@@ -70,8 +70,10 @@ READS: dict[str, Callable[[Deployed, str], Awaitable[Any]]] = {
 
 
 @pytest.mark.parametrize("read", READS)
-async def test_a_cold_room_is_not_read_ahead_of_its_queue(deployed: Deployed, read: str) -> None:
-    """The answer comes when what was queued is stored, and has it."""
+async def test_a_cold_room_is_read_after_its_queue_was_drained(
+    deployed: Deployed, read: str
+) -> None:
+    """The answer comes once everything queued is stored, and contains it."""
     room_id, waiting = await lost(deployed)
     reading = asyncio.ensure_future(READS[read](deployed, room_id))
     await until_barrier(deployed, reading)
@@ -93,7 +95,7 @@ async def test_a_cold_room_is_not_read_ahead_of_its_queue(deployed: Deployed, re
 async def test_a_queue_that_stands_still_is_unavailable(
     deployed: Deployed, read: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Retryable, and the next read waits for the same barrier."""
+    """The refusal is retryable, and the next read waits for the same barrier."""
     monkeypatch.setattr(chatlist, "DRAIN_WAIT_SECONDS", 0.1)
     room_id, _ = await lost(deployed)
     deployed.parts.drains._settings = replace(deployed.settings, redis_deadline=0.1)
@@ -105,7 +107,7 @@ async def test_a_queue_that_stands_still_is_unavailable(
 
 
 async def test_a_room_is_drained_once(deployed: Deployed) -> None:
-    """Two readers share a barrier; later ones send none until Redis is another again."""
+    """Two readers share a barrier; later readers send none until Redis loses the room again."""
     room_id, waiting = await lost(deployed)
     history = deployed.parts.history
     reads = [asyncio.create_task(history.page(room_id, u, PAGE)) for u in ("alice", "bob")]
@@ -125,8 +127,8 @@ async def test_a_room_is_drained_once(deployed: Deployed) -> None:
     assert kept == await deployed.redis.get(keys.generation(keys.partition(room_id)))
 
 
-async def test_a_load_ends_what_was_known_of_the_cold_room(deployed: Deployed) -> None:
-    """What is written after it may be queued when a key of the room is lost: drained once more."""
+async def test_a_load_deletes_the_settled_key(deployed: Deployed) -> None:
+    """Records written after it may be queued when the room is lost again: it is drained again."""
     room_id, waiting = await lost(deployed)
     deployed.deliver(waiting)
     async with deployed.relaying():
@@ -144,7 +146,7 @@ async def test_a_load_ends_what_was_known_of_the_cold_room(deployed: Deployed) -
 
 
 async def test_a_room_that_expired_needs_no_barrier(deployed: Deployed) -> None:
-    """Its hot keys, later its head went on time, long after its last record: read at once."""
+    """Its keys expired long after its last record, so the archive is read at once."""
     room_id = await deployed.group("alice", "bob")
     await deployed.send(room_id, "alice", "m1", "one")
     await deployed.store()
@@ -164,16 +166,16 @@ async def test_a_room_that_expired_needs_no_barrier(deployed: Deployed) -> None:
     assert await deployed.outbox() == []
 
 
-async def test_a_room_that_never_was_needs_no_barrier(deployed: Deployed) -> None:
-    """An operator's question about any id leaves nothing behind."""
+async def test_a_room_that_does_not_exist_needs_no_barrier(deployed: Deployed) -> None:
+    """A read of an unknown id by an operator writes nothing."""
     with pytest.raises(errors.NotFound):
         await deployed.parts.system_rooms.public("nowhere")
     assert await deployed.outbox() == []
     assert await deployed.parts.archive.room("nowhere") is None
 
 
-async def test_a_loader_is_not_hidden_from_its_barrier(deployed: Deployed) -> None:
-    """While somebody loads a room a read sends no barrier of its own, which would overwrite his."""
+async def test_a_read_sends_no_barrier_while_the_room_is_loaded(deployed: Deployed) -> None:
+    """The room's item shows its last barrier only, so a second one would hide the loader's."""
     room_id, waiting = await lost(deployed)
     sending = asyncio.create_task(deployed.send(room_id, "bob", "m3", "three"))
     await until_barrier(deployed)
@@ -197,7 +199,7 @@ CHANGES: dict[str, Callable[[Deployed, str, str], Awaitable[Any]]] = {
 
 @pytest.mark.parametrize("change", CHANGES)
 async def test_a_message_that_is_queued_can_be_changed(deployed: Deployed, change: str) -> None:
-    """Its author was told `queued`: after a loss it is no reason to say `not_found`."""
+    """Its sender was answered `queued`, so after a loss it must not be `not_found`."""
     room_id, waiting = await lost(deployed)
     message_id = keys.message_id(room_id, "alice", "m2")
     changing = asyncio.ensure_future(CHANGES[change](deployed, room_id, message_id))
@@ -209,8 +211,8 @@ async def test_a_message_that_is_queued_can_be_changed(deployed: Deployed, chang
         assert await done.durability == "queued"
 
 
-async def test_what_is_taken_back_while_it_is_queued_is_gone(deployed: Deployed) -> None:
-    """A reaction and an edit are in the queue: taking them back after a loss does something."""
+async def test_changes_that_are_queued_can_be_undone(deployed: Deployed) -> None:
+    """After a loss a queued reaction is removed and a queued edit replaced: neither is a no-op."""
     room_id = await deployed.group("alice", "bob")
     done = await deployed.send(room_id, "alice", "m1", "one")
     message_id = done.request_id
@@ -234,8 +236,10 @@ async def test_what_is_taken_back_while_it_is_queued_is_gone(deployed: Deployed)
     assert (stored.message["text"], stored.message["reactions"]) == ("one", {})
 
 
-async def test_what_was_done_to_another_member_moves_a_cold_room_on(deployed: Deployed) -> None:
-    """Its position is that of all members, so who missed it is not told that he recovered."""
+async def test_the_position_of_a_cold_room_counts_changes_of_all_members(
+    deployed: Deployed,
+) -> None:
+    """A client that missed a change of another member has not recovered."""
     room_id = await deployed.group("alice", "bob", "carol")
     done = await deployed.parts.memberships.set_role(room_id, "alice", "carol", "admin")
     await deployed.store()
@@ -253,7 +257,7 @@ async def test_what_was_done_to_another_member_moves_a_cold_room_on(deployed: De
 
 
 async def test_cursors_never_go_back(redis: Redis, valkey_url: str, tables: None) -> None:
-    """Redis is another with the memory of the first: what the archive has not heard yet stays."""
+    """Cursors in a Redis whose room is cold may be ahead of the archive, and are kept (D8)."""
     async with Deployed(Settings(redis_url=valkey_url), redis) as deployed:
         room_id = await deployed.group("alice", "bob")
         for n in range(3):
@@ -270,8 +274,8 @@ async def test_cursors_never_go_back(redis: Redis, valkey_url: str, tables: None
         assert (members["alice"]["read_seq"], members["alice"]["delivered_seq"]) == (3, 3)
 
 
-async def test_what_was_read_was_delivered(deployed: Deployed) -> None:
-    """A message lifts what its sender has read: never above what was delivered to him."""
+async def test_a_message_moves_both_cursors_of_its_sender(deployed: Deployed) -> None:
+    """The read cursor of the sender is never above the delivered one (D8)."""
     room_id = await deployed.group("alice", "bob")
     for n in range(2):
         await deployed.send(room_id, "alice", f"m{n}")
@@ -281,8 +285,10 @@ async def test_what_was_read_was_delivered(deployed: Deployed) -> None:
     assert (stored.read_seq, stored.delivered_seq) == (2, 2)
 
 
-async def test_a_lost_room_stands_above_all_that_was_heard_of_it(deployed: Deployed) -> None:
-    """A message was heard, and lost with Redis and its origin: nobody goes back behind it."""
+async def test_a_loaded_room_is_at_a_later_position_than_everything_lost(
+    deployed: Deployed,
+) -> None:
+    """A message lost with Redis and its origin leaves no position that is issued again (D6)."""
     room_id = await deployed.group("alice", "bob")
     async with Deployed(deployed.settings, deployed.redis) as other:
         done = await other.send(room_id, "alice", "m1")
@@ -297,7 +303,7 @@ async def test_a_lost_room_stands_above_all_that_was_heard_of_it(deployed: Deplo
 
 
 async def test_a_room_loaded_while_it_is_drained_is_read_from_redis(deployed: Deployed) -> None:
-    """Whoever listens has heard its epoch: an answer from the archive would be behind that."""
+    """Listeners received its new epoch: an answer from the archive would be older."""
     room_id, waiting = await lost(deployed)
     listing = asyncio.create_task(deployed.parts.inboxes.read_rooms("alice", [room_id]))
     await until_barrier(deployed, listing)
@@ -312,8 +318,8 @@ async def test_a_room_loaded_while_it_is_drained_is_read_from_redis(deployed: De
     assert row.room["epoch"] == done.result.epoch == 2
 
 
-async def test_what_is_queued_can_be_replied_to(deployed: Deployed) -> None:
-    """The message that is cited is in the queue only."""
+async def test_a_message_that_is_queued_can_be_replied_to(deployed: Deployed) -> None:
+    """The replied message is in the queue only."""
     room_id, waiting = await lost(deployed)
     reply: MessageDraft = {
         "client_msg_id": "m3",

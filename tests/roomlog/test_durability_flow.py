@@ -1,4 +1,4 @@
-"""Every append is followed to its end: queued, stored, failed, or appended again."""
+"""The durability of appends, from the log to the archive: queued, stored, failed, or replayed."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from tests.helpers.deployed import Deployed, end
 
 
 def notice(done: PendingWrite, room_id: str, request_id: str) -> list[tuple[str, str, str]]:
-    """What the relay says of all entries of an append."""
+    """The relay's notices of all entries of an append."""
     assert done.result is not None
     told = [[room_id, request_id, entry] for entry in sorted(done.result.entries)]
     return parse_notice(orjson.dumps({"queued": told}))
 
 
-async def test_a_notice_ends_the_waiting(deployed: Deployed) -> None:
-    """The relay's word for every entry makes a message queued, not a word less."""
+async def test_a_message_is_queued_once_all_its_entries_are(deployed: Deployed) -> None:
+    """Notices of other requests and other entries do not count."""
     room_id = await deployed.group("alice")
     done = await deployed.send(room_id, "alice", "m")
     message_id = keys.message_id(room_id, "alice", "m")
@@ -39,8 +39,8 @@ async def test_a_notice_ends_the_waiting(deployed: Deployed) -> None:
     assert done.durability.result() == "queued"
 
 
-async def test_a_notice_may_come_before_the_answer(deployed: Deployed) -> None:
-    """Remembered until its append is followed; told twice it does no harm."""
+async def test_a_notice_may_come_before_the_reply(deployed: Deployed) -> None:
+    """It is kept until its append is tracked, and may come twice."""
     room_id = await deployed.group("alice")
     request = message(room_id, "alice")
     appended = await deployed.parts.appender.append(request)
@@ -51,8 +51,8 @@ async def test_a_notice_may_come_before_the_answer(deployed: Deployed) -> None:
     assert deployed.parts.durability.track(request, appended).durability.result() == "queued"
 
 
-async def test_a_notice_of_another_room_says_nothing_of_ours(deployed: Deployed) -> None:
-    """Entries of two partitions may have one id: both were appended in the same millisecond."""
+async def test_a_notice_of_another_room_does_not_count(deployed: Deployed) -> None:
+    """Entries of two partitions may have the same id, if appended in the same millisecond."""
     one, other = await deployed.group("alice"), await deployed.group("alice")
     request = message(one, "alice")
     appended = await deployed.parts.appender.append(request)
@@ -67,16 +67,16 @@ async def test_a_notice_of_another_room_says_nothing_of_ours(deployed: Deployed)
     assert fate.result() == "queued"
 
 
-async def test_a_missing_notice_is_asked_for(deployed: Deployed) -> None:
-    """Without any notice the fate is polled."""
+async def test_a_missing_notice_is_replaced_by_a_poll(deployed: Deployed) -> None:
+    """Redis is asked for the durability of the append."""
     room_id = await deployed.group("alice")
     done = await deployed.send(room_id, "alice", "m")
     await deployed.store(told=False)
     assert await end(done) == "queued"
 
 
-async def test_a_repeated_send_shares_the_fate(deployed: Deployed) -> None:
-    """The second answer is the duplicate of the first, and both end together."""
+async def test_a_repeated_send_shares_the_durability_of_the_first(deployed: Deployed) -> None:
+    """The second result is a duplicate, and both are queued together."""
     room_id = await deployed.group("alice")
     first, second = [await deployed.send(room_id, "alice", "m") for _ in range(2)]
     assert first.result is not None
@@ -92,7 +92,7 @@ async def test_a_repeated_send_shares_the_fate(deployed: Deployed) -> None:
 
 
 async def test_a_message_that_can_never_be_stored_fails(deployed: Deployed) -> None:
-    """message.failed ends the waiting, and a later repetition fails at once."""
+    """`message.failed` resolves its durability, and a later repetition fails at once."""
     room_id = await deployed.group("alice")
     done = await deployed.send(room_id, "alice", "m")
     assert done.result is not None
@@ -111,8 +111,8 @@ async def test_a_message_that_can_never_be_stored_fails(deployed: Deployed) -> N
     assert await end(again) == "failed"
 
 
-async def test_what_redis_lost_is_appended_again_under_its_own_id(deployed: Deployed) -> None:
-    """Redis forgets un-queued messages: each is in history once, nobody is told queued before."""
+async def test_lost_messages_are_appended_again_under_their_ids(deployed: Deployed) -> None:
+    """Each is in the history once, and none is answered `queued` before (D1)."""
     room_id = await deployed.group("alice", "bob")
     sent = [await deployed.send(room_id, "alice", f"m{n}", str(n)) for n in range(4)]
     await deployed.redis.flushall()
@@ -124,7 +124,7 @@ async def test_what_redis_lost_is_appended_again_under_its_own_id(deployed: Depl
     assert len({one["message_id"] for one in stored}) == 4
 
 
-async def test_a_creation_that_redis_lost_is_made_again(deployed: Deployed) -> None:
+async def test_a_lost_creation_is_replayed(deployed: Deployed) -> None:
     """The room exists in the end, with all its members."""
     command: RoomCreatePayload = {"type": "group", "client_room_id": "lost", "members": ["bob"]}
     room_id, _, done = await deployed.parts.rooms.create(Identity("alice", 0), command)
@@ -135,8 +135,8 @@ async def test_a_creation_that_redis_lost_is_made_again(deployed: Deployed) -> N
     assert {one.user_id: one.role for one in members} == {"alice": "owner", "bob": "member"}
 
 
-async def test_membership_counts_when_the_table_shows_it(deployed: Deployed) -> None:
-    """In the queue is not enough for rooms and members: stored is when a read finds it."""
+async def test_a_membership_is_stored_once_the_archive_shows_it(deployed: Deployed) -> None:
+    """That its record is queued is not enough."""
     room_id = await deployed.group("alice")
     done = await deployed.parts.memberships.add(room_id, "alice", ["bob"], "member")
     waiting = await deployed.outbox()
@@ -149,8 +149,8 @@ async def test_membership_counts_when_the_table_shows_it(deployed: Deployed) -> 
     assert await end(done) == "stored"
 
 
-async def test_an_addition_of_an_older_epoch_is_repeated_in_the_newer(deployed: Deployed) -> None:
-    """The Lambda refuses it, since a cold load may not have seen it; its origin adds again."""
+async def test_an_addition_of_an_older_epoch_is_replayed_in_the_newer(deployed: Deployed) -> None:
+    """The Lambda refuses it, as a cold load may not have read it; its origin replays it (A2)."""
     room_id = await deployed.group("alice")
     done = await deployed.parts.memberships.add(room_id, "alice", ["bob"], "member")
     late = await deployed.outbox()
@@ -164,10 +164,10 @@ async def test_an_addition_of_an_older_epoch_is_repeated_in_the_newer(deployed: 
     assert (member.state, member.epoch) == ("in", 2)
 
 
-async def test_an_epoch_that_was_read_last_repeats_nothing(
+async def test_a_member_stored_before_the_epoch_was_read_is_not_replayed(
     deployed: Deployed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The look met the member before he was stored and the epoch after: he is looked for again."""
+    """The read found no member and a later epoch: the member is looked up once more."""
     room_id = await deployed.group("alice")
     archive = deployed.parts.archive
 
@@ -184,10 +184,10 @@ async def test_an_epoch_that_was_read_last_repeats_nothing(
     assert await end(done) == "stored"
 
 
-async def test_too_much_waiting_is_refused_before_anything_is_appended(
+async def test_appends_beyond_the_cap_are_refused_before_they_are_appended(
     deployed: Deployed,
 ) -> None:
-    """Beyond pending_cap sends are unavailable, and the log does not move."""
+    """Beyond `pending_cap` sends are unavailable, and the log does not change (Q5)."""
     room_id = await deployed.group("alice")
     fates_ = deployed.parts.durability
     fates_.settings = replace(fates_.settings, pending_cap=2)

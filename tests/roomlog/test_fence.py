@@ -1,4 +1,4 @@
-"""The fence: a room is served whole and by the Redis that wrote it, or it is cold."""
+"""The fence: a room is warm as a whole and in the Redis that wrote it, or it is cold."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ REQUIRED = ["epoch", "offset", "seq", "fence", "touched", "shape"]
 
 
 async def full(bench: Bench, room: str = "g") -> str:
-    """A room in which every hot key holds something."""
+    """A room in which every hot key has elements."""
     room_id = await bench.group("alice", "bob", room=room)
     sent = message(room_id, "alice")
     assert await bench.outcome(sent) == "ok"
@@ -32,7 +32,7 @@ async def full(bench: Bench, room: str = "g") -> str:
 
 
 async def is_cold(bench: Bench, room_id: str) -> None:
-    """Cold for every reader, and for the writers one claim, which its owner may repeat."""
+    """Check that the room is cold for readers, and that one writer at a time has the claim."""
     assert await bench.state(room_id) == "cold"
     assert await bench.evaluate("member_list", room_id) == [b"cold"]
     assert await bench.behind(room_id, 1, 0) == ["cold"]
@@ -47,7 +47,7 @@ async def is_cold(bench: Bench, room_id: str) -> None:
 
 
 async def test_a_whole_room_is_warm(bench: Bench) -> None:
-    """With nothing missing the fence lets everything through."""
+    """The fence finds all keys of the room as they were written."""
     room_id = await full(bench)
     assert await bench.state(room_id) == "warm"
     assert await bench.outcome(message(room_id, "bob", "n")) == "ok"
@@ -56,7 +56,7 @@ async def test_a_whole_room_is_warm(bench: Bench) -> None:
 @pytest.mark.parametrize("harm", ["deleted", "string", "set"])
 @pytest.mark.parametrize("name", ["head", *HOT])
 async def test_any_key_lost_or_foreign_is_cold(bench: Bench, name: str, harm: str) -> None:
-    """Each key deleted or of another type: cold, never half (T12)."""
+    """A room with a key deleted or of another type is cold, never half loaded (T12)."""
     room_id = await full(bench)
     key = getattr(keys.room(room_id), name)
     await bench.redis.delete(key)
@@ -69,7 +69,7 @@ async def test_any_key_lost_or_foreign_is_cold(bench: Bench, name: str, harm: st
 
 @pytest.mark.parametrize("name", HOT)
 async def test_a_key_that_lost_or_gained_an_element_is_cold(bench: Bench, name: str) -> None:
-    """Sizes are part of the fence: one element more or less is another key."""
+    """The head keeps the sizes of all keys."""
     room_id = await full(bench)
     key = getattr(keys.room(room_id), name)
     kind: Any = await bench.redis.type(key)
@@ -84,7 +84,7 @@ async def test_a_key_that_lost_or_gained_an_element_is_cold(bench: Bench, name: 
 
 @pytest.mark.parametrize("field", REQUIRED)
 async def test_a_head_without_one_of_its_fields_is_cold(bench: Bench, field: str) -> None:
-    """A head is whole or no head."""
+    """Each field of the head is needed."""
     room_id = await full(bench)
     await bench.redis.hdel(keys.room(room_id).head, field)
     await is_cold(bench, room_id)
@@ -92,7 +92,7 @@ async def test_a_head_without_one_of_its_fields_is_cold(bench: Bench, field: str
 
 @pytest.mark.parametrize("half", [0, 1])
 async def test_another_redis_is_cold(bench: Bench, half: int) -> None:
-    """run_id and master_replid both count: one alone would let a fail-back repeat positions."""
+    """`run_id` and `master_replid` both count: one alone would repeat positions (T7)."""
     room_id = await full(bench)
     head = keys.room(room_id).head
     identity = (await bench.head(room_id))[b"fence"].decode().split(":")
@@ -103,14 +103,14 @@ async def test_another_redis_is_cold(bench: Bench, half: int) -> None:
 
 
 async def test_a_replica_that_took_over_is_cold(bench: Bench) -> None:
-    """The same process under a new replication id, as after a fail-over, serves nothing old."""
+    """The same process has another replication id after a failover."""
     room_id = await full(bench)
     await bench.redis.execute_command("DEBUG", "CHANGE-REPL-ID")  # type: ignore[no-untyped-call]
     await is_cold(bench, room_id)
 
 
 async def test_keys_of_another_partition_of_the_room_do_not_matter(bench: Bench) -> None:
-    """Two rooms have nothing in common but the outbox: harm to one leaves the other warm."""
+    """Two rooms share the outbox only: a loss of one leaves the other warm."""
     one, other = await full(bench), await full(bench, "h")
     await bench.redis.delete(keys.room(one).members)
     assert await bench.state(one) == "cold"
@@ -118,7 +118,7 @@ async def test_keys_of_another_partition_of_the_room_do_not_matter(bench: Bench)
 
 
 async def expired(redis: Redis, room_id: str, *, head: bool = False) -> None:
-    """Until Redis itself has let the hot keys go."""
+    """Wait until Redis has expired the hot keys."""
     room = keys.room(room_id)
     watched = [getattr(room, name) for name in HOT] + ([room.head] if head else [])
     while await redis.exists(*watched):
@@ -126,7 +126,7 @@ async def expired(redis: Redis, room_id: str, *, head: bool = False) -> None:
 
 
 async def test_hot_keys_that_expired_in_time_make_the_room_expired(bench: Bench) -> None:
-    """After log_ttl only the head is left; a load brings it back under the same epoch."""
+    """After `log_ttl` only the head is left; a load brings the room back under the same epoch."""
     bench.settings = replace(bench.settings, hot_log_ttl=0.2, hot_log_floor=0.0)
     room_id = await full(bench)
     epoch, offset, seq = [
@@ -145,10 +145,10 @@ async def test_hot_keys_that_expired_in_time_make_the_room_expired(bench: Bench)
 
 
 @pytest.mark.parametrize("moved", ["members", "epoch", "too early"])
-async def test_an_expired_room_whose_archive_disagrees_is_not_woken(
+async def test_an_expired_room_whose_archive_disagrees_gets_a_new_epoch(
     bench: Bench, moved: str
 ) -> None:
-    """Other members, another epoch, or hot keys gone before their time: a new epoch is due."""
+    """Other members, another epoch, or keys gone too early: something was lost."""
     ttl = 60.0 if moved == "too early" else 0.2
     bench.settings = replace(bench.settings, hot_log_ttl=ttl, hot_log_floor=0.0)
     room_id = await full(bench)
@@ -165,7 +165,7 @@ async def test_an_expired_room_whose_archive_disagrees_is_not_woken(
 
 
 async def test_the_head_outlives_its_hot_keys_and_then_the_room_is_cold(bench: Bench) -> None:
-    """Without a head nothing is known, expired on time or not."""
+    """Without a head nothing says whether the room expired."""
     bench.settings = replace(
         bench.settings, hot_log_ttl=0.05, head_ttl=0.05, idempotency_ttl=0.05, hot_log_floor=0.0
     )
@@ -176,7 +176,7 @@ async def test_the_head_outlives_its_hot_keys_and_then_the_room_is_cold(bench: B
 
 
 async def test_a_claim_ends_by_itself(bench: Bench) -> None:
-    """A loader that died holds a room for claim_ttl, then the next append claims it."""
+    """If a loader dies, the next append claims the room after `claim_ttl`."""
     bench.settings = replace(bench.settings, claim_ttl=0.05)
     request = message("r" * 26, "alice")
     assert await bench.outcome(request) == "cold"
@@ -186,7 +186,7 @@ async def test_a_claim_ends_by_itself(bench: Bench) -> None:
 
 
 async def test_a_claim_of_another_type_harms_nothing(bench: Bench) -> None:
-    """A warm room does not look at it; an install refuses without a trace."""
+    """A warm room does not read it; an install refuses and writes nothing."""
     room_id = await full(bench)
     await bench.redis.sadd(keys.room(room_id).claim, "x")
     assert await bench.outcome(message(room_id, "alice", "n")) == "ok"
@@ -198,7 +198,7 @@ async def test_a_claim_of_another_type_harms_nothing(bench: Bench) -> None:
 
 @pytest.fixture(scope="module")
 def clock(valkey_url: str) -> Any:
-    """rfc3339 of fence.lua."""
+    """The result of rfc3339 in fence.lua."""
     with Blocking.from_url(valkey_url) as client:
         fence = Script(IDENTITY, FENCE).source
         yield client.register_script(fence + "return rfc3339(tonumber(ARGV[1]))")
@@ -209,7 +209,7 @@ MOST = int(datetime(9999, 12, 31, 23, 59, 59, 999000, tzinfo=UTC).timestamp() * 
 
 @given(st.integers(0, MOST) | st.integers(0, 4_102_444_800_000))
 def test_times_in_lua_are_times_in_python(clock: Any, ms: int) -> None:
-    """RFC 3339 of any millisecond from 1970 to 9999 is what Python says."""
+    """Any millisecond from 1970 to 9999 is the same RFC 3339 text in Lua and in Python."""
     moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=ms)
     expected = moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
     assert clock(args=[ms]).decode() == expected
@@ -219,6 +219,6 @@ def test_times_in_lua_are_times_in_python(clock: Any, ms: int) -> None:
     "day", ["1970-01-01", "2000-02-29", "2024-02-29", "2100-02-28", "2100-03-01"]
 )
 def test_days_at_the_edges_of_the_calendar(clock: Any, day: str) -> None:
-    """Leap days, and the century that has none."""
+    """Leap days, and a century without one, are right."""
     moment = datetime.fromisoformat(day + "T23:59:59.999+00:00")
     assert clock(args=[int(moment.timestamp() * 1000)]).decode() == day + "T23:59:59.999Z"

@@ -1,4 +1,4 @@
-"""Guards of append.lua: refused, and not a byte moved."""
+"""Guards of append.lua: a refused request writes nothing."""
 
 from __future__ import annotations
 
@@ -142,8 +142,8 @@ def _change(room_id: str, epoch: int) -> AppendRequest:
 
 
 @pytest.mark.parametrize("case", REFUSED)
-async def test_a_refused_append_moves_no_byte(bench: Bench, case: str) -> None:
-    """Whatever the reason, every key is as it was, and nothing is published."""
+async def test_a_refused_append_writes_nothing(bench: Bench, case: str) -> None:
+    """Whatever the reason, every key is unchanged, and nothing is published."""
     harm, make, more, outcome = REFUSED[case]
     room_id = await bench.group("alice", "bob", "carol")
     await harm(bench, room_id)
@@ -160,17 +160,17 @@ async def test_a_refused_append_moves_no_byte(bench: Bench, case: str) -> None:
 
 
 @pytest.mark.parametrize(("actor", "is_member"), [("alice", 1), ("eve", 0)])
-async def test_who_meets_a_room_learns_only_whether_it_is_his(
+async def test_a_creation_of_an_existing_room_says_only_whether_the_actor_is_a_member(
     bench: Bench, actor: str, is_member: int
 ) -> None:
-    """A creation that meets a room is told whether the actor is in it."""
+    """Nothing else of the room is answered (A4)."""
     await bench.group("alice", "bob")
     answer = await bench.append(_as(actor))
     assert (answer[0], answer[2]) == ("exists", is_member)
 
 
-async def test_a_direct_room_takes_nobody(bench: Bench) -> None:
-    """Adding to a pair is refused after membership was asked, so a stranger learns nothing."""
+async def test_a_direct_room_gets_no_further_member(bench: Bench) -> None:
+    """Membership is checked first, so a stranger learns nothing (A4)."""
     request = group("alice", "bob")
     room: NewRoom = {
         "room_id": request.room_id,
@@ -185,8 +185,8 @@ async def test_a_direct_room_takes_nobody(bench: Bench) -> None:
     assert await bench.outcome(replace(add, actor="eve")) == "not_found"
 
 
-async def test_an_owner_may_go_when_another_stays(bench: Bench) -> None:
-    """A group keeps an owner; an admin may not put one out."""
+async def test_an_owner_may_leave_if_another_stays(bench: Bench) -> None:
+    """A group keeps an owner; an admin cannot remove one."""
     room_id = await bench.group("alice", "bob")
     roles: dict[str, Role] = {"olga": "owner", "adam": "admin"}
     for user, role in roles.items():
@@ -199,7 +199,7 @@ async def test_an_owner_may_go_when_another_stays(bench: Bench) -> None:
 
 @pytest.mark.parametrize("role", ["readonly", "member", "admin", "owner"])
 async def test_a_role_is_read_in_the_script(bench: Bench, role: Role) -> None:
-    """Readonly members do not send; who may send in a frozen room leads it."""
+    """Readonly members cannot send; in a frozen room only owners and admins can."""
     room_id = await bench.group("alice")
     assert await bench.outcome(member_added(room_id, "alice", ["u"], role)) == "ok"
     expected = "forbidden" if role == "readonly" else "ok"

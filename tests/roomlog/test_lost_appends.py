@@ -1,4 +1,4 @@
-"""What Redis lost comes back in the order it was heard in, before anything newer."""
+"""Appends that Redis lost are replayed in their first order, before anything newer (D2, D3)."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ PATIENCE = 30.0
 
 
 async def ends(*dones: PendingWrite) -> set[str]:
-    """The fates, in reasonable time."""
+    """The durabilities of some writes."""
     async with asyncio.timeout(PATIENCE):
         return {await done.durability for done in dones}
 
 
-async def until_made_again(deployed: Deployed, count: int) -> None:
-    """So many lost appends are in the outbox again, where they stay; only barriers pass."""
+async def until_replayed(deployed: Deployed, count: int) -> None:
+    """Wait until so many appends are in the outbox again; only barriers leave it meanwhile."""
     async with asyncio.timeout(PATIENCE):
         while True:
             waiting = await deployed.outbox()
@@ -40,13 +40,13 @@ async def until_made_again(deployed: Deployed, count: int) -> None:
 
 
 async def texts(deployed: Deployed, room_id: str) -> list[str]:
-    """The archive's history, ascending."""
+    """The texts of the archive's history, oldest first."""
     page = await deployed.parts.archive.page(room_id, limit=100)
     return [one["text"] for one in page if one["type"] == "text"]
 
 
-async def test_lost_messages_come_back_in_the_order_they_were_heard_in(deployed: Deployed) -> None:
-    """However long each was waited for: some are asked for seldom by now, some at once."""
+async def test_lost_messages_are_replayed_in_their_first_order(deployed: Deployed) -> None:
+    """However long each has been pending, so that some are polled later than others."""
     room_id = await deployed.group("alice", "bob")
     sent = [await deployed.send(room_id, "alice", f"m{n}", f"{n}") for n in range(8)]
     for pending in deployed.parts.durability._pending.values():
@@ -58,7 +58,7 @@ async def test_lost_messages_come_back_in_the_order_they_were_heard_in(deployed:
 
 
 async def test_a_message_does_not_overtake_one_that_was_lost(deployed: Deployed) -> None:
-    """Sent before anybody noticed the loss, it waits until what was heard before is in again."""
+    """Sent before anybody noticed the loss, it waits until the earlier ones are replayed."""
     room_id = await deployed.group("alice", "bob")
     first = await deployed.send(room_id, "alice", "first", "first")
     second = await deployed.send(room_id, "alice", "second", "second")
@@ -71,8 +71,8 @@ async def test_a_message_does_not_overtake_one_that_was_lost(deployed: Deployed)
     assert await texts(deployed, room_id) == ["first", "second", "third"]
 
 
-async def test_what_waits_in_the_outbox_holds_no_later_message_up(deployed: Deployed) -> None:
-    """A room loaded anew by the same Redis: what was heard before is behind its barrier."""
+async def test_messages_in_the_outbox_hold_no_later_message_up(deployed: Deployed) -> None:
+    """The room is loaded anew by the same Redis: they are before its barrier."""
     room_id = await deployed.group("alice", "bob")
     first = await deployed.send(room_id, "alice", "first", "first")
     waiting = await deployed.outbox()
@@ -86,7 +86,7 @@ async def test_what_waits_in_the_outbox_holds_no_later_message_up(deployed: Depl
 
 
 async def test_a_changed_message_is_acked_as_history_shows_it(deployed: Deployed) -> None:
-    """Two edits were lost and made again on what was there: their versions may be others."""
+    """Lost edits are rebuilt on the present state, so their versions may differ."""
     room_id = await deployed.group("alice", "bob")
     sent = await deployed.send(room_id, "alice", "m")
     await deployed.store()
@@ -102,14 +102,14 @@ async def test_a_changed_message_is_acked_as_history_shows_it(deployed: Deployed
 
 
 @pytest.mark.parametrize("losses", [1, 2])
-async def test_an_ack_has_the_place_that_history_shows(deployed: Deployed, losses: int) -> None:
-    """Lost before it was queued, a message is elsewhere than it was first: what is told moves."""
+async def test_an_ack_has_the_position_that_history_shows(deployed: Deployed, losses: int) -> None:
+    """A message lost before it was queued has another position after its replay."""
     room_id = await deployed.group("alice", "bob")
     sent = await deployed.send(room_id, "alice", "m")
     edit = await deployed.send(room_id, "alice", "n")
     for _ in range(losses - 1):
         await deployed.redis.flushall()
-        await until_made_again(deployed, 2)
+        await until_replayed(deployed, 2)
     await deployed.redis.flushall()
     async with deployed.relaying():
         assert await ends(sent, edit) == {"queued"}
@@ -122,10 +122,10 @@ async def test_an_ack_has_the_place_that_history_shows(deployed: Deployed, losse
     assert newest.ts == stored.message["created_at"]
 
 
-async def test_whose_answer_is_lost_meets_himself_and_a_repeated_send_its_first(
+async def test_a_command_whose_reply_was_lost_is_no_duplicate_and_a_repeated_send_is(
     deployed: Deployed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The link breaks behind the append: the command goes on, and only a second one is told so."""
+    """The command repeats its call below the client; only another command is a duplicate (D7)."""
     room_id = await deployed.group("alice")
     script = deployed.parts.append_script
     append = script.append
@@ -150,10 +150,10 @@ async def test_whose_answer_is_lost_meets_himself_and_a_repeated_send_its_first(
 
 
 @pytest.mark.parametrize("again", [1, 2, 4])
-async def test_changes_lost_twice_come_back_as_they_were_wished(
+async def test_changes_lost_twice_are_replayed_in_their_first_order(
     deployed: Deployed, again: int
 ) -> None:
-    """The second loss comes when so many of the four were made again: their order is the first."""
+    """The second loss comes after some of the four were replayed."""
     room_id = await deployed.group("alice", "bob")
     messages = deployed.parts.messages
     sent = await deployed.send(room_id, "alice", "m", "zero")
@@ -161,7 +161,7 @@ async def test_changes_lost_twice_come_back_as_they_were_wished(
     _, react = await messages.react(room_id, "bob", sent.request_id, "👍", on=True)
     _, newer = await messages.edit(room_id, "alice", sent.request_id, {"text": "two"})
     await deployed.redis.flushall()
-    await until_made_again(deployed, again)
+    await until_replayed(deployed, again)
     await deployed.redis.flushall()
     async with deployed.relaying():
         assert await ends(sent, older, react, newer) == {"queued"}
@@ -172,7 +172,7 @@ async def test_changes_lost_twice_come_back_as_they_were_wished(
 
 
 async def test_a_change_waits_for_a_message_that_another_instance_lost(deployed: Deployed) -> None:
-    """Made again before its message is, it is no failure."""
+    """Replayed before its message is there, it does not fail."""
     room_id = await deployed.group("alice", "bob")
     async with Services(deployed.settings) as other:
         sent = await deployed.send(room_id, "alice", "m", "one")
@@ -185,8 +185,10 @@ async def test_a_change_waits_for_a_message_that_another_instance_lost(deployed:
     assert await texts(deployed, room_id) == ["two"]
 
 
-async def test_all_of_a_room_waits_for_the_instance_that_made_it(deployed: Deployed) -> None:
-    """Its messages stay in order meanwhile, and nobody is told that there is no such room."""
+async def test_appends_to_a_lost_room_wait_for_the_instance_that_created_it(
+    deployed: Deployed,
+) -> None:
+    """Its messages keep their order, and no command is answered `not_found`."""
     command: RoomCreatePayload = {
         "type": "group",
         "client_room_id": "made elsewhere",
@@ -214,8 +216,10 @@ async def test_all_of_a_room_waits_for_the_instance_that_made_it(deployed: Deplo
 
 
 @pytest.mark.parametrize("queued", [b'"type":"member.removed"', b'"type":"message.new"'])
-async def test_half_of_what_was_heard_is_made_whole(deployed: Deployed, queued: bytes) -> None:
-    """Of a removal and its line in the history only one was queued when Redis died."""
+async def test_a_removal_and_its_system_message_are_both_stored_if_one_was_queued(
+    deployed: Deployed, queued: bytes
+) -> None:
+    """Redis died when only one of the two records was queued (D2)."""
     room_id = await deployed.group("alice", "bob")
     removed = await deployed.parts.memberships.remove(room_id, "alice", ["bob"])
     waiting = [fields for _, _, fields in await deployed.outbox()]
@@ -232,8 +236,8 @@ async def test_half_of_what_was_heard_is_made_whole(deployed: Deployed, queued: 
     assert bob.state == "out"
 
 
-async def test_an_edit_comes_back_when_its_author_has_left(deployed: Deployed) -> None:
-    """Nobody judges again what everybody heard, nor the version that was expected then."""
+async def test_an_edit_is_replayed_although_its_author_has_left(deployed: Deployed) -> None:
+    """Neither roles nor the expected version are checked again."""
     room_id = await deployed.group("alice", "bob")
     sent = await deployed.send(room_id, "bob", "m", "one")
     await deployed.store()
@@ -248,8 +252,8 @@ async def test_an_edit_comes_back_when_its_author_has_left(deployed: Deployed) -
     assert await texts(deployed, room_id) == ["two"]
 
 
-async def test_a_room_is_acked_where_it_is_after_a_loss(deployed: Deployed) -> None:
-    """What Redis lost of a creation or a change is elsewhere when the ack is written."""
+async def test_a_room_is_acked_at_its_position_after_a_loss(deployed: Deployed) -> None:
+    """A replayed creation or change of a room has another position when it is acked."""
     command: RoomCreatePayload = {"type": "group", "client_room_id": "acked", "members": ["bob"]}
     made_in = deployed.parts.rooms
     for lost in ("created", "updated"):
@@ -287,8 +291,8 @@ HALVES: dict[str, tuple[Command, dict[str, str], str, list[str]]] = {
 }
 
 
-async def only_one_gets_through(deployed: Deployed, which: int) -> None:
-    """Of what waits in the outbox one record is queued and stored; Redis loses all."""
+async def store_only(deployed: Deployed, which: int) -> None:
+    """Store one record of the outbox; Redis then loses everything."""
     waiting = [fields for _, _, fields in await deployed.outbox()]
     deployed.deliver(waiting[which : which + 1])
     await deployed.redis.flushall()
@@ -296,14 +300,14 @@ async def only_one_gets_through(deployed: Deployed, which: int) -> None:
 
 @pytest.mark.parametrize("which", [0, 1, 2])
 @pytest.mark.parametrize("command", HALVES)
-async def test_a_change_of_members_comes_back_whole_whichever_part_was_stored(
+async def test_a_change_of_members_is_completed_whichever_part_was_stored(
     deployed: Deployed, command: str, which: int
 ) -> None:
-    """A leave has three records: the owner's role, the removal, the line in the history."""
+    """A leave has three records: the owner's role, the removal, and the system message."""
     run, wanted, event, named = HALVES[command]
     room_id = await deployed.group("alice", "bob")
     done = await run(deployed.parts, room_id)
-    await only_one_gets_through(deployed, which)
+    await store_only(deployed, which)
     async with deployed.relaying():
         assert await ends(done) == {"stored"}
         assert await ends(await deployed.send(room_id, "bob", "m")) == {"queued"}
@@ -316,14 +320,14 @@ async def test_a_change_of_members_comes_back_whole_whichever_part_was_stored(
         assert member.state == state
 
 
-async def test_a_line_lost_alone_is_in_the_history_once_when_redis_is_lost_again(
+async def test_a_system_message_replayed_alone_is_in_the_history_once(
     deployed: Deployed,
 ) -> None:
-    """The second time it had been stored, and only its origin did not know."""
+    """At the second loss it was stored, and only its origin did not know."""
     room_id = await deployed.group("alice", "bob")
     removed = await deployed.parts.memberships.remove(room_id, "alice", ["bob"])
-    await only_one_gets_through(deployed, 0)
-    await until_made_again(deployed, 1)
+    await store_only(deployed, 0)
+    await until_replayed(deployed, 1)
     deployed.deliver([fields for _, _, fields in await deployed.outbox()])
     await deployed.redis.flushall()
     async with deployed.relaying():
@@ -333,8 +337,8 @@ async def test_a_line_lost_alone_is_in_the_history_once_when_redis_is_lost_again
     assert [(one["seq"], one["type"]) for one in page] == [(1, "system"), (2, "text")]
 
 
-async def test_a_line_names_whom_it_named_when_one_of_them_is_back(deployed: Deployed) -> None:
-    """It was heard so; the newer wish is about the member, not about what was said."""
+async def test_a_replayed_system_message_names_the_users_it_named(deployed: Deployed) -> None:
+    """A later command about one of them does not change what was published (D2)."""
     room_id = await deployed.group("alice", "bob", "eve")
     removed = await deployed.parts.memberships.remove(room_id, "alice", ["bob", "eve"])
     await deployed.redis.flushall()
@@ -346,17 +350,17 @@ async def test_a_line_names_whom_it_named_when_one_of_them_is_back(deployed: Dep
 
 
 @pytest.mark.parametrize("which", [0, 1])
-async def test_a_room_is_made_whole_whichever_part_was_stored(
+async def test_a_creation_is_completed_whichever_part_was_stored(
     deployed: Deployed, which: int
 ) -> None:
-    """The room, or who is in it."""
+    """Only the room was stored, or only its members."""
     command: RoomCreatePayload = {
         "type": "group",
         "client_room_id": f"half {which}",
         "members": ["bob"],
     }
     room_id, _, made = await deployed.parts.rooms.create(Identity("alice", 0), command)
-    await only_one_gets_through(deployed, which)
+    await store_only(deployed, which)
     async with deployed.relaying():
         assert await ends(made) == {"stored"}
         assert await ends(await deployed.send(room_id, "bob", "m")) == {"queued"}
@@ -370,15 +374,15 @@ async def test_a_room_is_made_whole_whichever_part_was_stored(
 
 
 @pytest.mark.parametrize("which", [0, 1, 2])
-async def test_a_room_is_deleted_whole_whichever_part_was_stored(
+async def test_a_deletion_is_completed_whichever_part_was_stored(
     deployed: Deployed, which: int
 ) -> None:
-    """Who goes, the tombstone, or that the messages expire."""
+    """Only the removals were stored, the tombstone, or the expiry of the messages."""
     room_id = await deployed.group("alice", "bob")
     await deployed.send(room_id, "alice", "m")
     await deployed.store()
     deleted = await deployed.parts.rooms.delete(room_id, "alice")
-    await only_one_gets_through(deployed, which)
+    await store_only(deployed, which)
     seen: list[bytes] = []
     deliver = deployed.deliver
 

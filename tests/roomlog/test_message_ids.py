@@ -1,4 +1,4 @@
-"""A message is sent once, however long ago that was, and Redis alone knows a new one."""
+"""A message is sent once, however long ago; Redis alone knows that an id is new (D7)."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ WINDOW = 0.3
 
 @pytest.fixture
 async def short(redis: Redis, valkey_url: str, tables: None) -> AsyncIterator[Deployed]:
-    """A process whose memory of ids is a moment."""
+    """A process with a short idempotency window."""
     settings = replace(Settings(redis_url=valkey_url), idempotency_ttl=WINDOW)
     async with Deployed(settings, redis) as made:
         yield made
 
 
 async def forgotten(deployed: Deployed, room_id: str, sender: str, client_msg_id: str) -> str:
-    """The id of a message once Redis' memory of it has ended."""
+    """The id of a message whose idempotency key has expired."""
     message_id = keys.message_id(room_id, sender, client_msg_id)
     async with asyncio.timeout(PATIENCE):
         while await deployed.redis.exists(keys.room(room_id).idem(message_id)):  # noqa: ASYNC110
@@ -40,7 +40,7 @@ async def forgotten(deployed: Deployed, room_id: str, sender: str, client_msg_id
 
 
 async def complete(deployed: Deployed, room_id: str) -> None:
-    """Wait until all ids of a room are known to Redis."""
+    """Wait until Redis knows all message ids of a room."""
     async with asyncio.timeout(PATIENCE):
         while not await deployed.redis.getbit(f"{keys.room(room_id).prefix}ids", 0):  # noqa: ASYNC110
             await asyncio.sleep(0.01)
@@ -48,7 +48,7 @@ async def complete(deployed: Deployed, room_id: str) -> None:
 
 @contextmanager
 def no_archive(deployed: Deployed, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Whoever looks for a message in the archive hears that it is away."""
+    """Make every lookup of a message in the archive unavailable."""
 
     async def away(*_: object) -> None:
         raise errors.Unavailable()
@@ -61,7 +61,7 @@ def no_archive(deployed: Deployed, monkeypatch: pytest.MonkeyPatch) -> Iterator[
 async def test_a_send_repeated_after_the_window_is_the_first_result(
     short: Deployed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The room stayed hot all the while; another body under the id is still a conflict."""
+    """The room stayed hot; another body under the same id is a conflict."""
     room_id = await short.group("alice", "bob")
     first = await short.send(room_id, "alice", "m")
     await short.store()
@@ -82,8 +82,10 @@ async def test_a_send_repeated_after_the_window_is_the_first_result(
     await short.store()
 
 
-async def test_what_is_queued_beyond_the_window_is_no_new_message(short: Deployed) -> None:
-    """The queue is further behind than Redis remembers: refused, and later the first result."""
+async def test_a_message_queued_for_longer_than_the_window_is_not_sent_twice(
+    short: Deployed,
+) -> None:
+    """A repetition is unavailable until the archive has the message, then the first result."""
     room_id = await short.group("alice", "bob")
     first = await short.send(room_id, "alice", "m")
     await forgotten(short, room_id, "alice", "m")
@@ -96,10 +98,10 @@ async def test_what_is_queued_beyond_the_window_is_no_new_message(short: Deploye
     assert again.ack_position() == first.ack_position() | {"duplicate": True}
 
 
-async def test_a_room_from_the_archive_learns_its_ids_and_asks_no_more(
+async def test_a_loaded_room_reads_its_ids_and_then_asks_the_archive_no_more(
     short: Deployed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Until all are read each new id is looked for; then only what looks like an old one."""
+    """Until all are read each new id is looked up; then only ids the filter may know."""
     room_id = await short.group("alice", "bob")
     sent = [await short.send(room_id, "alice", f"m{n}") for n in range(30)]
     await short.store()
@@ -119,8 +121,8 @@ async def test_a_room_from_the_archive_learns_its_ids_and_asks_no_more(
     await short.store()
 
 
-async def test_ids_that_were_lost_are_looked_for_in_the_archive(short: Deployed) -> None:
-    """Half of a filter counts for nothing, however much is added to it later."""
+async def test_ids_that_redis_lost_are_looked_up_in_the_archive(short: Deployed) -> None:
+    """An incomplete filter is not trusted, whatever is added to it later."""
     room_id = await short.group("alice", "bob")
     first = await short.send(room_id, "alice", "m")
     await short.store()
@@ -134,8 +136,10 @@ async def test_ids_that_were_lost_are_looked_for_in_the_archive(short: Deployed)
         assert again.ack_position() == first.ack_position() | {"duplicate": True}
 
 
-async def test_the_filter_never_forgets_and_seldom_errs(redis: Redis, tmp_path: Path) -> None:
-    """3,000 messages and as many new ones: all of the first are known, 1 in 100 of the others."""
+async def test_the_filter_has_no_false_negatives_and_few_false_positives(
+    redis: Redis, tmp_path: Path
+) -> None:
+    """Of 3,000 messages all are known; of as many new ids about 1 in 100."""
     bench = Bench(redis)
     room_id = await bench.group("alice")
     here = Path(FENCE).parent
@@ -155,7 +159,7 @@ async def test_the_filter_never_forgets_and_seldom_errs(redis: Redis, tmp_path: 
 
 
 async def test_a_young_room_asks_nothing_and_costs_one_command(bench: Bench) -> None:
-    """Within the window the memory of ids is all there is; the filter is written behind it."""
+    """Within the window the idempotency keys suffice; the filter is written beside them."""
     room_id = await bench.group("alice")
     before = (await bench.redis.info("commandstats")).get("cmdstat_bitfield", {"calls": 0})
     request = replace(message(room_id, "alice"), check_archive=True)

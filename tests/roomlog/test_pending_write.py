@@ -1,4 +1,4 @@
-"""What an ack is made of, also after a replay."""
+"""The parts of an ack, also after a replay."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ def result(epoch: int, *, duplicate: bool = False) -> AppendResult:
     )
 
 
-async def test_an_ack_has_the_place_of_the_last_replay() -> None:
-    """The first result says whether it is a duplicate, the last one where it is."""
+async def test_an_ack_has_the_position_of_the_last_replay() -> None:
+    """The first result says whether it is a duplicate, the last one has the position."""
     after: Any = {"text": "new", "edited_at": placeholder(Slot.TS)}
     request = AppendRequest("room", "id", (), after=after)
     durability: asyncio.Future[Durability] = asyncio.get_running_loop().create_future()
@@ -40,8 +40,8 @@ async def test_an_ack_has_the_place_of_the_last_replay() -> None:
     assert (write.affected("go"), write.affected("join")) == (("bob",), ())
 
 
-async def test_one_command_alone_sends_the_status_event() -> None:
-    """Two commands of one append, and a write that appended nothing."""
+async def test_only_one_command_sends_the_status_event() -> None:
+    """Two commands share an append; a write without an append sends none."""
     durability: asyncio.Future[Durability] = asyncio.get_running_loop().create_future()
     pending = PendingAppend(AppendRequest("room", "id", ()), result(1), durability, set())
     first, second = (PendingWrite(result(1), durability, "id", pending) for _ in range(2))
@@ -53,7 +53,7 @@ async def test_one_command_alone_sends_the_status_event() -> None:
 
 
 async def test_added_members_are_acked_with_the_time_that_is_stored(deployed: Deployed) -> None:
-    """Lost and added again they joined later; members who were in already keep their time."""
+    """Lost and added again, they joined later; members already there keep their time."""
     room_id = await deployed.group("alice", "bob")
     added = await deployed.parts.memberships.add(room_id, "alice", ["bob", "eve"], "member")
     shown = await deployed.parts.members.for_operator(room_id)

@@ -1,4 +1,4 @@
-"""The lag of a message to the table, as an instance counts it."""
+"""The time from accepted to stored, as an instance samples it."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from tests.helpers.waiting import eventually
 
 
 def counted() -> float:
-    """All observations, whichever bucket they fell into."""
+    """The number of observations, in all buckets."""
     return float(sum(bucket.get() for bucket in metrics.STORED_SECONDS._buckets))
 
 
-async def test_a_look_that_fails_is_not_the_last(
+async def test_a_sample_that_fails_is_not_the_last(
     deployed: Deployed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whatever it raised: the next message is looked for."""
+    """After any error the next message is sampled."""
     monkeypatch.setattr(lag, "SAMPLE_SECONDS", 0.0)
     archive, asked = deployed.parts.archive, 0
 
@@ -43,8 +43,8 @@ async def test_a_look_that_fails_is_not_the_last(
     await looking.close()
 
 
-async def test_one_message_at_a_time_is_looked_for(deployed: Deployed) -> None:
-    """Told when the table shows it, not when the queue has it; others meanwhile are passed over."""
+async def test_one_message_at_a_time_is_sampled(deployed: Deployed) -> None:
+    """It is observed when the archive shows it; messages queued meanwhile are not sampled."""
     room_id = await deployed.group("alice")
     before, seconds = counted(), metrics.STORED_SECONDS._sum.get()
     done = [await deployed.send(room_id, "alice", f"m{n}") for n in range(3)]

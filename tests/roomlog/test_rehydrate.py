@@ -1,4 +1,4 @@
-"""Cold loads: drained first, once, under one claim, and never half."""
+"""Cold loads: after a drain, by one claim, as a whole or not at all."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ def seqs(standing: Any) -> dict[str, tuple[int, int]]:
 
 
 async def barriers(deployed: Deployed) -> list[str]:
-    """Nonces of the barriers that wait."""
+    """The nonces of the barriers in the outbox."""
     return [fields[b"b"].decode() for _, _, fields in await deployed.outbox() if b"b" in fields]
 
 
 async def until_barrier(deployed: Deployed) -> str:
-    """The nonce of the one barrier, as soon as it is there."""
+    """Wait for one barrier in the outbox; returns its nonce."""
     while not (found := await barriers(deployed)):
         continue
     (nonce,) = found
@@ -43,7 +43,7 @@ async def until_barrier(deployed: Deployed) -> str:
 
 
 async def test_a_group_without_members_is_a_room(deployed: Deployed) -> None:
-    """Declared without members it survives the loss of Redis, and takes its first one then."""
+    """Declared without members, it survives the loss of Redis, and members can be added then."""
     room_id, created, done = await deployed.parts.provisioning.get_or_create_group(
         "ops", "case-1", {"name": "Case"}
     )
@@ -61,7 +61,7 @@ async def test_a_group_without_members_is_a_room(deployed: Deployed) -> None:
 
 
 async def test_a_deleted_room_stays_deleted(deployed: Deployed) -> None:
-    """After the loss of Redis too: no member of before, none who is added late."""
+    """Also after the loss of Redis nobody is a member, and nobody can be added."""
     room_id = await deployed.group("alice", "bob")
     await deployed.send(room_id, "alice", "m0")
     done = await deployed.parts.system_rooms.delete(room_id, "ops")
@@ -80,8 +80,8 @@ async def test_a_deleted_room_stays_deleted(deployed: Deployed) -> None:
         await deployed.parts.system_rooms.public(room_id)
 
 
-async def test_what_redis_lost_comes_back_under_a_new_epoch(deployed: Deployed) -> None:
-    """Members, cursors, seq, last message and what does not count; room.epoch tells prev."""
+async def test_a_lost_room_is_loaded_under_a_new_epoch(deployed: Deployed) -> None:
+    """Members, cursors, seq, last message and uncounted messages; `room.epoch` names `prev`."""
     room_id = await deployed.group("alice", "bob")
     for n in range(3):
         await deployed.send(room_id, "alice", f"m{n}", f"text {n}")
@@ -113,7 +113,7 @@ async def test_what_redis_lost_comes_back_under_a_new_epoch(deployed: Deployed) 
 
 
 async def test_nothing_is_read_before_the_barrier_is_stored(deployed: Deployed) -> None:
-    """What was queued before the loss is in the loaded room: drain, then load."""
+    """Records queued before the loss are in the loaded room (D1)."""
     room_id = await deployed.group("alice", "bob")
     await deployed.send(room_id, "alice", "late")
     in_flight = await deployed.outbox()
@@ -134,7 +134,7 @@ async def test_nothing_is_read_before_the_barrier_is_stored(deployed: Deployed) 
     ]  # fmt: skip
 
 
-async def test_one_loader_works_and_the_others_wait(deployed: Deployed) -> None:
+async def test_one_loader_loads_and_the_others_wait(deployed: Deployed) -> None:
     """Many commands of two processes on a cold room: one barrier, one epoch, all answered."""
     room_id = await deployed.group("alice", "bob")
     await deployed.redis.flushall()
@@ -154,8 +154,8 @@ async def test_one_loader_works_and_the_others_wait(deployed: Deployed) -> None:
     assert stored.epoch == 2
 
 
-async def test_a_room_that_is_nowhere_opens_no_epoch(deployed: Deployed) -> None:
-    """not_found leaves no claim behind and nothing in the archive."""
+async def test_a_room_that_does_not_exist_opens_no_epoch(deployed: Deployed) -> None:
+    """`not_found` leaves no claim and nothing in the archive."""
     with pytest.raises(errors.NotFound):
         await deployed.send("nowhere", "alice", "m")
     assert await deployed.parts.archive.room("nowhere") is None
@@ -164,7 +164,7 @@ async def test_a_room_that_is_nowhere_opens_no_epoch(deployed: Deployed) -> None
 
 
 async def test_a_new_room_needs_no_barrier(deployed: Deployed) -> None:
-    """Creation works while nothing is stored: no epoch was ever opened, nothing can be queued."""
+    """No epoch of it was ever opened, so no record of it can be queued."""
     command: RoomCreatePayload = {"type": "group", "client_room_id": "new", "members": ["bob"]}
     room_id, created, done = await deployed.parts.rooms.create(Identity("alice", 0), command)
     assert created
@@ -180,7 +180,7 @@ async def test_a_new_room_needs_no_barrier(deployed: Deployed) -> None:
 
 @asynccontextmanager
 async def refusing(deployed: Deployed) -> AsyncIterator[None]:
-    """DynamoDB throttles every read."""
+    """Make DynamoDB throttle every read."""
     hooks = deployed.parts.archive._client.meta.events
 
     def refuse(**_: Any) -> None:
@@ -196,7 +196,7 @@ async def refusing(deployed: Deployed) -> AsyncIterator[None]:
 async def test_an_archive_that_is_away_is_unavailable_and_the_claim_is_free(
     deployed: Deployed,
 ) -> None:
-    """Nothing is installed without the archive; the next command tries at once."""
+    """Nothing is installed; the next command can claim the room at once."""
     room_id = await deployed.group("alice")
     await deployed.redis.flushall()
     async with refusing(deployed):
@@ -208,7 +208,7 @@ async def test_an_archive_that_is_away_is_unavailable_and_the_claim_is_free(
 
 
 async def test_a_lost_claim_installs_nothing(deployed: Deployed) -> None:
-    """Whoever lost his claim while he waited gives up; the new claimant loads."""
+    """A loader whose claim ended while it waited gives up; the new claimant loads."""
     room_id = await deployed.group("alice")
     await deployed.redis.flushall()
     sending = asyncio.create_task(deployed.send(room_id, "alice", "m"))
@@ -224,7 +224,7 @@ async def test_a_lost_claim_installs_nothing(deployed: Deployed) -> None:
 
 
 async def test_a_load_outlives_the_command_that_began_it(deployed: Deployed) -> None:
-    """A client that goes away does not leave the room half loaded."""
+    """A client that disconnects does not leave the room cold."""
     room_id = await deployed.group("alice")
     await deployed.redis.flushall()
     sending = asyncio.create_task(deployed.send(room_id, "alice", "m"))
@@ -238,8 +238,8 @@ async def test_a_load_outlives_the_command_that_began_it(deployed: Deployed) -> 
     assert not await deployed.redis.exists(keys.room(room_id).claim)
 
 
-async def test_a_claim_of_a_command_that_is_gone_is_given_back(deployed: Deployed) -> None:
-    """Its deadline passed while Redis was slow: the next one loads, and need not wait for it."""
+async def test_the_claim_of_a_command_that_timed_out_is_released(deployed: Deployed) -> None:
+    """Redis replied after the deadline: the next command loads without waiting."""
     room_id = await deployed.group("alice")
     await deployed.redis.flushall()
     await deployed.redis.client_pause(200)
@@ -251,8 +251,10 @@ async def test_a_claim_of_a_command_that_is_gone_is_given_back(deployed: Deploye
         assert await done.durability == "queued"
 
 
-async def test_an_expired_room_wakes_as_it_was(redis: Redis, valkey_url: str, tables: None) -> None:
-    """Hot keys expired: members and cursors come back, no barrier, no epoch, no event."""
+async def test_an_expired_room_is_restored_under_the_same_epoch(
+    redis: Redis, valkey_url: str, tables: None
+) -> None:
+    """Members and cursors come back, without a barrier, a new epoch or an event."""
     settings = Settings(redis_url=valkey_url, hot_log_ttl=1.0, hot_log_floor=0.0)
     async with Deployed(settings, redis) as deployed:
         room_id = await deployed.group("alice", "bob")
@@ -275,7 +277,7 @@ async def test_an_expired_room_wakes_as_it_was(redis: Redis, valkey_url: str, ta
 
 
 async def test_installing_leaves_the_outbox_alone(bench: Bench) -> None:
-    """What waits for the queue is not the loader's: entries stay, also of the room itself."""
+    """Entries in the outbox stay, also those of the room."""
     room_id = await bench.group("alice")
     waiting = await bench.outbox(room_id)
     await bench.redis.delete(keys.room(room_id).members)
@@ -290,7 +292,7 @@ async def test_installing_leaves_the_outbox_alone(bench: Bench) -> None:
 async def test_an_install_that_comes_late_changes_nothing(
     bench: Bench, harm: str, answer: str
 ) -> None:
-    """The claim is another's, the room is warm again, or its epoch is not behind."""
+    """The claim is another's, the room is warm again, or its epoch is not later."""
     room_id = await bench.group("alice")
     claim = keys.room(room_id).claim
     await bench.redis.set(claim, "other" if harm == "claim" else "nonce")
@@ -302,7 +304,7 @@ async def test_an_install_that_comes_late_changes_nothing(
 
 
 async def test_a_barrier_needs_the_claim(bench: Bench) -> None:
-    """Without it nothing is queued; with it the claim lives on."""
+    """Without the claim no barrier is sent; with it the claim is renewed."""
     claim = keys.room("room").claim
     args: list[str | int] = ["room", "nonce", "origin", "{}", 60_000]
     assert await bench.evaluate("barrier", "room", *args) == 0
@@ -315,8 +317,10 @@ async def test_a_barrier_needs_the_claim(bench: Bench) -> None:
     assert [entry[b"b"] for entry in await bench.outbox("room")] == [b"nonce"]
 
 
-async def test_a_barrier_on_a_foreign_outbox_leaves_the_claim_as_it_was(bench: Bench) -> None:
-    """A script that cannot queue its barrier has written nothing before."""
+async def test_a_barrier_into_an_outbox_of_another_type_leaves_the_claim_unchanged(
+    bench: Bench,
+) -> None:
+    """The script fails at its first write."""
     claim = keys.room("room").claim
     await bench.redis.set(claim, "nonce", px=5_000)
     await bench.redis.set(keys.room("room").outbox, "x")
@@ -325,8 +329,8 @@ async def test_a_barrier_on_a_foreign_outbox_leaves_the_claim_as_it_was(bench: B
     assert await bench.redis.pttl(claim) <= 5_000
 
 
-def test_the_position_before_is_the_highest_that_is_known() -> None:
-    """Events of members count as well as those of the room."""
+def test_the_last_position_is_the_highest_of_the_room_and_its_members() -> None:
+    """Events of members count like those of the room."""
 
     def member(epoch: int, offset: int) -> StoredMember:
         return StoredMember("r", "u", "out", "member", None, "", 0, 0, 0, epoch, offset)
@@ -337,7 +341,7 @@ def test_the_position_before_is_the_highest_that_is_known() -> None:
 
 
 def test_the_first_event_of_an_epoch_is_json() -> None:
-    """Two halves around the time, whatever the room is called."""
+    """Its two halves around the time are JSON for any room id."""
     first, second = cold._epoch_event("r-_0", 7, (6, 5))
     assert json.loads(f"{first}2026-11-23T10:00:00.000Z{second}") == {
         "type": "room.epoch",

@@ -22,7 +22,7 @@ Harm = Callable[[Bench, str], Awaitable[Any]]
 
 
 def system(request: AppendRequest) -> AppendRequest:
-    """The request as the system makes it: nobody's membership is asked."""
+    """The request as made by the system: membership is not checked."""
     return replace(request, roles=None, group_only=False)
 
 
@@ -30,7 +30,7 @@ def system(request: AppendRequest) -> AppendRequest:
 
 
 async def test_one_event_is_the_same_everywhere(bench: Bench) -> None:
-    """The published text, the hot log's and the record's event are one, byte by byte."""
+    """Published, in the hot log and in the record it is the same text, byte by byte."""
     room_id = await bench.group("alice", "bob")
     async with bench.redis.pubsub() as channel:
         await channel.subscribe(keys.room_channel(room_id))
@@ -57,7 +57,7 @@ async def test_one_event_is_the_same_everywhere(bench: Bench) -> None:
 
 
 async def test_times_and_positions_are_filled_in_by_redis(bench: Bench) -> None:
-    """created_at is Redis' own time, seq and epoch what the log gave."""
+    """`created_at` is Redis' time; seq and epoch are those of the log."""
     room_id = await bench.group("alice")
     before = (await bench.redis.time())[0]
     answer = await bench.append(message(room_id, "alice"))
@@ -69,7 +69,7 @@ async def test_times_and_positions_are_filled_in_by_redis(bench: Bench) -> None:
 
 
 async def test_creation_is_two_events_of_one_call(bench: Bench) -> None:
-    """room.created at offset 1, then one member.added with everybody; no system message."""
+    """`room.created` at offset 1, then one `member.added` with all members; no system message."""
     room_id = await bench.group("alice", "bob", "carol", name="G")
     created, added = await bench.events(room_id)
     assert (created["type"], created["offset"], added["type"], added["offset"]) == (
@@ -83,8 +83,8 @@ async def test_creation_is_two_events_of_one_call(bench: Bench) -> None:
     assert users == [None, b'[["alice","in"],["bob","in"],["carol","in"]]']
 
 
-async def test_new_members_are_told_from_old_ones(bench: Bench) -> None:
-    """Only who is new is in the event, the record, the answer and the system message."""
+async def test_only_new_members_are_named(bench: Bench) -> None:
+    """Event, record, reply and system message leave out users who were members already."""
     room_id = await bench.group("alice", "bob")
     await bench.append(message(room_id, "alice"))
     weird = 'a/"\\{}:*'
@@ -101,8 +101,8 @@ async def test_new_members_are_told_from_old_ones(bench: Bench) -> None:
     assert again[0] == "nothing"
 
 
-async def test_who_goes_leaves_nothing_behind(bench: Bench) -> None:
-    """A removed member is out of hash and cursors, in the event with his cursors, and told out."""
+async def test_a_removed_member_leaves_no_state(bench: Bench) -> None:
+    """Members and cursors lose the user; event and record name them with their cursors."""
     room_id = await bench.group("alice", "bob")
     await bench.append(message(room_id, "bob"))
     answer = await bench.append(member_removed(room_id, "alice", ["bob", "nobody"]))
@@ -117,7 +117,7 @@ async def test_who_goes_leaves_nothing_behind(bench: Bench) -> None:
 
 
 async def test_unread_from_the_inputs_that_append_keeps(bench: Bench) -> None:
-    """Sending reads what was before; system lines and failed messages count for nobody."""
+    """Sending reads what was before; system messages and failed ones count as unread for nobody."""
     room_id = await bench.group("alice", "bob")
     sent = [message(room_id, "alice", f"m{n}") for n in range(3)]
     for one in sent:
@@ -143,7 +143,7 @@ async def test_unread_from_the_inputs_that_append_keeps(bench: Bench) -> None:
 
 
 async def test_a_repetition_is_the_first_result_with_its_status_now(bench: Bench) -> None:
-    """pending while an entry waits, queued after, failed once the archive refused it."""
+    """Pending while an entry is in the outbox, then queued; failed after `message.failed`."""
     room_id = await bench.group("alice")
     request = message(room_id, "alice")
     first = await bench.append(request)
@@ -167,7 +167,7 @@ async def test_a_repetition_is_the_first_result_with_its_status_now(bench: Bench
 
 
 async def test_another_body_under_the_same_id_is_a_conflict(bench: Bench) -> None:
-    """Text, mentions, metadata and reply_to are the body; the order of its keys is not."""
+    """Text, mentions, metadata and reply_to are the body; the order of keys does not matter."""
     room_id = await bench.group("alice")
     first = {"text": "a", "metadata": {"x": 1, "y": 2}, "mentions": ["b"]}
     assert await bench.outcome(message(room_id, "alice", "m", **first)) == "ok"
@@ -180,7 +180,7 @@ async def test_another_body_under_the_same_id_is_a_conflict(bench: Bench) -> Non
 
 
 async def test_a_call_of_several_events_counts_once(bench: Bench) -> None:
-    """A repeated creation or addition of members appends nothing; its entries are all its own."""
+    """A repeated creation or addition appends nothing; its entries are all of its events."""
     request = group("alice", "bob")
     room_id = await bench.open(request)
     again = await bench.append(request)
@@ -193,8 +193,8 @@ async def test_a_call_of_several_events_counts_once(bench: Bench) -> None:
     assert len(await bench.events(room_id)) == 4
 
 
-async def test_the_memory_of_an_id_ends(bench: Bench) -> None:
-    """Beyond idempotency_ttl Redis does not know an id; the archive is asked instead."""
+async def test_an_idempotency_key_expires(bench: Bench) -> None:
+    """After `idempotency_ttl` Redis does not know an id, and the archive must be asked."""
     bench.settings = replace(bench.settings, idempotency_ttl=0.03)
     room_id = await bench.group("alice")
     request = message(room_id, "alice")
@@ -204,8 +204,8 @@ async def test_the_memory_of_an_id_ends(bench: Bench) -> None:
     assert await bench.outcome(request) == "ok"
 
 
-async def test_a_room_from_the_archive_asks_it_for_what_it_does_not_remember(bench: Bench) -> None:
-    """Less than idempotency_ttl after a load an unknown id is asked for first, then appended."""
+async def test_a_loaded_room_asks_the_archive_for_ids_it_does_not_know(bench: Bench) -> None:
+    """An unknown id less than `idempotency_ttl` after a load is asked for, then appended."""
     request = replace(message("r" * 26, "alice"), check_archive=True)
     assert await bench.outcome(request) == "cold"
     assert await bench.install(request.room_id, ["alice"]) == "ok"
@@ -217,7 +217,7 @@ async def test_a_room_from_the_archive_asks_it_for_what_it_does_not_remember(ben
 
 
 async def test_deadlines_are_in_redis_time(bench: Bench) -> None:
-    """A call that comes after its deadline by Redis' clock does nothing, one before it runs."""
+    """A call that arrives after its deadline on Redis' clock appends nothing (R9)."""
     room_id = await bench.group("alice")
     seconds, micros = await bench.redis.time()
     now = seconds * 1000 + micros // 1000
@@ -226,7 +226,7 @@ async def test_deadlines_are_in_redis_time(bench: Bench) -> None:
 
 
 async def test_a_full_redis_refuses_whole_calls(bench: Bench) -> None:
-    """Over maxmemory the script fails at its first write: nothing is half written."""
+    """Over maxmemory the script fails at its first write."""
     room_id = await bench.group("alice")
     before = await bench.dump()
     await bench.redis.config_set("maxmemory", 1)
@@ -241,10 +241,10 @@ async def test_a_full_redis_refuses_whole_calls(bench: Bench) -> None:
     assert await bench.outcome(message(room_id, "alice")) == "ok"
 
 
-async def test_a_foreign_key_in_the_place_of_a_failed_send_stops_nothing_half_way(
+async def test_message_failed_with_a_key_of_another_type_is_all_or_nothing(
     bench: Bench,
 ) -> None:
-    """message.failed meets a memory of another type: whatever the answer, all or nothing."""
+    """The idempotency key of the message has another type."""
     room_id = await bench.group("alice")
     sent = message(room_id, "alice")
     await bench.append(sent)
@@ -258,12 +258,12 @@ async def test_a_foreign_key_in_the_place_of_a_failed_send_stops_nothing_half_wa
 
 
 async def offsets(bench: Bench, room_id: str) -> list[int]:
-    """What the hot log still has."""
+    """The offsets in the hot log."""
     return [event["offset"] for event in await bench.events(room_id)]
 
 
 async def test_inside_the_floor_nothing_is_trimmed(bench: Bench) -> None:
-    """However many events, however short the time: within the floor all are there."""
+    """However many events there are, those younger than the floor stay."""
     bench.settings = replace(bench.settings, hot_log_events=1, hot_log_floor=900.0)
     room_id = await bench.group("alice")
     for n in range(30):
@@ -272,7 +272,7 @@ async def test_inside_the_floor_nothing_is_trimmed(bench: Bench) -> None:
 
 
 async def test_beyond_the_floor_the_count_holds(bench: Bench) -> None:
-    """The newest stay, without a hole; seqs and changes go with their events."""
+    """The newest events stay, without a hole; seqs and changes are trimmed with their events."""
     bench.settings = replace(bench.settings, hot_log_events=5, hot_log_floor=0.0)
     room_id = await bench.group("alice")
     for n in range(20):
@@ -296,7 +296,7 @@ async def test_beyond_the_floor_the_count_holds(bench: Bench) -> None:
 
 
 async def test_beyond_the_floor_the_age_holds(bench: Bench) -> None:
-    """What is older than log_ttl goes although there is room for it."""
+    """Events older than `log_ttl` are trimmed even below the count."""
     bench.settings = replace(bench.settings, hot_log_floor=0.0)
     room_id = await bench.group("alice")
     for n in range(6):
@@ -312,8 +312,8 @@ async def test_beyond_the_floor_the_age_holds(bench: Bench) -> None:
     assert kept == list(range(kept[0], kept[-1] + 1))
 
 
-async def test_who_stands_before_the_floor_is_told_that_it_is_gone(bench: Bench) -> None:
-    """events.lua gives all behind a position or 'gone', never a part; page tells its first."""
+async def test_events_before_the_hot_log_are_gone(bench: Bench) -> None:
+    """events.lua replies all events after a position or `gone`, never a part (D4)."""
     bench.settings = replace(bench.settings, hot_log_events=5, hot_log_floor=0.0)
     room_id = await bench.group("alice")
     for n in range(20):

@@ -1,4 +1,4 @@
-"""Calls of append.lua, on a real Valkey that forgets its scripts."""
+"""Calls of append.lua on a real Valkey that loses its scripts."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.helpers.waiting import eventually
 
 @pytest.fixture
 async def appender(redis: Redis, valkey_url: str) -> AsyncIterator[AppendScript]:
-    """On a link of its own."""
+    """An appender on a link of its own."""
     pipe = RedisPipeline(BlockingConnectionPool.from_url(valkey_url, protocol=2))
     made = AppendScript(Settings(jwt_secret="x"), "origin", pipe, redis)
     yield made
@@ -28,7 +28,7 @@ async def appender(redis: Redis, valkey_url: str) -> AsyncIterator[AppendScript]
 async def test_a_lost_script_is_loaded_and_each_call_runs_once(
     bench: Bench, appender: AppendScript
 ) -> None:
-    """A hundred calls of one turn, none of which ran; then as many that find it."""
+    """A hundred calls of one turn find no script; as many more find it."""
     room_id = await bench.group("alice", "bob")
     seqs = []
     for half in ("a", "b"):
@@ -42,8 +42,8 @@ async def test_a_lost_script_is_loaded_and_each_call_runs_once(
     assert seqs == list(range(1, 201))
 
 
-async def test_a_claim_nobody_waits_for_is_given_back(bench: Bench, appender: AppendScript) -> None:
-    """The command is gone before its answer `cold`: who comes next loads the room."""
+async def test_a_claim_nobody_waits_for_is_released(bench: Bench, appender: AppendScript) -> None:
+    """The command ended before its reply `cold`; the next command loads the room."""
     request = group("alice")
     claim = keys.room(request.room_id).claim
     appender.append(request, nonce="gone", max_wait=60).cancel()

@@ -1,4 +1,4 @@
-"""What Redis lost does not come back over a newer wish that was answered meanwhile."""
+"""A lost append is replayed without what a later acknowledged command decided (D1, D8)."""
 
 from __future__ import annotations
 
@@ -23,25 +23,25 @@ from tests.helpers.deployed import Deployed, end
 Wish = Callable[[Any, str], Awaitable[PendingWrite]]
 
 
-def wish(part: str, name: str, *given: Any) -> Wish:
+def command(part: str, name: str, *given: Any) -> Wish:
     """A command on a room."""
     return lambda parts, room_id: getattr(getattr(parts, part), name)(room_id, *given)
 
 
 CASES: dict[str, tuple[Wish, Wish, dict[str, Any]]] = {
     "added, then removed": (
-        wish("memberships", "add", "alice", ["eve"], "member"),
-        wish("memberships", "remove", "alice", ["eve"]),
+        command("memberships", "add", "alice", ["eve"], "member"),
+        command("memberships", "remove", "alice", ["eve"]),
         {"state": "out"},
     ),
     "admin, then readonly": (
-        wish("memberships", "set_role", "alice", "bob", "admin"),
-        wish("memberships", "set_role", "alice", "bob", "readonly"),
+        command("memberships", "set_role", "alice", "bob", "admin"),
+        command("memberships", "set_role", "alice", "bob", "readonly"),
         {"state": "in", "role": "readonly"},
     ),
     "muted, then not": (
-        wish("rooms", "change_settings", "bob", {"muted": True}),
-        wish("rooms", "change_settings", "bob", {"muted": False}),
+        command("rooms", "change_settings", "bob", {"muted": True}),
+        command("rooms", "change_settings", "bob", {"muted": False}),
         {"state": "in", "muted": False},
     ),
 }
@@ -49,8 +49,10 @@ CASES: dict[str, tuple[Wish, Wish, dict[str, Any]]] = {
 
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize("elsewhere", [False, True])
-async def test_the_newer_wish_stays(deployed: Deployed, case: str, elsewhere: bool) -> None:
-    """Lost before the queue had it, then answered otherwise: here, or by another instance."""
+async def test_a_later_command_about_a_member_stays(
+    deployed: Deployed, case: str, elsewhere: bool
+) -> None:
+    """The earlier one was lost; the later one was acked by this instance or another."""
     first, second, wanted = CASES[case]
     room_id = await deployed.group("alice", "bob")
     lost = await first(deployed.parts, room_id)
@@ -74,17 +76,17 @@ Change = Callable[[Services, str, str], Awaitable[tuple[Any, PendingWrite]]]
 
 
 def edits(text: str) -> Change:
-    """The sender gives the message another text."""
+    """The sender edits the text."""
     return lambda parts, room, message: parts.messages.edit(room, "alice", message, {"text": text})
 
 
 def reacts(on: bool) -> Change:
-    """Bob gives or takes a reaction."""
+    """Bob adds or removes a reaction."""
     return lambda parts, room, message: parts.messages.react(room, "bob", message, "👍", on=on)
 
 
 def deletes() -> Change:
-    """The sender takes the message back."""
+    """The sender deletes the message."""
     return lambda parts, room, message: parts.messages.delete(room, "alice", message)
 
 
@@ -104,10 +106,10 @@ CHANGES: dict[str, tuple[Change, Change, dict[str, Any]]] = {
 
 @pytest.mark.parametrize("case", CHANGES)
 @pytest.mark.parametrize("elsewhere", [False, True])
-async def test_the_newer_change_of_a_message_stays(
+async def test_a_later_change_of_a_message_stays(
     deployed: Deployed, case: str, elsewhere: bool
 ) -> None:
-    """Lost before the queue had it, then answered otherwise: here, or by another instance."""
+    """The earlier one was lost; the later one was acked by this instance or another."""
     first, second, wanted = CHANGES[case]
     room_id = await deployed.group("alice", "bob")
     sent = await deployed.send(room_id, "alice", "m", "first")
@@ -131,7 +133,7 @@ async def test_the_newer_change_of_a_message_stays(
 
 @pytest.mark.parametrize("first", [0, 1])
 async def test_of_two_lost_changes_the_later_stays(deployed: Deployed, first: int) -> None:
-    """Two instances each lost one: whoever is the first to make his again."""
+    """Two instances lost one each: the later wins, whichever instance replays first."""
     room_id = await deployed.group("alice", "bob")
     sent = await deployed.send(room_id, "alice", "m", "first")
     await deployed.store()
@@ -155,7 +157,7 @@ async def test_of_two_lost_changes_the_later_stays(deployed: Deployed, first: in
     assert eve is None or eve.state == "out"
 
 
-async def settled_part(deployed: Deployed, room_id: str, part: str) -> dict[str, Any]:
+async def archived(deployed: Deployed, room_id: str, part: str) -> dict[str, Any]:
     """A room, a member or a message as the archive has it."""
     archive = deployed.parts.archive
     if part == "room":
@@ -172,7 +174,7 @@ async def settled_part(deployed: Deployed, room_id: str, part: str) -> dict[str,
 
 
 def edits_fields(**change: Any) -> Wish:
-    """The sender edits the message of the test."""
+    """The sender edits several fields of the message."""
 
     async def edit(parts: Services, room_id: str) -> PendingWrite:
         message_id = keys.message_id(room_id, "alice", "m")
@@ -203,56 +205,56 @@ FIELDS: dict[str, tuple[Wish, Wish, str, dict[str, Any]]] = {
         {"text": "newer", "metadata": {"b": 2}, "mentions": ["bob"]},
     ),
     "name and metadata of a room, then the name": (
-        wish("rooms", "update", "alice", {"name": "older", "metadata": {"a": 1}}),
-        wish("rooms", "update", "alice", {"name": "newer"}),
+        command("rooms", "update", "alice", {"name": "older", "metadata": {"a": 1}}),
+        command("rooms", "update", "alice", {"name": "newer"}),
         "room",
         {"name": "newer", "metadata": {"a": 1}},
     ),
     "name of a room, then its metadata": (
-        wish("rooms", "update", "alice", {"name": "older"}),
-        wish("rooms", "update", "alice", {"metadata": {"b": 2}}),
+        command("rooms", "update", "alice", {"name": "older"}),
+        command("rooms", "update", "alice", {"metadata": {"b": 2}}),
         "room",
         {"name": "older", "metadata": {"b": 2}},
     ),
     "name of a room, then as it was": (
-        wish("rooms", "update", "alice", {"name": "older", "frozen": True}),
-        wish("rooms", "update", "alice", {"name": None}),
+        command("rooms", "update", "alice", {"name": "older", "frozen": True}),
+        command("rooms", "update", "alice", {"name": None}),
         "room",
         {"name": None, "frozen": True},
     ),
     "room deleted, then named": (
-        wish("rooms", "delete", "alice"),
-        wish("rooms", "update", "alice", {"name": "newer"}),
+        command("rooms", "delete", "alice"),
+        command("rooms", "update", "alice", {"name": "newer"}),
         "room",
         {"deleted_at": ANY},
     ),
     "room named, then deleted": (
-        wish("rooms", "update", "alice", {"name": "older"}),
-        wish("rooms", "delete", "alice"),
+        command("rooms", "update", "alice", {"name": "older"}),
+        command("rooms", "delete", "alice"),
         "room",
         {"deleted_at": ANY},
     ),
     "muted and hidden, then not muted": (
-        wish("rooms", "change_settings", "bob", {"muted": True, "hidden": True}),
-        wish("rooms", "change_settings", "bob", {"muted": False}),
+        command("rooms", "change_settings", "bob", {"muted": True, "hidden": True}),
+        command("rooms", "change_settings", "bob", {"muted": False}),
         "bob",
         {"muted": False, "hidden": True},
     ),
     "muted, then hidden": (
-        wish("rooms", "change_settings", "bob", {"muted": True}),
-        wish("rooms", "change_settings", "bob", {"hidden": True}),
+        command("rooms", "change_settings", "bob", {"muted": True}),
+        command("rooms", "change_settings", "bob", {"hidden": True}),
         "bob",
         {"muted": True, "hidden": True},
     ),
     "another role, then added who is in": (
-        wish("memberships", "set_role", "alice", "bob", "admin"),
-        wish("memberships", "add", "alice", ["bob"], "member"),
+        command("memberships", "set_role", "alice", "bob", "admin"),
+        command("memberships", "add", "alice", ["bob"], "member"),
         "bob",
         {"state": "in", "role": "admin"},
     ),
     "removed, then added who is in": (
-        wish("memberships", "remove", "alice", ["bob"]),
-        wish("memberships", "add", "alice", ["bob"], "member"),
+        command("memberships", "remove", "alice", ["bob"]),
+        command("memberships", "add", "alice", ["bob"], "member"),
         "bob",
         {"state": "in"},
     ),
@@ -281,12 +283,12 @@ async def test_only_the_superseded_fields_are_left_out_of_a_replay(
                 one.next_poll = 0.0
             assert {await end(newer), await end(lost)} <= {"queued", "stored"}
         await deployed.store()
-    shown = await settled_part(deployed, room_id, part)
+    shown = await archived(deployed, room_id, part)
     assert {name: shown[name] for name in wanted} == wanted
 
 
-async def test_what_was_heard_comes_back_whoever_its_actor_is_by_then(deployed: Deployed) -> None:
-    """A leave whose removal was stored alone still hands the room over."""
+async def test_a_replay_does_not_check_the_roles_of_its_actor(deployed: Deployed) -> None:
+    """A leave of which only the removal was stored still makes the other member an owner (D2)."""
     room_id = await deployed.group("alice", "bob")
     left = await deployed.parts.memberships.leave(room_id, "alice", "bob")
     waiting = await deployed.outbox()
@@ -303,8 +305,8 @@ async def test_what_was_heard_comes_back_whoever_its_actor_is_by_then(deployed: 
     assert states["bob"] == ("in", "owner")
 
 
-def test_what_of_a_request_was_overtaken() -> None:
-    """Only what the newer wish was about; messages have versions of their own."""
+def test_a_request_is_reduced_to_the_targets_that_are_left() -> None:
+    """Messages have ids and versions of their own, and no targets."""
     add = member_added("r", "alice", ["bob", "carol"], "member")
     assert targets(add) == {("member", "bob"), ("member", "carol")}
     left = without(add, {("member", "bob"), ("settings", "carol")})

@@ -1,4 +1,4 @@
-"""Texts with holes: only our own holes are holes, whatever a user writes."""
+"""Templates of events: only placeholders of this process are placeholders."""
 
 from __future__ import annotations
 
@@ -34,39 +34,39 @@ JSON = st.recursive(
 
 
 def filled(cut: list[str | int]) -> str:
-    """What append.lua makes of pieces."""
+    """The text as append.lua fills it."""
     return "".join(FILLED[Slot(p)] if isinstance(p, int) else p for p in cut)
 
 
-def with_holes(value: Any) -> Any:
-    """The value with a hole for each slot in it."""
+def with_placeholders(value: Any) -> Any:
+    """The value with a placeholder for each slot in it."""
     if isinstance(value, Slot):
         return placeholder(value)
     if isinstance(value, dict):
-        return {key: with_holes(item) for key, item in value.items()}
-    return [with_holes(item) for item in value] if isinstance(value, list) else value
+        return {key: with_placeholders(item) for key, item in value.items()}
+    return [with_placeholders(item) for item in value] if isinstance(value, list) else value
 
 
-def meant(value: Any) -> Any:
+def expected(value: Any) -> Any:
     """The value with each slot as the script fills it."""
     if isinstance(value, Slot):
         return FILLED[value] if value is Slot.TS else json.loads(FILLED[value])
     if isinstance(value, dict):
-        return {key: meant(item) for key, item in value.items()}
-    return [meant(item) for item in value] if isinstance(value, list) else value
+        return {key: expected(item) for key, item in value.items()}
+    return [expected(item) for item in value] if isinstance(value, list) else value
 
 
 @given(JSON)
-def test_filled_pieces_are_the_value(value: Any) -> None:
-    """Whatever JSON surrounds the holes, the filled text is that JSON with the slots' values."""
-    cut = segments(with_holes(value))
-    assert orjson.loads(filled(cut)) == meant(value)
+def test_filled_segments_are_the_value(value: Any) -> None:
+    """In any JSON the filled text is that JSON with the values of the slots."""
+    cut = segments(with_placeholders(value))
+    assert orjson.loads(filled(cut)) == expected(value)
     assert all(isinstance(piece, str) or piece in set(Slot) for piece in cut)
 
 
 @given(TEXTS, st.sampled_from(Slot))
-def test_a_users_text_makes_no_hole(text: str, slot: Slot) -> None:
-    """What looks like a hole, but was written outside this process, stays text."""
+def test_a_users_text_is_no_placeholder(text: str, slot: Slot) -> None:
+    """A text that looks like a placeholder, but was written outside this process, stays text."""
     other = placeholder(slot).replace(template._NONCE, "0" * len(template._NONCE))
     for written in (text, other, text + other, other + text, f'"{other}"'):
         assert segments({"text": written}) == [orjson.dumps({"text": written}).decode()]
@@ -74,7 +74,7 @@ def test_a_users_text_makes_no_hole(text: str, slot: Slot) -> None:
 
 
 def test_the_nonce_is_never_written_out() -> None:
-    """Literals that leave this process do not tell what a hole looks like."""
+    """Literals that leave this process do not contain the nonce of placeholders."""
     cut = segments({"a": [placeholder(slot) for slot in Slot], "b": placeholder(Slot.TS)})
     assert template._NONCE not in "".join(str(piece) for piece in cut)
     assert [piece for piece in cut if isinstance(piece, int)] == [*Slot, Slot.TS]
@@ -82,12 +82,12 @@ def test_the_nonce_is_never_written_out() -> None:
 
 @pytest.mark.parametrize("slot", Slot)
 def test_every_slot_is_one_digit(slot: Slot) -> None:
-    """The pattern of a hole knows one digit."""
+    """The pattern of a placeholder expects one digit."""
     assert segments([placeholder(slot)])[1 if slot is not Slot.TS else 2] == slot
 
 
-def test_stamped_is_the_object_with_the_time_of_the_log() -> None:
-    """Only the hole of the time is filled; the object itself stays as it was."""
+def test_with_timestamp_fills_in_the_time_of_the_log() -> None:
+    """Only the placeholder of the time is filled; the object itself is not changed."""
     value: Any = {"text": "a", "version": 2, "edited_at": placeholder(Slot.TS)}
     assert with_timestamp(value, "now") == {"text": "a", "version": 2, "edited_at": "now"}
     assert value["edited_at"] == placeholder(Slot.TS)

@@ -1,4 +1,4 @@
-"""Messages with files in the room log: what they are, and what goes with them."""
+"""Messages with attachments in the room log."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ IDS = [one["attachment_id"] for one in FILES]
 ERASED = [{"keep": [], "erase": ["a1", "a2"]}]
 
 
-def told() -> list[dict[str, Any]]:
-    """What the room queue was told of files, without the room."""
+def file_records() -> list[dict[str, Any]]:
+    """The records of files in the room queue, without the room."""
     return [{name: one[name] for name in ("keep", "erase")} for one in forwarded()]
 
 
-def test_what_makes_a_message_another() -> None:
-    """Other files are another body, other details of one are not; text alone is as ever."""
+def test_the_hash_of_a_message_depends_on_the_ids_of_its_attachments() -> None:
+    """Other attachments are another body, other details of one are not."""
     digest = message_new("r", "alice", DRAFT, FILES).hash
     bare: Any = [{"attachment_id": one} for one in IDS]
     assert message_new("r", "alice", DRAFT, bare).hash == digest
@@ -35,26 +35,26 @@ def test_what_makes_a_message_another() -> None:
     assert message_new("r", "alice", plain).hash == keys.body_hash(before)
 
 
-async def test_an_erasure_that_redis_lost_is_made_again(deployed: Deployed) -> None:
-    """The ids of the files are told with the tombstone, also when it has to be built anew."""
+async def test_a_lost_deletion_erases_the_files_once_replayed(deployed: Deployed) -> None:
+    """The record of the tombstone names the attachments, also when it was rebuilt."""
     room_id = await deployed.group("alice")
     sent = await deployed.parts.messages.send(room_id, "alice", DRAFT, FILES)
     await deployed.store()
     assert await end(sent) == "queued"
-    assert told() == [{"keep": ["a1", "a2"], "erase": []}]
+    assert file_records() == [{"keep": ["a1", "a2"], "erase": []}]
     message, done = await deployed.parts.messages.delete(room_id, "alice", sent.request_id)
     assert message["attachments"] == []
     await deployed.redis.flushall()
     async with deployed.relaying():
         assert await end(done) == "queued"
-    assert told() == ERASED
+    assert file_records() == ERASED
     _, again = await deployed.parts.messages.delete(room_id, "alice", sent.request_id)
     assert await end(again) == "queued"
-    assert told() == []
+    assert file_records() == []
 
 
 async def test_a_message_erased_with_its_files_keeps_its_first_result(deployed: Deployed) -> None:
-    """Sent again when the files are gone: as the archive has it, and nothing is appended."""
+    """A retry after the files are gone gets the first result, and appends nothing (D7)."""
     room_id = await deployed.group("alice")
     sent = await deployed.parts.messages.send(room_id, "alice", DRAFT, FILES)
     with pytest.raises(errors.InvalidParam):
@@ -73,8 +73,10 @@ async def test_a_message_erased_with_its_files_keeps_its_first_result(deployed: 
         await deployed.parts.messages.first_result(room_id, "alice", other, IDS)
 
 
-async def test_the_list_of_rooms_names_the_file(deployed: Deployed) -> None:
-    """Without a text the first file's name is the preview, warm and cold alike."""
+async def test_the_preview_of_a_message_without_text_is_the_first_file_name(
+    deployed: Deployed,
+) -> None:
+    """It is the same warm and cold."""
     room_id = await deployed.group("alice")
     await deployed.parts.messages.send(room_id, "alice", DRAFT, FILES)
     await deployed.store()

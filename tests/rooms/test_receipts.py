@@ -19,7 +19,7 @@ EVERY = 50
 async def moved(
     bench: Bench, room_id: str, user: str, read: int, delivered: int = 0, *, most: int = 100
 ) -> list[Any]:
-    """The script's answer."""
+    """The reply of receipts.lua."""
     names = keys.room(room_id)
     dirty = keys.dirty_cursors(keys.partition(room_id))
     channel = keys.room_channel(room_id)
@@ -39,7 +39,7 @@ async def room_of(bench: Bench, messages: int) -> str:
 
 
 async def flushed(bench: Bench, room_id: str) -> list[dict[str, Any]]:
-    """The cursors on their way to the archive after a flush of the partition."""
+    """The cursors in the outbox after a flush of the partition."""
     part = keys.partition(room_id)
     before = len(await bench.outbox(room_id))
     await flush(bench.redis, [0 if part else 1, part])
@@ -48,7 +48,7 @@ async def flushed(bench: Bench, room_id: str) -> list[dict[str, Any]]:
 
 
 async def test_cursors_move_forward_and_never_beyond(bench: Bench) -> None:
-    """Whatever is asked, 0 ≤ read ≤ delivered ≤ seq; the room stays warm."""
+    """For any request 0 ≤ read ≤ delivered ≤ seq, and the room stays warm (D8)."""
     room_id = await room_of(bench, 5)
     assert await moved(bench, room_id, "bob", 2) == [b"warm", 2, 2, 1, 0]
     for read, delivered, wanted in ((1, 0, [2, 2, 0]), (0, 4, [2, 4, 0]), (9, 9, [5, 5, 1])):
@@ -58,8 +58,8 @@ async def test_cursors_move_forward_and_never_beyond(bench: Bench) -> None:
     assert await bench.state(room_id) == "warm"
 
 
-async def test_the_room_is_told_together_and_not_too_often(bench: Bench) -> None:
-    """The first at once, the next ones in one word when the time has passed."""
+async def test_cursors_are_published_together_at_most_once_per_interval(bench: Bench) -> None:
+    """The first move is published at once, the next ones together after the interval."""
     room_id = await room_of(bench, 3)
     async with bench.redis.pubsub() as channel:
         await channel.subscribe(keys.room_channel(room_id))
@@ -80,8 +80,8 @@ async def test_the_room_is_told_together_and_not_too_often(bench: Bench) -> None
     assert cursors[1][0] == {"user_id": "bob", "read_seq": 2, "delivered_seq": 2}
 
 
-async def test_large_rooms_are_not_told(bench: Bench) -> None:
-    """Cursors move and are stored all the same."""
+async def test_cursors_of_large_rooms_are_not_published(bench: Bench) -> None:
+    """They move and are stored all the same."""
     room_id = await room_of(bench, 3)
     async with bench.redis.pubsub() as channel:
         await channel.subscribe(keys.room_channel(room_id))
@@ -92,8 +92,8 @@ async def test_large_rooms_are_not_told(bench: Bench) -> None:
     assert record["members"] == [{"user_id": "bob", "read_seq": 2, "delivered_seq": 2}]
 
 
-async def test_what_moved_is_flushed_once(bench: Bench) -> None:
-    """One record for a room, the cursors as they are then; nothing when nothing moved since."""
+async def test_moved_cursors_are_flushed_once(bench: Bench) -> None:
+    """One record per room has the cursors of that moment; without a move there is none."""
     room_id = await room_of(bench, 4)
     await moved(bench, room_id, "bob", 1)
     await moved(bench, room_id, "carol", 0, 2)
@@ -109,8 +109,8 @@ async def test_what_moved_is_flushed_once(bench: Bench) -> None:
     assert await flushed(bench, room_id) == []
 
 
-async def test_foreign_keys_break_nothing(bench: Bench) -> None:
-    """A key of another type is an answer, not half a write."""
+async def test_a_key_of_another_type_is_a_reply_and_no_half_write(bench: Bench) -> None:
+    """The script replies `broken` before it writes."""
     room_id = await room_of(bench, 2)
     await bench.redis.set(keys.room(room_id).receipts, "x")
     before = await bench.dump()

@@ -1,4 +1,4 @@
-"""What a room is to one member: mute, hide, and the message that brings it back."""
+"""A member's settings of a room: muted, hidden, and the message that unhides it."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from tests.helpers.waiting import PATIENCE
 
 
 def settings(user: str, room_id: str, **changed: bool) -> Any:
-    """A request."""
+    """A request to change settings."""
     return settings_changed(room_id, user, cast(RoomSettings, changed))
 
 
-async def seat(bench: Bench, room_id: str, user: str) -> MemberView:
-    """A member's seat."""
+async def view(bench: Bench, room_id: str, user: str) -> MemberView:
+    """A member's view of the room."""
     standing = await SnapshotReader(bench.redis).read(room_id, [user])
     assert standing is not None
     found = standing.members[user]
@@ -31,13 +31,13 @@ async def seat(bench: Bench, room_id: str, user: str) -> MemberView:
 
 
 async def records(bench: Bench, room_id: str) -> list[dict[str, Any]]:
-    """The settings on their way to the archive."""
+    """The records of settings in the outbox."""
     found = [orjson.loads(entry[b"d"]) for entry in await bench.outbox(room_id)]
     return [record["settings"] for record in found if "settings" in record]
 
 
-async def test_settings_are_a_record_and_a_word_to_his_own_devices(bench: Bench) -> None:
-    """No event of the room; the next change has a higher rank."""
+async def test_settings_are_a_record_and_an_event_to_the_members_own_devices(bench: Bench) -> None:
+    """The room gets no event; the next change has a higher rank."""
     weird = 'b"%o/b'
     room_id = await bench.group("alice", weird)
     head = await bench.head(room_id)
@@ -56,40 +56,40 @@ async def test_settings_are_a_record_and_a_word_to_his_own_devices(bench: Bench)
     shared = {"room_id": room_id, "user_id": weird, "epoch": 1, "offset": 2, "muted": True}
     assert one == shared | {"rev": 1, "hidden": False}
     assert two == shared | {"rev": 2, "hidden": True}
-    assert (await seat(bench, room_id, weird)).muted
+    assert (await view(bench, room_id, weird)).muted
     after = await bench.head(room_id)
     assert (after[b"offset"], after[b"seq"]) == (head[b"offset"], head[b"seq"])
 
 
-async def test_a_message_of_another_brings_a_hidden_room_back(bench: Bench) -> None:
-    """His own does not, nor does a system line; for who had not hidden it nothing is written."""
+async def test_a_message_of_another_member_unhides_the_room(bench: Bench) -> None:
+    """The member's own message does not, nor does a system message; nothing else is written."""
     room_id = await bench.group("alice", "bob", "carol")
     for user in ("bob", "carol"):
         await bench.append(settings(user, room_id, hidden=True))
     await bench.append(member_added(room_id, "alice", ["dave"], "member"))
     await bench.append(message(room_id, "bob", "m1"))
-    assert (await seat(bench, room_id, "bob")).hidden
-    assert not (await seat(bench, room_id, "carol")).hidden
+    assert (await view(bench, room_id, "bob")).hidden
+    assert not (await view(bench, room_id, "carol")).hidden
     await bench.append(message(room_id, "alice", "m2"))
-    assert not (await seat(bench, room_id, "bob")).hidden
+    assert not (await view(bench, room_id, "bob")).hidden
     assert (await bench.head(room_id))[b"hidden"] == b""
     told = [(one["user_id"], one["hidden"]) for one in await records(bench, room_id)]
     assert told == [("bob", True), ("carol", True), ("carol", False), ("bob", False)]
 
 
-async def test_who_comes_back_starts_without_settings(bench: Bench) -> None:
-    """Leaving takes them away."""
+async def test_a_member_who_returns_has_no_settings(bench: Bench) -> None:
+    """Leaving removes them."""
     room_id = await bench.group("alice", "bob")
     await bench.append(settings("bob", room_id, muted=True, hidden=True))
     await bench.append(member_left(room_id, "bob", None))
     await bench.append(member_added(room_id, "alice", ["bob"], "member"))
-    mine = await seat(bench, room_id, "bob")
+    mine = await view(bench, room_id, "bob")
     assert (mine.muted, mine.hidden) == (False, False)
     assert (await bench.head(room_id))[b"hidden"] == b""
 
 
 async def test_settings_and_roles_survive_the_loss_of_redis(deployed: Deployed) -> None:
-    """Loaded from the archive, for the list as for the room; the next change still ranks above."""
+    """They are loaded from the archive; the next change still has a higher rank."""
     parts = deployed.parts
     room_id = await deployed.group("alice", "bob", "carol")
     await parts.rooms.change_settings(room_id, "bob", {"muted": True})

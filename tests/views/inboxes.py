@@ -1,4 +1,4 @@
-"""Lists of rooms that are read from Redis alone."""
+"""Inboxes that are read from Redis alone."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from rts_server.views.snapshots import SnapshotReader
 
 
 def lists(redis: Redis, archive: object = None) -> InboxReader:
-    """Without an archive: all is warm."""
+    """An inbox reader without an archive, for warm rooms."""
     kept = cast(Archive, archive)
     drains = RoomDrains(Settings(jwt_secret="x"), "origin", redis, kept)
     return InboxReader(kept, UserRooms(redis), SnapshotReader(redis), drains)

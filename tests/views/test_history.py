@@ -1,4 +1,4 @@
-"""History: archive and hot log are one sequence, wherever the one ends and the other begins."""
+"""History: archive and hot log are one sequence."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ CASES = {
 
 
 async def filled(deployed: Deployed, case: dict[str, Any]) -> tuple[str, list[dict[str, Any]]]:
-    """A room of 14 messages, one of them failed, one deleted, one edited; what is to be seen."""
+    """A room of 14 messages, one failed, one deleted, one edited, and the messages to be listed."""
     room_id = await deployed.group("alice", "bob")
     send = deployed.parts.messages.send
     for n in range(1, 15):
@@ -51,8 +51,7 @@ async def filled(deployed: Deployed, case: dict[str, Any]) -> tuple[str, list[di
 async def test_any_page_is_a_piece_of_one_sequence(
     redis: Redis, valkey_url: str, tables: None, case: str
 ) -> None:
-    """Whatever the bounds, the limit and the end it starts from: the right messages, ascending,
-    and `more` exactly when there are more."""
+    """A page of any bounds, limit and direction is ascending, and `more` is right."""
     given_case = CASES[case]
     settings = Settings(
         redis_url=valkey_url, hot_log_events=int(given_case["hot"]), hot_log_floor=0.0
@@ -88,8 +87,8 @@ async def test_any_page_is_a_piece_of_one_sequence(
 
 
 @pytest.mark.parametrize("stored", ["nothing", "the message", "everything"])
-async def test_the_newest_state_of_a_message_is_seen(deployed: Deployed, stored: str) -> None:
-    """Edited, deleted and failed show as what they are, before and after the archive knows."""
+async def test_pages_have_the_newest_state_of_a_message(deployed: Deployed, stored: str) -> None:
+    """Edits, deletions and failures show before and after the archive has them (D9)."""
     messages, history = deployed.parts.messages, deployed.parts.history
     room_id = await deployed.group("alice", "bob")
     ids = {}
@@ -116,7 +115,7 @@ async def test_the_newest_state_of_a_message_is_seen(deployed: Deployed, stored:
 
 
 async def test_strangers_and_former_members_see_nothing(deployed: Deployed) -> None:
-    """not_found for a page and for a message, warm and cold, like for a room that is not there."""
+    """Pages and messages are `not_found`, warm and cold, as in a room that does not exist (A4)."""
     room_id = await deployed.group("alice", "bob")
     await deployed.send(room_id, "alice", "m")
     await deployed.parts.memberships.remove(room_id, "alice", ["bob"])
@@ -143,7 +142,7 @@ async def test_strangers_and_former_members_see_nothing(deployed: Deployed) -> N
 
 
 async def test_a_page_around_a_seq_has_it_in_its_middle(deployed: Deployed) -> None:
-    """Half on either side, the seq itself in the newer half."""
+    """Half of the page is on either side; the seq itself is in the newer half."""
     room_id = await deployed.group("alice")
     for n in range(9):
         await deployed.send(room_id, "alice", f"m{n}")
@@ -163,7 +162,7 @@ async def test_a_page_around_a_seq_has_it_in_its_middle(deployed: Deployed) -> N
 async def test_a_page_ends_where_the_answer_is_full(
     redis: Redis, valkey_url: str, tables: None
 ) -> None:
-    """Fewer than asked for, and more: the next page goes on from there; never an empty page."""
+    """It is shorter, says `more`, and the next page continues; no page is empty."""
     settings = Settings(redis_url=valkey_url, limits=SizeLimits(answer_bytes=1_500))
     async with Deployed(settings, redis) as deployed:
         room_id = await deployed.group("alice")
@@ -187,8 +186,10 @@ STARTS = st.lists(st.integers(0, 50), min_size=1, max_size=6).map(
 
 
 @given(STARTS, st.integers(1, 60))
-def test_the_epoch_of_a_seq(starts: list[tuple[int, int]], seq: int) -> None:
-    """The last epoch that began below it; an epoch that gave no seq is nobody's."""
+def test_the_epoch_of_a_seq_is_the_last_that_began_below_it(
+    starts: list[tuple[int, int]], seq: int
+) -> None:
+    """An epoch without messages has no seq."""
     found = epoch_of(starts, seq)
     assert dict(starts)[found] < seq
     assert all(start >= seq for epoch, start in starts if epoch > found)

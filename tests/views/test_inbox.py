@@ -1,4 +1,4 @@
-"""The list of a user's rooms: by activity, with totals, in few round trips."""
+"""The inbox: rooms by activity, with totals, in few round trips."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ROOMS = 500
 
 
 async def of_alice(bench: Bench, rooms: int) -> list[str]:
-    """Rooms of alice and bob, the index complete."""
+    """Rooms of alice and bob, with a complete user index."""
     room_ids = [await bench.group("alice", "bob", room=f"r{n}") for n in range(rooms)]
     index = UserRooms(bench.redis)
     await index.note_all([("alice", IndexedMembership(r, 1, 2, "in")) for r in room_ids])
@@ -29,7 +29,7 @@ async def of_alice(bench: Bench, rooms: int) -> list[str]:
 async def test_five_hundred_rooms_in_three_round_trips(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The index, then all rooms at once."""
+    """The index is read, then all rooms at once."""
     room_ids = await of_alice(bench, ROOMS)
     inboxes = lists(bench.redis)
     await inboxes.read("alice")  # scripts are loaded now
@@ -40,7 +40,7 @@ async def test_five_hundred_rooms_in_three_round_trips(
 
 
 async def test_the_list_is_by_activity_and_pages_by_cursor(bench: Bench) -> None:
-    """Newest first; hidden rooms are another list; muted and hidden ones count in no total."""
+    """Newest first, hidden rooms apart; muted and hidden rooms count in no total."""
     one, two, three = await of_alice(bench, 3)
     for n, room_id in enumerate((two, one, three, two)):
         await bench.append(message(room_id, "bob", f"m-{n}"))
@@ -61,10 +61,10 @@ async def test_the_list_is_by_activity_and_pages_by_cursor(bench: Bench) -> None
     assert [row.room_id for row in found.after(None, hidden=True)] == [three]
 
 
-async def test_a_stranger_costs_what_nobody_does(
+async def test_a_stranger_costs_as_much_as_a_user_who_does_not_exist(
     deployed: Deployed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One question to the archive for each, whose answer is as long: his rooms are not read."""
+    """One query to the archive for each, and no read of the stranger's rooms (A4)."""
     parts = deployed.parts
     asked: list[str] = []
     ask = Archive.rooms_of

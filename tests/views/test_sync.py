@@ -1,4 +1,4 @@
-"""The answer to `sync`: whole pieces, within one budget of bytes, and every call gets on."""
+"""The `sync` command: contiguous events within a budget of bytes, and progress at every call."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ BYTES = 2_000
 
 
 class Log:
-    """Rooms of one epoch whose events have the sizes given, as the hot log would tell them."""
+    """Rooms of one epoch whose events have the given sizes."""
 
     def __init__(self, rooms: dict[str, list[int]]) -> None:
         self._rooms = rooms
 
     async def memberships(self, user_id: str) -> list[IndexedMembership]:
-        """All of them."""
+        """All rooms."""
         return [IndexedMembership(room_id, 1, 1, "in") for room_id in self._rooms]
 
     async def read_rooms(self, user_id: str, room_ids: list[str]) -> Inbox:
-        """Every room asked for that is there."""
+        """The rooms that exist."""
         rows = [
             InboxRow(
                 0, room_id, cast(Room, {"epoch": 1, "offset": len(self._rooms[room_id])}), True, 0
@@ -44,13 +44,13 @@ class Log:
     async def positions(
         self, rows: list[InboxRow], cursors: dict[str, Position]
     ) -> dict[str, Position]:
-        """All are warm."""
+        """The heads of all rooms."""
         return {row.room_id: (row.room["epoch"], row.room["offset"]) for row in rows}
 
     async def events_since(
         self, asked: Sequence[tuple[str, Position, int]], user_id: str, budget: int
     ) -> list[EventRange]:
-        """What lies behind each position, at most as many as asked."""
+        """The events after each position, up to the limit."""
         return [
             EventRange((1, len(self._rooms[room_id])), self._events(room_id, position[1])[:most])
             for room_id, position, most in asked
@@ -77,8 +77,8 @@ ROOMS = st.dictionaries(
 
 
 @given(ROOMS)
-async def test_asking_on_brings_every_event_once(rooms: dict[str, list[int]]) -> None:
-    """From where an answer ended the next goes on; no answer is larger than its budget."""
+async def test_repeated_syncs_return_every_event_once(rooms: dict[str, list[int]]) -> None:
+    """The next call continues where an answer ended; no answer exceeds its budget (D4)."""
     sync = syncing(rooms)
     missing: dict[str, Position] = dict.fromkeys(rooms, (1, 0))
     seen: dict[str, list[int]] = {room_id: [] for room_id in rooms}
@@ -97,8 +97,8 @@ async def test_asking_on_brings_every_event_once(rooms: dict[str, list[int]]) ->
     assert seen == {room_id: list(range(1, len(sizes) + 1)) for room_id, sizes in rooms.items()}
 
 
-async def test_a_room_that_is_not_his_is_removed() -> None:
-    """Absent and left look alike."""
+async def test_a_room_of_others_is_removed() -> None:
+    """A room that does not exist and one the user left are alike (A4)."""
     answer: Any = await syncing({"a": []}).events_since("alice", {"a": (1, 0), "b": (1, 0)})
     assert answer["b"] == {"removed": True}
     assert answer["a"]["recovered"]

@@ -1,4 +1,4 @@
-"""Unread counts told to a user's devices, on a real Valkey."""
+"""Publishing unread counts to a user's devices, on a real Valkey."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ async def rooms_of(bench: Bench, users: list[str]) -> dict[str, list[str]]:
 
 
 @asynccontextmanager
-async def hearing(bench: Bench, *room_ids: str) -> AsyncIterator[PubSub]:
-    """The channels of some rooms."""
+async def subscribed(bench: Bench, *room_ids: str) -> AsyncIterator[PubSub]:
+    """A subscription to the channels of some rooms."""
     async with bench.redis.pubsub() as channel:
         await channel.subscribe(*map(keys.room_channel, room_ids))
         for _ in room_ids:
@@ -46,8 +46,8 @@ async def hearing(bench: Bench, *room_ids: str) -> AsyncIterator[PubSub]:
         yield channel
 
 
-async def heard(channel: PubSub) -> tuple[str, dict[str, Any]]:
-    """Whom the next word is for, and what it says."""
+async def next_publish(channel: PubSub) -> tuple[str, dict[str, Any]]:
+    """The user of the next publish, and its data."""
     async with asyncio.timeout(PATIENCE):
         while (word := await channel.get_message(timeout=PATIENCE)) is None:
             pass
@@ -56,16 +56,16 @@ async def heard(channel: PubSub) -> tuple[str, dict[str, Any]]:
 
 
 @pytest.mark.parametrize(("muted", "totals"), [(False, (7, 3)), (True, (5, 2))])
-async def test_unread_is_told_at_the_head_to_one_user(
+async def test_unread_counts_are_published_at_the_head_to_one_user(
     bench: Bench, muted: bool, totals: tuple[int, int]
 ) -> None:
-    """With the totals of his other rooms; a muted room adds nothing to them."""
+    """With the totals of the user's other rooms, in which muted rooms do not count."""
     room_id = await bench.group("alice", "bob")
     for n in range(2):
         await bench.append(message(room_id, "alice", f"m{n}"))
     if muted:
         await bench.append(settings_changed(room_id, "bob", {"muted": True}))
-    async with hearing(bench, room_id) as channel:
+    async with subscribed(bench, room_id) as channel:
         where = keys.room(room_id).script_keys
         args: list[str | int] = ["bob", room_id, keys.room_channel(room_id), 5, 2]
         assert await _UNREAD.evaluate(bench.redis, where, args) == b"warm"
@@ -83,20 +83,20 @@ async def test_unread_is_told_at_the_head_to_one_user(
     }
 
 
-async def test_what_moves_meanwhile_is_told_together(
+async def test_changes_during_a_batch_are_published_together(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of twenty users in four round trips, and once however often it moved."""
+    """Twenty users take four round trips; each change is published once."""
     rooms = await rooms_of(bench, USERS)
     monkeypatch.setattr(unread, "BATCH_INTERVAL_SECONDS", 0.0)
     telling = UnreadPublisher(bench.redis, lists(bench.redis))
-    async with hearing(bench, *(first for first, _ in rooms.values())) as channel:
+    async with subscribed(bench, *(first for first, _ in rooms.values())) as channel:
         telling.publish_soon(USERS[0], rooms[USERS[0]][0])
-        assert (await heard(channel))[0] == USERS[0]  # scripts are loaded now
+        assert (await next_publish(channel))[0] == USERS[0]  # scripts are loaded now
         trips = round_trips(monkeypatch)
         for user in USERS * 2:
             telling.publish_soon(user, rooms[user][0])
-        told = [await heard(channel) for _ in USERS]
+        told = [await next_publish(channel) for _ in USERS]
         assert [user for user, _ in told] == USERS
         assert await channel.get_message(timeout=0.01) is None
     assert all(e["data"] == {"unread": 1, "read_seq": 0, "total": 2, "rooms": 2} for _, e in told)
@@ -104,30 +104,30 @@ async def test_what_moves_meanwhile_is_told_together(
     await telling.close()
 
 
-async def test_who_cannot_be_read_keeps_nothing_from_others(
+async def test_a_user_who_cannot_be_read_does_not_delay_others(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The rooms of one are in an archive that is away, or Redis was: the next word is told."""
+    """The archive or Redis was away for one user; the next event is published."""
     rooms = await rooms_of(bench, USERS[:2])
     await bench.redis.delete(keys.user_rooms(USERS[0]))
     monkeypatch.setattr(unread, "BATCH_INTERVAL_SECONDS", 0.0)
     telling = UnreadPublisher(bench.redis, lists(bench.redis, Away()))
-    async with hearing(bench, rooms[USERS[1]][0]) as channel:
+    async with subscribed(bench, rooms[USERS[1]][0]) as channel:
         for user in USERS[:2]:
             telling.publish_soon(user, rooms[user][0])
-        assert (await heard(channel))[0] == USERS[1]
+        assert (await next_publish(channel))[0] == USERS[1]
         await bench.redis.set(keys.user_rooms(USERS[0]), "no hash")
         telling.publish_soon(USERS[0], rooms[USERS[0]][0])
         telling.publish_soon(USERS[1], rooms[USERS[1]][0])
         await eventually(lambda: not telling._changed)
         await bench.redis.delete(keys.user_rooms(USERS[0]))
         telling.publish_soon(USERS[1], rooms[USERS[1]][0])
-        assert (await heard(channel))[0] == USERS[1]
+        assert (await next_publish(channel))[0] == USERS[1]
     await telling.close()
 
 
 class Away:
-    """An archive nobody reaches."""
+    """An archive that is unavailable."""
 
     async def rooms_of(self, user_id: str) -> list[Any]:
         """Raises Unavailable."""
