@@ -63,7 +63,7 @@ COVERS = (
     Cover("redis_client/test_transport.py", "takes transports over", "redis_client/connection"),
     Cover("test_config.py", "settings are validated by their fields", "setting_fields"),
     Cover("relay/test_relay.py", "parts of one loop, on real queues",
-          "relay/ack_processor relay/partition_leases relay/quarantine relay/queue_sender"
+          "relay/ack_processor relay/partition_leases relay/queue_sender"
           " relay/room_queues"),
     Cover("rooms/test_receipts.py", "cursors become records", "relay/cursor_flush"),
     Cover("rest/test_rooms.py", "routes, with and without rights",

@@ -1,4 +1,4 @@
-"""Start of the processes: a wrong environment ends them with one sentence."""
+"""Processes end with one sentence if their environment is wrong."""
 
 from __future__ import annotations
 
@@ -44,8 +44,8 @@ def test_a_redis_that_evicts_is_refused(evicting: str, what: str) -> None:
     assert ended.stderr.splitlines()[-1] == SENTENCE
 
 
-def test_a_redis_that_comes_later_is_looked_at_then(tmp_path: Path, unused_tcp_port: int) -> None:
-    """A process waits for Redis, and ends when an evicting one answers."""
+def test_a_redis_that_starts_later_is_checked_then(tmp_path: Path, unused_tcp_port: int) -> None:
+    """A process waits for Redis, and ends if that one evicts keys."""
     port = free_port()
     given = environment(f"redis://127.0.0.1:{unused_tcp_port}/0", port)
     command = [sys.executable, "-m", "rts_server", "serve"]
@@ -60,8 +60,8 @@ def test_a_redis_that_comes_later_is_looked_at_then(tmp_path: Path, unused_tcp_p
             process.kill()
 
 
-def test_without_an_endpoint_nothing_of_opentelemetry_is_needed() -> None:
-    """Web, relay and functions start where the extra is not installed."""
+def test_opentelemetry_is_needed_only_with_an_endpoint() -> None:
+    """Web, relay and functions start without the extra."""
     program = (
         "import sys; sys.modules['opentelemetry'] = None\n"
         "import rts_server.app, rts_server.__main__, lambdas.spans\n"

@@ -1,4 +1,4 @@
-"""Tokens: what opens a connection, and that nothing else does."""
+"""Tokens: the valid ones identify a user, all others are refused."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ BOUND = replace(SETTINGS, jwt_issuer="issuer", jwt_audience="chat")
 
 
 def forged(header: dict[str, Any], claims: str) -> str:
-    """A token of these texts, its signature empty."""
+    """Return a token of these texts with an empty signature."""
     parts = (json.dumps(header), claims, "")
     return ".".join(base64.urlsafe_b64encode(p.encode()).decode().rstrip("=") for p in parts)
 
 
 def hand_signed(claims: str) -> str:
-    """A good signature under claims that no library would write."""
+    """Sign claims that no library would write."""
     key = SETTINGS.jwt_secret.encode()
     return jwt.api_jws.encode(claims.encode(), key, algorithm="HS256")
 
 
-def test_an_issued_token_opens() -> None:
-    """What `issue` makes, `verify` reads back, issuer and audience included."""
+def test_an_issued_token_is_verified() -> None:
+    """`verify` reads what `issue` writes, issuer and audience included."""
     for settings in (SETTINGS, BOUND):
         token = auth.issue(settings, "alice", name="Alice Ä", scope="operator", lifetime=60)
         found = auth.verify(settings, token)
@@ -85,8 +85,8 @@ WRONG_CLAIMS = {
     [*NOT_SIGNED_BY_US.values(), *WRONG_CLAIMS.values()],
     ids=[*NOT_SIGNED_BY_US, *WRONG_CLAIMS],
 )
-def test_what_is_wrong_has_one_face(token: Any) -> None:
-    """Whatever is wrong with a token, the refusal is the same and tells nothing of it."""
+def test_all_defects_of_a_token_look_alike(token: Any) -> None:
+    """The error of an invalid token is always the same."""
     with pytest.raises(Refusal) as caught:
         auth.verify(SETTINGS, token)
     assert caught.value.code in ("unauthorized", "token_expired")
@@ -95,7 +95,7 @@ def test_what_is_wrong_has_one_face(token: Any) -> None:
 
 
 def test_issuer_and_audience_count_only_when_configured() -> None:
-    """A foreign issuer or audience is refused where ours is set, else it does not matter."""
+    """A foreign issuer or audience is refused only if one is configured."""
     good = {"iss": "issuer", "aud": "chat"}
     assert auth.verify(BOUND, signed(**good)).user_id == "alice"
     for wrong in ({"iss": "other"}, {"iss": None}, {"aud": "other"}, {"aud": None}):
@@ -105,7 +105,7 @@ def test_issuer_and_audience_count_only_when_configured() -> None:
 
 
 def test_a_date_may_have_a_fraction() -> None:
-    """NumericDate of RFC 7519; some libraries write milliseconds behind the point."""
+    """A NumericDate may be a fraction (RFC 7519, 2)."""
     now = int(time.time())
     found = auth.verify(SETTINGS, signed(iat=now - 5.75, exp=now + 60.5, nbf=now - 0.5))
     assert (found.expires_at, found.issued_at) == (now + 60, now - 6)
@@ -113,8 +113,8 @@ def test_a_date_may_have_a_fraction() -> None:
         auth.verify(SETTINGS, signed(exp=now - 31.5))
 
 
-def test_an_expired_token_says_so_after_the_leeway() -> None:
-    """30 seconds of leeway, then token_expired; a bad signature is told first."""
+def test_an_expired_token_is_refused_after_the_grace() -> None:
+    """After 30 s it is `token_expired`; an invalid signature has precedence."""
     now = int(time.time())
     assert auth.verify(SETTINGS, signed(exp=now - 25)).expires_at == now - 25
     with pytest.raises(TokenExpired):
@@ -123,32 +123,32 @@ def test_an_expired_token_says_so_after_the_leeway() -> None:
         auth.verify(SETTINGS, signed("another secret of thirty-two bytes and more", exp=1))
 
 
-def test_without_a_secret_no_token_is_good() -> None:
-    """An empty secret is no secret that a stranger could sign with."""
+def test_without_a_secret_no_token_is_valid() -> None:
+    """Nobody can sign with an empty secret."""
     token = forged({"alg": "HS256"}, '{"sub":"a","iat":1,"exp":9999999999}')
     with pytest.raises(Refusal):
         auth.verify(Settings(), token)
 
 
 @pytest.mark.parametrize("name", [5, "", "x" * 129, "a\nb", "\u202eevil", None, ["x"]])
-def test_a_name_that_cannot_be_shown_is_left_out(name: Any) -> None:
-    """A name is one printable line; otherwise the user has none, and still connects."""
+def test_an_invalid_name_is_left_out(name: Any) -> None:
+    """A name is one printable line; without one the user connects all the same."""
     assert auth.verify(SETTINGS, signed(name=name)).name is None
 
 
 def test_a_scope_is_a_text() -> None:
-    """Anything else is no scope."""
+    """A scope of another type is ignored."""
     assert auth.verify(SETTINGS, signed(scope=["operator"])).scope == ""
 
 
 @given(st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1, max_size=128))
-def test_every_user_id_of_the_protocol_can_connect(user_id: str) -> None:
-    """1 to 128 printable ASCII characters without space."""
+def test_every_user_id_of_the_protocol_is_accepted(user_id: str) -> None:
+    """A user id is 1 to 128 printable ASCII characters without space."""
     assert auth.verify(SETTINGS, auth.issue(SETTINGS, user_id)).user_id == user_id
 
 
 @given(st.text(max_size=200) | st.binary(max_size=50) | st.integers() | st.none())
-def test_nothing_else_opens(token: Any) -> None:
-    """Any other value is refused, never an error of another kind."""
+def test_any_other_value_is_refused(token: Any) -> None:
+    """No value raises another kind of error."""
     with pytest.raises(Refusal):
         auth.verify(SETTINGS, token)

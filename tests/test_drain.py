@@ -28,7 +28,7 @@ SPREAD = 1.5
 
 
 def fetch(url: str) -> tuple[int, str]:
-    """Status and body of a GET."""
+    """Return status and body of a GET."""
     try:
         with urllib.request.urlopen(url, timeout=2) as answer:
             return answer.status, answer.read().decode()
@@ -40,15 +40,13 @@ def fetch(url: str) -> tuple[int, str]:
     ("count", "spread", "expected"),
     [(0, 20.0, []), (1, 20.0, [0.0]), (3, 20.0, [0.0, 10.0, 20.0]), (3, 0.0, [0.0, 0.0, 0.0])],
 )
-def test_the_first_goes_at_once_the_last_after_the_spread(
-    count: int, spread: float, expected: list[float]
-) -> None:
-    """Connections are closed at even intervals."""
+def test_closes_are_spread_evenly(count: int, spread: float, expected: list[float]) -> None:
+    """The first connection is closed at once, the last after the spread."""
     assert moments(count, spread) == expected
 
 
-async def test_everybody_is_told_and_closed_in_his_turn(world: World, tmp_path: Path) -> None:
-    """503 for the balancer and new clients, `draining` for others, spread; then the end."""
+async def test_all_clients_are_notified_and_closed_over_time(world: World, tmp_path: Path) -> None:
+    """The balancer and new clients get 503, others `draining`; then the process ends (R6)."""
     async with (
         world.instance(tmp_path, RTS_DRAIN_SPREAD=str(SPREAD)) as (process, url),
         AsyncExitStack() as stack,
@@ -104,9 +102,7 @@ async def test_an_instance_drains_before_auto_scaling_terminates_it(
         assert process.stop() == 0
 
 
-async def test_what_the_first_has_to_answer_does_not_shorten_the_spread(
-    world: World, tmp_path: Path
-) -> None:
+async def test_a_slow_first_close_does_not_shorten_the_spread(world: World, tmp_path: Path) -> None:
     """The spread begins at the first close, not at the signal."""
     async with (
         world.instance(tmp_path, RTS_DRAIN_SPREAD=str(SPREAD)) as (process, url),
@@ -135,23 +131,23 @@ async def test_what_the_first_has_to_answer_does_not_shorten_the_spread(
 
 
 def created(other: str) -> dict[str, Any]:
-    """The payload of a `room.create` with another user."""
+    """Return the payload of a `room.create` with another user."""
     return {"type": "direct", "members": [other]}
 
 
 def closings(clients: list[JsClient]) -> list[dict[str, Any]]:
-    """The data of every session.closing so far."""
+    """Return the data of all `session.closing` events so far."""
     return [event["data"] for c in clients for event in c.of_type("session.closing")]
 
 
 def ended(client: JsClient) -> str | None:
-    """The reason for which the connection ended."""
+    """Return the reason for which the connection ended."""
     reasons = [line["reason"] for line in client.lines if line["kind"] == "disconnect"]
     return reasons[0] if reasons else None
 
 
 async def refused(client: Raw) -> dict[str, Any]:
-    """The error of the first command that is refused, once readiness says draining."""
+    """Return the error of the first refused command, once readiness says draining."""
     for number in range(20, 120):
         answer = await client.ask(number, '["room.list",{}]')
         if not answer["ok"]:
@@ -162,7 +158,7 @@ async def refused(client: Raw) -> dict[str, Any]:
 
 
 async def test_commands_in_flight_are_answered(world: World, tmp_path: Path) -> None:
-    """Commands sent before SIGTERM are acked before the close, though SQS is away for a while."""
+    """Commands sent before SIGTERM are acked before the close, even while SQS is away."""
     alice, bob = name("alice"), name("bob")
     async with (
         world.instance(tmp_path, RTS_DRAIN_SPREAD="0") as (process, url),
@@ -190,11 +186,10 @@ async def test_commands_in_flight_are_answered(world: World, tmp_path: Path) -> 
         assert process.stop() == 0
 
 
-async def test_a_line_held_by_its_rate_is_answered_or_not_taken(
+async def test_commands_that_wait_for_their_rate_are_answered_or_not_read(
     world: World, tmp_path: Path
 ) -> None:
-    """Of 40 sends at once each stored one was acked; the others were refused as retryable or never
-    read. The process ends and leaves the list of instances."""
+    """Of 40 sends at once each stored one was acked; the others were refused or never read."""
     alice = name("alice")
     async with (
         world.js(alice) as a,
@@ -228,11 +223,11 @@ async def test_a_line_held_by_its_rate_is_answered_or_not_taken(
 
 
 def news(client: Raw) -> list[dict[str, Any]]:
-    """The messages that a client received."""
+    """Return the messages that a client received."""
     return [event for event in client.events if event["type"] == "message.new"]
 
 
-async def test_sockets_that_do_not_answer_hold_nobody(world: World, tmp_path: Path) -> None:
+async def test_unresponsive_clients_do_not_delay_the_end(world: World, tmp_path: Path) -> None:
     """A stopped client and one that does not read are dropped; the exit code is 0."""
     asked = {"type": "group", "client_room_id": "big", "metadata": {"x": "x" * 4000}}
     async with (
@@ -264,8 +259,8 @@ async def test_a_process_that_hangs_is_ended_by_the_kernel(world: World, tmp_pat
         assert process.stop() == -signal.SIGALRM
 
 
-async def test_who_signals_twice_does_not_wait(world: World, tmp_path: Path) -> None:
-    """A second SIGTERM cuts the spread short."""
+async def test_a_second_signal_ends_the_spread(world: World, tmp_path: Path) -> None:
+    """A second SIGTERM ends the process without waiting."""
     async with (
         world.instance(tmp_path, RTS_DRAIN_SPREAD="40") as (process, url),
         Raw(url) as one,

@@ -1,4 +1,4 @@
-"""CloudWatch's few metrics: read from the registry, told in its embedded metric format."""
+"""The metrics for CloudWatch: read from the registry, written in the embedded metric format."""
 
 from __future__ import annotations
 
@@ -27,50 +27,50 @@ class Registry:
         self.counter = Counter("c_total", "c", ["code"], registry=self.registry)
         self.histogram = Histogram("h", "h", ["event"], registry=self.registry, buckets=BOUNDS)
 
-    def look(self) -> emf.Samples:
+    def read(self) -> emf.Samples:
         return emf.samples(self.registry.collect())
 
 
-def test_a_gauge_is_told_as_it_stands() -> None:
-    """Only the labels asked for count."""
+def test_a_gauge_is_read_as_it_is() -> None:
+    """Only the given labels restrict the sum."""
     one = Registry()
-    before = one.look()
+    before = one.read()
     one.gauge.labels("/chat").set(3)
     one.gauge.labels("/receipts").set(2)
-    assert emf.gauge_value("g", namespace="/chat")(before, one.look()) == 3
-    assert emf.gauge_value("g")(before, one.look()) == 5
+    assert emf.gauge_value("g", namespace="/chat")(before, one.read()) == 3
+    assert emf.gauge_value("g")(before, one.read()) == 5
 
 
-def test_a_counter_is_told_by_what_it_gained() -> None:
-    """Each look counts from the one before, and a label may have several values."""
+def test_a_counter_is_read_by_its_increase() -> None:
+    """The increase counts from the last reading; a label may have several values."""
     one = Registry()
     one.counter.labels("internal").inc(7)
-    before = one.look()
+    before = one.read()
     one.counter.labels("internal").inc()
     one.counter.labels("timeout").inc(2)
     one.counter.labels("ok").inc(50)
-    assert emf.counter_increase("c_total")(before, one.look()) == 53
-    assert emf.counter_increase("c_total", code=emf.SERVER_ERROR_CODES)(before, one.look()) == 3
-    assert emf.counter_increase("c_total")(one.look(), one.look()) == 0
+    assert emf.counter_increase("c_total")(before, one.read()) == 53
+    assert emf.counter_increase("c_total", code=emf.SERVER_ERROR_CODES)(before, one.read()) == 3
+    assert emf.counter_increase("c_total")(one.read(), one.read()) == 0
 
 
-def test_a_histogram_is_told_by_its_slowest() -> None:
-    """The quantile is that of what was observed meanwhile, over all labels, in milliseconds."""
+def test_a_histogram_is_read_as_a_quantile() -> None:
+    """It covers what was observed between the readings, over all labels, in ms."""
     one = Registry()
     one.histogram.labels("a").observe(4.0)
-    before = one.look()
-    assert emf.quantile_ms("h")(before, one.look()) is None
+    before = one.read()
+    assert emf.quantile_ms("h")(before, one.read()) is None
     for _ in range(50):
         one.histogram.labels("a").observe(0.05)
         one.histogram.labels("b").observe(0.3)
-    assert emf.quantile_ms("h", 0.5)(before, one.look()) == pytest.approx(100)
-    assert emf.quantile_ms("h", 1.0)(before, one.look()) == pytest.approx(500)
+    assert emf.quantile_ms("h", 0.5)(before, one.read()) == pytest.approx(100)
+    assert emf.quantile_ms("h", 1.0)(before, one.read()) == pytest.approx(500)
 
 
 @example([0.0, 0.0, 0.0], 1.0)
 @given(st.lists(st.floats(0, 20), min_size=1), st.floats(0.01, 1))
 def test_a_quantile_lies_in_the_bucket_of_its_rank(values: list[float], share: float) -> None:
-    """As exact as buckets can be; above the highest bound it is that bound."""
+    """A rank above the highest finite bound gives that bound."""
     counts = [(bound, sum(v <= bound for v in values)) for bound in [*BOUNDS, float("inf")]]
     found = emf.quantile([(bound, float(count)) for bound, count in counts], share)
     rank = share * len(values)
@@ -82,7 +82,7 @@ def test_a_quantile_lies_in_the_bucket_of_its_rank(values: list[float], share: f
 
 @pytest.mark.parametrize("process", get_args(emf.Kind))
 def test_a_line_is_a_document_of_the_format(process: emf.Kind) -> None:
-    """What the directive names stands at the root as a number, with the dimension beside it."""
+    """Each metric of the directive is a number at the root, with its dimension."""
     metrics.COMMAND_SECONDS.labels("message.send").observe(0.01)
     before: emf.Samples = {}
     after = emf.samples(REGISTRY.collect())
@@ -97,20 +97,20 @@ def test_a_line_is_a_document_of_the_format(process: emf.Kind) -> None:
     )
     assert "\n" not in line
     assert len(line) < LONGEST_LINE
-    told = json.loads(line)
-    (directive,) = told["_aws"]["CloudWatchMetrics"]
-    assert told["_aws"]["Timestamp"] == 1_700_000_000_000
+    document = json.loads(line)
+    (directive,) = document["_aws"]["CloudWatchMetrics"]
+    assert document["_aws"]["Timestamp"] == 1_700_000_000_000
     assert directive["Namespace"] == "rts"
     assert directive["Dimensions"] == [["Process"]]
-    assert told["Process"] == process
+    assert document["Process"] == process
     assert 0 < len(directive["Metrics"]) <= 100
     for one in directive["Metrics"]:
         assert one["Unit"] in ("Count", "Milliseconds", "Seconds")
-        assert isinstance(told[one["Name"]], int | float)
+        assert isinstance(document[one["Name"]], int | float)
 
 
 def test_every_reading_finds_its_sample() -> None:
-    """A metric that was renamed in the registry is missed here, not in the alarm."""
+    """A metric that is renamed in the registry fails here, not in an alarm."""
     for family in (metrics.COMMAND_SECONDS, metrics.QUEUED_SECONDS, metrics.LOOP_LAG):
         (family.labels("x") if family._labelnames else family).observe(0.1)
     metrics.COMMANDS_TOTAL.labels("x", "internal").inc()
@@ -119,10 +119,10 @@ def test_every_reading_finds_its_sample() -> None:
     metrics.COLD_LOADS.labels("ok").inc()
     metrics.RELAYED.labels("q").inc()
     after = Seen(emf.samples(REGISTRY.collect()))
-    for told in {one for few in emf.METRICS_BY_PROCESS.values() for one in few}:
+    for metric in {one for few in emf.METRICS_BY_PROCESS.values() for one in few}:
         after.missed.clear()
-        told.reading(Seen({}), after)
-        assert after.missed == [], told.name
+        metric.reading(Seen({}), after)
+        assert after.missed == [], metric.name
 
 
 class Seen(dict[str, dict[emf.Labels, float]]):
@@ -139,15 +139,15 @@ class Seen(dict[str, dict[emf.Labels, float]]):
 
 
 def test_an_environment_is_a_second_dimension_of_what_scales() -> None:
-    """Two environments in one namespace are told apart; the sum over both has the first alone."""
+    """The environment distinguishes two stacks in one namespace; the sum has Process alone."""
     after = emf.samples(REGISTRY.collect())
     named = {"namespace": "rts", "log_group": "g", "instance": "i", "environment": "chat-green"}
     line = emf.emf_line(emf.METRICS_BY_PROCESS["web"], {}, after, ms=1, process="web", **named)
-    told = json.loads(line)
-    both, apart = told["_aws"]["CloudWatchMetrics"]
+    document = json.loads(line)
+    both, apart = document["_aws"]["CloudWatchMetrics"]
     assert (both["Dimensions"], apart["Dimensions"]) == (
         [["Process"]],
         [["Environment", "Process"]],
     )
     assert {one["Name"] for one in apart["Metrics"]} == emf.BY_ENVIRONMENT
-    assert told["Environment"] == "chat-green"
+    assert document["Environment"] == "chat-green"

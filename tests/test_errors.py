@@ -1,4 +1,4 @@
-"""The catalogue of refusals against the protocol's table."""
+"""The error classes match the protocol's table."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ TABLE = {
 }
 
 
-def test_the_catalogue_is_the_protocol() -> None:
-    """Every code with its status and whether a repetition may help, and no other."""
+def test_the_error_codes_are_those_of_the_protocol() -> None:
+    """Each code has its status and whether a retry may help."""
     assert {code: (kind.http, kind.retryable) for code, kind in CATALOGUE.items()} == TABLE
     assert set(Refusal.__subclasses__()) == set(CATALOGUE.values())
 
 
 @pytest.mark.parametrize("kind", CATALOGUE.values(), ids=CATALOGUE.keys())
-def test_a_refusal_as_it_is_answered(kind: type[Refusal]) -> None:
-    """code, message and retryable always; the rest only where it was given."""
+def test_the_error_object_of_a_refusal(kind: type[Refusal]) -> None:
+    """It always has code, message and retryable, other fields only if given."""
     plain = kind().as_error()
     assert plain == {"code": kind.code, "message": kind.__doc__, "retryable": kind.retryable}
     full = kind("Why.", details={"a": ["b"]}, retry_after_ms=0).as_error()

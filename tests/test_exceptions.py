@@ -19,7 +19,7 @@ BUILTIN = {
 
 
 def exception_names(trees: list[ast.Module]) -> set[str]:
-    """The names of all exception classes: those of Python and those that derive from them."""
+    """Return the names of all exception classes, those of Python included."""
     bases = {
         node.name: {ast.unparse(base).rpartition(".")[2] for base in node.bases}
         for tree in trees
@@ -33,7 +33,7 @@ def exception_names(trees: list[ast.Module]) -> set[str]:
 
 
 def shared(tree: ast.Module, exceptions: set[str]) -> Iterator[ast.Call]:
-    """Instances of exceptions that live as long as their module: no function makes them anew."""
+    """Yield exception instances that are created when a module is imported."""
     waiting: list[ast.AST] = [tree]
     while waiting:
         node = waiting.pop()
@@ -49,7 +49,7 @@ def shared(tree: ast.Module, exceptions: set[str]) -> Iterator[ast.Call]:
 
 
 def stored(tree: ast.Module) -> Iterator[ast.Raise]:
-    """Raises of what a constant or a container holds."""
+    """Yield raises of a constant or of an item of a container."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Raise) and node.exc is not None:
             constant = isinstance(node.exc, ast.Name) and node.exc.id.isupper()
@@ -58,7 +58,7 @@ def stored(tree: ast.Module) -> Iterator[ast.Raise]:
 
 
 def faults(sources: dict[str, str]) -> list[str]:
-    """Where an exception instance is shared or raised from a store, as `file:line`."""
+    """Return where an exception instance is shared, as `file:line`."""
     trees = {name: ast.parse(source) for name, source in sources.items()}
     exceptions = exception_names(list(trees.values()))
     found: list[str] = []
@@ -69,13 +69,13 @@ def faults(sources: dict[str, str]) -> list[str]:
 
 
 def test_no_exception_instance_is_shared() -> None:
-    """Modules hold classes or functions that make exceptions, and no exceptions."""
+    """Modules hold exception classes or functions that create exceptions, no instances."""
     sources = {str(path.relative_to(ROOT)): path.read_text() for path in FILES}
     assert faults(sources) == []
 
 
-def test_the_check_finds_what_was_there() -> None:
-    """A table of instances, a constant, and a default, as they once were raised."""
+def test_the_check_finds_shared_instances() -> None:
+    """It finds a table of instances, a constant and a default."""
     source = (
         "class Refusal(Exception): ...\n"
         "REFUSALS = {'a': Refusal()}\n"

@@ -1,4 +1,4 @@
-"""The client of the tests itself."""
+"""The JavaScript client that the tests use."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tests.helpers.world import World, name
 
 
 async def test_the_next_client_of_a_process_is_a_new_one(world: World) -> None:
-    """It has no connection of the one before, and hears nothing that one still waited for."""
+    """It shares no connection and no event with the client before."""
     async with world.js(name("alice")) as first:
         process = first._process
         asked = asyncio.create_task(first.emit("room.list", {}, timeout=0.2))

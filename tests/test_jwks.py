@@ -1,4 +1,4 @@
-"""Tokens of an identity provider, whose keys come and go, and who may be away."""
+"""Tokens of an identity provider whose keys change and which may be away."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ SECRET = "a secret of at least thirty-two bytes"
 
 @asynccontextmanager
 async def of(one: Provider, secret: str = "", refresh: float = 3_600.0) -> AsyncIterator[Tokens]:
-    """Tokens of a provider, its keys fetched once."""
+    """Return tokens of a provider whose keys were fetched once."""
     made = Tokens(Settings(jwt_secret=secret, jwks_url=one.url, jwks_refresh=refresh))
     assert made.not_ready() == ["token keys"]
     made.start()
@@ -43,15 +43,15 @@ async def of(one: Provider, secret: str = "", refresh: float = 3_600.0) -> Async
 
 
 async def refused(tokens: Tokens, token: str) -> type[Refusal]:
-    """What a token is answered."""
+    """Return the type of error of a token."""
     with pytest.raises(Refusal) as caught:
         await tokens.identity(token)
     return caught.type
 
 
 @pytest.mark.parametrize("algorithm", MAKE)
-async def test_a_token_of_each_kind_of_key_opens(algorithm: str) -> None:
-    """By the key it names; a known one is asked for once."""
+async def test_a_token_of_each_algorithm_is_verified(algorithm: str) -> None:
+    """The token names its key; a known key needs no request."""
     async with provider() as one:
         one.make("other", algorithm)
         async with of(one) as tokens:
@@ -61,8 +61,8 @@ async def test_a_token_of_each_kind_of_key_opens(algorithm: str) -> None:
         assert one.asked == 1
 
 
-async def test_the_secret_counts_beside_it_and_never_without_it() -> None:
-    """A token without a key's id is the secret's; where there is none it is nobody's."""
+async def test_our_secret_verifies_tokens_without_a_key_id() -> None:
+    """Without a configured secret such tokens are refused."""
     ours = auth.issue(Settings(jwt_secret=SECRET), "ops")
     async with provider() as one:
         async with of(one, SECRET) as tokens:
@@ -73,8 +73,8 @@ async def test_the_secret_counts_beside_it_and_never_without_it() -> None:
             assert await refused(tokens, _hs256(b"", ours.split(".")[1])) is Unauthorized
 
 
-async def test_a_key_signs_by_its_own_algorithm_only() -> None:
-    """Not by the one a token names: a public key is no shared secret, nor is another's kind."""
+async def test_a_key_verifies_by_its_own_algorithm_only() -> None:
+    """A token cannot choose another, so a public key is no shared secret (RFC 8725, 3.1)."""
     async with provider() as one:
         one.make("rsa", "RS256")
         one.make("ec", "ES256")
@@ -94,13 +94,13 @@ async def test_a_key_signs_by_its_own_algorithm_only() -> None:
 
 
 def _hs256(secret: bytes, claims: str) -> str:
-    """What PyJWT refuses to sign: with nothing, or with a public key as a shared secret."""
+    """Sign with nothing or with a public key as a shared secret, which PyJWT refuses."""
     text = _text(b'{"alg":"HS256"}') + "." + claims
     return f"{text}.{_text(hmac.digest(secret, text.encode(), 'sha256'))}"
 
 
 def _named(token: str, kid: str) -> str:
-    """The same token under the name of a key; only that key's own token stays good by it."""
+    """Return the token under the id of another key."""
     header = jwt.get_unverified_header(token)
     if header.get("kid") == kid:
         return token
@@ -111,8 +111,8 @@ def _text(part: bytes) -> str:
     return base64.urlsafe_b64encode(part).rstrip(b"=").decode()
 
 
-async def test_a_new_key_is_found_by_one_question_of_all(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever comes before the next may be asked is told to come back; then he is judged."""
+async def test_a_new_key_is_fetched_once_for_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Until the next fetch is allowed, other unknown keys are answered as unavailable."""
     async with provider() as one, of(one) as tokens:
         assert await refused(tokens, _named(one.token("x", "one"), "nobody")) is Unavailable
         assert one.asked == 1  # just asked, at its start
@@ -131,8 +131,8 @@ async def test_a_new_key_is_found_by_one_question_of_all(monkeypatch: pytest.Mon
         assert one.asked == 3
 
 
-async def test_a_key_that_was_withdrawn_opens_nothing() -> None:
-    """From the next refresh on."""
+async def test_a_withdrawn_key_verifies_nothing() -> None:
+    """It is forgotten with the next refresh."""
     async with provider() as one:
         one.make("stays")
         old, new = one.token("alice", "one"), one.token("alice", "stays")
@@ -158,10 +158,10 @@ FAILURES: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("failure", FAILURES)
-async def test_known_keys_outlive_a_provider_in_trouble(
+async def test_known_keys_survive_an_outage_of_the_provider(
     failure: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Their tokens open; of others nobody can tell, and when it is well again all is as before."""
+    """Unknown keys are unavailable meanwhile, and found again after it."""
     monkeypatch.setattr(jwks, "UNKNOWN_KEY_SECONDS", 0.0)
     async with provider() as one, of(one, refresh=0.01) as tokens:
         known, unknown = one.token("alice", "one"), _named(one.token("x", "one"), "nobody")
@@ -178,10 +178,10 @@ async def test_known_keys_outlive_a_provider_in_trouble(
         await eventually(judged)  # a fetch under way may still be one that fails
 
 
-async def test_a_silent_provider_is_waited_for_a_while(
+async def test_a_silent_provider_is_unavailable_in_time(
     monkeypatch: pytest.MonkeyPatch, unused_tcp_port: int
 ) -> None:
-    """Nobody there, or nobody who answers: unavailable, and not ready before the first answer."""
+    """An instance is not ready before the first answer."""
     monkeypatch.setattr(jwks, "FETCH_TIMEOUT_SECONDS", 0.05)
     async with provider() as one:
         one.silent = True
@@ -206,8 +206,8 @@ UNUSABLE: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("kind", UNUSABLE)
-def test_what_may_not_sign_is_left_out(kind: str) -> None:
-    """The others of the set stay usable; a set of nothing else is none."""
+def test_keys_that_may_not_sign_are_skipped(kind: str) -> None:
+    """The others of the set are used; a set without any is invalid."""
     assert set(usable({"keys": [UNUSABLE[kind], GOOD]})) == {"good"}
     with pytest.raises(ValueError, match="no key"):
         usable({"keys": [UNUSABLE[kind]]})
@@ -224,8 +224,8 @@ JSON = st.recursive(
 
 
 @given(JSON)
-def test_no_document_is_worse_than_no_keys(document: Any) -> None:
-    """Whatever an address answers, it is keys or a ValueError."""
+def test_any_document_gives_keys_or_a_value_error(document: Any) -> None:
+    """No content raises another kind of error."""
     with suppress(ValueError):
         assert usable(document)
 
@@ -242,8 +242,8 @@ MALFORMED: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("wrong", MALFORMED)
-async def test_a_malformed_key_is_passed_over_and_the_refresh_goes_on(wrong: str) -> None:
-    """The others open, at the start and when the provider publishes it later."""
+async def test_a_malformed_key_is_skipped(wrong: str) -> None:
+    """The other keys are used, at the start and when it is published later."""
     async with provider() as one:
         one.published["bad"] = MALFORMED[wrong] | {"kid": "bad"}
         async with of(one, refresh=0.01) as tokens:

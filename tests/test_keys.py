@@ -1,4 +1,4 @@
-"""Keys and computed ids: nothing a client can name reaches what is not his."""
+"""Keys and derived ids: no id of a client reaches the keys of another."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
 def slot(key: str) -> str:
-    """The hash tag, as Redis Cluster reads it: the first `{`, to the next `}`, not empty."""
+    """Return the hash tag as Redis Cluster reads it."""
     found = re.match(r"[^{]*\{([^}]+)\}", key)
     assert found is not None, key
     return found[1]
@@ -47,7 +47,7 @@ def test_no_key_of_one_room_is_a_key_of_another(one: str, other: str) -> None:
 
 @given(USER_IDS, USER_IDS)
 def test_no_user_can_name_the_key_of_another(one: str, other: str) -> None:
-    """Braces, colons, stars and percent signs in a user id stay inside his own tag."""
+    """Special characters of a user id are quoted."""
     assume(one != other)
     assert keys.user_rooms(one) != keys.user_rooms(other)
     assert keys.user_channel(one) != keys.user_channel(other)
@@ -60,8 +60,8 @@ def test_no_user_can_name_the_key_of_another(one: str, other: str) -> None:
 
 
 @given(USER_IDS, ROOM_IDS)
-def test_channels_of_rooms_users_and_instances_never_meet(user_id: str, room_id: str) -> None:
-    """A user called like a room, or like an instance, hears what is his alone."""
+def test_channels_of_rooms_users_and_instances_differ(user_id: str, room_id: str) -> None:
+    """A user id that looks like a room or an instance gets no other channel."""
     every = {
         keys.user_channel(user_id),
         keys.user_channel(room_id),
@@ -84,7 +84,7 @@ IDS: list[tuple[Callable[..., str], int]] = [
 def test_ids_do_not_collide_by_joining(
     make: Callable[..., str], arity: int, data: st.DataObject
 ) -> None:
-    """Two lists of parts give one id only if they are the same list, however they are cut."""
+    """Two different lists of parts never give the same id."""
     text = data.draw(st.text("ab:1", max_size=6))
     cut = st.lists(st.integers(0, len(text)), min_size=arity - 1, max_size=arity - 1).map(sorted)
 
@@ -98,7 +98,7 @@ def test_ids_do_not_collide_by_joining(
 
 @given(TEXTS, TEXTS, TEXTS)
 def test_ids_match_the_charset_and_their_kind(a: str, b: str, c: str) -> None:
-    """Computed ids are ids of the protocol, and no two kinds meet even for the same parts."""
+    """Derived ids are valid ids of the protocol, and differ between kinds."""
     made = [
         keys.message_id(a, b, c),
         keys.direct_room_id(a, b),
@@ -111,6 +111,6 @@ def test_ids_match_the_charset_and_their_kind(a: str, b: str, c: str) -> None:
 
 
 @given(USER_IDS, USER_IDS)
-def test_a_pair_is_one_room_from_either_side(one: str, other: str) -> None:
-    """The order of the two does not matter."""
+def test_a_direct_room_is_the_same_from_both_sides(one: str, other: str) -> None:
+    """The order of the two users does not matter."""
     assert keys.direct_room_id(one, other) == keys.direct_room_id(other, one)

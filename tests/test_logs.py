@@ -1,4 +1,4 @@
-"""Log lines: JSON, one per record, whatever is in them."""
+"""Log lines: one JSON object per record, whatever it holds."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.helpers.serving import serving
 
 
 def record(message: str, *args: Any, **more: Any) -> logging.LogRecord:
-    """A record as a logger makes it."""
+    """Return a record as a logger makes it."""
     logger = logging.getLogger("rts_server.test")
     return logger.makeRecord(logger.name, logging.INFO, "f", 1, message, args, None, extra=more)
 
@@ -41,14 +41,14 @@ def test_any_record_is_one_line_of_json(text: str, extra: dict[str, Any]) -> Non
     assert datetime.fromisoformat(told["ts"]).utcoffset() is not None
 
 
-def test_what_json_cannot_hold_is_written_as_text() -> None:
+def test_an_unserializable_value_is_written_as_text() -> None:
     """An object in `extra` does not lose the line."""
     told = json.loads(logs.JsonFormatter().format(record("x", who={1, 2}.__class__)))
     assert told["who"] == "<class 'set'>"
 
 
 def test_an_exception_is_a_field() -> None:
-    """The traceback goes into the same line."""
+    """The traceback is in the same line."""
     try:
         raise ValueError("why")
     except ValueError:
@@ -60,7 +60,7 @@ def test_an_exception_is_a_field() -> None:
 
 
 def test_libraries_are_quiet(monkeypatch: pytest.MonkeyPatch) -> None:
-    """At INFO our own lines appear and those of chatty libraries, which hold frames, do not."""
+    """At INFO our own lines appear, and not those of libraries, which hold frames."""
     stream = io.StringIO()
     monkeypatch.setattr(sys, "stderr", stream)
     root = logging.getLogger()
@@ -79,8 +79,8 @@ def test_libraries_are_quiet(monkeypatch: pytest.MonkeyPatch) -> None:
     assert json.loads(line)["message"] == "from rts_server"
 
 
-def test_lines_that_strangers_cause_are_few(monkeypatch: pytest.MonkeyPatch) -> None:
-    """At most so many a second, and how many were left out can be told with the next."""
+def test_lines_that_anybody_can_cause_are_limited(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Some are written per second; the number of the others is counted."""
     now = [100.0]
     monkeypatch.setattr(time, "monotonic", lambda: now[0])
     flow = logs.LineRate(3)
@@ -91,7 +91,7 @@ def test_lines_that_strangers_cause_are_few(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def configured(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
-    """What is logged from now on; all as before when the test is over."""
+    """Return the stream of the configured log, which is restored after the test."""
     stream, root = io.StringIO(), logging.getLogger()
     monkeypatch.setattr(sys, "stderr", stream)
     for name in ("", "aiohttp.server", "socketio", "engineio", "botocore", "boto3", "urllib3"):
@@ -104,12 +104,10 @@ def configured(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
     return stream
 
 
-async def test_a_request_that_is_none_is_a_line_without_what_was_in_it(
+async def test_an_invalid_request_is_logged_without_its_content(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Malformed headers, a forged line in a sid: no token, no forged line, few lines, and all of
-    them JSON.
-    """
+    """Malformed headers and forged lines leave no token and no forged line in the log (R10)."""
     stream = configured(monkeypatch)
     query = "GET /socket.io/?EIO=4&transport=polling&sid=x%0A%7B%22forged%22:1%7D HTTP/1.1"
     requests = [
@@ -132,8 +130,8 @@ async def test_a_request_that_is_none_is_a_line_without_what_was_in_it(
     assert not [word for word in ("secret", "sec\\", "forged") if word in stream.getvalue()]
 
 
-async def test_our_own_failures_are_told_whole(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An error that no stranger made keeps its traceback."""
+async def test_our_own_errors_keep_their_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only errors of invalid requests are shortened."""
     stream = configured(monkeypatch)
     try:
         raise RuntimeError("ours")
@@ -144,7 +142,7 @@ async def test_our_own_failures_are_told_whole(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_the_libraries_have_no_handlers_of_their_own() -> None:
-    """A plain line between those of JSON could be forged by whoever is quoted in it."""
+    """A plain line between JSON lines could be forged."""
     for name in ("socketio", "socketio.server", "engineio", "engineio.server"):
         logging.getLogger(name).handlers.clear()
         logging.getLogger(name).setLevel(logging.NOTSET)

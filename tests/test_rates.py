@@ -1,4 +1,4 @@
-"""Buckets: pure arithmetic of who may how often."""
+"""Rate limits are pure arithmetic."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ RATE = RateLimit(5, 10)
 
 @given(st.lists(st.floats(0, 2), max_size=60), st.floats(0, 2))
 def test_never_more_than_burst_and_rate(pauses: list[float], max_wait: float) -> None:
-    """In any stretch of time at most the burst, what the rate gives, and what waits is taken."""
+    """In any period at most the burst and what the rate gives is taken."""
     buckets, now, taken = Buckets({"messages": RATE}), 0.0, list[float]()
     for pause in pauses:
         now += pause
@@ -27,8 +27,8 @@ def test_never_more_than_burst_and_rate(pauses: list[float], max_wait: float) ->
 
 
 @given(st.integers(1, 100))
-def test_whoever_waits_as_long_as_told_may(times: int) -> None:
-    """The seconds answered are enough, and not one taken in vain is counted."""
+def test_waiting_as_long_as_returned_is_enough(times: int) -> None:
+    """A refused call takes nothing."""
     buckets, now = Buckets({"messages": RATE}), 0.0
     for _ in range(times):
         wait = buckets.take("messages", "alice", now)
@@ -38,31 +38,31 @@ def test_whoever_waits_as_long_as_told_may(times: int) -> None:
 
 
 @given(st.floats(0, 1e8))
-def test_a_whole_burst_may_be_taken_at_once_whatever_the_clock_says(now: float) -> None:
-    """Rounding refuses nobody."""
+def test_a_whole_burst_can_be_taken_at_any_time(now: float) -> None:
+    """Rounding refuses nothing."""
     for rate in RATES.values():
         buckets = Buckets({"messages": rate})
         assert buckets.take("messages", "alice", now, rate.burst) == 0
 
 
-def test_each_key_has_its_own_and_a_cost_counts() -> None:
-    """Fifty ids at once are fifty; another user is not charged for them."""
+def test_each_key_has_its_own_bucket_and_a_cost_counts() -> None:
+    """A cost of fifty takes fifty tokens of one user only."""
     buckets = Buckets({"presence_ids": RateLimit(50, 500)})
     assert buckets.take("presence_ids", "alice", 0.0, 500) == 0
     assert buckets.take("presence_ids", "alice", 0.0, 50) == pytest.approx(1.0)
     assert buckets.take("presence_ids", "bob", 0.0, 500) == 0
 
 
-def test_who_owes_nothing_is_forgotten() -> None:
-    """However many strangers come, memory is bounded by those who come at once."""
+def test_full_buckets_are_forgotten() -> None:
+    """Memory is bounded by the keys that are used at the same time."""
     buckets = Buckets({"commands": RateLimit(20, 40)})
     for n in range(3 * MAX_IDLE_KEYS):
         buckets.take("commands", str(n), n / 1000)
     assert len(buckets._full_at) <= MAX_IDLE_KEYS + 1
 
 
-def test_many_who_owe_are_not_looked_through_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Twice as many owing at once cost twice as much, not four times."""
+def test_many_used_buckets_are_not_scanned_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Twice as many keys cost twice as much, not four times."""
     buckets, forget = Buckets({"typing": RateLimit(1 / 3, 1)}), Buckets._forget
     swept = 0
 
@@ -78,7 +78,7 @@ def test_many_who_owe_are_not_looked_through_each_time(monkeypatch: pytest.Monke
 
 
 def test_rates_are_changed_by_name() -> None:
-    """What is not named stays; nonsense names itself."""
+    """Other rates stay; an invalid text is an error that quotes it."""
     assert parse("") == RATES
     changed = parse("messages=2/4, history=0.5/1")
     assert (changed["messages"], changed["history"]) == (RateLimit(2, 4), RateLimit(0.5, 1))

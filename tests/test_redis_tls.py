@@ -1,4 +1,4 @@
-"""Redis over TLS, as a managed Redis is reached: the whole way of a message."""
+"""Redis over TLS, on the whole path of a message."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.helpers.world import Process, World, name
 
 @pytest.fixture
 def encrypted(tmp_path: Path) -> Iterator[tuple[str, Path]]:
-    """The address of a Redis that speaks TLS alone, and the certificate of its authority."""
+    """The URL of a Redis that accepts only TLS, and its CA certificate."""
     folder = tmp_path / "redis"
     folder.mkdir()
     with tls.running(folder) as (url, authority, what):
@@ -29,7 +29,7 @@ def encrypted(tmp_path: Path) -> Iterator[tuple[str, Path]]:
 async def test_a_message_travels_over_tls(
     world: World, tmp_path: Path, encrypted: tuple[str, Path]
 ) -> None:
-    """web and relay on rediss://: scripts, pub/sub and outbox; acked, heard, queued."""
+    """Scripts, pub/sub and outbox work over rediss://."""
     url, authority = encrypted
     redis_url = f"{url}?ssl_ca_certs={authority}"
     environment = world.stack.environment() | {"RTS_REDIS_URL": redis_url}
@@ -53,8 +53,8 @@ async def test_a_message_travels_over_tls(
         relay.stop()
 
 
-async def test_a_stranger_is_not_believed(encrypted: tuple[str, Path]) -> None:
-    """A certificate of an unknown authority is refused, and so is an answer without TLS."""
+async def test_an_unknown_certificate_is_refused(encrypted: tuple[str, Path]) -> None:
+    """So is a server that does not speak TLS."""
     url, authority = encrypted
     for address, refused in (
         (f"{url}?ssl_ca_certs={authority}", False),

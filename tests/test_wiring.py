@@ -27,7 +27,7 @@ STATE = {
 
 
 def foreign_assignments(source: str) -> set[tuple[int, str]]:
-    """The line and base of each assignment to an attribute of anything but `self`."""
+    """Return line and target of each assignment to an attribute of anything but `self`."""
     found = set()
     for node in ast.walk(ast.parse(source)):
         targets: list[ast.expr] = []
@@ -53,8 +53,8 @@ def test_nothing_is_assigned_to_an_object_of_another_module(module: str) -> None
     assert not {(line, base) for line, base in found if base not in allowed}
 
 
-def test_what_used_to_be_assigned_is_found() -> None:
-    """The check finds plain, annotated, nested and paired assignments."""
+def test_the_check_finds_assignments() -> None:
+    """It finds plain, annotated, nested and paired assignments."""
     source = """
 hearing.told = told
 presence.lease.lost: object = lost

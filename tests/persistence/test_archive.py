@@ -1,4 +1,4 @@
-"""What the web reads back, and what it says when DynamoDB is slow, busy or away."""
+"""Reads of the archive, and their errors while DynamoDB is slow, throttled or away."""
 
 from __future__ import annotations
 

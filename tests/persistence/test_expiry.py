@@ -1,4 +1,4 @@
-"""The messages of a deleted room end: told behind the last of them, page by page."""
+"""The messages of a deleted room expire, page by page, after the last of them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the functions do for files: told through the room queue, done in the bucket."""
+"""File changes of messages, queued by one function and done by the other."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The two functions: partial failures, quarantine, conflicts, proof of the code that ran."""
+"""The two functions: partial failures, quarantine, conflicts, proof of the running code."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Records through the real handlers: whatever the order and the repetitions, the same tables."""
+"""Records through the real handlers: any order and repetition gives the same tables."""
 
 from __future__ import annotations
 
@@ -67,9 +67,9 @@ STORY: list[tuple[str, str]] = [
 NAMES = count()
 
 
-def tell(told: Iterable[tuple[str, str]], room_id: str, size: int = 10) -> None:
-    """Both functions get these records in batches, the room named anew."""
-    lines = [(queue, body.replace(samples.ROOM, room_id)) for queue, body in told]
+def apply(given_records: Iterable[tuple[str, str]], room_id: str, size: int = 10) -> None:
+    """Apply records by both functions, in batches, under another room id."""
+    lines = [(queue, body.replace(samples.ROOM, room_id)) for queue, body in given_records]
     for queue, function in (("m", messages.lambda_handler), ("r", rooms.lambda_handler)):
         bodies = [body for name, body in lines if name == queue]
         for at in range(0, len(bodies), size):
@@ -97,7 +97,7 @@ def open_room(epoch: int = 2) -> str:
 @pytest.fixture(scope="module")
 def straight(tables: None) -> str:
     room_id = open_room()
-    tell(STORY, room_id, size=1)
+    apply(STORY, room_id, size=1)
     return seen(room_id)
 
 
@@ -114,12 +114,12 @@ def test_any_order_and_repetition_gives_the_same_tables(
 ) -> None:
     """Permutation, repetition and batching of records do not change the tables (D8, Q4)."""
     room_id = open_room()
-    tell([*first, *again], room_id, size)
+    apply([*first, *again], room_id, size)
     assert seen(room_id) == straight
 
 
-def test_what_the_story_leaves(straight: str) -> None:
-    """Every rule of the story shows in the tables."""
+def test_a_sequence_of_records_gives_these_tables(straight: str) -> None:
+    """Every rule for records shows in the tables."""
     room_items, message_items = json.loads(straight)
     by_sk = {one["sk"]: one for one in room_items}
     by_id = {one["message_id"]: one for one in message_items}
@@ -168,9 +168,9 @@ def test_what_the_story_leaves(straight: str) -> None:
 
 @pytest.mark.usefixtures("tables")
 def test_a_cursor_alone_makes_no_member() -> None:
-    """A sender's read cursor may come before his membership, and does not stand for it."""
+    """A sender's read cursor may be stored before the membership, and is not one."""
     room_id = open_room()
-    tell([("m", new(2, 1, 3, sender="eve"))], room_id)
+    apply([("m", new(2, 1, 3, sender="eve"))], room_id)
     item = aws.item("chat-rooms", room_id, "MEMBER#eve")
     assert item is not None
     assert int(item["read_seq"]) == 3
@@ -179,15 +179,15 @@ def test_a_cursor_alone_makes_no_member() -> None:
 
 @pytest.mark.usefixtures("tables")
 def test_rooms_and_members_of_an_older_epoch_are_refused() -> None:
-    """They were never acked, and their origin appends them again: dropped, and counted as done."""
+    """They were never acked and their origin repeats them: they are dropped and count as done."""
     room_id = open_room(epoch=3)
-    tell([("r", room(2, 1)), ("r", added(2, 2, "alice"))], room_id)
+    apply([("r", room(2, 1)), ("r", added(2, 2, "alice"))], room_id)
     assert aws.items("chat-rooms", room_id) == [{**records.room_key(room_id), "epoch": 3}]
 
 
 @pytest.mark.usefixtures("tables")
-def test_the_lift_comes_before_the_first_message(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The room's seq and cursors are up before the first message of a batch, in one write each."""
+def test_watermarks_are_written_before_the_first_message(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Seq and cursors of the room are raised first, in one write each."""
     done: list[tuple[str, str]] = []
 
     def note(params: dict[str, Any], **_: Any) -> None:
@@ -197,7 +197,7 @@ def test_the_lift_comes_before_the_first_message(monkeypatch: pytest.MonkeyPatch
     room_id = open_room()
     events = _client().meta.events
     events.register("before-call.dynamodb.UpdateItem", note)
-    tell([("m", new(2, 1, 1)), ("m", new(2, 2, 2)), ("m", new(2, 3, 3))], room_id)
+    apply([("m", new(2, 1, 1)), ("m", new(2, 2, 2)), ("m", new(2, 3, 3))], room_id)
     events.unregister("before-call.dynamodb.UpdateItem", note)
     assert done[:2] == [("chat-rooms", "ROOM"), ("chat-rooms", "MEMBER#alice")]
     assert done[2:] == [("chat-messages", "")] * 3
@@ -222,15 +222,15 @@ def test_the_lift_comes_before_the_first_message(monkeypatch: pytest.MonkeyPatch
         lambda _: '{"v": 1, "event": ' + "[" * 100_000 + "]" * 100_000 + "}",
     ],
 )
-def test_what_no_retry_can_mend_is_poison(spoil: Callable[[str], str]) -> None:
-    """Broken JSON, unknown kinds and versions, wrong fields: poison, whose reason has no text."""
+def test_an_invalid_record_is_poison(spoil: Callable[[str], str]) -> None:
+    """Broken JSON, unknown kinds and versions, invalid fields; the reason holds no text."""
     with pytest.raises(records.Poison) as caught:
         records.parse(spoil(new(1, 1, 1)), records.MESSAGE_KINDS)
     assert "text of" not in caught.value.reason
 
 
 def test_unknown_fields_are_kept() -> None:
-    """A record of a younger version with more fields applies, and its message is stored whole."""
+    """A record of a newer version with more fields is applied, its message stored as a whole."""
     body = new(1, 1, 1, later={"a": [1]}).replace('"v": 1', '"v": 1, "trace": "x"')
     step = records.decide(records.parse(body, records.MESSAGE_KINDS), records.MESSAGE_KINDS)[0]
     assert isinstance(step, records.Write)
@@ -239,13 +239,13 @@ def test_unknown_fields_are_kept() -> None:
 
 
 def test_a_kind_of_the_other_queue_is_poison() -> None:
-    """A message in the room queue would not lift its room, so it is not applied there."""
+    """A message in the room queue would not raise its room's watermarks; it is not applied."""
     with pytest.raises(records.Poison):
         records.parse(new(1, 1, 1), records.ROOM_KINDS)
 
 
-def test_quarantine_names_what_it_recognised() -> None:
-    """The entry carries reason, record and position, and stays below SQS's limit."""
+def test_a_quarantine_entry_names_the_recognized_fields() -> None:
+    """The entry holds reason, record and position, and stays below the limit of SQS."""
     entry = json.loads(records.quarantine_entry(new(3, 4, 5, "m5"), "why"))
     assert entry.pop("record") == new(3, 4, 5, "m5")
     position = {"room_id": "room-1", "epoch": 3, "offset": 4, "seq": 5}
@@ -265,13 +265,13 @@ def test_quarantine_names_what_it_recognised() -> None:
 
 @given(st.tuples(st.integers(0, 10**10 - 1), st.integers(0, 10**10 - 1)))
 def test_positions_sort_as_pairs(place: tuple[int, int]) -> None:
-    """The text of a position sorts like the pair and leads back to it."""
+    """The text of a position sorts like the pair and can be parsed back."""
     assert records.parse_position(records.position(*place)) == place
     assert records.position(*place) < records.final_key(0, 0)
 
 
 def test_records_needs_only_the_standard_library_and_marshmallow() -> None:
-    """The module that goes into the zips drags nothing else in."""
+    """The package in the Lambdas' zips imports nothing else."""
     code = (
         "import sys, rts_server.persistence.records as r;"
         "print(sorted({n.split('.')[0] for n in sys.modules} & {'boto3', 'redis', 'aiohttp'}))"

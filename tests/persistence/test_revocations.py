@@ -24,7 +24,7 @@ Make = Callable[..., Revocations]
 
 @pytest.fixture
 async def make(tables: None, redis: Redis) -> AsyncIterator[Make]:
-    """As many instances as a test wants, on one table and one Redis."""
+    """Return a function that makes instances on one table and one Redis."""
     archives: list[Archive] = []
 
     def made(
@@ -39,13 +39,13 @@ async def make(tables: None, redis: Redis) -> AsyncIterator[Make]:
 
 
 def token(user_id: str, age: int = 0) -> Identity:
-    """A token issued so many seconds ago."""
+    """Return the identity of a token that was issued `age` seconds ago."""
     now = int(time.time())
     return Identity(user_id, now + 3600, now - age)
 
 
 def refuses(revocations: Revocations, identity: Identity) -> bool:
-    """Whether a token is refused."""
+    """Return whether a token is refused."""
     try:
         revocations.check(identity)
     except Unauthorized:
@@ -53,11 +53,8 @@ def refuses(revocations: Revocations, identity: Identity) -> bool:
     return False
 
 
-async def test_all_instances_know_what_one_was_told(make: Make) -> None:
-    """Tokens up to the moment are void at once here, with the next look elsewhere; later ones not.
-
-    What is told is told once.
-    """
+async def test_a_revocation_reaches_all_instances(make: Make) -> None:
+    """Older tokens are void at once here, after the next read elsewhere; newer ones are valid."""
     heard: list[dict[str, int]] = []
     here, there = make(), make(on_revoked=heard.append)
     await there.refresh()
@@ -78,14 +75,16 @@ async def test_all_instances_know_what_one_was_told(make: Make) -> None:
 
 
 async def marks(redis: Redis) -> list[bytes]:
-    """The marks that say the mirror is whole."""
+    """Return the marks of a complete mirror."""
     names: Any = await redis.zrange(keys.REVOKED, 0, -1)
     return [one for one in names if one.startswith(b"#complete ")]
 
 
 @pytest.mark.parametrize("loss", ["all", "set", "mark", "type"])
-async def test_what_redis_lost_comes_from_the_table(make: Make, redis: Redis, loss: str) -> None:
-    """A new instance refuses him whatever became of the mirror, which is whole afterwards."""
+async def test_revocations_that_redis_lost_are_read_from_the_table(
+    make: Make, redis: Redis, loss: str
+) -> None:
+    """A new instance refuses the token however the mirror was lost, and rebuilds the mirror."""
     eve = name("eve")
     await make().refresh()
     before = await make().revoke(eve)
@@ -105,8 +104,8 @@ async def test_what_redis_lost_comes_from_the_table(make: Make, redis: Redis, lo
     assert len(await marks(redis)) == 1
 
 
-async def test_a_mirror_lost_while_it_is_rebuilt_is_not_whole(make: Make, redis: Redis) -> None:
-    """The table was read before he was revoked, Redis lost it since: no mark is set then."""
+async def test_a_mirror_lost_during_its_rebuild_is_not_complete(make: Make, redis: Redis) -> None:
+    """The table was read before the revocation, and Redis lost it since: no mark is set."""
     eve, rebuilding = name("eve"), make()
     listed = rebuilding._read_list
 
@@ -128,8 +127,8 @@ async def test_a_mirror_lost_while_it_is_rebuilt_is_not_whole(make: Make, redis:
     assert refuses(late, token(eve, 1))
 
 
-async def test_without_redis_the_table_is_asked(make: Make) -> None:
-    """Redis away: a revocation is stored, not confirmed, and instances learn of it all the same."""
+async def test_without_redis_the_table_is_read(make: Make) -> None:
+    """While Redis is away a revocation is stored, not confirmed, and instances find it."""
     nowhere = Redis.from_url(f"redis://127.0.0.1:{free_port()}")
     here, there = make(at=nowhere), make(at=nowhere)
     eve = name("eve")
@@ -142,8 +141,8 @@ async def test_without_redis_the_table_is_asked(make: Make) -> None:
     await nowhere.aclose()
 
 
-async def test_without_both_nobody_is_judged(tables: None) -> None:
-    """Neither Redis nor the table: not known, not revoked."""
+async def test_without_redis_and_table_nothing_is_known(tables: None) -> None:
+    """`known` is not set, and a revocation raises Unavailable."""
     port = free_port()
     settings = Settings(aws_endpoint_url=f"http://127.0.0.1:{port}")
     nowhere, archive = Redis.from_url(f"redis://127.0.0.1:{port}"), Archive(settings)
@@ -157,8 +156,8 @@ async def test_without_both_nobody_is_judged(tables: None) -> None:
     await nowhere.aclose()
 
 
-async def test_what_no_token_is_as_old_as_is_forgotten(make: Make, redis: Redis) -> None:
-    """Behind the longest token an entry leaves memory and Redis; the table's has a time to live."""
+async def test_a_revocation_older_than_any_token_is_forgotten(make: Make, redis: Redis) -> None:
+    """It leaves memory and Redis; the item in the table has a time to live."""
     settings = replace(Settings(), longest_token=1.0)
     short, eve = make(settings), name("eve")
     before = await short.revoke(eve)

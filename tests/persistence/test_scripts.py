@@ -1,4 +1,4 @@
-"""Scripts run where Redis has them and where it has lost them, by a client and by a pipe."""
+"""Scripts are evaluated, and loaded where Redis lost them, by a client and by a pipeline."""
 
 from __future__ import annotations
 
@@ -16,8 +16,10 @@ from rts_server.redis_client.pipeline import RedisPipeline
 
 
 @pytest.fixture(params=["client", "pipe"])
-async def way(request: Any, redis: Redis, valkey_url: str) -> AsyncIterator[Redis | RedisPipeline]:
-    """Either way to the same Redis."""
+async def client(
+    request: Any, redis: Redis, valkey_url: str
+) -> AsyncIterator[Redis | RedisPipeline]:
+    """A client and a pipeline to the same Redis."""
     if request.param == "client":
         yield redis
         return
@@ -27,39 +29,39 @@ async def way(request: Any, redis: Redis, valkey_url: str) -> AsyncIterator[Redi
 
 
 @pytest.fixture
-def said(tmp_path: Path) -> Script:
-    """Says its argument; `bad` is an error."""
-    file = tmp_path / "said.lua"
+def echo(tmp_path: Path) -> Script:
+    """A script that returns its argument; `bad` raises an error."""
+    file = tmp_path / "echo.lua"
     file.write_text("if ARGV[1] == 'bad' then return {err = 'no'} end return KEYS[1] .. ARGV[1]")
     return Script(file)
 
 
 def calls(*args: str) -> list[ScriptCall]:
-    """A run of each argument."""
+    """Return one call per argument."""
     return [(["k"], [arg]) for arg in args]
 
 
-async def test_a_lost_script_is_loaded_and_run(
-    way: Redis | RedisPipeline, redis: Redis, said: Script
+async def test_a_lost_script_is_loaded_and_evaluated(
+    client: Redis | RedisPipeline, redis: Redis, echo: Script
 ) -> None:
-    """As often as Redis loses it; answers come in order, and of nothing asked there are none."""
+    """It works however often Redis loses it; replies come in order, and no calls give none."""
     for _ in range(2):
         await redis.script_flush()
-        assert await said.evaluate_many(way, calls("1", "2", "3")) == [b"k1", b"k2", b"k3"]
-        assert await said.evaluate(way, ["k"], ["4"]) == b"k4"
-        assert await said.evaluate_many(way, []) == []
+        assert await echo.evaluate_many(client, calls("1", "2", "3")) == [b"k1", b"k2", b"k3"]
+        assert await echo.evaluate(client, ["k"], ["4"]) == b"k4"
+        assert await echo.evaluate_many(client, []) == []
 
 
-async def test_the_first_error_is_raised(way: Redis | RedisPipeline, said: Script) -> None:
-    """The others have run."""
+async def test_the_first_error_is_raised(client: Redis | RedisPipeline, echo: Script) -> None:
+    """The other calls have been executed."""
     with pytest.raises(ResponseError, match="no"):
-        await said.evaluate_many(way, calls("1", "bad", "3"))
-    assert await said.evaluate(way, ["k"], ["1"]) == b"k1"
+        await echo.evaluate_many(client, calls("1", "bad", "3"))
+    assert await echo.evaluate(client, ["k"], ["1"]) == b"k1"
 
 
-async def test_a_lost_link_is_said(said: Script, unused_tcp_port: int) -> None:
-    """By a pipe at once: whoever asked may ask again."""
+async def test_a_lost_connection_raises_at_once(echo: Script, unused_tcp_port: int) -> None:
+    """The caller decides whether to repeat."""
     pipe = RedisPipeline(BlockingConnectionPool.from_url(f"redis://127.0.0.1:{unused_tcp_port}/0"))
     with pytest.raises(Lost):
-        await said.evaluate_many(pipe, calls("1", "2"))
+        await echo.evaluate_many(pipe, calls("1", "2"))
     await pipe.close()

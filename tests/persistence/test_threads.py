@@ -1,4 +1,4 @@
-"""The pool in which calls block: bounded, and nobody waits longer than the deadline."""
+"""Blocking calls are bounded in number and in time."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from rts_server.errors import Unavailable
 from rts_server.persistence.threads import BlockingCalls
 
 
-async def test_waiting_is_bounded() -> None:
-    """Beyond the bound the answer is at once; what is free again is given away again."""
+async def test_the_number_of_calls_is_bounded() -> None:
+    """Beyond the bound a call is refused at once; a finished call makes room for another."""
     threads, gate = BlockingCalls("store", 1, 2, 60.0), threading.Event()
     try:
         taken = [asyncio.ensure_future(threads.run_in_thread(gate.wait)) for _ in range(2)]
@@ -27,8 +27,8 @@ async def test_waiting_is_bounded() -> None:
         threads.close()
 
 
-async def test_nobody_waits_beyond_the_deadline() -> None:
-    """A thread that hangs costs its callers the deadline, and what it raises is theirs."""
+async def test_no_caller_waits_beyond_the_deadline() -> None:
+    """A hanging thread costs its caller the deadline; exceptions are passed on."""
     threads, gate = BlockingCalls("store", 1, 9, 0.01), threading.Event()
     try:
         with pytest.raises(TimeoutError):

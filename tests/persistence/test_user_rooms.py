@@ -1,4 +1,4 @@
-"""The index of a user's rooms: only newer positions count, whatever order they come in."""
+"""The user index: only newer positions change it, in any order."""
 
 from __future__ import annotations
 
@@ -40,13 +40,13 @@ CHANGES = st.lists(
 
 @pytest.fixture
 async def fake() -> AsyncIterator[FakeAsyncRedis]:
-    """Small Redis logic needs no Redis."""
+    """A Redis in memory, for scripts that need no more."""
     async with FakeAsyncRedis(server=FakeServer()) as client:
         yield client
 
 
 async def noted(changes: list[IndexedMembership]) -> dict[str, str]:
-    """The hash after some changes."""
+    """Return the hash after some changes."""
     async with FakeAsyncRedis(server=FakeServer()) as client:
         index = UserRooms(client)
         for change in changes:
@@ -58,7 +58,7 @@ async def noted(changes: list[IndexedMembership]) -> dict[str, str]:
 @settings(max_examples=40)
 @given(CHANGES, st.randoms(use_true_random=False))
 def test_any_order_gives_the_same_index(changes: list[IndexedMembership], random: Any) -> None:
-    """Permuted and repeated, the newest position of each room wins; #ver counts what moved."""
+    """The newest position of each room wins (D8); #ver counts the changes."""
     newest = {c.room_id: c for c in sorted(changes, key=lambda c: (c.epoch, c.offset))}
     shuffled = [*changes, *changes[:4]]
     random.shuffle(shuffled)
@@ -69,8 +69,8 @@ def test_any_order_gives_the_same_index(changes: list[IndexedMembership], random
         assert len(newest) <= version <= len(changes)
 
 
-async def test_a_change_is_told_once_with_its_version(fake: FakeAsyncRedis) -> None:
-    """Devices hear room, position, state and #ver; an older or equal position is not told."""
+async def test_a_change_is_published_once_with_its_version(fake: FakeAsyncRedis) -> None:
+    """Devices get room, position, state and #ver; an older or equal position is not published."""
     index = UserRooms(fake)
     async with fake.pubsub() as channel:
         await channel.subscribe(keys.user_channel(USER))
@@ -95,13 +95,13 @@ async def test_a_change_is_told_once_with_its_version(fake: FakeAsyncRedis) -> N
 
 
 def user_rooms_json(data: bytes) -> dict[str, Any]:
-    """A message on a user's channel."""
+    """Return a message on a user's channel."""
     parsed: dict[str, Any] = orjson.loads(data)
     return parsed
 
 
-async def test_what_the_index_knows_of_a_room(fake: FakeAsyncRedis) -> None:
-    """in, out, or nothing."""
+async def test_the_state_of_a_room(fake: FakeAsyncRedis) -> None:
+    """It is `in`, `out`, or None if the index does not know the room."""
     index = UserRooms(fake)
     await index.note(USER, "here", 1, 1, "in")
     await index.note(USER, "gone", 1, 1, "out")
@@ -120,7 +120,7 @@ async def test_positions_are_compared_as_numbers(fake: FakeAsyncRedis) -> None:
 
 
 async def test_an_index_is_complete_when_it_was_rebuilt_here(redis: Redis) -> None:
-    """Notes alone do not make it complete; the marks are no rooms."""
+    """Single changes do not make it complete, and its marks are no rooms."""
     index = UserRooms(redis)
     assert (await index.all(USER))[:2] == ([], False)
     await index.note(USER, "r", 1, 1, "in")
@@ -135,7 +135,7 @@ async def test_an_index_is_complete_when_it_was_rebuilt_here(redis: Redis) -> No
 async def test_a_young_index_is_rebuilt_once_more(
     redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The queue may have been behind the first rebuild; the second one is final."""
+    """Records may have been in the queue at the first rebuild; the second one is final."""
     monkeypatch.setattr(user_rooms, "RECHECK_MS", 0)
     index = UserRooms(redis)
     await index.complete(USER)
@@ -145,7 +145,7 @@ async def test_a_young_index_is_rebuilt_once_more(
 
 
 async def test_the_mark_of_another_redis_does_not_count(redis: Redis) -> None:
-    """What was complete in a Redis that is gone may lack what happened since."""
+    """An index that was complete in a lost Redis may lack later changes."""
     index = UserRooms(redis)
     await index.complete(USER)
     await index.complete(USER)
@@ -153,8 +153,8 @@ async def test_the_mark_of_another_redis_does_not_count(redis: Redis) -> None:
     assert (await index.all(USER))[1] is False
 
 
-async def test_only_who_is_in_too_many_other_rooms_is_full(fake: FakeAsyncRedis) -> None:
-    """Rooms left do not count, nor does the room that is asked about."""
+async def test_the_room_limit_counts_other_current_rooms(fake: FakeAsyncRedis) -> None:
+    """Rooms that the user left do not count, nor does the room in question."""
     rooms = UserRooms(fake)
     await rooms.note("alice", "one", 1, 1, "in")
     await rooms.note("alice", "two", 1, 1, "in")
@@ -165,8 +165,8 @@ async def test_only_who_is_in_too_many_other_rooms_is_full(fake: FakeAsyncRedis)
     assert await rooms.crowded("left", ["alice"], 2)
 
 
-async def test_an_index_with_no_room_in_goes_by_itself(redis: Redis) -> None:
-    """Of who only came, or is out of all rooms; with a room it stays."""
+async def test_an_index_without_a_current_room_expires(redis: Redis) -> None:
+    """It is kept for ever only while the user is in a room."""
     index, key = UserRooms(redis), keys.user_rooms(USER)
     await index.complete(USER)
     assert 0 < await redis.pttl(key) <= EMPTY_TTL_MS
@@ -179,8 +179,8 @@ async def test_an_index_with_no_room_in_goes_by_itself(redis: Redis) -> None:
     assert 0 < await redis.pttl(key) <= EMPTY_TTL_MS
 
 
-async def test_others_cannot_fill_a_list(redis: Redis) -> None:
-    """Strangers stop first, people one shares a room with later, oneself and operators last."""
+async def test_others_cannot_use_up_the_room_limit(redis: Redis) -> None:
+    """Users without a common room are stopped first, others later, the user and operators last."""
     index = UserRooms(redis)
     limits = replace(SizeLimits(), user_rooms=6, put_rooms=4, stranger_rooms=2)
     memberships = Memberships(Settings(limits=limits), NOTHING, index, NOTHING)

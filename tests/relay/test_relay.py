@@ -10,26 +10,23 @@ import random
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-import boto3
 import pytest
-from moto.server import ThreadedMotoServer
 from redis.asyncio import Redis
 
 from rts_server import keys
 from rts_server.config import Settings, load
-from rts_server.relay import quarantine, relay, room_queues
-from rts_server.relay.quarantine import Quarantine
+from rts_server.relay import relay, room_queues
 from rts_server.relay.relay import Relay
 from tests.helpers import aws
 from tests.helpers.post import Post
 from tests.helpers.waiting import PATIENCE, eventually, promised
+from tests.relay.queues import MESSAGES, ROOMS, received
 
 LEASE = 1.0
-MESSAGES, ROOMS = "chat-message-queue.fifo", "chat-room-queue"
 
 
 @pytest.fixture
@@ -330,35 +327,6 @@ async def test_an_unreadable_entry_stays_in_the_outbox(
     assert "secret" not in caplog.text
 
 
-@pytest.fixture
-def sqs(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """A server of moto with the three queues."""
-    for name, value in aws.ENVIRONMENT.items():
-        monkeypatch.setenv(name, value)
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
-    client = boto3.client("sqs", endpoint_url=f"http://{host}:{port}")
-    client.create_queue(QueueName=MESSAGES, Attributes={"FifoQueue": "true"})
-    client.create_queue(QueueName=ROOMS)
-    client.create_queue(QueueName="chat-quarantine-queue")
-    client.create_queue(QueueName="chat-quarantine-queue-kept")
-    yield client
-    client.close()
-    server.stop()
-
-
-def received(sqs: Any, name: str) -> list[str]:
-    url = sqs.get_queue_url(QueueName=name)["QueueUrl"]
-    found = []
-    while got := sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages"):
-        for one in got:
-            found.append(one["Body"])
-            sqs.delete_message(QueueUrl=url, ReceiptHandle=one["ReceiptHandle"])
-    return found
-
-
 async def test_the_relay_sends_by_the_real_protocol_of_sqs(
     redis: Redis, log: Log, sqs: Any
 ) -> None:
@@ -373,39 +341,3 @@ async def test_the_relay_sends_by_the_real_protocol_of_sqs(
     assert json.loads(bodies[25]) == {"at": "Größe 😀"}
     assert bodies[25].isascii()
     assert await asyncio.to_thread(received, sqs, ROOMS) == [other]
-
-
-async def test_quarantined_messages_are_reported_as_failed(
-    sqs: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    """Each is reported, again after an error; others are logged, never with a text."""
-    monkeypatch.setattr(quarantine, "QUARANTINE_POLL_SECONDS", 1)
-    monkeypatch.setattr(quarantine, "VISIBILITY_SECONDS", 1)
-    calls: list[tuple[object, ...]] = []
-
-    async def failed(*given: object) -> None:
-        calls.append(given)
-        if len(calls) == 1:
-            raise RuntimeError("the room is loading")
-
-    entry = {"room_id": "r", "epoch": 1, "offset": 2, "message_id": "m", "seq": 3}
-    url = sqs.get_queue_url(QueueName="chat-quarantine-queue")["QueueUrl"]
-    for body in (
-        {**entry, "client_msg_id": "c", "reason": "why", "record": "a secret text"},
-        {"room_id": "r", "reason": "no message", "record": "a secret text"},
-    ):
-        sqs.send_message(QueueUrl=url, MessageBody=json.dumps(body))
-    sqs.send_message(QueueUrl=url, MessageBody="not json, a secret text")
-    consumer = Quarantine(load(), failed)
-    with caplog.at_level(logging.ERROR):
-        task = asyncio.create_task(consumer.run_forever())
-        await eventually(
-            lambda: sum(one.msg == "record quarantined" for one in caplog.records) == 3
-        )
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
-    assert calls == [("r", "m", "c", 3, "why")] * 2
-    assert "secret" not in caplog.text + str([one.__dict__ for one in caplog.records])
-    assert await asyncio.to_thread(received, sqs, "chat-quarantine-queue") == []
-    kept = await asyncio.to_thread(received, sqs, "chat-quarantine-queue-kept")
-    assert len(kept) == 3
