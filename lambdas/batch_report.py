@@ -34,7 +34,7 @@ class BatchReport:
         self._function = function
         self._records = len(event["Records"])
         self._request_id = getattr(context, "aws_request_id", None)
-        self._applied: list[dict[str, Any]] = []
+        self._applied: list[dict[str, object]] = []
         self._lags: dict[str, list[int]] = {"AcceptedToStored": [], "QueuedToStored": []}
         self._quarantined = 0
 
@@ -55,7 +55,7 @@ class BatchReport:
     def print_summary(self, answer: Any) -> None:
         """Print the line. `answer` is that of the function: `{"batchItemFailures": [...]}`."""
         failed = len(answer["batchItemFailures"])
-        values: dict[str, Any] = {
+        values: dict[str, int | list[int]] = {
             "Stored": len(self._applied),
             "Returned": failed,
             "Quarantined": self._quarantined,
@@ -80,12 +80,12 @@ class BatchReport:
         print(json.dumps(line), flush=True)
 
 
-def log_fields(parsed: Record[Any]) -> dict[str, Any]:
+def log_fields(parsed: Record[Any]) -> dict[str, object]:
     """Return what identifies a record in logs and spans.
 
     `{kind, room_id, epoch?, offset?, message_id?, seq?}`.
     """
-    fields: dict[str, Any] = {"kind": parsed.kind, "room_id": parsed.room_id}
+    fields: dict[str, object] = {"kind": parsed.kind, "room_id": parsed.room_id}
     if parsed.epoch:
         fields |= {"epoch": parsed.epoch, "offset": parsed.offset}
     nested = parsed.data.get("message")

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rts_server.persistence.records import ExpireMessages, ForwardedRecord, expiry
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_dynamodb.type_defs import QueryInputTypeDef
 
 EXPIRY_PAGE_MESSAGES = 100
 
@@ -19,7 +20,7 @@ def expire_page(client: DynamoDBClient, step: ExpireMessages) -> ForwardedRecord
     Raises ClientError: the record then returns to its queue.
     """
     table = os.environ["RTS_MESSAGES_TABLE"]
-    query: dict[str, Any] = {
+    query: QueryInputTypeDef = {
         "TableName": table,
         "KeyConditionExpression": "room_id = :room",
         "ExpressionAttributeValues": {":room": step.room_id},

@@ -11,7 +11,7 @@ import asyncio
 import dataclasses
 import re
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from opentelemetry.context import Context
@@ -111,10 +111,11 @@ def _with_span(request: AppendRequest) -> AppendRequest:
 
 
 def _traced(tracer: Tracer, name: str, handler: Handler) -> Handler:
-    async def traced(namespace: Any, session: Session, payload: dict[str, Any]) -> Answer:
+    async def traced(namespace: Any, session: Session, payload: Mapping[str, object]) -> Answer:
         named = {"rts.session_id": session.session_id, "rts.user_id": session.user_id}
-        if isinstance(payload.get("room_id"), str):
-            named["rts.room_id"] = payload["room_id"]
+        room_id = payload.get("room_id")
+        if isinstance(room_id, str):
+            named["rts.room_id"] = room_id
         with tracer.start_as_current_span(
             name,
             kind=SpanKind.SERVER,

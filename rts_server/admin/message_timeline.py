@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -33,7 +33,7 @@ class TimelineStep:
 
     at: str
     what: str
-    ids: dict[str, Any] = field(default_factory=dict, compare=False)
+    ids: Mapping[str, object] = field(default_factory=dict, compare=False)
 
 
 class UnknownMessage(Exception):
@@ -107,7 +107,8 @@ async def archive_steps(archive: Archive, room_id: str, message_id: str) -> list
 
 def first_room_id(steps: Iterable[TimelineStep]) -> str | None:
     """The first room that a step names."""
-    return next((step.ids["room_id"] for step in steps if step.ids.get("room_id")), None)
+    ids = (step.ids.get("room_id") for step in steps)
+    return next((room_id for room_id in ids if isinstance(room_id, str) and room_id), None)
 
 
 # LogSources
@@ -162,5 +163,5 @@ def log_line_steps(line: str, message_id: str, source: str, at: str) -> Iterator
         yield TimelineStep(at, what, _step_fields(fields))
 
 
-def _step_fields(line: dict[str, Any]) -> dict[str, Any]:
+def _step_fields(line: Mapping[str, object]) -> dict[str, object]:
     return {name: line[name] for name in STEP_FIELDS if name in line}

@@ -21,6 +21,7 @@ from rts_server.persistence.archive import Archive
 from rts_server.roomlog.barriers import Barriers, barrier_record
 from rts_server.roomlog.drains import RoomDrains
 from rts_server.roomlog.script import room_script
+from rts_server.types.objects import Message
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -32,8 +33,6 @@ VERIFY_DRAIN_WAIT_SECONDS = 10.0
 """Seconds to wait for a barrier; while the queue is behind, the archive cannot be compared."""
 PLACE_FIELDS = frozenset({"seq", "epoch", "created_at"})
 """Fields that a repeated send may change without being another message."""
-
-Message = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -102,7 +101,7 @@ def _same_state(hot: MessageCopy, stored: MessageCopy) -> bool:
     return _body(hot.message) == _body(stored.message)
 
 
-def _body(message: Message) -> Message:
+def _body(message: Message) -> dict[str, object]:
     return {name: value for name, value in message.items() if name not in PLACE_FIELDS}
 
 
@@ -286,8 +285,8 @@ def state_record(
 
 def known_attachment_ids(one: MessageCopy, stored: MessageCopy | None) -> set[str]:
     """Ids of the attachments the message ever had, as far as known: a tombstone has none."""
-    sent = json.loads(one.event)["data"]["message"] if one.event else {}
-    return attachment_ids(sent) | (attachment_ids(stored.message) if stored else set())
+    sent = attachment_ids(json.loads(one.event)["data"]["message"]) if one.event else set()
+    return sent | (attachment_ids(stored.message) if stored else set())
 
 
 def attachment_ids(message: Message) -> set[str]:

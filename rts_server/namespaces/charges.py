@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from rts_server.namespaces.session import Session
@@ -58,24 +58,26 @@ def commands(session: Session) -> Charge:
     return Charge("commands", session.eio_sid)
 
 
-def charges(name: str, session: Session, data: dict[str, Any], rooms: set[str]) -> Iterator[Charge]:
+def charges(
+    name: str, session: Session, payload: Mapping[str, Any], rooms: set[str]
+) -> Iterator[Charge]:
     """Yield the charges of a valid command, apart from that of every command.
 
     `rooms` are the rooms of its connection. A user who is not in the room does not use up its rate,
     and cannot learn from a refusal whether it is busy (A4).
     """
-    user_id, room_id = session.user_id, data.get("room_id")
+    user_id, room_id = session.user_id, payload.get("room_id")
     if name == "message.send":
         yield Charge("messages", user_id, max_wait=MESSAGE_SEND_MAX_WAIT_SECONDS)
     elif name in CHANGE_COMMANDS:
         yield Charge("changes", user_id)
     if name in _USER_LIST_FIELDS:
-        yield Charge("members", user_id, float(len(data[_USER_LIST_FIELDS[name]])))
+        yield Charge("members", user_id, float(len(payload[_USER_LIST_FIELDS[name]])))
     if room_id in rooms and (name == "message.send" or name in CHANGE_COMMANDS):
         yield Charge("room", room_id)
     if name in _RATE_OF_COMMAND:
         yield Charge(_RATE_OF_COMMAND[name], user_id)
     elif name in _CHARGED_PER_USER_ID:
-        yield Charge("presence_ids", user_id, float(len(data["user_ids"])))
+        yield Charge("presence_ids", user_id, float(len(payload["user_ids"])))
     elif name == "typing.start":
-        yield Charge("typing", f"{user_id} {data['room_id']}")
+        yield Charge("typing", f"{user_id} {payload['room_id']}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import orjson
@@ -38,7 +38,7 @@ class InstanceLease:
         settings: Settings,
         redis: Redis,
         origin: str,
-        about: Callable[[], dict[str, Any]],
+        about: Callable[[], Mapping[str, object]],
         *,
         on_gained: Callable[[], None] = lambda: None,
         on_lost: Callable[[], None] = lambda: None,

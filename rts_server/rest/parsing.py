@@ -56,7 +56,7 @@ class Parser(AIOHTTPParser):
         error_headers: Mapping[str, str] | None,
     ) -> NoReturn:
         """Raise InvalidParam with the errors by field, whatever part of the request they are in."""
-        fields: dict[str, Any] = {}
+        fields: dict[str, object] = {}
         for messages in error.messages_dict.values():
             fields |= messages
         raise errors.InvalidParam(details=errors.details(fields)) from None

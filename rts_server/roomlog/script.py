@@ -156,14 +156,10 @@ class MemberOperation(TypedDict):
 
 def _members(request: AppendRequest) -> list[MemberOperation]:
     """Every user the request names, with what is to be done to them."""
-    return [
-        *map(_new_member, request.new_members),
-        *(
-            MemberOperation(op="role", user_id=user, role=role)
-            for user, role in request.role_changes
-        ),
-        *(MemberOperation(op="go", user_id=user) for user in request.removals),
-    ]
+    operations = [_new_member(member) for member in request.new_members]
+    operations += [{"op": "role", "user_id": u, "role": role} for u, role in request.role_changes]
+    operations += [{"op": "go", "user_id": user_id} for user_id in request.removals]
+    return operations
 
 
 def _new_member(member: NewMember) -> MemberOperation:

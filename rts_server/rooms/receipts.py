@@ -73,7 +73,7 @@ class ReceiptWriter:
             if answer[0] == b"warm"
         }
 
-    async def _move(self, user_id: str, cursors: Mapping[str, Cursors]) -> dict[str, Any]:
+    async def _move(self, user_id: str, cursors: Mapping[str, Cursors]) -> dict[str, list[Any]]:
         calls = [self._script_call(room_id, user_id, *at) for room_id, at in cursors.items()]
         return dict(zip(cursors, await _RECEIPTS.evaluate_many(self._redis, calls), strict=True))
 

@@ -16,7 +16,7 @@ from tests.helpers.deployed import Deployed
 
 def message(message_id: str, seq: int, **more: Any) -> MessageCopy:
     """A message in its first state."""
-    body = {"text": message_id, "version": 1, "seq": seq, "epoch": 1, "created_at": "x"}
+    body: Any = {"text": message_id, "version": 1, "seq": seq, "epoch": 1, "created_at": "x"}
     return MessageCopy(message_id, seq, body | more)
 
 
@@ -25,8 +25,9 @@ def hot(*messages: MessageCopy) -> dict[str, MessageCopy]:
     return {one.message_id: one for one in messages}
 
 
-FAILED_ONE = MessageCopy("one", 1, {}, failed=True)
-FAILED_TWO = MessageCopy("two", 2, {}, failed=True)
+NO_BODY: Any = {}
+FAILED_ONE = MessageCopy("one", 1, NO_BODY, failed=True)
+FAILED_TWO = MessageCopy("two", 2, NO_BODY, failed=True)
 ONE, TWO, THREE = message("one", 1), message("two", 2), message("three", 3)
 
 
@@ -39,8 +40,8 @@ ONE, TWO, THREE = message("one", 1), message("two", 2), message("three", 3)
         ([TWO], [ONE, message("two", 2, version=2)], 2, Findings()),
         ([TWO], [ONE, message("two", 2, version=2, deleted_at="x")], 2, Findings()),
         (
-            [MessageCopy("two", 2, {}, failed=True)],
-            [ONE, MessageCopy("two", 2, {}, failed=True)],
+            [MessageCopy("two", 2, NO_BODY, failed=True)],
+            [ONE, MessageCopy("two", 2, NO_BODY, failed=True)],
             2,
             Findings(),
         ),

@@ -51,10 +51,13 @@ def _room_and_reader_writes(room_id: str, records: list[Record[Any]]) -> list[Wr
     ]
 
 
-def _room_write(room_id: str, top: dict[str, Any], counted: list[Record[MessageData]]) -> Write:
+def _room_write(
+    room_id: str, top: dict[str, int | str], counted: list[Record[MessageData]]
+) -> Write:
     """Raise seq, head and last message in one write; if one is higher already, each by itself."""
     key = room_key(room_id)
-    raised, last = [("seq", {"seq": top["seq"]}), ("head", {"head": top["head"]})], {}
+    raised = [("seq", {"seq": top["seq"]}), ("head", {"head": top["head"]})]
+    last: dict[str, int | str] = {}
     if counted:
         newest = max(counted, key=_last_position)
         last = {
@@ -73,7 +76,7 @@ def _last_position(record: Record[MessageData]) -> str:
     return f"{position(message['epoch'], message['seq'])}#{rank(record)}"
 
 
-def preview(message: Mapping[str, Any]) -> dict[str, Any]:
+def preview(message: Mapping[str, Any]) -> dict[str, object]:
     """Return `last_message` of a room, with the beginning of the text only."""
     shown = {name: message.get(name) for name in ("message_id", "seq", "sender_id", "type")}
     return {
