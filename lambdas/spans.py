@@ -14,7 +14,7 @@ from lambdas.batch_report import log_fields
 from rts_server.persistence.records import Record
 
 ENDPOINT_VARIABLE = "OTEL_EXPORTER_OTLP_ENDPOINT"
-EXPORT_TIMEOUT_SECONDS = 1.0
+LAMBDA_EXPORT_TIMEOUT_SECONDS = 1.0
 """Short, so that an unreachable collector does not make the function time out."""
 
 
@@ -33,7 +33,7 @@ def _provider() -> Any:
     name = os.environ.get("AWS_LAMBDA_FUNCTION_NAME", "lambda")
     provider = TracerProvider(resource=Resource.create({"service.name": name}))
     provider.add_span_processor(
-        BatchSpanProcessor(OTLPSpanExporter(timeout=EXPORT_TIMEOUT_SECONDS))
+        BatchSpanProcessor(OTLPSpanExporter(timeout=LAMBDA_EXPORT_TIMEOUT_SECONDS))
     )
     return provider
 
@@ -62,4 +62,4 @@ def store_span(record: Record[Any]) -> AbstractContextManager[Any]:
 def flush() -> None:
     """Export finished spans: between two invocations the function is frozen."""
     if (provider := _provider()) is not None:
-        provider.force_flush(round(EXPORT_TIMEOUT_SECONDS * 1000))
+        provider.force_flush(round(LAMBDA_EXPORT_TIMEOUT_SECONDS * 1000))

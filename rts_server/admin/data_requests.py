@@ -39,7 +39,7 @@ class Files(Protocol):
         """Erase the user's files in a room; returns their ids."""
 
 
-class Presence(Protocol):
+class StoredPresence(Protocol):
     """The presence of one user."""
 
     @property
@@ -53,7 +53,7 @@ class Presence(Protocol):
 class Presences(Protocol):
     """The presence of users."""
 
-    async def read(self, user_ids: Iterable[str]) -> Mapping[str, Presence]:
+    async def read(self, user_ids: Iterable[str]) -> Mapping[str, StoredPresence]:
         """The presence of each user."""
 
     async def forget(self, user_id: str) -> bool:

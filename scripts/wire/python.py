@@ -38,7 +38,7 @@ TITLES = {
     "operator_answers": "The answers of REST that only operators get.",
     "events": "The data of events, and the event around it.",
 }
-EVENT_TYPE = '''Data = TypeVar("Data")
+EVENT_DEFINITION = '''Data = TypeVar("Data")
 
 
 class Event(TypedDict, Generic[Data]):
@@ -78,7 +78,7 @@ def _module(source: ModuleType) -> str:
     name = _last(source.__name__)
     body = "\n".join(_typed_dict(kind) for kind in typed_dicts(source).values())
     if name == "events":
-        body = f"{EVENT_TYPE}\n{body}"
+        body = f"{EVENT_DEFINITION}\n{body}"
     head = MODULE_HEAD.format(title=TITLES[name], source=name)
     return f"{head}\n{_imports(body, source)}\n{body}"
 

@@ -24,6 +24,7 @@ from rts_server.relay.relay import Relay
 from tests.helpers import aws
 from tests.helpers.post import Post
 from tests.helpers.waiting import PATIENCE, eventually, promised
+from tests.relay.outbox_log import OutboxLog
 from tests.relay.queues import MESSAGES, ROOMS, received
 
 LEASE = 1.0
@@ -47,46 +48,13 @@ async def running(redis: Redis, **changes: Any) -> AsyncIterator[Relay]:
         await task
 
 
-class Log:
-    """Writes outbox entries as `append` does."""
-
-    def __init__(self, redis: Redis) -> None:
-        self.redis = redis
-        self.offsets: dict[str, int] = {}
-        self.ids: dict[str, Any] = {}
-
-    async def add(self, room: str, queue: str = "m", nonce: str = "", **more: str) -> str:
-        """Add an entry; return its record, which has room and offset."""
-        offset = self.offsets[room] = self.offsets.get(room, 0) + 1
-        record = f'{{"at":"{room}:{offset}"}}'
-        fields = {"q": queue, "r": room, "k": f"k{offset}", "o": "origin", "d": record, **more}
-        fields |= {"b": nonce} if nonce else {"e": f"1:{offset}"}
-        key = keys.outbox(keys.partition(room))
-        self.ids[record] = await self.redis.xadd(key, fields)  # type: ignore[arg-type]
-        return record
-
-    async def many(self, room: str, number: int) -> list[str]:
-        return [await self.add(room) for _ in range(number)]
-
-    async def left(self) -> set[str]:
-        """Return the records that are still in the outbox."""
-        async with self.redis.pipeline(transaction=False) as pipe:
-            for part in range(keys.PARTITIONS):
-                pipe.xrange(keys.outbox(part))
-            streams = await pipe.execute()
-        return {fields[b"d"].decode() for entries in streams for _, fields in entries}
-
-    async def empty(self) -> bool:
-        return not await self.left()
-
-
 @pytest.fixture
-def log(redis: Redis) -> Log:
-    return Log(redis)
+def log(redis: Redis) -> OutboxLog:
+    return OutboxLog(redis)
 
 
 async def test_records_are_sent_in_order_and_batches_then_deleted(
-    redis: Redis, log: Log, post: Post
+    redis: Redis, log: OutboxLog, post: Post
 ) -> None:
     """Every record arrives once and in order, batches are full, origins are notified."""
     rooms = [f"room-{i}" for i in range(7)]
@@ -117,7 +85,9 @@ async def test_records_are_sent_in_order_and_batches_then_deleted(
     }
 
 
-async def test_a_room_with_many_entries_blocks_no_other(redis: Redis, log: Log, post: Post) -> None:
+async def test_a_room_with_many_entries_blocks_no_other(
+    redis: Redis, log: OutboxLog, post: Post
+) -> None:
     """More entries of one room than the relay holds keep their order."""
     sent = await log.many("flood", room_queues.MAX_ROOM_ENTRIES * 2 + 50)
     other = await log.many("trickle", 3)
@@ -129,7 +99,7 @@ async def test_a_room_with_many_entries_blocks_no_other(redis: Redis, log: Log, 
 
 
 async def test_a_member_record_updates_the_user_index_before_its_deletion(
-    redis: Redis, log: Log, post: Post
+    redis: Redis, log: OutboxLog, post: Post
 ) -> None:
     """A member record goes to the standard queue."""
     await redis.set(keys.user_rooms("eve"), "not a hash")
@@ -151,7 +121,7 @@ async def test_a_member_record_updates_the_user_index_before_its_deletion(
     assert names.count((ROOMS, {"Id", "MessageBody"})) == 2
 
 
-async def test_a_barrier_overtakes_nothing(redis: Redis, log: Log, post: Post) -> None:
+async def test_a_barrier_overtakes_nothing(redis: Redis, log: OutboxLog, post: Post) -> None:
     """Refused records before a barrier are accepted before the barrier is."""
     left = [3]
 
@@ -170,7 +140,7 @@ async def test_a_barrier_overtakes_nothing(redis: Redis, log: Log, post: Post) -
     assert all(len(batch) <= 1 for _, batch in post.batches[-2:])
 
 
-async def test_a_refused_room_waits_alone(redis: Redis, log: Log, post: Post) -> None:
+async def test_a_refused_room_waits_alone(redis: Redis, log: OutboxLog, post: Post) -> None:
     """Its records wait in order and are sent soon after; other rooms go on."""
     post.refuses = lambda entry: entry["MessageGroupId"] == "sick"
     sick, well = await log.many("sick", 25), await log.many("well", 25)
@@ -189,7 +159,7 @@ async def test_a_refused_room_waits_alone(redis: Redis, log: Log, post: Post) ->
 
 
 async def test_an_outage_of_sqs_loses_nothing(
-    redis: Redis, log: Log, post: Post, monkeypatch: pytest.MonkeyPatch
+    redis: Redis, log: OutboxLog, post: Post, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nothing is deleted, memory is bounded, everything is sent after the return (Q5)."""
     monkeypatch.setattr(relay, "MAX_HELD_ENTRIES", 100)
@@ -220,7 +190,7 @@ async def test_relays_share_the_partitions(redis: Redis, post: Post) -> None:
 
 
 async def test_a_killed_relay_is_replaced_within_the_lease(
-    redis: Redis, log: Log, post: Post, valkey_url: str
+    redis: Redis, log: OutboxLog, post: Post, valkey_url: str
 ) -> None:
     """After SIGKILL another relay sends its entries within one lease, and loses none."""
     code = (
@@ -251,7 +221,7 @@ async def test_a_killed_relay_is_replaced_within_the_lease(
 
 
 async def test_nothing_is_lost_when_the_relay_is_cancelled_at_any_point(
-    redis: Redis, log: Log, post: Post
+    redis: Redis, log: OutboxLog, post: Post
 ) -> None:
     """Each record is in SQS or in the outbox at any time; in the end all are sent (Q2)."""
     sent = {room: await log.many(room, 60) for room in ("a", "b", "c")}
@@ -271,7 +241,9 @@ async def test_nothing_is_lost_when_the_relay_is_cancelled_at_any_point(
         assert list(dict.fromkeys(post.bodies(room))) == records
 
 
-async def test_entries_of_another_redis_are_dropped(redis: Redis, log: Log, post: Post) -> None:
+async def test_entries_of_another_redis_are_dropped(
+    redis: Redis, log: OutboxLog, post: Post
+) -> None:
     """If the fence changes, held entries of the old Redis are dropped and the new one is read."""
     post.away = True
     old = await log.many("r", 5)
@@ -289,7 +261,7 @@ async def test_entries_of_another_redis_are_dropped(redis: Redis, log: Log, post
 
 
 async def test_an_entry_below_the_cursor_is_found(
-    redis: Redis, log: Log, post: Post, monkeypatch: pytest.MonkeyPatch
+    redis: Redis, log: OutboxLog, post: Post, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """After a cut connection the relay goes on, and reads what it never saw from the start."""
     monkeypatch.setattr(relay, "RECHECK_SECONDS", 0.2)
@@ -309,7 +281,7 @@ async def test_an_entry_below_the_cursor_is_found(
 
 
 async def test_an_unreadable_entry_stays_in_the_outbox(
-    redis: Redis, log: Log, post: Post, caplog: pytest.LogCaptureFixture
+    redis: Redis, log: OutboxLog, post: Post, caplog: pytest.LogCaptureFixture
 ) -> None:
     """It is logged once and does not block its partition."""
     key = keys.outbox(keys.partition("r"))
@@ -328,7 +300,7 @@ async def test_an_unreadable_entry_stays_in_the_outbox(
 
 
 async def test_the_relay_sends_by_the_real_protocol_of_sqs(
-    redis: Redis, log: Log, sqs: Any
+    redis: Redis, log: OutboxLog, sqs: Any
 ) -> None:
     """boto3 and moto agree with what the relay assumes."""
     sent = await log.many("r", 25)

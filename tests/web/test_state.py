@@ -10,7 +10,7 @@ from tests.helpers.waiting import PATIENCE
 
 def test_rules_for_a_client() -> None:
     """The page's state follows the protocol's rules for a client."""
-    command = [node(), "--test", "state.test.mjs"]
+    command = [node(), "--test", "state.test.mjs", "sends.test.mjs"]
     run = subprocess.run(
         command, cwd=JS, capture_output=True, text=True, timeout=PATIENCE, check=False
     )

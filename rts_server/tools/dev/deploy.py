@@ -64,7 +64,7 @@ def set_queue_enabled(settings: Settings, function: str, enabled: bool) -> None:
 
 def limit_concurrency(settings: Settings) -> None:
     """Limit concurrency in a local AWS, where each call of a function starts a process."""
-    for function in zips.FUNCTIONS:
+    for function in zips.FUNCTION_MODULES:
         _change_mappings(
             settings, function, ScalingConfig={"MaximumConcurrency": LOCAL_MAX_CONCURRENCY}
         )

@@ -20,7 +20,7 @@ from pathlib import Path
 from rts_server.tools.dev.stack_error import StackError
 
 ROOT = Path(__file__).resolve().parents[3]
-FUNCTIONS = {
+FUNCTION_MODULES = {
     "chat-message-to-db": "chat_message_to_db",
     "chat-room-to-db": "chat_room_to_db",
 }
@@ -41,7 +41,7 @@ def build(root: Path = ROOT) -> dict[str, bytes]:
     }
     return {
         function: _zip_bytes(common | _sources(root, package))
-        for function, package in FUNCTIONS.items()
+        for function, package in FUNCTION_MODULES.items()
     }
 
 

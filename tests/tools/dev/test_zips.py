@@ -43,14 +43,14 @@ def test_builds_are_reproducible(packed: dict[str, bytes]) -> None:
 
 def test_a_zip_holds_pure_python_and_only_what_its_handler_needs(packed: dict[str, bytes]) -> None:
     """A zip holds nothing compiled, and of this project only the records and its own handler."""
-    for function, package in zips.FUNCTIONS.items():
+    for function, package in zips.FUNCTION_MODULES.items():
         names = [entry.filename for entry in entries(packed[function])]
         assert not [name for name in names if name.endswith((".so", ".pyd", ".pyc", ".dylib"))]
         ours = {name for name in names if name.startswith("rts_server/")}
         records = {name for name in ours if name.startswith(zips.RECORDS)}
         assert ours - records == set(zips.SHARED_SOURCES)
         assert f"{zips.RECORDS}/watermarks.py" in records
-        other = next(each for each in zips.FUNCTIONS.values() if each != package)
+        other = next(each for each in zips.FUNCTION_MODULES.values() if each != package)
         assert f"lambdas/{package}/handler.py" in names
         assert f"lambdas/{other}/handler.py" not in names
 
