@@ -12,7 +12,7 @@ from rts_server.roomlog.script import AppendReply
 from rts_server.services import Services
 from rts_server.types.commands import RoomCreatePayload
 from tests.helpers.deployed import Deployed
-from tests.roomlog.losses import ends, texts
+from tests.roomlog.losses import ends, texts, until_replayed
 
 
 async def test_lost_messages_are_replayed_in_their_first_order(deployed: Deployed) -> None:

@@ -12,7 +12,7 @@ from rts_server.services import Services
 from rts_server.types.commands import RoomCreatePayload
 from rts_server.types.objects import Message
 from tests.helpers.deployed import Deployed
-from tests.roomlog.losses import ends
+from tests.roomlog.losses import ends, until_replayed
 
 Command = Callable[[Services, str], Awaitable[PendingWrite]]
 HALVES: dict[str, tuple[Command, dict[str, str], str, list[str]]] = {
