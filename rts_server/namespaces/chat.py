@@ -236,10 +236,9 @@ class ChatNamespace(Namespace):
             done = await self._send_files(room_id, session.user_id, payload)
         else:
             done = await self._messages.send(room_id, session.user_id, payload)
-        assert done.result is not None
-        if done.result.status == "failed":
+        if done.appended.status == "failed":
             raise errors.NeverStored()
-        for user_id in done.result.unread_changed_for(session.user_id):
+        for user_id in done.appended.unread_changed_for(session.user_id):
             self._unread.publish_soon(user_id, room_id)
         data = {"message_id": done.request_id, "client_msg_id": payload["client_msg_id"]}
         late = self._status_update(session, room_id, payload["client_msg_id"], done)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from rts_server.domain.roles import Role
 from rts_server.domain.room import RoomFields
@@ -50,7 +50,7 @@ class StoredMember:
 
     room_id: str
     user_id: str
-    state: str
+    state: Literal["in", "out"]
     role: Role
     name: str | None
     joined_at: str

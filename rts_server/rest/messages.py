@@ -64,8 +64,7 @@ class MessageRoutes:
         if member:
             sender, sender_id = self._as_member, member
         done = await sender.send(room_id, sender_id, params)
-        assert done.result is not None
-        for user_id in done.result.unread_changed_for(sender_id):
+        for user_id in done.appended.unread_changed_for(sender_id):
             self._unread.publish_soon(user_id, room_id)
         status = await wait_durable([done], self._durable_wait, errors.NeverStored)
         return {

@@ -46,21 +46,25 @@ class PendingWrite:
         """The result of the last replay, if Redis lost the append; else `result`."""
         return self.result if self.pending is None else self.pending.result
 
+    @property
+    def appended(self) -> AppendResult:
+        """The result of a request that is never a no-op, as that of a message."""
+        assert self.result is not None
+        return self.result
+
     def ack_position(self) -> MessagePosition:
         """A message's place in the ack.
 
         Read it when the ack is sent, not before: a replay gives the message another place.
         """
-        latest = self.latest
-        assert self.result is not None
-        assert latest is not None
+        latest = self.appended if self.pending is None else self.pending.result
         place: MessagePosition = {
             "seq": latest.seq,
             "epoch": latest.epoch,
             "offset": latest.offset,
             "created_at": latest.ts,
         }
-        if self.result.duplicate:
+        if self.appended.duplicate:
             place["duplicate"] = True
         return place
 

@@ -13,7 +13,7 @@ from rts_server.domain.room import RoomFields
 from rts_server.domain.unread import counts_in_totals, totals, unread_count
 from rts_server.persistence.archive import Archive
 from rts_server.persistence.stored_items import StoredMember, StoredRoom
-from rts_server.persistence.user_rooms import IndexedMembership, State, UserIndex, UserRooms
+from rts_server.persistence.user_rooms import IndexedMembership, UserIndex, UserRooms
 from rts_server.protocol import cursor
 from rts_server.roomlog.drains import RoomDrains, queue_behind
 from rts_server.roomlog.rehydrate import changed_at, last_position, milliseconds
@@ -345,8 +345,7 @@ def _in(index: UserIndex) -> list[IndexedMembership]:
 
 
 def _membership(stored: StoredMember) -> IndexedMembership:
-    state: State = "in" if stored.state == "in" else "out"
-    return IndexedMembership(stored.room_id, stored.epoch, stored.offset, state)
+    return IndexedMembership(stored.room_id, stored.epoch, stored.offset, stored.state)
 
 
 def _warm_row(room_id: str, snapshot: RoomSnapshot, view: MemberView) -> InboxRow:
