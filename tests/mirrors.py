@@ -40,6 +40,7 @@ COVERS = (
           "admin/data_requests files/user_files"),
     Cover("scripts/test_quarantine.py", "needs relay, queues and Lambda", "admin/replays"),
     Cover("flows/test_access.py", "each role against each command", "domain/roles"),
+    Cover("realtime/test_sequence.py", "positions are compared there", "domain/position"),
     Cover("flows/test_commands.py", "commands, by the real socket.io-client",
           "namespaces/chat namespaces/answer rooms/messages views/member_list"),
     Cover("flows/test_session.py", "sessions, by the real socket.io-client",

@@ -13,6 +13,7 @@ from redis.exceptions import RedisError
 from rts_server import errors
 from rts_server.config import Settings
 from rts_server.domain.byte_budget import fitting_items
+from rts_server.domain.position import Position
 from rts_server.engine.packets import event_packet
 from rts_server.namespaces.session import Session
 from rts_server.persistence.user_rooms import IndexedMembership
@@ -20,7 +21,7 @@ from rts_server.protocol.event import ephemeral, now, rfc3339
 from rts_server.rates import parse
 from rts_server.realtime.listener import Listener
 from rts_server.realtime.replay import Replay
-from rts_server.realtime.sequence import Position, parse_stored
+from rts_server.realtime.sequence import parse_stored
 from rts_server.realtime.subscriptions import Subscriptions
 from rts_server.rooms.receipts import Cursors, ReceiptWriter
 from rts_server.runtime.backoff import backoff

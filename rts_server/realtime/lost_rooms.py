@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from rts_server import keys
+from rts_server.domain.position import Position
 from rts_server.realtime.room_feed import RoomFeed
-from rts_server.realtime.sequence import Position
 
 log = logging.getLogger(__name__)
 

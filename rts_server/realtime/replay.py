@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from rts_server.domain.byte_budget import ByteBudget
+from rts_server.domain.position import Position
 from rts_server.realtime.room_feed import COLD, Reads
-from rts_server.realtime.sequence import Position, position_of
+from rts_server.realtime.sequence import position_of
 
 
 @dataclass(frozen=True)

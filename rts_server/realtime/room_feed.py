@@ -12,11 +12,11 @@ from typing import Any, Protocol
 import orjson
 
 from rts_server import metrics
+from rts_server.domain.position import Position
 from rts_server.engine.packets import Encoded, event_packet
 from rts_server.protocol.event import ephemeral, namespace_of
 from rts_server.realtime.listener import Listener
 from rts_server.realtime.sequence import (
-    Position,
     PublishedEvent,
     Verdict,
     classify,

@@ -7,8 +7,7 @@ from typing import NamedTuple
 
 import orjson
 
-Position = tuple[int, int]
-"""(epoch, offset)"""
+from rts_server.domain.position import Position
 
 
 class PublishedEvent(NamedTuple):

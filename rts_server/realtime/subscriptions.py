@@ -12,6 +12,7 @@ from redis.asyncio import Redis
 
 from rts_server import keys
 from rts_server.config import Settings
+from rts_server.domain.position import Position
 from rts_server.domain.user_message import UserMessage
 from rts_server.engine.packets import event_packet
 from rts_server.realtime.canary import CANARY_PAYLOAD, Canary
@@ -20,7 +21,7 @@ from rts_server.realtime.lost_publishes import LostPublishes
 from rts_server.realtime.lost_rooms import LostRooms, Recovery
 from rts_server.realtime.replay import NOT_A_MEMBER, Replay, ReplayReader
 from rts_server.realtime.room_feed import COLD, Reads, RoomFeed, Subscription
-from rts_server.realtime.sequence import Position, parse
+from rts_server.realtime.sequence import parse
 from rts_server.realtime.subscriber import Subscriber
 from rts_server.redis_client.primary import Primary
 from rts_server.runtime.loops import repeat_forever

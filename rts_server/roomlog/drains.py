@@ -13,6 +13,7 @@ from redis.exceptions import RedisError
 
 from rts_server import errors, keys
 from rts_server.config import Settings, ms
+from rts_server.domain.position import Position
 from rts_server.persistence.archive import Archive
 from rts_server.persistence.scripts import IDENTITY, Script, ScriptCall
 from rts_server.redis_client.pipeline import RedisPipeline
@@ -22,7 +23,6 @@ from rts_server.roomlog.script import FENCE, LUA
 _GENERATION = IDENTITY.with_name("generation.lua")
 _SETTLED = Script(IDENTITY, FENCE, _GENERATION, LUA / "settled.lua")
 
-Position = tuple[int, int]
 
 ASK_INTERVAL_SECONDS = 0.5
 """Seconds until Redis is asked again: another instance may have loaded a room meanwhile."""

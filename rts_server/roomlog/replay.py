@@ -10,6 +10,7 @@ import logging
 from redis.exceptions import RedisError
 
 from rts_server import errors
+from rts_server.domain.position import Position
 from rts_server.persistence.archive import Archive
 from rts_server.roomlog.appender import Appender
 from rts_server.roomlog.pending import Durability, PendingAppend
@@ -32,7 +33,6 @@ log = logging.getLogger(__name__)
 
 REPLAY_RETRY_SECONDS = 0.25
 
-Position = tuple[int, int]
 Replayed = tuple[AppendRequest, AppendResult]
 
 

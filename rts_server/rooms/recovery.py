@@ -8,13 +8,14 @@ from collections.abc import Iterable, Mapping
 from redis.asyncio import Redis
 
 from rts_server import errors, keys
+from rts_server.domain.position import Position
 from rts_server.persistence.archive import Archive
 from rts_server.persistence.scripts import IDENTITY, Script
 from rts_server.redis_client.pipeline import RedisPipeline
 from rts_server.roomlog.drains import RoomDrains
 from rts_server.roomlog.log import RoomLog
 from rts_server.roomlog.rehydrate import last_position
-from rts_server.views.snapshots import Position, SnapshotReader
+from rts_server.views.snapshots import SnapshotReader
 
 _GENERATION = Script(
     IDENTITY, *(IDENTITY.with_name(f"{name}.lua") for name in ("generation", "generation_read"))

@@ -13,13 +13,13 @@ from redis.asyncio import Redis
 from rts_server import errors, keys
 from rts_server.config import Settings
 from rts_server.domain.byte_budget import fitting_items
+from rts_server.domain.position import Position
 from rts_server.domain.reactions import shown
 from rts_server.persistence.archive import Archive
 from rts_server.redis_client.pipeline import RedisPipeline
 from rts_server.roomlog.drains import RoomDrains
 from rts_server.roomlog.script import room_script
 from rts_server.types.objects import Message
-from rts_server.views.snapshots import Position
 
 _PAGE = room_script(Path(__file__).with_name("page.lua"))
 _CHANGED = room_script(Path(__file__).with_name("changed.lua"))

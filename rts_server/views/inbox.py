@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from itertools import islice
 
 from rts_server import errors
+from rts_server.domain.position import Position
 from rts_server.domain.room import RoomFields
 from rts_server.domain.unread import counts_in_totals, totals, unread_count
 from rts_server.persistence.archive import Archive
@@ -21,7 +22,6 @@ from rts_server.types.answers import RoomsAnswer
 from rts_server.types.objects import PublicRoom, Room, Totals
 from rts_server.views.snapshots import (
     MemberView,
-    Position,
     RoomSnapshot,
     SnapshotReader,
     for_member,

@@ -12,6 +12,7 @@ import orjson
 from redis.asyncio import Redis
 
 from rts_server import keys
+from rts_server.domain.position import Position
 from rts_server.domain.roles import Role
 from rts_server.domain.room import RoomFields
 from rts_server.domain.unread import unread_count
@@ -28,9 +29,6 @@ MAX_CONCURRENT_READS = 64
 """Snapshot reads that may be in the pipeline at once. When many clients reconnect together, the
 rest wait here, so that commands do not wait behind all of them in the pipeline."""
 UNLIMITED_BYTES = 64 * 1024 * 1024
-
-Position = tuple[int, int]
-"""(epoch, offset)"""
 
 
 @dataclass(frozen=True)

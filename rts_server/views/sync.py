@@ -8,9 +8,10 @@ import orjson
 
 from rts_server.config import Settings
 from rts_server.domain.byte_budget import ByteBudget
+from rts_server.domain.position import Position
 from rts_server.types.answers import RoomSyncAnswer
 from rts_server.views.inbox import InboxReader
-from rts_server.views.snapshots import EventRange, Position, SnapshotReader
+from rts_server.views.snapshots import EventRange, SnapshotReader
 
 ROOM_OVERHEAD_BYTES = 120
 """Bytes of a room in the answer besides its id and its events."""

@@ -8,9 +8,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from rts_server.domain.position import Position
 from rts_server.engine.packets import Encoded
 from rts_server.realtime.listener import Listener
-from rts_server.realtime.sequence import Position, parse_stored
+from rts_server.realtime.sequence import parse_stored
 from rts_server.views.snapshots import EventRange
 
 ROOM = "room"

@@ -11,9 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from redis.exceptions import RedisError
 
+from rts_server.domain.position import Position
 from rts_server.realtime import room_feed as adapter_room
 from rts_server.realtime.room_feed import RoomFeed, Subscription
-from rts_server.realtime.sequence import Position, PublishedEvent, parse
+from rts_server.realtime.sequence import PublishedEvent, parse
 from tests.realtime.log import ROOM, Client, Log, replay
 
 SLOWEST = 3_000

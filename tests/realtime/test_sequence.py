@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rts_server.domain.position import Position
 from rts_server.realtime.sequence import (
-    Position,
     PublishedEvent,
     Verdict,
     classify,

@@ -10,11 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rts_server.config import Settings
+from rts_server.domain.position import Position
 from rts_server.domain.size_limits import SizeLimits
 from rts_server.persistence.user_rooms import IndexedMembership
 from rts_server.types.objects import Room
 from rts_server.views.inbox import Inbox, InboxReader, InboxRow
-from rts_server.views.snapshots import EventRange, Position, SnapshotReader
+from rts_server.views.snapshots import EventRange, SnapshotReader
 from rts_server.views.sync import SyncReader
 
 BYTES = 2_000
