@@ -28,7 +28,7 @@ def command(number: int, name: str = "a") -> str:
     return f'42/chat,{number}["{name}"]'
 
 
-def heard(server: Server) -> list[str]:
+def received_commands(server: Server) -> list[str]:
     """The names of the commands received in /chat, in order."""
     return [name for _, name in server.namespace_handlers["/chat"].heard]
 
@@ -39,7 +39,7 @@ async def test_what_comes_behind_a_connect_waits_for_it() -> None:
         client.send_together(CONNECT, command(1), command(2, "b"), "40/receipts,{}", command(3))
         await client.until(lambda: 3 in client.acks)
         assert [client.acks[n][0]["ok"] for n in (1, 2, 3)] == [1, 2, 3]
-        assert heard(server) == ["a", "b", "a"]
+        assert received_commands(server) == ["a", "b", "a"]
 
 
 async def test_a_burst_lets_others_in_between() -> None:
@@ -50,7 +50,7 @@ async def test_a_burst_lets_others_in_between() -> None:
         greedy.send_together(*(command(n, f"{n:03}") for n in range(1_000)))
         other.send_together(command(1, "other"))
         await greedy.until(lambda: len(greedy.acks) == 1_000)
-        names = heard(server)
+        names = received_commands(server)
         assert names.index("other") < 200
         names.remove("other")
         assert names == [f"{n:03}" for n in range(1_000)]
@@ -62,7 +62,7 @@ async def test_nothing_behind_a_goodbye_is_heard() -> None:
     async with serving() as (server, url), Raw(url) as client:
         client.send_together(CONNECT, command(1, "before"), "1", command(2, "behind"))
         await client.until(lambda: client.closed)
-        assert heard(server) == ["before"]
+        assert received_commands(server) == ["before"]
         await eventually(lambda: not server.eio.sockets)
 
 
@@ -75,7 +75,7 @@ async def test_a_message_that_fails_is_logged_and_the_next_is_heard(
         await client.until(lambda: 2 in client.acks)
         client.send_together(command(3, "bad"), command(4, "d"))
         await client.until(lambda: 4 in client.acks)
-        assert heard(server) == ["b", "d"]
+        assert received_commands(server) == ["b", "d"]
         assert caplog.messages == ["a message could not be handled"] * 2
 
 
@@ -104,7 +104,7 @@ async def test_reading_stops_while_commands_wait_and_nobody_is_overtaken() -> No
         slow.release()
         assert session._heartbeat.when() > gone_at  # its PONG is only read now
         await client.until(lambda: 9 in client.acks)
-        assert heard(server) == ["slow"] * 9 + ["last"]
+        assert received_commands(server) == ["slow"] * 9 + ["last"]
         assert transport.is_reading()
 
 
@@ -172,7 +172,7 @@ async def test_what_waited_of_one_who_is_gone_is_nobodys_work() -> None:
         dropped = metrics.DROPPED.labels("packet")._value.get()
         await client.until(lambda: client.closed)
         await eventually(lambda: not server.eio.sockets)
-        assert heard(server) == ["a"] * 10 + ["quit"]
+        assert received_commands(server) == ["a"] * 10 + ["quit"]
         for _ in range(900 // MAX_FRAMES_PER_TURN + 2):
             await asyncio.sleep(0)
         looked_at = metrics.DROPPED.labels("packet")._value.get() - dropped

@@ -146,7 +146,7 @@ async def test_a_turn_is_one_write() -> None:
 def test_a_reader_may_leave_a_mebibyte_and_no_more(steps: list[int | str]) -> None:
     """A frame is taken if it fits beside what is pending, in our buffer or the kernel's."""
 
-    async def run() -> None:
+    async def scenario() -> None:
         line = Line()
         line.transport.stuck = True
         for step in steps:
@@ -160,7 +160,7 @@ def test_a_reader_may_leave_a_mebibyte_and_no_more(steps: list[int | str]) -> No
                 assert line.wire.try_write(b"x" * step) is fits
                 assert line.wire.pending_bytes == before + step * fits
 
-    asyncio.run(run())
+    asyncio.run(scenario())
 
 
 async def test_messages_are_handled_in_the_read_that_brought_them() -> None:

@@ -188,11 +188,11 @@ async def test_who_stays_connected_learns_what_was_lost_on_the_way(world: World)
             outbox = keys.room(room_id).outbox
             await asyncio.to_thread(until, lambda: waiting(world, outbox) == 0)
         wipe(world)
-        await b.until(lambda: bool(b.of_type("sync.reset")) or told(b, "unheard"))
+        await b.until(lambda: bool(b.of_type("sync.reset")) or has_text(b, "unheard"))
         assert await texts(b, room_id) == ["one", "unheard"]
 
 
-def told(client: JsClient, text: str) -> bool:
+def has_text(client: JsClient, text: str) -> bool:
     """Whether a message with this text arrived."""
     return any(e["data"]["message"]["text"] == text for e in client.of_type("message.new"))
 

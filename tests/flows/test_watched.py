@@ -235,7 +235,7 @@ async def test_what_alarms_and_dashboards_name_is_really_told(
         if namespace == "rts/chat"
     }
     assert len(wanted) > 20
-    until(lambda: wanted <= told(watched))
+    until(lambda: wanted <= reported_metrics(watched))
     text = await fetched(f"{watched.urls[0]}/metrics")
     text += await fetched(f"http://127.0.0.1:{relay_port}/metrics")
     queries = " ".join(re.findall(r'"expr": "(.*)"', GRAFANA.read_text()))
@@ -243,7 +243,7 @@ async def test_what_alarms_and_dashboards_name_is_really_told(
         assert re.search(rf"^(# HELP )?{asked.removesuffix('_bucket')}\b", text, re.M), asked
 
 
-def told(world: World) -> set[tuple[str, str]]:
+def reported_metrics(world: World) -> set[tuple[str, str]]:
     """(process, metric) of every line in the embedded metric format so far."""
     texts = [world.relay.log.read_text(), world.webs[0].log.read_text()]
     logs = aws.client(world.stack.settings, "logs")

@@ -26,7 +26,7 @@ class Model:
         self._come([owner], "owner")
         self._come(members, "member")
 
-    def seen(self) -> dict[str, Any]:
+    def contents(self) -> dict[str, Any]:
         """Return everything, to be compared with the tables."""
         names = ("room", "seq", "members", "messages", "uncounted")
         return {name: getattr(self, name) for name in names}
@@ -42,10 +42,10 @@ class Model:
             self.members[user] = {"state": "out"}
         self._system("member.removed", users)
 
-    def give(self, user: str, role: str) -> None:
+    def set_role(self, user: str, role: str) -> None:
         self.members[user]["role"] = role
 
-    def set(self, user: str, **settings: bool) -> None:
+    def change_settings(self, user: str, **settings: bool) -> None:
         member = self.members[user]
         self.members[user] = {"muted": False, "hidden": False} | member | settings
 

@@ -36,7 +36,7 @@ async def counted(monitor: Monitor, kinds: Counter[str]) -> None:
             kinds[told["command"].split()[0].upper()] += 1
 
 
-def heard(client: Redis) -> dict[str, int]:
+def bytes_pushed(client: Redis) -> dict[str, int]:
     """Bytes sent to each subscribing connection, by address."""
     return {c["addr"]: int(c["tot-net-out"]) for c in client.client_list() if c["sub"] != "0"}
 
@@ -71,7 +71,7 @@ async def test_room_of_a_thousand(pair: World, tmp_path_factory: Any, full: bool
             sockets.append(await stack.enter_async_context(pair.raw(user, instance=i % 2)))
         with Redis.from_url(pair.stack.settings.redis_url, client_name="test") as client:
             assert client.pubsub_numsub(keys.room_channel(room_id))[0][1] == 2
-            got, kinds = heard(client), Counter[str]()
+            got, kinds = bytes_pushed(client), Counter[str]()
             watching = Redis_.from_url(pair.stack.settings.redis_url)
             async with watching, watching.monitor() as monitor:
                 counting = asyncio.create_task(counted(monitor, kinds))
@@ -81,7 +81,7 @@ async def test_room_of_a_thousand(pair: World, tmp_path_factory: Any, full: bool
                 for socket in sockets:
                     await socket.until(lambda s=socket: len(said(s)) == MESSAGES)
                 counting.cancel()
-            deaf, one, other = pushed(got, heard(client))[-3:]
+            deaf, one, other = pushed(got, bytes_pushed(client))[-3:]
         total = sum(kinds.values())
         print(f"{total / MESSAGES:.1f} commands a message: {dict(kinds)}")
         print(f"bytes heard by the three instances: {deaf}, {one}, {other}")

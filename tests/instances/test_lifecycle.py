@@ -115,7 +115,7 @@ class Walk:
         model.add([carol])
         given = await alice.do("member.update", **at, user_id=bob.user_id, role="admin")
         assert given["member"]["role"] == "admin"
-        model.give(bob.user_id, "admin")
+        model.set_role(bob.user_id, "admin")
         own = {"user_id": bob.user_id, "role": "owner"}
         assert await bob.refused("member.update", **at, **own) == "forbidden"
         removed = await bob.do("member.remove", **at, user_ids=[carol])
@@ -129,7 +129,7 @@ class Walk:
         alice, bob, model = self.alice, self.bob, self.model
         await bob.do("room.mute", **at, muted=True)
         await bob.do("room.hide", **at, hidden=True)
-        model.set(bob.user_id, muted=True, hidden=True)
+        model.change_settings(bob.user_id, muted=True, hidden=True)
         listed = await bob.do("room.list")
         assert self.room_id not in [room["room_id"] for room in listed["rooms"]]
         hidden = (await bob.do("room.list", hidden=True))["rooms"]
@@ -153,7 +153,7 @@ class Walk:
         assert await alice.refused("room.leave", **at) == "conflict"
         assert await alice.refused("room.leave", **at, new_owner=self.carol) == "invalid_param"
         assert (await alice.do("room.leave", **at, new_owner=bob.user_id))["status"] == "stored"
-        model.give(bob.user_id, "owner")
+        model.set_role(bob.user_id, "owner")
         model.remove([alice.user_id])
         assert [r["reason"] for r in await alice.until("room.removed", 1)] == ["removed"]
         for command, more in (
@@ -199,5 +199,5 @@ async def test_lifecycle_of_a_chat(pair: World) -> None:
 def settled(world: World, walk: Walk) -> None:
     """The tables agree with the model as soon as everything is stored."""
     with suppress(TimeoutError):
-        until(lambda: stored(world, walk.room_id) == walk.model.seen())
-    assert stored(world, walk.room_id) == walk.model.seen()
+        until(lambda: stored(world, walk.room_id) == walk.model.contents())
+    assert stored(world, walk.room_id) == walk.model.contents()

@@ -137,7 +137,7 @@ class Room:
             seat.delivered = max(seat.delivered, min(seq, self.seq))
         return "ok"
 
-    def set(self, user: str, name: str, value: bool) -> Outcome:
+    def change_setting(self, user: str, name: str, value: bool) -> Outcome:
         if user not in self.seats:
             return "not_found"
         setattr(self.seats[user], name, value)
@@ -171,7 +171,7 @@ class Room:
             return "forbidden"
         return self._go(actor, user)
 
-    def give(self, actor: str, user: str, role: str) -> Outcome:
+    def set_role(self, actor: str, user: str, role: str) -> Outcome:
         if refused := self.refused(actor, roles_that("member.update"), group=True):
             return refused
         if user not in self.seats:

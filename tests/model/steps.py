@@ -36,7 +36,7 @@ class Play:
         self.log: list[str] = []
         self.paused = False
 
-    async def run(self, steps: int) -> None:
+    async def play(self, steps: int) -> None:
         """Do so many steps, then compare everything."""
         try:
             for number in range(steps):
@@ -150,15 +150,23 @@ class Play:
                 {"rooms": {self.ids[key]: upto}},
                 lambda: room.deliver(user, upto),
             ),
-            "mute": ("room.mute", at | {"muted": on}, lambda: room.set(user, "muted", on)),
-            "hide": ("room.hide", at | {"hidden": on}, lambda: room.set(user, "hidden", on)),
+            "mute": (
+                "room.mute",
+                at | {"muted": on},
+                lambda: room.change_setting(user, "muted", on),
+            ),
+            "hide": (
+                "room.hide",
+                at | {"hidden": on},
+                lambda: room.change_setting(user, "hidden", on),
+            ),
             "add": ("member.add", member | {"role": role}, lambda: room.add(user, other, role)),
             "remove": ("member.remove", member, lambda: room.remove(user, other)),
             "leave": ("room.leave", at, lambda: room.leave(user)),
             "role": (
                 "member.update",
                 at | {"user_id": other, "role": role},
-                lambda: room.give(user, other, role),
+                lambda: room.set_role(user, other, role),
             ),
             "name": ("room.update", at | {"name": text}, lambda: room.update(user, name=text)),
             "freeze": (

@@ -29,4 +29,4 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 
 async def test_every_view_is_that_of_the_model(shared: World, seed: int) -> None:
     """History, room list, unread and sync of every user equal the model's after 60 steps."""
-    await Play(shared, seed).run(STEPS)
+    await Play(shared, seed).play(STEPS)

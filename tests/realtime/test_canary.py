@@ -27,12 +27,12 @@ class Link:
     def __init__(self, url: str, redis: Redis) -> None:
         self.changed = asyncio.Event()
         self.resumed = 0
-        self.subscriber = Subscriber(url, self._heard, self._resumed)
+        self.subscriber = Subscriber(url, self._on_message, self._resumed)
         self.canary = Canary(
             redis, self.subscriber, CHANNEL, interval=INTERVAL, deaf_after=DEAF_AFTER
         )
 
-    def _heard(self, channel: str, data: bytes) -> None:
+    def _on_message(self, channel: str, data: bytes) -> None:
         assert (channel, data) == (CHANNEL, CANARY_PAYLOAD)
         self.canary.received()
         self.changed.set()

@@ -276,7 +276,7 @@ class Play:
         self.late: list[bytes] = []
         self.joining: list[asyncio.Task[tuple[Client, list[bytes]]]] = []
 
-    async def run(self, steps: list[tuple[str, Any]]) -> None:
+    async def play(self, steps: list[tuple[str, Any]]) -> None:
         """All steps; then the channel is sound again and everybody must be at the head."""
         self.stage.go_live(*await self.stage.join())
         for name, value in steps:
@@ -299,9 +299,9 @@ class Play:
     async def _append(self, fate: str) -> None:
         if self.stage.log.cold:
             return
-        self._tell(self.stage.log.append(), fate)
+        self._publish_later(self.stage.log.append(), fate)
 
-    def _tell(self, data: bytes, fate: str) -> None:
+    def _publish_later(self, data: bytes, fate: str) -> None:
         for _ in range({"heard": 1, "twice": 2}.get(fate, 0)):
             self.stage.hear(data)
         if fate in ("late", "twice"):
@@ -328,7 +328,7 @@ class Play:
 
     async def _open(self, heard: bool) -> None:
         if self.stage.log.cold:
-            self._tell(self.stage.log.open(), "heard" if heard else "lost")
+            self._publish_later(self.stage.log.open(), "heard" if heard else "lost")
 
     async def _join(self, back: int | None) -> None:
         epoch, offset = self.stage.log.prev if self.stage.log.cold else self.stage.log.head
@@ -352,7 +352,7 @@ class Play:
             client = settled[which % len(settled)]
             data = self.stage.log.remove(client.listener.user_id)
             client.removed_at = self.stage.log.head
-            self._tell(data, "lost" if which else "heard")
+            self._publish_later(data, "lost" if which else "heard")
 
 
 @settings(max_examples=400)
@@ -362,11 +362,11 @@ def test_whatever_the_channel_does_nobody_gets_a_gap(
 ) -> None:
     """With loss, repetition, reordering, trimming, joins and removals at any moment, each listener
     gets every event once and in order, or sync.reset."""
-    asyncio.run(Play(delay).run(steps))
+    asyncio.run(Play(delay).play(steps))
 
 
 @settings(max_examples=400)
 @given(st.integers(0, 3), st.lists(st.one_of(CALM + WILD), max_size=40))
 def test_whatever_redis_loses_nobody_gets_a_gap(delay: int, steps: list[tuple[str, Any]]) -> None:
     """The same while Redis loses all events, or the newest, at any moment."""
-    asyncio.run(Play(delay).run(steps))
+    asyncio.run(Play(delay).play(steps))
