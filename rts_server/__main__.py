@@ -12,8 +12,9 @@ import click
 from botocore.exceptions import BotoCoreError, ClientError
 from redis.exceptions import RedisError
 
-from rts_server import auth, config, config_listing
-from rts_server.config import ConfigError, Settings
+from rts_server import auth, config_listing, config_loading
+from rts_server.config import Settings
+from rts_server.config_loading import ConfigError
 from rts_server.errors import Unavailable
 from rts_server.tools.cli.rooms import rooms
 
@@ -146,7 +147,7 @@ main.add_command(rooms)
 
 def _settings() -> Settings:
     try:
-        return config.load()
+        return config_loading.load()
     except ConfigError as error:
         _fail(str(error), 2)
 

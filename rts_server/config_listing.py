@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import MISSING
 
-from rts_server.config import VARIABLES, Settings, given_variables
+from rts_server.config import Settings
+from rts_server.config_loading import VARIABLES, given_variables
 
 MASK = "********"
 

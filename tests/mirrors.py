@@ -62,7 +62,7 @@ COVERS = (
     Cover("rest/test_users.py", "`:disconnect` and `:revoke` reach all instances",
           "realtime/control_channel"),
     Cover("redis_client/test_transport.py", "takes transports over", "redis_client/connection"),
-    Cover("test_config.py", "settings are validated by their fields", "setting_fields"),
+    Cover("test_config_loading.py", "settings are validated by fields", "config setting_fields"),
     Cover("relay/test_relay.py", "parts of one loop, on real queues",
           "relay/ack_processor relay/partition_leases relay/queue_sender"
           " relay/room_queues"),

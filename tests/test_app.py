@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from rts_server import config
+from rts_server import config_loading
 from rts_server.services import start_tracing
 from rts_server.tools.dev import ports
 from tests.helpers import valkey
@@ -74,6 +74,6 @@ def test_opentelemetry_is_needed_only_with_an_endpoint() -> None:
 def test_an_endpoint_without_the_extra_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     """The process ends instead of dropping spans silently."""
     monkeypatch.setitem(sys.modules, "rts_server.tracing", None)
-    settings = config.load({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:4318"})
+    settings = config_loading.load({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:4318"})
     with pytest.raises(SystemExit, match=r"rts-server\[otel\]"):
         start_tracing(settings, "rts-web")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from rts_server.config import Settings, load
+from rts_server.config import Settings
 from rts_server.config_listing import MASK, describe
+from rts_server.config_loading import load
 
 
 def test_secrets_are_masked_in_the_listing() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from redis.exceptions import ConnectionError as Away
 
-from rts_server.config import load
+from rts_server.config_loading import load
 from rts_server.services import connect
 from tests.helpers import tls
 from tests.helpers.commands import ok

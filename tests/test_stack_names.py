@@ -6,7 +6,7 @@ from dataclasses import fields
 
 import pytest
 
-from rts_server import config, stack_names
+from rts_server import config, config_loading, stack_names
 from tests.helpers.template import of_type, resolved
 
 
@@ -24,7 +24,7 @@ def test_the_defaults_are_those_of_a_stack_chat() -> None:
 
 def test_the_template_makes_what_the_processes_use() -> None:
     """Queues, tables, functions, log groups and the metrics' namespace."""
-    settings = config.load({"RTS_STACK": "chat", "RTS_JWT_SECRET": "s" * 32})
+    settings = config_loading.load({"RTS_STACK": "chat", "RTS_JWT_SECRET": "s" * 32})
     assert made("SQS::Queue", "QueueName") == {
         settings.message_queue,
         "chat-message-queue-dlq.fifo",
@@ -44,7 +44,7 @@ def test_the_template_makes_what_the_processes_use() -> None:
 def test_a_stack_beside_another_has_names_of_its_own() -> None:
     """RTS_STACK alone changes all of them; one that is given stays."""
     given = {"RTS_STACK": "staging", "RTS_BUCKET": "ours", "RTS_JWT_SECRET": "s" * 32}
-    settings, chat = config.load(given), config.load({"RTS_JWT_SECRET": "s" * 32})
+    settings, chat = config_loading.load(given), config_loading.load({"RTS_JWT_SECRET": "s" * 32})
     assert settings.bucket == "ours"
     for variable, value in stack_names.settings("staging").items():
         (name,) = (f.name for f in fields(settings) if f.metadata.get("env") == variable)
@@ -56,5 +56,5 @@ def test_a_stack_beside_another_has_names_of_its_own() -> None:
 @pytest.mark.parametrize("stack", ["1chat", "chat_live", "c" * 41])
 def test_a_name_that_no_stack_can_have_is_refused(stack: str) -> None:
     """Letters, digits and hyphens; 40 at most, so that all names made of it are valid."""
-    with pytest.raises(config.ConfigError, match="RTS_STACK"):
-        config.load({"RTS_STACK": stack, "RTS_JWT_SECRET": "s" * 32})
+    with pytest.raises(config_loading.ConfigError, match="RTS_STACK"):
+        config_loading.load({"RTS_STACK": stack, "RTS_JWT_SECRET": "s" * 32})

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from rts_server.config import load
+from rts_server.config_loading import load
 from rts_server.relay import quarantine
 from rts_server.relay.quarantine import Quarantine
 from tests.helpers.waiting import eventually

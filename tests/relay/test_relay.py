@@ -18,7 +18,8 @@ import pytest
 from redis.asyncio import Redis
 
 from rts_server import keys
-from rts_server.config import Settings, load
+from rts_server.config import Settings
+from rts_server.config_loading import load
 from rts_server.relay import relay, room_queues
 from rts_server.relay.relay import Relay
 from tests.helpers import aws
@@ -194,7 +195,8 @@ async def test_a_killed_relay_is_replaced_within_the_lease(
 ) -> None:
     """After SIGKILL another relay sends its entries within one lease, and loses none."""
     code = (
-        "import asyncio; from redis.asyncio import Redis; from rts_server.config import load;"
+        "import asyncio; from redis.asyncio import Redis;"
+        "from rts_server.config_loading import load;"
         "from rts_server.relay.relay import Relay; s = load();"
         "asyncio.run(Relay(s, Redis.from_url(s.redis_url)).run_forever())"
     )

@@ -18,7 +18,7 @@ from typing import Any
 
 import redis
 
-from rts_server import config, config_listing
+from rts_server import config_listing, config_loading
 from rts_server.config import Settings
 from rts_server.tools.dev import deploy, ports, zips
 from rts_server.tools.dev.aws import AWS_START_TIMEOUT_SECONDS, CREDENTIALS, LocalAws, is_local
@@ -69,7 +69,7 @@ class Stack:
         self.environ = dict(os.environ if environ is None else environ)
         self.parameters = dict(parameters or {})
         self.template = template
-        self.settings: Settings = config.load(
+        self.settings: Settings = config_loading.load(
             {"RTS_LIMITS": "relaxed", "RTS_DRAIN_SPREAD": "0"}
             | self.environ
             | {"RTS_DEV": "1"}

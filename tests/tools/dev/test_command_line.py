@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from rts_server import auth, config
+from rts_server import auth, config_loading
 from rts_server.__main__ import main
 from rts_server.config_listing import MASK
 from rts_server.tools.dev import ports
@@ -33,7 +33,7 @@ def test_token_prints_one_token_and_nothing_else() -> None:
         RTS_JWT_SECRET=SECRET,
     )
     assert (result.exit_code, result.stderr, result.stdout.count("\n")) == (0, "", 1)
-    identity = auth.verify(config.load({"RTS_JWT_SECRET": SECRET}), result.stdout.strip())
+    identity = auth.verify(config_loading.load({"RTS_JWT_SECRET": SECRET}), result.stdout.strip())
     assert (identity.user_id, identity.name, identity.scope) == ("alice", "Alice", "operator")
 
 
@@ -42,7 +42,7 @@ def test_token_falls_back_to_the_development_secret(tmp_path: Path) -> None:
     result = run_command("token", "--user", "bob", "--data", str(tmp_path))
     assert (result.exit_code, result.stdout) == (2, "")
     assert "RTS_JWT_SECRET is missing" in result.stderr
-    known = config.load({"RTS_JWT_SECRET": development_secret(tmp_path)})
+    known = config_loading.load({"RTS_JWT_SECRET": development_secret(tmp_path)})
     result = run_command("token", "--user", "bob", "--data", str(tmp_path))
     assert auth.verify(known, result.stdout.strip()).user_id == "bob"
 

@@ -9,9 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from marshmallow import fields as wire
 
-from rts_server import config
-from rts_server.config import ConfigError, Settings, load
+from rts_server import config_loading
+from rts_server.config import Settings
 from rts_server.config_listing import environment
+from rts_server.config_loading import ConfigError, load
 
 WRONG = [
     ("RTS_PORT", "-1"),
@@ -79,7 +80,7 @@ def test_the_region_has_two_variables() -> None:
 
 
 def _values(name: str) -> st.SearchStrategy[Any]:
-    kind = config.VARIABLES[name].metadata["wire"]
+    kind = config_loading.VARIABLES[name].metadata["wire"]
     bounds = kind.validate
     if isinstance(kind, wire.Integer):
         return st.integers(bounds.min, bounds.max or 10**6)
@@ -88,7 +89,7 @@ def _values(name: str) -> st.SearchStrategy[Any]:
 
 NUMBERS = [
     name
-    for name, field in config.VARIABLES.items()
+    for name, field in config_loading.VARIABLES.items()
     if not isinstance(field.metadata["wire"], wire.String)
 ]
 
@@ -102,9 +103,9 @@ def test_another_process_loads_equal_settings(changes: dict[str, Any]) -> None:
 
 def test_every_setting_has_one_variable_of_its_own() -> None:
     """No two settings read the same variable, and all but `limits` can be set."""
-    names = [field.metadata["env"] for field in config.VARIABLES.values()]
+    names = [field.metadata["env"] for field in config_loading.VARIABLES.values()]
     assert len(set(names)) == len(names)
-    assert set(Settings.__dataclass_fields__) - set(config.VARIABLES) == {"limits"}
+    assert set(Settings.__dataclass_fields__) - set(config_loading.VARIABLES) == {"limits"}
 
 
 @pytest.mark.parametrize(
