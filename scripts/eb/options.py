@@ -1,0 +1,149 @@
+"""The options of an environment that only an account knows: network, certificate, roles, secrets.
+
+All others are in `.ebextensions`. Names: docs.aws.amazon.com/elasticbeanstalk/latest/dg,
+command-options-general and AWSHowTo.secrets.env-vars.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import IO
+
+import click
+
+from rts_server import config
+
+PROPERTIES = "aws:elasticbeanstalk:application:environment"
+SECRETS = "aws:elasticbeanstalk:application:environmentsecrets"
+MAX_PROPERTY_BYTES = 4_096
+"""Of all properties together, as KEY=VALUE joined by commas (environments-cfg-softwaresettings)."""
+
+Options = dict[str, dict[str, str]]
+"""Value by namespace and name."""
+
+
+@dataclass(frozen=True)
+class Network:
+    """Where the instances and the balancer stand; subnets are lists joined by commas."""
+
+    vpc: str
+    subnets: str
+    balancer_subnets: str
+    security_group: str
+    certificate: str
+
+
+def options(
+    stack: str, outputs: Mapping[str, str], network: Network, properties: Mapping[str, str]
+) -> Options:
+    """Return the options of an environment of this stack. Raises UsageError for wrong properties.
+
+    `outputs` are those of the stack. Properties whose value is the ARN of a secret are fetched by
+    Elastic Beanstalk under the instance's role.
+    """
+    given = {
+        "AWS_REGION": outputs["Region"],
+        "RTS_STACK": stack,
+        "RTS_BUCKET": outputs["BucketName"],
+        "RTS_WEB_ROLE_ARN": outputs["WebRoleArn"],
+        "RTS_RELAY_ROLE_ARN": outputs["RelayRoleArn"],
+    }
+    if "RedisEndpoint" in outputs:
+        given["RTS_REDIS_URL"] = f"rediss://{outputs['RedisEndpoint']}:6379/0"
+        given["RTS_REDIS_TOKEN"] = outputs["RedisTokenArn"]
+    given |= properties
+    secrets = {name: value for name, value in given.items() if ":secretsmanager:" in value}
+    plain = {name: value for name, value in given.items() if name not in secrets}
+    _check(plain)
+    return {
+        "aws:autoscaling:launchconfiguration": {
+            "IamInstanceProfile": outputs["InstanceProfileName"],
+            "SecurityGroups": network.security_group,
+        },
+        "aws:elasticbeanstalk:environment": {"ServiceRole": outputs["ServiceRoleName"]},
+        "aws:ec2:vpc": {
+            "VPCId": network.vpc,
+            "Subnets": network.subnets,
+            "ELBSubnets": network.balancer_subnets,
+            "ELBScheme": "public",
+            "AssociatePublicIpAddress": "false",
+        },
+        "aws:elbv2:listener:443": {"SSLCertificateArns": network.certificate},
+        PROPERTIES: plain,
+        SECRETS: secrets,
+    }
+
+
+def _check(properties: Mapping[str, str]) -> None:
+    """Raise UsageError unless web and relay can start with these properties."""
+    known = {f.metadata["env"] for f in config.VARIABLES.values()}
+    if unknown := sorted(properties.keys() - known):
+        raise click.UsageError(f"No setting is named {', '.join(unknown)}.")
+    for name, value in properties.items():
+        if not value.isprintable():
+            raise click.UsageError(f"The value of {name} has a line break or a control character.")
+    size = len(",".join(f"{name}={value}" for name, value in properties.items()).encode())
+    if size > MAX_PROPERTY_BYTES:
+        raise click.UsageError(f"All properties have {size} bytes, {MAX_PROPERTY_BYTES} at most.")
+    try:
+        config.load(properties)
+    except config.ConfigError as error:
+        raise click.UsageError(str(error)) from None
+
+
+def settings_of(chosen: Options) -> list[dict[str, str]]:
+    """Return the options as the API of Elastic Beanstalk takes them."""
+    return [
+        {"Namespace": namespace, "OptionName": name, "Value": value}
+        for namespace, values in chosen.items()
+        for name, value in values.items()
+    ]
+
+
+def outputs_of(description: Mapping[str, object]) -> tuple[str, dict[str, str]]:
+    """Return name and outputs of the stack in an answer of describe-stacks. Raises UsageError."""
+    stacks = description.get("Stacks")
+    if not isinstance(stacks, list) or len(stacks) != 1:
+        raise click.UsageError("The file is no answer of `describe-stacks --stack-name NAME`.")
+    found = {one["OutputKey"]: one["OutputValue"] for one in stacks[0].get("Outputs", [])}
+    region = stacks[0]["StackId"].split(":")[3]
+    missing = {"BucketName", "InstanceProfileName", "ServiceRoleName"} - found.keys()
+    if missing:
+        raise click.UsageError(f"The stack has no output {', '.join(sorted(missing))}.")
+    return stacks[0]["StackName"], found | {"Region": region}
+
+
+def _pairs(texts: Iterable[str]) -> dict[str, str]:
+    pairs = [text.partition("=") for text in texts]
+    if wrong := [name for name, equals, _ in pairs if not equals]:
+        raise click.UsageError(f"{wrong[0]} is not of the form NAME=VALUE.")
+    return {name: value for name, _, value in pairs}
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.argument("stack", type=click.File())
+@click.option("--vpc", required=True, help="Network of instances and balancer.")
+@click.option("--subnets", required=True, help="Private subnets of the instances: a,b")
+@click.option("--balancer-subnets", required=True, help="Public subnets of the balancer: a,b")
+@click.option("--security-group", required=True, help="The template's InstanceSecurityGroup.")
+@click.option("--certificate", required=True, help="ARN of the address's certificate (ACM).")
+@click.option(
+    "--property", "properties", multiple=True, help="Setting of the processes: NAME=VALUE"
+)
+def main(stack: IO[str], properties: tuple[str, ...], **network: str) -> None:
+    """Print the option settings with which an environment is created, as JSON.
+
+    STACK is a file with the answer of `aws cloudformation describe-stacks --stack-name NAME`. A
+    property may be the ARN of a secret. Makes no call. Needs no credentials.
+
+    Example: python -m scripts.eb.options build/stack.json --vpc vpc-1 … > build/options.json
+    """
+    name, outputs = outputs_of(json.load(stack))
+    chosen = options(name, outputs, Network(**network), _pairs(properties))
+    click.echo(json.dumps(settings_of(chosen), indent=1))
+
+
+if __name__ == "__main__":
+    main(prog_name="python -m scripts.eb.options")
