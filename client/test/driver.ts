@@ -3,11 +3,12 @@
 //
 //   {id, code}  →  {id, value} | {id, error: {message, code}}
 //
-// The code sees `chat` (what the package exports), `clients` (by name), `kept` (its own object) and
-// `asked` (the names of all commands that went out, in order).
+// The code sees `chat` (what the package exports), `backend` (rts-chat/server), `clients` (by name),
+// `kept` (its own object) and `asked` (the names of all commands that went out, in order).
 import { createInterface } from "node:readline";
 import * as chat from "../src/index.ts";
 import { Link } from "../src/link.ts";
+import * as backend from "../src/server.ts";
 
 type Body = (...args: unknown[]) => Promise<unknown>;
 // eslint-disable-next-line @typescript-eslint/no-empty-function
@@ -30,8 +31,8 @@ process.on("unhandledRejection", (error) => unhandled.push(String(error)));
 async function run({ id, code }: { id: number; code: string }): Promise<void> {
   let answer: object;
   try {
-    const body = new AsyncFunction("chat", "clients", "kept", "unhandled", "asked", code);
-    answer = { id, value: (await body(chat, clients, kept, unhandled, asked)) ?? null };
+    const body = new AsyncFunction("chat", "clients", "kept", "unhandled", "asked", "backend", code);
+    answer = { id, value: (await body(chat, clients, kept, unhandled, asked, backend)) ?? null };
   } catch (error) {
     const { message, code } = error as Error & { code?: string };
     answer = { id, error: { message, code } };

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from scripts.wire import asyncapi, markdown, python, typescript
+from scripts.wire import asyncapi, markdown, python, rest, typescript
 from scripts.wire.schemas import schemas
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -19,6 +19,7 @@ def files() -> dict[Path, str]:
         ROOT / "docs" / "protocol.md": markdown.text(known),
         ROOT / "docs" / "asyncapi.json": asyncapi.text(known),
         ROOT / "client" / "types.d.ts": typescript.text(known),
+        ROOT / "client" / "src" / "routes.ts": rest.text(),
         **{ROOT / TYPES / f"{name}.py": text for name, text in python.modules().items()},
     }
 

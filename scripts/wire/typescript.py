@@ -80,7 +80,7 @@ export interface SystemMetadata {
 def text(schemas: dict[str, Json]) -> str:
     """Return the file."""
     parts = [TYPES_HEAD, *(_alias(name, values) for name, values in ALIASES.items())]
-    parts += [_declaration(name, schema) for name, schema in schemas.items()]
+    parts += [declaration(name, schema) for name, schema in schemas.items()]
     namespaces = sorted({command.namespace for command in COMMANDS.values()})
     for namespace in namespaces:
         title = namespace.strip("/").capitalize()
@@ -93,8 +93,8 @@ def _alias(name: str, values: tuple[str, ...]) -> str:
     return f"export type {name} = {' | '.join(json.dumps(value) for value in values)};\n"
 
 
-def _declaration(name: str, schema: Json) -> str:
-    lines = [_comment(schema["description"])] if schema["description"] else []
+def declaration(name: str, schema: Json) -> str:
+    lines = [_comment(schema["description"])] if schema.get("description") else []
     if "oneOf" in schema:
         return "\n".join([*lines, f"export type {_name(name)} = {type_of(schema)};", ""])
     required = set(schema.get("required", ()))

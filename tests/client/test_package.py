@@ -17,7 +17,7 @@ from tests.helpers.waiting import PATIENCE
 from tests.helpers.world import World, name
 
 ROOT = CLIENT.parent
-PEERS = ("socket.io-client", "@angular", "react", "@types", "rxjs")
+PEERS = ("socket.io-client", "@angular", "react", "@types", "rxjs", "undici-types")
 GIVEN = """
 import type { RoomSummary, ShownMessage } from "rts-chat";
 import { bootstrapApplication } from "@angular/platform-browser";
@@ -67,7 +67,7 @@ def samples(page: str, language: str) -> list[str]:
 def test_the_samples_compile(project: Path) -> None:
     """Every sample of the documentation is right by the types that the package ships."""
     given = [*samples("README.md", "ts"), *samples("docs/client.md", "ts")]
-    assert len(given) == 3
+    assert len(given) == 4
     for number, sample in enumerate(given):
         (project / f"sample{number}.ts").write_text(f"{GIVEN}{sample}export {{}};\n")
     (jsx,) = samples("docs/client.md", "tsx")
@@ -75,7 +75,7 @@ def test_the_samples_compile(project: Path) -> None:
         jsx.replace("<ChatProvider client={chat}>…</ChatProvider>;", "")
     )
     options = ["--noEmit", "--strict", "--module", "nodenext", "--target", "es2022"]
-    options += ["--jsx", "react-jsx", "--skipLibCheck", "--types", "react"]
+    options += ["--jsx", "react-jsx", "--skipLibCheck", "--types", "react,node"]
     files = [str(file) for file in (*project.glob("sample*.ts"), *project.glob("sample*.tsx"))]
     tsc = CLIENT / "node_modules" / "typescript" / "bin" / "tsc"
     run(project, node(), str(tsc), *options, *files)
