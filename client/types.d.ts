@@ -561,7 +561,7 @@ export interface RoomLostAnswer {
   removed: true;
 }
 
-/** What was missed in one room; `recovered: false`: list its messages again. */
+/** The missed events of a room. If `recovered` is false, list its messages again. */
 export interface RoomMissedAnswer {
   recovered: boolean;
   events: LogEvent[];

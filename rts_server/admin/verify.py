@@ -93,7 +93,7 @@ def compare(hot: Mapping[str, MessageCopy], stored: Sequence[MessageCopy], top: 
 
 
 def _same_state(hot: MessageCopy, stored: MessageCopy) -> bool:
-    """Whether the archive has this state or a newer one, as Redis was read first."""
+    """Return whether the archive has this state or a newer one, as Redis was read first."""
     if hot.failed or stored.failed:
         return hot.failed == stored.failed
     if stored.version != hot.version:

@@ -1,4 +1,4 @@
-"""What a message is made of before it is one; the message itself is `protocol.types.objects`."""
+"""The parts of a message before it is sent; `rts_server/types/objects.py` has the message itself."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class MessageChange(TypedDict, total=False):
 
 
 def message_change(payload: MessageChange) -> MessageChange:
-    """What an edit of a message sets, without what it names and expects."""
+    """The fields that an edit changes, without the ids and the expected version."""
     change: MessageChange = {}
     if "text" in payload:
         change["text"] = payload["text"]

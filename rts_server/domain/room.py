@@ -6,7 +6,7 @@ from typing import Any, Literal, Never, NotRequired, TypedDict
 
 
 class NewRoom(TypedDict):
-    """What the creator of a room decides."""
+    """The fields that the creator of a room chooses."""
 
     room_id: str
     type: Literal["direct", "group"]
@@ -47,14 +47,14 @@ class RoomChange(TypedDict, total=False):
 
 
 class RoomSettings(TypedDict, total=False):
-    """What a member sets for themselves in a room."""
+    """The settings of a member in a room."""
 
     muted: bool
     hidden: bool
 
 
 def room_change(request: RoomChange) -> RoomChange:
-    """What an update of a room sets, without what it names and expects."""
+    """The fields that an update changes, without the id and the expected version."""
     change: RoomChange = {}
     if "name" in request:
         change["name"] = request["name"]

@@ -1,4 +1,4 @@
-"""What is published on a user's channel: for all instances to which the user is connected."""
+"""The messages on the channel of a user, for all instances to which the user is connected."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ MAX_FRAMES_PER_TURN = 64
 MAX_BYTES_AFTER_CLOSE = 1 << 16
 """Bytes read behind our CLOSE in search of the client's; then reading stops for good."""
 FRAME_OVERHEAD_BYTES = 64
-"""What each of these frames counts beyond its payload, as it costs work too."""
+"""Added to the payload of each of these frames, as handling it costs work too."""
 MIN_PART_BYTES = 128
 """A smaller part of a fragmented message counts as a control frame, so that a message cannot be
 sent byte by byte."""

@@ -1,4 +1,4 @@
-"""How a session of `/chat` begins, and how it learns of rooms that it joins or leaves later."""
+"""The start of a `/chat` session, and the rooms that it joins or leaves later."""
 
 from __future__ import annotations
 

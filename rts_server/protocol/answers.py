@@ -128,7 +128,7 @@ class LinkSchema(OutputSchema):
 
 
 class RoomMissedSchema(OutputSchema):
-    """What was missed in one room; `recovered: false`: list its messages again."""
+    """The missed events of a room. If `recovered` is false, list its messages again."""
 
     recovered = fields.Boolean(required=True)
     events = fields.List(fields.Dict(), required=True)

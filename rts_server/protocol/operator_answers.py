@@ -200,7 +200,7 @@ class ReplayedSchema(OutputSchema):
 
 
 class VerifiedSchema(OutputSchema):
-    """What does not agree between Redis and the archive, and what was stored anew.
+    """The differences between Redis and the archive, and the ids of messages stored again.
 
     gaps: seqs without a message. duplicates: seqs with several. orphans: ids of messages in one
     place only. changed: ids of messages with another state in the archive.

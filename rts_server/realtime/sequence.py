@@ -25,7 +25,7 @@ class PublishedEvent(NamedTuple):
 
 
 class Verdict(Enum):
-    """How a published position relates to the last one delivered."""
+    """The relation of a published position to the last one delivered."""
 
     NEXT = "next"
     STALE = "stale"

@@ -33,7 +33,7 @@ T = TypeVar("T")
 
 
 class Fifo(TypedDict, total=False):
-    """What a message of a FIFO queue has besides its body."""
+    """The attributes of a message of a FIFO queue."""
 
     MessageGroupId: str
     MessageDeduplicationId: str

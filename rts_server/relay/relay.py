@@ -65,7 +65,7 @@ log = logging.getLogger(__name__)
 
 @dataclass
 class Partition:
-    """What the relay knows of one outbox stream.
+    """The state of one outbox stream in the relay.
 
     `cursor`: id of the last entry that was read. `known`: ids of entries that are held in memory,
     or that SQS accepted and that are not deleted yet. `idle`: the last read found nothing.

@@ -78,7 +78,7 @@ class RoomDrains:
             raise queue_behind()
 
     async def is_expired(self, room_id: str) -> bool:
-        """Whether the room expired: its head still has its position. Raises Unavailable."""
+        """Return whether the room expired: its head still has its position. Raises Unavailable."""
         try:
             replies = await self._ask({room_id: ""})
         except (RedisError, OSError):

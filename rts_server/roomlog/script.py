@@ -145,7 +145,7 @@ def _event(event: EventTemplate, room_id: str) -> dict[str, object]:
 
 
 class MemberOperation(TypedDict):
-    """What an append does to a member, as append.lua reads it."""
+    """The changes of an append to a member, as append.lua reads them."""
 
     op: Op
     user_id: str

@@ -1,4 +1,4 @@
-"""How long to wait before the next try."""
+"""Delays between tries."""
 
 from __future__ import annotations
 

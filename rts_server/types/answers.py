@@ -134,7 +134,7 @@ class LinkAnswer(TypedDict):
 
 
 class RoomMissedAnswer(TypedDict):
-    """What was missed in one room; `recovered: false`: list its messages again."""
+    """The missed events of a room. If `recovered` is false, list its messages again."""
 
     recovered: bool
     events: list[dict[str, Any]]

@@ -194,7 +194,7 @@ class ReplayedAnswer(TypedDict):
 
 
 class VerifiedAnswer(TypedDict):
-    """What does not agree between Redis and the archive, and what was stored anew.
+    """The differences between Redis and the archive, and the ids of messages stored again.
 
     gaps: seqs without a message. duplicates: seqs with several. orphans: ids of messages in one
     place only. changed: ids of messages with another state in the archive.

@@ -262,7 +262,7 @@ async def test_what_is_too_large_to_be_read_is_refused_and_nothing_more_is_read(
 
 
 async def test_a_clients_close_is_answered_and_the_transport_goes() -> None:
-    """What was written before is sent first, the answer last."""
+    """Frames written before are sent first, the answer last."""
     line = Line()
     line.wire.write(websocket.text("4a"))
     line.comes(bye(1001))

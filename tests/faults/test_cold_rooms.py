@@ -193,7 +193,7 @@ async def test_who_stays_connected_learns_what_was_lost_on_the_way(world: World)
 
 
 def has_text(client: JsClient, text: str) -> bool:
-    """Whether a message with this text arrived."""
+    """Return whether a message with this text arrived."""
     return any(e["data"]["message"]["text"] == text for e in client.of_type("message.new"))
 
 

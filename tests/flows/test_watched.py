@@ -200,7 +200,7 @@ MOVES = {
         "rts_loop_lag_seconds_count",
     ),
 }
-"""What one message moves; depth, age, repairs, cold loads and slow readers have their own tests."""
+"""Metrics that one message changes; those of depth, repairs, loads and readers are tested apart."""
 
 
 async def test_every_process_tells_its_metrics(watched: World, relay_port: int) -> None:

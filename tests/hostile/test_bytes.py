@@ -43,7 +43,7 @@ frames = st.builds(
 unmasked = st.builds(websocket.frame, st.integers(0, 15), st.binary(max_size=200))
 pieces = st.lists(packets | frames | unmasked | st.binary(max_size=20), max_size=30)
 Stranger = tuple[list[bytes], list[float], bool]
-"""What he writes, where it is cut into several writes, and whether he leaves by a RST."""
+"""The bytes, where they are cut into several writes, and whether the client ends by a RST."""
 strangers = st.tuples(pieces, st.lists(st.floats(0, 1), max_size=4), st.booleans())
 
 

@@ -81,7 +81,7 @@ async def created(client: JsClient, member: str, number: int) -> str:
 
 
 def members_stored(world: World, room_id: str) -> int:
-    """How many members of a room the archive has."""
+    """Return the number of archived members of a room."""
     client = aws.client(world.stack.settings, "dynamodb")
     answer = client.query(
         TableName=world.stack.settings.rooms_table,

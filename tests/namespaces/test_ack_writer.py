@@ -12,7 +12,7 @@ from tests.helpers.sessions import queued, session
 
 
 def count(command: str, code: str) -> float:
-    """How often a command was answered so."""
+    """The number of acks with this code."""
     labels = {"event": command, "code": code}
     return REGISTRY.get_sample_value("rts_commands_total", labels) or 0.0
 
@@ -30,7 +30,7 @@ async def test_an_ack_has_data_or_an_error() -> None:
 
 
 async def test_only_errors_of_the_client_count_against_it() -> None:
-    """What the server could not do is not the client's fault."""
+    """Failures of the server are not the fault of the client."""
     one, packets = session()
     blamed: list[str] = []
     writer = AckWriter("/chat", {"unread.get"}, blamed.append)

@@ -47,7 +47,7 @@ async def test_commands_are_executed_one_at_a_time_in_the_order_of_arrival() -> 
 
 
 async def test_a_full_queue_refuses_and_counts_nothing() -> None:
-    """What is refused leaves no trace: the queue drains to zero all the same."""
+    """A refused command is not counted: the queue drains to zero all the same."""
     gate, (one, _) = Gate(), session()
     for number in range(MAX_QUEUED_COMMANDS):
         gate.queue.put(one, queued(number))

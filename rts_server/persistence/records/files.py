@@ -1,4 +1,4 @@
-"""What a message does to files: the message Lambda queues it, the room Lambda does it."""
+"""The file operations of a message: queued by the message Lambda, executed by the room Lambda."""
 
 from __future__ import annotations
 

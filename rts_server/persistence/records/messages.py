@@ -1,4 +1,4 @@
-"""How message records and barriers change the tables."""
+"""The writes to the tables by message records and barriers."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def rank(record: Record[MessageData]) -> str:
 
 
 def silent(message: Mapping[str, Any]) -> bool:
-    """Whether a message neither counts as unread nor moves its room in the list."""
+    """Return whether a message neither counts as unread nor moves its room in the list."""
     return bool(message["type"] == "system")
 
 

@@ -1,4 +1,4 @@
-"""How room and member records change the tables."""
+"""The writes to the tables by room and member records."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a record may be: the marshmallow schemas of both queues."""
+"""The marshmallow schemas of the records in both queues."""
 
 from __future__ import annotations
 
