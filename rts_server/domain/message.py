@@ -1,4 +1,4 @@
-"""The parts of a message before it is sent; `rts_server/types/objects.py` has the message itself."""
+"""The parts of a message before it is sent; `rts_server/types/objects.py` has messages."""
 
 from __future__ import annotations
 
