@@ -13,7 +13,7 @@ from typing import IO
 
 import click
 
-from rts_server import config
+from rts_server import config_loading
 
 PROPERTIES = "aws:elasticbeanstalk:application:environment"
 SECRETS = "aws:elasticbeanstalk:application:environmentsecrets"
@@ -78,7 +78,7 @@ def options(
 
 def _check(properties: Mapping[str, str]) -> None:
     """Raise UsageError unless web and relay can start with these properties."""
-    known = {f.metadata["env"] for f in config.VARIABLES.values()}
+    known = {f.metadata["env"] for f in config_loading.VARIABLES.values()}
     if unknown := sorted(properties.keys() - known):
         raise click.UsageError(f"No setting is named {', '.join(unknown)}.")
     for name, value in properties.items():
@@ -88,8 +88,8 @@ def _check(properties: Mapping[str, str]) -> None:
     if size > MAX_PROPERTY_BYTES:
         raise click.UsageError(f"All properties have {size} bytes, {MAX_PROPERTY_BYTES} at most.")
     try:
-        config.load(properties)
-    except config.ConfigError as error:
+        config_loading.load(properties)
+    except config_loading.ConfigError as error:
         raise click.UsageError(str(error)) from None
 
 
