@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
+from dataclasses import replace
 
 from rts_server.domain.roles import roles_that
 from rts_server.domain.room import NewRoom, RoomChange, RoomFields, RoomSettings
@@ -57,15 +58,8 @@ def room_unchanged(
     room: RoomFields, epoch: int, actor_id: str, change: RoomChange
 ) -> AppendRequest:
     """No event, only the intents: the room has these values already."""
-    return AppendRequest(
-        room_id=room["room_id"],
-        request_id=f"unchanged:{secrets.token_hex(16)}",
-        actor=actor_id,
-        roles=roles_that("room.update"),
-        room_change={"version": room["version"], "epoch": epoch},
-        intents=room_intents(change),
-        events=(),
-    )
+    updated = room_updated(room, epoch, actor_id, change)
+    return replace(updated, request_id=f"unchanged:{secrets.token_hex(16)}", events=())
 
 
 def room_deleted(room: RoomFields, epoch: int, actor_id: str) -> AppendRequest:
