@@ -345,7 +345,7 @@ class Settings:
 
     @property
     def limited(self) -> bool:
-        """Whether rates and connection limits apply. Sizes always apply."""
+        """True if rates and connection limits apply. Size limits always apply."""
         return self.rate_limits == "standard"
 
 

@@ -150,7 +150,7 @@ class Namespace(socketio.AsyncNamespace):  # type: ignore[misc]
             log.exception("session could not be opened", extra=session.log_context)
             self._server.abort(session.eio_sid)
             return
-        session.ready.set()
+        session.ready.trigger()
         session.opening = None
 
     def _disconnected(self, sid: str) -> None:

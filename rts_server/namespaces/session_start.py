@@ -112,7 +112,7 @@ class SessionStart:
             _write(listener, "room.added", {"room": room}, room["room_id"])
         for room_id, replay in replays.items():
             self._go_live(listener, room_id, replay, is_current=recovered.get(room_id, False))
-        listener.ready.set()
+        listener.ready.trigger()
 
     async def _recovered(
         self,

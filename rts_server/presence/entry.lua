@@ -36,7 +36,7 @@ local function announce(user, entry, state, now)
   publish(user, v, state, tonumber(entry.last or 0), entry.text or '')
 end
 
--- The state of an instance's lease: 'ok', 'lapsed' (it has expired), or 'anew' (Redis lost its data; register again).
+-- The state of an instance's lease: 'ok', 'lapsed' (it has expired) or 'anew' (Redis lost its data: register again).
 local function lease_state(instance, token, now)
   local kept = redis.call('HMGET', FENCE, 'identity', 'token')
   if kept[1] ~= identity() or kept[2] ~= token then return 'anew' end

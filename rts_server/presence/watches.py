@@ -126,7 +126,7 @@ class PresenceWatches:
                 self._unsubscribe(watch.user_id)
 
     def _unsubscribe(self, user_id: str) -> None:
-        """Unsubscribe unless needed; a watcher's own channel tells when they leave a room."""
+        """Unsubscribe unless needed; a watcher's own channel carries their removals."""
         if user_id not in self._watchers and user_id not in self._by_watcher:
             self._subscriber.unsubscribe([keys.presence_channel(user_id)])
 

@@ -150,7 +150,7 @@ class Subscriptions:
     def remove_listener(self, listener: Listener) -> None:
         """Remove a listener whose connection ended, in O(its rooms)."""
         listener.closed = True
-        listener.ready.set()
+        listener.ready.trigger()
         for room_id in list(listener.rooms):
             self.leave(listener, room_id)
         others = self._users.get(listener.user_id)

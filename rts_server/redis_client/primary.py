@@ -29,9 +29,9 @@ class Primary:
     """The state of the primary, one object per process. `generation` counts the refusals.
 
     A connection of an earlier generation leads to a server that may have been replaced; it is
-    dropped, and the address is resolved anew. `refused` is called on replies like READONLY, LOADING
-    and MASTERDOWN. `confirmed` is called by the canary, which asks for the role: a replica answers
-    reads without an error.
+    dropped, and the address is resolved again. `refused` is called on replies like READONLY,
+    LOADING and MASTERDOWN. `confirmed` is called by the canary, which asks for the role: a replica
+    answers reads without an error.
     """
 
     def __init__(self) -> None:

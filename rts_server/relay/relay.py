@@ -164,7 +164,7 @@ class Relay:
     async def _renew_and_read(self) -> None:
         """Renew the leases and read, in one loop.
 
-        The lease comes before the read, also after any error: the renewal tells whether this is
+        The lease comes before the read, also after any error: the renewal shows whether this is
         still the Redis we read before (its fence), and only entries of partitions under a valid
         lease may be sent in order (D3). After an error every partition is read from its start,
         because the reply that was lost may have moved the cursor past entries nobody holds.

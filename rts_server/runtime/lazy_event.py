@@ -1,4 +1,4 @@
-"""An event that happens once and costs little while nobody waits for it."""
+"""An event that happens once, and is cheap while no task waits for it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 
 
 class LazyEvent:
-    """An asyncio.Event that is never cleared.
+    """Like asyncio.Event, but never cleared; `trigger` is its `set`.
 
     Every connection has some and hardly anything waits for them, so the event itself is created by
     the first waiter.
@@ -22,7 +22,7 @@ class LazyEvent:
         """Return whether the event has happened."""
         return self._set
 
-    def set(self) -> None:
+    def trigger(self) -> None:
         """Mark the event as happened and wake the waiters."""
         self._set = True
         if self._waited is not None:

@@ -24,7 +24,7 @@ class LoadShedding:
 
     @property
     def high(self) -> bool:
-        """Whether ephemeral work should be dropped."""
+        """True while ephemeral work should be dropped."""
         return self.lag > HIGH_LAG_SECONDS
 
     def start(self) -> None:

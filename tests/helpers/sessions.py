@@ -31,7 +31,7 @@ def session(*, ready: bool = True) -> tuple[Session, Packets]:
     packets = Packets()
     made = Session("sid", "eio", Identity("alice", 0), {}, {}, "session", packets)
     if ready:
-        made.ready.set()
+        made.ready.trigger()
     return made, packets
 
 

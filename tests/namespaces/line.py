@@ -67,7 +67,7 @@ class Line(Namespace):
         self.out = Out()
         self.acks = self.out.acks
         self.session = Session("sid", "eio", Identity("alice", 0), {}, {}, "session", self.out)
-        self.session.ready.set()
+        self.session.ready.trigger()
         self._sessions["sid"] = self.session
 
     def ask(self, *texts: str) -> None:

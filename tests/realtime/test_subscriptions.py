@@ -70,7 +70,7 @@ class Instance:
             self._changes.notify()
 
         listener = Listener(user_id, write, write)
-        listener.ready.set()
+        listener.ready.trigger()
         return listener, events
 
 
@@ -361,5 +361,5 @@ async def test_a_session_that_is_still_opening_holds_up_nobodys_check(
         await redis.hset(keys.user_rooms(listener.user_id), "#ver", "7")
     await instance.until(lambda: "alice" in compared)
     assert "aaron" not in compared
-    late.ready.set()
+    late.ready.trigger()
     await instance.until(lambda: "aaron" in compared)

@@ -14,8 +14,8 @@ async def test_all_waiters_are_woken() -> None:
     await asyncio.sleep(0)
     assert not once.is_set()
     assert not any(one.done() for one in waiting)
-    once.set()
-    once.set()
+    once.trigger()
+    once.trigger()
     await asyncio.gather(*waiting)
     assert once.is_set()
     await once.wait()
@@ -28,6 +28,6 @@ async def test_a_cancelled_waiter_does_not_affect_others() -> None:
     await asyncio.sleep(0)
     gone.cancel()
     await asyncio.sleep(0)
-    once.set()
+    once.trigger()
     await there
     assert gone.cancelled()

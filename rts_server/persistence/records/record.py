@@ -32,7 +32,7 @@ class Poison(Exception):
 
 
 class RecordPosition(TypedDict, total=False):
-    """Where a record belongs, as far as that can be made out of it."""
+    """The position of a record, as far as it can be parsed."""
 
     room_id: str
     epoch: int
