@@ -25,6 +25,7 @@ from rts_server.types.objects import Message
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_dynamodb.type_defs import QueryInputTypeDef
 
 _VERIFY = room_script(Path(__file__).with_name("verify.lua"))
 _REPAIR = room_script(Path(__file__).with_name("repair.lua"))
@@ -216,13 +217,15 @@ class Verifier:
                 return found
 
     def _page(self, table: DynamoDBClient, room_id: str, after: Any) -> tuple[list[Any], Any]:
-        query: Any = {
+        query: QueryInputTypeDef = {
             "TableName": self._table,
             "KeyConditionExpression": "room_id = :room",
             "ExpressionAttributeValues": {":room": room_id},
             "ConsistentRead": True,
         }
-        answer: Any = table.query(**query, **({"ExclusiveStartKey": after} if after else {}))
+        if after:
+            query["ExclusiveStartKey"] = after
+        answer = table.query(**query)
         return answer["Items"], answer.get("LastEvaluatedKey")
 
 

@@ -20,6 +20,11 @@ from rts_server.types.objects import Message
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_dynamodb.type_defs import (
+        KeysAndAttributesUnionTypeDef,
+        QueryInputTypeDef,
+        UpdateItemInputTypeDef,
+    )
 
 log = logging.getLogger(__name__)
 Answer = TypeVar("Answer")
@@ -103,7 +108,7 @@ class Archive:
         first, last = between(low, high)
         if first > last or limit < 1:
             return []
-        query = {
+        query: QueryInputTypeDef = {
             "TableName": self._messages,
             "IndexName": "by-position",
             "KeyConditionExpression": "room_id = :room AND #position BETWEEN :first AND :last",
@@ -123,7 +128,7 @@ class Archive:
         The second value is `after` for the next page, None at the end. Read consistently. A page
         holds as many messages as fit into 1 MB of items (DynamoDB quotas).
         """
-        query: Item = {
+        query: QueryInputTypeDef = {
             "TableName": self._messages,
             "KeyConditionExpression": "room_id = :room",
             "ExpressionAttributeValues": {":room": room_id},
@@ -138,7 +143,7 @@ class Archive:
 
     async def rooms_of(self, user_id: str) -> list[StoredMember]:
         """Return all memberships of a user, current and ended ones, by an index (a moment late)."""
-        query = {
+        query: QueryInputTypeDef = {
             "TableName": self._rooms,
             "IndexName": "by-user",
             "KeyConditionExpression": "user_id = :user",
@@ -220,7 +225,7 @@ class Archive:
 
     def _open_epoch(self, room_id: str, expected: int, seq: int) -> int:
         values: Item = {":one": 1, ":none": [], ":start": [f"{expected + 1}:{seq}"]}
-        update: Any = {
+        update: UpdateItemInputTypeDef = {
             "TableName": self._rooms,
             "Key": records.room_key(room_id),
             "UpdateExpression": "ADD #epoch :one"
@@ -239,7 +244,7 @@ class Archive:
         return self._client.get_item(TableName=table, Key=key, ConsistentRead=True).get("Item")
 
     def _under(self, room_id: str, prefix: str) -> list[Item]:
-        query = {
+        query: QueryInputTypeDef = {
             "TableName": self._rooms,
             "KeyConditionExpression": "room_id = :room AND begins_with(sk, :prefix)",
             "ExpressionAttributeValues": {":room": room_id, ":prefix": prefix},
@@ -247,19 +252,19 @@ class Archive:
         }
         return self._query(query)
 
-    def _query(self, query: Item, limit: int | None = None) -> list[Item]:
+    def _query(self, query: QueryInputTypeDef, limit: int | None = None) -> list[Item]:
         """Return the items of all pages, or the first `limit`. Failed messages are left out."""
         items: list[Item] = []
         while True:
-            answer = self._client.query(**cast(Any, query))
+            answer = self._client.query(**query)
             items += [item for item in answer["Items"] if not item.get("failed")]
             after = answer.get("LastEvaluatedKey")
             if not after or (limit is not None and len(items) >= limit):
                 return items[:limit]
             query = {**query, "ExclusiveStartKey": after}
 
-    def _query_page(self, query: Item) -> Item:
-        return cast(Item, self._client.query(**cast(Any, query)))
+    def _query_page(self, query: QueryInputTypeDef) -> Item:
+        return cast(Item, self._client.query(**query))
 
     def _batch(self, keys: list[dict[str, str]]) -> list[Item]:
         items: list[Item] = []
@@ -268,7 +273,9 @@ class Archive:
         return items
 
     def _chunk(self, keys: list[dict[str, str]]) -> Iterator[Item]:
-        request: Any = {self._rooms: {"Keys": keys, "ConsistentRead": True}}
+        request: Mapping[str, KeysAndAttributesUnionTypeDef] = {
+            self._rooms: {"Keys": keys, "ConsistentRead": True}
+        }
         for attempt in range(UNPROCESSED_TRIES):
             answer = self._client.batch_get_item(RequestItems=request)
             yield from answer["Responses"].get(self._rooms, ())

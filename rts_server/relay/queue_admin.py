@@ -264,7 +264,7 @@ class QueueAdmin:
 
 def position(message: MessageTypeDef) -> DeadRecordAnswer:
     """Return a record's position, receive count and first time of sending (ms), never its text."""
-    attributes: Any = message.get("Attributes", {})
+    attributes = message.get("Attributes", {})
     return {
         **recognized_fields(message.get("Body", "")),
         "receives": int(attributes.get("ApproximateReceiveCount", 0)),
@@ -274,7 +274,7 @@ def position(message: MessageTypeDef) -> DeadRecordAnswer:
 
 def room_of(message: MessageTypeDef) -> str:
     """Return the room of a record, or its message group if the record names none."""
-    attributes: Any = message.get("Attributes", {})
+    attributes = message.get("Attributes", {})
     room_id = recognized_fields(message.get("Body", "")).get("room_id")
     return str(room_id or attributes.get("MessageGroupId") or "unknown")
 
