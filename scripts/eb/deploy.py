@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -18,6 +19,7 @@ from botocore.exceptions import BotoCoreError
 from scripts.eb.calls import AwsCalls, DeploymentFailed
 from scripts.eb.drain import InstanceDrainer
 from scripts.eb.environments import Environment, Environments, UnclearState
+from scripts.eb.options import parse_properties, properties_of, settings_of
 from scripts.eb.smoke import run_smoke_test
 
 MAX_NAME_LENGTH = 40
@@ -35,6 +37,7 @@ class DeploymentPlan:
     timeout: float = 1800.0
     dns_ttl: float = 60.0
     keep_old: bool = False
+    properties: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -65,7 +68,8 @@ def deploy(
     old_instances = actions.list_instances()
     capacity = environments.capacity(plan.live, live.id)
     environments.publish(plan.label, bundle)
-    clone_id = environments.clone(live, plan.new, plan.label, capacity)
+    changes = settings_of(properties_of(plan.properties))
+    clone_id = environments.clone(live, plan.new, plan.label, capacity, changes)
     try:
         _test_clone(plan, environments, actions, clone_id)
         _swap_and_test(plan, environments, actions, live, clone_id)
@@ -149,12 +153,18 @@ def new_environment_name(live: str, label: str) -> str:
     "--timeout", default=1800.0, show_default=True, help="Seconds for the clone to become healthy."
 )
 @click.option("--dns-ttl", default=60.0, show_default=True, help="Seconds that DNS is cached.")
+@click.option(
+    "--set", "properties", multiple=True, help="Change a property: NAME=VALUE; may be repeated."
+)
 @click.option("--keep-old", is_flag=True, help="Drain the old environment, but keep it.")
 @click.option("--dry-run", is_flag=True, help="Print each call without making it.")
 def main(
     application: str, environment: str, bundle: Path, url: str, region: str | None, **more: object
 ) -> None:
     """Replace the version that ENVIRONMENT of APPLICATION runs by BUNDLE, without losing a message.
+
+    With --set the bundle may be the same: a property that is changed on the environment itself
+    restarts its processes at once, and all clients with them.
 
     RTS_SMOKE_TOKEN is a user's token for the smoke tests, RTS_OPERATOR_TOKEN one with scope
     operator for the drain. AWS credentials are found as by every AWS program. Exit code 0; 1 if
@@ -165,8 +175,10 @@ def main(
     data = bundle.read_bytes()
     label = sha256(data).hexdigest()[:12]
     dry = bool(more.pop("dry_run"))
-    new = new_environment_name(environment, label)
-    plan = DeploymentPlan(environment, new, label, url, **more)  # type: ignore[arg-type]
+    properties = parse_properties(more.pop("properties"))  # type: ignore[arg-type]
+    state = label + json.dumps(properties, sort_keys=True) if properties else ""
+    new = new_environment_name(environment, sha256(state.encode()).hexdigest() if state else label)
+    plan = DeploymentPlan(environment, new, label, url, properties=properties, **more)  # type: ignore[arg-type]
     if plan.new == plan.live:
         raise click.UsageError(f"{plan.live} runs this bundle already.")
     calls = AwsCalls({} if dry else _aws_clients(region), click.echo, dry=dry)

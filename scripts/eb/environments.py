@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -105,20 +105,29 @@ class Environments:
         )
         return Capacity(len(found.get("Instances", [])), int(min_size))
 
-    def clone(self, live: Environment, name: str, label: str, capacity: Capacity) -> str:
+    def clone(
+        self,
+        live: Environment,
+        name: str,
+        label: str,
+        capacity: Capacity,
+        changes: Sequence[Mapping[str, str]] = (),
+    ) -> str:
         """Create an environment with the configuration and the size of `live`; return its id.
 
-        All clients reach it within the TTL of DNS, before any scaling policy could act.
+        All clients reach it within the TTL of DNS, before any scaling policy could act. `changes`
+        are option settings that differ from those of `live`.
         """
         self._request("create_configuration_template", TemplateName=name, EnvironmentId=live.id)
-        size = {} if capacity.is_min_size else {"OptionSettings": _min_size(capacity.running)}
+        size = [] if capacity.is_min_size else _min_size(capacity.running)
+        more = {"OptionSettings": [*size, *changes]} if size or changes else {}
         try:
             created = self._request(
                 "create_environment",
                 EnvironmentName=name,
                 TemplateName=name,
                 VersionLabel=label,
-                **size,
+                **more,
             )
         except BaseException:
             self.delete_saved_configuration(name)

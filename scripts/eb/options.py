@@ -53,10 +53,8 @@ def options(
     if "RedisEndpoint" in outputs:
         given["RTS_REDIS_URL"] = f"rediss://{outputs['RedisEndpoint']}:6379/0"
         given["RTS_REDIS_TOKEN"] = outputs["RedisTokenArn"]
-    given |= properties
-    secrets = {name: value for name, value in given.items() if ":secretsmanager:" in value}
-    plain = {name: value for name, value in given.items() if name not in secrets}
-    _check(plain)
+    chosen = properties_of(given | dict(properties))
+    _check(chosen[PROPERTIES])
     return {
         "aws:autoscaling:launchconfiguration": {
             "IamInstanceProfile": outputs["InstanceProfileName"],
@@ -71,19 +69,33 @@ def options(
             "AssociatePublicIpAddress": "false",
         },
         "aws:elbv2:listener:443": {"SSLCertificateArns": network.certificate},
-        PROPERTIES: plain,
-        SECRETS: secrets,
+        **chosen,
     }
+
+
+def parse_properties(texts: Iterable[str]) -> dict[str, str]:
+    """Return value by name of texts NAME=VALUE. Raises UsageError unless all are settings."""
+    pairs = [text.partition("=") for text in texts]
+    if wrong := [name for name, equals, _ in pairs if not equals]:
+        raise click.UsageError(f"{wrong[0]} is not of the form NAME=VALUE.")
+    known = {f.metadata["env"] for f in config_loading.VARIABLES.values()}
+    if unknown := sorted({name for name, _, _ in pairs} - known):
+        raise click.UsageError(f"No setting is named {', '.join(unknown)}.")
+    for name, _, value in pairs:
+        if not value.isprintable():
+            raise click.UsageError(f"The value of {name} has a line break or a control character.")
+    return {name: value for name, _, value in pairs}
+
+
+def properties_of(given: Mapping[str, str]) -> Options:
+    """Return the options of these properties; those that are ARNs of secrets are apart."""
+    secrets = {name: value for name, value in given.items() if ":secretsmanager:" in value}
+    plain = {name: value for name, value in given.items() if name not in secrets}
+    return {PROPERTIES: plain, SECRETS: secrets}
 
 
 def _check(properties: Mapping[str, str]) -> None:
     """Raise UsageError unless web and relay can start with these properties."""
-    known = {f.metadata["env"] for f in config_loading.VARIABLES.values()}
-    if unknown := sorted(properties.keys() - known):
-        raise click.UsageError(f"No setting is named {', '.join(unknown)}.")
-    for name, value in properties.items():
-        if not value.isprintable():
-            raise click.UsageError(f"The value of {name} has a line break or a control character.")
     size = len(",".join(f"{name}={value}" for name, value in properties.items()).encode())
     if size > MAX_PROPERTY_BYTES:
         raise click.UsageError(f"All properties have {size} bytes, {MAX_PROPERTY_BYTES} at most.")
@@ -115,13 +127,6 @@ def outputs_of(description: Mapping[str, object]) -> tuple[str, dict[str, str]]:
     return stacks[0]["StackName"], found | {"Region": region}
 
 
-def _pairs(texts: Iterable[str]) -> dict[str, str]:
-    pairs = [text.partition("=") for text in texts]
-    if wrong := [name for name, equals, _ in pairs if not equals]:
-        raise click.UsageError(f"{wrong[0]} is not of the form NAME=VALUE.")
-    return {name: value for name, _, value in pairs}
-
-
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("stack", type=click.File())
 @click.option("--vpc", required=True, help="Network of instances and balancer.")
@@ -141,7 +146,7 @@ def main(stack: IO[str], properties: tuple[str, ...], **network: str) -> None:
     Example: python -m scripts.eb.options build/stack.json --vpc vpc-1 … > build/options.json
     """
     name, outputs = outputs_of(json.load(stack))
-    chosen = options(name, outputs, Network(**network), _pairs(properties))
+    chosen = options(name, outputs, Network(**network), parse_properties(properties))
     click.echo(json.dumps(settings_of(chosen), indent=1))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import boto3
@@ -73,9 +74,17 @@ class Aws:
         self.expect("describe_environments", {"Environments": [found]}, **APP, **which)
 
     def expect_clone(
-        self, *, published: bool = False, refused: bool = False, running: int = 2
+        self,
+        *,
+        published: bool = False,
+        refused: bool = False,
+        running: int = 2,
+        changes: Sequence[dict[str, str]] = (),
     ) -> None:
-        """Expect all calls until the clone is described; `refused`: it cannot be created."""
+        """Expect all calls until the clone is described.
+
+        `refused`: it cannot be created. `running`: as many instances. `changes`: its own options.
+        """
         self.expect_described({"EnvironmentNames": ["chat-live"], "IncludeDeleted": False}, "Ready")
         self.expect_capacity(running)
         versions = [{"VersionLabel": "0123abcd4567", "Status": "PROCESSED"}]
@@ -99,6 +108,7 @@ class Aws:
         if refused:
             self.refuse("create_environment")
             return
+        options = [*(min_size(running) if running > 2 else []), *changes]
         self.expect(
             "create_environment",
             {"EnvironmentId": GREEN},
@@ -106,7 +116,7 @@ class Aws:
             EnvironmentName=PLAN.new,
             TemplateName=PLAN.new,
             VersionLabel="0123abcd4567",
-            **({"OptionSettings": min_size(running)} if running > 2 else {}),
+            **({"OptionSettings": options} if options else {}),
         )
 
     def expect_configuration_deleted(self) -> None:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from scripts.eb.calls import DeploymentFailed
 from scripts.eb.deploy import DeploymentPlan, new_environment_name
 from scripts.eb.drain import InstanceDrainer
 from scripts.eb.environments import MAX_ENVIRONMENT_CHECKS, UnclearState
+from scripts.eb.options import PROPERTIES, SECRETS
 from scripts.eb.smoke import run_smoke_test
 from tests.deployment.stubbed_aws import APP, GREEN, OLD, PLAN, SWAP, VERSION, Aws, min_size
 from tests.helpers import tls
@@ -74,6 +76,23 @@ def test_a_clone_has_as_many_instances_as_the_live_environment(aws: Aws) -> None
     aws.expect("terminate_environment", EnvironmentId=OLD)
     aws.expect("update_environment", EnvironmentId=GREEN, OptionSettings=min_size(2))
     assert aws.deploy() is None
+
+
+def test_properties_change_on_the_clone(aws: Aws) -> None:
+    """The live environment is not touched: a changed property would restart its processes."""
+    arn = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:new"
+    changes = [
+        {"Namespace": PROPERTIES, "OptionName": "RTS_LOG_LEVEL", "Value": "DEBUG"},
+        {"Namespace": SECRETS, "OptionName": "RTS_REDIS_TOKEN", "Value": arn},
+    ]
+    aws.expect_clone(published=True, running=3, changes=changes)
+    aws.expect_described(IDS, "Ready")
+    aws.expect_swap(GREEN, OLD)
+    aws.expect_configuration_deleted()
+    aws.expect("terminate_environment", EnvironmentId=OLD)
+    aws.expect("update_environment", EnvironmentId=GREEN, OptionSettings=min_size(2))
+    properties = {"RTS_LOG_LEVEL": "DEBUG", "RTS_REDIS_TOKEN": arn}
+    assert aws.deploy(replace(PLAN, properties=properties)) is None
 
 
 def test_a_minimum_that_cannot_be_restored_is_reported(aws: Aws) -> None:
@@ -248,6 +267,25 @@ def test_a_busy_environment_is_not_touched(aws: Aws) -> None:
 def test_environment_names_do_not_grow(live: str, new: str) -> None:
     """The version at the end of the name is replaced, within 40 characters."""
     assert new_environment_name(live, PLAN.label) == new
+
+
+def test_a_property_needs_no_other_bundle(tmp_path: Path) -> None:
+    """The same bundle is refused alone; with a changed property the environment has a new name."""
+    (tmp_path / "b.zip").write_bytes(b"zip")
+    live = new_environment_name("chat", sha256(b"zip").hexdigest())
+    command = [str(ROOT / "scripts" / "deploy"), "chat", live, str(tmp_path / "b.zip")]
+    command += ["--dry-run", "--url", "https://chat.example.com"]
+
+    def run(*more: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run([*command, *more], capture_output=True, text=True, check=False)
+
+    assert "runs this bundle already" in run().stderr
+    done = run("--set", "RTS_LOG_LEVEL=DEBUG")
+    assert done.returncode == 0
+    assert f'EnvironmentName="{live}"' not in done.stdout.partition("create_environment")[2]
+    assert '"RTS_LOG_LEVEL"' in done.stdout
+    wrong = run("--set", "RTS_LOG_LEVLE=DEBUG")
+    assert (wrong.returncode, "RTS_LOG_LEVLE" in wrong.stderr) == (2, True)
 
 
 def test_a_dry_run_prints_each_call(tmp_path: Path) -> None:
