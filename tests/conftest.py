@@ -51,6 +51,9 @@ LONGEST = (
     "flows/test_files.py",
     "faults/test_fates.py",
     "flows/test_operators_day.py",
+    "client/test_faults.py",
+    "client/test_chat.py",
+    "client/test_package.py",
     "instances/test_removal.py",
 )
 """Test files that take over 10 s. They begin first, so that all workers end together."""

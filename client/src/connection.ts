@@ -47,10 +47,6 @@ export class Connection {
     this.#options = options;
     this.state = this.#state;
     this.#renewal = new TokenRenewal(options.getToken, (token) => this.#refresh(token), options.warn);
-    const wake = () => this.#wake();
-    if (typeof document === "undefined") return;
-    addEventListener("online", wake);
-    document.addEventListener("visibilitychange", wake);
   }
 
   get online(): boolean {
@@ -61,12 +57,20 @@ export class Connection {
     if (this.#wanted && this.#state.value.status !== "refused") return;
     this.#wanted = true;
     this.#failures = 0;
+    if (typeof document !== "undefined") {
+      addEventListener("online", this.#wake);
+      document.addEventListener("visibilitychange", this.#wake);
+    }
     void this.#attempt();
   }
 
   /** Leave; commands that wait are refused. */
   close(): void {
     this.#wanted = false;
+    if (typeof document !== "undefined") {
+      removeEventListener("online", this.#wake);
+      document.removeEventListener("visibilitychange", this.#wake);
+    }
     this.#leave();
     this.#state.set({ status: "offline" });
     this.#refuse(refusal("closed", "The client was closed."));
@@ -187,9 +191,10 @@ export class Connection {
   }
 
   /** The network or the window is back: do not wait for the end of the pause. */
-  #wake(): void {
-    if (document.visibilityState === "visible" && this.#mayHurry && this.#wanted && this.#state.value.status === "offline") void this.#attempt();
-  }
+  readonly #wake = (): void => {
+    const waits = this.#mayHurry && this.#state.value.status === "offline";
+    if (waits && document.visibilityState === "visible") void this.#attempt();
+  };
 
   async #refresh(token: string): Promise<number> {
     const { expires_at } = await this.command("auth.refresh", { token });

@@ -15,8 +15,8 @@ export class History {
   #run = 0;
   /** A page is on its way. */
   loading = false;
-  /** The newest page was asked for, so that events find their place. */
-  held = false;
+  /** What the timeline holds is without a hole. */
+  #held = false;
 
   constructor(connection: Commander, room_id: string, timeline: Timeline, changed: () => void) {
     this.#connection = connection;
@@ -64,17 +64,22 @@ export class History {
     });
   }
 
-  /** Read what is held once more; until that is here, it stays as it is. */
-  reload(): Promise<void> {
-    this.#run += 1; // a page that is on its way could leave a hole
+  /** Hold the end, or what was held before events were missed; nothing to do while none were. */
+  async hold(): Promise<void> {
+    if (this.#held) return;
     if (this.#timeline.size === 0) return this.newest();
     return this.#load(() => (this.#timeline.hasNewer ? this.#windowAgain() : this.#endAgain()));
   }
 
+  /** Events are missing. What is held stays until `hold` has read it again. */
+  invalidate(): void {
+    this.#run += 1; // a page that is on its way could leave a hole
+    this.#held = false;
+  }
+
   /** Hold nothing any more. */
   drop(): void {
-    this.#run += 1;
-    this.held = false;
+    this.invalidate();
     this.#timeline.clear();
   }
 
@@ -113,7 +118,6 @@ export class History {
   /** `read` answers how to take what it found; that is not done if everything was reset meanwhile. */
   #load(read: () => Promise<() => void>): Promise<void> {
     const run = this.#run;
-    this.held = true;
     const work = async () => {
       if (run !== this.#run) return;
       this.#timeline.expect();
@@ -121,7 +125,9 @@ export class History {
       this.#changed();
       try {
         const take = await read();
-        if (run === this.#run) take();
+        if (run !== this.#run) return;
+        take();
+        this.#held = true;
       } catch (error) {
         if (run === this.#run) this.#timeline.unexpect();
         throw error;

@@ -56,9 +56,21 @@ export class Cell<T> implements Observable<T> {
     const value = this.value;
     if (Object.is(value, this.#told)) return;
     this.#told = value;
-    for (const listener of [...this.#listeners]) listener(value);
+    for (const listener of [...this.#listeners]) {
+      try {
+        listener(value);
+      } catch (error) {
+        queueMicrotask(() => {
+          throw error; // as an error of the application, after the others have heard
+        });
+      }
+    }
   }
 }
+
+/** Whether two lists hold the same objects. */
+export const isSame = (one: readonly unknown[], other: readonly unknown[]): boolean =>
+  one.length === other.length && one.every((item, index) => item === other[index]);
 
 /** A value that is set. */
 export class Value<T> extends Cell<T> {

@@ -35,6 +35,11 @@ export class Replica {
     return [position[0], position[1], read_seq, delivered_seq];
   }
 
+  /** Whether events came of which no snapshot is known. */
+  get waits(): boolean {
+    return !this.#summary && Boolean(this.#early?.length);
+  }
+
   /** Take a snapshot. Returns the events that waited for it and count now. */
   learn(view: RoomView, me: string): LogEvent[] {
     this.#start ??= positionOf(view);
@@ -53,6 +58,7 @@ export class Replica {
   apply(event: LogEvent, me: string): boolean {
     if (this.#early || !this.#summary) {
       (this.#early ??= []).push(event);
+      this.timeline.await(event); // a page needs no snapshot to stand on
       return false;
     }
     const position = positionOf(event);

@@ -2,6 +2,7 @@ import type { Commander } from "./connection.ts";
 import type { RoomCore } from "./room-core.ts";
 
 const INTERVAL = 1_000;
+const MOST = 500; // rooms in one report
 
 /** Tells the server what arrived and what was read: at most once a second, all rooms together. */
 export class Reports {
@@ -36,7 +37,7 @@ export class Reports {
   async #tell(): Promise<void> {
     this.#last = Date.now();
     const rooms = [...this.#rooms()].map((room) => ({ room, ...room.unreported }));
-    const delivered = rooms.filter((one) => one.delivered !== undefined);
+    const delivered = rooms.filter((one) => one.delivered !== undefined).slice(0, MOST);
     const read = rooms.filter((one) => one.read !== undefined);
     try {
       await Promise.all([

@@ -3,7 +3,7 @@ import { backoff, pause } from "./backoff.ts";
 import type { Commander } from "./connection.ts";
 import { asChatError } from "./error.ts";
 import { History } from "./history.ts";
-import { Cell, Value } from "./observable.ts";
+import { Cell, isSame, Value } from "./observable.ts";
 import { attachmentsOf, Outbox, type Unsent } from "./outbox.ts";
 import type { Position } from "./position.ts";
 import { Replica } from "./replica.ts";
@@ -50,6 +50,8 @@ export class RoomCore {
   #typing: readonly string[] = [];
   #receipts: readonly Cursor[] = [];
   #toldRead = 0;
+  #loading = false;
+  #isToLoad = false;
 
   constructor(room_id: string, owner: RoomOwner) {
     const changed = () => this.state.changed();
@@ -122,6 +124,7 @@ export class RoomCore {
     return () => {
       if (watching) this.#watchers -= 1;
       watching = false;
+      this.#trim();
     };
   }
 
@@ -149,6 +152,7 @@ export class RoomCore {
   hear(event: LogEvent): boolean {
     const isNew = this.replica.apply(event, this.owner.me);
     if (isNew) this.#note(event);
+    this.#trim();
     this.#moved();
     return isNew;
   }
@@ -156,8 +160,18 @@ export class RoomCore {
   /** Events are missing: go on from `position`, or from the next snapshot. */
   reset(position?: Position): void {
     this.replica.reset(position);
-    if (this.#watchers > 0) void this.#load();
-    else this.history.drop();
+    if (this.#watchers === 0) this.history.drop();
+    else {
+      this.history.invalidate();
+      void this.#load();
+    }
+    this.#moved();
+  }
+
+  /** All rooms were listed: if this one was not among them and events wait, it needs a snapshot. */
+  missing(): void {
+    if (!this.replica.waits) return;
+    this.replica.stale = true;
     this.#moved();
   }
 
@@ -174,7 +188,8 @@ export class RoomCore {
   online(): void {
     this.outbox.keep();
     this.outbox.flush();
-    if (this.#watchers > 0 && this.replica.members.loaded) void this.#tryMembers();
+    this.replica.members.loaded = false;
+    if (this.#watchers > 0) void this.#load();
     this.#moved();
   }
 
@@ -278,34 +293,38 @@ export class RoomCore {
 
   /** Messages and members, tried again while somebody watches. */
   async #load(): Promise<void> {
-    for (let attempt = 0; this.#watchers > 0; attempt += 1) {
+    this.#isToLoad = true;
+    if (this.#loading) return;
+    this.#loading = true;
+    for (let attempt = 0; this.#isToLoad && this.#watchers > 0; attempt += 1) {
+      this.#isToLoad = false;
+      const { members } = this.replica;
       try {
-        const messages = this.history.held ? this.history.reload() : this.history.newest();
-        await Promise.all([messages, this.loadMembers()]);
-        return;
+        await Promise.all([this.history.hold(), members.loaded || this.loadMembers()]);
+        // Of what was read before events were missed nothing is certain.
+        members.loaded &&= !this.#isToLoad;
       } catch (error) {
         const refused = asChatError(error);
         if (refused.code === "not_found") this.lose();
-        else if (!refused.retryable) this.owner.warn("A room cannot be loaded.", refused);
-        if (!refused.retryable) return;
+        else this.owner.warn("A room cannot be loaded.", refused);
+        if (!refused.retryable) break;
+        this.#isToLoad = true;
         await pause(backoff(attempt));
       }
     }
+    this.#loading = false;
   }
 
-  async #tryMembers(): Promise<void> {
-    try {
-      await this.loadMembers();
-    } catch (error) {
-      this.owner.warn("Members cannot be loaded.", error);
-    }
+  /** What nobody watches is kept for the next time, but not without end. */
+  #trim(): void {
+    if (this.#watchers === 0) this.replica.timeline.trim();
   }
 
   #compute(): RoomState {
     const { timeline, members } = this.replica;
     const view = this.view;
     const others = members.list.filter(({ user_id }) => user_id !== this.owner.me);
-    if (!sameItems(others, this.#receipts)) this.#receipts = others;
+    if (!isSame(others, this.#receipts)) this.#receipts = others;
     return {
       room_id: this.room_id,
       title: this.title,
@@ -327,6 +346,3 @@ export class RoomCore {
     };
   }
 }
-
-const sameItems = (one: readonly unknown[], other: readonly unknown[]): boolean =>
-  one.length === other.length && one.every((item, index) => item === other[index]);

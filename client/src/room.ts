@@ -6,6 +6,7 @@ import type { RoomCore } from "./room-core.ts";
 import type { RoomState } from "./room-state.ts";
 
 const TYPING = 3_000; // ms between two signals while one types
+const TYPING_ENDS = 8_000; // ms after which the server forgets one
 
 /**
  * One room. Methods that change it resolve when the server has done so, and reject with ChatError;
@@ -68,7 +69,7 @@ export class Room {
   /** Show the end of the history. */
   async newest(): Promise<void> {
     const { history, replica } = this.#core;
-    if (!history.held || replica.timeline.hasNewer) await history.newest();
+    if (replica.timeline.hasNewer) await history.newest();
   }
 
   /**
@@ -107,8 +108,8 @@ export class Room {
   /** The user types: call it at every key. `false`: not any more. */
   typing(on = true): void {
     const now = Date.now();
-    const told = now - this.#typed < TYPING;
-    if (on === told) return;
+    const since = now - this.#typed;
+    if (since < TYPING ? on : !on && since > TYPING_ENDS) return;
     this.#typed = on ? now : 0;
     const { connection } = this.#core.owner;
     connection.tell(on ? "typing.start" : "typing.stop", { room_id: this.room_id });

@@ -1,5 +1,5 @@
 import type { AnyEvent, Room as RoomView, RoomCursor, Totals } from "../types.js";
-import { Cell, type Observable } from "./observable.ts";
+import { Cell, isSame, type Observable } from "./observable.ts";
 import type { Position } from "./position.ts";
 import { RoomCore, type RoomOwner } from "./room-core.ts";
 import { Snapshots } from "./snapshots.ts";
@@ -25,10 +25,12 @@ export class Rooms {
     shown: new Cell(() => this.#list(false)),
     hidden: new Cell(() => this.#list(true)),
   };
+  #listed: Record<"shown" | "hidden", readonly RoomSummary[]> = { shown: [], hidden: [] };
   readonly unread = new Cell<Totals>(() => this.#totals());
   readonly #asked = new Set<string>();
   #asking = 0;
   #complete = false;
+  #listing = false;
   #told: Totals = { total: 0, rooms: 0 };
 
   constructor(owner: RoomOwner) {
@@ -84,11 +86,17 @@ export class Rooms {
       core.online();
     }
     this.changed();
-    if (!this.#complete || ready.more_rooms) {
+    if ((this.#complete && !ready.more_rooms) || this.#listing) return;
+    this.#listing = true;
+    try {
       await this.#snapshots.all();
-      this.#complete = true;
-      this.changed();
+    } finally {
+      this.#listing = false;
     }
+    this.#complete = true;
+    // A room that became active while the pages were read may be on none of them.
+    for (const core of this.#cores.values()) core.missing();
+    this.changed();
   }
 
   /** Apply an event of a room. Returns whether the application should hear of it now. */
@@ -134,8 +142,11 @@ export class Rooms {
   #list(hidden: boolean): readonly RoomSummary[] {
     const lines = [...this.#cores.values()].flatMap((core) => this.#line(core) ?? []);
     const found = lines.filter((line) => line.hidden === hidden);
+    found.sort((one, other) => (activity(one) < activity(other) ? 1 : -1));
     this.#meet(found);
-    return found.sort((one, other) => (activity(one) < activity(other) ? 1 : -1));
+    const kind = hidden ? "hidden" : "shown";
+    if (!isSame(found, this.#listed[kind])) this.#listed[kind] = found;
+    return this.#listed[kind];
   }
 
   /** The same object until the room changes. */

@@ -1,5 +1,6 @@
 import type { Message } from "../types.js";
 import { type MessageStatus, shown, type ShownMessage, shownUnsent } from "./message.ts";
+import { isSame } from "./observable.ts";
 import type { Outbox } from "./outbox.ts";
 import type { Replica } from "./replica.ts";
 
@@ -51,7 +52,7 @@ export class Rows {
     const unsent = timeline.hasNewer && timeline.size > 0 ? [] : this.#outbox.list;
     for (const one of unsent)
       if (!heard.has(one.client_msg_id)) rows.push(shownUnsent(one, this.#outbox, this.#room_id, me));
-    if (!same(rows, this.#list)) this.#list = rows;
+    if (!isSame(rows, this.#list)) this.#list = rows;
     return this.#list;
   }
 
@@ -63,6 +64,3 @@ export class Rows {
     return reached.delivered >= seq ? "delivered" : "queued";
   }
 }
-
-const same = (one: readonly unknown[], other: readonly unknown[]): boolean =>
-  one.length === other.length && one.every((row, index) => row === other[index]);

@@ -61,8 +61,8 @@ export class Snapshots {
         await Promise.all(cores.filter(({ replica }) => replica.stale).slice(0, FEW).map(this.#read));
         this.#attempt = 0;
       } catch (error) {
-        if (asChatError(error).code === "closed") break;
         this.#warn("Rooms cannot be read; trying again.", error);
+        if (!this.#connection.online) break; // the next session says what it needs
         await pause(backoff((this.#attempt += 1)));
       }
       for (const core of cores) if (core.replica.stale) this.#wanted.add(core);

@@ -1,8 +1,14 @@
 import type { LogEvent, Message, MessageReactedData } from "../types.js";
 import { compare } from "./position.ts";
 
+const MOST_UNWATCHED = 200;
+const KEPT = 100; // messages of a room that nobody looks at
+
 const bySeq = (one: Message, other: Message): number =>
   compare([one.epoch, one.seq], [other.epoch, other.seq]);
+
+/** An event, or what an ack says like one. */
+type Change = LogEvent | { type: "message.new"; data: { message: Message } };
 
 /**
  * The messages of a room that are held, without a hole: a window of its history, or its end. While a
@@ -13,7 +19,7 @@ export class Timeline {
   hasNewer = true;
   readonly #messages = new Map<string, Message>();
   #ordered: readonly Message[] | undefined = [];
-  #meanwhile: LogEvent[] = [];
+  #meanwhile: Change[] = [];
   #loading = false;
 
   /** The messages in order; the same array until something changes. */
@@ -54,6 +60,14 @@ export class Timeline {
     this.extend(page, ends);
   }
 
+  /** Let go of the oldest if there are many. */
+  trim(): void {
+    if (this.#loading || this.hasNewer || this.size <= MOST_UNWATCHED) return;
+    for (const { message_id } of this.messages.slice(0, -KEPT)) this.#messages.delete(message_id);
+    this.hasOlder = true;
+    this.#ordered = undefined;
+  }
+
   /** Let go of all. */
   clear(): void {
     this.#messages.clear();
@@ -63,8 +77,13 @@ export class Timeline {
 
   /** Apply an event of the log. */
   apply(event: LogEvent): void {
-    if (this.#loading) this.#meanwhile.push(event);
+    this.await(event);
     this.#change(event);
+  }
+
+  /** Apply an event to the page that is on its way, if one is. */
+  await(event: Change): void {
+    if (this.#loading) this.#meanwhile.push(event);
   }
 
   /** A newer state of a message, if it is held. */
@@ -74,6 +93,7 @@ export class Timeline {
 
   /** The ack of one's own message may come before its event. */
   acked(message: Message): void {
+    this.await({ type: "message.new", data: { message } });
     if (!this.hasNewer && !this.#messages.has(message.message_id)) this.#merge(message);
   }
 
@@ -83,7 +103,7 @@ export class Timeline {
     for (const event of events) this.#change(event);
   }
 
-  #change(event: LogEvent): void {
+  #change(event: Change): void {
     switch (event.type) {
       case "message.new":
         if (!this.hasNewer || this.#messages.has(event.data.message.message_id))
