@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import random
 import signal
 from collections.abc import Iterator
 
@@ -31,7 +32,7 @@ room.state.subscribe(({ messages }) => {
 """Watch a room; `kept[who]` gets the messages heard, and whether the list was ever shorter."""
 
 HELD = """
-const line = (m) => [m.message_id, m.epoch, m.seq, m.version, m.text];
+const line = (m) => [m.message_id, m.epoch, m.seq, m.version, m.text, m.reactions];
 const texts = (state) => state.messages.map(line);
 const list = (rooms) => rooms.map((r) => [r.room_id, r.seq, r.unread, r.last_message?.preview]);
 const held = (client) => JSON.stringify([
@@ -41,6 +42,25 @@ const held = (client) => JSON.stringify([
   client.unread.value,
 ]);
 """
+
+
+TEXTS = "clients[who].room(room_id).state.value.messages.map((m) => m.text)"
+SENT = (
+    "clients[who].room(room_id).state.value.messages.every((m) => m.seq && m.status !== 'sending')"
+)
+
+STEPS = (
+    "room.send({ text: `message ${number}` })",
+    "room.send({ text: `message ${number}` })",
+    "if (mine) await room.edit(mine.message_id, { text: `edited ${number}` })",
+    "if (mine) await room.delete(mine.message_id)",
+    "if (any) await room.react(any.message_id, '👍', n % 3 > 0)",
+    "if (any) room.markVisible(any.seq)",
+    "await clients.alice.room(room_id).update({ name: `Team ${number}` })",
+    "await clients.alice.room(room_id).members.add([`guest-${room_id}-${n % 5}`])",
+    "await clients.alice.room(room_id).members.remove([`guest-${room_id}-${n % 5}`])",
+)
+"""What a user of the room does; `any` and `mine` are messages drawn by chance."""
 
 
 @pytest.fixture(scope="module")
@@ -201,6 +221,37 @@ async def test_sleeping_tab(pair: World) -> None:
         await asleep.until("clients.bob.unread.value.total === total", total=BURST + 1)
         await asleep.run("clients.bob.room(room_id).markVisible(1e9)", room_id=room_id)
         await page.until("clients.bob.unread.value.total === 0")
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+async def test_recorded_events_and_snapshots_are_the_next_snapshot(pair: World, seed: int) -> None:
+    """Random commands of two users and cuts in between: what the client folded is what is read."""
+    chance = random.Random(seed)
+    async with Proxy(address(pair, 0)) as network, ChatPackage() as page:
+        bob, room_id = await chat(page, pair, f"http://127.0.0.1:{network.port}")
+        await says(page, "alice", room_id, "first")
+        await reads(page, "bob", room_id, "first")
+        for number in range(40):
+            if chance.random() < 0.1:
+                network.kill()
+            step = chance.choice(STEPS)
+            who = chance.choice(["alice", "alice", "bob"])
+            await page.run(
+                f"const room = clients[who].room(room_id); const {{ messages }} = room.state.value;"
+                "const known = messages.filter((m) => m.message_id && m.type === 'text'"
+                " && !m.deleted_at);"
+                "const own = known.filter((m) => m.own);"
+                "const any = known[n % known.length]; const mine = own[n % own.length];"
+                f"{step}",
+                who=who,
+                room_id=room_id,
+                n=chance.randrange(1000),
+                number=number,
+            )
+        await says(page, "alice", room_id, "last")
+        await page.until(f"{TEXTS}.includes('last') && {SENT}", who="bob", room_id=room_id)
+        await page.until(SENT, who="alice", room_id=room_id)
+        await agrees(page, pair, "bob", bob, room_id)
 
 
 async def test_unsent_messages_survive_a_reload(pair: World) -> None:
