@@ -7,6 +7,7 @@ import re
 from typing import Any
 
 import yaml
+from cfnlint import lint
 
 from rts_server import emf
 from rts_server.config import Settings
@@ -151,6 +152,39 @@ def test_resources_use_only_functions_that_beanstalk_knows() -> None:
     _, resources = environment()
     used = set(re.findall(r"'(Fn::\w+)'", repr(resources)))
     assert used <= {"Fn::GetAtt", "Fn::Join", "Fn::GetOptionSetting"}
+
+
+def test_resources_are_valid_in_the_template_of_the_environment() -> None:
+    """Beanstalk merges them into a CloudFormation template: cfn-lint has nothing to say."""
+    _, resources = environment()
+    group: dict[str, Any] = {
+        "MinSize": "2",
+        "MaxSize": "8",
+        "VPCZoneIdentifier": ["subnet-12345678"],
+        "LaunchTemplate": {"LaunchTemplateId": "lt-12345678", "Version": "1"},
+    }
+    balancer = {"Subnets": ["subnet-12345678", "subnet-87654321"]}
+    own: dict[str, Any] = {
+        "AWSEBAutoScalingGroup": {
+            "Type": "AWS::AutoScaling::AutoScalingGroup",
+            "Properties": group,
+        },
+        "AWSEBV2LoadBalancer": {
+            "Type": "AWS::ElasticLoadBalancingV2::LoadBalancer",
+            "Properties": balancer,
+        },
+    }
+    option = re.compile(r'\{"Fn::GetOptionSetting": \{[^}]*"DefaultValue": ("\w+")\}\}')
+    merged: dict[str, Any] = {
+        "AWSTemplateFormatVersion": "2010-09-09",
+        "Parameters": {"AWSEBEnvironmentName": {"Type": "String"}},
+        "Resources": own | json.loads(option.sub(r"\1", json.dumps(resources))),
+    }
+    assert "GetOptionSetting" not in json.dumps(merged)
+    found = lint(json.dumps(merged), regions=["eu-west-1"])
+    assert [str(match) for match in found] == []
+    merged["Resources"]["BalancerErrors"]["Properties"]["Periode"] = 60
+    assert lint(json.dumps(merged), regions=["eu-west-1"])
 
 
 def files() -> dict[str, dict[str, str]]:
