@@ -248,6 +248,15 @@ async def test_recorded_events_and_snapshots_are_the_next_snapshot(pair: World, 
                 n=chance.randrange(1000),
                 number=number,
             )
+        await says(page, "alice", room_id, "unread", "unread and deleted")
+        await reads(page, "alice", room_id, "unread", "unread and deleted")
+        await page.run(
+            "const room = clients.alice.room(room_id); await room.members.add([`late-${room_id}`]);"
+            "const { messages } = room.state.value;"
+            "const { message_id } = messages.find((m) => m.text.endsWith('and deleted'));"
+            "await room.delete(message_id)",
+            room_id=room_id,
+        )
         await says(page, "alice", room_id, "last")
         await page.until(f"{TEXTS}.includes('last') && {SENT}", who="bob", room_id=room_id)
         await page.until(SENT, who="alice", room_id=room_id)
