@@ -80,14 +80,12 @@ class SessionStart:
         rooms = [membership.room_id for membership in memberships]
         cursors = cursors_within_membership(session.cursors, memberships)
         replays = await self._subscriptions.join(listener, rooms, cursors)
-        inside = {room_id: replay for room_id, replay in replays.items() if replay.start}
-        # The inbox is built from the snapshots at which the streams begin: a newer one would
-        # contain events that the client gets once more.
-        snapshots = [replay.snapshot for replay in inside.values()]
-        inbox = await self._inboxes.from_snapshots(user_id, list(inside), snapshots, partly=True)
+        inbox = await self._inbox_at_start(user_id, replays, partly=True)
         if ahead := ahead_of(inbox, session.receipts):
             await self._apply_receipts(user_id, ahead)
-            inbox = await self._inboxes.read_rooms(user_id, rooms, partly=True)
+            replays |= await self._join_again(listener, list(ahead), cursors, replays)
+            inbox = await self._inbox_at_start(user_id, replays, partly=True)
+        inside = joined_rooms(replays)
         if session.closed:
             self._subscriptions.remove_listener(listener)
             return
@@ -113,6 +111,34 @@ class SessionStart:
         for room_id, replay in replays.items():
             self._go_live(listener, room_id, replay, is_current=recovered.get(room_id, False))
         listener.ready.trigger()
+
+    async def _inbox_at_start(
+        self, user_id: str, replays: dict[str, Replay], *, partly: bool
+    ) -> Inbox:
+        """Return the inbox of the snapshots at which the live streams begin.
+
+        It counts missed events and no live ones: a newer snapshot would count messages that the
+        client receives live, and counts, once more. Raises Unavailable unless `partly`.
+        """
+        inside = joined_rooms(replays)
+        snapshots = [replay.snapshot for replay in inside.values()]
+        return await self._inboxes.from_snapshots(user_id, list(inside), snapshots, partly=partly)
+
+    async def _join_again(
+        self,
+        listener: Listener,
+        room_ids: list[str],
+        cursors: dict[str, Position],
+        replays: dict[str, Replay],
+    ) -> dict[str, Replay]:
+        """Begin the streams of some rooms anew, at the snapshots with the receipts just applied.
+
+        Their missed events fit into what the other rooms leave of `answer_bytes`.
+        """
+        others = [replay for room_id, replay in replays.items() if room_id not in set(room_ids)]
+        used = sum(len(event) for replay in others for event in replay.events)
+        max_bytes = max(0, self._settings.limits.answer_bytes - used)
+        return await self._subscriptions.join(listener, room_ids, cursors, max_bytes=max_bytes)
 
     async def _recovered(
         self,
@@ -192,13 +218,13 @@ class SessionStart:
 
     async def _added(self, listener: Listener, room_id: str) -> None:
         replays = await self._subscriptions.join(listener, [room_id], {})
-        shown = await self._inboxes.read_rooms(listener.user_id, [room_id])
-        if not shown.rows or listener.closed:
+        inbox = await self._inbox_at_start(listener.user_id, replays, partly=False)
+        if not inbox.rows or listener.closed:
             self._subscriptions.leave(listener, room_id)
             return
-        room = (await self._inboxes.with_member_counts(shown.rows))[0]
+        room = (await self._inboxes.with_member_counts(inbox.rows))[0]
         _write(listener, "room.added", {"room": room}, room_id)
-        await self._write_unread(listener, room_id, shown.rows[0])
+        await self._write_unread(listener, room_id, inbox.rows[0])
         self._go_live(listener, room_id, replays[room_id])
 
     async def removed(self, listener: Listener, room_id: str) -> None:
@@ -243,6 +269,11 @@ class SessionStart:
             elif membership.state == "out" and room_id in listener.rooms:
                 self._subscriptions.leave(listener, room_id)
                 await self.removed(listener, room_id)
+
+
+def joined_rooms(replays: dict[str, Replay]) -> dict[str, Replay]:
+    """Return the replays of the rooms that the user is a member of."""
+    return {room_id: replay for room_id, replay in replays.items() if replay.start is not None}
 
 
 def ahead_of(inbox: Inbox, given: dict[str, Cursors]) -> dict[str, Cursors]:

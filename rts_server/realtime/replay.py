@@ -18,7 +18,8 @@ class Replay:
 
     Attributes:
         start: The position behind which live events begin; None if the user is not a member.
-        recovered: Whether `events` are all events after the cursor; None without a cursor.
+        recovered: Whether `events` are all events after the cursor; None if that is not known:
+            without a cursor, or in a cold room, which has no events in Redis.
         events: Entries of the hot log after the cursor, up to `start`.
         snapshot: The snapshot of the room at `start`, so that what the client is shown of the room
             fits its stream; None if the room is cold.
@@ -46,12 +47,17 @@ class ReplayReader:
         self._max_bytes = max_bytes
 
     async def read(
-        self, user_id: str, replays: Mapping[str, Replay], cursors: Mapping[str, Position]
+        self,
+        user_id: str,
+        replays: Mapping[str, Replay],
+        cursors: Mapping[str, Position],
+        max_bytes: int | None = None,
     ) -> dict[str, Replay]:
         """Return the replays of rooms, with the events after the cursors where there is one.
 
-        Raises RedisError.
+        `max_bytes` replaces that of the constructor. Raises RedisError.
         """
+        max_bytes = self._max_bytes if max_bytes is None else max_bytes
         result = dict(replays)
         room_ids = [
             room_id
@@ -61,8 +67,8 @@ class ReplayReader:
         if not room_ids:
             return result
         questions = [(room_id, cursors[room_id], self._max_events) for room_id in room_ids]
-        missed = await self._reads.events_since(questions, user_id, self._max_bytes)
-        budget = ByteBudget(self._max_bytes, first_always_fits=False)
+        missed = await self._reads.events_since(questions, user_id, max_bytes)
+        budget = ByteBudget(max_bytes, first_always_fits=False)
         for room_id, since in zip(room_ids, missed, strict=False):
             replay = replays[room_id]
             if not since.is_member:

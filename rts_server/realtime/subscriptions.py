@@ -162,11 +162,17 @@ class Subscriptions:
                 self._linger(keys.user_channel(listener.user_id), self._unsubscribe_user)
 
     async def join(
-        self, listener: Listener, room_ids: Sequence[str], cursors: dict[str, Position]
+        self,
+        listener: Listener,
+        room_ids: Sequence[str],
+        cursors: dict[str, Position],
+        max_bytes: int | None = None,
     ) -> dict[str, Replay]:
         """Subscribe a listener to rooms; return where each stream begins, by room id.
 
-        The listener gets no event of a room before `go_live`; they are buffered until then.
+        The listener gets no event of a room before `go_live`; they are buffered until then. Until
+        then a room may be joined again, at a newer position. `max_bytes` bounds the missed events
+        of all rooms together (None: `answer_bytes`). Raises RedisError.
         """
         # Subscribe before reading: an event published between the two is then either in the
         # snapshot or in the buffer. In the other order it would be in neither (D4).
@@ -183,7 +189,7 @@ class Subscriptions:
                 self.leave(listener, room.room_id)
             else:
                 replays[room.room_id] = Replay(snapshot.position, None, [], snapshot)
-        replays = await self._replays.read(listener.user_id, replays, cursors)
+        replays = await self._replays.read(listener.user_id, replays, cursors, max_bytes)
         for room_id, replay in replays.items():
             if replay.start is None and room_id in listener.rooms:
                 self.leave(listener, room_id)

@@ -1,17 +1,131 @@
-"""The start of a session: decisions about cursors and receipts."""
+"""The start of a session: unread counts, and decisions about cursors and receipts."""
 
 from __future__ import annotations
 
-from typing import Any
+import json
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, cast
 
-from rts_server.namespaces.session_start import ahead_of, cursors_within_membership
-from rts_server.persistence.user_rooms import IndexedMembership
+import pytest
+
+from rts_server.auth import Identity
+from rts_server.engine.outgoing import OutgoingQueue
+from rts_server.engine.packets import Encoded
+from rts_server.namespaces.session import Session
+from rts_server.namespaces.session_start import SessionStart, ahead_of, cursors_within_membership
+from rts_server.persistence.user_rooms import IndexedMembership, UserRooms
+from rts_server.realtime.listener import Listener
+from rts_server.realtime.subscriptions import SubscriptionHandlers, Subscriptions
+from rts_server.roomlog.log import RoomLog
+from rts_server.rooms.receipts import Cursors, MovedCursors, ReceiptWriter
 from rts_server.views.inbox import Inbox, InboxRow
+from rts_server.views.snapshots import SnapshotReader
+from rts_server.views.unread import UnreadPublisher
+from tests.helpers.bench import Bench, message
+from tests.helpers.waiting import Changes
+from tests.views.inboxes import lists
+
+Event = dict[str, Any]
+NO_HANDLERS = SubscriptionHandlers()
+
+
+@dataclass
+class MessageMeanwhile(ReceiptWriter):
+    """Moves cursors; alice sends a message to the room just before."""
+
+    bench: Bench
+    real: ReceiptWriter
+
+    async def move(self, user_id: str, cursors: Mapping[str, Cursors]) -> dict[str, MovedCursors]:
+        """Append a message to each room, then move the cursors."""
+        for room_id in cursors:
+            await self.bench.append(message(room_id, "alice", "meanwhile"))
+        return await self.real.move(user_id, cursors)
+
+
+@dataclass
+class Client:
+    """A session of bob, and the events written to it."""
+
+    start: SessionStart
+    session: Session
+    events: list[Event] = field(default_factory=list)
+    changes: Changes = field(default_factory=Changes)
+
+    async def open(self) -> None:
+        """Open the session."""
+        listener = Listener("bob", self._write, self._write)
+        await self.start.open(self.session, listener)
+
+    def _write(self, packet: Encoded) -> None:
+        self.events.append(json.loads(packet.data.removeprefix("2/chat,"))[1])
+        self.changes.notify()
+
+    def seqs(self) -> list[int]:
+        """The seqs of the messages received."""
+        news = [event for event in self.events if event["type"] == "message.new"]
+        return [event["data"]["message"]["seq"] for event in news]
+
+
+@pytest.fixture
+async def room_id(bench: Bench) -> str:
+    """A room of alice and bob, with three messages of alice at the offsets 3 to 5."""
+    room_id = await bench.group("alice", "bob")
+    for number in range(3):
+        await bench.append(message(room_id, "alice", f"m{number}"))
+    index = UserRooms(bench.redis)
+    await index.note_all([("bob", IndexedMembership(room_id, 1, 1, "in"))])
+    await index.complete("bob")
+    return room_id
+
+
+@pytest.fixture
+async def client(bench: Bench, valkey_url: str, room_id: str) -> AsyncIterator[Client]:
+    """Bob, who has read one message that Redis knows nothing of."""
+    settings = replace(bench.settings, redis_url=valkey_url)
+    redis = bench.redis
+    subscriptions = Subscriptions(
+        settings, redis, SnapshotReader(redis), instance_id="me", handlers=NO_HANDLERS
+    )
+    subscriptions.start()
+    receipts = ReceiptWriter(settings, redis, cast(RoomLog, None))
+    unread = UnreadPublisher(redis, lists(redis))
+    start = SessionStart(
+        settings,
+        subscriptions=subscriptions,
+        inboxes=lists(redis),
+        receipts=MessageMeanwhile(bench, receipts),
+        unread=unread,
+    )
+    identity = Identity("bob", 2_000_000_000)
+    read = {room_id: (1, 1)}
+    yield Client(start, Session("sid", "eio", identity, {}, read, "session", OutgoingQueue()))
+    await receipts.close()
+    await unread.close()
+    await subscriptions.close()
 
 
 def inbox(**rooms: Any) -> Inbox:
     """An inbox with some fields of each room."""
     return Inbox([InboxRow(0, room_id, room, True, 0) for room_id, room in rooms.items()])
+
+
+@pytest.mark.parametrize(("cursor", "missed"), [(None, []), ((1, 3), [2, 3, 4])])
+async def test_unread_counts_of_ready_hold_where_the_live_stream_begins(
+    client: Client, bench: Bench, room_id: str, cursor: tuple[int, int] | None, missed: list[int]
+) -> None:
+    """A message that arrives while receipts are applied is in `unread` or live, never both.
+
+    Bob has read one of three messages when a fourth arrives.
+    """
+    if cursor:
+        client.session.cursors[room_id] = cursor
+    await client.open()
+    await bench.append(message(room_id, "alice", "last"))
+    await client.changes.until(lambda: 5 in client.seqs())
+    assert client.events[0]["data"]["unread"] == {"total": 3, "rooms": 1}
+    assert client.seqs() == [*missed, 5]
 
 
 def test_only_receipts_ahead_of_redis_are_applied() -> None:
