@@ -236,7 +236,10 @@ class Settings:
         help="Seconds in which a retry with the same `client_msg_id` is recognized.",
     )
     claim_ttl: float = seconds_setting(
-        "RTS_CLAIM_TTL", 10.0, 0.5, help="Seconds an instance may take to load a cold room."
+        "RTS_CLAIM_TTL",
+        10.0,
+        0.5,
+        help="Seconds until a claim to load a cold room ends that is not renewed.",
     )
     relay_lease: float = seconds_setting(
         "RTS_RELAY_LEASE", 5.0, 0.5, help="Seconds after which a dead relay is replaced."

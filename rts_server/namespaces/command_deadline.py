@@ -14,10 +14,16 @@ WORK_SHARE = 0.9
 
 
 class CommandDeadline:
-    """Cancels the work of a command that takes too long. `seconds` count from its arrival."""
+    """Cancels the work of a command that takes too long. Seconds count from its arrival.
 
-    def __init__(self, seconds: float) -> None:
+    `seconds`: the deadline of every command (D10). `redis_seconds`: that of a command that meets an
+    outage of Redis (R7): the session is not open yet, or its last command was unavailable. Without
+    it, each of the commands of a queue would wait for Redis in turn.
+    """
+
+    def __init__(self, seconds: float, redis_seconds: float) -> None:
         self._work_seconds = seconds * WORK_SHARE
+        self._outage_seconds = min(self._work_seconds, redis_seconds)
 
     def work_ends_at(self, command: QueuedCommand) -> float:
         """Return the loop time at which the work of a command must end."""
@@ -31,17 +37,29 @@ class CommandDeadline:
     ) -> Answer | errors.Refusal:
         """Wait until the session is ready, then return what `work` returns.
 
-        Returns Timeout when the deadline passed, Unavailable when the session was not ready by
-        then. A command that is late already, because the ones before it took all its time, is not
-        begun: its work would be wasted, and the client may have repeated it elsewhere.
+        Returns Timeout when the deadline passed, Unavailable when it passed in an outage. A command
+        that is late already, because the ones before it took all its time, is not begun: its work
+        would be wasted, and the client may have repeated it elsewhere.
         """
-        ends_at = self.work_ends_at(command)
+        answer = await self._execute(session, command, work)
+        session.unavailable = isinstance(answer, errors.Unavailable)
+        return answer
+
+    async def _execute(
+        self,
+        session: Session,
+        command: QueuedCommand,
+        work: Callable[[], Awaitable[Answer | errors.Refusal]],
+    ) -> Answer | errors.Refusal:
+        outage_ends_at = command.received_at + self._outage_seconds
+        ends_at = outage_ends_at if session.unavailable else self.work_ends_at(command)
         if ends_at <= asyncio.get_running_loop().time():
             return _too_late(session)
-        session.deadline.begin(ends_at)
         try:
             if not session.ready.is_set():
+                session.deadline.begin(outage_ends_at)
                 await session.ready.wait()
+            session.deadline.begin(ends_at)
             answer = await work()
         except asyncio.CancelledError:
             if not session.deadline.end():
@@ -52,4 +70,5 @@ class CommandDeadline:
 
 
 def _too_late(session: Session) -> errors.Refusal:
-    return errors.Timeout() if session.ready.is_set() else errors.Unavailable()
+    outage = session.unavailable or not session.ready.is_set()
+    return errors.Unavailable() if outage else errors.Timeout()

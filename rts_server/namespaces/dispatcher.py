@@ -63,7 +63,7 @@ class Dispatcher:
         self._execute_handler = execute
         self._on_rate_limited = on_rate_limited
         self._acks = AckWriter(namespace, commands, connections.count_error)
-        self._deadline = CommandDeadline(settings.command_deadline)
+        self._deadline = CommandDeadline(settings.command_deadline, settings.redis_deadline)
         self._durable_acks = DurableAcks(settings.durable_wait, self._deadline, self._ack)
         self._queue = CommandQueue(self._execute)
 

@@ -25,7 +25,7 @@ def durable_acks(sent: Sent, wait: float, deadline: float = 60.0) -> DurableAcks
     ) -> None:
         sent.append(answer)
 
-    return DurableAcks(wait, CommandDeadline(deadline), send)
+    return DurableAcks(wait, CommandDeadline(deadline, deadline), send)
 
 
 def pending() -> asyncio.Future[Durability]:
