@@ -137,8 +137,7 @@ class Environments:
     def restore_min_size(self, environment_id: str, capacity: Capacity) -> None:
         """Let a clone shrink to the minimum of its original. Raises DeploymentFailed."""
         if not capacity.is_min_size:
-            self._calls(
-                SERVICE,
+            self._call_when_ready(
                 "update_environment",
                 EnvironmentId=environment_id,
                 OptionSettings=_min_size(capacity.min_size),
@@ -151,8 +150,7 @@ class Environments:
     def swap(self, one: str, other: str, within: float) -> None:
         """Swap the CNAMEs of two environments, and wait until it is done. Raises UnclearState."""
         try:
-            self._calls(
-                SERVICE,
+            self._call_when_ready(
                 "swap_environment_cnames",
                 SourceEnvironmentId=one,
                 DestinationEnvironmentId=other,
@@ -164,18 +162,8 @@ class Environments:
             raise UnclearState(message) from None
 
     def terminate(self, environment_id: str) -> None:
-        """Terminate an environment; its instances drain. Raises DeploymentFailed.
-
-        Elastic Beanstalk refuses while the environment is not Ready, so the call is repeated.
-        """
-        for attempt in range(1, MAX_ENVIRONMENT_CHECKS + 1):
-            try:
-                self._calls(SERVICE, "terminate_environment", EnvironmentId=environment_id)
-                return
-            except AwsCallRefused as refused:
-                if refused.code != NOT_READY or attempt == MAX_ENVIRONMENT_CHECKS:
-                    raise
-            self._sleep(ENVIRONMENT_CHECK_SECONDS)
+        """Terminate an environment; its instances drain. Raises DeploymentFailed."""
+        self._call_when_ready("terminate_environment", EnvironmentId=environment_id)
 
     def abandon_clone(self, environment_id: str, why: BaseException) -> None:
         """Terminate a clone that will not serve. Raises UnclearState if it runs on."""
@@ -191,6 +179,20 @@ class Environments:
             self._request("delete_configuration_template", TemplateName=template)
         except DeploymentFailed as failed:
             self._calls.report(f"Configuration {template} is left ({failed}): delete it.")
+
+    def _call_when_ready(self, operation: str, **parameters: Any) -> None:
+        """Repeat a call that Elastic Beanstalk refuses while an environment is not Ready.
+
+        It is busy then, by its own scaling or an update. Raises DeploymentFailed.
+        """
+        for attempt in range(1, MAX_ENVIRONMENT_CHECKS + 1):
+            try:
+                self._calls(SERVICE, operation, **parameters)
+                return
+            except AwsCallRefused as refused:
+                if refused.code != NOT_READY or attempt == MAX_ENVIRONMENT_CHECKS:
+                    raise
+            self._sleep(ENVIRONMENT_CHECK_SECONDS)
 
     def _wait_until(
         self, environment_id: str, within: float, condition: Callable[[Environment], bool]

@@ -137,6 +137,19 @@ def test_a_busy_clone_is_terminated_once_it_is_ready(aws: Aws) -> None:
     assert not isinstance(caught.value, UnclearState)
 
 
+def test_environments_that_are_busy_are_swapped_when_they_are_ready(aws: Aws) -> None:
+    """The live one may have begun to scale since the start; nothing is undone for it."""
+    aws.expect_clone(published=True)
+    aws.expect_described(IDS, "Ready")
+    for _ in range(2):
+        aws.refuse(SWAP, "InvalidParameterValue")
+    aws.expect_swap(GREEN, OLD)
+    aws.expect_configuration_deleted()
+    aws.expect("terminate_environment", EnvironmentId=OLD)
+    assert aws.deploy() is None
+    assert aws.slept == [15.0, 15.0, 60.0]
+
+
 def test_a_clone_that_does_not_become_healthy_is_terminated(aws: Aws) -> None:
     """The clone is terminated after the timeout, and the live environment is not touched."""
     aws.expect_clone(published=True)
