@@ -17,6 +17,7 @@ from rts_server.engine import codec, frames
 from rts_server.engine.addresses import Addresses
 from rts_server.engine.closing import AWAY, closing
 from rts_server.engine.engine import Engine, EngineCallbacks
+from rts_server.engine.origins import allowed_origins
 from rts_server.engine.outgoing import OutgoingQueue
 from rts_server.engine.packets import (
     Encoded,
@@ -73,7 +74,7 @@ class Server(socketio.AsyncServer):  # type: ignore[misc]
             ping_interval=settings.ping_interval,
             ping_timeout=settings.ping_timeout,
             max_http_buffer_size=settings.limits.frame_bytes,
-            cors_allowed_origins=_origins(settings),
+            cors_allowed_origins=allowed_origins(settings),
             json=codec,
             monitor_clients=False,  # every session has a heartbeat of its own
             logger=logging.getLogger("socketio"),  # or it would have a handler of its own
@@ -264,12 +265,3 @@ class Server(socketio.AsyncServer):  # type: ignore[misc]
 
 def _ignore(_: str) -> None:
     """Do nothing."""
-
-
-def _origins(settings: Settings) -> list[str] | str | None:
-    """Return the allowed origins; None allows the page's own only.
-
-    Tokens travel in the `auth` payload and not in cookies, so `*` exposes no session (no CSRF).
-    """
-    origins = [origin.strip() for origin in settings.cors_origins.split(",") if origin.strip()]
-    return "*" if origins == ["*"] else origins or None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from ipaddress import ip_address
 from pathlib import Path
 
 from aiohttp import web
@@ -10,6 +9,7 @@ from yarl import URL
 
 from rts_server import auth
 from rts_server.config import Settings
+from rts_server.engine.origins import configured_origins, is_local_name, is_local_origin
 from rts_server.rest.security_headers import sealed
 
 WEB_FOLDER = Path(__file__).parents[2] / "web"
@@ -41,11 +41,20 @@ def add_routes(app: web.Application, settings: Settings) -> None:
         user_id = request.query.get("user", "")
         if not auth.USER_ID.fullmatch(user_id):
             return web.json_response({"error": "user: 1-128 printable characters"}, status=400)
-        return web.json_response({"token": auth.issue(settings, user_id)})
+        answer = {"token": auth.issue(settings, user_id)}
+        return web.json_response(answer, headers=_cors(request, settings))
 
     app.router.add_get("/", page)
     app.router.add_get("/web/{path:.+}", page_file)
     app.router.add_get("/dev/token", token)
+
+
+def _cors(request: web.Request, settings: Settings) -> dict[str, str]:
+    """Return the headers that let pages of this machine, and configured ones, read a token."""
+    origin = request.headers.get("Origin", "")
+    if is_local_origin(origin) or origin in configured_origins(settings):
+        return {"Access-Control-Allow-Origin": origin, "Vary": "Origin"}
+    return {}
 
 
 def _policy(settings: Settings) -> str:
@@ -69,13 +78,4 @@ def _is_ours(host: str, settings: Settings) -> bool:
     except ValueError:
         return False
     allowed = {settings.host, *(URL(origin).host for origin in settings.cors_origins.split(","))}
-    return (
-        name in allowed or name == "localhost" or name.endswith(".localhost") or _is_loopback(name)
-    )
-
-
-def _is_loopback(name: str) -> bool:
-    try:
-        return ip_address(name).is_loopback
-    except ValueError:
-        return False
+    return name in allowed or is_local_name(name)

@@ -49,6 +49,31 @@ async def test_a_token_is_for_nobody_who_came_by_another_name(world: World, host
 
 
 @pytest.mark.parametrize(
+    ("origin", "expected"),
+    [("http://localhost:5173", "http://localhost:5173"), ("https://evil.example", None)],
+)
+async def test_pages_of_this_machine_may_read_a_token(
+    world: World, origin: str, expected: str | None
+) -> None:
+    """A bundler serves a page from a port of its own (CORS); pages from elsewhere get nothing."""
+    url = world.urls[0] + "/dev/token?user=alice"
+    async with aiohttp.ClientSession() as http, http.get(url, headers={"Origin": origin}) as answer:
+        assert answer.headers.get("Access-Control-Allow-Origin") == expected
+
+
+@pytest.mark.parametrize(
+    ("origin", "expected"), [("http://localhost:5173", 101), ("https://evil.example", 400)]
+)
+async def test_pages_of_this_machine_may_connect(world: World, origin: str, expected: int) -> None:
+    """Under dev, at any port; the handshake of others is refused."""
+    headers = {"Origin": origin, "Upgrade": "websocket", "Connection": "Upgrade"}
+    headers |= {"Sec-WebSocket-Version": "13", "Sec-WebSocket-Key": "AAAAAAAAAAAAAAAAAAAAAA=="}
+    url = world.urls[0] + "/socket.io/?EIO=4&transport=websocket"
+    async with aiohttp.ClientSession() as http, http.get(url, headers=headers) as answer:
+        assert answer.status == expected
+
+
+@pytest.mark.parametrize(
     "host",
     ["localhost:8000", "127.0.0.1", "127.0.0.2:80", "[::1]:9", "a.localhost", "told", "ui:3"],
 )
