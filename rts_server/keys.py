@@ -19,7 +19,12 @@ def partition(room_id: str) -> int:
 
 
 def outbox(partition: int) -> str:
-    """Stream of records on their way to SQS."""
+    """Stream of records on their way to SQS.
+
+    Fields: `q` queue (`m` message queue, `r` room queue), `r` room id, `e` position
+    (`epoch:offset`), `k` request id, `o` origin, `d` record (JSON); `u` the users of a membership
+    event (JSON, `[[user, "in" or "out"], …]`), `b` the nonce of a barrier, which has no `e`.
+    """
     return f"{{p{partition}}}:outbox"
 
 
@@ -60,7 +65,28 @@ INSTANCES = "instances"
 
 
 class RoomKeys(NamedTuple):
-    """The keys of one room; all in one slot."""
+    """The keys of one room; all in one slot.
+
+    Scripts alone name three others behind the prefix: `ids`, a string, the message-id filter
+    (ids.lua); `wishes`, a hash, and `wish:…`, strings: target → position of its latest intent
+    (append.lua).
+
+    Attributes:
+        head: Hash: where the log stands; its fields are listed in fence.lua.
+        members: Hash user → `role member`, the member as JSON without cursors.
+        cursors: Hash `r:user` → read seq, `d:user` → delivered seq, `x:user` → `rev muted hidden`,
+            the member's settings (0 or 1); no `x:` until the first change.
+        log: Stream, the hot log, with ids `epoch-offset`. Fields: `e` event (JSON), `t` time (ms);
+            `s` the seq of a new message, `m` the id of a message that was changed.
+        seqs: Sorted set offset → seq: the new messages in the hot log.
+        changed: Hash message id → `offset version entry message`: the last change in the hot log,
+            the id of its outbox entry and the message's newest state (JSON); version 0 and
+            `{"failed":true}` for a failed one.
+        uncounted: Sorted set seq → seq: messages that are unread for nobody.
+        claim: String: the nonce of the command that loads the room. Expires.
+        outbox: Stream of the partition, shared with its other rooms; see `outbox`.
+        prefix: Prefix of the room's other keys.
+    """
 
     head: str
     members: str
@@ -80,7 +106,10 @@ class RoomKeys(NamedTuple):
 
     @property
     def receipts(self) -> str:
-        """Hash: members whose moved cursors are not published yet. Expires after a minute."""
+        """Hash: `u:user` → 1, moved cursors to be published; `told`, ms of the last publish.
+
+        Expires after a minute.
+        """
         return f"{self.prefix}receipts"
 
     @property
@@ -90,7 +119,10 @@ class RoomKeys(NamedTuple):
 
     @property
     def typing_published(self) -> str:
-        """Hash: when typing was published last (ms), and whether a change is not published yet."""
+        """Hash: `at`, ms of the last publish, `names`, what it said, `due`: a change waits.
+
+        The key's name is older than the term.
+        """
         return f"{self.prefix}typing:told"
 
     @property
@@ -130,7 +162,11 @@ def room(room_id: str) -> RoomKeys:
 
 
 def room_channel(room_id: str) -> str:
-    """Channel: every event of the room, in log order."""
+    """Channel of the room, in log order: `epoch offset type event`, the event as JSON.
+
+    The type of an event that is not in the log is `~type`, or `~type@user` for one user. Its
+    position is that of the head at which it was published.
+    """
     return f"room:{room_id}"
 
 

@@ -43,10 +43,10 @@ REPAIRS = Counter(
     ["result"],
 )
 COLD_LOADS = Counter("rts_cold_loads_total", "Rooms loaded from the archive", ["result"])
-PENDING = Gauge("rts_pending_appends", "Appends that are neither queued nor failed yet")
+PENDING = Gauge("rts_pending_appends", "Appends whose durability is not known yet")
 FATE_SECONDS = Histogram(
     "rts_fate_seconds",
-    "Seconds from accepted in the room log to queued or failed",
+    "Seconds from accepted in the room log to queued, stored or failed",
     ["fate"],
     buckets=SECONDS_TO_DURABLE,
 )

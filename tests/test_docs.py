@@ -131,6 +131,14 @@ def test_the_reading_path_announces_every_file_its_files_import() -> None:
     assert unannounced == []
 
 
+def test_the_reading_path_names_every_script() -> None:
+    """Most rules stand in the scripts, and no import leads a reader to them."""
+    path = text_of(ROOT / "docs" / "design.md")
+    scripts = sorted((ROOT / "rts_server").rglob("*.lua"))
+    assert len(scripts) > 30
+    assert [name_of(script) for script in scripts if f"`{name_of(script)}`" not in path] == []
+
+
 def test_the_map_has_every_folder_of_the_server() -> None:
     """CONTRIBUTING.md says in one line what each is for."""
     page = text_of(ROOT / "CONTRIBUTING.md")

@@ -1,4 +1,4 @@
-"""A room without what moves with its log; the room of clients is `protocol.types.objects`."""
+"""A room without what moves with its log; clients see `Room` of `rts_server/types/objects.py`."""
 
 from __future__ import annotations
 

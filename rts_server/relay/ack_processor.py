@@ -28,8 +28,9 @@ class AckProcessor:
     `on_deleted`: called with each entry that was deleted. `was_acked_accepted`: whether an entry is
     so old that its sender was answered `accepted`.
 
-    The origin of an entry is notified that it is `queued`. If the origin is gone, nobody else would
-    notify the senders that were answered `accepted`; then it is done here.
+    The origin of an entry, if it has one, is notified that it is `queued`. If no instance receives
+    the notice, the origin has ended, and nobody else would notify the senders that were answered
+    `accepted`; then it is done here. Entries of cursors have no origin.
     """
 
     def __init__(

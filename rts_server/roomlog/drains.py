@@ -70,7 +70,7 @@ class RoomDrains:
         await self._barriers.close()
 
     async def wait_settled(self, room_id: str) -> None:
-        """Return when the archive has all that was queued for the room.
+        """Return when the archive has all messages that were queued for the room.
 
         Raises Unavailable if that takes longer than `redis_deadline`.
         """

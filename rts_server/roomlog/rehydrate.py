@@ -1,8 +1,9 @@
 """Loads a cold room into Redis: drain its queue, open a new epoch, read the archive, install.
 
-The order keeps D1, D6 and A2. Drain before read: records in the queue are not in the archive yet.
-Epoch before read: from then on the Lambda refuses memberships of older epochs, so none can be
-written behind the read. Install last, and only while the claim is still ours.
+The order keeps D1, D6 and A2. Drain before read: records in the message queue are not in the
+archive yet. Epoch before read: the room queue has no order and is not drained; from then on the
+Lambda refuses memberships of older epochs, so none can be written behind the read, and their
+origins append them again. Install last, and only while the claim is still ours.
 """
 
 from __future__ import annotations

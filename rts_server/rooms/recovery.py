@@ -47,27 +47,27 @@ class RoomRecovery:
         self._loads = asyncio.Semaphore(MAX_CONCURRENT_LOADS)
 
     async def generations(self) -> list[str]:
-        """The generation of each partition, a random value that is lost with Redis' data."""
+        """The generation of each partition, `identity born`; it is lost with the data."""
         names = [keys.generation(part) for part in range(keys.PARTITIONS)]
         return [found.decode() for found in await _GENERATION.evaluate(self._redis, names, ())]
 
-    async def recover(self, listeners: Mapping[str, set[Position]]) -> set[str]:
+    async def recover(self, positions_of: Mapping[str, set[Position]]) -> set[str]:
         """Load the cold rooms whose archived position differs from that of a listener.
 
-        `listeners`: the positions of each room's listeners. Returns the rooms that need no further
+        `positions_of`: the positions of each room's listeners. Returns rooms that need no further
         look: warm ones (their listeners compare heads themselves), unchanged ones, loaded ones. The
         queue is drained before the archive is read, so that the archive is complete. Raises
         Unavailable.
         """
-        warm = await self._snapshots.read_many([(room_id, ()) for room_id in listeners])
-        cold = [room_id for room_id, one in zip(listeners, warm, strict=True) if one is None]
+        warm = await self._snapshots.read_many([(room_id, ()) for room_id in positions_of])
+        cold = [room_id for room_id, one in zip(positions_of, warm, strict=True) if one is None]
         heads = await self._drains.settled_heads(cold, RECOVERY_DRAIN_WAIT_SECONDS)
         positions = {room_id: head for room_id, head in heads.items() if head is not None}
         positions |= await self._archived(heads.keys() - positions.keys())
-        missed = [room_id for room_id in positions if listeners[room_id] - {positions[room_id]}]
+        missed = [room_id for room_id in positions if positions_of[room_id] - {positions[room_id]}]
         loaded = await asyncio.gather(*map(self._load, missed))
         failed = {room_id for room_id, done in zip(missed, loaded, strict=True) if not done}
-        return (listeners.keys() - set(cold)) | (heads.keys() - failed)
+        return (positions_of.keys() - set(cold)) | (heads.keys() - failed)
 
     async def _archived(self, room_ids: Iterable[str]) -> dict[str, Position]:
         """Positions of drained rooms, by their own items and those of their members."""

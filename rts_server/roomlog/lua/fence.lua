@@ -19,6 +19,19 @@ local function shape()
 end
 
 local EMPTY = '0:0:0:0:0:0'
+-- The fields of the head:
+--   epoch, offset, seq  position of the last event, and seq of the last message
+--   fence       identity of the Redis that the room was installed in
+--   shape       sizes of the six hot keys after the last write, in the order of HOT
+--   touched     time (ms) at which the expiry of the hot keys was last moved
+--   ttl         ms from `touched` until the hot keys expire
+--   room        the room's own fields (JSON); absent while only an epoch and a seq are known
+--   last        the last message as lists show it (JSON), '' or absent for none
+--   last_ms     time (ms) of that message
+--   frozen      1 if only owners and admins may send, else 0
+--   ids_until   time (ms) until which the idempotency keys know every message of the room; 0 for a loaded room
+--   starts      JSON list of [epoch, seq before its first message], oldest epoch first
+--   hidden      ids of the members who have hidden the room, with spaces between
 local FIELDS = {'epoch', 'offset', 'seq', 'fence', 'shape', 'touched', 'room', 'last', 'last_ms',
   'frozen', 'ids_until', 'starts', 'ttl', 'hidden'}
 
