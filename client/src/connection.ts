@@ -3,7 +3,7 @@ import { backoff, pause } from "./backoff.ts";
 import { asChatError, ChatError, type ChatErrorCode, refusal } from "./error.ts";
 import { type End, Link } from "./link.ts";
 import { type Observable, Value } from "./observable.ts";
-import { type GetToken, TokenRenewal } from "./token.ts";
+import { fetchToken, type GetToken, TokenRenewal } from "./token.ts";
 
 const ATTEMPTS = 6;
 
@@ -134,7 +134,7 @@ export class Connection {
     this.#state.set({ status: "connecting" });
     let token: string;
     try {
-      token = await this.#options.getToken();
+      token = await fetchToken(this.#options.getToken);
     } catch (error) {
       this.#options.warn("No token; trying again.", error);
       if (run === this.#run) this.#later({ code: "unauthorized" });

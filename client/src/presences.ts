@@ -26,14 +26,13 @@ export class PresenceWatch {
   of(user_ids: readonly string[]): Observable<Presences> {
     const cell = new Cell<Presences>(() => this.#pick(user_ids));
     let subscribers = 0;
-    const { subscribe } = { subscribe: cell.subscribe.bind(cell) };
     return {
       get value() {
         return cell.value;
       },
       subscribe: (listener) => {
         if ((subscribers += 1) === 1) this.#want(cell, user_ids);
-        const stop = subscribe(listener);
+        const stop = cell.subscribe(listener);
         let active = true;
         return () => {
           stop();

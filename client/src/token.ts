@@ -6,6 +6,19 @@ const EARLY = 0.2; // of its life a token is renewed before its end
 const LEAST_EARLY = 5_000;
 const LONGEST_TIMER = 2 ** 31 - 1;
 
+/** A token, or a rejection after `patience` ms: a request that hangs must not hang the client. */
+export async function fetchToken(getToken: GetToken, patience = 20_000): Promise<string> {
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Error("getToken does not answer.")), patience);
+  });
+  try {
+    return await Promise.race([getToken(), late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
 /** A fresh token before the old one ends: `give` hands it to the server, which says when it ends. */
 export class TokenRenewal {
   readonly #getToken: GetToken;
@@ -40,7 +53,7 @@ export class TokenRenewal {
   async #renew(run: number): Promise<void> {
     for (let attempt = 0; run === this.#run; attempt += 1) {
       try {
-        const life = await this.#give(await this.#getToken());
+        const life = await this.#give(await fetchToken(this.#getToken));
         if (run === this.#run) this.start(life);
         return;
       } catch (error) {

@@ -1,0 +1,35 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { fetchToken, TokenRenewal } from "../src/token.ts";
+
+const silent = () => undefined;
+
+test("a getToken that fails, throws or hangs is a rejection", async () => {
+  assert.equal(await fetchToken(() => "a"), "a");
+  assert.equal(await fetchToken(() => Promise.resolve("b")), "b");
+  const throws = () => {
+    throw new Error("no");
+  };
+  await assert.rejects(fetchToken(throws), /no/);
+  await assert.rejects(fetchToken(() => Promise.reject(new Error("away"))), /away/);
+  await assert.rejects(
+    fetchToken(() => new Promise<string>(silent), 5),
+    /does not answer/,
+  );
+});
+
+test("a token is renewed before its end, and the next one before its own", async () => {
+  const given: string[] = [];
+  let count = 0;
+  const renewal = await new Promise<TokenRenewal>((done) => {
+    const give = (token: string) => {
+      given.push(token);
+      if (given.length === 3) setTimeout(() => done(renewal));
+      return Promise.resolve(given.length < 3 ? 20 : 1_000);
+    };
+    const renewal = new TokenRenewal(() => `token ${(count += 1)}`, give, silent);
+    renewal.start(20);
+  });
+  renewal.stop();
+  assert.deepEqual(given, ["token 1", "token 2", "token 3"]);
+});
