@@ -42,7 +42,7 @@ def bucket_alone() -> str:
     return json.dumps(
         {
             "Parameters": parameters,
-            "Conditions": {"WithCors": whole["Conditions"]["WithCors"]},
+            "Conditions": {n: whole["Conditions"][n] for n in ("WithCors", "WithBucketName")},
             "Resources": {"Files": {"Type": "AWS::S3::Bucket", "Properties": kept}},
         }
     )
@@ -60,7 +60,10 @@ def strict(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
         formation.create_stack(
             StackName="bucket",
             TemplateBody=bucket_alone(),
-            Parameters=[{"ParameterKey": "CorsOrigins", "ParameterValue": PAGE}],
+            Parameters=[
+                {"ParameterKey": "CorsOrigins", "ParameterValue": PAGE},
+                {"ParameterKey": "BucketName", "ParameterValue": settings.bucket},
+            ],
         )
         formation.get_waiter("stack_create_complete").wait(
             StackName="bucket", WaiterConfig={"Delay": 1}

@@ -89,11 +89,16 @@ class Raw:
         return answer
 
     async def until(self, condition: Any, timeout: float = PATIENCE) -> None:
-        """Wait until a condition on what arrived holds. Raises TimeoutError."""
-        async with asyncio.timeout(timeout):
-            while not condition():
-                self._changed.clear()
-                await self._changed.wait()
+        """Wait until a condition on what arrived holds. Raises TimeoutError, with what arrived."""
+        try:
+            async with asyncio.timeout(timeout):
+                while not condition():
+                    self._changed.clear()
+                    await self._changed.wait()
+        except TimeoutError:
+            latest = [*self.packets[-2:], *self.events[-3:]]
+            arrived = f"{len(self.events)} events, closed: {self.closed}, latest: {latest}"
+            raise TimeoutError(arrived) from None
 
     async def _read(self, ws: aiohttp.ClientWebSocketResponse) -> None:
         async for message in ws:

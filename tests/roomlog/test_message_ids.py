@@ -112,6 +112,7 @@ async def test_a_loaded_room_reads_its_ids_and_then_asks_the_archive_no_more(
     await forgotten(short, room_id, "alice", "first of the new epoch")
     with no_archive(short, monkeypatch):
         assert (await short.send(room_id, "alice", "new")).ack_position()["epoch"] == 2
+    await short.store()
     for n, one in enumerate(sent):
         again = (await short.send(room_id, "alice", f"m{n}")).ack_position()
         assert again == one.ack_position() | {"duplicate": True}
