@@ -280,7 +280,7 @@ class PresenceServices:
     def _lease_gained(self) -> None:
         """Announce all users; check the watches when those of other instances had the time to."""
         self.online.announce_all()
-        self.watches.check_soon(self.lease.settled_at - asyncio.get_running_loop().time())
+        self.watches.check_soon(self.lease.complete_at - asyncio.get_running_loop().time())
 
 
 def connect(settings: Settings, connections: int, primary: Primary | None = None) -> Redis:

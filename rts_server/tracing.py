@@ -26,7 +26,7 @@ from rts_server import errors
 from rts_server.namespaces.answer import Answer, Handler, PendingAnswer
 from rts_server.namespaces.session import Session
 from rts_server.persistence.outbox import Entry
-from rts_server.relay.outbox_metrics import accepted_ms
+from rts_server.relay.outbox_metrics import appended_ms
 from rts_server.roomlog.appender import Appender
 from rts_server.roomlog.pending import Durability
 from rts_server.roomlog.request import AppendRequest, AppendResult, NoOp
@@ -65,7 +65,7 @@ class Tracing:
         now = time.time_ns()
         for entry in entries:
             if parent := _TRACEPARENT.match(entry.body):
-                accepted = round(accepted_ms(entry.entry_id) * 1_000_000)
+                accepted = round(appended_ms(entry.entry_id) * 1_000_000)
                 named = {"rts.room_id": entry.room_id, "rts.position": entry.position}
                 self.tracer.start_span(
                     "outbox",

@@ -18,7 +18,7 @@ from rts_server.config import Settings
 from rts_server.persistence import aws
 from rts_server.persistence.archive import Archive
 from rts_server.protocol.event import now, rfc3339
-from rts_server.relay.outbox_metrics import accepted_ms
+from rts_server.relay.outbox_metrics import appended_ms
 
 STEP_FIELDS = ("room_id", "epoch", "offset", "seq", "user_id", "session_id", "request_id")
 """Fields of a log line that a step has as its ids."""
@@ -88,7 +88,7 @@ async def redis_steps(redis: Redis, room_id: str, message_id: str) -> list[Timel
     for entry in entries.split():
         waits = await redis.xrange(names.outbox, entry, entry)
         what = "waits in the outbox" if waits else "put into the outbox, and sent to SQS since"
-        steps.append(TimelineStep(rfc3339(accepted_ms(entry) / 1000), what, {"entry": entry}))
+        steps.append(TimelineStep(rfc3339(appended_ms(entry) / 1000), what, {"entry": entry}))
     return steps
 
 

@@ -160,7 +160,7 @@ class Server(socketio.AsyncServer):  # type: ignore[misc]
     async def _handle_eio_connect(self, eio_sid: str, environ: dict[str, Any]) -> None:
         await super()._handle_eio_connect(eio_sid, {})  # the request is not kept
         self._addresses.connection_opened(eio_sid, environ["aiohttp.request"])
-        self.expect_connect(eio_sid)
+        self.abort_unless_connected(eio_sid)
 
     async def _handle_eio_disconnect(self, eio_sid: str, reason: str) -> None:
         self._addresses.connection_closed(eio_sid)
@@ -177,7 +177,7 @@ class Server(socketio.AsyncServer):  # type: ignore[misc]
             socket.in_flight.command_answered()
             socket.resume_reading()
 
-    def expect_connect(self, eio_sid: str) -> None:
+    def abort_unless_connected(self, eio_sid: str) -> None:
         """Abort a connection that is in no namespace after RTS_CONNECT_DEADLINE."""
         socket = self.eio.sockets.get(eio_sid)
         if socket is not None and not socket.closing:

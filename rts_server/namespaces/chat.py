@@ -366,7 +366,7 @@ class ChatNamespace(Namespace):
     # Shared by several commands
 
     async def _room_view(self, session: Session, room_id: str) -> Room:
-        shown = await self._inboxes.read_room(session.user_id, room_id, self._rooms.warm)
+        shown = await self._inboxes.read_room(session.user_id, room_id, self._rooms.load_if_cold)
         if not shown.rows:
             raise errors.NotFound()
         return (await self._inboxes.with_member_counts(shown.rows))[0]

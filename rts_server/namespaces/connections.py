@@ -149,7 +149,7 @@ class Connections:
             if connection.timer is not None:
                 connection.timer.cancel()
             self._log_end(eio_sid, connection)
-            self._server.expect_connect(eio_sid)
+            self._server.abort_unless_connected(eio_sid)
 
     def _log_end(self, eio_sid: str, connection: _Connection) -> None:
         """Log the end of a connection; `closed_as` is set if the server ended it."""

@@ -11,10 +11,11 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from rts_server.config import Settings
+from rts_server.domain.position import SeqPosition
 from rts_server.domain.room import RoomSettings
 from rts_server.errors import Unavailable
 from rts_server.persistence import aws, records, stored_items
-from rts_server.persistence.stored_items import Item, Place, StoredMember, StoredMessage, StoredRoom
+from rts_server.persistence.stored_items import Item, StoredMember, StoredMessage, StoredRoom
 from rts_server.persistence.threads import BlockingCalls
 from rts_server.types.objects import Message
 
@@ -96,8 +97,8 @@ class Archive:
         self,
         room_id: str,
         *,
-        low: Place | None = None,
-        high: Place | None = None,
+        low: SeqPosition | None = None,
+        high: SeqPosition | None = None,
         limit: int,
         newest_first: bool = False,
     ) -> list[Message]:
@@ -312,7 +313,7 @@ def _unavailable(error: ClientError) -> Unavailable:
     return Unavailable("The archive refused the request.")
 
 
-def between(low: Place | None, high: Place | None) -> tuple[str, str]:
+def between(low: SeqPosition | None, high: SeqPosition | None) -> tuple[str, str]:
     """Return the first and last position text between exclusive bounds; first > last if none."""
     first = records.position(low[0], low[1] + 1) if low else ""
     last = "~"

@@ -6,14 +6,13 @@ import json
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from rts_server.domain.position import Position, SeqPosition
 from rts_server.domain.roles import Role
 from rts_server.domain.room import RoomFields
 from rts_server.persistence import records
 from rts_server.types.objects import LastMessage, Message
 
 Item = dict[str, Any]
-Place = tuple[int, int]
-"""(epoch, seq) of a message, or (epoch, offset) of an event."""
 
 
 @dataclass(frozen=True)
@@ -32,11 +31,11 @@ class StoredRoom:
     room_id: str
     room: RoomFields | None
     epoch: int = 0
-    starts: list[Place] = field(default_factory=list)
+    starts: list[SeqPosition] = field(default_factory=list)
     seq: int = 0
     last: LastMessage | None = None
     barrier: str | None = None
-    position: Place = (0, 0)
+    position: Position = (0, 0)
     empty: bool = False
 
 
@@ -62,7 +61,7 @@ class StoredMember:
     muted: bool = False
     hidden: bool = False
     settings_rev: int = 0
-    role_position: Place = (0, 0)
+    role_position: Position = (0, 0)
 
 
 @dataclass(frozen=True)
@@ -112,7 +111,7 @@ def _room_object(item: Item) -> RoomFields:
     return room
 
 
-def _start(text: str) -> Place:
+def _start(text: str) -> SeqPosition:
     epoch, _, seq = text.partition(":")
     return int(epoch), int(seq)
 

@@ -30,7 +30,7 @@ class InstanceLease:
     `instance` is the origin and a number that grows whenever the lease is lost; `token` identifies
     the data of Redis under which we registered. `on_lost` is called when others have announced our
     users as offline, `on_gained` whenever a lease begins: all users are to be counted under it.
-    `settled_at` is in loop time: until then, a user whom Redis does not know may still be online.
+    `complete_at` is in loop time: until then, a user whom Redis does not know may still be online.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class InstanceLease:
         self._held = False
         self._invalidated = asyncio.Event()
         self.token = ""
-        self.settled_at = 0.0
+        self.complete_at = 0.0
         self.registered = asyncio.Event()
         self._on_gained = on_gained
         self._on_lost = on_lost
@@ -80,7 +80,7 @@ class InstanceLease:
                 self._on_lost()
             self._number += bool(self.token)
             self._held, self.token = False, token.decode()
-        self.settled_at = asyncio.get_running_loop().time() + recent / 1000
+        self.complete_at = asyncio.get_running_loop().time() + recent / 1000
         self.registered.set()
         if not self._held:
             self._held = True

@@ -23,7 +23,7 @@ from rts_server.runtime.throttled_log import ThrottledLog
 
 log = logging.getLogger(__name__)
 
-LEFT = b"-"
+REMOVED_FROM_ROOM = b"-"
 """Published on a user's channel by the script that removes them from a room."""
 USERS_PER_READ = 500
 MAX_CONCURRENT_CHECKS = 4
@@ -41,7 +41,7 @@ class SessionWatch:
         unconfirmed: Watched users with whom the watcher may share no room any more. Nothing about
             them is written until that is known (A2).
         undelivered: Watched users of whom a change could not be written yet.
-        generation: Grows whenever more users become unconfirmed.
+        unconfirmed_version: Grows whenever more users become unconfirmed.
     """
 
     user_id: str
@@ -49,7 +49,7 @@ class SessionWatch:
     targets: set[str] = field(default_factory=set)
     unconfirmed: set[str] = field(default_factory=set)
     undelivered: set[str] = field(default_factory=set)
-    generation: int = 0
+    unconfirmed_version: int = 0
     ended: bool = False
 
 
@@ -134,7 +134,7 @@ class PresenceWatches:
 
     def on_publish(self, user_id: str, data: bytes) -> None:
         """Handle a publish about a user: a new presence, or that they left a room."""
-        if data == LEFT:
+        if data == REMOVED_FROM_ROOM:
             self._left_room(user_id)
             return
         fields = orjson.loads(data)
@@ -175,7 +175,7 @@ class PresenceWatches:
             return
         begins = not watch.unconfirmed
         watch.unconfirmed |= unconfirmed
-        watch.generation += 1
+        watch.unconfirmed_version += 1
         if begins:
             self._tasks.keep(self._resolve(watch))
 
@@ -183,7 +183,7 @@ class PresenceWatches:
         """Find out with whom the watcher still shares a room; repeat until it is known."""
         failures = 0
         while watch.unconfirmed and not watch.ended:
-            user_ids, generation = sorted(watch.unconfirmed), watch.generation
+            user_ids, unconfirmed_version = sorted(watch.unconfirmed), watch.unconfirmed_version
             try:
                 async with self._checking:
                     visible = await self._share_room(watch.user_id, user_ids)
@@ -192,7 +192,7 @@ class PresenceWatches:
                 self._throttled_log.warning("watches cannot be checked yet", error)
                 await asyncio.sleep(backoff(failures))
                 continue
-            if generation != watch.generation:
+            if unconfirmed_version != watch.unconfirmed_version:
                 continue
             for user_id in watch.unconfirmed - visible:
                 self._drop(watch, user_id)

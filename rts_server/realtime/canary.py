@@ -74,7 +74,7 @@ class Canary:
 
     async def _publish_and_check(self) -> None:
         await asyncio.sleep(self._interval)
-        generation = self._primary.generation
+        refusals = self._primary.refusals
         try:
             server, role = await self._published()
         except (RedisError, OSError) as error:
@@ -84,7 +84,8 @@ class Canary:
             return
         self.answered = True
         if role != "master" or self._subscriber.server not in (server, ""):
-            self._primary.refused(generation, role if role != "master" else "two servers")
+            why = role if role != "master" else "publish and subscribe reach two servers"
+            self._primary.refused(refusals, why)
             return
         self._primary.confirmed()
         self._check_echo()

@@ -22,11 +22,12 @@ class Recovery(Protocol):
     async def generations(self) -> Sequence[str]:
         """Return the generation of each partition, which changes with every loss of its data."""
 
-    async def recover(self, listeners: Mapping[str, set[Position]]) -> set[str]:
+    async def recover(self, positions_of: Mapping[str, set[Position]]) -> set[str]:
         """Compare rooms with the archive; return those that could be compared.
 
-        `listeners` are the positions of a room's listeners. A room whose listeners are elsewhere is
-        loaded into Redis, so that its `room.epoch` is published and they get `sync.reset`.
+        `positions_of` are the positions of a room's listeners. A room with a listener at another
+        position is loaded into Redis, so that its `room.epoch` is published and they get
+        `sync.reset`.
         """
 
 
@@ -34,12 +35,15 @@ class LostRooms:
     """Finds lost rooms by the generation of their partition: a lost head cannot be compared."""
 
     def __init__(
-        self, rooms: Mapping[str, RoomFeed], recovery: Recovery | None, keep: Callable[[Any], Any]
+        self,
+        rooms: Mapping[str, RoomFeed],
+        recovery: Recovery | None,
+        start_task: Callable[[Any], Any],
     ) -> None:
         """`rooms` is the live mapping of the rooms that are subscribed to."""
         self._recovery = recovery
         self._rooms = rooms
-        self._keep = keep
+        self._start_task = start_task
         self._generations: Sequence[str] = ()
         self._lost: dict[str, None] = {}
         self._busy = False
@@ -55,7 +59,7 @@ class LostRooms:
             self._lost |= dict.fromkeys(r for r in self._rooms if keys.partition(r) in changed)
         if self._lost and not self._busy:
             self._busy = True
-            self._keep(self._recover(self._recovery))
+            self._start_task(self._recover(self._recovery))
 
     async def _recover(self, recovery: Recovery) -> None:
         """Compare the lost rooms; those that cannot be compared wait for the next check.

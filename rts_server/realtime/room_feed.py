@@ -77,27 +77,28 @@ class Subscription:
     Attributes:
         start: The position behind which the listener gets live events.
         cursor: The position up to which the client has the room.
-        reset: The position at which the stream began anew while the listener was waiting.
+        reset_at: The position at which the stream began anew while the listener was waiting.
     """
 
     start: Position | None = None
     cursor: Position | None = None
-    reset: Position | None = None
+    reset_at: Position | None = None
     backlog: list[tuple[PublishedEvent, Encoded]] = field(default_factory=list)
 
 
 class RoomFeed:
     """Delivers every event behind a listener's start once and in order, or `sync.reset` (D3, D4).
 
-    While `buffered` is not None the feed is opening or repairing: published events wait there, so
-    that nothing newer overtakes what is being read from the hot log.
+    `start_task` starts a coroutine in the background. `evicted` is called with each listener whose
+    user was removed. While `buffered` is not None the feed is opening or repairing: published
+    events wait there, so that nothing newer overtakes what is being read from the hot log.
     """
 
     def __init__(
         self,
         room_id: str,
         reads: Reads,
-        keep: Callable[[Any], Any],
+        start_task: Callable[[Any], Any],
         evicted: Callable[[Listener, str], None] = lambda listener, room_id: None,
         typing_interval: float = 1.0,
     ) -> None:
@@ -107,7 +108,7 @@ class RoomFeed:
         self.buffered: deque[PublishedEvent] | None = deque()
         self._is_open = False
         self._reads = reads
-        self._keep = keep
+        self._start_task = start_task
         self._evicted = evicted
         self._typing = TypingCountdown(self._write_typing, typing_interval)
 
@@ -127,13 +128,13 @@ class RoomFeed:
             self.buffered.append(event)
         elif not self._try_deliver(event):
             self.buffered = deque([event])
-            self._keep(self._repair())
+            self._start_task(self._repair())
 
     def mark_lagging(self) -> None:
         """Repair: the head in Redis is ahead although nothing was published to us (D5)."""
         if self.buffered is None:
             self.buffered = deque()
-            self._keep(self._repair())
+            self._start_task(self._repair())
 
     def _try_deliver(self, event: PublishedEvent) -> bool:
         """Deliver an event that is next; return False when something is missing before it."""
@@ -218,8 +219,8 @@ class RoomFeed:
         subscription.start = start
         if not is_current:
             subscription.cursor = None
-        if subscription.reset is not None and start < subscription.reset:
-            subscription.start = start = subscription.reset
+        if subscription.reset_at is not None and start < subscription.reset_at:
+            subscription.start = start = subscription.reset_at
             listener.write(event_packet("/chat", "sync.reset", reset_text(self.room_id, start)))
         if start != COLD:
             subscription.cursor = start
@@ -246,7 +247,7 @@ class RoomFeed:
         while buffered:
             if self.position is None or not self._try_deliver(buffered[0]):
                 self.buffered = buffered
-                self._keep(self._repair())
+                self._start_task(self._repair())
                 return
             buffered.popleft()
 
@@ -333,7 +334,7 @@ class RoomFeed:
         packet = event_packet("/chat", "sync.reset", reset_text(self.room_id, self.position))
         for listener, subscription in self.subscriptions.items():
             if subscription.start is None:
-                subscription.reset = self.position
+                subscription.reset_at = self.position
                 subscription.backlog.clear()
                 continue
             for event in opening:

@@ -29,7 +29,7 @@ class RedisConnection(asyncio.Protocol):
         writer = connection._writer
         assert writer is not None
         self._connection = connection  # kept: redis-py closes the transport when it is collected
-        self._primary, self._generation = connection.primary, connection.generation
+        self._primary, self._refusals = connection.primary, connection.refusals
         self._stream = writer.transport.get_protocol()
         self._transport: asyncio.Transport = writer.transport  # type: ignore[assignment]
         self._transport.set_protocol(self)
@@ -84,7 +84,7 @@ class RedisConnection(asyncio.Protocol):
         """Return the exception of an error reply; drop the connection if this is no primary."""
         error = error_of_reply(text)
         if isinstance(error, NotPrimary):
-            self._primary.refused(self._generation, error.code)
+            self._primary.refused(self._refusals, error.code)
             self.close()
         return error
 
@@ -105,4 +105,4 @@ async def _is_usable(connection: CheckedConnection) -> bool:
     writer = connection._writer
     if writer is None or writer.transport.is_closing() or await connection.can_read():
         return False
-    return connection.generation == connection.primary.generation
+    return connection.refusals == connection.primary.refusals

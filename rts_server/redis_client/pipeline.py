@@ -62,7 +62,7 @@ class RedisPipeline:
     def execute_command(self, *command: str | int | bytes) -> asyncio.Future[Any]:
         """Send a command; the future holds its reply, or raises RedisError."""
         answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        self.send(command, partial(settle, answer))
+        self.send(command, partial(resolve, answer))
         return answer
 
     def execute_commands(self, commands: Sequence[Command]) -> asyncio.Future[list[Any]]:
@@ -73,7 +73,7 @@ class RedisPipeline:
         def on_reply(reply: Any) -> None:
             answers.append(reply)
             if len(answers) == len(commands):
-                settle(every, answers)
+                resolve(every, answers)
 
         for command in commands:
             self.send(command, on_reply)
@@ -94,7 +94,7 @@ class RedisPipeline:
     async def _open(self) -> None:
         try:
             async with within(PIPELINE_CONNECT_SECONDS):
-                await self._primary.settle()
+                await self._primary.pause_after_refusal()
                 self._connection = await RedisConnection.open(self._pool, self._answered)
         except Exception as error:  # whatever it is, the waiting commands need a reply
             self._throttled_log.warning("redis cannot be reached", error)
@@ -142,7 +142,7 @@ def _fail(waiting: Iterable[OnReply]) -> None:
         on_reply(Lost("The connection to Redis is lost."))
 
 
-def settle(answer: asyncio.Future[Any], reply: Any) -> None:
+def resolve(answer: asyncio.Future[Any], reply: Any) -> None:
     """Set the result of a future, unless it is done (its waiter was cancelled)."""
     if answer.done():
         return

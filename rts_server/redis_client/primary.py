@@ -26,16 +26,16 @@ class Closable(Protocol):
 
 
 class Primary:
-    """The state of the primary, one object per process. `generation` counts the refusals.
+    """The state of the primary, one object per process. `refusals` counts the refusals.
 
-    A connection of an earlier generation leads to a server that may have been replaced; it is
-    dropped, and the address is resolved again. `refused` is called on replies like READONLY,
-    LOADING and MASTERDOWN. `confirmed` is called by the canary, which asks for the role: a replica
-    answers reads without an error.
+    A connection that was opened before the last refusal leads to a server that may have been
+    replaced; it is dropped, and the address is resolved again. `refused` is called on replies like
+    READONLY, LOADING and MASTERDOWN. `confirmed` is called by the canary, which asks for the role:
+    a replica answers reads without an error.
     """
 
     def __init__(self) -> None:
-        self.generation = 0
+        self.refusals = 0
         self._connections: set[Closable] = set()
         self._refused_at = -RECENT_REFUSAL_SECONDS
         self._since: float | None = None
@@ -49,18 +49,19 @@ class Primary:
         """Forget a connection that was lost."""
         self._connections.discard(connection)
 
-    def refused(self, generation: int, why: str) -> None:
-        """Drop all connections: a server of this generation takes no writes.
+    def refused(self, refusals: int, why: str) -> None:
+        """Drop all connections: the server of a connection takes no writes.
 
-        `why`: the code of its reply, or a description. A refusal of an earlier generation was
-        handled already; its late replies close no newer connection.
+        `refusals`: how many there had been when the connection was opened. If there were more
+        since, this one was handled already; late replies close no newer connection. `why`: the code
+        of the reply, or a description.
         """
         self._refused_at = time.monotonic()
         if self._since is None:
             self._since = self._refused_at
-        if generation != self.generation:
+        if refusals != self.refusals:
             return
-        self.generation += 1
+        self.refusals += 1
         metrics.PRIMARY_REFUSALS.inc()
         self._throttled_log.warning("redis is not the primary: all connections are closed", why)
         for connection in list(self._connections):
@@ -74,7 +75,7 @@ class Primary:
         """Return whether there has been no primary for so many seconds."""
         return self._since is not None and time.monotonic() - self._since >= seconds
 
-    async def settle(self) -> None:
+    async def pause_after_refusal(self) -> None:
         """Wait a moment if the last refusal is recent."""
         if time.monotonic() - self._refused_at < RECENT_REFUSAL_SECONDS:
             await asyncio.sleep(RECONNECT_PAUSE_SECONDS)

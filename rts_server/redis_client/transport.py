@@ -55,17 +55,17 @@ class _Checked(_Base):
     def __init__(self, *, primary: Primary, **kwargs: Any) -> None:
         super().__init__(**kwargs, parser_class=_Parser)
         self.primary = primary
-        self.generation = primary.generation
+        self.refusals = primary.refusals
 
     async def connect_check_health(
         self, check_health: bool = True, retry_socket_connect: bool = True
     ) -> None:
         """Connect and authenticate, unless that is done."""
-        if self.generation != self.primary.generation:
+        if self.refusals != self.primary.refusals:
             await self.disconnect(nowait=True)
         if not self.is_connected:
             # Before connecting: a refusal in between makes this connection an outdated one.
-            self.generation = self.primary.generation
+            self.refusals = self.primary.refusals
         try:
             await super().connect_check_health(check_health, retry_socket_connect)
         except (RedisError, OSError):
@@ -87,7 +87,7 @@ class _Checked(_Base):
         try:
             return await super().read_response(*args, **kwargs)
         except NotPrimary as error:
-            self.primary.refused(self.generation, error.code)
+            self.primary.refused(self.refusals, error.code)
             raise
         except (RedisError, OSError):
             raise

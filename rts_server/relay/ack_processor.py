@@ -118,6 +118,7 @@ class AckProcessor:
             for origin, queued in by_origin:
                 notice = [[entry.room_id, entry.request_id, entry.entry_id] for entry in queued]
                 pipe.publish(keys.instance_channel(origin), json.dumps({"queued": notice}))
+            # The replies of the publishes come last, after those of the deletions.
             subscribers = (await pipe.execute())[-len(by_origin) :]
         for (_, queued), count in zip(by_origin, subscribers, strict=True):
             if not count:

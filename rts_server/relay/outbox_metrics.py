@@ -47,11 +47,11 @@ class OutboxMetrics:
             (seconds, micros), *rest = await pipe.execute()
         now = seconds * 1000 + micros / 1000
         self._redis_ahead_ms = now - time.time() * 1000
-        oldest = [accepted_ms(first[0][0].decode()) for first in rest[1::2] if first]
+        oldest = [appended_ms(first[0][0].decode()) for first in rest[1::2] if first]
         metrics.OUTBOX_ENTRIES.set(sum(rest[::2]))
         metrics.OUTBOX_AGE.set(max(0.0, now - min(oldest)) / 1000 if oldest else 0.0)
 
 
-def accepted_ms(entry_id: str) -> float:
-    """Return when an entry was accepted, in ms since 1970: a stream id begins with its time."""
+def appended_ms(entry_id: str) -> float:
+    """Return when an entry was appended, in ms since 1970: a stream id begins with its time."""
     return float(entry_id.partition("-")[0])

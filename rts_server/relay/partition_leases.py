@@ -23,12 +23,12 @@ another relay notices within 0.2 more, and the rest is left for its first read."
 class HeldLeases:
     """The result of one renewal.
 
-    `fence` identifies the Redis that granted the leases, and its data. `until` is monotonic
+    `identity` identifies the Redis that granted the leases, and its data. `until` is monotonic
     seconds; it counts from before the request, so it is never later than the expiry in Redis.
     """
 
     partitions: frozenset[int]
-    fence: str
+    identity: str
     until: float
 
 
@@ -47,8 +47,10 @@ class PartitionLeases:
         """
         requested_at = time.monotonic()
         ttl_ms = round(self._ttl_seconds * 1000)
-        fence, *partitions = await _LEASE.evaluate(self._redis, _KEYS, [self._relay, ttl_ms])
-        return HeldLeases(frozenset(partitions), fence.decode(), requested_at + self._ttl_seconds)
+        identity, *partitions = await _LEASE.evaluate(self._redis, _KEYS, [self._relay, ttl_ms])
+        return HeldLeases(
+            frozenset(partitions), identity.decode(), requested_at + self._ttl_seconds
+        )
 
     async def release(self) -> None:
         """Release all leases, so that no other relay waits for their expiry. Raises RedisError."""

@@ -88,7 +88,7 @@ class QueueSender:
             metrics.RELAY_REFUSED.inc(refused)
         if refused and accepted is not None:
             self._throttled_log.warning(f"{self._queue.name} refuses records", str(refused))
-        done = self.room_queues.settle(batch, accepted, time.monotonic())
+        done = self.room_queues.finish_batch(batch, accepted, time.monotonic())
         self.wake()
         if done:
             metrics.RELAYED.labels(self._queue.name).inc(len(done))

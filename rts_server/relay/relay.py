@@ -26,7 +26,7 @@ from rts_server.persistence.outbox import Entry
 from rts_server.persistence.queues import SqsQueue, connect
 from rts_server.relay.ack_processor import AckProcessor
 from rts_server.relay.cursor_flush import CursorFlush
-from rts_server.relay.outbox_metrics import OutboxMetrics, accepted_ms
+from rts_server.relay.outbox_metrics import OutboxMetrics, appended_ms
 from rts_server.relay.partition_leases import PartitionLeases
 from rts_server.relay.queue_sender import QueueSender
 from rts_server.runtime.backoff import backoff
@@ -67,12 +67,12 @@ log = logging.getLogger(__name__)
 class Partition:
     """The state of one outbox stream in the relay.
 
-    `cursor`: id of the last entry that was read. `known`: ids of entries that are held in memory,
-    or that SQS accepted and that are not deleted yet. `idle`: the last read found nothing.
+    `last_read_id`: id of the last entry that was read. `known`: ids of entries that are held in
+    memory, or that SQS accepted and that are not deleted yet. `idle`: the last read found nothing.
     """
 
     partition: int
-    cursor: str = STREAM_START
+    last_read_id: str = STREAM_START
     known: set[str] = field(default_factory=set)
     idle: bool = False
 
@@ -108,7 +108,7 @@ class Relay:
         self._partitions: dict[int, Partition] = {}
         self._cursor_flush = CursorFlush(redis, lambda: list(self._partitions))
         self._outbox_metrics = OutboxMetrics(redis, lambda: list(self._partitions))
-        self._fence, self._logged_partitions = "", 0
+        self._identity, self._logged_partitions = "", 0
         self._leased_until = self._renew_at = self._recheck_at = 0.0
         metrics.RELAY_PARTITIONS.set_function(lambda: len(self._partitions) * self._is_leased())
         self._has_space = asyncio.Event()
@@ -117,9 +117,7 @@ class Relay:
 
     def _sender(self, name: str, slots: int) -> QueueSender:
         queue = SqsQueue(self._client, name, self._pool)
-        return QueueSender(
-            queue, slots, may_send=self._is_leased, on_accepted=self._accepted_by_sqs
-        )
+        return QueueSender(queue, slots, may_send=self._is_leased, on_accepted=self._taken_by_sqs)
 
     async def run_forever(self) -> None:
         """Relay until cancelled or stopped.
@@ -167,7 +165,7 @@ class Relay:
         The lease comes before the read, also after any error: the renewal shows whether this is
         still the Redis we read before (its fence), and only entries of partitions under a valid
         lease may be sent in order (D3). After an error every partition is read from its start,
-        because the reply that was lost may have moved the cursor past entries nobody holds.
+        because the reply that was lost may have moved `last_read_id` past entries nobody holds.
         """
         failures = 0
         while True:
@@ -181,18 +179,18 @@ class Relay:
                 self._throttled_log.warning("outbox cannot be read", error)
                 self._renew_at = 0.0
                 for partition in self._partitions.values():
-                    partition.cursor = STREAM_START
+                    partition.last_read_id = STREAM_START
                 await asyncio.sleep(backoff(failures))
 
     async def _renew(self) -> None:
         leases = await self._leases.renew()
         lost = set(self._partitions) - leases.partitions
-        if leases.fence != self._fence:
+        if leases.identity != self._identity:
             # Another Redis, or the same one restored from an older state: the entries we hold may
             # not be in it, and its entries may have ids that we know. Everything is read again.
-            if self._fence:
+            if self._identity:
                 log.warning("redis was replaced or lost data")
-            self._fence, lost = leases.fence, set(self._partitions)
+            self._identity, lost = leases.identity, set(self._partitions)
         for number in lost:
             del self._partitions[number]
             for sender in self._senders.values():
@@ -208,7 +206,7 @@ class Relay:
             sender.wake()
 
     async def _read(self) -> None:
-        """Read all partitions with one XREAD, each from its cursor."""
+        """Read all partitions with one XREAD, each from its last read id."""
         count = self._entries_to_read()
         if not self._partitions or count < 1:
             await self._wait_for_space()
@@ -217,7 +215,9 @@ class Relay:
             await self._recheck()
             self._recheck_at = time.monotonic() + RECHECK_SECONDS
         self._start_rescans()
-        streams: Any = {keys.outbox(one.partition): one.cursor for one in self._partitions.values()}
+        streams: Any = {
+            keys.outbox(one.partition): one.last_read_id for one in self._partitions.values()
+        }
         until_renewal = self._renew_at - time.monotonic()
         block_ms = max(1, round(1000 * min(READ_BLOCK_SECONDS, until_renewal)))
         reply: Any = await self._redis.xread(streams, count=count, block=block_ms)
@@ -235,7 +235,7 @@ class Relay:
 
     def _hold(self, partition: Partition, entries: Iterable[tuple[bytes, Any]]) -> None:
         for entry_id, fields in entries:
-            name = partition.cursor = entry_id.decode()
+            name = partition.last_read_id = entry_id.decode()
             if name in partition.known:
                 continue
             try:
@@ -253,8 +253,8 @@ class Relay:
     async def _recheck(self) -> None:
         """Read an idle partition again from its start if it holds entries we never saw.
 
-        An id before the cursor appears after a failover to a replica that was behind, or if the
-        stream was deleted: Redis continues from the last id that it still knows.
+        An id before the last read one appears after a failover to a replica that was behind, or if
+        the stream was deleted: Redis continues from the last id that it still knows.
         """
         idle = [one for one in self._partitions.values() if one.idle]
         async with self._redis.pipeline(transaction=False) as pipe:
@@ -266,7 +266,7 @@ class Relay:
                 one.room_queues.is_truncated(partition.partition) for one in self._senders.values()
             )
             if length > len(partition.known) and not truncated:
-                partition.cursor = STREAM_START
+                partition.last_read_id = STREAM_START
 
     def _entries_to_read(self) -> int:
         """Return how many entries per partition the next read may bring; 0 while memory is full."""
@@ -282,7 +282,7 @@ class Relay:
 
     def _start_rescans(self) -> None:
         for number in self._partitions_to_rescan() & set(self._partitions):
-            self._partitions[number].cursor = STREAM_START
+            self._partitions[number].last_read_id = STREAM_START
         for sender in self._senders.values():
             sender.room_queues.rescan.clear()
 
@@ -298,10 +298,10 @@ class Relay:
     def _is_leased(self) -> bool:
         return time.monotonic() < self._leased_until
 
-    def _accepted_by_sqs(self, entries: list[Entry]) -> None:
+    def _taken_by_sqs(self, entries: list[Entry]) -> None:
         now = self._outbox_metrics.redis_time_ms()
         for entry in entries:
-            _QUEUED[entry.queue].observe(max(0.0, now - accepted_ms(entry.entry_id)) / 1000)
+            _QUEUED[entry.queue].observe(max(0.0, now - appended_ms(entry.entry_id)) / 1000)
         self._ack_processor.add(entries)
         self._has_space.set()
         if self._on_accepted:  # last: if it raises, the entries are acknowledged all the same
@@ -309,7 +309,7 @@ class Relay:
 
     def _was_acked_accepted(self, entry: Entry) -> bool:
         """Return whether the sender's ack said `accepted`: it waits no longer for `queued`."""
-        age_ms = self._outbox_metrics.redis_time_ms() - accepted_ms(entry.entry_id)
+        age_ms = self._outbox_metrics.redis_time_ms() - appended_ms(entry.entry_id)
         return age_ms >= self._ack_wait_ms
 
     def _deleted(self, entry: Entry) -> None:

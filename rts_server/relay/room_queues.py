@@ -96,7 +96,7 @@ class RoomQueues:
         return True
 
     def take(self, now: float) -> list[Entry]:
-        """Return the next batch, empty if nothing may be sent. `settle` must be called with it.
+        """Return the next batch, empty if nothing may be sent; pass it to `finish_batch` later.
 
         After a request failed as a whole, one batch at a time is tried until one succeeds.
         """
@@ -119,7 +119,7 @@ class RoomQueues:
         self._batches_in_flight += bool(batch)
         return batch
 
-    def settle(
+    def finish_batch(
         self, batch: list[Entry], accepted: Collection[Key] | None, now: float
     ) -> list[Entry]:
         """Record the result of a batch: the keys SQS accepted, or None if the request failed.
@@ -131,10 +131,10 @@ class RoomQueues:
         self._closed_until = now + backoff(self._failures) if self._failures else 0.0
         done: list[Entry] = []
         for room_id, sent in groupby(batch, key=lambda entry: entry.room_id):
-            done += self._settle_room(room_id, list(sent), accepted, now)
+            done += self._finish_room(room_id, list(sent), accepted, now)
         return done
 
-    def _settle_room(
+    def _finish_room(
         self, room_id: str, sent: list[Entry], accepted: Collection[Key] | None, now: float
     ) -> list[Entry]:
         room = self._rooms[room_id]
@@ -171,7 +171,7 @@ class RoomQueues:
     def drop(self, partition: int) -> None:
         """Forget a partition that was lost.
 
-        Entries in flight stay until they are settled: if the partition comes back before that,
+        Entries in flight stay until their batch ends: if the partition comes back before that,
         nothing of the same room may overtake them.
         """
         for room_id, room in [one for one in self._rooms.items() if one[1].partition == partition]:

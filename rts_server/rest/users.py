@@ -96,5 +96,5 @@ def _explained(row: InboxRow) -> ExplainedRoomAnswer:
         "read_seq": row.room["read_seq"],
         "uncounted": row.uncounted,
         "unread": row.room["unread"],
-        "counts": row.counts,
+        "counts": row.in_totals,
     }

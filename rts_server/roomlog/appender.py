@@ -26,7 +26,8 @@ from rts_server.roomlog.request import AppendRequest, AppendResult, NoOp
 from rts_server.roomlog.script import AppendReply, AppendScript
 
 _RETRY_SECONDS = {"loading": 0.02, "unknown": 0.05, "late": 0.05}
-"""Seconds until the next call. `late`: nothing was appended, and the reply set our clock right."""
+"""Seconds until the next call. `late`: nothing was appended, as the deadline had passed by the
+clock of Redis; the reply has its time, from which the next deadline is computed."""
 
 
 class Appender:
@@ -113,7 +114,10 @@ class Appender:
         await self._loader.load(request.room_id, nonce, expired=expired, create=create)
 
     async def _look_up(self, request: AppendRequest, reply: AppendReply) -> AppendResult | None:
-        """The first result of a message whose id Redis may have forgotten."""
+        """The first result of a message whose id Redis may have forgotten; None for a new message.
+
+        If the filter of message ids is incomplete, this begins to fill it in the background.
+        """
         if reply.ids == b"unknown":
             self._ids.read_soon(request.room_id, reply.epoch)
         return await self.stored(request)

@@ -112,7 +112,7 @@ class DurabilityTracker:
         return pending
 
     def verified_epoch(self, room_id: str) -> int:
-        """The greatest epoch the room's next append may go into: see `PendingByRoom`."""
+        """See `PendingByRoom.verified_epoch`: the room's next append goes into no later epoch."""
         return self._by_room.verified_epoch(room_id)
 
     async def replay_lost(self, room_id: str, epoch: int) -> None:
@@ -342,7 +342,8 @@ class DurabilityTracker:
                 with contextlib.suppress(TargetMissing):
                     await self._replay_one(pending, request)
                     return None
-        log.error("never stored", extra=_log_fields(pending.request, "set aside or lost"))
+        why = "not in DynamoDB after 15 min: quarantined or lost"
+        log.error("never stored", extra=_log_fields(pending.request, why))
         return self._resolve(pending, "failed")
 
     async def _on_stored(self, pending: PendingAppend) -> None:

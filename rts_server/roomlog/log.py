@@ -49,7 +49,7 @@ class RoomLog:
         """
         # First: what cannot be tracked must not be appended.
         self._tracker.check_capacity()
-        result = await self._in_order(request)
+        result = await self._append_after_replay(request)
         if isinstance(result, NoOp):
             return self.no_op(request)
         if request.moves_members:
@@ -57,7 +57,7 @@ class RoomLog:
             await self._index.write(request, result)
         return self._tracked(request, result)
 
-    async def _in_order(self, request: AppendRequest) -> AppendResult | NoOp:
+    async def _append_after_replay(self, request: AppendRequest) -> AppendResult | NoOp:
         """Append behind everything this instance appended to the room before.
 
         A new epoch may have lost some of that: it is replayed first, or a later message of the
@@ -83,7 +83,7 @@ class RoomLog:
         result = await self._appender.stored(request)
         return None if result is None else self._tracked(request, result)
 
-    async def warm(self, room_id: str) -> None:
+    async def load_if_cold(self, room_id: str) -> None:
         """Load a cold room, with everything that was queued for it; a missing room stays missing.
 
         Raises:

@@ -88,7 +88,7 @@ class PendingByRoom:
                 del self._rooms[room_id]
 
     def verified_epoch(self, room_id: str) -> int:
-        """The epoch up to which nothing of the room is missing; 0 if nothing is pending there."""
+        """The last epoch known to have every pending append of the room; 0 if none is pending."""
         room = self._rooms.get(room_id)
         return 0 if room is None else room.verified_epoch
 

@@ -19,7 +19,7 @@ from rts_server.roomlog.request import AppendRequest, AppendResult, NoOp
 from rts_server.roomlog.room_events import empty_append
 from rts_server.roomlog.superseded import (
     Target,
-    is_member_line,
+    is_system_message,
     item_attributes,
     only_member_lines,
     only_new_members,
@@ -118,11 +118,11 @@ class AppendReplay:
         return pending.on_success if isinstance(result, NoOp) else (lines, result)
 
     async def _without_stored_lines(self, request: AppendRequest) -> AppendRequest:
-        """Leave out the member lines that the archive has.
+        """Leave out the system messages that the archive has.
 
         The room is loaded first: only then does the archive have all that was queued.
         """
-        lines = [event for event in request.events if is_member_line(event)]
+        lines = [event for event in request.events if is_system_message(event)]
         if not lines:
             return request
         with contextlib.suppress(errors.NotFound):
@@ -133,7 +133,7 @@ class AppendReplay:
         kept = tuple(event for event in request.events if event not in stored)
         return dataclasses.replace(request, events=kept)
 
-    async def _superseded(self, request: AppendRequest, lost_at: Position) -> set[Target]:
+    async def _superseded(self, request: AppendRequest, first_position: Position) -> set[Target]:
         """Targets that somebody changed in an epoch between the lost and the present one.
 
         What the archive has of the present epoch may be a replay as well; the script ranks those.
@@ -142,7 +142,7 @@ class AppendReplay:
         superseded = set()
         for target in targets(request):
             for attribute in item_attributes(target):
-                if await self._changed_between(request.room_id, attribute, lost_at[0]):
+                if await self._changed_between(request.room_id, attribute, first_position[0]):
                     superseded.add(target)
         return superseded
 
@@ -185,5 +185,5 @@ def _position_prefix(epoch: int) -> str:
     return f"{epoch:010d}#"
 
 
-def _as_replay(request: AppendRequest, lost_at: Position) -> AppendRequest:
-    return dataclasses.replace(request, roles=None, replay_of=lost_at)
+def _as_replay(request: AppendRequest, first_position: Position) -> AppendRequest:
+    return dataclasses.replace(request, roles=None, replay_of=first_position)

@@ -22,7 +22,8 @@ RECORD_VERSION = 1
 T = TypeVar("T")
 
 Op = Literal["join", "go", "role"]
-"""An operation on a member: add, remove, or change the role."""
+"""An operation on a member, as append.lua names it: `join` for an addition, `go` for a removal,
+`role` for a change of the role."""
 
 
 DurableData = (
@@ -184,8 +185,8 @@ class AppendRequest:
         room_change: the room that the request was built on.
         settings: the actor's own `muted` and `hidden`.
         allow_frozen: a frozen room does not refuse it.
-        replay_of: (epoch, offset) at which Redis lost this append. A replay must not overwrite what
-            was acknowledged later about the same target (D8).
+        replay_of: the position at which this append, which Redis lost, was first. A replay must not
+            overwrite what was acknowledged later about the same target (D8).
         intents: the fields of a message, a room or a member's settings that the request decides.
             A later acknowledged intent supersedes an equal one of an older, lost request (D8).
         must_not_exist: the request creates the room.

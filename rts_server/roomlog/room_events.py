@@ -103,7 +103,10 @@ def settings_changed(room_id: str, user_id: str, settings: RoomSettings) -> Appe
 
 
 def empty_append(room_id: str) -> AppendRequest:
-    """An append without events: it loads the room if it is cold."""
+    """An append without events. It writes nothing, but loads the room if it is cold.
+
+    Its id begins with `touch:`, as those of other requests begin with what they do.
+    """
     return AppendRequest(
         room_id=room_id, request_id=f"touch:{secrets.token_hex(16)}", allow_frozen=True, events=()
     )

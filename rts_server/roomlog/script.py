@@ -18,7 +18,7 @@ from rts_server import keys
 from rts_server.config import Settings, ms
 from rts_server.domain.roles import Role
 from rts_server.persistence.scripts import IDENTITY, Script, ScriptCall
-from rts_server.redis_client.pipeline import RedisPipeline, settle
+from rts_server.redis_client.pipeline import RedisPipeline, resolve
 from rts_server.roomlog.claim import release_claim
 from rts_server.roomlog.request import AppendRequest, EventTemplate, NewMember, Op
 from rts_server.roomlog.template import Segments, Slot, placeholder, segments
@@ -232,7 +232,7 @@ def parse_reply(reply: Sequence[Any]) -> AppendReply:
 
 
 class AppendScript:
-    """Calls append.lua on a link of its own, so that nothing else delays an append.
+    """Calls append.lua on a connection of its own, so that nothing else delays an append.
 
     Calls run in Redis in the order in which they were made.
     """
@@ -246,7 +246,7 @@ class AppendScript:
         self._redis_ahead_ms = 0
 
     async def close(self) -> None:
-        """Close the link. Appends without an answer end as of unknown outcome."""
+        """Close the connection. Appends without an answer end as of unknown outcome."""
         await self._pipe.close()
         await self._tasks.close()
 
@@ -308,7 +308,7 @@ class AppendScript:
                 # The command was cancelled and its claim granted: release the claim, or the room
                 # stays unloaded, and everybody waits, until it ends.
                 self._tasks.keep(release_claim(self._redis, room_id, nonce))
-        settle(answer, reply)
+        resolve(answer, reply)
 
 
 def _on_loaded(reply: Any) -> None:

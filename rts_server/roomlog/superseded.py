@@ -63,7 +63,7 @@ def without_intents(request: AppendRequest, superseded: Collection[str]) -> Appe
     return replace(request, intents=left, settings=cast(RoomSettings, kept))
 
 
-def is_member_line(event: EventTemplate) -> bool:
+def is_system_message(event: EventTemplate) -> bool:
     """True for a system message, which shows a change of members in the history."""
     return event.allocates_seq and event.message["type"] == "system"
 
@@ -71,13 +71,13 @@ def is_member_line(event: EventTemplate) -> bool:
 def with_first_names(
     request: AppendRequest, affected: Mapping[Op, tuple[str, ...]]
 ) -> AppendRequest:
-    """The request with its member lines as they were first published, whoever is affected now.
+    """The request with its system messages as they were first published, whoever is affected now.
 
     `affected`: the users the lines named then. A line about nobody was not published.
     """
     events = []
     for event in request.events:
-        if not is_member_line(event) or event.op is None:
+        if not is_system_message(event) or event.op is None:
             events.append(event)
         elif event.op in affected:
             events.append(_naming(event, affected[event.op]))
@@ -85,8 +85,8 @@ def with_first_names(
 
 
 def only_member_lines(request: AppendRequest) -> AppendRequest | None:
-    """The member lines of a request without the change itself; None if it has none."""
-    lines = tuple(event for event in request.events if is_member_line(event))
+    """The system messages of a request without the change itself; None if it has none."""
+    lines = tuple(event for event in request.events if is_system_message(event))
     if not lines:
         return None
     return replace(

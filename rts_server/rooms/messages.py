@@ -79,7 +79,7 @@ class Messages:
     async def _found(self, room_id: str, sender_id: str, message_id: str) -> bool:
         reader = AS_OPERATOR if self._system else sender_id
         try:
-            await self._history.current(room_id, reader, message_id, self._appends.warm)
+            await self._history.current(room_id, reader, message_id, self._appends.load_if_cold)
         except errors.NotFound:
             return False
         return True
@@ -211,7 +211,9 @@ class Messages:
         """
 
         async def read(reader: str) -> MessageState:
-            return await self._history.current(room_id, reader, message_id, self._appends.warm)
+            return await self._history.current(
+                room_id, reader, message_id, self._appends.load_if_cold
+            )
 
         async def read_and_rebuild(intents: Collection[str]) -> AppendRequest | None:
             return rebuild(await read(AS_OPERATOR), intents)

@@ -43,7 +43,7 @@ class ReceiptWriter:
     def __init__(self, settings: Settings, redis: Redis | RedisPipeline, room_log: RoomLog) -> None:
         self._settings = settings
         self._redis = redis
-        self._log = room_log
+        self._room_log = room_log
         self._tasks = Tasks()
         self._publishing: set[str] = set()
 
@@ -60,7 +60,7 @@ class ReceiptWriter:
         answers = await self._move(user_id, cursors)
         cold = [r for r, answer in answers.items() if answer[0] in (b"cold", b"expired")]
         if cold:
-            await asyncio.gather(*map(self._log.warm, cold))
+            await asyncio.gather(*map(self._room_log.load_if_cold, cold))
             answers |= await self._move(user_id, {room_id: cursors[room_id] for room_id in cold})
         if any(answer[0] not in (b"warm", b"not_found") for answer in answers.values()):
             raise errors.Unavailable()

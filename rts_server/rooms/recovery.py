@@ -43,7 +43,7 @@ class RoomRecovery:
         self._snapshots = snapshots
         self._archive = archive
         self._drains = drains
-        self._log = room_log
+        self._room_log = room_log
         self._loads = asyncio.Semaphore(MAX_CONCURRENT_LOADS)
 
     async def generations(self) -> list[str]:
@@ -81,7 +81,7 @@ class RoomRecovery:
     async def _load(self, room_id: str) -> bool:
         async with self._loads:
             try:
-                await self._log.warm(room_id)
+                await self._room_log.load_if_cold(room_id)
             except errors.Unavailable:
                 return False
         return True

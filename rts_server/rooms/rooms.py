@@ -97,9 +97,9 @@ class Rooms:
             raise errors.Gone("The room was deleted.")
         return room
 
-    async def warm(self, room_id: str) -> None:
+    async def load_if_cold(self, room_id: str) -> None:
         """Load a cold room. Raises Unavailable."""
-        await self._appends.warm(room_id)
+        await self._appends.load_if_cold(room_id)
 
     async def _archived(self, room_id: str) -> PublicRoom:
         stored, members = await asyncio.gather(
@@ -191,7 +191,7 @@ class Rooms:
         """The state a change is decided on. A cold room is loaded first."""
         snapshot = await self._snapshots.read(room_id, ())
         if snapshot is None:
-            await self._appends.warm(room_id)
+            await self._appends.load_if_cold(room_id)
             snapshot = await self._snapshots.read(room_id, ())
         if snapshot is not None:
             return RoomState(snapshot.room, snapshot.position[0])

@@ -44,25 +44,25 @@ class InboxRow:
     """One room of the inbox.
 
     `active_ms`: time of the last activity, the sort key. `room`: the protocol's room as the user
-    sees it. `counts`: whether its unread messages count in the totals. `uncounted`: messages above
-    read_seq that count for nobody. `has_settings`: the user has muted or hidden it at least once.
-    `position_uncertain`: the position is a lower bound from the archive, which may lack changes of
-    other members. `counted`: `member_count` is known; if not, `with_member_counts` reads it.
+    sees it. `in_totals`: whether its unread messages count in the totals. `uncounted`: messages
+    above read_seq that count for nobody. `has_settings`: the user has muted or hidden it at least
+    once. `position_uncertain`: the position is a lower bound from the archive, which may lack
+    changes of other members. `member_count_known`: if False, `with_member_counts` reads it.
     """
 
     active_ms: int
     room_id: str
     room: Room
-    counts: bool
+    in_totals: bool
     uncounted: int
     has_settings: bool = False
     position_uncertain: bool = False
-    counted: bool = True
+    member_count_known: bool = True
 
     @property
     def unread(self) -> int:
         """Unread messages of the room that count in the totals."""
-        return self.room["unread"] if self.counts else 0
+        return self.room["unread"] if self.in_totals else 0
 
 
 @dataclass(frozen=True)
@@ -210,30 +210,35 @@ class InboxReader:
         return await self.from_snapshots(user_id, room_ids, warm, partly=partly)
 
     async def read_room(
-        self, user_id: str, room_id: str, warm: Callable[[str], Awaitable[None]]
+        self, user_id: str, room_id: str, load: Callable[[str], Awaitable[None]]
     ) -> Inbox:
         """One room at its current position; no row if the user is not a member. Raises Unavailable.
 
-        A room that Redis lost is loaded by `warm` rather than read from the archive: the archive
+        A room that Redis lost is loaded by `load` rather than read from the archive: the archive
         may lack events that clients have received, while a new epoch is above all of them (D4).
         """
         asked = [(room_id, [user_id])]
         snapshots = await self._snapshots.read_many(asked)
         if snapshots[0] is None and not await self._drains.is_expired(room_id):
-            await warm(room_id)
+            await load(room_id)
             snapshots = await self._snapshots.read_many(asked)
         return await self.from_snapshots(user_id, [room_id], snapshots, partly=False)
 
     async def from_snapshots(
-        self, user_id: str, room_ids: list[str], warm: list[RoomSnapshot | None], *, partly: bool
+        self,
+        user_id: str,
+        room_ids: list[str],
+        snapshots: list[RoomSnapshot | None],
+        *,
+        partly: bool,
     ) -> Inbox:
         """The rows of rooms whose snapshots were read already; None stands for a cold room."""
         rows = [
             _warm_row(room_id, snapshot, view)
-            for room_id, snapshot in zip(room_ids, warm, strict=True)
+            for room_id, snapshot in zip(room_ids, snapshots, strict=True)
             if snapshot and (view := snapshot.members[user_id])
         ]
-        cold = [room_id for room_id, snapshot in zip(room_ids, warm, strict=True) if not snapshot]
+        cold = [r for r, snapshot in zip(room_ids, snapshots, strict=True) if not snapshot]
         if cold:
             try:
                 rows += await self._drained_rows(user_id, cold, partly)
@@ -267,12 +272,12 @@ class InboxReader:
         Their items may also raise the room's position: a change of a member is stored in the item
         of that member alone.
         """
-        if all(row.counted for row in rows):
+        if all(row.member_count_known for row in rows):
             return [row.room for row in rows]
-        return list(await asyncio.gather(*(self._counted(row) for row in rows)))
+        return list(await asyncio.gather(*(self._with_member_count(row) for row in rows)))
 
-    async def _counted(self, row: InboxRow) -> Room:
-        if row.counted:
+    async def _with_member_count(self, row: InboxRow) -> Room:
+        if row.member_count_known:
             return row.room
         members = await self._archive.members(row.room_id)
         known = row.room["epoch"], row.room["offset"]
@@ -351,8 +356,8 @@ def _membership(stored: StoredMember) -> IndexedMembership:
 def _warm_row(room_id: str, snapshot: RoomSnapshot, view: MemberView) -> InboxRow:
     active_ms = snapshot.last_ms or milliseconds(snapshot.room["created_at"])
     room = for_member(snapshot.public(), view)
-    counts = counts_in_totals(muted=view.muted, hidden=view.hidden)
-    return InboxRow(active_ms, room_id, room, counts, view.uncounted, view.has_settings)
+    in_totals = counts_in_totals(muted=view.muted, hidden=view.hidden)
+    return InboxRow(active_ms, room_id, room, in_totals, view.uncounted, view.has_settings)
 
 
 def _cold_row(
@@ -382,14 +387,14 @@ def _cold_row(
     if stored.last:
         room["last_message"] = stored.last
     created = stored.last["created_at"] if stored.last else fields["created_at"]
-    counts = counts_in_totals(muted=member.muted, hidden=member.hidden)
+    in_totals = counts_in_totals(muted=member.muted, hidden=member.hidden)
     return InboxRow(
         milliseconds(created),
         stored.room_id,
         for_member(room, view),
-        counts,
+        in_totals,
         uncounted,
         member.settings_rev > 0,
         position_uncertain=head is None,
-        counted=False,
+        member_count_known=False,
     )

@@ -100,15 +100,15 @@ def test_a_barrier_waits_for_all_before_it_and_goes_alone() -> None:
     first = queues.take(0)
     assert first == [sent[0], sent[1], sent[4]]
     assert queues.take(0) == []
-    queues.settle(first, {sent[0].key, sent[4].key}, 0)
+    queues.finish_batch(first, {sent[0].key, sent[4].key}, 0)
     assert queues.take(0) == []
     again = queues.take(1)
     assert again == [sent[1]]
-    queues.settle(again, accept(again), 1)
+    queues.finish_batch(again, accept(again), 1)
     alone = queues.take(1)
     assert alone == [sent[2]]
     assert queues.take(1) == []
-    queues.settle(alone, accept(alone), 1)
+    queues.finish_batch(alone, accept(alone), 1)
     assert queues.take(1) == [sent[3]]
 
 
@@ -119,11 +119,11 @@ def test_a_refused_room_waits_longer_each_time_and_the_others_go_on() -> None:
     now, waits = 0.0, []
     for _ in range(7):
         batch = queues.take(now)
-        queues.settle(batch, set(), now)
+        queues.finish_batch(batch, set(), now)
         queues.offer(entry("well"))
         well = queues.take(now)
         assert [one.room_id for one in well] == ["well"]
-        queues.settle(well, accept(well), now)
+        queues.finish_batch(well, accept(well), now)
         due = queues.seconds_until_due(now)
         assert due
         waits.append(due)
@@ -138,14 +138,14 @@ def test_when_the_queue_is_away_one_batch_at_a_time_tries() -> None:
         queues.offer(entry(f"room-{i}"))
     in_flight = [queues.take(0), queues.take(0)]
     for batch in in_flight:
-        queues.settle(batch, None, 0)
+        queues.finish_batch(batch, None, 0)
     assert queues.take(0) == []
     assert queues.seconds_until_due(0) == pytest.approx(0.1)
     probe = queues.take(0.2)
     assert len(probe) == 10
     assert queues.take(0.2) == []
     assert queues.seconds_until_due(0.2) is None
-    queues.settle(probe, accept(probe), 0.3)
+    queues.finish_batch(probe, accept(probe), 0.3)
     assert queues.take(0.3)
     assert queues.take(0.3)
 
@@ -159,7 +159,7 @@ def test_a_refused_room_does_not_fill_the_memory() -> None:
     assert queues.held == 200
     while not queues.rescan:
         batch = queues.take(0)
-        queues.settle(batch, accept(batch), 0)
+        queues.finish_batch(batch, accept(batch), 0)
     assert queues.rescan == {5}
     assert not queues.is_truncated(5)
     assert queues.held == 100
@@ -177,7 +177,7 @@ def test_a_dropped_partition_leaves_only_what_is_in_flight() -> None:
     again = entry("a", part=1)
     queues.offer(again)
     assert [one.room_id for one in queues.take(0)] == ["b"]
-    assert queues.settle(batch, accept(batch), 0) == []
+    assert queues.finish_batch(batch, accept(batch), 0) == []
     assert queues.take(0) == [again]
     assert queues.held == 2
 
@@ -190,7 +190,7 @@ def test_the_same_entry_id_in_two_partitions() -> None:
     )
     assert queues.offer(one)
     assert queues.offer(other)
-    assert queues.settle(queues.take(0), {one.key}, 0) == [one]
+    assert queues.finish_batch(queues.take(0), {one.key}, 0) == [one]
     assert queues.take(1) == [other]
 
 
@@ -225,7 +225,7 @@ def test_whatever_is_refused_the_rules_hold(
                 if fate is None
                 else {one.key for one, ok in zip(answered, fate, strict=True) if ok}
             )
-            done = queues.settle(answered, got, now)
+            done = queues.finish_batch(answered, got, now)
             assert accept(done) == (got or set())
             gone |= got or set()
         now += queues.seconds_until_due(now) or 0.0

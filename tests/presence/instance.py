@@ -104,7 +104,7 @@ class Instance:
 
     def _gained(self) -> None:
         self.online.announce_all()
-        self.watches.check_soon(self.lease.settled_at - asyncio.get_running_loop().time())
+        self.watches.check_soon(self.lease.complete_at - asyncio.get_running_loop().time())
 
     def _counted(self, user_id: str, here: list[str], everywhere: int) -> None:
         self.counted.append(everywhere)

@@ -12,7 +12,7 @@ from redis.asyncio import Redis
 from rts_server import keys
 from rts_server.persistence.user_rooms import UserRooms
 from rts_server.presence.scripts import PresenceState
-from rts_server.presence.watches import LEFT, ShareRoom
+from rts_server.presence.watches import REMOVED_FROM_ROOM, ShareRoom
 from tests.helpers.waiting import eventually
 from tests.presence.instance import Start
 
@@ -53,9 +53,9 @@ async def test_changes_are_held_back_until_the_shared_room_is_confirmed(
 
     monkeypatch.setattr(one.watches, "_share_room", slow)
     friends.discard(frozenset(("alice", "bob")))
-    one.watches.on_publish("bob", LEFT)
+    one.watches.on_publish("bob", REMOVED_FROM_ROOM)
     await asked.wait()
-    one.watches.on_publish("carol", LEFT)  # of one room of several
+    one.watches.on_publish("carol", REMOVED_FROM_ROOM)  # of one room of several
     for user_id in ("bob", "carol"):
         later = int(time.time() * 1000) + 60_000
         text = f'{{"v":{later},"state":"online","last":1,"text":""}}'
@@ -80,7 +80,7 @@ async def test_a_removal_during_a_check_is_not_undone_by_it(
         visible, asked = await ask(user_id, others), asked + 1
         if asked == during:
             friends.discard(frozenset(("alice", "bob")))
-            one.watches.on_publish("bob", LEFT)
+            one.watches.on_publish("bob", REMOVED_FROM_ROOM)
             await eventually(lambda: "bob" not in watcher.targets)
         return visible
 
@@ -174,7 +174,7 @@ async def test_a_removal_is_checked_again_when_the_index_has_it(
     watcher = one.watcher("alice")
     await one.watches.watch(watcher, ["bob"])
     await redis.publish(keys.presence_channel("bob"), "-")
-    await eventually(lambda: watcher.generation == 1 and not watcher.unconfirmed)
+    await eventually(lambda: watcher.unconfirmed_version == 1 and not watcher.unconfirmed)
     friends.clear()
     await UserRooms(redis).note("bob", "room", 1, 5, "out")
     await eventually(lambda: not watcher.targets)

@@ -246,7 +246,7 @@ async def test_nothing_is_lost_when_the_relay_is_cancelled_at_any_point(
 async def test_entries_of_another_redis_are_dropped(
     redis: Redis, log: OutboxLog, post: Post
 ) -> None:
-    """If the fence changes, held entries of the old Redis are dropped and the new one is read."""
+    """If the identity of Redis changes, held entries are dropped and the new one is read."""
     post.away = True
     old = await log.many("r", 5)
     async with running(redis) as one:
@@ -254,8 +254,8 @@ async def test_entries_of_another_redis_are_dropped(
         await redis.flushall()
         await redis.execute_command("DEBUG", "CHANGE-REPL-ID")  # type: ignore[no-untyped-call]
         fresh = await log.many("r", 5)
-        fence = one._fence
-        await eventually(lambda: one._fence != fence)
+        identity = one._identity
+        await eventually(lambda: one._identity != identity)
         post.away = False
         await eventually(log.empty)
     assert post.bodies("r") == fresh

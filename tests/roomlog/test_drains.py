@@ -296,7 +296,9 @@ async def test_a_loaded_room_is_at_a_later_position_than_everything_lost(
     await deployed.redis.flushall()
     async with deployed.relaying():
         (row,) = (
-            await deployed.parts.inboxes.read_room("bob", room_id, deployed.parts.rooms.warm)
+            await deployed.parts.inboxes.read_room(
+                "bob", room_id, deployed.parts.rooms.load_if_cold
+            )
         ).rows
     assert (row.room["epoch"], row.room["offset"]) == (2, 1)
     assert (row.room["epoch"], row.room["offset"]) > (done.result.epoch, done.result.offset)

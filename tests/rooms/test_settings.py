@@ -111,7 +111,7 @@ async def test_settings_and_roles_survive_the_loss_of_redis(deployed: Deployed) 
     warm, stored = dict(for_member(standing.public(), view)), dict(cold.room)
     assert {name: warm[name] for name in kept} == {name: stored[name] for name in kept}
     assert [warm[name] for name in kept] == [True, True, "admin", "New", True, 2]
-    assert not cold.counts
+    assert not cold.in_totals
     await parts.rooms.change_settings(room_id, "bob", {"muted": False})
     await deployed.store()
     member = await parts.archive.member(room_id, "bob")
