@@ -95,7 +95,7 @@ local function publish_state(user_id, user_role, one)
 end
 
 -- 3. Guards.
-local waiting = redis.pcall('XLEN', OUTBOX)
+local waiting = redis.pcall('XLEN', OUTBOX)  -- pcall returns an error as a table
 if type(waiting) == 'table' then return {'broken', now} end
 if now > req.deadline then return {'late', now} end
 if waiting >= req.outbox_cap then return {'full', now} end
@@ -143,7 +143,8 @@ end
 local INTENTS = (HEAD:gsub('head$', 'wishes'))
 local INTENT_TTL = 1000000
 local superseded, room_targets, message_keys = {}, {}, {}
--- A role decides that its user is a member, too; an addition decides a role only if it adds (see below).
+-- The targets that an operation on a member decides, by op (join: add, go: remove, role: change the role). A role
+-- decides that its user is a member, too; an addition decides a role only if it adds (see below).
 local DECIDES = {join = {'member '}, go = {'member ', 'role '}, role = {'member ', 'role '}}
 for _, one in ipairs(req.members or {}) do
   for _, name in ipairs(DECIDES[one.op]) do room_targets[#room_targets + 1] = name .. one.user_id end
@@ -203,7 +204,7 @@ if req.room_change then
 end
 
 -- The named users whom the request affects, by op: users to add who are not in, members to remove who are,
--- members whose role is another.
+-- members whose role is another. IS_ABOUT says whether an operation would change its user.
 local function role_of(member) return member:match('^%a+') end
 local IS_ABOUT = {
   join = function(one) return not one.was end,
@@ -284,7 +285,8 @@ local function list(candidates, text)
   return '[' .. table.concat(parts, ',') .. ']'
 end
 
--- Segments are literal text and the numbers of slots that only this script can fill.
+-- Segments are literal text and the numbers of slots that only this script can fill; Slot in template.py has their
+-- names: 6 is the members and 7 the user ids that an event is about.
 local slots = {}
 local function fill(segments)
   local parts = {}
@@ -334,6 +336,7 @@ end
 local function change_settings(user_id, user_role, new)
   put('HSET', CURSORS, 'x:' .. user_id, new.rev .. ' ' .. new.muted .. ' ' .. new.hidden)
   hide(user_id, new.hidden == '1')
+  -- The fields of outbox entries are listed in keys.py (`outbox`).
   local record = '{"v":1,"settings":' .. cjson.encode({room_id = req.room_id, user_id = user_id,
     epoch = head.epoch, offset = offset, rev = new.rev,
     muted = new.muted == '1', hidden = new.hidden == '1'}) .. '}'
@@ -380,7 +383,7 @@ local function apply_event(event, entry)
   if event.op and not event.allocates_seq then
     for _, one in ipairs(affected[event.op]) do apply[event.op](one) end
   end
-  if event.changes then
+  if event.changes then  -- a value of CHANGED is `offset version entry message`, see keys.py
     local change = event.changes
     put('HSET', CHANGED, change.message_id,
       offset .. ' ' .. change.version .. ' ' .. entry .. ' ' .. fill(change.segments))

@@ -13,15 +13,15 @@ if state == 'expired' then return {state, head.epoch, head.offset} end
 
 -- Redis has had no head of the room for longer than a head lives, and lost nothing meanwhile: nothing was
 -- written for as long.
-local memory, born = generation(KEYS[11], now, identity())
+local current, born = generation(KEYS[11], now, identity())
 if redis.call('EXISTS', HEAD) == 0 and now - born >= tonumber(ARGV[7]) then return {'settled'} end
 
 local known = redis.pcall('GET', KEYS[10])
 if type(known) == 'table' then known = nil end
-if known == memory then return {'settled'} end
-local nonce = known and known:sub(1, #memory + 1) == memory .. ' ' and known:sub(#memory + 2)
+if known == current then return {'settled'} end
+local nonce = known and known:sub(1, #current + 1) == current .. ' ' and known:sub(#current + 2)
 if nonce and nonce == ARGV[5] then
-  redis.call('SET', KEYS[10], memory, 'PX', ARGV[7])
+  redis.call('SET', KEYS[10], current, 'PX', ARGV[7])
   return {'settled'}
 end
 if nonce then return {'waits', nonce} end
@@ -30,5 +30,5 @@ if redis.call('EXISTS', CLAIM) == 1 then return {'loading'} end
 if ARGV[4] == '' then return {'unknown'} end
 -- Entry before key: a nonce in the key promises that its barrier is in the outbox.
 redis.call('XADD', OUTBOX, '*', 'q', 'm', 'r', ARGV[1], 'k', ARGV[3], 'o', ARGV[2], 'b', ARGV[3], 'd', ARGV[4])
-redis.call('SET', KEYS[10], memory .. ' ' .. ARGV[3], 'PX', ARGV[6])
+redis.call('SET', KEYS[10], current .. ' ' .. ARGV[3], 'PX', ARGV[6])
 return {'waits', ARGV[3]}
