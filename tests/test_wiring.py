@@ -18,6 +18,7 @@ WIRED = [
 ]
 STATE = {
     "namespaces/base.py": {"session"},
+    "namespaces/command_deadline.py": {"session"},
     "namespaces/command_queue.py": {"session"},
     "namespaces/connections.py": {"connection"},
     "namespaces/durable_acks.py": {"command"},

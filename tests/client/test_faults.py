@@ -102,6 +102,12 @@ async def reads(page: ChatPackage, who: str, room_id: str, *texts: str) -> None:
     await page.until(f"{same} && {acked}", who=who, room_id=room_id, texts=texts)
 
 
+async def all_sent(page: ChatPackage, who: str, room_id: str) -> None:
+    """Wait until the server has acked every message that a client sent."""
+    messages = "clients[who].room(room_id).state.value.messages"
+    await page.until(f"{messages}.every((m) => m.seq)", who=who, room_id=room_id)
+
+
 async def agrees(page: ChatPackage, world: World, who: str, user_id: str, room_id: str) -> None:
     """What a client holds is what a new client of the same user reads."""
     await page.connect("fresh", world.urls[1], world.token(user_id))
@@ -248,6 +254,8 @@ async def test_recorded_events_and_snapshots_are_the_next_snapshot(pair: World, 
                 n=chance.randrange(1000),
                 number=number,
             )
+        for who in ("alice", "bob"):  # before the last ones, or a late one would stand behind them
+            await all_sent(page, who, room_id)
         await says(page, "alice", room_id, "unread", "unread and deleted")
         await reads(page, "alice", room_id, "unread", "unread and deleted")
         await page.run(
