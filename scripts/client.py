@@ -1,5 +1,5 @@
 """The package `client/`: `python -m scripts.client` builds and packs it and writes its bundle for
-the page; `--check` lints it, checks its types and fails when the bundle is stale; `--install`
+the page; `--check` lints both, checks their types and fails when the bundle is stale; `--install`
 installs what both need.
 """
 
@@ -22,7 +22,13 @@ def main(arguments: list[str]) -> int:
     if "--install" in arguments:
         return 0
     if "--check" in arguments:
-        return _tool("eslint", ".") or _tool("tsc", "-p", "tsconfig.json") or _stale()
+        return (
+            _tool("eslint", ".")
+            or _tool("tsc", "-p", "tsconfig.json")
+            or _tool("eslint", "--config", "client/eslint.page.config.js", "web", folder=ROOT)
+            or _tool("tsc", "-p", "tsconfig.page.json")
+            or _stale()
+        )
     built = _tool("tsc", "-p", "tsconfig.build.json") or _exit_code(*npm(), "pack", "--silent")
     BUNDLE.write_bytes(_bundle())
     return built
@@ -42,14 +48,15 @@ def _bundle() -> bytes:
     return made.stdout
 
 
-def _tool(name: str, *arguments: str) -> int:
+def _tool(name: str, *arguments: str, folder: Path = CLIENT_FOLDER) -> int:
     """A program of the package's own lock."""
     package = {"eslint": "eslint/bin/eslint.js", "tsc": "typescript/bin/tsc"}[name]
-    return _exit_code(node(), str(CLIENT_FOLDER / "node_modules" / package), *arguments)
+    program = str(CLIENT_FOLDER / "node_modules" / package)
+    return _exit_code(node(), program, *arguments, folder=folder)
 
 
-def _exit_code(*command: str) -> int:
-    return subprocess.run(command, cwd=CLIENT_FOLDER, check=False).returncode
+def _exit_code(*command: str, folder: Path = CLIENT_FOLDER) -> int:
+    return subprocess.run(command, cwd=folder, check=False).returncode
 
 
 if __name__ == "__main__":

@@ -1,120 +1,78 @@
-// Files: to the store by a signed form, from it by links that die by themselves.
+// @ts-check
+// Addresses of files: of one's own as long as this window knows them, else those that the store gives.
 
-const LINK_MAY_BE_DEAD = 60_000;
+/** @typedef {import("./vendor/rts-chat.min.js").Room} Room */
+/** @typedef {import("./vendor/rts-chat.min.js").ShownMessage} ShownMessage */
+/** @typedef {ShownMessage["attachments"][number]} Attachment */
 
-const base64 = (bytes) => btoa(String.fromCharCode(...new Uint8Array(bytes)));
+/**
+ * A file as a row shows it.
+ * @typedef {Pick<Attachment, "name" | "size" | "content_type" | "width" | "height">
+ *   & { id: string, url?: string | undefined }} ShownFile
+ */
 
-async function digest(file) {
-  return base64(await crypto.subtle.digest("SHA-256", await file.arrayBuffer()));
-}
+const MAY_BE_DEAD = 60_000; // ms after which an address that does not work is asked for again
+const PICTURES = ["image/png", "image/jpeg", "image/gif", "image/webp"];
 
-/** Width and height of a picture; nothing of anything else, nor of what is no picture after all. */
-async function sides(file) {
-  if (!file.type.startsWith("image/")) return {};
-  try {
-    const { width, height } = await createImageBitmap(file);
-    return { width, height };
-  } catch {
-    return {};
-  }
-}
+/** @param {{ content_type: string }} file */
+export const isPicture = ({ content_type }) => PICTURES.includes(content_type);
+/** @param {{ content_type: string }} file */
+export const isVideo = ({ content_type }) => content_type.split(";")[0] === "video/mp4";
 
-/** One file on its way: hashed, granted, posted, completed. What is done is not done again. */
-export class Transfer {
-  #file;
-  #request = new XMLHttpRequest();
-
-  constructor(file) {
-    this.#file = file;
-    this.name = file.name;
-    this.size = file.size;
-    this.content_type = file.type || "application/octet-stream";
-    this.url = URL.createObjectURL(file);
-    this.sent = 0;
-    this.attachment = null;
-  }
-
-  /** To the store; `onProgress` hears when `sent` (bytes) has moved. Throws what went wrong. */
-  async run(wire, room_id, onProgress) {
-    if (this.attachment) return;
-    const { name, size, content_type } = this;
-    const checksum_sha256 = await digest(this.#file);
-    const file = { name, size, content_type, checksum_sha256, ...(await sides(this.#file)) };
-    const { attachment_id, url, fields } = await wire.command("upload.request", {
-      room_id,
-      ...file,
-    });
-    await this.#post(url, fields, onProgress);
-    const done = await wire.command("upload.complete", { room_id, attachment_id });
-    this.attachment = done.attachment;
-  }
-
-  /** Nobody wants it any more. */
-  stop() {
-    this.#request.abort();
-  }
-
-  /** As a message would show it. */
-  shown() {
-    const { name, size, content_type, url, sent } = this;
-    return { attachment_id: url, name, size, content_type, url, sent };
-  }
-
-  #post(url, fields, onProgress) {
-    const form = new FormData();
-    for (const [name, value] of Object.entries(fields)) form.append(name, value);
-    form.append("file", this.#file); // the store reads nothing behind it
-    return new Promise((done, fail) => {
-      const request = this.#request;
-      request.upload.onprogress = ({ loaded, total }) => {
-        this.sent = Math.floor((loaded / total) * this.size);
-        onProgress();
-      };
-      request.onload = () =>
-        request.status < 300 ? done() : fail(new Error(`The store said ${request.status}.`));
-      request.onerror = () => fail(new Error("The store cannot be reached."));
-      request.onabort = () => fail(new Error("Cancelled."));
-      request.open("POST", url);
-      request.send(form);
-    });
-  }
-}
-
-/** Addresses of files, asked for when they are to be seen. */
-export class Links {
-  #ask;
+export class Files {
+  #changed;
+  /** @type {Map<string, { url?: string, at: number }>} */
   #known = new Map();
+  /** Object URLs of what this window sends, by key of the message. @type {Map<string, string[]>} */
+  #own = new Map();
 
-  /** `ask(wanted)` answers upload.url, or throws. */
-  constructor(ask) {
-    this.#ask = ask;
+  /** @param {() => void} changed */
+  constructor(changed) {
+    this.#changed = changed;
   }
 
-  /** Show this instead of asking: the file is on this machine. */
-  keep(attachment_id, url) {
-    this.#known.set(attachment_id, { url, at: Infinity });
+  /** The files of a message. @param {Room} room @param {ShownMessage} message @returns {ShownFile[]} */
+  of(room, message) {
+    const own = this.#previews(message);
+    if (!message.message_id && message.files)
+      return message.files.map(({ name, size, type }, index) => {
+        const content_type = type || "application/octet-stream";
+        return { id: `${message.key}/${index}`, name, size, content_type, url: own?.[index] };
+      });
+    return message.attachments.map((file, index) => ({
+      ...file,
+      id: file.attachment_id,
+      url: own?.[index] ?? this.#url(room, message, file),
+    }));
   }
 
-  /** The address as far as it is known; else it is asked for, once, and `onChange` is called. */
-  get(wanted, onChange) {
-    const { attachment_id } = wanted;
-    if (!this.#known.has(attachment_id)) {
-      this.#known.set(attachment_id, {});
-      this.fresh(wanted).then(onChange, () => {});
-    }
-    return this.#known.get(attachment_id).url;
+  /** The address of a file could not be loaded. @param {string} id */
+  broken(id) {
+    const known = this.#known.get(id);
+    if (known && Date.now() - known.at > MAY_BE_DEAD) this.#known.delete(id);
   }
 
-  /** An address that lives for some minutes from now. */
-  async fresh(wanted) {
-    const { url } = await this.#ask(wanted);
-    this.#known.set(wanted.attachment_id, { url, at: Date.now() });
-    return url;
+  /** @param {ShownMessage} message */
+  #previews({ key, files }) {
+    if (files && !this.#own.has(key))
+      this.#own.set(key, files.map((file) => URL.createObjectURL(file)));
+    return this.#own.get(key);
   }
 
-  /** It could not be loaded; true when an old address may be why, and is forgotten. */
-  broken(attachment_id) {
-    const { at = Infinity } = this.#known.get(attachment_id) ?? {};
-    return Date.now() - at > LINK_MAY_BE_DEAD && this.#known.delete(attachment_id);
+  /** @param {Room} room @param {ShownMessage} message @param {Attachment} file */
+  #url(room, { message_id }, file) {
+    const id = file.attachment_id;
+    if (!message_id || !(isPicture(file) || isVideo(file))) return undefined;
+    const known = this.#known.get(id);
+    if (known) return known.url;
+    this.#known.set(id, { at: Date.now() });
+    room.fileUrl(message_id, id).then(
+      (url) => {
+        this.#known.set(id, { url, at: Date.now() });
+        this.#changed();
+      },
+      () => this.#known.delete(id),
+    );
+    return undefined;
   }
 }

@@ -26,6 +26,9 @@ FLAGS = (
     "--disable-sync",
     "--no-first-run",
     "--remote-debugging-port=0",
+    # A mouse, which a machine without a screen has not.
+    "--blink-settings=primaryHoverType=2,availableHoverTypes=2,"
+    "primaryPointerType=4,availablePointerTypes=4",
 )
 
 
@@ -156,6 +159,39 @@ class Page:
         except TimeoutError:
             text = await self.js("document.body.innerText")
             raise AssertionError(f"{expression} is not so on this page:\n{text}") from None
+
+    async def frame(self) -> None:
+        """Wait until the page was drawn once more."""
+        await self.promise("new Promise((drawn) => requestAnimationFrame(() => drawn(null)))")
+
+    async def promise(self, expression: str) -> Any:
+        """The value to which a promise of the page resolves."""
+        answer = await self.call(
+            "Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True
+        )
+        if "exceptionDetails" in answer:
+            raise RuntimeError(f"{expression}: {answer['exceptionDetails']}")
+        return answer["result"].get("value")
+
+    async def size(self, width: int, height: int, *, touch: bool = False) -> None:
+        """The window of this size, on a telephone if `touch`."""
+        await self.call(
+            "Emulation.setDeviceMetricsOverride",
+            width=width,
+            height=height,
+            deviceScaleFactor=1,
+            mobile=touch,
+        )
+        await self.call("Emulation.setTouchEmulationEnabled", enabled=touch)
+
+    async def press(self, key: str, code: int, modifiers: int = 0) -> None:
+        """Press a key that is no letter; `code` is its virtual key code, `modifiers` 1 for Alt."""
+        event: dict[str, Any] = {"key": key, "code": key, "modifiers": modifiers}
+        event["windowsVirtualKeyCode"] = code
+        if key == "Enter":
+            event["text"] = "\r"
+        await self.call("Input.dispatchKeyEvent", type="keyDown", **event)
+        await self.call("Input.dispatchKeyEvent", type="keyUp", **event)
 
     async def click(self, selector: str) -> None:
         """Click an element once it is there."""

@@ -7,8 +7,8 @@ import json
 import secrets
 from pathlib import Path
 
-from tests.browser.chromium import Chromium, Page
-from tests.browser.session import direct, signed_in
+from tests.browser.chromium import Chromium
+from tests.browser.session import act, choose, direct, send_files, signed_in
 from tests.helpers.file_samples import png
 from tests.helpers.waiting import until
 
@@ -21,18 +21,8 @@ window.seen = [];
 new MutationObserver(() => {
   const bar = document.querySelector('#messages progress');
   if (bar) seen.push(bar.value / bar.max);
-}).observe(document.querySelector('#messages'), {childList: true, subtree: true});
+}).observe(document.querySelector('#messages'), {childList: true, subtree: true, attributes: true});
 """
-
-
-async def choose(page: Page, *paths: Path) -> None:
-    """What a person does in the browser's dialogue."""
-    answer = await page.call("Runtime.evaluate", expression="document.querySelector('#files')")
-    await page.call(
-        "DOM.setFileInputFiles",
-        files=[str(path) for path in paths],
-        objectId=answer["result"]["objectId"],
-    )
 
 
 def downloaded(folder: Path) -> list[Path]:
@@ -55,7 +45,7 @@ async def test_twenty_megabytes_with_a_progress_bar(
     await alice.js(WATCH)
     await alice.call("Network.enable")
     await alice.call("Network.emulateNetworkConditions", **LINE)
-    await choose(alice, picture)
+    await send_files(alice, picture)
 
     await bob.click("#rooms li button")
     await bob.until(f"{IMAGE}?.complete && {IMAGE}.naturalWidth === 640")
@@ -85,7 +75,7 @@ async def test_what_is_no_picture_is_a_download(
     alice = await signed_in(chromium, dev_url, alice_id)
     bob = await signed_in(chromium, dev_url, bob_id)
     await direct(alice, bob_id)
-    await choose(alice, *paths)
+    await send_files(alice, *paths)
     await bob.click("#rooms li button")
     captions = "[...document.querySelectorAll('#messages .download')].map((b) => b.innerText)"
     expected = json.dumps(["<b>page.html 52 B", "notes.txt 52 B"])
@@ -98,7 +88,7 @@ async def test_what_is_no_picture_is_a_download(
     assert saved.read_text() == paths[0].read_text()
     assert await bob.js("document.title") != secret
 
-    await alice.js("document.querySelector('#messages .remove').click()")
+    await act(alice, ".remove")
     await bob.until("document.querySelector('#messages .deleted')")
     assert await bob.js("document.querySelectorAll('#messages .file').length") == 0
 
@@ -114,8 +104,10 @@ async def test_a_refused_file_can_be_sent_again_or_dropped(
     alice = await signed_in(chromium, dev_url, alice_id)
     await direct(alice, bob_id)
     await choose(alice, empty)
-    await alice.until("document.querySelector('#notice').textContent === 'empty.png is empty.'")
-    await choose(alice, fake)
+    await alice.until(
+        "document.querySelector('.toast span')?.textContent === 'empty.png is empty.'"
+    )
+    await send_files(alice, fake)
     said = "The upload is not what was announced."
     await alice.until(f"document.querySelector('#messages .error')?.textContent.includes('{said}')")
     await alice.js("document.querySelector('#messages .error').dataset.before = ''")

@@ -10,7 +10,7 @@ from rts_server.config import Settings
 from rts_server.rest.demo import _is_ours
 from tests.helpers.world import World
 
-PAGES = ("/", "/web/chat.js", "/v1/docs")
+PAGES = ("/", "/web/main.js", "/v1/docs")
 DEEP = (
     "/web/" + "a/" * 2_000,
     "/web/" + "a" * 5_000,

@@ -1,0 +1,102 @@
+"""Every view by axe-core (deque.com/axe), in light and dark, and by the keyboard."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.browser.chromium import Chromium, Page
+from tests.browser.session import act, details, direct, group, say, send_files, signed_in
+from tests.helpers.file_samples import png
+from tests.helpers.node import ensure_modules
+
+RUN = """
+axe.run(document, {resultTypes: ['violations']}).then(({violations}) =>
+  violations.map(({id, nodes}) =>
+    [id, nodes.map(({html, failureSummary}) => [html, failureSummary])]))
+"""
+
+
+async def clean(page: Page) -> None:
+    """Assert that axe-core finds nothing on a page as it is now."""
+    if not await page.js("Boolean(window.axe)"):
+        await page.js((ensure_modules() / "node_modules/axe-core/axe.min.js").read_text())
+    found = await page.promise(RUN)
+    assert not found, found
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+async def test_axe_finds_nothing(
+    scheme: str, chromium: Chromium, dev_url: str, names: tuple[str, str], tmp_path: Path
+) -> None:
+    """Sign-in, list, dialogue, room with all kinds of rows, menu, details, lightbox, telephone."""
+    alice_id, bob_id = names
+    page = await chromium.open(f"{dev_url}/?user=has%20space")
+    await page.until("document.querySelector('#sign-in')")
+    media = [{"name": "prefers-color-scheme", "value": scheme}]
+    media.append({"name": "prefers-reduced-motion", "value": "reduce"})
+    await page.call("Emulation.setEmulatedMedia", features=media)
+    await clean(page)
+
+    picture = tmp_path / "holiday.png"
+    picture.write_bytes(png(640, 360))
+    alice = await signed_in(chromium, dev_url, alice_id)
+    await alice.call("Emulation.setEmulatedMedia", features=media)
+    await alice.until("!document.querySelector('.skeleton').checkVisibility()")
+    await clean(alice)
+    await alice.click("#new")
+    await clean(alice)
+    await alice.click("dialog [aria-label=Close]")
+    await group(alice, "Team", bob_id)
+    await say(alice, "hello *all* `code` https://example.com", "second", "third")
+    await send_files(alice, picture)
+    await alice.until("document.querySelector('#messages li:last-child .mark.queued')")
+    await alice.click("#messages .tools .react")
+    await act(alice, ".reply", "#messages li:nth-child(2)")
+    await say(alice, "answer")
+    await act(alice, ".remove", "#messages li:nth-child(3)")
+    await alice.until("document.querySelector('#messages .reactions .react')")
+    await alice.until("document.querySelector('#messages .quote')")
+    await details(alice)
+    await clean(alice)
+    await alice.click("#messages .more")
+    await clean(alice)
+    await alice.press("Escape", 27)
+    await alice.click("#messages .picture")
+    await alice.until("document.querySelector('#lightbox')")
+    await clean(alice)
+    await alice.press("Escape", 27)
+    await alice.size(390, 844, touch=True)
+    await alice.until("document.querySelector('#details').checkVisibility()")
+    await clean(alice)
+
+
+async def test_keyboard(chromium: Chromium, dev_url: str, names: tuple[str, str]) -> None:
+    """A message is reached and answered by keys; focus comes back, and survives what arrives."""
+    alice_id, bob_id = names
+    alice = await signed_in(chromium, dev_url, alice_id)
+    await direct(alice, bob_id)
+    await say(alice, "first", "second")
+    await alice.until("document.querySelector('#messages li:last-child .mark.queued')")
+    focused = "document.activeElement"
+    await alice.press("ArrowUp", 38)
+    await alice.until("document.querySelector('#banner')?.innerText.includes('second')")
+    await alice.press("Escape", 27)
+    await alice.js("document.querySelector('#scroll').focus()")
+    await alice.press("ArrowUp", 38)
+    await alice.press("ArrowUp", 38)
+    assert "first" in await alice.js(f"{focused}.innerText")
+    bob = await signed_in(chromium, dev_url, bob_id)
+    await bob.click("#rooms li button")
+    await say(bob, "third")
+    await alice.until("document.querySelector('#announcer').textContent.endsWith('third')")
+    assert "first" in await alice.js(f"{focused}.innerText")
+    await alice.press("Enter", 13)
+    await alice.until(f"{focused}.closest('#menu')")
+    await alice.press("Escape", 27)
+    assert await alice.js(f"{focused}.matches('li .more')")
+    await alice.press("Enter", 13)
+    await alice.js("document.querySelector('#menu .reply')?.click()")
+    await alice.until("document.querySelector('#banner')?.innerText.includes('first')")
+    assert await alice.js(f"{focused}.matches('#compose textarea')")

@@ -1,0 +1,125 @@
+"""Where one reads: what counts as read, and what stays in view."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.browser.chromium import Chromium
+from tests.browser.session import direct, opened, say, send_files, signed_in
+from tests.helpers.file_samples import png
+
+BELOW = (
+    "(({scrollHeight, scrollTop, clientHeight}) =>"
+    " Math.round(scrollHeight - scrollTop - clientHeight))"
+    "(document.querySelector('#scroll'))"
+)
+LAST_READ = "document.querySelector('#messages li:last-child .mark.read')"
+
+
+async def test_read_is_what_was_visible(
+    chromium: Chromium, dev_url: str, names: tuple[str, str]
+) -> None:
+    """Who reads further up has not read what comes below: a pill and a divider say so."""
+    alice_id, bob_id = names
+    alice = await signed_in(chromium, dev_url, alice_id)
+    bob = await signed_in(chromium, dev_url, bob_id)
+    await direct(alice, bob_id)
+    await say(alice, *(f"line {n}\n" * 8 for n in range(8)))
+    await bob.click("#rooms li button")
+    await opened(bob, alice_id)
+    await bob.until("document.querySelector('#messages')?.innerText.includes('line')")
+    await bob.js("document.querySelector('#scroll').scrollTop = 99999")
+    await alice.until(LAST_READ)
+
+    await bob.js("document.querySelector('#scroll').scrollTop = 0")
+    await bob.until(f"{BELOW} > 500")
+    await say(alice, "one", "two", "three")
+    await bob.until("document.querySelector('#pill').innerText === '3 new messages'")
+    await bob.until("document.querySelector('#rooms .badge').textContent === '3'")
+    assert await bob.js("document.querySelector('#scroll').scrollTop") == 0
+    await alice.until("document.querySelector('#messages li:last-child .mark.delivered')")
+    assert not await alice.js(LAST_READ)
+
+    await bob.click("#pill")
+    await alice.until(LAST_READ)
+    await bob.until(f"{BELOW} <= 1")
+    first_new = "document.querySelector('#messages .divider').closest('li').innerText"
+    assert "one" in await bob.js(first_new)
+
+
+async def test_ones_own_message_is_in_view(
+    chromium: Chromium, dev_url: str, names: tuple[str, str], tmp_path: Path
+) -> None:
+    """The list ends at the bottom after an upload, after sends behind it, and after a reload."""
+    alice_id, bob_id = names
+    picture = tmp_path / "holiday.png"
+    picture.write_bytes(png(640, 900))
+    alice = await signed_in(chromium, dev_url, alice_id)
+    await direct(alice, bob_id)
+    await say(alice, *(f"line {n}\n" * 6 for n in range(4)))
+    await alice.js("document.querySelector('#scroll').scrollTop = 0")
+    await alice.type("#compose textarea", "caption")
+    await send_files(alice, picture)
+    await alice.until("document.querySelector('#messages li:last-child .mark.queued')")
+    await alice.until("document.querySelector('#messages img')?.naturalWidth === 640")
+    await alice.frame()
+    assert await alice.js(BELOW) <= 1
+    text = await alice.js("document.querySelector('#messages li:last-child p').textContent")
+    assert text == "caption"
+    await say(alice, "1", "2", "3", "4", "5")
+    await alice.until("document.querySelector('#messages li:last-child .mark.queued')")
+    assert await alice.js(BELOW) <= 1
+    await alice.call("Page.reload")
+    await alice.until("document.querySelector('#messages img')?.naturalWidth === 640")
+    await alice.frame()
+    assert await alice.js(BELOW) <= 1
+
+    await alice.click("#messages .picture")
+    await alice.until("document.querySelector('#lightbox img').naturalWidth === 640")
+    await alice.press("Escape", 27)
+    await alice.until("!document.querySelector('#lightbox')")
+
+
+async def test_ten_thousand_rows(chromium: Chromium, dev_url: str) -> None:
+    """Of 10,000 rows only those near the view are in the document, and rows above move nothing."""
+    page = await chromium.open(f"{dev_url}/")
+    await page.size(1000, 800)
+    await page.until("document.querySelector('#sign-in')")
+    result = await page.promise(
+        """(async () => {
+          const { VirtualList } = await import('/web/virtual-list.js');
+          const [view, list] = [document.createElement('div'), document.createElement('ol')];
+          view.id = 'scroll';
+          list.id = 'messages';
+          view.append(list);
+          document.body.replaceChildren(view);
+          const draw = ({key}) => {
+            const row = document.createElement('li');
+            row.textContent = `row ${key}\\n`.repeat(1 + Number(key) % 7);
+            row.style.whiteSpace = 'pre';
+            return row;
+          };
+          const frame = () => new Promise((next) => requestAnimationFrame(() => setTimeout(next)));
+          const rows = new VirtualList(view, list, draw, () => {});
+          const items = Array.from({length: 10_000}, (_, n) => ({key: String(n + 500)}));
+          rows.show(items);
+          await frame();
+          const below = view.scrollHeight - view.scrollTop - view.clientHeight;
+          let most = 0;
+          for (let step = 0; step < 50; step += 1) {
+            view.scrollTop -= 700;
+            await frame();
+            most = Math.max(most, list.children.length);
+          }
+          const isSeen = (row) => row.getBoundingClientRect().bottom > 1;
+          const top = () => [...list.children].find(isSeen);
+          const before = [top().dataset.key, Math.round(top().getBoundingClientRect().top)];
+          rows.show([...Array.from({length: 500}, (_, n) => ({key: String(n)})), ...items]);
+          await frame();
+          const after = [top().dataset.key, Math.round(top().getBoundingClientRect().top)];
+          return {below, most, before, after};
+        })()"""
+    )
+    assert result["below"] <= 1
+    assert result["most"] < 120
+    assert result["before"] == result["after"]

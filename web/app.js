@@ -1,0 +1,277 @@
+// @ts-check
+// The one store of the page: the client of rts-chat has the chat, `ui` what this window shows of it.
+import { batched } from "./dom.js";
+import { Files } from "./files.js";
+import { Store } from "./store.js";
+import { explain, t } from "./strings.js";
+import { createClient, indexedDbStorage, ChatError } from "./vendor/rts-chat.min.js";
+
+/** @typedef {import("./vendor/rts-chat.min.js").Room} Room */
+/** @typedef {import("./vendor/rts-chat.min.js").RoomState} RoomState */
+/** @typedef {import("./vendor/rts-chat.min.js").RoomSummary} RoomSummary */
+/** @typedef {import("./vendor/rts-chat.min.js").ShownMessage} ShownMessage */
+/** @typedef {import("./vendor/rts-chat.min.js").Presences} Presences */
+
+/**
+ * @typedef {object} Toast
+ * @property {number} id
+ * @property {string} text
+ * @property {string} [action] label of its button
+ * @property {() => void} [act] what the button does
+ * @property {() => void} [done] it went away without that
+ */
+
+/**
+ * A message that is answered, or edited: then with the text as it is typed by now.
+ * @typedef {{ mode: "reply" | "edit", message: ShownMessage, text?: string }} Composing
+ */
+
+/**
+ * @typedef {object} Ui
+ * @property {Room | null} room the open one
+ * @property {string | null} opening title of a chat that is being made
+ * @property {boolean} details whether the details of the room are open
+ * @property {string} filter
+ * @property {readonly Toast[]} toasts
+ * @property {boolean} offline for more than a moment
+ */
+
+const TOAST = 5000;
+const SILENT = 2000; // ms in which a lost connection is not worth a word
+const WATCHED = 200; // most people whose presence is followed
+
+/** @param {string} user */
+async function fetchToken(user) {
+  const answer = await fetch(`/dev/token?${new URLSearchParams({ user })}`);
+  if (!answer.ok) throw new Error(`No token: the server answered ${answer.status}.`);
+  return tokenOf(await answer.json());
+}
+
+/** @param {unknown} body */
+function tokenOf(body) {
+  if (typeof body === "object" && body && "token" in body) return String(body.token);
+  throw new Error("No token in the answer.");
+}
+
+export class App {
+  ui = new Store(
+    /** @type {Ui} */ ({
+      room: null,
+      opening: null,
+      details: false,
+      filter: "",
+      toasts: [],
+      offline: false,
+    }),
+  );
+  /** @type {Presences} */
+  presences = {};
+  /** Rows that go away unless the user takes it back, by key. @type {Map<string, number>} */
+  deleting = new Map();
+  /** What the composer of a room is about, by room. @type {Map<string, Composing>} */
+  composing = new Map();
+  /** Rooms that the user leaves. @type {Set<string>} */
+  leaving = new Set();
+  #toasts = 0;
+  #watched = "";
+  /** @type {(() => void) | undefined} */
+  #unwatch;
+  /** @type {(() => void) | undefined} */
+  #leave;
+  /** @type {Set<string>} */
+  #followed = new Set();
+  /** @type {Set<() => void>} */
+  #views = new Set();
+  #changed = batched(() => this.#draw());
+
+  /** @param {string} user */
+  constructor(user) {
+    this.user = user;
+    this.client = createClient({
+      url: location.origin,
+      getToken: () => fetchToken(user),
+      storage: indexedDbStorage(),
+      logger: console,
+    });
+    this.rooms = this.client.rooms();
+    this.hidden = this.client.rooms({ hidden: true });
+    this.files = new Files(this.changed);
+  }
+
+  /** Something that views show changed. */
+  changed = () => this.#changed();
+
+  /** Call a view for every change; several at once are one call. @param {() => void} render */
+  draws(render) {
+    this.#views.add(render);
+    render();
+  }
+
+  start() {
+    const { client, ui, rooms, hidden } = this;
+    for (const one of [client.connection, client.unread, client.session, rooms, hidden])
+      one.subscribe(this.changed);
+    ui.subscribe(this.changed);
+    client.connection.subscribe(({ status }) => this.#connection(status));
+    addEventListener("hashchange", () => this.#fromAddress());
+    addEventListener("pagehide", () => this.#expireToasts());
+    client.connect();
+    this.#fromAddress();
+  }
+
+  signOut() {
+    this.#expireToasts();
+    this.client.close();
+    location.assign("/");
+  }
+
+  /** Open a room, also by a reload or the way back of the browser. @param {string | null} room_id */
+  open(room_id) {
+    this.ui.set({ opening: null });
+    location.hash = room_id ? encodeURIComponent(room_id) : "";
+  }
+
+  /** The open room as it is now. @returns {RoomState | null} */
+  get state() {
+    return this.ui.value.room?.state.value ?? null;
+  }
+
+  /** @param {string} user_id */
+  name(user_id) {
+    return user_id === this.user ? t.you : this.client.name(user_id);
+  }
+
+  /** Answer or edit a message; undefined: write a new one. @param {Room} room
+   * @param {Composing | undefined} composing */
+  compose(room, composing) {
+    if (composing?.mode === "edit") composing.text ??= composing.message.text;
+    if (composing) this.composing.set(room.room_id, composing);
+    else this.composing.delete(room.room_id);
+    this.changed();
+    document.dispatchEvent(new Event("compose"));
+  }
+
+  /** Show a chat at once and make it meanwhile. @param {string} title @param {() => Promise<Room>} make */
+  async create(title, make) {
+    this.#show(null);
+    this.ui.set({ opening: title, details: false });
+    try {
+      const room = await make();
+      if (this.ui.value.opening === title) this.open(room.room_id);
+    } catch (error) {
+      this.ui.set({ opening: null });
+      this.failed(error);
+    }
+  }
+
+  /** Do something that the server may refuse; the user is told then.
+   * @param {Promise<unknown>} work @returns {Promise<boolean>} whether it was done */
+  async guard(work) {
+    try {
+      await work;
+      return true;
+    } catch (error) {
+      this.failed(error);
+      return false;
+    }
+  }
+
+  /** @param {unknown} error */
+  failed(error) {
+    if (error instanceof ChatError && error.code === "closed") return;
+    this.toast(error instanceof ChatError ? explain(error) : String(error));
+  }
+
+  /** @param {string} text @param {Pick<Toast, "action" | "act" | "done">} [more] */
+  toast(text, more = {}) {
+    const id = (this.#toasts += 1);
+    const others = this.ui.value.toasts.filter((one) => one.text !== text || one.act);
+    this.ui.set({ toasts: [...others, { id, text, ...more }] });
+    setTimeout(() => this.closeToast(id), TOAST);
+    return id;
+  }
+
+  /** @param {number} id @param {boolean} [acted] whether its button was used */
+  closeToast(id, acted = false) {
+    const toast = this.ui.value.toasts.find((one) => one.id === id);
+    if (!toast) return;
+    this.ui.set({ toasts: this.ui.value.toasts.filter((one) => one !== toast) });
+    if (acted) toast.act?.();
+    else toast.done?.();
+  }
+
+  /** Delete a message, unless the user takes it back. @param {Room} room @param {ShownMessage} message */
+  remove(room, { key, message_id }) {
+    if (message_id === undefined || this.deleting.has(key)) return;
+    const forget = () => {
+      this.deleting.delete(key);
+      this.changed();
+    };
+    const done = () => void this.guard(room.delete(message_id)).then(forget);
+    this.deleting.set(key, this.toast(t.deleting, { action: t.undo, act: forget, done }));
+    this.changed();
+  }
+
+  #expireToasts() {
+    for (const { id } of this.ui.value.toasts) this.closeToast(id);
+  }
+
+  #fromAddress() {
+    const room_id = decodeURIComponent(location.hash.slice(1));
+    this.#show(room_id ? this.client.room(room_id) : null);
+  }
+
+  /** @param {Room | null} room */
+  #show(room) {
+    const before = this.ui.value.room;
+    if (room === before) return;
+    if (before) before.typing(false);
+    this.#leave?.();
+    const stops = room ? [room.watch(), room.state.subscribe(this.changed)] : [];
+    this.#leave = () => stops.forEach((stop) => stop());
+    this.ui.set({ room, opening: null, details: false });
+  }
+
+  /** @param {string} status */
+  #connection(status) {
+    if (status === "online" || status === "refused") return this.ui.set({ offline: false });
+    setTimeout(() => {
+      const now = this.client.connection.value.status;
+      if (now !== "online" && now !== "refused") this.ui.set({ offline: true });
+    }, SILENT);
+  }
+
+  #draw() {
+    this.#followDrafts();
+    this.#followPresence();
+    const { room } = this.ui.value;
+    if (room?.state.value.gone) {
+      if (!this.leaving.delete(room.room_id)) this.toast(t.youLeft);
+      this.open(null);
+    }
+    for (const render of this.#views) render();
+  }
+
+  #followDrafts() {
+    for (const { room_id } of this.rooms.value) {
+      if (this.#followed.has(room_id)) continue;
+      this.#followed.add(room_id);
+      this.client.room(room_id).draft.subscribe(this.changed);
+    }
+  }
+
+  #followPresence() {
+    const members = this.state?.members.map(({ user_id }) => user_id) ?? [];
+    const partners = this.rooms.value.flatMap(({ partner }) => partner ?? []);
+    const people = [...new Set([...members, ...partners])].filter((id) => id !== this.user);
+    const wanted = people.slice(0, WATCHED).sort();
+    if (wanted.join(" ") === this.#watched) return;
+    this.#watched = wanted.join(" ");
+    const before = this.#unwatch;
+    this.#unwatch = this.client.presence(wanted).subscribe((presences) => {
+      this.presences = presences;
+      this.changed();
+    });
+    before?.();
+  }
+}

@@ -1,0 +1,95 @@
+// @ts-check
+// Data → words: times, sizes, initials, and the parts of a text.
+import { t } from "./strings.js";
+
+const UNITS = ["B", "KB", "MB", "GB"];
+const HUES = 12;
+const USER_ID = /^[!-~]{1,128}$/;
+
+/** As the server takes it: 1 to 128 printable ASCII characters. @param {string} text */
+export const isUserId = (text) => USER_ID.test(text);
+
+/** @param {number} count */
+export function bytes(count) {
+  const unit = count && Math.min(Math.floor(Math.log2(count) / 10), UNITS.length - 1);
+  return `${(count / 2 ** (10 * unit)).toFixed(unit && 1)} ${UNITS[unit]}`;
+}
+
+/** @param {string | number | Date} time */
+export const minute = (time) =>
+  new Date(time).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
+
+/** "Today", "Yesterday" or a date. @param {string | number | Date} time */
+export function day(time, now = new Date()) {
+  const date = new Date(time);
+  const yesterday = new Date(now);
+  yesterday.setDate(now.getDate() - 1);
+  if (date.toDateString() === now.toDateString()) return t.today;
+  if (date.toDateString() === yesterday.toDateString()) return t.yesterday;
+  const year = date.getFullYear() === now.getFullYear() ? {} : { year: /** @type {const} */ ("numeric") };
+  return date.toLocaleDateString([], { weekday: "short", day: "numeric", month: "short", ...year });
+}
+
+/** The minute today, the day before. @param {string} time */
+export function shortTime(time) {
+  const said = day(time);
+  return said === t.today ? minute(time) : said;
+}
+
+/** Whole characters only: an emoji is never cut. @param {string} text @param {number} most */
+export function cut(text, most) {
+  const characters = [...new Intl.Segmenter().segment(text)];
+  if (characters.length <= most) return text;
+  return `${characters.slice(0, most - 1).map(({ segment }) => segment).join("")}…`;
+}
+
+/** A text that the server cut by code points: a last emoji that may be in pieces is left out.
+ * @param {string} text @param {number} most at which the server cuts */
+export function preview(text, most) {
+  if (Array.from(text).length < most) return text;
+  const characters = Array.from(new Intl.Segmenter().segment(text), ({ segment }) => segment);
+  return `${characters.slice(0, -1).join("")}…`;
+}
+
+/** One or two letters. @param {string} name */
+export function initials(name) {
+  const words = name.split(/[\s._-]+/).filter(Boolean);
+  const segmenter = new Intl.Segmenter();
+  const letters = words.slice(0, 2).map((word) => [...segmenter.segment(word)][0]?.segment ?? "");
+  return letters.join("").toUpperCase() || "#";
+}
+
+/** The same for the same id. @param {string} id */
+export function hue(id) {
+  let hash = 0;
+  for (const character of id) hash = (hash * 31 + (character.codePointAt(0) ?? 0)) >>> 0;
+  return hash % HUES;
+}
+
+/** @typedef {{ kind: "text" | "link" | "code" | "strong" | "mention", text: string }} Part */
+
+const PARTS =
+  /(?<link>https?:\/\/[^\s<>"]*[^\s<>"'.,;:!?)\]])|`(?<code>[^`\n]+)`|(?<![\w*])\*(?<strong>[^*\s](?:[^*\n]*[^*\s])?)\*(?![\w*])|(?<![\w])(?<mention>@[!-~]+)/gu;
+
+/**
+ * A text as links, `code`, *strong* and the mentions among `names`.
+ * @param {string} text @param {readonly string[]} mentions user ids
+ * @returns {Part[]}
+ */
+export function parts(text, mentions = []) {
+  /** @type {Part[]} */
+  const found = [];
+  let end = 0;
+  for (const match of text.matchAll(PARTS)) {
+    const { link, code, strong, mention } = match.groups ?? {};
+    if (mention && !mentions.includes(mention.slice(1))) continue;
+    if (match.index > end) found.push({ kind: "text", text: text.slice(end, match.index) });
+    if (link) found.push({ kind: "link", text: link });
+    else if (code) found.push({ kind: "code", text: code });
+    else if (strong) found.push({ kind: "strong", text: strong });
+    else found.push({ kind: "mention", text: mention ?? "" });
+    end = match.index + match[0].length;
+  }
+  if (end < text.length) found.push({ kind: "text", text: text.slice(end) });
+  return found;
+}

@@ -1,0 +1,41 @@
+// @ts-check
+// Keys that work anywhere: Ctrl/⌘+K search, / the composer, Alt+↑/↓ another room.
+
+/** @typedef {import("./app.js").App} App */
+
+/** @param {App} app */
+export function keyboard(app) {
+  document.addEventListener("keydown", (event) => {
+    if (document.querySelector("dialog[open]")) return;
+    const { target, key } = event;
+    const types = target instanceof HTMLElement && target.matches("input, textarea, select");
+    if (key.toLowerCase() === "k" && (event.metaKey || event.ctrlKey)) {
+      event.preventDefault();
+      app.open(null);
+      focus("#search");
+    } else if (key === "/" && !types) {
+      event.preventDefault();
+      focus("#compose textarea");
+    } else if (event.altKey && (key === "ArrowUp" || key === "ArrowDown")) {
+      event.preventDefault();
+      step(app, key === "ArrowUp" ? -1 : 1);
+    } else if (key === "Escape" && app.ui.value.details) {
+      app.ui.set({ details: false });
+      focus("#details-button");
+    }
+  });
+}
+
+/** @param {string} selector */
+function focus(selector) {
+  const node = document.querySelector(selector);
+  if (node instanceof HTMLElement) node.focus();
+}
+
+/** @param {App} app @param {number} by */
+function step(app, by) {
+  const rooms = app.rooms.value;
+  const now = rooms.findIndex(({ room_id }) => room_id === app.ui.value.room?.room_id);
+  const next = rooms[now < 0 ? 0 : now + by];
+  if (next) app.open(next.room_id);
+}

@@ -1,0 +1,187 @@
+// @ts-check
+// Everything that the page says, in one place.
+
+/** @param {number} count @param {string} one @param {string} many */
+const plural = (count, one, many) => `${count} ${count === 1 ? one : many}`;
+
+export const t = {
+  product: "rts_server",
+  pitch: "Type any name; a second window with another name is the other person.",
+  yourName: "Your name",
+  signIn: "Sign in",
+  signOut: "Sign out",
+  badName: "A name has 1 to 128 letters, digits or signs, without spaces.",
+  /** @param {string} user */
+  secondWindow: (user) => `Open a second window as ${user}`,
+  theme: "Colours",
+  themes: { system: "As the system", light: "Light", dark: "Dark" },
+  presence: "Your presence",
+  presences: { online: "Online", away: "Away", offline: "Offline" },
+  /** @param {string} time */
+  lastHere: (time) => `Last here ${time}`,
+
+  today: "Today",
+  yesterday: "Yesterday",
+  search: "Search chats",
+  chats: "Chats",
+  archived: "Hidden",
+  noChats: "No chats yet. Start one with the plus button.",
+  noMatch: "No chat has such a name.",
+  you: "You",
+  draft: "Draft:",
+  deleted: "Message deleted",
+  noMessages: "No messages yet",
+  muted: "Muted",
+  frozen: "Read-only",
+  /** @param {number} count */
+  unread: (count) => plural(count, "unread message", "unread messages"),
+
+  newChat: "New chat",
+  person: "Person",
+  open: "Open",
+  newGroup: "New group",
+  groupName: "Name of the group",
+  members: "Members",
+  membersHint: "bob, carol",
+  create: "Create",
+  choose: "Choose a chat, or start one.",
+  loading: "Loading …",
+  opening: "Opening …",
+  back: "Back to the chats",
+  details: "Details",
+  close: "Close",
+  cancel: "Cancel",
+
+  online: "Online",
+  connecting: "Connecting …",
+  offline: "No connection",
+  offlineBar: "No connection. Trying again; messages wait here.",
+  /** @param {string} reason */
+  refusedBar: (reason) => `Signed out by the server: ${reason}`,
+  reconnect: "Connect again",
+
+  messages: "Messages",
+  beginning: "This is the beginning of the chat.",
+  empty: "No messages yet. Say hello.",
+  newMessages: "New messages",
+  /** @param {number} count */
+  pill: (count) => (count ? plural(count, "new message", "new messages") : "To the newest message"),
+  /** @param {string[]} names */
+  typing: (names) => (names.length ? `${names.join(", ")} ${names.length > 1 ? "are" : "is"} typing …` : ""),
+  edited: "edited",
+  status: {
+    uploading: "Uploading",
+    sending: "Sending",
+    accepted: "Sent, not yet stored",
+    queued: "Sent",
+    delivered: "Delivered to all",
+    read: "Read by all",
+    refused: "Not sent",
+  },
+  retry: "Retry",
+  discard: "Discard",
+  actions: "Message actions",
+  react: "React",
+  reply: "Reply",
+  copy: "Copy text",
+  edit: "Edit",
+  remove: "Delete",
+  undo: "Undo",
+  deleting: "Message deleted.",
+  copied: "Copied.",
+  earlier: "Earlier messages",
+  earlierMessage: "An earlier message",
+  notFound: "That message cannot be found any more.",
+  /** @param {string} name */
+  replyingTo: (name) => `Replying to ${name}`,
+  editing: "Editing a message",
+  picture: "Open the picture",
+  /** @param {string} name */
+  download: (name) => `Download ${name}`,
+
+  message: "Message",
+  send: "Send",
+  save: "Save",
+  attach: "Add files",
+  /** @param {string} name */
+  removeFile: (name) => `Remove ${name}`,
+  /** @param {string} name */
+  emptyFile: (name) => `${name} is empty.`,
+  /** @param {string} name @param {string} most */
+  largeFile: (name, most) => `${name} is larger than ${most}.`,
+  /** @param {number} most */
+  manyFiles: (most) => `At most ${most} files in one message.`,
+  isFrozen: "This chat is read-only for everybody.",
+  isReadonly: "You can read this chat, but not write in it.",
+  suggestions: "People to mention",
+
+  rename: "Rename",
+  renamed: "Renamed.",
+  addMember: "Name of a new member",
+  add: "Add",
+  /** @param {string} name */
+  added: (name) => `${name} was added.`,
+  /** @param {string} name */
+  alreadyMember: (name) => `${name} is a member already.`,
+  /** @param {string} name */
+  roleOf: (name) => `Role of ${name}`,
+  /** @param {string} name */
+  expel: (name) => `Remove ${name}`,
+  roles: { owner: "Owner", admin: "Admin", member: "Member", readonly: "Reader" },
+  mute: "Mute",
+  unmute: "Unmute",
+  hide: "Hide",
+  unhide: "Show in the list",
+  freeze: "Make read-only",
+  unfreeze: "Let members write",
+  leave: "Leave",
+  /** @param {string} title */
+  leaveTitle: (title) => `Leave ${title}?`,
+  leaveText: "You will not see its messages any more.",
+  nextOwner: "You are the only owner. Who takes over?",
+  youLeft: "You are not a member of this chat any more.",
+  /** @param {string} who @param {string} people */
+  systemAdded: (who, people) => `${who} added ${people}`,
+  /** @param {string} who */
+  systemLeft: (who) => `${who} left`,
+  /** @param {string} who @param {string} people */
+  systemRemoved: (who, people) => `${who} removed ${people}`,
+};
+
+/** What went wrong, by code. @type {Record<string, string>} */
+const ERRORS = {
+  bad_request: "The server did not understand this page. Reload it.",
+  invalid_param: "That was not accepted.",
+  unauthorized: "You are not signed in any more.",
+  token_expired: "The sign-in has expired.",
+  forbidden: "You are not allowed to do this.",
+  not_found: "There is no such chat, message or person.",
+  conflict: "Somebody changed this at the same time. Look at it and try again.",
+  gone: "This does not exist any more.",
+  message_too_large: "The message is too long.",
+  unsupported_type: "Files of this type are not accepted.",
+  limit_exceeded: "This is more than the server allows.",
+  rate_limited: "That was too fast. Wait a moment and try again.",
+  unavailable: "The server cannot do this now. Try again.",
+  timeout: "The server took too long. Try again.",
+  no_answer: "The server did not answer. Try again.",
+  upload_failed: "The file could not be uploaded.",
+  file_lost: "A file did not survive the reload. Choose it again.",
+  revoked: "The sign-in was ended elsewhere.",
+  banned: "This user may not sign in.",
+};
+
+/**
+ * An error in the user's words, with the fields that are wrong.
+ * @param {{ code: string, message: string, details?: Readonly<Record<string, unknown>> }} error
+ */
+export function explain({ code, message, details = {} }) {
+  const fields = Object.entries(details).map(([name, what]) => `${name}: ${words(what)}`);
+  const isSaid = code === "invalid_param" && message !== "A field is wrong.";
+  const known = isSaid ? message : ERRORS[code];
+  const said = known ?? (message || "Something went wrong.");
+  return fields.length ? `${said} ${fields.join("; ")}` : said;
+}
+
+/** @param {unknown} what @returns {string} */
+const words = (what) => (Array.isArray(what) ? what.map(words).join(" ") : typeof what === "string" ? what : JSON.stringify(what));

@@ -1,0 +1,2 @@
+// The types of the bundle are those of its source.
+export * from "../../client/src/index.ts";

@@ -1,0 +1,231 @@
+// @ts-check
+// Where one writes: a draft per room, files with a caption, answers and edits with a banner.
+import { h, icon, iconButton, onClick, update } from "../dom.js";
+import { bytes, cut } from "../format.js";
+import { t } from "../strings.js";
+import { mentioned, suggestions } from "./mentions.js";
+
+/** @typedef {import("../app.js").App} App */
+/** @typedef {import("../app.js").Room} Room */
+
+const QUOTE = 100;
+const MOST = 4000;
+
+/** @param {App} app @param {() => void} sent */
+export function composerView(app, sent) {
+  return new Composer(app, sent).form;
+}
+
+class Composer {
+  #app;
+  #sent;
+  /** @type {Room | null} */
+  #room = null;
+  /** Files that wait for Send, by room. @type {Map<string, File[]>} */
+  #chosen = new Map();
+  #banner = h("div", { id: "banner" });
+  #files = h("div", { id: "chosen" });
+  #why = h("p", { class: "hint" });
+  #input = h("input", { id: "files", type: "file", multiple: true, hidden: true, "aria-label": t.attach });
+  #text = h("textarea", { name: "text", rows: 1, maxlength: MOST, placeholder: t.message, "aria-label": t.message });
+  #send = h("button", { class: "primary send", "aria-label": t.send, title: t.send }, icon("send-horizontal"));
+  #attach = iconButton("paperclip", t.attach, { id: "attach", "data-action": "attach" });
+  #row = h("div", { class: "row" }, this.#attach, this.#input, this.#text, this.#send);
+
+  /** @param {App} app @param {() => void} sent */
+  constructor(app, sent) {
+    this.#app = app;
+    this.#sent = sent;
+    this.form = h("form", { id: "compose" }, this.#banner, this.#files, this.#why, this.#row);
+    this.form.append(suggestions(this.#text, () => app.state?.members ?? [], app.user));
+    this.form.addEventListener("submit", (event) => {
+      event.preventDefault();
+      this.#submit();
+    });
+    this.#text.addEventListener("input", () => this.#typed());
+    this.#text.addEventListener("keydown", (event) => this.#key(event));
+    document.addEventListener("compose", () => {
+      this.#render();
+      this.#text.focus();
+    });
+    onClick(this.form, {
+      attach: () => this.#input.click(),
+      cancel: () => this.#cancel(),
+      unchoose: ({ dataset }) => this.#unchoose(Number(dataset.index)),
+    });
+    this.#takeFiles();
+    app.draws(() => this.#render());
+  }
+
+  get #composing() {
+    return this.#room ? this.#app.composing.get(this.#room.room_id) : undefined;
+  }
+
+  #render() {
+    const { room } = this.#app.ui.value;
+    const isNew = room !== this.#room;
+    this.#room = room;
+    const state = room?.state.value;
+    const why = state?.frozen ? t.isFrozen : state?.role === "readonly" ? t.isReadonly : "";
+    this.#why.textContent = why;
+    this.#row.hidden = Boolean(why);
+    this.#text.disabled = this.#attach.disabled = !room;
+    this.#renderBanner();
+    this.#renderFiles();
+    const composing = this.#composing;
+    this.#show((composing?.mode === "edit" ? composing.text : room?.draft.value) ?? "");
+    if (isNew && room && matchMedia("(hover: hover)").matches) this.#text.focus();
+  }
+
+  /** @param {string} text */
+  #show(text) {
+    if (this.#text.value === text) return;
+    this.#text.value = text;
+    this.#grow();
+  }
+
+  #grow() {
+    this.#text.style.height = "auto";
+    this.#text.style.height = `${this.#text.scrollHeight + 2}px`;
+  }
+
+  #renderBanner() {
+    const composing = this.#composing;
+    this.form.classList.toggle("editing", composing?.mode === "edit");
+    this.#banner.hidden = !composing;
+    if (!composing) return update(this.#banner, []);
+    const { mode, message } = composing;
+    const title = mode === "edit" ? t.editing : t.replyingTo(this.#app.name(message.sender_id));
+    const said = cut(message.text || (message.attachments[0]?.name ?? ""), QUOTE);
+    update(this.#banner, [
+      icon(mode === "edit" ? "pencil" : "reply"),
+      h("div", {}, h("strong", {}, title), h("span", {}, said)),
+      iconButton("x", t.cancel, { "data-action": "cancel", id: "cancel" }),
+    ]);
+  }
+
+  #renderFiles() {
+    const files = this.#room ? (this.#chosen.get(this.#room.room_id) ?? []) : [];
+    this.#files.hidden = !files.length;
+    const chips = files.map(({ name, size }, index) =>
+      h(
+        "span",
+        { class: "chip" },
+        icon("file"),
+        h("span", {}, `${name} ${bytes(size)}`),
+        iconButton("x", t.removeFile(name), { "data-action": "unchoose", "data-index": index }),
+      ),
+    );
+    update(this.#files, chips);
+  }
+
+  #typed() {
+    this.#grow();
+    const room = this.#room;
+    if (!room) return;
+    const composing = this.#composing;
+    if (composing?.mode === "edit") composing.text = this.#text.value;
+    else room.draft.set(this.#text.value);
+    if (this.#text.value.trim()) room.typing();
+    else room.typing(false);
+  }
+
+  /** @param {KeyboardEvent} event */
+  #key(event) {
+    if (event.defaultPrevented || event.isComposing) return;
+    if (event.key === "Escape" && this.#composing) {
+      event.stopPropagation();
+      this.#cancel();
+    } else if (event.key === "Enter" && !event.shiftKey) {
+      event.preventDefault();
+      this.form.requestSubmit();
+    } else if (event.key === "ArrowUp" && !event.altKey && !this.#text.value && !this.#composing) {
+      const last = this.#app.state?.messages.findLast((one) => one.own && one.text && one.message_id && !one.deleted_at);
+      if (!last || !this.#room) return;
+      event.preventDefault();
+      this.#app.compose(this.#room, { mode: "edit", message: last });
+    }
+  }
+
+  /** No edit and no answer any more; the draft is untouched. */
+  #cancel() {
+    if (this.#room) this.#app.compose(this.#room, undefined);
+  }
+
+  #submit() {
+    const room = this.#room;
+    if (!room) return;
+    const composing = this.#composing;
+    const text = this.#text.value;
+    const mentions = mentioned(text, room.state.value.members);
+    if (composing?.mode === "edit") return void this.#edit(room, composing.message, text, mentions);
+    const files = this.#chosen.get(room.room_id) ?? [];
+    if (!text.trim() && !files.length) return;
+    const { message_id } = composing?.message ?? {};
+    this.#chosen.delete(room.room_id);
+    this.#app.composing.delete(room.room_id);
+    room.draft.set("");
+    this.#show("");
+    room.send({ text, files, mentions, ...(message_id !== undefined && { replyTo: message_id }) });
+    this.#sent();
+    this.#app.changed();
+  }
+
+  /** @param {Room} room @param {import("../app.js").ShownMessage} message @param {string} text
+   * @param {string[]} mentions */
+  async #edit(room, message, text, mentions) {
+    const { message_id = "", attachments } = message;
+    if (!text.trim() && !attachments.length) return this.#app.remove(room, message), this.#cancel();
+    this.#cancel();
+    if (text === message.text) return;
+    if (await this.#app.guard(room.edit(message_id, { text, mentions }))) return;
+    if (!this.#app.composing.has(room.room_id)) this.#app.compose(room, { mode: "edit", message, text });
+  }
+
+  /** Chosen, pasted or dropped. */
+  #takeFiles() {
+    this.#input.addEventListener("change", () => {
+      this.#choose([...(this.#input.files ?? [])]);
+      this.#input.value = "";
+    });
+    this.form.addEventListener("paste", (event) => {
+      const files = [...(event.clipboardData?.files ?? [])];
+      if (!files.length) return;
+      event.preventDefault();
+      this.#choose(files);
+    });
+    for (const kind of /** @type {const} */ (["dragover", "dragleave", "drop"]))
+      document.addEventListener(kind, (event) => {
+        const pane = event.target instanceof Element ? event.target.closest("#room") : null;
+        if (!pane || !event.dataTransfer?.types.includes("Files")) return;
+        event.preventDefault();
+        pane.classList.toggle("dropping", kind === "dragover");
+        if (kind === "drop") this.#choose([...event.dataTransfer.files]);
+      });
+  }
+
+  /** @param {File[]} files */
+  #choose(files) {
+    const room = this.#room;
+    if (!room || !files.length) return;
+    const { attachments = 10, attachment_bytes = Infinity } = this.#app.client.session.value?.limits ?? {};
+    const chosen = [...(this.#chosen.get(room.room_id) ?? []), ...files];
+    if (chosen.length > attachments) return void this.#app.toast(t.manyFiles(attachments));
+    for (const { name, size } of files) {
+      if (!size) return void this.#app.toast(t.emptyFile(name));
+      if (size > attachment_bytes) return void this.#app.toast(t.largeFile(name, bytes(attachment_bytes)));
+    }
+    this.#chosen.set(room.room_id, chosen);
+    this.#app.changed();
+    this.#text.focus();
+  }
+
+  /** @param {number} index */
+  #unchoose(index) {
+    if (!this.#room) return;
+    const left = (this.#chosen.get(this.#room.room_id) ?? []).filter((_, one) => one !== index);
+    this.#chosen.set(this.#room.room_id, left);
+    this.#app.changed();
+    this.#text.focus();
+  }
+}

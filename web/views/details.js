@@ -1,0 +1,137 @@
+// @ts-check
+// The details of the open room: name, members and their roles, and what one can do with the room.
+import { h, icon, iconButton, onClick, onSubmit, update } from "../dom.js";
+import { isUserId } from "../format.js";
+import { t } from "../strings.js";
+import { avatar, presenceLine } from "./avatar.js";
+import { leaveDialog } from "./leave.js";
+
+/** @typedef {import("../app.js").App} App */
+/** @typedef {import("../app.js").Room} Room */
+/** @typedef {import("../app.js").RoomState} RoomState */
+/** @typedef {RoomState["members"][number]} Member */
+
+const ROLES = /** @type {const} */ (["owner", "admin", "member", "readonly"]);
+
+/** Whether this user may change the room, its members and anybody's messages.
+ * @param {RoomState} state */
+const leads = ({ role }) => role === "owner" || role === "admin";
+
+/** @param {App} app */
+export function detailsView(app) {
+  const name = h("input", { name: "name", required: true, maxlength: 200, "aria-label": t.groupName });
+  const rename = h("form", { id: "rename" }, name, h("button", {}, t.rename));
+  const user = h("input", { name: "user", maxlength: 128, placeholder: t.addMember, "aria-label": t.addMember, autocapitalize: "none", autocomplete: "off" });
+  const add = h("form", { id: "add-member", novalidate: true }, user, h("button", {}, t.add));
+  const people = h("ol", { id: "people", "aria-label": t.members });
+  const commands = h("div", { class: "commands" });
+  const root = h(
+    "aside",
+    { id: "details", "aria-label": t.details },
+    h("header", {}, h("h2", {}, t.details), iconButton("x", t.close, { "data-action": "close" })),
+    rename,
+    h("h3", {}, t.members),
+    people,
+    add,
+    commands,
+  );
+  const state = () => app.state;
+  const room = () => /** @type {Room} */ (app.ui.value.room);
+  listen(app, root, room);
+  onSubmit(rename, ({ name: chosen = "" }) => void renameRoom(app, room(), chosen.trim()));
+  onSubmit(add, ({ user: chosen = "" }) => void addMember(app, room(), chosen.trim(), user));
+  let shown = "";
+  app.draws(() => {
+    const now = state();
+    root.hidden = !now?.room || !app.ui.value.details;
+    if (!now?.room || root.hidden) return void (shown = "");
+    const group = now.room.type === "group";
+    rename.hidden = add.hidden = !group || !leads(now);
+    const label = `${now.room_id} ${now.title}`;
+    if (shown !== label) name.value = now.title; // what one types is not taken away
+    shown = label;
+    update(people, now.members.map((member) => personItem(app, now, member, group)));
+    update(commands, commandButtons(now, group));
+  });
+  return root;
+}
+
+/** @param {App} app @param {HTMLElement} root @param {() => Room} room */
+function listen(app, root, room) {
+  onClick(root, {
+    close: () => {
+      app.ui.set({ details: false });
+      document.getElementById("details-button")?.focus();
+    },
+    mute: () => void app.guard(room().mute(!room().state.value.muted)),
+    hide: () => void app.guard(hideRoom(app, room())),
+    freeze: () => void app.guard(room().update({ frozen: !room().state.value.frozen })),
+    leave: () => leaveDialog(app, room()),
+    expel: ({ dataset }) => void app.guard(room().members.remove([dataset.user ?? ""])),
+  });
+  root.addEventListener("change", ({ target }) => {
+    if (!(target instanceof HTMLSelectElement)) return;
+    const role = ROLES.find((one) => one === target.value);
+    const user_id = target.dataset.user ?? "";
+    const before = room().state.value.members.find((member) => member.user_id === user_id)?.role;
+    if (!role) return;
+    void app.guard(room().members.setRole(user_id, role)).then((done) => {
+      if (!done && before) target.value = before;
+    });
+  });
+}
+
+/** @param {App} app @param {Room} room */
+async function hideRoom(app, room) {
+  const hide = !room.state.value.hidden;
+  await room.hide(hide);
+  if (hide) app.open(null);
+}
+
+/** @param {App} app @param {Room} room @param {string} name */
+async function renameRoom(app, room, name) {
+  if (!name || name === room.state.value.title) return;
+  if (await app.guard(room.update({ name }))) app.toast(t.renamed);
+}
+
+/** @param {App} app @param {Room} room @param {string} user_id @param {HTMLInputElement} field */
+async function addMember(app, room, user_id, field) {
+  if (!isUserId(user_id)) return void app.toast(t.badName);
+  const is = room.state.value.members.some((member) => member.user_id === user_id);
+  if (is) return void app.toast(t.alreadyMember(app.client.name(user_id)));
+  if (!(await app.guard(room.members.add([user_id])))) return;
+  field.value = "";
+  app.toast(t.added(app.client.name(user_id)));
+}
+
+/** @param {App} app @param {RoomState} state @param {Member} member @param {boolean} group */
+function personItem(app, state, { user_id, role }, group) {
+  const name = app.name(user_id);
+  const presence = user_id === app.user ? undefined : app.presences[user_id];
+  const changeable = group && leads(state) && user_id !== app.user && (state.role === "owner" || role !== "owner");
+  const select = h("select", { class: "role", "data-user": user_id, "aria-label": t.roleOf(name) });
+  for (const one of ROLES)
+    if (one !== "owner" || state.role === "owner" || role === "owner") select.append(h("option", { value: one, selected: one === role }, t.roles[one]));
+  return h(
+    "li",
+    { "data-key": user_id },
+    avatar(user_id, name, presence),
+    h("div", { class: "who" }, h("span", {}, name), presence && h("small", {}, presenceLine(presence))),
+    group && (changeable ? select : h("span", { class: "role" }, t.roles[role])),
+    changeable && iconButton("x", t.expel(name), { "data-action": "expel", "data-user": user_id, class: "icon-button expel" }),
+  );
+}
+
+/** @param {RoomState} state @param {boolean} group */
+function commandButtons(state, group) {
+  const { muted, hidden, frozen } = state;
+  /** @param {string} id @param {string} sign @param {string} label */
+  const command = (id, sign, label) =>
+    h("button", { type: "button", id, "data-key": id, "data-action": id }, icon(sign), label);
+  return [
+    command("mute", "bell-off", muted ? t.unmute : t.mute),
+    command("hide", "archive", hidden ? t.unhide : t.hide),
+    ...(group && leads(state) ? [command("freeze", "snowflake", frozen ? t.unfreeze : t.freeze)] : []),
+    ...(group ? [command("leave", "log-out", t.leave)] : []),
+  ];
+}

@@ -1,0 +1,74 @@
+// @ts-check
+// Names behind an @ in a text: who is meant, and a list to choose from while one types.
+import { h } from "../dom.js";
+import { t } from "../strings.js";
+
+/** @typedef {{ user_id: string, name?: string }} Person */
+
+const MOST = 6;
+const NAMED = /(?<!\w)@([!-~]+)/g;
+const BEGUN = /(?<![!-~])@(?<begun>[!-~]*)$/;
+
+/** The ids of members that a text names. @param {string} text @param {readonly Person[]} members */
+export function mentioned(text, members) {
+  const named = new Set([...text.matchAll(NAMED)].map((match) => match[1] ?? ""));
+  return members.map(({ user_id }) => user_id).filter((user_id) => named.has(user_id));
+}
+
+/**
+ * A list of members beside a textarea, open while one types a name behind an at sign.
+ * @param {HTMLTextAreaElement} field
+ * @param {() => readonly Person[]} members
+ * @param {string} me
+ */
+export function suggestions(field, members, me) {
+  const list = h("ul", { id: "suggestions", role: "listbox", "aria-label": t.suggestions, hidden: true });
+  field.setAttribute("aria-controls", "suggestions");
+  let active = 0;
+  const begun = () => BEGUN.exec(field.value.slice(0, field.selectionStart))?.groups?.begun;
+
+  function render() {
+    const start = begun()?.toLowerCase();
+    const found = members().filter(
+      ({ user_id, name = "" }) =>
+        user_id !== me && start !== undefined && [user_id, name].some((one) => one.toLowerCase().startsWith(start)),
+    );
+    active = Math.min(active, Math.max(0, found.length - 1));
+    list.hidden = !found.length;
+    list.replaceChildren(
+      ...found.slice(0, MOST).map(({ user_id, name }, index) =>
+        h("li", { id: `suggestion-${index}`, role: "option", "aria-selected": String(index === active), "data-user": user_id }, name ?? user_id),
+      ),
+    );
+    if (list.hidden) field.removeAttribute("aria-activedescendant");
+    else field.setAttribute("aria-activedescendant", `suggestion-${active}`);
+  }
+
+  /** @param {string} user_id */
+  function take(user_id) {
+    const caret = field.selectionStart - (begun()?.length ?? 0);
+    field.setRangeText(`${user_id} `, caret, field.selectionStart, "end");
+    field.dispatchEvent(new Event("input", { bubbles: true }));
+    field.focus();
+  }
+
+  field.addEventListener("input", render);
+  field.addEventListener("blur", () => setTimeout(() => (list.hidden = true), 200));
+  field.addEventListener("keydown", (event) => {
+    if (list.hidden) return;
+    const chosen = list.children[active];
+    if (event.key === "ArrowDown" || event.key === "ArrowUp") {
+      active = (active + (event.key === "ArrowDown" ? 1 : -1) + list.children.length) % list.children.length;
+      render();
+    } else if ((event.key === "Enter" || event.key === "Tab") && chosen instanceof HTMLElement) take(chosen.dataset.user ?? "");
+    else if (event.key === "Escape") list.hidden = true;
+    else return;
+    event.preventDefault();
+  });
+  list.addEventListener("pointerdown", (event) => {
+    const option = event.target instanceof Element ? event.target.closest("li") : null;
+    event.preventDefault();
+    if (option) take(option.dataset.user ?? "");
+  });
+  return list;
+}

@@ -1,0 +1,67 @@
+// @ts-check
+// A menu at a button: arrow keys, Escape, and focus goes back to the button.
+import { h, icon } from "../dom.js";
+import { t } from "../strings.js";
+
+/** @typedef {{ id: string, icon: string, label: string, act: () => void }} MenuItem */
+/** @typedef {{ label: string, act: () => void }} Emoji */
+
+/**
+ * @param {HTMLElement} anchor
+ * @param {string} label
+ * @param {{ emoji: readonly Emoji[], items: readonly (MenuItem | false | "" | undefined)[] }} choices
+ */
+export function openMenu(anchor, label, { emoji, items }) {
+  document.getElementById("menu")?.remove();
+  const menu = h("div", { id: "menu", role: "menu", "aria-label": label });
+  /** @param {HTMLElement} node @param {() => void} act */
+  const choice = (node, act) => {
+    node.addEventListener("click", () => {
+      close();
+      act();
+    });
+    return node;
+  };
+  const reactions = emoji.map(({ label: one, act }) =>
+    choice(h("button", { type: "button", role: "menuitem", "aria-label": `${t.react} ${one}`, tabindex: -1 }, one), act),
+  );
+  const rest = items.flatMap((item) =>
+    item
+      ? choice(h("button", { type: "button", role: "menuitem", class: item.id, tabindex: -1 }, icon(item.icon), item.label), item.act)
+      : [],
+  );
+  menu.append(h("div", { class: "emoji", role: "group", "aria-label": t.react }, ...reactions), ...rest);
+  const all = [...reactions, ...rest];
+
+  function close() {
+    menu.remove();
+    document.removeEventListener("pointerdown", outside, true);
+    if (anchor.isConnected) anchor.focus({ preventScroll: true });
+  }
+  /** @param {Event} event */
+  function outside({ target }) {
+    if (target instanceof Node && !menu.contains(target)) close();
+  }
+  menu.addEventListener("keydown", (event) => {
+    const now = all.findIndex((node) => node === document.activeElement);
+    const step = { ArrowDown: 1, ArrowRight: 1, ArrowUp: -1, ArrowLeft: -1 }[event.key];
+    if (event.key === "Escape" || event.key === "Tab") close();
+    else if (step) all[(now + step + all.length) % all.length]?.focus();
+    else return;
+    event.preventDefault();
+    event.stopPropagation();
+  });
+  document.addEventListener("pointerdown", outside, true);
+  document.querySelector("main")?.append(menu); // a landmark holds it
+  place(menu, anchor.getBoundingClientRect());
+  all[0]?.focus();
+}
+
+/** Below the button if there is room, else above; always within the window.
+ * @param {HTMLElement} menu @param {DOMRect} at */
+function place(menu, at) {
+  const { width, height } = menu.getBoundingClientRect();
+  const top = at.bottom + height + 8 < innerHeight ? at.bottom + 4 : Math.max(8, at.top - height - 4);
+  menu.style.top = `${top}px`;
+  menu.style.left = `${Math.max(8, Math.min(at.right - width, innerWidth - width - 8))}px`;
+}

@@ -1,0 +1,92 @@
+// @ts-check
+// What can be done to a message; the rows name it by data-action.
+import { t } from "../strings.js";
+import { openLightbox } from "./lightbox.js";
+import { openMenu } from "./menu.js";
+
+/** @typedef {import("../app.js").App} App */
+/** @typedef {import("../app.js").Room} Room */
+/** @typedef {import("../app.js").ShownMessage} ShownMessage */
+
+const EMOJI = ["👍", "❤️", "😂", "😮", "😢", "🎉"];
+
+/**
+ * @param {App} app
+ * @param {HTMLElement} list
+ * @param {(message_id: string) => void} jump
+ * @returns {Record<string, (element: HTMLElement) => void>}
+ */
+export function messageActions(app, list, jump) {
+  /** Changes of one message in the order of the clicks. @type {Promise<unknown>} */
+  let changes = Promise.resolve();
+
+  /** @param {(room: Room, message: ShownMessage, element: HTMLElement) => void} act */
+  const on = (act) => (/** @type {HTMLElement} */ element) => {
+    const { room } = app.ui.value;
+    const key = element.closest("li")?.dataset.key;
+    const message = room?.state.value.messages.find((one) => one.key === key);
+    if (room && message) act(room, message, element);
+  };
+
+  /** @param {Room} room @param {ShownMessage} message @param {string} shown */
+  const react = (room, message, shown) => {
+    const emoji = shown.replaceAll("\ufe0f", ""); // as the server keeps it
+    const isOn = !message.reactions[emoji]?.user_ids.includes(app.user);
+    const { message_id = "" } = message;
+    changes = changes.then(() => app.guard(room.react(message_id, emoji, isOn)));
+  };
+
+  /** @param {Room} room @param {ShownMessage} message */
+  const copy = async (room, message) => {
+    if (await app.guard(navigator.clipboard.writeText(message.text))) app.toast(t.copied);
+  };
+
+  list.addEventListener("contextmenu", (event) => {
+    // A long press; with a mouse the browser's own menu is more useful.
+    if (!(event instanceof PointerEvent) || event.pointerType !== "touch" || !(event.target instanceof Element)) return;
+    event.preventDefault();
+    event.target.closest("li")?.querySelector("button.more")?.dispatchEvent(new MouseEvent("click", { bubbles: true }));
+  });
+
+  return {
+    react: on((room, message, { dataset }) => react(room, message, dataset.emoji ?? "")),
+    reply: on((room, message) => app.compose(room, { mode: "reply", message })),
+    retry: on((_, message) => message.retry?.()),
+    discard: on((_, message) => message.discard?.()),
+    jump: ({ dataset }) => jump(dataset.message ?? ""),
+    menu: on((room, message, element) => {
+      const leads = room.state.value.role === "owner" || room.state.value.role === "admin";
+      openMenu(element, t.actions, {
+        emoji: EMOJI.map((emoji) => ({ label: emoji, act: () => react(room, message, emoji) })),
+        items: [
+          { id: "reply", icon: "reply", label: t.reply, act: () => app.compose(room, { mode: "reply", message }) },
+          message.text && { id: "copy", icon: "copy", label: t.copy, act: () => void copy(room, message) },
+          message.own && { id: "edit", icon: "pencil", label: t.edit, act: () => app.compose(room, { mode: "edit", message }) },
+          (message.own || leads) && { id: "remove", icon: "trash-2", label: t.remove, act: () => app.remove(room, message) },
+        ],
+      });
+    }),
+    picture: on((room, message, element) => {
+      const image = element.querySelector("img");
+      if (image) openLightbox(image.src, image.alt);
+    }),
+    download: on((room, message, element) => {
+      const { file = "", inline } = element.closest(".file") instanceof HTMLElement ? /** @type {HTMLElement} */ (element.closest(".file")).dataset : {};
+      void download(app, room, message, file, inline !== undefined);
+    }),
+  };
+}
+
+/** What the store serves inline gets a tab of its own, opened while the click still counts.
+ * @param {App} app @param {Room} room @param {ShownMessage} message @param {string} id
+ * @param {boolean} inline */
+async function download(app, room, { message_id = "", attachments }, id, inline) {
+  const attachment = attachments.find(({ attachment_id }) => attachment_id === id);
+  if (!attachment) return;
+  const where = inline ? window.open() : window;
+  await app.guard(
+    room.fileUrl(message_id, attachment.attachment_id).then((url) => {
+      if (where) where.location.href = url;
+    }),
+  );
+}

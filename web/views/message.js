@@ -1,0 +1,188 @@
+// @ts-check
+// One row of the list: a message with all that belongs to it.
+import { h, icon, iconButton, spoken } from "../dom.js";
+import { bytes, cut, day, minute, parts } from "../format.js";
+import { isPicture, isVideo } from "../files.js";
+import { explain, t } from "../strings.js";
+import { avatar } from "./avatar.js";
+
+/** @typedef {import("../app.js").App} App */
+/** @typedef {import("../app.js").Room} Room */
+/** @typedef {import("../app.js").ShownMessage} ShownMessage */
+/** @typedef {import("../files.js").ShownFile} ShownFile */
+/** @typedef {import("../rows.js").Row} Row */
+
+const QUOTE = 120;
+const QUICK = "👍";
+const MARKS = /** @type {const} */ ({
+  uploading: "clock",
+  sending: "clock",
+  accepted: "clock",
+  queued: "check",
+  delivered: "check-check",
+  read: "check-check",
+  refused: "circle-alert",
+});
+
+/** @param {App} app @param {Room} room @param {Row} row */
+export function messageItem(app, room, { message, day: isNewDay, divider, head, tail }) {
+  const { own, type } = message;
+  const classes = [type === "system" ? "system" : own ? `own ${message.status ?? ""}` : "other", head && "head", tail && "tail"];
+  return h(
+    "li",
+    { class: classes.filter(Boolean).join(" "), tabindex: -1 },
+    isNewDay && h("div", { class: "day" }, day(message.created_at)),
+    divider && h("div", { class: "divider" }, t.newMessages),
+    type === "system" ? h("span", { class: "sentence" }, sentence(app, message)) : bubble(app, room, message, head),
+  );
+}
+
+/** @param {App} app @param {Room} room @param {ShownMessage} message @param {boolean} head */
+function bubble(app, room, message, head) {
+  const group = room.state.value.room?.type === "group";
+  const others = group && !message.own;
+  const name = app.name(message.sender_id);
+  const isDeleted = Boolean(message.deleted_at) || app.deleting.has(message.key);
+  const content = isDeleted ? [h("p", { class: "deleted" }, t.deleted)] : body(app, room, message);
+  return h(
+    "div",
+    { class: "line" },
+    others && (head ? avatar(message.sender_id, name) : h("span", { class: "avatar empty" })),
+    h(
+      "div",
+      { class: "bubble" },
+      others && head ? h("span", { class: "name" }, name) : spoken(`${name}: `),
+      ...content,
+      foot(message, isDeleted),
+    ),
+    message.message_id !== undefined && !isDeleted && tools(),
+    message.status === "refused" && refusal(message),
+    message.status === "uploading" && h("span", { class: "error" }, button("discard", t.cancel)),
+  );
+}
+
+/** @param {App} app @param {Room} room @param {ShownMessage} message */
+function body(app, room, message) {
+  const files = app.files.of(room, message);
+  return [
+    message.reply_to !== undefined && quote(app, room, message.reply_to),
+    files.length > 0 && h("div", { class: "files" }, ...files.map((file) => fileItem(message, file))),
+    message.text && h("p", {}, ...text(message)),
+    message.status === "uploading" && progress(message),
+    reactions(app, message),
+  ];
+}
+
+/** @param {ShownMessage} message */
+const text = ({ text: said, mentions }) =>
+  parts(said, mentions).map(({ kind, text: part }) => {
+    if (kind === "link") return h("a", { href: part, target: "_blank", rel: "noopener noreferrer" }, part);
+    if (kind === "code") return h("code", {}, part);
+    if (kind === "strong") return h("strong", {}, part);
+    return kind === "mention" ? h("span", { class: "mention" }, part) : part;
+  });
+
+/** @param {App} app @param {Room} room @param {string} message_id */
+function quote(app, room, message_id) {
+  const quoted = room.state.value.messages.find((message) => message.message_id === message_id);
+  const said = quoted?.deleted_at ? t.deleted : quoted?.text || quoted?.attachments[0]?.name;
+  return h(
+    "button",
+    { type: "button", class: "quote", "data-action": "jump", "data-message": message_id },
+    h("span", { class: "name" }, quoted ? app.name(quoted.sender_id) : t.reply),
+    h("span", {}, said === undefined ? t.earlierMessage : cut(said, QUOTE)),
+  );
+}
+
+/** @param {ShownMessage} message @param {ShownFile} file */
+function fileItem(message, file) {
+  const sent = message.message_id !== undefined;
+  const caption = h(
+    "button",
+    { type: "button", class: "download", "data-action": "download", disabled: !sent, title: t.download(file.name) },
+    icon("file"),
+    h("span", {}, file.name, " ", h("span", { class: "size" }, bytes(file.size))),
+  );
+  const inline = isPicture(file) || isVideo(file);
+  const { width, height } = file;
+  const item = h("div", { class: "file", "data-file": file.id, "data-inline": inline }, inline && shown(file), caption);
+  if (width && height) item.style.setProperty("--ratio", `${width} / ${height}`);
+  return item;
+}
+
+/** The place of a picture is reserved before it is here. @param {ShownFile} file */
+function shown(file) {
+  if (isVideo(file)) return h("video", { controls: true, src: file.url, "aria-label": file.name, preload: "metadata" });
+  const { width, height, name, url } = file;
+  const picture = url ? h("img", { src: url, alt: name, width, height }) : h("span", { class: "loading" });
+  return h("button", { type: "button", class: "picture", "data-action": "picture", "aria-label": `${t.picture} ${name}` }, picture);
+}
+
+/** @param {ShownMessage} message */
+function progress({ progress: part = 0 }) {
+  return h("progress", { max: 1, value: part, "aria-label": t.status.uploading });
+}
+
+/** @param {App} app @param {ShownMessage} message */
+function reactions(app, { reactions: all }) {
+  const list = Object.entries(all).map(([emoji, { count, user_ids }]) => {
+    const mine = user_ids.includes(app.user);
+    const names = user_ids.map((user_id) => app.name(user_id)).join(", ");
+    return h(
+      "button",
+      {
+        type: "button",
+        class: mine ? "react mine" : "react",
+        "data-action": "react",
+        "data-emoji": emoji,
+        "data-key": emoji,
+        "aria-pressed": String(mine),
+        title: names,
+      },
+      `${emoji} ${count}`,
+    );
+  });
+  return list.length > 0 && h("div", { class: "reactions" }, ...list);
+}
+
+/** @param {ShownMessage} message @param {boolean} isDeleted */
+function foot({ created_at, edited_at, own, status }, isDeleted) {
+  return h(
+    "span",
+    { class: "foot" },
+    edited_at && !isDeleted && h("span", { class: "edited" }, t.edited),
+    h("time", { datetime: created_at }, minute(created_at)),
+    own && status && h("span", { class: `mark ${status}`, title: t.status[status] }, icon(MARKS[status]), spoken(t.status[status])),
+  );
+}
+
+/** What is used most, and a menu with the rest; the keyboard reaches all by the menu. */
+function tools() {
+  const menu = { "data-action": "menu", "aria-haspopup": "menu", class: "icon-button more" };
+  return h(
+    "span",
+    { class: "tools" },
+    h("button", { type: "button", class: "react", "data-action": "react", "data-emoji": QUICK, tabindex: -1, "aria-label": `${t.react} ${QUICK}` }, QUICK),
+    iconButton("reply", t.reply, { "data-action": "reply", tabindex: -1, class: "icon-button reply" }),
+    iconButton("ellipsis", t.actions, menu),
+  );
+}
+
+/** @param {ShownMessage} message */
+function refusal({ error }) {
+  const why = error ? explain(error) : t.status.refused;
+  return h("span", { class: "error", role: "alert" }, h("span", {}, why), button("retry", t.retry), button("discard", t.discard));
+}
+
+/** @param {string} action @param {string} label */
+const button = (action, label) => h("button", { type: "button", class: action, "data-action": action }, label);
+
+/** @param {App} app @param {ShownMessage} message */
+function sentence(app, { sender_id, text: said, metadata }) {
+  const ids = Array.isArray(metadata.user_ids) ? metadata.user_ids.map(String) : [];
+  const people = ids.map((user_id) => app.client.name(user_id)).join(", ");
+  const who = app.client.name(sender_id);
+  if (metadata.event === "member.added") return t.systemAdded(who, people);
+  if (metadata.event !== "member.removed") return said || `${String(metadata.event)} ${people}`;
+  return ids.includes(sender_id) ? t.systemLeft(who) : t.systemRemoved(who, people);
+}

@@ -1,0 +1,232 @@
+// @ts-check
+// The messages of the open room: where one reads, what counts as read, and what can be done.
+import { h, icon, onClick } from "../dom.js";
+import { rowsOf } from "../rows.js";
+import { t } from "../strings.js";
+import { VirtualList } from "../virtual-list.js";
+import { messageActions } from "./message-actions.js";
+import { messageItem } from "./message.js";
+
+/** @typedef {import("../app.js").App} App */
+/** @typedef {import("../app.js").Room} Room */
+/** @typedef {import("../app.js").RoomState} RoomState */
+/** @typedef {import("../rows.js").Row} Row */
+
+const NEAR_TOP = 400; // px from the top at which older messages are loaded
+const MOST_PAGES = 20; // that a jump to a quoted message loads
+
+/** @param {App} app */
+export function messagesView(app) {
+  return new MessagesView(app);
+}
+
+class MessagesView {
+  #app;
+  /** @type {Room | null} */
+  #room = null;
+  /** The room in which the first messages were shown: from then on what is visible is read. */
+  #landed = false;
+  /** Messages above this seq are new since the user began to read. @type {number | null} */
+  #divider = null;
+  #unread = 0;
+  #newest = 0;
+  #busy = false;
+  #list = h("ol", { id: "messages", role: "list" });
+  #earlier = h("button", { type: "button", id: "earlier", "data-action": "earlier" }, t.earlier);
+  #start = h("p", { class: "hint" });
+  #skeleton = h("div", { class: "skeleton rows", "aria-hidden": "true" }, h("i"), h("i"), h("i"), h("i"));
+  #scroll = h("div", { id: "scroll", role: "log", "aria-live": "off", "aria-label": t.messages, tabindex: 0 });
+  #pill = h("button", { type: "button", id: "pill", "data-action": "pill" });
+  #announcer = h("div", { id: "announcer", class: "spoken", role: "status", "aria-live": "polite" });
+  /** @type {VirtualList<Row>} */
+  #virtual;
+
+  /** @param {App} app */
+  constructor(app) {
+    this.#app = app;
+    this.#scroll.append(this.#earlier, this.#start, this.#skeleton, this.#list);
+    this.node = h("div", { id: "messages-pane" }, this.#scroll, this.#pill, this.#announcer);
+    this.#virtual = new VirtualList(
+      this.#scroll,
+      this.#list,
+      (row) => messageItem(app, this.#open, row),
+      () => this.#moved(),
+    );
+    const actions = messageActions(app, this.#list, (id) => void this.#jump(id));
+    onClick(this.node, {
+      ...actions,
+      earlier: () => this.#older(),
+      pill: () => void this.#toNewest(),
+    });
+    this.#scroll.addEventListener("keydown", (event) => this.#key(event));
+    this.#scroll.addEventListener("error", ({ target }) => this.#broken(target), true);
+    addEventListener("focus", () => this.#read());
+    document.addEventListener("visibilitychange", () => this.#read());
+    app.draws(() => this.#render());
+  }
+
+  /** One's own message is always shown. */
+  toEnd() {
+    this.#divider = null;
+    void this.#toNewest();
+  }
+
+  get #open() {
+    if (!this.#room) throw new Error("No room is open.");
+    return this.#room;
+  }
+
+  #render() {
+    const { room } = this.#app.ui.value;
+    if (room !== this.#room) this.#change(room);
+    const state = room?.state.value;
+    const loaded = state !== undefined && state.messages.length > 0;
+    this.#skeleton.hidden = state === undefined ? this.#app.ui.value.opening === null : loaded || !state.loading;
+    this.#earlier.hidden = !loaded || !state.hasOlder;
+    this.#start.hidden = state === undefined || state.hasOlder || state.loading;
+    this.#start.textContent = loaded ? t.beginning : t.empty;
+    if (!state) return;
+    this.#mark(state);
+    this.#virtual.show(rowsOf(state.messages, this.#divider));
+    this.#land(state);
+    this.#announce(state);
+    this.#showPill(state);
+  }
+
+  /** @param {Room | null} room */
+  #change(room) {
+    this.#room = room;
+    this.#landed = false;
+    this.#divider = null;
+    this.#unread = this.#newest = 0;
+    this.#virtual.reset();
+    this.#pill.hidden = true;
+    this.#announcer.textContent = "";
+  }
+
+  /** Remember where what is new begins, if the user does not look at it now. @param {RoomState} state */
+  #mark({ room, unread }) {
+    const looks = this.#virtual.atEnd && this.#isFocused;
+    if (this.#landed && room && unread > 0 && this.#unread === 0 && !looks) this.#divider = room.read_seq;
+    this.#unread = unread;
+  }
+
+  /** Begin at the first unread message, else at the end. @param {RoomState} state */
+  #land(state) {
+    const { room, messages, hasOlder, unread } = state;
+    if (this.#landed || this.#busy || !room || (!messages.length && state.loading)) return;
+    const first = messages.find(({ seq, own, type }) => !own && type !== "system" && (seq ?? 0) > room.read_seq);
+    const oldest = messages[0]?.seq ?? 0;
+    if (unread > 0 && hasOlder && oldest > room.read_seq + 1)
+      return this.#load(() => this.#open.around(room.read_seq + 1));
+    this.#landed = true;
+    if (unread > 0 && first) {
+      this.#divider = room.read_seq;
+      this.#virtual.show(rowsOf(messages, this.#divider));
+      this.#virtual.toKey(first.key);
+    } else this.#virtual.toEnd();
+  }
+
+  /** What came is read aloud by a screen reader; the list itself is drawn too often for that.
+   * @param {RoomState} state */
+  #announce({ messages }) {
+    const last = messages.findLast(({ seq }) => seq !== undefined);
+    const newest = last?.seq ?? 0;
+    if (last && this.#newest && newest > this.#newest && !last.own && !last.deleted_at)
+      this.#announcer.textContent = `${this.#app.name(last.sender_id)}: ${last.text || last.attachments[0]?.name || ""}`;
+    this.#newest = Math.max(this.#newest, newest);
+  }
+
+  /** @param {RoomState} state */
+  #showPill({ unread, hasNewer, messages }) {
+    this.#pill.hidden = !this.#landed || !messages.length || (this.#virtual.atEnd && !hasNewer);
+    const label = h("span", { class: unread ? "" : "spoken" }, t.pill(unread));
+    this.#pill.replaceChildren(icon("arrow-down"), label);
+    this.#pill.classList.toggle("unread", unread > 0);
+  }
+
+  #moved() {
+    const state = this.#room?.state.value;
+    if (!state || !this.#landed) return;
+    this.#read();
+    this.#showPill(state);
+    if (this.#scroll.scrollTop < NEAR_TOP && state.hasOlder && !state.loading) this.#older();
+    if (this.#virtual.atEnd && state.hasNewer && !state.loading) this.#load(() => this.#open.newer());
+  }
+
+  get #isFocused() {
+    return document.visibilityState === "visible" && document.hasFocus();
+  }
+
+  /** What is visible in a focused window is read. */
+  #read() {
+    const room = this.#room;
+    if (!room || !this.#landed || !this.#isFocused || !this.#scroll.clientHeight) return;
+    const last = this.#virtual.lastVisible();
+    const messages = room.state.value.messages;
+    const index = last ? messages.findIndex(({ key }) => key === last.key) : -1;
+    const seq = messages.slice(0, index + 1).findLast((message) => message.seq !== undefined)?.seq;
+    if (seq !== undefined && seq > (room.state.value.room?.read_seq ?? 0)) room.markVisible(seq);
+  }
+
+  #older() {
+    this.#load(() => this.#open.older());
+  }
+
+  /** @param {() => Promise<void>} page */
+  #load(page) {
+    if (this.#busy) return;
+    this.#busy = true;
+    void this.#app.guard(page()).then(() => {
+      this.#busy = false;
+      this.#app.changed();
+    });
+  }
+
+  async #toNewest() {
+    const room = this.#room;
+    if (!room) return;
+    if (room.state.value.hasNewer) await this.#app.guard(room.newest());
+    if (room !== this.#room) return;
+    this.#virtual.show(rowsOf(room.state.value.messages, this.#divider));
+    this.#virtual.toEnd();
+  }
+
+  /** Bring a quoted message into view. @param {string} message_id */
+  async #jump(message_id) {
+    const room = this.#open;
+    const find = () => room.state.value.messages.find((message) => message.message_id === message_id);
+    for (let page = 0; !find() && room.state.value.hasOlder && page < MOST_PAGES; page += 1)
+      if (!(await this.#app.guard(room.older()))) return;
+    const found = find();
+    if (!found || room !== this.#room) return void this.#app.toast(t.notFound);
+    this.#virtual.show(rowsOf(room.state.value.messages, this.#divider));
+    this.#virtual.toKey(found.key);
+    const node = this.#virtual.node(found.key);
+    node?.focus({ preventScroll: true });
+    node?.animate([{ backgroundColor: "var(--flash)" }, { backgroundColor: "transparent" }], 1200);
+  }
+
+  /** ↑ and ↓ go from message to message, Enter opens what can be done. @param {KeyboardEvent} event */
+  #key(event) {
+    const { key, target } = event;
+    const row = target instanceof Element ? target.closest("li") : null;
+    if (event.altKey || !(target === this.#scroll || target === row)) return;
+    if (key === "Enter" && row) {
+      event.preventDefault(); // or the key presses the first choice of the menu too
+      return row.querySelector("button.more")?.dispatchEvent(new MouseEvent("click", { bubbles: true }));
+    }
+    if (key !== "ArrowUp" && key !== "ArrowDown") return;
+    const next = row ? (key === "ArrowUp" ? row.previousElementSibling : row.nextElementSibling) : this.#list.lastElementChild;
+    if (!(next instanceof HTMLElement)) return;
+    event.preventDefault();
+    next.focus({ preventScroll: true });
+    next.scrollIntoView({ block: "nearest" });
+  }
+
+  /** @param {EventTarget | null} target */
+  #broken(target) {
+    const file = target instanceof Element ? target.closest("[data-file]") : null;
+    if (file instanceof HTMLElement) this.#app.files.broken(file.dataset.file ?? "");
+  }
+}
