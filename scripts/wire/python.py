@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+from inspect import cleandoc
+from textwrap import indent
 from types import ModuleType
 from typing import Any
 
@@ -121,7 +123,10 @@ def _typed_dict(kind: type[Schema]) -> str:
         if not any((name, annotation) in _fields(base) for base in bases)
     }
     parents = ", ".join(type_name(base) for base in bases) or "TypedDict"
-    lines = ["", f"class {type_name(kind)}({parents}):", f'    """{kind.__doc__}"""', ""]
+    # Python 3.13 keeps docstrings without their indentation, 3.11 keeps it.
+    doc = indent(f'"""{cleandoc(kind.__doc__ or "")}', "    ")
+    doc += '\n    """' if "\n\n" in doc else '"""'
+    lines = ["", f"class {type_name(kind)}({parents}):", doc, ""]
     lines += [_line(name, annotation) for name, annotation in own.items()]
     return "\n".join(lines).rstrip() + "\n"
 
