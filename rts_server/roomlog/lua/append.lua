@@ -1,4 +1,5 @@
--- Append to a room's log: the only script that writes events, all of a request or none.
+-- Append to a room's log: it writes all events of a request or none. Only the load of a
+-- room (install.lua) writes another event, room.epoch.
 --
 -- KEYS     1-9 as in fence.lua; 10 the idempotency key of this request; 11, of message.failed only, that
 --          of the message.
