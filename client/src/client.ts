@@ -76,7 +76,10 @@ export class Client {
     });
   }
 
-  /** Begin, or begin again after `refused` or `close`. It comes back by itself after everything else. */
+  /**
+   * Begin, or begin again after `refused` or `close`. After everything else it comes back by itself;
+   * while it waits for that, this makes the next attempt at once.
+   */
   connect(): void {
     this.#connection.connect();
   }

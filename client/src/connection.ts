@@ -7,9 +7,13 @@ import { fetchToken, type GetToken, TokenRenewal } from "./token.ts";
 
 const ATTEMPTS = 6;
 
-/** `offline`: another attempt follows by itself. `refused`: only `connect()` makes one. */
+/**
+ * `offline`: another attempt follows by itself, at `retryAt` (ms since 1970) or at once by `connect()`.
+ * `refused`: only `connect()` makes one.
+ */
 export type ConnectionState =
-  | { readonly status: "connecting" | "online" | "offline"; readonly code?: ChatErrorCode }
+  | { readonly status: "connecting" | "online"; readonly code?: ChatErrorCode }
+  | { readonly status: "offline"; readonly code?: ChatErrorCode; readonly retryAt?: number }
   | { readonly status: "refused"; readonly code: ChatErrorCode };
 
 export interface ConnectionOptions {
@@ -54,7 +58,8 @@ export class Connection {
   }
 
   connect(): void {
-    if (this.#wanted && this.#state.value.status !== "refused") return;
+    const { status } = this.#state.value;
+    if (this.#wanted && (status === "connecting" || status === "online")) return;
     this.#wanted = true;
     this.#failures = 0;
     if (typeof document !== "undefined") {
@@ -183,10 +188,10 @@ export class Connection {
 
   #later({ code, after }: { code?: ChatErrorCode; after?: number | undefined }): void {
     this.#leave();
-    this.#state.set({ status: "offline", ...(code && { code }) });
     this.#mayHurry = after === undefined;
     const wait = after ?? backoff(this.#failures);
     this.#failures += 1;
+    this.#state.set({ status: "offline", ...(code && { code }), retryAt: Date.now() + wait });
     this.#timer = setTimeout(() => void this.#attempt(), wait);
   }
 
