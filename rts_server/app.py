@@ -93,6 +93,7 @@ class WebProcess:
             settings,
             subscriptions=self._subscriptions,
             inboxes=services.inboxes,
+            memberships=services.user_memberships,
             receipts=services.receipts,
             unread=services.unread,
         )
@@ -121,6 +122,7 @@ class WebProcess:
             self._server,
             self._connections,
             services.inboxes,
+            services.user_memberships,
             services.tracing.instrument if services.tracing is not None else None,
         )
         chat = ChatNamespace(

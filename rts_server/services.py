@@ -69,6 +69,7 @@ from rts_server.views.member_list import MemberList
 from rts_server.views.snapshots import SnapshotReader
 from rts_server.views.sync import SyncReader
 from rts_server.views.unread import UnreadPublisher
+from rts_server.views.user_memberships import UserMemberships
 
 if TYPE_CHECKING:
     from rts_server.tracing import Tracing
@@ -114,7 +115,8 @@ class Services:
         self.room_log = RoomLog(self.appender, self.durability, index, self.archive)
         self.system_log = SystemRoomLog(self.appender, self.durability, index, self.archive)
         self.drains = RoomDrains(settings, self.origin, self.pipe, self.archive)
-        self.inboxes = InboxReader(self.archive, self.user_rooms, self.snapshots, self.drains)
+        self.user_memberships = UserMemberships(self.archive, self.user_rooms)
+        self.inboxes = InboxReader(self.archive, self.user_memberships, self.snapshots, self.drains)
         self.history = History(settings, self.pipe, self.archive, self.drains)
         self.statuses = StatusPublisher(self.redis)
         self.typing = TypingPublisher(settings, self.pipe)
@@ -135,7 +137,7 @@ class Services:
         )
         self.receipts = ReceiptWriter(settings, self.pipe, self.room_log)
         self.unread = UnreadPublisher(self.pipe, self.inboxes)
-        self.sync = SyncReader(settings, self.snapshots, self.inboxes)
+        self.sync = SyncReader(settings, self.snapshots, self.inboxes, self.user_memberships)
         self.verifier = Verifier(settings, self.redis, self.archive, self.drains)
         self.queue_admin = QueueAdmin(settings)
         self.revocations = Revocations(settings, self.redis, self.archive, on_revoked)
@@ -251,7 +253,10 @@ class PresenceServices:
         self.online = ConnectionCounts(settings, services.pipe, self.lease, on_counted)
         self.presences = PresenceStore(settings, services.pipe, self.lease, self.online)
         self.watches = PresenceWatches(
-            subscriber, self.presences, services.inboxes.share_room, settings.presence_check
+            subscriber,
+            self.presences,
+            services.user_memberships.share_room,
+            settings.presence_check,
         )
         self._sweep = LeaseSweep(settings, redis, self.lease)
         self._tasks = Tasks()

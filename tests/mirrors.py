@@ -81,6 +81,7 @@ COVERS = (
     Cover("deployment/test_hooks.py", "processes are started by the hooks", "processes"),
     Cover("flows/test_watched.py", "a trace crosses all processes", "tracing"),
     Cover("views/test_sync.py", "sync reads snapshots", "views/snapshots"),
+    Cover("views/test_inbox.py", "rows of warm and cold rooms", "views/inbox_row"),
     Cover("tools/cli/test_manifest.py", "a manifest is a YAML stream", "tools/cli/yaml_stream"),
     Cover("tools/cli/test_rooms.py", "operators' commands, as programs",
           "tools/cli/command tools/cli/room_selection tools/cli/render tools/cli/replay"),

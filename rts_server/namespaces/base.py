@@ -26,6 +26,7 @@ from rts_server.types.commands import (
     AuthRefreshPayload,
 )
 from rts_server.views.inbox import InboxReader
+from rts_server.views.user_memberships import UserMemberships
 
 log = logging.getLogger(__name__)
 
@@ -41,6 +42,7 @@ class NamespaceContext:
     server: Server
     connections: Connections
     inboxes: InboxReader
+    memberships: UserMemberships
     instrument: Callable[[str, Handler], Handler] | None = None
 
 
@@ -64,6 +66,7 @@ class Namespace(socketio.AsyncNamespace):  # type: ignore[misc]
         self._server = context.server
         self._connections = context.connections
         self._inboxes = context.inboxes
+        self._user_memberships = context.memberships
         self._sessions: dict[str, Session] = {}
         self._open_sessions = metrics.CONNECTIONS.labels(name)
         self._tasks = Tasks()
@@ -206,7 +209,7 @@ class Namespace(socketio.AsyncNamespace):  # type: ignore[misc]
         """
         if room_id in self._connections.rooms(session.eio_sid):
             return True
-        return await self._inboxes.is_member(session.user_id, room_id)
+        return await self._user_memberships.is_member(session.user_id, room_id)
 
 
 def _instrumented(

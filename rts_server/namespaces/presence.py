@@ -69,7 +69,7 @@ class PresenceNamespace(Namespace):
     async def presence_query(self, session: Session, payload: PresenceQueryPayload) -> Answer:
         """Return the presence of some users."""
         requested = list(dict.fromkeys(payload["user_ids"]))
-        visible = await self._inboxes.share_room(session.user_id, requested)
+        visible = await self._user_memberships.share_room(session.user_id, requested)
         return {"presences": shown(requested, await self._presences.read(visible))}
 
     @command("presence.watch", commands.PresenceWatchSchema)

@@ -15,7 +15,7 @@ from rts_server.types.commands import (
     RoomGetPayload,
 )
 from rts_server.types.objects import Cursor, Member
-from rts_server.views.inbox import InboxRow
+from rts_server.views.inbox_row import InboxRow
 from rts_server.views.member_list import MemberList
 from rts_server.views.unread import UnreadPublisher
 
@@ -57,7 +57,7 @@ class ReceiptsNamespace(Namespace):
     @command("receipt.delivered", commands.ReceiptDeliveredSchema)
     async def receipt_delivered(self, session: Session, payload: ReceiptDeliveredPayload) -> Answer:
         """Mark everything up to a seq as delivered, in several rooms; other rooms are ignored."""
-        mine = {one.room_id for one in await self._inboxes.memberships(session.user_id)}
+        mine = {one.room_id for one in await self._user_memberships.current(session.user_id)}
         cursors = {
             room_id: (0, seq) for room_id, seq in payload["rooms"].items() if room_id in mine
         }

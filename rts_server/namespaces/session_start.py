@@ -27,8 +27,10 @@ from rts_server.rooms.receipts import Cursors, ReceiptWriter
 from rts_server.runtime.backoff import backoff
 from rts_server.types.events import RoomStateData, SessionReadyData
 from rts_server.types.objects import Limits, Rate, Room, Totals
-from rts_server.views.inbox import Inbox, InboxReader, InboxRow
+from rts_server.views.inbox import Inbox, InboxReader
+from rts_server.views.inbox_row import InboxRow
 from rts_server.views.unread import UnreadPublisher
+from rts_server.views.user_memberships import UserMemberships
 
 log = logging.getLogger(__name__)
 
@@ -42,6 +44,7 @@ class SessionStart:
         *,
         subscriptions: Subscriptions,
         inboxes: InboxReader,
+        memberships: UserMemberships,
         receipts: ReceiptWriter,
         unread: UnreadPublisher,
     ) -> None:
@@ -51,6 +54,7 @@ class SessionStart:
         self._limits = _limits(settings)
         self._subscriptions = subscriptions
         self._inboxes = inboxes
+        self._memberships = memberships
 
     async def open(self, session: Session, listener: Listener) -> None:
         """Open a session, repeating until it works.
@@ -75,7 +79,7 @@ class SessionStart:
         # Listen on the user's channel before reading the room index: a membership that changes
         # between the two is then in the index or on the channel, never in neither (D4).
         await self._subscriptions.add_listener(listener)
-        memberships, version = await self._inboxes.index(user_id)
+        memberships, version = await self._memberships.current_with_version(user_id)
         self._subscriptions.lost_publishes.note_index_version(user_id, version)
         rooms = [membership.room_id for membership in memberships]
         cursors = cursors_within_membership(session.cursors, memberships)
@@ -254,13 +258,13 @@ class SessionStart:
         Only a room that the user is known to have left is removed: an index that was just rebuilt
         may lack one.
         """
-        await self._inboxes.memberships(user_id)
+        await self._memberships.current(user_id)
         for listener in self._subscriptions.listeners_of(user_id):
             async with listener.changing:
                 await self._compare(listener)
 
     async def _compare(self, listener: Listener) -> None:
-        for membership in await self._inboxes.known_memberships(listener.user_id):
+        for membership in await self._memberships.current_and_former(listener.user_id):
             room_id = membership.room_id
             if listener.closed:
                 return

@@ -16,7 +16,8 @@ from rts_server.types.operator_answers import (
     ToldAnswer,
 )
 from rts_server.types.requests import DisconnectRequest, RoomPageRequest, UnreadPageRequest
-from rts_server.views.inbox import InboxReader, InboxRow
+from rts_server.views.inbox import InboxReader
+from rts_server.views.inbox_row import InboxRow
 
 
 class RoomPageParams(UserParams, RoomPageRequest):

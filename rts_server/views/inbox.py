@@ -10,59 +10,23 @@ from itertools import islice
 
 from rts_server import errors
 from rts_server.domain.position import Position
-from rts_server.domain.room import RoomFields
-from rts_server.domain.unread import counts_in_totals, totals, unread_count
+from rts_server.domain.unread import totals
 from rts_server.persistence.archive import Archive
-from rts_server.persistence.stored_items import StoredMember, StoredRoom
-from rts_server.persistence.user_rooms import IndexedMembership, UserIndex, UserRooms
 from rts_server.protocol import cursor
 from rts_server.roomlog.drains import RoomDrains, queue_behind
-from rts_server.roomlog.rehydrate import changed_at, last_position, milliseconds
+from rts_server.roomlog.rehydrate import changed_at
 from rts_server.types.answers import RoomsAnswer
-from rts_server.types.objects import PublicRoom, Room, Totals
-from rts_server.views.snapshots import (
-    MemberView,
-    RoomSnapshot,
-    SnapshotReader,
-    for_member,
-)
+from rts_server.types.objects import Room, Totals
+from rts_server.views.inbox_row import InboxRow, activity_key, cold_row, sort_key, warm_row
+from rts_server.views.snapshots import RoomSnapshot, SnapshotReader
+from rts_server.views.user_memberships import UserMemberships
 
 log = logging.getLogger(__name__)
 
-ARCHIVE_USERS_PER_READ = 50
-"""Users whose rooms are read from the archive at once."""
 ROOMS_PER_READ = 500
 """Rooms read in one round trip when the inboxes of several users are read."""
 DRAIN_WAIT_SECONDS, PARTIAL_DRAIN_WAIT_SECONDS = 3.0, 1.0
 """Seconds to wait until cold rooms are settled; the second one if they may be left out."""
-NOBODY = " "
-"""Not a valid user id: a query to the archive whose result is not used."""
-
-
-@dataclass(frozen=True)
-class InboxRow:
-    """One room of the inbox.
-
-    `active_ms`: time of the last activity, the sort key. `room`: the protocol's room as the user
-    sees it. `in_totals`: whether its unread messages count in the totals. `uncounted`: messages
-    above read_seq that count for nobody. `has_settings`: the user has muted or hidden it at least
-    once. `position_uncertain`: the position is a lower bound from the archive, which may lack
-    changes of other members. `member_count_known`: if False, `with_member_counts` reads it.
-    """
-
-    active_ms: int
-    room_id: str
-    room: Room
-    in_totals: bool
-    uncounted: int
-    has_settings: bool = False
-    position_uncertain: bool = False
-    member_count_known: bool = True
-
-    @property
-    def unread(self) -> int:
-        """Unread messages of the room that count in the totals."""
-        return self.room["unread"] if self.in_totals else 0
 
 
 @dataclass(frozen=True)
@@ -81,17 +45,9 @@ class Inbox:
         return [
             row
             for row in self.rows
-            if row.room["hidden"] == hidden and (cursor is None or sort_key(row) > _key(*cursor))
+            if row.room["hidden"] == hidden
+            and (cursor is None or sort_key(row) > activity_key(*cursor))
         ]
-
-
-def sort_key(row: InboxRow) -> tuple[int, str]:
-    """Newest activity first, ties by room id."""
-    return _key(row.active_ms, row.room_id)
-
-
-def _key(active_ms: int, room_id: str) -> tuple[int, str]:
-    return -active_ms, room_id
 
 
 class InboxReader:
@@ -102,81 +58,20 @@ class InboxReader:
     """
 
     def __init__(
-        self, archive: Archive, user_rooms: UserRooms, snapshots: SnapshotReader, drains: RoomDrains
+        self,
+        archive: Archive,
+        memberships: UserMemberships,
+        snapshots: SnapshotReader,
+        drains: RoomDrains,
     ) -> None:
         self._archive = archive
-        self._user_rooms = user_rooms
+        self._memberships = memberships
         self._snapshots = snapshots
         self._drains = drains
 
-    async def memberships(self, user_id: str) -> list[IndexedMembership]:
-        """The user's current memberships."""
-        return (await self.index(user_id))[0]
-
-    async def index(self, user_id: str) -> tuple[list[IndexedMembership], str]:
-        """The user's current memberships and the version of the user index.
-
-        An index that Redis lost is rebuilt from the archive first. Raises Unavailable.
-        """
-        index = await self._complete(user_id, await self._user_rooms.all(user_id))
-        return _in(index), index.version
-
-    async def _complete(self, user_id: str, index: UserIndex) -> UserIndex:
-        if index.complete:
-            return index
-        stored = await self._archive.rooms_of(user_id)
-        await self._user_rooms.note_all([(user_id, _membership(one)) for one in stored])
-        await self._user_rooms.complete(user_id)
-        return await self._user_rooms.all(user_id)
-
-    async def known_memberships(self, user_id: str) -> list[IndexedMembership]:
-        """All memberships in the user index, also those of rooms the user has left."""
-        return (await self._user_rooms.all(user_id)).rooms
-
-    async def is_member(self, user_id: str, room_id: str) -> bool:
-        """True if the user is a member, by the user index alone.
-
-        The cost does not depend on whether the room exists (A4).
-        """
-        state = await self._user_rooms.state(user_id, room_id)
-        if state is None and not (await self._user_rooms.all(user_id)).complete:
-            return any(m.room_id == room_id for m in await self.memberships(user_id))
-        return state == "in"
-
-    async def share_room(self, user_id: str, others: list[str]) -> set[str]:
-        """The users among `others` who share a room with the user; always includes the user.
-
-        For every other user there is one query to the archive, for a dummy id if the index
-        already has the answer: a stranger takes as long as a user id that does not exist, however
-        many rooms they are in (A4). Raises Unavailable.
-        """
-        await self.memberships(user_id)
-        shared = await self._user_rooms.shared(user_id, others)
-        found = {other for other in others if shared[other] or other == user_id}
-        strangers = [other for other in others if other not in found]
-        for i in range(0, len(strangers), ARCHIVE_USERS_PER_READ):
-            batch = strangers[i : i + ARCHIVE_USERS_PER_READ]
-            asked = [other if shared[other] is None else NOBODY for other in batch]
-            stored = await asyncio.gather(*map(self._archive.rooms_of, asked))
-            unknown = dict(zip(batch, stored, strict=True))
-            found |= await self._sharing_in_archive(
-                user_id, {other: unknown[other] for other in batch if shared[other] is None}
-            )
-        return found
-
-    async def _sharing_in_archive(
-        self, user_id: str, others: dict[str, list[StoredMember]]
-    ) -> set[str]:
-        mine = {one.room_id for one in await self.memberships(user_id)} if others else set()
-        return {
-            other
-            for other, rooms in others.items()
-            if any(one.state == "in" and one.room_id in mine for one in rooms)
-        }
-
     async def read(self, user_id: str, *, partly: bool = False) -> Inbox:
         """The whole inbox of the user. Raises Unavailable."""
-        memberships = await self.memberships(user_id)
+        memberships = await self._memberships.current(user_id)
         return await self.read_rooms(user_id, [m.room_id for m in memberships], partly=partly)
 
     async def read_many(self, user_ids: Collection[str]) -> dict[str, Inbox]:
@@ -185,13 +80,8 @@ class InboxReader:
         While the archive is unavailable, cold rooms are left out, and users whose memberships only
         the archive has.
         """
-        indexes = await self._user_rooms.all_of(list(user_ids))
-        rooms: dict[str, list[str]] = {}
-        for user_id, index in zip(user_ids, indexes, strict=True):
-            try:
-                rooms[user_id] = [m.room_id for m in _in(await self._complete(user_id, index))]
-            except errors.Unavailable:
-                log.warning("archive unavailable: a user is left out", extra={"user_id": user_id})
+        memberships = await self._memberships.current_of_many(user_ids)
+        rooms = {user_id: [m.room_id for m in found] for user_id, found in memberships.items()}
         asked = [(room_id, [user_id]) for user_id, ids in rooms.items() for room_id in ids]
         warm: list[RoomSnapshot | None] = []
         for i in range(0, len(asked), ROOMS_PER_READ):  # a user with 1,000 rooms delays nobody
@@ -234,7 +124,7 @@ class InboxReader:
     ) -> Inbox:
         """The rows of rooms whose snapshots were read already; None stands for a cold room."""
         rows = [
-            _warm_row(room_id, snapshot, view)
+            warm_row(room_id, snapshot, view)
             for room_id, snapshot in zip(room_ids, snapshots, strict=True)
             if snapshot and (view := snapshot.members[user_id])
         ]
@@ -320,7 +210,7 @@ class InboxReader:
         loaded = await self._snapshots.read_many([(room_id, [user_id]) for room_id in heads])
         warm = {r: one for r, one in zip(heads, loaded, strict=True) if one is not None}
         rows = [
-            _warm_row(room_id, one, view)
+            warm_row(room_id, one, view)
             for room_id, one in warm.items()
             if (view := one.members[user_id])
         ]
@@ -341,60 +231,5 @@ class InboxReader:
             if stored.seq > member.read_seq:
                 seqs = await self._archive.uncounted(room_id)
                 uncounted = sum(seq > member.read_seq for seq in seqs)
-            rows.append(_cold_row(stored, stored.room, member, uncounted, heads[room_id]))
+            rows.append(cold_row(stored, stored.room, member, uncounted, heads[room_id]))
         return rows
-
-
-def _in(index: UserIndex) -> list[IndexedMembership]:
-    return [one for one in index.rooms if one.state == "in"]
-
-
-def _membership(stored: StoredMember) -> IndexedMembership:
-    return IndexedMembership(stored.room_id, stored.epoch, stored.offset, stored.state)
-
-
-def _warm_row(room_id: str, snapshot: RoomSnapshot, view: MemberView) -> InboxRow:
-    active_ms = snapshot.last_ms or milliseconds(snapshot.room["created_at"])
-    room = for_member(snapshot.public(), view)
-    in_totals = counts_in_totals(muted=view.muted, hidden=view.hidden)
-    return InboxRow(active_ms, room_id, room, in_totals, view.uncounted, view.has_settings)
-
-
-def _cold_row(
-    stored: StoredRoom,
-    fields: RoomFields,
-    member: StoredMember,
-    uncounted: int,
-    head: Position | None,
-) -> InboxRow:
-    epoch, offset = head or last_position(stored, [member])
-    unread = unread_count(stored.seq, member.read_seq, uncounted)
-    view = MemberView(
-        member.role,
-        min(member.read_seq, stored.seq),
-        min(member.delivered_seq, stored.seq),
-        unread,
-        member.muted,
-        member.hidden,
-    )
-    room: PublicRoom = {
-        **fields,
-        "member_count": 0,
-        "seq": stored.seq,
-        "epoch": epoch,
-        "offset": offset,
-    }
-    if stored.last:
-        room["last_message"] = stored.last
-    created = stored.last["created_at"] if stored.last else fields["created_at"]
-    in_totals = counts_in_totals(muted=member.muted, hidden=member.hidden)
-    return InboxRow(
-        milliseconds(created),
-        stored.room_id,
-        for_member(room, view),
-        in_totals,
-        uncounted,
-        member.settings_rev > 0,
-        position_uncertain=head is None,
-        member_count_known=False,
-    )

@@ -12,6 +12,7 @@ from rts_server.domain.position import Position
 from rts_server.types.answers import RoomSyncAnswer
 from rts_server.views.inbox import InboxReader
 from rts_server.views.snapshots import EventRange, SnapshotReader
+from rts_server.views.user_memberships import UserMemberships
 
 ROOM_OVERHEAD_BYTES = 120
 """Bytes of a room in the answer besides its id and its events."""
@@ -20,10 +21,17 @@ ROOM_OVERHEAD_BYTES = 120
 class SyncReader:
     """Reads missed events from the hot log; the archive is asked only where cold rooms stand."""
 
-    def __init__(self, settings: Settings, snapshots: SnapshotReader, inboxes: InboxReader) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        snapshots: SnapshotReader,
+        inboxes: InboxReader,
+        memberships: UserMemberships,
+    ) -> None:
         self._limits = settings.limits
         self._snapshots = snapshots
         self._inboxes = inboxes
+        self._memberships = memberships
 
     async def events_since(
         self, user_id: str, cursors: dict[str, Position]
@@ -35,7 +43,7 @@ class SyncReader:
         """
         if not cursors:
             return {}
-        memberships = {one.room_id for one in await self._inboxes.memberships(user_id)}
+        memberships = {one.room_id for one in await self._memberships.current(user_id)}
         known = [room_id for room_id in cursors if room_id in memberships]
         inbox = await self._inboxes.read_rooms(user_id, known)
         heads = await self._inboxes.positions(inbox.rows, cursors)

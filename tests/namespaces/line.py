@@ -34,6 +34,7 @@ from rts_server.redis_client.pipeline import RedisPipeline
 from rts_server.roomlog.drains import RoomDrains
 from rts_server.views.inbox import InboxReader
 from rts_server.views.snapshots import SnapshotReader
+from rts_server.views.user_memberships import UserMemberships
 from tests.helpers.waiting import eventually
 
 
@@ -60,8 +61,10 @@ class Line(Namespace):
         pipe = RedisPipeline(ConnectionPool())
         archive = Archive(settings)
         drains = RoomDrains(settings, "origin", pipe, archive)
-        lists = InboxReader(archive, UserRooms(Redis(), pipe), SnapshotReader(pipe), drains)
-        super().__init__("/chat", NamespaceContext(settings, server, connections, lists))
+        memberships = UserMemberships(archive, UserRooms(Redis(), pipe))
+        inboxes = InboxReader(archive, memberships, SnapshotReader(pipe), drains)
+        context = NamespaceContext(settings, server, connections, inboxes, memberships)
+        super().__init__("/chat", context)
         self.began: list[str] = []
         self.deaf_to = 0
         self.out = Out()

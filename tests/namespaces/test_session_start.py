@@ -19,12 +19,13 @@ from rts_server.realtime.listener import Listener
 from rts_server.realtime.subscriptions import SubscriptionHandlers, Subscriptions
 from rts_server.roomlog.log import RoomLog
 from rts_server.rooms.receipts import Cursors, MovedCursors, ReceiptWriter
-from rts_server.views.inbox import Inbox, InboxRow
+from rts_server.views.inbox import Inbox
+from rts_server.views.inbox_row import InboxRow
 from rts_server.views.snapshots import SnapshotReader
 from rts_server.views.unread import UnreadPublisher
 from tests.helpers.bench import Bench, message
 from tests.helpers.waiting import Changes
-from tests.views.inboxes import lists
+from tests.views.inboxes import inbox_reader, user_memberships
 
 Event = dict[str, Any]
 NO_HANDLERS = SubscriptionHandlers()
@@ -90,11 +91,12 @@ async def client(bench: Bench, valkey_url: str, room_id: str) -> AsyncIterator[C
     )
     subscriptions.start()
     receipts = ReceiptWriter(settings, redis, cast(RoomLog, None))
-    unread = UnreadPublisher(redis, lists(redis))
+    unread = UnreadPublisher(redis, inbox_reader(redis))
     start = SessionStart(
         settings,
         subscriptions=subscriptions,
-        inboxes=lists(redis),
+        inboxes=inbox_reader(redis),
+        memberships=user_memberships(redis),
         receipts=MessageMeanwhile(bench, receipts),
         unread=unread,
     )

@@ -5,14 +5,10 @@ from __future__ import annotations
 import pytest
 
 from rts_server import keys
-from rts_server.persistence.archive import Archive
-from rts_server.persistence.stored_items import StoredMember
 from rts_server.persistence.user_rooms import IndexedMembership, UserRooms
 from rts_server.roomlog.room_events import settings_changed
-from rts_server.views.inbox import NOBODY
 from tests.helpers.bench import Bench, message, round_trips
-from tests.helpers.deployed import Deployed
-from tests.views.inboxes import lists
+from tests.views.inboxes import inbox_reader
 
 ROOMS = 500
 
@@ -31,7 +27,7 @@ async def test_five_hundred_rooms_in_three_round_trips(
 ) -> None:
     """The index is read, then all rooms at once."""
     room_ids = await of_alice(bench, ROOMS)
-    inboxes = lists(bench.redis)
+    inboxes = inbox_reader(bench.redis)
     await inboxes.read("alice")  # scripts are loaded now
     trips = round_trips(monkeypatch)
     found = await inboxes.read("alice")
@@ -45,7 +41,7 @@ async def test_the_list_is_by_activity_and_pages_by_cursor(bench: Bench) -> None
     for n, room_id in enumerate((two, one, three, two)):
         await bench.append(message(room_id, "bob", f"m-{n}"))
         await bench.redis.hset(keys.room(room_id).head, "last_ms", n)
-    inboxes = lists(bench.redis)
+    inboxes = inbox_reader(bench.redis)
     found = await inboxes.read("alice")
     assert found.unread == {"total": 4, "rooms": 3}
     order = [row.room_id for row in found.rows]
@@ -59,23 +55,3 @@ async def test_the_list_is_by_activity_and_pages_by_cursor(bench: Bench) -> None
     assert found.unread == {"total": 1, "rooms": 1}
     assert {row.room_id for row in found.after(None, hidden=False)} == {one, two}
     assert [row.room_id for row in found.after(None, hidden=True)] == [three]
-
-
-async def test_a_stranger_costs_as_much_as_a_user_who_does_not_exist(
-    deployed: Deployed, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """One query to the archive for each, and no read of the stranger's rooms (A4)."""
-    parts = deployed.parts
-    asked: list[str] = []
-    ask = Archive.rooms_of
-
-    async def counted(self: Archive, user_id: str) -> list[StoredMember]:
-        asked.append(user_id)
-        return await ask(self, user_id)
-
-    monkeypatch.setattr(Archive, "rooms_of", counted)
-    for user_id in ("alice", "bob"):
-        await parts.user_rooms.note(user_id, f"room-of-{user_id}", 1, 1, "in")
-        await parts.user_rooms.complete(user_id)
-    assert await parts.inboxes.share_room("alice", ["bob", "nobody"]) == set()
-    assert asked == [NOBODY, "nobody"]

@@ -14,9 +14,11 @@ from rts_server.domain.position import Position
 from rts_server.domain.size_limits import SizeLimits
 from rts_server.persistence.user_rooms import IndexedMembership
 from rts_server.types.objects import Room
-from rts_server.views.inbox import Inbox, InboxReader, InboxRow
+from rts_server.views.inbox import Inbox, InboxReader
+from rts_server.views.inbox_row import InboxRow
 from rts_server.views.snapshots import EventRange, SnapshotReader
 from rts_server.views.sync import SyncReader
+from rts_server.views.user_memberships import UserMemberships
 
 BYTES = 2_000
 
@@ -27,7 +29,7 @@ class Log:
     def __init__(self, rooms: dict[str, list[int]]) -> None:
         self._rooms = rooms
 
-    async def memberships(self, user_id: str) -> list[IndexedMembership]:
+    async def current(self, user_id: str) -> list[IndexedMembership]:
         """All rooms."""
         return [IndexedMembership(room_id, 1, 1, "in") for room_id in self._rooms]
 
@@ -69,7 +71,12 @@ def syncing(rooms: dict[str, list[int]]) -> SyncReader:
     """The command over a log."""
     settings = Settings(limits=SizeLimits(answer_bytes=BYTES, replay_events=4))
     fake = Log(rooms)
-    return SyncReader(settings, cast(SnapshotReader, fake), cast(InboxReader, fake))
+    return SyncReader(
+        settings,
+        cast(SnapshotReader, fake),
+        cast(InboxReader, fake),
+        cast(UserMemberships, fake),
+    )
 
 
 ROOMS = st.dictionaries(
@@ -82,20 +89,20 @@ async def test_repeated_syncs_return_every_event_once(rooms: dict[str, list[int]
     """The next call continues where an answer ended; no answer exceeds its budget (D4)."""
     sync = syncing(rooms)
     missing: dict[str, Position] = dict.fromkeys(rooms, (1, 0))
-    seen: dict[str, list[int]] = {room_id: [] for room_id in rooms}
+    received: dict[str, list[int]] = {room_id: [] for room_id in rooms}
     while missing:
         answer = await sync.events_since("alice", missing)
         assert set(answer) == set(missing)
         assert len(orjson.dumps(answer)) <= BYTES
-        assert sum(len(told["events"]) for told in answer.values()) > 0 or not any(
-            told["has_more"] for told in answer.values()
+        assert sum(len(page["events"]) for page in answer.values()) > 0 or not any(
+            page["has_more"] for page in answer.values()
         )
         missing = {}
-        for room_id, told in answer.items():
-            seen[room_id] += [event["offset"] for event in told["events"]]
-            if told["has_more"]:
-                missing[room_id] = (told["epoch"], told["offset"])
-    assert seen == {room_id: list(range(1, len(sizes) + 1)) for room_id, sizes in rooms.items()}
+        for room_id, page in answer.items():
+            received[room_id] += [event["offset"] for event in page["events"]]
+            if page["has_more"]:
+                missing[room_id] = (page["epoch"], page["offset"])
+    assert received == {room_id: list(range(1, len(sizes) + 1)) for room_id, sizes in rooms.items()}
 
 
 async def test_a_room_of_others_is_removed() -> None:

@@ -5,20 +5,21 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, cast
 
 import orjson
 import pytest
 from redis.asyncio.client import PubSub
 
 from rts_server import errors, keys
+from rts_server.persistence.archive import Archive
 from rts_server.persistence.user_rooms import IndexedMembership, UserRooms
 from rts_server.roomlog.room_events import settings_changed
 from rts_server.views import unread
 from rts_server.views.unread import _UNREAD, UnreadPublisher
 from tests.helpers.bench import Bench, message, round_trips
 from tests.helpers.waiting import PATIENCE, eventually
-from tests.views.inboxes import lists
+from tests.views.inboxes import inbox_reader
 
 USERS = [f"user-{n}" for n in range(20)]
 
@@ -49,9 +50,9 @@ async def subscribed(bench: Bench, *room_ids: str) -> AsyncIterator[PubSub]:
 async def next_publish(channel: PubSub) -> tuple[str, dict[str, Any]]:
     """The user of the next publish, and its data."""
     async with asyncio.timeout(PATIENCE):
-        while (word := await channel.get_message(timeout=PATIENCE)) is None:
+        while (publish := await channel.get_message(timeout=PATIENCE)) is None:
             pass
-    kind, text = word["data"].decode().split(" ", 3)[2:]
+    kind, text = publish["data"].decode().split(" ", 3)[2:]
     return kind.removeprefix("~unread.changed@"), orjson.loads(text)
 
 
@@ -70,9 +71,9 @@ async def test_unread_counts_are_published_at_the_head_to_one_user(
         args: list[str | int] = ["bob", room_id, keys.room_channel(room_id), 5, 2]
         assert await _UNREAD.evaluate(bench.redis, where, args) == b"warm"
         assert await _UNREAD.evaluate(bench.redis, where, ["eve", *args[1:]]) == b"not_found"
-        word = await channel.get_message(timeout=PATIENCE)
-    assert word is not None
-    epoch, offset, kind, text = word["data"].decode().split(" ", 3)
+        publish = await channel.get_message(timeout=PATIENCE)
+    assert publish is not None
+    epoch, offset, kind, text = publish["data"].decode().split(" ", 3)
     assert (epoch, offset, kind) == ("1", "4", "~unread.changed@bob")
     total, rooms = totals
     assert orjson.loads(text)["data"] == {
@@ -89,19 +90,21 @@ async def test_changes_during_a_batch_are_published_together(
     """Twenty users take four round trips; each change is published once."""
     rooms = await rooms_of(bench, USERS)
     monkeypatch.setattr(unread, "BATCH_INTERVAL_SECONDS", 0.0)
-    telling = UnreadPublisher(bench.redis, lists(bench.redis))
+    publisher = UnreadPublisher(bench.redis, inbox_reader(bench.redis))
     async with subscribed(bench, *(first for first, _ in rooms.values())) as channel:
-        telling.publish_soon(USERS[0], rooms[USERS[0]][0])
+        publisher.publish_soon(USERS[0], rooms[USERS[0]][0])
         assert (await next_publish(channel))[0] == USERS[0]  # scripts are loaded now
         trips = round_trips(monkeypatch)
         for user in USERS * 2:
-            telling.publish_soon(user, rooms[user][0])
-        told = [await next_publish(channel) for _ in USERS]
-        assert [user for user, _ in told] == USERS
+            publisher.publish_soon(user, rooms[user][0])
+        published = [await next_publish(channel) for _ in USERS]
+        assert [user for user, _ in published] == USERS
         assert await channel.get_message(timeout=0.01) is None
-    assert all(e["data"] == {"unread": 1, "read_seq": 0, "total": 2, "rooms": 2} for _, e in told)
+    assert all(
+        e["data"] == {"unread": 1, "read_seq": 0, "total": 2, "rooms": 2} for _, e in published
+    )
     assert len(trips) <= 4
-    await telling.close()
+    await publisher.close()
 
 
 async def test_a_user_who_cannot_be_read_does_not_delay_others(
@@ -111,19 +114,19 @@ async def test_a_user_who_cannot_be_read_does_not_delay_others(
     rooms = await rooms_of(bench, USERS[:2])
     await bench.redis.delete(keys.user_rooms(USERS[0]))
     monkeypatch.setattr(unread, "BATCH_INTERVAL_SECONDS", 0.0)
-    telling = UnreadPublisher(bench.redis, lists(bench.redis, Away()))
+    publisher = UnreadPublisher(bench.redis, inbox_reader(bench.redis, cast(Archive, Away())))
     async with subscribed(bench, rooms[USERS[1]][0]) as channel:
         for user in USERS[:2]:
-            telling.publish_soon(user, rooms[user][0])
+            publisher.publish_soon(user, rooms[user][0])
         assert (await next_publish(channel))[0] == USERS[1]
         await bench.redis.set(keys.user_rooms(USERS[0]), "no hash")
-        telling.publish_soon(USERS[0], rooms[USERS[0]][0])
-        telling.publish_soon(USERS[1], rooms[USERS[1]][0])
-        await eventually(lambda: not telling._changed)
+        publisher.publish_soon(USERS[0], rooms[USERS[0]][0])
+        publisher.publish_soon(USERS[1], rooms[USERS[1]][0])
+        await eventually(lambda: not publisher._changed)
         await bench.redis.delete(keys.user_rooms(USERS[0]))
-        telling.publish_soon(USERS[1], rooms[USERS[1]][0])
+        publisher.publish_soon(USERS[1], rooms[USERS[1]][0])
         assert (await next_publish(channel))[0] == USERS[1]
-    await telling.close()
+    await publisher.close()
 
 
 class Away:
