@@ -67,7 +67,7 @@ def items_of(table: Any, room_id: str) -> dict[str, Any]:
     return {i["message_id"]: i for i in table.scan()["Items"] if i["room_id"] == room_id}
 
 
-async def test_a_repair_stores_what_the_archive_lacks_or_has_otherwise(deployed: Deployed) -> None:
+async def test_a_repair_stores_missing_and_differing_messages(deployed: Deployed) -> None:
     """A missing message, another body and an old state are found, and right after the repair."""
     room_id = await deployed.group("alice", "bob")
     sent = [await deployed.send(room_id, "alice", f"m{n}", f"text {n}") for n in range(5)]

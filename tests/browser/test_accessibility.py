@@ -72,7 +72,9 @@ async def test_axe_finds_nothing(
     await clean(alice)
 
 
-async def test_keyboard(chromium: Chromium, dev_url: str, names: tuple[str, str]) -> None:
+async def test_the_page_can_be_used_by_keyboard(
+    chromium: Chromium, dev_url: str, names: tuple[str, str]
+) -> None:
     """A message is reached and answered by keys; focus comes back, and survives what arrives."""
     alice_id, bob_id = names
     alice = await signed_in(chromium, dev_url, alice_id)

@@ -49,7 +49,9 @@ async def test_a_new_chat_opens_at_once(
     assert await alice.js("first") == f"{bob_id} Opening …"
 
 
-async def test_refusals_are_words(chromium: Chromium, dev_url: str, names: tuple[str, str]) -> None:
+async def test_refusals_are_shown_as_sentences(
+    chromium: Chromium, dev_url: str, names: tuple[str, str]
+) -> None:
     """Adding twice, an unusable name and the last owner: each is told, or asked."""
     alice_id, bob_id = names
     alice = await signed_in(chromium, dev_url, alice_id)
@@ -89,7 +91,7 @@ async def test_delete_can_be_undone(
     assert not await alice.js("document.querySelector('#messages .deleted')")
 
 
-async def test_a_lost_connection_is_seen(
+async def test_a_lost_connection_is_shown(
     chromium: Chromium, dev_url: str, names: tuple[str, str]
 ) -> None:
     """A bar says so, nobody stays online, and what is written meanwhile waits and arrives."""

@@ -63,7 +63,7 @@ async def test_twenty_megabytes_with_a_progress_bar(
     assert await alice.js(f"{IMAGE}.naturalWidth") == 640
 
 
-async def test_what_is_no_picture_is_a_download(
+async def test_files_that_are_not_pictures_are_downloads(
     chromium: Chromium, dev_url: str, names: tuple[str, str], tmp_path: Path
 ) -> None:
     """Several files are one message, a page among them is never opened; deleted, they are gone."""

@@ -208,7 +208,7 @@ async def test_members_of_a_group(chromium: Chromium, dev_url: str, names: tuple
     await bob.until("document.querySelectorAll('#rooms li').length === 1")
 
 
-async def test_who_is_here_and_who_is_typing(
+async def test_presence_and_typing_are_shown(
     chromium: Chromium, dev_url: str, names: tuple[str, str]
 ) -> None:
     """A dot beside a name, a line while the other one types, and neither when he is gone."""

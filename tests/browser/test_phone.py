@@ -21,7 +21,7 @@ SMALL = """
 """
 
 
-async def test_one_pane_below_700_px(
+async def test_one_pane_is_shown_below_700_px(
     chromium: Chromium, dev_url: str, names: tuple[str, str]
 ) -> None:
     """At 390 × 844 there is the list, then the room with a way back; targets have 44 px."""

@@ -16,7 +16,7 @@ BELOW = (
 LAST_READ = "document.querySelector('#messages li:last-child .mark.read')"
 
 
-async def test_read_is_what_was_visible(
+async def test_only_visible_messages_are_marked_as_read(
     chromium: Chromium, dev_url: str, names: tuple[str, str]
 ) -> None:
     """Who reads further up has not read what comes below: a pill and a divider say so."""

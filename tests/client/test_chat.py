@@ -42,7 +42,7 @@ async def test_two_people_chat(world: World) -> None:
         await page.until(f"{TEXTS} === 'one,two,three'", who="alice", room_id=room_id)
 
 
-async def test_a_group_lives(world: World) -> None:
+async def test_the_commands_of_a_group_work(world: World) -> None:
     """Members, roles, edits, reactions, replies, mute, hide, leave, as all devices see them."""
     alice, bob = name("alice"), name("bob")
     async with ChatPackage() as page:
@@ -132,7 +132,7 @@ async def test_history_is_read_in_windows(world: World) -> None:
         assert await page.run("return kept.room.state.value.hasOlder") is False
 
 
-async def test_presence_is_watched_while_somebody_looks(world: World) -> None:
+async def test_presence_is_watched_while_it_has_subscribers(world: World) -> None:
     """The others of a room are online and away; nobody is, without a connection."""
     alice, bob = name("alice"), name("bob")
     async with ChatPackage() as page:

@@ -314,7 +314,7 @@ async def test_a_token_is_renewed_and_one_that_cannot_be_had_is_waited_for(pair:
         assert await page.run("return asked.filter((name) => name === 'auth.refresh').length") >= 2
 
 
-async def test_a_refused_token_is_told_and_ends_what_waits(pair: World) -> None:
+async def test_a_refused_token_is_reported_and_commands_reject(pair: World) -> None:
     """`refused` with its code; commands reject instead of waiting; connect() tries anew."""
     async with ChatPackage() as page:
         getting = "{ getToken: () => kept.token }"

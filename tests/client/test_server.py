@@ -53,7 +53,7 @@ async def test_a_back_end_signs_declares_and_writes(world: World) -> None:
         assert "membership" in exported
 
 
-async def test_what_is_refused_says_why(world: World) -> None:
+async def test_a_rest_refusal_has_the_servers_code_and_details(world: World) -> None:
     """A ChatError with the server's code, of a call and of a stream; with details of a field."""
     secret = world.stack.settings.jwt_secret
     refused = ".catch((error) => [error.code, Object.keys(error.details)])"

@@ -31,7 +31,7 @@ def test_reactions_are_a_set_of_pairs(steps: list[tuple[str, str, bool]]) -> Non
         }
 
 
-def test_a_message_has_so_many_reactions_and_no_more() -> None:
+def test_reactions_of_a_message_are_limited() -> None:
     """The limits are 20 emoji and 500 reactions; removing is always possible."""
     many: Reactions = {f"e{n}": {"count": 1, "user_ids": ["a"]} for n in range(LIMITS.emoji)}
     with pytest.raises(LimitExceeded):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from rts_server.domain.unread import counts_in_totals, totals, unread_count
 
 
-def test_unread_is_what_is_above_the_read_cursor_and_counts() -> None:
+def test_unread_counts_the_messages_above_the_read_cursor() -> None:
     """Never below zero."""
     assert unread_count(seq=9, read_seq=4, uncounted=2) == 3
     assert unread_count(seq=9, read_seq=9, uncounted=0) == 0

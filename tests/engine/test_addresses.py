@@ -32,7 +32,7 @@ def opened(addresses: Addresses, requests: Iterable[web.Request]) -> list[bool]:
     return may
 
 
-def test_the_one_too_many_waits_until_another_leaves() -> None:
+def test_a_connection_above_the_limit_of_an_address_waits_for_another_to_close() -> None:
     """Open connections stay; a closed one makes room and leaves nothing behind."""
     addresses = Addresses(0, 2, OFTEN)
     assert opened(addresses, [request("9.9.9.9")] * 3) == [True, True, False]
@@ -55,14 +55,14 @@ def test_connections_are_opened_at_a_rate(monkeypatch: pytest.MonkeyPatch) -> No
     assert [addresses.admission_delay(request("1.1.1.1")) for _ in range(2)] == [0, 0.5]
 
 
-def test_only_as_many_proxies_as_there_are_are_believed() -> None:
+def test_only_the_configured_number_of_proxies_is_trusted() -> None:
     """An entry that a client writes into the header stands further left and is ignored."""
     addresses = Addresses(2, 1, OFTEN)
     told = ["6.6.6.6, 1.1.1.1, 10.0.0.1", "7.7.7.7, 1.1.1.1, 10.0.0.2", "2.2.2.2, 10.0.0.1"]
     assert opened(addresses, map(request, told)) == [True, False, True]
 
 
-def test_a_header_said_several_times_is_one_list() -> None:
+def test_a_repeated_header_is_one_list() -> None:
     """A proxy may add a header line of its own: the last entry of all lines counts."""
     addresses = Addresses(1, 1, OFTEN)
     requests = [request("6.6.6.6", "1.1.1.1"), request("7.7.7.7", "1.1.1.1")]

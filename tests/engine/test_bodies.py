@@ -109,7 +109,9 @@ def chunks() -> Iterator[bytes]:
 
 
 @pytest.mark.parametrize("how", ["announced", "chunked", "no command"])
-async def test_what_is_not_read_is_told_for_good(session: Session, how: str) -> None:
+async def test_a_body_that_is_not_read_ends_the_session_with_a_reason(
+    session: Session, how: str
+) -> None:
     """The POST is answered 200, so that it is not repeated; the polls bring the reason."""
 
     async def pieces() -> AsyncIterator[bytes]:
@@ -140,7 +142,7 @@ async def test_two_posts_at_once_are_one_too_many(session: Session) -> None:
     await asyncio.wait([first])
 
 
-async def test_who_vanishes_within_a_body_is_no_error(
+async def test_a_client_that_vanishes_within_a_body_is_not_logged_as_an_error(
     session: Session, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The session ends, and nothing is logged."""
@@ -153,7 +155,7 @@ async def test_who_vanishes_within_a_body_is_no_error(
     assert caplog.messages == []
 
 
-async def test_a_poll_that_nobody_waits_for_ends_the_session() -> None:
+async def test_a_poll_whose_client_has_left_ends_the_session() -> None:
     """The packets of its response are lost, so the client has to connect again."""
     slow = BOTH | {"ping_interval": 1.0, "ping_timeout": 60.0}
     async with serving(**slow) as (server, url), aiohttp.ClientSession() as http:
@@ -167,7 +169,7 @@ async def test_a_poll_that_nobody_waits_for_ends_the_session() -> None:
         await eventually(lambda: not server.eio.sockets)
 
 
-async def test_a_poll_of_a_session_that_ends_in_silence_is_refused() -> None:
+async def test_a_poll_of_a_session_whose_heartbeat_ended_is_refused() -> None:
     """It waits no longer than a heartbeat takes."""
     hasty = BOTH | {"ping_interval": 60.0, "ping_timeout": 0.1}
     async with serving(**hasty) as (server, url), aiohttp.ClientSession() as http:
@@ -179,7 +181,7 @@ async def test_a_poll_of_a_session_that_ends_in_silence_is_refused() -> None:
         assert server.eio.sockets == {}
 
 
-async def test_the_one_too_many_of_an_address_may_come_later() -> None:
+async def test_polling_above_the_limit_of_an_address_gets_retry_after() -> None:
     """A polling client gets Retry-After; a page of another origin may read the reason."""
     settings = BOTH | {"rate_limits": "standard", "address_connections": 1, "cors_origins": "*"}
     headers = {"Origin": "http://elsewhere"}

@@ -8,7 +8,7 @@ from rts_server.engine.closing import FINAL, LATER, RECONNECT, closing
 
 
 @pytest.mark.parametrize("code", sorted(RECONNECT))
-def test_who_may_come_back_is_told_when(code: str) -> None:
+def test_a_retryable_close_has_a_random_retry_time(code: str) -> None:
     """`retry_after_ms` is drawn at random unless it is given."""
     told = closing(code)
     assert (told["code"], told["reconnect"]) == (code, True)
@@ -19,7 +19,7 @@ def test_who_may_come_back_is_told_when(code: str) -> None:
 
 
 @pytest.mark.parametrize("code", sorted(LATER))
-def test_who_may_come_back_later_is_told_when(code: str) -> None:
+def test_a_close_for_a_lasting_reason_has_a_longer_retry_time(code: str) -> None:
     """The time is long enough for the reason to pass."""
     told = closing(code)
     assert (told["code"], told["reconnect"]) == (code, True)
@@ -28,6 +28,6 @@ def test_who_may_come_back_later_is_told_when(code: str) -> None:
 
 
 @pytest.mark.parametrize("code", sorted(FINAL))
-def test_who_is_to_stay_away_is_told_so(code: str) -> None:
+def test_a_final_close_has_no_retry_time(code: str) -> None:
     """A final code has no `retry_after_ms`."""
     assert closing(code) == {"code": code, "reconnect": False, "retry_after_ms": None}

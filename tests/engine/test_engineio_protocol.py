@@ -75,7 +75,7 @@ async def test_another_version_is_refused(engine: Client, query: str) -> None:
 
 
 @pytest.mark.parametrize("query", ["EIO=4", "EIO=4&transport=abc", "EIO=4&transport="])
-async def test_no_transport_is_none(engine: Client, query: str) -> None:
+async def test_a_request_without_a_known_transport_is_refused(engine: Client, query: str) -> None:
     """A request without a known transport is refused."""
     assert (await engine.ask("GET", query))[0] == 400
     with pytest.raises(aiohttp.WSServerHandshakeError):
@@ -100,7 +100,7 @@ async def test_jsonp_is_refused(engine: Client) -> None:
 # Engine.IO: messages
 
 
-async def test_a_post_is_answered_ok_and_the_poll_has_the_echo(engine: Client) -> None:
+async def test_a_post_is_answered_ok_and_its_echo_comes_by_a_poll(engine: Client) -> None:
     """One packet in a body, then several."""
     session = await engine.handshake()
     for body in ("4hello", "4test1\x1e4test2\x1e4test3"):
@@ -108,7 +108,7 @@ async def test_a_post_is_answered_ok_and_the_poll_has_the_echo(engine: Client) -
         assert await engine.ask("GET", session) == (200, body)
 
 
-async def test_what_is_no_packet_ends_a_polling_session(engine: Client) -> None:
+async def test_a_malformed_packet_ends_a_polling_session(engine: Client) -> None:
     """The POST is answered 400, and so is every later request."""
     session = await engine.handshake()
     assert (await engine.ask("POST", session, "abc"))[0] == 400
@@ -136,7 +136,7 @@ async def test_a_poll_that_was_given_up_ends_the_session(engine: Client) -> None
     assert (await engine.ask("POST", session, "4hello"))[0] == 400
 
 
-async def test_a_websocket_has_the_echo(engine: Client) -> None:
+async def test_a_websocket_message_is_echoed(engine: Client) -> None:
     """Each text message is a packet."""
     ws = await engine.websocket()
     await said(ws)
@@ -145,7 +145,7 @@ async def test_a_websocket_has_the_echo(engine: Client) -> None:
     await ws.close()
 
 
-async def test_what_is_no_packet_ends_a_websocket(engine: Client) -> None:
+async def test_a_malformed_packet_ends_a_websocket(engine: Client) -> None:
     """It is closed at once, not by the next heartbeat."""
     ws = await engine.websocket()
     await ws.send_str("abc")
@@ -176,7 +176,7 @@ async def test_pings_come_by_a_websocket(hasty: tuple[Client, Server]) -> None:
     await ws.close()
 
 
-async def test_who_is_silent_is_gone(hasty: tuple[Client, Server]) -> None:
+async def test_a_client_that_does_not_answer_pings_is_closed(hasty: tuple[Client, Server]) -> None:
     """Without a PONG a polling session ends and a WebSocket is closed."""
     client, server = hasty
     session, ws = await client.handshake(), await client.websocket()
@@ -230,7 +230,7 @@ async def test_an_upgrade_brings_no_noop_to_the_websocket(engine: Client, waits:
     await ws.close()
 
 
-async def test_behind_an_upgrade_polls_are_refused(engine: Client) -> None:
+async def test_polls_after_an_upgrade_are_refused(engine: Client) -> None:
     """Polls and POSTs are answered 400, and the WebSocket goes on."""
     session = await engine.handshake()
     ws = await upgraded(engine, session)
@@ -266,7 +266,7 @@ async def test_an_upgrade_of_no_session_is_refused(engine: Client) -> None:
 
 
 @pytest.mark.parametrize("packet", ["0", "2", "6", "2probe", "5", "3", "bAAEC"])
-async def test_a_packet_without_a_meaning_is_dropped(engine: Client, packet: str) -> None:
+async def test_a_packet_of_an_unused_type_is_dropped(engine: Client, packet: str) -> None:
     """A POST is answered at once, and the session goes on."""
     session = await engine.handshake()
     assert await engine.ask("POST", session, packet) == (200, "ok")

@@ -55,7 +55,7 @@ def test_any_text_is_a_frame_or_malformed(text: str) -> None:
 
 
 @given(st.integers(0, 4), NAMESPACES, ACK_IDS, JSON.map(lambda value: [value]) | st.none())
-def test_what_the_protocol_writes_is_read(
+def test_valid_packets_are_parsed(
     kind: int, namespace: str, ack_id: int | None, data: list[Any] | None
 ) -> None:
     """Type, namespace, ack id and JSON of an encoded packet are parsed unchanged."""
@@ -99,7 +99,7 @@ def test_packets_of_the_protocol(text: str, frame: Frame) -> None:
     ["", "7", "9[]", "x", "²[]", "2²[]", "2/chat[]x\u0000y", "2/chat,12345678901[]",
      "2/chat,2147483648[]", "2/" + "x" * 201 + ",[]", "2\n[]", "-2[]", "2x", "212x", " 2[]"],
 )  # fmt: skip
-def test_what_is_no_packet(text: str) -> None:
+def test_malformed_packets_are_refused(text: str) -> None:
     """The type is missing or unknown, the ack id too large, or the namespace too long."""
     if text.startswith("2/chat["):
         assert parse(text).namespace != "/chat"
@@ -109,7 +109,9 @@ def test_what_is_no_packet(text: str) -> None:
 
 
 @given(NAMESPACES, st.integers(0, frames.MAX_ACK_ID), st.dictionaries(st.text("ab"), JSON))
-def test_what_we_write_reads_back(namespace: str, ack_id: int, answer: dict[str, Any]) -> None:
+def test_written_packets_can_be_parsed_by_any_client(
+    namespace: str, ack_id: int, answer: dict[str, Any]
+) -> None:
     """Events, acks and connect errors can be parsed by any client."""
     event = event_packet(namespace, "a.b", codec.dumps(answer))
     assert parse(event.data) == Frame(frames.EVENT, namespace, None, ["a.b", answer])
@@ -137,7 +139,7 @@ def test_the_codec_refuses_what_is_not_json(text: str) -> None:
 
 
 @given(st.sampled_from([2, 5]), NAMESPACES, ACK_IDS, st.text(max_size=20) | st.just("room.list"))
-def test_a_head_says_whose_answer_is_waited_for(
+def test_the_head_of_a_large_command_has_namespace_and_ack_id(
     kind: int, namespace: str, ack_id: int | None, name: str
 ) -> None:
     """The beginning of a large command has its namespace and ack id."""
@@ -153,6 +155,6 @@ def test_a_head_says_whose_answer_is_waited_for(
 
 
 @pytest.mark.parametrize("text", ["", "0/chat,{", "3/chat,1[", "2/chat,99999999999[", "2/chat,1{"])
-def test_a_head_of_anything_else_is_nobodys(text: str) -> None:
+def test_the_head_of_any_other_packet_needs_no_answer(text: str) -> None:
     """Acks, namespaces without an id and broken ids have no answer."""
     assert frames.parse_head(text) is None

@@ -36,7 +36,7 @@ async def opened(url: str, first: bytes) -> tuple[asyncio.StreamReader, asyncio.
     return reader, writer
 
 
-async def test_the_handshake_is_that_of_the_standard() -> None:
+async def test_the_handshake_follows_rfc_6455() -> None:
     """The accepted key is that of RFC 6455, 1.3, and the first packet follows at once."""
     async with serving() as (_, url):
         reader, writer = await opened(url, handshake())
@@ -52,7 +52,7 @@ async def test_the_handshake_is_that_of_the_standard() -> None:
 
 
 @pytest.mark.parametrize("query", [QUERY, QUERY.replace("websocket", "polling")])
-async def test_who_is_refused_for_now_keeps_no_connection(query: str) -> None:
+async def test_a_handshake_refused_for_now_closes_its_connection(query: str) -> None:
     """Above the limit of an address, or while draining, the connection is closed."""
     only: dict[str, Any] = {"address_connections": 1, "rate_limits": "standard"}
     async with serving(transports="polling,websocket", **only) as (server, url), Raw(url) as first:
@@ -66,7 +66,7 @@ async def test_who_is_refused_for_now_keeps_no_connection(query: str) -> None:
         assert not first.closed
 
 
-async def test_what_comes_with_the_handshake_is_heard_behind_it() -> None:
+async def test_frames_sent_with_the_handshake_are_handled_after_it() -> None:
     """Frames in the same write as the handshake are handled, even if incomplete."""
     hasty = masked('40/chat,{"token":"t"}') + masked('42/chat,1["early"]')
     async with serving() as (server, url):
@@ -167,7 +167,7 @@ async def test_nothing_is_left_of_a_connection_however_it_ends(
         assert (server.environ, server.manager._sids) == ({}, {})
 
 
-async def test_a_shutdown_ends_who_is_left() -> None:
+async def test_a_shutdown_ends_the_remaining_sessions() -> None:
     """Namespaces are left before the server has gone."""
     async with serving() as (server, url):
         client = Raw(url)

@@ -77,7 +77,7 @@ def cut(data: bytes, cuts: list[float]) -> list[bytes]:
 
 
 @given(st.lists(frames, max_size=6).map(b"".join), st.lists(st.floats(0, 1), max_size=6))
-def test_the_messages_are_those_that_aiohttp_reads(data: bytes, cuts: list[float]) -> None:
+def test_the_reader_finds_the_same_messages_as_aiohttp(data: bytes, cuts: list[float]) -> None:
     """However the bytes are cut, and up to the same frame if one is invalid."""
     oracle = Oracle()
     WebSocketReader(oracle, MOST + 1, False, True).feed_data(data)
@@ -87,7 +87,7 @@ def test_the_messages_are_those_that_aiohttp_reads(data: bytes, cuts: list[float
 
 
 @pytest.mark.parametrize("first", [b"", b"4"])
-def test_a_message_within_a_message_ends_it(first: bytes) -> None:
+def test_a_message_within_a_message_is_a_protocol_error(first: bytes) -> None:
     """RFC 6455, 5.4, also if the first part is empty; so does a continuation without a start."""
     begun = client_frame(incoming.TEXT, first, final=False)
     assert read([begun + client_frame(incoming.TEXT, b"4")]) == ([], 1002)
@@ -95,7 +95,7 @@ def test_a_message_within_a_message_ends_it(first: bytes) -> None:
 
 
 @given(st.binary(max_size=60), st.integers(0, 15))
-def test_a_frame_without_a_mask_ends_it(payload: bytes, opcode: int) -> None:
+def test_an_unmasked_frame_is_a_protocol_error(payload: bytes, opcode: int) -> None:
     """RFC 6455, 5.1: as soon as its header arrives; messages before it are read."""
     before = client_frame(incoming.TEXT, b"4")
     assert read([before + websocket.frame(opcode, payload)]) == ([(1, "4")], 1002)
@@ -107,7 +107,7 @@ def test_a_frame_without_a_mask_ends_it(payload: bytes, opcode: int) -> None:
     st.lists(st.floats(0, 1), max_size=8),
     st.lists(st.floats(0, 1), max_size=5),
 )
-def test_a_text_too_large_is_its_head_and_the_next_is_whole(
+def test_a_text_too_large_yields_its_head_and_the_next_text_is_whole(
     length: int, parts: list[float], cuts: list[float]
 ) -> None:
     """In one frame or many, with a PING in between; only the head is kept."""
@@ -130,7 +130,7 @@ def test_a_text_too_large_is_its_head_and_the_next_is_whole(
 
 
 @pytest.mark.parametrize("opcode", [incoming.TEXT, incoming.BINARY])
-def test_what_nobody_reads_to_its_end_is_refused_by_its_header(opcode: int) -> None:
+def test_a_frame_far_too_large_is_refused_by_its_header(opcode: int) -> None:
     """A text above 1 MiB, or a binary above the limit: close code 1009, nothing is kept."""
     length = MAX_ANSWERABLE_BYTES + 1 if opcode == incoming.TEXT else MOST + 1
     header = client_frame(opcode, b"x" * length)[:14]

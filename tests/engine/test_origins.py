@@ -27,7 +27,7 @@ def test_pages_of_this_machine_are_local(origin: str) -> None:
         *("file://localhost", "http://10.0.0.1"),
     ],
 )
-def test_others_are_not_local(origin: str) -> None:
+def test_other_origins_are_not_local(origin: str) -> None:
     """A foreign name that begins like ours, other schemes, a sandbox."""
     assert not is_local_origin(origin)
 

@@ -27,7 +27,7 @@ STEPS = st.lists(
 
 
 @given(STEPS)
-def test_the_bound_holds_and_the_count_is_right(steps: list[int]) -> None:
+def test_the_queue_is_bounded_and_counts_its_bytes(steps: list[int]) -> None:
     """At most 1 MiB waits; an overflow is reported; reading makes room, in order."""
     queue, refused = bounded()
     held: list[Encoded | None] = []
@@ -57,7 +57,7 @@ def test_a_shared_packet_counts_in_every_queue() -> None:
     assert len({id(queue.get_nowait()) for queue in queues}) == 1
 
 
-async def test_the_engine_waits_for_it_like_for_any_queue() -> None:
+async def test_the_queue_can_be_awaited_like_an_asyncio_queue() -> None:
     """The library uses get and join to wait for the last packets."""
     queue = OutgoingQueue()
     queue.write(packet(5))
@@ -66,7 +66,7 @@ async def test_the_engine_waits_for_it_like_for_any_queue() -> None:
     assert queue.bytes == 0
 
 
-def test_last_words_fit_whatever_waits() -> None:
+def test_the_closing_packets_fit_into_a_full_queue() -> None:
     """The reason and the end follow a full queue, and the connection is marked as ended."""
     queue = OutgoingQueue()
     full, last = packet(MAX_PENDING_BYTES), packet(100)

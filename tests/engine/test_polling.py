@@ -55,7 +55,9 @@ async def conversation(world: World, a: JsClient, user_id: str) -> None:
     assert [answer["ok"] for answer in answers] == [True] * 20
 
 
-async def test_a_session_over_polling_is_a_session(world: World, tmp_path: Path) -> None:
+async def test_a_session_over_polling_offers_all_that_a_websocket_does(
+    world: World, tmp_path: Path
+) -> None:
     """Commands, acks, events, heartbeats, twenty commands in one POST, and a drain."""
     alice, bob = name("alice"), name("bob")
     async with (
@@ -99,7 +101,7 @@ def held(url: str) -> int:
     return int(float(told[0])) if told else 0
 
 
-async def test_who_stops_polling_is_gone(world: World, empty: str) -> None:
+async def test_a_client_that_stops_polling_is_closed(world: World, empty: str) -> None:
     """A stopped client is noticed by its heartbeat, one that never connects by its deadline."""
     async with JsClient() as sleeper, aiohttp.ClientSession() as http:
         await sleeper.connect(empty, world.token(name("alice")), reconnection=False, **POLLING)
@@ -132,7 +134,7 @@ async def test_a_broken_probe_leaves_the_polling_session(world: World, polled: s
 
 
 @pytest.mark.parametrize("body", [b"nonsense", b"", b"\xff\xfe", b"3\x1e" * 1_000])
-async def test_a_body_that_is_no_packets_ends_the_session(polled: str, body: bytes) -> None:
+async def test_a_malformed_body_ends_the_session(polled: str, body: bytes) -> None:
     """It is answered 400, and the next poll is refused."""
     async with aiohttp.ClientSession() as http:
         async with http.get(polled + QUERY) as answer:

@@ -32,7 +32,9 @@ def happened(client: JsClient) -> list[str]:
 
 
 @pytest.mark.parametrize("code", sorted(RECONNECT | FINAL))
-async def test_each_code_closes_in_its_way(served: tuple[Server, str], code: str) -> None:
+async def test_each_close_code_ends_the_connection_as_the_catalogue_says(
+    served: tuple[Server, str], code: str
+) -> None:
     """`session.closing` comes first; then the transport ends or every namespace is left."""
     server, url = served
     async with JsClient() as client:
@@ -51,7 +53,7 @@ async def test_each_code_closes_in_its_way(served: tuple[Server, str], code: str
             assert happened(client) == ["connect", "io server disconnect"]
 
 
-async def test_a_slow_reader_is_spared_what_is_only_nice_to_know(
+async def test_droppable_packets_are_shed_for_a_slow_reader(
     served: tuple[Server, str],
 ) -> None:
     """With 64 KiB waiting, droppable packets are shed and counted; others are written."""
@@ -73,7 +75,9 @@ async def test_a_slow_reader_is_spared_what_is_only_nice_to_know(
         assert out.write_droppable(packet("spared.third"))
 
 
-async def test_a_reader_too_slow_is_told_closed_and_counted(served: tuple[Server, str]) -> None:
+async def test_a_reader_too_slow_is_closed_with_its_reason_and_counted(
+    served: tuple[Server, str],
+) -> None:
     """A packet that does not fit is not written; the client may reconnect."""
     server, url = served
     before = metrics.SLOW_CONSUMERS._value.get()
@@ -89,14 +93,16 @@ async def test_a_reader_too_slow_is_told_closed_and_counted(served: tuple[Server
     assert metrics.SLOW_CONSUMERS._value.get() == before + 1
 
 
-async def test_a_connect_of_one_who_is_gone_leaves_nothing(served: tuple[Server, str]) -> None:
+async def test_a_connect_of_an_ended_connection_opens_no_session(
+    served: tuple[Server, str],
+) -> None:
     """A CONNECT that waited until its connection ended opens no session."""
     server, _ = served
     await server._connect("gone", frames.parse("0/chat,{}"))
     assert server.manager._sids == {}
 
 
-async def test_what_is_for_one_who_is_gone_goes_nowhere(served: tuple[Server, str]) -> None:
+async def test_packets_for_an_ended_connection_are_dropped(served: tuple[Server, str]) -> None:
     """The queue of a connection that has ended drops packets."""
     server, url = served
     async with Raw(url) as client:

@@ -33,7 +33,7 @@ def received_commands(server: Server) -> list[str]:
     return [name for _, name in server.namespace_handlers["/chat"].heard]
 
 
-async def test_what_comes_behind_a_connect_waits_for_it() -> None:
+async def test_commands_sent_with_a_connect_wait_for_it() -> None:
     """Commands in the same write as their CONNECT wait for the authentication."""
     async with serving() as (server, url), Raw(url) as client:
         client.send_together(CONNECT, command(1), command(2, "b"), "40/receipts,{}", command(3))
@@ -42,7 +42,7 @@ async def test_what_comes_behind_a_connect_waits_for_it() -> None:
         assert received_commands(server) == ["a", "b", "a"]
 
 
-async def test_a_burst_lets_others_in_between() -> None:
+async def test_a_burst_yields_to_other_clients() -> None:
     """Another client's command is answered long before the last of a thousand."""
     async with serving() as (server, url), Raw(url) as greedy, Raw(url) as other:
         for client in (greedy, other):
@@ -57,7 +57,7 @@ async def test_a_burst_lets_others_in_between() -> None:
         assert list(greedy.acks) == list(range(1_000))
 
 
-async def test_nothing_behind_a_goodbye_is_heard() -> None:
+async def test_messages_after_an_engine_io_close_are_not_handled() -> None:
     """Engine.IO CLOSE ends the session and its WebSocket."""
     async with serving() as (server, url), Raw(url) as client:
         client.send_together(CONNECT, command(1, "before"), "1", command(2, "behind"))
@@ -66,7 +66,7 @@ async def test_nothing_behind_a_goodbye_is_heard() -> None:
         await eventually(lambda: not server.eio.sockets)
 
 
-async def test_a_message_that_fails_is_logged_and_the_next_is_heard(
+async def test_a_message_that_fails_is_logged_and_the_next_is_handled(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     """An error of the server ends neither the connection nor the queue behind it."""
@@ -79,7 +79,7 @@ async def test_a_message_that_fails_is_logged_and_the_next_is_heard(
         assert caplog.messages == ["a message could not be handled"] * 2
 
 
-async def test_reading_stops_while_commands_wait_and_nobody_is_overtaken() -> None:
+async def test_reading_stops_at_eight_unanswered_commands_and_keeps_their_order() -> None:
     """With eight unanswered commands the transport is not read and the heartbeat waits; each
     answer lets one more in."""
     async with (
@@ -108,7 +108,7 @@ async def test_reading_stops_while_commands_wait_and_nobody_is_overtaken() -> No
         assert transport.is_reading()
 
 
-async def test_what_is_held_up_costs_nothing_while_it_waits(
+async def test_commands_beyond_eight_are_not_parsed_while_they_wait(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Of sixty commands at once eight are parsed; the others wait for an answer."""
@@ -137,7 +137,7 @@ async def test_what_is_held_up_costs_nothing_while_it_waits(
         assert len(looked) <= 150
 
 
-async def test_pings_by_the_hundred_are_junk() -> None:
+async def test_client_pings_are_counted_as_junk() -> None:
     """Each control frame is reported and answered by a PONG; a text packet is not reported."""
     junk: list[str] = []
     counting = partial(Server, on_protocol_error=junk.append)
@@ -151,7 +151,7 @@ async def test_pings_by_the_hundred_are_junk() -> None:
         assert junk == list(server.eio.sockets) * 5
 
 
-async def test_an_upgrade_of_what_is_a_websocket_is_junk_without_an_answer() -> None:
+async def test_meaningless_packets_are_counted_as_junk_without_an_answer() -> None:
     """So are an unsolicited PONG and a DISCONNECT of a namespace that was not joined."""
     junk: list[str] = []
     counting = partial(Server, on_protocol_error=junk.append)
@@ -164,7 +164,7 @@ async def test_an_upgrade_of_what_is_a_websocket_is_junk_without_an_answer() -> 
         assert len(client.packets) == 2  # OPEN and CONNECT
 
 
-async def test_what_waited_of_one_who_is_gone_is_nobodys_work() -> None:
+async def test_waiting_messages_of_a_dropped_connection_are_not_handled() -> None:
     """After the transport is dropped, the rest of a burst is not handled."""
     async with serving() as (server, url), Raw(url) as client:
         await client.join("any", "/chat")
@@ -179,7 +179,7 @@ async def test_what_waited_of_one_who_is_gone_is_nobodys_work() -> None:
         assert looked_at <= 6 * MAX_FRAMES_PER_TURN  # the turns until his end is known
 
 
-async def test_who_does_not_answer_a_ping_is_gone() -> None:
+async def test_a_connection_without_pong_is_closed() -> None:
     """A PONG before its PING does not count."""
     async with (
         serving(ping_interval=1.0, ping_timeout=1.0) as (_, url),
@@ -221,7 +221,9 @@ async def said(ws: aiohttp.ClientWebSocketResponse) -> str:
     return text
 
 
-async def test_a_probe_that_does_not_end_is_dropped_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_probe_that_does_not_end_is_dropped_and_polling_goes_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """After its time the session goes on polling, and a second probe may succeed."""
     monkeypatch.setattr(socket, "UPGRADE_SECONDS", 0.05)
     async with serving(transports=BOTH) as (server, url), aiohttp.ClientSession() as h:
@@ -240,7 +242,7 @@ async def test_a_probe_that_does_not_end_is_dropped_alone(monkeypatch: pytest.Mo
         await eventually(lambda: not server.eio.sockets)
 
 
-async def test_what_waited_for_a_poll_leaves_by_the_websocket_in_order() -> None:
+async def test_packets_that_wait_during_an_upgrade_leave_by_the_websocket_in_order() -> None:
     """Packets written during an upgrade are neither lost, doubled nor reordered."""
     async with serving(transports=BOTH) as (server, url), aiohttp.ClientSession() as h:
         sid = await session(h, url)
@@ -279,7 +281,7 @@ async def test_a_session_has_one_websocket() -> None:
     ],
     ids=["no version", "no upgrade of the connection", "another version", "plain"],
 )
-async def test_what_is_no_handshake_leaves_no_session(headers: dict[str, str]) -> None:
+async def test_an_invalid_handshake_opens_no_session(headers: dict[str, str]) -> None:
     """It is answered 400, and neither a session nor a connection is counted."""
     async with serving() as (server, url), aiohttp.ClientSession() as http:
         async with http.get(url + QUERY, headers=headers) as answer:
@@ -287,7 +289,7 @@ async def test_what_is_no_handshake_leaves_no_session(headers: dict[str, str]) -
         assert (server.eio.sockets, server.environ) == ({}, {})
 
 
-async def test_a_probe_that_failed_holds_up_nobody() -> None:
+async def test_a_failed_probe_does_not_delay_polling_or_another_upgrade() -> None:
     """While its WebSocket is closing the client polls, and upgrades by another."""
     async with serving(transports=BOTH) as (server, url), aiohttp.ClientSession() as h:
         sid = await session(h, url)

@@ -65,7 +65,7 @@ async def test_an_unknown_namespace_is_an_error(socket: Client) -> None:
 
 
 @pytest.mark.parametrize("packet", ["4abc", "4", "4{}", None])
-async def test_who_does_not_connect_is_closed(socket: Client, packet: str | None) -> None:
+async def test_a_connection_without_connect_is_closed(socket: Client, packet: str | None) -> None:
     """The first packet is another one, or none comes within the deadline."""
     await closed(await opened(socket, packet))
 
@@ -103,7 +103,7 @@ async def test_an_event_with_an_id_is_acked_by_it(socket: Client) -> None:
 
 
 @pytest.mark.parametrize("packet", ["4abc", "49", "42{}", '42abc["message-with-ack",1]', "42"])
-async def test_a_packet_that_is_none_closes_the_connection(socket: Client, packet: str) -> None:
+async def test_a_malformed_packet_closes_the_connection(socket: Client, packet: str) -> None:
     """A wrong type, payload or ack id closes it at once."""
     ws = await opened(socket)
     for _ in range(2):

@@ -124,7 +124,7 @@ async def turn() -> None:
     await asyncio.sleep(0)
 
 
-async def test_a_turn_is_one_write() -> None:
+async def test_frames_of_one_turn_are_one_write() -> None:
     """Frames written in one turn leave together and in order; pending bytes count at once."""
     line = Line()
     for text in ("4a", "4b", "4c"):
@@ -143,7 +143,7 @@ async def test_a_turn_is_one_write() -> None:
     st.lists(st.sampled_from([1, 1_000, 300_000, MAX_PENDING_BYTES, "turn", "read"]), max_size=30)
 )
 @settings(deadline=None)
-def test_a_reader_may_leave_a_mebibyte_and_no_more(steps: list[int | str]) -> None:
+def test_at_most_one_mebibyte_waits_for_a_slow_reader(steps: list[int | str]) -> None:
     """A frame is taken if it fits beside what is pending, in our buffer or the kernel's."""
 
     async def scenario() -> None:
@@ -163,7 +163,7 @@ def test_a_reader_may_leave_a_mebibyte_and_no_more(steps: list[int | str]) -> No
     asyncio.run(scenario())
 
 
-async def test_messages_are_handled_in_the_read_that_brought_them() -> None:
+async def test_messages_are_handled_within_the_read_that_received_them() -> None:
     """Texts in order, binaries and control frames counted, a PING answered."""
     line = Line()
     line.comes(
@@ -179,7 +179,7 @@ async def test_messages_are_handled_in_the_read_that_brought_them() -> None:
     assert line.transport.writes == [websocket.frame(websocket.PONG, b"here?")]
 
 
-async def test_who_does_not_read_is_owed_no_pongs() -> None:
+async def test_no_pongs_are_queued_for_a_client_that_does_not_read() -> None:
     """A client that only sends PINGs cannot make unbounded PONGs wait."""
     line = Line()
     line.transport.stuck = True
@@ -191,7 +191,7 @@ async def test_who_does_not_read_is_owed_no_pongs() -> None:
     assert line.taken.controls == 1_000
 
 
-async def test_nothing_is_heard_behind_the_servers_close() -> None:
+async def test_messages_after_the_servers_close_are_not_handled() -> None:
     """Messages behind the server's CLOSE are not handled."""
     line = Line()
     line.wire.close()
@@ -202,7 +202,7 @@ async def test_nothing_is_heard_behind_the_servers_close() -> None:
 
 
 @pytest.mark.parametrize("flood", [masked("3") * 100_000, masked("x" * 900) * 1_000])
-async def test_little_is_looked_at_behind_the_end(flood: bytes) -> None:
+async def test_only_a_bounded_amount_is_read_after_the_close(flood: bytes) -> None:
     """Only what may be on its way is read, then the connection is aborted."""
     line = Line()
     line.wire.close()
@@ -215,7 +215,7 @@ async def test_little_is_looked_at_behind_the_end(flood: bytes) -> None:
 
 
 @pytest.mark.parametrize("frame", [masked("3"), masked(""), client_frame(incoming.PING, b"")])
-async def test_a_read_of_tiny_frames_is_many_turns(frame: bytes) -> None:
+async def test_a_read_of_tiny_frames_takes_several_turns(frame: bytes) -> None:
     """A turn handles a bounded number of frames, in order, while nothing more is read."""
     line, most = Line(), 10 * MAX_FRAMES_PER_TURN + 1
     line.comes(frame * most)
@@ -231,7 +231,7 @@ async def test_a_read_of_tiny_frames_is_many_turns(frame: bytes) -> None:
     assert (line.transport.read, line.wire.reading_paused) == (True, False)
 
 
-async def test_tiny_parts_of_a_message_are_as_good_as_pings() -> None:
+async def test_tiny_parts_of_a_message_count_as_control_frames() -> None:
     """Tiny parts count as control frames; large parts do not."""
     line = Line()
     first, last = client_frame(1, b"4", final=False), client_frame(0, b"6")
@@ -241,7 +241,7 @@ async def test_tiny_parts_of_a_message_are_as_good_as_pings() -> None:
     assert (len(line.taken.texts), line.taken.controls) == (2, 2)
 
 
-async def test_a_text_too_large_is_told_by_its_head_and_the_next_is_heard() -> None:
+async def test_a_text_too_large_is_reported_by_its_head_and_the_next_is_handled() -> None:
     """It is read to its end, and nothing of it is kept."""
     line = Line()
     line.comes(masked("4" * 1_001), masked("41"))
@@ -249,7 +249,7 @@ async def test_a_text_too_large_is_told_by_its_head_and_the_next_is_heard() -> N
     assert line.transport.writes == []
 
 
-async def test_what_is_too_large_to_be_read_is_refused_and_nothing_more_is_read() -> None:
+async def test_a_frame_too_large_to_be_read_is_refused_and_nothing_more_is_read() -> None:
     """There is time to send the reason before the close frame with its code."""
     line = Line()
     line.comes(masked("4" * (incoming.MAX_ANSWERABLE_BYTES + 1))[:100], masked("41"))
@@ -261,7 +261,7 @@ async def test_what_is_too_large_to_be_read_is_refused_and_nothing_more_is_read(
     assert line.transport.writes == [websocket.text("4why") + of(1009)]
 
 
-async def test_a_clients_close_is_answered_and_the_transport_goes() -> None:
+async def test_a_clients_close_is_answered_and_the_transport_closed() -> None:
     """Frames written before are sent first, the answer last."""
     line = Line()
     line.wire.write(websocket.text("4a"))
@@ -270,7 +270,7 @@ async def test_a_clients_close_is_answered_and_the_transport_goes() -> None:
     assert line.transport.closed
 
 
-async def test_an_end_says_close_once_and_waits_for_the_clients(
+async def test_the_server_sends_close_once_and_waits_for_the_clients_close(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """CLOSE follows what is pending; the client's CLOSE closes the transport."""
@@ -287,7 +287,7 @@ async def test_an_end_says_close_once_and_waits_for_the_clients(
     assert line.transport.closed
 
 
-async def test_who_never_says_close_is_aborted(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_client_that_never_sends_close_is_aborted(monkeypatch: pytest.MonkeyPatch) -> None:
     """After three seconds."""
     monkeypatch.setattr(wire, "CLOSE_GRACE_SECONDS", 0.01)
     line = Line()
@@ -306,7 +306,7 @@ async def test_who_never_says_close_is_aborted(monkeypatch: pytest.MonkeyPatch) 
     ],
     ids=["an opcode of nobody", "text that is no UTF-8", "no mask"],
 )
-async def test_what_is_no_websocket_ends_it_with_its_code(frame: bytes, code: int) -> None:
+async def test_a_protocol_violation_closes_with_its_code(frame: bytes, code: int) -> None:
     """A protocol violation, invalid UTF-8 or a missing mask; nothing behind it is handled."""
     line = Line()
     line.comes(masked("41"), frame, masked("42"))
@@ -315,7 +315,7 @@ async def test_what_is_no_websocket_ends_it_with_its_code(frame: bytes, code: in
     assert line.transport.closed
 
 
-async def test_a_lost_transport_is_told_and_nothing_more_is_heard() -> None:
+async def test_a_lost_transport_is_reported_and_no_more_messages_are_handled() -> None:
     """Bytes that were read before are not handled any more."""
     line = Line()
     line.wire.connection_lost(None)
@@ -323,7 +323,7 @@ async def test_a_lost_transport_is_told_and_nothing_more_is_heard() -> None:
     assert (line.taken.gone, line.taken.texts) == ([line.wire], [])
 
 
-async def test_who_is_held_is_brought_nothing_until_it_goes_on() -> None:
+async def test_a_paused_transport_delivers_nothing_until_it_is_resumed() -> None:
     """Messages wait, the kernel slows the client down, and later all come in order."""
     line = Line()
     line.taken.paused = True
@@ -341,7 +341,7 @@ async def test_who_is_held_is_brought_nothing_until_it_goes_on() -> None:
     assert not line.wire.resume_reading()
 
 
-async def test_going_on_within_a_turn_takes_no_second_one() -> None:
+async def test_resuming_within_a_turn_does_not_prolong_it() -> None:
     """Resuming again and again does not prolong the turn of a connection."""
     line = Line()
     line.comes(masked("3") * (3 * MAX_FRAMES_PER_TURN))
@@ -352,7 +352,7 @@ async def test_going_on_within_a_turn_takes_no_second_one() -> None:
     assert len(line.taken.texts) == 2 * MAX_FRAMES_PER_TURN
 
 
-async def test_who_is_told_to_go_while_held_still_says_close() -> None:
+async def test_a_client_closed_while_paused_still_sends_close() -> None:
     """The client's CLOSE is read although the handler is paused."""
     line = Line()
     line.taken.paused = True

@@ -184,7 +184,7 @@ def test_every_override_was_reviewed(ours: type, theirs: type) -> None:
     assert {function.__qualname__ for function in replaced - known} == set()
 
 
-def test_the_engine_is_ours_where_it_matters() -> None:
+def test_the_server_uses_our_engine_queue_and_manager() -> None:
     """Engine, queue and manager are ours, JSON is strict, and polling is off."""
     made = server.Server(Settings(), ClientManager())
     assert isinstance(made.eio, engine.Engine)

@@ -33,19 +33,19 @@ def read(data: bytes) -> list[tuple[WSMsgType, Any]]:
 
 
 @pytest.mark.parametrize("length", [0, 1, 125, 126, 127, 65_535, 65_536, 70_000])
-def test_every_form_of_length_is_read_back(length: int) -> None:
+def test_every_form_of_length_can_be_parsed(length: int) -> None:
     """7, 16 and 64 bits, at their limits."""
     assert read(websocket.text("x" * length)) == [(WSMsgType.TEXT, "x" * length)]
 
 
 @given(st.lists(st.text(max_size=200)))
-def test_frames_in_a_row_are_their_texts(texts: list[str]) -> None:
+def test_several_frames_in_one_write_are_parsed(texts: list[str]) -> None:
     """Any texts, several in one write."""
     written = b"".join(websocket.text(text) for text in texts)
     assert read(written) == [(WSMsgType.TEXT, text) for text in texts]
 
 
-def test_a_close_says_why() -> None:
+def test_a_close_frame_has_its_code() -> None:
     """A close frame has its code, a PONG its payload."""
     assert read(websocket.close(1009)) == [(WSMsgType.CLOSE, 1009)]
     assert read(websocket.frame(websocket.PONG, b"abc")) == [(WSMsgType.PONG, b"abc")]

@@ -24,7 +24,7 @@ async def two_turns() -> None:
     await asyncio.sleep(0)
 
 
-async def test_all_are_flushed_before_the_loop_waits_in_their_order() -> None:
+async def test_all_connections_are_flushed_in_order_at_the_end_of_the_turn() -> None:
     """Nothing is written during the turn, everything at its end."""
     notes: list[int | str] = []
     batcher = WriteBatcher()
@@ -35,7 +35,7 @@ async def test_all_are_flushed_before_the_loop_waits_in_their_order() -> None:
     assert notes == [0, 1, 2]
 
 
-async def test_one_that_cannot_be_flushed_holds_up_nobody() -> None:
+async def test_a_failed_flush_does_not_delay_other_connections() -> None:
     """Others are flushed all the same, and the loop is told of the error."""
     notes: list[int | str] = []
     told: list[object] = []
@@ -57,7 +57,7 @@ async def test_one_that_cannot_be_flushed_holds_up_nobody() -> None:
     assert told == [broken]
 
 
-async def test_a_large_room_lets_others_have_their_turn() -> None:
+async def test_flushing_a_large_room_yields_to_other_work() -> None:
     """Other work runs between the slices."""
     notes: list[int | str] = []
     batcher, loop = WriteBatcher(), asyncio.get_running_loop()
@@ -73,7 +73,7 @@ async def test_a_large_room_lets_others_have_their_turn() -> None:
     ]
 
 
-async def test_who_asks_while_others_are_flushed_is_flushed_too() -> None:
+async def test_a_write_during_a_flush_is_flushed_too() -> None:
     """A write during a flush is not lost."""
     notes: list[int | str] = []
     batcher = WriteBatcher()

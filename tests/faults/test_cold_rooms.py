@@ -94,7 +94,7 @@ def ready(client: JsClient) -> dict[str, Any]:
     return data
 
 
-async def test_who_missed_what_is_queued_did_not_recover(world: World) -> None:
+async def test_a_client_that_missed_queued_events_is_not_recovered(world: World) -> None:
     """A cursor equal to the archived position proves nothing while the queue is ahead of it."""
     bob = name("bob")
     async with world.js(name("alice")) as a:
@@ -117,7 +117,9 @@ async def test_who_missed_what_is_queued_did_not_recover(world: World) -> None:
             assert await texts(b, room_id) == ["one", "two"]
 
 
-async def test_who_read_anew_is_told_when_the_room_wakes(world: World) -> None:
+async def test_a_client_that_read_a_cold_room_gets_its_events_when_it_is_loaded(
+    world: World,
+) -> None:
     """A client that read history while the queue was behind gets sync.reset."""
     bob = name("bob")
     async with world.js(name("alice")) as a:
@@ -146,7 +148,7 @@ async def test_who_read_anew_is_told_when_the_room_wakes(world: World) -> None:
                 assert await texts(b, room_id) == ["one", "two", "three", "four"]
 
 
-async def test_what_is_queued_can_be_changed(world: World) -> None:
+async def test_a_queued_message_can_be_edited(world: World) -> None:
     """An edit of a queued message succeeds or is retryable, never not_found."""
     async with world.js(name("alice")) as a:
         room_id = await group(a)
@@ -175,7 +177,9 @@ async def test_just_acked_messages_are_there_after_every_loss(world: World) -> N
             assert await texts(a, room_id) == ["better"]
 
 
-async def test_who_stays_connected_learns_what_was_lost_on_the_way(world: World) -> None:
+async def test_connected_clients_get_a_message_whose_publish_was_lost_with_redis(
+    world: World,
+) -> None:
     """A publish is lost, then Redis; the client learns of it although nobody writes."""
     alice, bob = name("alice"), name("bob")
     async with world.js(alice) as a, world.js(bob) as b:

@@ -128,7 +128,7 @@ async def test_a_former_member_reads_nothing(world: World) -> None:
                 assert "before" not in texts or client is b
 
 
-async def test_order_after_connect_under_load(world: World) -> None:
+async def test_ready_missed_and_live_events_come_in_order_under_load(world: World) -> None:
     """session.ready comes first, then missed events, then live ones, whenever it connects."""
     alice, bob = name("alice"), name("bob")
     async with world.js(alice) as a, world.raw(alice) as writer:

@@ -63,7 +63,7 @@ async def test_group_is_named_by_its_key(world: World, tmp_path: Path) -> None:
             assert await operator.refused("PUT", path, wished) == "conflict"
 
 
-async def test_business_keys_are_the_operators(world: World) -> None:
+async def test_external_ids_are_reserved_to_the_operator(world: World) -> None:
     """A client can neither use an external id nor learn whether a room has it."""
     alice, bob, key, other = name("alice"), name("bob"), name("case"), name("other")
     async with (
@@ -82,7 +82,7 @@ async def test_business_keys_are_the_operators(world: World) -> None:
         assert answers[0] == answers[1] == answers[2]
 
 
-async def test_message_is_heard_answered_and_in_history(world: World) -> None:
+async def test_a_message_is_delivered_acked_and_in_history(world: World) -> None:
     """A message is delivered, acked queued, in history and the list at once, and stored."""
     alice, bob = name("alice"), name("bob")
     async with world.js(alice) as a, world.js(bob) as b:
@@ -167,7 +167,7 @@ async def test_members_are_added_once_and_see_the_whole_history(world: World) ->
         assert rest["next_cursor"] is None
 
 
-async def test_direct_room_takes_no_third(world: World) -> None:
+async def test_a_direct_room_takes_no_third_member(world: World) -> None:
     """Adding to a direct room is a conflict."""
     alice, bob = name("alice"), name("bob")
     async with world.js(alice) as a:
@@ -260,7 +260,7 @@ async def test_edit_and_delete_show_everywhere(world: World) -> None:
         await asyncio.to_thread(until, lambda: bodies() == ["new", ""])
 
 
-async def test_removed_member_is_out(world: World) -> None:
+async def test_a_removed_member_has_no_access(world: World) -> None:
     """A removed user gets no event, finds nothing, and may be added again."""
     alice, bob, carol = name("alice"), name("bob"), name("carol")
     async with world.js(alice) as a, world.js(bob) as b, world.js(carol) as c:

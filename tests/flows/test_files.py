@@ -81,7 +81,7 @@ async def test_a_file_reaches_another_member(world: World) -> None:
         assert keys(world, room_id) == {"files", "cited"}
 
 
-async def test_only_what_was_granted_is_taken(world: World) -> None:
+async def test_only_the_granted_upload_is_accepted(world: World) -> None:
     """S3 refuses another size, type, key, name or user, and fields outside the policy."""
     async with world.js(name("alice")) as a:
         room_id = await direct(a, name("bob"))
@@ -106,7 +106,7 @@ async def test_only_what_was_granted_is_taken(world: World) -> None:
         await ok(a, "upload.complete", named)
 
 
-async def test_other_bytes_are_found_out(world: World) -> None:
+async def test_an_upload_with_another_checksum_is_refused(world: World) -> None:
     """Other content of the same size, or of another type, is refused and deleted."""
     async with world.js(name("alice")) as a:
         room_id = await direct(a, name("bob"))
@@ -211,7 +211,7 @@ async def test_a_file_is_cited_once_by_its_owner(world: World) -> None:
         assert len((await ok(a, "message.list", {"room_id": room_id}))["messages"]) == 2
 
 
-async def test_of_two_sends_at_once_one_gets_the_file(world: World) -> None:
+async def test_one_of_two_concurrent_sends_gets_the_file(world: World) -> None:
     """Of two concurrent messages with one file, one is refused."""
     alice = name("alice")
     async with world.js(alice) as a, world.js(alice) as again:
@@ -248,7 +248,7 @@ async def test_strangers_and_former_members_get_nothing(world: World) -> None:
             assert await refused(a, "upload.url", wanted | {part: "nothing"}) == "not_found"
 
 
-async def test_who_may_not_write_may_not_upload(world: World) -> None:
+async def test_a_member_who_may_not_write_may_not_upload(world: World) -> None:
     """Readonly members, and plain members of a frozen room, get no form."""
     alice, bob, carol = name("alice"), name("bob"), name("carol")
     async with world.js(alice) as a, world.js(bob) as b, world.js(carol) as c:
@@ -267,7 +267,7 @@ async def test_who_may_not_write_may_not_upload(world: World) -> None:
     ("content_type", "content"),
     [("image/svg+xml", b"<svg/>"), ("text/html", b"<html>"), ("application/pdf", b"%PDF-1.7")],
 )
-async def test_what_could_run_is_downloaded(
+async def test_files_that_could_run_scripts_are_downloaded(
     world: World, content_type: str, content: bytes
 ) -> None:
     """HTML, SVG and documents are served as attachments, under their announced type."""
@@ -340,7 +340,7 @@ async def test_grants_and_links_end(world: World, tmp_path: Path) -> None:
             assert seen == {alive, 403}
 
 
-async def test_without_the_store_only_files_are_away(world: World, tmp_path: Path) -> None:
+async def test_without_s3_only_file_commands_fail(world: World, tmp_path: Path) -> None:
     """Uploads are `unavailable`; messages, history and rooms go on."""
     nowhere = {"AWS_ENDPOINT_URL_S3": f"http://127.0.0.1:{free_port()}"}
     async with instance(world, tmp_path, **nowhere) as url, JsClient() as a:

@@ -76,7 +76,7 @@ async def replayed(ops: Operator, world: World, heard: list[dict[str, Any]]) -> 
             await ops.run(queues, "redrive", "messages")
 
 
-async def test_a_day(town: World, tmp_path: Path) -> None:
+async def test_an_operators_day(town: World, tmp_path: Path) -> None:
     """Rooms from a manifest, seen live; a bad deployment, its records found, replayed, verified."""
     ops, path = Operator(town), tmp_path / "rooms.yaml"
     declared: list[dict[str, Any]] = [

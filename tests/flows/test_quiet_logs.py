@@ -41,7 +41,7 @@ async def test_no_text_and_no_token_in_any_log(world: World) -> None:
         assert world.stack.settings.jwt_secret not in text, log
 
 
-async def test_a_mistake_of_ours_is_found_by_what_the_client_was_told(
+async def test_an_internal_error_is_found_in_the_log_by_its_request_id(
     world: World, tmp_path: Path
 ) -> None:
     """The request id of `internal` finds the line with traceback, user and connection, without

@@ -12,7 +12,7 @@ from tests.helpers.rooms import burst
 from tests.helpers.world import World, name
 
 
-async def test_ready_comes_first_and_tells_the_user(world: World) -> None:
+async def test_session_ready_comes_first_and_names_the_user(world: World) -> None:
     """session.ready has the user, the expiry and the totals."""
     alice, bob = name("alice"), name("bob")
     async with world.js(alice) as a:
@@ -90,7 +90,7 @@ async def test_impossible_cursor_is_not_recovered(world: World, cursor: list[int
             await b.until(lambda: len(b.of_type("message.new")) == 1)
 
 
-async def test_too_much_was_missed(world: World) -> None:
+async def test_too_many_missed_events_are_not_recovered(world: World) -> None:
     """More than 300 missed events are not replayed in part."""
     alice, bob = name("alice"), name("bob")
     async with world.raw(alice) as m, world.js(bob) as b:

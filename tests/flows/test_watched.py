@@ -153,7 +153,7 @@ async def test_one_trace_from_the_command_to_the_table(
     assert SECRET.encode() not in collector.raw
 
 
-async def test_the_story_of_a_message_is_told(watched: World) -> None:
+async def test_the_timeline_of_a_message_is_printed(watched: World) -> None:
     """`rts-server trace` finds the room in the logs and shows accepted, queued and stored."""
     room_id, message_id = await sent(watched)
     told = await trace(watched, message_id)
@@ -203,7 +203,7 @@ MOVES = {
 """Metrics that one message changes; those of depth, repairs, loads and readers are tested apart."""
 
 
-async def test_every_process_tells_its_metrics(watched: World, relay_port: int) -> None:
+async def test_every_process_serves_its_metrics(watched: World, relay_port: int) -> None:
     """`/metrics` of web and relay count what happened."""
     asked = {"web": watched.urls[0], "relay": f"http://127.0.0.1:{relay_port}"}
     async with watched.js(name("bob")), asyncio.timeout(PATIENCE):
@@ -219,7 +219,7 @@ async def value(url: str, sample: str) -> float:
     return sum(float(line.rpartition(" ")[2]) for line in lines if line.startswith(f"{sample} "))
 
 
-async def test_what_alarms_and_dashboards_name_is_really_told(
+async def test_every_metric_of_alarms_and_dashboards_is_published(
     watched: World, relay_port: int
 ) -> None:
     """CloudWatch's metrics are in log lines of each kind of process, Grafana's in `/metrics`."""

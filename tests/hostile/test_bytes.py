@@ -61,7 +61,7 @@ class Noting(logging.Handler):
 
 @settings(max_examples=100)
 @given(st.lists(strangers, max_size=4))
-def test_any_bytes_harm_nobody_else(some: list[Stranger]) -> None:
+def test_arbitrary_bytes_do_not_affect_other_clients(some: list[Stranger]) -> None:
     """Others are answered, the session is freed, and no error is logged but the client's."""
     handler = Noting(logging.WARNING)
     logging.getLogger().addHandler(handler)

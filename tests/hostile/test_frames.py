@@ -167,7 +167,7 @@ BROKEN = {
 
 
 @pytest.mark.parametrize("frame", BROKEN.values(), ids=BROKEN.keys())
-async def test_packet_of_no_protocol_closes_at_once(world: World, frame: str) -> None:
+async def test_a_malformed_packet_closes_at_once(world: World, frame: str) -> None:
     """An invalid packet ends the connection, as an invalid frame does."""
     async with world.raw(name("mallory")) as m:
         await m.send(frame)
@@ -230,7 +230,9 @@ async def test_command_beyond_the_frame_is_answered(world: World, frame: str, co
 @pytest.mark.parametrize(
     "frame", ["42/chat,", "43/chat,1", "40/chat,", "2", "41/chat,"], ids=lambda text: text
 )
-async def test_a_large_frame_that_nobody_waits_for_is_the_end(world: World, frame: str) -> None:
+async def test_a_large_frame_without_an_ack_id_closes_the_connection(
+    world: World, frame: str
+) -> None:
     """Without an ack id the connection is closed with a reason."""
     async with world.raw(name("mallory")) as m:
         await m.send(frame + '["' + "x" * 70_000 + '"]')
@@ -238,7 +240,7 @@ async def test_a_large_frame_that_nobody_waits_for_is_the_end(world: World, fram
         assert [e["data"]["code"] for e in m.events[1:]] == ["frame_too_large"]
 
 
-async def test_the_stock_client_hears_that_a_text_was_too_large(world: World) -> None:
+async def test_the_stock_client_gets_an_ack_for_a_text_too_large(world: World) -> None:
     """By the ack of the command; above 1 MiB by a final close, and it does not reconnect."""
     async with world.js(name("alice")) as a:
         payload = {"room_id": "r", "client_msg_id": "m", "text": "x" * 78_000}
@@ -253,7 +255,7 @@ async def test_the_stock_client_hears_that_a_text_was_too_large(world: World) ->
         assert ends == ["io server disconnect"]
 
 
-async def test_a_frame_without_a_mask_is_the_end(world: World) -> None:
+async def test_an_unmasked_frame_closes_the_connection(world: World) -> None:
     """RFC 6455, 5.1: 1002."""
     async with world.raw(name("mallory")) as m:
         assert m._ws is not None
@@ -281,7 +283,9 @@ async def test_polling_is_refused_with_the_reason(world: World) -> None:
         ({"token": "a.b.c"}, "unauthorized"),
     ],
 )
-async def test_connect_without_a_good_token(world: World, auth: object, code: str) -> None:
+async def test_a_connect_without_a_valid_token_is_refused(
+    world: World, auth: object, code: str
+) -> None:
     """CONNECT_ERROR has message and code; no session opens."""
     async with Raw(world.urls[0]) as m:
         await m.send("40/chat," + json.dumps(auth))

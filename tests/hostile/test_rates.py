@@ -131,7 +131,7 @@ async def test_the_newest_connection_beyond_the_cap_is_refused(world: World, lim
         assert [one.closed for one in (first, second, third)] == [False] * 3
 
 
-async def test_a_device_in_use_outlives_the_silent_on_any_instance(
+async def test_silent_connections_make_room_for_a_new_one_on_any_instance(
     world: World, limited: int
 ) -> None:
     """Half-open connections are pinged and dropped; the old and the new device stay."""
@@ -153,7 +153,7 @@ async def test_a_device_in_use_outlives_the_silent_on_any_instance(
                 assert not refused(desktop) + refused(phone) + refused(third)
 
 
-async def test_the_cap_holds_for_all_at_once(world: World, limited: int) -> None:
+async def test_the_connection_cap_holds_for_concurrent_connects(world: World, limited: int) -> None:
     """Of twenty opened together three are served, and no earlier device is closed."""
     alice = name("alice")
     connect = "40/chat," + json.dumps({"token": world.token(alice)})
@@ -171,7 +171,7 @@ async def test_the_cap_holds_for_all_at_once(world: World, limited: int) -> None
             assert (await one.ask(1, '["room.list",{}]'))["ok"]
 
 
-async def test_an_address_has_so_many_connections(world: World, limited: int) -> None:
+async def test_connections_of_an_address_are_limited(world: World, limited: int) -> None:
     """The handshake above the limit is refused until another connection ends."""
     url = world.urls[limited]
     async with AsyncExitStack() as open_, aiohttp.ClientSession() as http:
@@ -186,7 +186,9 @@ async def test_an_address_has_so_many_connections(world: World, limited: int) ->
         assert not again.closed
 
 
-async def test_who_errs_by_the_hundred_is_closed_for_good(world: World, limited: int) -> None:
+async def test_a_client_with_hundreds_of_errors_is_closed_for_good(
+    world: World, limited: int
+) -> None:
     """Invalid commands are refused or dropped, then the connection is closed; others do not
     notice."""
     async with world.raw(name("alice"), limited) as bad, world.raw(name("bob"), limited) as good:
@@ -240,7 +242,7 @@ async def test_junk_before_connect_is_counted_too(
         assert len([packet for packet in bad.packets if packet == "6"]) == 0
 
 
-async def test_what_is_dropped_with_ok_is_bounded_too(world: World, limited: int) -> None:
+async def test_commands_dropped_with_ok_are_limited_too(world: World, limited: int) -> None:
     """Above 20 commands/s of a connection presence.set is refused like any other."""
     alice = name("alice")
     async with world.raw(alice, limited) as fast:
@@ -262,7 +264,7 @@ async def test_reading_stops_while_eight_commands_wait(world: World, limited: in
         assert set(codes(fast, 0, 40)) == {"ok"}
 
 
-async def test_an_operator_is_bounded_too(world: World, limited: int) -> None:
+async def test_operators_are_rate_limited_too(world: World, limited: int) -> None:
     """Above the burst of 20 requests the answer has a time, after which they are served."""
     headers = {"Authorization": f"Bearer {world.token(name('op'), scope='operator')}"}
     url = f"{world.urls[limited]}/v1/rooms/none"

@@ -162,6 +162,6 @@ def test_a_dependent_action_that_is_missing_is_found(monkeypatch: pytest.MonkeyP
         ("${A}/${B}", "*", True),
     ],
 )  # fmt: skip
-def test_formats_and_patterns_meet(form: str, pattern: str, meets: bool) -> None:
+def test_name_formats_and_policy_patterns_overlap(form: str, pattern: str, meets: bool) -> None:
     """A name has no slash; a star of the policy stands for anything."""
     assert overlap(form, pattern) is meets

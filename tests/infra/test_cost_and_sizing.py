@@ -78,7 +78,7 @@ def test_the_standing_rows_sum_up() -> None:
     assert round(total) == int(STANDING[-1][2])
 
 
-def test_what_is_paid_for_is_what_there_is() -> None:
+def test_priced_counts_are_those_of_the_template() -> None:
     """The counts of alarms and metrics are those of template, environment and processes."""
     quoted = {row[0].partition(":")[0]: row[1] for row in STANDING}
     alarms = len(of_type("CloudWatch::Alarm")) + 1
@@ -87,7 +87,7 @@ def test_what_is_paid_for_is_what_there_is() -> None:
     assert quoted["metrics"] == f"{processes + len(emf.BY_ENVIRONMENT) + 2 * len(METRICS)} M"
 
 
-def test_what_was_measured_stands_in_the_results() -> None:
+def test_every_measured_figure_is_in_the_bench_results() -> None:
     """The figures of sizing.md are those of `make bench`, rounded."""
     results = re.findall(NUMBER, (ROOT / "bench" / "RESULTS.md").read_text())
     known = {round(float(number.replace(",", ""))) for number in results}

@@ -39,7 +39,7 @@ def families() -> dict[str, set[str]]:
 
 
 @pytest.mark.parametrize("panel", PANELS, ids=lambda panel: panel["title"])
-def test_a_panel_asks_for_what_there_is(panel: dict[str, Any]) -> None:
+def test_every_panel_queries_an_existing_metric(panel: dict[str, Any]) -> None:
     """Every metric and label in the queries of a panel exists."""
     known = families()
     for target in panel["targets"]:

@@ -63,7 +63,7 @@ def _star(statement: Json, part: str) -> bool:
 
 
 @pytest.mark.parametrize("name", [n for n, one in resources().items() if any(statements(one))])
-def test_every_star_is_explained(name: str) -> None:
+def test_every_wildcard_has_a_reason(name: str) -> None:
     """Roles, policies and keys have no `*` without a reason in their Metadata."""
     assert unexplained(name, resources()[name]) == []
 
@@ -77,7 +77,7 @@ def test_every_star_is_explained(name: str) -> None:
         {"NotAction": "iam:PassRole", "Resource": "arn:x"},
     ],
 )
-def test_a_star_without_a_reason_is_found(statement: Json) -> None:
+def test_a_wildcard_without_a_reason_is_found(statement: Json) -> None:
     """A `*` is found in any part of a statement, and so is a reason without a `*`."""
     policy = {"Fn::If": ["WithKey", {"Effect": "Allow", "Sid": "S", **statement}, {"Ref": "x"}]}
     role: Json = {"Properties": {"Policies": [{"PolicyDocument": {"Statement": [policy]}}]}}
@@ -185,7 +185,7 @@ def test_a_role_allows_what_its_process_calls(role: str) -> None:
     assert allowed == needed
 
 
-def test_no_source_calls_aws_unseen() -> None:
+def test_every_source_that_calls_aws_is_listed_under_a_role() -> None:
     """Every source that calls one of these services is listed under a role, or is a tool."""
     seen = {path for sources in CALLS.values() for one in sources for path in ROOT.glob(one)}
     calling = {
@@ -201,7 +201,7 @@ SECRETS = {"secretsmanager:GetSecretValue", "kms:Decrypt"}
 """Beanstalk fetches the environment's secrets under the instance's role, before a start."""
 
 
-def test_the_instance_may_become_a_process_and_little_else() -> None:
+def test_the_instance_role_may_assume_process_roles_and_little_else() -> None:
     """The instance's own role gives no access to data."""
     allowed = template.actions("InstanceRole")
     assert {action.partition(":")[0] for action in allowed - SECRETS} == {
@@ -233,7 +233,7 @@ ENCRYPTED = {
 
 
 @pytest.mark.parametrize("kind", ENCRYPTED)
-def test_what_rests_is_encrypted_with_our_key(kind: str) -> None:
+def test_data_at_rest_is_encrypted_with_our_key(kind: str) -> None:
     """Queues, topic, tables, bucket, logs, secret and Redis."""
     found = of_type(kind)
     assert found
@@ -241,7 +241,7 @@ def test_what_rests_is_encrypted_with_our_key(kind: str) -> None:
         assert re.search(r"'Key(Alias)?'", repr(properties[ENCRYPTED[kind]])), name
 
 
-def test_nothing_expires_unseen() -> None:
+def test_nothing_expires_without_an_alarm() -> None:
     """Every queue retains for 14 days; queues of functions have a DLQ of their kind (Q3)."""
     queues = of_type("SQS::Queue")
     for name, queue in queues.items():
@@ -263,7 +263,7 @@ def test_fifo_queues_are_high_throughput() -> None:
         assert queue["FifoThroughputLimit"] == "perMessageGroupId"
 
 
-def test_tables_can_be_restored_and_forget_on_time() -> None:
+def test_tables_have_point_in_time_recovery_and_ttl() -> None:
     """Tables have point-in-time recovery, and delete items after `expires_at`."""
     tables = of_type("DynamoDB::Table")
     assert len(tables) == 2
@@ -272,7 +272,7 @@ def test_tables_can_be_restored_and_forget_on_time() -> None:
         assert table["TimeToLiveSpecification"] == {"AttributeName": "expires_at", "Enabled": True}
 
 
-def test_redis_is_as_the_processes_want_it() -> None:
+def test_redis_is_configured_as_the_processes_require() -> None:
     """TLS, a token, two zones, and no key is ever evicted."""
     (redis,) = of_type("ElastiCache::ReplicationGroup").values()
     (rules,) = of_type("ElastiCache::ParameterGroup").values()
@@ -389,6 +389,6 @@ def test_an_unpublished_metric_is_found() -> None:
         "DatabaseMemoryUsagePercentage",
     ],
 )
-def test_there_is_an_alarm_on(metric: str) -> None:
+def test_an_alarm_watches(metric: str) -> None:
     """There are alarms on depths, ages, lag (D11), relay, deafness, errors and Redis' memory."""
     assert metric in {alarm["MetricName"] for alarm in of_type("CloudWatch::Alarm").values()}

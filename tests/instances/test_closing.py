@@ -28,7 +28,7 @@ def kinds(client: JsClient) -> list[str]:
     return [line["kind"] for line in client.lines if line["kind"] not in ("event", "ack")]
 
 
-async def test_a_token_that_ends_ends_the_connection(pair: World) -> None:
+async def test_an_expiring_token_closes_its_connection(pair: World) -> None:
     """It is closed with a reason some time after `exp`; the same token is then refused for good."""
     token = pair.token(name("alice"), lifetime=1)
     async with JsClient() as client:
@@ -66,7 +66,7 @@ async def test_a_newer_token_keeps_the_connection(pair: World) -> None:
         assert kinds(client) == ["connect"]
 
 
-async def test_a_token_that_was_over_never_connects(pair: World) -> None:
+async def test_an_expired_token_never_connects(pair: World) -> None:
     """After the grace CONNECT is refused for good."""
     with pytest.raises(ConnectRefused) as refused:
         async with JsClient() as client:
@@ -74,7 +74,7 @@ async def test_a_token_that_was_over_never_connects(pair: World) -> None:
     assert refused.value.data == {"code": "token_expired"}
 
 
-async def test_who_only_talks_is_not_there(pair: World) -> None:
+async def test_a_client_that_sends_commands_but_no_pong_is_closed(pair: World) -> None:
     """A client that sends commands but no PONG is closed, and nothing of it is left."""
     async with pair.raw(name("alice")) as talker:
         talker.answers_pings = False
@@ -86,7 +86,7 @@ async def test_who_only_talks_is_not_there(pair: World) -> None:
         assert time.monotonic() - began > 2
 
 
-async def test_a_device_that_was_away_hears_what_was_set(pair: World) -> None:
+async def test_a_device_that_was_away_gets_room_state_at_connect(pair: World) -> None:
     """Mute and hide are not in the room's log: room.state has them at connect."""
     alice, bob = name("alice"), name("bob")
     async with pair.js(alice) as a, pair.js(bob) as laptop:

@@ -136,7 +136,7 @@ async def test_an_instance_without_a_primary_leaves_rotation_until_it_has_one(
         await asyncio.to_thread(until, lambda: readiness(address) == (200, []))
 
 
-async def test_a_subscription_on_a_replica_is_noticed_without_a_word_of_it(
+async def test_a_subscription_on_a_replica_is_noticed_without_an_error_reply(
     pair: World, tmp_path: Path, servers: tuple[str, str]
 ) -> None:
     """A replica forwards publishes of its primary, so only its role shows it."""

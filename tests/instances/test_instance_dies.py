@@ -106,7 +106,7 @@ async def test_sleeping_instance_loses_nothing(pair: World, full: bool, beyond: 
 
 
 @pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGTERM])
-async def test_who_was_told_accepted_hears_the_rest_without_the_instance(
+async def test_the_status_after_accepted_is_sent_although_the_origin_died(
     pair: World, end: signal.Signals
 ) -> None:
     """SQS is away and the origin ends: later the sender's other device gets `queued`, once."""

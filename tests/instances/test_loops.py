@@ -19,7 +19,7 @@ from tests.helpers.world import World, name
 HANG_UPS = 150
 
 
-async def test_every_loop_comes_through_links_that_end_in_their_handshake(
+async def test_every_loop_survives_connections_that_end_in_their_handshake(
     pair: World, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     """Revocations, connection counts and the lease go on."""

@@ -77,7 +77,9 @@ async def test_lost_last_publish_is_repaired_by_the_head(losing: World) -> None:
         assert positions(b, room_id) == [(1, offset) for offset in range(3, 8)]
 
 
-async def test_without_ordering_the_loss_shows(tmp_path_factory: pytest.TempPathFactory) -> None:
+async def test_without_ordering_a_lost_publish_breaks_the_order(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
     """The same run fails if the ordering function is replaced by identity."""
     worlds = deployed(tmp_path_factory, "lose_publishes,identity")
     try:

@@ -46,7 +46,7 @@ async def test_a_killed_instance_leaves_no_ghosts(pair: World, full: bool) -> No
         assert b.lines[-1]["kind"] == "disconnect"
 
 
-async def test_a_sleeper_resurrects_nobody(pair: World, full: bool) -> None:
+async def test_a_paused_instance_brings_no_offline_user_back(pair: World, full: bool) -> None:
     """After SIGSTOP beyond the lease its connections are closed and its users stay offline."""
     alice, bob = name("alice"), name("bob")
     async with (
@@ -83,7 +83,7 @@ async def test_reconnects_within_the_grace_are_no_events(pair: World, full: bool
             print(f"\nE2: {times} reconnects, {len(states(a, bob)) - 1} events")
 
 
-async def test_a_flush_under_load_is_mended(pair: World, full: bool) -> None:
+async def test_presence_is_right_again_after_a_flush_under_load(pair: World, full: bool) -> None:
     """E3: connected users are online again within 10 s, disconnected ones offline within 30 s."""
     alice, bob, carol, dave = (name(who) for who in ("alice", "bob", "carol", "dave"))
     async with here(pair, alice, 1) as a, here(pair, bob, 0) as b, here(pair, dave, 0) as d:

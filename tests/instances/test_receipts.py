@@ -83,7 +83,9 @@ async def test_a_read_on_one_device_clears_the_others(pair: World) -> None:
         assert len(unread(a)) == 1
 
 
-async def test_a_membership_that_begins_or_ends_is_told_with_its_totals(pair: World) -> None:
+async def test_a_membership_that_begins_or_ends_is_announced_with_unread_totals(
+    pair: World,
+) -> None:
     """The room begins with nothing unread, and its unread messages leave the totals with it."""
     alice, bob = name("alice"), name("bob")
     async with device(pair, alice, 0) as a, device(pair, bob, 1) as b:
@@ -120,7 +122,7 @@ async def test_a_room_that_a_message_brings_back_counts_again(pair: World) -> No
         assert (await ok(b, "unread.get", {}))["unread"] == {"total": 2, "rooms": 1}
 
 
-async def test_what_counts_and_what_does_not(pair: World) -> None:
+async def test_own_system_and_deleted_messages_do_not_count_as_unread(pair: World) -> None:
     """Own, system and deleted messages do not count; muted and hidden rooms are in no total."""
     alice, bob, carol = name("alice"), name("bob"), name("carol")
     async with device(pair, alice, 0) as a, device(pair, bob, 1) as b:
@@ -149,7 +151,7 @@ async def test_what_counts_and_what_does_not(pair: World) -> None:
             assert answer["error"]["code"] == "not_found"
 
 
-async def test_receipts_are_told_together(pair: World) -> None:
+async def test_receipts_are_published_together(pair: World) -> None:
     """At most one event in an interval, with the last state; delivered of many rooms at once."""
     alice, bob = name("alice"), name("bob")
     async with device(pair, alice, 0) as a, device(pair, bob, 1) as b:

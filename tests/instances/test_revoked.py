@@ -26,7 +26,7 @@ async def refused(world: World, instance: int, token: str) -> bool:
     return False
 
 
-async def test_revoked_is_revoked_everywhere_and_for_good(pair: World) -> None:
+async def test_a_revocation_holds_on_every_instance_and_after_a_loss_of_redis(pair: World) -> None:
     """Both instances close the connections within 5 s, and refuse the token after a loss of Redis
     and a restart."""
     eve = name("eve")
@@ -53,7 +53,9 @@ async def test_revoked_is_revoked_everywhere_and_for_good(pair: World) -> None:
 
 
 @pytest.mark.parametrize("verb", ["revoke", "disconnect"])
-async def test_also_who_is_not_in_chat_is_closed_and_goes_offline(pair: World, verb: str) -> None:
+async def test_a_revoked_user_outside_chat_is_closed_and_goes_offline(
+    pair: World, verb: str
+) -> None:
     """A connection of /presence or /receipts alone is closed, and watchers see the user offline."""
     alice, eve = name("alice"), name("eve")
     token = pair.token(eve)

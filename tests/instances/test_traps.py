@@ -281,7 +281,7 @@ async def test_7_fail_back_with_an_idle_room(pair: World) -> None:
         assert await texts(a, room_id) == ["on A", "on B", "on A again"]
 
 
-async def test_8_nobody_was_told_queued(pair: World) -> None:
+async def test_8_queued_is_acked_only_after_sqs_accepted(pair: World) -> None:
     """With SQS away and origin and Redis killed, no ack says queued; one message remains (T8)."""
     aws = pair.stack.aws
     assert aws is not None

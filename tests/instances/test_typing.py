@@ -22,7 +22,7 @@ def lists(client: JsClient) -> list[list[str]]:
     return [event["data"]["user_ids"] for event in client.of_type("typing.changed")]
 
 
-async def test_the_whole_list_is_told_and_ends_by_itself(pair: World, full: bool) -> None:
+async def test_the_list_of_typing_users_is_sent_whole_and_expires(pair: World, full: bool) -> None:
     """E4: a name expires within 8 s (1.6 s here) of its last start, a stop is immediate."""
     alice, bob, carol = (name(who) for who in ("alice", "bob", "carol"))
     async with here(pair, alice, 0) as a, here(pair, bob, 1) as b, here(pair, carol, 1) as c:
@@ -41,7 +41,7 @@ async def test_the_whole_list_is_told_and_ends_by_itself(pair: World, full: bool
         assert a.of_type("typing.changed")[-1]["data"]["count"] == 0
 
 
-async def test_typing_ends_whoever_dies(pair: World, full: bool) -> None:
+async def test_typing_ends_although_its_instance_died(pair: World, full: bool) -> None:
     """The typist's instance dies and Redis is emptied: each instance expires the name itself."""
     alice, bob = name("alice"), name("bob")
     async with here(pair, alice, 1) as a, here(pair, bob, 0, reconnection=False) as b:
@@ -59,7 +59,7 @@ async def test_typing_ends_whoever_dies(pair: World, full: bool) -> None:
             await asyncio.to_thread(until, lambda: ready(pair.urls[0]))
 
 
-async def test_many_starts_are_few_words(pair: World) -> None:
+async def test_many_typing_starts_are_few_events(pair: World) -> None:
     """At most one list in an interval and none without a change; nothing is stored."""
     alice, bob = name("alice"), name("bob")
     async with here(pair, alice, 0) as a, here(pair, bob, 1) as b:
@@ -76,7 +76,7 @@ async def test_many_starts_are_few_words(pair: World) -> None:
         assert pair.messages(at["room_id"]) == []
 
 
-async def test_who_is_put_out_types_no_more(pair: World) -> None:
+async def test_a_removed_member_is_no_longer_typing(pair: World) -> None:
     """A removed user leaves the list and gets no list behind the removal."""
     alice, bob, carol = (name(who) for who in ("alice", "bob", "carol"))
     async with here(pair, alice, 0) as a, here(pair, bob, 1) as b, here(pair, carol, 1) as c:
@@ -95,7 +95,7 @@ async def test_who_is_put_out_types_no_more(pair: World) -> None:
         assert len(lists(b)) == heard
 
 
-async def test_a_large_room_is_not_told(pair: World) -> None:
+async def test_typing_is_not_published_in_large_rooms(pair: World) -> None:
     """Above 100 members typing is acked and not published."""
     alice, bob = name("alice"), name("bob")
     async with here(pair, alice, 0) as a, here(pair, bob, 1) as b:

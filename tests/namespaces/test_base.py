@@ -18,7 +18,7 @@ def add(room_id: str) -> str:
     return f'["member.add",{{"room_id":"{room_id}","user_ids":["bob"]}}]'
 
 
-async def test_what_is_late_when_its_turn_comes_is_answered_and_not_begun() -> None:
+async def test_a_command_late_at_its_turn_is_answered_and_not_executed() -> None:
     """A command behind one that used up the time is answered `timeout`."""
     async with line(command_deadline=0.3) as one:
         one.ask(SLOW, add("a"), add("b"), add("c"))
@@ -29,7 +29,7 @@ async def test_what_is_late_when_its_turn_comes_is_answered_and_not_begun() -> N
         assert one.began == ["d"]
 
 
-async def test_who_swallows_a_cancellation_is_cancelled_until_it_ends() -> None:
+async def test_a_handler_that_swallows_a_cancellation_is_cancelled_again() -> None:
     """redis-py does before Python 3.12; the command is answered all the same."""
     async with line(command_deadline=0.3) as one:
         one.deaf_to = 3
@@ -79,7 +79,7 @@ async def test_a_command_is_charged_before_it_is_read() -> None:
         assert codes == ["invalid_param"] * 4 + ["bad_request"] + ["rate_limited"] * 2
 
 
-async def test_refused_commands_let_others_in_between() -> None:
+async def test_refused_commands_yield_to_other_clients() -> None:
     """A queue of refused commands does not block the loop."""
     wrong = json.dumps(["member.add", {"room_id": "r", "user_ids": [5]}])
     async with line() as one:

@@ -22,7 +22,7 @@ def test_a_room_is_charged_by_its_members_only() -> None:
         assert rates(name, "other") == {of_user}
 
 
-def test_everybody_who_is_named_costs() -> None:
+def test_every_user_id_in_a_command_is_charged() -> None:
     """A hundred named users cost a hundred, in every command."""
     session = Session("sid", "eio", Identity("alice", 0), {}, {}, "session", OutgoingQueue())
     named = [f"u{n}" for n in range(100)]

@@ -18,7 +18,7 @@ from rts_server.redis_client.pipeline import RedisPipeline
 from tests.helpers.waiting import eventually
 
 
-async def test_a_user_is_counted_again_whatever_the_question_raises(
+async def test_a_failed_count_of_connections_does_not_block_the_next(
     redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Otherwise the user's connections would never be checked again."""

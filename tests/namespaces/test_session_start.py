@@ -139,7 +139,7 @@ def test_only_receipts_ahead_of_redis_are_applied() -> None:
     assert ahead_of(known, {"r": (4, 7)}) == {}
 
 
-def test_a_receipt_beyond_the_room_is_worth_its_last_message() -> None:
+def test_a_receipt_beyond_the_last_message_counts_as_the_last_message() -> None:
     """0 ≤ read ≤ seq (D8): a client cannot cause a write at each connect."""
     read_all = inbox(r={"seq": 10, "read_seq": 10, "delivered_seq": 10})
     assert ahead_of(read_all, {"r": (99, 99)}) == {}
@@ -150,7 +150,7 @@ def test_receipts_of_other_rooms_are_ignored() -> None:
     assert ahead_of(inbox(), {"r": (1, 1)}) == {}
 
 
-def test_a_cursor_before_the_membership_does_not_stand() -> None:
+def test_a_cursor_older_than_the_membership_is_dropped() -> None:
     """A user who left and joined again must not get the messages in between (A1)."""
     memberships = [IndexedMembership("r", 2, 7, "in")]
     assert cursors_within_membership({"r": (2, 7)}, memberships) == {"r": (2, 7)}

@@ -328,14 +328,16 @@ def back_in_while_nobody_listened(tale: Tale) -> None:
         back_in_while_nobody_listened,
     ],
 )
-def test_what_promises_allow_is_no_violation(more: Callable[[Tale], None]) -> None:
+def test_histories_that_the_guarantees_allow_have_no_violation(
+    more: Callable[[Tale], None],
+) -> None:
     """Similar histories that the guarantees allow are correct."""
     tale = Tale()
     more(tale)
     assert tale.violations() == []
 
 
-def test_rooms_nobody_could_look_at_are_not_judged() -> None:
+def test_rooms_that_no_instance_could_read_are_not_checked() -> None:
     """If no instance answers in the end, only that is a violation."""
     tale = Tale()
     tale.final = Final()
@@ -355,7 +357,7 @@ def test_timeline_shows_commands_answers_events_and_faults_in_order() -> None:
     assert times == sorted(times)
 
 
-def test_a_change_that_meets_its_authors_removal_may_be_told_not_found() -> None:
+def test_a_change_by_a_removed_author_may_be_answered_not_found() -> None:
     """The removal came between the command and its answer."""
     tale = Tale()
     asked = {"message_id": "m-t3", "text": "x"}

@@ -35,7 +35,7 @@ def test_reaction_that_overtakes_the_page_is_not_lost() -> None:
     assert held.messages["m"]["version"] == 2
 
 
-def test_reaction_that_the_page_has_already_is_not_taken_twice() -> None:
+def test_a_reaction_that_the_page_has_already_is_not_applied_twice() -> None:
     """A page that was read after the reaction has the same version."""
     held = Held((1, 1), whole=True)
     held.take(reaction(2, 2))
@@ -51,7 +51,7 @@ def test_lower_versions_never_win() -> None:
     assert held.messages["m"]["text"] == "v3"
 
 
-def test_epoch_that_does_not_continue_is_left_to_the_reset() -> None:
+def test_an_epoch_that_does_not_continue_waits_for_the_reset() -> None:
     """A device that is not at `prev` keeps its cursor until `sync.reset`."""
     held = Held((1, 5))
     held.take(event("room.epoch", 1, 2, prev=[1, 4]))
@@ -60,7 +60,7 @@ def test_epoch_that_does_not_continue_is_left_to_the_reset() -> None:
     assert held.cursor == (2, 1)
 
 
-def test_failed_message_goes() -> None:
+def test_a_failed_message_is_removed() -> None:
     """`message.failed` removes it."""
     held = Held((1, 1), whole=True)
     held.page([message()])

@@ -14,7 +14,7 @@ SECONDS = 6.0
 
 
 @pytest.mark.parametrize("seed", [17, 56])
-async def test_no_promise_breaks_whatever_fails(
+async def test_every_guarantee_holds_under_random_faults(
     seed: int, tmp_path: Path, pytestconfig: pytest.Config
 ) -> None:
     """Faults of web, relay, Redis, links and Lambdas from a seed violate no guarantee."""

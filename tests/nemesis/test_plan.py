@@ -14,7 +14,7 @@ def test_same_seed_is_the_same_plan() -> None:
     assert [shown(plan(seed, 30)) for seed in SEEDS] == [shown(plan(seed, 30)) for seed in SEEDS]
 
 
-def test_no_round_loses_what_no_promise_keeps() -> None:
+def test_no_round_injects_a_loss_that_the_guarantees_exclude() -> None:
     """One SIGKILL in a round, and never the data of Redis together with an origin's memory."""
     for one in (one for seed in SEEDS for one in plan(seed, 60)):
         kills = [fault for fault in one.faults if fault.kind in KILLS]

@@ -199,7 +199,7 @@ ENTRY = st.tuples(ROOMS, st.booleans(), st.sampled_from([10, 10, 10, 600_000]))
 
 
 @given(st.lists(ENTRY, max_size=60), st.data())
-def test_whatever_is_refused_the_rules_hold(
+def test_the_rules_of_the_outbox_hold_under_any_refusals(
     plan: list[tuple[str, bool, int]], data: st.DataObject
 ) -> None:
     """Order per room, one batch per room in flight, bounds, barriers; and at last all is sent."""

@@ -141,7 +141,7 @@ async def test_without_redis_the_table_is_read(make: Make) -> None:
     await nowhere.aclose()
 
 
-async def test_without_redis_and_table_nothing_is_known(tables: None) -> None:
+async def test_without_redis_and_table_revocations_are_unavailable(tables: None) -> None:
     """`known` is not set, and a revocation raises Unavailable."""
     port = free_port()
     settings = Settings(aws_endpoint_url=f"http://127.0.0.1:{port}")

@@ -209,7 +209,7 @@ async def test_many_users_of_a_dead_instance_are_swept_in_slices(
     assert {found.state for found in states.values()} == {"offline"}
 
 
-async def test_nothing_is_kept_of_an_erased_user(start: Start, redis: Redis) -> None:
+async def test_presence_of_an_erased_user_is_deleted(start: Start, redis: Redis) -> None:
     """Watchers see the user offline; open connections end silently, the next one starts afresh."""
     one = await start("one")
     await one.watches.watch(one.watcher("alice"), ["bob"])

@@ -90,7 +90,7 @@ async def test_a_removal_during_a_check_is_not_undone_by_it(
     assert watcher.targets == {"carol"}
 
 
-async def test_a_removed_watcher_watches_no_more(
+async def test_a_removed_watcher_gets_no_more_changes(
     start: Start, redis: Redis, friends: set[frozenset[str]]
 ) -> None:
     """The watcher's own removal is published on the watcher's own channel."""

@@ -22,7 +22,7 @@ AT = {"epoch": 1, "offset": 1}
 TOTALS = {"total": 1, "rooms": 1}
 
 
-def test_what_is_registered_is_in_the_catalogue() -> None:
+def test_every_registered_command_is_in_the_catalogue() -> None:
     """Each namespace has the commands and payloads of the catalogue."""
     for namespace, kind in (("/chat", ChatNamespace), ("/receipts", ReceiptsNamespace)):
         registered = {name: type(schema) for name, (_, schema) in kind.commands.items()}
@@ -100,12 +100,12 @@ def test_the_types_compile_with_the_real_client() -> None:
         ({"type": "no.such", "data": {}}, ["type"]),
     ],
 )  # fmt: skip
-def test_an_event_is_held_against_its_schema(event: dict[str, Any], wrong: list[str]) -> None:
+def test_errors_of_an_event_are_reported_by_field(event: dict[str, Any], wrong: list[str]) -> None:
     """Missing, unknown and misplaced fields are reported."""
     assert list(event_errors(event)) == wrong
 
 
-def test_an_answer_is_held_against_its_schema() -> None:
+def test_errors_of_an_answer_are_reported_by_field() -> None:
     """A refusal is validated as an error, data by the schema of the command."""
     assert answer_errors("unread.get", {"ok": True, "data": {"unread": TOTALS}}) == {}
     assert list(answer_errors("unread.get", {"ok": True, "data": {}})) == ["unread"]

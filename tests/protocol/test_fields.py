@@ -98,7 +98,9 @@ CASES += [(name, value, False) for name, (_, _, bad) in FIELDS.items() for value
 
 
 @pytest.mark.parametrize(("name", "value", "good"), CASES)
-def test_a_field_takes_just_what_the_protocol_says(name: str, value: Any, good: bool) -> None:
+def test_a_field_accepts_exactly_the_values_of_the_protocol(
+    name: str, value: Any, good: bool
+) -> None:
     """Bounds are inclusive, types exact, and accepted values unchanged."""
     assert accepts(FIELDS[name][0], value) is good
 
@@ -136,7 +138,7 @@ def test_names_hold_no_control(text: str) -> None:
 
 
 @given(VALUES)
-def test_metadata_that_is_taken_is_small_and_shallow(value: Any) -> None:
+def test_accepted_metadata_is_small_and_shallow(value: Any) -> None:
     """Size, depth and keys of accepted metadata are within the limits, counted in another way."""
     field = ours.Metadata()
     if not isinstance(value, dict) or not accepts(field, value):
@@ -170,7 +172,7 @@ MEDIA = {
 
 
 @pytest.mark.parametrize(("said", "kept"), MEDIA.items())
-def test_a_content_type_is_taken_as_recorders_say_it(said: str, kept: str | None) -> None:
+def test_a_content_type_may_have_parameters(said: str, kept: str | None) -> None:
     """Parameters are kept, names are normalised, values are unchanged."""
     asked = {"room_id": "r", "name": "a", "size": 1, "checksum_sha256": "A" * 43 + "="}
     if kept is None:
@@ -198,7 +200,7 @@ NOT_HERE = [
 
 
 @pytest.mark.parametrize(("schema", "good", "field"), NOT_HERE)
-def test_a_known_field_where_it_is_not_taken_is_refused(
+def test_a_field_of_a_related_command_is_refused(
     schema: type[InputSchema], good: dict[str, Any], field: str
 ) -> None:
     """A related field would be ignored silently; an unknown field is ignored."""
@@ -246,7 +248,7 @@ ASKED = [
 
 
 @pytest.mark.parametrize("kind", ASKED, ids=lambda kind: kind.__name__)
-def test_whatever_holds_many_is_bounded_before_it_is_read(kind: type[Schema]) -> None:
+def test_collections_are_bounded_before_their_items_are_read(kind: type[Schema]) -> None:
     """Lists and objects are refused by their size before their items are validated."""
     found = [one for field in kind().fields.values() for one in containers(field)]
     assert all(

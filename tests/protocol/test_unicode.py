@@ -72,7 +72,7 @@ PLACES = {
 
 @pytest.mark.parametrize("place", PLACES)
 @pytest.mark.parametrize("written", WRITTEN.values(), ids=WRITTEN)
-def test_what_people_write_is_taken_everywhere(place: str, written: str) -> None:
+def test_ordinary_text_of_any_script_is_accepted_in_every_field(place: str, written: str) -> None:
     """Commands, REST and manifests keep every name and text as it was written."""
     assert written in str(PLACES[place](written)) or repr(written)[1:-1] in str(
         PLACES[place](written)
@@ -81,7 +81,7 @@ def test_what_people_write_is_taken_everywhere(place: str, written: str) -> None
 
 @pytest.mark.parametrize("place", PLACES)
 @pytest.mark.parametrize("written", [*REFUSED.values(), *UNSEEN.values()], ids=[*REFUSED, *UNSEEN])
-def test_what_breaks_hides_or_cannot_be_seen_is_refused_everywhere(
+def test_invisible_and_broken_characters_are_refused_in_every_field(
     place: str, written: str
 ) -> None:
     """Each by the error of its field."""
@@ -112,7 +112,7 @@ def test_a_text_has_lines_and_a_name_has_one() -> None:
 
 
 @given(st.text(max_size=30))
-def test_the_rule_is_that_of_the_categories(written: str) -> None:
+def test_characters_are_judged_by_their_unicode_category(written: str) -> None:
     """Cc, Zl, Zp, surrogates and Bidi_Control, by Unicode's own tables."""
     kinds = {unicodedata.category(c) for c in written}
     directions = {"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"}
@@ -128,7 +128,7 @@ def test_the_rule_is_that_of_the_categories(written: str) -> None:
 
 
 @given(st.text(max_size=30))
-def test_what_is_taken_out_leaves_a_name(written: str) -> None:
+def test_removed_characters_leave_the_rest_of_a_name(written: str) -> None:
     """Allowed characters stay, refused ones are removed."""
     left = unicode.remove_refused(written)
     assert unicode.fits_line(left)
@@ -169,7 +169,7 @@ def test_two_spellings_are_one_reaction() -> None:
         "\u0301",
     ],
 )
-def test_what_is_no_emoji_is_refused(emoji: str) -> None:
+def test_a_reaction_that_is_no_emoji_is_refused(emoji: str) -> None:
     """Properties of objects, combining marks, spaces and control characters."""
     with pytest.raises(ValidationError):
         react(emoji)

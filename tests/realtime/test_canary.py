@@ -65,7 +65,7 @@ async def until_deaf(link: Link) -> None:
             await asyncio.sleep(INTERVAL)
 
 
-async def test_a_deaf_instance_takes_new_links_until_it_hears_again(
+async def test_a_deaf_instance_reconnects_until_its_canary_returns(
     redis: Redis, valkey_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each new connection gets its full time."""

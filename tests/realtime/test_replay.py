@@ -64,7 +64,7 @@ async def test_only_warm_rooms_with_a_cursor_are_read() -> None:
 
 
 @pytest.mark.parametrize("events", [None, EVENTS[:2]], ids=["trimmed", "beyond the limit"])
-async def test_a_part_of_the_missed_events_is_none(events: list[bytes] | None) -> None:
+async def test_missed_events_are_returned_whole_or_not_at_all(events: list[bytes] | None) -> None:
     """The client lists the messages again instead of seeing a hole."""
     log = HotLog(EventRange(HEAD, events))
     found = await replays(log, {"r": HEAD}, {"r": (1, 0)})

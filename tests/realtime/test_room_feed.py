@@ -85,7 +85,7 @@ class Stage:
         assert [complaint for client in self.clients for complaint in client.complaints] == []
 
 
-async def test_events_go_out_as_they_are_heard() -> None:
+async def test_published_events_are_delivered_at_once() -> None:
     """Without loss only the position is read from the log."""
     stage = Stage()
     one, other = await stage.listen(), await stage.listen()
@@ -124,7 +124,7 @@ async def test_a_gap_is_filled_before_anything_newer() -> None:
     assert client.resets == 0
 
 
-async def test_a_lost_tail_is_noticed_by_the_head() -> None:
+async def test_a_lost_last_publish_is_found_by_comparing_heads() -> None:
     """A lost last publish is repaired when heads are compared."""
     stage = Stage()
     client = await stage.listen()
@@ -161,7 +161,7 @@ async def test_a_gap_beyond_the_hot_log_is_a_reset() -> None:
     assert client.offsets == [11]
 
 
-async def test_who_stands_at_prev_goes_on_into_the_next_epoch() -> None:
+async def test_a_listener_at_prev_continues_into_the_next_epoch() -> None:
     """A loss of Redis that lost no event causes no reset."""
     stage = Stage()
     client = await stage.listen()
@@ -198,7 +198,7 @@ async def test_events_that_redis_lost_are_a_reset() -> None:
     assert client.resets == 1
 
 
-async def test_the_removed_hear_nothing_later() -> None:
+async def test_removed_users_receive_nothing_later() -> None:
     """member.removed is the last event for removed users; others go on."""
     stage = Stage()
     gone, stays = await stage.listen(), await stage.listen()
@@ -209,7 +209,7 @@ async def test_the_removed_hear_nothing_later() -> None:
     assert ROOM not in gone.listener.rooms
 
 
-async def test_a_removal_that_was_not_heard_counts_from_its_position() -> None:
+async def test_a_removal_whose_publish_was_lost_counts_from_its_position() -> None:
     """After a repair or a reset, removed users get nothing behind the removal."""
     for keep in (10, 1):
         stage = Stage()
@@ -224,7 +224,7 @@ async def test_a_removal_that_was_not_heard_counts_from_its_position() -> None:
         assert stays.offsets == ([1, 2, 3, 4] if keep == 10 else [])
 
 
-async def test_ephemerals_wait_for_the_head_they_were_told_at() -> None:
+async def test_ephemeral_events_wait_for_the_head_they_were_published_at() -> None:
     """An ephemeral event behind a missed removal does not reach the removed user."""
     stage = Stage()
     gone, stays = await stage.listen(), await stage.listen()
@@ -357,7 +357,7 @@ class Play:
 
 @settings(max_examples=400)
 @given(st.integers(0, 3), st.lists(st.one_of(CALM), max_size=40))
-def test_whatever_the_channel_does_nobody_gets_a_gap(
+def test_no_listener_gets_a_gap_whatever_the_channel_loses(
     delay: int, steps: list[tuple[str, Any]]
 ) -> None:
     """With loss, repetition, reordering, trimming, joins and removals at any moment, each listener
@@ -367,6 +367,8 @@ def test_whatever_the_channel_does_nobody_gets_a_gap(
 
 @settings(max_examples=400)
 @given(st.integers(0, 3), st.lists(st.one_of(CALM + WILD), max_size=40))
-def test_whatever_redis_loses_nobody_gets_a_gap(delay: int, steps: list[tuple[str, Any]]) -> None:
+def test_no_listener_gets_a_gap_whatever_redis_loses(
+    delay: int, steps: list[tuple[str, Any]]
+) -> None:
     """The same while Redis loses all events, or the newest, at any moment."""
     asyncio.run(Play(delay).play(steps))

@@ -34,13 +34,15 @@ POSITIONS = st.tuples(st.integers(0, 5), st.integers(0, 5))
         ((0, 0), (1, 1), Verdict.EPOCH),
     ],
 )
-def test_what_a_position_means(stands: Position, heard: Position, verdict: Verdict) -> None:
+def test_positions_are_classified_as_next_stale_gap_or_another_epoch(
+    stands: Position, heard: Position, verdict: Verdict
+) -> None:
     """The next event is delivered, a stale one dropped, a gap filled, another epoch begins anew."""
     assert classify(stands, heard) is verdict
 
 
 @given(POSITIONS, POSITIONS)
-def test_only_what_is_newer_moves_on(stands: Position, heard: Position) -> None:
+def test_only_newer_events_move_the_position(stands: Position, heard: Position) -> None:
     """Stale is everything up to the current position; next is only the next offset."""
     verdict = classify(stands, heard)
     assert (verdict is Verdict.STALE) == (heard <= stands)

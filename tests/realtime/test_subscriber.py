@@ -50,7 +50,7 @@ async def cut(redis: Redis) -> None:
     await redis.client_kill_filter(_type="pubsub")
 
 
-async def test_what_is_published_after_subscribe_is_heard_in_order(ear: Ear, redis: Redis) -> None:
+async def test_publishes_after_subscribe_arrive_in_order(ear: Ear, redis: Redis) -> None:
     """Nothing is missed from the moment `subscribe` returned."""
     await ear.subscriber.subscribe(["a", "b"])
     for n in range(200):
@@ -68,7 +68,7 @@ async def test_many_channels_at_once(ear: Ear, redis: Redis) -> None:
     assert len(await redis.pubsub_channels("c*")) == len(channels)
 
 
-async def test_after_a_break_all_is_subscribed_again_and_then_told_once(
+async def test_after_a_break_all_channels_are_subscribed_then_reported_once(
     ear: Ear, redis: Redis
 ) -> None:
     """Each break is reported once, after the last confirmation."""
@@ -91,7 +91,7 @@ async def test_a_subscription_asked_for_during_a_break_is_kept(ear: Ear, redis: 
     await ear.until(lambda: ("b", b"x") in ear.heard)
 
 
-async def test_a_restart_takes_a_new_link(ear: Ear, redis: Redis) -> None:
+async def test_a_restart_replaces_the_connection(ear: Ear, redis: Redis) -> None:
     """A restart is handled like any other break."""
     await ear.subscriber.subscribe(["a"])
     ear.subscriber.restart()
@@ -100,7 +100,7 @@ async def test_a_restart_takes_a_new_link(ear: Ear, redis: Redis) -> None:
     await ear.until(lambda: ear.heard == [("a", b"x")])
 
 
-async def test_unsubscribed_is_not_heard_and_subscribed_again_is(ear: Ear, redis: Redis) -> None:
+async def test_unsubscribing_and_subscribing_again_keep_their_order(ear: Ear, redis: Redis) -> None:
     """Commands keep their order without waiting in between."""
     await ear.subscriber.subscribe(["a", "end"])
     ear.subscriber.unsubscribe(["a", "never asked for"])
@@ -113,7 +113,7 @@ async def test_unsubscribed_is_not_heard_and_subscribed_again_is(ear: Ear, redis
     assert ear.heard == [("a", b"heard")]
 
 
-async def test_a_message_that_cannot_be_taken_stops_nothing(ear: Ear, redis: Redis) -> None:
+async def test_a_handler_that_raises_does_not_stop_the_subscriber(ear: Ear, redis: Redis) -> None:
     """An error of the handler is logged, and the next message is handled."""
     await ear.subscriber.subscribe(["a"])
     for data in ("bad", "good"):
@@ -122,7 +122,7 @@ async def test_a_message_that_cannot_be_taken_stops_nothing(ear: Ear, redis: Red
     assert ear.resumed == 0
 
 
-async def test_redis_away_from_the_start_is_waited_for(
+async def test_a_redis_that_is_away_at_the_start_is_waited_for(
     tmp_path: object, unused_tcp_port: int
 ) -> None:
     """Closing while there is no Redis leaves nothing behind."""

@@ -110,7 +110,7 @@ def seqs(events: list[dict[str, Any]]) -> list[int]:
     return [e["data"]["message"]["seq"] for e in events if e["type"] == "message.new"]
 
 
-async def test_between_joining_and_settling_nothing_is_written_and_nothing_lost(
+async def test_events_between_join_and_go_live_are_buffered(
     instance: Instance, bench: Bench
 ) -> None:
     """Events before `go_live` are buffered and come once, in order."""
@@ -194,7 +194,7 @@ async def test_a_replay_ends_where_the_stream_begins_and_where_the_room_was_read
     [((1, 32), True, 0), ((1, 12), True, 20), ((1, 11), False, 0), ((1, 33), False, 0),
      ((2, 1), False, 0), ((0, 0), False, 0)],
 )  # fmt: skip
-async def test_what_was_missed_is_replayed_whole_or_not_at_all(
+async def test_missed_events_are_replayed_whole_or_not_at_all(
     instance: Instance, bench: Bench, cursor: tuple[int, int], recovered: bool, count: int
 ) -> None:
     """More than 20 events here, or a cursor of another log, are not recovered."""
@@ -227,7 +227,7 @@ async def test_replays_share_one_budget_of_bytes(
     await instance.subscriptions.close()
 
 
-async def test_who_is_no_member_is_not_seated(instance: Instance, bench: Bench) -> None:
+async def test_a_user_who_is_no_member_is_not_subscribed(instance: Instance, bench: Bench) -> None:
     """A stranger is not subscribed; a cold room has no position yet."""
     room_id = await bench.group("alice")
     eve, events = instance.socket("eve")
@@ -263,9 +263,7 @@ async def test_the_channel_is_kept_a_while_after_the_last_socket(
     assert instance.subscriptions.listeners_of("alice") == []
 
 
-async def test_a_publish_nobody_heard_is_noticed_by_the_heads(
-    instance: Instance, bench: Bench
-) -> None:
+async def test_a_lost_publish_is_found_by_comparing_heads(instance: Instance, bench: Bench) -> None:
     """The check delivers the lost event although no other follows."""
     room_id = await bench.group("alice")
     alice, events = instance.socket("alice")
@@ -290,9 +288,7 @@ async def test_a_lost_publish_comes_before_the_next_event(instance: Instance, be
     assert seqs(events) == [1, 2, 3, 4]
 
 
-async def test_a_user_hears_what_concerns_him_on_all_his_sockets(
-    instance: Instance, bench: Bench
-) -> None:
+async def test_events_for_a_user_reach_all_their_sessions(instance: Instance, bench: Bench) -> None:
     """Events and room changes of a user reach all their listeners and no others."""
     (one, first), (two, second), (bob, third) = (instance.socket(u) for u in ("a", "a", "b"))
     for listener in (one, two, bob):
@@ -307,7 +303,7 @@ async def test_a_user_hears_what_concerns_him_on_all_his_sockets(
     assert third == []
 
 
-async def test_the_instance_hears_its_own_notices(instance: Instance, redis: Redis) -> None:
+async def test_an_instance_receives_its_notices(instance: Instance, redis: Redis) -> None:
     """Notices of the relay arrive; the canary is no notice."""
     alice, events = instance.socket("alice")
     await instance.subscriptions.add_listener(alice)
@@ -324,7 +320,7 @@ async def test_the_instance_hears_its_own_notices(instance: Instance, redis: Red
     assert instance.subscriptions.not_ready() == []
 
 
-async def test_the_removed_are_told_although_they_were_not_asked(
+async def test_a_removal_in_the_log_is_announced_without_the_users_message(
     instance: Instance, bench: Bench
 ) -> None:
     """A removal in the room's log suffices if the user's message is lost."""
@@ -340,7 +336,7 @@ async def test_the_removed_are_told_although_they_were_not_asked(
     assert [e["type"] for e in events] == ["member.removed"]
 
 
-async def test_a_session_that_is_still_opening_holds_up_nobodys_check(
+async def test_a_session_that_is_opening_does_not_delay_the_check_of_others(
     instance: Instance, redis: Redis
 ) -> None:
     """A user whose session is opening is compared once it is ready."""

@@ -8,7 +8,7 @@ from rts_server.realtime.typing_countdown import TypingCountdown
 from tests.helpers.waiting import eventually
 
 
-async def test_a_name_ends_by_itself_and_no_later_than_it_should() -> None:
+async def test_each_typing_user_expires_at_their_own_time() -> None:
     """Each name expires at its own time, and the list is reported each time."""
     told: list[list[str]] = []
     typing = TypingCountdown(told.append, 0.01)
@@ -17,7 +17,7 @@ async def test_a_name_ends_by_itself_and_no_later_than_it_should() -> None:
     await eventually(lambda: told[1:] == [["carol"], []])
 
 
-async def test_what_changes_too_fast_is_told_as_it_is_in_the_end() -> None:
+async def test_changes_within_the_interval_are_published_as_their_result() -> None:
     """Changes within the interval are reported as their result."""
     told: list[list[str]] = []
     typing = TypingCountdown(told.append, 0.2)

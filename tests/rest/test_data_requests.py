@@ -19,7 +19,7 @@ def texts(lines: list[Any]) -> list[str]:
     return sorted(line["message"]["text"] for line in lines if line["kind"] == "message")
 
 
-async def test_all_of_a_user_is_told_and_taken_away(world: World, operator: Rest) -> None:
+async def test_all_data_of_a_user_are_exported_and_erased(world: World, operator: Rest) -> None:
     """Rooms they left, direct rooms and deleted rooms included; nobody else's data."""
     alice, bob = name("alice"), name("bob")
     here, left, gone = [

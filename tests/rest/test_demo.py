@@ -21,7 +21,7 @@ DEEP = (
 
 
 @pytest.mark.parametrize("path", PAGES)
-async def test_a_page_is_sealed(world: World, path: str) -> None:
+async def test_pages_have_security_headers(world: World, path: str) -> None:
     """It loads only what the policy names and cannot be framed."""
     async with aiohttp.ClientSession(world.urls[0]) as http, http.get(path) as answer:
         assert answer.status == 200
@@ -32,7 +32,7 @@ async def test_a_page_is_sealed(world: World, path: str) -> None:
 
 
 @pytest.mark.parametrize("path", DEEP, ids=["deep", "long", "upwards", "zero", "none"])
-async def test_what_is_no_file_of_the_page_is_not_found(world: World, path: str) -> None:
+async def test_unknown_page_files_are_not_found(world: World, path: str) -> None:
     """A path is looked up in a list: never on disk, never a 500."""
     url = URL(world.urls[0] + path, encoded=True)
     async with aiohttp.ClientSession() as http, http.get(url) as answer:
@@ -40,7 +40,7 @@ async def test_what_is_no_file_of_the_page_is_not_found(world: World, path: str)
 
 
 @pytest.mark.parametrize("host", ["rebound.example.com", "127.0.0.1.example.com", "[", ""])
-async def test_a_token_is_for_nobody_who_came_by_another_name(world: World, host: str) -> None:
+async def test_dev_tokens_are_refused_under_a_foreign_host_name(world: World, host: str) -> None:
     """DNS rebinding: a foreign host name that resolves to this machine is refused."""
     url = world.urls[0] + "/dev/token?user=alice"
     async with aiohttp.ClientSession() as http, http.get(url, headers={"Host": host}) as answer:
@@ -77,6 +77,6 @@ async def test_pages_of_this_machine_may_connect(world: World, origin: str, expe
     "host",
     ["localhost:8000", "127.0.0.1", "127.0.0.2:80", "[::1]:9", "a.localhost", "told", "ui:3"],
 )
-def test_our_names_are_those_of_this_machine_and_what_we_were_told(host: str) -> None:
+def test_accepted_host_names_are_local_or_configured(host: str) -> None:
     """RTS_HOST and the origins of RTS_CORS_ORIGINS are allowed."""
     assert _is_ours(host, Settings(host="told", cors_origins="https://ui:3,https://other"))

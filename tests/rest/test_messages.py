@@ -46,7 +46,7 @@ async def test_on_behalf_of_a_member(world: World, operator: Rest) -> None:
     assert await operator.refused("POST", path, strange) == "not_found"
 
 
-async def test_operators_write_where_it_is_frozen(operator: Rest) -> None:
+async def test_operators_write_in_frozen_rooms(operator: Rest) -> None:
     """A frozen room accepts messages of operators and refuses those of plain members."""
     bob = name("bob")
     room_id = await group(operator, member(bob))

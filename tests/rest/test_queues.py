@@ -15,7 +15,7 @@ from tests.helpers.waiting import until
 from tests.helpers.world import World, name, placed
 
 
-def test_the_order_is_that_of_each_room() -> None:
+def test_replayed_records_keep_the_order_of_each_room() -> None:
     """By epoch and offset; records without a position come behind their room."""
     given = [new(1, 3, 2), new(2, 1, 4, room_id="b"), new(1, 2, 1), "nonsense", new(1, 9, 3)]
     batch: list[Any] = [{"Body": body} for body in given]
@@ -28,7 +28,7 @@ def test_the_order_is_that_of_each_room() -> None:
     ]
 
 
-async def test_what_was_given_up_is_seen_and_put_back(world: World, operator: Rest) -> None:
+async def test_dead_letters_are_listed_and_replayed(world: World, operator: Rest) -> None:
     """Records in the DLQ are listed by position, without texts, and reach the table after a
     replay."""
     room_id = await group(operator, member(name("alice")))

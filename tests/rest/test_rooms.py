@@ -49,7 +49,7 @@ async def test_a_group_may_begin_without_members(operator: Rest) -> None:
     assert came == {"added": ["a"], "removed": [], "updated": [], "status": "stored"}
 
 
-async def test_a_change_is_heard(world: World, operator: Rest) -> None:
+async def test_an_operators_change_reaches_connected_members(world: World, operator: Rest) -> None:
     """PATCH reaches the members; an older version is a conflict."""
     alice = name("alice")
     room_id = await group(operator, member(alice, "owner"))
@@ -64,7 +64,7 @@ async def test_a_change_is_heard(world: World, operator: Rest) -> None:
         assert operator.status == 409
 
 
-async def test_the_whole_set_is_declared(world: World, operator: Rest) -> None:
+async def test_put_members_replaces_the_whole_set(world: World, operator: Rest) -> None:
     """PUT members adds the named users and removes the others, in one event each."""
     alice, bob, carol, dave = (name(who) for who in ("alice", "bob", "carol", "dave"))
     room_id = await group(operator, member(alice, "owner"), member(bob), member(dave))
@@ -108,7 +108,7 @@ async def test_a_batch_is_all_or_none(operator: Rest) -> None:
     assert await operator.refused("POST", path, twice) == "invalid_param"
 
 
-async def test_more_members_than_an_event_names(world: World, operator: Rest) -> None:
+async def test_a_large_declared_set_takes_several_events(world: World, operator: Rest) -> None:
     """A set of 250 is applied in parts of 100; one of 1,001 is refused."""
     alice = name("alice")
     room_id = await group(operator, member(alice, "owner"))
@@ -124,7 +124,7 @@ async def test_more_members_than_an_event_names(world: World, operator: Rest) ->
     assert await operator.refused("PUT", path, too_many) == "invalid_param"
 
 
-async def test_a_direct_room_stays_with_its_two(world: World, operator: Rest) -> None:
+async def test_a_direct_room_takes_no_other_members(world: World, operator: Rest) -> None:
     """Operators cannot change the members of a direct room."""
     alice, bob = name("alice"), name("bob")
     async with world.js(alice) as a:
@@ -137,7 +137,7 @@ async def test_a_direct_room_stays_with_its_two(world: World, operator: Rest) ->
     assert await operator.refused("POST", f"{path}:batch", batch) == "conflict"
 
 
-async def test_a_deleted_room_is_left_by_all(world: World, operator: Rest) -> None:
+async def test_deleting_a_room_removes_all_members(world: World, operator: Rest) -> None:
     """Members are removed, find nothing, and nobody can be added by any way."""
     alice, key = name("alice"), name("case")
     members = [member(alice, "owner"), *(member(f"{alice}-{n}") for n in range(150))]
@@ -176,7 +176,7 @@ async def test_a_direct_room_is_deleted_too(world: World, operator: Rest) -> Non
         assert (await a.emit("room.create", asked))["error"]["code"] == "not_found"
 
 
-async def test_bad_input_is_named(operator: Rest) -> None:
+async def test_invalid_input_is_refused_by_field(operator: Rest) -> None:
     """The error names the invalid fields, or the room that does not exist."""
     answer = await operator.ask("PUT", "/v1/external-rooms/x", {"members": [{"role": "king"}]})
     assert operator.status == 400

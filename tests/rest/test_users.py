@@ -39,7 +39,7 @@ async def test_rooms_and_unread_are_explained(world: World, operator: Rest) -> N
     assert await operator.refused("GET", f"{path}/rooms", params={"cursor": "x"}) == "invalid_param"
 
 
-async def test_events_are_read_on(operator: Rest) -> None:
+async def test_events_of_a_room_are_read_page_by_page(operator: Rest) -> None:
     """events?after= pages through the log; an unknown position is not recovered."""
     room_id = await group(operator, member(name("alice")))
     path = f"/v1/rooms/{room_id}/events"
@@ -60,7 +60,7 @@ async def test_events_are_read_on(operator: Rest) -> None:
     assert (lost["events"], lost["recovered"], lost["after"]) == ([], False, after)
 
 
-async def test_disconnect_closes_and_lets_come_back(world: World, operator: Rest) -> None:
+async def test_disconnected_users_may_reconnect(world: World, operator: Rest) -> None:
     """For good (`banned`), or so that the client reconnects (`draining`)."""
     alice = name("alice")
     async with world.js(alice) as a:
@@ -78,7 +78,9 @@ async def test_disconnect_closes_and_lets_come_back(world: World, operator: Rest
         assert (last["data"]["code"], last["data"]["reconnect"]) == ("banned", False)
 
 
-async def test_a_revoked_token_is_out(world: World, operator: Rest) -> None:
+async def test_a_revoked_token_closes_its_connections_and_cannot_reconnect(
+    world: World, operator: Rest
+) -> None:
     """Connections close as `revoked`, the token is refused; a newer one is accepted."""
     alice = name("alice")
     token, other = world.token(alice), world.token(alice, scope="operator")

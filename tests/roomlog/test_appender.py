@@ -113,7 +113,7 @@ async def test_an_outcome_that_ends_the_append_is_raised(
     assert len(script.calls) == 1
 
 
-async def test_an_append_that_nobody_answers_ends_as_unavailable() -> None:
+async def test_an_append_without_a_reply_ends_as_unavailable() -> None:
     """It ends at the deadline, however often the call was repeated (D10)."""
     with pytest.raises(errors.Unavailable):
         async with asyncio.timeout(30):

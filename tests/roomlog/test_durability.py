@@ -108,7 +108,7 @@ async def test_a_loss_during_a_replay_starts_the_replay_again_from_the_first() -
     await tracker.close()
 
 
-async def test_an_append_whose_message_is_missing_holds_no_other_up() -> None:
+async def test_an_append_whose_message_is_missing_does_not_delay_others() -> None:
     """If the room itself is missing, the other appends of the room wait as well."""
     missing = {"edit": TargetMissing(room=False)}
 

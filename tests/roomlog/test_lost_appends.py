@@ -41,7 +41,7 @@ async def test_a_message_does_not_overtake_one_that_was_lost(deployed: Deployed)
     assert await texts(deployed, room_id) == ["first", "second", "third"]
 
 
-async def test_messages_in_the_outbox_hold_no_later_message_up(deployed: Deployed) -> None:
+async def test_messages_in_the_outbox_do_not_delay_later_messages(deployed: Deployed) -> None:
     """The room is loaded anew by the same Redis: they are before its barrier."""
     room_id = await deployed.group("alice", "bob")
     first = await deployed.send(room_id, "alice", "first", "first")

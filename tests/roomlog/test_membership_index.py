@@ -55,7 +55,7 @@ async def test_new_members_are_noted_at_the_offset_of_their_event() -> None:
     assert await noted(request, done) == [("bob", 9, "in"), ("carol", 9, "in")]
 
 
-async def test_only_users_to_whom_it_was_done_are_noted() -> None:
+async def test_only_affected_users_are_noted() -> None:
     """Somebody named who was no member is not removed."""
     request = member_events.member_removed("r", "alice", ["bob", "eve"])
     assert await noted(request, result(10, go=("bob",))) == [("bob", 9, "out")]

@@ -159,7 +159,7 @@ async def test_the_filter_has_no_false_negatives_and_few_false_positives(
     assert await redis.strlen(f"{keys.room(room_id).prefix}ids") < 12_000
 
 
-async def test_a_young_room_asks_nothing_and_costs_one_command(bench: Bench) -> None:
+async def test_a_young_room_asks_no_archive_and_takes_one_command(bench: Bench) -> None:
     """Within the window the idempotency keys suffice; the filter is written beside them."""
     room_id = await bench.group("alice")
     before = (await bench.redis.info("commandstats")).get("cmdstat_bitfield", {"calls": 0})

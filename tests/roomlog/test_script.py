@@ -42,7 +42,9 @@ async def test_a_lost_script_is_loaded_and_each_call_runs_once(
     assert seqs == list(range(1, 201))
 
 
-async def test_a_claim_nobody_waits_for_is_released(bench: Bench, appender: AppendScript) -> None:
+async def test_the_claim_of_a_cancelled_append_is_released(
+    bench: Bench, appender: AppendScript
+) -> None:
     """The command ended before its reply `cold`; the next command loads the room."""
     request = group("alice")
     claim = keys.room(request.room_id).claim

@@ -11,7 +11,7 @@ from rts_server.domain.room import RoomChange
 from tests.helpers.deployed import Deployed, end
 
 
-async def test_a_member_without_the_role_may_ask_for_what_is_so_and_supersedes_nothing(
+async def test_a_member_without_the_role_may_request_the_present_state(
     deployed: Deployed,
 ) -> None:
     """An update that changes nothing succeeds; a lost update of the owner is replayed over it."""

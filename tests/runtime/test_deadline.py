@@ -112,7 +112,7 @@ async def test_late_work_that_ends_is_not_cancelled_later() -> None:
     assert task.cancelling() == 0
 
 
-async def test_within_is_obeyed_by_redis_py(valkey_url: str) -> None:
+async def test_redis_py_calls_end_at_the_deadline_of_within(valkey_url: str) -> None:
     """asyncio.timeout would never end here: before Python 3.12 the cancellation is swallowed."""
     async with patient(valkey_url) as redis:
         await redis.ping()

@@ -19,7 +19,7 @@ def _often(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("before", ["InService", "Standby", None])
-async def test_it_returns_when_the_target_is_termination(before: str | None) -> None:
+async def test_the_watcher_returns_when_the_target_state_is_terminated(before: str | None) -> None:
     """Other states, and none at all, are waited through."""
     async with instance_metadata() as service:
         service.state = before

@@ -11,7 +11,7 @@ from tests.helpers.waiting import eventually
 NAMESPACES = ("/chat", "/receipts", "/presence")
 
 
-async def test_who_is_one_too_many_comes_back_later() -> None:
+async def test_a_client_above_the_connection_limit_reconnects_later() -> None:
     """The socket.io client stays away for good: the client connects every namespace again."""
     async with serving(names=NAMESPACES) as (server, url):
         here = server.manager.sid_from_eio_sid

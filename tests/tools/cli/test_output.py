@@ -20,7 +20,7 @@ class Terminal(io.StringIO):
         return True
 
 
-def test_people_get_lines_and_programs_get_rows(capsys: pytest.CaptureFixture[str]) -> None:
+def test_results_are_lines_or_json_rows(capsys: pytest.CaptureFixture[str]) -> None:
     """A result is its lines, or with --json one object per line."""
     CommandOutput(as_json=False).print_result({"a": 1}, "one", "two")
     assert capsys.readouterr().out == "one\ntwo\n"

@@ -16,7 +16,7 @@ def addresses() -> list[tuple[str, str]]:
     return [*filled, *ANYWHERE]
 
 
-async def test_no_door_opens_without_an_operators_token(world: World, client: Client) -> None:
+async def test_every_route_requires_an_operators_token(world: World, client: Client) -> None:
     """Every route answers 401 without a token and 403 for another scope."""
     user, other = world.token(name("eve")), world.token(name("eve"), scope="operators")
     tokens = [(None, "unauthorized", 401), ("x", "unauthorized", 401)]
