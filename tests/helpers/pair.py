@@ -1,4 +1,4 @@
-"""Worlds of two instances; times are a tenth of the defaults."""
+"""Worlds of two instances; most times are a tenth of the defaults."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ FAST = {
     "RTS_DEAF_AFTER": "1.0",
     "RTS_LINGER": "1.0",
     "RTS_PING_INTERVAL": "2",
-    "RTS_PING_TIMEOUT": "1",
+    "RTS_PING_TIMEOUT": "10",
     "RTS_EXPIRY_GRACE": "1",
     "RTS_CONNECT_DEADLINE": "1",
     "RTS_CURSOR_FLUSH": "1",
@@ -26,6 +26,10 @@ FAST = {
     "RTS_TYPING_TTL": "1.6",
     "RTS_TYPING_INTERVAL": "0.2",
 }
+
+HEARTBEAT_SECONDS = float(FAST["RTS_PING_INTERVAL"]) + float(FAST["RTS_PING_TIMEOUT"])
+"""Seconds after which a side that receives nothing gives the connection up. The timeout is the
+default, not a tenth of it: a test process that waits for its core answers pings late."""
 
 
 def deployed(

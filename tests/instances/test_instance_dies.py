@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from tests.helpers.js_client import JsClient
+from tests.helpers.pair import HEARTBEAT_SECONDS
 from tests.helpers.proxy import Proxy
 from tests.helpers.rooms import durable, group
 from tests.helpers.sender import Sender, agrees, order_is_kept, positions_are_unique
@@ -77,7 +78,7 @@ async def test_killed_instance_loses_nothing(pair: World) -> None:
 @pytest.mark.parametrize("beyond", [False, True])
 async def test_sleeping_instance_loses_nothing(pair: World, full: bool, beyond: bool) -> None:
     """SIGSTOP within and beyond the ping timeout, then SIGCONT, only delays."""
-    short, long = (5, 40) if full else (2, 6)
+    short, long = (5, 40) if full else (2, HEARTBEAT_SECONDS + 1)
     alice, bob, carol = name("alice"), name("bob"), name("carol")
     async with (
         Proxy(address(pair, 0)) as balancer,
