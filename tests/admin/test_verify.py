@@ -72,10 +72,10 @@ async def test_a_repair_stores_missing_and_differing_messages(deployed: Deployed
     room_id = await deployed.group("alice", "bob")
     sent = [await deployed.send(room_id, "alice", f"m{n}", f"text {n}") for n in range(5)]
     gone, other, old, deleted = (done.request_id for done in sent[:4])
-    await deployed.parts.messages.edit(room_id, "alice", old, {"text": "edited"})
-    await deployed.parts.messages.delete(room_id, "alice", deleted)
+    await deployed.services.messages.edit(room_id, "alice", old, {"text": "edited"})
+    await deployed.services.messages.delete(room_id, "alice", deleted)
     await deployed.store()
-    verifier = deployed.parts.verifier
+    verifier = deployed.services.verifier
     async with deployed.relaying():
         whole = await verifier.verify(room_id, repair=True)
         assert (whole.findings, whole.messages, whole.repaired) == (Findings(), 5, [])
@@ -131,5 +131,5 @@ async def test_a_message_that_neither_side_has_is_a_gap(deployed: Deployed) -> N
     table = boto3.resource("dynamodb").Table("chat-messages")
     table.delete_item(Key={"room_id": room_id, "message_id": sent[1].request_id})
     async with deployed.relaying():
-        found = await deployed.parts.verifier.verify(room_id, repair=True)
+        found = await deployed.services.verifier.verify(room_id, repair=True)
     assert (found.findings, found.warm, found.messages) == (Findings(gaps=[2]), False, 2)

@@ -187,8 +187,8 @@ async def test_connected_clients_get_a_message_whose_publish_was_lost_with_redis
         await b.wait_for(lambda e: bool(e["type"] == "room.added"))
         await Sender(a, room_id).send("one")
         await wait_for_text(b, "one")
-        async with Services(world.stack.settings) as parts:
-            await unheard(parts, room_id, alice)
+        async with Services(world.stack.settings) as services:
+            await unheard(services, room_id, alice)
             outbox = keys.room(room_id).outbox
             await asyncio.to_thread(until, lambda: waiting(world, outbox) == 0)
         wipe(world)
@@ -201,13 +201,13 @@ def has_text(client: JsClient, text: str) -> bool:
     return any(e["data"]["message"]["text"] == text for e in client.of_type("message.new"))
 
 
-async def unheard(parts: Services, room_id: str, sender: str) -> None:
+async def unheard(services: Services, room_id: str, sender: str) -> None:
     """Append a message whose publish is lost."""
     old = "redis.call('PUBLISH', req.channel, "
     assert old in APPEND.source
-    script = parts.redis.register_script(APPEND.source.replace(old, "tostring("))
+    script = services.redis.register_script(APPEND.source.replace(old, "tostring("))
     request = message_new(room_id, sender, {"client_msg_id": "u", "text": "unheard"})
-    names, args = append(request, parts.settings, origin="test")
+    names, args = append(request, services.settings, origin="test")
     answer = await script(keys=names, args=args)
     assert answer[0] == b"ok", answer
 

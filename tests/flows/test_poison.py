@@ -29,10 +29,10 @@ async def test_poison_fails_alone(world: World) -> None:
             ]
         cursors = {room_id: [room["epoch"], room["offset"]]}
 
-        async with Services(world.stack.settings) as parts:
+        async with Services(world.stack.settings) as services:
             draft: MessageDraft = {"client_msg_id": "poison", "text": "poison"}
             poison = message_new(room_id, alice, draft, version=99)
-            appended = await parts.appender.append(poison)
+            appended = await services.appender.append(poison)
         assert isinstance(appended, AppendResult)
         began = time.monotonic()
         for n in range(5):

@@ -24,19 +24,19 @@ from tests.helpers.waiting import PATIENCE
 
 
 class Deployed:
-    """One process (`parts`). Only `store` moves records out of the outbox."""
+    """One process (its `services`). Only `store` moves records out of the outbox."""
 
     def __init__(self, settings: Settings, redis: Redis) -> None:
         self.settings = settings
         self.redis = redis
-        self.parts = Services(settings)
+        self.services = Services(settings)
 
     async def __aenter__(self) -> Self:
-        await self.parts.__aenter__()
+        await self.services.__aenter__()
         return self
 
     async def __aexit__(self, *error: object) -> None:
-        await self.parts.__aexit__(*error)
+        await self.services.__aexit__(*error)
 
     async def group(self, creator: str, *members: str, key: str = "") -> str:
         """Create a group and store it; return its id."""
@@ -46,7 +46,7 @@ class Deployed:
             "client_room_id": key,
             "members": list(members),
         }
-        room_id, _, done = await self.parts.rooms.create(Identity(creator, 0), command)
+        room_id, _, done = await self.services.rooms.create(Identity(creator, 0), command)
         await self.store()
         assert await done.durability == "stored"
         return room_id
@@ -56,7 +56,7 @@ class Deployed:
     ) -> PendingWrite:
         """Append a message."""
         draft: MessageDraft = {"client_msg_id": client_msg_id, "text": text}
-        return await self.parts.messages.send(room_id, sender, draft)
+        return await self.services.messages.send(room_id, sender, draft)
 
     async def outbox(self) -> list[tuple[str, Any, dict[bytes, bytes]]]:
         """Return the entries of all partitions as (stream, entry, fields)."""
@@ -66,18 +66,18 @@ class Deployed:
             waiting += [(keys.outbox(part), entry, fields) for entry, fields in entries]
         return waiting
 
-    async def store(self, *, told: bool = True) -> int:
+    async def store(self, *, notify: bool = True) -> int:
         """Store everything that waits in the outbox; return the number of records.
 
-        `told`: the origin receives the relay's notices.
+        `notify`: the origin receives the relay's notices.
         """
         waiting = await self.outbox()
         self.deliver(fields for _, _, fields in waiting)
         for stream, entry, fields in waiting:
             await self.redis.xdel(stream, entry)
-            if told:
+            if notify:
                 notice = (fields[b"r"].decode(), fields[b"k"].decode(), entry.decode())
-                self.parts.durability.mark_queued([notice])
+                self.services.durability.mark_queued([notice])
         return len(waiting)
 
     @staticmethod

@@ -35,7 +35,7 @@ async def removal_loop(world: World, rounds: int) -> tuple[JsClient, str, list[J
             await clients.enter_async_context(world.raw(user, instance=i % 2))
             for i, user in enumerate(writers)
         ]
-        parts = await clients.enter_async_context(Services(world.stack.settings))
+        services = await clients.enter_async_context(Services(world.stack.settings))
         writing = [asyncio.create_task(write_on(raw, room_id)) for raw in raws]
         marks = [0] * len(devices)
         for n in range(rounds):
@@ -47,7 +47,7 @@ async def removal_loop(world: World, rounds: int) -> tuple[JsClient, str, list[J
                 devices[0].drop()
             await removing
             probe = json.dumps({"type": "probe", "room_id": room_id, "data": {"round": n}})
-            assert await publish(parts.pipe, room_id, alice, "probe", probe)
+            assert await publish(services.pipe, room_id, alice, "probe", probe)
             marks = [len(device.events) for device in devices]
             await ok(a, "member.add", one)
         for task in writing:

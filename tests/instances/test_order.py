@@ -96,11 +96,11 @@ async def test_ephemeral_waits_for_what_came_before_it(losing: World) -> None:
         room_id = await group(a, [bob])
         for offset in range(3, 8):
             await send(a, room_id, f"m{offset}")
-        async with Services(losing.stack.settings) as parts:
+        async with Services(losing.stack.settings) as services:
             text = '{"type":"probe","room_id":"' + room_id + '","data":{}}'
-            told = await publish(parts.pipe, room_id, alice, "probe", text)
+            told = await publish(services.pipe, room_id, alice, "probe", text)
             assert told
-            assert not await publish(parts.pipe, room_id, "stranger", "probe", text)
+            assert not await publish(services.pipe, room_id, "stranger", "probe", text)
         await b.wait_for(lambda e: bool(e["type"] == "probe"))
         seen = [e["type"] for e in b.events if e.get("room_id") == room_id]
         assert seen[-2:] == ["message.new", "probe"]

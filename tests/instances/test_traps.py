@@ -318,10 +318,10 @@ async def test_10_many_rooms_with_many_missed_events_converge(pair: World, full:
         for at in range(0, rooms, 20):
             part = range(at, min(at + 20, rooms))
             room_ids += await asyncio.gather(*(created(b, alice, n) for n in part))
-        async with Services(pair.stack.settings) as parts:
-            await unqueued(parts, room_ids[0], alice, 310)  # more than one replay may hold
+        async with Services(pair.stack.settings) as services:
+            await unqueued(services, room_ids[0], alice, 310)  # more than one replay may hold
             for room_id in room_ids[1:]:
-                await unqueued(parts, room_id, alice, events)
+                await unqueued(services, room_id, alice, events)
         cursors = {room_id: [1, 2] for room_id in room_ids}
         async with pair.js(bob, instance=1, cursors=cursors) as late:
             recovered = late.events[0]["data"]["recovered"]
@@ -337,7 +337,7 @@ async def test_10_many_rooms_with_many_missed_events_converge(pair: World, full:
             assert size <= 256 * 1024
 
 
-async def unqueued(parts: Services, room_id: str, sender: str, count: int) -> None:
+async def unqueued(services: Services, room_id: str, sender: str, count: int) -> None:
     """Messages in the hot log by the real script, except that the queue is spared them."""
     text = APPEND.source
     for old, new in (
@@ -346,11 +346,11 @@ async def unqueued(parts: Services, room_id: str, sender: str, count: int) -> No
     ):
         assert old in text
         text = text.replace(old, new)
-    script = parts.redis.register_script(text)
+    script = services.redis.register_script(text)
     for n in range(count):
         draft: MessageDraft = {"client_msg_id": f"m{n}", "text": f"m{n}"}
         request = message_new(room_id, sender, draft)
-        names, args = append(request, parts.settings, origin="test")
+        names, args = append(request, services.settings, origin="test")
         answer = await script(keys=names, args=args)
         assert answer[0] == b"ok", answer
 

@@ -32,5 +32,5 @@ async def until_replayed(deployed: Deployed, count: int) -> None:
 
 async def texts(deployed: Deployed, room_id: str) -> list[str]:
     """The texts of the archive's history, oldest first."""
-    page = await deployed.parts.archive.page(room_id, limit=100)
+    page = await deployed.services.archive.page(room_id, limit=100)
     return [one["text"] for one in page if one["type"] == "text"]

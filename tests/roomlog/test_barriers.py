@@ -16,7 +16,7 @@ async def test_a_read_that_fails_is_repeated(
     deployed: Deployed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """After any error the archive is read again, until it shows the barrier."""
-    archive, raised = deployed.parts.archive, 0
+    archive, raised = deployed.services.archive, 0
     real = archive.rooms
     room_id = await deployed.group("alice")
     await deployed.store()

@@ -40,7 +40,7 @@ async def queued(deployed: Deployed) -> Queued:
     for stream, entry, fields in waiting:
         await deployed.redis.xdel(stream, entry)
         notice = (fields[b"r"].decode(), fields[b"k"].decode(), entry.decode())
-        deployed.parts.durability.mark_queued([notice])
+        deployed.services.durability.mark_queued([notice])
     return [fields for _, _, fields in waiting]
 
 
@@ -56,16 +56,16 @@ async def until_barrier(deployed: Deployed, waits: asyncio.Future[Any] | None = 
 
 
 READS: dict[str, Callable[[Deployed, str], Awaitable[Any]]] = {
-    "a page": lambda d, r: d.parts.history.page(r, "alice", PAGE),
-    "a message": lambda d, r: d.parts.history.message(
+    "a page": lambda d, r: d.services.history.page(r, "alice", PAGE),
+    "a message": lambda d, r: d.services.history.message(
         r, "alice", keys.message_id(r, "alice", "m2")
     ),
-    "the list": lambda d, r: d.parts.inboxes.read_rooms("alice", [r]),
-    "the members": lambda d, r: d.parts.members.for_member(r, "alice"),
-    "an operator's room": lambda d, r: d.parts.system_rooms.public(r),
-    "an operator's page": lambda d, r: d.parts.history.page(r, AS_OPERATOR, PAGE),
-    "sync": lambda d, r: d.parts.sync.events_since("alice", {r: (1, 4)}),
-    "verify": lambda d, r: d.parts.verifier.verify(r, repair=False),
+    "the list": lambda d, r: d.services.inboxes.read_rooms("alice", [r]),
+    "the members": lambda d, r: d.services.members.for_member(r, "alice"),
+    "an operator's room": lambda d, r: d.services.system_rooms.public(r),
+    "an operator's page": lambda d, r: d.services.history.page(r, AS_OPERATOR, PAGE),
+    "sync": lambda d, r: d.services.sync.events_since("alice", {r: (1, 4)}),
+    "verify": lambda d, r: d.services.verifier.verify(r, repair=False),
 }
 
 
@@ -98,7 +98,7 @@ async def test_a_queue_that_stands_still_is_unavailable(
     """The refusal is retryable, and the next read waits for the same barrier."""
     monkeypatch.setattr(chatlist, "DRAIN_WAIT_SECONDS", 0.1)
     room_id, _ = await lost(deployed)
-    deployed.parts.drains._settings = replace(deployed.settings, redis_deadline=0.1)
+    deployed.services.drains._settings = replace(deployed.settings, redis_deadline=0.1)
     for _ in range(2):
         with pytest.raises(errors.Unavailable) as refused:
             await READS[read](deployed, room_id)
@@ -109,20 +109,20 @@ async def test_a_queue_that_stands_still_is_unavailable(
 async def test_a_room_is_drained_once(deployed: Deployed) -> None:
     """Two readers share a barrier; later readers send none until Redis loses the room again."""
     room_id, waiting = await lost(deployed)
-    history = deployed.parts.history
+    history = deployed.services.history
     reads = [asyncio.create_task(history.page(room_id, u, PAGE)) for u in ("alice", "bob")]
     await until_barrier(deployed)
     deployed.deliver(waiting)
     async with deployed.relaying():
         pages = await asyncio.gather(*reads)
     assert [[m["text"] for m in page] for page, _ in pages] == [["one", "two"]] * 2
-    await deployed.parts.history.page(room_id, "alice", PAGE)
-    await deployed.parts.members.for_member(room_id, "alice")
+    await deployed.services.history.page(room_id, "alice", PAGE)
+    await deployed.services.members.for_member(room_id, "alice")
     assert await deployed.outbox() == []
-    assert await deployed.parts.archive.room(room_id) is not None
+    assert await deployed.services.archive.room(room_id) is not None
     await deployed.redis.flushall()
     async with deployed.relaying():
-        await deployed.parts.history.page(room_id, "alice", PAGE)
+        await deployed.services.history.page(room_id, "alice", PAGE)
     kept = await deployed.redis.get(keys.room(room_id).settled)
     assert kept == await deployed.redis.get(keys.generation(keys.partition(room_id)))
 
@@ -132,12 +132,12 @@ async def test_a_load_deletes_the_settled_key(deployed: Deployed) -> None:
     room_id, waiting = await lost(deployed)
     deployed.deliver(waiting)
     async with deployed.relaying():
-        await deployed.parts.history.page(room_id, "alice", PAGE)
+        await deployed.services.history.page(room_id, "alice", PAGE)
         await deployed.send(room_id, "bob", "m3", "three")
     await deployed.send(room_id, "bob", "m4", "four")
     waiting = await queued(deployed)
     await deployed.redis.delete(keys.room(room_id).members)
-    reading = asyncio.create_task(deployed.parts.history.page(room_id, "alice", PAGE))
+    reading = asyncio.create_task(deployed.services.history.page(room_id, "alice", PAGE))
     await until_barrier(deployed)
     deployed.deliver(waiting)
     await deployed.store()
@@ -154,14 +154,14 @@ async def test_a_room_that_expired_needs_no_barrier(deployed: Deployed) -> None:
     for name in HOT:
         await deployed.redis.delete(getattr(names, name))
     await deployed.redis.hset(names.head, "touched", 1)
-    (row,) = (await deployed.parts.inboxes.read_rooms("alice", [room_id])).rows
+    (row,) = (await deployed.services.inboxes.read_rooms("alice", [room_id])).rows
     assert (row.room["epoch"], row.room["offset"], row.position_uncertain) == (1, 3, False)
     await deployed.redis.delete(names.head)
     generation = keys.generation(keys.partition(room_id))
-    (born,) = [await deployed.parts.recovery.generations()]
+    (born,) = [await deployed.services.recovery.generations()]
     identity = born[keys.partition(room_id)].split(" ")[0]
     await deployed.redis.set(generation, f"{identity} 1")  # this Redis is older than a head gets
-    page, _ = await deployed.parts.history.page(room_id, "alice", PAGE)
+    page, _ = await deployed.services.history.page(room_id, "alice", PAGE)
     assert [m["text"] for m in page] == ["one"]
     assert await deployed.outbox() == []
 
@@ -169,9 +169,9 @@ async def test_a_room_that_expired_needs_no_barrier(deployed: Deployed) -> None:
 async def test_a_room_that_does_not_exist_needs_no_barrier(deployed: Deployed) -> None:
     """A read of an unknown id by an operator writes nothing."""
     with pytest.raises(errors.NotFound):
-        await deployed.parts.system_rooms.public("nowhere")
+        await deployed.services.system_rooms.public("nowhere")
     assert await deployed.outbox() == []
-    assert await deployed.parts.archive.room("nowhere") is None
+    assert await deployed.services.archive.room("nowhere") is None
 
 
 async def test_a_read_sends_no_barrier_while_the_room_is_loaded(deployed: Deployed) -> None:
@@ -179,7 +179,7 @@ async def test_a_read_sends_no_barrier_while_the_room_is_loaded(deployed: Deploy
     room_id, waiting = await lost(deployed)
     sending = asyncio.create_task(deployed.send(room_id, "bob", "m3", "three"))
     await until_barrier(deployed)
-    reading = asyncio.create_task(deployed.parts.history.page(room_id, "alice", PAGE))
+    reading = asyncio.create_task(deployed.services.history.page(room_id, "alice", PAGE))
     for _ in range(10):
         await asyncio.sleep(0.01)
     assert await barriers(deployed) == 1
@@ -191,9 +191,9 @@ async def test_a_read_sends_no_barrier_while_the_room_is_loaded(deployed: Deploy
 
 
 CHANGES: dict[str, Callable[[Deployed, str, str], Awaitable[Any]]] = {
-    "edit": lambda d, r, m: d.parts.messages.edit(r, "alice", m, {"text": "better"}),
-    "delete": lambda d, r, m: d.parts.messages.delete(r, "alice", m),
-    "react": lambda d, r, m: d.parts.messages.react(r, "bob", m, "👍", on=True),
+    "edit": lambda d, r, m: d.services.messages.edit(r, "alice", m, {"text": "better"}),
+    "delete": lambda d, r, m: d.services.messages.delete(r, "alice", m),
+    "react": lambda d, r, m: d.services.messages.react(r, "bob", m, "👍", on=True),
 }
 
 
@@ -217,7 +217,7 @@ async def test_changes_that_are_queued_can_be_undone(deployed: Deployed) -> None
     done = await deployed.send(room_id, "alice", "m1", "one")
     message_id = done.request_id
     await deployed.store()
-    messages = deployed.parts.messages
+    messages = deployed.services.messages
     await messages.react(room_id, "bob", message_id, "👍", on=True)
     await messages.edit(room_id, "alice", message_id, {"text": "other"})
     waiting = await queued(deployed)
@@ -231,7 +231,7 @@ async def test_changes_that_are_queued_can_be_undone(deployed: Deployed) -> None
     async with deployed.relaying():
         for _, one in await taking:
             assert await one.durability == "queued"
-    stored = await deployed.parts.archive.message(room_id, message_id)
+    stored = await deployed.services.archive.message(room_id, message_id)
     assert stored is not None
     assert (stored.message["text"], stored.message["reactions"]) == ("one", {})
 
@@ -241,15 +241,15 @@ async def test_the_position_of_a_cold_room_counts_changes_of_all_members(
 ) -> None:
     """A client that missed a change of another member has not recovered."""
     room_id = await deployed.group("alice", "bob", "carol")
-    done = await deployed.parts.memberships.set_role(room_id, "alice", "carol", "admin")
+    done = await deployed.services.memberships.set_role(room_id, "alice", "carol", "admin")
     await deployed.store()
     await deployed.redis.flushall()
     assert done.result is not None
     head = (done.result.epoch, done.result.offset)
     async with deployed.relaying():
-        told = await deployed.parts.sync.events_since("bob", {room_id: (1, 2)})
+        told = await deployed.services.sync.events_since("bob", {room_id: (1, 2)})
         assert (told[room_id]["recovered"], told[room_id]["offset"]) == (False, head[1])
-        told = await deployed.parts.sync.events_since("bob", {room_id: head})
+        told = await deployed.services.sync.events_since("bob", {room_id: head})
         assert told[room_id]["recovered"]
         await deployed.send(room_id, "alice", "m")
     opened, _ = await Bench(deployed.redis).events(room_id)
@@ -263,13 +263,13 @@ async def test_cursors_never_go_back(redis: Redis, valkey_url: str, tables: None
         for n in range(3):
             await deployed.send(room_id, "alice", f"m{n}")
         await deployed.store()
-        await deployed.parts.receipts.move("bob", {room_id: (2, 3)})
+        await deployed.services.receipts.move("bob", {room_id: (2, 3)})
         await redis.hset(keys.room(room_id).head, "fence", "another:one")
         async with deployed.relaying():
-            moved = await deployed.parts.receipts.move("bob", {room_id: (1, 0)})
+            moved = await deployed.services.receipts.move("bob", {room_id: (1, 0)})
         assert (moved[room_id].read_seq, moved[room_id].delivered_seq) == (2, 3)
         members = {
-            m["user_id"]: m for m in await deployed.parts.members.for_member(room_id, "alice")
+            m["user_id"]: m for m in await deployed.services.members.for_member(room_id, "alice")
         }
         assert (members["alice"]["read_seq"], members["alice"]["delivered_seq"]) == (3, 3)
 
@@ -280,7 +280,7 @@ async def test_a_message_moves_both_cursors_of_its_sender(deployed: Deployed) ->
     for n in range(2):
         await deployed.send(room_id, "alice", f"m{n}")
     await deployed.store()
-    stored = await deployed.parts.archive.member(room_id, "alice")
+    stored = await deployed.services.archive.member(room_id, "alice")
     assert stored is not None
     assert (stored.read_seq, stored.delivered_seq) == (2, 2)
 
@@ -296,8 +296,8 @@ async def test_a_loaded_room_is_at_a_later_position_than_everything_lost(
     await deployed.redis.flushall()
     async with deployed.relaying():
         (row,) = (
-            await deployed.parts.inboxes.read_room(
-                "bob", room_id, deployed.parts.rooms.load_if_cold
+            await deployed.services.inboxes.read_room(
+                "bob", room_id, deployed.services.rooms.load_if_cold
             )
         ).rows
     assert (row.room["epoch"], row.room["offset"]) == (2, 1)
@@ -307,7 +307,7 @@ async def test_a_loaded_room_is_at_a_later_position_than_everything_lost(
 async def test_a_room_loaded_while_it_is_drained_is_read_from_redis(deployed: Deployed) -> None:
     """Listeners received its new epoch: an answer from the archive would be older."""
     room_id, waiting = await lost(deployed)
-    listing = asyncio.create_task(deployed.parts.inboxes.read_rooms("alice", [room_id]))
+    listing = asyncio.create_task(deployed.services.inboxes.read_rooms("alice", [room_id]))
     await until_barrier(deployed, listing)
     sending = asyncio.create_task(deployed.send(room_id, "bob", "m3", "three"))
     while await barriers(deployed) < 2:  # that of the load is behind the first
@@ -328,7 +328,7 @@ async def test_a_message_that_is_queued_can_be_replied_to(deployed: Deployed) ->
         "text": "yes",
         "reply_to": keys.message_id(room_id, "alice", "m2"),
     }
-    sending = asyncio.create_task(deployed.parts.messages.send(room_id, "bob", reply))
+    sending = asyncio.create_task(deployed.services.messages.send(room_id, "bob", reply))
     await until_barrier(deployed, sending)
     assert await barriers(deployed) == 1
     deployed.deliver(waiting)

@@ -33,9 +33,11 @@ async def test_a_message_is_queued_once_all_its_entries_are(deployed: Deployed) 
     room_id = await deployed.group("alice")
     done = await deployed.send(room_id, "alice", "m")
     message_id = keys.message_id(room_id, "alice", "m")
-    deployed.parts.durability.mark_queued([(room_id, message_id, "0-1"), (room_id, "other", "0-2")])
+    deployed.services.durability.mark_queued(
+        [(room_id, message_id, "0-1"), (room_id, "other", "0-2")]
+    )
     assert not done.durability.done()
-    deployed.parts.durability.mark_queued(notice(done, room_id, message_id))
+    deployed.services.durability.mark_queued(notice(done, room_id, message_id))
     assert done.durability.result() == "queued"
 
 
@@ -43,25 +45,25 @@ async def test_a_notice_may_come_before_the_reply(deployed: Deployed) -> None:
     """It is kept until its append is tracked, and may come twice."""
     room_id = await deployed.group("alice")
     request = message(room_id, "alice")
-    appended = await deployed.parts.appender.append(request)
+    appended = await deployed.services.appender.append(request)
     assert isinstance(appended, AppendResult)
     early = notice(PendingWrite(appended, asyncio.Future()), room_id, request.request_id)
-    deployed.parts.durability.mark_queued(early)
-    deployed.parts.durability.mark_queued(early)
-    assert deployed.parts.durability.track(request, appended).durability.result() == "queued"
+    deployed.services.durability.mark_queued(early)
+    deployed.services.durability.mark_queued(early)
+    assert deployed.services.durability.track(request, appended).durability.result() == "queued"
 
 
 async def test_a_notice_of_another_room_does_not_count(deployed: Deployed) -> None:
     """Entries of two partitions may have the same id, if appended in the same millisecond."""
     one, other = await deployed.group("alice"), await deployed.group("alice")
     request = message(one, "alice")
-    appended = await deployed.parts.appender.append(request)
+    appended = await deployed.services.appender.append(request)
     assert isinstance(appended, AppendResult)
     early = [(other, "some request", entry) for entry in appended.entries]
-    deployed.parts.durability.mark_queued(early)
-    fate = deployed.parts.durability.track(request, appended).durability
+    deployed.services.durability.mark_queued(early)
+    fate = deployed.services.durability.track(request, appended).durability
     assert not fate.done()
-    deployed.parts.durability.mark_queued(
+    deployed.services.durability.mark_queued(
         [(one, request.request_id, entry) for _, _, entry in early]
     )
     assert fate.result() == "queued"
@@ -71,7 +73,7 @@ async def test_a_missing_notice_is_replaced_by_a_poll(deployed: Deployed) -> Non
     """Redis is asked for the durability of the append."""
     room_id = await deployed.group("alice")
     done = await deployed.send(room_id, "alice", "m")
-    await deployed.store(told=False)
+    await deployed.store(notify=False)
     assert await end(done) == "queued"
 
 
@@ -103,7 +105,7 @@ async def test_a_message_that_can_never_be_stored_fails(deployed: Deployed) -> N
         "seq": done.result.seq,
         "reason": "poison",
     }
-    assert await deployed.parts.appender.append(message_failed(failure, room_id)) is not None
+    assert await deployed.services.appender.append(message_failed(failure, room_id)) is not None
     assert await end(done) in ("failed", "queued")  # the record was in the queue in between
     again = await deployed.send(room_id, "alice", "m")
     assert again.result is not None
@@ -118,7 +120,7 @@ async def test_lost_messages_are_appended_again_under_their_ids(deployed: Deploy
     await deployed.redis.flushall()
     async with deployed.relaying():
         assert {await end(done) for done in sent} == {"queued"}
-    stored = await deployed.parts.archive.page(room_id, limit=10)
+    stored = await deployed.services.archive.page(room_id, limit=10)
     assert sorted(one["text"] for one in stored) == ["0", "1", "2", "3"]
     assert {one["epoch"] for one in stored} == {2}
     assert len({one["message_id"] for one in stored}) == 4
@@ -127,24 +129,24 @@ async def test_lost_messages_are_appended_again_under_their_ids(deployed: Deploy
 async def test_a_lost_creation_is_replayed(deployed: Deployed) -> None:
     """The room exists in the end, with all its members."""
     command: RoomCreatePayload = {"type": "group", "client_room_id": "lost", "members": ["bob"]}
-    room_id, _, done = await deployed.parts.rooms.create(Identity("alice", 0), command)
+    room_id, _, done = await deployed.services.rooms.create(Identity("alice", 0), command)
     await deployed.redis.flushall()
     async with deployed.relaying():
         assert await end(done) == "stored"
-    members = await deployed.parts.archive.members(room_id)
+    members = await deployed.services.archive.members(room_id)
     assert {one.user_id: one.role for one in members} == {"alice": "owner", "bob": "member"}
 
 
 async def test_a_membership_is_stored_once_the_archive_shows_it(deployed: Deployed) -> None:
     """That its record is queued is not enough."""
     room_id = await deployed.group("alice")
-    done = await deployed.parts.memberships.add(room_id, "alice", ["bob"], "member")
+    done = await deployed.services.memberships.add(room_id, "alice", ["bob"], "member")
     waiting = await deployed.outbox()
     await deployed.redis.delete(keys.room(room_id).outbox)
     add = next(fields for _, _, fields in waiting if b"u" in fields)
-    deployed.parts.durability.mark_queued(notice(done, room_id, add[b"k"].decode()))
+    deployed.services.durability.mark_queued(notice(done, room_id, add[b"k"].decode()))
     assert not done.durability.done()
-    assert await deployed.parts.archive.member(room_id, "bob") is None
+    assert await deployed.services.archive.member(room_id, "bob") is None
     deployed.deliver(fields for _, _, fields in waiting)
     assert await end(done) == "stored"
 
@@ -152,14 +154,14 @@ async def test_a_membership_is_stored_once_the_archive_shows_it(deployed: Deploy
 async def test_an_addition_of_an_older_epoch_is_replayed_in_the_newer(deployed: Deployed) -> None:
     """The Lambda refuses it, as a cold load may not have read it; its origin replays it (A2)."""
     room_id = await deployed.group("alice")
-    done = await deployed.parts.memberships.add(room_id, "alice", ["bob"], "member")
+    done = await deployed.services.memberships.add(room_id, "alice", ["bob"], "member")
     late = await deployed.outbox()
     await deployed.redis.flushall()
     async with deployed.relaying():
         await deployed.send(room_id, "alice", "m")
         deployed.deliver(fields for _, _, fields in late)
         assert await end(done) == "stored"
-    member = await deployed.parts.archive.member(room_id, "bob")
+    member = await deployed.services.archive.member(room_id, "bob")
     assert member is not None
     assert (member.state, member.epoch) == ("in", 2)
 
@@ -169,7 +171,7 @@ async def test_a_member_stored_before_the_epoch_was_read_is_not_replayed(
 ) -> None:
     """The read found no member and a later epoch: the member is looked up once more."""
     room_id = await deployed.group("alice")
-    archive = deployed.parts.archive
+    archive = deployed.services.archive
 
     async def torn(room_id: str, checks: Any) -> tuple[int, bool]:
         return 2, False
@@ -178,8 +180,8 @@ async def test_a_member_stored_before_the_epoch_was_read_is_not_replayed(
         raise AssertionError("repeated")
 
     monkeypatch.setattr(archive, "read_epoch_and_check", torn)
-    monkeypatch.setattr(deployed.parts.durability, "_replay_one", never)
-    done = await deployed.parts.memberships.add(room_id, "alice", ["bob"], "member")
+    monkeypatch.setattr(deployed.services.durability, "_replay_one", never)
+    done = await deployed.services.memberships.add(room_id, "alice", ["bob"], "member")
     await deployed.store()
     assert await end(done) == "stored"
 
@@ -189,7 +191,7 @@ async def test_appends_beyond_the_cap_are_refused_before_they_are_appended(
 ) -> None:
     """Beyond `pending_cap` sends are unavailable, and the log does not change (Q5)."""
     room_id = await deployed.group("alice")
-    fates_ = deployed.parts.durability
+    fates_ = deployed.services.durability
     fates_.settings = replace(fates_.settings, pending_cap=2)
     for n in range(2):
         await deployed.send(room_id, "alice", f"m{n}")

@@ -19,7 +19,7 @@ async def test_lost_messages_are_replayed_in_their_first_order(deployed: Deploye
     """However long each has been pending, so that some are polled later than others."""
     room_id = await deployed.group("alice", "bob")
     sent = [await deployed.send(room_id, "alice", f"m{n}", f"{n}") for n in range(8)]
-    for pending in deployed.parts.durability._pending.values():
+    for pending in deployed.services.durability._pending.values():
         pending.next_poll += 0.2 * (8 - pending.result.seq)
     await deployed.redis.flushall()
     async with deployed.relaying():
@@ -32,7 +32,7 @@ async def test_a_message_does_not_overtake_one_that_was_lost(deployed: Deployed)
     room_id = await deployed.group("alice", "bob")
     first = await deployed.send(room_id, "alice", "first", "first")
     second = await deployed.send(room_id, "alice", "second", "second")
-    for pending in deployed.parts.durability._pending.values():
+    for pending in deployed.services.durability._pending.values():
         pending.next_poll += 3.0
     await deployed.redis.flushall()
     async with deployed.relaying():
@@ -60,13 +60,17 @@ async def test_a_changed_message_is_acked_as_history_shows_it(deployed: Deployed
     room_id = await deployed.group("alice", "bob")
     sent = await deployed.send(room_id, "alice", "m")
     await deployed.store()
-    _, react = await deployed.parts.messages.react(room_id, "bob", sent.request_id, "👍", on=True)
-    _, edit = await deployed.parts.messages.edit(room_id, "alice", sent.request_id, {"text": "new"})
+    _, react = await deployed.services.messages.react(
+        room_id, "bob", sent.request_id, "👍", on=True
+    )
+    _, edit = await deployed.services.messages.edit(
+        room_id, "alice", sent.request_id, {"text": "new"}
+    )
     await deployed.redis.flushall()
     async with deployed.relaying():
         newer = await deployed.send(room_id, "alice", "n")
         assert await ends(react, edit, newer) == {"queued"}
-    stored = await deployed.parts.archive.message(room_id, sent.request_id)
+    stored = await deployed.services.archive.message(room_id, sent.request_id)
     assert stored is not None
     assert edit.ack_message() == {"message": stored.message}
 
@@ -83,7 +87,7 @@ async def test_an_ack_has_the_position_that_history_shows(deployed: Deployed, lo
     await deployed.redis.flushall()
     async with deployed.relaying():
         assert await ends(sent, edit) == {"queued"}
-    stored = await deployed.parts.archive.message(room_id, sent.request_id)
+    stored = await deployed.services.archive.message(room_id, sent.request_id)
     assert stored is not None
     newest = sent.latest
     assert newest is not None
@@ -97,7 +101,7 @@ async def test_a_command_whose_reply_was_lost_is_no_duplicate_and_a_repeated_sen
 ) -> None:
     """The command repeats its call below the client; only another command is a duplicate (D7)."""
     room_id = await deployed.group("alice")
-    script = deployed.parts.append_script
+    script = deployed.services.append_script
     append = script.append
     broken: list[None] = []
 
@@ -125,7 +129,7 @@ async def test_changes_lost_twice_are_replayed_in_their_first_order(
 ) -> None:
     """The second loss comes after some of the four were replayed."""
     room_id = await deployed.group("alice", "bob")
-    messages = deployed.parts.messages
+    messages = deployed.services.messages
     sent = await deployed.send(room_id, "alice", "m", "zero")
     _, older = await messages.edit(room_id, "alice", sent.request_id, {"text": "one"})
     _, react = await messages.react(room_id, "bob", sent.request_id, "👍", on=True)
@@ -135,7 +139,7 @@ async def test_changes_lost_twice_are_replayed_in_their_first_order(
     await deployed.redis.flushall()
     async with deployed.relaying():
         assert await ends(sent, older, react, newer) == {"queued"}
-    stored = await deployed.parts.archive.message(room_id, sent.request_id)
+    stored = await deployed.services.archive.message(room_id, sent.request_id)
     assert stored is not None
     assert stored.message["text"] == "two"
     assert list(stored.message["reactions"]) == ["👍"]
@@ -147,7 +151,7 @@ async def test_a_change_waits_for_a_message_that_another_instance_lost(deployed:
     async with Services(deployed.settings) as other:
         sent = await deployed.send(room_id, "alice", "m", "one")
         _, edit = await other.messages.edit(room_id, "alice", sent.request_id, {"text": "two"})
-        for pending in deployed.parts.durability._pending.values():
+        for pending in deployed.services.durability._pending.values():
             pending.next_poll += 1.5
         await deployed.redis.flushall()
         async with deployed.relaying():
@@ -165,21 +169,21 @@ async def test_appends_to_a_lost_room_wait_for_the_instance_that_created_it(
         "members": ["bob"],
     }
     async with Services(deployed.settings) as other:
-        room_id, _, made = await deployed.parts.rooms.create(Identity("alice", 0), command)
+        room_id, _, made = await deployed.services.rooms.create(Identity("alice", 0), command)
         sent = [
             await other.messages.send(room_id, "alice", {"client_msg_id": text, "text": text})
             for text in ("one", "two")
         ]
         added = await other.memberships.add(room_id, "alice", ["eve"], "member")
         named = await other.rooms.update(room_id, "alice", {"name": "Z"})
-        for pending in deployed.parts.durability._pending.values():
+        for pending in deployed.services.durability._pending.values():
             pending.next_poll += 1.5
         await deployed.redis.flushall()
         async with deployed.relaying():
             assert await ends(*sent) == {"queued"}
             assert await ends(made, added, named) == {"stored"}
     assert await texts(deployed, room_id) == ["one", "two"]
-    stored = await deployed.parts.archive.room(room_id)
+    stored = await deployed.services.archive.room(room_id)
     assert stored is not None
     assert stored.room is not None
     assert stored.room["name"] == "Z"
@@ -190,9 +194,9 @@ async def test_an_edit_is_replayed_although_its_author_has_left(deployed: Deploy
     room_id = await deployed.group("alice", "bob")
     sent = await deployed.send(room_id, "bob", "m", "one")
     await deployed.store()
-    edited = deployed.parts.messages.edit
+    edited = deployed.services.messages.edit
     _, edit = await edited(room_id, "bob", sent.request_id, {"text": "two"}, version=1)
-    await deployed.parts.memberships.remove(room_id, "alice", ["bob"])
+    await deployed.services.memberships.remove(room_id, "alice", ["bob"])
     waiting = [fields for _, _, fields in await deployed.outbox()]
     deployed.deliver(fields for fields in waiting if b'"member.removed"' in fields[b"d"])
     await deployed.redis.flushall()
@@ -204,7 +208,7 @@ async def test_an_edit_is_replayed_although_its_author_has_left(deployed: Deploy
 async def test_a_room_is_acked_at_its_position_after_a_loss(deployed: Deployed) -> None:
     """A replayed creation or change of a room has another position when it is acked."""
     command: RoomCreatePayload = {"type": "group", "client_room_id": "acked", "members": ["bob"]}
-    made_in = deployed.parts.rooms
+    made_in = deployed.services.rooms
     for lost in ("created", "updated"):
         if lost == "created":
             room_id, _, done = await made_in.create(Identity("alice", 0), command)

@@ -17,13 +17,13 @@ from tests.roomlog.losses import ends, until_replayed
 Command = Callable[[Services, str], Awaitable[PendingWrite]]
 HALVES: dict[str, tuple[Command, dict[str, str], str, list[str]]] = {
     "add": (
-        lambda parts, room: parts.memberships.add(room, "alice", ["eve", "zoe"], "member"),
+        lambda services, room: services.memberships.add(room, "alice", ["eve", "zoe"], "member"),
         {"alice": "in", "bob": "in", "eve": "in", "zoe": "in"},
         "member.added",
         ["eve", "zoe"],
     ),
     "leave": (
-        lambda parts, room: parts.memberships.leave(room, "alice", "bob"),
+        lambda services, room: services.memberships.leave(room, "alice", "bob"),
         {"alice": "out", "bob": "in"},
         "member.removed",
         ["alice"],
@@ -37,7 +37,7 @@ async def after_a_loss(deployed: Deployed, room_id: str, removed: PendingWrite) 
     async with deployed.relaying():
         assert await ends(removed) == {"stored"}
         assert await ends(await deployed.send(room_id, "alice", "m")) == {"queued"}
-    page = await deployed.parts.archive.page(room_id, limit=100)
+    page = await deployed.services.archive.page(room_id, limit=100)
     assert [(one["seq"], one["type"]) for one in page] == [(1, "system"), (2, "text")]
     return page
 
@@ -48,12 +48,12 @@ async def test_a_removal_and_its_system_message_are_both_stored_if_one_was_queue
 ) -> None:
     """Redis died when only one of the two records was queued (D2)."""
     room_id = await deployed.group("alice", "bob")
-    removed = await deployed.parts.memberships.remove(room_id, "alice", ["bob"])
+    removed = await deployed.services.memberships.remove(room_id, "alice", ["bob"])
     waiting = [fields for _, _, fields in await deployed.outbox()]
     deployed.deliver(fields for fields in waiting if queued in fields[b"d"])
     page = await after_a_loss(deployed, room_id, removed)
     assert page[0]["metadata"] == {"event": "member.removed", "user_ids": ["bob"]}
-    bob = await deployed.parts.archive.member(room_id, "bob")
+    bob = await deployed.services.archive.member(room_id, "bob")
     assert bob is not None
     assert bob.state == "out"
 
@@ -73,16 +73,16 @@ async def test_a_change_of_members_is_completed_whichever_part_was_stored(
     """A leave has three records: the owner's role, the removal, and the system message."""
     run, wanted, event, named = HALVES[command]
     room_id = await deployed.group("alice", "bob")
-    done = await run(deployed.parts, room_id)
+    done = await run(deployed.services, room_id)
     await store_only(deployed, which)
     async with deployed.relaying():
         assert await ends(done) == {"stored"}
         assert await ends(await deployed.send(room_id, "bob", "m")) == {"queued"}
-    page = await deployed.parts.archive.page(room_id, limit=100)
+    page = await deployed.services.archive.page(room_id, limit=100)
     assert [(one["seq"], one["type"]) for one in page] == [(1, "system"), (2, "text")]
     assert page[0]["metadata"] == {"event": event, "user_ids": named}
     for user, state in wanted.items():
-        member = await deployed.parts.archive.member(room_id, user)
+        member = await deployed.services.archive.member(room_id, user)
         assert member is not None
         assert member.state == state
 
@@ -92,7 +92,7 @@ async def test_a_system_message_replayed_alone_is_in_the_history_once(
 ) -> None:
     """At the second loss it was stored, and only its origin did not know."""
     room_id = await deployed.group("alice", "bob")
-    removed = await deployed.parts.memberships.remove(room_id, "alice", ["bob"])
+    removed = await deployed.services.memberships.remove(room_id, "alice", ["bob"])
     await store_only(deployed, 0)
     await until_replayed(deployed, 1)
     deployed.deliver([fields for _, _, fields in await deployed.outbox()])
@@ -102,12 +102,12 @@ async def test_a_system_message_replayed_alone_is_in_the_history_once(
 async def test_a_replayed_system_message_names_the_users_it_named(deployed: Deployed) -> None:
     """A later command about one of them does not change what was published (D2)."""
     room_id = await deployed.group("alice", "bob", "eve")
-    removed = await deployed.parts.memberships.remove(room_id, "alice", ["bob", "eve"])
+    removed = await deployed.services.memberships.remove(room_id, "alice", ["bob", "eve"])
     await deployed.redis.flushall()
     async with Services(deployed.settings) as other, deployed.relaying():
         kept = await other.memberships.remove(room_id, "alice", ["eve"])
         assert await ends(removed, kept) == {"stored"}
-    page = await deployed.parts.archive.page(room_id, limit=100)
+    page = await deployed.services.archive.page(room_id, limit=100)
     assert ["bob", "eve"] in [one["metadata"]["user_ids"] for one in page]
 
 
@@ -121,16 +121,16 @@ async def test_a_creation_is_completed_whichever_part_was_stored(
         "client_room_id": f"half {which}",
         "members": ["bob"],
     }
-    room_id, _, made = await deployed.parts.rooms.create(Identity("alice", 0), command)
+    room_id, _, made = await deployed.services.rooms.create(Identity("alice", 0), command)
     await store_only(deployed, which)
     async with deployed.relaying():
         assert await ends(made) == {"stored"}
         assert await ends(await deployed.send(room_id, "bob", "m")) == {"queued"}
-    stored = await deployed.parts.archive.room(room_id)
+    stored = await deployed.services.archive.room(room_id)
     assert stored is not None
     assert stored.room is not None
     for user in ("alice", "bob"):
-        member = await deployed.parts.archive.member(room_id, user)
+        member = await deployed.services.archive.member(room_id, user)
         assert member is not None
         assert member.state == "in"
 
@@ -143,7 +143,7 @@ async def test_a_deletion_is_completed_whichever_part_was_stored(
     room_id = await deployed.group("alice", "bob")
     await deployed.send(room_id, "alice", "m")
     await deployed.store()
-    deleted = await deployed.parts.rooms.delete(room_id, "alice")
+    deleted = await deployed.services.rooms.delete(room_id, "alice")
     await store_only(deployed, which)
     seen: list[bytes] = []
     deliver = deployed.deliver
@@ -156,12 +156,12 @@ async def test_a_deletion_is_completed_whichever_part_was_stored(
     deployed.deliver = watched  # type: ignore[method-assign]
     async with deployed.relaying():
         assert await ends(deleted) == {"stored"}
-    stored = await deployed.parts.archive.room(room_id)
+    stored = await deployed.services.archive.room(room_id)
     assert stored is not None
     assert stored.room is not None
     assert "deleted_at" in stored.room
     for user in ("alice", "bob"):
-        member = await deployed.parts.archive.member(room_id, user)
+        member = await deployed.services.archive.member(room_id, user)
         assert member is not None
         assert member.state == "out"
     assert which == 2 or any(b'"expires' in one or b'"expire' in one for one in seen)

@@ -54,7 +54,7 @@ def no_archive(deployed: Deployed, monkeypatch: pytest.MonkeyPatch) -> Iterator[
         raise errors.Unavailable()
 
     with monkeypatch.context() as patched:
-        patched.setattr(deployed.parts.archive, "message", away)
+        patched.setattr(deployed.services.archive, "message", away)
         yield
 
 

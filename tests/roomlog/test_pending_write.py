@@ -55,13 +55,13 @@ async def test_only_one_command_sends_the_status_event() -> None:
 async def test_added_members_are_acked_with_the_time_that_is_stored(deployed: Deployed) -> None:
     """Lost and added again, they joined later; members already there keep their time."""
     room_id = await deployed.group("alice", "bob")
-    added = await deployed.parts.memberships.add(room_id, "alice", ["bob", "eve"], "member")
-    shown = await deployed.parts.members.for_operator(room_id)
+    added = await deployed.services.memberships.add(room_id, "alice", ["bob", "eve"], "member")
+    shown = await deployed.services.members.for_operator(room_id)
     assert added.ack_members(shown) == shown
     await deployed.redis.flushall()
     async with deployed.relaying():
         assert await end(added) == "stored"
-    stored = {one.user_id: one for one in await deployed.parts.archive.members(room_id)}
+    stored = {one.user_id: one for one in await deployed.services.archive.members(room_id)}
     acked = {one["user_id"]: one["joined_at"] for one in added.ack_members(shown)}
     assert acked == {user_id: one.joined_at for user_id, one in stored.items()}
     assert acked["eve"] != next(one["joined_at"] for one in shown if one["user_id"] == "eve")

@@ -23,7 +23,7 @@ async def test_a_sample_that_fails_is_not_the_last(
 ) -> None:
     """After any error the next message is sampled."""
     monkeypatch.setattr(lag, "SAMPLE_SECONDS", 0.0)
-    archive, asked = deployed.parts.archive, 0
+    archive, asked = deployed.services.archive, 0
 
     async def message(room_id: str, message_id: str) -> object:
         nonlocal asked
@@ -51,7 +51,7 @@ async def test_one_message_at_a_time_is_sampled(deployed: Deployed) -> None:
     waiting = await deployed.outbox()
     for _, entry, fields in waiting:
         notice = (fields[b"r"].decode(), fields[b"k"].decode(), entry.decode())
-        deployed.parts.durability.mark_queued([notice])
+        deployed.services.durability.mark_queued([notice])
     assert [await one.durability for one in done] == ["queued"] * 3
     await asyncio.sleep(3 * lag.READ_DELAYS[0])
     assert counted() == before

@@ -44,7 +44,7 @@ async def until_barrier(deployed: Deployed) -> str:
 
 async def test_a_group_without_members_is_a_room(deployed: Deployed) -> None:
     """Declared without members, it survives the loss of Redis, and members can be added then."""
-    room_id, created, done = await deployed.parts.provisioning.get_or_create_group(
+    room_id, created, done = await deployed.services.provisioning.get_or_create_group(
         "ops", "case-1", {"name": "Case"}
     )
     assert created
@@ -53,9 +53,9 @@ async def test_a_group_without_members_is_a_room(deployed: Deployed) -> None:
     await deployed.redis.flushall()
     async with deployed.relaying():
         wanted = MembershipChange(new_members=(NewMember("alice", "owner"),))
-        changed = await deployed.parts.provisioning.change_members(room_id, "ops", wanted)
+        changed = await deployed.services.provisioning.change_members(room_id, "ops", wanted)
         assert [await one.durability for one in changed.done] == ["stored"]
-    stored = await deployed.parts.archive.room(room_id)
+    stored = await deployed.services.archive.room(room_id)
     assert stored is not None
     assert (stored.epoch, stored.room and stored.room["name"]) == (2, "Case")
 
@@ -64,7 +64,7 @@ async def test_a_deleted_room_stays_deleted(deployed: Deployed) -> None:
     """Also after the loss of Redis nobody is a member, and nobody can be added."""
     room_id = await deployed.group("alice", "bob")
     await deployed.send(room_id, "alice", "m0")
-    done = await deployed.parts.system_rooms.delete(room_id, "ops")
+    done = await deployed.services.system_rooms.delete(room_id, "ops")
     assert set(done.affected("go")) == {"alice", "bob"}
     (told,) = [f[b"d"] for _, _, f in await deployed.outbox() if b"expiry" in f[b"d"]]
     assert json.loads(told)["expiry"]["room_id"] == room_id
@@ -74,10 +74,10 @@ async def test_a_deleted_room_stays_deleted(deployed: Deployed) -> None:
     async with deployed.relaying():
         wanted = MembershipChange(new_members=(NewMember("alice", "owner"),))
         with pytest.raises(errors.NotFound):
-            await deployed.parts.provisioning.change_members(room_id, "ops", wanted)
-    assert [one.state for one in await deployed.parts.archive.members(room_id)] == ["out", "out"]
+            await deployed.services.provisioning.change_members(room_id, "ops", wanted)
+    assert [one.state for one in await deployed.services.archive.members(room_id)] == ["out", "out"]
     with pytest.raises(errors.Gone):
-        await deployed.parts.system_rooms.public(room_id)
+        await deployed.services.system_rooms.public(room_id)
 
 
 async def test_a_lost_room_is_loaded_under_a_new_epoch(deployed: Deployed) -> None:
@@ -85,18 +85,18 @@ async def test_a_lost_room_is_loaded_under_a_new_epoch(deployed: Deployed) -> No
     room_id = await deployed.group("alice", "bob")
     for n in range(3):
         await deployed.send(room_id, "alice", f"m{n}", f"text {n}")
-    await deployed.parts.memberships.add(room_id, "alice", ["carol"], "admin")
+    await deployed.services.memberships.add(room_id, "alice", ["carol"], "admin")
     await deployed.store()
-    before = await deployed.parts.snapshots.read(room_id, ["alice", "bob", "carol"])
+    before = await deployed.services.snapshots.read(room_id, ["alice", "bob", "carol"])
     loads = metrics.COLD_LOADS.labels("ok")._value
     counted = loads.get()
     await deployed.redis.flushall()
-    assert await deployed.parts.snapshots.read(room_id, ["alice"]) is None
+    assert await deployed.services.snapshots.read(room_id, ["alice"]) is None
     async with deployed.relaying():
         done = await deployed.send(room_id, "bob", "m3")
     assert done.result is not None
     assert (done.result.epoch, done.result.offset, done.result.seq) == (2, 2, 5)
-    after = await deployed.parts.snapshots.read(room_id, ["alice", "bob", "carol"])
+    after = await deployed.services.snapshots.read(room_id, ["alice", "bob", "carol"])
     assert before is not None
     assert after is not None
     assert seqs(before) == {"alice": (3, 0), "bob": (0, 3), "carol": (3, 0)}
@@ -121,7 +121,7 @@ async def test_nothing_is_read_before_the_barrier_is_stored(deployed: Deployed) 
     sending = asyncio.create_task(deployed.send(room_id, "bob", "m"))
     await until_barrier(deployed)
     assert await Bench(deployed.redis).state(room_id) == "cold"
-    stored = await deployed.parts.archive.room(room_id)
+    stored = await deployed.services.archive.room(room_id)
     assert stored is not None
     assert stored.epoch == 1
     deployed.deliver(fields for _, _, fields in in_flight)  # then, in its turn, the barrier
@@ -149,7 +149,7 @@ async def test_one_loader_loads_and_the_others_wait(deployed: Deployed) -> None:
             done = await asyncio.gather(*sends)
     places = sorted((d.result.epoch, d.result.offset) for d in done if d.result)
     assert places == [(2, offset) for offset in range(2, 12)]
-    stored = await deployed.parts.archive.room(room_id)
+    stored = await deployed.services.archive.room(room_id)
     assert stored is not None
     assert stored.epoch == 2
 
@@ -158,7 +158,7 @@ async def test_a_room_that_does_not_exist_opens_no_epoch(deployed: Deployed) -> 
     """`not_found` leaves no claim and nothing in the archive."""
     with pytest.raises(errors.NotFound):
         await deployed.send("nowhere", "alice", "m")
-    assert await deployed.parts.archive.room("nowhere") is None
+    assert await deployed.services.archive.room("nowhere") is None
     assert await deployed.redis.keys("*nowhere*") == []
     assert await deployed.outbox() == []
 
@@ -166,7 +166,7 @@ async def test_a_room_that_does_not_exist_opens_no_epoch(deployed: Deployed) -> 
 async def test_a_new_room_needs_no_barrier(deployed: Deployed) -> None:
     """No epoch of it was ever opened, so no record of it can be queued."""
     command: RoomCreatePayload = {"type": "group", "client_room_id": "new", "members": ["bob"]}
-    room_id, created, done = await deployed.parts.rooms.create(Identity("alice", 0), command)
+    room_id, created, done = await deployed.services.rooms.create(Identity("alice", 0), command)
     assert created
     assert await barriers(deployed) == []
     assert done.result is not None
@@ -174,14 +174,14 @@ async def test_a_new_room_needs_no_barrier(deployed: Deployed) -> None:
     assert not done.durability.done()
     await deployed.store()
     assert await done.durability == "stored"
-    again = await deployed.parts.rooms.create(Identity("alice", 0), command)
+    again = await deployed.services.rooms.create(Identity("alice", 0), command)
     assert again[:2] == (room_id, False)
 
 
 @asynccontextmanager
 async def refusing(deployed: Deployed) -> AsyncIterator[None]:
     """Make DynamoDB throttle every read."""
-    hooks = deployed.parts.archive._client.meta.events
+    hooks = deployed.services.archive._client.meta.events
 
     def refuse(**_: Any) -> None:
         raise ClientError({"Error": {"Code": "ThrottlingException", "Message": ""}}, "GetItem")
@@ -218,7 +218,7 @@ async def test_a_lost_claim_installs_nothing(deployed: Deployed) -> None:
         await sending
     assert await deployed.redis.get(keys.room(room_id).claim) == b"somebody else"
     await deployed.store()
-    stored = await deployed.parts.archive.room(room_id)
+    stored = await deployed.services.archive.room(room_id)
     assert stored is not None
     assert (stored.barrier, stored.epoch) == (nonce, 1)
 
@@ -259,9 +259,9 @@ async def test_an_expired_room_is_restored_under_the_same_epoch(
     async with Deployed(settings, redis) as deployed:
         room_id = await deployed.group("alice", "bob")
         await deployed.send(room_id, "alice", "m0")
-        await deployed.parts.memberships.add(room_id, "alice", ["carol"], "member")
+        await deployed.services.memberships.add(room_id, "alice", ["carol"], "member")
         await deployed.store()
-        before = await deployed.parts.snapshots.read(room_id, ["alice", "bob", "carol"])
+        before = await deployed.services.snapshots.read(room_id, ["alice", "bob", "carol"])
         for name in HOT:
             await redis.pexpire(getattr(keys.room(room_id), name), 0)
         await redis.hset(keys.room(room_id).head, "touched", 1)  # long ago
@@ -270,7 +270,7 @@ async def test_an_expired_room_is_restored_under_the_same_epoch(
         assert done.result is not None
         assert before is not None
         assert (done.result.epoch, done.result.offset) == (1, before.position[1] + 1)
-        after = await deployed.parts.snapshots.read(room_id, ["alice", "bob", "carol"])
+        after = await deployed.services.snapshots.read(room_id, ["alice", "bob", "carol"])
         assert seqs(before) == {"alice": (1, 0), "bob": (0, 1), "carol": (1, 0)}
         assert seqs(after) == {"alice": (1, 1), "bob": (3, 0), "carol": (1, 1)}
         assert await barriers(deployed) == []

@@ -25,7 +25,7 @@ Wish = Callable[[Any, str], Awaitable[PendingWrite]]
 
 def command(part: str, name: str, *given: Any) -> Wish:
     """A command on a room."""
-    return lambda parts, room_id: getattr(getattr(parts, part), name)(room_id, *given)
+    return lambda services, room_id: getattr(getattr(services, part), name)(room_id, *given)
 
 
 CASES: dict[str, tuple[Wish, Wish, dict[str, Any]]] = {
@@ -55,19 +55,19 @@ async def test_a_later_command_about_a_member_stays(
     """The earlier one was lost; the later one was acked by this instance or another."""
     first, second, wanted = CASES[case]
     room_id = await deployed.group("alice", "bob")
-    lost = await first(deployed.parts, room_id)
+    lost = await first(deployed.services, room_id)
     await deployed.redis.flushall()
     other = Deployed(deployed.settings, deployed.redis)
     async with deployed.relaying(), other:
-        newer = await second(other.parts if elsewhere else deployed.parts, room_id)
+        newer = await second(other.services if elsewhere else deployed.services, room_id)
         assert await newer.durability == "stored"
         assert await lost.durability == "stored"
     out = wanted["state"] == "out"
     user = "eve" if out else "bob"
-    member = await deployed.parts.archive.member(room_id, user)
+    member = await deployed.services.archive.member(room_id, user)
     # never in, or in and out again: the older wish may have landed before the newer was made
     assert (member is None and out) or {n: getattr(member, n) for n in wanted} == wanted
-    standing = await deployed.parts.snapshots.read(room_id, [user])
+    standing = await deployed.services.snapshots.read(room_id, [user])
     assert standing is not None
     assert (standing.members[user] is None) == out
 
@@ -77,17 +77,21 @@ Change = Callable[[Services, str, str], Awaitable[tuple[Any, PendingWrite]]]
 
 def edits(text: str) -> Change:
     """The sender edits the text."""
-    return lambda parts, room, message: parts.messages.edit(room, "alice", message, {"text": text})
+    return lambda services, room, message: services.messages.edit(
+        room, "alice", message, {"text": text}
+    )
 
 
 def reacts(on: bool) -> Change:
     """Bob adds or removes a reaction."""
-    return lambda parts, room, message: parts.messages.react(room, "bob", message, "👍", on=on)
+    return lambda services, room, message: services.messages.react(
+        room, "bob", message, "👍", on=on
+    )
 
 
 def deletes() -> Change:
     """The sender deletes the message."""
-    return lambda parts, room, message: parts.messages.delete(room, "alice", message)
+    return lambda services, room, message: services.messages.delete(room, "alice", message)
 
 
 CHANGES: dict[str, tuple[Change, Change, dict[str, Any]]] = {
@@ -116,17 +120,17 @@ async def test_a_later_change_of_a_message_stays(
     await deployed.store()
     other = Deployed(deployed.settings, deployed.redis)
     async with other:
-        _, lost = await first(deployed.parts, room_id, sent.request_id)
-        for pending in deployed.parts.durability._pending.values():
+        _, lost = await first(deployed.services, room_id, sent.request_id)
+        for pending in deployed.services.durability._pending.values():
             pending.next_poll += 1.0
         await deployed.redis.flushall()
         async with deployed.relaying():
-            parts = other.parts if elsewhere else deployed.parts
+            services = other.services if elsewhere else deployed.services
             with suppress(errors.Gone):
-                _, newer = await second(parts, room_id, sent.request_id)
+                _, newer = await second(services, room_id, sent.request_id)
                 assert await newer.durability == "queued"
             assert await lost.durability in ("queued", "failed")
-    stored = await deployed.parts.archive.message(room_id, sent.request_id)
+    stored = await deployed.services.archive.message(room_id, sent.request_id)
     assert stored is not None
     assert stored.message.items() >= wanted.items()
 
@@ -139,27 +143,27 @@ async def test_of_two_lost_changes_the_later_stays(deployed: Deployed, first: in
     await deployed.store()
     other = Deployed(deployed.settings, deployed.redis)
     async with other:
-        _, older = await edits("older")(deployed.parts, room_id, sent.request_id)
-        _, newer = await edits("newer")(other.parts, room_id, sent.request_id)
-        added = await deployed.parts.memberships.add(room_id, "alice", ["eve"], "member")
-        gone = await other.parts.memberships.remove(room_id, "alice", ["eve"])
-        late = (deployed, other)[first].parts.durability._pending
+        _, older = await edits("older")(deployed.services, room_id, sent.request_id)
+        _, newer = await edits("newer")(other.services, room_id, sent.request_id)
+        added = await deployed.services.memberships.add(room_id, "alice", ["eve"], "member")
+        gone = await other.services.memberships.remove(room_id, "alice", ["eve"])
+        late = (deployed, other)[first].services.durability._pending
         for pending in late.values():
             pending.next_poll += 1.0
         await deployed.redis.flushall()
         async with deployed.relaying():
             assert {await older.durability, await newer.durability} == {"queued"}
             assert {await added.durability, await gone.durability} == {"stored"}
-    stored = await deployed.parts.archive.message(room_id, sent.request_id)
+    stored = await deployed.services.archive.message(room_id, sent.request_id)
     assert stored is not None
     assert stored.message["text"] == "newer"
-    eve = await deployed.parts.archive.member(room_id, "eve")
+    eve = await deployed.services.archive.member(room_id, "eve")
     assert eve is None or eve.state == "out"
 
 
 async def archived(deployed: Deployed, room_id: str, part: str) -> dict[str, Any]:
     """A room, a member or a message as the archive has it."""
-    archive = deployed.parts.archive
+    archive = deployed.services.archive
     if part == "room":
         stored = await archive.room(room_id)
         assert stored is not None
@@ -176,10 +180,10 @@ async def archived(deployed: Deployed, room_id: str, part: str) -> dict[str, Any
 def edits_fields(**change: Any) -> Wish:
     """The sender edits several fields of the message."""
 
-    async def edit(parts: Services, room_id: str) -> PendingWrite:
+    async def edit(services: Services, room_id: str) -> PendingWrite:
         message_id = keys.message_id(room_id, "alice", "m")
         return (
-            await parts.messages.edit(room_id, "alice", message_id, cast(MessageChange, change))
+            await services.messages.edit(room_id, "alice", message_id, cast(MessageChange, change))
         )[1]
 
     return edit
@@ -272,13 +276,13 @@ async def test_only_the_superseded_fields_are_left_out_of_a_replay(
     await deployed.store()
     other = Deployed(deployed.settings, deployed.redis)
     async with other:
-        lost = await first(deployed.parts, room_id)
-        pending = list(deployed.parts.durability._pending.values())
+        lost = await first(deployed.services, room_id)
+        pending = list(deployed.services.durability._pending.values())
         for one in pending:
             one.next_poll += 60.0
         await deployed.redis.flushall()
         async with deployed.relaying():
-            newer = await second(other.parts, room_id)
+            newer = await second(other.services, room_id)
             for one in pending:
                 one.next_poll = 0.0
             assert {await end(newer), await end(lost)} <= {"queued", "stored"}
@@ -290,7 +294,7 @@ async def test_only_the_superseded_fields_are_left_out_of_a_replay(
 async def test_a_replay_does_not_check_the_roles_of_its_actor(deployed: Deployed) -> None:
     """A leave of which only the removal was stored still makes the other member an owner (D2)."""
     room_id = await deployed.group("alice", "bob")
-    left = await deployed.parts.memberships.leave(room_id, "alice", "bob")
+    left = await deployed.services.memberships.leave(room_id, "alice", "bob")
     waiting = await deployed.outbox()
     removal = [fields for _, _, fields in waiting if b'"member.removed"' in fields[b"d"][:60]]
     assert len(removal) == 1
@@ -300,7 +304,9 @@ async def test_a_replay_does_not_check_the_roles_of_its_actor(deployed: Deployed
         sent = await deployed.send(room_id, "bob", "m")
         assert await sent.durability == "queued"
         assert await left.durability == "stored"
-    states = {m.user_id: (m.state, m.role) for m in await deployed.parts.archive.members(room_id)}
+    states = {
+        m.user_id: (m.state, m.role) for m in await deployed.services.archive.members(room_id)
+    }
     assert states["alice"][0] == "out"
     assert states["bob"] == ("in", "owner")
 

@@ -38,17 +38,17 @@ def test_the_hash_of_a_message_depends_on_the_ids_of_its_attachments() -> None:
 async def test_a_lost_deletion_erases_the_files_once_replayed(deployed: Deployed) -> None:
     """The record of the tombstone names the attachments, also when it was rebuilt."""
     room_id = await deployed.group("alice")
-    sent = await deployed.parts.messages.send(room_id, "alice", DRAFT, FILES)
+    sent = await deployed.services.messages.send(room_id, "alice", DRAFT, FILES)
     await deployed.store()
     assert await end(sent) == "queued"
     assert file_records() == [{"keep": ["a1", "a2"], "erase": []}]
-    message, done = await deployed.parts.messages.delete(room_id, "alice", sent.request_id)
+    message, done = await deployed.services.messages.delete(room_id, "alice", sent.request_id)
     assert message["attachments"] == []
     await deployed.redis.flushall()
     async with deployed.relaying():
         assert await end(done) == "queued"
     assert file_records() == ERASED
-    _, again = await deployed.parts.messages.delete(room_id, "alice", sent.request_id)
+    _, again = await deployed.services.messages.delete(room_id, "alice", sent.request_id)
     assert await end(again) == "queued"
     assert file_records() == []
 
@@ -56,13 +56,13 @@ async def test_a_lost_deletion_erases_the_files_once_replayed(deployed: Deployed
 async def test_a_message_erased_with_its_files_keeps_its_first_result(deployed: Deployed) -> None:
     """A retry after the files are gone gets the first result, and appends nothing (D7)."""
     room_id = await deployed.group("alice")
-    sent = await deployed.parts.messages.send(room_id, "alice", DRAFT, FILES)
+    sent = await deployed.services.messages.send(room_id, "alice", DRAFT, FILES)
     with pytest.raises(errors.InvalidParam):
-        await deployed.parts.messages.first_result(room_id, "alice", DRAFT, IDS)
+        await deployed.services.messages.first_result(room_id, "alice", DRAFT, IDS)
     await deployed.store()
-    await deployed.parts.messages.delete(room_id, "alice", sent.request_id)
+    await deployed.services.messages.delete(room_id, "alice", sent.request_id)
     await deployed.store()
-    again = await deployed.parts.messages.first_result(room_id, "alice", DRAFT, IDS)
+    again = await deployed.services.messages.first_result(room_id, "alice", DRAFT, IDS)
     assert again.result is not None
     assert sent.result is not None
     assert (again.result.seq, again.result.duplicate) == (sent.result.seq, True)
@@ -70,7 +70,7 @@ async def test_a_message_erased_with_its_files_keeps_its_first_result(deployed: 
     assert await deployed.outbox() == []
     other: MessageDraft = {"client_msg_id": "m", "text": "other"}
     with pytest.raises(errors.Conflict):
-        await deployed.parts.messages.first_result(room_id, "alice", other, IDS)
+        await deployed.services.messages.first_result(room_id, "alice", other, IDS)
 
 
 async def test_the_preview_of_a_message_without_text_is_the_first_file_name(
@@ -78,12 +78,12 @@ async def test_the_preview_of_a_message_without_text_is_the_first_file_name(
 ) -> None:
     """It is the same warm and cold."""
     room_id = await deployed.group("alice")
-    await deployed.parts.messages.send(room_id, "alice", DRAFT, FILES)
+    await deployed.services.messages.send(room_id, "alice", DRAFT, FILES)
     await deployed.store()
     for cold in (False, True):
         if cold:
             await deployed.redis.flushall()
         async with deployed.relaying():
-            (row,) = (await deployed.parts.inboxes.read_rooms("alice", [room_id])).rows
+            (row,) = (await deployed.services.inboxes.read_rooms("alice", [room_id])).rows
         last = row.room["last_message"]
         assert (last["type"], last["preview"]) == ("file", "a1.png")

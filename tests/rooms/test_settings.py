@@ -90,20 +90,20 @@ async def test_a_member_who_returns_has_no_settings(bench: Bench) -> None:
 
 async def test_settings_and_roles_survive_the_loss_of_redis(deployed: Deployed) -> None:
     """They are loaded from the archive; the next change still has a higher rank."""
-    parts = deployed.parts
+    services = deployed.services
     room_id = await deployed.group("alice", "bob", "carol")
-    await parts.rooms.change_settings(room_id, "bob", {"muted": True})
-    await parts.rooms.change_settings(room_id, "bob", {"hidden": True})
-    await parts.memberships.set_role(room_id, "alice", "bob", "admin")
-    await parts.rooms.update(room_id, "alice", {"name": "New", "frozen": True})
+    await services.rooms.change_settings(room_id, "bob", {"muted": True})
+    await services.rooms.change_settings(room_id, "bob", {"hidden": True})
+    await services.memberships.set_role(room_id, "alice", "bob", "admin")
+    await services.rooms.update(room_id, "alice", {"name": "New", "frozen": True})
     await deployed.store()
     await deployed.redis.flushall()
     async with deployed.relaying():
-        (cold,) = (await parts.inboxes.read("bob")).rows
-    await parts.user_rooms.complete("bob")
+        (cold,) = (await services.inboxes.read("bob")).rows
+    await services.user_rooms.complete("bob")
     async with deployed.relaying():
-        await parts.rooms.change_settings(room_id, "carol", {"muted": True})
-        standing = await parts.snapshots.read(room_id, ["alice", "bob", "carol"])
+        await services.rooms.change_settings(room_id, "carol", {"muted": True})
+        standing = await services.snapshots.read(room_id, ["alice", "bob", "carol"])
     assert standing is not None
     kept = ("muted", "hidden", "role", "name", "frozen", "version")
     view = standing.members["bob"]
@@ -112,9 +112,9 @@ async def test_settings_and_roles_survive_the_loss_of_redis(deployed: Deployed) 
     assert {name: warm[name] for name in kept} == {name: stored[name] for name in kept}
     assert [warm[name] for name in kept] == [True, True, "admin", "New", True, 2]
     assert not cold.in_totals
-    await parts.rooms.change_settings(room_id, "bob", {"muted": False})
+    await services.rooms.change_settings(room_id, "bob", {"muted": False})
     await deployed.store()
-    member = await parts.archive.member(room_id, "bob")
+    member = await services.archive.member(room_id, "bob")
     assert member is not None
     assert (member.muted, member.hidden, member.role) == (False, True, "admin")
     outcome = await Bench(deployed.redis).outcome(message(room_id, "carol"))

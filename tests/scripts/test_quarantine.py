@@ -63,13 +63,13 @@ async def test_quarantined_records_are_replayed(
     await ops.rows(rooms, "apply", manifest(tmp_path / "rooms.yaml", declared))
     async with world.js(bob) as b:
         await ok(b, "room.get", {"room_id": room_id})
-        async with Services(world.stack.settings) as parts:
+        async with Services(world.stack.settings) as services:
             draft: MessageDraft = {
                 "client_msg_id": "m1",
                 "text": "well meant",
                 "metadata": {"n": 1},
             }
-            await parts.appender.append(message_new(room_id, alice, draft, version=99))
+            await services.appender.append(message_new(room_id, alice, draft, version=99))
         failed = await b.wait_for(lambda e: bool(e["type"] == "message.failed"), 20)
         message_id = failed["data"]["message_id"]
 

@@ -31,7 +31,7 @@ CASES = {
 async def filled(deployed: Deployed, case: dict[str, Any]) -> tuple[str, list[dict[str, Any]]]:
     """A room of 14 messages, one failed, one deleted, one edited, and the messages to be listed."""
     room_id = await deployed.group("alice", "bob")
-    send = deployed.parts.messages.send
+    send = deployed.services.messages.send
     for n in range(1, 15):
         await send(room_id, "alice" if n % 2 else "bob", {"client_msg_id": f"m{n}", "text": f"{n}"})
         if n == case["stored"]:
@@ -58,7 +58,7 @@ async def test_any_page_is_a_piece_of_one_sequence(
     )
     async with Deployed(settings, redis) as deployed:
         room_id, expected = await filled(deployed, given_case)
-        whole, more = await deployed.parts.history.page(
+        whole, more = await deployed.services.history.page(
             room_id, "alice", SeqRange(0, None, 100, "oldest")
         )
         assert not more
@@ -73,7 +73,7 @@ async def test_any_page_is_a_piece_of_one_sequence(
         bounds = itertools.product((0, 1, 5, 9, 12, 14), (None, 1, 2, 9, 10, 13, 15))
         for low, high in random.Random(7).sample(list(bounds), 16):
             for limit, direction in ((1, "newest"), (4, "newest"), (1, "oldest"), (4, "oldest")):
-                page, more = await deployed.parts.history.page(
+                page, more = await deployed.services.history.page(
                     room_id,
                     "bob",
                     SeqRange(low, high, limit, direction),  # type: ignore[arg-type]
@@ -89,7 +89,7 @@ async def test_any_page_is_a_piece_of_one_sequence(
 @pytest.mark.parametrize("stored", ["nothing", "the message", "everything"])
 async def test_pages_have_the_newest_state_of_a_message(deployed: Deployed, stored: str) -> None:
     """Edits, deletions and failures show before and after the archive has them (D9)."""
-    messages, history = deployed.parts.messages, deployed.parts.history
+    messages, history = deployed.services.messages, deployed.services.history
     room_id = await deployed.group("alice", "bob")
     ids = {}
     for name in ("edited", "deleted", "failed", "plain"):
@@ -99,7 +99,7 @@ async def test_pages_have_the_newest_state_of_a_message(deployed: Deployed, stor
         await deployed.store()
     await messages.edit(room_id, "alice", ids["edited"], {"text": "better"})
     await messages.delete(room_id, "alice", ids["deleted"])
-    await deployed.parts.appender.append(failed(room_id, ids["failed"], 3))
+    await deployed.services.appender.append(failed(room_id, ids["failed"], 3))
     if stored == "everything":
         await deployed.store()
     page, _ = await history.page(room_id, "bob", SeqRange(0, None, 10, "oldest"))
@@ -118,7 +118,7 @@ async def test_strangers_and_former_members_see_nothing(deployed: Deployed) -> N
     """Pages and messages are `not_found`, warm and cold, as in a room that does not exist (A4)."""
     room_id = await deployed.group("alice", "bob")
     await deployed.send(room_id, "alice", "m")
-    await deployed.parts.memberships.remove(room_id, "alice", ["bob"])
+    await deployed.services.memberships.remove(room_id, "alice", ["bob"])
     await deployed.store()
     message_id = keys.message_id(room_id, "alice", "m")
     for _ in ("warm", "cold"):
@@ -126,15 +126,15 @@ async def test_strangers_and_former_members_see_nothing(deployed: Deployed) -> N
             for user in ("bob", "eve"):
                 for room in (room_id, "nowhere"):
                     with pytest.raises(errors.NotFound):
-                        await deployed.parts.history.page(
+                        await deployed.services.history.page(
                             room, user, SeqRange(0, None, 9, "newest")
                         )
                     with pytest.raises(errors.NotFound):
-                        await deployed.parts.history.message(room, user, message_id)
-            assert (await deployed.parts.history.message(room_id, "alice", message_id))[
+                        await deployed.services.history.message(room, user, message_id)
+            assert (await deployed.services.history.message(room_id, "alice", message_id))[
                 "text"
             ] == "hi"
-            page, _ = await deployed.parts.history.page(
+            page, _ = await deployed.services.history.page(
                 room_id, "alice", SeqRange(0, None, 1, "oldest")
             )
             assert page[0]["message_id"] == message_id
@@ -148,7 +148,7 @@ async def test_a_page_around_a_seq_has_it_in_its_middle(deployed: Deployed) -> N
         await deployed.send(room_id, "alice", f"m{n}")
 
     async def around(seq: int, limit: int) -> tuple[list[int], bool]:
-        found, more = await deployed.parts.history.around(room_id, "alice", seq, limit)
+        found, more = await deployed.services.history.around(room_id, "alice", seq, limit)
         return [one["seq"] for one in found], more
 
     assert await around(5, 4) == ([3, 4, 5, 6], True)
@@ -170,7 +170,7 @@ async def test_a_page_ends_where_the_answer_is_full(
             await deployed.send(room_id, "alice", f"m{n}", "x" * (3_000 if n == 3 else 100))
         seen, low, more = [], 0, True
         while more:
-            page, more = await deployed.parts.history.page(
+            page, more = await deployed.services.history.page(
                 room_id, "alice", SeqRange(low, None, 50, "oldest")
             )
             assert page

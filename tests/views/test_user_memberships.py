@@ -14,7 +14,7 @@ async def test_a_stranger_costs_as_much_as_a_user_who_does_not_exist(
     deployed: Deployed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One query to the archive for each, and no read of the stranger's rooms (A4)."""
-    parts = deployed.parts
+    services = deployed.services
     asked: list[str] = []
     ask = Archive.rooms_of
 
@@ -24,7 +24,7 @@ async def test_a_stranger_costs_as_much_as_a_user_who_does_not_exist(
 
     monkeypatch.setattr(Archive, "rooms_of", counted)
     for user_id in ("alice", "bob"):
-        await parts.user_rooms.note(user_id, f"room-of-{user_id}", 1, 1, "in")
-        await parts.user_rooms.complete(user_id)
-    assert await parts.user_memberships.share_room("alice", ["bob", "nobody"]) == set()
+        await services.user_rooms.note(user_id, f"room-of-{user_id}", 1, 1, "in")
+        await services.user_rooms.complete(user_id)
+    assert await services.user_memberships.share_room("alice", ["bob", "nobody"]) == set()
     assert asked == [NONEXISTENT_USER_ID, "nobody"]

@@ -57,9 +57,9 @@ class Dev:
         return self.data / "terminal.txt"
 
     def up(self) -> bool:
-        return "web" in self.parts()
+        return "web" in self.stack_state()
 
-    def parts(self) -> dict[str, Any]:
+    def stack_state(self) -> dict[str, Any]:
         """`stack.json` of this run."""
         with suppress(OSError):
             state: dict[str, Any] = json.loads((self.data / "stack.json").read_text())
@@ -69,13 +69,13 @@ class Dev:
 
     def pids(self) -> list[int]:
         """All processes below this one, the functions of the local AWS too."""
-        parts = self.parts()
-        leaders = [parts[name]["pid"] for name in ("valkey", "aws", "relay")]
-        leaders += [web["pid"] for web in parts["web"]]
+        processes = self.stack_state()
+        leaders = [processes[name]["pid"] for name in ("valkey", "aws", "relay")]
+        leaders += [web["pid"] for web in processes["web"]]
         return [pid for leader in leaders for pid in group(leader)]
 
     def redis(self) -> redis.Redis:
-        return redis.Redis.from_url(self.parts()["valkey"]["url"])
+        return redis.Redis.from_url(self.stack_state()["valkey"]["url"])
 
     def kill(self) -> None:
         if self.process is not None:
@@ -93,7 +93,7 @@ def dev(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dev]:
 
 def test_each_instance_answers_on_its_own_port(dev: Dev) -> None:
     """Two web processes answer on consecutive ports."""
-    webs = dev.parts()["web"]
+    webs = dev.stack_state()["web"]
     assert [web["port"] for web in webs] == [dev.port, dev.port + 1]
     assert len({web["pid"] for web in webs}) == 2
     for web in webs:
@@ -113,8 +113,12 @@ def test_the_terminal_shows_address_tokens_and_a_client(dev: Dev) -> None:
 
 def test_only_this_machine_is_served(dev: Dev) -> None:
     """Every listener of the stack is bound to 127.0.0.1."""
-    parts = dev.parts()
-    for url in (parts["valkey"]["url"], parts["aws"]["url"], *(w["url"] for w in parts["web"])):
+    processes = dev.stack_state()
+    for url in (
+        processes["valkey"]["url"],
+        processes["aws"]["url"],
+        *(w["url"] for w in processes["web"]),
+    ):
         assert "//127.0.0.1:" in url
     assert dev.redis().config_get("bind") == {"bind": "127.0.0.1"}
     assert dev.redis().config_get("maxmemory-policy") == {"maxmemory-policy": "noeviction"}
@@ -138,18 +142,18 @@ def test_a_second_run_is_refused(dev: Dev) -> None:
 
 def test_a_killed_process_is_restarted(dev: Dev) -> None:
     """Web process, relay and Valkey are restarted on their ports after SIGKILL."""
-    before = dev.parts()
+    before = dev.stack_state()
     victims = [before["web"][1]["pid"], before["relay"]["pid"], before["valkey"]["pid"]]
     for pid in victims:
         os.kill(pid, signal.SIGKILL)
 
     def back() -> bool:
-        now = dev.parts()
+        now = dev.stack_state()
         return not {now["web"][1]["pid"], now["relay"]["pid"], now["valkey"]["pid"]} & set(victims)
 
     took = until(back)
     assert took >= 1.8, "2 s between death and start"
-    now = dev.parts()
+    now = dev.stack_state()
     assert now["valkey"]["url"] == before["valkey"]["url"]
     assert now["web"][0] == before["web"][0]
     url = now["web"][1]["url"]
@@ -176,7 +180,7 @@ def test_ctrl_c_ends_everything(dev: Dev) -> None:
     """Ctrl-C ends all processes in 5 s with exit code 0, even if one hangs."""
     assert dev.process is not None
     pids = dev.pids()
-    os.kill(dev.parts()["web"][0]["pid"], signal.SIGSTOP)
+    os.kill(dev.stack_state()["web"][0]["pid"], signal.SIGSTOP)
     with promised(5):
         dev.process.send_signal(signal.SIGINT)
         assert dev.process.wait(PATIENCE) == 0
