@@ -66,6 +66,7 @@ from rts_server.runtime.tasks import Tasks
 from rts_server.views.history import History
 from rts_server.views.inbox import InboxReader
 from rts_server.views.member_list import MemberList
+from rts_server.views.profile import ProfileReader
 from rts_server.views.snapshots import SnapshotReader
 from rts_server.views.sync import SyncReader
 from rts_server.views.unread import UnreadPublisher
@@ -191,7 +192,12 @@ class Services:
             EventRoutes(settings, rooms, self.snapshots),
             PersonalRoutes(data_requests),
             QueueRoutes(self.queue_admin, Replays(settings, self.queue_admin, messages)),
-            UserRoutes(self.inboxes, ControlChannel(self.redis), self.revocations),
+            UserRoutes(
+                self.inboxes,
+                ProfileReader(self.archive, self.user_memberships, presences),
+                ControlChannel(self.redis),
+                self.revocations,
+            ),
         ]
 
     async def __aenter__(self) -> Services:

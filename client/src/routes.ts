@@ -2,10 +2,12 @@
 
 import type {
   Attachment,
+  ChangedMessageAnswer,
   Durability,
   MembersAnswer,
   Message,
   MessagesAnswer,
+  OneMessageAnswer,
   Presence,
   PublicRoom,
   RemovedAnswer,
@@ -55,6 +57,11 @@ export interface DeclaredRoomAnswer {
   status: Durability;
   room: PublicRoom;
   created: boolean;
+}
+
+export interface DirectRoomRequest {
+  names?: Record<string, string>;
+  metadata?: Record<string, unknown>;
 }
 
 export interface DisconnectRequest {
@@ -107,7 +114,7 @@ export interface ExportLineAnswer {
 }
 
 export interface ExternalRoomRequest {
-  members?: NewMemberRequest[];
+  members?: (string | NewMemberRequest)[];
   name?: string;
   metadata?: Record<string, unknown>;
 }
@@ -124,13 +131,13 @@ export interface InstancesAnswer {
 }
 
 export interface MemberBatchRequest {
-  add?: NewMemberRequest[];
+  add?: (string | NewMemberRequest)[];
   remove?: string[];
   update?: NewRoleRequest[];
 }
 
 export interface MemberSetRequest {
-  members: NewMemberRequest[];
+  members: (string | NewMemberRequest)[];
 }
 
 export interface MembershipAnswer {
@@ -142,6 +149,19 @@ export interface MembershipAnswer {
   read_seq: number;
   muted: boolean;
   hidden: boolean;
+}
+
+export interface MessageChangeRequest {
+  text?: string;
+  mentions?: string[];
+  metadata?: Record<string, unknown>;
+  version?: number;
+  on_behalf_of?: string;
+}
+
+export interface NamedUserAnswer {
+  user_id: string;
+  name?: string;
 }
 
 export interface NewMemberRequest {
@@ -224,6 +244,12 @@ export interface ToldAnswer {
   instances: number;
 }
 
+export interface UserProfileAnswer {
+  user: NamedUserAnswer;
+  presence: Presence;
+  rooms: number;
+}
+
 export interface VerifiedAnswer {
   gaps: number[];
   duplicates: number[];
@@ -248,6 +274,12 @@ export interface Operations {
   "member.declare": { takes: { room_id: string } & MemberSetRequest; answer: ChangedMembersAnswer };
   /** The members of a room, in order of user id. */
   "member.page": { takes: { room_id: string; cursor?: string; limit?: number }; answer: MembersAnswer };
+  /** Delete any message, or with `on_behalf_of` one that this member may delete. */
+  "message.delete": { takes: { room_id: string; message_id: string; on_behalf_of?: string }; answer: ChangedMessageAnswer };
+  /** Change a message of the operator or, with `on_behalf_of`, of that member. */
+  "message.edit": { takes: { room_id: string; message_id: string } & MessageChangeRequest; answer: ChangedMessageAnswer };
+  /** One message in its newest state; of a deleted one the ids, seq and times. */
+  "message.get": { takes: { room_id: string; message_id: string }; answer: OneMessageAnswer };
   /** A page of history, ascending by seq. */
   "message.page": { takes: { room_id: string; before_seq?: number; after_seq?: number; around_seq?: number; limit?: number }; answer: MessagesAnswer };
   /** Send a message as the operator, or on behalf of a member who may send. */
@@ -264,16 +296,24 @@ export interface Operations {
   "queue.replay_kept": { takes: ReplayKeptRequest; answer: ReplayedAnswer };
   /** Get or create the group of a business key; an existing one is left as it is. */
   "room.declare": { takes: { external_id: string } & ExternalRoomRequest; answer: DeclaredRoomAnswer };
+  /** Get or create the direct room of two users; an existing one is left as it is. */
+  "room.declare_direct": { takes: { user_id: string; other_id: string } & DirectRoomRequest; answer: DeclaredRoomAnswer };
   /** Delete a room: all members are removed, nobody can be added, a tombstone stays. */
   "room.delete": { takes: { room_id: string }; answer: RemovedAnswer };
   /** One room, without the fields that depend on the member. */
   "room.get": { takes: { room_id: string }; answer: PublicRoomAnswer };
+  /** The direct room of two users, in either order. */
+  "room.get_direct": { takes: { user_id: string; other_id: string }; answer: PublicRoomAnswer };
+  /** The room of a business key, whoever created it. */
+  "room.get_external": { takes: { external_id: string }; answer: PublicRoomAnswer };
   /** Change name, metadata or `frozen`: then only owners, admins and operators can write. */
   "room.update": { takes: { room_id: string } & RoomChangeRequest; answer: ChangedPublicRoomAnswer };
   /** Compare a room's messages in Redis with the archive; with `repair`, store what differs. */
   "room.verify": { takes: { room_id: string; repair?: boolean }; answer: VerifiedAnswer };
   /** Close the user's connections on all instances; their tokens stay valid. */
   "user.disconnect": { takes: { user_id: string } & DisconnectRequest; answer: ToldAnswer };
+  /** What the server knows of a user: name, presence and the number of their rooms. */
+  "user.get": { takes: { user_id: string }; answer: UserProfileAnswer };
   /** Revoke all tokens of the user issued until now, for good, and close their connections. */
   "user.revoke": { takes: { user_id: string }; answer: RevokedAnswer };
   /** A page of the user's rooms by last activity, as the user sees them. */
@@ -297,6 +337,9 @@ export const ROUTES: Readonly<Record<string, Route>> = {
   "member.batch": { method: "POST", path: "/v1/rooms/{room_id}/members:batch", query: [] },
   "member.declare": { method: "PUT", path: "/v1/rooms/{room_id}/members", query: [] },
   "member.page": { method: "GET", path: "/v1/rooms/{room_id}/members", query: ["cursor", "limit"] },
+  "message.delete": { method: "DELETE", path: "/v1/rooms/{room_id}/messages/{message_id}", query: ["on_behalf_of"] },
+  "message.edit": { method: "PATCH", path: "/v1/rooms/{room_id}/messages/{message_id}", query: [] },
+  "message.get": { method: "GET", path: "/v1/rooms/{room_id}/messages/{message_id}", query: [] },
   "message.page": { method: "GET", path: "/v1/rooms/{room_id}/messages", query: ["before_seq", "after_seq", "around_seq", "limit"] },
   "message.send": { method: "POST", path: "/v1/rooms/{room_id}/messages", query: [] },
   "personal.erase": { method: "POST", path: "/v1/users/{user_id}:erase", query: [] },
@@ -307,11 +350,15 @@ export const ROUTES: Readonly<Record<string, Route>> = {
   "queue.replay": { method: "POST", path: "/v1/queues/dlq:replay", query: [] },
   "queue.replay_kept": { method: "POST", path: "/v1/queues/quarantine:replay", query: [] },
   "room.declare": { method: "PUT", path: "/v1/external-rooms/{external_id}", query: [] },
+  "room.declare_direct": { method: "PUT", path: "/v1/direct-rooms/{user_id}/{other_id}", query: [] },
   "room.delete": { method: "DELETE", path: "/v1/rooms/{room_id}", query: [] },
   "room.get": { method: "GET", path: "/v1/rooms/{room_id}", query: [] },
+  "room.get_direct": { method: "GET", path: "/v1/direct-rooms/{user_id}/{other_id}", query: [] },
+  "room.get_external": { method: "GET", path: "/v1/external-rooms/{external_id}", query: [] },
   "room.update": { method: "PATCH", path: "/v1/rooms/{room_id}", query: [] },
   "room.verify": { method: "POST", path: "/v1/rooms/{room_id}:verify", query: ["repair"] },
   "user.disconnect": { method: "POST", path: "/v1/users/{user_id}:disconnect", query: [] },
+  "user.get": { method: "GET", path: "/v1/users/{user_id}", query: [] },
   "user.revoke": { method: "POST", path: "/v1/users/{user_id}:revoke", query: [] },
   "user.rooms": { method: "GET", path: "/v1/users/{user_id}/rooms", query: ["cursor", "limit", "hidden"] },
   "user.unread": { method: "GET", path: "/v1/users/{user_id}/unread", query: ["explain", "cursor", "limit"] },

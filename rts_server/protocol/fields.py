@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from math import isfinite
 from typing import Any
@@ -15,6 +16,7 @@ from rts_server.errors import MessageTooLarge
 from rts_server.protocol import media, unicode
 
 _FORBIDDEN_KEYS = {"__proto__", "constructor", "prototype"}
+_QUOTED = re.compile(r'"[^"]*"')
 MAX_SEQ = 10**10 - 1
 MAX_SAFE_INTEGER = 2**53 - 1
 INEXACT_NUMBER = "Whole numbers above 2^53 - 1 are not kept exactly; send them as text."
@@ -70,6 +72,23 @@ class BoundedDict(fields.Dict):
 def identifier(**more: Any) -> fields.String:
     """The id of a room, message or attachment, or a client's own id of a message."""
     return fields.String(validate=Regexp(r"[A-Za-z0-9_-]{1,64}\Z"), **more)
+
+
+class IdempotencyKey(fields.String):
+    """The value of an Idempotency-Key header: plain, or in the quotes of a structured-field string.
+
+    `"8e03978e"` and `8e03978e` are one key (draft-ietf-httpapi-idempotency-key-header-07, 2.1;
+    RFC 9651, 3.3.3). An identifier has no character that such a string would escape.
+    """
+
+    def __init__(self, **more: Any) -> None:
+        plain = "[A-Za-z0-9_-]{1,64}"
+        metadata = {"pattern": f'^({plain}|"{plain}")$'}
+        super().__init__(validate=Regexp(rf"{plain}\Z"), metadata=metadata, **more)
+
+    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> Any:
+        key = super()._deserialize(value, *args, **kwargs)
+        return key[1:-1] if _QUOTED.fullmatch(key) else key
 
 
 def user(**more: Any) -> fields.String:

@@ -59,6 +59,21 @@ class ExplainedUnreadSchema(UnreadSchema):
     next_cursor = fields.String(allow_none=True)
 
 
+class NamedUserSchema(OutputSchema):
+    """A user; `name` is that of their newest membership that has one."""
+
+    user_id = fields.String(required=True)
+    name = fields.String()
+
+
+class UserProfileSchema(OutputSchema):
+    """What the server knows of a user. `rooms` counts the rooms they are in, hidden ones too."""
+
+    user = one(NamedUserSchema)
+    presence = one(objects.PresenceSchema)
+    rooms = fields.Integer(required=True)
+
+
 class ToldSchema(OutputSchema):
     """The number of instances that received the request."""
 

@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Mapping
+from itertools import islice
 from typing import Any, ClassVar
 
-from marshmallow import Schema, ValidationError, fields, validates_schema
+from marshmallow import RAISE, Schema, ValidationError, fields, pre_load, validates_schema
 from marshmallow.validate import Length, Range, Regexp
 
 from rts_server.domain.size_limits import LIMITS
+from rts_server.errors import MAX_DETAILS
 from rts_server.protocol.commands import (
     InputSchema,
-    MessageEditSchema,
-    MessageSendSchema,
     check_has_content,
     check_one_bound,
     check_one_of,
-    refuse_misplaced_fields,
 )
 from rts_server.protocol.fields import (
     MAX_SEQ,
+    BoundedDict,
     BoundedList,
+    IdempotencyKey,
     Metadata,
     StrictBoolean,
     StrictInteger,
@@ -33,10 +35,14 @@ from rts_server.protocol.fields import (
 )
 from rts_server.protocol.numbers import IntegerText
 
+UNKNOWN_FIELD = "Unknown field."
+
 PATH_PARAMS: dict[str, fields.Field[Any]] = {
     "room_id": identifier(required=True),
     "external_id": user(required=True),
     "user_id": user(required=True),
+    "other_id": user(required=True),
+    "message_id": identifier(required=True),
     "instance_id": fields.String(validate=Regexp(r"[A-Za-z0-9_.-]{1,64}\Z"), required=True),
     "path": fields.String(required=True),
 }
@@ -58,15 +64,43 @@ def any_of(*names: str) -> dict[str, Any]:
     return {"anyOf": [{"required": [name]} for name in names]}
 
 
-class NewMemberSchema(InputSchema):
-    """A user to add, with role and display name."""
+class RequestSchema(Schema):
+    """The base of bodies and queries: a field that is not known may be misspelt, so it is refused.
+
+    Commands ignore such fields instead: an older server must understand a newer client.
+    """
+
+    class Meta:
+        """Options of marshmallow: unknown fields are errors."""
+
+        unknown = RAISE
+
+    @pre_load
+    def _limit_unknown_fields(self, data: Any, **_: Any) -> Any:
+        """Raise ValidationError at once for more unknown fields than an answer reports."""
+        if isinstance(data, Mapping) and len(data) > len(self.load_fields) + MAX_DETAILS:
+            known = {field.data_key or name for name, field in self.load_fields.items()}
+            unknown = islice((name for name in data if name not in known), MAX_DETAILS)
+            raise ValidationError({name: [UNKNOWN_FIELD] for name in unknown})
+        return data
+
+
+class NewMemberSchema(RequestSchema):
+    """A user to add, with role and display name; or the user id alone, as a string."""
+
+    text_form: ClassVar[str] = "user_id"
+    """The field that a string stands for, in place of the object."""
 
     user_id = user(required=True)
     role = role(load_default="member")
     name = line(128)
 
+    @pre_load
+    def _expand_text(self, data: Any, **_: Any) -> Any:
+        return {self.text_form: data} if isinstance(data, str) else data
 
-class NewRoleSchema(InputSchema):
+
+class NewRoleSchema(RequestSchema):
     """A new role for a member."""
 
     user_id = user(required=True)
@@ -77,7 +111,7 @@ def _members(most: int, **more: Any) -> BoundedList:
     return BoundedList(fields.Nested(NewMemberSchema), 0, most, **more)
 
 
-class ExternalRoomSchema(InputSchema):
+class ExternalRoomSchema(RequestSchema):
     """A group to get or create; `members` are its first members if it is created."""
 
     members = _members(LIMITS.ids_per_call)
@@ -85,7 +119,14 @@ class ExternalRoomSchema(InputSchema):
     metadata = Metadata()
 
 
-class RoomChangeSchema(InputSchema):
+class DirectRoomSchema(RequestSchema):
+    """A direct room to get or create; `names` are display names by user id, of its two members."""
+
+    names = BoundedDict(0, 2, keys=user(), values=line(128))
+    metadata = Metadata()
+
+
+class RoomChangeSchema(RequestSchema):
     """A new name, metadata or `frozen`. With `version`, only if the room still has that version."""
 
     more: ClassVar[dict[str, Any]] = any_of("name", "metadata", "frozen")
@@ -100,13 +141,13 @@ class RoomChangeSchema(InputSchema):
         check_one_of(data, "name", "metadata", "frozen")
 
 
-class MemberSetSchema(InputSchema):
+class MemberSetSchema(RequestSchema):
     """All members of a group: members who are not named are removed."""
 
     members = _members(LIMITS.group_members, required=True)
 
 
-class MemberBatchSchema(InputSchema):
+class MemberBatchSchema(RequestSchema):
     """Members to add, to remove and to give another role; at most 100 in all."""
 
     more: ClassVar[dict[str, Any]] = {
@@ -126,7 +167,7 @@ class MemberBatchSchema(InputSchema):
             raise ValidationError(f"1 to {LIMITS.ids_per_call} users in all.", "add")
 
 
-class NewMessageSchema(InputSchema):
+class NewMessageSchema(RequestSchema):
     """A message of a member (`on_behalf_of`) or of the operator."""
 
     text = text(required=True, metadata={"minLength": 1})
@@ -140,15 +181,40 @@ class NewMessageSchema(InputSchema):
         check_has_content(data)
 
 
+class MessageChangeSchema(RequestSchema):
+    """A new text, metadata or mentions. With `version`, only if the message still has that version.
+
+    `on_behalf_of`: the member who sent it; without, the operator did.
+    """
+
+    more: ClassVar[dict[str, Any]] = any_of("text", "metadata", "mentions")
+
+    text = text()
+    mentions = BoundedList(user(), 0, LIMITS.mentions)
+    metadata = Metadata()
+    version = StrictInteger(1, MAX_SEQ)
+    on_behalf_of = user()
+
+    @validates_schema
+    def _changes_something(self, data: dict[str, Any], **_: Any) -> None:
+        check_one_of(data, "text", "metadata", "mentions")
+
+
+class OnBehalfOfSchema(RequestSchema):
+    """`on_behalf_of`: act as this member, under their rights, instead of as the operator."""
+
+    on_behalf_of = user()
+
+
 class IdempotencyKeySchema(InputSchema):
     """Requests of one sender with the same key are one message."""
 
-    client_msg_id = identifier(
+    client_msg_id = IdempotencyKey(
         data_key="Idempotency-Key", load_default=lambda: secrets.token_hex(16)
     )
 
 
-class PageSchema(InputSchema):
+class PageSchema(RequestSchema):
     """A page of a list."""
 
     cursor = fields.String(validate=Length(1, 400))
@@ -162,7 +228,7 @@ class RoomPageSchema(PageSchema):
     hidden = fields.Boolean(truthy={"1", "true"}, falsy={"0", "false"}, load_default=False)
 
 
-class ExplainSchema(InputSchema):
+class ExplainSchema(RequestSchema):
     """`explain`: include the details."""
 
     explain = fields.Boolean(truthy={"1", "true"}, falsy={"0", "false"}, load_default=False)
@@ -172,51 +238,51 @@ class UnreadPageSchema(PageSchema, ExplainSchema):
     """A page of the rooms that the totals come from."""
 
 
-class EventPageSchema(InputSchema):
+class EventPageSchema(RequestSchema):
     """Events after `epoch:offset`; without it, from the beginning of the current epoch."""
 
     after = fields.String(validate=Regexp(r"[0-9]{1,10}:[0-9]{1,10}\Z"))
     limit = _whole(1, LIMITS.replay_events, load_default=100)
 
 
-class RepairSchema(InputSchema):
+class RepairSchema(RequestSchema):
     """`repair`: store again what is missing in the archive or differs from Redis."""
 
     repair = fields.Boolean(truthy={"1", "true"}, falsy={"0", "false"}, load_default=False)
 
 
-class PeekSchema(InputSchema):
+class PeekSchema(RequestSchema):
     """How many records of each dead-letter queue to show."""
 
     peek = _whole(0, 10, load_default=10)
 
 
-class ReplaySchema(InputSchema):
+class ReplaySchema(RequestSchema):
     """A dead-letter queue, and how many of its records to replay at most."""
 
     queue = choice("messages", "rooms", required=True)
     limit = StrictInteger(1, 1_000, load_default=1_000)
 
 
-class GlanceSchema(InputSchema):
+class GlanceSchema(RequestSchema):
     """How many records to show."""
 
     limit = _whole(1, 100, load_default=100)
 
 
-class ReplayKeptSchema(InputSchema):
+class ReplayKeptSchema(RequestSchema):
     """How many records to replay at most."""
 
     limit = StrictInteger(1, 1_000, load_default=1_000)
 
 
-class DisconnectSchema(InputSchema):
+class DisconnectSchema(RequestSchema):
     """`reconnect`: clients reconnect by themselves."""
 
     reconnect = StrictBoolean(load_default=False)
 
 
-class MessagePageSchema(InputSchema):
+class MessagePageSchema(RequestSchema):
     """A page of history; without a bound, the newest messages."""
 
     before_seq = _whole(1, MAX_SEQ)
@@ -227,13 +293,3 @@ class MessagePageSchema(InputSchema):
     @validates_schema
     def _one_bound(self, data: dict[str, Any], **_: Any) -> None:
         check_one_bound(data)
-
-
-refuse_misplaced_fields(
-    ExternalRoomSchema, RoomChangeSchema, also=("room_id", "external_id", "type")
-)
-refuse_misplaced_fields(MemberSetSchema, MemberBatchSchema, also=("room_id", "user_ids"))
-refuse_misplaced_fields(NewMemberSchema, NewRoleSchema)
-refuse_misplaced_fields(
-    NewMessageSchema, also=[*MessageSendSchema().fields, *MessageEditSchema().fields]
-)

@@ -11,7 +11,9 @@ import orjson
 from aiohttp import web
 from apispec import APISpec
 from apispec.ext.marshmallow import MarshmallowPlugin
+from apispec.ext.marshmallow.openapi import OpenAPIConverter
 from marshmallow import Schema
+from marshmallow.fields import Field, Nested
 
 from rts_server.protocol.objects import ErrorSchema, type_name
 from rts_server.rest.routes import JSON_LINES_TYPE, Handler, Route
@@ -49,6 +51,8 @@ def document(routes: list[tuple[Route, Handler]]) -> Json:
     """Return the OpenAPI 3.1 document of these routes."""
     plugin = MarshmallowPlugin(schema_name_resolver=type_name)
     spec = APISpec(TITLE, "1", "3.1.0", plugins=[plugin], security=[{"operator": []}])
+    assert plugin.converter is not None  # APISpec made it
+    plugin.converter.add_attribute_function(_text_form)  # type: ignore[no-untyped-call]
     spec.components.security_scheme(
         "operator",
         {
@@ -72,6 +76,17 @@ def _bodies(spec: APISpec, body: type[Schema]) -> None:
     """Register a body schema with the constraints that `requests` adds to it as `more`."""
     if type_name(body) not in spec.components.schemas:
         spec.components.schema(type_name(body), schema=body, component=getattr(body, "more", None))
+
+
+def _text_form(
+    converter: OpenAPIConverter, field: Field[Any], ret: Json, **_: Any
+) -> dict[str, Any]:
+    """Describe an object that may be written as a string, the value of one of its fields."""
+    text_form = getattr(getattr(field, "schema", None), "text_form", None)
+    if not isinstance(field, Nested) or text_form is None:
+        return {}
+    text = converter.field2property(field.schema.fields[text_form])
+    return {"anyOf": [text, {"$ref": ret.pop("$ref")}]}
 
 
 def _operation(route: Route, handler: Handler) -> Json:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from rts_server import errors
+from typing import TypedDict
+
+from rts_server import errors, keys
 from rts_server.admin.verify import Verifier
 from rts_server.auth import Identity
 from rts_server.config import Settings
@@ -19,13 +21,33 @@ from rts_server.types.operator_answers import (
     PublicRoomAnswer,
     VerifiedAnswer,
 )
-from rts_server.types.requests import ExternalRoomRequest, RepairRequest, RoomChangeRequest
+from rts_server.types.requests import (
+    DirectRoomRequest,
+    ExternalRoomRequest,
+    RepairRequest,
+    RoomChangeRequest,
+)
 
 
-class ExternalRoomParams(ExternalRoomRequest):
-    """Path and body."""
+class ExternalRoomPlace(TypedDict):
+    """The path of the room of a business key."""
 
     external_id: str
+
+
+class ExternalRoomParams(ExternalRoomPlace, ExternalRoomRequest):
+    """Path and body."""
+
+
+class DirectRoomPlace(TypedDict):
+    """The path of the direct room of two users, in either order."""
+
+    user_id: str
+    other_id: str
+
+
+class DirectRoomParams(DirectRoomPlace, DirectRoomRequest):
+    """Path and body."""
 
 
 class VerifyParams(RoomParams, RepairRequest):
@@ -37,7 +59,7 @@ class RoomChangeParams(RoomParams, RoomChangeRequest):
 
 
 class RoomRoutes:
-    """Get or create rooms by a business key, read, change and delete them."""
+    """Get or create rooms by a business key or by their two users; read, change, delete them."""
 
     def __init__(
         self,
@@ -70,6 +92,37 @@ class RoomRoutes:
             raise errors.Conflict("A client created the room of this external_id.")
         status = await wait_durable([done], self._durable_wait)
         return {"room": done.ack_room(room), "created": created, "status": status}
+
+    @route("GET", "/v1/external-rooms/{external_id}", operator_answers.PublicRoomAnswerSchema)
+    async def get_external(self, operator: Identity, params: ExternalRoomPlace) -> PublicRoomAnswer:
+        """The room of a business key, whoever created it."""
+        return {"room": await self._rooms.public(keys.external_room_id(params["external_id"]))}
+
+    @route(
+        "PUT",
+        "/v1/direct-rooms/{user_id}/{other_id}",
+        operator_answers.DeclaredRoomSchema,
+        body=requests.DirectRoomSchema,
+    )
+    async def declare_direct(
+        self, operator: Identity, params: DirectRoomParams
+    ) -> DeclaredRoomAnswer:
+        """Get or create the direct room of two users; an existing one is left as it is.
+
+        The order of the two does not matter, nor whether one of them created the room.
+        """
+        room_id, created, done = await self._provisioning.get_or_create_direct(
+            operator.user_id, (params["user_id"], params["other_id"]), params
+        )
+        room = await self._rooms.public(room_id)
+        status = await wait_durable([done], self._durable_wait)
+        return {"room": done.ack_room(room), "created": created, "status": status}
+
+    @route("GET", "/v1/direct-rooms/{user_id}/{other_id}", operator_answers.PublicRoomAnswerSchema)
+    async def get_direct(self, operator: Identity, params: DirectRoomPlace) -> PublicRoomAnswer:
+        """The direct room of two users, in either order."""
+        room_id = keys.direct_room_id(params["user_id"], params["other_id"])
+        return {"room": await self._rooms.public(room_id)}
 
     @route("GET", "/v1/rooms/{room_id}", operator_answers.PublicRoomAnswerSchema)
     async def get(self, operator: Identity, params: RoomParams) -> PublicRoomAnswer:

@@ -204,7 +204,7 @@ def _as_regex(one: Route) -> str:
 
 def _segment(name: str) -> str:
     """Return the pattern of a path parameter. Only user and external ids may contain a colon."""
-    return "[^/]+" if name in ("user_id", "external_id") else "[^/:]+"
+    return "[^/]+" if name in ("user_id", "other_id", "external_id") else "[^/:]+"
 
 
 def _refusal(error: Exception) -> errors.Refusal:

@@ -14,10 +14,12 @@ from rts_server.types.operator_answers import (
     ExplainedUnreadAnswer,
     RevokedAnswer,
     ToldAnswer,
+    UserProfileAnswer,
 )
 from rts_server.types.requests import DisconnectRequest, RoomPageRequest, UnreadPageRequest
 from rts_server.views.inbox import InboxReader
 from rts_server.views.inbox_row import InboxRow
+from rts_server.views.profile import ProfileReader
 
 
 class RoomPageParams(UserParams, RoomPageRequest):
@@ -33,14 +35,28 @@ class DisconnectParams(UserParams, DisconnectRequest):
 
 
 class UserRoutes:
-    """A user's rooms, unread counts, connections and tokens."""
+    """A user's name, rooms, unread counts, connections and tokens."""
 
     def __init__(
-        self, inboxes: InboxReader, control: ControlChannel, revocations: Revocations
+        self,
+        inboxes: InboxReader,
+        profiles: ProfileReader,
+        control: ControlChannel,
+        revocations: Revocations,
     ) -> None:
         self._inboxes = inboxes
+        self._profiles = profiles
         self._control = control
         self._revocations = revocations
+
+    @route("GET", "/v1/users/{user_id}", operator_answers.UserProfileSchema)
+    async def get(self, operator: Identity, params: UserParams) -> UserProfileAnswer:
+        """What the server knows of a user: name, presence and the number of their rooms.
+
+        Users are made by their tokens, not here: of a user id that was never used there is no name
+        and no room, and they are offline.
+        """
+        return await self._profiles.read(params["user_id"])
 
     @route("GET", "/v1/users/{user_id}/rooms", answers.RoomsSchema, query=requests.RoomPageSchema)
     async def rooms(self, operator: Identity, params: RoomPageParams) -> RoomsAnswer:

@@ -144,7 +144,7 @@ class Messages:
         ) -> AppendRequest | None:
             message = current.message
             if message["sender_id"] != actor_id or message["type"] == "system":
-                raise errors.Forbidden()
+                raise errors.Forbidden("Only its sender may edit a message.")
             if "deleted_at" in message:
                 raise errors.Gone()
             if change.get("text") == "" and not message["attachments"]:

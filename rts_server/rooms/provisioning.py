@@ -1,4 +1,4 @@
-"""Declarations of an app's back end: groups by business key, and sets of members."""
+"""Declarations of an app's back end: groups by business key, direct rooms, sets of members."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections import Counter
 from dataclasses import dataclass, replace
 
 from rts_server import errors, keys
+from rts_server.domain.roles import MEMBER
 from rts_server.domain.room import NewRoom
 from rts_server.persistence.archive import Archive
 from rts_server.roomlog.log import SystemRoomLog
@@ -17,7 +18,11 @@ from rts_server.roomlog.request import MembershipChange, NewMember, Op
 from rts_server.roomlog.room_events import room_created
 from rts_server.rooms.memberships import Memberships
 from rts_server.types.objects import Member
-from rts_server.types.requests import ExternalRoomRequest, NewMemberRequest
+from rts_server.types.requests import (
+    DirectRoomRequest,
+    ExternalRoomRequest,
+    NewMemberRequest,
+)
 from rts_server.views.member_list import MemberList
 
 MEMBERS_PER_EVENT = 100
@@ -58,15 +63,41 @@ class Provisioning:
         Returns (room_id, whether it is new, the pending write). Raises InvalidParam for a user
         who is named twice, LimitExceeded.
         """
-        joining = new_members(declared.get("members", []))
-        room_id = keys.external_room_id(external_id)
         room: NewRoom = {
-            "room_id": room_id,
+            "room_id": keys.external_room_id(external_id),
             "type": "group",
             "name": declared.get("name"),
             "metadata": declared.get("metadata", {}),
             "external_id": external_id,
         }
+        return await self._get_or_create(actor_id, room, new_members(declared.get("members", [])))
+
+    async def get_or_create_direct(
+        self, actor_id: str, pair: tuple[str, str], declared: DirectRoomRequest
+    ) -> tuple[str, bool, PendingWrite]:
+        """Get or create the direct room of two users; an existing one is left as it is.
+
+        Returns (room_id, whether it is new, the pending write). Raises InvalidParam for one user
+        twice or the name of a third, LimitExceeded.
+        """
+        if pair[0] == pair[1]:
+            raise errors.InvalidParam(details={"other_id": ["Must be another user."]})
+        names = declared.get("names", {})
+        if third := [user_id for user_id in names if user_id not in pair]:
+            raise errors.InvalidParam(details={f"names.{third[0]}": ["Not a member of the room."]})
+        room: NewRoom = {
+            "room_id": keys.direct_room_id(*pair),
+            "type": "direct",
+            "name": None,
+            "metadata": declared.get("metadata", {}),
+        }
+        joining = tuple(NewMember(user_id, MEMBER, names.get(user_id)) for user_id in pair)
+        return await self._get_or_create(actor_id, room, joining)
+
+    async def _get_or_create(
+        self, actor_id: str, room: NewRoom, joining: tuple[NewMember, ...]
+    ) -> tuple[str, bool, PendingWrite]:
+        room_id = room["room_id"]
         await self._memberships.check_room_limit(room_id, [one.user_id for one in joining])
         request = room_created(room, actor_id, joining, f"create:{secrets.token_hex(16)}")
         try:

@@ -58,6 +58,21 @@ class ExplainedUnreadAnswer(UnreadAnswer):
     next_cursor: NotRequired[str | None]
 
 
+class NamedUserAnswer(TypedDict):
+    """A user; `name` is that of their newest membership that has one."""
+
+    user_id: str
+    name: NotRequired[str]
+
+
+class UserProfileAnswer(TypedDict):
+    """What the server knows of a user. `rooms` counts the rooms they are in, hidden ones too."""
+
+    user: NamedUserAnswer
+    presence: Presence
+    rooms: int
+
+
 class ToldAnswer(TypedDict):
     """The number of instances that received the request."""
 

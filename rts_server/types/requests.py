@@ -7,7 +7,7 @@ from typing import Any, Literal, NotRequired, TypedDict
 
 
 class NewMemberRequest(TypedDict):
-    """A user to add, with role and display name."""
+    """A user to add, with role and display name; or the user id alone, as a string."""
 
     user_id: str
     role: Literal["owner", "admin", "member", "readonly"]
@@ -26,6 +26,13 @@ class ExternalRoomRequest(TypedDict):
 
     members: NotRequired[list[NewMemberRequest]]
     name: NotRequired[str]
+    metadata: NotRequired[dict[str, Any]]
+
+
+class DirectRoomRequest(TypedDict):
+    """A direct room to get or create; `names` are display names by user id, of its two members."""
+
+    names: NotRequired[dict[str, str]]
     metadata: NotRequired[dict[str, Any]]
 
 
@@ -60,6 +67,25 @@ class NewMessageRequest(TypedDict):
     mentions: NotRequired[list[str]]
     reply_to: NotRequired[str]
     metadata: NotRequired[dict[str, Any]]
+
+
+class MessageChangeRequest(TypedDict):
+    """A new text, metadata or mentions. With `version`, only if the message still has that version.
+
+    `on_behalf_of`: the member who sent it; without, the operator did.
+    """
+
+    text: NotRequired[str]
+    mentions: NotRequired[list[str]]
+    metadata: NotRequired[dict[str, Any]]
+    version: NotRequired[int]
+    on_behalf_of: NotRequired[str]
+
+
+class OnBehalfOfRequest(TypedDict):
+    """`on_behalf_of`: act as this member, under their rights, instead of as the operator."""
+
+    on_behalf_of: NotRequired[str]
 
 
 class IdempotencyKeyRequest(TypedDict):

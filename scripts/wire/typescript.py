@@ -166,7 +166,7 @@ def type_of(schema: Json, aliases: Aliases = ALIASES) -> str:
         return _name(schema["$ref"].rpartition("/")[2])
     if "enum" in schema:
         return _literals(schema["enum"], aliases)
-    for key, sign in (("oneOf", " | "), ("allOf", " & ")):
+    for key, sign in (("oneOf", " | "), ("anyOf", " | "), ("allOf", " & ")):
         if key in schema:
             return sign.join(type_of(one, aliases) for one in schema[key])
     kinds = schema.get("type", "unknown")

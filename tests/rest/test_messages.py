@@ -28,6 +28,80 @@ async def test_a_key_makes_one_message(world: World, operator: Rest) -> None:
     until(lambda: len(world.messages(room_id)) == 1)
 
 
+async def test_a_key_may_be_quoted(operator: Rest) -> None:
+    """As a structured field it is a string in quotes, and the same key as without them."""
+    room_id = await group(operator, member(name("alice")))
+    path = f"/v1/rooms/{room_id}/messages"
+    sent = [
+        await operator.ok("POST", path, {"text": "hello"}, headers={"Idempotency-Key": key})
+        for key in (
+            '"8e03978e-40d5-43dd-bc93-6894a57f9324"',
+            "8e03978e-40d5-43dd-bc93-6894a57f9324",
+        )
+    ]
+    assert sent[1] == sent[0] | {"duplicate": True}
+    assert sent[0]["client_msg_id"] == "8e03978e-40d5-43dd-bc93-6894a57f9324"
+    for wrong in ('"', '"a', 'a"', '""', '"a b"', '""a""', '"' + "x" * 65 + '"'):
+        headers = {"Idempotency-Key": wrong}
+        answer = await operator.ask("POST", path, {"text": "x"}, headers=headers)
+        assert set(answer["error"]["details"]) == {"Idempotency-Key"}, wrong
+        assert operator.status == 400
+
+
+async def test_a_message_is_read_edited_and_deleted(world: World, operator: Rest) -> None:
+    """By its id, as the operator who sent it; its room hears each change once."""
+    alice = name("alice")
+    room_id = await group(operator, member(alice, "owner"))
+    path = f"/v1/rooms/{room_id}/messages"
+    async with world.js(alice) as a:
+        sent = await operator.ok("POST", path, {"text": "helo"})
+        one = f"{path}/{sent['message_id']}"
+        assert (await operator.ok("GET", one))["message"]["text"] == "helo"
+        change = {"text": "hello", "mentions": [alice], "version": 1}
+        edited = await operator.ok("PATCH", one, change)
+        changed = edited["message"]
+        assert (changed["text"], changed["mentions"], changed["version"]) == ("hello", [alice], 2)
+        assert (await operator.ok("PATCH", one, change))["message"] == edited["message"]
+        late = {"text": "hallo", "version": 1}
+        assert await operator.refused("PATCH", one, late) == "conflict"
+        heard = await a.wait_for(lambda e: bool(e["type"] == "message.updated"))
+        assert heard["data"]["message"] == edited["message"]
+        deleted = await operator.ok("DELETE", one)
+        assert deleted["message"]["deleted_by"] == heard["actor_id"] == "ops"
+        assert (await operator.ok("DELETE", one))["message"] == deleted["message"]
+        assert (await operator.ok("GET", one))["message"] == deleted["message"]
+        assert await operator.refused("PATCH", one, {"text": "x"}) == "gone"
+        await a.wait_for(lambda e: bool(e["type"] == "message.deleted"))
+        assert len(a.of_type("message.updated", "message.deleted")) == 2
+    for method, body in (("GET", None), ("PATCH", {"text": "x"}), ("DELETE", None)):
+        assert await operator.refused(method, f"{path}/nowhere", body) == "not_found"
+
+
+async def test_a_members_message_is_theirs(operator: Rest) -> None:
+    """An operator deletes any message; to edit one or act under its role, they name the member."""
+    alice, bob, eve = name("alice"), name("bob"), name("eve")
+    room_id = await group(operator, member(alice, "owner"), member(bob))
+    path = f"/v1/rooms/{room_id}/messages"
+    ids = [
+        (await operator.ok("POST", path, {"text": "hi", "on_behalf_of": who}))["message_id"]
+        for who in (alice, bob, bob)
+    ]
+    hers, his, other = (f"{path}/{message_id}" for message_id in ids)
+    answer = await operator.ask("PATCH", his, {"text": "x"})
+    assert answer["error"]["message"] == "Only its sender may edit a message."
+    edited = await operator.ok("PATCH", his, {"text": "x", "on_behalf_of": bob})
+    assert (edited["message"]["sender_id"], edited["message"]["text"]) == (bob, "x")
+    for actor, refused in ((alice, "forbidden"), (eve, "not_found")):
+        body = {"text": "y", "on_behalf_of": actor}
+        assert await operator.refused("PATCH", his, body) == refused
+    for actor, refused in ((bob, "forbidden"), (eve, "not_found")):
+        acting = {"on_behalf_of": actor}
+        assert await operator.refused("DELETE", hers, params=acting) == refused
+    gone = await operator.ok("DELETE", his, params={"on_behalf_of": alice})
+    assert gone["message"]["deleted_by"] == alice
+    assert (await operator.ok("DELETE", other))["message"]["deleted_by"] == "ops"
+
+
 async def test_on_behalf_of_a_member(world: World, operator: Rest) -> None:
     """The message is the member's, under their rights; a non-member has none."""
     alice, bob, eve = name("alice"), name("bob"), name("eve")

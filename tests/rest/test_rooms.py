@@ -40,6 +40,99 @@ async def test_a_business_key_is_one_room(world: World, operator: Rest) -> None:
     assert "role" not in shown["room"]
 
 
+async def test_a_room_is_found_by_its_business_key(world: World, operator: Rest) -> None:
+    """GET reads the room of a key, by whatever characters the key has; an unknown one is absent."""
+    key = name("order/18:y")
+    path = f"/v1/external-rooms/{key.replace('/', '%2F')}"
+    assert await operator.refused("GET", path) == "not_found"
+    made = await operator.ok("PUT", path, {"name": "Order 18"})
+    assert (await operator.ok("GET", path))["room"] == made["room"]
+    await operator.ok("DELETE", f"/v1/rooms/{made['room']['room_id']}")
+    assert await operator.refused("GET", path) == "gone"
+
+
+async def test_members_are_strings_or_objects(operator: Rest) -> None:
+    """A string is the id of a member, as in commands; an object adds role and name."""
+    alice, bob, carol = name("alice"), name("bob"), name("carol")
+    path = f"/v1/external-rooms/{name('mixed')}"
+    made = await operator.ok("PUT", path, {"members": [alice, member(bob, "owner")]})
+    members = f"/v1/rooms/{made['room']['room_id']}/members"
+    shown = (await operator.ok("GET", members))["members"]
+    assert [(one["user_id"], one["role"]) for one in shown] == sorted(
+        [(alice, "member"), (bob, "owner")]
+    )
+    added = await operator.ok("POST", f"{members}:batch", {"add": [carol]})
+    assert added["added"] == [carol]
+    kept = await operator.ok("PUT", members, {"members": [alice, member(bob, "owner")]})
+    assert (kept["removed"], kept["updated"]) == ([carol], [])
+    twice = {"members": [alice, member(alice)]}
+    assert await operator.refused("PUT", members, twice) == "invalid_param"
+    answer = await operator.ask("PUT", members, {"members": ["a b", 5]})
+    assert set(answer["error"]["details"]) == {"members.0.user_id", "members.1._schema"}
+
+
+async def test_a_direct_room_is_declared(world: World, operator: Rest) -> None:
+    """The same room from either side, and the one that its members make; names are shown."""
+    alice, bob = name("alice"), name("b/b:1")
+    names = {alice: "Alice", bob: "Bob"}
+    path, other = (
+        f"/v1/direct-rooms/{one.replace('/', '%2F')}/{two.replace('/', '%2F')}"
+        for one, two in ((alice, bob), (bob, alice))
+    )
+    assert await operator.refused("GET", path) == "not_found"
+    async with world.js(alice) as a:
+        made = await operator.ok("PUT", path, {"names": names, "metadata": {"from": "crm"}})
+        room = made["room"]
+        assert (made["created"], room["type"]) == (True, "direct")
+        assert (room["created_by"], room["metadata"]) == ("ops", {"from": "crm"})
+        await a.wait_for(lambda e: bool(e["type"] == "room.added"))
+        own = await ok(a, "room.create", {"type": "direct", "members": [bob]})
+        assert (own["room"]["room_id"], own["created"]) == (room["room_id"], False)
+    again = await operator.ok("PUT", other)
+    assert (again["created"], again["room"]["room_id"]) == (False, room["room_id"])
+    assert (await operator.ok("GET", other))["room"] == room
+    members = (await operator.ok("GET", f"/v1/rooms/{room['room_id']}/members"))["members"]
+    assert {one["user_id"]: (one["name"], one["role"]) for one in members} == {
+        alice: ("Alice", "member"),
+        bob: ("Bob", "member"),
+    }
+
+
+async def test_a_direct_room_has_two_members(operator: Rest) -> None:
+    """Nobody talks to themselves, and no third user is named."""
+    alice, bob = name("alice"), name("bob")
+    answer = await operator.ask("PUT", f"/v1/direct-rooms/{alice}/{alice}")
+    assert answer["error"]["details"] == {"other_id": ["Must be another user."]}
+    third = {"names": {"carol": "Carol"}}
+    answer = await operator.ask("PUT", f"/v1/direct-rooms/{alice}/{bob}", third)
+    assert answer["error"]["details"] == {"names.carol": ["Not a member of the room."]}
+    assert operator.status == 400
+
+
+async def test_a_field_that_is_not_known_is_refused_by_name(operator: Rest) -> None:
+    """In a body, in an object of it and in a query: it may be misspelt."""
+    room_id = await group(operator, member(name("alice")))
+    path, key = f"/v1/rooms/{room_id}", f"/v1/external-rooms/{name('case')}"
+    unknown = ["Unknown field."]
+    mistakes: list[tuple[str, str, Any, dict[str, Any], str]] = [
+        ("PUT", key, {"nmae": "x"}, {}, "nmae"),
+        ("PUT", key, {"members": [{"user_id": "a", "rôle": "owner"}]}, {}, "members.0.rôle"),
+        ("PATCH", path, {"name": "x", "topic": "y"}, {}, "topic"),
+        ("POST", f"{path}/messages", {"text": "x", "attachments": []}, {}, "attachments"),
+        ("POST", f"{path}/members:batch", {"remove": ["a"], "delete": ["b"]}, {}, "delete"),
+        ("GET", f"{path}/messages", None, {"params": {"befor_seq": "4"}}, "befor_seq"),
+        ("GET", f"{path}/members", None, {"params": {"offset": "4"}}, "offset"),
+    ]
+    for method, where, body, more, field in mistakes:
+        answer = await operator.ask(method, where, body, **more)
+        assert operator.status == 400
+        assert (answer["error"]["code"], answer["error"]["details"]) == (
+            "invalid_param",
+            {field: unknown},
+        )
+    assert await operator.refused("GET", key) == "not_found"
+
+
 async def test_a_group_may_begin_without_members(operator: Rest) -> None:
     """Members can be added later."""
     made = await operator.ok("PUT", f"/v1/external-rooms/{name('case')}", {})
@@ -216,6 +309,7 @@ async def test_a_body_full_of_mistakes_has_a_short_answer(operator: Rest) -> Non
         [{}] * 250_000,
         [{}] * 100,
         [{"user_id": "a b", "role": [], "name": 5}] * 100,
+        [{f"field {n}": n for n in range(20_000)}],
     ]
     for members in bodies:
         answer = await operator.ask("PUT", path, {"members": members})

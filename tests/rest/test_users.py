@@ -15,6 +15,27 @@ from tests.helpers.waiting import until
 from tests.helpers.world import World, name
 
 
+async def test_a_user_has_a_name_and_a_presence(world: World, operator: Rest) -> None:
+    """The newest name, when they were last seen, and in how many rooms they are."""
+    alice = name("al:ice")
+    path = f"/v1/users/{alice}"
+    nobody = await operator.ok("GET", path)
+    assert (nobody["user"], nobody["rooms"]) == ({"user_id": alice}, 0)
+    assert nobody["presence"]["last_active_at"] is None
+    await group(operator, member(alice) | {"name": "Alice"})
+    renamed = await group(operator, member(alice) | {"name": "Alice B."})
+    await group(operator, member(alice))
+    async with world.js(alice):
+        await presence_when_online(operator, alice)
+        told = await operator.ok("GET", path)
+        assert (told["user"], told["rooms"]) == ({"user_id": alice, "name": "Alice B."}, 3)
+        assert told["presence"]["state"] == "online"
+        assert told["presence"]["last_active_at"] is not None
+    await operator.ok("POST", f"/v1/rooms/{renamed}/members:batch", {"remove": [alice]})
+    told = await operator.ok("GET", path)
+    assert (told["user"]["name"], told["rooms"]) == ("Alice", 2)
+
+
 async def test_rooms_and_unread_are_explained(world: World, operator: Rest) -> None:
     """The list is the user's own; unread is given as totals and, with explain, by room."""
     alice, bob = name("alice"), name("bob")

@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from marshmallow import RAISE, Schema, ValidationError, fields, pre_load
+from marshmallow import RAISE, Schema, ValidationError, fields
 from marshmallow.validate import Length
 
 from rts_server import errors
 from rts_server.domain.size_limits import LIMITS
-from rts_server.protocol.fields import Metadata, StrictBoolean, choice, line, role, user
+from rts_server.protocol.fields import Metadata, StrictBoolean, choice, line, user
+from rts_server.protocol.requests import NewMemberSchema
 from rts_server.tools.cli.difference import CurrentRoom, MemberDeclaration, RoomDeclaration
 from rts_server.tools.cli.yaml_stream import StreamingLoader, TopLevelItem, line_of
 
@@ -34,18 +35,6 @@ class _StrictSchema(Schema):
         unknown = RAISE
 
 
-class ManifestMemberSchema(_StrictSchema):
-    """A member; a string alone is the user id of a member with the role `member`."""
-
-    user_id = user(required=True)
-    role = role(load_default="member")
-    name = line(128)
-
-    @pre_load
-    def _expand_string(self, data: Any, **_: Any) -> Any:
-        return {"user_id": data} if isinstance(data, str) else data
-
-
 class ManifestRoomSchema(_StrictSchema):
     """A room by its external id. Direct rooms have none: their two members create them."""
 
@@ -55,9 +44,7 @@ class ManifestRoomSchema(_StrictSchema):
     metadata = Metadata()
     frozen = StrictBoolean()
     membership = choice("whole", "additive")
-    members = fields.List(
-        fields.Nested(ManifestMemberSchema), validate=Length(0, LIMITS.group_members)
-    )
+    members = fields.List(fields.Nested(NewMemberSchema), validate=Length(0, LIMITS.group_members))
 
 
 class ManifestHeaderSchema(_StrictSchema):
