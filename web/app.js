@@ -131,6 +131,11 @@ export class App {
     location.hash = room_id ? encodeURIComponent(room_id) : "";
   }
 
+  /** Show the list, unless the user has gone on to another room. @param {Room} room */
+  close(room) {
+    if (this.ui.value.room?.room_id === room.room_id) this.open(null);
+  }
+
   /** The open room as it is now. @returns {RoomState | null} */
   get state() {
     return this.ui.value.room?.state.value ?? null;

@@ -84,8 +84,8 @@ function listen(app, root, room) {
 /** @param {App} app @param {Room} room */
 async function hideRoom(app, room) {
   const hide = !room.state.value.hidden;
+  if (hide) app.close(room); // before the answer comes: until then the room may be opened again
   await room.hide(hide);
-  if (hide) app.open(null);
 }
 
 /** @param {App} app @param {Room} room @param {string} name */

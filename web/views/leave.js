@@ -28,7 +28,7 @@ export function leaveDialog(app, room) {
     dialog.close();
     app.leaving.add(room.room_id);
     void app.guard(room.leave(isLast ? owner : undefined)).then((done) => {
-      if (done) app.open(null);
+      if (done) app.close(room);
       else app.leaving.delete(room.room_id);
     });
   });
