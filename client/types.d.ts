@@ -49,7 +49,7 @@ export interface SystemMetadata {
 
 export type ErrorCode = "bad_request" | "invalid_param" | "unauthorized" | "token_expired" | "forbidden" | "not_found" | "conflict" | "gone" | "message_too_large" | "unsupported_type" | "limit_exceeded" | "rate_limited" | "internal" | "unavailable" | "timeout";
 
-export type ClosingCode = "draining" | "slow_consumer" | "lease_lost" | "token_expired" | "timeout" | "connection_limit" | "revoked" | "banned" | "too_many_errors" | "frame_too_large";
+export type ClosingCode = "draining" | "slow_consumer" | "lease_lost" | "token_expired" | "connection_limit" | "revoked" | "banned" | "too_many_errors" | "frame_too_large";
 
 export type Role = "owner" | "admin" | "member" | "readonly";
 
@@ -86,7 +86,7 @@ export interface ChangedMemberAnswer {
 
 /** The message after the change. */
 export interface ChangedMessageAnswer {
-  status: Durability;
+  status: "queued" | "accepted";
   message: Message;
 }
 
@@ -609,7 +609,7 @@ export interface RoomsAnswer {
 
 /** The ids and the position of the message. `duplicate` is true if it had been sent before. */
 export interface SentAnswer {
-  status: Durability;
+  status: "queued" | "accepted";
   message_id: string;
   client_msg_id: string;
   seq: number;

@@ -7,7 +7,7 @@ from typing import Any, cast
 
 from rts_server.types.events import SessionClosingData
 
-RECONNECT = frozenset({"draining", "slow_consumer", "lease_lost", "token_expired", "timeout"})
+RECONNECT = frozenset({"draining", "slow_consumer", "lease_lost", "token_expired"})
 """Only the transport is closed: socket.io-client reconnects by itself."""
 LATER = frozenset({"connection_limit"})
 """Every namespace is disconnected: the client does not reconnect until the application does."""

@@ -114,7 +114,7 @@ class SessionStart:
             _write(listener, "room.added", {"room": room}, room["room_id"])
         for room_id, replay in replays.items():
             self._go_live(listener, room_id, replay, is_current=recovered.get(room_id, False))
-        listener.ready.trigger()
+        listener.mark_ready()
 
     async def _inbox_at_start(
         self, user_id: str, replays: dict[str, Replay], *, partly: bool

@@ -19,6 +19,12 @@ class DurableSchema(OutputSchema):
     status = fields.String(required=True, validate=OneOf(["queued", "stored", "accepted"]))
 
 
+class MessageDurableSchema(OutputSchema):
+    """`accepted`: delivered, not yet durable. `queued`: it survives the loss of any process."""
+
+    status = fields.String(required=True, validate=OneOf(["queued", "accepted"]))
+
+
 class CreatedSchema(DurableSchema):
     """The room. `created` is false if it existed already."""
 
@@ -72,7 +78,7 @@ class MembersSchema(OutputSchema):
     next_cursor = fields.String(required=True, allow_none=True)
 
 
-class SentSchema(DurableSchema):
+class SentSchema(MessageDurableSchema):
     """The ids and the position of the message. `duplicate` is true if it had been sent before."""
 
     message_id = fields.String(required=True)
@@ -84,7 +90,7 @@ class SentSchema(DurableSchema):
     duplicate = fields.Boolean()
 
 
-class ChangedMessageSchema(DurableSchema):
+class ChangedMessageSchema(MessageDurableSchema):
     """The message after the change."""
 
     message = one(objects.MessageSchema)

@@ -13,7 +13,6 @@ CLOSING_CODES = (
     "slow_consumer",
     "lease_lost",
     "token_expired",
-    "timeout",
     "connection_limit",
     "revoked",
     "banned",

@@ -275,10 +275,8 @@ class Subscriptions:
     def _on_user_message(self, user_id: str, message: UserMessage) -> None:
         if message["kind"] == "event":
             packet = event_packet(message["namespace"], message["type"], message["text"])
-            for listener in self.listeners_of(
-                user_id
-            ):  # sessions that are opening read it from Redis
-                listener.write(packet)
+            for listener in self._users.get(user_id, ()):
+                listener.write_user_event(packet)
         elif message["kind"] == "room":
             for listener in list(self._users.get(user_id, ())):
                 self._tasks.keep(self._room_changed(listener, message["room_id"], message["state"]))

@@ -9,7 +9,7 @@ from rts_server.domain.message import message_change
 from rts_server.domain.reactions import shown
 from rts_server.protocol import answers, requests
 from rts_server.rest.routes import RoomParams, route
-from rts_server.rest.wait_durable import wait_durable
+from rts_server.rest.wait_durable import wait_queued
 from rts_server.roomlog.pending_write import PendingWrite
 from rts_server.rooms.messages import Messages
 from rts_server.rooms.rooms import Rooms
@@ -89,7 +89,7 @@ class MessageRoutes:
         done = await sender.send(room_id, sender_id, params)
         for user_id in done.appended.unread_changed_for(sender_id):
             self._unread.publish_soon(user_id, room_id)
-        status = await wait_durable([done], self._durable_wait, errors.NeverStored)
+        status = await wait_queued(done, self._durable_wait, errors.NeverStored)
         return {
             "message_id": done.request_id,
             "client_msg_id": params["client_msg_id"],
@@ -162,6 +162,6 @@ class MessageRoutes:
         return self._as_system, operator.user_id
 
     async def _changed(self, message: Message, done: PendingWrite) -> ChangedMessageAnswer:
-        status = await wait_durable([done], self._durable_wait)
+        status = await wait_queued(done, self._durable_wait)
         newest = done.ack_message() or {"message": message}
         return {"message": shown(newest["message"]), "status": status}

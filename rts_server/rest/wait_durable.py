@@ -29,3 +29,14 @@ async def wait_durable(
     if left:
         return "accepted"
     return "queued" if "queued" in known else "stored"
+
+
+async def wait_queued(
+    write: PendingWrite, max_wait: float, failed: type[errors.Refusal] = errors.Unavailable
+) -> Literal["queued", "accepted"]:
+    """Return the durability of a message: `accepted` if it is unknown after `max_wait` seconds.
+
+    Raises `failed` if the message can never be stored.
+    """
+    durability = await wait_durable([write], max_wait, failed)
+    return "accepted" if durability == "accepted" else "queued"

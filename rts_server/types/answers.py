@@ -27,6 +27,12 @@ class DurableAnswer(TypedDict):
     status: Literal["queued", "stored", "accepted"]
 
 
+class MessageDurableAnswer(TypedDict):
+    """`accepted`: delivered, not yet durable. `queued`: it survives the loss of any process."""
+
+    status: Literal["queued", "accepted"]
+
+
 class CreatedAnswer(DurableAnswer):
     """The room. `created` is false if it existed already."""
 
@@ -80,7 +86,7 @@ class MembersAnswer(TypedDict):
     next_cursor: str | None
 
 
-class SentAnswer(DurableAnswer):
+class SentAnswer(MessageDurableAnswer):
     """The ids and the position of the message. `duplicate` is true if it had been sent before."""
 
     message_id: str
@@ -92,7 +98,7 @@ class SentAnswer(DurableAnswer):
     duplicate: NotRequired[bool]
 
 
-class ChangedMessageAnswer(DurableAnswer):
+class ChangedMessageAnswer(MessageDurableAnswer):
     """The message after the change."""
 
     message: Message

@@ -43,7 +43,6 @@ class SessionClosingData(TypedDict):
         "slow_consumer",
         "lease_lost",
         "token_expired",
-        "timeout",
         "connection_limit",
         "revoked",
         "banned",

@@ -303,6 +303,23 @@ async def test_events_for_a_user_reach_all_their_sessions(instance: Instance, be
     assert third == []
 
 
+async def test_events_for_a_user_wait_for_session_ready(instance: Instance, redis: Redis) -> None:
+    """A session that is opening gets them in order, behind `session.ready` (D4)."""
+    opening, received = instance.socket("a")
+    opening.ready = LazyEvent()
+    ready, others = instance.socket("a")
+    for listener in (opening, ready):
+        await instance.subscriptions.add_listener(listener)
+    expected = [{"x": number} for number in range(3)]
+    for text in map(json.dumps, expected):
+        event = {"kind": "event", "namespace": "/chat", "type": "room.state", "text": text}
+        await redis.publish(keys.user_channel("a"), orjson.dumps(event))
+    await instance.until(lambda: others == expected)
+    assert received == []
+    opening.mark_ready()
+    assert received == expected
+
+
 async def test_an_instance_receives_its_notices(instance: Instance, redis: Redis) -> None:
     """Notices of the relay arrive; the canary is no notice."""
     alice, events = instance.socket("alice")
