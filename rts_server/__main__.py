@@ -1,4 +1,4 @@
-"""The command line: `rts-server serve | relay | dev | token | trace | config | rooms`."""
+"""The command line: `rts-server serve`, `relay`, `dev` and the operators' commands."""
 
 from __future__ import annotations
 
@@ -16,7 +16,32 @@ from rts_server import auth, config_listing, config_loading
 from rts_server.config import Settings
 from rts_server.config_loading import ConfigError
 from rts_server.errors import Unavailable
+from rts_server.tools.cli.command import example
+from rts_server.tools.cli.instances import instances
+from rts_server.tools.cli.members import members
+from rts_server.tools.cli.notice import notice
+from rts_server.tools.cli.presence import presence
+from rts_server.tools.cli.quarantine import quarantine
+from rts_server.tools.cli.queues import queues
+from rts_server.tools.cli.raise_epochs import raise_epochs
 from rts_server.tools.cli.rooms import rooms
+from rts_server.tools.cli.unread import unread
+from rts_server.tools.cli.user import user
+from rts_server.tools.cli.verify import verify
+
+OPERATORS_COMMANDS = (
+    instances,
+    members,
+    notice,
+    presence,
+    quarantine,
+    queues,
+    raise_epochs,
+    rooms,
+    unread,
+    user,
+    verify,
+)
 
 data_option = click.option(
     "--data",
@@ -122,8 +147,8 @@ def trace(
     where = LogSources(logs or data / "logs", (*own, *groups), hours)
     try:
         steps = asyncio.run(read_timeline(settings, message_id, where, room))
-    except UnknownMessage:
-        _fail("No log of that time names this message; give --room, or more --hours.", 1)
+    except UnknownMessage as unknown:
+        _fail(str(unknown), 1)
     except (RedisError, BotoCoreError, ClientError, Unavailable) as error:
         _fail(f"The timeline cannot be read: {type(error).__name__}.", 1)
     for step in steps:
@@ -142,7 +167,38 @@ def show_config(describe: bool) -> None:
         click.echo("  ".join([*cells, description] if describe else cells).rstrip())
 
 
-main.add_command(rooms)
+@main.command("build-lambdas", epilog=example("rts-server build-lambdas > build/keys"))
+@click.option(
+    "--into",
+    type=click.Path(file_okay=False, path_type=Path),
+    default="build",
+    show_default=True,
+    help="Folder for the zips.",
+)
+def build_lambdas(into: Path) -> None:
+    """Build the zips of the Lambda functions, to be uploaded to AWS.
+
+    Their names are their keys and contain the hash, because CloudFormation deploys new code only
+    from a new key. Prints the template's parameters with these keys, for --parameter-overrides.
+    The same sources give the same bytes, for any processor.
+    """
+    from rts_server.tools.dev import zips
+    from rts_server.tools.dev.stack_error import StackError
+
+    try:
+        packed = zips.build()
+    except StackError as error:
+        _fail(str(error), 1)
+    into.mkdir(parents=True, exist_ok=True)
+    for name, data in packed.items():
+        key = zips.code_key(name, data)
+        (into / key).write_bytes(data)
+        click.echo(f"{zips.KEY_PARAMETERS[name]}={key}")
+        click.echo(f"{into / key}: {len(data)} bytes", err=True)
+
+
+for command in OPERATORS_COMMANDS:
+    main.add_command(command)
 
 
 def _settings() -> Settings:

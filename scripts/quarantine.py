@@ -1,46 +1,5 @@
-"""Quarantined records, which a Lambda function could never apply: list and replay them."""
+"""Quarantined records: `rts-server quarantine` of this checkout."""
 
-from __future__ import annotations
+from checkout import run_command
 
-import click
-
-from rts_server.tools.cli.api_client import ApiClient
-from rts_server.tools.cli.command import HELP_SETTINGS, example, operator_command
-from rts_server.tools.cli.output import CommandOutput
-from rts_server.tools.cli.replay import replay_all
-
-QUARANTINE_COLUMNS = ("room_id", "epoch", "offset", "seq", "message_id", "whole", "reason")
-
-
-@click.group(context_settings=HELP_SETTINGS)
-def quarantine() -> None:
-    """Quarantine: list, replay."""
-
-
-@quarantine.command("list", epilog=example("python scripts/quarantine.py list"))
-@operator_command
-async def list_(client: ApiClient, output: CommandOutput) -> int:
-    """List up to 100 records with their position and the reason, without any text.
-
-    SQS keeps them for 14 days. A record that is not whole was too long and cannot be replayed.
-    Exit code 1 if there is one.
-    """
-    records = (await client.request("GET", "/v1/queues/quarantine"))["records"]
-    output.print_table([{"type": "record", **record} for record in records], *QUARANTINE_COLUMNS)
-    return 1 if records else 0
-
-
-@quarantine.command(epilog=example("python scripts/quarantine.py replay"))
-@operator_command
-async def replay(client: ApiClient, output: CommandOutput) -> int:
-    """Replay the records in the order of each room, after their cause has been removed.
-
-    Clients were told that a message had failed, so it is sent again as a new message of its
-    sender. Any other record goes back to its queue. Safe to run again. Exit code 1 if some are
-    left.
-    """
-    return await replay_all(client, output, "/v1/queues/quarantine:replay", {})
-
-
-if __name__ == "__main__":
-    quarantine()
+run_command("quarantine")

@@ -1,56 +1,5 @@
-"""Queues and their dead-letter queues: list, inspect, redrive."""
+"""Queues and their dead-letter queues: `rts-server queues` of this checkout."""
 
-from __future__ import annotations
+from checkout import run_command
 
-import click
-
-from rts_server.tools.cli.api_client import ApiClient
-from rts_server.tools.cli.command import HELP_SETTINGS, example, operator_command
-from rts_server.tools.cli.output import CommandOutput
-from rts_server.tools.cli.replay import replay_all
-
-DLQ_SUFFIXES = {"messages": "-dlq.fifo", "rooms": "-dlq"}
-which_argument = click.argument("which", type=click.Choice([*DLQ_SUFFIXES]))
-
-
-@click.group(context_settings=HELP_SETTINGS)
-def queues() -> None:
-    """Queues and DLQs: list, show, redrive."""
-
-
-@queues.command("list", epilog=example("python scripts/queues.py list"))
-@operator_command
-async def list_(client: ApiClient, output: CommandOutput) -> None:
-    """List all queues with the approximate numbers of records that SQS reports."""
-    listed = (await client.request("GET", "/v1/queues", peek="0"))["queues"]
-    output.print_table(listed, "name", "waiting", "in_flight", "delayed")
-
-
-@queues.command(epilog=example("python scripts/queues.py show messages"))
-@which_argument
-@operator_command
-async def show(client: ApiClient, output: CommandOutput, which: str) -> int:
-    """Show some records of a DLQ: room, position and number of receives, without any text.
-
-    Exit code 1 if there is one.
-    """
-    listed = (await client.request("GET", "/v1/queues"))["queues"]
-    (dlq,) = (queue for queue in listed if queue["name"].endswith(DLQ_SUFFIXES[which]))
-    columns = ("room_id", "epoch", "offset", "seq", "message_id", "receives", "sent_ms")
-    output.print_table(dlq["records"], *columns)
-    return 1 if dlq["records"] else 0
-
-
-@queues.command(epilog=example("python scripts/queues.py redrive messages"))
-@which_argument
-@operator_command
-async def redrive(client: ApiClient, output: CommandOutput, which: str) -> int:
-    """Move the records of a DLQ back to its queue, in the order of each room.
-
-    Remove the cause of the failures first. Safe to run again. Exit code 1 if some are left.
-    """
-    return await replay_all(client, output, "/v1/queues/dlq:replay", {"queue": which})
-
-
-if __name__ == "__main__":
-    queues()
+run_command("queues")

@@ -1,10 +1,5 @@
-"""Rooms as code: `python scripts/rooms.py plan|apply|diff|export rooms.yaml`.
+"""Rooms as code: `rts-server rooms` of this checkout. docs/rooms.md is the tutorial."""
 
-The same command as `rts-server rooms`. docs/rooms.md is the tutorial, docs/rooms.yaml an example
-with comments.
-"""
+from checkout import run_command
 
-from rts_server.tools.cli.rooms import rooms
-
-if __name__ == "__main__":
-    rooms()
+run_command("rooms")

@@ -49,6 +49,8 @@ export interface DeadRecordAnswer {
   message_id?: string;
   client_msg_id?: string;
   seq?: number;
+  kind: string;
+  sqs_message_id: string;
   receives: number;
   sent_ms: number;
 }
@@ -198,6 +200,7 @@ export interface QuarantinedRecordAnswer {
   message_id?: string;
   client_msg_id?: string;
   seq?: number;
+  kind: string;
   reason: string;
   whole: boolean;
 }

@@ -27,17 +27,17 @@ REASON_FIELDS = ("reason", "why", "code", "error")
 LOOKBACK_HOURS = 24.0
 
 
-@dataclass(order=True)
+@dataclass
 class TimelineStep:
     """Something that happened to the message; `at`: RFC 3339, UTC, or empty if unknown."""
 
     at: str
     what: str
-    ids: Mapping[str, object] = field(default_factory=dict, compare=False)
+    ids: Mapping[str, object] = field(default_factory=dict)
 
 
 class UnknownMessage(Exception):
-    """No log line names the message's room, and the caller did not give it."""
+    """Nothing is known of the message, or not its room. The text says where it was looked for."""
 
 
 @dataclass(frozen=True)
@@ -60,11 +60,17 @@ async def read_timeline(
     lines += await asyncio.to_thread(lambda: list(cloudwatch_steps(settings, message_id, logs)))
     room_id = room_id or first_room_id(lines)
     if room_id is None:
-        raise UnknownMessage
+        raise UnknownMessage(
+            "No log of that time names this message; give --room, or more --hours."
+        )
     archive, redis = Archive(settings), Redis.from_url(settings.redis_url)
     try:
-        known = await redis_steps(redis, room_id, message_id)
-        return sorted([*lines, *known, *await archive_steps(archive, room_id, message_id)])
+        known = lines + await redis_steps(redis, room_id, message_id)
+        stored = await archive_steps(archive, room_id, message_id)
+        if not (known or stored):
+            raise UnknownMessage(f"Neither logs nor Redis nor DynamoDB know it in room {room_id}.")
+        absent = [] if stored else [TimelineStep(now(), "DynamoDB: not there")]
+        return in_order([*known, *stored, *absent])
     finally:
         await redis.aclose()
         await archive.close()
@@ -93,16 +99,32 @@ async def redis_steps(redis: Redis, room_id: str, message_id: str) -> list[Timel
 
 
 async def archive_steps(archive: Archive, room_id: str, message_id: str) -> list[TimelineStep]:
-    """Its present state in the archive, as one step."""
+    """Its present state in the archive, as one step; none if it is not there."""
     stored = await archive.message(room_id, message_id)
     if stored is None:
-        return [TimelineStep(now(), "DynamoDB: not there")]
+        return []
     place = {"epoch": stored.epoch, "offset": stored.offset, "seq": stored.seq}
     if stored.failed:
         return [TimelineStep(now(), "DynamoDB: failed, without a position", place)]
     message = stored.message
     state = "deleted" if "deleted_at" in message else "there"
     return [TimelineStep(now(), f"DynamoDB: {state}", {**place, "version": message.get("version")})]
+
+
+def in_order(steps: Iterable[TimelineStep]) -> list[TimelineStep]:
+    """The steps by time, those without one last.
+
+    A step without a time is left out if another source has it with its time: the functions' lines
+    are dated by CloudWatch, and not in the log of the local AWS.
+    """
+
+    def event(step: TimelineStep) -> tuple[str, str]:
+        return step.what.partition(": ")[2], repr(sorted(step.ids.items()))
+
+    whole = list(steps)
+    dated = {event(step) for step in whole if step.at}
+    kept = [step for step in whole if step.at or event(step) not in dated]
+    return sorted(kept, key=lambda step: (not step.at, step.at, step.what))
 
 
 def first_room_id(steps: Iterable[TimelineStep]) -> str | None:

@@ -159,7 +159,10 @@ class ErasedLineSchema(OutputSchema):
 
 
 class DeadRecordSchema(OutputSchema):
-    """The position of a record in a dead-letter queue, as far as the record can be parsed."""
+    """The position of a record in a dead-letter queue, as far as the record can be parsed.
+
+    kind: the type of its event, the name of its other part, or `unreadable`. sent_ms: Unix time.
+    """
 
     room_id = fields.String()
     epoch = fields.Integer()
@@ -167,6 +170,8 @@ class DeadRecordSchema(OutputSchema):
     message_id = fields.String()
     client_msg_id = fields.String()
     seq = fields.Integer()
+    kind = fields.String(required=True)
+    sqs_message_id = fields.String(required=True)
     receives = fields.Integer(required=True)
     sent_ms = fields.Integer(required=True)
 
@@ -189,7 +194,10 @@ class QueuesSchema(OutputSchema):
 
 
 class QuarantinedRecordSchema(OutputSchema):
-    """A record that could never be applied. One that is not `whole` is too long to be replayed."""
+    """A record that could never be applied. One that is not `whole` is too long to be replayed.
+
+    kind: the type of its event, the name of its other part, or `unreadable`.
+    """
 
     room_id = fields.String()
     epoch = fields.Integer()
@@ -197,6 +205,7 @@ class QuarantinedRecordSchema(OutputSchema):
     message_id = fields.String()
     client_msg_id = fields.String()
     seq = fields.Integer()
+    kind = fields.String(required=True)
     reason = fields.String(required=True)
     whole = fields.Boolean(required=True)
 

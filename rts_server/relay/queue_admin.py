@@ -16,7 +16,12 @@ from botocore.exceptions import BotoCoreError, ClientError
 from rts_server import errors
 from rts_server.config import Settings
 from rts_server.persistence.queues import connect, dead_letter_queue, quarantine_archive
-from rts_server.persistence.records import MAX_NUMBER, RecordPosition, recognized_fields
+from rts_server.persistence.records import (
+    MAX_NUMBER,
+    RecordPosition,
+    recognized_fields,
+    recognized_kind,
+)
 from rts_server.relay.quarantine import MAX_RECEIVED, parse
 from rts_server.types.operator_answers import (
     DeadRecordAnswer,
@@ -83,7 +88,8 @@ class QuarantineEntry:
 
     def summary(self) -> QuarantinedRecordAnswer:
         """Return position and reason, and whether the whole record was kept; never its text."""
-        return {**self.position, "reason": self.reason, "whole": bool(self.record)}
+        kind = recognized_kind(self.record)
+        return {**self.position, "kind": kind, "reason": self.reason, "whole": bool(self.record)}
 
 
 class QueueAdmin:
@@ -179,7 +185,7 @@ class QueueAdmin:
 
     def _peeked(self, name: str, peek: int) -> list[DeadRecordAnswer]:
         found = self._receive(self._url(dead_letter_queue(name)), min(peek, MAX_RECEIVED), 0, 0)
-        return [position(one) for one in found]
+        return [dead_record(one) for one in found]
 
     def _replay_dead_letters(self, queue: QueueName, limit: int) -> tuple[int, int]:
         name = self._names[queue]
@@ -262,11 +268,19 @@ class QueueAdmin:
         return sent
 
 
-def position(message: MessageTypeDef) -> DeadRecordAnswer:
-    """Return a record's position, receive count and first time of sending (ms), never its text."""
-    attributes = message.get("Attributes", {})
+def dead_record(message: MessageTypeDef) -> DeadRecordAnswer:
+    """Return a record's kind and position, receive count and time of sending, never its text.
+
+    The room of a record that cannot be parsed is its message group, if its queue has groups.
+    """
+    attributes, body = message.get("Attributes", {}), message.get("Body", "")
+    known = recognized_fields(body)
+    if group := attributes.get("MessageGroupId"):
+        known.setdefault("room_id", group)
     return {
-        **recognized_fields(message.get("Body", "")),
+        **known,
+        "kind": recognized_kind(body),
+        "sqs_message_id": message.get("MessageId", ""),
         "receives": int(attributes.get("ApproximateReceiveCount", 0)),
         "sent_ms": int(attributes.get("SentTimestamp", 0)),
     }

@@ -7,13 +7,14 @@ import logging
 import re
 import secrets
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping
+from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from math import ceil
 from typing import Any, TypedDict, TypeVar
 
 import orjson
-from aiohttp import web
+from aiohttp import ClientConnectionResetError, web
 from marshmallow import Schema
 from redis.exceptions import RedisError
 
@@ -153,7 +154,7 @@ class OperatorRouter:
                 answer = _refusal(error)
             code = answer.code if isinstance(answer, errors.Refusal) else "ok"
             streams = one.lines and code == "ok"
-            response = await _lines(request, answer) if streams else _response(answer)
+            response = await stream_lines(request, answer) if streams else _response(answer)
             metrics.COMMANDS_TOTAL.labels(name, code).inc()
             metrics.COMMAND_SECONDS.labels(name).observe(time.perf_counter() - began)
             return response
@@ -233,19 +234,26 @@ def _response(answer: Mapping[str, object] | errors.Refusal) -> web.Response:
     return _json({"ok": False, "error": answer.as_error()}, answer.http, headers)
 
 
-async def _lines(request: web.Request, answer: AsyncIterator[Line]) -> web.StreamResponse:
-    """Send JSON lines. An error on the way becomes the last line, shaped like an error answer."""
+async def stream_lines(
+    request: web.Request, answer: AsyncGenerator[Line, None]
+) -> web.StreamResponse:
+    """Send JSON lines. An error on the way becomes the last line, shaped like an error answer.
+
+    A client that leaves before the last line ends the work, too.
+    """
     response = web.StreamResponse(headers={"Content-Type": JSON_LINES_TYPE})
-    await response.prepare(request)
-    try:
-        async for line in answer:
-            await response.write(orjson.dumps(line) + b"\n")
-    except ConnectionError:
-        raise
-    except Exception as error:
-        refused = {"ok": False, "error": _refusal(error).as_error()}
-        await response.write(orjson.dumps(refused) + b"\n")
-    await response.write_eof()
+    with suppress(ClientConnectionResetError):
+        async with aclosing(answer):
+            await response.prepare(request)
+            try:
+                async for line in answer:
+                    await response.write(orjson.dumps(line) + b"\n")
+            except ClientConnectionResetError:
+                raise
+            except Exception as error:
+                refused = {"ok": False, "error": _refusal(error).as_error()}
+                await response.write(orjson.dumps(refused) + b"\n")
+        await response.write_eof()
     return response
 
 

@@ -153,7 +153,10 @@ class ErasedLineAnswer(TypedDict):
 
 
 class DeadRecordAnswer(TypedDict):
-    """The position of a record in a dead-letter queue, as far as the record can be parsed."""
+    """The position of a record in a dead-letter queue, as far as the record can be parsed.
+
+    kind: the type of its event, the name of its other part, or `unreadable`. sent_ms: Unix time.
+    """
 
     room_id: NotRequired[str]
     epoch: NotRequired[int]
@@ -161,6 +164,8 @@ class DeadRecordAnswer(TypedDict):
     message_id: NotRequired[str]
     client_msg_id: NotRequired[str]
     seq: NotRequired[int]
+    kind: str
+    sqs_message_id: str
     receives: int
     sent_ms: int
 
@@ -183,7 +188,10 @@ class QueuesAnswer(TypedDict):
 
 
 class QuarantinedRecordAnswer(TypedDict):
-    """A record that could never be applied. One that is not `whole` is too long to be replayed."""
+    """A record that could never be applied. One that is not `whole` is too long to be replayed.
+
+    kind: the type of its event, the name of its other part, or `unreadable`.
+    """
 
     room_id: NotRequired[str]
     epoch: NotRequired[int]
@@ -191,6 +199,7 @@ class QuarantinedRecordAnswer(TypedDict):
     message_id: NotRequired[str]
     client_msg_id: NotRequired[str]
     seq: NotRequired[int]
+    kind: str
     reason: str
     whole: bool
 

@@ -10,11 +10,18 @@ from redis.asyncio import Redis
 
 from rts_server import keys
 from rts_server.admin.message_timeline import (
+    LogSources,
+    TimelineStep,
+    UnknownMessage,
     file_steps,
     first_room_id,
+    in_order,
     log_line_steps,
+    read_timeline,
     redis_steps,
 )
+from rts_server.config import Settings
+from tests.helpers import aws
 
 ROOM, MESSAGE = "room-1", "m" * 26
 DONE = {"kind": "message.new", "room_id": ROOM, "message_id": MESSAGE, "epoch": 1, "offset": 4}
@@ -84,3 +91,23 @@ def test_log_files_are_searched_and_name_the_room(tmp_path: Path) -> None:
     assert [step.what.partition(":")[0] for step in steps] == ["relay", "web0"]
     assert first_room_id(steps) == ROOM
     assert file_steps(tmp_path / "none", MESSAGE) == []
+
+
+def test_a_step_that_two_logs_have_is_shown_once_with_its_time() -> None:
+    """The log of the local AWS has the functions' lines without times; what has none is last."""
+    ids = {"room_id": ROOM, "offset": 4}
+    dated = TimelineStep("2026-11-25T02:15:01.000Z", "chat-message-to-db: stored message.new", ids)
+    again = TimelineStep("", "aws: stored message.new", {**ids})
+    other = TimelineStep("", "aws: stored message.new", {**ids, "offset": 5})
+    first = TimelineStep("2026-11-25T02:15:00.000Z", "accepted in the room's log")
+    assert in_order([again, other, dated, first]) == [first, dated, other]
+
+
+@pytest.mark.parametrize(("room_id", "said"), [(None, "give --room"), (ROOM, f"in room {ROOM}")])
+async def test_a_message_that_nobody_knows_is_an_error(
+    redis: Redis, valkey_url: str, tmp_path: Path, room_id: str | None, said: str
+) -> None:
+    """Whether its room is given or not; its absence from the tables alone is no timeline."""
+    settings = Settings(redis_url=valkey_url)
+    with aws.pretended(), pytest.raises(UnknownMessage, match=said):
+        await read_timeline(settings, MESSAGE, LogSources(tmp_path), room_id)

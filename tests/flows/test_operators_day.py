@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 
 from rts_server.keys import external_room_id
+from rts_server.tools.cli.notice import notice
+from rts_server.tools.cli.queues import queues
 from rts_server.tools.cli.rooms import rooms
+from rts_server.tools.cli.verify import verify
 from rts_server.tools.dev import zips
 from rts_server.tools.dev.deploy import deploy
-from scripts.notice import notice
-from scripts.queues import queues
-from scripts.verify import verify
 from tests.helpers.commands import ok
 from tests.helpers.operator import Operator, manifest
 from tests.helpers.waiting import PATIENCE
@@ -59,7 +59,7 @@ async def given_up(ops: Operator, wanted: set[str]) -> list[dict[str, Any]]:
     """The DLQ of messages, once it has records of these rooms."""
     async with asyncio.timeout(PATIENCE):
         while True:
-            rows = await ops.rows(queues, "show", "messages", code=None)
+            rows = await ops.rows(queues, "show", "messages")
             if {row["room_id"] for row in rows} == wanted:
                 return rows
 
@@ -70,7 +70,7 @@ async def replayed(ops: Operator, world: World, heard: list[dict[str, Any]]) -> 
     wanted = {event["data"]["message"]["message_id"] for event in heard}
     rooms = {event["data"]["message"]["room_id"] for event in heard}
     async with asyncio.timeout(PATIENCE):
-        while (await ops.run(queues, "show", "messages")).exit_code or not wanted <= {
+        while await ops.rows(queues, "show", "messages") or not wanted <= {
             item["message_id"] for room_id in rooms for item in world.messages(room_id)
         }:
             await ops.run(queues, "redrive", "messages")

@@ -173,7 +173,7 @@ async def test_the_timeline_of_a_message_is_printed(watched: World) -> None:
     unknown = await trace(watched, "nobody-knows")
     assert (unknown.exit_code, "give --room" in unknown.output) == (1, True)
     absent = await trace(watched, "nobody-knows", "--room", room_id)
-    assert (absent.exit_code, "DynamoDB: not there" in absent.output) == (0, True)
+    assert (absent.exit_code, "Neither logs nor Redis" in absent.output) == (1, True)
 
 
 async def trace(world: World, *arguments: str) -> Result:

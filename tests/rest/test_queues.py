@@ -6,10 +6,12 @@ import asyncio
 import json
 from typing import Any
 
+import pytest
+
 from rts_server.persistence.queues import dead_letter_queue
-from rts_server.relay.queue_admin import in_order
+from rts_server.relay.queue_admin import dead_record, in_order
 from rts_server.tools.dev import aws
-from tests.helpers.record_samples import new
+from tests.helpers.record_samples import changed, new
 from tests.helpers.rest import Rest, group, member
 from tests.helpers.waiting import until
 from tests.helpers.world import World, name, placed
@@ -26,6 +28,29 @@ def test_replayed_records_keep_the_order_of_each_room() -> None:
         ("room-1", 1, 3),
         ("room-1", 1, 9),
     ]
+
+
+@pytest.mark.parametrize(
+    ("body", "kind", "room_id"),
+    [
+        (new(1, 2, 1), "message.new", "room-1"),
+        (changed("message.updated", 1, 2, 1, "m1", 2), "message.updated", "room-1"),
+        (
+            json.dumps({"v": 9, "event": {"type": "room.danced", "room_id": "r"}}),
+            "room.danced",
+            "r",
+        ),
+        (json.dumps({"v": 1, "barrier": {"room_id": "r", "epoch": 1}}), "barrier", "r"),
+        (json.dumps({"v": 1, "event": {"type": 7}}), "unreadable", "group"),
+        ("nonsense", "unreadable", "group"),
+        ("[1]", "unreadable", "group"),
+    ],
+)
+def test_a_dead_record_says_what_it_is(body: str, kind: str, room_id: str) -> None:
+    """Its kind, and its room, by the message group if it cannot be parsed; never only its times."""
+    attributes: Any = {"MessageGroupId": "group", "SentTimestamp": "7"}
+    found = dead_record({"Body": body, "MessageId": "sqs-1", "Attributes": attributes})
+    assert (found["kind"], found["room_id"], found["sqs_message_id"]) == (kind, room_id, "sqs-1")
 
 
 async def test_dead_letters_are_listed_and_replayed(world: World, operator: Rest) -> None:

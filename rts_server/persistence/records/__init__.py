@@ -33,6 +33,7 @@ from rts_server.persistence.records.record import (
     parse,
     quarantine_entry,
     recognized_fields,
+    recognized_kind,
 )
 from rts_server.persistence.records.rooms import ROOM_KINDS
 from rts_server.persistence.records.watermarks import preview, preview_text, watermark_writes
@@ -85,6 +86,7 @@ __all__ = [
     "preview_text",
     "quarantine_entry",
     "recognized_fields",
+    "recognized_kind",
     "room_files_record",
     "room_key",
     "watermark_writes",

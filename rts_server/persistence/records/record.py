@@ -14,6 +14,8 @@ from rts_server.persistence.records.keys import MAX_NUMBER, position
 from rts_server.persistence.records.write import Step
 
 PARTS = ("event", "barrier", "settings", "cursors", "files", "expiry")
+UNREADABLE = "unreadable"
+"""Kind of a record that cannot be parsed."""
 MAX_QUARANTINED_CHARACTERS = 85_000
 """Characters that a quarantine entry keeps of a record: as JSON they fit into one SQS message."""
 
@@ -155,11 +157,22 @@ def recognized_fields(body: str) -> RecordPosition:
     parts = (_object(raw, name) for name in PARTS)
     outer = next(filter(None, parts), {})
     data = _object(outer, "data")
-    inner = _object(data, "message") or data
+    inner = _object(data, "message") or data or _object(raw, "message")
     found = {name: outer.get(name) for name in ("room_id", "epoch", "offset")}
     found |= {name: inner.get(name) for name in ("message_id", "client_msg_id", "seq")}
     plausible = {name: value for name, value in found.items() if _plausible(name, value)}
     return cast(RecordPosition, plausible)
+
+
+def recognized_kind(body: str) -> str:
+    """Return the type of a record's event, the name of its other part, or UNREADABLE."""
+    try:
+        raw = json.loads(body)
+    except (ValueError, RecursionError):
+        return UNREADABLE
+    part = next((name for name in PARTS if _object(raw, name)), UNREADABLE)
+    kind = _object(raw, "event").get("type") if part == "event" else part
+    return kind if isinstance(kind, str) and _plausible("type", kind) else UNREADABLE
 
 
 def _object(raw: Any, name: str) -> Json:

@@ -13,6 +13,9 @@ from rts_server.protocol.fields import line, role, user
 from rts_server.tools.cli.difference import MemberDeclaration, RoomDeclaration
 from rts_server.tools.cli.manifest import MAX_REPORTED_ERRORS, ManifestError
 
+DELIMITERS = ",;\t"
+"""Separators of cells; that of a file is the most frequent one in its header."""
+
 
 class MemberRowSchema(Schema):
     """The columns, in any order; role and name may be missing or empty."""
@@ -67,9 +70,13 @@ def _decoded_rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
 def _rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
     """Yield (line number, cells that are not empty).
 
-    utf-8-sig: spreadsheets write a byte order mark.
+    utf-8-sig: spreadsheets write a byte order mark. They separate cells by a semicolon where the
+    comma is the decimal separator, and by a tab when cells are copied.
     """
     with path.open(newline="", encoding="utf-8-sig") as file:
-        reader = csv.DictReader(file, restkey="too many columns")
+        header = file.readline()
+        file.seek(0)
+        delimiter = max(DELIMITERS, key=header.count)
+        reader = csv.DictReader(file, restkey="too many columns", delimiter=delimiter)
         for row in reader:
             yield reader.line_num, {name: text for name, text in row.items() if text}

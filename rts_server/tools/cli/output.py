@@ -66,6 +66,11 @@ class CommandOutput:
             sys.stderr.flush()
 
 
+def counted(number: int, noun: str) -> str:
+    """Return the number with its noun, which takes an s unless the number is 1."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 def _cell(value: Any) -> str:
     if value is None:
         return "-"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from contextlib import aclosing
 from pathlib import Path
 
@@ -19,7 +18,7 @@ from rts_server.tools.cli.batch_run import (
 from rts_server.tools.cli.command import EXISTING_FILE, HELP_SETTINGS, example, operator_command
 from rts_server.tools.cli.difference import RoomDeclaration
 from rts_server.tools.cli.manifest import dump_room, indented_lines
-from rts_server.tools.cli.output import CommandOutput
+from rts_server.tools.cli.output import CommandOutput, counted
 from rts_server.tools.cli.plan_apply import apply_room, fetch_room, plan_room
 from rts_server.tools.cli.render import render_changes, render_diff
 from rts_server.tools.cli.room_selection import load_manifest
@@ -37,7 +36,7 @@ def rooms() -> None:
     """Rooms as code: plan, apply, diff, export."""
 
 
-@rooms.command(epilog=example("python scripts/rooms.py plan rooms.yaml"))
+@rooms.command(epilog=example("rts-server rooms plan rooms.yaml"))
 @manifest_argument
 @at_once_option
 @operator_command
@@ -55,7 +54,7 @@ async def plan(client: ApiClient, output: CommandOutput, manifest: Path, at_once
     return await run.process(plan_one, at_once)
 
 
-@rooms.command(epilog=example("python scripts/rooms.py apply rooms.yaml --json > applied.ndjson"))
+@rooms.command(epilog=example("rts-server rooms apply rooms.yaml --json > applied.ndjson"))
 @manifest_argument
 @at_once_option
 @operator_command
@@ -75,7 +74,7 @@ async def apply(client: ApiClient, output: CommandOutput, manifest: Path, at_onc
     return await run.process(apply_one, at_once)
 
 
-@rooms.command(epilog=example("python scripts/rooms.py diff rooms.yaml || echo drifted"))
+@rooms.command(epilog=example("rts-server rooms diff rooms.yaml || echo drifted"))
 @manifest_argument
 @at_once_option
 @operator_command
@@ -103,10 +102,12 @@ async def diff(client: ApiClient, output: CommandOutput, manifest: Path, at_once
     return code
 
 
-@rooms.command(epilog=example("python scripts/rooms.py export rooms.yaml > present.yaml"))
+@rooms.command(epilog=example("rts-server rooms export rooms.yaml > present.yaml"))
 @click.argument("manifest", required=False, type=EXISTING_FILE)
 @click.option("--external-id", "ids", multiple=True, help="An external id; may be repeated.")
-@click.option("--user", help="All groups of this user that have an external id.")
+@click.option(
+    "--user", help="All rooms of this user that have an external id; the others are counted."
+)
 @at_once_option
 @operator_command
 async def export(
@@ -124,7 +125,12 @@ async def export(
     if not (manifest or ids or user):
         raise click.UsageError("No rooms given: use MANIFEST, --external-id or --user.")
     external_ids = [*(load_manifest(manifest).external_ids() if manifest else ()), *ids]
-    external_ids += [key async for key in _external_ids_of_user(client, user)] if user else []
+    if user:
+        path = f"/v1/users/{path_segment(user)}/rooms"
+        of_user = [room.get("external_id") async for room in client.list_items(path, "rooms")]
+        external_ids += [key for key in of_user if key]
+        if without := of_user.count(None):
+            output.print_message(f"Left out: {counted(without, 'room')} without external id.")
 
     async def export_one(external_id: str) -> ItemResult:
         room = await fetch_room(client, external_room_id(external_id))
@@ -151,9 +157,3 @@ async def export(
 def external_id_of(declared: RoomDeclaration) -> str:
     """Return the external id, by which the summary names a room."""
     return declared.external_id
-
-
-async def _external_ids_of_user(client: ApiClient, user: str) -> AsyncIterator[str]:
-    async for room in client.list_items(f"/v1/users/{path_segment(user)}/rooms", "rooms"):
-        if room.get("external_id"):
-            yield room["external_id"]

@@ -34,6 +34,15 @@ def test_lines_are_grouped_by_room(path: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+def test_cells_are_separated_as_spreadsheets_do(path: Path, separator: str) -> None:
+    """By comma, semicolon or tab, whichever the header has; the others are then text."""
+    rows = [("external_id", "user_id", "name"), ("r", "ann", '"A,n;n"')]
+    path.write_text("\n".join(map(separator.join, rows)) + "\n")
+    (room,) = read_declarations(path, whole=False, create=False)
+    assert room.members == (MemberDeclaration("ann", "member", "A,n;n"),)
+
+
 def test_reported_mistakes_are_limited(path: Path) -> None:
     """Mistakes are reported by line, as many as fit on a screen."""
     path.write_text("external_id,user_id,role\n" + "r,ann,king\n" * 50)

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from rts_server.tools.cli.output import CLEAR_LINE, CommandOutput
+from rts_server.tools.cli.output import CLEAR_LINE, CommandOutput, counted
 
 ROWS = [{"name": "order-17", "n": 1, "more": None}, {"name": "x", "n": 12_345}]
 
@@ -38,6 +38,12 @@ def test_a_table_aligns_its_columns(capsys: pytest.CaptureFixture[str]) -> None:
     ]
     CommandOutput(as_json=True).print_table(ROWS, "name")
     assert [json.loads(line) for line in capsys.readouterr().out.splitlines()] == ROWS
+
+
+def test_a_number_and_its_noun_agree() -> None:
+    """One membership, but no and two memberships."""
+    told = [counted(number, "membership") for number in (0, 1, 2)]
+    assert told == ["0 memberships", "1 membership", "2 memberships"]
 
 
 def test_messages_go_to_standard_error(capsys: pytest.CaptureFixture[str]) -> None:

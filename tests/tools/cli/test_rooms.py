@@ -94,8 +94,10 @@ async def test_additive_membership_keeps_other_members(ops: Operator, tmp_path: 
     assert row["frozen"]
 
 
-async def test_an_exported_manifest_has_no_difference(ops: Operator, tmp_path: Path) -> None:
-    """Rooms do not differ from their exported manifest; a missing room is reported."""
+async def test_an_exported_manifest_has_no_difference(
+    world: World, ops: Operator, tmp_path: Path
+) -> None:
+    """Rooms do not differ from their manifest; one without external id or missing is reported."""
     key, alice, gone = name("room/%"), name("alice"), name("gone")
     path = manifest(
         tmp_path / "rooms.yaml", [room(key, owner(alice), name="no", metadata={"a": 1})]
@@ -108,6 +110,11 @@ async def test_an_exported_manifest_has_no_difference(ops: Operator, tmp_path: P
         copy.write_text(exported.stdout)
         assert yaml.safe_load(exported.stdout)["rooms"][0]["external_id"] == key
         assert (await ops.run(rooms, "diff", copy)).exit_code == 0
+    async with Rest(world.urls[0], world.token("ops", scope="operator")) as rest:
+        await rest.ok("PUT", f"/v1/direct-rooms/{alice}/{name('bob')}")
+    exported = await ops.run(rooms, "export", "--user", alice)
+    assert (exported.exit_code, exported.stderr) == (0, "Left out: 1 room without external id.\n")
+    assert len(yaml.safe_load(exported.stdout)["rooms"]) == 1
     missing = await ops.run(rooms, "export", "--external-id", gone)
     assert (missing.exit_code, missing.stderr) == (
         1,

@@ -10,11 +10,11 @@ import pytest
 from redis.asyncio import Redis
 
 from rts_server import keys
+from rts_server.tools.cli.members import members
+from rts_server.tools.cli.notice import notice
 from rts_server.tools.cli.rooms import rooms
+from rts_server.tools.cli.verify import verify
 from rts_server.tools.dev import aws
-from scripts.members import members
-from scripts.notice import notice
-from scripts.verify import verify
 from tests.helpers.operator import Operator, manifest
 from tests.helpers.world import World, name
 

@@ -16,10 +16,10 @@ from rts_server.persistence.queues import quarantine_archive
 from rts_server.persistence.records import quarantine_entry
 from rts_server.roomlog.message_events import message_new
 from rts_server.services import Services
+from rts_server.tools.cli.quarantine import quarantine
+from rts_server.tools.cli.queues import queues
 from rts_server.tools.cli.rooms import rooms
 from rts_server.tools.dev import aws
-from scripts.quarantine import quarantine
-from scripts.queues import queues
 from tests.helpers.commands import ok
 from tests.helpers.operator import Operator, manifest
 from tests.helpers.record_samples import added
@@ -74,13 +74,13 @@ async def test_quarantined_records_are_replayed(
         message_id = failed["data"]["message_id"]
 
         async def found() -> list[dict[str, Any]]:
-            rows = await ops.rows(quarantine, "list", code=None)
+            rows = await ops.rows(quarantine, "list")
             return [row for row in rows if row.get("room_id") == room_id]
 
         async with asyncio.timeout(PATIENCE):
             while not (rows := await found()):
                 pass
-        assert rows[0]["message_id"] == message_id
+        assert (rows[0]["kind"], rows[0]["message_id"]) == ("message.new", message_id)
         assert rows[0]["whole"]
         assert "well meant" not in str(rows)
         sqs = aws.client(world.stack.settings, "sqs")

@@ -1,4 +1,4 @@
-"""scripts/build_lambdas: the zips of the functions, ready to be uploaded."""
+"""`rts-server build-lambdas`: the zips of the functions, ready to be uploaded."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ import re
 from hashlib import sha256
 from pathlib import Path
 
-import pytest
+from click.testing import CliRunner
 
-from scripts import build_lambdas
+from rts_server.__main__ import main
 from tests.helpers import template
 
 
 def test_the_key_holds_the_hash_and_is_printed_as_a_parameter(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path,
 ) -> None:
     """Files are named by their keys, and standard output is what the template asks for."""
-    monkeypatch.setattr(build_lambdas, "BUILD_FOLDER", tmp_path / "build")
-    assert build_lambdas.main() == 0
-    lines = [line.partition("=") for line in capsys.readouterr().out.splitlines()]
+    result = CliRunner().invoke(main, ["build-lambdas", "--into", str(tmp_path / "build")])
+    assert result.exit_code == 0
+    lines = [line.partition("=") for line in result.stdout.splitlines()]
     assert [name for name, _, _ in lines] == ["MessageCodeKey", "RoomCodeKey"]
     assert {name for name, _, _ in lines} <= template.part("Parameters").keys()
     for _, _, key in lines:

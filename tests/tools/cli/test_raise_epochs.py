@@ -10,7 +10,7 @@ from click.testing import CliRunner
 from lambdas.chat_message_to_db.handler import lambda_handler as message_handler
 from rts_server.config import Settings
 from rts_server.persistence.archive import Archive
-from scripts.raise_epochs import main
+from rts_server.tools.cli.raise_epochs import raise_epochs
 from tests.helpers import aws
 from tests.helpers.record_samples import new
 
@@ -29,8 +29,11 @@ async def test_the_next_epoch_is_above_all_that_were_issued(tables: None) -> Non
         assert await archive.open_epoch(room_id, 0, 0) == 1
     message_handler(aws.event(new(1, 2, 1, room_id="r1"), new(1, 2, 1, room_id="r3")), None)
     before = await archive.room("r1")
-    result = CliRunner().invoke(main, ["chat-rooms"])
-    assert result.output == "2 rooms of chat-rooms raised by 1,000 epochs\n"
+    counted = CliRunner().invoke(raise_epochs, ["chat-rooms", "--dry-run"])
+    assert counted.output == "2 rooms of chat-rooms would be raised by 1,000 epochs.\n"
+    assert await archive.room("r1") == before
+    result = CliRunner().invoke(raise_epochs, ["chat-rooms"])
+    assert result.output == "2 rooms of chat-rooms raised by 1,000 epochs.\n"
     after = await archive.room("r1")
     assert before is not None
     assert after is not None
@@ -40,3 +43,14 @@ async def test_the_next_epoch_is_above_all_that_were_issued(tables: None) -> Non
     assert unopened is not None
     assert unopened.epoch == 0
     await archive.close()
+
+
+@pytest.mark.parametrize("region", [None, "eu-west-1"])
+async def test_what_aws_refuses_is_one_sentence(tables: None, region: str | None) -> None:
+    """Without a region, or with that of another table, the command says so and fails."""
+    unset = dict.fromkeys(("AWS_REGION", "AWS_DEFAULT_REGION", "AWS_PROFILE"))
+    options = ["--region", region] if region else []
+    result = CliRunner().invoke(raise_epochs, ["chat-rooms", *options], env=unset)
+    assert (result.exit_code, result.stdout, result.stderr.count("\n")) == (1, "", 1)
+    assert result.stderr.startswith("rts-server: Not all epochs of chat-rooms are raised: ")
+    assert ("not found" if region else "You must specify a region") in result.stderr
