@@ -12,7 +12,8 @@ from rts_server.config import Settings
 from rts_server.engine.origins import configured_origins, is_local_name, is_local_origin
 from rts_server.rest.security_headers import sealed
 
-WEB_FOLDER = Path(__file__).parents[2] / "web"
+WEB_FOLDER = Path(__file__).with_name("web").resolve()
+"""In a checkout a link to `web/`, in an installed package a copy."""
 S3_ORIGINS = "https://*.amazonaws.com"
 
 

@@ -19,7 +19,8 @@ from rts_server.tools.dev.aws import client
 from rts_server.tools.dev.stack_error import StackError
 
 FINGERPRINT_TAG = "fingerprint"
-TEMPLATE = zips.ROOT / "infra" / "template.yaml"
+TEMPLATE = Path(__file__).with_name("template.yaml")
+"""In a checkout a link to `infra/template.yaml`, in an installed package a copy."""
 STACK_TIMEOUT_SECONDS = 120.0
 STACK_CHECK_EVERY_SECONDS = 0.1
 LOCAL_MAX_CONCURRENCY = 2
