@@ -88,6 +88,7 @@ class WebProcess:
             tokens=self._tokens,
             revocations=services.revocations,
             control_channel=self._control_channel,
+            admission=services.admission,
         )
         self._session_start = SessionStart(
             settings,

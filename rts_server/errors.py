@@ -135,6 +135,10 @@ class Unavailable(Refusal):
     code, http, retryable = "unavailable", 503, True
 
 
+class Overloaded(Unavailable):
+    """The server is overloaded; retry after the given time."""
+
+
 class Timeout(Refusal):
     """The deadline passed; retry."""
 

@@ -90,4 +90,10 @@ OFFLINE = Counter(
 LIMITED = Counter(
     "rts_limited_total", "Commands and connections refused by a rate or a limit", ["limit"]
 )
+REFUSED_BY_OVERLOAD = Counter(
+    "rts_overload_refusals_total", "Commands refused because the instance was overloaded"
+)
+ADMISSION_LIMIT = Gauge(
+    "rts_admission_limit", "Commands that may be in progress at once, by the delay they meet"
+)
 SHED = Counter("rts_shed_total", "Ephemeral work dropped in favour of messages", ["kind"])

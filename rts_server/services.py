@@ -61,6 +61,7 @@ from rts_server.rooms.receipts import ReceiptWriter
 from rts_server.rooms.recovery import RoomRecovery
 from rts_server.rooms.rooms import Rooms
 from rts_server.rooms.typing import TypingPublisher
+from rts_server.runtime.admission import Admission
 from rts_server.runtime.deadline import within
 from rts_server.runtime.tasks import Tasks
 from rts_server.views.history import History
@@ -101,7 +102,14 @@ class Services:
         self.pipe = self._pipe()
         self.user_rooms = UserRooms(self.redis, self.pipe)
         self.snapshots = SnapshotReader(self.pipe)
-        self.append_script = AppendScript(settings, self.origin, self._pipe(), self.redis)
+        self.admission = Admission()
+        self.append_script = AppendScript(
+            settings,
+            self.origin,
+            self._pipe(),
+            self.redis,
+            on_round_trip=self.admission.observe_append,
+        )
         self.loader = RoomLoader(settings, self.origin, self.redis, self.archive)
         self.ids = MessageIds(self.redis, self.archive)
         self.appender = self._appender()

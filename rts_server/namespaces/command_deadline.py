@@ -42,7 +42,7 @@ class CommandDeadline:
         would be wasted, and the client may have repeated it elsewhere.
         """
         answer = await self._execute(session, command, work)
-        session.unavailable = isinstance(answer, errors.Unavailable)
+        session.unavailable = type(answer) is errors.Unavailable  # Overloaded is no outage
         return answer
 
     async def _execute(

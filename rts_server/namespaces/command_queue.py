@@ -21,9 +21,18 @@ class CommandQueue:
     waiting for durability must not hold up the commands behind it.
     """
 
-    def __init__(self, execute: Callable[[Session, QueuedCommand], Awaitable[bool]]) -> None:
-        """`execute` runs and answers a command; it returns whether the command was refused."""
+    def __init__(
+        self,
+        execute: Callable[[Session, QueuedCommand], Awaitable[bool]],
+        on_turn: Callable[[float, float], None] = lambda waited, now: None,
+    ) -> None:
+        """`execute` runs and answers a command; it returns whether the command was refused.
+
+        `on_turn(waited, now)` is called when a worker starts, with the seconds that its first
+        command waited for a turn of the event loop, and with loop time.
+        """
         self._execute = execute
+        self._on_turn = on_turn
         self._tasks = Tasks()
 
     def put(self, session: Session, command: QueuedCommand) -> None:
@@ -63,6 +72,9 @@ class CommandQueue:
         await self._tasks.close()
 
     async def _work(self, session: Session) -> None:
+        if session.queue:
+            now = asyncio.get_running_loop().time()
+            self._on_turn(now - session.queue[0].received_at, now)
         while session.queue:
             if await self._execute(session, session.queue.popleft()):
                 # A refusal may not have awaited anything: without a turn of the loop in between,

@@ -18,6 +18,7 @@ from rts_server.persistence.revocations import Revocations, Revoked
 from rts_server.presence.connection_counts import ConnectionCounts
 from rts_server.rates import Buckets, parse
 from rts_server.realtime.control_channel import ControlChannel
+from rts_server.runtime.admission import Admission
 
 log = logging.getLogger(__name__)
 
@@ -48,6 +49,7 @@ class Connections:
         limited: Whether rates and the number of connections are limited.
         buckets: What connections and users have taken of the rates.
         cap: The limit of connections per user.
+        admission: Bounds the commands in progress on this instance.
     """
 
     def __init__(
@@ -59,8 +61,10 @@ class Connections:
         tokens: Tokens,
         revocations: Revocations,
         control_channel: ControlChannel,
+        admission: Admission,
     ) -> None:
         self.tokens = tokens
+        self.admission = admission
         self._grace = settings.expiry_grace
         self._revocations = revocations
         self._server = server

@@ -31,8 +31,28 @@ from rts_server.namespaces.connections import Connections
 from rts_server.namespaces.durable_acks import DurableAcks
 from rts_server.namespaces.session import QueuedCommand, Session
 from rts_server.protocol.commands import InputSchema
+from rts_server.runtime.admission import Admission
 
 log = logging.getLogger(__name__)
+
+READS = frozenset(
+    {
+        "auth.refresh",
+        "member.list",
+        "message.get",
+        "message.list",
+        "presence.query",
+        "receipt.list",
+        "room.get",
+        "room.list",
+        "sync",
+        "unread.explain",
+        "unread.get",
+        "upload.url",
+    }
+)
+"""Commands that are served in overload, too: they append nothing, and are what a client needs to
+show what it has (R4)."""
 
 Execute = Callable[[Handler, Session, Any], Awaitable[Answer]]
 OnRateLimited = Callable[[str, Session, errors.RateLimited], Awaitable[Answer | errors.Refusal]]
@@ -59,23 +79,43 @@ class Dispatcher:
     ) -> None:
         self._server = server
         self._connections = connections
+        self._admission = connections.admission
         self._commands = commands
         self._execute_handler = execute
         self._on_rate_limited = on_rate_limited
         self._acks = AckWriter(namespace, commands, connections.count_error)
         self._deadline = CommandDeadline(settings.command_deadline, settings.redis_deadline)
         self._durable_acks = DurableAcks(settings.durable_wait, self._deadline, self._ack)
-        self._queue = CommandQueue(self._execute)
+        self._queue = CommandQueue(self._execute, on_turn=self._admission.observe_turn)
 
     def receive(self, session: Session, frame: Frame) -> None:
-        """Queue a command. Never blocks; what cannot be queued is refused at once."""
-        command = QueuedCommand(frame, asyncio.get_running_loop().time())
+        """Queue a command. Never blocks; what cannot be queued is refused at once.
+
+        While the instance is overloaded, writes are refused here: a refusal must cost far less than
+        the command, or refusals alone would overload the instance (R4).
+        """
+        now = asyncio.get_running_loop().time()
+        if self._admission.full and self._may_refuse(session, frame, now):
+            self._acks.write(session, frame, overloaded(self._admission))
+            return
+        command = QueuedCommand(frame, now)
         try:
             self._queue.put(session, command)
         except errors.Refusal as refusal:
             self._acks.write(session, frame, refusal)
             return
         self._server.command_started(session.eio_sid)
+
+    def _may_refuse(self, session: Session, frame: Frame, now: float) -> bool:
+        """Whether a command may be refused unread; above its rate it is refused as rate_limited."""
+        data = frame.data
+        name = data[0] if isinstance(data, list) and data else None
+        if not isinstance(name, str) or name not in self._commands or name in READS:
+            return False
+        if not self._connections.limited:
+            return True
+        rate, key, cost, _ = commands(session)
+        return not self._connections.buckets.take(rate, key, now, cost)
 
     async def drain(self, session: Session) -> None:
         """Refuse further commands of a session; return when all before are answered."""
@@ -117,7 +157,9 @@ class Dispatcher:
                 specific = charges(frame.data[0], session, payload, rooms)
                 if refused := await self._charge(session, specific):
                     return refused.answer
-            return await self._execute_handler(handler, session, payload)
+            if frame.data[0] in READS:
+                return await self._execute_handler(handler, session, payload)
+            return await self._execute_write(handler, session, payload)
         except errors.Refusal as refusal:
             return refusal
         except ValidationError as error:
@@ -129,6 +171,15 @@ class Dispatcher:
             context = {"request_id": request_id, **log_context(session, frame)}
             log.exception("command failed", extra=context)
             return errors.Internal(details={"request_id": request_id})
+
+    async def _execute_write(self, handler: Handler, session: Session, payload: Any) -> Answer:
+        """Execute a command that counts as in progress. Raises Unavailable in overload."""
+        if not await self._admission.enter():
+            raise overloaded(self._admission)
+        try:
+            return await self._execute_handler(handler, session, payload)
+        finally:
+            self._admission.leave()
 
     async def _charge(self, session: Session, charged: Iterable[Charge]) -> _RateLimited | None:
         """Take from the buckets, waiting as long as the charge allows; None if all were paid."""
@@ -142,6 +193,11 @@ class Dispatcher:
             if wait:
                 await asyncio.sleep(wait)
         return None
+
+
+def overloaded(admission: Admission) -> errors.Overloaded:
+    """Return the refusal of a write that is not admitted, with a time to come back."""
+    return errors.Overloaded(retry_after_ms=admission.refuse())
 
 
 class _RateLimited:

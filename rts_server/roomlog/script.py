@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, NotRequired, TypedDict
@@ -237,7 +237,17 @@ class AppendScript:
     Calls run in Redis in the order in which they were made.
     """
 
-    def __init__(self, settings: Settings, origin: str, pipe: RedisPipeline, redis: Redis) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        origin: str,
+        pipe: RedisPipeline,
+        redis: Redis,
+        *,
+        on_round_trip: Callable[[float, float], None] = lambda seconds, now: None,
+    ) -> None:
+        """`on_round_trip(seconds, now)` is called with how long Redis took to answer a call."""
+        self._on_round_trip = on_round_trip
         self._settings = settings
         self._origin = origin
         self._pipe = pipe
@@ -277,8 +287,9 @@ class AppendScript:
             archive_checked=archive_checked,
             max_epoch=max_epoch,
         )
-        answer: asyncio.Future[AppendReply] = asyncio.get_running_loop().create_future()
-        self._send(call, partial(self._on_reply, call, request.room_id, nonce, answer))
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[AppendReply] = loop.create_future()
+        self._send(call, partial(self._on_reply, call, request.room_id, nonce, loop.time(), answer))
         return answer
 
     def _redis_clock_ms(self, seconds_from_now: float) -> int:
@@ -294,14 +305,17 @@ class AppendScript:
         call: ScriptCall,
         room_id: str,
         nonce: str,
+        sent_at: float,
         answer: asyncio.Future[AppendReply],
         reply: Any,
     ) -> None:
         if isinstance(reply, NoScriptError) and not answer.done():  # the script did not run
             self._pipe.send(("SCRIPT", "LOAD", APPEND.source), _on_loaded)
-            self._send(call, partial(self._on_reply, call, room_id, nonce, answer))
+            self._send(call, partial(self._on_reply, call, room_id, nonce, sent_at, answer))
             return
         if isinstance(reply, list):
+            now = asyncio.get_running_loop().time()
+            self._on_round_trip(now - sent_at, now)
             reply = parse_reply(reply)
             self._redis_ahead_ms = reply.redis_ms - int(time.time() * 1000)
             if answer.done() and reply.outcome == "cold":

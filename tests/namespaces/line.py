@@ -32,6 +32,7 @@ from rts_server.realtime.control_channel import ControlChannel
 from rts_server.realtime.manager import ClientManager
 from rts_server.redis_client.pipeline import RedisPipeline
 from rts_server.roomlog.drains import RoomDrains
+from rts_server.runtime.admission import Admission
 from rts_server.views.inbox import InboxReader
 from rts_server.views.snapshots import SnapshotReader
 from rts_server.views.user_memberships import UserMemberships
@@ -67,6 +68,8 @@ class Line(Namespace):
         super().__init__("/chat", context)
         self.began: list[str] = []
         self.deaf_to = 0
+        self.adds_return = asyncio.Event()
+        self.adds_return.set()
         self.out = Out()
         self.acks = self.out.acks
         self.session = Session("sid", "eio", Identity("alice", 0), {}, {}, "session", self.out)
@@ -101,8 +104,9 @@ class Line(Namespace):
 
     @command("member.add", commands.MemberAddSchema)
     async def add(self, session: Session, payload: dict[str, Any]) -> Answer:
-        """Return at once."""
+        """Return at once, or when `adds_return` is set."""
         self.began.append(payload["room_id"])
+        await self.adds_return.wait()
         return {}
 
     @command("message.send", commands.MessageSendSchema)
@@ -133,6 +137,7 @@ async def line(**given: Any) -> AsyncIterator[Line]:
         tokens=Tokens(settings),
         revocations=revocations,
         control_channel=everywhere,
+        admission=Admission(),
     )
     one = Line(settings, connections, server)
     try:

@@ -21,6 +21,7 @@ from rts_server.presence.connection_counts import ConnectionCounts
 from rts_server.presence.instance_lease import InstanceLease
 from rts_server.realtime.control_channel import ControlChannel
 from rts_server.realtime.manager import ClientManager
+from rts_server.runtime.admission import Admission
 
 NOW = int(time.time())
 
@@ -55,6 +56,7 @@ async def connections(**given: Any) -> AsyncIterator[tuple[Connections, Closing,
         tokens=Tokens(settings),
         revocations=Revocations(settings, redis, archive),
         control_channel=ControlChannel(redis),
+        admission=Admission(),
     )
     try:
         yield made, server, counts

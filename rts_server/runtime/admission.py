@@ -1,0 +1,163 @@
+"""Bounds the commands in progress by the delay they meet, so that overload is refused early (R4).
+
+An adaptive concurrency limit: the number of commands in progress is the length of the queue in
+front of the bottleneck, whatever that is (our event loop, Redis, another instance that keeps Redis
+busy). While the measured delay is below its target, a limit that is reached grows; above it, the
+limit shrinks in proportion. Sources: the gradient of Netflix' concurrency-limits, and the target
+and interval of CoDel (RFC 8289).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import deque
+from math import sqrt
+
+from rts_server import metrics
+
+TARGET_DELAY_SECONDS = 0.1
+"""Delay above which the limit shrinks: a tenth of the second within which what was admitted must be
+delivered (R4), and of the silence after which a connection to Redis is given up."""
+WINDOW_SECONDS = 0.1
+"""Shortest time over which delays are averaged; a longer delay makes a longer window."""
+MAX_WAIT_SECONDS = 0.08
+"""How long a command may wait to be admitted: bursts are served, and a refusal comes in 0.1 s."""
+INITIAL_LIMIT, MIN_LIMIT = 64.0, 8.0
+MAX_SHRINK = 0.5
+"""A window leaves at least this share of the limit."""
+MIN_RETRY_SECONDS, MAX_RETRY_SECONDS = 1.0, 30.0
+"""Bounds of the time over which refused clients are spread."""
+
+
+class Admission:
+    """Counts the commands in progress, and decides which others are admitted.
+
+    The delay is the sum of two averages: how long a command waits for a turn of the event loop, and
+    how long Redis takes to answer an append. Neither contains what a command waits for on purpose
+    (its rate, the durability of its append) or in the archive, so that a slow archive is not taken
+    for overload.
+
+    Attributes:
+        limit: How many commands may be in progress.
+        in_progress: Admitted commands that have not left.
+    """
+
+    def __init__(self) -> None:
+        self.limit = INITIAL_LIMIT
+        self.in_progress = 0
+        self._waiting: deque[tuple[float, asyncio.Future[bool]]] = deque()
+        self._timer: asyncio.TimerHandle | None = None
+        self._turns, self._appends = _Mean(), _Mean()
+        self._window_ends = 0.0
+        self._admitted = self._refused = 0
+        self._limit_was_reached = False
+        self._retry_seconds = MIN_RETRY_SECONDS
+
+    @property
+    def full(self) -> bool:
+        """Whether a command would only wait in vain: as many wait as may be in progress."""
+        return len(self._waiting) >= self.limit
+
+    async def enter(self) -> bool:
+        """Admit a command, which must `leave` later; return False if it is refused.
+
+        It may wait for `MAX_WAIT_SECONDS`, in the order of arrival.
+        """
+        if self.in_progress < self.limit and not self._waiting:
+            self._admit()
+            return True
+        self._limit_was_reached = True
+        if self.full:
+            return False
+        loop = asyncio.get_running_loop()
+        admitted: asyncio.Future[bool] = loop.create_future()
+        self._waiting.append((loop.time() + MAX_WAIT_SECONDS, admitted))
+        if self._timer is None:
+            self._timer = loop.call_later(MAX_WAIT_SECONDS, self._refuse_late)
+        try:
+            return await admitted
+        except asyncio.CancelledError:
+            if admitted.done() and not admitted.cancelled() and admitted.result():
+                self.leave()  # it was admitted in the same turn in which it was cancelled
+            raise
+
+    def leave(self) -> None:
+        """End a command that was admitted, and admit those for which there is room."""
+        self.in_progress -= 1
+        while self._waiting and self.in_progress < self.limit:
+            _, admitted = self._waiting.popleft()
+            if not admitted.done():
+                self._admit()
+                admitted.set_result(True)
+
+    def refuse(self) -> int:
+        """Count a refusal; return the milliseconds after which the client may try again.
+
+        They are drawn at random from a span that grows with the share of what is refused: clients
+        that were refused together do not come back together, nor faster than they can be served.
+        """
+        self._refused += 1
+        self._limit_was_reached = True
+        metrics.REFUSED_BY_OVERLOAD.inc()
+        return int(random.uniform(0.5, 1.0 + self._retry_seconds) * 1000)
+
+    def observe_turn(self, seconds: float, now: float) -> None:
+        """Note how long a command waited for its turn of the event loop; `now` is loop time."""
+        self._turns.add(seconds)
+        self._adjust(now)
+
+    def observe_append(self, seconds: float, now: float) -> None:
+        """Note how long Redis took to answer an append; `now` is loop time."""
+        self._appends.add(seconds)
+        self._adjust(now)
+
+    def _admit(self) -> None:
+        self.in_progress += 1
+        self._admitted += 1
+
+    def _refuse_late(self) -> None:
+        """Refuse the commands that have waited too long. One timer serves all that wait."""
+        loop = asyncio.get_running_loop()
+        self._timer = None
+        while self._waiting and (self._waiting[0][0] <= loop.time() or self._waiting[0][1].done()):
+            _, admitted = self._waiting.popleft()
+            if not admitted.done():
+                admitted.set_result(False)
+        if self._waiting:
+            self._timer = loop.call_at(self._waiting[0][0], self._refuse_late)
+
+    def _adjust(self, now: float) -> None:
+        if now < self._window_ends:
+            return
+        delay = self._turns.take() + self._appends.take()
+        if delay > TARGET_DELAY_SECONDS:
+            self.limit = max(MIN_LIMIT, self.limit * max(MAX_SHRINK, TARGET_DELAY_SECONDS / delay))
+        elif self._limit_was_reached or self.limit < INITIAL_LIMIT:
+            self.limit += sqrt(self.limit)
+        if self._refused or self._retry_seconds > MIN_RETRY_SECONDS:
+            refused_share = self._refused / max(1, self._admitted)
+            self._retry_seconds = min(max(refused_share, MIN_RETRY_SECONDS), MAX_RETRY_SECONDS)
+        self._admitted = self._refused = 0
+        self._limit_was_reached = False
+        # What is measured next must already show the effect of the new limit.
+        self._window_ends = now + max(WINDOW_SECONDS, delay)
+        metrics.ADMISSION_LIMIT.set(self.limit)
+
+
+class _Mean:
+    """The mean of what was added since it was last taken."""
+
+    __slots__ = ("_count", "_total")
+
+    def __init__(self) -> None:
+        self._total, self._count = 0.0, 0
+
+    def add(self, value: float) -> None:
+        self._total += value
+        self._count += 1
+
+    def take(self) -> float:
+        mean = self._total / self._count if self._count else 0.0
+        self._total, self._count = 0.0, 0
+        return mean
