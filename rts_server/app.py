@@ -96,7 +96,6 @@ class WebProcess:
             inboxes=services.inboxes,
             memberships=services.user_memberships,
             receipts=services.receipts,
-            unread=services.unread,
         )
         self._store = ObjectStore(settings)
         self._namespaces = self._build_namespaces()
@@ -114,6 +113,7 @@ class WebProcess:
             room_added=lambda listener, room_id: self._session_start.added(listener, room_id),
             room_removed=lambda listener, room_id: self._session_start.removed(listener, room_id),
             rooms_changed=lambda user_id: self._session_start.changed(user_id),
+            read_unread=self._services.inboxes.unread_of,
         )
 
     def _build_namespaces(self) -> tuple[Namespace, ...]:
@@ -133,14 +133,11 @@ class WebProcess:
                 rooms=services.rooms,
                 memberships=services.memberships,
                 messages=services.messages,
-                unread=services.unread,
                 uploads=Uploads(self._settings, self._store, services.redis),
             ),
             reads=ChatReads(services.history, services.members, services.sync),
         )
-        receipts = ReceiptsNamespace(
-            context, receipts=services.receipts, unread=services.unread, members=services.members
-        )
+        receipts = ReceiptsNamespace(context, receipts=services.receipts, members=services.members)
         online = PresenceNamespace(
             context,
             typing=services.typing,

@@ -70,7 +70,6 @@ from rts_server.views.member_list import MemberList
 from rts_server.views.profile import ProfileReader
 from rts_server.views.snapshots import SnapshotReader
 from rts_server.views.sync import SyncReader
-from rts_server.views.unread import UnreadPublisher
 from rts_server.views.user_memberships import UserMemberships
 
 if TYPE_CHECKING:
@@ -145,7 +144,6 @@ class Services:
             self.system_log, self.archive, self.memberships, self.members
         )
         self.receipts = ReceiptWriter(settings, self.pipe, self.room_log)
-        self.unread = UnreadPublisher(self.pipe, self.inboxes)
         self.sync = SyncReader(settings, self.snapshots, self.inboxes, self.user_memberships)
         self.verifier = Verifier(settings, self.redis, self.archive, self.drains)
         self.queue_admin = QueueAdmin(settings)
@@ -195,7 +193,6 @@ class Services:
                 as_member=self.messages,
                 as_system=messages,
                 history=self.history,
-                unread=self.unread,
             ),
             EventRoutes(settings, rooms, self.snapshots),
             PersonalRoutes(data_requests),
@@ -223,7 +220,6 @@ class Services:
     async def __aexit__(self, *_: object) -> None:
         """Stop in the opposite order, then close the connections."""
         await self.typing.close()
-        await self.unread.close()
         await self.receipts.close()
         await self.durability.close()
         await self.statuses.close()

@@ -1,10 +1,25 @@
-"""The rule of unread counts. views/unread.lua applies the same rule inside Redis: change both."""
+"""The rule of unread counts. rooms/receipts.lua applies it inside Redis: change both."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import NamedTuple
 
+from rts_server.domain.position import Position
 from rts_server.types.objects import Totals
+
+
+class MemberUnread(NamedTuple):
+    """A member's unread messages in a room at a position of its log.
+
+    `seq`: the room's newest message. `in_totals`: see `counts_in_totals`.
+    """
+
+    position: Position
+    seq: int
+    read_seq: int
+    unread: int
+    in_totals: bool
 
 
 def unread_count(seq: int, read_seq: int, uncounted: int) -> int:

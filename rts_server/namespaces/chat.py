@@ -49,7 +49,6 @@ from rts_server.types.objects import Room
 from rts_server.views.history import History
 from rts_server.views.member_list import MemberList
 from rts_server.views.sync import SyncReader
-from rts_server.views.unread import UnreadPublisher
 
 
 @dataclass(frozen=True)
@@ -68,7 +67,6 @@ class ChatWrites:
     rooms: Rooms
     memberships: Memberships
     messages: Messages
-    unread: UnreadPublisher
     uploads: Uploads
 
 
@@ -88,7 +86,6 @@ class ChatNamespace(Namespace):
         self._rooms = writes.rooms
         self._memberships = writes.memberships
         self._messages = writes.messages
-        self._unread = writes.unread
         self._uploads = writes.uploads
         self._history = reads.history
         self._members = reads.members
@@ -177,7 +174,6 @@ class ChatNamespace(Namespace):
     ) -> Answer:
         await self._require_member(session, room_id)
         done = await self._rooms.change_settings(room_id, session.user_id, settings)
-        self._unread.publish_soon(session.user_id, room_id)
         return PendingAnswer({}, done.durability)
 
     # Members
@@ -238,8 +234,6 @@ class ChatNamespace(Namespace):
             done = await self._messages.send(room_id, session.user_id, payload)
         if done.appended.status == "failed":
             raise errors.NeverStored()
-        for user_id in done.appended.unread_changed_for(session.user_id):
-            self._unread.publish_soon(user_id, room_id)
         data = {"message_id": done.request_id, "client_msg_id": payload["client_msg_id"]}
         late = self._status_update(session, room_id, payload["client_msg_id"], done)
         return PendingAnswer(data, done.durability, late, errors.NeverStored, done.ack_position)

@@ -17,7 +17,6 @@ from rts_server.types.commands import (
 from rts_server.types.objects import Cursor, Member
 from rts_server.views.inbox_row import InboxRow
 from rts_server.views.member_list import MemberList
-from rts_server.views.unread import UnreadPublisher
 
 
 class ReceiptsNamespace(Namespace):
@@ -28,12 +27,10 @@ class ReceiptsNamespace(Namespace):
         context: NamespaceContext,
         *,
         receipts: ReceiptWriter,
-        unread: UnreadPublisher,
         members: MemberList,
     ) -> None:
         super().__init__("/receipts", context)
         self._receipts = receipts
-        self._unread = unread
         self._members = members
 
     @command("receipt.read", commands.ReceiptReadSchema)
@@ -45,22 +42,20 @@ class ReceiptsNamespace(Namespace):
         moved = (await self._receipts.move(user_id, cursors)).get(room_id)
         if moved is None:
             raise errors.NotFound()
-        if moved.read_moved:
-            self._unread.publish_soon(user_id, room_id)
-        row = await self._row(user_id, room_id)
         return {
             "read_seq": moved.read_seq,
             "delivered_seq": moved.delivered_seq,
-            "unread": row.room["unread"],
+            "unread": moved.unread,
         }
 
     @command("receipt.delivered", commands.ReceiptDeliveredSchema)
     async def receipt_delivered(self, session: Session, payload: ReceiptDeliveredPayload) -> Answer:
         """Mark everything up to a seq as delivered, in several rooms; other rooms are ignored."""
-        mine = {one.room_id for one in await self._user_memberships.current(session.user_id)}
-        cursors = {
-            room_id: (0, seq) for room_id, seq in payload["rooms"].items() if room_id in mine
-        }
+        rooms = payload["rooms"]
+        mine = self._connections.rooms(session.eio_sid)
+        if not rooms.keys() <= mine:  # one that was just added, or of others
+            mine = {one.room_id for one in await self._user_memberships.current(session.user_id)}
+        cursors = {room_id: (0, seq) for room_id, seq in rooms.items() if room_id in mine}
         if cursors:
             await self._receipts.move(session.user_id, cursors)
         return {}

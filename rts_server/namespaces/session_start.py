@@ -28,8 +28,6 @@ from rts_server.runtime.backoff import backoff
 from rts_server.types.events import RoomStateData, SessionReadyData
 from rts_server.types.objects import Limits, Rate, Room, Totals
 from rts_server.views.inbox import Inbox, InboxReader
-from rts_server.views.inbox_row import InboxRow
-from rts_server.views.unread import UnreadPublisher
 from rts_server.views.user_memberships import UserMemberships
 
 log = logging.getLogger(__name__)
@@ -46,10 +44,8 @@ class SessionStart:
         inboxes: InboxReader,
         memberships: UserMemberships,
         receipts: ReceiptWriter,
-        unread: UnreadPublisher,
     ) -> None:
         self._receipts = receipts
-        self._unread = unread
         self._settings = settings
         self._limits = _limits(settings)
         self._subscriptions = subscriptions
@@ -112,6 +108,7 @@ class SessionStart:
             _write(listener, "room.removed", {"reason": "removed"}, room_id)
         for room in added:
             _write(listener, "room.added", {"room": room}, room["room_id"])
+        self._note_unread(listener, inbox)
         for room_id, replay in replays.items():
             self._go_live(listener, room_id, replay, is_current=recovered.get(room_id, False))
         listener.mark_ready()
@@ -165,13 +162,9 @@ class SessionStart:
     async def _apply_receipts(self, user_id: str, ahead: dict[str, Cursors]) -> None:
         """Apply receipts of the client that are ahead of Redis, which lost them (D4)."""
         try:
-            moved = await self._receipts.move(user_id, ahead)
+            await self._receipts.move(user_id, ahead)
         except errors.Unavailable:
             log.warning("receipts of the client cannot be applied", extra={"rooms": len(ahead)})
-            return
-        for room_id, cursors in moved.items():
-            if cursors.read_moved:
-                self._unread.publish_soon(user_id, room_id)
 
     def _ready(
         self, session: Session, unread: Totals, recovered: dict[str, bool]
@@ -185,6 +178,11 @@ class SessionStart:
             "unread": unread,
             "recovered": recovered,
         }
+
+    def _note_unread(self, listener: Listener, inbox: Inbox) -> None:
+        """From here on the counts are moved by what the listener receives."""
+        for row in inbox.rows:
+            self._subscriptions.note_unread(listener, row.room_id, row.member_unread)
 
     def _go_live(
         self, listener: Listener, room_id: str, replay: Replay, *, is_current: bool = False
@@ -228,29 +226,14 @@ class SessionStart:
             return
         room = (await self._inboxes.with_member_counts(inbox.rows))[0]
         _write(listener, "room.added", {"room": room}, room_id)
-        await self._write_unread(listener, room_id, inbox.rows[0])
+        self._note_unread(listener, inbox)
         self._go_live(listener, room_id, replays[room_id])
+        self._subscriptions.unread_changed(listener, room_id)
 
     async def removed(self, listener: Listener, room_id: str) -> None:
-        """Write `room.removed` and the unread totals without the room."""
+        """Write `room.removed`, then the unread totals without the room."""
         _write(listener, "room.removed", {"reason": "removed"}, room_id)
-        await self._write_unread(listener, room_id, None)
-
-    async def _write_unread(self, listener: Listener, room_id: str, row: InboxRow | None) -> None:
-        """Write `unread.changed` after a membership began (`row`) or ended (None)."""
-        if "/receipts" not in listener.namespaces:
-            return
-        try:
-            rows = (await self._inboxes.read(listener.user_id, partly=True)).rows
-        except (RedisError, OSError, errors.Unavailable) as error:
-            log.warning("unread totals cannot be read", extra={"error": type(error).__name__})
-            return
-        own = [row] if row else []
-        totals = Inbox(own + [other for other in rows if other.room_id != room_id]).unread
-        member = row.room if row else {"unread": 0, "read_seq": 0}
-        changed = {"unread": member["unread"], "read_seq": member["read_seq"], **totals}
-        text = ephemeral("unread.changed", changed, room_id)
-        listener.write(event_packet("/receipts", "unread.changed", text))
+        self._subscriptions.unread_changed(listener, room_id)
 
     async def changed(self, user_id: str) -> None:
         """Compare a user's rooms with the subscriptions: a change may have been missed (D5).

@@ -5,17 +5,17 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Protocol
 
 import orjson
 
 from rts_server import metrics
 from rts_server.domain.position import Position
-from rts_server.engine.packets import Encoded, event_packet
+from rts_server.engine.packets import event_packet
 from rts_server.protocol.event import ephemeral, namespace_of
 from rts_server.realtime.listener import Listener
+from rts_server.realtime.room_unread import READ_TYPES, RoomUnread
 from rts_server.realtime.sequence import (
     PublishedEvent,
     Verdict,
@@ -23,6 +23,7 @@ from rts_server.realtime.sequence import (
     is_contiguous,
     parse_stored,
 )
+from rts_server.realtime.subscription import Subscription
 from rts_server.realtime.typing_countdown import TypingCountdown
 from rts_server.runtime.backoff import backoff
 
@@ -70,28 +71,13 @@ class Reads(Protocol):
     ) -> Sequence[Missed]: ...
 
 
-@dataclass(eq=False, slots=True)
-class Subscription:
-    """A listener's place in the stream of a room. Events wait in `backlog` until `start` is known.
-
-    Attributes:
-        start: The position behind which the listener gets live events.
-        cursor: The position up to which the client has the room.
-        reset_at: The position at which the stream began anew while the listener was waiting.
-    """
-
-    start: Position | None = None
-    cursor: Position | None = None
-    reset_at: Position | None = None
-    backlog: list[tuple[PublishedEvent, Encoded]] = field(default_factory=list)
-
-
 class RoomFeed:
     """Delivers every event behind a listener's start once and in order, or `sync.reset` (D3, D4).
 
     `start_task` starts a coroutine in the background. `evicted` is called with each listener whose
     user was removed. While `buffered` is not None the feed is opening or repairing: published
     events wait there, so that nothing newer overtakes what is being read from the hot log.
+    `listeners_of` and `unread_changed`: see `RoomUnread`.
     """
 
     def __init__(
@@ -101,6 +87,9 @@ class RoomFeed:
         start_task: Callable[[Any], Any],
         evicted: Callable[[Listener, str], None] = lambda listener, room_id: None,
         typing_interval: float = 1.0,
+        *,
+        listeners_of: Callable[[str], Collection[Listener]] = lambda user_id: (),
+        unread_changed: Callable[[Listener, str], None] = lambda listener, room_id: None,
     ) -> None:
         self.room_id = room_id
         self.position: Position | None = None
@@ -111,6 +100,9 @@ class RoomFeed:
         self._start_task = start_task
         self._evicted = evicted
         self._typing = TypingCountdown(self._write_typing, typing_interval)
+        self.unread = RoomUnread(
+            self.subscriptions, listeners_of, lambda listener: unread_changed(listener, room_id)
+        )
 
     def close(self) -> None:
         """Stop the timer, when the last listener has left."""
@@ -139,6 +131,8 @@ class RoomFeed:
     def _try_deliver(self, event: PublishedEvent) -> bool:
         """Deliver an event that is next; return False when something is missing before it."""
         if self.position is None:
+            if event.type in READ_TYPES:  # a receipt may load a room without any event of its log
+                self.unread.read_moved(event, None)
             return not event.durable
         if not event.durable:
             return self._deliver_ephemeral(event)
@@ -164,6 +158,9 @@ class RoomFeed:
         if event.type == TYPING:
             self._typing.update(orjson.loads(event.text))
             return True
+        if event.type in READ_TYPES:
+            self.unread.read_moved(event, self.position)
+            return True
         namespace = namespace_of(event.type)
         packet = event_packet(namespace, event.type, event.text)
         for listener, subscription in self.subscriptions.items():
@@ -188,12 +185,13 @@ class RoomFeed:
         for listener, subscription in self.subscriptions.items():
             start = subscription.start
             if start is None:
-                subscription.backlog.append((event, packet))
+                subscription.backlog = [*(subscription.backlog or ()), (event, packet)]
             elif position > start:
                 listener.write(packet)
                 if begins_epoch or start == COLD:
                     self._begin_epoch(listener, subscription, event)
         metrics.DELIVERIES.inc(len(self.subscriptions))
+        self.unread.delivered(event)
         if event.type == "member.removed":
             self._evict({m["user_id"] for m in orjson.loads(event.text)["data"]["members"]})
 
@@ -224,13 +222,14 @@ class RoomFeed:
             listener.write(event_packet("/chat", "sync.reset", reset_text(self.room_id, start)))
         if start != COLD:
             subscription.cursor = start
-        for event, packet in subscription.backlog:
+        self.unread.began(listener, subscription)
+        for event, packet in subscription.backlog or ():
             if event.position > subscription.start:
                 listener.write(packet)
                 if event.type == "room.epoch" or subscription.start == COLD:
                     self._begin_epoch(listener, subscription, event)
                 subscription.cursor = event.position
-        subscription.backlog.clear()
+        subscription.backlog = None
 
     def _begin_epoch(
         self, listener: Listener, subscription: Subscription, event: PublishedEvent
@@ -240,6 +239,7 @@ class RoomFeed:
             text = reset_text(self.room_id, event.position)
             listener.write(event_packet("/chat", "sync.reset", text))
         subscription.start, subscription.cursor = event.position, None
+        subscription.unread.doubt()
 
     def _release(self) -> None:
         """Deliver what was buffered as far as it is contiguous; repair at the first gap."""
@@ -252,7 +252,11 @@ class RoomFeed:
             buffered.popleft()
 
     async def _repair(self) -> None:
-        """Fill the gap from the hot log before anything newer goes out (D3), else begin anew."""
+        """Fill the gap from the hot log before anything newer goes out (D3), else begin anew.
+
+        Moved read cursors may have been missed as well, and the hot log does not have them.
+        """
+        self.unread.doubt()
         failures = 0
         while True:
             try:
@@ -335,7 +339,7 @@ class RoomFeed:
         for listener, subscription in self.subscriptions.items():
             if subscription.start is None:
                 subscription.reset_at = self.position
-                subscription.backlog.clear()
+                subscription.backlog = None
                 continue
             for event in opening:
                 listener.write(event_packet("/chat", event.type, event.text))

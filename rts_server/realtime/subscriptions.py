@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import orjson
 from redis.asyncio import Redis
@@ -13,6 +14,7 @@ from redis.asyncio import Redis
 from rts_server import keys
 from rts_server.config import Settings
 from rts_server.domain.position import Position
+from rts_server.domain.unread import MemberUnread, counts_in_totals
 from rts_server.domain.user_message import UserMessage
 from rts_server.engine.packets import event_packet
 from rts_server.realtime.canary import CANARY_PAYLOAD, Canary
@@ -20,9 +22,11 @@ from rts_server.realtime.listener import Listener
 from rts_server.realtime.lost_publishes import LostPublishes
 from rts_server.realtime.lost_rooms import LostRooms, Recovery
 from rts_server.realtime.replay import NOT_A_MEMBER, Replay, ReplayReader
-from rts_server.realtime.room_feed import COLD, Reads, RoomFeed, Subscription
+from rts_server.realtime.room_feed import COLD, Reads, RoomFeed
 from rts_server.realtime.sequence import parse
 from rts_server.realtime.subscriber import Subscriber
+from rts_server.realtime.subscription import Subscription
+from rts_server.realtime.unread_changed import ReadUnread, UnreadChanges
 from rts_server.redis_client.primary import Primary
 from rts_server.runtime.loops import repeat_forever
 from rts_server.runtime.tasks import Tasks
@@ -40,6 +44,11 @@ async def _no_comparison(user_id: str) -> None:
     """Do nothing."""
 
 
+async def _nothing_read(user_id: str, room_ids: list[str]) -> dict[str, MemberUnread]:
+    """Read nothing."""
+    return {}
+
+
 @dataclass(frozen=True, kw_only=True)
 class SubscriptionHandlers:
     """The handlers of messages that do not belong to a room.
@@ -52,6 +61,7 @@ class SubscriptionHandlers:
         room_added: A listener's user became a member of a room.
         room_removed: A listener's user is no longer a member of a room.
         rooms_changed: Changes of a user's rooms may have been missed: compare them.
+        read_unread: Reads a user's unread counts in rooms where those in memory are in doubt.
     """
 
     on_notices: Callable[[bytes], None] = lambda data: None
@@ -61,6 +71,7 @@ class SubscriptionHandlers:
     room_added: RoomChange = _no_change
     room_removed: RoomChange = _no_change
     rooms_changed: Callable[[str], Awaitable[None]] = _no_comparison
+    read_unread: ReadUnread = _nothing_read
 
 
 class Subscriptions:
@@ -86,6 +97,7 @@ class Subscriptions:
         self._users: dict[str, set[Listener]] = {}
         self._by_channel: dict[str, RoomFeed] = {}
         self._user_channels: dict[str, str] = {}
+        self._unread_changes = UnreadChanges(self._rooms, self._users, handlers.read_unread)
         self._tasks = Tasks()
         self._leaving: dict[str, asyncio.TimerHandle] = {}
         limits = settings.limits
@@ -125,6 +137,7 @@ class Subscriptions:
             handle.cancel()
         for room in self._rooms.values():
             room.close()
+        await self._unread_changes.close()
         await self._tasks.close()
 
     @property
@@ -195,6 +208,16 @@ class Subscriptions:
                 self.leave(listener, room_id)
         return replays
 
+    def note_unread(self, listener: Listener, room_id: str, found: MemberUnread) -> None:
+        """Note what the listener's client is told of a room that it joins; before `go_live`."""
+        room = self._rooms.get(room_id)
+        if room is not None and (subscription := room.subscriptions.get(listener)):
+            subscription.unread.learn(found)
+
+    def unread_changed(self, listener: Listener, room_id: str) -> None:
+        """Write `unread.changed` in a moment: a membership began or ended."""
+        self._unread_changes.write_soon(listener, room_id)
+
     def listeners_of(self, user_id: str) -> list[Listener]:
         """Return the listeners of a user whose `session.ready` is written."""
         return [one for one in self._users.get(user_id, ()) if one.ready.is_set()]
@@ -226,6 +249,8 @@ class Subscriptions:
                 self._tasks.keep,
                 self._evicted,
                 self._settings.typing_interval,
+                listeners_of=lambda user_id: self._users.get(user_id, ()),
+                unread_changed=self._unread_changes.write_soon,
             )
             self._by_channel[channel] = room
         if handle := self._leaving.pop(channel, None):
@@ -277,9 +302,17 @@ class Subscriptions:
             packet = event_packet(message["namespace"], message["type"], message["text"])
             for listener in self._users.get(user_id, ()):
                 listener.write_user_event(packet)
+            if message["type"] == "room.state":
+                self._settings_changed(user_id, orjson.loads(message["text"]))
         elif message["kind"] == "room":
             for listener in list(self._users.get(user_id, ())):
                 self._tasks.keep(self._room_changed(listener, message["room_id"], message["state"]))
+
+    def _settings_changed(self, user_id: str, event: dict[str, Any]) -> None:
+        if room := self._rooms.get(event["room_id"]):
+            state = event["data"]
+            counts = counts_in_totals(muted=state["muted"], hidden=state["hidden"])
+            room.unread.settings_changed(user_id, in_totals=counts)
 
     async def _room_changed(self, listener: Listener, room_id: str, state: str) -> None:
         await listener.ready.wait()
@@ -310,6 +343,8 @@ class Subscriptions:
 
     def _resumed(self) -> None:
         """Check all rooms and users: publishes were missed, and Redis may be another one."""
+        for room in self._rooms.values():
+            room.unread.doubt()
         self.lost_publishes.forget_versions()
         self._tasks.keep(self.lost_publishes.check())
         self._handlers.on_resumed()

@@ -28,7 +28,6 @@ from rts_server.types.requests import (
     OnBehalfOfRequest,
 )
 from rts_server.views.history import AS_OPERATOR, History
-from rts_server.views.unread import UnreadPublisher
 
 
 class NewMessageParams(RoomParams, NewMessageRequest, IdempotencyKeyRequest):
@@ -64,7 +63,6 @@ class MessageRoutes:
         as_member: Messages,
         as_system: Messages,
         history: History,
-        unread: UnreadPublisher,
     ) -> None:
         """`as_member` checks the sender's role; `as_system` checks none."""
         self._durable_wait = settings.durable_wait
@@ -72,7 +70,6 @@ class MessageRoutes:
         self._as_member = as_member
         self._as_system = as_system
         self._history = history
-        self._unread = unread
 
     @route(
         "POST",
@@ -87,8 +84,6 @@ class MessageRoutes:
         await self._rooms.public(room_id)
         sender, sender_id = self._actor(operator, params)
         done = await sender.send(room_id, sender_id, params)
-        for user_id in done.appended.unread_changed_for(sender_id):
-            self._unread.publish_soon(user_id, room_id)
         status = await wait_queued(done, self._durable_wait, errors.NeverStored)
         return {
             "message_id": done.request_id,

@@ -175,9 +175,7 @@ def _result(reply: AppendReply, nonce: str) -> AppendResult:
         affected={op: tuple(users) for op, users in orjson.loads(reply.affected).items()},
         status=reply.status.decode(),  # type: ignore[arg-type]
         duplicate=reply.outcome == "duplicate" and not own,
-        sender_read_advanced=bool(reply.sender_read_advanced),
         settings_rev=reply.settings_rev,
-        unhidden_for=tuple(reply.unhidden_for.decode().split()),
         typing_ended=bool(reply.typing_ended),
     )
 

@@ -240,9 +240,7 @@ class AppendResult:
         affected: per op, the named users to whom it was done.
         status: `queued` and `failed` are known for repeated requests only.
         duplicate: the request had been appended before, by another command.
-        sender_read_advanced: the sender had unread messages, which their own message reads.
         settings_rev: number that orders changes of a member's settings at one offset; 0 for none.
-        unhidden_for: members for whom the message brought the hidden room back.
         typing_ended: the message ended its sender's typing, so the list must be published.
     """
 
@@ -254,19 +252,13 @@ class AppendResult:
     affected: dict[Op, tuple[str, ...]]
     status: Literal["pending", "queued", "failed"]
     duplicate: bool = False
-    sender_read_advanced: bool = False
     settings_rev: int = 0
-    unhidden_for: tuple[str, ...] = ()
     typing_ended: bool = False
 
     @property
     def position(self) -> tuple[int, int]:
         """(epoch, offset) of the last event."""
         return self.epoch, self.offset
-
-    def unread_changed_for(self, sender_id: str) -> tuple[str, ...]:
-        """The users whose unread counts or lists the append changed, its new message aside."""
-        return (sender_id, *self.unhidden_for) if self.sender_read_advanced else self.unhidden_for
 
     def written(self, request: AppendRequest) -> list[tuple[int, EventTemplate]]:
         """The events of `request` that were written, each with its offset."""

@@ -3,8 +3,10 @@
 -- are not stored yet.
 -- ARGV: user id ('': only publish), read and delivered (0: leave as it is), room id, channel, ms until
 -- they are stored, ms between two publications, largest number of members in a room that is published to.
--- Reply: state, read, delivered, whether read moved (0|1), ms until the rest may be published (0: nothing is
--- pending); 'not_found': the user is not a member.
+-- Reply: state, read, delivered, unread, ms until the rest may be published (0: nothing is pending);
+-- 'not_found': the user is not a member.
+-- A moved read cursor is published to the user's devices at once, at the room's head, so that they get it in the
+-- order of the room's events. The rule of unread counts is that of rts_server/domain/unread.py: change both.
 local now = clock()
 local state, head = fence(now)
 if state ~= 'warm' then return {state} end
@@ -12,14 +14,18 @@ local user, every = ARGV[1], tonumber(ARGV[7])
 local waiting, dirty = redis.pcall('HGETALL', KEYS[10]), redis.pcall('ZCARD', KEYS[11])
 if waiting.err or type(dirty) == 'table' then return {'broken'} end
 
-local read, delivered, moved = 0, 0, 0
+local read, delivered, unread = 0, 0, 0
+local function publish(type, data)
+  local event = cjson.encode({type = type:match('[%a.]+'), ts = rfc3339(now), room_id = ARGV[4], data = data})
+  redis.call('PUBLISH', ARGV[5], head.epoch .. ' ' .. head.offset .. ' ~' .. type .. ' ' .. event)
+end
 if user ~= '' then
   local kept = redis.call('HMGET', CURSORS, 'r:' .. user, 'd:' .. user)
   if redis.call('HEXISTS', MEMBERS, user) == 0 or not (kept[1] and kept[2]) then return {'not_found'} end
   local old_read, old_delivered = tonumber(kept[1]), tonumber(kept[2])
   read = math.max(old_read, math.min(tonumber(ARGV[2]), head.seq))
   delivered = math.max(old_delivered, read, math.min(tonumber(ARGV[3]), head.seq))
-  moved = read > old_read and 1 or 0
+  unread = math.max(0, head.seq - read - redis.call('ZCOUNT', UNCOUNTED, '(' .. read, '+inf'))
   if read > old_read or delivered > old_delivered then
     redis.call('HSET', CURSORS, 'r:' .. user, read, 'd:' .. user, delivered)
     redis.call('ZADD', KEYS[11], 'NX', now + ARGV[6], ARGV[4] .. ' ' .. user)
@@ -29,6 +35,7 @@ if user ~= '' then
       redis.call('PEXPIRE', KEYS[10], 60 * every)
     end
   end
+  if read > old_read then publish('read.moved@' .. user, {read_seq = read, unread = unread}) end
 end
 
 local published_at, cursors, listed = 0, {}, {}
@@ -45,14 +52,12 @@ for i = 1, #waiting, 2 do
     end
   end
 end
-if #cursors == 0 then return {state, read, delivered, moved, 0} end
+if #cursors == 0 then return {state, read, delivered, unread, 0} end
 if now < published_at + every then
-  return {state, read, delivered, moved, published_at + every - now}
+  return {state, read, delivered, unread, published_at + every - now}
 end
-local event = cjson.encode({type = 'receipt.updated', ts = rfc3339(now), room_id = ARGV[4],
-  data = {cursors = cursors}})
 redis.call('DEL', KEYS[10])
 redis.call('HSET', KEYS[10], 'told', now)
 redis.call('PEXPIRE', KEYS[10], 60 * every)
-redis.call('PUBLISH', ARGV[5], head.epoch .. ' ' .. head.offset .. ' ~receipt.updated ' .. event)
-return {state, read, delivered, moved, 0}
+publish('receipt.updated', {cursors = cursors})
+return {state, read, delivered, unread, 0}

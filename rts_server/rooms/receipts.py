@@ -30,11 +30,11 @@ Cursors = tuple[int, int]
 
 @dataclass(frozen=True)
 class MovedCursors:
-    """A member's cursors after a move. `read_moved`: whether the read cursor advanced."""
+    """A member's cursors after a move, and their unread messages."""
 
     read_seq: int
     delivered_seq: int
-    read_moved: bool
+    unread: int
 
 
 class ReceiptWriter:
@@ -68,7 +68,7 @@ class ReceiptWriter:
             if answer[0] == b"warm" and answer[4]:
                 self._publish_later(room_id, answer[4] / 1000)
         return {
-            room_id: MovedCursors(answer[1], answer[2], bool(answer[3]))
+            room_id: MovedCursors(answer[1], answer[2], answer[3])
             for room_id, answer in answers.items()
             if answer[0] == b"warm"
         }

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from itertools import islice
 
 from rts_server import errors
 from rts_server.domain.position import Position
-from rts_server.domain.unread import totals
+from rts_server.domain.unread import MemberUnread, totals
 from rts_server.persistence.archive import Archive
 from rts_server.protocol import cursor
 from rts_server.roomlog.drains import RoomDrains, queue_behind
@@ -23,8 +22,6 @@ from rts_server.views.user_memberships import UserMemberships
 
 log = logging.getLogger(__name__)
 
-ROOMS_PER_READ = 500
-"""Rooms read in one round trip when the inboxes of several users are read."""
 DRAIN_WAIT_SECONDS, PARTIAL_DRAIN_WAIT_SECONDS = 3.0, 1.0
 """Seconds to wait until cold rooms are settled; the second one if they may be left out."""
 
@@ -74,30 +71,15 @@ class InboxReader:
         memberships = await self._memberships.current(user_id)
         return await self.read_rooms(user_id, [m.room_id for m in memberships], partly=partly)
 
-    async def read_many(self, user_ids: Collection[str]) -> dict[str, Inbox]:
-        """The inboxes of several users, in as few round trips as one while all is warm.
-
-        While the archive is unavailable, cold rooms are left out, and users whose memberships only
-        the archive has.
-        """
-        memberships = await self._memberships.current_of_many(user_ids)
-        rooms = {user_id: [m.room_id for m in found] for user_id, found in memberships.items()}
-        asked = [(room_id, [user_id]) for user_id, ids in rooms.items() for room_id in ids]
-        warm: list[RoomSnapshot | None] = []
-        for i in range(0, len(asked), ROOMS_PER_READ):  # a user with 1,000 rooms delays nobody
-            warm += await self._snapshots.read_many(asked[i : i + ROOMS_PER_READ])
-        found = iter(warm)
-        return {
-            user_id: await self.from_snapshots(
-                user_id, ids, list(islice(found, len(ids))), partly=True
-            )
-            for user_id, ids in rooms.items()
-        }
-
     async def read_rooms(self, user_id: str, room_ids: list[str], *, partly: bool = False) -> Inbox:
         """Some rooms of the user; rooms they are not a member of are left out."""
         warm = await self._snapshots.read_many([(room_id, [user_id]) for room_id in room_ids])
         return await self.from_snapshots(user_id, room_ids, warm, partly=partly)
+
+    async def unread_of(self, user_id: str, room_ids: list[str]) -> dict[str, MemberUnread]:
+        """Unread messages of some rooms of the user; rooms that cannot be read are left out."""
+        inbox = await self.read_rooms(user_id, room_ids, partly=True)
+        return {row.room_id: row.member_unread for row in inbox.rows}
 
     async def read_room(
         self, user_id: str, room_id: str, load: Callable[[str], Awaitable[None]]

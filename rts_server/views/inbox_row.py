@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from rts_server.domain.position import Position
 from rts_server.domain.room import RoomFields
-from rts_server.domain.unread import counts_in_totals, unread_count
+from rts_server.domain.unread import MemberUnread, counts_in_totals, unread_count
 from rts_server.persistence.stored_items import StoredMember, StoredRoom
 from rts_server.roomlog.rehydrate import last_position, milliseconds
 from rts_server.types.objects import PublicRoom, Room
@@ -37,6 +37,13 @@ class InboxRow:
     def unread(self) -> int:
         """Unread messages of the room that count in the totals."""
         return self.room["unread"] if self.in_totals else 0
+
+    @property
+    def member_unread(self) -> MemberUnread:
+        """The user's unread messages of the room, counted in totals or not."""
+        room = self.room
+        position = room["epoch"], room["offset"]
+        return MemberUnread(position, room["seq"], room["read_seq"], room["unread"], self.in_totals)
 
 
 def sort_key(row: InboxRow) -> tuple[int, str]:

@@ -3,15 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import logging
-from collections.abc import Collection
 
-from rts_server import errors
 from rts_server.persistence.archive import Archive
 from rts_server.persistence.stored_items import StoredMember
 from rts_server.persistence.user_rooms import IndexedMembership, UserIndex, UserRooms
-
-log = logging.getLogger(__name__)
 
 ARCHIVE_USERS_PER_READ = 50
 """Users whose rooms are read from the archive at once."""
@@ -37,22 +32,6 @@ class UserMemberships:
         """
         index = await self._complete(user_id, await self._user_rooms.all(user_id))
         return _in(index), index.version
-
-    async def current_of_many(
-        self, user_ids: Collection[str]
-    ) -> dict[str, list[IndexedMembership]]:
-        """The current memberships of several users, in one round trip if Redis has all indexes.
-
-        While the archive is unavailable, users whose memberships only it has are left out.
-        """
-        indexes = await self._user_rooms.all_of(list(user_ids))
-        found = {}
-        for user_id, index in zip(user_ids, indexes, strict=True):
-            try:
-                found[user_id] = _in(await self._complete(user_id, index))
-            except errors.Unavailable:
-                log.warning("archive unavailable: a user is left out", extra={"user_id": user_id})
-        return found
 
     async def _complete(self, user_id: str, index: UserIndex) -> UserIndex:
         if index.complete:

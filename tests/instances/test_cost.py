@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import Counter
+from collections.abc import AsyncIterator
 from typing import Any
 
 from redis import Redis
@@ -16,12 +17,16 @@ from tests.helpers.commands import ok
 from tests.helpers.deaf import deaf_instance
 from tests.helpers.js_client import JsClient
 from tests.helpers.raw import Raw
+from tests.helpers.redis_commands import Commands, commands_about
+from tests.helpers.rooms import send
 from tests.helpers.sender import Sender
 from tests.helpers.world import World, name
 
 MEMBERS = 1_000
 SOCKETS = 200
 MESSAGES = 50
+ROOMS = 200
+EXCHANGES = 5
 BY_TIME = ("#ver", "XLEN", "canary", "INFO", " 64 {p0}:generation")
 """In the commands of the check of everybody's index, of the metrics, of the canaries, of the look
 at who is the primary, and of the look whether Redis lost its memory: one, however many rooms."""
@@ -55,6 +60,63 @@ async def room_of_a_thousand(a: JsClient, users: list[str]) -> str:
     return room_id
 
 
+def said(client: Raw | JsClient, room_id: str) -> list[Any]:
+    """The messages of a room that a client received."""
+    return [e for e in client.events if e["type"] == "message.new" and e["room_id"] == room_id]
+
+
+def texts(client: JsClient, room_id: str, begin: str) -> int:
+    """How many messages of a room that begin with a word a client received."""
+    messages = [event["data"]["message"]["text"] for event in said(client, room_id)]
+    return sum(text.startswith(begin) for text in messages)
+
+
+@contextlib.asynccontextmanager
+async def device(world: World, user: str, instance: int) -> AsyncIterator[JsClient]:
+    """A client in /chat and /receipts."""
+    async with world.js(user, instance=instance) as client:
+        await client.join("/receipts")
+        yield client
+
+
+async def conversation(pair: World, a: JsClient, b: JsClient, users: list[str]) -> Commands:
+    """Count what ten messages and their answers cost, and ten messages that are read."""
+    asked = {"type": "direct", "members": [users[1]]}
+    room_id = (await ok(a, "room.create", asked))["room"]["room_id"]
+    heard = len(b.of_type("unread.changed"))
+    async with commands_about(pair.stack.settings.redis_url, [room_id, *users]) as found:
+        for n in range(2 * EXCHANGES):
+            await send(a, room_id, f"question {n}")
+            await b.until(lambda: texts(b, room_id, "question") > n)  # noqa: B023
+            if n % 2:
+                seq = said(b, room_id)[-1]["data"]["message"]["seq"]
+                await ok(b, "receipt.read", {"room_id": room_id, "up_to_seq": seq})
+            else:
+                await send(b, room_id, f"answer {n}")
+            await b.until(lambda: len(b.of_type("unread.changed")) > heard + n)  # noqa: B023
+    print(f"{found.scripts} scripts, {found.total} commands: {found.sent} {found.inside}")
+    return found
+
+
+async def test_a_message_costs_the_same_however_many_rooms_its_users_have(pair: World) -> None:
+    """The totals of unread messages come out of the memory of the instances."""
+    users = [name("alice"), name("bob")]
+    async with device(pair, users[0], 0) as a, device(pair, users[1], 1) as b:
+        few = await conversation(pair, a, b, users)
+    users = [name("alice"), name("bob")]
+    async with device(pair, users[0], 0) as a, device(pair, users[1], 1) as b:
+        for n in range(ROOMS):
+            made = {"type": "group", "client_room_id": f"r{n}", "members": [users[1]]}
+            await ok(a, "room.create", made)
+        await b.until(lambda: len(b.of_type("room.added")) == ROOMS)
+        await a.until(lambda: len(a.of_type("unread.changed")) == ROOMS)
+        await b.until(lambda: len(b.of_type("unread.changed")) == ROOMS)
+        many = await conversation(pair, a, b, users)
+    assert few.scripts >= 3 * EXCHANGES
+    assert many.scripts <= 1.1 * few.scripts
+    assert many.total <= 1.1 * few.total
+
+
 async def test_room_of_a_thousand(pair: World, tmp_path_factory: Any, full: bool) -> None:
     """At most 12 commands a message; an instance without members receives nothing."""
     alice, *others = [name("member") for _ in range(MEMBERS)]
@@ -79,7 +141,7 @@ async def test_room_of_a_thousand(pair: World, tmp_path_factory: Any, full: bool
                 for n in range(MESSAGES):
                     await sender.send(f"message {n}")
                 for socket in sockets:
-                    await socket.until(lambda s=socket: len(said(s)) == MESSAGES)
+                    await socket.until(lambda s=socket: len(said(s, room_id)) == MESSAGES)
                 counting.cancel()
             deaf, one, other = pushed(got, bytes_pushed(client))[-3:]
         total = sum(kinds.values())
@@ -89,8 +151,3 @@ async def test_room_of_a_thousand(pair: World, tmp_path_factory: Any, full: bool
         assert total / MESSAGES <= 12
         assert deaf < 5_000 < MESSAGES * 300 < one
         assert one < other * 2
-
-
-def said(socket: Raw) -> list[Any]:
-    """The messages that a socket received."""
-    return [e for e in socket.events if e["type"] == "message.new"]

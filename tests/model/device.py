@@ -82,6 +82,19 @@ class Device:
                     self.take()
         assert self.views[room_id].room == room
 
+    async def last_unread(self, room_id: str, wanted: dict[str, Any]) -> Any:
+        """Return what the last `unread.changed` of a room says; wait for a while for `wanted`."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(PATIENCE):
+                while self._last_unread(room_id) != wanted:
+                    await asyncio.sleep(0.02)
+                    self.take()
+        return self._last_unread(room_id)
+
+    def _last_unread(self, room_id: str) -> Any:
+        told = [e for e in self.events if e["type"] == "unread.changed"]
+        return next((e["data"] for e in reversed(told) if e["room_id"] == room_id), None)
+
     async def _ask(self, event: str, data: dict[str, Any]) -> dict[str, Any]:
         raw = await self._open()
         namespace = NAMESPACES.get(event.split(".")[0], "/chat")

@@ -224,6 +224,7 @@ class Play:
     async def compare(self) -> None:
         """Assert that all views of every user equal the model's, on both instances."""
         for user, devices in self.devices.items():
+            await self.told_totals(user, devices)
             for device in devices:
                 await self.lists(user, device)
                 for key in self.model.listed(user):
@@ -260,6 +261,18 @@ class Play:
         assert seen == wanted, self.log
         totals = (await device.do("unread.get", {}))["data"]["unread"]
         assert totals == self.model.totals(user)
+
+    async def told_totals(self, user: str, devices: list[Device]) -> None:
+        """Mute a room and back; compare what every device is told, which no read corrects."""
+        for device in devices:
+            await device.do("unread.get", {})  # it is connected now
+        for key, room in self.model.listed(user).items():
+            at = {"room_id": self.ids[key]}
+            for muted in (not room["muted"], room["muted"]):
+                await devices[0].do("room.mute", at | {"muted": muted})
+            told = {"unread": room["unread"], "read_seq": room["read"], **self.model.totals(user)}
+            for device in devices:
+                assert await device.last_unread(at["room_id"], told) == told, self.log
 
     async def history(self, key: str, device: Device) -> None:
         """Compare every message in its newest state, and a sync from the beginning."""

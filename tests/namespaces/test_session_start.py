@@ -22,7 +22,6 @@ from rts_server.rooms.receipts import Cursors, MovedCursors, ReceiptWriter
 from rts_server.views.inbox import Inbox
 from rts_server.views.inbox_row import InboxRow
 from rts_server.views.snapshots import SnapshotReader
-from rts_server.views.unread import UnreadPublisher
 from tests.helpers.bench import Bench, message
 from tests.helpers.waiting import Changes
 from tests.views.inboxes import inbox_reader, user_memberships
@@ -91,20 +90,17 @@ async def client(bench: Bench, valkey_url: str, room_id: str) -> AsyncIterator[C
     )
     subscriptions.start()
     receipts = ReceiptWriter(settings, redis, cast(RoomLog, None))
-    unread = UnreadPublisher(redis, inbox_reader(redis))
     start = SessionStart(
         settings,
         subscriptions=subscriptions,
         inboxes=inbox_reader(redis),
         memberships=user_memberships(redis),
         receipts=MessageMeanwhile(bench, receipts),
-        unread=unread,
     )
     identity = Identity("bob", 2_000_000_000)
     read = {room_id: (1, 1)}
     yield Client(start, Session("sid", "eio", identity, {}, read, "session", OutgoingQueue()))
     await receipts.close()
-    await unread.close()
     await subscriptions.close()
 
 

@@ -47,8 +47,10 @@ class Log:
         return self.epoch, self.offset
 
     def append(self, kind: str = "message.new", **data: Any) -> bytes:
-        """Append an event; return it as it is published."""
+        """Append an event, by default a message of a stranger; return it as it is published."""
         self.offset += 1
+        if kind == "message.new" and not data:
+            data["message"] = {"seq": self.offset, "sender_id": "stranger", "type": "text"}
         event = {"type": kind, "epoch": self.epoch, "offset": self.offset, "data": data}
         text = json.dumps(event)
         self.events[self.head] = f"{self.epoch} {self.offset} {text}".encode()

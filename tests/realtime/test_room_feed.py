@@ -13,8 +13,9 @@ from redis.exceptions import RedisError
 
 from rts_server.domain.position import Position
 from rts_server.realtime import room_feed as adapter_room
-from rts_server.realtime.room_feed import RoomFeed, Subscription
+from rts_server.realtime.room_feed import RoomFeed
 from rts_server.realtime.sequence import PublishedEvent, parse
+from rts_server.realtime.subscription import Subscription
 from tests.realtime.log import ROOM, Client, Log, replay
 
 SLOWEST = 3_000

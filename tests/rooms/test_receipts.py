@@ -6,6 +6,7 @@ import asyncio
 from typing import Any
 
 import orjson
+from redis.asyncio.client import PubSub
 
 from rts_server import keys
 from rts_server.relay.cursor_flush import flush
@@ -50,12 +51,34 @@ async def flushed(bench: Bench, room_id: str) -> list[dict[str, Any]]:
 async def test_cursors_move_forward_and_never_beyond(bench: Bench) -> None:
     """For any request 0 ≤ read ≤ delivered ≤ seq, and the room stays warm (D8)."""
     room_id = await room_of(bench, 5)
-    assert await moved(bench, room_id, "bob", 2) == [b"warm", 2, 2, 1, 0]
-    for read, delivered, wanted in ((1, 0, [2, 2, 0]), (0, 4, [2, 4, 0]), (9, 9, [5, 5, 1])):
+    assert await moved(bench, room_id, "bob", 2) == [b"warm", 2, 2, 3, 0]
+    for read, delivered, wanted in ((1, 0, [2, 2, 3]), (0, 4, [2, 4, 3]), (9, 9, [5, 5, 0])):
         answer = await moved(bench, room_id, "bob", read, delivered)
         assert [answer[0], *answer[1:4]] == [b"warm", *wanted]
     assert await moved(bench, room_id, "eve", 1) == [b"not_found"]
     assert await bench.state(room_id) == "warm"
+
+
+async def published(channel: PubSub) -> list[tuple[str, str, str, str]]:
+    """What was published until nothing more comes: epoch, offset, type, JSON."""
+    found = []
+    while word := await channel.get_message(timeout=0.05):
+        found.append(tuple(word["data"].decode().split(" ", 3)))
+    return found
+
+
+async def test_a_moved_read_cursor_is_published_at_the_head_to_its_user(bench: Bench) -> None:
+    """With the unread messages that are left; nothing is published where it did not move."""
+    room_id = await room_of(bench, 3)
+    async with bench.redis.pubsub() as channel:
+        await channel.subscribe(keys.room_channel(room_id))
+        assert await channel.get_message(timeout=PATIENCE) is not None
+        for read in (2, 1, 2):
+            await moved(bench, room_id, "bob", read)
+        told = [one for one in await published(channel) if one[2].startswith("~read.moved")]
+    ((epoch, offset, kind, text),) = told
+    assert (epoch, offset, kind) == ("1", "5", "~read.moved@bob")
+    assert orjson.loads(text)["data"] == {"read_seq": 2, "unread": 1}
 
 
 async def test_cursors_are_published_together_at_most_once_per_interval(bench: Bench) -> None:
@@ -70,10 +93,8 @@ async def test_cursors_are_published_together_at_most_once_per_interval(bench: B
         await asyncio.sleep(EVERY / 1000)  # the interval itself is what is tested
         assert (await moved(bench, room_id, "", 0))[4] == 0
         assert (await moved(bench, room_id, "", 0))[4] == 0
-        words = [await channel.get_message(timeout=PATIENCE) for _ in range(2)]
-        assert await channel.get_message(timeout=0.05) is None
-    told = [word["data"].decode().split(" ", 3) for word in words if word]
-    assert [kind for _, _, kind, _ in told] == ["~receipt.updated"] * 2
+        told = [one for one in await published(channel) if one[2] == "~receipt.updated"]
+    assert len(told) == 2
     assert [(int(epoch), int(offset)) for epoch, offset, _, _ in told] == [(1, 5)] * 2
     cursors = [orjson.loads(text)["data"]["cursors"] for *_, text in told]
     assert [[c["user_id"] for c in one] for one in cursors] == [["bob"], ["bob", "carol"]]
@@ -87,7 +108,8 @@ async def test_cursors_of_large_rooms_are_not_published(bench: Bench) -> None:
         await channel.subscribe(keys.room_channel(room_id))
         assert await channel.get_message(timeout=PATIENCE) is not None
         assert await moved(bench, room_id, "bob", 2, most=2) == [b"warm", 2, 2, 1, 0]
-        assert await channel.get_message(timeout=0.05) is None
+        kinds = [kind for _, _, kind, _ in await published(channel)]
+        assert kinds == ["~read.moved@bob"]
     (record,) = await flushed(bench, room_id)
     assert record["members"] == [{"user_id": "bob", "read_seq": 2, "delivered_seq": 2}]
 

@@ -1,0 +1,136 @@
+"""Writes `unread.changed`: a user's count in one room, with the totals over all their rooms."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Collection, Mapping
+
+from redis.exceptions import RedisError
+
+from rts_server import errors
+from rts_server.domain.unread import MemberUnread, totals
+from rts_server.engine.packets import event_packet
+from rts_server.protocol.event import ephemeral
+from rts_server.realtime.listener import Listener
+from rts_server.realtime.room_feed import RoomFeed
+from rts_server.realtime.subscription import Subscription
+from rts_server.realtime.unread_count import Certainty
+from rts_server.runtime.tasks import Tasks
+
+WRITE_DELAY_SECONDS = 0.02
+"""Seconds for which changes of a user are gathered: a message that brings a hidden room back is
+published just after the setting that it changes."""
+MAX_READS = 4
+"""Reads of a user's doubtful counts until they are written as they are."""
+
+ReadUnread = Callable[[str, list[str]], Awaitable[Mapping[str, MemberUnread]]]
+"""The counts of a user in some rooms; a room that cannot be read is left out."""
+
+log = logging.getLogger(__name__)
+
+
+class UnreadChanges:
+    """Writes what this instance knows: it read all rooms of its users, and hears of each since.
+
+    So a message costs Redis nothing for the totals. Only counts in doubt are read, one script for
+    each such room, and not again. `rooms` and `listeners` (by user id) are the live mappings of
+    the subscriptions.
+    """
+
+    def __init__(
+        self,
+        rooms: Mapping[str, RoomFeed],
+        listeners: Mapping[str, Collection[Listener]],
+        read: ReadUnread,
+    ) -> None:
+        self._rooms, self._listeners, self._read = rooms, listeners, read
+        self._due: dict[str, dict[tuple[Listener, str], None]] = {}
+        self._tasks = Tasks()
+
+    async def close(self) -> None:
+        """Stop. Changes that were not written are part of the user's next `unread.changed`."""
+        await self._tasks.close()
+
+    def write_soon(self, listener: Listener, room_id: str) -> None:
+        """Write the listener's count in a room, as it will be in a moment."""
+        user_id = listener.user_id
+        due = self._due.get(user_id)
+        if due is None:
+            due = self._due[user_id] = {}
+            asyncio.get_running_loop().call_later(WRITE_DELAY_SECONDS, self._write_due, user_id)
+        due[listener, room_id] = None
+
+    def _write_due(self, user_id: str) -> None:
+        if self._doubtful(user_id):
+            self._tasks.keep(self._read_and_write(user_id))
+        else:
+            self._write(user_id)
+
+    async def _read_and_write(self, user_id: str) -> None:
+        """Read the doubtful counts first. If that fails, the next event has the right totals."""
+        try:
+            for _ in range(MAX_READS):
+                doubtful = self._doubtful(user_id)
+                if not doubtful or not await self._read_again(user_id, doubtful):
+                    break
+        except (RedisError, OSError, errors.Refusal) as error:
+            log.warning("unread.changed is not written", extra={"error": type(error).__name__})
+            del self._due[user_id]
+        else:
+            self._write(user_id)
+
+    async def _read_again(self, user_id: str, room_ids: list[str]) -> bool:
+        """Return whether anything could be read; the rest stays in doubt."""
+        asked = {room_id: self._subscriptions(user_id, room_id) for room_id in room_ids}
+        for subscriptions in asked.values():
+            for one in subscriptions:
+                one.unread.certainty = Certainty.READING
+        found: Mapping[str, MemberUnread] = {}
+        try:
+            found = await self._read(user_id, room_ids)
+        finally:
+            for room_id, subscriptions in asked.items():
+                for one in subscriptions:
+                    if room_id in found:
+                        one.unread.learn(found[room_id])
+                    else:
+                        one.unread.doubt()
+        return bool(found)
+
+    def _subscriptions(self, user_id: str, room_id: str) -> list[Subscription]:
+        room = self._rooms.get(room_id)
+        found = room.subscriptions if room is not None else {}
+        return [found[one] for one in self._listeners.get(user_id, ()) if one in found]
+
+    def _doubtful(self, user_id: str) -> list[str]:
+        """Return the rooms of which a count of the user is in doubt."""
+        found: dict[str, None] = {}
+        for listener in self._listeners.get(user_id, ()):
+            for room, subscription in self._live(listener):
+                if subscription.unread.certainty is Certainty.DOUBTFUL:
+                    found[room.room_id] = None
+        return list(found)
+
+    def _live(self, listener: Listener) -> list[tuple[RoomFeed, Subscription]]:
+        """Return the listener's place in each room whose stream began for it."""
+        rooms = (self._rooms.get(room_id) for room_id in listener.rooms)
+        places = ((room, room.subscriptions.get(listener)) for room in rooms if room is not None)
+        return [(room, one) for room, one in places if one is not None and one.start is not None]
+
+    def _write(self, user_id: str) -> None:
+        for listener, room_id in self._due.pop(user_id):
+            if not listener.closed and "/receipts" in listener.namespaces:
+                self._write_to(listener, room_id)
+
+    def _write_to(self, listener: Listener, room_id: str) -> None:
+        unread, read_seq, counts = 0, 0, []
+        for room, subscription in self._live(listener):
+            count = room.unread.unread(subscription)
+            if subscription.unread.in_totals:
+                counts.append(count)
+            if room.room_id == room_id:
+                unread, read_seq = count, subscription.unread.read_seq
+        data = {"unread": unread, "read_seq": read_seq, **totals(counts)}
+        text = ephemeral("unread.changed", data, room_id)
+        listener.write(event_packet("/receipts", "unread.changed", text))

@@ -1,0 +1,60 @@
+"""Counts the commands that Redis executes on behalf of some rooms and users."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import Counter
+from collections.abc import AsyncIterator, Collection
+from typing import Any
+
+from redis.asyncio import Redis
+
+CHECKS = ('"epoch" "offset"', '"#ver"')
+"""In the checks for lost publishes, which cost by time."""
+
+
+class Commands:
+    """`sent`: commands by name, as clients sent them. `inside`: those that scripts called."""
+
+    def __init__(self, ids: Collection[str]) -> None:
+        self.sent: Counter[str] = Counter()
+        self.inside: Counter[str] = Counter()
+        self._ids = ids
+        self._counts = False
+
+    @property
+    def scripts(self) -> int:
+        """Scripts that were run."""
+        return self.sent["EVALSHA"]
+
+    @property
+    def total(self) -> int:
+        """All commands, those inside of scripts as well."""
+        return self.sent.total() + self.inside.total()
+
+    def take(self, told: dict[str, Any]) -> None:
+        """Count a command of MONITOR; those of a script follow it."""
+        kind, _, rest = told["command"].partition(" ")
+        if told["client_type"] == "lua":
+            self.inside[kind.strip('"').upper()] += self._counts
+            return
+        self._counts = any(one in rest for one in self._ids) and not any(c in rest for c in CHECKS)
+        self.sent[kind.strip('"').upper()] += self._counts
+
+
+@contextlib.asynccontextmanager
+async def commands_about(url: str, ids: Collection[str]) -> AsyncIterator[Commands]:
+    """Count the commands whose keys or arguments contain one of the ids, while this is open."""
+    found, end = Commands(ids), f"end of counting {id(ids)}"
+    client = Redis.from_url(url)
+    async with client, client.monitor() as monitor:
+
+        async def count() -> None:
+            while end not in (told := await monitor.next_command())["command"]:
+                found.take(told)
+
+        counting = asyncio.create_task(count())
+        yield found
+        await client.echo(end)  # everything before it was executed before it
+        await counting
