@@ -2,8 +2,8 @@
 # make test   all tests; ARGS="tests/dev -k zips"
 # make setup  prepare for both without starting
 # make check  format, lint, strict types, import rules, template, shell scripts, generated docs
-# make wire   generate docs/protocol.md, docs/asyncapi.json, client/types.d.ts and rts_server/types
-# make client build and pack the package rts-chat, and write its bundle for the page
+# make wire   generate docs/protocol.md, docs/asyncapi.json, and the types of server and clients
+# make client build and pack the packages rts-chat, and write the bundle for the page
 # make vendor update web/vendor to the socket.io-client of tests/js/package-lock.json
 # make soak   a thousand and more examples of the model-based test; ARGS="--soak 5000 --seed 7"
 # make nemesis  faults of all kinds from a seed; ARGS="--seed 7 --seconds 60" or "--seeds 1-20"
@@ -77,19 +77,19 @@ lock: $(INSTALLED)
 
 clean:
 	rm -rf .venv build tests/js/node_modules bench/node_modules client/node_modules *.egg-info
-	rm -rf client/dist client/*.tgz
+	rm -rf client/dist client/*.tgz client-python/dist client-python/build
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # setuptools, which builds the project, comes from the lock too: nothing unhashed is installed.
 # Byte code is written once here, not by each of six processes at its start; not for the packages
 # that are seldom loaded.
-$(INSTALLED): requirements.lock pyproject.toml
+$(INSTALLED): requirements.lock pyproject.toml client-python/pyproject.toml
 	@test -n "$(PYTHON)" || { echo "No Python 3.11 or newer on the PATH; name one: make $(MAKECMDGOALS) PYTHON=…" >&2; exit 2; }
 	@test -x $(BIN)/python || { echo "Making .venv with $(PYTHON)"; $(PYTHON) -m venv .venv; }
 	@test -x $(BIN)/uv || { echo "Installing uv $(UV_VERSION)"; $(PIP) uv==$(UV_VERSION); }
 	@echo "Installing the packages of requirements.lock"
 	@$(UV) sync --require-hashes requirements.lock
 	@$(BIN)/python -W ignore -m compileall -q -j 0 -x '/($(SELDOM))/' .venv/lib
-	@$(UV) install --no-deps --no-build-isolation --editable .
+	@$(UV) install --no-deps --no-build-isolation --editable . --editable client-python
 	@touch $@

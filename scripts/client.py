@@ -1,6 +1,6 @@
-"""The package `client/`: `python -m scripts.client` builds and packs it and writes its bundle for
-the page; `--check` lints both, checks their types and fails when the bundle is stale; `--install`
-installs what both need.
+"""The packages for clients: `python -m scripts.client` builds and packs `client/` and
+`client-python/`, and writes the bundle for the page; `--check` lints `client/` and the page, checks
+their types and fails when the bundle is stale; `--install` installs what both need.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from tests.helpers.node import ensure_modules, node, npm
 
 ROOT = Path(__file__).parents[1]
 CLIENT_FOLDER = ROOT / "client"
+PYTHON_CLIENT_FOLDER = ROOT / "client-python"
+WHEEL = (sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation")
 BUNDLE = ROOT / "web" / "vendor" / "rts-chat.min.js"
 
 
@@ -31,7 +33,7 @@ def main(arguments: list[str]) -> int:
         )
     built = _tool("tsc", "-p", "tsconfig.build.json") or _exit_code(*npm(), "pack", "--silent")
     BUNDLE.write_bytes(_bundle())
-    return built
+    return built or _exit_code(*WHEEL, "--wheel-dir", "dist", ".", folder=PYTHON_CLIENT_FOLDER)
 
 
 def _stale() -> int:

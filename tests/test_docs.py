@@ -15,7 +15,19 @@ PAGES = sorted(
     {ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md"}
     | {page for page in (ROOT / "docs").rglob("*.md") if page.name not in GENERATED}
 )
-FOLDERS = ("rts_server", "lambdas", "scripts", "tests", "docs", "infra", "web", "client", "bench")
+FOLDERS = (
+    "rts_server",
+    "lambdas",
+    "scripts",
+    "tests",
+    "docs",
+    "infra",
+    "web",
+    "client",
+    "client-python",
+    "examples",
+    "bench",
+)
 HIDDEN = (".platform", ".ebextensions", ".ci")
 TEXT = {
     ".py",

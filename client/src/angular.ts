@@ -18,6 +18,9 @@ import type { RoomState } from "./room-state.ts";
 import type { RoomSummary } from "./rooms.ts";
 import type { Totals } from "./wire.ts";
 
+const NO_MESSAGES: readonly ShownMessage[] = [];
+const NOTHING: Observable<undefined> = { value: undefined, subscribe: () => () => undefined };
+
 /** A value, or a signal or an input of it. */
 export type MaybeSignal<T> = T | (() => T);
 
@@ -48,17 +51,26 @@ export class Chat {
     return this.client.room(room_id);
   }
 
-  /** The state of a room, which is watched. */
-  state(room_id: MaybeSignal<string>): Signal<RoomState> {
+  /** The state of a room, which is watched; undefined while `room_id` is: no room is open. */
+  state(room_id: MaybeSignal<string>): Signal<RoomState>;
+  state(room_id: MaybeSignal<string | undefined>): Signal<RoomState | undefined>;
+  state(room_id: MaybeSignal<string | undefined>): Signal<RoomState | undefined> {
     const id = read(room_id);
-    effect((onCleanup) => onCleanup(this.room(id()).watch()));
-    return switched(() => this.room(id()).state);
+    const room = computed(() => {
+      const open = id();
+      return open === undefined ? undefined : this.room(open);
+    });
+    effect((onCleanup) => {
+      const stop = room()?.watch();
+      if (stop) onCleanup(stop);
+    });
+    return switched(() => room()?.state ?? NOTHING);
   }
 
-  /** The messages of a room, which is watched. */
-  messages(room_id: MaybeSignal<string>): Signal<readonly ShownMessage[]> {
+  /** The messages of a room, which is watched; none while `room_id` is undefined. */
+  messages(room_id: MaybeSignal<string | undefined>): Signal<readonly ShownMessage[]> {
     const state = this.state(room_id);
-    return computed(() => state().messages);
+    return computed(() => state()?.messages ?? NO_MESSAGES);
   }
 
   /** How users are, by id; who is not in it is offline, or not known. */

@@ -22,8 +22,11 @@ export interface Route {
   readonly method: "GET" | "PUT" | "POST" | "PATCH" | "DELETE";
   readonly path: string;
   readonly query: readonly string[];
+  /** A repetition is recognized by its `idempotency_key`. */
+  readonly keyed?: true;
 }
 
+/** The users who were added, removed or given another role. Others were so already. */
 export interface ChangedMembersAnswer {
   status: Durability;
   added: string[];
@@ -31,17 +34,24 @@ export interface ChangedMembersAnswer {
   updated: string[];
 }
 
+/** The room after the change. */
 export interface ChangedPublicRoomAnswer {
   status: Durability;
   room: PublicRoom;
 }
 
+/** The connections of a user on one instance. `alive` is false once its lease has ended. */
 export interface CountedAnswer {
   instance_id: string;
   connections: number;
   alive: boolean;
 }
 
+/**
+ * The position of a record in a dead-letter queue, as far as the record can be parsed.
+ *
+ * kind: the type of its event, the name of its other part, or `unreadable`. sent_ms: Unix time.
+ */
 export interface DeadRecordAnswer {
   room_id?: string;
   epoch?: number;
@@ -55,21 +65,25 @@ export interface DeadRecordAnswer {
   sent_ms: number;
 }
 
+/** The room of an external id. `created` is false if it existed already. */
 export interface DeclaredRoomAnswer {
   status: Durability;
   room: PublicRoom;
   created: boolean;
 }
 
+/** A direct room to get or create; `names` are display names by user id, of its two members. */
 export interface DirectRoomRequest {
   names?: Record<string, string>;
   metadata?: Record<string, unknown>;
 }
 
+/** `reconnect`: clients reconnect by themselves. */
 export interface DisconnectRequest {
   reconnect?: boolean;
 }
 
+/** One thing that was erased. `end` carries the number of lines before it. */
 export interface ErasedLineAnswer {
   kind: "membership" | "message" | "reaction" | "file" | "presence" | "end";
   room_id?: string;
@@ -78,6 +92,7 @@ export interface ErasedLineAnswer {
   lines?: number;
 }
 
+/** Events after a position. `recovered` is false if the hot log does not reach back that far. */
 export interface EventsAnswer {
   events: (Record<string, unknown>)[];
   after: string;
@@ -85,11 +100,13 @@ export interface EventsAnswer {
   recovered: boolean;
 }
 
+/** The presence of a user; with `explain`, also where their connections are. */
 export interface ExplainedPresenceAnswer {
   presence: Presence;
   connections?: CountedAnswer[];
 }
 
+/** The parts of a room's unread count. `counts` is false for a muted or hidden room. */
 export interface ExplainedRoomAnswer {
   seq: number;
   read_seq: number;
@@ -99,12 +116,17 @@ export interface ExplainedRoomAnswer {
   counts: boolean;
 }
 
+/** The user's unread totals; with `explain`, also a page of the rooms they come from. */
 export interface ExplainedUnreadAnswer {
   unread: Totals;
   rooms?: ExplainedRoomAnswer[];
   next_cursor?: string | null;
 }
 
+/**
+ * One line of an export; its `kind` says which fields it has. `end` carries the number of
+ * lines before it.
+ */
 export interface ExportLineAnswer {
   kind: "presence" | "membership" | "message" | "file" | "end";
   presence?: Presence;
@@ -115,12 +137,14 @@ export interface ExportLineAnswer {
   lines?: number;
 }
 
+/** A group to get or create; `members` are its first members if it is created. */
 export interface ExternalRoomRequest {
   members?: (string | NewMemberRequest)[];
   name?: string;
   metadata?: Record<string, unknown>;
 }
 
+/** An instance and the details it last reported. Its lease ends at `expires_at`. */
 export interface InstanceAnswer {
   instance_id: string;
   expires_at: string;
@@ -128,20 +152,24 @@ export interface InstanceAnswer {
   connections?: number;
 }
 
+/** The instances with a valid lease. */
 export interface InstancesAnswer {
   instances: InstanceAnswer[];
 }
 
+/** Members to add, to remove and to give another role; at most 100 in all. */
 export interface MemberBatchRequest {
   add?: (string | NewMemberRequest)[];
   remove?: string[];
   update?: NewRoleRequest[];
 }
 
+/** All members of a group: members who are not named are removed. */
 export interface MemberSetRequest {
   members: (string | NewMemberRequest)[];
 }
 
+/** A membership, current or past. */
 export interface MembershipAnswer {
   room_id: string;
   state: string;
@@ -153,6 +181,11 @@ export interface MembershipAnswer {
   hidden: boolean;
 }
 
+/**
+ * A new text, metadata or mentions. With `version`, only if the message still has that version.
+ *
+ * `on_behalf_of`: the member who sent it; without, the operator did.
+ */
 export interface MessageChangeRequest {
   text?: string;
   mentions?: string[];
@@ -161,17 +194,20 @@ export interface MessageChangeRequest {
   on_behalf_of?: string;
 }
 
+/** A user; `name` is that of their newest membership that has one. */
 export interface NamedUserAnswer {
   user_id: string;
   name?: string;
 }
 
+/** A user to add, with role and display name; or the user id alone, as a string. */
 export interface NewMemberRequest {
   user_id: string;
   role?: Role;
   name?: string;
 }
 
+/** A message of a member (`on_behalf_of`) or of the operator. */
 export interface NewMessageRequest {
   text: string;
   on_behalf_of?: string;
@@ -180,19 +216,27 @@ export interface NewMessageRequest {
   metadata?: Record<string, unknown>;
 }
 
+/** A new role for a member. */
 export interface NewRoleRequest {
   user_id: string;
   role: Role;
 }
 
+/** A room as operators see it. */
 export interface PublicRoomAnswer {
   room: PublicRoom;
 }
 
+/** The quarantined records, in the order of each room. */
 export interface QuarantinedAnswer {
   records: QuarantinedRecordAnswer[];
 }
 
+/**
+ * A record that could never be applied. One that is not `whole` is too long to be replayed.
+ *
+ * kind: the type of its event, the name of its other part, or `unreadable`.
+ */
 export interface QuarantinedRecordAnswer {
   room_id?: string;
   epoch?: number;
@@ -205,6 +249,10 @@ export interface QuarantinedRecordAnswer {
   whole: boolean;
 }
 
+/**
+ * A queue with the approximate counts of SQS; for a dead-letter queue also some of its
+ * records.
+ */
 export interface QueueAnswer {
   name: string;
   waiting: number;
@@ -213,29 +261,35 @@ export interface QueueAnswer {
   records?: DeadRecordAnswer[];
 }
 
+/** All queues. */
 export interface QueuesAnswer {
   queues: QueueAnswer[];
 }
 
+/** How many records to replay at most. */
 export interface ReplayKeptRequest {
   limit?: number;
 }
 
+/** A dead-letter queue, and how many of its records to replay at most. */
 export interface ReplayRequest {
   queue: "messages" | "rooms";
   limit?: number;
 }
 
+/** The number of records that were replayed, and of those that are left. */
 export interface ReplayedAnswer {
   replayed: number;
   left: number;
 }
 
+/** Tokens issued at or before `revoked_before` are refused. */
 export interface RevokedAnswer {
   user_id: string;
   revoked_before: string;
 }
 
+/** A new name, metadata or `frozen`. With `version`, only if the room still has that version. */
 export interface RoomChangeRequest {
   name?: string;
   metadata?: Record<string, unknown>;
@@ -243,16 +297,24 @@ export interface RoomChangeRequest {
   version?: number;
 }
 
+/** The number of instances that received the request. */
 export interface ToldAnswer {
   instances: number;
 }
 
+/** What the server knows of a user. `rooms` counts the rooms they are in, hidden ones too. */
 export interface UserProfileAnswer {
   user: NamedUserAnswer;
   presence: Presence;
   rooms: number;
 }
 
+/**
+ * The differences between Redis and the archive, and the ids of messages stored again.
+ *
+ * gaps: seqs without a message. duplicates: seqs with several. orphans: ids of messages in one
+ * place only. changed: ids of messages with another state in the archive.
+ */
 export interface VerifiedAnswer {
   gaps: number[];
   duplicates: number[];
@@ -344,7 +406,7 @@ export const ROUTES: Readonly<Record<string, Route>> = {
   "message.edit": { method: "PATCH", path: "/v1/rooms/{room_id}/messages/{message_id}", query: [] },
   "message.get": { method: "GET", path: "/v1/rooms/{room_id}/messages/{message_id}", query: [] },
   "message.page": { method: "GET", path: "/v1/rooms/{room_id}/messages", query: ["before_seq", "after_seq", "around_seq", "limit"] },
-  "message.send": { method: "POST", path: "/v1/rooms/{room_id}/messages", query: [] },
+  "message.send": { method: "POST", path: "/v1/rooms/{room_id}/messages", query: [], keyed: true },
   "personal.erase": { method: "POST", path: "/v1/users/{user_id}:erase", query: [] },
   "personal.export": { method: "POST", path: "/v1/users/{user_id}:export", query: [] },
   "presence.get": { method: "GET", path: "/v1/users/{user_id}/presence", query: ["explain"] },

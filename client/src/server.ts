@@ -2,9 +2,20 @@
 import type { Refusal } from "../types.js";
 import { backoff, pause } from "./backoff.ts";
 import { ChatError } from "./error.ts";
-import { type LineOperations, type Operations, type Route, ROUTES } from "./routes.ts";
+import { randomId } from "./id.ts";
+import { type LineOperations, type Operations, ROUTES } from "./routes.ts";
 
 const ATTEMPTS = 6;
+const TIMEOUT = 60_000; // ms; most are answered at once, but room.verify reads rooms
+const LINES = "application/x-ndjson";
+
+/** One request, the same however often it is sent. */
+interface RestRequest {
+  readonly method: string;
+  readonly path: string;
+  readonly headers: Record<string, string>;
+  readonly body?: string;
+}
 
 export interface TokenOptions {
   /** The user id. */
@@ -51,14 +62,14 @@ export class RestClient {
     name: Name,
     params: Operations[Name]["takes"],
   ): Promise<Operations[Name]["answer"]> {
+    const request = requestOf(name, params);
     for (let attempt = 1; ; attempt += 1) {
       try {
-        const response = await this.#fetch(name, params);
-        return read(await response.json()) as Operations[Name]["answer"];
+        const response = await this.#send(request, AbortSignal.timeout(TIMEOUT));
+        return (await read(response)) as Operations[Name]["answer"];
       } catch (error) {
-        const refused = error instanceof ChatError ? error : unreachable(error);
-        if (!refused.retryable || attempt === ATTEMPTS) throw refused;
-        await pause(refused.retryAfterMs ?? backoff(attempt));
+        if (!(error instanceof ChatError) || !error.retryable || attempt === ATTEMPTS) throw error;
+        await pause(error.retryAfterMs ?? backoff(attempt));
       }
     }
   }
@@ -68,37 +79,24 @@ export class RestClient {
     name: Name,
     params: LineOperations[Name]["takes"],
   ): AsyncGenerator<LineOperations[Name]["answer"]> {
-    const response = await this.#fetch(name, params);
-    if (response.headers.get("content-type")?.startsWith("application/json")) read(await response.json());
-    let rest = "";
-    const decoder = new TextDecoder();
-    for await (const bytes of response.body as unknown as AsyncIterable<Uint8Array>) {
-      const text = decoder.decode(bytes, { stream: true });
-      const parts = (rest + text).split("\n");
-      rest = parts.pop() ?? "";
-      for (const line of parts) {
-        const answer = JSON.parse(line) as LineOperations[Name]["answer"];
-        if (answer.kind === "end") return;
-        yield answer;
-      }
+    const response = await this.#send(requestOf(name, params));
+    if (!response.headers.get("content-type")?.startsWith(LINES)) await read(response);
+    for await (const line of linesOf(response)) {
+      const answer = JSON.parse(line) as LineOperations[Name]["answer"];
+      if (answer.kind === "end") return;
+      yield answer;
     }
     throw unreachable("The answer was cut off.");
   }
 
-  async #fetch(name: string, params: object): Promise<Response> {
-    const route = ROUTES[name];
-    if (!route) throw new TypeError(`There is no route ${name}.`);
-    const { path, query, body, key } = split(route, params as Record<string, unknown>);
-    const hasBody = Object.keys(body).length > 0;
-    return fetch(`${this.#url}${path}${query}`, {
-      method: route.method,
-      headers: {
-        authorization: `Bearer ${await this.#token()}`,
-        ...(hasBody && { "content-type": "application/json" }),
-        ...(key !== undefined && { "idempotency-key": key }),
-      },
-      ...(hasBody && { body: JSON.stringify(body) }),
-    });
+  /** Send once, with a token of this moment. Rejects with ChatError if no answer comes. */
+  async #send({ path, ...request }: RestRequest, signal?: AbortSignal): Promise<Response> {
+    const headers = { ...request.headers, authorization: `Bearer ${await this.#token()}` };
+    try {
+      return await fetch(`${this.#url}${path}`, { ...request, headers, ...(signal && { signal }) });
+    } catch (error) {
+      throw unreachable(error);
+    }
   }
 }
 
@@ -110,25 +108,57 @@ const unreachable = (error: unknown): ChatError =>
   new ChatError({ code: "no_answer", message: String(error), retryable: true });
 
 /** Each parameter goes where its route has it. */
-function split({ path, query }: Route, params: Record<string, unknown>) {
-  const body: Record<string, unknown> = { ...params };
+function requestOf(name: string, params: object): RestRequest {
+  const route = ROUTES[name];
+  if (!route) throw new TypeError(`There is no route ${name}.`);
+  const left: Record<string, unknown> = { ...params };
   const take = (name: string) => {
-    const value = body[name] as string | number | boolean | undefined;
-    Reflect.deleteProperty(body, name);
+    const value = left[name] as string | number | boolean | undefined;
+    Reflect.deleteProperty(left, name);
     return value;
   };
-  const filled = path.replace(/{(\w+)}/g, (_, name: string) => encodeURIComponent(String(take(name))));
+  const path = route.path.replace(/{(\w+)}/g, (_, name: string) => encodeURIComponent(String(take(name))));
   const asked = new URLSearchParams();
-  for (const name of query) {
+  for (const name of route.query) {
     const value = take(name);
     if (value !== undefined) asked.set(name, String(value));
   }
-  const key = take("idempotency_key")?.toString();
-  return { path: filled, query: asked.size > 0 ? `?${asked.toString()}` : "", body, key };
+  // Without a key a repetition would be a second message.
+  const key = take("idempotency_key") ?? randomId();
+  const hasBody = Object.keys(left).length > 0;
+  return {
+    method: route.method,
+    path: asked.size > 0 ? `${path}?${asked.toString()}` : path,
+    headers: {
+      ...(hasBody && { "content-type": "application/json" }),
+      ...(route.keyed && { "idempotency-key": String(key) }),
+    },
+    ...(hasBody && { body: JSON.stringify(left) }),
+  };
 }
 
-function read(answer: unknown): unknown {
-  const { ok, data, error } = answer as { ok: boolean; data?: unknown; error?: Refusal };
-  if (ok) return data;
-  throw error ? new ChatError(error) : unreachable(JSON.stringify(answer));
+/** The data of an answer; rejects with a refusal, or with no_answer for what is not the server's. */
+async function read(response: Response): Promise<unknown> {
+  let answer: { ok: boolean; data?: unknown; error?: Refusal };
+  try {
+    answer = (await response.json()) as typeof answer;
+  } catch (error) {
+    throw unreachable(`HTTP ${response.status}: ${String(error)}`);
+  }
+  if (answer.ok) return answer.data;
+  throw answer.error ? new ChatError(answer.error) : unreachable(`HTTP ${response.status}`);
+}
+
+async function* linesOf(response: Response): AsyncGenerator<string> {
+  let rest = "";
+  const decoder = new TextDecoder();
+  try {
+    for await (const bytes of response.body as unknown as AsyncIterable<Uint8Array>) {
+      const parts = (rest + decoder.decode(bytes, { stream: true })).split("\n");
+      rest = parts.pop() ?? "";
+      yield* parts;
+    }
+  } catch (error) {
+    throw unreachable(error);
+  }
 }

@@ -9,7 +9,7 @@ import type { RoomSummary } from "../src/index.ts";
 import { until } from "./dom.ts";
 import { FakeChat } from "./fake.ts";
 
-const room = signal("r");
+const room = signal<string | undefined>(undefined);
 
 class Page {
   readonly chat = inject(Chat);
@@ -18,7 +18,7 @@ class Page {
   readonly presences = this.chat.presence(["bob"]);
 }
 
-const template = `@for (line of chat.rooms(); track line.room_id) {<i>{{ line.title }}</i>} | {{ state().title }} |
+const template = `@for (line of chat.rooms(); track line.room_id) {<i>{{ line.title }}</i>} | {{ state()?.title }} |
   @for (message of messages(); track message.key) {<p>{{ message.text }}</p>} | {{ chat.unread().total }} |
   {{ chat.connection().status }} | {{ presences()["bob"] ? "here" : "" }}`;
 
@@ -33,6 +33,9 @@ test("Angular renders what the client holds, and watches what is shown", async (
     providers: [provideZonelessChangeDetection(), { provide: Chat, useFactory: () => new Chat(fake.client) }],
   });
 
+  await until(() => shown() === "| | | 0 | offline |");
+  assert.deepEqual(fake.calls.filter((call) => call.startsWith("watch")), []);
+  room.set("r");
   await until(() => shown() === "| Team | | 0 | offline |");
   fake.says("r", "one", "two");
   fake.unread.set({ total: 2, rooms: 1 });

@@ -5,11 +5,12 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from scripts.wire import asyncapi, markdown, python, rest, typescript
+from scripts.wire import asyncapi, markdown, python, python_client, rest, typescript
 from scripts.wire.schemas import schemas
 
 ROOT = Path(__file__).resolve().parents[2]
 TYPES = Path("rts_server") / "types"
+PYTHON_CLIENT = Path("client-python") / "rts_chat"
 
 
 def files() -> dict[Path, str]:
@@ -21,6 +22,10 @@ def files() -> dict[Path, str]:
         ROOT / "client" / "types.d.ts": typescript.text(known),
         ROOT / "client" / "src" / "routes.ts": rest.text(),
         **{ROOT / TYPES / f"{name}.py": text for name, text in python.modules().items()},
+        **{
+            ROOT / PYTHON_CLIENT / f"{name}.py": text
+            for name, text in python_client.modules().items()
+        },
     }
 
 

@@ -20,9 +20,11 @@ ROOT = CLIENT.parent
 PEERS = ("socket.io-client", "@angular", "react", "@types", "rxjs", "undici-types")
 GIVEN = """
 import type { RoomSummary, ShownMessage } from "rts-chat";
+import type { LogEvent } from "rts-chat/types";
 import { bootstrapApplication } from "@angular/platform-browser";
 import { inject, input } from "@angular/core";
-declare const App: never, url: string, getToken: () => string;
+declare const App: never, url: string, getToken: () => Promise<string>;
+declare function show(event: LogEvent): void;
 declare function showList(rooms: readonly RoomSummary[]): void;
 declare function showBadge(total: number): void;
 declare function showRoom(messages: readonly ShownMessage[], typing: readonly string[]): void;
@@ -66,8 +68,9 @@ def samples(page: str, language: str) -> list[str]:
 
 def test_the_samples_compile(project: Path) -> None:
     """Every sample of the documentation is right by the types that the package ships."""
-    given = [*samples("README.md", "ts"), *samples("docs/client.md", "ts")]
-    assert len(given) == 4
+    pages = ("README.md", "docs/client.md", "docs/bare-client.md")
+    given = [sample for page in pages for sample in samples(page, "ts")]
+    assert len(given) == 5
     for number, sample in enumerate(given):
         (project / f"sample{number}.ts").write_text(f"{GIVEN}{sample}export {{}};\n")
     (jsx,) = samples("docs/client.md", "tsx")
