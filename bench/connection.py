@@ -33,13 +33,18 @@ class ReceivedCounts:
 
     deliveries: list[int] = field(default_factory=list)
     acks: list[int] = field(default_factory=list)
-    refused: int = 0
+    refusals: list[int] = field(default_factory=list)
     accepted: int = 0
 
     def clear(self) -> None:
         """Reset the counts."""
-        self.deliveries, self.acks = [], []
-        self.refused = self.accepted = 0
+        self.deliveries, self.acks, self.refusals = [], [], []
+        self.accepted = 0
+
+    @property
+    def refused(self) -> int:
+        """How many acks were refusals; `refusals` has their times."""
+        return len(self.refusals)
 
     async def wait_for(self, deliveries: int, acks: int) -> None:
         """Wait until so many have arrived; give up soon after nothing arrives any more."""
@@ -172,8 +177,10 @@ class Connection(asyncio.Protocol):
     def _acked(self, payload: bytes, now: int) -> None:
         at = payload.index(b"[")
         number = int(payload[payload.index(b",") + 1 : at])
-        self._seen.acks.append(now - self._due.pop(number))
-        self._seen.refused += b'"ok":true' not in payload
+        took = now - self._due.pop(number)
+        self._seen.acks.append(took)
+        if b'"ok":true' not in payload:
+            self._seen.refusals.append(took)
         self._seen.accepted += b'"status":"accepted"' in payload
         if pending := self._pending.pop(number, None):
             pending.set_result(json.loads(payload[at:])[0])
