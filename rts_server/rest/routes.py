@@ -128,10 +128,13 @@ class OperatorRouter:
         async def no_route(_: object, __: Identity, params: dict[str, str]) -> None:
             """Raise WrongMethod if the path has other methods, else NotFound."""
             path = params["path"]
-            allowed = [one.method for one in routes if re.fullmatch(_as_regex(one), path)]
-            if allowed:
-                raise WrongMethod(sorted({*allowed}))
-            raise errors.NotFound("No such route.")
+            matching = [one for one in routes if re.fullmatch(_as_regex(one), path)]
+            if not matching:
+                raise errors.NotFound("No such route.")
+            # A user id may contain a colon: users/{user_id} matches users/alice:erase as well.
+            longest = max(len(_PATH_PARAM.sub("", one.path)) for one in matching)
+            closest = [one for one in matching if len(_PATH_PARAM.sub("", one.path)) == longest]
+            raise WrongMethod(sorted({one.method for one in closest}))
 
         lost = Route("*", "/v1/{path}", Schema)
         app.router.add_route("*", "/v1/{path:.*}", self._endpoint(lost, no_route, None))

@@ -299,7 +299,18 @@ async def test_invalid_input_is_refused_by_field(operator: Rest) -> None:
     assert await operator.refused("POST", "/v1/rooms/nowhere") == "bad_request"
     assert operator.status == 405
     assert operator.headers["Allow"] == "DELETE, GET, PATCH"
+    assert await operator.refused("PATCH", "/v1/users/alice:erase") == "bad_request"
+    assert operator.headers["Allow"] == "POST"
     assert await operator.refused("GET", "/v1/elsewhere") == "not_found"
+
+
+async def test_a_query_may_repeat_a_parameter(operator: Rest) -> None:
+    """The first value counts, however many follow; it is checked as if it were alone."""
+    room = await operator.ok("PUT", f"/v1/external-rooms/{name('case')}", {"name": "Room"})
+    path = f"/v1/rooms/{room['room']['room_id']}/members?limit="
+    again = "&limit=x" * 30
+    assert (await operator.ok("GET", path + "1" + again))["members"] == []
+    assert await operator.refused("GET", path + "x" + again) == "invalid_param"
 
 
 async def test_a_body_full_of_mistakes_has_a_short_answer(operator: Rest) -> None:
