@@ -17,6 +17,23 @@ async def signed_in(chromium: Chromium, dev_url: str, user: str) -> Page:
     return page
 
 
+async def in_direct_room(chromium: Chromium, dev_url: str, names: tuple[str, str]) -> Page:
+    """A window of the first user, in a new direct room with the second one."""
+    page = await signed_in(chromium, dev_url, names[0])
+    await direct(page, names[1])
+    return page
+
+
+async def both_with_direct_room(
+    chromium: Chromium, dev_url: str, names: tuple[str, str]
+) -> tuple[Page, Page]:
+    """A window of each user; the first has opened a new direct room of the two."""
+    first = await signed_in(chromium, dev_url, names[0])
+    second = await signed_in(chromium, dev_url, names[1])
+    await direct(first, names[1])
+    return first, second
+
+
 async def online(page: Page) -> None:
     """Wait for the connection."""
     await page.until("document.querySelector('#state')?.textContent === 'Online'")

@@ -7,7 +7,15 @@ from pathlib import Path
 import pytest
 
 from tests.browser.chromium import Chromium, Page
-from tests.browser.session import act, details, direct, group, say, send_files, signed_in
+from tests.browser.session import (
+    act,
+    details,
+    group,
+    in_direct_room,
+    say,
+    send_files,
+    signed_in,
+)
 from tests.helpers.file_samples import png
 from tests.helpers.node import ensure_modules
 
@@ -76,9 +84,8 @@ async def test_the_page_can_be_used_by_keyboard(
     chromium: Chromium, dev_url: str, names: tuple[str, str]
 ) -> None:
     """A message is reached and answered by keys; focus comes back, and survives what arrives."""
-    alice_id, bob_id = names
-    alice = await signed_in(chromium, dev_url, alice_id)
-    await direct(alice, bob_id)
+    bob_id = names[1]
+    alice = await in_direct_room(chromium, dev_url, names)
     await say(alice, "first", "second")
     await alice.until("document.querySelector('#messages li:last-child .mark.queued')")
     focused = "document.activeElement"

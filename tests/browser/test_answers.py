@@ -7,9 +7,10 @@ import json
 from tests.browser.chromium import Chromium
 from tests.browser.session import (
     act,
+    both_with_direct_room,
     details,
-    direct,
     group,
+    in_direct_room,
     online,
     opened,
     say,
@@ -79,9 +80,7 @@ async def test_delete_can_be_undone(
     chromium: Chromium, dev_url: str, names: tuple[str, str]
 ) -> None:
     """A deleted message comes back by Undo, and goes once the offer ends."""
-    alice_id, bob_id = names
-    alice = await signed_in(chromium, dev_url, alice_id)
-    await direct(alice, bob_id)
+    alice = await in_direct_room(chromium, dev_url, names)
     await say(alice, "keep me")
     await alice.until("document.querySelector('#messages .mark.queued')")
     await act(alice, ".remove")
@@ -95,10 +94,7 @@ async def test_a_lost_connection_is_shown(
     chromium: Chromium, dev_url: str, names: tuple[str, str]
 ) -> None:
     """A bar says so, nobody stays online, and what is written meanwhile waits and arrives."""
-    alice_id, bob_id = names
-    alice = await signed_in(chromium, dev_url, alice_id)
-    bob = await signed_in(chromium, dev_url, bob_id)
-    await direct(alice, bob_id)
+    alice, bob = await both_with_direct_room(chromium, dev_url, names)
     await alice.call("Page.enable")
     await alice.call("Page.addScriptToEvaluateOnNewDocument", source=BREAKABLE)
     await alice.call("Page.reload")
@@ -119,9 +115,8 @@ async def test_open_room_and_sign_out(
     chromium: Chromium, dev_url: str, names: tuple[str, str]
 ) -> None:
     """A reload keeps the open room; signing out leads to the first view."""
-    alice_id, bob_id = names
-    alice = await signed_in(chromium, dev_url, alice_id)
-    await direct(alice, bob_id)
+    bob_id = names[1]
+    alice = await in_direct_room(chromium, dev_url, names)
     await alice.call("Page.reload")
     await online(alice)
     await opened(alice, bob_id)
@@ -142,9 +137,7 @@ async def test_an_emoji_is_never_cut(
     chromium: Chromium, dev_url: str, names: tuple[str, str]
 ) -> None:
     """A preview ends at a whole character, also among emoji of several code points."""
-    alice_id, bob_id = names
-    alice = await signed_in(chromium, dev_url, alice_id)
-    await direct(alice, bob_id)
+    alice = await in_direct_room(chromium, dev_url, names)
     await say(alice, "👩‍👩‍👧‍👦" * 120)
     await alice.until("document.querySelector('#rooms .preview').textContent.includes('👩')")
     preview = await alice.js("document.querySelector('#rooms .preview').textContent")

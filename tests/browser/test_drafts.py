@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.browser.chromium import Chromium
-from tests.browser.session import act, direct, group, online, opened, say, signed_in
+from tests.browser.session import act, group, in_direct_room, online, opened, say
 
 TYPED = "document.querySelector('#compose textarea').value"
 
@@ -12,9 +12,8 @@ async def test_a_draft_belongs_to_its_room(
     chromium: Chromium, dev_url: str, names: tuple[str, str]
 ) -> None:
     """A draft stays with its room over a change of rooms, an edit, Escape and a reload."""
-    alice_id, bob_id = names
-    alice = await signed_in(chromium, dev_url, alice_id)
-    await direct(alice, bob_id)
+    bob_id = names[1]
+    alice = await in_direct_room(chromium, dev_url, names)
     await say(alice, "helo")
     await alice.until("document.querySelector('#messages .mark.queued')")
     await alice.type("#compose textarea", "for bob")

@@ -8,7 +8,13 @@ import secrets
 from pathlib import Path
 
 from tests.browser.chromium import Chromium
-from tests.browser.session import act, choose, direct, send_files, signed_in
+from tests.browser.session import (
+    act,
+    both_with_direct_room,
+    choose,
+    in_direct_room,
+    send_files,
+)
 from tests.helpers.file_samples import png
 from tests.helpers.waiting import until
 
@@ -36,12 +42,10 @@ async def test_twenty_megabytes_with_a_progress_bar(
     chromium: Chromium, dev_url: str, names: tuple[str, str], tmp_path: Path
 ) -> None:
     """The bar grows while the store takes 20 MB; the other member sees the picture."""
-    alice_id, bob_id = names
+    alice_id = names[0]
     picture = tmp_path / "holiday.png"
     picture.write_bytes(png(640, 360, blank=20 * MEGABYTE))
-    alice = await signed_in(chromium, dev_url, alice_id)
-    bob = await signed_in(chromium, dev_url, bob_id)
-    await direct(alice, bob_id)
+    alice, bob = await both_with_direct_room(chromium, dev_url, names)
     await alice.js(WATCH)
     await alice.call("Network.enable")
     await alice.call("Network.emulateNetworkConditions", **LINE)
@@ -67,14 +71,11 @@ async def test_files_that_are_not_pictures_are_downloads(
     chromium: Chromium, dev_url: str, names: tuple[str, str], tmp_path: Path
 ) -> None:
     """Several files are one message, a page among them is never opened; deleted, they are gone."""
-    alice_id, bob_id = names
     paths = [tmp_path / "<b>page.html", tmp_path / "notes.txt"]
     secret = secrets.token_hex(8)
     for path in paths:
         path.write_text(f"<script>document.title = '{secret}'</script>")
-    alice = await signed_in(chromium, dev_url, alice_id)
-    bob = await signed_in(chromium, dev_url, bob_id)
-    await direct(alice, bob_id)
+    alice, bob = await both_with_direct_room(chromium, dev_url, names)
     await send_files(alice, *paths)
     await bob.click("#rooms li button")
     captions = "[...document.querySelectorAll('#messages .download')].map((b) => b.innerText)"
@@ -97,12 +98,10 @@ async def test_a_refused_file_can_be_sent_again_or_dropped(
     chromium: Chromium, dev_url: str, names: tuple[str, str], tmp_path: Path
 ) -> None:
     """A page that says it is a picture is refused in the sender's window and nowhere else."""
-    alice_id, bob_id = names
     fake, empty = tmp_path / "fake.png", tmp_path / "empty.png"
     fake.write_text("<html>")
     empty.write_bytes(b"")
-    alice = await signed_in(chromium, dev_url, alice_id)
-    await direct(alice, bob_id)
+    alice = await in_direct_room(chromium, dev_url, names)
     await choose(alice, empty)
     await alice.until(
         "document.querySelector('.toast span')?.textContent === 'empty.png is empty.'"

@@ -7,9 +7,10 @@ import json
 from tests.browser.chromium import Chromium, Page
 from tests.browser.session import (
     act,
+    both_with_direct_room,
     details,
-    direct,
     group,
+    in_direct_room,
     online,
     opened,
     say,
@@ -26,11 +27,8 @@ def shows(*texts: str) -> str:
 
 async def test_two_people_chat(chromium: Chromium, dev_url: str, names: tuple[str, str]) -> None:
     """Two windows hear each other at once: room, name, unread, preview, clock and tick."""
-    alice_id, bob_id = names
-    alice = await signed_in(chromium, dev_url, alice_id)
-    bob = await signed_in(chromium, dev_url, bob_id)
-
-    await direct(alice, bob_id)
+    alice_id = names[0]
+    alice, bob = await both_with_direct_room(chromium, dev_url, names)
     await alice.type("#compose textarea", "hello", enter=True)
     await alice.until(shows("hello"))
     await alice.until("document.querySelector('#messages .own .mark.delivered')")
@@ -72,10 +70,9 @@ async def test_history_pages_upwards(
     chromium: Chromium, dev_url: str, names: tuple[str, str]
 ) -> None:
     """Older messages come page by page, without a hole and without a repetition."""
-    alice_id, bob_id = names
+    bob_id = names[1]
     texts = [f"number {n}" for n in range(70)]
-    alice = await signed_in(chromium, dev_url, alice_id)
-    await direct(alice, bob_id)
+    alice = await in_direct_room(chromium, dev_url, names)
     await alice.js(
         f"for (const text of {json.dumps(texts)}) {{"
         "const field = document.querySelector('#compose textarea');"
@@ -134,10 +131,7 @@ async def test_edit_delete_and_react(
     chromium: Chromium, dev_url: str, names: tuple[str, str]
 ) -> None:
     """A change in one window shows in the other: new text, reactions with counts, tombstones."""
-    alice_id, bob_id = names
-    alice = await signed_in(chromium, dev_url, alice_id)
-    bob = await signed_in(chromium, dev_url, bob_id)
-    await direct(alice, bob_id)
+    alice, bob = await both_with_direct_room(chromium, dev_url, names)
     await say(alice, "helo", "second")
     await alice.until("document.querySelectorAll('#messages .mark.delivered').length === 2")
     await bob.click("#rooms li button")
@@ -212,10 +206,8 @@ async def test_presence_and_typing_are_shown(
     chromium: Chromium, dev_url: str, names: tuple[str, str]
 ) -> None:
     """A dot beside a name, a line while the other one types, and neither when he is gone."""
-    alice_id, bob_id = names
-    alice = await signed_in(chromium, dev_url, alice_id)
-    bob = await signed_in(chromium, dev_url, bob_id)
-    await direct(alice, bob_id)
+    bob_id = names[1]
+    alice, bob = await both_with_direct_room(chromium, dev_url, names)
     await alice.until("document.querySelector('#rooms .dot.online')")
     assert await alice.js("document.querySelector('#members').textContent") == "Online"
     await bob.click("#rooms li button")

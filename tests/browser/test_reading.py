@@ -5,7 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 from tests.browser.chromium import Chromium
-from tests.browser.session import direct, opened, say, send_files, signed_in
+from tests.browser.session import (
+    both_with_direct_room,
+    in_direct_room,
+    opened,
+    say,
+    send_files,
+)
 from tests.helpers.file_samples import png
 
 BELOW = (
@@ -20,10 +26,8 @@ async def test_only_visible_messages_are_marked_as_read(
     chromium: Chromium, dev_url: str, names: tuple[str, str]
 ) -> None:
     """Who reads further up has not read what comes below: a pill and a divider say so."""
-    alice_id, bob_id = names
-    alice = await signed_in(chromium, dev_url, alice_id)
-    bob = await signed_in(chromium, dev_url, bob_id)
-    await direct(alice, bob_id)
+    alice_id = names[0]
+    alice, bob = await both_with_direct_room(chromium, dev_url, names)
     await say(alice, *(f"line {n}\n" * 8 for n in range(8)))
     await bob.click("#rooms li button")
     await opened(bob, alice_id)
@@ -51,11 +55,9 @@ async def test_ones_own_message_is_in_view(
     chromium: Chromium, dev_url: str, names: tuple[str, str], tmp_path: Path
 ) -> None:
     """The list ends at the bottom after an upload, after sends behind it, and after a reload."""
-    alice_id, bob_id = names
     picture = tmp_path / "holiday.png"
     picture.write_bytes(png(640, 900))
-    alice = await signed_in(chromium, dev_url, alice_id)
-    await direct(alice, bob_id)
+    alice = await in_direct_room(chromium, dev_url, names)
     await say(alice, *(f"line {n}\n" * 6 for n in range(4)))
     await alice.js("document.querySelector('#scroll').scrollTop = 0")
     await alice.type("#compose textarea", "caption")
