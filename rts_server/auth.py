@@ -96,8 +96,8 @@ def _must_be_text(token: Any) -> None:
 def verify(settings: Settings, token: Any, key: jwt.PyJWK | None = None) -> Identity:
     """Return the identity of a token that was signed with our secret, or with a provider's key.
 
-    Raises Unauthorized or TokenExpired. The text is the same for every defect, so that it helps
-    nobody to guess.
+    Raises Unauthorized or TokenExpired. The text is the same for every defect, so that it does
+    not help to guess.
     """
     _must_be_text(token)
     secret, algorithm = settings.jwt_secret, ALGORITHM

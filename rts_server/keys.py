@@ -82,7 +82,7 @@ class RoomKeys(NamedTuple):
         changed: Hash message id → `offset version entry message`: the last change in the hot log,
             the id of its outbox entry and the message's newest state (JSON); version 0 and
             `{"failed":true}` for a failed one.
-        uncounted: Sorted set seq → seq: messages that are unread for nobody.
+        uncounted: Sorted set seq → seq: messages that never count as unread.
         claim: String: the nonce of the command that loads the room. Expires.
         outbox: Stream of the partition, shared with its other rooms; see `outbox`.
         prefix: Prefix of the room's other keys.

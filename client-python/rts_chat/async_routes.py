@@ -27,12 +27,12 @@ from rts_chat.types import (
     PublicRoomAnswer,
     QuarantinedAnswer,
     QueuesAnswer,
+    ReceiversAnswer,
     RemovedAnswer,
     ReplayedAnswer,
     RevokedAnswer,
     RoomsAnswer,
     SentAnswer,
-    ToldAnswer,
     UserProfileAnswer,
     VerifiedAnswer,
 )
@@ -69,9 +69,9 @@ class AsyncRoutes(ABC):
         """The instances with a valid lease, with the details they last reported."""
         return await self._call(InstancesAnswer, "instance.all")
 
-    async def instance_drain(self, instance_id: str) -> ToldAnswer:
+    async def instance_drain(self, instance_id: str) -> ReceiversAnswer:
         """Drain an instance: it refuses new connections and closes its own, spread over time."""
-        return await self._call(ToldAnswer, "instance.drain", instance_id=instance_id)
+        return await self._call(ReceiversAnswer, "instance.drain", instance_id=instance_id)
 
     async def member_batch(
         self,
@@ -340,9 +340,14 @@ class AsyncRoutes(ABC):
         user_id: str,
         *,
         reconnect: bool | None = None,
-    ) -> ToldAnswer:
+    ) -> ReceiversAnswer:
         """Close the user's connections on all instances; their tokens stay valid."""
-        return await self._call(ToldAnswer, "user.disconnect", user_id=user_id, reconnect=reconnect)
+        return await self._call(
+            ReceiversAnswer,
+            "user.disconnect",
+            user_id=user_id,
+            reconnect=reconnect,
+        )
 
     async def user_get(self, user_id: str) -> UserProfileAnswer:
         """What the server knows of a user: name, presence and the number of their rooms."""

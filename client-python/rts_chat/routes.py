@@ -27,12 +27,12 @@ from rts_chat.types import (
     PublicRoomAnswer,
     QuarantinedAnswer,
     QueuesAnswer,
+    ReceiversAnswer,
     RemovedAnswer,
     ReplayedAnswer,
     RevokedAnswer,
     RoomsAnswer,
     SentAnswer,
-    ToldAnswer,
     UserProfileAnswer,
     VerifiedAnswer,
 )
@@ -63,9 +63,9 @@ class Routes(ABC):
         """The instances with a valid lease, with the details they last reported."""
         return self._call(InstancesAnswer, "instance.all")
 
-    def instance_drain(self, instance_id: str) -> ToldAnswer:
+    def instance_drain(self, instance_id: str) -> ReceiversAnswer:
         """Drain an instance: it refuses new connections and closes its own, spread over time."""
-        return self._call(ToldAnswer, "instance.drain", instance_id=instance_id)
+        return self._call(ReceiversAnswer, "instance.drain", instance_id=instance_id)
 
     def member_batch(
         self,
@@ -303,9 +303,14 @@ class Routes(ABC):
         """
         return self._call(VerifiedAnswer, "room.verify", room_id=room_id, repair=repair)
 
-    def user_disconnect(self, user_id: str, *, reconnect: bool | None = None) -> ToldAnswer:
+    def user_disconnect(
+        self,
+        user_id: str,
+        *,
+        reconnect: bool | None = None,
+    ) -> ReceiversAnswer:
         """Close the user's connections on all instances; their tokens stay valid."""
-        return self._call(ToldAnswer, "user.disconnect", user_id=user_id, reconnect=reconnect)
+        return self._call(ReceiversAnswer, "user.disconnect", user_id=user_id, reconnect=reconnect)
 
     def user_get(self, user_id: str) -> UserProfileAnswer:
         """What the server knows of a user: name, presence and the number of their rooms."""

@@ -70,10 +70,7 @@ class CountedAnswer(TypedDict):
 
 
 class DeadRecordAnswer(TypedDict):
-    """The position of a record in a dead-letter queue, as far as the record can be parsed.
-
-    kind: the type of its event, the name of its other part, or `unreadable`. sent_ms: Unix time.
-    """
+    """A record in a dead-letter queue, and its number of receives. sent_ms: Unix time."""
 
     room_id: NotRequired[str]
     epoch: NotRequired[int]
@@ -375,9 +372,8 @@ class QuarantinedAnswer(TypedDict):
 
 
 class QuarantinedRecordAnswer(TypedDict):
-    """A record that could never be applied. One that is not `whole` is too long to be replayed.
-
-    kind: the type of its event, the name of its other part, or `unreadable`.
+    """A record that could never be applied. One that is not `whole` is too long to be
+    replayed.
     """
 
     room_id: NotRequired[str]
@@ -414,6 +410,12 @@ class Reaction(TypedDict):
 
     count: int
     user_ids: list[str]
+
+
+class ReceiversAnswer(TypedDict):
+    """The number of instances that received the request."""
+
+    instances: int
 
 
 class RemovedAnswer(TypedDict):
@@ -509,12 +511,6 @@ class SentAnswer(TypedDict):
     offset: int
     created_at: str
     duplicate: NotRequired[bool]
-
-
-class ToldAnswer(TypedDict):
-    """The number of instances that received the request."""
-
-    instances: int
 
 
 class Totals(TypedDict):

@@ -47,11 +47,7 @@ export interface CountedAnswer {
   alive: boolean;
 }
 
-/**
- * The position of a record in a dead-letter queue, as far as the record can be parsed.
- *
- * kind: the type of its event, the name of its other part, or `unreadable`. sent_ms: Unix time.
- */
+/** A record in a dead-letter queue, and its number of receives. sent_ms: Unix time. */
 export interface DeadRecordAnswer {
   room_id?: string;
   epoch?: number;
@@ -232,11 +228,7 @@ export interface QuarantinedAnswer {
   records: QuarantinedRecordAnswer[];
 }
 
-/**
- * A record that could never be applied. One that is not `whole` is too long to be replayed.
- *
- * kind: the type of its event, the name of its other part, or `unreadable`.
- */
+/** A record that could never be applied. One that is not `whole` is too long to be replayed. */
 export interface QuarantinedRecordAnswer {
   room_id?: string;
   epoch?: number;
@@ -264,6 +256,11 @@ export interface QueueAnswer {
 /** All queues. */
 export interface QueuesAnswer {
   queues: QueueAnswer[];
+}
+
+/** The number of instances that received the request. */
+export interface ReceiversAnswer {
+  instances: number;
 }
 
 /** How many records to replay at most. */
@@ -297,11 +294,6 @@ export interface RoomChangeRequest {
   version?: number;
 }
 
-/** The number of instances that received the request. */
-export interface ToldAnswer {
-  instances: number;
-}
-
 /** What the server knows of a user. `rooms` counts the rooms they are in, hidden ones too. */
 export interface UserProfileAnswer {
   user: NamedUserAnswer;
@@ -332,7 +324,7 @@ export interface Operations {
   /** The instances with a valid lease, with the details they last reported. */
   "instance.all": { takes: Record<string, never>; answer: InstancesAnswer };
   /** Drain an instance: it refuses new connections and closes its own, spread over time. */
-  "instance.drain": { takes: { instance_id: string }; answer: ToldAnswer };
+  "instance.drain": { takes: { instance_id: string }; answer: ReceiversAnswer };
   /** Add, remove and change members, all or none of them. */
   "member.batch": { takes: { room_id: string } & MemberBatchRequest; answer: ChangedMembersAnswer };
   /** Declare all members of a group, with their roles: members not named are removed. */
@@ -376,7 +368,7 @@ export interface Operations {
   /** Compare a room's messages in Redis with the archive; with `repair`, store what differs. */
   "room.verify": { takes: { room_id: string; repair?: boolean }; answer: VerifiedAnswer };
   /** Close the user's connections on all instances; their tokens stay valid. */
-  "user.disconnect": { takes: { user_id: string } & DisconnectRequest; answer: ToldAnswer };
+  "user.disconnect": { takes: { user_id: string } & DisconnectRequest; answer: ReceiversAnswer };
   /** What the server knows of a user: name, presence and the number of their rooms. */
   "user.get": { takes: { user_id: string }; answer: UserProfileAnswer };
   /** Revoke all tokens of the user issued until now, for good, and close their connections. */

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Literal, Never, NotRequired, TypedDict
 
 
-class NewRoom(TypedDict):
+class ChosenRoomFields(TypedDict):
     """The fields that the creator of a room chooses."""
 
     room_id: str
@@ -14,22 +14,21 @@ class NewRoom(TypedDict):
     metadata: dict[str, Any]
     external_id: NotRequired[str]
     made_by: NotRequired[Literal["client"]]
+
+
+class NewRoom(ChosenRoomFields):
+    """A room that is to be created."""
+
     deleted_at: NotRequired[Never]
     last_message: NotRequired[Never]
 
 
-class RoomFields(TypedDict):
+class RoomFields(ChosenRoomFields):
     """A room's own fields, as its head in Redis and its item in the archive hold them.
 
     The last message is kept beside them, so that a message does not rewrite the room.
     """
 
-    room_id: str
-    type: Literal["direct", "group"]
-    name: str | None
-    metadata: dict[str, Any]
-    external_id: NotRequired[str]
-    made_by: NotRequired[Literal["client"]]
     created_at: str
     created_by: str
     version: int

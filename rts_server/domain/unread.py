@@ -26,7 +26,7 @@ def unread_count(seq: int, read_seq: int, uncounted: int) -> int:
     """Return the number of unread messages of a member in a room.
 
     `seq`: the room's newest message. `read_seq`: the member's read cursor. `uncounted`: messages
-    above the read cursor that count for nobody (system, deleted and failed messages).
+    above the read cursor that never count as unread (system, deleted and failed messages).
     """
     return max(0, seq - read_seq - uncounted)
 

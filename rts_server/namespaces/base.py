@@ -205,7 +205,7 @@ class Namespace(socketio.AsyncNamespace):  # type: ignore[misc]
     async def _is_member(self, session: Session, room_id: str) -> bool:
         """Check the connection's rooms, then the user's room index.
 
-        A room that does not exist costs as much as a room of others: the time tells nothing (A4).
+        A room that does not exist takes as long as a room of others: time reveals nothing (A4).
         """
         if room_id in self._connections.rooms(session.eio_sid):
             return True

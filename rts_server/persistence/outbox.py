@@ -59,7 +59,7 @@ class Entry:
 
 
 def parse(partition: int, entry_id: bytes, fields: Mapping[bytes, bytes]) -> Entry:
-    """Return the entry of a stream entry's fields. Raises ValueError if it is not one of ours."""
+    """Return the entry of a stream entry's fields. Raises ValueError if a field is missing."""
     try:
         entry = Entry(
             partition=partition,

@@ -74,7 +74,7 @@ class UserProfileSchema(OutputSchema):
     rooms = fields.Integer(required=True)
 
 
-class ToldSchema(OutputSchema):
+class ReceiversSchema(OutputSchema):
     """The number of instances that received the request."""
 
     instances = fields.Integer(required=True)
@@ -158,10 +158,10 @@ class ErasedLineSchema(OutputSchema):
     lines = fields.Integer()
 
 
-class DeadRecordSchema(OutputSchema):
-    """The position of a record in a dead-letter queue, as far as the record can be parsed.
+class RecordPositionSchema(OutputSchema):
+    """The position of a record, as far as the record can be parsed.
 
-    kind: the type of its event, the name of its other part, or `unreadable`. sent_ms: Unix time.
+    kind: the type of its event, the name of its other part, or `unreadable`.
     """
 
     room_id = fields.String()
@@ -171,6 +171,11 @@ class DeadRecordSchema(OutputSchema):
     client_msg_id = fields.String()
     seq = fields.Integer()
     kind = fields.String(required=True)
+
+
+class DeadRecordSchema(RecordPositionSchema):
+    """A record in a dead-letter queue, and its number of receives. sent_ms: Unix time."""
+
     sqs_message_id = fields.String(required=True)
     receives = fields.Integer(required=True)
     sent_ms = fields.Integer(required=True)
@@ -193,19 +198,9 @@ class QueuesSchema(OutputSchema):
     queues = many(QueueSchema)
 
 
-class QuarantinedRecordSchema(OutputSchema):
-    """A record that could never be applied. One that is not `whole` is too long to be replayed.
+class QuarantinedRecordSchema(RecordPositionSchema):
+    """A record that could never be applied. One that is not `whole` is too long to be replayed."""
 
-    kind: the type of its event, the name of its other part, or `unreadable`.
-    """
-
-    room_id = fields.String()
-    epoch = fields.Integer()
-    offset = fields.Integer()
-    message_id = fields.String()
-    client_msg_id = fields.String()
-    seq = fields.Integer()
-    kind = fields.String(required=True)
     reason = fields.String(required=True)
     whole = fields.Boolean(required=True)
 

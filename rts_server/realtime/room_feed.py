@@ -209,7 +209,7 @@ class RoomFeed:
         """Begin a listener's live stream behind `start`; write what waited first.
 
         `is_current` says that the client has everything up to `start`. Otherwise it reads the room
-        anew, and must be told when a cold room wakes that what it read may be outdated.
+        anew, and needs a sync.reset when a cold room is loaded: what it read may be outdated.
         """
         subscription = self.subscriptions.get(listener)
         if subscription is None or subscription.start is not None:
@@ -291,7 +291,7 @@ class RoomFeed:
         return False
 
     async def _start_anew(self) -> None:
-        """Begin at a new position, without what was missed.
+        """Begin at a new position, without the missed events.
 
         Members are read before anything is delivered: a removal may have been missed (A2).
         """

@@ -165,7 +165,7 @@ class Relay:
         The lease comes before the read, also after any error: the renewal shows whether this is
         still the Redis we read before (its fence), and only entries of partitions under a valid
         lease may be sent in order (D3). After an error every partition is read from its start,
-        because the reply that was lost may have moved `last_read_id` past entries nobody holds.
+        because the reply that was lost may have moved `last_read_id` past entries no relay holds.
         """
         failures = 0
         while True:

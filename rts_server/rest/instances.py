@@ -14,7 +14,7 @@ from rts_server.rest.routes import UserParams, route
 from rts_server.types.operator_answers import (
     ExplainedPresenceAnswer,
     InstancesAnswer,
-    ToldAnswer,
+    ReceiversAnswer,
 )
 from rts_server.types.requests import ExplainRequest
 
@@ -41,8 +41,8 @@ class InstanceRoutes:
         """The instances with a valid lease, with the details they last reported."""
         return {"instances": await self._registry.instances()}
 
-    @route("POST", "/v1/instances/{instance_id}:drain", operator_answers.ToldSchema)
-    async def drain(self, operator: Identity, params: InstanceParams) -> ToldAnswer:
+    @route("POST", "/v1/instances/{instance_id}:drain", operator_answers.ReceiversSchema)
+    async def drain(self, operator: Identity, params: InstanceParams) -> ReceiversAnswer:
         """Drain an instance: it refuses new connections and closes its own, spread over time.
 
         It stays drained. Its process runs on, not ready, until it is stopped.

@@ -12,8 +12,8 @@ from rts_server.types.answers import RoomsAnswer
 from rts_server.types.operator_answers import (
     ExplainedRoomAnswer,
     ExplainedUnreadAnswer,
+    ReceiversAnswer,
     RevokedAnswer,
-    ToldAnswer,
     UserProfileAnswer,
 )
 from rts_server.types.requests import DisconnectRequest, RoomPageRequest, UnreadPageRequest
@@ -87,10 +87,10 @@ class UserRoutes:
     @route(
         "POST",
         "/v1/users/{user_id}:disconnect",
-        operator_answers.ToldSchema,
+        operator_answers.ReceiversSchema,
         body=requests.DisconnectSchema,
     )
-    async def disconnect(self, operator: Identity, params: DisconnectParams) -> ToldAnswer:
+    async def disconnect(self, operator: Identity, params: DisconnectParams) -> ReceiversAnswer:
         """Close the user's connections on all instances; their tokens stay valid."""
         code = "draining" if params["reconnect"] else "banned"
         return {"instances": await self._control.close(params["user_id"], code)}

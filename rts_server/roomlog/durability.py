@@ -332,7 +332,7 @@ class DurabilityTracker:
                     return await self._on_stored(pending)
             except errors.Unavailable:
                 continue
-            except Exception as error:  # whatever it is: somebody waits for this durability
+            except Exception as error:  # of any kind: a command waits for this durability
                 self._throttled_log.exception("archive lookup failed", error)
                 continue
             if overtaken:

@@ -108,7 +108,7 @@ def members_event(kind: str, actor_id: str, op: Op) -> EventTemplate:
 
 
 def _system_message(room_id: str, actor_id: str, event: str, op: Op) -> EventTemplate:
-    """A system message about a change of members; it counts as unread for nobody."""
+    """A system message about a change of members; it never counts as unread."""
     message_id = keys.message_id(room_id, "", secrets.token_hex(16))
     message: Message = {
         "message_id": message_id,

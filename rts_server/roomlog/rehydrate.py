@@ -191,12 +191,12 @@ class RoomLoader:
 
 
 def last_position(stored: StoredRoom, members: list[StoredMember]) -> tuple[int, int]:
-    """The highest (epoch, offset) the archive knows: who stands there has missed nothing."""
+    """The highest (epoch, offset) the archive knows: a client that is there has missed nothing."""
     return max([stored.position, *map(changed_at, members)])
 
 
 def changed_at(member: StoredMember) -> tuple[int, int]:
-    """The position of what was done to a member last."""
+    """The position of the last change of a member."""
     return max((member.epoch, member.offset), member.role_position)
 
 

@@ -179,7 +179,7 @@ class AppendRequest:
         actor: the user who acts.
         roles: roles that may do it; None if the system acts and membership is not checked.
         new_members, removals, role_changes: as in MembershipChange.
-        remove_everybody: remove all members, whoever they are when the script runs.
+        remove_everybody: remove all who are members when the script runs.
         expiry: a record that makes the archive forget the room's items later.
         change: the message that the request was built on.
         room_change: the room that the request was built on.

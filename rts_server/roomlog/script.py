@@ -276,7 +276,7 @@ class AppendScript:
             nonce, archive_checked, max_epoch: as in `append_call`.
 
         Raises:
-            RedisError: nobody knows whether the script ran.
+            RedisError: it is unknown whether the script ran.
         """
         call = append_call(
             request,

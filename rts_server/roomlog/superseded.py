@@ -73,7 +73,7 @@ def with_first_names(
 ) -> AppendRequest:
     """The request with its system messages as they were first published, whoever is affected now.
 
-    `affected`: the users the lines named then. A line about nobody was not published.
+    `affected`: the users the lines named then. A line without users was not published.
     """
     events = []
     for event in request.events:

@@ -153,7 +153,7 @@ class Rooms:
             state = await read()
             if not _has(state.room, change):
                 raise
-            # Any member may ask for what is so already; without the role it supersedes nothing.
+            # Any member may request the present state; without the role this supersedes nothing.
             same = room_unchanged(state.room, state.epoch, actor_id, change)
             return self._appends.no_op(same)
         assert done is not None  # where nothing has to change, the intents are noted

@@ -73,7 +73,7 @@ class UserProfileAnswer(TypedDict):
     rooms: int
 
 
-class ToldAnswer(TypedDict):
+class ReceiversAnswer(TypedDict):
     """The number of instances that received the request."""
 
     instances: int
@@ -152,10 +152,10 @@ class ErasedLineAnswer(TypedDict):
     lines: NotRequired[int]
 
 
-class DeadRecordAnswer(TypedDict):
-    """The position of a record in a dead-letter queue, as far as the record can be parsed.
+class RecordPositionAnswer(TypedDict):
+    """The position of a record, as far as the record can be parsed.
 
-    kind: the type of its event, the name of its other part, or `unreadable`. sent_ms: Unix time.
+    kind: the type of its event, the name of its other part, or `unreadable`.
     """
 
     room_id: NotRequired[str]
@@ -165,6 +165,11 @@ class DeadRecordAnswer(TypedDict):
     client_msg_id: NotRequired[str]
     seq: NotRequired[int]
     kind: str
+
+
+class DeadRecordAnswer(RecordPositionAnswer):
+    """A record in a dead-letter queue, and its number of receives. sent_ms: Unix time."""
+
     sqs_message_id: str
     receives: int
     sent_ms: int
@@ -187,19 +192,9 @@ class QueuesAnswer(TypedDict):
     queues: list[QueueAnswer]
 
 
-class QuarantinedRecordAnswer(TypedDict):
-    """A record that could never be applied. One that is not `whole` is too long to be replayed.
+class QuarantinedRecordAnswer(RecordPositionAnswer):
+    """A record that could never be applied. One that is not `whole` is too long to be replayed."""
 
-    kind: the type of its event, the name of its other part, or `unreadable`.
-    """
-
-    room_id: NotRequired[str]
-    epoch: NotRequired[int]
-    offset: NotRequired[int]
-    message_id: NotRequired[str]
-    client_msg_id: NotRequired[str]
-    seq: NotRequired[int]
-    kind: str
     reason: str
     whole: bool
 

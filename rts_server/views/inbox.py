@@ -125,7 +125,7 @@ class InboxReader:
     ) -> RoomsAnswer:
         """A page of the inbox after a cursor.
 
-        Raises InvalidParam for a cursor that is not ours.
+        Raises InvalidParam for a cursor that this server did not issue.
         """
         behind = cursor.decode(after, int, str) if after is not None else None
         inbox = await self.read(user_id)

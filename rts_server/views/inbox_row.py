@@ -19,8 +19,8 @@ class InboxRow:
 
     `active_ms`: time of the last activity, the sort key. `room`: the protocol's room as the user
     sees it. `in_totals`: whether its unread messages count in the totals. `uncounted`: messages
-    above read_seq that count for nobody. `has_settings`: the user has muted or hidden it at least
-    once. `position_uncertain`: the position is a lower bound from the archive, which may lack
+    above read_seq that never count as unread. `has_settings`: the user has muted or hidden it at
+    least once. `position_uncertain`: the position is a lower bound from the archive, which may lack
     changes of other members. `member_count_known`: if False, `with_member_counts` reads it.
     """
 

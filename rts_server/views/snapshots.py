@@ -35,8 +35,8 @@ UNLIMITED_BYTES = 64 * 1024 * 1024
 class MemberView:
     """One member's view of a room.
 
-    `uncounted`: messages above `read_seq` that count for nobody. `has_settings`: the member has set
-    `muted` or `hidden` at least once.
+    `uncounted`: messages above `read_seq` that never count as unread. `has_settings`: they have
+    set `muted` or `hidden` at least once.
     """
 
     role: Role

@@ -60,7 +60,7 @@ def deploy(
     """Clone, deploy, wait, test, swap, test, drain, terminate the old environment.
 
     Returns a note on steps that failed without harm after the swap, or None. Raises
-    DeploymentFailed if everything was undone, UnclearState if it was not or nobody knows.
+    DeploymentFailed if everything was undone, UnclearState if it was not or that is unknown.
     """
     live = environments.find(plan.live)
     if live.status != "Ready":

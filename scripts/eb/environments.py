@@ -18,7 +18,7 @@ SCALING_GROUP = "aws:autoscaling:asg"
 
 
 class UnclearState(DeploymentFailed):
-    """The deployment was not undone, or nobody knows: the operator must look."""
+    """The deployment was not undone, or that is unknown: the operator must look."""
 
 
 @dataclass(frozen=True)

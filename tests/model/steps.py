@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
 from redis import Redis
@@ -21,6 +22,8 @@ from tests.model.device import Device
 
 ROLES: tuple[Role, ...] = ("owner", "admin", "member", "readonly")
 EMOJI = ("+", "-")
+Commands = dict[str, tuple[str, dict[str, Any], Callable[[], Any]]]
+"""Kind → (event name, payload, the same change of the model; it returns the expected answer)."""
 LAMBDAS = ("chat-message-to-db", "chat-room-to-db")
 
 
@@ -133,17 +136,26 @@ class Play:
     async def command(self, number: int) -> None:
         """Send a command on a room, from a member or a stranger."""
         key = self.chance.choice(list(self.model.rooms))
-        room, at = self.model.rooms[key], {"room_id": self.ids[key]}
         user, other = self.chance.choice(self.users), self.chance.choice(self.users)
-        seqs = [m.seq for m in room.messages if not m.system]
-        seq = self.chance.choice(seqs) if seqs else 0
-        message = at | {"message_id": self.messages.get(key, {}).get(seq, "none")}
-        role, on = self.chance.choice(ROLES), self.chance.random() < 0.6
-        text, emoji = f"text {number}", self.chance.choice(EMOJI)
-        upto = self.chance.randrange(room.seq + 2)
-        frozen = self.chance.random() < 0.3
-        member = at | {"user_ids": [other]}
-        made: dict[str, tuple[str, dict[str, Any], Any]] = {
+        text = f"text {number}"
+        commands = {
+            **self.personal_commands(key, user),
+            **self.member_commands(key, user, other),
+            **self.room_commands(key, user, text),
+            **self.message_commands(key, user, text),
+        }
+        kind = self.chance.choice([*commands, *["send"] * len(commands)])
+        if kind == "send":
+            await self.send(key, user, text, f"m{number}")
+        else:
+            event, data, apply = commands[kind]
+            await self.do(user, event, data, apply())
+
+    def personal_commands(self, key: str, user: str) -> Commands:
+        """Receipts and settings of the user."""
+        room, at = self.model.rooms[key], {"room_id": self.ids[key]}
+        upto, on = self.chance.randrange(room.seq + 2), self.chance.random() < 0.6
+        return {
             "read": ("receipt.read", at | {"up_to_seq": upto}, lambda: room.read(user, upto)),
             "deliver": (
                 "receipt.delivered",
@@ -160,6 +172,13 @@ class Play:
                 at | {"hidden": on},
                 lambda: room.change_setting(user, "hidden", on),
             ),
+        }
+
+    def member_commands(self, key: str, user: str, other: str) -> Commands:
+        """Changes of members, of another user or of the user's own membership."""
+        room, at = self.model.rooms[key], {"room_id": self.ids[key]}
+        role, member = self.chance.choice(ROLES), at | {"user_ids": [other]}
+        return {
             "add": ("member.add", member | {"role": role}, lambda: room.add(user, other, role)),
             "remove": ("member.remove", member, lambda: room.remove(user, other)),
             "leave": ("room.leave", at, lambda: room.leave(user)),
@@ -168,6 +187,13 @@ class Play:
                 at | {"user_id": other, "role": role},
                 lambda: room.set_role(user, other, role),
             ),
+        }
+
+    def room_commands(self, key: str, user: str, text: str) -> Commands:
+        """Changes of the room itself."""
+        room, at = self.model.rooms[key], {"room_id": self.ids[key]}
+        frozen = self.chance.random() < 0.3
+        return {
             "name": ("room.update", at | {"name": text}, lambda: room.update(user, name=text)),
             "freeze": (
                 "room.update",
@@ -175,26 +201,30 @@ class Play:
                 lambda: room.update(user, frozen=frozen),
             ),
         }
-        if seq:
-            made |= {
-                "edit": (
-                    "message.edit",
-                    message | {"text": text},
-                    lambda: room.edit(user, seq, text),
-                ),
-                "delete": ("message.delete", message, lambda: room.delete(user, seq)),
-                "react": (
-                    "message.react",
-                    message | {"emoji": emoji, "on": on},
-                    lambda: room.react(user, seq, emoji, on),
-                ),
-            }
-        what = self.chance.choice([*made, *["send"] * len(made)])
-        if what == "send":
-            return await self.send(key, user, text, f"m{number}")
-        event, data, apply = made[what]
-        await self.do(user, event, data, apply())
-        return None
+
+    def message_commands(self, key: str, user: str, text: str) -> Commands:
+        """Changes of one of the room's messages; none if there are none."""
+        room = self.model.rooms[key]
+        seqs = [m.seq for m in room.messages if not m.system]
+        if not seqs:
+            return {}
+        seq = self.chance.choice(seqs)
+        emoji, on = self.chance.choice(EMOJI), self.chance.random() < 0.6
+        message_id = self.messages.get(key, {}).get(seq, "none")
+        message = {"room_id": self.ids[key], "message_id": message_id}
+        return {
+            "edit": (
+                "message.edit",
+                message | {"text": text},
+                lambda: room.edit(user, seq, text),
+            ),
+            "delete": ("message.delete", message, lambda: room.delete(user, seq)),
+            "react": (
+                "message.react",
+                message | {"emoji": emoji, "on": on},
+                lambda: room.react(user, seq, emoji, on),
+            ),
+        }
 
     async def send(self, key: str, user: str, text: str, client_msg_id: str) -> None:
         """Send a message."""

@@ -82,6 +82,12 @@ async def test_rooms_share_one_budget_of_bytes() -> None:
     assert [found[room].recovered for room in rooms] == [True, False, True]
 
 
+async def test_the_first_room_is_within_the_budget_too() -> None:
+    """One room may not exceed the bytes of a connect either."""
+    found = await replays(HotLog(EventRange(HEAD, EVENTS)), {"r": HEAD}, {"r": (1, 0)}, SIZE - 1)
+    assert found == {"r": Replay(HEAD, False, [], SNAPSHOT)}
+
+
 async def test_rooms_that_redis_left_out_are_not_recovered() -> None:
     """Redis stops reading where its own count of bytes is used up."""
     log = HotLog(EventRange(HEAD, EVENTS))

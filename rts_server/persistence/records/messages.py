@@ -25,7 +25,7 @@ from rts_server.persistence.records.write import Step, UpdateArguments, Write, j
 
 
 def uncounted(room_id: str, seq: int) -> Write:
-    """Add a seq to those that nobody counts as unread."""
+    """Add a seq to those that never count as unread."""
     given: UpdateArguments = {
         "Key": deleted_key(room_id, seq),
         "UpdateExpression": "ADD #seqs :seqs",

@@ -33,6 +33,6 @@ async def drain(client: ApiClient, output: CommandOutput, instance: str) -> int:
     answer = await client.request("POST", f"/v1/instances/{path_segment(instance)}:drain")
     receivers = answer["instances"]
     text = f"{instance} drains." if receivers else f"{instance} did not receive the request."
-    row = {"type": "drain", "instance_id": instance, "told": receivers}
+    row = {"type": "drain", "instance_id": instance, "receivers": receivers}
     output.print_result(row, text)
     return 0 if receivers else 1
