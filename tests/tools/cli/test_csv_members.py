@@ -53,6 +53,24 @@ def test_reported_mistakes_are_limited(path: Path) -> None:
     assert lines[0].startswith(f"{path}:2: role: ")
 
 
+@pytest.mark.parametrize(
+    ("text", "mistake"),
+    [
+        ("external_id,user_id\nr,ann\nr,ann\n", ":3: ann is in room r twice"),
+        ("external_id,user_id,rol\nr,ann,owner\n", ":2: rol: Unknown field."),
+        ("external_id,user_id\nr,ann,owner\n", ":2: too many columns: Unknown field."),
+        ("external_id,user_id\nr,\n", ":2: user_id: "),
+    ],
+    ids=["a member twice", "an unknown column", "too many cells", "no user"],
+)
+def test_each_mistake_is_reported_by_line(path: Path, text: str, mistake: str) -> None:
+    """A misspelt column or a shifted cell must not be dropped silently."""
+    path.write_text(text)
+    with pytest.raises(ManifestError) as caught:
+        read_declarations(path, whole=False, create=False)
+    assert str(caught.value).startswith(f"{path}{mistake}")
+
+
 def test_a_file_in_another_encoding_is_refused(path: Path) -> None:
     """Only UTF-8 is read."""
     path.write_bytes("external_id,user_id\nr,ann\n".encode("utf-16"))
