@@ -1,4 +1,4 @@
-"""Redis scripts: Lua files, run by EVALSHA and loaded when Redis does not have them."""
+"""Lua in Redis: scripts and functions, loaded when Redis does not have them."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from redis.asyncio import Redis
-from redis.exceptions import NoScriptError
+from redis.exceptions import NoScriptError, ResponseError
 
+from rts_server.redis_client.connection import Command
 from rts_server.redis_client.pipeline import RedisPipeline
 
 IDENTITY = Path(__file__).with_name("identity.lua")
@@ -19,11 +20,27 @@ ScriptCall = tuple[Sequence[str], Sequence[str | int]]
 
 
 class Script:
-    """The source of one or more Lua files, joined in order."""
+    """One or more Lua files, joined in order."""
 
     def __init__(self, *files: Path) -> None:
-        self.source = "".join(file.read_text() for file in files)
-        self.sha = sha1(self.source.encode(), usedforsecurity=False).hexdigest()
+        self._set_text("".join(file.read_text() for file in files))
+
+    def _set_text(self, text: str) -> None:
+        self.text = self.source = text
+        self.sha = sha1(text.encode(), usedforsecurity=False).hexdigest()
+
+    def command(self, keys: Sequence[str], args: Sequence[str | int]) -> Command:
+        """Return the command of one evaluation."""
+        return ("EVALSHA", self.sha, len(keys), *keys, *args)
+
+    @property
+    def load_command(self) -> Command:
+        """The command after which Redis can evaluate it."""
+        return ("SCRIPT", "LOAD", self.source)
+
+    def is_missing(self, reply: object) -> bool:
+        """Return whether the reply of an evaluation says that Redis has to load it first."""
+        return isinstance(reply, NoScriptError)
 
     async def evaluate(
         self, redis: Redis | RedisPipeline, keys: Sequence[str], args: Sequence[str | int]
@@ -36,11 +53,11 @@ class Script:
     ) -> list[Any]:
         """Return the replies of several evaluations, made in one round trip, in order.
 
-        Raises the first error among them. If Redis does not have the script (NOSCRIPT), it is
-        loaded and only the calls that did not run are repeated.
+        Raises the first error among them. If Redis does not have the script, it is loaded
+        and only the calls that did not run are repeated.
         """
         answers = await self._pipeline(redis, calls)
-        lost = [i for i, answer in enumerate(answers) if isinstance(answer, NoScriptError)]
+        lost = [i for i, answer in enumerate(answers) if self.is_missing(answer)]
         if lost:
             await self._load(redis)
             for i, answer in zip(
@@ -53,20 +70,53 @@ class Script:
         return answers
 
     async def _load(self, redis: Redis | RedisPipeline) -> None:
-        if isinstance(redis, RedisPipeline):
-            await redis.execute_command("SCRIPT", "LOAD", self.source)
-        else:
-            await redis.script_load(self.source)
+        await redis.execute_command(*self.load_command)
 
     async def _pipeline(
         self, redis: Redis | RedisPipeline, calls: Sequence[ScriptCall]
     ) -> list[Any]:
         if not calls:
             return []
+        commands = [self.command(keys, args) for keys, args in calls]
         if isinstance(redis, RedisPipeline):
-            commands = [("EVALSHA", self.sha, len(keys), *keys, *args) for keys, args in calls]
             return await redis.execute_commands(commands)
         async with redis.pipeline(transaction=False) as pipe:
-            for keys, args in calls:
-                pipe.execute_command("EVALSHA", self.sha, len(keys), *keys, *args)
+            for command in commands:
+                pipe.execute_command(*command)
             return list(await pipe.execute(raise_on_error=False))
+
+
+class LuaFunction(Script):
+    """A Lua function in a library of its own, which Redis compiles once.
+
+    A script is run from its first line at each evaluation, and makes all its functions anew; for a
+    long one that costs more than its work. The name of the library carries the hash of its source,
+    so that two releases work side by side during a rolling deployment.
+
+    Redis keeps libraries in its dump and on its replicas. `FUNCTION FLUSH` is safe at any time:
+    what is missing is loaded again.
+    """
+
+    def __init__(self, name: str, *files: Path) -> None:
+        """The files define a local function `name`, which takes keys and args."""
+        self._function = name
+        super().__init__(*files)
+
+    def _set_text(self, text: str) -> None:
+        super()._set_text(text)
+        self.name = f"rts_{self._function}_{self.sha[:16]}"
+        registered = f"redis.register_function('{self.name}', {self._function})\n"
+        self.source = f"#!lua name={self.name}\n{text}{registered}"
+
+    def command(self, keys: Sequence[str], args: Sequence[str | int]) -> Command:
+        """Return the command of one call."""
+        return ("FCALL", self.name, len(keys), *keys, *args)
+
+    @property
+    def load_command(self) -> Command:
+        """The command after which Redis has the library; harmless if another process was first."""
+        return ("FUNCTION", "LOAD", "REPLACE", self.source)
+
+    def is_missing(self, reply: object) -> bool:
+        """Return whether the reply of a call says that Redis has not the library."""
+        return isinstance(reply, ResponseError) and "Function not found" in str(reply)

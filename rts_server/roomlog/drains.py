@@ -15,13 +15,13 @@ from rts_server import errors, keys
 from rts_server.config import Settings, ms
 from rts_server.domain.position import Position
 from rts_server.persistence.archive import Archive
-from rts_server.persistence.scripts import IDENTITY, Script, ScriptCall
+from rts_server.persistence.scripts import IDENTITY, ScriptCall
 from rts_server.redis_client.pipeline import RedisPipeline
 from rts_server.roomlog.barriers import Barriers, barrier_record
-from rts_server.roomlog.script import FENCE, LUA
+from rts_server.roomlog.script import LUA, room_script
 
 _GENERATION = IDENTITY.with_name("generation.lua")
-_SETTLED = Script(IDENTITY, FENCE, _GENERATION, LUA / "settled.lua")
+_SETTLED = room_script(_GENERATION, LUA / "settled.lua")
 
 
 ASK_INTERVAL_SECONDS = 0.5

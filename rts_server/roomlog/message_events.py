@@ -20,7 +20,7 @@ from rts_server.roomlog.request import (
     MessageRevision,
     RecordFields,
 )
-from rts_server.roomlog.template import Segments, Slot, placeholder, segments
+from rts_server.roomlog.template import Slot, TextTemplate, placeholder, text_template
 from rts_server.types.events import (
     MessageFailedData,
     MessageNewData,
@@ -187,7 +187,7 @@ def _changed(
     changes: MessageRevision = {
         "message_id": message_id,
         "version": after["version"],
-        "segments": segments(after),
+        "text": text_template(after),
         "last": _last(after),
     }
     if kind == "message.deleted":
@@ -223,9 +223,9 @@ def _digest(message: Message) -> str:
     return keys.body_hash(orjson.dumps(body, option=orjson.OPT_SORT_KEYS).decode())
 
 
-def _last(message: Message) -> Segments:
+def _last(message: Message) -> TextTemplate:
     """The room's `last_message`, if this message is the last one."""
-    return segments(
+    return text_template(
         {
             "message_id": message["message_id"],
             "seq": message["seq"],

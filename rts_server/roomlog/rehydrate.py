@@ -23,7 +23,7 @@ from rts_server.persistence.stored_items import StoredMember, StoredRoom
 from rts_server.roomlog.barriers import Barriers, barrier_record
 from rts_server.roomlog.claim import release_claim, renew_claim
 from rts_server.roomlog.script import IDS, LUA, room_script
-from rts_server.roomlog.template import Slot, placeholder, segments
+from rts_server.roomlog.template import Slot, placeholder, text_template
 from rts_server.runtime.deadline import within
 from rts_server.runtime.tasks import cancelled
 
@@ -234,8 +234,7 @@ def _epoch_event(room_id: str, epoch: int, prev: tuple[int, int]) -> list[str]:
         "offset": 1,
         "data": {"prev": list(prev)},
     }
-    literals = [piece for piece in segments(event) if isinstance(piece, str)]
-    return [literals[0] + literals[1], literals[2]]
+    return text_template(event).split(f"\x01{int(Slot.TS)}")
 
 
 def milliseconds(time: str) -> int:

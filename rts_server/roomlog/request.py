@@ -12,7 +12,7 @@ from typing import Literal, NotRequired, TypedDict, TypeVar, cast
 
 from rts_server.domain.roles import Role
 from rts_server.domain.room import RoomSettings
-from rts_server.roomlog.template import Segments
+from rts_server.roomlog.template import TextTemplate
 from rts_server.types import events
 from rts_server.types.objects import Message
 
@@ -48,8 +48,8 @@ class MessageRevision(TypedDict):
 
     message_id: str
     version: int
-    segments: Segments
-    last: Segments
+    text: TextTemplate
+    last: TextTemplate
     uncounted: NotRequired[int]
 
 
@@ -111,8 +111,8 @@ class EventTemplate:
     allocates_seq: bool = False
     counts: bool = True
     sender: str | None = None
-    last: Segments | None = None
-    room: Segments | None = None
+    last: TextTemplate | None = None
+    room: TextTemplate | None = None
     frozen: bool = False
     op: Op | None = None
     changes: MessageRevision | None = None

@@ -12,7 +12,7 @@ from rts_server.persistence.records import DELETED_ROOM_TTL_SECONDS, expiry
 from rts_server.roomlog.intents import ROOM_DELETED, room_intents, settings_intents
 from rts_server.roomlog.member_events import members_event
 from rts_server.roomlog.request import AppendRequest, EventTemplate, NewMember
-from rts_server.roomlog.template import Slot, placeholder, segments
+from rts_server.roomlog.template import Slot, placeholder, text_template
 from rts_server.types.objects import PublicRoom
 
 
@@ -123,5 +123,5 @@ def _room_event(kind: str, room: RoomFields, actor_id: str) -> EventTemplate:
     }
     frozen = bool(room["frozen"])
     return EventTemplate(
-        kind, {"room": shown_room}, "r", actor_id=actor_id, room=segments(room), frozen=frozen
+        kind, {"room": shown_room}, "r", actor_id=actor_id, room=text_template(room), frozen=frozen
     )

@@ -1,4 +1,4 @@
-"""The call of append.lua: what is sent, what is answered, and the link they travel on."""
+"""append.lua: its source, its replies, and the connection on which it is called."""
 
 from __future__ import annotations
 
@@ -8,20 +8,16 @@ import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple, NotRequired, TypedDict
+from typing import Any, NamedTuple
 
-import orjson
 from redis.asyncio import Redis
-from redis.exceptions import NoScriptError
 
-from rts_server import keys
-from rts_server.config import Settings, ms
-from rts_server.domain.roles import Role
-from rts_server.persistence.scripts import IDENTITY, Script, ScriptCall
+from rts_server.config import Settings
+from rts_server.persistence.scripts import IDENTITY, LuaFunction, Script, ScriptCall
 from rts_server.redis_client.pipeline import RedisPipeline, resolve
+from rts_server.roomlog.append_call import append_call
 from rts_server.roomlog.claim import release_claim
-from rts_server.roomlog.request import AppendRequest, EventTemplate, NewMember, Op
-from rts_server.roomlog.template import Segments, Slot, placeholder, segments
+from rts_server.roomlog.request import AppendRequest
 from rts_server.runtime.tasks import Tasks
 
 LUA = Path(__file__).with_name("lua")
@@ -34,147 +30,32 @@ log = logging.getLogger(__name__)
 
 def room_script(*files: Path) -> Script:
     """A script of a room: identity.lua and fence.lua go before its own files."""
-    return Script(IDENTITY, FENCE, *files)
+    return Script(IDENTITY, FENCE, LUA / "keys.lua", *files)
 
 
-APPEND = room_script(IDS, LUA / "append.lua")
-
-_OPTIONAL = (
-    "remove_everybody",
-    "expiry",
-    "change",
-    "room_change",
+_PARTS = (
+    "request",
+    "cold",
+    "idempotency",
+    "guards",
+    "text",
     "settings",
-    "allow_frozen",
-    "replay_of",
     "intents",
+    "members",
+    "messages",
+    "commands",
+    "write",
+    "retention",
 )
-"""Fields of a request that are sent only where they are set."""
-_EVENT_OPTIONAL = (
-    "allocates_seq",
-    "sender",
-    "last",
-    "room",
-    "frozen",
-    "op",
-    "changes",
-    "fails",
+"""Files of lua/append, in an order in which each finds the functions it uses."""
+APPEND = LuaFunction(
+    "append",
+    IDENTITY,
+    FENCE,
+    IDS,
+    *(LUA / "append" / f"{name}.lua" for name in _PARTS),
+    LUA / "append.lua",
 )
-
-
-def append_call(
-    request: AppendRequest,
-    settings: Settings,
-    *,
-    origin: str,
-    nonce: str,
-    deadline_ms: int,
-    archive_checked: bool,
-    max_epoch: int = 0,
-) -> ScriptCall:
-    """Keys and arguments of append.lua.
-
-    Args:
-        origin: the instance that the relay notifies once the append is queued.
-        nonce: names the command; with it a command recognises its own lost answer.
-        deadline_ms: Redis' clock; the script appends nothing after it.
-        archive_checked: the archive was asked for the id and does not have it.
-        max_epoch: the script appends nothing in a later epoch; 0 for any epoch.
-    """
-    room = keys.room(request.room_id)
-    body: dict[str, object] = {
-        "room_id": request.room_id,
-        "channel": keys.room_channel(request.room_id),
-        "request_id": request.request_id,
-        "hash": request.hash,
-        "actor": request.actor,
-        "origin": origin,
-        "nonce": nonce,
-        "deadline": deadline_ms,
-        "claim_ttl": ms(settings.claim_ttl),
-        "outbox_cap": settings.outbox_cap,
-        "member_limit": settings.limits.group_members,
-        "log_floor": ms(settings.hot_log_floor),
-        "log_events": settings.hot_log_events,
-        "log_ttl": ms(settings.hot_log_ttl),
-        "head_ttl": ms(settings.head_ttl),
-        "idem_ttl": ms(settings.idempotency_ttl),
-        "must_not_exist": request.must_not_exist,
-        "group_only": request.group_only,
-        "check_archive": request.check_archive and not archive_checked,
-        "events": [_event(event, request.room_id) for event in request.events],
-    }
-    if max_epoch:
-        body["max_epoch"] = max_epoch
-    if request.roles is not None:
-        body["roles"] = dict.fromkeys(request.roles, True)
-    if members := _members(request):
-        body["members"] = members
-    for name in _OPTIONAL:
-        if value := getattr(request, name):
-            body[name] = value
-    failed = [room.idem(request.fails)] if request.fails else []
-    names = [*room.script_keys, room.idem(request.request_id), *failed]
-    return names, [orjson.dumps(body).decode()]
-
-
-def _event(event: EventTemplate, room_id: str) -> dict[str, object]:
-    """An event as append.lua reads it; its text is the event on the wire."""
-    text: dict[str, object] = {"type": event.type, "ts": placeholder(Slot.TS), "room_id": room_id}
-    if event.actor_id is not None:
-        text["actor_id"] = event.actor_id
-    text |= {
-        "epoch": placeholder(Slot.EPOCH),
-        "offset": placeholder(Slot.OFFSET),
-        "data": event.data,
-    }
-    body: dict[str, object] = {
-        "type": event.type,
-        "segments": segments(text),
-        "queue": event.queue,
-        "v": event.version,
-    }
-    if event.extra:
-        body["extra"] = orjson.dumps(event.extra).decode()[1:-1] + ","
-    if not event.counts:
-        body["counts"] = False
-    for name in _EVENT_OPTIONAL:
-        if value := getattr(event, name):
-            body[name] = value
-    return body
-
-
-class MemberOperation(TypedDict):
-    """The changes of an append to a member, as append.lua reads them."""
-
-    op: Op
-    user_id: str
-    role: NotRequired[Role]
-    segments: NotRequired[Segments]
-    stored: NotRequired[Segments]
-
-
-def _members(request: AppendRequest) -> list[MemberOperation]:
-    """Every user the request names, with what is to be done to them."""
-    operations = [_new_member(member) for member in request.new_members]
-    operations += [{"op": "role", "user_id": u, "role": role} for u, role in request.role_changes]
-    operations += [{"op": "go", "user_id": user_id} for user_id in request.removals]
-    return operations
-
-
-def _new_member(member: NewMember) -> MemberOperation:
-    """A member twice: as clients see them, and as the members hash keeps them."""
-    stored = {"user_id": member.user_id, "role": member.role, "joined_at": placeholder(Slot.TS)}
-    if member.name:
-        stored["name"] = member.name
-    seq = placeholder(Slot.SEQ)
-    return {
-        "op": "join",
-        "user_id": member.user_id,
-        "role": member.role,
-        "segments": segments(stored | {"read_seq": seq, "delivered_seq": seq}),
-        "stored": segments(stored),
-    }
 
 
 class AppendReply(NamedTuple):
@@ -297,8 +178,7 @@ class AppendScript:
         return int((time.time() + seconds_from_now) * 1000) + self._redis_ahead_ms
 
     def _send(self, call: ScriptCall, on_reply: partial[None]) -> None:
-        names, args = call
-        self._pipe.send(("EVALSHA", APPEND.sha, len(names), *names, *args), on_reply)
+        self._pipe.send(APPEND.command(*call), on_reply)
 
     def _on_reply(
         self,
@@ -309,8 +189,8 @@ class AppendScript:
         answer: asyncio.Future[AppendReply],
         reply: Any,
     ) -> None:
-        if isinstance(reply, NoScriptError) and not answer.done():  # the script did not run
-            self._pipe.send(("SCRIPT", "LOAD", APPEND.source), _on_loaded)
+        if APPEND.is_missing(reply) and not answer.done():  # it did not run
+            self._pipe.send(APPEND.load_command, _on_loaded)
             self._send(call, partial(self._on_reply, call, room_id, nonce, sent_at, answer))
             return
         if isinstance(reply, list):

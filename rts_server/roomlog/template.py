@@ -1,8 +1,8 @@
 """JSON texts with placeholders that only append.lua can fill: position, seq, time, members.
 
-Python serialises an event once and cuts its text at the placeholders; the script joins the
-segments with the values. So the script needs no JSON encoder for what users wrote, and no text of
-a user can be mistaken for a placeholder.
+Python serialises an event once and marks the places; the script puts the values there. So the
+script needs no JSON encoder for what users wrote, and no text of a user can be mistaken for a
+placeholder.
 """
 
 from __future__ import annotations
@@ -19,8 +19,9 @@ from rts_server.types.objects import Message
 _NONCE = secrets.token_hex(8)  # unknown outside this process: no user can write a placeholder
 _PLACEHOLDER = re.compile(rf'"@{_NONCE}:(\d)@"')
 
-Segments = list[str | int]
-"""Literal texts and numbers of slots, in order."""
+TextTemplate = str
+"""JSON with a mark in the place of each value that is not known yet: the byte 1, which JSON never
+contains, and the digit of a slot."""
 
 
 class Slot(IntEnum):
@@ -36,7 +37,7 @@ class Slot(IntEnum):
 
 
 def placeholder(slot: Slot) -> Any:
-    """A text that stands for a slot inside an object given to `segments`.
+    """A text that stands for a slot inside an object given to `text_template`.
 
     Its type is Any: it takes the place of a number, a time or a list.
     """
@@ -44,6 +45,8 @@ def placeholder(slot: Slot) -> Any:
 
 
 _TS = placeholder(Slot.TS)
+_MARKS = {str(int(slot)): f"\x01{int(slot)}" for slot in Slot}
+_MARKS[str(int(Slot.TS))] = f'"\x01{int(Slot.TS)}"'
 
 
 def with_timestamp(message: Message, ts: str) -> Message:
@@ -51,13 +54,22 @@ def with_timestamp(message: Message, ts: str) -> Message:
     return cast(Message, {name: ts if item == _TS else item for name, item in message.items()})
 
 
-def segments(value: object) -> Segments:
-    """The JSON of a value, cut at its placeholders. Times keep their quotes, other slots do not."""
-    parts = _PLACEHOLDER.split(orjson.dumps(value).decode())
-    cut: Segments = [parts[0]]
-    for number, literal in zip(parts[1::2], parts[2::2], strict=True):
-        if int(number) == Slot.TS:
-            cut += ['"', int(number), '"' + literal]
-        else:
-            cut += [int(number), literal]
-    return cut
+def text_template(value: object) -> TextTemplate:
+    """The JSON of a value, marked at its placeholders. Of these only times stay quoted."""
+    return _PLACEHOLDER.sub(_mark, orjson.dumps(value).decode())
+
+
+def _mark(found: re.Match[str]) -> str:
+    return _MARKS[found[1]]
+
+
+def lua_format(template: TextTemplate, *slots: Slot) -> str:
+    """The template as a format of Lua's string.format, which takes the values of these slots.
+
+    Raises:
+        ValueError: the template has other marks, or in another order.
+    """
+    pieces = template.replace("%", "%%").split("\x01")
+    if [piece[0] for piece in pieces[1:]] != [str(int(slot)) for slot in slots]:
+        raise ValueError(f"the marks of the template are not {slots}")
+    return pieces[0] + "".join(["%s" + piece[1:] for piece in pieces[1:]])

@@ -19,6 +19,7 @@ from rts_server.tools.dev import deploy
 from tests.helpers.bench import append
 from tests.helpers.commands import ok, wait_for_text
 from tests.helpers.js_client import JsClient
+from tests.helpers.scripts import changed_script
 from tests.helpers.sender import Sender
 from tests.helpers.waiting import PATIENCE, until
 from tests.helpers.world import World, name, placed
@@ -203,12 +204,11 @@ def has_text(client: JsClient, text: str) -> bool:
 
 async def unheard(services: Services, room_id: str, sender: str) -> None:
     """Append a message whose publish is lost."""
-    old = "redis.call('PUBLISH', req.channel, "
-    assert old in APPEND.source
-    script = services.redis.register_script(APPEND.source.replace(old, "tostring("))
+    script = changed_script(APPEND, "redis.call('PUBLISH', req.channel, ", "tostring(")
     request = message_new(room_id, sender, {"client_msg_id": "u", "text": "unheard"})
-    names, args = append(request, services.settings, origin="test")
-    answer = await script(keys=names, args=args)
+    answer = await script.evaluate(
+        services.redis, *append(request, services.settings, origin="test")
+    )
     assert answer[0] == b"ok", answer
 
 

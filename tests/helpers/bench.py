@@ -20,10 +20,11 @@ from rts_server.config import Settings
 from rts_server.persistence.scripts import ScriptCall
 from rts_server.persistence.stored_items import StoredMember, StoredRoom
 from rts_server.roomlog import rehydrate as cold
+from rts_server.roomlog.append_call import append_call
 from rts_server.roomlog.message_events import message_failed, message_new
 from rts_server.roomlog.request import AppendRequest
 from rts_server.roomlog.room_events import room_created
-from rts_server.roomlog.script import APPEND, append_call, room_script
+from rts_server.roomlog.script import APPEND, room_script
 from rts_server.rooms import rooms
 from rts_server.types.events import MessageFailedData
 from rts_server.views.snapshots import UNLIMITED_BYTES

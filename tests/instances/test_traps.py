@@ -24,6 +24,7 @@ from tests.helpers.commands import ok
 from tests.helpers.js_client import JsClient
 from tests.helpers.pair import deployed
 from tests.helpers.rooms import burst, durable, group, positions, send
+from tests.helpers.scripts import changed_script
 from tests.helpers.sender import Sender, positions_are_unique
 from tests.helpers.waiting import NO_ACK, until
 from tests.helpers.world import World, name, placed, ready
@@ -339,19 +340,13 @@ async def test_10_many_rooms_with_many_missed_events_converge(pair: World, full:
 
 async def unqueued(services: Services, room_id: str, sender: str, count: int) -> None:
     """Messages in the hot log by the real script, except that the queue is spared them."""
-    text = APPEND.source
-    for old, new in (
-        ("redis.call('XADD', OUTBOX, '*', unpack(fields))", "'0-1'"),
-        ("redis.call('PUBLISH', req.channel, ", "tostring("),
-    ):
-        assert old in text
-        text = text.replace(old, new)
-    script = services.redis.register_script(text)
+    script = changed_script(APPEND, "redis.call('PUBLISH', req.channel, ", "tostring(")
+    script = changed_script(script, "to_outbox(event, text, epoch .. ':' .. at)", "'0-1'")
     for n in range(count):
         draft: MessageDraft = {"client_msg_id": f"m{n}", "text": f"m{n}"}
         request = message_new(room_id, sender, draft)
-        names, args = append(request, services.settings, origin="test")
-        answer = await script(keys=names, args=args)
+        call = append(request, services.settings, origin="test")
+        answer = await script.evaluate(services.redis, *call)
         assert answer[0] == b"ok", answer
 
 

@@ -1,4 +1,4 @@
-"""Scripts are evaluated, and loaded where Redis lost them, by a client and by a pipeline."""
+"""Scripts and functions run, and are loaded where Redis lost them, by client and pipeline."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from redis.asyncio import BlockingConnectionPool, Redis
 from redis.exceptions import ConnectionError as Lost
 from redis.exceptions import ResponseError
 
-from rts_server.persistence.scripts import Script, ScriptCall
+from rts_server.persistence.scripts import LuaFunction, Script, ScriptCall
 from rts_server.redis_client.pipeline import RedisPipeline
 
 
@@ -28,12 +28,16 @@ async def client(
     await pipe.close()
 
 
-@pytest.fixture
-def echo(tmp_path: Path) -> Script:
-    """A script that returns its argument; `bad` raises an error."""
+@pytest.fixture(params=["script", "function"])
+def echo(request: Any, tmp_path: Path) -> Script:
+    """A script, or a function, that returns its argument; `bad` raises an error."""
     file = tmp_path / "echo.lua"
-    file.write_text("if ARGV[1] == 'bad' then return {err = 'no'} end return KEYS[1] .. ARGV[1]")
-    return Script(file)
+    body = "if ARGV[1] == 'bad' then return {err = 'no'} end return KEYS[1] .. ARGV[1]"
+    if request.param == "script":
+        file.write_text(body)
+        return Script(file)
+    file.write_text(f"local function echo(KEYS, ARGV) {body} end\n")
+    return LuaFunction("echo", file)
 
 
 def calls(*args: str) -> list[ScriptCall]:
@@ -47,6 +51,7 @@ async def test_a_lost_script_is_loaded_and_evaluated(
     """It works however often Redis loses it; replies come in order, and no calls give none."""
     for _ in range(2):
         await redis.script_flush()
+        await redis.function_flush()
         assert await echo.evaluate_many(client, calls("1", "2", "3")) == [b"k1", b"k2", b"k3"]
         assert await echo.evaluate(client, ["k"], ["4"]) == b"k4"
         assert await echo.evaluate_many(client, []) == []

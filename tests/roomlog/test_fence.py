@@ -90,15 +90,21 @@ async def test_a_head_without_one_of_its_fields_is_cold(bench: Bench, field: str
     await is_cold(bench, room_id)
 
 
-@pytest.mark.parametrize("half", [0, 1])
-async def test_another_redis_is_cold(bench: Bench, half: int) -> None:
-    """`run_id` and `master_replid` both count: one alone would repeat positions (T7)."""
+async def test_data_of_another_redis_is_cold(bench: Bench) -> None:
+    """Its replication id is another one, as after every start and promotion (T7)."""
     room_id = await full(bench)
     head = keys.room(room_id).head
-    identity = (await bench.head(room_id))[b"fence"].decode().split(":")
-    assert all(len(part) == 40 for part in identity)
-    identity[half] = "0" * 40
-    await bench.redis.hset(head, "fence", ":".join(identity))
+    run_id, replication_id = (await bench.head(room_id))[b"fence"].decode().split(":")
+    assert len(run_id) == len(replication_id) == 40
+    await bench.redis.hset(head, "fence", f"{run_id}:{'0' * 40}")
+    await is_cold(bench, room_id)
+
+
+@pytest.mark.parametrize("fence", ["", "x", "0" * 41, f"{'0' * 40}:master_replid"])
+async def test_a_fence_that_is_no_identity_is_cold(bench: Bench, fence: str) -> None:
+    """It matches no Redis, however short it is."""
+    room_id = await full(bench)
+    await bench.redis.hset(keys.room(room_id).head, "fence", fence)
     await is_cold(bench, room_id)
 
 

@@ -13,8 +13,7 @@ from redis.asyncio import Redis
 
 from rts_server import errors, keys
 from rts_server.config import Settings
-from rts_server.persistence.scripts import IDENTITY, Script
-from rts_server.roomlog.script import FENCE
+from rts_server.roomlog.script import FENCE, room_script
 from tests.helpers.bench import Bench, message
 from tests.helpers.deployed import Deployed
 from tests.helpers.waiting import PATIENCE
@@ -151,7 +150,7 @@ async def test_the_filter_has_no_false_negatives_and_few_false_positives(
         "for i = 1, 6000 do if seen_id(ARGV[i], 3000) == 'known' then "
         "local at = i > 3000 and 2 or 1; known[at] = known[at] + 1 end end return known"
     )
-    probe = Script(IDENTITY, FENCE, here / "ids.lua", source)
+    probe = room_script(here / "ids.lua", source)
     ids = [keys.message_id(room_id, "alice", f"{n}") for n in range(6000)]
     known, wrong = await probe.evaluate(redis, keys.room(room_id).script_keys, ids)
     assert known == 3000

@@ -1,4 +1,4 @@
-"""Calls of append.lua on a real Valkey that loses its scripts."""
+"""Calls of append.lua on a real Valkey that loses its functions."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ async def appender(redis: Redis, valkey_url: str) -> AsyncIterator[AppendScript]
     await made.close()
 
 
-async def test_a_lost_script_is_loaded_and_each_call_runs_once(
+async def test_a_lost_library_is_loaded_and_each_call_runs_once(
     bench: Bench, appender: AppendScript
 ) -> None:
-    """A hundred calls of one turn find no script; as many more find it."""
+    """A hundred calls of one turn find no library; as many more find it."""
     room_id = await bench.group("alice", "bob")
     seqs = []
     for half in ("a", "b"):
-        await bench.redis.script_flush()
+        await bench.redis.function_flush()
         requests = [message(room_id, "alice", f"{half}-{n}") for n in range(100)]
         replies = await asyncio.gather(
             *(appender.append(one, nonce="nonce", max_wait=60) for one in requests)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import orjson
@@ -11,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rts_server.roomlog import template
-from rts_server.roomlog.template import Slot, placeholder, segments, with_timestamp
+from rts_server.roomlog.template import Slot, lua_format, placeholder, text_template, with_timestamp
 
 FILLED = {
     Slot.EPOCH: "3",
@@ -33,9 +34,9 @@ JSON = st.recursive(
 )
 
 
-def filled(cut: list[str | int]) -> str:
+def filled(template: str) -> str:
     """The text as append.lua fills it."""
-    return "".join(FILLED[Slot(p)] if isinstance(p, int) else p for p in cut)
+    return re.sub("\x01(.)", lambda mark: FILLED[Slot(int(mark[1]))], template)
 
 
 def with_placeholders(value: Any) -> Any:
@@ -57,11 +58,20 @@ def expected(value: Any) -> Any:
 
 
 @given(JSON)
-def test_filled_segments_are_the_value(value: Any) -> None:
+def test_a_filled_template_is_the_value(value: Any) -> None:
     """In any JSON the filled text is that JSON with the values of the slots."""
-    cut = segments(with_placeholders(value))
-    assert orjson.loads(filled(cut)) == expected(value)
-    assert all(isinstance(piece, str) or piece in set(Slot) for piece in cut)
+    assert orjson.loads(filled(text_template(with_placeholders(value)))) == expected(value)
+
+
+@given(JSON)
+def test_a_format_gives_the_text_of_its_template(value: Any) -> None:
+    """Percent signs of users stay, and values come in the order of the marks."""
+    template = text_template(with_placeholders(value))
+    slots = [Slot(int(digit)) for digit in re.findall("\x01(.)", template)]
+    values = tuple(FILLED[slot] for slot in slots)
+    assert lua_format(template, *slots) % values == filled(template)
+    with pytest.raises(ValueError, match="marks"):
+        lua_format(template, *slots, Slot.SEQ)
 
 
 @given(TEXTS, st.sampled_from(Slot))
@@ -69,21 +79,22 @@ def test_a_users_text_is_no_placeholder(text: str, slot: Slot) -> None:
     """A text that looks like a placeholder, but was written outside this process, stays text."""
     other = placeholder(slot).replace(template._NONCE, "0" * len(template._NONCE))
     for written in (text, other, text + other, other + text, f'"{other}"'):
-        assert segments({"text": written}) == [orjson.dumps({"text": written}).decode()]
-        assert segments({written: written}) == [orjson.dumps({written: written}).decode()]
+        assert text_template({"text": written}) == orjson.dumps({"text": written}).decode()
+        assert text_template({written: written}) == orjson.dumps({written: written}).decode()
 
 
 def test_the_nonce_is_never_written_out() -> None:
     """Literals that leave this process do not contain the nonce of placeholders."""
-    cut = segments({"a": [placeholder(slot) for slot in Slot], "b": placeholder(Slot.TS)})
-    assert template._NONCE not in "".join(str(piece) for piece in cut)
-    assert [piece for piece in cut if isinstance(piece, int)] == [*Slot, Slot.TS]
+    made = text_template({"a": [placeholder(slot) for slot in Slot], "b": placeholder(Slot.TS)})
+    assert template._NONCE not in made
+    assert re.findall("\x01(.)", made) == [str(int(slot)) for slot in (*Slot, Slot.TS)]
 
 
 @pytest.mark.parametrize("slot", Slot)
 def test_every_slot_is_one_digit(slot: Slot) -> None:
     """The pattern of a placeholder expects one digit."""
-    assert segments([placeholder(slot)])[1 if slot is not Slot.TS else 2] == slot
+    assert text_template([slot_text := placeholder(slot)]).strip('[]"') == f"\x01{int(slot)}"
+    assert slot_text not in text_template([slot_text])
 
 
 def test_with_timestamp_fills_in_the_time_of_the_log() -> None:

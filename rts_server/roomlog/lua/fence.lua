@@ -1,28 +1,29 @@
--- Goes, behind identity.lua, before every script of a room. KEYS 1-9 are, in this order:
-local HEAD, MEMBERS, CURSORS, LOG, SEQS, CHANGED, UNCOUNTED, CLAIM, OUTBOX =
-  KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[7], KEYS[8], KEYS[9]
+-- Goes, behind identity.lua, before every script of a room.
+local HEAD, MEMBERS, CURSORS, LOG, SEQS, CHANGED, UNCOUNTED, CLAIM, OUTBOX
+local KEY_PREFIX  -- of all keys of the room
 
-local HOT = {MEMBERS, CURSORS, LOG, SEQS, CHANGED, UNCOUNTED}
+-- Take KEYS 1-9 of a script, which are, in this order:
+local function use_keys(keys)
+  HEAD, MEMBERS, CURSORS, LOG, SEQS, CHANGED, UNCOUNTED, CLAIM, OUTBOX = unpack(keys, 1, 9)
+  KEY_PREFIX = HEAD:sub(1, -5)  -- without `head`
+end
 
--- Sizes of the six hot keys, as stored after every write; 'broken' when one is of another type.
-local function shape()
-  local sizes = {}
-  for i, probe in ipairs({
-    {'HLEN', MEMBERS}, {'HLEN', CURSORS}, {'XLEN', LOG},
-    {'ZCARD', SEQS}, {'HLEN', CHANGED}, {'ZCARD', UNCOUNTED},
-  }) do
-    local size = redis.pcall(probe[1], probe[2])
-    if type(size) == 'table' then return 'broken' end
-    sizes[i] = size
+-- Sizes of the six hot keys, from MEMBERS to UNCOUNTED; nil when one is of another type.
+local function hot_sizes()
+  local pcall = redis.pcall  -- returns an error as a table
+  local sizes = {pcall('HLEN', MEMBERS), pcall('HLEN', CURSORS), pcall('XLEN', LOG),
+    pcall('ZCARD', SEQS), pcall('HLEN', CHANGED), pcall('ZCARD', UNCOUNTED)}
+  for i = 1, 6 do
+    if type(sizes[i]) == 'table' then return nil end
   end
-  return table.concat(sizes, ':')
+  return sizes
 end
 
 local EMPTY = '0:0:0:0:0:0'
 -- The fields of the head:
 --   epoch, offset, seq  position of the last event, and seq of the last message
 --   fence       identity of the Redis that the room was installed in
---   shape       sizes of the six hot keys after the last write, in the order of HOT
+--   shape       sizes of the six hot keys after the last write, in the order of KEYS
 --   touched     time (ms) at which the expiry of the hot keys was last moved
 --   ttl         ms from `touched` until the hot keys expire
 --   room        the room's own fields (JSON); absent while only an epoch and a seq are known
@@ -32,27 +33,46 @@ local EMPTY = '0:0:0:0:0:0'
 --   ids_until   time (ms) until which the idempotency keys know every message of the room; 0 for a loaded room
 --   starts      JSON list of [epoch, seq before its first message], oldest epoch first
 --   hidden      ids of the members who have hidden the room, with spaces between
-local FIELDS = {'epoch', 'offset', 'seq', 'fence', 'shape', 'touched', 'room', 'last', 'last_ms',
-  'frozen', 'ids_until', 'starts', 'ttl', 'hidden'}
+-- `room`, `last`, `last_ms` and `starts` are read by readers of the room; append.lua reads them where it needs them.
+local function read_head(...)
+  local values = redis.pcall('HMGET', HEAD, 'epoch', 'offset', 'seq', 'fence', 'shape', 'touched', 'ttl', 'frozen',
+    'ids_until', 'hidden', ...)
+  if values.err then return nil end
+  local epoch, offset, seq, fence, shape, touched, ttl, frozen, ids_until, hidden, room, last, last_ms, starts =
+    unpack(values)
+  if not (epoch and offset and seq and fence and touched) then return nil end
+  return {epoch = tonumber(epoch), offset = tonumber(offset), seq = tonumber(seq), fence = fence, shape = shape,
+    touched = tonumber(touched), ttl = tonumber(ttl), frozen = frozen, ids_until = ids_until, hidden = hidden or '',
+    room = room or nil, last = last or nil, last_ms = last_ms or nil, starts = starts or nil}
+end
 
+-- Whether this is the primary, and holds the data, that wrote a fence: `run_id:master_replid` of 40 digits each.
+-- A Redis makes a new replication id at every start as primary and at every promotion, so it alone tells A from
+-- A after a fail-back A→B→A (D6); a replica has the id of its primary, so the role counts too.
+local function is_written_here(fence)
+  local info = redis.call('INFO', 'replication')
+  return #fence == 81 and info:find('role:master', 1, true)
+    and info:find('master_replid:' .. fence:sub(42), 1, true)
+end
+
+local function shape_of(sizes) return string.format('%d:%d:%d:%d:%d:%d', unpack(sizes)) end
+
+-- State, and sizes of the hot keys, for a head that was read.
 -- 'warm': everything is here, written by this Redis. 'expired': only the hot keys expired, on time.
 -- 'cold': anything else, a lost or foreign key included; never half a room.
+local function state_of(head, now)
+  if not (head and is_written_here(head.fence)) then return 'cold' end
+  local sizes = hot_sizes()
+  local found = sizes and shape_of(sizes)
+  if found and found == head.shape then return 'warm', sizes end
+  if found == EMPTY and now >= head.touched + (head.ttl or 0) - 1 then return 'expired' end
+  return 'cold'
+end
+
+-- State and head, for readers of a room.
 local function fence(now)
-  local values = redis.pcall('HMGET', HEAD, unpack(FIELDS))
-  if values.err then return 'cold', {} end
-  local head = {}
-  for i, name in ipairs(FIELDS) do head[name] = values[i] or nil end
-  if not (head.epoch and head.offset and head.seq and head.fence and head.touched) then
-    return 'cold', {}
-  end
-  head.epoch, head.offset, head.seq = tonumber(head.epoch), tonumber(head.offset), tonumber(head.seq)
-  if head.fence ~= identity() then return 'cold', head end
-  local found = shape()
-  if found == head.shape then return 'warm', head end
-  if found == EMPTY and now >= tonumber(head.touched) + tonumber(head.ttl) - 1 then
-    return 'expired', head
-  end
-  return 'cold', head
+  local head = read_head('room', 'last', 'last_ms', 'starts')
+  return state_of(head, now), head or {}
 end
 
 -- The channel of a user, as keys.py names it.

@@ -26,7 +26,7 @@ for _, member in ipairs(room.members) do
 end
 
 -- The settled key goes, too: what is appended from now on may be queued when the room is lost again.
-redis.call('DEL', MEMBERS, CURSORS, LOG, SEQS, CHANGED, UNCOUNTED, (HEAD:gsub('head$', 'settled')))
+redis.call('DEL', MEMBERS, CURSORS, LOG, SEQS, CHANGED, UNCOUNTED, KEY_PREFIX .. 'settled')
 for _, member in ipairs(room.members) do
   redis.call('HSET', MEMBERS, member.user_id, member.stored)
   redis.call('HSET', CURSORS, 'r:' .. member.user_id, member.read_seq, 'd:' .. member.user_id, member.delivered_seq)
@@ -39,9 +39,9 @@ if room.mode ~= 'expired' then
   local first = room.mode == 'new' and room.epoch == 1  -- then no message of it is anywhere
   redis.call('HSET', HEAD, 'epoch', room.epoch, 'offset', 0, 'seq', room.seq, 'starts', room.starts,
     'ids_until', first and now + room.idem_ttl or 0)
-  redis.call('DEL', IDS)
-  redis.call('BITFIELD', IDS, 'SET', 'u2', 0, first and COMPLETE or BEGUN)
-  redis.call('PEXPIRE', IDS, room.head_ttl)
+  redis.call('DEL', ids_key())
+  redis.call('BITFIELD', ids_key(), 'SET', 'u2', 0, first and COMPLETE or BEGUN)
+  redis.call('PEXPIRE', ids_key(), room.head_ttl)
   if room.mode == 'load' then
     redis.call('HSET', HEAD, 'offset', 1, 'room', room.room, 'frozen', room.frozen and 1 or 0)
     if room.last then redis.call('HSET', HEAD, 'last', room.last, 'last_ms', room.last_ms) end
@@ -50,8 +50,8 @@ if room.mode ~= 'expired' then
     redis.call('PUBLISH', room.channel, room.epoch .. ' 1 room.epoch ' .. text)
   end
 end
-redis.call('HSET', HEAD, 'fence', identity(), 'shape', shape(), 'touched', now, 'ttl', room.log_ttl,
-  'hidden', room.hidden)
+redis.call('HSET', HEAD, 'fence', identity(), 'shape', shape_of(hot_sizes()), 'touched', now,
+  'ttl', room.log_ttl, 'hidden', room.hidden)
 for _, key in ipairs({MEMBERS, CURSORS, LOG, UNCOUNTED}) do
   redis.call('PEXPIREAT', key, now + room.log_ttl)
 end

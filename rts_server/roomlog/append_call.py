@@ -1,0 +1,210 @@
+"""The keys and arguments of append.lua for a request."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import NotRequired, TypedDict
+
+import orjson
+
+from rts_server import keys
+from rts_server.config import Settings, ms
+from rts_server.domain.roles import Role
+from rts_server.persistence.scripts import ScriptCall
+from rts_server.roomlog.request import AppendRequest, EventTemplate, NewMember, Op
+from rts_server.roomlog.template import Slot, TextTemplate, lua_format, placeholder, text_template
+
+_FIELDS = (
+    "remove_everybody",
+    "expiry",
+    "change",
+    "room_change",
+    "settings",
+    "allow_frozen",
+    "replay_of",
+    "intents",
+    "must_not_exist",
+    "group_only",
+)
+"""Fields of a request that are sent only where they are set."""
+_EVENT_FIELDS = (
+    "allocates_seq",
+    "sender",
+    "last",
+    "room",
+    "frozen",
+    "op",
+    "changes",
+    "fails",
+)
+
+_SLOTS_OF_TEXT = (Slot.TS, Slot.EPOCH, Slot.OFFSET, Slot.SEQ, Slot.EPOCH, Slot.TS)
+_SLOTS_OF_LAST = (Slot.SEQ, Slot.TS)
+"""The values that a plain message and its preview wait for, in the order of their fields."""
+
+
+def append_call(
+    request: AppendRequest,
+    settings: Settings,
+    *,
+    origin: str,
+    nonce: str,
+    deadline_ms: int,
+    archive_checked: bool,
+    max_epoch: int = 0,
+) -> ScriptCall:
+    """Keys and arguments of append.lua.
+
+    Args:
+        origin: the instance that the relay notifies once the append is queued.
+        nonce: names the command; with it a command recognises its own lost answer.
+        deadline_ms: Redis' clock; the script appends nothing after it.
+        archive_checked: the archive was asked for the id and does not have it.
+        max_epoch: the script appends nothing in a later epoch; 0 for any epoch.
+    """
+    room = keys.room(request.room_id)
+    args: list[str | int] = [
+        request.room_id,
+        keys.room_channel(request.room_id),
+        request.request_id,
+        request.hash,
+        request.actor,
+        "" if request.roles is None else _words(request.roles),
+        origin,
+        nonce,
+        deadline_ms,
+        max_epoch,
+        int(request.check_archive and not archive_checked),
+        _limits(settings),
+    ]
+    fields = _fields_of_others(request)
+    if fields is None:
+        args += _message(request.events[0], request.room_id)
+    else:
+        args.append(orjson.dumps(fields).decode())
+    failed = [room.idem(request.fails)] if request.fails else []
+    return [*room.script_keys, room.idem(request.request_id), *failed], args
+
+
+def _limits(settings: Settings) -> str:
+    """The settings that append.lua needs; times in ms."""
+    return orjson.dumps(
+        {
+            "outbox_cap": settings.outbox_cap,
+            "members": settings.limits.group_members,
+            "claim_ttl": ms(settings.claim_ttl),
+            "idem_ttl": ms(settings.idempotency_ttl),
+            "head_ttl": ms(settings.head_ttl),
+            "log_ttl": ms(settings.hot_log_ttl),
+            "log_floor": ms(settings.hot_log_floor),
+            "log_events": settings.hot_log_events,
+        }
+    ).decode()
+
+
+@cache
+def _words(roles: frozenset[Role]) -> str:
+    """Roles with a space around each."""
+    return f" {' '.join(sorted(roles))} "
+
+
+def _message(event: EventTemplate, room_id: str) -> list[str | int]:
+    """A plain message: '' for the fields of other requests, then its event."""
+    text = lua_format(_text(event, room_id), *_SLOTS_OF_TEXT)
+    last = lua_format(event.last or "", *_SLOTS_OF_LAST)
+    return ["", event.version, text, last, _extra(event)]
+
+
+def _fields_of_others(request: AppendRequest) -> dict[str, object] | None:
+    """What a request has beside the arguments that all have; None for a plain message."""
+    fields: dict[str, object] = {
+        name: value for name in _FIELDS if (value := getattr(request, name))
+    }
+    if members := _members(request):
+        fields["members"] = members
+    if not fields and _is_message(request):
+        return None
+    return fields | {"events": [_event(event, request.room_id) for event in request.events]}
+
+
+def _is_message(request: AppendRequest) -> bool:
+    """Whether its only event is a message that its actor sends."""
+    if len(request.events) != 1:
+        return False
+    event = request.events[0]
+    others = event.room or event.op or event.changes or event.fails
+    return (
+        (event.type, event.queue, event.sender) == ("message.new", "m", request.actor)
+        and event.allocates_seq
+        and event.counts
+        and event.last is not None
+        and not others
+    )
+
+
+def _event(event: EventTemplate, room_id: str) -> dict[str, object]:
+    """An event as append.lua reads it."""
+    body: dict[str, object] = {
+        "type": event.type,
+        "text": _text(event, room_id),
+        "queue": event.queue,
+        "v": event.version,
+        "extra": _extra(event),
+    }
+    if not event.counts:
+        body["counts"] = False
+    for name in _EVENT_FIELDS:
+        if value := getattr(event, name):
+            body[name] = value
+    return body
+
+
+def _text(event: EventTemplate, room_id: str) -> TextTemplate:
+    """The event on the wire."""
+    body: dict[str, object] = {"type": event.type, "ts": placeholder(Slot.TS), "room_id": room_id}
+    if event.actor_id is not None:
+        body["actor_id"] = event.actor_id
+    body |= {
+        "epoch": placeholder(Slot.EPOCH),
+        "offset": placeholder(Slot.OFFSET),
+        "data": event.data,
+    }
+    return text_template(body)
+
+
+def _extra(event: EventTemplate) -> str:
+    """The fields of the record beside the event, as JSON without braces, and a comma."""
+    return orjson.dumps(event.extra).decode()[1:-1] + "," if event.extra else ""
+
+
+class MemberOperation(TypedDict):
+    """The changes of an append to a member, as append.lua reads them."""
+
+    op: Op
+    user_id: str
+    role: NotRequired[Role]
+    text: NotRequired[TextTemplate]
+    stored: NotRequired[TextTemplate]
+
+
+def _members(request: AppendRequest) -> list[MemberOperation]:
+    """Every user the request names, with what is to be done to them."""
+    operations = [_new_member(member) for member in request.new_members]
+    operations += [{"op": "role", "user_id": u, "role": role} for u, role in request.role_changes]
+    operations += [{"op": "go", "user_id": user_id} for user_id in request.removals]
+    return operations
+
+
+def _new_member(member: NewMember) -> MemberOperation:
+    """A member twice: as clients see them, and as the members hash keeps them."""
+    stored = {"user_id": member.user_id, "role": member.role, "joined_at": placeholder(Slot.TS)}
+    if member.name:
+        stored["name"] = member.name
+    seq = placeholder(Slot.SEQ)
+    return {
+        "op": "join",
+        "user_id": member.user_id,
+        "role": member.role,
+        "text": text_template(stored | {"read_seq": seq, "delivered_seq": seq}),
+        "stored": text_template(stored),
+    }

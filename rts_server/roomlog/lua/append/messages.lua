@@ -1,0 +1,49 @@
+-- What follows from an event about a message.
+
+-- A user's message reads the room for them up to itself. An operator is no member, and has no cursor.
+local function move_cursor_of(sender)
+  local read = tonumber(redis.call('HGET', CURSORS, 'r:' .. sender) or -1)
+  if read < 0 then return end
+  local behind = seq - 1 - read
+  if behind > 0 and behind > redis.call('ZCOUNT', UNCOUNTED, '(' .. read, seq - 1) then sender_read_advanced = 1 end
+  grow(IN_CURSORS, redis.call('HSET', CURSORS, 'r:' .. sender, seq, 'd:' .. sender, seq))
+end
+
+local function end_typing_of(sender)
+  local typing = KEY_PREFIX .. 'typing'
+  if redis.pcall('ZREM', typing, sender) == 1 then
+    typing_ended = 1
+    redis.pcall('HSET', typing .. ':told', 'due', 1)
+  end
+end
+
+local function message_sent(sender)
+  note_id(req.request_id, seq)
+  if head.hidden ~= '' then unhide(sender) end
+  end_typing_of(sender)
+  move_cursor_of(sender)
+end
+
+-- A message that counts as unread for nobody.
+local function uncount(its_seq) grow(IN_UNCOUNTED, redis.call('ZADD', UNCOUNTED, its_seq, its_seq)) end
+
+local function is_last_message(message_id)
+  local last = redis.call('HGET', HEAD, 'last')
+  return last and last ~= '' and cjson.decode(last).message_id == message_id
+end
+
+-- A value of CHANGED is `offset version entry message`, see keys.py.
+local function message_changed(change, entry)
+  local newest = offset .. ' ' .. change.version .. ' ' .. entry .. ' ' .. fill(change.text)
+  grow(IN_CHANGED, redis.call('HSET', CHANGED, change.message_id, newest))
+  if is_last_message(change.message_id) then update.last = fill(change.last) end
+  if change.uncounted then uncount(change.uncounted) end
+end
+
+local function message_failed(failed, entry)
+  uncount(failed.seq)
+  grow(IN_CHANGED,
+    redis.call('HSET', CHANGED, failed.message_id, offset .. ' 0 ' .. entry .. ' {"failed":true}'))
+  if is_last_message(failed.message_id) then update.last = '' end
+  if redis.call('EXISTS', FAILED) == 1 then redis.call('HSET', FAILED, 'failed', 1) end
+end

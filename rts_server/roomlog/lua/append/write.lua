@@ -1,0 +1,73 @@
+-- Write one event: the hot log, the outbox entry, the state that follows from it, and the publish last, so that a
+-- reader who receives the event finds it in the log (D4).
+
+local function to_log(event, text, position)
+  if event.allocates_seq then
+    redis.call('XADD', LOG, position, 'e', text, 't', now, 's', seq)
+    grow(IN_SEQS, redis.call('ZADD', SEQS, seq, offset))
+  elseif event.fails or event.changes then
+    redis.call('XADD', LOG, position, 'e', text, 't', now, 'm', (event.fails or event.changes).message_id)
+  else
+    redis.call('XADD', LOG, position, 'e', text, 't', now)
+  end
+  grow(IN_LOG, 1)
+end
+
+-- The fields of outbox entries are listed in keys.py (`outbox`).
+local function to_outbox(event, text, position)
+  local record = '{"v":' .. event.v .. ',' .. event.extra .. '"event":' .. text .. '}'
+  local entry
+  if (event.op == 'join' or event.op == 'go') and not event.allocates_seq then
+    entry = redis.call('XADD', OUTBOX, '*', 'q', event.queue, 'r', req.room_id, 'e', position,
+      'k', req.request_id, 'o', req.origin, 'd', record, 'u', users_moved(event.op))
+  else
+    entry = redis.call('XADD', OUTBOX, '*', 'q', event.queue, 'r', req.room_id, 'e', position,
+      'k', req.request_id, 'o', req.origin, 'd', record)
+  end
+  entries[#entries + 1] = entry
+  return entry
+end
+
+local function apply_event(event, entry)
+  if event.counts == false then uncount(seq) end
+  if event.last_format then
+    update.last, update.last_ms = string.format(event.last_format, seq, ts), now
+  end
+  if event.last then update.last, update.last_ms = fill(event.last), now end
+  if event.sender then message_sent(event.sender) end
+  if event.room then update.room, update.frozen = fill(event.room), event.frozen and '1' or '0' end
+  if event.op and not event.allocates_seq then apply_to_members(event.op) end
+  if event.changes then message_changed(event.changes, entry) end
+  if event.fails then message_failed(event.fails, entry) end
+end
+
+local function write(event)
+  offset = offset + 1
+  if event.allocates_seq then seq = seq + 1 end
+  local epoch, at = string.format('%d', head.epoch), string.format('%d', offset)
+  local text
+  if event.text_format then
+    text = string.format(event.text_format, ts, epoch, at, seq, epoch, ts)
+  else
+    slots = {epoch, at, string.format('%d', seq), ts, member_count}
+    if event.op then
+      if not event.allocates_seq then slots[6] = members_shown(event.op) end
+      slots[7] = '[' .. table.concat(user_ids(event.op), ',') .. ']'
+    end
+    text = fill(event.text)
+  end
+  to_log(event, text, epoch .. '-' .. at)
+  local entry = to_outbox(event, text, epoch .. ':' .. at)
+  apply_event(event, entry)
+  redis.call('PUBLISH', req.channel, epoch .. ' ' .. at .. ' ' .. event.type .. ' ' .. text)
+end
+
+-- The head, last of the room's keys: its sizes are what the next fence compares.
+local function write_head()
+  local fields = {'offset', offset, 'seq', seq, 'shape', shape_of(sizes)}
+  for name, value in pairs(update) do
+    fields[#fields + 1] = name
+    fields[#fields + 1] = value
+  end
+  redis.call('HSET', HEAD, unpack(fields))
+end
