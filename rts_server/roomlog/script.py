@@ -74,10 +74,7 @@ class AppendReply(NamedTuple):
     status: bytes = b""
     nonce: bytes = b""
     """Begin of the nonce of the command that appended it first."""
-    sender_read_advanced: int = 0
     settings_rev: int = 0
-    unhidden_for: bytes = b""
-    """User ids, separated by spaces."""
     typing_ended: int = 0
     state: bytes = b""
     """Of a room that is not warm: `cold` or `expired`."""
@@ -90,7 +87,7 @@ class AppendReply(NamedTuple):
 
 _WRITTEN = ("epoch", "offset", "seq", "ts", "entries", "affected", "status")
 _REPLY_FIELDS: dict[str, tuple[str, ...]] = {
-    "ok": (*_WRITTEN, "sender_read_advanced", "settings_rev", "unhidden_for", "typing_ended"),
+    "ok": (*_WRITTEN, "settings_rev", "typing_ended"),
     "duplicate": (*_WRITTEN, "nonce"),
     "nothing": ("epoch", "offset", "seq"),
     "behind": ("epoch",),

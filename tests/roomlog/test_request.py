@@ -297,19 +297,32 @@ async def test_beyond_the_floor_the_count_holds(bench: Bench) -> None:
 
 async def test_beyond_the_floor_the_age_holds(bench: Bench) -> None:
     """Events older than `log_ttl` are trimmed even below the count."""
-    bench.settings = replace(bench.settings, hot_log_floor=0.0)
+    bench.settings = replace(bench.settings, hot_log_events=15, hot_log_floor=0.0)
     room_id = await bench.group("alice")
     for n in range(6):
         await bench.append(message(room_id, "alice", f"m{n}"))
-    born = (await bench.events(room_id))[-1]["ts"]
-    bench.settings = replace(bench.settings, hot_log_ttl=0.05)
-    n = 6
-    while (await bench.events(room_id))[0]["ts"] <= born:
-        bench.settings = replace(bench.settings, hot_log_ttl=0.05 if n % 2 else 60.0)
+    seconds, micros = await bench.redis.time()
+    while await bench.redis.time() < (seconds + 1, micros):
+        continue
+    bench.settings = replace(bench.settings, hot_log_ttl=1.0)
+    for n in range(6, 9):
         assert await bench.outcome(message(room_id, "alice", f"m{n}")) == "ok"
-        n += 1
+    assert await offsets(bench, room_id) == [9, 10, 11]
+
+
+async def test_a_long_log_is_trimmed_once_in_32_events(bench: Bench) -> None:
+    """Beside the count it may keep as many events more, so that most messages read none of them."""
+    bench.settings = replace(bench.settings, hot_log_events=500, hot_log_floor=0.0)
+    room_id = await bench.group("alice")
+    lengths = []
+    for n in range(600):
+        await bench.append(message(room_id, "alice", f"m{n}"))
+        lengths.append(await bench.redis.xlen(keys.room(room_id).log))
+    assert max(lengths) < 500 + 32
+    assert min(lengths[500:]) == 500
     kept = await offsets(bench, room_id)
-    assert kept == list(range(kept[0], kept[-1] + 1))
+    assert kept == list(range(kept[0], 603))
+    assert await bench.redis.zcard(keys.room(room_id).seqs) == len(kept)
 
 
 async def test_events_before_the_hot_log_are_gone(bench: Bench) -> None:

@@ -3,8 +3,7 @@
 --
 -- keys, args  the request, see append/request.lua
 -- Reply       {outcome, now (ms), ...}; script.py gives the rest its names:
---   ok         epoch, offset, seq, ts, entries, affected, status, sender_read_advanced, settings_rev,
---              unhidden_for, typing_ended
+--   ok         epoch, offset, seq, ts, entries, affected, status, settings_rev, typing_ended
 --   duplicate  epoch, offset, seq, ts, entries, affected, status, nonce: the first result, as it is now
 --   nothing    epoch, offset, seq: everything was so already
 --   cold       state (cold or expired): the caller has the claim and loads the room
@@ -56,5 +55,5 @@ local function append(keys, args)
   local answer = affected_users()
   remember(answer)
   return {'ok', now, head.epoch, offset, seq, ts, table.concat(entries, ' '), answer, 'pending',
-    sender_read_advanced, settings_rev, table.concat(unhidden_for, ' '), typing_ended}
+    settings_rev, typing_ended}
 end

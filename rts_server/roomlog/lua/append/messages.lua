@@ -1,12 +1,9 @@
 -- What follows from an event about a message.
 
--- A user's message reads the room for them up to itself. An operator is no member, and has no cursor.
+-- A member's message reads the room for them up to itself. An operator is no member, and has no cursor.
 local function move_cursor_of(sender)
-  local read = tonumber(redis.call('HGET', CURSORS, 'r:' .. sender) or -1)
-  if read < 0 then return end
-  local behind = seq - 1 - read
-  if behind > 0 and behind > redis.call('ZCOUNT', UNCOUNTED, '(' .. read, seq - 1) then sender_read_advanced = 1 end
-  grow(IN_CURSORS, redis.call('HSET', CURSORS, 'r:' .. sender, seq, 'd:' .. sender, seq))
+  local is_member = role and sender == req.actor or redis.call('HEXISTS', CURSORS, 'r:' .. sender) == 1
+  if is_member then grow(IN_CURSORS, redis.call('HSET', CURSORS, 'r:' .. sender, seq, 'd:' .. sender, seq)) end
 end
 
 local function end_typing_of(sender)

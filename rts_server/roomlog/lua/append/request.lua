@@ -21,8 +21,6 @@ local slots  -- values for the marks of templates, see text.lua
 local superseded, room_targets, message_keys  -- see intents.lua
 local affected, member_count  -- see members.lua
 local settings, settings_rev  -- of the actor after the request, nil if they stay; their rev, or 0
-local unhidden_for  -- members for whom the message brought the hidden room back
-local sender_read_advanced  -- 1 if the sender had unread messages, which their own message reads
 local typing_ended  -- 1 if the sender was typing, which the message ends
 
 -- The settings of an instance, one text that is parsed again only when it is another.
@@ -56,7 +54,7 @@ local function begin(keys, args)
   offset, seq, ts, entries, update, new_keys, slots = nil, nil, nil, {}, {}, {}, nil
   superseded, room_targets, message_keys = {}, {}, {}
   affected, member_count, settings, settings_rev = nil, nil, nil, 0
-  unhidden_for, sender_read_advanced, typing_ended = {}, 0, 0
+  typing_ended = 0
 end
 
 -- Note by how many elements a write made a hot key larger.

@@ -55,7 +55,6 @@ local function unhide(sender)
     local member = user_id ~= sender and redis.call('HGET', MEMBERS, user_id)
     if member then
       change_settings(user_id, member:match('^%a+'), settings_after(user_id, {hidden = false}))
-      unhidden_for[#unhidden_for + 1] = user_id
     end
   end
 end
