@@ -76,7 +76,7 @@ lock: $(INSTALLED)
 	  --no-header pyproject.toml --extra dev --extra otel --extra test -o requirements.lock
 
 clean:
-	rm -rf .venv build tests/js/node_modules bench/node_modules client/node_modules *.egg-info
+	rm -rf .venv build tests/js/node_modules bench/node_modules client/node_modules examples/node_modules *.egg-info
 	rm -rf client/dist client/*.tgz client-python/dist client-python/build
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,6 +1,7 @@
 """The packages for clients: `python -m scripts.client` builds and packs `client/` and
 `client-python/`, and writes the bundle for the page; `--check` lints `client/` and the page, checks
-their types and fails when the bundle is stale; `--install` installs what both need.
+their types and fails when the bundle is stale; `--install` installs what these and the starters of
+`examples/` need.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from tests.helpers.node import ensure_modules, node, npm
 
 ROOT = Path(__file__).parents[1]
 CLIENT_FOLDER = ROOT / "client"
+EXAMPLES_FOLDER = ROOT / "examples"
 PYTHON_CLIENT_FOLDER = ROOT / "client-python"
 WHEEL = (sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation")
 BUNDLE = ROOT / "web" / "vendor" / "rts-chat.min.js"
@@ -22,6 +24,7 @@ def main(arguments: list[str]) -> int:
     """Exit status: 0, or that of what failed first."""
     ensure_modules(CLIENT_FOLDER)
     if "--install" in arguments:
+        ensure_modules(EXAMPLES_FOLDER)
         return 0
     if "--check" in arguments:
         return (

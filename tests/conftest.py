@@ -46,6 +46,7 @@ LONGEST = (
     "instances/test_instance_dies.py",
     "deployment/test_rolling.py",
     "browser/test_page.py",
+    "browser/test_starters.py",
     "engine/test_polling.py",
     "tools/cli/test_rooms.py",
     "flows/test_files.py",
