@@ -65,7 +65,7 @@ class KeySet:
         if kid not in self._keys:
             await self._fetch_unknown()
         if kid not in self._keys:
-            raise errors.Unauthorized()
+            raise errors.Unauthorized(details={"kid": ["No key of RTS_JWKS_URL has this id."]})
         return self._keys[kid]
 
     async def _fetch_unknown(self) -> None:

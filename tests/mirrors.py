@@ -72,7 +72,7 @@ COVERS = (
     Cover("rest/test_rooms.py", "routes, with and without rights",
           "rest/events rest/members rest/wait_durable rooms/provisioning"),
     Cover("rest/test_openapi.py", "every route against its document",
-          "rest/parsing rest/operators"),
+          "rest/examples rest/parsing rest/operators"),
     Cover("rest/test_demo.py", "headers of the pages", "rest/security_headers"),
     Cover("instances/test_operators.py", "needs several instances", "rest/instances"),
     Cover("roomlog/test_rehydrate.py", "a load takes and returns it", "roomlog/claim"),

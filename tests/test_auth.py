@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import logging
 import time
 from dataclasses import replace
 from typing import Any
@@ -14,8 +15,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rts_server import auth
+from rts_server.auth import Tokens
 from rts_server.config import Settings
 from rts_server.errors import Refusal, TokenExpired, Unauthorized
+from rts_server.protocol.event import rfc3339
 from tests.helpers.tokens import SETTINGS, signed
 
 BOUND = replace(SETTINGS, jwt_issuer="issuer", jwt_audience="chat")
@@ -75,6 +78,8 @@ WRONG_CLAIMS = {
     "exp null": hand_signed('{"sub":"a","iat":1,"exp":null}'),
     "iat in an hour": signed(iat=int(time.time()) + 3600),
     "nbf in an hour": signed(nbf=int(time.time()) + 3600),
+    "nbf a text": hand_signed('{"sub":"a","iat":1,"exp":9999999999,"nbf":"1"}'),
+    "nbf not a number": hand_signed('{"sub":"a","iat":1,"exp":9999999999,"nbf":NaN}'),
     "claims a list": hand_signed("[]"),
     "claims deep": hand_signed("[" * 2000 + "]" * 2000),
 }
@@ -85,13 +90,109 @@ WRONG_CLAIMS = {
     [*NOT_SIGNED_BY_US.values(), *WRONG_CLAIMS.values()],
     ids=[*NOT_SIGNED_BY_US, *WRONG_CLAIMS],
 )
-def test_all_defects_of_a_token_look_alike(token: Any) -> None:
+async def test_all_defects_of_a_token_look_alike(token: Any) -> None:
     """The error of an invalid token is always the same."""
-    with pytest.raises(Refusal) as caught:
-        auth.verify(SETTINGS, token)
+    with pytest.raises(Refusal) as caught, Tokens(SETTINGS).refusals_logged():
+        await Tokens(SETTINGS).identity(token)
     assert caught.value.code in ("unauthorized", "token_expired")
     assert caught.value.message == type(caught.value).__doc__
+    assert caught.value.details is None
     assert caught.value.__suppress_context__ or caught.value.__context__ is None
+
+
+WHY = {
+    "no sub": ("sub", "Missing.", None),
+    "no exp": ("exp", "Missing.", "alice"),
+    "no iat": ("iat", "Missing.", "alice"),
+    "sub a number": ("sub", auth.NO_USER_ID, None),
+    "sub with newline": ("sub", auth.NO_USER_ID, None),
+    "exp a text": ("exp", auth.NO_DATE, "a"),
+    "exp true": ("exp", auth.NO_DATE, "a"),
+    "exp infinite": ("exp", auth.NO_DATE, "a"),
+    "iat a text": ("iat", auth.NO_DATE, "a"),
+    "nbf a text": ("nbf", auth.NO_DATE, "a"),
+    "claims a list": ("token", auth.NO_TOKEN, None),
+    "nothing": ("token", "Missing.", None),
+    "number": ("token", "Must be a string.", None),
+    "two dots": ("token", auth.NO_TOKEN, None),
+    "longer than 4,096": ("token", "Longer than 4096 characters.", None),
+    "another secret": ("signature", "Not made with the key of this server.", None),
+    "algorithm none": ("alg", "Must be HS256.", None),
+    "algorithm nobody asked for": ("alg", "Must be HS256.", None),
+}
+
+
+@pytest.mark.parametrize("defect", WHY)
+async def test_the_log_says_which_claim_is_wrong_and_why(
+    defect: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """And whose token it is, if its signature is valid; never the token."""
+    token, (claim, reason, user_id) = (NOT_SIGNED_BY_US | WRONG_CLAIMS)[defect], WHY[defect]
+    line = await refused_line(SETTINGS, token, caplog)
+    assert (line["claim"], line["reason"], line["user_id"]) == (claim, reason, user_id)
+    assert line["code"] == "unauthorized"
+    assert not isinstance(token, str) or not token or token not in str(line)
+
+
+async def test_the_log_says_what_time_or_value_a_claim_has_to_have(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """For dates the one that was given, for others the one that is configured."""
+    future = int(time.time()) + 3600
+    at = rfc3339(future)
+    for claims, claim, reason in (
+        ({"exp": 1_700_000_000.5}, "exp", "Expired at 2023-11-14T22:13:20.500Z."),
+        ({"iat": future}, "iat", f"In the future: {at}."),
+        ({"nbf": future}, "nbf", f"In the future: {at}."),
+        ({"iss": "other", "aud": "chat"}, "iss", "Must be issuer."),
+        ({"iss": "issuer", "aud": "other"}, "aud", "Must be chat."),
+        ({"iss": "issuer"}, "aud", "Missing."),
+        (
+            {"iat": future - 40 * 86_400},
+            "exp",
+            "Issued more than 2592000 s ago (RTS_LONGEST_TOKEN).",
+        ),
+    ):
+        settings = BOUND if {"iss", "aud"} & claims.keys() else SETTINGS
+        line = await refused_line(settings, signed(**claims), caplog)
+        assert (line["claim"], line["reason"], line["user_id"]) == (claim, reason, "alice")
+
+
+async def test_under_dev_the_client_learns_why_too() -> None:
+    """In the message, which every client shows, and by claim in `details`."""
+    tokens = Tokens(replace(SETTINGS, dev="1"))
+    with pytest.raises(TokenExpired) as caught, tokens.refusals_logged():
+        await tokens.identity(signed(exp=1_700_000_000))
+    reason = "Expired at 2023-11-14T22:13:20.000Z."
+    assert caught.value.message == f"The token has expired. exp: {reason}"
+    assert caught.value.details == {"exp": [reason]}
+
+
+async def test_refused_tokens_do_not_fill_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    """Ten lines a second; a later one says how many were left out."""
+    tokens = Tokens(SETTINGS)
+    with caplog.at_level(logging.INFO, "rts_server.auth"):
+        for _ in range(100):
+            with pytest.raises(Unauthorized), tokens.refusals_logged():
+                await tokens.identity("x")
+    assert 10 <= len(caplog.records) <= 50
+
+
+async def refused_line(
+    settings: Settings, token: Any, caplog: pytest.LogCaptureFixture
+) -> dict[str, Any]:
+    """Return the fields of the one log line about a refused token."""
+    caplog.clear()
+    tokens = Tokens(settings)
+    with (
+        caplog.at_level(logging.INFO, "rts_server.auth"),
+        pytest.raises(Refusal),
+        tokens.refusals_logged(),
+    ):
+        await tokens.identity(token)
+    (record,) = caplog.records
+    assert record.getMessage() == "token refused"
+    return record.__dict__
 
 
 def test_issuer_and_audience_count_only_when_configured() -> None:

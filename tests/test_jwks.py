@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from rts_server import auth, jwks
 from rts_server.auth import Tokens
 from rts_server.config import Settings
-from rts_server.errors import Refusal, Unauthorized, Unavailable
+from rts_server.errors import CATALOGUE, Refusal, Unauthorized, Unavailable
 from rts_server.jwks import usable
 from tests.helpers.provider import MAKE, Provider, provider, public
 from tests.helpers.waiting import eventually
@@ -43,10 +43,10 @@ async def of(one: Provider, secret: str = "", refresh: float = 3_600.0) -> Async
 
 
 async def refused(tokens: Tokens, token: str) -> type[Refusal]:
-    """Return the type of error of a token."""
+    """Return the type of error of a token, as the catalogue has it."""
     with pytest.raises(Refusal) as caught:
         await tokens.identity(token)
-    return caught.type
+    return CATALOGUE[caught.value.code]
 
 
 @pytest.mark.parametrize("algorithm", MAKE)

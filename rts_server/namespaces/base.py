@@ -130,8 +130,9 @@ class Namespace(socketio.AsyncNamespace):  # type: ignore[misc]
         eio_sid = self._server.manager.eio_sid_from_sid(sid, self.namespace)
         cursors = read_cursors(auth.get("cursors"), self._settings.limits.cursor_rooms)
         try:
-            identity = await self._connections.tokens.identity(auth.get("token"))
-            session_id = self._connections.enter(eio_sid, self.namespace, identity)
+            with self._connections.tokens.refusals_logged():
+                identity = await self._connections.tokens.identity(auth.get("token"))
+                session_id = self._connections.enter(eio_sid, self.namespace, identity)
         except errors.Unavailable:
             raise
         except errors.Refusal as refusal:
@@ -193,8 +194,9 @@ class Namespace(socketio.AsyncNamespace):  # type: ignore[misc]
     @command("auth.refresh", AuthRefreshSchema)
     async def auth_refresh(self, session: Session, payload: AuthRefreshPayload) -> Answer:
         """Replace the token of the connection by a newer one of the same user."""
-        identity = await self._connections.tokens.identity(payload["token"])
-        session.identity = self._connections.update_token(session.eio_sid, identity)
+        with self._connections.tokens.refusals_logged():
+            identity = await self._connections.tokens.identity(payload["token"])
+            session.identity = self._connections.update_token(session.eio_sid, identity)
         return {"expires_at": rfc3339(session.identity.expires_at)}
 
     async def _require_member(self, session: Session, room_id: str) -> None:

@@ -118,7 +118,10 @@ class Connections:
             if self.limited:
                 self.cap.entered(identity.user_id, eio_sid)
         elif connection.identity.user_id != identity.user_id:
-            raise errors.Forbidden("This connection belongs to another user.")
+            reason = f"Must be {connection.identity.user_id}, as when the connection began."
+            raise errors.Forbidden(
+                "This connection belongs to another user.", details={"sub": [reason]}
+            )
         elif identity.issued_at >= connection.identity.issued_at:
             connection.identity = identity
         self._arm(eio_sid, connection)

@@ -16,10 +16,11 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from rts_server import errors, keys
-from rts_server.auth import Identity
+from rts_server.auth import Identity, InvalidToken
 from rts_server.config import Settings, ms
 from rts_server.persistence.archive import Archive
 from rts_server.persistence.scripts import IDENTITY, Script
+from rts_server.protocol.event import rfc3339
 from rts_server.runtime.loops import repeat_forever
 from rts_server.runtime.throttled_log import ThrottledLog
 
@@ -73,8 +74,10 @@ class Revocations:
 
     def check(self, identity: Identity) -> None:
         """Check a token. Raises Unauthorized if it was revoked. Never waits."""
-        if identity.issued_at <= self._revoked.get(identity.user_id, -1):
-            raise errors.Unauthorized()
+        before = self._revoked.get(identity.user_id, -1)
+        if identity.issued_at <= before:
+            reason = f"Revoked: tokens of this user must be issued after {rfc3339(before)}."
+            raise InvalidToken("iat", reason, identity.user_id)
 
     async def revoke(self, user_id: str) -> int:
         """Revoke all tokens of a user that were issued until now; return `revoked_before`.

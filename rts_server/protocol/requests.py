@@ -68,7 +68,12 @@ class RequestSchema(Schema):
     """The base of bodies and queries: a field that is not known may be misspelt, so it is refused.
 
     Commands ignore such fields instead: an older server must understand a newer client.
+
+    Attributes:
+        example: A valid body, shown by OpenAPI and `/v1/docs`.
     """
+
+    example: ClassVar[dict[str, Any]] = {}
 
     class Meta:
         """Options of marshmallow: unknown fields are errors."""
@@ -115,6 +120,12 @@ def _members(most: int, **more: Any) -> BoundedList:
 class ExternalRoomSchema(RequestSchema):
     """A group to get or create; `members` are its first members if it is created."""
 
+    example: ClassVar[dict[str, Any]] = {
+        "name": "Order 17",
+        "members": [{"user_id": "alice", "role": "owner", "name": "Alice"}, "bob"],
+        "metadata": {"order": 17},
+    }
+
     members = _members(LIMITS.ids_per_call)
     name = line(LIMITS.room_name)
     metadata = Metadata()
@@ -123,6 +134,8 @@ class ExternalRoomSchema(RequestSchema):
 class DirectRoomSchema(RequestSchema):
     """A direct room to get or create; `names` are display names by user id, of its two members."""
 
+    example: ClassVar[dict[str, Any]] = {"names": {"alice": "Alice", "bob": "Bob"}}
+
     names = BoundedDict(0, 2, keys=user(), values=line(128))
     metadata = Metadata()
 
@@ -130,6 +143,7 @@ class DirectRoomSchema(RequestSchema):
 class RoomChangeSchema(RequestSchema):
     """A new name, metadata or `frozen`. With `version`, only if the room still has that version."""
 
+    example: ClassVar[dict[str, Any]] = {"name": "Order 17, returned", "frozen": True}
     more: ClassVar[dict[str, Any]] = any_of("name", "metadata", "frozen")
 
     name = line(LIMITS.room_name)
@@ -145,12 +159,21 @@ class RoomChangeSchema(RequestSchema):
 class MemberSetSchema(RequestSchema):
     """All members of a group: members who are not named are removed."""
 
+    example: ClassVar[dict[str, Any]] = {
+        "members": [{"user_id": "alice", "role": "owner"}, "bob", "carol"]
+    }
+
     members = _members(LIMITS.group_members, required=True)
 
 
 class MemberBatchSchema(RequestSchema):
     """Members to add, to remove and to give another role; at most 100 in all."""
 
+    example: ClassVar[dict[str, Any]] = {
+        "add": ["carol"],
+        "remove": ["bob"],
+        "update": [{"user_id": "alice", "role": "owner"}],
+    }
     more: ClassVar[dict[str, Any]] = {
         "anyOf": [
             {"required": [name], "properties": {name: {"minItems": 1}}}
@@ -171,6 +194,11 @@ class MemberBatchSchema(RequestSchema):
 class NewMessageSchema(RequestSchema):
     """A message of a member (`on_behalf_of`) or of the operator."""
 
+    example: ClassVar[dict[str, Any]] = {
+        "text": "Your parcel has left the warehouse.",
+        "metadata": {"order": 17},
+    }
+
     text = text(required=True, metadata={"minLength": 1})
     on_behalf_of = user()
     mentions = BoundedList(user(), 0, LIMITS.mentions)
@@ -188,6 +216,7 @@ class MessageChangeSchema(RequestSchema):
     `on_behalf_of`: the member who sent it; without, the operator did.
     """
 
+    example: ClassVar[dict[str, Any]] = {"text": "Your parcel has arrived.", "version": 1}
     more: ClassVar[dict[str, Any]] = any_of("text", "metadata", "mentions")
 
     text = text()
@@ -261,6 +290,8 @@ class PeekSchema(RequestSchema):
 class ReplaySchema(RequestSchema):
     """A dead-letter queue, and how many of its records to replay at most."""
 
+    example: ClassVar[dict[str, Any]] = {"queue": "messages", "limit": 100}
+
     queue = choice("messages", "rooms", required=True)
     limit = StrictInteger(1, 1_000, load_default=1_000)
 
@@ -274,11 +305,15 @@ class GlanceSchema(RequestSchema):
 class ReplayKeptSchema(RequestSchema):
     """How many records to replay at most."""
 
+    example: ClassVar[dict[str, Any]] = {"limit": 100}
+
     limit = StrictInteger(1, 1_000, load_default=1_000)
 
 
 class DisconnectSchema(RequestSchema):
     """`reconnect`: clients reconnect by themselves."""
+
+    example: ClassVar[dict[str, Any]] = {"reconnect": True}
 
     reconnect = StrictBoolean(load_default=False)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import orjson
 
+from rts_server import errors
 from rts_server.auth import Identity
 from rts_server.config import Settings
 from rts_server.protocol import operator_answers, requests
@@ -31,6 +32,7 @@ class EventRoutes:
         "/v1/rooms/{room_id}/events",
         operator_answers.EventsSchema,
         query=requests.EventPageSchema,
+        refuses=(errors.Gone,),
     )
     async def page(self, operator: Identity, params: EventPageParams) -> EventsAnswer:
         """Events after a position, as far as the hot log still has them."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from rts_server import errors
 from rts_server.auth import Identity
 from rts_server.config import Settings
 from rts_server.protocol import answers, cursor, operator_answers, requests
@@ -44,7 +45,13 @@ class MemberRoutes:
         self._members = members
         self._provisioning = provisioning
 
-    @route("GET", "/v1/rooms/{room_id}/members", answers.MembersSchema, query=requests.PageSchema)
+    @route(
+        "GET",
+        "/v1/rooms/{room_id}/members",
+        answers.MembersSchema,
+        query=requests.PageSchema,
+        refuses=(errors.Gone,),
+    )
     async def page(self, operator: Identity, params: MemberPageParams) -> MembersAnswer:
         """The members of a room, in order of user id."""
         await self._rooms.public(params["room_id"])
@@ -58,6 +65,7 @@ class MemberRoutes:
         "/v1/rooms/{room_id}/members",
         operator_answers.ChangedMembersSchema,
         body=requests.MemberSetSchema,
+        refuses=(errors.Conflict, errors.Gone, errors.LimitExceeded),
     )
     async def declare(self, operator: Identity, params: MemberSetParams) -> ChangedMembersAnswer:
         """Declare all members of a group, with their roles: members not named are removed."""
@@ -73,6 +81,7 @@ class MemberRoutes:
         "/v1/rooms/{room_id}/members:batch",
         operator_answers.ChangedMembersSchema,
         body=requests.MemberBatchSchema,
+        refuses=(errors.Conflict, errors.Gone, errors.LimitExceeded),
     )
     async def batch(self, operator: Identity, params: MemberBatchParams) -> ChangedMembersAnswer:
         """Add, remove and change members, all or none of them."""

@@ -77,6 +77,7 @@ class MessageRoutes:
         answers.SentSchema,
         headers=requests.IdempotencyKeySchema,
         body=requests.NewMessageSchema,
+        refuses=(errors.Conflict, errors.Gone),
     )
     async def send(self, operator: Identity, params: NewMessageParams) -> SentAnswer:
         """Send a message as the operator, or on behalf of a member who may send."""
@@ -97,6 +98,7 @@ class MessageRoutes:
         "/v1/rooms/{room_id}/messages",
         answers.MessagesSchema,
         query=requests.MessagePageSchema,
+        refuses=(errors.Gone,),
     )
     async def page(self, operator: Identity, params: MessagePageParams) -> MessagesAnswer:
         """A page of history, ascending by seq."""
@@ -104,7 +106,12 @@ class MessageRoutes:
         messages, more = await self._history.list_page(params["room_id"], AS_OPERATOR, params)
         return {"messages": messages, "has_more": more}
 
-    @route("GET", "/v1/rooms/{room_id}/messages/{message_id}", answers.OneMessageSchema)
+    @route(
+        "GET",
+        "/v1/rooms/{room_id}/messages/{message_id}",
+        answers.OneMessageSchema,
+        refuses=(errors.Gone,),
+    )
     async def get(self, operator: Identity, params: MessageParams) -> OneMessageAnswer:
         """One message in its newest state; of a deleted one the ids, seq and times."""
         room_id = params["room_id"]
@@ -116,6 +123,7 @@ class MessageRoutes:
         "/v1/rooms/{room_id}/messages/{message_id}",
         answers.ChangedMessageSchema,
         body=requests.MessageChangeSchema,
+        refuses=(errors.Conflict, errors.Gone),
     )
     async def edit(self, operator: Identity, params: MessageChangeParams) -> ChangedMessageAnswer:
         """Change a message of the operator or, with `on_behalf_of`, of that member.
@@ -139,6 +147,7 @@ class MessageRoutes:
         "/v1/rooms/{room_id}/messages/{message_id}",
         answers.ChangedMessageSchema,
         query=requests.OnBehalfOfSchema,
+        refuses=(errors.Gone,),
     )
     async def delete(
         self, operator: Identity, params: MessageDeletionParams

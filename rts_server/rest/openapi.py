@@ -15,7 +15,9 @@ from apispec.ext.marshmallow.openapi import OpenAPIConverter
 from marshmallow import Schema
 from marshmallow.fields import Field, Nested
 
+from rts_server import auth, errors
 from rts_server.protocol.objects import ErrorSchema, type_name
+from rts_server.rest.examples import answer_example, curl_line, parameter_example
 from rts_server.rest.routes import JSON_LINES_TYPE, Handler, Route
 from rts_server.rest.security_headers import sealed
 
@@ -25,9 +27,15 @@ DOCS_PAGE = Path(__file__).with_name("docs.html")
 TITLE = "rts_server, for app back ends and operators"
 LOCATIONS = {"match_info": "path", "query": "query", "headers": "header"}
 POLICY = "style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'"
-TOKEN_TEXT = "A token with `scope: operator`. Tokens of users are refused."
-REFUSAL_TEXT = (
-    "An error with a `code`. If it is `retryable`, repeat the request: each is safe to repeat."
+DESCRIPTION = (
+    'Every route answers `{"ok": true, "data": …}` or `{"ok": false, "error": …}`. If an error is '
+    "`retryable`, repeat the request: each is safe to repeat. Fields of a body or a query that are "
+    "not known are refused by name."
+)
+SERVERS = [{"url": "/", "description": "The server that this document was read from."}]
+TOKEN_TEXT = (
+    "A JWT with `scope: operator` (docs/tokens.md). Tokens of users are refused. "
+    "`rts-server token --user back-end --scope operator` prints one."
 )
 
 
@@ -50,7 +58,15 @@ def add_routes(app: web.Application, routes: list[tuple[Route, Handler]]) -> Non
 def document(routes: list[tuple[Route, Handler]]) -> Json:
     """Return the OpenAPI 3.1 document of these routes."""
     plugin = MarshmallowPlugin(schema_name_resolver=type_name)
-    spec = APISpec(TITLE, "1", "3.1.0", plugins=[plugin], security=[{"operator": []}])
+    spec = APISpec(
+        TITLE,
+        "1",
+        "3.1.0",
+        plugins=[plugin],
+        info={"description": DESCRIPTION},
+        servers=SERVERS,
+        security=[{"operator": []}],
+    )
     assert plugin.converter is not None  # APISpec made it
     plugin.converter.add_attribute_function(_text_form)  # type: ignore[no-untyped-call]
     spec.components.security_scheme(
@@ -60,16 +76,17 @@ def document(routes: list[tuple[Route, Handler]]) -> Json:
             "scheme": "bearer",
             "bearerFormat": "JWT",
             "description": TOKEN_TEXT,
+            "x-claims": auth.CLAIMS,
         },
     )
     spec.components.schema("Error", schema=ErrorSchema)
-    spec.components.response("Refused", _refused())
+    for status in sorted({status for route, _ in routes for status in route.statuses} - {200}):
+        spec.components.response(_refused_name(status), _refused(status))
     for route, handler in routes:
         if route.body:
             _bodies(spec, route.body)
         spec.path(route.path, operations={route.method.lower(): _operation(route, handler)})
-    written: Json = _plain(spec.to_dict())
-    return written
+    return _with_examples(_plain(spec.to_dict()))
 
 
 def _bodies(spec: APISpec, body: type[Schema]) -> None:
@@ -102,15 +119,16 @@ def _operation(route: Route, handler: Handler) -> Json:
         ],
         "responses": {
             "200": _lines(route.answer) if route.lines else _answered(route.answer),
-            **dict.fromkeys(("4XX", "5XX"), "Refused"),
+            **{str(status): _refused_name(status) for status in route.statuses if status != 200},
         },
+        "x-codeSamples": [{"lang": "Shell", "label": "curl", "source": curl_line(route)}],
     }
     if rest.strip():
         operation["description"] = rest.strip()
     if route.body:
         must = [field.required for field in route.body().fields.values()]
         required = any(must) or hasattr(route.body, "more")
-        content = {"application/json": {"schema": route.body}}
+        content = {"application/json": {"schema": route.body, "example": route.body.example}}
         operation["requestBody"] = {"content": content, "required": required}
     return operation
 
@@ -122,7 +140,8 @@ def operation_id(route: Route, handler: Handler) -> str:
 
 
 def _lines(line: type[Schema]) -> Json:
-    return {"description": "JSON lines.", "content": {JSON_LINES_TYPE: {"schema": line}}}
+    content = {JSON_LINES_TYPE: {"schema": line, "example": answer_example(line)}}
+    return {"description": "JSON lines.", "content": content}
 
 
 def _answered(answer: type[Schema]) -> Json:
@@ -131,16 +150,41 @@ def _answered(answer: type[Schema]) -> Json:
         "properties": {"ok": {"const": True}, "data": answer},
         "required": ["ok", "data"],
     }
-    return {"description": "Done.", "content": {"application/json": {"schema": body}}}
+    example = {"ok": True, "data": answer_example(answer)}
+    return {"description": "Done.", "content": {"application/json": _media(body, example)}}
 
 
-def _refused() -> Json:
+def _refused_name(status: int) -> str:
+    return f"Refused{status}"
+
+
+def _refused(status: int) -> Json:
+    """Return the response of all errors with a status; the first one is the example."""
+    kinds = [kind for kind in errors.CATALOGUE.values() if kind.http == status]
     body = {
         "type": "object",
         "properties": {"ok": {"const": False}, "error": {"$ref": "#/components/schemas/Error"}},
         "required": ["ok", "error"],
     }
-    return {"description": REFUSAL_TEXT, "content": {"application/json": {"schema": body}}}
+    return {
+        "description": " ".join(f"`{kind.code}`: {kind.__doc__}" for kind in kinds),
+        "content": {
+            "application/json": _media(body, {"ok": False, "error": kinds[-1]().as_error()})
+        },
+    }
+
+
+def _media(schema: Json, example: Json) -> Json:
+    return {"schema": schema, "example": example}
+
+
+def _with_examples(document: Json) -> Json:
+    """Add an example to each parameter; apispec makes parameters from schemas, without any."""
+    for methods in document["paths"].values():
+        for operation in methods.values():
+            for one in operation["parameters"]:
+                one["example"] = parameter_example(one["name"])
+    return document
 
 
 def _plain(value: Any) -> Any:

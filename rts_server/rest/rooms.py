@@ -78,6 +78,7 @@ class RoomRoutes:
         "/v1/external-rooms/{external_id}",
         operator_answers.DeclaredRoomSchema,
         body=requests.ExternalRoomSchema,
+        refuses=(errors.Conflict, errors.Gone, errors.LimitExceeded),
     )
     async def declare(self, operator: Identity, params: ExternalRoomParams) -> DeclaredRoomAnswer:
         """Get or create the group of a business key; an existing one is left as it is.
@@ -93,7 +94,12 @@ class RoomRoutes:
         status = await wait_durable([done], self._durable_wait)
         return {"room": done.ack_room(room), "created": created, "status": status}
 
-    @route("GET", "/v1/external-rooms/{external_id}", operator_answers.PublicRoomAnswerSchema)
+    @route(
+        "GET",
+        "/v1/external-rooms/{external_id}",
+        operator_answers.PublicRoomAnswerSchema,
+        refuses=(errors.Gone,),
+    )
     async def get_external(self, operator: Identity, params: ExternalRoomPlace) -> PublicRoomAnswer:
         """The room of a business key, whoever created it."""
         return {"room": await self._rooms.public(keys.external_room_id(params["external_id"]))}
@@ -103,6 +109,7 @@ class RoomRoutes:
         "/v1/direct-rooms/{user_id}/{other_id}",
         operator_answers.DeclaredRoomSchema,
         body=requests.DirectRoomSchema,
+        refuses=(errors.Gone, errors.LimitExceeded),
     )
     async def declare_direct(
         self, operator: Identity, params: DirectRoomParams
@@ -118,13 +125,23 @@ class RoomRoutes:
         status = await wait_durable([done], self._durable_wait)
         return {"room": done.ack_room(room), "created": created, "status": status}
 
-    @route("GET", "/v1/direct-rooms/{user_id}/{other_id}", operator_answers.PublicRoomAnswerSchema)
+    @route(
+        "GET",
+        "/v1/direct-rooms/{user_id}/{other_id}",
+        operator_answers.PublicRoomAnswerSchema,
+        refuses=(errors.Gone,),
+    )
     async def get_direct(self, operator: Identity, params: DirectRoomPlace) -> PublicRoomAnswer:
         """The direct room of two users, in either order."""
         room_id = keys.direct_room_id(params["user_id"], params["other_id"])
         return {"room": await self._rooms.public(room_id)}
 
-    @route("GET", "/v1/rooms/{room_id}", operator_answers.PublicRoomAnswerSchema)
+    @route(
+        "GET",
+        "/v1/rooms/{room_id}",
+        operator_answers.PublicRoomAnswerSchema,
+        refuses=(errors.Gone,),
+    )
     async def get(self, operator: Identity, params: RoomParams) -> PublicRoomAnswer:
         """One room, without the fields that depend on the member."""
         return {"room": await self._rooms.public(params["room_id"])}
@@ -147,6 +164,7 @@ class RoomRoutes:
         "/v1/rooms/{room_id}:verify",
         operator_answers.VerifiedSchema,
         query=requests.RepairSchema,
+        refuses=(errors.Gone,),
     )
     async def verify(self, operator: Identity, params: VerifyParams) -> VerifiedAnswer:
         """Compare a room's messages in Redis with the archive; with `repair`, store what differs.
@@ -170,6 +188,7 @@ class RoomRoutes:
         "/v1/rooms/{room_id}",
         operator_answers.ChangedPublicRoomSchema,
         body=requests.RoomChangeSchema,
+        refuses=(errors.Conflict, errors.Gone),
     )
     async def update(self, operator: Identity, params: RoomChangeParams) -> ChangedPublicRoomAnswer:
         """Change name, metadata or `frozen`: then only owners, admins and operators can write."""

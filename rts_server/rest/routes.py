@@ -32,6 +32,15 @@ OPERATOR_SCOPE = "operator"
 _PATH_PARAM = re.compile(r"{(\w+)}")
 _PARSER = Parser()
 
+EVERYWHERE: tuple[type[errors.Refusal], ...] = (
+    errors.Unauthorized,
+    errors.Forbidden,
+    errors.RateLimited,
+    errors.Internal,
+    errors.Unavailable,
+)
+"""Refusals that every route can answer with."""
+
 JSON_LINES_TYPE = "application/x-ndjson"
 
 Line = Mapping[str, object]
@@ -62,11 +71,25 @@ class Route:
     method: str
     path: str
     answer: type[Schema]
-    body: type[Schema] | None = None
-    query: type[Schema] | None = None
+    body: type[requests.RequestSchema] | None = None
+    query: type[requests.RequestSchema] | None = None
     headers: type[Schema] | None = None
     lines: bool = False
     """Whether the answer is a stream of JSON lines instead of one object."""
+    refuses: tuple[type[errors.Refusal], ...] = ()
+    """Refusals of this route, beside those that follow from its parameters and its body."""
+
+    @property
+    def statuses(self) -> list[int]:
+        """Every status that the route can answer with, in ascending order."""
+        kinds = {*EVERYWHERE, *self.refuses}
+        if any(schema().fields for _, schema in self.locations()):
+            kinds.add(errors.InvalidParam)
+        if self.path_params:  # a segment that fits no route
+            kinds.add(errors.NotFound)
+        if self.body:
+            kinds |= {errors.MessageTooLarge, errors.UnsupportedType}
+        return sorted({200, *(kind.http for kind in kinds)})
 
     @property
     def path_params(self) -> list[str]:
@@ -173,12 +196,16 @@ class OperatorRouter:
         """
         kind, _, token = request.headers.get("Authorization", "").partition(" ")
         given = token.strip() if kind.lower() == "bearer" else None
-        identity = await self._tokens.identity(given)
-        async with asyncio.timeout(self._settings.redis_deadline):
-            await self._revocations.known.wait()
-        self._revocations.check(identity)
-        if OPERATOR_SCOPE not in identity.scope.split():
-            raise errors.Forbidden("This needs a token with scope operator.")
+        with self._tokens.refusals_logged():
+            identity = await self._tokens.identity(given)
+            async with asyncio.timeout(self._settings.redis_deadline):
+                await self._revocations.known.wait()
+            self._revocations.check(identity)
+            if OPERATOR_SCOPE not in identity.scope.split():
+                raise errors.Forbidden(
+                    "This needs a token with scope operator.",
+                    details={"scope": [f"Must include {OPERATOR_SCOPE}."]},
+                )
         if self._settings.limited:
             self._charge(identity.user_id)
         return identity

@@ -69,6 +69,8 @@ class Rest:
             answer = await response.json()
         wrong = answer_errors(method, path.partition("?")[0], answer)
         assert not wrong, (method, path, wrong)
+        told = [route.statuses for route in routes_at(method, path.partition("?")[0])]
+        assert not told or any(self.status in one for one in told), (method, path, self.status)
         return answer
 
     async def lines(self, path: str) -> list[Any]:
@@ -105,10 +107,18 @@ def answer_errors(method: str, path: str, answer: Any) -> Any:
     """Return how an answer differs from the schema of its route."""
     if not answer["ok"]:
         return ErrorSchema().validate(answer["error"])
-    for route in ROUTES:
-        if route.method == method and re.fullmatch(re.sub(r"{\w+}", "[^/]+", route.path), path):
-            return route.answer().validate(answer["data"])
+    for route in routes_at(method, path):
+        return route.answer().validate(answer["data"])
     return {path: "no such route"}
+
+
+def routes_at(method: str, path: str) -> list[Route]:
+    """Return the routes that a request may be meant for."""
+    return [
+        route
+        for route in ROUTES
+        if route.method == method and re.fullmatch(re.sub(r"{\w+}", "[^/]+", route.path), path)
+    ]
 
 
 def member(user_id: str, role: str = "member") -> dict[str, Any]:
