@@ -83,11 +83,12 @@ class RequestSchema(Schema):
     @pre_load
     def _limit_unknown_fields(self, data: Any, **_: Any) -> Any:
         """Raise ValidationError at once for more unknown fields than an answer reports."""
-        if isinstance(data, Mapping) and len(data) > len(self.load_fields) + MAX_DETAILS:
+        if isinstance(data, Mapping) and len(data) > MAX_DETAILS:
             known = {field.data_key or name for name, field in self.load_fields.items()}
-            unknown = list(islice((name for name in data if name not in known), MAX_DETAILS))
-            if unknown:  # a query may also repeat the known ones, of which the first counts
-                raise ValidationError({name: [UNKNOWN_FIELD] for name in unknown})
+            names = (name for name in data if name not in known)
+            unknown = {name: [UNKNOWN_FIELD] for name in islice(names, MAX_DETAILS)}
+            if len(unknown) == MAX_DETAILS:  # a query may also repeat a known one
+                raise ValidationError(unknown)
         return data
 
 

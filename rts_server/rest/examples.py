@@ -56,6 +56,8 @@ VALUES: dict[str, Any] = {
     "code": "not_found",
     "message": "It does not exist, or you have no access to it.",
     "reason": "invalid_record",
+    "kind": "message.new",
+    "sqs_message_id": "c5b9a6f0-58fd-4bbf-8f7e-2a2f3a6f2f8e",
     "seq": 12,
     "read_seq": 11,
     "delivered_seq": 12,

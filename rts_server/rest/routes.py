@@ -41,6 +41,9 @@ EVERYWHERE: tuple[type[errors.Refusal], ...] = (
 )
 """Refusals that every route can answer with."""
 
+USER_ACTIONS = ("disconnect", "erase", "export", "revoke")
+"""What can be done to a user by a POST to their path, a colon and the action."""
+
 JSON_LINES_TYPE = "application/x-ndjson"
 
 Line = Mapping[str, object]
@@ -99,7 +102,17 @@ class Route:
     @property
     def pattern(self) -> str:
         """The path in aiohttp's syntax, with an expression for each parameter."""
-        return _PATH_PARAM.sub(lambda place: f"{{{place[1]}:{_segment(place[1])}}}", self.path)
+        return _PATH_PARAM.sub(lambda place: f"{{{place[1]}:{self.segment(place[1])}}}", self.path)
+
+    def segment(self, name: str) -> str:
+        """Return the pattern of a path parameter. Only user and external ids may contain a colon.
+
+        At the end of a path an id has no action: `/v1/users/alice:revoke` is no user.
+        """
+        if name not in ("user_id", "other_id", "external_id"):
+            return "[^/:]+"
+        is_last = name == "user_id" and self.path.endswith("{user_id}")
+        return "[^/]+" + "".join(f"(?<!:{action})" for action in USER_ACTIONS if is_last)
 
     def locations(self) -> Iterator[tuple[str, type[Schema]]]:
         """Yield (location, schema) of each part of the request, in the order of validation."""
@@ -229,13 +242,8 @@ class WrongMethod(errors.BadRequest):
 def _as_regex(one: Route) -> str:
     """Return a regular expression for the path after /v1/, as it was sent."""
     parts = _PATH_PARAM.split(one.path.removeprefix("/v1/"))
-    texts = [re.escape(part) if n % 2 == 0 else _segment(part) for n, part in enumerate(parts)]
+    texts = [re.escape(part) if n % 2 == 0 else one.segment(part) for n, part in enumerate(parts)]
     return "".join(texts)
-
-
-def _segment(name: str) -> str:
-    """Return the pattern of a path parameter. Only user and external ids may contain a colon."""
-    return "[^/]+" if name in ("user_id", "other_id", "external_id") else "[^/:]+"
 
 
 def _refusal(error: Exception) -> errors.Refusal:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+from rts_server.auth import CLAIMS
 from tests.browser.chromium import Chromium
 from tests.helpers.rest import ROUTES
 
@@ -21,4 +22,22 @@ async def test_every_route_is_shown(chromium: Chromium, dev_url: str) -> None:
     await page.until(
         f"[...document.querySelectorAll('details')].filter((d) => d.querySelector('pre')"
         f".textContent.includes(':')).length === {len(ROUTES)}"
+    )
+
+
+async def test_the_page_shows_what_a_token_needs_and_a_curl_line_for_each_route(
+    chromium: Chromium, dev_url: str
+) -> None:
+    """Each claim, and for every route its request, its refusals by status and an example."""
+    page = await chromium.open(f"{dev_url}/v1/docs")
+    await page.until(f"document.querySelectorAll('.curl').length === {len(ROUTES)}")
+    claims = json.dumps([*CLAIMS])
+    await page.until(
+        f"JSON.stringify([...document.querySelectorAll('#claims tr')]"
+        f".map((row) => row.children[0].textContent)) === JSON.stringify({claims})"
+    )
+    await page.until("document.querySelector('#token').textContent.includes('scope: operator')")
+    declare = "[...document.querySelectorAll('details')].find((d) => d.textContent.includes("
+    await page.until(
+        f"({declare}'business key'))).textContent.match(/curl .*order-17[^]*422`limit_exceeded`/)"
     )

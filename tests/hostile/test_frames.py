@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from typing import Any
 
 import aiohttp
@@ -10,6 +11,7 @@ import pytest
 
 from rts_server.engine import websocket
 from tests.helpers.raw import QUERY, Raw
+from tests.helpers.waiting import until
 from tests.helpers.world import World, name
 
 CASES = {
@@ -297,12 +299,15 @@ async def test_a_connect_without_a_valid_token_is_refused(
 
 
 async def test_expired_token(world: World) -> None:
-    """A token past exp and leeway is token_expired."""
+    """A token past exp and leeway is token_expired; the log says since when."""
     async with Raw(world.urls[0]) as m:
         token = world.token("alice", lifetime=-31)
         await m.send("40/chat," + json.dumps({"token": token}))
         await m.until(lambda: len(m.packets) == 2)
         assert '"code":"token_expired"' in m.packets[1]
+        assert "exp: Expired at " in m.packets[1]  # as under `dev` only
+    refused = partial(world.webs[0].log_lines, "token refused")
+    until(lambda: any(line["claim"] == "exp" for line in refused()))
 
 
 async def test_unknown_namespace(world: World) -> None:

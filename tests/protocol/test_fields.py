@@ -11,6 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from marshmallow import Schema, ValidationError, fields
+from multidict import MultiDict
+from webargs.multidictproxy import MultiDictProxy
 
 from rts_server.domain.size_limits import LIMITS
 from rts_server.errors import MessageTooLarge
@@ -214,6 +216,9 @@ def test_a_request_refuses_every_field_it_does_not_know() -> None:
     assert refused(requests.PageSchema, {"limit": "5", "page": "2"}) == {"page"}
     many = {f"field {n}": n for n in range(1_000)}
     assert refused(room, many | {"name": 5}) == {f"field {n}" for n in range(10)}
+    repeated = MultiDict(("limit", str(n)) for n in range(1, 99))
+    page = requests.PageSchema()
+    assert page.load(MultiDictProxy(repeated, page)) == {"limit": 1}
 
 
 def test_an_idempotency_key_is_the_same_with_quotes() -> None:

@@ -8,9 +8,10 @@ import pytest
 from redis import Redis
 
 from rts_server import keys
+from rts_server.rest.routes import USER_ACTIONS
 from tests.helpers.commands import ok
 from tests.helpers.js_client import ConnectRefused, JsClient
-from tests.helpers.rest import Rest, group, member, presence_when_online
+from tests.helpers.rest import ROUTES, Rest, group, member, presence_when_online
 from tests.helpers.waiting import until
 from tests.helpers.world import World, name
 
@@ -34,6 +35,18 @@ async def test_a_user_has_a_name_and_a_presence(world: World, operator: Rest) ->
     await operator.ok("POST", f"/v1/rooms/{renamed}/members:batch", {"remove": [alice]})
     told = await operator.ok("GET", path)
     assert (told["user"]["name"], told["rooms"]) == ("Alice", 2)
+
+
+async def test_an_action_on_a_user_is_no_user(operator: Rest) -> None:
+    """A path that ends in an action takes a POST only; other ids may have a colon."""
+    actions = {route.path.rpartition(":")[2] for route in ROUTES if "{user_id}:" in route.path}
+    assert actions == set(USER_ACTIONS)
+    for action in actions:
+        assert await operator.refused("GET", f"/v1/users/alice:{action}") == "bad_request"
+        assert (operator.status, operator.headers["Allow"]) == (405, "POST")
+    for user_id in ("auth0:alice", "alice:revoked", "revoke"):
+        told = await operator.ok("GET", f"/v1/users/{user_id}")
+        assert told["user"]["user_id"] == user_id
 
 
 async def test_rooms_and_unread_are_explained(world: World, operator: Rest) -> None:
