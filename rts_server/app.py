@@ -109,7 +109,7 @@ class WebProcess:
             on_notices=self._services.durability.on_notice,
             on_control=self._on_control,
             on_presence=lambda user_id, data: self._presence.watches.on_publish(user_id, data),
-            on_resumed=lambda: self._presence.watches.on_resumed(),
+            on_resumed=self._on_resumed,
             room_added=lambda listener, room_id: self._session_start.added(listener, room_id),
             room_removed=lambda listener, room_id: self._session_start.removed(listener, room_id),
             rooms_changed=lambda user_id: self._session_start.changed(user_id),
@@ -202,6 +202,11 @@ class WebProcess:
             failing = loops.failing(self._subscriptions.deaf_after)
             reasons = reasons + [f"{name} fails" for name in failing]
         return self._drain.not_ready() + reasons
+
+    def _on_resumed(self) -> None:
+        """Ask for what was published while the link to Redis was down, beside events of rooms."""
+        self._presence.watches.on_resumed()
+        self._services.durability.poll_soon()
 
     def _on_lease_lost(self) -> None:
         """Close all connections, so that clients register again.

@@ -58,7 +58,7 @@ COVERS = (
     Cover("realtime/test_room_unread.py", "the counts of a room move with its events",
           "realtime/subscription realtime/unread_count"),
     Cover("realtime/test_subscriptions.py", "its listeners, and its checks for lost publishes",
-          "realtime/listener realtime/lost_publishes"),
+          "realtime/listener"),
     Cover("faults/test_cold_rooms.py", "needs a Redis that loses its data",
           "realtime/lost_rooms rooms/recovery"),
     Cover("rest/test_users.py", "users, as operators see and manage them",

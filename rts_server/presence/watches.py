@@ -26,6 +26,8 @@ log = logging.getLogger(__name__)
 REMOVED_FROM_ROOM = b"-"
 """Published on a user's channel by the script that removes them from a room."""
 USERS_PER_READ = 500
+USERS_PER_CHECK = 50
+"""Watched users that one check reads, in turn. After a break and after a loss all are read."""
 MAX_CONCURRENT_CHECKS = 4
 """Watches that are checked at once; after a break of the connection all have to be."""
 
@@ -72,6 +74,7 @@ class PresenceWatches:
         self._checking = asyncio.Semaphore(MAX_CONCURRENT_CHECKS)
         self._throttled_log = ThrottledLog(log)
         self._tasks = Tasks()
+        self._in_turn: list[str] = []
 
     async def close(self) -> None:
         """Cancel all checks."""
@@ -209,7 +212,14 @@ class PresenceWatches:
 
     async def run_forever(self) -> None:
         """Compare with Redis regularly, until cancelled: publishes may have been lost."""
-        await repeat_forever("check of watches", self.check, partial(asyncio.sleep, self._every))
+        pause = partial(asyncio.sleep, self._every)
+        await repeat_forever("check of watches", self._check_in_turn, pause)
+
+    async def _check_in_turn(self) -> None:
+        if not self._in_turn:
+            self._in_turn = list(self._known)
+        users, self._in_turn = self._in_turn[:USERS_PER_CHECK], self._in_turn[USERS_PER_CHECK:]
+        await self._read_again(users)
 
     def check_soon(self, seconds: float = 0.0) -> None:
         """Compare once, after some seconds."""
@@ -224,7 +234,9 @@ class PresenceWatches:
 
     async def check(self) -> None:
         """Read all watched users again; those missing just after a loss may still come back."""
-        users = list(self._known)
+        await self._read_again(list(self._known))
+
+    async def _read_again(self, users: list[str]) -> None:
         for i in range(0, len(users), USERS_PER_READ):
             found = await self._presences.read_known(users[i : i + USERS_PER_READ])
             for user_id, one in found.items():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Collection, Mapping
+from functools import partial
 
 from redis.asyncio import Redis
 
@@ -15,8 +16,11 @@ from rts_server.realtime.room_feed import RoomFeed
 
 log = logging.getLogger(__name__)
 
-ROOMS_PER_CHECK = 200
+ROOMS_PER_PIPELINE = 200
 """Rooms or users that one pipeline to Redis compares."""
+ROOMS_PER_CHECK = 50
+"""Rooms, and users, that one check compares, in turn: what it costs does not grow with their
+number. A lost publish is noticed before by the head that the relay publishes (D5)."""
 
 
 class LostPublishes:
@@ -47,6 +51,8 @@ class LostPublishes:
         self._rooms_changed = rooms_changed
         self._interval = interval
         self._versions: dict[str, str] = {}
+        self._rooms_in_turn: list[str] = []
+        self._users_in_turn: list[str] = []
 
     def note_index_version(self, user_id: str, version: str) -> None:
         """Note the version of the user's room index that a session read.
@@ -64,23 +70,33 @@ class LostPublishes:
         self._versions = dict.fromkeys(self._listeners, "")
 
     async def check_later(self) -> None:
-        """Wait for the interval, then check."""
+        """Wait for the interval, then compare the rooms and users whose turn it is."""
         await asyncio.sleep(self._interval)
-        await self.check()
+        rooms = _next_in_turn(self._rooms_in_turn, self._rooms)
+        await self._compare(rooms, _next_in_turn(self._users_in_turn, self._listeners))
 
     async def check(self) -> None:
-        """Compare all rooms and users. Never raises: what fails is compared at the next check."""
-        for check in (self._check_heads, self._lost_rooms.check, self._check_users):
+        """Compare all rooms and users."""
+        await self._compare(list(self._rooms), list(self._listeners))
+
+    async def _compare(self, room_ids: list[str], users: list[str]) -> None:
+        """Never raises: what fails is compared at a later check."""
+        checks = (
+            partial(self._check_heads, room_ids),
+            self._lost_rooms.check,
+            partial(self._check_users, users),
+        )
+        for check in checks:
             try:
                 await check()
             except Exception as error:
                 log.warning("check failed, will be repeated", extra={"error": type(error).__name__})
 
-    async def _check_heads(self) -> None:
+    async def _check_heads(self, room_ids: list[str]) -> None:
         """Repair rooms whose head in Redis is ahead of what was published to us."""
-        rooms = list(self._rooms.values())
-        for i in range(0, len(rooms), ROOMS_PER_CHECK):
-            batch = rooms[i : i + ROOMS_PER_CHECK]
+        rooms = [self._rooms[room_id] for room_id in room_ids if room_id in self._rooms]
+        for i in range(0, len(rooms), ROOMS_PER_PIPELINE):
+            batch = rooms[i : i + ROOMS_PER_PIPELINE]
             async with self._redis.pipeline(transaction=False) as pipe:
                 for room in batch:
                     pipe.hmget(keys.room(room.room_id).head, "epoch", "offset")
@@ -89,10 +105,9 @@ class LostPublishes:
                 if epoch is not None and (int(epoch), int(offset)) > (room.position or (0, 0)):
                     room.mark_lagging()
 
-    async def _check_users(self) -> None:
-        users = list(self._listeners)
-        for i in range(0, len(users), ROOMS_PER_CHECK):
-            batch = users[i : i + ROOMS_PER_CHECK]
+    async def _check_users(self, users: list[str]) -> None:
+        for i in range(0, len(users), ROOMS_PER_PIPELINE):
+            batch = users[i : i + ROOMS_PER_PIPELINE]
             for user_id, version in zip(batch, await self._user_versions(batch), strict=True):
                 if not self._all_ready(user_id):
                     continue  # a session that is opening must not delay the others
@@ -110,3 +125,11 @@ class LostPublishes:
                 pipe.hmget(keys.user_rooms(user_id), "#ver", "#complete")
             answers = await pipe.execute()
         return [keys.index_version(version, mark) for version, mark in answers]
+
+
+def _next_in_turn(waiting: list[str], every: Collection[str]) -> list[str]:
+    """Take the next ones off `waiting`, which begins anew with all of them when it is empty."""
+    if not waiting:
+        waiting.extend(every)
+    taken, waiting[:] = waiting[:ROOMS_PER_CHECK], waiting[ROOMS_PER_CHECK:]
+    return taken

@@ -29,6 +29,7 @@ from rts_server.relay.cursor_flush import CursorFlush
 from rts_server.relay.outbox_metrics import OutboxMetrics, appended_ms
 from rts_server.relay.partition_leases import PartitionLeases
 from rts_server.relay.queue_sender import QueueSender
+from rts_server.relay.quiet_heads import QuietHeads
 from rts_server.runtime.backoff import backoff
 from rts_server.runtime.deadline import within
 from rts_server.runtime.tasks import cancelled
@@ -108,6 +109,7 @@ class Relay:
         self._partitions: dict[int, Partition] = {}
         self._cursor_flush = CursorFlush(redis, lambda: list(self._partitions))
         self._outbox_metrics = OutboxMetrics(redis, lambda: list(self._partitions))
+        self._quiet_heads = QuietHeads(redis)
         self._identity, self._logged_partitions = "", 0
         self._leased_until = self._renew_at = self._recheck_at = 0.0
         metrics.RELAY_PARTITIONS.set_function(lambda: len(self._partitions) * self._is_leased())
@@ -126,7 +128,8 @@ class Relay:
         leases are released.
         """
         senders = (one.run_forever() for one in self._senders.values())
-        beside = (self._cursor_flush.run_forever(), self._outbox_metrics.run_forever())
+        loops = (self._cursor_flush, self._outbox_metrics, self._quiet_heads)
+        beside = (one.run_forever() for one in loops)
         work = [self._renew_and_read(), self._ack_processor.run_forever(), *beside, *senders]
         tasks = [asyncio.create_task(one) for one in work]
         stop = asyncio.create_task(self._stopping.wait())
@@ -246,6 +249,7 @@ class Relay:
                 partition.known.add(name)
                 continue
             sender = self._senders[entry.queue]
+            self._quiet_heads.note(entry)
             if sender.room_queues.offer(entry):
                 partition.known.add(name)
                 sender.wake()

@@ -30,8 +30,11 @@ from rts_server.runtime.throttled_log import ThrottledLog
 
 log = logging.getLogger(__name__)
 
-POLL_DELAYS = (0.25, 0.75, 2.0, 3.0)
-"""Seconds between polls of an append whose notice is missing; the last repeats."""
+POLL_DELAYS = (1.5, 1.5, 3.0, 5.0)
+"""Seconds between polls of an append whose notice is missing; the last repeats. Where the queue is
+slow the notice still comes, and a poll costs Redis a script: only what is late is asked for."""
+POLL_TICK_SECONDS = 0.25
+"""Time between two looks for appends that are late, while any is pending."""
 STORED_DELAYS = (0.03, 0.05, 0.1, 0.2, 0.4, 0.8, 1.5, 3.0)
 """Seconds between reads of the archive for a room or member change; the last repeats."""
 STORED_TIMEOUT_SECONDS = 900.0
@@ -72,6 +75,7 @@ class DurabilityTracker:
         self._lag = PersistLag(archive)
         self._tasks = Tasks()
         self._throttled_log = ThrottledLog(log)
+        self._any_pending = asyncio.Event()
 
     def start(self) -> None:
         """Begin to poll for appends whose notice is missing."""
@@ -107,6 +111,7 @@ class DurabilityTracker:
             pending.durability.set_result("failed")
             return pending
         self._pending[key] = pending
+        self._any_pending.set()
         metrics.PENDING.set(len(self._pending))
         self._await_notices(pending)
         return pending
@@ -147,6 +152,12 @@ class DurabilityTracker:
     def on_notice(self, data: bytes) -> None:
         """Take a message of the relay, as it comes on this instance's channel."""
         self.mark_queued(parse_notice(data))
+
+    def poll_soon(self) -> None:
+        """Ask for all appends at the next look: their notices may have been missed."""
+        now = asyncio.get_running_loop().time()
+        for pending in self._pending.values():
+            pending.next_poll = now
 
     def mark_queued(self, notices: list[Notice]) -> None:
         """SQS has accepted these entries."""
@@ -201,7 +212,10 @@ class DurabilityTracker:
 
     async def _poll(self) -> None:
         """Ask for all appends that are due, in one round trip."""
-        await asyncio.sleep(POLL_DELAYS[0] / 2)
+        if not self._pending:
+            self._any_pending.clear()
+            await self._any_pending.wait()
+        await asyncio.sleep(POLL_TICK_SECONDS)
         now = asyncio.get_running_loop().time()
         due = [p for p in self._pending.values() if not p.busy and p.next_poll <= now]
         for pending in due:

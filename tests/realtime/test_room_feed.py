@@ -136,6 +136,31 @@ async def test_a_lost_last_publish_is_found_by_comparing_heads() -> None:
     assert client.offsets == [1]
 
 
+async def test_a_lost_tail_is_noticed_by_the_head_that_the_relay_publishes() -> None:
+    """A head that is not ahead changes nothing, and no client gets it."""
+    stage = Stage()
+    client = await stage.listen()
+    stage.hear(stage.log.append())
+    reads = stage.log.reads
+    stage.hear(b"1 1 ~head@- {}")
+    assert (client.offsets, stage.log.reads) == ([1], reads)
+    stage.log.append()
+    stage.hear(b"1 2 ~head@- {}")
+    await stage.rest()
+    assert client.offsets == [1, 2]
+    assert len(client.packets) == 2
+
+
+async def test_a_cold_room_that_has_a_head_again_is_read() -> None:
+    """The event that woke it was lost."""
+    stage = Stage(Log(cold=True))
+    client = await stage.listen()
+    stage.log.open()
+    stage.hear(b"2 1 ~head@- {}")
+    await stage.rest()
+    assert (stage.room.position, client.resets) == ((2, 1), 1)
+
+
 async def test_a_long_gap_is_filled_in_pieces() -> None:
     """A gap larger than one read takes several."""
     stage = Stage()

@@ -9,12 +9,14 @@ from typing import Any
 import pytest
 
 from rts_server import errors
+from rts_server.config import Settings
 from rts_server.roomlog import durability
 from rts_server.roomlog.pending import PendingAppend
 from rts_server.roomlog.refusals import EpochAdvanced
 from rts_server.roomlog.replay import TargetMissing
 from rts_server.roomlog.request import AppendRequest
 from rts_server.roomlog.room_events import settings_changed
+from tests.helpers.waiting import Changes
 from tests.roomlog.fakes import FakeArchive, request, result, tracker_with
 
 
@@ -142,6 +144,7 @@ async def test_an_append_whose_message_never_comes_back_fails(
 async def test_a_poll_decides_by_what_redis_has(monkeypatch: pytest.MonkeyPatch) -> None:
     """`pending` is asked for again; a lost append is replayed."""
     monkeypatch.setattr(durability, "POLL_DELAYS", (0.0,))
+    monkeypatch.setattr(durability, "POLL_TICK_SECONDS", 0.0)
     tracker, recorded, replays, _ = tracker_with(lambda asked, max_epoch: "stored")
     recorded.known = {"waits": "pending", "poison": "failed", "sent": "queued"}
     tracked = {
@@ -207,8 +210,45 @@ async def test_a_change_that_the_archive_never_shows_fails(
 
 
 def test_polls_come_less_and_less_often() -> None:
-    """The first after a quarter of a second, later ones every three seconds."""
-    assert durability.POLL_DELAYS[0] == 0.25
+    """A lost notice is noticed before an ack says `accepted`; later polls are rarer."""
+    assert durability.POLL_DELAYS[0] + durability.POLL_TICK_SECONDS < Settings().durable_wait
+    assert durability.POLL_DELAYS[0] >= 1.0  # a slow queue is not late
     assert list(durability.POLL_DELAYS) == sorted(durability.POLL_DELAYS)
-    assert sum(durability.POLL_DELAYS[:2]) == 1.0
-    assert durability.POLL_DELAYS[-1] == 3.0
+
+
+async def test_an_append_whose_notice_comes_is_not_asked_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Also where the queue is slow: looks that find nothing late cost Redis nothing."""
+    monkeypatch.setattr(durability, "POLL_TICK_SECONDS", 0.0)
+    tracker, recorded, *_ = tracker_with()
+    looks = Changes()
+    asked: list[list[PendingAppend]] = []
+
+    async def read(pendings: list[PendingAppend]) -> list[Any]:
+        asked.append(pendings)
+        looks.notify()
+        return ["pending"] * len(pendings)
+
+    monkeypatch.setattr(recorded, "read", read)
+    tracker.start()
+    pending = tracker.track(request("m"), result(1, 1, "1-0"))
+    await looks.until(lambda: len(asked) == 5)
+    tracker.mark_queued([("room", "m", "1-0")])
+    assert await pending.durability == "queued"
+    assert not any(asked)
+    await tracker.close()
+
+
+async def test_after_a_break_of_the_link_every_append_is_asked_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Their notices may have been published meanwhile."""
+    monkeypatch.setattr(durability, "POLL_TICK_SECONDS", 0.0)
+    tracker, recorded, *_ = tracker_with()
+    recorded.known = {"m": "queued"}
+    tracker.start()
+    pending = tracker.track(request("m"), result(1, 1, "1-0"))
+    tracker.poll_soon()
+    assert await pending.durability == "queued"
+    await tracker.close()
