@@ -13,8 +13,9 @@ from rts_server.persistence.queues import SqsQueue
 from rts_server.relay.room_queues import RoomQueues
 from rts_server.runtime.throttled_log import ThrottledLog
 
-BATCH_LINGER_SECONDS = 0.005
-"""How long a batch that is not full waits for more entries: fuller batches cost fewer requests."""
+BATCH_LINGER_SECONDS = 0.002
+"""How long a batch that is not full waits for more entries of the same read or of retries; entries
+are gathered by the pauses of the reader (`SPARSE_READ_LINGER_SECONDS`)."""
 
 log = logging.getLogger(__name__)
 

@@ -30,6 +30,7 @@ from rts_server.relay.outbox_metrics import OutboxMetrics, appended_ms
 from rts_server.relay.partition_leases import PartitionLeases
 from rts_server.relay.queue_sender import QueueSender
 from rts_server.relay.quiet_heads import QuietHeads
+from rts_server.relay.room_queues import MAX_BATCH_ENTRIES
 from rts_server.runtime.backoff import backoff
 from rts_server.runtime.deadline import within
 from rts_server.runtime.tasks import cancelled
@@ -51,6 +52,9 @@ RECHECK_SECONDS = 5.0
 """Time between two checks that no entry of an idle partition was missed."""
 READ_LINGER_SECONDS = 0.005
 """Pause after a read that found entries, so that the next one finds more."""
+SPARSE_READ_LINGER_SECONDS = 0.025
+"""The same after a read that did not fill a batch: at low rates a request to SQS, which costs as
+much for one message as for ten, takes what came in this time, of whatever rooms."""
 RELAY_SHUTDOWN_SECONDS = 1.5
 """How long requests in flight may still be answered when the relay stops."""
 STREAM_START = "0-0"
@@ -226,6 +230,7 @@ class Relay:
         reply: Any = await self._redis.xread(streams, count=count, block=block_ms)
         rescan = self._partitions_to_rescan()
         found = _streams(reply)
+        count = sum(map(len, found.values()))
         for partition in self._partitions.values():
             entries = found.get(keys.outbox(partition.partition).encode(), [])
             partition.idle = not entries
@@ -234,7 +239,8 @@ class Relay:
             if partition.partition not in rescan:
                 self._hold(partition, entries)
         if found:
-            await asyncio.sleep(READ_LINGER_SECONDS)
+            sparse = count < MAX_BATCH_ENTRIES
+            await asyncio.sleep(SPARSE_READ_LINGER_SECONDS if sparse else READ_LINGER_SECONDS)
 
     def _hold(self, partition: Partition, entries: Iterable[tuple[bytes, Any]]) -> None:
         for entry_id, fields in entries:

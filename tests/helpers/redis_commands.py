@@ -10,8 +10,9 @@ from typing import Any
 
 from redis.asyncio import Redis
 
-CHECKS = ('"epoch" "offset"', '"#ver"')
-"""In the checks for lost publishes, which cost by time."""
+BY_TIME = ('"epoch" "offset"', '"#ver"', '"" "0" "0"')
+"""In the checks for lost publishes, and in `receipt.updated` of cursors that moved within a second
+after the last one."""
 
 
 class Commands:
@@ -39,7 +40,7 @@ class Commands:
         if told["client_type"] == "lua":
             self.inside[kind.strip('"').upper()] += self._counts
             return
-        self._counts = any(one in rest for one in self._ids) and not any(c in rest for c in CHECKS)
+        self._counts = any(one in rest for one in self._ids) and not any(c in rest for c in BY_TIME)
         self.sent[kind.strip('"').upper()] += self._counts
 
 

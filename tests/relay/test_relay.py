@@ -86,6 +86,21 @@ async def test_records_are_sent_in_order_and_batches_then_deleted(
     }
 
 
+async def test_messages_that_come_within_the_linger_share_one_request(
+    redis: Redis, log: OutboxLog, post: Post, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At a low rate, too, and of different rooms: a request costs as much for one as for ten."""
+    monkeypatch.setattr(relay, "SPARSE_READ_LINGER_SECONDS", 1.0)
+    async with running(redis):
+        await log.add("first")
+        await eventually(lambda: post.bodies("first"))  # the linger began
+        for n in range(8):
+            await log.add(f"room-{n}")
+            await asyncio.sleep(0.01)  # as messages come, one by one
+        await eventually(log.empty)
+    assert [len(batch) for _, batch in post.batches] == [1, 8]
+
+
 async def test_a_room_with_many_entries_blocks_no_other(
     redis: Redis, log: OutboxLog, post: Post
 ) -> None:
