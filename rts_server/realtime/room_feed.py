@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 MAX_REPAIR_EVENTS = 300
 """Events that one read of a repair returns at most; a larger gap takes several."""
 TYPING = "typing.changed"
-HEAD = "head"
+ROOM_HEAD = "head"
 """Published by the relay for a room in which nothing follows; it has a position and no content."""
 MAX_TYPING_USERS = 10
 """Users whom typing.changed names; the others are only counted."""
@@ -135,7 +135,7 @@ class RoomFeed:
         if self.position is None:
             if event.type in READ_TYPES:  # a receipt may load a room without any event of its log
                 self.unread.read_moved(event, None)
-            return not event.durable and event.type != HEAD
+            return not event.durable and event.type != ROOM_HEAD
         if not event.durable:
             return self._deliver_ephemeral(event)
         verdict = classify(self.position, event.position)
@@ -157,7 +157,7 @@ class RoomFeed:
         assert self.position is not None
         if event.position > self.position:
             return False
-        if event.type == HEAD:
+        if event.type == ROOM_HEAD:
             return True
         if event.type == TYPING:
             self._typing.update(orjson.loads(event.text))

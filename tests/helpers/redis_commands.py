@@ -26,8 +26,8 @@ class Commands:
 
     @property
     def scripts(self) -> int:
-        """Scripts that were run."""
-        return self.sent["EVALSHA"]
+        """Scripts and functions that were run."""
+        return self.sent["EVALSHA"] + self.sent["FCALL"]
 
     @property
     def total(self) -> int:
