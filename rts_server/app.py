@@ -224,4 +224,4 @@ class WebProcess:
         elif "check" in message:
             self._connections.cap.check(message["check"])
         elif message.get("drain") == self._presence.lease.instance:
-            self._drain.drain()
+            self._drain.drain_and_end()

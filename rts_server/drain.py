@@ -34,7 +34,12 @@ class Settling(Protocol):
 
 
 class Drain:
-    """Begins once, by SIGTERM or by an operator, and cannot be undone (R6)."""
+    """Begins once, by SIGTERM, an operator or Auto Scaling, and cannot be undone (R6).
+
+    `end_requested` is set if an operator began it: then the process ends after it, as after
+    SIGTERM, and whoever supervises the process starts a new one. When Auto Scaling terminates the
+    instance, the process stays until SIGTERM, because a new one would take connections again.
+    """
 
     def __init__(
         self,
@@ -49,6 +54,7 @@ class Drain:
         self._appends = appends
         self._tasks = Tasks()
         self._drained: asyncio.Task[None] | None = None
+        self.end_requested = asyncio.Event()
         self._began = 0.0
         self._closes: list[float] = []
 
@@ -66,6 +72,11 @@ class Drain:
             self._server.refuse_new_connections()
             self._drained = self._tasks.keep(self._drain())
         return self._drained
+
+    def drain_and_end(self) -> None:
+        """Begin to drain, and let the process end afterwards."""
+        self.drain()
+        self.end_requested.set()
 
     async def _drain(self) -> None:
         self._began = self._now()

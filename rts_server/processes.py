@@ -8,6 +8,7 @@ import gc
 import logging
 import signal
 import sys
+from collections.abc import Awaitable
 
 import uvloop
 from aiohttp import web
@@ -33,7 +34,7 @@ PROCESS_KILL_AFTER_SECONDS = 60.0
 
 
 def run_web(settings: Settings) -> None:
-    """Serve until SIGTERM, then drain."""
+    """Serve until SIGTERM or an operator's drain; drain and return."""
     logs.configure(settings.log_level, process="web")
     _require_role("RTS_WEB_ROLE_ARN", settings.web_role_arn)
     try:
@@ -44,9 +45,9 @@ def run_web(settings: Settings) -> None:
 
 async def _web(settings: Settings) -> None:
     """Keep listening while draining: readiness must give the reason, handshakes must get 503."""
-    signals, tasks = asyncio.Semaphore(0), Tasks()
+    signals, tasks = Signals(), Tasks()
     for name in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(name, signals.release)
+        asyncio.get_running_loop().add_signal_handler(name, signals.received)
     runner = web.AppRunner(
         create_app(settings),
         access_log=None,
@@ -58,17 +59,36 @@ async def _web(settings: Settings) -> None:
     try:
         _freeze_objects()
         await web.TCPSite(runner, settings.host, settings.port).start()
+        drain = runner.app[DRAIN]
         if settings.instance_metadata:
-            drain = runner.app[DRAIN]
             tasks.keep(_drain_before_termination(settings.instance_metadata, drain))
-        await signals.acquire()
+        await _first_of(signals.first.wait(), drain.end_requested.wait())
         signal.setitimer(signal.ITIMER_REAL, PROCESS_KILL_AFTER_SECONDS)
-        second_signal = asyncio.ensure_future(signals.acquire())
-        drained = runner.app[DRAIN].drain()
-        await asyncio.wait([drained, second_signal], return_when=asyncio.FIRST_COMPLETED)
+        await _first_of(drain.drain(), signals.second.wait())
     finally:
         await tasks.close()
         await runner.cleanup()
+
+
+class Signals:
+    """Events of the first and the second signal to end; the second one ends a drain.
+
+    The first signal during an operator's drain is the supervisor's and lets the drain go on.
+    """
+
+    def __init__(self) -> None:
+        self.first = asyncio.Event()
+        self.second = asyncio.Event()
+
+    def received(self) -> None:
+        """Count a signal."""
+        (self.second if self.first.is_set() else self.first).set()
+
+
+async def _first_of(*awaitables: Awaitable[object]) -> None:
+    """Wait until one of them is done; the others run on."""
+    futures = [asyncio.ensure_future(one) for one in awaitables]
+    await asyncio.wait(futures, return_when=asyncio.FIRST_COMPLETED)
 
 
 async def _drain_before_termination(url: str, drain: Drain) -> None:

@@ -19,7 +19,7 @@ from tests.helpers.commands import ok
 from tests.helpers.instance_metadata import instance_metadata
 from tests.helpers.js_client import JsClient
 from tests.helpers.raw import QUERY, Raw
-from tests.helpers.rest import Rest
+from tests.helpers.rest import Rest, presence_when_online
 from tests.helpers.rooms import group
 from tests.helpers.waiting import eventually, until
 from tests.helpers.world import World, name, ready
@@ -77,6 +77,31 @@ async def test_all_clients_are_notified_and_closed_over_time(world: World, tmp_p
         (drain,) = process.log_lines("drained")
         assert drain["closed"] == 4
         assert SPREAD <= drain["last_close"] <= drain["seconds"] + 0.1
+
+
+async def test_the_supervisors_signal_does_not_cut_an_operators_drain(
+    world: World, tmp_path: Path
+) -> None:
+    """SIGTERM during it changes nothing: the closes are spread as before, then the process ends."""
+    ops = world.token("ops", scope="operator")
+    async with (
+        world.instance(tmp_path, RTS_DRAIN_SPREAD=str(SPREAD)) as (process, url),
+        AsyncExitStack() as stack,
+        Rest(url, ops) as operator,
+    ):
+        user = name("alice")
+        clients = [await stack.enter_async_context(JsClient()) for _ in range(3)]
+        for client in clients:
+            await client.connect(url, world.token(user), reconnection=False)
+        presence = await presence_when_online(operator, user)
+        (instance,) = {one["instance_id"] for one in presence["connections"]}
+        await operator.ok("POST", f"/v1/instances/{instance}:drain")
+        await clients[0].until(lambda: closings(clients) != [])
+        process.signal(signal.SIGTERM)
+        await asyncio.to_thread(until, lambda: process.ended)
+        assert process.stop() == 0
+        (drain,) = process.log_lines("drained")
+        assert (drain["closed"], drain["last_close"] >= SPREAD) == (3, True)
 
 
 async def test_an_instance_drains_before_auto_scaling_terminates_it(

@@ -45,7 +45,7 @@ class InstanceRoutes:
     async def drain(self, operator: Identity, params: InstanceParams) -> ReceiversAnswer:
         """Drain an instance: it refuses new connections and closes its own, spread over time.
 
-        It stays drained. Its process runs on, not ready, until it is stopped.
+        Its process ends afterwards; whoever supervises it starts a new one with a new id.
         """
         instance_id = params["instance_id"]
         known = [one["instance_id"] for one in await self._registry.instances()]

@@ -26,7 +26,9 @@ async def list_(client: ApiClient, output: CommandOutput) -> None:
 @click.argument("instance")
 @operator_command
 async def drain(client: ApiClient, output: CommandOutput, instance: str) -> int:
-    """Make INSTANCE refuse new connections and close its own. It does not accept any again.
+    """Make INSTANCE refuse new connections, close its own, and end.
+
+    Whoever supervises it (Elastic Beanstalk, `rts-server dev`) starts a new one with a new id.
 
     Exit code 1 if INSTANCE did not receive the request because it has already ended.
     """

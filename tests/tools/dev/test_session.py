@@ -20,6 +20,8 @@ from rts_server.tools.dev import ports
 from tests.helpers.processes import clean_environment, group, until_gone
 from tests.helpers.waiting import PATIENCE, promised, until
 
+ROOT = Path(__file__).parents[3]
+
 
 def two_free_ports() -> int:
     """The first of two consecutive free ports, below the ephemeral range."""
@@ -76,6 +78,24 @@ class Dev:
 
     def redis(self) -> redis.Redis:
         return redis.Redis.from_url(self.stack_state()["valkey"]["url"])
+
+    def script(self, *words: str) -> str:
+        """Run scripts/instances.py as an operator; return its output."""
+        named = ["--user", "ops", "--scope", "operator", "--data", str(self.data)]
+        token = subprocess.check_output(
+            [sys.executable, "-m", "rts_server", "token", *named], env=clean_environment()
+        )
+        access = {
+            "RTS_URL": self.stack_state()["web"][0]["url"],
+            "RTS_TOKEN": token.decode().strip(),
+        }
+        return subprocess.check_output(
+            [sys.executable, "scripts/instances.py", *words],
+            env=clean_environment() | access,
+            cwd=ROOT,
+            text=True,
+            timeout=PATIENCE,
+        )
 
     def kill(self) -> None:
         if self.process is not None:
@@ -158,6 +178,27 @@ def test_a_killed_process_is_restarted(dev: Dev) -> None:
     assert now["web"][0] == before["web"][0]
     url = now["web"][1]["url"]
     until(lambda: ports.answers_ok(f"{url}/health/live"))
+
+
+def test_a_drained_process_is_replaced(dev: Dev) -> None:
+    """The operator's command ends a web process, and a new one serves on its port."""
+    before = dev.stack_state()["web"]
+    listed = dev.script("list", "--json").splitlines()
+    instance = min(json.loads(line)["instance_id"] for line in listed)
+    dev.script("drain", instance)
+
+    def replaced() -> bool:
+        kept = [
+            new["pid"] == old["pid"]
+            for new, old in zip(dev.stack_state()["web"], before, strict=True)
+        ]
+        return sorted(kept) == [False, True]
+
+    until(replaced)
+    for web in before:
+        until(lambda url=web["url"]: ports.answers_ok(f"{url}/health/ready"))  # type: ignore[misc]
+    now = [json.loads(line)["instance_id"] for line in dev.script("list", "--json").splitlines()]
+    assert instance not in now
 
 
 def test_no_process_outlives_a_killed_parent_and_data_survive(dev: Dev) -> None:
