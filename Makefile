@@ -47,7 +47,7 @@ check: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/cfn-lint infra/template.yaml
+	$(BIN)/cfn-lint infra/template.yaml infra/foundation.yaml
 	$(BIN)/shellcheck .ci/run scripts/bundle scripts/deploy $$(find .platform -name '*.sh')
 	$(BIN)/python -m scripts.wire --check
 	$(BIN)/python -m scripts.client --check

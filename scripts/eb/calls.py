@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+import os
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+import click
 from botocore.exceptions import BotoCoreError, ClientError
 
 Json = dict[str, Any]
@@ -57,3 +59,14 @@ class AwsCalls:
         except BotoCoreError as error:
             raise DeploymentFailed(f"{service}.{operation}: {error}.") from None
         return answer
+
+
+def aws_clients(names: Iterable[str], region: str | None) -> dict[str, Any]:
+    """Return boto3's clients by the names of their services. Raises UsageError without a region."""
+    import boto3
+
+    try:
+        session = boto3.Session(region_name=region or os.environ.get("AWS_REGION"))
+        return {name: session.client(name) for name in names}  # type: ignore[call-overload]
+    except BotoCoreError as error:
+        raise click.UsageError(str(error)) from None

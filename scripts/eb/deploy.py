@@ -14,14 +14,14 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import click
-from botocore.exceptions import BotoCoreError
 
-from scripts.eb.calls import AwsCalls, DeploymentFailed
+from scripts.eb.calls import AwsCalls, DeploymentFailed, aws_clients
 from scripts.eb.drain import InstanceDrainer
 from scripts.eb.environments import Environment, Environments, UnclearState
 from scripts.eb.options import parse_properties, properties_of, settings_of
 from scripts.eb.smoke import run_smoke_test
 
+SERVICES = ("elasticbeanstalk", "s3")
 MAX_NAME_LENGTH = 40
 """EnvironmentName of CreateEnvironment in the API reference of Elastic Beanstalk."""
 
@@ -181,7 +181,7 @@ def main(
     plan = DeploymentPlan(environment, new, label, url, properties=properties, **more)  # type: ignore[arg-type]
     if plan.new == plan.live:
         raise click.UsageError(f"{plan.live} runs this bundle already.")
-    calls = AwsCalls({} if dry else _aws_clients(region), click.echo, dry=dry)
+    calls = AwsCalls({} if dry else aws_clients(SERVICES, region), click.echo, dry=dry)
     actions = _dry_run_actions(plan) if dry else _real_actions(plan)
     environments = Environments(calls, application, actions.sleep)
     try:
@@ -194,16 +194,6 @@ def main(
         return
     click.echo(note or "The old instances are drained.")
     click.echo(f"{plan.new} serves {url}; it is the ENVIRONMENT of the next deployment.")
-
-
-def _aws_clients(region: str | None) -> dict[str, object]:
-    import boto3
-
-    try:
-        session = boto3.Session(region_name=region or os.environ.get("AWS_REGION"))
-        return {name: session.client(name) for name in ("elasticbeanstalk", "s3")}
-    except BotoCoreError as error:
-        raise click.UsageError(str(error)) from None
 
 
 def _real_actions(plan: DeploymentPlan) -> DeploymentActions:

@@ -9,13 +9,14 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import IO
+from typing import IO, Any
 
 import click
 
 from rts_server import config_loading
 
 PROPERTIES = "aws:elasticbeanstalk:application:environment"
+LAUNCH = "aws:autoscaling:launchconfiguration"
 SECRETS = "aws:elasticbeanstalk:application:environmentsecrets"
 MAX_PROPERTY_BYTES = 4_096
 """Of all properties together, as KEY=VALUE joined by commas (environments-cfg-softwaresettings)."""
@@ -33,6 +34,8 @@ class Network:
     balancer_subnets: str
     security_group: str
     certificate: str
+    balancer_group: str | None = None
+    """Group of the balancer; without it Elastic Beanstalk makes one for each environment."""
 
 
 def options(
@@ -55,11 +58,7 @@ def options(
         given["RTS_REDIS_TOKEN"] = outputs["RedisTokenArn"]
     chosen = properties_of(given | dict(properties))
     _check(chosen[PROPERTIES])
-    return {
-        "aws:autoscaling:launchconfiguration": {
-            "IamInstanceProfile": outputs["InstanceProfileName"],
-            "SecurityGroups": network.security_group,
-        },
+    return _groups(network, outputs["InstanceProfileName"]) | {
         "aws:elasticbeanstalk:environment": {"ServiceRole": outputs["ServiceRoleName"]},
         "aws:ec2:vpc": {
             "VPCId": network.vpc,
@@ -70,6 +69,21 @@ def options(
         },
         "aws:elbv2:listener:443": {"SSLCertificateArns": network.certificate},
         **chosen,
+    }
+
+
+def _groups(network: Network, profile: str) -> Options:
+    """Return the options of instances and balancer.
+
+    With a group for each, Elastic Beanstalk makes none, and the rules are those of
+    infra/foundation.yaml alone.
+    """
+    launch = {"IamInstanceProfile": profile, "SecurityGroups": network.security_group}
+    if (group := network.balancer_group) is None:
+        return {LAUNCH: launch}
+    return {
+        LAUNCH: launch | {"DisableDefaultEC2SecurityGroup": "true"},
+        "aws:elbv2:loadbalancer": {"SecurityGroups": group, "ManagedSecurityGroup": group},
     }
 
 
@@ -133,11 +147,12 @@ def outputs_of(description: Mapping[str, object]) -> tuple[str, dict[str, str]]:
 @click.option("--subnets", required=True, help="Private subnets of the instances: a,b")
 @click.option("--balancer-subnets", required=True, help="Public subnets of the balancer: a,b")
 @click.option("--security-group", required=True, help="The template's InstanceSecurityGroup.")
+@click.option("--balancer-group", help="Security group of the balancer. [one is made]")
 @click.option("--certificate", required=True, help="ARN of the address's certificate (ACM).")
 @click.option(
     "--property", "properties", multiple=True, help="Setting of the processes: NAME=VALUE"
 )
-def main(stack: IO[str], properties: tuple[str, ...], **network: str) -> None:
+def main(stack: IO[str], properties: tuple[str, ...], **network: Any) -> None:
     """Print the option settings with which an environment is created, as JSON.
 
     STACK is a file with the answer of `aws cloudformation describe-stacks --stack-name NAME`. A
