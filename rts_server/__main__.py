@@ -60,11 +60,16 @@ def main() -> None:
 
 @main.command()
 def serve() -> None:
-    """Run one web process: Socket.IO, REST and health checks."""
+    """Run the web process: Socket.IO, REST and health checks; RTS_WEB_PROCESSES runs several."""
     settings = _server_settings()
-    from rts_server.processes import run_web
+    if settings.web_processes > 1:
+        from rts_server.web_processes import run_web_processes
 
-    run_web(settings)
+        run_web_processes(settings)
+    else:
+        from rts_server.processes import run_web
+
+        run_web(settings)
 
 
 @main.command()

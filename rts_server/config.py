@@ -25,6 +25,13 @@ class Settings:
     port: int = count_setting(
         "RTS_PORT", 8000, 0, 65535, help="TCP port of the web process; 0 lets the system choose."
     )
+    web_processes: int = count_setting(
+        "RTS_WEB_PROCESSES",
+        1,
+        1,
+        64,
+        help="Web processes that `serve` runs, on ports from RTS_PORT on, behind one nginx.",
+    )
     redis_url: str = text_setting(
         "RTS_REDIS_URL",
         "redis://127.0.0.1:6379/0",

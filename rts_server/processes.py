@@ -34,7 +34,7 @@ PROCESS_KILL_AFTER_SECONDS = 60.0
 
 
 def run_web(settings: Settings) -> None:
-    """Serve until SIGTERM or an operator's drain; drain and return."""
+    """Serve until SIGTERM, SIGUSR1 or an operator's drain; drain and return."""
     logs.configure(settings.log_level, process="web")
     _require_role("RTS_WEB_ROLE_ARN", settings.web_role_arn)
     try:
@@ -60,6 +60,8 @@ async def _web(settings: Settings) -> None:
         _freeze_objects()
         await web.TCPSite(runner, settings.host, settings.port).start()
         drain = runner.app[DRAIN]
+        # Of the parent (`web_processes`); as often as it comes, and beside SIGTERM of the system.
+        asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, drain.drain_and_end)
         if settings.instance_metadata:
             tasks.keep(_drain_before_termination(settings.instance_metadata, drain))
         await _first_of(signals.first.wait(), drain.end_requested.wait())

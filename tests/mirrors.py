@@ -94,7 +94,7 @@ COVERS = (
           "tools/cli/notice tools/cli/verify"),
     Cover("tools/dev/test_stack.py", "the local stack, started for real",
           "tools/dev/aws tools/dev/deploy tools/dev/local_aws tools/dev/stack_error"
-          " tools/dev/tether tools/dev/valkey"),
+          " runtime/tether tools/dev/valkey"),
     Cover("tools/dev/test_session.py", "`make run`, started for real",
           "tools/dev/console tools/dev/supervisor"),
 )  # fmt: skip

@@ -46,13 +46,21 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]
     """An Engine.IO 4 server with sessions of our own.
 
     `max_in_flight`: unanswered commands of a session at which reading stops; 0 for no limit.
+    `sid_suffix`: end of every session id, by which nginx leads the polls of a client to the one
+    process of an instance that has its session.
     """
 
     def __init__(
-        self, *args: Any, callbacks: EngineCallbacks, max_in_flight: int = 0, **kwargs: Any
+        self,
+        *args: Any,
+        callbacks: EngineCallbacks,
+        max_in_flight: int = 0,
+        sid_suffix: str = "",
+        **kwargs: Any,
     ) -> None:
         self.callbacks = callbacks
         self.max_in_flight = max_in_flight
+        self._sid_suffix = sid_suffix
         self._refusing = False
         self.tasks = Tasks()
         self.batcher = WriteBatcher()
@@ -140,7 +148,7 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]
         # Last: an invalid handshake must not use up the share of its address.
         if wait := self.callbacks.admission_delay(request):
             raise RequestRefused("Too many connections from your address.", 429, ceil(wait))
-        socket = Socket(self, self.generate_id())
+        socket = Socket(self, self.generate_id() + self._sid_suffix)
         self.sockets[socket.sid] = socket
         environ = {"aiohttp.request": request}
         await self._trigger_event("connect", socket.sid, environ, run_async=False)

@@ -67,6 +67,7 @@ class Server(socketio.AsyncServer):  # type: ignore[misc]
             settings.trusted_proxies, settings.address_connections, parse(settings.rates)
         )
         self._max_in_flight = settings.commands_in_flight if settings.limited else 0
+        self._sid_suffix = f".{settings.port}" if "polling" in transports else ""
         super().__init__(
             client_manager=manager,
             async_mode="aiohttp",
@@ -90,7 +91,12 @@ class Server(socketio.AsyncServer):  # type: ignore[misc]
             on_oversize_message=self._oversize_message_received,
             admission_delay=self._admission_delay,
         )
-        return partial(Engine, callbacks=callbacks, max_in_flight=self._max_in_flight)
+        return partial(
+            Engine,
+            callbacks=callbacks,
+            max_in_flight=self._max_in_flight,
+            sid_suffix=self._sid_suffix,
+        )
 
     def _admission_delay(self, request: web.Request) -> float:
         return self._addresses.admission_delay(request) if self._limited else 0.0

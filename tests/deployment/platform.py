@@ -9,6 +9,7 @@ after a 502 or 503 (instead of health checks), and is optionally sticky by a coo
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -24,6 +25,7 @@ from tests.helpers.world import free_ports
 ROOT = Path(__file__).parents[2]
 NOTHING: Mapping[str, str] = MappingProxyType({})
 OURS = ROOT / ".platform" / "nginx"
+UNITS = OURS.parent / "hooks" / "prebuild" / "10_units.sh"
 APPLICATION = """
 location / {
     proxy_pass          http://127.0.0.1:8000;
@@ -68,8 +70,10 @@ http {{
 """
 
 
-def platform(folder: Path, port: int, instance: int, changed: Mapping[str, str] = NOTHING) -> Path:
-    """Write nginx.conf of an instance that listens on `port`, before the process on `instance`.
+def platform(
+    folder: Path, port: int, *processes: int, changed: Mapping[str, str] = NOTHING
+) -> Path:
+    """Write nginx.conf of an instance that listens on `port`, before web processes on these ports.
 
     `changed` maps texts of our files to their replacements; each text must be there.
     """
@@ -83,6 +87,8 @@ def platform(folder: Path, port: int, instance: int, changed: Mapping[str, str] 
         "/var/log/nginx": str(folder),
         "/var/run": str(folder),
         "/etc/nginx": str(folder),
+        "/etc/rts": str(folder / "etc" / "rts"),
+        "80\\d\\d": "\\d+",
         "listen      80 default_server": f"listen 127.0.0.1:{port} default_server",
     } | dict(changed)
     for old in changes:
@@ -91,8 +97,14 @@ def platform(folder: Path, port: int, instance: int, changed: Mapping[str, str] 
         for old, new in changes.items():
             text = text.replace(old, new)
         (folder / path.relative_to(OURS)).write_text(text)
-    for path in (folder / "nginx.conf", *parts.iterdir()):
-        path.write_text(path.read_text().replace("127.0.0.1:8000", f"127.0.0.1:{instance}"))
+    environment = {**os.environ, "RTS_ROOT": str(folder), "RTS_WEB_PROCESSES": str(len(processes))}
+    subprocess.run([UNITS], env=environment, check=True)
+    upstream = folder / "etc" / "rts" / "upstream.conf"
+    for path in (folder / "nginx.conf", *parts.iterdir(), upstream):
+        text = path.read_text()
+        for number, process in enumerate(processes):
+            text = re.sub(rf"\b{8000 + number}\b", str(process), text)
+        path.write_text(text)
     return folder / "nginx.conf"
 
 
@@ -156,7 +168,7 @@ def before(
     """Run a balancer before instances behind the platform's nginx; yield its address."""
     port, *ports = free_ports(1 + len(instances))
     confs = {
-        own: platform(folder / f"platform{n}", own, instance, changed)
+        own: platform(folder / f"platform{n}", own, instance, changed=changed)
         for n, (own, instance) in enumerate(zip(ports, instances, strict=True))
     }
     confs[port] = balancer(folder / "balancer", port, ports, idle, sticky)

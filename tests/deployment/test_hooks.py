@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 import subprocess
 import sys
@@ -14,10 +15,9 @@ import pytest
 
 from rts_server.persistence import aws
 from rts_server.processes import PROCESS_KILL_AFTER_SECONDS
-from tests.deployment.platform import OURS, ROOT
+from tests.deployment.platform import OURS, ROOT, UNITS
 
 HOOKS = OURS.parent / "hooks"
-UNITS = HOOKS / "prebuild" / "10_units.sh"
 AGENT = HOOKS / "postdeploy" / "20_agent.sh"
 ROLE = "arn:aws:iam::123456789012:role/"
 ROLES = {"RTS_WEB_ROLE_ARN": ROLE + "web", "RTS_RELAY_ROLE_ARN": ROLE + "relay"}
@@ -48,7 +48,18 @@ def test_processes_get_enough_files_and_time_to_stop(tmp_path: Path) -> None:
         unit = found[process]["Service"]
         assert int(unit["limitnofile"]) >= 65536
         assert int(unit["timeoutstopsec"]) > PROCESS_KILL_AFTER_SECONDS
-        assert "environment" not in unit
+        assert "AWS_PROFILE" not in unit["environment"]
+
+
+def test_a_web_process_runs_on_each_core(tmp_path: Path) -> None:
+    """Unit and upstream have as many as the host has cores, or as the property says."""
+    for given, count in (({}, len(os.sched_getaffinity(0))), ({"RTS_WEB_PROCESSES": "3"}, 3)):
+        web = units(tmp_path, **given)["web"]["Service"]
+        assert web["environment"] == f"RTS_WEB_PROCESSES={count}"
+        upstream = (tmp_path / "etc" / "rts" / "upstream.conf").read_text()
+        assert re.findall(r"server 127.0.0.1:(\d+)", upstream) == [
+            str(8000 + n) for n in range(count)
+        ]
 
 
 def test_nginx_ends_after_web_has_drained(tmp_path: Path) -> None:
@@ -64,7 +75,7 @@ def test_each_process_gets_its_role(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     for process, unit in units(tmp_path, **ROLES).items():
         if process != "nginx":
             named = f"AWS_CONFIG_FILE=/etc/rts/aws.config AWS_PROFILE={process}"
-            assert unit["Service"]["environment"] == named
+            assert unit["Service"]["environment"].endswith(f" {named}")
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "etc" / "rts" / "aws.config"))
     profiles = botocore.session.Session().full_config["profiles"]
     assert profiles == {
@@ -81,9 +92,8 @@ def test_every_user_may_read_the_profiles(tmp_path: Path) -> None:
     """The file is readable by all whatever the umask, because the processes are not root's."""
     units(tmp_path, **ROLES)
     folder = tmp_path / "etc" / "rts"
-    modes = [stat.S_IMODE(path.stat().st_mode) for path in (folder, folder / "aws.config")]
-    assert modes == [0o755, 0o644]
-    assert [path.name for path in folder.iterdir()] == ["aws.config"]
+    modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in (folder, *folder.iterdir())}
+    assert modes == {"rts": 0o755, "aws.config": 0o644, "upstream.conf": 0o644}
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import io
+import re
+import signal
 import subprocess
 import urllib.error
 import urllib.request
@@ -18,7 +20,9 @@ from tests.deployment.instances import Instances
 from tests.deployment.platform import OURS, before, command, platform, running
 from tests.helpers.commands import ok
 from tests.helpers.js_client import JsClient
-from tests.helpers.world import World, free_port, free_ports, name
+from tests.helpers.rest import Rest
+from tests.helpers.waiting import until
+from tests.helpers.world import World, free_port, free_ports, name, ready
 
 TIMEOUTS = ("proxy_read_timeout    60s", "proxy_send_timeout    60s")
 
@@ -73,6 +77,77 @@ async def test_internal_routes_are_closed_to_the_outside(
             assert outside[0] == 404
         assert (await asyncio.to_thread(fetch, url + "/health/ready"))[0] == 200
         assert (await asyncio.to_thread(fetch, url + "/metrics"))[0] == 200
+
+
+async def test_a_handshake_goes_to_a_process_that_does_not_drain(
+    world: World, instances: Instances, tmp_path: Path
+) -> None:
+    """While a web process of an instance drains, the others take its clients; it stays ready."""
+    front = free_port()
+    async with (
+        world.instance(tmp_path, RTS_DRAIN_SPREAD="40") as (draining, url),
+        JsClient() as one,
+        JsClient() as other,  # closed at the end of the spread: the drain lasts for the test
+    ):
+        for client in (one, other):
+            await client.connect(url, world.token(name("alice")), reconnection=False)
+        ports = [int(url.rpartition(":")[2]), instances[0][1]]
+        with running({front: platform(tmp_path / "platform", front, *ports)}):
+            draining.signal(signal.SIGTERM)
+            await asyncio.to_thread(until, lambda: not ready(url))
+            own = f"http://127.0.0.1:{front}"
+            assert (await asyncio.to_thread(fetch, own + "/health/ready"))[0] == 200
+            for number in range(4):
+                async with JsClient() as client:
+                    await client.connect(own, world.token(name(f"bob{number}")), reconnection=False)
+        draining.kill()
+
+
+async def test_polling_stays_on_the_process_that_has_the_session(
+    world: World, polled: Instances, tmp_path: Path
+) -> None:
+    """Behind the nginx of one instance, polls of a client follow its session id, also upgraded."""
+    front = free_port()
+    ports = [port for _, port in polled]
+    with running({front: platform(tmp_path / "platform", front, *ports)}):
+        for upgrade in (False, True):
+            for number in range(3):
+                async with JsClient() as client:
+                    await client.connect(
+                        f"http://127.0.0.1:{front}",
+                        world.token(name(f"alice{number}")),
+                        transports=["polling", "websocket"] if upgrade else ["polling"],
+                        upgrade=upgrade,
+                    )
+                    assert (await client.emit("room.list", {}))["ok"]
+                    assert not [line for line in client.lines if line["kind"] == "disconnect"]
+
+
+async def test_each_process_has_its_metrics(instances: Instances, tmp_path: Path) -> None:
+    """/metrics is the first process's, /metrics/PORT that of another one."""
+    front = free_port()
+    ports = [port for _, port in instances]
+    with running({front: platform(tmp_path / "platform", front, *ports)}):
+        for path, port in (("/metrics", ports[0]), (f"/metrics/{ports[1]}", ports[1])):
+            status, through = await asyncio.to_thread(fetch, f"http://127.0.0.1:{front}{path}")
+            _, direct = await asyncio.to_thread(fetch, f"http://127.0.0.1:{port}/metrics")
+            started = re.compile(r"^process_start_time_seconds .*$", re.MULTILINE)
+            assert (status, started.findall(through)) == (200, started.findall(direct))
+        closed = await asyncio.to_thread(
+            fetch, f"http://127.0.0.1:{front}/metrics/{ports[1]}", X_Forwarded_For="203.0.113.9"
+        )
+        assert closed[0] == 404
+
+
+async def test_rest_is_served_by_any_process(
+    world: World, instances: Instances, tmp_path: Path
+) -> None:
+    """The first process may be gone: /v1/ is answered by the other one."""
+    front, gone = free_ports(2)
+    with running({front: platform(tmp_path / "platform", front, gone, instances[1][1])}):
+        async with Rest(f"http://127.0.0.1:{front}", world.token("o", scope="operator")) as rest:
+            for _ in range(3):
+                assert await rest.ok("GET", "/v1/instances")
 
 
 async def test_sockets_outlive_the_idle_timeouts(

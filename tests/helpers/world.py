@@ -21,7 +21,8 @@ from typing import Any
 import aiohttp
 
 from rts_server import auth
-from rts_server.tools.dev import aws, tether
+from rts_server.runtime import tether
+from rts_server.tools.dev import aws
 from rts_server.tools.dev.stack import Stack
 from tests.helpers.js_client import JsClient
 from tests.helpers.raw import Raw
@@ -66,6 +67,12 @@ class Process:
         self._environment = environment
         self.log = log
         self._child: subprocess.Popen[bytes] | None = None
+
+    @property
+    def pid(self) -> int:
+        """Return its process id."""
+        assert self._child is not None
+        return self._child.pid
 
     def listens(self, port: int) -> None:
         """Set the port on which it listens from its next start on."""

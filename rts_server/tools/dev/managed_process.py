@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from rts_server.tools.dev import tether
+from rts_server.runtime import tether
 from rts_server.tools.dev.stack_error import StackError
 
 TETHER_BY_SIGNAL = sys.platform == "linux"
