@@ -15,7 +15,7 @@ HEADROOM = 2
 """A core is planned for half of what it carries."""
 CONNECTIONS_PER_PROCESS = 10_000
 """The scaling policy adds instances above it (`.ebextensions/02-scaling.config`)."""
-TYPES = {"m7g.large": 2, "m7g.xlarge": 4, "m7g.2xlarge": 8, "m7g.4xlarge": 16}
+CORES_OF_TYPE = {"m7g.large": 2, "m7g.xlarge": 4, "m7g.2xlarge": 8, "m7g.4xlarge": 16}
 """Cores by instance type, the smallest first. A web process runs on each."""
 MAX_INSTANCES = 8
 """Above it a larger type is chosen: fewer instances hold fewer subscriptions of the same rooms."""
@@ -55,7 +55,7 @@ def fleet_size(load: Load, instance_type: str | None = None) -> FleetSize:
 
     Without a type, the smallest one is chosen of which MAX_INSTANCES are enough.
     """
-    for name, of_type in TYPES.items():
+    for name, of_type in CORES_OF_TYPE.items():
         needed = max(
             ceil(cores(load) / of_type),
             ceil(load.connections / (CONNECTIONS_PER_PROCESS * of_type)),

@@ -22,18 +22,16 @@ from botocore.validate import validate_parameters
 from cfnlint.decode import decode
 
 from scripts.eb.creation import CHAT, FOUNDATION
+from tests.deployment.fake_beanstalk import (
+    ACCOUNT,
+    BUCKET,
+    REGION,
+    FakeBeanstalk,
+    Json,
+    Refused,
+)
 
-Json = dict[str, Any]
 SERVICES = ("acm", "cloudformation", "dynamodb", "elasticbeanstalk", "route53", "s3", "sts")
-ACCOUNT, REGION = "123456789012", "eu-west-1"
-BUCKET = f"elasticbeanstalk-{REGION}-{ACCOUNT}"
-PLATFORMS = [
-    "64bit Amazon Linux 2023 v4.9.0 running Python 3.14",
-    "64bit Amazon Linux 2023 v4.10.1 running Python 3.13",
-    "64bit Amazon Linux 2023 v4.9.3 running Python 3.13",
-    "64bit Amazon Linux 2023 v4.10.1 running Python 3.11",
-    "64bit Amazon Linux 2 v3.8.0 running Python 3.8",
-]
 
 
 @cache
@@ -42,10 +40,6 @@ def sections(stem: str) -> Json:
     paths = {path.stem: path for path in (FOUNDATION, CHAT)}
     found: Json = decode(str(paths[stem]))[0]
     return found
-
-
-class Refused(Exception):
-    """An error that AWS answers: code and message."""
 
 
 @dataclass
@@ -61,7 +55,7 @@ class Stack:
 
 
 @dataclass
-class FakeAws:
+class FakeAws(FakeBeanstalk):
     """One account. `refuse` and `lose` are numbers of calls, counted from 0."""
 
     refuse: int = -1
@@ -71,12 +65,7 @@ class FakeAws:
     failing: set[str] = field(default_factory=set)
     """Names of stacks whose next creation fails and is rolled back."""
     tables: set[str] = field(default_factory=set)
-    objects: dict[str, bytes] = field(default_factory=dict)
-    applications: dict[str, list[Json]] = field(default_factory=dict)
-    versions: dict[tuple[str, str], Json] = field(default_factory=dict)
-    environments: list[Json] = field(default_factory=list)
     records: dict[str, str] = field(default_factory=dict)
-    health: str = "Green"
 
     def names(self, service: str = "") -> list[str]:
         """Return the operations called so far, those of one service."""
@@ -265,103 +254,6 @@ class FakeAws:
         for one in Delete["Objects"]:
             self.objects.pop(one["Key"], None)
 
-    # elasticbeanstalk
-
-    def elasticbeanstalk_list_available_solution_stacks(self) -> Json:
-        return {"SolutionStacks": PLATFORMS}
-
-    def elasticbeanstalk_create_storage_location(self) -> Json:
-        return {"S3Bucket": BUCKET}
-
-    def elasticbeanstalk_describe_applications(self, ApplicationNames: list[str]) -> Json:
-        found = [
-            {"ApplicationName": name, "ApplicationArn": _arn(name)}
-            for name in ApplicationNames
-            if name in self.applications
-        ]
-        return {"Applications": found}
-
-    def elasticbeanstalk_list_tags_for_resource(self, ResourceArn: str) -> Json:
-        tags = self.applications[ResourceArn.rpartition("/")[2]]
-        return {"ResourceArn": ResourceArn, "ResourceTags": tags}
-
-    def elasticbeanstalk_create_application(self, ApplicationName: str, Tags: list[Json]) -> None:
-        if ApplicationName in self.applications:
-            raise Refused("InvalidParameterValue", "Application already exists.")
-        self.applications[ApplicationName] = Tags
-
-    def elasticbeanstalk_delete_application(self, ApplicationName: str) -> None:
-        for one in self.environments:
-            own = one["ApplicationName"] == ApplicationName
-            assert not own or one["Status"] == "Terminated", "it has environments"
-        self.applications.pop(ApplicationName)
-        self.versions = {k: v for k, v in self.versions.items() if k[0] != ApplicationName}
-
-    def elasticbeanstalk_describe_application_versions(
-        self, ApplicationName: str, VersionLabels: list[str]
-    ) -> Json:
-        found = [self.versions.get((ApplicationName, label)) for label in VersionLabels]
-        return {"ApplicationVersions": [one for one in found if one]}
-
-    def elasticbeanstalk_create_application_version(
-        self, ApplicationName: str, VersionLabel: str, SourceBundle: Json, Process: bool
-    ) -> None:
-        assert SourceBundle["S3Key"] in self.objects
-        self.versions[ApplicationName, VersionLabel] = {
-            "VersionLabel": VersionLabel,
-            "Status": "PROCESSED" if Process else "UNPROCESSED",
-        }
-
-    def elasticbeanstalk_create_environment(
-        self, ApplicationName: str, EnvironmentName: str, **given: Any
-    ) -> Json:
-        assert (ApplicationName, given["VersionLabel"]) in self.versions
-        made = {
-            "ApplicationName": ApplicationName,
-            "EnvironmentId": f"e-{len(self.environments):08}",
-            "EnvironmentName": EnvironmentName,
-            "CNAME": f"{EnvironmentName}.eba-x.{REGION}.elasticbeanstalk.com",
-            "Status": "Launching",
-            "Health": "Grey",
-            "looks": 2,
-            "given": given,
-        }
-        self.environments.append(made)
-        return self._environment(made)
-
-    def elasticbeanstalk_describe_environments(
-        self,
-        ApplicationName: str,
-        EnvironmentIds: list[str] | None = None,
-        IncludeDeleted: bool = True,
-    ) -> Json:
-        found = [
-            self._environment(one)
-            for one in self.environments
-            if one["ApplicationName"] == ApplicationName
-            and (EnvironmentIds is None or one["EnvironmentId"] in EnvironmentIds)
-        ]
-        kept = [one for one in found if IncludeDeleted or one["Status"] != "Terminated"]
-        return {"Environments": kept}
-
-    def _environment(self, one: Json) -> Json:
-        one["looks"] -= 1
-        if one["looks"] <= 0 and one["Status"] == "Launching":
-            one |= {"Status": "Ready", "Health": self.health}
-        if one["looks"] <= 0 and one["Status"] == "Terminating":
-            one |= {"Status": "Terminated", "Health": "Grey"}
-        return {key: value for key, value in one.items() if key not in ("looks", "given")}
-
-    def elasticbeanstalk_terminate_environment(self, EnvironmentId: str) -> Json:
-        (one,) = [one for one in self.environments if one["EnvironmentId"] == EnvironmentId]
-        if one["Status"] != "Ready":
-            raise Refused("InvalidParameterValue", f"It is {one['Status']}.")
-        one |= {"Status": "Terminating", "looks": 2}
-        return self._environment(one)
-
-    def elasticbeanstalk_describe_events(self, EnvironmentId: str, **_: Any) -> Json:
-        return {"Events": [{"Message": f"{EnvironmentId}: no instance sends data."}]}
-
 
 def output_value(name: str) -> str:
     """Return the value of a stack's output, which fits the parameters that take it."""
@@ -398,10 +290,6 @@ def _record(name: str, value: str) -> Json:
 
 def _change(status: str) -> Json:
     return {"Id": "/change/C1", "Status": status, "SubmittedAt": 0}
-
-
-def _arn(name: str) -> str:
-    return f"arn:aws:elasticbeanstalk:{REGION}:{ACCOUNT}:application/{name}"
 
 
 class Clients(dict[str, Any]):

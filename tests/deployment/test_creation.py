@@ -16,7 +16,8 @@ from scripts.eb.bundle import ROOT
 from scripts.eb.calls import AwsCalls, DeploymentFailed
 from scripts.eb.creation import Creation, CreationPlan, GivenNetwork
 from scripts.eb.options import PROPERTIES, SECRETS
-from tests.deployment.fake_aws import PLATFORMS, Clients, FakeAws, output_value, sections
+from tests.deployment.fake_aws import Clients, FakeAws, output_value, sections
+from tests.deployment.fake_beanstalk import PLATFORMS
 from tests.deployment.plans import PLAN
 
 ISSUED = "arn:aws:acm:eu-west-1:123456789012:certificate/ISSUED"

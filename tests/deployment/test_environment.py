@@ -52,12 +52,13 @@ def test_the_balancer_needs_no_stickiness() -> None:
     assert (logs["StreamLogs"], logs["DeleteOnTerminate"]) == (True, False)
 
 
-def test_the_process_listens_where_nginx_connects() -> None:
-    """Host and port in the environment are those of `.platform`."""
+def test_the_processes_listen_where_nginx_connects() -> None:
+    """Host and first port in the environment are those of the upstream that the hook writes."""
     options, _ = environment()
     given = options["aws:elasticbeanstalk:application:environment"]
-    ours = (ROOT / ".platform/nginx/conf.d/elasticbeanstalk/rts.conf").read_text()
-    assert f"proxy_pass            http://{given['RTS_HOST']}:{given['RTS_PORT']};" in ours
+    assert (given["RTS_HOST"], given["RTS_PORT"]) == ("127.0.0.1", 8000)
+    hook = (ROOT / ".platform" / "hooks" / "prebuild" / "10_units.sh").read_text()
+    assert "server 127.0.0.1:%d max_fails=0;\\n' $((8000 + n))" in hook
 
 
 STACK = {

@@ -25,7 +25,8 @@ from scripts.eb.calls import AwsCalls
 from scripts.eb.creation import FOUNDATION, Creation, GivenNetwork
 from scripts.eb.destroy import Destruction
 from scripts.eb.stacks import Stacks
-from tests.deployment.fake_aws import BUCKET, Clients
+from tests.deployment.fake_aws import Clients
+from tests.deployment.fake_beanstalk import BUCKET
 from tests.deployment.plans import PLAN
 from tests.helpers.world import World
 
@@ -45,7 +46,7 @@ def clients(world: World) -> dict[str, Any]:
     """Clients of the local AWS, and an imitation of Elastic Beanstalk."""
     fake = Clients()
     fake.aws.objects = AnyObject()
-    local = {name: aws.client(world.stack.settings, name) for name in REAL}  # type: ignore[call-overload]
+    local = {name: aws.client(world.stack.settings, name) for name in REAL}
     local["s3"].create_bucket(Bucket=BUCKET)
     return {**local, "elasticbeanstalk": fake["elasticbeanstalk"]}
 
@@ -53,7 +54,7 @@ def clients(world: World) -> dict[str, Any]:
 def test_a_deployment_is_made_and_taken_away(world: World, clients: dict[str, Any]) -> None:
     """Both stacks, functions that run the code, and the record; then all but the data is gone."""
     settings = world.stack.settings
-    ec2: Any = aws.client(settings, "ec2")  # type: ignore[call-overload]
+    ec2: Any = aws.client(settings, "ec2")
     vpc = ec2.create_vpc(CidrBlock="10.9.0.0/16")["Vpc"]["VpcId"]
     subnets = [
         ec2.create_subnet(VpcId=vpc, CidrBlock=f"10.9.{n}.0/24")["Subnet"]["SubnetId"]
