@@ -47,6 +47,7 @@ LONGEST = (
     "deployment/test_rolling.py",
     "browser/test_page.py",
     "browser/test_starters.py",
+    "browser/test_client.py",
     "engine/test_polling.py",
     "tools/cli/test_rooms.py",
     "flows/test_files.py",
