@@ -53,7 +53,8 @@ local function append(keys, args)
 
   -- 6. The idempotency key last: it promises that everything before it was written (D1).
   local answer = affected_users()
-  remember(answer)
-  return {'ok', now, head.epoch, offset, seq, ts, table.concat(entries, ' '), answer, 'pending',
+  local entry_ids = table.concat(entries, ' ')
+  remember(answer, entry_ids)
+  return {'ok', now, head.epoch, offset, seq, ts, entry_ids, answer, 'pending',
     settings_rev, typing_ended}
 end

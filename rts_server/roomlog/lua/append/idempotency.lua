@@ -16,8 +16,8 @@ local function first_result()
 end
 
 -- Remember the result. The key promises that everything else was written (D1).
-local function remember(answer)
+local function remember(answer, entry_ids)
   redis.call('HSET', IDEM, 'epoch', head.epoch, 'offset', offset, 'seq', seq, 'ts', ts, 'hash', req.hash,
-    'entries', table.concat(entries, ' '), 'answer', answer, 'by', req.nonce:sub(1, 8))
+    'entries', entry_ids, 'answer', answer, 'by', req.nonce:sub(1, 8))
   redis.call('PEXPIRE', IDEM, req.limits.idem_ttl)
 end

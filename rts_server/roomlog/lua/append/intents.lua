@@ -14,6 +14,7 @@ end
 
 -- Find the targets of the request, and those of them that a later intent decided. Returns 'broken' or nil.
 local function read_intents()
+  superseded, room_targets, message_keys = {}, {}, {}
   -- What an operation on a member decides, by op. A role decides that its user is a member, too; an addition
   -- decides a role only if it adds (choose_members).
   local decides = {join = {'member '}, go = {'member ', 'role '}, role = {'member ', 'role '}}

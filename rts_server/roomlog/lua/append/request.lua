@@ -52,7 +52,7 @@ local function begin(keys, args)
   }}
   now, head, sizes, known_room, role = clock(), nil, nil, nil, nil
   offset, seq, ts, entries, update, new_keys, slots = nil, nil, nil, {}, {}, {}, nil
-  superseded, room_targets, message_keys = {}, {}, {}
+  superseded, room_targets, message_keys = nil, nil, nil
   affected, member_count, settings, settings_rev = nil, nil, nil, 0
   typing_ended = 0
 end
