@@ -30,7 +30,8 @@ export class Creations {
       this.#pending.add(heard);
     });
     const acked = this.#connection.command("room.create", payload).then(({ room }) => {
-      this.#rooms.learn(room);
+      // The answer may come seconds after the room: what was muted or hidden since is not in it.
+      if (!this.#rooms.get(room.room_id).view) this.#rooms.learn(room);
       return room.room_id;
     });
     acked.catch((error: unknown) => this.#warn("A room was not created.", error));
