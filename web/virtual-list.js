@@ -20,6 +20,8 @@ export class VirtualList {
   #heights = new Map();
   #tops = new Float64Array(1);
   #atEnd = true;
+  /** scrollTop as it was last looked at or set. Events come a frame later: another one is a scroll. */
+  #scrollTop = 0;
   #width = 0;
   #viewport;
   #list;
@@ -49,6 +51,7 @@ export class VirtualList {
 
   /** Show these rows; those that are drawn are drawn again. @param {readonly Item[]} items */
   show(items) {
+    this.#look();
     const anchor = this.#anchor();
     this.#items = items;
     this.#measureTops();
@@ -68,7 +71,7 @@ export class VirtualList {
 
   toEnd() {
     this.#atEnd = true;
-    this.#viewport.scrollTop = this.#viewport.scrollHeight;
+    this.#scrollTo(this.#viewport.scrollHeight);
     this.#render(false);
     this.#settle(undefined);
   }
@@ -122,6 +125,20 @@ export class VirtualList {
     return low;
   }
 
+  /** Somebody scrolled, whether its event was here or comes later: see whether that is the end. */
+  #look() {
+    const { scrollTop, scrollHeight, clientHeight } = this.#viewport;
+    if (Math.abs(scrollTop - this.#scrollTop) < 1) return;
+    this.#scrollTop = scrollTop;
+    this.#atEnd = scrollHeight - scrollTop - clientHeight < NEAR;
+  }
+
+  /** @param {number} top */
+  #scrollTo(top) {
+    this.#viewport.scrollTop = top;
+    this.#scrollTop = this.#viewport.scrollTop; // as far as it goes
+  }
+
   /** The topmost row in view, and where it stands. */
   #anchor() {
     if (this.#atEnd || !this.#items.length) return undefined;
@@ -136,13 +153,13 @@ export class VirtualList {
   #hold(anchor) {
     this.#pad();
     if (this.#atEnd || !anchor) {
-      if (this.#atEnd) this.#viewport.scrollTop = this.#viewport.scrollHeight;
+      if (this.#atEnd) this.#scrollTo(this.#viewport.scrollHeight);
       return;
     }
     const index = this.#items.findIndex((item) => item.key === anchor.key);
     if (index < 0) return;
     const wanted = (this.#tops[index] ?? 0) - anchor.offset + this.#offset();
-    if (Math.abs(wanted - this.#viewport.scrollTop) >= 1) this.#viewport.scrollTop = wanted;
+    if (Math.abs(wanted - this.#viewport.scrollTop) >= 1) this.#scrollTo(wanted);
   }
 
   /** Rows were drawn and measured: hold on until nothing moves any more.
@@ -226,8 +243,7 @@ export class VirtualList {
   }
 
   #scrolled() {
-    const { scrollTop, scrollHeight, clientHeight } = this.#viewport;
-    this.#atEnd = scrollHeight - scrollTop - clientHeight < NEAR;
+    this.#look();
     const anchor = this.#anchor();
     this.#render(false);
     if (this.#measure()) this.#hold(anchor);
@@ -238,6 +254,7 @@ export class VirtualList {
   #resized(entries) {
     const width = this.#viewport.clientWidth;
     if (!width) return;
+    this.#look();
     const anchor = this.#anchor();
     if (width !== this.#width) {
       this.#width = width;
