@@ -82,6 +82,8 @@ export class App {
   #followed = new Set();
   /** @type {Set<() => void>} */
   #views = new Set();
+  /** What waits for the next drawing. @type {(() => void)[]} */
+  #afterwards = [];
   #changed = batched(() => this.#draw());
 
   /** @param {string} user */
@@ -107,6 +109,12 @@ export class App {
     render();
   }
 
+  /** Do something once the views show what is now. @param {() => void} act */
+  afterwards(act) {
+    this.#afterwards.push(act);
+    this.changed();
+  }
+
   start() {
     const { client, ui, rooms, hidden } = this;
     for (const one of [client.connection, client.unread, client.session, rooms, hidden])
@@ -129,6 +137,12 @@ export class App {
   open(room_id) {
     this.ui.set({ opening: null });
     location.hash = room_id ? encodeURIComponent(room_id) : "";
+    this.#fromAddress(); // the event of the browser comes later
+  }
+
+  /** How this user is, as others see it; undefined while that is not known. */
+  get ownPresence() {
+    return this.presences[this.user];
   }
 
   /** Show the list, unless the user has gone on to another room. @param {Room} room */
@@ -154,6 +168,11 @@ export class App {
     else this.composing.delete(room.room_id);
     this.changed();
     document.dispatchEvent(new Event("compose"));
+  }
+
+  /** Bring a message of the open room into view. @param {string} message_id */
+  jump(message_id) {
+    document.dispatchEvent(new CustomEvent("jump", { detail: message_id }));
   }
 
   /** Show a chat at once and make it meanwhile. @param {string} title @param {() => Promise<Room>} make */
@@ -255,6 +274,7 @@ export class App {
       this.open(null);
     }
     for (const render of this.#views) render();
+    for (const act of this.#afterwards.splice(0)) act();
   }
 
   #followDrafts() {
@@ -268,7 +288,7 @@ export class App {
   #followPresence() {
     const members = this.state?.members.map(({ user_id }) => user_id) ?? [];
     const partners = this.rooms.value.flatMap(({ partner }) => partner ?? []);
-    const people = [...new Set([...members, ...partners])].filter((id) => id !== this.user);
+    const people = [...new Set([this.user, ...members, ...partners])];
     const wanted = people.slice(0, WATCHED).sort();
     if (wanted.join(" ") === this.#watched) return;
     this.#watched = wanted.join(" ");

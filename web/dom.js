@@ -95,10 +95,13 @@ export function morph(old, fresh) {
 /** @param {Element} old @param {Element} fresh */
 function attributes(old, fresh) {
   for (const { name, value } of fresh.attributes)
-    if (old.getAttribute(name) !== value) old.setAttribute(name, value);
+    if (name !== "style" && old.getAttribute(name) !== value) old.setAttribute(name, value);
   for (const { name } of [...old.attributes])
     // Whether a <details> is open, and where a row stands, is not of the data.
     if (!fresh.hasAttribute(name) && name !== "open" && name !== "style") old.removeAttribute(name);
+  // Not as an attribute: the page's own policy forbids those.
+  if (old instanceof HTMLElement && fresh instanceof HTMLElement && fresh.style.length)
+    old.style.cssText = fresh.style.cssText;
 }
 
 /**

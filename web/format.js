@@ -17,7 +17,7 @@ export function bytes(count) {
 
 /** @param {string | number | Date} time */
 export const minute = (time) =>
-  new Date(time).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
+  new Date(time).toLocaleTimeString([], { hour: "numeric", minute: "2-digit" });
 
 /** "Today", "Yesterday" or a date. @param {string | number | Date} time */
 export function day(time, now = new Date()) {

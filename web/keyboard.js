@@ -11,8 +11,8 @@ export function keyboard(app) {
     const types = target instanceof HTMLElement && target.matches("input, textarea, select");
     if (key.toLowerCase() === "k" && (event.metaKey || event.ctrlKey)) {
       event.preventDefault();
-      app.open(null);
-      focus("#search");
+      if (matchMedia("(max-width: 700px)").matches) app.open(null);
+      app.afterwards(() => focus("#search"));
     } else if (key === "/" && !types) {
       event.preventDefault();
       focus("#compose textarea");
@@ -30,6 +30,7 @@ export function keyboard(app) {
 function focus(selector) {
   const node = document.querySelector(selector);
   if (node instanceof HTMLElement) node.focus();
+  if (node instanceof HTMLInputElement) node.select();
 }
 
 /** @param {App} app @param {number} by */

@@ -15,15 +15,28 @@
 
 const TOGETHER = 5 * 60_000; // ms between two messages of a group
 
+/** Of 10,000 messages few are new: when was each? @type {WeakMap<ShownMessage, { time: number, day: string }>} */
+const moments = new WeakMap();
+
+/** @param {ShownMessage} message */
+function momentOf(message) {
+  const known = moments.get(message);
+  if (known) return known;
+  const date = new Date(message.created_at);
+  const moment = { time: date.getTime(), day: date.toDateString() };
+  moments.set(message, moment);
+  return moment;
+}
+
 /** @param {ShownMessage} one @param {ShownMessage} other */
-const sameDay = (one, other) => new Date(one.created_at).toDateString() === new Date(other.created_at).toDateString();
+const sameDay = (one, other) => momentOf(one).day === momentOf(other).day;
 
 /** @param {ShownMessage} one @param {ShownMessage} other */
 const together = (one, other) =>
   one.sender_id === other.sender_id &&
   one.type !== "system" &&
   other.type !== "system" &&
-  Date.parse(other.created_at) - Date.parse(one.created_at) < TOGETHER;
+  momentOf(other).time - momentOf(one).time < TOGETHER;
 
 /** @param {readonly ShownMessage[]} messages @param {number | null} seen the seq behind which all is new
  * @returns {Row[]} */

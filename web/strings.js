@@ -16,6 +16,10 @@ export const t = {
   theme: "Colours",
   themes: { system: "As the system", light: "Light", dark: "Dark" },
   presence: "Your presence",
+  statusText: "Your status",
+  statusHint: "In a meeting until noon",
+  statusSaved: "Your status is shown to others.",
+  statusCleared: "Your status is cleared.",
   presences: { online: "Online", away: "Away", offline: "Offline" },
   /** @param {string} time */
   lastHere: (time) => `Last here ${time}`,
@@ -37,14 +41,15 @@ export const t = {
   unread: (count) => plural(count, "unread message", "unread messages"),
 
   newChat: "New chat",
-  person: "Person",
+  newDirect: "With one person",
+  person: "Their name",
   open: "Open",
-  newGroup: "New group",
+  newGroup: "A group",
   groupName: "Name of the group",
   members: "Members",
   membersHint: "bob, carol",
   create: "Create",
-  choose: "Choose a chat, or start one.",
+  choose: "Choose a chat from the list, or start a new one.",
   loading: "Loading …",
   opening: "Opening …",
   back: "Back to the chats",
@@ -55,7 +60,10 @@ export const t = {
   online: "Online",
   connecting: "Connecting …",
   offline: "No connection",
-  offlineBar: "No connection. Trying again; messages wait here.",
+  offlineBar: "No connection. Messages wait here.",
+  /** @param {number} seconds */
+  retryIn: (seconds) => `Trying again in ${seconds} s.`,
+  retryNow: "Try now",
   /** @param {string} reason */
   refusedBar: (reason) => `Signed out by the server: ${reason}`,
   reconnect: "Connect again",
@@ -82,6 +90,7 @@ export const t = {
   discard: "Discard",
   actions: "Message actions",
   react: "React",
+  moreEmoji: "More emoji",
   reply: "Reply",
   copy: "Copy text",
   edit: "Edit",
@@ -114,6 +123,13 @@ export const t = {
   isFrozen: "This chat is read-only for everybody.",
   isReadonly: "You can read this chat, but not write in it.",
   suggestions: "People to mention",
+
+  files: "Files",
+  noFiles: "No files yet.",
+  noFilesLoaded: "None in the messages loaded so far.",
+  moreFiles: "Look in earlier messages",
+  /** @param {string} name */
+  showFile: (name) => `Show ${name} in the chat`,
 
   rename: "Rename",
   renamed: "Renamed.",
@@ -177,7 +193,7 @@ const ERRORS = {
  */
 export function explain({ code, message, details = {} }) {
   const fields = Object.entries(details).map(([name, what]) => `${name}: ${words(what)}`);
-  const isSaid = code === "invalid_param" && message !== "A field is wrong.";
+  const isSaid = code === "invalid_param" && message !== "A field is invalid.";
   const known = isSaid ? message : ERRORS[code];
   const said = known ?? (message || "Something went wrong.");
   return fields.length ? `${said} ${fields.join("; ")}` : said;

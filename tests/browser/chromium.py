@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 from contextlib import suppress
 from itertools import count
@@ -135,6 +136,7 @@ class Page:
     def __init__(self, chromium: Chromium, session_id: str) -> None:
         self._chromium = chromium
         self._session_id = session_id
+        self._touch = False
 
     async def call(self, method: str, **params: Any) -> dict[str, Any]:
         """One DevTools command to this window."""
@@ -182,7 +184,14 @@ class Page:
             deviceScaleFactor=1,
             mobile=touch,
         )
-        await self.call("Emulation.setTouchEmulationEnabled", enabled=touch)
+        if touch != self._touch:  # to end what never began takes the mouse away
+            await self.call("Emulation.setTouchEmulationEnabled", enabled=touch)
+        self._touch = touch
+
+    async def screenshot(self) -> bytes:
+        """A PNG of what the window shows."""
+        data: str = (await self.call("Page.captureScreenshot", format="png"))["data"]
+        return base64.b64decode(data)
 
     async def press(self, key: str, code: int, modifiers: int = 0) -> None:
         """Press a key that is no letter; `code` is its virtual key code, `modifiers` 1 for Alt."""

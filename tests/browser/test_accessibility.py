@@ -78,6 +78,64 @@ async def test_axe_finds_nothing(
     await alice.size(390, 844, touch=True)
     await alice.until("document.querySelector('#details').checkVisibility()")
     await clean(alice)
+    await alice.click("#details [data-action=close]")
+    await clean(alice)
+    await alice.click("#messages .more")
+    await clean(alice)
+    await alice.click("#menu .more-emoji")
+    await clean(alice)
+    await alice.press("Escape", 27)
+    await alice.click("#back")
+    await alice.until("document.querySelector('#sidebar').checkVisibility()")
+    await clean(alice)
+    await alice.click("#own-menu summary")
+    await clean(alice)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+async def test_axe_finds_nothing_in_any_state(
+    scheme: str, chromium: Chromium, dev_url: str, names: tuple[str, str]
+) -> None:
+    """Toast, mentions, unread, divider and pill, signs, read-only, nothing found, no connection."""
+    alice_id, bob_id = names
+    media = [{"name": "prefers-color-scheme", "value": scheme}]
+    media.append({"name": "prefers-reduced-motion", "value": "reduce"})
+    alice = await signed_in(chromium, dev_url, alice_id)
+    bob = await signed_in(chromium, dev_url, bob_id)
+    await alice.call("Emulation.setEmulatedMedia", features=media)
+    await group(alice, "Team", bob_id)
+    await bob.click("#rooms li button")
+    await say(bob, *(f"line {n}\n" * 6 for n in range(8)))
+    await alice.until("document.querySelector('#messages li:last-child')?.innerText.includes('7')")
+    await alice.js("document.querySelector('#scroll').scrollTop = 0")
+    await say(bob, "new to all")
+    await alice.until("document.querySelector('#pill.unread')?.checkVisibility()")
+    await clean(alice)
+    await alice.click("#pill")
+    await alice.until("document.querySelector('#messages .divider')")
+    await alice.type("#compose textarea", "@")
+    await alice.until("document.querySelector('#suggestions').checkVisibility()")
+    await clean(alice)
+    await alice.press("Escape", 27)
+    await alice.press("Backspace", 8)
+
+    await details(alice)
+    await alice.click("#mute")
+    await alice.click("#freeze")
+    await alice.type("#add-member input", bob_id, enter=True)
+    await alice.until("document.querySelectorAll('#rooms .sign').length === 2")
+    await alice.until("document.querySelector('.toast')")
+    await clean(alice)
+    await alice.type("#search", "nothing of this name")
+    await alice.until("document.querySelector('#no-rooms').checkVisibility()")
+    await clean(alice)
+    await alice.press("Escape", 27)
+    await alice.call("Network.enable")
+    away = {"offline": True, "latency": 0, "downloadThroughput": -1, "uploadThroughput": -1}
+    await alice.call("Network.emulateNetworkConditions", **away)
+    await alice.js("dispatchEvent(new Event('offline'))")
+    await alice.until("document.querySelector('#bar').checkVisibility()")
+    await clean(alice)
 
 
 async def test_the_page_can_be_used_by_keyboard(

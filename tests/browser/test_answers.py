@@ -19,6 +19,9 @@ from tests.browser.session import (
 
 BREAKABLE = """
 window.sockets = [];
+window.asked = 0;
+window.realFetch = fetch;
+window.fetch = (...parts) => (asked += 1, realFetch(...parts));
 window.Real = WebSocket;
 window.WebSocket = class extends Real {
   constructor(...parts) {
@@ -93,7 +96,7 @@ async def test_delete_can_be_undone(
 async def test_a_lost_connection_is_shown(
     chromium: Chromium, dev_url: str, names: tuple[str, str]
 ) -> None:
-    """A bar says so, nobody stays online, and what is written meanwhile waits and arrives."""
+    """A bar counts down and tries now if told so; nobody stays online; what is written waits."""
     alice, bob = await both_with_direct_room(chromium, dev_url, names)
     await alice.call("Page.enable")
     await alice.call("Page.addScriptToEvaluateOnNewDocument", source=BREAKABLE)
@@ -104,9 +107,12 @@ async def test_a_lost_connection_is_shown(
     await alice.js("window.isCut = true, sockets.forEach((socket) => socket.close())")
     await alice.until("document.querySelector('#bar').checkVisibility()")
     assert await alice.js("document.querySelector('#members').textContent") == ""
+    await alice.until("/Trying again in [0-9]+ s/.test(document.querySelector('#bar').innerText)")
     await say(alice, "waits")
     await alice.until("document.querySelector('#messages .mark.sending')")
-    await alice.js("window.isCut = false, dispatchEvent(new Event('online')), 0")
+    await alice.js("window.isCut = false")
+    now = "document.querySelector('#bar [data-action=reconnect]')?.click()"
+    await alice.until(f"((before) => ({now}, asked > before))(asked)")
     await alice.until("!document.querySelector('#bar').checkVisibility()")
     await bob.until("document.querySelector('#rooms .badge')?.textContent === '1'")
 

@@ -12,7 +12,7 @@ import { toastsView } from "./toasts.js";
 
 /** @param {App} app */
 export function chatView(app) {
-  const root = h("div", { id: "chat" });
+  const root = h("main", { id: "chat" });
   root.append(sidebarView(app), roomView(app), detailsView(app), toastsView(app));
   app.draws(() => {
     const { room, opening, details } = app.ui.value;

@@ -5,6 +5,7 @@ import { isUserId } from "../format.js";
 import { t } from "../strings.js";
 import { avatar, presenceLine } from "./avatar.js";
 import { leaveDialog } from "./leave.js";
+import { roomFiles } from "./room-files.js";
 
 /** @typedef {import("../app.js").App} App */
 /** @typedef {import("../app.js").Room} Room */
@@ -24,15 +25,18 @@ export function detailsView(app) {
   const user = h("input", { name: "user", maxlength: 128, placeholder: t.addMember, "aria-label": t.addMember, autocapitalize: "none", autocomplete: "off" });
   const add = h("form", { id: "add-member", novalidate: true }, user, h("button", {}, t.add));
   const people = h("ol", { id: "people", "aria-label": t.members });
+  const files = h("div", { id: "room-files" });
   const commands = h("div", { class: "commands" });
   const root = h(
-    "aside",
+    "section",
     { id: "details", "aria-label": t.details },
     h("header", {}, h("h2", {}, t.details), iconButton("x", t.close, { "data-action": "close" })),
     rename,
     h("h3", {}, t.members),
     people,
     add,
+    h("h3", {}, t.files),
+    files,
     commands,
   );
   const state = () => app.state;
@@ -51,6 +55,7 @@ export function detailsView(app) {
     if (shown !== label) name.value = now.title; // what one types is not taken away
     shown = label;
     update(people, now.members.map((member) => personItem(app, now, member, group)));
+    update(files, roomFiles(app, now));
     update(commands, commandButtons(now, group));
   });
   return root;
@@ -67,6 +72,11 @@ function listen(app, root, room) {
     hide: () => void app.guard(hideRoom(app, room())),
     freeze: () => void app.guard(room().update({ frozen: !room().state.value.frozen })),
     leave: () => leaveDialog(app, room()),
+    "more-files": () => void app.guard(room().older()),
+    "show-file": ({ dataset }) => {
+      if (matchMedia("(max-width: 1080px)").matches) app.ui.set({ details: false }); // they cover the chat
+      app.jump(dataset.message ?? "");
+    },
     expel: ({ dataset }) => void app.guard(room().members.remove([dataset.user ?? ""])),
   });
   root.addEventListener("change", ({ target }) => {
@@ -107,7 +117,7 @@ async function addMember(app, room, user_id, field) {
 /** @param {App} app @param {RoomState} state @param {Member} member @param {boolean} group */
 function personItem(app, state, { user_id, role }, group) {
   const name = app.name(user_id);
-  const presence = user_id === app.user ? undefined : app.presences[user_id];
+  const presence = app.presences[user_id];
   const changeable = group && leads(state) && user_id !== app.user && (state.role === "owner" || role !== "owner");
   const select = h("select", { class: "role", "data-user": user_id, "aria-label": t.roleOf(name) });
   for (const one of ROLES)
@@ -115,7 +125,7 @@ function personItem(app, state, { user_id, role }, group) {
   return h(
     "li",
     { "data-key": user_id },
-    avatar(user_id, name, presence),
+    avatar(user_id, app.client.name(user_id), presence),
     h("div", { class: "who" }, h("span", {}, name), presence && h("small", {}, presenceLine(presence))),
     group && (changeable ? select : h("span", { class: "role" }, t.roles[role])),
     changeable && iconButton("x", t.expel(name), { "data-action": "expel", "data-user": user_id, class: "icon-button expel" }),
@@ -125,13 +135,13 @@ function personItem(app, state, { user_id, role }, group) {
 /** @param {RoomState} state @param {boolean} group */
 function commandButtons(state, group) {
   const { muted, hidden, frozen } = state;
-  /** @param {string} id @param {string} sign @param {string} label */
-  const command = (id, sign, label) =>
-    h("button", { type: "button", id, "data-key": id, "data-action": id }, icon(sign), label);
+  /** @param {string} id @param {string} sign @param {string} label @param {string} [kind] */
+  const command = (id, sign, label, kind) =>
+    h("button", { type: "button", id, class: kind, "data-key": id, "data-action": id }, icon(sign), label);
   return [
     command("mute", "bell-off", muted ? t.unmute : t.mute),
     command("hide", "archive", hidden ? t.unhide : t.hide),
     ...(group && leads(state) ? [command("freeze", "snowflake", frozen ? t.unfreeze : t.freeze)] : []),
-    ...(group ? [command("leave", "log-out", t.leave)] : []),
+    ...(group ? [command("leave", "log-out", t.leave, "bad")] : []),
   ];
 }

@@ -2,6 +2,7 @@
 // Names behind an @ in a text: who is meant, and a list to choose from while one types.
 import { h } from "../dom.js";
 import { t } from "../strings.js";
+import { avatar } from "./avatar.js";
 
 /** @typedef {{ user_id: string, name?: string }} Person */
 
@@ -37,7 +38,7 @@ export function suggestions(field, members, me) {
     list.hidden = !found.length;
     list.replaceChildren(
       ...found.slice(0, MOST).map(({ user_id, name }, index) =>
-        h("li", { id: `suggestion-${index}`, role: "option", "aria-selected": String(index === active), "data-user": user_id }, name ?? user_id),
+        h("li", { id: `suggestion-${index}`, role: "option", "aria-selected": String(index === active), "data-user": user_id }, avatar(user_id, name ?? user_id), name ?? user_id),
       ),
     );
     if (list.hidden) field.removeAttribute("aria-activedescendant");

@@ -1,37 +1,24 @@
 // @ts-check
 // A menu at a button: arrow keys, Escape, and focus goes back to the button.
-import { h, icon } from "../dom.js";
+import { h, icon, iconButton } from "../dom.js";
 import { t } from "../strings.js";
 
 /** @typedef {{ id: string, icon: string, label: string, act: () => void }} MenuItem */
 /** @typedef {{ label: string, act: () => void }} Emoji */
 
 /**
- * @param {HTMLElement} anchor
- * @param {string} label
- * @param {{ emoji: readonly Emoji[], items: readonly (MenuItem | false | "" | undefined)[] }} choices
+ * @typedef {object} Choices
+ * @property {readonly Emoji[]} emoji to react with at once
+ * @property {readonly Emoji[]} moreEmoji behind a button
+ * @property {readonly (MenuItem | false | "" | undefined)[]} items
  */
-export function openMenu(anchor, label, { emoji, items }) {
+
+const STEPS = { ArrowDown: 1, ArrowRight: 1, ArrowUp: -1, ArrowLeft: -1 };
+
+/** @param {HTMLElement} anchor @param {string} label @param {Choices} choices */
+export function openMenu(anchor, label, { emoji, moreEmoji, items }) {
   document.getElementById("menu")?.remove();
   const menu = h("div", { id: "menu", role: "menu", "aria-label": label });
-  /** @param {HTMLElement} node @param {() => void} act */
-  const choice = (node, act) => {
-    node.addEventListener("click", () => {
-      close();
-      act();
-    });
-    return node;
-  };
-  const reactions = emoji.map(({ label: one, act }) =>
-    choice(h("button", { type: "button", role: "menuitem", "aria-label": `${t.react} ${one}`, tabindex: -1 }, one), act),
-  );
-  const rest = items.flatMap((item) =>
-    item
-      ? choice(h("button", { type: "button", role: "menuitem", class: item.id, tabindex: -1 }, icon(item.icon), item.label), item.act)
-      : [],
-  );
-  menu.append(h("div", { class: "emoji", role: "group", "aria-label": t.react }, ...reactions), ...rest);
-  const all = [...reactions, ...rest];
 
   function close() {
     menu.remove();
@@ -42,9 +29,36 @@ export function openMenu(anchor, label, { emoji, items }) {
   function outside({ target }) {
     if (target instanceof Node && !menu.contains(target)) close();
   }
+  /** @param {HTMLElement} node @param {() => void} act */
+  const choice = (node, act) => {
+    node.addEventListener("click", () => {
+      close();
+      act();
+    });
+    return node;
+  };
+  /** @param {Emoji} emoji */
+  const reaction = ({ label: one, act }) =>
+    choice(h("button", { type: "button", role: "menuitem", "aria-label": `${t.react} ${one}`, tabindex: -1 }, one), act);
+
+  const reactions = h("div", { class: "emoji", role: "group", "aria-label": t.react }, ...emoji.map(reaction));
+  const more = iconButton("smile-plus", t.moreEmoji, { role: "menuitem", tabindex: -1, class: "more-emoji" });
+  more.addEventListener("click", () => {
+    reactions.classList.add("all");
+    reactions.replaceChildren(...moreEmoji.map(reaction));
+    place(menu, anchor.getBoundingClientRect());
+    buttons()[0]?.focus();
+  });
+  reactions.append(more);
+  menu.append(reactions, ...items.filter((item) => typeof item === "object").map((item) =>
+    choice(h("button", { type: "button", role: "menuitem", class: item.id, tabindex: -1 }, icon(item.icon), item.label), item.act),
+  ));
+  const buttons = () => [...menu.querySelectorAll("button")];
+
   menu.addEventListener("keydown", (event) => {
+    const all = buttons();
     const now = all.findIndex((node) => node === document.activeElement);
-    const step = { ArrowDown: 1, ArrowRight: 1, ArrowUp: -1, ArrowLeft: -1 }[event.key];
+    const step = STEPS[/** @type {keyof typeof STEPS} */ (event.key)];
     if (event.key === "Escape" || event.key === "Tab") close();
     else if (step) all[(now + step + all.length) % all.length]?.focus();
     else return;
@@ -54,7 +68,7 @@ export function openMenu(anchor, label, { emoji, items }) {
   document.addEventListener("pointerdown", outside, true);
   document.querySelector("main")?.append(menu); // a landmark holds it
   place(menu, anchor.getBoundingClientRect());
-  all[0]?.focus();
+  buttons()[0]?.focus();
 }
 
 /** Below the button if there is room, else above; always within the window.

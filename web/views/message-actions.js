@@ -1,5 +1,6 @@
 // @ts-check
 // What can be done to a message; the rows name it by data-action.
+import { EMOJI, inColour, plain, recentEmoji, rememberEmoji } from "../emoji.js";
 import { t } from "../strings.js";
 import { openLightbox } from "./lightbox.js";
 import { openMenu } from "./menu.js";
@@ -8,15 +9,12 @@ import { openMenu } from "./menu.js";
 /** @typedef {import("../app.js").Room} Room */
 /** @typedef {import("../app.js").ShownMessage} ShownMessage */
 
-const EMOJI = ["👍", "❤️", "😂", "😮", "😢", "🎉"];
-
 /**
  * @param {App} app
  * @param {HTMLElement} list
- * @param {(message_id: string) => void} jump
  * @returns {Record<string, (element: HTMLElement) => void>}
  */
-export function messageActions(app, list, jump) {
+export function messageActions(app, list) {
   /** Changes of one message in the order of the clicks. @type {Promise<unknown>} */
   let changes = Promise.resolve();
 
@@ -30,9 +28,10 @@ export function messageActions(app, list, jump) {
 
   /** @param {Room} room @param {ShownMessage} message @param {string} shown */
   const react = (room, message, shown) => {
-    const emoji = shown.replaceAll("\ufe0f", ""); // as the server keeps it
+    const emoji = plain(shown);
     const isOn = !message.reactions[emoji]?.user_ids.includes(app.user);
     const { message_id = "" } = message;
+    if (isOn) rememberEmoji(emoji);
     changes = changes.then(() => app.guard(room.react(message_id, emoji, isOn)));
   };
 
@@ -53,11 +52,14 @@ export function messageActions(app, list, jump) {
     reply: on((room, message) => app.compose(room, { mode: "reply", message })),
     retry: on((_, message) => message.retry?.()),
     discard: on((_, message) => message.discard?.()),
-    jump: ({ dataset }) => jump(dataset.message ?? ""),
+    jump: ({ dataset }) => app.jump(dataset.message ?? ""),
     menu: on((room, message, element) => {
       const leads = room.state.value.role === "owner" || room.state.value.role === "admin";
+      /** @param {string} emoji */
+      const reaction = (emoji) => ({ label: inColour(emoji), act: () => react(room, message, emoji) });
       openMenu(element, t.actions, {
-        emoji: EMOJI.map((emoji) => ({ label: emoji, act: () => react(room, message, emoji) })),
+        emoji: recentEmoji().map(reaction),
+        moreEmoji: EMOJI.map(reaction),
         items: [
           { id: "reply", icon: "reply", label: t.reply, act: () => app.compose(room, { mode: "reply", message }) },
           message.text && { id: "copy", icon: "copy", label: t.copy, act: () => void copy(room, message) },

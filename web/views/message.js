@@ -1,6 +1,7 @@
 // @ts-check
 // One row of the list: a message with all that belongs to it.
 import { h, icon, iconButton, spoken } from "../dom.js";
+import { inColour, recentEmoji } from "../emoji.js";
 import { bytes, cut, day, minute, parts } from "../format.js";
 import { isPicture, isVideo } from "../files.js";
 import { explain, t } from "../strings.js";
@@ -13,7 +14,7 @@ import { avatar } from "./avatar.js";
 /** @typedef {import("../rows.js").Row} Row */
 
 const QUOTE = 120;
-const QUICK = "👍";
+const LARGEST = 320; // px of a side of a picture
 const MARKS = /** @type {const} */ ({
   uploading: "clock",
   sending: "clock",
@@ -47,15 +48,15 @@ function bubble(app, room, message, head) {
   return h(
     "div",
     { class: "line" },
-    others && (head ? avatar(message.sender_id, name) : h("span", { class: "avatar empty" })),
+    others && (head ? avatar(message.sender_id, app.client.name(message.sender_id)) : h("span", { class: "avatar empty" })),
     h(
       "div",
       { class: "bubble" },
       others && head ? h("span", { class: "name" }, name) : spoken(`${name}: `),
       ...content,
       foot(message, isDeleted),
+      message.message_id !== undefined && !isDeleted && tools(recentEmoji()[0] ?? ""),
     ),
-    message.message_id !== undefined && !isDeleted && tools(),
     message.status === "refused" && refusal(message),
     message.status === "uploading" && h("span", { class: "error" }, button("discard", t.cancel)),
   );
@@ -67,19 +68,20 @@ function body(app, room, message) {
   return [
     message.reply_to !== undefined && quote(app, room, message.reply_to),
     files.length > 0 && h("div", { class: "files" }, ...files.map((file) => fileItem(message, file))),
-    message.text && h("p", {}, ...text(message)),
+    message.text && h("p", {}, ...text(app, message)),
     message.status === "uploading" && progress(message),
     reactions(app, message),
   ];
 }
 
-/** @param {ShownMessage} message */
-const text = ({ text: said, mentions }) =>
+/** @param {App} app @param {ShownMessage} message */
+const text = (app, { text: said, mentions }) =>
   parts(said, mentions).map(({ kind, text: part }) => {
     if (kind === "link") return h("a", { href: part, target: "_blank", rel: "noopener noreferrer" }, part);
     if (kind === "code") return h("code", {}, part);
     if (kind === "strong") return h("strong", {}, part);
-    return kind === "mention" ? h("span", { class: "mention" }, part) : part;
+    const me = part === `@${app.user}` && "me";
+    return kind === "mention" ? h("span", { class: `mention ${me || ""}`.trim() }, part) : part;
   });
 
 /** @param {App} app @param {Room} room @param {string} message_id */
@@ -104,9 +106,12 @@ function fileItem(message, file) {
     h("span", {}, file.name, " ", h("span", { class: "size" }, bytes(file.size))),
   );
   const inline = isPicture(file) || isVideo(file);
-  const { width, height } = file;
   const item = h("div", { class: "file", "data-file": file.id, "data-inline": inline }, inline && shown(file), caption);
-  if (width && height) item.style.setProperty("--ratio", `${width} / ${height}`);
+  const { width, height } = file;
+  if (!width || !height) return item;
+  const scale = Math.min(1, LARGEST / width, LARGEST / height);
+  item.style.setProperty("--width", `${Math.round(width * scale)}px`);
+  item.style.setProperty("--ratio", `${width} / ${height}`);
   return item;
 }
 
@@ -115,7 +120,8 @@ function shown(file) {
   if (isVideo(file)) return h("video", { controls: true, src: file.url, "aria-label": file.name, preload: "metadata" });
   const { width, height, name, url } = file;
   const picture = url ? h("img", { src: url, alt: name, width, height }) : h("span", { class: "loading" });
-  return h("button", { type: "button", class: "picture", "data-action": "picture", "aria-label": `${t.picture} ${name}` }, picture);
+  const sized = Boolean(width && height);
+  return h("button", { type: "button", class: sized ? "picture sized" : "picture", "data-action": "picture", "aria-label": `${t.picture} ${name}` }, picture);
 }
 
 /** @param {ShownMessage} message */
@@ -139,7 +145,7 @@ function reactions(app, { reactions: all }) {
         "aria-pressed": String(mine),
         title: names,
       },
-      `${emoji} ${count}`,
+      `${inColour(emoji)} ${count}`,
     );
   });
   return list.length > 0 && h("div", { class: "reactions" }, ...list);
@@ -156,13 +162,14 @@ function foot({ created_at, edited_at, own, status }, isDeleted) {
   );
 }
 
-/** What is used most, and a menu with the rest; the keyboard reaches all by the menu. */
-function tools() {
+/** What is used most, and a menu with the rest; the keyboard reaches all by the menu.
+ * @param {string} quick an emoji */
+function tools(quick) {
   const menu = { "data-action": "menu", "aria-haspopup": "menu", class: "icon-button more" };
   return h(
     "span",
     { class: "tools" },
-    h("button", { type: "button", class: "react", "data-action": "react", "data-emoji": QUICK, tabindex: -1, "aria-label": `${t.react} ${QUICK}` }, QUICK),
+    h("button", { type: "button", class: "react", "data-action": "react", "data-emoji": quick, tabindex: -1, "aria-label": `${t.react} ${inColour(quick)}` }, inColour(quick)),
     iconButton("reply", t.reply, { "data-action": "reply", tabindex: -1, class: "icon-button reply" }),
     iconButton("ellipsis", t.actions, menu),
   );

@@ -52,7 +52,7 @@ class MessagesView {
       (row) => messageItem(app, this.#open, row),
       () => this.#moved(),
     );
-    const actions = messageActions(app, this.#list, (id) => void this.#jump(id));
+    const actions = messageActions(app, this.#list);
     onClick(this.node, {
       ...actions,
       earlier: () => this.#older(),
@@ -62,6 +62,7 @@ class MessagesView {
     this.#scroll.addEventListener("error", ({ target }) => this.#broken(target), true);
     addEventListener("focus", () => this.#read());
     document.addEventListener("visibilitychange", () => this.#read());
+    document.addEventListener("jump", (event) => event instanceof CustomEvent && void this.#jump(String(event.detail)));
     app.draws(() => this.#render());
   }
 
@@ -85,6 +86,7 @@ class MessagesView {
     this.#earlier.hidden = !loaded || !state.hasOlder;
     this.#start.hidden = state === undefined || state.hasOlder || state.loading;
     this.#start.textContent = loaded ? t.beginning : t.empty;
+    this.#scroll.classList.toggle("blank", !loaded);
     if (!state) return;
     this.#mark(state);
     this.#virtual.show(rowsOf(state.messages, this.#divider));

@@ -11,20 +11,23 @@ import { openDialog } from "./dialog.js";
 export function newChatDialog(app) {
   const name = { autocapitalize: "none", autocomplete: "off" };
   const error = h("p", { class: "error", role: "alert" });
+  const known = h("datalist", { id: "known" }, ...knownPeople(app).map((value) => h("option", { value })));
   const direct = h(
     "form",
     { id: "new-direct", novalidate: true },
-    h("label", {}, t.person, h("input", { name: "user", maxlength: 128, placeholder: "bob", autofocus: true, ...name })),
-    h("button", {}, t.open),
+    h("h3", {}, t.newDirect),
+    h("label", {}, t.person, h("input", { name: "user", maxlength: 128, list: "known", placeholder: "bob", autofocus: true, ...name })),
+    h("div", { class: "buttons" }, h("button", { class: "primary" }, t.open)),
   );
   const group = h(
     "form",
     { id: "new-group" },
-    h("label", {}, t.newGroup, h("input", { name: "name", required: true, maxlength: 200, placeholder: t.groupName })),
+    h("h3", {}, t.newGroup),
+    h("label", {}, t.groupName, h("input", { name: "name", required: true, maxlength: 200 })),
     h("label", {}, t.members, h("input", { name: "members", placeholder: t.membersHint, ...name })),
-    h("button", {}, t.create),
+    h("div", { class: "buttons" }, h("button", { class: "primary" }, t.create)),
   );
-  const dialog = openDialog(t.newChat, direct, group, error);
+  const dialog = openDialog(t.newChat, known, direct, group, error);
   onSubmit(direct, ({ user = "" }) => {
     const other = user.trim();
     if (!isUserId(other)) return void (error.textContent = t.badName);
@@ -37,4 +40,11 @@ export function newChatDialog(app) {
     dialog.close();
     void app.create(name, () => app.client.group({ name, members: people }));
   });
+}
+
+/** Whom this user has met. @param {App} app */
+function knownPeople(app) {
+  const partners = [...app.rooms.value, ...app.hidden.value].flatMap(({ partner }) => partner ?? []);
+  const members = app.state?.members.map(({ user_id }) => user_id) ?? [];
+  return [...new Set([...partners, ...members])].filter((user_id) => user_id !== app.user).sort();
 }

@@ -5,17 +5,21 @@ import { explain, t } from "../strings.js";
 import { avatar, presenceLine } from "./avatar.js";
 import { composerView } from "./composer.js";
 import { messagesView } from "./messages.js";
+import { newChatDialog } from "./new-chat.js";
+import { roomSigns } from "./signs.js";
 
 /** @typedef {import("../app.js").App} App */
 /** @typedef {import("../app.js").RoomState} RoomState */
 
 const NAMED = 6;
+const SECOND = 1000;
 
 /** @param {App} app */
 export function roomView(app) {
   const face = h("span", { class: "face" });
   const title = h("h2", { id: "title" });
   const members = h("span", { id: "members" });
+  const signs = h("span", { class: "signs" });
   const bar = h("div", { id: "bar", role: "status" });
   const typing = h("p", { id: "typing", role: "status" });
   const messages = messagesView(app);
@@ -29,6 +33,7 @@ export function roomView(app) {
       iconButton("arrow-left", t.back, { "data-action": "back", id: "back" }),
       face,
       h("div", { class: "who" }, title, members),
+      signs,
       iconButton("panel-right", t.details, { "data-action": "details", id: "details-button" }),
     ),
     bar,
@@ -36,25 +41,33 @@ export function roomView(app) {
     typing,
     composer,
   );
-  const nothing = h("p", { id: "nothing" }, t.choose);
-  const root = h("main", {}, pane, nothing);
+  const nothing = h(
+    "div",
+    { id: "nothing" },
+    icon("message-circle"),
+    h("p", {}, t.choose),
+    h("button", { type: "button", class: "primary", "data-action": "plus" }, icon("plus"), t.newChat),
+  );
+  const root = h("div", { id: "pane" }, pane, nothing);
   onClick(root, {
     back: () => app.open(null),
+    plus: () => newChatDialog(app),
     details: () => app.ui.set({ details: !app.ui.value.details }),
     reconnect: () => app.client.connect(),
   });
   app.draws(() => {
     const { room, opening, details } = app.ui.value;
     const { state } = app;
+    const partner = partnerOf(app, state);
     pane.hidden = !room && opening === null;
     nothing.hidden = !pane.hidden;
     renderBar(app, bar);
     const name = opening ?? state?.title ?? "";
     title.textContent = name || "…";
     members.textContent = opening === null ? about(app, state) : t.opening;
-    const partner = partnerOf(app, state);
-    update(face, [avatar(partner ?? room?.room_id ?? name, name, partner === undefined ? undefined : app.presences[partner])]);
-    typing.textContent = t.typing((state?.typing ?? []).map((id) => app.client.name(id)));
+    update(face, [avatar(partner ?? room?.room_id ?? name, name, app.presences[partner ?? ""])]);
+    update(signs, state ? roomSigns(state) : []);
+    typing.textContent = state ? t.typing(state.typing.map((id) => app.client.name(id))) : "";
     const button = document.getElementById("details-button");
     button?.setAttribute("aria-expanded", String(details));
     if (button) button.hidden = !room;
@@ -62,16 +75,26 @@ export function roomView(app) {
   return root;
 }
 
-/** @param {App} app @param {HTMLElement} bar */
+/** Why nothing arrives, and when that may change. @param {App} app @param {HTMLElement} bar */
 function renderBar(app, bar) {
   const connection = app.client.connection.value;
   const refused = connection.status === "refused";
   bar.hidden = !refused && !app.ui.value.offline;
   if (bar.hidden) return update(bar, []);
-  const why = refused ? t.refusedBar(explain({ code: connection.code, message: connection.code })) : t.offlineBar;
-  const again = h("button", { type: "button", "data-action": "reconnect" }, t.reconnect);
-  update(bar, refused ? [icon("wifi-off"), h("span", {}, why), again] : [icon("wifi-off"), h("span", {}, why)]);
+  if (refused) {
+    const why = t.refusedBar(explain({ code: connection.code, message: connection.code }));
+    return update(bar, [icon("wifi-off"), h("span", {}, why), again(t.reconnect)]);
+  }
+  const wait = connection.status === "offline" && connection.retryAt ? connection.retryAt - Date.now() : 0;
+  if (wait > 0) setTimeout(app.changed, (wait % SECOND) + 1);
+  const next = wait > 0 ? t.retryIn(Math.ceil(wait / SECOND)) : t.connecting;
+  // Screen readers hear the first sentence; nobody wants to hear the seconds.
+  const sentences = [h("span", {}, t.offlineBar), h("span", { class: "next", "aria-hidden": "true" }, next)];
+  update(bar, [icon("wifi-off"), ...sentences, again(t.retryNow)]);
 }
+
+/** @param {string} label */
+const again = (label) => h("button", { type: "button", "data-action": "reconnect" }, label);
 
 /** @param {App} app @param {RoomState | null} state */
 function partnerOf(app, state) {

@@ -3,16 +3,16 @@
 import { h, icon, iconButton, onClick, spoken, update } from "../dom.js";
 import { cut, preview as shownPreview, shortTime } from "../format.js";
 import { t } from "../strings.js";
-import { applyTheme, theme, THEMES } from "../theme.js";
-import { avatar } from "./avatar.js";
+import { avatar, presenceLine } from "./avatar.js";
 import { newChatDialog } from "./new-chat.js";
+import { ownMenu } from "./own-menu.js";
+import { roomSigns } from "./signs.js";
 
 /** @typedef {import("../app.js").App} App */
 /** @typedef {import("../app.js").RoomSummary} RoomSummary */
 
 const PREVIEW = 80;
 const SERVER_PREVIEW = 200; // code points of last_message.preview at most
-const STATES = /** @type {const} */ (["online", "away"]);
 
 /** @param {App} app */
 export function sidebarView(app) {
@@ -31,13 +31,20 @@ export function sidebarView(app) {
     h("div", { class: "search" }, icon("search"), search),
     h("div", { id: "room-lists" }, skeleton, rooms, empty, archive),
   );
-  search.addEventListener("input", () => app.ui.set({ filter: search.value }));
-  search.addEventListener("keydown", ({ key }) => {
-    if (key === "Escape") app.ui.set({ filter: (search.value = "") });
-    if (key === "Enter") rooms.querySelector("button")?.click();
-  });
+  /** @param {string} filter */
+  const find = (filter) => {
+    if (!app.ui.value.filter) wasOpen = archive.open;
+    archive.open = filter !== "" || wasOpen; // what is hidden is found too
+    app.ui.set({ filter });
+  };
+  let wasOpen = false;
+  search.addEventListener("input", () => find(search.value.trim()));
+  root.addEventListener("keydown", (event) => step(event, search, () => find((search.value = ""))));
   onClick(root, {
-    open: ({ dataset }) => app.open(dataset.room ?? null),
+    open: ({ dataset }) => {
+      find((search.value = ""));
+      app.open(dataset.room ?? null);
+    },
     plus: () => newChatDialog(app),
     "sign-out": () => app.signOut(),
   });
@@ -48,73 +55,65 @@ export function sidebarView(app) {
     update(hidden, archived.map((room) => roomItem(app, room)));
     archive.hidden = !archived.length;
     const isKnown = app.client.session.value !== undefined;
+    const isFound = found.length > 0 || (app.ui.value.filter !== "" && archived.length > 0);
     skeleton.hidden = isKnown || found.length > 0;
-    empty.hidden = !isKnown || found.length > 0;
+    empty.hidden = !isKnown || isFound;
     empty.textContent = app.ui.value.filter ? t.noMatch : t.noChats;
-    const { status } = app.client.connection.value;
-    state.textContent = { online: t.online, connecting: t.connecting, offline: t.offline, refused: t.offline }[status];
-    state.className = status;
+    renderState(app, state);
   });
   return root;
 }
 
+/** ↓ and ↑ go from the search to the chats and between them, Enter opens the first one.
+ * @param {KeyboardEvent} event @param {HTMLInputElement} search @param {() => void} clear */
+function step(event, search, clear) {
+  const { key, target } = event;
+  /** @type {NodeListOf<HTMLElement>} */
+  const chats = document.querySelectorAll("#room-lists button");
+  const stops = [search, ...chats].filter((one) => one.checkVisibility());
+  const now = stops.findIndex((one) => one === target);
+  if (event.altKey || now < 0) return;
+  if (key === "Escape" && search.value) clear();
+  else if (key === "Enter" && target === search) stops[1]?.click();
+  else if (key === "ArrowDown") stops[now + 1]?.focus();
+  else if (key === "ArrowUp") stops[Math.max(0, now - 1)]?.focus();
+  else return;
+  event.preventDefault();
+}
+
+/** How the connection is, or once it is there, how others see this user.
+ * @param {App} app @param {HTMLElement} state */
+function renderState(app, state) {
+  const { status } = app.client.connection.value;
+  const own = app.ownPresence;
+  const shown = own && own.state !== "offline" ? presenceLine(own) : t.online;
+  state.textContent = { online: shown, connecting: t.connecting, offline: t.offline, refused: t.offline }[status];
+  state.className = status === "online" ? (own?.state ?? status) : status;
+}
+
 /** @param {App} app @param {HTMLElement} state */
 function head(app, state) {
-  const other = app.user === "bob" ? "alice" : "bob";
-  const themes = h("select", { "aria-label": t.theme });
-  for (const one of THEMES) themes.append(h("option", { value: one, selected: one === theme() }, t.themes[one]));
-  themes.addEventListener("change", () => applyTheme(THEMES[themes.selectedIndex]));
-  const presences = h("select", { "aria-label": t.presence });
-  for (const one of STATES) presences.append(h("option", { value: one }, t.presences[one]));
-  presences.addEventListener("change", () => {
-    const chosen = STATES[presences.selectedIndex];
-    if (chosen) void app.guard(app.client.setPresence(chosen));
-  });
-  const menu = h(
-    "details",
-    { id: "own-menu" },
-    h("summary", { "aria-label": t.you, title: t.you }, icon("ellipsis")),
-    h(
-      "div",
-      { class: "panel" },
-      h("label", {}, t.presence, presences),
-      h("label", {}, t.theme, themes),
-      h("a", { id: "second", href: `/?user=${other}`, target: "_blank", rel: "noopener" }, t.secondWindow(other)),
-      h("button", { type: "button", "data-action": "sign-out", id: "sign-out" }, icon("log-out"), t.signOut),
-    ),
-  );
-  closesItself(menu);
+  const face = h("span", { class: "face" });
+  app.draws(() => update(face, [avatar(app.user, app.client.name(app.user), app.ownPresence)]));
   return h(
     "header",
     {},
-    avatar(app.user, app.user),
+    face,
     h("div", { class: "who" }, h("strong", { id: "me" }, app.user), state),
     iconButton("plus", t.newChat, { "data-action": "plus", id: "new" }),
-    menu,
+    ownMenu(app),
   );
-}
-
-/** Escape and a click elsewhere close a <details>. @param {HTMLDetailsElement} menu */
-function closesItself(menu) {
-  document.addEventListener("click", ({ target }) => {
-    if (target instanceof Node && !menu.contains(target)) menu.open = false;
-  });
-  menu.addEventListener("keydown", ({ key }) => {
-    if (key !== "Escape" || !menu.open) return;
-    menu.open = false;
-    menu.querySelector("summary")?.focus();
-  });
 }
 
 /** @param {readonly RoomSummary[]} rooms @param {string} filter */
 function filtered(rooms, filter) {
-  const wanted = filter.trim().toLocaleLowerCase();
+  const wanted = filter.toLocaleLowerCase();
   return wanted ? rooms.filter(({ title }) => title.toLocaleLowerCase().includes(wanted)) : rooms;
 }
 
 /** @param {App} app @param {RoomSummary} room */
 function roomItem(app, room) {
-  const { room_id, partner, unread, muted, frozen, last_message } = room;
+  const { room_id, partner, unread, muted, last_message } = room;
   const title = room.title || "…";
   const button = h(
     "button",
@@ -125,23 +124,23 @@ function roomItem(app, room) {
       "aria-current": room_id === app.ui.value.room?.room_id && "true",
     },
     avatar(partner ?? room_id, title, partner === undefined ? undefined : app.presences[partner]),
-    h("span", { class: "title" }, title),
-    last_message && h("time", { datetime: last_message.created_at }, shortTime(last_message.created_at)),
-    preview(app, room),
     h(
       "span",
-      { class: "signs" },
-      muted && sign("bell-off", t.muted),
-      frozen && sign("snowflake", t.frozen),
+      { class: "entry" },
+      h("span", { class: "title" }, title),
+      last_message && h("time", { datetime: last_message.created_at }, shortTime(last_message.created_at)),
+    ),
+    h(
+      "span",
+      { class: unread ? "entry new" : "entry" },
+      preview(app, room),
+      ...roomSigns(room),
       h("span", { class: muted ? "badge quiet" : "badge", title: unread ? t.unread(unread) : null }, unread ? String(unread) : ""),
       unread > 0 && spoken(t.unread(unread).replace(/^\d+/, "")),
     ),
   );
   return h("li", { "data-key": room_id }, button);
 }
-
-/** @param {string} name @param {string} label */
-const sign = (name, label) => h("span", { class: "sign", title: label }, icon(name), spoken(label));
 
 /** @param {App} app @param {RoomSummary} room */
 function preview(app, { room_id, last_message }) {

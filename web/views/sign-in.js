@@ -1,6 +1,6 @@
 // @ts-check
 // Who is it? Any name will do: this is the development server.
-import { h, onSubmit } from "../dom.js";
+import { h, icon, onSubmit } from "../dom.js";
 import { isUserId } from "../format.js";
 import { t } from "../strings.js";
 
@@ -20,6 +20,7 @@ export function signInView(refused) {
   const form = h(
     "form",
     { id: "sign-in", novalidate: true },
+    icon("message-circle"),
     h("h1", {}, t.product),
     h("p", {}, t.pitch),
     h("label", {}, t.yourName, input),

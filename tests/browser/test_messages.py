@@ -1,0 +1,112 @@
+"""What belongs to a message: mentions, answers, reactions of one's choice."""
+
+from __future__ import annotations
+
+from tests.browser.chromium import Chromium
+from tests.browser.session import act, direct, group, opened, say, signed_in
+
+TYPED = "document.querySelector('#compose textarea').value"
+OFFERED = "[...document.querySelectorAll('#suggestions li')].map((one) => one.dataset.user).join()"
+LAST = "document.querySelector('#messages li:last-child')"
+
+
+async def test_mentions_are_completed(
+    chromium: Chromium, dev_url: str, names: tuple[str, str]
+) -> None:
+    """An @ offers members by the letters typed; the one who is meant sees their name stand out."""
+    alice_id, bob_id = names
+    carol_id = bob_id.replace("bob", "bobby")
+    alice = await signed_in(chromium, dev_url, alice_id)
+    bob = await signed_in(chromium, dev_url, bob_id)
+    await group(alice, "Team", bob_id, carol_id)
+    await bob.click("#rooms li button")
+    await opened(bob, "Team")
+    await alice.until("document.querySelector('#members').textContent.includes('bobby')")
+
+    await alice.type("#compose textarea", "a mail to x@y, and @")
+    await alice.until(f"{OFFERED} === '{bob_id},{carol_id}'")
+    await alice.type("#compose textarea", "bobb")
+    await alice.until(f"{OFFERED} === '{carol_id}'")
+    for _ in range(2):
+        await alice.press("Backspace", 8)
+    await alice.until(f"{OFFERED} === '{bob_id},{carol_id}'")
+    await alice.press("Escape", 27)
+    await alice.until("!document.querySelector('#suggestions').checkVisibility()")
+    await alice.press("Backspace", 8)
+    await alice.until(f"{OFFERED} === '{bob_id},{carol_id}'")
+    await alice.press("ArrowDown", 40)
+    await alice.press("Enter", 13)
+    await alice.until(f"{TYPED} === 'a mail to x@y, and @{carol_id} '")
+    assert not await alice.js("document.querySelector('#messages li')")
+    await alice.type("#compose textarea", "@")
+    await alice.click("#suggestions")
+    await alice.js(
+        "document.querySelector('#suggestions li')"
+        ".dispatchEvent(new PointerEvent('pointerdown', {bubbles: true}))"
+    )
+    await alice.until(f"{TYPED} === 'a mail to x@y, and @{carol_id} @{bob_id} '")
+    await alice.press("Enter", 13)
+
+    marks = f"[...{LAST}.querySelectorAll('.mention')].map((one) => one.textContent).join()"
+    await bob.until(f"{LAST} && {marks} === '@{carol_id},@{bob_id}'")
+    assert await bob.js(f"{LAST}.querySelector('.mention.me').textContent") == f"@{bob_id}"
+    await alice.until(f"{LAST} && {marks} === '@{carol_id},@{bob_id}'")
+    assert not await alice.js(f"{LAST}.querySelector('.mention.me')")
+
+
+async def test_an_answer_shows_and_leads_to_what_it_answers(
+    chromium: Chromium, dev_url: str, names: tuple[str, str]
+) -> None:
+    """A quote above the answer in both windows, and a click on it brings the message into view."""
+    alice_id, bob_id = names
+    alice = await signed_in(chromium, dev_url, alice_id)
+    bob = await signed_in(chromium, dev_url, bob_id)
+    await direct(alice, bob_id)
+    await say(alice, "the question", *(f"line {n}\n" * 6 for n in range(8)))
+    await alice.until(f"{LAST}?.querySelector('.mark.delivered')")
+    await alice.js("document.querySelector('#scroll').scrollTop = 0")
+    first = "document.querySelector('#messages li:first-child').innerText"
+    await alice.until(f"{first}.includes('the question')")
+    await act(alice, ".reply", "#messages li:first-child")
+    banner = "document.querySelector('#banner').innerText"
+    await alice.until(f"{banner}.includes('Replying to You') && {banner}.includes('the question')")
+    await alice.press("Escape", 27)
+    await alice.until("!document.querySelector('#banner').checkVisibility()")
+    await act(alice, ".reply", "#messages li:first-child")
+    await say(alice, "the answer")
+
+    await bob.click("#rooms li button")
+    await opened(bob, alice_id)
+    await bob.until("document.querySelector('#messages .divider')")
+    await bob.js("document.querySelector('#scroll').scrollTop = 99999")
+    quote = f"{LAST}?.querySelector('.quote').innerText"
+    await bob.until(f"{LAST}?.innerText.includes('the answer')")
+    assert await bob.js(quote) == f"{alice_id}\nthe question"
+    await bob.click("#messages li:last-child .quote")
+    await bob.until("document.activeElement.matches('li')")
+    assert "the question" in await bob.js("document.activeElement.innerText")
+    assert await bob.js("document.activeElement.getBoundingClientRect().top") > 0
+
+
+async def test_any_emoji_and_the_last_ones_first(
+    chromium: Chromium, dev_url: str, names: tuple[str, str]
+) -> None:
+    """The menu has more emoji behind a button; what was used is first, after a reload too."""
+    alice = await signed_in(chromium, dev_url, names[0])
+    await group(alice, "Team")
+    await say(alice, "cake?")
+    await alice.until(f"{LAST}?.querySelector('.mark.queued')")
+    await alice.click("#messages .more")
+    first = "document.querySelector('#menu .emoji button').textContent"
+    assert await alice.js(first) == "👍"
+    await alice.click("#menu .more-emoji")
+    await alice.until("document.querySelectorAll('#menu .emoji button').length > 40")
+    await alice.click("#menu [aria-label='React 🎂']")
+    await alice.until(f"{LAST}.querySelector('.reactions .react')?.textContent === '🎂 1'")
+    await alice.call("Page.reload")
+    await opened(alice, "Team")
+    await alice.click("#messages .more")
+    assert await alice.js(first) == "🎂"
+    await alice.click("#menu [aria-label^='React ❤']")
+    heart = f"[...{LAST}.querySelectorAll('.reactions .react')].map((one) => one.textContent)"
+    await alice.until(f"{heart}.includes('❤\\ufe0f 1')")

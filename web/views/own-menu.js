@@ -1,0 +1,87 @@
+// @ts-check
+// The menu of the signed-in user: presence and status, colours, a second window, the way out.
+import { h, icon, onSubmit } from "../dom.js";
+import { t } from "../strings.js";
+import { applyTheme, theme, THEMES } from "../theme.js";
+
+/** @typedef {import("../app.js").App} App */
+
+const STATES = /** @type {const} */ (["online", "away"]);
+const LONGEST = 140; // code points of a status, as the protocol has it
+
+/** @param {App} app */
+export function ownMenu(app) {
+  const other = app.user === "bob" ? "alice" : "bob";
+  const menu = h(
+    "details",
+    { id: "own-menu" },
+    h("summary", { "aria-label": t.you, title: t.you }, icon("ellipsis")),
+    h(
+      "div",
+      { class: "panel" },
+      presenceField(app),
+      statusForm(app, () => (menu.open = false)),
+      themeField(),
+      h("a", { id: "second", href: `/?user=${other}`, target: "_blank", rel: "noopener" }, t.secondWindow(other)),
+      h("button", { type: "button", "data-action": "sign-out", id: "sign-out" }, icon("log-out"), t.signOut),
+    ),
+  );
+  closesItself(menu);
+  return menu;
+}
+
+/** @param {App} app */
+function presenceField(app) {
+  const field = h("select", { id: "presence" });
+  for (const one of STATES) field.append(h("option", { value: one }, t.presences[one]));
+  field.addEventListener("change", () => {
+    const chosen = STATES[field.selectedIndex];
+    if (chosen) void app.guard(app.client.setPresence(chosen));
+  });
+  app.draws(() => {
+    if (document.activeElement !== field) field.value = app.ownPresence?.state === "away" ? "away" : "online";
+  });
+  return h("label", {}, t.presence, field);
+}
+
+/** @param {App} app @param {() => void} done */
+function statusForm(app, done) {
+  const field = h("input", { name: "status", maxlength: LONGEST, placeholder: t.statusHint, autocomplete: "off" });
+  const form = h(
+    "form",
+    { id: "status-form" },
+    h("label", {}, t.statusText, h("span", { class: "row" }, field, h("button", {}, t.save))),
+  );
+  onSubmit(form, ({ status = "" }) => {
+    const text = status.trim();
+    const state = app.ownPresence?.state === "away" ? "away" : "online";
+    void app.guard(app.client.setPresence(state, text || null)).then((isDone) => {
+      if (!isDone) return;
+      app.toast(text ? t.statusSaved : t.statusCleared);
+      done();
+    });
+  });
+  app.draws(() => {
+    if (document.activeElement !== field) field.value = app.ownPresence?.status_text ?? "";
+  });
+  return form;
+}
+
+function themeField() {
+  const field = h("select", { id: "theme" });
+  for (const one of THEMES) field.append(h("option", { value: one, selected: one === theme() }, t.themes[one]));
+  field.addEventListener("change", () => applyTheme(THEMES[field.selectedIndex]));
+  return h("label", {}, t.theme, field);
+}
+
+/** Escape and a click elsewhere close a <details>. @param {HTMLDetailsElement} menu */
+function closesItself(menu) {
+  document.addEventListener("click", ({ target }) => {
+    if (target instanceof Node && !menu.contains(target)) menu.open = false;
+  });
+  menu.addEventListener("keydown", ({ key }) => {
+    if (key !== "Escape" || !menu.open) return;
+    menu.open = false;
+    menu.querySelector("summary")?.focus();
+  });
+}
