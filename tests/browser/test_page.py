@@ -108,6 +108,7 @@ async def walk_down(page: Page) -> list[str]:
     """Every text from the top to the bottom, as one sees it while scrolling."""
     found: list[str] = []
     await page.js("document.querySelector('#scroll').scrollTop = 0")
+    await page.frame()
     while True:
         for text in await page.js(TEXTS):
             if text not in found:
