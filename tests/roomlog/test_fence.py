@@ -115,6 +115,16 @@ async def test_a_replica_that_took_over_is_cold(bench: Bench) -> None:
     await is_cold(bench, room_id)
 
 
+async def test_a_replica_is_cold_to_readers(bench: Bench) -> None:
+    """It has the replication id of its primary, but may be behind it."""
+    room_id = await full(bench)
+    await bench.redis.replicaof("127.0.0.1", 1)
+    try:
+        assert await bench.state(room_id) == "cold"
+    finally:
+        await bench.redis.replicaof("NO", "ONE")
+
+
 async def test_keys_of_another_partition_of_the_room_do_not_matter(bench: Bench) -> None:
     """Two rooms share the outbox only: a loss of one leaves the other warm."""
     one, other = await full(bench), await full(bench, "h")

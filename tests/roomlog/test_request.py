@@ -14,6 +14,7 @@ from redis.exceptions import ResponseError
 from rts_server import keys
 from rts_server.roomlog.member_events import member_added, member_removed
 from rts_server.roomlog.request import AppendRequest
+from rts_server.roomlog.room_events import settings_changed
 from rts_server.views.snapshots import SnapshotReader
 from tests.helpers.bench import Bench, failed, group, message, relayed
 from tests.helpers.waiting import PATIENCE
@@ -137,6 +138,17 @@ async def test_unread_from_the_inputs_that_append_keeps(bench: Bench) -> None:
     standing = await SnapshotReader(bench.redis).read(room_id, ["alice", "bob"])
     assert standing is not None
     assert [s and s.unread for s in standing.members.values()] == [1, 0]
+
+
+async def test_a_message_brings_a_hidden_room_back_for_all_but_its_sender(bench: Bench) -> None:
+    """The members' settings and the head say so, in the same append."""
+    room_id = await bench.group("alice", "bob")
+    for user in ("alice", "bob"):
+        assert await bench.outcome(settings_changed(room_id, user, {"hidden": True})) == "ok"
+    assert await bench.outcome(message(room_id, "alice")) == "ok"
+    cursors: Any = await bench.redis.hgetall(keys.room(room_id).cursors)
+    assert (cursors[b"x:alice"], cursors[b"x:bob"]) == (b"1 0 1", b"2 0 0")
+    assert (await bench.head(room_id))[b"hidden"] == b"alice"
 
 
 # Idempotency
