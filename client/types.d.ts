@@ -153,7 +153,7 @@ export interface LastMessage {
   message_id: string;
   seq: number;
   sender_id: string;
-  type: string;
+  type: "text" | "file";
   preview: string;
   deleted: boolean;
   created_at: string;
@@ -236,27 +236,40 @@ export interface MembersChangedData {
   members: Member[];
 }
 
-/** A message. A deleted one keeps its ids, seq and times. */
-export interface Message {
+/** What every message has. */
+export interface MessageFields {
   message_id: string;
   client_msg_id: string;
   room_id: string;
   seq: number;
   epoch: number;
   sender_id: string;
-  type: "text" | "file" | "system";
   text: string;
   attachments: Attachment[];
   mentions: string[];
   reply_to?: string;
   reactions: Record<string, Reaction>;
-  metadata: Record<string, unknown>;
   version: number;
   created_at: string;
   edited_at?: string;
   deleted_at?: string;
   deleted_by?: string;
 }
+
+/** A message that somebody wrote. */
+export interface UserMessage extends MessageFields {
+  type: "text" | "file";
+  metadata: Record<string, unknown>;
+}
+
+/** A message about a change of the members. It counts as unread for nobody. */
+export interface SystemMessage extends MessageFields {
+  type: "system";
+  metadata: SystemMetadata;
+}
+
+/** A message. A deleted one keeps its ids, seq and times. */
+export type Message = UserMessage | SystemMessage;
 
 /** A message to delete. */
 export interface MessageDeletePayload {
@@ -529,7 +542,7 @@ export interface RoomCreatePayload {
 
 /** A new epoch. A client at the position `prev` has missed nothing; others get sync.reset. */
 export interface RoomEpochData {
-  prev: number[];
+  prev: [epoch: number, offset: number];
 }
 
 /** A room. */
@@ -640,7 +653,7 @@ export interface SessionReadyData {
 
 /** Cursors of rooms: `{room_id: [epoch, offset, …]}`. */
 export interface SyncPayload {
-  cursors: Record<string, number[]>;
+  cursors: Record<string, RoomCursor>;
 }
 
 /** Drop the room's messages, keep this position as the cursor, and list the messages again. */

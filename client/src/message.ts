@@ -1,4 +1,4 @@
-import type { Message } from "../types.js";
+import type { Message, SystemMessage, UserMessage } from "../types.js";
 import type { ChatError } from "./error.ts";
 import { attachmentsOf, type Outbox, type Unsent } from "./outbox.ts";
 
@@ -16,8 +16,14 @@ export type MessageStatus =
   | "read";
 
 /** A message as a page shows it: that of the server, or one on its way there. */
-export interface ShownMessage
-  extends Omit<Message, "message_id" | "seq" | "epoch" | "version" | "created_at"> {
+export type ShownMessage = Shown<UserMessage> | Shown<SystemMessage>;
+
+type Unknown = "message_id" | "seq" | "epoch" | "version" | "created_at";
+
+type Shown<Kind extends Message> = Omit<Kind, Unknown> & ShownFields;
+
+/** What a page needs to know beside the message itself. */
+export interface ShownFields {
   /** The same from the first moment on, for keyed updates. */
   readonly key: string;
   readonly own: boolean;

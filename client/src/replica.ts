@@ -63,7 +63,7 @@ export class Replica {
     }
     const position = positionOf(event);
     if (event.type === "room.epoch") {
-      const prev = event.data.prev as unknown as Position;
+      const prev = event.data.prev;
       // Who does not stand at prev misses events: sync.reset follows and says where to stand.
       if (compare(this.#heard ?? this.#start ?? START, prev) !== 0) return false;
       // A snapshot from before the loss may hold what was lost.

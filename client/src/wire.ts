@@ -12,6 +12,8 @@ export type {
   Reaction,
   Role,
   Room as RoomView,
+  SystemMessage,
   SystemMetadata,
   Totals,
+  UserMessage,
 } from "../types.js";

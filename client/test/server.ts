@@ -1,6 +1,6 @@
 // A room as the server keeps it, for tests: commands change it, and its log, snapshots and pages
 // can be asked for at any moment.
-import type { LogEvent, Message, Room as RoomView } from "../types.js";
+import type { LogEvent, Message, MessageFields, Room as RoomView, UserMessage } from "../types.js";
 import type { Recount } from "../src/summary.ts";
 import { compare, type Position, positionOf } from "../src/position.ts";
 
@@ -19,7 +19,7 @@ export class ServerRoom {
   #read = 0;
   #uncounted = new Set<number>();
   #messages = new Map<string, Message>();
-  #last: Message | undefined;
+  #last: UserMessage | undefined;
   #name = "Room";
   #version = 1;
   #members = new Set([ME, "bob"]);
@@ -87,24 +87,26 @@ export class ServerRoom {
 
   send(sender_id: string, type: Message["type"] = "text"): LogEvent {
     const seq = (this.#seq += 1);
-    const message: Message = {
+    const fields: MessageFields = {
       message_id: `m${seq}`,
       client_msg_id: `c${seq}`,
       room_id: "r",
       seq,
       epoch: this.#epoch,
       sender_id,
-      type,
       text: type === "system" ? "" : `text ${seq}`,
       attachments: [],
       mentions: [],
       reactions: {},
-      metadata: {},
       version: 1,
       created_at: T,
     };
+    const message: Message =
+      type === "system"
+        ? { ...fields, type, metadata: { event: "member.added", user_ids: ["carol"] } }
+        : { ...fields, type, metadata: {} };
     this.#messages.set(message.message_id, message);
-    if (type === "system") this.#uncounted.add(seq);
+    if (message.type === "system") this.#uncounted.add(seq);
     else {
       this.#last = message;
       if (sender_id === ME) this.#read = seq;
@@ -173,7 +175,7 @@ export class ServerRoom {
 
   /** Redis was lost up to here and the room went on in a new epoch. */
   reopen(): LogEvent {
-    const prev = [this.#epoch, this.#offset];
+    const prev: [number, number] = [this.#epoch, this.#offset];
     this.#epoch += 1;
     this.#offset = 0;
     return this.#append("room.epoch", { prev });
@@ -198,7 +200,7 @@ export class ServerRoom {
     if (!old) return undefined;
     const message = { ...change(old), version: old.version + 1 };
     this.#messages.set(message.message_id, message);
-    if (this.#last?.message_id === message.message_id) this.#last = message;
+    if (message.type !== "system" && this.#last?.message_id === message.message_id) this.#last = message;
     return this.#append(type, { message });
   }
 

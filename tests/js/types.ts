@@ -20,8 +20,13 @@ chat.on("connect_error", (error) => {
 });
 chat.on("message.new", ({ room_id, epoch, offset, data: { message } }) => {
   const at: [string, number, number] = [room_id, epoch, offset];
-  const system = message.metadata as Partial<SystemMetadata>;
-  console.log(message.text, at, system.user_ids?.length);
+  console.log(message.text, at);
+  if (message.type === "system") {
+    const { event, user_ids }: SystemMetadata = message.metadata;
+    console.log(event === "member.added" ? "joined" : "left", user_ids.length);
+  } else console.log(message.metadata["order"]);
+  // @ts-expect-error only a system message says what happened
+  console.log(message.metadata.user_ids.length);
 });
 chat.on("message.updated", ({ data }) => {
   if ("reaction" in data) console.log(data.counts[data.reaction.emoji], data.version + 1);
