@@ -79,4 +79,4 @@ async def test_a_users_token_is_refused(
     token = world.token(name("eve"))
     result = await run_command(command, *arguments, RTS_URL=world.urls[0], RTS_TOKEN=token)
     assert result.exit_code == (2 if command.name == "diff" else 1)
-    assert "forbidden: This needs a token with scope operator." in result.output
+    assert "forbidden: scope: Must include operator." in result.output
