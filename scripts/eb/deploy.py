@@ -163,6 +163,8 @@ def main(
 ) -> None:
     """Replace the version that ENVIRONMENT of APPLICATION runs by BUNDLE, without losing a message.
 
+    `scripts/deploy create` makes the first environment, `scripts/deploy destroy` takes all away.
+
     With --set the bundle may be the same: a property that is changed on the environment itself
     restarts its processes at once, and all clients with them.
 

@@ -124,6 +124,15 @@ def test_environments_of_later_versions_go_too(clients: Clients) -> None:
     assert others(aws) == LEFT
 
 
+def test_a_busy_environment_is_terminated_once_it_is_ready(clients: Clients) -> None:
+    """Elastic Beanstalk refuses it before, so the call is repeated."""
+    aws = account(clients)
+    aws.environments[0] |= {"Status": "Launching", "looks": 4}
+    destroyed(clients)
+    assert others(aws) == LEFT
+    assert aws.names().count("elasticbeanstalk.terminate_environment") > 1
+
+
 def test_a_record_that_leads_elsewhere_stays(clients: Clients) -> None:
     """Somebody has moved the address since."""
     aws = account(clients)

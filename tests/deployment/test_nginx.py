@@ -103,6 +103,23 @@ async def test_a_handshake_goes_to_a_process_that_does_not_drain(
         draining.kill()
 
 
+async def test_an_instance_is_ready_while_one_of_its_processes_hangs(
+    world: World, instances: Instances, tmp_path: Path
+) -> None:
+    """nginx gives up on the one in time for the balancer's check, and asks another."""
+    front = free_port()
+    async with world.instance(tmp_path) as (hanging, url):
+        ports = [int(url.rpartition(":")[2]), instances[0][1]]
+        with running({front: platform(tmp_path / "platform", front, *ports)}):
+            hanging.signal(signal.SIGSTOP)
+            try:
+                for _ in range(2):
+                    own = f"http://127.0.0.1:{front}/health/ready"
+                    assert (await asyncio.to_thread(fetch, own))[0] == 200
+            finally:
+                hanging.signal(signal.SIGCONT)
+
+
 async def test_polling_stays_on_the_process_that_has_the_session(
     world: World, polled: Instances, tmp_path: Path
 ) -> None:
