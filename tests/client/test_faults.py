@@ -188,6 +188,43 @@ async def test_cut_network(pair: World) -> None:
         await agrees(page, pair, "bob", bob, room_id)
 
 
+async def test_every_room_has_a_cursor(pair: World) -> None:
+    """After a cut nothing is missed in rooms that nobody opened, hidden ones, and beyond a page."""
+    rooms = 60  # a page of the list has 50
+    async with Proxy(address(pair, 1)) as network, ChatPackage() as page:
+        bob, _ = await chat(page, pair, f"http://127.0.0.1:{network.port}")
+        ids = await page.run(
+            "kept.rooms = await Promise.all(Array.from({ length: rooms }, (_, n) =>"
+            " clients.alice.group({ name: `Room ${n}`, members: [bob] })));"
+            "return kept.rooms.map((room) => room.room_id)",
+            rooms=rooms,
+            bob=bob,
+        )
+        await page.run("clients.bob.close()")
+        await page.connect("bob", f"http://127.0.0.1:{network.port}", pair.token(bob))
+        await page.until("clients.bob.rooms().value.length === total", total=rooms + 1)
+        await page.run("await clients.bob.room(hidden).hide()", hidden=ids[0])
+        await page.until("clients.bob.rooms({ hidden: true }).value.length === 1")
+        await page.run(
+            "kept.told = []; asked.length = 0;"
+            "clients.bob.on('message.new', ({ room_id }) => kept.told.push(room_id))"
+        )
+        network.leave()
+        await page.until("clients.bob.connection.value.status !== 'online'")
+        await page.run(
+            "for (const room of kept.rooms) room.send({ text: `missed in ${room.room_id}` })"
+        )
+        for own in ids:
+            await all_sent(page, "alice", own)
+        await network.listen()
+        await page.until("new Set(kept.told).size === total", total=rooms)
+        assert sorted(await page.run("return kept.told")) == sorted(ids)
+        await page.until("clients.bob.unread.value.total === total", total=rooms)
+        assert await page.run("return clients.bob.rooms({ hidden: true }).value") == []
+        read_anew = {"room.list", "room.get", "message.list", "sync"}
+        assert read_anew & set(await page.run("return asked")) == set()
+
+
 async def test_wiped_redis(pair: World) -> None:
     """FLUSHALL and a reset of the room: the state never shrinks, and ends as history is."""
     async with ChatPackage() as page:

@@ -68,9 +68,9 @@ def samples(page: str, language: str) -> list[str]:
 
 def test_the_samples_compile(project: Path) -> None:
     """Every sample of the documentation is right by the types that the package ships."""
-    pages = ("README.md", "docs/client.md", "docs/bare-client.md")
+    pages = ("README.md", "client/README.md", "docs/client.md", "docs/bare-client.md")
     given = [sample for page in pages for sample in samples(page, "ts")]
-    assert len(given) == 5
+    assert len(given) == 6
     for number, sample in enumerate(given):
         (project / f"sample{number}.ts").write_text(f"{GIVEN}{sample}export {{}};\n")
     (jsx,) = samples("docs/client.md", "tsx")
