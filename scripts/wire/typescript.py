@@ -32,7 +32,7 @@ FIELD_TYPES = {
 """Fields that TypeScript can say more exactly than their schemas."""
 MESSAGE_FIELDS = ("type", "metadata")
 """The fields that tell the two kinds of Message apart."""
-MESSAGE_KINDS = """/** A message that somebody wrote. */
+MESSAGE_INTERFACES = """/** A message that somebody wrote. */
 export interface UserMessage extends MessageFields {
   type: "text" | "file";
   metadata: Record<string, unknown>;
@@ -128,7 +128,7 @@ def declaration(name: str, schema: Json) -> str:
     fields = [f"  {key}{'' if key in required else '?'}: {kind};" for key, kind in kinds.items()]
     if name == "Message":
         head = "/** What every message has. */\nexport interface MessageFields {"
-        return "\n".join([head, *fields, "}", "", MESSAGE_KINDS])
+        return "\n".join([head, *fields, "}", "", MESSAGE_INTERFACES])
     if not fields:
         return "\n".join([*lines, f"export type {_name(name)} = Record<string, never>;", ""])
     return "\n".join([*lines, f"export interface {_name(name)} {{", *fields, "}", ""])

@@ -70,7 +70,7 @@ async def test_a_rest_refusal_has_the_servers_code_and_details(world: World) -> 
             f"return rest.lines('personal.export', {{ user_id: 'x' }}).next(){refused}",
             url=world.urls[0],
         )
-        assert stranger == ["forbidden", []]
+        assert stranger == ["forbidden", ["scope"]]
 
 
 def test_every_route_is_in_the_table() -> None:

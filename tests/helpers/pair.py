@@ -11,7 +11,7 @@ from tests.helpers.world import World
 FAST = {
     "RTS_HEAD_CHECK": "1.5",
     "RTS_CANARY_INTERVAL": "0.3",
-    "RTS_DEAF_AFTER": "1.0",
+    "RTS_DEAF_AFTER": "4.0",
     "RTS_LINGER": "1.0",
     "RTS_PING_INTERVAL": "2",
     "RTS_PING_TIMEOUT": "10",
