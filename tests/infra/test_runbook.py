@@ -78,7 +78,9 @@ def test_every_command_of_the_aws_cli_exists() -> None:
     blocks = [
         block
         for path in sorted(DOCS.glob("*.md"))
-        for block in re.findall(r"^```sh \w+\n(.*?)^```", path.read_text(), re.MULTILINE | re.DOTALL)
+        for block in re.findall(
+            r"^```sh \w+\n(.*?)^```", path.read_text(), re.MULTILINE | re.DOTALL
+        )
     ]
     lines = [line for block in blocks for line in block.replace("\\\n", " ").splitlines()]
     found = [line.partition("    #")[0] for line in lines if line.startswith("aws ")]
