@@ -65,6 +65,11 @@ def refuse_misplaced_fields(*kinds: type[InputSchema], also: Iterable[str] = ())
         kind.misplaced = known - taken
 
 
+ROOM_CHANGES = ("name", "metadata", "frozen")
+MESSAGE_CHANGES = ("text", "metadata", "mentions")
+"""The fields of which a change has at least one."""
+
+
 def check_has_content(data: dict[str, Any]) -> None:
     """Raise ValidationError if a message is empty or attaches a file twice."""
     cited = data.get("attachments", [])
@@ -138,7 +143,7 @@ class RoomUpdateSchema(InputSchema):
 
     @validates_schema
     def _changes_something(self, data: dict[str, Any], **_: Any) -> None:
-        check_one_of(data, "name", "metadata", "frozen")
+        check_one_of(data, *ROOM_CHANGES)
 
 
 class RoomLeaveSchema(InputSchema):
@@ -224,7 +229,7 @@ class MessageEditSchema(InputSchema):
 
     @validates_schema
     def _changes_something(self, data: dict[str, Any], **_: Any) -> None:
-        check_one_of(data, "text", "metadata", "mentions")
+        check_one_of(data, *MESSAGE_CHANGES)
 
 
 class MessageDeleteSchema(InputSchema):

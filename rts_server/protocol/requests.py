@@ -13,6 +13,8 @@ from marshmallow.validate import Length, Range, Regexp
 from rts_server.domain.size_limits import LIMITS
 from rts_server.errors import MAX_DETAILS
 from rts_server.protocol.commands import (
+    MESSAGE_CHANGES,
+    ROOM_CHANGES,
     InputSchema,
     check_has_content,
     check_one_bound,
@@ -145,7 +147,7 @@ class RoomChangeSchema(RequestSchema):
     """A new name, metadata or `frozen`. With `version`, only if the room still has that version."""
 
     example: ClassVar[dict[str, Any]] = {"name": "Order 17, returned", "frozen": True}
-    more: ClassVar[dict[str, Any]] = any_of("name", "metadata", "frozen")
+    more: ClassVar[dict[str, Any]] = any_of(*ROOM_CHANGES)
 
     name = line(LIMITS.room_name)
     metadata = Metadata()
@@ -154,7 +156,7 @@ class RoomChangeSchema(RequestSchema):
 
     @validates_schema
     def _changes_something(self, data: dict[str, Any], **_: Any) -> None:
-        check_one_of(data, "name", "metadata", "frozen")
+        check_one_of(data, *ROOM_CHANGES)
 
 
 class MemberSetSchema(RequestSchema):
@@ -218,7 +220,7 @@ class MessageChangeSchema(RequestSchema):
     """
 
     example: ClassVar[dict[str, Any]] = {"text": "Your parcel has arrived.", "version": 1}
-    more: ClassVar[dict[str, Any]] = any_of("text", "metadata", "mentions")
+    more: ClassVar[dict[str, Any]] = any_of(*MESSAGE_CHANGES)
 
     text = text()
     mentions = BoundedList(user(), 0, LIMITS.mentions)
@@ -228,7 +230,7 @@ class MessageChangeSchema(RequestSchema):
 
     @validates_schema
     def _changes_something(self, data: dict[str, Any], **_: Any) -> None:
-        check_one_of(data, "text", "metadata", "mentions")
+        check_one_of(data, *MESSAGE_CHANGES)
 
 
 class OnBehalfOfSchema(RequestSchema):
