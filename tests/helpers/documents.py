@@ -50,7 +50,7 @@ class Block:
         return f"{self.page.relative_to(ROOT)}:{self.line}"
 
     def at(self, shown: str, real: str) -> Block:
-        """Return this block with another address of the server."""
+        """Return this block with another word in place of one that the page shows."""
         return replace(self, text=self.text.replace(shown, real))
 
     def commands(self) -> list[tuple[str, str | None]]:
@@ -129,7 +129,8 @@ class Shell:
         printed = dict(part.split("\n", 1) for part in done.stdout.split(MARK)[1:])
         if done.returncode:
             last = commands[len(printed) - 1][0].place if printed else "the first block"
-            return [f"{last}: exit code {done.returncode}: {done.stderr.strip()[-1000:]}"]
+            shown = (done.stdout + done.stderr).strip()[-1000:]
+            return [f"{last}: exit code {done.returncode}: {shown}"]
         return [
             f"{block.place}: `{command}` prints\n{printed[str(number)]}"
             for number, (block, command, expected) in enumerate(commands)
