@@ -8,7 +8,8 @@ import gc
 import logging
 import signal
 import sys
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Coroutine
+from typing import Any
 
 import uvloop
 from aiohttp import web
@@ -30,7 +31,7 @@ log = logging.getLogger(__name__)
 KEEPALIVE_SECONDS = 75.0
 """Seconds to wait for the headers of a connection's next request; aiohttp's default is an hour."""
 PROCESS_KILL_AFTER_SECONDS = 60.0
-"""Seconds after SIGTERM after which the kernel ends a web process that is still there (R6)."""
+"""Seconds after SIGTERM after which the kernel ends a process that is still there (R6)."""
 
 
 def run_web(settings: Settings) -> None:
@@ -117,13 +118,28 @@ async def _relay(settings: Settings) -> None:
             Relay(settings, services.redis, tracing.accepted_by_sqs if tracing else None),
             Quarantine(settings, services.messages.fail),
         )
-        task = asyncio.ensure_future(asyncio.gather(relay.run_forever(), quarantine.run_forever()))
-        loop = asyncio.get_running_loop()
+        task = asyncio.create_task(_run_all(relay.run_forever(), quarantine.run_forever()))
+
+        def end() -> None:
+            signal.setitimer(signal.ITIMER_REAL, PROCESS_KILL_AFTER_SECONDS)
+            task.cancel()
+
         for name in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(name, task.cancel)
+            asyncio.get_running_loop().add_signal_handler(name, end)
         _freeze_objects()
         with contextlib.suppress(asyncio.CancelledError):
             await task
+
+
+async def _run_all(*loops: Coroutine[Any, Any, None]) -> None:
+    """Run until cancelled, or until one fails; return when each of them has ended.
+
+    Not `asyncio.gather`, which ends with the first that is cancelled: the connections would be
+    closed below a relay that still waits for its requests and releases its leases.
+    """
+    async with asyncio.TaskGroup() as group:
+        for loop in loops:
+            group.create_task(loop)
 
 
 def _require_role(variable: str, role_arn: str | None) -> None:

@@ -80,7 +80,6 @@ COVERS = (
           "roomlog/log roomlog/member_events roomlog/message_events roomlog/room_events"),
     Cover("persistence/test_user_rooms.py", "limits of the user index", "rooms/memberships"),
     Cover("runtime/test_loops.py", "tasks of the loops", "runtime/tasks"),
-    Cover("deployment/test_hooks.py", "processes are started by the hooks", "processes"),
     Cover("flows/test_watched.py", "a trace crosses all processes", "tracing"),
     Cover("views/test_sync.py", "sync reads snapshots", "views/snapshots"),
     Cover("views/test_inbox.py", "rows of warm and cold rooms", "views/inbox_row"),

@@ -53,7 +53,7 @@ def test_a_redis_that_starts_later_is_checked_then(tmp_path: Path, unused_tcp_po
         try:
             until(lambda: ports.answers_ok(f"http://127.0.0.1:{port}/health/live"))
             with valkey.running(tmp_path, unused_tcp_port, "allkeys-lru"):
-                assert process.wait(20) != 0
+                assert process.wait(PATIENCE) != 0
             assert process.stderr is not None
             assert process.stderr.read().splitlines()[-1] == SENTENCE
         finally:

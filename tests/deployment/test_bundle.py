@@ -18,7 +18,7 @@ from click.testing import CliRunner
 from scripts.eb import bundle
 from tests.helpers.commands import ok
 from tests.helpers.js_client import JsClient
-from tests.helpers.waiting import until
+from tests.helpers.waiting import PATIENCE, until
 from tests.helpers.world import World, fetched, free_port, name, ready
 
 LINE = re.compile(r"([A-Za-z0-9_-]+):\s*(\S.*)")
@@ -96,7 +96,7 @@ def processes(folder: Path, environment: dict[str, str]) -> Iterator[list[subpro
         for child in children:
             child.terminate()
         for child in children:
-            child.wait(20)
+            child.wait(PATIENCE)
 
 
 def unpacked(folder: Path) -> Path:
@@ -139,7 +139,7 @@ async def test_the_procfile_runs_from_the_bundle_alone(world: World, tmp_path: P
                 assert (await ok(client, "message.send", message))["status"] == "queued"
                 for child in children:
                     child.send_signal(signal.SIGTERM)
-                codes = [await asyncio.to_thread(child.wait, 20) for child in children]
+                codes = [await asyncio.to_thread(child.wait, PATIENCE) for child in children]
                 assert codes == [0, 0]
     finally:
         world.relay.start()

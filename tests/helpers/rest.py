@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from typing import Any, Self
 
@@ -20,7 +21,7 @@ from rts_server.rest.queues import QueueRoutes
 from rts_server.rest.rooms import RoomRoutes
 from rts_server.rest.routes import Route
 from rts_server.rest.users import UserRoutes
-from tests.helpers.waiting import eventually
+from tests.helpers.waiting import PATIENCE, eventually
 from tests.helpers.world import name
 
 RESOURCES: list[type] = [
@@ -90,9 +91,14 @@ class Rest:
         return self._session.request(method, path, headers=headers, **more)
 
     async def ok(self, method: str, path: str, body: Any = None, **more: Any) -> Any:
-        """Send a request that must succeed; return its data."""
-        answer = await self.ask(method, path, body, **more)
-        assert answer["ok"], answer
+        """Send a request that must succeed; return its data.
+
+        `unavailable` is repeated, as back ends do; others fail.
+        """
+        async with asyncio.timeout(PATIENCE):
+            while (answer := await self.ask(method, path, body, **more)).get("error"):
+                assert answer["error"]["code"] == "unavailable", answer
+                await asyncio.sleep(answer["error"].get("retry_after_ms", 100) / 1000)
         assert self.status == 200
         return answer["data"]
 

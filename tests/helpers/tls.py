@@ -71,7 +71,7 @@ def _redis(program: str, environment: Mapping[str, str], folder: Path, port: int
         yield
     finally:
         child.terminate()
-        child.wait(10)
+        child.wait(PATIENCE)
 
 
 @contextmanager
