@@ -10,7 +10,7 @@ from rts_server import config, config_loading, stack_names
 from tests.helpers.template import of_type, resolved
 
 
-def made(kind: str, name: str) -> set[str]:
+def names_in_template(kind: str, name: str) -> set[str]:
     """Return the names of the template's resources of a type in a stack `chat`."""
     return {resolved(one[name]) for one in of_type(kind).values()}
 
@@ -25,7 +25,7 @@ def test_the_defaults_are_those_of_a_stack_chat() -> None:
 def test_the_template_makes_what_the_processes_use() -> None:
     """Queues, tables, functions, log groups and the metrics' namespace."""
     settings = config_loading.load({"RTS_STACK": "chat", "RTS_JWT_SECRET": "s" * 32})
-    assert made("SQS::Queue", "QueueName") == {
+    assert names_in_template("SQS::Queue", "QueueName") == {
         settings.message_queue,
         "chat-message-queue-dlq.fifo",
         settings.room_queue,
@@ -33,11 +33,18 @@ def test_the_template_makes_what_the_processes_use() -> None:
         settings.quarantine_queue,
         f"{settings.quarantine_queue}-kept",
     }
-    assert made("DynamoDB::Table", "TableName") == {settings.rooms_table, settings.messages_table}
-    assert made("Lambda::Function", "FunctionName") == set(stack_names.FUNCTIONS)
+    assert names_in_template("DynamoDB::Table", "TableName") == {
+        settings.rooms_table,
+        settings.messages_table,
+    }
+    assert names_in_template("Lambda::Function", "FunctionName") == set(stack_names.FUNCTIONS)
     logs = {*stack_names.log_groups("chat"), settings.emf_log_group}
-    assert made("Logs::LogGroup", "LogGroupName") == logs
-    ours = {space for space in made("CloudWatch::Alarm", "Namespace") if space[:4] != "AWS/"}
+    assert names_in_template("Logs::LogGroup", "LogGroupName") == logs
+    ours = {
+        space
+        for space in names_in_template("CloudWatch::Alarm", "Namespace")
+        if space[:4] != "AWS/"
+    }
     assert ours == {settings.emf_namespace}
 
 

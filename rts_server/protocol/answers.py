@@ -6,6 +6,7 @@ from marshmallow import fields
 from marshmallow.validate import Equal, OneOf
 
 from rts_server.protocol import objects
+from rts_server.protocol.fields import SentEvent
 from rts_server.protocol.objects import OutputSchema, many, one
 
 
@@ -137,7 +138,7 @@ class RoomMissedSchema(OutputSchema):
     """The missed events of a room. If `recovered` is false, list its messages again."""
 
     recovered = fields.Boolean(required=True)
-    events = fields.List(fields.Dict(), required=True)
+    events = fields.List(SentEvent(), required=True)
     epoch = fields.Integer(required=True)
     offset = fields.Integer(required=True)
     has_more = fields.Boolean(required=True)
@@ -156,7 +157,7 @@ class RoomSyncSchema(OutputSchema):
 
     removed = fields.Boolean()
     recovered = fields.Boolean()
-    events = fields.List(fields.Dict())
+    events = fields.List(SentEvent())
     epoch = fields.Integer()
     offset = fields.Integer()
     has_more = fields.Boolean()

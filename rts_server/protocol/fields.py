@@ -69,6 +69,10 @@ class BoundedDict(fields.Dict):
         return super()._deserialize(value, *args, **kwargs)  # type: ignore[no-untyped-call]
 
 
+class SentEvent(fields.Dict):
+    """A durable event as it was sent to the room; it is not validated again."""
+
+
 def identifier(**more: Any) -> fields.String:
     """The id of a room, message or attachment, or a client's own id of a message."""
     return fields.String(validate=Regexp(r"[A-Za-z0-9_-]{1,64}\Z"), **more)

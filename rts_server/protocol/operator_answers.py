@@ -7,6 +7,7 @@ from marshmallow.validate import OneOf
 
 from rts_server.protocol import objects
 from rts_server.protocol.answers import DurableSchema, ExplainedSchema, UnreadSchema
+from rts_server.protocol.fields import SentEvent
 from rts_server.protocol.objects import OutputSchema, many, one
 
 
@@ -39,7 +40,7 @@ class ChangedMembersSchema(DurableSchema):
 class EventsSchema(OutputSchema):
     """Events after a position. `recovered` is false if the hot log does not reach back that far."""
 
-    events = fields.List(fields.Dict(), required=True)
+    events = fields.List(SentEvent(), required=True)
     after = fields.String(required=True)
     has_more = fields.Boolean(required=True)
     recovered = fields.Boolean(required=True)

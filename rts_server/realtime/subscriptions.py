@@ -6,7 +6,6 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import orjson
 from redis.asyncio import Redis
@@ -30,6 +29,7 @@ from rts_server.realtime.unread_changed import ReadUnread, UnreadChanges
 from rts_server.redis_client.primary import Primary
 from rts_server.runtime.loops import repeat_forever
 from rts_server.runtime.tasks import Tasks
+from rts_server.types.events import Event, RoomStateData
 
 log = logging.getLogger(__name__)
 
@@ -308,7 +308,7 @@ class Subscriptions:
             for listener in list(self._users.get(user_id, ())):
                 self._tasks.keep(self._room_changed(listener, message["room_id"], message["state"]))
 
-    def _settings_changed(self, user_id: str, event: dict[str, Any]) -> None:
+    def _settings_changed(self, user_id: str, event: Event[RoomStateData]) -> None:
         if room := self._rooms.get(event["room_id"]):
             state = event["data"]
             counts = counts_in_totals(muted=state["muted"], hidden=state["hidden"])

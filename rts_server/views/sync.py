@@ -10,6 +10,7 @@ from rts_server.config import Settings
 from rts_server.domain.byte_budget import ByteBudget
 from rts_server.domain.position import Position
 from rts_server.types.answers import RoomSyncAnswer
+from rts_server.types.events import Event
 from rts_server.views.inbox import InboxReader
 from rts_server.views.snapshots import EventRange, SnapshotReader
 from rts_server.views.user_memberships import UserMemberships
@@ -74,7 +75,7 @@ def _answer(
     if missed.events is None:
         recovered = missed.position is None and head == cursor  # cold, and nothing newer stored
         return _state(recovered, [], missed.position or head, False)
-    events: list[dict[str, Any]] = []
+    events: list[Event[Any]] = []
     end = cursor
     for data in missed.events:
         epoch, offset, text = data.split(b" ", 2)
@@ -86,7 +87,7 @@ def _answer(
 
 
 def _state(
-    recovered: bool, events: list[dict[str, Any]], end: Position, has_more: bool
+    recovered: bool, events: list[Event[Any]], end: Position, has_more: bool
 ) -> RoomSyncAnswer:
     return {
         "recovered": recovered,

@@ -13,6 +13,7 @@ from marshmallow import Schema, fields, missing
 from marshmallow.validate import Equal, OneOf
 
 from rts_server.protocol import answers, commands, events, objects, operator_answers, requests
+from rts_server.protocol.fields import SentEvent
 from rts_server.protocol.objects import type_name
 
 MODULES: tuple[ModuleType, ...] = (
@@ -104,6 +105,8 @@ def _imports(body: str, source: ModuleType) -> str:
         for module in (answers, objects)
         if module is not source and (foreign := sorted(typed_dicts(module).keys() & words))
     ]
+    if "Event[" in body and source is not events:
+        imports = sorted([*imports, f"from {PACKAGE}.events import Event"])
     return "\n".join([*lines, *imports, *([""] if imports else [])])
 
 
@@ -170,6 +173,8 @@ def _plain(field: fields.Field[Any]) -> str:
         return type_name(field.schema)
     if isinstance(field, fields.List):
         return f"list[{type_of(field.inner)}]"
+    if isinstance(field, SentEvent):
+        return "Event[Any]"
     if isinstance(field, fields.Dict):
         return f"dict[str, {type_of(field.value_field) if field.value_field else 'Any'}]"
     for kind, name in _SCALARS.items():

@@ -59,14 +59,14 @@ def port_of(url: str) -> int:
     return int(url.rpartition(":")[2])
 
 
-def given(**values: Any) -> str:
+def js_constants(**values: Any) -> str:
     """Constants of the code that follows."""
     return "".join(f"const {key} = {json.dumps(value)};" for key, value in values.items())
 
 
 async def run(page: Page, code: str, **values: Any) -> Any:
     """What an asynchronous function body returns in a page."""
-    return await page.promise(f"(async () => {{ {given(**values)} {code} }})()")
+    return await page.promise(f"(async () => {{ {js_constants(**values)} {code} }})()")
 
 
 async def connect(

@@ -122,7 +122,7 @@ async def agrees(page: ChatPackage, world: World, who: str, user_id: str, room_i
     await page.run("clients.fresh.close()")
 
 
-async def heard(page: ChatPackage, who: str) -> list[str]:
+async def received_ids(page: ChatPackage, who: str) -> list[str]:
     """The message_ids that `on("message.new")` told, in order."""
     found: list[str] = await page.run("return kept[who].heard", who=who)
     return found
@@ -156,7 +156,7 @@ async def test_killed_instance(pair: World) -> None:
         assert texts == ["before", *during, "after"]
         await agrees(page, pair, "bob", bob, room_id)
         for who in ("alice", "bob"):
-            told = await heard(page, who)
+            told = await received_ids(page, who)
             assert len(told) == len(set(told)) == 9
     pair.webs[0].start()
 
@@ -180,7 +180,7 @@ async def test_cut_network(pair: World) -> None:
         await network.listen()
         await reads(page, "bob", room_id, "ONE", "two", "three")
         await page.until("clients.bob.unread.value.total === 3")
-        assert len(await heard(page, "bob")) == 3
+        assert len(await received_ids(page, "bob")) == 3
         asked = await page.run("return asked")
         assert "room.list" not in asked
         assert "room.get" not in asked
@@ -325,7 +325,7 @@ async def test_unsent_messages_survive_a_reload(pair: World) -> None:
         draft = "clients.new.room(room_id).state.value.draft"
         await page.until(f"{draft} === 'half a'", room_id=room_id)
         await page.until("kept.storage.entries('').length === 1")
-        assert len(await heard(page, "alice")) == len(texts)
+        assert len(await received_ids(page, "alice")) == len(texts)
 
 
 async def test_a_token_is_renewed_and_one_that_cannot_be_had_is_waited_for(pair: World) -> None:

@@ -85,7 +85,7 @@ class Client:
         return await self._http.ws_connect(f"{self._url}/socket.io/?{query}")
 
 
-async def said(ws: Ws) -> str:
+async def next_packet(ws: Ws) -> str:
     """Return the next text message."""
     message = await ws.receive(PATIENCE)
     assert message.type is aiohttp.WSMsgType.TEXT, message

@@ -21,7 +21,7 @@ from tests.engine.conformance import (
     Ws,
     client_of,
     closed,
-    said,
+    next_packet,
 )
 from tests.helpers.waiting import eventually
 
@@ -62,7 +62,7 @@ async def test_polling_opens_with_an_upgrade(engine: Client) -> None:
 async def test_a_websocket_opens_without_one(engine: Client) -> None:
     """The first message is OPEN, without upgrades."""
     ws = await engine.websocket()
-    assert opening(await said(ws))["upgrades"] == []
+    assert opening(await next_packet(ws))["upgrades"] == []
     await ws.close()
 
 
@@ -139,9 +139,9 @@ async def test_a_poll_that_was_given_up_ends_the_session(engine: Client) -> None
 async def test_a_websocket_message_is_echoed(engine: Client) -> None:
     """Each text message is a packet."""
     ws = await engine.websocket()
-    await said(ws)
+    await next_packet(ws)
     await ws.send_str("4hello")
-    assert await said(ws) == "4hello"
+    assert await next_packet(ws) == "4hello"
     await ws.close()
 
 
@@ -169,9 +169,9 @@ async def test_pings_come_by_polls_and_are_answered_by_posts(
 async def test_pings_come_by_a_websocket(hasty: tuple[Client, Server]) -> None:
     """A client that answers them stays connected."""
     ws = await hasty[0].websocket()
-    await said(ws)
+    await next_packet(ws)
     for _ in range(3):
-        assert await said(ws) == "2"
+        assert await next_packet(ws) == "2"
         await ws.send_str("3")
     await ws.close()
 
@@ -209,7 +209,7 @@ async def upgraded(engine: Client, session: str) -> Ws:
     """Upgrade a polling session as the protocol says; return its WebSocket."""
     ws = await engine.websocket(session.replace("polling", "websocket"))
     await ws.send_str("2probe")
-    assert await said(ws) == "3probe"
+    assert await next_packet(ws) == "3probe"
     assert await engine.ask("GET", session) == (200, "6")
     await ws.send_str("5")
     return ws
@@ -226,7 +226,7 @@ async def test_an_upgrade_brings_no_noop_to_the_websocket(engine: Client, waits:
     if poll is not None:
         assert await poll == (200, "6")
     await ws.send_str("4hello")
-    assert await said(ws) == "4hello"
+    assert await next_packet(ws) == "4hello"
     await ws.close()
 
 
@@ -235,11 +235,11 @@ async def test_polls_after_an_upgrade_are_refused(engine: Client) -> None:
     session = await engine.handshake()
     ws = await upgraded(engine, session)
     await ws.send_str("4a")
-    assert await said(ws) == "4a"
+    assert await next_packet(ws) == "4a"
     assert (await engine.ask("GET", session))[0] == 400
     assert (await engine.ask("POST", session, "4b"))[0] == 400
     await ws.send_str("4hello")
-    assert await said(ws) == "4hello"
+    assert await next_packet(ws) == "4hello"
     await ws.close()
 
 
@@ -251,7 +251,7 @@ async def test_a_second_websocket_of_a_session_is_closed(engine: Client) -> None
     await probing.close()
     ws = await upgraded(engine, await engine.handshake())
     await ws.send_str("4hello")
-    assert await said(ws) == "4hello"
+    assert await next_packet(ws) == "4hello"
     await ws.close()
 
 

@@ -132,7 +132,7 @@ async def talks_nonsense(client: Raw, _: Server, __: str) -> None:
     transport.write(b"\xff\xff\xff")
 
 
-async def is_told_to_go(client: Raw, server: Server, eio_sid: str) -> None:
+async def close_by_server(client: Raw, server: Server, eio_sid: str) -> None:
     """Be closed by the server with `session.closing`."""
     server.close(eio_sid, "draining")
     await client.until(lambda: client.closed)
@@ -143,7 +143,7 @@ async def is_dropped(_: Raw, server: Server, eio_sid: str) -> None:
     server.abort(eio_sid)
 
 
-ENDS = [leaves, vanishes, says_goodbye, talks_nonsense, is_told_to_go, is_dropped]
+ENDS = [leaves, vanishes, says_goodbye, talks_nonsense, close_by_server, is_dropped]
 
 
 @pytest.mark.parametrize("end", ENDS)

@@ -213,7 +213,7 @@ async def upgraded(ws: aiohttp.ClientWebSocketResponse) -> None:
     await ws.send_str("5")
 
 
-async def said(ws: aiohttp.ClientWebSocketResponse) -> str:
+async def next_packet(ws: aiohttp.ClientWebSocketResponse) -> str:
     """The next packet other than a NOOP."""
     while (text := (await ws.receive()).data) == "6":
         pass
@@ -238,7 +238,7 @@ async def test_a_probe_that_does_not_end_is_dropped_and_polling_goes_on(
         async with h.ws_connect(upgrade(url, sid)) as second:
             await upgraded(second)
             await second.send_str(command(1))
-            assert (await said(second)).startswith("43/chat,1[")
+            assert (await next_packet(second)).startswith("43/chat,1[")
         await eventually(lambda: not server.eio.sockets)
 
 
@@ -256,7 +256,7 @@ async def test_packets_that_wait_during_an_upgrade_leave_by_the_websocket_in_ord
             await upgraded(ws)
             out.write(ack_packet("/chat", 2, {}))
             await ws.send_str(command(3))
-            texts = [await said(ws) for _ in range(3)]
+            texts = [await next_packet(ws) for _ in range(3)]
         assert [text[:9] for text in texts] == ["43/chat,1", "43/chat,2", "43/chat,3"]
 
 
@@ -304,5 +304,5 @@ async def test_a_failed_probe_does_not_delay_polling_or_another_upgrade() -> Non
                 await upgraded(second)
                 await broken.close()
                 await second.send_str(command(1))
-                assert (await said(second)).startswith("43/chat,1[")
+                assert (await next_packet(second)).startswith("43/chat,1[")
                 assert list(server.eio.sockets) == [sid]

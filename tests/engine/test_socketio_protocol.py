@@ -16,7 +16,7 @@ from tests.engine.conformance import (
     Ws,
     client_of,
     closed,
-    said,
+    next_packet,
 )
 
 
@@ -34,7 +34,7 @@ async def socket() -> AsyncIterator[Client]:
 async def opened(client: Client, packet: str | None = "40") -> Ws:
     """A WebSocket whose OPEN was read and whose first packet was sent."""
     ws = await client.websocket()
-    await said(ws)
+    await next_packet(ws)
     if packet is not None:
         await ws.send_str(packet)
     return ws
@@ -47,18 +47,18 @@ async def test_a_connect_is_answered_before_anything_else(
 ) -> None:
     """CONNECT with only the sid comes first, then what the namespace sends."""
     ws = await opened(socket, f"40{prefix}{auth}")
-    packet = await said(ws)
+    packet = await next_packet(ws)
     assert packet.startswith(f"40{prefix}")
     told = json.loads(packet.removeprefix(f"40{prefix}"))
     assert (list(told), type(told["sid"])) == (["sid"], str)
-    assert await said(ws) == f'42{prefix}["auth",{auth or "{}"}]'
+    assert await next_packet(ws) == f'42{prefix}["auth",{auth or "{}"}]'
     await ws.close()
 
 
 async def test_an_unknown_namespace_is_an_error(socket: Client) -> None:
     """CONNECT_ERROR has a code of the catalogue."""
     ws = await opened(socket, "40/random")
-    packet = await said(ws)
+    packet = await next_packet(ws)
     assert packet.startswith("44/random,{")
     assert set(json.loads(packet.removeprefix("44/random,"))) == {"message", "data"}
     await ws.close()
@@ -75,10 +75,10 @@ async def test_leaving_a_namespace_leaves_the_connection(socket: Client) -> None
     ws = await opened(socket)
     await ws.send_str("40/custom")
     for _ in range(4):
-        await said(ws)
+        await next_packet(ws)
     await ws.send_str("41/custom")
     await ws.send_str('42["message","message to main namespace"]')
-    assert await said(ws) == '42["message-back","message to main namespace"]'
+    assert await next_packet(ws) == '42["message-back","message to main namespace"]'
     await ws.close()
 
 
@@ -86,9 +86,9 @@ async def test_an_event_comes_back_as_it_was(socket: Client) -> None:
     """The JSON of an event is the same to the byte."""
     ws = await opened(socket)
     for _ in range(2):
-        await said(ws)
+        await next_packet(ws)
     await ws.send_str('42["message",1,"2",{"3":[true]}]')
-    assert await said(ws) == '42["message-back",1,"2",{"3":[true]}]'
+    assert await next_packet(ws) == '42["message-back",1,"2",{"3":[true]}]'
     await ws.close()
 
 
@@ -96,9 +96,9 @@ async def test_an_event_with_an_id_is_acked_by_it(socket: Client) -> None:
     """The ack has the id of the event and one object."""
     ws = await opened(socket)
     for _ in range(2):
-        await said(ws)
+        await next_packet(ws)
     await ws.send_str('42456["message-with-ack",1,"2",{"3":[false]}]')
-    assert await said(ws) == '43456[{"given":[1,"2",{"3":[false]}]}]'
+    assert await next_packet(ws) == '43456[{"given":[1,"2",{"3":[false]}]}]'
     await ws.close()
 
 
@@ -107,6 +107,6 @@ async def test_a_malformed_packet_closes_the_connection(socket: Client, packet: 
     """A wrong type, payload or ack id closes it at once."""
     ws = await opened(socket)
     for _ in range(2):
-        await said(ws)
+        await next_packet(ws)
     await ws.send_str(packet)
     await closed(ws)

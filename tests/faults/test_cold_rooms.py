@@ -189,7 +189,7 @@ async def test_connected_clients_get_a_message_whose_publish_was_lost_with_redis
         await Sender(a, room_id).send("one")
         await wait_for_text(b, "one")
         async with Services(world.stack.settings) as services:
-            await unheard(services, room_id, alice)
+            await append_without_publish(services, room_id, alice)
             outbox = keys.room(room_id).outbox
             await asyncio.to_thread(until, lambda: waiting(world, outbox) == 0)
         wipe(world)
@@ -202,7 +202,7 @@ def has_text(client: JsClient, text: str) -> bool:
     return any(e["data"]["message"]["text"] == text for e in client.of_type("message.new"))
 
 
-async def unheard(services: Services, room_id: str, sender: str) -> None:
+async def append_without_publish(services: Services, room_id: str, sender: str) -> None:
     """Append a message whose publish is lost."""
     script = changed_script(APPEND, "redis.call('PUBLISH', req.channel, ", "tostring(")
     request = message_new(room_id, sender, {"client_msg_id": "u", "text": "unheard"})

@@ -36,7 +36,9 @@ ASKED: list[tuple[str, dict[str, Any]]] = [
 ]
 
 
-async def asked(client: Raw, ack_id: int, event: str, data: dict[str, Any]) -> tuple[Any, float]:
+async def timed_answer(
+    client: Raw, ack_id: int, event: str, data: dict[str, Any]
+) -> tuple[Any, float]:
     """Return the answer and its time in seconds."""
     began = time.perf_counter()
     answer = await client.ask(ack_id, json.dumps([event, data]))
@@ -57,7 +59,7 @@ async def test_absent_and_foreign_are_alike(world: World) -> None:
                 for foreign in (True, False):
                     where = room_id if foreign else secrets.token_hex(13)
                     data = {"room_id": where} | more
-                    answer, seconds = await asked(e, next(ids), event, data)
+                    answer, seconds = await timed_answer(e, next(ids), event, data)
                     answers.append(answer)
                     took[foreign].append(seconds * 1000)
                 assert answers[0] == answers[1], event
@@ -68,7 +70,8 @@ async def test_absent_and_foreign_are_alike(world: World) -> None:
         print("not_found, ms:", {k: round(median(v), 2) for k, v in took.items()})
         assert abs(median(took[True]) - median(took[False])) < 5 * slowness()
         left = [
-            await asked(e, next(ids), "room.leave", {"room_id": r}) for r in (room_id, "x" * 26)
+            await timed_answer(e, next(ids), "room.leave", {"room_id": r})
+            for r in (room_id, "x" * 26)
         ]
         assert left[0][0] == left[1][0] == {"ok": True, "data": {"status": "stored"}}
 

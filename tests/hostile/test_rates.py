@@ -38,7 +38,7 @@ def limited(world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         process.stop()
 
 
-async def asked(client: Raw, first: int, event: str, data: dict[str, Any], times: int) -> None:
+async def send_many(client: Raw, first: int, event: str, data: dict[str, Any], times: int) -> None:
     """Send a command many times without waiting; return when all are answered."""
     frames = []
     for n in range(first, first + times):
@@ -62,7 +62,7 @@ async def test_sends_are_delayed_and_nothing_is_lost(world: World, limited: int)
         assert ready_["limits"]["rates"]["messages"] == {"per_second": 5.0, "burst": 10.0}
         assert a.events[0]["data"]["limits"]["rates"] == {}
         room_id = await group(a, [bob])
-        await asked(fast, 0, "message.send", {"room_id": room_id, "text": "x"}, 20)
+        await send_many(fast, 0, "message.send", {"room_id": room_id, "text": "x"}, 20)
         assert codes(fast, 0, 20) == ["ok"] * 20
         await b.until(lambda: len(b.of_type("message.new")) == 20)
         ids = [e["data"]["message"]["client_msg_id"] for e in b.of_type("message.new")]
@@ -73,12 +73,12 @@ async def test_commands_above_the_rate_are_refused_with_a_time(world: World, lim
     """The refusal is retryable with a time, after which the command is served."""
     alice = name("alice")
     async with world.raw(alice, limited) as fast:
-        await asked(fast, 0, "sync", {"cursors": {}}, 20)
+        await send_many(fast, 0, "sync", {"cursors": {}}, 20)
         refused = [fast.acks[n][0]["error"] for n in range(20) if not fast.acks[n][0]["ok"]]
         assert 1 <= len(refused) <= 10  # the slower the machine, the fewer
         assert {(e["code"], e["retryable"]) for e in refused} == {("rate_limited", True)}
         await asyncio.sleep(max(e["retry_after_ms"] for e in refused) / 1000)
-        await asked(fast, 100, "sync", {"cursors": {}}, 1)
+        await send_many(fast, 100, "sync", {"cursors": {}}, 1)
         assert codes(fast, 100, 1) == ["ok"]
 
 
@@ -196,7 +196,7 @@ async def test_a_client_with_hundreds_of_errors_is_closed_for_good(
             await bad.send("43/chat,1[]" if n % 2 else f'42/chat,{n}["no.such",{{}}]')
         await bad.until(lambda: bad.closed)
         assert any(e["data"].get("code") == "too_many_errors" for e in bad.events)
-        await asked(good, 0, "sync", {"cursors": {}}, 1)
+        await send_many(good, 0, "sync", {"cursors": {}}, 1)
         assert codes(good, 0, 1) == ["ok"]
 
 
@@ -260,7 +260,7 @@ async def test_reading_stops_while_eight_commands_wait(world: World, limited: in
     alice = name("alice")
     async with world.js(alice) as a, world.raw(alice, limited) as fast:
         at = {"room_id": await group(a, [])}
-        await asked(fast, 0, "message.send", at | {"text": "y" * 3000}, 40)
+        await send_many(fast, 0, "message.send", at | {"text": "y" * 3000}, 40)
         assert set(codes(fast, 0, 40)) == {"ok"}
 
 

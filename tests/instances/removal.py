@@ -40,7 +40,7 @@ async def removal_loop(world: World, rounds: int) -> tuple[JsClient, str, list[J
         marks = [0] * len(devices)
         for n in range(rounds):
             for device, mark in zip(devices, marks, strict=True):
-                await device.until(lambda d=device, m=mark: is_told(d, m))  # type: ignore[misc]
+                await device.until(lambda d=device, m=mark: received_room_added(d, m))  # type: ignore[misc]
             one = {"room_id": room_id, "user_ids": [bob]}
             removing = asyncio.create_task(ok(a, "member.remove", one))
             if n % 2:
@@ -66,7 +66,7 @@ async def write_on(client: Raw, room_id: str) -> None:
         assert (await client.ask(n, json.dumps(["message.send", message])))["ok"]
 
 
-def is_told(client: JsClient, mark: int) -> bool:
+def received_room_added(client: JsClient, mark: int) -> bool:
     """Return whether the user received `room.added` since."""
     return any(e["type"] == "room.added" for e in client.events[mark:])
 

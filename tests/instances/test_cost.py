@@ -60,14 +60,14 @@ async def room_of_a_thousand(a: JsClient, users: list[str]) -> str:
     return room_id
 
 
-def said(client: Raw | JsClient, room_id: str) -> list[Any]:
+def received_messages(client: Raw | JsClient, room_id: str) -> list[Any]:
     """The messages of a room that a client received."""
     return [e for e in client.events if e["type"] == "message.new" and e["room_id"] == room_id]
 
 
 def texts(client: JsClient, room_id: str, begin: str) -> int:
     """How many messages of a room that begin with a word a client received."""
-    messages = [event["data"]["message"]["text"] for event in said(client, room_id)]
+    messages = [event["data"]["message"]["text"] for event in received_messages(client, room_id)]
     return sum(text.startswith(begin) for text in messages)
 
 
@@ -89,7 +89,7 @@ async def conversation(pair: World, a: JsClient, b: JsClient, users: list[str]) 
             await send(a, room_id, f"question {n}")
             await b.until(lambda: texts(b, room_id, "question") > n)  # noqa: B023
             if n % 2:
-                seq = said(b, room_id)[-1]["data"]["message"]["seq"]
+                seq = received_messages(b, room_id)[-1]["data"]["message"]["seq"]
                 await ok(b, "receipt.read", {"room_id": room_id, "up_to_seq": seq})
             else:
                 await send(b, room_id, f"answer {n}")
@@ -141,7 +141,9 @@ async def test_room_of_a_thousand(pair: World, tmp_path_factory: Any, full: bool
                 for n in range(MESSAGES):
                     await sender.send(f"message {n}")
                 for socket in sockets:
-                    await socket.until(lambda s=socket: len(said(s, room_id)) == MESSAGES)
+                    await socket.until(
+                        lambda s=socket: len(received_messages(s, room_id)) == MESSAGES
+                    )
                 counting.cancel()
             deaf, one, other = pushed(got, bytes_pushed(client))[-3:]
         total = sum(kinds.values())

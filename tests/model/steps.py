@@ -254,7 +254,7 @@ class Play:
     async def compare(self) -> None:
         """Assert that all views of every user equal the model's, on both instances."""
         for user, devices in self.devices.items():
-            await self.told_totals(user, devices)
+            await self.compare_totals_by_events(user, devices)
             for device in devices:
                 await self.lists(user, device)
                 for key in self.model.listed(user):
@@ -292,7 +292,7 @@ class Play:
         totals = (await device.do("unread.get", {}))["data"]["unread"]
         assert totals == self.model.totals(user)
 
-    async def told_totals(self, user: str, devices: list[Device]) -> None:
+    async def compare_totals_by_events(self, user: str, devices: list[Device]) -> None:
         """Mute a room and back; compare what every device is told, which no read corrects."""
         for device in devices:
             await device.do("unread.get", {})  # it is connected now

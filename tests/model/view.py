@@ -43,7 +43,7 @@ class View:
             return
         names = ("message_id", "seq", "sender_id", "type", "created_at")
         last = {name: message[name] for name in names}
-        self.room["last_message"] = last | _seen(message)
+        self.room["last_message"] = last | _preview_fields(message)
         if mine:
             self.room |= {"read_seq": seq, "delivered_seq": seq, "unread": 0}
         elif seq > self.room["read_seq"]:
@@ -63,7 +63,7 @@ class View:
     def _preview(self, message: Json) -> None:
         last = self.room.get("last_message")
         if last and last["message_id"] == message["message_id"]:
-            self.room["last_message"] = last | _seen(message)
+            self.room["last_message"] = last | _preview_fields(message)
 
     def _room_updated(self, data: Json) -> None:
         names = ("name", "metadata", "version", "frozen")
@@ -97,5 +97,5 @@ class View:
         self.room["delivered_seq"] = max(self.room["delivered_seq"], delivered)
 
 
-def _seen(message: Json) -> Json:
+def _preview_fields(message: Json) -> Json:
     return {"preview": message["text"][:PREVIEW], "deleted": "deleted_at" in message}

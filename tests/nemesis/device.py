@@ -77,7 +77,7 @@ class Device:
         said: list[Command] = []
         waiting: list[asyncio.Future[None]] = []
         for event, data in commands:
-            command = self._history.said(session, event, data)
+            command = self._history.record_command(session, event, data)
             done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
             def answered(

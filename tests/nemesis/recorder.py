@@ -115,7 +115,7 @@ class History:
         self.sessions.append(made)
         return made
 
-    def said(self, session: Session, event: str, data: Json) -> Command:
+    def record_command(self, session: Session, event: str, data: Json) -> Command:
         """Record a command that is sent."""
         made = Command(session, event, data, self.now())
         self.commands.append(made)

@@ -29,7 +29,7 @@ def unstored(tale: Tale) -> None:
     tale.final.stored[ROOM].pop()
 
 
-def heard_only(tale: Tale) -> None:
+def only_received(tale: Tale) -> None:
     tale.hear(tale.bob, "message.new", (1, 5), message=message(4))
     tale.final.held.clear()
     tale.final.rooms.clear()
@@ -215,7 +215,7 @@ def removal_forgotten(tale: Tale) -> None:
         (lost, "D1"),
         (twice, "D1"),
         (unstored, "D1"),
-        (heard_only, "D2"),
+        (only_received, "D2"),
         (another_id, "D7"),
         (no_duplicate, "D7"),
         (old_edit, "D1/D8"),

@@ -77,7 +77,7 @@ def apply(given_records: Iterable[tuple[str, str]], room_id: str, size: int = 10
             assert answer == {"batchItemFailures": []}
 
 
-def seen(room_id: str) -> str:
+def stored_items_text(room_id: str) -> str:
     both = [aws.items(table, room_id) for table in ("chat-rooms", "chat-messages")]
     text = json.dumps(both, default=_plain, sort_keys=True)
     return text.replace(room_id, samples.ROOM)
@@ -98,7 +98,7 @@ def open_room(epoch: int = 2) -> str:
 def straight(tables: None) -> str:
     room_id = open_room()
     apply(STORY, room_id, size=1)
-    return seen(room_id)
+    return stored_items_text(room_id)
 
 
 @settings(
@@ -115,7 +115,7 @@ def test_any_order_and_repetition_gives_the_same_tables(
     """Permutation, repetition and batching of records do not change the tables (D8, Q4)."""
     room_id = open_room()
     apply([*first, *again], room_id, size)
-    assert seen(room_id) == straight
+    assert stored_items_text(room_id) == straight
 
 
 def test_a_sequence_of_records_gives_these_tables(straight: str) -> None:

@@ -27,13 +27,13 @@ async def make(tables: None, redis: Redis) -> AsyncIterator[Make]:
     """Return a function that makes instances on one table and one Redis."""
     archives: list[Archive] = []
 
-    def made(
+    def revocations_of(
         settings: Settings | None = None, at: Redis | None = None, **given: Any
     ) -> Revocations:
         archives.append(Archive(settings or Settings()))
         return Revocations(settings or Settings(), at or redis, archives[-1], **given)
 
-    yield made
+    yield revocations_of
     for archive in archives:
         await archive.close()
 

@@ -91,7 +91,7 @@ async def subscribed(redis: Redis, room_id: str) -> bool:
     return bool(await redis.pubsub_channels(keys.room_channel(room_id)))
 
 
-async def unheard(bench: Bench, request: AppendRequest) -> None:
+async def append_without_publish(bench: Bench, request: AppendRequest) -> None:
     """Append an event whose publish is lost."""
     names, args = append(request, bench.settings)
     lost = ["nowhere" if arg == keys.room_channel(request.room_id) else arg for arg in args]
@@ -270,7 +270,7 @@ async def test_a_lost_publish_is_found_by_comparing_heads(instance: Instance, be
     replay = (await instance.subscriptions.join(alice, [room_id], {}))[room_id]
     assert replay.start is not None
     instance.subscriptions.go_live(alice, room_id, replay.start)
-    await unheard(bench, message(room_id, "alice"))
+    await append_without_publish(bench, message(room_id, "alice"))
     await instance.until(lambda: seqs(events) == [1])
 
 
@@ -282,7 +282,7 @@ async def test_a_lost_publish_comes_before_the_next_event(instance: Instance, be
     assert replay.start is not None
     instance.subscriptions.go_live(alice, room_id, replay.start)
     for n in range(3):
-        await unheard(bench, message(room_id, "alice", f"lost{n}"))
+        await append_without_publish(bench, message(room_id, "alice", f"lost{n}"))
     await bench.append(message(room_id, "alice", "heard"))
     await instance.until(lambda: len(events) == 4)
     assert seqs(events) == [1, 2, 3, 4]

@@ -42,7 +42,7 @@ OPS = st.lists(
 )
 
 
-def made(room_id: str, op: tuple[str, str, Any]) -> AppendRequest | None:
+def request_of(room_id: str, op: tuple[str, str, Any]) -> AppendRequest | None:
     """The request of a step; None for a step that needs a member where there is none."""
     name, actor, what = op
     if name == "send":
@@ -72,7 +72,7 @@ async def play(url: str, ops: list[tuple[str, str, Any]], log_events: int) -> No
         for op in ops:
             if op[0] == "relay":
                 await relayed(bench, room_id)
-            request = made(room_id, op)
+            request = request_of(room_id, op)
             if request is None:
                 continue
             before = await bench.dump()

@@ -80,7 +80,7 @@ class ApiRequest(NamedTuple):
 
     method: str
     path: str
-    body: dict[str, Any]
+    body: Mapping[str, object]
 
 
 def difference(current: CurrentRoom | None, declared: RoomDeclaration) -> RoomDifference:
@@ -147,7 +147,7 @@ def _member_batches(
     entries = [("add", member.body()) for member in add]
     entries += [("update", {"user_id": u, "role": new}) for u, (_, new) in change.roles.items()]
     for start in range(0, len(entries), MEMBERS_PER_REQUEST):
-        body: dict[str, Any] = {"add": [], "update": []}
+        body: dict[str, list[dict[str, str]]] = {"add": [], "update": []}
         for kind, entry in entries[start : start + MEMBERS_PER_REQUEST]:
             body[kind].append(entry)
         yield ApiRequest("POST", path, body)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, NotRequired, TypedDict
 
 import yaml
 from marshmallow import RAISE, Schema, ValidationError, fields
@@ -17,6 +17,7 @@ from rts_server.protocol.fields import Metadata, StrictBoolean, choice, line, us
 from rts_server.protocol.requests import NewMemberSchema
 from rts_server.tools.cli.difference import CurrentRoom, MemberDeclaration, RoomDeclaration
 from rts_server.tools.cli.yaml_stream import StreamingLoader, TopLevelItem, line_of
+from rts_server.types.requests import NewMemberRequest
 
 MAX_REPORTED_ERRORS = 20
 """One screen; the others are reported by the next check."""
@@ -45,6 +46,18 @@ class ManifestRoomSchema(_StrictSchema):
     frozen = StrictBoolean()
     membership = choice("whole", "additive")
     members = fields.List(fields.Nested(NewMemberSchema), validate=Length(0, LIMITS.group_members))
+
+
+class ManifestRoom(TypedDict):
+    """A room of a valid manifest."""
+
+    external_id: str
+    type: Literal["group"]
+    name: NotRequired[str]
+    metadata: NotRequired[dict[str, Any]]
+    frozen: NotRequired[bool]
+    membership: NotRequired[Literal["whole", "additive"]]
+    members: NotRequired[list[NewMemberRequest]]
 
 
 class ManifestHeaderSchema(_StrictSchema):
@@ -137,11 +150,11 @@ def _with_hint(texts: list[str]) -> list[str]:
     return [f"{text} Quote it." if text == "Not a valid string." else text for text in texts]
 
 
-def _declaration(room: dict[str, Any], default_whole: bool) -> RoomDeclaration:
+def _declaration(room: ManifestRoom, default_whole: bool) -> RoomDeclaration:
     members = room.get("members")
     return RoomDeclaration(
         room["external_id"],
-        {name: room[name] for name in DECLARED_FIELDS if name in room},
+        {name: value for name, value in room.items() if name in DECLARED_FIELDS},
         None if members is None else tuple(MemberDeclaration(**member) for member in members),
         room["membership"] == "whole" if "membership" in room else default_whole,
     )

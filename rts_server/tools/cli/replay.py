@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
 
 from rts_server.tools.cli.api_client import ApiClient
 from rts_server.tools.cli.output import CommandOutput
 
 
 async def replay_all(
-    client: ApiClient, output: CommandOutput, path: str, body: dict[str, Any]
+    client: ApiClient, output: CommandOutput, path: str, body: Mapping[str, object]
 ) -> int:
     """Request batches from `path`, print the total, return the exit code: 1 if some are left."""
     total = 0

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import cast
 
 import click
 
 from rts_server.tools.cli.api_client import ApiClient, path_segment
 from rts_server.tools.cli.command import HELP_SETTINGS, example, operator_command
 from rts_server.tools.cli.output import CommandOutput, counted, removed
+from rts_server.types.operator_answers import ExplainedRoomAnswer
 
 UNREAD_COLUMNS = ("room_id", "seq", "read_seq", "uncounted", "unread", "counts")
 
@@ -46,10 +47,15 @@ async def recount(client: ApiClient, output: CommandOutput, user: str) -> int:
     """
     different = 0
     path = f"/v1/users/{path_segment(user)}/unread"
-    async for room in client.list_items(path, "rooms", explain="1"):
+    async for item in client.list_items(path, "rooms", explain="1"):
+        room = cast(ExplainedRoomAnswer, item)
         counted = await _count_in_history(client, room)
-        row = {"type": "room", "room_id": room["room_id"]}
-        row |= {"unread": room["unread"], "counted": counted}
+        row = {
+            "type": "room",
+            "room_id": room["room_id"],
+            "unread": room["unread"],
+            "counted": counted,
+        }
         text = f"{room['room_id']}: reported {room['unread']}, counted {counted}"
         differs = counted != room["unread"]
         output.print_result(row, removed(text) if differs else text)
@@ -57,7 +63,7 @@ async def recount(client: ApiClient, output: CommandOutput, user: str) -> int:
     return 1 if different else 0
 
 
-async def _count_in_history(client: ApiClient, room: dict[str, Any]) -> int:
+async def _count_in_history(client: ApiClient, room: ExplainedRoomAnswer) -> int:
     """Count messages above the read cursor, up to the seq for which `unread` was reported."""
     count, after, more = 0, room["read_seq"], True
     while more:

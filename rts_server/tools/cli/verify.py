@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import click
@@ -11,8 +12,8 @@ from rts_server.tools.cli.batch_run import BatchRun, ItemResult, at_once_option
 from rts_server.tools.cli.command import HELP_SETTINGS, example, operator_command
 from rts_server.tools.cli.output import CommandOutput
 from rts_server.tools.cli.room_selection import RoomRef, room_options, selected_rooms
+from rts_server.types.operator_answers import VerifiedAnswer
 
-FINDINGS = ("gaps", "duplicates", "orphans", "changed")
 VERIFY_VERBS = {"sound": "sound", "mended": "mended"}
 
 
@@ -43,10 +44,10 @@ async def verify(
     says what is right. Exit code 1 if a room has findings.
     """
 
-    async def verify_room(room: RoomRef, repair: bool) -> dict[str, Any]:
+    async def verify_room(room: RoomRef, repair: bool) -> VerifiedAnswer:
         query = {"repair": "1"} if repair else {}
         path = f"/v1/rooms/{room.room_id}:verify"
-        found: dict[str, Any] = await client.request("POST", path, **query)
+        found: VerifiedAnswer = await client.request("POST", path, **query)
         return found
 
     async def verify_one(room: RoomRef) -> ItemResult:
@@ -56,9 +57,7 @@ async def verify(
             after = await verify_room(room, False) if repaired else found
         except ApiError as error:
             return ItemResult(room.name, error=error)
-        findings = {name: after[name] for name in FINDINGS if after[name]}
-        if findings:
-            text = "; ".join(f"{name} {' '.join(map(str, v))}" for name, v in findings.items())
+        if text := findings_text(after):
             return ItemResult(room.name, error=ApiError("unsound", text))
         lines = tuple(f"{room.name}: mended {message_id}" for message_id in repaired)
         row = {"type": "room", "name": room.name, "room_id": room.room_id, **found}
@@ -66,3 +65,14 @@ async def verify(
 
     run = BatchRun(output, selected_rooms(**selection), VERIFY_VERBS, lambda room: room.name)
     return await run.process(verify_one, at_once)
+
+
+def findings_text(found: VerifiedAnswer) -> str:
+    """Return what no repair can mend, as `gaps 3 4; orphans m1`; empty if nothing."""
+    findings: dict[str, Sequence[object]] = {
+        "gaps": found["gaps"],
+        "duplicates": found["duplicates"],
+        "orphans": found["orphans"],
+        "changed": found["changed"],
+    }
+    return "; ".join(f"{name} {' '.join(map(str, v))}" for name, v in findings.items() if v)

@@ -22,7 +22,7 @@ def nothing_behind_a_removal(history: History, final: Final) -> list[Violation]:
             continue
         text = f"{heard.session.device} heard {heard.type} {at}, where {user} was no member"
         found.append(Violation("A2", heard.room_id, text, heard.at))
-    return found + _told_outside(history) + _removed_stay_out(history, final)
+    return found + _events_after_removal(history) + _removed_stay_out(history, final)
 
 
 def logs(history: History) -> dict[str, dict[Position, Json]]:
@@ -66,7 +66,7 @@ def _contiguous(log: dict[Position, Json], first: Position, last: Position) -> b
     return last == first
 
 
-def _told_outside(history: History) -> list[Violation]:
+def _events_after_removal(history: History) -> list[Violation]:
     """Between `room.removed` and `room.added` a session receives no events of the room."""
     found, out = [], set()
     for heard in history.heard:

@@ -14,6 +14,7 @@ from rts_server.tools.cli.difference import (
     CurrentRoom,
     MemberDeclaration,
     RoomDeclaration,
+    RoomDifference,
     after_change,
     difference,
     requests,
@@ -46,6 +47,11 @@ DECLARED = st.builds(
 def roles(declared: RoomDeclaration) -> Mapping[str, str]:
     """Roles by user id, of the declared members."""
     return {one.user_id: one.role for one in declared.members or ()}
+
+
+def sent(declared: RoomDeclaration, change: RoomDifference) -> list[tuple[str, str, Any]]:
+    """Method, path and body of each request."""
+    return [(one.method, one.path, one.body) for one in requests(declared, change)]
 
 
 @given(st.none() | CURRENT, DECLARED)
@@ -83,14 +89,14 @@ def test_the_requests_make_the_whole_change(
     """The requests, applied one by one, have the effect of the difference."""
     change = difference(current, declared)
     fields, members = dict(current.fields), dict(current.roles)
-    for request in requests(declared, change):
-        match request.method:
+    for method, _, body in sent(declared, change):
+        match method:
             case "PATCH":
-                fields |= request.body
+                fields |= body
             case "PUT":
-                members = {one["user_id"]: one["role"] for one in request.body["members"]}
+                members = {one["user_id"]: one["role"] for one in body["members"]}
             case "POST":
-                for one in request.body["add"] + request.body["update"]:
+                for one in body["add"] + body["update"]:
                     members[one["user_id"]] = one["role"]
     after = after_change(current, change)
     assert (fields, members) == (after.fields, after.roles)
@@ -101,9 +107,9 @@ def test_members_are_added_in_batches() -> None:
     declared = RoomDeclaration(
         "x/1", {"frozen": True}, tuple(MemberDeclaration(f"u{n}") for n in range(250))
     )
-    sent = list(requests(declared, difference(None, declared)))
-    assert [request.method for request in sent] == ["PUT", "PATCH", "POST", "POST"]
-    assert sent[0].path == "/v1/external-rooms/x%2F1"
-    assert len(sent[0].body["members"]) == MEMBERS_PER_REQUEST
-    assert sent[1].body == {"frozen": True}
-    assert [len(request.body["add"]) for request in sent[2:]] == [100, 50]
+    methods, paths, bodies = zip(*sent(declared, difference(None, declared)), strict=True)
+    assert methods == ("PUT", "PATCH", "POST", "POST")
+    assert paths[0] == "/v1/external-rooms/x%2F1"
+    assert len(bodies[0]["members"]) == MEMBERS_PER_REQUEST
+    assert bodies[1] == {"frozen": True}
+    assert [len(body["add"]) for body in bodies[2:]] == [100, 50]
