@@ -2,18 +2,22 @@ import type { Message, SystemMessage, UserMessage } from "../types.js";
 import type { ChatError } from "./error.ts";
 import { attachmentsOf, type Outbox, type Unsent } from "./outbox.ts";
 
-/**
- * How far a message of one's own is. `accepted`: everybody hears it, but it is not durable yet;
- * `queued`: it survives any single loss; `delivered`, `read`: by all other members.
- */
+/** How far a message of one's own is, in this order; or it was refused. */
 export type MessageStatus =
+  /** Its files are on their way. */
   | "uploading"
+  /** Not acknowledged yet, or waiting for the connection. */
   | "sending"
-  | "refused"
+  /** Members see it, but it is not durable yet: an outage of the server. */
   | "accepted"
+  /** It survives the loss of any single process. */
   | "queued"
+  /** It has reached all other members. */
   | "delivered"
-  | "read";
+  /** All other members have seen it. */
+  | "read"
+  /** For good: `error` says why; `retry` or `discard` it. */
+  | "refused";
 
 /** A message as a page shows it: that of the server, or one on its way there. */
 export type ShownMessage = Shown<UserMessage> | Shown<SystemMessage>;

@@ -17,10 +17,11 @@ export interface Draft {
 }
 
 /**
- * A message that was not acked yet.
+ * A message that is not durable yet.
  *
  * `sent`: on its way. `heard`: in the log, since its event came; what is left is the ack, which says
- * whether it is durable. `refused`: for good, until the user retries or discards it.
+ * whether it is durable. `accepted`: the ack said that it is not, and message.status follows.
+ * `refused`: for good, until the user retries or discards it.
  */
 export interface Unsent {
   readonly client_msg_id: string;
@@ -29,7 +30,9 @@ export interface Unsent {
   readonly uploads: readonly Upload[];
   readonly attachments: readonly Attachment[];
   readonly fields: Pick<MessageSendPayload, "reply_to" | "mentions" | "metadata">;
-  phase: "uploading" | "waiting" | "sent" | "heard" | "refused";
+  phase: "uploading" | "waiting" | "sent" | "heard" | "accepted" | "refused";
+  /** message.status came before the ack. */
+  durable: boolean;
   attempts: number;
   notBefore: number;
   error: ChatError | undefined;
@@ -37,6 +40,7 @@ export interface Unsent {
 
 type Stored = Pick<Unsent, "client_msg_id" | "created_at" | "text" | "attachments" | "fields"> & {
   files: File[];
+  accepted: boolean;
 };
 
 export interface OutboxOwner {
@@ -51,9 +55,9 @@ export interface OutboxOwner {
 }
 
 /**
- * The unsent messages of one room, in the order of typing. The next one leaves when the one before
- * stands in the log, and not before: a repeated one would come behind it. Files that are still on
- * their way and what was refused for good hold up nobody.
+ * The messages of one room that are not durable yet, in the order of typing. The next one leaves when
+ * the one before stands in the log, and not before: a repeated one would come behind it. Files that
+ * are still on their way and what was refused for good hold up nobody.
  */
 export class Outbox {
   #list: readonly Unsent[] = [];
@@ -88,6 +92,7 @@ export class Outbox {
         ...(metadata && { metadata }),
       },
       phase: files.length ? "uploading" : "waiting",
+      durable: false,
       attempts: 0,
       notBefore: 0,
       error: undefined,
@@ -134,9 +139,29 @@ export class Outbox {
   /** The event of a message of one's own came. */
   heard(client_msg_id: string): void {
     const unsent = this.get(client_msg_id);
-    if (!unsent || unsent.phase === "refused") return;
+    if (!unsent || unsent.phase === "refused" || unsent.phase === "accepted") return;
     unsent.phase = "heard";
     this.flush();
+  }
+
+  /** message.status came: it is durable. Its ack may still be on its way. */
+  durable(client_msg_id: string): void {
+    const unsent = this.get(client_msg_id);
+    if (unsent?.phase === "accepted") this.#remove(unsent);
+    else if (unsent) unsent.durable = true;
+  }
+
+  /** message.failed came: what was accepted can never be stored. */
+  failed(client_msg_id: string): void {
+    const unsent = this.get(client_msg_id);
+    if (unsent?.phase !== "accepted") return;
+    this.#refuse(unsent, refusal("invalid_param", "The message could not be stored."));
+    this.#owner.changed();
+  }
+
+  /** A session begins, and message.status may have been missed: ask what is durable by now. */
+  confirm(): void {
+    for (const unsent of this.#list) if (unsent.phase === "accepted") void this.#ask(unsent);
   }
 
   /** Send what may leave now; call it whenever the connection is there again. */
@@ -150,6 +175,7 @@ export class Outbox {
 
   #begin(unsent: Unsent): void {
     if (unsent.phase === "uploading") void this.#carry(unsent);
+    else if (unsent.phase === "accepted") void this.#ask(unsent);
     else this.flush();
     this.#owner.changed();
   }
@@ -170,21 +196,47 @@ export class Outbox {
 
   async #send(unsent: Unsent): Promise<void> {
     unsent.phase = "sent";
-    const { client_msg_id, text, fields } = unsent;
-    const attachments = attachmentsOf(unsent).map(({ attachment_id }) => attachment_id);
-    const { room_id, connection } = this.#owner;
-    const message = { room_id, client_msg_id, text, ...fields };
     try {
-      const answer = await connection.once(
-        "message.send",
-        attachments.length ? { ...message, attachments } : message,
-      );
-      if (this.#remove(unsent)) this.#owner.acked(unsent, answer);
+      const answer = await this.#owner.connection.once("message.send", this.#payload(unsent));
+      if (this.#list.includes(unsent)) {
+        this.#acked(unsent, answer);
+        this.#owner.acked(unsent, answer);
+      }
     } catch (error) {
       this.#refuse(unsent, asChatError(error));
     }
     this.flush();
     this.#owner.changed();
+  }
+
+  /** Under the same id the server sends nothing twice, and answers whether it is durable. */
+  async #ask(unsent: Unsent): Promise<void> {
+    const { connection, changed } = this.#owner;
+    if (!connection.online) return; // the next session asks
+    try {
+      this.#acked(unsent, await connection.once("message.send", this.#payload(unsent)));
+    } catch (error) {
+      const refused = asChatError(error);
+      if (refused.retryable || refused.code === "closed") return;
+      if (refused.code === "invalid_param") this.#refuse(unsent, refused);
+      else this.#remove(unsent); // whoever may not write here any more is not told
+    }
+    changed();
+  }
+
+  #payload(unsent: Unsent): MessageSendPayload {
+    const { client_msg_id, text, fields } = unsent;
+    const attachments = attachmentsOf(unsent).map(({ attachment_id }) => attachment_id);
+    const message = { room_id: this.#owner.room_id, client_msg_id, text, ...fields };
+    return attachments.length ? { ...message, attachments } : message;
+  }
+
+  /** What is durable is done. What is not is kept, also over a reload, until that is known. */
+  #acked(unsent: Unsent, { status }: SentAnswer): void {
+    if (status === "queued" || unsent.durable) return this.#remove(unsent);
+    if (unsent.phase === "accepted") return;
+    unsent.phase = "accepted";
+    this.#store(unsent);
   }
 
   #refuse(unsent: Unsent, error: ChatError): void {
@@ -197,10 +249,8 @@ export class Outbox {
     unsent.phase = error.retryable || error.code === "closed" ? "waiting" : "refused";
   }
 
-  #remove(unsent: Unsent): boolean {
-    const left = this.#list.filter((one) => one !== unsent);
-    const removed = left.length < this.#list.length;
-    this.#list = left;
+  #remove(unsent: Unsent): void {
+    this.#list = this.#list.filter((one) => one !== unsent);
     const { storage, warn, changed } = this.#owner;
     const key = this.#keys.get(unsent);
     if (key !== undefined)
@@ -208,7 +258,6 @@ export class Outbox {
         warn("A sent message cannot be removed from the storage.", error),
       );
     changed();
-    return removed;
   }
 
   #store(unsent: Unsent): void {
@@ -216,7 +265,9 @@ export class Outbox {
     if (key === undefined) return;
     const { client_msg_id, created_at, text, fields } = unsent;
     const files = unsent.uploads.filter(({ attachment }) => !attachment).map(({ file }) => file);
-    const value: Stored = { client_msg_id, created_at, text, fields, files, attachments: attachmentsOf(unsent) };
+    const accepted = unsent.phase === "accepted";
+    const attachments = attachmentsOf(unsent);
+    const value: Stored = { client_msg_id, created_at, text, fields, files, attachments, accepted };
     const { storage, warn } = this.#owner;
     new Promise<void>((done) => done(storage.set(key, value))).catch((error: unknown) =>
       warn("An unsent message cannot be stored.", error),
@@ -248,8 +299,10 @@ export function due(list: readonly Unsent[], now: number): Unsent | number | und
   return next.notBefore > now ? next.notBefore - now : next;
 }
 
-function restored({ client_msg_id, created_at, text, fields, attachments, files }: Stored): Unsent {
+function restored(stored: Stored): Unsent {
+  const { client_msg_id, created_at, text, fields, attachments, files, accepted } = stored;
   const lost = files.some((file) => !(file instanceof File));
+  const phase = accepted ? "accepted" : files.length ? "uploading" : "waiting";
   return {
     client_msg_id,
     created_at,
@@ -257,7 +310,8 @@ function restored({ client_msg_id, created_at, text, fields, attachments, files 
     fields,
     attachments,
     uploads: lost ? [] : files.map((file) => new Upload(file)),
-    phase: lost ? "refused" : files.length ? "uploading" : "waiting",
+    phase: lost ? "refused" : phase,
+    durable: false,
     attempts: 0,
     notBefore: 0,
     error: lost ? refusal("file_lost", "A file did not survive the reload.") : undefined,

@@ -187,6 +187,7 @@ export class RoomCore {
   /** A session begins: what is unsent goes out first. Receipts are not repeated, so they are read. */
   online(): void {
     this.outbox.keep();
+    this.outbox.confirm();
     this.outbox.flush();
     this.replica.members.loaded = false;
     if (this.#watchers > 0) void this.#load();
@@ -226,8 +227,7 @@ export class RoomCore {
   }
 
   durable(client_msg_id: string): void {
-    this.#rows.durable(client_msg_id, "queued");
-    this.state.changed();
+    this.outbox.durable(client_msg_id);
   }
 
   /** The answer of a command on a message may come before its event. */
@@ -257,8 +257,15 @@ export class RoomCore {
 
   #note(event: LogEvent): void {
     if ("members" in event.data) this.owner.met(event.data.members);
-    if (event.type === "message.new" && event.data.message.sender_id === this.owner.me)
-      this.outbox.heard(event.data.message.client_msg_id);
+    if (event.type === "message.new") this.#said(event.data.message);
+    if (event.type === "message.failed") this.outbox.failed(event.data.client_msg_id ?? "");
+  }
+
+  /** Who has said something does not type any more; the server's list may tell it later. */
+  #said({ sender_id, type, client_msg_id }: Message): void {
+    if (type === "system") return;
+    if (this.#typing.includes(sender_id)) this.#typing = this.#typing.filter((one) => one !== sender_id);
+    if (sender_id === this.owner.me) this.outbox.heard(client_msg_id);
   }
 
   #moved(): void {
@@ -268,9 +275,8 @@ export class RoomCore {
     this.owner.report();
   }
 
-  #acked(unsent: Unsent, { status, message_id, seq, epoch, created_at }: SentAnswer): void {
+  #acked(unsent: Unsent, { message_id, seq, epoch, created_at }: SentAnswer): void {
     const { client_msg_id, text, fields } = unsent;
-    this.#rows.durable(client_msg_id, status === "accepted" ? "accepted" : "queued");
     const attachments = attachmentsOf(unsent);
     this.replica.timeline.acked({
       message_id,

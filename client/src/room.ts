@@ -77,7 +77,7 @@ export class Room {
    * reload, and its `status` says how far it is. Returns the `key` of its row.
    */
   send(draft: Draft): string {
-    this.#typed = 0; // a message ends its sender's typing
+    this.typing(false); // a start that is on its way would outlive the message
     return this.#core.outbox.add(draft).client_msg_id;
   }
 

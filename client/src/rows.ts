@@ -15,7 +15,6 @@ export class Rows {
   readonly #room_id: string;
   readonly #replica: Replica;
   readonly #outbox: Outbox;
-  readonly #durability = new Map<string, "accepted" | "queued">();
   #known = new Map<string, Row>();
   #list: readonly ShownMessage[] = [];
 
@@ -23,11 +22,6 @@ export class Rows {
     this.#room_id = room_id;
     this.#replica = replica;
     this.#outbox = outbox;
-  }
-
-  /** The ack or message.status said so; an ack that comes late does not take it back. */
-  durable(client_msg_id: string, status: "accepted" | "queued"): void {
-    if (this.#durability.get(client_msg_id) !== "queued") this.#durability.set(client_msg_id, status);
   }
 
   list(me: string): readonly ShownMessage[] {
@@ -51,15 +45,16 @@ export class Rows {
     // Behind a window in the middle of the history nothing is the end.
     const unsent = timeline.hasNewer && timeline.size > 0 ? [] : this.#outbox.list;
     for (const one of unsent)
-      if (!heard.has(one.client_msg_id)) rows.push(shownUnsent(one, this.#outbox, this.#room_id, me));
+      if (one.phase !== "accepted" && !heard.has(one.client_msg_id))
+        rows.push(shownUnsent(one, this.#outbox, this.#room_id, me));
     if (!isSame(rows, this.#list)) this.#list = rows;
     return this.#list;
   }
 
   #status(message: Message, reached: { read: number; delivered: number }): MessageStatus {
     const { client_msg_id, seq } = message;
-    if (this.#outbox.get(client_msg_id)) return "sending";
-    if (this.#durability.get(client_msg_id) === "accepted") return "accepted";
+    const unsent = this.#outbox.get(client_msg_id);
+    if (unsent) return unsent.phase === "accepted" ? "accepted" : "sending";
     if (reached.read >= seq) return "read";
     return reached.delivered >= seq ? "delivered" : "queued";
   }

@@ -27,8 +27,8 @@ class Wire {
     return new Promise<SentAnswer>((ok, fail) => this.#waiting.push({ ok, fail }));
   };
 
-  async accept(): Promise<void> {
-    this.#waiting.shift()?.ok({ seq: 1, status: "queued" } as SentAnswer);
+  async accept(status: SentAnswer["status"] = "queued"): Promise<void> {
+    this.#waiting.shift()?.ok({ seq: 1, status } as SentAnswer);
     await turn();
   }
 
@@ -143,6 +143,65 @@ test("a discarded message is gone, also from the storage", async () => {
   const box = outbox(wire, storage);
   box.discard(box.add({ text: "one" }));
   assert.deepEqual([box.list, await storage.entries(PREFIX)], [[], []]);
+});
+
+test("what is accepted is kept until message.status, and holds up nobody", async () => {
+  const storage = memoryStorage();
+  const wire = new Wire();
+  const box = outbox(wire, storage);
+  const [one, two] = [box.add({ text: "one" }), box.add({ text: "two" })];
+  await wire.accept("accepted");
+  assert.deepEqual([one.phase, wire.sent], ["accepted", ["one", "two"]]);
+  box.heard(one.client_msg_id);
+  assert.equal(one.phase, "accepted");
+  box.durable(two.client_msg_id); // before its ack
+  await wire.accept("accepted");
+  assert.deepEqual(box.list, [one]);
+  box.durable(one.client_msg_id);
+  assert.deepEqual([box.list, await storage.entries(PREFIX), wire.sent.length], [[], [], 2]);
+});
+
+test("a new session, or page, asks whether what was accepted is durable, before anything is sent", async () => {
+  const storage = memoryStorage();
+  const before = new Wire();
+  const { client_msg_id } = outbox(before, storage).add({ text: "one" });
+  await before.accept("accepted");
+  const wire = new Wire();
+  wire.online = false;
+  const box = outbox(wire, storage);
+  box.restore(await storage.entries(PREFIX));
+  box.add({ text: "two" });
+  assert.deepEqual([box.list[0]?.phase, wire.sent], ["accepted", []]);
+  wire.online = true;
+  box.confirm();
+  box.flush();
+  await wire.accept("accepted");
+  await wire.accept();
+  assert.deepEqual(box.list.map(({ text }) => text), ["one"]);
+  box.confirm();
+  await wire.accept();
+  assert.deepEqual(wire.sent, ["one", "two", "one"]);
+  assert.deepEqual([wire.ids[0], wire.ids[2]], [client_msg_id, client_msg_id]);
+  assert.equal(box.get(client_msg_id), undefined);
+});
+
+test("what was accepted and can never be stored is refused; what cannot be asked about is done", async () => {
+  const answers = { refused: refusal("invalid_param", "never"), accepted: AGAIN, gone: refusal("not_found", "left") };
+  for (const [left, error] of Object.entries(answers)) {
+    const wire = new Wire();
+    const box = outbox(wire);
+    box.add({ text: "one" });
+    await wire.accept("accepted");
+    box.confirm();
+    await wire.refuse(error);
+    assert.equal(box.list[0]?.phase ?? "gone", left);
+  }
+  const wire = new Wire();
+  const box = outbox(wire);
+  const one = box.add({ text: "one" });
+  await wire.accept("accepted");
+  box.failed(one.client_msg_id);
+  assert.deepEqual([one.phase, one.error?.code], ["refused", "invalid_param"]);
 });
 
 test("files that are on their way hold up nobody", () => {

@@ -328,6 +328,38 @@ async def test_unsent_messages_survive_a_reload(pair: World) -> None:
         assert len(await received_ids(page, "alice")) == len(texts)
 
 
+async def test_accepted_is_true_until_it_is_queued(pair: World) -> None:
+    """While nothing is stored: over a cut of the network, a reload, and the end of the outage."""
+    async with Proxy(address(pair, 0)) as network, ChatPackage() as page:
+        url = f"http://127.0.0.1:{network.port}"
+        bob, room_id = await chat(page, pair, url)
+        await page.run("clients.bob.close(); kept.storage = chat.memoryStorage()")
+        await page.connect("old", url, pair.token(bob), "{ storage: kept.storage }")
+        await page.run("clients.old.room(room_id).watch()", room_id=room_id)
+        status = "clients[who].room(room_id).state.value.messages.at(-1)?.status"
+        pair.relay.kill()
+        try:
+            await says(page, "old", room_id, "not stored")
+            await page.until(f"{status} === 'accepted'", who="old", room_id=room_id)
+            await page.run("asked.length = 0")
+            network.kill()
+            await page.until("asked.includes('message.send')")
+            assert await page.run(f"return {status}", who="old", room_id=room_id) == "accepted"
+            await page.run("clients.old.close()")
+            await page.connect("new", url, pair.token(bob), "{ storage: kept.storage }")
+            await page.run("clients.new.room(room_id).watch()", room_id=room_id)
+            await page.until(f"{status} === 'accepted'", who="new", room_id=room_id)
+            await page.run("clients.new.close()")  # message.status finds nobody
+        finally:
+            pair.relay.start()
+        await page.connect("last", url, pair.token(bob), "{ storage: kept.storage }")
+        await page.run("clients.last.room(room_id).watch()", room_id=room_id)
+        known = "['queued', 'delivered', 'read'].includes"
+        await page.until(f"{known}({status})", who="last", room_id=room_id)
+        await page.until("kept.storage.entries('').length === 0")
+        assert len(await heard(page, "alice")) == 1
+
+
 async def test_a_token_is_renewed_and_one_that_cannot_be_had_is_waited_for(pair: World) -> None:
     """getToken fails twice, then gives short tokens: one session, longer than each of them."""
     user_id = name("carol")
