@@ -203,7 +203,8 @@ export class App {
   /** @param {unknown} error */
   failed(error) {
     if (error instanceof ChatError && error.code === "closed") return;
-    this.toast(error instanceof ChatError ? explain(error) : String(error));
+    if (!(error instanceof ChatError)) console.error(error);
+    this.toast(error instanceof ChatError ? explain(error) : t.wrong);
   }
 
   /** @param {string} text @param {Pick<Toast, "action" | "act" | "done">} [more] */

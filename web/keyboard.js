@@ -1,5 +1,5 @@
 // @ts-check
-// Keys that work anywhere: Ctrl/⌘+K search, / the composer, Alt+↑/↓ another room.
+// Keys that work anywhere: Ctrl/⌘+K search, / the composer, Alt+↑/↓ another room, Escape leaves.
 
 /** @typedef {import("./app.js").App} App */
 
@@ -19,11 +19,20 @@ export function keyboard(app) {
     } else if (event.altKey && (key === "ArrowUp" || key === "ArrowDown")) {
       event.preventDefault();
       step(app, key === "ArrowUp" ? -1 : 1);
-    } else if (key === "Escape" && app.ui.value.details) {
-      app.ui.set({ details: false });
-      focus("#details-button");
-    }
+    } else if (key === "Escape") leave(app, event);
   });
+}
+
+/** One thing at a time: what is composed, then the details.
+ * @param {App} app @param {KeyboardEvent} event */
+function leave(app, event) {
+  const { room, details } = app.ui.value;
+  if (event.defaultPrevented || event.isComposing) return;
+  if (room && app.composing.has(room.room_id)) app.compose(room, undefined);
+  else if (details) {
+    app.ui.set({ details: false });
+    focus("#details-button");
+  }
 }
 
 /** @param {string} selector */

@@ -100,6 +100,8 @@ export const t = {
   copied: "Copied.",
   earlier: "Earlier messages",
   earlierMessage: "An earlier message",
+  wrong: "Something went wrong.",
+  noCopy: "The browser did not allow to copy.",
   notFound: "That message cannot be found any more.",
   /** @param {string} name */
   replyingTo: (name) => `Replying to ${name}`,
@@ -164,7 +166,7 @@ export const t = {
   systemRemoved: (who, people) => `${who} removed ${people}`,
 };
 
-/** What went wrong, by code. @type {Record<string, string>} */
+/** What went wrong. @type {Record<import("./vendor/rts-chat.min.js").ChatErrorCode, string>} */
 const ERRORS = {
   bad_request: "The server did not understand this page. Reload it.",
   invalid_param: "That was not accepted.",
@@ -180,11 +182,19 @@ const ERRORS = {
   rate_limited: "That was too fast. Wait a moment and try again.",
   unavailable: "The server cannot do this now. Try again.",
   timeout: "The server took too long. Try again.",
+  internal: "The server has made an error. Try again.",
   no_answer: "The server did not answer. Try again.",
   upload_failed: "The file could not be uploaded.",
   file_lost: "A file did not survive the reload. Choose it again.",
   revoked: "The sign-in was ended elsewhere.",
   banned: "This user may not sign in.",
+  draining: "The server is restarting.",
+  slow_consumer: "This connection is too slow.",
+  lease_lost: "The server lost the session.",
+  connection_limit: "There are too many windows of this user.",
+  too_many_errors: "This page made too many errors. Reload it.",
+  frame_too_large: "This page sent too much at once. Reload it.",
+  closed: "The connection was closed.",
 };
 
 /**
@@ -194,8 +204,9 @@ const ERRORS = {
 export function explain({ code, message, details = {} }) {
   const fields = Object.entries(details).map(([name, what]) => `${name}: ${words(what)}`);
   const isSaid = code === "invalid_param" && message !== "A field is invalid.";
-  const known = isSaid ? message : ERRORS[code];
-  const said = known ?? (message || "Something went wrong.");
+  /** @type {Partial<Record<string, string>>} */
+  const known = ERRORS;
+  const said = (isSaid ? message : known[code]) ?? (message || t.wrong);
   return fields.length ? `${said} ${fields.join("; ")}` : said;
 }
 

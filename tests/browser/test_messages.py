@@ -88,6 +88,30 @@ async def test_an_answer_shows_and_leads_to_what_it_answers(
     assert await bob.js("document.activeElement.getBoundingClientRect().top") > 0
 
 
+async def test_what_belongs_together_is_one_group(
+    chromium: Chromium, dev_url: str, names: tuple[str, str]
+) -> None:
+    """Messages of one sender have one name and one time, that of the last; the day is above."""
+    alice_id, bob_id = names
+    alice = await signed_in(chromium, dev_url, alice_id)
+    bob = await signed_in(chromium, dev_url, bob_id)
+    await group(alice, "Team", bob_id)
+    await bob.click("#rooms li button")
+    await opened(bob, "Team")
+    await say(bob, "one", "two", "three")
+    await alice.until("document.querySelectorAll('#messages li').length === 3")
+    await say(alice, "four")
+    await bob.until("document.querySelectorAll('#messages li').length === 4")
+    of_row = "[...document.querySelectorAll('#messages li')].map((row) => %s).join()"
+    names_of = of_row % "row.querySelector('.name')?.textContent ?? ''"
+    assert await alice.js(names_of) == f"{bob_id},,,"
+    assert await bob.js(names_of) == f",,,{alice_id}"
+    time = "getComputedStyle(row.querySelector('time')).opacity"
+    await alice.js("document.activeElement.blur()")
+    await alice.until(f"{of_row % time} === '0,0,1,1'")
+    assert await alice.js(of_row % "row.querySelector('.day')?.textContent ?? ''") == "Today,,,"
+
+
 async def test_any_emoji_and_the_last_ones_first(
     chromium: Chromium, dev_url: str, names: tuple[str, str]
 ) -> None:

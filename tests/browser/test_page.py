@@ -34,12 +34,16 @@ async def test_two_people_chat(chromium: Chromium, dev_url: str, names: tuple[st
     await alice.until("document.querySelector('#messages .own .mark.delivered')")
 
     await bob.until("document.querySelector('#rooms .badge')?.textContent === '1'")
+    await bob.until("document.title.startsWith('(1) ')")
+    await bob.until("document.querySelector('#favicon').href.includes('d92d20')")
     await bob.until(f"document.querySelector('#rooms .title').textContent === '{alice_id}'")
     preview = await bob.js("document.querySelector('#rooms .preview').textContent")
     assert preview == f"{alice_id}: hello"
     await bob.click("#rooms li button")
     await bob.until(shows("hello"))
     await bob.until("document.querySelector('#rooms .badge').textContent === ''")
+    await bob.until("!document.title.startsWith('(')")
+    assert "d92d20" not in await bob.js("document.querySelector('#favicon').href")
     await alice.until("document.querySelector('#messages .own .mark.read')")
 
     await bob.type("#compose textarea", "hi <b>alice</b>", enter=True)

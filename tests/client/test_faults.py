@@ -357,7 +357,7 @@ async def test_accepted_is_true_until_it_is_queued(pair: World) -> None:
         known = "['queued', 'delivered', 'read'].includes"
         await page.until(f"{known}({status})", who="last", room_id=room_id)
         await page.until("kept.storage.entries('').length === 0")
-        assert len(await heard(page, "alice")) == 1
+        assert len(await received_ids(page, "alice")) == 1
 
 
 async def test_a_token_is_renewed_and_one_that_cannot_be_had_is_waited_for(pair: World) -> None:

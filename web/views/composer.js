@@ -133,10 +133,7 @@ class Composer {
   /** @param {KeyboardEvent} event */
   #key(event) {
     if (event.defaultPrevented || event.isComposing) return;
-    if (event.key === "Escape" && this.#composing) {
-      event.stopPropagation();
-      this.#cancel();
-    } else if (event.key === "Enter" && !event.shiftKey) {
+    if (event.key === "Enter" && !event.shiftKey) {
       event.preventDefault();
       this.form.requestSubmit();
     } else if (event.key === "ArrowUp" && !event.altKey && !this.#text.value && !this.#composing) {

@@ -1,5 +1,5 @@
 // @ts-check
-// A menu at a button: arrow keys, Escape, and focus goes back to the button.
+// A menu at a button: arrow keys, Escape, and focus goes back to the button. Another view closes it.
 import { h, icon, iconButton } from "../dom.js";
 import { t } from "../strings.js";
 
@@ -19,10 +19,11 @@ const STEPS = { ArrowDown: 1, ArrowRight: 1, ArrowUp: -1, ArrowLeft: -1 };
 export function openMenu(anchor, label, { emoji, moreEmoji, items }) {
   document.getElementById("menu")?.remove();
   const menu = h("div", { id: "menu", role: "menu", "aria-label": label });
+  const open = new AbortController();
 
   function close() {
     menu.remove();
-    document.removeEventListener("pointerdown", outside, true);
+    open.abort();
     if (anchor.isConnected) anchor.focus({ preventScroll: true });
   }
   /** @param {Event} event */
@@ -55,7 +56,9 @@ export function openMenu(anchor, label, { emoji, moreEmoji, items }) {
   ));
   const buttons = () => [...menu.querySelectorAll("button")];
 
-  menu.addEventListener("keydown", (event) => {
+  /** @param {KeyboardEvent} event */
+  const key = (event) => {
+    if (event.altKey || event.ctrlKey || event.metaKey) return; // keys of the page
     const all = buttons();
     const now = all.findIndex((node) => node === document.activeElement);
     const step = STEPS[/** @type {keyof typeof STEPS} */ (event.key)];
@@ -64,8 +67,11 @@ export function openMenu(anchor, label, { emoji, moreEmoji, items }) {
     else return;
     event.preventDefault();
     event.stopPropagation();
-  });
-  document.addEventListener("pointerdown", outside, true);
+  };
+  const { signal } = open;
+  document.addEventListener("keydown", key, { capture: true, signal }); // wherever focus went
+  document.addEventListener("pointerdown", outside, { capture: true, signal });
+  addEventListener("hashchange", close, { signal });
   document.querySelector("main")?.append(menu); // a landmark holds it
   place(menu, anchor.getBoundingClientRect());
   buttons()[0]?.focus();

@@ -37,7 +37,9 @@ export function messageActions(app, list) {
 
   /** @param {Room} room @param {ShownMessage} message */
   const copy = async (room, message) => {
-    if (await app.guard(navigator.clipboard.writeText(message.text))) app.toast(t.copied);
+    const { clipboard } = /** @type {Partial<Navigator>} */ (navigator); // missing over plain http
+    const done = await clipboard?.writeText(message.text).then(() => true, () => false);
+    app.toast(done ? t.copied : t.noCopy);
   };
 
   list.addEventListener("contextmenu", (event) => {

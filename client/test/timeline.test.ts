@@ -1,0 +1,40 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import type { Message } from "../types.js";
+import { Timeline } from "../src/timeline.ts";
+import { ServerRoom } from "./server.ts";
+
+function held(): { timeline: Timeline; message: Message } {
+  const server = new ServerRoom();
+  server.send("bob");
+  const message = server.messages[0] ?? assert.fail();
+  const timeline = new Timeline();
+  timeline.replace([message], { hasOlder: false, hasNewer: false });
+  return { timeline, message };
+}
+
+test("an answer that comes late does not take an edit back", () => {
+  const { timeline, message } = held();
+  timeline.update({ ...message, version: 3, text: "third" });
+  timeline.update({ ...message, version: 2, text: "second" });
+  timeline.extend([message], {});
+  assert.deepEqual(timeline.messages.map(({ text, version }) => [text, version]), [["third", 3]]);
+});
+
+test("a message that was appended again stands at its later place, with what it says by now", () => {
+  const { timeline, message } = held();
+  timeline.update({ ...message, version: 2, text: "edited" });
+  timeline.extend([{ ...message, epoch: 2, seq: 5 }], {});
+  const { text, epoch, seq } = timeline.messages[0] ?? assert.fail();
+  assert.deepEqual([text, epoch, seq], ["edited", 2, 5]);
+  timeline.extend([message], {});
+  assert.equal(timeline.messages[0]?.seq, 5);
+});
+
+test("what is not held stays out of a window in the middle, and of an unknown end", () => {
+  const { timeline, message } = held();
+  timeline.replace([message], { hasOlder: false, hasNewer: true });
+  timeline.acked({ ...message, message_id: "other", seq: 9 });
+  timeline.update({ ...message, message_id: "third", seq: 8 });
+  assert.deepEqual(timeline.messages, [message]);
+});
