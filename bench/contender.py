@@ -24,11 +24,16 @@ SERVER_START_TIMEOUT_SECONDS = 20.0
 
 @dataclass(frozen=True)
 class Contender:
-    """A server program. `only_together`: on one instance it equals another contender."""
+    """A server program.
+
+    `only_together`: on one instance it equals another contender. `queued`: its acks wait for the
+    queue.
+    """
 
     name: str
     command: tuple[str, ...]
     only_together: bool = False
+    queued: bool = False
 
 
 @dataclass(frozen=True)
@@ -49,15 +54,24 @@ class Running:
 
 
 def contenders() -> list[Contender]:
-    """Return this server first, then the peer that ratios refer to, then the others."""
+    """Return this server first, then the peers that ratios refer to, then the others."""
     python = (sys.executable, "-m")
-    peer = (node(), str(ensure_modules(HERE) / "peers" / "node.mjs"))
+    peers = ensure_modules(HERE) / "peers"
+    peer = (node(), str(peers / "node.mjs"))
     return [
-        Contender("ours", (*python, "rts_server", "serve")),
+        Contender("ours", (*python, "rts_server", "serve"), queued=True),
         Contender("Node", (*peer, "classic")),
+        Contender("Bun", (bun(), str(peers / "bun.mjs"))),
         Contender("Node sharded", (*peer, "sharded"), only_together=True),
         Contender("stock Python", (*python, "bench.peers.stock")),
     ]
+
+
+def bun() -> str:
+    """Return the path of Bun, which the install script of the package moves if npm lets it run."""
+    modules = ensure_modules(HERE) / "node_modules"
+    unmoved = next(modules.glob("@oven/bun-*/bin/bun"), None)
+    return str(unmoved or modules / ".bin" / "bun")
 
 
 @asynccontextmanager

@@ -78,6 +78,7 @@ async def _run(stack: Stack, pairs: int, seconds: float) -> None:
         running_testbed(stack, ours, 2, pairs) as made,
         running(ours, 2, made.stack) as servers,
     ):
+        await made.use_queue("stub")
         seen = ReceivedCounts()
         sends = await _sends(made, servers, seen)
         peak = await _peak(sends, seen)

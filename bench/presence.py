@@ -65,6 +65,7 @@ async def _run(stack: Stack, rounds: int, pairs: int, given: dict[str, float]) -
         running_testbed(stack, ours, WATCHED_USERS + 1, 2 * pairs) as made,
         running(ours, 2, made.stack) as servers,
     ):
+        await made.use_queue("stub")
         click.echo(f"{describe_machine()}; {stack.settings.rate_limits} limits")
         await _watch(made, servers)
         await _messages(made, servers, rounds, given)

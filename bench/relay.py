@@ -1,6 +1,6 @@
 """`python -m bench.relay`: messages per CPU-second of the relay, from the outbox into SQS.
 
-SQS is a stub that accepts everything: the local AWS carries one or two thousand messages a second.
+SQS is a stub that accepts everything (`bench.queue_stub`).
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Awaitable, Callable
-from multiprocessing import Process
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -20,15 +19,14 @@ from typing import Any
 import click
 import orjson
 import uvloop
-from aiohttp import web
 from redis.asyncio import Redis
 
 from bench.machine import cores, cpu_seconds, describe_machine, pinned
+from bench.queue_stub import QueueStub
 from bench.testbed import without_settings
 from rts_server import keys
 from rts_server.tools.dev.aws import CREDENTIALS
 from rts_server.tools.dev.managed_process import ManagedProcess, stop_all
-from rts_server.tools.dev.ports import LOCAL
 from rts_server.tools.dev.valkey import Valkey
 from tests.helpers.world import free_port
 
@@ -48,15 +46,15 @@ def main(messages: int, rooms: int, text: int, rounds: int) -> None:
     servers, generator, others = cores()
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         data = Path(folder)
-        valkey, port = Valkey(data, free_port(), log=data / "valkey.log"), free_port()
-        queue = Process(target=_serve, args=(port,), daemon=True)
+        valkey = Valkey(data, free_port(), log=data / "valkey.log")
+        queue = QueueStub(data / "queue.log")
         with pinned(others):
             valkey.start_and_wait()
-            queue.start()
+            queue.start_and_wait()
         environment = without_settings(dict(os.environ)) | CREDENTIALS
         environment |= {
             "RTS_REDIS_URL": valkey.url,
-            "AWS_ENDPOINT_URL": f"http://{LOCAL}:{port}",
+            "AWS_ENDPOINT_URL": queue.url,
             "RTS_JWT_SECRET": secrets.token_hex(32),
         }
         relay = ManagedProcess("relay", COMMAND, log=data / "relay.log", environment=environment)
@@ -65,8 +63,7 @@ def main(messages: int, rooms: int, text: int, rounds: int) -> None:
                 records = _records(messages, rooms, text)
                 took = [_measure_drain(valkey.url, relay, servers, records) for _ in range(rounds)]
         finally:
-            stop_all([relay, valkey], 2.0)
-            queue.kill()
+            stop_all([relay, valkey, queue], 2.0)
     cpu, seconds = median(cpu for cpu, _ in took), median(seconds for _, seconds in took)
     click.echo(
         f"{describe_machine()}. {messages:,} messages of {text} characters in {rooms:,} rooms, "
@@ -149,31 +146,6 @@ async def _until(holds: Callable[[], Awaitable[Any]], relay: ManagedProcess) -> 
         if not relay.alive or time.monotonic() > deadline:
             raise RuntimeError(f"The relay does not drain the outbox: {relay.last_log_line()}")
         await asyncio.sleep(0.02)
-
-
-def _serve(port: int) -> None:
-    """Serve SQS as far as the relay needs it: every record is accepted."""
-    app = web.Application(client_max_size=2**20)
-    app.router.add_post("/{path:.*}", _answer)
-    web.run_app(app, host=LOCAL, port=port, print=None, access_log=None)
-
-
-async def _answer(request: web.Request) -> web.Response:
-    action = request.headers["X-Amz-Target"].rpartition(".")[2]
-    call = orjson.loads(await request.read())
-    answer: dict[str, object] = {}
-    if action == "GetQueueUrl":
-        answer = {"QueueUrl": f"http://{request.host}/{call['QueueName']}"}
-    elif action == "SendMessageBatch":
-        accepted = [
-            {"Id": one["Id"], "MessageId": one["Id"], "MD5OfMessageBody": ""}
-            for one in call["Entries"]
-        ]
-        answer = {"Successful": accepted, "Failed": []}
-    elif action == "ReceiveMessage":  # a long poll of the empty quarantine
-        await asyncio.sleep(call.get("WaitTimeSeconds", 0))
-    body = orjson.dumps(answer)
-    return web.Response(body=body, content_type="application/x-amz-json-1.0")
 
 
 if __name__ == "__main__":

@@ -13,28 +13,30 @@ from bench.workloads import RoundResult, Row
 FILE = Path(__file__).parent / "RESULTS.md"
 TITLE = "# Results of `make bench`\n"
 WIDE_SPREAD = 0.25
+OURS = "ours"
+REFERENCES = ("Node", "Bun")
+"""The contenders that ratios refer to."""
 
 Rounds = Mapping[str, Sequence[RoundResult]]
-"""Contender → its rounds. The first is this server; ratios refer to the second."""
+"""Contender → its rounds."""
 
 
 def table(rows: Mapping[str, Row], rounds: Rounds) -> str:
     """Return a Markdown table of medians; `~` marks rounds that differ by more than a quarter."""
     names = list(rounds)
     lines = [
-        ["workload", "unit", *names, " : ".join(names[:2]), "target"],
-        ["---"] * 2 + ["---:"] * (len(names) + 1) + ["---"],
+        ["workload", "unit", *names, *(f"{OURS} : {one}" for one in REFERENCES), "wanted"],
+        ["---"] * 2 + ["---:"] * (len(names) + len(REFERENCES)) + ["---"],
     ]
     for key, row in rows.items():
-        values = [_values(rounds[name], key) for name in names]
-        ratio = median(values[0]) / median(values[1]) if all(values[:2]) and values[1:] else None
+        values = {name: _values(rounds[name], key) for name in names}
         lines.append(
             [
                 row.name,
                 row.unit,
-                *(_cell(these, row.digits) for these in values),
-                f"{ratio:.2f}" if ratio is not None else "–",
-                row.target,
+                *(_cell(these, row.digits) for these in values.values()),
+                *(_ratio(values.get(OURS), values.get(one)) for one in REFERENCES),
+                row.wanted,
             ]
         )
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
@@ -46,7 +48,7 @@ def shared_costs(rounds: Rounds) -> str:
     for name, measured in rounds.items():
         for what in measured[0].shared_cpu if measured else ():
             cost = median(one.shared_cpu[what] for one in measured)
-            if what == "Valkey" or name == "ours":
+            if what == "Valkey" or name == OURS:
                 parts.append(f"{what} under {name} {cost:.0f}")
     return f"Beside the servers, µs CPU per message of the pairs: {', '.join(parts)}."
 
@@ -66,6 +68,10 @@ def write(text: str) -> None:
 def _values(measured: Sequence[RoundResult], key: str) -> list[float]:
     found = [one.figures[key] for one in measured if key in one.figures]
     return [value for value in found if not isnan(value)]
+
+
+def _ratio(ours: Sequence[float] | None, theirs: Sequence[float] | None) -> str:
+    return f"{median(ours) / median(theirs):.2f}" if ours and theirs else "–"
 
 
 def _cell(values: Sequence[float], digits: int) -> str:

@@ -11,19 +11,28 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
+from typing import Literal
 
 import jwt
+from redis import Redis
 
 from bench.connection import Connection, ReceivedCounts
 from bench.contender import Contender, running
 from bench.machine import cores, cpu_seconds, pinned
+from bench.queue_stub import QueueStub
+from rts_server import keys
 from rts_server.tools.dev.managed_process import ManagedProcess, stop_all
 from rts_server.tools.dev.stack import Stack
 
 MEMBERS_PER_CALL = 100
 CONCURRENCY = 16
-PERSISTENCE_NICE = 10
-"""Niceness of persistence, so that it does not delay the load generator on its core."""
+EMULATOR_NICE = 10
+"""Niceness of the local AWS, so that it does not delay the load generator on its core."""
+RELAY_START_TIMEOUT_SECONDS = 20.0
+
+Queue = Literal["stub", "emulator"]
+"""What is behind the relay: a stub that accepts at once, or the local AWS emulator."""
+QUEUES: tuple[Queue, ...] = ("stub", "emulator")
 
 
 @dataclass(frozen=True)
@@ -41,6 +50,7 @@ class Testbed:
 
     stack: Stack
     relay: ManagedProcess
+    stub: QueueStub
     room_id: str = ""
     crowd: list[User] = field(default_factory=list)
     pairs: list[tuple[User, User]] = field(default_factory=list)
@@ -52,6 +62,24 @@ class Testbed:
         assert valkey.pid is not None
         assert self.relay.pid is not None
         return {"Valkey": cpu_seconds(valkey.pid), "relay": cpu_seconds(self.relay.pid)}
+
+    async def use_queue(self, queue: Queue) -> None:
+        """Restart the relay in front of this queue, once it has moved what was written before.
+
+        What the stub accepts reaches no table: rooms made behind it are in Redis alone.
+        """
+        await self.wait_until_idle()
+        stop_all([self.relay], 2.0)
+        url = {"stub": self.stub.url, "emulator": self.stack.settings.aws_endpoint_url or ""}
+        self.relay.environment["AWS_ENDPOINT_URL"] = url[queue]
+        with pinned(cores()[2]):
+            self.relay.start()
+        deadline = time.monotonic() + RELAY_START_TIMEOUT_SECONDS
+        with Redis.from_url(self.stack.settings.redis_url) as redis:
+            while not redis.zcard(keys.RELAYS):
+                if not self.relay.alive or time.monotonic() > deadline:
+                    raise RuntimeError(f"The relay does not start: {self.relay.last_log_line()}")
+                await asyncio.sleep(0.05)
 
     async def wait_until_idle(self, max_wait: float = 20.0) -> None:
         """Wait until persistence has caught up, at most so many seconds."""
@@ -70,25 +98,28 @@ class Testbed:
 async def running_testbed(
     stack: Stack, ours: Contender, size: int, pairs: int
 ) -> AsyncIterator[Testbed]:
-    """Run the relay on a started stack, with a room of `size` members and so many pairs."""
+    """Run the relay on a started stack, with a room of `size` members and so many pairs.
+
+    Its queue is the emulator's: what the testbed creates reaches the tables.
+    """
     environment = stack.environment()
     command = [sys.executable, "-m", "rts_server", "relay"]
     log = stack.data / "logs" / "relay.log"
     relay = ManagedProcess("relay", command, log=log, environment=environment)
-    _, _, others = cores()
+    stub = QueueStub(stack.data / "logs" / "queue-stub.log")
+    assert stack.aws is not None
+    assert stack.aws.pid is not None
     try:
-        with pinned(others):
+        with pinned(cores()[2]):
             relay.start()
-        for child in (stack.aws, relay):
-            assert child is not None
-            assert child.pid is not None
-            os.setpriority(os.PRIO_PGRP, child.pid, PERSISTENCE_NICE)
-        made = Testbed(stack, relay)
+            stub.start_and_wait()
+        os.setpriority(os.PRIO_PGRP, stack.aws.pid, EMULATOR_NICE)
+        made = Testbed(stack, relay, stub)
         await _create_users_and_rooms(made, ours, size, pairs)
         await made.wait_until_idle()
         yield made
     finally:
-        stop_all([relay], 2.0)
+        stop_all([relay, stub], 2.0)
 
 
 async def _create_users_and_rooms(made: Testbed, ours: Contender, size: int, pairs: int) -> None:
