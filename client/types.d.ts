@@ -231,7 +231,7 @@ export interface MembersAnswer {
   next_cursor: string | null;
 }
 
-/** All members that one command changed. */
+/** All members that one command changed: who they are, or their role or name. */
 export interface MembersChangedData {
   members: Member[];
 }

@@ -54,6 +54,7 @@ from rts_server.roomlog.recorded import RecordedDurability
 from rts_server.roomlog.rehydrate import RoomLoader
 from rts_server.roomlog.replay import AppendReplay
 from rts_server.roomlog.script import AppendScript
+from rts_server.rooms.display_names import DisplayNames
 from rts_server.rooms.memberships import Memberships
 from rts_server.rooms.messages import Messages
 from rts_server.rooms.provisioning import Provisioning
@@ -198,10 +199,12 @@ class Services:
             PersonalRoutes(data_requests),
             QueueRoutes(self.queue_admin, Replays(settings, self.queue_admin, messages)),
             UserRoutes(
-                self.inboxes,
-                ProfileReader(self.archive, self.user_memberships, presences),
-                ControlChannel(self.redis),
-                self.revocations,
+                settings,
+                inboxes=self.inboxes,
+                profiles=ProfileReader(self.archive, self.user_memberships, presences),
+                names=DisplayNames(self.system_log, self.user_memberships),
+                control=ControlChannel(self.redis),
+                revocations=self.revocations,
             ),
         ]
 

@@ -29,6 +29,7 @@ from rts_chat.types import (
     QueuesAnswer,
     ReceiversAnswer,
     RemovedAnswer,
+    RenamedUserAnswer,
     ReplayedAnswer,
     RevokedAnswer,
     RoomsAnswer,
@@ -334,6 +335,10 @@ class AsyncRoutes(ABC):
         differs.
         """
         return await self._call(VerifiedAnswer, "room.verify", room_id=room_id, repair=repair)
+
+    async def user_change(self, user_id: str, *, name: str) -> RenamedUserAnswer:
+        """Give a user another display name, in every room they are in."""
+        return await self._call(RenamedUserAnswer, "user.change", user_id=user_id, name=name)
 
     async def user_disconnect(
         self,

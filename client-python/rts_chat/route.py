@@ -54,6 +54,7 @@ ROUTES: dict[str, Route] = {
     "room.get_external": Route("GET", "/v1/external-rooms/{external_id}"),
     "room.update": Route("PATCH", "/v1/rooms/{room_id}"),
     "room.verify": Route("POST", "/v1/rooms/{room_id}:verify", ("repair",)),
+    "user.change": Route("PATCH", "/v1/users/{user_id}"),
     "user.disconnect": Route("POST", "/v1/users/{user_id}:disconnect"),
     "user.get": Route("GET", "/v1/users/{user_id}"),
     "user.revoke": Route("POST", "/v1/users/{user_id}:revoke"),

@@ -29,6 +29,7 @@ from rts_chat.types import (
     QueuesAnswer,
     ReceiversAnswer,
     RemovedAnswer,
+    RenamedUserAnswer,
     ReplayedAnswer,
     RevokedAnswer,
     RoomsAnswer,
@@ -302,6 +303,10 @@ class Routes(ABC):
         differs.
         """
         return self._call(VerifiedAnswer, "room.verify", room_id=room_id, repair=repair)
+
+    def user_change(self, user_id: str, *, name: str) -> RenamedUserAnswer:
+        """Give a user another display name, in every room they are in."""
+        return self._call(RenamedUserAnswer, "user.change", user_id=user_id, name=name)
 
     def user_disconnect(
         self,

@@ -425,6 +425,14 @@ class RemovedAnswer(TypedDict):
     removed: list[str]
 
 
+class RenamedUserAnswer(TypedDict):
+    """The user with the new name. `rooms` counts the rooms in which it was another before."""
+
+    status: Literal["queued", "stored", "accepted"]
+    user: NamedUserAnswer
+    rooms: int
+
+
 class ReplayKeptRequest(TypedDict):
     """How many records to replay at most."""
 
@@ -520,6 +528,12 @@ class Totals(TypedDict):
 
     total: int
     rooms: int
+
+
+class UserChangeRequest(TypedDict):
+    """A new display name."""
+
+    name: str
 
 
 class UserProfileAnswer(TypedDict):

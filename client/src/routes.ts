@@ -263,6 +263,13 @@ export interface ReceiversAnswer {
   instances: number;
 }
 
+/** The user with the new name. `rooms` counts the rooms in which it was another before. */
+export interface RenamedUserAnswer {
+  status: Durability;
+  user: NamedUserAnswer;
+  rooms: number;
+}
+
 /** How many records to replay at most. */
 export interface ReplayKeptRequest {
   limit?: number;
@@ -292,6 +299,11 @@ export interface RoomChangeRequest {
   metadata?: Record<string, unknown>;
   frozen?: boolean;
   version?: number;
+}
+
+/** A new display name. */
+export interface UserChangeRequest {
+  name: string;
 }
 
 /** What the server knows of a user. `rooms` counts the rooms they are in, hidden ones too. */
@@ -367,6 +379,8 @@ export interface Operations {
   "room.update": { takes: { room_id: string } & RoomChangeRequest; answer: ChangedPublicRoomAnswer };
   /** Compare a room's messages in Redis with the archive; with `repair`, store what differs. */
   "room.verify": { takes: { room_id: string; repair?: boolean }; answer: VerifiedAnswer };
+  /** Give a user another display name, in every room they are in. */
+  "user.change": { takes: { user_id: string } & UserChangeRequest; answer: RenamedUserAnswer };
   /** Close the user's connections on all instances; their tokens stay valid. */
   "user.disconnect": { takes: { user_id: string } & DisconnectRequest; answer: ReceiversAnswer };
   /** What the server knows of a user: name, presence and the number of their rooms. */
@@ -414,6 +428,7 @@ export const ROUTES: Readonly<Record<string, Route>> = {
   "room.get_external": { method: "GET", path: "/v1/external-rooms/{external_id}", query: [] },
   "room.update": { method: "PATCH", path: "/v1/rooms/{room_id}", query: [] },
   "room.verify": { method: "POST", path: "/v1/rooms/{room_id}:verify", query: ["repair"] },
+  "user.change": { method: "PATCH", path: "/v1/users/{user_id}", query: [] },
   "user.disconnect": { method: "POST", path: "/v1/users/{user_id}:disconnect", query: [] },
   "user.get": { method: "GET", path: "/v1/users/{user_id}", query: [] },
   "user.revoke": { method: "POST", path: "/v1/users/{user_id}:revoke", query: [] },

@@ -44,7 +44,7 @@ class StoredMember:
     """One membership, current (`in`) or ended (`out`).
 
     The cursors are never below the seq of joining. (`epoch`, `offset`) is the position of the event
-    that set the state, `role_position` that of the event that set the role.
+    that set the state, `role_position` that of the event that set role and name.
     """
 
     room_id: str

@@ -76,7 +76,7 @@ class RoomStateSchema(OutputSchema):
 
 
 class MembersChangedSchema(OutputSchema):
-    """All members that one command changed."""
+    """All members that one command changed: who they are, or their role or name."""
 
     members = many(objects.MemberSchema)
 

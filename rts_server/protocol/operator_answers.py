@@ -67,6 +67,13 @@ class NamedUserSchema(OutputSchema):
     name = fields.String()
 
 
+class RenamedUserSchema(DurableSchema):
+    """The user with the new name. `rooms` counts the rooms in which it was another before."""
+
+    user = one(NamedUserSchema)
+    rooms = fields.Integer(required=True)
+
+
 class UserProfileSchema(OutputSchema):
     """What the server knows of a user. `rooms` counts the rooms they are in, hidden ones too."""
 

@@ -313,6 +313,14 @@ class ReplayKeptSchema(RequestSchema):
     limit = StrictInteger(1, 1_000, load_default=1_000)
 
 
+class UserChangeSchema(RequestSchema):
+    """A new display name."""
+
+    example: ClassVar[dict[str, Any]] = {"name": "Alice B."}
+
+    name = line(128, required=True)
+
+
 class DisconnectSchema(RequestSchema):
     """`reconnect`: clients reconnect by themselves."""
 

@@ -109,6 +109,7 @@ OF_SCHEMAS: dict[str, dict[str, Any]] = {
     "MemberSchema": {"name": "Alice"},
     "MembershipSchema": {"name": "Alice"},
     "NamedUserSchema": {"name": "Alice"},
+    "RenamedUserSchema": {"status": "stored"},
     "DeclaredRoomSchema": {"status": "stored"},
     "ChangedPublicRoomSchema": {"status": "stored"},
     "ChangedMembersSchema": {"status": "stored"},

@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 from rts_server.auth import Identity
+from rts_server.config import Settings
 from rts_server.persistence.revocations import Revocations
 from rts_server.protocol import answers, cursor, operator_answers, requests
 from rts_server.protocol.event import rfc3339
 from rts_server.realtime.control_channel import ControlChannel
 from rts_server.rest.routes import UserParams, route
+from rts_server.rest.wait_durable import wait_durable
+from rts_server.rooms.display_names import DisplayNames
 from rts_server.types.answers import RoomsAnswer
 from rts_server.types.operator_answers import (
     ExplainedRoomAnswer,
     ExplainedUnreadAnswer,
     ReceiversAnswer,
+    RenamedUserAnswer,
     RevokedAnswer,
     UserProfileAnswer,
 )
-from rts_server.types.requests import DisconnectRequest, RoomPageRequest, UnreadPageRequest
+from rts_server.types.requests import (
+    DisconnectRequest,
+    RoomPageRequest,
+    UnreadPageRequest,
+    UserChangeRequest,
+)
 from rts_server.views.inbox import InboxReader
 from rts_server.views.inbox_row import InboxRow
 from rts_server.views.profile import ProfileReader
@@ -30,6 +39,10 @@ class UnreadPageParams(UserParams, UnreadPageRequest):
     """Path and query."""
 
 
+class UserChangeParams(UserParams, UserChangeRequest):
+    """Path and body."""
+
+
 class DisconnectParams(UserParams, DisconnectRequest):
     """Path and body."""
 
@@ -39,13 +52,18 @@ class UserRoutes:
 
     def __init__(
         self,
+        settings: Settings,
+        *,
         inboxes: InboxReader,
         profiles: ProfileReader,
+        names: DisplayNames,
         control: ControlChannel,
         revocations: Revocations,
     ) -> None:
+        self._durable_wait = settings.durable_wait
         self._inboxes = inboxes
         self._profiles = profiles
+        self._names = names
         self._control = control
         self._revocations = revocations
 
@@ -57,6 +75,27 @@ class UserRoutes:
         and no room, and they are offline.
         """
         return await self._profiles.read(params["user_id"])
+
+    @route(
+        "PATCH",
+        "/v1/users/{user_id}",
+        operator_answers.RenamedUserSchema,
+        body=requests.UserChangeSchema,
+    )
+    async def change(self, operator: Identity, params: UserChangeParams) -> RenamedUserAnswer:
+        """Give a user another display name, in every room they are in.
+
+        The members of each room receive `member.updated` with the new name. A room that the user
+        creates or joins later has the name of their token or of the request that adds them, so give
+        both the new one too. Safe to repeat, also after `unavailable`, which does the rest.
+        """
+        user_id, name = params["user_id"], params["name"]
+        done = await self._names.rename(operator.user_id, user_id, name)
+        return {
+            "user": {"user_id": user_id, "name": name},
+            "rooms": sum(bool(one.affected("name")) for one in done),
+            "status": await wait_durable(done, self._durable_wait),
+        }
 
     @route("GET", "/v1/users/{user_id}/rooms", answers.RoomsSchema, query=requests.RoomPageSchema)
     async def rooms(self, operator: Identity, params: RoomPageParams) -> RoomsAnswer:

@@ -178,11 +178,12 @@ def _extra(event: EventTemplate) -> str:
 
 
 class MemberOperation(TypedDict):
-    """The changes of an append to a member, as append.lua reads them."""
+    """The changes of an append to a member, as append.lua reads them. `name` is JSON."""
 
     op: Op
     user_id: str
     role: NotRequired[Role]
+    name: NotRequired[str]
     text: NotRequired[TextTemplate]
     stored: NotRequired[TextTemplate]
 
@@ -191,6 +192,10 @@ def _members(request: AppendRequest) -> list[MemberOperation]:
     """Every user the request names, with what is to be done to them."""
     operations = [_new_member(member) for member in request.new_members]
     operations += [{"op": "role", "user_id": u, "role": role} for u, role in request.role_changes]
+    operations += [
+        {"op": "name", "user_id": u, "name": orjson.dumps(name).decode()}
+        for u, name in request.new_names
+    ]
     operations += [{"op": "go", "user_id": user_id} for user_id in request.removals]
     return operations
 

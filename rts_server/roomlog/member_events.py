@@ -75,6 +75,17 @@ def member_updated(room_id: str, actor_id: str, user_id: str, role: Role) -> App
     )
 
 
+def member_renamed(room_id: str, actor_id: str, user_id: str, name: str) -> AppendRequest:
+    """A member gets another display name; nothing for a user who left meanwhile."""
+    return AppendRequest(
+        room_id=room_id,
+        request_id=f"name:{secrets.token_hex(16)}",
+        actor=actor_id,
+        new_names=((user_id, name),),
+        events=(members_event("member.updated", actor_id, "name"),),
+    )
+
+
 def members_changed(
     room_id: str, actor_id: str, wanted: MembershipChange, *, group_only: bool = True
 ) -> AppendRequest:

@@ -21,9 +21,9 @@ RECORD_VERSION = 1
 
 T = TypeVar("T")
 
-Op = Literal["join", "go", "role"]
+Op = Literal["join", "go", "role", "name"]
 """An operation on a member, as append.lua names it: `join` for an addition, `go` for a removal,
-`role` for a change of the role."""
+`role` and `name` for a change of the role or the display name."""
 
 
 DurableData = (
@@ -179,6 +179,7 @@ class AppendRequest:
         actor: the user who acts.
         roles: roles that may do it; None if the system acts and membership is not checked.
         new_members, removals, role_changes: as in MembershipChange.
+        new_names: (user, display name) of members who are renamed; others are left out.
         remove_everybody: remove all who are members when the script runs.
         expiry: a record that makes the archive forget the room's items later.
         change: the message that the request was built on.
@@ -207,6 +208,7 @@ class AppendRequest:
     new_members: tuple[NewMember, ...] = ()
     removals: tuple[str, ...] = ()
     role_changes: tuple[tuple[str, Role], ...] = ()
+    new_names: tuple[tuple[str, str], ...] = ()
     remove_everybody: bool = False
     expiry: str = ""
     change: MessageVersion | None = None

@@ -6,7 +6,12 @@ from rts_server.persistence.archive import Check
 from rts_server.roomlog.pending import Durability
 from rts_server.roomlog.request import AppendRequest, AppendResult, Op
 
-_POSITION_ATTRIBUTE: dict[Op, str] = {"join": "pos", "go": "pos", "role": "role_pos"}
+_POSITION_ATTRIBUTE: dict[Op, str] = {
+    "join": "pos",
+    "go": "pos",
+    "role": "role_pos",
+    "name": "role_pos",
+}
 """Attribute of a member's item that holds the position of the last change of this kind."""
 
 

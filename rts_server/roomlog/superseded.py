@@ -31,6 +31,7 @@ def targets(request: AppendRequest) -> frozenset[Target]:
         return frozenset()
     users = [one.user_id for one in request.new_members]
     users += [*request.removals, *(user_id for user_id, _ in request.role_changes)]
+    users += [user_id for user_id, _ in request.new_names]
     found: set[Target] = {("member", user_id) for user_id in users}
     if request.settings:
         found.add(("settings", request.actor))
@@ -52,6 +53,7 @@ def without(request: AppendRequest, superseded: Collection[Target]) -> AppendReq
         new_members=tuple(one for one in request.new_members if ("member", one.user_id) in left),
         removals=tuple(user_id for user_id in request.removals if ("member", user_id) in left),
         role_changes=tuple(one for one in request.role_changes if ("member", one[0]) in left),
+        new_names=tuple(one for one in request.new_names if ("member", one[0]) in left),
     )
 
 
@@ -94,6 +96,7 @@ def only_member_lines(request: AppendRequest) -> AppendRequest | None:
         new_members=(),
         removals=(),
         role_changes=(),
+        new_names=(),
         remove_everybody=False,
         events=lines,
     )

@@ -86,7 +86,7 @@ class RoomStateData(TypedDict):
 
 
 class MembersChangedData(TypedDict):
-    """All members that one command changed."""
+    """All members that one command changed: who they are, or their role or name."""
 
     members: list[Member]
 

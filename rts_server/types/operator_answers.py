@@ -66,6 +66,13 @@ class NamedUserAnswer(TypedDict):
     name: NotRequired[str]
 
 
+class RenamedUserAnswer(DurableAnswer):
+    """The user with the new name. `rooms` counts the rooms in which it was another before."""
+
+    user: NamedUserAnswer
+    rooms: int
+
+
 class UserProfileAnswer(TypedDict):
     """What the server knows of a user. `rooms` counts the rooms they are in, hidden ones too."""
 

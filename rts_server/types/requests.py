@@ -155,6 +155,12 @@ class ReplayKeptRequest(TypedDict):
     limit: int
 
 
+class UserChangeRequest(TypedDict):
+    """A new display name."""
+
+    name: str
+
+
 class DisconnectRequest(TypedDict):
     """`reconnect`: clients reconnect by themselves."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tests.helpers.chat_package import ChatPackage
+from tests.helpers.rest import Rest
 from tests.helpers.world import World, name
 
 TEXTS = "clients[who].room(room_id).state.value.messages.map((m) => m.text).join()"
@@ -101,6 +102,31 @@ async def test_the_commands_of_a_group_work(world: World) -> None:
         await page.until("clients.bob2.room(room_id).state.value.gone", room_id=room_id)
         await page.until("clients.bob2.rooms().value.length === 0")
         await page.until("kept.room.state.value.members.length === 1")
+
+
+async def test_a_new_name_is_shown_everywhere(world: World) -> None:
+    """A back end renames a user: title, members and `name` of everybody's clients follow."""
+    alice, bob = name("alice"), name("bob")
+    async with (
+        ChatPackage() as page,
+        Rest(world.urls[0], world.token("ops", scope="operator")) as ops,
+    ):
+        await page.connect("alice", world.urls[0], world.token(alice, name="Alice"))
+        await page.connect("bob", world.urls[0], world.token(bob))
+        room_id = await page.run(
+            "return (await clients.alice.direct(bob)).room_id",
+            bob=bob,
+        )
+        await page.run("clients.bob.room(room_id).watch()", room_id=room_id)
+        shown = (
+            "clients.bob.rooms().value[0]?.title === now && clients.bob.name(alice) === now"
+            " && clients.bob.room(room_id).state.value.members"
+            ".some(({ name }) => name === now)"
+        )
+        for now in ("Alice", "Zoë"):
+            if now != "Alice":
+                await ops.ok("PATCH", f"/v1/users/{alice}", {"name": now})
+            await page.until(shown, room_id=room_id, alice=alice, now=now)
 
 
 async def test_history_is_read_in_windows(world: World) -> None:

@@ -115,9 +115,9 @@ def added(
     room_id: str = ROOM,
     kind: str = "member.added",
     role: str = "member",
+    name: str | None = None,
 ) -> str:
-    members = [
-        {"user_id": user, "role": role, "joined_at": TS, "read_seq": seq, "delivered_seq": seq}
-        for user in users
-    ]
+    known = {"role": role, "joined_at": TS, "read_seq": seq, "delivered_seq": seq}
+    known |= {"name": name} if name else {}
+    members = [{"user_id": user, **known} for user in users]
     return record(kind, epoch, offset, {"members": members}, room_id)

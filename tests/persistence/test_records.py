@@ -45,18 +45,19 @@ STORY: list[tuple[str, str]] = [
     ("m", failed(2, 18, 10, "m10")),
     ("m", changed("message.deleted", 2, 19, 10, "m10", 2)),
     ("r", added(2, 4, "bob", "frank", kind="member.removed")),
-    ("r", added(2, 3, "frank", "grace")),
+    ("r", added(2, 3, "frank", "grace", name="erased")),
     ("r", added(2, 9, "grace", kind="member.removed")),
     ("r", added(1, 99, "alice", kind="member.removed")),
-    ("r", added(2, 7, "bob", "carol", seq=6)),
+    ("r", added(2, 7, "bob", "carol", seq=6, name="first")),
     ("r", added(1, 8, "dave")),
     ("r", room(2, 8, "room.updated", name=None, version=2)),
     ("r", room(1, 9, "room.updated", name="old", version=9)),
     ("m", reacted(2, 20, 8, "m8", 4, text="third", reactions=ONE)),
     ("m", reacted(2, 21, 8, "m8", 5, text="third")),
     ("r", added(2, 8, "bob", kind="member.updated", role="admin")),
-    ("r", added(2, 9, "carol", kind="member.updated", role="owner")),
-    ("r", added(2, 10, "carol", kind="member.updated", role="readonly")),
+    ("r", added(2, 5, "grace", kind="member.updated", name="erased too")),
+    ("r", added(2, 9, "carol", kind="member.updated", role="owner", name="second")),
+    ("r", added(2, 10, "carol", kind="member.updated", role="readonly", name="third")),
     ("r", added(1, 50, "alice", kind="member.updated", role="owner")),
     ("r", samples.settings(2, 9, 1, "bob", muted=True)),
     ("r", samples.settings(2, 9, 2, "bob", hidden=True)),
@@ -138,6 +139,11 @@ def test_a_sequence_of_records_gives_these_tables(straight: str) -> None:
         "member",
         "admin",
         "readonly",
+    ]
+    assert [by_sk[f"MEMBER#{user}"].get("name") for user in ("carol", "frank", "grace")] == [
+        "third",
+        None,
+        None,
     ]
     assert (bob["muted"], bob["hidden"]) == (False, True)
     assert [by_sk[f"MEMBER#{user}"]["delivered_seq"] for user in ("alice", "bob", "carol")] == [

@@ -37,6 +37,45 @@ async def test_a_user_has_a_name_and_a_presence(world: World, operator: Rest) ->
     assert (told["user"]["name"], told["rooms"]) == ("Alice", 2)
 
 
+async def test_a_rename_reaches_every_room_of_the_user(world: World, operator: Rest) -> None:
+    """All members hear it, lists show it, and a repetition changes nothing."""
+    alice, bob = name("alice"), name("bob")
+    path = f"/v1/users/{alice}"
+    rooms = [
+        await group(operator, member(alice, "admin") | {"name": "Alice"}, member(bob)),
+        await group(operator, member(bob), member(alice)),
+    ]
+    direct = await operator.ok("PUT", f"/v1/direct-rooms/{alice}/{bob}", {})
+    rooms.append(direct["room"]["room_id"])
+    await operator.ok("PATCH", f"/v1/rooms/{rooms[1]}", {"frozen": True})
+    elsewhere = await group(operator, member(bob))
+    for new in ('A "l\\ice", "name":"x', "Zoë 🙂"):
+        async with world.js(bob) as b:
+            done = await operator.ok("PATCH", path, {"name": new})
+            assert (done["user"], done["rooms"]) == ({"user_id": alice, "name": new}, 3)
+            await b.until(lambda: len(b.of_type("member.updated")) == 3)
+            heard = {one["room_id"]: one for one in b.of_type("member.updated")}
+            assert set(heard) == set(rooms)
+            for room_id, event in heard.items():
+                assert event["actor_id"] == "ops"
+                listed = (await ok(b, "member.list", {"room_id": room_id}))["members"]
+                assert event["data"]["members"] == [
+                    one for one in listed if one["user_id"] == alice
+                ]
+                assert event["data"]["members"][0]["name"] == new
+                members = await operator.ok("GET", f"/v1/rooms/{room_id}/members")
+                assert members["members"] == listed
+            assert heard[rooms[0]]["data"]["members"][0]["role"] == "admin"
+            again = await operator.ok("PATCH", path, {"name": new})
+            assert again["rooms"] == 0
+            assert len(b.of_type("member.updated")) == 3
+    events = await operator.ok("GET", f"/v1/rooms/{elsewhere}/events")
+    assert [one["type"] for one in events["events"]] == ["room.created", "member.added"]
+    assert (await operator.ok("PATCH", f"/v1/users/{name('nobody')}", {"name": "N"}))["rooms"] == 0
+    for wrong in ({}, {"name": ""}, {"name": "a\nb"}, {"name": "x" * 129}, {"nmae": "Alice"}):
+        assert await operator.refused("PATCH", path, wrong) == "invalid_param"
+
+
 async def test_an_action_on_a_user_is_no_user(operator: Rest) -> None:
     """A path that ends in an action takes a POST only; other ids may have a colon."""
     actions = {route.path.rpartition(":")[2] for route in ROUTES if "{user_id}:" in route.path}

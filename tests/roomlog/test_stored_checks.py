@@ -5,7 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from rts_server.persistence.archive import Check
-from rts_server.roomlog.member_events import member_added, member_left, member_removed
+from rts_server.roomlog.member_events import (
+    member_added,
+    member_left,
+    member_removed,
+    member_renamed,
+)
 from rts_server.roomlog.request import AppendResult, Op
 from rts_server.roomlog.room_events import settings_changed
 from rts_server.roomlog.stored_checks import final_durability, stored_checks
@@ -36,6 +41,8 @@ def test_the_archive_must_show_the_room_and_each_affected_member() -> None:
     assert checks(leave, {"go": ("alice",)}, 5) == [("r", "MEMBER#alice", "pos", two)]
     gone = member_removed("r", "alice", ["bob"])
     assert checks(gone, {"go": ("bob",)}, 5) == [("r", "MEMBER#bob", "pos", two)]
+    renamed = member_renamed("r", "ops", "bob", "Bob")
+    assert checks(renamed, {"name": ("bob",)}, 4) == [("r", "MEMBER#bob", "role_pos", two)]
     assert checks(message("r", "alice"), {}, 5) == []
     settings = settings_changed("r", "bob", {"muted": True})
     done = AppendResult(1, 5, 0, "", frozenset(), {}, "pending", settings_rev=3)

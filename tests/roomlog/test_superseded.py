@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from functools import partial
 from typing import Any, cast
 from unittest.mock import ANY
 
@@ -12,7 +13,7 @@ import pytest
 from rts_server import errors, keys
 from rts_server.domain.message import MessageChange
 from rts_server.roomlog.intents import settings_intent
-from rts_server.roomlog.member_events import member_added, member_left
+from rts_server.roomlog.member_events import member_added, member_left, member_renamed
 from rts_server.roomlog.pending_write import PendingWrite
 from rts_server.roomlog.room_events import settings_changed
 from rts_server.roomlog.superseded import targets, without, without_intents
@@ -311,6 +312,38 @@ async def test_a_replay_does_not_check_the_roles_of_its_actor(deployed: Deployed
     assert states["bob"] == ("in", "owner")
 
 
+async def test_a_lost_rename_keeps_the_newer_role_and_yields_to_the_newer_name(
+    deployed: Deployed,
+) -> None:
+    """Of a member, role and name are decided one by one; who rejoined is not renamed (D8)."""
+    room_id = await deployed.group("alice", "bob", "carol")
+    rename = partial(member_renamed, room_id, "ops")
+    await deployed.store()
+    async with Deployed(deployed.settings, deployed.redis) as other:
+        appends = deployed.services.system_log
+        lost = [await appends.append(rename(user, "Old")) for user in ("alice", "bob", "carol")]
+        pending = list(deployed.services.durability._pending.values())
+        for one in pending:
+            one.next_poll += 60.0
+        await deployed.redis.flushall()
+        async with deployed.relaying():
+            await other.services.memberships.set_role(room_id, "alice", "bob", "admin")
+            await other.services.system_log.append(rename("alice", "New"))
+            await other.services.memberships.remove(room_id, "alice", ["carol"])
+            await other.services.memberships.add(room_id, "alice", ["carol"], "member")
+            for one in pending:
+                one.next_poll = 0.0
+            assert {await one.durability for one in lost} <= {"queued", "stored"}
+        await deployed.store()
+    kept = {one.user_id: one for one in await deployed.services.archive.members(room_id)}
+    found = {user: (one.role, one.name) for user, one in kept.items()}
+    assert found == {
+        "alice": ("owner", "New"),
+        "bob": ("admin", "Old"),
+        "carol": ("member", None),
+    }
+
+
 def test_a_request_is_reduced_to_the_targets_that_are_left() -> None:
     """Messages have ids and versions of their own, and no targets."""
     add = member_added("r", "alice", ["bob", "carol"], "member")
@@ -323,6 +356,9 @@ def test_a_request_is_reduced_to_the_targets_that_are_left() -> None:
     leave = without(member_left("r", "alice", "bob"), {("member", "alice")})
     assert leave is not None
     assert (leave.removals, leave.role_changes) == ((), (("bob", "owner"),))
+    rename = member_renamed("r", "ops", "bob", "Bob")
+    assert without(rename, {("member", "alice")}) is rename
+    assert without(rename, {("member", "bob")}) is None
     mute = settings_changed("r", "bob", {"muted": True, "hidden": False})
     kept = without_intents(mute, {settings_intent("bob", "muted")})
     assert (kept.settings, len(kept.intents)) == ({"hidden": False}, 1)

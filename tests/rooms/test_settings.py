@@ -8,7 +8,7 @@ import orjson
 
 from rts_server import keys
 from rts_server.domain.room import RoomSettings
-from rts_server.roomlog.member_events import member_added, member_left
+from rts_server.roomlog.member_events import member_added, member_left, member_renamed
 from rts_server.roomlog.room_events import settings_changed
 from rts_server.views.snapshots import MemberView, SnapshotReader, for_member
 from tests.helpers.bench import Bench, message
@@ -89,12 +89,13 @@ async def test_a_member_who_returns_has_no_settings(bench: Bench) -> None:
 
 
 async def test_settings_and_roles_survive_the_loss_of_redis(deployed: Deployed) -> None:
-    """They are loaded from the archive; the next change still has a higher rank."""
+    """They and names are loaded from the archive; the next change still has a higher rank."""
     services = deployed.services
     room_id = await deployed.group("alice", "bob", "carol")
     await services.rooms.change_settings(room_id, "bob", {"muted": True})
     await services.rooms.change_settings(room_id, "bob", {"hidden": True})
     await services.memberships.set_role(room_id, "alice", "bob", "admin")
+    await services.system_log.append(member_renamed(room_id, "ops", "bob", 'Bob "B."'))
     await services.rooms.update(room_id, "alice", {"name": "New", "frozen": True})
     await deployed.store()
     await deployed.redis.flushall()
@@ -117,5 +118,7 @@ async def test_settings_and_roles_survive_the_loss_of_redis(deployed: Deployed) 
     member = await services.archive.member(room_id, "bob")
     assert member is not None
     assert (member.muted, member.hidden, member.role) == (False, True, "admin")
+    listed = await services.members.for_operator(room_id)
+    assert member.name == listed[1].get("name") == 'Bob "B."'
     outcome = await Bench(deployed.redis).outcome(message(room_id, "carol"))
     assert outcome == "frozen"

@@ -42,7 +42,6 @@ ROOM_FIELDS = (
     "deleted_at",
     "member_count",
 )
-MEMBER_FIELDS = ("name", "joined_at")
 
 
 def _room_state(record: Record[RoomData]) -> list[Step]:
@@ -61,23 +60,25 @@ def _room_state(record: Record[RoomData]) -> list[Step]:
 
 
 def _members_added(record: Record[MembersData]) -> list[Step]:
-    """Roles first: a reader who finds a member finds the role too."""
+    """Roles and names first: a reader who finds a member finds both too."""
     members = record.data["members"]
     updates = [_member_added(record, member) for member in members]
     return _members_updated(record) + _under_epoch(record, updates)
 
 
 def _members_updated(record: Record[MembersData]) -> list[Step]:
-    """Write roles. A role has its own position, so it and the membership may come in any order."""
-    updates = [
-        update(
-            member_key(record.room_id, member["user_id"]),
-            {"role_pos": record.pos, "role": member["role"]},
-            above=["role_pos"],
-        )
-        for member in record.data["members"]
-    ]
-    return _under_epoch(record, updates)
+    """Write roles and names. They share a position of their own, as each record has both: so they
+    and the membership may come in any order.
+    """
+    return _under_epoch(record, [_role_and_name(record, one) for one in record.data["members"]])
+
+
+def _role_and_name(record: Record[MembersData], member: RecordedMember) -> UpdateArguments:
+    values = {"role_pos": record.pos, "role": member["role"]}
+    if name := member.get("name"):
+        values["name"] = name
+    key = member_key(record.room_id, member["user_id"])
+    return update(key, values, above=["role_pos"], remove=[] if name else ["name"])
 
 
 def _settings(record: Record[SettingsData]) -> list[Step]:
@@ -107,20 +108,18 @@ def _under_epoch(record: Record[Any], updates: list[UpdateArguments]) -> list[St
 
 
 def _member_added(record: Record[MembersData], member: RecordedMember) -> UpdateArguments:
-    known: Mapping[str, object] = member
-    state = {name: known[name] for name in MEMBER_FIELDS if known.get(name) is not None}
     values = {
         "pos": record.pos,
         "user_id": member["user_id"],
         "state": "in",
         "join_seq": member["read_seq"],
-        **state,
+        "joined_at": member["joined_at"],
     }
     return update(
         member_key(record.room_id, member["user_id"]),
         values,
         above=["pos"],
-        remove=["left_at", *(name for name in MEMBER_FIELDS if name not in state)],
+        remove=["left_at"],
     )
 
 
@@ -128,7 +127,7 @@ def _members_removed(record: Record[MembersData]) -> list[Step]:
     """Mark memberships as `out`. The item stays, so that an older `in` can never come back (D8).
 
     All other attributes are removed: otherwise the item would depend on the order of the records.
-    Roles come last: a member who is still `in` keeps the role.
+    Roles and names come last: a member who is still `in` keeps them.
     """
     given = [
         {"pos": record.pos, "user_id": member["user_id"], "state": "out", "left_at": record.ts}
@@ -139,7 +138,7 @@ def _members_removed(record: Record[MembersData]) -> list[Step]:
             member_key(record.room_id, values["user_id"]),
             values,
             above=["pos"],
-            remove=["join_seq", *MEMBER_FIELDS],
+            remove=["join_seq", "joined_at"],
         )
         for values in given
     ]
@@ -148,7 +147,7 @@ def _members_removed(record: Record[MembersData]) -> list[Step]:
             member_key(record.room_id, values["user_id"]),
             {"role_pos": record.pos},
             above=["role_pos"],
-            remove=["role"],
+            remove=["role", "name"],
         )
         for values in given
     ]

@@ -1,4 +1,4 @@
-"""A user's data and connections: export, erase, disconnect, revoke."""
+"""A user's name, data and connections: rename, export, erase, disconnect, revoke."""
 
 from __future__ import annotations
 
@@ -15,7 +15,21 @@ ERASED_FIELDS = ("kind", "room_id", "message_id", "attachment_id")
 
 @click.group(context_settings=HELP_SETTINGS)
 def user() -> None:
-    """Users: export, erase, disconnect, revoke."""
+    """Users: rename, export, erase, disconnect, revoke."""
+
+
+@user.command(epilog=example("rts-server user rename alice 'Alice B.'"))
+@click.argument("user")
+@click.argument("name")
+@operator_command
+async def rename(client: ApiClient, output: CommandOutput, user: str, name: str) -> None:
+    """Give USER the display name NAME in every room they are in.
+
+    Safe to run again. Rooms they create later have the name of their token.
+    """
+    answer = await client.request("PATCH", f"/v1/users/{path_segment(user)}", {"name": name})
+    text = f"Renamed in {counted(answer['rooms'], 'room')}."
+    output.print_result({"type": "rename", **answer}, text)
 
 
 @user.command(epilog=example("rts-server user export alice > alice.ndjson"))

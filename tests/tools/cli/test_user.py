@@ -99,6 +99,14 @@ async def test_a_users_data_are_exported_and_erased(
     assert (refused.exit_code, "Aborted" in refused.stderr) == (1, True)
 
 
+async def test_a_user_is_renamed(ops: Operator, tmp_path: Path) -> None:
+    """rename says in how many rooms the name changed."""
+    alice = name("alice")
+    await created_rooms(ops, tmp_path, alice, count=2)
+    renamed = [(await ops.run(user, "rename", alice, "Alice B.")).stdout for _ in range(2)]
+    assert renamed == ["Renamed in 2 rooms.\n", "Renamed in 0 rooms.\n"]
+
+
 async def test_connections_are_closed(world: World, ops: Operator) -> None:
     """disconnect and revoke close the user's connections with their code."""
     for verb, code in (("disconnect", "banned"), ("revoke", "revoked")):

@@ -1,4 +1,4 @@
--- Latest acknowledged intent per target: whether a user is a member, a member's role, and one field of a
+-- Latest acknowledged intent per target: whether a user is a member, a member's role and name, and one field of a
 -- member's settings, of the room or of a message. A replay (`replay_of`: where it was lost) must not
 -- overwrite an intent that was acknowledged later (D8), and must append all others (D1).
 -- Ranks are kept as `epoch:offset`; those of messages have a key each, all others a field of one hash.
@@ -15,9 +15,10 @@ end
 -- Find the targets of the request, and those of them that a later intent decided. Returns 'broken' or nil.
 local function read_intents()
   superseded, room_targets, message_keys = {}, {}, {}
-  -- What an operation on a member decides, by op. A role decides that its user is a member, too; an addition
-  -- decides a role only if it adds (choose_members).
-  local decides = {join = {'member '}, go = {'member ', 'role '}, role = {'member ', 'role '}}
+  -- What an operation on a member decides, by op. A role decides that its user is a member, too; a name
+  -- does not, as it follows the user into every room. An addition decides role and name only if it adds
+  -- (choose_members).
+  local decides = {join = {'member '}, go = {'member ', 'role '}, role = {'member ', 'role '}, name = {'name '}}
   for _, one in ipairs(more.members or {}) do
     for _, name in ipairs(decides[one.op]) do room_targets[#room_targets + 1] = name .. one.user_id end
   end

@@ -2,7 +2,7 @@
 local function role_of(member) return member:match('^%a+') end
 
 -- `affected`: the users really affected, by op: users to add who are not in, members to remove who are, members
--- whose role is another. `member_count`: how many members there will be.
+-- whose role or name is another. `member_count`: how many members there will be.
 local function user_ids(op)
   local ids = {}
   for i, one in ipairs(affected[op]) do ids[i] = cjson.encode(one.user_id) end
@@ -18,23 +18,38 @@ local function affected_users()
   return '{' .. table.concat(done, ',') .. '}'
 end
 
+-- A member's stored text after the operation: the role leads the text, and is in the JSON behind it once; the name
+-- is the last field of the JSON, if there is one (a quote within a text is escaped, so no text looks like the field).
+local function text_after(one)
+  if one.op == 'role' then
+    return one.role .. ' ' .. one.was:match('^%a+ (.*)$'):gsub('"role":"%a+"', '"role":"' .. one.role .. '"', 1)
+  elseif one.op == 'name' then
+    local named = one.was:find(',"name":"', 1, true) or #one.was
+    return one.was:sub(1, named - 1) .. ',"name":' .. one.name .. '}'
+  end
+  return one.was
+end
+
 -- Whether an operation changes anything of its user.
 local function changes_member(one)
   if one.op == 'join' then return not one.was end
   if one.op == 'go' then return one.was end
-  return one.was and role_of(one.was) ~= one.role
+  return one.was and text_after(one) ~= one.was
 end
+local DECIDED_BY = {join = 'member ', go = 'member ', role = 'role ', name = 'name '}
 
 -- Choose the affected members. Returns a refusal or nil.
 local function choose_members()
-  affected = {join = {}, go = {}, role = {}}
+  affected = {join = {}, go = {}, role = {}, name = {}}
   for _, one in ipairs(more.members or {}) do
     one.was = redis.call('HGET', MEMBERS, one.user_id)
     if one.op == 'role' and not one.was and not more.replay_of then return {'no_member', now} end
-    local decided = (one.op == 'role' and 'role ' or 'member ') .. one.user_id
-    if changes_member(one) and not superseded[decided] then
+    if changes_member(one) and not superseded[DECIDED_BY[one.op] .. one.user_id] then
       table.insert(affected[one.op], one)
-      if one.op == 'join' then room_targets[#room_targets + 1] = 'role ' .. one.user_id end
+      if one.op == 'join' then
+        room_targets[#room_targets + 1] = 'role ' .. one.user_id
+        room_targets[#room_targets + 1] = 'name ' .. one.user_id
+      end
     end
   end
   if more.remove_everybody then
@@ -47,7 +62,7 @@ end
 -- Nobody is affected, although members were named. A creation has an event without them.
 local function affects_nobody()
   return more.members and not more.must_not_exist
-    and #affected.join + #affected.go + #affected.role == 0
+    and #affected.join + #affected.go + #affected.role + #affected.name == 0
 end
 
 -- Only owners make, change or remove owners, and the last owner stays. Roles are not checked for a replay: they
@@ -77,12 +92,6 @@ local function refused_by_limit()
   if #affected.join > 0 and member_count > req.limits.members and not more.replay_of then return {'limit', now} end
 end
 
--- A member's stored text with the new role: it leads the text, and is in the JSON behind it once.
-local function with_role(one)
-  if one.op ~= 'role' then return one.was end
-  return one.role .. ' ' .. one.was:match('^%a+ (.*)$'):gsub('"role":"%a+"', '"role":"' .. one.role .. '"', 1)
-end
-
 -- The affected members of an event as clients see them, a JSON list.
 local function members_shown(op)
   local shown = {}
@@ -91,7 +100,7 @@ local function members_shown(op)
       shown[i] = fill(one.text)
     else
       local cursors = redis.call('HMGET', CURSORS, 'r:' .. one.user_id, 'd:' .. one.user_id)
-      shown[i] = with_role(one):match('^%a+ (.*)}$') .. ',"read_seq":' .. (cursors[1] or 0)
+      shown[i] = text_after(one):match('^%a+ (.*)}$') .. ',"read_seq":' .. (cursors[1] or 0)
         .. ',"delivered_seq":' .. (cursors[2] or 0) .. '}'
     end
   end
@@ -118,11 +127,11 @@ local function remove_member(one)
   hide(user, false)
   redis.call('PUBLISH', 'presence:' .. user, '-')  -- watches end with the last shared room
 end
-local function change_role(one)
-  grow(IN_MEMBERS, redis.call('HSET', MEMBERS, one.user_id, with_role(one)))
-  publish_state(one.user_id, one.role, settings_of(one.user_id))
+local function change_member(one)
+  grow(IN_MEMBERS, redis.call('HSET', MEMBERS, one.user_id, text_after(one)))
+  if one.op == 'role' then publish_state(one.user_id, one.role, settings_of(one.user_id)) end
 end
 local function apply_to_members(op)
-  local apply = op == 'join' and add_member or op == 'go' and remove_member or change_role
+  local apply = op == 'join' and add_member or op == 'go' and remove_member or change_member
   for _, one in ipairs(affected[op]) do apply(one) end
 end
