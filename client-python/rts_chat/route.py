@@ -38,7 +38,13 @@ ROUTES: dict[str, Route] = {
     "message.page": Route(
         "GET", "/v1/rooms/{room_id}/messages", ("before_seq", "after_seq", "around_seq", "limit")
     ),
+    "message.react": Route(
+        "PUT", "/v1/rooms/{room_id}/messages/{message_id}/reactions/{emoji}", ("on_behalf_of",)
+    ),
     "message.send": Route("POST", "/v1/rooms/{room_id}/messages", keyed=True),
+    "message.unreact": Route(
+        "DELETE", "/v1/rooms/{room_id}/messages/{message_id}/reactions/{emoji}", ("on_behalf_of",)
+    ),
     "personal.erase": Route("POST", "/v1/users/{user_id}:erase"),
     "personal.export": Route("POST", "/v1/users/{user_id}:export"),
     "presence.get": Route("GET", "/v1/users/{user_id}/presence", ("explain",)),

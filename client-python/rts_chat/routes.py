@@ -164,6 +164,24 @@ class Routes(ABC):
             limit=limit,
         )
 
+    def message_react(
+        self,
+        room_id: str,
+        message_id: str,
+        emoji: str,
+        *,
+        on_behalf_of: str | None = None,
+    ) -> ChangedMessageAnswer:
+        """React to a message as the operator or, with `on_behalf_of`, as that member."""
+        return self._call(
+            ChangedMessageAnswer,
+            "message.react",
+            room_id=room_id,
+            message_id=message_id,
+            emoji=emoji,
+            on_behalf_of=on_behalf_of,
+        )
+
     def message_send(
         self,
         room_id: str,
@@ -186,6 +204,24 @@ class Routes(ABC):
             mentions=mentions,
             reply_to=reply_to,
             metadata=metadata,
+        )
+
+    def message_unreact(
+        self,
+        room_id: str,
+        message_id: str,
+        emoji: str,
+        *,
+        on_behalf_of: str | None = None,
+    ) -> ChangedMessageAnswer:
+        """Take back a reaction of the operator or, with `on_behalf_of`, of that member."""
+        return self._call(
+            ChangedMessageAnswer,
+            "message.unreact",
+            room_id=room_id,
+            message_id=message_id,
+            emoji=emoji,
+            on_behalf_of=on_behalf_of,
         )
 
     def personal_erase(self, user_id: str) -> Iterator[ErasedLineAnswer]:

@@ -351,8 +351,12 @@ export interface Operations {
   "message.get": { takes: { room_id: string; message_id: string }; answer: OneMessageAnswer };
   /** A page of history, ascending by seq. */
   "message.page": { takes: { room_id: string; before_seq?: number; after_seq?: number; around_seq?: number; limit?: number }; answer: MessagesAnswer };
+  /** React to a message as the operator or, with `on_behalf_of`, as that member. */
+  "message.react": { takes: { room_id: string; message_id: string; emoji: string; on_behalf_of?: string }; answer: ChangedMessageAnswer };
   /** Send a message as the operator, or on behalf of a member who may send. */
   "message.send": { takes: { room_id: string; idempotency_key?: string } & NewMessageRequest; answer: SentAnswer };
+  /** Take back a reaction of the operator or, with `on_behalf_of`, of that member. */
+  "message.unreact": { takes: { room_id: string; message_id: string; emoji: string; on_behalf_of?: string }; answer: ChangedMessageAnswer };
   /** The presence of a user; with `explain`, also where their connections are. */
   "presence.get": { takes: { user_id: string; explain?: boolean }; answer: ExplainedPresenceAnswer };
   /** Every queue with its counts, and positions of some records of the DLQs, without texts. */
@@ -412,7 +416,9 @@ export const ROUTES: Readonly<Record<string, Route>> = {
   "message.edit": { method: "PATCH", path: "/v1/rooms/{room_id}/messages/{message_id}", query: [] },
   "message.get": { method: "GET", path: "/v1/rooms/{room_id}/messages/{message_id}", query: [] },
   "message.page": { method: "GET", path: "/v1/rooms/{room_id}/messages", query: ["before_seq", "after_seq", "around_seq", "limit"] },
+  "message.react": { method: "PUT", path: "/v1/rooms/{room_id}/messages/{message_id}/reactions/{emoji}", query: ["on_behalf_of"] },
   "message.send": { method: "POST", path: "/v1/rooms/{room_id}/messages", query: [], keyed: true },
+  "message.unreact": { method: "DELETE", path: "/v1/rooms/{room_id}/messages/{message_id}/reactions/{emoji}", query: ["on_behalf_of"] },
   "personal.erase": { method: "POST", path: "/v1/users/{user_id}:erase", query: [] },
   "personal.export": { method: "POST", path: "/v1/users/{user_id}:export", query: [] },
   "presence.get": { method: "GET", path: "/v1/users/{user_id}/presence", query: ["explain"] },

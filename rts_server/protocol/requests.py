@@ -24,6 +24,7 @@ from rts_server.protocol.fields import (
     MAX_SEQ,
     BoundedDict,
     BoundedList,
+    Emoji,
     IdempotencyKey,
     Metadata,
     StrictBoolean,
@@ -45,6 +46,7 @@ PATH_PARAMS: dict[str, fields.Field[Any]] = {
     "user_id": user(required=True),
     "other_id": user(required=True),
     "message_id": identifier(required=True),
+    "emoji": Emoji(required=True),
     "instance_id": fields.String(validate=Regexp(r"[A-Za-z0-9_.-]{1,64}\Z"), required=True),
     "path": fields.String(required=True),
 }

@@ -30,6 +30,7 @@ VALUES: dict[str, Any] = {
     "external_id": "order-17",
     "user_id": "alice",
     "other_id": "bob",
+    "emoji": "👍",
     "sender_id": OPERATOR,
     "created_by": OPERATOR,
     "deleted_by": OPERATOR,

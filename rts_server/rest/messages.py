@@ -52,8 +52,14 @@ class MessageDeletionParams(MessageParams, OnBehalfOfRequest):
     """Path and query."""
 
 
+class ReactionParams(MessageParams, OnBehalfOfRequest):
+    """Path and query."""
+
+    emoji: str
+
+
 class MessageRoutes:
-    """Send, edit and delete messages as the operator or on behalf of a member; read history."""
+    """Send, edit, delete and react to messages, as the operator or for a member; read history."""
 
     def __init__(
         self,
@@ -157,6 +163,39 @@ class MessageRoutes:
         await self._rooms.public(room_id)
         actor, actor_id = self._actor(operator, params)
         message, done = await actor.delete(room_id, actor_id, params["message_id"])
+        return await self._changed(message, done)
+
+    @route(
+        "PUT",
+        "/v1/rooms/{room_id}/messages/{message_id}/reactions/{emoji}",
+        answers.ChangedMessageSchema,
+        query=requests.OnBehalfOfSchema,
+        refuses=(errors.Gone, errors.LimitExceeded),
+    )
+    async def react(self, operator: Identity, params: ReactionParams) -> ChangedMessageAnswer:
+        """React to a message as the operator or, with `on_behalf_of`, as that member."""
+        return await self._react(operator, params, on=True)
+
+    @route(
+        "DELETE",
+        "/v1/rooms/{room_id}/messages/{message_id}/reactions/{emoji}",
+        answers.ChangedMessageSchema,
+        query=requests.OnBehalfOfSchema,
+        refuses=(errors.Gone,),
+    )
+    async def unreact(self, operator: Identity, params: ReactionParams) -> ChangedMessageAnswer:
+        """Take back a reaction of the operator or, with `on_behalf_of`, of that member."""
+        return await self._react(operator, params, on=False)
+
+    async def _react(
+        self, operator: Identity, params: ReactionParams, *, on: bool
+    ) -> ChangedMessageAnswer:
+        room_id = params["room_id"]
+        await self._rooms.public(room_id)
+        actor, actor_id = self._actor(operator, params)
+        message, done = await actor.react(
+            room_id, actor_id, params["message_id"], params["emoji"], on=on
+        )
         return await self._changed(message, done)
 
     def _actor(self, operator: Identity, params: OnBehalfOfRequest) -> tuple[Messages, str]:

@@ -105,11 +105,11 @@ class Route:
         return _PATH_PARAM.sub(lambda place: f"{{{place[1]}:{self.segment(place[1])}}}", self.path)
 
     def segment(self, name: str) -> str:
-        """Return the pattern of a path parameter. Only user and external ids may contain a colon.
+        """Return the pattern of a path parameter. User and external ids and emoji may have a colon.
 
         At the end of a path an id has no action: `/v1/users/alice:revoke` is no user.
         """
-        if name not in ("user_id", "other_id", "external_id"):
+        if name not in ("user_id", "other_id", "external_id", "emoji"):
             return "[^/:]+"
         is_last = name == "user_id" and self.path.endswith("{user_id}")
         return "[^/]+" + "".join(f"(?<!:{action})" for action in USER_ACTIONS if is_last)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import quote
 
 from tests.helpers.commands import ok
 from tests.helpers.rest import Rest, group, member
@@ -100,6 +101,47 @@ async def test_a_members_message_is_theirs(operator: Rest) -> None:
     gone = await operator.ok("DELETE", his, params={"on_behalf_of": alice})
     assert gone["message"]["deleted_by"] == alice
     assert (await operator.ok("DELETE", other))["message"]["deleted_by"] == "ops"
+
+
+async def test_a_reaction_is_of_the_operator_or_of_a_member(world: World, operator: Rest) -> None:
+    """PUT adds and DELETE removes it, both safe to repeat; members hear each change once."""
+    alice, bob = name("alice"), name("bob")
+    room_id = await group(operator, member(alice), member(bob, "readonly"))
+    sent = await operator.ok("POST", f"/v1/rooms/{room_id}/messages", {"text": "hello"})
+    one = f"/v1/rooms/{room_id}/messages/{sent['message_id']}"
+    heart, thumb, short = (f"{one}/reactions/{quote(it, safe='')}" for it in ("❤️", "👍", "a/b:c"))
+    as_alice = {"params": {"on_behalf_of": alice}}
+    async with world.js(alice) as a:
+        for _ in range(2):
+            done = await operator.ok("PUT", heart, **as_alice)
+            assert done["message"]["reactions"] == {"❤": {"count": 1, "user_ids": [alice]}}
+        await operator.ok("PUT", heart)
+        await operator.ok("PUT", thumb)
+        await operator.ok("PUT", short)
+        for _ in range(2):
+            done = await operator.ok("DELETE", heart, **as_alice)
+        await operator.ok("DELETE", short)
+        mine = {"count": 1, "user_ids": ["ops"]}
+        assert done["message"]["reactions"] == {"❤": mine, "👍": mine, "a/b:c": mine}
+        read = await operator.ok("GET", one)
+        assert read["message"]["reactions"] == {"❤": mine, "👍": mine}
+        await a.until(lambda: len(a.of_type("message.updated")) == 6)
+        heard = [one["data"]["reaction"] for one in a.of_type("message.updated")]
+        assert [(one["emoji"], one["user_id"], one["on"]) for one in heard] == [
+            ("❤", alice, True),
+            ("❤", "ops", True),
+            ("👍", "ops", True),
+            ("a/b:c", "ops", True),
+            ("❤", alice, False),
+            ("a/b:c", "ops", False),
+        ]
+    for user, code in ((bob, "forbidden"), (name("eve"), "not_found")):
+        answer = {"on_behalf_of": user}
+        assert await operator.refused("PUT", thumb, params=answer) == code
+    assert await operator.refused("PUT", f"{one}/reactions/two%20words") == "invalid_param"
+    assert await operator.refused("PUT", heart, params={"on": "1"}) == "invalid_param"
+    await operator.ok("DELETE", one)
+    assert await operator.refused("PUT", thumb) == "gone"
 
 
 async def test_on_behalf_of_a_member(world: World, operator: Rest) -> None:
