@@ -11,7 +11,7 @@ import click
 import pytest
 
 from rts_server.__main__ import main
-from tests.helpers import aws_cli
+from tests.helpers import aws_cli, npm_cli
 from tests.helpers.documents import (
     NEEDS,
     PAGES,
@@ -179,6 +179,22 @@ def test_the_stand_in_for_the_aws_cli_refuses_what_the_cli_refuses(words: list[s
     """Unknown services, operations, options, values and fields, and what is missing."""
     with pytest.raises(aws_cli.WrongCall):
         aws_cli.check(words)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["i", "rts-chat"],
+        ["install", "rts-chat"],
+        ["install", "rts-chat", "socket.io"],
+        ["run", "start", "--workspace", "react"],
+        ["run", "dev", "--workspace", "vue"],
+    ],
+)
+def test_the_stand_in_for_npm_refuses_what_is_not_there(words: list[str]) -> None:
+    """A package that ours does not need, a script and a workspace that nobody has."""
+    with pytest.raises(npm_cli.WrongCall):
+        npm_cli.check(words, ROOT / "examples")
 
 
 def test_an_ellipsis_stands_for_any_output() -> None:

@@ -12,7 +12,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-PAGES = sorted({ROOT / "README.md", ROOT / "CONTRIBUTING.md"} | set((ROOT / "docs").rglob("*.md")))
+PAGES = sorted(
+    {*ROOT.glob("*.md"), *ROOT.glob("[!.]*/*.md"), *(ROOT / "docs").rglob("*.md")}
+    - {ROOT / "CHANGELOG.md", *ROOT.glob("build/*.md")}
+)
+"""The pages of the repository, with those beside the code of a package.
+
+The changelog is none: it also names what was.
+"""
 SHELLS = ("sh", "console")
 """Languages of blocks that run: `console` has commands behind `$`, and what they print."""
 NEEDS = {
@@ -29,6 +36,7 @@ STAND_INS = {
     # Long commands, and those that would reach AWS, are checked instead of executed.
     "make": 'case "$*" in help) exec {make} "$@";; *) exec {make} --dry-run "$@" >/dev/null;; esac',
     "aws": 'exec {python} -m tests.helpers.aws_cli "$@"',
+    "npm": 'exec {python} -m tests.helpers.npm_cli "$@"',
     **dict.fromkeys(("curl", "dig", "openssl"), "exit 0"),
 }
 DRY_DEPLOY = 'exec {root}/scripts/deploy "$@" --dry-run >/dev/null'
