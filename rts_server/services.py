@@ -148,7 +148,7 @@ class Services:
         self.sync = SyncReader(settings, self.snapshots, self.inboxes, self.user_memberships)
         self.verifier = Verifier(settings, self.redis, self.archive, self.drains)
         self.queue_admin = QueueAdmin(settings)
-        self.revocations = Revocations(settings, self.redis, self.archive, on_revoked)
+        self.revocations = Revocations(settings, self.pipe, self.archive, on_revoked)
         self._tasks = Tasks()
 
     def _rooms(self, appends: RoomLog) -> Rooms:
@@ -271,7 +271,7 @@ class PresenceServices:
             services.user_memberships.share_room,
             settings.presence_check,
         )
-        self._sweep = LeaseSweep(settings, redis, self.lease)
+        self._sweep = LeaseSweep(settings, services.pipe, self.lease)
         self._tasks = Tasks()
 
     def start(self) -> None:

@@ -11,6 +11,7 @@ from rts_server import metrics
 from rts_server.config import Settings, ms
 from rts_server.presence.instance_lease import InstanceLease
 from rts_server.presence.scripts import presence_script, script_call
+from rts_server.redis_client.pipeline import RedisPipeline
 from rts_server.runtime.loops import repeat_forever
 
 _SWEEP = presence_script("sweep.lua")
@@ -22,7 +23,9 @@ MAX_USERS_PER_CALL = 200
 class LeaseSweep:
     """Every instance sweeps; the script makes sure that each user is announced once."""
 
-    def __init__(self, settings: Settings, redis: Redis, lease: InstanceLease) -> None:
+    def __init__(
+        self, settings: Settings, redis: Redis | RedisPipeline, lease: InstanceLease
+    ) -> None:
         self._redis, self._lease = redis, lease
         self._every = settings.presence_sweep
         self._times = ms(settings.presence_lease), ms(settings.presence_grace)

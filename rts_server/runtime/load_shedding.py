@@ -6,8 +6,11 @@ import asyncio
 
 from rts_server import metrics
 
-LOOP_LAG_MEASURE_SECONDS = 0.1
-"""Time between two measurements."""
+MEASURE_SECONDS = 0.5
+"""Time between two measurements while nothing is late: each wakes an idle process."""
+LAGGING_MEASURE_SECONDS = 0.1
+"""Time between two measurements otherwise."""
+NOTICEABLE_LAG_SECONDS = 0.02
 HIGH_LAG_SECONDS = 0.1
 """Lag above which ephemeral work is dropped."""
 SMOOTHING = 0.8
@@ -15,7 +18,7 @@ SMOOTHING = 0.8
 
 
 class LoadShedding:
-    """`lag`: how late a timer fires, in seconds; it rises at once and falls within about 0.5 s."""
+    """`lag`: how late a timer fires, in seconds; it rises at once and falls within about 1 s."""
 
     def __init__(self) -> None:
         self.lag = 0.0
@@ -30,7 +33,8 @@ class LoadShedding:
     def start(self) -> None:
         """Begin to measure."""
         loop = asyncio.get_running_loop()
-        self._due = loop.time() + LOOP_LAG_MEASURE_SECONDS
+        lagging = self.lag > NOTICEABLE_LAG_SECONDS
+        self._due = loop.time() + (LAGGING_MEASURE_SECONDS if lagging else MEASURE_SECONDS)
         self._timer = loop.call_at(self._due, self._measure)
 
     def close(self) -> None:
