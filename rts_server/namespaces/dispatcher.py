@@ -95,7 +95,8 @@ class Dispatcher:
         the command, or refusals alone would overload the instance (R4).
         """
         now = asyncio.get_running_loop().time()
-        if self._admission.full and self._may_refuse(session, frame, now):
+        waited = now - session.queue[0].received_at if session.queue else 0.0
+        if self._admission.refuses(waited) and self._may_refuse(session, frame, now):
             self._acks.write(session, frame, overloaded(self._admission))
             return
         command = QueuedCommand(frame, now)
@@ -127,7 +128,7 @@ class Dispatcher:
         await self._durable_acks.close()
 
     async def _execute(self, session: Session, command: QueuedCommand) -> bool:
-        apply = partial(self._apply, session, command.frame)
+        apply = partial(self._apply, session, command)
         answer = await self._deadline.execute(session, command, apply)
         if isinstance(answer, PendingAnswer):
             self._durable_acks.send_when_durable(session, command, answer)
@@ -145,7 +146,8 @@ class Dispatcher:
         self._server.command_answered(session.eio_sid)
         self._acks.write(session, command.frame, answer, command.received_at)
 
-    async def _apply(self, session: Session, frame: Frame) -> Answer | errors.Refusal:
+    async def _apply(self, session: Session, command: QueuedCommand) -> Answer | errors.Refusal:
+        frame = command.frame
         try:
             # Charge before parsing: a frame full of mistakes costs us as much as a correct one.
             limited = self._connections.limited
@@ -159,7 +161,9 @@ class Dispatcher:
                     return refused.answer
             if frame.data[0] in READS:
                 return await self._execute_handler(handler, session, payload)
-            return await self._execute_write(handler, session, payload)
+            waited = asyncio.get_running_loop().time() - command.received_at
+            execute = partial(self._execute_handler, handler, session, payload)
+            return await self._execute_write(execute, waited)
         except errors.Refusal as refusal:
             return refusal
         except ValidationError as error:
@@ -172,12 +176,14 @@ class Dispatcher:
             log.exception("command failed", extra=context)
             return errors.Internal(details={"request_id": request_id})
 
-    async def _execute_write(self, handler: Handler, session: Session, payload: Any) -> Answer:
-        """Execute a command that counts as in progress. Raises Unavailable in overload."""
-        if not await self._admission.enter():
+    async def _execute_write(
+        self, execute: Callable[[], Awaitable[Answer]], waited: float
+    ) -> Answer:
+        """Execute a command that counts as in progress. Raises Overloaded."""
+        if not await self._admission.enter(waited):
             raise overloaded(self._admission)
         try:
-            return await self._execute_handler(handler, session, payload)
+            return await execute()
         finally:
             self._admission.leave()
 

@@ -54,27 +54,33 @@ class Admission:
         self._limit_was_reached = False
         self._retry_seconds = MIN_RETRY_SECONDS
 
-    @property
-    def full(self) -> bool:
-        """Whether a command would only wait in vain: as many wait as may be in progress."""
-        return len(self._waiting) >= self.limit
+    def refuses(self, waited: float) -> bool:
+        """Whether a command would only wait in vain.
 
-    async def enter(self) -> bool:
+        That is so if as many wait as may be in progress, or if the commands before it in its
+        session, of which the oldest has `waited` so many seconds, take all the time it has.
+        """
+        if len(self._waiting) >= self.limit:
+            return True
+        return waited >= MAX_WAIT_SECONDS and self.in_progress >= self.limit
+
+    async def enter(self, waited: float = 0.0) -> bool:
         """Admit a command, which must `leave` later; return False if it is refused.
 
-        It may wait for `MAX_WAIT_SECONDS`, in the order of arrival.
+        It may wait for `MAX_WAIT_SECONDS` from its arrival on, of which `waited` seconds are over,
+        in the order of these calls.
         """
         if self.in_progress < self.limit and not self._waiting:
             self._admit()
             return True
         self._limit_was_reached = True
-        if self.full:
+        if waited >= MAX_WAIT_SECONDS or self.refuses(waited):
             return False
         loop = asyncio.get_running_loop()
         admitted: asyncio.Future[bool] = loop.create_future()
-        self._waiting.append((loop.time() + MAX_WAIT_SECONDS, admitted))
-        if self._timer is None:
-            self._timer = loop.call_later(MAX_WAIT_SECONDS, self._refuse_late)
+        due = loop.time() + MAX_WAIT_SECONDS - waited
+        self._waiting.append((due, admitted))
+        self._wake_at(due)
         try:
             return await admitted
         except asyncio.CancelledError:
@@ -116,16 +122,24 @@ class Admission:
         self.in_progress += 1
         self._admitted += 1
 
+    def _wake_at(self, due: float) -> None:
+        """Set the timer, which serves all that wait, to this loop time unless it rings before."""
+        if self._timer is not None:
+            if self._timer.when() <= due:
+                return
+            self._timer.cancel()
+        self._timer = asyncio.get_running_loop().call_at(due, self._refuse_late)
+
     def _refuse_late(self) -> None:
-        """Refuse the commands that have waited too long. One timer serves all that wait."""
-        loop = asyncio.get_running_loop()
+        """Refuse the commands that have waited too long."""
+        now = asyncio.get_running_loop().time()
         self._timer = None
-        while self._waiting and (self._waiting[0][0] <= loop.time() or self._waiting[0][1].done()):
-            _, admitted = self._waiting.popleft()
-            if not admitted.done():
+        for due, admitted in self._waiting:
+            if due <= now and not admitted.done():
                 admitted.set_result(False)
+        self._waiting = deque(one for one in self._waiting if not one[1].done())
         if self._waiting:
-            self._timer = loop.call_at(self._waiting[0][0], self._refuse_late)
+            self._wake_at(min(due for due, _ in self._waiting))
 
     def _adjust(self, now: float) -> None:
         if now < self._window_ends:

@@ -52,3 +52,14 @@ async def test_a_command_is_in_progress_until_it_ends() -> None:
         await eventually(lambda: admission.in_progress == 1)
         assert await one.answered(1) == ["timeout"]
         assert admission.in_progress == 0
+
+
+async def test_commands_behind_one_that_waits_are_refused_with_it() -> None:
+    """Each has the time to be admitted from its arrival on, not from its turn."""
+    async with line(rate_limits="relaxed", command_deadline=5.0) as one:
+        admission = one._connections.admission
+        admission.in_progress = busy = 1_000_000
+        one.ask(*[ADD] * 120)
+        assert await one.answered(120) == ["unavailable"] * 120
+        assert one.began == []
+        assert admission.in_progress == busy

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from rts_server.runtime.admission import (
     INITIAL_LIMIT,
     MAX_RETRY_SECONDS,
+    MAX_WAIT_SECONDS,
     MIN_LIMIT,
     TARGET_DELAY_SECONDS,
     WINDOW_SECONDS,
@@ -61,7 +62,21 @@ async def test_a_command_that_waits_too_long_is_refused() -> None:
     admission = at_limit(2)
     assert not await admission.enter()
     assert admission.in_progress == 2
-    assert not admission.full
+    assert not admission.refuses(0.0)
+
+
+async def test_a_command_has_the_time_that_is_left_since_its_arrival() -> None:
+    """One that has waited elsewhere for all of it is refused, unless there is room."""
+    admission = at_limit(2)
+    waiting = asyncio.ensure_future(admission.enter())
+    await asyncio.sleep(0)
+    assert admission.refuses(MAX_WAIT_SECONDS)
+    assert not await admission.enter(MAX_WAIT_SECONDS)
+    admission.leave()
+    assert await waiting
+    admission.leave()
+    assert not admission.refuses(MAX_WAIT_SECONDS)
+    assert await admission.enter(MAX_WAIT_SECONDS)
 
 
 async def test_as_many_commands_may_wait_as_may_be_in_progress() -> None:
@@ -69,7 +84,7 @@ async def test_as_many_commands_may_wait_as_may_be_in_progress() -> None:
     admission = at_limit(2)
     waiting = [asyncio.ensure_future(admission.enter()) for _ in range(2)]
     await asyncio.sleep(0)
-    assert admission.full
+    assert admission.refuses(0.0)
     refused = asyncio.ensure_future(admission.enter())
     await asyncio.sleep(0)
     assert refused.done()
