@@ -39,6 +39,7 @@ import { createClient, indexedDbStorage, ChatError } from "./vendor/rts-chat.min
 const TOAST = 5000;
 const SILENT = 2000; // ms in which a lost connection is not worth a word
 const WATCHED = 200; // most people whose presence is followed
+const UNSENT = ["uploading", "sending", "refused"];
 
 /** @param {string} user */
 async function fetchToken(user) {
@@ -155,6 +156,12 @@ export class App {
     return this.ui.value.room?.state.value ?? null;
   }
 
+  /** The last message of a room that the server does not have. @param {string} room_id */
+  unsent(room_id) {
+    const { messages } = this.client.room(room_id).state.value;
+    return messages.findLast(({ message_id, status }) => !message_id && UNSENT.includes(status ?? ""));
+  }
+
   /** @param {string} user_id */
   name(user_id) {
     return user_id === this.user ? t.you : this.client.name(user_id);
@@ -267,7 +274,7 @@ export class App {
   }
 
   #draw() {
-    this.#followDrafts();
+    this.#followRooms();
     this.#followPresence();
     const { room } = this.ui.value;
     if (room?.state.value.gone) {
@@ -278,11 +285,12 @@ export class App {
     for (const act of this.#afterwards.splice(0)) act();
   }
 
-  #followDrafts() {
+  /** Drafts and unsent messages stand in the list too. */
+  #followRooms() {
     for (const { room_id } of this.rooms.value) {
       if (this.#followed.has(room_id)) continue;
       this.#followed.add(room_id);
-      this.client.room(room_id).draft.subscribe(this.changed);
+      this.client.room(room_id).state.subscribe(this.changed);
     }
   }
 

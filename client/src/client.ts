@@ -149,6 +149,7 @@ export class Client {
     if (event.type === "presence.changed") this.#presence.take([event.data]);
     else if (event.type !== "session.closing" && !this.#rooms.hear(event)) return;
     if (event.type === "room.added") this.#creations.added(event.data.room);
+    if (event.type === "room.added" || event.type === "member.added") this.#presence.met();
     this.#emit(event);
   }
 

@@ -14,6 +14,8 @@ export class PresenceWatch {
   readonly #warn: (message: string, error: unknown) => void;
   readonly #wanted = new Map<Cell<Presences>, readonly string[]>();
   readonly #known = new Map<string, Presence>();
+  /** Who shares no room with the user: the server does not watch them. */
+  readonly #strangers = new Set<string>();
   #timer: ReturnType<typeof setTimeout> | undefined;
   #watched = "";
 
@@ -44,12 +46,20 @@ export class PresenceWatch {
   }
 
   take(presences: readonly PresenceOrError[]): void {
-    for (const one of presences) if ("state" in one) this.#known.set(one.user_id, one);
+    for (const one of presences)
+      if ("state" in one) this.#known.set(one.user_id, one);
+      else this.#strangers.add(one.user_id);
     this.#changed();
+  }
+
+  /** A room or a member came: who was a stranger may be none any more. */
+  met(): void {
+    if (this.#strangers.size > 0) this.online();
   }
 
   online(): void {
     this.#watched = "";
+    this.#strangers.clear();
     this.#soon();
   }
 

@@ -109,6 +109,9 @@ async def test_a_refused_file_can_be_sent_again_or_dropped(
     await send_files(alice, fake)
     said = "The upload is not what was announced."
     await alice.until(f"document.querySelector('#messages .error')?.textContent.includes('{said}')")
+    preview = "document.querySelector('#rooms .preview')"
+    await alice.until(f"{preview}.textContent === 'Not sent fake.png'")
+    assert await alice.js(f"Boolean({preview}.querySelector('.mark.refused'))")
     await alice.js("document.querySelector('#messages .error').dataset.before = ''")
     await alice.click("#messages .retry")
     again = "document.querySelector('#messages .error:not([data-before])')"

@@ -161,3 +161,30 @@ async def test_a_scroll_holds_against_a_redraw_in_its_frame(
         """,
     )
     assert below > 2900
+
+
+async def test_a_row_that_grows_moves_nothing(chromium: Chromium, dev_url: str) -> None:
+    """A picture of unknown size comes: the end stays in view, and what one reads where it is."""
+    result = await in_list(
+        chromium,
+        dev_url,
+        """
+        rows.show(numbered(200));
+        await frame();
+        list.lastElementChild.style.height = '900px';
+        await frame();
+        await frame();
+        const end = below();
+        view.scrollTop -= 4000;
+        await frame();
+        const row = [...list.children].find((one) => one.getBoundingClientRect().bottom > 1);
+        const top = () => Math.round(row.getBoundingClientRect().top);
+        const before = top();
+        row.previousElementSibling.style.height = '700px';
+        await frame();
+        await frame();
+        return {end, before, after: top()};
+        """,
+    )
+    assert result["end"] <= 1
+    assert result["before"] == result["after"]

@@ -164,12 +164,13 @@ async def test_presence_is_watched_while_it_has_subscribers(world: World) -> Non
     async with ChatPackage() as page:
         await page.connect("alice", world.urls[0], world.token(alice))
         await page.connect("bob", world.urls[0], world.token(bob))
-        await page.run("await clients.alice.direct(bob)", bob=bob)
         await page.run(
             "kept.presence = clients.alice.presence([bob, 'nobody']);"
             "kept.stop = kept.presence.subscribe(() => {})",
             bob=bob,
         )
+        await page.until("asked.includes('presence.watch')")
+        await page.run("await clients.alice.direct(bob)", bob=bob)  # strangers until now
         await page.until("kept.presence.value[bob]?.state === 'online'", bob=bob)
         await page.run("await clients.bob.setPresence('away', 'lunch')")
         await page.until("kept.presence.value[bob].status_text === 'lunch'", bob=bob)

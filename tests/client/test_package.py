@@ -27,6 +27,7 @@ declare const App: never, url: string, getToken: () => Promise<string>;
 declare function show(event: LogEvent): void;
 declare function showList(rooms: readonly RoomSummary[]): void;
 declare function showBadge(total: number): void;
+declare function showPresence(state: "online" | "away" | "offline" | undefined): void;
 declare function showRoom(messages: readonly ShownMessage[], typing: readonly string[]): void;
 """
 """What the samples take from the application around them."""

@@ -6,6 +6,7 @@ import { bytes, cut, day, minute, parts } from "../format.js";
 import { isPicture, isVideo } from "../files.js";
 import { explain, t } from "../strings.js";
 import { avatar } from "./avatar.js";
+import { mark } from "./signs.js";
 
 /** @typedef {import("../app.js").App} App */
 /** @typedef {import("../app.js").Room} Room */
@@ -15,15 +16,6 @@ import { avatar } from "./avatar.js";
 
 const QUOTE = 120;
 const LARGEST = 320; // px of a side of a picture
-const MARKS = /** @type {const} */ ({
-  uploading: "clock",
-  sending: "clock",
-  accepted: "clock",
-  queued: "check",
-  delivered: "check-check",
-  read: "check-check",
-  refused: "circle-alert",
-});
 
 /** @param {App} app @param {Room} room @param {Row} row */
 export function messageItem(app, room, { message, day: isNewDay, divider, head, tail }) {
@@ -158,7 +150,7 @@ function foot({ created_at, edited_at, own, status }, isDeleted) {
     { class: "foot" },
     edited_at && !isDeleted && h("span", { class: "edited" }, t.edited),
     h("time", { datetime: created_at }, minute(created_at)),
-    own && status && h("span", { class: `mark ${status}`, title: t.status[status] }, icon(MARKS[status]), spoken(t.status[status])),
+    own && status && mark(status),
   );
 }
 

@@ -89,8 +89,8 @@ function renderBar(app, bar) {
   if (wait > 0) setTimeout(app.changed, (wait % SECOND) + 1);
   const next = wait > 0 ? t.retryIn(Math.ceil(wait / SECOND)) : t.connecting;
   // Screen readers hear the first sentence; nobody wants to hear the seconds.
-  const sentences = [h("span", {}, t.offlineBar), h("span", { class: "next", "aria-hidden": "true" }, next)];
-  update(bar, [icon("wifi-off"), ...sentences, again(t.retryNow)]);
+  const sentences = h("span", {}, `${t.offlineBar} `, h("span", { "aria-hidden": "true" }, next));
+  update(bar, [icon("wifi-off"), sentences, again(t.retryNow)]);
 }
 
 /** @param {string} label */

@@ -6,7 +6,7 @@ import { t } from "../strings.js";
 import { avatar, presenceLine } from "./avatar.js";
 import { newChatDialog } from "./new-chat.js";
 import { ownMenu } from "./own-menu.js";
-import { roomSigns } from "./signs.js";
+import { mark, roomSigns } from "./signs.js";
 
 /** @typedef {import("../app.js").App} App */
 /** @typedef {import("../app.js").RoomSummary} RoomSummary */
@@ -148,6 +148,9 @@ function preview(app, { room_id, last_message }) {
   const isOpen = app.ui.value.room?.room_id === room_id;
   if (draft && !isOpen)
     return h("span", { class: "preview" }, h("span", { class: "accent" }, t.draft), ` ${cut(draft, PREVIEW)}`);
+  const unsent = app.unsent(room_id);
+  if (unsent?.status)
+    return h("span", { class: "preview" }, mark(unsent.status), ` ${cut(unsent.text || (unsent.files?.[0]?.name ?? ""), PREVIEW)}`);
   if (!last_message) return h("span", { class: "preview" }, t.noMessages);
   const said = last_message.deleted ? t.deleted : cut(shownPreview(last_message.preview, SERVER_PREVIEW), PREVIEW);
   const isFile = last_message.type === "file" && !last_message.deleted;
