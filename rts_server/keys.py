@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from base64 import b32encode
+from functools import lru_cache
 from hashlib import sha256
 from typing import NamedTuple
 from urllib.parse import quote
@@ -11,6 +12,8 @@ from zlib import crc32
 
 PARTITIONS = 64
 """Number of partitions. It is part of every room's keys and must never change."""
+CACHED_ROOMS = 4096
+"""Rooms whose keys are kept; about a kilobyte each."""
 
 
 def partition(room_id: str) -> int:
@@ -143,6 +146,7 @@ class RoomKeys(NamedTuple):
         return f"{self.prefix}idem:{request_id}"
 
 
+@lru_cache(CACHED_ROOMS)
 def room(room_id: str) -> RoomKeys:
     """Return the keys of a room."""
     number = partition(room_id)

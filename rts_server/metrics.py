@@ -42,6 +42,7 @@ REPAIRS = Counter(
     "Gaps in a room's events that were repaired from the hot log",
     ["result"],
 )
+ARCHIVE_CALLS = Counter("rts_archive_calls_total", "Reads of the archive, and epochs opened there")
 COLD_LOADS = Counter("rts_cold_loads_total", "Rooms loaded from the archive", ["result"])
 PENDING = Gauge("rts_pending_appends", "Appends whose durability is not known yet")
 FATE_SECONDS = Histogram(

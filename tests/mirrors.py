@@ -39,6 +39,7 @@ COVERS = (
     Cover("rest/test_data_requests.py", "an operator's job, seen over REST",
           "admin/data_requests files/user_files"),
     Cover("tools/cli/test_quarantine.py", "needs relay, queues and Lambda", "admin/replays"),
+    Cover("views/test_standings.py", "standings are compared with snapshots", "domain/standing"),
     Cover("flows/test_access.py", "each role against each command", "domain/roles"),
     Cover("realtime/test_sequence.py", "positions are compared there", "domain/position"),
     Cover("flows/test_commands.py", "commands, by the real socket.io-client",

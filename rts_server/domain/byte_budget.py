@@ -19,14 +19,14 @@ class ByteBudget:
     """
 
     def __init__(self, size: int, *, first_always_fits: bool = True) -> None:
-        self._left = size
+        self.left = size
         self._must_fit = not first_always_fits
 
     def take(self, size: int) -> bool:
         """Reserve `size` bytes. Returns False, and reserves nothing, if they do not fit."""
-        if self._must_fit and size > self._left:
+        if self._must_fit and size > self.left:
             return False
-        self._left -= size
+        self.left -= size
         self._must_fit = True
         return True
 

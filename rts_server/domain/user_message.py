@@ -28,4 +28,11 @@ class UserRoomChange(TypedDict):
     version: int
 
 
-UserMessage = UserEvent | UserRoomChange
+class UserRoomsRebuilt(TypedDict):
+    """Rooms changed as the user index was rebuilt; user_rooms_rebuild.lua publishes it."""
+
+    kind: Literal["rooms"]
+    version: int
+
+
+UserMessage = UserEvent | UserRoomChange | UserRoomsRebuilt

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import cast
 
 import orjson
@@ -14,6 +14,8 @@ from rts_server import errors
 from rts_server.config import Settings
 from rts_server.domain.byte_budget import fitting_items
 from rts_server.domain.position import Position
+from rts_server.domain.standing import Standing
+from rts_server.domain.unread import MemberUnread, totals
 from rts_server.engine.packets import event_packet
 from rts_server.namespaces.session import Session
 from rts_server.persistence.user_rooms import IndexedMembership
@@ -26,7 +28,7 @@ from rts_server.realtime.subscriptions import Subscriptions
 from rts_server.rooms.receipts import Cursors, ReceiptWriter
 from rts_server.runtime.backoff import backoff
 from rts_server.types.events import RoomStateData, SessionReadyData
-from rts_server.types.objects import Limits, Rate, Room, Totals
+from rts_server.types.objects import Limits, Rate, Totals
 from rts_server.views.inbox import Inbox, InboxReader
 from rts_server.views.user_memberships import UserMemberships
 
@@ -79,12 +81,16 @@ class SessionStart:
         self._subscriptions.lost_publishes.note_index_version(user_id, version)
         rooms = [membership.room_id for membership in memberships]
         cursors = cursors_within_membership(session.cursors, memberships)
-        replays = await self._subscriptions.join(listener, rooms, cursors)
+        # A client without any cursor lists its rooms itself, and is told of none here.
+        whole = set(rooms) - cursors.keys() if session.cursors else ()
+        replays = await self._subscriptions.join(listener, rooms, cursors, whole=whole)
         inbox = await self._inbox_at_start(user_id, replays, partly=True)
-        if ahead := ahead_of(inbox, session.receipts):
+        standings = standings_at_start(replays, inbox)
+        if ahead := ahead_of(standings, session.receipts):
             await self._apply_receipts(user_id, ahead)
-            replays |= await self._join_again(listener, list(ahead), cursors, replays)
+            replays |= await self._join_again(listener, list(ahead), cursors, replays, whole)
             inbox = await self._inbox_at_start(user_id, replays, partly=True)
+            standings = standings_at_start(replays, inbox)
         inside = joined_rooms(replays)
         if session.closed:
             self._subscriptions.remove_listener(listener)
@@ -97,18 +103,19 @@ class SessionStart:
         # From here on nothing awaits. session.ready comes first: it tells the client for which
         # rooms the events that follow complete what it has. Then each room's missed events, then
         # its live ones, in the order of its log (D3, D4).
-        ready = self._ready(session, inbox.unread, recovered)
+        unread = {room_id: standing.member_unread for room_id, standing in standings.items()}
+        ready = self._ready(session, totals_of(unread), recovered)
         if len(added) < len(candidates):
             ready["more_rooms"] = True
         _write(listener, "session.ready", ready)
-        for row in inbox.rows:
-            if row.room_id in cursors and row.has_settings:
-                _write(listener, "room.state", _state(row.room), row.room_id)
+        for room_id, standing in standings.items():
+            if room_id in cursors and standing.has_settings:
+                _write(listener, "room.state", _state(standing), room_id)
         for room_id in session.cursors.keys() - inside.keys():
             _write(listener, "room.removed", {"reason": "removed"}, room_id)
         for room in added:
             _write(listener, "room.added", {"room": room}, room["room_id"])
-        self._note_unread(listener, inbox)
+        self._note_unread(listener, unread)
         for room_id, replay in replays.items():
             self._go_live(listener, room_id, replay, is_current=recovered.get(room_id, False))
         listener.mark_ready()
@@ -118,12 +125,14 @@ class SessionStart:
     ) -> Inbox:
         """Return the inbox of the snapshots at which the live streams begin.
 
-        It counts missed events and no live ones: a newer snapshot would count messages that the
-        client receives live, and counts, once more. Raises Unavailable unless `partly`.
+        Rooms whose standing was read are not in it. It counts missed events and no live ones: a
+        newer snapshot would count messages that the client receives live, and counts, once more.
+        Raises Unavailable unless `partly`.
         """
-        inside = joined_rooms(replays)
-        snapshots = [replay.snapshot for replay in inside.values()]
-        return await self._inboxes.from_snapshots(user_id, list(inside), snapshots, partly=partly)
+        read = {r: one.snapshot for r, one in joined_rooms(replays).items() if not one.standing}
+        return await self._inboxes.from_snapshots(
+            user_id, list(read), list(read.values()), partly=partly
+        )
 
     async def _join_again(
         self,
@@ -131,6 +140,7 @@ class SessionStart:
         room_ids: list[str],
         cursors: dict[str, Position],
         replays: dict[str, Replay],
+        whole: Collection[str],
     ) -> dict[str, Replay]:
         """Begin the streams of some rooms anew, at the snapshots with the receipts just applied.
 
@@ -139,7 +149,9 @@ class SessionStart:
         others = [replay for room_id, replay in replays.items() if room_id not in set(room_ids)]
         used = sum(len(event) for replay in others for event in replay.events)
         max_bytes = max(0, self._settings.limits.answer_bytes - used)
-        return await self._subscriptions.join(listener, room_ids, cursors, max_bytes=max_bytes)
+        return await self._subscriptions.join(
+            listener, room_ids, cursors, max_bytes=max_bytes, whole=whole
+        )
 
     async def _recovered(
         self,
@@ -179,10 +191,10 @@ class SessionStart:
             "recovered": recovered,
         }
 
-    def _note_unread(self, listener: Listener, inbox: Inbox) -> None:
+    def _note_unread(self, listener: Listener, unread: Mapping[str, MemberUnread]) -> None:
         """From here on the counts are moved by what the listener receives."""
-        for row in inbox.rows:
-            self._subscriptions.note_unread(listener, row.room_id, row.member_unread)
+        for room_id, found in unread.items():
+            self._subscriptions.note_unread(listener, room_id, found)
 
     def _go_live(
         self, listener: Listener, room_id: str, replay: Replay, *, is_current: bool = False
@@ -226,7 +238,7 @@ class SessionStart:
             return
         room = (await self._inboxes.with_member_counts(inbox.rows))[0]
         _write(listener, "room.added", {"room": room}, room_id)
-        self._note_unread(listener, inbox)
+        self._note_unread(listener, {row.room_id: row.member_unread for row in inbox.rows})
         self._go_live(listener, room_id, replays[room_id])
         self._subscriptions.unread_changed(listener, room_id)
 
@@ -263,16 +275,25 @@ def joined_rooms(replays: dict[str, Replay]) -> dict[str, Replay]:
     return {room_id: replay for room_id, replay in replays.items() if replay.start is not None}
 
 
-def ahead_of(inbox: Inbox, given: dict[str, Cursors]) -> dict[str, Cursors]:
+def standings_at_start(replays: Mapping[str, Replay], inbox: Inbox) -> dict[str, Standing]:
+    """Return how the user stands in each room where its stream begins."""
+    read = {r: replay.standing for r, replay in replays.items() if replay.standing is not None}
+    return read | {row.room_id: row.standing for row in inbox.rows}
+
+
+def totals_of(unread: Mapping[str, MemberUnread]) -> Totals:
+    """Return the totals of unread messages."""
+    return totals(one.unread for one in unread.values() if one.in_totals)
+
+
+def ahead_of(standings: Mapping[str, Standing], given: Mapping[str, Cursors]) -> dict[str, Cursors]:
     """Return those of a client's receipts that are ahead of what Redis knows."""
-    known = {row.room_id: row.room for row in inbox.rows}
     return {
         room_id: (read, delivered)
         for room_id, (read, delivered) in given.items()
-        if room_id in known
+        if (known := standings.get(room_id))
         and (
-            known[room_id]["read_seq"] < min(read, known[room_id]["seq"])
-            or known[room_id]["delivered_seq"] < min(delivered, known[room_id]["seq"])
+            known.read_seq < min(read, known.seq) or known.delivered_seq < min(delivered, known.seq)
         )
     }
 
@@ -288,8 +309,8 @@ def cursors_within_membership(
     return {r: cursor for r, cursor in given.items() if r in joined and cursor >= joined[r]}
 
 
-def _state(room: Room) -> RoomStateData:
-    return {"muted": room["muted"], "hidden": room["hidden"], "role": room["role"]}
+def _state(standing: Standing) -> RoomStateData:
+    return {"muted": standing.muted, "hidden": standing.hidden, "role": standing.role}
 
 
 def _write(

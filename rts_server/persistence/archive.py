@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
+from rts_server import metrics
 from rts_server.config import Settings
 from rts_server.domain.position import SeqPosition
 from rts_server.domain.room import RoomSettings
@@ -289,6 +290,7 @@ class Archive:
     # On the loop
 
     async def _in_thread(self, read: Callable[..., Answer], *args: Any) -> Answer:
+        metrics.ARCHIVE_CALLS.inc()
         try:
             return await self._threads.run_in_thread(read, *args)
         except ClientError as error:

@@ -11,7 +11,7 @@ from redis.asyncio import Redis
 from redis.exceptions import NoScriptError, ResponseError
 
 from rts_server.redis_client.connection import Command
-from rts_server.redis_client.pipeline import RedisPipeline
+from rts_server.redis_client.pipeline import RedisPipeline, replies_to
 
 IDENTITY = Path(__file__).with_name("identity.lua")
 
@@ -75,15 +75,7 @@ class Script:
     async def _pipeline(
         self, redis: Redis | RedisPipeline, calls: Sequence[ScriptCall]
     ) -> list[Any]:
-        if not calls:
-            return []
-        commands = [self.command(keys, args) for keys, args in calls]
-        if isinstance(redis, RedisPipeline):
-            return await redis.execute_commands(commands)
-        async with redis.pipeline(transaction=False) as pipe:
-            for command in commands:
-                pipe.execute_command(*command)
-            return list(await pipe.execute(raise_on_error=False))
+        return await replies_to(redis, [self.command(keys, args) for keys, args in calls])
 
 
 class LuaFunction(Script):

@@ -3,12 +3,7 @@
 -- user's presence, time (ms) for which an index with no room "in" is kept.
 -- Reply: 1 if the position was newer, else 0.
 local epoch, offset = tonumber(ARGV[2]), tonumber(ARGV[3])
-local known = redis.call('HGET', KEYS[1], ARGV[1])
-if known then
-  local e, o = known:match('^(%d+):(%d+)')
-  e, o = tonumber(e), tonumber(o)
-  if e > epoch or (e == epoch and o >= offset) then return 0 end
-end
+if not is_newer(redis.call('HGET', KEYS[1], ARGV[1]), epoch, offset) then return 0 end
 redis.call('HSET', KEYS[1], ARGV[1], epoch .. ':' .. offset .. ':' .. ARGV[4])
 if ARGV[4] == 'in' then redis.call('PERSIST', KEYS[1]) else expire_if_empty(KEYS[1], ARGV[7]) end
 local version = redis.call('HINCRBY', KEYS[1], '#ver', 1)

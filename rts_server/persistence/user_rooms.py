@@ -13,12 +13,12 @@ from rts_server.redis_client.pipeline import RedisPipeline
 
 State = Literal["in", "out"]
 _HERE = Path(__file__).parent
-_EXPIRE = _HERE / "user_rooms_expire.lua"
-_NOTE = Script(_EXPIRE, _HERE / "user_rooms.lua")
+_COMMON = _HERE / "user_rooms_common.lua"
+_NOTE = Script(_COMMON, _HERE / "user_rooms.lua")
 _MARK = _HERE / "user_rooms_mark.lua"
 _READ = Script(IDENTITY, _MARK, _HERE / "user_rooms_read.lua")
 _SHARED = Script(IDENTITY, _MARK, _HERE / "user_rooms_shared.lua")
-_DONE = Script(IDENTITY, _EXPIRE, _HERE / "user_rooms_complete.lua")
+_REBUILD = Script(IDENTITY, _COMMON, _HERE / "user_rooms_rebuild.lua")
 RECHECK_MS = 60_000
 """A rebuilt index is rebuilt once more after this time: records may have been in the queue."""
 EMPTY_TTL_MS = 86_400_000
@@ -114,9 +114,18 @@ class UserRooms:
             found |= {u: None if a < 0 else bool(a) for u, a in zip(part, answers, strict=True)}
         return found
 
-    async def complete(self, user_id: str) -> None:
-        """Mark the index as rebuilt: a room that is missing in it is no room of the user."""
-        await _DONE.evaluate(self._redis, [keys.user_rooms(user_id)], [RECHECK_MS, EMPTY_TTL_MS])
+    async def rebuild(self, user_id: str, rooms: list[IndexedMembership]) -> UserIndex:
+        """Set all rooms of a user, as the archive has them, and return the index.
+
+        It is complete then: a room that is missing in it is no room of the user. If anything
+        changes, one message on the user's channel says so.
+        """
+        args: list[str | int] = [RECHECK_MS, EMPTY_TTL_MS]
+        args += [keys.user_channel(user_id), keys.presence_channel(user_id)]
+        for one in rooms:
+            args += one
+        answer = await _REBUILD.evaluate(self._reads, [keys.user_rooms(user_id)], args)
+        return _index(*answer)
 
 
 def _index(complete: int, pairs: list[bytes]) -> UserIndex:

@@ -61,6 +61,11 @@ class LostPublishes:
         """
         self._versions.setdefault(user_id, version)
 
+    def is_noted(self, user_id: str, version: int) -> bool:
+        """Return whether the noted version of the user's room index is this, or a later one."""
+        noted = self._versions.get(user_id, "").partition(" ")[0]
+        return bool(noted) and int(noted) >= version
+
     def forget(self, user_id: str) -> None:
         """Forget a user without listeners."""
         self._versions.pop(user_id, None)

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple, Protocol
 
 from rts_server.domain.byte_budget import ByteBudget
 from rts_server.domain.position import Position
+from rts_server.domain.standing import MemberInRoom, Standing
 from rts_server.realtime.room_feed import COLD, Reads
 from rts_server.realtime.sequence import position_of
 
 
-@dataclass(frozen=True)
-class Replay:
+class Replay(NamedTuple):
     """Where a listener's stream of a room begins: first the missed events, then live ones.
 
     Attributes:
@@ -22,16 +21,33 @@ class Replay:
             without a cursor, or in a cold room, which has no events in Redis.
         events: Entries of the hot log after the cursor, up to `start`.
         snapshot: The snapshot of the room at `start`, so that what the client is shown of the room
-            fits its stream; None if the room is cold.
+            fits its stream; None if the room is cold, or `standing` is given.
+        standing: What the session is told of a room that its client knows, at `start` as well.
     """
 
     start: Position | None
     recovered: bool | None
     events: list[bytes]
     snapshot: Any = None
+    standing: Standing | None = None
 
 
 NOT_A_MEMBER = Replay(None, None, [])
+
+
+class JoinReads(Reads, Protocol):
+    """The reads of the room log that a join needs."""
+
+    async def members(
+        self, user_id: str, cursors: Mapping[str, Position | None]
+    ) -> Mapping[str, MemberInRoom]: ...
+
+
+def rejoined(member: MemberInRoom) -> Replay:
+    """Return the replay of a room whose short gap was read together with the standing."""
+    recovered = None if member.events is None else True
+    start, events = member.standing.position, member.events or []
+    return Replay(start, recovered, events, standing=member.standing)
 
 
 class ReplayReader:
@@ -58,28 +74,31 @@ class ReplayReader:
         `max_bytes` replaces that of the constructor. Raises RedisError.
         """
         max_bytes = self._max_bytes if max_bytes is None else max_bytes
+        budget = ByteBudget(max_bytes, first_always_fits=False)
         result = dict(replays)
+        for room_id, replay in replays.items():
+            if replay.events and not budget.take(sum(map(len, replay.events))):
+                result[room_id] = replay._replace(recovered=False, events=[])
         room_ids = [
             room_id
             for room_id, replay in replays.items()
-            if room_id in cursors and replay.start not in (None, COLD)
+            if room_id in cursors and replay.recovered is None and replay.start not in (None, COLD)
         ]
-        if not room_ids:
-            return result
+        if not room_ids or budget.left <= 0:
+            return result | {r: result[r]._replace(recovered=False) for r in room_ids}
         questions = [(room_id, cursors[room_id], self._max_events) for room_id in room_ids]
-        missed = await self._reads.events_since(questions, user_id, max_bytes)
-        budget = ByteBudget(max_bytes, first_always_fits=False)
+        missed = await self._reads.events_since(questions, user_id, budget.left)
         for room_id, since in zip(room_ids, missed, strict=False):
             replay = replays[room_id]
             if not since.is_member:
                 result[room_id] = NOT_A_MEMBER
             elif since.reaches_head and budget.take(sum(map(len, since.events or ()))):
                 events = _until(replay.start, since.events or [])
-                result[room_id] = replace(replay, recovered=True, events=events)
+                result[room_id] = replay._replace(recovered=True, events=events)
             else:
-                result[room_id] = replace(replay, recovered=False)
+                result[room_id] = replay._replace(recovered=False)
         for room_id in room_ids[len(missed) :]:
-            result[room_id] = replace(replays[room_id], recovered=False)
+            result[room_id] = replays[room_id]._replace(recovered=False)
         return result
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
 
 import orjson
@@ -20,8 +20,8 @@ from rts_server.realtime.canary import CANARY_PAYLOAD, Canary
 from rts_server.realtime.listener import Listener
 from rts_server.realtime.lost_publishes import LostPublishes
 from rts_server.realtime.lost_rooms import LostRooms, Recovery
-from rts_server.realtime.replay import NOT_A_MEMBER, Replay, ReplayReader
-from rts_server.realtime.room_feed import COLD, Reads, RoomFeed
+from rts_server.realtime.replay import NOT_A_MEMBER, JoinReads, Replay, ReplayReader, rejoined
+from rts_server.realtime.room_feed import COLD, RoomFeed
 from rts_server.realtime.sequence import parse
 from rts_server.realtime.subscriber import Subscriber
 from rts_server.realtime.subscription import Subscription
@@ -81,7 +81,7 @@ class Subscriptions:
         self,
         settings: Settings,
         redis: Redis,
-        reads: Reads,
+        reads: JoinReads,
         *,
         instance_id: str,
         handlers: SubscriptionHandlers,
@@ -180,20 +180,34 @@ class Subscriptions:
         room_ids: Sequence[str],
         cursors: dict[str, Position],
         max_bytes: int | None = None,
+        *,
+        whole: Collection[str] | None = None,
     ) -> dict[str, Replay]:
         """Subscribe a listener to rooms; return where each stream begins, by room id.
 
         The listener gets no event of a room before `go_live`; they are buffered until then. Until
         then a room may be joined again, at a newer position. `max_bytes` bounds the missed events
-        of all rooms together (None: `answer_bytes`). Raises RedisError.
+        of all rooms together (None: `answer_bytes`). `whole`: rooms of which a snapshot is needed,
+        by default those without a cursor. Raises RedisError.
         """
+        if whole is None:
+            whole = set(room_ids) - cursors.keys()
         # Subscribe before reading: an event published between the two is then either in the
         # snapshot or in the buffer. In the other order it would be in neither (D4).
         rooms = [self._subscribe(listener, room_id, cursors.get(room_id)) for room_id in room_ids]
         await self.subscriber.subscribe(keys.room_channel(room_id) for room_id in room_ids)
-        snapshots = await self._reads.read_many([(r, [listener.user_id]) for r in room_ids])
+        known = {r: cursors.get(r) for r in room_ids if r not in whole}
+        members = await self._reads.members(listener.user_id, known)
+        others = [room_id for room_id in room_ids if room_id not in members]
+        snapshots = await self._reads.read_many([(r, [listener.user_id]) for r in others])
+        found = dict(zip(others, snapshots, strict=True))
         replays: dict[str, Replay] = {}
-        for room, snapshot in zip(rooms, snapshots, strict=True):
+        for room in rooms:
+            if member := members.get(room.room_id):
+                room.open_at(member.standing.position)
+                replays[room.room_id] = rejoined(member)
+                continue
+            snapshot = found[room.room_id]
             room.open_at(snapshot.position if snapshot else None)
             if snapshot is None:
                 replays[room.room_id] = Replay(COLD, None, [])
@@ -307,6 +321,8 @@ class Subscriptions:
         elif message["kind"] == "room":
             for listener in list(self._users.get(user_id, ())):
                 self._tasks.keep(self._room_changed(listener, message["room_id"], message["state"]))
+        elif message["kind"] == "rooms":
+            self._tasks.keep(self._rooms_rebuilt(user_id, message["version"]))
 
     def _settings_changed(self, user_id: str, event: Event[RoomStateData]) -> None:
         if room := self._rooms.get(event["room_id"]):
@@ -324,6 +340,13 @@ class Subscriptions:
             elif state == "out" and room_id in listener.rooms:
                 self.leave(listener, room_id)
                 await self._handlers.room_removed(listener, room_id)
+
+    async def _rooms_rebuilt(self, user_id: str, version: int) -> None:
+        """Compare a user's rooms, unless their sessions began with this index."""
+        for listener in list(self._users.get(user_id, ())):
+            await listener.ready.wait()
+        if not self.lost_publishes.is_noted(user_id, version):
+            await self._handlers.rooms_changed(user_id)
 
     def _evicted(self, listener: Listener, room_id: str) -> None:
         if (room := self._rooms.get(room_id)) and not room.subscriptions:

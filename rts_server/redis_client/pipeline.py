@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any
 
-from redis.asyncio import ConnectionPool
+from redis.asyncio import ConnectionPool, Redis
 from redis.exceptions import ConnectionError as Lost
 
 from rts_server.redis_client.connection import Command, RedisConnection
@@ -75,19 +75,22 @@ class RedisPipeline:
             if len(answers) == len(commands):
                 resolve(every, answers)
 
-        for command in commands:
-            self.send(command, on_reply)
+        self._send([(command, on_reply) for command in commands])
         return every
 
     def send(self, command: Command, on_reply: OnReply) -> None:
         """Send a command; `on_reply` is called with its reply. Never blocks."""
+        self._send([(command, on_reply)])
+
+    def _send(self, calls: Sequence[tuple[Command, OnReply]]) -> None:
         if self._connection is None or self._connection.closing:
-            self._unsent.append((command, on_reply))
+            self._unsent.extend(calls)
             if self._opening is None:
                 self._opening = asyncio.create_task(self._open())
             return
-        self._unanswered.append(on_reply)
-        self._connection.send(command)
+        for command, on_reply in calls:
+            self._unanswered.append(on_reply)
+            self._connection.send(command)
         if self._silence_timer is None:
             self._start_silence_timer()
 
@@ -105,8 +108,7 @@ class RedisPipeline:
             _fail(on_reply for _, on_reply in unsent)
             return
         self._connection.gone.add_done_callback(self._lost)
-        for command, on_reply in unsent:
-            self.send(command, on_reply)
+        self._send(unsent)
 
     def _answered(self, reply: Any) -> None:
         self._replies += 1
@@ -135,6 +137,18 @@ class RedisPipeline:
             self._connection.close()
         else:
             self._start_silence_timer()
+
+
+async def replies_to(redis: Redis | RedisPipeline, commands: Sequence[Command]) -> list[Any]:
+    """Return the replies to commands sent together on one connection, errors as exceptions."""
+    if not commands:
+        return []
+    if isinstance(redis, RedisPipeline):
+        return await redis.execute_commands(commands)
+    async with redis.pipeline(transaction=False) as pipe:
+        for command in commands:
+            pipe.execute_command(*command)
+        return list(await pipe.execute(raise_on_error=False))
 
 
 def _fail(waiting: Iterable[OnReply]) -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from rts_server.domain.position import Position
 from rts_server.domain.room import RoomFields
+from rts_server.domain.standing import Standing
 from rts_server.domain.unread import MemberUnread, counts_in_totals, unread_count
 from rts_server.persistence.stored_items import StoredMember, StoredRoom
 from rts_server.roomlog.rehydrate import last_position, milliseconds
@@ -41,9 +42,23 @@ class InboxRow:
     @property
     def member_unread(self) -> MemberUnread:
         """The user's unread messages of the room, counted in totals or not."""
+        return self.standing.member_unread
+
+    @property
+    def standing(self) -> Standing:
+        """How the user stands in the room."""
         room = self.room
-        position = room["epoch"], room["offset"]
-        return MemberUnread(position, room["seq"], room["read_seq"], room["unread"], self.in_totals)
+        return Standing(
+            (room["epoch"], room["offset"]),
+            room["seq"],
+            room["read_seq"],
+            room["delivered_seq"],
+            room["unread"],
+            room["muted"],
+            room["hidden"],
+            self.has_settings,
+            room["role"],
+        )
 
 
 def sort_key(row: InboxRow) -> tuple[int, str]:

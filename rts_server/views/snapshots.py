@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,11 +15,13 @@ from rts_server import keys
 from rts_server.domain.position import Position
 from rts_server.domain.roles import Role
 from rts_server.domain.room import RoomFields
+from rts_server.domain.standing import MemberInRoom
 from rts_server.domain.unread import unread_count
 from rts_server.persistence.scripts import ScriptCall
 from rts_server.redis_client.pipeline import RedisPipeline
 from rts_server.roomlog.script import room_script
 from rts_server.types.objects import LastMessage, PublicRoom, Room
+from rts_server.views.standings import StandingReader
 
 _JOIN = room_script(Path(__file__).with_name("join.lua"))
 _EVENTS = room_script(Path(__file__).with_name("events.lua"))
@@ -123,6 +125,7 @@ class SnapshotReader:
 
     def __init__(self, redis: Redis | RedisPipeline) -> None:
         self._redis = redis
+        self._standings = StandingReader(redis)
         self._concurrent_reads = asyncio.Semaphore(MAX_CONCURRENT_READS)
 
     async def read(self, room_id: str, user_ids: Sequence[str]) -> RoomSnapshot | None:
@@ -133,10 +136,24 @@ class SnapshotReader:
         self, asked: Sequence[tuple[str, Sequence[str]]]
     ) -> list[RoomSnapshot | None]:
         """Read several (room_id, user_ids) in one round trip; results are in the same order."""
+        if not asked:
+            return []
         calls = [(keys.room(room_id).script_keys, list(users)) for room_id, users in asked]
         async with self._concurrent_reads:
             answers = await _JOIN.evaluate_many(self._redis, calls)
         return [_snapshot(a, users) for a, (_, users) in zip(answers, asked, strict=True)]
+
+    async def members(
+        self, user_id: str, cursors: Mapping[str, Position | None]
+    ) -> dict[str, MemberInRoom]:
+        """How a member stands in rooms, and short gaps after their cursors (None: no cursor).
+
+        Rooms that are not warm, or not the user's, are left out; so may be others: read these.
+        """
+        if not cursors:
+            return {}
+        async with self._concurrent_reads:
+            return await self._standings.read(user_id, cursors)
 
     async def events_since(
         self,

@@ -37,9 +37,7 @@ class UserMemberships:
         if index.complete:
             return index
         stored = await self._archive.rooms_of(user_id)
-        await self._user_rooms.note_all([(user_id, _membership(one)) for one in stored])
-        await self._user_rooms.complete(user_id)
-        return await self._user_rooms.all(user_id)
+        return await self._user_rooms.rebuild(user_id, [_membership(one) for one in stored])
 
     async def current_and_former(self, user_id: str) -> list[IndexedMembership]:
         """All memberships in the user index as it is, also those of rooms the user has left."""

@@ -10,9 +10,11 @@ from typing import Any
 
 from redis.asyncio import Redis
 
-BY_TIME = ('"epoch" "offset"', '"#ver"', '"" "0" "0"')
+BY_TIME = ('"#ver"', '"" "0" "0"')
 """In the checks for lost publishes, and in `receipt.updated` of cursors that moved within a second
 after the last one."""
+COMPARED_HEAD = '"epoch" "offset"'
+"""The end of a head's comparison by the same checks."""
 
 
 class Commands:
@@ -40,7 +42,8 @@ class Commands:
         if told["client_type"] == "lua":
             self.inside[kind.strip('"').upper()] += self._counts
             return
-        self._counts = any(one in rest for one in self._ids) and not any(c in rest for c in BY_TIME)
+        by_time = rest.endswith(COMPARED_HEAD) or any(one in rest for one in BY_TIME)
+        self._counts = not by_time and any(one in rest for one in self._ids)
         self.sent[kind.strip('"').upper()] += self._counts
 
 

@@ -27,6 +27,11 @@ SOCKETS = 200
 MESSAGES = 50
 ROOMS = 200
 EXCHANGES = 5
+HOME_ROOMS = 50
+MISSED = 5
+RECONNECTS = 20
+QUESTIONS_WHO = 2
+"""Of each reconnect: INFO, behind the heads and behind the rest. It names nobody."""
 BY_TIME = ("#ver", "XLEN", "canary", "INFO", " 64 {p0}:generation")
 """In the commands of the check of everybody's index, of the metrics, of the canaries, of the look
 at who is the primary, and of the look whether Redis lost its memory: one, however many rooms."""
@@ -63,6 +68,11 @@ async def room_of_a_thousand(a: JsClient, users: list[str]) -> str:
 def received_messages(client: Raw | JsClient, room_id: str) -> list[Any]:
     """The messages of a room that a client received."""
     return [e for e in client.events if e["type"] == "message.new" and e["room_id"] == room_id]
+
+
+def texts_of(client: Raw) -> list[str]:
+    """The texts of all messages that a client received."""
+    return [e["data"]["message"]["text"] for e in client.events if e["type"] == "message.new"]
 
 
 def texts(client: JsClient, room_id: str, begin: str) -> int:
@@ -115,6 +125,34 @@ async def test_a_message_costs_the_same_however_many_rooms_its_users_have(pair: 
     assert few.scripts >= 3 * EXCHANGES
     assert many.scripts <= 1.1 * few.scripts
     assert many.total <= 1.1 * few.total
+
+
+async def test_a_reconnect_costs_at_most_three_commands_a_room(pair: World) -> None:
+    """A user of 50 rooms comes back, and missed a message in five of them; presence included."""
+    alice, bob = name("alice"), name("bob")
+    async with device(pair, alice, 0) as a:
+        for n in range(HOME_ROOMS):
+            made = {"type": "group", "client_room_id": f"r{n}", "members": [bob]}
+            room_id = (await ok(a, "room.create", made))["room"]["room_id"]
+            await send(a, room_id, "heard")
+        async with device(pair, bob, 1) as b:
+            listed = (await ok(b, "room.list", {"limit": HOME_ROOMS}))["rooms"]
+        cursors = {room["room_id"]: [room["epoch"], room["offset"]] for room in listed}
+        assert len(cursors) == HOME_ROOMS
+        for room_id in list(cursors)[:MISSED]:
+            await send(a, room_id, "missed")
+        async with commands_about(pair.stack.settings.redis_url, [*cursors, bob]) as found:
+            for _ in range(RECONNECTS):
+                async with pair.raw(bob, instance=1, cursors=cursors) as client:
+                    await client.until(lambda c=client: len(texts_of(c)) == MISSED)
+                    ready = next(e for e in client.events if e["type"] == "session.ready")
+                    assert ready["data"]["recovered"] == dict.fromkeys(cursors, True)
+                    assert ready["data"]["unread"]["rooms"] == HOME_ROOMS
+                    assert texts_of(client) == ["missed"] * MISSED
+    each = found.total / RECONNECTS + QUESTIONS_WHO
+    print(f"{each:.1f} commands a reconnect: {found.sent} {found.inside}")
+    assert found.total >= RECONNECTS * HOME_ROOMS
+    assert each <= 3 * HOME_ROOMS
 
 
 async def test_room_of_a_thousand(pair: World, tmp_path_factory: Any, full: bool) -> None:

@@ -10,6 +10,7 @@ from typing import Any, cast
 import pytest
 
 from rts_server.auth import Identity
+from rts_server.domain.standing import Standing
 from rts_server.engine.outgoing import OutgoingQueue
 from rts_server.engine.packets import Encoded
 from rts_server.namespaces.session import Session
@@ -19,8 +20,6 @@ from rts_server.realtime.listener import Listener
 from rts_server.realtime.subscriptions import SubscriptionHandlers, Subscriptions
 from rts_server.roomlog.log import RoomLog
 from rts_server.rooms.receipts import Cursors, MovedCursors, ReceiptWriter
-from rts_server.views.inbox import Inbox
-from rts_server.views.inbox_row import InboxRow
 from rts_server.views.snapshots import SnapshotReader
 from tests.helpers.bench import Bench, message
 from tests.helpers.waiting import Changes
@@ -76,7 +75,7 @@ async def room_id(bench: Bench) -> str:
         await bench.append(message(room_id, "alice", f"m{number}"))
     index = UserRooms(bench.redis)
     await index.note_all([("bob", IndexedMembership(room_id, 1, 1, "in"))])
-    await index.complete("bob")
+    await index.rebuild("bob", [])
     return room_id
 
 
@@ -104,11 +103,6 @@ async def client(bench: Bench, valkey_url: str, room_id: str) -> AsyncIterator[C
     await subscriptions.close()
 
 
-def inbox(**rooms: Any) -> Inbox:
-    """An inbox with some fields of each room."""
-    return Inbox([InboxRow(0, room_id, room, True, 0) for room_id, room in rooms.items()])
-
-
 @pytest.mark.parametrize(("cursor", "missed"), [(None, []), ((1, 3), [2, 3, 4])])
 async def test_unread_counts_of_ready_hold_where_the_live_stream_begins(
     client: Client, bench: Bench, room_id: str, cursor: tuple[int, int] | None, missed: list[int]
@@ -126,9 +120,29 @@ async def test_unread_counts_of_ready_hold_where_the_live_stream_begins(
     assert client.seqs() == [*missed, 5]
 
 
+async def test_rooms_are_read_whole_only_to_be_shown(
+    client: Client, bench: Bench, room_id: str
+) -> None:
+    """A client without cursors lists its rooms itself; one with cursors is told of the others."""
+    evaluated: list[int] = []
+    for cursors in ({}, {room_id: (1, 3)}, {"other": (1, 1)}):
+        client.session.cursors, client.events = dict(cursors), []
+        client.session.receipts.clear()
+        before: Any = await bench.redis.info("commandstats")
+        await client.open()
+        after: Any = await bench.redis.info("commandstats")
+        scripts = [one["cmdstat_evalsha"]["calls"] for one in (before, after)]
+        evaluated.append(scripts[1] - scripts[0])
+        assert client.events[0]["data"]["unread"] == {"total": 3, "rooms": 1}
+        added = [one["room_id"] for one in client.events if one["type"] == "room.added"]
+        assert added == ([room_id] if "other" in cursors else [])
+    assert evaluated[:2] == [1, 1]  # the index
+    assert evaluated[2] > 1
+
+
 def test_only_receipts_ahead_of_redis_are_applied() -> None:
     """Redis lost a cursor that the client still has (D4); equal ones need no write."""
-    known = inbox(r={"seq": 10, "read_seq": 5, "delivered_seq": 8})
+    known = {"r": Standing((1, 1), 10, 5, 8, 5)}
     assert ahead_of(known, {"r": (6, 0)}) == {"r": (6, 0)}
     assert ahead_of(known, {"r": (0, 9)}) == {"r": (0, 9)}
     assert ahead_of(known, {"r": (5, 8)}) == {}
@@ -137,13 +151,13 @@ def test_only_receipts_ahead_of_redis_are_applied() -> None:
 
 def test_a_receipt_beyond_the_last_message_counts_as_the_last_message() -> None:
     """0 ≤ read ≤ seq (D8): a client cannot cause a write at each connect."""
-    read_all = inbox(r={"seq": 10, "read_seq": 10, "delivered_seq": 10})
+    read_all = {"r": Standing((1, 1), 10, 10, 10, 0)}
     assert ahead_of(read_all, {"r": (99, 99)}) == {}
 
 
 def test_receipts_of_other_rooms_are_ignored() -> None:
     """Only receipts of the user's own rooms count (A1)."""
-    assert ahead_of(inbox(), {"r": (1, 1)}) == {}
+    assert ahead_of({}, {"r": (1, 1)}) == {}
 
 
 def test_a_cursor_older_than_the_membership_is_dropped() -> None:

@@ -125,11 +125,51 @@ async def test_an_index_is_complete_when_it_was_rebuilt_here(redis: Redis) -> No
     assert (await index.all(USER))[:2] == ([], False)
     await index.note(USER, "r", 1, 1, "in")
     assert (await index.all(USER))[:2] == ([IndexedMembership("r", 1, 1, "in")], False)
-    await index.complete(USER)
+    await index.rebuild(USER, [])
     assert (await index.all(USER))[:2] == ([IndexedMembership("r", 1, 1, "in")], True)
     await index.note(USER, "s", 1, 1, "out")
     known, complete, _ = await index.all(USER)
     assert (sorted(one.room_id for one in known), complete) == (["r", "s"], True)
+
+
+async def test_a_rebuild_sets_what_is_newer(redis: Redis) -> None:
+    """As single changes do (D8)."""
+    index = UserRooms(redis)
+    for kept in [("older", 1, 9, "in"), ("same", 2, 2, "in"), ("newer", 2, 3, "out")]:
+        await index.note(USER, *kept)  # type: ignore[arg-type]
+    stored = [
+        IndexedMembership("older", 2, 1, "out"),
+        IndexedMembership("same", 2, 2, "in"),
+        IndexedMembership("newer", 2, 2, "in"),
+        IndexedMembership("missing", 1, 10, "in"),
+    ]
+    found = await index.rebuild(USER, stored)
+    assert sorted(found.rooms) == [
+        ("missing", 1, 10, "in"),
+        ("newer", 2, 3, "out"),
+        ("older", 2, 1, "out"),
+        ("same", 2, 2, "in"),
+    ]
+    assert found.version.startswith("5 ")  # three changes and two
+
+
+async def test_a_rebuild_is_published_once(redis: Redis) -> None:
+    """Whatever it changed, and not if it changed nothing; the index that is replied has it all."""
+    index, rooms = UserRooms(redis), [IndexedMembership(f"r{n}", 1, 1, "in") for n in range(50)]
+    async with redis.pubsub() as channel:
+        await channel.subscribe(keys.user_channel(USER))
+        assert (await channel.get_message(timeout=PATIENCE))["type"] == "subscribe"
+        before: Any = await redis.info("commandstats")
+        found = await index.rebuild(USER, rooms)
+        assert await index.rebuild(USER, rooms) == await index.all(USER)
+        after: Any = await redis.info("commandstats")
+        heard = [await channel.get_message(timeout=0.1) for _ in range(2)]
+    assert (sorted(found.rooms), found.complete) == (sorted(rooms), True)
+    assert user_rooms_json(heard[0]["data"]) == {"kind": "rooms", "version": 50}
+    assert heard[1] is None
+    calls = {n: one["calls"] - before.get(n, {"calls": 0})["calls"] for n, one in after.items()}
+    assert calls["cmdstat_hset"] == 3  # the rooms once, the mark twice
+    assert sum(calls.values()) < len(rooms)
 
 
 async def test_a_young_index_is_rebuilt_once_more(
@@ -138,17 +178,17 @@ async def test_a_young_index_is_rebuilt_once_more(
     """Records may have been in the queue at the first rebuild; the second one is final."""
     monkeypatch.setattr(user_rooms, "RECHECK_MS", 0)
     index = UserRooms(redis)
-    await index.complete(USER)
+    await index.rebuild(USER, [])
     assert (await index.all(USER))[1] is False
-    await index.complete(USER)
+    await index.rebuild(USER, [])
     assert (await index.all(USER))[1] is True
 
 
 async def test_the_mark_of_another_redis_does_not_count(redis: Redis) -> None:
     """An index that was complete in a lost Redis may lack later changes."""
     index = UserRooms(redis)
-    await index.complete(USER)
-    await index.complete(USER)
+    await index.rebuild(USER, [])
+    await index.rebuild(USER, [])
     await redis.execute_command("DEBUG", "CHANGE-REPL-ID")  # type: ignore[no-untyped-call]
     assert (await index.all(USER))[1] is False
 
@@ -168,11 +208,11 @@ async def test_the_room_limit_counts_other_current_rooms(fake: FakeAsyncRedis) -
 async def test_an_index_without_a_current_room_expires(redis: Redis) -> None:
     """It is kept for ever only while the user is in a room."""
     index, key = UserRooms(redis), keys.user_rooms(USER)
-    await index.complete(USER)
+    await index.rebuild(USER, [])
     assert 0 < await redis.pttl(key) <= EMPTY_TTL_MS
     await index.note(USER, "r", 1, 1, "in")
     assert await redis.pttl(key) == -1
-    await index.complete(USER)
+    await index.rebuild(USER, [])
     await index.note(USER, "other", 1, 1, "out")
     assert await redis.pttl(key) == -1
     await index.note(USER, "r", 1, 2, "out")

@@ -36,7 +36,7 @@ class Instance:
         self.notices: list[bytes] = []
         self.changes: list[tuple[str, str, str]] = []
         self._changes = Changes()
-        self.until = self._changes.until
+        self.until, self.notify = self._changes.until, self._changes.notify
         self.reads = SnapshotReader(redis)
         self.compare: Callable[[str], Awaitable[None]] | None = None
         handlers = SubscriptionHandlers(
@@ -179,7 +179,8 @@ async def test_a_replay_ends_where_the_stream_begins_and_where_the_room_was_read
         ]
         assert replay.start is not None
         assert replay.recovered
-        assert replay.snapshot.position == replay.start
+        assert replay.standing is not None
+        assert replay.standing.position == replay.start
         offsets = [position_of(event)[1] for event in replay.events]
         assert offsets == list(range(cursor[1] + 1, replay.start[1] + 1))
         cursor, joins = replay.start, joins + 1
@@ -301,6 +302,27 @@ async def test_events_for_a_user_reach_all_their_sessions(instance: Instance, be
     await instance.until(lambda: len(instance.changes) == 2)
     assert instance.changes == [("added", "a", "r")] * 2
     assert third == []
+
+
+async def test_rooms_are_compared_after_a_rebuild_that_no_session_read(
+    instance: Instance, redis: Redis
+) -> None:
+    """Another instance rebuilt the index, and may have found rooms (D5)."""
+    compared: list[str] = []
+
+    async def compare(user_id: str) -> None:
+        compared.append(user_id)
+        instance.notify()
+
+    instance.compare = compare
+    for user_id, noted in (("knows", "7 complete"), ("knows not", "6 complete")):
+        listener, _ = instance.socket(user_id)
+        await instance.subscriptions.add_listener(listener)
+        instance.subscriptions.lost_publishes.note_index_version(user_id, noted)
+        assert instance.subscriptions.lost_publishes.is_noted(user_id, 7) == (user_id == "knows")
+        rebuilt = orjson.dumps({"kind": "rooms", "version": 7})
+        await redis.publish(keys.user_channel(user_id), rebuilt)
+    await instance.until(lambda: "knows not" in compared)
 
 
 async def test_events_for_a_user_wait_for_session_ready(instance: Instance, redis: Redis) -> None:

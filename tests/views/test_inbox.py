@@ -18,7 +18,7 @@ async def of_alice(bench: Bench, rooms: int) -> list[str]:
     room_ids = [await bench.group("alice", "bob", room=f"r{n}") for n in range(rooms)]
     index = UserRooms(bench.redis)
     await index.note_all([("alice", IndexedMembership(r, 1, 2, "in")) for r in room_ids])
-    await index.complete("alice")
+    await index.rebuild("alice", [])
     return room_ids
 
 

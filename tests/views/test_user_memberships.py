@@ -25,6 +25,6 @@ async def test_a_stranger_costs_as_much_as_a_user_who_does_not_exist(
     monkeypatch.setattr(Archive, "rooms_of", counted)
     for user_id in ("alice", "bob"):
         await services.user_rooms.note(user_id, f"room-of-{user_id}", 1, 1, "in")
-        await services.user_rooms.complete(user_id)
+        await services.user_rooms.rebuild(user_id, [])
     assert await services.user_memberships.share_room("alice", ["bob", "nobody"]) == set()
     assert asked == [NONEXISTENT_USER_ID, "nobody"]
