@@ -63,7 +63,7 @@ COVERS = (
     Cover("faults/test_cold_rooms.py", "needs a Redis that loses its data",
           "realtime/lost_rooms rooms/recovery"),
     Cover("rest/test_users.py", "users, as operators see and manage them",
-          "realtime/control_channel rooms/display_names views/profile"),
+          "realtime/control_channel views/profile"),
     Cover("redis_client/test_transport.py", "takes transports over", "redis_client/connection"),
     Cover("test_config_loading.py", "settings are validated by fields", "config setting_fields"),
     Cover("relay/test_relay.py", "parts of one loop, on real queues",
