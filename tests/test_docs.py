@@ -53,8 +53,6 @@ DANGLING = re.compile(
     r"\b(?:trap|issue|promise|guarantee|rule)s? #?\d+|promises\.md|what must be seen", re.IGNORECASE
 )
 """References that only their author could follow: the guarantees have letters and numbers."""
-WITHOUT_TEST = {"R5"}
-"""Guarantees of which docs/guarantees.md says that no test here covers them."""
 WIRING = {f"rts_server/{name}.py" for name in ("__main__", "processes", "app", "services")}
 """Files of the reading path that build everything, and so import everything."""
 OUTSIDE = {"IMPORT"}
@@ -235,7 +233,7 @@ def test_every_guarantee_is_cited_by_a_test() -> None:
         if file.is_relative_to(ROOT / "tests") or file.is_relative_to(ROOT / "bench")
         for number in NUMBER.findall(text_of(file))
     }
-    assert sorted(defined() - cited) == sorted(WITHOUT_TEST)
+    assert sorted(defined() - cited) == []
 
 
 def test_nothing_is_cited_that_the_repository_does_not_hold() -> None:

@@ -128,7 +128,7 @@ async def test_a_message_costs_the_same_however_many_rooms_its_users_have(pair: 
 
 
 async def test_a_reconnect_costs_at_most_three_commands_a_room(pair: World) -> None:
-    """A user of 50 rooms comes back, and missed a message in five of them; presence included."""
+    """A user of 50 rooms comes back, and missed a message in five of them (R5); with presence."""
     alice, bob = name("alice"), name("bob")
     async with device(pair, alice, 0) as a:
         for n in range(HOME_ROOMS):
