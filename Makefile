@@ -8,7 +8,7 @@
 # make vendor update web/vendor to the socket.io-client of tests/js/package-lock.json
 # make soak   a thousand and more examples of the model-based test; ARGS="--soak 5000 --seed 7"
 # make nemesis  faults of all kinds from a seed; ARGS="--seed 7 --seconds 60" or "--seeds 1-20"
-# make bench  compare with other servers, about six minutes; BENCH_ARGS="--room 200 --rounds 1"
+# make bench  compare with other servers, about eight minutes; BENCH_ARGS="--room 200 --rounds 1"
 # make lock   resolve the dependencies again
 # make clean  remove builds and installed packages; keeps .rts, the data
 

@@ -46,7 +46,7 @@ READING = (
 @click.option("--only", help="Contenders, by parts of their names: ours,sharded")
 @click.option("--write/--no-write", default=True, help="A section in bench/RESULTS.md.")
 def main(rounds: int, only: str | None, write: bool, **given: Any) -> None:
-    """Compare the contenders. Takes about six minutes on two cores."""
+    """Compare the contenders. Takes about eight minutes on two cores."""
     sizes = Sizes(**given)
     allow_files()
     gc.disable()  # a pause of the load generator would be measured as a server's latency
@@ -71,7 +71,7 @@ def main(rounds: int, only: str | None, write: bool, **given: Any) -> None:
 async def _compare(stack: Stack, chosen: list[Contender], rounds: int, sizes: Sizes) -> Rounds:
     ours = contenders()[0]
     measured: dict[str, list[RoundResult]] = {contender.name: [] for contender in chosen}
-    async with running_testbed(stack, ours, sizes.room, sizes.pairs) as made:
+    async with running_testbed(stack, ours, sizes.room, sizes.pairs, settled=True) as made:
         await made.use_queue("stub")
         for number in range(rounds):
             for contender in chosen:

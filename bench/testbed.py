@@ -21,6 +21,7 @@ from bench.contender import Contender, running
 from bench.machine import cores, cpu_seconds, pinned
 from bench.queue_stub import QueueStub
 from rts_server import keys
+from rts_server.persistence.user_rooms import RECHECK_MS
 from rts_server.tools.dev.managed_process import ManagedProcess, stop_all
 from rts_server.tools.dev.stack import Stack
 
@@ -96,11 +97,12 @@ class Testbed:
 
 @asynccontextmanager
 async def running_testbed(
-    stack: Stack, ours: Contender, size: int, pairs: int
+    stack: Stack, ours: Contender, size: int, pairs: int, *, settled: bool = False
 ) -> AsyncIterator[Testbed]:
     """Run the relay on a started stack, with a room of `size` members and so many pairs.
 
-    Its queue is the emulator's: what the testbed creates reaches the tables.
+    Its queue is the emulator's: what the testbed creates reaches the tables. `settled`: the users'
+    indexes of rooms are not read from the archive any more, which takes a minute.
     """
     environment = stack.environment()
     command = [sys.executable, "-m", "rts_server", "relay"]
@@ -115,14 +117,16 @@ async def running_testbed(
             stub.start_and_wait()
         os.setpriority(os.PRIO_PGRP, stack.aws.pid, EMULATOR_NICE)
         made = Testbed(stack, relay, stub)
-        await _create_users_and_rooms(made, ours, size, pairs)
+        await _create_users_and_rooms(made, ours, size, pairs, settled)
         await made.wait_until_idle()
         yield made
     finally:
         stop_all([relay, stub], 2.0)
 
 
-async def _create_users_and_rooms(made: Testbed, ours: Contender, size: int, pairs: int) -> None:
+async def _create_users_and_rooms(
+    made: Testbed, ours: Contender, size: int, pairs: int, settled: bool
+) -> None:
     sign = _token_signer(made.stack.settings.jwt_secret)
     names = [f"u{n}" for n in range(size)]
     twos = [(f"a{n}", f"b{n}") for n in range(pairs)]
@@ -156,6 +160,9 @@ async def _create_users_and_rooms(made: Testbed, ours: Contender, size: int, pai
         # a user's first connection builds their index of rooms from the archive
         all_users = (*made.crowd, *chain.from_iterable(made.pairs))
         await asyncio.gather(*map(visit, all_users))
+        if settled:  # and an index that was built so is built once more after this time
+            await asyncio.sleep(RECHECK_MS / 1000)
+            await asyncio.gather(*map(visit, all_users))
 
 
 def _token_signer(secret: str) -> Callable[[str, tuple[str, ...]], str]:
