@@ -30,6 +30,8 @@ async def test_a_draft_belongs_to_its_room(
     await act(alice, ".edit", "#messages li:first-child")
     assert await alice.js(TYPED) == "helo"
     assert await alice.js("document.querySelector('#banner').checkVisibility()")
+    await alice.type("#compose textarea", "!")
+    await alice.until(f"{TYPED} === 'helo!'")
     await alice.press("Escape", 27)
     await alice.until(
         f"{TYPED} === 'for bob' && !document.querySelector('#banner').checkVisibility()"

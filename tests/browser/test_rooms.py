@@ -193,7 +193,10 @@ async def test_files_of_a_room(
 
     await details(alice)  # they covered the chat, and closed
     await act(alice, ".remove", f'li[data-key="{await row_of(alice, "notes.txt")}"]')
-    await alice.until(f"{listed}.join() === 'holiday.png'")
+    undo = "document.querySelector('.toast [data-action=act]')"
+    await alice.until(f"{listed}.join() === 'holiday.png' && {undo}")  # at once, and not for good
+    await alice.js(f"{undo}.click()")
+    await alice.until(f"{listed}.join() === 'notes.txt,holiday.png'")
 
 
 async def row_of(page: Page, text: str) -> str:
@@ -208,16 +211,23 @@ async def row_of(page: Page, text: str) -> str:
 async def test_a_picture_has_its_own_shape(
     chromium: Chromium, dev_url: str, names: tuple[str, str], tmp_path: Path
 ) -> None:
-    """Once sent, a picture has the room of its own proportions, and stays within a telephone."""
+    """A picture has the room of its own proportions before it is here, also on a telephone."""
     wide = tmp_path / "wide.png"
     wide.write_bytes(png(640, 320))
     alice = await signed_in(chromium, dev_url, names[0])
-    await group(alice, "Pictures")
+    bob = await signed_in(chromium, dev_url, names[1])
+    await bob.call("Network.enable")
+    await bob.call("Network.setBlockedURLs", urls=["*X-Amz-Signature*"])
+    await group(alice, "Pictures", names[1])
     await send_files(alice, wide)
     await alice.until(f"document.querySelector('{ROW} .mark.queued')")
     place = "(({width, height}) => [width, height])"
     place += "(document.querySelector('#messages .picture').getBoundingClientRect())"
     await alice.until(f"{place}.join() === '320,160'")
+    await bob.click("#rooms li button")
+    await bob.until("document.querySelector('#messages .picture img')")
+    await bob.until(f"{place}.join() === '320,160'")
+    assert await bob.js("document.querySelector('#messages .picture img').naturalWidth") == 0
     await alice.size(390, 844, touch=True)
     bubble = "document.querySelector('#messages .bubble').getBoundingClientRect().right"
     inside = "document.querySelector('#messages .picture').getBoundingClientRect().right"
