@@ -249,7 +249,7 @@ export class App {
   }
 
   #fromAddress() {
-    const room_id = decodeURIComponent(location.hash.slice(1));
+    const room_id = decoded(location.hash.slice(1));
     this.#show(room_id ? this.client.room(room_id) : null);
   }
 
@@ -307,5 +307,14 @@ export class App {
       this.changed();
     });
     before?.();
+  }
+}
+
+/** An address may be anything; one that is no encoded id is taken as it is. @param {string} text */
+function decoded(text) {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
   }
 }

@@ -120,6 +120,8 @@ export const t = {
   emptyFile: (name) => `${name} is empty.`,
   /** @param {string} name @param {string} most */
   largeFile: (name, most) => `${name} is larger than ${most}.`,
+  /** @param {number} most @param {number} length */
+  longText: (most, length) => `A message has at most ${most} characters; this one has ${length}.`,
   /** @param {number} most */
   manyFiles: (most) => `At most ${most} files in one message.`,
   isFrozen: "This chat is read-only for everybody.",

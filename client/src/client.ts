@@ -29,6 +29,7 @@ export interface ClientOptions {
   getToken: GetToken;
   /** Where unsent messages and drafts survive a reload: `webStorage()`, `indexedDbStorage()`. */
   storage?: ChatStorage;
+  /** The console by default: without it, a `getToken` that fails would only look like being offline. */
   logger?: ChatLogger;
 }
 
@@ -54,9 +55,9 @@ export class Client {
   readonly #warn: (message: string, error: unknown) => void;
   #restored = false;
 
-  constructor({ url, getToken, storage = memoryStorage(), logger }: ClientOptions) {
+  constructor({ url, getToken, storage = memoryStorage(), logger = console }: ClientOptions) {
     this.#storage = storage;
-    this.#warn = (message, error) => logger?.warn(message, error);
+    this.#warn = (message, error) => logger.warn(message, error);
     this.#connection = new Connection({
       url,
       getToken,

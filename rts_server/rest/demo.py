@@ -39,11 +39,11 @@ def add_routes(app: web.Application, settings: Settings) -> None:
         """Return a token for any user id: this is why the route exists in `dev` only."""
         if not _is_ours(request.host, settings):
             return web.json_response({"error": "Host: not a name of this machine"}, status=403)
-        user_id = request.query.get("user", "")
+        user_id, cors = request.query.get("user", ""), _cors(request, settings)
         if not auth.USER_ID.fullmatch(user_id):
-            return web.json_response({"error": "user: 1-128 printable characters"}, status=400)
-        answer = {"token": auth.issue(settings, user_id)}
-        return web.json_response(answer, headers=_cors(request, settings))
+            wrong = {"error": "user: 1-128 printable characters"}
+            return web.json_response(wrong, status=400, headers=cors)
+        return web.json_response({"token": auth.issue(settings, user_id)}, headers=cors)
 
     app.router.add_get("/", page)
     app.router.add_get("/web/{path:.+}", page_file)

@@ -7,6 +7,13 @@ from pathlib import Path
 
 from tests.browser.chromium import Chromium, Page
 
+BELOW = (
+    "(({scrollHeight, scrollTop, clientHeight}) =>"
+    " Math.round(scrollHeight - scrollTop - clientHeight))"
+    "(document.querySelector('#scroll'))"
+)
+"""How many pixels of the messages are below the view."""
+
 
 async def signed_in(chromium: Chromium, dev_url: str, user: str) -> Page:
     """A window of a user, focused, without a room that is open."""

@@ -7,6 +7,7 @@ from typing import Any
 
 from tests.browser.chromium import Chromium
 from tests.browser.session import (
+    BELOW,
     both_with_direct_room,
     in_direct_room,
     opened,
@@ -15,11 +16,6 @@ from tests.browser.session import (
 )
 from tests.helpers.file_samples import png
 
-BELOW = (
-    "(({scrollHeight, scrollTop, clientHeight}) =>"
-    " Math.round(scrollHeight - scrollTop - clientHeight))"
-    "(document.querySelector('#scroll'))"
-)
 LAST_READ = "document.querySelector('#messages li:last-child .mark.read')"
 
 

@@ -27,7 +27,7 @@ class Composer {
   #files = h("div", { id: "chosen" });
   #why = h("p", { class: "hint" });
   #input = h("input", { id: "files", type: "file", multiple: true, hidden: true, "aria-label": t.attach });
-  #text = h("textarea", { name: "text", rows: 1, maxlength: MOST, placeholder: t.message, "aria-label": t.message });
+  #text = h("textarea", { name: "text", rows: 1, placeholder: t.message, "aria-label": t.message });
   #send = h("button", { class: "primary send", "aria-label": t.send, title: t.send }, icon("send-horizontal"));
   #attach = iconButton("paperclip", t.attach, { id: "attach", "data-action": "attach" });
   #row = h("div", { class: "row" }, this.#attach, this.#input, this.#text, this.#send);
@@ -74,7 +74,8 @@ class Composer {
     this.#renderFiles();
     const composing = this.#composing;
     this.#show((composing?.mode === "edit" ? composing.text : room?.draft.value) ?? "");
-    if (isNew && room && matchMedia("(hover: hover)").matches) this.#text.focus();
+    // Afterwards: the pane of a first room is hidden until everything is drawn.
+    if (isNew && room && matchMedia("(hover: hover)").matches) this.#app.afterwards(() => this.#text.focus());
   }
 
   /** @param {string} text */
@@ -84,9 +85,12 @@ class Composer {
     this.#grow();
   }
 
+  /** The form keeps its height while that of the text is measured, so that the list above does not move. */
   #grow() {
+    this.form.style.minHeight = `${this.form.offsetHeight}px`;
     this.#text.style.height = "auto";
     this.#text.style.height = `${this.#text.scrollHeight + 2}px`;
+    this.form.style.minHeight = "";
   }
 
   #renderBanner() {
@@ -146,6 +150,7 @@ class Composer {
 
   /** No edit and no answer any more; the draft is untouched. */
   #cancel() {
+    this.#room?.typing(false);
     if (this.#room) this.#app.compose(this.#room, undefined);
   }
 
@@ -154,6 +159,7 @@ class Composer {
     if (!room) return;
     const composing = this.#composing;
     const text = this.#text.value;
+    if (text.length > MOST) return void this.#app.toast(t.longText(MOST, text.length));
     const mentions = mentioned(text, room.state.value.members);
     if (composing?.mode === "edit") return void this.#edit(room, composing.message, text, mentions);
     const files = this.#chosen.get(room.room_id) ?? [];

@@ -121,12 +121,13 @@ class MessagesView {
     const oldest = messages[0]?.seq ?? 0;
     if (unread > 0 && hasOlder && oldest > room.read_seq + 1)
       return this.#load(() => this.#open.around(room.read_seq + 1));
-    this.#landed = true;
     if (unread > 0 && first) {
       this.#divider = room.read_seq;
       this.#virtual.show(rowsOf(messages, this.#divider));
       this.#virtual.toKey(first.key);
     } else this.#virtual.toEnd();
+    this.#landed = true; // only now: what is visible is read, and until here that was the end of the list
+    this.#moved();
   }
 
   /** What came is read aloud by a screen reader; the list itself is drawn too often for that.

@@ -1,0 +1,86 @@
+"""What happens at the moment a chat opens, and while one begins to write."""
+
+from __future__ import annotations
+
+from tests.browser.chromium import Chromium
+from tests.browser.session import (
+    BELOW,
+    both_with_direct_room,
+    direct,
+    in_direct_room,
+    opened,
+    say,
+    signed_in,
+)
+from tests.helpers.commands import ok
+from tests.helpers.world import World, name
+
+
+async def test_a_chat_opened_from_another_one_reads_only_what_is_visible(
+    chromium: Chromium, world: World, dev_url: str, names: tuple[str, str]
+) -> None:
+    """Of 40 new messages those below the window stay unread, in the title and on the pill."""
+    alice, bob = names
+    page = await signed_in(chromium, dev_url, bob)
+    async with world.js(alice) as a:
+        created = await ok(a, "room.create", {"type": "direct", "members": [bob]})
+        room_id = created["room"]["room_id"]
+        await direct(page, name("zoe"))
+        for n in range(40):
+            message = {"room_id": room_id, "client_msg_id": f"m{n}", "text": f"m{n}\n" * 3}
+            await ok(a, "message.send", message)
+    await page.until("document.title.startsWith('(40)')")
+    await page.js(f"location.hash = '{room_id}'")
+    await opened(page, alice)
+    await page.until("document.querySelector('#messages .divider')")
+    await page.frame()
+    await page.frame()
+    await page.until("/^\\(([1-3]\\d|[1-9])\\)/.test(document.title)")
+    assert await page.js(BELOW) > 1
+    assert await page.js("document.querySelector('#pill.unread').checkVisibility()")
+
+
+async def test_one_may_write_at_once(
+    chromium: Chromium, dev_url: str, names: tuple[str, str]
+) -> None:
+    """The text field of a chat that opens has the focus, also after a reload."""
+    page = await in_direct_room(chromium, dev_url, names)
+    focused = "document.activeElement === document.querySelector('#compose textarea')"
+    await page.until(focused)
+    await page.call("Page.reload")
+    await opened(page, names[1])
+    await page.until(focused)
+
+
+async def test_a_text_that_grows_hides_no_message(
+    chromium: Chromium, dev_url: str, names: tuple[str, str]
+) -> None:
+    """The list stays at its end while the text field gets higher and lower, line by line."""
+    first, _ = await both_with_direct_room(chromium, dev_url, names)
+    await say(first, *(f"line {n}\n" * 8 for n in range(5)))
+    await first.until("document.querySelector('#messages li:last-child .mark.queued')")
+    await first.frame()
+    assert await first.js("document.querySelector('#scroll').scrollTop") > 0
+    for lines in (2, 5, 8, 3, 1):
+        await first.js(
+            "(field => { field.value = "
+            f"Array({lines}).fill('text').join(String.fromCharCode(10));"
+            " field.dispatchEvent(new Event('input', {bubbles: true})); })"
+            "(document.querySelector('#compose textarea'))"
+        )
+        await first.frame()
+        await first.frame()
+        assert await first.js(BELOW) <= 1, lines
+
+
+async def test_a_text_that_is_too_long_stays_and_the_user_is_told(
+    chromium: Chromium, dev_url: str, names: tuple[str, str]
+) -> None:
+    """Nothing of it is cut; it is sent once it is short enough."""
+    page = await in_direct_room(chromium, dev_url, names)
+    await page.type("#compose textarea", "x" * 4_001, enter=True)
+    await page.until("document.querySelector('.toast')?.textContent.includes('4001')")
+    assert await page.js("document.querySelector('#compose textarea').value.length") == 4_001
+    await page.js("document.querySelector('#compose textarea').value = 'x'.repeat(4000)")
+    await page.press("Enter", 13)
+    await page.until("document.querySelector('#messages li p')?.textContent.length === 4000")
