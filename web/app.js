@@ -184,12 +184,14 @@ export class App {
 
   /** Show a chat at once and make it meanwhile. @param {string} title @param {() => Promise<Room>} make */
   async create(title, make) {
+    const before = this.ui.value.room;
     this.#show(null);
     this.ui.set({ opening: title, details: false });
     try {
       const room = await make();
       if (this.ui.value.opening === title) this.open(room.room_id);
     } catch (error) {
+      if (this.ui.value.opening === title) this.#show(before);
       this.ui.set({ opening: null });
       this.failed(error);
     }

@@ -10,6 +10,8 @@ export const t = {
   yourName: "Your name",
   signIn: "Sign in",
   signOut: "Sign out",
+  ownName: "That is you. Enter the name of somebody else.",
+  noName: "Enter a name for the group.",
   badName: "A name has 1 to 128 letters (a to z), digits or signs, without spaces.",
   /** @param {string} user */
   secondWindow: (user) => `Open a second window as ${user}`,

@@ -226,7 +226,9 @@ export class VirtualList {
     const drawn = this.#draw(item);
     drawn.dataset.key = item.key;
     if (known) {
+      const hadFocus = known.node.contains(document.activeElement);
       morph(known.node, drawn);
+      if (hadFocus && !known.node.contains(document.activeElement)) known.node.focus({ preventScroll: true });
       known.item = item;
       return known.node;
     }

@@ -128,3 +128,21 @@ async def test_a_menu_goes_with_its_room(
     await alice.press("ArrowDown", 40, ALT)
     await opened(alice, "Garden")
     await alice.until(f"!{MENU}")
+
+
+async def test_the_focus_stays_in_the_message_that_one_reacts_to(
+    chromium: Chromium, dev_url: str, names: tuple[str, str]
+) -> None:
+    """The row is drawn again with the reaction; ↑ and ↓ go on from there."""
+    alice = await in_direct_room(chromium, dev_url, names)
+    await say(alice, "one", "two")
+    await alice.until("document.querySelector('#messages li:last-child .mark.queued')")
+    await alice.js("document.querySelector('#scroll').focus()")
+    await alice.press("ArrowUp", 38)
+    await alice.press("Enter", 13)
+    await alice.until(MENU)
+    await alice.press("Enter", 13)
+    await alice.until("document.querySelector('#messages .reactions button')")
+    await alice.frame()
+    await alice.frame()
+    assert await alice.js("document.activeElement.closest('#messages li') !== null")

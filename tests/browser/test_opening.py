@@ -84,3 +84,24 @@ async def test_a_text_that_is_too_long_stays_and_the_user_is_told(
     await page.js("document.querySelector('#compose textarea').value = 'x'.repeat(4000)")
     await page.press("Enter", 13)
     await page.until("document.querySelector('#messages li p')?.textContent.length === 4000")
+
+
+async def test_a_chat_that_cannot_be_made_leaves_the_open_one(
+    chromium: Chromium, dev_url: str, names: tuple[str, str]
+) -> None:
+    """What cannot be right is said in the form; what the server refuses, in the chat one was in."""
+    page = await in_direct_room(chromium, dev_url, names)
+    await page.click("#new")
+    await page.type("#new-direct input", names[0], enter=True)
+    await page.until(
+        "document.querySelector('dialog .error').textContent.startsWith('That is you')"
+    )
+    await page.type("#new-group [name=name]", "   ", enter=True)
+    await page.until(
+        "document.querySelector('dialog .error').textContent.startsWith('Enter a name')"
+    )
+    await page.js("document.querySelector('#new-group [name=name]').value = ''")
+    await page.type("#new-group [name=name]", "\u2066")  # by itself it is invisible
+    await page.js("document.querySelector('#new-group').requestSubmit()")
+    await page.until("document.querySelector('.toast')")
+    await opened(page, names[1])

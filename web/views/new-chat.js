@@ -31,11 +31,13 @@ export function newChatDialog(app) {
   onSubmit(direct, ({ user = "" }) => {
     const other = user.trim();
     if (!isUserId(other)) return void (error.textContent = t.badName);
+    if (other === app.user) return void (error.textContent = t.ownName);
     dialog.close();
     void app.create(other, () => app.client.direct(other));
   });
   onSubmit(group, ({ name = "", members = "" }) => {
     const people = members.split(/[\s,]+/).filter(Boolean);
+    if (!name.trim()) return void (error.textContent = t.noName);
     if (!people.every(isUserId)) return void (error.textContent = t.badName);
     dialog.close();
     void app.create(name, () => app.client.group({ name, members: people }));
