@@ -1,8 +1,9 @@
 """The metrics that go to CloudWatch, as lines of its embedded metric format (EMF).
 
 Source: docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring,
-CloudWatch_Embedded_Metric_Format_Specification. Every metric has one dimension, the process:
-CloudWatch charges for each combination of dimensions. The instance is a field of the line.
+CloudWatch_Embedded_Metric_Format_Specification. Metrics have one dimension, the process, and those
+of BY_ENVIRONMENT also the environment: CloudWatch charges for each combination of dimensions. The
+instance is a field of the line.
 """
 
 from __future__ import annotations

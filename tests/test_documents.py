@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 import subprocess
+from importlib.util import find_spec
 from pathlib import Path
 
 import click
@@ -124,6 +125,8 @@ def test_make_help_lists_every_target() -> None:
 def is_known(command: str) -> bool:
     """Whether the program of a command between backticks has what the command names."""
     words = [word for word in shlex.split(command) if word != "…"]
+    if words[1:2] == ["-m"]:
+        return find_spec(words[2]) is not None
     if words[0] == "aws":
         aws_cli.check(words[1:])
         return True

@@ -16,7 +16,7 @@ from rts_server.engine.polling import BODY_TIMEOUT_SECONDS
 
 
 class Parser(AIOHTTPParser):
-    """Unknown fields are dropped by the schemas, as for commands."""
+    """Unknown fields are left to the schemas, which refuse them by name."""
 
     DEFAULT_UNKNOWN_BY_LOCATION: dict[str, str | None] = {}  # noqa: RUF012 - as webargs types it
 

@@ -131,6 +131,7 @@ class Creation:
             self._check_certificate(plan.certificate)
         if self._record:
             self._record.check_zone()
+        self._application.tags()  # one that is not ours is refused before anything is made
         if not self._stacks.exists(plan.name):
             self._check_no_table_is_left()
         return plan.platform or self._application.newest_platform()

@@ -9,6 +9,7 @@ import click
 
 from scripts.eb.application import Application
 from scripts.eb.calls import AwsCalls, DeploymentFailed, aws_clients
+from scripts.eb.create import NAME
 from scripts.eb.creation import ADDRESS_TAG, ZONE_TAG, foundation_stack
 from scripts.eb.dns_record import DnsRecord
 from scripts.eb.environments import SERVICE
@@ -46,7 +47,14 @@ class Destruction:
             for one in answer.get("StackResources", []):
                 if what := KEPT.get(one["LogicalResourceId"]):
                     lines.append(f"{what}: {one.get('PhysicalResourceId', 'not made')}")
-        return lines
+        else:
+            lines.append(
+                f"tables and bucket of {self._name}, its key and the secret of Redis, if any"
+            )
+        return [
+            *lines,
+            "the bucket of Elastic Beanstalk, which all environments of the region share",
+        ]
 
     def destroy(self) -> None:
         """Take away record, environments, application, stacks and uploads, in this order.
@@ -79,16 +87,32 @@ class Destruction:
     def _delete_uploads(self) -> None:
         answer = self._calls(SERVICE, "create_storage_location")
         bucket = answer.get("S3Bucket", "<storage location>")
+        last: dict[str, str] = {}
         while True:
             listed = self._calls(
-                "s3", "list_objects_v2", Bucket=bucket, Prefix=f"{self._name}/", MaxKeys=1000
+                "s3",
+                "list_objects_v2",
+                Bucket=bucket,
+                Prefix=f"{self._name}/",
+                MaxKeys=1000,
+                **last,
             )
-            keys = [{"Key": one["Key"]} for one in listed.get("Contents", [])]
-            if not keys:
+            found = [one["Key"] for one in listed.get("Contents", [])]
+            if not found:
                 return
-            answer = self._calls("s3", "delete_objects", Bucket=bucket, Delete={"Objects": keys})
-            if errors := answer.get("Errors"):
-                raise DeploymentFailed(f"{errors[0]['Key']} is not deleted: {errors[0]['Code']}.")
+            last = {"StartAfter": found[-1]}
+            if keys := [{"Key": key} for key in found if _is_upload(key)]:
+                self._delete_objects(bucket, keys)
+
+    def _delete_objects(self, bucket: str, keys: list[dict[str, str]]) -> None:
+        answer = self._calls("s3", "delete_objects", Bucket=bucket, Delete={"Objects": keys})
+        if errors := answer.get("Errors"):
+            raise DeploymentFailed(f"{errors[0]['Key']} is not deleted: {errors[0]['Code']}.")
+
+
+def _is_upload(key: str) -> bool:
+    """Whether `create` or `scripts/deploy` uploaded this: Elastic Beanstalk's own lie deeper."""
+    return key.count("/") == 1 and key.endswith((".zip", ".yaml"))
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -106,6 +130,8 @@ def main(name: str, region: str | None, yes: bool, dry_run: bool) -> None:
 
     Example: scripts/deploy destroy chat-staging
     """
+    if not NAME.fullmatch(name):
+        raise click.UsageError("NAME has 2 to 25 lower-case letters, digits and dashes.")
     calls = AwsCalls(
         {} if dry_run else aws_clients(DESTRUCTION_SERVICES, region), click.echo, dry=dry_run
     )

@@ -18,8 +18,10 @@ from rts_server import config_loading
 PROPERTIES = "aws:elasticbeanstalk:application:environment"
 LAUNCH = "aws:autoscaling:launchconfiguration"
 SECRETS = "aws:elasticbeanstalk:application:environmentsecrets"
-MAX_PROPERTY_BYTES = 4_096
-"""Of all properties together, as KEY=VALUE joined by commas (environments-cfg-softwaresettings)."""
+MAX_PROPERTY_BYTES = 4_096 - 200
+"""Of all properties together, as KEY=VALUE joined by commas (environments-cfg-softwaresettings),
+without those of `.ebextensions` and of the platform."""
+SECRET_PROPERTIES = ("RTS_JWT_SECRET", "RTS_REDIS_TOKEN")
 
 Options = dict[str, dict[str, str]]
 """Value by namespace and name."""
@@ -98,6 +100,10 @@ def parse_properties(texts: Iterable[str]) -> dict[str, str]:
     for name, _, value in pairs:
         if not value.isprintable():
             raise click.UsageError(f"The value of {name} has a line break or a control character.")
+        if name in SECRET_PROPERTIES and ":secretsmanager:" not in value:
+            raise click.UsageError(
+                f"{name} must be the ARN of a secret: others can read properties."
+            )
     return {name: value for name, _, value in pairs}
 
 

@@ -246,9 +246,12 @@ class FakeAws(FakeBeanstalk):
         assert Bucket == BUCKET
         self.objects[Key] = Body
 
-    def s3_list_objects_v2(self, Bucket: str, Prefix: str, MaxKeys: int) -> Json:
-        found = sorted(key for key in self.objects if key.startswith(Prefix))[:2]
-        return {"Contents": [{"Key": key} for key in found]}
+    def s3_list_objects_v2(
+        self, Bucket: str, Prefix: str, MaxKeys: int, StartAfter: str = ""
+    ) -> Json:
+        """Return two objects at most, as a bucket with many returns 1,000."""
+        found = sorted(key for key in self.objects if key.startswith(Prefix) and key > StartAfter)
+        return {"Contents": [{"Key": key} for key in found[:2]]}
 
     def s3_delete_objects(self, Bucket: str, Delete: Json) -> None:
         for one in Delete["Objects"]:

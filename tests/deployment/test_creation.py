@@ -226,6 +226,16 @@ def test_a_stack_of_somebody_else_is_not_updated(clients: Clients, aws: FakeAws)
     assert "cloudformation.update_stack" not in [name for name, _ in aws.calls[before:]]
 
 
+def test_an_application_of_somebody_else_is_refused_before_anything_is_made(
+    clients: Clients, aws: FakeAws
+) -> None:
+    """Else the stacks would be there, and `destroy` would refuse to take them away."""
+    aws.applications["chat"] = []
+    with pytest.raises(DeploymentFailed, match="was not made by scripts/deploy create"):
+        made(clients)
+    assert aws.stacks == {}
+
+
 def test_given_parts_are_used(clients: Clients, aws: FakeAws) -> None:
     """An existing network, a certificate and an identity provider: nothing of it is made."""
     network = GivenNetwork("vpc-0f", "subnet-01,subnet-02", "subnet-03,subnet-04")

@@ -95,6 +95,15 @@ def test_all_that_was_made_goes_and_nothing_else(clients: Clients) -> None:
     ]
 
 
+def test_what_elastic_beanstalk_keeps_under_the_name_stays(clients: Clients) -> None:
+    """A deployment may be named like a folder of its own in the bucket that all share."""
+    aws = account(clients)
+    own = "chat/environments/logs/run/e-1/i-1/tail.zip"
+    aws.objects[own] = b"x"
+    destroyed(clients)
+    assert sorted(aws.objects) == sorted(["2026-x.zip", "chat-other/x.zip", own])
+
+
 @pytest.mark.parametrize("how", ["refuse", "lose"])
 def test_a_run_after_any_failure_takes_the_rest(clients: Clients, how: str) -> None:
     """Whichever call is refused, or loses its answer: the next run ends as one without failure."""

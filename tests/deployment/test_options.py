@@ -94,7 +94,8 @@ def test_secrets_are_named_and_not_copied(tmp_path: Path) -> None:
         ({"RTS_CORS_ORIGIN": "x"}, "No setting is named RTS_CORS_ORIGIN"),
         ({"RTS_RATES": "a\nb"}, "RTS_RATES has a line break"),
         ({"RTS_PORT": "http"}, "RTS_PORT"),
-        ({"RTS_CORS_ORIGINS": "x" * MAX_PROPERTY_BYTES}, "4096 at most"),
+        ({"RTS_JWT_SECRET": "s" * 40}, "RTS_JWT_SECRET must be the ARN of a secret"),
+        ({"RTS_CORS_ORIGINS": "x" * MAX_PROPERTY_BYTES}, "3896 at most"),
     ],
 )
 def test_properties_with_which_nothing_starts_are_refused(

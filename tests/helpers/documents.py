@@ -86,7 +86,8 @@ def commands_in_text(page: Path) -> list[str]:
     """Return the commands between backticks, outside of blocks."""
     text = re.sub(r"^```.*?^```$", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
     spans = (" ".join(span.split()) for span in re.findall(r"`([^`]+)`", text))
-    return [span for span in spans if re.match(r"(rts-server|aws|make|scripts/[\w.]+) ", span)]
+    programs = r"(rts-server|aws|make|scripts/[\w.]+|(\.venv/bin/)?python3? -m) "
+    return [span for span in spans if re.match(programs, span)]
 
 
 class Shell:
