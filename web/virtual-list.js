@@ -49,15 +49,17 @@ export class VirtualList {
     return this.#atEnd;
   }
 
-  /** Show these rows; those that are drawn are drawn again. @param {readonly Item[]} items */
-  show(items) {
+  /** Show these rows; those that are drawn are drawn again. Without `follow` the end is not held: rows that
+   * come below it are yet to be read. @param {readonly Item[]} items */
+  show(items, follow = true) {
     this.#look();
+    if (!follow) this.#atEnd = false;
     const anchor = this.#anchor();
     this.#items = items;
     this.#measureTops();
     this.#hold(anchor);
     this.#render(true);
-    this.#settle(anchor);
+    this.#settle(anchor, follow);
   }
 
   /** Another list altogether. */
@@ -127,10 +129,15 @@ export class VirtualList {
 
   /** Somebody scrolled, whether its event was here or comes later: see whether that is the end. */
   #look() {
-    const { scrollTop, scrollHeight, clientHeight } = this.#viewport;
+    const { scrollTop } = this.#viewport;
     if (Math.abs(scrollTop - this.#scrollTop) < 1) return;
     this.#scrollTop = scrollTop;
-    this.#atEnd = scrollHeight - scrollTop - clientHeight < NEAR;
+    this.#atEnd = this.#isAtEnd();
+  }
+
+  #isAtEnd() {
+    const { scrollTop, scrollHeight, clientHeight } = this.#viewport;
+    return scrollHeight - scrollTop - clientHeight < NEAR;
   }
 
   /** @param {number} top */
@@ -164,12 +171,13 @@ export class VirtualList {
 
   /** Rows were drawn and measured: hold on until nothing moves any more.
    * @param {{ key: string, offset: number } | undefined} anchor */
-  #settle(anchor) {
+  #settle(anchor, follow = true) {
     for (let round = 0; round < 8 && this.#measure(); round += 1) {
       this.#hold(anchor);
       this.#render(false);
     }
     this.#hold(anchor);
+    if (!follow) this.#atEnd = this.#isAtEnd();
     this.#moved();
   }
 

@@ -6,6 +6,7 @@ import json
 
 from tests.browser.chromium import Chromium, Page
 from tests.browser.session import (
+    BELOW,
     act,
     both_with_direct_room,
     details,
@@ -108,6 +109,9 @@ async def test_history_pages_upwards(
     assert await walk_down(again) == texts
 
 
+MORE_BELOW = "document.querySelector('#pill').checkVisibility()"
+
+
 async def walk_down(page: Page) -> list[str]:
     """Every text from the top to the bottom, as one sees it while scrolling."""
     found: list[str] = []
@@ -121,7 +125,9 @@ async def walk_down(page: Page) -> list[str]:
         await page.js("document.querySelector('#scroll').scrollBy(0, 300)")
         await page.frame()
         if await page.js("document.querySelector('#scroll').scrollTop") == before:
-            return found
+            if not await page.js(MORE_BELOW):
+                return found
+            await page.until(f"!{MORE_BELOW} || {BELOW} > 0")  # a page of newer ones is on its way
 
 
 async def test_sign_in(chromium: Chromium, dev_url: str, names: tuple[str, str]) -> None:

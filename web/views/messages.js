@@ -26,6 +26,8 @@ class MessagesView {
   #room = null;
   /** The room in which the first messages were shown: from then on what is visible is read. */
   #landed = false;
+  /** Whether the messages that were drawn last end before the newest one. */
+  #hadNewer = false;
   /** Messages above this seq are new since the user began to read. @type {number | null} */
   #divider = null;
   #unread = 0;
@@ -89,7 +91,8 @@ class MessagesView {
     this.#scroll.classList.toggle("blank", !loaded);
     if (!state) return;
     this.#mark(state);
-    this.#virtual.show(rowsOf(state.messages, this.#divider));
+    this.#virtual.show(rowsOf(state.messages, this.#divider), !this.#hadNewer);
+    this.#hadNewer = state.hasNewer;
     this.#land(state);
     this.#announce(state);
     this.#showPill(state);
@@ -98,7 +101,7 @@ class MessagesView {
   /** @param {Room | null} room */
   #change(room) {
     this.#room = room;
-    this.#landed = false;
+    this.#landed = this.#hadNewer = false;
     this.#divider = null;
     this.#unread = this.#newest = 0;
     this.#virtual.reset();

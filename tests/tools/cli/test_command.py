@@ -16,6 +16,7 @@ from tests.helpers.world import World, name
 
 ROOT = Path(__file__).parents[3]
 ARGUMENTS = {
+    "name": ["Alice"],
     "instance": ["web.1"],
     "manifest": ["{manifest}"],
     "csv": ["{csv}"],
