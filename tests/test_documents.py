@@ -12,7 +12,7 @@ import click
 import pytest
 
 from rts_server.__main__ import main
-from tests.helpers import aws_cli, npm_cli
+from tests.helpers import aws_cli, network_cli, npm_cli
 from tests.helpers.documents import (
     NEEDS,
     PAGES,
@@ -204,3 +204,23 @@ def test_an_ellipsis_stands_for_any_output() -> None:
     """Everything else of an output is compared."""
     assert is_as_written("a … c\n…\n", "a b c\nd\ne\n")
     assert not is_as_written("a\n", "a\nb\n")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "curl -s",
+        "curl -s chat.example.com",
+        "curl --silly https://chat.example.com",
+        "dig +sort chat.example.com",
+        "dig NX example.com",
+        "openssl s_client -tls1_1",
+        "openssl s_client -connect chat.example.com",
+        "openssl client -connect chat.example.com:443",
+    ],
+)
+def test_a_wrong_command_of_the_network_is_found(line: str) -> None:
+    """A misspelt option, an address without its scheme or port, a word that is missing."""
+    program, *words = shlex.split(line)
+    with pytest.raises(SystemExit):
+        network_cli.check(program, words)

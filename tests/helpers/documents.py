@@ -37,7 +37,10 @@ STAND_INS = {
     "make": 'case "$*" in help) exec {make} "$@";; *) exec {make} --dry-run "$@" >/dev/null;; esac',
     "aws": 'exec {python} -m tests.helpers.aws_cli "$@"',
     "npm": 'exec {python} -m tests.helpers.npm_cli "$@"',
-    **dict.fromkeys(("curl", "dig", "openssl"), "exit 0"),
+    **{
+        program: f'exec {{python}} -m tests.helpers.network_cli {program} "$@"'
+        for program in ("curl", "dig", "openssl")
+    },
 }
 DRY_DEPLOY = 'exec {root}/scripts/deploy "$@" --dry-run >/dev/null'
 
