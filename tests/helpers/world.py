@@ -6,13 +6,12 @@ import asyncio
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import urllib.error
 import urllib.request
 from collections.abc import AsyncIterator, Iterator
-from contextlib import ExitStack, asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 from itertools import count
 from pathlib import Path
@@ -22,7 +21,7 @@ import aiohttp
 
 from rts_server import auth
 from rts_server.runtime import tether
-from rts_server.tools.dev import aws
+from rts_server.tools.dev import aws, ports
 from rts_server.tools.dev.stack import Stack
 from tests.helpers.js_client import JsClient
 from tests.helpers.raw import Raw
@@ -39,12 +38,14 @@ def free_port() -> int:
 
 
 def free_ports(count: int) -> list[int]:
-    """Return different free ports; drawn one after another, two could be the same."""
-    with ExitStack() as probes:
-        taken = [probes.enter_context(socket.socket()) for _ in range(count)]
-        for probe in taken:
-            probe.bind(("127.0.0.1", 0))
-        return [probe.getsockname()[1] for probe in taken]
+    """Return different free ports, none of those that the system gives to outgoing connections.
+
+    Such a one could be taken by somebody's connection before it is bound.
+    """
+    found: set[int] = set()
+    while len(found) < count:
+        found.add(next(port for port in ports.candidates() if ports.is_free(port)))
+    return list(found)
 
 
 class Process:

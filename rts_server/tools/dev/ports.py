@@ -47,7 +47,7 @@ def remembered_ports(path: Path, names: list[str]) -> dict[str, int]:
         remembered = json.loads(path.read_text())
     for name in names:
         if name not in remembered:
-            remembered[name] = next(port for port in _candidates() if is_free(port))
+            remembered[name] = next(port for port in candidates() if is_free(port))
         elif not is_free(remembered[name]):
             raise StackError(
                 f"Port {remembered[name]}, which {path.parent} keeps for its {name}, is in use; "
@@ -57,7 +57,7 @@ def remembered_ports(path: Path, names: list[str]) -> dict[str, int]:
     return remembered
 
 
-def _candidates() -> Iterator[int]:
+def candidates() -> Iterator[int]:
     """Yield ports below the ephemeral range (32768 on Linux, 49152 in RFC 6335)."""
     while True:
         yield random.randrange(20_000, 30_000)
