@@ -172,6 +172,19 @@ async def test_a_rebuild_is_published_once(redis: Redis) -> None:
     assert sum(calls.values()) < len(rooms)
 
 
+async def test_a_rebuild_that_ends_a_membership_ends_watches(redis: Redis) -> None:
+    """Who watches the user compares the shared rooms; a rebuild that only adds says nothing."""
+    index = UserRooms(redis)
+    async with redis.pubsub() as channel:
+        await channel.subscribe(keys.presence_channel(USER))
+        assert (await channel.get_message(timeout=PATIENCE))["type"] == "subscribe"
+        await index.rebuild(USER, [IndexedMembership("r", 1, 1, "in")])
+        await redis.publish(keys.presence_channel(USER), "between")
+        await index.rebuild(USER, [IndexedMembership("r", 1, 2, "out")])
+        heard = [await channel.get_message(timeout=PATIENCE) for _ in range(2)]
+    assert [one["data"] for one in heard] == [b"between", b"-"]
+
+
 async def test_a_young_index_is_rebuilt_once_more(
     redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
