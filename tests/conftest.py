@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Generator, Iterator
 from pathlib import Path
 
 import hypothesis
 import pytest
+import uvloop
 from redis.asyncio import Redis
 
 from tests.helpers import valkey
@@ -63,12 +64,29 @@ LONGEST = (
 """Test files that take over 10 s. They begin first, so that all workers end together."""
 
 
+def pytest_asyncio_loop_factories() -> dict[str, type[uvloop.Loop]]:
+    """Run tests on the product's event loop, whose timers and transports differ from asyncio's."""
+    return {"uvloop": uvloop.Loop}
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Order the longest files first."""
     order = {str(HERE / file): rank for rank, file in enumerate(LONGEST)}
     if gone := [file for file in order if not Path(file).exists()]:
         raise pytest.UsageError(f"LONGEST names files that are not there: {gone}")
     items.sort(key=lambda item: order.get(str(item.path), len(LONGEST)))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Add what the servers logged as an error to the report of a failed test."""
+    report = yield
+    world = getattr(item, "funcargs", {}).get("world")
+    if report.failed and isinstance(world, World):
+        report.sections.append(("Errors in the logs of the servers", world.logged_errors()))
+    return report
 
 
 hypothesis.settings.register_profile("shared-cores", deadline=None)

@@ -56,7 +56,9 @@ class Socket(AsyncSocket):  # type: ignore[misc]
         self._transport: WebSocketTransport | None = None
         self._probing: WebSocketTransport | None = None
         self._probed = False
-        self._heartbeat: asyncio.TimerHandle | None = None
+        self._heartbeat: asyncio.Handle | None = None
+        self._heartbeat_at = 0.0
+        """Its loop time: uvloop's handle of a timer that is due at once has none."""
         self._blocking: asyncio.Task[None] | None = None
         """Work of an earlier packet that must be done before the next one is handled."""
         self.polled = self.posted = False
@@ -82,7 +84,7 @@ class Socket(AsyncSocket):  # type: ignore[misc]
         if self.last_ping is None:
             self._ping()
         due = asyncio.get_running_loop().time() + within
-        if self._heartbeat is not None and self._heartbeat.when() > due:
+        if self._heartbeat is not None and self._heartbeat_at > due:
             self._set_heartbeat(within, self._pong_overdue)
 
     def _pong_overdue(self) -> None:
@@ -95,7 +97,8 @@ class Socket(AsyncSocket):  # type: ignore[misc]
         if self._heartbeat is not None:
             self._heartbeat.cancel()
         if not (self.closing or self.closed):
-            self._heartbeat = asyncio.get_running_loop().call_later(seconds, callback)
+            self._heartbeat_at = asyncio.get_running_loop().time() + seconds
+            self._heartbeat = asyncio.get_running_loop().call_at(self._heartbeat_at, callback)
 
     # Packets from the client: callbacks of the WebSocket
 

@@ -35,7 +35,7 @@ class _Connection:
     since: float = field(default_factory=time.monotonic)
     namespaces: set[str] = field(default_factory=set)
     rooms: set[str] = field(default_factory=set)
-    timer: asyncio.TimerHandle | None = None
+    timer: asyncio.Handle | None = None
 
 
 class Connections:

@@ -99,7 +99,7 @@ class Subscriptions:
         self._user_channels: dict[str, str] = {}
         self._unread_changes = UnreadChanges(self._rooms, self._users, handlers.read_unread)
         self._tasks = Tasks()
-        self._leaving: dict[str, asyncio.TimerHandle] = {}
+        self._leaving: dict[str, asyncio.Handle] = {}
         limits = settings.limits
         self._replays = ReplayReader(
             reads, max_events=limits.replay_events, max_bytes=limits.answer_bytes

@@ -17,7 +17,7 @@ class TypingCountdown:
         self._until: dict[str, float] = {}
         self._reported: list[str] = []
         self._next_report_at = 0.0
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: asyncio.Handle | None = None
 
     def update(self, left: Mapping[str, int]) -> None:
         """Take the whole list: user id → milliseconds left."""

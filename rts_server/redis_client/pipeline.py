@@ -47,7 +47,7 @@ class RedisPipeline:
         self._unsent: list[tuple[Command, OnReply]] = []
         self._unanswered: deque[OnReply] = deque()
         self._replies = self._replies_seen = 0
-        self._silence_timer: asyncio.TimerHandle | None = None
+        self._silence_timer: asyncio.Handle | None = None
         self._throttled_log = ThrottledLog(log)
 
     async def close(self) -> None:

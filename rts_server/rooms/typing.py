@@ -39,7 +39,7 @@ class TypingPublisher:
         self._lasts_ms = ms(settings.typing_ttl - settings.typing_interval)
         self._interval_ms = ms(settings.typing_interval)
         self._max_members = settings.limits.typing_members
-        self._timers: dict[str, asyncio.TimerHandle] = {}
+        self._timers: dict[str, asyncio.Handle] = {}
         self._tasks = Tasks()
 
     async def close(self) -> None:

@@ -47,7 +47,8 @@ class Admission:
         self.limit = INITIAL_LIMIT
         self.in_progress = 0
         self._waiting: deque[tuple[float, asyncio.Future[bool]]] = deque()
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: asyncio.Handle | None = None
+        self._rings_at = 0.0  # uvloop's handle of a timer that is due at once has no time
         self._turns, self._appends = _Mean(), _Mean()
         self._window_ends = 0.0
         self._admitted = self._refused = 0
@@ -125,10 +126,11 @@ class Admission:
     def _wake_at(self, due: float) -> None:
         """Set the timer, which serves all that wait, to this loop time unless it rings before."""
         if self._timer is not None:
-            if self._timer.when() <= due:
+            if self._rings_at <= due:
                 return
             self._timer.cancel()
         self._timer = asyncio.get_running_loop().call_at(due, self._refuse_late)
+        self._rings_at = due
 
     def _refuse_late(self) -> None:
         """Refuse the commands that have waited too long."""

@@ -17,23 +17,22 @@ class Deadline:
     deadline it is set again, so that consecutive uses neither start nor stop a timer.
     """
 
-    __slots__ = ("_at", "_cancels", "_task", "_timer")
+    __slots__ = ("_at", "_cancels", "_rings_at", "_task", "_timer")
 
     def __init__(self) -> None:
         self._at: float | None = None
         self._cancels = 0
         self._task: asyncio.Task[Any] | None = None
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: asyncio.Handle | None = None
+        self._rings_at = 0.0  # uvloop's handle of a timer that is due at once has no time
 
     def begin(self, at: float) -> None:
         """Give the current task until `at`, in loop time."""
         self._at, self._task = at, asyncio.current_task()
-        if (
-            self._timer is not None and self._timer.when() > at
-        ):  # a repeated cancellation was scheduled
+        if self._timer is not None and self._rings_at > at:  # a repeated cancellation was scheduled
             self.close()
         if self._timer is None:
-            self._timer = asyncio.get_running_loop().call_at(at, self._ring)
+            self._set_timer(at)
 
     def end(self) -> bool:
         """End the use; return whether the task was late and was cancelled for no other reason."""
@@ -57,11 +56,15 @@ class Deadline:
             return
         loop = asyncio.get_running_loop()
         if loop.time() < self._at:
-            self._timer = loop.call_at(self._at, self._ring)
+            self._set_timer(self._at)
             return
         self._cancels += 1
         self._task.cancel()
-        self._timer = loop.call_later(CANCEL_REPEAT_SECONDS, self._ring)
+        self._set_timer(loop.time() + CANCEL_REPEAT_SECONDS)
+
+    def _set_timer(self, at: float) -> None:
+        self._timer = asyncio.get_running_loop().call_at(at, self._ring)
+        self._rings_at = at
 
 
 @asynccontextmanager

@@ -23,7 +23,7 @@ class LoadShedding:
     def __init__(self) -> None:
         self.lag = 0.0
         self._due = 0.0
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: asyncio.Handle | None = None
 
     @property
     def high(self) -> bool:

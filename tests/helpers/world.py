@@ -175,6 +175,16 @@ class World:
             process.kill()
         self.stack.stop(within=0)
 
+    def logged_errors(self, latest: int = 10) -> str:
+        """Return the latest lines that the relay and the instances logged as an error."""
+        lines = [
+            line
+            for process in (self.relay, *self.webs)
+            for line in process.log.read_text().splitlines()
+            if '"level": "error"' in line
+        ]
+        return "\n".join(lines[-latest:])
+
     def token(self, user_id: str, **claims: Any) -> str:
         """Return a token of this deployment."""
         return auth.issue(self.stack.settings, user_id, **claims)

@@ -57,6 +57,13 @@ async def test_a_command_beyond_the_limit_waits_until_another_one_ends() -> None
     assert admission.in_progress == 2
 
 
+async def test_commands_whose_time_is_almost_over_wait_beside_others() -> None:
+    """For less than half a millisecond uvloop gives a handle that does not know its time."""
+    admission = at_limit(2)
+    waited = (MAX_WAIT_SECONDS - 1e-4, 0.0, MAX_WAIT_SECONDS - 1e-4)
+    assert await asyncio.gather(*map(admission.enter, waited)) == [False] * 3
+
+
 async def test_a_command_that_waits_too_long_is_refused() -> None:
     """Nothing leaves, so the command is refused, and counts as in progress no more."""
     admission = at_limit(2)

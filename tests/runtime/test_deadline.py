@@ -40,6 +40,14 @@ async def test_late_work_is_cancelled_and_its_task_goes_on() -> None:
             await asyncio.sleep(0)
 
 
+async def test_a_use_that_ends_at_once_may_be_followed_by_another_one() -> None:
+    """For less than half a millisecond uvloop gives a handle that does not know its time."""
+    deadline = Deadline()
+    deadline.begin(now() + 1e-4)
+    deadline.end()
+    assert await past(deadline, now() + 1e-4)
+
+
 async def test_one_timer_serves_consecutive_deadlines() -> None:
     """A hundred uses in time share one timer; a use at its end has until its own deadline."""
     deadline = Deadline()
