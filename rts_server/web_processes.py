@@ -14,12 +14,14 @@ import signal
 import sys
 from asyncio.subprocess import Process
 from contextlib import suppress
+from functools import partial
 
 import aiohttp
 
 from rts_server import logs
 from rts_server.config import Settings
 from rts_server.runtime import tether
+from rts_server.runtime.loops import repeat_forever
 
 log = logging.getLogger(__name__)
 
@@ -54,7 +56,7 @@ class WebProcesses:
         loop = asyncio.get_running_loop()
         for name in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(name, self._on_signal)
-        checks = asyncio.create_task(self._replace_unready_forever())
+        checks = asyncio.create_task(self._replace_forever())
         await asyncio.gather(*map(self._keep_running, self._ports))
         checks.cancel()
 
@@ -69,16 +71,24 @@ class WebProcesses:
     async def _keep_running(self, port: int) -> None:
         """Run the process of this port, again and again until the end."""
         while not self._ending.is_set():
-            child = self._children[port] = await _start(port)
-            self._failed_checks[port] = 0
-            await self._wait_or_end(child)
-            if self._ending.is_set():
-                break
-            log.warning("web process ended", extra={"port": port, "status": child.returncode})
-            if child.returncode:  # not after a drain
+            try:
+                status = await self._run_once(port)
+            except OSError:  # no memory, no process id: the others go on meanwhile
+                log.exception("web process cannot be started", extra={"port": port})
+                status = None
+            if status != 0:  # not after a drain
                 with suppress(TimeoutError):
                     async with asyncio.timeout(WEB_RESTART_DELAY_SECONDS):
                         await self._ending.wait()
+
+    async def _run_once(self, port: int) -> int | None:
+        """Start the process of this port and return its exit status. Raises OSError."""
+        child = self._children[port] = await _start(port)
+        self._failed_checks[port] = 0
+        await self._wait_or_end(child)
+        if not self._ending.is_set():
+            log.warning("web process ended", extra={"port": port, "status": child.returncode})
+        return child.returncode
 
     async def _wait_or_end(self, child: Process) -> None:
         """Wait until the process ends; drain it when all are to end."""
@@ -90,26 +100,28 @@ class WebProcesses:
             await _drain(child)
         await ended
 
-    async def _replace_unready_forever(self) -> None:
-        """End processes that are not ready: nginx leads clients to every one that answers (R8)."""
+    async def _replace_forever(self) -> None:
         timeout = aiohttp.ClientTimeout(total=READINESS_TIMEOUT_SECONDS)
         async with aiohttp.ClientSession(timeout=timeout) as http:
-            while True:
-                await asyncio.sleep(READINESS_CHECK_SECONDS)
-                ready = await asyncio.gather(*(self.is_ready(http, p) for p in self._ports))
-                for port, is_ready in zip(self._ports, ready, strict=True):
-                    failed = 0 if is_ready or not any(ready) else self._failed_checks[port] + 1
-                    self._failed_checks[port] = failed
-                    if failed == MAX_FAILED_CHECKS:
-                        log.warning("web process is not ready", extra={"port": port})
-                        await _drain(self._children[port])
+            await repeat_forever("web processes", partial(self._replace_unready, http))
+
+    async def _replace_unready(self, http: aiohttp.ClientSession) -> None:
+        """End processes that are not ready: nginx leads clients to every one that answers (R8)."""
+        await asyncio.sleep(READINESS_CHECK_SECONDS)
+        ready = await asyncio.gather(*(self.is_ready(http, port) for port in self._ports))
+        for port, is_ready in zip(self._ports, ready, strict=True):
+            failed = 0 if is_ready or not any(ready) else self._failed_checks[port] + 1
+            self._failed_checks[port] = failed
+            if failed == MAX_FAILED_CHECKS:
+                log.warning("web process is not ready", extra={"port": port})
+                await _drain(self._children[port])
 
     async def is_ready(self, http: aiohttp.ClientSession, port: int) -> bool:
         """Return whether the process of this port answers that it is ready."""
         try:
             async with http.get(f"http://{self._host}:{port}/health/ready") as answer:
                 return answer.status == 200
-        except (aiohttp.ClientError, TimeoutError):
+        except (aiohttp.ClientError, OSError):  # TimeoutError is an OSError
             return False
 
 

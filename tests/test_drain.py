@@ -21,7 +21,7 @@ from tests.helpers.js_client import JsClient
 from tests.helpers.raw import QUERY, Raw
 from tests.helpers.rest import Rest, presence_when_online
 from tests.helpers.rooms import group
-from tests.helpers.waiting import eventually, until
+from tests.helpers.waiting import PATIENCE, eventually, until
 from tests.helpers.world import World, name, ready
 
 SPREAD = 1.5
@@ -30,7 +30,7 @@ SPREAD = 1.5
 def fetch(url: str) -> tuple[int, str]:
     """Return status and body of a GET."""
     try:
-        with urllib.request.urlopen(url, timeout=2) as answer:
+        with urllib.request.urlopen(url, timeout=PATIENCE) as answer:
             return answer.status, answer.read().decode()
     except urllib.error.HTTPError as error:
         return error.code, error.read().decode()

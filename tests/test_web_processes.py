@@ -16,10 +16,11 @@ import pytest
 
 from rts_server import web_processes
 from rts_server.config import Settings
+from rts_server.runtime.tasks import cancelled
 from rts_server.tools.dev.ports import is_free
 from tests.helpers.js_client import JsClient
 from tests.helpers.processes import until_gone
-from tests.helpers.waiting import eventually, until
+from tests.helpers.waiting import PATIENCE, eventually, until
 from tests.helpers.world import Process, World, free_port, name, ready
 
 SPREAD = 1.5
@@ -165,6 +166,43 @@ async def test_a_process_that_is_not_ready_is_replaced_if_others_are(
         for number in (signal.SIGTERM, signal.SIGINT):
             with suppress(ValueError):
                 asyncio.get_running_loop().remove_signal_handler(number)
+
+
+async def test_a_check_that_fails_is_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever it raises, processes that are not ready are still replaced later."""
+    asked = 0
+
+    async def is_ready(*_: object) -> bool:
+        nonlocal asked
+        asked += 1
+        raise ValueError("of a kind that nobody expects")
+
+    monkeypatch.setattr(web_processes.WebProcesses, "is_ready", is_ready)
+    monkeypatch.setattr(web_processes, "READINESS_CHECK_SECONDS", 0.01)
+    processes = web_processes.WebProcesses(replace(Settings(), web_processes=2))
+    checks = asyncio.create_task(processes._replace_forever())
+    await eventually(lambda: asked > 4)
+    await cancelled(checks)
+
+
+async def test_a_process_that_cannot_be_started_is_tried_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The system may have no memory for it; the other processes go on meanwhile."""
+    tries = 0
+
+    async def start(_: int) -> asyncio.subprocess.Process:
+        nonlocal tries
+        tries += 1
+        raise BlockingIOError("Resource temporarily unavailable")
+
+    monkeypatch.setattr(web_processes, "_start", start)
+    monkeypatch.setattr(web_processes, "WEB_RESTART_DELAY_SECONDS", 0.01)
+    processes = web_processes.WebProcesses(replace(Settings(), web_processes=2))
+    running = asyncio.create_task(processes._keep_running(1))
+    await eventually(lambda: tries > 2)
+    processes._ending.set()
+    await asyncio.wait_for(running, PATIENCE)
 
 
 class Recorder:

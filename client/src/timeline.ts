@@ -57,6 +57,7 @@ export class Timeline {
   /** Hold these messages instead. */
   replace(page: readonly Message[], ends: { hasOlder: boolean; hasNewer: boolean }): void {
     this.#messages.clear();
+    this.#ordered = undefined; // also if the page is empty
     this.extend(page, ends);
   }
 

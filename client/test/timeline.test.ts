@@ -13,6 +13,13 @@ function held(): { timeline: Timeline; message: Message } {
   return { timeline, message };
 }
 
+test("an empty page in place of messages leaves none", () => {
+  const { timeline } = held();
+  assert.equal(timeline.messages.length, 1);
+  timeline.replace([], { hasOlder: false, hasNewer: false });
+  assert.deepEqual(timeline.messages, []);
+});
+
 test("an answer that comes late does not take an edit back", () => {
   const { timeline, message } = held();
   timeline.update({ ...message, version: 3, text: "third" });

@@ -6,9 +6,6 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Collection, Mapping
 
-from redis.exceptions import RedisError
-
-from rts_server import errors
 from rts_server.domain.unread import MemberUnread, totals
 from rts_server.engine.packets import event_packet
 from rts_server.protocol.event import ephemeral
@@ -74,7 +71,7 @@ class UnreadChanges:
                 doubtful = self._doubtful(user_id)
                 if not doubtful or not await self._read_again(user_id, doubtful):
                     break
-        except (RedisError, OSError, errors.Refusal) as error:
+        except Exception as error:  # of any kind: what stays due holds back all that follows
             log.warning("unread.changed is not written", extra={"error": type(error).__name__})
             del self._due[user_id]
         else:

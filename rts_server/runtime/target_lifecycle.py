@@ -13,6 +13,7 @@ import logging
 
 import aiohttp
 
+from rts_server import metrics
 from rts_server.runtime.throttled_log import ThrottledLog
 
 log = logging.getLogger(__name__)
@@ -39,7 +40,8 @@ async def wait_for_termination(url: str) -> None:
             try:
                 token = token or await _new_token(http)
                 status, state = await _state(http, token)
-            except (aiohttp.ClientError, TimeoutError) as error:
+            except Exception as error:  # of any kind: without it the sockets are cut, not drained
+                metrics.LOOP_FAILURES.labels("instance metadata").inc()
                 throttled_log.warning("instance metadata do not answer", error)
             else:
                 if state == "Terminated":

@@ -16,6 +16,7 @@ import pytest
 from rts_server.persistence import aws
 from rts_server.processes import PROCESS_KILL_AFTER_SECONDS
 from tests.deployment.platform import OURS, ROOT, UNITS
+from tests.helpers.waiting import PATIENCE
 
 HOOKS = OURS.parent / "hooks"
 AGENT = HOOKS / "postdeploy" / "20_agent.sh"
@@ -113,7 +114,7 @@ def test_a_process_without_its_role_does_not_start(command: str, variable: str) 
         env=environment,
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=PATIENCE,
         check=False,
     )
     assert (done.returncode, done.stderr.count("\n")) == (1, 1)

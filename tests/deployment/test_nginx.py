@@ -21,7 +21,7 @@ from tests.deployment.platform import OURS, before, command, platform, running
 from tests.helpers.commands import ok
 from tests.helpers.js_client import JsClient
 from tests.helpers.rest import Rest
-from tests.helpers.waiting import until
+from tests.helpers.waiting import PATIENCE, until
 from tests.helpers.world import World, free_port, free_ports, name, ready
 
 TIMEOUTS = ("proxy_read_timeout    60s", "proxy_send_timeout    60s")
@@ -33,7 +33,7 @@ def fetch(url: str, **headers: str) -> tuple[int, str]:
         url, headers={k.replace("_", "-"): v for k, v in headers.items()}
     )
     try:
-        with urllib.request.urlopen(request, timeout=5) as answer:
+        with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
             return answer.status, answer.read().decode()
     except urllib.error.HTTPError as error:
         return error.code, error.read().decode()

@@ -20,6 +20,10 @@ from tests.helpers.waiting import PATIENCE, eventually
 BOTH: dict[str, Any] = {"transports": "polling,websocket"}
 POLLING = QUERY.replace("websocket", "polling")
 HASTY: dict[str, Any] = BOTH | {"ping_interval": 1.0, "ping_timeout": 2.0}
+TIMELESS: dict[str, Any] = BOTH | dict.fromkeys(
+    ("ping_interval", "ping_timeout", "connect_deadline"), 10 * PATIENCE
+)
+"""No timer of the server ends a connection while a test waits for its end."""
 Ws = aiohttp.ClientWebSocketResponse
 CLOSING = (aiohttp.WSMsgType.CLOSE, aiohttp.WSMsgType.CLOSED, aiohttp.WSMsgType.CLOSING)
 

@@ -17,6 +17,7 @@ from rts_server.engine.server import Server
 from tests.engine.conformance import (
     BOTH,
     HASTY,
+    TIMELESS,
     Client,
     Ws,
     client_of,
@@ -38,6 +39,13 @@ async def hasty() -> AsyncIterator[tuple[Client, Server]]:
     """The same with a ping each second, to be answered within two."""
     async for both in client_of(HASTY, echo=True):
         yield both
+
+
+@pytest.fixture
+async def timeless() -> AsyncIterator[Client]:
+    """A client of a server that closes nothing by a timer."""
+    async for client, _ in client_of(TIMELESS, echo=True):
+        yield client
 
 
 # Engine.IO: handshake
@@ -145,9 +153,9 @@ async def test_a_websocket_message_is_echoed(engine: Client) -> None:
     await ws.close()
 
 
-async def test_a_malformed_packet_ends_a_websocket(engine: Client) -> None:
+async def test_a_malformed_packet_ends_a_websocket(timeless: Client) -> None:
     """It is closed at once, not by the next heartbeat."""
-    ws = await engine.websocket()
+    ws = await timeless.websocket()
     await ws.send_str("abc")
     await closed(ws)
 

@@ -14,7 +14,7 @@ import pytest
 
 from tests.helpers.commands import ok
 from tests.helpers.js_client import JsClient
-from tests.helpers.waiting import until
+from tests.helpers.waiting import PATIENCE, until
 from tests.helpers.world import World, name
 
 POLLING: dict[str, Any] = {"transports": ["polling"], "upgrade": False}
@@ -95,7 +95,7 @@ async def test_polling_becomes_a_websocket(world: World, empty: str) -> None:
 
 def held(url: str) -> int:
     """The number of /chat sessions of the instance."""
-    with urllib.request.urlopen(url + "/metrics", timeout=2) as answer:
+    with urllib.request.urlopen(url + "/metrics", timeout=PATIENCE) as answer:
         text = answer.read().decode()
     told = text.partition('rts_connections{namespace="/chat"} ')[2].split()
     return int(float(told[0])) if told else 0

@@ -77,7 +77,7 @@ async def test_room_of_an_older_redis_is_found(breakable: World, tmp_path: objec
     async with breakable.js(bob) as b:
         rooms = (await ok(b, "room.list", {}))["rooms"]
         assert {room["room_id"] for room in rooms} == {first, second}
-        await Sender(b, second).send("three", 30)
+        await Sender(b, second).send("three")
         assert [m["text"] for m in await Sender(b, second).history()] == ["two", "three"]
 
 

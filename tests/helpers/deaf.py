@@ -13,14 +13,14 @@ from urllib.parse import urlsplit
 
 from tests.helpers.pair import FAST
 from tests.helpers.proxy import Proxy
-from tests.helpers.waiting import until
+from tests.helpers.waiting import PATIENCE, until
 from tests.helpers.world import Process, World, free_port, ready
 
 
 def readiness(url: str) -> tuple[int, list[str]]:
     """Return status and reasons of /health/ready."""
     try:
-        with urllib.request.urlopen(url + "/health/ready", timeout=5) as answer:
+        with urllib.request.urlopen(url + "/health/ready", timeout=PATIENCE) as answer:
             return answer.status, json.load(answer)["reasons"]
     except urllib.error.HTTPError as error:
         return error.code, json.load(error)["reasons"]

@@ -42,7 +42,7 @@ async def test_removal_inside_the_cut(pair: World, tmp_path_factory: Any, full: 
         proxy.heal()
         await all_have([a, c], room_id, 604)
         assert positions(c, room_id) == [(1, offset) for offset in range(3, 605)]
-        await b.wait_for(lambda e: bool(e["type"] == "room.removed"), 10)
+        await b.wait_for(lambda e: bool(e["type"] == "room.removed"))
         assert all(position <= (1, 303) for position in positions(b, room_id))
 
 

@@ -44,8 +44,7 @@ async def whole(world: World, sender: Sender, readers: list[JsClient], count: in
                 r.of_type("sync.reset")  # type: ignore[misc]
                 or len([e for e in durable(r, sender.room_id) if e["type"] == "message.new"])
                 >= count
-            ),
-            10,
+            )
         )
         order_is_kept(reader, sender.room_id)
 

@@ -20,7 +20,7 @@ async def test_an_instance_is_drained(pair: World) -> None:
             known = (await operator.ok("GET", "/v1/instances"))["instances"]
             assert at["instance_id"] in [one["instance_id"] for one in known]
             await operator.ok("POST", f"/v1/instances/{at['instance_id']}:drain")
-            closing = await there.wait_for(lambda e: bool(e["type"] == "session.closing"), 10)
+            closing = await there.wait_for(lambda e: bool(e["type"] == "session.closing"))
             assert closing["data"]["code"] == "draining"
             there.disconnect()
             assert here.of_type("session.closing") == []

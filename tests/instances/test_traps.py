@@ -144,7 +144,7 @@ async def test_2_removed_member_stays_removed(pair: World) -> None:
         await asyncio.to_thread(
             deploy.set_queue_enabled, settings, "chat-message-to-db", enabled=True
         )
-        await Sender(b, room_id).send("third", 30)
+        await Sender(b, room_id).send("third")
         assert await texts(b, room_id) == ["edited", "second", "third"]
         answer = await c.emit("message.list", {"room_id": room_id})
         assert answer["error"]["code"] == "not_found"
@@ -251,7 +251,7 @@ async def test_6_redis_dies_right_after_a_publish(pair: World) -> None:
             restart_empty(pair)
             sending.cancel()
         pair.relay.start()
-        await Sender(b, room_id).send("later", 30)
+        await Sender(b, room_id).send("later")
         await until_placed(pair, room_id, 3)
         assert sorted(await texts(b, room_id)) == ["before", "last words", "later"]
 
@@ -268,7 +268,7 @@ async def test_7_fail_back_with_an_idle_room(pair: World) -> None:
             names = keys.room(room_id)
             old = {key: client.dump(key) for key in names[:8] if client.exists(key)}
         wipe(pair)
-        await Sender(a, room_id).send("on B", 30)
+        await Sender(a, room_id).send("on B")
         await until_placed(pair, room_id, 2)
         with redis(pair) as client:
             # A's memory again, under A's own run_id; only its replication id tells that it was away
@@ -277,7 +277,7 @@ async def test_7_fail_back_with_an_idle_room(pair: World) -> None:
                 client.restore(key, 0, value)
             client.execute_command("REPLICAOF", "127.0.0.1", "1")
             client.execute_command("REPLICAOF", "NO", "ONE")
-        await Sender(b, room_id).send("on A again", 30)
+        await Sender(b, room_id).send("on A again")
         positions_are_unique(a, b)
         assert await texts(a, room_id) == ["on A", "on B", "on A again"]
 
@@ -385,7 +385,7 @@ async def test_12_each_key_of_a_room(pair: World, part: str, harm: str) -> None:
             assert client.delete(key) == 1
             if harm == "wrong type":
                 client.set(key, "nonsense")
-        await Sender(b, room_id).send("after", 30)
+        await Sender(b, room_id).send("after")
         assert await texts(a, room_id) == ["before", "after"]
         members = (await ok(a, "member.list", {"room_id": room_id}))["members"]
         assert [m["user_id"] for m in members] == sorted([alice, bob, carol])

@@ -17,7 +17,7 @@ from rts_server.realtime.listener import Listener
 from rts_server.realtime.room_feed import RoomFeed
 from rts_server.realtime.subscription import Subscription
 from rts_server.realtime.unread_changed import UnreadChanges
-from tests.helpers.waiting import Changes
+from tests.helpers.waiting import Changes, eventually
 from tests.realtime.log import Log
 
 
@@ -111,6 +111,24 @@ async def test_a_user_who_cannot_be_read_delays_no_other(instance: Instance) -> 
     instance.away = False
     instance.unread.write_soon(alice, "a")
     await instance.changes.until(lambda: len(instance.told) == 2)
+    assert instance.told[-1]["total"] == 1
+
+
+async def test_an_unexpected_error_delays_no_later_change(instance: Instance) -> None:
+    """What was due is dropped, whatever was raised; the next change is written."""
+    alice = instance.device("alice", a=1)
+    subscription = instance.rooms["a"].subscriptions[alice]
+    subscription.unread.doubt()
+
+    def fails() -> None:
+        raise KeyError("of a kind that nobody expects")
+
+    instance.meanwhile = [fails]
+    instance.unread.write_soon(alice, "a")
+    await eventually(lambda: instance.reads and not instance.unread._due)
+    instance.meanwhile = []
+    instance.unread.write_soon(alice, "a")
+    await instance.changes.until(lambda: instance.told)
     assert instance.told[-1]["total"] == 1
 
 

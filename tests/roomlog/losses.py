@@ -6,8 +6,7 @@ import asyncio
 
 from rts_server.roomlog.pending_write import PendingWrite
 from tests.helpers.deployed import Deployed
-
-PATIENCE = 30.0
+from tests.helpers.waiting import PATIENCE
 
 
 async def ends(*dones: PendingWrite) -> set[str]:

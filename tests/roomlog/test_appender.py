@@ -15,6 +15,7 @@ from rts_server.roomlog.appender import Appender
 from rts_server.roomlog.refusals import EpochAdvanced, RoomExists, StaleVersion
 from rts_server.roomlog.request import AppendRequest, AppendResult, NoOp
 from rts_server.roomlog.script import AppendReply, parse_reply
+from tests.helpers.waiting import PATIENCE
 
 REQUEST = AppendRequest("room", "id", ())
 OK = [b"ok", 5, 1, 2, 3, b"time", b"0-1 0-2", b'{"join":["bob"]}', b"pending", 1, 0, b"eve", 0]
@@ -115,5 +116,5 @@ async def test_an_outcome_that_ends_the_append_is_raised(
 async def test_an_append_without_a_reply_ends_as_unavailable() -> None:
     """It ends at the deadline, however often the call was repeated (D10)."""
     with pytest.raises(errors.Unavailable):
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE):
             await appender(Replies(Lost()), seconds=0.2).append(REQUEST)

@@ -42,6 +42,24 @@ async def test_a_token_that_expired_is_replaced() -> None:
         assert service.refused == 1
 
 
+async def test_an_answer_that_cannot_be_understood_is_asked_for_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Whatever is raised, the instance still learns of its end and drains."""
+    asked = 0
+
+    async def state(*_: object) -> tuple[int, str]:
+        nonlocal asked
+        asked += 1
+        if asked == 1:
+            raise ValueError("not a state")
+        return 200, "Terminated"
+
+    monkeypatch.setattr(target_lifecycle, "_state", state)
+    async with instance_metadata() as service:
+        await asyncio.wait_for(wait_for_termination(service.url), PATIENCE)
+
+
 async def test_a_service_that_does_not_answer_is_asked_again(
     caplog: pytest.LogCaptureFixture,
 ) -> None:

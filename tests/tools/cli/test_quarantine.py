@@ -70,7 +70,7 @@ async def test_quarantined_records_are_replayed(
                 "metadata": {"n": 1},
             }
             await services.appender.append(message_new(room_id, alice, draft, version=99))
-        failed = await b.wait_for(lambda e: bool(e["type"] == "message.failed"), 20)
+        failed = await b.wait_for(lambda e: bool(e["type"] == "message.failed"))
         message_id = failed["data"]["message_id"]
 
         async def found() -> list[dict[str, Any]]:

@@ -113,7 +113,7 @@ async def test_connections_are_closed(world: World, ops: Operator) -> None:
         who = name("eve")
         async with world.js(who) as e:
             await ops.rows(user, verb, who)
-            closing = await e.wait_for(lambda e: bool(e["type"] == "session.closing"), 10)
+            closing = await e.wait_for(lambda e: bool(e["type"] == "session.closing"))
             assert closing["data"]["code"] == code
 
 
