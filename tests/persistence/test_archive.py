@@ -18,7 +18,16 @@ from rts_server.errors import Unavailable
 from rts_server.persistence import records
 from rts_server.persistence.archive import Archive, between
 from tests.helpers import aws
-from tests.helpers.record_samples import TS, added, barrier, failed, new, room
+from tests.helpers.record_samples import (
+    ROOM,
+    TS,
+    added,
+    barrier,
+    changed,
+    failed,
+    new,
+    room,
+)
 from tests.helpers.waiting import promised
 
 
@@ -58,6 +67,19 @@ async def test_a_room_is_read_as_stored(archive: Archive) -> None:
     assert (stored.last["message_id"], stored.last["preview"]) == ("m7", "text of m7")
     assert stored.last["deleted"] is False
     assert (stored.position, stored.epoch, stored.starts) == ((1, 3), 0, [])
+
+
+async def test_the_last_message_of_a_room_that_was_deleted_says_so(archive: Archive) -> None:
+    """Lists of a cold room show it as deleted, not as an empty text."""
+    deleted = changed(
+        "message.deleted", 1, 4, 7, "m7", 2, text="", deleted_at=TS, deleted_by="alice"
+    )
+    message_handler(aws.event(new(1, 3, 7), deleted), None)
+    room_handler(aws.event(room(1, 1)), None)
+    stored = await archive.room(ROOM)
+    assert stored is not None
+    assert stored.last is not None
+    assert (stored.last["preview"], stored.last["deleted"]) == ("", True)
 
 
 async def test_members_and_their_effective_cursors(archive: Archive) -> None:

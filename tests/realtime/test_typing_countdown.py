@@ -27,5 +27,5 @@ async def test_changes_within_the_interval_are_published_as_their_result() -> No
     typing.remove(["dave"])
     assert told == [["bob"]]
     await eventually(lambda: told == [["bob"], []])
-    assert loop.time() - began >= 0.2
+    assert round(loop.time() - began, 3) >= 0.2  # uvloop counts whole milliseconds
     typing.close()
