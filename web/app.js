@@ -1,9 +1,13 @@
 // @ts-check
 // The one store of the page: the client of rts-chat has the chat, `ui` what this window shows of it.
+import { Deletions } from "./deletions.js";
 import { batched } from "./dom.js";
+import { Drafts } from "./drafts.js";
 import { Files } from "./files.js";
+import { isRoomId } from "./format.js";
 import { Store } from "./store.js";
 import { explain, t } from "./strings.js";
+import { Toasts } from "./toasts.js";
 import { createClient, indexedDbStorage, ChatError } from "./vendor/rts-chat.min.js";
 
 /** @typedef {import("./vendor/rts-chat.min.js").Room} Room */
@@ -13,30 +17,14 @@ import { createClient, indexedDbStorage, ChatError } from "./vendor/rts-chat.min
 /** @typedef {import("./vendor/rts-chat.min.js").Presences} Presences */
 
 /**
- * @typedef {object} Toast
- * @property {number} id
- * @property {string} text
- * @property {string} [action] label of its button
- * @property {() => void} [act] what the button does
- * @property {() => void} [done] it went away without that
- */
-
-/**
- * A message that is answered, or edited: then with the text as it is typed by now.
- * @typedef {{ mode: "reply" | "edit", message: ShownMessage, text?: string }} Composing
- */
-
-/**
  * @typedef {object} Ui
  * @property {Room | null} room the open one
  * @property {string | null} opening title of a chat that is being made
  * @property {boolean} details whether the details of the room are open
  * @property {string} filter
- * @property {readonly Toast[]} toasts
  * @property {boolean} offline for more than a moment
  */
 
-const TOAST = 5000;
 const SILENT = 2000; // ms in which a lost connection is not worth a word
 const WATCHED = 200; // most people whose presence is followed
 const UNSENT = ["uploading", "sending", "refused"];
@@ -61,19 +49,14 @@ export class App {
       opening: null,
       details: false,
       filter: "",
-      toasts: [],
       offline: false,
     }),
   );
   /** @type {Presences} */
   presences = {};
-  /** Rows that go away unless the user takes it back, by key. @type {Map<string, number>} */
-  deleting = new Map();
-  /** What the composer of a room is about, by room. @type {Map<string, Composing>} */
-  composing = new Map();
+  deletions = new Deletions(this);
   /** Rooms that the user leaves. @type {Set<string>} */
   leaving = new Set();
-  #toasts = 0;
   #watched = "";
   /** @type {(() => void) | undefined} */
   #unwatch;
@@ -99,6 +82,11 @@ export class App {
     this.rooms = this.client.rooms();
     this.hidden = this.client.rooms({ hidden: true });
     this.files = new Files(this.changed);
+    this.toasts = new Toasts(this.changed);
+    this.drafts = new Drafts(user, this.changed, (error, isFile) => {
+      console.warn("A draft cannot be kept.", error);
+      if (isFile) this.toast(t.filesNotKept);
+    });
   }
 
   /** Something that views show changed. */
@@ -123,13 +111,13 @@ export class App {
     ui.subscribe(this.changed);
     client.connection.subscribe(({ status }) => this.#connection(status));
     addEventListener("hashchange", () => this.#fromAddress());
-    addEventListener("pagehide", () => this.#expireToasts());
+    addEventListener("pagehide", () => this.toasts.closeAll());
     client.connect();
     this.#fromAddress();
   }
 
   signOut() {
-    this.#expireToasts();
+    this.toasts.closeAll();
     this.client.close();
     location.assign("/");
   }
@@ -137,7 +125,7 @@ export class App {
   /** Open a room, also by a reload or the way back of the browser. @param {string | null} room_id */
   open(room_id) {
     this.ui.set({ opening: null });
-    location.hash = room_id ? encodeURIComponent(room_id) : "";
+    location.hash = room_id ?? "";
     this.#fromAddress(); // the event of the browser comes later
   }
 
@@ -168,12 +156,10 @@ export class App {
   }
 
   /** Answer or edit a message; undefined: write a new one. @param {Room} room
-   * @param {Composing | undefined} composing */
+   * @param {import("./drafts.js").Composing | undefined} composing */
   compose(room, composing) {
     if (composing?.mode === "edit") composing.text ??= composing.message.text;
-    if (composing) this.composing.set(room.room_id, composing);
-    else this.composing.delete(room.room_id);
-    this.changed();
+    this.drafts.compose(room.room_id, composing);
     document.dispatchEvent(new Event("compose"));
   }
 
@@ -216,43 +202,14 @@ export class App {
     this.toast(error instanceof ChatError ? explain(error) : t.wrong);
   }
 
-  /** @param {string} text @param {Pick<Toast, "action" | "act" | "done">} [more] */
-  toast(text, more = {}) {
-    const id = (this.#toasts += 1);
-    const others = this.ui.value.toasts.filter((one) => one.text !== text || one.act);
-    this.ui.set({ toasts: [...others, { id, text, ...more }] });
-    setTimeout(() => this.closeToast(id), TOAST);
-    return id;
-  }
-
-  /** @param {number} id @param {boolean} [acted] whether its button was used */
-  closeToast(id, acted = false) {
-    const toast = this.ui.value.toasts.find((one) => one.id === id);
-    if (!toast) return;
-    this.ui.set({ toasts: this.ui.value.toasts.filter((one) => one !== toast) });
-    if (acted) toast.act?.();
-    else toast.done?.();
-  }
-
-  /** Delete a message, unless the user takes it back. @param {Room} room @param {ShownMessage} message */
-  remove(room, { key, message_id }) {
-    if (message_id === undefined || this.deleting.has(key)) return;
-    const forget = () => {
-      this.deleting.delete(key);
-      this.changed();
-    };
-    const done = () => void this.guard(room.delete(message_id)).then(forget);
-    this.deleting.set(key, this.toast(t.deleting, { action: t.undo, act: forget, done }));
-    this.changed();
-  }
-
-  #expireToasts() {
-    for (const { id } of this.ui.value.toasts) this.closeToast(id);
+  /** Tell the user what happened. @param {string} text */
+  toast(text) {
+    this.toasts.show(text);
   }
 
   #fromAddress() {
-    const room_id = decoded(location.hash.slice(1));
-    this.#show(room_id ? this.client.room(room_id) : null);
+    const room_id = location.hash.slice(1);
+    this.#show(isRoomId(room_id) ? this.client.room(room_id) : null);
   }
 
   /** @param {Room | null} room */
@@ -268,6 +225,7 @@ export class App {
 
   /** @param {string} status */
   #connection(status) {
+    if (status === "online") this.files.retry();
     if (status === "online" || status === "refused") return this.ui.set({ offline: false });
     setTimeout(() => {
       const now = this.client.connection.value.status;
@@ -309,14 +267,5 @@ export class App {
       this.changed();
     });
     before?.();
-  }
-}
-
-/** An address may be anything; one that is no encoded id is taken as it is. @param {string} text */
-function decoded(text) {
-  try {
-    return decodeURIComponent(text);
-  } catch {
-    return text;
   }
 }

@@ -8,7 +8,7 @@
 /**
  * A file as a row shows it.
  * @typedef {Pick<Attachment, "name" | "size" | "content_type" | "width" | "height">
- *   & { id: string, url?: string | undefined }} ShownFile
+ *   & { id: string, url?: string | undefined, broken: boolean }} ShownFile
  */
 
 const MAY_BE_DEAD = 60_000; // ms after which an address that does not work is asked for again
@@ -25,6 +25,8 @@ export class Files {
   #known = new Map();
   /** Object URLs of what this window sends, by key of the message. @type {Map<string, string[]>} */
   #own = new Map();
+  /** Ids of files that could not be loaded. @type {Set<string>} */
+  #broken = new Set();
 
   /** @param {() => void} changed */
   constructor(changed) {
@@ -37,19 +39,33 @@ export class Files {
     if (!message.message_id && message.files)
       return message.files.map(({ name, size, type }, index) => {
         const content_type = type || "application/octet-stream";
-        return { id: `${message.key}/${index}`, name, size, content_type, url: own?.[index] };
+        const id = `${message.key}/${index}`;
+        return { id, name, size, content_type, url: own?.[index], broken: this.#broken.has(id) };
       });
     return message.attachments.map((file, index) => ({
       ...file,
       id: file.attachment_id,
       url: own?.[index] ?? this.#url(room, message, file),
+      broken: this.#broken.has(file.attachment_id),
     }));
   }
 
-  /** The address of a file could not be loaded. @param {string} id */
-  broken(id) {
+  /** A file could not be loaded: with an address that may be too old, ask for another one first.
+   * @param {string} id */
+  failed(id) {
     const known = this.#known.get(id);
     if (known && Date.now() - known.at > MAY_BE_DEAD) this.#known.delete(id);
+    else this.#broken.add(id);
+    this.#changed();
+  }
+
+  /** Try again what could not be loaded: one file, or all. @param {string} [id] */
+  retry(id) {
+    for (const one of id === undefined ? [...this.#broken] : [id]) {
+      this.#broken.delete(one);
+      this.#known.delete(one);
+    }
+    this.#changed();
   }
 
   /** @param {ShownMessage} message */
@@ -64,14 +80,17 @@ export class Files {
     const id = file.attachment_id;
     if (!message_id || !(isPicture(file) || isVideo(file))) return undefined;
     const known = this.#known.get(id);
-    if (known) return known.url;
+    if (known || this.#broken.has(id)) return known?.url;
     this.#known.set(id, { at: Date.now() });
     room.fileUrl(message_id, id).then(
       (url) => {
         this.#known.set(id, { url, at: Date.now() });
         this.#changed();
       },
-      () => this.#known.delete(id),
+      () => {
+        this.#known.delete(id);
+        this.failed(id);
+      },
     );
     return undefined;
   }

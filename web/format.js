@@ -5,9 +5,23 @@ import { t } from "./strings.js";
 const UNITS = ["B", "KB", "MB", "GB"];
 const HUES = 12;
 const USER_ID = /^[!-~]{1,128}$/;
+const ROOM_ID = /^[\w-]{1,64}$/;
 
 /** As the server takes it: 1 to 128 printable ASCII characters. @param {string} text */
 export const isUserId = (text) => USER_ID.test(text);
+
+/** @param {string} text */
+export const isRoomId = (text) => ROOM_ID.test(text);
+
+/** The id at the beginning of what stands behind an at sign: a sign of the sentence may follow it.
+ * @param {string} text @param {(user_id: string) => boolean} isKnown */
+export function named(text, isKnown) {
+  for (let user_id = text; user_id; user_id = user_id.slice(0, -1)) {
+    if (isKnown(user_id)) return user_id;
+    if (!/[^\w-]$/.test(user_id)) return undefined;
+  }
+  return undefined;
+}
 
 /** @param {number} count */
 export function bytes(count) {
@@ -82,13 +96,14 @@ export function parts(text, mentions = []) {
   let end = 0;
   for (const match of text.matchAll(PARTS)) {
     const { link, code, strong, mention } = match.groups ?? {};
-    if (mention && !mentions.includes(mention.slice(1))) continue;
+    const meant = mention && named(mention.slice(1), (user_id) => mentions.includes(user_id));
+    if (mention && !meant) continue;
     if (match.index > end) found.push({ kind: "text", text: text.slice(end, match.index) });
     if (link) found.push({ kind: "link", text: link });
     else if (code) found.push({ kind: "code", text: code });
     else if (strong) found.push({ kind: "strong", text: strong });
-    else found.push({ kind: "mention", text: mention ?? "" });
-    end = match.index + match[0].length;
+    else found.push({ kind: "mention", text: `@${meant ?? ""}` });
+    end = match.index + (meant ? meant.length + 1 : match[0].length);
   }
   if (end < text.length) found.push({ kind: "text", text: text.slice(end) });
   return found;

@@ -23,12 +23,13 @@ export function keyboard(app) {
   });
 }
 
-/** One thing at a time: what is composed, then the details.
+/** One thing at a time: what floats, what is composed, then the details.
  * @param {App} app @param {KeyboardEvent} event */
 function leave(app, event) {
   const { room, details } = app.ui.value;
   if (event.defaultPrevented || event.isComposing) return;
-  if (room && app.composing.has(room.room_id)) app.compose(room, undefined);
+  if (app.toasts.closeAll()) return;
+  if (room && app.drafts.composing(room.room_id)) app.compose(room, undefined);
   else if (details) {
     app.ui.set({ details: false });
     focus("#details-button");

@@ -98,7 +98,8 @@ export const t = {
   edit: "Edit",
   remove: "Delete",
   undo: "Undo",
-  deleting: "Message deleted.",
+  /** @param {number} count */
+  deleting: (count) => (count === 1 ? "Message deleted." : `${count} messages deleted.`),
   copied: "Copied.",
   earlier: "Earlier messages",
   earlierMessage: "An earlier message",
@@ -109,6 +110,10 @@ export const t = {
   replyingTo: (name) => `Replying to ${name}`,
   editing: "Editing a message",
   picture: "Open the picture",
+  offlineFile: "No connection. Try again later.",
+  notLoaded: "Not loaded",
+  /** @param {string} name */
+  loadAgain: (name) => `Not loaded. Load ${name} again`,
   /** @param {string} name */
   download: (name) => `Download ${name}`,
 
@@ -126,6 +131,7 @@ export const t = {
   longText: (most, length) => `A message has at most ${most} characters; this one has ${length}.`,
   /** @param {number} most */
   manyFiles: (most) => `At most ${most} files in one message.`,
+  filesNotKept: "This browser will forget the files if the page is loaded again.",
   isFrozen: "This chat is read-only for everybody.",
   isReadonly: "You can read this chat, but not write in it.",
   suggestions: "People to mention",

@@ -21,6 +21,8 @@ FONTS = """<?xml version="1.0"?>
 <fontconfig><dir prefix="relative">fonts</dir></fontconfig>
 """
 """The package looks in /tmp/fonts; without any font Chromium ends at the first form."""
+EMOJI = Path("@expo-google-fonts") / "noto-emoji" / "400Regular" / "NotoEmoji_400Regular.ttf"
+"""The package's own font has letters only."""
 
 
 @cache
@@ -53,7 +55,9 @@ def packaged() -> Path:
                 env=os.environ | {"TMPDIR": fresh},
                 check=True,
             )
-            (Path(fresh) / "fonts" / "fonts.conf").write_text(FONTS)
+            fonts = Path(fresh) / "fonts"
+            (fonts / "fonts.conf").write_text(FONTS)
+            shutil.copy(modules / EMOJI, fonts / "fonts")
             Path(fresh).rename(inflated)
     return inflated / "chromium"
 

@@ -2,10 +2,33 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from tests.browser.chromium import Chromium
-from tests.browser.session import act, group, in_direct_room, online, opened, say
+from tests.browser.session import (
+    act,
+    both_with_direct_room,
+    choose,
+    group,
+    in_direct_room,
+    online,
+    opened,
+    say,
+)
 
 TYPED = "document.querySelector('#compose textarea').value"
+BANNER = "document.querySelector('#banner')"
+CHOSEN = "[...document.querySelectorAll('#chosen .chip > span')].map((one) => one.innerText).join()"
+KEPT = """
+new Promise((done) => {
+  const opening = indexedDB.open('rts-web');
+  opening.onsuccess = () => {
+    const entries = opening.result.transaction('entries').objectStore('entries').getAllKeys();
+    entries.onsuccess = () => done(entries.result.length);
+  };
+})
+"""
+"""What the browser keeps of drafts, once everything before is written."""
 
 
 async def test_a_draft_belongs_to_its_room(
@@ -43,3 +66,55 @@ async def test_a_draft_belongs_to_its_room(
     await online(alice)
     await opened(alice, bob_id)
     await alice.until(f"{TYPED} === 'for bob'")
+
+
+async def test_what_a_draft_answers_and_its_files_survive_a_reload(
+    chromium: Chromium, dev_url: str, names: tuple[str, str], tmp_path: Path
+) -> None:
+    """Banner, file and text stand as before, go out as one message, and are gone then."""
+    alice_id, bob_id = names
+    notes = tmp_path / "notes.txt"
+    notes.write_text("notes")
+    alice, bob = await both_with_direct_room(chromium, dev_url, names)
+    await say(alice, "the question")
+    await alice.until("document.querySelector('#messages .mark.delivered')")
+    await act(alice, ".reply")
+    await choose(alice, notes)
+    await alice.type("#compose textarea", "the answer")
+    await alice.until(f"{CHOSEN} === 'notes.txt 5 B'")
+    assert await alice.promise(KEPT) == 2
+
+    await alice.call("Page.reload")
+    await online(alice)
+    await opened(alice, bob_id)
+    await alice.until(f"{BANNER}.innerText.includes('the question')")
+    await alice.until(f"{CHOSEN} === 'notes.txt 5 B' && {TYPED} === 'the answer'")
+    await alice.click("#compose .send")
+    await bob.click("#rooms li button")
+    await opened(bob, alice_id)
+    last = "document.querySelector('#messages li:last-child')?.innerText"
+    for part in ("the question", "notes.txt 5 B", "the answer"):
+        await bob.until(f"{last}?.includes('{part}')")
+    assert await alice.promise(KEPT) == 0
+    assert await alice.js(CHOSEN) == ""
+    assert not await alice.js(f"{BANNER}.checkVisibility()")
+
+
+async def test_an_edit_survives_a_reload(
+    chromium: Chromium, dev_url: str, names: tuple[str, str]
+) -> None:
+    """The text as it was typed by then, and the banner; Escape leads back to the draft."""
+    alice = await in_direct_room(chromium, dev_url, names)
+    await say(alice, "helo")
+    await alice.until("document.querySelector('#messages .mark.queued')")
+    await alice.type("#compose textarea", "draft")
+    await act(alice, ".edit")
+    await alice.type("#compose textarea", " all")
+    await alice.until(f"{TYPED} === 'helo all'")
+    assert await alice.promise(KEPT) == 1
+    await alice.call("Page.reload")
+    await opened(alice, names[1])
+    await alice.until(f"{TYPED} === 'helo all' && {BANNER}.innerText.includes('helo')")
+    await alice.js("document.querySelector('#compose textarea').focus()")
+    await alice.press("Escape", 27)
+    await alice.until(f"{TYPED} === 'draft' && !{BANNER}.checkVisibility()")

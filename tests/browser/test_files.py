@@ -22,6 +22,7 @@ MEGABYTE = 2**20
 IMAGE = "document.querySelector('#messages .file img')"
 LINE = {"offline": False, "latency": 0, "downloadThroughput": -1, "uploadThroughput": 10 * MEGABYTE}
 """On this machine 20 MB are gone before a bar can be drawn."""
+AWAY = {"offline": True, "latency": 0, "downloadThroughput": -1, "uploadThroughput": -1}
 WATCH = """
 window.seen = [];
 new MutationObserver(() => {
@@ -118,3 +119,48 @@ async def test_a_refused_file_can_be_sent_again_or_dropped(
     await alice.until(f"{again}?.textContent.includes('{said}')")
     await alice.click("#messages .discard")
     await alice.until("!document.querySelector('#messages li')")
+
+
+async def test_a_picture_that_cannot_be_loaded_is_tried_again(
+    chromium: Chromium, dev_url: str, names: tuple[str, str], tmp_path: Path
+) -> None:
+    """Its place says so in words; a click, or the next connection, loads it."""
+    picture = tmp_path / "holiday.png"
+    picture.write_bytes(png(640, 320))
+    alice, bob = await both_with_direct_room(chromium, dev_url, names)
+    await bob.call("Network.enable")
+    for again in ("click", "connection"):
+        await bob.call("Network.setBlockedURLs", urls=["*X-Amz-Signature*"])
+        await send_files(alice, picture)
+        await bob.click("#rooms li button")
+        await bob.until("document.querySelector('#messages .missing')?.innerText === 'Not loaded'")
+        assert not await bob.js("document.querySelector('#messages li:last-child img')")
+        await bob.call("Network.setBlockedURLs", urls=[])
+        if again == "click":
+            await bob.click("#messages .missing")
+        else:
+            await bob.call("Network.emulateNetworkConditions", **AWAY)
+            await bob.js("dispatchEvent(new Event('offline'))")
+            await bob.until("document.querySelector('#bar').checkVisibility()")
+            await bob.call("Network.emulateNetworkConditions", **AWAY | {"offline": False})
+            await bob.js("dispatchEvent(new Event('online'))")
+        last = "document.querySelector('#messages li:last-child img')"
+        await bob.until(f"{last}?.naturalWidth === 640")
+        assert not await bob.js("document.querySelector('#messages .missing')")
+
+
+async def test_a_file_without_a_connection_is_told_in_the_page(
+    chromium: Chromium, dev_url: str, names: tuple[str, str], tmp_path: Path
+) -> None:
+    """The browser does not leave the page for its own that says so."""
+    notes = tmp_path / "notes.txt"
+    notes.write_text("notes")
+    alice = await in_direct_room(chromium, dev_url, names)
+    await send_files(alice, notes)
+    await alice.until("document.querySelector('#messages .mark.queued')")
+    await alice.call("Network.enable")
+    await alice.call("Network.emulateNetworkConditions", **AWAY)
+    await alice.click("#messages .download")
+    await alice.until(
+        "document.querySelector('.toast span')?.textContent.startsWith('No connection.')"
+    )

@@ -82,6 +82,11 @@ async def test_files_are_pasted_and_dropped(
         is_dropping = await alice.js("document.querySelector('#room').matches('.dropping')")
         assert is_dropping is (kind == "dragover")
     await alice.until(f"{CHOSEN}.join() === 'pasted.txt 1 B,dropped.txt 1 B'")
+    for kind in ("dragover", "drop"):  # beside the room the browser would open the file instead
+        assert not await alice.js(
+            f"document.querySelector('#sidebar').dispatchEvent(new DragEvent('{kind}',"
+            f" {{ dataTransfer: {given}('beside.txt'), bubbles: true, cancelable: true }}))"
+        )
     await alice.click("#chosen [aria-label='Remove pasted.txt']")
     await alice.until(f"{CHOSEN}.join() === 'dropped.txt 1 B'")
     await say(alice, "see")

@@ -57,6 +57,39 @@ async def test_mentions_are_completed(
     assert not await alice.js(f"{LAST}.querySelector('.mention.me')")
 
 
+async def test_the_names_to_choose_from_leave_the_typing_line_free(
+    chromium: Chromium, dev_url: str, names: tuple[str, str]
+) -> None:
+    """One sees who types while one chooses whom to mention; on a telephone as well."""
+    alice_id, bob_id = names
+    alice = await signed_in(chromium, dev_url, alice_id)
+    bob = await signed_in(chromium, dev_url, bob_id)
+    await group(alice, "Team", bob_id)
+    await bob.click("#rooms li button")
+    await opened(bob, "Team")
+    await alice.type("#compose textarea", "@")
+    await alice.until("document.querySelector('#suggestions').checkVisibility()")
+    await bob.type("#compose textarea", "h")
+    await alice.until("document.querySelector('#typing').textContent")
+    end = "document.querySelector('#suggestions').getBoundingClientRect().bottom"
+    assert await alice.js(f"{end} <= document.querySelector('#typing').getBoundingClientRect().top")
+    await alice.size(390, 844, touch=True)
+    assert await alice.js(f"{end} <= document.querySelector('#typing').getBoundingClientRect().top")
+
+
+async def test_a_mention_may_end_a_sentence(
+    chromium: Chromium, dev_url: str, names: tuple[str, str]
+) -> None:
+    """Signs behind a name are not part of it; a name that goes on is another one."""
+    alice_id, bob_id = names
+    alice = await signed_in(chromium, dev_url, alice_id)
+    await group(alice, "Team", bob_id)
+    await alice.until(f"document.querySelector('#members').textContent.includes('{bob_id}')")
+    await say(alice, f"ask (@{bob_id})!, not @{bob_id}x")
+    marks = f"[...{LAST}.querySelectorAll('.mention')].map((one) => one.textContent).join()"
+    await alice.until(f"{LAST} && {marks} === '@{bob_id}'")
+
+
 async def test_an_answer_shows_and_leads_to_what_it_answers(
     chromium: Chromium, dev_url: str, names: tuple[str, str]
 ) -> None:

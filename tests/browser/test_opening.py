@@ -52,6 +52,18 @@ async def test_one_may_write_at_once(
     await page.until(focused)
 
 
+async def test_an_address_that_is_no_room_shows_the_list(
+    chromium: Chromium, dev_url: str, names: tuple[str, str]
+) -> None:
+    """Not a chat that loads for ever."""
+    page = await in_direct_room(chromium, dev_url, names)
+    for address in ("%", "no room"):
+        await page.js(f"location.hash = '{address}'")
+        await page.until("document.querySelector('#nothing').checkVisibility()")
+        await page.click("#rooms li button")
+        await opened(page, names[1])
+
+
 async def test_a_text_that_grows_hides_no_message(
     chromium: Chromium, dev_url: str, names: tuple[str, str]
 ) -> None:
@@ -78,12 +90,12 @@ async def test_a_text_that_is_too_long_stays_and_the_user_is_told(
 ) -> None:
     """Nothing of it is cut; it is sent once it is short enough."""
     page = await in_direct_room(chromium, dev_url, names)
-    await page.type("#compose textarea", "x" * 4_001, enter=True)
+    await page.type("#compose textarea", "😀" + "x" * 4_000, enter=True)
     await page.until("document.querySelector('.toast')?.textContent.includes('4001')")
-    assert await page.js("document.querySelector('#compose textarea').value.length") == 4_001
-    await page.js("document.querySelector('#compose textarea').value = 'x'.repeat(4000)")
+    assert await page.js("document.querySelector('#compose textarea').value.length") == 4_002
+    await page.js("document.querySelector('#compose textarea').value = '😀' + 'x'.repeat(3999)")
     await page.press("Enter", 13)
-    await page.until("document.querySelector('#messages li p')?.textContent.length === 4000")
+    await page.until("document.querySelector('#messages li p')?.textContent.length === 4001")
 
 
 async def test_a_chat_that_cannot_be_made_leaves_the_open_one(

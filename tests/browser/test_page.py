@@ -21,6 +21,9 @@ from tests.browser.session import (
 TEXTS = "[...document.querySelectorAll('#messages .bubble p')].map((p) => p.textContent)"
 
 
+MARKS = "document.querySelectorAll('#messages .mark').length"
+
+
 def shows(*texts: str) -> str:
     """An expression: the open room shows exactly these texts, in this order."""
     return f"JSON.stringify({TEXTS}) === JSON.stringify({json.dumps(texts)})"
@@ -166,9 +169,11 @@ async def test_edit_delete_and_react(
 
     await act(alice, ".remove")
     await alice.until(shows("hello", "Message deleted"))
+    assert await alice.js(MARKS) == 1  # what is deleted says no more how far it came
     await alice.click("#toasts [aria-label=Close]")
     await bob.until(shows("hello", "Message deleted"))
     await bob.until("document.querySelector('#rooms .preview').textContent.endsWith('deleted')")
+    assert await alice.js(MARKS) == 1
     assert await bob.js("document.querySelectorAll('#messages .more').length") == 1
 
 

@@ -225,9 +225,8 @@ async def test_a_picture_has_its_own_shape(
     place += "(document.querySelector('#messages .picture').getBoundingClientRect())"
     await alice.until(f"{place}.join() === '320,160'")
     await bob.click("#rooms li button")
-    await bob.until("document.querySelector('#messages .picture img')")
-    await bob.until(f"{place}.join() === '320,160'")
-    assert await bob.js("document.querySelector('#messages .picture img').naturalWidth") == 0
+    await bob.until("document.querySelector('#messages .picture.missing')")
+    assert await bob.js(place) == [320, 160]
     await alice.size(390, 844, touch=True)
     bubble = "document.querySelector('#messages .bubble').getBoundingClientRect().right"
     inside = "document.querySelector('#messages .picture').getBoundingClientRect().right"

@@ -98,6 +98,7 @@ async def a_life(grace: Page, ada: Page, folder: Path) -> None:
     await say(ada, "It is a small thing though, and the rest is beautiful.")
     await send_files(ada, picture)
     await ada.until("document.querySelector('#messages li:last-child .mark.read')")
+    await grace.click("#messages li:last-child .tools .react")
     await act(grace, ".reply", "#messages li:nth-last-child(3)")
     await say(grace, "You are right, I will mend it.")
     await grace.type("#compose textarea", "The notes:")

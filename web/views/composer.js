@@ -9,7 +9,7 @@ import { mentioned, suggestions } from "./mentions.js";
 /** @typedef {import("../app.js").Room} Room */
 
 const QUOTE = 100;
-const MOST = 4000;
+const LONGEST = 4000; // code points, until the server says
 
 /** @param {App} app @param {() => void} sent */
 export function composerView(app, sent) {
@@ -21,13 +21,11 @@ class Composer {
   #sent;
   /** @type {Room | null} */
   #room = null;
-  /** Files that wait for Send, by room. @type {Map<string, File[]>} */
-  #chosen = new Map();
   #banner = h("div", { id: "banner" });
   #files = h("div", { id: "chosen" });
   #why = h("p", { class: "hint" });
   #input = h("input", { id: "files", type: "file", multiple: true, hidden: true, "aria-label": t.attach });
-  #text = h("textarea", { name: "text", rows: 1, placeholder: t.message, "aria-label": t.message });
+  #text = h("textarea", { name: "text", rows: 1, placeholder: t.message, "aria-label": t.message, enterkeyhint: "send" });
   #send = h("button", { class: "primary send", "aria-label": t.send, title: t.send }, icon("send-horizontal"));
   #attach = iconButton("paperclip", t.attach, { id: "attach", "data-action": "attach" });
   #row = h("div", { class: "row" }, this.#attach, this.#input, this.#text, this.#send);
@@ -58,7 +56,12 @@ class Composer {
   }
 
   get #composing() {
-    return this.#room ? this.#app.composing.get(this.#room.room_id) : undefined;
+    return this.#room ? this.#app.drafts.composing(this.#room.room_id) : undefined;
+  }
+
+  /** Those that wait for Send. */
+  get #chosen() {
+    return this.#room ? this.#app.drafts.files(this.#room.room_id) : [];
   }
 
   #render() {
@@ -98,9 +101,10 @@ class Composer {
     this.form.classList.toggle("editing", composing?.mode === "edit");
     this.#banner.hidden = !composing;
     if (!composing) return update(this.#banner, []);
-    const { mode, message } = composing;
+    const { mode, message: then } = composing;
+    const message = this.#app.state?.messages.find(({ key }) => key === then.key) ?? then;
     const title = mode === "edit" ? t.editing : t.replyingTo(this.#app.name(message.sender_id));
-    const said = cut(message.text || (message.attachments[0]?.name ?? ""), QUOTE);
+    const said = message.deleted_at ? t.deleted : cut(message.text || (message.attachments[0]?.name ?? ""), QUOTE);
     update(this.#banner, [
       icon(mode === "edit" ? "pencil" : "reply"),
       h("div", {}, h("strong", {}, title), h("span", {}, said)),
@@ -109,7 +113,7 @@ class Composer {
   }
 
   #renderFiles() {
-    const files = this.#room ? (this.#chosen.get(this.#room.room_id) ?? []) : [];
+    const files = this.#chosen;
     this.#files.hidden = !files.length;
     const chips = files.map(({ name, size }, index) =>
       h(
@@ -128,7 +132,7 @@ class Composer {
     const room = this.#room;
     if (!room) return;
     const composing = this.#composing;
-    if (composing?.mode === "edit") composing.text = this.#text.value;
+    if (composing?.mode === "edit") this.#app.drafts.compose(room.room_id, { ...composing, text: this.#text.value });
     else room.draft.set(this.#text.value);
     if (this.#text.value.trim()) room.typing();
     else room.typing(false);
@@ -141,7 +145,7 @@ class Composer {
       event.preventDefault();
       this.form.requestSubmit();
     } else if (event.key === "ArrowUp" && !event.altKey && !this.#text.value && !this.#composing) {
-      const last = this.#app.state?.messages.findLast((one) => one.own && one.text && one.message_id && !one.deleted_at);
+      const last = this.#app.state?.messages.findLast((one) => one.own && one.text && one.message_id && !one.deleted_at && !this.#app.deletions.has(one.key));
       if (!last || !this.#room) return;
       event.preventDefault();
       this.#app.compose(this.#room, { mode: "edit", message: last });
@@ -159,14 +163,16 @@ class Composer {
     if (!room) return;
     const composing = this.#composing;
     const text = this.#text.value;
-    if (text.length > MOST) return void this.#app.toast(t.longText(MOST, text.length));
+    const { text: most = LONGEST } = this.#app.client.session.value?.limits ?? {};
+    const length = Array.from(text).length; // code points, as the server counts
+    if (length > most) return void this.#app.toast(t.longText(most, length));
     const mentions = mentioned(text, room.state.value.members);
     if (composing?.mode === "edit") return void this.#edit(room, composing.message, text, mentions);
-    const files = this.#chosen.get(room.room_id) ?? [];
+    const files = this.#chosen;
     if (!text.trim() && !files.length) return;
     const { message_id } = composing?.message ?? {};
-    this.#chosen.delete(room.room_id);
-    this.#app.composing.delete(room.room_id);
+    this.#app.drafts.choose(room.room_id, []);
+    this.#app.drafts.compose(room.room_id, undefined);
     room.draft.set("");
     this.#show("");
     room.send({ text, files, mentions, ...(message_id !== undefined && { replyTo: message_id }) });
@@ -178,11 +184,11 @@ class Composer {
    * @param {string[]} mentions */
   async #edit(room, message, text, mentions) {
     const { message_id = "", attachments } = message;
-    if (!text.trim() && !attachments.length) return this.#app.remove(room, message), this.#cancel();
+    if (!text.trim() && !attachments.length) return this.#app.deletions.add(room, message), this.#cancel();
     this.#cancel();
     if (text === message.text) return;
     if (await this.#app.guard(room.edit(message_id, { text, mentions }))) return;
-    if (!this.#app.composing.has(room.room_id)) this.#app.compose(room, { mode: "edit", message, text });
+    if (!this.#app.drafts.composing(room.room_id)) this.#app.compose(room, { mode: "edit", message, text });
   }
 
   /** Chosen, pasted or dropped. */
@@ -200,8 +206,9 @@ class Composer {
     for (const kind of /** @type {const} */ (["dragover", "dragleave", "drop"]))
       document.addEventListener(kind, (event) => {
         const pane = event.target instanceof Element ? event.target.closest("#room") : null;
-        if (!pane || !event.dataTransfer?.types.includes("Files")) return;
-        event.preventDefault();
+        if (!event.dataTransfer?.types.includes("Files")) return;
+        event.preventDefault(); // beside the room too: the browser would leave the page for the file
+        if (!pane) return void (event.dataTransfer.dropEffect = "none");
         pane.classList.toggle("dropping", kind === "dragover");
         if (kind === "drop") this.#choose([...event.dataTransfer.files]);
       });
@@ -211,24 +218,22 @@ class Composer {
   #choose(files) {
     const room = this.#room;
     if (!room || !files.length) return;
+    if (this.#row.hidden) return void this.#app.toast(this.#why.textContent);
     const { attachments = 10, attachment_bytes = Infinity } = this.#app.client.session.value?.limits ?? {};
-    const chosen = [...(this.#chosen.get(room.room_id) ?? []), ...files];
+    const chosen = [...this.#chosen, ...files];
     if (chosen.length > attachments) return void this.#app.toast(t.manyFiles(attachments));
     for (const { name, size } of files) {
       if (!size) return void this.#app.toast(t.emptyFile(name));
       if (size > attachment_bytes) return void this.#app.toast(t.largeFile(name, bytes(attachment_bytes)));
     }
-    this.#chosen.set(room.room_id, chosen);
-    this.#app.changed();
+    this.#app.drafts.choose(room.room_id, chosen);
     this.#text.focus();
   }
 
   /** @param {number} index */
   #unchoose(index) {
     if (!this.#room) return;
-    const left = (this.#chosen.get(this.#room.room_id) ?? []).filter((_, one) => one !== index);
-    this.#chosen.set(this.#room.room_id, left);
-    this.#app.changed();
+    this.#app.drafts.choose(this.#room.room_id, this.#chosen.filter((_, one) => one !== index));
     this.#text.focus();
   }
 }

@@ -1,6 +1,7 @@
 // @ts-check
 // Names behind an @ in a text: who is meant, and a list to choose from while one types.
 import { h } from "../dom.js";
+import { named } from "../format.js";
 import { t } from "../strings.js";
 import { avatar } from "./avatar.js";
 
@@ -12,8 +13,9 @@ const BEGUN = /(?<![!-~])@(?<begun>[!-~]*)$/;
 
 /** The ids of members that a text names. @param {string} text @param {readonly Person[]} members */
 export function mentioned(text, members) {
-  const named = new Set([...text.matchAll(NAMED)].map((match) => match[1] ?? ""));
-  return members.map(({ user_id }) => user_id).filter((user_id) => named.has(user_id));
+  const ids = new Set(members.map(({ user_id }) => user_id));
+  const found = Array.from(text.matchAll(NAMED), (match) => named(match[1] ?? "", (user_id) => ids.has(user_id)));
+  return [...ids].filter((user_id) => found.includes(user_id));
 }
 
 /**
@@ -61,7 +63,7 @@ export function suggestions(field, members, me) {
     if (event.key === "ArrowDown" || event.key === "ArrowUp") {
       active = (active + (event.key === "ArrowDown" ? 1 : -1) + list.children.length) % list.children.length;
       render();
-    } else if ((event.key === "Enter" || event.key === "Tab") && chosen instanceof HTMLElement) take(chosen.dataset.user ?? "");
+    } else if ((event.key === "Enter" || (event.key === "Tab" && !event.shiftKey)) && chosen instanceof HTMLElement) take(chosen.dataset.user ?? "");
     else if (event.key === "Escape") list.hidden = true;
     else return;
     event.preventDefault();

@@ -54,6 +54,7 @@ export function messageActions(app, list) {
     reply: on((room, message) => app.compose(room, { mode: "reply", message })),
     retry: on((_, message) => message.retry?.()),
     discard: on((_, message) => message.discard?.()),
+    "load-file": ({ dataset }) => app.files.retry(dataset.id),
     jump: ({ dataset }) => app.jump(dataset.message ?? ""),
     menu: on((room, message, element) => {
       const leads = room.state.value.role === "owner" || room.state.value.role === "admin";
@@ -66,7 +67,7 @@ export function messageActions(app, list) {
           { id: "reply", icon: "reply", label: t.reply, act: () => app.compose(room, { mode: "reply", message }) },
           message.text && { id: "copy", icon: "copy", label: t.copy, act: () => void copy(room, message) },
           message.own && { id: "edit", icon: "pencil", label: t.edit, act: () => app.compose(room, { mode: "edit", message }) },
-          (message.own || leads) && { id: "remove", icon: "trash-2", label: t.remove, act: () => app.remove(room, message) },
+          (message.own || leads) && { id: "remove", icon: "trash-2", label: t.remove, act: () => app.deletions.add(room, message) },
         ],
       });
     }),
@@ -87,6 +88,7 @@ export function messageActions(app, list) {
 async function download(app, room, { message_id = "", attachments }, id, inline) {
   const attachment = attachments.find(({ attachment_id }) => attachment_id === id);
   if (!attachment) return;
+  if (!navigator.onLine) return app.toast(t.offlineFile); // the browser would leave the page for its own
   const where = inline ? window.open() : window;
   await app.guard(
     room.fileUrl(message_id, attachment.attachment_id).then((url) => {

@@ -35,7 +35,7 @@ function bubble(app, room, message, head) {
   const group = room.state.value.room?.type === "group";
   const others = group && !message.own;
   const name = app.name(message.sender_id);
-  const isDeleted = Boolean(message.deleted_at) || app.deleting.has(message.key);
+  const isDeleted = Boolean(message.deleted_at) || app.deletions.has(message.key);
   const content = isDeleted ? [h("p", { class: "deleted" }, t.deleted)] : body(app, room, message);
   return h(
     "div",
@@ -109,11 +109,19 @@ function fileItem(message, file) {
 
 /** The place of a picture is reserved before it is here. @param {ShownFile} file */
 function shown(file) {
+  if (file.broken) return missing(file);
   if (isVideo(file)) return h("video", { controls: true, src: file.url, "aria-label": file.name, preload: "metadata" });
   const { width, height, name, url } = file;
   const picture = url ? h("img", { src: url, alt: name, width, height }) : h("span", { class: "loading" });
   const sized = Boolean(width && height);
   return h("button", { type: "button", class: sized ? "picture sized" : "picture", "data-action": "picture", "aria-label": `${t.picture} ${name}` }, picture);
+}
+
+/** What cannot be loaded now, in the same place; a click tries again. @param {ShownFile} file */
+function missing({ id, name, width, height }) {
+  const sized = width && height ? "picture sized missing" : "picture missing";
+  const again = { type: "button", class: sized, "data-action": "load-file", "data-id": id };
+  return h("button", { ...again, "aria-label": t.loadAgain(name), title: t.loadAgain(name) }, icon("image-off"), h("span", {}, t.notLoaded));
 }
 
 /** @param {ShownMessage} message */
@@ -150,7 +158,7 @@ function foot({ created_at, edited_at, own, status }, isDeleted) {
     { class: "foot" },
     edited_at && !isDeleted && h("span", { class: "edited" }, t.edited),
     h("time", { datetime: created_at }, minute(created_at)),
-    own && status && mark(status),
+    own && status && !isDeleted && mark(status),
   );
 }
 

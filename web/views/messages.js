@@ -233,6 +233,6 @@ class MessagesView {
   /** @param {EventTarget | null} target */
   #broken(target) {
     const file = target instanceof Element ? target.closest("[data-file]") : null;
-    if (file instanceof HTMLElement) this.#app.files.broken(file.dataset.file ?? "");
+    if (file instanceof HTMLElement) this.#app.files.failed(file.dataset.file ?? "");
   }
 }

@@ -1,5 +1,5 @@
 // @ts-check
-// What happened, for some seconds.
+// What happened, for some seconds, or until a click or Escape.
 import { h, iconButton, onClick, update } from "../dom.js";
 import { t } from "../strings.js";
 
@@ -7,24 +7,35 @@ import { t } from "../strings.js";
 
 /** @param {App} app */
 export function toastsView(app) {
+  const { toasts } = app;
   const root = h("div", { id: "toasts", role: "status", "aria-live": "polite" });
-  onClick(root, {
-    act: ({ dataset }) => app.closeToast(Number(dataset.toast), true),
-    close: ({ dataset }) => app.closeToast(Number(dataset.toast)),
+  /** Where focus was before it came here. @type {EventTarget | null} */
+  let before = null;
+  root.addEventListener("focusin", ({ relatedTarget }) => {
+    if (!(relatedTarget instanceof Node && root.contains(relatedTarget))) before = relatedTarget;
   });
-  app.draws(() =>
-    update(
-      root,
-      app.ui.value.toasts.map(({ id, text, action }) =>
-        h(
-          "div",
-          { class: "toast", "data-key": id },
-          h("span", {}, text),
-          action !== undefined && h("button", { type: "button", "data-action": "act", "data-toast": id }, action),
-          iconButton("x", t.close, { "data-action": "close", "data-toast": id }),
-        ),
-      ),
-    ),
-  );
+  // A finger that has left still hovers.
+  toasts.isHeld = () => root.matches(matchMedia("(hover: hover)").matches ? ":hover, :focus-within" : ":focus-within");
+  onClick(root, {
+    act: ({ dataset }) => toasts.close(Number(dataset.toast), true),
+    close: ({ dataset }) => toasts.close(Number(dataset.toast)),
+  });
+  app.draws(() => {
+    const hadFocus = root.contains(document.activeElement);
+    update(root, toasts.shown.map(toastItem));
+    if (hadFocus && !root.contains(document.activeElement) && before instanceof HTMLElement) before.focus();
+  });
   return root;
+}
+
+/** A click anywhere on it closes it; the button is for the keyboard. @param {import("../toasts.js").Toast} toast */
+function toastItem({ id, text, action }) {
+  const close = { "data-action": "close", "data-toast": id };
+  return h(
+    "div",
+    { class: "toast", "data-key": id, ...close },
+    h("span", {}, text),
+    action !== undefined && h("button", { type: "button", "data-action": "act", "data-toast": id }, action),
+    iconButton("x", t.close, close),
+  );
 }
