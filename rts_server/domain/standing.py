@@ -27,10 +27,14 @@ class Standing(NamedTuple):
     role: Role = MEMBER
 
     @property
+    def in_totals(self) -> bool:
+        """Whether the unread messages are part of the user's totals."""
+        return counts_in_totals(muted=self.muted, hidden=self.hidden)
+
+    @property
     def member_unread(self) -> MemberUnread:
         """The unread messages, counted in totals or not."""
-        in_totals = counts_in_totals(muted=self.muted, hidden=self.hidden)
-        return MemberUnread(self.position, self.seq, self.read_seq, self.unread, in_totals)
+        return MemberUnread(self.position, self.seq, self.read_seq, self.unread, self.in_totals)
 
 
 class MemberInRoom(NamedTuple):

@@ -24,12 +24,16 @@ def read_cursors(
             break
         if not isinstance(room_id, str) or not _ROOM_ID.fullmatch(room_id):
             continue
-        if not isinstance(cursor, list) or len(cursor) < 2 or not all(map(_is_number, cursor[:2])):
+        if not isinstance(cursor, list) or len(cursor) < 2:
             continue
-        positions[room_id] = (cursor[0], cursor[1])
-        if len(cursor) > 2 and all(map(_is_number, cursor[2:4])):
-            read, delivered = [*cursor[2:4], 0][:2]
-            receipts[room_id] = (read, delivered)
+        epoch, offset, *receipt = cursor
+        if not (_is_number(epoch) and _is_number(offset)):
+            continue
+        positions[room_id] = (epoch, offset)
+        if receipt:
+            read, delivered = receipt[0], receipt[1] if len(receipt) > 1 else 0
+            if _is_number(read) and _is_number(delivered):
+                receipts[room_id] = (read, delivered)
     return positions, receipts
 
 

@@ -15,7 +15,7 @@ from rts_server.config import Settings
 from rts_server.domain.byte_budget import fitting_items
 from rts_server.domain.position import Position
 from rts_server.domain.standing import Standing
-from rts_server.domain.unread import MemberUnread, totals
+from rts_server.domain.unread import totals
 from rts_server.engine.packets import event_packet
 from rts_server.namespaces.session import Session
 from rts_server.persistence.user_rooms import IndexedMembership
@@ -103,8 +103,7 @@ class SessionStart:
         # From here on nothing awaits. session.ready comes first: it tells the client for which
         # rooms the events that follow complete what it has. Then each room's missed events, then
         # its live ones, in the order of its log (D3, D4).
-        unread = {room_id: standing.member_unread for room_id, standing in standings.items()}
-        ready = self._ready(session, totals_of(unread), recovered)
+        ready = self._ready(session, totals_of(standings), recovered)
         if len(added) < len(candidates):
             ready["more_rooms"] = True
         _write(listener, "session.ready", ready)
@@ -115,9 +114,9 @@ class SessionStart:
             _write(listener, "room.removed", {"reason": "removed"}, room_id)
         for room in added:
             _write(listener, "room.added", {"room": room}, room["room_id"])
-        self._note_unread(listener, unread)
         for room_id, replay in replays.items():
-            self._go_live(listener, room_id, replay, is_current=recovered.get(room_id, False))
+            is_current = recovered.get(room_id, False)
+            self._go_live(listener, room_id, replay, standings, is_current=is_current)
         listener.mark_ready()
 
     async def _inbox_at_start(
@@ -191,13 +190,14 @@ class SessionStart:
             "recovered": recovered,
         }
 
-    def _note_unread(self, listener: Listener, unread: Mapping[str, MemberUnread]) -> None:
-        """From here on the counts are moved by what the listener receives."""
-        for room_id, found in unread.items():
-            self._subscriptions.note_unread(listener, room_id, found)
-
     def _go_live(
-        self, listener: Listener, room_id: str, replay: Replay, *, is_current: bool = False
+        self,
+        listener: Listener,
+        room_id: str,
+        replay: Replay,
+        standings: Mapping[str, Standing],
+        *,
+        is_current: bool = False,
     ) -> None:
         """Write the missed events of a room, then begin its live stream.
 
@@ -211,7 +211,10 @@ class SessionStart:
         for data in replay.events:
             event = parse_stored(data)
             listener.write(event_packet("/chat", event.type, event.text))
-        self._subscriptions.go_live(listener, room_id, replay.start, is_current=is_current)
+        standing = standings.get(room_id)
+        self._subscriptions.go_live(
+            listener, room_id, replay.start, standing, is_current=is_current
+        )
 
     def leave(self, listener: Listener) -> None:
         """Unsubscribe a session that ended from everything."""
@@ -238,8 +241,7 @@ class SessionStart:
             return
         room = (await self._inboxes.with_member_counts(inbox.rows))[0]
         _write(listener, "room.added", {"room": room}, room_id)
-        self._note_unread(listener, {row.room_id: row.member_unread for row in inbox.rows})
-        self._go_live(listener, room_id, replays[room_id])
+        self._go_live(listener, room_id, replays[room_id], standings_at_start(replays, inbox))
         self._subscriptions.unread_changed(listener, room_id)
 
     async def removed(self, listener: Listener, room_id: str) -> None:
@@ -281,9 +283,9 @@ def standings_at_start(replays: Mapping[str, Replay], inbox: Inbox) -> dict[str,
     return read | {row.room_id: row.standing for row in inbox.rows}
 
 
-def totals_of(unread: Mapping[str, MemberUnread]) -> Totals:
+def totals_of(standings: Mapping[str, Standing]) -> Totals:
     """Return the totals of unread messages."""
-    return totals(one.unread for one in unread.values() if one.in_totals)
+    return totals(one.unread for one in standings.values() if one.in_totals)
 
 
 def ahead_of(standings: Mapping[str, Standing], given: Mapping[str, Cursors]) -> dict[str, Cursors]:

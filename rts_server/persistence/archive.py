@@ -15,8 +15,15 @@ from rts_server.config import Settings
 from rts_server.domain.position import SeqPosition
 from rts_server.domain.room import RoomSettings
 from rts_server.errors import Unavailable
-from rts_server.persistence import aws, records, stored_items
-from rts_server.persistence.stored_items import Item, StoredMember, StoredMessage, StoredRoom
+from rts_server.persistence import records, stored_items
+from rts_server.persistence.dynamodb import dynamodb_clients
+from rts_server.persistence.stored_items import (
+    Item,
+    StoredMember,
+    StoredMembership,
+    StoredMessage,
+    StoredRoom,
+)
 from rts_server.persistence.threads import BlockingCalls
 from rts_server.types.objects import Message
 
@@ -57,16 +64,13 @@ class Archive:
         self._threads = BlockingCalls(
             "archive", DYNAMODB_THREADS, MAX_DYNAMODB_CALLS, DYNAMODB_CALL_DEADLINE_SECONDS
         )
-        resource = aws.session(settings).resource(
-            "dynamodb", endpoint_url=settings.aws_endpoint_url, config=DYNAMODB_CONFIG
-        )
-        # A client is safe to share between threads, a resource is not; this one speaks plain types.
-        self._client: DynamoDBClient = resource.meta.client
+        self._clients = dynamodb_clients(settings, DYNAMODB_CONFIG)
+        self._client: DynamoDBClient = self._clients.plain
 
     async def close(self) -> None:
         """Drop waiting calls and close the connections."""
         self._threads.close()
-        self._client.close()
+        self._clients.close()
 
     async def room(self, room_id: str) -> StoredRoom | None:
         """Return a room, read consistently; None if nothing is stored of it."""
@@ -143,15 +147,21 @@ class Archive:
         found = [(item["message_id"], int(item.get("seq", 0))) for item in answer["Items"]]
         return found, answer.get("LastEvaluatedKey")
 
-    async def rooms_of(self, user_id: str) -> list[StoredMember]:
-        """Return all memberships of a user, current and ended ones, by an index (a moment late)."""
+    async def rooms_of(self, user_id: str) -> list[StoredMembership]:
+        """Return the rooms a user is or was in, by an index (a moment late).
+
+        Asked at the first connect of every user: it reads only what the user index holds.
+        """
         query: QueryInputTypeDef = {
-            "TableName": self._rooms,
-            "IndexName": "by-user",
-            "KeyConditionExpression": "user_id = :user",
-            "ExpressionAttributeValues": {":user": user_id},
+            **self._by_user({"S": user_id}),
+            "ProjectionExpression": "room_id, #state, pos",
+            "ExpressionAttributeNames": {"#state": "state"},
         }
-        items = await self._in_thread(self._query, query)
+        return await self._in_thread(self._rooms_of, query)
+
+    async def members_of(self, user_id: str) -> list[StoredMember]:
+        """Return all memberships of a user, current and ended ones, by an index (a moment late)."""
+        items = await self._in_thread(self._query, self._by_user(user_id))
         return [stored_items.member(item) for item in items if "state" in item]
 
     async def rooms(self, room_ids: Iterable[str]) -> dict[str, StoredRoom]:
@@ -223,6 +233,14 @@ class Archive:
         """Return `work(client)`, called in the same threads under the same deadline."""
         return await self._in_thread(work, self._client)
 
+    def _by_user(self, user_id: Any) -> QueryInputTypeDef:
+        return {
+            "TableName": self._rooms,
+            "IndexName": "by-user",
+            "KeyConditionExpression": "user_id = :user",
+            "ExpressionAttributeValues": {":user": user_id},
+        }
+
     # In the pool's threads
 
     def _open_epoch(self, room_id: str, expected: int, seq: int) -> int:
@@ -263,6 +281,16 @@ class Archive:
             after = answer.get("LastEvaluatedKey")
             if not after or (limit is not None and len(items) >= limit):
                 return items[:limit]
+            query = {**query, "ExclusiveStartKey": after}
+
+    def _rooms_of(self, query: QueryInputTypeDef) -> list[StoredMembership]:
+        found: list[StoredMembership] = []
+        while True:
+            answer = self._clients.raw.query(**query)
+            found += [stored_items.membership(item) for item in answer["Items"] if "state" in item]
+            after = answer.get("LastEvaluatedKey")
+            if not after:
+                return found
             query = {**query, "ExclusiveStartKey": after}
 
     def _query_page(self, query: QueryInputTypeDef) -> Item:

@@ -13,10 +13,15 @@ from botocore.loaders import Loader, create_loader
 from rts_server.config import Settings
 
 
-def session(settings: Settings) -> boto3.session.Session:
-    """Return a session with the credentials of the environment and the region of the settings."""
+def session(
+    settings: Settings, core: botocore.session.Session | None = None
+) -> boto3.session.Session:
+    """Return a session with the credentials of the environment and the region of the settings.
+
+    `core`: what it is built on, by default a new `botocore_session`.
+    """
     return boto3.session.Session(
-        botocore_session=botocore_session(), region_name=settings.aws_region
+        botocore_session=core or botocore_session(), region_name=settings.aws_region
     )
 
 

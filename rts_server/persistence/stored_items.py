@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from rts_server.domain.position import Position, SeqPosition
 from rts_server.domain.roles import Role
@@ -62,6 +63,15 @@ class StoredMember:
     hidden: bool = False
     settings_rev: int = 0
     role_position: Position = (0, 0)
+
+
+class StoredMembership(NamedTuple):
+    """A room of a user, and the position of the event that set the state."""
+
+    room_id: str
+    epoch: int
+    offset: int
+    state: Literal["in", "out"]
 
 
 @dataclass(frozen=True)
@@ -141,6 +151,12 @@ def member(item: Item) -> StoredMember:
         role_position=records.parse_position(item.get("role_pos", "")),
         settings_rev=int(item.get("settings_pos", "0").rpartition("#")[2]),
     )
+
+
+def membership(item: Mapping[str, Any]) -> StoredMembership:
+    """Parse the item of a member as DynamoDB's own JSON has it."""
+    epoch, offset = records.parse_position(item["pos"]["S"] if "pos" in item else "")
+    return StoredMembership(item["room_id"]["S"], epoch, offset, item["state"]["S"])
 
 
 def message(item: Item) -> StoredMessage:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -9,6 +10,7 @@ from redis.asyncio import Redis
 
 from rts_server import keys
 from rts_server.persistence.scripts import IDENTITY, Script, ScriptCall
+from rts_server.persistence.stored_items import StoredMembership
 from rts_server.redis_client.pipeline import RedisPipeline
 
 State = Literal["in", "out"]
@@ -23,7 +25,6 @@ RECHECK_MS = 60_000
 """A rebuilt index is rebuilt once more after this time: records may have been in the queue."""
 EMPTY_TTL_MS = 86_400_000
 """How long the index of a user without rooms is kept."""
-_MARKS = (b"#ver", b"#complete")
 MAX_USERS_PER_SCRIPT = 100
 """Users compared in one script call, so that Redis is never blocked for long."""
 
@@ -73,7 +74,7 @@ class UserRooms:
     async def state(self, user_id: str, room_id: str) -> State | None:
         """Return whether the user is in the room; None if the index does not know the room."""
         value: Any = await self._redis.hget(keys.user_rooms(user_id), room_id)
-        return _parse(room_id, value).state if value else None
+        return _state(value) if value else None
 
     async def all(self, user_id: str) -> UserIndex:
         """Return the index of a user."""
@@ -114,7 +115,9 @@ class UserRooms:
             found |= {u: None if a < 0 else bool(a) for u, a in zip(part, answers, strict=True)}
         return found
 
-    async def rebuild(self, user_id: str, rooms: list[IndexedMembership]) -> UserIndex:
+    async def rebuild(
+        self, user_id: str, rooms: Iterable[IndexedMembership | StoredMembership]
+    ) -> UserIndex:
         """Set all rooms of a user, as the archive has them, and return the index.
 
         It is complete then: a room that is missing in it is no room of the user. If anything
@@ -130,9 +133,8 @@ class UserRooms:
 
 def _index(complete: int, pairs: list[bytes]) -> UserIndex:
     fields = dict(zip(pairs[::2], pairs[1::2], strict=True))
-    rooms = [_parse(k.decode(), v) for k, v in fields.items() if k not in _MARKS]
-    version = keys.index_version(fields.get(b"#ver"), fields.get(b"#complete"))
-    return UserIndex(rooms, bool(complete), version)
+    version = keys.index_version(fields.pop(b"#ver", None), fields.pop(b"#complete", None))
+    return UserIndex([_parse(*one) for one in fields.items()], bool(complete), version)
 
 
 def _elsewhere(rooms: dict[bytes, bytes], room_id: bytes) -> int:
@@ -142,6 +144,10 @@ def _elsewhere(rooms: dict[bytes, bytes], room_id: bytes) -> int:
     return sum(value.endswith(b":in") for value in rooms.values())
 
 
-def _parse(room_id: str, value: bytes) -> IndexedMembership:
-    epoch, offset, state = value.decode().split(":")
-    return IndexedMembership(room_id, int(epoch), int(offset), "in" if state == "in" else "out")
+def _parse(room_id: bytes, value: bytes) -> IndexedMembership:
+    epoch, offset, _ = value.split(b":")
+    return IndexedMembership(room_id.decode(), int(epoch), int(offset), _state(value))
+
+
+def _state(value: bytes) -> State:
+    return "in" if value.endswith(b":in") else "out"

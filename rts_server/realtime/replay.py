@@ -45,9 +45,10 @@ class JoinReads(Reads, Protocol):
 
 def rejoined(member: MemberInRoom) -> Replay:
     """Return the replay of a room whose short gap was read together with the standing."""
-    recovered = None if member.events is None else True
-    start, events = member.standing.position, member.events or []
-    return Replay(start, recovered, events, standing=member.standing)
+    standing, events = member
+    if events is None:
+        return Replay(standing.position, None, [], None, standing)
+    return Replay(standing.position, True, events, None, standing)
 
 
 class ReplayReader:

@@ -12,6 +12,7 @@ import orjson
 
 from rts_server import metrics
 from rts_server.domain.position import Position
+from rts_server.domain.standing import Standing
 from rts_server.engine.packets import event_packet
 from rts_server.protocol.event import ephemeral, namespace_of
 from rts_server.realtime.listener import Listener
@@ -209,11 +210,19 @@ class RoomFeed:
             listener.rooms.discard(self.room_id)
             self._evicted(listener, self.room_id)
 
-    def go_live(self, listener: Listener, start: Position, *, is_current: bool = True) -> None:
+    def go_live(
+        self,
+        listener: Listener,
+        start: Position,
+        standing: Standing | None = None,
+        *,
+        is_current: bool = True,
+    ) -> None:
         """Begin a listener's live stream behind `start`; write what waited first.
 
-        `is_current` says that the client has everything up to `start`. Otherwise it reads the room
-        anew, and needs a sync.reset when a cold room is loaded: what it read may be outdated.
+        `standing`: how the listener's user stood there; None if that is not known. `is_current`
+        says that the client has everything up to `start`. Otherwise it reads the room anew, and
+        needs a sync.reset when a cold room is loaded: what it read may be outdated.
         """
         subscription = self.subscriptions.get(listener)
         if subscription is None or subscription.start is not None:
@@ -226,7 +235,7 @@ class RoomFeed:
             listener.write(event_packet("/chat", "sync.reset", reset_text(self.room_id, start)))
         if start != COLD:
             subscription.cursor = start
-        self.unread.began(listener, subscription)
+        self.unread.began(listener, subscription, standing)
         for event, packet in subscription.backlog or ():
             if event.position > subscription.start:
                 listener.write(packet)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Mapping
 import orjson
 
 from rts_server.domain.position import Position
+from rts_server.domain.standing import Standing
 from rts_server.realtime.listener import Listener
 from rts_server.realtime.sequence import PublishedEvent
 from rts_server.realtime.subscription import Subscription
@@ -59,8 +60,12 @@ class RoomUnread:
                 if subscription.start is not None:
                     self._apply(change, event.position, listener, subscription)
 
-    def began(self, listener: Listener, subscription: Subscription) -> None:
-        """Apply what was written to a listener as its stream began."""
+    def began(
+        self, listener: Listener, subscription: Subscription, standing: Standing | None
+    ) -> None:
+        """Apply what was written to a listener as its stream began; `standing`: where that is."""
+        if standing is not None:
+            subscription.unread.learn(standing)
         for event, _ in subscription.backlog or ():
             change = change_of(event) if event.position > (subscription.start or (0, 0)) else None
             if change is not None and change.sender in (None, listener.user_id):

@@ -13,6 +13,7 @@ from redis.asyncio import Redis
 from rts_server import keys
 from rts_server.config import Settings
 from rts_server.domain.position import Position
+from rts_server.domain.standing import Standing
 from rts_server.domain.unread import MemberUnread, counts_in_totals
 from rts_server.domain.user_message import UserMessage
 from rts_server.engine.packets import event_packet
@@ -195,7 +196,7 @@ class Subscriptions:
         # Subscribe before reading: an event published between the two is then either in the
         # snapshot or in the buffer. In the other order it would be in neither (D4).
         rooms = [self._subscribe(listener, room_id, cursors.get(room_id)) for room_id in room_ids]
-        await self.subscriber.subscribe(keys.room_channel(room_id) for room_id in room_ids)
+        await self.subscriber.subscribe(map(keys.room_channel, room_ids))
         known = {r: cursors.get(r) for r in room_ids if r not in whole}
         members = await self._reads.members(listener.user_id, known)
         others = [room_id for room_id in room_ids if room_id not in members]
@@ -203,30 +204,25 @@ class Subscriptions:
         found = dict(zip(others, snapshots, strict=True))
         replays: dict[str, Replay] = {}
         for room in rooms:
-            if member := members.get(room.room_id):
-                room.open_at(member.standing.position)
-                replays[room.room_id] = rejoined(member)
+            room_id = room.room_id
+            if member := members.get(room_id):
+                replays[room_id] = replay = rejoined(member)
+                room.open_at(replay.start)
                 continue
-            snapshot = found[room.room_id]
+            snapshot = found[room_id]
             room.open_at(snapshot.position if snapshot else None)
             if snapshot is None:
-                replays[room.room_id] = Replay(COLD, None, [])
+                replays[room_id] = Replay(COLD, None, [])
             elif snapshot.members[listener.user_id] is None:
-                replays[room.room_id] = NOT_A_MEMBER
-                self.leave(listener, room.room_id)
+                replays[room_id] = NOT_A_MEMBER
+                self.leave(listener, room_id)
             else:
-                replays[room.room_id] = Replay(snapshot.position, None, [], snapshot)
+                replays[room_id] = Replay(snapshot.position, None, [], snapshot)
         replays = await self._replays.read(listener.user_id, replays, cursors, max_bytes)
         for room_id, replay in replays.items():
             if replay.start is None and room_id in listener.rooms:
                 self.leave(listener, room_id)
         return replays
-
-    def note_unread(self, listener: Listener, room_id: str, found: MemberUnread) -> None:
-        """Note what the listener's client is told of a room that it joins; before `go_live`."""
-        room = self._rooms.get(room_id)
-        if room is not None and (subscription := room.subscriptions.get(listener)):
-            subscription.unread.learn(found)
 
     def unread_changed(self, listener: Listener, room_id: str) -> None:
         """Write `unread.changed` in a moment: a membership began or ended."""
@@ -237,11 +233,21 @@ class Subscriptions:
         return [one for one in self._users.get(user_id, ()) if one.ready.is_set()]
 
     def go_live(
-        self, listener: Listener, room_id: str, start: Position, *, is_current: bool = True
+        self,
+        listener: Listener,
+        room_id: str,
+        start: Position,
+        standing: Standing | None = None,
+        *,
+        is_current: bool = True,
     ) -> None:
-        """Begin the listener's live stream behind `start`; see `RoomFeed.go_live`."""
+        """Begin the listener's live stream behind `start`; see `RoomFeed.go_live`.
+
+        `standing`: what the listener's client is told of the room there. From here on its count is
+        moved by what the listener receives.
+        """
         if room := self._rooms.get(room_id):
-            room.go_live(listener, start, is_current=is_current)
+            room.go_live(listener, start, standing, is_current=is_current)
 
     def leave(self, listener: Listener, room_id: str) -> None:
         """Unsubscribe the listener from a room; the instance keeps its subscription for a while."""
@@ -255,7 +261,6 @@ class Subscriptions:
 
     def _subscribe(self, listener: Listener, room_id: str, cursor: Position | None) -> RoomFeed:
         room = self._rooms.get(room_id)
-        channel = keys.room_channel(room_id)
         if room is None:
             room = self._rooms[room_id] = RoomFeed(
                 room_id,
@@ -266,18 +271,21 @@ class Subscriptions:
                 listeners_of=lambda user_id: self._users.get(user_id, ()),
                 unread_changed=self._unread_changes.write_soon,
             )
-            self._by_channel[channel] = room
-        if handle := self._leaving.pop(channel, None):
-            handle.cancel()
+            self._by_channel[keys.room_channel(room_id)] = room
+        elif not room.subscriptions:
+            self._stay(keys.room_channel(room_id))
         room.subscriptions[listener] = Subscription(cursor=cursor)
         listener.rooms.add(room_id)
         return room
 
     # Unsubscribing, after a while: users reconnect
 
-    def _linger(self, channel: str, drop: Callable[[str], None]) -> None:
+    def _stay(self, channel: str) -> None:
         if handle := self._leaving.pop(channel, None):
             handle.cancel()
+
+    def _linger(self, channel: str, drop: Callable[[str], None]) -> None:
+        self._stay(channel)
         loop = asyncio.get_running_loop()
         self._leaving[channel] = loop.call_later(self._settings.linger, drop, channel)
 

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import orjson
 
 from rts_server.domain.position import Position
+from rts_server.domain.standing import Standing
 from rts_server.domain.unread import MemberUnread
 from rts_server.realtime.sequence import PublishedEvent
 
@@ -72,7 +73,7 @@ class UnreadCount:
     in_totals: bool = False
     certainty: Certainty = Certainty.READING
 
-    def learn(self, found: MemberUnread) -> None:
+    def learn(self, found: MemberUnread | Standing) -> None:
         """Take what was read; it is exact unless something changed since the read began."""
         self.position, self.seq, self.read_seq = found.position, found.seq, found.read_seq
         self.settled, self.in_totals = found.seq - found.unread, found.in_totals

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import Any, cast
 
 import hiredis
 from redis.asyncio import ConnectionPool
@@ -13,7 +13,8 @@ from redis.exceptions import InvalidResponse
 
 from rts_server.redis_client.transport import CheckedConnection, NotPrimary, error_of_reply
 
-Command = tuple[str | int | bytes, ...]
+Command = tuple[str | int | bytes, ...] | bytes
+"""A command by its words, or as `packed` returns it."""
 
 _NOTHING = object()
 
@@ -59,9 +60,14 @@ class RedisConnection(asyncio.Protocol):
 
     def send(self, command: Command) -> None:
         """Send a command; all commands of one turn of the loop leave in one write. Never blocks."""
+        self.send_all((command,))
+
+    def send_all(self, commands: Iterable[Command]) -> None:
+        """Send commands, as `send` does."""
+        out = [one if isinstance(one, bytes) else packed(*one) for one in commands]
         if not self._out:
             asyncio.get_running_loop().call_soon(self._flush)
-        self._out.append(hiredis.pack_command(command))  # type: ignore[arg-type]
+        self._out += out
 
     def close(self) -> None:
         """Drop the connection at once."""
@@ -75,10 +81,10 @@ class RedisConnection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Parse replies, whole or in part, and report them."""
-        replies = self._replies
-        replies.feed(data)
-        while (reply := replies.gets()) is not _NOTHING:
-            self._on_reply(reply)
+        self._replies.feed(data)
+        gets, on_reply = self._replies.gets, self._on_reply
+        while (reply := gets()) is not _NOTHING:
+            on_reply(reply)
 
     def _error_reply(self, text: str) -> Exception:
         """Return the exception of an error reply; drop the connection if this is no primary."""
@@ -95,6 +101,18 @@ class RedisConnection(asyncio.Protocol):
         self._connection._close()  # type: ignore[no-untyped-call]
         if not self.gone.done():
             self.gone.set_result(None)
+
+
+def packed(*words: str | int | bytes) -> bytes:
+    """Return a command as Redis reads it, for one that is sent often (RESP2)."""
+    return cast(bytes, hiredis.pack_command(words))  # type: ignore[arg-type]
+
+
+def unpacked(command: bytes) -> list[bytes]:
+    """Return the words of a packed command."""
+    reader = hiredis.Reader()
+    reader.feed(command)
+    return cast(list[bytes], reader.gets())
 
 
 async def _is_usable(connection: CheckedConnection) -> bool:

@@ -7,12 +7,13 @@ import logging
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
+from itertools import repeat
 from typing import Any
 
 from redis.asyncio import ConnectionPool, Redis
 from redis.exceptions import ConnectionError as Lost
 
-from rts_server.redis_client.connection import Command, RedisConnection
+from rts_server.redis_client.connection import Command, RedisConnection, unpacked
 from rts_server.redis_client.primary import Primary
 from rts_server.redis_client.transport import use_checked_connections
 from rts_server.runtime.deadline import within
@@ -62,7 +63,7 @@ class RedisPipeline:
     def execute_command(self, *command: str | int | bytes) -> asyncio.Future[Any]:
         """Send a command; the future holds its reply, or raises RedisError."""
         answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        self.send(command, partial(resolve, answer))
+        self._send([command], [partial(resolve, answer)])
         return answer
 
     def execute_commands(self, commands: Sequence[Command]) -> asyncio.Future[list[Any]]:
@@ -70,27 +71,26 @@ class RedisPipeline:
         every: asyncio.Future[list[Any]] = asyncio.get_running_loop().create_future()
         answers: list[Any] = []
 
-        def on_reply(reply: Any) -> None:
+        def on_last(reply: Any) -> None:
             answers.append(reply)
-            if len(answers) == len(commands):
-                resolve(every, answers)
+            resolve(every, answers)
 
-        self._send([(command, on_reply) for command in commands])
+        # Replies come in order, so only the last one has to be looked at.
+        self._send(commands, [*repeat(answers.append, len(commands) - 1), on_last])
         return every
 
     def send(self, command: Command, on_reply: OnReply) -> None:
         """Send a command; `on_reply` is called with its reply. Never blocks."""
-        self._send([(command, on_reply)])
+        self._send([command], [on_reply])
 
-    def _send(self, calls: Sequence[tuple[Command, OnReply]]) -> None:
+    def _send(self, commands: Sequence[Command], on_replies: Sequence[OnReply]) -> None:
         if self._connection is None or self._connection.closing:
-            self._unsent.extend(calls)
+            self._unsent.extend(zip(commands, on_replies, strict=True))
             if self._opening is None:
                 self._opening = asyncio.create_task(self._open())
             return
-        for command, on_reply in calls:
-            self._unanswered.append(on_reply)
-            self._connection.send(command)
+        self._connection.send_all(commands)
+        self._unanswered.extend(on_replies)
         if self._silence_timer is None:
             self._start_silence_timer()
 
@@ -108,7 +108,7 @@ class RedisPipeline:
             _fail(on_reply for _, on_reply in unsent)
             return
         self._connection.gone.add_done_callback(self._lost)
-        self._send(unsent)
+        self._send([command for command, _ in unsent], [on_reply for _, on_reply in unsent])
 
     def _answered(self, reply: Any) -> None:
         self._replies += 1
@@ -147,7 +147,7 @@ async def replies_to(redis: Redis | RedisPipeline, commands: Sequence[Command]) 
         return await redis.execute_commands(commands)
     async with redis.pipeline(transaction=False) as pipe:
         for command in commands:
-            pipe.execute_command(*command)
+            pipe.execute_command(*(unpacked(command) if isinstance(command, bytes) else command))
         return list(await pipe.execute(raise_on_error=False))
 
 

@@ -39,6 +39,6 @@ class ProfileReader:
 
         Past memberships are left out: a user who was erased is in no room, and has no name.
         """
-        stored = await self._archive.rooms_of(user_id)
+        stored = await self._archive.members_of(user_id)
         named = [one for one in stored if one.name and one.state == "in"]
         return max(named, key=lambda one: one.joined_at).name if named else None

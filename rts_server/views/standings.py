@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from redis.asyncio import Redis
@@ -12,7 +13,7 @@ from rts_server import keys
 from rts_server.domain.position import Position
 from rts_server.domain.standing import MemberInRoom, Standing
 from rts_server.domain.unread import unread_count
-from rts_server.redis_client.connection import Command
+from rts_server.redis_client.connection import Command, packed
 from rts_server.redis_client.pipeline import RedisPipeline, replies_to
 from rts_server.views.uncounted import MAX_KEPT_SEQS, UncountedMessages, Version
 
@@ -20,8 +21,7 @@ MAX_GAP_EVENTS = 10
 """Missed events of a room that are read here; more are read within a budget of bytes."""
 MAX_EVENTS = 100
 """Missed events of all rooms together that are read here."""
-_REPLICATION = (b"INFO", "replication")
-"""The name is bytes, as below: redis-py parses the replies to names that are text."""
+_REPLICATION = packed("INFO", "replication")
 
 
 class _Read(NamedTuple):
@@ -29,10 +29,16 @@ class _Read(NamedTuple):
 
     position: Position
     seq: int
-    uncounted: Version
     read_seq: int
     delivered_seq: int
     settings: bytes | None
+    fence: bytes
+    shape: bytes
+
+    @property
+    def uncounted(self) -> Version:
+        """What the uncounted messages of the room depend on."""
+        return Version(self.fence, self.position[0], int(self.shape.rpartition(b":")[2]))
 
 
 class _Waiting(NamedTuple):
@@ -77,12 +83,11 @@ class StandingReader:
 
         `cursors`: the rooms, and up to where the client has them; None: it has nothing.
         """
-        own = f"r:{user_id}", f"d:{user_id}", f"x:{user_id}"
+        own = _words(f"r:{user_id}", f"d:{user_id}", f"x:{user_id}")
         commands: list[Command] = []
         for room_id in cursors:
-            names = keys.room(room_id)
-            commands.append(("HMGET", names.head, "epoch", "offset", "seq", "fence", "shape"))
-            commands.append(("HMGET", names.cursors, *own))
+            head, begun = _commands(room_id)
+            commands += (head, begun + own)
         *replies, replication = await self._replies([*commands, _REPLICATION])
         identity = _identity(replication)
         found: dict[str, MemberInRoom] = {}
@@ -94,17 +99,17 @@ class StandingReader:
             read = _parsed(head, mine, identity)
             if read is None:
                 continue
-            gap = _short_gap(cursor, read.position, budget)
+            gap = 0 if cursor == read.position else _short_gap(cursor, read.position, budget)
+            above = self._above(room_id, read) if read.seq > read.read_seq else 0
+            if above is not None and not gap and not read.settings:  # as in most rooms
+                events: list[bytes] | None = [] if gap == 0 else None
+                found[room_id] = MemberInRoom(_standing(read, above), events)
+                continue
             budget -= gap or 0
-            above = self._above(room_id, read)
             more = _more(keys.room(room_id), read, user_id, gap or 0)
             if above is None:
                 more |= self._count(room_id, read)
-            if more:
-                waiting[room_id] = _Waiting(room_id, read, gap, above, more)
-            else:
-                events: list[bytes] | None = [] if gap == 0 else None
-                found[room_id] = MemberInRoom(_standing(read, above or 0), events)
+            waiting[room_id] = _Waiting(room_id, read, gap, above, more)
         if waiting:
             found |= await self._read_more(waiting, identity)
         return found
@@ -124,9 +129,8 @@ class StandingReader:
 
     def _above(self, room_id: str, read: _Read) -> int | None:
         """Return how many messages above the read cursor are uncounted, None if not known."""
-        if not read.uncounted.size or read.seq <= read.read_seq:
-            return 0
-        return self._uncounted.above(room_id, read.uncounted, read.read_seq)
+        version = read.uncounted
+        return self._uncounted.above(room_id, version, read.read_seq) if version.size else 0
 
     def _count(self, room_id: str, read: _Read) -> dict[str, Command]:
         """Return the commands that count the uncounted messages, and read the newest to keep.
@@ -168,6 +172,23 @@ class StandingReader:
         return replies
 
 
+@lru_cache(keys.CACHED_ROOMS)
+def _commands(room_id: str) -> tuple[bytes, bytes]:
+    """Return the command that reads the head of a room, and the one that reads its cursors.
+
+    The second lacks the names of the fields, three. Both are packed once: a session with fifty
+    rooms sends a hundred of them.
+    """
+    names, empty = keys.room(room_id), ("", "", "")
+    head = packed("HMGET", names.head, "epoch", "offset", "seq", "fence", "shape")
+    return head, packed("HMGET", names.cursors, *empty).removesuffix(_words(*empty))
+
+
+def _words(*words: str) -> bytes:
+    """Return words as they end a packed command."""
+    return packed(*words).partition(b"\r\n")[2]
+
+
 def _identity(replication: bytes) -> bytes | None:
     """Return the replication id, None if this is no primary."""
     if not isinstance(replication, bytes) or b"role:master" not in replication:
@@ -184,8 +205,7 @@ def _parsed(head: Any, mine: Any, identity: bytes | None) -> _Read | None:
     if len(fence) != 81 or fence[41:] != identity or int(read) > int(seq):
         return None
     position = int(epoch), int(offset)
-    uncounted = Version(fence, position[0], int(shape.rpartition(b":")[2]))
-    return _Read(position, int(seq), uncounted, int(read), int(delivered), settings)
+    return _Read(position, int(seq), int(read), int(delivered), settings, fence, shape)
 
 
 def _short_gap(cursor: Position | None, position: Position, budget: int) -> int | None:
@@ -203,6 +223,7 @@ def _more(names: keys.RoomKeys, read: _Read, user_id: str, gap: int) -> dict[str
     if gap:
         epoch, offset = read.position
         ends = f"{epoch}-{offset - gap + 1}", f"{epoch}-{offset}"
+        # The name is bytes: redis-py parses the replies to names that are text.
         more["events"] = (b"XRANGE", names.log, *ends)
     if read.settings:
         more["member"] = ("HGET", names.members, user_id)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from rts_server.persistence.archive import Archive
-from rts_server.persistence.stored_items import StoredMember
+from rts_server.persistence.stored_items import StoredMembership
 from rts_server.persistence.user_rooms import IndexedMembership, UserIndex, UserRooms
 
 ARCHIVE_USERS_PER_READ = 50
@@ -36,8 +36,7 @@ class UserMemberships:
     async def _complete(self, user_id: str, index: UserIndex) -> UserIndex:
         if index.complete:
             return index
-        stored = await self._archive.rooms_of(user_id)
-        return await self._user_rooms.rebuild(user_id, [_membership(one) for one in stored])
+        return await self._user_rooms.rebuild(user_id, await self._archive.rooms_of(user_id))
 
     async def current_and_former(self, user_id: str) -> list[IndexedMembership]:
         """All memberships in the user index as it is, also those of rooms the user has left."""
@@ -75,7 +74,7 @@ class UserMemberships:
         return found
 
     async def _sharing_in_archive(
-        self, user_id: str, others: dict[str, list[StoredMember]]
+        self, user_id: str, others: dict[str, list[StoredMembership]]
     ) -> set[str]:
         own = {one.room_id for one in await self.current(user_id)} if others else set()
         return {
@@ -87,7 +86,3 @@ class UserMemberships:
 
 def _in(index: UserIndex) -> list[IndexedMembership]:
     return [one for one in index.rooms if one.state == "in"]
-
-
-def _membership(stored: StoredMember) -> IndexedMembership:
-    return IndexedMembership(stored.room_id, stored.epoch, stored.offset, stored.state)

@@ -96,7 +96,8 @@ async def test_members_and_their_effective_cursors(archive: Archive) -> None:
     assert await archive.member("r2", "alice") == found["alice"]
     assert await archive.member("r2", "eve") is None
     assert await archive.memberships("bob", ["r2", "nowhere"]) == {"r2": found["bob"]}
-    assert await archive.rooms_of("bob") == [found["bob"]]
+    assert await archive.members_of("bob") == [found["bob"]]
+    assert await archive.rooms_of("bob") == [("r2", 1, 2, "in")]
     assert await archive.rooms_of("eve") == []
 
 
@@ -112,6 +113,24 @@ async def test_more_than_a_megabyte_of_members(archive: Archive) -> None:
             pos=records.position(1, 1),
         )
     assert len(await archive.members("wide")) == 30
+
+
+async def test_more_than_a_megabyte_of_rooms(archive: Archive) -> None:
+    """All pages of a user's rooms are read, and nothing that is no membership."""
+    for i in range(30):
+        item: dict[str, Any] = {
+            "state": "out",
+            "name": "n" * 50_000,
+            "pos": "0000000001#0000000002",
+        }
+        put(
+            "chat-rooms",
+            **records.member_key(f"far-{i:02d}", "traveller"),
+            user_id="traveller",
+            **(item if i else {"read_seq": 3}),
+        )
+    expected = [(f"far-{i:02d}", 1, 2, "out") for i in range(1, 30)]
+    assert await archive.rooms_of("traveller") == expected
 
 
 async def test_a_message_and_its_tombstone(archive: Archive) -> None:

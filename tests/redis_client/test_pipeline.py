@@ -11,7 +11,8 @@ from redis.exceptions import ConnectionError as Lost
 from redis.exceptions import NoScriptError, ResponseError
 
 from rts_server.redis_client import pipeline as module
-from rts_server.redis_client.pipeline import RedisPipeline
+from rts_server.redis_client.connection import packed, unpacked
+from rts_server.redis_client.pipeline import RedisPipeline, replies_to
 from tests.helpers.waiting import PATIENCE, eventually
 
 
@@ -113,6 +114,28 @@ async def test_several_commands_are_answered_together(pipe: RedisPipeline) -> No
     )
     assert (text, size) == (b"x", 1)
     assert isinstance(wrong, ResponseError)
+
+
+async def test_a_packed_command_is_the_command(pipe: RedisPipeline, redis: Redis) -> None:
+    """By the pipeline as by redis-py."""
+    words = ("SET", "text", "a b\r\n")
+    for client in (pipe, redis):
+        replies = await replies_to(client, [packed(*words), packed("STRLEN", "text")])
+        assert replies[1] == 5
+    assert unpacked(packed(*words)) == [word.encode() for word in words]
+
+
+async def test_a_lost_connection_ends_commands_sent_together(
+    pipe: RedisPipeline, redis: Redis
+) -> None:
+    """What was answered before is kept; the others are `Lost`."""
+    both = pipe.execute_commands([("INCR", "n"), ("BLPOP", "nothing", 0), ("INCR", "n")])
+    await eventually(lambda: _blocked(redis))
+    await redis.client_kill_filter(_type="normal", skipme=True)
+    async with asyncio.timeout(PATIENCE):
+        first, *others = await both
+    assert first == 1
+    assert [type(one) for one in others] == [Lost, Lost]
 
 
 async def test_a_new_connection_has_its_own_silence_timer(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from rts_server.persistence.archive import Archive
-from rts_server.persistence.stored_items import StoredMember
+from rts_server.persistence.stored_items import StoredMembership
 from rts_server.views.user_memberships import NONEXISTENT_USER_ID
 from tests.helpers.deployed import Deployed
 
@@ -18,7 +18,7 @@ async def test_a_stranger_costs_as_much_as_a_user_who_does_not_exist(
     asked: list[str] = []
     ask = Archive.rooms_of
 
-    async def counted(self: Archive, user_id: str) -> list[StoredMember]:
+    async def counted(self: Archive, user_id: str) -> list[StoredMembership]:
         asked.append(user_id)
         return await ask(self, user_id)
 
