@@ -1,6 +1,7 @@
-"""`python -m bench.relay`: messages per CPU-second of the relay, from the outbox into SQS.
+"""`python -m bench.relay`: what a message costs the relay, from the outbox into SQS.
 
-SQS is a stub that accepts everything (`bench.queue_stub`).
+SQS is a stub that accepts everything (`bench.queue_stub`). The outbox is filled at once, or with
+`--rate` one message after the other.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -24,6 +26,7 @@ from redis.asyncio import Redis
 from bench.machine import cores, cpu_seconds, describe_machine, pinned
 from bench.queue_stub import QueueStub
 from bench.testbed import without_settings
+from bench.workloads import percentile
 from rts_server import keys
 from rts_server.tools.dev.aws import CREDENTIALS
 from rts_server.tools.dev.managed_process import ManagedProcess, stop_all
@@ -33,16 +36,29 @@ from tests.helpers.world import free_port
 COMMAND = (sys.executable, "-m", "rts_server", "relay")
 ORIGIN_COUNT = 4
 ENTRIES_PER_PIPELINE = 1_000
-DRAIN_TIMEOUT_SECONDS = 120.0
+DRAIN_TIMEOUT_SECONDS = 300.0
+
+Record = tuple[str, dict[str, str]]
+"""A stream and an entry for it."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """CPU seconds of the relay, seconds, and the ns from each append to its notice."""
+
+    cpu: float
+    seconds: float
+    waits_ns: list[int]
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
 @click.option("--messages", type=click.IntRange(100, 1_000_000), default=20_000)
 @click.option("--rooms", type=click.IntRange(1, 100_000), default=500)
 @click.option("--text", type=click.IntRange(1, 4_000), default=200, help="Characters of each.")
+@click.option("--rate", type=click.FloatRange(0, 5_000), default=0.0, help="Messages/s; 0: all.")
 @click.option("--rounds", type=click.IntRange(1, 20), default=3)
-def main(messages: int, rooms: int, text: int, rounds: int) -> None:
-    """Fill the outbox while the relay is stopped, continue it, and measure."""
+def main(messages: int, rooms: int, text: int, rate: float, rounds: int) -> None:
+    """Append messages to the outbox, and measure the CPU of the relay until it has sent them."""
     servers, generator, others = cores()
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         data = Path(folder)
@@ -61,18 +77,21 @@ def main(messages: int, rooms: int, text: int, rounds: int) -> None:
         try:
             with pinned(generator):
                 records = _records(messages, rooms, text)
-                took = [_measure_drain(valkey.url, relay, servers, records) for _ in range(rounds)]
+                took = [_measure(valkey.url, relay, servers, records, rate) for _ in range(rounds)]
         finally:
             stop_all([relay, valkey, queue], 2.0)
-    cpu, seconds = median(cpu for cpu, _ in took), median(seconds for _, seconds in took)
+    cpu, seconds = median(one.cpu for one in took), median(one.seconds for one in took)
+    waits = [median(percentile(one.waits_ns, percent) for one in took) for percent in (50, 99)]
     click.echo(
         f"{describe_machine()}. {messages:,} messages of {text} characters in {rooms:,} rooms, "
         f"median of {rounds}: {messages / cpu:,.0f} messages per CPU-second of the relay, "
-        f"{cpu / messages * 1e6:.0f} µs each; the stub took {messages / seconds:,.0f}/s."
+        f"{cpu / messages * 1e6:.0f} µs each; the stub took {messages / seconds:,.0f}/s; from "
+        f"append to notice p50 {waits[0]:,.1f} ms, p99 {waits[1]:,.1f} ms. "
+        f"Load average {os.getloadavg()[0]:.1f}."
     )
 
 
-def _records(messages: int, rooms: int, text: int) -> list[tuple[str, dict[str, str]]]:
+def _records(messages: int, rooms: int, text: int) -> list[Record]:
     """Return (stream, entry) as append.lua writes them."""
     made = []
     for n in range(messages):
@@ -101,41 +120,50 @@ def _records(messages: int, rooms: int, text: int) -> list[tuple[str, dict[str, 
     return made
 
 
-def _measure_drain(
-    url: str, relay: ManagedProcess, core: set[int], records: list[tuple[str, dict[str, str]]]
-) -> tuple[float, float]:
-    """Return (CPU seconds, seconds) of a running relay, from the first entry to the last."""
+def _measure(
+    url: str, relay: ManagedProcess, core: set[int], records: list[Record], rate: float
+) -> Measured:
     with pinned(core):
         relay.start()
     try:
-        return uvloop.run(_drain(url, relay, records))
+        return uvloop.run(_relayed(url, relay, records, rate))
     finally:
         stop_all([relay], 2.0)
 
 
-async def _drain(
-    url: str, relay: ManagedProcess, records: list[tuple[str, dict[str, str]]]
-) -> tuple[float, float]:
+async def _relayed(url: str, relay: ManagedProcess, records: list[Record], rate: float) -> Measured:
+    """Return what a running relay took from the first record to the last notice."""
     assert relay.pid is not None
-    async with Redis.from_url(url) as redis:
+    async with Redis.from_url(url) as redis, redis.pubsub() as notices:
+        origins = (keys.instance_channel(f"origin-{n}") for n in range(ORIGIN_COUNT))
+        await notices.subscribe(*origins)
         await _until(lambda: redis.zcard(keys.RELAYS), relay)
         await asyncio.sleep(1.0)  # it holds its leases
         before, began = cpu_seconds(relay.pid), time.monotonic()
-        for at in range(0, len(records), ENTRIES_PER_PIPELINE):
-            async with redis.pipeline(transaction=False) as pipe:
-                for stream, entry in records[at : at + ENTRIES_PER_PIPELINE]:
-                    pipe.xadd(stream, entry)  # type: ignore[arg-type]
-                await pipe.execute()
-        streams = sorted({stream for stream, _ in records})
+        appended: dict[str, int] = {}
+        adding = asyncio.create_task(_add(redis, records, rate, appended))
+        waits: list[int] = []
+        async with asyncio.timeout(DRAIN_TIMEOUT_SECONDS):
+            while len(waits) < len(records):
+                word = await notices.get_message(ignore_subscribe_messages=True, timeout=1.0)
+                now = time.monotonic_ns()
+                for _, request_id, _ in orjson.loads(word["data"])["queued"] if word else ():
+                    waits.append(now - appended[request_id])
+        await adding
+        return Measured(cpu_seconds(relay.pid) - before, time.monotonic() - began, waits)
 
-        async def empty() -> bool:
-            async with redis.pipeline(transaction=False) as pipe:
-                for stream in streams:
-                    pipe.xlen(stream)
-                return not any(await pipe.execute())
 
-        await _until(empty, relay)
-        return cpu_seconds(relay.pid) - before, time.monotonic() - began
+async def _add(redis: Redis, records: list[Record], rate: float, appended: dict[str, int]) -> None:
+    """Append the records, and note when each one left."""
+    started, size = time.monotonic(), 1 if rate else ENTRIES_PER_PIPELINE
+    for at in range(0, len(records), size):
+        if rate and (early := started + at / rate - time.monotonic()) > 0:
+            await asyncio.sleep(early)
+        async with redis.pipeline(transaction=False) as pipe:
+            for stream, entry in records[at : at + size]:
+                appended[entry["k"]] = time.monotonic_ns()
+                pipe.xadd(stream, entry)  # type: ignore[arg-type]
+            await pipe.execute()
 
 
 async def _until(holds: Callable[[], Awaitable[Any]], relay: ManagedProcess) -> None:

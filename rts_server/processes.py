@@ -115,7 +115,13 @@ async def _relay(settings: Settings) -> None:
         ProcessMonitor(settings, "relay", services.origin, settings.metrics_port),
     ):
         relay, quarantine = (
-            Relay(settings, services.redis, tracing.accepted_by_sqs if tracing else None),
+            Relay(
+                settings,
+                services.redis,
+                services.pipe,
+                services.outbox_reads,
+                tracing.accepted_by_sqs if tracing else None,
+            ),
             Quarantine(settings, services.messages.fail),
         )
         task = asyncio.create_task(_run_all(relay.run_forever(), quarantine.run_forever()))

@@ -67,7 +67,7 @@ COVERS = (
     Cover("redis_client/test_transport.py", "takes transports over", "redis_client/connection"),
     Cover("test_config_loading.py", "settings are validated by fields", "config setting_fields"),
     Cover("relay/test_relay.py", "parts of one loop, on real queues",
-          "relay/ack_processor relay/partition_leases relay/queue_sender"
+          "relay/ack_processor relay/partition_leases"
           " relay/room_queues"),
     Cover("rooms/test_receipts.py", "cursors become records", "relay/cursor_flush"),
     Cover("rest/test_rooms.py", "routes, with and without rights",

@@ -1,18 +1,16 @@
-"""Queues of SQS through boto3, in bounded threads with short deadlines."""
+"""Queues of SQS, and a client of boto3 for calls that are rare."""
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from botocore.config import Config
-from botocore.exceptions import ClientError
 
 from rts_server.config import Settings
 from rts_server.persistence import aws
 from rts_server.persistence.outbox import Entry, Key
+from rts_server.persistence.sqs_endpoint import CallRefused, SqsEndpoint
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
@@ -42,11 +40,25 @@ def quarantine_archive(name: str) -> str:
     return f"{name}-kept"
 
 
+class QueueUrls:
+    """URLs of queues by name, each looked up once. Blocks, so use it in a thread."""
+
+    def __init__(self, client: SQSClient) -> None:
+        self._client = client
+        self._urls: dict[str, str] = {}
+
+    def of(self, name: str) -> str:
+        """Return the URL of a queue."""
+        if name not in self._urls:
+            self._urls[name] = self._client.get_queue_url(QueueName=name)["QueueUrl"]
+        return self._urls[name]
+
+
 class SqsQueue:
     """A queue by its name. A FIFO queue (.fifo) gets a group per room and deduplication ids."""
 
-    def __init__(self, client: SQSClient, name: str, pool: ThreadPoolExecutor) -> None:
-        self._client, self._pool = client, pool
+    def __init__(self, sqs: SqsEndpoint, name: str) -> None:
+        self._sqs = sqs
         self.name = name
         self._fifo = name.endswith(".fifo")
         self._url = ""
@@ -54,27 +66,23 @@ class SqsQueue:
     async def send(self, batch: Sequence[Entry]) -> set[Key]:
         """Send a batch; return the keys of the entries that SQS accepted.
 
-        Raises BotoCoreError or ClientError if it is unknown which were accepted.
+        Raises what `SqsEndpoint` raises.
         """
-        return await asyncio.get_running_loop().run_in_executor(self._pool, self._send, batch)
-
-    def _send(self, batch: Sequence[Entry]) -> set[Key]:
-        entries: list[Any] = [self._batch_entry(str(i), entry) for i, entry in enumerate(batch)]
+        entries = [self._batch_entry(str(i), entry) for i, entry in enumerate(batch)]
         try:
-            answer = self._client.send_message_batch(QueueUrl=self.url(), Entries=entries)
-        except ClientError:
+            self._url = self._url or await self._sqs.get_queue_url(self.name)
+            accepted = await self._sqs.send_message_batch(self._url, entries)
+        except CallRefused:
             self._url = ""  # the queue may have been created again under another URL
             raise
-        return {batch[int(one["Id"])].key for one in answer.get("Successful", ())}
+        return {batch[int(number)].key for number in accepted}
 
     def _batch_entry(self, number: str, entry: Entry) -> dict[str, str]:
-        fields = {"Id": number, "MessageBody": entry.body}
-        if self._fifo:
-            fields |= {"MessageGroupId": entry.room_id, "MessageDeduplicationId": entry.dedup}
-        return fields
-
-    def url(self) -> str:
-        """Return the queue's URL; it is looked up once. Blocks, so call it in a thread."""
-        if not self._url:
-            self._url = self._client.get_queue_url(QueueName=self.name)["QueueUrl"]
-        return self._url
+        if not self._fifo:
+            return {"Id": number, "MessageBody": entry.body}
+        return {
+            "Id": number,
+            "MessageBody": entry.body,
+            "MessageGroupId": entry.room_id,
+            "MessageDeduplicationId": entry.dedup,
+        }

@@ -151,6 +151,15 @@ async def replies_to(redis: Redis | RedisPipeline, commands: Sequence[Command]) 
         return list(await pipe.execute(raise_on_error=False))
 
 
+async def results_of(redis: Redis | RedisPipeline, commands: Sequence[Command]) -> list[Any]:
+    """Return the replies to commands, as `replies_to` does. Raises the first error among them."""
+    replies = await replies_to(redis, commands)
+    for reply in replies:
+        if isinstance(reply, Exception):
+            raise reply
+    return replies
+
+
 def _fail(waiting: Iterable[OnReply]) -> None:
     for on_reply in waiting:
         on_reply(Lost("The connection to Redis is lost."))

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
+from collections import defaultdict
 from collections.abc import Callable
-from itertools import groupby
 from typing import Literal
 
+import orjson
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
@@ -16,6 +16,8 @@ from rts_server import keys
 from rts_server.persistence.message_status import queued_status
 from rts_server.persistence.outbox import Entry
 from rts_server.persistence.user_rooms import IndexedMembership, UserRooms
+from rts_server.redis_client.connection import Command
+from rts_server.redis_client.pipeline import RedisPipeline, results_of
 from rts_server.runtime.backoff import MAX_BACKOFF_SECONDS, backoff
 from rts_server.runtime.throttled_log import ThrottledLog
 
@@ -36,10 +38,11 @@ class AckProcessor:
     def __init__(
         self,
         redis: Redis,
+        pipe: RedisPipeline,
         on_deleted: Callable[[Entry], None],
         was_acked_accepted: Callable[[Entry], bool],
     ) -> None:
-        self._redis = redis
+        self._pipe = pipe
         self._on_deleted, self._was_acked_accepted = on_deleted, was_acked_accepted
         self._users = UserRooms(redis)
         self._accepted: asyncio.Queue[list[Entry]] = asyncio.Queue()
@@ -84,11 +87,13 @@ class AckProcessor:
         between sends the record a second time, which is harmless (Q2, D8); the other order would
         lose the index entry, or the record itself (D1).
         """
-        indexed = [
-            entry for entry in entries if not entry.users or await self._update_user_index(entry)
-        ]
+        indexed: list[Entry] = []
+        postponed: list[Entry] = []
+        for entry in entries:
+            updated = not entry.users or await self._update_user_index(entry)
+            (indexed if updated else postponed).append(entry)
         await self._delete(indexed)
-        return [entry for entry in entries if entry not in indexed]
+        return postponed
 
     async def _update_user_index(self, entry: Entry) -> bool:
         epoch, _, offset = entry.position.partition(":")
@@ -108,39 +113,37 @@ class AckProcessor:
 
         The notice comes after the deletion: SQS has the record by then, so `queued` is true (T8).
         """
-        by_origin = [
-            (origin, list(group))
-            for origin, group in groupby(sorted(entries, key=_origin), key=_origin)
+        by_partition: dict[int, list[str]] = defaultdict(list)
+        by_origin: dict[str, list[Entry]] = defaultdict(list)
+        for entry in entries:
+            by_partition[entry.partition].append(entry.entry_id)
+            if entry.origin:
+                by_origin[entry.origin].append(entry)
+        deletions: list[Command] = [
+            ("XDEL", keys.outbox(partition), *ids) for partition, ids in by_partition.items()
         ]
-        async with self._redis.pipeline(transaction=False) as pipe:
-            for partition, group in groupby(sorted(entries, key=_partition), key=_partition):
-                pipe.xdel(keys.outbox(partition), *(entry.entry_id for entry in group))
-            for origin, queued in by_origin:
-                notice = [[entry.room_id, entry.request_id, entry.entry_id] for entry in queued]
-                pipe.publish(keys.instance_channel(origin), json.dumps({"queued": notice}))
-            # The replies of the publishes come last, after those of the deletions.
-            subscribers = (await pipe.execute())[-len(by_origin) :]
-        for (_, queued), count in zip(by_origin, subscribers, strict=True):
-            if not count:
+        notices: list[Command] = [
+            ("PUBLISH", keys.instance_channel(origin), _notice(queued))
+            for origin, queued in by_origin.items()
+        ]
+        replies = await results_of(self._pipe, [*deletions, *notices])
+        for queued, subscribers in zip(by_origin.values(), replies[len(deletions) :], strict=True):
+            if not subscribers:
                 await self._notify_senders(queued)
         for entry in entries:
             self._on_deleted(entry)
 
     async def _notify_senders(self, entries: list[Entry]) -> None:
         """Publish what the origin would publish if it were still running."""
-        async with self._redis.pipeline(transaction=False) as pipe:
-            for entry in filter(self._was_acked_accepted, entries):
-                if status := queued_status(entry):
-                    pipe.publish(*status)
-            await pipe.execute()
+        statuses = map(queued_status, filter(self._was_acked_accepted, entries))
+        await results_of(self._pipe, [("PUBLISH", *status) for status in statuses if status])
 
 
-def _partition(entry: Entry) -> int:
-    return entry.partition
-
-
-def _origin(entry: Entry) -> str:
-    return entry.origin
+def _notice(queued: list[Entry]) -> bytes:
+    """Return the notice that entries are queued, as `parse_notice` reads it."""
+    return orjson.dumps(
+        {"queued": [(entry.room_id, entry.request_id, entry.entry_id) for entry in queued]}
+    )
 
 
 def _state(state: str) -> Literal["in", "out"]:

@@ -10,6 +10,7 @@ from redis.asyncio import Redis
 
 from rts_server import keys
 from rts_server.persistence.scripts import Script
+from rts_server.redis_client.pipeline import RedisPipeline
 from rts_server.runtime.loops import repeat_forever
 
 _FLUSH = Script(Path(__file__).with_name("cursor_flush.lua"))
@@ -20,7 +21,7 @@ MAX_CURSORS = 500
 """Cursors of one partition in one flush; the rest is due at the next."""
 
 
-async def flush(redis: Redis, partitions: Iterable[int]) -> int:
+async def flush(redis: Redis | RedisPipeline, partitions: Iterable[int]) -> int:
     """Write the cursors that are due to the outboxes, with one script call for all partitions.
 
     Return how many were written. Raises RedisError.
@@ -33,7 +34,9 @@ async def flush(redis: Redis, partitions: Iterable[int]) -> int:
 class CursorFlush:
     """Flushes the partitions of this relay every second. `partitions` returns their numbers."""
 
-    def __init__(self, redis: Redis, partitions: Callable[[], Iterable[int]]) -> None:
+    def __init__(
+        self, redis: Redis | RedisPipeline, partitions: Callable[[], Iterable[int]]
+    ) -> None:
         self._redis, self._partitions = redis, partitions
 
     async def run_forever(self) -> None:

@@ -10,6 +10,7 @@ from functools import partial
 from redis.asyncio import Redis
 
 from rts_server import keys, metrics
+from rts_server.redis_client.pipeline import RedisPipeline, results_of
 from rts_server.runtime.loops import repeat_forever
 
 OUTBOX_MEASURE_SECONDS = 5.0
@@ -19,7 +20,9 @@ OUTBOX_MEASURE_SECONDS = 5.0
 class OutboxMetrics:
     """Measures the partitions of this relay every 5 s. `partitions` returns their numbers."""
 
-    def __init__(self, redis: Redis, partitions: Callable[[], Iterable[int]]) -> None:
+    def __init__(
+        self, redis: Redis | RedisPipeline, partitions: Callable[[], Iterable[int]]
+    ) -> None:
         self._redis, self._partitions = redis, partitions
         self._redis_ahead_ms = 0.0
 
@@ -38,17 +41,20 @@ class OutboxMetrics:
 
     async def measure(self) -> None:
         """Set the gauges `rts_outbox_entries` and `rts_outbox_age_seconds`. Raises RedisError."""
-        partitions = list(self._partitions())
-        async with self._redis.pipeline(transaction=False) as pipe:
-            pipe.time()
-            for one in partitions:
-                pipe.xlen(keys.outbox(one))
-                pipe.xrange(keys.outbox(one), count=1)
-            (seconds, micros), *rest = await pipe.execute()
-        now = seconds * 1000 + micros / 1000
+        streams = [keys.outbox(one) for one in self._partitions()]
+        (seconds, micros), *rest = await results_of(
+            self._redis,
+            [
+                ("TIME",),
+                *(("XLEN", one) for one in streams),
+                *(("XRANGE", one, "-", "+", "COUNT", 1) for one in streams),
+            ],
+        )
+        lengths, firsts = rest[: len(streams)], rest[len(streams) :]
+        now = int(seconds) * 1000 + int(micros) / 1000
         self._redis_ahead_ms = now - time.time() * 1000
-        oldest = [appended_ms(first[0][0].decode()) for first in rest[1::2] if first]
-        metrics.OUTBOX_ENTRIES.set(sum(rest[::2]))
+        oldest = [appended_ms(first[0][0].decode()) for first in firsts if first]
+        metrics.OUTBOX_ENTRIES.set(sum(lengths))
         metrics.OUTBOX_AGE.set(max(0.0, now - min(oldest)) / 1000 if oldest else 0.0)
 
 

@@ -6,10 +6,9 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from redis.asyncio import Redis
-
 from rts_server import keys
 from rts_server.persistence.scripts import Script
+from rts_server.redis_client.pipeline import RedisPipeline
 
 _LEASE = Script(Path(__file__).with_name("partition_lease.lua"))
 _KEYS = [keys.RELAYS, *(keys.partition_lease(one) for one in range(keys.PARTITIONS))]
@@ -33,9 +32,13 @@ class HeldLeases:
 
 
 class PartitionLeases:
-    """The leases of one relay. `take_over`: seconds after which a dead relay is replaced."""
+    """The leases of one relay. `take_over`: seconds after which a dead relay is replaced.
 
-    def __init__(self, redis: Redis, relay: str, take_over: float) -> None:
+    `redis`: the connection by which the partitions are read, so that a lease is never of another
+    Redis than the entries.
+    """
+
+    def __init__(self, redis: RedisPipeline, relay: str, take_over: float) -> None:
         self._redis, self._relay = redis, relay
         self._ttl_seconds = take_over * TTL_SHARE
         self.renew_seconds = take_over * RENEW_SHARE
@@ -52,6 +55,6 @@ class PartitionLeases:
             frozenset(partitions), identity.decode(), requested_at + self._ttl_seconds
         )
 
-    async def release(self) -> None:
+    async def release(self, pipe: RedisPipeline) -> None:
         """Release all leases, so that no other relay waits for their expiry. Raises RedisError."""
-        await _LEASE.evaluate(self._redis, _KEYS, [self._relay, 0])
+        await _LEASE.evaluate(pipe, _KEYS, [self._relay, 0])

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from rts_server import metrics
 from rts_server.config import Settings
-from rts_server.persistence.queues import SqsQueue, connect, quarantine_archive
+from rts_server.persistence.queues import QueueUrls, connect, quarantine_archive
 from rts_server.persistence.records import RecordPosition
 from rts_server.runtime.backoff import backoff
 from rts_server.runtime.throttled_log import ThrottledLog
@@ -40,10 +40,8 @@ class Quarantine:
         self._report_failed = report_failed
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="quarantine")
         self._client = connect(settings, QUARANTINE_POLL_SECONDS + 3.0, 1)
-        self._queue = SqsQueue(self._client, settings.quarantine_queue, self._pool)
-        self._kept = SqsQueue(
-            self._client, quarantine_archive(settings.quarantine_queue), self._pool
-        )
+        self._urls = QueueUrls(self._client)
+        self._queue = settings.quarantine_queue
         self._throttled_log = ThrottledLog(log)
 
     async def run_forever(self) -> None:
@@ -92,7 +90,7 @@ class Quarantine:
 
     def _receive(self) -> list[MessageTypeDef]:
         answer = self._client.receive_message(
-            QueueUrl=self._queue.url(),
+            QueueUrl=self._urls.of(self._queue),
             MaxNumberOfMessages=MAX_RECEIVED,
             WaitTimeSeconds=QUARANTINE_POLL_SECONDS,
             VisibilityTimeout=VISIBILITY_SECONDS,
@@ -104,9 +102,9 @@ class Quarantine:
 
         It is sent before it is deleted: a crash in between doubles it, and loses nothing (Q2).
         """
-        url, receipt = self._kept.url(), message["ReceiptHandle"]
-        self._client.send_message(QueueUrl=url, MessageBody=message.get("Body") or "empty")
-        self._client.delete_message(QueueUrl=self._queue.url(), ReceiptHandle=receipt)
+        queue, kept = self._urls.of(self._queue), self._urls.of(quarantine_archive(self._queue))
+        self._client.send_message(QueueUrl=kept, MessageBody=message.get("Body") or "empty")
+        self._client.delete_message(QueueUrl=queue, ReceiptHandle=message["ReceiptHandle"])
 
 
 def parse(body: str) -> tuple[RecordPosition, str]:

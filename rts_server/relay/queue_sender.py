@@ -10,18 +10,15 @@ from collections.abc import Callable
 from rts_server import metrics
 from rts_server.persistence.outbox import Entry, Key
 from rts_server.persistence.queues import SqsQueue
+from rts_server.persistence.sqs_endpoint import CallRefused
 from rts_server.relay.room_queues import RoomQueues
 from rts_server.runtime.throttled_log import ThrottledLog
-
-BATCH_LINGER_SECONDS = 0.002
-"""How long a batch that is not full waits for more entries of the same read or of retries; entries
-are gathered by the pauses of the reader (`SPARSE_READ_LINGER_SECONDS`)."""
 
 log = logging.getLogger(__name__)
 
 
 class QueueSender:
-    """Sends the entries of `room_queues`.
+    """Sends the entries of `room_queues`, at once: the reader's pauses have gathered them.
 
     `slots`: requests in flight at most. `may_send`: whether the relay's leases are still valid;
     it is asked before each batch. `on_accepted`: called with the entries that SQS accepted and
@@ -39,7 +36,9 @@ class QueueSender:
         self._queue, self._slots = queue, slots
         self._may_send, self._on_accepted = may_send, on_accepted
         self._in_flight: set[asyncio.Task[None]] = set()
+        self._used_slots = 0
         self._woken = asyncio.Event()
+        self._relayed = metrics.RELAYED.labels(queue.name)
         self._throttled_log = ThrottledLog(log)
 
     def wake(self) -> None:
@@ -50,12 +49,11 @@ class QueueSender:
         """Send until cancelled. Requests in flight then go on; `wait_in_flight` awaits them."""
         while True:
             await self._wait_until_due()
-            if not self.room_queues.has_full_batch():
-                await asyncio.sleep(BATCH_LINGER_SECONDS)
-            while self._may_send() and len(self._in_flight) < self._slots:
+            while self._may_send() and self._used_slots < self._slots:
                 batch = self.room_queues.take(time.monotonic())
                 if not batch:
                     break
+                self._used_slots += 1
                 task = asyncio.create_task(self._send(batch))
                 self._in_flight.add(task)
                 task.add_done_callback(self._in_flight.discard)
@@ -69,7 +67,7 @@ class QueueSender:
 
         Without a free slot only a result can help.
         """
-        blocked = not self._may_send() or len(self._in_flight) >= self._slots
+        blocked = not self._may_send() or self._used_slots >= self._slots
         timeout = None if blocked else self.room_queues.seconds_until_due(time.monotonic())
         try:
             async with asyncio.timeout(timeout):
@@ -82,6 +80,8 @@ class QueueSender:
         accepted: set[Key] | None = None
         try:
             accepted = await self._queue.send(batch)
+        except CallRefused as error:
+            self._throttled_log.warning(f"{self._queue.name} refuses a request", error.code)
         except Exception as error:
             self._throttled_log.warning(f"{self._queue.name} does not answer", error)
         refused = len(batch) - len(accepted or ())
@@ -90,7 +90,10 @@ class QueueSender:
         if refused and accepted is not None:
             self._throttled_log.warning(f"{self._queue.name} refuses records", str(refused))
         done = self.room_queues.finish_batch(batch, accepted, time.monotonic())
+        # Before the wake-up, not when the task ends: if all requests end in one turn of the loop,
+        # the sender would find no free slot, and nothing would wake it again.
+        self._used_slots -= 1
         self.wake()
         if done:
-            metrics.RELAYED.labels(self._queue.name).inc(len(done))
+            self._relayed.inc(len(done))
             self._on_accepted(done)

@@ -9,6 +9,7 @@ from redis.asyncio import Redis
 from rts_server import keys
 from rts_server.domain.position import Position
 from rts_server.persistence.outbox import Entry
+from rts_server.redis_client.pipeline import RedisPipeline, results_of
 from rts_server.runtime.loops import repeat_forever
 
 QUIET_SECONDS = 2.0
@@ -27,7 +28,7 @@ class QuietHeads:
     publish for each pause of a room, and no instance has to ask for the heads of all its rooms.
     """
 
-    def __init__(self, redis: Redis) -> None:
+    def __init__(self, redis: Redis | RedisPipeline) -> None:
         self._redis = redis
         self._heads: dict[str, tuple[float, Position]] = {}
 
@@ -57,10 +58,13 @@ class QuietHeads:
             quiet.append((room_id, position))
         if not quiet:
             return
-        async with self._redis.pipeline(transaction=False) as pipe:
-            for room_id, (epoch, offset) in quiet:
-                pipe.publish(keys.room_channel(room_id), f"{epoch} {offset} {HEAD_EVENT} {{}}")
-            await pipe.execute()
+        await results_of(
+            self._redis,
+            [
+                ("PUBLISH", keys.room_channel(room_id), f"{epoch} {offset} {HEAD_EVENT} {{}}")
+                for room_id, (epoch, offset) in quiet
+            ],
+        )
         for room_id, position in quiet:
             if self._heads[room_id][1] == position and self._heads[room_id][0] <= now:
                 del self._heads[room_id]

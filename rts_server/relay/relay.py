@@ -11,10 +11,8 @@ import logging
 import secrets
 import time
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
@@ -23,7 +21,9 @@ from rts_server import keys, metrics
 from rts_server.config import Settings
 from rts_server.persistence import outbox
 from rts_server.persistence.outbox import Entry
-from rts_server.persistence.queues import SqsQueue, connect
+from rts_server.persistence.queues import SqsQueue
+from rts_server.persistence.sqs_endpoint import SqsEndpoint
+from rts_server.redis_client.pipeline import RedisPipeline, results_of
 from rts_server.relay.ack_processor import AckProcessor
 from rts_server.relay.cursor_flush import CursorFlush
 from rts_server.relay.outbox_metrics import OutboxMetrics, appended_ms
@@ -37,7 +37,7 @@ from rts_server.runtime.tasks import cancelled
 from rts_server.runtime.throttled_log import ThrottledLog
 
 MESSAGE_QUEUE_SLOTS, ROOM_QUEUE_SLOTS = 4, 2
-"""Requests to SQS in flight at most, per queue. Each has a thread."""
+"""Requests to SQS in flight at most, per queue."""
 SEND_TIMEOUT_SECONDS = 3.0
 """How long one request to SQS may take."""
 MAX_HELD_ENTRIES = 5_000
@@ -52,13 +52,18 @@ RECHECK_SECONDS = 5.0
 """Time between two checks that no entry of an idle partition was missed."""
 READ_LINGER_SECONDS = 0.005
 """Pause after a read that found entries, so that the next one finds more."""
-SPARSE_READ_LINGER_SECONDS = 0.025
-"""The same after a read that did not fill a batch: at low rates a request to SQS, which costs as
-much for one message as for ten, takes what came in this time, of whatever rooms."""
+SPARSE_READ_LINGER_SECONDS = 0.03
+"""The same after a sparse read: at low rates a read and a request to SQS, which cost as much for
+one message as for ten, take what came in this time, of whatever rooms."""
+SPARSE_READ_ENTRIES = 2 * MAX_BATCH_ENTRIES
+"""A read that found fewer is sparse."""
 RELAY_SHUTDOWN_SECONDS = 1.5
 """How long requests in flight may still be answered when the relay stops."""
 STREAM_START = "0-0"
 """The stream id before the first entry."""
+
+StreamEntry = tuple[bytes, list[bytes]]
+"""Its id, and names and values in turn."""
 
 _QUEUED = {
     outbox.MESSAGES: metrics.QUEUED_SECONDS.labels("messages"),
@@ -72,11 +77,13 @@ log = logging.getLogger(__name__)
 class Partition:
     """The state of one outbox stream in the relay.
 
-    `last_read_id`: id of the last entry that was read. `known`: ids of entries that are held in
-    memory, or that SQS accepted and that are not deleted yet. `idle`: the last read found nothing.
+    `stream`: its key. `last_read_id`: id of the last entry that was read. `known`: ids of entries
+    that are held in memory, or that SQS accepted and that are not deleted yet. `idle`: the last
+    read found nothing.
     """
 
     partition: int
+    stream: bytes
     last_read_id: str = STREAM_START
     known: set[str] = field(default_factory=set)
     idle: bool = False
@@ -93,27 +100,31 @@ class Relay:
         self,
         settings: Settings,
         redis: Redis,
+        pipe: RedisPipeline,
+        reads: RedisPipeline,
         on_accepted: Callable[[list[Entry]], None] | None = None,
     ) -> None:
-        """`on_accepted` is called with the entries that SQS accepted (for tracing)."""
-        self._redis = redis
+        """`reads`: for leases and reads, which block it.
+
+        `on_accepted` is called with the entries that SQS accepted (for tracing).
+        """
+        self._pipe, self._reads = pipe, reads
         self._on_accepted = on_accepted
-        self._leases = PartitionLeases(redis, secrets.token_hex(8), settings.relay_lease)
+        self._leases = PartitionLeases(reads, secrets.token_hex(8), settings.relay_lease)
         self._ack_processor = AckProcessor(
-            redis, on_deleted=self._deleted, was_acked_accepted=self._was_acked_accepted
+            redis, pipe, on_deleted=self._deleted, was_acked_accepted=self._was_acked_accepted
         )
         self._ack_wait_ms = 1000 * settings.durable_wait
         slots = MESSAGE_QUEUE_SLOTS + ROOM_QUEUE_SLOTS
-        self._pool = ThreadPoolExecutor(slots, thread_name_prefix="relay")
-        self._client = connect(settings, SEND_TIMEOUT_SECONDS, slots)
+        self._sqs = SqsEndpoint(settings, SEND_TIMEOUT_SECONDS, slots)
         self._senders = {
             outbox.MESSAGES: self._sender(settings.message_queue, MESSAGE_QUEUE_SLOTS),
             outbox.ROOMS: self._sender(settings.room_queue, ROOM_QUEUE_SLOTS),
         }
         self._partitions: dict[int, Partition] = {}
-        self._cursor_flush = CursorFlush(redis, lambda: list(self._partitions))
-        self._outbox_metrics = OutboxMetrics(redis, lambda: list(self._partitions))
-        self._quiet_heads = QuietHeads(redis)
+        self._cursor_flush = CursorFlush(pipe, lambda: list(self._partitions))
+        self._outbox_metrics = OutboxMetrics(pipe, lambda: list(self._partitions))
+        self._quiet_heads = QuietHeads(pipe)
         self._identity, self._logged_partitions = "", 0
         self._leased_until = self._renew_at = self._recheck_at = 0.0
         metrics.RELAY_PARTITIONS.set_function(lambda: len(self._partitions) * self._is_leased())
@@ -122,7 +133,7 @@ class Relay:
         self._throttled_log = ThrottledLog(log)
 
     def _sender(self, name: str, slots: int) -> QueueSender:
-        queue = SqsQueue(self._client, name, self._pool)
+        queue = SqsQueue(self._sqs, name)
         return QueueSender(queue, slots, may_send=self._is_leased, on_accepted=self._taken_by_sqs)
 
     async def run_forever(self) -> None:
@@ -149,8 +160,7 @@ class Relay:
                 async with within(RELAY_SHUTDOWN_SECONDS):
                     await self._finish_in_flight()
             await cancelled(acks)
-            self._pool.shutdown(wait=False, cancel_futures=True)
-            self._client.close()
+            await self._sqs.close()
 
     def stop(self) -> None:
         """Let `run_forever` end."""
@@ -162,7 +172,7 @@ class Relay:
             await sender.wait_in_flight()
         await self._ack_processor.wait_idle()
         with suppress(RedisError, OSError):
-            await self._leases.release()
+            await self._leases.release(self._pipe)  # on `_reads` it would wait behind a read
 
     # Leases and reading
 
@@ -203,7 +213,7 @@ class Relay:
             for sender in self._senders.values():
                 sender.room_queues.drop(number)
         for number in leases.partitions - set(self._partitions):
-            self._partitions[number] = Partition(number)
+            self._partitions[number] = Partition(number, keys.outbox(number).encode())
         if len(self._partitions) != self._logged_partitions:
             self._logged_partitions = len(self._partitions)
             log.info("partitions held", extra={"partitions": self._logged_partitions})
@@ -222,33 +232,38 @@ class Relay:
             await self._recheck()
             self._recheck_at = time.monotonic() + RECHECK_SECONDS
         self._start_rescans()
-        streams: Any = {
-            keys.outbox(one.partition): one.last_read_id for one in self._partitions.values()
-        }
-        until_renewal = self._renew_at - time.monotonic()
-        block_ms = max(1, round(1000 * min(READ_BLOCK_SECONDS, until_renewal)))
-        reply: Any = await self._redis.xread(streams, count=count, block=block_ms)
+        found = await self._next_entries(count)
         rescan = self._partitions_to_rescan()
-        found = _streams(reply)
-        count = sum(map(len, found.values()))
         for partition in self._partitions.values():
-            entries = found.get(keys.outbox(partition.partition).encode(), [])
+            entries = found.get(partition.stream, ())
             partition.idle = not entries
             # A truncated room got space while XREAD waited: the entries that were left behind come
             # before these, so these are dropped and the partition is read from its start (D3).
             if partition.partition not in rescan:
                 self._hold(partition, entries)
         if found:
-            sparse = count < MAX_BATCH_ENTRIES
+            sparse = sum(map(len, found.values())) < SPARSE_READ_ENTRIES
             await asyncio.sleep(SPARSE_READ_LINGER_SECONDS if sparse else READ_LINGER_SECONDS)
 
-    def _hold(self, partition: Partition, entries: Iterable[tuple[bytes, Any]]) -> None:
+    async def _next_entries(self, count: int) -> dict[bytes, list[StreamEntry]]:
+        """Return the next entries by stream, at most so many of each; wait for the first."""
+        streams = self._partitions.values()
+        until_renewal = self._renew_at - time.monotonic()
+        block_ms = max(1, round(1000 * min(READ_BLOCK_SECONDS, until_renewal)))
+        reply = await self._reads.execute_command(
+            *("XREAD", "COUNT", count, "BLOCK", block_ms, "STREAMS"),
+            *(one.stream for one in streams),
+            *(one.last_read_id for one in streams),
+        )
+        return dict(reply or ())
+
+    def _hold(self, partition: Partition, entries: Iterable[StreamEntry]) -> None:
         for entry_id, fields in entries:
             name = partition.last_read_id = entry_id.decode()
             if name in partition.known:
                 continue
             try:
-                entry = outbox.parse(partition.partition, entry_id, fields)
+                entry = outbox.parse(partition.partition, entry_id, _pairs(fields))
             except ValueError as error:
                 # It stays in the stream as evidence, and is not read again by this process.
                 log.error("outbox entry unreadable", extra={"entry": name, "error": str(error)})
@@ -267,10 +282,7 @@ class Relay:
         the stream was deleted: Redis continues from the last id that it still knows.
         """
         idle = [one for one in self._partitions.values() if one.idle]
-        async with self._redis.pipeline(transaction=False) as pipe:
-            for partition in idle:
-                pipe.xlen(keys.outbox(partition.partition))
-            lengths = await pipe.execute()
+        lengths = await results_of(self._pipe, [("XLEN", one.stream) for one in idle])
         for partition, length in zip(idle, lengths, strict=True):
             truncated = any(
                 one.room_queues.is_truncated(partition.partition) for one in self._senders.values()
@@ -327,8 +339,5 @@ class Relay:
             self._partitions[entry.partition].known.discard(entry.entry_id)
 
 
-def _streams(reply: Any) -> dict[bytes, list[tuple[bytes, Any]]]:
-    """Return the reply of XREAD by stream: a list of pairs in RESP2, a map of pages in RESP3."""
-    if isinstance(reply, dict):
-        return {name: [one for page in pages for one in page] for name, pages in reply.items()}
-    return dict(reply or ())
+def _pairs(fields: list[bytes]) -> dict[bytes, bytes]:
+    return dict(zip(fields[::2], fields[1::2], strict=True))

@@ -194,15 +194,6 @@ class RoomQueues:
         times += [max(self._waiting[0][0], self._closed_until)] if self._waiting else []
         return max(0.0, min(times) - now) if times else None
 
-    def has_full_batch(self) -> bool:
-        """Return whether the next batch is full already, so that waiting cannot add to it."""
-        found = 0
-        for room_id in self._ready:
-            found += len(self._rooms[room_id].entries)
-            if found >= MAX_BATCH_ENTRIES:
-                return True
-        return False
-
     def is_truncated(self, partition: int) -> bool:
         """Return whether entries of this partition were left in the stream on purpose."""
         return any(room.truncated for room in self._rooms.values() if room.partition == partition)

@@ -1,47 +1,48 @@
-"""A fake of boto3's SQS client that keeps what the relay sends, with faults on demand."""
+"""A fake of SQS that keeps what the relay sends, with faults on demand."""
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable
-from typing import Any
+import asyncio
+from collections.abc import Awaitable, Callable
 
-from botocore.exceptions import EndpointConnectionError
+import aiohttp
+
+Message = dict[str, str]
+"""An entry of SendMessageBatch."""
 
 
 class Post:
-    """Replaces the SQS client. `batches`: the accepted ones, as (queue name, entries)."""
+    """Replaces `SqsEndpoint`. `batches`: the accepted ones, as (queue name, entries).
+
+    `before` is awaited before each batch. `refuses` decides on single entries.
+    """
 
     def __init__(self) -> None:
-        self.batches: list[tuple[str, list[dict[str, Any]]]] = []
+        self.batches: list[tuple[str, list[Message]]] = []
         self.away = False
-        self.refuses: Callable[[dict[str, Any]], bool] = lambda entry: False
-        self.before: Callable[[], object] = lambda: None
-        self._lock = threading.Lock()
+        self.refuses: Callable[[Message], bool] = lambda entry: False
+        self.before: Callable[[], Awaitable[object]] = lambda: asyncio.sleep(0)
 
-    def get_queue_url(self, QueueName: str) -> dict[str, str]:
+    async def get_queue_url(self, name: str) -> str:
         if self.away:
-            raise EndpointConnectionError(endpoint_url="sqs")
-        return {"QueueUrl": QueueName}
+            raise aiohttp.ClientConnectionError
+        return name
 
-    def send_message_batch(self, QueueUrl: str, Entries: list[dict[str, Any]]) -> dict[str, Any]:
-        self.before()
+    async def send_message_batch(self, url: str, entries: list[Message]) -> list[str]:
+        await self.before()
         if self.away:
-            raise EndpointConnectionError(endpoint_url="sqs")
-        taken = [one for one in Entries if not self.refuses(one)]
-        with self._lock:
-            self.batches.append((QueueUrl, taken))
-        ids = [one["Id"] for one in taken]
-        failed = [{"Id": one["Id"], "Code": "Busy"} for one in Entries if one["Id"] not in ids]
-        return {"Successful": [{"Id": name} for name in ids], "Failed": failed}
+            raise aiohttp.ClientConnectionError
+        taken = [one for one in entries if not self.refuses(one)]
+        self.batches.append((url, taken))
+        return [one["Id"] for one in taken]
 
-    def close(self) -> None:
+    async def close(self) -> None:
         pass
 
     @property
-    def sent(self) -> list[dict[str, Any]]:
+    def sent(self) -> list[Message]:
         """Return every accepted entry, batch by batch."""
-        return [one for _, batch in list(self.batches) for one in batch]
+        return [one for _, batch in self.batches for one in batch]
 
     def bodies(self, room_id: str) -> list[str]:
         """Return the accepted records of a room, in order."""

@@ -18,7 +18,6 @@ from rts_server.domain.message import MessageDraft
 from rts_server.persistence import message_status as statuses
 from rts_server.persistence.message_status import StatusPublisher
 from rts_server.relay import relay
-from rts_server.relay.relay import Relay
 from rts_server.roomlog.message_events import message_new
 from rts_server.roomlog.script import APPEND
 from rts_server.services import connect
@@ -26,6 +25,7 @@ from rts_server.types.events import MessageStatusData
 from tests.helpers.bench import Bench, append
 from tests.helpers.post import Post
 from tests.helpers.proxy import Proxy
+from tests.helpers.relays import relay_on
 from tests.helpers.waiting import PATIENCE
 from tests.helpers.world import free_port
 
@@ -113,7 +113,7 @@ async def test_the_relay_publishes_the_status_when_the_origin_is_gone(
 ) -> None:
     """It does so if no instance receives its notice, and only for messages acked `accepted`."""
     post = Post()
-    monkeypatch.setattr(relay, "connect", lambda *_: post)
+    monkeypatch.setattr(relay, "SqsEndpoint", lambda *_: post)
     bench = Bench(redis)
     room_id = await bench.group("alice", "bob")
     draft: MessageDraft = {"client_msg_id": "m", "text": "hi"}
@@ -126,8 +126,10 @@ async def test_the_relay_publishes_the_status_when_the_origin_is_gone(
     at = int(time.time() * 1000) - age * 1000
     for n, (_, fields) in enumerate(waiting):
         await redis.xadd(outbox, fields, id=f"{at}-{n}")
-    async with listening(redis, keys.user_channel("alice")) as received:
-        one = Relay(Settings(relay_lease=1.0), redis)
+    async with (
+        listening(redis, keys.user_channel("alice")) as received,
+        relay_on(redis, relay_lease=1.0) as one,
+    ):
         task = asyncio.create_task(one.run_forever())
         async with asyncio.timeout(PATIENCE):
             while await redis.xlen(outbox):  # noqa: ASYNC110

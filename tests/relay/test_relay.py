@@ -9,7 +9,6 @@ import os
 import random
 import signal
 import sys
-import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -18,12 +17,12 @@ import pytest
 from redis.asyncio import Redis
 
 from rts_server import keys
-from rts_server.config import Settings
 from rts_server.config_loading import load
 from rts_server.relay import relay, room_queues
 from rts_server.relay.relay import Relay
 from tests.helpers import aws
-from tests.helpers.post import Post
+from tests.helpers.post import Message, Post
+from tests.helpers.relays import relay_on
 from tests.helpers.waiting import PATIENCE, eventually, promised
 from tests.relay.outbox_log import OutboxLog
 from tests.relay.queues import MESSAGES, ROOMS, received
@@ -34,19 +33,19 @@ LEASE = 1.0
 @pytest.fixture
 def post(monkeypatch: pytest.MonkeyPatch) -> Post:
     made = Post()
-    monkeypatch.setattr(relay, "connect", lambda *_: made)
+    monkeypatch.setattr(relay, "SqsEndpoint", lambda *_: made)
     return made
 
 
 @asynccontextmanager
 async def running(redis: Redis, **changes: Any) -> AsyncIterator[Relay]:
-    one = Relay(Settings(**{"relay_lease": LEASE, **changes}), redis)
-    task = asyncio.create_task(one.run_forever())
-    try:
-        yield one
-    finally:
-        one.stop()
-        await task
+    async with relay_on(redis, **{"relay_lease": LEASE, **changes}) as one:
+        task = asyncio.create_task(one.run_forever())
+        try:
+            yield one
+        finally:
+            one.stop()
+            await task
 
 
 @pytest.fixture
@@ -141,7 +140,7 @@ async def test_a_barrier_overtakes_nothing(redis: Redis, log: OutboxLog, post: P
     """Refused records before a barrier are accepted before the barrier is."""
     left = [3]
 
-    def refuses(entry: dict[str, Any]) -> bool:
+    def refuses(entry: Message) -> bool:
         left[0] -= 1
         return left[0] >= 0
 
@@ -210,10 +209,8 @@ async def test_a_killed_relay_is_replaced_within_the_lease(
 ) -> None:
     """After SIGKILL another relay sends its entries within one lease, and loses none."""
     code = (
-        "import asyncio; from redis.asyncio import Redis;"
         "from rts_server.config_loading import load;"
-        "from rts_server.relay.relay import Relay; s = load();"
-        "asyncio.run(Relay(s, Redis.from_url(s.redis_url)).run_forever())"
+        "from rts_server.processes import run_relay; run_relay(load())"
     )
     nowhere = {"AWS_ENDPOINT_URL": "http://127.0.0.1:9", "RTS_RELAY_LEASE": str(LEASE)}
     child = await asyncio.create_subprocess_exec(
@@ -244,12 +241,13 @@ async def test_nothing_is_lost_when_the_relay_is_cancelled_at_any_point(
     sent = {room: await log.many(room, 60) for room in ("a", "b", "c")}
     every = set(log.ids)
     chance = random.Random(7)
-    post.before = lambda: time.sleep(0.004)
+    post.before = lambda: asyncio.sleep(0.004)
     for _ in range(25):
-        task = asyncio.create_task(Relay(Settings(relay_lease=LEASE), redis).run_forever())
-        await asyncio.sleep(chance.random() * 0.03)
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+        async with relay_on(redis, relay_lease=LEASE) as one:
+            task = asyncio.create_task(one.run_forever())
+            await asyncio.sleep(chance.random() * 0.03)
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
         accepted = {one["MessageBody"] for one in post.sent}
         assert await log.left() | accepted == every
     async with running(redis):
