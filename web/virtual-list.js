@@ -177,7 +177,8 @@ export class VirtualList {
       this.#render(false);
     }
     this.#hold(anchor);
-    if (!follow) this.#atEnd = this.#isAtEnd();
+    // Rows that all fit end in view without a scroll.
+    this.#atEnd = (follow && this.#atEnd) || this.#isAtEnd();
     this.#moved();
   }
 

@@ -117,3 +117,20 @@ async def test_a_chat_that_cannot_be_made_leaves_the_open_one(
     await page.js("document.querySelector('#new-group').requestSubmit()")
     await page.until("document.querySelector('.toast')")
     await opened(page, names[1])
+
+
+async def test_a_chat_whose_unread_messages_fit_opens_at_its_end(
+    chromium: Chromium, dev_url: str, names: tuple[str, str]
+) -> None:
+    """There is no button to the newest message, and the next one is followed and read."""
+    alice, bob = await both_with_direct_room(chromium, dev_url, names)
+    await say(alice, "one", "two", "three")
+    await bob.until("document.querySelector('#rooms .badge')?.textContent === '3'")
+    await bob.click("#rooms li button")
+    await opened(bob, names[0])
+    await bob.until("document.querySelector('#messages .divider')")
+    await bob.until(f"document.querySelector('#rooms .badge').textContent === '' && {BELOW} <= 1")
+    assert not await bob.js("document.querySelector('#pill').checkVisibility()")
+    await say(alice, *(f"line {n}\n" * 8 for n in range(4)))
+    await alice.until("document.querySelector('#messages li:last-child .mark.read')")
+    assert await bob.js(BELOW) <= 1
