@@ -57,6 +57,8 @@ export class App {
   deletions = new Deletions(this);
   /** Rooms that the user leaves. @type {Set<string>} */
   leaving = new Set();
+  /** Whether the open details are a step in the history of the browser. */
+  #isStep = false;
   #watched = "";
   /** @type {(() => void) | undefined} */
   #unwatch;
@@ -111,6 +113,7 @@ export class App {
     ui.subscribe(this.changed);
     client.connection.subscribe(({ status }) => this.#connection(status));
     addEventListener("hashchange", () => this.#fromAddress());
+    addEventListener("popstate", () => this.#isStep && this.ui.set({ details: (this.#isStep = false) }));
     addEventListener("pagehide", () => this.toasts.closeAll());
     client.connect();
     this.#fromAddress();
@@ -137,6 +140,16 @@ export class App {
   /** Show the list, unless the user has gone on to another room. @param {Room} room */
   close(room) {
     if (this.ui.value.room?.room_id === room.room_id) this.open(null);
+  }
+
+  /** Show the details, or close them. On a telephone they cover the chat, and the way back closes them.
+   * @param {boolean} details */
+  showDetails(details) {
+    if (details === this.ui.value.details) return;
+    if (!details && this.#isStep) history.back();
+    this.#isStep = details && matchMedia("(max-width: 700px)").matches;
+    if (this.#isStep) history.pushState("details", "");
+    this.ui.set({ details });
   }
 
   /** The open room as it is now. @returns {RoomState | null} */

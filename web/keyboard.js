@@ -31,13 +31,13 @@ function leave(app, event) {
   if (app.toasts.closeAll()) return;
   if (room && app.drafts.composing(room.room_id)) app.compose(room, undefined);
   else if (details) {
-    app.ui.set({ details: false });
+    app.showDetails(false);
     focus("#details-button");
   }
 }
 
 /** @param {string} selector */
-function focus(selector) {
+export function focus(selector) {
   const node = document.querySelector(selector);
   if (node instanceof HTMLElement) node.focus();
   if (node instanceof HTMLInputElement) node.select();

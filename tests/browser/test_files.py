@@ -164,3 +164,21 @@ async def test_a_file_without_a_connection_is_told_in_the_page(
     await alice.until(
         "document.querySelector('.toast span')?.textContent.startsWith('No connection.')"
     )
+
+
+async def test_a_file_that_is_too_large_leaves_the_others(
+    chromium: Chromium, dev_url: str, names: tuple[str, str], tmp_path: Path
+) -> None:
+    """Of three files the good ones stand as chips; the large one is refused by name."""
+    paths = [tmp_path / "one.txt", tmp_path / "large.bin", tmp_path / "two.txt"]
+    for path in paths:
+        path.write_text("text")
+    with paths[1].open("ab") as large:
+        large.truncate(25 * MEGABYTE + 1)
+    alice = await in_direct_room(chromium, dev_url, names)
+    await choose(alice, *paths)
+    await alice.until(
+        "document.querySelector('.toast')?.innerText.startsWith('large.bin is larger')"
+    )
+    chips = "[...document.querySelectorAll('#chosen .chip > span')].map((one) => one.innerText)"
+    await alice.until(f"{chips}.join() === 'one.txt 4 B,two.txt 4 B'")

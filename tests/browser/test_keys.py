@@ -151,3 +151,25 @@ async def test_the_focus_stays_in_the_message_that_one_reacts_to(
     await alice.frame()
     await alice.frame()
     assert await alice.js("document.activeElement.closest('#messages li') !== null")
+
+
+async def test_a_click_on_send_leaves_the_focus_in_the_text(
+    chromium: Chromium, dev_url: str, names: tuple[str, str]
+) -> None:
+    """The next message can be typed at once, after a click and after a key on the button."""
+    alice = await in_direct_room(chromium, dev_url, names)
+    await alice.type("#compose textarea", "one")
+    place = await alice.js(
+        "(({x, y, width, height}) => ({x: x + width / 2, y: y + height / 2}))"
+        "(document.querySelector('#compose .send').getBoundingClientRect())"
+    )
+    for kind in ("mousePressed", "mouseReleased"):
+        mouse = {"type": kind, "button": "left", "clickCount": 1, **place}
+        await alice.call("Input.dispatchMouseEvent", **mouse)
+    await alice.until(f"{SENT}.join() === 'one'")
+    assert await alice.js(f"document.activeElement === {FIELD}")
+    await alice.type("#compose textarea", "two")
+    await alice.js("document.querySelector('#compose .send').focus()")
+    await alice.press("Enter", 13)
+    await alice.until(f"{SENT}.join() === 'one,two'")
+    assert await alice.js(f"document.activeElement === {FIELD}")

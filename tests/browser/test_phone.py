@@ -48,3 +48,24 @@ async def test_one_pane_is_shown_below_700_px(
     assert not (found := await alice.js(SMALL)), found
     await alice.js("history.back()")
     await alice.until("document.querySelector('#room').checkVisibility()")
+
+
+async def test_the_way_back_of_the_browser_closes_the_details(
+    chromium: Chromium, dev_url: str, names: tuple[str, str]
+) -> None:
+    """One step back shows the chat, the next one the list; a close button leaves no step behind."""
+    alice_id, bob_id = names
+    alice = await signed_in(chromium, dev_url, alice_id)
+    await alice.size(390, 844, touch=True)
+    await direct(alice, bob_id)
+    for close in (
+        "history.back()",
+        "document.querySelector('#details [data-action=close]').click()",
+    ):
+        await details(alice)
+        await alice.js(close)
+        await alice.until("!document.querySelector('#details').checkVisibility()")
+        await alice.until("history.state === null")
+        assert await alice.js("document.querySelector('#room').checkVisibility()")
+    await alice.js("history.back()")
+    await alice.until("document.querySelector('#sidebar').checkVisibility()")

@@ -89,3 +89,20 @@ async def test_several_deletions_are_taken_back_together(
         await alice.until(f"{TEXTS}.length === 0 && {deleted} === {0 if offer == 'act' else 2}")
     await bob.click("#rooms li button")
     await bob.until(f"document.querySelector('#messages li') && {deleted} === 2")
+
+
+async def test_focus_is_in_the_chat_after_a_deletion_is_taken_back(
+    chromium: Chromium, dev_url: str, names: tuple[str, str]
+) -> None:
+    """Wherever it was when Undo was clicked."""
+    alice = await in_direct_room(chromium, dev_url, names)
+    await say(alice, "one")
+    await alice.until("document.querySelector('#messages .mark.queued')")
+    for leave in ("", "document.activeElement.blur()"):
+        await act(alice, ".remove")
+        await alice.until("document.querySelector('#messages .deleted')")
+        await alice.js(leave)
+        await alice.js("document.querySelector('.toast [data-action=act]').focus()")
+        await alice.click(".toast [data-action=act]")
+        await alice.until(f"{TEXTS}.length === 0")
+        assert await alice.js("Boolean(document.activeElement.closest('#room'))"), leave

@@ -40,6 +40,7 @@ class Composer {
       event.preventDefault();
       this.#submit();
     });
+    this.#send.addEventListener("pointerdown", (event) => event.preventDefault()); // the text keeps the focus
     this.#text.addEventListener("input", () => this.#typed());
     this.#text.addEventListener("keydown", (event) => this.#key(event));
     document.addEventListener("compose", () => {
@@ -161,6 +162,7 @@ class Composer {
   #submit() {
     const room = this.#room;
     if (!room) return;
+    this.#text.focus(); // a click took it; on a telephone the keyboard stays
     const composing = this.#composing;
     const text = this.#text.value;
     const { text: most = LONGEST } = this.#app.client.session.value?.limits ?? {};
@@ -220,13 +222,14 @@ class Composer {
     if (!room || !files.length) return;
     if (this.#row.hidden) return void this.#app.toast(this.#why.textContent);
     const { attachments = 10, attachment_bytes = Infinity } = this.#app.client.session.value?.limits ?? {};
-    const chosen = [...this.#chosen, ...files];
-    if (chosen.length > attachments) return void this.#app.toast(t.manyFiles(attachments));
+    const good = files.filter(({ size }) => size && size <= attachment_bytes);
+    const chosen = [...this.#chosen, ...good];
     for (const { name, size } of files) {
-      if (!size) return void this.#app.toast(t.emptyFile(name));
-      if (size > attachment_bytes) return void this.#app.toast(t.largeFile(name, bytes(attachment_bytes)));
+      if (!size) this.#app.toast(t.emptyFile(name));
+      else if (size > attachment_bytes) this.#app.toast(t.largeFile(name, bytes(attachment_bytes)));
     }
-    this.#app.drafts.choose(room.room_id, chosen);
+    if (chosen.length > attachments) return void this.#app.toast(t.manyFiles(attachments));
+    if (good.length) this.#app.drafts.choose(room.room_id, chosen);
     this.#text.focus();
   }
 

@@ -65,7 +65,7 @@ export function detailsView(app) {
 function listen(app, root, room) {
   onClick(root, {
     close: () => {
-      app.ui.set({ details: false });
+      app.showDetails(false);
       document.getElementById("details-button")?.focus();
     },
     mute: () => void app.guard(room().mute(!room().state.value.muted)),
@@ -74,7 +74,7 @@ function listen(app, root, room) {
     leave: () => leaveDialog(app, room()),
     "more-files": () => void app.guard(room().older()),
     "show-file": ({ dataset }) => {
-      if (matchMedia("(max-width: 1080px)").matches) app.ui.set({ details: false }); // they cover the chat
+      if (matchMedia("(max-width: 1080px)").matches) app.showDetails(false); // they cover the chat
       app.jump(dataset.message ?? "");
     },
     expel: ({ dataset }) => void app.guard(room().members.remove([dataset.user ?? ""])),

@@ -52,7 +52,7 @@ export function roomView(app) {
   onClick(root, {
     back: () => app.open(null),
     plus: () => newChatDialog(app),
-    details: () => app.ui.set({ details: !app.ui.value.details }),
+    details: () => app.showDetails(!app.ui.value.details),
     reconnect: () => app.client.connect(),
   });
   app.draws(() => {

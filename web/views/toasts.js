@@ -1,6 +1,7 @@
 // @ts-check
 // What happened, for some seconds, or until a click or Escape.
 import { h, iconButton, onClick, update } from "../dom.js";
+import { focus } from "../keyboard.js";
 import { t } from "../strings.js";
 
 /** @typedef {import("../app.js").App} App */
@@ -23,7 +24,9 @@ export function toastsView(app) {
   app.draws(() => {
     const hadFocus = root.contains(document.activeElement);
     update(root, toasts.shown.map(toastItem));
-    if (hadFocus && !root.contains(document.activeElement) && before instanceof HTMLElement) before.focus();
+    if (!hadFocus || root.contains(document.activeElement)) return;
+    if (before instanceof HTMLElement && before.isConnected) before.focus();
+    else focus(app.ui.value.room ? "#compose textarea" : "#search");
   });
   return root;
 }
