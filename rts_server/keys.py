@@ -104,7 +104,7 @@ class RoomKeys(NamedTuple):
 
     @property
     def script_keys(self) -> tuple[str, ...]:
-        """KEYS[1] to KEYS[9] of every script of a room, in the order of fence.lua."""
+        """KEYS[1] to KEYS[9] of every script of a room but append.lua, as in fence.lua."""
         return self[:9]
 
     @property

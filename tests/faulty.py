@@ -32,7 +32,7 @@ from tests.helpers.scripts import changed_script
 
 PUBLISH = "redis.call('PUBLISH', req.channel, epoch"
 LOSE = "redis.call('PUBLISH', offset % 10 == 7 and req.channel .. ':lost' or req.channel, epoch"
-FENCE = "if not (head and is_written_here(head.fence)) then return 'cold' end"
+FENCE = "if not (head and is_written_here(head.fence, now)) then return 'cold' end"
 ONLY_A_HEAD = "if not head then return 'cold' end"
 SHAPE = "if found and found == head.shape then"
 
@@ -147,7 +147,7 @@ def early_queued() -> None:
 
 def queued_at_once() -> None:
     """The first reply says `queued` too, although the record is only in the outbox."""
-    rewrite(script.APPEND, "answer, 'pending',", "answer, 'queued',")
+    rewrite(script.APPEND, "entry_ids, 'pending',", "entry_ids, 'queued',")
 
 
 def partly() -> None:

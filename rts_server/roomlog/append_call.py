@@ -70,12 +70,11 @@ def append_call(
         request.hash,
         request.actor,
         "" if request.roles is None else _words(request.roles),
-        origin,
         nonce,
         deadline_ms,
         max_epoch,
         int(request.check_archive and not archive_checked),
-        _limits(settings),
+        _instance(settings, origin),
     ]
     fields = _fields_of_others(request)
     if fields is None:
@@ -83,13 +82,14 @@ def append_call(
     else:
         args.append(orjson.dumps(fields).decode())
     failed = [room.idem(request.fails)] if request.fails else []
-    return [*room.script_keys, room.idem(request.request_id), *failed], args
+    return [room.head, room.outbox, room.idem(request.request_id), *failed], args
 
 
-def _limits(settings: Settings) -> str:
-    """The settings that append.lua needs; times in ms."""
+def _instance(settings: Settings, origin: str) -> str:
+    """The instance: its id, and the settings that append.lua needs; times in ms."""
     return orjson.dumps(
         {
+            "origin": origin,
             "outbox_cap": settings.outbox_cap,
             "members": settings.limits.group_members,
             "claim_ttl": ms(settings.claim_ttl),
@@ -109,10 +109,10 @@ def _words(roles: frozenset[Role]) -> str:
 
 
 def _message(event: EventTemplate, room_id: str) -> list[str | int]:
-    """A plain message: '' for the fields of other requests, then its event."""
+    """The event of a plain message."""
     text = lua_format(_text(event, room_id), *_SLOTS_OF_TEXT)
     last = lua_format(event.last or "", *_SLOTS_OF_LAST)
-    return ["", event.version, text, last, _extra(event)]
+    return [text, last, _record(event)]
 
 
 def _fields_of_others(request: AppendRequest) -> dict[str, object] | None:
@@ -148,8 +148,7 @@ def _event(event: EventTemplate, room_id: str) -> dict[str, object]:
         "type": event.type,
         "text": _text(event, room_id),
         "queue": event.queue,
-        "v": event.version,
-        "extra": _extra(event),
+        "record": _record(event),
     }
     if not event.counts:
         body["counts"] = False
@@ -172,9 +171,10 @@ def _text(event: EventTemplate, room_id: str) -> TextTemplate:
     return text_template(body)
 
 
-def _extra(event: EventTemplate) -> str:
-    """The fields of the record beside the event, as JSON without braces, and a comma."""
-    return orjson.dumps(event.extra).decode()[1:-1] + "," if event.extra else ""
+def _record(event: EventTemplate) -> str:
+    """The begin of the event's record, to which the event itself and a brace are added."""
+    extra = orjson.dumps(event.extra).decode()[1:-1] + "," if event.extra else ""
+    return f'{{"v":{event.version},{extra}"event":'
 
 
 class MemberOperation(TypedDict):

@@ -36,6 +36,7 @@ def room_script(*files: Path) -> Script:
 _PARTS = (
     "request",
     "cold",
+    "seldom",
     "idempotency",
     "guards",
     "text",
@@ -85,10 +86,10 @@ class AppendReply(NamedTuple):
     """JSON: the superseded intents of a replay."""
 
 
-_WRITTEN = ("epoch", "offset", "seq", "ts", "entries", "affected", "status")
+_WRITTEN = ("epoch", "offset", "seq", "ts", "entries")
 _REPLY_FIELDS: dict[str, tuple[str, ...]] = {
-    "ok": (*_WRITTEN, "settings_rev", "typing_ended"),
-    "duplicate": (*_WRITTEN, "nonce"),
+    "ok": (*_WRITTEN, "status", "typing_ended", "affected", "settings_rev"),
+    "duplicate": (*_WRITTEN, "affected", "status", "nonce"),
     "nothing": ("epoch", "offset", "seq"),
     "behind": ("epoch",),
     "cold": ("state",),

@@ -61,6 +61,10 @@ def previous_call(request: AppendRequest, settings: Settings, nonce: str = "nonc
 
 def _event(event: Any, room_id: str) -> dict[str, Any]:
     body = _with_segments(append_call._event(event, room_id))
+    record = orjson.loads(f"{body.pop('record')}0}}")
+    del record["event"]
+    body["v"] = record.pop("v")
+    body["extra"] = orjson.dumps(record).decode()[1:-1] + "," if record else ""
     if body.get("changes"):
         body["changes"] = _with_segments(body["changes"])
     return body

@@ -80,7 +80,8 @@ async def play(url: str, ops: list[tuple[str, str, Any]], log_events: int) -> No
             if answer[0] != "ok":
                 assert await bench.dump() == before
                 continue
-            written = [e for e in request.events if not e.op or e.op in orjson.loads(answer[7])]
+            affected = orjson.loads(answer[9]) if answer[9:] else {}
+            written = [e for e in request.events if not e.op or e.op in affected]
             at += len(written)
             seq += sum(event.allocates_seq for event in written)
             assert [int(n) for n in answer[2:5]] == [1, at, seq]

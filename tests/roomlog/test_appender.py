@@ -18,7 +18,7 @@ from rts_server.roomlog.script import AppendReply, parse_reply
 from tests.helpers.waiting import PATIENCE
 
 REQUEST = AppendRequest("room", "id", ())
-OK = [b"ok", 5, 1, 2, 3, b"time", b"0-1 0-2", b'{"join":["bob"]}', b"pending", 1, 0, b"eve", 0]
+OK = [b"ok", 5, 1, 2, 3, b"time", b"0-1 0-2", b"pending", 0, b'{"join":["bob"]}', 1]
 
 
 class Replies:
@@ -79,7 +79,7 @@ async def test_a_command_that_meets_its_own_append_is_no_duplicate(own: bool) ->
     class Known(Replies):
         async def append(self, request: AppendRequest, **more: Any) -> AppendReply:
             nonce = more["nonce"][:8] if own else "somebody"
-            return parse_reply([b"duplicate", *OK[1:9], nonce.encode()])
+            return parse_reply([b"duplicate", *OK[1:7], OK[9], OK[7], nonce.encode()])
 
     result = await appender(Known(AppendReply("late"))).append(REQUEST)
     assert isinstance(result, AppendResult)

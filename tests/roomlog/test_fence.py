@@ -115,6 +115,21 @@ async def test_a_replica_that_took_over_is_cold(bench: Bench) -> None:
     await is_cold(bench, room_id)
 
 
+async def test_a_replica_that_took_over_is_cold_in_the_next_millisecond(bench: Bench) -> None:
+    """An append looks at the identity again, whatever the one before found."""
+    room_id = await full(bench)
+    for n in range(5):
+        assert await bench.outcome(message(room_id, "alice", f"n{n}")) == "ok"
+    await bench.redis.execute_command("DEBUG", "CHANGE-REPL-ID")  # type: ignore[no-untyped-call]
+    changed = await bench.redis.time()
+    while await bench.redis.time() < (changed[0], changed[1] + 1000):
+        continue
+    before = await bench.dump()
+    assert await bench.outcome(message(room_id, "alice", "m")) == "cold"
+    assert await bench.outcome(message(room_id, "alice", "m"), nonce="other") == "loading"
+    assert {k: v for k, v in (await bench.dump()).items() if not k.endswith(b":claim")} == before
+
+
 async def test_a_replica_is_cold_to_readers(bench: Bench) -> None:
     """It has the replication id of its primary, but may be behind it."""
     room_id = await full(bench)

@@ -3,7 +3,7 @@
 --
 -- keys, args  the request, see append/request.lua
 -- Reply       {outcome, now (ms), ...}; script.py gives the rest its names:
---   ok         epoch, offset, seq, ts, entries, affected, status, settings_rev, typing_ended
+--   ok         epoch, offset, seq, ts, entries, status, typing_ended; not of a plain message: affected, settings_rev
 --   duplicate  epoch, offset, seq, ts, entries, affected, status, nonce: the first result, as it is now
 --   nothing    epoch, offset, seq: everything was so already
 --   cold       state (cold or expired): the caller has the claim and loads the room
@@ -23,14 +23,14 @@ local function append(keys, args)
   -- are gone (D1, D6, T12).
   local state
   head = read_head()
-  state, sizes = state_of(head, now)
+  state, sizes = state_of(head, now, head and look_for_seldom_keys())
   if state ~= 'warm' then return claim(state) end
 
   -- 2. Idempotency comes before the guards: a retry gets its first result even if its sender was removed since (D7).
   -- What the origin appended in an earlier epoch may be lost, and must be replayed first (D3).
   local reply = first_result()
   if reply then return reply end
-  if req.max_epoch > 0 and req.max_epoch < head.epoch then return {'behind', now, head.epoch} end
+  if req.max_epoch and req.max_epoch < head.epoch then return {'behind', now, head.epoch} end
 
   -- 3. Guards, intents and the choice of affected members: they read and refuse, and write nothing but the ranks of
   -- intents.
@@ -52,9 +52,8 @@ local function append(keys, args)
   write_head()
 
   -- 6. The idempotency key last: it promises that everything before it was written (D1).
-  local answer = affected_users()
+  local answer = not is_message and affected_users() or nil
   local entry_ids = table.concat(entries, ' ')
-  remember(answer, entry_ids)
-  return {'ok', now, head.epoch, offset, seq, ts, entry_ids, answer, 'pending',
-    settings_rev, typing_ended}
+  remember(answer or '{}', entry_ids)
+  return {'ok', now, head.epoch, offset, seq, ts, entry_ids, 'pending', typing_ended, answer, settings_rev}
 end

@@ -8,15 +8,28 @@ local function use_keys(keys)
   KEY_PREFIX = HEAD:sub(1, -5)  -- without `head`
 end
 
--- Sizes of the six hot keys, from MEMBERS to UNCOUNTED; nil when one is of another type.
-local function hot_sizes()
+-- Sizes of the six hot keys, from MEMBERS to UNCOUNTED; nil when one is of another type. `last_absent`: CHANGED and
+-- UNCOUNTED are known to be absent.
+local function hot_sizes(last_absent)
   local pcall = redis.pcall  -- returns an error as a table
-  local sizes = {pcall('HLEN', MEMBERS), pcall('HLEN', CURSORS), pcall('XLEN', LOG),
-    pcall('ZCARD', SEQS), pcall('HLEN', CHANGED), pcall('ZCARD', UNCOUNTED)}
+  local sizes = {pcall('HLEN', MEMBERS), pcall('HLEN', CURSORS), pcall('XLEN', LOG), pcall('ZCARD', SEQS),
+    last_absent and 0 or pcall('HLEN', CHANGED), last_absent and 0 or pcall('ZCARD', UNCOUNTED)}
   for i = 1, 6 do
     if type(sizes[i]) == 'table' then return nil end
   end
   return sizes
+end
+
+-- A whole number as text. To format one costs as much as a small command, so those that come often are kept, where
+-- this is a library, whose locals outlive a call.
+local texts = {}
+local function text_of(number)
+  local text = texts[number]
+  if not text then
+    text = string.format('%d', number)
+    if number < 4096 then texts[number] = text end
+  end
+  return text
 end
 
 local EMPTY = '0:0:0:0:0:0'
@@ -33,39 +46,51 @@ local EMPTY = '0:0:0:0:0:0'
 --   ids_until   time (ms) until which the idempotency keys know every message of the room; 0 for a loaded room
 --   starts      JSON list of [epoch, seq before its first message], oldest epoch first
 --   hidden      ids of the members who have hidden the room, with spaces between
--- `room`, `last`, `last_ms` and `starts` are read by readers of the room; append.lua reads them where it needs them.
+-- `room`, `last`, `last_ms` and `starts` are read by readers of the room; append.lua reads them, and everybody reads
+-- `ttl`, where they need it.
 local function read_head(...)
-  local values = redis.pcall('HMGET', HEAD, 'epoch', 'offset', 'seq', 'fence', 'shape', 'touched', 'ttl', 'frozen',
+  local values = redis.pcall('HMGET', HEAD, 'epoch', 'offset', 'seq', 'fence', 'shape', 'touched', 'frozen',
     'ids_until', 'hidden', ...)
   if values.err then return nil end
-  local epoch, offset, seq, fence, shape, touched, ttl, frozen, ids_until, hidden, room, last, last_ms, starts =
+  local epoch, offset, seq, fence, shape, touched, frozen, ids_until, hidden, room, last, last_ms, starts =
     unpack(values)
   if not (epoch and offset and seq and fence and touched) then return nil end
   return {epoch = tonumber(epoch), offset = tonumber(offset), seq = tonumber(seq), fence = fence, shape = shape,
-    touched = tonumber(touched), ttl = tonumber(ttl), frozen = frozen, ids_until = ids_until, hidden = hidden or '',
+    touched = tonumber(touched), frozen = frozen, ids_until = ids_until, hidden = hidden or '',
     room = room or nil, last = last or nil, last_ms = last_ms or nil, starts = starts or nil}
 end
+
+local function hot_ttl() return tonumber(redis.call('HGET', HEAD, 'ttl') or 0) end
 
 -- Whether this is the primary, and holds the data, that wrote a fence: `run_id:master_replid` of 40 digits each.
 -- A Redis makes a new replication id at every start as primary and at every promotion, so it alone tells A from
 -- A after a fail-back A→B→A (D6); a replica has the id of its primary, so the role counts too.
-local function is_written_here(fence)
+-- A library's locals outlive a call, and a fence that held is not looked at again in the same millisecond: none is
+-- long enough for another Redis to take over, load a room, which waits for the queue, and give back.
+local held, held_at
+local function is_written_here(fence, now)
+  if fence == held and now == held_at then return true end
   local info = redis.call('INFO', 'replication')
-  return #fence == 81 and info:find('role:master', 1, true)
+  local holds = #fence == 81 and info:find('role:master', 1, true)
     and info:find('master_replid:' .. fence:sub(42), 1, true)
+  held, held_at = holds and fence, now
+  return holds
 end
 
-local function shape_of(sizes) return string.format('%d:%d:%d:%d:%d:%d', unpack(sizes)) end
+local function shape_of(sizes)
+  return text_of(sizes[1]) .. ':' .. text_of(sizes[2]) .. ':' .. text_of(sizes[3]) .. ':' .. text_of(sizes[4])
+    .. ':' .. text_of(sizes[5]) .. ':' .. text_of(sizes[6])
+end
 
 -- State, and sizes of the hot keys, for a head that was read.
 -- 'warm': everything is here, written by this Redis. 'expired': only the hot keys expired, on time.
 -- 'cold': anything else, a lost or foreign key included; never half a room.
-local function state_of(head, now)
-  if not (head and is_written_here(head.fence)) then return 'cold' end
-  local sizes = hot_sizes()
+local function state_of(head, now, last_absent)
+  if not (head and is_written_here(head.fence, now)) then return 'cold' end
+  local sizes = hot_sizes(last_absent)
   local found = sizes and shape_of(sizes)
   if found and found == head.shape then return 'warm', sizes end
-  if found == EMPTY and now >= head.touched + (head.ttl or 0) - 1 then return 'expired' end
+  if found == EMPTY and now >= head.touched + hot_ttl() - 1 then return 'expired' end
   return 'cold'
 end
 
@@ -80,10 +105,10 @@ local function user_channel(user_id)
   return 'user:' .. user_id:gsub('[^%w_.~-]', function(char) return string.format('%%%02X', char:byte()) end)
 end
 
--- RFC 3339 of milliseconds since 1970 (days to civil date: Hinnant, chrono-compatible algorithms).
-local function rfc3339(ms)
+-- RFC 3339 of seconds since 1970, up to the fraction (days to civil date: Hinnant, chrono-compatible algorithms).
+local function date_and_time(seconds)
   local floor = math.floor
-  local z = floor(ms / 86400000) + 719468
+  local z = floor(seconds / 86400) + 719468
   local era = floor(z / 146097)
   local doe = z - era * 146097
   local yoe = floor((doe - floor(doe / 1460) + floor(doe / 36524) - floor(doe / 146096)) / 365)
@@ -92,7 +117,14 @@ local function rfc3339(ms)
   local month = mp < 10 and mp + 3 or mp - 9
   local year = yoe + era * 400 + (month <= 2 and 1 or 0)
   local day = doy - floor((153 * mp + 2) / 5) + 1
-  local s = floor(ms / 1000) % 86400
-  return string.format('%04d-%02d-%02dT%02d:%02d:%02d.%03dZ', year, month, day,
-    floor(s / 3600), floor(s / 60) % 60, s % 60, ms % 1000)
+  local s = seconds % 86400
+  return string.format('%04d-%02d-%02dT%02d:%02d:%02d', year, month, day, floor(s / 3600), floor(s / 60) % 60, s % 60)
+end
+
+-- RFC 3339 of milliseconds since 1970; the last second's text is kept.
+local second, text_of_second
+local function rfc3339(ms)
+  local seconds = math.floor(ms / 1000)
+  if seconds ~= second then second, text_of_second = seconds, date_and_time(seconds) end
+  return text_of_second .. '.' .. text_of(1000 + ms % 1000):sub(2) .. 'Z'
 end

@@ -1,7 +1,7 @@
 -- The first result of a request that was appended before, with its status as it is now; nil for a new request.
 local function first_result()
   if FAILED and type(redis.pcall('HLEN', FAILED)) == 'table' then return {'broken', now} end
-  if redis.call('EXISTS', IDEM) == 0 then return nil end
+  if is_new then return nil end
   local known = redis.pcall('HMGET', IDEM, 'epoch', 'offset', 'seq', 'ts', 'hash', 'entries', 'answer', 'failed', 'by')
   if known.err then return {'broken', now} end
   if not known[1] then return nil end

@@ -7,6 +7,7 @@ local function move_cursor_of(sender)
 end
 
 local function end_typing_of(sender)
+  if not somebody_types then return end
   local typing = KEY_PREFIX .. 'typing'
   if redis.pcall('ZREM', typing, sender) == 1 then
     typing_ended = 1
@@ -33,7 +34,7 @@ end
 local function message_changed(change, entry)
   local newest = offset .. ' ' .. change.version .. ' ' .. entry .. ' ' .. fill(change.text)
   grow(IN_CHANGED, redis.call('HSET', CHANGED, change.message_id, newest))
-  if is_last_message(change.message_id) then update.last = fill(change.last) end
+  if is_last_message(change.message_id) then set_in_head('last', fill(change.last)) end
   if change.uncounted then uncount(change.uncounted) end
 end
 
@@ -41,6 +42,6 @@ local function message_failed(failed, entry)
   uncount(failed.seq)
   grow(IN_CHANGED,
     redis.call('HSET', CHANGED, failed.message_id, offset .. ' 0 ' .. entry .. ' {"failed":true}'))
-  if is_last_message(failed.message_id) then update.last = '' end
+  if is_last_message(failed.message_id) then set_in_head('last', '') end
   if redis.call('EXISTS', FAILED) == 1 then redis.call('HSET', FAILED, 'failed', 1) end
 end

@@ -12,10 +12,11 @@ local events  -- to write
 local now  -- ms since 1970
 local head, sizes  -- fields of the head; sizes of the hot keys after the writes so far
 local known_room  -- the room's own fields once they were read
+local is_new, somebody_types  -- no result is remembered; somebody types in the room, see seldom.lua
 local role  -- of the actor; nil if the system acts
 local offset, seq, ts  -- of the last event written
 local entries  -- ids of the outbox entries written
-local update  -- fields of the head that change, beside its position
+local head_fields  -- names and values of the fields of the head that change; of two alike the later holds
 local new_keys  -- hot keys that the writes created, by place
 local slots  -- values for the marks of templates, see text.lua
 local superseded, room_targets, message_keys  -- see intents.lua
@@ -23,38 +24,54 @@ local affected, member_count  -- see members.lua
 local settings, settings_rev  -- of the actor after the request, nil if they stay; their rev, or 0
 local typing_ended  -- 1 if the sender was typing, which the message ends
 
--- The settings of an instance, one text that is parsed again only when it is another.
-local limits_text, limits
-local function read_limits(text)
-  if text ~= limits_text then limits_text, limits = text, cjson.decode(text) end
-  return limits
+-- What an instance sends with each request, its id and settings: one text, parsed again only when it is another.
+local instance_text, instance
+local function read_instance(text)
+  if text ~= instance_text then instance_text, instance = text, cjson.decode(text) end
+  return instance
 end
 
+-- The keys of a room by the name of its head: to make a name costs a third of what Redis takes to receive it.
+local function name_keys(head_key, outbox)
+  HEAD, OUTBOX, KEY_PREFIX = head_key, outbox, head_key:sub(1, -5)  -- without `head`
+  MEMBERS, CURSORS, LOG = KEY_PREFIX .. 'members', KEY_PREFIX .. 'cursors', KEY_PREFIX .. 'log'
+  SEQS, CHANGED, UNCOUNTED = KEY_PREFIX .. 'seqs', KEY_PREFIX .. 'changed', KEY_PREFIX .. 'uncounted'
+  CLAIM = KEY_PREFIX .. 'claim'
+end
+
+-- KEYS: head, outbox, idempotency key, and, of message.failed only, that of the message.
 -- A message is sent thousands of times for each other command, so its event comes as plain arguments; the fields of
--- other requests are JSON.
+-- other requests are one of JSON.
 local function begin(keys, args)
-  use_keys(keys)
-  IDEM, FAILED = keys[10], keys[11]
+  name_keys(keys[1], keys[2])
+  IDEM, FAILED = keys[3], keys[4]
+  local limits = read_instance(args[11])
   req = {
     room_id = args[1], channel = args[2], request_id = args[3], hash = args[4], actor = args[5],
     roles = args[6],  -- roles that may do it, with a space around each; '' if the system acts
-    origin = args[7], nonce = args[8],
-    deadline = tonumber(args[9]),
-    max_epoch = tonumber(args[10]),  -- 0 for any
-    check_archive = args[11] == '1',
-    limits = read_limits(args[12]),
+    nonce = args[7],
+    deadline = tonumber(args[8]),
+    max_epoch = args[9] ~= '0' and tonumber(args[9]),  -- false for any
+    check_archive = args[10] == '1',
+    limits = limits, origin = limits.origin,
   }
-  is_message = args[13] == ''
-  more = is_message and NO_FIELDS or cjson.decode(args[13])
+  is_message = args[13] ~= nil
+  more = is_message and NO_FIELDS or cjson.decode(args[12])
   events = more.events or {{
-    type = 'message.new', queue = 'm', v = args[14], allocates_seq = true, sender = req.actor,
-    text_format = args[15], last_format = args[16], extra = args[17],
+    type = 'message.new', queue = 'm', allocates_seq = true, sender = req.actor,
+    text_format = args[12], last_format = args[13], record = args[14],
   }}
   now, head, sizes, known_room, role = clock(), nil, nil, nil, nil
-  offset, seq, ts, entries, update, new_keys, slots = nil, nil, nil, {}, {}, {}, nil
+  is_new, somebody_types = false, true
+  offset, seq, ts, entries, head_fields, new_keys, slots = nil, nil, nil, {}, {}, {}, nil
   superseded, room_targets, message_keys = nil, nil, nil
   affected, member_count, settings, settings_rev = nil, nil, nil, 0
   typing_ended = 0
+end
+
+local function set_in_head(name, value)
+  local n = #head_fields
+  head_fields[n + 1], head_fields[n + 2] = name, value
 end
 
 -- Note by how many elements a write made a hot key larger.

@@ -39,15 +39,18 @@ end
 -- All hot keys expire at one moment, `ttl` after the last touch, so that a room expires as a whole. A touch is
 -- written once a minute, and the moment is set for a key that is new.
 local function prolong()
-  local touched, ttl = head.touched, head.ttl
-  local renew = now - touched > math.min(60000, req.limits.log_ttl / 100)
+  local renew = now - head.touched > math.min(60000, req.limits.log_ttl / 100)
+  if not (renew or next(new_keys)) then return end
+  local touched, ttl
   if renew then
     touched, ttl = now, req.limits.log_ttl
-    update.touched, update.ttl = touched, ttl
+    set_in_head('touched', touched)
+    set_in_head('ttl', ttl)
     redis.call('PEXPIRE', HEAD, req.limits.head_ttl)
     redis.call('PEXPIRE', ids_key(), req.limits.head_ttl)
+  else
+    touched, ttl = head.touched, hot_ttl()
   end
-  if not (renew or next(new_keys)) then return end
   for i, key in ipairs({MEMBERS, CURSORS, LOG, SEQS, CHANGED, UNCOUNTED}) do
     if new_keys[i] or (renew and sizes[i] > 0) then redis.call('PEXPIREAT', key, touched + ttl) end
   end

@@ -24,7 +24,7 @@ local function hide(user_id, hidden)
   end
   if hidden then words[#words + 1] = user_id end
   head.hidden = table.concat(words, ' ')
-  update.hidden = head.hidden
+  set_in_head('hidden', head.hidden)
 end
 
 -- Publish a member's settings and role to their devices.

@@ -15,7 +15,7 @@ end
 
 -- The fields of outbox entries are listed in keys.py (`outbox`).
 local function to_outbox(event, text, position)
-  local record = '{"v":' .. event.v .. ',' .. event.extra .. '"event":' .. text .. '}'
+  local record = event.record .. text .. '}'
   local entry
   if (event.op == 'join' or event.op == 'go') and not event.allocates_seq then
     entry = redis.call('XADD', OUTBOX, '*', 'q', event.queue, 'r', req.room_id, 'e', position,
@@ -31,11 +31,18 @@ end
 local function apply_event(event, entry)
   if event.counts == false then uncount(seq) end
   if event.last_format then
-    update.last, update.last_ms = string.format(event.last_format, seq, ts), now
+    set_in_head('last', string.format(event.last_format, text_of(seq), ts))
+    set_in_head('last_ms', now)
   end
-  if event.last then update.last, update.last_ms = fill(event.last), now end
+  if event.last then
+    set_in_head('last', fill(event.last))
+    set_in_head('last_ms', now)
+  end
   if event.sender then message_sent(event.sender) end
-  if event.room then update.room, update.frozen = fill(event.room), event.frozen and '1' or '0' end
+  if event.room then
+    set_in_head('room', fill(event.room))
+    set_in_head('frozen', event.frozen and '1' or '0')
+  end
   if event.op and not event.allocates_seq then apply_to_members(event.op) end
   if event.changes then message_changed(event.changes, entry) end
   if event.fails then message_failed(event.fails, entry) end
@@ -44,12 +51,12 @@ end
 local function write(event)
   offset = offset + 1
   if event.allocates_seq then seq = seq + 1 end
-  local epoch, at = string.format('%d', head.epoch), string.format('%d', offset)
+  local epoch, at, at_seq = text_of(head.epoch), text_of(offset), text_of(seq)
   local text
   if event.text_format then
-    text = string.format(event.text_format, ts, epoch, at, seq, epoch, ts)
+    text = string.format(event.text_format, ts, epoch, at, at_seq, epoch, ts)
   else
-    slots = {epoch, at, string.format('%d', seq), ts, member_count}
+    slots = {epoch, at, at_seq, ts, member_count}
     if event.op then
       if not event.allocates_seq then slots[6] = members_shown(event.op) end
       slots[7] = '[' .. table.concat(user_ids(event.op), ',') .. ']'
@@ -64,10 +71,5 @@ end
 
 -- The head, last of the room's keys: its sizes are what the next fence compares.
 local function write_head()
-  local fields = {'offset', offset, 'seq', seq, 'shape', shape_of(sizes)}
-  for name, value in pairs(update) do
-    fields[#fields + 1] = name
-    fields[#fields + 1] = value
-  end
-  redis.call('HSET', HEAD, unpack(fields))
+  redis.call('HSET', HEAD, 'offset', offset, 'seq', seq, 'shape', shape_of(sizes), unpack(head_fields))
 end
