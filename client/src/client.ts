@@ -19,7 +19,7 @@ import { Reports } from "./reports.ts";
 import { Room } from "./room.ts";
 import type { RoomCore, RoomOwner } from "./room-core.ts";
 import { Rooms, type RoomSummary } from "./rooms.ts";
-import { type ChatStorage, memoryStorage } from "./storage.ts";
+import { type ChatStorage, keyPrefix, memoryStorage } from "./storage.ts";
 import type { GetToken } from "./token.ts";
 
 export interface ClientOptions {
@@ -201,7 +201,7 @@ export class Client {
   }
 
   #key(kind: "outbox" | "draft"): string {
-    return `rts-chat/${this.#session.value?.user_id ?? ""}/${kind}/`;
+    return keyPrefix(this.#session.value?.user_id ?? "", kind);
   }
 
   #owner(): RoomOwner {

@@ -9,6 +9,11 @@ export interface ChatStorage {
   entries(prefix: string): [key: string, value: unknown][] | Promise<[key: string, value: unknown][]>;
 }
 
+/** Begin of the keys of one user: no user's is that of another, whatever their ids are made of. */
+export function keyPrefix(userId: string, kind: "outbox" | "draft"): string {
+  return `rts-chat/${encodeURIComponent(userId)}/${kind}/`;
+}
+
 const byKey = ([one]: [string, unknown], [other]: [string, unknown]): number => (one < other ? -1 : 1);
 
 /** Until the page is closed: the default. */
