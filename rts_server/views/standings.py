@@ -32,13 +32,7 @@ class _Read(NamedTuple):
     read_seq: int
     delivered_seq: int
     settings: bytes | None
-    fence: bytes
-    shape: bytes
-
-    @property
-    def uncounted(self) -> Version:
-        """What the uncounted messages of the room depend on."""
-        return Version(self.fence, self.position[0], int(self.shape.rpartition(b":")[2]))
+    uncounted: Version
 
 
 class _Waiting(NamedTuple):
@@ -96,15 +90,18 @@ class StandingReader:
         for (room_id, cursor), head, mine in zip(
             cursors.items(), replies[::2], replies[1::2], strict=True
         ):
-            read = _parsed(head, mine, identity)
-            if read is None:
+            numbers = _numbers(head, mine, identity)
+            if numbers is None:
                 continue
-            gap = 0 if cursor == read.position else _short_gap(cursor, read.position, budget)
-            above = self._above(room_id, read) if read.seq > read.read_seq else 0
-            if above is not None and not gap and not read.settings:  # as in most rooms
-                events: list[bytes] | None = [] if gap == 0 else None
-                found[room_id] = MemberInRoom(_standing(read, above), events)
+            position, seq, read_seq, delivered_seq = numbers
+            gap = 0 if cursor == position else _short_gap(cursor, position, budget)
+            above = self._above(room_id, _version(head), read_seq) if seq > read_seq else 0
+            if above is not None and not gap and not mine[2]:  # as in most rooms
+                unread = unread_count(seq, read_seq, above)
+                standing = Standing(position, seq, read_seq, delivered_seq, unread)
+                found[room_id] = MemberInRoom(standing, None if gap is None else [])
                 continue
+            read = _Read(*numbers, mine[2], _version(head))
             budget -= gap or 0
             more = _more(keys.room(room_id), read, user_id, gap or 0)
             if above is None:
@@ -127,10 +124,9 @@ class StandingReader:
         members = {r: self._member(one, answers[r]) for r, one in waiting.items()}
         return {room_id: member for room_id, member in members.items() if member is not None}
 
-    def _above(self, room_id: str, read: _Read) -> int | None:
+    def _above(self, room_id: str, version: Version, read_seq: int) -> int | None:
         """Return how many messages above the read cursor are uncounted, None if not known."""
-        version = read.uncounted
-        return self._uncounted.above(room_id, version, read.read_seq) if version.size else 0
+        return self._uncounted.above(room_id, version, read_seq) if version.size else 0
 
     def _count(self, room_id: str, read: _Read) -> dict[str, Command]:
         """Return the commands that count the uncounted messages, and read the newest to keep.
@@ -196,16 +192,25 @@ def _identity(replication: bytes) -> bytes | None:
     return replication.partition(b"master_replid:")[2][:40]
 
 
-def _parsed(head: Any, mine: Any, identity: bytes | None) -> _Read | None:
+def _numbers(head: Any, mine: Any, identity: bytes | None) -> tuple[Position, int, int, int] | None:
+    """Return position, seq, read_seq and delivered_seq, None if a key is not as expected."""
     if isinstance(head, Exception) or isinstance(mine, Exception):
         return None
-    (epoch, offset, seq, fence, shape), (read, delivered, settings) = head, mine
+    (epoch, offset, seq, fence, shape), (read, delivered, _) = head, mine
     if not (epoch and offset and seq and fence and shape and read and delivered):
         return None
-    if len(fence) != 81 or fence[41:] != identity or int(read) > int(seq):
+    if len(fence) != 81 or fence[41:] != identity:
         return None
-    position = int(epoch), int(offset)
-    return _Read(position, int(seq), int(read), int(delivered), settings, fence, shape)
+    newest, read_seq = int(seq), int(read)
+    if read_seq > newest:
+        return None
+    return (int(epoch), int(offset)), newest, read_seq, int(delivered)
+
+
+def _version(head: Any) -> Version:
+    """Return what the uncounted messages of a room depend on."""
+    epoch, _, _, fence, shape = head
+    return Version(fence, int(epoch), int(shape.rpartition(b":")[2]))
 
 
 def _short_gap(cursor: Position | None, position: Position, budget: int) -> int | None:
