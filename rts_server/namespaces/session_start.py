@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Collection, Mapping
+from functools import lru_cache
 from typing import cast
 
 import orjson
@@ -16,7 +17,7 @@ from rts_server.domain.byte_budget import fitting_items
 from rts_server.domain.position import Position
 from rts_server.domain.standing import Standing
 from rts_server.domain.unread import totals
-from rts_server.engine.packets import event_packet
+from rts_server.engine.packets import Encoded, event_packet
 from rts_server.namespaces.session import Session
 from rts_server.persistence.user_rooms import IndexedMembership
 from rts_server.protocol.event import ephemeral, now, rfc3339
@@ -33,6 +34,10 @@ from rts_server.views.inbox import Inbox, InboxReader
 from rts_server.views.user_memberships import UserMemberships
 
 log = logging.getLogger(__name__)
+
+MAX_SHARED_EVENT_BYTES = 4096
+MAX_SHARED_EVENTS = 512
+"""Missed events whose packets are kept: who come back together missed the same ones."""
 
 
 class SessionStart:
@@ -128,7 +133,11 @@ class SessionStart:
         newer snapshot would count messages that the client receives live, and counts, once more.
         Raises Unavailable unless `partly`.
         """
-        read = {r: one.snapshot for r, one in joined_rooms(replays).items() if not one.standing}
+        read = {
+            room_id: one.snapshot
+            for room_id, one in replays.items()
+            if one.standing is None and one.start is not None
+        }
         return await self._inboxes.from_snapshots(
             user_id, list(read), list(read.values()), partly=partly
         )
@@ -209,8 +218,8 @@ class SessionStart:
         if room_id not in listener.rooms:
             return
         for data in replay.events:
-            event = parse_stored(data)
-            listener.write(event_packet("/chat", event.type, event.text))
+            shared = len(data) <= MAX_SHARED_EVENT_BYTES
+            listener.write(_shared_packet(data) if shared else _missed_packet(data))
         standing = standings.get(room_id)
         self._subscriptions.go_live(
             listener, room_id, replay.start, standing, is_current=is_current
@@ -279,8 +288,10 @@ def joined_rooms(replays: dict[str, Replay]) -> dict[str, Replay]:
 
 def standings_at_start(replays: Mapping[str, Replay], inbox: Inbox) -> dict[str, Standing]:
     """Return how the user stands in each room where its stream begins."""
-    read = {r: replay.standing for r, replay in replays.items() if replay.standing is not None}
-    return read | {row.room_id: row.standing for row in inbox.rows}
+    found = {r: replay.standing for r, replay in replays.items() if replay.standing is not None}
+    for row in inbox.rows:
+        found[row.room_id] = row.standing
+    return found
 
 
 def totals_of(standings: Mapping[str, Standing]) -> Totals:
@@ -313,6 +324,14 @@ def cursors_within_membership(
 
 def _state(standing: Standing) -> RoomStateData:
     return {"muted": standing.muted, "hidden": standing.hidden, "role": standing.role}
+
+
+def _missed_packet(data: bytes) -> Encoded:
+    event = parse_stored(data)
+    return event_packet("/chat", event.type, event.text)
+
+
+_shared_packet = lru_cache(MAX_SHARED_EVENTS)(_missed_packet)
 
 
 def _write(

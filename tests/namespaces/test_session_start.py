@@ -13,6 +13,7 @@ from rts_server.auth import Identity
 from rts_server.domain.standing import Standing
 from rts_server.engine.outgoing import OutgoingQueue
 from rts_server.engine.packets import Encoded
+from rts_server.namespaces import session_start
 from rts_server.namespaces.session import Session
 from rts_server.namespaces.session_start import SessionStart, ahead_of, cursors_within_membership
 from rts_server.persistence.user_rooms import IndexedMembership, UserRooms
@@ -118,6 +119,25 @@ async def test_unread_counts_of_ready_hold_where_the_live_stream_begins(
     await client.changes.until(lambda: 5 in client.seqs())
     assert client.events[0]["data"]["unread"] == {"total": 3, "rooms": 1}
     assert client.seqs() == [*missed, 5]
+
+
+async def test_who_missed_the_same_gets_the_same_packets(
+    client: Client, bench: Bench, room_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A storm makes no packet per session; large ones are not kept in memory."""
+    client.session.receipts.clear()
+    client.session.cursors[room_id] = (1, 3)
+    packets: list[list[Encoded]] = []
+    for kept in (4096, 4096, 0):
+        monkeypatch.setattr(session_start, "MAX_SHARED_EVENT_BYTES", kept)
+        packets.append([])
+        listener = Listener("bob", packets[-1].append, packets[-1].append)
+        await client.start.open(client.session, listener)
+    first, again, alone = (one[1:] for one in packets)  # without session.ready
+    assert len(first) == 2
+    assert list(map(id, again)) == list(map(id, first))
+    assert not set(map(id, alone)) & set(map(id, first))
+    assert [one.data for one in alone] == [one.data for one in first]
 
 
 async def test_rooms_are_read_whole_only_to_be_shown(
