@@ -102,9 +102,17 @@ export class Client {
     return room;
   }
 
-  /** The room with another user, made if there is none; as soon as it can be written in. */
+  /**
+   * The room with another user, made if there is none; as soon as it can be written in and its
+   * members are known, of which its title is one.
+   */
   async direct(user_id: string): Promise<Room> {
-    return this.room(await this.#creations.create({ type: "direct", members: [user_id] }));
+    const room_id = await this.#creations.create({ type: "direct", members: [user_id] });
+    const core = this.#rooms.get(room_id);
+    // Without them the room can be used all the same: a room that is watched reads them again.
+    if (!core.replica.members.loaded)
+      await core.loadMembers().catch((error: unknown) => this.#warn("Members cannot be read.", error));
+    return this.room(room_id);
   }
 
   /** A new group; as soon as it can be written in. */

@@ -328,12 +328,13 @@ export class RoomCore {
 
   #compute(): RoomState {
     const { timeline, members } = this.replica;
-    const view = this.view;
+    const { view, partner } = this;
     const others = members.list.filter(({ user_id }) => user_id !== this.owner.me);
     if (!isSame(others, this.#receipts)) this.#receipts = others;
     return {
       room_id: this.room_id,
       title: this.title,
+      ...(partner !== undefined && { partner }),
       room: view,
       gone: this.#gone,
       messages: this.#rows.list(this.owner.me),

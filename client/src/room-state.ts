@@ -6,6 +6,8 @@ export interface RoomState {
   readonly room_id: string;
   /** Its name, or of a direct room the other person's; "" while that is not known. */
   readonly title: string;
+  /** The other person of a direct room, once known. */
+  readonly partner?: string;
   /** The room as the server shows it to this user; undefined until it is known. */
   readonly room: RoomView | undefined;
   /** Whether this user is no member (any more). */

@@ -43,6 +43,23 @@ async def test_two_people_chat(world: World) -> None:
         await page.until(f"{TEXTS} === 'one,two,three'", who="alice", room_id=room_id)
 
 
+async def test_a_direct_room_is_known_once_it_is_made(world: World) -> None:
+    """Its title and partner stand in its state and in the list, for a new room and an old one."""
+    alice, bob = name("alice"), name("bob")
+    async with ChatPackage() as page:
+        for device in ("alice", "alice2"):
+            await page.connect(device, world.urls[0], world.token(alice))
+            known = await page.run(
+                "const room = await clients[device].direct(bob);"
+                "const one = ({ room_id }) => room_id === room.room_id;"
+                "return [room.state.value, clients[device].rooms().value.find(one)]"
+                ".map(({ title, partner }) => [title, partner])",
+                device=device,
+                bob=bob,
+            )
+            assert known == [[bob, bob], [bob, bob]]
+
+
 async def test_the_commands_of_a_group_work(world: World) -> None:
     """Members, roles, edits, reactions, replies, mute, hide, leave, as all devices see them."""
     alice, bob = name("alice"), name("bob")

@@ -58,14 +58,13 @@ export function roomView(app) {
   app.draws(() => {
     const { room, opening, details } = app.ui.value;
     const { state } = app;
-    const partner = partnerOf(app, state);
     pane.hidden = !room && opening === null;
     nothing.hidden = !pane.hidden;
     renderBar(app, bar);
     const name = opening ?? state?.title ?? "";
     title.textContent = name || "…";
     members.textContent = opening === null ? about(app, state) : t.opening;
-    update(face, [avatar(partner ?? room?.room_id ?? name, name, app.presences[partner ?? ""])]);
+    renderFace(app, face, name);
     update(signs, state ? roomSigns(state) : []);
     typing.textContent = state ? t.typing(state.typing.map((id) => app.client.name(id))) : "";
     const button = document.getElementById("details-button");
@@ -73,6 +72,12 @@ export function roomView(app) {
     if (button) button.hidden = !room;
   });
   return root;
+}
+
+/** @param {App} app @param {HTMLElement} face @param {string} name */
+function renderFace({ ui, state, presences }, face, name) {
+  const partner = state?.partner;
+  update(face, [avatar(partner ?? ui.value.room?.room_id ?? name, name, presences[partner ?? ""])]);
 }
 
 /** Why nothing arrives, and when that may change. @param {App} app @param {HTMLElement} bar */
@@ -97,16 +102,10 @@ function renderBar(app, bar) {
 const again = (label) => h("button", { type: "button", "data-action": "reconnect" }, label);
 
 /** @param {App} app @param {RoomState | null} state */
-function partnerOf(app, state) {
-  if (state?.room?.type !== "direct") return undefined;
-  return state.members.map(({ user_id }) => user_id).find((id) => id !== app.user);
-}
-
-/** @param {App} app @param {RoomState | null} state */
 function about(app, state) {
   if (!state?.room) return t.loading;
   if (state.room.type === "direct") {
-    const presence = app.presences[partnerOf(app, state) ?? ""];
+    const presence = app.presences[state.partner ?? ""];
     return presence ? presenceLine(presence) : "";
   }
   const names = state.members.slice(0, NAMED).map(({ user_id }) => app.name(user_id));
