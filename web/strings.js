@@ -32,6 +32,7 @@ export const t = {
   chats: "Chats",
   archived: "Hidden",
   noChats: "No chats yet. Start one with the plus button.",
+  allHidden: "All chats are hidden.",
   noMatch: "No chat has such a name.",
   you: "You",
   draft: "Draft:",

@@ -11,6 +11,7 @@ from tests.browser.session import (
     details,
     direct,
     group,
+    in_direct_room,
     opened,
     say,
     send_files,
@@ -233,3 +234,35 @@ async def test_a_picture_has_its_own_shape(
     await alice.until(f"{inside} < {bubble}")
     width, height = await alice.js(place)
     assert abs(width - 2 * height) <= 1
+
+
+async def test_a_list_of_which_all_is_hidden_says_so(
+    chromium: Chromium, dev_url: str, names: tuple[str, str]
+) -> None:
+    """Not that there are no chats yet."""
+    alice = await in_direct_room(chromium, dev_url, names)
+    await details(alice)
+    await alice.click("#hide")
+    await alice.until("document.querySelector('#archive').checkVisibility()")
+    assert (
+        await alice.js("document.querySelector('#no-rooms').innerText") == "All chats are hidden."
+    )
+
+
+async def test_a_wrong_name_leads_back_to_its_field(
+    chromium: Chromium, dev_url: str, names: tuple[str, str]
+) -> None:
+    """Of a person, of a group, and of its members, after a click on the button."""
+    alice = await signed_in(chromium, dev_url, names[0])
+    await alice.click("#new")
+    for form, field, text in (
+        ("direct", "user", "no name"),
+        ("group", "name", " "),
+        ("group", "members", "no/näme"),
+    ):
+        if field == "members":
+            await alice.type("#new-group [name=name]", "Team")
+        await alice.type(f"#new-{form} [name={field}]", text)
+        await alice.js(f"document.querySelector('#new-{form} .primary').focus()")
+        await alice.click(f"#new-{form} .primary")
+        assert await alice.js("document.activeElement.name") == field

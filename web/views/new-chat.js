@@ -28,17 +28,23 @@ export function newChatDialog(app) {
     h("div", { class: "buttons" }, h("button", { class: "primary" }, t.create)),
   );
   const dialog = openDialog(t.newChat, known, direct, group, error);
+  /** @param {HTMLFormElement} form @param {string} field @param {string} why */
+  const refuse = (form, field, why) => {
+    error.textContent = why;
+    const input = form.elements.namedItem(field);
+    if (input instanceof HTMLInputElement) input.focus();
+  };
   onSubmit(direct, ({ user = "" }) => {
     const other = user.trim();
-    if (!isUserId(other)) return void (error.textContent = t.badName);
-    if (other === app.user) return void (error.textContent = t.ownName);
+    if (!isUserId(other)) return refuse(direct, "user", t.badName);
+    if (other === app.user) return refuse(direct, "user", t.ownName);
     dialog.close();
     void app.create(other, () => app.client.direct(other));
   });
   onSubmit(group, ({ name = "", members = "" }) => {
     const people = members.split(/[\s,]+/).filter(Boolean);
-    if (!name.trim()) return void (error.textContent = t.noName);
-    if (!people.every(isUserId)) return void (error.textContent = t.badName);
+    if (!name.trim()) return refuse(group, "name", t.noName);
+    if (!people.every(isUserId)) return refuse(group, "members", t.badName);
     dialog.close();
     void app.create(name, () => app.client.group({ name, members: people }));
   });

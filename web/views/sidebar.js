@@ -58,7 +58,7 @@ export function sidebarView(app) {
     const isFound = found.length > 0 || (app.ui.value.filter !== "" && archived.length > 0);
     skeleton.hidden = isKnown || found.length > 0;
     empty.hidden = !isKnown || isFound;
-    empty.textContent = app.ui.value.filter ? t.noMatch : t.noChats;
+    empty.textContent = app.ui.value.filter ? t.noMatch : archived.length ? t.allHidden : t.noChats;
     renderState(app, state);
   });
   return root;
