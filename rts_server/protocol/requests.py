@@ -96,6 +96,10 @@ class RequestSchema(Schema):
         return data
 
 
+class NoFieldsSchema(RequestSchema):
+    """The query or the body of a route that takes none: each field is refused by name."""
+
+
 class NewMemberSchema(RequestSchema):
     """A user to add, with role and display name; or the user id alone, as a string."""
 

@@ -38,6 +38,9 @@ EVERYWHERE: tuple[type[errors.Refusal], ...] = (
     errors.RateLimited,
     errors.Internal,
     errors.Unavailable,
+    errors.InvalidParam,  # also a route that takes no fields refuses those it gets
+    errors.MessageTooLarge,
+    errors.UnsupportedType,
 )
 """Refusals that every route can answer with."""
 
@@ -86,12 +89,8 @@ class Route:
     def statuses(self) -> list[int]:
         """Every status that the route can answer with, in ascending order."""
         kinds = {*EVERYWHERE, *self.refuses}
-        if any(schema().fields for _, schema in self.locations()):
-            kinds.add(errors.InvalidParam)
         if self.path_params:  # a segment that fits no route
             kinds.add(errors.NotFound)
-        if self.body:
-            kinds |= {errors.MessageTooLarge, errors.UnsupportedType}
         return sorted({200, *(kind.http for kind in kinds)})
 
     @property
@@ -117,13 +116,18 @@ class Route:
     def locations(self) -> Iterator[tuple[str, type[Schema]]]:
         """Yield (location, schema) of each part of the request, in the order of validation."""
         yield "match_info", requests.path_schema(*self.path_params)
-        for location, schema in (
-            ("query", self.query),
-            ("headers", self.headers),
-            ("json", self.body),
-        ):
-            if schema is not None:
-                yield location, schema
+        yield "query", self.query or requests.NoFieldsSchema
+        if self.headers:
+            yield "headers", self.headers
+        yield "json", self.body or requests.NoFieldsSchema
+
+
+class _LostRoute(Route):
+    """Every path that is none: whatever is sent to it, the answer is that there is none."""
+
+    def locations(self) -> Iterator[tuple[str, type[Schema]]]:
+        """Yield the path alone."""
+        yield "match_info", requests.path_schema(*self.path_params)
 
 
 def route(method: str, path: str, answer: type[Schema], **more: Any) -> Callable[[H], H]:
@@ -172,7 +176,7 @@ class OperatorRouter:
             closest = [one for one in matching if len(_PATH_PARAM.sub("", one.path)) == longest]
             raise WrongMethod(sorted({one.method for one in closest}))
 
-        lost = Route("*", "/v1/{path}", Schema)
+        lost = _LostRoute("*", "/v1/{path}", Schema)
         app.router.add_route("*", "/v1/{path:.*}", self._endpoint(lost, no_route, None))
 
     def _endpoint(
