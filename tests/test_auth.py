@@ -79,6 +79,7 @@ WRONG_CLAIMS = {
     "iat in an hour": signed(iat=int(time.time()) + 3600),
     "nbf in an hour": signed(nbf=int(time.time()) + 3600),
     "nbf a text": hand_signed('{"sub":"a","iat":1,"exp":9999999999,"nbf":"1"}'),
+    "nbf null": hand_signed('{"sub":"a","iat":1,"exp":9999999999,"nbf":null}'),
     "nbf not a number": hand_signed('{"sub":"a","iat":1,"exp":9999999999,"nbf":NaN}'),
     "claims a list": hand_signed("[]"),
     "claims deep": hand_signed("[" * 2000 + "]" * 2000),
@@ -111,6 +112,8 @@ WHY = {
     "exp infinite": ("exp", auth.NO_DATE, "a"),
     "iat a text": ("iat", auth.NO_DATE, "a"),
     "nbf a text": ("nbf", auth.NO_DATE, "a"),
+    "nbf null": ("nbf", auth.NO_DATE, "a"),
+    "exp null": ("exp", auth.NO_DATE, "a"),
     "claims a list": ("token", auth.NO_TOKEN, None),
     "nothing": ("token", "Missing.", None),
     "number": ("token", "Must be a string.", None),
@@ -203,6 +206,15 @@ def test_issuer_and_audience_count_only_when_configured() -> None:
         with pytest.raises(Unauthorized):
             auth.verify(BOUND, signed(**(good | wrong)))
     assert auth.verify(SETTINGS, signed(iss="other", aud="other")).user_id == "alice"
+
+
+@pytest.mark.parametrize("claim", ["jti", "iss", "aud", "azp", "x"])
+@pytest.mark.parametrize("value", ["5", "null", "[5]", "{}", '""'])
+def test_other_claims_are_ignored(claim: str, value: str) -> None:
+    """Whatever they are, also those that PyJWT would check."""
+    claims = f'{{"sub":"alice","iat":1,"exp":9999999999,"{claim}":{value}}}'
+    settings = replace(SETTINGS, longest_token=1e10)
+    assert auth.verify(settings, hand_signed(claims)).user_id == "alice"
 
 
 def test_a_date_may_have_a_fraction() -> None:
