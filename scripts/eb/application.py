@@ -6,7 +6,14 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 
 from scripts.eb.calls import AwsCallRefused, AwsCalls, DeploymentFailed
-from scripts.eb.environments import ENVIRONMENT_CHECK_SECONDS, NOT_READY, SERVICE, Environment
+from scripts.eb.environments import (
+    ENVIRONMENT_CHECK_SECONDS,
+    NOT_READY,
+    SERVICE,
+    Environment,
+    environment_of,
+    tags_of,
+)
 from scripts.eb.stacks import OWNER_TAG
 
 TESTED_PYTHON = ("3.13", "3.12", "3.11")
@@ -46,23 +53,28 @@ class Application:
         raise DeploymentFailed("No platform runs Python 3.11 to 3.13 on Amazon Linux 2023.")
 
     def make(self) -> None:
-        """Create the application, unless there is one. Raises DeploymentFailed if not ours."""
-        if self.tags() is None or self._calls.dry:
+        """Create the application, or give it what tags it lacks. Raises DeploymentFailed.
+
+        A later run may name a zone, by which `destroy` finds the record.
+        """
+        if (there := self.tags()) is None or self._calls.dry:
             self._calls(SERVICE, "create_application", ApplicationName=self._name, Tags=self._tags)
+        elif lacking := [one for one in self._tags if there.get(one["Key"]) != one["Value"]]:
+            self._calls(
+                SERVICE, "update_tags_for_resource", ResourceArn=self._arn(), TagsToAdd=lacking
+            )
 
     def tags(self) -> dict[str, str] | None:
         """Return the application's tags, None if there is none.
 
         Raises DeploymentFailed if it is not ours.
         """
-        answer = self._calls(SERVICE, "describe_applications", ApplicationNames=[self._name])
+        arn = self._arn()
         if self._calls.dry:
             return {one["Key"]: one["Value"] for one in self._tags}
-        if not (found := answer.get("Applications", [])):
+        if not arn:
             return None
-        arn = found[0]["ApplicationArn"]
-        listed = self._calls(SERVICE, "list_tags_for_resource", ResourceArn=arn)["ResourceTags"]
-        tags = {one["Key"]: one["Value"] for one in listed}
+        tags = tags_of(self._calls, arn)
         if tags.get(OWNER_TAG) != self._name:
             raise DeploymentFailed(
                 f"Application {self._name} exists and has no tag {OWNER_TAG}={self._name}: "
@@ -70,18 +82,32 @@ class Application:
             )
         return tags
 
+    def _arn(self) -> str:
+        answer = self._calls(SERVICE, "describe_applications", ApplicationNames=[self._name])
+        found = answer.get("Applications", [])
+        return str(found[0]["ApplicationArn"]) if found else ""
+
+    def check_environments(self) -> None:
+        """Raise DeploymentFailed if an environment has no tag of ours: somebody made it by hand."""
+        foreign = [
+            one.name
+            for one in self.environments()
+            if tags_of(self._calls, one.arn).get(OWNER_TAG) != self._name
+        ]
+        if foreign:
+            raise DeploymentFailed(
+                f"{', '.join(foreign)} in application {self._name} without tag "
+                f"{OWNER_TAG}={self._name}: not made by scripts/deploy. Terminate what is not "
+                "needed, or give it the tag (aws elasticbeanstalk update-tags-for-resource)."
+            )
+
     def environments(self) -> list[Environment]:
         """Return the environments that have not ended, also those that are about to."""
         answer = self._calls(
             SERVICE, "describe_environments", ApplicationName=self._name, IncludeDeleted=False
         )
         return [
-            Environment(
-                one["EnvironmentId"],
-                one.get("CNAME", ""),
-                one["Status"],
-                one.get("Health", "Grey"),
-            )
+            environment_of(one)
             for one in answer.get("Environments", [])
             if one["Status"] != "Terminated"
         ]

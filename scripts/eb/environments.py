@@ -15,6 +15,8 @@ MAX_ENVIRONMENT_CHECKS = 40
 NOT_READY = "InvalidParameterValue"
 """Error code of Elastic Beanstalk for an operation on an environment that is not Ready."""
 SCALING_GROUP = "aws:autoscaling:asg"
+AWS_TAGS = ("aws:", "elasticbeanstalk:")
+"""Beginnings of the keys that AWS gives, beside `Name`: no request may have them."""
 
 
 class UnclearState(DeploymentFailed):
@@ -29,6 +31,26 @@ class Environment:
     cname: str
     status: str
     health: str
+    name: str = ""
+    arn: str = ""
+
+
+def environment_of(described: Mapping[str, str]) -> Environment:
+    """Return an environment as it is described."""
+    return Environment(
+        described["EnvironmentId"],
+        described.get("CNAME", ""),
+        described["Status"],
+        described.get("Health", "Grey"),
+        described.get("EnvironmentName", ""),
+        described.get("EnvironmentArn", ""),
+    )
+
+
+def tags_of(calls: AwsCalls, arn: str) -> dict[str, str]:
+    """Return the tags of an application or an environment; those of AWS itself included."""
+    answer = calls(SERVICE, "list_tags_for_resource", ResourceArn=arn)
+    return {one["Key"]: one["Value"] for one in answer.get("ResourceTags", [])}
 
 
 @dataclass(frozen=True)
@@ -116,11 +138,18 @@ class Environments:
         """Create an environment with the configuration and the size of `live`; return its id.
 
         All clients reach it within the TTL of DNS, before any scaling policy could act. `changes`
-        are option settings that differ from those of `live`.
+        are option settings that differ from those of `live`. A saved configuration has no tags, so
+        they are copied: by them `scripts/deploy destroy` knows what is ours.
         """
+        tags = [
+            {"Key": key, "Value": value}
+            for key, value in tags_of(self._calls, live.arn).items()
+            if key != "Name" and not key.startswith(AWS_TAGS)
+        ]
         self._request("create_configuration_template", TemplateName=name, EnvironmentId=live.id)
         size = [] if capacity.is_min_size else _min_size(capacity.running)
-        more = {"OptionSettings": [*size, *changes]} if size or changes else {}
+        more: dict[str, Any] = {"OptionSettings": [*size, *changes]} if size or changes else {}
+        more |= {"Tags": tags} if tags else {}
         try:
             created = self._request(
                 "create_environment",
@@ -216,10 +245,7 @@ class Environments:
             return Environment(f"<id of {shown_as}>", f"<CNAME of {shown_as}>", "Ready", "Green")
         if not found:
             raise DeploymentFailed(f"There is no environment {shown_as}.")
-        one = found[0]
-        return Environment(
-            one["EnvironmentId"], one.get("CNAME", ""), one["Status"], one.get("Health", "Grey")
-        )
+        return environment_of(found[0])
 
     def _version_status(self, label: str) -> str | None:
         found = self._request("describe_application_versions", VersionLabels=[label])

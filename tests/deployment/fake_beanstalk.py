@@ -49,8 +49,22 @@ class FakeBeanstalk:
         return {"Applications": found}
 
     def elasticbeanstalk_list_tags_for_resource(self, ResourceArn: str) -> Json:
-        tags = self.applications[ResourceArn.rpartition("/")[2]]
+        kind, _, name = ResourceArn.rpartition(":")[2].partition("/")
+        tags = self.applications.get(name) if kind == "application" else self._tags_of(ResourceArn)
         return {"ResourceArn": ResourceArn, "ResourceTags": tags}
+
+    def _tags_of(self, environment_arn: str) -> list[Json]:
+        made = (one for one in self.environments if one.get("EnvironmentArn") == environment_arn)
+        given: list[Json] = next(made)["given"].get("Tags", [])
+        return [*given, {"Key": "elasticbeanstalk:environment-id", "Value": "e-1"}]
+
+    def elasticbeanstalk_update_tags_for_resource(
+        self, ResourceArn: str, TagsToAdd: list[Json]
+    ) -> None:
+        name = ResourceArn.rpartition("/")[2]
+        keys = {one["Key"] for one in TagsToAdd}
+        kept = [one for one in self.applications[name] if one["Key"] not in keys]
+        self.applications[name] = [*kept, *TagsToAdd]
 
     def elasticbeanstalk_create_application(self, ApplicationName: str, Tags: list[Json]) -> None:
         if ApplicationName in self.applications:
@@ -87,6 +101,7 @@ class FakeBeanstalk:
             "ApplicationName": ApplicationName,
             "EnvironmentId": f"e-{len(self.environments):08}",
             "EnvironmentName": EnvironmentName,
+            "EnvironmentArn": _arn(ApplicationName, EnvironmentName),
             "CNAME": f"{EnvironmentName}.eba-x.{REGION}.elasticbeanstalk.com",
             "Status": "Launching",
             "Health": "Grey",
@@ -130,5 +145,8 @@ class FakeBeanstalk:
         return {"Events": [{"Message": f"{EnvironmentId}: no instance sends data."}]}
 
 
-def _arn(name: str) -> str:
-    return f"arn:aws:elasticbeanstalk:{REGION}:{ACCOUNT}:application/{name}"
+def _arn(application: str, environment: str = "") -> str:
+    path = (
+        f"environment/{application}/{environment}" if environment else f"application/{application}"
+    )
+    return f"arn:aws:elasticbeanstalk:{REGION}:{ACCOUNT}:{path}"

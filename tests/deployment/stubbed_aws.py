@@ -19,6 +19,8 @@ PLAN = DeploymentPlan(
 VERSION = {"VersionLabels": ["0123abcd4567"]}
 SWAP = "swap_environment_cnames"
 GREEN, OLD = "e-green00000", "e-old0000000"
+ARN = "arn:aws:elasticbeanstalk:eu-west-1:123456789012:environment/chat/chat-live"
+TAG = {"Key": "rts:deployment", "Value": "chat"}
 
 
 def min_size(instances: int) -> list[dict[str, str]]:
@@ -70,7 +72,13 @@ class Aws:
     def expect_described(self, which: dict[str, Any], status: str, health: str = "Green") -> None:
         """Expect that an environment is described."""
         one = which.get("EnvironmentIds", [OLD])[0]
-        found = {"EnvironmentId": one, "CNAME": f"{one}.test", "Status": status, "Health": health}
+        found = {
+            "EnvironmentId": one,
+            "EnvironmentArn": ARN,
+            "CNAME": f"{one}.test",
+            "Status": status,
+            "Health": health,
+        }
         self.expect("describe_environments", {"Environments": [found]}, **APP, **which)
 
     def expect_clone(
@@ -102,6 +110,9 @@ class Aws:
                 Process=True,
             )
             self.expect("describe_application_versions", known, **APP, **VERSION)
+        of_aws = [{"Key": "elasticbeanstalk:environment-id", "Value": OLD}]
+        tags = {"ResourceArn": ARN, "ResourceTags": [TAG, *of_aws, {"Key": "Name", "Value": "x"}]}
+        self.expect("list_tags_for_resource", tags, ResourceArn=ARN)
         self.expect(
             "create_configuration_template", **APP, TemplateName=PLAN.new, EnvironmentId=OLD
         )
@@ -117,6 +128,7 @@ class Aws:
             TemplateName=PLAN.new,
             VersionLabel="0123abcd4567",
             **({"OptionSettings": options} if options else {}),
+            Tags=[TAG],
         )
 
     def expect_configuration_deleted(self) -> None:

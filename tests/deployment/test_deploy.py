@@ -310,7 +310,7 @@ def test_a_dry_run_prints_each_call(tmp_path: Path) -> None:
         [*command, "--url", "https://chat.example.com"], capture_output=True, text=True, check=True
     )
     lines = [line.split()[0].partition(".")[2] or line for line in done.stdout.splitlines()]
-    assert lines[:10] == [
+    assert lines[:11] == [
         "describe_environments",
         "describe_environment_resources",
         "describe_configuration_settings",
@@ -319,11 +319,12 @@ def test_a_dry_run_prints_each_call(tmp_path: Path) -> None:
         "put_object",
         "create_application_version",
         "describe_application_versions",
+        "list_tags_for_resource",
         "create_configuration_template",
         "create_environment",
     ]
     clone = new_environment_name("chat-live", sha256(b"zip").hexdigest())
-    assert lines[10:] == [
+    assert lines[11:] == [
         "describe_environments",
         f"smoke test of <CNAME of <id of {clone}>>",
         SWAP,

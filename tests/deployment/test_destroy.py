@@ -37,6 +37,7 @@ def account(clients: Clients) -> FakeAws:
             "ApplicationName": "chat-other",
             "EnvironmentId": "e-other000",
             "EnvironmentName": "chat-other",
+            "EnvironmentArn": "arn:aws:elasticbeanstalk:eu-west-1:1:environment/chat-other/x",
             "CNAME": "other.example.net",
             "Status": "Ready",
             "Health": "Green",
@@ -79,7 +80,8 @@ def destroyed(clients: Clients) -> None:
 
 
 def test_all_that_was_made_goes_and_nothing_else(clients: Clients) -> None:
-    """The record first, so that nobody is led to what ends; the network last, which others use."""
+    """The record first, so that nobody is led to what ends; the network last, which others use, and
+    which tells a run after a failure that the uploads are ours."""
     aws = account(clients)
     destroyed(clients)
     assert others(aws) == LEFT
@@ -90,8 +92,8 @@ def test_all_that_was_made_goes_and_nothing_else(clients: Clients) -> None:
         "elasticbeanstalk.terminate_environment",
         "elasticbeanstalk.delete_application",
         "cloudformation.delete_stack",
-        "cloudformation.delete_stack",
         *["s3.delete_objects"] * 3,
+        "cloudformation.delete_stack",
     ]
 
 
@@ -102,6 +104,38 @@ def test_what_elastic_beanstalk_keeps_under_the_name_stays(clients: Clients) -> 
     aws.objects[own] = b"x"
     destroyed(clients)
     assert sorted(aws.objects) == sorted(["2026-x.zip", "chat-other/x.zip", own])
+
+
+def test_files_of_others_under_the_name_stay(clients: Clients) -> None:
+    """Only what `create` and `scripts/deploy` upload goes: versions, functions, templates."""
+    aws = account(clients)
+    foreign = ["chat/app-v1.zip", "chat/0123456789abcdef.zip", "chat/other.yaml"]
+    aws.objects |= dict.fromkeys(foreign, b"x")
+    destroyed(clients)
+    assert sorted(aws.objects) == sorted(["2026-x.zip", "chat-other/x.zip", *foreign])
+
+
+def test_a_name_that_was_never_created_has_nothing_to_take_away(clients: Clients) -> None:
+    """Without a stack or an application of ours the folder is somebody's, whatever it holds."""
+    clients.aws = aws = FakeAws()
+    aws.objects["chat/0123456789ab.zip"] = aws.objects["chat/template.yaml"] = b"x"
+    destroyed(clients)
+    assert sorted(aws.objects) == ["chat/0123456789ab.zip", "chat/template.yaml"]
+
+
+def test_an_environment_made_by_hand_stops_it_before_the_question(clients: Clients) -> None:
+    """It is named, and nothing is taken away."""
+    aws = account(clients)
+    own = deepcopy(aws.environments[0])
+    own |= {"EnvironmentId": "e-hand0000", "EnvironmentName": "by-hand", "EnvironmentArn": "arn:h"}
+    own["given"] = {"Tags": []}
+    aws.environments.append(own)
+    before = repr(others(aws))
+    destruction = Destruction("chat", AwsCalls(clients, lambda _: None), lambda _: None)
+    for step in (destruction.kept, destruction.destroy):
+        with pytest.raises(DeploymentFailed, match="by-hand in application chat without tag"):
+            step()
+    assert repr(others(aws)) == before
 
 
 @pytest.mark.parametrize("how", ["refuse", "lose"])
@@ -207,5 +241,13 @@ def test_a_dry_run_prints_each_call_and_makes_none() -> None:
         stdin=subprocess.DEVNULL,
         check=True,
     )
-    for call in ("terminate_environment", "delete_application", "delete_stack", "list_objects_v2"):
+    for call in (
+        "terminate_environment",
+        "delete_application",
+        "delete_stack",
+        "list_objects_v2",
+        "delete_objects",
+        "change_resource_record_sets",
+    ):
         assert call in done.stdout
+    assert "is gone" not in done.stdout
