@@ -30,6 +30,8 @@ CREATION_SERVICES = (
 NAME = re.compile(r"[a-z][a-z0-9-]{0,23}[a-z0-9]")
 """Names of buckets begin with it: lower case, and with account and region 63 characters."""
 
+OWN_TAGS = "rts:"
+
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("name")
@@ -144,6 +146,8 @@ def _given_network(given: Mapping[str, Any]) -> GivenNetwork | None:
 def _pairs(texts: tuple[str, ...]) -> dict[str, str]:
     if wrong := [text for text in texts if "=" not in text]:
         raise click.UsageError(f"{wrong[0]} is not of the form KEY=VALUE.")
+    if own := [text for text in texts if text.startswith(OWN_TAGS)]:
+        raise click.UsageError(f"{own[0]}: tags that begin with {OWN_TAGS} say what is ours.")
     return dict(text.split("=", 1) for text in texts)
 
 

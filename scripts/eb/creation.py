@@ -12,7 +12,7 @@ from scripts.eb.bundle import ROOT
 from scripts.eb.calls import AwsCallRefused, AwsCalls, DeploymentFailed
 from scripts.eb.dns_record import DnsRecord
 from scripts.eb.environments import SERVICE, Environments
-from scripts.eb.fleet_size import FleetSize
+from scripts.eb.fleet_size import FleetSize, vcpus
 from scripts.eb.options import LAUNCH, Network, Options, options, settings_of
 from scripts.eb.stacks import Outputs, Stacks
 
@@ -126,14 +126,16 @@ class Creation:
     def _check(self) -> str:
         """Return the platform. Raises DeploymentFailed if a later step would fail for sure."""
         plan = self._plan
-        self._calls("sts", "get_caller_identity")
+        self._calls.report(f"# {vcpus(plan.size)}")
+        account = self._calls("sts", "get_caller_identity").get("Account", "<account>")
         if plan.certificate:
             self._check_certificate(plan.certificate)
         if self._record:
             self._record.check_zone()
-        self._application.tags()  # one that is not ours is refused before anything is made
+        # One that is not ours is refused before anything is made.
+        self._check_same_address(self._application.tags() or {})
         if not self._stacks.exists(plan.name):
-            self._check_no_table_is_left()
+            self._check_no_data_is_left(account)
         return plan.platform or self._application.newest_platform()
 
     def _check_certificate(self, arn: str) -> None:
@@ -147,20 +149,37 @@ class Creation:
         if not names & {address, f"*.{address.partition('.')[2]}"}:
             raise DeploymentFailed(f"Certificate {arn} is not for {address}.")
 
-    def _check_no_table_is_left(self) -> None:
-        """A deletion keeps the tables, and a new stack cannot make tables of the same names."""
-        table = f"{self._plan.name}-messages"
-        try:
-            self._calls("dynamodb", "describe_table", TableName=table)
-        except AwsCallRefused as refused:
-            if refused.code == "ResourceNotFoundException":
-                return
-            raise
-        if not self._calls.dry:
-            raise DeploymentFailed(
-                f"Table {table} is left of an earlier deployment: choose another name, or export "
-                "what it holds and delete the tables and the bucket."
-            )
+    def _check_same_address(self, tags: Mapping[str, str]) -> None:
+        """By the tags `destroy` finds the record; that of another address would stay behind."""
+        given = {ADDRESS_TAG: self._plan.address, ZONE_TAG: self._plan.zone}
+        for key, value in given.items():
+            if value and tags.get(key, value) != value:
+                raise DeploymentFailed(
+                    f"{self._plan.name} was created with {key.partition(':')[2]} {tags[key]}, not "
+                    f"{value}. Give the same one, or create another deployment."
+                )
+
+    def _check_no_data_is_left(self, account: str) -> None:
+        """A deletion keeps tables and bucket; a new stack cannot make others of the same names."""
+        name, region = self._plan.name, self._plan.region
+        bucket = self._plan.stack.get("BucketName") or f"{name}-files-{account}-{region}"
+        for what, call in {
+            f"Table {name}-messages": ("dynamodb", "describe_table", "TableName"),
+            f"Table {name}-rooms": ("dynamodb", "describe_table", "TableName"),
+            f"Bucket {bucket}": ("s3", "head_bucket", "Bucket"),
+        }.items():
+            service, operation, parameter = call
+            try:
+                self._calls(service, operation, **{parameter: what.partition(" ")[2]})
+            except AwsCallRefused as refused:
+                if refused.code in ("ResourceNotFoundException", "404"):
+                    continue
+                raise
+            if not self._calls.dry:
+                raise DeploymentFailed(
+                    f"{what} is left of an earlier deployment: choose another name, or export "
+                    "what is held and delete both tables and the bucket."
+                )
 
     def _upload(self) -> str:
         """Upload what CloudFormation reads; return the bucket."""
@@ -198,14 +217,16 @@ class Creation:
         plan, network = self._plan, self._network(foundation)
         parameters = {
             "CodeBucket": bucket,
-            "CorsOrigins": f"https://{plan.address}",
             "VpcId": network.vpc,
             "RedisSubnets": network.subnets,
             "InstanceSecurityGroup": network.security_group,
             "TokenSecret": self._token_secret(foundation),
         }
+        if origins := plan.properties.get("RTS_CORS_ORIGINS"):
+            parameters["CorsOrigins"] = origins
         url = self._template_url(bucket, CHAT.stem)
-        return self._stacks.apply(plan.name, url, parameters | dict(plan.stack))
+        initial = {"CorsOrigins": f"https://{plan.address}"}
+        return self._stacks.apply(plan.name, url, parameters | dict(plan.stack), initial)
 
     def _token_secret(self, foundation: Outputs) -> str:
         """Return the ARN of the secret that signs tokens, or "" for an identity provider's."""

@@ -7,9 +7,11 @@ command-options-general and AWSHowTo.secrets.env-vars.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import IO, Any
+from urllib.parse import urlsplit
 
 import click
 
@@ -21,6 +23,7 @@ SECRETS = "aws:elasticbeanstalk:application:environmentsecrets"
 MAX_PROPERTY_BYTES = 4_096 - 200
 """Of all properties together, as KEY=VALUE joined by commas (environments-cfg-softwaresettings),
 without those of `.ebextensions` and of the platform."""
+SECRET_ARN = re.compile(r"arn:aws[a-z-]*:secretsmanager:")
 SECRET_PROPERTIES = ("RTS_JWT_SECRET", "RTS_REDIS_TOKEN")
 
 Options = dict[str, dict[str, str]]
@@ -59,7 +62,7 @@ def options(
         given["RTS_REDIS_URL"] = f"rediss://{outputs['RedisEndpoint']}:6379/0"
         given["RTS_REDIS_TOKEN"] = outputs["RedisTokenArn"]
     chosen = properties_of(given | dict(properties))
-    _check(chosen[PROPERTIES])
+    check_properties(chosen[PROPERTIES])
     return _groups(network, outputs["InstanceProfileName"]) | {
         "aws:elasticbeanstalk:environment": {"ServiceRole": outputs["ServiceRoleName"]},
         "aws:ec2:vpc": {
@@ -100,21 +103,29 @@ def parse_properties(texts: Iterable[str]) -> dict[str, str]:
     for name, _, value in pairs:
         if not value.isprintable():
             raise click.UsageError(f"The value of {name} has a line break or a control character.")
-        if name in SECRET_PROPERTIES and ":secretsmanager:" not in value:
+        if not SECRET_ARN.match(value) and (name in SECRET_PROPERTIES or _has_password(value)):
             raise click.UsageError(
                 f"{name} must be the ARN of a secret: others can read properties."
             )
     return {name: value for name, _, value in pairs}
 
 
+def _has_password(value: str) -> bool:
+    """Whether a value is a URL with a password, as RTS_REDIS_URL may be."""
+    try:
+        return bool(urlsplit(value).password)
+    except ValueError:  # a setting that is no URL
+        return False
+
+
 def properties_of(given: Mapping[str, str]) -> Options:
     """Return the options of these properties; those that are ARNs of secrets are apart."""
-    secrets = {name: value for name, value in given.items() if ":secretsmanager:" in value}
+    secrets = {name: value for name, value in given.items() if SECRET_ARN.match(value)}
     plain = {name: value for name, value in given.items() if name not in secrets}
     return {PROPERTIES: plain, SECRETS: secrets}
 
 
-def _check(properties: Mapping[str, str]) -> None:
+def check_properties(properties: Mapping[str, str]) -> None:
     """Raise UsageError unless web and relay can start with these properties."""
     size = len(",".join(f"{name}={value}" for name, value in properties.items()).encode())
     if size > MAX_PROPERTY_BYTES:

@@ -35,8 +35,8 @@ class Outputs(dict[str, str]):
     def __missing__(self, name: str) -> str:
         if self._dry:
             # Options are sorted by whether they are ARNs of secrets.
-            kind = "arn:aws:secretsmanager:… " if name in SECRET_OUTPUTS else ""
-            return f"<{kind}{name} of {self._stack}>"
+            kind = "arn:aws:secretsmanager:" if name in SECRET_OUTPUTS else ""
+            return f"{kind}<{name} of {self._stack}>"
         raise DeploymentFailed(f"Stack {self._stack} has no output {name}.")
 
     def with_region(self, region: str) -> Outputs:
@@ -59,16 +59,25 @@ class Stacks:
         self._sleep = sleep
         self._tags = {OWNER_TAG: deployment} | dict(tags or {})
 
-    def apply(self, name: str, template_url: str, parameters: Mapping[str, str]) -> Outputs:
+    def apply(
+        self,
+        name: str,
+        template_url: str,
+        parameters: Mapping[str, str],
+        initial: Mapping[str, str] | None = None,
+    ) -> Outputs:
         """Create or update a stack, and wait until it is done; return its outputs.
 
-        Parameters that are not given keep their values. A stack whose creation had failed is
-        deleted first. Raises DeploymentFailed with the reason of the first resource that failed.
+        Parameters that are not given keep their values; `initial` are given to a new stack. A stack
+        whose creation had failed is deleted first. Raises DeploymentFailed with the reason of the
+        first resource that failed.
         """
         stack = self._settled(name)
         if stack and stack["StackStatus"] in NEVER_CREATED:
             self.delete(name)
             stack = None
+        if stack is None:
+            parameters = {**(initial or {}), **parameters}
         request = {
             "StackName": name,
             "TemplateURL": template_url,

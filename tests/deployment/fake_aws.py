@@ -65,6 +65,7 @@ class FakeAws(FakeBeanstalk):
     failing: set[str] = field(default_factory=set)
     """Names of stacks whose next creation fails and is rolled back."""
     tables: set[str] = field(default_factory=set)
+    buckets: set[str] = field(default_factory=set)
     records: dict[str, str] = field(default_factory=dict)
 
     def names(self, service: str = "") -> list[str]:
@@ -245,6 +246,10 @@ class FakeAws(FakeBeanstalk):
     def s3_put_object(self, Bucket: str, Key: str, Body: bytes) -> None:
         assert Bucket == BUCKET
         self.objects[Key] = Body
+
+    def s3_head_bucket(self, Bucket: str) -> None:
+        if Bucket not in self.buckets:
+            raise Refused("404", "Not Found")
 
     def s3_list_objects_v2(
         self, Bucket: str, Prefix: str, MaxKeys: int, StartAfter: str = ""

@@ -17,10 +17,11 @@ from scripts.eb.calls import AwsCalls, DeploymentFailed
 from scripts.eb.creation import Creation, CreationPlan, GivenNetwork
 from scripts.eb.options import PROPERTIES, SECRETS
 from tests.deployment.fake_aws import Clients, FakeAws, output_value, sections
-from tests.deployment.fake_beanstalk import PLATFORMS
+from tests.deployment.fake_beanstalk import ACCOUNT, PLATFORMS, REGION
 from tests.deployment.plans import PLAN
 
 ISSUED = "arn:aws:acm:eu-west-1:123456789012:certificate/ISSUED"
+BUCKET = f"chat-files-{ACCOUNT}-{REGION}"
 CNAME = "chat-live.eba-x.eu-west-1.elasticbeanstalk.com"
 
 
@@ -155,8 +156,8 @@ def test_a_run_after_any_failure_goes_on(clients: Clients, how: str) -> None:
             failures += 1
         assert made(clients) == CNAME, (number, aws.calls[number])
         assert state(aws) == state(whole), (number, aws.calls[number])
-    # Answers that there is no stack and no table yet are errors already, so they cannot be lost.
-    assert failures >= len(whole.calls) - 4
+    # Answers that there is no stack, table or bucket yet are errors already: they cannot be lost.
+    assert failures >= len(whole.calls) - 6
 
 
 def test_a_second_run_changes_nothing(clients: Clients, aws: FakeAws) -> None:
@@ -168,6 +169,43 @@ def test_a_second_run_changes_nothing(clients: Clients, aws: FakeAws) -> None:
     assert aws.stacks["chat"].parameters.pop("RestoredTables") == "-2"
     before["stacks"]["chat"][1].pop("RestoredTables", None)
     assert state(aws) == before
+
+
+def test_another_address_is_refused(clients: Clients, aws: FakeAws) -> None:
+    """`destroy` finds the record by the tags: that of another address, or zone, would stay."""
+    made(clients)
+    for other, says in (
+        (replace(PLAN, address="talk.example.com"), r"address chat\.example\.com, not talk"),
+        (replace(PLAN, zone="Z2"), "zone Z1, not Z2"),
+    ):
+        with pytest.raises(DeploymentFailed, match=says):
+            made(clients, other)
+    assert aws.records == {"chat.example.com": CNAME}
+
+
+def test_a_zone_may_be_given_later(clients: Clients, aws: FakeAws) -> None:
+    """The application gets its tag, so that `destroy` finds the record."""
+    made(clients, replace(PLAN, zone=None, certificate=ISSUED))
+    assert aws.records == {}
+    made(clients, replace(PLAN, certificate=ISSUED))
+    assert {"Key": "rts:zone", "Value": "Z1"} in aws.applications["chat"]
+    assert aws.records == {"chat.example.com": CNAME}
+
+
+def test_origins_are_those_of_the_processes_and_stay(clients: Clients, aws: FakeAws) -> None:
+    """RTS_CORS_ORIGINS is that of the bucket too; a run without it keeps what there is."""
+    origins = "https://chat.example.com,https://admin.example.com"
+    made(clients, replace(PLAN, properties={"RTS_CORS_ORIGINS": origins}))
+    assert aws.stacks["chat"].parameters["CorsOrigins"] == origins
+    made(clients)
+    assert aws.stacks["chat"].parameters["CorsOrigins"] == origins
+
+
+def test_the_check_says_how_many_vcpus_are_needed(clients: Clients, aws: FakeAws) -> None:
+    """A new account has five, and learns of it before anything is made."""
+    lines: list[str] = []
+    made(clients, lines=lines)
+    assert "# vCPUs: 12 at once, 24 in a swap, 32 at most; new accounts have 5" in lines[:3]
 
 
 def test_a_stack_whose_creation_failed_is_made_again(clients: Clients, aws: FakeAws) -> None:
@@ -192,7 +230,9 @@ def test_an_environment_that_is_not_healthy_is_explained(clients: Clients, aws: 
 @pytest.mark.parametrize(
     ("prepared", "plan", "says"),
     [
-        ({"tables": {"chat-messages"}}, PLAN, "left of an earlier deployment"),
+        ({"tables": {"chat-messages"}}, PLAN, "Table chat-messages is left of an earlier"),
+        ({"tables": {"chat-rooms"}}, PLAN, "Table chat-rooms is left of an earlier deployment"),
+        ({"buckets": {BUCKET}}, PLAN, f"Bucket {BUCKET} is left of an earlier deployment"),
         ({"applications": {"chat": []}}, PLAN, "was not made by scripts/deploy create"),
         ({"records": {"chat.example.com": "other.example.net"}}, PLAN, "leads to other.example"),
         ({}, replace(PLAN, certificate=ISSUED[:-6] + "PENDING"), "is PENDING, not ISSUED"),
@@ -284,6 +324,8 @@ def test_a_dry_run_prints_each_call_and_makes_none(tmp_path: Path, aws: FakeAws)
         (["chat"], "Give --certificate, or --zone"),
         (["chat", "--zone=Z", "--vpc=vpc-1"], "belong together"),
         (["chat", "--zone=Z", "--tag=x"], "KEY=VALUE"),
+        (["chat", "--zone=Z", "--tag=rts:deployment=evil"], "say what is ours"),
+        (["chat", "--zone=Z", "--messages=9", "--instance-type=t4g.small"], "are not known"),
         (["chat", "--zone=Z", "--property=RTS_X=1"], "No setting is named RTS_X"),
     ],
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
+import click
 import pytest
 import yaml
 
@@ -46,8 +47,8 @@ def test_instances_scale_at_the_connections_of_the_policy() -> None:
         (Load(), FleetSize("m7g.large", 2, 8)),
         (Load(connections=20_000), FleetSize("m7g.large", 2, 8)),
         (Load(connections=120_000), FleetSize("m7g.large", 7, 14)),
-        (Load(messages=1_000), FleetSize("m7g.large", 3, 8)),
-        (Load(messages=1_000, deliveries=500_000), FleetSize("m7g.xlarge", 6, 12)),
+        (Load(messages=2_000), FleetSize("m7g.large", 3, 8)),
+        (Load(messages=1_000, deliveries=500_000), FleetSize("m7g.xlarge", 5, 10)),
         (Load(connections=10_000_000), FleetSize("m7g.4xlarge", 64, 128)),
     ],
 )
@@ -57,11 +58,19 @@ def test_the_smallest_type_of_which_eight_are_enough_is_chosen(load: Load, size:
 
 
 def test_a_type_that_is_asked_for_is_kept() -> None:
-    """Its number follows from its cores; of an unknown type there are two."""
+    """Its number follows from its cores, which its size says."""
     assert fleet_size(Load(messages=1_000), "m7g.2xlarge") == FleetSize("m7g.2xlarge", 2, 8)
-    assert fleet_size(Load(messages=1_000), "c8g.large") == FleetSize("c8g.large", 2, 8)
+    assert fleet_size(Load(messages=2_000), "c8g.large") == FleetSize("c8g.large", 3, 8)
+    assert fleet_size(Load(messages=2_000), "r8gd.medium") == FleetSize("r8gd.medium", 5, 10)
+
+
+def test_a_load_on_an_unknown_type_is_refused() -> None:
+    """Its cores are not known; without a load there are two."""
+    assert fleet_size(Load(), "t4g.small") == FleetSize("t4g.small", 2, 8)
+    with pytest.raises(click.UsageError, match=r"cores of t4g\.small are not known"):
+        fleet_size(Load(connections=1), "t4g.small")
 
 
 def test_cores_are_planned_for_half_of_what_they_carry() -> None:
-    """1,000 messages a second need 1.75 cores when full, so 3.5 are planned."""
-    assert cores(Load(messages=1_000)) == pytest.approx(3.5)
+    """1,000 messages a second need one core when full, so two are planned."""
+    assert cores(Load(messages=1_000)) == pytest.approx(2)

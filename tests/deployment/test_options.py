@@ -95,6 +95,8 @@ def test_secrets_are_named_and_not_copied(tmp_path: Path) -> None:
         ({"RTS_RATES": "a\nb"}, "RTS_RATES has a line break"),
         ({"RTS_PORT": "http"}, "RTS_PORT"),
         ({"RTS_JWT_SECRET": "s" * 40}, "RTS_JWT_SECRET must be the ARN of a secret"),
+        ({"RTS_JWT_SECRET": "x:secretsmanager:y"}, "RTS_JWT_SECRET must be the ARN of a secret"),
+        ({"RTS_REDIS_URL": "rediss://:pw@own.test:6379/0"}, "RTS_REDIS_URL must be the ARN"),
         ({"RTS_CORS_ORIGINS": "x" * MAX_PROPERTY_BYTES}, "3896 at most"),
     ],
 )
