@@ -6,7 +6,7 @@ import json
 import os
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -18,7 +18,14 @@ import click
 from scripts.eb.calls import AwsCalls, DeploymentFailed, aws_clients
 from scripts.eb.drain import InstanceDrainer
 from scripts.eb.environments import Environment, Environments, UnclearState
-from scripts.eb.options import parse_properties, properties_of, settings_of
+from scripts.eb.options import (
+    PROPERTIES,
+    SECRETS,
+    check_properties,
+    parse_properties,
+    properties_of,
+    settings_of,
+)
 from scripts.eb.smoke import run_smoke_test
 
 SERVICES = ("elasticbeanstalk", "s3")
@@ -66,7 +73,9 @@ def deploy(
     if live.status != "Ready":
         raise DeploymentFailed(f"{plan.live} is {live.status}, not Ready.")
     old_instances = actions.list_instances()
-    capacity = environments.capacity(plan.live, live.id)
+    options = environments.options(plan.live)
+    _check_changes(plan.properties, options)
+    capacity = environments.capacity(live.id, options)
     environments.publish(plan.label, bundle)
     changes = settings_of(properties_of(plan.properties))
     clone_id = environments.clone(live, plan.new, plan.label, capacity, changes)
@@ -82,6 +91,20 @@ def deploy(
     except DeploymentFailed as failed:
         notes.append(f"{plan.new} keeps at least {capacity.running} instances ({failed}).")
     return " ".join(filter(None, notes)) or None
+
+
+def _check_changes(changes: Mapping[str, str], live: Sequence[Mapping[str, str]]) -> None:
+    """Raise DeploymentFailed if nothing could start with the live properties and these changes."""
+    found = {
+        one["OptionName"]: one.get("Value", "") for one in live if one["Namespace"] == PROPERTIES
+    }
+    changed = properties_of(changes)
+    merged = {n: v for n, v in (found | changed[PROPERTIES]).items() if n not in changed[SECRETS]}
+    try:
+        if changes:
+            check_properties(merged)
+    except click.UsageError as wrong:
+        raise DeploymentFailed(wrong.message) from None
 
 
 def _test_clone(

@@ -106,17 +106,20 @@ class Environments:
             "create_application_version", VersionLabel=label, SourceBundle=source, Process=True
         )
 
-    def capacity(self, name: str, environment_id: str) -> Capacity:
-        """Return the number of running instances and the minimum of an environment."""
-        found = self._calls(
-            SERVICE, "describe_environment_resources", EnvironmentId=environment_id
-        ).get("EnvironmentResources", {})
+    def options(self, name: str) -> list[dict[str, str]]:
+        """Return the option settings of an environment."""
         known = self._request("describe_configuration_settings", EnvironmentName=name)
-        options = [
+        return [
             option
             for settings in known.get("ConfigurationSettings", [])
             for option in settings["OptionSettings"]
         ]
+
+    def capacity(self, environment_id: str, options: Sequence[Mapping[str, str]]) -> Capacity:
+        """Return the number of running instances and the minimum of an environment."""
+        found = self._calls(
+            SERVICE, "describe_environment_resources", EnvironmentId=environment_id
+        ).get("EnvironmentResources", {})
         min_size = next(
             (
                 option["Value"]

@@ -175,7 +175,7 @@ def main(stack: IO[str], properties: tuple[str, ...], **network: Any) -> None:
     STACK is a file with the answer of `aws cloudformation describe-stacks --stack-name NAME`. A
     property may be the ARN of a secret. Makes no call. Needs no credentials.
 
-    Example: python -m scripts.eb.options build/stack.json --vpc vpc-1 … > build/options.json
+    Example: scripts/deploy options build/stack.json --vpc vpc-1 … > build/options.json
     """
     name, outputs = outputs_of(json.load(stack))
     chosen = options(name, outputs, Network(**network), parse_properties(properties))
@@ -183,4 +183,4 @@ def main(stack: IO[str], properties: tuple[str, ...], **network: Any) -> None:
 
 
 if __name__ == "__main__":
-    main(prog_name="python -m scripts.eb.options")
+    main(prog_name="scripts/deploy options")

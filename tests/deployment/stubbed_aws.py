@@ -52,12 +52,6 @@ class Aws:
 
     def expect_capacity(self, running: int) -> None:
         """Expect that instances and minimum (two) of the live environment are read."""
-        there = [{"Id": f"i-{n}"} for n in range(running)]
-        self.expect(
-            "describe_environment_resources",
-            {"EnvironmentResources": {"Instances": there}},
-            EnvironmentId=OLD,
-        )
         options = [
             {"Namespace": "aws:autoscaling:asg", "OptionName": name, "Value": value}
             for name, value in (("MaxSize", "8"), ("MinSize", "2"))
@@ -67,6 +61,12 @@ class Aws:
             {"ConfigurationSettings": [{"OptionSettings": options}]},
             **APP,
             EnvironmentName="chat-live",
+        )
+        there = [{"Id": f"i-{n}"} for n in range(running)]
+        self.expect(
+            "describe_environment_resources",
+            {"EnvironmentResources": {"Instances": there}},
+            EnvironmentId=OLD,
         )
 
     def expect_described(self, which: dict[str, Any], status: str, health: str = "Green") -> None:

@@ -78,6 +78,29 @@ def test_a_clone_has_as_many_instances_as_the_live_environment(aws: Aws) -> None
     assert aws.deploy() is None
 
 
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"RTS_CORS_ORIGINS": "x" * 2_000}, "3896 at most"),
+        ({"RTS_PORT": "http"}, "RTS_PORT"),
+    ],
+)
+def test_changes_are_checked_with_the_live_properties(
+    aws: Aws, changes: dict[str, str], says: str
+) -> None:
+    """In size and value, before anything is made: the clone would not start."""
+    live = {"Namespace": PROPERTIES, "OptionName": "RTS_RATES", "Value": "x" * 2_000}
+    aws.expect_described({"EnvironmentNames": ["chat-live"], "IncludeDeleted": False}, "Ready")
+    aws.expect(
+        "describe_configuration_settings",
+        {"ConfigurationSettings": [{"OptionSettings": [live]}]},
+        **APP,
+        EnvironmentName="chat-live",
+    )
+    with pytest.raises(DeploymentFailed, match=says):
+        aws.deploy(replace(PLAN, properties=changes))
+
+
 def test_properties_change_on_the_clone(aws: Aws) -> None:
     """The live environment is not touched: a changed property would restart its processes."""
     arn = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:new"
@@ -312,8 +335,8 @@ def test_a_dry_run_prints_each_call(tmp_path: Path) -> None:
     lines = [line.split()[0].partition(".")[2] or line for line in done.stdout.splitlines()]
     assert lines[:11] == [
         "describe_environments",
-        "describe_environment_resources",
         "describe_configuration_settings",
+        "describe_environment_resources",
         "describe_application_versions",
         "create_storage_location",
         "put_object",
