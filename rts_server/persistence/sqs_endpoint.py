@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ssl
-from datetime import UTC, datetime
 from io import BytesIO
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
@@ -11,18 +10,18 @@ from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 import orjson
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
 from botocore.httpsession import get_cert_path
 from botocore.session import Session
 
 from rts_server.config import Settings
 from rts_server.persistence import aws
 from rts_server.persistence.aws_credentials import AwsCredentials
-from rts_server.persistence.request_signer import RequestSigner
 
 _SERVICE = "sqs"
 SQS_CONNECT_SECONDS = 0.5
 """How long opening a connection may take."""
-DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 class CallRefused(Exception):
@@ -43,17 +42,17 @@ class SqsEndpoint:
     def __init__(self, settings: Settings, timeout: float, connections: int) -> None:
         """`timeout`: seconds that one call may take. Needs a running event loop."""
         session = aws.botocore_session()
-        region = settings.aws_region
-        client = session.create_client(_SERVICE, region, endpoint_url=settings.aws_endpoint_url)
+        self._region = settings.aws_region
+        client = session.create_client(
+            _SERVICE, self._region, endpoint_url=settings.aws_endpoint_url
+        )
         self._url = client.meta.endpoint_url
         client.close()
-        url = urlsplit(self._url)
-        self._signer = RequestSigner(_SERVICE, region, _host(url), url.path or "/")
         self._credentials = AwsCredentials(session)
         self._http = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=connections, ssl=_trust(session)),
             timeout=aiohttp.ClientTimeout(total=timeout, sock_connect=SQS_CONNECT_SECONDS),
-            proxy=_proxy(url),
+            proxy=_proxy(urlsplit(self._url)),
             cookie_jar=aiohttp.DummyCookieJar(),
             skip_auto_headers=("Accept", "Accept-Encoding"),
         )
@@ -77,15 +76,16 @@ class SqsEndpoint:
 
     async def _answer(self, action: str, call: object) -> Any:
         body = orjson.dumps(call)
-        headers = self._signer.signed_headers(
-            {"content-type": "application/x-amz-json-1.0", "x-amz-target": f"AmazonSQS.{action}"},
-            body,
-            await self._credentials.current(),
-            datetime.now(UTC),
-        )
+        headers = {
+            "Content-Type": "application/x-amz-json-1.0",
+            "X-Amz-Target": f"AmazonSQS.{action}",
+        }
+        request = AWSRequest("POST", self._url, headers, body)
+        credentials = await self._credentials.current()
+        SigV4Auth(credentials, _SERVICE, self._region).add_auth(request)
         # A file object: aiohttp warns of bytes above a mebibyte, which a batch may have in JSON.
         async with self._http.post(
-            self._url, data=BytesIO(body), headers=headers, allow_redirects=False
+            self._url, data=BytesIO(body), headers=dict(request.headers), allow_redirects=False
         ) as answer:
             text = await answer.read()
         if answer.status == 403:
@@ -107,12 +107,6 @@ def _trust(session: Session) -> ssl.SSLContext:
     """Return the certificate authorities of boto3, or those that AWS_CA_BUNDLE names."""
     bundle = session.get_config_variable("ca_bundle")
     return ssl.create_default_context(cafile=get_cert_path(bundle or True))
-
-
-def _host(url: SplitResult) -> str:
-    """Return the Host header of requests to a URL; a default port is left out."""
-    host = f"[{url.hostname}]" if ":" in (url.hostname or "") else f"{url.hostname}"
-    return host if url.port in (None, DEFAULT_PORTS[url.scheme]) else f"{host}:{url.port}"
 
 
 def _proxy(url: SplitResult) -> str | None:

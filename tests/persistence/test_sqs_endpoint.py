@@ -12,6 +12,9 @@ import aiohttp
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import ReadOnlyCredentials
 
 from rts_server.config import Settings
 from rts_server.persistence.sqs_endpoint import CallRefused, SqsEndpoint
@@ -43,15 +46,28 @@ async def endpoint(
             await sqs.close()
 
 
+def signature(request: web.Request, body: bytes) -> str:
+    """Return the signature that AWS computes of what arrived."""
+    names = ("Content-Type", "X-Amz-Target", "X-Amz-Date")
+    headers = {name: request.headers[name] for name in names}
+    arrived = AWSRequest("POST", f"http://{request.host}/", headers, body)
+    arrived.context["timestamp"] = headers["X-Amz-Date"]
+    credentials = ReadOnlyCredentials("test", aws.ENVIRONMENT["AWS_SECRET_ACCESS_KEY"], None)
+    auth = SigV4Auth(credentials, "sqs", Settings().aws_region)
+    text = auth.string_to_sign(arrived, auth.canonical_request(arrived))
+    return str(auth.signature(text, arrived))
+
+
 async def test_a_batch_is_one_signed_request_and_the_accepted_ids_are_returned() -> None:
     """Calls share a connection; the body is JSON, also above a mebibyte."""
     seen: list[tuple[str, Any]] = []
     peers = set()
 
     async def answer(request: web.Request) -> web.Response:
-        assert request.headers["Authorization"].startswith("AWS4-HMAC-SHA256 Credential=test/")
+        body = await request.read()
+        assert request.headers["Authorization"].endswith(f"Signature={signature(request, body)}")
         peers.add(request.transport.get_extra_info("peername") if request.transport else None)
-        seen.append((request.headers["X-Amz-Target"], json.loads(await request.read())))
+        seen.append((request.headers["X-Amz-Target"], json.loads(body)))
         return web.json_response({"QueueUrl": "there", "Successful": [{"Id": "1"}]})
 
     large = [{"Id": "0", "MessageBody": '"' * 700_000}]
