@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from redis.asyncio import Redis
+from redis.exceptions import RedisError
 
 from rts_server import keys, stack_names
 from rts_server.config import Settings
@@ -25,6 +26,8 @@ STEP_FIELDS = ("room_id", "epoch", "offset", "seq", "user_id", "session_id", "re
 REASON_FIELDS = ("reason", "why", "code", "error")
 """Fields of a log line that say why; the first one is shown."""
 LOOKBACK_HOURS = 24.0
+CONNECT_SECONDS = 5.0
+"""From outside its network, nothing answers at the address of Redis."""
 
 
 @dataclass
@@ -54,7 +57,8 @@ async def read_timeline(
 ) -> list[TimelineStep]:
     """The known steps of a message, in the order of time.
 
-    Raises UnknownMessage, RedisError, Unavailable, BotoCoreError, ClientError.
+    A Redis that cannot be reached is a step of its own. Raises UnknownMessage, Unavailable,
+    BotoCoreError, ClientError.
     """
     lines = file_steps(logs.folder, message_id)
     lines += await asyncio.to_thread(lambda: list(cloudwatch_steps(settings, message_id, logs)))
@@ -63,14 +67,22 @@ async def read_timeline(
         raise UnknownMessage(
             "No log of that time names this message; give --room, or more --hours."
         )
-    archive, redis = Archive(settings), Redis.from_url(settings.redis_url)
+    archive = Archive(settings)
+    redis = Redis.from_url(settings.redis_url, socket_connect_timeout=CONNECT_SECONDS)
+    unread = []
     try:
-        known = lines + await redis_steps(redis, room_id, message_id)
+        try:
+            lines += await redis_steps(redis, room_id, message_id)
+        except (RedisError, OSError) as error:  # it lets in the instances alone
+            unread = [TimelineStep(now(), f"Redis: could not be read ({error})")]
         stored = await archive_steps(archive, room_id, message_id)
-        if not (known or stored):
-            raise UnknownMessage(f"Neither logs nor Redis nor DynamoDB know it in room {room_id}.")
+        if not (lines or stored):
+            where = "".join(f" {step.what}." for step in unread)
+            raise UnknownMessage(
+                f"Neither logs nor Redis nor DynamoDB know it in room {room_id}.{where}"
+            )
         absent = [] if stored else [TimelineStep(now(), "DynamoDB: not there")]
-        return in_order([*known, *stored, *absent])
+        return in_order([*lines, *stored, *unread, *absent])
     finally:
         await redis.aclose()
         await archive.close()

@@ -22,6 +22,7 @@ from rts_server.admin.message_timeline import (
 )
 from rts_server.config import Settings
 from tests.helpers import aws
+from tests.helpers.world import free_port
 
 ROOM, MESSAGE = "room-1", "m" * 26
 DONE = {"kind": "message.new", "room_id": ROOM, "message_id": MESSAGE, "epoch": 1, "offset": 4}
@@ -111,3 +112,19 @@ async def test_a_message_that_nobody_knows_is_an_error(
     settings = Settings(redis_url=valkey_url)
     with aws.pretended(), pytest.raises(UnknownMessage, match=said):
         await read_timeline(settings, MESSAGE, LogSources(tmp_path), room_id)
+
+
+async def test_without_redis_the_other_sources_are_shown(tmp_path: Path) -> None:
+    """From outside its network Redis cannot be reached: that is one of the steps."""
+    (tmp_path / "message.log").write_text(json.dumps(BATCH) + "\n")
+    settings = Settings(redis_url=f"redis://127.0.0.1:{free_port()}/0")
+    with aws.pretended():
+        steps = await read_timeline(settings, MESSAGE, LogSources(tmp_path))
+        with pytest.raises(UnknownMessage, match="could not be read"):
+            await read_timeline(settings, "n" * 26, LogSources(tmp_path), ROOM)
+    told = [step.what.partition(" (")[0] for step in steps]
+    assert sorted(told) == [
+        "DynamoDB: not there",
+        "Redis: could not be read",
+        "message: stored message.new",
+    ]
