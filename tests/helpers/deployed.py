@@ -12,7 +12,7 @@ from redis.asyncio import Redis
 
 from lambdas.chat_message_to_db.handler import lambda_handler as message_handler
 from lambdas.chat_room_to_db.handler import lambda_handler as room_handler
-from rts_server import keys
+from rts_server import errors, keys
 from rts_server.auth import Identity
 from rts_server.config import Settings
 from rts_server.domain.message import MessageDraft
@@ -46,7 +46,13 @@ class Deployed:
             "client_room_id": key,
             "members": list(members),
         }
-        room_id, _, done = await self.services.rooms.create(Identity(creator, 0), command)
+        async with asyncio.timeout(PATIENCE):
+            while True:  # as a client does
+                with contextlib.suppress(errors.Unavailable):
+                    room_id, _, done = await self.services.rooms.create(
+                        Identity(creator, 0), command
+                    )
+                    break
         await self.store()
         assert await done.durability == "stored"
         return room_id

@@ -10,9 +10,11 @@ from typing import Any
 
 from redis.asyncio import Redis
 
-BY_TIME = ('"#ver"', '"" "0" "0"')
-"""In the checks for lost publishes, and in `receipt.updated` of cursors that moved within a second
-after the last one."""
+from rts_server.roomlog import recorded
+
+BY_TIME = ('"#ver"', '"" "0" "0"', recorded._DURABILITY.sha)
+"""In the checks for lost publishes, in `receipt.updated` of cursors that moved within a second
+after the last one, and in the question of durability, which comes where the queue is slow."""
 COMPARED_HEAD = '"epoch" "offset"'
 """The end of a head's comparison by the same checks."""
 
