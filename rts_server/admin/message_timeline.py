@@ -26,7 +26,7 @@ STEP_FIELDS = ("room_id", "epoch", "offset", "seq", "user_id", "session_id", "re
 REASON_FIELDS = ("reason", "why", "code", "error")
 """Fields of a log line that say why; the first one is shown."""
 LOOKBACK_HOURS = 24.0
-CONNECT_SECONDS = 5.0
+REDIS_CONNECT_SECONDS = 5.0
 """From outside its network, nothing answers at the address of Redis."""
 
 
@@ -68,7 +68,7 @@ async def read_timeline(
             "No log of that time names this message; give --room, or more --hours."
         )
     archive = Archive(settings)
-    redis = Redis.from_url(settings.redis_url, socket_connect_timeout=CONNECT_SECONDS)
+    redis = Redis.from_url(settings.redis_url, socket_connect_timeout=REDIS_CONNECT_SECONDS)
     unread = []
     try:
         try:

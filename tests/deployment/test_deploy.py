@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import subprocess
-import sys
-import time
 from collections.abc import Iterator
 from dataclasses import replace
 from hashlib import sha256
@@ -17,17 +14,9 @@ import pytest
 from scripts.eb.bundle import ROOT
 from scripts.eb.calls import DeploymentFailed
 from scripts.eb.deploy import DeploymentPlan, new_environment_name
-from scripts.eb.drain import InstanceDrainer
 from scripts.eb.environments import MAX_ENVIRONMENT_CHECKS, UnclearState
 from scripts.eb.options import PROPERTIES, SECRETS
-from scripts.eb.smoke import run_smoke_test
 from tests.deployment.stubbed_aws import APP, GREEN, OLD, PLAN, SWAP, VERSION, Aws, min_size
-from tests.helpers import tls
-from tests.helpers.raw import Raw
-from tests.helpers.waiting import until
-from tests.helpers.world import World, free_port, name
-
-SMOKE = "import sys; from scripts.eb.smoke import run_smoke_test; run_smoke_test(*sys.argv[1:])"
 
 
 @pytest.fixture
@@ -375,50 +364,3 @@ def test_a_missing_region_is_a_usage_error(tmp_path: Path) -> None:
     )
     assert (done.returncode, "region" in done.stderr) == (2, True)
     assert "Traceback" not in done.stderr
-
-
-def test_the_smoke_test_passes_on_an_instance_and_names_failures(world: World) -> None:
-    """A message is sent and received on a real instance; a bad token or address is an error."""
-    run_smoke_test(world.urls[0], world.token(name("smoke")))
-    with pytest.raises(DeploymentFailed, match="does not serve"):
-        run_smoke_test(world.urls[0], "nonsense")
-    with pytest.raises(DeploymentFailed, match="does not serve"):
-        run_smoke_test(f"http://127.0.0.1:{free_port()}", "any")
-
-
-@pytest.mark.parametrize(("host", "served"), [("127.0.0.1", True), ("chat.example.com", False)])
-def test_the_clone_is_tested_with_the_certificate_of_the_live_address(
-    world: World, tmp_path: Path, host: str, served: bool
-) -> None:
-    """Through the clone's own CNAME, the certificate is verified against the live name."""
-    with tls.running_before(tmp_path, int(world.urls[0].rpartition(":")[2])) as port:
-        url = f"https://localhost:{port}"
-        words = [sys.executable, "-c", SMOKE, url, world.token(name("smoke")), host]
-        # aiohttp reads the authorities when it is loaded.
-        trusting = os.environ | {"SSL_CERT_FILE": str(tmp_path / "authority.pem")}
-        done = subprocess.run(words, cwd=ROOT, env=trusting, capture_output=True, check=False)
-    assert (done.returncode == 0) is served, done.stderr
-
-
-async def test_old_instances_are_drained_over_rest(world: World, tmp_path: Path) -> None:
-    """The drain waits until the old instance has no connections; other instances keep theirs."""
-    operator = world.token("ops", scope="operator")
-    drainer = InstanceDrainer(world.urls[0], operator, time.sleep)
-    before = await asyncio.to_thread(drainer.connections)
-    more = {"RTS_DRAIN_SPREAD": "0", "RTS_PRESENCE_LEASE": "1"}
-    async with (
-        world.instance(tmp_path, **more) as (_, url),
-        Raw(url) as leaving,
-        world.raw(name("bob")) as staying,
-    ):
-        await leaving.connect(world.token(name("alice")))
-        (old,) = (await asyncio.to_thread(drainer.connections)).keys() - before.keys()
-        await asyncio.to_thread(until, lambda: drainer.connections()[old])
-        await asyncio.to_thread(drainer.drain, [old, "gone"])
-        assert leaving.closed
-        assert [e["data"]["code"] for e in leaving.events if e["type"] == "session.closing"] == [
-            "draining"
-        ]
-        assert not staying.closed
-    with pytest.raises(DeploymentFailed, match="401"):
-        await asyncio.to_thread(InstanceDrainer(world.urls[0], "nonsense", time.sleep).connections)
