@@ -70,6 +70,9 @@ class RedisPipeline:
         """Send commands; the future holds the list of their replies, errors as exceptions."""
         every: asyncio.Future[list[Any]] = asyncio.get_running_loop().create_future()
         answers: list[Any] = []
+        if not commands:  # a callback without a command would take the reply of the next one
+            every.set_result(answers)
+            return every
 
         def on_last(reply: Any) -> None:
             answers.append(reply)
@@ -141,8 +144,6 @@ class RedisPipeline:
 
 async def replies_to(redis: Redis | RedisPipeline, commands: Sequence[Command]) -> list[Any]:
     """Return the replies to commands sent together on one connection, errors as exceptions."""
-    if not commands:
-        return []
     if isinstance(redis, RedisPipeline):
         return await redis.execute_commands(commands)
     async with redis.pipeline(transaction=False) as pipe:

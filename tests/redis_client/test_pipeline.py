@@ -116,6 +116,14 @@ async def test_several_commands_are_answered_together(pipe: RedisPipeline) -> No
     assert isinstance(wrong, ResponseError)
 
 
+async def test_no_commands_have_no_replies_and_take_none(pipe: RedisPipeline, redis: Redis) -> None:
+    """The next command gets its own reply."""
+    await pipe.execute_command("PING")
+    empty = pipe.execute_commands([])
+    assert await gathered(empty, pipe.execute_command("ECHO", "next")) == [[], b"next"]
+    assert await replies_to(pipe, []) == await replies_to(redis, []) == []
+
+
 async def test_a_packed_command_is_the_command(pipe: RedisPipeline, redis: Redis) -> None:
     """By the pipeline as by redis-py."""
     words = ("SET", "text", "a b\r\n")
