@@ -13,8 +13,11 @@ from tests.browser.session import (
     opened,
     say,
     send_files,
+    signed_in,
 )
+from tests.helpers.commands import ok
 from tests.helpers.file_samples import png
+from tests.helpers.world import World
 
 LAST_READ = "document.querySelector('#messages li:last-child .mark.read')"
 
@@ -78,6 +81,43 @@ async def test_ones_own_message_is_in_view(
     await alice.until("document.querySelector('#lightbox img').naturalWidth === 640")
     await alice.press("Escape", 27)
     await alice.until("!document.querySelector('#lightbox')")
+
+
+WATCH_PILL = """
+// Drawing comes late, as on a slow machine; meanwhile there are scrolls without end.
+const soon = window.setTimeout;
+window.setTimeout = (work, ms, ...rest) => soon(work, ms === 16 ? 160 : ms, ...rest);
+window.early = 0;
+const [pill, view] = ['#pill', '#scroll'].map((one) => document.querySelector(one));
+const last = () => document.querySelector('#messages li:last-child p').textContent;
+new MutationObserver(() => { if (pill.hidden && last() !== 'm59') window.early += 1; })
+  .observe(pill, {attributes: true, attributeFilter: ['hidden']});
+setInterval(() => view.dispatchEvent(new Event('scroll')), 1);
+"""
+
+
+async def test_the_pill_stays_until_the_newest_message_is_drawn(
+    chromium: Chromium, world: World, dev_url: str, names: tuple[str, str]
+) -> None:
+    """A page of newer messages is here but not drawn yet: the end of the rows is not the end."""
+    alice, bob = names
+    page = await signed_in(chromium, dev_url, bob)
+    async with world.js(alice) as a:
+        created = await ok(a, "room.create", {"type": "direct", "members": [bob]})
+        room_id = created["room"]["room_id"]
+        for n in range(60):
+            message = {"room_id": room_id, "client_msg_id": f"m{n}", "text": f"m{n}"}
+            await ok(a, "message.send", message)
+    await page.until("document.title.startsWith('(60)')")
+    await page.js(f"location.hash = '{room_id}'")
+    await page.until("document.querySelector('#messages .divider')")
+    await page.js(f"{{{WATCH_PILL}}}")
+    await page.until(
+        "(document.querySelector('#scroll').scrollTop = 99999,"
+        " !document.querySelector('#pill').checkVisibility())"
+    )
+    assert await page.js("document.querySelector('#messages li:last-child p').textContent") == "m59"
+    assert await page.js("early") == 0
 
 
 LIST = """

@@ -91,11 +91,16 @@ class MessagesView {
     this.#scroll.classList.toggle("blank", !loaded);
     if (!state) return;
     this.#mark(state);
-    this.#virtual.show(rowsOf(state.messages, this.#divider), !this.#hadNewer);
-    this.#hadNewer = state.hasNewer;
+    this.#show(state, !this.#hadNewer);
     this.#land(state);
     this.#announce(state);
     this.#showPill(state);
+  }
+
+  /** @param {RoomState} state */
+  #show({ messages, hasNewer }, follow = true) {
+    this.#virtual.show(rowsOf(messages, this.#divider), follow);
+    this.#hadNewer = hasNewer;
   }
 
   /** @param {Room | null} room */
@@ -126,7 +131,7 @@ class MessagesView {
       return this.#load(() => this.#open.around(room.read_seq + 1));
     if (unread > 0 && first) {
       this.#divider = room.read_seq;
-      this.#virtual.show(rowsOf(messages, this.#divider));
+      this.#show(state);
       this.#virtual.toKey(first.key);
     } else this.#virtual.toEnd();
     this.#landed = true; // only now: what is visible is read, and until here that was the end of the list
@@ -143,9 +148,9 @@ class MessagesView {
     this.#newest = Math.max(this.#newest, newest);
   }
 
-  /** @param {RoomState} state */
-  #showPill({ unread, hasNewer, messages }) {
-    this.#pill.hidden = !this.#landed || !messages.length || (this.#virtual.atEnd && !hasNewer);
+  /** The end counts of what is drawn: newer messages may be here that are not. @param {RoomState} state */
+  #showPill({ unread, messages }) {
+    this.#pill.hidden = !this.#landed || !messages.length || (this.#virtual.atEnd && !this.#hadNewer);
     const label = h("span", { class: unread ? "" : "spoken" }, t.pill(unread));
     this.#pill.replaceChildren(icon("arrow-down"), label);
     this.#pill.classList.toggle("unread", unread > 0);
@@ -194,7 +199,7 @@ class MessagesView {
     if (!room) return;
     if (room.state.value.hasNewer) await this.#app.guard(room.newest());
     if (room !== this.#room) return;
-    this.#virtual.show(rowsOf(room.state.value.messages, this.#divider));
+    this.#show(room.state.value);
     this.#virtual.toEnd();
   }
 
@@ -206,7 +211,7 @@ class MessagesView {
       if (!(await this.#app.guard(room.older()))) return;
     const found = find();
     if (!found || room !== this.#room) return void this.#app.toast(t.notFound);
-    this.#virtual.show(rowsOf(room.state.value.messages, this.#divider));
+    this.#show(room.state.value);
     this.#virtual.toKey(found.key);
     const node = this.#virtual.node(found.key);
     node?.focus({ preventScroll: true });
