@@ -24,7 +24,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--without", default="", help="protections to take away, see tests/faulty.py: must be red"
     )
-    parser.addoption("--soak", type=int, default=20, help="examples of the model-based test")
+    parser.addoption("--soak", type=int, default=12, help="examples of the model-based test")
     parser.addoption("--seed", type=int, default=1, help="seed of the first of them")
     parser.addoption(
         "--full", action="store_true", help="the protocol's own times and the promises' full sizes"

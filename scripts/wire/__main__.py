@@ -31,14 +31,14 @@ def files() -> dict[Path, str]:
 
 def main(arguments: list[str]) -> int:
     """Return the exit status: 0, or 1 if a document is stale."""
-    stale = [path for path, text in files().items() if not _holds(path, text)]
+    stale = {path: text for path, text in files().items() if not _holds(path, text)}
     if "--check" in arguments:
         for path in stale:
             print(f"{path.relative_to(ROOT)} is stale: run python -m scripts.wire", file=sys.stderr)
         return 1 if stale else 0
-    for path in stale:
+    for path, text in stale.items():
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(files()[path], encoding="utf-8")
+        path.write_text(text, encoding="utf-8")
         print(path.relative_to(ROOT))
     return 0
 

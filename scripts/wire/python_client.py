@@ -112,7 +112,7 @@ def _tuple(names: list[str]) -> str:
 
 def _methods(name: str, opening: str, lines: str) -> str:
     body = "".join(_method(one, opening, lines) for one in operations())
-    used = sorted({word for word in re.findall(r"\w+", body) if word in rest_schemas()})
+    used = sorted(set(re.findall(r"\w+", body)) & rest_schemas().keys())
     imports = "".join(f"    {one},\n" for one in used)
     literal = ", Literal" if "Literal[" in body else ""
     return (

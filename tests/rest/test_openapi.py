@@ -117,7 +117,7 @@ async def test_schemathesis_finds_nothing(world: World) -> None:
 async def st(world: World, *more: str, alone: bool = False) -> tuple[int | None, str]:
     """Return exit code and output of Schemathesis. `alone`: without its exclusions."""
     token = world.token(name("st"), scope="operator")
-    options = ["--checks", "all", "--max-examples", "10", "--seed", "1", "--no-color", *more]
+    options = ["--checks", "all", "--max-examples", "6", "--seed", "1", "--no-color", *more]
     if alone:
         options += ["--phases", "coverage,fuzzing"]
     process = await asyncio.create_subprocess_exec(
