@@ -30,7 +30,7 @@ window.WebSocket = class extends Real {
   }
 };
 """
-# A click while a try is on its way asks for nothing: cut until one does, or the page is back by itself.
+# A click while a try is on its way asks for nothing: then cut it, and click again.
 TRIES_NOW = """(button, before) => {
   window.isCut = false;
   button?.click();
