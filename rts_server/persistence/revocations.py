@@ -7,8 +7,11 @@ import logging
 import math
 import secrets
 import time
+from collections import OrderedDict
 from collections.abc import Callable
 from functools import partial
+from itertools import islice
+from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,7 +39,11 @@ LIST_PARTITION = "#REVOKED"
 """Partition of chat-rooms that lists all revocations, for a consistent query. An index would be a
 moment late, and a revocation must not be missing just after Redis lost its data."""
 MIRROR_TRUST_SECONDS = 600.0
-"""Time for which the mirror counts as complete; then it is rebuilt from the table."""
+"""Time for which the mirror counts as complete; then one instance compares it with the table."""
+COMPARISON_SECONDS = 60.0
+"""Time that instance has, until it is the turn of another one."""
+REVOCATIONS_PER_CALL = 1000
+"""Revocations read from or written to the mirror in one script."""
 
 log = logging.getLogger(__name__)
 
@@ -64,8 +71,8 @@ class Revocations:
         self._redis = redis
         self._archive = archive
         self._throttled_log = ThrottledLog(log)
-        self._revoked: Revoked = {}
-        self._version = ""
+        self._revoked: OrderedDict[str, int] = OrderedDict()
+        self._position = ""
         self.known = asyncio.Event()
         self._on_revoked = on_revoked
 
@@ -100,31 +107,43 @@ class Revocations:
         await repeat_forever("revocations", self.refresh, partial(asyncio.sleep, self._interval))
 
     async def refresh(self) -> None:
-        """Read revocations from Redis, or from the table if Redis is away or lost them.
+        """Read what is new in Redis, or the table if Redis is away or lost it.
 
         Raises Unavailable if neither answers.
         """
-        nonce = secrets.token_hex(8)
-        try:
-            state, version, *found = await _READ.evaluate(
-                self._redis, [keys.REVOKED], [self._version, nonce]
-            )
-        except (RedisError, OSError):
-            state, version, found = b"away", b"", []
-        if state in (b"lost", b"away"):
-            stored = await self._archive.run_with_client(self._read_list)
-            self._learn(stored)
-            if state == b"lost":
-                await self._rebuild(stored, nonce)
-        elif state == b"all":
-            users = [user.decode() for user in found[::2]]
-            self._learn(dict(zip(users, map(int, found[1::2]), strict=True)))
-        self._version = version.decode()
+        while await self._read_page() == b"more":
+            pass
         self.known.set()
 
-    async def _rebuild(self, stored: Revoked, nonce: str) -> None:
+    async def _read_page(self) -> bytes:
+        nonce = secrets.token_hex(8)
+        args: list[str | int] = [
+            self._position,
+            REVOCATIONS_PER_CALL,
+            nonce,
+            ms(COMPARISON_SECONDS),
+        ]
         try:
-            await self._note(stored, ms(time.time() + MIRROR_TRUST_SECONDS), nonce)
+            state, position, *found = await _READ.evaluate(self._redis, [keys.REVOKED], args)
+        except (RedisError, OSError):
+            state, position, found = b"away", self._position.encode(), []
+        users = [user.decode() for user in found[::2]]
+        self._learn(dict(zip(users, map(int, found[1::2]), strict=True)))
+        if state in (b"lost", b"due", b"away"):
+            stored = await self._stored()
+            self._learn(stored)
+            if state != b"away":
+                await self._rebuild(stored, nonce)
+        self._position = position.decode()
+        return bytes(state)
+
+    async def _rebuild(self, stored: Revoked, nonce: str) -> None:
+        """Complete the mirror, in pages: each blocks Redis for a moment only."""
+        try:
+            waiting = iter(stored.items())
+            while page := dict(islice(waiting, REVOCATIONS_PER_CALL)):
+                await self._note(page)
+            await self._note({}, ms(time.time() + MIRROR_TRUST_SECONDS), nonce)
         except (RedisError, OSError) as error:
             self._throttled_log.warning("revocations cannot be mirrored", error)
 
@@ -134,15 +153,30 @@ class Revocations:
 
     def _learn(self, revoked: Revoked) -> None:
         """Add revocations, the later one wins; forget those older than any valid token."""
-        new = {u: before for u, before in revoked.items() if before > self._revoked.get(u, -1)}
         oldest = self._oldest()
-        kept = {u: before for u, before in self._revoked.items() if before >= oldest}
-        self._revoked = kept | {u: before for u, before in new.items() if before >= oldest}
+        new = {u: before for u, before in revoked.items() if before > self._revoked.get(u, -1)}
+        for user_id, before in new.items():
+            if before >= oldest:
+                self._revoked[user_id] = before
+                self._revoked.move_to_end(user_id)
+        # The earliest come first, whichever way they are learned.
+        while self._revoked and next(iter(self._revoked.values())) < oldest:
+            self._revoked.popitem(last=False)
         if new:
             self._on_revoked(new)
 
     def _oldest(self) -> int:
         return math.floor(time.time() - self._longest)
+
+    async def _stored(self) -> Revoked:
+        """Read the table, the earliest revocation first. Raises Unavailable."""
+        found: Revoked = {}
+        after: Any = None
+        while True:
+            page, after = await self._archive.run_with_client(partial(self._read_list, after))
+            found |= page
+            if after is None:
+                return dict(sorted(found.items(), key=itemgetter(1)))
 
     # In the archive's threads
 
@@ -161,16 +195,17 @@ class Revocations:
         given: Any = [{"Update": {**update, "Key": place}} for place in places]
         table.transact_write_items(TransactItems=given)
 
-    def _read_list(self, table: DynamoDBClient) -> Revoked:
+    def _read_list(self, after: Any, table: DynamoDBClient) -> tuple[Revoked, Any]:
+        """Return a page of the table and what the next one begins after, None at the end."""
         query: Any = {
             "TableName": self._table,
             "KeyConditionExpression": "room_id = :listed",
             "ExpressionAttributeValues": {":listed": LIST_PARTITION},
             "ConsistentRead": True,
         }
-        found: Revoked = {}
-        for page in table.get_paginator("query").paginate(**query):
-            for item in page["Items"]:
-                user_id = str(item["sk"]).removeprefix("USER#")
-                found[user_id] = int(str(item["revoked_before"]))
-        return found
+        answer = table.query(**query, **({"ExclusiveStartKey": after} if after else {}))
+        found = {
+            str(item["sk"]).removeprefix("USER#"): int(str(item["revoked_before"]))
+            for item in answer["Items"]
+        }
+        return found, answer.get("LastEvaluatedKey")

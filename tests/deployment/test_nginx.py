@@ -9,6 +9,7 @@ import signal
 import subprocess
 import urllib.error
 import urllib.request
+from collections import Counter
 from pathlib import Path
 
 import aiohttp
@@ -60,6 +61,29 @@ def test_sizes_and_times_fit_the_settings() -> None:
     assert settings.limits.frame_bytes < MAX_ANSWERABLE_BYTES < 2 * 1024 * 1024
     assert "worker_connections  65536" in text
     assert "worker_rlimit_nofile  131072" in text
+
+
+async def test_a_process_is_called_from_several_addresses(tmp_path: Path) -> None:
+    """Each has ports of its own, so that they are not the limit of a process's sockets."""
+    sources: Counter[str] = Counter()
+
+    async def served(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        sources[writer.get_extra_info("peername")[0]] += 1
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+        writer.close()
+
+    front = free_port()
+    process = await asyncio.start_server(served, "127.0.0.1", 0)
+    port = process.sockets[0].getsockname()[1]
+    async with process, aiohttp.ClientSession() as http:
+        with running({front: platform(tmp_path / "platform", front, port)}):
+            for path in [f"/v1/{n}" for n in range(80)] + ["/socket.io/"] * 80:
+                url = f"http://127.0.0.1:{front}{path}"
+                async with http.get(url, headers={"Connection": "close"}) as answer:
+                    assert answer.status == 200
+    assert sorted(sources) == [f"127.0.0.{n}" for n in (2, 3, 4, 5)]
+    assert sources.total() == 160
 
 
 async def test_internal_routes_are_closed_to_the_outside(
