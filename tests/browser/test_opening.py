@@ -134,3 +134,37 @@ async def test_a_chat_whose_unread_messages_fit_opens_at_its_end(
     await say(alice, *(f"line {n}\n" * 8 for n in range(4)))
     await alice.until("document.querySelector('#messages li:last-child .mark.read')")
     assert await bob.js(BELOW) <= 1
+
+
+FRAMES = """
+window.WebSocket = class extends WebSocket {
+  set onmessage(take) {
+    const isList = ({data}) => String(data).includes('"rooms":[');
+    super.onmessage = (event) => setTimeout(() => take(event), isList(event) ? 300 : 0);
+  }
+};
+window.belows = [];
+const look = () => {
+  const scroll = document.querySelector('#scroll');
+  if (document.querySelector('#messages li'))
+    belows.push(Math.round(scroll.scrollHeight - scroll.scrollTop - scroll.clientHeight));
+  requestAnimationFrame(() => setTimeout(look));
+};
+look();
+"""
+"""The list of rooms comes late. In each frame that shows messages: how much is below."""
+
+
+async def test_a_chat_opens_where_one_reads(
+    chromium: Chromium, dev_url: str, names: tuple[str, str]
+) -> None:
+    """From the first frame on: what is older is not seen for a moment."""
+    page = await in_direct_room(chromium, dev_url, names)
+    await say(page, *(f"line {n}\n" * 8 for n in range(8)))
+    await page.until("document.querySelector('#messages li:last-child .mark.queued')")
+    await page.call("Page.enable")
+    await page.call("Page.addScriptToEvaluateOnNewDocument", source=FRAMES)
+    await page.call("Page.reload")
+    await page.until("window.belows?.length > 2")
+    belows = await page.js("belows")
+    assert max(belows) <= 1, belows

@@ -83,16 +83,18 @@ class MessagesView {
     const { room } = this.#app.ui.value;
     if (room !== this.#room) this.#change(room);
     const state = room?.state.value;
-    const loaded = state !== undefined && state.messages.length > 0;
-    this.#skeleton.hidden = state === undefined ? this.#app.ui.value.opening === null : loaded || !state.loading;
-    this.#earlier.hidden = !loaded || !state.hasOlder;
-    this.#start.hidden = state === undefined || state.hasOlder || state.loading;
-    this.#start.textContent = loaded ? t.beginning : t.empty;
-    this.#scroll.classList.toggle("blank", !loaded);
-    if (!state) return;
-    this.#mark(state);
-    this.#show(state, !this.#hadNewer);
-    this.#land(state);
+    const isReady = state !== undefined && (this.#landed || this.#mayLand(state));
+    const isFilled = isReady && state.messages.length > 0;
+    this.#skeleton.hidden = state ? isReady : this.#app.ui.value.opening === null;
+    this.#earlier.hidden = !isFilled || !state.hasOlder;
+    this.#start.hidden = !isReady || state.hasOlder || state.loading;
+    this.#start.textContent = isFilled ? t.beginning : t.empty;
+    this.#scroll.classList.toggle("blank", !isFilled);
+    if (!isReady) return;
+    if (this.#landed) {
+      this.#mark(state);
+      this.#show(state, !this.#hadNewer);
+    } else this.#land(state);
     this.#announce(state);
     this.#showPill(state);
   }
@@ -117,24 +119,30 @@ class MessagesView {
   /** Remember where what is new begins, if the user does not look at it now. @param {RoomState} state */
   #mark({ room, unread }) {
     const looks = this.#virtual.atEnd && this.#isFocused;
-    if (this.#landed && room && unread > 0 && this.#unread === 0 && !looks) this.#divider = room.read_seq;
+    if (room && unread > 0 && this.#unread === 0 && !looks) this.#divider = room.read_seq;
     this.#unread = unread;
+  }
+
+  /** Whether it is known where one reads: until then nothing is shown, or one would see the list jump.
+   * @param {RoomState} state */
+  #mayLand({ room, messages, hasOlder, loading, unread }) {
+    if (this.#busy || !room || (!messages.length && loading)) return false;
+    const isBelow = unread > 0 && hasOlder && (messages[0]?.seq ?? 0) > room.read_seq + 1;
+    if (isBelow) this.#load(() => this.#open.around(room.read_seq + 1));
+    return !isBelow;
   }
 
   /** Begin at the first unread message, else at the end. @param {RoomState} state */
   #land(state) {
-    const { room, messages, hasOlder, unread } = state;
-    if (this.#landed || this.#busy || !room || (!messages.length && state.loading)) return;
-    const first = messages.find(({ seq, own, type }) => !own && type !== "system" && (seq ?? 0) > room.read_seq);
-    const oldest = messages[0]?.seq ?? 0;
-    if (unread > 0 && hasOlder && oldest > room.read_seq + 1)
-      return this.#load(() => this.#open.around(room.read_seq + 1));
-    if (unread > 0 && first) {
-      this.#divider = room.read_seq;
-      this.#show(state);
-      this.#virtual.toKey(first.key);
-    } else this.#virtual.toEnd();
-    this.#landed = true; // only now: what is visible is read, and until here that was the end of the list
+    const { room, messages, unread } = state;
+    const seen = room?.read_seq ?? 0;
+    const first = messages.find(({ seq, own, type }) => !own && type !== "system" && (seq ?? 0) > seen);
+    this.#divider = unread > 0 && first ? seen : null;
+    this.#unread = unread;
+    this.#show(state);
+    if (this.#divider !== null && first) this.#virtual.toKey(first.key);
+    else this.#virtual.toEnd();
+    this.#landed = true; // only now: what is visible is read
     this.#moved();
   }
 
