@@ -4,6 +4,7 @@ import { t } from "./strings.js";
 
 const UNITS = ["B", "KB", "MB", "GB"];
 const HUES = 12;
+const segmenter = new Intl.Segmenter();
 const USER_ID = /^[!-~]{1,128}$/;
 const ROOM_ID = /^[\w-]{1,64}$/;
 
@@ -52,23 +53,27 @@ export function shortTime(time) {
 
 /** Whole characters only: an emoji is never cut. @param {string} text @param {number} most */
 export function cut(text, most) {
-  const characters = [...new Intl.Segmenter().segment(text)];
-  if (characters.length <= most) return text;
-  return `${characters.slice(0, most - 1).map(({ segment }) => segment).join("")}…`;
+  if (text.length <= most) return text;
+  let [count, end] = [0, 0];
+  for (const { index } of segmenter.segment(text)) {
+    if (count === most - 1) end = index;
+    if (count === most) return `${text.slice(0, end)}…`;
+    count += 1;
+  }
+  return text;
 }
 
 /** A text that the server cut by code points: a last emoji that may be in pieces is left out.
  * @param {string} text @param {number} most at which the server cuts */
 export function preview(text, most) {
   if (Array.from(text).length < most) return text;
-  const characters = Array.from(new Intl.Segmenter().segment(text), ({ segment }) => segment);
+  const characters = Array.from(segmenter.segment(text), ({ segment }) => segment);
   return `${characters.slice(0, -1).join("")}…`;
 }
 
 /** One or two letters. @param {string} name */
 export function initials(name) {
   const words = name.split(/[\s._-]+/).filter(Boolean);
-  const segmenter = new Intl.Segmenter();
   const letters = words.slice(0, 2).map((word) => [...segmenter.segment(word)][0]?.segment ?? "");
   return letters.join("").toUpperCase() || "#";
 }

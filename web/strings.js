@@ -92,6 +92,8 @@ export const t = {
   retry: "Retry",
   discard: "Discard",
   actions: "Message actions",
+  /** What a button does, and to which message. @param {string} label @param {string} what */
+  onMessage: (label, what) => `${label}, ${what}`,
   react: "React",
   moreEmoji: "More emoji",
   reply: "Reply",

@@ -173,3 +173,36 @@ async def test_a_click_on_send_leaves_the_focus_in_the_text(
     await alice.press("Enter", 13)
     await alice.until(f"{SENT}.join() === 'one,two'")
     assert await alice.js(f"document.activeElement === {FIELD}")
+
+
+STOPS = "document.querySelectorAll('#messages :is(a, button):not([tabindex=\"-1\"])').length"
+NAMED = "document.activeElement.ariaLabel ?? document.activeElement.innerText"
+
+
+async def test_the_messages_are_one_stop_of_the_tab_key(
+    chromium: Chromium, dev_url: str, names: tuple[str, str]
+) -> None:
+    """What can be done to a message follows it, named with it; ↑ comes back where one was."""
+    alice = await in_direct_room(chromium, dev_url, names)
+    await say(alice, "one https://example.com", "two", "three")
+    await alice.until("document.querySelector('#messages li:last-child .mark.queued')")
+    assert await alice.js(STOPS) == 0
+    await alice.js("document.querySelector('#scroll').focus()")
+    for _ in range(3):
+        await alice.press("ArrowUp", 38)
+    found = []
+    for _ in range(5):
+        await alice.press("Tab", 9)
+        found.append(await alice.js(NAMED))
+    of_one = ", You: one https://example.com"
+    assert found[:4] == [
+        "https://example.com",
+        f"React 👍{of_one}",
+        f"Reply{of_one}",
+        f"Message actions{of_one}",
+    ]
+    assert not await alice.js("document.activeElement.closest('#messages')")
+    assert await alice.js(STOPS) == 0
+    await alice.js("document.querySelector('#scroll').focus()")
+    await alice.press("ArrowUp", 38)
+    assert "one" in await alice.js("document.activeElement.innerText")

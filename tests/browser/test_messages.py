@@ -170,3 +170,45 @@ async def test_any_emoji_and_the_last_ones_first(
     await alice.click("#menu [aria-label^='React ❤']")
     heart = f"[...{LAST}.querySelectorAll('.reactions .react')].map((one) => one.textContent)"
     await alice.until(f"{heart}.includes('❤\\ufe0f 1')")
+
+
+COVERED = """
+(() => {
+  const tools = document.querySelector('li:hover .tools').getBoundingClientRect();
+  const texts = document.querySelectorAll('#messages p, #messages .foot');
+  return [...texts].filter((text) => {
+    const {left, right, top, bottom} = text.getBoundingClientRect();
+    return left < tools.right && tools.left < right && top < tools.bottom && tools.top < bottom;
+  }).map((text) => text.innerText);
+})()
+"""
+
+
+async def test_the_tools_under_the_mouse_cover_no_text(
+    chromium: Chromium, dev_url: str, names: tuple[str, str]
+) -> None:
+    """Of this message and those around it, short and long, of both people, in a narrow window."""
+    alice_id, bob_id = names
+    alice = await signed_in(chromium, dev_url, alice_id)
+    bob = await signed_in(chromium, dev_url, bob_id)
+    await direct(alice, bob_id)
+    await bob.click("#rooms li button")
+    await opened(bob, alice_id)
+    for page in (alice, bob):
+        await say(page, "a", "b", "long " * 40, "c")
+        await alice.until(f"{LAST}?.querySelector('p')?.textContent === 'c'")
+    await alice.until("document.querySelectorAll('#messages li').length === 8")
+    for width in (1280, 720):
+        await alice.size(width, 900)
+        await alice.frame()
+        for row in range(8):
+            place = await alice.js(
+                "(({x, y, height}) => ({x: x + 20, y: y + height / 2}))"
+                f"(document.querySelectorAll('#messages .bubble')[{row}].getBoundingClientRect())"
+            )
+            await alice.call("Input.dispatchMouseEvent", type="mouseMoved", **place)
+            await alice.until("document.querySelector('li:hover .tools')")
+            assert await alice.js(COVERED) == [], (width, row)
+            edges = "document.querySelector('li:hover .tools').getBoundingClientRect()"
+            assert await alice.js(f"{edges}.right <= innerWidth"), (width, row)
+            assert await alice.js(f"{edges}.left >= document.querySelector('#pane').offsetLeft")

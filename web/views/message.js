@@ -15,6 +15,7 @@ import { mark } from "./signs.js";
 /** @typedef {import("../rows.js").Row} Row */
 
 const QUOTE = 120;
+const MENTIONED = 40; // of a message, in the name of what can be done to it
 const LARGEST = 320; // px of a side of a picture
 
 /** @param {App} app @param {Room} room @param {Row} row */
@@ -36,6 +37,7 @@ function bubble(app, room, message, head) {
   const others = group && !message.own;
   const name = app.name(message.sender_id);
   const isDeleted = Boolean(message.deleted_at) || app.deletions.has(message.key);
+  const what = `${name}: ${begin(message)}`;
   const content = isDeleted ? [h("p", { class: "deleted" }, t.deleted)] : body(app, room, message);
   return h(
     "div",
@@ -47,10 +49,9 @@ function bubble(app, room, message, head) {
       others && head ? h("span", { class: "name" }, name) : spoken(`${name}: `),
       ...content,
       foot(message, isDeleted),
-      message.message_id !== undefined && !isDeleted && tools(recentEmoji()[0] ?? ""),
+      message.message_id !== undefined && !isDeleted && tools(recentEmoji()[0] ?? "", what),
     ),
-    message.status === "refused" && refusal(message),
-    message.status === "uploading" && h("span", { class: "error" }, button("discard", t.cancel)),
+    unsent(message, what),
   );
 }
 
@@ -162,27 +163,37 @@ function foot({ created_at, edited_at, own, status }, isDeleted) {
   );
 }
 
-/** What is used most, and a menu with the rest; the keyboard reaches all by the menu.
- * @param {string} quick an emoji */
-function tools(quick) {
-  const menu = { "data-action": "menu", "aria-haspopup": "menu", class: "icon-button more" };
+/** What is used most, and a menu with the rest. @param {string} quick an emoji @param {string} what the message */
+function tools(quick, what) {
+  /** @param {string} label */
+  const named = (label) => ({ "aria-label": t.onMessage(label, what), title: label });
+  const react = { type: "button", class: "react", "data-action": "react", "data-emoji": quick };
   return h(
     "span",
     { class: "tools" },
-    h("button", { type: "button", class: "react", "data-action": "react", "data-emoji": quick, tabindex: -1, "aria-label": `${t.react} ${inColour(quick)}` }, inColour(quick)),
-    iconButton("reply", t.reply, { "data-action": "reply", tabindex: -1, class: "icon-button reply" }),
-    iconButton("ellipsis", t.actions, menu),
+    h("button", { ...react, ...named(`${t.react} ${inColour(quick)}`) }, inColour(quick)),
+    iconButton("reply", t.reply, { "data-action": "reply", class: "icon-button reply", ...named(t.reply) }),
+    iconButton("ellipsis", t.actions, { "data-action": "menu", "aria-haspopup": "menu", class: "icon-button more", ...named(t.actions) }),
   );
 }
 
 /** @param {ShownMessage} message */
-function refusal({ error }) {
-  const why = error ? explain(error) : t.status.refused;
-  return h("span", { class: "error", role: "alert" }, h("span", {}, why), button("retry", t.retry), button("discard", t.discard));
+function begin({ text: said, attachments, files = [] }) {
+  const [file] = [...attachments, ...files];
+  return cut(said || (file?.name ?? ""), MENTIONED);
 }
 
-/** @param {string} action @param {string} label */
-const button = (action, label) => h("button", { type: "button", class: action, "data-action": action }, label);
+/** What can be done about a message that the server does not have. @param {ShownMessage} message @param {string} what */
+function unsent({ status, error }, what) {
+  if (status === "uploading") return h("span", { class: "error" }, button("discard", t.cancel, what));
+  if (status !== "refused") return null;
+  const why = error ? explain(error) : t.status.refused;
+  return h("span", { class: "error", role: "alert" }, h("span", {}, why), button("retry", t.retry, what), button("discard", t.discard, what));
+}
+
+/** @param {string} action @param {string} label @param {string} what the message */
+const button = (action, label, what) =>
+  h("button", { type: "button", class: action, "data-action": action, "aria-label": t.onMessage(label, what) }, label);
 
 /** @param {App} app @param {ShownMessage} message */
 function sentence(app, { sender_id, text: said, metadata }) {

@@ -5,6 +5,7 @@ import { rowsOf } from "../rows.js";
 import { t } from "../strings.js";
 import { VirtualList } from "../virtual-list.js";
 import { messageActions } from "./message-actions.js";
+import { MessageFocus } from "./message-focus.js";
 import { messageItem } from "./message.js";
 
 /** @typedef {import("../app.js").App} App */
@@ -40,6 +41,7 @@ class MessagesView {
   #scroll = h("div", { id: "scroll", role: "log", "aria-live": "off", "aria-label": t.messages, tabindex: 0 });
   #pill = h("button", { type: "button", id: "pill", "data-action": "pill" });
   #announcer = h("div", { id: "announcer", class: "spoken", role: "status", "aria-live": "polite" });
+  #focus = new MessageFocus(this.#scroll, this.#list, () => this.#virtual.node(this.#virtual.lastVisible()?.key ?? ""));
   /** @type {VirtualList<Row>} */
   #virtual;
 
@@ -51,7 +53,7 @@ class MessagesView {
     this.#virtual = new VirtualList(
       this.#scroll,
       this.#list,
-      (row) => messageItem(app, this.#open, row),
+      (row) => this.#focus.drawn(messageItem(app, this.#open, row), row.key),
       () => this.#moved(),
     );
     const actions = messageActions(app, this.#list);
@@ -60,7 +62,6 @@ class MessagesView {
       earlier: () => this.#older(),
       pill: () => void this.#toNewest(),
     });
-    this.#scroll.addEventListener("keydown", (event) => this.#key(event));
     this.#scroll.addEventListener("error", ({ target }) => this.#broken(target), true);
     addEventListener("focus", () => this.#read());
     document.addEventListener("visibilitychange", () => this.#read());
@@ -224,23 +225,6 @@ class MessagesView {
     const node = this.#virtual.node(found.key);
     node?.focus({ preventScroll: true });
     node?.animate([{ backgroundColor: "var(--flash)" }, { backgroundColor: "transparent" }], 1200);
-  }
-
-  /** ↑ and ↓ go from message to message, Enter opens what can be done. @param {KeyboardEvent} event */
-  #key(event) {
-    const { key, target } = event;
-    const row = target instanceof Element ? target.closest("li") : null;
-    if (event.altKey || !(target === this.#scroll || target === row)) return;
-    if (key === "Enter" && row) {
-      event.preventDefault(); // or the key presses the first choice of the menu too
-      return row.querySelector("button.more")?.dispatchEvent(new MouseEvent("click", { bubbles: true }));
-    }
-    if (key !== "ArrowUp" && key !== "ArrowDown") return;
-    const next = row ? (key === "ArrowUp" ? row.previousElementSibling : row.nextElementSibling) : this.#list.lastElementChild;
-    if (!(next instanceof HTMLElement)) return;
-    event.preventDefault();
-    next.focus({ preventScroll: true });
-    next.scrollIntoView({ block: "nearest" });
   }
 
   /** @param {EventTarget | null} target */
