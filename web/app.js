@@ -5,6 +5,7 @@ import { batched } from "./dom.js";
 import { Drafts } from "./drafts.js";
 import { Files } from "./files.js";
 import { isRoomId } from "./format.js";
+import { Quotes } from "./quotes.js";
 import { Store } from "./store.js";
 import { explain, t } from "./strings.js";
 import { Toasts } from "./toasts.js";
@@ -84,6 +85,7 @@ export class App {
     this.rooms = this.client.rooms();
     this.hidden = this.client.rooms({ hidden: true });
     this.files = new Files(this.changed);
+    this.quotes = new Quotes(this.client, this.changed);
     this.toasts = new Toasts(this.changed);
     this.drafts = new Drafts(user, this.changed, (error, isFile) => {
       console.warn("A draft cannot be kept.", error);

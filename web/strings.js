@@ -115,8 +115,9 @@ export const t = {
   picture: "Open the picture",
   offlineFile: "No connection. Try again later.",
   notLoaded: "Not loaded",
+  tryAgain: "Try again",
   /** @param {string} name */
-  loadAgain: (name) => `Not loaded. Load ${name} again`,
+  loadAgain: (name) => `Not loaded. Try again: ${name}`,
   /** @param {string} name */
   download: (name) => `Download ${name}`,
 
@@ -198,7 +199,7 @@ const ERRORS = {
   internal: "The server has made an error. Try again.",
   no_answer: "The server did not answer. Try again.",
   upload_failed: "The file could not be uploaded.",
-  file_lost: "A file did not survive the reload. Choose it again.",
+  file_lost: "A file cannot be read any more. Choose it again.",
   revoked: "The sign-in was ended elsewhere.",
   banned: "This user may not sign in.",
   draining: "The server is restarting.",

@@ -182,6 +182,8 @@ export class Client {
   async #restore(): Promise<void> {
     if (this.#restored) return;
     this.#restored = true;
+    // Typed before it was known whose it is.
+    for (const { room_id, draft } of this.#rooms.all()) if (draft.value) this.#keepDraft(room_id, draft.value);
     const prefix = this.#key("outbox");
     const byRoom = new Map<string, [string, unknown][]>();
     for (const entry of await this.#storage.entries(prefix)) {

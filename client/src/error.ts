@@ -2,8 +2,8 @@ import type { ClosingCode, ErrorCode, Refusal } from "../types.js";
 
 /**
  * Codes of the server, and four of the client: no_answer (not within 6 s), closed (the client was
- * closed), upload_failed (the store did not take a file) and file_lost (a file did not survive a
- * reload, since `storage` keeps text only).
+ * closed), upload_failed (the store did not take a file) and file_lost (a file cannot be read any
+ * more; or not after a reload, since `storage` keeps text only).
  */
 export type ChatErrorCode =
   | ErrorCode

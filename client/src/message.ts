@@ -45,7 +45,7 @@ export interface ShownFields {
   readonly files?: readonly File[];
   /** Why it was refused. */
   readonly error?: ChatError;
-  /** Of a refused one: send it again, under the same id. */
+  /** Of a refused one whose files are still there: send it again, under the same id. */
   retry?(): void;
   /** Of one that is not sent yet: forget it. */
   discard?(): void;
@@ -78,7 +78,7 @@ export function shownUnsent(unsent: Unsent, outbox: Outbox, room_id: string, me:
     status: refused ? "refused" : phase === "uploading" ? "uploading" : "sending",
     ...(uploads.length && { files: uploads.map(({ file }) => file), progress: progress(unsent) }),
     ...(error && { error }),
-    ...(refused && { retry: () => outbox.retry(unsent) }),
+    ...(refused && !unsent.isLost && { retry: () => outbox.retry(unsent) }),
     discard: () => outbox.discard(unsent),
   };
 }

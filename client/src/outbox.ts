@@ -31,6 +31,8 @@ export interface Unsent {
   readonly attachments: readonly Attachment[];
   readonly fields: Pick<MessageSendPayload, "reply_to" | "mentions" | "metadata">;
   phase: "uploading" | "waiting" | "sent" | "heard" | "accepted" | "refused";
+  /** Its files did not survive a reload. */
+  readonly isLost: boolean;
   /** message.status came before the ack. */
   durable: boolean;
   attempts: number;
@@ -92,6 +94,7 @@ export class Outbox {
         ...(metadata && { metadata }),
       },
       phase: files.length ? "uploading" : "waiting",
+      isLost: false,
       durable: false,
       attempts: 0,
       notBefore: 0,
@@ -122,8 +125,9 @@ export class Outbox {
     for (const unsent of this.#list) if (!this.#keys.has(unsent)) this.#store(unsent);
   }
 
+  /** Nothing to do for a message whose files are gone: it would be sent without them. */
   retry(unsent: Unsent): void {
-    if (unsent.phase !== "refused" || !this.#list.includes(unsent)) return;
+    if (unsent.phase !== "refused" || unsent.isLost || !this.#list.includes(unsent)) return;
     unsent.error = undefined;
     unsent.attempts = 0;
     unsent.phase = unsent.uploads.some(({ attachment }) => !attachment) ? "uploading" : "waiting";
@@ -311,6 +315,7 @@ function restored(stored: Stored): Unsent {
     attachments,
     uploads: lost ? [] : files.map((file) => new Upload(file)),
     phase: lost ? "refused" : phase,
+    isLost: lost,
     durable: false,
     attempts: 0,
     notBefore: 0,

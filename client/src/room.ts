@@ -1,5 +1,6 @@
 import type { Role, RoomUpdatePayload } from "../types.js";
 import { Links } from "./links.ts";
+import { shown, type ShownMessage } from "./message.ts";
 import type { Observable, Value } from "./observable.ts";
 import type { Draft } from "./outbox.ts";
 import type { RoomCore } from "./room-core.ts";
@@ -70,6 +71,12 @@ export class Room {
   async newest(): Promise<void> {
     const { history, replica } = this.#core;
     if (replica.timeline.hasNewer) await history.newest();
+  }
+
+  /** A message by its id, also one that is not loaded. */
+  async message(message_id: string): Promise<ShownMessage> {
+    const { message } = await this.#core.command("message.get", { message_id });
+    return shown(message, message.sender_id === this.#core.owner.me && message.type !== "system", undefined);
   }
 
   /**

@@ -1,3 +1,5 @@
+import { Journal } from "./journal.ts";
+
 /**
  * Where unsent messages and drafts survive a reload. Values are JSON, or whatever the store can
  * clone: with IndexedDB files that were not sent yet survive too.
@@ -39,7 +41,7 @@ export function webStorage(store: Storage = localStorage): ChatStorage {
   };
 }
 
-/** IndexedDB: files as well. */
+/** IndexedDB: files as well. What is not written yet when the page goes, but for files, is not lost either. */
 export function indexedDbStorage(name = "rts-chat"): ChatStorage {
   const opened = new Promise<IDBDatabase>((resolve, reject) => {
     const request = indexedDB.open(name, 1);
@@ -58,11 +60,17 @@ export function indexedDbStorage(name = "rts-chat"): ChatStorage {
       request.onerror = () => reject(request.error ?? new Error("IndexedDB"));
     });
   };
+  const journal = new Journal(name);
+  const write = async (key: string, value: unknown): Promise<void> => {
+    const done = journal.begin(key, value);
+    if (value === undefined) await run("readwrite", (store) => store.delete(key));
+    else await run("readwrite", (store) => store.put(value, key));
+    done();
+  };
+  for (const [key, value] of journal.taken()) write(key, value).catch(() => undefined);
   return {
-    async set(key, value) {
-      await run("readwrite", (store) => store.put(value, key));
-    },
-    delete: (key) => run("readwrite", (store) => store.delete(key)),
+    set: write,
+    delete: (key) => write(key, undefined),
     async entries(prefix) {
       const range = IDBKeyRange.bound(prefix, `${prefix}\uffff`);
       const [keys, values] = await Promise.all([

@@ -70,7 +70,10 @@ export class Upload {
 }
 
 async function digest(file: File): Promise<string> {
-  const bytes = await crypto.subtle.digest("SHA-256", await file.arrayBuffer());
+  const content = await file.arrayBuffer().catch(() => {
+    throw refusal("file_lost", "The file cannot be read any more."); // it was moved, or changed
+  });
+  const bytes = await crypto.subtle.digest("SHA-256", content);
   return btoa(String.fromCharCode(...new Uint8Array(bytes)));
 }
 

@@ -15,8 +15,11 @@ from tests.browser.session import (
     opened,
     say,
 )
+from tests.helpers.commands import ok
+from tests.helpers.world import World
 
 TYPED = "document.querySelector('#compose textarea').value"
+LAST = "document.querySelector('#messages li:last-child')"
 BANNER = "document.querySelector('#banner')"
 CHOSEN = "[...document.querySelectorAll('#chosen .chip > span')].map((one) => one.innerText).join()"
 KEPT = """
@@ -118,3 +121,63 @@ async def test_an_edit_survives_a_reload(
     await alice.js("document.querySelector('#compose textarea').focus()")
     await alice.press("Escape", 27)
     await alice.until(f"{TYPED} === 'draft' && !{BANNER}.checkVisibility()")
+
+
+async def test_the_last_keystrokes_before_a_reload_are_kept(
+    chromium: Chromium, dev_url: str, names: tuple[str, str]
+) -> None:
+    """Of a draft, an edit and a message that waits, however slow the disk is."""
+    alice = await in_direct_room(chromium, dev_url, names)
+    await say(alice, "helo")
+    await alice.until("document.querySelector('#messages .mark.queued')")
+    slow = "IDBObjectStore.prototype.put = IDBObjectStore.prototype.delete = () => ({})"
+    await alice.js(slow)
+    await alice.type("#compose textarea", "draft")
+    await act(alice, ".edit")
+    await alice.type("#compose textarea", " all")
+    await alice.until(f"{TYPED} === 'helo all'")
+    await alice.call("Page.reload")
+    await opened(alice, names[1])
+    await alice.until(f"{TYPED} === 'helo all'")
+    await alice.js("document.querySelector('#compose textarea').focus()")
+    await alice.press("Escape", 27)
+    await alice.until(f"{TYPED} === 'draft'")
+    await alice.until(
+        "Object.keys(localStorage).filter((key) => key.includes('pending')).length === 0"
+    )
+
+    await alice.js(slow)
+    await alice.js("WebSocket.prototype.send = () => undefined")
+    await alice.js("document.querySelector('#compose textarea').select()")
+    await say(alice, "sent")
+    await alice.until("document.querySelector('#messages li:last-child .mark.sending')")
+    await alice.call("Page.reload")
+    await opened(alice, names[1])
+    await alice.until(f"{LAST}?.innerText.includes('sent') && {LAST}.querySelector('.mark.queued')")
+    assert await alice.js(TYPED) == ""
+
+
+async def test_an_answer_to_what_is_far_away_shows_it(
+    chromium: Chromium, world: World, dev_url: str, names: tuple[str, str]
+) -> None:
+    """In the draft, over a reload, and in the quote, though the message is not loaded then."""
+    bob_id = names[1]
+    alice = await in_direct_room(chromium, dev_url, names)
+    await say(alice, "the question")
+    await alice.until("document.querySelector('#messages .mark.queued')")
+    room_id = await alice.js("location.hash.slice(1)")
+    await act(alice, ".reply")
+    async with world.js(bob_id) as bob:
+        for n in range(60):
+            message = {"room_id": room_id, "client_msg_id": f"m{n}", "text": f"m{n}"}
+            await ok(bob, "message.send", message)
+    await alice.call("Page.reload")
+    await opened(alice, bob_id)
+    await alice.until(f"{LAST}?.innerText.includes('m59')")
+    await alice.until(f"{BANNER}.innerText.includes('the question')")
+    await say(alice, "the answer")
+    quote = f"{LAST}?.querySelector('.quote')?.innerText"
+    await alice.until(f"{quote} === 'You\\nthe question'")
+    await alice.call("Page.reload")
+    await opened(alice, bob_id)
+    await alice.until(f"{quote} === 'You\\nthe question'")

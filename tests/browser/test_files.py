@@ -110,6 +110,8 @@ async def test_a_refused_file_can_be_sent_again_or_dropped(
     await send_files(alice, fake)
     said = "The upload is not what was announced."
     await alice.until(f"document.querySelector('#messages .error')?.textContent.includes('{said}')")
+    # It is no picture, so there is none to load again.
+    await alice.until("document.querySelector('#messages .file').innerText === 'fake.png 6 B'")
     preview = "document.querySelector('#rooms .preview')"
     await alice.until(f"{preview}.textContent === 'Not sent fake.png'")
     assert await alice.js(f"Boolean({preview}.querySelector('.mark.refused'))")
@@ -133,7 +135,8 @@ async def test_a_picture_that_cannot_be_loaded_is_tried_again(
         await bob.call("Network.setBlockedURLs", urls=["*X-Amz-Signature*"])
         await send_files(alice, picture)
         await bob.click("#rooms li button")
-        await bob.until("document.querySelector('#messages .missing')?.innerText === 'Not loaded'")
+        shown = "document.querySelector('#messages .missing')?.innerText"
+        await bob.until(f"{shown} === 'Not loaded\\nTry again'")
         assert not await bob.js("document.querySelector('#messages li:last-child img')")
         await bob.call("Network.setBlockedURLs", urls=[])
         if again == "click":

@@ -79,7 +79,7 @@ const text = (app, { text: said, mentions }) =>
 
 /** @param {App} app @param {Room} room @param {string} message_id */
 function quote(app, room, message_id) {
-  const quoted = room.state.value.messages.find((message) => message.message_id === message_id);
+  const quoted = app.quotes.of(room, message_id);
   const said = quoted?.deleted_at ? t.deleted : quoted?.text || quoted?.attachments[0]?.name;
   return h(
     "button",
@@ -98,7 +98,8 @@ function fileItem(message, file) {
     icon("file"),
     h("span", {}, file.name, " ", h("span", { class: "size" }, bytes(file.size))),
   );
-  const inline = isPicture(file) || isVideo(file);
+  // What is broken here is so for good until it is sent, and needs no place.
+  const inline = (isPicture(file) || isVideo(file)) && (sent || !file.broken);
   const item = h("div", { class: "file", "data-file": file.id, "data-inline": inline }, inline && shown(file), caption);
   const { width, height } = file;
   if (!width || !height) return item;
@@ -122,7 +123,7 @@ function shown(file) {
 function missing({ id, name, width, height }) {
   const sized = width && height ? "picture sized missing" : "picture missing";
   const again = { type: "button", class: sized, "data-action": "load-file", "data-id": id };
-  return h("button", { ...again, "aria-label": t.loadAgain(name), title: t.loadAgain(name) }, icon("image-off"), h("span", {}, t.notLoaded));
+  return h("button", { ...again, "aria-label": t.loadAgain(name), title: t.loadAgain(name) }, icon("image-off"), h("span", {}, t.notLoaded), h("span", { class: "accent" }, t.tryAgain));
 }
 
 /** @param {ShownMessage} message */
@@ -184,11 +185,12 @@ function begin({ text: said, attachments, files = [] }) {
 }
 
 /** What can be done about a message that the server does not have. @param {ShownMessage} message @param {string} what */
-function unsent({ status, error }, what) {
+function unsent(message, what) {
+  const { status, error } = message;
   if (status === "uploading") return h("span", { class: "error" }, button("discard", t.cancel, what));
   if (status !== "refused") return null;
   const why = error ? explain(error) : t.status.refused;
-  return h("span", { class: "error", role: "alert" }, h("span", {}, why), button("retry", t.retry, what), button("discard", t.discard, what));
+  return h("span", { class: "error", role: "alert" }, h("span", {}, why), message.retry !== undefined && button("retry", t.retry, what), button("discard", t.discard, what));
 }
 
 /** @param {string} action @param {string} label @param {string} what the message */
