@@ -12,7 +12,7 @@ import orjson
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
-from rts_server import keys
+from rts_server import keys, metrics
 from rts_server.persistence.message_status import queued_status
 from rts_server.persistence.outbox import Entry
 from rts_server.persistence.user_rooms import IndexedMembership, UserRooms
@@ -76,6 +76,7 @@ class AckProcessor:
                 return await self._process(entries)
             except Exception as error:  # an entry that is not deleted would be sent again for ever
                 failures += 1
+                metrics.LOOP_FAILURES.labels("outbox deletion").inc()
                 self._throttled_log.warning("outbox cannot be cleared", error)
                 await asyncio.sleep(backoff(failures))
 

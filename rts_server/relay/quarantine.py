@@ -13,7 +13,7 @@ from rts_server import metrics
 from rts_server.config import Settings
 from rts_server.persistence.queues import QueueUrls, connect, quarantine_archive
 from rts_server.persistence.records import RecordPosition
-from rts_server.runtime.backoff import backoff
+from rts_server.runtime.loops import repeat_forever
 from rts_server.runtime.throttled_log import ThrottledLog
 
 if TYPE_CHECKING:
@@ -46,22 +46,15 @@ class Quarantine:
 
     async def run_forever(self) -> None:
         """Consume until cancelled. A message stays in the queue until it was handled."""
-        failures = 0
-        this = asyncio.current_task()
         try:
-            # Checked in each round: redis-py, below `report_failed`, can swallow a cancellation.
-            while this is None or not this.cancelling():
-                try:
-                    for message in await self._in_thread(self._receive):
-                        await self._consume(message)
-                    failures = 0
-                except Exception as error:
-                    failures += 1
-                    self._throttled_log.warning("quarantine cannot be read", error)
-                    await asyncio.sleep(backoff(failures))
+            await repeat_forever("quarantine", self._consume_next)
         finally:
             self._pool.shutdown(wait=False, cancel_futures=True)
             self._client.close()
+
+    async def _consume_next(self) -> None:
+        for message in await self._in_thread(self._receive):
+            await self._consume(message)
 
     async def _consume(self, message: MessageTypeDef) -> None:
         """Report a message as failed, then keep it for operators.

@@ -31,10 +31,9 @@ from rts_server.relay.partition_leases import PartitionLeases
 from rts_server.relay.queue_sender import QueueSender
 from rts_server.relay.quiet_heads import QuietHeads
 from rts_server.relay.room_queues import MAX_BATCH_ENTRIES
-from rts_server.runtime.backoff import backoff
 from rts_server.runtime.deadline import within
+from rts_server.runtime.loops import repeat_forever
 from rts_server.runtime.tasks import cancelled
-from rts_server.runtime.throttled_log import ThrottledLog
 
 MESSAGE_QUEUE_SLOTS, ROOM_QUEUE_SLOTS = 4, 2
 """Requests to SQS in flight at most, per queue."""
@@ -130,7 +129,6 @@ class Relay:
         metrics.RELAY_PARTITIONS.set_function(lambda: len(self._partitions) * self._is_leased())
         self._has_space = asyncio.Event()
         self._stopping = asyncio.Event()
-        self._throttled_log = ThrottledLog(log)
 
     def _sender(self, name: str, slots: int) -> QueueSender:
         queue = SqsQueue(self._sqs, name)
@@ -145,7 +143,8 @@ class Relay:
         senders = (one.run_forever() for one in self._senders.values())
         loops = (self._cursor_flush, self._outbox_metrics, self._quiet_heads)
         beside = (one.run_forever() for one in loops)
-        work = [self._renew_and_read(), self._ack_processor.run_forever(), *beside, *senders]
+        reading = repeat_forever("outbox", self._renew_and_read)
+        work = [reading, self._ack_processor.run_forever(), *beside, *senders]
         tasks = [asyncio.create_task(one) for one in work]
         stop = asyncio.create_task(self._stopping.wait())
         try:
@@ -154,8 +153,8 @@ class Relay:
                 task.result()
         finally:
             # The ack processor ends last: what SQS accepts meanwhile is still deleted.
-            reading, acks, *others = tasks
-            await cancelled(stop, reading, *others)
+            reader, acks, *others = tasks
+            await cancelled(stop, reader, *others)
             with suppress(TimeoutError):
                 async with within(RELAY_SHUTDOWN_SECONDS):
                     await self._finish_in_flight()
@@ -177,27 +176,22 @@ class Relay:
     # Leases and reading
 
     async def _renew_and_read(self) -> None:
-        """Renew the leases and read, in one loop.
+        """Renew the leases if it is time, and read.
 
         The lease comes before the read, also after any error: the renewal shows whether this is
         still the Redis we read before (its fence), and only entries of partitions under a valid
         lease may be sent in order (D3). After an error every partition is read from its start,
         because the reply that was lost may have moved `last_read_id` past entries no relay holds.
         """
-        failures = 0
-        while True:
-            try:
-                if time.monotonic() >= self._renew_at:
-                    await self._renew()
-                await self._read()
-                failures = 0
-            except Exception as error:
-                failures += 1
-                self._throttled_log.warning("outbox cannot be read", error)
-                self._renew_at = 0.0
-                for partition in self._partitions.values():
-                    partition.last_read_id = STREAM_START
-                await asyncio.sleep(backoff(failures))
+        try:
+            if time.monotonic() >= self._renew_at:
+                await self._renew()
+            await self._read()
+        except BaseException:
+            self._renew_at = 0.0
+            for partition in self._partitions.values():
+                partition.last_read_id = STREAM_START
+            raise
 
     async def _renew(self) -> None:
         leases = await self._leases.renew()

@@ -14,11 +14,13 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
+from prometheus_client import REGISTRY
 from redis.asyncio import Redis
 
 from rts_server import keys
 from rts_server.config_loading import load
-from rts_server.relay import relay, room_queues
+from rts_server.redis_client.pipeline import results_of
+from rts_server.relay import ack_processor, relay, room_queues
 from rts_server.relay.relay import Relay
 from tests.helpers import aws
 from tests.helpers.post import Message, Post
@@ -293,6 +295,33 @@ async def test_an_entry_below_the_cursor_is_found(
         await redis.xadd(key, low, id="2-0")
         await eventually(log.empty)
     assert post.bodies("r") == [first, second, "{}"]
+
+
+async def test_failures_of_the_relays_loops_are_counted_and_repeated(
+    redis: Redis, log: OutboxLog, post: Post, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A read and a deletion that fail show in `rts_loop_failures_total`, and are made again."""
+
+    async def fail_once(*given: Any) -> Any:
+        monkeypatch.setattr(ack_processor, "results_of", results_of)
+        raise RuntimeError("the handler is closed")
+
+    before = failures("outbox"), failures("outbox deletion")
+    async with running(redis) as one:
+        await eventually(lambda: bool(one._partitions))
+        await redis.client_kill_filter(_type="normal", skipme=True)
+        await redis.connection_pool.disconnect()
+        await eventually(lambda: failures("outbox") > before[0])
+        monkeypatch.setattr(ack_processor, "results_of", fail_once)
+        body = await log.add("r")
+        await eventually(log.empty)
+    assert failures("outbox deletion") == before[1] + 1
+    assert post.bodies("r") == [body]
+
+
+def failures(loop: str) -> float:
+    """Steps of a background loop of this process that failed."""
+    return REGISTRY.get_sample_value("rts_loop_failures_total", {"loop": loop}) or 0.0
 
 
 async def test_an_unreadable_entry_stays_in_the_outbox(
