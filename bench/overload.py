@@ -27,8 +27,9 @@ FACTORS = (0.5, 2, 5, 10)
 """Offered load as multiples of the peak; the first shows what is normal."""
 RECOVERY_SECONDS = 10.0
 SEARCH_SECONDS = 4.0
-IN_FLIGHT = 4 * CONCURRENCY
-"""Unanswered commands while the peak is searched: enough to keep every part busy."""
+IN_FLIGHT = 512
+"""Unanswered commands while the peak is searched: an ack waits some 50 ms for the queue, so that
+fewer would leave every part idle."""
 
 
 @dataclass(frozen=True)

@@ -95,8 +95,10 @@ class Dispatcher:
         the command, or refusals alone would overload the instance (R4).
         """
         now = asyncio.get_running_loop().time()
-        waited = now - session.queue[0].received_at if session.queue else 0.0
-        if self._admission.refuses(waited) and self._may_refuse(session, frame, now):
+        waited, ahead = 0.0, 0
+        if queue := session.queue:  # what it waits for its rate is no sign of overload
+            waited, ahead = now - max(queue[0].received_at, session.paced_until), len(queue)
+        if self._admission.refuses(waited, ahead) and self._may_refuse(session, frame, now):
             self._acks.write(session, frame, overloaded(self._admission))
             return
         command = QueuedCommand(frame, now)
@@ -197,6 +199,7 @@ class Dispatcher:
                 refusal = errors.RateLimited(retry_after_ms=ceil(wait * 1000))
                 return _RateLimited(await self._on_rate_limited(rate, session, refusal))
             if wait:
+                session.paced_until = now + wait
                 await asyncio.sleep(wait)
         return None
 

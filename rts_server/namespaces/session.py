@@ -47,6 +47,7 @@ class Session:
         opening: The task that opens the session, while it does.
         unanswered: Commands that were queued and have no ack yet.
         all_answered: Exists while the session is draining; set when nothing is unanswered.
+        paced_until: Loop time until which a command waits for its rate.
         unavailable: Whether the last command was refused as unavailable.
         connected: Whether the CONNECT packet was sent.
     """
@@ -64,6 +65,7 @@ class Session:
     ready: LazyEvent = field(default_factory=LazyEvent)
     opening: asyncio.Task[None] | None = None
     unanswered: int = 0
+    paced_until: float = 0.0
     all_answered: asyncio.Event | None = None
     unavailable: bool = False
     connected: bool = False

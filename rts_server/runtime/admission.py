@@ -21,6 +21,8 @@ TARGET_DELAY_SECONDS = 0.1
 delivered (R4), and of the silence after which a connection to Redis is given up."""
 WINDOW_SECONDS = 0.1
 """Shortest time over which delays are averaged; a longer delay makes a longer window."""
+BUSY_DELAY_SECONDS = 0.01
+"""Delay from which on this instance, or its Redis, has more to do than it can at once."""
 MAX_WAIT_SECONDS = 0.08
 """How long a command may wait to be admitted: bursts are served, and a refusal comes in 0.1 s."""
 INITIAL_LIMIT, MIN_LIMIT = 64.0, 8.0
@@ -50,20 +52,24 @@ class Admission:
         self._timer: asyncio.Handle | None = None
         self._rings_at = 0.0  # uvloop's handle of a timer that is due at once has no time
         self._turns, self._appends = _Mean(), _Mean()
-        self._window_ends = 0.0
+        self._delay = self._window_ends = 0.0
         self._admitted = self._refused = 0
         self._limit_was_reached = False
         self._retry_seconds = MIN_RETRY_SECONDS
 
-    def refuses(self, waited: float) -> bool:
+    def refuses(self, waited: float, ahead: int = 0) -> bool:
         """Whether a command would only wait in vain.
 
-        That is so if as many wait as may be in progress, or if the commands before it in its
-        session, of which the oldest has `waited` so many seconds, take all the time it has.
+        That is so if as many wait as may be in progress, or if the commands `ahead` of it in its
+        session, of which the oldest has `waited` so many seconds, take all the time it has. They
+        are executed one at a time, so that few sessions reach no limit however much they send.
+        Where nothing is busy they wait for something else, which is not refused.
         """
         if len(self._waiting) >= self.limit:
             return True
-        return waited >= MAX_WAIT_SECONDS and self.in_progress >= self.limit
+        if self.in_progress < self.limit and self._delay < BUSY_DELAY_SECONDS:
+            return False
+        return waited + ahead * self._delay >= MAX_WAIT_SECONDS
 
     async def enter(self, waited: float = 0.0) -> bool:
         """Admit a command, which must `leave` later; return False if it is refused.
@@ -146,7 +152,7 @@ class Admission:
     def _adjust(self, now: float) -> None:
         if now < self._window_ends:
             return
-        delay = self._turns.take() + self._appends.take()
+        delay = self._delay = self._turns.take() + self._appends.take()
         if delay > TARGET_DELAY_SECONDS:
             self.limit = max(MIN_LIMIT, self.limit * max(MAX_SHRINK, TARGET_DELAY_SECONDS / delay))
         elif self._limit_was_reached or self.limit < INITIAL_LIMIT:

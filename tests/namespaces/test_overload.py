@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from tests.helpers.waiting import eventually
+import asyncio
+
+import pytest
+
+from rts_server.engine import frames
+from rts_server.runtime.admission import BUSY_DELAY_SECONDS, MAX_WAIT_SECONDS, WINDOW_SECONDS
+from tests.helpers.waiting import PATIENCE, eventually
 from tests.namespaces.line import Line, line
 
 ADD = '["member.add",{"room_id":"r","user_ids":["bob"]}]'
@@ -63,3 +69,38 @@ async def test_commands_behind_one_that_waits_are_refused_with_it() -> None:
         assert await one.answered(120) == ["unavailable"] * 120
         assert one.began == []
         assert admission.in_progress == busy
+
+
+async def test_few_sessions_that_send_much_are_refused_below_the_limit() -> None:
+    """Each executes one command at a time and reaches no limit: what would wait for too long behind
+    the others of its session is refused as it comes, if the delay shows that all are busy."""
+    async with line(rate_limits="relaxed", command_deadline=PATIENCE) as one:
+        delayed(one, MAX_WAIT_SECONDS / 2)
+        one.ask(*[ADD] * 5)
+        assert len(one.acks) == 3
+        assert await one.answered(5) == ["ok"] * 2 + ["unavailable"] * 3
+
+
+@pytest.mark.parametrize(("paced", "code"), [(True, None), (False, "unavailable")])
+async def test_commands_that_wait_for_their_rate_are_no_overload(
+    paced: bool, code: str | None
+) -> None:
+    """A client that sends more at once than its rate is served in its time."""
+    async with line(rate_limits="relaxed", command_deadline=PATIENCE) as one:
+        one.adds_return.clear()
+        one.ask(ADD, ADD)
+        await eventually(lambda: one.began == ["r"])
+        assert one.session.queue is not None
+        one.session.queue[0].received_at -= 2 * MAX_WAIT_SECONDS
+        one.session.paced_until = asyncio.get_running_loop().time() if paced else 0.0
+        delayed(one, BUSY_DELAY_SECONDS)
+        one.receive("sid", frames.parse(f"2/chat,2{ADD}"))
+        assert one.acks.get(2, {}).get("error", {}).get("code") == code
+        one.adds_return.set()
+        assert await one.answered(3) == ["ok", "ok", code or "ok"]
+
+
+def delayed(one: Line, seconds: float) -> None:
+    """Let a window pass in which commands met this delay."""
+    after = asyncio.get_running_loop().time() + WINDOW_SECONDS
+    one._connections.admission.observe_append(seconds, after)

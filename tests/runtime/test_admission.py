@@ -118,6 +118,19 @@ async def test_a_cancelled_command_takes_no_place(admitted_before: bool) -> None
     assert await admission.enter()
 
 
+@pytest.mark.parametrize(
+    ("waited", "ahead", "busy"), [(0.0, 4, True), (0.07, 1, True), (0.0, 3, False)]
+)
+def test_a_command_that_others_keep_waiting_is_refused_while_delays_are_long(
+    waited: float, ahead: int, busy: bool
+) -> None:
+    """Each of those ahead takes the mean delay; where that is short, they wait for another reason."""
+    admission = Admission()
+    assert not admission.refuses(1.0, 100)
+    admission.observe_append(MAX_WAIT_SECONDS / 4, 1.0)
+    assert admission.refuses(waited, ahead) == busy
+
+
 def test_the_limit_shrinks_to_its_minimum_while_delays_are_long() -> None:
     """A standing delay halves the limit per window at most, and never below the minimum."""
     clock = Clock()
