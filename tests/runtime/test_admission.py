@@ -124,7 +124,7 @@ async def test_a_cancelled_command_takes_no_place(admitted_before: bool) -> None
 def test_a_command_that_others_keep_waiting_is_refused_while_delays_are_long(
     waited: float, ahead: int, busy: bool
 ) -> None:
-    """Each of those ahead takes the mean delay; where that is short, they wait for another thing."""
+    """Each of those ahead takes the mean delay; where it is short, nothing here is busy."""
     admission = Admission()
     assert not admission.refuses(1.0, 100)
     admission.observe_append(MAX_WAIT_SECONDS / 4, 1.0)
