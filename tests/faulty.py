@@ -26,7 +26,7 @@ from rts_server.roomlog import durability, rehydrate, script
 from rts_server.roomlog.membership_index import MembershipIndex
 from rts_server.roomlog.pending import PendingAppend
 from rts_server.roomlog.request import AppendRequest, AppendResult
-from rts_server.views import snapshots as standing
+from rts_server.views import snapshots
 from rts_server.views.history import History
 from tests.helpers.scripts import changed_script
 
@@ -152,7 +152,7 @@ def queued_at_once() -> None:
 
 def partly() -> None:
     """T10: a replay that did not fit counts as whole."""
-    vars_of(standing.EventRange, reaches_head=property(lambda self: self.events is not None))
+    vars_of(snapshots.EventRange, reaches_head=property(lambda self: self.events is not None))
 
 
 def vars_of(kind: type, **changed: Any) -> None:

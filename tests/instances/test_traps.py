@@ -325,6 +325,9 @@ async def test_10_many_rooms_with_many_missed_events_converge(pair: World, full:
             for room_id in room_ids[1:]:
                 await unqueued(services, room_id, alice, events)
         cursors = {room_id: [1, 2] for room_id in room_ids}
+        long = {room_ids[0]: [1, 2]}  # alone, so that only its number of events is too large
+        async with pair.js(bob, instance=1, cursors=long) as late:
+            assert late.events[0]["data"]["recovered"] == {room_ids[0]: False}
         async with pair.js(bob, instance=1, cursors=cursors) as late:
             recovered = late.events[0]["data"]["recovered"]
             assert set(recovered) == set(room_ids)
