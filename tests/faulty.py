@@ -44,7 +44,7 @@ def rewrite(script: Script, old: str, new: str) -> None:
 
 def everywhere(old: str, new: str) -> None:
     """Rewrite every script that starts with the fence."""
-    for module in (script, rehydrate, durability, standing):
+    for module in (script, rehydrate, durability, snapshots):
         for value in vars(module).values():
             if isinstance(value, Script) and old in value.text:
                 rewrite(value, old, new)
