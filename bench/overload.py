@@ -27,7 +27,7 @@ FACTORS = (0.5, 2, 5, 10)
 """Offered load as multiples of the peak; the first shows what is normal."""
 RECOVERY_SECONDS = 10.0
 SEARCH_SECONDS = 4.0
-IN_FLIGHT = 512
+IN_FLIGHT = 256
 """Unanswered commands while the peak is searched: an ack waits some 50 ms for the queue, so that
 fewer would leave every part idle."""
 

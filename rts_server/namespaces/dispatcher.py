@@ -95,10 +95,10 @@ class Dispatcher:
         the command, or refusals alone would overload the instance (R4).
         """
         now = asyncio.get_running_loop().time()
-        waited, ahead = 0.0, 0
-        if queue := session.queue:  # what it waits for its rate is no sign of overload
-            waited, ahead = now - max(queue[0].received_at, session.paced_until), len(queue)
-        if self._admission.refuses(waited, ahead) and self._may_refuse(session, frame, now):
+        waited = 0.0
+        if session.queue:  # what it waits for its rate is no sign of overload
+            waited = now - max(session.queue[0].received_at, session.paced_until)
+        if self._admission.refuses(waited) and self._may_refuse(session, frame, now):
             self._acks.write(session, frame, overloaded(self._admission))
             return
         command = QueuedCommand(frame, now)

@@ -21,8 +21,9 @@ TARGET_DELAY_SECONDS = 0.1
 delivered (R4), and of the silence after which a connection to Redis is given up."""
 WINDOW_SECONDS = 0.1
 """Shortest time over which delays are averaged; a longer delay makes a longer window."""
-BUSY_DELAY_SECONDS = 0.01
-"""Delay from which on this instance, or its Redis, has more to do than it can at once."""
+BUSY_DELAY_SECONDS = TARGET_DELAY_SECONDS / 2
+"""Delay from which on this instance, or its Redis, counts as busy: below it a session that keeps
+commands waiting has sent many at once, or waits for something else."""
 MAX_WAIT_SECONDS = 0.08
 """How long a command may wait to be admitted: bursts are served, and a refusal comes in 0.1 s."""
 INITIAL_LIMIT, MIN_LIMIT = 64.0, 8.0
@@ -57,19 +58,18 @@ class Admission:
         self._limit_was_reached = False
         self._retry_seconds = MIN_RETRY_SECONDS
 
-    def refuses(self, waited: float, ahead: int = 0) -> bool:
+    def refuses(self, waited: float) -> bool:
         """Whether a command would only wait in vain.
 
-        That is so if as many wait as may be in progress, or if the commands `ahead` of it in its
-        session, of which the oldest has `waited` so many seconds, take all the time it has. They
-        are executed one at a time, so that few sessions reach no limit however much they send.
-        Where nothing is busy they wait for something else, which is not refused.
+        That is so if as many wait as may be in progress, or if the commands before it in its
+        session, of which the oldest has `waited` so many seconds, take all the time it has. A
+        session executes one command at a time, so that fewer sessions than the limit never reach
+        it, whatever they send: then the delay says whether they wait because all are busy.
         """
         if len(self._waiting) >= self.limit:
             return True
-        if self.in_progress < self.limit and self._delay < BUSY_DELAY_SECONDS:
-            return False
-        return waited + ahead * self._delay >= MAX_WAIT_SECONDS
+        is_busy = self.in_progress >= self.limit or self._delay >= BUSY_DELAY_SECONDS
+        return is_busy and waited >= MAX_WAIT_SECONDS
 
     async def enter(self, waited: float = 0.0) -> bool:
         """Admit a command, which must `leave` later; return False if it is refused.

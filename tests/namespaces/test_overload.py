@@ -72,13 +72,22 @@ async def test_commands_behind_one_that_waits_are_refused_with_it() -> None:
 
 
 async def test_few_sessions_that_send_much_are_refused_below_the_limit() -> None:
-    """Each executes one command at a time and reaches no limit: what would wait for too long behind
-    the others of its session is refused as it comes, if the delay shows that all are busy."""
+    """Each executes one command at a time and reaches no limit: what comes while others of its
+    session wait too long is refused at once, if the delay shows that all are busy. What comes at
+    once is not: none of it has waited."""
     async with line(rate_limits="relaxed", command_deadline=PATIENCE) as one:
-        delayed(one, MAX_WAIT_SECONDS / 2)
-        one.ask(*[ADD] * 5)
-        assert len(one.acks) == 3
-        assert await one.answered(5) == ["ok"] * 2 + ["unavailable"] * 3
+        one.adds_return.clear()
+        delayed(one, BUSY_DELAY_SECONDS)
+        one.ask(*[ADD] * 60)
+        await eventually(lambda: one.began == ["r"])
+        assert one.acks == {}
+        assert one.session.queue is not None
+        one.session.queue[0].received_at -= MAX_WAIT_SECONDS
+        delayed(one, BUSY_DELAY_SECONDS)
+        one.receive("sid", frames.parse(f"2/chat,60{ADD}"))
+        assert one.acks[60]["error"]["code"] == "unavailable"
+        one.adds_return.set()
+        assert await one.answered(61) == ["ok"] * 60 + ["unavailable"]
 
 
 @pytest.mark.parametrize(("paced", "code"), [(True, None), (False, "unavailable")])

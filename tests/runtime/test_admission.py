@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rts_server.runtime.admission import (
+    BUSY_DELAY_SECONDS,
     INITIAL_LIMIT,
     MAX_RETRY_SECONDS,
     MAX_WAIT_SECONDS,
@@ -118,17 +119,14 @@ async def test_a_cancelled_command_takes_no_place(admitted_before: bool) -> None
     assert await admission.enter()
 
 
-@pytest.mark.parametrize(
-    ("waited", "ahead", "busy"), [(0.0, 4, True), (0.07, 1, True), (0.0, 3, False)]
-)
-def test_a_command_that_others_keep_waiting_is_refused_while_delays_are_long(
-    waited: float, ahead: int, busy: bool
-) -> None:
-    """Each of those ahead takes the mean delay; where it is short, nothing here is busy."""
-    admission = Admission()
-    assert not admission.refuses(1.0, 100)
-    admission.observe_append(MAX_WAIT_SECONDS / 4, 1.0)
-    assert admission.refuses(waited, ahead) == busy
+def test_a_command_behind_one_that_waits_is_refused_below_the_limit_while_delays_are_long() -> None:
+    """Where they are short, the commands of the session wait for something else."""
+    clock = Clock()
+    clock.windows(1, BUSY_DELAY_SECONDS / 2)
+    assert not clock.admission.refuses(MAX_WAIT_SECONDS)
+    clock.windows(1, BUSY_DELAY_SECONDS)
+    assert clock.admission.refuses(MAX_WAIT_SECONDS)
+    assert not clock.admission.refuses(MAX_WAIT_SECONDS / 2)
 
 
 def test_the_limit_shrinks_to_its_minimum_while_delays_are_long() -> None:
