@@ -10,10 +10,9 @@ from __future__ import annotations
 import json
 import os
 import time
+from collections import Counter
 from datetime import datetime
 from typing import Any
-
-from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 
 from rts_server.persistence.records import Record
 
@@ -34,30 +33,29 @@ class BatchReport:
         self._function = function
         self._records = len(event["Records"])
         self._request_id = getattr(context, "aws_request_id", None)
-        self._applied: list[dict[str, object]] = []
+        self._stored: list[Record[Any]] = []
         self._lags: dict[str, list[int]] = {"AcceptedToStored": [], "QueuedToStored": []}
         self._quarantined = 0
 
-    def add_stored(self, record: SQSRecord, parsed: Record[Any]) -> None:
-        """Add a record that is in the tables."""
+    def add_stored(self, parsed: Record[Any], sent_ms: int) -> None:
+        """Add a record that is in the tables; `sent_ms`: when SQS got it (ms since 1970), or 0."""
         now = time.time() * 1000
-        self._applied.append(log_fields(parsed))
+        self._stored.append(parsed)
         if parsed.ts:
             accepted = datetime.fromisoformat(parsed.ts).timestamp() * 1000
             self._lags["AcceptedToStored"].append(max(0, round(now - accepted)))
-        if sent := record.raw_event["attributes"].get("SentTimestamp"):
-            self._lags["QueuedToStored"].append(max(0, round(now - int(sent))))
+        if sent_ms:
+            self._lags["QueuedToStored"].append(max(0, round(now - sent_ms)))
 
     def add_quarantined(self) -> None:
         """Add a record that is in the quarantine queue."""
         self._quarantined += 1
 
-    def print_summary(self, answer: Any) -> None:
-        """Print the line. `answer` is that of the function: `{"batchItemFailures": [...]}`."""
-        failed = len(answer["batchItemFailures"])
+    def print_summary(self, returned: int) -> None:
+        """Print the line. `returned`: how many records go back to their queue."""
         values: dict[str, int | list[int]] = {
-            "Stored": len(self._applied),
-            "Returned": failed,
+            "Stored": len(self._stored),
+            "Returned": returned,
             "Quarantined": self._quarantined,
             **{name: lags for name, lags in self._lags.items() if lags},
         }
@@ -70,14 +68,22 @@ class BatchReport:
             "level": "info",
             "message": "batch",
             "records": self._records,
-            "failed": failed,
-            "applied": self._applied,
+            "kinds": Counter(one.kind for one in self._stored),
+            **self._ends(),
             "Process": self._function,
             "_aws": {"Timestamp": round(time.time() * 1000), "CloudWatchMetrics": [directive]},
             **({"request_id": self._request_id} if self._request_id else {}),
             **values,
         }
-        print(json.dumps(line), flush=True)
+        print(json.dumps(line, separators=(",", ":")), flush=True)
+
+    def _ends(self) -> dict[str, dict[str, object]]:
+        """Return the first and the last stored record: the ids of all would cost most of the logs.
+
+        Returned and quarantined records have lines of their own.
+        """
+        named = {"first": self._stored[:1], "last": self._stored[1:][-1:]}
+        return {name: log_fields(one) for name, found in named.items() for one in found}
 
 
 def log_fields(parsed: Record[Any]) -> dict[str, object]:

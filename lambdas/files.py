@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from functools import cache
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 import boto3
@@ -24,11 +25,14 @@ S3_CONFIG = Config(
 )
 
 KEYS_PER_PAGE = 1_000
+CREATING = Lock()
+"""Held while a client is made: threads share clients, but not the session that makes them."""
 
 
 @cache
 def _s3() -> S3Client:
-    return boto3.client("s3", config=S3_CONFIG)
+    with CREATING:
+        return boto3.client("s3", config=S3_CONFIG)
 
 
 def apply_changes(changes: FileChanges) -> None:

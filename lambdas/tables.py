@@ -16,6 +16,7 @@ from botocore.exceptions import ClientError
 
 from lambdas import files
 from lambdas.expiry import expire_page
+from lambdas.files import CREATING
 from rts_server.persistence.records import (
     MESSAGES,
     ROOMS,
@@ -36,8 +37,13 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient, DynamoDBServiceResource
     from mypy_boto3_sqs import SQSClient
 
+MAX_CALLS_AT_ONCE = 10
+"""As many as a batch has records."""
 TABLES_CONFIG = Config(
-    connect_timeout=1, read_timeout=3, retries={"total_max_attempts": 4, "mode": "standard"}
+    connect_timeout=1,
+    read_timeout=3,
+    retries={"total_max_attempts": 4, "mode": "standard"},
+    max_pool_connections=MAX_CALLS_AT_ONCE,
 )
 MAX_CONFLICT_RETRIES = 6
 """Retries of a write that met a transaction of the other function on the same item."""
@@ -46,7 +52,8 @@ TABLE_VARIABLES = {ROOMS: "RTS_ROOMS_TABLE", MESSAGES: "RTS_MESSAGES_TABLE"}
 
 @cache
 def _dynamodb() -> DynamoDBServiceResource:
-    return boto3.resource("dynamodb", config=TABLES_CONFIG)
+    with CREATING:
+        return boto3.resource("dynamodb", config=TABLES_CONFIG)
 
 
 def _client() -> DynamoDBClient:
@@ -55,7 +62,8 @@ def _client() -> DynamoDBClient:
 
 @cache
 def _sqs() -> SQSClient:
-    return boto3.client("sqs", config=TABLES_CONFIG)
+    with CREATING:
+        return boto3.client("sqs", config=TABLES_CONFIG)
 
 
 @cache

@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import zip_longest
 from typing import Any
 
-from aws_lambda_powertools.utilities.batch import (
-    SqsFifoPartialProcessor,
-    process_partial_response,
-)
-
-from lambdas import fingerprint, spans, tables
+from lambdas import batch, fingerprint, tables
+from lambdas.batch import Group
 from lambdas.batch_report import BatchReport
-from lambdas.record_handler import record_handler
 from rts_server.persistence import records
-
-processor = SqsFifoPartialProcessor(skip_group_on_error=True)
-# A batch that failed as a whole is answered like any other; raising would count as a crash.
-processor.raise_on_entire_batch_failure = False
+from rts_server.persistence.records import Write
 
 
 def lambda_handler(event: dict[str, Any], context: Any) -> Any:
@@ -27,16 +21,29 @@ def lambda_handler(event: dict[str, Any], context: Any) -> Any:
     if proof := fingerprint.answer_probe(event):
         return proof
     report = BatchReport("chat-message-to-db", event, context)
-    watermarks = records.watermark_writes(record["body"] for record in event["Records"])
+    entries = batch.parse_entries(event, records.MESSAGE_KINDS)
+    groups = batch.group_entries(entries)
+    # Before the first message of a room: too early is harmless, because the records are still in
+    # the queue; too late would let a barrier pass while the room's seq is behind (D1).
+    batch.at_once(_write, [(group, one) for group in groups for one in _watermarks(group)])
+    for wave in zip_longest(*(group.waves() for group in groups), fillvalue=()):
+        units = zip(groups, wave, strict=True)
+        batch.at_once(
+            batch.apply_entries,
+            [unit for group, each in units if not group.failed for unit in each],
+        )
+    returned = [entry for group in groups for entry in group.from_first_failed]
+    return batch.finish(entries, returned, report)
 
-    def write_watermarks(parsed: records.Record[Any]) -> None:
-        # Before the batch's first message of a room. Forgotten after success only, so that the
-        # room's next record tries again what failed.
-        tables.execute(watermarks.get(parsed.room_id, ()))
-        watermarks.pop(parsed.room_id, None)
 
-    handle = record_handler(report, records.MESSAGE_KINDS, write_watermarks)
-    answer = process_partial_response(event, handle, processor, context)
-    report.print_summary(answer)
-    spans.flush()
-    return answer
+def _watermarks(group: Group) -> Sequence[Sequence[Write]]:
+    return records.watermark_writes(one.parsed for one in group.entries if one.parsed)
+
+
+def _write(watermarks: tuple[Group, Sequence[Write]]) -> None:
+    """Raise watermarks of a group; if that fails, all of the group returns."""
+    group, writes = watermarks
+    try:
+        tables.execute(writes)
+    except Exception as error:
+        batch.fail(group.entries[0], error)

@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
-from aws_lambda_powertools.utilities.batch import (
-    BatchProcessor,
-    EventType,
-    process_partial_response,
-)
-
-from lambdas import fingerprint, spans
+from lambdas import batch, fingerprint
 from lambdas.batch_report import BatchReport
-from lambdas.record_handler import record_handler
 from rts_server.persistence import records
 
-processor = BatchProcessor(event_type=EventType.SQS, raise_on_entire_batch_failure=False)
+_apply_all = partial(batch.apply_entries, until_failed=False)
 
 
 def lambda_handler(event: dict[str, Any], context: Any) -> Any:
@@ -26,8 +20,7 @@ def lambda_handler(event: dict[str, Any], context: Any) -> Any:
     if proof := fingerprint.answer_probe(event):
         return proof
     report = BatchReport("chat-room-to-db", event, context)
-    handle = record_handler(report, records.ROOM_KINDS)
-    answer = process_partial_response(event, handle, processor, context)
-    report.print_summary(answer)
-    spans.flush()
-    return answer
+    entries = batch.parse_entries(event, records.ROOM_KINDS)
+    # Rooms at once, but a room's records one by one: transactions of one room are in conflict.
+    batch.at_once(_apply_all, [group.entries for group in batch.group_entries(entries)])
+    return batch.finish(entries, [entry for entry in entries if entry.failed], report)

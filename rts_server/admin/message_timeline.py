@@ -188,10 +188,10 @@ def log_line_steps(line: str, message_id: str, source: str, at: str) -> Iterator
     except ValueError:
         return
     at = str(fields.get("ts") or at)
-    for one in fields.get("applied", ()):
-        if one.get("message_id") == message_id:
+    for one in (fields.get("first"), fields.get("last")):
+        if one and one.get("message_id") == message_id:
             yield TimelineStep(at, f"{source}: stored {one['kind']}", _step_fields(one))
-    if "applied" not in fields:
+    if "kinds" not in fields:
         reason = next((fields[name] for name in REASON_FIELDS if fields.get(name)), None)
         what = f"{source}: {fields.get('message')}" + (f" ({reason})" if reason else "")
         yield TimelineStep(at, what, _step_fields(fields))

@@ -26,7 +26,9 @@ from tests.helpers.world import free_port
 
 ROOM, MESSAGE = "room-1", "m" * 26
 DONE = {"kind": "message.new", "room_id": ROOM, "message_id": MESSAGE, "epoch": 1, "offset": 4}
-BATCH = {"message": "batch", "applied": [DONE, {**DONE, "message_id": "another"}]}
+KINDS = {"message.new": 3}
+BATCH = {"message": "batch", "kinds": KINDS, "first": {**DONE, "message_id": "another"}}
+BATCH |= {"last": DONE}
 SET_ASIDE = {"message": "quarantined", "reason": "invalid: v", "message_id": MESSAGE}
 REPEATED = {
     "ts": "2026-11-25T01:00:00.000Z",

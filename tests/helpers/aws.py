@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from threading import Lock
 from typing import Any
 
 import boto3
 import pytest
 from moto import mock_aws
+from moto.dynamodb.responses import DynamoHandler
 
 from lambdas import files, tables
 
@@ -33,11 +35,23 @@ def pretended() -> Iterator[None]:
         for name, value in ENVIRONMENT.items():
             patch.setenv(name, value)
         patch.delenv("AWS_ENDPOINT_URL", raising=False)
+        patch.setattr(DynamoHandler, "call_action", _one_by_one(DynamoHandler.call_action))
         with mock_aws():
             create()
             forget()
             yield
             forget()
+
+
+def _one_by_one(call: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """Calls of DynamoDB are atomic per item; moto's are not, when threads make them."""
+    lock = Lock()
+
+    def locked(self: Any) -> Any:
+        with lock:
+            return call(self)
+
+    return locked
 
 
 def create(endpoint: str | None = None) -> None:

@@ -6,32 +6,25 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from rts_server.persistence.records.keys import ROOMS, member_key, position, room_key
-from rts_server.persistence.records.messages import MESSAGE_KINDS, rank, silent
-from rts_server.persistence.records.record import Poison, Record, parse
+from rts_server.persistence.records.messages import rank, silent
+from rts_server.persistence.records.record import Record
 from rts_server.persistence.records.record_data import MessageData
 from rts_server.persistence.records.write import Write, json_text, update
 
 PREVIEW_CHARACTERS = 200
 
 
-def watermark_writes(bodies: Iterable[str]) -> dict[str, list[Write]]:
-    """Return, per room of a batch, the writes that must come before its first message.
-
-    In this order: too early is harmless, because the records are still in the queue; too late would
-    let a barrier pass while the seq of the room is behind. Poison is skipped here: it is handled
-    when its own turn comes.
-    """
+def watermark_writes(records: Iterable[Record[Any]]) -> list[list[Write]]:
+    """Return the writes that must come before the first message of a batch, in any order."""
     grouped: dict[str, list[Record[Any]]] = {}
-    for body in bodies:
-        try:
-            record = parse(body, MESSAGE_KINDS)
-        except Poison:
-            continue
+    for record in records:
         if record.kind not in ("barrier", "expiry"):
             grouped.setdefault(record.room_id, []).append(record)
-    return {
-        room_id: _room_and_reader_writes(room_id, records) for room_id, records in grouped.items()
-    }
+    return [
+        [write]
+        for room_id, found in grouped.items()
+        for write in _room_and_reader_writes(room_id, found)
+    ]
 
 
 def _room_and_reader_writes(room_id: str, records: list[Record[Any]]) -> list[Write]:

@@ -27,7 +27,7 @@ FUNCTION_MODULES = {
 """Package in `lambdas/` by the name of the function."""
 KEY_PARAMETERS = {"chat-message-to-db": "MessageCodeKey", "chat-room-to-db": "RoomCodeKey"}
 """Parameter of the template for the key of each zip."""
-DISTRIBUTIONS = ("aws-lambda-powertools", "jmespath", "marshmallow", "typing-extensions")
+DISTRIBUTIONS = ("marshmallow",)
 SHARED_SOURCES = ("rts_server/__init__.py", "rts_server/persistence/__init__.py")
 RECORDS = "rts_server/persistence/records"
 FIXED_TIME = (1980, 1, 1, 0, 0, 0)
