@@ -17,6 +17,7 @@ from botocore.exceptions import ClientError
 from lambdas import files
 from lambdas.expiry import expire_page
 from lambdas.files import CREATING
+from lambdas.replacements import replace
 from rts_server.persistence.records import (
     MESSAGES,
     ROOMS,
@@ -25,6 +26,7 @@ from rts_server.persistence.records import (
     FileChanges,
     ForwardedRecord,
     Poison,
+    Replacement,
     Step,
     Transaction,
     Write,
@@ -56,7 +58,8 @@ def _dynamodb() -> DynamoDBServiceResource:
         return boto3.resource("dynamodb", config=TABLES_CONFIG)
 
 
-def _client() -> DynamoDBClient:
+def client() -> DynamoDBClient:
+    """Return the client of both tables, which speaks Python's own types."""
     return _dynamodb().meta.client
 
 
@@ -96,6 +99,8 @@ def execute(steps: Iterable[Step]) -> None:
                 _transact(step)
             case Write():
                 _write(step)
+            case Replacement():
+                replace(client(), os.environ[TABLE_VARIABLES[step.table]], step)
             case ForwardedRecord():
                 _forward(step)
             case FileChanges():
@@ -108,7 +113,7 @@ def execute(steps: Iterable[Step]) -> None:
 def _execute_page(step: ExpireMessages | DeletePrefixes) -> ForwardedRecord | None:
     """Execute one page of a long step; return the record of the rest, or None."""
     if isinstance(step, ExpireMessages):
-        return expire_page(_client(), step)
+        return expire_page(client(), step)
     return files.delete_page(step)
 
 
@@ -116,14 +121,14 @@ def _write(write: Write) -> None:
     name = os.environ[TABLE_VARIABLES[write.table]]
     for retries_left in range(MAX_CONFLICT_RETRIES, -1, -1):
         try:
-            _client().update_item(TableName=name, **write.given)
+            client().update_item(TableName=name, **write.given)
             return
         except ClientError as error:
             if _error_code(error) == "ConditionalCheckFailedException":
                 break
             if _error_code(error) != "TransactionConflictException" or not retries_left:
                 raise
-            _pause(MAX_CONFLICT_RETRIES - retries_left)
+            pause(MAX_CONFLICT_RETRIES - retries_left)
     for alternative in write.otherwise:
         _write(alternative)
 
@@ -137,7 +142,7 @@ def _transact(transaction: Transaction) -> None:
     items = transaction.items(os.environ[TABLE_VARIABLES[transaction.table]])
     for retries_left in range(MAX_CONFLICT_RETRIES, -1, -1):
         try:
-            _client().transact_write_items(TransactItems=items)
+            client().transact_write_items(TransactItems=items)
             return
         except ClientError as error:
             verdict = _verdict(error)
@@ -149,7 +154,7 @@ def _transact(transaction: Transaction) -> None:
                 raise Poison("ValidationError in a transaction") from None
             if verdict != "again" or not retries_left:
                 raise
-            _pause(MAX_CONFLICT_RETRIES - retries_left)
+            pause(MAX_CONFLICT_RETRIES - retries_left)
     if len(transaction.updates) > 1:
         for part in transaction.split():
             _transact(part)
@@ -169,7 +174,12 @@ def _error_code(error: ClientError) -> str:
     return error.response["Error"]["Code"]
 
 
-def _pause(attempt: int) -> None:
+def is_conflict(error: ClientError) -> bool:
+    """Return whether another write came in between, so that the next try may succeed."""
+    return _error_code(error) in ("ConditionalCheckFailedException", "TransactionConflictException")
+
+
+def pause(attempt: int) -> None:
     """Wait for the other function: a conflict lasts milliseconds, a returned record 60 s."""
     time.sleep(random.uniform(0.5, 1.0) * 0.01 * 2**attempt)
 

@@ -15,12 +15,13 @@ class Cover(NamedTuple):
 
 COVERS = (
     Cover("persistence/test_records.py", "one rule: any order of records gives the same tables",
-          "persistence/records/expiry persistence/records/files persistence/records/keys"
+          "persistence/records/expiry persistence/records/files persistence/records/head"
+          " persistence/records/keys"
           " persistence/records/messages persistence/records/record persistence/records/record_data"
-          " persistence/records/rooms"
+          " persistence/records/reactions persistence/records/rooms"
           " persistence/records/shapes persistence/records/watermarks persistence/records/write"),
     Cover("persistence/test_archive.py", "reads through it", "persistence/aws"
-          " persistence/stored_items runtime/throttled_log"),
+          " persistence/message_pages persistence/stored_items runtime/throttled_log"),
     Cover("rest/test_queues.py", "needs real queues", "persistence/queues relay/queue_admin"),
     Cover("test_app.py", "seen at the start of a process",
           "persistence/eviction_policy services metrics rest/health"),

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import zip_longest
 from typing import Any
 
 from lambdas import batch, fingerprint, tables
 from lambdas.batch import Group
 from lambdas.batch_report import BatchReport
+from lambdas.heads import raise_head
 from rts_server.persistence import records
-from rts_server.persistence.records import Write
 
 
 def lambda_handler(event: dict[str, Any], context: Any) -> Any:
@@ -25,7 +26,7 @@ def lambda_handler(event: dict[str, Any], context: Any) -> Any:
     groups = batch.group_entries(entries)
     # Before the first message of a room: too early is harmless, because the records are still in
     # the queue; too late would let a barrier pass while the room's seq is behind (D1).
-    batch.at_once(_write, [(group, one) for group in groups for one in _watermarks(group)])
+    batch.at_once(_raise, [(group, one) for group in groups for one in _watermarks(group)])
     for wave in zip_longest(*(group.waves() for group in groups), fillvalue=()):
         units = zip(groups, wave, strict=True)
         batch.at_once(
@@ -36,14 +37,19 @@ def lambda_handler(event: dict[str, Any], context: Any) -> Any:
     return batch.finish(entries, returned, report)
 
 
-def _watermarks(group: Group) -> Sequence[Sequence[Write]]:
-    return records.watermark_writes(one.parsed for one in group.entries if one.parsed)
+def _watermarks(group: Group) -> Iterator[Callable[[], None]]:
+    """Yield what raises the head of each room of a group, and the cursors of its senders."""
+    parsed = (entry.parsed for entry in group.entries if entry.parsed)
+    for room_id, raising in records.raising_records(parsed).items():
+        yield partial(raise_head, room_id, raising)
+        for write in records.read_cursor_writes(room_id, raising):
+            yield partial(tables.execute, [write])
 
 
-def _write(watermarks: tuple[Group, Sequence[Write]]) -> None:
-    """Raise watermarks of a group; if that fails, all of the group returns."""
-    group, writes = watermarks
+def _raise(group_and_watermark: tuple[Group, Callable[[], None]]) -> None:
+    """Raise a watermark; if that fails, all of the group returns."""
+    group, raise_watermark = group_and_watermark
     try:
-        tables.execute(writes)
+        raise_watermark()
     except Exception as error:
         batch.fail(group.entries[0], error)

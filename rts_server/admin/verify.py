@@ -17,7 +17,9 @@ from redis.asyncio import Redis
 
 from rts_server import errors, keys
 from rts_server.config import Settings
+from rts_server.persistence import stored_items
 from rts_server.persistence.archive import Archive
+from rts_server.persistence.stored_items import StoredMessage
 from rts_server.roomlog.barriers import Barriers, barrier_record
 from rts_server.roomlog.drains import RoomDrains
 from rts_server.roomlog.script import room_script
@@ -207,14 +209,14 @@ class Verifier:
 
     async def _stored(self, room_id: str) -> list[MessageCopy]:
         """Every message of the room in the archive, by consistent reads."""
-        found: list[MessageCopy] = []
+        found: list[Any] = []
         after: Any = None
         while True:
             page = partial(self._page, room_id=room_id, after=after)
             items, after = await self._archive.run_with_client(page)
-            found += map(_stored_copy, items)
+            found += items
             if not after:
-                return found
+                return [_stored_copy(*one) for one in stored_items.messages(found).items()]
 
     def _page(self, table: DynamoDBClient, room_id: str, after: Any) -> tuple[list[Any], Any]:
         query: QueryInputTypeDef = {
@@ -229,10 +231,8 @@ class Verifier:
         return answer["Items"], answer.get("LastEvaluatedKey")
 
 
-def _stored_copy(item: Any) -> MessageCopy:
-    """A message of the archive; a failed one has a seq, but no other position."""
-    body = json.loads(item["body"])
-    return MessageCopy(item["message_id"], int(item.get("seq", 0)), body, bool(item.get("failed")))
+def _stored_copy(message_id: str, stored: StoredMessage) -> MessageCopy:
+    return MessageCopy(message_id, stored.seq, stored.message, stored.failed)
 
 
 def parse_hot_messages(answer: Sequence[bytes]) -> dict[str, MessageCopy]:

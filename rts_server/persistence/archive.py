@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import logging
-import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from botocore.config import Config
@@ -16,7 +15,8 @@ from rts_server.domain.position import SeqPosition
 from rts_server.domain.room import RoomSettings
 from rts_server.errors import Unavailable
 from rts_server.persistence import records, stored_items
-from rts_server.persistence.dynamodb import dynamodb_clients
+from rts_server.persistence.dynamodb import batch_get, dynamodb_clients
+from rts_server.persistence.message_pages import MessagePages, PageRange
 from rts_server.persistence.stored_items import (
     Item,
     StoredMember,
@@ -30,7 +30,6 @@ from rts_server.types.objects import Message
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_dynamodb.type_defs import (
-        KeysAndAttributesUnionTypeDef,
         QueryInputTypeDef,
         UpdateItemInputTypeDef,
     )
@@ -44,10 +43,6 @@ DYNAMODB_THREADS = 8
 MAX_DYNAMODB_CALLS = 512
 """Calls that run or wait for a thread."""
 DYNAMODB_CALL_DEADLINE_SECONDS = 4.0
-KEYS_PER_BATCH = 100
-"""Keys of one BatchGetItem (DynamoDB quotas)."""
-UNPROCESSED_TRIES = 5
-"""Requests for keys that DynamoDB left unprocessed because of throttling."""
 DYNAMODB_CONFIG = Config(
     connect_timeout=0.5,
     read_timeout=1.5,
@@ -66,6 +61,7 @@ class Archive:
         )
         self._clients = dynamodb_clients(settings, DYNAMODB_CONFIG)
         self._client: DynamoDBClient = self._clients.plain
+        self._pages = MessagePages(self._client, self._rooms, self._messages)
 
     async def close(self) -> None:
         """Drop waiting calls and close the connections."""
@@ -74,8 +70,7 @@ class Archive:
 
     async def room(self, room_id: str) -> StoredRoom | None:
         """Return a room, read consistently; None if nothing is stored of it."""
-        item = await self._in_thread(self._get, self._rooms, records.room_key(room_id))
-        return None if item is None else stored_items.room(item)
+        return (await self.rooms([room_id])).get(room_id)
 
     async def member(self, room_id: str, user_id: str) -> StoredMember | None:
         """Return a membership, read consistently; None if there never was one."""
@@ -84,19 +79,20 @@ class Archive:
 
     async def members(self, room_id: str) -> list[StoredMember]:
         """Return all memberships of the room, current and ended ones, read consistently."""
-        items = await self._in_thread(self._under, room_id, records.MEMBER)
+        items = await self._in_thread(self._under, room_id, records.MEMBER, records.MEMBER)
         return [stored_items.member(item) for item in items if "state" in item]
 
-    async def uncounted(self, room_id: str) -> list[int]:
-        """Return the seqs that do not count as unread, ascending, read consistently."""
-        items = await self._in_thread(self._under, room_id, records.DELETED)
-        return sorted(int(seq) for item in items for seq in item.get("seqs", ()))
+    async def uncounted(self, room_id: str, above: int) -> list[int]:
+        """Return the seqs above one that do not count as unread, ascending, read consistently."""
+        first = records.deleted_key(room_id, above)["sk"]
+        items = await self._in_thread(self._under, room_id, records.DELETED, first)
+        seqs = (int(seq) for item in items for seq in item.get("seqs", ()))
+        return sorted(seq for seq in seqs if seq > above)
 
     async def message(self, room_id: str, message_id: str) -> StoredMessage | None:
         """Return a message, read consistently; None if it is not stored."""
-        key = records.message_key(room_id, message_id)
-        item = await self._in_thread(self._get, self._messages, key)
-        return None if item is None else stored_items.message(item)
+        found = await self._in_thread(self._pages.messages, room_id, [message_id])
+        return found.get(message_id)
 
     async def page(
         self,
@@ -109,22 +105,13 @@ class Archive:
     ) -> list[Message]:
         """Return up to `limit` messages with low < (epoch, seq) < high, oldest or newest first.
 
-        It reads an index (eventually consistent): messages of the last second may be missing.
+        Read consistently.
         """
         first, last = between(low, high)
         if first > last or limit < 1:
             return []
-        query: QueryInputTypeDef = {
-            "TableName": self._messages,
-            "IndexName": "by-position",
-            "KeyConditionExpression": "room_id = :room AND #position BETWEEN :first AND :last",
-            "ExpressionAttributeNames": {"#position": "position"},
-            "ExpressionAttributeValues": {":room": room_id, ":first": first, ":last": last},
-            "ScanIndexForward": not newest_first,
-            "Limit": limit,
-        }
-        items = await self._in_thread(self._query, query, limit)
-        return [stored_items.message(item).message for item in items]
+        wanted = PageRange(room_id, first, last, limit, newest_first)
+        return await self._in_thread(self._pages.read, wanted)
 
     async def ids(
         self, room_id: str, after: dict[str, Any] | None
@@ -145,7 +132,8 @@ class Archive:
             query["ExclusiveStartKey"] = after
         answer = await self._in_thread(self._query_page, query)
         found = [(item["message_id"], int(item.get("seq", 0))) for item in answer["Items"]]
-        return found, answer.get("LastEvaluatedKey")
+        messages = [one for one in found if not one[0].endswith(records.REACTIONS)]
+        return messages, answer.get("LastEvaluatedKey")
 
     async def rooms_of(self, user_id: str) -> list[StoredMembership]:
         """Return the rooms a user is or was in, by an index (a moment late).
@@ -161,16 +149,14 @@ class Archive:
 
     async def members_of(self, user_id: str) -> list[StoredMember]:
         """Return all memberships of a user, current and ended ones, by an index (a moment late)."""
-        items = await self._in_thread(self._query, self._by_user(user_id))
-        return [stored_items.member(item) for item in items if "state" in item]
+        found = await self.rooms_of(user_id)
+        return list((await self.memberships(user_id, (one.room_id for one in found))).values())
 
     async def rooms(self, room_ids: Iterable[str]) -> dict[str, StoredRoom]:
         """Return several rooms by id, read consistently; absent ones are left out."""
-        keys = [records.room_key(room_id) for room_id in dict.fromkeys(room_ids)]
-        return {
-            item["room_id"]: stored_items.room(item)
-            for item in await self._in_thread(self._batch, keys)
-        }
+        unique = dict.fromkeys(room_ids)
+        keys = [key(one) for one in unique for key in (records.room_key, records.head_key)]
+        return stored_items.rooms(await self._in_thread(self._batch, keys))
 
     async def memberships(self, user_id: str, room_ids: Iterable[str]) -> dict[str, StoredMember]:
         """Return a user's memberships by room id, read consistently; absent ones are left out."""
@@ -263,24 +249,26 @@ class Archive:
     def _get(self, table: str, key: dict[str, str]) -> Item | None:
         return self._client.get_item(TableName=table, Key=key, ConsistentRead=True).get("Item")
 
-    def _under(self, room_id: str, prefix: str) -> list[Item]:
+    def _under(self, room_id: str, prefix: str, first: str) -> list[Item]:
+        """Return the items whose sort keys begin with a prefix, from one of them on."""
+        last = prefix[:-1] + chr(ord(prefix[-1]) + 1)
         query: QueryInputTypeDef = {
             "TableName": self._rooms,
-            "KeyConditionExpression": "room_id = :room AND begins_with(sk, :prefix)",
-            "ExpressionAttributeValues": {":room": room_id, ":prefix": prefix},
+            "KeyConditionExpression": "room_id = :room AND sk BETWEEN :first AND :last",
+            "ExpressionAttributeValues": {":room": room_id, ":first": first, ":last": last},
             "ConsistentRead": True,
         }
         return self._query(query)
 
-    def _query(self, query: QueryInputTypeDef, limit: int | None = None) -> list[Item]:
-        """Return the items of all pages, or the first `limit`. Failed messages are left out."""
+    def _query(self, query: QueryInputTypeDef) -> list[Item]:
+        """Return the items of all pages."""
         items: list[Item] = []
         while True:
             answer = self._client.query(**query)
-            items += [item for item in answer["Items"] if not item.get("failed")]
+            items += answer["Items"]
             after = answer.get("LastEvaluatedKey")
-            if not after or (limit is not None and len(items) >= limit):
-                return items[:limit]
+            if not after:
+                return items
             query = {**query, "ExclusiveStartKey": after}
 
     def _rooms_of(self, query: QueryInputTypeDef) -> list[StoredMembership]:
@@ -297,23 +285,7 @@ class Archive:
         return cast(Item, self._client.query(**query))
 
     def _batch(self, keys: list[dict[str, str]]) -> list[Item]:
-        items: list[Item] = []
-        for at in range(0, len(keys), KEYS_PER_BATCH):
-            items += self._chunk(keys[at : at + KEYS_PER_BATCH])
-        return items
-
-    def _chunk(self, keys: list[dict[str, str]]) -> Iterator[Item]:
-        request: Mapping[str, KeysAndAttributesUnionTypeDef] = {
-            self._rooms: {"Keys": keys, "ConsistentRead": True}
-        }
-        for attempt in range(UNPROCESSED_TRIES):
-            answer = self._client.batch_get_item(RequestItems=request)
-            yield from answer["Responses"].get(self._rooms, ())
-            request = answer.get("UnprocessedKeys")
-            if not request:
-                return
-            time.sleep(0.02 * 2**attempt)
-        raise Unavailable("The archive is too busy.")
+        return list(batch_get(self._client, self._rooms, keys))
 
     # On the loop
 

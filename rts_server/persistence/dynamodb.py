@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
@@ -12,10 +13,18 @@ from botocore.model import Shape
 from botocore.parsers import JSONParser, ResponseParser, ResponseParserFactory
 
 from rts_server.config import Settings
+from rts_server.errors import Unavailable
 from rts_server.persistence import aws
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_dynamodb.type_defs import KeysAndAttributesUnionTypeDef
+
+
+KEYS_PER_BATCH = 100
+"""Keys of one BatchGetItem (DynamoDB quotas)."""
+UNPROCESSED_TRIES = 5
+"""Requests for keys that DynamoDB left unprocessed because of throttling."""
 
 
 class DynamoDBClients(NamedTuple):
@@ -42,6 +51,33 @@ def dynamodb_clients(settings: Settings, config: Config) -> DynamoDBClients:
     # A client is safe to share between threads, a resource is not.
     plain = session.resource("dynamodb", endpoint_url=url, config=config).meta.client
     return DynamoDBClients(plain, session.client("dynamodb", endpoint_url=url, config=config))
+
+
+def batch_get(
+    client: DynamoDBClient, table: str, keys: Sequence[dict[str, str]]
+) -> Iterator[dict[str, Any]]:
+    """Yield the items of these keys, read consistently, in no order; absent ones are left out.
+
+    Raises Unavailable if DynamoDB left keys unprocessed, however often it was asked.
+    """
+    for at in range(0, len(keys), KEYS_PER_BATCH):
+        yield from _chunk(client, table, keys[at : at + KEYS_PER_BATCH])
+
+
+def _chunk(
+    client: DynamoDBClient, table: str, keys: Sequence[dict[str, str]]
+) -> Iterator[dict[str, Any]]:
+    request: Mapping[str, KeysAndAttributesUnionTypeDef] = {
+        table: {"Keys": keys, "ConsistentRead": True}
+    }
+    for attempt in range(UNPROCESSED_TRIES):
+        answer = client.batch_get_item(RequestItems=request)
+        yield from answer["Responses"].get(table, ())
+        request = answer.get("UnprocessedKeys")
+        if not request:
+            return
+        time.sleep(0.02 * 2**attempt)
+    raise Unavailable("The archive is too busy.")
 
 
 class _Unconverted(JSONParser):

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, cast
 
 from rts_server.domain.position import Position, SeqPosition
 from rts_server.domain.roles import Role
@@ -18,7 +18,7 @@ Item = dict[str, Any]
 
 @dataclass(frozen=True)
 class StoredRoom:
-    """A room's item.
+    """A room, of its items ROOM and HEAD.
 
     Attributes:
         room: The protocol's object, without member_count, head and the parts of one member. None
@@ -76,9 +76,10 @@ class StoredMembership(NamedTuple):
 
 @dataclass(frozen=True)
 class StoredMessage:
-    """A message, or the tombstone of a failed one, with its position."""
+    """A message, or the tombstone of a failed one, which has no `position`."""
 
     message: Message
+    position: str
     hash: str | None
     failed: bool
     epoch: int
@@ -86,17 +87,34 @@ class StoredMessage:
     offset: int
 
 
-def room(item: Item) -> StoredRoom:
-    """Parse the item of a room."""
+def rooms(items: Iterable[Item]) -> dict[str, StoredRoom]:
+    """Parse the items ROOM and HEAD of rooms, by room id; a room may have but one of them.
+
+    Raises ValueError for tables of an earlier release, whose seqs would otherwise begin again.
+    """
+    pairs: dict[str, dict[str, Item]] = {}
+    for item in items:
+        pairs.setdefault(item["room_id"], {})[item["sk"]] = item
+    return {
+        room_id: _room(room_id, pair.get(records.ROOM, {}), pair.get(records.HEAD, {}))
+        for room_id, pair in pairs.items()
+    }
+
+
+def _room(room_id: str, item: Item, head: Item) -> StoredRoom:
+    if "head" in item:
+        raise ValueError(f"Room {room_id} is stored in the layout of an earlier release.")
     return StoredRoom(
-        room_id=item["room_id"],
+        room_id=room_id,
         room=_room_object(item) if "type" in item else None,
         epoch=int(item.get("epoch", 0)),
         starts=[_start(text) for text in item.get("starts", ())],
-        seq=int(item.get("seq", 0)),
-        last={"deleted": False} | json.loads(item["last"]) if "last" in item else None,
+        seq=int(head.get("seq", 0)),
+        last={"deleted": False} | json.loads(head["last"]) if "last" in head else None,
         barrier=item.get("barrier"),
-        position=max(records.parse_position(item.get(name, "")) for name in ("pos", "head")),
+        position=max(
+            records.parse_position(text) for text in (item.get("pos", ""), head.get("head", ""))
+        ),
         empty=item.get("member_count") == 0,
     )
 
@@ -159,11 +177,22 @@ def membership(item: Mapping[str, Any]) -> StoredMembership:
     return StoredMembership(item["room_id"]["S"], epoch, offset, item["state"]["S"])
 
 
-def message(item: Item) -> StoredMessage:
-    """Parse the item of a message."""
+def messages(items: Iterable[Item]) -> dict[str, StoredMessage]:
+    """Parse messages and the items of reactions beside them, by message id."""
+    given = {item["message_id"]: item for item in items}
+    return {
+        name: _message(item, given.get(name + records.REACTIONS, {}))
+        for name, item in given.items()
+        if not name.endswith(records.REACTIONS)
+    }
+
+
+def _message(item: Item, reactions: Item) -> StoredMessage:
     epoch, seq = int(item.get("epoch", 0)), int(item.get("seq", 0))
+    body = records.with_reactions(json.loads(item["body"]), item["body_key"], reactions)
     return StoredMessage(
-        message=json.loads(item["body"]) | {"epoch": epoch, "seq": seq},
+        message=cast(Message, body | {"epoch": epoch, "seq": seq}),
+        position=item.get("position", ""),
         hash=item.get("hash"),
         failed=bool(item.get("failed", False)),
         offset=int(item.get("offset", 0)),

@@ -110,7 +110,9 @@ def message_edited(
     if after["text"] != message["text"]:
         after["edited_at"] = placeholder(Slot.TS)
     data: MessageNewData = {"message": shown(after)}
-    made = _changed("message.updated", data, after, epoch, actor_id, "message.edit")
+    # The record has all users of the reactions, the event may have fewer.
+    whole: RecordFields = {} if data["message"] == after else {"message": after}
+    made = _changed("message.updated", data, after, epoch, actor_id, "message.edit", whole)
     return replace(made, intents=edit_intents(message["message_id"], change))
 
 
@@ -192,10 +194,6 @@ def _changed(
     }
     if kind == "message.deleted":
         changes["uncounted"] = after["seq"]
-    # The record must hold the whole message, also where the event has a part of it.
-    extra: RecordFields = record_only or {}
-    if data.get("message") != after:
-        extra = {**extra, "message": after}
     return AppendRequest(
         room_id=after["room_id"],
         request_id=f"change:{secrets.token_hex(16)}",
@@ -203,7 +201,11 @@ def _changed(
         roles=roles_that(needs),
         change={"message_id": message_id, "version": after["version"] - 1, "epoch": epoch},
         after=shown(after),
-        events=(EventTemplate(kind, data, "m", actor_id=actor, changes=changes, extra=extra),),
+        events=(
+            EventTemplate(
+                kind, data, "m", actor_id=actor, changes=changes, extra=record_only or {}
+            ),
+        ),
     )
 
 

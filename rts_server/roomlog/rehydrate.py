@@ -96,8 +96,9 @@ class RoomLoader:
     async def _restore_expired(self, room_id: str, nonce: str, stored: StoredRoom) -> bool:
         """Install members and cursors under the same epoch; False if the archive disagrees."""
         members = await self._members(room_id)
+        uncounted = await self._uncounted(stored, members)
         answer = await self._install(
-            room_id, nonce, "expired", stored, stored.epoch, members, await self._uncounted(stored)
+            room_id, nonce, "expired", stored, stored.epoch, members, uncounted
         )
         return answer in (b"ok", b"warm")
 
@@ -135,15 +136,17 @@ class RoomLoader:
         exists = stored.room is not None and (bool(members) or stored.empty)
         if not exists and not create:
             raise errors.Unavailable()
-        uncounted = await self._uncounted(stored) if exists else []
+        uncounted = await self._uncounted(stored, members) if exists else []
         mode = "load" if exists else "new"
         await self._install(room_id, nonce, mode, stored, epoch, members, uncounted)
 
     async def _members(self, room_id: str) -> list[StoredMember]:
         return await self._archive.members(room_id)
 
-    async def _uncounted(self, stored: StoredRoom) -> list[int]:
-        return await self._archive.uncounted(stored.room_id)
+    async def _uncounted(self, stored: StoredRoom, members: list[StoredMember]) -> list[int]:
+        """The seqs that do not count for somebody: what all have read, nobody counts again."""
+        read_by_all = min((m.read_seq for m in members if m.state == "in"), default=stored.seq)
+        return await self._archive.uncounted(stored.room_id, read_by_all)
 
     async def _install(
         self,

@@ -71,9 +71,9 @@ class RoomVersion(TypedDict):
 class RecordFields(TypedDict, total=False):
     """Fields of a record beside its event.
 
-    `message`: the whole message, where the event holds only what changed. `erases`: ids of the
-    attachments that go with it. `hash`: of the body, to recognise a conflict. `traceparent`: W3C
-    Trace Context.
+    `message`: the whole message, where the event shows only some users of its reactions. `erases`:
+    ids of the attachments that go with it. `hash`: of the body, to recognise a conflict.
+    `traceparent`: W3C Trace Context.
     """
 
     traceparent: str

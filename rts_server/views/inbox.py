@@ -11,6 +11,7 @@ from rts_server import errors
 from rts_server.domain.position import Position
 from rts_server.domain.unread import MemberUnread, totals
 from rts_server.persistence.archive import Archive
+from rts_server.persistence.stored_items import StoredMember, StoredRoom
 from rts_server.protocol import cursor
 from rts_server.roomlog.drains import RoomDrains, queue_behind
 from rts_server.roomlog.rehydrate import changed_at
@@ -204,14 +205,21 @@ class InboxReader:
     ) -> list[InboxRow]:
         rooms = await self._archive.rooms(heads)
         members = await self._archive.memberships(user_id, rooms)
-        rows = []
-        for room_id, stored in rooms.items():
-            member = members.get(room_id)
-            if stored.room is None or member is None or member.state != "in":
-                continue
-            uncounted = 0
-            if stored.seq > member.read_seq:
-                seqs = await self._archive.uncounted(room_id)
-                uncounted = sum(seq > member.read_seq for seq in seqs)
-            rows.append(cold_row(stored, stored.room, member, uncounted, heads[room_id]))
-        return rows
+        pairs = [
+            (stored, stored.room, member)
+            for room_id, stored in rooms.items()
+            if stored.room is not None
+            and (member := members.get(room_id)) is not None
+            and member.state == "in"
+        ]
+        counts = await asyncio.gather(*(self._uncounted(stored, one) for stored, _, one in pairs))
+        return [
+            cold_row(stored, room, member, uncounted, heads[stored.room_id])
+            for (stored, room, member), uncounted in zip(pairs, counts, strict=True)
+        ]
+
+    async def _uncounted(self, stored: StoredRoom, member: StoredMember) -> int:
+        """How many messages that never count as unread the member has not read."""
+        if stored.seq <= member.read_seq:
+            return 0
+        return len(await self._archive.uncounted(stored.room_id, member.read_seq))

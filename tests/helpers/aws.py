@@ -14,7 +14,9 @@ from moto import mock_aws
 from moto.dynamodb.responses import DynamoHandler
 
 from lambdas import files, tables
+from tests.helpers import template
 
+TABLE_PROPERTIES = ("KeySchema", "AttributeDefinitions", "GlobalSecondaryIndexes", "BillingMode")
 ENVIRONMENT = {
     "AWS_ACCESS_KEY_ID": "test",
     "AWS_SECRET_ACCESS_KEY": "test",
@@ -57,38 +59,15 @@ def _one_by_one(call: Callable[[Any], Any]) -> Callable[[Any], Any]:
 def create(endpoint: str | None = None) -> None:
     """Create the tables with their indexes and the quarantine queue."""
     dynamodb = boto3.client("dynamodb", endpoint_url=endpoint)
-    for name, sort, index in (
-        ("chat-rooms", "sk", ("by-user", "user_id", "room_id")),
-        ("chat-messages", "message_id", ("by-position", "room_id", "position")),
-    ):
-        attributes = dict.fromkeys(["room_id", sort, *index[1:]])
-        dynamodb.create_table(
-            TableName=name,
-            KeySchema=_keys("room_id", sort),
-            AttributeDefinitions=[
-                {"AttributeName": one, "AttributeType": "S"} for one in attributes
-            ],
-            GlobalSecondaryIndexes=[
-                {
-                    "IndexName": index[0],
-                    "KeySchema": _keys(*index[1:]),
-                    "Projection": {"ProjectionType": "ALL"},
-                }
-            ],
-            BillingMode="PAY_PER_REQUEST",
-        )
+    for name, logical_id in (("chat-rooms", "RoomsTable"), ("chat-messages", "MessagesTable")):
+        given = template.of_type("DynamoDB::Table")[logical_id]
+        kept = {key: given[key] for key in TABLE_PROPERTIES if key in given}
+        dynamodb.create_table(TableName=name, **kept)
     sqs = boto3.client("sqs", endpoint_url=endpoint)
     for name in ("chat-quarantine-queue", "chat-room-queue"):
         sqs.create_queue(QueueName=name)
     dynamodb.close()
     sqs.close()
-
-
-def _keys(partition: str, sort: str) -> list[Any]:
-    return [
-        {"AttributeName": partition, "KeyType": "HASH"},
-        {"AttributeName": sort, "KeyType": "RANGE"},
-    ]
 
 
 def forget() -> None:
@@ -127,7 +106,7 @@ def _room(body: str) -> str:
 
 def items(table: str, room_id: str) -> list[dict[str, Any]]:
     """Return all items of a room in key order, as plain values."""
-    answer = tables._client().query(
+    answer = tables.client().query(
         TableName=table,
         KeyConditionExpression="room_id = :room",
         ExpressionAttributeValues={":room": room_id},

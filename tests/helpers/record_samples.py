@@ -57,12 +57,13 @@ def changed(
     return record(kind, epoch, offset, whole["event"]["data"])
 
 
-def reacted(epoch: int, offset: int, seq: int, message_id: str, version: int, **more: Any) -> str:
-    """Return the record of a reaction: the event has the difference, the record the message."""
-    whole = json.loads(new(epoch, offset, seq, message_id, version=version, **more))
-    data = {"message_id": message_id, "version": version, "reaction": {}, "counts": {}}
-    message = whole["event"]["data"]["message"]
-    return record("message.updated", epoch, offset, data, message=message)
+def reacted(
+    epoch: int, offset: int, message_id: str, version: int, user_id: str, *, on: bool = True
+) -> str:
+    """Return the record of a reaction `+`: it has the difference alone."""
+    reaction = {"emoji": "+", "user_id": user_id, "on": on}
+    data = {"message_id": message_id, "version": version, "reaction": reaction, "counts": {}}
+    return record("message.updated", epoch, offset, data)
 
 
 def settings(

@@ -20,6 +20,7 @@ from typing import Any
 import aiohttp
 
 from rts_server import auth
+from rts_server.persistence import records
 from rts_server.runtime import tether
 from rts_server.tools.dev import aws, ports
 from rts_server.tools.dev.stack import Stack
@@ -237,7 +238,10 @@ class World:
         return process, f"http://127.0.0.1:{port}"
 
     def messages(self, room_id: str) -> list[dict[str, Any]]:
-        """Return the items of a room in chat-messages, by position; those without one last."""
+        """Return the messages of a room in chat-messages, by position; those without one last.
+
+        Reactions since their bodies were written are in items of their own, and left out.
+        """
         table = self.stack.settings.messages_table
         client = aws.client(self.stack.settings, "dynamodb")
         items: list[dict[str, Any]] = []
@@ -248,7 +252,8 @@ class World:
             ConsistentRead=True,
         ):
             items += [{k: next(iter(v.values())) for k, v in i.items()} for i in page["Items"]]
-        return sorted(items, key=lambda item: item.get("position", "~"))
+        messages = [one for one in items if not one["message_id"].endswith(records.REACTIONS)]
+        return sorted(messages, key=lambda item: item.get("position", "~"))
 
 
 def placed(world: World, room_id: str) -> int:

@@ -7,6 +7,7 @@ from typing import Any
 
 from boto3.dynamodb.types import TypeDeserializer
 
+from rts_server.persistence import stored_items
 from rts_server.tools.dev import aws
 from tests.helpers.world import World
 
@@ -98,16 +99,16 @@ def stored(world: World, room_id: str) -> dict[str, Any]:
     members = {sk.removeprefix("MEMBER#"): item for sk, item in items.items() if "MEMBER" in sk}
     kept = ("state", "role", "join_seq", "read_seq", "muted", "hidden")
     found = _items(world, settings.messages_table, room_id)
-    bodies = {item["message_id"]: json.loads(item["body"]) for item in found}
+    whole: Any = [one.message for one in stored_items.messages(found).values()]
     return {
         "room": {name: room.get(name) for name in ("version", "name", "frozen")}
         | {"metadata": json.loads(room.get("metadata", "null"))},
-        "seq": room.get("seq"),
+        "seq": items.get("HEAD", {}).get("seq"),
         "members": {
             user: {name: item[name] for name in kept if name in item}
             for user, item in members.items()
         },
-        "messages": {_name(one): _message(one) for one in bodies.values()},
+        "messages": {_name(one): _message(one) for one in whole},
         "uncounted": {
             int(seq) for sk, item in items.items() if "DELETED" in sk for seq in item["seqs"]
         },

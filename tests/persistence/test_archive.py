@@ -26,6 +26,7 @@ from tests.helpers.record_samples import (
     changed,
     failed,
     new,
+    reacted,
     room,
 )
 from tests.helpers.waiting import promised
@@ -39,7 +40,7 @@ async def archive(tables: None) -> AsyncIterator[Archive]:
 
 
 def put(table: str, **item: Any) -> None:
-    tables._client().put_item(TableName=table, Item=item)
+    tables.client().put_item(TableName=table, Item=item)
 
 
 async def test_a_room_is_read_as_stored(archive: Archive) -> None:
@@ -80,6 +81,13 @@ async def test_the_last_message_of_a_room_that_was_deleted_says_so(archive: Arch
     assert stored is not None
     assert stored.last is not None
     assert (stored.last["preview"], stored.last["deleted"]) == ("", True)
+
+
+async def test_a_room_of_an_earlier_layout_is_no_empty_room(archive: Archive) -> None:
+    """Its seq was in the room's own item: a load that missed it would give seqs out again."""
+    put("chat-rooms", **records.room_key("old"), epoch=1, seq=7, head=records.position(1, 9))
+    with pytest.raises(ValueError, match="earlier release"):
+        await archive.room("old")
 
 
 async def test_members_and_their_effective_cursors(archive: Archive) -> None:
@@ -146,14 +154,40 @@ async def test_a_message_and_its_tombstone(archive: Archive) -> None:
     assert (second.failed, second.seq, second.hash) == (True, 2, "hash-m2")
     assert "text" not in second.message
     assert await archive.message("r3", "m3") is None
-    assert await archive.uncounted("r3") == [2]
+    assert await archive.uncounted("r3", 0) == [2]
+
+
+async def test_reactions_are_read_with_their_message(archive: Archive) -> None:
+    """Those that the body has and those since, in the order given, by id and in a page."""
+    has = {"+": {"count": 2, "user_ids": ["alice", "bob"]}, "x": {"count": 1, "user_ids": ["eve"]}}
+    edit = changed("message.updated", 1, 5, 1, "m1", 4, text="new", reactions=has)
+    later = [reacted(1, 6, "m1", 5, "alice", on=False), reacted(1, 7, "m1", 6, "carol")]
+    later += [reacted(1, 8, "m1", 7, "alice"), reacted(1, 4, "m1", 3, "dave", on=False)]
+    bodies = [new(1, 2, 1), reacted(1, 3, "m1", 2, "dave"), edit, *later]
+    message_handler(aws.event(*(body.replace(ROOM, "r9") for body in bodies)), None)
+    stored = await archive.message("r9", "m1")
+    assert stored is not None
+    assert (stored.message["text"], stored.message["version"]) == ("new", 7)
+    given = {"count": 3, "user_ids": ["bob", "carol", "alice"]}
+    assert stored.message["reactions"] == {"+": given, "x": has["x"]}
+    assert await archive.page("r9", limit=2) == [stored.message]
+    assert await archive.ids("r9", None) == ([("m1", 1)], None)
 
 
 async def test_uncounted_seqs_of_all_items_are_one_list(archive: Archive) -> None:
-    """Items of 1,000 seqs each become one ascending list."""
+    """Items of 200 seqs each become one ascending list; those below the seq are not read."""
     batch = [new(1, i, seq, room_id="r4", kind="system") for i, seq in enumerate((2_500, 3, 999))]
     message_handler(aws.event(*batch), None)
-    assert await archive.uncounted("r4") == [3, 999, 2_500]
+    assert await archive.uncounted("r4", 0) == [3, 999, 2_500]
+    assert await archive.uncounted("r4", 998) == [999, 2_500]
+    sizes: list[int] = []
+
+    def note(parsed: dict[str, Any], **_: Any) -> None:
+        sizes.append(len(parsed["Items"]))
+
+    archive._client.meta.events.register("after-call.dynamodb.Query", note)
+    assert await archive.uncounted("r4", 1_000) == [2_500]
+    assert sizes == [1]
 
 
 async def test_pages_by_position(archive: Archive) -> None:
@@ -174,6 +208,42 @@ async def test_pages_by_position(archive: Archive) -> None:
     assert await page(low=(3, 5)) == []
     assert await page(low=(2, 3), high=(2, 4)) == []
     assert await page(high=(0, 0)) == []
+
+
+async def test_pages_over_many_blocks_of_ids(archive: Archive) -> None:
+    """Any page holds each message of its range once, in order, whatever the blocks."""
+    for at in range(1, 41, 10):
+        batch = [new(1, seq, seq, room_id="long") for seq in range(at, at + 10)]
+        message_handler(aws.event(*batch), None)
+
+    async def page(**bounds: Any) -> list[int]:
+        return [one["seq"] for one in await archive.page("long", **bounds)]
+
+    for limit in (1, 11, 12, 25, 60):
+        assert await page(limit=limit) == list(range(1, 41))[:limit]
+        assert await page(limit=limit, newest_first=True) == list(range(40, 0, -1))[:limit]
+        assert await page(limit=limit, low=(1, 11), high=(1, 26)) == list(range(12, 26))[:limit]
+    assert await page(limit=9, high=(1, 37), newest_first=True) == list(range(36, 27, -1))
+
+
+@pytest.mark.parametrize("newest_first", [True, False])
+async def test_a_page_misses_no_block_that_is_filed_meanwhile(
+    archive: Archive, newest_first: bool
+) -> None:
+    """New messages file the newest block between the two reads of the index."""
+    name = f"filing-{newest_first}"
+    message_handler(aws.event(*(new(1, seq, seq, room_id=name) for seq in range(1, 11))), None)
+    later = [new(1, seq, seq, room_id=name) for seq in range(11, 15)]
+
+    def file(**_: Any) -> None:
+        if later:
+            message_handler(aws.event(*(later.pop(0) for _ in range(4))), None)
+
+    archive._client.meta.events.register_first("before-call.dynamodb.Query", file)
+    found = [one["seq"] for one in await archive.page(name, limit=50, newest_first=newest_first)]
+    assert not later
+    assert sorted(found) == list(range(1, 11))
+    assert found == sorted(found, reverse=newest_first)
 
 
 def test_exclusive_bounds_as_text() -> None:
@@ -261,7 +331,7 @@ async def test_throttling_is_unavailable(archive: Archive) -> None:
 
     archive._client.meta.events.register_first("before-call.dynamodb.GetItem", refuse)
     with pytest.raises(Unavailable):
-        await archive.room("r1")
+        await archive.member("r1", "alice")
 
 
 @pytest.mark.parametrize("listens", [True, False])

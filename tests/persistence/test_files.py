@@ -69,7 +69,7 @@ def test_a_message_queues_the_changes_of_its_files() -> None:
     assert message_handler(batch, None) == OK
     assert forwarded() == [KEEP]
     edited = changed("message.updated", 1, 3, 1, "m1", 2, attachments=ATTACHMENTS)
-    reaction = reacted(1, 4, 1, "m1", 3, attachments=ATTACHMENTS)
+    reaction = reacted(1, 4, "m1", 3, "bob")
     assert message_handler(aws.event(edited, reaction), None) == OK
     assert forwarded() == []
     assert message_handler(aws.event(deleted("a1", "a2"), deleted()), None) == OK

@@ -30,7 +30,7 @@ def refusal(code: str, **more: Any) -> ClientError:
 
 
 def dynamodb(error: Exception, when: Callable[[str], bool], call: str = "UpdateItem") -> Any:
-    return fault(tables._client(), f"before-call.dynamodb.{call}", error, when)
+    return fault(tables.client(), f"before-call.dynamodb.{call}", error, when)
 
 
 def stored(room_id: str) -> set[str]:
@@ -174,7 +174,7 @@ def test_a_conflict_between_the_functions_is_retried() -> None:
 
 def test_a_lasting_conflict_returns_the_record(monkeypatch: pytest.MonkeyPatch) -> None:
     """After a few tries the record goes back, with the rest of its group."""
-    monkeypatch.setattr(tables, "_pause", lambda attempt: None)
+    monkeypatch.setattr(tables, "pause", lambda attempt: None)
     conflict = refusal("TransactionConflictException")
     with dynamodb(conflict, lambda _: True):
         batch = aws.event(new(1, 1, 1, room_id="jam"), new(1, 2, 2, room_id="jam"))

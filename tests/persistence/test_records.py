@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterable
@@ -15,13 +16,12 @@ from hypothesis import strategies as st
 
 from lambdas.chat_message_to_db import handler as messages
 from lambdas.chat_room_to_db import handler as rooms
-from lambdas.tables import _client
-from rts_server.persistence import records
+from lambdas.tables import client
+from rts_server.persistence import records, stored_items
 from tests.helpers import aws
 from tests.helpers import record_samples as samples
 from tests.helpers.record_samples import added, barrier, changed, failed, new, reacted, record, room
 
-ONE = {"+": {"count": 1, "user_ids": ["bob"]}}
 STORY: list[tuple[str, str]] = [
     ("r", room(2, 1)),
     ("r", added(2, 2, "alice", "bob")),
@@ -52,8 +52,12 @@ STORY: list[tuple[str, str]] = [
     ("r", added(1, 8, "dave")),
     ("r", room(2, 8, "room.updated", name=None, version=2)),
     ("r", room(1, 9, "room.updated", name="old", version=9)),
-    ("m", reacted(2, 20, 8, "m8", 4, text="third", reactions=ONE)),
-    ("m", reacted(2, 21, 8, "m8", 5, text="third")),
+    ("m", reacted(2, 20, "m8", 4, "bob")),
+    ("m", reacted(2, 21, "m8", 5, "bob", on=False)),
+    ("m", reacted(2, 24, "m7", 2, "alice")),
+    ("m", reacted(2, 25, "m9", 4, "bob")),
+    ("m", new(2, 22, 13, "m13")),
+    ("m", new(2, 23, 25, "m25")),
     ("r", added(2, 8, "bob", kind="member.updated", role="admin")),
     ("r", added(2, 5, "grace", kind="member.updated", name="erased too")),
     ("r", added(2, 9, "carol", kind="member.updated", role="owner", name="second")),
@@ -91,7 +95,7 @@ def _plain(value: Any) -> Any:
 def open_room(epoch: int = 2) -> str:
     room_id = f"r{next(NAMES):05d}"
     key = records.room_key(room_id)
-    _client().put_item(TableName="chat-rooms", Item={**key, "epoch": epoch})
+    client().put_item(TableName="chat-rooms", Item={**key, "epoch": epoch})
     return room_id
 
 
@@ -124,13 +128,25 @@ def test_a_sequence_of_records_gives_these_tables(straight: str) -> None:
     room_items, message_items = json.loads(straight)
     by_sk = {one["sk"]: one for one in room_items}
     by_id = {one["message_id"]: one for one in message_items}
-    head = by_sk["ROOM"]
-    assert (head["seq"], head["epoch"], head["version"], head["barrier"]) == (1_002, 2, 2, "nonce")
-    assert "name" not in head
-    assert head["head"] == records.position(2, 21)
-    assert json.loads(head["last"])["message_id"] == "m10"
-    assert by_sk["DELETED#000000"]["seqs"] == [5, 6, 9, 10]
-    assert by_sk["DELETED#000001"]["seqs"] == [1_001, 1_002]
+    room_item, head = by_sk["ROOM"], by_sk["HEAD"]
+    assert (room_item["epoch"], room_item["version"], room_item["barrier"]) == (2, 2, "nonce")
+    assert "name" not in room_item
+    assert (head["seq"], head["block"]) == (1_002, records.position(2, 24))
+    blocks = {sk: item for sk, item in by_sk.items() if sk.startswith("INDEX#")} | {"HEAD": head}
+    slots = {
+        sk: {name: value for name, value in item.items() if re.fullmatch(r"m\d+", name)}
+        for sk, item in blocks.items()
+    }
+    assert slots == {
+        f"INDEX#{records.position(1, 0)}": {"m1": "m1", "m2": "m2", "m3": "m3"},
+        f"INDEX#{records.position(2, 0)}": {f"m{n}": f"m{n}" for n in range(5, 10)} | {"m4": "m3"},
+        f"INDEX#{records.position(2, 12)}": {"m1": "m13"},
+        "HEAD": {"m1": "m25"},
+    }
+    assert head["head"] == records.position(2, 25)
+    assert json.loads(head["last"])["message_id"] == "m25"
+    assert by_sk["DELETED#0000000000"]["seqs"] == [5, 6, 9, 10]
+    assert by_sk["DELETED#0000000005"]["seqs"] == [1_001, 1_002]
     assert "MEMBER#dave" not in by_sk
     bob, carol = by_sk["MEMBER#bob"], by_sk["MEMBER#carol"]
     assert (bob["state"], bob["join_seq"], bob["read_seq"]) == ("in", 6, 12)
@@ -155,8 +171,12 @@ def test_a_sequence_of_records_gives_these_tables(straight: str) -> None:
     assert by_id["m3"]["position"] == records.position(2, 4)
     assert json.loads(by_id["m3"]["body"])["seq"] == 4
     assert by_id["m5"]["failed"] is True
-    m8 = json.loads(by_id["m8"]["body"])
+    whole = {name: one.message for name, one in stored_items.messages(message_items).items()}
+    m7, m8 = whole["m7"], whole["m8"]
     assert (m8["text"], m8["version"], m8["reactions"]) == ("third", 5, {})
+    assert "bob" not in json.dumps(by_id["m8#reactions"])
+    assert (m7["version"], m7["reactions"]) == (2, {"+": {"count": 1, "user_ids": ["alice"]}})
+    assert by_id["m9#reactions"].keys() == {"room_id", "message_id", "closed"}
     assert (by_id["m9"]["position"], json.loads(by_id["m9"]["body"])["text"]) == (
         records.position(2, 9),
         "",
@@ -193,7 +213,7 @@ def test_rooms_and_members_of_an_older_epoch_are_refused() -> None:
 
 @pytest.mark.usefixtures("tables")
 def test_watermarks_are_written_before_the_first_message(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Seq and cursors of the room are raised first, in one write each."""
+    """The head of the room and the cursors are raised first, in one write each."""
     done: list[tuple[str, str]] = []
 
     def note(params: dict[str, Any], **_: Any) -> None:
@@ -201,11 +221,11 @@ def test_watermarks_are_written_before_the_first_message(monkeypatch: pytest.Mon
         done.append((body["TableName"], body["Key"].get("sk", {"S": ""})["S"]))
 
     room_id = open_room()
-    events = _client().meta.events
+    events = client().meta.events
     events.register("before-call.dynamodb.UpdateItem", note)
     apply([("m", new(2, 1, 1)), ("m", new(2, 2, 2)), ("m", new(2, 3, 3))], room_id)
     events.unregister("before-call.dynamodb.UpdateItem", note)
-    assert done[:2] == [("chat-rooms", "ROOM"), ("chat-rooms", "MEMBER#alice")]
+    assert sorted(done[:2]) == [("chat-rooms", "HEAD"), ("chat-rooms", "MEMBER#alice")]
     assert done[2:] == [("chat-messages", "")] * 3
 
 

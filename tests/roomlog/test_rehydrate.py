@@ -112,6 +112,24 @@ async def test_a_lost_room_is_loaded_under_a_new_epoch(deployed: Deployed) -> No
     assert loads.get() == counted + 1
 
 
+async def test_a_load_leaves_out_deletions_that_all_have_read(deployed: Deployed) -> None:
+    """Only those above the lowest read cursor can count for somebody, however many there were."""
+    room_id = await deployed.group("alice", "bob")
+    sent = [await deployed.send(room_id, "alice", f"m{n}") for n in range(3)]
+    await deployed.send(room_id, "bob", "answer")
+    sent.append(await deployed.send(room_id, "alice", "last"))
+    for one in sent:
+        await deployed.services.messages.delete(room_id, "alice", one.request_id)
+    await deployed.store()
+    await deployed.redis.flushall()
+    async with deployed.relaying():
+        await deployed.services.room_log.load_if_cold(room_id)
+    assert await deployed.redis.zrange(keys.room(room_id).uncounted, 0, -1) == [b"5"]
+    after = await deployed.services.snapshots.read(room_id, ["alice", "bob"])
+    assert after is not None
+    assert seqs(after) == {"alice": (5, 0), "bob": (4, 0)}
+
+
 async def test_nothing_is_read_before_the_barrier_is_stored(deployed: Deployed) -> None:
     """Records queued before the loss are in the loaded room (D1)."""
     room_id = await deployed.group("alice", "bob")
@@ -184,13 +202,13 @@ async def refusing(deployed: Deployed) -> AsyncIterator[None]:
     hooks = deployed.services.archive._client.meta.events
 
     def refuse(**_: Any) -> None:
-        raise ClientError({"Error": {"Code": "ThrottlingException", "Message": ""}}, "GetItem")
+        raise ClientError({"Error": {"Code": "ThrottlingException", "Message": ""}}, "BatchGetItem")
 
-    hooks.register_first("before-call.dynamodb.GetItem", refuse)
+    hooks.register_first("before-call.dynamodb.BatchGetItem", refuse)
     try:
         yield
     finally:
-        hooks.unregister("before-call.dynamodb.GetItem", refuse)
+        hooks.unregister("before-call.dynamodb.BatchGetItem", refuse)
 
 
 async def test_an_archive_that_is_away_is_unavailable_and_the_claim_is_free(

@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 ROOMS, MESSAGES = "rooms", "messages"
-ROOM, MEMBER, DELETED = "ROOM", "MEMBER#", "DELETED#"
+ROOM, HEAD, MEMBER, DELETED, INDEX = "ROOM", "HEAD", "MEMBER#", "DELETED#", "INDEX#"
+REACTIONS = "#reactions"
+"""End of the key of the item beside a message; no message id has a `#`."""
 FILES, CITED = "files/", "cited/"
-SEQS_PER_ITEM = 1_000
+SEQS_PER_ITEM = 200
+"""Seqs in one item of those that do not count: below 1 KB, which is one write unit."""
+IDS_PER_BLOCK = 12
+"""Message ids in a block of the index: with them and the last message HEAD is below 1 KB, which
+is one write unit."""
 MAX_NUMBER = 10**10 - 1
 """Largest epoch, offset or seq: position texts have ten digits for each."""
 
@@ -15,19 +21,40 @@ def room_key(room_id: str) -> dict[str, str]:
     return {"room_id": room_id, "sk": ROOM}
 
 
+def head_key(room_id: str) -> dict[str, str]:
+    """Key of the item in chat-rooms that messages raise, see `head`."""
+    return {"room_id": room_id, "sk": HEAD}
+
+
+def index_key(room_id: str, block: str) -> dict[str, str]:
+    """Key of a filed block of message ids in chat-rooms."""
+    return {"room_id": room_id, "sk": INDEX + block}
+
+
+def block_and_slot(epoch: int, seq: int) -> tuple[str, str]:
+    """Return the block of a position, as the position of its first seq, and the attribute in it."""
+    slot = seq % IDS_PER_BLOCK
+    return position(epoch, seq - slot), f"m{slot}"
+
+
 def member_key(room_id: str, user_id: str) -> dict[str, str]:
     """Key of one member's item in chat-rooms."""
     return {"room_id": room_id, "sk": MEMBER + user_id}
 
 
 def deleted_key(room_id: str, seq: int) -> dict[str, str]:
-    """Key of the item that lists the seqs, in a block of 1,000, which do not count as unread."""
-    return {"room_id": room_id, "sk": f"{DELETED}{seq // SEQS_PER_ITEM:06d}"}
+    """Key of the item that lists the seqs, in a block of 200, which do not count as unread."""
+    return {"room_id": room_id, "sk": f"{DELETED}{seq // SEQS_PER_ITEM:010d}"}
 
 
 def message_key(room_id: str, message_id: str) -> dict[str, str]:
     """Key of a message in chat-messages."""
     return {"room_id": room_id, "message_id": message_id}
+
+
+def reactions_key(room_id: str, message_id: str) -> dict[str, str]:
+    """Key of the item beside a message that holds its newest reactions."""
+    return {"room_id": room_id, "message_id": message_id + REACTIONS}
 
 
 def file_key(room_id: str, attachment_id: str) -> str:

@@ -19,9 +19,10 @@ from rts_server.persistence.records.keys import (
     position,
     room_key,
 )
-from rts_server.persistence.records.record import Record, Rule
+from rts_server.persistence.records.reactions import close_reactions, write_reaction
+from rts_server.persistence.records.record import REACTION, Record, Rule
 from rts_server.persistence.records.record_data import BarrierData, FailureData, MessageData
-from rts_server.persistence.records.write import Step, UpdateArguments, Write, json_text, update
+from rts_server.persistence.records.write import Step, UpdateArguments, Write, stored_text, update
 
 
 def uncounted(room_id: str, seq: int) -> Write:
@@ -46,7 +47,7 @@ def _new_message(record: Record[MessageData]) -> list[Step]:
         "offset": record.offset,
     }
     body = {
-        "body": json_text(message),
+        "body": stored_text(message),
         "body_key": rank(record),
     }
     body_hash = {} if record.hash is None else {"hash": record.hash}
@@ -70,14 +71,16 @@ def _message_updated(record: Record[MessageData]) -> list[Step]:
 
 def _message_deleted(record: Record[MessageData]) -> list[Step]:
     """Write a tombstone that keeps its place; its seq counts as unread no more."""
-    steps = [_body(record), uncounted(record.room_id, record.data["message"]["seq"])]
+    room_id, message = record.room_id, record.data["message"]
+    steps: list[Step] = [_body(record), uncounted(room_id, message["seq"])]
+    steps.append(close_reactions(room_id, message["message_id"]))
     erased = record.erases
-    return [*steps, file_changes_record(record.room_id, erase=erased)] if erased else [*steps]
+    return [*steps, file_changes_record(room_id, erase=erased)] if erased else steps
 
 
 def _body(record: Record[MessageData]) -> Write:
     message = record.data["message"]
-    values = {"body": json_text(message), "body_key": rank(record)}
+    values = {"body": stored_text(message), "body_key": rank(record)}
     key = message_key(record.room_id, message["message_id"])
     return Write(MESSAGES, update(key, values, above=["body_key"]))
 
@@ -99,7 +102,7 @@ def _failed_message(record: Record[FailureData]) -> list[Step]:
     data = record.data
     values = {
         "failed": True,
-        "body": json_text({**data, "room_id": record.room_id, "epoch": record.epoch}),
+        "body": stored_text({**data, "room_id": record.room_id, "epoch": record.epoch}),
         "body_key": failure_key(record.epoch, record.offset),
         "epoch": record.epoch,
         "seq": data["seq"],
@@ -117,6 +120,7 @@ MESSAGE_KINDS: dict[str, Rule] = {
     "message.new": Rule(shapes.ONE_MESSAGE, _new_message),
     "message.updated": Rule(shapes.ONE_MESSAGE, _message_updated),
     "message.deleted": Rule(shapes.ONE_MESSAGE, _message_deleted),
+    REACTION: Rule(shapes.ONE_REACTION, write_reaction),
     "message.failed": Rule(shapes.ONE_FAILURE, _failed_message),
     "barrier": Rule(shapes.BARRIER, _barrier_passed),
     "expiry": Rule(shapes.EXPIRY, forward_expiry),

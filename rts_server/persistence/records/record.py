@@ -14,6 +14,8 @@ from rts_server.persistence.records.keys import MAX_NUMBER, position
 from rts_server.persistence.records.write import Step
 
 PARTS = ("event", "barrier", "settings", "cursors", "files", "expiry")
+REACTION = "reaction"
+"""Kind of a `message.updated` that holds a change of reactions instead of a message."""
 UNREADABLE = "unreadable"
 """Kind of a record that cannot be parsed."""
 MAX_QUARANTINED_CHARACTERS = 85_000
@@ -126,8 +128,9 @@ def _event(raw: Json) -> Record[Any]:
     event = raw.get("event")
     if event is None:
         raise Poison("neither event nor barrier, settings, cursors, files or expiry")
+    is_reaction = "reaction" in event["data"] and "message" not in raw
     return Record(
-        event["type"],
+        REACTION if is_reaction else event["type"],
         event["room_id"],
         event["epoch"],
         event["offset"],

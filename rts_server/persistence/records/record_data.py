@@ -14,6 +14,22 @@ class MessageData(TypedDict):
     message: Message
 
 
+class ReactionChange(TypedDict):
+    """One user's reaction, given or withdrawn."""
+
+    emoji: str
+    user_id: str
+    on: bool
+
+
+class ReactionData(TypedDict):
+    """`message.updated` of a reaction: the change, and the version of the message that it made."""
+
+    message_id: str
+    version: int
+    reaction: ReactionChange
+
+
 class FailureData(TypedDict):
     """`message.failed`: a message that can never be stored."""
 

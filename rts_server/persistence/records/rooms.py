@@ -23,7 +23,7 @@ from rts_server.persistence.records.write import (
     Transaction,
     UpdateArguments,
     Write,
-    json_text,
+    stored_text,
     update,
 )
 
@@ -47,7 +47,7 @@ ROOM_FIELDS = (
 def _room_state(record: Record[RoomData]) -> list[Step]:
     room: Mapping[str, object] = record.data["room"]
     state = {name: room[name] for name in ROOM_FIELDS if room.get(name) is not None}
-    state["metadata"] = json_text(room.get("metadata") or {})
+    state["metadata"] = stored_text(room.get("metadata") or {})
     values = {"pos": record.pos, **state}
     whole = update(
         room_key(record.room_id),

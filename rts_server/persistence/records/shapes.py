@@ -120,6 +120,18 @@ _MEMBER = _schema(
     read_seq=_number(required=True),
 )
 ONE_MESSAGE = _schema(message=fields.Nested(_MESSAGE, required=True))
+ONE_REACTION = _schema(
+    message_id=_id(required=True),
+    version=_number(required=True),
+    reaction=fields.Nested(
+        _schema(
+            emoji=fields.String(required=True, validate=Length(min=1)),
+            user_id=_user(required=True),
+            on=fields.Boolean(truthy={True}, falsy={False}, required=True),
+        ),
+        required=True,
+    ),
+)
 ONE_FAILURE = _schema(
     message_id=_id(required=True),
     client_msg_id=_optional(),

@@ -64,6 +64,14 @@ class Transaction:
 
 
 @dataclass(frozen=True)
+class Replacement:
+    """An item that takes the place of what is under its key."""
+
+    table: str
+    item: dict[str, Any]
+
+
+@dataclass(frozen=True)
 class ForwardedRecord:
     """A record for the room queue: work in S3 must not delay the messages of the room."""
 
@@ -95,7 +103,15 @@ class DeletePrefixes:
     rest: ForwardedRecord
 
 
-Step = Write | Transaction | ForwardedRecord | FileChanges | ExpireMessages | DeletePrefixes
+Step = (
+    Write
+    | Transaction
+    | Replacement
+    | ForwardedRecord
+    | FileChanges
+    | ExpireMessages
+    | DeletePrefixes
+)
 
 
 def update(
@@ -104,6 +120,7 @@ def update(
     *,
     above: Sequence[str] = (),
     absent: Sequence[str] = (),
+    same: Mapping[str, Any] | None = None,
     remove: Sequence[str] = (),
     epoch: int | None = None,
 ) -> UpdateArguments:
@@ -112,6 +129,7 @@ def update(
     Args:
         above: Attributes of `values` that must be absent or lower in the table.
         absent: Attributes that must be absent.
+        same: Attributes that must have these values.
         epoch: The room's epoch must be absent or not higher.
 
     Every name is an alias, because DynamoDB reserves words like `position` and `hash`.
@@ -122,6 +140,10 @@ def update(
     conditions += [f"attribute_not_exists(#{name})" for name in absent]
     given = {":" + name: value for name, value in values.items()}
     names = {*values, *remove, *above, *absent}
+    for name, value in (same or {}).items():
+        conditions.append(f"#{name} = :same_{name}")
+        given[f":same_{name}"] = value
+        names.add(name)
     if epoch is not None:
         conditions.append("(attribute_not_exists(#epoch) OR #epoch <= :newest)")
         given[":newest"] = epoch
@@ -138,8 +160,13 @@ def update(
 
 
 def json_text(value: Any) -> str:
-    """Return JSON without spaces."""
+    """Return JSON in ASCII without spaces, for queues."""
     return json.dumps(value, separators=(",", ":"))
+
+
+def stored_text(value: Any) -> str:
+    """Return JSON without spaces, for tables: DynamoDB takes UTF-8, and charges by its bytes."""
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
 
 
 def classify_cancellation(codes: Sequence[str]) -> str:
