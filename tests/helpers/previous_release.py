@@ -8,7 +8,7 @@ import tarfile
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-PREVIOUS_RELEASE = "6969da1184a41ec3254f1c36b3a6258eeebbdf3b"
+PREVIOUS_RELEASE = "717e5c45a538d7925d6f056e61344b8448db695f"
 """A commit. This release and that one may run side by side; moved when a release is made."""
 
 
