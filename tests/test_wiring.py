@@ -21,6 +21,7 @@ STATE = {
     "namespaces/command_deadline.py": {"session"},
     "namespaces/command_queue.py": {"session"},
     "namespaces/connections.py": {"connection"},
+    "namespaces/dispatcher.py": {"session"},
     "namespaces/durable_acks.py": {"command"},
     "presence/watches.py": {"watch"},
 }

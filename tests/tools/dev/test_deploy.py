@@ -100,17 +100,13 @@ def test_restored_tables_take_over(staging: World) -> None:
     own = [staging.stack.settings.rooms_table, staging.stack.settings.messages_table]
     for table in own:
         made = dynamodb.describe_table(TableName=table)["Table"]
-        keys = {one: made[one] for one in ("KeySchema", "AttributeDefinitions")}
-        indexes = [
+        given = {one: made[one] for one in ("KeySchema", "AttributeDefinitions")}
+        if indexes := [
             {one: index[one] for one in ("IndexName", "KeySchema", "Projection")}
-            for index in made["GlobalSecondaryIndexes"]
-        ]
-        dynamodb.create_table(
-            TableName=f"{table}-2",
-            BillingMode="PAY_PER_REQUEST",
-            GlobalSecondaryIndexes=indexes,
-            **keys,
-        )
+            for index in made.get("GlobalSecondaryIndexes", ())
+        ]:
+            given["GlobalSecondaryIndexes"] = indexes
+        dynamodb.create_table(TableName=f"{table}-2", BillingMode="PAY_PER_REQUEST", **given)
     restored = replace(
         staging.stack.settings, rooms_table=f"{own[0]}-2", messages_table=f"{own[1]}-2"
     )
