@@ -1,10 +1,12 @@
 // @ts-check
 // The one store of the page: the client of rts-chat has the chat, `ui` what this window shows of it.
+import { Address } from "./address.js";
 import { Deletions } from "./deletions.js";
 import { batched } from "./dom.js";
 import { Drafts } from "./drafts.js";
 import { Files } from "./files.js";
 import { isRoomId } from "./format.js";
+import { focusList } from "./keyboard.js";
 import { Quotes } from "./quotes.js";
 import { Store } from "./store.js";
 import { explain, t } from "./strings.js";
@@ -58,6 +60,7 @@ export class App {
   deletions = new Deletions(this);
   /** Rooms that the user leaves. @type {Set<string>} */
   leaving = new Set();
+  #address = new Address(() => this.#fromAddress());
   /** Whether the open details are a step in the history of the browser. */
   #isStep = false;
   #watched = "";
@@ -114,8 +117,6 @@ export class App {
       one.subscribe(this.changed);
     ui.subscribe(this.changed);
     client.connection.subscribe(({ status }) => this.#connection(status));
-    addEventListener("hashchange", () => this.#fromAddress());
-    addEventListener("popstate", () => this.#isStep && this.ui.set({ details: (this.#isStep = false) }));
     addEventListener("pagehide", () => this.toasts.closeAll());
     client.connect();
     this.#fromAddress();
@@ -130,8 +131,10 @@ export class App {
   /** Open a room, also by a reload or the way back of the browser. @param {string | null} room_id */
   open(room_id) {
     this.ui.set({ opening: null });
-    location.hash = room_id ?? "";
-    this.#fromAddress(); // the event of the browser comes later
+    if (room_id === null) this.#address.close();
+    else this.#address.open(room_id);
+    this.#isStep = false;
+    this.#show(room_id === null ? null : this.client.room(room_id)); // the browser may be on its way yet
   }
 
   /** How this user is, as others see it; undefined while that is not known. */
@@ -148,9 +151,9 @@ export class App {
    * @param {boolean} details */
   showDetails(details) {
     if (details === this.ui.value.details) return;
-    if (!details && this.#isStep) history.back();
-    this.#isStep = details && matchMedia("(max-width: 700px)").matches;
-    if (this.#isStep) history.pushState("details", "");
+    const covers = matchMedia("(max-width: 700px)").matches;
+    if (details ? covers : this.#isStep) this.#address.showDetails(details);
+    this.#isStep = details && covers;
     this.ui.set({ details });
   }
 
@@ -162,7 +165,8 @@ export class App {
   /** The last message of a room that the server does not have. @param {string} room_id */
   unsent(room_id) {
     const { messages } = this.client.room(room_id).state.value;
-    return messages.findLast(({ message_id, status }) => !message_id && UNSENT.includes(status ?? ""));
+    const end = messages.findLastIndex(({ message_id }) => message_id !== undefined); // behind it are those
+    return messages.slice(end + 1).findLast(({ status }) => UNSENT.includes(status ?? ""));
   }
 
   /** @param {string} user_id */
@@ -187,7 +191,7 @@ export class App {
   async create(title, make) {
     const before = this.ui.value.room;
     this.#show(null);
-    this.ui.set({ opening: title, details: false });
+    this.ui.set({ opening: title });
     try {
       const room = await make();
       if (this.ui.value.opening === title) this.open(room.room_id);
@@ -223,8 +227,10 @@ export class App {
   }
 
   #fromAddress() {
-    const room_id = location.hash.slice(1);
+    const { room_id, details } = this.#address;
     this.#show(isRoomId(room_id) ? this.client.room(room_id) : null);
+    if (details || this.#isStep) this.ui.set({ details });
+    this.#isStep = details;
   }
 
   /** @param {Room | null} room */
@@ -236,6 +242,13 @@ export class App {
     const stops = room ? [room.watch(), room.state.subscribe(this.changed)] : [];
     this.#leave = () => stops.forEach((stop) => stop());
     this.ui.set({ room, opening: null, details: false });
+    document.dispatchEvent(new Event("room"));
+    if (before) this.afterwards(() => this.#isList && focusList(before.room_id));
+  }
+
+  get #isList() {
+    const { room, opening } = this.ui.value;
+    return !room && opening === null;
   }
 
   /** @param {string} status */

@@ -5,6 +5,7 @@ import { t } from "./strings.js";
 const UNITS = ["B", "KB", "MB", "GB"];
 const HUES = 12;
 const segmenter = new Intl.Segmenter();
+const clock = new Intl.DateTimeFormat([], { hour: "numeric", minute: "2-digit" });
 const USER_ID = /^[!-~]{1,128}$/;
 const ROOM_ID = /^[\w-]{1,64}$/;
 
@@ -31,8 +32,7 @@ export function bytes(count) {
 }
 
 /** @param {string | number | Date} time */
-export const minute = (time) =>
-  new Date(time).toLocaleTimeString([], { hour: "numeric", minute: "2-digit" });
+export const minute = (time) => clock.format(new Date(time));
 
 /** "Today", "Yesterday" or a date. @param {string | number | Date} time */
 export function day(time, now = new Date()) {
@@ -87,8 +87,30 @@ export function hue(id) {
 
 /** @typedef {{ kind: "text" | "link" | "code" | "strong" | "mention", text: string }} Part */
 
+/** The address at the beginning of a text: signs of the sentence behind it are not part of it, nor a bracket
+ * that was opened before it. @param {string} begun */
+function address(begun) {
+  for (let url = begun; url; url = url.slice(0, -1)) {
+    const opening = url.endsWith(")") ? "(" : url.endsWith("]") ? "[" : "";
+    const isOpen = opening && url.split(opening).length >= url.split(url.slice(-1)).length;
+    if (!isOpen && /['.,;:!?)\]]$/.test(url)) continue;
+    return URL.canParse(url) ? url : undefined;
+  }
+  return undefined;
+}
+
 const PARTS =
-  /(?<link>https?:\/\/[^\s<>"]*[^\s<>"'.,;:!?)\]])|`(?<code>[^`\n]+)`|(?<![\w*])\*(?<strong>[^*\s](?:[^*\n]*[^*\s])?)\*(?![\w*])|(?<![\w])(?<mention>@[!-~]+)/gu;
+  /(?<link>https?:\/\/[^\s<>"]+)|`(?<code>[^`\n]+)`|(?<![\w*])\*(?<strong>[^*\s](?:[^*\n]*[^*\s])?)\*(?![\w*])|(?<![\w])(?<mention>@[!-~]+)/gu;
+
+/** @param {Record<string, string | undefined>} groups of PARTS @param {readonly string[]} mentions @returns {Part | undefined} */
+function partOf({ link, code, strong, mention }, mentions) {
+  if (code) return { kind: "code", text: code };
+  if (strong) return { kind: "strong", text: strong };
+  const url = link && address(link);
+  if (url) return { kind: "link", text: url };
+  const meant = mention && named(mention.slice(1), (user_id) => mentions.includes(user_id));
+  return meant ? { kind: "mention", text: `@${meant}` } : undefined;
+}
 
 /**
  * A text as links, `code`, *strong* and the mentions among `names`.
@@ -100,15 +122,12 @@ export function parts(text, mentions = []) {
   const found = [];
   let end = 0;
   for (const match of text.matchAll(PARTS)) {
-    const { link, code, strong, mention } = match.groups ?? {};
-    const meant = mention && named(mention.slice(1), (user_id) => mentions.includes(user_id));
-    if (mention && !meant) continue;
+    const part = partOf(match.groups ?? {}, mentions);
+    if (!part) continue;
     if (match.index > end) found.push({ kind: "text", text: text.slice(end, match.index) });
-    if (link) found.push({ kind: "link", text: link });
-    else if (code) found.push({ kind: "code", text: code });
-    else if (strong) found.push({ kind: "strong", text: strong });
-    else found.push({ kind: "mention", text: `@${meant ?? ""}` });
-    end = match.index + (meant ? meant.length + 1 : match[0].length);
+    found.push(part);
+    // Of a link or a mention the match may hold more than belongs to it.
+    end = match.index + (part.kind === "link" || part.kind === "mention" ? part.text : match[0]).length;
   }
   if (end < text.length) found.push({ kind: "text", text: text.slice(end) });
   return found;

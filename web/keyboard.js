@@ -43,6 +43,16 @@ export function focus(selector) {
   if (node instanceof HTMLInputElement) node.select();
 }
 
+/** The focus was in a chat that is shown no more: bring it to that chat in the list, or to the first one.
+ * @param {string} room_id */
+export function focusList(room_id) {
+  const { activeElement } = document;
+  if (activeElement !== document.body && activeElement?.checkVisibility()) return;
+  const places = [`#rooms [data-room="${room_id}"]`, "#rooms button", "#new"];
+  const place = places.map((one) => document.querySelector(one)).find((one) => one?.checkVisibility());
+  if (place instanceof HTMLElement) place.focus();
+}
+
 /** @param {App} app @param {number} by */
 function step(app, by) {
   const rooms = app.rooms.value;

@@ -164,6 +164,8 @@ export const t = {
   unmute: "Unmute",
   hide: "Hide",
   unhide: "Show in the list",
+  /** @param {string} title */
+  hidden: (title) => `${title} is hidden.`,
   freeze: "Make read-only",
   unfreeze: "Let members write",
   leave: "Leave",

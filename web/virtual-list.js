@@ -6,6 +6,8 @@ const OVERSCAN = 600; // px above and below the view that are drawn too
 const GUESS = 64; // px of a row that was not drawn yet
 const NEAR = 40; // px from the end that count as the end
 
+/** @typedef {{ key: string, index: number, offset: number }} Anchor a row, where it is in the list and in the view */
+
 /**
  * What one reads stays where it is while rows come, go and grow, since the topmost row that is visible
  * is held in place; at the end the end is held.
@@ -14,10 +16,12 @@ const NEAR = 40; // px from the end that count as the end
 export class VirtualList {
   /** @type {readonly Item[]} */
   #items = [];
-  /** @type {Map<string, { node: HTMLElement, item: Item }>} */
+  /** @type {Map<string, { node: HTMLElement, index: number }>} */
   #drawn = new Map();
-  /** @type {Map<string, number>} */
+  /** Of rows that were drawn once. @type {Map<string, number>} */
   #heights = new Map();
+  /** By index. Of 10,000 rows few are new: a look-up for each of them would be felt in every frame. */
+  #rowHeights = new Float64Array(0);
   #tops = new Float64Array(1);
   #atEnd = true;
   /** scrollTop as it was last looked at or set. Events come a frame later: another one is a scroll. */
@@ -55,8 +59,7 @@ export class VirtualList {
     this.#look();
     if (!follow) this.#atEnd = false;
     const anchor = this.#anchor();
-    this.#items = items;
-    this.#measureTops();
+    this.#take(items);
     this.#hold(anchor);
     this.#render(true);
     this.#settle(anchor, follow);
@@ -64,8 +67,8 @@ export class VirtualList {
 
   /** Another list altogether. */
   reset() {
-    this.#items = [];
     this.#heights.clear();
+    this.#take([]);
     for (const { node } of this.#drawn.values()) this.#drop(node);
     this.#drawn.clear();
     this.#atEnd = true;
@@ -83,7 +86,7 @@ export class VirtualList {
     const index = this.#items.findIndex((item) => item.key === key);
     if (index < 0) return false;
     this.#atEnd = false;
-    const anchor = { key, offset: above };
+    const anchor = { key, index, offset: above };
     this.#hold(anchor);
     this.#render(false);
     this.#settle(anchor);
@@ -95,12 +98,14 @@ export class VirtualList {
     return this.#drawn.get(key)?.node;
   }
 
-  /** The last row that is wholly in view, or ends in it. @returns {Item | undefined} */
-  lastVisible() {
+  /** The last row that is wholly in view, or ends in it; of those that count, if a rule is given.
+   * @param {(item: Item) => boolean} [counts] @returns {Item | undefined} */
+  lastVisible(counts = () => true) {
     const end = this.#viewport.scrollTop + this.#viewport.clientHeight - this.#offset() + 1;
     let index = this.#indexAt(end);
     if ((this.#tops[index + 1] ?? 0) > end) index -= 1;
-    return this.#items[index];
+    for (let item = this.#items[index]; item; item = this.#items[(index -= 1)]) if (counts(item)) return item;
+    return undefined;
   }
 
   /** Where the list begins within what scrolls. */
@@ -108,11 +113,24 @@ export class VirtualList {
     return this.#list.offsetTop;
   }
 
-  #measureTops() {
-    const tops = new Float64Array(this.#items.length + 1);
-    this.#items.forEach(({ key }, index) => {
-      tops[index + 1] = (tops[index] ?? 0) + (this.#heights.get(key) ?? GUESS);
+  /** A row that is the same object, at its place or as many places further as there are more, keeps its size.
+   * @param {readonly Item[]} items */
+  #take(items) {
+    const [before, known] = [this.#items, this.#rowHeights];
+    const shift = items.length - before.length;
+    const sizes = new Float64Array(items.length);
+    items.forEach((item, index) => {
+      const from = before[index] === item ? index : index - shift;
+      sizes[index] = (before[from] === item ? known[from] : this.#heights.get(item.key)) ?? GUESS;
     });
+    this.#items = items;
+    this.#rowHeights = sizes;
+    this.#sum();
+  }
+
+  #sum() {
+    const tops = new Float64Array(this.#rowHeights.length + 1);
+    this.#rowHeights.forEach((size, index) => (tops[index + 1] = (tops[index] ?? 0) + size));
     this.#tops = tops;
   }
 
@@ -146,31 +164,32 @@ export class VirtualList {
     this.#scrollTop = this.#viewport.scrollTop; // as far as it goes
   }
 
-  /** The topmost row in view, and where it stands. */
+  /** The topmost row in view, and where it stands. @returns {Anchor | undefined} */
   #anchor() {
     if (this.#atEnd || !this.#items.length) return undefined;
     const top = this.#viewport.scrollTop - this.#offset();
     const index = this.#indexAt(top);
     const item = this.#items[index];
-    return item && { key: item.key, offset: (this.#tops[index] ?? 0) - top };
+    return item && { key: item.key, index, offset: (this.#tops[index] ?? 0) - top };
   }
 
   /** Scroll so that the anchor stands where it stood; without one, to the end.
-   * @param {{ key: string, offset: number } | undefined} anchor */
+   * @param {Anchor | undefined} anchor */
   #hold(anchor) {
     this.#pad();
     if (this.#atEnd || !anchor) {
       if (this.#atEnd) this.#scrollTo(this.#viewport.scrollHeight);
       return;
     }
-    const index = this.#items.findIndex((item) => item.key === anchor.key);
-    if (index < 0) return;
-    const wanted = (this.#tops[index] ?? 0) - anchor.offset + this.#offset();
+    if (this.#items[anchor.index]?.key !== anchor.key)
+      anchor.index = this.#items.findIndex((item) => item.key === anchor.key);
+    if (anchor.index < 0) return;
+    const wanted = (this.#tops[anchor.index] ?? 0) - anchor.offset + this.#offset();
     if (Math.abs(wanted - this.#viewport.scrollTop) >= 1) this.#scrollTo(wanted);
   }
 
   /** Rows were drawn and measured: hold on until nothing moves any more.
-   * @param {{ key: string, offset: number } | undefined} anchor */
+   * @param {Anchor | undefined} anchor */
   #settle(anchor, follow = true) {
     for (let round = 0; round < 8 && this.#measure(); round += 1) {
       this.#hold(anchor);
@@ -185,13 +204,14 @@ export class VirtualList {
   /** Read the heights of drawn rows. Returns whether one is another. */
   #measure() {
     let changed = false;
-    for (const [key, { node }] of this.#drawn) {
+    for (const [key, { node, index }] of this.#drawn) {
       const height = node.getBoundingClientRect().height;
       if (!height || Math.abs((this.#heights.get(key) ?? -1) - height) < 0.5) continue;
       this.#heights.set(key, height);
+      this.#rowHeights[index] = height;
       changed = true;
     }
-    if (changed) this.#measureTops();
+    if (changed) this.#sum();
     return changed;
   }
 
@@ -220,17 +240,18 @@ export class VirtualList {
       this.#drawn.delete(key);
     }
     let next = this.#list.firstElementChild;
-    for (const item of wanted) {
-      const node = this.#row(item, again);
+    for (const [place, item] of wanted.entries()) {
+      const node = this.#row(item, first + place, again);
       if (node === next) next = node.nextElementSibling;
       else this.#list.insertBefore(node, next);
     }
     this.#pad();
   }
 
-  /** @param {Item} item @param {boolean} again */
-  #row(item, again) {
+  /** @param {Item} item @param {number} index @param {boolean} again */
+  #row(item, index, again) {
     const known = this.#drawn.get(item.key);
+    if (known) known.index = index;
     if (known && !again) return known.node;
     const drawn = this.#draw(item);
     drawn.dataset.key = item.key;
@@ -238,10 +259,9 @@ export class VirtualList {
       const hadFocus = known.node.contains(document.activeElement);
       morph(known.node, drawn);
       if (hadFocus && !known.node.contains(document.activeElement)) known.node.focus({ preventScroll: true });
-      known.item = item;
       return known.node;
     }
-    this.#drawn.set(item.key, { node: drawn, item });
+    this.#drawn.set(item.key, { node: drawn, index });
     this.#sizes.observe(drawn);
     return drawn;
   }
@@ -270,7 +290,8 @@ export class VirtualList {
     if (width !== this.#width) {
       this.#width = width;
       this.#heights.clear();
-      this.#measureTops();
+      this.#rowHeights.fill(GUESS);
+      this.#sum();
     } else if (entries.every(({ target }) => this.#isMeasured(target))) return;
     this.#measure();
     this.#hold(anchor);

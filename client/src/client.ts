@@ -107,10 +107,11 @@ export class Client {
    * members are known, of which its title is one.
    */
   async direct(user_id: string): Promise<Room> {
-    const room_id = await this.#creations.create({ type: "direct", members: [user_id] });
+    const known = [...this.#rooms.all()].find((core) => core.view && core.partner === user_id);
+    const room_id = known?.room_id ?? (await this.#creations.create({ type: "direct", members: [user_id] }));
     const core = this.#rooms.get(room_id);
     // Without them the room can be used all the same: a room that is watched reads them again.
-    if (!core.replica.members.loaded)
+    if (!core.isMet)
       await core.loadMembers().catch((error: unknown) => this.#warn("Members cannot be read.", error));
     return this.room(room_id);
   }
@@ -224,7 +225,7 @@ export class Client {
       outboxPrefix: (room_id) => (me() ? `${this.#key("outbox")}${room_id}/` : undefined),
       storage: this.#storage,
       keepDraft: (room_id, text) => this.#keepDraft(room_id, text),
-      name: (user_id) => this.name(user_id),
+      name: (user_id) => this.#names.get(user_id),
       met: (members) => this.#met(members),
       changed: () => this.#rooms.changed(),
       want: (core: RoomCore) => this.#rooms.want(core),
@@ -242,11 +243,11 @@ export class Client {
   }
 
   #met(members: readonly { user_id: string; name?: string }[]): void {
-    for (const { user_id, name } of members) {
-      if (name === undefined || this.#names.get(user_id) === name) continue;
-      this.#names.set(user_id, name);
-      this.#rooms.changed();
-    }
+    const news = members.filter(({ user_id, name }) => name !== undefined && this.#names.get(user_id) !== name);
+    if (news.length === 0) return;
+    for (const { user_id, name = user_id } of news) this.#names.set(user_id, name);
+    this.#rooms.changed();
+    for (const { state } of this.#rooms.all()) state.changed(); // titles of rooms with them
   }
 }
 

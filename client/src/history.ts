@@ -40,7 +40,7 @@ export class History {
       if (!first || !this.#timeline.hasOlder) return () => this.#timeline.unexpect();
       const { messages, has_more } = await this.#page({ before_seq: first.seq });
       return () => this.#timeline.extend(messages, { hasOlder: has_more });
-    });
+    }, false);
   }
 
   /** Add a page behind the newest message held. */
@@ -50,7 +50,7 @@ export class History {
       if (!last || !this.#timeline.hasNewer) return () => this.#timeline.unexpect();
       const { messages, has_more } = await this.#page({ after_seq: last.seq });
       return () => this.#timeline.extend(messages, { hasNewer: has_more });
-    });
+    }, false);
   }
 
   /** Hold what is around a seq instead. */
@@ -115,8 +115,11 @@ export class History {
     return this.#connection.command("message.list", { room_id: this.#room_id, limit: PAGE, ...bound });
   }
 
-  /** `read` answers how to take what it found; that is not done if everything was reset meanwhile. */
-  #load(read: () => Promise<() => void>): Promise<void> {
+  /**
+   * `read` answers how to take what it found; that is not done if everything was reset meanwhile. What
+   * only continues a window does not hold one: of an empty one there is nothing to continue.
+   */
+  #load(read: () => Promise<() => void>, holds = true): Promise<void> {
     const run = this.#run;
     const work = async () => {
       if (run !== this.#run) return;
@@ -127,7 +130,7 @@ export class History {
         const take = await read();
         if (run !== this.#run) return;
         take();
-        this.#held = true;
+        this.#held ||= holds;
       } catch (error) {
         if (run === this.#run) this.#timeline.unexpect();
         throw error;

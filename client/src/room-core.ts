@@ -22,7 +22,7 @@ export interface RoomOwner {
   /** Keys of a room's unsent messages begin so; undefined while the user is not known. */
   outboxPrefix(room_id: string): string | undefined;
   keepDraft(room_id: string, text: string): void;
-  name(user_id: string): string;
+  name(user_id: string): string | undefined;
   met(members: readonly { user_id: string; name?: string }[]): void;
   /** The room as the list shows it changed. */
   changed(): void;
@@ -44,6 +44,8 @@ export class RoomCore {
   readonly history: History;
   readonly outbox: Outbox;
   readonly draft = new Value("");
+  /** Its members were asked for: names that are not known by now, the server does not know. */
+  isMet = false;
   readonly #rows: Rows;
   #watchers = 0;
   #gone = false;
@@ -85,12 +87,13 @@ export class RoomCore {
     return this.#gone ? undefined : this.replica.cursor;
   }
 
-  /** Its name, or of a direct room the other person's. */
+  /** Its name, or of a direct room the other person's; "" until its members say whether they have one. */
   get title(): string {
     const { view } = this.replica;
     if (view?.type !== "direct") return view?.name ?? "";
     const partner = this.partner;
-    return partner === undefined ? "" : this.owner.name(partner);
+    if (partner === undefined) return "";
+    return this.owner.name(partner) ?? (this.isMet ? partner : "");
   }
 
   /** The other person of a direct room, as far as known. */
@@ -236,8 +239,17 @@ export class RoomCore {
     this.state.changed();
   }
 
-  /** Read the members, all pages. */
   async loadMembers(): Promise<void> {
+    try {
+      await this.#readMembers();
+    } finally {
+      this.isMet = true;
+      this.#moved();
+    }
+  }
+
+  /** All pages. */
+  async #readMembers(): Promise<void> {
     const { members } = this.replica;
     const found = [];
     let cursor: string | null = null;
@@ -252,7 +264,6 @@ export class RoomCore {
     } while (cursor !== null);
     members.replace(found);
     this.owner.met(found);
-    this.#moved();
   }
 
   #note(event: LogEvent): void {

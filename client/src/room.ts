@@ -1,4 +1,4 @@
-import type { Role, RoomUpdatePayload } from "../types.js";
+import type { Message, Role, RoomUpdatePayload } from "../types.js";
 import { Links } from "./links.ts";
 import { shown, type ShownMessage } from "./message.ts";
 import type { Observable, Value } from "./observable.ts";
@@ -73,10 +73,15 @@ export class Room {
     if (replica.timeline.hasNewer) await history.newest();
   }
 
+  /** A message by its id if it is loaded, without a search among all. */
+  held(message_id: string): ShownMessage | undefined {
+    const message = this.#core.replica.timeline.get(message_id);
+    return message && this.#shown(message);
+  }
+
   /** A message by its id, also one that is not loaded. */
   async message(message_id: string): Promise<ShownMessage> {
-    const { message } = await this.#core.command("message.get", { message_id });
-    return shown(message, message.sender_id === this.#core.owner.me && message.type !== "system", undefined);
+    return this.#shown((await this.#core.command("message.get", { message_id })).message);
   }
 
   /**
@@ -145,5 +150,9 @@ export class Room {
   /** An address of a file that works for some minutes; asked for once in that time. */
   fileUrl(message_id: string, attachment_id: string): Promise<string> {
     return this.#links.url(message_id, attachment_id);
+  }
+
+  #shown(message: Message): ShownMessage {
+    return shown(message, message.sender_id === this.#core.owner.me && message.type !== "system", undefined);
   }
 }

@@ -176,7 +176,7 @@ export class Rooms {
     for (const { room_id, type } of lines) {
       if (this.#asking >= AT_ONCE) return;
       const core = this.get(room_id);
-      if (type !== "direct" || core.replica.members.loaded || this.#asked.has(room_id)) continue;
+      if (type !== "direct" || core.isMet || this.#asked.has(room_id)) continue;
       this.#asked.add(room_id);
       this.#asking += 1;
       const done = () => {

@@ -21,7 +21,10 @@ export function learn(summary: Summary | undefined, view: RoomView): Summary {
   if (isAbove(at(summary), positionOf(view))) return summary;
   const read_seq = Math.max(view.read_seq, summary.view.read_seq);
   const delivered_seq = Math.max(view.delivered_seq, summary.view.delivered_seq);
-  const unread = read_seq > view.read_seq ? Math.min(view.unread, view.seq - read_seq) : view.unread;
+  // Above what was read here fewer are left than the snapshot counts: as many as were counted since, if so.
+  const isCounted = !isAbove(positionOf(view), summary.counted);
+  const most = Math.min(view.unread, view.seq - read_seq, isCounted ? summary.view.unread : Infinity);
+  const unread = read_seq > view.read_seq ? most : view.unread;
   return { view: { ...view, read_seq, delivered_seq, unread }, counted: positionOf(view) };
 }
 

@@ -1,11 +1,28 @@
 import type { LogEvent, Message, MessageReactedData } from "../types.js";
-import { compare } from "./position.ts";
 
 const MOST_UNWATCHED = 200;
 const KEPT = 100; // messages of a room that nobody looks at
 
-const bySeq = (one: Message, other: Message): number =>
-  compare([one.epoch, one.seq], [other.epoch, other.seq]);
+const bySeq = (one: Message, other: Message): number => one.epoch - other.epoch || one.seq - other.seq;
+
+/**
+ * Messages in order with one more at the end, or another in the place of `old`; undefined if that
+ * takes a sort. Of 10,000 messages each new one would sort all.
+ */
+function placed(ordered: readonly Message[], message: Message, old?: Message): Message[] | undefined {
+  const last = ordered.at(-1);
+  if (!old) return !last || bySeq(last, message) < 0 ? [...ordered, message] : undefined;
+  if (bySeq(old, message) !== 0) return undefined;
+  let [low, high] = [0, ordered.length - 1];
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (bySeq(ordered[middle] ?? old, old) < 0) low = middle + 1;
+    else high = middle;
+  }
+  const next = [...ordered];
+  next[low] = message;
+  return next;
+}
 
 /** An event, or what an ack says like one. */
 type Change = LogEvent | { type: "message.new"; data: { message: Message } };
@@ -50,6 +67,7 @@ export class Timeline {
   /** Add a page that continues the window; `ends` says what is known of its two ends by now. */
   extend(page: readonly Message[], ends: { hasOlder?: boolean; hasNewer?: boolean }): void {
     Object.assign(this, ends);
+    if (page.length > 1) this.#ordered = undefined; // one sort for all
     for (const message of page) this.#merge(message);
     this.#catchUp();
   }
@@ -119,7 +137,6 @@ export class Timeline {
     }
   }
 
-
   /** Of one message_id the higher version and the later (epoch, seq) count. */
   #merge(message: Message): void {
     const old = this.#messages.get(message.message_id);
@@ -143,7 +160,8 @@ export class Timeline {
   }
 
   #set(message: Message): void {
+    const old = this.#messages.get(message.message_id);
     this.#messages.set(message.message_id, message);
-    this.#ordered = undefined;
+    this.#ordered &&= placed(this.#ordered, message, old);
   }
 }

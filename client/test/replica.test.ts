@@ -196,6 +196,19 @@ test("what was read here stays read under an older count of the server", () => {
   assert.equal(replica.view.unread, 1);
 });
 
+test("what was read stays read under a snapshot that was on its way, also beside a system message", () => {
+  const server = new ServerRoom();
+  const replica = new Replica();
+  replica.learn(server.snapshot(), ME);
+  replica.apply(server.send("bob"), ME);
+  replica.apply(server.send("bob", "system"), ME);
+  const before = server.snapshot();
+  replica.recount(server.read(1) ?? assert.fail());
+  assert.equal(replica.view?.unread, 0);
+  replica.learn(before, ME);
+  assert.equal(replica.view.unread, 0);
+});
+
 test("reading up to the middle leaves what is above, without system messages and own ones", () => {
   const server = new ServerRoom();
   const replica = new Replica();

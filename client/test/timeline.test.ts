@@ -45,3 +45,23 @@ test("what is not held stays out of a window in the middle, and of an unknown en
   timeline.update({ ...message, message_id: "third", seq: 8 });
   assert.deepEqual(timeline.messages, [message]);
 });
+
+test("whatever comes, messages stand in order, and what did not change is the same object", () => {
+  const server = new ServerRoom();
+  for (let n = 0; n < 5; n += 1) server.send("bob");
+  const [first, second, third, fourth, last] = server.messages;
+  if (!first || !second || !third || !fourth || !last) assert.fail();
+  const timeline = new Timeline();
+  const seqs = () => timeline.messages.map(({ seq }) => seq);
+  timeline.replace([second, fourth], { hasOlder: true, hasNewer: false });
+  timeline.extend([last], {});
+  assert.deepEqual(seqs(), [2, 4, 5]);
+  timeline.extend([third], {});
+  assert.deepEqual(seqs(), [2, 3, 4, 5]);
+  const kept = timeline.messages[1];
+  timeline.update({ ...fourth, version: 2, text: "edited" });
+  assert.deepEqual(timeline.messages.map(({ text }) => text), [second.text, third.text, "edited", last.text]);
+  timeline.extend([first, second], {});
+  assert.deepEqual(seqs(), [1, 2, 3, 4, 5]);
+  assert.equal(timeline.messages[2], kept);
+});

@@ -136,7 +136,7 @@ class Page:
     def __init__(self, chromium: Chromium, session_id: str) -> None:
         self._chromium = chromium
         self._session_id = session_id
-        self._touch = False
+        self.touch = False
 
     async def call(self, method: str, **params: Any) -> dict[str, Any]:
         """One DevTools command to this window."""
@@ -184,9 +184,9 @@ class Page:
             deviceScaleFactor=1,
             mobile=touch,
         )
-        if touch != self._touch:  # to end what never began takes the mouse away
+        if touch != self.touch:  # to end what never began takes the mouse away
             await self.call("Emulation.setTouchEmulationEnabled", enabled=touch)
-        self._touch = touch
+        self.touch = touch
 
     async def screenshot(self) -> bytes:
         """A PNG of what the window shows."""

@@ -68,9 +68,11 @@ async def opened(page: Page, title: str) -> None:
 
 
 async def say(page: Page, *texts: str) -> None:
-    """Send messages, one after another."""
+    """Send messages, one after another, by Enter or, on a telephone, by the button."""
     for text in texts:
-        await page.type("#compose textarea", text, enter=True)
+        await page.type("#compose textarea", text, enter=not page.touch)
+        if page.touch:
+            await page.click("#compose .send")
 
 
 async def details(page: Page) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 from tests.browser.chromium import Chromium
 from tests.browser.session import act, direct, group, opened, say, signed_in
 
@@ -212,3 +214,26 @@ async def test_the_tools_under_the_mouse_cover_no_text(
             edges = "document.querySelector('li:hover .tools').getBoundingClientRect()"
             assert await alice.js(f"{edges}.right <= innerWidth"), (width, row)
             assert await alice.js(f"{edges}.left >= document.querySelector('#pane').offsetLeft")
+
+
+LINKS = {
+    "(see https://a.b/c_(d))": ["https://a.b/c_(d)"],
+    "https://a.b/c_(d), and (https://a.b/c).": ["https://a.b/c_(d)", "https://a.b/c"],
+    "is it [https://a.b/?c[]=d]?": ["https://a.b/?c[]=d"],
+    "say 'https://a.b/c'!": ["https://a.b/c"],
+    "https://a.b/c) https://a.b/(c": ["https://a.b/c", "https://a.b/(c"],
+    "https:// http://... nothing": [],
+}
+
+
+async def test_a_link_ends_where_a_reader_expects(
+    chromium: Chromium, dev_url: str, names: tuple[str, str]
+) -> None:
+    """Signs of the sentence are not part of it, nor a bracket around it; one within it is."""
+    alice = await signed_in(chromium, dev_url, names[0])
+    await group(alice, "Team")
+    links = f"[...{LAST}.querySelectorAll('p a')].map((one) => one.getAttribute('href'))"
+    for text, expected in LINKS.items():
+        await say(alice, text)
+        await alice.until(f"{LAST}?.querySelector('p').textContent === {json.dumps(text)}")
+        assert await alice.js(links) == expected

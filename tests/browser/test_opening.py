@@ -172,3 +172,19 @@ async def test_a_chat_opens_where_one_reads(
     await page.until("window.belows?.length > 2")
     belows = await page.js("belows")
     assert max(belows) <= 1, belows
+
+
+async def test_messages_that_are_here_before_their_pane_are_begun_at_the_first_unread_one(
+    chromium: Chromium, dev_url: str, names: tuple[str, str]
+) -> None:
+    """A server may answer before anything is drawn."""
+    alice, bob = await both_with_direct_room(chromium, dev_url, names)
+    await say(alice, *(f"line {n}\n" * 8 for n in range(8)))
+    await bob.until("document.querySelector('#rooms .badge')?.textContent === '8'")
+    await bob.js(
+        "window.soon = setTimeout, window.setTimeout ="
+        " (work, ms, ...rest) => soon(work, ms === 16 ? 500 : ms, ...rest)"
+    )
+    await bob.click("#rooms li button")
+    await bob.until("document.querySelector('#messages li:first-child .divider')")
+    assert await bob.js(BELOW) > 500

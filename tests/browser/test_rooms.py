@@ -94,6 +94,29 @@ async def test_a_hidden_room_is_found(
     await alice.until(f"{SHOWN}.map((one) => one.textContent).join() === 'Attic'")
 
 
+async def test_hiding_a_room_can_be_taken_back(
+    chromium: Chromium, dev_url: str, names: tuple[str, str]
+) -> None:
+    """The focus goes to the list; Undo opens the room again, and to begin it anew lists it too."""
+    bob_id = names[1]
+    alice = await signed_in(chromium, dev_url, names[0])
+    await group(alice, "Attic")
+    await direct(alice, bob_id)
+    for again in ("undo", "new"):
+        await details(alice)
+        await alice.click("#hide")
+        await alice.until(f"{TOAST} === '{bob_id} is hidden.'")
+        await alice.until(f"{SHOWN}.map((one) => one.textContent).join() === 'Attic'")
+        assert await alice.js("document.activeElement.closest('#rooms li')?.innerText")
+        if again == "undo":
+            await alice.click(".toast [data-action=act]")
+            await opened(alice, bob_id)
+        else:
+            await direct(alice, bob_id)
+        await alice.until(f"{SHOWN}.map((one) => one.textContent).includes('{bob_id}')")
+        await alice.until("document.activeElement.closest('#room')")
+
+
 async def test_a_read_only_room(chromium: Chromium, dev_url: str, names: tuple[str, str]) -> None:
     """Frozen for all, and for one who only reads: a sign and a sentence, and no field."""
     alice_id, bob_id = names
@@ -217,6 +240,8 @@ async def test_a_picture_has_its_own_shape(
     wide.write_bytes(png(640, 320))
     alice = await signed_in(chromium, dev_url, names[0])
     bob = await signed_in(chromium, dev_url, names[1])
+    for page in (alice, bob):
+        await page.size(1280, 800)
     await bob.call("Network.enable")
     await bob.call("Network.setBlockedURLs", urls=["*X-Amz-Signature*"])
     await group(alice, "Pictures", names[1])

@@ -16,7 +16,7 @@ export function chatView(app) {
   root.append(sidebarView(app), roomView(app), detailsView(app), toastsView(app));
   app.draws(() => {
     const { room, opening, details } = app.ui.value;
-    root.dataset.pane = room || opening !== null ? (details ? "details" : "room") : "rooms";
+    root.dataset.pane = room || opening !== null ? (details && app.state?.room ? "details" : "room") : "rooms";
     badge(app.client.unread.value.total, app.user);
   });
   keyboard(app);

@@ -25,7 +25,7 @@ class Composer {
   #files = h("div", { id: "chosen" });
   #why = h("p", { class: "hint" });
   #input = h("input", { id: "files", type: "file", multiple: true, hidden: true, "aria-label": t.attach });
-  #text = h("textarea", { name: "text", rows: 1, placeholder: t.message, "aria-label": t.message, enterkeyhint: "send" });
+  #text = h("textarea", { name: "text", rows: 1, placeholder: t.message, "aria-label": t.message });
   #send = h("button", { class: "primary send", "aria-label": t.send, title: t.send }, icon("send-horizontal"));
   #attach = iconButton("paperclip", t.attach, { id: "attach", "data-action": "attach" });
   #row = h("div", { class: "row" }, this.#attach, this.#input, this.#text, this.#send);
@@ -143,6 +143,7 @@ class Composer {
   #key(event) {
     if (event.defaultPrevented || event.isComposing) return;
     if (event.key === "Enter" && !event.shiftKey) {
+      if (matchMedia("(hover: none)").matches) return; // a finger breaks the line; it has no Shift+Enter
       event.preventDefault();
       this.form.requestSubmit();
     } else if (event.key === "ArrowUp" && !event.altKey && !this.#text.value && !this.#composing) {

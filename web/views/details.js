@@ -96,6 +96,12 @@ async function hideRoom(app, room) {
   const hide = !room.state.value.hidden;
   if (hide) app.close(room); // before the answer comes: until then the room may be opened again
   await room.hide(hide);
+  if (!hide) return;
+  const undo = () => {
+    app.open(room.room_id);
+    void app.guard(room.hide(false));
+  };
+  app.toasts.show(t.hidden(room.state.value.title), { action: t.undo, act: undo });
 }
 
 /** @param {App} app @param {Room} room @param {string} name */

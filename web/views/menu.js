@@ -71,7 +71,7 @@ export function openMenu(anchor, label, { emoji, moreEmoji, items }) {
   const { signal } = open;
   document.addEventListener("keydown", key, { capture: true, signal }); // wherever focus went
   document.addEventListener("pointerdown", outside, { capture: true, signal });
-  addEventListener("hashchange", close, { signal });
+  document.addEventListener("room", close, { signal });
   document.querySelector("main")?.append(menu); // a landmark holds it
   place(menu, anchor.getBoundingClientRect());
   buttons()[0]?.focus();

@@ -1,7 +1,7 @@
 // @ts-check
 // The messages of the open room: where one reads, what counts as read, and what can be done.
 import { h, icon, onClick } from "../dom.js";
-import { rowsOf } from "../rows.js";
+import { Rows } from "../rows.js";
 import { t } from "../strings.js";
 import { VirtualList } from "../virtual-list.js";
 import { messageActions } from "./message-actions.js";
@@ -34,6 +34,7 @@ class MessagesView {
   #unread = 0;
   #newest = 0;
   #busy = false;
+  #rows = new Rows();
   #list = h("ol", { id: "messages", role: "list" });
   #earlier = h("button", { type: "button", id: "earlier", "data-action": "earlier" }, t.earlier);
   #start = h("p", { class: "hint" });
@@ -102,7 +103,7 @@ class MessagesView {
 
   /** @param {RoomState} state */
   #show({ messages, hasNewer }, follow = true) {
-    this.#virtual.show(rowsOf(messages, this.#divider), follow);
+    this.#virtual.show(this.#rows.of(messages, this.#divider), follow);
     this.#hadNewer = hasNewer;
   }
 
@@ -126,8 +127,8 @@ class MessagesView {
 
   /** Whether it is known where one reads: until then nothing is shown, or one would see the list jump.
    * @param {RoomState} state */
-  #mayLand({ room, messages, hasOlder, loading, unread }) {
-    if (this.#busy || !room || (!messages.length && loading)) return false;
+  #mayLand({ room, messages, hasOlder, hasNewer, unread }) {
+    if (this.#busy || !room || (!messages.length && hasNewer) || !this.#scroll.clientHeight) return false;
     const isBelow = unread > 0 && hasOlder && (messages[0]?.seq ?? 0) > room.read_seq + 1;
     if (isBelow) this.#load(() => this.#open.around(room.read_seq + 1));
     return !isBelow;
@@ -167,7 +168,8 @@ class MessagesView {
 
   #moved() {
     const state = this.#room?.state.value;
-    if (!state || !this.#landed) return;
+    if (!state) return;
+    if (!this.#landed) return this.#app.changed(); // it can be seen now: what one reads has a place
     this.#read();
     this.#showPill(state);
     if (this.#scroll.scrollTop < NEAR_TOP && state.hasOlder && !state.loading) this.#older();
@@ -182,10 +184,7 @@ class MessagesView {
   #read() {
     const room = this.#room;
     if (!room || !this.#landed || !this.#isFocused || !this.#scroll.clientHeight) return;
-    const last = this.#virtual.lastVisible();
-    const messages = room.state.value.messages;
-    const index = last ? messages.findIndex(({ key }) => key === last.key) : -1;
-    const seq = messages.slice(0, index + 1).findLast((message) => message.seq !== undefined)?.seq;
+    const seq = this.#virtual.lastVisible(({ message }) => message.seq !== undefined)?.message.seq;
     if (seq !== undefined && seq > (room.state.value.room?.read_seq ?? 0)) room.markVisible(seq);
   }
 

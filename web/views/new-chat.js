@@ -39,7 +39,11 @@ export function newChatDialog(app) {
     if (!isUserId(other)) return refuse(direct, "user", t.badName);
     if (other === app.user) return refuse(direct, "user", t.ownName);
     dialog.close();
-    void app.create(other, () => app.client.direct(other));
+    void app.create(other, async () => {
+      const room = await app.client.direct(other);
+      if (room.state.value.hidden) void app.guard(room.hide(false)); // who begins it anew wants it in the list
+      return room;
+    });
   });
   onSubmit(group, ({ name = "", members = "" }) => {
     const people = members.split(/[\s,]+/).filter(Boolean);

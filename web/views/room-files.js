@@ -12,7 +12,7 @@ import { t } from "../strings.js";
 export function roomFiles(app, state) {
   const items = state.messages.toReversed().flatMap((message) => {
     const { message_id, deleted_at, attachments, sender_id, created_at } = message;
-    if (message_id === undefined || deleted_at || app.deletions.has(message.key)) return [];
+    if (message_id === undefined || deleted_at || !attachments.length || app.deletions.has(message.key)) return [];
     const about = `${app.name(sender_id)}, ${shortTime(created_at)}`;
     return attachments.map((file) => fileItem(message_id, file, about));
   });
