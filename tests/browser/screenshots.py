@@ -19,6 +19,10 @@ MOST = 0.02
 another place of a word."""
 
 CALM = """
+const format = Object.getOwnPropertyDescriptor(Intl.DateTimeFormat.prototype, 'format').get;
+Object.defineProperty(Intl.DateTimeFormat.prototype, 'format', {
+  get() { return this.resolvedOptions().hour ? () => '10:24 AM' : format.call(this); },
+});
 Date.prototype.toLocaleTimeString = () => '10:24 AM';
 Date.prototype.toDateString = () => 'Thu Jan 01 1970';
 addEventListener('DOMContentLoaded', () => {

@@ -121,29 +121,6 @@ async def test_the_commands_of_a_group_work(world: World) -> None:
         await page.until("kept.room.state.value.members.length === 1")
 
 
-async def test_a_title_is_never_an_id_where_there_is_a_name(world: World) -> None:
-    """Neither in the list nor of the room that `direct` gives: the first title is the name."""
-    alice, bob = name("alice"), name("bob")
-    async with ChatPackage() as page:
-        await page.connect("bob", world.urls[0], world.token(bob, name="Bob"))
-        await page.connect("alice", world.urls[0], world.token(alice))
-        await page.run(
-            "kept.titles = [];"
-            "const note = (title) => title && kept.titles.push(title);"
-            "clients.alice.rooms().subscribe((rooms) => rooms.forEach(({ title }) => note(title)));"
-            "clients.alice.on('room.added', ({ room_id }) => clients.alice.room(room_id)"
-            "  .state.subscribe(({ title }) => note(title)));"
-            "note((await clients.alice.direct(bob)).state.value.title);",
-            bob=bob,
-        )
-        await page.until("clients.alice.rooms().value[0]?.title === 'Bob'")
-        assert set(await page.run("return kept.titles")) == {"Bob"}
-        # What is known is opened without a question, and so is a name that is the id.
-        await page.run("asked.length = 0; await clients.alice.direct(bob)", bob=bob)
-        assert "room.create" not in await page.run("return asked")
-        await page.until("clients.bob.rooms().value[0]?.title === alice", alice=alice)
-
-
 async def test_a_new_name_is_shown_everywhere(world: World) -> None:
     """A back end renames a user: title, members and `name` of everybody's clients follow."""
     alice, bob = name("alice"), name("bob")
