@@ -186,10 +186,19 @@ class Settings:
         20.0,
         0.0,
         40.0,
-        help="Seconds over which a drain spreads the closing of connections.",
+        help="Seconds over which a drain spreads the closing of connections, at least.",
+    )
+    drain_rate: int = count_setting(
+        "RTS_DRAIN_RATE",
+        50,
+        help="Connections that a drain closes per second, at most, where time allows it.",
     )
     drain_deadline: float = seconds_setting(
-        "RTS_DRAIN_DEADLINE", 50.0, 0.0, 50.0, help="Seconds after which a drain ends in any case."
+        "RTS_DRAIN_DEADLINE",
+        50.0,
+        0.0,
+        50.0,
+        help="Seconds after SIGTERM after which a drain ends in any case.",
     )
     connect_deadline: float = seconds_setting(
         "RTS_CONNECT_DEADLINE", 10.0, 0.1, help="Seconds a connection may be in no namespace."

@@ -17,6 +17,13 @@ log = logging.getLogger(__name__)
 
 DRAIN_POLL_SECONDS = 0.05
 """Seconds between two checks whether connections are left."""
+LONGEST_SPREAD_SECONDS = 240.0
+"""The spread of any number of connections, if nothing presses: the balancer's deregistration delay
+(`.ebextensions/01-environment.config`) carries them for a minute more."""
+LONGEST_URGENT_SPREAD_SECONDS = 40.0
+"""The same after SIGTERM: the process has to end within 60 s (R6)."""
+LAST_CLOSE_SECONDS = 10.0
+"""Seconds that the last connections may take to end."""
 
 
 class Finishing(Protocol):
@@ -57,6 +64,10 @@ class Drain:
         self.end_requested = asyncio.Event()
         self._began = 0.0
         self._closes: list[float] = []
+        self._hurried = False
+        self._left = 0
+        self._gap = 0.0
+        self._timeout: asyncio.Timeout | None = None
 
     def not_ready(self) -> list[str]:
         """Return the reason for /health/ready."""
@@ -65,8 +76,9 @@ class Drain:
     def drain(self) -> asyncio.Task[None]:
         """Begin to drain; return the task, the same for every call, that ends with the drain.
 
-        Each connection is closed at its own moment, the last one `drain_spread` seconds after the
-        first. Connections that are left after `drain_deadline` are dropped.
+        Each connection is closed at its own moment, `drain_rate` a second at most, because each
+        client that returns costs a reconnect, and the last one `drain_spread` seconds after the
+        first at least. The spread is LONGEST_SPREAD_SECONDS at most.
         """
         if self._drained is None:
             self._server.refuse_new_connections()
@@ -78,11 +90,25 @@ class Drain:
         self.drain()
         self.end_requested.set()
 
+    def hurry(self) -> None:
+        """Close what is left within LONGEST_URGENT_SPREAD_SECONDS: the process was told to end.
+
+        Connections that are left `drain_deadline` seconds from now are dropped.
+        """
+        if self._hurried:
+            return
+        self._hurried = True
+        self._gap = min(self._gap, LONGEST_URGENT_SPREAD_SECONDS / max(1, self._left))
+        if self._timeout is not None and not self._timeout.expired():
+            self._timeout.reschedule(self._now() + self._settings.drain_deadline)
+
     async def _drain(self) -> None:
         self._began = self._now()
         log.info("draining", extra={"connections": len(self._server.eio.sockets)})
+        longest = LONGEST_SPREAD_SECONDS + LAST_CLOSE_SECONDS
+        deadline = self._settings.drain_deadline if self._hurried else longest
         try:
-            async with asyncio.timeout(self._settings.drain_deadline):
+            async with asyncio.timeout(deadline) as self._timeout:
                 await self._close_all()
                 with suppress(TimeoutError):
                     async with asyncio.timeout(self._settings.durable_wait):
@@ -90,6 +116,7 @@ class Drain:
         except TimeoutError:
             for eio_sid in list(self._server.eio.sockets):
                 self._server.abort(eio_sid)
+        self._timeout = None
         log.info("drained", extra=self._summary())
 
     def _summary(self) -> dict[str, int | float | None]:
@@ -109,11 +136,15 @@ class Drain:
         """Close in random order: clients that connected together must not reconnect together."""
         here = list(self._server.eio.sockets)
         random.shuffle(here)
-        for eio_sid, moment in zip(
-            here, moments(len(here), self._settings.drain_spread), strict=True
-        ):
+        longest = LONGEST_URGENT_SPREAD_SECONDS if self._hurried else LONGEST_SPREAD_SECONDS
+        rate, least = self._settings.drain_rate, self._settings.drain_spread
+        self._gap = seconds_between(len(here), rate, least, longest)
+        self._left, moment = len(here), 0.0
+        for closed, eio_sid in enumerate(here, 1):
             await self._until(moment)
             self._tasks.keep(self._close(eio_sid))
+            self._left = len(here) - closed
+            moment += self._gap
         while self._server.eio.sockets:  # noqa: ASYNC110  (engineio has no event for it)
             await asyncio.sleep(DRAIN_POLL_SECONDS)
 
@@ -139,6 +170,10 @@ class Drain:
         return asyncio.get_running_loop().time()
 
 
-def moments(count: int, spread: float) -> list[float]:
-    """Return the seconds after which each of `count` connections is closed, the first at once."""
-    return [spread * n / max(1, count - 1) for n in range(count)]
+def seconds_between(count: int, rate: float, least: float, longest: float) -> float:
+    """Return the seconds between two closes of `count`: 1 / `rate`, or what the spread needs.
+
+    The spread, from the first close to the last, is `least` to `longest` seconds.
+    """
+    between = max(1, count - 1)
+    return min(max(between / rate, least), longest) / between

@@ -17,7 +17,7 @@ from aiohttp import web
 from rts_server import logs
 from rts_server.app import DRAIN, create_app
 from rts_server.config import Settings
-from rts_server.drain import Drain
+from rts_server.drain import LONGEST_SPREAD_SECONDS, Drain
 from rts_server.persistence import aws
 from rts_server.relay.quarantine import Quarantine
 from rts_server.relay.relay import Relay
@@ -62,11 +62,15 @@ async def _web(settings: Settings) -> None:
         await web.TCPSite(runner, settings.host, settings.port).start()
         drain = runner.app[DRAIN]
         # Of the parent (`web_processes`); as often as it comes, and beside SIGTERM of the system.
-        asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, drain.drain_and_end)
+        asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, signals.pressed)
         if settings.instance_metadata:
             tasks.keep(_drain_before_termination(settings.instance_metadata, drain))
-        await _first_of(signals.first.wait(), drain.end_requested.wait())
-        signal.setitimer(signal.ITIMER_REAL, PROCESS_KILL_AFTER_SECONDS)
+        tasks.keep(_hurry_when_pressed(signals, drain))
+        await _first_of(signals.pressing.wait(), drain.end_requested.wait())
+        if not signals.pressing.is_set():
+            signal.setitimer(
+                signal.ITIMER_REAL, LONGEST_SPREAD_SECONDS + PROCESS_KILL_AFTER_SECONDS
+            )
         await _first_of(drain.drain(), signals.second.wait())
     finally:
         await tasks.close()
@@ -76,22 +80,36 @@ async def _web(settings: Settings) -> None:
 class Signals:
     """Events of the first and the second signal to end; the second one ends a drain.
 
-    The first signal during an operator's drain is the supervisor's and lets the drain go on.
+    The first signal during an operator's drain is the supervisor's and lets the drain go on, which
+    has to end in time then. `pressing` is that of the first, or of the parent's signal.
     """
 
     def __init__(self) -> None:
         self.first = asyncio.Event()
         self.second = asyncio.Event()
+        self.pressing = asyncio.Event()
 
     def received(self) -> None:
         """Count a signal."""
         (self.second if self.first.is_set() else self.first).set()
+        self.pressed()
+
+    def pressed(self) -> None:
+        """Note that the process has to end within 60 s (R6), by a timer of the kernel at last."""
+        if not self.pressing.is_set():
+            signal.setitimer(signal.ITIMER_REAL, PROCESS_KILL_AFTER_SECONDS)
+            self.pressing.set()
 
 
 async def _first_of(*awaitables: Awaitable[object]) -> None:
     """Wait until one of them is done; the others run on."""
     futures = [asyncio.ensure_future(one) for one in awaitables]
     await asyncio.wait(futures, return_when=asyncio.FIRST_COMPLETED)
+
+
+async def _hurry_when_pressed(signals: Signals, drain: Drain) -> None:
+    await signals.pressing.wait()
+    drain.hurry()
 
 
 async def _drain_before_termination(url: str, drain: Drain) -> None:

@@ -15,6 +15,7 @@ import sys
 from asyncio.subprocess import Process
 from contextlib import suppress
 from functools import partial
+from typing import Literal
 
 import aiohttp
 
@@ -24,6 +25,7 @@ from rts_server.runtime import tether
 from rts_server.runtime.loops import repeat_forever
 
 log = logging.getLogger(__name__)
+Readiness = Literal["ready", "draining", "failing"]
 
 WEB_RESTART_DELAY_SECONDS = 1.0
 READINESS_CHECK_SECONDS = 5.0
@@ -108,21 +110,24 @@ class WebProcesses:
     async def _replace_unready(self, http: aiohttp.ClientSession) -> None:
         """End processes that are not ready: nginx leads clients to every one that answers (R8)."""
         await asyncio.sleep(READINESS_CHECK_SECONDS)
-        ready = await asyncio.gather(*(self.is_ready(http, port) for port in self._ports))
-        for port, is_ready in zip(self._ports, ready, strict=True):
-            failed = 0 if is_ready or not any(ready) else self._failed_checks[port] + 1
+        found = await asyncio.gather(*(self.readiness(http, port) for port in self._ports))
+        for port, readiness in zip(self._ports, found, strict=True):
+            spared = readiness != "failing" or "ready" not in found
+            failed = 0 if spared else self._failed_checks[port] + 1
             self._failed_checks[port] = failed
             if failed == MAX_FAILED_CHECKS:
                 log.warning("web process is not ready", extra={"port": port})
                 await _drain(self._children[port])
 
-    async def is_ready(self, http: aiohttp.ClientSession, port: int) -> bool:
-        """Return whether the process of this port answers that it is ready."""
+    async def readiness(self, http: aiohttp.ClientSession, port: int) -> Readiness:
+        """Return what the process of this port answers; one that drains ends by itself."""
         try:
             async with http.get(f"http://{self._host}:{port}/health/ready") as answer:
-                return answer.status == 200
+                if answer.status == 200:
+                    return "ready"
+                return "draining" if '"draining"' in await answer.text() else "failing"
         except (aiohttp.ClientError, OSError):  # TimeoutError is an OSError
-            return False
+            return "failing"
 
 
 async def _start(port: int) -> Process:

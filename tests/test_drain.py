@@ -9,12 +9,17 @@ import time
 import urllib.error
 import urllib.request
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from rts_server.drain import moments
+from rts_server import drain
+from rts_server.config import Settings
+from rts_server.drain import seconds_between
+from rts_server.engine.server import CLOSED_AS
 from tests.helpers.commands import ok
 from tests.helpers.instance_metadata import instance_metadata
 from tests.helpers.js_client import JsClient
@@ -37,12 +42,76 @@ def fetch(url: str) -> tuple[int, str]:
 
 
 @pytest.mark.parametrize(
-    ("count", "spread", "expected"),
-    [(0, 20.0, []), (1, 20.0, [0.0]), (3, 20.0, [0.0, 10.0, 20.0]), (3, 0.0, [0.0, 0.0, 0.0])],
+    ("count", "longest", "spread"),
+    [
+        (0, 240.0, 20.0),
+        (1, 240.0, 20.0),
+        (3, 240.0, 20.0),
+        (1_001, 240.0, 20.0),
+        (5_001, 240.0, 100.0),
+        (10_001, 240.0, 200.0),
+        (100_001, 240.0, 240.0),
+        (10_001, 40.0, 40.0),
+    ],
 )
-def test_closes_are_spread_evenly(count: int, spread: float, expected: list[float]) -> None:
-    """The first connection is closed at once, the last after the spread."""
-    assert moments(count, spread) == expected
+def test_closes_are_spread_by_the_number_of_users(
+    count: int, longest: float, spread: float
+) -> None:
+    """50 a second, whatever the number; over 20 s at least and over the longest spread at most."""
+    between = seconds_between(count, 50, 20.0, longest)
+    assert between * max(1, count - 1) == pytest.approx(spread)
+    assert count > 12_001 or longest < 240 or between >= 0.02
+
+
+def test_without_a_least_spread_a_single_connection_is_closed_at_once() -> None:
+    """And few are closed by the rate alone."""
+    assert seconds_between(11, 50, 0.0, 240.0) == 0.02
+
+
+class Sockets:
+    """The sockets of a server, as far as a drain needs them."""
+
+    def __init__(self, number: int) -> None:
+        self.eio = SimpleNamespace(sockets={str(n): None for n in range(number)})
+        self.environ: dict[str, Any] = {}
+        self.aborted: list[str] = []
+
+    def refuse_new_connections(self) -> None:
+        """Nothing is refused here."""
+
+    def close(self, eio_sid: str, code: str) -> None:
+        """Close at once."""
+        self.environ[eio_sid] = {CLOSED_AS: code}
+        del self.eio.sockets[eio_sid]
+
+    def abort(self, eio_sid: str) -> None:
+        """Drop a connection."""
+        self.aborted.append(eio_sid)
+
+
+class Settled:
+    """No append waits."""
+
+    async def settled(self) -> None:
+        """At once."""
+
+
+async def test_a_drain_that_takes_its_time_ends_in_time_once_it_must(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What is left is spread over the time that SIGTERM leaves, and none is dropped (R6)."""
+    monkeypatch.setattr(drain, "LONGEST_URGENT_SPREAD_SECONDS", 0.2)
+    settings = replace(Settings(), drain_spread=0.0, drain_rate=5)
+    server: Any = Sockets(101)
+    slow = drain.Drain(settings, server, [], Settled())
+    ended = slow.drain()
+    await eventually(lambda: len(server.environ) > 1)
+    slow.hurry()
+    async with asyncio.timeout(PATIENCE / 4):
+        await ended
+    assert len(server.environ) == 101
+    assert server.aborted == []
+    slow.hurry()
 
 
 async def test_all_clients_are_notified_and_closed_over_time(world: World, tmp_path: Path) -> None:
@@ -74,9 +143,9 @@ async def test_all_clients_are_notified_and_closed_over_time(world: World, tmp_p
         assert min(delays) > 0
         await asyncio.to_thread(until, lambda: process.ended)
         assert process.stop() == 0
-        (drain,) = process.log_lines("drained")
-        assert drain["closed"] == 4
-        assert SPREAD <= drain["last_close"] <= drain["seconds"] + 0.1
+        (drained,) = process.log_lines("drained")
+        assert drained["closed"] == 4
+        assert SPREAD <= drained["last_close"] <= drained["seconds"] + 0.1
 
 
 async def test_the_supervisors_signal_does_not_cut_an_operators_drain(
@@ -100,8 +169,23 @@ async def test_the_supervisors_signal_does_not_cut_an_operators_drain(
         process.signal(signal.SIGTERM)
         await asyncio.to_thread(until, lambda: process.ended)
         assert process.stop() == 0
-        (drain,) = process.log_lines("drained")
-        assert (drain["closed"], drain["last_close"] >= SPREAD) == (3, True)
+        (drained,) = process.log_lines("drained")
+        assert (drained["closed"], drained["last_close"] >= SPREAD) == (3, True)
+
+
+async def test_a_drain_closes_by_the_rate(world: World, tmp_path: Path) -> None:
+    """Two a second: four clients in 1.5 s, and the spread is no limit."""
+    async with (
+        world.instance(tmp_path, RTS_DRAIN_SPREAD="0", RTS_DRAIN_RATE="2") as (process, url),
+        AsyncExitStack() as stack,
+    ):
+        for _ in range(4):
+            client = await stack.enter_async_context(JsClient())
+            await client.connect(url, world.token(name("alice")), reconnection=False)
+        process.signal(signal.SIGTERM)
+        await asyncio.to_thread(until, lambda: process.ended)
+        (drained,) = process.log_lines("drained")
+        assert (drained["closed"], drained["last_close"] >= 1.5) == (4, True)
 
 
 async def test_an_instance_drains_before_auto_scaling_terminates_it(
@@ -149,10 +233,10 @@ async def test_a_slow_first_close_does_not_shorten_the_spread(world: World, tmp_
         finally:
             world.relay.signal(signal.SIGCONT)
         await asyncio.to_thread(until, lambda: process.ended)
-        (drain,) = process.log_lines("drained")
-        assert drain["closed"] == 2
-        assert drain["first_close"] >= SPREAD / 3
-        assert drain["last_close"] - drain["first_close"] >= SPREAD * 0.99
+        (drained,) = process.log_lines("drained")
+        assert drained["closed"] == 2
+        assert drained["first_close"] >= SPREAD / 3
+        assert drained["last_close"] - drained["first_close"] >= SPREAD * 0.99
 
 
 def created(other: str) -> dict[str, Any]:

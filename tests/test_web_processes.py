@@ -18,6 +18,7 @@ from rts_server import web_processes
 from rts_server.config import Settings
 from rts_server.runtime.tasks import cancelled
 from rts_server.tools.dev.ports import is_free
+from rts_server.web_processes import Readiness
 from tests.helpers.js_client import JsClient
 from tests.helpers.processes import until_gone
 from tests.helpers.waiting import PATIENCE, eventually, until
@@ -118,38 +119,43 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         self.send_response(status)
         self.end_headers()
+        self.wfile.write(sys.argv[3].encode())
     def log_message(self, *_): pass
 http.server.HTTPServer(("127.0.0.1", int(sys.argv[1])), Handler).serve_forever()
 """
-"""A process that answers every GET with a status."""
+"""A process that answers every GET with a status and a text."""
 
 
-@pytest.mark.parametrize(("statuses", "replaced"), [((200, 503), True), ((503, 503), False)])
+@pytest.mark.parametrize(
+    ("statuses", "reason", "replaced"),
+    [((200, 503), "deaf", True), ((503, 503), "deaf", False), ((200, 503), "draining", False)],
+)
 async def test_a_process_that_is_not_ready_is_replaced_if_others_are(
-    monkeypatch: pytest.MonkeyPatch, statuses: tuple[int, int], replaced: bool
+    monkeypatch: pytest.MonkeyPatch, statuses: tuple[int, int], reason: str, replaced: bool
 ) -> None:
-    """nginx does not look at readiness, so a deaf one would stay; all deaf ones do stay (R8)."""
+    """nginx does not look at readiness, so a deaf one would stay; all deaf ones do stay (R8), and
+    one that drains for an operator takes its time and ends by itself."""
     port = two_ports()
     starts: list[int] = []
 
     async def start(own: int) -> asyncio.subprocess.Process:
         status = 200 if own in starts else statuses[own - port]
         starts.append(own)
-        words = [sys.executable, "-c", STANDING_IN, str(own), str(status)]
+        words = [sys.executable, "-c", STANDING_IN, str(own), str(status), f'["{reason}"]']
         return await asyncio.create_subprocess_exec(*words)
 
     monkeypatch.setattr(web_processes, "_start", start)
     monkeypatch.setattr(web_processes, "READINESS_CHECK_SECONDS", 0.05)
     monkeypatch.setattr(web_processes, "log", (log := Recorder()))
     looked = 0
-    is_ready = web_processes.WebProcesses.is_ready
+    readiness = web_processes.WebProcesses.readiness
 
-    async def counted(self: web_processes.WebProcesses, *asked: Any) -> bool:
+    async def counted(self: web_processes.WebProcesses, *asked: Any) -> Readiness:
         nonlocal looked
         looked += 1
-        return await is_ready(self, *asked)
+        return await readiness(self, *asked)
 
-    monkeypatch.setattr(web_processes.WebProcesses, "is_ready", counted)
+    monkeypatch.setattr(web_processes.WebProcesses, "readiness", counted)
     settings = replace(Settings(), port=port, web_processes=2)
     processes = web_processes.WebProcesses(settings)
     running = asyncio.create_task(processes.run_until_signal())
@@ -172,12 +178,12 @@ async def test_a_check_that_fails_is_repeated(monkeypatch: pytest.MonkeyPatch) -
     """Whatever it raises, processes that are not ready are still replaced later."""
     asked = 0
 
-    async def is_ready(*_: object) -> bool:
+    async def readiness(*_: object) -> Readiness:
         nonlocal asked
         asked += 1
         raise ValueError("of a kind that nobody expects")
 
-    monkeypatch.setattr(web_processes.WebProcesses, "is_ready", is_ready)
+    monkeypatch.setattr(web_processes.WebProcesses, "readiness", readiness)
     monkeypatch.setattr(web_processes, "READINESS_CHECK_SECONDS", 0.01)
     processes = web_processes.WebProcesses(replace(Settings(), web_processes=2))
     checks = asyncio.create_task(processes._replace_forever())

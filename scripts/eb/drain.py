@@ -12,7 +12,7 @@ from urllib.parse import quote
 from scripts.eb.calls import DeploymentFailed
 
 DRAIN_CHECK_SECONDS = 2.0
-MAX_DRAIN_CHECKS = 30
+MAX_DRAIN_CHECKS = 150
 REQUEST_TIMEOUT_SECONDS = 10
 
 

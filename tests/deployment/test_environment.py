@@ -11,6 +11,9 @@ from cfnlint import lint
 
 from rts_server import emf
 from rts_server.config import Settings
+from rts_server.drain import LAST_CLOSE_SECONDS, LONGEST_SPREAD_SECONDS
+from rts_server.runtime.target_lifecycle import CHECK_EVERY_SECONDS
+from scripts.eb.drain import DRAIN_CHECK_SECONDS, MAX_DRAIN_CHECKS
 from tests.deployment.platform import ROOT
 from tests.helpers.template import of_type
 
@@ -35,7 +38,9 @@ def test_times_fit_the_settings() -> None:
     process = options["aws:elasticbeanstalk:environment:process:default"]
     idle = options["aws:elbv2:loadbalancer"]["IdleTimeout"]
     assert idle > settings.ping_interval + settings.ping_timeout
-    assert process["DeregistrationDelay"] >= settings.drain_spread + 10
+    drain = LONGEST_SPREAD_SECONDS + LAST_CLOSE_SECONDS
+    assert process["DeregistrationDelay"] >= CHECK_EVERY_SECONDS + drain
+    assert drain <= DRAIN_CHECK_SECONDS * MAX_DRAIN_CHECKS
     assert (process["HealthCheckPath"], process["Port"]) == ("/health/ready", 80)
     nginx = (ROOT / ".platform" / "nginx" / "nginx.conf").read_text()
     assert f"keepalive_timeout      {idle + 30}s" in nginx

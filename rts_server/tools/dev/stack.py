@@ -70,7 +70,7 @@ class Stack:
         self.parameters = dict(parameters or {})
         self.template = template
         self.settings: Settings = config_loading.load(
-            {"RTS_LIMITS": "relaxed", "RTS_DRAIN_SPREAD": "0"}
+            {"RTS_LIMITS": "relaxed", "RTS_DRAIN_SPREAD": "0", "RTS_DRAIN_RATE": "100000"}
             | self.environ
             | {"RTS_DEV": "1"}
             | ({"RTS_LIMITS": limits} if limits else {})
