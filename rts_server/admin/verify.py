@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import secrets
-from collections import defaultdict
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -17,7 +17,7 @@ from redis.asyncio import Redis
 
 from rts_server import errors, keys
 from rts_server.config import Settings
-from rts_server.persistence import stored_items
+from rts_server.persistence import records, stored_items
 from rts_server.persistence.archive import Archive
 from rts_server.persistence.stored_items import StoredMessage
 from rts_server.roomlog.barriers import Barriers, barrier_record
@@ -69,30 +69,62 @@ class Findings:
     changed: list[str] = field(default_factory=list)
 
 
-def compare(hot: Mapping[str, MessageCopy], stored: Sequence[MessageCopy], top: int) -> Findings:
-    """Compare the hot log with the archive; pure. `top`: the highest seq allocated.
+class Comparison:
+    """Compares the hot log with the archive, whose messages it is given one after the other.
 
-    Returns:
+    It keeps a byte per seq, and of the archive only the messages that differ. `top`: the highest
+    seq allocated.
+    """
+
+    def __init__(self, hot: Mapping[str, MessageCopy], top: int) -> None:
+        self._hot = hot
+        self._top = top
+        self._taken = bytearray(top + 1)
+        self._beyond: Counter[int] = Counter()
+        self._unstored = dict(hot)
+        self._orphans: list[str] = []
+        self.messages = 0
+        self.differing: dict[str, MessageCopy] = {}
+
+    def add(self, stored: MessageCopy) -> None:
+        """Compare a message of the archive."""
+        self.messages += 1
+        self._take(stored.seq)
+        if stored.seq > self._top:
+            self._orphans.append(stored.message_id)
+        one = self._unstored.pop(stored.message_id, None)
+        if one is None:
+            return
+        if one.seq != stored.seq:
+            self._take(one.seq)
+        if not _same_state(one, stored):
+            self.differing[one.message_id] = stored
+
+    def findings(self) -> Findings:
+        """Return the differences, once all of the archive was added.
+
         gaps: seqs that no message has on either side. duplicates: seqs that several messages have.
         orphans: ids of messages that the archive lacks, or that it has beyond `top`. changed: ids
         of messages of which the archive has another or an older state.
-    """
-    kept = {one.message_id: one for one in stored}
-    by_seq: dict[int, set[str]] = defaultdict(set)
-    for one in [*stored, *hot.values()]:
-        by_seq[one.seq].add(one.message_id)
-    orphans = [one.message_id for one in hot.values() if one.message_id not in kept]
-    orphans += [one.message_id for one in stored if one.seq > top]
-    return Findings(
-        gaps=[seq for seq in range(1, top + 1) if seq not in by_seq],
-        duplicates=sorted(seq for seq, ids in by_seq.items() if len(ids) > 1),
-        orphans=sorted(orphans),
-        changed=sorted(
-            one.message_id
-            for one in hot.values()
-            if one.message_id in kept and not _same_state(one, kept[one.message_id])
-        ),
-    )
+        """
+        for one in self._unstored.values():
+            self._take(one.seq)
+        twice = [seq for seq, times in enumerate(self._taken) if times > 1]
+        twice += [seq for seq, times in self._beyond.items() if times > 1]
+        orphans = sorted([*self._orphans, *self._unstored])
+        self._unstored = {}
+        return Findings(
+            gaps=[seq for seq in range(1, self._top + 1) if not self._taken[seq]],
+            duplicates=sorted(twice),
+            orphans=orphans,
+            changed=sorted(self.differing),
+        )
+
+    def _take(self, seq: int) -> None:
+        if seq > self._top:
+            self._beyond[seq] += 1
+        else:
+            self._taken[seq] = min(2, self._taken[seq] + 1)
 
 
 def _same_state(hot: MessageCopy, stored: MessageCopy) -> bool:
@@ -158,17 +190,18 @@ class Verifier:
         hot = await self._hot(room_id)
         if hot is None:
             await self._drains.wait_settled(room_id)
-        stored = await self._stored(room_id)
         if hot is None:
+            # Before the messages: what is stored meanwhile is an orphan then, not a gap.
             room = await self._archive.room(room_id)
-            findings = compare({}, stored, room.seq if room else 0)
-            return VerificationResult(findings, len(stored), False, [])
-        findings = compare(hot.messages, stored, hot.top)
+            comparison = await self._compared(room_id, {}, room.seq if room else 0)
+            return VerificationResult(comparison.findings(), comparison.messages, False, [])
+        comparison = await self._compared(room_id, hot.messages, hot.top)
+        findings = comparison.findings()
         lost = [one for one in findings.orphans if one in hot.messages]
         repaired = [*lost, *findings.changed] if repair else []
         if repaired:
-            await self._repair(room_id, hot, repaired, {one.message_id: one for one in stored})
-        return VerificationResult(findings, len(stored), True, repaired)
+            await self._repair(room_id, hot, repaired, comparison.differing)
+        return VerificationResult(findings, comparison.messages, True, repaired)
 
     async def _hot(self, room_id: str) -> HotRoom | None:
         """The messages in Redis, once all of them are stored; None if the room is not warm."""
@@ -207,16 +240,22 @@ class Verifier:
         await _REPAIR.evaluate(self._redis, keys.room(room_id).script_keys, args)
         await self._wait_for_barrier(room_id, nonce)
 
-    async def _stored(self, room_id: str) -> list[MessageCopy]:
-        """Every message of the room in the archive, by consistent reads."""
-        found: list[Any] = []
+    async def _compared(self, room_id: str, hot: Mapping[str, MessageCopy], top: int) -> Comparison:
+        """Compare every message of the room in the archive, by consistent reads, in pages."""
+        comparison = Comparison(hot, top)
+        items: list[Any] = []
         after: Any = None
         while True:
             page = partial(self._page, room_id=room_id, after=after)
-            items, after = await self._archive.run_with_client(page)
-            found += items
+            found, after = await self._archive.run_with_client(page)
+            items += found
+            # The last message of a page may have its reactions on the next one.
+            whole = len(items) - _is_half(items) if after else len(items)
+            for one in stored_items.messages(items[:whole]).items():
+                comparison.add(_stored_copy(*one))
             if not after:
-                return [_stored_copy(*one) for one in stored_items.messages(found).items()]
+                return comparison
+            items = items[whole:]
 
     def _page(self, table: DynamoDBClient, room_id: str, after: Any) -> tuple[list[Any], Any]:
         query: QueryInputTypeDef = {
@@ -229,6 +268,11 @@ class Verifier:
             query["ExclusiveStartKey"] = after
         answer = table.query(**query)
         return answer["Items"], answer.get("LastEvaluatedKey")
+
+
+def _is_half(items: list[Any]) -> bool:
+    """Whether the last item is a message: its reactions may follow."""
+    return bool(items) and not items[-1]["message_id"].endswith(records.REACTIONS)
 
 
 def _stored_copy(message_id: str, stored: StoredMessage) -> MessageCopy:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from base64 import b64encode
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
@@ -123,15 +123,14 @@ class ObjectStore:
         """Delete an object, if there is one."""
         await self._in_thread(self._delete, key)
 
-    async def list_keys(self, prefix: str) -> list[str]:
-        """Return all keys with this prefix."""
-        found: list[str] = []
+    async def list_keys(self, prefix: str) -> AsyncIterator[str]:
+        """Yield all keys with this prefix; a page of them is in memory at once."""
         after, more = "", True
         while more:
             page, more = await self._in_thread(self._list_page, prefix, after)
-            found += page
-            after = found[-1] if found else after
-        return found
+            for key in page:
+                yield key
+            after = page[-1] if page else after
 
     async def read_text(self, key: str) -> str | None:
         """Return a small object as text; None if there is none."""

@@ -45,11 +45,19 @@ class UserFiles:
         """Return the user's uploads by object key, completed and pending ones."""
         found: dict[str, Upload] = {}
         for prefix in (pending_prefix(room_id), records.files_prefix(room_id)):
-            names = await self._store.list_keys(prefix)
-            for at in range(0, len(names), CONCURRENT_HEADS):
-                batch = names[at : at + CONCURRENT_HEADS]
-                heads = await asyncio.gather(*map(self._store.head, batch))
-                for name, one in zip(batch, heads, strict=True):
-                    if one and one.upload and one.upload.user_id == user_id:
-                        found[name] = one.upload
+            batch: list[str] = []
+            async for name in self._store.list_keys(prefix):
+                batch.append(name)
+                if len(batch) == CONCURRENT_HEADS:
+                    found |= await self._uploads_of(user_id, batch)
+                    batch = []
+            found |= await self._uploads_of(user_id, batch)
         return found
+
+    async def _uploads_of(self, user_id: str, names: list[str]) -> dict[str, Upload]:
+        heads = await asyncio.gather(*map(self._store.head, names))
+        return {
+            name: one.upload
+            for name, one in zip(names, heads, strict=True)
+            if one and one.upload and one.upload.user_id == user_id
+        }

@@ -185,8 +185,7 @@ class ChatNamespace(Namespace):
         await self._require_member(session, room_id)
         done = await self._memberships.add(room_id, session.user_id, wanted, payload["role"])
         added = set(done.affected("join"))
-        members = await self._members.for_member(room_id, session.user_id)
-        named = [member for member in members if member["user_id"] in wanted]
+        named = await self._members.named(room_id, wanted, session.user_id)
         data = {"already": [user_id for user_id in wanted if user_id not in added]}
         return PendingAnswer(
             data, done.durability, position=lambda: {"members": done.ack_members(named)}
@@ -206,20 +205,19 @@ class ChatNamespace(Namespace):
         room_id, user_id = payload["room_id"], payload["user_id"]
         await self._require_member(session, room_id)
         done = await self._memberships.set_role(room_id, session.user_id, user_id, payload["role"])
-        members = await self._members.for_member(room_id, session.user_id)
-        member = next((one for one in members if one["user_id"] == user_id), None)
-        if member is None:
+        members = await self._members.named(room_id, [user_id], session.user_id)
+        if not members:
             raise errors.NotFound()
-        return PendingAnswer({"member": member}, done.durability)
+        return PendingAnswer({"member": members[0]}, done.durability)
 
     @command("member.list", commands.MemberListSchema)
     async def member_list(self, session: Session, payload: MemberListPayload) -> Answer:
         """Return a page of the members of a room, in order of user id."""
-        await self._require_member(session, payload["room_id"])
+        room_id = payload["room_id"]
+        await self._require_member(session, room_id)
         after = cursor.decode(payload["cursor"], str)[0] if "cursor" in payload else ""
-        members = await self._members.for_member(payload["room_id"], session.user_id)
-        page, next_cursor = cursor.page(members, MemberList.key, after, payload["limit"])
-        return {"members": page, "next_cursor": next_cursor}
+        page, last = await self._members.page(room_id, after, payload["limit"], session.user_id)
+        return {"members": page, "next_cursor": cursor.encode([last]) if last else None}
 
     # Messages
 

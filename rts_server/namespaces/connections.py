@@ -70,6 +70,7 @@ class Connections:
         self._server = server
         self._counts = connection_counts
         self._connections: dict[str, _Connection] = {}
+        self._of_user: dict[str, set[str]] = {}
         self.cap = ConnectionCap(
             settings.user_connections, connection_counts, server, control_channel
         )
@@ -114,6 +115,7 @@ class Connections:
         connection = self._connections.get(eio_sid)
         if connection is None:
             connection = self._connections[eio_sid] = _Connection(identity)
+            self._of_user.setdefault(identity.user_id, set()).add(eio_sid)
             self._counts.entered(identity.user_id, eio_sid)
             if self.limited:
                 self.cap.entered(identity.user_id, eio_sid)
@@ -129,15 +131,15 @@ class Connections:
 
     def revoked(self, revoked: Revoked) -> None:
         """Close the connections whose token was revoked (A3). Never blocks."""
-        for eio_sid, connection in list(self._connections.items()):
-            if connection.identity.issued_at <= revoked.get(connection.identity.user_id, -1):
-                self._server.close(eio_sid, "revoked")
+        for user_id in revoked.keys() & self._of_user.keys():
+            for eio_sid in tuple(self._of_user[user_id]):
+                if self._connections[eio_sid].identity.issued_at <= revoked[user_id]:
+                    self._server.close(eio_sid, "revoked")
 
     def close(self, user_id: str, code: str) -> None:
         """Close every connection of a user with a reason of the protocol. Never blocks."""
-        for eio_sid, connection in list(self._connections.items()):
-            if connection.identity.user_id == user_id:
-                self._server.close(eio_sid, code)
+        for eio_sid in tuple(self._of_user.get(user_id, ())):
+            self._server.close(eio_sid, code)
 
     def eio_sids(self) -> list[str]:
         """Return the ids of all connections that are in a namespace."""
@@ -151,12 +153,19 @@ class Connections:
         connection.namespaces.discard(namespace)
         if not connection.namespaces:
             del self._connections[eio_sid]
+            self._forget_user(connection.identity.user_id, eio_sid)
             self._counts.left(connection.identity.user_id, eio_sid)
             self.cap.left(connection.identity.user_id, eio_sid)
             if connection.timer is not None:
                 connection.timer.cancel()
             self._log_end(eio_sid, connection)
             self._server.abort_unless_connected(eio_sid)
+
+    def _forget_user(self, user_id: str, eio_sid: str) -> None:
+        left = self._of_user[user_id]
+        left.discard(eio_sid)
+        if not left:
+            del self._of_user[user_id]
 
     def _log_end(self, eio_sid: str, connection: _Connection) -> None:
         """Log the end of a connection; `closed_as` is set if the server ended it."""

@@ -64,13 +64,13 @@ class ReceiptsNamespace(Namespace):
     async def receipt_list(self, session: Session, payload: RoomGetPayload) -> Answer:
         """Return the cursors of all members."""
         await self._require_member(session, payload["room_id"])
-        members = await self._members.for_member(payload["room_id"], session.user_id)
+        members = await self._members.all(payload["room_id"], session.user_id)
         return {"receipts": [_cursor(member) for member in members]}
 
     @command("unread.get", commands.NothingSchema)
     async def unread_get(self, session: Session, payload: NothingPayload) -> Answer:
         """Return the user's unread totals."""
-        return {"unread": (await self._inboxes.read(session.user_id)).unread}
+        return {"unread": await self._inboxes.unread(session.user_id)}
 
     @command("unread.explain", commands.RoomGetSchema)
     async def unread_explain(self, session: Session, payload: RoomGetPayload) -> Answer:

@@ -82,6 +82,29 @@ class Archive:
         items = await self._in_thread(self._under, room_id, records.MEMBER, records.MEMBER)
         return [stored_items.member(item) for item in items if "state" in item]
 
+    async def members_named(self, room_id: str, user_ids: Iterable[str]) -> list[StoredMember]:
+        """Return the memberships of some users, current and ended ones, read consistently."""
+        keys = [records.member_key(room_id, user_id) for user_id in dict.fromkeys(user_ids)]
+        items = await self._in_thread(self._batch, keys)
+        return [stored_items.member(item) for item in items if "state" in item]
+
+    async def member_page(self, room_id: str, after: str, limit: int) -> list[StoredMember]:
+        """Return up to `limit` current members whose user id is above `after`, in its order.
+
+        Read consistently. Ended memberships between them are read too.
+        """
+        query: QueryInputTypeDef = {
+            **self._below(room_id, records.MEMBER, records.MEMBER),
+            "FilterExpression": "#state = :in",
+            "ExpressionAttributeNames": {"#state": "state"},
+            "Limit": limit,
+        }
+        query["ExpressionAttributeValues"] = {**query["ExpressionAttributeValues"], ":in": "in"}
+        if after:
+            query["ExclusiveStartKey"] = records.member_key(room_id, after)
+        items = await self._in_thread(self._query, query, limit)
+        return [stored_items.member(item) for item in items]
+
     async def uncounted(self, room_id: str, above: int) -> list[int]:
         """Return the seqs above one that do not count as unread, ascending, read consistently."""
         first = records.deleted_key(room_id, above)["sk"]
@@ -249,26 +272,28 @@ class Archive:
     def _get(self, table: str, key: dict[str, str]) -> Item | None:
         return self._client.get_item(TableName=table, Key=key, ConsistentRead=True).get("Item")
 
-    def _under(self, room_id: str, prefix: str, first: str) -> list[Item]:
-        """Return the items whose sort keys begin with a prefix, from one of them on."""
+    def _below(self, room_id: str, prefix: str, first: str) -> QueryInputTypeDef:
+        """Return the query of items whose sort keys begin with a prefix, from one of them on."""
         last = prefix[:-1] + chr(ord(prefix[-1]) + 1)
-        query: QueryInputTypeDef = {
+        return {
             "TableName": self._rooms,
             "KeyConditionExpression": "room_id = :room AND sk BETWEEN :first AND :last",
             "ExpressionAttributeValues": {":room": room_id, ":first": first, ":last": last},
             "ConsistentRead": True,
         }
-        return self._query(query)
 
-    def _query(self, query: QueryInputTypeDef) -> list[Item]:
-        """Return the items of all pages."""
+    def _under(self, room_id: str, prefix: str, first: str) -> list[Item]:
+        return self._query(self._below(room_id, prefix, first))
+
+    def _query(self, query: QueryInputTypeDef, limit: int | None = None) -> list[Item]:
+        """Return the items of all pages, or the first `limit`."""
         items: list[Item] = []
         while True:
             answer = self._client.query(**query)
             items += answer["Items"]
             after = answer.get("LastEvaluatedKey")
-            if not after:
-                return items
+            if not after or (limit is not None and len(items) >= limit):
+                return items[:limit]
             query = {**query, "ExclusiveStartKey": after}
 
     def _rooms_of(self, query: QueryInputTypeDef) -> list[StoredMembership]:

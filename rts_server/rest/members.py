@@ -56,9 +56,8 @@ class MemberRoutes:
         """The members of a room, in order of user id."""
         await self._rooms.public(params["room_id"])
         after = cursor.decode(params["cursor"], str)[0] if "cursor" in params else ""
-        members = await self._members.for_operator(params["room_id"])
-        page, next_cursor = cursor.page(members, MemberList.key, after, params["limit"])
-        return {"members": page, "next_cursor": next_cursor}
+        page, last = await self._members.page(params["room_id"], after, params["limit"])
+        return {"members": page, "next_cursor": cursor.encode([last]) if last else None}
 
     @route(
         "PUT",

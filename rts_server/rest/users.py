@@ -113,10 +113,10 @@ class UserRoutes:
     async def unread(self, operator: Identity, params: UnreadPageParams) -> ExplainedUnreadAnswer:
         """The user's unread totals; with `explain`, the counts of each room in order of room id."""
         after = cursor.decode(params["cursor"], str)[0] if "cursor" in params else ""
+        if not params["explain"]:
+            return {"unread": await self._inboxes.unread(params["user_id"])}
         inbox = await self._inboxes.read(params["user_id"])
         totals: ExplainedUnreadAnswer = {"unread": inbox.unread}
-        if not params["explain"]:
-            return totals
         rooms = sorted(map(_explained, inbox.rows), key=_room_id)
         totals["rooms"], totals["next_cursor"] = cursor.page(
             rooms, _room_id, after, params["limit"]

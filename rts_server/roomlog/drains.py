@@ -6,7 +6,7 @@ import asyncio
 import secrets
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
@@ -35,6 +35,13 @@ BARRIER_RESEND_SECONDS = 60.0
 def queue_behind() -> errors.Unavailable:
     """A new exception for a read that would miss what is still queued."""
     return errors.Unavailable("The queue is behind.", retry_after_ms=1000)
+
+
+class ExpiredHead(NamedTuple):
+    """What is left in Redis of a room whose hot keys expired: it is as it was then."""
+
+    position: Position
+    member_count: int
 
 
 @dataclass(frozen=True)
@@ -69,13 +76,16 @@ class RoomDrains:
         """Stop waiting for barriers."""
         await self._barriers.close()
 
-    async def wait_settled(self, room_id: str) -> None:
+    async def wait_settled(self, room_id: str) -> ExpiredHead | None:
         """Return when the archive has all messages that were queued for the room.
 
-        Raises Unavailable if that takes longer than `redis_deadline`.
+        Returns its head, None where none is left or the room is warm. Raises Unavailable if that
+        takes longer than `redis_deadline`.
         """
-        if room_id not in await self.settled_heads([room_id], self._settings.redis_deadline):
+        heads = await self.settled_heads([room_id], self._settings.redis_deadline)
+        if room_id not in heads:
             raise queue_behind()
+        return heads[room_id]
 
     async def is_expired(self, room_id: str) -> bool:
         """Return whether the room expired: its head still has its position. Raises Unavailable."""
@@ -87,10 +97,10 @@ class RoomDrains:
 
     async def settled_heads(
         self, room_ids: Collection[str], max_wait: float
-    ) -> dict[str, Position | None]:
+    ) -> dict[str, ExpiredHead | None]:
         """The rooms that are settled, or warm, within `max_wait` seconds; the others are left out.
 
-        Returns the position of each room's head, None where no head is left or the room is warm.
+        Returns each room's head, None where none is left or the room is warm.
         Raises Unavailable if Redis or the archive is away.
         """
         try:
@@ -100,7 +110,7 @@ class RoomDrains:
 
     async def _settled_heads(
         self, room_ids: Collection[str], max_wait: float
-    ) -> dict[str, Position | None]:
+    ) -> dict[str, ExpiredHead | None]:
         loop = asyncio.get_running_loop()
         until = loop.time() + max_wait
         heads, waiting = _by_state(await self._ask(dict.fromkeys(room_ids, "")))
@@ -117,7 +127,7 @@ class RoomDrains:
         return heads
 
     async def _send_barriers(
-        self, heads: dict[str, Position | None], passed: Mapping[str, str]
+        self, heads: dict[str, ExpiredHead | None], passed: Mapping[str, str]
     ) -> dict[str, UnsettledRoom]:
         """Send a barrier to each room without one; add settled rooms to `heads`.
 
@@ -166,13 +176,13 @@ class RoomDrains:
 
 def _by_state(
     replies: Mapping[str, list[Any]],
-) -> tuple[dict[str, Position | None], dict[str, UnsettledRoom]]:
+) -> tuple[dict[str, ExpiredHead | None], dict[str, UnsettledRoom]]:
     """(heads of settled and warm rooms, the other rooms)."""
-    heads: dict[str, Position | None] = {}
+    heads: dict[str, ExpiredHead | None] = {}
     waiting: dict[str, UnsettledRoom] = {}
     for room_id, (state, *more) in replies.items():
         if state == b"expired":
-            heads[room_id] = more[0], more[1]
+            heads[room_id] = ExpiredHead((more[0], more[1]), more[2])
         elif state in (b"warm", b"settled"):
             heads[room_id] = None
         else:

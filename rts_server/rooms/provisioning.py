@@ -109,7 +109,7 @@ class Provisioning:
         self, room_id: str, actor_id: str, declared: list[NewMemberRequest]
     ) -> ProvisioningResult:
         """Make these the only members, with these roles. Raises Conflict for a direct room."""
-        wanted = difference(await self._members.for_operator(room_id), declared)
+        wanted = difference(await self._members.all(room_id), declared)
         changed = await self.change_members(room_id, actor_id, wanted)
         roles = {one["user_id"]: one["role"] for one in declared}
 
@@ -121,7 +121,7 @@ class Provisioning:
 
     async def remove_most_members(self, room_id: str, actor_id: str) -> ProvisioningResult:
         """Remove all but 100 members of a large group, as an event names at most 100."""
-        going = [member["user_id"] for member in await self._members.for_operator(room_id)]
+        going = [member["user_id"] for member in await self._members.all(room_id)]
         if len(going) <= MEMBERS_PER_EVENT:
             return ProvisioningResult(())
         return await self.change_members(

@@ -62,7 +62,7 @@ class RoomRecovery:
         warm = await self._snapshots.read_many([(room_id, ()) for room_id in positions_of])
         cold = [room_id for room_id, one in zip(positions_of, warm, strict=True) if one is None]
         heads = await self._drains.settled_heads(cold, RECOVERY_DRAIN_WAIT_SECONDS)
-        positions = {room_id: head for room_id, head in heads.items() if head is not None}
+        positions = {room_id: head.position for room_id, head in heads.items() if head is not None}
         positions |= await self._archived(heads.keys() - positions.keys())
         missed = [room_id for room_id in positions if positions_of[room_id] - {positions[room_id]}]
         loaded = await asyncio.gather(*map(self._load, missed))

@@ -6,6 +6,8 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from heapq import nsmallest
+from typing import NamedTuple
 
 from rts_server import errors
 from rts_server.domain.position import Position
@@ -13,7 +15,7 @@ from rts_server.domain.unread import MemberUnread, totals
 from rts_server.persistence.archive import Archive
 from rts_server.persistence.stored_items import StoredMember, StoredRoom
 from rts_server.protocol import cursor
-from rts_server.roomlog.drains import RoomDrains, queue_behind
+from rts_server.roomlog.drains import ExpiredHead, RoomDrains, queue_behind
 from rts_server.roomlog.rehydrate import changed_at
 from rts_server.types.answers import RoomsAnswer
 from rts_server.types.objects import Room, Totals
@@ -38,14 +40,13 @@ class Inbox:
         """The totals, `{total, rooms}`, as in `session.ready`."""
         return totals(row.unread for row in self.rows)
 
-    def after(self, cursor: tuple[int, str] | None, *, hidden: bool) -> list[InboxRow]:
-        """Rows after a cursor (active_ms, room_id): the hidden ones, or all others."""
-        return [
-            row
-            for row in self.rows
-            if row.room["hidden"] == hidden
-            and (cursor is None or sort_key(row) > activity_key(*cursor))
-        ]
+
+class _Entry(NamedTuple):
+    """What the order of the list and the totals need of a room; `key`: its `activity_key`."""
+
+    key: tuple[int, str]
+    hidden: bool
+    unread: int
 
 
 class InboxReader:
@@ -128,19 +129,49 @@ class InboxReader:
 
         Raises InvalidParam for a cursor that this server did not issue.
         """
-        behind = cursor.decode(after, int, str) if after is not None else None
-        inbox = await self.read(user_id)
-        rows = inbox.after((behind[0], behind[1]) if behind else None, hidden=hidden)
-        page = rows[:limit]
-        last = page[-1] if len(rows) > len(page) else None
+        active_ms, last_id = cursor.decode(after, int, str) if after is not None else (0, "")
+        entries, known = await self._entries(user_id)
+        following = nsmallest(
+            limit + 1,
+            (
+                one.key
+                for one in entries
+                if one.hidden == hidden
+                and (after is None or one.key > activity_key(active_ms, last_id))
+            ),
+        )
+        shown = [room_id for _, room_id in following[:limit]]
+        warm = await self.read_rooms(user_id, [one for one in shown if one not in known])
+        known |= {row.room_id: row for row in warm.rows}
+        rows = [known[room_id] for room_id in shown if room_id in known]
+        key, room_id = following[limit - 1] if len(following) > limit else (0, "")
         return {
-            "rooms": await self.with_member_counts(page),
-            "next_cursor": cursor.encode([last.active_ms, last.room_id]) if last else None,
-            "unread": inbox.unread,
+            "rooms": await self.with_member_counts(
+                [row for row in rows if row.room["hidden"] == hidden]
+            ),
+            "next_cursor": cursor.encode([-key, room_id]) if room_id else None,
+            "unread": totals(one.unread for one in entries),
         }
 
+    async def unread(self, user_id: str) -> Totals:
+        """The totals of the user, `{total, rooms}`. Raises Unavailable."""
+        return totals(one.unread for one in (await self._entries(user_id))[0])
+
+    async def _entries(self, user_id: str) -> tuple[list[_Entry], dict[str, InboxRow]]:
+        """Every room of the user, by three plain commands each; and the rows of cold rooms."""
+        room_ids = [one.room_id for one in await self._memberships.current(user_id)]
+        standings = await self._snapshots.members(user_id, dict.fromkeys(room_ids))
+        active_ms = await self._snapshots.last_activity(standings)
+        cold = await self.read_rooms(user_id, [r for r in room_ids if r not in active_ms])
+        entries = [_Entry(sort_key(row), row.room["hidden"], row.unread) for row in cold.rows]
+        for room_id, at in active_ms.items():
+            one = standings[room_id].standing
+            unread = one.unread if one.in_totals else 0
+            entries.append(_Entry(activity_key(at, room_id), one.hidden, unread))
+        return entries, {row.room_id: row for row in cold.rows}
+
     async def with_member_counts(self, rows: list[InboxRow]) -> list[Room]:
-        """The rooms of some rows with `member_count`; those of cold rooms come from the archive.
+        """The rooms of some rows with `member_count`; those of lost rooms come from the archive.
 
         Their items may also raise the room's position: a change of a member is stored in the item
         of that member alone.
@@ -201,7 +232,7 @@ class InboxReader:
         return rows + await self._cold_rows(user_id, still)
 
     async def _cold_rows(
-        self, user_id: str, heads: Mapping[str, Position | None]
+        self, user_id: str, heads: Mapping[str, ExpiredHead | None]
     ) -> list[InboxRow]:
         rooms = await self._archive.rooms(heads)
         members = await self._archive.memberships(user_id, rooms)

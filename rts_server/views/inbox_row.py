@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from rts_server.domain.position import Position
 from rts_server.domain.room import RoomFields
 from rts_server.domain.standing import Standing
 from rts_server.domain.unread import MemberUnread, counts_in_totals, unread_count
 from rts_server.persistence.stored_items import StoredMember, StoredRoom
+from rts_server.roomlog.drains import ExpiredHead
 from rts_server.roomlog.rehydrate import last_position, milliseconds
 from rts_server.types.objects import PublicRoom, Room
 from rts_server.views.snapshots import MemberView, RoomSnapshot, for_member
@@ -84,13 +84,13 @@ def cold_row(
     fields: RoomFields,
     member: StoredMember,
     uncounted: int,
-    head: Position | None,
+    head: ExpiredHead | None,
 ) -> InboxRow:
     """The row of a cold room, for the member whose item is given.
 
-    `head`: the last position of the room if its queue was drained, None if only the archive knows.
+    `head`: what Redis still has of the room, None if only the archive knows it.
     """
-    epoch, offset = head or last_position(stored, [member])
+    epoch, offset = head.position if head else last_position(stored, [member])
     unread = unread_count(stored.seq, member.read_seq, uncounted)
     view = MemberView(
         member.role,
@@ -102,7 +102,7 @@ def cold_row(
     )
     room: PublicRoom = {
         **fields,
-        "member_count": 0,
+        "member_count": head.member_count if head else 0,
         "seq": stored.seq,
         "epoch": epoch,
         "offset": offset,
@@ -119,5 +119,5 @@ def cold_row(
         uncounted,
         member.settings_rev > 0,
         position_uncertain=head is None,
-        member_count_known=False,
+        member_count_known=head is not None,
     )

@@ -1,13 +1,15 @@
--- Every member with their cursors; reads only. KEYS: 1-9 of fence.lua.
--- Reply: state, then per member: text, read_seq, delivered_seq.
+-- Some members with their cursors; reads only. KEYS: 1-9 of fence.lua. ARGV: user ids, 1,000 at most.
+-- Reply: state, then per user: text ('': not a member), read_seq, delivered_seq.
 local state = fence(clock())
-if state ~= 'warm' then return {state} end
+if state ~= 'warm' or #ARGV == 0 then return {state} end
+local names = {}
+for i, user in ipairs(ARGV) do names[2 * i - 1], names[2 * i] = 'r:' .. user, 'd:' .. user end
+local texts = redis.call('HMGET', MEMBERS, unpack(ARGV))
+local cursors = redis.call('HMGET', CURSORS, unpack(names))
 local answer = {state}
-local members = redis.call('HGETALL', MEMBERS)
-for i = 1, #members, 2 do
-  local cursors = redis.call('HMGET', CURSORS, 'r:' .. members[i], 'd:' .. members[i])
-  answer[#answer + 1] = members[i + 1]
-  answer[#answer + 1] = tonumber(cursors[1] or 0)
-  answer[#answer + 1] = tonumber(cursors[2] or 0)
+for i = 1, #ARGV do
+  answer[3 * i - 1] = texts[i] or ''
+  answer[3 * i] = tonumber(cursors[2 * i - 1] or 0)
+  answer[3 * i + 1] = tonumber(cursors[2 * i] or 0)
 end
 return answer

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from rts_server.persistence.scripts import ScriptCall
 from rts_server.redis_client.pipeline import RedisPipeline
 from rts_server.roomlog.script import room_script
 from rts_server.types.objects import LastMessage, PublicRoom, Room
+from rts_server.views.activity import last_activity
 from rts_server.views.standings import StandingReader
 
 _JOIN = room_script(Path(__file__).with_name("join.lua"))
@@ -154,6 +155,11 @@ class SnapshotReader:
             return {}
         async with self._concurrent_reads:
             return await self._standings.read(user_id, cursors)
+
+    async def last_activity(self, room_ids: Collection[str]) -> dict[str, int]:
+        """The time (ms) by which lists are ordered, of warm rooms; others may be left out."""
+        async with self._concurrent_reads:
+            return await last_activity(self._redis, room_ids)
 
     async def events_since(
         self,

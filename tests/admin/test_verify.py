@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from itertools import count
 from typing import Any
+from weakref import WeakValueDictionary
 
 import boto3
 import pytest
 
-from rts_server.admin.verify import Findings, HotRoom, MessageCopy, compare, state_record
+from rts_server.admin.verify import Comparison, Findings, HotRoom, MessageCopy, state_record
+from rts_server.persistence import records, stored_items
 from rts_server.persistence.records import MESSAGE_KINDS, parse
+from rts_server.persistence.stored_items import StoredMessage
 from tests.helpers.deployed import Deployed
+
+PAGE = 50
 
 
 def message(message_id: str, seq: int, **more: Any) -> MessageCopy:
@@ -59,7 +65,54 @@ def test_differences_between_redis_and_the_archive_are_found(
     in_redis: list[MessageCopy], stored: list[MessageCopy], top: int, found: Findings
 ) -> None:
     """Each difference is a finding, except those that later records or a retry explain."""
-    assert compare(hot(*in_redis), stored, top) == found
+    comparison = Comparison(hot(*in_redis), top)
+    for one in stored:
+        comparison.add(one)
+    assert comparison.findings() == found
+
+
+def listed(number: int, size: int, room_id: str) -> list[dict[str, Any]]:
+    """A page of items of a room: each message, and its reactions beside it."""
+    kept = [f"m{number:03}-{n:03}" for n in range(size)]
+    body = {"body": '{"version": 1}', "body_key": records.body_key(1, 1, 1), "seq": 1}
+    return [
+        item
+        for message_id in kept
+        for item in (
+            records.message_key(room_id, message_id) | body,
+            records.reactions_key(room_id, message_id),
+        )
+    ]
+
+
+@pytest.mark.parametrize("pages", [2, 40])
+async def test_a_verification_holds_a_page_at_a_time(
+    deployed: Deployed, monkeypatch: pytest.MonkeyPatch, pages: int
+) -> None:
+    """However many the room has; a byte for each is kept to find gaps and duplicates."""
+    alive: WeakValueDictionary[int, StoredMessage] = WeakValueDictionary()
+    most, room_id, ids = 0, "nowhere", count()
+    read = stored_items._message
+
+    def counted(*given: Any) -> Any:
+        nonlocal most
+        made = read(*given)
+        alive[next(ids)] = made
+        most = max(most, len(alive))
+        return made
+
+    def page(*_: Any, room_id: str, after: Any) -> tuple[list[Any], Any]:
+        number = after or 0
+        items = listed(number, PAGE, room_id)
+        # Pages end between a message and its reactions.
+        items = items[1 if number else 0 :] + listed(number + 1, 1, room_id)[:1]
+        return items, number + 1 if number + 1 < pages else None
+
+    monkeypatch.setattr(stored_items, "_message", counted)
+    monkeypatch.setattr(deployed.services.verifier, "_page", page)
+    found = await deployed.services.verifier.verify(room_id, repair=False)
+    assert found.messages == PAGE * pages + 1
+    assert most <= 2 * PAGE + 2
 
 
 def items_of(table: Any, room_id: str) -> dict[str, Any]:

@@ -43,6 +43,15 @@ class Closing(Server):
         self.closed.append((eio_sid, code))
 
 
+class Unlisted(dict[str, Any]):
+    """A dict in which keys are looked up, and which is not gone through."""
+
+    def __iter__(self) -> Any:
+        raise AssertionError("all connections are gone through")
+
+    items = values = keys = __iter__
+
+
 @asynccontextmanager
 async def connections(**given: Any) -> AsyncIterator[tuple[Connections, Closing, ConnectionCounts]]:
     """Connections without Redis."""
@@ -96,6 +105,23 @@ async def test_an_older_token_does_not_replace_a_newer_one() -> None:
         newer = token("alice", issued=10, lives=7200)
         made.enter("eio", "/chat", newer)
         assert made.update_token("eio", token("alice", issued=5)) is newer
+
+
+async def test_to_close_a_user_only_their_connections_are_looked_at() -> None:
+    """However many others there are, and however many users were revoked."""
+    async with connections() as (made, server, _):
+        for user_id in ("alice", "bob", "carol"):
+            made.enter(f"eio-{user_id}", "/chat", token(user_id))
+        everybody = made._connections
+        made._connections = Unlisted(everybody)
+        made.close("carol", "banned")
+        made.revoked({f"user-{n}": NOW for n in range(1_000)} | {"alice": NOW})
+        made.close("nobody", "banned")
+        made._connections = everybody
+        assert server.closed == [("eio-carol", "banned"), ("eio-alice", "revoked")]
+        made.leave("eio-carol", "/chat")
+        made.close("carol", "banned")
+        assert len(server.closed) == 2
 
 
 async def test_a_revocation_closes_the_connections_with_older_tokens() -> None:

@@ -61,7 +61,7 @@ READS: dict[str, Callable[[Deployed, str], Awaitable[Any]]] = {
         r, "alice", keys.message_id(r, "alice", "m2")
     ),
     "the list": lambda d, r: d.services.inboxes.read_rooms("alice", [r]),
-    "the members": lambda d, r: d.services.members.for_member(r, "alice"),
+    "the members": lambda d, r: d.services.members.all(r, "alice"),
     "an operator's room": lambda d, r: d.services.system_rooms.public(r),
     "an operator's page": lambda d, r: d.services.history.page(r, AS_OPERATOR, PAGE),
     "sync": lambda d, r: d.services.sync.events_since("alice", {r: (1, 4)}),
@@ -117,7 +117,7 @@ async def test_a_room_is_drained_once(deployed: Deployed) -> None:
         pages = await asyncio.gather(*reads)
     assert [[m["text"] for m in page] for page, _ in pages] == [["one", "two"]] * 2
     await deployed.services.history.page(room_id, "alice", PAGE)
-    await deployed.services.members.for_member(room_id, "alice")
+    await deployed.services.members.all(room_id, "alice")
     assert await deployed.outbox() == []
     assert await deployed.services.archive.room(room_id) is not None
     await deployed.redis.flushall()
@@ -268,9 +268,7 @@ async def test_cursors_never_go_back(redis: Redis, valkey_url: str, tables: None
         async with deployed.relaying():
             moved = await deployed.services.receipts.move("bob", {room_id: (1, 0)})
         assert (moved[room_id].read_seq, moved[room_id].delivered_seq) == (2, 3)
-        members = {
-            m["user_id"]: m for m in await deployed.services.members.for_member(room_id, "alice")
-        }
+        members = {m["user_id"]: m for m in await deployed.services.members.all(room_id, "alice")}
         assert (members["alice"]["read_seq"], members["alice"]["delivered_seq"]) == (3, 3)
 
 

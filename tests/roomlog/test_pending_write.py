@@ -56,7 +56,7 @@ async def test_added_members_are_acked_with_the_time_that_is_stored(deployed: De
     """Lost and added again, they joined later; members already there keep their time."""
     room_id = await deployed.group("alice", "bob")
     added = await deployed.services.memberships.add(room_id, "alice", ["bob", "eve"], "member")
-    shown = await deployed.services.members.for_operator(room_id)
+    shown = await deployed.services.members.all(room_id)
     assert added.ack_members(shown) == shown
     await deployed.redis.flushall()
     async with deployed.relaying():

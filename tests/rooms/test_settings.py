@@ -118,7 +118,7 @@ async def test_settings_and_roles_survive_the_loss_of_redis(deployed: Deployed) 
     member = await services.archive.member(room_id, "bob")
     assert member is not None
     assert (member.muted, member.hidden, member.role) == (False, True, "admin")
-    listed = await services.members.for_operator(room_id)
+    listed = await services.members.all(room_id)
     assert member.name == listed[1].get("name") == 'Bob "B."'
     outcome = await Bench(deployed.redis).outcome(message(room_id, "carol"))
     assert outcome == "frozen"

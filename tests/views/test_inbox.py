@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from typing import Any
+
 import pytest
 
 from rts_server import keys
 from rts_server.persistence.user_rooms import IndexedMembership, UserRooms
 from rts_server.roomlog.room_events import settings_changed
+from rts_server.types.objects import Totals
+from rts_server.views.inbox import InboxReader
 from tests.helpers.bench import Bench, message, round_trips
 from tests.views.inboxes import inbox_reader
 
 ROOMS = 500
+INDEX_SCRIPTS = 2
+"""Scripts that read the index of a user's rooms."""
 
 
 async def of_alice(bench: Bench, rooms: int) -> list[str]:
@@ -35,23 +42,62 @@ async def test_five_hundred_rooms_in_three_round_trips(
     assert len(trips) <= 3
 
 
+async def listed(
+    inboxes: InboxReader, limit: int = 100, *, hidden: bool = False
+) -> tuple[list[str], Totals]:
+    """The ids of alice's rooms over all pages, and the totals of the last one."""
+    found: list[str] = []
+    after: str | None = None
+    while True:
+        page = await inboxes.page("alice", limit, after, hidden=hidden)
+        found += [room["room_id"] for room in page["rooms"]]
+        after = page["next_cursor"]
+        if after is None:
+            return found, page["unread"]
+
+
 async def test_the_list_is_by_activity_and_pages_by_cursor(bench: Bench) -> None:
     """Newest first, hidden rooms apart; muted and hidden rooms count in no total."""
-    one, two, three = await of_alice(bench, 3)
+    one, two, three, silent = await of_alice(bench, 4)
     for n, room_id in enumerate((two, one, three, two)):
         await bench.append(message(room_id, "bob", f"m-{n}"))
         await bench.redis.hset(keys.room(room_id).head, "last_ms", n)
     inboxes = inbox_reader(bench.redis)
-    found = await inboxes.read("alice")
-    assert found.unread == {"total": 4, "rooms": 3}
-    order = [row.room_id for row in found.rows]
-    assert order == [two, three, one]
-    first = found.rows[0]
-    rest = found.after((first.active_ms, first.room_id), hidden=False)
-    assert [row.room_id for row in rest] == order[1:]
+    for limit in (1, 2, 100):
+        assert await listed(inboxes, limit) == (
+            [silent, two, three, one],
+            {"total": 4, "rooms": 3},
+        )
+    assert (await inboxes.read("alice")).unread == await inboxes.unread("alice")
     await bench.append(settings_changed(two, "alice", {"muted": True}))
     await bench.append(settings_changed(three, "alice", {"hidden": True}))
-    found = await inboxes.read("alice")
-    assert found.unread == {"total": 1, "rooms": 1}
-    assert {row.room_id for row in found.after(None, hidden=False)} == {one, two}
-    assert [row.room_id for row in found.after(None, hidden=True)] == [three]
+    assert await listed(inboxes) == ([silent, two, one], {"total": 1, "rooms": 1})
+    assert (await listed(inboxes, hidden=True))[0] == [three]
+    assert (await inboxes.read("alice")).unread == await inboxes.unread("alice")
+
+
+@pytest.mark.parametrize("rooms", [12, 150])
+async def test_a_page_evaluates_a_script_for_its_own_rooms_alone(bench: Bench, rooms: int) -> None:
+    """Of all others it reads three plain commands each, and totals evaluate none."""
+    room_ids = await of_alice(bench, rooms)
+    for room_id in room_ids[::2]:
+        await bench.append(message(room_id, "bob", "m"))
+    inboxes = inbox_reader(bench.redis)
+    await listed(inboxes, 10)  # scripts are loaded now
+    before = await calls(bench)
+    page = await inboxes.page("alice", 10, None, hidden=False)
+    cost = await calls(bench) - before
+    assert len(page["rooms"]) == 10
+    assert page["unread"]["rooms"] == len(room_ids[::2])
+    assert cost["evalsha"] <= 10 + INDEX_SCRIPTS
+    before = await calls(bench)
+    assert await inboxes.unread("alice") == page["unread"]
+    cost = await calls(bench) - before
+    assert cost["evalsha"] <= INDEX_SCRIPTS
+    assert cost.total() <= 5 * rooms + 20
+
+
+async def calls(bench: Bench) -> Counter[str]:
+    """Calls of each command so far, those inside scripts included."""
+    stats: Any = await bench.redis.info("commandstats")
+    return Counter({name.removeprefix("cmdstat_"): one["calls"] for name, one in stats.items()})

@@ -2,14 +2,14 @@
 -- KEYS: 1-9 of fence.lua, 10 the settled key, 11 the generation of the partition.
 -- ARGV: room id, origin, nonce, record of a barrier ('' to send none), nonce of a barrier that was found stored
 -- ('' for none), ms until another barrier is sent, ms that a head lives.
--- Reply: 'warm' | 'expired', epoch, offset (of the head) | 'settled' | 'waits', nonce (settled once this barrier is
--- stored) | 'loading' (somebody loads the room) | 'unknown' (no barrier was sent).
+-- Reply: 'warm' | 'expired', epoch, offset, number of members (as the head has them) | 'settled' | 'waits', nonce
+-- (settled once this barrier is stored) | 'loading' (somebody loads the room) | 'unknown' (no barrier was sent).
 -- The settled key holds `generation` once the queue was drained, `generation nonce` while a barrier is on its way;
 -- under another generation, so after a loss of Redis, it means nothing.
 local now = clock()
 local state, head = fence(now)
 if state == 'warm' then return {state} end
-if state == 'expired' then return {state, head.epoch, head.offset} end
+if state == 'expired' then return {state, head.epoch, head.offset, tonumber(head.shape:match('^%d+'))} end
 
 -- Redis has had no head of the room for longer than a head lives, and lost nothing meanwhile: nothing was
 -- written for as long.
