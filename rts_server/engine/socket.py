@@ -173,6 +173,11 @@ class Socket(AsyncSocket):  # type: ignore[misc]
             # The answer to our ping is only read now: the client has the full time for it.
             self._set_heartbeat(self.server.ping_timeout, self._pong_overdue)
 
+    def defer_reading(self, seconds: float) -> None:
+        """Read nothing more from the WebSocket for a time; a poll is read as it comes."""
+        if self._transport is not None:
+            self._transport.defer_reading(seconds)
+
     def _message_received(self, text: str) -> None:
         try:
             work = self.server.callbacks.on_message(self.sid, text)

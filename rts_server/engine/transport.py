@@ -78,6 +78,7 @@ class WebSocketTransport(asyncio.Protocol):
         "_bytes_left_after_close",
         "_close_code",
         "_closed",
+        "_deferred",
         "_handler",
         "_incoming",
         "_out",
@@ -100,6 +101,7 @@ class WebSocketTransport(asyncio.Protocol):
         self._out: list[bytes] = []
         self._pending_at_most = 0
         self._read_state = READING
+        self._deferred = False
         self._closed = False
         self._close_code: int = WSCloseCode.OK
         self._bytes_left_after_close = MAX_BYTES_AFTER_CLOSE
@@ -188,13 +190,29 @@ class WebSocketTransport(asyncio.Protocol):
             return False
         return self._continue()
 
+    def defer_reading(self, seconds: float) -> None:
+        """Read nothing more from the kernel for a time; what was read before is handled.
+
+        What the client sends meanwhile is read at once then, with a fraction of the system calls.
+        """
+        if self._deferred or self._read_state != READING or self._transport.is_closing():
+            return
+        self._deferred = True
+        self._transport.pause_reading()
+        asyncio.get_running_loop().call_later(seconds, self._read_again)
+
+    def _read_again(self) -> None:
+        self._deferred = False
+        if self._read_state == READING and not self._transport.is_closing():
+            self._transport.resume_reading()
+
     def _continue(self) -> bool:
         # Buffered messages are handled before the kernel delivers more, so their order is kept.
         self._read_state = READING
         self._read()
         if self._read_state != READING:
             return False
-        if not self._transport.is_closing():
+        if not self._deferred and not self._transport.is_closing():
             self._transport.resume_reading()
         return True
 

@@ -54,6 +54,10 @@ READS = frozenset(
 """Commands that are served in overload, too: they append nothing, and are what a client needs to
 show what it has (R4)."""
 
+REFUSED_PAUSE_SECONDS = 0.05
+"""How long a connection is not read after a refusal in overload: what it sends meanwhile is refused
+in one read and one write, and still within 0.1 s (R4)."""
+
 Execute = Callable[[Handler, Session, Any], Awaitable[Answer]]
 OnRateLimited = Callable[[str, Session, errors.RateLimited], Awaitable[Answer | errors.Refusal]]
 
@@ -100,6 +104,7 @@ class Dispatcher:
             waited = now - max(session.queue[0].received_at, session.paced_until)
         if self._admission.refuses(waited) and self._may_refuse(session, frame, now):
             self._acks.write(session, frame, overloaded(self._admission))
+            self._server.defer_reading(session.eio_sid, REFUSED_PAUSE_SECONDS)
             return
         command = QueuedCommand(frame, now)
         try:

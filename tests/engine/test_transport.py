@@ -21,7 +21,7 @@ from rts_server.engine.transport import (
 )
 from rts_server.engine.write_batcher import WriteBatcher
 from tests.helpers.raw import client_frame, masked
-from tests.helpers.waiting import PATIENCE
+from tests.helpers.waiting import PATIENCE, eventually
 
 
 class Transport(asyncio.Transport):
@@ -339,6 +339,37 @@ async def test_a_paused_transport_delivers_nothing_until_it_is_resumed() -> None
         False,
     )
     assert not line.wire.resume_reading()
+
+
+async def test_reading_is_deferred_behind_what_was_read() -> None:
+    """Messages that are here are handled; the kernel keeps later ones until the time is over."""
+    line = Line()
+    line.wire.defer_reading(0.01)
+    line.wire.defer_reading(1000)
+    line.comes(masked("41"), masked("42"))
+    assert (line.taken.texts, line.transport.read) == (["41", "42"], False)
+    line.taken.paused = True
+    line.comes(masked("43"))
+    line.taken.paused = False
+    assert line.wire.resume_reading()
+    assert (line.taken.texts[-1], line.transport.read) == ("43", False)
+    await eventually(lambda: line.transport.read)
+
+
+async def test_reading_deferred_does_not_end_a_pause() -> None:
+    """A handler that is paused when the time is over resumes by itself, and a closed line never."""
+    line, closed = Line(), Line()
+    line.wire.defer_reading(0)
+    closed.wire.defer_reading(0)
+    line.taken.paused = True
+    line.comes(masked("41"))
+    closed.transport.closed = True
+    await asyncio.sleep(0.01)
+    assert not line.transport.read
+    assert not closed.transport.read
+    line.taken.paused = False
+    assert line.wire.resume_reading()
+    assert line.transport.read
 
 
 async def test_resuming_within_a_turn_does_not_prolong_it() -> None:

@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from rts_server.engine import frames
+from rts_server.namespaces.dispatcher import REFUSED_PAUSE_SECONDS
 from rts_server.runtime.admission import BUSY_DELAY_SECONDS, MAX_WAIT_SECONDS, WINDOW_SECONDS
 from tests.helpers.waiting import PATIENCE, eventually
 from tests.namespaces.line import Line, line
@@ -31,6 +32,18 @@ async def test_a_write_is_refused_as_unavailable_with_a_time_to_come_back() -> N
         assert error["retry_after_ms"] >= 500
         assert one.session.unanswered == 0
         assert one.began == []
+
+
+async def test_who_was_refused_is_not_read_for_a_moment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a connection sends within 50 ms of a refusal is refused by one read, however much."""
+    deferred: list[tuple[str, float]] = []
+    async with line(rate_limits="relaxed") as one:
+        monkeypatch.setattr(one._server, "defer_reading", lambda *given: deferred.append(given))
+        one.ask(SYNC, ADD)
+        assert deferred == []
+        overload(one)
+        one.ask(SYNC, ADD)
+        assert deferred == [("eio", REFUSED_PAUSE_SECONDS)]
 
 
 async def test_reads_and_mistakes_are_answered_as_always() -> None:
