@@ -263,10 +263,10 @@ class Settings:
     outbox_cap: int = count_setting(
         "RTS_OUTBOX_CAP", 100000, help="Records of a partition at which sends are refused."
     )
-    pending_cap: int = count_setting(
-        "RTS_PENDING_CAP",
-        10000,
-        help="Appends of an instance that may wait for SQS; more are refused.",
+    pending_bytes: int = count_setting(
+        "RTS_PENDING_BYTES",
+        256 * 1024 * 1024,
+        help="Memory of an instance for appends that wait for SQS; more are refused.",
     )
     cursor_flush: float = seconds_setting(
         "RTS_CURSOR_FLUSH", 10.0, help="Seconds after which a moved cursor is written to the queue."

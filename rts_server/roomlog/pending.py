@@ -6,6 +6,8 @@ import asyncio
 from dataclasses import dataclass, field
 from typing import Literal
 
+import orjson
+
 from rts_server.roomlog.request import AppendRequest, AppendResult
 
 Durability = Literal["queued", "stored", "failed"]
@@ -13,6 +15,9 @@ Durability = Literal["queued", "stored", "failed"]
 
 Recorded = Literal["pending", "queued", "failed", "lost"]
 """The durability of an append as Redis has it: see durability.lua."""
+
+APPEND_MEMORY_BYTES = 4096
+"""Memory of a pending append without its texts: 3.7 KB for a message, measured by tracemalloc."""
 
 
 @dataclass(eq=False, slots=True)
@@ -31,6 +36,7 @@ class PendingAppend:
         first_position: (epoch, offset) of its first append, which ranks it among lost ones (D3).
         missing_since: loop time since which what it is about is missing; 0 if it is there.
         on_success: its durability once all its entries are queued or stored.
+        held_bytes: the memory it holds, once it is late; 0 before.
     """
 
     request: AppendRequest
@@ -45,11 +51,18 @@ class PendingAppend:
     first_position: tuple[int, int] = (0, 0)
     missing_since: float = 0.0
     on_success: Durability = "queued"
+    held_bytes: int = 0
 
     @property
     def key(self) -> tuple[str, str]:
         """(room_id, request_id)."""
         return self.request.room_id, self.request.request_id
+
+
+def memory_of(request: AppendRequest) -> int:
+    """Return about how many bytes of memory the pending append of a request holds."""
+    texts = sum(len(orjson.dumps(event.data)) for event in request.events)
+    return APPEND_MEMORY_BYTES + texts
 
 
 @dataclass(slots=True)

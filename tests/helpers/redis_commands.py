@@ -12,7 +12,7 @@ from redis.asyncio import Redis
 
 from rts_server.roomlog import recorded
 
-BY_TIME = ('"#ver"', '"" "0" "0"', recorded._DURABILITY.sha)
+BY_TIME = ('"#ver"', '"" "0" "0"', recorded._DURABILITY.sha, recorded._WAITING.sha)
 """In the checks for lost publishes, in `receipt.updated` of cursors that moved within a second
 after the last one, and in the question of durability, which comes where the queue is slow."""
 COMPARED_HEAD = '"epoch" "offset"'
@@ -64,3 +64,9 @@ async def commands_about(url: str, ids: Collection[str]) -> AsyncIterator[Comman
         yield found
         await client.echo(end)  # everything before it was executed before it
         await counting
+
+
+async def scripts_run(client: Redis) -> int:
+    """Return how many scripts and functions Redis has run."""
+    told = await client.info("commandstats")
+    return sum(told.get(f"cmdstat_{name}", {}).get("calls", 0) for name in ("evalsha", "fcall"))

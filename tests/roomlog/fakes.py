@@ -47,7 +47,7 @@ class FakeRecorded:
         """As RecordedDurability.read."""
         return [self.known.get(one.request.request_id, "lost") for one in pendings]
 
-    read_once_redis_answers = read
+    read_late = read_once_redis_answers = read
 
 
 class FakeReplay:

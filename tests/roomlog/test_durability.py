@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from rts_server import errors
+from rts_server import errors, keys
 from rts_server.config import Settings
 from rts_server.roomlog import durability
-from rts_server.roomlog.pending import PendingAppend
+from rts_server.roomlog.pending import APPEND_MEMORY_BYTES, PendingAppend
 from rts_server.roomlog.refusals import EpochAdvanced
 from rts_server.roomlog.replay import TargetMissing
 from rts_server.roomlog.request import AppendRequest
@@ -64,15 +64,49 @@ async def test_a_repeated_request_shares_the_durability_of_the_first() -> None:
     await tracker.close()
 
 
-async def test_appends_beyond_the_cap_are_refused_until_one_is_queued() -> None:
-    """Memory stays bounded while the queue is away (Q5)."""
-    tracker, *_ = tracker_with(pending_cap=1)
-    tracker.check_capacity()
-    tracker.track(request("m"), result(1, 1, "1-0"))
+async def test_appends_are_refused_while_late_ones_hold_too_much_memory(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Memory stays bounded while the queue is away (Q5); what is about to be queued is not late."""
+    monkeypatch.setattr(durability, "POLL_TICK_SECONDS", 0.0)
+    tracker, recorded, *_ = tracker_with(pending_bytes=2 * APPEND_MEMORY_BYTES)
+    recorded.known = dict.fromkeys(("a", "b", "c"), "pending")
+    pendings = [tracker.track(request(name), result(1, 1, name)) for name in recorded.known]
+    pendings[0].busy = True  # it is queued, and waits to be stored
+    tracker.poll_soon()
+    pendings[2].next_poll += 60.0
+    await tracker._poll()
     with pytest.raises(errors.Unavailable):
         tracker.check_capacity()
-    tracker.mark_queued([("room", "m", "1-0")])
-    tracker.check_capacity()
+    for name in recorded.known:
+        tracker.mark_queued([("room", name, name)])
+        tracker.check_capacity()
+    assert tracker._late_bytes == 0
+    await tracker.close()
+
+
+async def test_a_partition_is_polled_once_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many of its appends are late, and however often they become late."""
+    monkeypatch.setattr(durability, "POLL_TICK_SECONDS", 0.0)
+    monkeypatch.setattr(durability, "POLL_DELAYS", (0.0,))
+    tracker, recorded, *_ = tracker_with()
+    asked: list[str] = []
+
+    async def read(pendings: list[PendingAppend]) -> list[Any]:
+        asked.extend(requests_of(pendings))
+        return ["pending"] * len(pendings)
+
+    monkeypatch.setattr(recorded, "read_late", read)
+    other = next(r for r in map(str, range(99)) if keys.partition(r) != keys.partition("room"))
+    tracker.track(request("a"), result(1, 1, "1-0"))
+    await tracker._poll()
+    tracker.track(request("b"), result(1, 2, "1-1"))
+    tracker.track(request("c", other), result(1, 1, "1-2"))
+    await tracker._poll()
+    assert asked == ["a", "c"]
+    tracker._polled_at[keys.partition("room")] -= durability.PARTITION_POLL_SECONDS
+    await tracker._poll()
+    assert asked == ["a", "c", "a", "b"]
     await tracker.close()
 
 
@@ -230,7 +264,7 @@ async def test_an_append_whose_notice_comes_is_not_asked_for(
         looks.notify()
         return ["pending"] * len(pendings)
 
-    monkeypatch.setattr(recorded, "read", read)
+    monkeypatch.setattr(recorded, "read_late", read)
     tracker.start()
     pending = tracker.track(request("m"), result(1, 1, "1-0"))
     await looks.until(lambda: len(asked) == 5)

@@ -13,12 +13,14 @@ from rts_server import errors, keys
 from rts_server.auth import Identity
 from rts_server.roomlog.message_events import message_failed
 from rts_server.roomlog.notices import parse_notice
+from rts_server.roomlog.pending import APPEND_MEMORY_BYTES
 from rts_server.roomlog.pending_write import PendingWrite
 from rts_server.roomlog.request import AppendResult
 from rts_server.types.commands import RoomCreatePayload
 from rts_server.types.events import MessageFailedData
 from tests.helpers.bench import Bench, message
 from tests.helpers.deployed import Deployed, end
+from tests.helpers.waiting import eventually
 
 
 def notice(done: PendingWrite, room_id: str, request_id: str) -> list[tuple[str, str, str]]:
@@ -189,12 +191,14 @@ async def test_a_member_stored_before_the_epoch_was_read_is_not_replayed(
 async def test_appends_beyond_the_cap_are_refused_before_they_are_appended(
     deployed: Deployed,
 ) -> None:
-    """Beyond `pending_cap` sends are unavailable, and the log does not change (Q5)."""
+    """Beyond `pending_bytes` sends are unavailable, and the log does not change (Q5)."""
     room_id = await deployed.group("alice")
-    fates_ = deployed.services.durability
-    fates_.settings = replace(fates_.settings, pending_cap=2)
+    tracker = deployed.services.durability
+    tracker.settings = replace(tracker.settings, pending_bytes=2 * APPEND_MEMORY_BYTES)
     for n in range(2):
         await deployed.send(room_id, "alice", f"m{n}")
+    tracker.poll_soon()
+    await eventually(lambda: tracker._late_bytes >= 2 * APPEND_MEMORY_BYTES)
     with pytest.raises(errors.Unavailable) as caught:
         await deployed.send(room_id, "alice", "m2")
     assert caught.value.retry_after_ms == 1000
