@@ -31,7 +31,7 @@ from rts_server import keys
 from rts_server.config import Settings
 from rts_server.persistence.scripts import Script, ScriptCall
 from rts_server.redis_client.connection import Command
-from rts_server.roomlog.append_call import append_call
+from rts_server.roomlog.append_call import append_call, instance_text
 from rts_server.roomlog.message_events import message_new
 from rts_server.roomlog.request import AppendRequest
 from rts_server.roomlog.script import APPEND
@@ -138,9 +138,9 @@ def _requests(room_ids: Sequence[str], turn: int) -> list[AppendRequest]:
 
 
 def _ours(request: AppendRequest) -> ScriptCall:
-    more: Any = {"origin": "0123456789-origin", "nonce": "0123456789abcdef"}
-    settings = Settings(jwt_secret="x" * 32)
-    return append_call(request, settings, deadline_ms=DEADLINE, archive_checked=False, **more)
+    instance = instance_text(Settings(jwt_secret="x" * 32), "0123456789-origin")
+    nonce = "0123456789abcdef"
+    return append_call(request, instance, nonce=nonce, deadline_ms=DEADLINE, archive_checked=False)
 
 
 def _lean_keys(room_id: str, message_id: str) -> list[str]:

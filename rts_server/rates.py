@@ -35,7 +35,7 @@ RATES: dict[str, RateLimit] = {
     "operator": RateLimit(200, 400),
     "handshakes": RateLimit(20, 200),
 }
-"""Limits by name; each instance counts for itself.
+"""Limits by name; each instance counts for itself, but `room` holds for all instances together.
 
 Per connection: `commands`, `errors`. Per user: `messages`, `changes`, `rooms` (created), `members`
 (users named), `history`, `presence`, `presence_ids`, `uploads`. Per room: `room` (durable events).

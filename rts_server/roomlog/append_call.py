@@ -7,7 +7,7 @@ from typing import NotRequired, TypedDict
 
 import orjson
 
-from rts_server import keys
+from rts_server import keys, rates
 from rts_server.config import Settings, ms
 from rts_server.domain.roles import Role
 from rts_server.persistence.scripts import ScriptCall
@@ -45,9 +45,8 @@ _SLOTS_OF_LAST = (Slot.SEQ, Slot.TS)
 
 def append_call(
     request: AppendRequest,
-    settings: Settings,
+    instance: str,
     *,
-    origin: str,
     nonce: str,
     deadline_ms: int,
     archive_checked: bool,
@@ -56,7 +55,7 @@ def append_call(
     """Keys and arguments of append.lua.
 
     Args:
-        origin: the instance that the relay notifies once the append is queued.
+        instance: its `instance_text`.
         nonce: names the command; with it a command recognises its own lost answer.
         deadline_ms: Redis' clock; the script appends nothing after it.
         archive_checked: the archive was asked for the id and does not have it.
@@ -74,7 +73,7 @@ def append_call(
         deadline_ms,
         max_epoch,
         int(request.check_archive and not archive_checked),
-        _instance(settings, origin),
+        instance,
     ]
     fields = _fields_of_others(request)
     if fields is None:
@@ -85,11 +84,17 @@ def append_call(
     return [room.head, room.outbox, room.idem(request.request_id), *failed], args
 
 
-def _instance(settings: Settings, origin: str) -> str:
-    """The instance: its id, and the settings that append.lua needs; times in ms."""
+def instance_text(settings: Settings, origin: str) -> str:
+    """What append.lua needs of an instance, as JSON; times in ms.
+
+    `origin`: the id of the instance, which the relay notifies once an append is queued.
+    """
+    room = rates.parse(settings.rates)["room"]
+    interval = 1000 / room.per_second
     return orjson.dumps(
         {
             "origin": origin,
+            "room_rate": [interval, interval * room.burst] if settings.limited else None,
             "outbox_cap": settings.outbox_cap,
             "members": settings.limits.group_members,
             "claim_ttl": ms(settings.claim_ttl),

@@ -10,7 +10,7 @@ from typing import Literal
 import orjson
 from redis.exceptions import RedisError
 
-from rts_server import errors
+from rts_server import errors, metrics
 from rts_server.config import Settings
 from rts_server.persistence.archive import Archive
 from rts_server.roomlog.message_ids import MessageIds
@@ -185,6 +185,9 @@ def _refused(reply: AppendReply) -> Exception:
         return RoomExists(bool(reply.is_member))
     if reply.outcome == "behind":
         return EpochAdvanced(reply.epoch)
+    if reply.outcome == "busy":
+        metrics.LIMITED.labels("room").inc()
+        return errors.RateLimited(retry_after_ms=reply.wait)
     if reply.outcome == "moved":
         return StaleVersion()
     if reply.outcome == "superseded":

@@ -15,7 +15,7 @@ from redis.asyncio import Redis
 from rts_server.config import Settings
 from rts_server.persistence.scripts import IDENTITY, LuaFunction, Script, ScriptCall
 from rts_server.redis_client.pipeline import RedisPipeline, resolve
-from rts_server.roomlog.append_call import append_call
+from rts_server.roomlog.append_call import append_call, instance_text
 from rts_server.roomlog.claim import release_claim
 from rts_server.roomlog.request import AppendRequest
 from rts_server.runtime.tasks import Tasks
@@ -82,6 +82,8 @@ class AppendReply(NamedTuple):
     is_member: int = 0
     ids: bytes = b""
     """`known` or `unknown`: what the filter of message ids says."""
+    wait: int = 0
+    """Milliseconds until the room has room for the events."""
     intents: bytes = b"[]"
     """JSON: the superseded intents of a replay."""
 
@@ -92,6 +94,7 @@ _REPLY_FIELDS: dict[str, tuple[str, ...]] = {
     "duplicate": (*_WRITTEN, "affected", "status", "nonce"),
     "nothing": ("epoch", "offset", "seq"),
     "behind": ("epoch",),
+    "busy": ("wait",),
     "cold": ("state",),
     "ask": ("epoch", "ids", "seq"),
     "exists": ("is_member",),
@@ -127,8 +130,7 @@ class AppendScript:
     ) -> None:
         """`on_round_trip(seconds, now)` is called with how long Redis took to answer a call."""
         self._on_round_trip = on_round_trip
-        self._settings = settings
-        self._origin = origin
+        self._instance = instance_text(settings, origin)
         self._pipe = pipe
         self._redis = redis
         self._tasks = Tasks()
@@ -159,8 +161,7 @@ class AppendScript:
         """
         call = append_call(
             request,
-            self._settings,
-            origin=self._origin,
+            self._instance,
             nonce=nonce,
             deadline_ms=self._redis_clock_ms(max_wait),
             archive_checked=archive_checked,

@@ -20,7 +20,7 @@ from rts_server.config import Settings
 from rts_server.persistence.scripts import ScriptCall
 from rts_server.persistence.stored_items import StoredMember, StoredRoom
 from rts_server.roomlog import rehydrate as cold
-from rts_server.roomlog.append_call import append_call
+from rts_server.roomlog.append_call import append_call, instance_text
 from rts_server.roomlog.message_events import message_failed, message_new
 from rts_server.roomlog.request import AppendRequest
 from rts_server.roomlog.room_events import room_created
@@ -66,8 +66,7 @@ def append(
     """Return keys and arguments of append.lua. `asked`: the archive does not have the id."""
     return append_call(
         request,
-        settings,
-        origin=origin,
+        instance_text(settings, origin),
         nonce=nonce,
         deadline_ms=deadline,
         archive_checked=asked,
@@ -116,7 +115,9 @@ class Bench:
     """One Redis, and the replies of the scripts there."""
 
     redis: Redis
-    settings: Settings = field(default_factory=lambda: Settings(jwt_secret="x"))
+    settings: Settings = field(
+        default_factory=lambda: Settings(jwt_secret="x", rate_limits="relaxed")
+    )
 
     async def append(
         self,

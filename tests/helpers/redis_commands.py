@@ -10,6 +10,7 @@ from typing import Any
 
 from redis.asyncio import Redis
 
+from rts_server.persistence import user_rooms
 from rts_server.roomlog import recorded
 
 BY_TIME = ('"#ver"', '"" "0" "0"', recorded._DURABILITY.sha, recorded._WAITING.sha)
@@ -20,11 +21,15 @@ COMPARED_HEAD = '"epoch" "offset"'
 
 
 class Commands:
-    """`sent`: commands by name, as clients sent them. `inside`: those that scripts called."""
+    """`sent`: commands by name, as clients sent them. `inside`: those that scripts called.
+
+    `index_reads`: scripts that read the index of a user.
+    """
 
     def __init__(self, ids: Collection[str]) -> None:
         self.sent: Counter[str] = Counter()
         self.inside: Counter[str] = Counter()
+        self.index_reads = 0
         self._ids = ids
         self._counts = False
 
@@ -47,6 +52,7 @@ class Commands:
         by_time = rest.endswith(COMPARED_HEAD) or any(one in rest for one in BY_TIME)
         self._counts = not by_time and any(one in rest for one in self._ids)
         self.sent[kind.strip('"').upper()] += self._counts
+        self.index_reads += self._counts and user_rooms._READ.sha in rest
 
 
 @contextlib.asynccontextmanager

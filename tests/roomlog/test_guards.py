@@ -21,7 +21,8 @@ from rts_server.roomlog.member_events import (
 from rts_server.roomlog.message_events import message_edited
 from rts_server.roomlog.request import AppendRequest
 from rts_server.roomlog.room_events import room_created, room_updated, settings_changed
-from tests.helpers.bench import Bench, group, message
+from rts_server.roomlog.script import APPEND
+from tests.helpers.bench import Bench, append, group, message
 from tests.helpers.waiting import PATIENCE
 
 Harm = Callable[[Bench, str], Awaitable[Any]]
@@ -37,6 +38,11 @@ async def _full(bench: Bench, room_id: str) -> None:
 
 async def _frozen(bench: Bench, room_id: str) -> None:
     await bench.redis.hset(keys.room(room_id).head, "frozen", 1)
+
+
+async def _busy(bench: Bench, room_id: str) -> None:
+    bench.settings = replace(bench.settings, rate_limits="standard")
+    await bench.redis.hset(keys.room(room_id).head, "full_at", 2**52)
 
 
 async def _nothing(bench: Bench, room_id: str) -> None:
@@ -66,6 +72,8 @@ REFUSED: dict[str, tuple[Harm, Callable[[str], AppendRequest], dict[str, Any], s
         _nothing, lambda r: member_removed(r, "alice", ["alice"]), {}, "last_owner",
     ),
     "a frozen room": (_frozen, lambda r: message(r, "bob"), {}, "frozen"),
+    "a room above its rate": (_busy, lambda r: message(r, "bob"), {}, "busy"),
+    "a stranger in a room above its rate": (_busy, lambda r: message(r, "eve"), {}, "not_found"),
     "more members than may be": (
         _limit, lambda r: member_added(r, "alice", ["x"], "member"), {}, "limit",
     ),
@@ -207,3 +215,20 @@ async def test_a_role_is_read_in_the_script(bench: Bench, role: Role) -> None:
     await _frozen(bench, room_id)
     frozen = {"readonly": "forbidden", "member": "frozen"}.get(role, "ok")
     assert await bench.outcome(message(room_id, "u", "n")) == frozen
+
+
+async def test_the_rate_of_a_room_is_one_for_all_instances(bench: Bench) -> None:
+    """Members have the burst together, then wait; the system and replays are not refused."""
+    bench.settings = replace(bench.settings, rate_limits="standard", rates="room=0.001/3")
+    room_id = await bench.group("alice", "bob")
+    for number, sender in enumerate(("alice", "bob", "alice")):
+        call = append(message(room_id, sender, f"m{number}"), bench.settings, origin=sender)
+        assert (await APPEND.evaluate(bench.redis, *call))[0] == b"ok"
+    refused = await bench.append(message(room_id, "bob", "late"))
+    assert refused[0] == "busy"
+    assert 900_000 < refused[2] <= 1_000_000
+    assert await bench.outcome(message(room_id, "alice", "m0")) == "duplicate"
+    by_system = replace(message(room_id, "alice", "by the system"), roles=None)
+    assert await bench.outcome(by_system) == "ok"
+    replay = replace(message(room_id, "alice", "lost"), replay_of=(1, 1))
+    assert await bench.outcome(replay) == "ok"

@@ -9,6 +9,7 @@
 --   cold       state (cold or expired): the caller has the claim and loads the room
 --   loading    somebody else loads it          behind  epoch: it is later than max_epoch
 --   ask        epoch, ids, seq: ask the archive     exists  is_member: a creation met the room
+--   busy       wait (ms): the room is above its rate
 --   late       the deadline has passed         moved   the state that the request was built on is stale
 --   superseded intents (JSON): some of a replay's; it comes again without them
 --   conflict, not_found, forbidden, frozen, direct, no_member, last_owner, limit, full, broken: refused
@@ -34,7 +35,7 @@ local function append(keys, args)
 
   -- 3. Guards, intents and the choice of affected members: they read and refuse, and write nothing but the ranks of
   -- intents.
-  reply = refused_by_redis() or refused_by_room() or must_ask_archive()
+  reply = refused_by_redis() or refused_by_room() or refused_by_rate() or must_ask_archive()
   if not reply and not is_message then reply = refused_by_state() end
   if reply then return reply end
 

@@ -32,6 +32,18 @@ local function refused_by_room()
   end
 end
 
+-- The rate of a room holds for all instances together: its users must not fill the queue of all others. It counts the
+-- events of members, and is one number, the time at which the burst is whole again (GCRA, ITU-T I.371).
+local function refused_by_rate()
+  local rate = req.limits.room_rate
+  if not role or more.replay_of or type(rate) ~= 'table' then return nil end
+  local interval, burst = rate[1], rate[2]
+  local full_at = math.max(now, tonumber(head.full_at or 0)) + interval * math.max(1, #events)
+  local wait = full_at - now - burst
+  if wait > 0 then return {'busy', now, math.ceil(wait)} end
+  set_in_head('full_at', string.format('%.2f', full_at))
+end
+
 -- Idempotency keys expire, and begin anew with the room's load: for an older id the archive is asked (D7).
 local function must_ask_archive()
   if not req.check_archive or now < tonumber(head.ids_until or 0) then return nil end
