@@ -17,21 +17,14 @@ import pytest
 from rts_server import web_processes
 from rts_server.config import Settings
 from rts_server.runtime.tasks import cancelled
-from rts_server.tools.dev.ports import is_free
+from rts_server.tools.dev.ports import claim_ports
 from rts_server.web_processes import Readiness
 from tests.helpers.js_client import JsClient
 from tests.helpers.processes import until_gone
 from tests.helpers.waiting import PATIENCE, eventually, until
-from tests.helpers.world import Process, World, free_port, name, ready
+from tests.helpers.world import Process, World, name, ready
 
 SPREAD = 1.5
-
-
-def two_ports() -> int:
-    """Return the first of two consecutive free ports."""
-    while not is_free((port := free_port()) + 1):
-        pass
-    return port
 
 
 def children(process: Process) -> list[int]:
@@ -45,7 +38,7 @@ async def pair(
     world: World, folder: Path, **environment: str
 ) -> AsyncIterator[tuple[Process, list[str]]]:
     """Run two web processes below one parent; yield the parent and their addresses."""
-    port = two_ports()
+    port = claim_ports(2)
     own = {"RTS_WEB_PROCESSES": "2", "RTS_PORT": str(port), "RTS_LOG_LEVEL": "INFO"}
     parent = Process("serve", world.stack.environment() | own | environment, folder / "web.log")
     parent.start()
@@ -135,7 +128,7 @@ async def test_a_process_that_is_not_ready_is_replaced_if_others_are(
 ) -> None:
     """nginx does not look at readiness, so a deaf one would stay; all deaf ones do stay (R8), and
     one that drains for an operator takes its time and ends by itself."""
-    port = two_ports()
+    port = claim_ports(2)
     starts: list[int] = []
 
     async def start(own: int) -> asyncio.subprocess.Process:

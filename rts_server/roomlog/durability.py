@@ -11,18 +11,13 @@ from collections.abc import Awaitable, Callable
 
 from redis.exceptions import RedisError
 
-from rts_server import errors, keys, metrics
+from rts_server import errors, metrics
 from rts_server.config import Settings
 from rts_server.persistence.archive import Archive, Check
+from rts_server.roomlog.late_appends import LateAppends
 from rts_server.roomlog.membership_index import MembershipIndex
 from rts_server.roomlog.notices import EarlyNotices, Notice, parse_notice
-from rts_server.roomlog.pending import (
-    Durability,
-    PendingAppend,
-    PendingByRoom,
-    Recorded,
-    memory_of,
-)
+from rts_server.roomlog.pending import Durability, PendingAppend, PendingByRoom, Recorded
 from rts_server.roomlog.persist_lag import PersistLag
 from rts_server.roomlog.recorded import RecordedDurability
 from rts_server.roomlog.refusals import EpochAdvanced
@@ -43,8 +38,6 @@ POLL_TICK_SECONDS = 0.25
 """Time between two looks for appends that are late, while any is pending."""
 LOOKS_PER_SECOND = 50_000
 """Pending appends at which one look is made a second: each takes the event loop about 0.1 µs."""
-PARTITION_POLL_SECONDS = 1.0
-"""Time between two polls for appends of one partition, however many are late."""
 STORED_DELAYS = (0.03, 0.05, 0.1, 0.2, 0.4, 0.8, 1.5, 3.0)
 """Seconds between reads of the archive for a room or member change; the last repeats."""
 STORED_TIMEOUT_SECONDS = 900.0
@@ -82,8 +75,7 @@ class DurabilityTracker:
         self._by_room = PendingByRoom()
         self._room_replays: dict[str, asyncio.Task[None]] = {}
         self._early = EarlyNotices()
-        self._late_bytes = 0
-        self._polled_at: dict[int, float] = {}
+        self._late = LateAppends()
         self._lag = PersistLag(archive)
         self._tasks = Tasks()
         self._throttled_log = ThrottledLog(log)
@@ -105,7 +97,7 @@ class DurabilityTracker:
 
     def check_capacity(self) -> None:
         """Raises Unavailable if no more appends can be tracked."""
-        if self._late_bytes >= self.settings.pending_bytes:
+        if self._late.held_bytes >= self.settings.pending_bytes:
             raise errors.Unavailable(
                 "Too many writes are waiting for the queue.", retry_after_ms=1000
             )
@@ -207,8 +199,7 @@ class DurabilityTracker:
     def _resolve(self, pending: PendingAppend, durability: Durability) -> None:
         self._pending.pop(pending.key, None)
         self._by_room.discard(pending)
-        self._late_bytes -= pending.held_bytes
-        pending.held_bytes = 0
+        self._late.resolved(pending)
         metrics.PENDING.set(len(self._pending))
         if not pending.durability.done():
             took = asyncio.get_running_loop().time() - pending.started
@@ -230,34 +221,11 @@ class DurabilityTracker:
             self._any_pending.clear()
             await self._any_pending.wait()
         await asyncio.sleep(max(POLL_TICK_SECONDS, len(self._pending) / LOOKS_PER_SECOND))
-        late = self._late()
-        for pending in late:
+        due = self._late.due(self._pending.values(), asyncio.get_running_loop().time())
+        for pending in due:
             self._schedule_poll(pending)
-        for pending, recorded in zip(late, await self._recorded.read_late(late), strict=True):
+        for pending, recorded in zip(due, await self._recorded.read_late(due), strict=True):
             self._apply(pending, recorded)
-
-    def _late(self) -> list[PendingAppend]:
-        """Return the appends that are due for a poll, of partitions that were not just polled."""
-        now = asyncio.get_running_loop().time()
-        before = now - PARTITION_POLL_SECONDS
-        late, polled = [], set()
-        for pending in self._pending.values():
-            if pending.next_poll > now:
-                continue
-            self._count_memory(pending)
-            if pending.busy:
-                continue
-            partition = keys.partition(pending.request.room_id)
-            if self._polled_at.get(partition, before) <= before:
-                late.append(pending)
-                polled.add(partition)
-        self._polled_at |= dict.fromkeys(polled, now)
-        return late
-
-    def _count_memory(self, pending: PendingAppend) -> None:
-        if not pending.held_bytes:
-            pending.held_bytes = memory_of(pending.request)
-            self._late_bytes += pending.held_bytes
 
     def _apply(self, pending: PendingAppend, recorded: Recorded) -> None:
         if pending.durability.done() or pending.busy:

@@ -34,19 +34,13 @@ _names = count(1)
 
 
 def free_port() -> int:
-    """Return a free port."""
-    return free_ports(1)[0]
+    """Return a free port that nobody else is given while this process lives."""
+    return ports.claim_ports(1)
 
 
 def free_ports(count: int) -> list[int]:
-    """Return different free ports, none of those that the system gives to outgoing connections.
-
-    Such a one could be taken by somebody's connection before it is bound.
-    """
-    found: set[int] = set()
-    while len(found) < count:
-        found.add(next(port for port in ports.candidates() if ports.is_free(port)))
-    return list(found)
+    """Return different free ports."""
+    return [free_port() for _ in range(count)]
 
 
 class Process:

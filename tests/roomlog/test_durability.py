@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
-from rts_server import errors, keys
+from rts_server import errors
 from rts_server.config import Settings
 from rts_server.roomlog import durability
-from rts_server.roomlog.pending import APPEND_MEMORY_BYTES, PendingAppend
+from rts_server.roomlog.late_appends import APPEND_MEMORY_BYTES
+from rts_server.roomlog.pending import PendingAppend
 from rts_server.roomlog.refusals import EpochAdvanced
 from rts_server.roomlog.replay import TargetMissing
 from rts_server.roomlog.request import AppendRequest
@@ -81,32 +82,7 @@ async def test_appends_are_refused_while_late_ones_hold_too_much_memory(
     for name in recorded.known:
         tracker.mark_queued([("room", name, name)])
         tracker.check_capacity()
-    assert tracker._late_bytes == 0
-    await tracker.close()
-
-
-async def test_a_partition_is_polled_once_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
-    """However many of its appends are late, and however often they become late."""
-    monkeypatch.setattr(durability, "POLL_TICK_SECONDS", 0.0)
-    monkeypatch.setattr(durability, "POLL_DELAYS", (0.0,))
-    tracker, recorded, *_ = tracker_with()
-    asked: list[str] = []
-
-    async def read(pendings: list[PendingAppend]) -> list[Any]:
-        asked.extend(requests_of(pendings))
-        return ["pending"] * len(pendings)
-
-    monkeypatch.setattr(recorded, "read_late", read)
-    other = next(r for r in map(str, range(99)) if keys.partition(r) != keys.partition("room"))
-    tracker.track(request("a"), result(1, 1, "1-0"))
-    await tracker._poll()
-    tracker.track(request("b"), result(1, 2, "1-1"))
-    tracker.track(request("c", other), result(1, 1, "1-2"))
-    await tracker._poll()
-    assert asked == ["a", "c"]
-    tracker._polled_at[keys.partition("room")] -= durability.PARTITION_POLL_SECONDS
-    await tracker._poll()
-    assert asked == ["a", "c", "a", "b"]
+    assert tracker._late.held_bytes == 0
     await tracker.close()
 
 

@@ -11,9 +11,9 @@ import pytest
 
 from rts_server import errors, keys
 from rts_server.auth import Identity
+from rts_server.roomlog.late_appends import APPEND_MEMORY_BYTES
 from rts_server.roomlog.message_events import message_failed
 from rts_server.roomlog.notices import parse_notice
-from rts_server.roomlog.pending import APPEND_MEMORY_BYTES
 from rts_server.roomlog.pending_write import PendingWrite
 from rts_server.roomlog.request import AppendResult
 from rts_server.types.commands import RoomCreatePayload
@@ -198,7 +198,7 @@ async def test_appends_beyond_the_cap_are_refused_before_they_are_appended(
     for n in range(2):
         await deployed.send(room_id, "alice", f"m{n}")
     tracker.poll_soon()
-    await eventually(lambda: tracker._late_bytes >= 2 * APPEND_MEMORY_BYTES)
+    await eventually(lambda: tracker._late.held_bytes >= 2 * APPEND_MEMORY_BYTES)
     with pytest.raises(errors.Unavailable) as caught:
         await deployed.send(room_id, "alice", "m2")
     assert caught.value.retry_after_ms == 1000

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
+import os
 import random
 import socket
+import tempfile
 import urllib.request
-from collections.abc import Iterator
+from collections import deque
 from contextlib import suppress
 from http.client import HTTPException
 from pathlib import Path
@@ -14,6 +17,8 @@ from pathlib import Path
 from rts_server.tools.dev.stack_error import StackError
 
 LOCAL = "127.0.0.1"
+MAX_CLAIMS = 64
+_claims: deque[int] = deque()
 
 
 def is_free(port: int, host: str = LOCAL) -> bool:
@@ -47,7 +52,7 @@ def remembered_ports(path: Path, names: list[str]) -> dict[str, int]:
         remembered = json.loads(path.read_text())
     for name in names:
         if name not in remembered:
-            remembered[name] = next(port for port in candidates() if is_free(port))
+            remembered[name] = claim_ports(1)
         elif not is_free(remembered[name]):
             raise StackError(
                 f"Port {remembered[name]}, which {path.parent} keeps for its {name}, is in use; "
@@ -57,7 +62,31 @@ def remembered_ports(path: Path, names: list[str]) -> dict[str, int]:
     return remembered
 
 
-def candidates() -> Iterator[int]:
-    """Yield ports below the ephemeral range (32768 on Linux, 49152 in RFC 6335)."""
+def claim_ports(count: int) -> int:
+    """Return the first of so many consecutive free ports, below the ephemeral range.
+
+    Of that range (32768 on Linux, 49152 in RFC 6335) somebody's connection could take one before it
+    is bound. They stay claimed until this process ends, or has claimed MAX_CLAIMS others: another
+    one that looks for ports at the same time finds others.
+    """
     while True:
-        yield random.randrange(20_000, 30_000)
+        first = random.randrange(20_000, 30_000)
+        wanted = range(first, first + count)
+        if all(map(_claim, wanted)) and all(map(is_free, wanted)):
+            return first
+
+
+def _claim(port: int) -> bool:
+    """Lock the file of a port in the folder for temporary files; return False if somebody has."""
+    folder = Path(tempfile.gettempdir(), f"rts-server-ports-{os.getuid()}")
+    folder.mkdir(mode=0o700, exist_ok=True)
+    descriptor = os.open(folder / str(port), os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(descriptor)
+        return False
+    _claims.append(descriptor)  # the lock ends when it is closed
+    if len(_claims) > MAX_CLAIMS:
+        os.close(_claims.popleft())
+    return True

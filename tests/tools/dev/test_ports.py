@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import random
 import socket
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -19,6 +21,19 @@ def test_a_listener_makes_a_port_busy() -> None:
         port = listener.getsockname()[1]
         assert not ports.is_free(port)
     assert ports.is_free(port)
+
+
+def test_ports_are_claimed_before_they_are_bound(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Two that look for ports at the same time find different ones, also before they listen."""
+    tries = iter([21_000, 21_001, 21_000, 21_002])
+    monkeypatch.setattr(random, "randrange", lambda *bounds: next(tries))
+    monkeypatch.setattr(ports, "is_free", lambda port: True)
+    monkeypatch.setattr(tempfile, "gettempdir", lambda: str(tmp_path))
+    first = ports.claim_ports(2)
+    assert first == 21_000
+    assert ports.claim_ports(2) == 21_002
 
 
 def test_ports_are_remembered(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,18 +24,12 @@ from tests.helpers.waiting import PATIENCE, promised, until
 ROOT = Path(__file__).parents[3]
 
 
-def two_free_ports() -> int:
-    """The first of two consecutive free ports, below the ephemeral range."""
-    pairs = ((port, port + 1) for port in range(18_000, 20_000))
-    return next(pair[0] for pair in pairs if all(map(ports.is_free, pair)))
-
-
 @dataclass
 class Dev:
     """One data directory and the run on it."""
 
     data: Path
-    port: int = field(default_factory=two_free_ports)
+    port: int = field(default_factory=partial(ports.claim_ports, 2))
     process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -146,7 +141,7 @@ def test_only_this_machine_is_served(dev: Dev) -> None:
 
 def test_a_second_run_is_refused(dev: Dev) -> None:
     """A second run on the same ports or data ends with one sentence and exit code 1."""
-    for port, says in ((dev.port, f"Port {dev.port}"), (two_free_ports(), "already running")):
+    for port, says in ((dev.port, f"Port {dev.port}"), (ports.claim_ports(2), "already running")):
         second = subprocess.run(
             [sys.executable, "-m", "rts_server", "dev", f"--port={port}", f"--data={dev.data}"],
             env=clean_environment(),
