@@ -15,9 +15,19 @@ BELOW = (
 """How many pixels of the messages are below the view."""
 
 
+TOASTS_STAY = """
+const brief = window.setTimeout;
+window.setTimeout = (act, ms, ...more) => brief(act, ms === 5000 ? 60000 : ms, ...more);
+"""
+"""A toast stays for a minute: on a slow machine 5 s are over before a test has looked."""
+
+
 async def signed_in(chromium: Chromium, dev_url: str, user: str) -> Page:
     """A window of a user, focused, without a room that is open."""
     page = await chromium.open(f"{dev_url}/?user={user}")
+    await page.call("Page.enable")
+    await page.call("Page.addScriptToEvaluateOnNewDocument", source=f"{{{TOASTS_STAY}}}")
+    await page.js(f"{{{TOASTS_STAY}}}")
     # Of many windows each counts as the focused one: what is visible there is read.
     await page.call("Emulation.setFocusEmulationEnabled", enabled=True)
     await online(page)

@@ -91,6 +91,7 @@ async def test_files_that_are_not_pictures_are_downloads(
     assert await bob.js("document.title") != secret
 
     await act(alice, ".remove")
+    await alice.click("#toasts [aria-label=Close]")
     await bob.until("document.querySelector('#messages .deleted')")
     assert await bob.js("document.querySelectorAll('#messages .file').length") == 0
 

@@ -107,7 +107,7 @@ async def test_hiding_a_room_can_be_taken_back(
         await alice.click("#hide")
         await alice.until(f"{TOAST} === '{bob_id} is hidden.'")
         await alice.until(f"{SHOWN}.map((one) => one.textContent).join() === 'Attic'")
-        assert await alice.js("document.activeElement.closest('#rooms li')?.innerText")
+        await alice.until("document.activeElement.closest('#rooms li')?.innerText")
         if again == "undo":
             await alice.click(".toast [data-action=act]")
             await opened(alice, bob_id)
