@@ -96,6 +96,7 @@ class WebProcess:
             inboxes=services.inboxes,
             memberships=services.user_memberships,
             receipts=services.receipts,
+            introductions=services.introductions,
         )
         self._store = ObjectStore(settings)
         self._namespaces = self._build_namespaces()

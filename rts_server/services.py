@@ -55,6 +55,7 @@ from rts_server.roomlog.rehydrate import RoomLoader
 from rts_server.roomlog.replay import AppendReplay
 from rts_server.roomlog.script import AppendScript
 from rts_server.rooms.display_names import DisplayNames
+from rts_server.rooms.introductions import Introductions
 from rts_server.rooms.memberships import Memberships
 from rts_server.rooms.messages import Messages
 from rts_server.rooms.provisioning import Provisioning
@@ -142,6 +143,8 @@ class Services:
         self.rooms = self._rooms(self.room_log)
         self.members = MemberList(self.pipe, self.archive, self.drains)
         self.system_rooms = self._rooms(self.system_log)
+        self.display_names = DisplayNames(self.system_log, self.user_memberships)
+        self.introductions = Introductions(self.pipe, self.display_names)
         self.provisioning = Provisioning(
             self.system_log, self.archive, self.memberships, self.members
         )
@@ -203,7 +206,7 @@ class Services:
                 settings,
                 inboxes=self.inboxes,
                 profiles=ProfileReader(self.archive, self.user_memberships, presences),
-                names=DisplayNames(self.system_log, self.user_memberships),
+                names=self.display_names,
                 control=ControlChannel(self.redis),
                 revocations=self.revocations,
             ),
@@ -223,6 +226,7 @@ class Services:
 
     async def __aexit__(self, *_: object) -> None:
         """Stop in the opposite order, then close the connections."""
+        await self.introductions.close()
         await self.typing.close()
         await self.receipts.close()
         await self.durability.close()

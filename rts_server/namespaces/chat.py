@@ -100,6 +100,7 @@ class ChatNamespace(Namespace):
             session.out.write_droppable,
             self._connections.namespaces(session.eio_sid),
             self._connections.rooms(session.eio_sid),
+            name=session.identity.name,
         )
         self._listeners[session] = listener
         await self._session_start.open(session, listener)

@@ -26,6 +26,7 @@ from rts_server.realtime.listener import Listener
 from rts_server.realtime.replay import Replay
 from rts_server.realtime.sequence import parse_stored
 from rts_server.realtime.subscriptions import Subscriptions
+from rts_server.rooms.introductions import Introductions
 from rts_server.rooms.receipts import Cursors, ReceiptWriter
 from rts_server.runtime.backoff import backoff
 from rts_server.types.events import RoomStateData, SessionReadyData
@@ -51,8 +52,10 @@ class SessionStart:
         inboxes: InboxReader,
         memberships: UserMemberships,
         receipts: ReceiptWriter,
+        introductions: Introductions,
     ) -> None:
         self._receipts = receipts
+        self._introductions = introductions
         self._settings = settings
         self._limits = _limits(settings)
         self._subscriptions = subscriptions
@@ -123,6 +126,7 @@ class SessionStart:
             is_current = recovered.get(room_id, False)
             self._go_live(listener, room_id, replay, standings, is_current=is_current)
         listener.mark_ready()
+        self._introductions.begin(user_id, listener.name, set(rooms) - cursors.keys())
 
     async def _inbox_at_start(
         self, user_id: str, replays: dict[str, Replay], *, partly: bool
@@ -252,6 +256,7 @@ class SessionStart:
         _write(listener, "room.added", {"room": room}, room_id)
         self._go_live(listener, room_id, replays[room_id], standings_at_start(replays, inbox))
         self._subscriptions.unread_changed(listener, room_id)
+        self._introductions.begin(listener.user_id, listener.name, [room_id])
 
     async def removed(self, listener: Listener, room_id: str) -> None:
         """Write `room.removed`, then the unread totals without the room."""

@@ -25,6 +25,7 @@ class Listener:
         rooms: The rooms the connection is subscribed to.
         ready: Set when `session.ready` is written; `room.added` and `room.removed` wait for it.
         waiting_events: Events for the user that came before `session.ready` was written.
+        name: The display name in the user's token.
         changing: Held while a room is added or removed: one at a time, in order.
     """
 
@@ -38,6 +39,7 @@ class Listener:
         default_factory=lambda: deque(maxlen=MAX_WAITING_USER_EVENTS)
     )
     changing: asyncio.Lock = field(default_factory=asyncio.Lock)
+    name: str | None = None
     closed: bool = False
 
     def write_user_event(self, packet: Encoded) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 
 from rts_server import errors
-from rts_server.persistence.user_rooms import IndexedMembership
 from rts_server.roomlog.log import SystemRoomLog
 from rts_server.roomlog.member_events import member_renamed
 from rts_server.roomlog.pending_write import PendingWrite
@@ -33,14 +32,15 @@ class DisplayNames:
         for at in range(0, len(rooms), ROOMS_AT_ONCE):
             part = rooms[at : at + ROOMS_AT_ONCE]
             found += await asyncio.gather(
-                *(self._rename_in(one, actor_id, user_id, name) for one in part)
+                *(self.rename_in(one.room_id, actor_id, user_id, name) for one in part)
             )
         return [done for done in found if done is not None]
 
-    async def _rename_in(
-        self, room: IndexedMembership, actor_id: str, user_id: str, name: str
+    async def rename_in(
+        self, room_id: str, actor_id: str, user_id: str, name: str
     ) -> PendingWrite | None:
-        request = member_renamed(room.room_id, actor_id, user_id, name)
+        """Give the user this name in one room; None for a room that was deleted meanwhile."""
+        request = member_renamed(room_id, actor_id, user_id, name)
         try:
             return await self._appends.append(request)
         except (errors.NotFound, errors.Gone):  # deleted since the index was read

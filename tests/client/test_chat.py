@@ -121,6 +121,28 @@ async def test_the_commands_of_a_group_work(world: World) -> None:
         await page.until("kept.room.state.value.members.length === 1")
 
 
+async def test_a_title_is_a_name_once_its_owner_was_there(world: World) -> None:
+    """The name in a token, of who is added to a room as of who creates it, online or later."""
+    alice, bob, carol = name("alice"), name("bob"), name("carol")
+    async with ChatPackage() as page:
+        await page.connect("alice", world.urls[0], world.token(alice, name="Alice"))
+        await page.connect("bob", world.urls[0], world.token(bob, name="Bob"))
+        titles = "clients.alice.rooms().value.map(({ title }) => title).sort().join()"
+        await page.run(
+            "await clients.alice.direct(bob); await clients.alice.direct(carol);"
+            "kept.group = await clients.alice.group({ name: 'All', members: [bob] });"
+            "kept.group.watch(); await kept.group.members.add([carol])",
+            bob=bob,
+            carol=carol,
+        )
+        await page.until(f"{titles} === wanted", wanted=f"All,Bob,{carol}")
+        await page.connect("carol", world.urls[0], world.token(carol, name="Carol"))
+        await page.until(f"{titles} === 'All,Bob,Carol'")
+        await page.until("clients.carol.rooms().value.some(({ title }) => title === 'Alice')")
+        members = "kept.group.state.value.members.map(({ name }) => name).join()"
+        await page.until(f"{members} === 'Alice,Bob,Carol'")
+
+
 async def test_a_new_name_is_shown_everywhere(world: World) -> None:
     """A back end renames a user: title, members and `name` of everybody's clients follow."""
     alice, bob = name("alice"), name("bob")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
@@ -20,6 +20,7 @@ from rts_server.persistence.user_rooms import IndexedMembership, UserRooms
 from rts_server.realtime.listener import Listener
 from rts_server.realtime.subscriptions import SubscriptionHandlers, Subscriptions
 from rts_server.roomlog.log import RoomLog
+from rts_server.rooms.introductions import Introductions
 from rts_server.rooms.receipts import Cursors, MovedCursors, ReceiptWriter
 from rts_server.views.snapshots import SnapshotReader
 from tests.helpers.bench import Bench, message
@@ -45,6 +46,17 @@ class MessageMeanwhile(ReceiptWriter):
 
 
 @dataclass
+class Introduced:
+    """Notes who is introduced, and where."""
+
+    calls: list[tuple[str, str | None, set[str]]] = field(default_factory=list)
+
+    def begin(self, user_id: str, name: str | None, room_ids: Collection[str]) -> None:
+        """Note."""
+        self.calls.append((user_id, name, set(room_ids)))
+
+
+@dataclass
 class Client:
     """A session of bob, and the events written to it."""
 
@@ -52,10 +64,11 @@ class Client:
     session: Session
     events: list[Event] = field(default_factory=list)
     changes: Changes = field(default_factory=Changes)
+    introduced: Introduced = field(default_factory=Introduced)
 
     async def open(self) -> None:
         """Open the session."""
-        listener = Listener("bob", self._write, self._write)
+        listener = Listener("bob", self._write, self._write, name="Bob")
         await self.start.open(self.session, listener)
 
     def _write(self, packet: Encoded) -> None:
@@ -90,16 +103,19 @@ async def client(bench: Bench, valkey_url: str, room_id: str) -> AsyncIterator[C
     )
     subscriptions.start()
     receipts = ReceiptWriter(settings, redis, cast(RoomLog, None))
+    introduced = Introduced()
     start = SessionStart(
         settings,
         subscriptions=subscriptions,
         inboxes=inbox_reader(redis),
         memberships=user_memberships(redis),
         receipts=MessageMeanwhile(bench, receipts),
+        introductions=cast(Introductions, introduced),
     )
     identity = Identity("bob", 2_000_000_000)
     read = {room_id: (1, 1)}
-    yield Client(start, Session("sid", "eio", identity, {}, read, "session", OutgoingQueue()))
+    session = Session("sid", "eio", identity, {}, read, "session", OutgoingQueue())
+    yield Client(start, session, introduced=introduced)
     await receipts.close()
     await subscriptions.close()
 
@@ -158,6 +174,19 @@ async def test_rooms_are_read_whole_only_to_be_shown(
         assert added == ([room_id] if "other" in cursors else [])
     assert evaluated[:2] == [1, 1]  # the index
     assert evaluated[2] > 1
+
+
+async def test_a_user_is_introduced_where_their_client_was_not_yet(
+    client: Client, room_id: str
+) -> None:
+    """In every room at first, after a reconnect in new ones, and in one they are added to."""
+    for cursors in ({}, {room_id: (1, 3)}, {"other": (1, 1)}):
+        client.session.cursors = dict(cursors)
+        await client.open()
+    listener = Listener("bob", lambda packet: None, lambda packet: None, name="Bob")
+    await client.start.added(listener, room_id)
+    rooms: list[set[str]] = [{room_id}, set(), {room_id}, {room_id}]
+    assert client.introduced.calls == [("bob", "Bob", one) for one in rooms]
 
 
 def test_only_receipts_ahead_of_redis_are_applied() -> None:
