@@ -5,7 +5,8 @@ import { RoomCore, type RoomOwner } from "./room-core.ts";
 import { Snapshots } from "./snapshots.ts";
 
 const MOST_CURSORS = 500;
-const AT_ONCE = 3; // member lists of direct rooms that are read at a time, for the names
+const AT_ONCE = 3; // member lists that are read at a time, for the names
+const PAGE = 100; // members of the largest group of which they are read: one page
 
 /** A line of the list of rooms. */
 export interface RoomSummary extends RoomView {
@@ -171,13 +172,14 @@ export class Rooms {
     return this.#told;
   }
 
-  /** Read who is in direct rooms that somebody looks at: their titles are names. */
+  /** Read who is in the rooms that somebody looks at: the title, or who wrote last, is a name. */
   #meet(lines: readonly RoomSummary[]): void {
-    for (const { room_id, type } of lines) {
+    for (const line of lines) {
       if (this.#asking >= AT_ONCE) return;
-      const core = this.get(room_id);
-      if (type !== "direct" || core.isMet || this.#asked.has(room_id)) continue;
-      this.#asked.add(room_id);
+      const core = this.get(line.room_id);
+      const unknown = this.#unknown(line);
+      if (core.isMet || unknown === undefined || this.#asked.has(unknown)) continue;
+      this.#asked.add(unknown);
       this.#asking += 1;
       const done = () => {
         this.#asking -= 1;
@@ -188,6 +190,14 @@ export class Rooms {
         done();
       });
     }
+  }
+
+  /** What to ask for once: the members of a direct room; in groups an author without a name, in one of them. */
+  #unknown({ room_id, type, member_count, last_message }: RoomSummary): string | undefined {
+    if (type === "direct") return room_id;
+    const author = last_message?.sender_id ?? this.#owner.me;
+    const isKnown = author === this.#owner.me || this.#owner.name(author) !== undefined;
+    return isKnown || member_count > PAGE ? undefined : `of ${author}`;
   }
 }
 

@@ -143,6 +143,25 @@ async def test_a_title_is_a_name_once_its_owner_was_there(world: World) -> None:
         await page.until(f"{members} === 'Alice,Bob,Carol'")
 
 
+async def test_who_wrote_last_in_a_group_has_a_name(world: World) -> None:
+    """A list names them beside what they wrote, though nobody has opened the group."""
+    alice, bob = name("alice"), name("bob")
+    async with ChatPackage() as page:
+        await page.connect("bob", world.urls[0], world.token(bob, name="Bob"))
+        await page.run(
+            "kept.group = await clients.bob.group({ name: 'All', members: [alice] });"
+            "kept.group.send({ text: 'hi' })",
+            alice=alice,
+        )
+        await page.connect("alice", world.urls[0], world.token(alice))
+        await page.until("clients.alice.rooms().value[0]?.last_message?.preview === 'hi'")
+        await page.until(
+            "clients.alice.rooms().value && clients.alice.name(bob) === 'Bob'", bob=bob
+        )
+        await page.run("asked.length = 0; clients.alice.rooms().value")
+        assert await page.run("return asked") == []
+
+
 async def test_a_new_name_is_shown_everywhere(world: World) -> None:
     """A back end renames a user: title, members and `name` of everybody's clients follow."""
     alice, bob = name("alice"), name("bob")
@@ -288,4 +307,5 @@ async def test_a_burst_costs_few_reports_and_no_list(world: World) -> None:
         intervals = took / 1000 + 2
         assert asked.count("receipt.delivered") <= intervals
         assert asked.count("receipt.read") <= len(rooms) * intervals
-        assert set(asked) <= {"receipt.delivered", "receipt.read"}
+        assert asked.count("member.list") <= 1  # what is the one called who wrote in all of them?
+        assert set(asked) <= {"receipt.delivered", "receipt.read", "member.list"}

@@ -35,7 +35,8 @@ class Composer {
     this.#app = app;
     this.#sent = sent;
     this.form = h("form", { id: "compose" }, this.#banner, this.#files, this.#why, this.#row);
-    this.form.append(suggestions(this.#text, () => app.state?.members ?? [], app.user));
+    const others = () => (app.state?.members ?? []).filter(({ user_id }) => user_id !== app.user);
+    this.form.append(suggestions(this.#text, others, (user_id) => app.client.name(user_id)));
     this.form.addEventListener("submit", (event) => {
       event.preventDefault();
       this.#submit();

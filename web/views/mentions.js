@@ -5,7 +5,7 @@ import { named } from "../format.js";
 import { t } from "../strings.js";
 import { avatar } from "./avatar.js";
 
-/** @typedef {{ user_id: string, name?: string }} Person */
+/** @typedef {{ user_id: string }} Person */
 
 const MOST = 6;
 const NAMED = /(?<!\w)@([!-~]+)/g;
@@ -21,10 +21,10 @@ export function mentioned(text, members) {
 /**
  * A list of members beside a textarea, open while one types a name behind an at sign.
  * @param {HTMLTextAreaElement} field
- * @param {() => readonly Person[]} members
- * @param {string} me
+ * @param {() => readonly Person[]} members those who can be meant
+ * @param {(user_id: string) => string} nameOf
  */
-export function suggestions(field, members, me) {
+export function suggestions(field, members, nameOf) {
   const list = h("ul", { id: "suggestions", role: "listbox", "aria-label": t.suggestions, hidden: true });
   field.setAttribute("aria-controls", "suggestions");
   let active = 0;
@@ -33,14 +33,13 @@ export function suggestions(field, members, me) {
   function render() {
     const start = begun()?.toLowerCase();
     const found = members().filter(
-      ({ user_id, name = "" }) =>
-        user_id !== me && start !== undefined && [user_id, name].some((one) => one.toLowerCase().startsWith(start)),
+      ({ user_id }) => start !== undefined && [user_id, nameOf(user_id)].some((one) => one.toLowerCase().startsWith(start)),
     );
     active = Math.min(active, Math.max(0, found.length - 1));
     list.hidden = !found.length;
     list.replaceChildren(
-      ...found.slice(0, MOST).map(({ user_id, name }, index) =>
-        h("li", { id: `suggestion-${index}`, role: "option", "aria-selected": String(index === active), "data-user": user_id }, avatar(user_id, name ?? user_id), name ?? user_id),
+      ...found.slice(0, MOST).map(({ user_id }, index) =>
+        h("li", { id: `suggestion-${index}`, role: "option", "aria-selected": String(index === active), "data-user": user_id }, avatar(user_id, nameOf(user_id)), nameOf(user_id)),
       ),
     );
     if (list.hidden) field.removeAttribute("aria-activedescendant");

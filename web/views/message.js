@@ -73,8 +73,9 @@ const text = (app, { text: said, mentions }) =>
     if (kind === "link") return h("a", { href: part, target: "_blank", rel: "noopener noreferrer" }, part);
     if (kind === "code") return h("code", {}, part);
     if (kind === "strong") return h("strong", {}, part);
-    const me = part === `@${app.user}` && "me";
-    return kind === "mention" ? h("span", { class: `mention ${me || ""}`.trim() }, part) : part;
+    if (kind !== "mention") return part;
+    const user_id = part.slice(1);
+    return h("span", { class: user_id === app.user ? "mention me" : "mention", title: user_id }, `@${app.client.name(user_id)}`);
   });
 
 /** @param {App} app @param {Room} room @param {string} message_id */

@@ -11,7 +11,7 @@ import { openDialog } from "./dialog.js";
 export function newChatDialog(app) {
   const name = { autocapitalize: "none", autocomplete: "off" };
   const error = h("p", { class: "error", role: "alert" });
-  const known = h("datalist", { id: "known" }, ...knownPeople(app).map((value) => h("option", { value })));
+  const known = h("datalist", { id: "known" }, ...knownPeople(app).map((value) => h("option", { value, label: app.client.name(value) })));
   const direct = h(
     "form",
     { id: "new-direct", novalidate: true },
@@ -39,7 +39,7 @@ export function newChatDialog(app) {
     if (!isUserId(other)) return refuse(direct, "user", t.badName);
     if (other === app.user) return refuse(direct, "user", t.ownName);
     dialog.close();
-    void app.create(other, async () => {
+    void app.create(app.client.name(other), async () => {
       const room = await app.client.direct(other);
       if (room.state.value.hidden) void app.guard(room.hide(false)); // who begins it anew wants it in the list
       return room;

@@ -94,12 +94,16 @@ function renderState(app, state) {
 /** @param {App} app @param {HTMLElement} state */
 function head(app, state) {
   const face = h("span", { class: "face" });
-  app.draws(() => update(face, [avatar(app.user, app.client.name(app.user), app.ownPresence)]));
+  const me = h("strong", { id: "me" });
+  app.draws(() => {
+    me.textContent = app.client.name(app.user);
+    update(face, [avatar(app.user, me.textContent, app.ownPresence)]);
+  });
   return h(
     "header",
     {},
     face,
-    h("div", { class: "who" }, h("strong", { id: "me" }, app.user), state),
+    h("div", { class: "who" }, me, state),
     iconButton("plus", t.newChat, { "data-action": "plus", id: "new" }),
     ownMenu(app),
   );
