@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from lambdas import tables
 from lambdas.chat_message_to_db.handler import lambda_handler as message_handler
 from lambdas.chat_room_to_db.handler import lambda_handler as room_handler
 from tests.helpers import aws
@@ -80,7 +81,16 @@ def test_a_repeated_message_costs_what_it_finds(room_id: str) -> None:
     assert written(sent(1, room_id)).units["chat-rooms"] == 1
 
 
-def test_cursors_cost_no_index(room_id: str) -> None:
-    """The index by user has no cursors."""
+def test_both_cursors_of_a_member_cost_one_unit(room_id: str) -> None:
+    """They are one write, and the index by user has no cursors."""
     moved = cursors(("bob", 1, 1)).replace(ROOM, room_id)
-    assert written(moved, by=room_handler).units == {"chat-rooms": 2, "chat-rooms/by-user": 0}
+    assert written(moved, by=room_handler).units == {"chat-rooms": 1, "chat-rooms/by-user": 0}
+
+
+def test_a_cursor_that_the_table_is_ahead_of_leaves_the_other_to_be_raised(room_id: str) -> None:
+    """A message may have raised the read cursor meanwhile."""
+    for moved in (("bob", 5, 5), ("bob", 3, 7), ("bob", 3, 6)):
+        written(cursors(moved).replace(ROOM, room_id), by=room_handler)
+    key = {"room_id": room_id, "sk": "MEMBER#bob"}
+    item: Any = tables.client().get_item(TableName="chat-rooms", Key=key)["Item"]
+    assert (item["read_seq"], item["delivered_seq"]) == (5, 7)

@@ -13,6 +13,7 @@ from rts_server.persistence.records.record import Record, Rule
 from rts_server.persistence.records.record_data import (
     CursorsData,
     MembersData,
+    RecordedCursor,
     RecordedMember,
     RoomData,
     SettingsData,
@@ -23,6 +24,7 @@ from rts_server.persistence.records.write import (
     Transaction,
     UpdateArguments,
     Write,
+    raise_together,
     stored_text,
     update,
 )
@@ -155,15 +157,17 @@ def _members_removed(record: Record[MembersData]) -> list[Step]:
 
 
 def _cursors(record: Record[CursorsData]) -> list[Step]:
-    """Raise each cursor by itself: a message may have raised the read cursor meanwhile."""
-    return [
-        Write(
-            ROOMS,
-            update(member_key(record.room_id, one["user_id"]), {name: one[name]}, above=[name]),
-        )
-        for one in record.data["members"]
-        for name in ("read_seq", "delivered_seq")
-    ]
+    return [_raised_cursors(record.room_id, one) for one in record.data["members"]]
+
+
+def _raised_cursors(room_id: str, cursor: RecordedCursor) -> Write:
+    """Raise both cursors in one write; each by itself if the table is ahead in one of them: a
+    message may have raised the read cursor meanwhile.
+    """
+    key = member_key(room_id, cursor["user_id"])
+    values = {"read_seq": cursor["read_seq"], "delivered_seq": cursor["delivered_seq"]}
+    alone = (Write(ROOMS, update(key, {name: values[name]}, above=[name])) for name in values)
+    return Write(ROOMS, raise_together(key, values), tuple(alone))
 
 
 ROOM_KINDS: dict[str, Rule] = {

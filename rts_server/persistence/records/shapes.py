@@ -1,4 +1,4 @@
-"""The marshmallow schemas of the records in both queues."""
+"""The marshmallow schemas of the records in the queues."""
 
 from __future__ import annotations
 

@@ -159,6 +159,14 @@ def update(
     return asked
 
 
+def raise_together(key: dict[str, str], values: Mapping[str, Any]) -> UpdateArguments:
+    """Return arguments of UpdateItem that set `values` if none of them is higher in the table."""
+    asked = update(key, values)
+    conditions = (f"(attribute_not_exists(#{name}) OR #{name} <= :{name})" for name in values)
+    asked["ConditionExpression"] = " AND ".join(conditions)
+    return asked
+
+
 def json_text(value: Any) -> str:
     """Return JSON in ASCII without spaces, for queues."""
     return json.dumps(value, separators=(",", ":"))
