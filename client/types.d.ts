@@ -159,7 +159,11 @@ export interface LastMessage {
   created_at: string;
 }
 
-/** Sizes, which always hold, and rates, empty if they are not limited. */
+/**
+ * Sizes, which always hold, and rates, empty if they are not limited.
+ *
+ * `report_interval_ms`: ms between two reports of receipts that the server asks a client to keep.
+ */
 export interface Limits {
   text: number;
   text_bytes: number;
@@ -179,6 +183,7 @@ export interface Limits {
   emoji: number;
   reactions: number;
   frame_bytes: number;
+  report_interval_ms: number;
   rates: Record<string, Rate>;
 }
 

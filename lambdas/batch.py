@@ -17,14 +17,17 @@ from rts_server.persistence.records.record import Rule
 Unit = TypeVar("Unit")
 WALLS = frozenset({"barrier", "expiry"})
 """Kinds of records that must come behind all records before them."""
+LOOSE = frozenset({"cursors"})
+"""Kinds whose records need no order even within their room: each write stands by itself."""
 
 
 @dataclass
 class QueuedRecord:
     """A record as its queue gave it, and what became of it.
 
-    `group`: the group in a FIFO queue, else the room. `parsed` is None for poison, and `steps`
-    apply it. If neither `stored` nor `failed`, it is in quarantine, or was not reached.
+    `group`: the group in a FIFO queue, else the room, or empty for what needs no order. `parsed` is
+    None for poison, and `steps` apply it. If neither `stored` nor `failed`, it is in quarantine, or
+    was not reached.
     """
 
     sqs_id: str
@@ -95,14 +98,15 @@ def _entry(raw: Mapping[str, Any], kinds: Mapping[str, Rule]) -> QueuedRecord:
     try:
         entry.parsed = records.parse(entry.body, kinds)
         entry.steps = records.decide(entry.parsed, kinds)
-        entry.group = entry.group or entry.parsed.room_id
+        if entry.parsed.kind not in LOOSE:
+            entry.group = entry.group or entry.parsed.room_id
     except Poison as poison:
         entry.poison = poison.reason
     return entry
 
 
 def group_entries(entries: Iterable[QueuedRecord]) -> list[Group]:
-    """Return the groups of a batch; poison without a group is alone in one."""
+    """Return the groups of a batch; poison or cursors without a group are alone in one."""
     groups: dict[str, Group] = {}
     for entry in entries:
         groups.setdefault(entry.group or entry.sqs_id, Group()).entries.append(entry)

@@ -84,6 +84,11 @@ class Settings:
     room_queue: str = text_setting(
         "RTS_ROOM_QUEUE", "chat-room-queue", help="Name of the queue of room and member records."
     )
+    cursor_queue: str = text_setting(
+        "RTS_CURSOR_QUEUE",
+        "chat-cursor-queue",
+        help="Name of the queue of read and delivered cursors.",
+    )
     quarantine_queue: str = text_setting(
         "RTS_QUARANTINE_QUEUE",
         "chat-quarantine-queue",
@@ -269,13 +274,26 @@ class Settings:
         help="Memory of an instance for appends that wait for SQS; more are refused.",
     )
     cursor_flush: float = seconds_setting(
-        "RTS_CURSOR_FLUSH", 10.0, help="Seconds after which a moved cursor is written to the queue."
+        "RTS_CURSOR_FLUSH",
+        30.0,
+        help="Seconds after which a moved read cursor is written to the queue.",
+    )
+    delivered_flush: float = seconds_setting(
+        "RTS_DELIVERED_FLUSH",
+        300.0,
+        help="Seconds after which a delivered cursor that moved alone is written to the queue.",
     )
     receipt_interval: float = seconds_setting(
         "RTS_RECEIPT_INTERVAL",
         1.0,
         0.01,
-        help="Seconds between two `receipt.updated` events of a room.",
+        help="Seconds between two writes of an instance's receipts, and two events of a room.",
+    )
+    report_interval: float = seconds_setting(
+        "RTS_REPORT_INTERVAL",
+        10.0,
+        0.01,
+        help="Seconds between two reports of receipts that clients are asked to keep.",
     )
     upload_types: str = text_setting(
         "RTS_UPLOAD_TYPES", "*/*", help="Content types that may be uploaded, separated by commas."

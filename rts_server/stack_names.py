@@ -14,6 +14,7 @@ def settings(stack: str) -> dict[str, str]:
     return {
         "RTS_MESSAGE_QUEUE": f"{stack}-message-queue.fifo",
         "RTS_ROOM_QUEUE": f"{stack}-room-queue",
+        "RTS_CURSOR_QUEUE": f"{stack}-cursor-queue",
         "RTS_QUARANTINE_QUEUE": f"{stack}-quarantine-queue",
         "RTS_ROOMS_TABLE": f"{stack}-rooms",
         "RTS_MESSAGES_TABLE": f"{stack}-messages",

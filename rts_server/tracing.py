@@ -23,7 +23,7 @@ from opentelemetry.trace import Span, SpanKind, Tracer
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from rts_server import errors
-from rts_server.namespaces.answer import Answer, Handler, PendingAnswer
+from rts_server.namespaces.answer import Answer, Handler, LaterAnswer, PendingAnswer
 from rts_server.namespaces.session import Session
 from rts_server.persistence.outbox import Entry
 from rts_server.relay.outbox_metrics import appended_ms
@@ -143,7 +143,7 @@ def _code(error: BaseException) -> str:
 def _end(span: Span, answer: Answer) -> None:
     """End the span, at once or when the durability of the append is known."""
     data = answer.data if isinstance(answer, PendingAnswer) else answer
-    message_id = data.get("message_id")
+    message_id = None if isinstance(data, LaterAnswer) else data.get("message_id")
     if isinstance(message_id, str):
         span.set_attribute("rts.message_id", message_id)
     if not isinstance(answer, PendingAnswer):

@@ -105,7 +105,11 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     folder = tmp_path_factory.mktemp("world")
     # A Redis that is new keeps everybody for the length of a lease.
     running = World(
-        folder, RTS_PRESENCE_LEASE="10", RTS_PRESENCE_GRACE="1", RTS_PRESENCE_SWEEP="0.5"
+        folder,
+        RTS_PRESENCE_LEASE="10",
+        RTS_PRESENCE_GRACE="1",
+        RTS_PRESENCE_SWEEP="0.5",
+        RTS_REPORT_INTERVAL="1",
     )
     try:
         running.start()

@@ -70,7 +70,7 @@ COVERS = (
     Cover("relay/test_relay.py", "parts of one loop, on real queues",
           "relay/ack_processor relay/partition_leases"
           " relay/room_queues"),
-    Cover("rooms/test_receipts.py", "cursors become records", "relay/cursor_flush"),
+    Cover("rooms/test_receipts.py", "a writer gathers in batches", "rooms/receipt_batch"),
     Cover("rest/test_rooms.py", "routes, with and without rights",
           "rest/events rest/members rest/wait_durable rooms/provisioning"),
     Cover("rest/test_openapi.py", "every route against its document",

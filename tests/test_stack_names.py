@@ -30,6 +30,8 @@ def test_the_template_makes_what_the_processes_use() -> None:
         "chat-message-queue-dlq.fifo",
         settings.room_queue,
         f"{settings.room_queue}-dlq",
+        settings.cursor_queue,
+        f"{settings.cursor_queue}-dlq",
         settings.quarantine_queue,
         f"{settings.quarantine_queue}-kept",
     }

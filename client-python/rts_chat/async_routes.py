@@ -279,7 +279,7 @@ class AsyncRoutes(ABC):
     async def queue_replay(
         self,
         *,
-        queue: Literal["messages", "rooms"],
+        queue: Literal["messages", "rooms", "cursors"],
         limit: int | None = None,
     ) -> ReplayedAnswer:
         """Put records of a DLQ back into its queue, in the order of each room."""

@@ -442,7 +442,7 @@ class ReplayKeptRequest(TypedDict):
 class ReplayRequest(TypedDict):
     """A dead-letter queue, and how many of its records to replay at most."""
 
-    queue: Literal["messages", "rooms"]
+    queue: Literal["messages", "rooms", "cursors"]
     limit: NotRequired[int]
 
 

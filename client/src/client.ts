@@ -1,6 +1,7 @@
 import type {
   AnyEvent,
   Events,
+  Limits,
   LogEvent,
   Presence,
   PresenceSetPayload,
@@ -87,6 +88,7 @@ export class Client {
 
   /** Leave. What is unsent stays in the storage. */
   close(): void {
+    this.#reports.last();
     this.#connection.close();
   }
 
@@ -170,7 +172,7 @@ export class Client {
     if (isNew) this.#run("What was unsent cannot be read.", this.#restore());
     this.#run("The rooms cannot be read.", this.#rooms.online(event.data));
     this.#presence.online();
-    this.#reports.soon();
+    this.#reports.start((limits as Partial<Limits>).report_interval_ms); // older servers have none
     this.#emit(event);
   }
 

@@ -1,16 +1,20 @@
 import type { Commander } from "./connection.ts";
 import type { RoomCore } from "./room-core.ts";
 
-const INTERVAL = 1_000;
+const INTERVAL = 1_000; // ms, for a server that asks for none
 const MOST = 500; // rooms in one report
 
-/** Tells the server what arrived and what was read: at most once a second, all rooms together. */
+/**
+ * Tells the server what arrived and what was read, all rooms together: the first at once, the next ones
+ * after the interval that the server asks for, and what is left when nobody looks any more.
+ */
 export class Reports {
   readonly #connection: Commander;
   readonly #rooms: () => Iterable<RoomCore>;
   readonly #warn: (message: string, error: unknown) => void;
   #timer: ReturnType<typeof setTimeout> | undefined;
   #last = 0;
+  #interval = INTERVAL;
 
   constructor(
     connection: Commander,
@@ -22,23 +26,48 @@ export class Reports {
     this.#warn = warn;
   }
 
+  /** A session begins; `interval`: the ms between two reports that its server asks for. */
+  start(interval = INTERVAL): void {
+    this.#interval = interval;
+    if (typeof document !== "undefined") document.addEventListener("visibilitychange", this.#hidden);
+    this.soon();
+  }
+
   /** Something may have to be told; call it as often as you like. */
   soon(): void {
     if (this.#timer !== undefined || !this.#connection.online) return;
-    const wait = Math.max(0, this.#last + INTERVAL - Date.now());
+    const wait = Math.max(0, this.#last + this.#interval - Date.now());
     this.#timer = setTimeout(() => void this.#tell(), wait);
   }
 
   stop(): void {
     clearTimeout(this.#timer);
     this.#timer = undefined;
+    if (typeof document !== "undefined") document.removeEventListener("visibilitychange", this.#hidden);
+  }
+
+  /** Tell now what would be told later: there may be no later. No answer is awaited. */
+  last(): void {
+    if (this.#timer === undefined) return;
+    const { delivered, read } = this.#found();
+    if (delivered.length) this.#connection.tell("receipt.delivered", { rooms: seqs(delivered) });
+    for (const one of read)
+      this.#connection.tell("receipt.read", { room_id: one.room.room_id, up_to_seq: one.read ?? 0 });
+  }
+
+  readonly #hidden = (): void => {
+    if (document.visibilityState === "hidden") this.last();
+  };
+
+  #found(): { rooms: Told[]; delivered: Told[]; read: Told[] } {
+    const rooms = [...this.#rooms()].map((room) => ({ room, ...room.unreported }));
+    const delivered = rooms.filter((one) => one.delivered !== undefined).slice(0, MOST);
+    return { rooms, delivered, read: rooms.filter((one) => one.read !== undefined) };
   }
 
   async #tell(): Promise<void> {
-    this.#last = Date.now();
-    const rooms = [...this.#rooms()].map((room) => ({ room, ...room.unreported }));
-    const delivered = rooms.filter((one) => one.delivered !== undefined).slice(0, MOST);
-    const read = rooms.filter((one) => one.read !== undefined);
+    const { rooms, delivered, read } = this.#found();
+    if (delivered.length + read.length > 0) this.#last = Date.now();
     try {
       await Promise.all([
         ...(delivered.length ? [this.#delivered(delivered)] : []),
@@ -54,9 +83,8 @@ export class Reports {
     if ([...this.#rooms()].some((room) => isNews(room, rooms))) this.soon();
   }
 
-  async #delivered(found: { room: RoomCore; delivered?: number }[]): Promise<void> {
-    const rooms = Object.fromEntries(found.map(({ room, delivered }) => [room.room_id, delivered ?? 0]));
-    await this.#connection.command("receipt.delivered", { rooms });
+  async #delivered(found: readonly Told[]): Promise<void> {
+    await this.#connection.command("receipt.delivered", { rooms: seqs(found) });
     for (const { room, delivered } of found) room.reported({ ...(delivered && { delivered }) });
   }
 
@@ -70,6 +98,11 @@ interface Told {
   room: RoomCore;
   delivered?: number;
   read?: number;
+}
+
+/** Up to where messages arrived, by room. */
+function seqs(found: readonly Told[]): Record<string, number> {
+  return Object.fromEntries(found.map(({ room, delivered }) => [room.room_id, delivered ?? 0]));
 }
 
 function isNews(room: RoomCore, told: readonly Told[]): boolean {

@@ -277,7 +277,7 @@ export interface ReplayKeptRequest {
 
 /** A dead-letter queue, and how many of its records to replay at most. */
 export interface ReplayRequest {
-  queue: "messages" | "rooms";
+  queue: "messages" | "rooms" | "cursors";
   limit?: number;
 }
 

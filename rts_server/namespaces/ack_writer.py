@@ -54,7 +54,7 @@ class AckWriter:
         """Write the ack, if the client asked for one, and update the metrics.
 
         `received_at` is the loop time of the command's arrival; None for a command that was refused
-        before it was queued.
+        before it was queued, or that waited on purpose: it is not timed.
         """
         name = self._metric_name(frame)
         code = answer.code if isinstance(answer, errors.Refusal) else "ok"

@@ -41,7 +41,14 @@ class PendingAnswer:
         return {**self.data, **(position or {}), "status": status}
 
 
-Answer = Mapping[str, object] | PendingAnswer
+@dataclass(frozen=True)
+class LaterAnswer:
+    """The answer of a command behind which others need not wait: `work` returns its data."""
+
+    work: Callable[[], Awaitable[Mapping[str, object]]]
+
+
+Answer = Mapping[str, object] | PendingAnswer | LaterAnswer
 Handler = Callable[[Any, Session, Any], Awaitable[Answer]]
 """(namespace, session, payload): each handler declares the type of its own payload."""
 H = TypeVar("H", bound=Handler)

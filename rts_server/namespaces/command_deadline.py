@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 from rts_server import errors
-from rts_server.namespaces.answer import Answer
+from rts_server.namespaces.answer import Answer, LaterAnswer
 from rts_server.namespaces.session import QueuedCommand, Session
 
 WORK_SHARE = 0.9
@@ -29,6 +29,12 @@ class CommandDeadline:
         """Return the loop time at which the work of a command must end."""
         return command.received_at + self._work_seconds
 
+    def ends_at(self, session: Session, command: QueuedCommand) -> float:
+        """The same, or in an outage the end of the shorter deadline."""
+        if session.unavailable:
+            return command.received_at + self._outage_seconds
+        return self.work_ends_at(command)
+
     async def execute(
         self,
         session: Session,
@@ -42,7 +48,8 @@ class CommandDeadline:
         would be wasted, and the client may have repeated it elsewhere.
         """
         answer = await self._execute(session, command, work)
-        session.unavailable = type(answer) is errors.Unavailable  # Overloaded is no outage
+        if not isinstance(answer, LaterAnswer):
+            note_outage(session, answer)
         return answer
 
     async def _execute(
@@ -52,7 +59,7 @@ class CommandDeadline:
         work: Callable[[], Awaitable[Answer | errors.Refusal]],
     ) -> Answer | errors.Refusal:
         outage_ends_at = command.received_at + self._outage_seconds
-        ends_at = outage_ends_at if session.unavailable else self.work_ends_at(command)
+        ends_at = self.ends_at(session, command)
         if ends_at <= asyncio.get_running_loop().time():
             return _too_late(session)
         try:
@@ -67,6 +74,11 @@ class CommandDeadline:
             return _too_late(session)
         session.deadline.end()
         return answer
+
+
+def note_outage(session: Session, answer: object) -> None:
+    """Note whether a command of a session met an outage."""
+    session.unavailable = type(answer) is errors.Unavailable  # Overloaded is no outage
 
 
 def _too_late(session: Session) -> errors.Refusal:

@@ -11,7 +11,7 @@ from rts_server.namespaces.session import QueuedCommand, Session
 from rts_server.runtime.tasks import Tasks
 
 MAX_QUEUED_COMMANDS = 1_000
-"""Commands of one session that may wait; further ones are refused at once."""
+"""Commands of one session without an ack; further ones are refused at once."""
 
 
 class CommandQueue:
@@ -39,12 +39,12 @@ class CommandQueue:
         """Queue a command; start the session's worker if there is none.
 
         Raises:
-            RateLimited: The queue is full.
+            RateLimited: Too many of them have no ack yet.
             Unavailable: The session is draining.
         """
         if session.queue is None:
             session.queue = deque()
-        if len(session.queue) >= MAX_QUEUED_COMMANDS:
+        if session.unanswered >= MAX_QUEUED_COMMANDS:
             raise errors.RateLimited(retry_after_ms=1000)
         if session.all_answered is not None:
             raise errors.Unavailable("This instance is draining.", retry_after_ms=1000)

@@ -12,7 +12,7 @@ import secrets
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from functools import partial
 from math import ceil
-from typing import Any
+from typing import Any, TypeVar
 
 from marshmallow import ValidationError
 from redis.exceptions import RedisError
@@ -23,12 +23,13 @@ from rts_server.engine import frames
 from rts_server.engine.frames import Frame
 from rts_server.engine.server import Server
 from rts_server.namespaces.ack_writer import AckWriter, log_context
-from rts_server.namespaces.answer import Answer, Handler, PendingAnswer
+from rts_server.namespaces.answer import Answer, Handler, LaterAnswer, PendingAnswer
 from rts_server.namespaces.charges import Charge, charges, commands
 from rts_server.namespaces.command_deadline import CommandDeadline
 from rts_server.namespaces.command_queue import CommandQueue
 from rts_server.namespaces.connections import Connections
 from rts_server.namespaces.durable_acks import DurableAcks
+from rts_server.namespaces.later_acks import LaterAcks
 from rts_server.namespaces.session import QueuedCommand, Session
 from rts_server.protocol.commands import InputSchema
 from rts_server.runtime.admission import Admission
@@ -58,6 +59,7 @@ REFUSED_PAUSE_SECONDS = 0.05
 """How long a connection is not read after a refusal in overload: what it sends meanwhile is refused
 in one read and one write, and still within 0.1 s (R4)."""
 
+Answered = TypeVar("Answered")
 Execute = Callable[[Handler, Session, Any], Awaitable[Answer]]
 OnRateLimited = Callable[[str, Session, errors.RateLimited], Awaitable[Answer | errors.Refusal]]
 
@@ -90,6 +92,7 @@ class Dispatcher:
         self._acks = AckWriter(namespace, commands, connections.count_error)
         self._deadline = CommandDeadline(settings.command_deadline, settings.redis_deadline)
         self._durable_acks = DurableAcks(settings.durable_wait, self._deadline, self._ack)
+        self._later_acks = LaterAcks(self._deadline, self._ack_later)
         self._queue = CommandQueue(self._execute, on_turn=self._admission.observe_turn)
 
     def receive(self, session: Session, frame: Frame) -> None:
@@ -133,12 +136,19 @@ class Dispatcher:
         """Cancel everything that is still being executed."""
         await self._queue.close()
         await self._durable_acks.close()
+        await self._later_acks.close()
 
     async def _execute(self, session: Session, command: QueuedCommand) -> bool:
         apply = partial(self._apply, session, command)
         answer = await self._deadline.execute(session, command, apply)
         if isinstance(answer, PendingAnswer):
             self._durable_acks.send_when_durable(session, command, answer)
+            return False
+        if isinstance(answer, LaterAnswer):
+            # Reading goes on: what waits for others must not hold up the connection.
+            self._server.command_answered(session.eio_sid)
+            work = partial(self._answer_of, session, command.frame, answer.work)
+            self._later_acks.send_when_done(session, command, work)
             return False
         self._ack(session, command, answer)
         return isinstance(answer, errors.Refusal)
@@ -153,24 +163,45 @@ class Dispatcher:
         self._server.command_answered(session.eio_sid)
         self._acks.write(session, command.frame, answer, command.received_at)
 
+    def _ack_later(
+        self,
+        session: Session,
+        command: QueuedCommand,
+        answer: Mapping[str, object] | errors.Refusal,
+    ) -> None:
+        self._queue.answered(session)
+        self._acks.write(session, command.frame, answer)  # its time would be that of the batch
+
     async def _apply(self, session: Session, command: QueuedCommand) -> Answer | errors.Refusal:
         frame = command.frame
-        try:
-            # Charge before parsing: a frame full of mistakes costs us as much as a correct one.
-            limited = self._connections.limited
-            if limited and (refused := await self._charge(session, [commands(session)])):
+        return await self._answer_of(session, frame, partial(self._charged, session, command))
+
+    async def _charged(self, session: Session, command: QueuedCommand) -> Answer | errors.Refusal:
+        """Charge, parse and execute a command."""
+        frame = command.frame
+        # Charge before parsing: a frame full of mistakes costs us as much as a correct one.
+        limited = self._connections.limited
+        if limited and (refused := await self._charge(session, [commands(session)])):
+            return refused.answer
+        handler, payload = parse_command(self._commands, frame)
+        if limited:
+            rooms = self._connections.rooms(session.eio_sid)
+            specific = charges(frame.data[0], session, payload, rooms)
+            if refused := await self._charge(session, specific):
                 return refused.answer
-            handler, payload = parse_command(self._commands, frame)
-            if limited:
-                rooms = self._connections.rooms(session.eio_sid)
-                specific = charges(frame.data[0], session, payload, rooms)
-                if refused := await self._charge(session, specific):
-                    return refused.answer
-            if frame.data[0] in READS:
-                return await self._execute_handler(handler, session, payload)
-            waited = asyncio.get_running_loop().time() - command.received_at
-            execute = partial(self._execute_handler, handler, session, payload)
-            return await self._execute_write(execute, waited)
+        if frame.data[0] in READS:
+            return await self._execute_handler(handler, session, payload)
+        waited = asyncio.get_running_loop().time() - command.received_at
+        execute = partial(self._execute_handler, handler, session, payload)
+        return await self._execute_write(execute, waited)
+
+    @staticmethod
+    async def _answer_of(
+        session: Session, frame: Frame, work: Callable[[], Awaitable[Answered]]
+    ) -> Answered | errors.Refusal:
+        """Return what the work returns, or the refusal that its exception stands for."""
+        try:
+            return await work()
         except errors.Refusal as refusal:
             return refusal
         except ValidationError as error:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from functools import partial
+
 from rts_server import errors
-from rts_server.namespaces.answer import Answer, command
+from rts_server.namespaces.answer import Answer, LaterAnswer, command
 from rts_server.namespaces.base import Namespace, NamespaceContext
 from rts_server.namespaces.session import Session
 from rts_server.protocol import commands
+from rts_server.rooms.receipt_script import Cursors
 from rts_server.rooms.receipts import ReceiptWriter
 from rts_server.types.commands import (
     NothingPayload,
@@ -20,7 +24,10 @@ from rts_server.views.member_list import MemberList
 
 
 class ReceiptsNamespace(Namespace):
-    """Cursors only move forward (D8), so every command may be repeated."""
+    """Cursors only move forward (D8), so every command may be repeated.
+
+    Receipts are gathered over all sessions of the instance, and answered once they are written.
+    """
 
     def __init__(
         self,
@@ -36,10 +43,13 @@ class ReceiptsNamespace(Namespace):
     @command("receipt.read", commands.ReceiptReadSchema)
     async def receipt_read(self, session: Session, payload: ReceiptReadPayload) -> Answer:
         """Mark everything up to a seq as read."""
-        room_id, user_id = payload["room_id"], session.user_id
-        await self._require_member(session, room_id)
+        await self._require_member(session, payload["room_id"])
+        return LaterAnswer(partial(self._read, session.user_id, payload))
+
+    async def _read(self, user_id: str, payload: ReceiptReadPayload) -> Mapping[str, object]:
+        room_id = payload["room_id"]
         cursors = {room_id: (payload["up_to_seq"], 0)}
-        moved = (await self._receipts.move(user_id, cursors)).get(room_id)
+        moved = (await self._receipts.move_gathered(user_id, cursors)).get(room_id)
         if moved is None:
             raise errors.NotFound()
         return {
@@ -56,8 +66,12 @@ class ReceiptsNamespace(Namespace):
         if not rooms.keys() <= mine:  # one that was just added, or of others
             mine = {one.room_id for one in await self._user_memberships.current(session.user_id)}
         cursors = {room_id: (0, seq) for room_id, seq in rooms.items() if room_id in mine}
-        if cursors:
-            await self._receipts.move(session.user_id, cursors)
+        return LaterAnswer(partial(self._delivered, session.user_id, cursors)) if cursors else {}
+
+    async def _delivered(
+        self, user_id: str, cursors: Mapping[str, Cursors]
+    ) -> Mapping[str, object]:
+        await self._receipts.move_gathered(user_id, cursors)
         return {}
 
     @command("receipt.list", commands.RoomGetSchema)

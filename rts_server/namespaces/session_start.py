@@ -12,7 +12,7 @@ import orjson
 from redis.exceptions import RedisError
 
 from rts_server import errors
-from rts_server.config import Settings
+from rts_server.config import Settings, ms
 from rts_server.domain.byte_budget import fitting_items
 from rts_server.domain.position import Position
 from rts_server.domain.standing import Standing
@@ -27,7 +27,8 @@ from rts_server.realtime.replay import Replay
 from rts_server.realtime.sequence import parse_stored
 from rts_server.realtime.subscriptions import Subscriptions
 from rts_server.rooms.introductions import Introductions
-from rts_server.rooms.receipts import Cursors, ReceiptWriter
+from rts_server.rooms.receipt_script import Cursors
+from rts_server.rooms.receipts import ReceiptWriter
 from rts_server.runtime.backoff import backoff
 from rts_server.types.events import RoomStateData, SessionReadyData
 from rts_server.types.objects import Limits, Rate, Totals
@@ -374,6 +375,7 @@ def _limits(settings: Settings) -> Limits:
         "emoji": limits.emoji,
         "reactions": limits.reactions,
         "frame_bytes": limits.frame_bytes,
+        "report_interval_ms": ms(settings.report_interval),
         "rates": rates if settings.limited else {},
     }
     return cast(Limits, orjson.Fragment(orjson.dumps(values)))

@@ -224,7 +224,10 @@ class RateSchema(OutputSchema):
 
 
 class LimitsSchema(OutputSchema):
-    """Sizes, which always hold, and rates, empty if they are not limited."""
+    """Sizes, which always hold, and rates, empty if they are not limited.
+
+    `report_interval_ms`: ms between two reports of receipts that the server asks a client to keep.
+    """
 
     text = _number()
     text_bytes = _number()
@@ -244,6 +247,7 @@ class LimitsSchema(OutputSchema):
     emoji = _number()
     reactions = _number()
     frame_bytes = _number()
+    report_interval_ms = _number()
     rates = fields.Dict(keys=fields.String(), values=fields.Nested(RateSchema), required=True)
 
 

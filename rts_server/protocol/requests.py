@@ -301,7 +301,7 @@ class ReplaySchema(RequestSchema):
 
     example: ClassVar[dict[str, Any]] = {"queue": "messages", "limit": 100}
 
-    queue = choice("messages", "rooms", required=True)
+    queue = choice("messages", "rooms", "cursors", required=True)
     limit = StrictInteger(1, 1_000, load_default=1_000)
 
 

@@ -32,7 +32,8 @@ class AckProcessor:
 
     The origin of an entry, if it has one, is notified that it is `queued`. If no instance receives
     the notice, the origin has ended, and nobody else would notify the senders that were answered
-    `accepted`; then it is done here. Entries of cursors have no origin.
+    `accepted`; then it is done here. Entries of cursors, which older
+    releases wrote, have no origin.
     """
 
     def __init__(

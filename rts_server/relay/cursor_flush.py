@@ -1,43 +1,86 @@
-"""Moves read and delivered cursors from Redis to the outbox, a while after they changed."""
+"""Sends read and delivered cursors from Redis to their queue, a while after they moved."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+import logging
+import random
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
+import orjson
 from redis.asyncio import Redis
 
-from rts_server import keys
+from rts_server import keys, metrics
+from rts_server.config import ms
+from rts_server.persistence.outbox import Entry, Key
+from rts_server.persistence.queues import SqsQueue
 from rts_server.persistence.scripts import Script
 from rts_server.redis_client.pipeline import RedisPipeline
+from rts_server.relay.room_queues import MAX_BATCH_ENTRIES
 from rts_server.runtime.loops import repeat_forever
+from rts_server.runtime.throttled_log import ThrottledLog
 
-_FLUSH = Script(Path(__file__).with_name("cursor_flush.lua"))
+_DUE = Script(Path(__file__).with_name("cursors_due.lua"))
+_SENT = Script(Path(__file__).with_name("cursors_sent.lua"))
 
 FLUSH_SECONDS = 1.0
 """Time between two flushes."""
 MAX_CURSORS = 500
-"""Cursors of one partition in one flush; the rest is due at the next."""
+"""Cursors that one script reads or forgets: it holds Redis up for a few milliseconds at most."""
+MAX_PARTITIONS = 64
+"""Partitions that one script looks at."""
+MAX_RECORD_MEMBERS = 25
+"""Members in one record: a function writes them one after the other."""
+QUEUE = "c"
+"""What the queue of cursors is called in an entry."""
+
+log = logging.getLogger(__name__)
 
 
-async def flush(redis: Redis | RedisPipeline, partitions: Iterable[int]) -> int:
-    """Write the cursors that are due to the outboxes, with one script call for all partitions.
+class DirtyCursor(NamedTuple):
+    """A cursor that is due. `place`: of its partition in the call; `word`: room and user."""
 
-    Return how many were written. Raises RedisError.
-    """
-    held = list(partitions)
-    names = [name for one in held for name in (keys.dirty_cursors(one), keys.outbox(one))]
-    return int(await _FLUSH.evaluate(redis, names, [MAX_CURSORS, *map(keys.room_prefix, held)]))
+    place: int
+    word: str
+    read_seq: int
+    delivered_seq: int
+
+
+@dataclass(frozen=True)
+class CursorRecord:
+    """A record of cursors of one room, as SQS gets it, and what it was made of."""
+
+    entry: Entry
+    cursors: tuple[DirtyCursor, ...]
 
 
 class CursorFlush:
-    """Flushes the partitions of this relay every second. `partitions` returns their numbers."""
+    """Flushes the partitions of this relay every second. `partitions` returns their numbers.
+
+    Cursors do not go through the outbox: they have no order, nobody waits for them, and changes of
+    members must not wait behind them. They stay dirty in Redis until SQS accepted them, so a crash
+    sends some twice, which is harmless (D8).
+
+    `slots`: requests to SQS in flight at most. `again`: seconds after which a cursor that moved
+    while it was sent is due again.
+    """
 
     def __init__(
-        self, redis: Redis | RedisPipeline, partitions: Callable[[], Iterable[int]]
+        self,
+        redis: Redis | RedisPipeline,
+        queue: SqsQueue,
+        slots: int,
+        partitions: Callable[[], Iterable[int]],
+        again: float,
     ) -> None:
-        self._redis, self._partitions = redis, partitions
+        self._redis, self._queue, self._partitions = redis, queue, partitions
+        self._again_ms = ms(again)
+        self._slots = slots
+        self._relayed = metrics.RELAYED.labels(queue.name)
+        self._throttled_log = ThrottledLog(log)
 
     async def run_forever(self) -> None:
         """Flush until cancelled. A failed flush is repeated."""
@@ -45,4 +88,105 @@ class CursorFlush:
 
     async def _wait_and_flush(self) -> None:
         await asyncio.sleep(FLUSH_SECONDS)
-        await flush(self._redis, self._partitions())
+        await self.flush()
+
+    async def flush(self) -> int:
+        """Send the cursors that are due; return how many SQS accepted. Raises RedisError."""
+        held = list(self._partitions())
+        random.shuffle(held)  # none comes last each time
+        done = 0
+        for at in range(0, len(held), MAX_PARTITIONS):
+            done += await self._flush_some(held[at : at + MAX_PARTITIONS])
+        return done
+
+    async def _flush_some(self, partitions: Sequence[int]) -> int:
+        done = 0
+        while due := await self._due(partitions):
+            accepted = await self._send(list(_records(partitions, due)))
+            if accepted:
+                await self._forget(partitions, accepted)
+            done += len(accepted)
+            if len(accepted) < len(due) or len(due) < MAX_CURSORS:
+                break  # what was not accepted is tried again with the next flush
+        return done
+
+    async def _due(self, partitions: Sequence[int]) -> list[DirtyCursor]:
+        dirty, prefixes = _keys(partitions)
+        reply = await _DUE.evaluate(self._redis, dirty, [MAX_CURSORS, *prefixes])
+        return [
+            DirtyCursor(place, word.decode(), read, delivered)
+            for place, word, read, delivered in reply
+        ]
+
+    async def _forget(self, partitions: Sequence[int], accepted: list[DirtyCursor]) -> None:
+        dirty, prefixes = _keys(partitions)
+        sent = orjson.dumps([list(one) for one in accepted]).decode()
+        args: list[str | int] = [self._again_ms, sent, *prefixes]
+        await _SENT.evaluate(self._redis, dirty, args)
+
+    async def _send(self, records: list[CursorRecord]) -> list[DirtyCursor]:
+        """Return the cursors that SQS accepted; after a batch that failed no more are sent."""
+        accepted: set[Key] = set()
+        wave = self._slots * MAX_BATCH_ENTRIES
+        for at in range(0, len(records), wave):
+            batches = _batches(records[at : at + wave])
+            answers = await asyncio.gather(*map(self._send_batch, batches))
+            accepted.update(*filter(None, answers))
+            if None in answers:
+                break
+        self._relayed.inc(len(accepted))
+        metrics.RELAY_REFUSED.inc(len(records) - len(accepted))
+        sent = (one.cursors for one in records if one.entry.key in accepted)
+        return [cursor for cursors in sent for cursor in cursors]
+
+    async def _send_batch(self, batch: list[CursorRecord]) -> set[Key] | None:
+        try:
+            return await self._queue.send([one.entry for one in batch])
+        except Exception as error:  # of any kind: they are due again with the next flush
+            self._throttled_log.warning(f"{self._queue.name} does not answer", error)
+            return None
+
+
+def _batches(records: list[CursorRecord]) -> list[list[CursorRecord]]:
+    starts = range(0, len(records), MAX_BATCH_ENTRIES)
+    return [records[at : at + MAX_BATCH_ENTRIES] for at in starts]
+
+
+def _keys(partitions: Sequence[int]) -> tuple[list[str], list[str]]:
+    dirty = [keys.dirty_cursors(one) for one in partitions]
+    return dirty, [keys.room_prefix(one) for one in partitions]
+
+
+def _records(partitions: Sequence[int], due: list[DirtyCursor]) -> Iterator[CursorRecord]:
+    """Yield the records of cursors: of one room each, with MAX_RECORD_MEMBERS at most."""
+    rooms: dict[str, list[DirtyCursor]] = {}
+    for cursor in due:
+        rooms.setdefault(cursor.word.partition(" ")[0], []).append(cursor)
+    number = 0
+    for room_id, cursors in rooms.items():
+        for at in range(0, len(cursors), MAX_RECORD_MEMBERS):
+            some = tuple(cursors[at : at + MAX_RECORD_MEMBERS])
+            entry = Entry(
+                partition=partitions[some[0].place - 1],
+                entry_id=str(number),
+                queue=QUEUE,
+                room_id=room_id,
+                position="",
+                request_id="",
+                origin="",
+                body=_body(room_id, some),
+            )
+            number += 1
+            yield CursorRecord(entry, some)
+
+
+def _body(room_id: str, cursors: Iterable[DirtyCursor]) -> str:
+    members = [
+        {
+            "user_id": one.word.partition(" ")[2],
+            "read_seq": one.read_seq,
+            "delivered_seq": one.delivered_seq,
+        }
+        for one in cursors
+    ]
+    return orjson.dumps({"v": 1, "cursors": {"room_id": room_id, "members": members}}).decode()

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
     from mypy_boto3_sqs.type_defs import MessageTypeDef
 
-QueueName = Literal["messages", "rooms"]
+QueueName = Literal["messages", "rooms", "cursors"]
 T = TypeVar("T")
 
 
@@ -100,6 +100,7 @@ class QueueAdmin:
         self._names: dict[QueueName, str] = {
             "messages": settings.message_queue,
             "rooms": settings.room_queue,
+            "cursors": settings.cursor_queue,
         }
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="queue-admin")
         self._client: SQSClient | None = None

@@ -35,7 +35,7 @@ from rts_server.runtime.deadline import within
 from rts_server.runtime.loops import repeat_forever
 from rts_server.runtime.tasks import cancelled
 
-MESSAGE_QUEUE_SLOTS, ROOM_QUEUE_SLOTS = 4, 2
+MESSAGE_QUEUE_SLOTS, ROOM_QUEUE_SLOTS, CURSOR_QUEUE_SLOTS = 4, 2, 2
 """Requests to SQS in flight at most, per queue."""
 SEND_TIMEOUT_SECONDS = 3.0
 """How long one request to SQS may take."""
@@ -114,14 +114,20 @@ class Relay:
             redis, pipe, on_deleted=self._deleted, was_acked_accepted=self._was_acked_accepted
         )
         self._ack_wait_ms = 1000 * settings.durable_wait
-        slots = MESSAGE_QUEUE_SLOTS + ROOM_QUEUE_SLOTS
+        slots = MESSAGE_QUEUE_SLOTS + ROOM_QUEUE_SLOTS + CURSOR_QUEUE_SLOTS
         self._sqs = SqsEndpoint(settings, SEND_TIMEOUT_SECONDS, slots)
         self._senders = {
             outbox.MESSAGES: self._sender(settings.message_queue, MESSAGE_QUEUE_SLOTS),
             outbox.ROOMS: self._sender(settings.room_queue, ROOM_QUEUE_SLOTS),
         }
         self._partitions: dict[int, Partition] = {}
-        self._cursor_flush = CursorFlush(pipe, lambda: list(self._partitions))
+        self._cursor_flush = CursorFlush(
+            pipe,
+            SqsQueue(self._sqs, settings.cursor_queue),
+            CURSOR_QUEUE_SLOTS,
+            lambda: list(self._partitions),
+            again=settings.cursor_flush,
+        )
         self._outbox_metrics = OutboxMetrics(pipe, lambda: list(self._partitions))
         self._quiet_heads = QuietHeads(pipe)
         self._identity, self._logged_partitions = "", 0

@@ -149,7 +149,10 @@ class Rate(TypedDict):
 
 
 class Limits(TypedDict):
-    """Sizes, which always hold, and rates, empty if they are not limited."""
+    """Sizes, which always hold, and rates, empty if they are not limited.
+
+    `report_interval_ms`: ms between two reports of receipts that the server asks a client to keep.
+    """
 
     text: int
     text_bytes: int
@@ -169,6 +172,7 @@ class Limits(TypedDict):
     emoji: int
     reactions: int
     frame_bytes: int
+    report_interval_ms: int
     rates: dict[str, Rate]
 
 

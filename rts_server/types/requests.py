@@ -143,7 +143,7 @@ class PeekRequest(TypedDict):
 class ReplayRequest(TypedDict):
     """A dead-letter queue, and how many of its records to replay at most."""
 
-    queue: Literal["messages", "rooms"]
+    queue: Literal["messages", "rooms", "cursors"]
     limit: int
 
 

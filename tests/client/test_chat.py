@@ -276,7 +276,7 @@ async def test_files_are_sent_and_shown(world: World) -> None:
 
 
 async def test_a_burst_costs_few_reports_and_no_list(world: World) -> None:
-    """Receipts leave once a second at most for all rooms; the list is read once, by pages."""
+    """Receipts leave at the server's interval for all rooms; the list is read once, by pages."""
     alice, bob = name("alice"), name("bob")
     async with ChatPackage() as page, ChatPackage() as reader:
         await page.connect("alice", world.urls[0], world.token(alice))

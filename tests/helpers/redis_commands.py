@@ -13,7 +13,13 @@ from redis.asyncio import Redis
 from rts_server.persistence import user_rooms
 from rts_server.roomlog import recorded
 
-BY_TIME = ('"#ver"', '"" "0" "0"', recorded._DURABILITY.sha, recorded._WAITING.sha)
+BY_TIME = (
+    '"#ver"',
+    '"[[]]"',
+    '"[[],[]]"',
+    recorded._DURABILITY.sha,
+    recorded._WAITING.sha,
+)
 """In the checks for lost publishes, in `receipt.updated` of cursors that moved within a second
 after the last one, and in the question of durability, which comes where the queue is slow."""
 COMPARED_HEAD = '"epoch" "offset"'

@@ -15,10 +15,14 @@ from redis import Redis
 from rts_server.tools.dev import aws
 from tests.helpers.commands import ok
 from tests.helpers.js_client import JsClient
+from tests.helpers.queue_depth import queue_depth
+from tests.helpers.record_samples import cursors
 from tests.helpers.rooms import group, send
 from tests.helpers.waiting import until
 from tests.helpers.world import World, name
 from tests.instances.badge import counted
+
+CHANGES, FLOOD_BATCHES = 5, 60
 
 
 @asynccontextmanager
@@ -184,7 +188,7 @@ async def test_cursors_survive_the_loss_of_redis(pair: World) -> None:
                 await send(a, room_id, f"m{n}")
             await ok(b, "receipt.read", {"room_id": room_id, "up_to_seq": 2})
             await asyncio.to_thread(
-                until, lambda: member(pair, room_id, bob).get("read_seq") == "2", 15
+                until, lambda: member(pair, room_id, bob).get("read_seq") == "2", 60
             )
             pair.relay.signal(signal.SIGSTOP)
             try:
@@ -201,6 +205,32 @@ async def test_cursors_survive_the_loss_of_redis(pair: World) -> None:
             assert b.events[0]["data"]["unread"] == {"total": 1, "rooms": 1}
             room = await room_of(b, room_id)
             assert (room["read_seq"], room["delivered_seq"], room["unread"]) == (3, 4, 1)
+
+
+async def test_changes_of_members_do_not_wait_behind_cursors(pair: World) -> None:
+    """Both loads side by side: the changes are stored while hundreds of records of cursors wait."""
+    settings = pair.stack.settings
+    alice, others = name("alice"), [name("member") for _ in range(CHANGES)]
+    sqs = aws.client(settings, "sqs")
+    url = sqs.get_queue_url(QueueName=settings.cursor_queue)["QueueUrl"]
+    flood = cursors(*((f"user{n}", 1, 1) for n in range(25)))
+    batch: Any = [{"Id": str(n), "MessageBody": flood} for n in range(10)]
+    async with device(pair, alice, 0) as a:
+        room_id = await group(a, [])
+        try:
+            for _ in range(FLOOD_BATCHES):
+                await asyncio.to_thread(sqs.send_message_batch, QueueUrl=url, Entries=batch)
+            for user in others:
+                await ok(a, "member.add", {"room_id": room_id, "user_ids": [user]})
+            await asyncio.to_thread(
+                until,
+                lambda: all(member(pair, room_id, one).get("state") == "in" for one in others),
+            )
+            left = await asyncio.to_thread(queue_depth, settings, [settings.cursor_queue])
+            print(f"{left} records of cursors wait")
+            assert left > 0
+        finally:
+            await asyncio.to_thread(sqs.purge_queue, QueueUrl=url)
 
 
 async def test_counting_by_the_rules_is_exact(pair: World) -> None:

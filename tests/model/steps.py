@@ -359,7 +359,7 @@ class Play:
             assert not [at for at, times in new.items() if times > 1], self.log
 
 
-QUEUES = ("chat-message-queue.fifo", "chat-room-queue")
+QUEUES = ("chat-message-queue.fifo", "chat-room-queue", "chat-cursor-queue")
 
 
 def _shown(message: dict[str, Any]) -> dict[str, Any]:

@@ -21,7 +21,8 @@ from rts_server.realtime.listener import Listener
 from rts_server.realtime.subscriptions import SubscriptionHandlers, Subscriptions
 from rts_server.roomlog.log import RoomLog
 from rts_server.rooms.introductions import Introductions
-from rts_server.rooms.receipts import Cursors, MovedCursors, ReceiptWriter
+from rts_server.rooms.receipt_script import Cursors, MovedCursors
+from rts_server.rooms.receipts import ReceiptWriter
 from rts_server.views.snapshots import SnapshotReader
 from tests.helpers.bench import Bench, message
 from tests.helpers.waiting import Changes

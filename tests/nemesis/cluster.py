@@ -18,7 +18,7 @@ from tests.helpers.world import Process, World, fetched, free_ports, ready
 from tests.nemesis.link import Link
 from tests.nemesis.memory import Memory, Mend
 
-QUEUES = ("chat-message-queue.fifo", "chat-room-queue")
+QUEUES = ("chat-message-queue.fifo", "chat-room-queue", "chat-cursor-queue")
 FUNCTIONS = ("chat-message-to-db", "chat-room-to-db")
 START_WITHIN = 60.0
 SETTLE_WITHIN = 90.0

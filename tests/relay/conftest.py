@@ -10,12 +10,12 @@ import pytest
 from moto.server import ThreadedMotoServer
 
 from tests.helpers import aws
-from tests.relay.queues import MESSAGES, ROOMS
+from tests.relay.queues import CURSORS, MESSAGES, ROOMS
 
 
 @pytest.fixture
 def sqs(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """A server of moto with the three queues."""
+    """A server of moto with the queues."""
     for name, value in aws.ENVIRONMENT.items():
         monkeypatch.setenv(name, value)
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
@@ -25,6 +25,7 @@ def sqs(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     client = boto3.client("sqs", endpoint_url=f"http://{host}:{port}")
     client.create_queue(QueueName=MESSAGES, Attributes={"FifoQueue": "true"})
     client.create_queue(QueueName=ROOMS)
+    client.create_queue(QueueName=CURSORS)
     client.create_queue(QueueName="chat-quarantine-queue")
     client.create_queue(QueueName="chat-quarantine-queue-kept")
     yield client

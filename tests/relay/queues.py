@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 MESSAGES, ROOMS = "chat-message-queue.fifo", "chat-room-queue"
+CURSORS = "chat-cursor-queue"
 
 
 def received(sqs: Any, name: str) -> list[str]:

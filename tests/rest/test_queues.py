@@ -69,7 +69,12 @@ async def test_dead_letters_are_listed_and_replayed(world: World, operator: Rest
         )
     told = await operator.ok("GET", "/v1/queues")
     queues = {queue["name"]: queue for queue in told["queues"]}
-    assert set(queues) >= {settings.message_queue, settings.room_queue, settings.quarantine_queue}
+    assert set(queues) >= {
+        settings.message_queue,
+        settings.room_queue,
+        settings.cursor_queue,
+        settings.quarantine_queue,
+    }
     records = queues[dead_letter_queue(settings.message_queue)]["records"]
     assert sorted(one["offset"] for one in records if one["room_id"] == room_id) == [11, 12, 13]
     assert "secret" not in str(told)

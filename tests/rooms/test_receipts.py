@@ -1,140 +1,169 @@
-"""receipts.lua and flush.lua on a real Valkey."""
+"""Receipts of many sessions, gathered by an instance."""
 
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from typing import Any, cast
 
-import orjson
-from redis.asyncio.client import PubSub
+import pytest
+from redis.exceptions import ConnectionError as Lost
 
-from rts_server import keys
-from rts_server.relay.cursor_flush import flush
-from rts_server.rooms.receipts import _RECEIPTS
+from rts_server import errors, keys
+from rts_server.roomlog.log import RoomLog
+from rts_server.rooms.receipts import ReceiptWriter
 from tests.helpers.bench import Bench, message
 from tests.helpers.waiting import PATIENCE
 
-EVERY = 50
+MEMBERS, ROOMS, MESSAGES = 10, 10, 5
 
 
-async def moved(
-    bench: Bench, room_id: str, user: str, read: int, delivered: int = 0, *, most: int = 100
-) -> list[Any]:
-    """The reply of receipts.lua."""
-    names = keys.room(room_id)
-    dirty = keys.dirty_cursors(keys.partition(room_id))
-    channel = keys.room_channel(room_id)
-    args: list[str | int] = [user, read, delivered, room_id, channel, 0, EVERY, most]
-    answer: list[Any] = await _RECEIPTS.evaluate(
-        bench.redis, [*names.script_keys, names.receipts, dirty], args
-    )
-    return answer
+class Loads:
+    """A room log that loads rooms by installing what they had."""
+
+    def __init__(self, bench: Bench) -> None:
+        self.bench = bench
+        self.loaded: list[str] = []
+
+    async def load_if_cold(self, room_id: str) -> None:
+        """Install the room with alice and bob, or fail."""
+        self.loaded.append(room_id)
+        if room_id == "lost":
+            raise errors.Unavailable
+        assert await self.bench.outcome(message(room_id, "alice", "claim")) == "cold"
+        await self.bench.install(room_id, ["alice", "bob"], epoch=2, seq=1)
 
 
-async def room_of(bench: Bench, messages: int) -> str:
-    """A room of alice, bob and carol with some messages of alice."""
+@pytest.fixture
+async def loads(bench: Bench) -> Loads:
+    return Loads(bench)
+
+
+@pytest.fixture
+async def receipts(bench: Bench, loads: Loads) -> AsyncIterator[ReceiptWriter]:
+    """A writer that gathers for 0.2 s."""
+    settings = replace(bench.settings, receipt_interval=0.2)
+    writer = ReceiptWriter(settings, bench.redis, cast(RoomLog, loads))
+    yield writer
+    await writer.close()
+
+
+async def scripts(bench: Bench) -> int:
+    """How many scripts were run."""
+    return int((await bench.redis.info("commandstats"))["cmdstat_evalsha"]["calls"])
+
+
+async def test_a_delivered_message_costs_a_twentieth_of_a_command_per_member(
+    bench: Bench, receipts: ReceiptWriter
+) -> None:
+    """Members who are online report it each by themselves; it was a script for each of them."""
+    users = [f"user{n}" for n in range(MEMBERS)]
+    rooms = [await bench.group(*users, room=f"r{n}") for n in range(ROOMS)]
+    await receipts.move(users[0], dict.fromkeys(rooms, (0, 0)))  # the script is loaded
+    before = await scripts(bench)
+    for seq in range(1, MESSAGES + 1):
+        for room_id in rooms:
+            await bench.append(message(room_id, users[0], f"m{seq}"))
+        reports = (
+            receipts.move_gathered(user, {room_id: (0, seq)})
+            for room_id in rooms
+            for user in users[1:]
+        )
+        for moved in await asyncio.gather(*reports):
+            (cursors,) = moved.values()
+            assert cursors.delivered_seq == seq
+    deliveries = MESSAGES * ROOMS * (MEMBERS - 1)
+    each = (await scripts(bench) - before) / deliveries
+    print(f"{each:.3f} scripts for each delivered message and member")
+    assert 0 < each <= 0.05
+
+
+async def test_a_receipt_is_answered_when_it_is_written(
+    bench: Bench, receipts: ReceiptWriter
+) -> None:
+    """With the cursors and the unread messages of its own user (D9)."""
     room_id = await bench.group("alice", "bob", "carol")
-    for n in range(messages):
+    for n in range(3):
         await bench.append(message(room_id, "alice", f"m{n}"))
-    return room_id
+    bob, carol, eve = await asyncio.gather(
+        receipts.move_gathered("bob", {room_id: (2, 0)}),
+        receipts.move_gathered("carol", {room_id: (0, 3)}),
+        receipts.move_gathered("eve", {room_id: (1, 0)}),
+    )
+    assert (bob[room_id].read_seq, bob[room_id].delivered_seq, bob[room_id].unread) == (2, 2, 1)
+    assert (carol[room_id].read_seq, carol[room_id].delivered_seq) == (0, 3)
+    assert eve == {}
+    stored = await bench.redis.hget(keys.room(room_id).cursors, "r:bob")
+    assert stored == b"2"
 
 
-async def flushed(bench: Bench, room_id: str) -> list[dict[str, Any]]:
-    """The cursors in the outbox after a flush of the partition."""
-    part = keys.partition(room_id)
-    before = len(await bench.outbox(room_id))
-    await flush(bench.redis, [0 if part else 1, part])
-    entries = (await bench.outbox(room_id))[before:]
-    return [orjson.loads(entry[b"d"])["cursors"] for entry in entries]
+async def test_the_farthest_of_several_reports_of_a_user_counts(
+    bench: Bench, receipts: ReceiptWriter
+) -> None:
+    """They are one move, whatever their order."""
+    room_id = await bench.group("alice", "bob")
+    for n in range(3):
+        await bench.append(message(room_id, "alice", f"m{n}"))
+    at = ((0, 3), (2, 0), (1, 0))
+    answers = await asyncio.gather(
+        *(receipts.move_gathered("bob", {room_id: cursors}) for cursors in at)
+    )
+    assert [(one[room_id].read_seq, one[room_id].delivered_seq) for one in answers] == [(2, 3)] * 3
 
 
-async def test_cursors_move_forward_and_never_beyond(bench: Bench) -> None:
-    """For any request 0 ≤ read ≤ delivered ≤ seq, and the room stays warm (D8)."""
-    room_id = await room_of(bench, 5)
-    assert await moved(bench, room_id, "bob", 2) == [b"warm", 2, 2, 3, 0]
-    for read, delivered, wanted in ((1, 0, [2, 2, 3]), (0, 4, [2, 4, 3]), (9, 9, [5, 5, 0])):
-        answer = await moved(bench, room_id, "bob", read, delivered)
-        assert [answer[0], *answer[1:4]] == [b"warm", *wanted]
-    assert await moved(bench, room_id, "eve", 1) == [b"not_found"]
-    assert await bench.state(room_id) == "warm"
+async def test_cold_rooms_are_loaded_and_hold_up_no_others(
+    bench: Bench, receipts: ReceiptWriter, loads: Loads
+) -> None:
+    """A room that cannot be loaded is refused to who asked for it."""
+    warm = await bench.group("alice", "bob")
+    await bench.append(message(warm, "alice"))
+    cold = await bench.group("alice", "bob", room="cold")
+    await bench.redis.delete(*keys.room(cold).script_keys[:7])
+    answers: Any = await asyncio.gather(
+        receipts.move_gathered("bob", {warm: (1, 0)}),
+        receipts.move_gathered("bob", {cold: (1, 0)}),
+        receipts.move_gathered("bob", {"lost": (1, 0)}),
+        return_exceptions=True,
+    )
+    assert answers[0][warm].read_seq == 1
+    assert answers[1][cold].read_seq == 1
+    assert isinstance(answers[2], errors.Unavailable)
+    assert sorted(loads.loaded) == sorted([cold, "lost"])
 
 
-async def published(channel: PubSub) -> list[tuple[str, str, str, str]]:
-    """What was published until nothing more comes: epoch, offset, type, JSON."""
-    found = []
-    while word := await channel.get_message(timeout=0.05):
-        found.append(tuple(word["data"].decode().split(" ", 3)))
-    return found
-
-
-async def test_a_moved_read_cursor_is_published_at_the_head_to_its_user(bench: Bench) -> None:
-    """With the unread messages that are left; nothing is published where it did not move."""
-    room_id = await room_of(bench, 3)
+async def test_what_waits_is_published_with_a_later_batch(
+    bench: Bench, receipts: ReceiptWriter
+) -> None:
+    """Once for all moves of the interval, without a further receipt."""
+    room_id = await bench.group("alice", "bob", "carol")
+    await bench.append(message(room_id, "alice"))
     async with bench.redis.pubsub() as channel:
         await channel.subscribe(keys.room_channel(room_id))
         assert await channel.get_message(timeout=PATIENCE) is not None
-        for read in (2, 1, 2):
-            await moved(bench, room_id, "bob", read)
-        told = [one for one in await published(channel) if one[2].startswith("~read.moved")]
-    ((epoch, offset, kind, text),) = told
-    assert (epoch, offset, kind) == ("1", "5", "~read.moved@bob")
-    assert orjson.loads(text)["data"] == {"read_seq": 2, "unread": 1}
+        for user in ("alice", "bob", "carol"):
+            await receipts.move(user, {room_id: (0, 1)})
+        heard: list[str] = []
+        while len(heard) < 2:
+            word = await channel.get_message(timeout=PATIENCE)
+            assert word is not None
+            heard.append(word["data"].decode())
+    assert '"bob"' in heard[0]
+    assert '"carol"' in heard[1]
 
 
-async def test_cursors_are_published_together_at_most_once_per_interval(bench: Bench) -> None:
-    """The first move is published at once, the next ones together after the interval."""
-    room_id = await room_of(bench, 3)
-    async with bench.redis.pubsub() as channel:
-        await channel.subscribe(keys.room_channel(room_id))
-        assert await channel.get_message(timeout=PATIENCE) is not None
-        await moved(bench, room_id, "bob", 1)
-        waits = [(await moved(bench, room_id, user, 2))[4] for user in ("bob", "carol")]
-        assert all(0 < wait <= EVERY for wait in waits)
-        await asyncio.sleep(EVERY / 1000)  # the interval itself is what is tested
-        assert (await moved(bench, room_id, "", 0))[4] == 0
-        assert (await moved(bench, room_id, "", 0))[4] == 0
-        told = [one for one in await published(channel) if one[2] == "~receipt.updated"]
-    assert len(told) == 2
-    assert [(int(epoch), int(offset)) for epoch, offset, _, _ in told] == [(1, 5)] * 2
-    cursors = [orjson.loads(text)["data"]["cursors"] for *_, text in told]
-    assert [[c["user_id"] for c in one] for one in cursors] == [["bob"], ["bob", "carol"]]
-    assert cursors[1][0] == {"user_id": "bob", "read_seq": 2, "delivered_seq": 2}
+async def test_who_waits_for_a_batch_that_fails_is_told(
+    receipts: ReceiptWriter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Everybody whose receipt was in it, and the next batch is tried anew."""
 
+    async def lost(*_: object) -> Any:
+        raise Lost
 
-async def test_cursors_of_large_rooms_are_not_published(bench: Bench) -> None:
-    """They move and are stored all the same."""
-    room_id = await room_of(bench, 3)
-    async with bench.redis.pubsub() as channel:
-        await channel.subscribe(keys.room_channel(room_id))
-        assert await channel.get_message(timeout=PATIENCE) is not None
-        assert await moved(bench, room_id, "bob", 2, most=2) == [b"warm", 2, 2, 1, 0]
-        kinds = [kind for _, _, kind, _ in await published(channel)]
-        assert kinds == ["~read.moved@bob"]
-    (record,) = await flushed(bench, room_id)
-    assert record["members"] == [{"user_id": "bob", "read_seq": 2, "delivered_seq": 2}]
-
-
-async def test_moved_cursors_are_flushed_once(bench: Bench) -> None:
-    """One record per room has the cursors of that moment; without a move there is none."""
-    room_id = await room_of(bench, 4)
-    await moved(bench, room_id, "bob", 1)
-    await moved(bench, room_id, "carol", 0, 2)
-    await moved(bench, room_id, "bob", 3)
-    (record,) = await flushed(bench, room_id)
-    assert record["room_id"] == room_id
-    assert {m["user_id"]: (m["read_seq"], m["delivered_seq"]) for m in record["members"]} == {
-        "bob": (3, 3),
-        "carol": (0, 2),
-    }
-    assert await flushed(bench, room_id) == []
-    await moved(bench, room_id, "bob", 3)
-    assert await flushed(bench, room_id) == []
-
-
-async def test_a_key_of_another_type_is_a_reply_and_no_half_write(bench: Bench) -> None:
-    """The script replies `broken` before it writes."""
-    room_id = await room_of(bench, 2)
-    await bench.redis.set(keys.room(room_id).receipts, "x")
-    before = await bench.dump()
-    assert await moved(bench, room_id, "bob", 1) == [b"broken"]
-    assert await bench.dump() == before
+    monkeypatch.setattr(receipts._script, "move", lost)
+    for _ in range(2):
+        answers = await asyncio.gather(
+            *(receipts.move_gathered(user, {"r": (1, 0)}) for user in ("alice", "bob")),
+            return_exceptions=True,
+        )
+        assert [type(one) for one in answers] == [Lost, Lost]

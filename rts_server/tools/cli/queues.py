@@ -10,7 +10,11 @@ from rts_server.tools.cli.command import HELP_SETTINGS, example, operator_comman
 from rts_server.tools.cli.output import CommandOutput
 from rts_server.tools.cli.replay import replay_all
 
-DLQ_SUFFIXES = {"messages": "-dlq.fifo", "rooms": "-dlq"}
+DLQ_SUFFIXES = {
+    "messages": "-message-queue-dlq.fifo",
+    "rooms": "-room-queue-dlq",
+    "cursors": "-cursor-queue-dlq",
+}
 DEAD_RECORD_COLUMNS = (
     *("kind", "room_id", "epoch", "offset", "seq", "message_id"),
     *("receives", "sent", "sqs_message_id"),

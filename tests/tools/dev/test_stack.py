@@ -98,10 +98,12 @@ def test_queues_and_tables_have_the_names_of_the_settings(stack: Stack) -> None:
     assert names == {
         defaults.message_queue,
         defaults.room_queue,
+        defaults.cursor_queue,
         defaults.quarantine_queue,
         f"{defaults.quarantine_queue}-kept",
         "chat-message-queue-dlq.fifo",
         "chat-room-queue-dlq",
+        "chat-cursor-queue-dlq",
     }
     for table, indexes in ((defaults.rooms_table, ["by-user"]), (defaults.messages_table, [])):
         described = tables.describe_table(TableName=table)["Table"]
@@ -118,7 +120,7 @@ def test_the_concurrency_of_functions_is_limited(stack: Stack) -> None:
     functions = client(stack.settings, "lambda")
     mappings = functions.list_event_source_mappings()["EventSourceMappings"]
     allowed = [one["ScalingConfig"]["MaximumConcurrency"] for one in mappings]
-    assert allowed == [LOCAL_MAX_CONCURRENCY, LOCAL_MAX_CONCURRENCY]
+    assert allowed == [LOCAL_MAX_CONCURRENCY] * 3
 
 
 def test_alarms_and_dashboard_are_deployed(stack: Stack) -> None:
