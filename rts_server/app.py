@@ -23,7 +23,8 @@ from rts_server.namespaces.session_start import SessionStart
 from rts_server.presence.instance_registry import InstanceRegistry
 from rts_server.realtime.control_channel import ControlChannel
 from rts_server.realtime.manager import ClientManager
-from rts_server.realtime.subscriptions import SubscriptionHandlers, Subscriptions
+from rts_server.realtime.subscription_handlers import SubscriptionHandlers
+from rts_server.realtime.subscriptions import Subscriptions
 from rts_server.rest import demo, health, operators
 from rts_server.rest.instances import InstanceRoutes, PresenceRoutes
 from rts_server.runtime import loops
@@ -113,7 +114,9 @@ class WebProcess:
             on_resumed=self._on_resumed,
             room_added=lambda listener, room_id: self._session_start.added(listener, room_id),
             room_removed=lambda listener, room_id: self._session_start.removed(listener, room_id),
+            on_missed=lambda changes: self._presence.watches.on_missed(changes),
             rooms_changed=lambda user_id: self._session_start.changed(user_id),
+            changes_since=self._services.recent.since,
             read_unread=self._services.inboxes.unread_of,
         )
 

@@ -307,11 +307,8 @@ class Settings:
     linger: float = seconds_setting(
         "RTS_LINGER", 30.0, help="Seconds a room stays subscribed after its last listener left."
     )
-    head_check: float = seconds_setting(
-        "RTS_HEAD_CHECK",
-        15.0,
-        0.1,
-        help="Seconds between two checks that no event of a room was missed.",
+    loss_check: float = seconds_setting(
+        "RTS_LOSS_CHECK", 10.0, 0.1, help="Seconds between two checks that Redis lost no data."
     )
     canary_interval: float = seconds_setting(
         "RTS_CANARY_INTERVAL", 3.0, 0.05, help="Seconds between two canary messages."
@@ -335,12 +332,6 @@ class Settings:
         "RTS_PRESENCE_GRACE",
         10.0,
         help="Seconds a user may be gone before they are announced as offline.",
-    )
-    presence_check: float = seconds_setting(
-        "RTS_PRESENCE_CHECK",
-        30.0,
-        0.1,
-        help="Seconds between two checks of the presence of watched users.",
     )
     typing_ttl: float = seconds_setting(
         "RTS_TYPING_TTL", 8.0, 0.1, help="Seconds after which a typing indicator ends by itself."

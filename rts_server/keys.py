@@ -36,6 +36,14 @@ def dirty_cursors(partition: int) -> str:
     return f"{{p{partition}}}:dirty"
 
 
+def recent(partition: int) -> str:
+    """Sorted set → time (ms): what was published in the last minutes; see `RecentChanges`.
+
+    A member is `room`, whose head or a read cursor in it moved, or `room user`: a membership.
+    """
+    return f"{{p{partition}}}:recent"
+
+
 def generation(partition: int) -> str:
     """String `identity born`: the Redis that holds this partition, and since when (ms)."""
     return f"{{p{partition}}}:generation"
@@ -58,6 +66,8 @@ def moved_upload(attachment_id: str) -> str:
 
 RELAYS = "relays"
 """Sorted set relay → expiry (ms): the relays that share the partitions."""
+KEEPS_RECENT = ".recent"
+"""End of the names of relays that keep `recent`. A relay of the release before has another name."""
 
 
 REVOKED = "revoked"
@@ -206,13 +216,14 @@ class PresenceKeys(NamedTuple):
 
     `fence`: hash with the identity of the Redis they were written to. `instances`: sorted set
     lease → its end (ms). `due`: sorted set user → end of the grace (ms). `about`: hash instance →
-    its description (JSON).
+    its description (JSON). `recent`: sorted set user → ms: who was announced in the last minutes.
     """
 
     fence: str = "{presence}:fence"
     instances: str = "{presence}:instances"
     due: str = "{presence}:due"
     about: str = "{presence}:about"
+    recent: str = "{presence}:recent"
 
 
 PRESENCE = PresenceKeys()

@@ -23,6 +23,7 @@ from rts_server.files.user_files import UserFiles
 from rts_server.persistence.archive import Archive
 from rts_server.persistence.eviction_policy import check_eviction_policy
 from rts_server.persistence.message_status import StatusPublisher
+from rts_server.persistence.recent_changes import RecentChanges
 from rts_server.persistence.revocations import Revocations, Revoked
 from rts_server.persistence.user_rooms import UserRooms
 from rts_server.presence.connection_counts import ConnectionCounts
@@ -103,6 +104,7 @@ class Services:
         self.pipe = self._pipe()
         self.outbox_reads = self._pipe()
         self.user_rooms = UserRooms(self.redis, self.pipe)
+        self.recent = RecentChanges(self.redis)
         self.snapshots = SnapshotReader(self.pipe)
         self.admission = Admission()
         self.append_script = AppendScript(
@@ -272,17 +274,14 @@ class PresenceServices:
         self.online = ConnectionCounts(settings, services.pipe, self.lease, on_counted)
         self.presences = PresenceStore(settings, services.pipe, self.lease, self.online)
         self.watches = PresenceWatches(
-            subscriber,
-            self.presences,
-            services.user_memberships.share_room,
-            settings.presence_check,
+            subscriber, self.presences, services.user_memberships.share_room
         )
         self._sweep = LeaseSweep(settings, services.pipe, self.lease)
         self._tasks = Tasks()
 
     def start(self) -> None:
-        """Start renewing the lease, counting, sweeping and checking watches."""
-        for one in (self.lease, self.online, self.watches, self._sweep):
+        """Start renewing the lease, counting and sweeping."""
+        for one in (self.lease, self.online, self._sweep):
             self._tasks.keep(one.run_forever())
 
     async def close(self) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 from rts_server import processes
 from rts_server.__main__ import main
 from rts_server.drain import Drain
+from rts_server.persistence import user_rooms
 from rts_server.persistence.archive import Archive
 from rts_server.persistence.outbox import Entry
 from rts_server.persistence.revocations import Revocations
@@ -53,6 +54,12 @@ def everywhere(old: str, new: str) -> None:
 def lose_publishes() -> None:
     """One durable publish in ten is lost: it goes to another channel."""
     rewrite(script.APPEND, PUBLISH, LOSE)
+
+
+def lose_memberships() -> None:
+    """No word about a membership reaches the devices of a user."""
+    publish = "redis.call('PUBLISH', ARGV[5]"
+    rewrite(user_rooms._NOTE, publish, publish + " .. ':lost'")
 
 
 def identity() -> None:
@@ -191,6 +198,7 @@ def hang_at_end() -> None:
 
 FAULTS: dict[str, Callable[[], Any]] = {
     "lose_publishes": lose_publishes,
+    "lose_memberships": lose_memberships,
     "identity": identity,
     "no_fence": no_fence,
     "no_shape": no_shape,

@@ -87,7 +87,7 @@ class SessionStart:
         # between the two is then in the index or on the channel, never in neither (D4).
         await self._subscriptions.add_listener(listener)
         memberships, version = await self._memberships.current_with_version(user_id)
-        self._subscriptions.lost_publishes.note_index_version(user_id, version)
+        self._subscriptions.lost_memberships.began(user_id, version)
         rooms = [membership.room_id for membership in memberships]
         cursors = cursors_within_membership(session.cursors, memberships)
         # A client without any cursor lists its rooms itself, and is told of none here.
@@ -264,16 +264,17 @@ class SessionStart:
         _write(listener, "room.removed", {"reason": "removed"}, room_id)
         self._subscriptions.unread_changed(listener, room_id)
 
-    async def changed(self, user_id: str) -> None:
+    async def changed(self, user_id: str) -> str:
         """Compare a user's rooms with the subscriptions: a change may have been missed (D5).
 
-        Only a room that the user is known to have left is removed: an index that was just rebuilt
-        may lack one.
+        Return the version of the index that was compared, or an older one. Only a room that the
+        user is known to have left is removed: an index that was just rebuilt may lack one.
         """
-        await self._memberships.current(user_id)
+        _, version = await self._memberships.current_with_version(user_id)
         for listener in self._subscriptions.listeners_of(user_id):
             async with listener.changing:
                 await self._compare(listener)
+        return version
 
     async def _compare(self, listener: Listener) -> None:
         for membership in await self._memberships.current_and_former(listener.user_id):

@@ -20,6 +20,7 @@ _NOTE = Script(_COMMON, _HERE / "user_rooms.lua")
 _MARK = _HERE / "user_rooms_mark.lua"
 _READ = Script(IDENTITY, _MARK, _HERE / "user_rooms_read.lua")
 _SHARED = Script(IDENTITY, _MARK, _HERE / "user_rooms_shared.lua")
+_VERSION = Script(_HERE / "user_rooms_version.lua")
 _REBUILD = Script(IDENTITY, _COMMON, _HERE / "user_rooms_rebuild.lua")
 RECHECK_MS = 60_000
 """A rebuilt index is rebuilt once more after this time: records may have been in the queue."""
@@ -70,6 +71,13 @@ class UserRooms:
             for user_id, change in changes
         ]
         await _NOTE.evaluate_many(self._redis, calls)
+
+    async def publish_versions(self, user_ids: Iterable[str]) -> None:
+        """Publish the version of each user's index on their channel, for who missed a change."""
+        calls: list[ScriptCall] = [
+            ([keys.user_rooms(user_id)], [keys.user_channel(user_id)]) for user_id in user_ids
+        ]
+        await _VERSION.evaluate_many(self._redis, calls)
 
     async def state(self, user_id: str, room_id: str) -> State | None:
         """Return whether the user is in the room; None if the index does not know the room."""

@@ -1,5 +1,5 @@
 -- The common part of the presence scripts; identity.lua comes before it. KEYS, in this order:
-local FENCE, INSTANCES, DUE, ABOUT = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local FENCE, INSTANCES, DUE, ABOUT, RECENT = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 -- ARGV begins with the prefixes of the keys of users, of the users of an instance, and of the channels.
 local USERS, OF, CHANNEL = ARGV[1], ARGV[2], ARGV[3]
 local DAY = 86400000
@@ -25,15 +25,21 @@ local function connections(entry, now)
 end
 local function is_connected(entry, now) return connections(entry, now) > 0 end
 
-local function publish(user, v, state, last, text)
+local function say(user, v, state, last, text)
   redis.call('PUBLISH', CHANNEL .. user, cjson.encode({v = v, state = state, last = last, text = text}))
+end
+
+-- Publish now, and once more with the next sweep.
+local function publish(user, v, state, last, text, now)
+  redis.call('ZADD', RECENT, now, user)
+  say(user, v, state, last, text)
 end
 
 -- Set and publish a new state. Both happen in one step, so that each change is announced once (E1).
 local function announce(user, entry, state, now)
   local v = math.max(tonumber(entry.v or 0) + 1, now)
   redis.call('HSET', USERS .. user, 'state', state, 'v', v)
-  publish(user, v, state, tonumber(entry.last or 0), entry.text or '')
+  publish(user, v, state, tonumber(entry.last or 0), entry.text or '', now)
 end
 
 -- The state of an instance's lease: 'ok', 'lapsed' (it has expired) or 'anew' (Redis lost its data: register again).

@@ -5,6 +5,6 @@ local entry = entry_of(user)
 redis.call('ZREM', DUE, user)
 if redis.call('HDEL', USERS .. user, 'state', 'text', 'away', 'last', 'v') == 0 then return 0 end
 if entry.state ~= 'offline' or (entry.text or '') ~= '' then
-  publish(user, math.max(tonumber(entry.v or 0) + 1, now), 'offline', 0, '')
+  publish(user, math.max(tonumber(entry.v or 0) + 1, now), 'offline', 0, '', now)
 end
 return 1

@@ -8,17 +8,22 @@ from typing import Any
 
 from redis.asyncio import Redis
 
+from rts_server import keys
 from rts_server.config import Settings, ms
 from rts_server.presence.connection_counts import ConnectionCounts
 from rts_server.presence.instance_lease import InstanceLease
 from rts_server.presence.scripts import PresenceState, parse_presence, presence_script, script_call
-from rts_server.redis_client.pipeline import RedisPipeline
+from rts_server.redis_client.pipeline import RedisPipeline, results_of
 
 _READ = presence_script("read.lua")
 _SET = presence_script("set.lua")
 _FORGET = presence_script("forget.lua")
 
 USERS_PER_CALL = 100
+RECENT_SECONDS = 120.0
+"""Time for which it is kept who was announced; sweep.lua has the same."""
+RECENT_MARGIN_SECONDS = 1.0
+"""So much further back is looked than the caller counts: what Redis does takes time."""
 
 
 class PresenceStore:
@@ -52,6 +57,17 @@ class PresenceStore:
             for at, user_id in enumerate(part):
                 found[user_id] = _read(fields[4 * at : 4 * at + 4], bool(recent))
         return found
+
+    async def recent(self, seconds: float) -> set[str] | None:
+        """Return who was announced in the last seconds; None if that is not known any more."""
+        reach = seconds + RECENT_MARGIN_SECONDS
+        if reach > RECENT_SECONDS:
+            return None
+        ((now, micros),) = await results_of(self._redis, [("TIME",)])
+        since = int(now) * 1000 + int(micros) // 1000 - ms(reach)
+        asked = ("ZRANGEBYSCORE", keys.PRESENCE.recent, since, "+inf")
+        (found,) = await results_of(self._redis, [asked])
+        return {user_id.decode() for user_id in found}
 
     async def set_state(self, user_id: str, state: str | None, text: str | None) -> PresenceState:
         """Set online or away and a status text ('' for none); None leaves either unchanged.

@@ -1,5 +1,6 @@
 -- Remove the connections of instances whose lease expired, and announce users as offline after their grace.
--- The first caller announces (E1). ARGV: 4 instance, 5 token, 6 lease (ms), 7 grace (ms), 8 users per call at most.
+-- The first caller announces (E1). Then publish once more what was announced since the last sweep: Redis delivers a
+-- publish at most once. ARGV: 4 instance, 5 token, 6 lease (ms), 7 grace (ms), 8 users per call at most.
 -- Reply: {lease_state, number of announced users, whether there is more to do (0|1)}.
 local now = clock()
 local state = lease_state(ARGV[4], ARGV[5], now)
@@ -37,4 +38,18 @@ for _, user in ipairs(due) do
     announced = announced + 1
   end
 end
-return {state, announced, #due >= left and 1 or 0}
+
+local KEPT_MS, SAID_PER_CALL = 120000, 500
+redis.call('ZREMRANGEBYSCORE', RECENT, '-inf', now - KEPT_MS)
+local said = tonumber(redis.call('HGET', FENCE, 'said') or 0)
+local recent = redis.call('ZRANGEBYSCORE', RECENT, said, '(' .. now, 'WITHSCORES', 'LIMIT', 0, SAID_PER_CALL)
+for i = 1, #recent, 2 do
+  local user = recent[i]
+  local fields = redis.call('HMGET', USERS .. user, 'state', 'last', 'text', 'v')
+  say(user, tonumber(fields[4] or now), fields[1] or 'offline', tonumber(fields[2] or 0), fields[3] or '')
+end
+local rest = #recent >= 2 * SAID_PER_CALL
+if #recent > 0 then
+  redis.call('HSET', FENCE, 'said', rest and math.max(tonumber(recent[#recent]), said + 1) or now)
+end
+return {state, announced, (#due >= left or rest) and 1 or 0}

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
-from functools import partial
 
 import orjson
 
 from rts_server import keys
+from rts_server.domain.changes import Changes
 from rts_server.engine.packets import Encoded, event_packet
 from rts_server.presence.presences import PresenceStore
 from rts_server.presence.scripts import PresenceState
 from rts_server.protocol.event import ephemeral
 from rts_server.realtime.subscriber import Subscriber
 from rts_server.runtime.backoff import backoff
-from rts_server.runtime.loops import repeat_forever
 from rts_server.runtime.tasks import Tasks
 from rts_server.runtime.throttled_log import ThrottledLog
 
@@ -26,10 +25,10 @@ log = logging.getLogger(__name__)
 REMOVED_FROM_ROOM = b"-"
 """Published on a user's channel by the script that removes them from a room."""
 USERS_PER_READ = 500
-USERS_PER_CHECK = 50
-"""Watched users that one check reads, in turn. After a break and after a loss all are read."""
 MAX_CONCURRENT_CHECKS = 4
-"""Watches that are checked at once; after a break of the connection all have to be."""
+"""Watches that are checked at once; after a break of the connection many may have to be."""
+SLOW_READER_SECONDS = 5.0
+"""Time after which a change is written again that a slow reader had no space for."""
 
 ShareRoom = Callable[[str, list[str]], Awaitable[set[str]]]
 
@@ -40,6 +39,7 @@ class SessionWatch:
 
     Attributes:
         write: Writes a packet; returns False if it was dropped because the reader is slow.
+        added: Watched users whose command is being executed: their presence will be its answer.
         unconfirmed: Watched users with whom the watcher may share no room any more. Nothing about
             them is written until that is known (A2).
         undelivered: Watched users of whom a change could not be written yet.
@@ -49,6 +49,7 @@ class SessionWatch:
     user_id: str
     write: Callable[[Encoded], bool]
     targets: set[str] = field(default_factory=set)
+    added: set[str] = field(default_factory=set)
     unconfirmed: set[str] = field(default_factory=set)
     undelivered: set[str] = field(default_factory=set)
     unconfirmed_version: int = 0
@@ -56,25 +57,27 @@ class SessionWatch:
 
 
 class PresenceWatches:
-    """Writes every change of a watched user, or the state it led to within one check (E3).
+    """Writes every change of a watched user, or the state it led to (E3).
 
-    Nothing is written about users with whom the watcher shares no room (A1).
+    Nothing is written about users with whom the watcher shares no room (A1). Nothing is read
+    regularly: after a break it is what changed meanwhile, and each change is published again with
+    the next sweep.
     """
 
     def __init__(
-        self, subscriber: Subscriber, presences: PresenceStore, share_room: ShareRoom, every: float
+        self, subscriber: Subscriber, presences: PresenceStore, share_room: ShareRoom
     ) -> None:
         self._subscriber = subscriber
         self._presences = presences
         self._share_room = share_room
-        self._every = every
         self._watchers: dict[str, set[SessionWatch]] = {}
         self._known: dict[str, PresenceState] = {}
         self._by_watcher: dict[str, set[SessionWatch]] = {}
         self._checking = asyncio.Semaphore(MAX_CONCURRENT_CHECKS)
         self._throttled_log = ThrottledLog(log)
         self._tasks = Tasks()
-        self._in_turn: list[str] = []
+        self._slow: dict[SessionWatch, None] = {}
+        self._is_resuming = False
 
     async def close(self) -> None:
         """Cancel all checks."""
@@ -83,39 +86,66 @@ class PresenceWatches:
     # Commands
 
     async def watch(self, watch: SessionWatch, user_ids: list[str]) -> dict[str, PresenceState]:
-        """Replace the watched users; return their presence, without users of no shared room."""
-        visible = await self._share_room(watch.user_id, user_ids)
+        """Replace the watched users; return their presence, without users of no shared room.
+
+        Users who are watched already are not compared again: removals end their watches.
+        """
         if watch.ended:
             return {}
-        self._replace(watch, visible)
-        if visible:
-            await self._subscriber.subscribe(map(keys.presence_channel, {*visible, watch.user_id}))
-            # Check again after subscribing: a removal between the first check and the subscription
-            # was published to nobody here. One after it may have dropped the target already.
-            visible = await self._share_room(watch.user_id, sorted(visible)) & watch.targets
-            self._replace(watch, visible)
-        for user_id, found in (await self._presences.read(visible)).items():
+        requested = set(user_ids)
+        added = requested - watch.targets
+        self._add(watch, added)
+        try:
+            # Subscribe before comparing: a removal is in the index, or is published to us.
+            if added:
+                channels = map(keys.presence_channel, {*added, watch.user_id})
+                await self._subscriber.subscribe(channels)
+            shared = await self._shared(watch, added | requested & watch.unconfirmed)
+            visible = requested & watch.targets & (shared | (requested - added - watch.unconfirmed))
+            read = await self._presences.read(visible)
+        except BaseException:
+            self._drop_all(watch, added)
+            raise
+        self._drop_all(watch, watch.targets - requested | added - visible)
+        for user_id, found in read.items():
             self._update(user_id, found)
-        return {u: self._known[u] for u in user_ids if u in visible and u in self._known}
+        watch.added -= added
+        shown = visible & watch.targets
+        return {u: self._known[u] for u in user_ids if u in shown and u in self._known}
+
+    async def _shared(self, watch: SessionWatch, user_ids: set[str]) -> set[str]:
+        """Return with whom of some users the watcher shares a room.
+
+        An answer from before a removal counts for nothing, so it is asked again.
+        """
+        while user_ids:
+            version = watch.unconfirmed_version
+            found = await self._share_room(watch.user_id, sorted(user_ids))
+            if version == watch.unconfirmed_version:
+                return found
+        return set()
 
     def end(self, watch: SessionWatch) -> None:
         """End a watch whose session ended."""
         watch.ended = True
-        self._replace(watch, set())
+        self._drop_all(watch, set(watch.targets))
+        self._slow.pop(watch, None)
 
-    def _replace(self, watch: SessionWatch, targets: set[str]) -> None:
-        for user_id in watch.targets - targets:
-            self._drop(watch, user_id)
-        for user_id in targets - watch.targets:
+    def _add(self, watch: SessionWatch, user_ids: set[str]) -> None:
+        for user_id in user_ids:
             self._watchers.setdefault(user_id, set()).add(watch)
-        watch.targets = set(targets)
-        if targets:
+        watch.targets |= user_ids
+        watch.added |= user_ids
+        if watch.targets:
             self._by_watcher.setdefault(watch.user_id, set()).add(watch)
 
+    def _drop_all(self, watch: SessionWatch, user_ids: set[str]) -> None:
+        for user_id in user_ids & watch.targets:
+            self._drop(watch, user_id)
+
     def _drop(self, watch: SessionWatch, user_id: str) -> None:
-        watch.targets.discard(user_id)
-        watch.unconfirmed.discard(user_id)
-        watch.undelivered.discard(user_id)
+        for users in (watch.targets, watch.added, watch.unconfirmed, watch.undelivered):
+            users.discard(user_id)
         watchers = self._watchers[user_id]
         watchers.discard(watch)
         if not watchers:
@@ -146,7 +176,10 @@ class PresenceWatches:
         )
 
     def _update(self, user_id: str, found: PresenceState) -> None:
-        """Keep the newest presence of a user, and write a change to the watchers."""
+        """Keep the newest presence of a user, and write a change to the watchers.
+
+        While it is not known which removals were missed in a break, nothing is written (A2).
+        """
         watchers, known = self._watchers.get(user_id), self._known.get(user_id)
         if watchers is None or (known is not None and found.v < known.v):
             return
@@ -154,9 +187,14 @@ class PresenceWatches:
         if known is None or not found.differs_from(known):
             return
         packet = _packet(user_id, found)
+        is_whole = self._subscriber.is_whole and not self._is_resuming
         for watch in watchers:
-            if user_id in watch.unconfirmed or not watch.write(packet):
+            if user_id in watch.added:
+                continue
+            if not is_whole or user_id in watch.unconfirmed:
                 watch.undelivered.add(user_id)
+            elif not watch.write(packet):
+                self._write_later(watch, user_id)
 
     def _left_room(self, user_id: str) -> None:
         """Recheck the user's own watches and those of others: the last shared room may be gone."""
@@ -164,13 +202,6 @@ class PresenceWatches:
             self._recheck(watch, {user_id})
         for watch in self._by_watcher.get(user_id, ()):
             self._recheck(watch, watch.targets)
-
-    def on_resumed(self) -> None:
-        """Check everything: changes and removals may have been missed."""
-        for own in list(self._by_watcher.values()):
-            for watch in own:
-                self._recheck(watch, watch.targets)
-        self.check_soon()
 
     def _recheck(self, watch: SessionWatch, user_ids: set[str]) -> None:
         unconfirmed = user_ids - {watch.user_id}
@@ -200,51 +231,83 @@ class PresenceWatches:
             for user_id in watch.unconfirmed - visible:
                 self._drop(watch, user_id)
             watch.unconfirmed.clear()
-            self._deliver_undelivered(watch)
+            self._write_undelivered(watch)
 
-    def _deliver_undelivered(self, watch: SessionWatch) -> None:
+    def _write_undelivered(self, watch: SessionWatch) -> None:
         """Write the current presence of users whose changes could not be written."""
         for user_id in watch.undelivered - watch.unconfirmed:
-            if watch.write(_packet(user_id, self._known[user_id])):
-                watch.undelivered.discard(user_id)
+            if not watch.write(_packet(user_id, self._known[user_id])):
+                self._write_later(watch, user_id)
+                return
+            watch.undelivered.discard(user_id)
 
-    # Checks for lost publishes
+    def _write_later(self, watch: SessionWatch, user_id: str) -> None:
+        """Write to a slow reader after a while."""
+        watch.undelivered.add(user_id)
+        self._slow[watch] = None
+        if len(self._slow) == 1:
+            self._tasks.keep(self._write_to_slow_readers())
 
-    async def run_forever(self) -> None:
-        """Compare with Redis regularly, until cancelled: publishes may have been lost."""
-        pause = partial(asyncio.sleep, self._every)
-        await repeat_forever("check of watches", self._check_in_turn, pause)
+    async def _write_to_slow_readers(self) -> None:
+        await asyncio.sleep(SLOW_READER_SECONDS)
+        slow, self._slow = self._slow, {}
+        for watch in slow:
+            self._write_undelivered(watch)
 
-    async def _check_in_turn(self) -> None:
-        if not self._in_turn:
-            self._in_turn = list(self._known)
-        users, self._in_turn = self._in_turn[:USERS_PER_CHECK], self._in_turn[USERS_PER_CHECK:]
-        await self._read_again(users)
+    # After a break of the link, and after a loss of Redis
+
+    def on_resumed(self) -> None:
+        """Write nothing until it is known what was missed (`on_missed`)."""
+        self._is_resuming = True
+
+    def on_missed(self, changes: Changes | None) -> None:
+        """Check what changed while the link was down, None for everything."""
+        self._is_resuming = False
+        if changes is None:
+            for own in list(self._by_watcher.values()):
+                for watch in own:
+                    self._recheck(watch, watch.targets)
+            self.check_soon()
+        else:
+            for user_id in changes.members:
+                self._left_room(user_id)
+            self._tasks.keep(self._until_done(lambda: self._check_recent(changes.seconds)))
+        for own in list(self._by_watcher.values()):
+            for watch in own:
+                self._write_undelivered(watch)
 
     def check_soon(self, seconds: float = 0.0) -> None:
-        """Compare once, after some seconds."""
-        self._tasks.keep(self._check_after(seconds))
-
-    async def _check_after(self, seconds: float) -> None:
-        await asyncio.sleep(seconds)
-        try:
-            await self.check()
-        except Exception as error:
-            self._throttled_log.warning("watches cannot be checked", error)
+        """Read all watched users again, after some seconds."""
+        self._tasks.keep(self._until_done(self.check, seconds))
 
     async def check(self) -> None:
         """Read all watched users again; those missing just after a loss may still come back."""
         await self._read_again(list(self._known))
 
-    async def _read_again(self, users: list[str]) -> None:
+    async def _check_recent(self, seconds: float) -> None:
+        """Read the watched users whose presence changed in the last seconds."""
+        recent = await self._presences.recent(seconds)
+        await self._read_again(self._known.keys() & recent if recent is not None else self._known)
+
+    async def _until_done(self, work: Callable[[], Awaitable[None]], seconds: float = 0.0) -> None:
+        """Do it after some seconds, and again until it succeeds: nothing else would notice."""
+        await asyncio.sleep(seconds)
+        failures = 0
+        while True:
+            try:
+                return await work()
+            except Exception as error:
+                failures += 1
+                self._throttled_log.warning("watched users cannot be read yet", error)
+                await asyncio.sleep(backoff(failures))
+
+    async def _read_again(self, user_ids: Iterable[str]) -> None:
+        users = list(user_ids)
         for i in range(0, len(users), USERS_PER_READ):
             found = await self._presences.read_known(users[i : i + USERS_PER_READ])
             for user_id, one in found.items():
                 if one is not None:
                     self._update(user_id, one)
-        for own in list(self._by_watcher.values()):
-            for watch in own:
-                self._deliver_undelivered(watch)
 
 
 def _packet(user_id: str, presence: PresenceState) -> Encoded:

@@ -9,17 +9,21 @@ import asyncio
 import logging
 
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 
 from rts_server import metrics
 from rts_server.realtime.subscriber import Subscriber
 from rts_server.redis_client.primary import Primary
 from rts_server.redis_client.transport import NotPrimary
 from rts_server.runtime.loops import repeat_forever
+from rts_server.runtime.throttled_log import ThrottledLog
 
 log = logging.getLogger(__name__)
 
-CANARY_PAYLOAD = b"canary"
+CANARY_PREFIX = b"canary "
+"""A canary says when it was sent, in seconds of this process's loop."""
+RESTART_SHARE = 0.5
+"""Share of the time after which an instance is deaf, in which a new link is tried."""
 
 
 class Canary:
@@ -32,6 +36,7 @@ class Canary:
     Attributes:
         answered: Whether Redis answered the last time.
         deaf: Whether publishing works but nothing came back for `deaf_after` seconds.
+        heard_until: Nothing that was published to us before this loop time was missed.
     """
 
     def __init__(
@@ -51,12 +56,17 @@ class Canary:
         self._channel = channel
         self._interval = interval
         self._deaf_after = deaf_after
+        self._throttled_log = ThrottledLog(log)
         self.answered = False
         self._missing_since: float | None = None
+        self._restarted_at = float("-inf")
         self.deaf = False
+        self.heard_until = float("-inf")
 
-    def received(self) -> None:
-        """Note that a canary came back."""
+    def received(self, payload: bytes) -> None:
+        """Note that a canary came back. What comes while channels are missing says nothing."""
+        if self._subscriber.is_whole:
+            self.heard_until = float(payload.removeprefix(CANARY_PREFIX))
         self._missing_since = None
         if self.deaf:
             self.deaf = False
@@ -89,11 +99,13 @@ class Canary:
             return
         self._primary.confirmed()
         self._check_echo()
+        await self._check_channels()
 
     async def _published(self) -> tuple[str, str]:
         """Publish a canary; return the run id and the role of the server."""
+        now = asyncio.get_running_loop().time()
         async with self._redis.pipeline(transaction=False) as pipe:
-            pipe.publish(self._channel, CANARY_PAYLOAD)
+            pipe.publish(self._channel, CANARY_PREFIX + str(now).encode())
             pipe.info("server")
             pipe.info("replication")
             _, server, replication = await pipe.execute()
@@ -103,10 +115,30 @@ class Canary:
         now = asyncio.get_running_loop().time()
         if self._missing_since is None:
             self._missing_since = now
-        elif now - self._missing_since > self._deaf_after:
-            if not self.deaf:
-                log.error("deaf: the canary does not come back")
+            return
+        if now - self._missing_since > self._deaf_after and not self.deaf:
+            log.error("deaf: the canary does not come back")
             self.deaf = True
             metrics.DEAF.set(1)
-            self._missing_since = None  # the new connection gets its full time
+        # A new connection gets its full time.
+        since = max(self._missing_since, self._restarted_at)
+        if now - since > self._deaf_after * RESTART_SHARE:
+            self._restarted_at = now
+            self._subscriber.restart()
+
+    async def _check_channels(self) -> None:
+        """Reconnect the subscriber if Redis has fewer channels of it than it confirmed."""
+        before = self._subscriber.state
+        if not before.client_id:
+            return
+        try:
+            found = await self._redis.client_list(client_id=[str(before.client_id)])
+        except ResponseError as error:
+            self._throttled_log.warning("channels cannot be counted", error)
+            return
+        except (RedisError, OSError):
+            return
+        if self._subscriber.misses_some(before, int(found[0]["sub"]) if found else -1):
+            log.error("a subscription is missing")
+            self.heard_until = float("-inf")  # since when is not known
             self._subscriber.restart()

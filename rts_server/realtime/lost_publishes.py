@@ -1,105 +1,103 @@
-"""Notices publishes that never arrived: Redis delivers them at most once (D5)."""
+"""Repairs what was published while the link to Redis was down: Redis delivers at most once (D5)."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Collection, Mapping
-from functools import partial
+from typing import Any
 
 from redis.asyncio import Redis
 
 from rts_server import keys
-from rts_server.realtime.listener import Listener
-from rts_server.realtime.lost_rooms import LostRooms
+from rts_server.domain.changes import Changes
 from rts_server.realtime.room_feed import RoomFeed
+from rts_server.runtime.backoff import backoff
+from rts_server.runtime.throttled_log import ThrottledLog
 
 log = logging.getLogger(__name__)
 
 ROOMS_PER_PIPELINE = 200
-"""Rooms or users that one pipeline to Redis compares."""
-ROOMS_PER_CHECK = 50
-"""Rooms, and users, that one check compares, in turn: what it costs does not grow with their
-number. A lost publish is noticed before by the head that the relay publishes (D5)."""
+"""Rooms that one pipeline to Redis compares."""
+NOTHING_MISSED = float("inf")
+
+
+ChangesSince = Callable[[float], Awaitable[Changes | None]]
+"""What changed in the last seconds; None if that is not known."""
 
 
 class LostPublishes:
-    """Compares what was published to this instance with what Redis holds.
+    """Compares what was published to this instance with what Redis holds, after a break.
 
-    Rooms are compared by the position of their head, users by the version of their room index. A
-    Redis that lost its data is noticed by its generation (`LostRooms`).
+    Only what changed meanwhile is compared, so a break costs what happened in it, not the rooms of
+    the instance; all of them, if it was long. Without a break nothing is asked: the relay publishes
+    the head of a room in which nothing follows. `on_missed` is called with what changed, None for
+    anything, once it is known.
     """
 
     def __init__(
         self,
         redis: Redis,
         rooms: Mapping[str, RoomFeed],
-        listeners: Mapping[str, Collection[Listener]],
+        changes_since: ChangesSince,
         *,
-        lost_rooms: LostRooms,
-        rooms_changed: Callable[[str], Awaitable[None]],
-        interval: float,
+        on_missed: Callable[[Changes | None], None],
+        start_task: Callable[[Any], Any],
     ) -> None:
-        """`rooms` and `listeners` (by user id) are the live mappings of the subscriptions.
-
-        `rooms_changed` compares a user's rooms with the subscriptions; `interval` is in seconds.
-        """
+        """`rooms` is the live mapping of the subscriptions."""
         self._redis = redis
         self._rooms = rooms
-        self._listeners = listeners
-        self._lost_rooms = lost_rooms
-        self._rooms_changed = rooms_changed
-        self._interval = interval
-        self._versions: dict[str, str] = {}
-        self._rooms_in_turn: list[str] = []
-        self._users_in_turn: list[str] = []
+        self._changes_since = changes_since
+        self._on_missed = on_missed
+        self._start_task = start_task
+        self._missed_since = NOTHING_MISSED
+        self._repairing = False
+        self._throttled_log = ThrottledLog(log)
 
-    def note_index_version(self, user_id: str, version: str) -> None:
-        """Note the version of the user's room index that a session read.
+    def resumed(self, heard_until: float) -> None:
+        """Repair what was published since then, in loop time; minus infinity is all."""
+        self._missed_since = min(self._missed_since, heard_until)
+        if not self._repairing:
+            self._repairing = True
+            self._start_task(self._repair())
 
-        The first session's version counts: it may be older, and then the next check compares.
-        """
-        self._versions.setdefault(user_id, version)
-
-    def is_noted(self, user_id: str, version: int) -> bool:
-        """Return whether the noted version of the user's room index is this, or a later one."""
-        noted = self._versions.get(user_id, "").partition(" ")[0]
-        return bool(noted) and int(noted) >= version
-
-    def forget(self, user_id: str) -> None:
-        """Forget a user without listeners."""
-        self._versions.pop(user_id, None)
-
-    def forget_versions(self) -> None:
-        """Make the next check compare every user: changes may have been missed."""
-        self._versions = dict.fromkeys(self._listeners, "")
-
-    async def check_later(self) -> None:
-        """Wait for the interval, then compare the rooms and users whose turn it is."""
-        await asyncio.sleep(self._interval)
-        rooms = _next_in_turn(self._rooms_in_turn, self._rooms)
-        await self._compare(rooms, _next_in_turn(self._users_in_turn, self._listeners))
-
-    async def check(self) -> None:
-        """Compare all rooms and users."""
-        await self._compare(list(self._rooms), list(self._listeners))
-
-    async def _compare(self, room_ids: list[str], users: list[str]) -> None:
-        """Never raises: what fails is compared at a later check."""
-        checks = (
-            partial(self._check_heads, room_ids),
-            self._lost_rooms.check,
-            partial(self._check_users, users),
-        )
-        for check in checks:
+    async def _repair(self) -> None:
+        """Repair until it is done: nothing else would notice what was missed."""
+        failures = 0
+        while (since := self._missed_since) < NOTHING_MISSED:
+            self._missed_since = NOTHING_MISSED
             try:
-                await check()
+                changes = await self._repair_since(since)
+                failures = 0
             except Exception as error:
-                log.warning("check failed, will be repeated", extra={"error": type(error).__name__})
+                self._missed_since = min(self._missed_since, since)
+                failures += 1
+                self._throttled_log.warning("break is not repaired yet", error)
+                await asyncio.sleep(backoff(failures))
+                continue
+            if self._missed_since < NOTHING_MISSED:  # another break: both are one
+                self._missed_since = min(self._missed_since, since)
+            else:
+                self._on_missed(changes)
+        self._repairing = False
 
-    async def _check_heads(self, room_ids: list[str]) -> None:
-        """Repair rooms whose head in Redis is ahead of what was published to us."""
+    async def _repair_since(self, since: float) -> Changes | None:
+        changes = await self._changes_since(asyncio.get_running_loop().time() - since)
+        if changes is None:
+            rooms: Collection[str] = list(self._rooms)
+        else:
+            rooms = [room_id for room_id in changes.rooms if room_id in self._rooms]
+        await self.compare(rooms)
+        return changes
+
+    async def compare(self, room_ids: Collection[str]) -> None:
+        """Repair rooms whose head in Redis is ahead of what was published to us.
+
+        A read cursor may have moved too, so their unread counts are in doubt. Raises RedisError.
+        """
         rooms = [self._rooms[room_id] for room_id in room_ids if room_id in self._rooms]
+        for room in rooms:
+            room.unread.doubt()
         for i in range(0, len(rooms), ROOMS_PER_PIPELINE):
             batch = rooms[i : i + ROOMS_PER_PIPELINE]
             async with self._redis.pipeline(transaction=False) as pipe:
@@ -109,32 +107,3 @@ class LostPublishes:
             for room, (epoch, offset) in zip(batch, heads, strict=True):
                 if epoch is not None and (int(epoch), int(offset)) > (room.position or (0, 0)):
                     room.mark_lagging()
-
-    async def _check_users(self, users: list[str]) -> None:
-        for i in range(0, len(users), ROOMS_PER_PIPELINE):
-            batch = users[i : i + ROOMS_PER_PIPELINE]
-            for user_id, version in zip(batch, await self._user_versions(batch), strict=True):
-                if not self._all_ready(user_id):
-                    continue  # a session that is opening must not delay the others
-                if self._versions.get(user_id) != version:
-                    await self._rooms_changed(user_id)
-                    self._versions[user_id] = version
-
-    def _all_ready(self, user_id: str) -> bool:
-        return all(listener.ready.is_set() for listener in self._listeners.get(user_id, ()))
-
-    async def _user_versions(self, user_ids: list[str]) -> list[str]:
-        """Return what changes when a user's rooms change or must be read from the archive."""
-        async with self._redis.pipeline(transaction=False) as pipe:
-            for user_id in user_ids:
-                pipe.hmget(keys.user_rooms(user_id), "#ver", "#complete")
-            answers = await pipe.execute()
-        return [keys.index_version(version, mark) for version, mark in answers]
-
-
-def _next_in_turn(waiting: list[str], every: Collection[str]) -> list[str]:
-    """Take the next ones off `waiting`, which begins anew with all of them when it is empty."""
-    if not waiting:
-        waiting.extend(every)
-    taken, waiting[:] = waiting[:ROOMS_PER_CHECK], waiting[ROOMS_PER_CHECK:]
-    return taken

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from functools import partial
 from typing import Any, Protocol
+
+from redis.exceptions import RedisError
 
 from rts_server import keys
 from rts_server.domain.position import Position
 from rts_server.realtime.room_feed import RoomFeed
+from rts_server.runtime.loops import repeat_forever
 
 log = logging.getLogger(__name__)
 
@@ -39,17 +45,39 @@ class LostRooms:
         rooms: Mapping[str, RoomFeed],
         recovery: Recovery | None,
         start_task: Callable[[Any], Any],
+        *,
+        interval: float,
+        compare: Callable[[Collection[str]], Awaitable[None]],
+        on_lost: Callable[[], None],
     ) -> None:
-        """`rooms` is the live mapping of the rooms that are subscribed to."""
+        """`rooms` is the live mapping of the rooms that are subscribed to.
+
+        `interval` is the time between two checks in seconds. `compare` compares the heads of rooms,
+        for those that are in Redis again. `on_lost` is called when data was lost.
+        """
         self._recovery = recovery
         self._rooms = rooms
         self._start_task = start_task
+        self._interval = interval
+        self._compare, self._on_lost = compare, on_lost
         self._generations: Sequence[str] = ()
         self._lost: dict[str, None] = {}
         self._busy = False
 
+    async def run_forever(self) -> None:
+        """Check regularly until cancelled."""
+        await repeat_forever("check for a loss", self.check, partial(asyncio.sleep, self._interval))
+
+    def check_soon(self) -> None:
+        """Check at once. If that fails, the next check is the loop's."""
+        self._start_task(self._try_check())
+
+    async def _try_check(self) -> None:
+        with contextlib.suppress(RedisError, OSError):
+            await self.check()
+
     async def check(self) -> None:
-        """Compare the rooms of each partition whose generation changed."""
+        """Compare the rooms of each partition whose generation changed. Raises RedisError."""
         if self._recovery is None:
             return
         found = await self._recovery.generations()
@@ -57,6 +85,7 @@ class LostRooms:
         changed = {number for number, was in enumerate(before) if was != found[number]}
         if changed:
             self._lost |= dict.fromkeys(r for r in self._rooms if keys.partition(r) in changed)
+            self._on_lost()
         if self._lost and not self._busy:
             self._busy = True
             self._start_task(self._recover(self._recovery))
@@ -76,6 +105,7 @@ class LostRooms:
                 positions = {
                     r: self._rooms[r].listener_positions() for r in batch if r in self._rooms
                 }
+                await self._compare(batch)
                 for room_id in await recovery.recover(positions):
                     del later[room_id]
         except Exception as error:

@@ -6,8 +6,9 @@ import asyncio
 import logging
 import random
 import re
+from collections import deque
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
 from redis.asyncio import ConnectionPool
 
@@ -25,10 +26,25 @@ SUBSCRIBER_CONNECT_SECONDS = 2.0
 RECONNECT_SECONDS = 0.05
 """Time between a lost connection and the next; half of it at least, drawn at random."""
 CHANNELS_PER_COMMAND = 500
+MAX_UNCONFIRMED_CHANNELS = 5_000
+"""Channels that are asked for and not confirmed, at most. A confirmation is 65 bytes, and Redis
+cuts a subscriber for which too many of them wait, after each break anew."""
 
 _RUN_ID = re.compile(rb"run_id:(\w+)")
 
 OnMessage = Callable[[str, bytes], None]
+
+
+class LinkState(NamedTuple):
+    """What is known of the link at a moment.
+
+    `client_id` is the id of the connection in Redis, 0 if it is not known. `confirmed` counts the
+    channels it has, `unsubscribed` those that were ever given up.
+    """
+
+    client_id: int
+    confirmed: int
+    unsubscribed: int
 
 
 class Subscriber:
@@ -62,6 +78,9 @@ class Subscriber:
         self._wanted: set[str] = set()
         self._confirmed: set[str] = set()
         self._waiting: dict[str, list[asyncio.Future[None]]] = {}
+        self._unsent: deque[str] = deque()
+        self._unconfirmed = self._unsubscribed = 0
+        self._client_id: int | None = None
         self._link: RedisConnection | None = None
         self._task: asyncio.Task[None] | None = None
         self._resume_due = False
@@ -90,7 +109,8 @@ class Subscriber:
             futures.append(future)
         unsent = [channel for channel in fresh if channel not in self._wanted]
         self._wanted.update(fresh)
-        self._send("SUBSCRIBE", unsent)
+        self._unsent.extend(unsent)
+        self._send_unsent()
         for future in futures:
             await future
 
@@ -99,26 +119,58 @@ class Subscriber:
         gone = [channel for channel in channels if channel in self._wanted]
         self._wanted.difference_update(gone)
         self._confirmed.difference_update(gone)
-        self._send("UNSUBSCRIBE", gone)
+        self._unsubscribed += len(gone)
+        if self._link is not None:
+            for i in range(0, len(gone), CHANNELS_PER_COMMAND):
+                self._link.send(("UNSUBSCRIBE", *gone[i : i + CHANNELS_PER_COMMAND]))
 
     def restart(self) -> None:
         """Close the connection and open another: it is up, but nothing comes through."""
         if self._link is not None:
             self._link.close()
 
-    def _send(self, verb: str, channels: list[str]) -> None:
-        """Send in order. Without a connection nothing is sent: the next one subscribes to all."""
-        if self._link is not None:
-            for i in range(0, len(channels), CHANNELS_PER_COMMAND):
-                self._link.send((verb, *channels[i : i + CHANNELS_PER_COMMAND]))
+    @property
+    def is_whole(self) -> bool:
+        """Whether nothing that was published since the last break can have been missed."""
+        return self._link is not None and not self._resume_due
+
+    @property
+    def state(self) -> LinkState:
+        """The state of the link now, to be compared later."""
+        return LinkState(self._client_id or 0, len(self._confirmed), self._unsubscribed)
+
+    def misses_some(self, before: LinkState, channels: int) -> bool:
+        """Return whether Redis has forgotten a channel, by the number it had since `before`.
+
+        Channels that are being subscribed to or given up can hide that, until it is asked again.
+        """
+        gone = self._unsubscribed - before.unsubscribed
+        return before.client_id == self._client_id and channels < before.confirmed - gone
+
+    def _send_unsent(self) -> None:
+        """Subscribe to more channels, as far as confirmations have come.
+
+        Without a connection nothing is sent: the next one subscribes to all.
+        """
+        if self._link is None:
+            return
+        while self._unsent and self._unconfirmed + CHANNELS_PER_COMMAND <= MAX_UNCONFIRMED_CHANNELS:
+            some: list[str] = []
+            while self._unsent and len(some) < CHANNELS_PER_COMMAND:
+                if (channel := self._unsent.popleft()) in self._wanted:
+                    some.append(channel)
+            if some:
+                self._unconfirmed += len(some)
+                self._link.send(("SUBSCRIBE", *some))
 
     async def _listen(self) -> None:
         """Listen on one connection until it ends."""
         try:
             async with within(SUBSCRIBER_CONNECT_SECONDS):
                 self._link = await RedisConnection.open(self._pool, self._reply)
-            self._link.send(("INFO", "server"))
-            self._send("SUBSCRIBE", sorted(self._wanted))
+            self._link.send_all([("CLIENT", "ID"), ("INFO", "server")])
+            self._unsent, self._unconfirmed = deque(sorted(self._wanted)), 0
+            self._send_unsent()
             self._loop.mark_succeeded()
             self._resume_due, self._first = not self._first, False
             self._maybe_resumed()
@@ -127,6 +179,7 @@ class Subscriber:
         finally:
             self.restart()
             self._link = None
+            self._client_id = None
             self.server = ""
             self._confirmed.clear()
 
@@ -144,7 +197,13 @@ class Subscriber:
             self._on_resumed()
 
     def _reply(self, reply: Any) -> None:
-        """Handle one reply: server information, a message or a confirmation; an error closes."""
+        """Handle one reply: server information, a message or a confirmation; an error closes.
+
+        The first one is the id of the connection; where Redis refuses it, channels are not counted.
+        """
+        if self._client_id is None:
+            self._client_id = reply if isinstance(reply, int) else 0
+            return
         if isinstance(reply, Exception):
             self._throttled_log.warning("subscriber is refused", reply)
             self.restart()
@@ -157,7 +216,9 @@ class Subscriber:
         if kind == b"message":
             self._dispatch(channel.decode(), data)
         elif kind == b"subscribe":
+            self._unconfirmed -= 1
             self._confirm(channel.decode())
+            self._send_unsent()
 
     def _dispatch(self, channel: str, data: bytes) -> None:
         try:

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-import logging
-from collections.abc import Awaitable, Callable, Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Sequence
 
 import orjson
 from redis.asyncio import Redis
 
 from rts_server import keys
 from rts_server.config import Settings
+from rts_server.domain.changes import Changes
 from rts_server.domain.position import Position
 from rts_server.domain.standing import Standing
-from rts_server.domain.unread import MemberUnread, counts_in_totals
+from rts_server.domain.unread import counts_in_totals
 from rts_server.domain.user_message import UserMessage
 from rts_server.engine.packets import event_packet
-from rts_server.realtime.canary import CANARY_PAYLOAD, Canary
+from rts_server.realtime.canary import CANARY_PREFIX, Canary
 from rts_server.realtime.listener import Listener
+from rts_server.realtime.lost_memberships import LostMemberships
 from rts_server.realtime.lost_publishes import LostPublishes
 from rts_server.realtime.lost_rooms import LostRooms, Recovery
 from rts_server.realtime.replay import NOT_A_MEMBER, JoinReads, Replay, ReplayReader, rejoined
@@ -26,53 +26,11 @@ from rts_server.realtime.room_feed import COLD, RoomFeed
 from rts_server.realtime.sequence import parse
 from rts_server.realtime.subscriber import Subscriber
 from rts_server.realtime.subscription import Subscription
-from rts_server.realtime.unread_changed import ReadUnread, UnreadChanges
+from rts_server.realtime.subscription_handlers import SubscriptionHandlers
+from rts_server.realtime.unread_changed import UnreadChanges
 from rts_server.redis_client.primary import Primary
-from rts_server.runtime.loops import repeat_forever
 from rts_server.runtime.tasks import Tasks
 from rts_server.types.events import Event, RoomStateData
-
-log = logging.getLogger(__name__)
-
-RoomChange = Callable[[Listener, str], Awaitable[None]]
-
-
-async def _no_change(listener: Listener, room_id: str) -> None:
-    """Do nothing."""
-
-
-async def _no_comparison(user_id: str) -> None:
-    """Do nothing."""
-
-
-async def _nothing_read(user_id: str, room_ids: list[str]) -> dict[str, MemberUnread]:
-    """Read nothing."""
-    return {}
-
-
-@dataclass(frozen=True, kw_only=True)
-class SubscriptionHandlers:
-    """The handlers of messages that do not belong to a room.
-
-    Attributes:
-        on_notices: Durability notices for this instance.
-        on_control: A message of the control channel.
-        on_presence: A user id, and what was published on the channel of their presence.
-        on_resumed: The link to Redis was down; publishes may have been missed.
-        room_added: A listener's user became a member of a room.
-        room_removed: A listener's user is no longer a member of a room.
-        rooms_changed: Changes of a user's rooms may have been missed: compare them.
-        read_unread: Reads a user's unread counts in rooms where those in memory are in doubt.
-    """
-
-    on_notices: Callable[[bytes], None] = lambda data: None
-    on_control: Callable[[dict[str, str]], None] = lambda message: None
-    on_presence: Callable[[str, bytes], None] = lambda user_id, data: None
-    on_resumed: Callable[[], None] = lambda: None
-    room_added: RoomChange = _no_change
-    room_removed: RoomChange = _no_change
-    rooms_changed: Callable[[str], Awaitable[None]] = _no_comparison
-    read_unread: ReadUnread = _nothing_read
 
 
 class Subscriptions:
@@ -105,13 +63,23 @@ class Subscriptions:
         self._replays = ReplayReader(
             reads, max_events=limits.replay_events, max_bytes=limits.answer_bytes
         )
-        self.lost_publishes = LostPublishes(
+        self.lost_memberships = LostMemberships(
+            self._users, handlers.rooms_changed, self._tasks.keep
+        )
+        self._lost_publishes = LostPublishes(
             redis,
             self._rooms,
-            self._users,
-            lost_rooms=LostRooms(self._rooms, recovery, self._tasks.keep),
-            rooms_changed=handlers.rooms_changed,
-            interval=settings.head_check,
+            handlers.changes_since,
+            on_missed=self._missed,
+            start_task=self._tasks.keep,
+        )
+        self._lost_rooms = LostRooms(
+            self._rooms,
+            recovery,
+            self._tasks.keep,
+            interval=settings.loss_check,
+            compare=self._lost_publishes.compare,
+            on_lost=self.lost_memberships.compare_all,
         )
         self.subscriber = Subscriber(settings.redis_url, self._on_message, self._resumed, primary)
         self.canary = Canary(
@@ -128,7 +96,7 @@ class Subscriptions:
         self.subscriber.start()
         own = [self._instance_channel, keys.INSTANCES]
         self._tasks.keep(self.subscriber.subscribe(own))
-        self._tasks.keep(repeat_forever("check of heads", self.lost_publishes.check_later))
+        self._tasks.keep(self._lost_rooms.run_forever())
         self._tasks.keep(self.canary.run_forever())
 
     async def close(self) -> None:
@@ -138,6 +106,7 @@ class Subscriptions:
             handle.cancel()
         for room in self._rooms.values():
             room.close()
+        self.lost_memberships.close()
         await self._unread_changes.close()
         await self._tasks.close()
 
@@ -172,7 +141,7 @@ class Subscriptions:
             others.discard(listener)
             if not others:
                 del self._users[listener.user_id]
-                self.lost_publishes.forget(listener.user_id)
+                self.lost_memberships.forget(listener.user_id)
                 self._linger(keys.user_channel(listener.user_id), self._unsubscribe_user)
 
     async def join(
@@ -311,7 +280,10 @@ class Subscriptions:
         if room := self._by_channel.get(channel):
             room.on_publish(parse(data))
         elif channel == self._instance_channel:
-            self.canary.received() if data == CANARY_PAYLOAD else self._handlers.on_notices(data)
+            if data.startswith(CANARY_PREFIX):
+                self.canary.received(data)
+            else:
+                self._handlers.on_notices(data)
         elif channel == keys.INSTANCES:
             self._handlers.on_control(orjson.loads(data))
         elif user_id := self._user_channels.get(channel):
@@ -327,10 +299,11 @@ class Subscriptions:
             if message["type"] == "room.state":
                 self._settings_changed(user_id, orjson.loads(message["text"]))
         elif message["kind"] == "room":
+            self.lost_memberships.note_change(user_id, message["version"])
             for listener in list(self._users.get(user_id, ())):
                 self._tasks.keep(self._room_changed(listener, message["room_id"], message["state"]))
-        elif message["kind"] == "rooms":
-            self._tasks.keep(self._rooms_rebuilt(user_id, message["version"]))
+        elif message["kind"] == "rooms" and user_id in self._users:
+            self.lost_memberships.compare_if_behind(user_id, message["version"])
 
     def _settings_changed(self, user_id: str, event: Event[RoomStateData]) -> None:
         if room := self._rooms.get(event["room_id"]):
@@ -349,13 +322,6 @@ class Subscriptions:
                 self.leave(listener, room_id)
                 await self._handlers.room_removed(listener, room_id)
 
-    async def _rooms_rebuilt(self, user_id: str, version: int) -> None:
-        """Compare a user's rooms, unless their sessions began with this index."""
-        for listener in list(self._users.get(user_id, ())):
-            await listener.ready.wait()
-        if not self.lost_publishes.is_noted(user_id, version):
-            await self._handlers.rooms_changed(user_id)
-
     def _evicted(self, listener: Listener, room_id: str) -> None:
         if (room := self._rooms.get(room_id)) and not room.subscriptions:
             self._linger(keys.room_channel(room_id), self._unsubscribe_room)
@@ -370,12 +336,19 @@ class Subscriptions:
         async with listener.changing:
             if room_id not in listener.rooms:
                 await self._handlers.room_removed(listener, room_id)
-        await self._handlers.rooms_changed(listener.user_id)
+        self.lost_memberships.compare(listener.user_id)
 
     def _resumed(self) -> None:
-        """Check all rooms and users: publishes were missed, and Redis may be another one."""
-        for room in self._rooms.values():
-            room.unread.doubt()
-        self.lost_publishes.forget_versions()
-        self._tasks.keep(self.lost_publishes.check())
+        """Repair what was missed. Redis may be another one, or have lost its data."""
+        self._lost_publishes.resumed(self.canary.heard_until)
+        self._lost_rooms.check_soon()
         self._handlers.on_resumed()
+
+    def _missed(self, changes: Changes | None) -> None:
+        """Compare the users whose memberships changed during a break, None for all."""
+        if changes is None:
+            self.lost_memberships.compare_all()
+        else:
+            for user_id in changes.members.keys() & self._users.keys():
+                self.lost_memberships.compare(user_id)
+        self._handlers.on_missed(changes)

@@ -27,8 +27,9 @@ log = logging.getLogger(__name__)
 class AckProcessor:
     """Processes accepted entries until Redis has deleted them.
 
-    `on_deleted`: called with each entry that was deleted. `was_acked_accepted`: whether an entry is
-    so old that its sender was answered `accepted`.
+    `on_deleted`: called with each entry that was deleted. `on_indexed`: with each whose memberships
+    are in the user index. `was_acked_accepted`: whether an entry is so old that its sender was
+    answered `accepted`.
 
     The origin of an entry, if it has one, is notified that it is `queued`. If no instance receives
     the notice, the origin has ended, and nobody else would notify the senders that were answered
@@ -42,8 +43,10 @@ class AckProcessor:
         pipe: RedisPipeline,
         on_deleted: Callable[[Entry], None],
         was_acked_accepted: Callable[[Entry], bool],
+        on_indexed: Callable[[Entry], None] = lambda entry: None,
     ) -> None:
         self._pipe = pipe
+        self._on_indexed = on_indexed
         self._on_deleted, self._was_acked_accepted = on_deleted, was_acked_accepted
         self._users = UserRooms(redis)
         self._accepted: asyncio.Queue[list[Entry]] = asyncio.Queue()
@@ -108,6 +111,7 @@ class AckProcessor:
         except ResponseError as error:
             self._throttled_log.warning("user index refuses", error)
             return False
+        self._on_indexed(entry)
         return True
 
     async def _delete(self, entries: list[Entry]) -> None:

@@ -1,4 +1,4 @@
-"""Publishes the head of a room in which nothing follows: who missed its last event notices (D5)."""
+"""Publishes once more where a room, or a user's index, stands when nothing follows (D5)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ from redis.asyncio import Redis
 from rts_server import keys
 from rts_server.domain.position import Position
 from rts_server.persistence.outbox import Entry
+from rts_server.persistence.recent_changes import RecentChanges
+from rts_server.persistence.user_rooms import UserRooms
 from rts_server.redis_client.pipeline import RedisPipeline, results_of
+from rts_server.relay.pauses import Pauses
 from rts_server.runtime.loops import repeat_forever
 
 QUIET_SECONDS = 2.0
@@ -19,52 +22,78 @@ PUBLISH_SECONDS = 0.5
 HEADS_PER_PIPELINE = 500
 HEAD_EVENT = "~head@-"
 """An ephemeral event for nobody: instances compare its position and write it to no connection."""
+ALWAYS = float("inf")
+
+Membership = tuple[str, str]
+"""A room and a user."""
 
 
 class QuietHeads:
     """The last positions of rooms, from the entries that the relay reads.
 
-    An instance whose stream is behind a published head repairs it. So a lost publish costs one
-    publish for each pause of a room, and no instance has to ask for the heads of all its rooms.
+    An instance whose stream is behind a published head repairs it, and one that stands at another
+    version of a user's index compares it. So a lost publish costs one publish for each pause of a
+    room, and no instance asks for the heads of its rooms. What was published is kept for a while
+    (`RecentChanges`), for instances whose link was down.
     """
 
-    def __init__(self, redis: Redis | RedisPipeline) -> None:
+    def __init__(
+        self, redis: Redis | RedisPipeline, recent: RecentChanges, user_rooms: UserRooms
+    ) -> None:
         self._redis = redis
-        self._heads: dict[str, tuple[float, Position]] = {}
+        self._recent, self._user_rooms = recent, user_rooms
+        self._rooms: Pauses[str, Position] = Pauses(QUIET_SECONDS)
+        self._memberships: Pauses[Membership, None] = Pauses(QUIET_SECONDS)
 
     def note(self, entry: Entry) -> None:
-        """Note the position of an entry; records of cursors and barriers have none."""
+        """Note the position of an entry, and the memberships that it changes.
+
+        Records of cursors and barriers have none. A membership is noted when the entry is read,
+        as its origin has written the index, and once more when the relay has.
+        """
         epoch, _, offset = entry.position.partition(":")
         if not offset or epoch == "0":
             return
+        now = asyncio.get_running_loop().time()
         position = int(epoch), int(offset)
-        known = self._heads.pop(
-            entry.room_id, None
-        )  # back to the end: the dict is in order of time
-        due = asyncio.get_running_loop().time() + QUIET_SECONDS
-        self._heads[entry.room_id] = due, max(position, known[1]) if known else position
+        known = self._rooms.get(entry.room_id)
+        self._rooms.note(entry.room_id, max(position, known) if known else position, now)
+        for user_id, _ in entry.users:
+            self._memberships.note((entry.room_id, user_id), None, now)
 
     async def run_forever(self) -> None:
         """Publish until cancelled. What could not be published is published later."""
         await repeat_forever("quiet heads", self._wait_and_publish)
 
+    async def publish_all(self) -> None:
+        """Publish what waits, quiet or not: this relay ends. Raises RedisError."""
+        while await self._publish(ALWAYS):
+            pass
+
     async def _wait_and_publish(self) -> None:
         await asyncio.sleep(PUBLISH_SECONDS)
-        now = asyncio.get_running_loop().time()
-        quiet: list[tuple[str, Position]] = []
-        for room_id, (due, position) in self._heads.items():
-            if due > now or len(quiet) == HEADS_PER_PIPELINE:
-                break
-            quiet.append((room_id, position))
-        if not quiet:
-            return
+        while await self._publish(asyncio.get_running_loop().time()):
+            pass
+
+    async def _publish(self, now: float) -> bool:
+        """Publish what is quiet, some of it at most; return whether there was anything.
+
+        It is noted as recent before it is published: an instance that reads what it missed finds
+        it there, or hears it.
+        """
+        rooms = self._rooms.over(now, HEADS_PER_PIPELINE)
+        memberships = self._memberships.over(now, HEADS_PER_PIPELINE)
+        if not rooms and not memberships:
+            return False
+        await self._recent.note(rooms, memberships)
         await results_of(
             self._redis,
             [
                 ("PUBLISH", keys.room_channel(room_id), f"{epoch} {offset} {HEAD_EVENT} {{}}")
-                for room_id, (epoch, offset) in quiet
+                for room_id, (epoch, offset) in rooms.items()
             ],
         )
-        for room_id, position in quiet:
-            if self._heads[room_id][1] == position and self._heads[room_id][0] <= now:
-                del self._heads[room_id]
+        await self._user_rooms.publish_versions({user_id for _, user_id in memberships})
+        self._rooms.done(rooms, now)
+        self._memberships.done(memberships, now)
+        return True

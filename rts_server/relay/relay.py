@@ -22,7 +22,9 @@ from rts_server.config import Settings
 from rts_server.persistence import outbox
 from rts_server.persistence.outbox import Entry
 from rts_server.persistence.queues import SqsQueue
+from rts_server.persistence.recent_changes import RecentChanges
 from rts_server.persistence.sqs_endpoint import SqsEndpoint
+from rts_server.persistence.user_rooms import UserRooms
 from rts_server.redis_client.pipeline import RedisPipeline, results_of
 from rts_server.relay.ack_processor import AckProcessor
 from rts_server.relay.cursor_flush import CursorFlush
@@ -109,9 +111,15 @@ class Relay:
         """
         self._pipe, self._reads = pipe, reads
         self._on_accepted = on_accepted
-        self._leases = PartitionLeases(reads, secrets.token_hex(8), settings.relay_lease)
+        name = secrets.token_hex(8) + keys.KEEPS_RECENT
+        self._leases = PartitionLeases(reads, name, settings.relay_lease)
+        self._quiet_heads = QuietHeads(pipe, RecentChanges(pipe), UserRooms(redis))
         self._ack_processor = AckProcessor(
-            redis, pipe, on_deleted=self._deleted, was_acked_accepted=self._was_acked_accepted
+            redis,
+            pipe,
+            on_deleted=self._deleted,
+            was_acked_accepted=self._was_acked_accepted,
+            on_indexed=self._quiet_heads.note,
         )
         self._ack_wait_ms = 1000 * settings.durable_wait
         slots = MESSAGE_QUEUE_SLOTS + ROOM_QUEUE_SLOTS + CURSOR_QUEUE_SLOTS
@@ -129,7 +137,6 @@ class Relay:
             again=settings.cursor_flush,
         )
         self._outbox_metrics = OutboxMetrics(pipe, lambda: list(self._partitions))
-        self._quiet_heads = QuietHeads(pipe)
         self._identity, self._logged_partitions = "", 0
         self._leased_until = self._renew_at = self._recheck_at = 0.0
         metrics.RELAY_PARTITIONS.set_function(lambda: len(self._partitions) * self._is_leased())
@@ -177,6 +184,7 @@ class Relay:
             await sender.wait_in_flight()
         await self._ack_processor.wait_idle()
         with suppress(RedisError, OSError):
+            await self._quiet_heads.publish_all()  # the next relay does not know of them
             await self._leases.release(self._pipe)  # on `_reads` it would wait behind a read
 
     # Leases and reading

@@ -8,9 +8,10 @@
 -- A moved read cursor is published to the user's devices at once, at the room's head, so that they get it in the
 -- order of the room's events. The rule of unread counts is that of rts_server/domain/unread.py: change both.
 local READ_MS, DELIVERED_MS, INTERVAL_MS, MAX_MEMBERS = unpack(ARGV, 1, 4)
+local RECENT_TTL_MS = 240000
 local SAFETY_MS = 3600000  -- a cursor is stored this long before the hot keys expire, if it can be
 local now = clock()
-local room_id, head, receipts, dirty  -- the room, its head, and two of its keys
+local room_id, head, receipts, dirty, recent  -- the room, its head, and keys beside those of fence.lua
 
 -- Take a room by the key of its head.
 local function use_room(head_key)
@@ -18,7 +19,8 @@ local function use_room(head_key)
   use_keys({head_key, prefix .. 'members', prefix .. 'cursors', prefix .. 'log', prefix .. 'seqs',
     prefix .. 'changed', prefix .. 'uncounted', prefix .. 'claim'})
   receipts = prefix .. 'receipts'
-  dirty = prefix:match('^{.-}') .. ':dirty'
+  local partition = prefix:match('^{.-}')
+  dirty, recent = partition .. ':dirty', partition .. ':recent'
   room_id = prefix:match('^{.-}:room:(.*):$')
 end
 
@@ -81,6 +83,11 @@ local function move(moves)
   if #moved > 0 then
     redis.call('HSET', CURSORS, unpack(changes))
     note_dirty(read_by, delivered_to)
+  end
+  if #read_by > 0 then
+    -- For instances whose link is down now (recent_changes.py). Of a wrong type it is lost, and the receipt is not.
+    redis.pcall('ZADD', recent, now, room_id)
+    redis.pcall('PEXPIRE', recent, RECENT_TTL_MS)
   end
   for _, user in ipairs(read_by) do publish('read.moved@' .. user, told[user]) end
   return replies, moved

@@ -28,7 +28,7 @@ from tests.helpers.world import World, name, placed
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """A world for this module, whose instances check for lost publishes each second."""
-    running = World(tmp_path_factory.mktemp("cold"), RTS_HEAD_CHECK="1")
+    running = World(tmp_path_factory.mktemp("cold"), RTS_LOSS_CHECK="1")
     try:
         running.start()
         yield running

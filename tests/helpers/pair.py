@@ -9,7 +9,7 @@ import pytest
 from tests.helpers.world import World
 
 FAST = {
-    "RTS_HEAD_CHECK": "1.5",
+    "RTS_LOSS_CHECK": "1.0",
     "RTS_CANARY_INTERVAL": "0.3",
     "RTS_DEAF_AFTER": "4.0",
     "RTS_LINGER": "1.0",
@@ -24,7 +24,6 @@ FAST = {
     "RTS_PRESENCE_LEASE": "4",
     "RTS_PRESENCE_SWEEP": "1",
     "RTS_PRESENCE_GRACE": "2",
-    "RTS_PRESENCE_CHECK": "6",
     "RTS_TYPING_TTL": "1.6",
     "RTS_TYPING_INTERVAL": "0.2",
 }

@@ -14,16 +14,13 @@ from rts_server.persistence import user_rooms
 from rts_server.roomlog import recorded
 
 BY_TIME = (
-    '"#ver"',
     '"[[]]"',
     '"[[],[]]"',
     recorded._DURABILITY.sha,
     recorded._WAITING.sha,
 )
-"""In the checks for lost publishes, in `receipt.updated` of cursors that moved within a second
-after the last one, and in the question of durability, which comes where the queue is slow."""
-COMPARED_HEAD = '"epoch" "offset"'
-"""The end of a head's comparison by the same checks."""
+"""In `receipt.updated` of cursors that moved within a second after the last one, and in the
+question of durability, which comes where the queue is slow."""
 
 
 class Commands:
@@ -55,7 +52,7 @@ class Commands:
         if told["client_type"] == "lua":
             self.inside[kind.strip('"').upper()] += self._counts
             return
-        by_time = rest.endswith(COMPARED_HEAD) or any(one in rest for one in BY_TIME)
+        by_time = any(one in rest for one in BY_TIME)
         self._counts = not by_time and any(one in rest for one in self._ids)
         self.sent[kind.strip('"').upper()] += self._counts
         self.index_reads += self._counts and user_rooms._READ.sha in rest

@@ -34,9 +34,9 @@ MISSED = 5
 RECONNECTS = 20
 QUESTIONS_WHO = 2
 """Of each reconnect: INFO, behind the heads and behind the rest. It names nobody."""
-BY_TIME = ("#ver", "XLEN", "canary", "INFO", " 64 {p0}:generation")
-"""In the commands of the check of everybody's index, of the metrics, of the canaries, of the look
-at who is the primary, and of the look whether Redis lost its memory: one, however many rooms."""
+BY_TIME = ("XLEN", "canary", "INFO", "CLIENT LIST", " 64 {p0}:generation")
+"""In the commands of the metrics, of the canaries, of the look at who is the primary, of the count
+of the channels, and of the look whether Redis lost its data: one, however many rooms."""
 
 
 async def counted(monitor: Monitor, kinds: Counter[str]) -> None:

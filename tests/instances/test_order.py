@@ -69,15 +69,33 @@ async def test_lost_publishes_are_repaired_before_the_next_event(losing: World) 
 
 
 async def test_lost_last_publish_is_repaired_by_the_head(losing: World) -> None:
-    """If the lost event was the last, it arrives with the head check (15 s / 10)."""
+    """If the lost event was the last, it arrives with the head that the relay publishes (D5)."""
     alice, bob = name("alice"), name("bob")
     async with losing.js(alice) as a, losing.js(bob, instance=1) as b:
         room_id = await group(a, [bob])
         for offset in range(3, 8):
             await send(a, room_id, f"m{offset}")
-        with promised(3):
+        with promised(5):
             await all_have([a, b], room_id, 7)
         assert positions(b, room_id) == [(1, offset) for offset in range(3, 8)]
+
+
+async def test_a_lost_word_about_a_membership_is_repaired_by_the_version_of_the_index(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    """The relay publishes it, and an instance that heard another one compares the rooms (D5)."""
+    worlds = deployed(tmp_path_factory, "lose_memberships")
+    alice, bob = name("alice"), name("bob")
+    try:
+        world = next(worlds)
+        async with world.js(alice) as a, world.js(bob, instance=1) as b:
+            room_id = await group(a, [bob])
+            with promised(5):
+                await b.wait_for(lambda e: bool(e["type"] == "room.added"))
+            await send(a, room_id, "hello")
+            await all_have([b], room_id, 3)
+    finally:
+        next(worlds, None)
 
 
 async def test_without_ordering_a_lost_publish_breaks_the_order(

@@ -18,7 +18,8 @@ from rts_server.namespaces.session import Session
 from rts_server.namespaces.session_start import SessionStart, ahead_of, cursors_within_membership
 from rts_server.persistence.user_rooms import IndexedMembership, UserRooms
 from rts_server.realtime.listener import Listener
-from rts_server.realtime.subscriptions import SubscriptionHandlers, Subscriptions
+from rts_server.realtime.subscription_handlers import SubscriptionHandlers
+from rts_server.realtime.subscriptions import Subscriptions
 from rts_server.roomlog.log import RoomLog
 from rts_server.rooms.introductions import Introductions
 from rts_server.rooms.receipt_script import Cursors, MovedCursors

@@ -12,6 +12,7 @@ from redis.asyncio import Redis
 
 from rts_server import keys
 from rts_server.config import Settings
+from rts_server.domain.changes import Changes
 from rts_server.engine.packets import Encoded
 from rts_server.presence.connection_counts import ConnectionCounts
 from rts_server.presence.instance_lease import InstanceLease
@@ -25,12 +26,14 @@ TIMES: dict[str, Any] = {
     "presence_lease": 1.0,
     "presence_sweep": 0.1,
     "presence_grace": 0.5,
-    "presence_check": 0.5,
 }
 
 
 class Instance:
-    """`friends`: pairs of users who share a room; `written`: (watcher, user, state)."""
+    """`friends`: pairs of users who share a room; `written`: (watcher, user, state).
+
+    `missed`: what the watches are told that a break has hidden.
+    """
 
     def __init__(
         self, redis: Redis, url: str, origin: str, friends: set[frozenset[str]], **times: Any
@@ -38,6 +41,7 @@ class Instance:
         settings = Settings(redis_url=url, **TIMES | times)
         self.friends = friends
         self.written: list[tuple[str, str, str]] = []
+        self.missed: Changes | None = None
         self.lost = 0
         self.counted: list[int] = []
         self.lease = InstanceLease(
@@ -50,10 +54,8 @@ class Instance:
         )
         self.online = ConnectionCounts(settings, redis, self.lease, self._counted)
         self.presences = PresenceStore(settings, redis, self.lease, self.online)
-        self.subscriber = Subscriber(url, self._on_publish, lambda: self.watches.on_resumed())
-        self.watches = PresenceWatches(
-            self.subscriber, self.presences, self._share_room, settings.presence_check
-        )
+        self.subscriber = Subscriber(url, self._on_publish, self._resumed)
+        self.watches = PresenceWatches(self.subscriber, self.presences, self._share_room)
         self.sweep = LeaseSweep(settings, redis, self.lease)
         self.tasks = Tasks()
 
@@ -75,7 +77,7 @@ class Instance:
 
     def resume(self) -> None:
         """Start all background loops."""
-        for part in (self.lease, self.online, self.watches, self.sweep):
+        for part in (self.lease, self.online, self.sweep):
             self.tasks.keep(part.run_forever())
 
     async def stop(self) -> None:
@@ -98,6 +100,10 @@ class Instance:
 
     def _on_publish(self, channel: str, data: bytes) -> None:
         self.watches.on_publish(channel.removeprefix(keys.PRESENCE_CHANNELS), data)
+
+    def _resumed(self) -> None:
+        self.watches.on_resumed()
+        self.watches.on_missed(self.missed)
 
     async def _share_room(self, user_id: str, others: list[str]) -> set[str]:
         return {o for o in others if o == user_id or frozenset((user_id, o)) in self.friends}

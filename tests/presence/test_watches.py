@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Iterable
 
 import pytest
 from redis.asyncio import Redis
 
 from rts_server import keys
+from rts_server.domain.changes import Changes
+from rts_server.engine.packets import Encoded
 from rts_server.persistence.user_rooms import UserRooms
+from rts_server.presence import watches
 from rts_server.presence.scripts import PresenceState
 from rts_server.presence.watches import REMOVED_FROM_ROOM, ShareRoom
 from tests.helpers.waiting import eventually
@@ -66,9 +70,8 @@ async def test_changes_are_held_back_until_the_shared_room_is_confirmed(
     assert (one.written, watcher.targets) == ([("alice", "carol", "online")], {"carol"})
 
 
-@pytest.mark.parametrize("during", [1, 2])
 async def test_a_removal_during_a_check_is_not_undone_by_it(
-    start: Start, friends: set[frozenset[str]], monkeypatch: pytest.MonkeyPatch, during: int
+    start: Start, friends: set[frozenset[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The answer of the check may be older than the removal and arrive after it."""
     one = await start("one")
@@ -78,7 +81,7 @@ async def test_a_removal_during_a_check_is_not_undone_by_it(
     async def stale(user_id: str, others: list[str]) -> set[str]:
         nonlocal asked
         visible, asked = await ask(user_id, others), asked + 1
-        if asked == during:
+        if asked == 1:
             friends.discard(frozenset(("alice", "bob")))
             one.watches.on_publish("bob", REMOVED_FROM_ROOM)
             await eventually(lambda: "bob" not in watcher.targets)
@@ -180,16 +183,156 @@ async def test_a_removal_is_checked_again_when_the_index_has_it(
     await eventually(lambda: not watcher.targets)
 
 
-async def test_the_check_finds_a_lost_publish(start: Start, redis: Redis) -> None:
-    """Only differences are written, and each of them once (E3)."""
-    one = await start("one")
+async def announced_without_publish(redis: Redis, user_id: str) -> None:
+    """A user is online, and the publish is lost."""
+    now_ms = int(time.time() * 1000)
+    fields: list[str | int] = ["state", "online", "v", now_ms + 60_000, "last", 5]
+    await redis.hset(keys.PRESENCE_USERS + user_id, items=fields)
+    await redis.zadd(keys.PRESENCE.recent, {user_id: now_ms})
+
+
+async def test_a_lost_publish_comes_again_with_the_next_sweep(start: Start, redis: Redis) -> None:
+    """Only differences are written, and each of them once (E3); nothing is published for ever."""
+    one, two = await start("one"), await start("two")
     await one.watches.watch(one.watcher("alice"), ["bob", "carol"])
-    soon_ms = int(time.time() * 1000) + 60_000
-    fields: list[str | int] = ["state", "online", "v", soon_ms, "last", 5]
-    await redis.hset(keys.PRESENCE_USERS + "bob", items=fields)
+    await announced_without_publish(redis, "bob")
     await eventually(lambda: one.states("bob") == ["online"])
-    await one.watches.check()
-    assert one.written == [("alice", "bob", "online")]
+    two.online.entered("carol", "phone")
+    await eventually(lambda: one.states("carol") == ["online"])
+    await one.sweep.sweep_once()
+    async with redis.pubsub() as channel:
+        await channel.subscribe(keys.presence_channel("bob"))
+        await one.sweep.sweep_once()
+        assert await channel.get_message(ignore_subscribe_messages=True, timeout=0.2) is None
+    assert one.written == [("alice", "bob", "online"), ("alice", "carol", "online")]
+
+
+async def test_after_a_break_who_was_announced_in_it_is_read(
+    start: Start, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a break costs does not grow with the watched users."""
+    one = await start("one", presence_sweep=60.0)
+    await one.watches.watch(one.watcher("alice"), ["bob", "carol", "dave"])
+    asked: list[list[str]] = []
+    read = one.presences.read_known
+
+    async def counting(users: list[str]) -> dict[str, PresenceState | None]:
+        asked.append(users)
+        return dict(await read(users))
+
+    monkeypatch.setattr(one.presences, "read_known", counting)
+    for user_id in ("bob", "nobody watches"):
+        await announced_without_publish(redis, user_id)
+    one.missed = Changes(5.0, set(), {})
+    await redis.client_kill_filter(_type="pubsub")
+    await eventually(lambda: one.states("bob") == ["online"])
+    assert asked == [["bob"]]
+
+
+async def test_after_a_break_watches_of_who_left_a_room_are_compared(
+    start: Start, redis: Redis, friends: set[frozenset[str]]
+) -> None:
+    """A removal in the break ends the watch; nothing is written before that is known (A2)."""
+    one = await start("one", presence_sweep=60.0)
+    watcher = one.watcher("alice")
+    await one.watches.watch(watcher, ["bob", "carol"])
+    friends.discard(frozenset(("alice", "bob")))
+    one.watches.on_resumed()
+    later = int(time.time() * 1000) + 60_000
+    for user_id in ("bob", "carol"):
+        text = f'{{"v":{later},"state":"online","last":1,"text":""}}'
+        one.watches.on_publish(user_id, text.encode())
+    assert one.written == []
+    one.watches.on_missed(Changes(5.0, set(), {"bob": {"any"}}))
+    assert one.written == [("alice", "carol", "online")]
+    await eventually(lambda: watcher.targets == {"carol"})
+    assert one.states("bob") == []
+
+
+async def test_who_is_watched_already_is_not_compared_again(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A client that watches one more costs one comparison."""
+    one = await start("one")
+    asked: list[list[str]] = []
+    ask: ShareRoom = one.watches._share_room
+
+    async def counting(user_id: str, others: list[str]) -> set[str]:
+        asked.append(others)
+        return await ask(user_id, others)
+
+    monkeypatch.setattr(one.watches, "_share_room", counting)
+    watcher = one.watcher("alice")
+    assert set(await one.watches.watch(watcher, ["bob", "carol"])) == {"bob", "carol"}
+    assert set(await one.watches.watch(watcher, ["bob", "carol", "dave"])) >= {"bob", "dave"}
+    assert set(await one.watches.watch(watcher, ["dave", "bob"])) == {"bob", "dave"}
+    assert asked == [["bob", "carol"], ["dave"]]
+
+
+async def test_a_watch_that_fails_adds_nobody(
+    start: Start, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who was watched before still is."""
+    one = await start("one")
+    watcher = one.watcher("alice")
+    await one.watches.watch(watcher, ["bob"])
+
+    async def fail(user_id: str, others: list[str]) -> set[str]:
+        raise ConnectionError
+
+    monkeypatch.setattr(one.watches, "_share_room", fail)
+    with pytest.raises(ConnectionError):
+        await one.watches.watch(watcher, ["bob", "carol"])
+    assert (watcher.targets, watcher.added) == ({"bob"}, set())
+    await eventually(lambda: redis.pubsub_numsub(keys.presence_channel("carol")))
+    one.online.entered("bob", "phone")
+    await eventually(lambda: one.states("bob") == ["online"])
+
+
+async def test_a_slow_reader_is_told_later(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A change that its connection had no space for is written after a while (E5)."""
+    monkeypatch.setattr(watches, "SLOW_READER_SECONDS", 0.01)
+    one = await start("one")
+    watcher = one.watcher("alice")
+    tries: list[Encoded] = []
+    written = watcher.write
+
+    def full_twice(packet: Encoded) -> bool:
+        tries.append(packet)
+        return len(tries) > 2 and written(packet)
+
+    watcher.write = full_twice
+    await one.watches.watch(watcher, ["bob"])
+    one.online.entered("bob", "phone")
+    await eventually(lambda: one.states("bob") == ["online"])
+    assert (len(tries), watcher.undelivered) == (3, set())
+
+
+@pytest.mark.parametrize("users", [3, 500])
+async def test_watched_users_cost_redis_nothing_while_nothing_changes(
+    start: Start, redis: Redis, friends: set[frozenset[str]], users: int
+) -> None:
+    """Only the lease and the sweep speak to Redis, as they do without any watch."""
+    names = [f"user-{n}" for n in range(users)]
+    friends |= {frozenset(("alice", user)) for user in names}
+    one = await start("one")
+    await eventually(lambda: asyncio.get_running_loop().time() > one.lease.complete_at)
+    await eventually(lambda: not one.watches._tasks._tasks)  # one look after the registration
+    await one.watches.watch(one.watcher("alice"), names)
+    before = await calls(redis)
+
+    async def swept() -> bool:
+        return (await calls(redis))["evalsha"] >= before["evalsha"] + 10
+
+    await eventually(swept)
+    sent = await calls(redis) - before
+    assert sent["hmget"] <= 2 * sent["evalsha"]  # of the fence, in each script
+
+
+async def calls(redis: Redis) -> Counter[str]:
+    """The commands that Redis has executed, by name."""
+    stats = await redis.info("commandstats")
+    return Counter({name.removeprefix("cmdstat_"): one["calls"] for name, one in stats.items()})
 
 
 async def test_an_older_presence_never_wins(start: Start) -> None:

@@ -10,12 +10,12 @@ from urllib.parse import urlsplit
 import pytest
 from redis.asyncio import Redis
 
-from rts_server.realtime.canary import CANARY_PAYLOAD, Canary
+from rts_server.realtime.canary import CANARY_PREFIX, Canary
 from rts_server.realtime.subscriber import Subscriber
 from rts_server.runtime import backoff
 from rts_server.runtime.tasks import cancelled
 from tests.helpers.proxy import Proxy
-from tests.helpers.waiting import PATIENCE
+from tests.helpers.waiting import PATIENCE, eventually
 
 CHANNEL = "instance:me"
 INTERVAL, DEAF_AFTER = 0.01, 0.05
@@ -27,18 +27,21 @@ class Link:
     def __init__(self, url: str, redis: Redis) -> None:
         self.changed = asyncio.Event()
         self.resumed = 0
+        self.heard_until: list[float] = []
         self.subscriber = Subscriber(url, self._on_message, self._resumed)
         self.canary = Canary(
             redis, self.subscriber, CHANNEL, interval=INTERVAL, deaf_after=DEAF_AFTER
         )
 
     def _on_message(self, channel: str, data: bytes) -> None:
-        assert (channel, data) == (CHANNEL, CANARY_PAYLOAD)
-        self.canary.received()
+        assert channel == CHANNEL
+        assert data.startswith(CANARY_PREFIX)
+        self.canary.received(data)
         self.changed.set()
 
     def _resumed(self) -> None:
         self.resumed += 1
+        self.heard_until.append(self.canary.heard_until)
 
     async def hears(self) -> None:
         """Return when a canary came back."""
@@ -85,6 +88,33 @@ async def test_a_deaf_instance_reconnects_until_its_canary_returns(
                 await link.hears()
                 assert not link.canary.deaf
         assert link.resumed >= 5
+
+
+async def test_a_missing_subscription_ends_the_link(redis: Redis, valkey_url: str) -> None:
+    """Redis has fewer channels than it confirmed; since when is not known (D5)."""
+    link = Link(valkey_url, redis)
+    async with singing(link):
+        await link.subscriber.subscribe(["room:r"])
+        await link.hears()
+        assert link.canary.heard_until > 0
+        assert link.subscriber._link is not None
+        link.subscriber._link.send(("UNSUBSCRIBE", "room:r"))
+        await eventually(lambda: link.resumed == 1)
+        assert await redis.pubsub_channels("room:*") == [b"room:r"]
+        assert link.heard_until == [float("-inf")]
+
+
+async def test_what_was_heard_ends_with_the_break(redis: Redis, valkey_url: str) -> None:
+    """A canary that comes back on a link whose channels are not all there yet says nothing."""
+    link = Link(valkey_url, redis)
+    async with singing(link):
+        await link.hears()
+        began = asyncio.get_running_loop().time()
+        await eventually(lambda: link.canary.heard_until > began)
+        link.subscriber._resume_due = True
+        before = link.canary.heard_until
+        await link.hears()
+        assert link.canary.heard_until == before
 
 
 async def test_redis_away_is_not_deaf(valkey_url: str) -> None:

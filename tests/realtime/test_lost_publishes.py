@@ -1,108 +1,148 @@
-"""Checks for lost publishes: some rooms and users in turn, all of them after a break."""
+"""What is compared after a break of the link: what changed in it, or everything."""
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any, Self, cast
 
 import pytest
 from redis.asyncio import Redis
 
 from rts_server import keys
+from rts_server.domain.changes import Changes
 from rts_server.realtime import lost_publishes
-from rts_server.realtime.listener import Listener
 from rts_server.realtime.lost_publishes import LostPublishes
-from rts_server.realtime.lost_rooms import LostRooms
 from rts_server.realtime.room_feed import RoomFeed
+from rts_server.runtime.tasks import Tasks
+from tests.helpers.waiting import eventually
 
 ROOMS = [f"room-{n}" for n in range(5)]
 
 
 class Heads:
-    """A Redis in which every room is at (1, 9), and every index at one version."""
+    """A Redis in which every room stands at the same head; notes which were asked for."""
 
     def __init__(self) -> None:
         self.asked: list[str] = []
 
     def pipeline(self, transaction: bool) -> Self:
-        """Return itself as a pipeline."""
+        """Collect questions."""
+        self._questions: list[str] = []
         return self
 
     async def __aenter__(self) -> Self:
-        self._count = 0
         return self
 
     async def __aexit__(self, *_: object) -> None:
         return None
 
     def hmget(self, key: str, *fields: str) -> None:
-        """Note what is asked for."""
-        self.asked.append(key)
-        self._count += 1
+        """Ask for fields of a hash."""
+        self._questions.append(key)
 
-    async def execute(self) -> list[Any]:
-        """Return a position for each question."""
-        return [(b"1", b"9")] * self._count
+    async def execute(self) -> list[tuple[Any, Any]]:
+        """Answer: the head is ahead by one."""
+        self.asked += self._questions
+        return [(b"1", b"9") for _ in self._questions]
 
 
 class Feed:
-    """A feed that lost its last publish."""
+    """A feed that missed a publish."""
 
     position = (1, 8)
 
     def __init__(self, room_id: str) -> None:
         self.room_id = room_id
-        self.lagging = 0
+        self.lagging = self.doubts = 0
+        self.unread = self
 
     def mark_lagging(self) -> None:
         """Count."""
         self.lagging += 1
 
+    def doubt(self) -> None:
+        """Count."""
+        self.doubts += 1
+
+
+class Break:
+    """Feeds after a break, and what is known of it."""
+
+    def __init__(self) -> None:
+        self.heads, self.tasks = Heads(), Tasks()
+        self.feeds = {room_id: Feed(room_id) for room_id in ROOMS}
+        self.changes: Changes | None = None
+        self.failures = 0
+        self.asked: list[float] = []
+        self.missed: list[Changes | None] = []
+        self.gate = asyncio.Event()
+        self.gate.set()
+        self.publishes = LostPublishes(
+            cast("Redis", self.heads),
+            cast("dict[str, RoomFeed]", self.feeds),
+            self._since,
+            on_missed=self.missed.append,
+            start_task=self.tasks.keep,
+        )
+
+    async def _since(self, seconds: float) -> Changes | None:
+        self.asked.append(seconds)
+        await self.gate.wait()
+        if self.failures:
+            self.failures -= 1
+            raise ConnectionError
+        return self.changes
+
+    def resumed(self, seconds_ago: float) -> None:
+        """Have the link again; something was missed since then."""
+        self.publishes.resumed(asyncio.get_running_loop().time() - seconds_ago)
+
 
 @pytest.fixture
-def heads() -> Heads:
-    return Heads()
+def broken() -> Break:
+    return Break()
 
 
-@pytest.fixture
-def feeds() -> dict[str, Feed]:
-    return {room_id: Feed(room_id) for room_id in ROOMS}
+async def test_after_a_break_only_rooms_that_changed_are_compared(broken: Break) -> None:
+    """Those that are heard here; their unread counts are read again before their next use."""
+    broken.changes = Changes(3.0, {"room-1", "elsewhere"}, {})
+    broken.resumed(3.0)
+    await eventually(lambda: broken.missed)
+    assert broken.missed == [broken.changes]
+    assert broken.heads.asked == [keys.room("room-1").head]
+    marks = {r: (feed.lagging, feed.doubts) for r, feed in broken.feeds.items()}
+    assert marks == dict.fromkeys(ROOMS, (0, 0)) | {"room-1": (1, 1)}
 
 
-@pytest.fixture
-def checks(heads: Heads, feeds: dict[str, Feed], monkeypatch: pytest.MonkeyPatch) -> LostPublishes:
-    """Checks of two rooms and two users at a time."""
-    monkeypatch.setattr(lost_publishes, "ROOMS_PER_CHECK", 2)
-    rooms = cast("dict[str, RoomFeed]", feeds)
-    listeners: dict[str, set[Listener]] = {f"user-{n}": set() for n in range(3)}
-
-    async def compared(user_id: str) -> None:
-        return None
-
-    return LostPublishes(
-        cast("Redis", heads),
-        rooms,
-        listeners,
-        lost_rooms=LostRooms(rooms, None, lambda work: None),
-        rooms_changed=compared,
-        interval=0.0,
-    )
+async def test_after_a_break_of_which_nothing_is_known_all_are_compared(broken: Break) -> None:
+    """It was too long, or a relay of an older release runs."""
+    broken.resumed(float("inf"))
+    await eventually(lambda: broken.missed)
+    assert broken.missed == [None]
+    assert set(broken.heads.asked) == {keys.room(room_id).head for room_id in ROOMS}
+    assert all(feed.lagging == feed.doubts == 1 for feed in broken.feeds.values())
 
 
-async def test_a_check_compares_some_rooms_and_users_and_all_have_their_turn(
-    checks: LostPublishes, heads: Heads, feeds: dict[str, Feed]
+async def test_a_repair_that_fails_is_repeated_from_the_beginning_of_the_break(
+    broken: Break, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What a check costs does not grow with their number; every lost publish is noticed."""
-    for _ in range(3):
-        heads.asked.clear()
-        await checks.check_later()
-        assert len(heads.asked) <= 4
-    assert [feed.lagging for feed in feeds.values()] == [1] * len(ROOMS)
-    await checks.check_later()
-    assert feeds["room-0"].lagging == 2
+    """Nothing else would notice what was missed."""
+    monkeypatch.setattr(lost_publishes, "backoff", lambda failures: 0.0)
+    broken.failures = 3
+    broken.resumed(5.0)
+    await eventually(lambda: broken.missed)
+    assert len(broken.asked) == 4
+    assert min(broken.asked) >= 5.0
+    assert broken.missed == [None]
 
 
-async def test_after_a_break_all_are_compared(checks: LostPublishes, heads: Heads) -> None:
-    """Publishes of any room may have been missed."""
-    await checks.check()
-    assert {keys.room(room_id).head for room_id in ROOMS} <= set(heads.asked)
-    assert {keys.user_rooms(f"user-{n}") for n in range(3)} <= set(heads.asked)
+async def test_a_break_during_the_repair_of_another_one_is_repaired_with_it(broken: Break) -> None:
+    """What is told about both reaches back to the first."""
+    broken.gate.clear()
+    broken.resumed(50.0)
+    await eventually(lambda: broken.asked)
+    broken.resumed(1.0)
+    broken.gate.set()
+    await eventually(lambda: broken.missed)
+    assert min(broken.asked) >= 50.0
+    assert (len(broken.asked), len(broken.missed)) == (2, 1)

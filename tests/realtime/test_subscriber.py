@@ -68,6 +68,65 @@ async def test_many_channels_at_once(ear: Ear, redis: Redis) -> None:
     assert len(await redis.pubsub_channels("c*")) == len(channels)
 
 
+async def test_few_channels_are_unconfirmed_at_once(
+    ear: Ear, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Redis cuts a subscriber for which too much waits; after a break all are asked for (R7)."""
+    monkeypatch.setattr(module, "CHANNELS_PER_COMMAND", 10)
+    monkeypatch.setattr(module, "MAX_UNCONFIRMED_CHANNELS", 25)
+    waiting: list[int] = []
+    confirm = ear.subscriber._confirm
+
+    def noting(channel: str) -> None:
+        waiting.append(ear.subscriber._unconfirmed + 1)
+        confirm(channel)
+
+    monkeypatch.setattr(ear.subscriber, "_confirm", noting)
+    channels = [f"c{n}" for n in range(200)]
+    await ear.subscriber.subscribe(channels)
+    assert not ear.subscriber._unsent
+    await cut(redis)
+    await ear.until(lambda: ear.resumed == 1)
+    assert len(await redis.pubsub_channels("c*")) == 200
+    assert len(waiting) == 400
+    assert 10 < max(waiting) <= 25
+
+
+async def test_a_channel_given_up_before_it_was_asked_for_is_not_subscribed(
+    ear: Ear, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And one that is wanted again is."""
+    monkeypatch.setattr(module, "CHANNELS_PER_COMMAND", 10)
+    monkeypatch.setattr(module, "MAX_UNCONFIRMED_CHANNELS", 10)
+    channels = [f"c{n}" for n in range(30)]
+    asked = asyncio.create_task(ear.subscriber.subscribe(channels))
+    await asyncio.sleep(0)
+    ear.subscriber.unsubscribe(["c28", "c29"])
+    again = asyncio.create_task(ear.subscriber.subscribe(["c29"]))
+    await again
+    asked.cancel()
+    assert set(await redis.pubsub_channels("c*")) == {f"c{n}".encode() for n in range(30)} - {
+        b"c28"
+    }
+
+
+async def test_a_channel_that_redis_forgot_is_missed(ear: Ear, redis: Redis) -> None:
+    """Channels that come or go while Redis counts are no loss."""
+    await ear.subscriber.subscribe(["a", "b", "c"])
+    before = ear.subscriber.state
+    assert before.confirmed == 3
+    assert before.client_id in {int(one["id"]) for one in await redis.client_list("pubsub")}
+    assert not ear.subscriber.misses_some(before, 3)
+    assert ear.subscriber.misses_some(before, 2)
+    await ear.subscriber.subscribe(["d"])
+    assert not ear.subscriber.misses_some(before, 3)
+    ear.subscriber.unsubscribe(["a"])
+    assert not ear.subscriber.misses_some(before, 2)
+    await cut(redis)
+    await ear.until(lambda: ear.resumed == 1)
+    assert not ear.subscriber.misses_some(before, 0)
+
+
 async def test_after_a_break_all_channels_are_subscribed_then_reported_once(
     ear: Ear, redis: Redis
 ) -> None:

@@ -1,10 +1,9 @@
-"""Subscriptions on a real Valkey: joins without a gap, lingering, and checks for lost publishes."""
+"""Subscriptions on a real Valkey: joins without a gap, lingering, and words about users."""
 
 from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import orjson
@@ -14,76 +13,11 @@ from redis.asyncio import Redis
 from rts_server import keys
 from rts_server.config import Settings
 from rts_server.domain.size_limits import SizeLimits
-from rts_server.engine.packets import Encoded
-from rts_server.realtime.listener import Listener
 from rts_server.realtime.sequence import position_of
-from rts_server.realtime.subscriptions import SubscriptionHandlers, Subscriptions
 from rts_server.roomlog.member_events import member_removed
-from rts_server.roomlog.request import AppendRequest
-from rts_server.roomlog.script import APPEND
 from rts_server.runtime.lazy_event import LazyEvent
-from rts_server.views.snapshots import SnapshotReader
-from tests.helpers.bench import Bench, append, message
-from tests.helpers.waiting import Changes
-
-LINGER = 0.03
-
-
-class Instance:
-    """Subscriptions and the listeners behind them."""
-
-    def __init__(self, settings: Settings, redis: Redis) -> None:
-        self.notices: list[bytes] = []
-        self.changes: list[tuple[str, str, str]] = []
-        self._changes = Changes()
-        self.until, self.notify = self._changes.until, self._changes.notify
-        self.reads = SnapshotReader(redis)
-        self.compare: Callable[[str], Awaitable[None]] | None = None
-        handlers = SubscriptionHandlers(
-            on_notices=self.notices.append,
-            room_added=self._added,
-            room_removed=self._removed,
-            rooms_changed=self._compare,
-        )
-        self.subscriptions = Subscriptions(
-            settings, redis, self.reads, instance_id="me", handlers=handlers
-        )
-
-    async def _compare(self, user_id: str) -> None:
-        if self.compare is not None:
-            await self.compare(user_id)
-
-    async def _added(self, listener: Listener, room_id: str) -> None:
-        self.changes.append(("added", listener.user_id, room_id))
-        self._changes.notify()
-
-    async def _removed(self, listener: Listener, room_id: str) -> None:
-        self.changes.append(("removed", listener.user_id, room_id))
-        self._changes.notify()
-
-    def socket(self, user_id: str) -> tuple[Listener, list[dict[str, Any]]]:
-        """A listener, and the events written to it."""
-        events: list[dict[str, Any]] = []
-
-        def write(packet: Encoded) -> None:
-            events.append(json.loads(packet.data.removeprefix("2/chat,"))[1])
-            self._changes.notify()
-
-        listener = Listener(user_id, write, write)
-        listener.ready.trigger()
-        return listener, events
-
-
-@pytest.fixture
-async def instance(redis: Redis, valkey_url: str) -> AsyncIterator[Instance]:
-    """Listening."""
-    settings = Settings(
-        redis_url=valkey_url, linger=LINGER, head_check=0.1, limits=SizeLimits(replay_events=20)
-    )
-    made = Instance(settings, redis)
-    made.subscriptions.start()
-    yield made
-    await made.subscriptions.close()
+from tests.helpers.bench import Bench, message
+from tests.realtime.instance import LINGER, Instance, seqs
 
 
 async def subscribed(redis: Redis, room_id: str) -> bool:
@@ -91,23 +25,10 @@ async def subscribed(redis: Redis, room_id: str) -> bool:
     return bool(await redis.pubsub_channels(keys.room_channel(room_id)))
 
 
-async def append_without_publish(bench: Bench, request: AppendRequest) -> None:
-    """Append an event whose publish is lost."""
-    names, args = append(request, bench.settings)
-    lost = ["nowhere" if arg == keys.room_channel(request.room_id) else arg for arg in args]
-    answer = await APPEND.evaluate(bench.redis, names, lost)
-    assert answer[0] == b"ok"
-
-
 async def write(bench: Bench, room_id: str, count: int) -> None:
     """Append messages one after the other."""
     for n in range(count):
         await bench.append(message(room_id, "alice", f"m{n}"))
-
-
-def seqs(events: list[dict[str, Any]]) -> list[int]:
-    """The seqs of the messages among events."""
-    return [e["data"]["message"]["seq"] for e in events if e["type"] == "message.new"]
 
 
 async def test_events_between_join_and_go_live_are_buffered(
@@ -264,31 +185,6 @@ async def test_the_channel_is_kept_a_while_after_the_last_socket(
     assert instance.subscriptions.listeners_of("alice") == []
 
 
-async def test_a_lost_publish_is_found_by_comparing_heads(instance: Instance, bench: Bench) -> None:
-    """The check delivers the lost event although no other follows."""
-    room_id = await bench.group("alice")
-    alice, events = instance.socket("alice")
-    replay = (await instance.subscriptions.join(alice, [room_id], {}))[room_id]
-    assert replay.start is not None
-    instance.subscriptions.go_live(alice, room_id, replay.start)
-    await append_without_publish(bench, message(room_id, "alice"))
-    await instance.until(lambda: seqs(events) == [1])
-
-
-async def test_a_lost_publish_comes_before_the_next_event(instance: Instance, bench: Bench) -> None:
-    """The gap is filled from the hot log before the published event."""
-    room_id = await bench.group("alice")
-    alice, events = instance.socket("alice")
-    replay = (await instance.subscriptions.join(alice, [room_id], {}))[room_id]
-    assert replay.start is not None
-    instance.subscriptions.go_live(alice, room_id, replay.start)
-    for n in range(3):
-        await append_without_publish(bench, message(room_id, "alice", f"lost{n}"))
-    await bench.append(message(room_id, "alice", "heard"))
-    await instance.until(lambda: len(events) == 4)
-    assert seqs(events) == [1, 2, 3, 4]
-
-
 async def test_events_for_a_user_reach_all_their_sessions(instance: Instance, bench: Bench) -> None:
     """Events and room changes of a user reach all their listeners and no others."""
     (one, first), (two, second), (bob, third) = (instance.socket(u) for u in ("a", "a", "b"))
@@ -317,9 +213,9 @@ async def test_rooms_are_compared_after_a_rebuild_that_no_session_read(
     instance.compare = compare
     for user_id, version in (("knows", 7), ("knows not", 6)):
         await redis.hset(keys.user_rooms(user_id), "#ver", str(version))
-        instance.subscriptions.lost_publishes.note_index_version(user_id, f"{version} missing")
         listener, _ = instance.socket(user_id)
         await instance.subscriptions.add_listener(listener)
+        instance.subscriptions.lost_memberships.began(user_id, f"{version} complete")
         await redis.publish(keys.user_channel(user_id), '{"kind":"rooms","version":7}')
     await instance.until(lambda: compared)
     assert set(compared) == {"knows not"}
@@ -349,7 +245,7 @@ async def test_an_instance_receives_its_notices(instance: Instance, redis: Redis
     channel = keys.instance_channel("me")
     while not await redis.pubsub_channels(channel):
         continue
-    await redis.publish(channel, "canary")
+    await redis.publish(channel, "canary 1.5")
     await redis.publish(channel, "notice")
     await redis.publish(keys.user_channel("alice"), orjson.dumps(
         {"kind": "event", "namespace": "/chat", "type": "x", "text": "{}"}
@@ -392,8 +288,8 @@ async def test_a_session_that_is_opening_does_not_delay_the_check_of_others(
     instance.compare = changed
     for listener in (late, alice):
         await instance.subscriptions.add_listener(listener)
-        instance.subscriptions.lost_publishes.note_index_version(listener.user_id, "0 missing")
-        await redis.hset(keys.user_rooms(listener.user_id), "#ver", "7")
+        instance.subscriptions.lost_memberships.began(listener.user_id, "0 complete")
+        await redis.publish(keys.user_channel(listener.user_id), '{"kind":"rooms","version":7}')
     await instance.until(lambda: "alice" in compared)
     assert "aaron" not in compared
     late.ready.trigger()

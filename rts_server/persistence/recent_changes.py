@@ -1,0 +1,81 @@
+"""The rooms and members that changed in the last minutes: what is repaired after a break (D5)."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from redis.asyncio import Redis
+
+from rts_server import keys
+from rts_server.domain.changes import Changes
+from rts_server.persistence.scripts import Script
+from rts_server.redis_client.pipeline import RedisPipeline, results_of
+
+_NOTE = Script(Path(__file__).with_name("recent_note.lua"))
+
+KEPT_MS = 120_000
+"""How long a change is kept. After a longer break everything is compared."""
+CHANGES_MARGIN_SECONDS = 1.0
+"""So much further back is looked than the caller counts: what Redis does takes time."""
+
+
+class RecentChanges:
+    """Changes by partition, with the clock of Redis (R9). All methods raise RedisError.
+
+    The relay notes a change before it publishes it for the last time. So whoever has all its
+    channels again, and then reads, finds it here or hears it.
+    """
+
+    def __init__(self, redis: Redis | RedisPipeline) -> None:
+        self._redis = redis
+
+    async def note(
+        self, rooms: Iterable[str] = (), memberships: Iterable[tuple[str, str]] = ()
+    ) -> None:
+        """Note rooms, and memberships as (room id, user id)."""
+        members: dict[int, list[str]] = defaultdict(list)
+        for room_id in rooms:
+            members[keys.partition(room_id)].append(room_id)
+        for room_id, user_id in memberships:
+            members[keys.partition(room_id)].append(f"{room_id} {user_id}")
+        args: list[str | int] = [KEPT_MS]
+        for some in members.values():
+            args += [len(some), *some]
+        if members:
+            await _NOTE.evaluate(self._redis, [keys.recent(one) for one in members], args)
+
+    async def since(self, seconds: float) -> Changes | None:
+        """Return what changed in the last seconds; None if that is not known.
+
+        It is known while all relays keep it, and for `KEPT_MS`. A relay that is away publishes
+        what it did not note once it is back.
+        """
+        reach_ms = 1000 * (seconds + CHANGES_MARGIN_SECONDS)
+        if reach_ms > KEPT_MS:
+            return None
+        (now, micros), relays = await results_of(
+            self._redis, [("TIME",), ("ZRANGE", keys.RELAYS, 0, -1)]
+        )
+        if any(not name.decode().endswith(keys.KEEPS_RECENT) for name in relays):
+            return None
+        since = int(now) * 1000 + int(micros) // 1000 - round(reach_ms)
+        found = await results_of(
+            self._redis,
+            [("ZRANGEBYSCORE", keys.recent(one), since, "+inf") for one in range(keys.PARTITIONS)],
+        )
+        return _changes(seconds, (member for some in found for member in some))
+
+
+def _changes(seconds: float, members: Iterable[Any]) -> Changes:
+    rooms: set[str] = set()
+    users: dict[str, set[str]] = defaultdict(set)
+    for member in members:
+        room_id, _, user_id = member.decode().partition(" ")
+        if user_id:
+            users[user_id].add(room_id)
+        else:
+            rooms.add(room_id)
+    return Changes(seconds, rooms, dict(users))

@@ -1,0 +1,4 @@
+-- Publish the version of a user's index. KEYS: 1 index of the user. ARGV: 1 channel of the user.
+-- Who stands at another version compares the rooms of the user; see user_rooms_rebuild.lua.
+local version = redis.call('HGET', KEYS[1], '#ver')
+if version then redis.call('PUBLISH', ARGV[1], cjson.encode({kind = 'rooms', version = tonumber(version)})) end
