@@ -112,14 +112,15 @@ class UserRooms:
     async def shared(self, user_id: str, others: list[str]) -> dict[str, bool | None]:
         """Return, per other user, whether both are in a common room; None if that is unknown.
 
-        It costs Redis the number of the user's rooms times that of the others, in several scripts,
-        so that other commands run in between.
+        Who has a direct room with the user costs two fields. Of all others the user's rooms are
+        looked up, in several scripts, so that other commands run in between.
         """
         found: dict[str, bool | None] = {}
         for i in range(0, len(others), MAX_USERS_PER_SCRIPT):
             part = others[i : i + MAX_USERS_PER_SCRIPT]
             names = [keys.user_rooms(one) for one in (user_id, *part)]
-            answers = await _SHARED.evaluate(self._redis, names, [])
+            direct = [keys.direct_room_id(user_id, one) for one in part]
+            answers = await _SHARED.evaluate(self._redis, names, direct)
             found |= {u: None if a < 0 else bool(a) for u, a in zip(part, answers, strict=True)}
         return found
 

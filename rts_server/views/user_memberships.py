@@ -58,8 +58,12 @@ class UserMemberships:
         index already has the answer: a stranger takes as long as a user id that does not exist,
         however many rooms they are in (A4). Raises Unavailable.
         """
-        await self.current(user_id)
         shared = await self._user_rooms.shared(user_id, others)
+        if not all(shared[other] or other == user_id for other in others):
+            index = await self._user_rooms.all(user_id)
+            if not index.complete:
+                await self._complete(user_id, index)
+                shared = await self._user_rooms.shared(user_id, others)
         found = {other for other in others if shared[other] or other == user_id}
         strangers = [other for other in others if other not in found]
         for i in range(0, len(strangers), ARCHIVE_USERS_PER_READ):

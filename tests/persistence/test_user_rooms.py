@@ -261,3 +261,29 @@ async def test_others_cannot_use_up_the_room_limit(redis: Redis) -> None:
     ]
     await index.note(USER, "new", 1, 1, "in")
     assert await takes("stranger")
+
+
+async def test_who_has_a_direct_room_with_the_user_costs_two_fields(redis: Redis) -> None:
+    """However many rooms the user has; those of a group are found as well, and a left room is not
+    shared."""
+    index, others = UserRooms(redis), [f"peer-{n}" for n in range(50)]
+    rooms = [f"room-{n}" for n in range(250)]
+    await index.note_all([("me", IndexedMembership(room, 1, 1, "in")) for room in rooms])
+    for other in others:
+        direct = IndexedMembership(keys.direct_room_id("me", other), 1, 1, "in")
+        await index.note_all([("me", direct), (other, direct)])
+    for user_id in ("left", "stranger", "grouped"):
+        await index.rebuild(user_id, [])
+    await index.rebuild("me", [])
+    gone = keys.direct_room_id("me", "left")
+    await index.note_all([("me", IndexedMembership(gone, 1, 2, "out")),
+                          ("left", IndexedMembership(gone, 1, 1, "in")),
+                          ("grouped", IndexedMembership(rooms[-1], 1, 1, "in"))])  # fmt: skip
+    await redis.config_resetstat()
+    assert await index.shared("me", others) == dict.fromkeys(others, True)
+    stats = await redis.info("commandstats")
+    assert stats["cmdstat_hget"]["calls"] == 2 * len(others)
+    assert not {"cmdstat_hmget", "cmdstat_hgetall"} & stats.keys()
+    found = await index.shared("me", ["left", "stranger", "grouped", "unknown", "me"])
+    assert found == {"left": False, "stranger": False, "grouped": True, "unknown": None, "me": True}
+    assert await index.shared("no index", ["stranger", "left"]) == {"stranger": None, "left": None}
