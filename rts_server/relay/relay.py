@@ -58,6 +58,8 @@ SPARSE_READ_LINGER_SECONDS = 0.03
 one message as for ten, take what came in this time, of whatever rooms."""
 SPARSE_READ_ENTRIES = 2 * MAX_BATCH_ENTRIES
 """A read that found fewer is sparse."""
+AHEAD_SECONDS = 1.0
+"""Time between two looks at entries for which memory has no space."""
 RELAY_SHUTDOWN_SECONDS = 1.5
 """How long requests in flight may still be answered when the relay stops."""
 STREAM_START = "0-0"
@@ -80,7 +82,7 @@ class Partition:
 
     `stream`: its key. `last_read_id`: id of the last entry that was read. `known`: ids of entries
     that are held in memory, or that SQS accepted and that are not deleted yet. `idle`: the last
-    read found nothing.
+    read found nothing. `ahead_id`: id of the last entry whose head was noted without holding it.
     """
 
     partition: int
@@ -88,6 +90,11 @@ class Partition:
     last_read_id: str = STREAM_START
     known: set[str] = field(default_factory=set)
     idle: bool = False
+    ahead_id: str = STREAM_START
+
+    def next_ahead(self) -> str:
+        """Return the id behind which no head was noted."""
+        return max(self.ahead_id, self.last_read_id, key=_in_stream_order)
 
 
 class Relay:
@@ -138,7 +145,7 @@ class Relay:
         )
         self._outbox_metrics = OutboxMetrics(pipe, lambda: list(self._partitions))
         self._identity, self._logged_partitions = "", 0
-        self._leased_until = self._renew_at = self._recheck_at = 0.0
+        self._leased_until = self._renew_at = self._recheck_at = self._ahead_at = 0.0
         metrics.RELAY_PARTITIONS.set_function(lambda: len(self._partitions) * self._is_leased())
         self._has_space = asyncio.Event()
         self._stopping = asyncio.Event()
@@ -234,6 +241,7 @@ class Relay:
         """Read all partitions with one XREAD, each from its last read id."""
         count = self._entries_to_read()
         if not self._partitions or count < 1:
+            await self._note_ahead()
             await self._wait_for_space()
             return
         if time.monotonic() >= self._recheck_at:
@@ -282,6 +290,24 @@ class Relay:
             if sender.room_queues.offer(entry):
                 partition.known.add(name)
                 sender.wake()
+
+    async def _note_ahead(self) -> None:
+        """Note the heads of entries that cannot be held: lost publishes show while SQS is away."""
+        if not self._partitions or time.monotonic() < self._ahead_at:
+            return
+        self._ahead_at = time.monotonic() + AHEAD_SECONDS
+        streams = {one.stream: one for one in self._partitions.values()}
+        reply = await self._reads.execute_command(
+            *("XREAD", "COUNT", MAX_READ_ENTRIES, "STREAMS"),
+            *streams,
+            *(one.next_ahead() for one in streams.values()),
+        )
+        for stream, entries in reply or ():
+            for entry_id, fields in entries:
+                streams[stream].ahead_id = entry_id.decode()
+                with suppress(ValueError):  # said when it is read to be sent
+                    number = streams[stream].partition
+                    self._quiet_heads.note(outbox.parse(number, entry_id, _pairs(fields)))
 
     async def _recheck(self) -> None:
         """Read an idle partition again from its start if it holds entries we never saw.
@@ -345,6 +371,11 @@ class Relay:
     def _deleted(self, entry: Entry) -> None:
         if entry.partition in self._partitions:
             self._partitions[entry.partition].known.discard(entry.entry_id)
+
+
+def _in_stream_order(entry_id: str) -> tuple[int, int]:
+    time_ms, _, number = entry_id.partition("-")
+    return int(time_ms), int(number)
 
 
 def _pairs(fields: list[bytes]) -> dict[bytes, bytes]:

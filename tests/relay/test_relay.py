@@ -20,7 +20,7 @@ from redis.asyncio import Redis
 from rts_server import keys
 from rts_server.config_loading import load
 from rts_server.redis_client.pipeline import results_of
-from rts_server.relay import ack_processor, relay, room_queues
+from rts_server.relay import ack_processor, quiet_heads, relay, room_queues
 from rts_server.relay.relay import Relay
 from tests.helpers import aws
 from tests.helpers.post import Message, Post
@@ -194,6 +194,29 @@ async def test_an_outage_of_sqs_loses_nothing(
         post.away = False
         await eventually(log.empty)
     assert {room: post.bodies(room) for room in sent} == sent
+
+
+async def test_heads_are_published_while_sqs_is_away_and_memory_is_full(
+    redis: Redis, log: OutboxLog, post: Post, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of rooms, too, whose entries the relay cannot hold; each is sent once in the end (D5)."""
+    monkeypatch.setattr(relay, "MAX_HELD_ENTRIES", 10)
+    monkeypatch.setattr(relay, "AHEAD_SECONDS", 0.05)
+    monkeypatch.setattr(quiet_heads, "QUIET_SECONDS", 0.1)
+    post.away = True
+    for n in range(60):
+        await log.many(f"room-{n}", 3)
+    found: set[bytes] = set()
+    async with redis.pubsub() as channel:
+        await channel.psubscribe(keys.room_channel("*"))
+        async with running(redis), asyncio.timeout(PATIENCE):
+            while len(found) < 60:
+                word = await channel.get_message(timeout=PATIENCE)
+                if word and word["data"] == b"1 3 ~head@- {}":
+                    found.add(word["channel"])
+            post.away = False
+            await eventually(log.empty)
+    assert all(len(post.bodies(f"room-{n}")) == 3 for n in range(60))
 
 
 async def test_relays_share_the_partitions(redis: Redis, post: Post) -> None:
