@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -72,10 +72,17 @@ class UserRooms:
         ]
         await _NOTE.evaluate_many(self._redis, calls)
 
-    async def publish_versions(self, user_ids: Iterable[str]) -> None:
-        """Publish the version of each user's index on their channel, for who missed a change."""
+    async def publish_versions(self, have_left: Mapping[str, bool]) -> None:
+        """Publish the version of each user's index on their channel, for who missed a change.
+
+        `have_left`: whether they left a room, so that watches of them are compared once more.
+        """
         calls: list[ScriptCall] = [
-            ([keys.user_rooms(user_id)], [keys.user_channel(user_id)]) for user_id in user_ids
+            (
+                [keys.user_rooms(user_id)],
+                [keys.user_channel(user_id), keys.presence_channel(user_id), int(left)],
+            )
+            for user_id, left in have_left.items()
         ]
         await _VERSION.evaluate_many(self._redis, calls)
 

@@ -75,6 +75,7 @@ class LostMemberships:
     def compare(self, user_id: str) -> None:
         """Compare a user, whatever was heard."""
         self._versions.pop(user_id, None)
+        self._published.pop(user_id, None)
         self._request(user_id)
 
     def compare_all(self) -> None:

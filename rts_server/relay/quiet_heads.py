@@ -43,7 +43,8 @@ class QuietHeads:
         self._redis = redis
         self._recent, self._user_rooms = recent, user_rooms
         self._rooms: Pauses[str, Position] = Pauses(QUIET_SECONDS)
-        self._memberships: Pauses[Membership, None] = Pauses(QUIET_SECONDS)
+        self._left: Pauses[Membership, bool] = Pauses(QUIET_SECONDS)
+        """Whether the user left the room, or came into it."""
 
     def note(self, entry: Entry) -> None:
         """Note the position of an entry, and the memberships that it changes.
@@ -58,8 +59,8 @@ class QuietHeads:
         position = int(epoch), int(offset)
         known = self._rooms.get(entry.room_id)
         self._rooms.note(entry.room_id, max(position, known) if known else position, now)
-        for user_id, _ in entry.users:
-            self._memberships.note((entry.room_id, user_id), None, now)
+        for user_id, state in entry.users:
+            self._left.note((entry.room_id, user_id), state == "out", now)
 
     async def run_forever(self) -> None:
         """Publish until cancelled. What could not be published is published later."""
@@ -82,10 +83,10 @@ class QuietHeads:
         it there, or hears it.
         """
         rooms = self._rooms.over(now, HEADS_PER_PIPELINE)
-        memberships = self._memberships.over(now, HEADS_PER_PIPELINE)
-        if not rooms and not memberships:
+        left = self._left.over(now, HEADS_PER_PIPELINE)
+        if not rooms and not left:
             return False
-        await self._recent.note(rooms, memberships)
+        await self._recent.note(rooms, left)
         await results_of(
             self._redis,
             [
@@ -93,7 +94,9 @@ class QuietHeads:
                 for room_id, (epoch, offset) in rooms.items()
             ],
         )
-        await self._user_rooms.publish_versions({user_id for _, user_id in memberships})
+        users = {user_id: False for _, user_id in left}
+        users |= {user_id: True for (_, user_id), has_left in left.items() if has_left}
+        await self._user_rooms.publish_versions(users)
         self._rooms.done(rooms, now)
-        self._memberships.done(memberships, now)
+        self._left.done(left, now)
         return True

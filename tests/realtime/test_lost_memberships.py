@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 import pytest
 
@@ -22,6 +22,7 @@ class Index:
         self.version = "5 complete"
         self.compared: list[str] = []
         self.failures = 0
+        self.during: Callable[[], None] = lambda: None
         self.listeners: dict[str, set[Listener]] = {}
         self.tasks = Tasks()
         self.memberships = LostMemberships(self.listeners, self._compare, self.tasks.keep)
@@ -39,6 +40,8 @@ class Index:
             self.failures -= 1
             raise ConnectionError
         self.compared.append(user_id)
+        during, self.during = self.during, lambda: None
+        during()
         return self.version
 
 
@@ -86,6 +89,14 @@ async def test_a_comparison_that_fails_is_repeated(index: Index) -> None:
     index.memberships.compare_if_behind("alice", 5)
     await settled(index)
     assert index.compared == ["alice"]
+
+
+async def test_who_is_compared_already_is_compared_once_more_if_asked(index: Index) -> None:
+    """What is being read may be older than the reason to compare."""
+    index.memberships.compare_if_behind("alice", 5)
+    index.during = lambda: index.memberships.compare("alice")
+    await settled(index)
+    assert index.compared == ["alice"] * 2
 
 
 async def test_a_session_that_opens_with_the_version_is_not_compared(index: Index) -> None:

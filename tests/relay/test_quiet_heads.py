@@ -21,7 +21,7 @@ from rts_server.runtime.tasks import cancelled
 from tests.helpers.waiting import PATIENCE
 
 ROOM, CURSORS = keys.room_channel("r"), keys.room_channel("cursors")
-USER = keys.user_channel("bob")
+USER, WATCHED = keys.user_channel("bob"), keys.presence_channel("bob")
 
 
 def entry(room_id: str, position: str, *users: list[str]) -> outbox.Entry:
@@ -61,7 +61,7 @@ class Ear:
 async def listening(redis: Redis) -> AsyncIterator[Ear]:
     """Hear the rooms and the user."""
     async with redis.pubsub() as channel:
-        await channel.subscribe(ROOM, CURSORS, USER)
+        await channel.subscribe(ROOM, CURSORS, USER, WATCHED, keys.presence_channel("eve"))
         yield Ear(channel)
 
 
@@ -85,7 +85,8 @@ async def test_a_room_in_which_nothing_follows_is_published_once_with_its_highes
 async def test_the_version_of_an_index_is_published_after_a_change_of_its_user(
     redis: Redis, heads: QuietHeads
 ) -> None:
-    """Who missed the word about a membership compares the user's rooms (D5)."""
+    """Who missed the word about a membership compares the user's rooms (D5), and who watches a
+    user that left one compares the watch (A2)."""
     await redis.hset(keys.user_rooms("bob"), "#ver", "7")
     async with listening(redis) as ear:
         publishing = asyncio.create_task(heads.run_forever())
@@ -95,6 +96,7 @@ async def test_the_version_of_an_index_is_published_after_a_change_of_its_user(
         found = await ear.next()
         assert found is not None
         assert (found[0], orjson.loads(found[1])) == (USER, {"kind": "rooms", "version": 7})
+        assert await ear.next() == (WATCHED, b"-")
         assert await ear.next(0.2) is None
         await cancelled(publishing)
     changes = await RecentChanges(redis).since(30.0)
