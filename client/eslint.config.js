@@ -9,6 +9,7 @@ export default tseslint.config(
     rules: {
       complexity: ["error", { max: 12, variant: "modified" }],
       "max-lines": ["error", 400],
+      "max-lines-per-function": ["error", { max: 40, skipBlankLines: true, skipComments: true }],
       "@typescript-eslint/restrict-template-expressions": ["error", { allowNumber: true }],
       "@typescript-eslint/no-confusing-void-expression": ["error", { ignoreArrowShorthand: true, ignoreVoidReturningFunctions: true }],
     },

@@ -39,14 +39,13 @@ export function detailsView(app) {
     files,
     commands,
   );
-  const state = () => app.state;
   const room = () => /** @type {Room} */ (app.ui.value.room);
   listen(app, root, room);
   onSubmit(rename, ({ name: chosen = "" }) => void renameRoom(app, room(), chosen.trim()));
   onSubmit(add, ({ user: chosen = "" }) => void addMember(app, room(), chosen.trim(), user));
   let shown = "";
   app.draws(() => {
-    const now = state();
+    const now = app.state;
     root.hidden = !now?.room || !app.ui.value.details;
     if (!now?.room || root.hidden) return void (shown = "");
     const group = now.room.type === "group";

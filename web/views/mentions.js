@@ -37,22 +37,13 @@ export function suggestions(field, members, nameOf) {
     );
     active = Math.min(active, Math.max(0, found.length - 1));
     list.hidden = !found.length;
-    list.replaceChildren(
-      ...found.slice(0, MOST).map(({ user_id }, index) =>
-        h("li", { id: `suggestion-${index}`, role: "option", "aria-selected": String(index === active), "data-user": user_id }, avatar(user_id, nameOf(user_id)), nameOf(user_id)),
-      ),
-    );
+    list.replaceChildren(...found.slice(0, MOST).map(({ user_id }, index) => option(user_id, nameOf(user_id), index, index === active)));
     if (list.hidden) field.removeAttribute("aria-activedescendant");
     else field.setAttribute("aria-activedescendant", `suggestion-${active}`);
   }
 
-  /** @param {string} user_id */
-  function take(user_id) {
-    const caret = field.selectionStart - (begun()?.length ?? 0);
-    field.setRangeText(`${user_id} `, caret, field.selectionStart, "end");
-    field.dispatchEvent(new Event("input", { bubbles: true }));
-    field.focus();
-  }
+  /** @param {HTMLElement} chosen */
+  const take = ({ dataset }) => complete(field, begun() ?? "", dataset.user ?? "");
 
   field.addEventListener("input", render);
   field.addEventListener("blur", () => setTimeout(() => (list.hidden = true), 200));
@@ -62,15 +53,27 @@ export function suggestions(field, members, nameOf) {
     if (event.key === "ArrowDown" || event.key === "ArrowUp") {
       active = (active + (event.key === "ArrowDown" ? 1 : -1) + list.children.length) % list.children.length;
       render();
-    } else if ((event.key === "Enter" || (event.key === "Tab" && !event.shiftKey)) && chosen instanceof HTMLElement) take(chosen.dataset.user ?? "");
+    } else if ((event.key === "Enter" || (event.key === "Tab" && !event.shiftKey)) && chosen instanceof HTMLElement) take(chosen);
     else if (event.key === "Escape") list.hidden = true;
     else return;
     event.preventDefault();
   });
   list.addEventListener("pointerdown", (event) => {
-    const option = event.target instanceof Element ? event.target.closest("li") : null;
+    const chosen = event.target instanceof Element ? event.target.closest("li") : null;
     event.preventDefault();
-    if (option) take(option.dataset.user ?? "");
+    if (chosen) take(chosen);
   });
   return list;
 }
+
+/** Put an id in the place of its letters before the caret.
+ * @param {HTMLTextAreaElement} field @param {string} begun @param {string} user_id */
+function complete(field, begun, user_id) {
+  field.setRangeText(`${user_id} `, field.selectionStart - begun.length, field.selectionStart, "end");
+  field.dispatchEvent(new Event("input", { bubbles: true }));
+  field.focus();
+}
+
+/** @param {string} user_id @param {string} name @param {number} index @param {boolean} isActive */
+const option = (user_id, name, index, isActive) =>
+  h("li", { id: `suggestion-${index}`, role: "option", "aria-selected": String(isActive), "data-user": user_id }, avatar(user_id, name), name);

@@ -16,20 +16,30 @@ import { t } from "../strings.js";
 const STEPS = { ArrowDown: 1, ArrowRight: 1, ArrowUp: -1, ArrowLeft: -1 };
 
 /** @param {HTMLElement} anchor @param {string} label @param {Choices} choices */
-export function openMenu(anchor, label, { emoji, moreEmoji, items }) {
+export function openMenu(anchor, label, choices) {
   document.getElementById("menu")?.remove();
   const menu = h("div", { id: "menu", role: "menu", "aria-label": label });
   const open = new AbortController();
-
-  function close() {
+  const close = () => {
     menu.remove();
     open.abort();
     if (anchor.isConnected) anchor.focus({ preventScroll: true });
-  }
-  /** @param {Event} event */
-  function outside({ target }) {
-    if (target instanceof Node && !menu.contains(target)) close();
-  }
+  };
+  const show = () => {
+    place(menu, anchor.getBoundingClientRect());
+    buttonsOf(menu)[0]?.focus();
+  };
+  menu.append(...entries(choices, close, show));
+  listen(menu, close, open.signal);
+  document.querySelector("main")?.append(menu); // a landmark holds it
+  show();
+}
+
+/** @param {HTMLElement} menu */
+const buttonsOf = (menu) => [...menu.querySelectorAll("button")];
+
+/** @param {Choices} choices @param {() => void} close @param {() => void} show the menu again, with more in it */
+function entries({ emoji, moreEmoji, items }, close, show) {
   /** @param {HTMLElement} node @param {() => void} act */
   const choice = (node, act) => {
     node.addEventListener("click", () => {
@@ -39,27 +49,29 @@ export function openMenu(anchor, label, { emoji, moreEmoji, items }) {
     return node;
   };
   /** @param {Emoji} emoji */
-  const reaction = ({ label: one, act }) =>
-    choice(h("button", { type: "button", role: "menuitem", "aria-label": `${t.react} ${one}`, tabindex: -1 }, one), act);
-
-  const reactions = h("div", { class: "emoji", role: "group", "aria-label": t.react }, ...emoji.map(reaction));
+  const reaction = ({ label, act }) =>
+    choice(h("button", { type: "button", role: "menuitem", "aria-label": `${t.react} ${label}`, tabindex: -1 }, label), act);
   const more = iconButton("smile-plus", t.moreEmoji, { role: "menuitem", tabindex: -1, class: "more-emoji" });
+  const reactions = h("div", { class: "emoji", role: "group", "aria-label": t.react }, ...emoji.map(reaction), more);
   more.addEventListener("click", () => {
     reactions.classList.add("all");
     reactions.replaceChildren(...moreEmoji.map(reaction));
-    place(menu, anchor.getBoundingClientRect());
-    buttons()[0]?.focus();
+    show();
   });
-  reactions.append(more);
-  menu.append(reactions, ...items.filter((item) => typeof item === "object").map((item) =>
+  const rest = items.filter((item) => typeof item === "object").map((item) =>
     choice(h("button", { type: "button", role: "menuitem", class: item.id, tabindex: -1 }, icon(item.icon), item.label), item.act),
-  ));
-  const buttons = () => [...menu.querySelectorAll("button")];
+  );
+  return [reactions, ...rest];
+}
 
+/** @param {HTMLElement} menu @param {() => void} close @param {AbortSignal} signal when it is closed */
+function listen(menu, close, signal) {
+  /** @param {Event} event */
+  const outside = ({ target }) => target instanceof Node && !menu.contains(target) && close();
   /** @param {KeyboardEvent} event */
   const key = (event) => {
     if (event.altKey || event.ctrlKey || event.metaKey) return; // keys of the page
-    const all = buttons();
+    const all = buttonsOf(menu);
     const now = all.findIndex((node) => node === document.activeElement);
     const step = STEPS[/** @type {keyof typeof STEPS} */ (event.key)];
     if (event.key === "Escape" || event.key === "Tab") close();
@@ -68,13 +80,9 @@ export function openMenu(anchor, label, { emoji, moreEmoji, items }) {
     event.preventDefault();
     event.stopPropagation();
   };
-  const { signal } = open;
   document.addEventListener("keydown", key, { capture: true, signal }); // wherever focus went
   document.addEventListener("pointerdown", outside, { capture: true, signal });
   document.addEventListener("room", close, { signal });
-  document.querySelector("main")?.append(menu); // a landmark holds it
-  place(menu, anchor.getBoundingClientRect());
-  buttons()[0]?.focus();
 }
 
 /** Below the button if there is room, else above; always within the window.

@@ -35,20 +35,7 @@ export function messageActions(app, list) {
     changes = changes.then(() => app.guard(room.react(message_id, emoji, isOn)));
   };
 
-  /** @param {Room} room @param {ShownMessage} message */
-  const copy = async (room, message) => {
-    const { clipboard } = /** @type {Partial<Navigator>} */ (navigator); // missing over plain http
-    const done = await clipboard?.writeText(message.text).then(() => true, () => false);
-    app.toast(done ? t.copied : t.noCopy);
-  };
-
-  list.addEventListener("contextmenu", (event) => {
-    // A long press; with a mouse the browser's own menu is more useful.
-    if (!(event instanceof PointerEvent) || event.pointerType !== "touch" || !(event.target instanceof Element)) return;
-    event.preventDefault();
-    event.target.closest("li")?.querySelector("button.more")?.dispatchEvent(new MouseEvent("click", { bubbles: true }));
-  });
-
+  list.addEventListener("contextmenu", pressedLong);
   return {
     react: on((room, message, { dataset }) => react(room, message, dataset.emoji ?? "")),
     reply: on((room, message) => app.compose(room, { mode: "reply", message })),
@@ -57,19 +44,10 @@ export function messageActions(app, list) {
     "load-file": ({ dataset }) => app.files.retry(dataset.id),
     jump: ({ dataset }) => app.jump(dataset.message ?? ""),
     menu: on((room, message, element) => {
-      const leads = room.state.value.role === "owner" || room.state.value.role === "admin";
       /** @param {string} emoji */
       const reaction = (emoji) => ({ label: inColour(emoji), act: () => react(room, message, emoji) });
-      openMenu(element, t.actions, {
-        emoji: recentEmoji().map(reaction),
-        moreEmoji: EMOJI.map(reaction),
-        items: [
-          { id: "reply", icon: "reply", label: t.reply, act: () => app.compose(room, { mode: "reply", message }) },
-          message.text && { id: "copy", icon: "copy", label: t.copy, act: () => void copy(room, message) },
-          message.own && { id: "edit", icon: "pencil", label: t.edit, act: () => app.compose(room, { mode: "edit", message }) },
-          (message.own || leads) && { id: "remove", icon: "trash-2", label: t.remove, act: () => app.deletions.add(room, message) },
-        ],
-      });
+      const emoji = { emoji: recentEmoji().map(reaction), moreEmoji: EMOJI.map(reaction) };
+      openMenu(element, t.actions, { ...emoji, items: itemsOf(app, room, message) });
     }),
     picture: on((room, message, element) => {
       const image = element.querySelector("img");
@@ -80,6 +58,32 @@ export function messageActions(app, list) {
       void download(app, room, message, file, inline !== undefined);
     }),
   };
+}
+
+/** @param {App} app @param {Room} room @param {ShownMessage} message */
+function itemsOf(app, room, message) {
+  const { role } = room.state.value;
+  const leads = role === "owner" || role === "admin";
+  return [
+    { id: "reply", icon: "reply", label: t.reply, act: () => app.compose(room, { mode: "reply", message }) },
+    message.text && { id: "copy", icon: "copy", label: t.copy, act: () => void copy(app, message) },
+    message.own && { id: "edit", icon: "pencil", label: t.edit, act: () => app.compose(room, { mode: "edit", message }) },
+    (message.own || leads) && { id: "remove", icon: "trash-2", label: t.remove, act: () => app.deletions.add(room, message) },
+  ];
+}
+
+/** @param {App} app @param {ShownMessage} message */
+async function copy(app, { text }) {
+  const { clipboard } = /** @type {Partial<Navigator>} */ (navigator); // missing over plain http
+  const done = await clipboard?.writeText(text).then(() => true, () => false);
+  app.toast(done ? t.copied : t.noCopy);
+}
+
+/** A long press opens the menu; with a mouse the browser's own is more useful. @param {Event} event */
+function pressedLong(event) {
+  if (!(event instanceof PointerEvent) || event.pointerType !== "touch" || !(event.target instanceof Element)) return;
+  event.preventDefault();
+  event.target.closest("li")?.querySelector("button.more")?.dispatchEvent(new MouseEvent("click", { bubbles: true }));
 }
 
 /** What the store serves inline gets a tab of its own, opened while the click still counts.

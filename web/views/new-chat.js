@@ -7,26 +7,13 @@ import { openDialog } from "./dialog.js";
 
 /** @typedef {import("../app.js").App} App */
 
+const IDS = { autocapitalize: "none", autocomplete: "off" }; // a field for user ids
+
 /** @param {App} app */
 export function newChatDialog(app) {
-  const name = { autocapitalize: "none", autocomplete: "off" };
   const error = h("p", { class: "error", role: "alert" });
   const known = h("datalist", { id: "known" }, ...knownPeople(app).map((value) => h("option", { value, label: app.client.name(value) })));
-  const direct = h(
-    "form",
-    { id: "new-direct", novalidate: true },
-    h("h3", {}, t.newDirect),
-    h("label", {}, t.person, h("input", { name: "user", maxlength: 128, list: "known", placeholder: "bob", autofocus: true, ...name })),
-    h("div", { class: "buttons" }, h("button", { class: "primary" }, t.open)),
-  );
-  const group = h(
-    "form",
-    { id: "new-group" },
-    h("h3", {}, t.newGroup),
-    h("label", {}, t.groupName, h("input", { name: "name", required: true, maxlength: 200 })),
-    h("label", {}, t.members, h("input", { name: "members", placeholder: t.membersHint, ...name })),
-    h("div", { class: "buttons" }, h("button", { class: "primary" }, t.create)),
-  );
+  const [direct, group] = [directForm(), groupForm()];
   const dialog = openDialog(t.newChat, known, direct, group, error);
   /** @param {HTMLFormElement} form @param {string} field @param {string} why */
   const refuse = (form, field, why) => {
@@ -53,6 +40,25 @@ export function newChatDialog(app) {
     void app.create(name, () => app.client.group({ name, members: people }));
   });
 }
+
+const directForm = () =>
+  h(
+    "form",
+    { id: "new-direct", novalidate: true },
+    h("h3", {}, t.newDirect),
+    h("label", {}, t.person, h("input", { name: "user", maxlength: 128, list: "known", placeholder: "bob", autofocus: true, ...IDS })),
+    h("div", { class: "buttons" }, h("button", { class: "primary" }, t.open)),
+  );
+
+const groupForm = () =>
+  h(
+    "form",
+    { id: "new-group" },
+    h("h3", {}, t.newGroup),
+    h("label", {}, t.groupName, h("input", { name: "name", required: true, maxlength: 200 })),
+    h("label", {}, t.members, h("input", { name: "members", placeholder: t.membersHint, ...IDS })),
+    h("div", { class: "buttons" }, h("button", { class: "primary" }, t.create)),
+  );
 
 /** Whom this user has met. @param {App} app */
 function knownPeople(app) {

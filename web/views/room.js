@@ -24,30 +24,11 @@ export function roomView(app) {
   const typing = h("p", { id: "typing", role: "status" });
   const messages = messagesView(app);
   const composer = composerView(app, () => messages.toEnd());
-  const pane = h(
-    "section",
-    { id: "room" },
-    h(
-      "header",
-      {},
-      iconButton("arrow-left", t.back, { "data-action": "back", id: "back" }),
-      face,
-      h("div", { class: "who" }, title, members),
-      signs,
-      iconButton("panel-right", t.details, { "data-action": "details", id: "details-button" }),
-    ),
-    bar,
-    messages.node,
-    typing,
-    composer,
-  );
-  const nothing = h(
-    "div",
-    { id: "nothing" },
-    icon("message-circle"),
-    h("p", {}, t.choose),
-    h("button", { type: "button", class: "primary", "data-action": "plus" }, icon("plus"), t.newChat),
-  );
+  const back = iconButton("arrow-left", t.back, { "data-action": "back", id: "back" });
+  const button = iconButton("panel-right", t.details, { "data-action": "details", id: "details-button" });
+  const header = h("header", {}, back, face, h("div", { class: "who" }, title, members), signs, button);
+  const pane = h("section", { id: "room" }, header, bar, messages.node, typing, composer);
+  const nothing = nothingOpen();
   const root = h("div", { id: "pane" }, pane, nothing);
   onClick(root, {
     back: () => app.open(null),
@@ -67,12 +48,21 @@ export function roomView(app) {
     renderFace(app, face, name);
     update(signs, state ? roomSigns(state) : []);
     typing.textContent = state ? t.typing(state.typing.map((id) => app.client.name(id))) : "";
-    const button = document.getElementById("details-button");
-    button?.setAttribute("aria-expanded", String(details));
-    if (button) button.hidden = !room;
+    button.setAttribute("aria-expanded", String(details));
+    button.hidden = !room;
   });
   return root;
 }
+
+/** What stands there while no room is open. */
+const nothingOpen = () =>
+  h(
+    "div",
+    { id: "nothing" },
+    icon("message-circle"),
+    h("p", {}, t.choose),
+    h("button", { type: "button", class: "primary", "data-action": "plus" }, icon("plus"), t.newChat),
+  );
 
 /** @param {App} app @param {HTMLElement} face @param {string} name */
 function renderFace({ ui, state, presences }, face, name) {

@@ -37,31 +37,38 @@ export function sidebarView(app) {
     archive.open = filter !== "" || wasOpen; // what is hidden is found too
     app.ui.set({ filter });
   };
+  const clear = () => find((search.value = ""));
   let wasOpen = false;
   search.addEventListener("input", () => find(search.value.trim()));
-  root.addEventListener("keydown", (event) => step(event, search, () => find((search.value = ""))));
+  root.addEventListener("keydown", (event) => step(event, search, clear));
   onClick(root, {
     open: ({ dataset }) => {
-      find((search.value = ""));
+      clear();
       app.open(dataset.room ?? null);
     },
     plus: () => newChatDialog(app),
     "sign-out": () => app.signOut(),
   });
   app.draws(() => {
-    const found = filtered(app.rooms.value, app.ui.value.filter);
-    const archived = filtered(app.hidden.value, app.ui.value.filter);
-    update(rooms, found.map((room) => roomItem(app, room)));
-    update(hidden, archived.map((room) => roomItem(app, room)));
-    archive.hidden = !archived.length;
-    const isKnown = app.client.session.value !== undefined;
-    const isFound = found.length > 0 || (app.ui.value.filter !== "" && archived.length > 0);
-    skeleton.hidden = isKnown || found.length > 0;
-    empty.hidden = !isKnown || isFound;
-    empty.textContent = app.ui.value.filter ? t.noMatch : archived.length ? t.allHidden : t.noChats;
+    renderRooms(app, { rooms, hidden, archive, empty, skeleton });
     renderState(app, state);
   });
   return root;
+}
+
+/** @param {App} app @param {Record<"rooms" | "hidden" | "archive" | "empty" | "skeleton", HTMLElement>} parts */
+function renderRooms(app, { rooms, hidden, archive, empty, skeleton }) {
+  const { filter } = app.ui.value;
+  const found = filtered(app.rooms.value, filter);
+  const archived = filtered(app.hidden.value, filter);
+  update(rooms, found.map((room) => roomItem(app, room)));
+  update(hidden, archived.map((room) => roomItem(app, room)));
+  archive.hidden = !archived.length;
+  const isKnown = app.client.session.value !== undefined;
+  const isFound = found.length > 0 || (filter !== "" && archived.length > 0);
+  skeleton.hidden = isKnown || found.length > 0;
+  empty.hidden = !isKnown || isFound;
+  empty.textContent = filter ? t.noMatch : archived.length ? t.allHidden : t.noChats;
 }
 
 /** ↓ and ↑ go from the search to the chats and between them, Enter opens the first one.
