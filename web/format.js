@@ -6,6 +6,7 @@ const UNITS = ["B", "KB", "MB", "GB"];
 const HUES = 12;
 const segmenter = new Intl.Segmenter();
 const clock = new Intl.DateTimeFormat([], { hour: "numeric", minute: "2-digit" });
+const LONGEST_ID = 128;
 const USER_ID = /^[!-~]{1,128}$/;
 const ROOM_ID = /^[\w-]{1,64}$/;
 
@@ -18,9 +19,9 @@ export const isRoomId = (text) => ROOM_ID.test(text);
 /** The id at the beginning of what stands behind an at sign: a sign of the sentence may follow it.
  * @param {string} text @param {(user_id: string) => boolean} isKnown */
 export function named(text, isKnown) {
-  for (let user_id = text; user_id; user_id = user_id.slice(0, -1)) {
+  for (let user_id = text.slice(0, LONGEST_ID); user_id; user_id = user_id.slice(0, -1)) {
     if (isKnown(user_id)) return user_id;
-    if (!/[^\w-]$/.test(user_id)) return undefined;
+    if (!/[^\w-]/.test(user_id.slice(-1))) return undefined;
   }
   return undefined;
 }
@@ -90,13 +91,19 @@ export function hue(id) {
 /** The address at the beginning of a text: signs of the sentence behind it are not part of it, nor a bracket
  * that was opened before it. @param {string} begun */
 function address(begun) {
-  for (let url = begun; url; url = url.slice(0, -1)) {
-    const opening = url.endsWith(")") ? "(" : url.endsWith("]") ? "[" : "";
-    const isOpen = opening && url.split(opening).length >= url.split(url.slice(-1)).length;
-    if (!isOpen && /['.,;:!?)\]]$/.test(url)) continue;
-    return URL.canParse(url) ? url : undefined;
+  /** @param {string} sign */
+  const count = (sign) => begun.split(sign).length;
+  /** How many more are closed than opened. @type {Record<string, number>} */
+  const unopened = { ")": count(")") - count("("), "]": count("]") - count("[") };
+  let end = begun.length;
+  for (; end > 0; end -= 1) {
+    const sign = begun.charAt(end - 1);
+    const left = unopened[sign];
+    if (left === undefined ? !"'.,;:!?".includes(sign) : left <= 0) break;
+    if (left !== undefined) unopened[sign] = left - 1;
   }
-  return undefined;
+  const url = begun.slice(0, end);
+  return URL.canParse(url) ? url : undefined;
 }
 
 const PARTS =

@@ -237,3 +237,26 @@ async def test_a_link_ends_where_a_reader_expects(
         await say(alice, text)
         await alice.until(f"{LAST}?.querySelector('p').textContent === {json.dumps(text)}")
         assert await alice.js(links) == expected
+
+
+LONG_TEXTS = """(async () => {
+  const { parts } = await import('/web/format.js');
+  let looked = 0; // characters
+  const { test } = RegExp.prototype, { split } = String.prototype;
+  RegExp.prototype.test = function (text) { looked += text.length; return test.call(this, text); };
+  String.prototype.split = function (by) { looked += this.length; return split.call(this, by); };
+  const links = parts('https://a.b/' + ')'.repeat(4000));
+  const mentions = parts('@bob' + '!'.repeat(4000), ['bob']);
+  return [links[0], mentions[0], looked < 100_000];
+})()"""
+
+
+async def test_signs_behind_a_link_or_a_mention_are_looked_at_once(
+    chromium: Chromium, dev_url: str
+) -> None:
+    """Of the longest text too: it is drawn again with every key that one types."""
+    page = await chromium.open(f"{dev_url}/")
+    await page.until("document.querySelector('#sign-in')")
+    link = {"kind": "link", "text": "https://a.b/"}
+    mention = {"kind": "mention", "text": "@bob"}
+    assert await page.promise(LONG_TEXTS) == [link, mention, True]
