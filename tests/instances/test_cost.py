@@ -29,7 +29,7 @@ ROOMS = 200
 EXCHANGES = 5
 HOME_ROOMS = 50
 INDEX_READS = 4
-"""Each instance reads each user's index once more after it has changed, at its check by time."""
+"""Each instance reads each user's index once more if it missed a change of it."""
 MISSED = 5
 RECONNECTS = 20
 QUESTIONS_WHO = 2

@@ -10,6 +10,7 @@ import orjson
 from redis.asyncio.client import PubSub
 
 from rts_server import keys
+from rts_server.persistence.recent_changes import RecentChanges
 from rts_server.rooms import receipt_script
 from rts_server.rooms.receipt_script import Cursors, MovedRoom, ReceiptScript
 from tests.helpers.bench import Bench, message
@@ -102,6 +103,23 @@ async def published(channel: PubSub) -> list[tuple[str, str, str, str]]:
     while word := await channel.get_message(timeout=0.05):
         found.append(tuple(word["data"].decode().split(" ", 3)))
     return found
+
+
+async def test_a_room_in_which_a_read_cursor_moved_changed_recently(bench: Bench) -> None:
+    """Who missed that in a break reads the counts again; a delivered cursor is no count (D5)."""
+    room_id, other = await room_of(bench, 3), await bench.group("alice", "bob", room="other")
+    await bench.append(message(other, "alice"))
+    recent = RecentChanges(bench.redis)
+    await moved(bench, room_id, "bob", read=2)
+    await moved(bench, other, "bob", delivered=1)
+    await moved(bench, room_id, "bob", read=1)
+    changes = await recent.since(30.0)
+    assert changes is not None
+    assert (changes.rooms, changes.members) == ({room_id}, {})
+    key = keys.recent(keys.partition(room_id))
+    assert await bench.redis.pttl(key) > 0
+    await bench.redis.set(key, "of another type")
+    assert await cursors(bench, room_id, "bob", 3) == [3, 3, 0]
 
 
 async def test_a_moved_read_cursor_is_published_at_the_head_to_its_user(bench: Bench) -> None:
