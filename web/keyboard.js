@@ -43,9 +43,9 @@ export function focus(selector) {
   if (node instanceof HTMLInputElement) node.select();
 }
 
-/** The focus was in a chat that is shown no more: bring it to that chat in the list, or to the first one.
- * @param {string} room_id */
-export function focusList(room_id) {
+/** If the focus was in what is shown no more, bring it to the list: to a chat in it, or to the first one.
+ * @param {string} [room_id] */
+export function focusList(room_id = "") {
   const { activeElement } = document;
   if (activeElement !== document.body && activeElement?.checkVisibility()) return;
   const places = [`#rooms [data-room="${room_id}"]`, "#rooms button", "#new"];

@@ -117,6 +117,21 @@ async def test_hiding_a_room_can_be_taken_back(
         await alice.until("document.activeElement.closest('#room')")
 
 
+async def test_a_row_that_leaves_the_list_leaves_its_focus_there(
+    chromium: Chromium, dev_url: str, names: tuple[str, str]
+) -> None:
+    """A chat that another device hides: the focus was on it, and goes to the first one left."""
+    alice, desk = [await signed_in(chromium, dev_url, names[0]) for _ in range(2)]
+    await group(desk, "Attic")
+    await group(desk, "Cellar")
+    await alice.until(f"{SHOWN}.map((one) => one.textContent).join() === 'Cellar,Attic'")
+    await alice.js("document.querySelector('#rooms button').focus()")
+    await details(desk)
+    await desk.click("#hide")
+    await alice.until(f"{SHOWN}.map((one) => one.textContent).join() === 'Attic'")
+    await alice.until("document.activeElement.closest('#rooms li')?.innerText.includes('Attic')")
+
+
 async def test_a_read_only_room(chromium: Chromium, dev_url: str, names: tuple[str, str]) -> None:
     """Frozen for all, and for one who only reads: a sign and a sentence, and no field."""
     alice_id, bob_id = names

@@ -18,6 +18,7 @@ from rts_server.views import inbox as chatlist
 from rts_server.views.history import AS_OPERATOR, SeqRange
 from tests.helpers.bench import HOT, Bench
 from tests.helpers.deployed import Deployed
+from tests.helpers.waiting import PATIENCE
 
 PAGE = SeqRange(0, None, 10, "newest")
 Queued = list[dict[bytes, bytes]]
@@ -71,9 +72,11 @@ READS: dict[str, Callable[[Deployed, str], Awaitable[Any]]] = {
 
 @pytest.mark.parametrize("read", READS)
 async def test_a_cold_room_is_read_after_its_queue_was_drained(
-    deployed: Deployed, read: str
+    deployed: Deployed, read: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The answer comes once everything queued is stored, and contains it."""
+    patient = replace(deployed.settings, redis_deadline=PATIENCE)
+    monkeypatch.setattr(deployed.services.drains, "_settings", patient)
     room_id, waiting = await lost(deployed)
     reading = asyncio.ensure_future(READS[read](deployed, room_id))
     await until_barrier(deployed, reading)

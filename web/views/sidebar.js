@@ -2,6 +2,7 @@
 // The chats: who is signed in, search, the list, hidden ones, and a way to new ones.
 import { h, icon, iconButton, onClick, spoken, update } from "../dom.js";
 import { cut, preview as shownPreview, shortTime } from "../format.js";
+import { focusList } from "../keyboard.js";
 import { t } from "../strings.js";
 import { avatar, presenceLine } from "./avatar.js";
 import { newChatDialog } from "./new-chat.js";
@@ -61,6 +62,7 @@ function renderRooms(app, { rooms, hidden, archive, empty, skeleton }) {
   const { filter } = app.ui.value;
   const found = filtered(app.rooms.value, filter);
   const archived = filtered(app.hidden.value, filter);
+  const hadFocus = rooms.contains(document.activeElement) || hidden.contains(document.activeElement);
   update(rooms, found.map((room) => roomItem(app, room)));
   update(hidden, archived.map((room) => roomItem(app, room)));
   archive.hidden = !archived.length;
@@ -69,6 +71,7 @@ function renderRooms(app, { rooms, hidden, archive, empty, skeleton }) {
   skeleton.hidden = isKnown || found.length > 0;
   empty.hidden = !isKnown || isFound;
   empty.textContent = filter ? t.noMatch : archived.length ? t.allHidden : t.noChats;
+  if (hadFocus) focusList(); // unless it is there still: its row may have left the list
 }
 
 /** ↓ and ↑ go from the search to the chats and between them, Enter opens the first one.
