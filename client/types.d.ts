@@ -162,7 +162,8 @@ export interface LastMessage {
 /**
  * Sizes, which always hold, and rates, empty if they are not limited.
  *
- * `report_interval_ms`: ms between two reports of receipts that the server asks a client to keep.
+ * `report_interval_ms`: ms between two reports of receipts that the server asks a client to keep; an
+ * older server has none, which means 1,000.
  */
 export interface Limits {
   text: number;
@@ -183,7 +184,7 @@ export interface Limits {
   emoji: number;
   reactions: number;
   frame_bytes: number;
-  report_interval_ms: number;
+  report_interval_ms?: number;
   rates: Record<string, Rate>;
 }
 

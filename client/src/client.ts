@@ -1,7 +1,6 @@
 import type {
   AnyEvent,
   Events,
-  Limits,
   LogEvent,
   Presence,
   PresenceSetPayload,
@@ -172,7 +171,7 @@ export class Client {
     if (isNew) this.#run("What was unsent cannot be read.", this.#restore());
     this.#run("The rooms cannot be read.", this.#rooms.online(event.data));
     this.#presence.online();
-    this.#reports.start((limits as Partial<Limits>).report_interval_ms); // older servers have none
+    this.#reports.start(limits.report_interval_ms);
     this.#emit(event);
   }
 

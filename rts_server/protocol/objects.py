@@ -226,7 +226,8 @@ class RateSchema(OutputSchema):
 class LimitsSchema(OutputSchema):
     """Sizes, which always hold, and rates, empty if they are not limited.
 
-    `report_interval_ms`: ms between two reports of receipts that the server asks a client to keep.
+    `report_interval_ms`: ms between two reports of receipts that the server asks a client to keep; an
+    older server has none, which means 1,000.
     """
 
     text = _number()
@@ -247,7 +248,7 @@ class LimitsSchema(OutputSchema):
     emoji = _number()
     reactions = _number()
     frame_bytes = _number()
-    report_interval_ms = _number()
+    report_interval_ms = _number(required=False)
     rates = fields.Dict(keys=fields.String(), values=fields.Nested(RateSchema), required=True)
 
 

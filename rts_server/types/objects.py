@@ -151,7 +151,8 @@ class Rate(TypedDict):
 class Limits(TypedDict):
     """Sizes, which always hold, and rates, empty if they are not limited.
 
-    `report_interval_ms`: ms between two reports of receipts that the server asks a client to keep.
+    `report_interval_ms`: ms between two reports of receipts that the server asks a client to keep; an
+    older server has none, which means 1,000.
     """
 
     text: int
@@ -172,7 +173,7 @@ class Limits(TypedDict):
     emoji: int
     reactions: int
     frame_bytes: int
-    report_interval_ms: int
+    report_interval_ms: NotRequired[int]
     rates: dict[str, Rate]
 
 

@@ -10,17 +10,21 @@ from typing import Any
 
 from redis.asyncio import Redis
 
-from rts_server.persistence import user_rooms
+from rts_server.persistence import recent_changes, user_rooms
 from rts_server.roomlog import recorded
 
 BY_TIME = (
     '"[[]]"',
     '"[[],[]]"',
+    "~head@-",
     recorded._DURABILITY.sha,
     recorded._WAITING.sha,
+    recent_changes._NOTE.sha,
+    user_rooms._VERSION.sha,
 )
-"""In `receipt.updated` of cursors that moved within a second after the last one, and in the
-question of durability, which comes where the queue is slow."""
+"""In `receipt.updated` of cursors that moved within a second after the last one, in what the relay
+publishes of a room that is quiet, and in the question of durability, which comes where the queue is
+slow."""
 
 
 class Commands:
