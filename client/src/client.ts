@@ -230,7 +230,7 @@ export class Client {
       met: (members) => this.#met(members),
       changed: () => this.#rooms.changed(),
       want: (core: RoomCore) => this.#rooms.want(core),
-      report: () => this.#reports.soon(),
+      report: (isRead) => this.#reports.soon(isRead),
       heard: (events: readonly LogEvent[]) => events.forEach((event) => this.#emit(event)),
       warn: this.#warn,
     };

@@ -1,18 +1,20 @@
 import type { Commander } from "./connection.ts";
 import type { RoomCore } from "./room-core.ts";
 
-const INTERVAL = 1_000; // ms, for a server that asks for none
+const INTERVAL = 1_000; // ms, for what was read, and for a server that asks for none
 const MOST = 500; // rooms in one report
 
 /**
- * Tells the server what arrived and what was read, all rooms together: the first at once, the next ones
- * after the interval that the server asks for, and what is left when nobody looks any more.
+ * Tells the server what arrived and what was read, all rooms together: the first at once, what arrives next
+ * after the interval that the server asks for, what is read after a second, so that a reload does not show it
+ * as new, and what is left when nobody looks any more.
  */
 export class Reports {
   readonly #connection: Commander;
   readonly #rooms: () => Iterable<RoomCore>;
   readonly #warn: (message: string, error: unknown) => void;
   #timer: ReturnType<typeof setTimeout> | undefined;
+  #due = 0;
   #last = 0;
   #interval = INTERVAL;
 
@@ -33,11 +35,15 @@ export class Reports {
     this.soon();
   }
 
-  /** Something may have to be told; call it as often as you like. */
-  soon(): void {
-    if (this.#timer !== undefined || !this.#connection.online) return;
-    const wait = Math.max(0, this.#last + this.#interval - Date.now());
-    this.#timer = setTimeout(() => void this.#tell(), wait);
+  /** Something may have to be told; call it as often as you like. `isRead`: it was read. */
+  soon(isRead = false): void {
+    if (!this.#connection.online) return;
+    const interval = isRead ? Math.min(INTERVAL, this.#interval) : this.#interval;
+    const due = Math.max(Date.now(), this.#last + interval);
+    if (this.#timer !== undefined && this.#due <= due) return;
+    clearTimeout(this.#timer);
+    this.#due = due;
+    this.#timer = setTimeout(() => void this.#tell(), due - Date.now());
   }
 
   stop(): void {
@@ -80,7 +86,8 @@ export class Reports {
       this.#timer = undefined;
     }
     // What came meanwhile; what failed waits for the next occasion.
-    if ([...this.#rooms()].some((room) => isNews(room, rooms))) this.soon();
+    const news = [...this.#rooms()].filter((room) => isNews(room, rooms));
+    if (news.length) this.soon(news.some(({ unreported }) => unreported.read !== undefined));
   }
 
   async #delivered(found: readonly Told[]): Promise<void> {

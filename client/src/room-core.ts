@@ -28,8 +28,8 @@ export interface RoomOwner {
   changed(): void;
   /** The room needs a snapshot. */
   want(core: RoomCore): void;
-  /** Something arrived or was read that the server does not know yet. */
-  report(): void;
+  /** Something arrived, or was read if `isRead`, that the server does not know yet. */
+  report(isRead?: boolean): void;
   /** Events that waited for a snapshot count now. */
   heard(events: readonly LogEvent[]): void;
   warn(message: string, error: unknown): void;
@@ -215,7 +215,7 @@ export class RoomCore {
   read(seq: number): void {
     if (!this.replica.read(seq, this.owner.me)) return;
     this.#moved();
-    this.owner.report();
+    this.owner.report(true);
   }
 
   receipts(cursors: readonly Cursor[]): void {

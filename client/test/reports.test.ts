@@ -53,6 +53,23 @@ for (const [interval, wait] of [[10_000, 10_000], [undefined, 1_000]] as const)
     assert.deepEqual(scene.told, [delivered(1), delivered(3)]);
   });
 
+test("what is read is told within a second, whatever waits for the interval", async (t) => {
+  const scene = new Scene(t);
+  scene.reports.start(10_000);
+  scene.arrives(1);
+  t.mock.timers.tick(0);
+  await settled();
+  scene.arrives(2);
+  scene.unreported = { delivered: 2, read: 2 };
+  scene.reports.soon(true);
+  t.mock.timers.tick(999);
+  await settled();
+  assert.deepEqual(scene.told, [delivered(1)]);
+  t.mock.timers.tick(1);
+  await settled();
+  assert.deepEqual(scene.told, [delivered(1), delivered(2), 'receipt.read {"room_id":"r","up_to_seq":2}']);
+});
+
 test("the first news after a quiet time is reported at once", async (t) => {
   const scene = new Scene(t);
   scene.arrives(1);

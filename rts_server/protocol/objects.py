@@ -226,8 +226,8 @@ class RateSchema(OutputSchema):
 class LimitsSchema(OutputSchema):
     """Sizes, which always hold, and rates, empty if they are not limited.
 
-    `report_interval_ms`: ms between two reports of receipts that the server asks a client to keep; an
-    older server has none, which means 1,000.
+    `report_interval_ms`: ms between two reports of receipts that the server asks a client to keep;
+    an older server has none, which means 1,000.
     """
 
     text = _number()
