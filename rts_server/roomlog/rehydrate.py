@@ -138,6 +138,8 @@ class RoomLoader:
             raise errors.Unavailable()
         uncounted = await self._uncounted(stored, members) if exists else []
         mode = "load" if exists else "new"
+        prev = list(last_position(stored, members))
+        log.info("epoch opened", extra={"room_id": room_id, "epoch": epoch, "prev": prev})
         await self._install(room_id, nonce, mode, stored, epoch, members, uncounted)
 
     async def _members(self, room_id: str) -> list[StoredMember]:

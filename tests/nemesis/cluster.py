@@ -9,6 +9,8 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Self
 
+import orjson
+
 from rts_server import auth, keys
 from rts_server.tools.dev import deploy
 from tests.helpers.pair import FAST
@@ -157,6 +159,16 @@ class Cluster(World):
 
     async def _switch(self, function: str, on: bool) -> None:
         await asyncio.to_thread(deploy.set_queue_enabled, self.stack.settings, function, enabled=on)
+
+    def opened(self) -> dict[tuple[str, int], tuple[int, int]]:
+        """Return (room_id, epoch) → the last position that survived, from the instances' logs."""
+        found = {}
+        for number in range(self._instances):
+            for line in (self.data / f"web{number}.log").read_bytes().splitlines():
+                if b'"epoch opened"' in line:
+                    told = orjson.loads(line)
+                    found[told["room_id"], told["epoch"]] = tuple(told["prev"])
+        return found
 
     # Rest
 

@@ -97,13 +97,19 @@ class Trouble:
 
 @dataclass
 class History:
-    """Everything recorded, by time. `lags`: when this process was late, and by how much."""
+    """Everything recorded, by time.
+
+    `lags`: when this process was late, and by how much. `opened`: (room_id, epoch) → the last
+    position before the epoch that survived, as the instance that opened it logged it: it may be
+    that no device was live for its `room.epoch`.
+    """
 
     sessions: list[Session] = field(default_factory=list)
     commands: list[Command] = field(default_factory=list)
     heard: list[Heard] = field(default_factory=list)
     troubles: list[Trouble] = field(default_factory=list)
     lags: list[tuple[float, float]] = field(default_factory=list)
+    opened: dict[tuple[str, int], Position] = field(default_factory=dict)
     began: float = field(default_factory=time.monotonic)
 
     def now(self) -> float:

@@ -62,6 +62,7 @@ async def run(
         found = [*await rest(cluster), *await game.finish(lives), *await rest(cluster)]
         tell(f"{history.now():7.2f} s  what is there")
         found += await look(final, cluster, game.devices, game.owner.made, game.observer)
+        history.opened = await asyncio.to_thread(cluster.opened)
         return Outcome(history, final, [*found, *check(history, final)])
     finally:
         lag.cancel()

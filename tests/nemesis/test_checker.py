@@ -83,6 +83,12 @@ def version_back(tale: Tale) -> None:
             tale.hear(session, "message.updated", (1, offset), message=changed)
 
 
+def version_back_in_a_new_epoch(tale: Tale) -> None:
+    """The epoch began behind the edit, which is repeated nevertheless."""
+    repeated_after_a_loss(tale)
+    tale.history.opened[ROOM, 2] = (1, 5)
+
+
 def overtaken(tale: Tale) -> None:
     one, two, three = tale.messages
     tale.stored(one, two | {"seq": 3}, three | {"seq": 2})
@@ -226,6 +232,7 @@ def removal_forgotten(tale: Tale) -> None:
         (half_sync, "D4"),
         (sync_ends_early, "D4"),
         (version_back, "D8"),
+        (version_back_in_a_new_epoch, "D8"),
         (two_histories, "D3"),
         (seq_twice, "D3"),
         (hole, "D4"),
@@ -316,6 +323,19 @@ def back_in_while_nobody_listened(tale: Tale) -> None:
         tale.hear(session, "room.updated", (2, 6))
 
 
+def repeated_after_a_loss(tale: Tale) -> None:
+    """Redis lost an edit that was heard, no device was live for the next epoch, it came again."""
+    edited = tale.messages[0] | {"version": 2}
+    for at in ((1, 5), (2, 2)):
+        for session in (tale.alice, tale.bob):
+            tale.hear(session, "message.updated", at, message=edited)
+            if at == (1, 5):
+                tale.hear(session, "sync.reset", None, epoch=2, offset=1)
+    tale.history.opened[ROOM, 2] = (1, 4)
+    tale.final.held.clear()
+    tale.final.rooms.clear()
+
+
 @pytest.mark.parametrize(
     "more",
     [
@@ -326,6 +346,7 @@ def back_in_while_nobody_listened(tale: Tale) -> None:
         late_but_stopped,
         back_in,
         back_in_while_nobody_listened,
+        repeated_after_a_loss,
     ],
 )
 def test_histories_that_the_guarantees_allow_have_no_violation(

@@ -79,8 +79,11 @@ async def test_a_deleted_room_stays_deleted(deployed: Deployed) -> None:
         await deployed.services.system_rooms.public(room_id)
 
 
-async def test_a_lost_room_is_loaded_under_a_new_epoch(deployed: Deployed) -> None:
-    """Members, cursors, seq, last message and uncounted messages; `room.epoch` names `prev`."""
+async def test_a_lost_room_is_loaded_under_a_new_epoch(
+    deployed: Deployed, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Members, cursors, seq, last message and uncounted messages; event and log name `prev`."""
+    caplog.set_level("INFO", cold.__name__)
     room_id = await deployed.group("alice", "bob")
     for n in range(3):
         await deployed.send(room_id, "alice", f"m{n}", f"text {n}")
@@ -107,6 +110,8 @@ async def test_a_lost_room_is_loaded_under_a_new_epoch(deployed: Deployed) -> No
     assert after.starts == [(1, 0), (2, 4)]
     opened, _ = await Bench(deployed.redis).events(room_id)
     assert (opened["type"], opened["data"]) == ("room.epoch", {"prev": [1, 7]})
+    logged = [vars(one) for one in caplog.records if one.message == "epoch opened"]
+    assert (logged[-1]["epoch"], logged[-1]["prev"]) == (2, [1, 7])
     assert {**before.room, "metadata": {}} == {**after.room, "metadata": {}}
     assert loads.get() == counted + 1
 

@@ -26,18 +26,29 @@ def nothing_behind_a_removal(history: History, final: Final) -> list[Violation]:
 
 
 def logs(history: History) -> dict[str, dict[Position, Json]]:
-    """The log of each room as any device received it, without tails that a later epoch replaced."""
+    """The log of each room as any device received it, without tails that a later epoch replaced.
+
+    An epoch of which no device received anything replaces nothing: it may never have begun.
+    """
     found: dict[str, dict[Position, Json]] = defaultdict(dict)
     for heard in history.heard:
         if heard.position:
             found[heard.room_id][heard.position] = heard.event
-    for log in found.values():
-        epochs = sorted(at for at, event in log.items() if event["type"] == "room.epoch")
-        for opening in epochs:
-            prev = tuple(log[opening]["data"]["prev"])
-            for at in [at for at in log if prev < at < opening]:
+    for room_id, log in found.items():
+        for epoch in sorted({epoch for epoch, _ in log}):
+            prev = _prev(log, epoch) or history.opened.get((room_id, epoch))
+            for at in [at for at in log if prev and prev < at < (epoch, 1)]:
                 del log[at]
     return found
+
+
+def _prev(log: dict[Position, Json], epoch: int) -> Position | None:
+    """Return the last position that survived before an epoch, if a device was told of it."""
+    opening = log.get((epoch, 1))
+    if opening is None or opening["type"] != "room.epoch":
+        return None
+    last_epoch, last_offset = opening["data"]["prev"]
+    return last_epoch, last_offset
 
 
 def _inside(log: dict[Position, Json], at: Position, user: str) -> bool:
