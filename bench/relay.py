@@ -163,6 +163,7 @@ async def _add(redis: Redis, records: list[Record], rate: float, appended: dict[
             for stream, entry in records[at : at + size]:
                 appended[entry["k"]] = time.monotonic_ns()
                 pipe.xadd(stream, entry)  # type: ignore[arg-type]
+                pipe.publish(stream, "")
             await pipe.execute()
 
 

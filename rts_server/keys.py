@@ -10,25 +10,34 @@ from typing import NamedTuple
 from urllib.parse import quote
 from zlib import crc32
 
-PARTITIONS = 64
-"""Number of partitions. It is part of every room's keys and must never change."""
+PARTITIONS = 1024
+"""Number of partitions. It is part of every room's keys; operations.md says what a change takes."""
+LEASE_GROUPS = 64
+"""Groups of partitions. A relay leases a group with all its partitions."""
 CACHED_ROOMS = 4096
 """Rooms whose keys are kept; about a kilobyte each."""
 
 
 def partition(room_id: str) -> int:
-    """Return the partition of a room, 0 ≤ p < 64. All its keys and its outbox are in one slot."""
+    """Return the partition of a room, 0 ≤ p < PARTITIONS. All its keys are in one slot."""
     return crc32(room_id.encode()) % PARTITIONS
 
 
 def outbox(partition: int) -> str:
-    """Stream of records on their way to SQS.
+    """Stream of records on their way to SQS, and the channel of its doorbell.
+
+    An empty message on the channel says that records were added, `cursors` that the partition has
+    dirty cursors, where it had none.
 
     Fields: `q` queue (`m` message queue, `r` room queue), `r` room id, `e` position
     (`epoch:offset`), `k` request id, `o` origin, `d` record (JSON); `u` the users of a membership
     event (JSON, `[[user, "in" or "out"], …]`), `b` the nonce of a barrier, which has no `e`.
     """
     return f"{{p{partition}}}:outbox"
+
+
+EVERY_OUTBOX = "{p*}:outbox"
+"""Pattern of the outboxes of all partitions."""
 
 
 def dirty_cursors(partition: int) -> str:
@@ -54,9 +63,20 @@ def room_prefix(partition: int) -> str:
     return f"{{p{partition}}}:room:"
 
 
-def partition_lease(partition: int) -> str:
-    """String: the id of the relay that holds the lease on this partition."""
-    return f"{{p{partition}}}:relay"
+def group_partitions(group: int) -> range:
+    """Return the partitions of a group, 0 ≤ group < LEASE_GROUPS."""
+    size = PARTITIONS // LEASE_GROUPS
+    return range(group * size, (group + 1) * size)
+
+
+def partition_lease(group: int) -> str:
+    """String: the id of the relay that holds the lease on the partitions of this group."""
+    return f"relay:{group}"
+
+
+def relay_channel(relay: str) -> str:
+    """Channel of a relay's own canary."""
+    return f"relay:{relay}"
 
 
 def moved_upload(attachment_id: str) -> str:

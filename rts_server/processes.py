@@ -137,8 +137,8 @@ async def _relay(settings: Settings) -> None:
                 settings,
                 services.redis,
                 services.pipe,
-                services.outbox_reads,
                 tracing.accepted_by_sqs if tracing else None,
+                services.primary,
             ),
             Quarantine(settings, services.messages.fail),
         )

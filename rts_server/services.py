@@ -102,7 +102,6 @@ class Services:
         self.redis = connect(settings, 32, self.primary)
         self.archive = Archive(settings)
         self.pipe = self._pipe()
-        self.outbox_reads = self._pipe()
         self.user_rooms = UserRooms(self.redis, self.pipe)
         self.recent = RecentChanges(self.redis)
         self.snapshots = SnapshotReader(self.pipe)
@@ -242,7 +241,6 @@ class Services:
         await self.queue_admin.close()
         await self._tasks.close()
         await self.pipe.close()
-        await self.outbox_reads.close()
         await self.redis.aclose()
         if self.tracing is not None:
             await self.tracing.close()

@@ -29,7 +29,7 @@ def slot(key: str) -> str:
 def test_all_keys_of_a_room_share_a_slot(room_id: str) -> None:
     """Script keys, idempotency keys and the partition's outbox have one hash tag."""
     room = keys.room(room_id)
-    every = [*room.script_keys, room.idem("request"), keys.partition_lease(keys.partition(room_id))]
+    every = [*room.script_keys, room.idem("request")]
     assert {slot(key) for key in every} == {f"p{keys.partition(room_id)}"}
     assert 0 <= keys.partition(room_id) < keys.PARTITIONS
     assert room.outbox == keys.outbox(keys.partition(room_id))

@@ -4,7 +4,7 @@
 -- which the queue might still drop it as a duplicate.
 for i = 3, #ARGV - 1 do
   local id = ARGV[2] .. '-' .. i
-  redis.call('XADD', OUTBOX, '*', 'q', 'm', 'r', ARGV[1], 'k', id, 'o', '', 'b', id, 'd', ARGV[i])
+  enqueue('q', 'm', 'r', ARGV[1], 'k', id, 'o', '', 'b', id, 'd', ARGV[i])
 end
-redis.call('XADD', OUTBOX, '*', 'q', 'm', 'r', ARGV[1], 'k', ARGV[2], 'o', '', 'b', ARGV[2], 'd', ARGV[#ARGV])
+enqueue('q', 'm', 'r', ARGV[1], 'k', ARGV[2], 'o', '', 'b', ARGV[2], 'd', ARGV[#ARGV])
 return #ARGV - 3

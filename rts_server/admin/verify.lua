@@ -20,6 +20,6 @@ for i = 1, #changed, 2 do
   answer[#answer + 1] = cjson.encode({changed[i], tonumber(offset), state_})
 end
 if ARGV[3] ~= '' then
-  redis.call('XADD', OUTBOX, '*', 'q', 'm', 'r', ARGV[1], 'k', ARGV[2], 'o', '', 'b', ARGV[2], 'd', ARGV[3])
+  enqueue('q', 'm', 'r', ARGV[1], 'k', ARGV[2], 'o', '', 'b', ARGV[2], 'd', ARGV[3])
 end
 return answer

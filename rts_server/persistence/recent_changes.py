@@ -15,6 +15,8 @@ from rts_server.persistence.scripts import Script
 from rts_server.redis_client.pipeline import RedisPipeline, results_of
 
 _NOTE = Script(Path(__file__).with_name("recent_note.lua"))
+_READ = Script(Path(__file__).with_name("recent_read.lua"))
+_KEYS = [keys.recent(partition) for partition in range(keys.PARTITIONS)]
 
 KEPT_MS = 120_000
 """How long a change is kept. After a longer break everything is compared."""
@@ -62,11 +64,7 @@ class RecentChanges:
         if any(not name.decode().endswith(keys.KEEPS_RECENT) for name in relays):
             return None
         since = int(now) * 1000 + int(micros) // 1000 - round(reach_ms)
-        found = await results_of(
-            self._redis,
-            [("ZRANGEBYSCORE", keys.recent(one), since, "+inf") for one in range(keys.PARTITIONS)],
-        )
-        return _changes(seconds, (member for some in found for member in some))
+        return _changes(seconds, await _READ.evaluate(self._redis, _KEYS, [since]))
 
 
 def _changes(seconds: float, members: Iterable[Any]) -> Changes:

@@ -5,13 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from functools import partial
 from typing import Any, Protocol
 
 from redis.exceptions import RedisError
 
-from rts_server import keys
 from rts_server.domain.position import Position
 from rts_server.realtime.room_feed import RoomFeed
 from rts_server.runtime.loops import repeat_forever
@@ -25,8 +24,8 @@ ROOMS_PER_RECOVERY = 200
 class Recovery(Protocol):
     """The recovery of rooms after a loss of Redis."""
 
-    async def generations(self) -> Sequence[str]:
-        """Return the generation of each partition, which changes with every loss of its data."""
+    async def generation(self) -> str:
+        """Return the generation of Redis, which changes with every loss of its data."""
 
     async def recover(self, positions_of: Mapping[str, set[Position]]) -> set[str]:
         """Compare rooms with the archive; return those that could be compared.
@@ -38,7 +37,7 @@ class Recovery(Protocol):
 
 
 class LostRooms:
-    """Finds lost rooms by the generation of their partition: a lost head cannot be compared."""
+    """Finds lost rooms by the generation of Redis: a lost head cannot be compared."""
 
     def __init__(
         self,
@@ -60,7 +59,7 @@ class LostRooms:
         self._start_task = start_task
         self._interval = interval
         self._compare, self._on_lost = compare, on_lost
-        self._generations: Sequence[str] = ()
+        self._generation = ""
         self._lost: dict[str, None] = {}
         self._busy = False
 
@@ -77,14 +76,13 @@ class LostRooms:
             await self.check()
 
     async def check(self) -> None:
-        """Compare the rooms of each partition whose generation changed. Raises RedisError."""
+        """Compare all rooms if the generation changed. Raises RedisError."""
         if self._recovery is None:
             return
-        found = await self._recovery.generations()
-        before, self._generations = self._generations or found, found
-        changed = {number for number, was in enumerate(before) if was != found[number]}
-        if changed:
-            self._lost |= dict.fromkeys(r for r in self._rooms if keys.partition(r) in changed)
+        found = await self._recovery.generation()
+        before, self._generation = self._generation or found, found
+        if found != before:
+            self._lost |= dict.fromkeys(self._rooms)
             self._on_lost()
         if self._lost and not self._busy:
             self._busy = True

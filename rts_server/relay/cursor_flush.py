@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -20,6 +20,7 @@ from rts_server.persistence.queues import SqsQueue
 from rts_server.persistence.scripts import Script
 from rts_server.redis_client.pipeline import RedisPipeline
 from rts_server.relay.room_queues import MAX_BATCH_ENTRIES
+from rts_server.relay.turns import Turns
 from rts_server.runtime.loops import repeat_forever
 from rts_server.runtime.throttled_log import ThrottledLog
 
@@ -41,9 +42,9 @@ log = logging.getLogger(__name__)
 
 
 class DirtyCursor(NamedTuple):
-    """A cursor that is due. `place`: of its partition in the call; `word`: room and user."""
+    """A cursor that is due. `word`: room and user."""
 
-    place: int
+    partition: int
     word: str
     read_seq: int
     delivered_seq: int
@@ -58,14 +59,17 @@ class CursorRecord:
 
 
 class CursorFlush:
-    """Flushes the partitions of this relay every second. `partitions` returns their numbers.
+    """Flushes the partitions of this relay with dirty cursors every second.
+
+    A partition rings when it gets its first dirty cursor, and is looked at until it has none. A
+    ring may be missed, so some of the others are looked at with each flush, each in its turn.
 
     Cursors do not go through the outbox: they have no order, nobody waits for them, and changes of
     members must not wait behind them. They stay dirty in Redis until SQS accepted them, so a crash
     sends some twice, which is harmless (D8).
 
-    `slots`: requests to SQS in flight at most. `again`: seconds after which a cursor that moved
-    while it was sent is due again.
+    `slots`: requests to SQS in flight at most. `partitions` returns the numbers of those held.
+    `again`: seconds after which a cursor that moved while it was sent is due again.
     """
 
     def __init__(
@@ -73,12 +77,14 @@ class CursorFlush:
         redis: Redis | RedisPipeline,
         queue: SqsQueue,
         slots: int,
-        partitions: Callable[[], Iterable[int]],
+        partitions: Callable[[], Collection[int]],
         again: float,
     ) -> None:
         self._redis, self._queue, self._partitions = redis, queue, partitions
         self._again_ms = ms(again)
         self._slots = slots
+        self._dirty: set[int] = set()
+        self._turns = Turns(partitions)
         self._relayed = metrics.RELAYED.labels(queue.name)
         self._throttled_log = ThrottledLog(log)
 
@@ -92,37 +98,57 @@ class CursorFlush:
 
     async def flush(self) -> int:
         """Send the cursors that are due; return how many SQS accepted. Raises RedisError."""
-        held = list(self._partitions())
-        random.shuffle(held)  # none comes last each time
+        self._dirty.update(self._turns.next())
+        dirty = list(self._dirty & set(self._partitions()))
+        random.shuffle(dirty)  # none comes last each time
         done = 0
-        for at in range(0, len(held), MAX_PARTITIONS):
-            done += await self._flush_some(held[at : at + MAX_PARTITIONS])
-        return done
-
-    async def _flush_some(self, partitions: Sequence[int]) -> int:
-        done = 0
-        while due := await self._due(partitions):
-            accepted = await self._send(list(_records(partitions, due)))
-            if accepted:
-                await self._forget(partitions, accepted)
+        while due := await self._due(dirty):
+            accepted = await self._send(list(_records(due)))
+            await self._forget(accepted)
             done += len(accepted)
             if len(accepted) < len(due) or len(due) < MAX_CURSORS:
                 break  # what was not accepted is tried again with the next flush
         return done
 
+    def ring(self, partition: int) -> None:
+        """Look at a partition with the next flush: it has dirty cursors."""
+        self._dirty.add(partition)
+
+    def drop(self, partitions: Set[int]) -> None:
+        """Forget partitions that were lost."""
+        self._dirty -= partitions
+
     async def _due(self, partitions: Sequence[int]) -> list[DirtyCursor]:
+        """Return cursors that are due, MAX_CURSORS at most."""
+        found: list[DirtyCursor] = []
+        for some in _scripts_of(partitions):
+            # A ring that comes from here on may be for a cursor that the script does not see.
+            self._dirty.difference_update(some)
+            try:
+                found += await self._due_in(some, MAX_CURSORS - len(found))
+            except BaseException:
+                self._dirty.update(some)
+                raise
+            if len(found) == MAX_CURSORS:
+                break
+        return found
+
+    async def _due_in(self, partitions: Sequence[int], most: int) -> list[DirtyCursor]:
         dirty, prefixes = _keys(partitions)
-        reply = await _DUE.evaluate(self._redis, dirty, [MAX_CURSORS, *prefixes])
+        due, left = await _DUE.evaluate(self._redis, dirty, [most, *prefixes])
+        self._dirty.update(partitions[place - 1] for place in left)
         return [
-            DirtyCursor(place, word.decode(), read, delivered)
-            for place, word, read, delivered in reply
+            DirtyCursor(partitions[place - 1], word.decode(), read, delivered)
+            for place, word, read, delivered in due
         ]
 
-    async def _forget(self, partitions: Sequence[int], accepted: list[DirtyCursor]) -> None:
-        dirty, prefixes = _keys(partitions)
-        sent = orjson.dumps([list(one) for one in accepted]).decode()
-        args: list[str | int] = [self._again_ms, sent, *prefixes]
-        await _SENT.evaluate(self._redis, dirty, args)
+    async def _forget(self, accepted: list[DirtyCursor]) -> None:
+        for some in _scripts_of(sorted({one.partition for one in accepted})):
+            places = {partition: place for place, partition in enumerate(some, 1)}
+            sent = [[places[one[0]], *one[1:]] for one in accepted if one.partition in places]
+            dirty, prefixes = _keys(some)
+            args: list[str | int] = [self._again_ms, orjson.dumps(sent).decode(), *prefixes]
+            await _SENT.evaluate(self._redis, dirty, args)
 
     async def _send(self, records: list[CursorRecord]) -> list[DirtyCursor]:
         """Return the cursors that SQS accepted; after a batch that failed no more are sent."""
@@ -152,12 +178,18 @@ def _batches(records: list[CursorRecord]) -> list[list[CursorRecord]]:
     return [records[at : at + MAX_BATCH_ENTRIES] for at in starts]
 
 
+def _scripts_of(partitions: Sequence[int]) -> list[Sequence[int]]:
+    """Return the partitions of each script."""
+    starts = range(0, len(partitions), MAX_PARTITIONS)
+    return [partitions[at : at + MAX_PARTITIONS] for at in starts]
+
+
 def _keys(partitions: Sequence[int]) -> tuple[list[str], list[str]]:
     dirty = [keys.dirty_cursors(one) for one in partitions]
     return dirty, [keys.room_prefix(one) for one in partitions]
 
 
-def _records(partitions: Sequence[int], due: list[DirtyCursor]) -> Iterator[CursorRecord]:
+def _records(due: list[DirtyCursor]) -> Iterator[CursorRecord]:
     """Yield the records of cursors: of one room each, with MAX_RECORD_MEMBERS at most."""
     rooms: dict[str, list[DirtyCursor]] = {}
     for cursor in due:
@@ -167,7 +199,7 @@ def _records(partitions: Sequence[int], due: list[DirtyCursor]) -> Iterator[Curs
         for at in range(0, len(cursors), MAX_RECORD_MEMBERS):
             some = tuple(cursors[at : at + MAX_RECORD_MEMBERS])
             entry = Entry(
-                partition=partitions[some[0].place - 1],
+                partition=some[0].partition,
                 entry_id=str(number),
                 queue=QUEUE,
                 room_id=room_id,

@@ -1,6 +1,6 @@
--- Renew, take and release leases on partitions in one step, so that relays share them evenly.
--- KEYS: 1 the relays, 2.. the lease of each partition. ARGV: 1 relay, 2 ttl (ms; 0 releases all).
--- Reply: {identity of this Redis, numbers of the held partitions …}; partition 0 is KEYS[2].
+-- Renew, take and release leases on groups of partitions in one step, so that relays share them evenly.
+-- KEYS: 1 the relays, 2.. the lease of each group. ARGV: 1 relay, 2 ttl (ms; 0 releases all).
+-- Reply: {identity of this Redis, numbers of the held groups …}; group 0 is KEYS[2].
 local relay, ttl = ARGV[1], tonumber(ARGV[2])
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)

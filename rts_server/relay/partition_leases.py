@@ -1,4 +1,4 @@
-"""Leases on partitions: renewed by their relay, taken over by another when they expire."""
+"""Leases on groups of partitions: renewed by their relay, taken by another when they expire."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rts_server.persistence.scripts import Script
 from rts_server.redis_client.pipeline import RedisPipeline
 
 _LEASE = Script(Path(__file__).with_name("partition_lease.lua"))
-_KEYS = [keys.RELAYS, *(keys.partition_lease(one) for one in range(keys.PARTITIONS))]
+_KEYS = [keys.RELAYS, *map(keys.partition_lease, range(keys.LEASE_GROUPS))]
 
 TTL_SHARE, RENEW_SHARE = 0.6, 0.2
 """Shares of the take-over time: a lease lives for 0.6 of it and is renewed every 0.2 of it, so that
@@ -50,11 +50,10 @@ class PartitionLeases:
         """
         requested_at = time.monotonic()
         ttl_ms = round(self._ttl_seconds * 1000)
-        identity, *partitions = await _LEASE.evaluate(self._redis, _KEYS, [self._relay, ttl_ms])
-        return HeldLeases(
-            frozenset(partitions), identity.decode(), requested_at + self._ttl_seconds
-        )
+        identity, *groups = await _LEASE.evaluate(self._redis, _KEYS, [self._relay, ttl_ms])
+        partitions = frozenset(one for group in groups for one in keys.group_partitions(group))
+        return HeldLeases(partitions, identity.decode(), requested_at + self._ttl_seconds)
 
-    async def release(self, pipe: RedisPipeline) -> None:
+    async def release(self) -> None:
         """Release all leases, so that no other relay waits for their expiry. Raises RedisError."""
-        await _LEASE.evaluate(pipe, _KEYS, [self._relay, 0])
+        await _LEASE.evaluate(self._redis, _KEYS, [self._relay, 0])

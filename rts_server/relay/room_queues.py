@@ -168,20 +168,21 @@ class RoomQueues:
         else:
             self._ready[room_id] = None
 
-    def drop(self, partition: int) -> None:
-        """Forget a partition that was lost.
+    def drop(self, partitions: Collection[int]) -> None:
+        """Forget partitions that were lost.
 
         Entries in flight stay until their batch ends: if the partition comes back before that,
         nothing of the same room may overtake them.
         """
-        for room_id, room in [one for one in self._rooms.items() if one[1].partition == partition]:
+        lost = [one for one in self._rooms.items() if one[1].partition in partitions]
+        for room_id, room in lost:
             while len(room.entries) > room.in_flight:
                 self._count(-1, room.entries.pop().size)
             room.truncated, room.failures, room.orphaned = False, 0, bool(room.in_flight)
             self._ready.pop(room_id, None)
             if not room.in_flight:
                 del self._rooms[room_id]
-        self.rescan.discard(partition)
+        self.rescan.difference_update(partitions)
 
     def seconds_until_due(self, now: float) -> float | None:
         """Return the seconds until something may be sent.
@@ -194,9 +195,9 @@ class RoomQueues:
         times += [max(self._waiting[0][0], self._closed_until)] if self._waiting else []
         return max(0.0, min(times) - now) if times else None
 
-    def is_truncated(self, partition: int) -> bool:
-        """Return whether entries of this partition were left in the stream on purpose."""
-        return any(room.truncated for room in self._rooms.values() if room.partition == partition)
+    def truncated_partitions(self) -> set[int]:
+        """Return the partitions of which entries were left in the stream on purpose."""
+        return {room.partition for room in self._rooms.values() if room.truncated}
 
     def _wake_due_rooms(self, now: float) -> None:
         while self._waiting and self._waiting[0][0] <= now:

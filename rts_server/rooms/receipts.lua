@@ -12,6 +12,7 @@ local RECENT_TTL_MS = 240000
 local SAFETY_MS = 3600000  -- a cursor is stored this long before the hot keys expire, if it can be
 local now = clock()
 local room_id, head, receipts, dirty, recent  -- the room, its head, and keys beside those of fence.lua
+local outbox, is_dirty  -- the channel of the partition's doorbell; whether it had dirty cursors before
 
 -- Take a room by the key of its head.
 local function use_room(head_key)
@@ -20,7 +21,7 @@ local function use_room(head_key)
     prefix .. 'changed', prefix .. 'uncounted', prefix .. 'claim'})
   receipts = prefix .. 'receipts'
   local partition = prefix:match('^{.-}')
-  dirty, recent = partition .. ':dirty', partition .. ':recent'
+  dirty, recent, outbox = partition .. ':dirty', partition .. ':recent', partition .. ':outbox'
   room_id = prefix:match('^{.-}:room:(.*):$')
 end
 
@@ -51,6 +52,7 @@ local function note_dirty(read_by, delivered_to)
   end
   add('LT', read_by, READ_MS)
   add('NX', delivered_to, DELIVERED_MS)
+  if not is_dirty then redis.call('PUBLISH', outbox, 'cursors') end
 end
 
 -- The cursors that a move leads to, and whether each moved.
@@ -152,6 +154,7 @@ local function write(head_key, moves)
   -- Both may be of a wrong type, and a script must not stop between two writes.
   local waiting, count = redis.pcall('HGETALL', receipts), redis.pcall('ZCARD', dirty)
   if waiting.err or type(count) == 'table' then return {'broken', 0, {}} end
+  is_dirty = count > 0
   local replies, moved = {}, {}
   if #moves > 0 then replies, moved = move(moves) end
   if sizes[1] > tonumber(MAX_MEMBERS) then moved = {} end

@@ -46,10 +46,10 @@ class RoomRecovery:
         self._room_log = room_log
         self._loads = asyncio.Semaphore(MAX_CONCURRENT_LOADS)
 
-    async def generations(self) -> list[str]:
-        """The generation of each partition, `identity born`; it is lost with the data."""
-        names = [keys.generation(part) for part in range(keys.PARTITIONS)]
-        return [found.decode() for found in await _GENERATION.evaluate(self._redis, names, ())]
+    async def generation(self) -> str:
+        """The generation of one partition, `identity born`: one Redis loses all or none."""
+        found: bytes = await _GENERATION.evaluate(self._redis, [keys.generation(0)], ())
+        return found.decode()
 
     async def recover(self, positions_of: Mapping[str, set[Position]]) -> set[str]:
         """Load the cold rooms whose archived position differs from that of a listener.

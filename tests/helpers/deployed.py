@@ -67,9 +67,10 @@ class Deployed:
     async def outbox(self) -> list[tuple[str, Any, dict[bytes, bytes]]]:
         """Return the entries of all partitions as (stream, entry, fields)."""
         waiting = []
-        for part in range(keys.PARTITIONS):
-            entries: Any = await self.redis.xrange(keys.outbox(part))
-            waiting += [(keys.outbox(part), entry, fields) for entry, fields in entries]
+        streams: Any = await self.redis.keys(keys.EVERY_OUTBOX)
+        for stream in sorted(streams):
+            entries: Any = await self.redis.xrange(stream)
+            waiting += [(stream.decode(), entry, fields) for entry, fields in entries]
         return waiting
 
     async def store(self, *, notify: bool = True) -> int:

@@ -18,9 +18,9 @@ async def relay_on(redis: Redis, **settings: Any) -> AsyncIterator[Relay]:
     """Return a relay that does not run yet, with connections like that of `redis`."""
     known = redis.connection_pool.connection_kwargs
     arguments = {name: known[name] for name in ("host", "port", "db") if name in known}
-    pipe, reads = (RedisPipeline(ConnectionPool(**arguments, protocol=2)) for _ in range(2))
+    url = "redis://{host}:{port}/{db}".format(**arguments)
+    pipe = RedisPipeline(ConnectionPool(**arguments, protocol=2))
     try:
-        yield Relay(Settings(**settings), redis, pipe, reads)
+        yield Relay(Settings(redis_url=url, **settings), redis, pipe)
     finally:
         await pipe.close()
-        await reads.close()

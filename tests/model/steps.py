@@ -113,7 +113,7 @@ class Play:
     def waiting(self, *queues: str) -> int:
         """Return the number of records in the outboxes and in these queues."""
         with Redis.from_url(self.world.stack.settings.redis_url) as client:
-            outbox = sum(int(client.xlen(keys.outbox(part))) for part in range(keys.PARTITIONS))
+            outbox = sum(int(client.xlen(name)) for name in client.keys(keys.EVERY_OUTBOX))
         return outbox + queue_depth(self.world.stack.settings, queues)
 
     # Commands

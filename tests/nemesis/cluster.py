@@ -191,5 +191,5 @@ class Cluster(World):
 
     def _waiting(self) -> int:
         """Return the number of records in the outboxes and in the queues."""
-        outbox = self.memory.lengths(keys.outbox(part) for part in range(keys.PARTITIONS))
+        outbox = self.memory.lengths(keys.EVERY_OUTBOX)
         return outbox + queue_depth(self.stack.settings, QUEUES)

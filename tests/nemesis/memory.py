@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 import signal
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -76,10 +76,10 @@ class Memory:
         """Send a command to the primary, not through a proxy."""
         return _ask(self.primary, *command)
 
-    def lengths(self, streams: Iterable[str]) -> int:
-        """Return the number of entries in these streams."""
+    def lengths(self, pattern: str) -> int:
+        """Return the number of entries in the streams of this pattern."""
         with Redis.from_url(self.primary.url) as client:
-            return sum(int(client.xlen(name)) for name in streams)
+            return sum(int(client.xlen(name)) for name in client.keys(pattern))
 
     def _reopen(self, kind: str) -> None:
         """Restart Redis with the data that this fault leaves."""

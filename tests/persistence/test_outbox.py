@@ -155,13 +155,13 @@ def test_a_refused_room_does_not_fill_the_memory() -> None:
     queues = RoomQueues()
     sent = [entry("a", part=5) for _ in range(300)]
     assert [queues.offer(one) for one in sent] == [True] * 200 + [False] * 100
-    assert queues.is_truncated(5)
+    assert queues.truncated_partitions() == {5}
     assert queues.held == 200
     while not queues.rescan:
         batch = queues.take(0)
         queues.finish_batch(batch, accept(batch), 0)
     assert queues.rescan == {5}
-    assert not queues.is_truncated(5)
+    assert not queues.truncated_partitions()
     assert queues.held == 100
     assert queues.offer(sent[200])
 
@@ -173,7 +173,7 @@ def test_a_dropped_partition_leaves_only_what_is_in_flight() -> None:
         queues.offer(entry("a", part=1))
     queues.offer(entry("b", part=2))
     batch = queues.take(0)
-    queues.drop(1)
+    queues.drop({1})
     again = entry("a", part=1)
     queues.offer(again)
     assert [one.room_id for one in queues.take(0)] == ["b"]

@@ -122,7 +122,7 @@ async def test_many_refusals_of_one_connection_count_once(server: str, links: Li
 async def test_unblocked_closes_the_connection_of_a_blocking_read(
     server: str, links: Links
 ) -> None:
-    """Redis replies UNBLOCKED when it becomes a replica; the relay reads outboxes this way."""
+    """Redis replies UNBLOCKED when it becomes a replica."""
     before = await links.ids()
     reading = links.pipes[0].execute_command("XREAD", "BLOCK", 0, "STREAMS", "outbox", "$")
     with Blocking.from_url(server) as redis:

@@ -25,6 +25,7 @@ class OutboxLog:
         fields |= {"b": nonce} if nonce else {"e": f"1:{offset}"}
         key = keys.outbox(keys.partition(room))
         self.ids[record] = await self.redis.xadd(key, fields)  # type: ignore[arg-type]
+        await self.redis.publish(key, "")
         return record
 
     async def many(self, room: str, number: int) -> list[str]:
@@ -33,8 +34,8 @@ class OutboxLog:
     async def left(self) -> set[str]:
         """Return the records that are still in the outbox."""
         async with self.redis.pipeline(transaction=False) as pipe:
-            for part in range(keys.PARTITIONS):
-                pipe.xrange(keys.outbox(part))
+            for name in await self.redis.keys(keys.EVERY_OUTBOX):
+                pipe.xrange(name)
             streams = await pipe.execute()
         return {fields[b"d"].decode() for entries in streams for _, fields in entries}
 

@@ -14,6 +14,7 @@ from rts_server.persistence.queues import SqsQueue
 from rts_server.persistence.sqs_endpoint import SqsEndpoint
 from rts_server.relay import cursor_flush, relay
 from rts_server.relay.cursor_flush import CursorFlush
+from rts_server.relay.turns import PARTITIONS_PER_TURN
 from tests.helpers.post import Post
 from tests.helpers.relays import relay_on
 from tests.helpers.waiting import eventually
@@ -30,9 +31,12 @@ def post() -> Post:
 
 @pytest.fixture
 def flush(redis: Redis, post: Post) -> CursorFlush:
-    """The flush of all partitions."""
+    """The flush of all partitions, of which each has rung."""
     queue = SqsQueue(cast(SqsEndpoint, post), CURSORS)
-    return CursorFlush(redis, queue, 2, lambda: range(keys.PARTITIONS), again=AGAIN)
+    made = CursorFlush(redis, queue, 2, lambda: range(keys.PARTITIONS), again=AGAIN)
+    for partition in range(keys.PARTITIONS):
+        made.ring(partition)
+    return made
 
 
 async def move(redis: Redis, room_id: str, user: str, read: int, delivered: int) -> None:
@@ -127,15 +131,41 @@ async def test_a_flush_is_many_short_scripts_and_small_records(
 ) -> None:
     """None holds Redis up, and none takes a function long."""
     monkeypatch.setattr(cursor_flush, "MAX_CURSORS", 100)
-    for n in range(260):
-        await move(redis, "large", f"user{n}", n, n)
     await redis.script_load(cursor_flush._DUE.source)
     await redis.script_load(cursor_flush._SENT.source)
+    await flush.flush()  # none has a dirty cursor yet
+    for n in range(260):
+        await move(redis, "large", f"user{n}", n, n)
+    flush.ring(keys.partition("large"))
     before = await scripts(redis)
     assert await flush.flush() == 260
     assert await scripts(redis) - before == 3 * 2
     members = [len(orjson.loads(one["MessageBody"])["cursors"]["members"]) for one in post.sent]
     assert members == [25] * 8 + [25, 25, 10]
+
+
+async def test_only_partitions_with_dirty_cursors_are_looked_at_with_each_flush(
+    redis: Redis, post: Post, flush: CursorFlush
+) -> None:
+    """The others have their turn, some with each flush: a ring may be missed."""
+    await move(redis, "a", "bob", 1, 1)
+    post.away = True
+    await flush.flush()
+    looks = await looked_at(redis)
+    await flush.flush()
+    assert await looked_at(redis) - looks in (PARTITIONS_PER_TURN, PARTITIONS_PER_TURN + 1)
+    post.away = False
+    await flush.flush()
+    await move(redis, "b", "bob", 1, 1)
+    for _ in range(keys.PARTITIONS // PARTITIONS_PER_TURN + 1):
+        await flush.flush()
+    assert {room for room, _ in cursors(post)} == {"a", "b"}
+
+
+async def looked_at(redis: Redis) -> int:
+    """The number of partitions whose cursors were counted."""
+    stats: Any = await redis.info("commandstats")
+    return int(stats["cmdstat_zcard"]["calls"])
 
 
 async def scripts(redis: Redis) -> int:

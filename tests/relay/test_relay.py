@@ -20,7 +20,7 @@ from redis.asyncio import Redis
 from rts_server import keys
 from rts_server.config_loading import load
 from rts_server.redis_client.pipeline import results_of
-from rts_server.relay import ack_processor, quiet_heads, relay, room_queues
+from rts_server.relay import ack_processor, outbox_reader, quiet_heads, relay, room_queues
 from rts_server.relay.relay import Relay
 from tests.helpers import aws
 from tests.helpers.post import Message, Post
@@ -91,8 +91,9 @@ async def test_messages_that_come_within_the_linger_share_one_request(
     redis: Redis, log: OutboxLog, post: Post, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """At a low rate, too, and of different rooms: a request costs as much for one as for ten."""
-    monkeypatch.setattr(relay, "SPARSE_READ_LINGER_SECONDS", 1.0)
-    async with running(redis):
+    monkeypatch.setattr(outbox_reader, "SPARSE_READ_LINGER_SECONDS", 1.0)
+    async with running(redis) as one:
+        await eventually(lambda: has_read_all(one))
         await log.add("first")
         await eventually(lambda: post.bodies("first"))  # the linger began
         for n in range(8):
@@ -179,17 +180,17 @@ async def test_an_outage_of_sqs_loses_nothing(
     redis: Redis, log: OutboxLog, post: Post, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nothing is deleted, memory is bounded, everything is sent after the return (Q5)."""
-    monkeypatch.setattr(relay, "MAX_HELD_ENTRIES", 100)
+    monkeypatch.setattr(outbox_reader, "MAX_HELD_ENTRIES", 100)
     post.away = True
     sent = {room: await log.many(room, 30) for room in (f"room-{i}" for i in range(20))}
     async with running(redis) as one:
 
-        def held() -> int:
+        def in_memory() -> int:
             return sum(sender.room_queues.held for sender in one._senders.values())
 
-        await eventually(lambda: held() >= 100)
+        await eventually(lambda: in_memory() >= 100)
         await eventually(lambda: one._senders["m"].room_queues._failures >= 3)
-        assert held() < 100 + 64
+        assert in_memory() < 100 + 64
         assert len(await log.left()) == 600
         post.away = False
         await eventually(log.empty)
@@ -200,8 +201,8 @@ async def test_heads_are_published_while_sqs_is_away_and_memory_is_full(
     redis: Redis, log: OutboxLog, post: Post, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of rooms, too, whose entries the relay cannot hold; each is sent once in the end (D5)."""
-    monkeypatch.setattr(relay, "MAX_HELD_ENTRIES", 10)
-    monkeypatch.setattr(relay, "AHEAD_SECONDS", 0.05)
+    monkeypatch.setattr(outbox_reader, "MAX_HELD_ENTRIES", 10)
+    monkeypatch.setattr(outbox_reader, "AHEAD_SECONDS", 0.05)
     monkeypatch.setattr(quiet_heads, "QUIET_SECONDS", 0.1)
     post.away = True
     for n in range(60):
@@ -219,13 +220,24 @@ async def test_heads_are_published_while_sqs_is_away_and_memory_is_full(
     assert all(len(post.bodies(f"room-{n}")) == 3 for n in range(60))
 
 
+def has_read_all(one: Relay) -> bool:
+    """Whether the relay waits for the doorbell of all partitions."""
+    listening = one._doorbell._subscriber.state.confirmed > keys.PARTITIONS
+    return listening and not one._reader._rung
+
+
+def held(one: Relay) -> set[int]:
+    """The partitions of a relay."""
+    return set(one._reader.partitions)
+
+
 async def test_relays_share_the_partitions(redis: Redis, post: Post) -> None:
-    """Two relays hold 32 partitions each, none twice; if one stops the other takes all."""
+    """Two relays hold half of them each, none twice; if one stops the other takes all."""
     async with running(redis) as one:
         async with running(redis) as two:
-            await eventually(lambda: len(one._partitions) == len(two._partitions) == 32)
-            assert set(one._partitions) | set(two._partitions) == set(range(64))
-        await eventually(lambda: len(one._partitions) == 64)
+            await eventually(lambda: len(held(one)) == len(held(two)) == keys.PARTITIONS // 2)
+            assert held(one) | held(two) == set(range(keys.PARTITIONS))
+        await eventually(lambda: len(held(one)) == keys.PARTITIONS)
     assert await redis.keys("*") == []
 
 
@@ -245,17 +257,17 @@ async def test_a_killed_relay_is_replaced_within_the_lease(
         env={**os.environ, **aws.ENVIRONMENT, **nowhere, "RTS_REDIS_URL": valkey_url},
     )
 
-    async def held() -> bool:
+    async def leased() -> bool:
         return bool(await redis.exists(keys.partition_lease(0)))
 
     sent = await log.many("r", 30)
-    await eventually(held)
+    await eventually(leased)
     async with running(redis) as one:
-        await eventually(lambda: len(one._partitions) == 32)
+        await eventually(lambda: len(held(one)) == keys.PARTITIONS // 2)
         child.send_signal(signal.SIGKILL)
         with promised(LEASE + 0.2):
             await child.wait()
-            await eventually(lambda: len(one._partitions) == 64 and post.bodies("r") == sent)
+            await eventually(lambda: len(held(one)) == keys.PARTITIONS and post.bodies("r") == sent)
         await eventually(log.empty)
 
 
@@ -304,7 +316,7 @@ async def test_an_entry_below_the_cursor_is_found(
     redis: Redis, log: OutboxLog, post: Post, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """After a cut connection the relay goes on, and reads what it never saw from the start."""
-    monkeypatch.setattr(relay, "RECHECK_SECONDS", 0.2)
+    monkeypatch.setattr(outbox_reader, "TURN_SECONDS", 0.005)
     async with running(redis):
         first = await log.add("r")
         await eventually(log.empty)
@@ -331,7 +343,7 @@ async def test_failures_of_the_relays_loops_are_counted_and_repeated(
 
     before = failures("outbox"), failures("outbox deletion")
     async with running(redis) as one:
-        await eventually(lambda: bool(one._partitions))
+        await eventually(lambda: bool(held(one)))
         await redis.client_kill_filter(_type="normal", skipme=True)
         await redis.connection_pool.disconnect()
         await eventually(lambda: failures("outbox") > before[0])

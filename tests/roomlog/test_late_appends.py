@@ -5,7 +5,8 @@ from __future__ import annotations
 from rts_server import keys
 from rts_server.roomlog.late_appends import (
     APPEND_MEMORY_BYTES,
-    PARTITION_POLL_SECONDS,
+    POLL_SECONDS,
+    POLLS_PER_SECOND,
     LateAppends,
 )
 from rts_server.roomlog.pending import PendingAppend
@@ -27,7 +28,19 @@ async def test_a_partition_is_polled_once_a_second() -> None:
     late = LateAppends()
     assert late.due([first, appended("later", due=11.0)], 10.0) == [first]
     assert late.due([first, second, elsewhere], 10.5) == [elsewhere]
-    assert late.due([first, second], 10.0 + PARTITION_POLL_SECONDS) == [first, second]
+    assert late.due([first, second], 10.0 + POLL_SECONDS) == [first, second]
+
+
+async def test_polls_are_bounded_however_many_partitions_have_late_appends() -> None:
+    """Each partition has its turn, and none a second one before."""
+    rooms = {keys.partition(room): room for room in map(str, range(20_000))}
+    assert len(rooms) == keys.PARTITIONS
+    late, appends = LateAppends(), [appended("a", room) for room in rooms.values()]
+    seconds = keys.PARTITIONS // POLLS_PER_SECOND
+    polled = [late.due(appends, 10.0 + second) for second in range(seconds)]
+    assert {len(some) for some in polled} == {POLLS_PER_SECOND}
+    assert {one.request.room_id for some in polled for one in some} == set(rooms.values())
+    assert late.due(appends, 10.0 + seconds) == polled[0]
 
 
 async def test_late_appends_hold_memory_until_they_are_resolved() -> None:

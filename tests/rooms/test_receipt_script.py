@@ -171,6 +171,22 @@ async def test_cursors_of_large_rooms_are_not_published(bench: Bench) -> None:
     assert set(await due(bench, room_id)) == {"bob"}
 
 
+async def test_the_first_dirty_cursor_of_a_partition_rings(bench: Bench) -> None:
+    """The relay looks at such partitions only; further cursors say nothing new."""
+    room_id = await room_of(bench, 3)
+    async with bench.redis.pubsub() as channel:
+        await channel.subscribe(keys.outbox(keys.partition(room_id)))
+        assert await channel.get_message(timeout=PATIENCE) is not None
+        await moved(bench, room_id, "bob", delivered=1)
+        await moved(bench, room_id, "carol", read=1)
+        await bench.redis.delete(keys.dirty_cursors(keys.partition(room_id)))  # all were sent
+        await moved(bench, room_id, "carol", read=2)
+        rings = []
+        while ring := await channel.get_message(timeout=0.05):
+            rings.append(ring["data"])
+    assert rings == [b"cursors", b"cursors"]
+
+
 async def due(bench: Bench, room_id: str) -> dict[str, float]:
     """The users whose cursors wait to be stored, and in how many seconds they are."""
     seconds, micros = await bench.redis.time()

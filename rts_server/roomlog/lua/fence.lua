@@ -8,6 +8,14 @@ local function use_keys(keys)
   KEY_PREFIX = HEAD:sub(1, -5)  -- without `head`
 end
 
+-- Add a record to the outbox, and ring the doorbell of its partition: a relay reads the partitions that rang. The
+-- fields of an entry are listed in keys.py (`outbox`). Returns the id of the entry.
+local function enqueue(...)
+  local entry = redis.call('XADD', OUTBOX, '*', ...)
+  redis.call('PUBLISH', OUTBOX, '')
+  return entry
+end
+
 -- Sizes of the six hot keys, from MEMBERS to UNCOUNTED; nil when one is of another type. `last_absent`: CHANGED and
 -- UNCOUNTED are known to be absent.
 local function hot_sizes(last_absent)

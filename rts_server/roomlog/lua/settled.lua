@@ -29,6 +29,6 @@ if nonce then return {'waits', nonce} end
 if redis.call('EXISTS', CLAIM) == 1 then return {'loading'} end
 if ARGV[4] == '' then return {'unknown'} end
 -- Entry before key: a nonce in the key promises that its barrier is in the outbox.
-redis.call('XADD', OUTBOX, '*', 'q', 'm', 'r', ARGV[1], 'k', ARGV[3], 'o', ARGV[2], 'b', ARGV[3], 'd', ARGV[4])
+enqueue('q', 'm', 'r', ARGV[1], 'k', ARGV[3], 'o', ARGV[2], 'b', ARGV[3], 'd', ARGV[4])
 redis.call('SET', KEYS[10], current .. ' ' .. ARGV[3], 'PX', ARGV[6])
 return {'waits', ARGV[3]}

@@ -20,7 +20,7 @@ end
 -- messages of the room, through the same queue.
 local function write_settings_and_expiry()
   if more.expiry then
-    entries[#entries + 1] = redis.call('XADD', OUTBOX, '*', 'q', 'm', 'r', req.room_id,
+    entries[#entries + 1] = enqueue('q', 'm', 'r', req.room_id,
       'e', head.epoch .. ':' .. offset, 'k', req.request_id, 'o', req.origin, 'd', more.expiry)
   end
   if settings then change_settings(req.actor, role_of(redis.call('HGET', MEMBERS, req.actor)), settings) end

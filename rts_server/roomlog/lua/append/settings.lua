@@ -40,11 +40,10 @@ end
 local function change_settings(user_id, user_role, new)
   grow(IN_CURSORS, redis.call('HSET', CURSORS, 'x:' .. user_id, new.rev .. ' ' .. new.muted .. ' ' .. new.hidden))
   hide(user_id, new.hidden == '1')
-  -- The fields of outbox entries are listed in keys.py (`outbox`).
   local record = '{"v":1,"settings":' .. cjson.encode({room_id = req.room_id, user_id = user_id,
     epoch = head.epoch, offset = offset, rev = new.rev,
     muted = new.muted == '1', hidden = new.hidden == '1'}) .. '}'
-  entries[#entries + 1] = redis.call('XADD', OUTBOX, '*', 'q', 'r', 'r', req.room_id,
+  entries[#entries + 1] = enqueue('q', 'r', 'r', req.room_id,
     'e', head.epoch .. ':' .. offset, 'k', req.request_id, 'o', req.origin, 'd', record)
   publish_state(user_id, user_role, new)
 end

@@ -13,15 +13,14 @@ local function to_log(event, text, position)
   grow(IN_LOG, 1)
 end
 
--- The fields of outbox entries are listed in keys.py (`outbox`).
 local function to_outbox(event, text, position)
   local record = event.record .. text .. '}'
   local entry
   if (event.op == 'join' or event.op == 'go') and not event.allocates_seq then
-    entry = redis.call('XADD', OUTBOX, '*', 'q', event.queue, 'r', req.room_id, 'e', position,
+    entry = enqueue('q', event.queue, 'r', req.room_id, 'e', position,
       'k', req.request_id, 'o', req.origin, 'd', record, 'u', users_moved(event.op))
   else
-    entry = redis.call('XADD', OUTBOX, '*', 'q', event.queue, 'r', req.room_id, 'e', position,
+    entry = enqueue('q', event.queue, 'r', req.room_id, 'e', position,
       'k', req.request_id, 'o', req.origin, 'd', record)
   end
   entries[#entries + 1] = entry
