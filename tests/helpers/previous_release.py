@@ -8,7 +8,7 @@ import tarfile
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-PREVIOUS_RELEASE = "717e5c45a538d7925d6f056e61344b8448db695f"
+PREVIOUS_RELEASE = "3dac89558a7af1af27bcf74493b6a79f5a462485"
 """A commit. This release and that one may run side by side; moved when a release is made."""
 
 
