@@ -39,8 +39,8 @@ class Session:
         sid: The id of python-socketio.
         eio_sid: The id of the Engine.IO connection, shared by all namespaces.
         identity: The newest token's user.
-        cursors: Room id → (epoch, offset) up to which the client has the room.
-        receipts: Room id → (read_seq, delivered_seq) that the client repeats.
+        cursors: Room id → (epoch, offset) up to which the client has the room; until it is open.
+        receipts: Room id → (read_seq, delivered_seq) that the client repeats; until it is open.
         session_id: The id in `session.ready` and in the log.
         out: The packets of the connection.
         ready: Set when commands may be executed; in `/chat`, when `session.ready` is written.
@@ -70,6 +70,10 @@ class Session:
     unavailable: bool = False
     connected: bool = False
     closed: bool = False
+
+    def forget_cursors(self) -> None:
+        """Drop what the client sent of each room: it is of no further use in an open session."""
+        self.cursors, self.receipts = {}, {}
 
     @property
     def user_id(self) -> str:

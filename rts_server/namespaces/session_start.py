@@ -127,6 +127,7 @@ class SessionStart:
             is_current = recovered.get(room_id, False)
             self._go_live(listener, room_id, replay, standings, is_current=is_current)
         listener.mark_ready()
+        session.forget_cursors()
         self._introductions.begin(user_id, listener.name, set(rooms) - cursors.keys())
 
     async def _inbox_at_start(

@@ -139,16 +139,25 @@ async def test_unread_counts_of_ready_hold_where_the_live_stream_begins(
     assert client.seqs() == [*missed, 5]
 
 
+async def test_an_open_session_keeps_no_cursors(client: Client, room_id: str) -> None:
+    """Two entries for each room of each client would be most of what a seat costs."""
+    client.session.cursors[room_id] = (1, 3)
+    assert client.session.receipts
+    await client.open()
+    assert not client.session.cursors
+    assert not client.session.receipts
+
+
 async def test_who_missed_the_same_gets_the_same_packets(
     client: Client, bench: Bench, room_id: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A storm makes no packet per session; large ones are not kept in memory."""
     client.session.receipts.clear()
-    client.session.cursors[room_id] = (1, 3)
     packets: list[list[Encoded]] = []
     for kept in (4096, 4096, 0):
         monkeypatch.setattr(session_start, "MAX_SHARED_EVENT_BYTES", kept)
         packets.append([])
+        client.session.cursors = {room_id: (1, 3)}
         listener = Listener("bob", packets[-1].append, packets[-1].append)
         await client.start.open(client.session, listener)
     first, again, alone = (one[1:] for one in packets)  # without session.ready
